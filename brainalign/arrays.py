@@ -18,23 +18,6 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_columns, check_rows, check_unique, listed
 
-__all__ = [
-    "Arrays",
-    "Features",
-    "Layers",
-    "Responses",
-    "Rows",
-    "Stored",
-    "StoredArray",
-    "Values",
-    "average_rows",
-    "flatten_rows",
-    "packed",
-    "row_blocks",
-    "take_rows",
-    "unpacked",
-]
-
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]  # numbers of rows
 Stored = Literal["float32", "float16", "bfloat16"]  # what float32 is rounded to in a file

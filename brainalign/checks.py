@@ -15,22 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "BrainalignError",
-    "check_apart",
-    "check_choice",
-    "check_columns",
-    "check_finite",
-    "check_folds",
-    "check_rows",
-    "check_unique",
-    "did_you_mean",
-    "import_optional",
-    "listed",
-    "naming",
-    "row_numbers",
-]
-
 
 class BrainalignError(ValueError):
     """Anything a user can mend: a wrong file, a wrong name, data of the wrong shape."""

@@ -4,8 +4,7 @@ from brainalign.config.align_options import AlignSettings as AlignSettings
 from brainalign.config.caption_options import CaptionSettings as CaptionSettings
 from brainalign.config.concept_options import ConceptSettings as ConceptSettings
 from brainalign.config.convergence_options import ConvergeSettings as ConvergeSettings
-from brainalign.config.decode_options import DecodeSettings as DecodeSettings
-from brainalign.config.decode_options import LinearDecoding as LinearDecoding
+from brainalign.config.decode_options import DecodeSettings, LinearDecoding
 from brainalign.config.dynamics_options import DynamicsSettings as DynamicsSettings
 from brainalign.config.encoders import BandedRidgeMethod as BandedRidgeMethod
 from brainalign.config.encoders import DictionaryMethod as DictionaryMethod
@@ -20,10 +19,7 @@ from brainalign.config.encoders import RoutingMethod as RoutingMethod
 from brainalign.config.encoders import SemanticMethod as SemanticMethod
 from brainalign.config.encoders import TrainedMethod as TrainedMethod
 from brainalign.config.ground_options import GroundSettings as GroundSettings
-from brainalign.config.loading import check_table_models as check_table_models
-from brainalign.config.loading import load_config as load_config
-from brainalign.config.loading import load_descriptors as load_descriptors
-from brainalign.config.loading import write_schemas as write_schemas
+from brainalign.config.loading import check_table_models, load_config, load_descriptors, write_schemas
 from brainalign.config.matching_options import MatchSettings as MatchSettings
 from brainalign.config.modality_options import DecodeModalitiesSettings as DecodeModalitiesSettings
 from brainalign.config.models import SHARED_LAYERS as SHARED_LAYERS
@@ -50,5 +46,4 @@ from brainalign.config.settings import EncodeSettings as EncodeSettings
 from brainalign.config.settings import IdentifySettings as IdentifySettings
 from brainalign.config.settings import PrepareSettings as PrepareSettings
 from brainalign.config.settings import SummarizeSettings as SummarizeSettings
-from brainalign.config.synthesis_options import DirectionSettings as DirectionSettings
-from brainalign.config.synthesis_options import SynthesizeSettings as SynthesizeSettings
+from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings

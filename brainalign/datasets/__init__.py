@@ -15,8 +15,7 @@ audit_study      everything wrong with a dataset of any kind, before anything lo
 
 from brainalign.datasets.checks import *
 from brainalign.datasets.formats import *
-from brainalign.datasets.problems import Problem as Problem
-from brainalign.datasets.problems import stop_on as stop_on
+from brainalign.datasets.problems import Problem, stop_on
 from brainalign.datasets.published import *
 from brainalign.datasets.sentences import *
 from brainalign.datasets.splits import *

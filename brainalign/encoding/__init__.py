@@ -14,12 +14,7 @@ from brainalign.encoding.networks import (
 )
 from brainalign.encoding.scoring import *
 from brainalign.encoding.trained import *
-from brainalign.regression import BandedRidge as BandedRidge
-from brainalign.regression import Epoch as Epoch
-from brainalign.regression import Partition as Partition
-from brainalign.regression import Ridge as Ridge
-from brainalign.regression import band_candidates as band_candidates
-from brainalign.regression import fit_layers as fit_layers
+from brainalign.regression import BandedRidge, Epoch, Partition, Ridge, band_candidates, fit_layers
 
 ENCODERS = {
     "ridge": Ridge,

@@ -19,8 +19,7 @@ from brainalign.features.events import loudness as loudness
 from brainalign.features.events import picture_changes as picture_changes
 from brainalign.features.events import resample_events as resample_events
 from brainalign.features.events import resample_signal as resample_signal
-from brainalign.features.extractor import Extractor as Extractor
-from brainalign.features.extractor import Writer as Writer
+from brainalign.features.extractor import Extractor, Writer
 from brainalign.features.images import *
 from brainalign.features.images import (
     EfficientNetExtractor,
@@ -32,22 +31,12 @@ from brainalign.features.images import (
     VisionExtractor,
 )
 from brainalign.features.language import LanguageExtractor as LanguageExtractor
-from brainalign.features.latent_dynamics import HEADS as HEADS
-from brainalign.features.latent_dynamics import LatentDynamics as LatentDynamics
-from brainalign.features.reduction import PCA as PCA
-from brainalign.features.reduction import SparseProjection as SparseProjection
-from brainalign.features.reduction import layer_inputs as layer_inputs
+from brainalign.features.latent_dynamics import HEADS, LatentDynamics
+from brainalign.features.reduction import PCA, SparseProjection, layer_inputs
 from brainalign.features.speech import SpeechExtractor as SpeechExtractor
-from brainalign.features.tables import OneHotExtractor as OneHotExtractor
-from brainalign.features.tables import RandomExtractor as RandomExtractor
-from brainalign.features.tables import TableExtractor as TableExtractor
-from brainalign.features.text import SentenceExtractor as SentenceExtractor
-from brainalign.features.text import embed_texts as embed_texts
-from brainalign.features.videos import SimulatingModel as SimulatingModel
-from brainalign.features.videos import VideoModel as VideoModel
-from brainalign.features.videos import find_function as find_function
-from brainalign.features.videos import load_video_model as load_video_model
-from brainalign.features.videos import video_features as video_features
+from brainalign.features.tables import OneHotExtractor, RandomExtractor, TableExtractor
+from brainalign.features.text import SentenceExtractor, embed_texts
+from brainalign.features.videos import SimulatingModel, VideoModel, find_function, load_video_model, video_features
 from brainalign.study import captions_of as captions_of
 
 EXTRACTORS = {

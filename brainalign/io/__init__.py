@@ -1,19 +1,13 @@
 """Artifacts, paths, tables and provenance: everything that is read or written, whole or not at all."""
 
-from brainalign.io.array_files import array_shapes as array_shapes
-from brainalign.io.array_files import chosen_array as chosen_array
-from brainalign.io.array_files import located_array as located_array
-from brainalign.io.array_files import stored_arrays as stored_arrays
+from brainalign.io.array_files import array_shapes, chosen_array, located_array, stored_arrays
 from brainalign.io.artifact_names import artifact_files as artifact_files
 from brainalign.io.artifact_names import artifact_path as artifact_path
 from brainalign.io.artifact_names import entities_of as entities_of
 from brainalign.io.artifact_names import place_tables as place_tables
 from brainalign.io.artifact_names import sidecar_path as sidecar_path
 from brainalign.io.artifact_names import table_path as table_path
-from brainalign.io.artifacts import load as load
-from brainalign.io.artifacts import load_sidecar as load_sidecar
-from brainalign.io.artifacts import open_writer as open_writer
-from brainalign.io.artifacts import save as save
+from brainalign.io.artifacts import load, load_sidecar, open_writer, save
 from brainalign.io.files import TensorStream as TensorStream
 from brainalign.io.files import file_digest as file_digest
 from brainalign.io.files import make_folder as make_folder
@@ -22,16 +16,8 @@ from brainalign.io.files import write_json as write_json
 from brainalign.io.files import write_sealed as write_sealed
 from brainalign.io.files import write_table as write_table
 from brainalign.io.files import writing as writing
-from brainalign.io.maps import CORTEX as CORTEX
-from brainalign.io.maps import brain_maps as brain_maps
-from brainalign.io.maps import inflated_fslr as inflated_fslr
-from brainalign.io.maps import packed_labels as packed_labels
-from brainalign.io.maps import voxel_affine as voxel_affine
-from brainalign.io.media import film_length as film_length
-from brainalign.io.media import film_of as film_of
-from brainalign.io.media import name_frame as name_frame
-from brainalign.io.media import open_pictures as open_pictures
-from brainalign.io.media import read_sound as read_sound
+from brainalign.io.maps import CORTEX, brain_maps, inflated_fslr, packed_labels, voxel_affine
+from brainalign.io.media import film_length, film_of, name_frame, open_pictures, read_sound
 from brainalign.io.provenance import Provenance as Provenance
 from brainalign.io.readers import array_names as array_names
 from brainalign.io.readers import check_stored as check_stored
@@ -47,8 +33,5 @@ from brainalign.io.readers import read_numbers as read_numbers
 from brainalign.io.readers import read_parquet as read_parquet
 from brainalign.io.readers import read_safetensors as read_safetensors
 from brainalign.io.readers import reading as reading
-from brainalign.io.tables import MISSING as MISSING
-from brainalign.io.tables import no_cell_lost as no_cell_lost
-from brainalign.io.tables import read_text_table as read_text_table
-from brainalign.io.temporary import temporary_folder as temporary_folder
-from brainalign.io.temporary import temporary_sibling as temporary_sibling
+from brainalign.io.tables import MISSING, no_cell_lost, read_text_table
+from brainalign.io.temporary import temporary_folder, temporary_sibling

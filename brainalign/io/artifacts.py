@@ -16,15 +16,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Features, Layers, Responses, Stored, StoredArray
 from brainalign.checks import BrainalignError, listed
-from brainalign.io.artifact_names import (
-    LAYOUTS,
-    artifact_files,
-    artifact_path,
-    entities_of,
-    layout_of,
-    sidecar_path,
-    table_path,
-)
+from brainalign.io.artifact_names import layout_of, sidecar_path, table_path
 from brainalign.io.files import (
     TensorStream,
     file_digest,
@@ -37,18 +29,6 @@ from brainalign.io.files import (
     writing,
 )
 from brainalign.io.provenance import Provenance
-
-__all__ = [
-    "LAYOUTS",
-    "FeatureWriter",
-    "artifact_files",
-    "artifact_path",
-    "entities_of",
-    "load",
-    "load_sidecar",
-    "open_writer",
-    "save",
-]
 
 T = TypeVar("T")
 

@@ -1,22 +1,11 @@
 """Ridge and banded ridge, on one machine and on many, and the training loop of networks."""
 
-from brainalign.regression.banded import BandedRidge as BandedRidge
-from brainalign.regression.banded import band_candidates as band_candidates
+from brainalign.regression.banded import BandedRidge, band_candidates
 from brainalign.regression.delays import DelayedFeatures as DelayedFeatures
-from brainalign.regression.design import blocks_of as blocks_of
-from brainalign.regression.design import design_of as design_of
-from brainalign.regression.distributed_ridge import DistributedRidge as DistributedRidge
-from brainalign.regression.distributed_ridge import cluster as cluster
-from brainalign.regression.distributed_ridge import fit_distributed as fit_distributed
-from brainalign.regression.distributed_ridge import slurm_cluster as slurm_cluster
-from brainalign.regression.fold_scores import block_of as block_of
-from brainalign.regression.fold_scores import scores as scores
-from brainalign.regression.folds import FewFilters as FewFilters
-from brainalign.regression.folds import InnerFold as InnerFold
-from brainalign.regression.folds import Layout as Layout
-from brainalign.regression.folds import few_filters as few_filters
-from brainalign.regression.folds import inner_folds as inner_folds
-from brainalign.regression.folds import layout as layout
+from brainalign.regression.design import blocks_of, design_of
+from brainalign.regression.distributed_ridge import DistributedRidge, cluster, fit_distributed, slurm_cluster
+from brainalign.regression.fold_scores import block_of, scores
+from brainalign.regression.folds import FewFilters, InnerFold, Layout, few_filters, inner_folds, layout
 from brainalign.regression.inputs import Array as Array
 from brainalign.regression.inputs import MeanScore as MeanScore
 from brainalign.regression.inputs import as_tensor as as_tensor
@@ -25,16 +14,10 @@ from brainalign.regression.inputs import check_shapes as check_shapes
 from brainalign.regression.inputs import labels_of as labels_of
 from brainalign.regression.inputs import refuse as refuse
 from brainalign.regression.inputs import same_kind_as as same_kind_as
-from brainalign.regression.ridge import ALPHAS as ALPHAS
-from brainalign.regression.ridge import Ridge as Ridge
-from brainalign.regression.ridge import fit_layers as fit_layers
-from brainalign.regression.rotation import centred_product as centred_product
-from brainalign.regression.rotation import rotate as rotate
-from brainalign.regression.rotation import spectrum as spectrum
+from brainalign.regression.ridge import ALPHAS, Ridge, fit_layers
+from brainalign.regression.rotation import centred_product, rotate, spectrum
 from brainalign.regression.tasks import NpyFile as NpyFile
-from brainalign.regression.threads import in_threads as in_threads
-from brainalign.regression.threads import side_by_side as side_by_side
-from brainalign.regression.threads import threads_for as threads_for
+from brainalign.regression.threads import in_threads, side_by_side, threads_for
 from brainalign.regression.training import Checkpoint as Checkpoint
 from brainalign.regression.training import Epoch as Epoch
 from brainalign.regression.training import Training as Training
@@ -44,6 +27,4 @@ from brainalign.regression.training import descend as descend
 from brainalign.regression.training import digest_of as digest_of
 from brainalign.regression.training import read_state as read_state
 from brainalign.regression.training import train as train
-from brainalign.regression.variance_partition import BandedEncoder as BandedEncoder
-from brainalign.regression.variance_partition import Partition as Partition
-from brainalign.regression.variance_partition import partition as partition
+from brainalign.regression.variance_partition import BandedEncoder, Partition, partition

@@ -20,10 +20,7 @@ from brainalign.statistics.classification import identification as identificatio
 from brainalign.statistics.classification import linear_classification as linear_classification
 from brainalign.statistics.classification import logistic_auc as logistic_auc
 from brainalign.statistics.classification import pair_matching as pair_matching
-from brainalign.statistics.clusters import Cluster as Cluster
-from brainalign.statistics.clusters import ClusterTest as ClusterTest
-from brainalign.statistics.clusters import cluster_permutation as cluster_permutation
-from brainalign.statistics.clusters import sensor_adjacency as sensor_adjacency
+from brainalign.statistics.clusters import Cluster, ClusterTest, cluster_permutation, sensor_adjacency
 from brainalign.statistics.correlations import RELIABLE as RELIABLE
 from brainalign.statistics.correlations import SHARING as SHARING
 from brainalign.statistics.correlations import CorrelationNull as CorrelationNull
@@ -32,15 +29,8 @@ from brainalign.statistics.correlations import bootstrap_correlations as bootstr
 from brainalign.statistics.correlations import group_means as group_means
 from brainalign.statistics.correlations import permuted_correlations as permuted_correlations
 from brainalign.statistics.correlations import region_draws as region_draws
-from brainalign.statistics.latency import HumpLatency as HumpLatency
-from brainalign.statistics.latency import Latency as Latency
-from brainalign.statistics.latency import first_hump as first_hump
-from brainalign.statistics.latency import hump_latency as hump_latency
-from brainalign.statistics.latency import score_latency as score_latency
-from brainalign.statistics.model_comparison import Candidate as Candidate
-from brainalign.statistics.model_comparison import family_contest as family_contest
-from brainalign.statistics.model_comparison import interval_widening as interval_widening
-from brainalign.statistics.model_comparison import target_winners as target_winners
+from brainalign.statistics.latency import HumpLatency, Latency, first_hump, hump_latency, score_latency
+from brainalign.statistics.model_comparison import Candidate, family_contest, interval_widening, target_winners
 from brainalign.statistics.pairing import Exchange as Exchange
 from brainalign.statistics.pairing import PairingTest as PairingTest
 from brainalign.statistics.pairing import crossed_bootstrap as crossed_bootstrap
@@ -65,16 +55,7 @@ from brainalign.statistics.resampling import fdr as fdr
 from brainalign.statistics.resampling import permutation_test as permutation_test
 from brainalign.statistics.resampling import permute_stimuli as permute_stimuli
 from brainalign.statistics.resampling import permute_within as permute_within
-from brainalign.statistics.scores import explained_variance as explained_variance
-from brainalign.statistics.scores import normalized_r2 as normalized_r2
-from brainalign.statistics.scores import pearson as pearson
-from brainalign.statistics.scores import r2 as r2
-from brainalign.statistics.scores import signed_r2 as signed_r2
-from brainalign.statistics.scores import without_rounding as without_rounding
+from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2, without_rounding
 from brainalign.statistics.sign_flips import sign_flip_test as sign_flip_test
-from brainalign.statistics.smooth_maps import MAX_AREAS as MAX_AREAS
-from brainalign.statistics.smooth_maps import SmoothMapTest as SmoothMapTest
-from brainalign.statistics.smooth_maps import smooth_map_test as smooth_map_test
-from brainalign.statistics.spin import area_map_test as area_map_test
-from brainalign.statistics.spin import spin_orders as spin_orders
-from brainalign.statistics.spin import spin_test as spin_test
+from brainalign.statistics.smooth_maps import MAX_AREAS, SmoothMapTest, smooth_map_test
+from brainalign.statistics.spin import area_map_test, spin_orders, spin_test

@@ -28,7 +28,7 @@ class Cluster:
         Rows that take part.
     start, stop : float
         First and last time point, in the unit of `times` (numbers of samples without).
-    peak_sensor, peak_time : int
+    peak_sensor : int
         Where the statistic is most extreme.
     """
 
@@ -39,7 +39,6 @@ class Cluster:
     start: float
     stop: float
     peak_sensor: int
-    peak_time: int
 
 
 @dataclass(frozen=True)
@@ -164,9 +163,9 @@ def cluster_permutation(
 def _describe(mass: float, p: float, mask: NDArray[np.bool_], statistic: Values, times: Values | None) -> Cluster:
     sensors, samples = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     axis = np.arange(mask.shape[1]) if times is None else times
-    peak = np.unravel_index(np.where(mask, np.abs(statistic), -1).argmax(), mask.shape)
+    peak = np.where(mask, np.abs(statistic), -1).max(axis=1).argmax()
     ends = float(axis[samples[0]]), float(axis[samples[-1]])
-    return Cluster(mass, p, mask, sensors, *ends, int(peak[0]), int(peak[1]))
+    return Cluster(mass, p, mask, sensors, *ends, int(peak))
 
 
 def _edges(

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.checks import check_choice, check_finite, check_rows
 from brainalign.statistics.resampling import fdr
 from brainalign.statistics.smooth_maps import MAX_AREAS, MIN_AREAS, smooth_map_test
 
@@ -19,41 +19,26 @@ MIRROR = np.array([-1.0, 1.0, 1.0])  # x runs from left to right
 TIE = 1e-9
 
 
-def spin_orders(
-    sphere: Values,
-    hemi: NDArray[Any],
-    n_spins: int = 1000,
-    *,
-    entries: NDArray[np.integer[Any]] | None = None,
-    places: Values | None = None,
-    place_hemi: NDArray[Any] | None = None,
-    seed: int = 0,
-) -> Iterator[Orders]:
+def spin_orders(places: Values, hemi: NDArray[Any], n_spins: int = 1000, *, seed: int = 0) -> Iterator[Orders]:
     """Yield for every random rotation of the sphere which entry of a map each place gets.
 
     A place gets what lies nearest to where the rotation takes it. Rotations are uniform; the right hemisphere turns as
-    the mirror image of the left, so that a map that is symmetric stays so. Vertices of the medial wall take part with
-    entry −1: a place that lands there has no value under that rotation and is left out of its correlation. Nothing is
-    filled in, and no value is used for a place beyond the wall.
+    the mirror image of the left, so that a map that is symmetric stays so. The medial wall takes part where it is among
+    the places, with NaN in the map: a place that lands there has no value under that rotation and is left out of its
+    correlation. Nothing is filled in, and no value is used for a place beyond the wall.
 
     Parameters
     ----------
-    sphere : array (n_vertices, 3)
-        Coordinates on the spheres of both hemispheres, each about its own centre.
-    hemi : array (n_vertices,) of "L" or "R"
+    places : array (n_entries, 3)
+        Where the entries of a map lie, vertices or centres of parcels, on the spheres of both hemispheres, each about
+        its own centre.
+    hemi : array (n_entries,) of "L" or "R"
     n_spins : int
-    entries : array (n_vertices,) of int, optional
-        Entry of the map that holds the vertex (its parcel, for a table of parcels); −1 for the medial wall. Vertices
-        are their own entries otherwise.
-    places : array (n_entries, 3), optional
-        Where the entries lie, if they are not the vertices: centres of parcels, on the sphere.
-    place_hemi : array (n_entries,), optional
     seed : int
 
     Yields
     ------
     array (n_entries,) of int32
-        −1: no value.
 
     References
     ----------
@@ -62,64 +47,29 @@ def spin_orders(
     Markello RD, Misic B (2021). Comparing spatial null models for brain maps. NeuroImage 236:118052.
     doi:10.1016/j.neuroimage.2021.118052
     """
-    sphere = np.asarray(sphere, dtype=np.float64)
-    hemi = np.asarray(hemi)
-    entry = np.arange(len(sphere)) if entries is None else np.asarray(entries)
-    check_rows("hemi", len(hemi), "sphere", len(sphere), "give one hemisphere per vertex")
-    check_rows("entries", len(entry), "sphere", len(sphere), "give one entry per vertex, -1 in the medial wall")
-    if (places is None) != (place_hemi is None):
-        raise BrainalignError("places and place_hemi go together; give both, or neither for a map of vertices")
-    if places is None or place_hemi is None:
-        kept = np.flatnonzero(entry >= 0)
-        kept = kept[np.argsort(entry[kept], kind="stable")]
-        if not np.array_equal(entry[kept], np.arange(len(kept))):
-            raise BrainalignError(
-                "entries must number the vertices outside the medial wall 0, 1, 2, ...; for parcels give places and "
-                "place_hemi too"
-            )
-        places, place_hemi = sphere[kept], hemi[kept]
-    places, place_hemi = np.asarray(places, dtype=np.float64), np.asarray(place_hemi)
-    check_rows("place_hemi", len(place_hemi), "places", len(places), "give one hemisphere per place")
-    check_finite("sphere", sphere, "give coordinates of the sphere, not of the folded surface")
-    check_finite("places", places, "leave out parcels without vertices")
-    for name, sides, there in (("hemi", hemi, HEMISPHERES), ("place_hemi", place_hemi, np.unique(hemi))):
-        unknown = sorted(set(sides.tolist()) - set(there))
-        if unknown:
-            raise BrainalignError(f"{name} must be among {', '.join(map(str, there))}; got {unknown[0]!r}")
-    if entry.max(initial=-1) >= len(places):
-        raise BrainalignError(f"entries name entry {entry.max()}, but there are {len(places)} places, from 0")
-    return _rotated(_unit(sphere), hemi, entry, _unit(places), place_hemi, n_spins, seed)
+    places, hemi = np.asarray(places, dtype=np.float64), np.asarray(hemi)
+    check_rows("hemi", len(hemi), "places", len(places), "give one hemisphere per place")
+    check_finite("places", places, "give coordinates on the sphere, and leave out parcels without vertices")
+    for name in set(hemi.tolist()):
+        check_choice("hemi", name, HEMISPHERES)
+    return _rotated(places / np.linalg.norm(places, axis=1, keepdims=True), hemi, n_spins, seed)
 
 
-def _unit(points: Values) -> NDArray[np.float64]:
-    return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True), dtype=np.float64)
-
-
-def _rotated(
-    sphere: Values,
-    hemi: NDArray[Any],
-    entry: NDArray[np.integer[Any]],
-    places: Values,
-    place_hemi: NDArray[Any],
-    n_spins: int,
-    seed: int,
-) -> Iterator[Orders]:
+def _rotated(places: Values, hemi: NDArray[Any], n_spins: int, seed: int) -> Iterator[Orders]:
     # Imported here, so that statistics without maps do not pay for it.
     from scipy.spatial import KDTree
     from scipy.spatial.transform import Rotation
 
-    sides = []
-    for name in np.unique(place_hemi):
-        vertices = np.flatnonzero(hemi == name)
-        sides.append((name, np.flatnonzero(place_hemi == name), KDTree(sphere[vertices]), entry[vertices]))
+    sides = [(name, np.flatnonzero(hemi == name)) for name in np.unique(hemi)]
+    trees = [KDTree(places[where]) for _, where in sides]
     rng = np.random.default_rng(seed)
     for _ in range(n_spins):
         turn = Rotation.random(random_state=rng).as_matrix()
         order = np.empty(len(places), dtype=np.int32)
-        for name, where, tree, entries in sides:
+        for (name, where), tree in zip(sides, trees, strict=True):
             # M·R·M of the right hemisphere is R seen in the mirror.
             matrix = turn if name == "L" else MIRROR[:, None] * turn * MIRROR
-            order[where] = entries[tree.query(places[where] @ matrix.T)[1]]
+            order[where] = where[tree.query(places[where] @ matrix.T)[1]]
         yield order
 
 

@@ -1,13 +1,8 @@
 """What was shown and recorded, as descriptors say it."""
 
-from brainalign.study.continuous import RunFiles as RunFiles
-from brainalign.study.continuous import in_one_space as in_one_space
-from brainalign.study.descriptor import DatasetName as DatasetName
-from brainalign.study.descriptor import Shape as Shape
-from brainalign.study.descriptor import Study as Study
-from brainalign.study.descriptor import load_descriptor as load_descriptor
-from brainalign.study.feature_norms import norms_of_words as norms_of_words
-from brainalign.study.feature_norms import read_feature_norms as read_feature_norms
+from brainalign.study.continuous import RunFiles, in_one_space
+from brainalign.study.descriptor import DatasetName, Shape, Study, load_descriptor
+from brainalign.study.feature_norms import norms_of_words, read_feature_norms
 from brainalign.study.image_words import FUNCTION_WORDS as FUNCTION_WORDS
 from brainalign.study.image_words import TEXT_COLUMNS as TEXT_COLUMNS
 from brainalign.study.image_words import attribute_labels as attribute_labels
@@ -19,13 +14,7 @@ from brainalign.study.image_words import image_captions as image_captions
 from brainalign.study.image_words import text_column as text_column
 from brainalign.study.image_words import words as words
 from brainalign.study.image_words import written_captions as written_captions
-from brainalign.study.parsing import RUN_KEYS as RUN_KEYS
-from brainalign.study.parsing import Name as Name
-from brainalign.study.parsing import Strict as Strict
-from brainalign.study.parsing import cache_folder as cache_folder
-from brainalign.study.parsing import check_known as check_known
-from brainalign.study.parsing import parse as parse
-from brainalign.study.parsing import read_yaml as read_yaml
+from brainalign.study.parsing import RUN_KEYS, Name, Strict, cache_folder, check_known, parse, read_yaml
 from brainalign.study.preconditions import MIN_TEST as MIN_TEST
 from brainalign.study.preconditions import check_categories as check_categories
 from brainalign.study.preconditions import check_combination as check_combination
@@ -69,19 +58,8 @@ from brainalign.study.responses import NsdFiles as NsdFiles
 from brainalign.study.responses import RawOptions as RawOptions
 from brainalign.study.responses import ThingsEpochFiles as ThingsEpochFiles
 from brainalign.study.responses import ThingsFmriFiles as ThingsFmriFiles
-from brainalign.study.size import count_stimuli as count_stimuli
-from brainalign.study.size import has_unknown_size as has_unknown_size
-from brainalign.study.size import known_shape as known_shape
-from brainalign.study.size import shape_of as shape_of
+from brainalign.study.size import count_stimuli, has_unknown_size, known_shape, shape_of
 from brainalign.study.splits import Split as Split
-from brainalign.study.stimuli import table_column as table_column
-from brainalign.study.stimuli import table_columns as table_columns
-from brainalign.study.stimuli import table_row as table_row
-from brainalign.study.vectors import StimulusVectors as StimulusVectors
-from brainalign.study.vectors import files_of as files_of
-from brainalign.study.vectors import read_vectors as read_vectors
-from brainalign.study.worlds import SeriesWorld as SeriesWorld
-from brainalign.study.worlds import SimulatedSentences as SimulatedSentences
-from brainalign.study.worlds import SimulateModalities as SimulateModalities
-from brainalign.study.worlds import SimulateOptions as SimulateOptions
-from brainalign.study.worlds import StoryWorld as StoryWorld
+from brainalign.study.stimuli import table_column, table_columns, table_row
+from brainalign.study.vectors import StimulusVectors, files_of, read_vectors
+from brainalign.study.worlds import SeriesWorld, SimulatedSentences, SimulateModalities, SimulateOptions, StoryWorld

@@ -1,4 +1,4 @@
-"""Size and power of the spin test on the real spheres, medial wall and parcels of fs_LR-32k."""
+"""Size and power of the spin test on the real spheres and parcels of fs_LR-32k."""
 
 import os
 from pathlib import Path
@@ -22,9 +22,7 @@ def schaefer(n: int) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray]]:
     maps = read_cortical_maps(REAL)
     parcels = read_schaefer(REAL / f"schaefer_{n}_conte69.csv", maps)
     apart = parcels.centres + 1e4 * (parcels.hemi == "R")[:, None] * [1, 0, 0]  # hemispheres are far from each other
-    spins = spin_orders(
-        maps.sphere, maps.hemi, 1000, entries=parcels.labels, places=parcels.centres, place_hemi=parcels.hemi
-    )
+    spins = spin_orders(parcels.centres, parcels.hemi, 1000)
     return parcel_means(maps.maps, parcels), np.linalg.norm(apart[:, None] - apart, axis=2), list(spins)
 
 

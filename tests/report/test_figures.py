@@ -3,7 +3,6 @@
 import ast
 import importlib
 import pkgutil
-from collections.abc import Callable
 from pathlib import Path
 
 import drawn
@@ -13,10 +12,9 @@ import pytest
 from drawn import cells, legend, panels, points
 from made import changing, made
 from matplotlib.figure import Figure
-from refusals import refused
 
 from brainalign import report
-from brainalign.report.encoding_sections import contest, encoders, few_images
+from brainalign.report.encoding_sections import contest, encoders
 from brainalign.report.geometry_sections import identification  # fmt: skip
 from brainalign.report.kit import canvas
 from brainalign.report.pages import blocks_figures as figures
@@ -220,19 +218,6 @@ def test_families_in_a_contest() -> None:
     rows = made({"encoder": [f"e{k}" for k in range(10)], "group": ["V1"]}, value="r")
     (ax,) = panels(encoders.encoder_scores(rows.assign(ceiling_r=0.9, null_low=-0.1, null_high=0.1)))
     assert len({(mark.colour, mark.marker) for mark in points(ax)}) == 10  # more than colours
-
-
-@pytest.mark.parametrize(
-    ("draw", "columns", "name"),
-    [
-        (encoders.encoder_scores, "encoder group r low high null_low null_high", "encoders"),
-        (encoders.layer_weights, "group layer", "weights"),
-        (few_images.context_curves, "group method size explained_variance se ceiling", "curve"),
-        (contest.contest_scores, "region family r low high ahead", "contest"),
-    ],
-)
-def test_a_column_that_is_missing_is_named(draw: Callable[[pd.DataFrame], object], columns: str, name: str) -> None:
-    refused(f"{name} has no column", draw, pd.DataFrame(columns=columns.split()))
 
 
 def test_regions_named_across_subjects() -> None:

@@ -133,7 +133,6 @@ def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) ->
     described = re.search(r'class="maps">(.*?)</script>', viewer)[1]
     assert json.loads(described)[0]["title"] == evil
     refused("has no maps", report.surface_viewer, [])
-    refused("has no column 'rr'", report.surface_map, cortex, "rr", title="t", unit="r")
 
 
 def test_the_shared_mesh_is_that_of_nilearn() -> None:

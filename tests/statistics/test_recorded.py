@@ -229,19 +229,13 @@ def drawn_again() -> Any:
 
 def cortical() -> Any:
     sphere, hemi = RNG(13).normal(size=(16, 3)), np.repeat(["R", "L"], [9, 7])
-    wall = np.array([0, 1, -1, 2, 3, 4, 5, -1, 6, 7, 8, 9, -1, 10, 11, 12])
-    parcels = np.array([0, 1, -1, 2, 0, 1, 2, -1, 2, 3, 4, 4, -1, 3, 3, 4])
-    centres, sides = RNG(14).normal(size=(5, 3)), np.repeat(["R", "L"], [3, 2])
-    orders = [
-        list(st.spin_orders(sphere, hemi, 6, seed=2)), list(st.spin_orders(sphere, hemi, 6, entries=wall)),
-        list(st.spin_orders(sphere, hemi, 6, entries=parcels, places=centres, place_hemi=sides, seed=4)),
-    ]  # fmt: skip
+    orders = [list(st.spin_orders(sphere, hemi, 6, seed=seed)) for seed in (0, 2)]
     values = RNG(15).normal(size=13)
     gone, maps = np.where(np.arange(13) % 4 == 1, NAN, 1.0), {"b": values + RNG(16).normal(size=13)}
     maps |= {"gaps": gone * values**2, "flat": np.full(13, 0.3), "a": -maps["b"] + 0.1 * values, "last": -gone * values}
     maps |= {"few": np.where(np.arange(13) < 2, values, NAN)}
     some = np.where(np.arange(13) == 5, NAN, values)
-    spins = [*list(st.spin_orders(sphere, hemi, 19, entries=wall, seed=5)), np.full(13, -1)]
+    spins = [*st.spin_orders(sphere[2:15], hemi[2:15], 19, seed=5), np.full(13, -1)]
     areas = {name: given[:11] for name, given in maps.items()} | {"four": np.where(np.arange(11) < 3, values[:11], NAN)}
     turns = [np.roll(np.arange(11), k) for k in range(5)]
     tables = [st.spin_test(given, maps, spins, *kind) for given in (values, some) for kind in ((), ("greater",))]

@@ -48,25 +48,13 @@ def test_rotations_are_uniform() -> None:
 
 
 def test_the_medial_wall_takes_part_but_gives_no_value() -> None:
-    wall = SPHERE[:, 2] > 80
-    entries = np.where(wall, -1, np.cumsum(~wall) - 1)
-    lost = []
-    for order in spin_orders(SPHERE, HEMI, 50, entries=entries):
-        assert len(order) == (~wall).sum()
-        assert -1 <= order.min() <= order.max() < len(order)
-        lost.append((order == -1).mean())
-    assert np.mean(lost) == pytest.approx(wall.mean(), abs=0.03)
-
-
-def test_parcels_get_the_parcel_they_land_on() -> None:
-    entries = (SPHERE[:, 2] < 0).astype(int) + 2 * (HEMI == "R")  # north and south of each hemisphere
-    places = np.array([[0, 0, 100.0], [0, 0, -100], [0, 0, 100], [0, 0, -100]])
-    orders = np.array(
-        list(spin_orders(SPHERE, HEMI, 60, entries=entries, places=places, place_hemi=np.array(["L", "L", "R", "R"])))
-    )
-    assert (orders[:, 2:] == orders[:, :2] + 2).all()
-    assert (orders[:, 0] != orders[:, 1]).mean() > 0.9  # both in one half only where they land beside the equator
-    assert 15 < (orders[:, 0] == 0).sum() < 45
+    wall, values = SPHERE[:, 2] > 80, SPHERE[:, 0]
+    orders = list(spin_orders(SPHERE, HEMI, 50))
+    assert np.mean([wall[order] for order in orders]) == pytest.approx(wall.mean(), abs=0.03)
+    given = spin_test(np.where(wall, np.nan, values), {"y": SPHERE[:, 1]}, orders).iloc[0]
+    landed = [(~wall[order], values[order]) for order in orders]  # a place in the wall may get a value, too
+    null = [np.corrcoef(turned[there], SPHERE[there, 1])[0, 1] for there, turned in landed]
+    assert given["null_sd"] == pytest.approx(np.std(null, ddof=1))
 
 
 def test_maps_that_say_nothing_give_nan_with_a_reason() -> None:
@@ -97,14 +85,13 @@ def smooth(rng: np.random.Generator, n_maps: int, length_mm: float = 40) -> np.n
 def test_size_where_vertices_are_far_from_independent() -> None:
     rng = np.random.default_rng(1)
     wall = SPHERE[:, 2] > 80
-    entries = np.where(wall, -1, np.cumsum(~wall) - 1)
-    orders = list(spin_orders(SPHERE, HEMI, 199, entries=entries))
+    orders = list(spin_orders(SPHERE, HEMI, 199))
     hits, naive = 0, 0
     for _ in range(12):
-        values, *maps = smooth(rng, 11)[:, ~wall]
+        values, *maps = np.where(wall, np.nan, smooth(rng, 11))
         found = spin_test(values, {str(k): given for k, given in enumerate(maps)}, orders)
         hits += (found["p"] <= 0.05).sum()
-        naive += (found["r"].abs() > 2 / np.sqrt(len(values))).sum()
+        naive += (found["r"].abs() > 2 / np.sqrt((~wall).sum())).sum()
     assert binomtest(int(hits), 120, 0.05, alternative="greater").pvalue > 0.01
     assert naive / 120 > 0.4
 
@@ -152,12 +139,8 @@ def test_too_few_areas_have_no_p() -> None:
 
 
 def test_bad_input() -> None:
-    refused("give one hemisphere per vertex", spin_orders, SPHERE, HEMI[:5])
-    left = {"places": SPHERE[:1], "place_hemi": np.array(["left"])}
-    refused("must be among L, R; got 'left'", spin_orders, SPHERE, np.repeat(["left", "R"], N), **left)
-    refused("for parcels give places", spin_orders, SPHERE, HEMI, entries=np.zeros(2 * N, dtype=int))
-    refused("go together", spin_orders, SPHERE, HEMI, places=SPHERE)
-    refused("there are 1 places", spin_orders, SPHERE, HEMI, places=SPHERE[:1], place_hemi=HEMI[:1])
+    refused("give one hemisphere per place", spin_orders, SPHERE, HEMI[:5])
+    refused("hemi must be one of 'L', 'R'; got 'left'", spin_orders, SPHERE, np.repeat(["left", "R"], N))
     refused("map 'short' has 5 rows", spin_test, SPHERE[:, 0], {"short": np.ones(5)}, [])
     flat = np.ones(90)
     refused("give maps of the same vertices or parcels", area_map_test, flat, {"map": flat[:5]}, SPINS[:5], SEPARATION)

@@ -1,17 +1,10 @@
 """Readers of file formats: one a file."""
 
-from brainalign.datasets.formats.arrays import read_array
-from brainalign.datasets.formats.arrays import target_table as target_table
-from brainalign.datasets.formats.betas import bad_targets_among as bad_targets_among
-from brainalign.datasets.formats.betas import finish_responses as finish_responses
-from brainalign.datasets.formats.betas import read_betas
-from brainalign.datasets.formats.betas import read_brain_maps as read_brain_maps
+from brainalign.datasets.formats.arrays import read_array, target_table
+from brainalign.datasets.formats.betas import bad_targets_among, finish_responses, read_betas, read_brain_maps
 from brainalign.datasets.formats.bids import SeriesFile, find_series
 from brainalign.datasets.formats.bids_stimuli import read_bids_stimuli
-from brainalign.datasets.formats.cifti import cifti_axis as cifti_axis
-from brainalign.datasets.formats.cifti import grayordinates as grayordinates
-from brainalign.datasets.formats.cifti import read_cifti as read_cifti
-from brainalign.datasets.formats.cifti import read_dlabel as read_dlabel
+from brainalign.datasets.formats.cifti import cifti_axis, grayordinates, read_cifti, read_dlabel
 from brainalign.datasets.formats.copies import (
     Fingerprint,
     copied_files,
@@ -32,12 +25,9 @@ from brainalign.datasets.formats.fmri import read_block_labels as read_block_lab
 from brainalign.datasets.formats.fmri import read_labels as read_labels
 from brainalign.datasets.formats.fmri import read_volumes as read_volumes
 from brainalign.datasets.formats.fmri import voxel_table as voxel_table
-from brainalign.datasets.formats.fmriprep import read_confounds as read_confounds
-from brainalign.datasets.formats.fmriprep import read_fmriprep
-from brainalign.datasets.formats.images import ImageAudit, audit_images, audit_texts
-from brainalign.datasets.formats.images import near_duplicates as near_duplicates
-from brainalign.datasets.formats.meeg import check_same_channels, read_epochs
-from brainalign.datasets.formats.meeg import without_bad_sensors as without_bad_sensors
+from brainalign.datasets.formats.fmriprep import read_confounds, read_fmriprep
+from brainalign.datasets.formats.images import ImageAudit, audit_images, audit_texts, near_duplicates
+from brainalign.datasets.formats.meeg import check_same_channels, read_epochs, without_bad_sensors
 from brainalign.datasets.formats.meshes import load_mesh
 from brainalign.datasets.formats.rdms import (
     RdmSets,
@@ -64,17 +54,13 @@ from brainalign.datasets.formats.videos import Videos, neurons_of, read_neural, 
 from brainalign.datasets.formats.whitening import Whitener, fit_whitener, noise_source
 
 __all__ = [
-    "Fingerprint",
     "ImageAudit",
     "RdmSets",
     "Recording",
     "RegionRuns",
-    "RegionSeries",
     "SeriesFile",
     "Videos",
-    "Whitener",
     "audit_images",
-    "audit_texts",
     "check_same_channels",
     "check_sides",
     "complete_trials",

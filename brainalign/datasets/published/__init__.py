@@ -1,13 +1,10 @@
 """Readers of published data sets."""
 
-from brainalign.datasets.published.algonauts import ALGONAUTS_ROIS as ALGONAUTS_ROIS
-from brainalign.datasets.published.algonauts import read_algonauts, read_algonauts_images
+from brainalign.datasets.published.algonauts import ALGONAUTS_ROIS, read_algonauts, read_algonauts_images
 from brainalign.datasets.published.area_maps import AreaMaps, area_maps_table, read_area_maps
 from brainalign.datasets.published.braincorl import BraincorlSubject, read_braincorl
 from brainalign.datasets.published.coco import coco_captions, nsd_coco_ids
-from brainalign.datasets.published.common import Published
-from brainalign.datasets.published.common import finish_published as finish_published
-from brainalign.datasets.published.common import load_npy as load_npy
+from brainalign.datasets.published.common import Published, finish_published, load_npy
 from brainalign.datasets.published.cortical_maps import (
     CorticalMaps,
     Parcels,
@@ -18,8 +15,7 @@ from brainalign.datasets.published.cortical_maps import (
 )
 from brainalign.datasets.published.nsd import NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.published.nsd_cortex import read_nsd_cortex
-from brainalign.datasets.published.nsd_design import NSD_SESSIONS as NSD_SESSIONS
-from brainalign.datasets.published.nsd_design import read_nsd_design as read_nsd_design
+from brainalign.datasets.published.nsd_design import NSD_SESSIONS, read_nsd_design
 from brainalign.datasets.published.nsd_images import write_nsd_images
 from brainalign.datasets.published.nsd_rois import NSD_ROIS as NSD_ROIS
 from brainalign.datasets.published.things import read_things
@@ -31,8 +27,6 @@ from brainalign.datasets.published.zuco_files import read_sentences as read_sent
 
 __all__ = [
     "AreaMaps",
-    "BraincorlSubject",
-    "CorticalMaps",
     "NsdSubject",
     "Parcels",
     "Published",

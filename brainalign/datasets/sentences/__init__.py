@@ -16,7 +16,6 @@ from brainalign.datasets.sentences.text_eeg import TextRecordings, join_recordin
 from brainalign.datasets.sentences.text_splits import leave_out, make_text_split, order_blocks
 
 __all__ = [
-    "TYPOS",
     "TextRecordings",
     "clean_text",
     "join_recordings",
@@ -29,7 +28,6 @@ __all__ = [
     "order_leak",
     "read_task_table",
     "text_groups",
-    "text_hash",
     "text_id",
     "text_leakage",
 ]

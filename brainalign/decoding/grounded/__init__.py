@@ -14,9 +14,7 @@ from brainalign.study import caption_words
 
 __all__ = [
     "ALL_NORMS",
-    "GroundStudy",
     "GroundedLanguage",
-    "WordAxes",
     "caption_vectors",
     "caption_words",
     "ground_study",

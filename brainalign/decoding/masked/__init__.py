@@ -10,9 +10,7 @@ from brainalign.decoding.masked.fill_scores import (
     shifted_regions,
 )
 from brainalign.decoding.masked.model import MaskedBrainModel
-from brainalign.decoding.masked.segments import hidden_regions as hidden_regions
-from brainalign.decoding.masked.segments import joined as joined
-from brainalign.decoding.masked.segments import segment_starts as segment_starts
+from brainalign.decoding.masked.segments import hidden_regions, joined, segment_starts
 from brainalign.decoding.masked.study import (
     correlation_features,
     masked_study,
@@ -22,8 +20,7 @@ from brainalign.decoding.masked.study import (
     tangent_features,
 )
 from brainalign.decoding.masked.study import validation_runs as validation_runs
-from brainalign.decoding.masked.subject_scores import FineTuned, person_scores
-from brainalign.decoding.masked.subject_scores import fine_tuned_row as fine_tuned_row
+from brainalign.decoding.masked.subject_scores import FineTuned, fine_tuned_row, person_scores
 
 __all__ = [
     "HALF",

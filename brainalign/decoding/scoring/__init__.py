@@ -4,10 +4,7 @@ from brainalign.decoding.scoring.averaging import repeat_curve, subject_curve
 from brainalign.decoding.scoring.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.scoring.controls import Decode as Decode
 from brainalign.decoding.scoring.controls import altered as altered
-from brainalign.decoding.scoring.linear import PENALTIES as PENALTIES
-from brainalign.decoding.scoring.linear import LinearDecoder, signal_features
-from brainalign.decoding.scoring.linear import mean_cosine as mean_cosine
-from brainalign.decoding.scoring.linear import warn_of_edge as warn_of_edge
+from brainalign.decoding.scoring.linear import PENALTIES, LinearDecoder, mean_cosine, signal_features, warn_of_edge
 from brainalign.decoding.scoring.nuisance import NuisanceScores, neighbours_in_time, nuisance_features, nuisance_scores
 from brainalign.decoding.scoring.pair_scores import MEASURES, content_hits, label_hits, retrieval_hits
 from brainalign.decoding.scoring.pair_scores import PairScore as PairScore
@@ -26,24 +23,18 @@ from brainalign.decoding.scoring.retrieval import unit_rows as unit_rows
 from brainalign.decoding.scoring.surrogates import phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.scoring.verdicts import Verdict, verdict
 from brainalign.decoding.scoring.zero_shot import ZeroShot, zero_shot_labels
-from brainalign.study import FUNCTION_WORDS
-from brainalign.study import words as words
+from brainalign.study import FUNCTION_WORDS, words
 
 __all__ = [
-    "FUNCTION_WORDS",
-    "MEASURES",
     "TESTED",
-    "TRAINED",
     "ControlMatrix",
     "Fit",
     "LinearDecoder",
     "NuisanceScores",
     "Retrieval",
     "Verdict",
-    "ZeroShot",
     "content_hits",
     "control_matrix",
-    "distinct_gallery",
     "label_hits",
     "leave_block_out",
     "neighbours_in_time",

@@ -3,12 +3,8 @@
 from brainalign.decoding.shared_space.cross_modal import KINDS as KINDS
 from brainalign.decoding.shared_space.cross_modal import fused_embedding, paired_change, space_retrieval, stimulus_hits
 from brainalign.decoding.shared_space.cross_modal import space_patterns as space_patterns
-from brainalign.decoding.shared_space.linear_paths import LinearPath as LinearPath
-from brainalign.decoding.shared_space.linear_paths import held_out_stimuli as held_out_stimuli
-from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS as MODALITY_ENCODERS
-from brainalign.decoding.shared_space.modality_encoders import PatchConv as PatchConv
-from brainalign.decoding.shared_space.modality_encoders import SoftMixture as SoftMixture
-from brainalign.decoding.shared_space.modality_encoders import VoxelLinear as VoxelLinear
+from brainalign.decoding.shared_space.linear_paths import LinearPath, held_out_stimuli
+from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS, PatchConv, SoftMixture, VoxelLinear
 from brainalign.decoding.shared_space.space import SharedSpace
 from brainalign.decoding.shared_space.space_controls import (
     SPACE_NULLS,

@@ -1,16 +1,11 @@
 """Decoders of text from EEG, language models, and studies of them."""
 
-from brainalign.decoding.text.decoder import KEY as KEY
-from brainalign.decoding.text.decoder import TextDecoder
+from brainalign.decoding.text.decoder import KEY, TextDecoder
 from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, Augmentation, eeg_encoder
-from brainalign.decoding.text.glim import GlimEncoder
-from brainalign.decoding.text.glim import Prompt as Prompt
-from brainalign.decoding.text.glim import time_code as time_code
+from brainalign.decoding.text.glim import GlimEncoder, Prompt, time_code
 from brainalign.decoding.text.language import CausalLanguage, LanguageBridge, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.text.language_models import LANGUAGE_MODELS, pretrained, smollm, word_t5, word_tokenizer
-from brainalign.decoding.text.residual import RidgeMaps as RidgeMaps
-from brainalign.decoding.text.residual import cross_fitted as cross_fitted
-from brainalign.decoding.text.residual import spread
+from brainalign.decoding.text.residual import RidgeMaps, cross_fitted, spread
 from brainalign.decoding.text.scores import constant_scores, constant_sentence, text_scores
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
 from brainalign.decoding.text.text_study import Components, TextStudy, exchange_relevance, study_text
@@ -21,13 +16,10 @@ __all__ = [
     "Augmentation",
     "CausalLanguage",
     "Components",
-    "Decoded",
     "GlimEncoder",
     "LanguageBridge",
-    "LanguageModel",
     "Seq2SeqLanguage",
     "TextDecoder",
-    "TextFit",
     "TextStudy",
     "constant_scores",
     "constant_sentence",

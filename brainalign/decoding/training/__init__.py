@@ -2,10 +2,7 @@
 
 from brainalign.decoding.training.contrastive import LogitScale, clip_loss, pair_loss
 from brainalign.decoding.training.loop import History, batches, train
-from brainalign.decoding.training.subjects import EegShape
-from brainalign.decoding.training.subjects import SubjectLayers as SubjectLayers
-from brainalign.decoding.training.subjects import SubjectScale as SubjectScale
-from brainalign.decoding.training.subjects import silenced as silenced
+from brainalign.decoding.training.subjects import EegShape, SubjectLayers, SubjectScale, silenced
 from brainalign.decoding.training.trials import ChannelScale as ChannelScale
 from brainalign.decoding.training.trials import Known as Known
 from brainalign.decoding.training.trials import Trials

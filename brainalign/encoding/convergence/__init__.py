@@ -2,16 +2,6 @@
 
 from brainalign.encoding.convergence.checkpoints import CheckpointCurves, checkpoint_curves, half_times
 from brainalign.encoding.convergence.scores import Convergence, LayerScores, convergence_scores
-from brainalign.encoding.convergence.subject_convergence import SubjectConvergence, converge_subjects
-from brainalign.encoding.convergence.subject_convergence import mean_scores as mean_scores
+from brainalign.encoding.convergence.subject_convergence import SubjectConvergence, converge_subjects, mean_scores
 
-__all__ = [
-    "CheckpointCurves",
-    "Convergence",
-    "LayerScores",
-    "SubjectConvergence",
-    "checkpoint_curves",
-    "converge_subjects",
-    "convergence_scores",
-    "half_times",
-]
+__all__ = ["Convergence", "LayerScores", "checkpoint_curves", "converge_subjects", "convergence_scores", "half_times"]

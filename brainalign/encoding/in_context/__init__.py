@@ -4,18 +4,10 @@ from brainalign.encoding.in_context.empirical_bayes import EmpiricalBayesRidge, 
 from brainalign.encoding.in_context.empirical_bayes import left_out_errors as left_out_errors
 from brainalign.encoding.in_context.empirical_bayes import posterior_weights as posterior_weights
 from brainalign.encoding.in_context.encoder import InContextEncoder
-from brainalign.encoding.in_context.fallback import groups_of_targets as groups_of_targets
-from brainalign.encoding.in_context.fallback import pooled_ridge as pooled_ridge
-from brainalign.encoding.in_context.fallback import taken as taken
+from brainalign.encoding.in_context.fallback import groups_of_targets, pooled_ridge, taken
 from brainalign.encoding.in_context.inputs import unit_rows
-from brainalign.encoding.in_context.meta_training import NOISE_WEIGHT as NOISE_WEIGHT
-from brainalign.encoding.in_context.meta_training import Episode as Episode
-from brainalign.encoding.in_context.meta_training import Voxels as Voxels
-from brainalign.encoding.in_context.meta_training import real_episode as real_episode
-from brainalign.encoding.in_context.network import NETWORKS as NETWORKS
-from brainalign.encoding.in_context.network import InContextNetwork as InContextNetwork
-from brainalign.encoding.in_context.network import NetworkSize as NetworkSize
-from brainalign.encoding.in_context.network import read_checkpoint as read_checkpoint
+from brainalign.encoding.in_context.meta_training import NOISE_WEIGHT, Episode, Voxels, real_episode
+from brainalign.encoding.in_context.network import NETWORKS, InContextNetwork, NetworkSize, read_checkpoint
 from brainalign.encoding.in_context.pretraining import (
     PretrainedLayer,
     Reduction,

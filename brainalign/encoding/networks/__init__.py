@@ -2,23 +2,17 @@
 
 from brainalign.encoding.networks.factorized_readout import FactorizedReadout
 from brainalign.encoding.networks.gaussian_readout import GaussianReadout
-from brainalign.encoding.networks.readout_fit import LOSSES as LOSSES
-from brainalign.encoding.networks.readout_fit import start as start
-from brainalign.encoding.networks.response_optimised import Block as Block
-from brainalign.encoding.networks.response_optimised import ResponseOptimisedEncoder
-from brainalign.encoding.networks.response_optimised import core_grid as core_grid
+from brainalign.encoding.networks.readout_fit import LOSSES, start
+from brainalign.encoding.networks.response_optimised import Block, ResponseOptimisedEncoder, core_grid
 from brainalign.encoding.networks.routing import PUBLISHED_ROUTING, RoutingEncoder
-from brainalign.encoding.networks.routing_network import RoutingNetwork as RoutingNetwork
-from brainalign.encoding.networks.routing_network import parcels_of as parcels_of
-from brainalign.encoding.networks.routing_network import position_code as position_code
+from brainalign.encoding.networks.routing_network import RoutingNetwork, parcels_of, position_code
 from brainalign.encoding.networks.seeds import SeedEnsemble
 from brainalign.encoding.networks.semantic_readout import WARPS as WARPS
 from brainalign.encoding.networks.semantic_readout import SemanticSpatialReadout
 from brainalign.encoding.networks.semantic_readout import affine_matrix as affine_matrix
 from brainalign.encoding.networks.semantic_readout import moved_centre as moved_centre
 from brainalign.encoding.networks.semantic_readout import warp as warp
-from brainalign.encoding.networks.token_inputs import Shape as Shape
-from brainalign.encoding.networks.token_inputs import correlations as correlations
+from brainalign.encoding.networks.token_inputs import Shape, correlations
 
 __all__ = [
     "PUBLISHED_ROUTING",

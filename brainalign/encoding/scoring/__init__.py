@@ -13,12 +13,9 @@ from brainalign.encoding.scoring.continuous_runs import (
     turned_in_time,
     unique_null,
 )
-from brainalign.encoding.scoring.crossval import Evaluation, LeftOut, evaluate, split_folds
-from brainalign.encoding.scoring.crossval import encode_folds as encode_folds
-from brainalign.encoding.scoring.crossval import row_space as row_space
+from brainalign.encoding.scoring.crossval import Evaluation, LeftOut, encode_folds, evaluate, row_space, split_folds
 from brainalign.encoding.scoring.dictionary_study import DictionaryStudy
-from brainalign.encoding.scoring.held_out import average_repeats as average_repeats
-from brainalign.encoding.scoring.held_out import average_split, evaluate_held_out
+from brainalign.encoding.scoring.held_out import average_repeats, average_split, evaluate_held_out
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
 from brainalign.encoding.scoring.held_out_tables import (
     METRICS,
@@ -53,7 +50,6 @@ __all__ = [
     "HeldOut",
     "ImageSubject",
     "LeftOut",
-    "RegionEncoder",
     "RunFit",
     "SplitScores",
     "average_split",

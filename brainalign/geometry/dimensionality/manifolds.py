@@ -143,8 +143,7 @@ class NeuralCollapse:
         NC4: share of stimuli that the classifier puts into the class of the nearest mean; NaN without a classifier.
     accuracy : float
         Share of stimuli nearest to the mean of their own class, averaged over classes.
-    n_classes, n_least : int
-        Classes, and stimuli of the smallest.
+    n_classes : int
     n_undefined : int
         Pairs of classes left out of cdnv: their means cannot be told apart.
     """
@@ -159,7 +158,6 @@ class NeuralCollapse:
     agreement: float
     accuracy: float
     n_classes: int
-    n_least: int
     n_undefined: int
 
 
@@ -232,7 +230,6 @@ def neural_collapse(
         agreement,
         float(np.mean([np.mean(nearest[own == k] == k) for k in range(len(names))])),
         len(names),
-        int(counts.min()),
         n_undefined,
     )
 

@@ -79,15 +79,12 @@ class PowerLaw:
         α of λ ~ rank^-α; NaN where fewer than 3 of the range are above 0.
     r2 : float
         How straight the line is.
-    n_used : int
-        Eigenvalues above 0 in the range.
     n_left_out : int
-        Eigenvalues in the range that are not: cross-validated ones may be negative.
+        Eigenvalues in the range that are not above 0: cross-validated ones may be negative.
     """
 
     exponent: float
     r2: float
-    n_used: int
     n_left_out: int
 
 
@@ -123,12 +120,12 @@ def power_law(eigenvalues: Values, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     values = np.asarray(eigenvalues, dtype=np.float64)[first - 1 : last]
     seen = values > 0
     if seen.sum() < 3:
-        return PowerLaw(float("nan"), float("nan"), int(seen.sum()), int((~seen).sum()))
+        return PowerLaw(float("nan"), float("nan"), int((~seen).sum()))
     x, y = np.log(np.arange(first, last + 1)[seen]), np.log(values[seen])
     slope = float(np.polyfit(x, y, 1)[0])
     spread = y.var()
     r2 = float(np.corrcoef(x, y)[0, 1] ** 2) if spread > 0 else 1.0
-    return PowerLaw(-slope, r2, int(seen.sum()), int((~seen).sum()))
+    return PowerLaw(-slope, r2, int((~seen).sum()))
 
 
 def cross_validated_spectrum(A: Values, B: Values) -> NDArray[np.float64]:

@@ -1,10 +1,7 @@
 """Comparison of RDMs: scores, ceilings, and tests over subjects, stimuli and models."""
 
-from brainalign.geometry.inference.bootstrap import compare_models, dual_bootstrap
-from brainalign.geometry.inference.bootstrap import index_draws as index_draws
-from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, compare, pooled_rdm
-from brainalign.geometry.inference.comparisons import TIE as TIE
-from brainalign.geometry.inference.comparisons import unit_forms as unit_forms
+from brainalign.geometry.inference.bootstrap import compare_models, dual_bootstrap, index_draws
+from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, Comparison, compare, pooled_rdm, unit_forms
 from brainalign.geometry.inference.fixed_models import (
     rdm_noise_ceiling,
     rdm_partial_test,
@@ -14,8 +11,7 @@ from brainalign.geometry.inference.fixed_models import (
 )
 from brainalign.geometry.inference.fixed_models import stimulus_orders as stimulus_orders
 from brainalign.geometry.inference.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
-from brainalign.geometry.inference.mass_univariate import METHODS as METHODS
-from brainalign.geometry.inference.mass_univariate import rdm_permutation_places
+from brainalign.geometry.inference.mass_univariate import METHODS, rdm_permutation_places
 from brainalign.geometry.inference.reference_scores import (
     combination,
     flexible_permutation_test,
@@ -28,7 +24,6 @@ from brainalign.geometry.inference.resampled import multiplicities as multiplici
 __all__ = [
     "COMPARISONS",
     "FITS",
-    "Comparison",
     "FlexibleModel",
     "combination",
     "compare",

@@ -40,12 +40,6 @@ class UnitMatch:
         Correlation of the pair on the stimuli that score it; NaN where a unit is constant there.
     score : float
         Weighted mean of r over pairs where it is defined.
-    score_fit : float
-        The same on the stimuli that the match was made on: above 0 for unrelated units.
-    n_constant : int
-        Units left out because they are constant on the stimuli of the match.
-    n_undefined : int
-        Pairs without r.
     """
 
     units_x: NDArray[np.intp]
@@ -53,9 +47,6 @@ class UnitMatch:
     weights: NDArray[np.float64]
     r: NDArray[np.float64]
     score: float
-    score_fit: float
-    n_constant: int
-    n_undefined: int
 
 
 def match_units(
@@ -100,15 +91,11 @@ def match_units(
     left, right = (_varying(Z) for Z in (X, Y))
     rows, columns, weights = MATCHINGS[method](X[:, left], Y[:, right])
     rows, columns = left[rows], right[columns]
-    r_fit = pair_correlations(X, Y, rows, columns)
-    r = r_fit
-    if held_out is not None:
-        for name, fit, other in (("X", X, held_out[0]), ("Y", Y, held_out[1])):
-            check_rows(f"held-out {name}.T", other.shape[1], f"{name}.T", fit.shape[1], "give the same units")
-        r = pair_correlations(*held_out, rows, columns)
-    n_constant = X.shape[1] + Y.shape[1] - len(left) - len(right)
-    scores = _mean(r, weights), _mean(r_fit, weights)
-    return UnitMatch(rows, columns, weights, r, *scores, n_constant, int(np.isnan(r).sum()))
+    judged = (X, Y) if held_out is None else held_out
+    for name, fit, other in zip("XY", (X, Y), judged, strict=True):
+        check_rows(f"held-out {name}.T", other.shape[1], f"{name}.T", fit.shape[1], "give the same units")
+    r = pair_correlations(*judged, rows, columns)
+    return UnitMatch(rows, columns, weights, r, _mean(r, weights))
 
 
 def _varying(values: Values) -> NDArray[np.intp]:

@@ -1,15 +1,12 @@
 """Dissimilarities of response patterns, the noise they are measured with, and how RDMs are read and written."""
 
-from brainalign.geometry.rdms.array_kind import Kind as Kind
-from brainalign.geometry.rdms.array_kind import as_kind_of as as_kind_of
-from brainalign.geometry.rdms.array_kind import as_numpy as as_numpy
+from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, as_numpy
 from brainalign.geometry.rdms.covariance import LowRankCovariance as LowRankCovariance
 from brainalign.geometry.rdms.covariance import NoiseCovariance
 from brainalign.geometry.rdms.covariance import Precision as Precision
 from brainalign.geometry.rdms.covariance import WholeCovariance as WholeCovariance
 from brainalign.geometry.rdms.covariance import mean_covariance as mean_covariance
-from brainalign.geometry.rdms.dissimilarity import DISTANCES, WHITENED, feature_rdms, rdm, stimulus_features
-from brainalign.geometry.rdms.dissimilarity import design_of as design_of
+from brainalign.geometry.rdms.dissimilarity import DISTANCES, WHITENED, design_of, feature_rdms, rdm, stimulus_features
 from brainalign.geometry.rdms.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
 from brainalign.geometry.rdms.noise import NOISE_COVARIANCES, noise_covariance, noise_precision
 from brainalign.geometry.rdms.ranks import are_constant as are_constant
@@ -26,7 +23,6 @@ __all__ = [
     "WHITENED",
     "LabelledPatterns",
     "LabelledRdms",
-    "NoiseCovariance",
     "feature_rdms",
     "from_rsatoolbox",
     "noise_covariance",

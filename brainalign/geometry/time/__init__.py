@@ -10,8 +10,7 @@ from brainalign.geometry.time.decoding import (
     leave_one_group_out,
     pairwise_movie,
 )
-from brainalign.geometry.time.discriminant import membership
-from brainalign.geometry.time.discriminant import shrinkage_ridge as shrinkage_ridge
+from brainalign.geometry.time.discriminant import membership, shrinkage_ridge
 from brainalign.geometry.time.movies import rdm_movie, rdm_time_generalization
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "decode_generalization",
     "decode_times",
     "leave_one_group_out",
-    "membership",
     "pairwise_movie",
     "rdm_movie",
     "rdm_time_generalization",

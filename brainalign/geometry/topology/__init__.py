@@ -16,7 +16,6 @@ from brainalign.geometry.topology.region_identification import RankedRdms as Ran
 __all__ = [
     "BASELINES",
     "FAMILIES",
-    "Geodesics",
     "RegionIdentification",
     "dependence_test",
     "geodesic",

@@ -5,16 +5,14 @@ from brainalign.report.encoding_sections.contest import contest_scores as contes
 from brainalign.report.encoding_sections.contest import contest_section as contest_section
 from brainalign.report.encoding_sections.contest import contest_sentence as contest_sentence
 from brainalign.report.encoding_sections.contest import winner_maps as winner_maps
-from brainalign.report.encoding_sections.convergence import CONVERGENCE_TABLES, convergence_section
-from brainalign.report.encoding_sections.convergence import map_correlations as map_correlations
+from brainalign.report.encoding_sections.convergence import CONVERGENCE_TABLES, convergence_section, map_correlations
 from brainalign.report.encoding_sections.encoders import attention_maps as attention_maps
 from brainalign.report.encoding_sections.encoders import dictionaries_section as dictionaries_section
 from brainalign.report.encoding_sections.encoders import encoder_scores as encoder_scores
 from brainalign.report.encoding_sections.encoders import encoders_section as encoders_section
 from brainalign.report.encoding_sections.encoders import field_maps as field_maps
 from brainalign.report.encoding_sections.encoders import layer_weights as layer_weights
-from brainalign.report.encoding_sections.few_images import context_curves as context_curves
-from brainalign.report.encoding_sections.few_images import few_images_section as few_images_section
+from brainalign.report.encoding_sections.few_images import context_curves, few_images_section
 from brainalign.report.encoding_sections.layers import MOST_PANELS as MOST_PANELS
 from brainalign.report.encoding_sections.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.encoding_sections.layers import layers_section as layers_section
@@ -31,15 +29,4 @@ from brainalign.report.encoding_sections.recovery import (
     recovered_words,
 )
 
-__all__ = [
-    "CONVERGENCE_TABLES",
-    "convergence_section",
-    "layer_preference_maps",
-    "layer_profile",
-    "planted_ceilings",
-    "planted_latencies",
-    "planted_layers",
-    "planted_preferences",
-    "recovered_words",
-    "roi_layer_heatmap",
-]
+__all__ = ["CONVERGENCE_TABLES", "convergence_section", "layer_preference_maps"]

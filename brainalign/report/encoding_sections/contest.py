@@ -13,10 +13,6 @@ from brainalign.config import SentenceModel
 from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
-CONTEST_COLUMNS = (
-    "region", "family", "r", "low", "high", "ahead", "ahead_low", "ahead_high", "winner", "decided", "ceiling_r",
-    "null_high",
-)  # fmt: skip
 PALE = 0.68  # share of white in the colour of an undecided vertex
 UNDECIDED = "{}, undecided"
 
@@ -26,7 +22,6 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
 
     A row per region and family, of `family_contest`. Both in the order of their first row.
     """
-    kit.check_columns("the table of the contest", rows, CONTEST_COLUMNS)
     regions, families = list(pd.unique(rows["region"])), list(pd.unique(rows["family"]))
     colours = kit.model_colours(families)
     figure, (above, below) = kit.new_figure(min(max(2.4 + 0.75 * len(regions), 6.5), 9.0), 5.4, rows=2)
@@ -77,7 +72,6 @@ def winner_maps(
     q : float
         Vertices whose best family is not significant at this false discovery rate are not shown.
     """
-    kit.check_columns("the table of winners", table, ["hemi", "vertex", "roi", "family", "margin", "q"])
     sure = np.array([any(decided.get(name, False) for name in names) for names in table["roi"]], dtype=bool)
     shown = table["q"].to_numpy(dtype=float) < q
     names = [family if firm else UNDECIDED.format(family) for family, firm in zip(table["family"], sure, strict=True)]

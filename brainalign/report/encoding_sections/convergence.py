@@ -14,19 +14,6 @@ CONVERGENCE_TABLES = ("convergence", "areas", "latencies", "curves", "halftimes"
 TITLE = "Convergence of model and brain"
 MEAN = "mean"
 LEVEL = 0.05
-EXPLAINED = (
-    "Encoding: mean r over regions of the layer chosen on one half of the test images, scored on the other half. "
-    "Spatial: correlation over regions of the number of the best layer with distance from {origin} (straight, "
-    "within a hemisphere: the right one mirrored); only regions whose best layer is decided take part. Temporal: "
-    "correlation over layers of their number with the time of their largest mean r over sensors; only decided "
-    "layers take part.",
-    "Each score has the nulls that apply, all one-sided: p (layers) puts the layers in every other order (a random "
-    "sample of orders beyond 8 layers); p (areas) asks whether unrelated maps, as smooth as the observed one, would "
-    "do; p (images) exchanges predictions between test images. A claim about space needs p (layers) and p (areas). "
-    "The last column assumes independent areas, which no cortex has: it is far too small and shown for comparison "
-    "only. The mean over subjects is the score of their averaged scores, permutations and draws; its p is of that "
-    "average, with the subjects as they are. Its interval, over resampled subjects, is given from 5 subjects on.",
-)
 
 
 def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> kit.Section:
@@ -42,7 +29,7 @@ def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> kit.
     scores = tables["convergence"]
     panels: list[kit.Panel] = []
     blocks: list[Markup] = []
-    paragraphs = [text.format(origin=origin or "an origin (none was named)") for text in EXPLAINED]
+    paragraphs = [text.format(origin=origin or "an origin (none was named)") for text in kit.EXPLAINED["convergence"]]
     for model in pd.unique(scores["model"]):
         mine = {name: table[table["model"] == model] for name, table in tables.items()}
         paragraphs += _verdicts(str(model), mine["convergence"])
@@ -197,7 +184,6 @@ def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], tit
     areas: A row per network ("trained", "random") and area of one subject: area, distance_mm, number, decided. layers:
     Names of the layers of both networks.
     """
-    kit.check_columns("the table of areas", areas, ["network", "area", "distance_mm", "number", "decided"])
     figure, axes = kit.new_figure(9.0, 3.8, 2)
     for ax, network, names, title in zip(axes, NETWORKS, layers, titles, strict=True):
         mine = areas[(areas["network"] == network) & areas["number"].notna()]
@@ -240,8 +226,6 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
     layers: A row per subject, network and layer: number, layer, latency_s, latency_low_s, latency_high_s, decided.
     titles: By subject, in the order of their first row.
     """
-    wanted = ["subject", "network", "layer", "number", "latency_s", "latency_low_s", "latency_high_s", "decided"]
-    kit.check_columns("the table of layers", layers, wanted)
     subjects = list(pd.unique(layers["subject"]))
     figure, axes, _ = kit.panel_grid(len(subjects), 3, (3.0, 3.6), margin=(1.2, 0.0), least=5.0)
     for ax, subject, title in zip(axes, subjects, titles, strict=False):
@@ -271,8 +255,6 @@ def half_time_curves(curves: pd.DataFrame, half_times: pd.DataFrame) -> Figure:
     curves: score, area ("" for all areas), step, value; of subjects measured in different ways, one of each.
     half_times: score, area, final, half_time, low, high.
     """
-    kit.check_columns("the table of curves", curves, ["score", "area", "step", "value"])
-    kit.check_columns("the table of half-times", half_times, ["score", "area", "final", "half_time", "low", "high"])
     figure, (left, right) = kit.new_figure(9.0, 3.8, 2)
     whole = half_times[half_times["area"] == ""]
     for k, (_, row) in enumerate(whole.iterrows()):
@@ -309,7 +291,6 @@ def map_correlations(rows: pd.DataFrame) -> Figure:
 
     quantity, map, r, q, null_sd, n.
     """
-    kit.check_columns("the table of maps", rows, ["quantity", "map", "r", "q", "null_sd", "n"])
     quantities, maps = list(pd.unique(rows["quantity"])), list(pd.unique(rows["map"]))
     figure, axes = kit.new_figure(1.6 + 2.6 * len(quantities), 1.3 + 0.36 * len(maps), len(quantities))
     for k, (ax, quantity) in enumerate(zip(axes, quantities, strict=True)):

@@ -15,7 +15,6 @@ from brainalign.config import DictionaryMethod
 from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
-SIDE_COLUMNS = ("encoder", "group", "r", "low", "high", "ceiling_r", "null_low", "null_high")
 MARKERS = "os^D"  # one after the other, where there are more encoders than colours
 MOST_REGIONS = 6  # rows of an attention figure
 Pictures = Mapping[str, NDArray[np.uint8]]
@@ -26,7 +25,6 @@ def encoder_scores(rows: pd.DataFrame) -> Figure:
 
     A row per encoder and group: r, low, high, ceiling_r, null_low, null_high. Both in the order of their first row.
     """
-    kit.check_columns("the table of encoders", rows, SIDE_COLUMNS)
     groups, encoders = list(pd.unique(rows["group"])), list(pd.unique(rows["encoder"]))
     figure, (ax,) = kit.new_figure(min(max(2.2 + 0.9 * len(groups), 5.4), 9.0), 3.6)  # three names side by side fit
     step = 0.8 / len(encoders)
@@ -229,7 +227,6 @@ def layer_weights(rows: pd.DataFrame) -> Figure:
 
     A row per group and layer: group, layer, weight. Both in the order of their first row.
     """
-    kit.check_columns("the table of weights", rows, ("group", "layer", "weight"))
     groups, layers = list(pd.unique(rows["group"])), list(pd.unique(rows["layer"]))
     figure, (ax,) = kit.new_figure(6.5, 1.2 + 0.28 * len(groups))
     start = np.zeros(len(groups))

@@ -13,7 +13,6 @@ from matplotlib.ticker import NullFormatter
 from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
-CURVE_COLUMNS = ("group", "method", "size", "explained_variance", "se", "ceiling", "beyond")
 # The colour of a method is the same on every page; the control is grey.
 METHODS = {
     "in_context": ("in-context", kit.COLOURS[0], "o"),
@@ -31,15 +30,6 @@ TAKEN = {
 RIVALS = ("empirical_bayes", "ridge_pooled")  # what superiority is claimed over
 MOST_REGIONS = 8  # panels
 LOWEST = -0.5  # of the axis: ridge with a penalty each can fall far below any other line
-CAPTION = """
-    Explained variance of the responses to test images (repeats averaged; mean over the reliable targets of a region)
-    after contexts of so many images, {model}, layer {layer}; lines: mean over {n_repeats} contexts that share no image,
-    bands: standard error over them. Every method sees the same images. Empirical-Bayes ridge and in-context encoding
-    know the weights of other subjects' voxels; ridge knows the context alone. Hollow: more images than in any context
-    of training. Solid grey: ridge on all {n_pool} training images. Dotted: 0, what predicting the mean gives. {ceiling}
-    Good: blue on or above orange, both above green at the left, meeting it at the right; crosses at or below 0. Bad:
-    blue below green (the prior does not hold here: the table says whether ridge was taken instead), blue falling where
-    it becomes hollow, or crosses above 0 (a leak)."""
 
 
 def context_curves(rows: pd.DataFrame) -> Figure:
@@ -47,7 +37,6 @@ def context_curves(rows: pd.DataFrame) -> Figure:
 
     A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first row.
     """
-    kit.check_columns("the curve", rows, CURVE_COLUMNS)
     regions = list(pd.unique(rows["group"]))
     figure, axes, columns = kit.panel_grid(len(regions), 4, (2.2, 2.3), margin=(1.0, 1.0), least=6.0)
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
@@ -122,7 +111,8 @@ def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
             "ceiling": "Dashed: noise ceiling." if known else "No image was repeated, so there is no noise ceiling.",
         }
         title = f"{label}, {layer}: from few images to many"
-        parts = [kit.Panel(f"curve{model}{method}", title, CAPTION.format(**words), context_curves(shown), rows)]
+        figure, place = context_curves(shown), f"curve{model}{method}"
+        parts = [kit.captioned("fewimages", title, figure, rows, id=place, **words)]
         paragraphs += _sentences(material, label, layer, rows, about)
         texts = pd.DataFrame(about["layers"][layer].get("texts", []))
         if len(texts):
@@ -263,16 +253,7 @@ def _with_error(value: float, error: float) -> str:
     return f"{kit.number(value)} ± {kit.number(error)}" if np.isfinite(error) else kit.number(value)
 
 
-TEXT_COLUMNS = ("group", "text", "selectivity", "chance")
 MOST_TEXTS = 5  # bars of a region
-TEXT_CAPTION = """
-    The {n} texts that move each region of subject {subject} most, of {n_texts} asked about, in standard deviations of a
-    target's responses (mean over the reliable targets of a region): weights read off the context, queried in the space
-    that images and texts share, texts about their own mean. Dashed: the largest value of any text after 19 refits on
-    exchanged responses, the largest of them (p = .05 for the whole region). Blue: beyond it; grey: not, so that nothing
-    is said. Good: in regions of known preference its words lead, beyond the dashed lines. Bad: the same words lead
-    everywhere (they describe the images rather than regions), or nothing is beyond. A word that leads is the best of
-    those asked about, no more."""
 
 
 def text_bars(rows: pd.DataFrame) -> Figure:
@@ -280,7 +261,6 @@ def text_bars(rows: pd.DataFrame) -> Figure:
 
     A row per group and text: selectivity, chance. Groups in the order of their first row.
     """
-    kit.check_columns("the table of texts", rows, TEXT_COLUMNS)
     regions = list(pd.unique(rows["group"]))
     figure, axes, _ = kit.panel_grid(len(regions), 3, (2.7, 1.7), margin=(1.0, 0.7), least=5.6)
     for ax, region in zip(axes, regions, strict=False):
@@ -304,7 +284,7 @@ def text_panel(name: str, label: str, subject: str, texts: pd.DataFrame, regions
     """
     shown = pd.concat([texts[texts["group"] == region] for region in regions])
     n_texts = texts["text"].nunique()
-    caption = TEXT_CAPTION.format(n=min(MOST_TEXTS, n_texts), subject=subject, n_texts=n_texts)
+    caption = kit.CAPTIONS["texts"].format(n=min(MOST_TEXTS, n_texts), subject=subject, n_texts=n_texts)
     cells = []
     for region, mine in shown.groupby("group", sort=False):
         beyond = mine[mine["selectivity"] > mine["chance"]].nlargest(MOST_TEXTS, "selectivity")

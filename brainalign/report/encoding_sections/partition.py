@@ -12,7 +12,6 @@ from brainalign.config import BandedRidgeMethod
 from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
-PARTITION_COLUMNS = ("group", "layer", "joint", "split", "low", "high", "control_split", "ceiling")
 SCORES = {"r2": "R²", "r": "r"}
 CONTROLS = {"r2": "below 0 rather than above, since predicting noise costs R²", "r": "about 0"}
 JOINT, CEILING, CONTROL = "joint score", "noise ceiling", "refit on exchanged responses"
@@ -24,7 +23,6 @@ def partition_bars(rows: pd.DataFrame, score: str) -> Figure:
     rows: A row per group (region) and layer, and one of their sum (joint): split, low, high, control_split, ceiling.
     Layers in the order of their first row.
     """
-    kit.check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
     regions = list(pd.unique(rows["group"]))
     colours = kit.layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
     figure, axes, columns = kit.panel_grid(len(regions), 4, (2.1, 2.0), margin=(1.2, 0.7), least=5.2)
@@ -69,7 +67,6 @@ def partition_over_time(rows: pd.DataFrame, score: str) -> Figure:
 
     rows: As for `partition_bars`; groups are times in s.
     """
-    kit.check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
     colours = kit.layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
     figure, (ax,) = kit.new_figure(8.0, 3.6)
     for layer, part in rows.groupby("layer", sort=False):

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import COLOURS, GREY, check_columns, new_figure
+from brainalign.report.kit import COLOURS, GREY, new_figure
 
 MIN_AREAS = 3  # fewer have no rank correlation
 
@@ -66,8 +66,6 @@ def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> F
     layers : sequence of str, optional
         Layers of both axes of the counts; without it (another network than the generating one) only depths are drawn.
     """
-    needed = ["area", "planted", "recovered", "planted_depth", "recovered_depth", "decided", "reason"]
-    check_columns("the table of planted layers", rows, needed)
     decided = rows[rows["decided"].astype(bool)]
     figure, axes = new_figure(8.6 if layers else 4.4, 3.5, 2 if layers else 1)
     if layers:
@@ -147,8 +145,6 @@ def planted_latencies(rows: pd.DataFrame, sample_ms: float) -> Figure:
     sample_ms : float
         Time between samples.
     """
-    needed = ["layer", "planted_ms", "recovered_ms", "low_ms", "high_ms", "decided", "reason"]
-    check_columns("the table of planted latencies", rows, needed)
     tolerance = max(12.0, sample_ms)
     decided = rows[rows["decided"].astype(bool)]
     figure, (ax,) = new_figure(4.8, 4.1)
@@ -185,7 +181,6 @@ def planted_ceilings(rows: pd.DataFrame, tolerance: float = 0.02) -> Figure:
     tolerance : float
         Allowed |mean − planted|.
     """
-    check_columns("the table of planted ceilings", rows, ["planted", "ceiling"])
     levels = rows.groupby(rows["planted"].round(3))["ceiling"]
     figure, (ax, gap) = new_figure(8.4, 3.4, 2)
     rng = np.random.default_rng(0)
@@ -221,7 +216,6 @@ def planted_preferences(rows: pd.DataFrame) -> Figure:
     rows : DataFrame
         A row per area (and subject): area, planted, recovered, decided (bool), reason.
     """
-    check_columns("the table of planted preferences", rows, ["area", "planted", "recovered", "decided", "reason"])
     decided = rows[rows["decided"].astype(bool)]
     shown = list(dict.fromkeys([*rows["planted"], *decided["recovered"]]))
     figure, (ax,) = new_figure(2.6 + 0.42 * len(shown), 2.0 + 0.36 * len(shown))

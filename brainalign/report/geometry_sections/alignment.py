@@ -83,7 +83,6 @@ def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
     scores: model, layer, control, level, accuracy, gain_se; of one split. about: ceilings, with accuracy_low and
     accuracy_high, or None.
     """
-    kit.check_columns("the table of alignment", scores, ["model", "layer", "control", "level", "accuracy", "gain_se"])
     levels = [level for level in LEVELS if level in set(scores["level"])]
     networks = list(dict.fromkeys(zip(scores["model"], scores["layer"], strict=True)))[::-1]
     figure, axes = kit.new_figure(1.8 + 1.9 * len(levels), 1.3 + 0.32 * len(networks), len(levels))

@@ -172,7 +172,6 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
     rows: group, time_s, score, null_low, null_high, chance. clusters: Of all kinds: group, kind, start_s, stop_s, p.
     peaks: group, decided, centre, centre_low, centre_high, rise, rise_low, rise_high (s).
     """
-    kit.check_columns("the table of scores", rows, ["group", "time_s", "score", "null_low", "null_high", "chance"])
     groups = list(pd.unique(rows["group"]))
     figure, axes = kit.new_figure(1.2 + 2.9 * len(groups), 3.1, len(groups))
     colours = [kit.COLOURS[k % len(kit.COLOURS)] for k in range(len(groups))]
@@ -262,7 +261,6 @@ def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
 
     target_id, time_s, effect, significant.
     """
-    kit.check_columns("the table of effects", effects, ["target_id", "time_s", "effect", "significant"])
     figure, (ax,) = kit.new_figure(6.0, 3.2)
     for k, (name, part) in enumerate(effects.groupby("target_id", sort=False)):
         colour, x = kit.COLOURS[k % len(kit.COLOURS)], 1000 * part["time_s"]

@@ -20,10 +20,6 @@ def identification_figure(surface: pd.DataFrame, rows: pd.DataFrame, chance: flo
     surface: A row per pair of thresholds: lower, upper, family, accuracy, chosen (by how many subjects' others). rows:
     Baselines and the nested choice: name, lower, upper, accuracy, low, high, null_mean, null_high.
     """
-    kit.check_columns("the table of thresholds", surface, ["lower", "upper", "family", "accuracy", "chosen"])
-    kit.check_columns(
-        "the table of baselines", rows, ["name", "lower", "upper", "accuracy", "low", "high", "null_high"]
-    )
     figure, (left, right) = kit.new_figure(9.0, 4.2, 2)
     _draw_surface(figure, left, surface, rows, chance)
     _draw_rows(right, rows, chance)
@@ -112,13 +108,6 @@ ABOUT = {
     "topological": "near against far, little between",
     "nested": "thresholds that the other subjects choose",
 }
-EXPLAINED = (
-    "Each region of a subject is named after the region whose mean RDM over the other subjects is nearest (Pearson's r "
-    "of transformed RDMs). The transform sets pairs below a lower quantile of ranks to 0 and above an upper one to 1. "
-    "Most of what it gains over raw dissimilarities is ranking, so rank RSA stands beside it; and where the gain comes "
-    "from a few stimuli that are oddly far from all others, clipping far pairs alone, without any topology, gains as "
-    "much. It has been published as about as accurate as rank RSA, and robust to noise and individual variation."
-)
 
 
 def identification_section(
@@ -148,7 +137,8 @@ def identification_section(
         chance=about["chance"],
         confidence=confidence,
     )
-    paragraphs = [EXPLAINED, identification_verdict(rows), _nested(rows, surface, about), _sizes(about)]
+    found = [identification_verdict(rows), _nested(rows, surface, about), _sizes(about)]
+    paragraphs = [*kit.EXPLAINED["identification"], *found]
     blocks = [_table(rows)]
     if len(agreement):
         blocks.append(_layers(agreement))

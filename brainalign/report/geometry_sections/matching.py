@@ -14,20 +14,6 @@ MATCHING_TABLES = ("similarity", "dimensions", "featurebias", "manifolds")
 TITLE = "Networks beside networks"
 MOST_PAIRS = 6  # panels of a figure
 MOST_NAMES = 12  # layer names on an axis
-EXPLAINED = (
-    "Every layer of one network beside every layer of another, on the same {n} stimuli (maps averaged over places). "
-    "Debiased CKA is 0 on average where nothing is shared; plain CKA and the CCA family are above 0 for unrelated "
-    "layers, by more the more units there are for the stimuli. Matches of units are made on one half of the stimuli "
-    "and scored on the other. Null: units shuffled each on its own (of other measures: stimuli in another order); "
-    "turned: the same space in random axes, so that what a match of units reaches beyond it is about units.",
-    "Dimension depends on the number of stimuli: all values here are of the same ones.",
-    "A similarity follows what fills the variance, which need not be what a network computes: where known features are "
-    "listed, see how much of each layer they fill and whether they can be read out just as well with little.",
-    "Capacity: manifolds (all stimuli of a category) per unit that a linear read-out tells apart, 2 for points, less "
-    "the wider they are. Collapse: NC1 and CDNV fall to 0 where categories shrink to points, measured on stimuli other "
-    "than those of the means. All depend on how many stimuli a category has: every category has as many here, in every "
-    "layer, and beside each number stands what shuffled categories of the same size give.",
-)
 
 
 def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
@@ -65,7 +51,7 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
     if len(manifolds):
         blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
         panels += _manifolds(manifolds)
-    paragraphs = [*(text.format(n=n) for text in EXPLAINED), *manifold_notes(manifolds)]
+    paragraphs = [*(text.format(n=n) for text in kit.EXPLAINED["matching"]), *manifold_notes(manifolds)]
     return kit.Section("matching", TITLE, panels, paragraphs, blocks)
 
 
@@ -108,7 +94,6 @@ def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
 
     Of one measure: model_a, layer_a, model_b, layer_b, value.
     """
-    kit.check_columns("the table of pairs", pairs, ["model_a", "layer_a", "model_b", "layer_b", "value"])
     groups = list(pairs.groupby(["model_a", "model_b"], sort=False))[:MOST_PAIRS]
     figure, axes, _ = kit.panel_grid(len(groups), 3, (3.2, 3.3), margin=(1.0, 0.0))
     for ax, ((a, b), part) in zip(axes, groups, strict=False):
@@ -128,7 +113,6 @@ def dimension_profiles(table: pd.DataFrame) -> Figure:
 
     A row per model, layer and measure: number (of the layer, from 0), value.
     """
-    kit.check_columns("the table of dimensions", table, ["model", "number", "measure", "value"])
     measures, models = _measures(table), list(pd.unique(table["model"]))
     colours = kit.model_colours(models)
     figure, axes = _canvas(len(measures))
@@ -147,7 +131,6 @@ def dimension_training(table: pd.DataFrame) -> Figure:
 
     A row per network, step, layer and measure: number, value.
     """
-    kit.check_columns("the table of dimensions", table, ["network", "step", "number", "measure", "value"])
     measures = _measures(table)
     figure, axes = _canvas(len(measures))
     last = max(int(table["number"].max()), 1)
@@ -168,7 +151,6 @@ def feature_shares(table: pd.DataFrame) -> Figure:
 
     A row per model, layer and feature: number, explained, decodability.
     """
-    kit.check_columns("the table of features", table, ["model", "number", "feature", "explained", "decodability"])
     models, features = list(pd.unique(table["model"])), list(pd.unique(table["feature"]))
     colours = kit.model_colours(features)
     figure, axes = _canvas(len(models))
@@ -219,8 +201,6 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
     A row per model, layer (number), feature and measure: value, null_low, null_high. Lines are models over relative
     depth; with the columns `network` and `step` of checkpoints, layers over training steps.
     """
-    kit.check_columns("the table of manifolds", table, ["model", "number", "feature", "measure", "value", "null_low"])
-    kit.check_columns("the table of manifolds", table, ["null_high", "network", "step", "layer"])
     features = list(pd.unique(table["feature"]))[:MOST_FEATURES]
     training = bool((table["step"] >= 0).any())
     lines = table["network"] + " " + table["layer"] if training else table["model"]

@@ -17,7 +17,6 @@ from brainalign.condensed import condensed_rdms
 from brainalign.report import kit
 
 PICTURE_POINTS, MOST_NAMED = 22, 30  # side of a picture in the plane; conditions whose names can be read there
-RANDOM_COLUMNS = ("reference", "model", "layer", "mean", "sd", "n")
 
 
 def reference_bars(
@@ -35,8 +34,6 @@ def reference_bars(
     models : sequence of str, optional
         Every model of the study, for colours that agree with other figures.
     """
-    needed = ["reference", "model", "layer", "score", "se", "ceiling_low", "ceiling_high"]
-    kit.check_columns("the table of fits", rows, needed)
     references = list(pd.unique(rows["reference"]))
     colours = kit.model_colours(models or list(pd.unique(rows["model"])))
     most = int(rows.groupby("reference").size().max())
@@ -81,7 +78,6 @@ def _random_mark(ax: Axes, line: int, row: "pd.Series[Any]", random: pd.DataFram
     """Draw mean and sd of random weights over the bar of the same layer."""
     if random is None:
         return
-    kit.check_columns("the table of random weights", random, RANDOM_COLUMNS)
     same = random[
         (random["reference"] == row["reference"])
         & (random["model"] == row["model"])
@@ -123,8 +119,6 @@ def layer_curves(
         Combinations of layers: reference, model, layer (their name), score; dashed lines across all layers, and dotted
         ones where the best single layer was chosen on the same parts (selected).
     """
-    needed = ["reference", "model", "layer", "score", "se", "ceiling_low", "ceiling_high", "best", "p_max"]
-    kit.check_columns("the table of layers", rows, needed)
     references = list(pd.unique(rows["reference"]))
     colours = kit.model_colours(models or list(pd.unique(rows["model"])))
     figure, axes, _ = kit.panel_grid(len(references), 2, (3.9, 3.5), margin=(1.2, 0.0))

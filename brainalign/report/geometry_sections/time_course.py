@@ -259,9 +259,6 @@ def score_over_time(
     measure : str
         What the vertical axis shows.
     """
-    kit.check_columns(
-        "the table of scores over time", rows, ["model", "layer", "time_s", "mean_r", "best_r", "null_low", "null_high"]
-    )
     colours = _series_colours(rows, models, random_weights)
     n_bars = 0 if clusters is None else len(clusters.drop_duplicates(["model", "layer"]))
     figure, (mean, best, bars) = _time_axes(n_bars)
@@ -334,7 +331,6 @@ def _draw_peaks(ax: Axes, rows: pd.DataFrame, peaks: pd.DataFrame | None, colour
     """Mark decided peak latencies on their curve, with the interval as a horizontal line."""
     if peaks is None:
         return
-    kit.check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided"])
     for _, peak in peaks[peaks["decided"].astype(bool)].iterrows():
         key = (peak["model"], peak["layer"])
         part = rows[(rows["model"] == key[0]) & (rows["layer"] == key[1])].sort_values("time_s")
@@ -346,7 +342,6 @@ def _draw_peaks(ax: Axes, rows: pd.DataFrame, peaks: pd.DataFrame | None, colour
 
 def _draw_clusters(ax: Axes, rows: pd.DataFrame, clusters: pd.DataFrame, colours: dict[tuple[str, str], str]) -> None:
     """Draw a line of bars per series, the p of each beside it."""
-    kit.check_columns("the table of clusters", clusters, ["model", "layer", "start_s", "stop_s", "p"])
     names = []
     for line, ((model, layer), part) in enumerate(clusters.groupby(["model", "layer"], sort=False)):
         key = (str(model), str(layer))
@@ -375,7 +370,6 @@ def layer_latencies(peaks: pd.DataFrame) -> Figure:
     peaks : DataFrame
         A row per model and layer: peak_s, low_s, high_s (s), decided (bool), reason.
     """
-    kit.check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided", "reason"])
     shown, names = list(pd.unique(peaks["model"])), list(pd.unique(peaks["layer"]))
     colours = kit.model_colours(shown)
     step = min(0.22, 0.8 / max(len(shown), 1))  # the marks of a layer stay in its line
@@ -417,8 +411,6 @@ def rsa_over_time(
         As for `score_over_time`.
     """
     limits = ["null_low", "null_high", "ceiling_low", "ceiling_high"]
-    needed = ["model", "layer", "time_s", "score", "low", "high", *limits]
-    kit.check_columns("the table of RSA over time", rows, needed)
     panels = list(rows.groupby("comparison", sort=False)) if "comparison" in rows.columns else [("RSA", rows)]
     colours = _series_colours(rows, models, random_weights)
     figure, axes, columns = kit.panel_grid(len(panels), 2, (3.9, 3.2), margin=(1.0, 0.0))

@@ -1,5 +1,6 @@
 """What pages are made of: figures, maps, tables, sentences, and what is drawn."""
 
+from brainalign.checks import check_columns
 from brainalign.report.kit.canvas import COLOURS as COLOURS
 from brainalign.report.kit.canvas import GAP as GAP
 from brainalign.report.kit.canvas import GREY as GREY
@@ -9,7 +10,6 @@ from brainalign.report.kit.canvas import MOST_MARKS as MOST_MARKS
 from brainalign.report.kit.canvas import MOST_PIXELS as MOST_PIXELS
 from brainalign.report.kit.canvas import NULL as NULL
 from brainalign.report.kit.canvas import STRIP as STRIP
-from brainalign.report.kit.canvas import check_columns as check_columns
 from brainalign.report.kit.canvas import composite as composite
 from brainalign.report.kit.canvas import compressed as compressed
 from brainalign.report.kit.canvas import label_axes as label_axes
@@ -21,8 +21,7 @@ from brainalign.report.kit.canvas import new_figure as new_figure
 from brainalign.report.kit.canvas import panel_grid as panel_grid
 from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
-from brainalign.report.kit.captions import CAPTIONS as CAPTIONS
-from brainalign.report.kit.captions import SYNTHESIS_CAPTIONS as SYNTHESIS_CAPTIONS
+from brainalign.report.kit.captions import CAPTIONS, EXPLAINED, SYNTHESIS_CAPTIONS
 from brainalign.report.kit.citations import CITATIONS as CITATIONS
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
 from brainalign.report.kit.failed_controls import TO_95 as TO_95
@@ -33,22 +32,12 @@ from brainalign.report.kit.failed_controls import by_name as by_name
 from brainalign.report.kit.failed_controls import failed_spaces as failed_spaces
 from brainalign.report.kit.failed_controls import failed_windows as failed_windows
 from brainalign.report.kit.figure_files import write_figures
-from brainalign.report.kit.found_directions import SUREST as SUREST
-from brainalign.report.kit.found_directions import FoundDirections, direction_gains
-from brainalign.report.kit.found_directions import directions_of as directions_of
-from brainalign.report.kit.heads import HEAD_RADIUS as HEAD_RADIUS
-from brainalign.report.kit.heads import flatten_positions as flatten_positions
-from brainalign.report.kit.heads import lie_on_the_head as lie_on_the_head
-from brainalign.report.kit.heads import topomaps
-from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label
-from brainalign.report.kit.image_material import thumbnails as thumbnails
+from brainalign.report.kit.found_directions import SUREST, FoundDirections, direction_gains, directions_of
+from brainalign.report.kit.heads import HEAD_RADIUS, flatten_positions, lie_on_the_head, topomaps
+from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label, thumbnails
 from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial
 from brainalign.report.kit.model_ranking import ranked_models as ranked_models
-from brainalign.report.kit.page import Answer as Answer
-from brainalign.report.kit.page import Chapter, Panel, Section, render_page
-from brainalign.report.kit.page import captioned as captioned
-from brainalign.report.kit.page import drawn_sections as drawn_sections
-from brainalign.report.kit.page import together as together
+from brainalign.report.kit.page import Answer, Chapter, Panel, Section, captioned, drawn_sections, render_page, together
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI
 from brainalign.report.kit.sentences import cleaning_words as cleaning_words
 from brainalign.report.kit.sentences import findings as findings
@@ -56,8 +45,7 @@ from brainalign.report.kit.sentences import methods_text as methods_text
 from brainalign.report.kit.sentences import rdm_methods as rdm_methods
 from brainalign.report.kit.sentences import reading_methods as reading_methods
 from brainalign.report.kit.sentences import recordings_text as recordings_text
-from brainalign.report.kit.shelf import Shelf
-from brainalign.report.kit.shelf import decoded_times_of as decoded_times_of
+from brainalign.report.kit.shelf import Shelf, decoded_times_of
 from brainalign.report.kit.surface import N_VERTICES as N_VERTICES
 from brainalign.report.kit.surface import SurfaceMap, flat_maps, significant, surface_map
 from brainalign.report.kit.surface import drawn_vertices as drawn_vertices
@@ -88,9 +76,7 @@ from brainalign.report.kit.target_maps import place_marks as place_marks
 from brainalign.report.kit.target_maps import score_histogram as score_histogram
 from brainalign.report.kit.target_maps import slice_positions as slice_positions
 from brainalign.report.kit.target_maps import target_map as target_map
-from brainalign.report.kit.viewer import map_codes as map_codes
-from brainalign.report.kit.viewer import surface_assets as surface_assets
-from brainalign.report.kit.viewer import surface_viewer
+from brainalign.report.kit.viewer import map_codes, surface_assets, surface_viewer, volume_viewer
 
 __all__ = [
     "SYNTHESIS_TABLES",
@@ -107,15 +93,12 @@ __all__ = [
     "Shelf",
     "StudyMaterial",
     "SubjectMaterial",
-    "SurfaceMap",
     "SynthesisedImages",
     "comparison_table",
     "direction_gains",
-    "fit_label",
     "flat_maps",
     "html_table",
     "render_page",
-    "row_table",
     "score_table",
     "significant",
     "surface_map",
@@ -123,4 +106,3 @@ __all__ = [
     "topomaps",
     "write_figures",
 ]
-from brainalign.report.kit.viewer import volume_viewer as volume_viewer

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
@@ -15,8 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.lines import Line2D
 from PIL import Image, ImageDraw, ImageFont
-
-from brainalign.checks import BrainalignError, listed
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
@@ -80,16 +77,6 @@ def layer_colours(layers: Sequence[str]) -> dict[str, str]:
     # The last twentieth of viridis is a yellow that is hard to see on white.
     places = np.linspace(0, 0.95, max(len(layers), 2))[: len(layers)]
     return {layer: to_hex(matplotlib.colormaps["viridis"](place)) for layer, place in zip(layers, places, strict=True)}
-
-
-def check_columns(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise unless a table has the columns a figure needs."""
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise BrainalignError(
-            f"{name} has no column {listed([repr(column) for column in missing])}; "
-            f"it has {listed([repr(column) for column in table.columns], 12)}; add the missing ones before drawing"
-        )
 
 
 def share_axis(axes: Sequence[Axes], *, x: bool = False, y: bool = True) -> None:

@@ -3,7 +3,10 @@
 import tomllib
 from importlib.resources import files
 
-_TEXT = files("brainalign.report").joinpath("templates/captions.toml").read_text(encoding="utf-8")
+_PARTS = tomllib.loads(files("brainalign.report").joinpath("templates/captions.toml").read_text(encoding="utf-8"))
 CAPTIONS, SYNTHESIS_CAPTIONS = (
-    {key: " ".join(text.split()) for key, text in each.items()} for each in tomllib.loads(_TEXT).values()
+    {key: " ".join(text.split()) for key, text in _PARTS[part].items()} for part in ("figures", "synthesis")
 )
+EXPLAINED = {  # what a section is about, in paragraphs
+    key: [" ".join(paragraph.split()) for paragraph in text.split("\n\n")] for key, text in _PARTS["explained"].items()
+}

@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.report.kit.canvas import check_columns
 from brainalign.report.kit.shelf import Shelf
 from brainalign.statistics import MIN_UNITS, bootstrap
 
@@ -75,8 +74,6 @@ def direction_gains(found: FoundDirections) -> pd.DataFrame:
         (largest absolute change of a direction of chance), p (share of those of shuffled responses, or of random ones
         without them, that change as much), other (region that changes most besides), other_gain, n.
     """
-    needed = ["region", "method", "orthogonal", "control", "alpha", "seed", "scored"]
-    check_columns("the table of directions", found.table, needed)
     keys = found.table.loc[found.table["region"] != "", ["region", "method", "orthogonal"]].drop_duplicates()
     rows = []
     for region, method, orthogonal in keys.itertuples(index=False):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
 from numpy.typing import NDArray
 
-from brainalign.report.kit.canvas import COLOURS, GREY, check_columns, label_axes
+from brainalign.report.kit.canvas import COLOURS, GREY, label_axes
 
 HEAD_RADIUS = 0.095  # m, of the circle that topomaps draw as the head
 ON_THE_HEAD = {"eeg", "mag", "grad"}  # types of sensors, as MNE names them; electrodes in the brain have others
@@ -57,8 +57,6 @@ def topomaps(scores: pd.DataFrame, targets: pd.DataFrame, *, label: str = "r on 
     label : str
         What the colours show.
     """
-    check_columns("the table of scores per sensor", scores, ["target_id", "time_s", "r", "significant"])
-    check_columns("the table of sensors", targets, ["target_id", "x_mm", "y_mm", "z_mm", "sensor_type"])
     types = list(pd.unique(targets["sensor_type"]))
     parts = [
         scores[scores["target_id"].isin(targets.loc[targets["sensor_type"] == kind, "target_id"])] for kind in types

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.report.kit.canvas import COLOURS, GREY, NULL, check_columns, label_axes, new_figure
+from brainalign.report.kit.canvas import COLOURS, GREY, NULL, label_axes, new_figure
 
 MOST_MODELS = 12  # of the first figure
 Pairs = Collection[tuple[str, str]]
@@ -25,7 +25,6 @@ def ranked_models(table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceilin
     ceiling : float
         What noise leaves to be predicted; NaN where it is not known.
     """
-    check_columns("the table of models", table, ["name", "value", "low", "high", "null", "control"])
     rows = ranked(table)
     n_colours = iter(range(len(rows)))
     figure, (ax,) = new_figure(5.4, 0.9 + 0.3 * len(rows))

@@ -17,7 +17,7 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.report.kit.canvas import HIDDEN, check_columns, new_figure
+from brainalign.report.kit.canvas import HIDDEN, new_figure
 
 N_VERTICES = 10_242  # of one hemisphere of fsaverage5
 FSAVERAGE4 = 2_562  # vertices: a table of unknown mesh with more, up to N_VERTICES, is taken for fsaverage5
@@ -79,7 +79,6 @@ def significant(table: pd.DataFrame, column: str, *, q: float = 0.05, ceiling: f
     ceiling : float, optional
         Threshold, share of variance.
     """
-    check_columns("the table of scores", table, [column, "q", *([] if ceiling is None else ["ceiling"])])
     shown = table["q"] < q
     if ceiling is not None:
         shown &= table["ceiling"] > ceiling
@@ -152,7 +151,6 @@ def surface_map(
         If a column is missing, a hemisphere is unknown, a vertex lies outside fsaverage5 or occurs twice, or a
         category has no colour.
     """
-    check_columns(f"the table of the map {title!r}", table, ["hemi", "vertex", column])
     rows, places = _places(table, title)
     values = np.full((2, N_VERTICES), np.nan)
     if kind == "categorical":

@@ -22,7 +22,6 @@ from brainalign.report.kit import (
     Shelf,
     StudyMaterial,
     captioned,
-    check_columns,
     html_table,
     label_axes,
     legend_below,
@@ -48,7 +47,6 @@ SPLITS = {"triplets": "held-out triplets", "repeated": "triplets judged several 
 
 def accuracy_figure(choices: pd.DataFrame) -> Figure:
     """Draw the accuracy of every candidate between chance and the ceiling, a panel per split."""
-    check_columns("the table of choices", choices, ["name", "kind", "split", "accuracy", "se", "ceiling_low"])
     splits = list(pd.unique(choices["split"]))
     n = max(len(choices[choices["split"] == split]) for split in splits)
     figure, axes = new_figure(3.4 + 2.8 * len(splits), 1.1 + 0.3 * n, len(splits))
@@ -78,7 +76,6 @@ def _between(ax: Axes, row: pd.Series, values: pd.Series[float] | pd.DataFrame) 
 
 def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
     """Draw how well every dimension is found again from other starts, a panel per method."""
-    check_columns("the table of dimensions", dimensions, ["method", "dimension", "r", "reproducible"])
     methods = list(pd.unique(dimensions["method"]))
     figure, axes = new_figure(4.4 * max(len(methods), 1), 2.6, max(len(methods), 1))
     for ax, method in zip(axes, methods, strict=False):
@@ -101,7 +98,6 @@ def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
 
 def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
     """Draw networks' layers: as they are on held-out triplets, and read out on triplets of unseen objects."""
-    check_columns("the table of networks", networks, ["model", "layer", "cosine", "null_high", "unseen"])
     shown = networks.iloc[::-1]
     colours = model_colours(list(pd.unique(networks["model"])))
     figure, axes = new_figure(9.0, 1.2 + 0.26 * len(shown), 2)
@@ -123,7 +119,6 @@ def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
 
 def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
     """Draw the held-out R² of every dimension from every layer; a dot where it is not above its null."""
-    check_columns("the table of read-outs", readouts, ["model", "layer", "dimension", "r2", "null_high"])
     layers = list(zip(networks["model"], networks["layer"], strict=True))
     numbers = list(pd.unique(readouts["dimension"]))
     by = readouts.set_index(["model", "layer", "dimension"])
@@ -144,7 +139,6 @@ def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
 
 def region_figure(regions: pd.DataFrame) -> Figure:
     """Draw how well the geometry of brain regions fits judged similarity, with its null and ceiling."""
-    check_columns("the table of regions", regions, ["region", "score", "null_high", "ceiling_low", "ceiling_high"])
     figure, (ax,) = new_figure(max(5.2, 1.2 + 0.5 * len(regions)), 3.0)
     x = np.arange(len(regions))
     ax.bar(x, regions["score"], color=COLOURS[0], width=0.6, label="regions")

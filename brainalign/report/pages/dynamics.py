@@ -14,7 +14,6 @@ TITLES = {"occluded": "frames hidden", "visible": "frames shown"}
 
 def followed_bars(rows: pd.DataFrame) -> Figure:
     """Draw every model and control of a region, an axis per epoch; grey bars: 95 % of exchanged conditions."""
-    kit.check_columns("the table of scores", rows, ["network", "name", "role", "epoch", "r_normalized", "null_95"])
     epochs = [epoch for epoch in TITLES if (rows["epoch"] == epoch).any()]
     labels = list(dict.fromkeys(zip(rows["network"], rows["name"], rows["role"], strict=True)))
     labels.sort(key=lambda label: label[2] != "model")  # stable: controls below all models
@@ -43,7 +42,6 @@ def followed_bars(rows: pd.DataFrame) -> Figure:
 
 def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
     """Draw how alike models and neurons of a region are at every frame; shaded: the share of conditions hidden."""
-    kit.check_columns("the table of movies", rows, ["network", "name", "role", "time", "hidden", "score", "null_95"])
     figure, (ax,) = kit.new_figure(7.2, 3.6)
     first = rows.drop_duplicates("time").sort_values("time")
     scale = 1 if frame_s is None else frame_s

@@ -191,7 +191,6 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
     controls : sequence of str
         Models drawn in grey.
     """
-    kit.check_columns("the table of scores", rows, ["quantity", "subject", "model", "value", "low", "high"])
     quantities, subjects = list(pd.unique(rows["quantity"])), list(pd.unique(rows["subject"]))
     shown = list(pd.unique(rows["model"]))
     colours = kit.model_colours(models or shown, controls)

@@ -10,11 +10,6 @@ import pandas as pd
 from brainalign.report import kit
 from brainalign.statistics import SHARING
 
-CAPTIONS = {
-    "groupmap": """
-        Mean over {n} subjects of {what}, at the targets that all of them have. {tested} {where}"""
-}
-
 
 def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
     """Draw the maps over subjects in one space; nothing where there are none."""
@@ -40,11 +35,7 @@ def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
         place = f"groupmap-{quantity}-{model}".replace(SHARING, "-").replace(" ", "-")
         options: dict[str, Any] = {"id": place, "what": what}
         options["n"] = int(rows["n_subjects"].iloc[0])
-        panels.append(
-            kit.captioned(
-                "groupmap", what, drawn.figure, rows, captions=CAPTIONS, tested=tested, where=drawn.where, **options
-            )
-        )
+        panels.append(kit.captioned("groupmap", what, drawn.figure, rows, tested=tested, where=drawn.where, **options))
     return [kit.Section("maps", "Maps over subjects", panels, mapped_findings(material)[:1])] if panels else []
 
 

@@ -8,13 +8,6 @@ from brainalign.report.pages.group import best_in_subjects, failed_chapter, grou
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
 
 QUANTITIES = ("identification", "pair matching", "classification")
-CAPTIONS = {
-    "groupblocks": """
-        How often every model tells stimuli apart in every subject, with that subject's {confidence:.0%} interval over
-        held-out runs, or its range over layers. Dotted: chance. The classifier has no features. Good: the same
-        order of models in everybody. Bad: one subject alone carries it. Random features (grey) are as good where every
-        stimulus is trained on, and must be at chance where it is not."""
-}
 
 
 def gather_group_of_blocks(shelf: kit.Shelf) -> kit.StudyMaterial | None:
@@ -40,9 +33,7 @@ def group_of_blocks_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     modelled = told[told["kind"] != "classifier"]
     controls = list(told.loc[told["kind"] == "control", "model"].unique())
     figure = group_figure(told, list(modelled["model"].unique()), controls)
-    panel = kit.captioned(
-        "groupblocks", "Stimuli told apart", figure, told, captions=CAPTIONS, confidence=material.config.confidence
-    )
+    panel = kit.captioned("groupblocks", "Stimuli told apart", figure, told, confidence=material.config.confidence)
     words = {
         "question": "Do models tell the stimuli apart in everybody?",
         "measure": str(told["quantity"].iloc[0]),

@@ -1,21 +1,11 @@
 """The page over all subjects for whom a stimulus went on: their scores side by side, and maps over those in a space."""
 
-from functools import partial
-
 from brainalign.report.kit import Chapter, Section, Shelf, StudyMaterial, captioned
 from brainalign.report.pages.answers import answer_of_group
 from brainalign.report.pages.continuous import EVERYWHERE
 from brainalign.report.pages.group import group_figure, group_of
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
 from brainalign.statistics import RELIABLE
-
-CAPTIONS = {
-    "grouprunscores": """
-        r in runs left out of every model in every subject, mean over the targets of a region, with 95 % intervals over
-        the runs of that subject, which say nothing of other subjects. Good: the same order of models in everybody.
-        Bad: one subject alone carries it, or a control (grey) is as good."""
-}
-_panel = partial(captioned, captions=CAPTIONS)
 
 
 def gather_group_of_runs(shelf: Shelf) -> StudyMaterial | None:
@@ -36,7 +26,7 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
     controls = [*material.uninformed, *told.loc[told["kind"] == "control", "model"].unique()]
     figure = group_figure(told, list(told["model"].unique()), controls)
     sections = [
-        Section("prediction", "Models in every subject", [_panel("grouprunscores", "r by region", figure, told)])
+        Section("prediction", "Models in every subject", [captioned("grouprunscores", "r by region", figure, told)])
     ]
     sections += group_maps(material)
     first = told[told["region"].isin((RELIABLE, EVERYWHERE)) & (told["kind"] != "joint")]

@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import COLOURS, GREY, NULL, check_columns, label_axes, legend_below, new_figure
+from brainalign.report.kit import COLOURS, GREY, NULL, label_axes, legend_below, new_figure
 
 DECODERS = {"joint": COLOURS[0], "ridge": COLOURS[1], "unimodal": COLOURS[2]}
 
 
 def direction_matrix(retrieval: pd.DataFrame, measure: str) -> Figure:
     """Draw how often one modality (row) retrieves the image in another (column), joint space and ridge side by side."""
-    check_columns("the table of retrieval", retrieval, ["decoder", "kind", "query", "gallery", "measure", "value", "p"])
     rows = retrieval[(retrieval["kind"] == "modalities") & (retrieval["measure"] == measure)]
     names = list(pd.unique(rows["query"]))
     decoders = [name for name in ("joint", "ridge") if name in set(rows["decoder"])]
@@ -68,7 +67,6 @@ def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
 
 def space_curves(curve: pd.DataFrame, measure: str) -> Figure:
     """Draw retrieval of the image against the number of averaged repeats, a line per modality, dashed its ceiling."""
-    check_columns("the curve", curve, ["modality", "measure", "n_averaged", "value", "sd", "ceiling", "chance"])
     figure, (ax,) = new_figure(6.4, 3.2)
     rows = curve[curve["measure"] == measure]
     for k, (name, part) in enumerate(rows.groupby("modality", sort=False)):
@@ -87,7 +85,6 @@ def space_curves(curve: pd.DataFrame, measure: str) -> Figure:
 
 def space_geometry(geometry: pd.DataFrame) -> Figure:
     """Draw Spearman's r of dissimilarities in the space with those of the image vectors, with exchanged images."""
-    check_columns("the table of geometry", geometry, ["decoder", "source", "r", "null_high"])
     sources = list(pd.unique(geometry["source"]))
     figure, (ax,) = new_figure(6.4, 3.0)
     colours = {"joint": COLOURS[0], "ridge": COLOURS[1], "shuffled": GREY}

@@ -23,7 +23,6 @@ MOST_NETWORKS = len(kit.COLOURS)
 
 def filled_figure(filled: pd.DataFrame) -> Figure:
     """Draw R² of hidden regions, a panel per kind of hiding, a row per predictor."""
-    kit.check_columns("the table of filled regions", filled, ["name", "kind", "hidden", "network", "r2", "low", "high"])
     rows = filled[filled["network"] == ""]
     views = list(pd.unique(rows["hidden"]))
     names = list(pd.unique(rows["name"]))[::-1]
@@ -45,7 +44,6 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
 
 def filled_networks_figure(filled: pd.DataFrame) -> Figure:
     """Draw R² within every network for the model and the Gaussians, a panel per kind of hiding."""
-    kit.check_columns("the table of filled regions", filled, ["name", "hidden", "network", "r2"])
     rows = filled[(filled["network"] != "") & filled["name"].isin(list(PREDICTORS))]
     views, networks = list(pd.unique(rows["hidden"])), list(pd.unique(rows["network"]))
     figure, axes = kit.new_figure(max(5.0, 1.5 + 0.75 * len(networks)), 2.2 * len(views) + 0.5, 1, len(views))
@@ -63,7 +61,6 @@ def filled_networks_figure(filled: pd.DataFrame) -> Figure:
 
 def embedding_figure(places: pd.DataFrame) -> Figure:
     """Draw the embeddings of regions on two axes, in the colours of their networks."""
-    kit.check_columns("the map of regions", places, ["network", "x", "y", "share"])
     networks = list(pd.unique(places["network"]))
     figure, (ax,) = kit.new_figure(6.0, 4.2)
     for k, network in enumerate(networks):
@@ -105,7 +102,6 @@ def traces_figure(traces: Mapping[str, NDArray[Any]], names: list[str], tr_s: fl
 
 def person_figure(scores: pd.DataFrame) -> Figure:
     """Draw how well labels of people are predicted from each kind of features, a panel per label."""
-    kit.check_columns("the table of people", scores, ["label", "name", "metric", "score", "low", "high", "chance"])
     labels = list(pd.unique(scores["label"]))
     most = int(scores.groupby("label").size().max())
     figure, axes = kit.new_figure(3.0 + 3.0 * len(labels), 1.1 + 0.32 * most, len(labels))

@@ -180,7 +180,6 @@ def cosine_maps(table: pd.DataFrame) -> Figure:
 
     orthogonal, region_a, region_b, cosine; of one method.
     """
-    kit.check_columns("the table of cosines", table, ["orthogonal", "region_a", "region_b", "cosine"])
     parts = {name: table[table["orthogonal"] == flag] for name, flag in (("found", False), ("others taken out", True))}
     parts = {name: part for name, part in parts.items() if len(part)}
     figure, axes = kit.new_figure(1.0 + 3.2 * len(parts), 3.2, len(parts))

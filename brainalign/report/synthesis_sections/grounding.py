@@ -22,8 +22,6 @@ def retrieval_figure(table: pd.DataFrame) -> Figure:
 
     A row per space and measure: space, measure, value, low, high, chance, null_mean, null_sd.
     """
-    columns = ("space", "measure", "value", "low", "high", "chance", "null_mean", "null_sd")
-    kit.check_columns("the table of retrieval", table, columns)
     measures, spaces = list(pd.unique(table["measure"])), list(pd.unique(table["space"]))
     figure, (ax,) = kit.new_figure(6.0, 3.2)
     step = min(0.18, 0.8 / len(spaces))

@@ -240,7 +240,6 @@ def specificity(study: kit.SynthesisedImages) -> Figure:
 
 def step_trace(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
     """Draw score, gradient, change and share clipped over the steps from noise to image, a line per region."""
-    kit.check_columns("the trace of steps", study.steps, ["region", "step", *STEP_COLUMNS])
     figure, axes = kit.new_figure(9.0, 2.8, len(STEP_COLUMNS))
     colours = kit.model_colours(regions)
     for ax, (column, label) in zip(axes, STEP_COLUMNS.items(), strict=True):

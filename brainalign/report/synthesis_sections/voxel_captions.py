@@ -28,7 +28,6 @@ def temperature_figure(curve: pd.DataFrame) -> Figure:
 
     temperature, score, se, chosen.
     """
-    kit.check_columns("the table of temperatures", curve, ["temperature", "score", "se", "chosen"])
     curve = curve.sort_values("temperature").reset_index(drop=True)
     figure, (ax,) = kit.new_figure(6.0, 3.2)
     x = np.arange(len(curve))
@@ -52,7 +51,6 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
 
     region, of, r, low, high, n.
     """
-    kit.check_columns("the table of caption scores", scores, ["region", "of", "r", "low", "high", "n"])
     sizes = scores.groupby("region", sort=False)["n"].first()
     regions = sizes[sizes > 0].sort_values(ascending=False, kind="stable").index[:MOST_REGIONS].tolist()
     figure, axes, columns = kit.panel_grid(len(regions), 3, (3.2, 1.9), margin=(0.0, 0.6))

@@ -10,7 +10,6 @@ __all__ = [
     "MODALITIES",
     "STORY_GROUPS",
     "EegText",
-    "MeegTruth",
     "Modality",
     "RoiSeries",
     "SharedWorld",

@@ -12,12 +12,9 @@ from brainalign.simulation.voxels.cortex import (
     scene_variables,
     simulate_cortex,
 )
-from brainalign.simulation.voxels.generator import CONFIG as CONFIG
-from brainalign.simulation.voxels.generator import LAYERS, activations, save_generator, train_generator
+from brainalign.simulation.voxels.generator import CONFIG, LAYERS, activations, save_generator, train_generator
 from brainalign.simulation.voxels.linear import LinearWorld, VoxelPriorWorld, linear_world, voxel_prior_world
-from brainalign.simulation.voxels.scenes import COLOURS as COLOURS
-from brainalign.simulation.voxels.scenes import SHAPES as SHAPES
-from brainalign.simulation.voxels.scenes import caption, clear_scenes, draw_scenes, render
+from brainalign.simulation.voxels.scenes import COLOURS, SHAPES, caption, clear_scenes, draw_scenes, render
 from brainalign.simulation.voxels.shapes_of_neurons import SHAPE_NEURONS, Things, measure_things, true_responses
 from brainalign.simulation.voxels.surface_files import betas_image, labels_image
 from brainalign.simulation.voxels.trials import schedule
@@ -28,8 +25,6 @@ __all__ = [
     "SHAPE_NEURONS",
     "Cortex",
     "CortexDrives",
-    "LinearWorld",
-    "Things",
     "VoxelPriorWorld",
     "activations",
     "betas_image",

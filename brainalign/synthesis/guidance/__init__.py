@@ -11,12 +11,8 @@ from brainalign.synthesis.guidance.denoiser import signal_shares as signal_share
 from brainalign.synthesis.guidance.gains import synthesis_gains
 from brainalign.synthesis.guidance.natural import NaturalImages, Typicality, denoised_views, features_of_views, resized
 from brainalign.synthesis.guidance.objective import RegionObjective, SavedEncoders
-from brainalign.synthesis.guidance.prior import SCHEDULE as SCHEDULE
-from brainalign.synthesis.guidance.prior import load_prior, train_prior
-from brainalign.synthesis.guidance.steering import Guide as Guide
-from brainalign.synthesis.guidance.steering import Objective as Objective
-from brainalign.synthesis.guidance.steering import Trace as Trace
-from brainalign.synthesis.guidance.steering import clamped_images as clamped_images
+from brainalign.synthesis.guidance.prior import SCHEDULE, load_prior, train_prior
+from brainalign.synthesis.guidance.steering import Guide, Objective, Trace, clamped_images
 from brainalign.synthesis.guidance.study import Judges, Sampling, Synthesised, SynthesisStudy
 
 if TYPE_CHECKING:
