@@ -56,6 +56,8 @@ def test_mistakes_in_studies_of_blocks(small, make_study) -> None:
     sizes = ("runs: says 3 at most but there are 4", "trials: says 15 at most but there are 16")
     too_large = {"runs": 3, "trials": 15, "targets": 59}
     said(*sizes, "shape.targets: says 59 at most but the mask has 60 voxels", shape=too_large)
+    pictured = {name: {"path": f"{name[-1]}.png"} for name in small.names}
+    said("small: stimuli.thing2.path: no file 2.png in", stimuli=pictured)
     labels = small.labels
     said("labels: 91 lines for 92 volumes of bold", labels=labels[:-1])
     said("line 2 is 'thing0'; each line must be 'label run'", labels=["rest 0", "thing0", *labels[2:]])

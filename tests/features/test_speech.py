@@ -92,9 +92,8 @@ def test_rows_are_means_over_the_frames_of_a_window_read_by_hand(saved: Path, ne
 def test_random_weights_are_drawn(saved: Path, new_rows: type) -> None:
     table, found = pieces(saved, "one"), []
     for seed, drawn in ((0, False), (0, True), (0, True), (1, True)):
-        rows = new_rows(36)
         extractor = SpeechExtractor(str(saved / "wav2vec2"), ["layer1"], 5, random_weights=drawn, seed=seed)
-        extractor.extract(table, rows)
+        extractor.extract(table, rows := new_rows(36))
         assert list(rows.layers) == ["layer1"]
         found.append((rows.layers["layer1"], extractor.digest()))
     assert len({digest for _, digest in found}) == 3
