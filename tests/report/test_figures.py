@@ -148,10 +148,12 @@ def test_confusions_and_ceilings() -> None:
 
 def test_rdm_matrices() -> None:
     rdms = {name: 10 * k + np.arange(6.0) + 1 for k, name in enumerate("pqrs")}
-    for k, ax in enumerate(panels(figures.rdm_matrices(rdms, list("bdac")))):
+    order = np.array([2, 0, 3, 1])
+    for k, ax in enumerate(panels(figures.rdm_matrices(rdms, list("bdac"), order))):
         expected = 10 * k + np.array([[0, 1, 2, 3], [1, 0, 4, 5], [2, 4, 0, 6], [3, 5, 6, 0]]) * 1.0
-        np.testing.assert_allclose(cells(ax), np.where(np.eye(4), 0, expected))
-    ax, *_ = panels(figures.rdm_matrices({"a": np.array([-0.5, 1.0, 2.0])}, list("xyz")))
+        np.testing.assert_allclose(cells(ax), np.where(np.eye(4), 0, expected)[np.ix_(order, order)])
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == list("abcd")
+    ax, *_ = panels(figures.rdm_matrices({"a": np.array([-0.5, 1.0, 2.0])}, list("xyz"), np.arange(3)))
     assert ax.images[0].get_clim() == (-0.5, 2.0)  # negative ones keep their range
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from brainalign.report import kit
 from brainalign.report.encoding_sections import panels_in_mni, partition_section, score_maps
 from brainalign.report.geometry_sections import (
     evoked_section,
+    in_orders,
     left_out_course_section,
     mds_categories,
     rsa_course_section,
@@ -349,9 +351,11 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     note = f"No test for {untested}: all {stimuli} are equally far apart there." if untested else ""
     points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
-    matrices = figures.rdm_matrices(rdms, material.labels)
+    title = f"Dissimilarities of {stimuli}"
+    views = in_orders(rdms, material.labels, title, "rdm", partial(figures.rdm_matrices, rdms, material.labels))
+    assert views[0].figure is not None
     panels = [
-        _panel(material, "rdm", f"Dissimilarities of {stimuli}", matrices, table),
+        replace(_panel(material, "rdm", title, views[0].figure, table), orders=views if len(views) > 1 else ()),
         _panel(
             material,
             "mds",

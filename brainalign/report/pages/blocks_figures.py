@@ -185,16 +185,16 @@ def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
     return figure
 
 
-def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Figure:
-    """Draw RDMs as matrices, each on its own scale."""
+def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str], order: NDArray[np.intp]) -> Figure:
+    """Draw RDMs as matrices, each on its own scale; labels are as the RDMs are, conditions drawn in this order."""
     figure, axes, columns = panel_grid(len(rdms), 3, (3.0, 3.0))
     i, j = np.triu_indices(len(labels), 1)
     for k, (ax, (name, pairs)) in enumerate(zip(axes, rdms.items(), strict=False)):
         matrix = np.zeros((len(labels), len(labels)))
         matrix[i, j] = matrix[j, i] = condensed_rdms(name, pairs)
-        image = ax.imshow(matrix, cmap="magma", vmin=min(0.0, float(np.nanmin(matrix))))
+        image = ax.imshow(matrix[np.ix_(order, order)], cmap="magma", vmin=min(0.0, float(np.nanmin(matrix))))
         ax.set_title(name, fontsize=9)
-        places, names = _some(labels)
+        places, names = _some([labels[of] for of in order])
         ax.set_xticks(places, names, rotation=60, ha="right", fontsize=6)
         ax.set_yticks(places, names if k % columns == 0 else [], fontsize=6)
         figure.colorbar(image, ax=ax, shrink=0.65).ax.tick_params(labelsize=6)

@@ -138,7 +138,11 @@ def _fits(
     bars = pd.concat([published, chosen, combined], ignore_index=True).sort_values("reference", kind="stable")
     models = list(pd.unique(layers["model"]))
     matched = beside_trained(random, models, config)
-    shown: dict[str, Any] = {"random": len(matched), "combined": len(combined), "ceiling": bars["ceiling_high"].notna().any()}
+    shown: dict[str, Any] = {
+        "random": len(matched),
+        "combined": len(combined),
+        "ceiling": bars["ceiling_high"].notna().any(),
+    }
     curves = layer_curves(layers, matched, models, combined)
     panels = [
         kit.captioned(
