@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, special
 
-from brainalign.arrays import Values, flatten_rows
+from brainalign.arrays import Rows, Values, flatten_rows
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.statistics.resampling import fdr
 from brainalign.statistics.scores import pearson, signed_r2
@@ -120,13 +120,13 @@ LEVEL = 0.05  # false discovery rate of the targets that are called reliable
 BLOCK = 2**23  # values whose float64 copy is held at once
 
 
-def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
-    """Return signal over noise variance of every target.
+def _snr(values: Values, stimulus_ids: NDArray[Any], rows: Rows | slice = slice(None)) -> NDArray[np.float64]:
+    """Return signal over noise variance of every target, from these rows.
 
     The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i.
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
-    names, codes = np.unique(np.asarray(stimulus_ids), return_inverse=True)
+    names, codes = np.unique(np.asarray(stimulus_ids)[rows], return_inverse=True)
     n, k = len(codes), np.bincount(codes)
     if len(names) < 2 or k.max(initial=0) < 2:
         raise BrainalignError(
@@ -138,7 +138,7 @@ def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
     found = []
     at_once = max(1, BLOCK // n)
     for start in range(0, flat.shape[1], at_once):
-        part = np.asarray(flat[:, start : start + at_once], dtype=np.float64)
+        part = np.asarray(flat[:, start : start + at_once][rows], dtype=np.float64)
         check_finite("values", part, "drop these trials or targets")
         part = part - part.mean(axis=0)
         total = (part**2).sum(axis=0)
@@ -262,8 +262,7 @@ def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike
     n, n_stimuli = int(k.sum()), len(k)
     if n_stimuli < 2:
         return np.full(values.shape[1:], np.nan)
-    shown = np.flatnonzero(counts[codes] > 1)
-    snr = _snr(values if n == len(codes) else values[shown], np.asarray(stimulus_ids)[shown])
+    snr = _snr(values, stimulus_ids, np.flatnonzero(counts[codes] > 1))
     f = 1 + snr * (n - (k**2).sum() / n) / (n_stimuli - 1)
     worth = np.asarray(independent)
     return fdr(special.fdtrc(worth * (n_stimuli - 1), worth * (n - n_stimuli), np.maximum(f, 0)))
