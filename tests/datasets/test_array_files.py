@@ -11,10 +11,12 @@ import pytest
 import scipy.io
 from refusals import refused
 
+from brainalign import datasets
 from brainalign.arrays import Responses, StoredArray
 from brainalign.datasets import complete_trials, read_array, read_objects, read_table, read_task_table, read_trials
 from brainalign.io import Provenance, array_shapes, load, read_text_table, save
 from brainalign.statistics import signal_share
+from brainalign.study import Study, parse
 
 RNG = np.random.default_rng(3)
 MAPS = RNG.normal(size=(6, 3)).astype(np.float32)
@@ -72,7 +74,7 @@ def test_every_container_gives_back_what_was_written(form: str, values, tmp_path
     times = TIMES if values.ndim == 3 else None
     read = read_array(tmp_path / name, trials, key=key, times_s=times, standardize="none")
     np.testing.assert_array_equal(read.values, values.astype(np.float32))
-    assert read.values.dtype == np.float32
+    assert (type(read.values), read.values.dtype) == (np.ndarray, np.float32)  # in memory where no file is given
     assert read.trials["session"].tolist() == [*"111222"]
     assert read.trials["repeat"].tolist() == [1, 1, 1, 2, 2, 2]
     assert values.shape in array_shapes(tmp_path / name).values()
@@ -86,6 +88,10 @@ def test_maps_are_z_scored_and_series_cut(tmp_path: Path, trials: Path) -> None:
     halves = [(half - half.mean(axis=0)) / half.std(axis=0, ddof=1) for half in (MAPS[:3], MAPS[3:])]
     np.testing.assert_allclose(read.values, np.concatenate(halves), atol=1e-5)
     assert read.units == "z (within session)"
+    files = {"format": "array", "values": "values.npy", "trials": trials.name, "targets": "targets.csv"}
+    study = {"name": "lab", "folder": tmp_path, "stimuli": trials.name, "recordings": {"1": files}}
+    described = datasets.read_subject(parse(Study, study | {"splits": {"runs": {"leave_out": "run"}}}, "test"), "1")
+    np.testing.assert_array_equal(described.values, read.values)
     assert read.targets["roi"].tolist() == [["V4", "IT"], [], ["IT"]]
     assert read.targets["hemi"].tolist() == ["L", "R", ""]
     np.testing.assert_array_equal(read.targets["x_mm"], [-3.5, np.nan, 7.0])

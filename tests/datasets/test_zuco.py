@@ -77,8 +77,7 @@ def test_signals_are_resampled_and_padded(tmp_path, write) -> None:
     raws = [eeg(1100), eeg(250, 1), eeg(5000, 2)]
     write(tmp_path / "task1- SR" / "Matlab files" / "resultsZAB_SR.mat", TEXTS, raws)
     read = read_zuco(tmp_path, dataset="zuco1")
-    assert read.signals.shape == (3, 128, 1280)
-    assert read.signals.dtype == np.float32
+    assert (read.signals.shape, read.signals.dtype) == ((3, 128, 1280), np.float32)
     assert read.n_channels == 104
     assert read.mask.sum(axis=1).tolist() == [282, 64, 1280]
     for row, raw in enumerate(raws):
@@ -231,7 +230,8 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
     path = tmp_path / "nr_1.csv"
     path.write_bytes("1;1;A café, there.;CONTROL\n1;2;Another one.;\n".encode("cp1252"))
     table = read_task_table(path, columns=["paragraph_id", "sentence_id", "sentence", "control"])
-    assert table["text"].tolist() == ["A café, there.", "Another one."]
+    rows = table.drop(columns="stimulus_id").to_numpy().tolist()
+    assert rows == [["A café, there.", "1", "1", "CONTROL"], ["Another one.", "1", "2", ""]]
     refused("no column 'sentence'", read_task_table, path)
     refused("cannot be read", read_task_table, tmp_path / "none.csv")
 

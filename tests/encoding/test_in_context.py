@@ -304,6 +304,9 @@ def test_weights_that_real_voxels_may_have_keep_their_clusters() -> None:
     np.testing.assert_allclose(np.cov(drawn), prior.covariance, atol=0.1 * prior.covariance[0, 0])
     np.testing.assert_allclose(drawn.mean(axis=1), prior.mean, atol=0.2)
     assert (abs(drawn[0]) < 1).mean() < 0.02  # of a Gaussian with this deviation: a quarter
+    X[:, 3] = 0  # of what was never seen the prior alone speaks
+    drawn = posterior_weights(WeightPrior(np.zeros(17), np.eye(17)), [subject], 4000)
+    assert drawn[3].std() == pytest.approx(1, abs=0.05)
 
 
 def test_adamw_alone_as_published(monkeypatch: pytest.MonkeyPatch) -> None:

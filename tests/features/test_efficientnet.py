@@ -106,11 +106,10 @@ def test_human_it_on_the_92_images() -> None:
 
 
 def test_projections_are_those_of_scikit_learn(images: pd.DataFrame, new_rows: type) -> None:
-    whole, reduced = new_rows(7), new_rows(7)
     layers = ("block2", "block3", "head")
-    EfficientNetExtractor(layers=layers, pooling="flatten", image_size=32).extract(images, whole)
+    EfficientNetExtractor(layers=layers, pooling="flatten", image_size=32).extract(images, whole := new_rows(7))
     extractor = EfficientNetExtractor(layers=layers, pooling="flatten", image_size=32, reduce=200, seed=4)
-    extractor.extract(images, reduced)
+    extractor.extract(images, reduced := new_rows(7))
     for layer in layers:
         assert reduced.layers[layer].shape == (7, 200)
         matrix = extractor._projections[layer].components_.to_dense().numpy()

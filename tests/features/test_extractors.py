@@ -44,8 +44,7 @@ def test_every_entry_computes_pending_rows_only(extractor, new_rows: type) -> No
         assert values.dtype == np.float32
         np.testing.assert_allclose(rest.layers[name][1], values[1], atol=1e-6)
         assert np.isnan(rest.layers[name][[0, 2]]).all()
-    again = new_rows(3)
-    extractor.extract(ANIMALS, again)
+    extractor.extract(ANIMALS, again := new_rows(3))
     np.testing.assert_array_equal(again.layers[name], values)
 
 
@@ -172,10 +171,9 @@ def test_tables_without_captions_are_refused() -> None:
 
 def test_any_number_of_captions_is_averaged(new_rows: type) -> None:
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b"], "texts": captions_of(["a", "b"], TABLE)})
-    mean, single = new_rows(2), new_rows(3)
-    SentenceExtractor(MINILM).extract(stimuli, mean)
+    SentenceExtractor(MINILM).extract(stimuli, mean := new_rows(2))
     each = pd.DataFrame({"stimulus_id": ["x", "y", "z"], "texts": [["a cat"], ["a dog"], ["a puppy"]]})
-    SentenceExtractor(MINILM).extract(each, single)
+    SentenceExtractor(MINILM).extract(each, single := new_rows(3))
     cat, dog, puppy = single.layers["mean"]
     np.testing.assert_allclose(mean.layers["mean"], [cat, (dog + puppy) / 2], atol=1e-5)
     each = SentenceExtractor(MINILM, wordings="each")

@@ -50,9 +50,8 @@ def frames(folder: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("name", ["videomae", "vjepa2"])
 def test_rows_are_means_over_the_patches_of_windows_read_by_hand(saved: Path, new_rows: type, name: str) -> None:
     table = frames(saved)
-    rows, rest = new_rows(14), new_rows(14, given=tuple(range(5)))
-    VideoExtractor(str(saved / name), batch_size=3).extract(table, rows)
-    VideoExtractor(str(saved / name), batch_size=1).extract(table, rest)
+    VideoExtractor(str(saved / name), batch_size=3).extract(table, rows := new_rows(14))
+    VideoExtractor(str(saved / name), batch_size=1).extract(table, rest := new_rows(14, given=tuple(range(5))))
     assert list(rows.layers) == ["layer0", "layer1", "layer2"]
     model = transformers.AutoModel.from_pretrained(saved / name).eval()
     # Windows of four frames and the rows that are new in each; where a film ends, its last frame stays on.
@@ -86,9 +85,8 @@ def test_random_weights_are_drawn(saved: Path, new_rows: type) -> None:
 def test_frames_in_no_order_are_as_they_were(saved: Path, new_rows: type) -> None:
     table, found = frames(saved).sample(frac=1, random_state=0), []
     for name, given in (("videomae", (2, 3, 7)), ("vjepa2", (0, 1, 4, 5, 9, 10)), ("videomae", range(13))):
-        kept = new_rows(14, given=tuple(given))
         extractor = VideoExtractor(str(saved / name), ["layer1", "layer2"], batch_size=2)
-        extractor.extract(table, kept)
+        extractor.extract(table, kept := new_rows(14, given=tuple(given)))
         found.append([kept.finite(), kept.sizes, extractor.describe()["frames_of_a_window"]])
     Record(Path(__file__).parent / "recorded.json").check("frames", found, 1e-5)
 

@@ -49,7 +49,7 @@ class TestUser:
         assert (first < 0).any()
         np.testing.assert_allclose(writer.layers["0"][4], first.mean(dim=(2, 3))[0], atol=1e-5)
         np.testing.assert_allclose(writer.layers["2"][4], network[2](first.relu()).mean(dim=(2, 3))[0], atol=1e-5)
-        wide = UserExtractor(f"{tmp_path / 'mine.py'}:wide", layers=("0",), image_size=20, pooling="tokens")
+        wide = UserExtractor(f"{tmp_path / 'mine.py'}:wide", image_size=20, pooling="tokens")
         wide.extract(images, writer := new_rows(7))
         assert writer.grids == {"0": (16, 18)}
 

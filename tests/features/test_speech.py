@@ -109,9 +109,8 @@ def test_sounds_in_no_order_are_as_they_were(saved: Path, new_rows: type) -> Non
         ("whisper", {"context_s": 2.2, "chunk_s": 1.5}),
         ("hubert", {"context_s": 0, "chunk_s": 3, "layers": ["layer2"]}),
     ):  # fmt: skip
-        kept = new_rows(len(table), given=(0, *range(30, 50)))
         extractor = SpeechExtractor(str(saved / name), rate_hz=4, **options)  # type: ignore[arg-type]
-        extractor.extract(table, kept)
+        extractor.extract(table, kept := new_rows(len(table), given=(0, *range(30, 50))))
         found.append([kept.finite(), kept.sizes, extractor.describe()["hears_ahead_s"]])
     Record(Path(__file__).parent / "recorded.json").check("sounds", found, 1e-5)
 

@@ -123,8 +123,7 @@ def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None
     layer = VisionExtractor(folder).layer_names[0]
     found = {}
     for pooling in ("mean", "flatten", "tokens"):
-        writer = new_rows(7)
-        VisionExtractor(folder, layers=(layer,), pooling=pooling).extract(images, writer)
+        VisionExtractor(folder, layers=(layer,), pooling=pooling).extract(images, writer := new_rows(7))
         found[pooling] = writer.layers[layer]
         if pooling == "tokens":
             rows, columns = writer.grids[layer]
