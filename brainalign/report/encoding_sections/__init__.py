@@ -29,4 +29,4 @@ from brainalign.report.encoding_sections.recovery import (
     recovered_words,
 )
 
-__all__ = ["CONVERGENCE_TABLES", "convergence_section", "layer_preference_maps"]
+__all__ = []

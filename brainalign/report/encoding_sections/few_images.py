@@ -103,7 +103,7 @@ def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
         regions = _regions(rows)
         shown = pd.concat([rows[rows["group"] == region] for region in regions])
         known = rows["ceiling"].notna().any()
-        words = {
+        words: dict[str, Any] = {
             "model": label,
             "layer": layer,
             "n_repeats": int(rows.loc[rows["method"] != FULL, "n_repeats"].max()),

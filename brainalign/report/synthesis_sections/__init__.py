@@ -37,4 +37,4 @@ from brainalign.report.synthesis_sections.voxel_captions import caption_methods 
 from brainalign.report.synthesis_sections.voxel_captions import caption_verdict as caption_verdict
 from brainalign.report.synthesis_sections.voxel_captions import voxel_captions_section as voxel_captions_section
 
-__all__ = ["GROUNDING_TABLES", "directions_section"]
+__all__ = []
