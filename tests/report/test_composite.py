@@ -15,7 +15,6 @@ from pages import check, words
 from PIL import Image
 
 from brainalign.config import Config
-from brainalign.report import Section
 from brainalign.report.kit import (
     GAP,
     MOST_BYTES,
@@ -23,6 +22,7 @@ from brainalign.report.kit import (
     STRIP,
     Chapter,
     Panel,
+    Section,
     StudyMaterial,
     composite,
     compressed,

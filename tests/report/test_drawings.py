@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from pages import DARK, dumped, needs_browser
 
 from brainalign.config import Config
-from brainalign.report import Section
 from brainalign.report.geometry_sections import rdm_panel
 from brainalign.report.kit import (
     COLOURS,
     MOST_BYTES,
     Chapter,
     Panel,
+    Section,
     StudyMaterial,
     captioned,
     model_ranking,

@@ -39,7 +39,7 @@ def config(**content: object) -> Config:
 def without_drawing(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:
     """Sections are left out: what stands on top of the page is asked."""
     for name in names:
-        patch.setattr(module, name, lambda *_, **__: report.Section("x", "Drawn"))
+        patch.setattr(module, name, lambda *_, **__: kit.Section("x", "Drawn"))
 
 
 def alarms(html: str) -> list[str]:

@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from pages import DARK, EVIL, RECORD, cells, check, dumped, inaccessible, needs_browser
 from PIL import Image
 
-from brainalign import report
 from brainalign.config import Config
 from brainalign.report import kit, pages
 from brainalign.report.kit import N_VERTICES, picture_bytes
@@ -83,9 +82,9 @@ def group_page() -> str:
     drawn.add_subplot().plot(np.arange(10))
     panels = [kit.Panel("s", "Surface", "c", None, html=viewer), kit.Panel("w", "Wide", "long " * 40 + "x" * 300, wide)]
     panels.append(kit.Panel("v", "Vector", "c", drawn, scores()))
-    box = report.html_table(["a long name of a column"] * 9, [["a long name of a split"] * 9], "Splits")
+    box = kit.html_table(["a long name of a column"] * 9, [["a long name of a split"] * 9], "Splits")
     said = {"controls": ["effnetrandom"], "notes": ["Four subjects."]}
-    sections = [report.Section("maps", "Maps", panels, ["Text."], [box])]
+    sections = [kit.Section("maps", "Maps", panels, ["Text."], [box])]
     return page_of("simulated", pages.scores_chapter(scores(), comparisons(), sections, **said))
 
 
@@ -108,7 +107,7 @@ def test_the_group_page_holds_tables_figures_and_numbers() -> None:
 def test_what_comes_from_data_is_escaped_on_the_group_page() -> None:
     rows = scores().assign(model=EVIL, quantity=EVIL, subject=EVIL, modality=EVIL).iloc[:1]
     compared = comparisons().assign(quantity=EVIL, model_a=EVIL, model_b=EVIL, subject=EVIL)
-    section = report.Section("s", EVIL, [kit.Panel("p", EVIL, EVIL, None, html=EVIL)], [EVIL])
+    section = kit.Section("s", EVIL, [kit.Panel("p", EVIL, EVIL, None, html=EVIL)], [EVIL])
     record = dict.fromkeys(RECORD, EVIL) | {"library": {"digest": EVIL}, "files": {EVIL: {"sha256": EVIL}}}
     chapter = pages.scores_chapter(rows, compared, [section], notes=[EVIL])
     page = page_of(EVIL, chapter, failures=[kit.Failure(EVIL, EVIL, EVIL)], sidecars={EVIL: record})
@@ -221,9 +220,9 @@ def test_everyone_can_read_a_page(tmp_path: Path, flags: tuple[str, ...]) -> Non
 def test_the_contents_say_what_sections_found_and_where_a_control_failed() -> None:
     said = ["This is about a layer. Of 4 regions " + "and so on " * 9 + "3 decide.", "12 more."]
     sections = [
-        report.Section("a", "First", [], said),
-        report.Section("b", "Second", [], ["Nothing was asked."]),
-        report.Section("c", "Third"),
+        kit.Section("a", "First", [], said),
+        kit.Section("b", "Second", [], ["Nothing was asked."]),
+        kit.Section("c", "Third"),
     ]
     page = page_of("d", kit.Chapter("", sections, failed_controls=[kit.FailedControl("null", 0.5, "m", section="b")]))
     (nav,) = re.findall("<nav.*?</nav>", page, re.DOTALL)
@@ -268,8 +267,8 @@ TYPED = """<script>addEventListener("load", () => {
 def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) -> None:
     """Thirteen rows have a field to search them, twelve have none."""
     rows = [[region, model, f"{region}{model}"] for region in ("V1", "V2", "V4") for model in ("ridge", "lasso")] * 2
-    blocks = [report.html_table("abc", [*rows, ["IT", "ridge", EVIL]]), report.html_table("abc", rows)]
-    page = page_of("d", kit.Chapter("", [report.Section("s", "Section", blocks=blocks)]))
+    blocks = [kit.html_table("abc", [*rows, ["IT", "ridge", EVIL]]), kit.html_table("abc", rows)]
+    page = page_of("d", kit.Chapter("", [kit.Section("s", "Section", blocks=blocks)]))
     seen = dumped(tmp_path, probed(page, TYPED))
     left = ["V1ridge", "V1ridge", *(row[2] for row in rows)]
     assert re.search(r'data-typed="([^"]*)"', seen)[1] == f"{','.join(left)}|1|2 of 13"

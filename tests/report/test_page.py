@@ -10,7 +10,6 @@ import pytest
 from matplotlib.figure import Figure
 from pages import check, config
 
-from brainalign.report import Section
 from brainalign.report.kit import (
     CAPTIONS,
     CITATIONS,
@@ -19,6 +18,7 @@ from brainalign.report.kit import (
     Failure,
     Material,
     Panel,
+    Section,
     findings,
     least_p,
     legend_below,

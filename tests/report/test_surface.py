@@ -12,7 +12,6 @@ import pytest
 from nilearn.datasets import load_fsaverage
 from refusals import refused
 
-from brainalign import report
 from brainalign.config import Config
 from brainalign.report import encoding_sections, kit
 from brainalign.report.kit import N_VERTICES, face_values, layer_colours, map_codes, picture_bytes, surface_assets
@@ -39,12 +38,12 @@ def unpacked(text: str) -> bytes:
 
 
 def test_what_is_not_significant_or_not_reliable_is_not_shown(cortex: pd.DataFrame) -> None:
-    values = report.significant(cortex, "r", q=0.05, ceiling=0.1)
+    values = kit.significant(cortex, "r", q=0.05, ceiling=0.1)
     hidden = (cortex["q"] >= 0.05) | (cortex["ceiling"] <= 0.1)
     assert 0 < hidden.sum() < len(cortex)
     np.testing.assert_array_equal(values.isna(), hidden)
     untested = cortex.assign(q=np.nan)
-    assert report.significant(untested, "r").isna().all()  # no test, no colour
+    assert kit.significant(untested, "r").isna().all()  # no test, no colour
     surface = kit.surface_map(cortex.assign(shown=values), "shown", title="t", unit="r")
     codes = map_codes(surface)
     np.testing.assert_array_equal(codes.ravel() == 0, hidden)
@@ -72,7 +71,7 @@ def test_codes_give_the_values_back(cortex: pd.DataFrame) -> None:
 
 
 def test_the_flat_map_is_masked_where_the_vertices_are(cortex: pd.DataFrame) -> None:
-    values = report.significant(cortex, "r", ceiling=0.1)
+    values = kit.significant(cortex, "r", ceiling=0.1)
     surface = kit.surface_map(cortex.assign(shown=values), "shown", title="Score", unit="Pearson r")
     figure = kit.flat_maps(surface)
     maps = [ax.collections[1] for ax in figure.axes[:2]]  # the first collection is the grey cortex below
@@ -119,7 +118,7 @@ def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) ->
         kit.surface_map(cortex, "layer", title="l", unit="l", kind="categorical", categories=layer_colours(LAYERS))
     )
     panels = [kit.Panel(f"p{k}", "t", "c", None, html=kit.surface_viewer(maps, f"p{k}")) for k in range(2)]
-    page = kit.render_page(PAGE, [kit.Chapter("", [report.Section("s", "s", panels)])])
+    page = kit.render_page(PAGE, [kit.Chapter("", [kit.Section("s", "s", panels)])])
     assert page.count('id="surface-mesh"') == page.count('id="surface-bundle"') == 1
     assert page.count('data-map="') == 12
     assert kit.render_page(PAGE, []).count("surface-mesh") == 0
