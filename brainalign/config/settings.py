@@ -203,7 +203,7 @@ class Config(Strict):
     results: Path = Path("results")
     seed: int = Field(0, ge=0)
     confidence: float = Field(0.95, gt=0, lt=1, description="of every interval")
-    ceiling_threshold: float = Field(0.2, gt=0, description="targets with a noise ceiling above it are called reliable")
+    ceiling_threshold: float = Field(0.2, gt=0, description="that the noise ceiling of a reliable target exceeds")
     memory: ByteSize | None = Field(
         None, ge=10**9, description="what jobs that run side by side on this machine may take together, such as 8GB"
     )

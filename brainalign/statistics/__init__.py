@@ -1,11 +1,15 @@
 """Scores, ceilings, resampling and identification: numpy arrays in, numpy arrays out."""
 
 from brainalign.statistics.ceilings import SubjectCeiling as SubjectCeiling
+from brainalign.statistics.ceilings import independent_share as independent_share
 from brainalign.statistics.ceilings import leave_one_subject_out_ceiling as leave_one_subject_out_ceiling
 from brainalign.statistics.ceilings import ncsnr as ncsnr
 from brainalign.statistics.ceilings import noise_ceiling as noise_ceiling
 from brainalign.statistics.ceilings import noise_ceiling_from_ncsnr as noise_ceiling_from_ncsnr
 from brainalign.statistics.ceilings import noise_ceiling_from_share as noise_ceiling_from_share
+from brainalign.statistics.ceilings import reliable_rule as reliable_rule
+from brainalign.statistics.ceilings import reliable_targets as reliable_targets
+from brainalign.statistics.ceilings import repeats_q as repeats_q
 from brainalign.statistics.ceilings import signal_share as signal_share
 from brainalign.statistics.ceilings import spearman_brown as spearman_brown
 from brainalign.statistics.ceilings import split_half_reliability as split_half_reliability

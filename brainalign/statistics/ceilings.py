@@ -1,13 +1,16 @@
 """Noise ceilings: how much of a target's variance repeats. Always on the variance (r²) scale."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
+from scipy import sparse, special
 
-from brainalign.arrays import Values, flatten_rows
+from brainalign.arrays import Rows, Values, flatten_rows
 from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.statistics.resampling import fdr
 from brainalign.statistics.scores import pearson, signed_r2
 
 
@@ -113,16 +116,17 @@ def leave_one_subject_out_ceiling(responses_per_subject: Values) -> SubjectCeili
 # Signal and noise variance come from an analysis of variance, so a stimulus may occur once, twice or ten times. Every
 # ceiling is a share of variance (r² scale), and unclamped: targets without signal average 0.
 
+LEVEL = 0.05  # false discovery rate of the targets that are called reliable
 BLOCK = 2**23  # values whose float64 copy is held at once
 
 
-def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
-    """Return signal over noise variance of every target.
+def _snr(values: Values, stimulus_ids: NDArray[Any], rows: Rows | slice = slice(None)) -> NDArray[np.float64]:
+    """Return signal over noise variance of every target, from these rows.
 
     The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i.
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
-    names, codes = np.unique(np.asarray(stimulus_ids), return_inverse=True)
+    names, codes = np.unique(np.asarray(stimulus_ids)[rows], return_inverse=True)
     n, k = len(codes), np.bincount(codes)
     if len(names) < 2 or k.max(initial=0) < 2:
         raise BrainalignError(
@@ -134,7 +138,7 @@ def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
     found = []
     at_once = max(1, BLOCK // n)
     for start in range(0, flat.shape[1], at_once):
-        part = np.asarray(flat[:, start : start + at_once], dtype=np.float64)
+        part = np.asarray(flat[:, start : start + at_once][rows], dtype=np.float64)
         check_finite("values", part, "drop these trials or targets")
         part = part - part.mean(axis=0)
         total = (part**2).sum(axis=0)
@@ -213,6 +217,78 @@ def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     """
     snr = _snr(values, stimulus_ids)
     return np.asarray(np.sign(snr) * np.sqrt(np.abs(snr)))
+
+
+def independent_share(parts: Sequence[Values]) -> Values:
+    """Return the effective number of independent rows of time courses, as a share of their rows (n_targets,).
+
+    Products of two independent courses with autocorrelation ρ vary as those of n / Σρ² rows (Bartlett 1946). That is
+    (ΣP)² / ΣP² over the frequencies of their spectrum P. A mean of m periodograms scatters by 1/m of its square, which
+    makes ΣP² 1 + 1/m times too large.
+
+    Parameters
+    ----------
+    parts : sequence of arrays (n_presentations, n_rows, n_targets)
+        Runs; n_rows may differ between them.
+    """
+    total, squares, rows = 0.0, 0.0, 0
+    for part in parts:
+        power = (np.abs(np.fft.rfft(part, axis=1)[:, 1:]) ** 2).mean(axis=0)  # (n_frequencies, n_targets)
+        total, rows = total + power.sum(axis=0), rows + len(power)
+        squares = squares + (power**2).sum(axis=0) / (1 + 1 / len(part))
+    return np.minimum(np.asarray(total**2 / squares) / rows, 1)
+
+
+def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0) -> Values:
+    """Test whether what repeats of a stimulus share is more than noise; return q values over targets.
+
+    The F test of one-way analysis of variance, over the stimuli shown twice or more, F = 1 + k₀·σ²s/σ²n with k₀ =
+    (n − Σk²/n) / (S − 1) for S stimuli in n trials; then Benjamini and Hochberg. Stimuli shown once could enter only
+    by assuming that their noise is that of the others.
+
+    Parameters
+    ----------
+    values, stimulus_ids
+        As for `signal_share`.
+    independent : float or array (n_targets,)
+        Share of the stimuli that counts as independent: of the rows of time courses, `independent_share`.
+
+    Returns
+    -------
+    array (n_targets[, n_times]); NaN for a constant target, and everywhere if fewer than 2 stimuli were repeated
+    """
+    _, codes, counts = np.unique(stimulus_ids, return_inverse=True, return_counts=True)
+    k = counts[counts > 1]
+    n, n_stimuli = int(k.sum()), len(k)
+    if n_stimuli < 2:
+        return np.full(values.shape[1:], np.nan)
+    snr = _snr(values, stimulus_ids, np.flatnonzero(counts[codes] > 1))
+    f = 1 + snr * (n - (k**2).sum() / n) / (n_stimuli - 1)
+    worth = np.asarray(independent)
+    return fdr(special.fdtrc(worth * (n_stimuli - 1), worth * (n - n_stimuli), np.maximum(f, 0)))
+
+
+def reliable_targets(ceilings: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:
+    """Return which targets a mean over targets is taken of: ceiling above `threshold`, and `repeats_q` below .05.
+
+    Either alone fails: with few repeats the ceiling of a fifth of all targets without signal exceeds .2, and with many
+    the slightest signal is certain. Without any ceiling all are taken, where no test was made (q NaN) the ceiling says.
+
+    Parameters
+    ----------
+    ceilings : DataFrame
+        A row per target: ceiling, repeats_q.
+    threshold : float
+    """
+    ceiling, q = ceilings["ceiling"].to_numpy(), ceilings["repeats_q"].to_numpy()
+    if not np.isfinite(ceiling).any():
+        return np.ones(len(ceiling), dtype=bool)
+    return np.asarray((ceiling > threshold) & ~(q >= LEVEL))
+
+
+def reliable_rule(threshold: float) -> str:
+    """Say what `reliable_targets` asks for."""
+    return f"ceiling above {threshold:g}, and repeats alike at q < {LEVEL:g}"
 
 
 def _noise_left(n_repeats: ArrayLike) -> float:

@@ -47,13 +47,7 @@ def _mean_over_folds(scores: "pd.Series[float]", test_share: float, confidence: 
 
 
 def summarize_encoding(
-    encoding: Encoding,
-    splits: Mapping[str, SplitInfo],
-    *,
-    good_r: float,
-    confidence: float,
-    q: float,
-    ceiling_threshold: float,
+    encoding: Encoding, splits: Mapping[str, SplitInfo], *, good_r: float, confidence: float, q: float
 ) -> list[Row]:
     """Return rows (quantity, value, low, high, chance, null_mean, null_95, p, n) for every split and layer.
 
@@ -68,8 +62,6 @@ def summarize_encoding(
         interval.
     q : float
         False discovery rate.
-    ceiling_threshold : float
-        Targets below it do not enter the mean of r2_normalized.
     """
     rows = []
     for (split, layer), items in encoding.identification.groupby(["split", "layer"], sort=False):
@@ -87,7 +79,7 @@ def summarize_encoding(
             rows.append(labels | row)
         scores = encoding.scores[(encoding.scores["split"] == split) & (encoding.scores["layer"] == layer)]
         if len(scores):  # none of pairs of stimuli
-            rows += [labels | row for row in _target_rows(scores, null, good_r, q, ceiling_threshold)]
+            rows += [labels | row for row in _target_rows(scores, null, good_r, q)]
     return rows
 
 
@@ -112,19 +104,16 @@ def _row(
     }
 
 
-def _target_rows(
-    scores: pd.DataFrame, null: pd.DataFrame, good_r: float, q: float, ceiling_threshold: float
-) -> list[Row]:
+def _target_rows(scores: pd.DataFrame, null: pd.DataFrame, good_r: float, q: float) -> list[Row]:
     """Summarise a table of scores over targets."""
     n = len(scores)
     r = scores["r"]
-    reliable = scores[scores["ceiling"] > ceiling_threshold]
-    normalized = f"mean r2_normalized of targets with ceiling > {ceiling_threshold:g}"
+    reliable = scores[scores["reliable"]]
     rows = [
         _row(f"share of targets with r > {good_r:g}", (r > good_r).mean(), n, null["share_good"]),
         _row("largest r", r.max(), n, null["max_r"]),
         _row("median r", r.median(), n, chance=0.0),
-        _row(normalized, reliable["r2_normalized"].mean(), len(reliable), chance=0.0),
+        _row("mean r2_normalized of reliable targets", reliable["r2_normalized"].mean(), len(reliable), chance=0.0),
     ]
     if scores["q"].notna().any():
         rows.append(_row(f"share of targets at q < {q:g} (FDR)", (scores["q"] < q).mean(), n))

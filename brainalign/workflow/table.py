@@ -219,7 +219,7 @@ def _of_the_captions(run: Run, of: Labels) -> dict[str, Any]:
 
 def _of_the_contest(run: Run, of: Labels) -> dict[str, Any]:
     contest = run.config.contest_of(of["dataset"], run.descriptors[of["dataset"]], of["subject"])
-    return {"contest": contest, **chosen("summarize", "confidence", "ceiling_threshold")(run, of)}
+    return {"contest": contest, **chosen("summarize", "confidence")(run, of)}
 
 
 def _of_the_directions(run: Run, of: Labels) -> dict[str, Any]:
@@ -400,7 +400,7 @@ ROWS = (
             "method": run.config.encoder_of(of["method"]),
             "permute": run.config.models[of["model"]].permute,
             "encode": run.config.encode.of("left_out"),
-            **(chosen("ceiling_threshold", "confidence")(run, of) if run.config.methods[of["method"]].joint else {}),
+            **chosen("ceiling_threshold", *["confidence"] * run.config.methods[of["method"]].joint)(run, of),
         },
         without=_but("left_out"), device=lambda run, of: wants_gpu(run.config, of["method"]),
     ),
@@ -669,7 +669,7 @@ ROWS = (
         "summarize", "summarize", "Every score of one subject to one table of headline numbers.",
         each_subject_of("responses", where=_leaves_out), SUBJECT,
         {**own("responses", "splits"), **each_fit("scores", "identification", "null")}, ("summary", "decoding"),
-        chosen("summarize", "confidence", "ceiling_threshold"),
+        chosen("summarize", "confidence"),
         without=lambda run, of: ("pipelines/summarize/held_out.py",),
     ),
     Step(

@@ -10,6 +10,7 @@ from brainalign.config import GroundSettings
 from brainalign.datasets import folds_of
 from brainalign.decoding import caption_vectors, word_regions
 from brainalign.encoding import Ridge, target_groups
+from brainalign.statistics import reliable_targets
 from brainalign.workflow import Job
 
 WORDS = "words alone"
@@ -21,10 +22,10 @@ def ground_regions(job: Job) -> None:
     responses = job.load("responses", Responses, stored=True)
     if responses.times is not None:
         raise BrainalignError("regions are of voxels; leave M/EEG subjects out of ground.subjects")
-    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    ceilings = job.load("ceiling", pd.DataFrame)
     words = job.load("groundedwords", Arrays)
     stimuli = pd.Index(job.details("groundedwords")["stimuli"])
-    groups = target_groups(responses, ceiling, job.settings["ceiling_threshold"])
+    groups = target_groups(responses, reliable_targets(ceilings, job.settings["ceiling_threshold"]))
     groups = {name: rows for name, rows in groups.items() if len(rows)}
     needed = np.unique(np.concatenate(list(groups.values())))
     place = np.full(len(responses.targets), -1)
@@ -47,7 +48,7 @@ def ground_regions(job: Job) -> None:
         seen[1],
         {name: place[rows] for name, rows in groups.items()},
         lambda X, Y: Ridge(alphas=options.alphas, device="cpu", dtype="float64").fit(X, Y),
-        ceiling=ceiling[needed],
+        ceiling=ceilings["ceiling"].to_numpy()[needed],
         n_permutations=options.permutations,
         n_draws=options.draws,
         confidence=job.settings["confidence"],

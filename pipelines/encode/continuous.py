@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign import encoding
 from brainalign.arrays import Layers, Responses, Rows, Values
@@ -15,7 +16,14 @@ from brainalign.datasets.studies import run_drifts
 from brainalign.encoding import scoring
 from brainalign.features import answered, block_means, hemodynamic_responses, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
-from brainalign.statistics import MIN_UNITS, RELIABLE, SHARING, cross_validated_interval, permutation_test
+from brainalign.statistics import (
+    MIN_UNITS,
+    RELIABLE,
+    SHARING,
+    cross_validated_interval,
+    permutation_test,
+    reliable_targets,
+)
 from brainalign.workflow import Job
 
 EVERYWHERE = "all targets"
@@ -25,7 +33,8 @@ MOST_IN_SETS = 3  # models of which every set is told; of more, pairs
 def encode_continuous(job: Job) -> None:
     """Fit every layer of every model with delays, runs left out in turn; then all models and controls jointly."""
     settings = job.options("encode", EncodeSettings)
-    responses, ceiling = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    responses, ceilings = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)
+    ceiling = ceilings["ceiling"].to_numpy()
     noted = job.details("responses")
     Y, runs, delays = responses.values, responses.trials["run"].to_numpy(dtype=str), list(noted["delays"])
     functions = hemodynamic_responses(noted["step_s"]) if noted["hrf"] else None
@@ -33,7 +42,8 @@ def encode_continuous(job: Job) -> None:
     shown = delays  # in rows, of the figure of weights
     if functions is not None:
         delays, shown = [0], list(range(len(functions)))
-    regions = _regions(responses.targets, ceiling, job.settings["ceiling_threshold"])
+    reliable = reliable_targets(ceilings, job.settings["ceiling_threshold"])
+    regions = _regions(responses.targets, reliable)
     names = list(dict.fromkeys(runs.tolist()))
     scores: list[dict[str, object]] = []
     targets, folds, weights = [], [], []
@@ -73,7 +83,11 @@ def encode_continuous(job: Job) -> None:
         p = permutation_test(r, null[0])
         corrected = permutation_test(r, null[0], "max")
         table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "r": r})
-        targets.append(table.assign(r2=np.nanmean(fit.r2[rows[""]], axis=0), p=p, p_fwer=corrected, ceiling=ceiling))
+        targets.append(
+            table.assign(
+                r2=np.nanmean(fit.r2[rows[""]], axis=0), p=p, p_fwer=corrected, ceiling=ceiling, reliable=reliable
+            )
+        )
         folds += [
             {"model": model, "region": region, "run": run, "r": float(np.nanmean(fit.r[k, rows]))}
             for region, rows in regions.items()
@@ -170,9 +184,8 @@ def _resampled(
     return np.concatenate(parts)
 
 
-def _regions(targets: pd.DataFrame, ceiling: Values, threshold: float) -> dict[str, Rows]:
+def _regions(targets: pd.DataFrame, kept: NDArray[np.bool_]) -> dict[str, Rows]:
     """Return the targets of every region: those that repeat, where repeats were recorded."""
-    kept = ceiling > threshold if np.isfinite(ceiling).any() else np.ones(len(targets), dtype=bool)
     named = targets["roi"].explode().dropna()
     found = {EVERYWHERE if kept.all() else RELIABLE: np.flatnonzero(kept)}
     found |= {

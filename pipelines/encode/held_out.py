@@ -27,7 +27,7 @@ from brainalign.encoding import in_context, scoring, trained
 from brainalign.features import embed_texts
 from brainalign.io import brain_maps
 from brainalign.regression import DistributedRidge, Ridge, cluster
-from brainalign.statistics import RELIABLE
+from brainalign.statistics import RELIABLE, reliable_targets
 from brainalign.workflow import Job
 
 # Options of a method that are not its encoder's.
@@ -62,7 +62,7 @@ def _encode(job: Job, scheduler: str) -> None:
     encoder = kind(**options, **({"seed": job.seed} if kind is encoding.BandedRidge else {}))
     job.provenance.device = str(pick_device(encoder.device))
     responses = job.load("responses", Responses, stored=True)
-    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    ceilings, threshold = job.load("ceiling", pd.DataFrame), job.settings["ceiling_threshold"]
     layers = job.load("features", Layers, stored=True)
     splits = job.load("splits", pd.DataFrame)
     ((train, test),) = folds_of(splits, responses.trials)
@@ -74,10 +74,10 @@ def _encode(job: Job, scheduler: str) -> None:
     responses, train, test = scoring.average_split(responses, train, test, averages, IN_MEMORY * (not scheduler))
     subject = encoding.ImageSubject(
         responses=responses,
-        ceiling=ceiling,
+        ceiling=ceilings["ceiling"].to_numpy(),
         train=train,
         test=test,
-        groups=encoding.target_groups(responses, ceiling, job.settings["ceiling_threshold"]),
+        groups=encoding.target_groups(responses, reliable_targets(ceilings, threshold)),
         n_components=settings.n_components,
         standardize=settings.standardize,
         n_permutations=settings.null_draws,
@@ -157,8 +157,9 @@ def _save_scores(
     """
     results: dict[str, encoding.HeldOut] = {}
     scores, profile, clusters = [], [], []
+    threshold = job.settings["ceiling_threshold"]
     for name, found in fits:
-        table = scoring.score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE])
+        table = scoring.score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE], threshold)
         scores.append(table.assign(split=about["split"], layer=name))
         if subject.responses.times is not None:
             clusters.append(scoring.score_clusters(found, subject.responses).assign(layer=name))

@@ -17,7 +17,7 @@ from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, evaluate, tar
 from brainalign.encoding.scoring import LeftOut, split_folds
 from brainalign.features import layer_inputs
 from brainalign.io import brain_maps
-from brainalign.statistics import exchange_features, fdr, normalized_r2, permutation_test, signed_r2
+from brainalign.statistics import exchange_features, fdr, normalized_r2, permutation_test, reliable_targets, signed_r2
 from brainalign.workflow import Job
 
 ALL_LAYERS = "all layers"  # of a joint fit
@@ -32,6 +32,7 @@ METRICS = {
     "that is tested was trained on, alike in all runs",
     "p_fwer": "the same against the maximum over targets",
     "q": "Benjamini-Hochberg over the targets of one layer",
+    "reliable": "ceiling above the threshold and repeats alike (F test, q < .05)",
 }
 
 
@@ -43,7 +44,8 @@ def encode_left_out(job: Job) -> None:
     encoder: Any = kind(**options, **({"seed": job.seed} if kind is BandedRidge else {}))
     job.provenance.device = str(pick_device(encoder.device))
     responses = job.load("responses", Responses)
-    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    ceilings, threshold = job.load("ceiling", pd.DataFrame), job.settings["ceiling_threshold"]
+    ceiling = ceilings["ceiling"].to_numpy()
     layers = job.load("features", Layers, stored=True)
     mask = job.load("mask", Nifti1Image) if job.has("mask") else None
     permute = job.settings["permute"]
@@ -70,6 +72,7 @@ def encode_left_out(job: Job) -> None:
             n_test = round(np.mean([len(np.unique(stimuli[test])) for _, test in folds]))
             averaged = np.mean([len(test) for _, test in folds]) / n_test
             limit = averaged * ceiling / (1 + (averaged - 1) * ceiling)
+        reliable = reliable_targets(ceilings.assign(ceiling=limit), threshold)
         alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
         inner = group_labels(responses.trials, rule["leave_out"]).to_numpy() if alone else runs
         for name, read in given.items():
@@ -90,7 +93,9 @@ def encode_left_out(job: Job) -> None:
             )
             labels = {"split": split, "layer": name}
             if np.isfinite(evaluation.observed.r).any() or left_out == "run":
-                tables["scores"].append(_scores(evaluation, responses, limit, n_test).assign(**labels))
+                tables["scores"].append(
+                    _scores(evaluation, responses, limit, n_test).assign(reliable=reliable, **labels)
+                )
             tables["identification"].append(_identification(evaluation, stimuli, folds, left_out).assign(**labels))
             tables["null"].append(_null(evaluation).assign(**labels))
             chosen = evaluation.observed.alpha
@@ -105,7 +110,7 @@ def encode_left_out(job: Job) -> None:
                     folds,
                     inner,
                     exchange_features(stimuli, within, 1, np.random.default_rng(job.seed))[0],
-                    target_groups(responses, ceiling, job.settings["ceiling_threshold"]),
+                    target_groups(responses, reliable),
                     limit,
                     inputs=inputs,
                     confidence=job.settings["confidence"],

@@ -14,7 +14,7 @@ from brainalign.arrays import Arrays, Responses
 from brainalign.config import PrepareSettings
 from brainalign.datasets import checks, formats, studies
 from brainalign.datasets.splits import split_card, split_rows
-from brainalign.statistics import noise_ceiling, noise_ceiling_from_share, signal_share
+from brainalign.statistics import noise_ceiling, noise_ceiling_from_share, repeats_q, signal_share
 from brainalign.study import Study
 from brainalign.workflow import Job
 
@@ -119,9 +119,10 @@ def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> Non
     splits = [datasets.make_splits(trials, rule, job.seed).assign(name=name) for name, rule in study.left_out.items()]
     kinds = {name: rule.model_dump() for name, rule in study.left_out.items()}
     job.save("splits", pd.concat(splits, ignore_index=True), splits=kinds)
-    ceiling = responses.target_table().assign(ceiling=_ceiling_of_a_trial(responses, n_halvings, job.seed))
+    ceiling, q = _ceiling_of_a_trial(responses, n_halvings, job.seed)
     repeats = int(trials["stimulus_id"].value_counts().min())
-    job.save("ceiling", ceiling, definition=OF_ONE_TRIAL, n_repeats=repeats)
+    table = responses.target_table().assign(ceiling=ceiling, repeats_q=q)
+    job.save("ceiling", table, definition=OF_ONE_TRIAL, n_repeats=repeats)
 
 
 def _whitened(
@@ -147,15 +148,17 @@ def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataF
     stimuli = responses.trials["stimulus_id"].to_numpy()
     test = split_rows(splits, responses.trials)["test"]
     n_repeats = np.unique(stimuli[test], return_counts=True)[1]
-    share = np.full(responses.values[0].size, np.nan)
+    share, q = np.full((2, responses.values[0].size), np.nan)
     if np.unique(stimuli, return_counts=True)[1].max() > 1:
-        share = signal_share(responses.values, stimuli).ravel()
+        share, q = signal_share(responses.values, stimuli).ravel(), repeats_q(responses.values, stimuli).ravel()
     ceiling = noise_ceiling_from_share(share, n_repeats)
-    return responses.target_table().assign(ceiling=ceiling, signal_share=share)
+    return responses.target_table().assign(ceiling=ceiling, signal_share=share, repeats_q=q)
 
 
-def _ceiling_of_a_trial(responses: Responses, n_halvings: int, seed: int) -> NDArray[np.floating]:
-    """Return the ceiling of one trial, the mean of a stimulus in a run being one repeat of it.
+def _ceiling_of_a_trial(
+    responses: Responses, n_halvings: int, seed: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return the ceiling of one trial, and q that any repeats; the mean of a stimulus in a run is one repeat of it.
 
     A single run, and runs that lack a stimulus, cannot be halved stimulus by stimulus: there the ratio of signal to
     noise variance over the repeats of each stimulus says it, wherever they lie. With m blocks in run r of stimulus s
@@ -168,8 +171,11 @@ def _ceiling_of_a_trial(responses: Responses, n_halvings: int, seed: int) -> NDA
     n_stimuli, n_runs = labels[2].nunique(), len(responses.trials[["session", "run"]].drop_duplicates())
     if n_runs < 2 or cells.ngroups < n_stimuli * n_runs:
         if not labels[2].duplicated().any():
-            return np.full(values.shape[1], np.nan)
-        return noise_ceiling_from_share(signal_share(values, labels[2].to_numpy()), 1)
-    cube = cells.mean().to_numpy().reshape(n_runs, n_stimuli, -1)  # (n_runs, n_stimuli, n_targets)
+            return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+        stimuli = labels[2].to_numpy()
+        return noise_ceiling_from_share(signal_share(values, stimuli), 1), repeats_q(values, stimuli)
+    means = cells.mean().to_numpy()
+    q = repeats_q(means, np.tile(np.arange(n_stimuli), n_runs))
+    cube = means.reshape(n_runs, n_stimuli, -1)  # (n_runs, n_stimuli, n_targets)
     worth = float((1 / cells.size()).mean())
-    return noise_ceiling(cube, n_averaged=worth, n_halvings=n_halvings, seed=seed)
+    return noise_ceiling(cube, n_averaged=worth, n_halvings=n_halvings, seed=seed), q

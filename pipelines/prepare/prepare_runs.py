@@ -5,7 +5,7 @@ import pandas as pd
 
 from brainalign.datasets import stop_on
 from brainalign.datasets.studies import outside_problems, read_continuous, read_events
-from brainalign.statistics import noise_ceiling_from_share, signal_share
+from brainalign.statistics import independent_share, noise_ceiling_from_share, repeats_q, signal_share
 from brainalign.workflow import Job
 
 
@@ -36,10 +36,14 @@ def prepare_runs(job: Job) -> None:
     if space := study.space_of(subject):
         runs.responses.targets.attrs["space"] = {"name": space} | runs.responses.targets.attrs.get("space", {})
     job.save("responses", runs.responses, **noted)
-    ceiling = np.full(len(runs.responses.targets), np.nan)
+    ceiling, q = np.full((2, len(runs.responses.targets)), np.nan)
     if runs.repeats is not None:
-        share = signal_share(runs.repeats.values, runs.repeats.trials["stimulus_id"].to_numpy())
+        values, ids = runs.repeats.values, runs.repeats.trials["stimulus_id"].to_numpy()
+        share = signal_share(values, ids)
         # Of the mean over its presentations for each run, and of all runs, as scores are.
         ceiling = np.mean([noise_ceiling_from_share(share, n) for n in runs.presentations.values()], axis=0)
-    table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "ceiling": ceiling})
+        rows = runs.repeats.trials.groupby("run", sort=False).indices  # one presentation after the other
+        parts = [values[of].reshape(runs.presentations[str(run)], -1, len(q)) for run, of in rows.items()]
+        q = repeats_q(values, ids, independent_share(parts))
+    table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "ceiling": ceiling, "repeats_q": q})
     job.save("ceiling", table, ceiling="explainable variance of means over presentations, mean over runs; unclamped")

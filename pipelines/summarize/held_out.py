@@ -24,7 +24,7 @@ DIFFERENCES += ["difference", "low", "high", "p", "n"]
 def summarize_held_out(job: Job) -> None:
     """Gather the scores of one subject; save headline numbers, pairs and families of models, and what was planted."""
     settings = job.options("summarize", SummarizeSettings)
-    confidence, threshold = job.settings["confidence"], job.settings["ceiling_threshold"]
+    confidence = job.settings["confidence"]
     ceiling = job.load("ceiling", pd.DataFrame)
     rows, draws, recovered, tables = [], {}, [], {}
     gathered = (job.load_all(suffix, pd.DataFrame) for suffix in ("scores", "profile", "preference", "null"))
@@ -34,7 +34,7 @@ def summarize_held_out(job: Job) -> None:
         chosen = _chosen_layer(profile)
         tables[names["model"], names["method"]] = scores
         draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].dropna().to_numpy()
-        rows += [names | row for row in _rows(scores, profile, chosen, threshold, settings.q)]
+        rows += [names | row for row in _rows(scores, profile, chosen, settings.q)]
         # Depth of a layer: 0 for the first of its network that was read, 1 for the last.
         depths = {name: k for k, name in enumerate(pd.unique(profile["layer"]))}
         best = preference["best" if "best" in preference else "layer"].map(depths).astype(float)  # none of a joint fit
@@ -42,7 +42,7 @@ def summarize_held_out(job: Job) -> None:
             preference = preference.iloc[:0]  # nothing was chosen, so there is nothing to compare with what was planted
         recovered.append(preference.assign(**names, depth=best / max(len(depths) - 1, 1)))
     summary = pd.DataFrame(rows)
-    job.save("summary", summary, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")
+    job.save("summary", summary, confidence=confidence, q=settings.q)
     n_images = len(load_sidecar(job.paths("draws")[0])["details"]["test_ids"])
     differences = _differences(summary, draws, n_images, confidence)
     job.save("differences", differences, of="bootstrap over test stimuli")
@@ -68,15 +68,12 @@ def _chosen_layer(profile: pd.DataFrame) -> str:
     return str(reliable["layer"].iloc[int(np.nanargmax(reliable["cv_score"]))])
 
 
-def _rows(
-    scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, threshold: float, q: float
-) -> list[dict[str, object]]:
+def _rows(scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, q: float) -> list[dict[str, object]]:
     """Return the headline rows of every layer of one model and method."""
     rows: list[dict[str, object]] = []
     for layer, mine in scores.groupby("layer", sort=False):
         part = profile[(profile["layer"] == layer) & (profile["group"] == statistics.RELIABLE)].iloc[0]
-        # All targets where no image was repeated, so that there are no ceilings.
-        reliable = mine[mine["ceiling"] > threshold] if mine["ceiling"].notna().any() else mine
+        reliable = mine[mine["reliable"]]
         choice = CHOICE if np.isfinite(part["cv_score"]) else NO_CHOICE
         common = {"split": mine["split"].iloc[0], "layer": layer, "chosen": layer == chosen, "choice": choice}
         rows.append(

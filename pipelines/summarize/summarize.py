@@ -42,7 +42,6 @@ def summarize(job: Job) -> None:
             good_r=load_sidecar(path)["details"]["good_r"],
             confidence=confidence,
             q=settings.q,
-            ceiling_threshold=job.settings["ceiling_threshold"],
         )
         entities = entities_of(path)
         found += summary.summarize_over_layers(found, null)

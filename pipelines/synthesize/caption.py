@@ -17,7 +17,7 @@ from brainalign.datasets import folds_of
 from brainalign.encoding import Ridge, target_groups
 from brainalign.features import embed_texts, find_function
 from brainalign.io import load
-from brainalign.statistics import RELIABLE
+from brainalign.statistics import RELIABLE, reliable_rule, reliable_targets
 from brainalign.study import attribute_labels, attribute_words, check_vectors, text_column
 from brainalign.workflow import Job
 
@@ -26,14 +26,14 @@ def caption(job: Job) -> None:
     """Put voxels into words, and score the words on test images."""
     options = job.options("caption", CaptionSettings)
     responses = job.load("responses", Responses, stored=True)
-    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    ceilings, threshold = job.load("ceiling", pd.DataFrame), job.settings["ceiling_threshold"]
     layers = job.load("features", Layers)
     ((train, test),) = folds_of(job.load("splits", pd.DataFrame), responses.trials)
     layer = options.layer or list(layers)[-1]
     check_choice("caption.layer", layer, layers)
     if responses.times is not None:
         raise BrainalignError("captions are of voxels; leave M/EEG subjects out of caption.subjects")
-    groups = target_groups(responses, ceiling, job.settings["ceiling_threshold"])
+    groups = target_groups(responses, reliable_targets(ceilings, threshold))
     rows = np.flatnonzero(np.isin(np.arange(len(responses.targets)), groups[RELIABLE]))
     shown, seen = (_averaged(responses, part, rows, layers[layer]) for part in (train, test))
     mean, sd = shown[1].mean(axis=0), shown[1].std(axis=0)
@@ -41,7 +41,7 @@ def caption(job: Job) -> None:
     rows, mean, sd = rows[varies], mean[varies], sd[varies]
     about: dict[str, Any] = {"layer": layer, "captioner": options.captioner, "n_voxels": len(rows), "reason": ""}
     if not len(rows):
-        about["reason"] = f"no noise ceiling lies above {job.settings['ceiling_threshold']:g}"
+        about["reason"] = f"no voxel is reliable ({reliable_rule(threshold)})"
         for name in job.outputs:
             job.save(name, pd.DataFrame({"caption": np.empty(0, dtype=str)}), **about)
         return
@@ -69,7 +69,7 @@ def caption(job: Job) -> None:
     targets = responses.targets.iloc[rows].reset_index(drop=True)
     found.captions.insert(0, "target_id", targets["target_id"])
     found.captions.insert(1, "region", [", ".join(map(str, names)) for names in targets["roi"]])
-    found.captions["ceiling"] = ceiling[rows]
+    found.captions["ceiling"] = ceilings["ceiling"].to_numpy()[rows]
     attributes = {name: [str(v) for v in known.phrases] for name, known in _vocabularies(captioner).items()}
     nouns = options.nouns or tuple(dict.fromkeys(value for values in attributes.values() for value in values))
     nouns = nouns or _common(found.captions["caption"])

@@ -23,7 +23,7 @@ from brainalign.encoding import fit_regions, shuffled_regions, target_groups
 from brainalign.encoding.scoring import choose_regions
 from brainalign.features import ImageFeatures, check_stored_features, image_features
 from brainalign.io import load
-from brainalign.statistics import RELIABLE
+from brainalign.statistics import RELIABLE, reliable_targets
 from brainalign.study import check_halves
 from brainalign.synthesis import features_of_views, load_prior
 from brainalign.workflow import Job
@@ -58,10 +58,9 @@ def guide(job: Job) -> None:
     job.provenance.device = device
     pipe = load_prior(options.prior, device, dtype=options.dtype)
     responses = job.load("responses", Responses, stored=True)
-    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
-    groups = target_groups(responses, ceiling, job.settings["ceiling_threshold"])
-    reliable = groups.pop(RELIABLE)
-    regions, wanted = choose_regions(groups, reliable, options.regions, options.min_targets)
+    reliable = reliable_targets(job.load("ceiling", pd.DataFrame), job.settings["ceiling_threshold"])
+    groups = target_groups(responses, reliable)
+    regions, wanted = choose_regions(groups, groups.pop(RELIABLE), options.regions, options.min_targets)
     rows = np.unique(np.concatenate(list(regions.values())))
     places = {name: np.searchsorted(rows, targets) for name, targets in regions.items()}
 

@@ -137,6 +137,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, trials: Path) -> None:
         (MAPS[:5], {}, "has shape (5, 3) but {trials} has 6 rows"),
         (MAPS, {"times_s": TIMES}, "has shape (6, 3); leave out times_s"),
         (SERIES, {"times_s": TIMES[:4]}, "times_s has 4 numbers but"),
+        (SERIES.swapaxes(1, 2), {"times_s": TIMES}, "has 3 times; give one per time, or times_axis: 1 where values"),
         (SERIES, {"times_s": [1000 * time for time in TIMES]}, "reach 300; give seconds, not milliseconds"),
         (SERIES, {"times_s": TIMES[::-1]}, "not numbers in ascending order"),
         (MAPS.astype(complex), {}, "holds complex128; give real numbers"),

@@ -56,6 +56,8 @@ def test_mistakes_in_studies_of_blocks(small, make_study) -> None:
     sizes = ("runs: says 3 at most but there are 4", "trials: says 15 at most but there are 16")
     too_large = {"runs": 3, "trials": 15, "targets": 59}
     said(*sizes, "shape.targets: says 59 at most but the mask has 60 voxels", shape=too_large)
+    pictured = {name: {"path": f"{name[-1]}.png"} for name in small.names}
+    said("small: stimuli.thing2.path: no file 2.png in", stimuli=pictured)
     labels = small.labels
     said("labels: 91 lines for 92 volumes of bold", labels=labels[:-1])
     said("line 2 is 'thing0'; each line must be 'label run'", labels=["rest 0", "thing0", *labels[2:]])
@@ -325,7 +327,7 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
     told = "\n".join(map(str, audit_study(load_descriptor(path)).errors))
     assert "1 pairs of duplicate texts lie on two sides: scene0002 (test) and scene0021 (train)" in told
     content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
-    edit(path, decoded=["02"])
+    edit(path, decoded=["02"], epochs={"tmin_s": 0.02})  # no baseline, but images shown twice to whiten by
     assert errors(path) == ""
     content.drop(columns="category").to_csv(table, sep="\t", index=False)
     assert "give their table a column category" in errors(path)

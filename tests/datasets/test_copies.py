@@ -351,7 +351,7 @@ def test_modalities_series_and_matrices() -> None:
     assert formats.rdm_copies({"it": matrices}) == []
     matrices[3, 0] = matrices[1, 1]
     (problem,) = formats.rdm_copies({"it": matrices})
-    assert problem.level == "error"
+    assert (problem.level, problem.rows) == ("error", ("3", "6"))
     assert "subject 2 session 2 and of subject 4 session 1" in problem.what
 
 

@@ -1,6 +1,7 @@
 """Readers of fs_LR-32k maps and of tables of them by area: on files made here, and on the real ones where they are."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -180,8 +181,9 @@ def test_parcels_of_the_real_maps_become_a_table(tmp_path: Path) -> None:
     maps = datasets.read_cortical_maps(REAL)
     parcels = datasets.read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
     means = datasets.parcel_means(maps.maps, parcels)
-    found = datasets.read_area_maps(write(tmp_path, datasets.area_maps_table(means, parcels)))
-    assert len(found.areas) == 100
+    sided = replace(parcels, names=[f"{side}_{name}" for side, name in zip(parcels.hemi, parcels.names, strict=True)])
+    found = datasets.read_area_maps(write(tmp_path, datasets.area_maps_table(means, sided)))
+    assert found.areas == list(parcels.names)
     assert found.hemi.tolist() == ["L"] * 50 + ["R"] * 50  # each parcel lies in one
     assert found.maps["thickness"] == pytest.approx(means["thickness"].to_numpy())
     assert found.covers_sphere

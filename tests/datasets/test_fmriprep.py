@@ -11,6 +11,7 @@ from nilearn.glm.first_level import make_first_level_design_matrix
 from refusals import refused
 
 from brainalign.datasets import read_fmriprep
+from brainalign.statistics import pearson
 from brainalign.study import FmriprepFiles
 
 TR, VOLUMES, SHAPE = 1.5, 240, (4, 4, 3)
@@ -93,11 +94,6 @@ def tree(tmp_path) -> Tree:
     return Tree(tmp_path)
 
 
-def per_target_r(a, b) -> np.ndarray:
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    return (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-
-
 @pytest.mark.parametrize("noise_model", ["ols", "ar1"])
 def test_planted_betas_come_back(tree, noise_model) -> None:
     responses = tree.read(noise_model=noise_model)
@@ -107,7 +103,7 @@ def test_planted_betas_come_back(tree, noise_model) -> None:
     assert responses.trials["run"].tolist() == (["1"] * 12 + ["2"] * 12) * 2
     assert responses.trials["repeat"].max() == 4
     planted = tree.planted(responses)
-    assert per_target_r(responses.values, planted).min() > 0.9
+    assert pearson(responses.values, planted).min() > 0.9
     centred = planted - planted.mean(axis=0)
     slope = (responses.values * centred).sum() / (centred**2).sum()
     assert slope == pytest.approx(1, abs=0.05)  # percent signal change, as planted
@@ -118,7 +114,7 @@ def test_planted_betas_come_back(tree, noise_model) -> None:
 def test_confounds_matter_and_may_be_patterns(tree) -> None:
     def recovered(**options) -> float:
         responses = tree.read(**options)
-        return float(per_target_r(responses.values, tree.planted(responses)).mean())
+        return float(pearson(responses.values, tree.planted(responses)).mean())
 
     assert recovered(confounds=["trans_*", "rot_*"]) == pytest.approx(recovered(), abs=1e-3)
     assert recovered(confounds=[]) < recovered()
@@ -130,7 +126,7 @@ def test_surface_series(tmp_path) -> None:
     tree = Tree(tmp_path, surface=True)
     responses = tree.read(space="fsaverage3")
     assert responses.targets["hemi"].tolist() == ["L"] * 642 + ["R"] * 642
-    assert np.median(per_target_r(responses.values, np.concatenate(tree.betas))) > 0.9
+    assert np.median(pearson(responses.values, np.concatenate(tree.betas))) > 0.9
 
 
 def paths(tree, pattern):

@@ -239,12 +239,12 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
 
 
 def test_values_and_rois() -> None:
-    trials = make_trials({"a": 4, "b": 4})
-    values = np.random.default_rng(0).normal(size=(8, 5))
+    trials = make_trials({"a": 2, "b": 2})
+    values = np.random.default_rng(0).normal(size=(4, 5))
     rois = [["V1"], ["V1", "early"], ["V1"], ["V4"], ["V4", "IT", "a"]]
     assert inspect_responses("x", responses_of(trials, values, [["V1"]] * 5)) == []
     values[0, 3] = np.nan
-    values[:4, 4] = 1.0  # the first session
+    values[:2, 4] = 1.0  # the first session
     broken, flat, small = inspect_responses("x", responses_of(trials, values, rois))
     remedy = "shrink the mask, or set bad_targets (bad_channels) to drop, which leaves them out and counts them"
     assert str(broken) == f"x: 1 of 5 targets are NaN or infinite in some session (v3); {remedy}"

@@ -208,7 +208,7 @@ def test_reference_and_chosen_events(viewing: Path) -> None:
     for files, epochs, message in (
         ({"stimulus_column": "stimfile"}, {}, "no column 'stimfile' .did you mean 'stim_file'"),
         ({"where": {"trial_type": ["word"]}}, {}, "none of 24 events names a stimulus in stim_file with trial_type in"),
-        ({"runs": ["7"]}, {}, "cannot be read"),
+        ({"runs": ["1", "7"]}, {}, "cannot be read"),
         ({}, {"reference": ["Cx"]}, "no channel Cx.*it has Fp1, Fp2"),
         ({}, {"band_hz": (1.0, 200.0)}, "250 samples per second hold up to 125 Hz; give band_hz"),
         ({}, {"resample_hz": 1000.0}, "resample_hz of 250 at most"),

@@ -27,7 +27,7 @@ def subject(ceiling: np.ndarray = CEILING) -> encoding.ImageSubject:
     rois = [["a"], ["a"], ["a", "b"], ["b"], ["b"], []]
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(6)], "kind": "vertex", "hemi": "L", "roi": rois})
     responses = Responses(values, trials.assign(onset_s=0.0), targets, "z")
-    groups = encoding.target_groups(responses, ceiling, 0.2)
+    groups = encoding.target_groups(responses, ceiling > 0.2)
     split = {"train": np.arange(8), "test": np.arange(8, 12)}
     return encoding.ImageSubject(responses=responses, ceiling=ceiling, groups=groups, seed=3, **split)
 

@@ -352,12 +352,12 @@ def found(X: np.ndarray, responses: Responses, metric: str, groups: dict[str, np
 def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
     X, responses = data()
     ceiling = np.array([0.5, 0.5, 0.5, 0.5, 0.0, 0.0])
-    groups = encoding.target_groups(responses, ceiling, 0.2)
+    groups = encoding.target_groups(responses, ceiling > 0.2)
     other = responses.values.copy()
     other[TEST] = np.random.default_rng(9).normal(size=other[TEST].shape)
     changed = Responses(other, responses.trials, responses.targets, "z")
     one, two = found(X, responses, metric, groups), found(X, changed, metric, groups)
-    scores, noise = (scoring.score_table(each, responses, ceiling, RELIABLE_ROWS) for each in (one, two))
+    scores, noise = (scoring.score_table(each, responses, ceiling, RELIABLE_ROWS, 0.2) for each in (one, two))
     inside = np.asarray(one.encoder.cv_scores_).max(axis=0)
     expected = inside if metric == "r" else np.sqrt(np.maximum(inside, 0))
     np.testing.assert_allclose(scores["cv_r"], expected, rtol=1e-5)
@@ -369,17 +369,21 @@ def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
     assert profile.loc["a", "r"] == pytest.approx(one.r[:3].mean())
 
 
-def test_scores_are_not_clipped_and_q_is_of_reliable_targets() -> None:
+def test_scores_are_not_clipped_and_q_is_of_targets_with_a_ceiling() -> None:
     X, responses = data()
-    ceiling = np.array([0.05, 0.5, -0.1, 0.5, 0.6, 0.7])
-    one = found(X, responses, "r", encoding.target_groups(responses, ceiling, 0.2))
-    table = scoring.score_table(one, responses, ceiling, RELIABLE_ROWS)
+    ceiling = np.array([0.05, 0.5, -0.1, np.nan, 0.6, 0.7])
+    one = found(X, responses, "r", encoding.target_groups(responses, ceiling > 0.2))
+    table = scoring.score_table(one, responses, ceiling, RELIABLE_ROWS, 0.2)
     normalized = one.r * abs(one.r) / np.where(ceiling > 0, ceiling, np.nan)
-    q = np.r_[stats.false_discovery_control(one.p[:4]), np.nan, np.nan]
+    tested = np.array([1, 3, 4, 5])  # more than the reliable ones, and those whose ceiling is not known
+    q = np.full(6, np.nan)
+    q[tested] = stats.false_discovery_control(one.p[tested])
     values = {"r": one.r, "r2": one.r2, "r2_signed": one.r2_signed, "ceiling": ceiling}
     values |= {"r2_normalized": normalized, "alpha": one.encoder.alpha_, "p": one.p, "p_fwer": one.p_fwer, "q": q}
     values |= {"control_r": one.control_r, "cv_r": one.encoder.cv_scores_.max(axis=0)}
-    expected = pd.DataFrame({"target_id": responses.targets["target_id"]} | values).assign(n_test=40)
+    expected = pd.DataFrame({"target_id": responses.targets["target_id"]} | values).assign(
+        reliable=np.arange(6) < 4, n_test=40
+    )
     pd.testing.assert_frame_equal(table, expected, check_dtype=False, rtol=1e-5)
     assert table["r2_normalized"][0] > 1
 
@@ -388,7 +392,7 @@ def test_the_whole_table_of_groups() -> None:
     """Every column against its definition; the largest group of a permutation is what all groups are held against."""
     X, responses = data()
     ceiling = np.array([0.3, 0.5, -0.1, 0.5, 0.6, 0.7])
-    groups = encoding.target_groups(responses, ceiling, 0.2)
+    groups = encoding.target_groups(responses, ceiling > 0.2)
     one = found(X, responses, "r2", groups)
     lost = replace(one, group_r=np.where(np.arange(3) == 1, np.nan, one.group_r))  # a group without a score
     null, draws, rows = one.group_null, one.group_draws, list(groups.values())

@@ -48,7 +48,7 @@ def responses(values: np.ndarray = Y, n: int = 6, **changes: Any) -> Responses:
 
 TIMES = np.array([-0.1, 0.05, 0.2])
 CUBE = responses(Y.reshape(-1, 2, 3), 2, times=TIMES)
-GROUPS = encoding.target_groups(responses(), CEILING, 0.35)
+GROUPS = encoding.target_groups(responses(), CEILING > 0.35)
 
 
 def ridge(**options: Any) -> encoding.Ridge:
@@ -74,7 +74,7 @@ def layers() -> dict[str, encoding.HeldOut]:
 
 @cache
 def timed() -> dict[str, encoding.HeldOut]:
-    groups = encoding.target_groups(CUBE, np.array([0.5, 0.4, 0.3, 0.3, 0.9, 0.3]), 0.35)
+    groups = encoding.target_groups(CUBE, np.array([0.5, 0.4, 0.3, 0.3, 0.9, 0.3]) > 0.35)
     options = {"values": CUBE.values, "target_groups": groups, "n_maps": 7}
     return {"late": evaluated(**options), "early": evaluated(X=IMAGES[:, 2:], **options)}
 
@@ -128,8 +128,8 @@ def tables() -> Any:
     reliable = GROUPS[RELIABLE]
     draws = encoding.layer_draws(layers(), GROUPS, 18, n_draws=6, n_permutations=5, seed=2)
     return (
-        [scoring.score_table(one, responses(), CEILING, reliable) for one in layers().values()],
-        [scoring.score_table(one, CUBE, CEILING, np.array([0, 4])) for one in timed().values()],
+        [scoring.score_table(one, responses(), CEILING, reliable, 0.35) for one in layers().values()],
+        [scoring.score_table(one, CUBE, CEILING, np.array([0, 4]), 0.35) for one in timed().values()],
         [scoring.group_table(one, GROUPS, CEILING, 0.8) for one in (*layers().values(), flat)],
         scoring.null_table(layers()),
         scoring.null_table(without),
@@ -142,8 +142,8 @@ def tables() -> Any:
         [draws, encoding.layer_draws(layers(), {RELIABLE: reliable[:0]}, 18, n_draws=6, n_permutations=5, seed=2)],
         [scoring.score_clusters(one, CUBE) for one in timed().values()],
         encoding.side_by_side(contenders, [1, 2, 3, 4], 0.8),
-        [encoding.target_groups(responses(), given, 0.35) for given in (CEILING, CEILING * np.nan)],
-        encoding.target_groups(CUBE, np.array([0.5, 0, 0.4, 0.1, 0, 0]), 0.35),
+        [encoding.target_groups(responses(), given) for given in (CEILING > 0.35, CEILING != 0)],
+        encoding.target_groups(CUBE, np.array([0.5, 0, 0.4, 0.1, 0, 0]) > 0.35),
     )
 
 

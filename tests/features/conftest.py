@@ -19,6 +19,9 @@ class Rows:
     def pending(self) -> np.ndarray:
         return np.flatnonzero(~self.done)
 
+    def finite(self) -> dict[str, np.ndarray]:
+        return {name: rows[np.isfinite(rows)] for name, rows in self.layers.items()}
+
     def write(self, rows: np.ndarray, values: dict[str, np.ndarray], grids: dict | None = None) -> None:
         assert not self.done[rows].any()
         self.done[rows] = True

@@ -61,9 +61,8 @@ class TestSentences:
         folder = find_weights(MINILM)
         model = transformers.AutoModel.from_pretrained(folder).eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        rows = new_rows(1)
         texts = ["a cat", "a black-and-white photograph of a cat sitting on a wall"]
-        SentenceExtractor(MINILM, wordings="each").extract(stimuli(texts), rows)
+        SentenceExtractor(MINILM, wordings="each").extract(stimuli(texts), rows := new_rows(1))
         for k, text in enumerate(texts):
             with torch.no_grad():
                 tokens = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
@@ -78,14 +77,14 @@ class TestSentences:
         transformers.BertModel(config).save_pretrained(tmp_path / "model")
         transformers.BertTokenizerFast(vocab=str(words)).save_pretrained(tmp_path / "model")
         extractor = SentenceExtractor(str(tmp_path / "model"))
-        rows = new_rows(2)
-        extractor.extract(stimuli(["a cat"], ["a dog"]), rows)
+        extractor.extract(stimuli(["a cat"], ["a dog"]), rows := new_rows(2))
         assert rows.layers["mean"].shape == (2, 16)
         np.testing.assert_allclose(np.linalg.norm(rows.layers["mean"], axis=1), 1, atol=1e-6)
         before = extractor.digest()
         torch.manual_seed(1)
         transformers.BertModel(config).save_pretrained(tmp_path / "model")
-        assert extractor.digest() != before  # other weights are other features
+        of_hub = [SentenceExtractor(name).digest() for name in ("lab/one", "lab/other")]
+        assert len({before, extractor.digest(), *of_hub}) == 4  # other weights are other features
 
     def test_what_cannot_be_loaded_says_what_to_give(self, tmp_path: Path, new_rows: type) -> None:
         refused(r"no folder ./nowhere with a model", SentenceExtractor("./nowhere").extract, ANIMALS, new_rows(3))

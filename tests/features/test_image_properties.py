@@ -22,6 +22,7 @@ def test_known_images_have_known_luminance_and_contrast() -> None:
     found = image_properties([torch.full((3, N, N), 0.25), grating(8), grating(8, 0.5), grating(8, 0.5, 0.25)])
     np.testing.assert_allclose(found["luminance"], [0.25, 0.5, 0.5, 0.25], atol=1e-6)
     np.testing.assert_allclose(found["contrast"], [0, 0.5**0.5, 0.5**0.5 / 2, 0.5**0.5 / 2], atol=1e-6)
+    np.testing.assert_allclose(found.filter(like="spectrum").iloc[0], -np.log(6), atol=1e-6)  # no power
     green, blue = torch.zeros(3, N, N), torch.zeros(3, N, N)
     green[1], blue[2] = 1, 1
     colours = image_properties([green, blue])

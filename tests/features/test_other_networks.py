@@ -22,6 +22,9 @@ def build(seed):
 def nested():
     return nn.Sequential(build(0), nn.Sequential(nn.Dropout(), nn.Linear(2, 2)), nn.ReLU())
 
+def wide():
+    return nn.Sequential(nn.Conv2d(3, 4, (5, 3)))
+
 def number():
     return 3
 """
@@ -46,6 +49,9 @@ class TestUser:
         assert (first < 0).any()
         np.testing.assert_allclose(writer.layers["0"][4], first.mean(dim=(2, 3))[0], atol=1e-5)
         np.testing.assert_allclose(writer.layers["2"][4], network[2](first.relu()).mean(dim=(2, 3))[0], atol=1e-5)
+        wide = UserExtractor(f"{tmp_path / 'mine.py'}:wide", layers=("0",), image_size=20, pooling="tokens")
+        wide.extract(images, writer := new_rows(7))
+        assert writer.grids == {"0": (16, 18)}
 
     def test_the_code_is_part_of_the_digest(self, tmp_path: Path) -> None:
         reference = self.reference(tmp_path)

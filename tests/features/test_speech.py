@@ -92,9 +92,8 @@ def test_rows_are_means_over_the_frames_of_a_window_read_by_hand(saved: Path, ne
 def test_random_weights_are_drawn(saved: Path, new_rows: type) -> None:
     table, found = pieces(saved, "one"), []
     for seed, drawn in ((0, False), (0, True), (0, True), (1, True)):
-        rows = new_rows(36)
         extractor = SpeechExtractor(str(saved / "wav2vec2"), ["layer1"], 5, random_weights=drawn, seed=seed)
-        extractor.extract(table, rows)
+        extractor.extract(table, rows := new_rows(36))
         assert list(rows.layers) == ["layer1"]
         found.append((rows.layers["layer1"], extractor.digest()))
     assert len({digest for _, digest in found}) == 3
@@ -113,13 +112,7 @@ def test_sounds_in_no_order_are_as_they_were(saved: Path, new_rows: type) -> Non
         kept = new_rows(len(table), given=(0, *range(30, 50)))
         extractor = SpeechExtractor(str(saved / name), rate_hz=4, **options)  # type: ignore[arg-type]
         extractor.extract(table, kept)
-        found.append(
-            [
-                {key: rows[np.isfinite(rows)] for key, rows in kept.layers.items()},
-                kept.sizes,
-                extractor.describe()["hears_ahead_s"],
-            ]
-        )
+        found.append([kept.finite(), kept.sizes, extractor.describe()["hears_ahead_s"]])
     Record(Path(__file__).parent / "recorded.json").check("sounds", found, 1e-5)
 
 

@@ -44,8 +44,9 @@ def test_marks_tell_the_rows_of_their_table() -> None:
     assert told(figure) == [f"mean r {row['value']:.3g}, {row['name']}" for _, row in table.iterrows()]
     rng = np.random.default_rng(0)
     scores = pd.DataFrame({"ceiling": rng.uniform(0.2, 0.8, 30), "r2_signed": rng.uniform(0, 0.9, 30)})
+    scores = scores.assign(reliable=True)
     scores.loc[3, "r2_signed"] = np.nan  # is not drawn
-    every = [f"noise ceiling (variance) {x:.3g}, r · |r| {y:.3g}" for x, y in scores.dropna().to_numpy()]
+    every = [f"noise ceiling (variance) {x:.3g}, r · |r| {y:.3g}" for x, y, _ in scores.dropna().to_numpy()]
     above = scores[scores["r2_signed"] > scores["ceiling"]]
     label = f"above the ceiling: {len(above)} of 30, noise ceiling"
     said = told(blocks_figures.score_against_ceiling(scores, 0.1))

@@ -82,7 +82,7 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     profile = pd.DataFrame({"layer": ["a"], "group": "reliable targets", "null_mean": 0.0, "null_high": 0.02})
     profile = profile.assign(control_r=0.2 if fails else 0.01)
     clusters = pd.DataFrame({"layer": "a", "p": 0.01, "start": [-0.08 if fails else 0.1], "stop": -0.02, "mass": 9.0})
-    empty, scores = pd.DataFrame(), pd.DataFrame({"ceiling": [0.5]})
+    empty, scores = pd.DataFrame(), pd.DataFrame({"ceiling": [0.5], "reliable": True})
     captions = pd.DataFrame({"of": ["caption", "permuted", "shuffled"], "region": "reliable targets", "r": [0.3] * 3})
     captions["gain_low"] = [np.nan, -0.01 if fails else 0.1, 0.1]
     words = pd.DataFrame({"space": ["grounded", "shuffled"], "measure": "top-1", "value": 0.2, "chance": 0.1})

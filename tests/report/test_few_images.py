@@ -105,7 +105,7 @@ def test_what_it_rests_on_is_said() -> None:
     assert EVIL not in " ".join(map(str, section.blocks))
     few_images_section(material(curve(), ABOUT | {"layers": {"a": LAYER | {"seed_r": [0.4, 0.5]}}}))
     section = few_images_section(material(curve((RELIABLE,)).assign(ceiling=np.nan)))
-    assert "there is no noise ceiling" in text(section)
+    assert "there is no ceiling" in text(section)
     assert few_images_section(material(pd.DataFrame())) is None
 
 

@@ -136,19 +136,24 @@ def test_confusions_and_ceilings() -> None:
     (ax, *_) = panels(figures.confusion_matrix(items, ["c", "a", "b"], ["C", "A", "B"]))
     assert cells(ax).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0.25, 0.75]]
     scores = pd.DataFrame({"ceiling": [0.1, 0.3, 0.5, 0.6, 0.7], "r2_signed": [0.15, 0.35, 0.2, 0.65, -0.1]})
+    scores["reliable"] = [False, True, True, False, True]
     figure = figures.score_against_ceiling(scores, 0.2)
     (ax,) = panels(figure)
-    assert [(mark.x, mark.y) for mark in points(ax, "scatter")] == list(scores.itertuples(index=False, name=None))
-    assert [(mark.x, mark.y) for mark in points(ax, "^")] == [(0.3, 0.35), (0.6, 0.65)]
+    assert [(mark.x, mark.y) for mark in points(ax, "scatter")] == list(
+        zip(scores["ceiling"], scores["r2_signed"], strict=True)
+    )
+    assert [(mark.x, mark.y) for mark in points(ax, "^")] == [(0.3, 0.35)]
     figures.score_against_ceiling(pd.concat([scores] * 500, ignore_index=True), 0.2)
 
 
 def test_rdm_matrices() -> None:
     rdms = {name: 10 * k + np.arange(6.0) + 1 for k, name in enumerate("pqrs")}
-    for k, ax in enumerate(panels(figures.rdm_matrices(rdms, list("bdac")))):
+    order = np.array([2, 0, 3, 1])
+    for k, ax in enumerate(panels(figures.rdm_matrices(rdms, list("bdac"), order))):
         expected = 10 * k + np.array([[0, 1, 2, 3], [1, 0, 4, 5], [2, 4, 0, 6], [3, 5, 6, 0]]) * 1.0
-        np.testing.assert_allclose(cells(ax), np.where(np.eye(4), 0, expected))
-    ax, *_ = panels(figures.rdm_matrices({"a": np.array([-0.5, 1.0, 2.0])}, list("xyz")))
+        np.testing.assert_allclose(cells(ax), np.where(np.eye(4), 0, expected)[np.ix_(order, order)])
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == list("abcd")
+    ax, *_ = panels(figures.rdm_matrices({"a": np.array([-0.5, 1.0, 2.0])}, list("xyz"), np.arange(3)))
     assert ax.images[0].get_clim() == (-0.5, 2.0)  # negative ones keep their range
 
 

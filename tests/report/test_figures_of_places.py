@@ -101,16 +101,18 @@ def material(targets: pd.DataFrame, timed: bool = False, early: bool = False, mo
     if timed:
         p = np.where(early == (table["time_s"] < 0), p, 0.6)
     table = table.assign(r=r, r2=r**2, r2_signed=r * abs(r), ceiling=0.6, r2_normalized=r**2 / 0.6, alpha=1.0)
-    scores = table.assign(p=p, p_fwer=p, q=fdr(p), n_test=N_STIMULI, split="sessions", layer="onehot")
+    scores = table.assign(
+        reliable=True, repeats_q=0.01, p=p, p_fwer=p, q=fdr(p), n_test=N_STIMULI, split="sessions", layer="onehot"
+    )
     items = pd.DataFrame({"item": names * N_RUNS, "chosen": names * N_RUNS, "correct": 1.0})
     items = items.assign(fold=np.repeat(range(N_RUNS), N_STIMULI), split="sessions", layer="onehot")
     null = pd.DataFrame({"accuracy": rng.uniform(0.1, 0.3, 50), "share_good": 0.1, "max_r": 0.4})
     encoding = Encoding(scores, items, null.assign(permutation=range(50), split="sessions", layer="onehot"))
-    options = {"good_r": 0.3, "confidence": 0.95, "q": 0.05, "ceiling_threshold": 0.2}
+    options = {"good_r": 0.3, "confidence": 0.95, "q": 0.05}
     summary = summarize_encoding(encoding, {"sessions": SplitInfo("run", 1 / 3)}, **options)
     made = Material(settings, "study", of_study, "1", responses=responses)
     made.splits = pd.concat(folds)
-    made.ceiling, made.conditions = scores[[*keys, "ceiling"]], names
+    made.ceiling, made.conditions = scores[[*keys, "ceiling", "repeats_q"]], names
     made.encodings["onehot", "fixed"] = encoding
     made.summary = pd.DataFrame(summary).assign(model="onehot", method="fixed")
     made.decoding = pd.DataFrame({"split": [], "accuracy": []})

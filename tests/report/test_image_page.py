@@ -30,7 +30,7 @@ def encoding() -> kit.ImageEncoding:
     scores = pd.DataFrame({"target_id": [f"v{k}" for k in range(N)] * 2, "layer": ["a"] * N + ["b"] * N})
     for name, highest in (("r", 0.6), ("r2_signed", 0.36), ("r2_normalized", 0.7)):
         scores[name] = np.linspace(0, highest, 2 * N)
-    scores = scores.assign(ceiling=0.5, p=0.01, q=0.02)
+    scores = scores.assign(ceiling=0.5, p=0.01, q=0.02, reliable=True)
     profile = pd.DataFrame({"group": [EVIL, "reliable targets"] * 2, "layer": ["a", "a", "b", "b"]}).assign(
         r=0.3, se=0.02, null_mean=0.0, null_low=-0.1, null_high=0.1, ceiling_r=0.7, p=0.01, cv_score=0.1
     )
@@ -133,7 +133,7 @@ def test_the_flat_map_is_described_as_it_is_drawn(material: kit.ImageMaterial, r
     values, trials = np.zeros((2, n), dtype=np.float32), material.responses.trials
     responses = Responses(values, trials, targets.assign(roi=[[EVIL]] * n), "z")
     scores = pd.DataFrame({"target_id": names, "r": np.linspace(0, 0.6, n), "r2_normalized": 1.5, "layer": "b"})
-    scores = scores.assign(ceiling=0.5 if repeated else np.nan, p=0.01, q=0.02)
+    scores = scores.assign(ceiling=0.5 if repeated else np.nan, p=0.01, q=0.02, reliable=True)
     fitted = replace(one, scores=scores, preference=one.preference.assign(margin=0.01))
     made = replace(material, responses=responses, encodings={("net", "ridge"): fitted})
     pieces = [piece for panel in maps_section(made).panels for piece in panel.pieces]

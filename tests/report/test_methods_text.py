@@ -131,7 +131,7 @@ def images(changes: dict[str, Any], _: Any) -> Any:
     subjects = {"01": BETAS, "02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}}
     read = {key: changes[key] for key in ("betas", "epochs") if key in changes}
     settings = config(**{"models": {"minilm": {"extractor": "efficientnet"}}} | changes.get("config", {}))
-    scores = pd.DataFrame({"ceiling": [changes.get("ceiling", 0.5)]})
+    scores = pd.DataFrame({"ceiling": [changes.get("ceiling", 0.5)], "reliable": True, "repeats_q": 0.01})
     profile = pd.DataFrame({"control_r": [changes.get("control_r", 0.01)]})
     empty = pd.DataFrame()
     of = image_study(recordings=subjects, **read)

@@ -63,7 +63,7 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     names = ["a", "b", "c"]
     tables = {
         "runscores": scores,
-        "runtargets": pd.DataFrame({"target_id": names, "ceiling": [0.5, 0.6, 0.0]}),
+        "runtargets": pd.DataFrame({"target_id": names, "ceiling": [0.5, 0.6, 0.0], "reliable": [True, True, False]}),
         "targets": pd.DataFrame({"target_id": names, "roi": [["A1"], ["A1", "V1"], ["V1"]]}),
         "intersubject": pd.DataFrame({"target_id": names, "r": [0.4, 0.5, 0.9], "n_others": [3, 4, 3]}),
         "rundelays": delays.assign(weight=1.0),

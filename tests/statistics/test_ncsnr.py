@@ -1,6 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
+from scipy import stats
+from scipy.signal import lfilter
 
 import brainalign.statistics as st
 from brainalign.simulation import linear_world
@@ -106,3 +109,41 @@ def test_without_signal_the_ceiling_is_zero_on_average_whatever_the_scaling() ->
     np.testing.assert_allclose(st.noise_ceiling(four, 3, 5), expected)
     assert expected.mean() == pytest.approx(3 / 4, abs=0.05)
     refused("got 1 repeats of 20", st.noise_ceiling, two[:1])
+
+
+def test_targets_are_reliable_whose_repeats_are_alike() -> None:
+    """Twelve stimuli shown twice among 200 shown once: the ceiling of half of all noise exceeds .2."""
+    ids = np.r_[np.repeat(np.arange(12), 2), np.arange(12, 212)].astype(str)
+    rng = np.random.default_rng(5)
+    values, signal = rng.standard_t(5, size=(len(ids), 4000)), rng.normal(size=(212, 200))
+    values[:, :200] += 4 * signal[ids.astype(int)]
+    q = st.repeats_q(values, ids)
+    p = stats.f_oneway(*(values[ids == str(k)] for k in range(12))).pvalue
+    np.testing.assert_allclose(q, stats.false_discovery_control(p), rtol=1e-9)
+    np.testing.assert_allclose(st.repeats_q(values[:24], ids[:24]), q, rtol=1e-9)  # stimuli shown once are no evidence
+    table = pd.DataFrame({"ceiling": st.noise_ceiling_from_share(st.signal_share(values, ids), 2), "repeats_q": q})
+    assert (table["ceiling"][200:] > 0.2).mean() > 0.3
+    reliable = st.reliable_targets(table, 0.2)
+    assert reliable[:200].mean() > 0.8
+    assert reliable[200:].sum() < 0.1 * reliable.sum()
+    assert not st.reliable_targets(table, 1.0).any()
+    assert st.reliable_targets(table.assign(ceiling=np.nan), 0.2).all()
+    one = table.assign(repeats_q=st.repeats_q(values[22:], ids[22:]))  # a single stimulus was repeated
+    assert (st.reliable_targets(one, 0.2) == (table["ceiling"] > 0.2)).all()
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
+def test_time_courses_count_as_their_independent_rows(rho: float) -> None:
+    """Bartlett's (1 − ρ²) / (1 + ρ²); counted as rows, noise alone is called alike too often."""
+    noise = np.random.default_rng(1).normal(size=(2, 650, 500))
+    parts = np.split(lfilter([1], [1, -rho], noise, axis=1)[:, 50:], [250], axis=1)
+    share = st.independent_share(parts)
+    assert share.mean() == pytest.approx((1 - rho**2) / (1 + rho**2), abs=0.05)
+    values, ids = np.concatenate([*np.concatenate(parts, axis=1)]), np.tile(np.arange(600), 2)
+    columns = [values[:, [k]] for k in range(500)]  # q of one target is its p
+    plain, counted = (
+        np.mean([st.repeats_q(one, ids, k)[0] < 0.05 for one, k in zip(columns, worth, strict=True)])
+        for worth in (np.ones(500), share)
+    )
+    assert 0.02 < counted < 0.09
+    assert plain > 0.15 or rho < 0.8

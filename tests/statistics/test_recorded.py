@@ -280,13 +280,14 @@ def summaries() -> Any:
     each = [pd.DataFrame({"fold": np.arange(21) // 3 + k, "correct": rng.random(21) < 0.5 + 0.1 * k}) for k in range(4)]
     columns = ["r", "ceiling", "r2_normalized", "q", "p_fwer"], ["accuracy", "share_good", "max_r"]
     targets = [pd.DataFrame(rng.random((6, 5)), columns=columns[0]) for _ in cells]
+    targets = [table.assign(reliable=table["ceiling"] > 0.3) for table in targets]
     nulls = [pd.DataFrame(rng.random((9, 3)) / 2, columns=columns[1]).assign(permutation=range(9)) for _ in cells]
     pairs = [zip(some, cells, strict=True) for some in (targets, each, nulls)]
     joined = [pd.concat([table.assign(split=s, layer=x) for table, (s, x) in pair]) for pair in pairs]
     splits = {name: summary.SplitInfo(*one) for name, one in {
         "run": ("run", 0.2), "stimulus": ("stimulus", NAN), "few": ("run", 0.3)}.items()
     }  # fmt: skip
-    limits = {"good_r": 0.4, "confidence": 0.8, "q": 0.5, "ceiling_threshold": 0.3}
+    limits = {"good_r": 0.4, "confidence": 0.8, "q": 0.5}
     encoding = summary.Encoding(*joined)
     rows = summary.summarize_encoding(encoding, splits, **limits)
     joined[0]["q"] = NAN

@@ -44,7 +44,7 @@ def write_subject(folder: Path, values: np.ndarray, stimuli: pd.Series, roi: lis
     content = {
         "responses": responses,
         "splits": splits_of(responses, stimuli[:N_TEST]),
-        "ceiling": responses.targets[["target_id"]].assign(ceiling=ceiling),
+        "ceiling": responses.targets[["target_id"]].assign(ceiling=ceiling, repeats_q=0.01),
     }
     for suffix, each in content.items():
         save(artifact_path(folder, "d", suffix, subject="1"), each, BY)
@@ -280,7 +280,7 @@ def test_no_reliable_voxel_is_no_caption(voxels: tuple[Path, pd.DataFrame]) -> N
     assert caption(voxels[0], ceiling_threshold=0.9) == 0
     assert captioned(voxels[0], "captions").empty
     about = load_sidecar(artifact_path(voxels[0], "d", "captions", subject="1"))["details"]
-    assert about["reason"] == "no noise ceiling lies above 0.9"
+    assert about["reason"] == "no voxel is reliable (ceiling above 0.9, and repeats alike at q < 0.05)"
 
 
 def test_words_of_captions_are_counted_once_in_each_and_stand_in_one_order() -> None:

@@ -160,6 +160,7 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     ("spoil", "message"),
     [
         (lambda f: next(f.rglob("*run-2_events.tsv")).unlink(), "no .*of task-story_run-2"),
+        (lambda f: (f / "bids/sub-02_task-story_run-2_events.tsv").write_text("onset\n1\n"), "differ, but .*run-2 is"),
         (lambda f: next(f.rglob("*run-2_desc-conf*")).write_text("csf\n1\n"), "no confound 'trans_x'"),
         (lambda f: next(f.rglob("*run-2_desc-conf*")).unlink(), "confounds_timeseries.tsv"),
         (lambda f: next(f.rglob("*run-2*_bold.json")).write_text('{"RepetitionTime": 3}'), "tr_s is 2, .* says 3 s"),

@@ -32,7 +32,7 @@ from brainalign.pipelines.encode import continuous
 from brainalign.report.kit import StudyMaterial
 from brainalign.report.pages import group_of_runs_chapter
 from brainalign.simulation import STORY_GROUPS, story, write_story
-from brainalign.statistics import RELIABLE
+from brainalign.statistics import RELIABLE, reliable_targets
 from brainalign.study import Shape, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import report_path
 
@@ -159,7 +159,8 @@ def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> 
 )
 def test_regions_are_of_targets_that_repeat(ceiling: list[float], expected: dict[str, list[int]]) -> None:
     targets = pd.DataFrame({"roi": [["a"], ["a", "b"], ["b"], [], ["c"]]})
-    found = continuous._regions(targets, np.array(ceiling), 0.2)
+    kept = reliable_targets(pd.DataFrame({"ceiling": ceiling, "repeats_q": np.nan}), 0.2)
+    found = continuous._regions(targets, kept)
     assert {name: rows.tolist() for name, rows in found.items()} == expected
 
 

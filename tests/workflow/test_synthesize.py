@@ -90,7 +90,7 @@ class Study:
         responses = responses_of(values, np.tile(ids, 2)[order], roi=regions)
         save(self.path("responses"), responses, BY)
         ceiling = np.where(np.arange(len(regions)) % N_VOXELS == 0, 0.1, 0.6)  # the first voxel of each is unreliable
-        save(self.path("ceiling"), responses.targets[["target_id"]].assign(ceiling=ceiling), BY)
+        save(self.path("ceiling"), responses.targets[["target_id"]].assign(ceiling=ceiling, repeats_q=np.nan), BY)
         save(self.path("splits"), splits_of(responses, ids[:N_TEST]), BY)
         for name, role in (("pixels", "guide"), ("net", "check")):
             settings, features = {"model": MODELS[role]}, self.path("features", model=name)

@@ -192,7 +192,7 @@ def _numbers(table: pd.DataFrame, name: str, path: Path | None) -> NDArray[Any]:
 
 def _names(cell: Any) -> list[str]:
     """Return the regions in a cell: text with ; between, or a list as .parquet holds it."""
-    parts = cell.split(";") if isinstance(cell, str) else [] if cell is None or np.ndim(cell) == 0 else list(cell)
+    parts = cell.split(";") if isinstance(cell, str) else [] if np.ndim(cell) == 0 else list(cell)
     return [name for part in parts if (name := str(part).strip()) not in MISSING]
 
 

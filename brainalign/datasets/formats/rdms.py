@@ -142,8 +142,7 @@ def read_rdm_study(study: Study) -> RdmSets:
         published = read_kriegeskorte92({path.name: path for path in files.values()})
         for name in study.recordings:
             check_choice("recordings", name, published.sets)
-        chosen = {name: rdms for name, rdms in published.sets.items() if name in study.recordings}
-        return replace(published, sets=chosen)
+        return replace(published, sets={name: published.sets[name] for name in study.recordings})
     table = files["stimuli"]
     stimuli = io.read_text_table(table)
     if "path" in stimuli:

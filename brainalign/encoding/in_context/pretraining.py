@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
@@ -21,7 +22,7 @@ from brainalign.encoding.in_context.encoder import InContextEncoder
 from brainalign.encoding.in_context.inputs import unit_rows
 from brainalign.encoding.scoring import average_repeats
 from brainalign.regression import digest_of
-from brainalign.statistics import noise_ceiling_from_share, signal_share
+from brainalign.statistics import noise_ceiling_from_share, reliable_rule, reliable_targets, repeats_q, signal_share
 
 Progress = Callable[[int, int, int, float], None]
 
@@ -38,12 +39,13 @@ def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float
     mean, sd = images.values.mean(axis=0), images.values.std(axis=0)
     kept = sd > 0
     if images.counts.max() > 1:
-        share = signal_share(values, stimulus_ids)
-        kept &= np.nan_to_num(noise_ceiling_from_share(share, images.counts)) > threshold
+        ceiling = noise_ceiling_from_share(signal_share(values, stimulus_ids), images.counts)
+        ceilings = pd.DataFrame({"ceiling": ceiling, "repeats_q": repeats_q(values, stimulus_ids)})
+        kept &= reliable_targets(ceilings, threshold)
     if not kept.any():
         raise BrainalignError(
-            f"none of {len(kept)} voxels has a noise ceiling above {threshold:g} over {len(images.ids)} training "
-            "images; lower ceiling_threshold"
+            f"none of {len(kept)} voxels is reliable ({reliable_rule(threshold)}) over {len(images.ids)} training "
+            "images; leave the subject out, or lower ceiling_threshold"
         )
     return images.ids, np.asarray((images.values[:, kept] - mean[kept]) / sd[kept], dtype=np.float32)
 

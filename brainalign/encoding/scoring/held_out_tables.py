@@ -23,14 +23,17 @@ METRICS = {
     "r2_normalized": "r2_signed / ceiling, never clipped",
     "p": "one-sided permutation p: predictions exchanged between test images",
     "p_fwer": "the same against the maximum over targets",
-    "q": "Benjamini-Hochberg over the reliable targets of one layer; the others are not tested",
+    "q": "Benjamini-Hochberg over the targets of one layer whose ceiling exceeds the threshold; others are not tested",
+    "reliable": "ceiling above the threshold and repeats alike (F test, q < .05): the targets that means are over",
     "control_r": "r after a refit on training responses exchanged between images",
     "cv_r": "r inside the training images; where folds were scored by R², the square root of what is above 0",
 }
 SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
 
 
-def score_table(found: HeldOut, responses: Responses, ceiling: Values, reliable: Rows) -> pd.DataFrame:
+def score_table(
+    found: HeldOut, responses: Responses, ceiling: Values, reliable: Rows, threshold: float
+) -> pd.DataFrame:
     """Return a row per target [and time]: the columns of `METRICS`, alpha and n_test.
 
     Parameters
@@ -40,7 +43,9 @@ def score_table(found: HeldOut, responses: Responses, ceiling: Values, reliable:
         That were encoded.
     ceiling : array (n_targets,), share of variance
     reliable : array of target numbers
-        That q is corrected over.
+    threshold : float
+        Of the ceiling of targets that q is corrected over: more than the reliable ones, since whether a target is
+        predicted may be certain where its few repeats are not.
     """
     values = {
         "r": found.r,
@@ -51,12 +56,13 @@ def score_table(found: HeldOut, responses: Responses, ceiling: Values, reliable:
         "alpha": np.broadcast_to(getattr(found.encoder, "alpha_", np.nan), found.r.shape),
         "p": found.p,
         "p_fwer": found.p_fwer,
-        "q": _over(reliable, found.p),
+        "q": _over(~(ceiling <= threshold), found.p),
         "control_r": found.control_r,
         "cv_r": _inner(found, as_r=True),
     }
     compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
-    return responses.target_table().assign(**compact, n_test=len(found.test_ids))
+    are_reliable = np.isin(np.arange(len(ceiling)), reliable)
+    return responses.target_table().assign(**compact, reliable=are_reliable, n_test=len(found.test_ids))
 
 
 def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, confidence: float) -> pd.DataFrame:
@@ -123,15 +129,13 @@ def band_table(parts: Partition, responses: Responses, layers: Sequence[str]) ->
     return pd.concat(tables, ignore_index=True)
 
 
-def _over(reliable: Rows, p: Values) -> Values:
-    """Return q over the reliable targets.
+def _over(tested: NDArray[np.bool_], p: Values) -> Values:
+    """Return q over these targets.
 
     Whether a target repeats is independent of whether features predict it under the null, so choosing targets by their
     ceiling leaves the false discovery rate as it is, and a few hundred permutations suffice.
     """
-    q = np.full(len(p), np.nan)
-    q[reliable] = statistics.fdr(p[reliable])
-    return q
+    return statistics.fdr(np.where(tested, p, np.nan))
 
 
 def _inner(found: HeldOut, *, as_r: bool = False) -> Values:
@@ -148,25 +152,21 @@ def _inner(found: HeldOut, *, as_r: bool = False) -> Values:
     return np.sqrt(np.maximum(inside, 0)) if as_r and squared else inside
 
 
-def target_groups(responses: Responses, ceiling: NDArray[np.floating], threshold: float) -> dict[str, NDArray[np.intp]]:
+def target_groups(responses: Responses, reliable: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:
     """Return numbers of flat targets by region, or for M/EEG of all sensors by time in s; then the reliable targets.
 
     Parameters
     ----------
     responses : Responses
-    ceiling : array (n_targets,), share of variance
-        Of flat targets, sensor × time; NaN where not known. Without any, every target that varies counts as reliable.
-    threshold : float
-        That the ceiling of a reliable target exceeds.
+    reliable : array (n_targets,)
+        Of flat targets, sensor × time, from `statistics.reliable_targets`.
     """
     if responses.times is not None:
         flat = np.arange(responses.values[0].size).reshape(responses.values.shape[1:])
         groups = {f"{time:.4f}": flat[:, k] for k, time in enumerate(responses.times)}
     else:
         groups = responses.regions()
-    # Without repeats there is no ceiling to choose by, and every target counts.
-    known = np.isfinite(ceiling).any()
-    groups[statistics.RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > threshold if known else ceiling != 0)
+    groups[statistics.RELIABLE] = np.flatnonzero(reliable)
     return groups
 
 

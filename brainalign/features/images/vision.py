@@ -165,15 +165,8 @@ def processor_config(where: str) -> dict[str, Any]:
     places = {"preprocessor_config.json": None, "video_preprocessor_config.json": None}
     for file, key in {**places, "processor_config.json": "image_processor"}.items():
         try:
-            found = cached_file(
-                where,
-                file,
-                local_files_only=Path(where).is_dir(),
-                _raise_exceptions_for_missing_entries=False,
-                _raise_exceptions_for_connection_errors=False,
-                _raise_exceptions_for_gated_repo=False,
-            )
-        except (OSError, ValueError):  # no such model: loading it says more
+            found = cached_file(where, file, local_files_only=Path(where).is_dir())
+        except (OSError, ValueError):  # no such file or model: loading it says more
             found = None
         if found is not None:
             content: dict[str, Any] = read_json(found)

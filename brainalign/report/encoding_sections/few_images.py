@@ -102,13 +102,12 @@ def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
         rows = encoding.curve[encoding.curve["layer"] == layer]
         regions = _regions(rows)
         shown = pd.concat([rows[rows["group"] == region] for region in regions])
-        known = rows["ceiling"].notna().any()
         words: dict[str, Any] = {
             "model": label,
             "layer": layer,
             "n_repeats": int(rows.loc[rows["method"] != FULL, "n_repeats"].max()),
             "n_pool": int(rows.loc[rows["method"] == FULL, "size"].max()),
-            "ceiling": "Dashed: noise ceiling." if known else "No image was repeated, so there is no noise ceiling.",
+            "ceiling": rows["ceiling"].notna().any(),
         }
         title = f"{label}, {layer}: from few images to many"
         figure, place = context_curves(shown), f"curve{model}{method}"

@@ -18,7 +18,8 @@ from brainalign.report.geometry_sections.identification import (
     identification_verdict,
 )
 from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matching_section
-from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds_categories, rdm_panel, reference_bars
+from brainalign.report.geometry_sections.reference_rdms import in_orders, layer_curves, mds_categories, rdm_panel
+from brainalign.report.geometry_sections.reference_rdms import reference_bars as reference_bars
 from brainalign.report.geometry_sections.searchlights import searchlight_methods as searchlight_methods
 from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
 from brainalign.report.geometry_sections.searchlights import searchlight_sentence as searchlight_sentence

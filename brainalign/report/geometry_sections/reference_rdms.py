@@ -1,7 +1,8 @@
 """Networks against published RDMs: fits with ceilings and random weights, curves over layers, matrices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -192,9 +193,25 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
 
 
 def rdm_panel(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str], title: str, id: str) -> kit.Panel:
-    """Return RDMs in the orders that their conditions have: by category where there are some, as given, by likeness.
+    """Return RDMs as ranks, in every order of `in_orders`; arguments are those of `rdm_grid`."""
+    views = in_orders(rdms, categories, title, id, partial(rdm_grid, rdms, categories))
+    first_order = (
+        views[0].title[0].lower() + views[0].title[1:] + "; buttons put them into other orders" * bool(views[1:])
+    )
+    panel = kit.captioned("referencerdms", title, views[0].figure, id=id, order=first_order)
+    return replace(panel, orders=views if len(views) > 1 else ())
 
-    Arguments are those of `rdm_grid`; likeness is that of the first RDM (average linkage).
+
+def in_orders(
+    rdms: Mapping[str, NDArray[np.floating]],
+    categories: Sequence[str],
+    title: str,
+    id: str,
+    draw: Callable[[NDArray[np.intp]], Figure],
+) -> tuple[kit.Panel, ...]:
+    """Draw RDMs in the orders that their conditions have: by category where there are some, as given, by likeness.
+
+    Likeness is that of the first RDM (average linkage).
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
 
@@ -208,13 +225,10 @@ def rdm_panel(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str
     for which, order in orders.items():
         if not any(np.array_equal(order, other) for other in drawn.values()):
             drawn[which] = order
-    views = tuple(
-        kit.Panel(f"{id}{k}", which[0].upper() + which[1:], title, rdm_grid(rdms, categories, order))
+    return tuple(
+        kit.Panel(f"{id}{k}", which[0].upper() + which[1:], title, draw(order))
         for k, (which, order) in enumerate(drawn.items())
     )
-    first_order = next(iter(drawn)) + "; buttons put them into other orders" * (len(views) > 1)
-    panel = kit.captioned("referencerdms", title, views[0].figure, id=id, order=first_order)
-    return replace(panel, orders=views if len(views) > 1 else ())
 
 
 def _by_category(categories: Sequence[str]) -> NDArray[np.intp]:

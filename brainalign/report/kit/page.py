@@ -259,7 +259,9 @@ def captioned(
     **values: object,
 ) -> Panel:
     """Return a panel whose caption is that of its kind of figure, filled in; its id is the key where none is given."""
-    return Panel(id or key, title, " ".join(captions[key].format(**values).split()), figure, numbers, html)
+    chosen = r"\[(no )?(\w+): ([^]]*)\]"
+    text = re.sub(chosen, lambda part: part[3] if bool(values[part[2]]) != bool(part[1]) else "", captions[key])
+    return Panel(id or key, title, " ".join(text.format(**values).split()), figure, numbers, html)
 
 
 def together(id: str, title: str, parts: Sequence[Panel]) -> list[Panel]:

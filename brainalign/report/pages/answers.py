@@ -262,7 +262,9 @@ def answer_of_group(
         *_control_number(control, beside),
     ]  # fmt: skip
     figure = kit.ranked_models(table, measure=measure)
-    panel = kit.captioned("rankingofgroup", "Mean over subjects", figure, table, id="ranking")
+    panel = kit.captioned(
+        "rankingofgroup", "Mean over subjects", figure, table, id="ranking", controls=table["control"].any()
+    )
     # Of subjects in whom nothing is predicted one in twenty comes out above chance: so many of them by luck alone.
     of = len(mine)
     luck = sum(comb(of, k) * kit.LEVEL**k * (1 - kit.LEVEL) ** (of - k) for k in range(above, of + 1))
@@ -337,5 +339,5 @@ def _ranking(
     more += "Dashed: what noise leaves to be predicted." * bool(np.isfinite(ceiling))
     return kit.captioned(
         "ranking", "Models, best first", figure, table.reindex(columns=columns),
-        measure=measure, confidence=confidence, more=more,
+        measure=measure, confidence=confidence, more=more, controls=table["control"].any(),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from brainalign.report import kit
 from brainalign.report.encoding_sections import panels_in_mni, partition_section, score_maps
 from brainalign.report.geometry_sections import (
     evoked_section,
+    in_orders,
     left_out_course_section,
     mds_categories,
     rsa_course_section,
@@ -24,6 +26,7 @@ from brainalign.report.geometry_sections import (
 )
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.report.pages.answers import answer_of_blocks
+from brainalign.statistics import reliable_rule, reliable_targets
 from brainalign.statistics.summary import Encoding
 
 
@@ -229,7 +232,7 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         title, repeats = "Noise ceiling map", _repeats(material)
         panels = [_panel(material, "ceilingmap", title, drawn.figure, material.ceiling, repeats=repeats)]
     histogram = figures.ceiling_histogram(ceiling, threshold)
-    n_reliable = int((ceiling > threshold).sum())
+    n_reliable = int(reliable_targets(material.ceiling, threshold).sum())
     panels.append(
         _panel(material, "ceilinghistogram", "Noise ceilings", histogram, material.ceiling, n_reliable=n_reliable)
     )
@@ -237,10 +240,10 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         first = material.first
         scores = first.of(first.encoding.scores)
         title = f"Score against ceiling ({first.model}, {first.method})"
-        table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized"]]
+        table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized", "reliable"]]
         cloud = figures.score_against_ceiling(scores, threshold)
         panels.append(_panel(material, "scoreceiling", title, cloud, table))
-    text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} have a ceiling above {threshold:g}."
+    text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} are reliable ({reliable_rule(threshold)})."
     return kit.Section("ceilings", "Ceilings and penalties", panels, [text, *_alphas(material)])
 
 
@@ -348,9 +351,11 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     note = f"No test for {untested}: all {stimuli} are equally far apart there." if untested else ""
     points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
-    matrices = figures.rdm_matrices(rdms, material.labels)
+    title = f"Dissimilarities of {stimuli}"
+    views = in_orders(rdms, material.labels, title, "rdm", partial(figures.rdm_matrices, rdms, material.labels))
+    assert views[0].figure is not None
     panels = [
-        _panel(material, "rdm", f"Dissimilarities of {stimuli}", matrices, table),
+        replace(_panel(material, "rdm", title, views[0].figure, table), orders=views if len(views) > 1 else ()),
         _panel(
             material,
             "mds",

@@ -164,37 +164,37 @@ def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
 def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
     """Draw signed r² against the noise ceiling of each target, or their density where there are many.
 
-    Targets above the threshold whose score exceeds their ceiling (a normalised score above 1) are marked and counted.
+    Reliable targets whose score exceeds their ceiling (a normalised score above 1) are marked and counted.
     """
     figure, (ax,) = new_figure(4.6, 4.2)
-    x, y = scores["ceiling"].to_numpy(), scores["r2_signed"].to_numpy()
-    above = (x > threshold) & (y > x)
+    x, y, reliable = (scores[name].to_numpy() for name in ("ceiling", "r2_signed", "reliable"))
+    above = reliable & (y > x)
     if len(scores) > MOST_MARKS:
         cells = ax.hexbin(x, y, gridsize=45, bins="log", mincnt=1, cmap="Blues")
         figure.colorbar(cells, ax=ax, shrink=0.7, label="targets")
     else:
-        colours = np.where(x > threshold, COLOURS[0], "#c8c8c8")
+        colours = np.where(reliable, COLOURS[0], "#c8c8c8")
         ax.scatter(x, y, s=8, color=colours, alpha=0.7, linewidths=0)
     ax.axvline(threshold, color=COLOURS[5], linewidth=1, label=f"threshold {threshold:g}")
     ax.axline((0, 0), slope=1, color="black", linewidth=1, linestyle="--", label="score = ceiling")
     ax.axhline(0, color=GREY, linewidth=0.6)
-    label = f"above the ceiling: {above.sum():,} of {(x > threshold).sum():,}"
+    label = f"above the ceiling: {above.sum():,} of {reliable.sum():,}"
     ax.plot(x[above], y[above], "^", color=COLOURS[5], markersize=4 if above.sum() < 200 else 2, label=label)
     ax.set(xlabel="noise ceiling (variance)", ylabel="r · |r|")
     figure.legend(fontsize=7, frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 
-def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Figure:
-    """Draw RDMs as matrices, each on its own scale."""
+def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str], order: NDArray[np.intp]) -> Figure:
+    """Draw RDMs as matrices, each on its own scale; labels are as the RDMs are, conditions drawn in this order."""
     figure, axes, columns = panel_grid(len(rdms), 3, (3.0, 3.0))
     i, j = np.triu_indices(len(labels), 1)
     for k, (ax, (name, pairs)) in enumerate(zip(axes, rdms.items(), strict=False)):
         matrix = np.zeros((len(labels), len(labels)))
         matrix[i, j] = matrix[j, i] = condensed_rdms(name, pairs)
-        image = ax.imshow(matrix, cmap="magma", vmin=min(0.0, float(np.nanmin(matrix))))
+        image = ax.imshow(matrix[np.ix_(order, order)], cmap="magma", vmin=min(0.0, float(np.nanmin(matrix))))
         ax.set_title(name, fontsize=9)
-        places, names = _some(labels)
+        places, names = _some([labels[of] for of in order])
         ax.set_xticks(places, names, rotation=60, ha="right", fontsize=6)
         ax.set_yticks(places, names if k % columns == 0 else [], fontsize=6)
         figure.colorbar(image, ax=ax, shrink=0.65).ax.tick_params(labelsize=6)

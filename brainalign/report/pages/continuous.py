@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from brainalign.arrays import Responses
 from brainalign.report import kit
 from brainalign.report.pages.answers import answer_of_runs
-from brainalign.statistics import RELIABLE, SHARING
+from brainalign.statistics import RELIABLE, SHARING, reliable_rule
 from brainalign.study import RunFiles
 
 RUN_TABLES = ("runscores", "runtargets", "rundelays", "runshares", "rununiques")
@@ -282,10 +282,9 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
     """Return the mean r with the mean of other subjects, by region, of the targets that its scores are of."""
     if "intersubject" not in material.tables:
         return {}
-    ceilings = material.tables["runtargets"].drop_duplicates("target_id")[["target_id", "ceiling"]]
+    ceilings = material.tables["runtargets"].drop_duplicates("target_id")[["target_id", "reliable"]]
     table = material.tables["targets"][["target_id", "roi"]].merge(material.tables["intersubject"]).merge(ceilings)
-    if table["ceiling"].notna().any():
-        table = table[table["ceiling"] > material.config.ceiling_threshold]
+    table = table[table["reliable"]]
     regions = table.explode("roi").groupby("roi")["r"].mean()
     return {str(name): float(r) for name, r in regions.items()} | dict.fromkeys(
         (EVERYWHERE, RELIABLE), table["r"].mean()
@@ -389,7 +388,8 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         heard = [run for run, count in read["presentations"].items() if count > 1]
         repeated = (
             f" {len(heard)} of them were presented more than once: their mean was fitted. Ceilings √EV follow from the "
-            "variance that repeats there, for the number of presentations of each run."
+            "variance that repeats there, for the number of presentations of each run. Scored are reliable targets: "
+            f"{reliable_rule(material.config.ceiling_threshold)} (F test; rows count as their independent ones)."
             if heard
             else " No run was presented twice, so that there is no ceiling."
         )

@@ -70,8 +70,8 @@ def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     notes = [
         *["No map over subjects: none share a space that the recordings name (`space: MNI152`)."] * alone,
         "Every score is of the layer that scores best inside the training stimuli (the first one where nothing is "
-        "scored there, as with a single penalty; all layers where they are fitted jointly), over reliable targets "
-        "(ceiling above the threshold). Intervals are over images: they say nothing of other subjects.",
+        "scored there, as with a single penalty; all layers where they are fitted jointly), over reliable targets. "
+        "Intervals are over images: they say nothing of other subjects.",
         *study.notes,
     ]
     sections = [

@@ -9,6 +9,7 @@ from nibabel.nifti1 import Nifti1Image
 from brainalign.arrays import Arrays, Responses
 from brainalign.report import encoding_sections, geometry_sections, kit, synthesis_sections
 from brainalign.report.pages.blocks_figures import ceiling_histogram, score_against_ceiling
+from brainalign.statistics import reliable_rule
 
 FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
 
@@ -137,6 +138,9 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
             geometry_sections.reference_bars(best, models=material.models),
             table,
             id="rsa",
+            ceiling=best["ceiling_high"].notna().any(),
+            random=best["model"].isin(material.controls).any(),
+            combined="kind" in best and (best["kind"] == "combination").any(),
         )
     ]
     details = material.details("rdm")
@@ -172,7 +176,7 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer]
     ceiling = material.ceiling["ceiling"].to_numpy()
-    reliable = int((ceiling > threshold).sum())
+    reliable = int(scores["reliable"].sum())
     if np.isnan(ceiling).all():
         return kit.Section(
             "ceilings", "Ceilings", paragraphs=[f"No {stimulus} was shown twice: there is no noise ceiling."]
@@ -191,7 +195,7 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
     ]
     units = f"{material.nouns.targets}{' × times' if material.timed else ''}"
     text = (
-        f"{reliable:,} of {len(ceiling):,} {units} have a ceiling above {threshold:g}, median "
+        f"{reliable:,} of {len(ceiling):,} {units} are reliable ({reliable_rule(threshold)}); median ceiling "
         f"{kit.number(float(np.nanmedian(ceiling)))}. Ceilings are variances of averages over the repeats of the test "
         f"{stimuli} (ncsnr over all repeats), stored unclamped: without signal they scatter around 0."
     )

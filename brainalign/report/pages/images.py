@@ -27,7 +27,7 @@ from brainalign.report.synthesis_sections import (
     synthesis_methods,
     warning,
 )
-from brainalign.statistics import RELIABLE
+from brainalign.statistics import RELIABLE, reliable_rule
 
 
 def images_chapter(material: kit.ImageMaterial) -> kit.Chapter:
@@ -162,7 +162,7 @@ def image_findings(material: kit.ImageMaterial) -> list[str]:
         control = " (random weights)" if model in material.controls else ""
         if np.isnan(mean["value"]):
             threshold = material.config.ceiling_threshold
-            why = "its predictions are constant" if mean["n"] else f"no noise ceiling lies above {threshold:g}"
+            why = "its predictions are constant" if mean["n"] else f"no target is reliable ({reliable_rule(threshold)})"
             sentences.append(f"{model}{control} with {method} has no mean r: {why}.")
             continue
         which = f"layer {mean['layer']} ({mean['choice']})"
@@ -272,16 +272,16 @@ def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     options, stimuli = material.config.encode.of("held_out"), material.nouns.stimuli
     known = _is_known(encoding.scores for encoding in material.encodings.values())
     averaged = ", whose repeats were averaged" * known
-    reliable = (
-        f"over reliable targets (ceiling above {material.config.ceiling_threshold:g})" if known else "over all targets"
-    )
+    threshold = material.config.ceiling_threshold
+    tested = f"over targets with a ceiling above {threshold:g}" if known else "over all targets"
+    means = f"Means are over reliable targets: {reliable_rule(threshold)} (F test over repeats of {stimuli}). " * known
     profiles = [encoding.profile for encoding in material.encodings.values()]
     refit = any("control_r" in profile and profile["control_r"].notna().any() for profile in profiles)
     control = f"one refit on training responses exchanged between {stimuli} is shown as a control; " * refit
     text = (
         f"Scores are Pearson correlations over test {stimuli}{averaged}. Nulls exchange the predictions between test "
         f"{stimuli} ({options.permutations} times); {control}intervals resample test {stimuli} ({options.draws} "
-        f"draws). False discovery rate {reliable}: Benjamini-Hochberg."
+        f"draws). {means}False discovery rate {tested}: Benjamini-Hochberg."
     )
     return text, ("maxstat", "bootstrap", "fdr")
 

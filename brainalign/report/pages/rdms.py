@@ -138,16 +138,17 @@ def _fits(
     bars = pd.concat([published, chosen, combined], ignore_index=True).sort_values("reference", kind="stable")
     models = list(pd.unique(layers["model"]))
     matched = beside_trained(random, models, config)
+    shown: dict[str, Any] = {
+        "random": len(matched),
+        "combined": len(combined),
+        "ceiling": bars["ceiling_high"].notna().any(),
+    }
+    curves = layer_curves(layers, matched, models, combined)
     panels = [
-        kit.captioned("referencebars", "Fits to the reference sets", reference_bars(bars, matched), bars, id="bars"),
         kit.captioned(
-            "referencelayers",
-            "Fits over the layers",
-            layer_curves(layers, matched, models, combined),
-            layers,
-            id="layers",
-            verdicts="",
+            "referencebars", "Fits to the reference sets", reference_bars(bars, matched), bars, id="bars", **shown
         ),
+        kit.captioned("referencelayers", "Fits over the layers", curves, layers, id="layers", verdicts="", **shown),
     ]
     return kit.Section("fits", "Which model fits, and how well", panels, sentences)
 
