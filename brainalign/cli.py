@@ -203,7 +203,7 @@ def _odd_last(descriptor: Any) -> "list[Problem]":
 
 
 def _fetch(arguments: argparse.Namespace, console: Console) -> int:
-    from brainalign.datasets import fetch_files
+    from brainalign.datasets.checks import fetch_files
 
     named = Path("data") / f"{arguments.descriptor}.yaml"
     descriptor: Study = load_descriptor(named if named.exists() else arguments.descriptor)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from brainalign.config import Config
-from brainalign.report import Chapter, Panel, StudyMaterial, render_page
+from brainalign.report.kit import Chapter, Panel, StudyMaterial, render_page
 from brainalign.study import Study, parse
 
 EVIL = "<img src=x onerror=alert(1)>"

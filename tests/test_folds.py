@@ -10,7 +10,8 @@ from refusals import refused
 
 from brainalign import decoding
 from brainalign.checks import check_folds
-from brainalign.datasets import folds_of, split_rows
+from brainalign.datasets import folds_of
+from brainalign.datasets.splits import split_rows
 from brainalign.decoding.training import check_unseen
 from brainalign.encoding import Ridge, evaluate, evaluate_held_out
 from brainalign.encoding.scoring import encode_folds

@@ -17,7 +17,7 @@ from scipy.io import wavfile
 from worlds.film import FPS, write_film
 
 from brainalign.arrays import Layers
-from brainalign.datasets import film_frames, signal_lengths
+from brainalign.datasets.studies import film_frames, signal_lengths
 from brainalign.features import load_image
 from brainalign.io import artifact_path, film_length, load, name_frame, open_pictures, read_sound
 from brainalign.study import load_descriptor

@@ -6,13 +6,3 @@ from brainalign.commands.index import open_report, write_page_figures
 from brainalign.commands.init import init_study
 from brainalign.commands.progress import RunProgress
 from brainalign.commands.run import run_workflow
-
-__all__ = [
-    "RunProgress",
-    "analyses_of",
-    "folder_of_run",
-    "init_study",
-    "open_report",
-    "run_workflow",
-    "write_page_figures",
-]

@@ -20,29 +20,7 @@ PARTS = re.compile(
     re.DOTALL,
 )
 FIGURE = re.compile(r"<svg.*?</svg>|<img [^>]*>", re.DOTALL)
-INDEX = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>Pages of a run · brainalign</title><link rel="icon" href="data:,">
-<style>
-:root {{ color-scheme: light dark; --page: Canvas; --line: #8886; }}
-body {{ background: Canvas; color: CanvasText;
-  font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; }}
-ul {{ list-style: none; padding: 0; }}
-li {{ display: grid; grid-template-columns: minmax(0, 1fr) 15rem; gap: 1rem;
-  border: 1px solid #8886; border-radius: .5rem; padding: .8rem 1rem; margin-bottom: 1rem; }}
-li svg, li img {{ max-width: 100%; height: auto; fill: currentColor; }}
-small {{ opacity: .75; }}
-@media (max-width: 40rem) {{ li {{ grid-template-columns: minmax(0, 1fr); }} }}
-</style></head><body>
-<main>
-<h1>Pages of this run</h1>
-<ul>
-{items}
-</ul>
-</main>
-</body></html>
-"""
+INDEX = Path(__file__).with_name("templates") / "index.html"
 
 
 def write_index(run: Run) -> Path:
@@ -51,7 +29,8 @@ def write_index(run: Run) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pages = [page for both in page_paths(run) for page in both if page.is_file()]
     items = [_item(page, page.relative_to(path.parent).as_posix()) for page in pages]
-    path.write_text(INDEX.format(items="\n".join(items) or "<li>There is no page yet.</li>"), encoding="utf-8")
+    cards = "\n".join(items) or "<li>There is no page yet.</li>"
+    path.write_text(INDEX.read_text(encoding="utf-8").replace("{items}", cards), encoding="utf-8")
     return path
 
 

@@ -303,7 +303,7 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
         if path in arrays:
             names = list(array_shapes(lab.folder / path))
         else:
-            from brainalign.datasets import rdm_keys  # takes seconds to import, which other folders do without
+            from brainalign.datasets.formats import rdm_keys
 
             names = rdm_keys(lab.folder / path, ids) or [""]
         for key in names:

@@ -397,7 +397,8 @@ class Study(Strict):
         for owner in [subject] if subject else self.recordings:
             files, before = self.recordings[owner], "" if subject else f"recordings.{owner}."
             for label, path in self._located(owner):
-                inside = {file for pattern in getattr(files, "patterns", ()) for file in path.glob(pattern)}
+                patterns = [pattern.format_map(vars(files)) for pattern in getattr(files, "patterns", ())]
+                inside = {file for pattern in patterns for file in path.glob(pattern)}
                 read = sorted(file for file in inside if file.is_file())
                 named = {f"{before}{label}: {file.relative_to(path)}": file for file in read}
                 found |= named or {f"{before}{label}": path}

@@ -119,6 +119,12 @@ class SeriesFiles(Strict):
     """Time series of regions of many people: tables per run, or preprocessed scans and an atlas."""
 
     gives: ClassVar[str] = "series"
+    patterns: ClassVar[tuple[str, ...]] = (
+        "sub-*/**/*_bold.*",
+        "task-*_bold.json",
+        "sub-*/**/*_desc-brain_mask.*",
+        "sub-*/**/*_desc-confounds_timeseries.tsv",
+    )
 
     format: Literal["series"]
     people: Path = Field(
@@ -139,12 +145,6 @@ class SeriesFiles(Strict):
             raise ValueError("tr_s is not given, and tables of series do not hold it; give it in seconds")
         return self
 
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What derivatives hold that is read: series with their sidecars, masks and confounds."""
-        kinds = ("_bold.*", "_desc-brain_mask.*", "_desc-confounds_timeseries.tsv")
-        return (*(f"sub-*/**/*{kind}" for kind in kinds), "task-*_bold.json")
-
 
 class TaskTable(Strict):
     """The sentences of a task with their labels: a CSV file of the release."""
@@ -158,6 +158,7 @@ class ZucoFiles(Strict):
     """MATLAB files of one release of ZuCo: results<SUBJECT>_<TASK>.mat in any folder below."""
 
     gives: ClassVar[str] = "sentences"
+    patterns: ClassVar[tuple[str, ...]] = ("**/results*.mat",)
 
     format: Literal["zuco"]
     folder: Path
@@ -165,11 +166,6 @@ class ZucoFiles(Strict):
     tasks: tuple[Name, ...] | None = Field(None, min_length=1, description="SR, NR, TSR; all where not given")
     tables: dict[Name, TaskTable] = Field({}, description="by task: sentences and labels")
     unmatched: Literal["drop", "keep", "raise"] = Field("drop", description="sentences that are not in their table")
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What the folder holds that is read."""
-        return ("**/results*.mat",)
 
 
 class TextSplit(Strict):
@@ -234,6 +230,7 @@ class ThingsRecordings(Strict):
     """Preprocessed THINGS-EEG2 or THINGS-MEG, as released."""
 
     gives: ClassVar[str] = "modalities"
+    patterns: ClassVar[tuple[str, ...]] = ("sub-*/preprocessed_*",)
 
     format: Literal["things_eeg2", "things_meg"]
     modality: Name = Field(description="eeg, meg")
@@ -241,11 +238,6 @@ class ThingsRecordings(Strict):
     images: Path = Field(description="image_metadata.npy, or the folder of images")
     participants: tuple[Name, ...] = Field(min_length=1)
     trust_pickle: bool = Field(False, description="the releases are pickles, which can run any program")
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What the folder holds that is read."""
-        return ("sub-*/preprocessed_*",)
 
 
 class NeuralFiles(Strict):

@@ -67,6 +67,8 @@ class BetaFiles(Strict):
 class ArrayFiles(Strict):
     """Numbers in a file of arrays: rows x targets, or rows x targets x times."""
 
+    patterns: ClassVar[tuple[str, ...]] = ("**/*",)  # of a folder (.zarr)
+
     format: Literal["array"]
     values: Path = Field(description=".npy, .npz, .h5, .hdf5, .mat or .zarr: rows x targets [x times]")
     key: str | None = Field(None, description="which array, where the file holds several")
@@ -92,11 +94,6 @@ class ArrayFiles(Strict):
     def timed(self) -> bool:
         """Whether responses have a time axis."""
         return self.times_s is not None
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What a folder (.zarr) holds of it: everything."""
-        return ("**/*",)
 
 
 class EpochFiles(Strict):
@@ -125,6 +122,7 @@ class BidsFiles(Strict):
     """Raw recordings of one participant in a BIDS folder (extra: bids)."""
 
     timed: ClassVar[bool] = True
+    patterns: ClassVar[tuple[str, ...]] = ("sub-{participant}/**/*",)
 
     format: Literal["bids"]
     root: Path = Field(description="folder of the dataset")
@@ -142,11 +140,6 @@ class BidsFiles(Strict):
     where: dict[str, tuple[str, ...]] = Field({}, description="values that other columns of events.tsv must have")
 
     @property
-    def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant."""
-        return (f"sub-{self.participant}/**/*",)
-
-    @property
     def signals(self) -> tuple[str, ...]:
         """The recordings that are read, with their sidecars; `acq-crosstalk_meg.fif` and the like are of no task."""
         sessions = ("", "ses-*/") if self.session is None else (f"ses-{self.session}/",)
@@ -159,6 +152,9 @@ class BidsFiles(Strict):
 class FmriprepFiles(Strict):
     """fMRIPrep derivatives and the events of the raw dataset; single-trial responses come from a GLM."""
 
+    # What holds for all is what `find_runs` falls back on.
+    patterns: ClassVar[tuple[str, ...]] = ("sub-{participant}/**/func/*", "task-*_events.tsv", "task-*_bold.json")
+
     format: Literal["fmriprep"]
     derivatives: Path = Field(description="folder of fMRIPrep's derivatives")
     raw: Path = Field(description="folder of the raw BIDS dataset, whose events.tsv name the stimuli")
@@ -167,14 +163,14 @@ class FmriprepFiles(Strict):
     space: str | None = None
     mask: Path | None = Field(None, description="NIfTI; where not given, voxels inside the brain masks of all runs")
 
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant, and what holds for all: `find_runs` falls back on it."""
-        return (f"sub-{self.participant}/**/func/*", "task-*_events.tsv", "task-*_bold.json")
-
 
 class AlgonautsFiles(Strict):
     """The layout of the Algonauts 2023 challenge: vertices, averages over repeats, z-scored already."""
+
+    patterns: ClassVar[tuple[str, ...]] = (
+        "subj{participant}/training_split/training_fmri/*",
+        "subj{participant}/roi_masks/*",
+    )
 
     format: Literal["algonauts"]
     root: Path = Field(description="folder that holds subj01, subj02 ...")
@@ -183,15 +179,16 @@ class AlgonautsFiles(Strict):
     rois: tuple[str, ...] | None = Field(None, description="labellings, such as streams; all where not given")
     within: tuple[str, ...] | None = Field(None, description="read only these regions")
 
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant."""
-        place = f"subj{self.participant}"
-        return (f"{place}/training_split/training_fmri/*", f"{place}/roi_masks/*")
-
 
 class NsdFiles(Strict):
     """Volumes of the Natural Scenes Dataset, as the release lays them out."""
+
+    patterns: ClassVar[tuple[str, ...]] = (
+        "nsddata/experiments/nsd/nsd_expdesign.mat",
+        "nsddata/ppdata/subj{participant}/func1pt8mm/roi/*",
+        "nsddata/freesurfer/subj{participant}/label/*.ctab",
+        "nsddata_betas/ppdata/subj{participant}/func1pt8mm/{betas}/betas_session*.hdf5",
+    )
 
     format: Literal["nsd"]
     root: Path = Field(description="folder that holds nsddata and nsddata_betas")
@@ -202,20 +199,11 @@ class NsdFiles(Strict):
     within: tuple[str, ...] | None = Field(None, description="read only these regions")
     betas: str = Field("betas_fithrf_GLMdenoise_RR", description="version of the responses")
 
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant."""
-        place = f"subj{self.participant}"
-        return (
-            "nsddata/experiments/nsd/nsd_expdesign.mat",
-            f"nsddata/ppdata/{place}/func1pt8mm/roi/*",
-            f"nsddata/freesurfer/{place}/label/*.ctab",
-            f"nsddata_betas/ppdata/{place}/func1pt8mm/{self.betas}/betas_session*.hdf5",
-        )
-
 
 class NsdCortexFiles(Strict):
     """The Natural Scenes Dataset on fsaverage, a matrix per hemisphere, z-scored within sessions."""
+
+    patterns: ClassVar[tuple[str, ...]] = ("*_sub-{participant}.npy",)
 
     format: Literal["nsd_cortex"]
     root: Path = Field(description="folder that holds lh_betas_sub-01.npy, rh_betas_sub-01.npy, metadata_sub-01.npy")
@@ -224,14 +212,11 @@ class NsdCortexFiles(Strict):
     sessions: tuple[int, ...] | None = Field(None, description="all of the participant's where not given")
     within: tuple[str, ...] | None = Field(None, description="read only these regions")
 
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant."""
-        return (f"*_sub-{self.participant}.npy",)
-
 
 class ThingsFmriFiles(Strict):
     """THINGS-fMRI in its table format (betas_csv)."""
+
+    patterns: ClassVar[tuple[str, ...]] = ("sub-{participant}_*",)
 
     format: Literal["things_fmri"]
     root: Path = Field(description="folder betas_csv of the release")
@@ -239,16 +224,12 @@ class ThingsFmriFiles(Strict):
     sessions: tuple[int, ...] | None = Field(None, description="all of the participant's where not given")
     within: tuple[str, ...] | None = Field(None, description="read only these regions")
 
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant."""
-        return (f"sub-{self.participant}_*",)
-
 
 class ThingsEpochFiles(Strict):
     """THINGS-EEG2 or THINGS-MEG as responses to images."""
 
     timed: ClassVar[bool] = True
+    patterns: ClassVar[tuple[str, ...]] = ("sub-{participant}/preprocessed_*", "sub-{participant}/ses-*/raw_eeg_*")
 
     format: Literal["things_epochs"]
     release: Literal["eeg2", "eeg2_raw", "meg"] = Field(description="preprocessed, or the raw EEG")
@@ -257,11 +238,6 @@ class ThingsEpochFiles(Strict):
     images: Path = Field(description="image_metadata.npy, or the folder of training_images and test_images")
     sessions: tuple[int, ...] = Field((1, 2, 3, 4), description="of raw EEG")
     trust_pickle: bool = Field(False, description="the releases are pickles, which can run any program")
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant."""
-        return (f"sub-{self.participant}/preprocessed_*", f"sub-{self.participant}/ses-*/raw_eeg_*")
 
 
 class FmriOptions(Strict):

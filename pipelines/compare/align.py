@@ -65,8 +65,13 @@ def align(job: Job) -> None:
     }
     job.save("alignment", study.scores, **about)
     _save_features(job, study, layers, stimuli)
-    beside = _beside(study, layers, regions_of(job, stimuli), concepts, job.seed)
-    job.save("alignedregions", beside, dataset=concepts.regions_of)
+    rows, rdms = regions_of(job, stimuli)
+    beside = []  # the fit of brain regions to every network, as it is and aligned
+    for key in study.aligned:
+        for control, maps in (("unaligned", study.unaligned), ("aligned", study.aligned)):
+            table = geometry.region_table(rdms, maps[key](layers[key])[rows], concepts.permutations, job.seed)
+            beside.append(table.assign(model=key[0], layer=key[1], control=control))
+    job.save("alignedregions", pd.concat(beside, ignore_index=True), dataset=concepts.regions_of)
 
 
 def _soft(
@@ -94,20 +99,3 @@ def _save_features(
         layers=dict(study.aligned.keys()),
         shapes="<model> (n_stimuli, n_features) = features of its layer @ <model>_weight.T + <model>_bias",
     )
-
-
-def _beside(
-    study: geometry.AlignmentStudy,
-    layers: dict[tuple[str, str], Values],
-    regions: tuple[NDArray[np.intp], dict[str, Values]],
-    concepts: ConceptSettings,
-    seed: int,
-) -> pd.DataFrame:
-    """Tabulate the fit of brain regions to every network, unaligned and aligned; models are by row."""
-    rows, rdms = regions
-    tables = []
-    for key in study.aligned:
-        for control, maps in (("unaligned", study.unaligned), ("aligned", study.aligned)):
-            table = geometry.region_table(rdms, maps[key](layers[key])[rows], concepts.permutations, seed)
-            tables.append(table.assign(model=key[0], layer=key[1], control=control))
-    return pd.concat(tables, ignore_index=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from brainalign import geometry
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import CompareSettings
-from brainalign.datasets import group_labels, repeat_counts
+from brainalign.datasets.splits import group_labels, repeat_counts
 from brainalign.pipelines.compare.places import compare_places
 from brainalign.pipelines.compare.rdms import comparable, layer_rdms, write_rsatoolbox
 from brainalign.pipelines.compare.references import compare_references

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.encoding import mean_over_runs
+from brainalign.encoding.scoring import mean_over_runs
 from brainalign.io import brain_maps, load
 from brainalign.statistics import pearson
 from brainalign.workflow import Job

@@ -6,7 +6,8 @@ import pandas as pd
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import DynamicsSettings
-from brainalign.datasets import neurons_of, read_neural, read_videos
+from brainalign.datasets import read_neural, read_videos
+from brainalign.datasets.formats import neurons_of
 from brainalign.encoding import Ridge
 from brainalign.geometry import movie_agreement, score_dynamics, time_features
 from brainalign.io import entities_of, load, load_sidecar

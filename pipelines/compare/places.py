@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from brainalign import geometry
 from brainalign.arrays import Arrays, Responses, Values
 from brainalign.config import CompareSettings
-from brainalign.datasets import repeat_counts, repeats_cube
+from brainalign.datasets.splits import repeat_counts, repeats_cube
 from brainalign.pipelines.compare.rdms import comparable, layer_rdms, write_rsatoolbox
 from brainalign.study import check_repeated
 from brainalign.workflow import Job

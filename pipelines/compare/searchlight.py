@@ -13,7 +13,8 @@ from brainalign import geometry
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import SearchlightSettings
-from brainalign.datasets import group_labels, load_mesh, repeat_counts, repeats_cube
+from brainalign.datasets.formats import load_mesh
+from brainalign.datasets.splits import group_labels, repeat_counts, repeats_cube
 from brainalign.io import brain_maps, voxel_affine
 from brainalign.workflow import Job
 

@@ -11,7 +11,8 @@ from brainalign import decoding
 from brainalign.arrays import Arrays, Layers, Values
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.config import DecodeModalitiesSettings
-from brainalign.datasets import check_modality_splits, fit_whitener
+from brainalign.datasets.formats import fit_whitener
+from brainalign.datasets.studies import check_modality_splits
 from brainalign.decoding.shared_space import KINDS, space_patterns
 from brainalign.geometry import compare, rdm
 from brainalign.statistics import permutation_test

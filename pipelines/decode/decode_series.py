@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.config import SeriesSettings
-from brainalign.datasets import check_sides
+from brainalign.datasets.formats import check_sides
 from brainalign.decoding import MaskedBrainModel, masked_study, person_features, person_scores
 from brainalign.decoding.masked import fine_tuned_row
 from brainalign.workflow import Job

@@ -13,7 +13,7 @@ from brainalign import geometry, statistics
 from brainalign.arrays import Arrays, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import DecodeTimesSettings
-from brainalign.datasets import fit_whitener
+from brainalign.datasets.formats import fit_whitener
 from brainalign.geometry import decode_times as decode_moments
 from brainalign.study import check_latency_window
 from brainalign.workflow import Job

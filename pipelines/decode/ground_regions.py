@@ -31,12 +31,13 @@ def ground_regions(job: Job) -> None:
     place = np.full(len(responses.targets), -1)
     place[needed] = np.arange(len(needed))
     ((train, test),) = folds_of(job.load("splits", pd.DataFrame), responses.trials)
-    shown, seen = (_averaged(responses, part, needed, stimuli, words["said"]) for part in (train, test))
+    said = words["said"]
+    averaged = (responses.select(np.sort(part), needed).average_repeats() for part in (train, test))
+    shown, seen = (_described(part, stimuli, said) for part in averaged)
     if words["train"][seen[0]].any():
         raise BrainalignError("words were grounded in images that this subject is tested on; run ground again")
     spaces = {name.removeprefix("space."): each for name, each in words.items() if name.startswith("space.")}
-    spaces[WORDS] = np.eye(words["said"].shape[1])
-    said = words["said"]
+    spaces[WORDS] = np.eye(said.shape[1])
     vectors = {
         name: (caption_vectors(said[shown[0]], each), caption_vectors(said[seen[0]], each))
         for name, each in spaces.items()
@@ -63,15 +64,8 @@ def ground_regions(job: Job) -> None:
     )
 
 
-def _averaged(
-    responses: Responses,
-    trials: NDArray[np.intp],
-    targets: NDArray[np.intp],
-    stimuli: pd.Index,
-    said: NDArray[np.bool_],
-) -> tuple[NDArray[np.intp], Values]:
-    """Return rows and mean responses of the images of some trials whose captions hold known words."""
-    averaged = responses.select(np.sort(trials), targets).average_repeats()
+def _described(averaged: Responses, stimuli: pd.Index, said: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Values]:
+    """Return rows and mean responses of the images whose captions hold known words."""
     shown = pd.Index(averaged.trials["stimulus_id"])
     rows = stimuli.get_indexer(shown)
     if (rows < 0).any():

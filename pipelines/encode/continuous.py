@@ -12,7 +12,8 @@ from brainalign import encoding
 from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeSettings
-from brainalign.datasets import run_drifts
+from brainalign.datasets.studies import run_drifts
+from brainalign.encoding import scoring
 from brainalign.features import answered, block_means, hemodynamic_responses, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
 from brainalign.statistics import (
@@ -46,10 +47,10 @@ def encode_continuous(job: Job) -> None:
     names = list(dict.fromkeys(runs.tolist()))
     scores: list[dict[str, object]] = []
     targets, folds, weights = [], [], []
-    bands: dict[str, encoding.Band] = {}
-    fits: dict[str, encoding.RunFit] = {}
+    bands: dict[str, scoring.Band] = {}
+    fits: dict[str, scoring.RunFit] = {}
     apart: dict[str, list[str]] = noted["test_sets"]
-    parts = encoding.run_folds(names, noted["folds"], [run for of in apart.values() for run in of])
+    parts = scoring.run_folds(names, noted["folds"], [run for of in apart.values() for run in of])
     sets = {"": [run for run in names if not any(run in of for of in apart.values())], **apart}
     ratios = {name: 0.0 if name else 1 / ((noted["folds"] or len(sets[""])) - 1) for name in sets}
     gap = max(round(settings.shift_s / noted["step_s"]), 1)
@@ -61,7 +62,7 @@ def encode_continuous(job: Job) -> None:
             layer: encoding.fit_runs([values], Y, runs, delays, parts, responses=functions)
             for layer, values in layers.items()
         }
-        fits[model], bands[model] = encoding.best_layers(layers, every, names)
+        fits[model], bands[model] = scoring.best_layers(layers, every, names)
         for layer, fit in every.items() if model not in controls else ():
             scores += _score_rows(model, layer, "layer", fit.r[rows[""]], ceiling, regions)
         weights += [
@@ -73,12 +74,12 @@ def encode_continuous(job: Job) -> None:
     confidence = job.settings["confidence"]
     for model, fit in fits.items():
         fitted = list(bands.values()) if model == "all" else [bands[model]]
-        null = encoding.run_null(fitted, Y, runs, delays, fit, turns, parts, list(sets.values()))
+        null = scoring.run_null(fitted, Y, runs, delays, fit, turns, parts, list(sets.values()))
         kind = "control" if model in controls else "joint" if model == "all" else "model"
         for name, draws in zip(sets, null, strict=True):
             listed = _score_rows(model, "", kind, fit.r[rows[name]], ceiling, regions, draws, ratios[name], confidence)
             scores += [row | {"test_set": name} for row in listed]
-        r = encoding.mean_over_runs(fit.r[rows[""]])
+        r = scoring.mean_over_runs(fit.r[rows[""]])
         p = permutation_test(r, null[0])
         corrected = permutation_test(r, null[0], "max")
         table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "r": r})
@@ -97,9 +98,9 @@ def encode_continuous(job: Job) -> None:
     several = [of for n in range(2, largest + 1) for of in combinations(models, n)]
     less = encoding.fits_without(bands, Y, runs, delays, parts, sets=several, **options) | {(): together}
     every_set = {SHARING.join(of): of for of in (*zip(bands, strict=True), *several)}
-    common = {name: encoding.common_r2(of, less)[rows[""]] for name, of in every_set.items()}
-    limits = {name: encoding.common_r2(of, less, limit=True)[rows[""]] for name, of in every_set.items()}
-    nulls = {name: encoding.unique_null(bands, name, less, Y, runs, delays, turns, parts, sets[""]) for name in bands}
+    common = {name: scoring.common_r2(of, less)[rows[""]] for name, of in every_set.items()}
+    limits = {name: scoring.common_r2(of, less, limit=True)[rows[""]] for name, of in every_set.items()}
+    nulls = {name: scoring.unique_null(bands, name, less, Y, runs, delays, turns, parts, sets[""]) for name in bands}
     turned = {
         "shift": f"shifted circularly by {settings.shift_s:g} s or more",
         "phase": "given random phases, alike for all targets",
@@ -205,7 +206,7 @@ def _score_rows(
     confidence: float = 0.95,
 ) -> list[dict[str, object]]:
     """List the mean r of a fit in every region, with its null, interval and ceiling where it has them."""
-    r, found = encoding.mean_over_runs(of_runs), []
+    r, found = scoring.mean_over_runs(of_runs), []
     corrected = np.full(len(r), np.nan) if null is None else permutation_test(r, null, "max")
     for region, rows in regions.items():
         row: dict[str, object] = {

@@ -11,7 +11,8 @@ import pandas as pd
 
 from brainalign.arrays import Arrays
 from brainalign.config import ConvergeSettings
-from brainalign.datasets import AreaMaps, read_area_maps
+from brainalign.datasets import read_area_maps
+from brainalign.datasets.published import AreaMaps
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
 from brainalign.io import entities_of, load, load_sidecar
 from brainalign.statistics import area_map_test, fdr, spin_orders

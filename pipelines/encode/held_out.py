@@ -23,6 +23,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import SHARED_LAYERS, EncodeSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
+from brainalign.encoding import in_context, scoring, trained
 from brainalign.features import embed_texts
 from brainalign.io import brain_maps
 from brainalign.regression import DistributedRidge, Ridge, cluster
@@ -70,7 +71,7 @@ def _encode(job: Job, scheduler: str) -> None:
         encoder = DistributedRidge(**options, scheduler=scheduler, scratch=work)
     # Ridge reads targets by blocks; others hold all.
     averages = work / "averages.npy" if isinstance(encoder, Ridge | encoding.BandedRidge) else None
-    responses, train, test = encoding.average_split(responses, train, test, averages, IN_MEMORY * (not scheduler))
+    responses, train, test = scoring.average_split(responses, train, test, averages, IN_MEMORY * (not scheduler))
     subject = encoding.ImageSubject(
         responses=responses,
         ceiling=ceilings["ceiling"].to_numpy(),
@@ -84,10 +85,10 @@ def _encode(job: Job, scheduler: str) -> None:
         confidence=job.settings["confidence"],
         seed=job.seed,
     )
-    side, few = encoding.TokenFindings(), None
+    side, few = trained.TokenFindings(), None
     quality: list[dict[str, object]] = []  # of dictionaries, by layer
     if sparse:
-        dictionaries = encoding.DictionaryStudy(subject=subject, ridge=encoder, starts=training["seeds"], **sparse)
+        dictionaries = scoring.DictionaryStudy(subject=subject, ridge=encoder, starts=training["seeds"], **sparse)
         fits = dictionaries.fits(_inputs(subject, layers, job))
         side.tables, quality = dictionaries.tables, dictionaries.quality
     elif "epochs" in options:
@@ -128,16 +129,18 @@ def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterato
 
 def _few_images(
     subject: encoding.ImageSubject, layers: Layers, training: dict[str, Any], options: dict[str, Any], job: Job
-) -> encoding.FewImages:
+) -> in_context.FewImages:
     """Build the in-context encoding of this subject from a few images, with networks trained on others."""
     arrays, about = job.load("network", Arrays), job.details("network")
     use = {name: options[name] for name in ("fallback", "min_group", "n_checks", "device")}
     asked, queries = job.settings.get("texts", {}), None
     if asked and SHARED_LAYERS.intersection(layers):
-        queries = encoding.TextQueries(asked["queries"], embed_texts(asked["weights"], asked["queries"]), SHARED_LAYERS)
-    return encoding.FewImages.of(
+        queries = in_context.TextQueries(
+            asked["queries"], embed_texts(asked["weights"], asked["queries"]), SHARED_LAYERS
+        )
+    return in_context.FewImages.of(
         subject,
-        networks=encoding.pretrained_layers(arrays, about["layers"], **use),
+        networks=in_context.pretrained_layers(arrays, about["layers"], **use),
         about=about,
         sizes=training["sizes"],
         n_repeats=training["n_repeats"],
@@ -156,10 +159,10 @@ def _save_scores(
     scores, profile, clusters = [], [], []
     threshold = job.settings["ceiling_threshold"]
     for name, found in fits:
-        table = encoding.score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE], threshold)
+        table = scoring.score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE], threshold)
         scores.append(table.assign(split=about["split"], layer=name))
         if subject.responses.times is not None:
-            clusters.append(encoding.score_clusters(found, subject.responses).assign(layer=name))
+            clusters.append(scoring.score_clusters(found, subject.responses).assign(layer=name))
         profile.append(subject.table({name: found}))
         kept: dict[str, Any] = {"encoder": None, "refitted": None}
         if isinstance(subject.responses.values, StoredArray):  # predictions, too; what was measured is held once
@@ -179,12 +182,12 @@ def _save_scores(
         "scores",
         pd.concat(scores, ignore_index=True),
         images,
-        metrics=encoding.METRICS,
+        metrics=scoring.METRICS,
         alphas=about["alphas"],
         maps=maps,
     )
     of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"
-    job.save("null", encoding.null_table(results), of=of)
+    job.save("null", scoring.null_table(results), of=of)
     job.save("clusters", pd.concat(clusters or [_empty()], ignore_index=True))
     means = pd.concat(profile, ignore_index=True)
     job.save("profile", means, groups="regions" if responses.times is None else "times in s")
@@ -196,9 +199,9 @@ def _save_layers(results: dict[str, encoding.HeldOut], subject: encoding.ImageSu
     responses, joint = subject.responses, ALL_LAYERS in results
     voxels = responses.times is None
     decisions = (
-        encoding.preference_table(results)
+        scoring.preference_table(results)
         if responses.times is None
-        else encoding.latency_table(results, responses.times)
+        else scoring.latency_table(results, responses.times)
     )
     if joint and voxels:
         decisions = decisions.iloc[:0]  # layers that share a fit do not compete
@@ -225,11 +228,11 @@ def _save_parts(
     bands, partition, metric = _empty(), _empty(), {}
     parts = results[ALL_LAYERS].partition if ALL_LAYERS in results else None
     if parts is not None:
-        bands = encoding.band_table(parts, subject.responses, layers)
+        bands = scoring.band_table(parts, subject.responses, layers)
         # In the unit of the score.
         limit = np.sqrt(np.maximum(subject.ceiling, 0)) if encoder.metric == "r" else subject.ceiling
         partition = parts.table(subject.groups, layers, limit, subject.confidence, together=ALL_LAYERS)
-        metric = {"metric": encoder.metric, "split": encoding.SPLIT}
+        metric = {"metric": encoder.metric, "split": scoring.SPLIT}
     job.save("bands", bands, **metric)
     job.save("partition", partition, **metric)
 
@@ -237,8 +240,8 @@ def _save_parts(
 def _save_beside(
     profile: pd.DataFrame,
     subject: encoding.ImageSubject,
-    side: encoding.TokenFindings,
-    few: encoding.FewImages | None,
+    side: trained.TokenFindings,
+    few: in_context.FewImages | None,
     quality: list[dict[str, object]],
     job: Job,
 ) -> None:
@@ -246,7 +249,7 @@ def _save_beside(
     job.save("baselines", pd.concat(side.tables or [_empty()], ignore_index=True), dictionaries=quality)
     ensemble = _empty()
     if side.ensemble is not None:  # the rows of single layers stand beside it
-        both = pd.concat([subject.table({encoding.ENSEMBLE: side.ensemble}), profile], ignore_index=True)
+        both = pd.concat([subject.table({trained.ENSEMBLE: side.ensemble}), profile], ignore_index=True)
         ensemble = both.merge(side.weights, how="left")
     job.save("ensemble", ensemble, weights="mean over the targets of a group; layers sum to 1")
     job.save("fields", Arrays(side.fields), layers=side.layers, stimuli=side.stimuli)

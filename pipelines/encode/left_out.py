@@ -10,9 +10,11 @@ from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Layers, Responses, flatten_rows
 from brainalign.config import EncodeSettings
-from brainalign.datasets import folds_of, group_labels
+from brainalign.datasets import folds_of
+from brainalign.datasets.splits import group_labels
 from brainalign.devices import pick_device
-from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, LeftOut, evaluate, split_folds, target_groups
+from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, evaluate, target_groups
+from brainalign.encoding.scoring import LeftOut, split_folds
 from brainalign.features import layer_inputs
 from brainalign.io import brain_maps
 from brainalign.statistics import exchange_features, fdr, normalized_r2, permutation_test, reliable_targets, signed_r2

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.devices import pick_device
-from brainalign.encoding import InContextEncoder, Reduction, pretrain_layer, training_voxels
+from brainalign.encoding import InContextEncoder, Reduction, pretrain_layer
+from brainalign.encoding.in_context import training_voxels
 from brainalign.features import PCA
 from brainalign.io import entities_of, load
 from brainalign.workflow import Job

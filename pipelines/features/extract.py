@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign.checks import BrainalignError, check_columns, check_unique
-from brainalign.datasets import listed_table, sampled_stimuli
+from brainalign.datasets.studies import listed_table, sampled_stimuli
 from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.io import file_digest, film_of, open_writer, read_parquet, read_text_table
 from brainalign.study import captions_of, check_captions, load_descriptor, text_column

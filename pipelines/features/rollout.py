@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import DynamicsSettings
-from brainalign.datasets import Problem, Videos, changed_files, read_videos, stop_on
+from brainalign.datasets import Problem, changed_files, read_videos, stop_on
+from brainalign.datasets.formats import Videos
 from brainalign.features import PCA, LatentDynamics, SimulatingModel, load_video_model, video_features
 from brainalign.geometry import SIMPLE_FUTURES, roll_out
 from brainalign.io import Provenance

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from brainalign import datasets
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import PrepareSettings
+from brainalign.datasets import checks, formats, studies
+from brainalign.datasets.splits import split_card, split_rows
 from brainalign.statistics import noise_ceiling, noise_ceiling_from_share, repeats_q, signal_share
 from brainalign.study import Study
 from brainalign.workflow import Job
@@ -43,7 +45,7 @@ def _prepare(job: Job, work: Path) -> None:
     if job.has("stimuli"):
         job.provenance.read("images", job.path("stimuli"))
     datasets.stop_on([datasets.Problem(study.name, line) for line in datasets.changed_files(study)])
-    problems = datasets.copied_recordings(study, subject)
+    problems = formats.copied_recordings(study, subject)
     details: dict[str, Any] = {}
     if study.in_blocks:
         problems = [*datasets.audit(study, [subject]), *problems]
@@ -60,7 +62,7 @@ def _prepare(job: Job, work: Path) -> None:
         datasets.stop_on(problems)
         responses = datasets.read_subject(study, subject, work=work if study.holds_out else None)
         if not study.holds_out:  # any two runs may be on two sides
-            problems += datasets.response_copies(responses, f"{study.name}: recordings.{subject}")
+            problems += formats.response_copies(responses, f"{study.name}: recordings.{subject}")
             datasets.stop_on(problems)
     if space := study.space_of(subject):
         responses.targets.attrs["space"] = {"name": space} | responses.targets.attrs.get("space", {})
@@ -77,8 +79,8 @@ def _held_out(
     study: Study, subject: str, responses: Responses, problems: list[datasets.Problem], job: Job
 ) -> tuple[Responses, dict[str, Any]]:
     """Save the split of stimuli into training and test, and ceilings of test averages; return what is fitted."""
-    stimuli = datasets.read_stimuli(study, job.path("stimuli") if job.has("stimuli") else None)
-    images, doubts = datasets.look_at_images(stimuli)
+    stimuli = studies.read_stimuli(study, job.path("stimuli") if job.has("stimuli") else None)
+    images, doubts = studies.look_at_images(stimuli)
     datasets.stop_on(doubts)
     if "category" in stimuli:
         category = stimuli.set_index("stimulus_id")["category"]
@@ -86,18 +88,18 @@ def _held_out(
         responses = replace(responses, trials=trials)
     assert study.held_out is not None
     name, rule = study.held_out
-    test = datasets.marked_images(stimuli, name, rule)
+    test = studies.marked_images(stimuli, name, rule)
     where = f"{study.name}: recordings.{subject}"
-    datasets.stop_on(datasets.inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
-    splits = datasets.image_split(responses.trials, rule, test, images, seed=job.seed).assign(name=name)
+    datasets.stop_on(checks.inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
+    splits = studies.image_split(responses.trials, rule, test, images, seed=job.seed).assign(name=name)
     leaks = [] if images is not None else doubts
     leaks += datasets.leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
-    leaks += datasets.response_copies(responses, where, [splits])
+    leaks += formats.response_copies(responses, where, [splits])
     datasets.stop_on(leaks)
     details: dict[str, Any] = {}
     if responses.times is not None and study.epochs.whiten:
         responses, details = _whitened(responses, responses.times, splits)
-    card = datasets.split_card(splits, responses.trials, images)
+    card = split_card(splits, responses.trials, images)
     job.save(
         "splits",
         splits,
@@ -113,7 +115,7 @@ def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> Non
     """Save the splits that leave out runs or stimuli in turn, and ceilings of single trials."""
     trials, n_halvings = responses.trials, job.options("prepare", PrepareSettings).n_halvings
     where = f"{study.name}: recordings.{subject}"
-    datasets.stop_on(datasets.inspect_trials(where, trials, study.stimulus_ids()))
+    datasets.stop_on(checks.inspect_trials(where, trials, study.stimulus_ids()))
     splits = [datasets.make_splits(trials, rule, job.seed).assign(name=name) for name, rule in study.left_out.items()]
     kinds = {name: rule.model_dump() for name, rule in study.left_out.items()}
     job.save("splits", pd.concat(splits, ignore_index=True), splits=kinds)
@@ -126,10 +128,10 @@ def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> Non
 def _whitened(
     responses: Responses, times: NDArray[np.floating], splits: pd.DataFrame
 ) -> tuple[Responses, dict[str, object]]:
-    train = datasets.split_rows(splits, responses.trials)["train"]
+    train = split_rows(splits, responses.trials)["train"]
     stimuli = responses.trials["stimulus_id"].to_numpy()[train]
-    noise = datasets.noise_source(times, stimuli.tolist())
-    whitener = datasets.fit_whitener(
+    noise = formats.noise_source(times, stimuli.tolist())
+    whitener = formats.fit_whitener(
         responses.values[train], times, responses.targets, noise=noise, stimulus_ids=stimuli.tolist()
     )
     white = replace(responses, values=whitener.transform(responses.values), units="noise standard deviations")
@@ -144,7 +146,7 @@ def _whitened(
 def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataFrame:
     """Return a row per target (and time): the ceiling of averages over the repeats of the test stimuli."""
     stimuli = responses.trials["stimulus_id"].to_numpy()
-    test = datasets.split_rows(splits, responses.trials)["test"]
+    test = split_rows(splits, responses.trials)["test"]
     n_repeats = np.unique(stimuli[test], return_counts=True)[1]
     share, q = np.full((2, responses.values[0].size), np.nan)
     if np.unique(stimuli, return_counts=True)[1].max() > 1:

@@ -7,7 +7,8 @@ import pandas as pd
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-from brainalign.datasets import Problem, changed_files, continuous_problems, film_frames, read_events, stop_on
+from brainalign.datasets import Problem, changed_files, stop_on
+from brainalign.datasets.studies import continuous_problems, film_frames, read_events
 from brainalign.features import loudness, picture_changes
 from brainalign.io import open_pictures, read_sound, write_table
 from brainalign.study import Study, load_descriptor

@@ -8,7 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.datasets import copied_recordings, modality_copies, read_modalities, stop_on
+from brainalign.datasets import stop_on
+from brainalign.datasets.formats import copied_recordings
+from brainalign.datasets.studies import modality_copies, read_modalities
 from brainalign.features import low_level_vectors
 from brainalign.simulation import MODALITIES, shared_space, write_modalities
 from brainalign.study import SimulateModalities, load_descriptor

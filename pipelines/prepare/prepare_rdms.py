@@ -1,7 +1,8 @@
 """prepare_rdms: published dissimilarity matrices of subjects, and the images they are of, unpacked."""
 
 from brainalign.arrays import Arrays
-from brainalign.datasets import Problem, changed_files, rdm_copies, read_rdm_study, stop_on, write_stimulus_images
+from brainalign.datasets import Problem, changed_files, read_rdm_study, stop_on
+from brainalign.datasets.formats import rdm_copies, write_stimulus_images
 from brainalign.io import write_table
 from brainalign.workflow import Job
 

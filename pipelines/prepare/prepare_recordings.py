@@ -1,6 +1,7 @@
 """prepare_recordings: M/EEG recordings of one subject to epochs with a category each."""
 
-from brainalign.datasets import Problem, changed_files, copied_recordings, read_recordings, response_copies, stop_on
+from brainalign.datasets import Problem, changed_files, stop_on
+from brainalign.datasets.formats import copied_recordings, read_recordings, response_copies
 from brainalign.workflow import Job
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from brainalign.datasets import outside_problems, read_continuous, read_events, stop_on
+from brainalign.datasets import stop_on
+from brainalign.datasets.studies import outside_problems, read_continuous, read_events
 from brainalign.statistics import independent_share, noise_ceiling_from_share, repeats_q, signal_share
 from brainalign.workflow import Job
 

@@ -5,6 +5,7 @@ import pandas as pd
 
 from brainalign import datasets
 from brainalign.arrays import Responses
+from brainalign.datasets import formats, studies
 from brainalign.datasets.studies import ORDER
 from brainalign.features import SentenceExtractor
 from brainalign.io import write_table
@@ -25,16 +26,13 @@ def prepare_sentences(job: Job) -> None:
     datasets.stop_on([datasets.Problem(descriptor.name, line) for line in datasets.changed_files(descriptor)])
     read: datasets.TextRecordings | None = None
     if descriptor.simulate is None:
-        responses, read = datasets.read_sentence_study(descriptor)
+        responses, read = studies.read_sentence_study(descriptor)
     else:
         responses = _simulated(descriptor, job.seed)
     trials = responses.trials
-    splits = datasets.sentence_splits(descriptor, trials, job.seed)
-    problems = datasets.split_problems(descriptor, splits, trials, job.seed)
-    problems += [
-        *datasets.copied_recordings(descriptor),
-        *datasets.response_copies(responses, descriptor.name, [splits]),
-    ]
+    splits = studies.sentence_splits(descriptor, trials, job.seed)
+    problems = studies.split_problems(descriptor, splits, trials, job.seed)
+    problems += [*formats.copied_recordings(descriptor), *formats.response_copies(responses, descriptor.name, [splits])]
     datasets.stop_on(problems)
     # Nothing is written before everything is checked.
     write_table(job.outputs["stimuli"], _texts(descriptor, trials))
@@ -82,8 +80,8 @@ def _simulated(descriptor: Study, seed: int) -> Responses:
         onset_s=np.nan,
     )
     values = np.concatenate([world.before, world.signals], axis=2)
-    trials = datasets.sentence_trials(descriptor, trials)
-    return Responses(values, trials, datasets.sentence_sensors(descriptor, values.shape[1]), "noise sd", times)
+    trials = studies.sentence_trials(descriptor, trials)
+    return Responses(values, trials, studies.sentence_sensors(descriptor, values.shape[1]), "noise sd", times)
 
 
 def _texts(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import numpy as np
 
 from brainalign import datasets
 from brainalign.arrays import Arrays
+from brainalign.datasets import formats
 from brainalign.simulation import roi_lagged, roi_series
 from brainalign.study import SeriesFiles, SeriesWorld
 from brainalign.workflow import Job
@@ -17,8 +18,8 @@ def prepare_series(job: Job) -> None:
     datasets.stop_on([datasets.Problem(descriptor.name, line) for line in datasets.changed_files(descriptor)])
     source = descriptor.simulate or next(iter(descriptor.recordings.values()))
     assert isinstance(source, SeriesWorld | SeriesFiles)
-    study = simulated(source) if isinstance(source, SeriesWorld) else datasets.read_region_runs(descriptor)
-    copies = [*datasets.copied_recordings(descriptor), *datasets.series_copies(study)]
+    study = simulated(source) if isinstance(source, SeriesWorld) else formats.read_region_runs(descriptor)
+    copies = [*formats.copied_recordings(descriptor), *formats.series_copies(study)]
     datasets.stop_on(copies)
     job.save(
         "series",
@@ -35,7 +36,7 @@ def prepare_series(job: Job) -> None:
     job.save("people", study.people)
 
 
-def simulated(world: SeriesWorld) -> datasets.RegionRuns:
+def simulated(world: SeriesWorld) -> formats.RegionRuns:
     """Return a simulated study; where it has states, every stretch of one state is a run."""
     sizes = (world.n_subjects, world.n_frames, world.regions_per_network)
     if world.world == "roi_lagged":
@@ -52,4 +53,4 @@ def simulated(world: SeriesWorld) -> datasets.RegionRuns:
     if "state" in world.known:
         people["state"] = np.where(made.states[:, : per_person * length : length].ravel() == 1, "on", "off")
     series = np.stack([datasets.detrended(one) for one in cut])
-    return datasets.RegionRuns(series, people, made.regions[["region_id", "network"]], SIMULATED_TR_S, [])
+    return formats.RegionRuns(series, people, made.regions[["region_id", "network"]], SIMULATED_TR_S, [])

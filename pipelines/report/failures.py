@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brainalign.checks import BrainalignError
 from brainalign.io import file_digest, load_sidecar
-from brainalign.report import Failure
+from brainalign.report.kit import Failure
 from brainalign.workflow import STEPS, Run, Step, job_of, planned
 
 # They wait for all subjects; no page of one does.

@@ -10,7 +10,8 @@ import brainalign
 from brainalign.config import Config
 from brainalign.io import Provenance, write_atomically, write_json
 from brainalign.pipelines.report.failures import failures_of, failures_of_group
-from brainalign.report import Failure, Shelf, StudyMaterial, draw_chapters, draw_page, write_figures
+from brainalign.report import draw_chapters, draw_page
+from brainalign.report.kit import Failure, Shelf, StudyMaterial, write_figures
 from brainalign.study import Study
 from brainalign.workflow import STEPS, Job, Run, page_jobs
 

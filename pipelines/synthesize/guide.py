@@ -19,7 +19,8 @@ from brainalign.checks import BrainalignError, listed
 from brainalign.config import SynthesizeSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
-from brainalign.encoding import choose_regions, fit_regions, shuffled_regions, target_groups
+from brainalign.encoding import fit_regions, shuffled_regions, target_groups
+from brainalign.encoding.scoring import choose_regions
 from brainalign.features import ImageFeatures, check_stored_features, image_features
 from brainalign.io import load
 from brainalign.statistics import RELIABLE, reliable_targets

@@ -12,8 +12,8 @@ from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
 
-from brainalign import datasets
 from brainalign.arrays import Responses
+from brainalign.datasets import studies
 from brainalign.study import Study, parse
 
 LENGTHS = {"b": 40, "a": 33, "c": 36}
@@ -42,7 +42,7 @@ def without(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("detrend", "high_pass_hz"), [("linear", 0.0), ("none", 0.02), ("linear", 0.03)])
 def test_slow_drifts_are_a_line_and_cosines(detrend: str, high_pass_hz: float) -> None:
-    found = datasets.slow_drifts(45, 1.5, detrend, high_pass_hz)
+    found = studies.slow_drifts(45, 1.5, detrend, high_pass_hz)
     wanted = expected_drifts(45, 1.5, detrend, high_pass_hz)
     assert found.shape == wanted.shape == (45, {0.0: 2, 0.02: 3, 0.03: 6}[high_pass_hz])
     np.testing.assert_allclose(found.T @ found, np.eye(found.shape[1]), atol=1e-12)
@@ -57,15 +57,15 @@ def test_every_presentation_has_its_own_confounds() -> None:
         for column, name in zip(values.T, "xy", strict=False):
             rows[f"confound {number} {name}"] = column
     rows["confound 3 z"] = np.nan  # of another run
-    bases = datasets.run_drifts(rows, 2.0, "linear", 0.02)
+    bases = studies.run_drifts(rows, 2.0, "linear", 0.02)
     drifts = expected_drifts(30, 2.0, "linear", 0.02)
     assert [basis.shape[1] for basis in bases] == [5, 5, 6]  # of two that are alike one is left; in order of their text
     for basis, number in zip(bases, (1, 10, 2), strict=True):
         together = np.column_stack([drifts, moved[number]])
         np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-9)
         np.testing.assert_allclose(basis @ (basis.T @ together), together, atol=1e-9)
-    (alone,) = datasets.run_drifts(rows[["run", "onset_s"]], 2.0, "linear", 0.02)
-    np.testing.assert_array_equal(alone, datasets.slow_drifts(30, 2.0, "linear", 0.02))
+    (alone,) = studies.run_drifts(rows[["run", "onset_s"]], 2.0, "linear", 0.02)
+    np.testing.assert_array_equal(alone, studies.slow_drifts(30, 2.0, "linear", 0.02))
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def arrays(tmp_path: Path) -> dict[str, np.ndarray]:
 
 def test_rows_are_trimmed_cleaned_and_averaged(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     about = study(tmp_path, files={"first_row_s": 5.0}, trim_s=[6.0, 4.0], high_pass_hz=0.02)
-    found = datasets.read_continuous(about, "01")
+    found = studies.read_continuous(about, "01")
     assert (found.presentations, found.n_dropped) == ({"b": 2, "a": 1, "c": 1}, 1)
     kept = [0, 1, 3]
     heard: dict[str, list[np.ndarray]] = {}
@@ -109,7 +109,7 @@ def test_rows_are_trimmed_cleaned_and_averaged(tmp_path: Path, arrays: dict[str,
     twice["trial_id"] += "_" + twice["repeat"].astype(str)
     pd.testing.assert_frame_equal(found.repeats.trials, twice)
     fast = study(tmp_path, files={"tr_s": None, "sfreq_hz": 4.0}, detrend="none")
-    read = datasets.read_continuous(
+    read = studies.read_continuous(
         fast, "01"
     ).responses  # samples: no row left out, no drift but the mean, an onset each
     assert read.trials["onset_s"].tolist() == [k / 4 for run in ("b", "a", "c") for k in range(LENGTHS[run])]
@@ -125,12 +125,12 @@ def test_runs_that_do_not_fit(tmp_path: Path, arrays) -> None:
         ({"files": FILES | {"c": ["c.npy", "d.npy"]}}, r"d.npy: an array of float64 and shape \(36, 5\), where"),
         ({"files": FILES | {"b": "b1.npy"}, "repeats": "again"}, "no file holds several .* in an array 'again'"),
     ):
-        refused(message, datasets.read_continuous, study(tmp_path, files=files, trim_s=[0, 0]), "01")
+        refused(message, studies.read_continuous, study(tmp_path, files=files, trim_s=[0, 0]), "01")
     message = r"^recordings.01.files.a: 33 rows leave 18 after trimming 10 and 5; a run needs 20: "
-    refused(message, datasets.read_continuous, study(tmp_path, trim_s=[20, 10]), "01")
+    refused(message, studies.read_continuous, study(tmp_path, trim_s=[20, 10]), "01")
 
 
-def made(onsets: dict[str, np.ndarray]) -> datasets.ContinuousRuns:
+def made(onsets: dict[str, np.ndarray]) -> studies.ContinuousRuns:
     """Return runs of two targets with rows at these onsets."""
     trials = pd.concat([pd.DataFrame({"run": run, "onset_s": at}) for run, at in onsets.items()], ignore_index=True)
     trials["trial_id"] = [f"t{k}" for k in range(len(trials))]
@@ -138,7 +138,7 @@ def made(onsets: dict[str, np.ndarray]) -> datasets.ContinuousRuns:
     values = np.random.default_rng(0).normal(size=(len(trials), 2)).astype(np.float32)
     targets = pd.DataFrame({"target_id": ["u", "v"], "kind": "parcel", "hemi": ""})
     targets["roi"] = pd.Series([[], []], dtype=object)
-    return datasets.ContinuousRuns(Responses(values, trials, targets, "z"), None, dict.fromkeys(onsets, 1), 0)
+    return studies.ContinuousRuns(Responses(values, trials, targets, "z"), None, dict.fromkeys(onsets, 1), 0)
 
 
 RUNS = {"b": np.arange(1.0, 100), "a": np.arange(1.0, 80)}
@@ -171,7 +171,7 @@ def test_events_outside_of_their_run() -> None:
         (FITTING | {"b": [5, 60, 161, 162, 163]}, "recordings.7.files.b", TOO_LATE),
     ):
         table = pd.DataFrame([(run, at) for run, onsets in events.items() for at in onsets], columns=["run", "onset_s"])
-        found = datasets.outside_problems("7", made(RUNS), table)
+        found = studies.outside_problems("7", made(RUNS), table)
         told = [(where, "warning" if where == "stimuli" or what == CUT else "error")] if where else []
         assert [(p.where, p.level) for p in found] == told
         assert all(p.what.startswith(what) for p in found)
@@ -182,16 +182,14 @@ def test_runs_that_are_there_twice_or_without_events(tmp_path: Path) -> None:
     values, trials = runs.responses.values, runs.responses.trials
     values[16:] = values[8:16]
     nothing = pd.DataFrame({"run": [], "onset_s": []})
-    (problem,) = datasets.outside_problems("7", runs, nothing)
+    (problem,) = studies.outside_problems("7", runs, nothing)
     assert (problem.where, problem.level) == ("recordings.7.files", "error")
     assert problem.what == "a and c hold the same numbers, one a copy of the other; name the file of each"
     # Of what was presented twice the presentations are looked at, not their mean; and they beside other runs.
     again = pd.concat([trials[:8].assign(repeat=k) for k in (1, 2)], ignore_index=True)
     again["trial_id"] += "_" + again["repeat"].astype(str)
     heard = replace(runs.responses, values=np.concatenate([values[:8], values[8:16]]), trials=again)
-    found = datasets.outside_problems(
-        "7", replace(runs, repeats=heard, presentations={"b": 2, "a": 1, "c": 1}), nothing
-    )
+    found = studies.outside_problems("7", replace(runs, repeats=heard, presentations={"b": 2, "a": 1, "c": 1}), nothing)
     assert [p.what.partition(" hold")[0] for p in found] == [f"b (presentation 2) and {run}" for run in "ac"]
     recorded = {"format": "runs", "tr_s": 2.0}
     content = {"name": "s", "folder": tmp_path, "stimuli": "events.tsv", "splits": {"runs": {"leave_out": "run"}}}
@@ -201,12 +199,12 @@ def test_runs_that_are_there_twice_or_without_events(tmp_path: Path) -> None:
     }
     about = parse(Study, content, "test")
     events = pd.DataFrame({"run": [*"bzbyae"]})
-    found = datasets.continuous_problems(about, events)
+    found = studies.continuous_problems(about, events)
     unknown = "c, d: no event is of such a run; the table has a, b, e and 2 more: use one name"
     unrecorded = "y, z: nobody was recorded in these runs; left out"
     told = [("recordings.2.files", "error", unknown), ("stimuli", "warning", unrecorded)]
     assert [(p.where, p.level, p.what) for p in found] == told
-    assert datasets.continuous_problems(about, events[:0]) == []
+    assert studies.continuous_problems(about, events[:0]) == []
 
 
 def test_events_of_a_table(tmp_path: Path) -> None:
@@ -215,12 +213,12 @@ def test_events_of_a_table(tmp_path: Path) -> None:
     rows = [("b_00001", "b", 2.5, "the", "x.png"), ("a_00001", "a", 1.0, "dog", "y.png")]
     rows += [("b_00002", "b", 0.5, "runs", "z.png")]
     expected = pd.DataFrame(rows, columns=["stimulus_id", "run", "onset_s", "caption", "path"]).assign(duration_s=0.0)
-    pd.testing.assert_frame_equal(datasets.read_events(study(tmp_path)), expected)
+    pd.testing.assert_frame_equal(studies.read_events(study(tmp_path)), expected)
     for duration in ("-1", "inf"):
         (tmp_path / "events.tsv").write_text(f"run\tonset_s\tduration_s\na\t-3\t0\na\t1\t{duration}\n")
-        refused(f"duration_s is '{duration}' in row 2; give seconds", datasets.read_events, study(tmp_path))
+        refused(f"duration_s is '{duration}' in row 2; give seconds", studies.read_events, study(tmp_path))
     (tmp_path / "events.tsv").write_text("run\tonset_s\nb\t2\na\tnan\n")
-    refused("onset_s is 'nan' in row 2; give seconds", datasets.read_events, study(tmp_path))
+    refused("onset_s is 'nan' in row 2; give seconds", studies.read_events, study(tmp_path))
 
 
 @pytest.fixture
@@ -247,8 +245,8 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
         for run, k, path in [*rows, ("c", 1, "c/x.png")]
     ]
     frames = pd.DataFrame(rows, columns=["stimulus_id", "run", "onset_s", "duration_s", "sampled", "path"])
-    pd.testing.assert_frame_equal(datasets.film_frames(about), frames)
-    heard = datasets.sampled_stimuli(about, "sound", 4.0)
+    pd.testing.assert_frame_equal(studies.film_frames(about), frames)
+    heard = studies.sampled_stimuli(about, "sound", 4.0)
     counts = {"b": 11, "a": 5, "c": 4}
     pieces = [(f"{run}_sound{k + 1:06d}", run, k / 4, 0.25) for run, n in counts.items() for k in range(n)]
     expected = pd.DataFrame(pieces, columns=["stimulus_id", "run", "onset_s", "duration_s"])
@@ -257,7 +255,7 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
     seconds = {"sounds": {"b": 2.75, "a": 1.25, "c": 1.0}, "films": {"b": 1.5, "a": 0.5, "c": 0.5}}
     rows = [(f"continuous.{kind}.{run}", run, n) for kind, runs in seconds.items() for run, n in runs.items()]
     lengths = pd.DataFrame(rows, columns=["where", "run", "seconds"])
-    pd.testing.assert_frame_equal(datasets.signal_lengths(about), lengths)
+    pd.testing.assert_frame_equal(studies.signal_lengths(about), lengths)
     for stimuli, signals, taken in (
         ("events.tsv", SOUNDS | FILMS, {"": None, "caption": None, "path": "film", "film": "film", "sound": "sound"}),
         (None, SOUNDS | FILMS, {"": "film", "caption": "film", "path": "film", "film": "film", "sound": "sound"}),
@@ -267,7 +265,7 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
     ):
         about = study(media, stimuli, **signals)
         for reads, signal in taken.items():
-            found = datasets.sampled_stimuli(about, reads, 4.0)
+            found = studies.sampled_stimuli(about, reads, 4.0)
             assert (None if found is None else set(found["sampled"])) == (None if signal is None else {signal}), reads
     for where, run, seconds, what in (
         ("continuous.sounds.b", "b", 97.0, None),
@@ -278,7 +276,7 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
         ("continuous.films.a", "a", 158.0, TOO_LONG),
     ):
         lengths = pd.DataFrame([(where, run, seconds)], columns=["where", "run", "seconds"])
-        found = datasets.signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
+        found = studies.signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
         assert [(p.where, p.level) for p in found] == (
             [] if what is None else [(where, "warning" if what == CUT_SHORT else "error")]
         )
@@ -339,7 +337,7 @@ def saved(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
 )
 def test_every_form_holds_the_same_words(tmp_path: Path, name: str, text: str, encoding: str) -> None:
     folder = saved(tmp_path / "words", name, text, encoding)
-    found = datasets.read_event_files(folder)
+    found = studies.read_event_files(folder)
     times = found[["onset_s", "duration_s"]].astype(float).to_numpy().tolist()
     assert times == [pytest.approx(word[:2]) for word in WORDS]
     first = {".ctm": ["the", "dog", "[barks]"], ".tsv": ["the", "dog Rex", "[barks] 3.5"]}
@@ -348,17 +346,17 @@ def test_every_form_holds_the_same_words(tmp_path: Path, name: str, text: str, e
 
 
 def test_subtitles_count_hours_and_minutes(tmp_path: Path) -> None:
-    found = datasets.read_event_files(saved(tmp_path / "words", "film.srt", "7\n01:02:03,004 --> 02:03:04,005\nlate\n"))
+    found = studies.read_event_files(saved(tmp_path / "words", "film.srt", "7\n01:02:03,004 --> 02:03:04,005\nlate\n"))
     assert found.loc[0, ["onset_s", "duration_s"]].astype(float).tolist() == pytest.approx([3723.004, 3661.001])
 
 
 def test_a_tier_is_chosen(tmp_path: Path) -> None:
     folder = saved(tmp_path / "words", "one.TextGrid", LONG)
-    clicks = datasets.read_event_files(folder, "clicks")
+    clicks = studies.read_event_files(folder, "clicks")
     assert clicks[["onset_s", "duration_s", "text"]].to_numpy().tolist() == [[1.5, 0.0, "left"], [2.5, 0.0, "right"]]
-    refused("continuous.tier must be one of .*phones.*got 'nouns'", datasets.read_event_files, folder, "nouns")
+    refused("continuous.tier must be one of .*phones.*got 'nouns'", studies.read_event_files, folder, "nouns")
     saved(folder, "one.TextGrid", LONG.replace('"Words"', '"speech"'))
-    refused("has the tiers phones, clicks, speech; say which with continuous.tier", datasets.read_event_files, folder)
+    refused("has the tiers phones, clicks, speech; say which with continuous.tier", studies.read_event_files, folder)
 
 
 def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
@@ -368,7 +366,7 @@ def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
     files = {run: f"{run}.npy" for run in ("one", "two", "three")}
     recorded = {"01": {"format": "runs", "tr_s": 2.0, "files": files}}
     content = {"name": "s", "folder": tmp_path, "stimuli": "words", "recordings": recorded}
-    events = datasets.read_events(parse(Study, content | {"splits": {"runs": {"leave_out": "run"}}}, "test"))
+    events = studies.read_events(parse(Study, content | {"splits": {"runs": {"leave_out": "run"}}}, "test"))
     assert events["run"].value_counts().to_dict() == {"one": 3, "two": 3, "three": 1}
     assert events["stimulus_id"].tolist()[:2] == ["one_00001", "one_00002"]
     assert events["caption"].tolist()[-1] == "[barks] 3.5"
@@ -386,4 +384,4 @@ def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_annotation_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
-    refused(message, datasets.read_event_files, saved(tmp_path / "words", name, text))
+    refused(message, studies.read_event_files, saved(tmp_path / "words", name, text))

@@ -14,6 +14,7 @@ from jobs import run_step
 from made import muse_table
 
 from brainalign import datasets
+from brainalign.datasets import formats, studies
 from brainalign.io import load_sidecar
 from brainalign.study import load_descriptor
 
@@ -40,7 +41,7 @@ def patterns(n: int, seed: int) -> np.ndarray:
 
 
 def known(values, name: str = "t", place: str = "1"):
-    return datasets.fingerprint(values, [f"{name}{k}" for k in range(len(values))], [place] * len(values))
+    return formats.fingerprint(values, [f"{name}{k}" for k in range(len(values))], [place] * len(values))
 
 
 def quantised(values):
@@ -64,7 +65,7 @@ def test_a_recording_is_known_again_however_it_was_written(make, written) -> Non
     first, second = make(40, 1), make(40, 2)
     copy = WRITTEN[written](first)
     # Half of the second recording is its own: whole trials are compared, not recordings.
-    pairs = datasets.copied_trials({"01": known(first, "a"), "02": known(np.concatenate([second, copy]), "b", "2")})
+    pairs = formats.copied_trials({"01": known(first, "a"), "02": known(np.concatenate([second, copy]), "b", "2")})
     rows = {"in another order": range(39, -1, -1), "in part": range(5, 15)}.get(written, range(40))
     expected = [(f"b{40 + row}", f"a{of}") for row, of in enumerate(rows)]
     assert sorted(zip(pairs["trial_b"], pairs["trial_a"], strict=True)) == sorted(expected)
@@ -85,18 +86,18 @@ UNLIKE = {
 @pytest.mark.parametrize("data", UNLIKE)
 def test_trials_of_their_own_are_no_copies(data) -> None:
     make = UNLIKE[data]
-    assert datasets.copied_trials({"01": known(make(3), place="1"), "02": known(make(4), place="2")}).empty
+    assert formats.copied_trials({"01": known(make(3), place="1"), "02": known(make(4), place="2")}).empty
 
 
 @pytest.mark.parametrize("places", [1, 5])
 def test_a_huge_artefact_makes_no_other_trials_copies(places: int) -> None:
     values = np.random.default_rng(5).normal(size=(100, 32))
     values[[7, 60]] *= 1e4
-    assert datasets.copied_trials({f"{k:02d}": known(values[[k]]) for k in range(30)}).empty
+    assert formats.copied_trials({f"{k:02d}": known(values[[k]]) for k in range(30)}).empty
     ids, at = [f"t{k}" for k in range(100)], [str(k % places) for k in range(100)]
-    assert datasets.copied_trials({"01": datasets.fingerprint(values, ids, at)}).empty
+    assert formats.copied_trials({"01": formats.fingerprint(values, ids, at)}).empty
     values[90] = values[20] * (1 + 1e-5)
-    found = datasets.copied_trials({"01": datasets.fingerprint(values, ids, at)})
+    found = formats.copied_trials({"01": formats.fingerprint(values, ids, at)})
     assert found[["trial_a", "trial_b"]].to_numpy().tolist() == [["t20", "t90"]]
 
 
@@ -106,7 +107,7 @@ def test_targets_silent_in_most_trials_do_not_hide_a_copy() -> None:
     for seed, values in enumerate((first, other)):
         values[np.arange(40) % 10 != 0, :6] = 1 + 1e-12 * np.random.default_rng(seed).normal(size=(36, 6, 50))
     parts = {"01": known(first), "02": known(first.astype(np.float32)), "03": known(other)}
-    pairs = datasets.copied_trials(parts)
+    pairs = formats.copied_trials(parts)
     assert set(pairs["part_a"] + pairs["part_b"]) == {"0102"}
     assert (pairs["trial_a"] == pairs["trial_b"]).sum() == len(pairs) == 40
 
@@ -119,7 +120,7 @@ def test_what_is_kept_of_a_trial_by_hand_takes_little_memory(monkeypatch: pytest
     left = (channels - line @ np.linalg.lstsq(line, channels, rcond=None)[0]).T
     for block in (1 << 19, 40):
         monkeypatch.setattr("brainalign.datasets.formats.copies.BLOCK_VALUES", block)
-        kept = datasets.fingerprint(maps, list("abcde"), list("11223"))
+        kept = formats.fingerprint(maps, list("abcde"), list("11223"))
         np.testing.assert_array_equal(kept.values, maps.astype(np.float32))
         assert (kept.trials.tolist(), kept.places.tolist(), kept.shape) == (list("abcde"), list("11223"), (7,))
         np.testing.assert_allclose(known(series).values, left.reshape(4, 18), atol=1e-6)
@@ -159,7 +160,7 @@ def test_how_near_a_copy_is(silent: bool, factor: float) -> None:
     names, places = [f"t{k}" for k in range(123)], [f"r{k}" for k in recordings]
     distance = np.sqrt(np.mean(((values[100] - values[7]) / spread()) ** 2))
     assert distance == pytest.approx(0.01 * factor, rel=0.02)
-    found = datasets.copied_trials({"x": datasets.fingerprint(values, names, places)})
+    found = formats.copied_trials({"x": formats.fingerprint(values, names, places)})
     expected = [["x", "r0", "t7", "x", "r2", "t100"]] if factor < 1 else []
     assert found.to_numpy().tolist() == expected
 
@@ -168,14 +169,14 @@ def test_pairs_of_copies_are_a_table() -> None:
     values, others = patterns(6, 1), patterns(4, 2)
     values[5], values[3], others[2] = values[1], values[0], values[1]
     parts = {
-        "b": datasets.fingerprint(values, list("uvwxyz"), list("112233")),
-        "a": datasets.fingerprint(others, list("klmn"), list("1112")),
+        "b": formats.fingerprint(values, list("uvwxyz"), list("112233")),
+        "a": formats.fingerprint(others, list("klmn"), list("1112")),
     }
     columns = ["part_a", "place_a", "trial_a", "part_b", "place_b", "trial_b"]
     rows = [("b", "1", "u", "b", "2", "x"), ("b", "1", "v", "b", "3", "z")]
     rows += [("b", "1", "v", "a", "1", "m"), ("b", "3", "z", "a", "1", "m")]
-    pd.testing.assert_frame_equal(datasets.copied_trials(parts), pd.DataFrame(rows, columns=columns), check_dtype=False)
-    problems = datasets.copy_problems(datasets.copied_trials(parts), "here")
+    pd.testing.assert_frame_equal(formats.copied_trials(parts), pd.DataFrame(rows, columns=columns), check_dtype=False)
+    problems = formats.copy_problems(formats.copied_trials(parts), "here")
     levels = [("error", ("u", "x")), ("error", ("v", "z")), ("warning", ("v", "m")), ("warning", ("z", "m"))]
     assert [(p.level, p.rows) for p in problems] == levels
     assert problems[0].what == (
@@ -186,19 +187,19 @@ def test_pairs_of_copies_are_a_table() -> None:
         "1 pairs of trials of b 1 and of a 1 have the same signals (v = m); a recording seems to be there twice: leave "
         "one copy out"
     )
-    same = datasets.copied_trials({"x": datasets.fingerprint(values[[0, 1, 0]], list("abc"), ["1", "1", "1"])})
-    assert datasets.copy_problems(same, "here")[0].what.startswith(
+    same = formats.copied_trials({"x": formats.fingerprint(values[[0, 1, 0]], list("abc"), ["1", "1", "1"])})
+    assert formats.copy_problems(same, "here")[0].what.startswith(
         "1 pairs of trials within x 1 have the same signals (a = c)"
     )
 
 
 def test_copies_stop_where_they_lie_on_two_sides() -> None:
     values = eeg(20, 1)
-    twice = datasets.fingerprint(
+    twice = formats.fingerprint(
         np.concatenate([values, values[:3]]), [f"t{k}" for k in range(23)], ["1"] * 20 + ["2"] * 3
     )
-    pairs = datasets.copied_trials({"01": twice})
-    (problem,) = datasets.copy_problems(pairs, "subjects.01")
+    pairs = formats.copied_trials({"01": twice})
+    (problem,) = formats.copy_problems(pairs, "subjects.01")
     assert problem.level == "error"
     assert problem.rows == ("t0", "t1", "t2", "t20", "t21", "t22")
 
@@ -206,13 +207,13 @@ def test_copies_stop_where_they_lie_on_two_sides() -> None:
         sides = {f"t{k}": "test" if f"t{k}" in tested else "train" for k in range(23)}
         return pd.DataFrame({"trial_id": [*sides], "fold": 0, "split": [*sides.values()]})
 
-    assert [p.level for p in datasets.copy_problems(pairs, "x", [split(["t0", "t20", "t1", "t21", "t2", "t22"])])] == [
+    assert [p.level for p in formats.copy_problems(pairs, "x", [split(["t0", "t20", "t1", "t21", "t2", "t22"])])] == [
         "warning"
     ]
-    problems = datasets.copy_problems(pairs, "x", [split(["t0", "t20", "t5"]), split(["t1"])])
+    problems = formats.copy_problems(pairs, "x", [split(["t0", "t20", "t5"]), split(["t1"])])
     assert sorted((p.level, len(p.rows)) for p in problems) == [("error", 2), ("warning", 4)]
     # Other subjects are pages of their own: a copy there leaks into no test, but counts twice in a group.
-    (other,) = datasets.copy_problems(datasets.copied_trials({"01": known(values), "02": known(values)}), "x")
+    (other,) = formats.copy_problems(formats.copied_trials({"01": known(values), "02": known(values)}), "x")
     assert other.level == "warning"
 
 
@@ -227,7 +228,7 @@ def test_files_of_the_same_bytes_are_named(tmp_path: Path) -> None:
     for number, (name, data) in enumerate(content.items()):
         files[name] = tmp_path / f"{number}.bin"
         files[name].write_bytes(data)
-    assert datasets.copied_files(files | {"folder": tmp_path}) == [("a", "copy of a")]
+    assert formats.copied_files(files | {"folder": tmp_path}) == [("a", "copy of a")]
 
 
 def levels(path: Path) -> list[tuple[str, str]]:
@@ -337,26 +338,26 @@ def test_modalities_series_and_matrices() -> None:
     signals[8] = signals[7]
     trials = pd.DataFrame({"stimulus_id": [f"i{k}" for k in range(40)], "subject": "01"})
     trials["split"] = np.where(np.arange(40) < 30, "train", "test")
-    problems = datasets.modality_copies(datasets.ModalityData(pd.DataFrame(), None, {"eeg": signals}, {"eeg": trials}))
+    problems = studies.modality_copies(studies.ModalityData(pd.DataFrame(), None, {"eeg": signals}, {"eeg": trials}))
     found = {(problem.level, problem.rows) for problem in problems}
     assert found == {("error", ("3", "31")), ("warning", ("7", "8"))}
     series = rng.normal(size=(6, 50, 9)).astype(np.float32)
     series[5], series[1] = series[2], series[0]
     people = pd.DataFrame({"subject": list("aabbcc"), "run": list("121212"), "split": "", "n_frames": 50})
-    study = datasets.RegionRuns(series, people, pd.DataFrame({"region_id": list("abcdefghi"), "network": "n"}), 1.0, [])
-    found = {(problem.level, problem.rows) for problem in datasets.series_copies(study)}
+    study = formats.RegionRuns(series, people, pd.DataFrame({"region_id": list("abcdefghi"), "network": "n"}), 1.0, [])
+    found = {(problem.level, problem.rows) for problem in formats.series_copies(study)}
     assert found == {("error", ("2", "5")), ("warning", ("0", "1"))}
     matrices = rng.uniform(size=(4, 2, 45))
-    assert datasets.rdm_copies({"it": matrices}) == []
+    assert formats.rdm_copies({"it": matrices}) == []
     matrices[3, 0] = matrices[1, 1]
-    (problem,) = datasets.rdm_copies({"it": matrices})
+    (problem,) = formats.rdm_copies({"it": matrices})
     assert (problem.level, problem.rows) == ("error", ("3", "6"))
     assert "subject 2 session 2 and of subject 4 session 1" in problem.what
 
 
 def copies_of(descriptor: dict[str, Any], path: Path) -> list[tuple[str, set[str]]]:
     path.write_text(yaml.safe_dump(descriptor | {"name": "folders"}))
-    found = datasets.copied_recordings(load_descriptor(path))
+    found = formats.copied_recordings(load_descriptor(path))
     return [(p.level, {word.rstrip(");") for word in p.what.split() if word.startswith("/")}) for p in found]
 
 

@@ -11,6 +11,7 @@ import pytest
 from refusals import refused
 
 from brainalign import datasets
+from brainalign.datasets import formats, published
 
 N = 32492
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "cortical-maps")
@@ -137,7 +138,7 @@ def test_hemispheres_are_averaged_and_mirrored(tmp_path: Path) -> None:
     assert datasets.read_area_maps(tmp_path / "maps.parquet").areas == found.areas
     places = 10 * np.array([[-1.0, 0, 0], [1, 0, 0], [0, 2, 0], [-1, 0, 0]])
     places[2] /= 2
-    maps = datasets.AreaMaps(list("abcd"), np.array(["L", "R", "L", "R"]), places, {})
+    maps = published.AreaMaps(list("abcd"), np.array(["L", "R", "L", "R"]), places, {})
     quarter = 5 * np.pi
     expected = [[0, 0, 1, 2], [0, 0, 1, 2], [1, 1, 0, 1], [2, 2, 1, 0]]
     np.testing.assert_allclose(maps.separation_mm, quarter * np.array(expected), atol=1e-9)
@@ -157,8 +158,8 @@ def test_what_covers_a_sphere() -> None:
         (100, LIMIT + 0.05, False),
     ):
         cap = 7 * spread(n, lowest)
-        assert datasets.AreaMaps([], np.array(["R"] * n), cap, {}).covers_sphere == covers
-        both = datasets.AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([spread(200, -1.0), cap]), {})
+        assert published.AreaMaps([], np.array(["R"] * n), cap, {}).covers_sphere == covers
+        both = published.AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([spread(200, -1.0), cap]), {})
         assert both.covers_sphere == covers
 
 
@@ -191,7 +192,7 @@ def test_parcels_of_the_real_maps_become_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize("n_vertices", [642, 2562])
 def test_coarser_meshes_are_whole(n_vertices: int) -> None:
     """A closed mesh of n vertices has 2n - 4 triangles and 3n - 6 edges (Euler); its edges are short."""
-    mesh = datasets.load_mesh("R", n_vertices)
+    mesh = formats.load_mesh("R", n_vertices)
     assert len(mesh.coordinates) == len(mesh.cortex) == n_vertices
     assert mesh.faces.shape == (2 * n_vertices - 4, 3)
     assert np.unique(mesh.faces).tolist() == list(range(n_vertices))

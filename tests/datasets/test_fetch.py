@@ -13,7 +13,7 @@ import pytest
 from refusals import refused
 
 from brainalign.cli import main
-from brainalign.datasets import fetch_files
+from brainalign.datasets.checks import fetch_files
 from brainalign.study import load_descriptor
 
 CONTENT = {"a.txt": b"one", "deep/b.txt": b"two"}

@@ -173,7 +173,7 @@ def test_what_holds_for_all_subjects_may_stand_in_the_raw_data(tree) -> None:
         path.write_text(json.dumps({"RepetitionTime": TR}))
     assert tree.read().values.shape == (48, 46)
     files = FmriprepFiles(format="fmriprep", derivatives=tree.derivatives, raw=tree.raw, participant="01")
-    found = {path for pattern in files.patterns for path in tree.raw.glob(pattern)}
+    found = {path for pattern in files.patterns for path in tree.raw.glob(pattern.format_map(vars(files)))}
     assert found == {*paths(tree, "*_ses*_events.tsv"), *shared}
 
 

@@ -8,22 +8,10 @@ import pytest
 from refusals import refused
 
 from brainalign.arrays import Responses
-from brainalign.datasets import (
-    ImageAudit,
-    complete_trials,
-    folds_of,
-    inspect_responses,
-    inspect_trials,
-    leakage_audit,
-    make_image_split,
-    make_splits,
-    repeats_cube,
-    roi_sizes,
-    split_card,
-    split_rows,
-    stop_on,
-)
-from brainalign.datasets.checks import space_problems
+from brainalign.datasets import complete_trials, folds_of, leakage_audit, make_image_split, make_splits, stop_on
+from brainalign.datasets.checks import inspect_responses, inspect_trials, roi_sizes, space_problems
+from brainalign.datasets.formats import ImageAudit
+from brainalign.datasets.splits import repeats_cube, split_card, split_rows
 from brainalign.study import Split
 
 

@@ -7,7 +7,8 @@ import pytest
 from refusals import refused
 from sklearn.covariance import LedoitWolf
 
-from brainalign.datasets import check_same_channels, fit_whitener, read_epochs
+from brainalign.datasets import read_epochs
+from brainalign.datasets.formats import check_same_channels, fit_whitener
 
 RATE, TRIALS = 100.0, 6
 EEG = ("Fz", "Cz", "Pz", "Oz", "C3", "C4")

@@ -10,7 +10,7 @@ import yaml
 from refusals import refused
 from safetensors.numpy import save_file
 
-from brainalign.datasets import check_modality_splits, read_modalities
+from brainalign.datasets.studies import check_modality_splits, read_modalities
 from brainalign.simulation import Modality, SharedWorld, shared_space, write_modalities
 from brainalign.study import Study, load_descriptor
 

@@ -12,7 +12,8 @@ from rsatoolbox.rdm.rdms import RDMs
 from safetensors.numpy import save_file
 from scipy.io import loadmat, savemat
 
-from brainalign.datasets import RdmSets, read_kriegeskorte92, read_rdm_study, write_stimulus_images
+from brainalign.datasets import read_rdm_study
+from brainalign.datasets.formats import RdmSets, read_kriegeskorte92, write_stimulus_images
 from brainalign.study import Study, parse
 
 FOLDER = Path(os.environ.get("BRAINALIGN_DATA", "nowhere")) / "kriegeskorte92"

@@ -12,7 +12,8 @@ from made import muse_table
 from refusals import refused
 
 from brainalign.arrays import Responses
-from brainalign.datasets import audit_study, epochs_to_responses, make_epochs, read_muse, read_recordings, read_subject
+from brainalign.datasets import audit_study, epochs_to_responses, make_epochs, read_muse, read_subject
+from brainalign.datasets.formats import read_recordings
 from brainalign.study import Study, load_descriptor, parse
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")

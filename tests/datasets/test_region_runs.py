@@ -9,7 +9,8 @@ import pytest
 import yaml
 from refusals import refused
 
-from brainalign.datasets import audit_study, check_sides, detrended, read_region_runs
+from brainalign.datasets import audit_study, detrended
+from brainalign.datasets.formats import check_sides, read_region_runs
 from brainalign.simulation import roi_lagged, roi_series
 from brainalign.study import SeriesWorld, load_descriptor
 

@@ -11,7 +11,8 @@ import yaml
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, LabelAxis, ScalarAxis, SeriesAxis
 from refusals import refused
 
-from brainalign.datasets import SeriesFile, find_series, read_region_runs, read_region_series
+from brainalign.datasets import SeriesFile, find_series, read_region_series
+from brainalign.datasets.formats import read_region_runs
 from brainalign.study import load_descriptor
 
 TR, FRAMES, SHAPE = 0.8, 120, (6, 5, 4)

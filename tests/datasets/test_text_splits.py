@@ -9,6 +9,7 @@ from refusals import refused
 
 from brainalign import datasets
 from brainalign.checks import listed
+from brainalign.datasets import sentences
 
 
 def plain_distance(a: str, b: str) -> int:
@@ -32,16 +33,16 @@ def test_similarity_and_near_duplicates_against_the_full_table() -> None:
         b = "".join(rng.choice(list("abc"), rng.integers(0, 12)))
         longest = max(len(a), len(b))
         expected = 1 - plain_distance(a, b) / longest if longest else 1.0
-        assert datasets.levenshtein_similarity(a, b) == pytest.approx(expected)
+        assert sentences.levenshtein_similarity(a, b) == pytest.approx(expected)
         for least in (0.3, 0.6, 0.9):
-            assert datasets.levenshtein_similarity(a, b, least) == pytest.approx(
+            assert sentences.levenshtein_similarity(a, b, least) == pytest.approx(
                 expected if expected >= least - 1e-12 else 0.0
             )
-    assert datasets.levenshtein_similarity("kitten", "sitting") == pytest.approx(1 - 3 / 7)
+    assert sentences.levenshtein_similarity("kitten", "sitting") == pytest.approx(1 - 3 / 7)
     rng = np.random.default_rng(1)
     texts = [words(4, rng) for _ in range(25)]
     texts += [text[: k % len(text)] + "X" * (1 + k % 3) + text[k % len(text) + k % 2 :] for k, text in enumerate(texts)]
-    found = datasets.near_duplicate_texts(texts, 0.9)
+    found = sentences.near_duplicate_texts(texts, 0.9)
     folded = [text.casefold() for text in texts]
     expected = [
         (a, b)
@@ -51,22 +52,22 @@ def test_similarity_and_near_duplicates_against_the_full_table() -> None:
     assert list(zip(found["row_a"], found["row_b"], strict=True)) == expected
     assert 10 < len(expected) < 60
     base = "abcdefghijklmnopqrst"
-    assert not len(datasets.near_duplicate_texts([base, base[:-1] + "X"]))  # 19 of 20 characters: exactly .95
-    assert len(datasets.near_duplicate_texts([base + "u", base + "X"])) == 1  # 20 of 21
+    assert not len(sentences.near_duplicate_texts([base, base[:-1] + "X"]))  # 19 of 20 characters: exactly .95
+    assert len(sentences.near_duplicate_texts([base + "u", base + "X"])) == 1  # 20 of 21
 
 
 def test_groups_are_chains_of_near_duplicates() -> None:
     base = words(12, np.random.default_rng(3))
     chain = [base, "X" + base, "XY" + base, "something else entirely"]
-    assert len(set(datasets.text_groups(chain)[:3])) == 1
-    assert datasets.text_groups(chain)[3] != datasets.text_groups(chain)[0]
-    matched = datasets.match_texts(["XY" + base.upper(), "nothing of the kind"], [base, "xy" + base, "XYZ" + base])
+    assert len(set(sentences.text_groups(chain)[:3])) == 1
+    assert sentences.text_groups(chain)[3] != sentences.text_groups(chain)[0]
+    matched = sentences.match_texts(["XY" + base.upper(), "nothing of the kind"], [base, "xy" + base, "XYZ" + base])
     assert matched["row"].tolist() == [1, -1]
     rng = np.random.default_rng(2)
     texts = [words(20, rng) for _ in range(690)]
     texts += [text[:50] + "Q" + text[51:] for text in texts[:10]]
-    found = datasets.near_duplicate_texts(texts)
-    matched = datasets.match_texts([text[:30] + "Q" + text[31:] for text in texts[10:200]], texts[:690])
+    found = sentences.near_duplicate_texts(texts)
+    matched = sentences.match_texts([text[:30] + "Q" + text[31:] for text in texts[10:200]], texts[:690])
     assert sorted(zip(found["row_a"], found["row_b"], strict=True)) == [(k, 690 + k) for k in range(10)]
     assert matched["row"].tolist() == list(range(10, 200))
 
@@ -80,7 +81,7 @@ def corpus(n: int = 60, subjects=("A", "B", "C"), seed: int = 0) -> pd.DataFrame
         for subject in subjects:
             rows += [(subject, task, row, text) for row, text in enumerate(texts)]
     table = pd.DataFrame(rows, columns=["subject", "task", "row", "text"]).assign(dataset="zuco1")
-    table["stimulus_id"] = [datasets.text_id(text) for text in table["text"]]
+    table["stimulus_id"] = [sentences.text_id(text) for text in table["text"]]
     table["trial_id"] = table["subject"] + "-" + table["task"] + "-" + table["row"].astype(str)
     return table
 
@@ -88,7 +89,7 @@ def corpus(n: int = 60, subjects=("A", "B", "C"), seed: int = 0) -> pd.DataFrame
 def set_text(table: pd.DataFrame, task: str, row: int, text: str) -> None:
     rows = (table["task"] == task) & (table["row"] == row)
     table.loc[rows, "text"] = text
-    table.loc[rows, "stimulus_id"] = datasets.text_id(text)
+    table.loc[rows, "stimulus_id"] = sentences.text_id(text)
 
 
 def sides(table: pd.DataFrame, splits: pd.DataFrame, text: str) -> set[str]:
@@ -170,7 +171,7 @@ def test_labels_in_blocks_leak_through_the_order() -> None:
     labelled = table.assign(relation=names[table["row"] // 15])
     (problem,) = datasets.text_leakage(splits, labelled, label="relation")
     known = labelled.assign(split=splits["split"].to_numpy())
-    accuracy, null, p, rows = datasets.order_leak(known, "relation", n_permutations=1000, seed=0)
+    accuracy, null, p, rows = sentences.order_leak(known, "relation", n_permutations=1000, seed=0)
     assert problem.what == (
         "relation follows the order of reading: the nearest training sentence of the recording has the label of "
         f"{accuracy:.0%} of the test sentences, against {null:.0%} with labels permuted (p = {p:.3f}; trials "
@@ -205,17 +206,17 @@ def test_the_order_test_by_hand() -> None:
         *[("c1", "x", "C", "T", 1, "train", "x1", "p"), ("c2", "x", "C", "V", 0, "test", "x6", "r")],
     ]
     shown = pd.DataFrame(rows, columns=columns)
-    accuracy, null, p, told = datasets.order_leak(shown, "label", n_permutations=20000, seed=1)
+    accuracy, null, p, told = sentences.order_leak(shown, "label", n_permutations=20000, seed=1)
     assert accuracy == 0.75
     assert told == ["b0", "a1", "a2"]
     # Two of p, two of q: a pair is alike in 1 of 3; four of p, one of r: in 3 of 5, and both pairs where r is neither.
     assert null == pytest.approx((2 / 3 + 2 * 3 / 5) / 4, abs=0.006)
     assert p == pytest.approx(1 / 3, abs=0.015)
-    small = [datasets.order_leak(shown, "label", n_permutations=9, seed=seed) for seed in (1, 1, 2, 3)]
+    small = [sentences.order_leak(shown, "label", n_permutations=9, seed=seed) for seed in (1, 1, 2, 3)]
     assert small[0] == small[1]
     assert len({found[1] for found in small}) > 1
     assert {round(10 * found[2], 9) for found in small} <= set(range(1, 11))  # (1 + as large) / (1 + permutations)
-    nothing = datasets.order_leak(shown[shown["split"] != "test"], "label")
+    nothing = sentences.order_leak(shown[shown["split"] != "test"], "label")
     assert np.isnan(nothing[:2]).all()
     assert nothing[2:] == (1.0, [])
 
@@ -230,7 +231,7 @@ def test_the_order_test_is_calibrated() -> None:
         rng = np.random.default_rng(seed)
         label = {text: rng.integers(3) for text in sorted(set(table["text"]))}
         ps.append(
-            datasets.order_leak(shown.assign(label=table["text"].map(label)), "label", n_permutations=60, seed=seed)[2]
+            sentences.order_leak(shown.assign(label=table["text"].map(label)), "label", n_permutations=60, seed=seed)[2]
         )
     assert 1 <= sum(p <= 0.1 for p in ps) <= 14  # binomial(60, .1): 6 expected, 99.6 % of draws
     assert 0.35 < np.mean(ps) < 0.7

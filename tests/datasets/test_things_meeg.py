@@ -9,14 +9,14 @@ import pytest
 from refusals import Trap, refused
 
 from brainalign.datasets import (
-    concept_splits,
     drop_tested_concepts,
-    read_modalities,
     read_subject,
     read_things_eeg2_raw,
     read_things_epochs,
     things_image_rows,
 )
+from brainalign.datasets.published import concept_splits
+from brainalign.datasets.studies import read_modalities
 from brainalign.study import Study, parse
 
 CHANNELS, TIMES = ["Pz", "O1", "O2"], np.linspace(-0.2, 0.79, 10)

@@ -11,7 +11,8 @@ from refusals import refused
 from scipy.io import savemat
 from scipy.signal import resample
 
-from brainalign.datasets import clean_text, join_recordings, read_task_table, read_zuco, text_id
+from brainalign.datasets import join_recordings, read_task_table, read_zuco
+from brainalign.datasets.sentences import clean_text, text_id
 
 TEXTS = ("The film is emp11111ty of ideas.", "A café in Orléans was her home.", "He moved to Ohio in 1902.")
 

@@ -9,14 +9,13 @@ from scipy import stats
 
 from brainalign.encoding import (
     InContextEncoder,
-    PretrainedLayer,
     Reduction,
     context_curve,
     evaluate_held_out,
     pretrain_layer,
     score_context,
-    training_voxels,
 )
+from brainalign.encoding.in_context import PretrainedLayer, training_voxels
 from brainalign.encoding.in_context import study as context_study
 from brainalign.features import PCA
 from brainalign.simulation import voxel_prior_world

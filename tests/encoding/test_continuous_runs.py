@@ -6,6 +6,7 @@ from scipy.stats import binom
 from sklearn.linear_model import Ridge, RidgeCV
 
 from brainalign import encoding
+from brainalign.encoding import scoring
 from brainalign.features import resample_events
 from brainalign.regression import ALPHAS, DelayedFeatures
 from brainalign.statistics import permutation_test
@@ -66,8 +67,8 @@ def test_the_mean_of_both_r2_is_that_of_endless_data() -> None:
     assert fits[()].r2.mean() < 0.36
     assert abs(fits[()].limit_r2.mean() - 0.4) < 0.015
     for name in bands:
-        assert encoding.common_r2([name], fits).mean() < 0.185
-        assert abs(encoding.common_r2([name], fits, limit=True).mean() - 0.2) < 0.015
+        assert scoring.common_r2([name], fits).mean() < 0.185
+        assert abs(scoring.common_r2([name], fits, limit=True).mean() - 0.2) < 0.015
 
 
 def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> None:
@@ -75,9 +76,9 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     runs = np.repeat(list("abcdef"), 50)
     X, Y = smooth(rng, 300, 3), smooth(rng, 300, 2).astype(np.float32)
     Y[1:] += X[:-1, :2]
-    folds = encoding.run_folds("abcdef", 2, "cf")
+    folds = scoring.run_folds("abcdef", 2, "cf")
     assert folds == [(["b", "e"], ["a", "d"]), (["a", "d"], ["b", "e"]), (["a", "b", "d", "e"], ["c", "f"])]
-    assert encoding.run_folds("abc") == [(["b", "c"], ["a"]), (["a", "c"], ["b"]), (["a", "b"], ["c"])]
+    assert scoring.run_folds("abc") == [(["b", "c"], ["a"]), (["a", "c"], ["b"]), (["a", "b"], ["c"])]
     fit = encoding.fit_runs([X], Y, runs, (0, 1), folds)
     for trained, tested in folds:
         inside = np.isin(runs, trained)
@@ -93,14 +94,14 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     np.testing.assert_allclose(again.r[[0, 1, 3, 4]], fit.r[[0, 1, 3, 4]], atol=1e-6)
     np.testing.assert_allclose(again.r[[2, 5]], -fit.r[[2, 5]], atol=1e-6)
     turns = encoding.turned_in_time(runs, 4, 10)
-    inner, outer = encoding.run_null([X], Y, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
-    turned = encoding.run_null([X], changed, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
+    inner, outer = scoring.run_null([X], Y, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
+    turned = scoring.run_null([X], changed, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
     np.testing.assert_allclose(turned, [inner, -outer], atol=1e-5)
     still = {run: np.ones((2, 26), dtype=complex) for run in "abcdef"}  # what is not turned gives the scores themselves
     for draws, rows in zip(
-        encoding.run_null([X], Y, runs, (0, 1), fit, still, folds, ["abde", "cf"]), ([0, 1, 3, 4], [2, 5]), strict=True
+        scoring.run_null([X], Y, runs, (0, 1), fit, still, folds, ["abde", "cf"]), ([0, 1, 3, 4], [2, 5]), strict=True
     ):
-        np.testing.assert_allclose(draws, [encoding.mean_over_runs(fit.r[rows])] * 2, atol=1e-6)
+        np.testing.assert_allclose(draws, [scoring.mean_over_runs(fit.r[rows])] * 2, atol=1e-6)
 
 
 def test_what_two_bands_share_is_told_apart_from_what_each_has() -> None:
@@ -115,7 +116,7 @@ def test_what_two_bands_share_is_told_apart_from_what_each_has() -> None:
     fits = encoding.fits_without(bands, Y, runs, delays, sets=sets, n_candidates=8)
     assert list(map(len, fits)) == [1, 1, 1, 2, 2, 2]  # without all three there is nothing to fit
     fits[()] = encoding.fit_runs(list(bands.values()), Y, runs, delays, n_candidates=8)
-    parts = {names: encoding.common_r2(names, fits) for names in (*zip(bands, strict=True), *sets)}
+    parts = {names: scoring.common_r2(names, fits) for names in (*zip(bands, strict=True), *sets)}
     found = {names: part.mean() for names, part in parts.items()}
     expected = dict.fromkeys(found, 0.0) | {("one",): 0.25, ("three",): 0.25, ("one", "two"): 0.25}
     assert found == pytest.approx(expected, abs=0.04)
@@ -131,7 +132,7 @@ def test_layers_are_chosen_without_the_run_that_tests_them() -> None:
     Y = (layers["steady"] + 0.5 * rng.normal(size=(320, 2))).astype(np.float32)
     Y[runs == "c"] = 3 * layers["odd"][runs == "c"]
     fits = {name: encoding.fit_runs([values], Y, runs, (0,)) for name, values in layers.items()}
-    fit, band = encoding.best_layers(layers, fits, names)
+    fit, band = scoring.best_layers(layers, fits, names)
     assert all(band[name] is layers["steady"] for name in names)
     np.testing.assert_array_equal(fit.r, fits["steady"].r)
     mixed = {name: layers["odd" if name == "b" else "steady"] for name in names}
@@ -146,7 +147,7 @@ def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
     runs = np.repeat(list("abc"), 40)
     X, Y = smooth(rng, 120, 3), smooth(rng, 120, 2).astype(np.float32)
     fit = encoding.fit_runs([X], Y, runs, DELAYS)
-    (draws,) = encoding.run_null([X], Y, runs, DELAYS, fit, encoding.turned_in_time(runs, 3, 20))
+    (draws,) = scoring.run_null([X], Y, runs, DELAYS, fit, encoding.turned_in_time(runs, 3, 20))
     every = np.zeros((3, 3, 2))  # runs, draws, targets
     shifts = np.random.default_rng(0)
     drawn = [shifts.integers(10, 31, 3) for _ in "abc"]
@@ -158,7 +159,7 @@ def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
             for target in range(2):
                 theirs = Ridge(fit.alphas[k, target]).fit(Z[train], moved[train, target])
                 every[k, number, target] = np.corrcoef(theirs.predict(Z[~train]), moved[~train, target])[0, 1]
-    np.testing.assert_allclose(draws, encoding.mean_over_runs(every), atol=1e-5)
+    np.testing.assert_allclose(draws, scoring.mean_over_runs(every), atol=1e-5)
 
 
 def test_kernels_of_samples_peak_where_they_were_planted() -> None:
@@ -212,12 +213,12 @@ def test_the_null_of_what_a_band_adds_turns_only_what_others_leave() -> None:
     Y = Y.astype(np.float32)
     whole = encoding.fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=8)
     fits = encoding.fits_without(bands, Y, runs, (0,), n_candidates=8) | {(): whole}
-    added = encoding.common_r2(["other"], fits)
+    added = scoring.common_r2(["other"], fits)
     still = {run: np.ones((2, 51), dtype=complex) for run in "abcd"}
-    found = encoding.unique_null(bands, "other", fits, Y, runs, (0,), still, averaged=["b", "d"])
+    found = scoring.unique_null(bands, "other", fits, Y, runs, (0,), still, averaged=["b", "d"])
     lost = added[[1, 3]].mean(axis=0)
     np.testing.assert_allclose(found, [lost, lost], atol=1e-4)
-    null = encoding.unique_null(bands, "other", fits, Y, runs, (0,), encoding.turned_in_time(runs, 99, 20))
+    null = scoring.unique_null(bands, "other", fits, Y, runs, (0,), encoding.turned_in_time(runs, 99, 20))
     p = permutation_test(added.mean(axis=0), null)
     assert (p[:2] == 0.01).all()
     assert (p[2:] > 0.05).all()
@@ -238,13 +239,13 @@ def test_nulls_reject_as_often_as_they_should(null: Literal["shift", "phase"]) -
         X, Y, other = smooth(rng, 240, 1), smooth(rng, 240, 3).astype(np.float32), smooth(rng, 240, 2)
         turns = encoding.turned_in_time(runs, 99, 10, null, seed)
         fit = encoding.fit_runs([X], Y, runs, DELAYS)
-        (draws,) = encoding.run_null([X], Y, runs, DELAYS, fit, turns)
-        rejected[0] += permutation_test(np.asarray(encoding.mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
+        (draws,) = scoring.run_null([X], Y, runs, DELAYS, fit, turns)
+        rejected[0] += permutation_test(np.asarray(scoring.mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
         bands, Y = {"other": other, "X": X}, (Y + other @ rng.normal(size=(2, 3))).astype(np.float32)
         fits = {
             (): encoding.fit_runs(list(bands.values()), Y, runs, DELAYS),
             ("X",): encoding.fit_runs([other], Y, runs, DELAYS),
         }
-        draws = encoding.unique_null(bands, "X", fits, Y, runs, DELAYS, turns)
-        rejected[1] += permutation_test(np.asarray(encoding.common_r2(["X"], fits).mean()), draws.mean(axis=1)) <= 0.05
+        draws = scoring.unique_null(bands, "X", fits, Y, runs, DELAYS, turns)
+        rejected[1] += permutation_test(np.asarray(scoring.common_r2(["X"], fits).mean()), draws.mean(axis=1)) <= 0.05
     assert (rejected <= binom.ppf(0.99, n, 0.05)).all(), rejected

@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from brainalign import encoding
 from brainalign.arrays import Features, Layers, Responses
+from brainalign.encoding import in_context
 from brainalign.encoding.in_context import reduce_texts
 from brainalign.features import PCA
 from brainalign.statistics import RELIABLE
@@ -31,8 +32,8 @@ def subject(ceiling: np.ndarray = CEILING) -> encoding.ImageSubject:
     return encoding.ImageSubject(responses=responses, ceiling=ceiling, groups=groups, seed=3, **split)
 
 
-def study(who: encoding.ImageSubject, **known: object) -> encoding.FewImages:
-    return encoding.FewImages.of(who, networks={"early": None}, about=ABOUT, sizes=[3], n_repeats=2, **known)
+def study(who: encoding.ImageSubject, **known: object) -> in_context.FewImages:
+    return in_context.FewImages.of(who, networks={"early": None}, about=ABOUT, sizes=[3], n_repeats=2, **known)
 
 
 def layer(name: str) -> Layers:
@@ -67,7 +68,7 @@ def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def pretrained() -> encoding.PretrainedLayer:
+def pretrained() -> in_context.PretrainedLayer:
     images, _, Y = world(1)
     axes = PCA(6).fit(images, rows=np.arange(120))
     encoder = encoding.InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
@@ -76,7 +77,7 @@ def pretrained() -> encoding.PretrainedLayer:
     )
 
 
-def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: encoding.PretrainedLayer) -> None:
+def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: in_context.PretrainedLayer) -> None:
     images, texts, Y = world(2)
     X = pretrained.reduction(images)[:60]
     table = encoding.text_preferences(pretrained, X, Y[:60], texts, WORDS, GROUPS)
@@ -93,7 +94,7 @@ def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: encoding.Pr
     assert safe.loc[("FFA", "face"), "selectivity"] > safe.loc[("FFA", "house"), "selectivity"]
 
 
-def test_texts_are_reduced_as_images_are(pretrained: encoding.PretrainedLayer) -> None:
+def test_texts_are_reduced_as_images_are(pretrained: in_context.PretrainedLayer) -> None:
     """About their own mean: where texts lie as a whole does not matter."""
     _, texts, _ = world(2)
     reduced = reduce_texts(pretrained.reduction, texts)

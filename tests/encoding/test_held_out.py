@@ -13,6 +13,7 @@ from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainalign import encoding, statistics
 from brainalign.arrays import Responses, StoredArray
+from brainalign.encoding import scoring
 from brainalign.encoding.scoring import average_repeats, average_split
 from brainalign.simulation import linear_world
 
@@ -243,7 +244,7 @@ PLACES = {"a": range(5), "b": (5, 6, 7), "a-b": (8, 9), "c-d": (1, 2, 3), "e": (
 )
 def test_regions_that_no_image_can_be_made_for(asked: list[str] | None, least: int, message: str) -> None:
     groups = {name: np.array(rows) for name, rows in PLACES.items()}
-    refused(message, encoding.choose_regions, groups, np.delete(np.arange(10), 4), asked, least)
+    refused(message, scoring.choose_regions, groups, np.delete(np.arange(10), 4), asked, least)
 
 
 @pytest.mark.parametrize("ids", [list("bacabca"), [3, 1, 2, 1, 3, 2, 1], list("gfedcba")])
@@ -356,13 +357,13 @@ def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
     other[TEST] = np.random.default_rng(9).normal(size=other[TEST].shape)
     changed = Responses(other, responses.trials, responses.targets, "z")
     one, two = found(X, responses, metric, groups), found(X, changed, metric, groups)
-    scores, noise = (encoding.score_table(each, responses, ceiling, RELIABLE_ROWS, 0.2) for each in (one, two))
+    scores, noise = (scoring.score_table(each, responses, ceiling, RELIABLE_ROWS, 0.2) for each in (one, two))
     inside = np.asarray(one.encoder.cv_scores_).max(axis=0)
     expected = inside if metric == "r" else np.sqrt(np.maximum(inside, 0))
     np.testing.assert_allclose(scores["cv_r"], expected, rtol=1e-5)
     np.testing.assert_array_equal(scores["cv_r"], noise["cv_r"])
     assert scores["r"][0] > noise["r"][0] + 0.3
-    profile, of_noise = (encoding.group_table(each, groups, ceiling, 0.95).set_index("group") for each in (one, two))
+    profile, of_noise = (scoring.group_table(each, groups, ceiling, 0.95).set_index("group") for each in (one, two))
     assert profile.loc["b", "cv_score"] == pytest.approx(inside[2:5].mean())
     np.testing.assert_array_equal(profile["cv_score"], of_noise["cv_score"])
     assert profile.loc["a", "r"] == pytest.approx(one.r[:3].mean())
@@ -372,7 +373,7 @@ def test_scores_are_not_clipped_and_q_is_of_targets_with_a_ceiling() -> None:
     X, responses = data()
     ceiling = np.array([0.05, 0.5, -0.1, np.nan, 0.6, 0.7])
     one = found(X, responses, "r", encoding.target_groups(responses, ceiling > 0.2))
-    table = encoding.score_table(one, responses, ceiling, RELIABLE_ROWS, 0.2)
+    table = scoring.score_table(one, responses, ceiling, RELIABLE_ROWS, 0.2)
     normalized = one.r * abs(one.r) / np.where(ceiling > 0, ceiling, np.nan)
     tested = np.array([1, 3, 4, 5])  # more than the reliable ones, and those whose ceiling is not known
     q = np.full(6, np.nan)
@@ -407,5 +408,5 @@ def test_the_whole_table_of_groups() -> None:
         values |= {"ceiling_r": [np.sqrt(np.maximum(ceiling[own], 0)).mean() for own in rows]}
         values |= {"cv_score": [one.encoder.cv_scores_.max(axis=0)[own].mean() for own in rows]}
         values |= {"n_targets": [len(own) for own in rows]}
-        table = encoding.group_table(each, groups, ceiling, 0.8)
+        table = scoring.group_table(each, groups, ceiling, 0.8)
         pd.testing.assert_frame_equal(table, pd.DataFrame(values), check_dtype=False, rtol=1e-5)

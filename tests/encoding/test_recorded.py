@@ -128,19 +128,19 @@ def tables() -> Any:
     reliable = GROUPS[RELIABLE]
     draws = encoding.layer_draws(layers(), GROUPS, 18, n_draws=6, n_permutations=5, seed=2)
     return (
-        [encoding.score_table(one, responses(), CEILING, reliable, 0.35) for one in layers().values()],
-        [encoding.score_table(one, CUBE, CEILING, np.array([0, 4]), 0.35) for one in timed().values()],
-        [encoding.group_table(one, GROUPS, CEILING, 0.8) for one in (*layers().values(), flat)],
-        encoding.null_table(layers()),
-        encoding.null_table(without),
-        encoding.band_table(parts.partition, responses(), ["x", "y"]),
-        encoding.band_table(replace(parts.partition, control_split=None), CUBE, ["x", "y"]),
+        [scoring.score_table(one, responses(), CEILING, reliable, 0.35) for one in layers().values()],
+        [scoring.score_table(one, CUBE, CEILING, np.array([0, 4]), 0.35) for one in timed().values()],
+        [scoring.group_table(one, GROUPS, CEILING, 0.8) for one in (*layers().values(), flat)],
+        scoring.null_table(layers()),
+        scoring.null_table(without),
+        scoring.band_table(parts.partition, responses(), ["x", "y"]),
+        scoring.band_table(replace(parts.partition, control_split=None), CUBE, ["x", "y"]),
         parts.partition.table(GROUPS, ["x", "y"], CEILING, 0.8),
-        encoding.preference_table(layers()),
-        encoding.preference_table({name: replace(one, groups=[RELIABLE] * 4) for name, one in layers().items()}),
-        encoding.latency_table(timed() | {"flat": constant}, TIMES),
+        scoring.preference_table(layers()),
+        scoring.preference_table({name: replace(one, groups=[RELIABLE] * 4) for name, one in layers().items()}),
+        scoring.latency_table(timed() | {"flat": constant}, TIMES),
         [draws, encoding.layer_draws(layers(), {RELIABLE: reliable[:0]}, 18, n_draws=6, n_permutations=5, seed=2)],
-        [encoding.score_clusters(one, CUBE) for one in timed().values()],
+        [scoring.score_clusters(one, CUBE) for one in timed().values()],
         encoding.side_by_side(contenders, [1, 2, 3, 4], 0.8),
         [encoding.target_groups(responses(), given) for given in (CEILING > 0.35, CEILING != 0)],
         encoding.target_groups(CUBE, np.array([0.5, 0, 0.4, 0.1, 0, 0]) > 0.35),
@@ -210,7 +210,7 @@ def regions() -> Any:
     fit = encoding.fit_regions(views, values, (0.1, 10.0, 1000.0), cv=3)
     groups = {"two": np.array([0, 2]), "one": np.array([1]), "two-one": np.array([3, 1])}
     asked = [None, ["one"], ["two-one"], ["one-two", "two"]]
-    chosen = [encoding.choose_regions(groups, np.arange(4), some, 1) for some in asked]
+    chosen = [scoring.choose_regions(groups, np.arange(4), some, 1) for some in asked]
     alpha = np.array([1.0, 30.0, 30.0, 7.0])
     few = encoding.fit_regions(views[:, :3], values[:3], (1.0, 9.0))
     return vars(fit), fit.predict(views[1]), vars(few), chosen, (
@@ -224,28 +224,28 @@ def runs() -> Any:
     values = (bands["x"] @ RNG(13).normal(size=(2, 4)) + 2 * RNG(14).normal(size=(60, 4))).astype(np.float32)
     values[1:] += bands["y"][:-1, [0, 1, 2, 0]]
     delays, options = (0, 1), {"n_candidates": 5, "seed": 2}
-    folds = encoding.run_folds("cabed", 2, ["a"])
-    found: list[Any] = [[encoding.run_folds("edcba", n, apart) for n, apart in ((None, ""), (2, "c"), (3, "ba"))]]
+    folds = scoring.run_folds("cabed", 2, ["a"])
+    found: list[Any] = [[scoring.run_folds("edcba", n, apart) for n, apart in ((None, ""), (2, "c"), (3, "ba"))]]
     for chosen in ((), folds):
         whole = encoding.fit_runs(list(bands.values()), values, names, delays, chosen, **options)
         sets = [("x", "y"), ("y", "z", "x")]
         fits = encoding.fits_without(bands, values, names, delays, chosen, sets=sets, **options) | {(): whole}
         alone = {name: encoding.fit_runs([band], values, names, delays, chosen) for name, band in bands.items()}
-        best = [encoding.best_layers(some, alone, "cabed") for some in (bands, {"y": bands["y"]})]
+        best = [scoring.best_layers(some, alone, "cabed") for some in (bands, {"y": bands["y"]})]
         turns = [encoding.turned_in_time(names, 3, 4, null, seed=2) for null in ("shift", "phase")]
         sets = [["c", "b", "e"], ["a"]]
         by_run = {run: bands["y"] * k for k, run in enumerate("cabed", 1)}
         found += [
             whole, fits, list(map(str, fits)), alone, best,
-            [encoding.common_r2(some, fits) for some in (("x",), ("x", "y"), ("y",))],
-            encoding.run_null(list(bands.values()), values, names, delays, whole, turns[0], chosen, sets),
-            encoding.run_null([by_run], values, names, delays, alone["y"], turns[1], chosen),
-            encoding.unique_null(bands, "y", fits, values, names, delays, turns[0], chosen, ["b", "c"]),
-            encoding.unique_null(bands, "x", fits, values, names, delays, turns[1], chosen),
+            [scoring.common_r2(some, fits) for some in (("x",), ("x", "y"), ("y",))],
+            scoring.run_null(list(bands.values()), values, names, delays, whole, turns[0], chosen, sets),
+            scoring.run_null([by_run], values, names, delays, alone["y"], turns[1], chosen),
+            scoring.unique_null(bands, "y", fits, values, names, delays, turns[0], chosen, ["b", "c"]),
+            scoring.unique_null(bands, "x", fits, values, names, delays, turns[1], chosen),
             [[np.stack([turn.real, turn.imag]) for turn in some.values()] for some in turns],
         ]  # fmt: skip
     r = np.array([[0.2, np.nan, 1.0], [0.6, np.nan, -0.3], [np.nan, np.nan, 0.1]])
-    return found, encoding.mean_over_runs(r)
+    return found, scoring.mean_over_runs(r)
 
 
 def halves() -> Any:
@@ -466,7 +466,7 @@ def token_study(encoder: Any, **options: Any) -> Any:
     times = scoring.average_split(CUBE, TRAIN, TEST)[0]
     less = [replace(who, responses=times), replace(who, groups=GROUPS | {RELIABLE: np.array([], dtype=int)})]
     others = [encoding.TokenStudy.of(one, **{"targets": "reliable"} | known) for one in less]
-    findings = encoding.TokenFindings()
+    findings = trained.TokenFindings()
     named = [("first", tokens, GRID), ("second", tokens[:, ::-1, :2], GRID)]
     found = {name: numbers(one) for name, one in study.fits(named, findings)}
     tables = [table.drop(columns="seconds") for table in findings.tables]
@@ -488,7 +488,7 @@ def token_studies() -> Any:
 
 
 def dictionaries() -> Any:
-    study = encoding.DictionaryStudy(
+    study = scoring.DictionaryStudy(
         subject=subject(), ridge=ridge(), coding="topk", width=6, n_active=2, epochs=2, starts=(1, 4)
     )
     found = {name: numbers(one) for name, one in study.fits([("a", SHOWN), ("b", SHOWN[:, ::-1] ** 2)])}
@@ -580,7 +580,7 @@ def encoder(**options: Any) -> encoding.InContextEncoder:
 
 
 @cache
-def layer(**options: Any) -> encoding.PretrainedLayer:
+def layer(**options: Any) -> in_context.PretrainedLayer:
     features = RNG(30).normal(size=(50, 5)) * 2
     subjects = [(np.arange(50), others()[0][1]), (np.arange(5, 48), others()[1][1])]
     quick = encoder(**{"fallback": True, "min_group": 3, "n_checks": 40} | options)
@@ -602,7 +602,7 @@ def contexts() -> Any:
             found.append(clone(one).set_params(fallback=False).fit(X[:9], values[:9]).coef_)
             one.fit(X, values, groups=np.arange(14) // 2)
             found.append([one.context_errors_, one.beyond_training_, one.score_targets(BANK, others()[0][1][:, :9])])
-    again = encoding.PretrainedLayer.from_arrays(layer().arrays())
+    again = in_context.PretrainedLayer.from_arrays(layer().arrays())
     return found, [again.reduction(IMAGES), again.encoders[1].losses_, again.n_parameters, again.largest_context]
 
 
@@ -611,7 +611,7 @@ def curves() -> Any:
     groups = {"b": np.array([0, 1, 2, 7]), "a": np.array([3, 4]), "none": np.array([], dtype=int)}
     options = {"test": np.arange(36, 50), "sizes": (5, 10), "n_repeats": 3, "seed": 2}
     roi = np.array(list("bbbaaccbb"))
-    ensemble = encoding.InContextEnsemble(layer().encoders, roi, np.array([8, 0, 1, 3, 4, 2, 5, 6, 7])[:9])
+    ensemble = in_context.InContextEnsemble(layer().encoders, roi, np.array([8, 0, 1, 3, 4, 2, 5, 6, 7])[:9])
     ensemble.fit(X[:9], values[:9])
     texts = RNG(32).normal(size=(3, 5))
     coef = RNG(33).normal(size=(P, 6))
@@ -623,23 +623,23 @@ def curves() -> Any:
         table,
         in_context.reduce_texts(REDUCTION, texts),
         [encoding.text_selectivity(coef, BANK[:3]), encoding.text_selectivity(coef, BANK[:1], BANK[5:9])],
-        [list(encoding.curve_baselines(prior)) for prior in (None, PRIOR)],
-        encoding.training_voxels(Y[TRAIN], IDS[TRAIN], 0.5),
-        encoding.training_voxels(np.c_[Y[:5], np.ones(5)], np.arange(5), 0.5),
+        [list(in_context.curve_baselines(prior)) for prior in (None, PRIOR)],
+        in_context.training_voxels(Y[TRAIN], IDS[TRAIN], 0.5),
+        in_context.training_voxels(np.c_[Y[:5], np.ones(5)], np.arange(5), 0.5),
     )
 
 
 def few_images() -> Any:
     who = subject(groups=GROUPS | {RELIABLE: np.array([0, 1, 3, 5])})
-    queries = encoding.TextQueries(["x", "y"], RNG(32).normal(size=(2, 5)), frozenset({"early"}))
+    queries = in_context.TextQueries(["x", "y"], RNG(32).normal(size=(2, 5)), frozenset({"early"}))
     about = {"layers": {"early": {"n_features": 5}, "late": {}}, "subjects": {"b": 1}, "n_images": 9}
     stimuli = MEANS.trials[["stimulus_id"]]
     given = Layers({name: Features(SHOWN.astype(np.float32), stimuli, name) for name in ("early", "late")})
     known = {"networks": {"early": layer(), "late": layer(min_group=1)}, "about": about, "sizes": [3, 5]}
     known |= {"n_repeats": 2}
-    few = encoding.FewImages.of(who, queries=queries, **known)
+    few = in_context.FewImages.of(who, queries=queries, **known)
     found = {name: numbers(one) for name, one in few.fits(given)}
-    nothing = encoding.FewImages.of(subject(groups=GROUPS | {RELIABLE: np.array([], dtype=int)}), **known)
+    nothing = in_context.FewImages.of(subject(groups=GROUPS | {RELIABLE: np.array([], dtype=int)}), **known)
     return found, few.curves, str(few.contexts["layers"].keys()), few.targets, nothing.targets, few.subject.groups, [
         [one["n_context"], one["seed_r"], pd.DataFrame(one["fallbacks"]), pd.DataFrame(one["texts"])]
         for one in few.contexts["layers"].values()

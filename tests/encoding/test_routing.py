@@ -6,8 +6,8 @@ import torch
 from refusals import refused
 from torch import nn
 
-from brainalign.encoding import ENCODERS, PUBLISHED_ROUTING, RoutingEncoder
-from brainalign.encoding.networks import RoutingNetwork, parcels_of, position_code
+from brainalign.encoding import ENCODERS, RoutingEncoder
+from brainalign.encoding.networks import PUBLISHED_ROUTING, RoutingNetwork, parcels_of, position_code
 from brainalign.regression import carve_validation
 from brainalign.statistics import pearson
 

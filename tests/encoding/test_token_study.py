@@ -13,6 +13,7 @@ from worlds.shifting import shifting_fields
 
 from brainalign import encoding
 from brainalign.arrays import Responses, StoredArray
+from brainalign.encoding import trained
 from brainalign.encoding.trained import ensemble_weights
 from brainalign.statistics import pearson
 
@@ -68,9 +69,9 @@ class Case:
         known["progress"] = lambda what, _, seed, __: self.epochs.append((what, seed))
         return encoding.TokenStudy(subject=subject, **known | self.options)
 
-    def __call__(self, *layers: np.ndarray) -> tuple[dict[str, Any], encoding.TokenFindings, pd.DataFrame]:
+    def __call__(self, *layers: np.ndarray) -> tuple[dict[str, Any], trained.TokenFindings, pd.DataFrame]:
         """Return the evaluation of every layer, what else was found, and its tables as one."""
-        findings = encoding.TokenFindings()
+        findings = trained.TokenFindings()
         named = [(f"layer{k}", tokens, self.grid) for k, tokens in enumerate(layers or [self.tokens])]
         found = dict(self.study().fits(named, findings))
         return found, findings, pd.concat(findings.tables, ignore_index=True)
@@ -279,7 +280,7 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     of_first = findings.weights.set_index(["group", "layer"])["weight"]["all", "layer0"]
     assert of_first == pytest.approx(weights[:2].sum(axis=0).mean(), abs=1e-5)
     assert len(case.epochs) == 4 * 2 * 2 * 2  # epochs, layers, seeds, and the refit control of each
-    rows = table[table["layer"] == encoding.ENSEMBLE].set_index(["encoder", "group"])
+    rows = table[table["layer"] == trained.ENSEMBLE].set_index(["encoder", "group"])
     assert list(rows.index.unique("encoder")) == ["mine, ensemble", "mine, layer0", "mine, layer1"]
     assert rows.loc[("mine, layer0", "all"), "r"] == pytest.approx(found["layer0"].group_r[-1], abs=1e-6)
     networks = [each for one in found.values() for each in one.encoder.encoders_]
@@ -298,15 +299,15 @@ EVERY = {"all": np.arange(6)}
 def test_targets_without_regions(tmp_path: Path, groups: dict[str, np.ndarray], message: str) -> None:
     case = Case.objects(tmp_path, encoding.RoutingEncoder(epochs=1))
     case.Y, case.groups = case.Y[:, case.groups["all"]], groups
-    refused(message, next, case.study().fits([("layer", case.tokens, case.grid)], encoding.TokenFindings()))
+    refused(message, next, case.study().fits([("layer", case.tokens, case.grid)], trained.TokenFindings()))
 
 
 def test_tokens_without_grid(tmp_path: Path) -> None:
     case = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1))
     for tokens, grid in ((case.tokens, None), (case.tokens[:, 0], (8, 8))):
-        refused("layer 'last' has shape", next, case.study().fits([("last", tokens, grid)], encoding.TokenFindings()))
+        refused("layer 'last' has shape", next, case.study().fits([("last", tokens, grid)], trained.TokenFindings()))
     case.encoder.set_params(validation=1e-3)
-    refused("validation 0.001 of .* training images leaves 0 to", next, case.study().fits([], encoding.TokenFindings()))
+    refused("validation 0.001 of .* training images leaves 0 to", next, case.study().fits([], trained.TokenFindings()))
 
 
 def test_networks_of_other_features_are_not_taken_up(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from shown import FURTHER, Record
 from worlds.small import hierarchical_mixtures
 from worlds.sparse import sparse_mixtures
 
-from brainalign.encoding import DictionaryStudy, ImageSubject, Ridge
+from brainalign.encoding import ImageSubject, Ridge
+from brainalign.encoding.scoring import DictionaryStudy
 from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
 
 SEEDS = (0, 1, 2)

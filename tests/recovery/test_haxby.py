@@ -10,7 +10,8 @@ from jobs import Rows
 from shown import Record
 
 from brainalign.arrays import Responses
-from brainalign.datasets import folds_of, group_labels, make_splits, read_fmri
+from brainalign.datasets import folds_of, make_splits, read_fmri
+from brainalign.datasets.splits import group_labels
 from brainalign.encoding import Ridge, evaluate
 from brainalign.features import RandomExtractor, SentenceExtractor
 from brainalign.statistics import linear_classification, permutation_test

@@ -15,7 +15,8 @@ from shown import Record
 from sklearn.base import clone
 from worlds.small import linear_gaussian_reference
 
-from brainalign.encoding import InContextEncoder, WeightPrior, curve_baselines, estimate_prior, scaling_curve
+from brainalign.encoding import InContextEncoder, WeightPrior, estimate_prior, scaling_curve
+from brainalign.encoding.in_context import curve_baselines
 from brainalign.simulation import VoxelPriorWorld, voxel_prior_world
 from brainalign.statistics import explained_variance, pearson
 

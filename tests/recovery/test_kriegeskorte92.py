@@ -9,7 +9,7 @@ import rsatoolbox
 import torch
 from shown import Record
 
-from brainalign.datasets import RdmSets, read_kriegeskorte92
+from brainalign.datasets.formats import RdmSets, read_kriegeskorte92
 from brainalign.features import EfficientNetExtractor
 from brainalign.geometry import compare, pooled_rdm, rdm, rdm_noise_ceiling, score_references, session_average
 

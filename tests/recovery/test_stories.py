@@ -5,8 +5,9 @@ import pytest
 from shown import Record
 
 from brainalign.arrays import Values
-from brainalign.datasets import slow_drifts
-from brainalign.encoding import common_r2, fit_runs, fits_without, mean_over_runs
+from brainalign.datasets.studies import slow_drifts
+from brainalign.encoding import fit_runs, fits_without
+from brainalign.encoding.scoring import common_r2, mean_over_runs
 from brainalign.features import answered, hemodynamic_responses, resample_events
 from brainalign.regression import DelayedFeatures
 from brainalign.simulation import STORY_GROUPS, Story, story

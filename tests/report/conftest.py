@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from seeded.recorded import Record, summary
 from seen import account_of, made_pieces, piece_of
 
-from brainalign.report import Chapter
+from brainalign.report.kit import Chapter
 
 
 @pytest.fixture

@@ -15,8 +15,21 @@ from pages import check, words
 from PIL import Image
 
 from brainalign.config import Config
-from brainalign.report import Chapter, Panel, Section, StudyMaterial, render_page
-from brainalign.report.kit import GAP, MOST_BYTES, MOST_PIXELS, STRIP, composite, compressed, letter, together
+from brainalign.report.kit import (
+    GAP,
+    MOST_BYTES,
+    MOST_PIXELS,
+    STRIP,
+    Chapter,
+    Panel,
+    Section,
+    StudyMaterial,
+    composite,
+    compressed,
+    letter,
+    render_page,
+    together,
+)
 
 EVIL = f"{pages.EVIL}$x$"
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))

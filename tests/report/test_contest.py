@@ -8,9 +8,8 @@ import pytest
 from pages import EVIL, config, image_study
 
 from brainalign.arrays import Responses
-from brainalign.report import ImageMaterial
 from brainalign.report.encoding_sections import contest_methods, contest_section, contest_sentence, winner_maps
-from brainalign.report.kit import model_colours
+from brainalign.report.kit import ImageMaterial, model_colours
 
 FAMILIES = ["response-optimised", "task-optimised", "language"]
 COLOURS = model_colours(FAMILIES)

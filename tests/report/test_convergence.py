@@ -11,7 +11,8 @@ from pages import cells, check, page_of
 
 from brainalign.config import Config
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
-from brainalign.report import CONVERGENCE_TABLES, Chapter, Section, StudyMaterial, convergence_section
+from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section
+from brainalign.report.kit import Chapter, Section, StudyMaterial
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
 NAMES = [f"area{k}" for k in range(10)]

@@ -14,9 +14,20 @@ from matplotlib.figure import Figure
 from pages import DARK, dumped, needs_browser
 
 from brainalign.config import Config
-from brainalign.report import Chapter, Panel, Section, StudyMaterial, render_page
 from brainalign.report.geometry_sections import rdm_panel
-from brainalign.report.kit import COLOURS, MOST_BYTES, captioned, model_ranking, together, volume_viewer
+from brainalign.report.kit import (
+    COLOURS,
+    MOST_BYTES,
+    Chapter,
+    Panel,
+    Section,
+    StudyMaterial,
+    captioned,
+    model_ranking,
+    render_page,
+    together,
+    volume_viewer,
+)
 from brainalign.report.pages import blocks_figures
 
 

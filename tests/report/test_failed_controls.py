@@ -15,6 +15,7 @@ from pages import ABOUT, RECORD, image_study, page_of, study
 from brainalign import report
 from brainalign.arrays import Arrays
 from brainalign.config import Config
+from brainalign.report import geometry_sections, kit
 from brainalign.report.geometry_sections import UNSEEN
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
 from brainalign.report.kit import failed_windows
@@ -38,7 +39,7 @@ def config(**content: object) -> Config:
 def without_drawing(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:
     """Sections are left out: what stands on top of the page is asked."""
     for name in names:
-        patch.setattr(module, name, lambda *_, **__: report.Section("x", "Drawn"))
+        patch.setattr(module, name, lambda *_, **__: kit.Section("x", "Drawn"))
 
 
 def alarms(html: str) -> list[str]:
@@ -57,7 +58,7 @@ def alarms(html: str) -> list[str]:
 # ------------------------------------------------------------------------------------------------- material by kind
 
 
-def decoded(fails: bool) -> report.DecodedTimes:
+def decoded(fails: bool) -> kit.DecodedTimes:
     windows = pd.DataFrame({"window": ["response", "before"], "start_s": [0.0, -0.1], "stop_s": [0.5, 0.0]})
     windows = windows.assign(scheme="recordings left out", group="all", control=[False, True], chance=0.5)
     windows = windows.assign(score=[0.8, 0.578 if fails else 0.51], low=0.4, high=0.9, null_mean=0.5, n_trials=40)
@@ -66,12 +67,12 @@ def decoded(fails: bool) -> report.DecodedTimes:
     scores = pd.DataFrame({"group": "all", "time_s": [-0.05, 0.1], "score": [0.6, 0.8], "chance": 0.5})
     tables = {"timewindows": windows, "timeclusters": clusters, "timescores": scores}
     facts = {"measure": "area under the curve", "categories": ["a", "b"]}
-    return report.DecodedTimes(tables | {"timepeaks": pd.DataFrame(), "timesensors": pd.DataFrame()}, Arrays(), facts)
+    return kit.DecodedTimes(tables | {"timepeaks": pd.DataFrame(), "timesensors": pd.DataFrame()}, Arrays(), facts)
 
 
 def recordings(fails: bool, patch: pytest.MonkeyPatch) -> str:
     files = {"1": {"format": "epochs", "epochs": ["a-epo.fif"]}}
-    material = report.SubjectMaterial(config(), "study", study(recordings=files), "1", decoded=decoded(fails))
+    material = kit.SubjectMaterial(config(), "study", study(recordings=files), "1", decoded=decoded(fails))
     return page_of(material, recordings_page.recordings_chapter(material))
 
 
@@ -86,9 +87,9 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     captions["gain_low"] = [np.nan, -0.01 if fails else 0.1, 0.1]
     words = pd.DataFrame({"space": ["grounded", "shuffled"], "measure": "top-1", "value": 0.2, "chance": 0.1})
     words = words.assign(p=[0.01, 0.01 if fails else 0.5], low=[0.15, 0.15 if fails else 0.05])
-    material = report.ImageMaterial(
+    material = kit.ImageMaterial(
         config(), "study", of, "02", decoded=decoded(fails), captions={"captions": empty, "captionscores": captions},
-        encodings={("net", "ridge"): report.ImageEncoding(scores, profile, empty, clusters)},
+        encodings={("net", "ridge"): kit.ImageEncoding(scores, profile, empty, clusters)},
         grounding={"groundedscores": words},
     )  # fmt: skip
     patch.setattr(image_page, "grounding_methods", lambda _: [])
@@ -106,7 +107,7 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
         recordings={"1": BlockFiles.model_construct(format="nifti")},
     )  # fmt: skip
     of = of.model_copy(update={"citation": study(**RDMS).citation})
-    material = report.Material(config(models=models), "study", of, "1")
+    material = kit.Material(config(models=models), "study", of, "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
     material.encodings["a", "ridge"] = Encoding(scores, scores, scores)
     row = {"model": "a", "method": "ridge", "split": "pairs", "layer": "l", "quantity": "pair matching", "value": 0.8}
@@ -132,7 +133,7 @@ def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
     sidecar = RECORD | {"files": {"rdm.json": {"sha256": "0" * 64}}, "details": {"categories": []}}
     tables = {"comparison": pd.DataFrame([row, twin]), "differences": pd.DataFrame()}
     more = {"tables": tables, "arrays": {"rdm": Arrays()}, "sidecars": {"rdm.json": sidecar}}
-    material = report.StudyMaterial(config(), "study", study(**RDMS), **more)
+    material = kit.StudyMaterial(config(), "study", study(**RDMS), **more)
     return page_of(material, rdm_page.rdms_chapter(material))
 
 
@@ -145,9 +146,9 @@ def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
     patch.setattr(group, "answer_of_group", lambda *_: None)
     chapter = group.scores_chapter(
         pd.DataFrame({"subject": ["1"], "model": ["net"]}), pd.DataFrame([pair]), controls=["twin"],
-        failed_controls=report.failed_identification(named, {"chance": 0.25, "n_shuffles": 100}),
+        failed_controls=geometry_sections.failed_identification(named, {"chance": 0.25, "n_shuffles": 100}),
     )  # fmt: skip
-    return page_of(report.StudyMaterial(config(), "study", SimpleNamespace(title="A study")), chapter)
+    return page_of(kit.StudyMaterial(config(), "study", SimpleNamespace(title="A study")), chapter)
 
 
 def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -158,7 +159,7 @@ def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
     scores = pd.DataFrame(rows, columns=["control", "accuracy", "gain"])
     scores = scores.assign(model="net", layer="a", split=UNSEEN, level="all", gain_se=0.02)
     of = study(stimuli="o.txt", recordings={"us": {"format": "triplets", "triplets": ["t.txt"]}})
-    material = report.StudyMaterial(config(), "study", of, tables={concepts_page.ALIGNMENT_TABLES[0]: scores})
+    material = kit.StudyMaterial(config(), "study", of, tables={concepts_page.ALIGNMENT_TABLES[0]: scores})
     return page_of(material, concepts_page.concepts_chapter(material))
 
 
@@ -190,16 +191,16 @@ def test_a_failed_control_stands_in_a_red_box_on_top(kind: str, monkeypatch: pyt
 def test_a_cluster_that_ends_before_the_stimulus_fails() -> None:
     of = decoded(False)
     early = of.tables["timeclusters"].assign(start_s=-0.09, stop_s=-0.01)
-    (control,) = failed_windows(report.DecodedTimes({**of.tables, "timeclusters": early}, of.squares, of.facts))
+    (control,) = failed_windows(kit.DecodedTimes({**of.tables, "timeclusters": early}, of.squares, of.facts))
     assert control.value == 0.6
     across = early.assign(stop_s=0.05)  # it may have begun with the stimulus: borders carry no guarantee
-    assert failed_windows(report.DecodedTimes({**of.tables, "timeclusters": across}, of.squares, of.facts)) == []
+    assert failed_windows(kit.DecodedTimes({**of.tables, "timeclusters": across}, of.squares, of.facts)) == []
     assert failed_windows(None) == []
-    assert report.FailedControl("x", 0.5, "m").figures == ".500"
-    assert report.FailedControl("x", 0.5, "m", chance=0.25, limit=0.4).figures == ".500 (chance .250, limit .400)"
-    assert report.FailedControl("x", 0.5, "m", p=0.00001).figures == ".500 (p < .0001)"
-    page = report.StudyMaterial(config(), "study", SimpleNamespace(title="t"))
-    html = page_of(page, report.Chapter(failed_controls=[report.FailedControl("<img src=x>", 0.5, "<b>m</b>")]))
+    assert kit.FailedControl("x", 0.5, "m").figures == ".500"
+    assert kit.FailedControl("x", 0.5, "m", chance=0.25, limit=0.4).figures == ".500 (chance .250, limit .400)"
+    assert kit.FailedControl("x", 0.5, "m", p=0.00001).figures == ".500 (p < .0001)"
+    page = kit.StudyMaterial(config(), "study", SimpleNamespace(title="t"))
+    html = page_of(page, kit.Chapter(failed_controls=[kit.FailedControl("<img src=x>", 0.5, "<b>m</b>")]))
     assert "<img src=x>" not in html
     assert len(alarms(html)) == 1
 

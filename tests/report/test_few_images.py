@@ -8,8 +8,8 @@ import pandas as pd
 from markupsafe import escape
 from pages import BETAS, EVIL, check, config, image_study
 
-from brainalign.report import ImageEncoding, ImageMaterial
 from brainalign.report.encoding_sections import few_images_section
+from brainalign.report.kit import ImageEncoding, ImageMaterial
 from brainalign.statistics import RELIABLE
 
 SIZES = (10, 50, 200)

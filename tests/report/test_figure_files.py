@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainalign.report import write_figures
-from brainalign.report.kit import CITATIONS, Answer, Chapter, Panel, Section, new_figure
+from brainalign.report.kit import CITATIONS, Answer, Chapter, Panel, Section, new_figure, write_figures
 
 
 def panel(id: str, width: float, caption: str) -> Panel:

@@ -6,7 +6,7 @@ import pytest
 from drawn import cells, panels, words
 from made import changing, made
 
-from brainalign.report import FoundDirections, SynthesisedImages
+from brainalign.report.kit import FoundDirections, SynthesisedImages
 from brainalign.report.synthesis_sections import directions, sheets
 
 approx = pytest.approx

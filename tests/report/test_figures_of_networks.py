@@ -8,11 +8,11 @@ from made import made
 from matplotlib.colors import to_hex
 from refusals import refused
 
-from brainalign.report import Panel, kit
+from brainalign.report import kit
 from brainalign.report.encoding_sections import convergence
 from brainalign.report.geometry_sections import alignment as alignment_section
 from brainalign.report.geometry_sections import reference_rdms
-from brainalign.report.kit import canvas
+from brainalign.report.kit import Panel, canvas
 from brainalign.report.pages import concepts, mds_points
 
 approx = pytest.approx

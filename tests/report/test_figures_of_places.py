@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from pages import RECORD, check, config, study
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.report import Material, blocks_chapter
-from brainalign.report.kit import target_maps
+from brainalign.report.kit import Material, target_maps
+from brainalign.report.pages import blocks_chapter
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics import fdr
 from brainalign.statistics.summary import Encoding, SplitInfo, summarize_encoding

@@ -19,17 +19,15 @@ from matplotlib.figure import Figure
 from pages import DARK, EVIL, RECORD, cells, check, dumped, inaccessible, needs_browser
 from PIL import Image
 
-from brainalign import report
 from brainalign.config import Config
+from brainalign.report import kit, pages
 from brainalign.report.kit import N_VERTICES, picture_bytes
 
 
-def page_of(dataset: str, chapter: report.Chapter, **content: Any) -> str:
+def page_of(dataset: str, chapter: kit.Chapter, **content: Any) -> str:
     """Return the page of a dataset that is called like its title."""
     config = Config.model_construct()
-    return report.render_page(
-        report.StudyMaterial(config, dataset, SimpleNamespace(title=dataset), **content), [chapter]
-    )
+    return kit.render_page(kit.StudyMaterial(config, dataset, SimpleNamespace(title=dataset), **content), [chapter])
 
 
 def scores() -> pd.DataFrame:
@@ -50,14 +48,14 @@ def comparisons() -> pd.DataFrame:
 
 
 def test_the_largest_score_is_bold_but_never_a_control_and_a_tie_is_called_a_tie(kept: Callable[..., None]) -> None:
-    table = report.score_table(scores(), ["effnetrandom"])
+    table = kit.score_table(scores(), ["effnetrandom"])
     assert table.count("<b>.400</b>") == 8
     assert "<b>.450</b>" not in table  # larger in subject 04, but a control
     missing = scores().query("not (subject == '02' and model == 'vit')")
-    kept(table, report.score_table(scores().assign(low=np.nan)), report.score_table(missing))
-    rows = cells(report.comparison_table(comparisons()))[1:]
+    kept(table, kit.score_table(scores().assign(low=np.nan)), kit.score_table(missing))
+    rows = cells(kit.comparison_table(comparisons()))[1:]
     assert [row[-1] for row in rows] == ["effnet is better", "tie", "vit is better", "tie"]
-    kept(rows, report.comparison_table(comparisons().assign(p=np.nan, n=np.nan)))
+    kept(rows, kit.comparison_table(comparisons().assign(p=np.nan, n=np.nan)))
 
 
 def test_a_figure_keeps_within_its_budget() -> None:
@@ -75,22 +73,19 @@ def test_a_figure_keeps_within_its_budget() -> None:
 def group_page() -> str:
     vertices = pd.DataFrame({"hemi": np.repeat(["L", "R"], N_VERTICES), "vertex": np.tile(np.arange(N_VERTICES), 2)})
     vertices["r"] = np.select([vertices["vertex"] < 1000, vertices["vertex"] < 5000], [-0.2, 0.5], np.nan)
-    viewer = report.surface_viewer(
-        [report.surface_map(vertices, "r", title=f"Score of model {k}", unit="r") for k in range(4)]
+    viewer = kit.surface_viewer(
+        [kit.surface_map(vertices, "r", title=f"Score of model {k}", unit="r") for k in range(4)]
     )
     wide = Figure(figsize=(9, 3), dpi=110)
     wide.add_subplot().imshow(np.eye(10))
     drawn = Figure(figsize=(9, 3), dpi=110)
     drawn.add_subplot().plot(np.arange(10))
-    panels = [
-        report.Panel("s", "Surface", "c", None, html=viewer),
-        report.Panel("w", "Wide", "long " * 40 + "x" * 300, wide),
-    ]
-    panels.append(report.Panel("v", "Vector", "c", drawn, scores()))
-    box = report.html_table(["a long name of a column"] * 9, [["a long name of a split"] * 9], "Splits")
+    panels = [kit.Panel("s", "Surface", "c", None, html=viewer), kit.Panel("w", "Wide", "long " * 40 + "x" * 300, wide)]
+    panels.append(kit.Panel("v", "Vector", "c", drawn, scores()))
+    box = kit.html_table(["a long name of a column"] * 9, [["a long name of a split"] * 9], "Splits")
     said = {"controls": ["effnetrandom"], "notes": ["Four subjects."]}
-    sections = [report.Section("maps", "Maps", panels, ["Text."], [box])]
-    return page_of("simulated", report.scores_chapter(scores(), comparisons(), sections, **said))
+    sections = [kit.Section("maps", "Maps", panels, ["Text."], [box])]
+    return page_of("simulated", pages.scores_chapter(scores(), comparisons(), sections, **said))
 
 
 def test_the_group_page_holds_tables_figures_and_numbers() -> None:
@@ -105,17 +100,17 @@ def test_the_group_page_holds_tables_figures_and_numbers() -> None:
     pd.testing.assert_frame_equal(table, scores(), check_dtype=False)
     text = re.sub(r"<script.*?</script>|data:[^\"]+", "", page, flags=re.DOTALL)
     assert "http://" not in text  # nothing from outside
-    alone = page_of("d", report.scores_chapter(scores()))
+    alone = page_of("d", pages.scores_chapter(scores()))
     check(alone, unsaid=['id="comparisons"', "surface-bundle"])
 
 
 def test_what_comes_from_data_is_escaped_on_the_group_page() -> None:
     rows = scores().assign(model=EVIL, quantity=EVIL, subject=EVIL, modality=EVIL).iloc[:1]
     compared = comparisons().assign(quantity=EVIL, model_a=EVIL, model_b=EVIL, subject=EVIL)
-    section = report.Section("s", EVIL, [report.Panel("p", EVIL, EVIL, None, html=EVIL)], [EVIL])
+    section = kit.Section("s", EVIL, [kit.Panel("p", EVIL, EVIL, None, html=EVIL)], [EVIL])
     record = dict.fromkeys(RECORD, EVIL) | {"library": {"digest": EVIL}, "files": {EVIL: {"sha256": EVIL}}}
-    chapter = report.scores_chapter(rows, compared, [section], notes=[EVIL])
-    page = page_of(EVIL, chapter, failures=[report.Failure(EVIL, EVIL, EVIL)], sidecars={EVIL: record})
+    chapter = pages.scores_chapter(rows, compared, [section], notes=[EVIL])
+    page = page_of(EVIL, chapter, failures=[kit.Failure(EVIL, EVIL, EVIL)], sidecars={EVIL: record})
     assert EVIL not in page
     assert page.count("&lt;img src=x") > 20
 
@@ -125,7 +120,7 @@ def test_every_page_says_first_what_it_may_do() -> None:
     head = r'<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="([^"]*)">'
     plain, turned = (
         dict(rule.split(" ", 1) for rule in html.unescape(re.search(head, page)[1]).split("; "))
-        for page in (page_of("d", report.scores_chapter(scores())), group_page())
+        for page in (page_of("d", pages.scores_chapter(scores())), group_page())
     )
     assert {**plain, "script-src": ""} == {**turned, "script-src": ""}
     assert re.fullmatch(r"'sha256-[^']+'", plain["script-src"])
@@ -225,13 +220,11 @@ def test_everyone_can_read_a_page(tmp_path: Path, flags: tuple[str, ...]) -> Non
 def test_the_contents_say_what_sections_found_and_where_a_control_failed() -> None:
     said = ["This is about a layer. Of 4 regions " + "and so on " * 9 + "3 decide.", "12 more."]
     sections = [
-        report.Section("a", "First", [], said),
-        report.Section("b", "Second", [], ["Nothing was asked."]),
-        report.Section("c", "Third"),
+        kit.Section("a", "First", [], said),
+        kit.Section("b", "Second", [], ["Nothing was asked."]),
+        kit.Section("c", "Third"),
     ]
-    page = page_of(
-        "d", report.Chapter("", sections, failed_controls=[report.FailedControl("null", 0.5, "m", section="b")])
-    )
+    page = page_of("d", kit.Chapter("", sections, failed_controls=[kit.FailedControl("null", 0.5, "m", section="b")]))
     (nav,) = re.findall("<nav.*?</nav>", page, re.DOTALL)
     links = dict(re.findall(r'<a href="#(\w+)">(.*?)</a>', nav, re.DOTALL))
     found = "First<small>Of 4 regions and so on and so on and so on…</small>"
@@ -274,8 +267,8 @@ TYPED = """<script>addEventListener("load", () => {
 def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) -> None:
     """Thirteen rows have a field to search them, twelve have none."""
     rows = [[region, model, f"{region}{model}"] for region in ("V1", "V2", "V4") for model in ("ridge", "lasso")] * 2
-    blocks = [report.html_table("abc", [*rows, ["IT", "ridge", EVIL]]), report.html_table("abc", rows)]
-    page = page_of("d", report.Chapter("", [report.Section("s", "Section", blocks=blocks)]))
+    blocks = [kit.html_table("abc", [*rows, ["IT", "ridge", EVIL]]), kit.html_table("abc", rows)]
+    page = page_of("d", kit.Chapter("", [kit.Section("s", "Section", blocks=blocks)]))
     seen = dumped(tmp_path, probed(page, TYPED))
     left = ["V1ridge", "V1ridge", *(row[2] for row in rows)]
     assert re.search(r'data-typed="([^"]*)"', seen)[1] == f"{','.join(left)}|1|2 of 13"
@@ -283,7 +276,7 @@ def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) ->
 
 @needs_browser
 def test_dark_pages_are_dark(tmp_path: Path, probed) -> None:
-    plain = probed(page_of("d", report.scores_chapter(scores())), MEASURE)
+    plain = probed(page_of("d", pages.scores_chapter(scores())), MEASURE)
     assert measured(tmp_path, plain, 390)[-1] == "rgb(255, 255, 255)"
     dark = measured(tmp_path, plain, 390, DARK)[-1]
     assert max(int(value) for value in re.findall(r"\d+", dark)) < 60

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from drawn import panels, points
 
-from brainalign.report import StudyMaterial
+from brainalign.report.kit import StudyMaterial
 from brainalign.report.pages import group_of_blocks_chapter
 
 SUBJECTS = ("01", "02", "03")

@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 
 from brainalign.arrays import Responses
-from brainalign.report import topomaps
 from brainalign.report.geometry_sections import evoked_section
-from brainalign.report.kit import COLOURS, GREY, HEAD_RADIUS, flatten_positions
+from brainalign.report.kit import COLOURS, GREY, HEAD_RADIUS, flatten_positions, topomaps
 
 
 @pytest.fixture(scope="module")

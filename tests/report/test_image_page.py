@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from pages import BETAS, EVIL, RECORD, check, config, image_study, page_of, study, words
 
-from brainalign import report
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
+from brainalign.report import kit, pages
 from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
 from brainalign.report.pages import beside_trained, failed_chapter, leak_sentence
 from brainalign.study import Study
@@ -26,7 +26,7 @@ def scenes(**content: object) -> Study:
     return image_study(**NAMED, recordings=both, notes=[EVIL], **content)
 
 
-def encoding() -> report.ImageEncoding:
+def encoding() -> kit.ImageEncoding:
     scores = pd.DataFrame({"target_id": [f"v{k}" for k in range(N)] * 2, "layer": ["a"] * N + ["b"] * N})
     for name, highest in (("r", 0.6), ("r2_signed", 0.36), ("r2_normalized", 0.7)):
         scores[name] = np.linspace(0, highest, 2 * N)
@@ -35,7 +35,7 @@ def encoding() -> report.ImageEncoding:
         r=0.3, se=0.02, null_mean=0.0, null_low=-0.1, null_high=0.1, ceiling_r=0.7, p=0.01, cv_score=0.1
     )
     preference = pd.DataFrame({"roi": [EVIL], "best": ["b"], "decided": [False], "reason": ["a tie"]})
-    return report.ImageEncoding(scores, profile, preference, pd.DataFrame({"layer": np.empty(0, dtype=str)}))
+    return kit.ImageEncoding(scores, profile, preference, pd.DataFrame({"layer": np.empty(0, dtype=str)}))
 
 
 def summary(model: str, method: str = "ridge", value: float = 0.3) -> pd.DataFrame:
@@ -45,8 +45,8 @@ def summary(model: str, method: str = "ridge", value: float = 0.3) -> pd.DataFra
     return table.assign(choice="chosen somehow", low=0.2, high=0.4, null_mean=0.0, control=0.01, p=0.01)
 
 
-def image_page(material: report.ImageMaterial) -> str:
-    return page_of(material, report.images_chapter(material))
+def image_page(material: kit.ImageMaterial) -> str:
+    return page_of(material, pages.images_chapter(material))
 
 
 def difference(**changes: object) -> pd.DataFrame:
@@ -56,17 +56,17 @@ def difference(**changes: object) -> pd.DataFrame:
 
 
 @pytest.fixture
-def material() -> report.ImageMaterial:
+def material() -> kit.ImageMaterial:
     return images_of_one()
 
 
-def images_of_one() -> report.ImageMaterial:
+def images_of_one() -> kit.ImageMaterial:
     trials = pd.DataFrame({"trial_id": ["t0", "t1"], "stimulus_id": [EVIL, "y"], "session": "1", "run": "1"})
     trials = trials.assign(repeat=0, onset_s=np.nan)
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(N)], "kind": "voxel", "hemi": ""})
     targets = targets.assign(roi=[[EVIL]] * N, i=0, j=0, k=0, x_mm=0.0, y_mm=0.0, z_mm=0.0)
     responses = Responses(np.zeros((2, N), dtype=np.float32), trials, targets, EVIL)
-    return report.ImageMaterial(
+    return kit.ImageMaterial(
         config(models=MODELS),
         "study",
         scenes(),
@@ -80,7 +80,7 @@ def images_of_one() -> report.ImageMaterial:
     )
 
 
-def test_a_page_is_whole_and_its_findings_follow_from_the_numbers(material: report.ImageMaterial) -> None:
+def test_a_page_is_whole_and_its_findings_follow_from_the_numbers(material: kit.ImageMaterial) -> None:
     page = image_page(material)
     check(page, 'id="data"', 'id="layers"', 'id="ceilings"', unsaid=["<img src=x"])
     assert "http://" not in re.sub(r"xmlns\S*=\S+", "", page).replace("http://www.w3.org", "")
@@ -91,18 +91,18 @@ def test_a_page_is_whole_and_its_findings_follow_from_the_numbers(material: repo
     tie = words(image_page(replace(material, differences=difference(low=-0.01, p=0.2))))
     check(tie, "cannot be told apart: net and rand.", "net rand .100 -.010 to .150 .2000 –")
     behind = replace(material, differences=difference(difference=-0.1, low=-0.15, high=-0.05))
-    assert "rand predicts better than net" in " ".join(report.images_chapter(behind).findings)
-    answer = report.images_chapter(material).answer
+    assert "rand predicts better than net" in " ".join(pages.images_chapter(behind).findings)
+    answer = pages.images_chapter(material).answer
     assert (answer.opening, answer.words[-21:]) == ("Yes.", " It is ahead of rand.")
     material.summary = material.summary.assign(p=0.06)
-    tied = report.images_chapter(replace(material, differences=difference(p=0.05))).answer
+    tied = pages.images_chapter(replace(material, differences=difference(p=0.05))).answer
     assert (tied.opening, tied.holds) == ("Not shown.", False)
     material.summary.loc[material.summary["quantity"] == "mean r", ["value", "p"]] = [np.nan, np.nan]
     text = words(image_page(material))
     check(text, "net with ridge has no mean r: its predictions are constant.", unsaid=["p = –"])
 
 
-def test_a_fit_is_known_by_model_and_method(material: report.ImageMaterial) -> None:
+def test_a_fit_is_known_by_model_and_method(material: kit.ImageMaterial) -> None:
     material.encodings["rand", "ridge"] = encoding()
     others = [summary("rand").assign(layer="c"), summary("net", "banded").assign(layer="d")]
     material.summary = pd.concat([*others, summary("net").assign(layer="a", chosen=False), summary("net")])
@@ -115,17 +115,17 @@ def test_a_fit_is_known_by_model_and_method(material: report.ImageMaterial) -> N
     assert material.fields_of("rand", "banded") == {"layers": {}, "stimuli": []}
 
 
-def test_a_section_that_fails_does_not_take_the_page_with_it(material: report.ImageMaterial) -> None:
+def test_a_section_that_fails_does_not_take_the_page_with_it(material: kit.ImageMaterial) -> None:
     material.ceiling = pd.DataFrame({"nothing": [1.0]})
     with pytest.raises(KeyError):
         image_page(material)
-    material.failures.append(report.Failure("compare", "subject 01", EVIL))
+    material.failures.append(kit.Failure("compare", "subject 01", EVIL))
     page = image_page(material)
     check(page, "section ceilings", 'id="layers"', unsaid=["<img src=x"])
 
 
 @pytest.mark.parametrize("repeated", [True, False])
-def test_the_flat_map_is_described_as_it_is_drawn(material: report.ImageMaterial, repeated: bool) -> None:
+def test_the_flat_map_is_described_as_it_is_drawn(material: kit.ImageMaterial, repeated: bool) -> None:
     """It shows r: nothing about normalised scores, and no mask by a ceiling that nobody knows."""
     n, one = 3000, material.encodings["net", "ridge"]
     names = [f"v{k}" for k in range(n)]
@@ -143,7 +143,7 @@ def test_the_flat_map_is_described_as_it_is_drawn(material: report.ImageMaterial
     assert ("3,000 normalised scores lie above 1" in surface) == repeated
 
 
-def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: report.ImageMaterial) -> None:
+def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: kit.ImageMaterial) -> None:
     """180 panels would be a picture of more pixels than WebP holds."""
     one, names = material.encodings["net", "ridge"], [f"r{k}" for k in range(180)]
     profile = pd.concat([one.profile.iloc[[0, 2]].assign(group=name, n_targets=k) for k, name in enumerate(names)])
@@ -157,7 +157,7 @@ def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: report.ImageMat
 
 def recovered(table: pd.DataFrame) -> str:
     rows = summary("net").iloc[:1].assign(subject="01", modality="fMRI")
-    sections = report.group_sections(rows, table, pd.DataFrame(), [], 0.95)
+    sections = pages.group_sections(rows, table, pd.DataFrame(), [], 0.95)
     return words(" ".join(map(str, sections[-1].blocks))) if len(sections) > 1 else ""
 
 
@@ -174,8 +174,8 @@ def test_what_was_planted_is_told_as_far_as_it_is_decided() -> None:
 
 
 def test_a_group_that_failed_has_its_errors() -> None:
-    failures = [report.Failure("prepare", "subject 01", EVIL)]
-    failed = report.StudyMaterial(config(), "d", SimpleNamespace(title=EVIL), failures=failures)
+    failures = [kit.Failure("prepare", "subject 01", EVIL)]
+    failed = kit.StudyMaterial(config(), "d", SimpleNamespace(title=EVIL), failures=failures)
     page = page_of(failed, failed_chapter(2))
     check(page, 'id="errors"', unsaid=["<img src=x"])
 
@@ -193,8 +193,8 @@ def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | No
     differences = pd.DataFrame({"reference": ["human"], "family": ["all"], "p_max": [0.4]})
     tables = {"comparison": table, "differences": differences}
     of = {"tables": tables, "arrays": {"rdm": rdms}, "sidecars": {"rdm.json": record}}
-    material = report.StudyMaterial(settings, "d", descriptor, **of)
-    return page_of(material, report.rdms_chapter(material))
+    material = kit.StudyMaterial(settings, "d", descriptor, **of)
+    return page_of(material, pages.rdms_chapter(material))
 
 
 def test_a_small_null_that_leaks_is_not_hidden_by_a_larger_one_at_chance() -> None:

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from pages import BETAS, image_study, study
 
-from brainalign import report
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
+from brainalign.report import kit
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
 from brainalign.report.kit import cleaning_words, methods_text
+from brainalign.report.pages import TextMaterial
 from brainalign.report.pages import concepts as concepts_page
 from brainalign.report.pages import dynamics as dynamics_page
 from brainalign.report.pages import images as image_page
@@ -121,8 +122,8 @@ def config(**content: object) -> Config:
 def recordings(changes: dict[str, Any], _: Any) -> Any:
     of = study(recordings={"1": changes["files"]}, markers={"1": "a", "2": "b"}, epochs=changes.get("epochs", {}))
     windows = pd.DataFrame({"scheme": ["recordings left out", "within recordings"], "logistic": 0.6})
-    decoded = report.DecodedTimes({"timewindows": windows}, Arrays(), {}) if changes.get("decoded", True) else None
-    material = report.SubjectMaterial(config(decode_times=changes.get("decode", {})), "study", of, "1", decoded=decoded)
+    decoded = kit.DecodedTimes({"timewindows": windows}, Arrays(), {}) if changes.get("decoded", True) else None
+    material = kit.SubjectMaterial(config(decode_times=changes.get("decode", {})), "study", of, "1", decoded=decoded)
     return recordings_page._methods(material)
 
 
@@ -134,9 +135,9 @@ def images(changes: dict[str, Any], _: Any) -> Any:
     profile = pd.DataFrame({"control_r": [changes.get("control_r", 0.01)]})
     empty = pd.DataFrame()
     of = image_study(recordings=subjects, **read)
-    material = report.ImageMaterial(settings, "study", of, changes.get("subject", "01"), ceiling=scores)
+    material = kit.ImageMaterial(settings, "study", of, changes.get("subject", "01"), ceiling=scores)
     if changes.get("encodings", True):
-        material.encodings["minilm", "ridge"] = report.ImageEncoding(scores, profile, empty, empty)
+        material.encodings["minilm", "ridge"] = kit.ImageEncoding(scores, profile, empty, empty)
     if changes.get("comparison", True):
         material.comparison = pd.DataFrame({"score": [0.1]})
     material.sidecars["sub-02_responses.safetensors"] = {"details": {"noise": changes.get("noise", "residuals")}}
@@ -152,7 +153,7 @@ def sentences(changes: dict[str, Any], _: Any) -> Any:
     decoders = changes.get("decoders", {"ridge": {"decoder": "linear"}})
     settings = config(decode={"decoders": decoders, "n_components": 7})
     details = {"explained": 0.5, "others": changes.get("others", []), "decoder": {"decoder": "linear"}, "chosen": {}}
-    material = report.TextMaterial(settings, "study", of, said={"ridge": details})
+    material = TextMaterial(settings, "study", of, said={"ridge": details})
     material.decoders["ridge"] = {"leftblocks": pd.DataFrame({"block": range(changes.get("blocks", 0))})}
     return text_page._methods(material)
 
@@ -161,7 +162,7 @@ def modalities(changes: dict[str, Any], _: Any) -> Any:
     of = study(simulate={"world": "modalities"})
     table = pd.DataFrame({"decoder": ["joint", *["low level"] * changes.get("low", False)]})
     settings = config(decode_modalities=changes.get("options", {}))
-    material = report.StudyMaterial(settings, "study", of, tables={"spaceretrieval": table})
+    material = kit.StudyMaterial(settings, "study", of, tables={"spaceretrieval": table})
     if "fitted" in changes:
         noted = {"steps": {"joint": 1200}, "blend": {"eeg": 0.25}} | changes["fitted"]
         material.sidecars["spaceretrieval.parquet"] = {"details": noted}
@@ -172,20 +173,20 @@ def series(changes: dict[str, Any], _: Any) -> Any:
     of = study(simulate={"world": "roi_series"})
     tables = {"personscores": pd.DataFrame({"label": range(changes.get("people", 0))})}
     settings = config(decode_series=changes.get("options", {}))
-    return series_page._methods(report.StudyMaterial(settings, "study", of, tables=tables))
+    return series_page._methods(kit.StudyMaterial(settings, "study", of, tables=tables))
 
 
 def concepts(changes: dict[str, Any], _: Any) -> Any:
     of = study(stimuli="o.txt", recordings={"us": {"format": "triplets", "triplets": ["t.txt"]}})
     noted = {"choices.parquet": {"details": {"ceilings": changes.get("ceilings")}}}
-    material = report.StudyMaterial(config(concepts=changes.get("options", {})), "study", of, sidecars=noted)
+    material = kit.StudyMaterial(config(concepts=changes.get("options", {})), "study", of, sidecars=noted)
     return concepts_page._methods(material)
 
 
 def blocks(changes: dict[str, Any], small: Any) -> Any:
     content = small.descriptor()
     content["fmri"] |= changes.get("fmri", {})
-    material = report.Material(config(**changes.get("config", {})), "study", parse(Study, content, "test"), "1")
+    material = kit.Material(config(**changes.get("config", {})), "study", parse(Study, content, "test"), "1")
     row = {"ceiling_low": changes.get("ceiling_low", np.nan), "low": changes.get("low", np.nan)}
     material.comparison = pd.DataFrame([row])
     material.summary = pd.DataFrame({"layer": ["l", "all"], "low": [changes.get("interval", np.nan), 0]})
@@ -198,7 +199,7 @@ def dynamics(changes: dict[str, Any], _: Any) -> Any:
     of = study(stimuli="v", recordings={"1": {"format": "neural", "neural": "n"}})
     tables = {"dynamicsmovies": pd.DataFrame({"r": [0.1] * changes["drawn"]})}
     settings = config(dynamics={"fit_on": changes["fit_on"], "folds": 4})
-    return dynamics_page._methods(report.StudyMaterial(settings, "study", of, "1", tables))
+    return dynamics_page._methods(kit.StudyMaterial(settings, "study", of, "1", tables))
 
 
 MADE = {

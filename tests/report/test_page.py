@@ -10,11 +10,15 @@ import pytest
 from matplotlib.figure import Figure
 from pages import check, config
 
-from brainalign.report import Chapter, Failure, Material, Panel, Section, render_page
 from brainalign.report.kit import (
     CAPTIONS,
     CITATIONS,
     SYNTHESIS_CAPTIONS,
+    Chapter,
+    Failure,
+    Material,
+    Panel,
+    Section,
     findings,
     least_p,
     legend_below,
@@ -24,6 +28,7 @@ from brainalign.report.kit import (
     p_equals,
     p_number,
     p_value,
+    render_page,
 )
 from brainalign.report.pages import answers
 from brainalign.report.pages import blocks_figures as figures

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from pages import RECORD, config, page_of, words
 
-from brainalign.report import StudyMaterial, blocks_chapter, group_sections, images_chapter, scores_chapter
-from brainalign.report.pages import sentences
+from brainalign.report.kit import StudyMaterial
+from brainalign.report.pages import blocks_chapter, group_sections, images_chapter, scores_chapter, sentences
 
 HERE = Path(__file__).parent
 TABLE = (HERE.parent.parent / "docs" / "pages" / "questions.md").read_text()

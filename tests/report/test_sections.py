@@ -12,10 +12,11 @@ from made import made
 from pages import cells
 
 from brainalign.config import DecodeTimesSettings
-from brainalign.report import ALIGNMENT_TABLES, IDENTIFICATION_TABLES, MATCHING_TABLES, DecodedTimes, FoundDirections
 from brainalign.report import geometry_sections as geometry
 from brainalign.report import synthesis_sections as synthesis
 from brainalign.report.encoding_sections import contest, encoders, partition
+from brainalign.report.geometry_sections import ALIGNMENT_TABLES, IDENTIFICATION_TABLES, MATCHING_TABLES
+from brainalign.report.kit import DecodedTimes, FoundDirections
 from brainalign.statistics import RELIABLE
 
 NAN = np.nan

@@ -11,7 +11,7 @@ from made import made
 from pages import cells
 
 from brainalign.config import EncodeSettings
-from brainalign.report import StudyMaterial
+from brainalign.report.kit import StudyMaterial
 from brainalign.report.pages import continuous, continuous_chapter, dynamics
 from brainalign.statistics import MIN_UNITS, SHARING
 

@@ -12,8 +12,8 @@ import pytest
 from nilearn.datasets import load_fsaverage
 from refusals import refused
 
-from brainalign import report
 from brainalign.config import Config
+from brainalign.report import encoding_sections, kit
 from brainalign.report.kit import N_VERTICES, face_values, layer_colours, map_codes, picture_bytes, surface_assets
 
 LAYERS = [f"block{k}" for k in range(6)]
@@ -38,13 +38,13 @@ def unpacked(text: str) -> bytes:
 
 
 def test_what_is_not_significant_or_not_reliable_is_not_shown(cortex: pd.DataFrame) -> None:
-    values = report.significant(cortex, "r", q=0.05, ceiling=0.1)
+    values = kit.significant(cortex, "r", q=0.05, ceiling=0.1)
     hidden = (cortex["q"] >= 0.05) | (cortex["ceiling"] <= 0.1)
     assert 0 < hidden.sum() < len(cortex)
     np.testing.assert_array_equal(values.isna(), hidden)
     untested = cortex.assign(q=np.nan)
-    assert report.significant(untested, "r").isna().all()  # no test, no colour
-    surface = report.surface_map(cortex.assign(shown=values), "shown", title="t", unit="r")
+    assert kit.significant(untested, "r").isna().all()  # no test, no colour
+    surface = kit.surface_map(cortex.assign(shown=values), "shown", title="t", unit="r")
     codes = map_codes(surface)
     np.testing.assert_array_equal(codes.ravel() == 0, hidden)
     assert surface.n_shown == (~hidden).sum()
@@ -52,12 +52,12 @@ def test_what_is_not_significant_or_not_reliable_is_not_shown(cortex: pd.DataFra
 
 def test_codes_give_the_values_back(cortex: pd.DataFrame) -> None:
     for kind in ("sequential", "diverging"):
-        surface = report.surface_map(cortex, "r", title="t", unit="r", kind=kind, vmax=1.0)
+        surface = kit.surface_map(cortex, "r", title="t", unit="r", kind=kind, vmax=1.0)
         step = (surface.vmax - surface.vmin) / 253
         back = surface.vmin + (map_codes(surface).astype(float) - 1) * step
         assert np.abs(back - surface.values).max() <= step
     rows = pd.DataFrame({"hemi": ["R", "L"], "vertex": [7, 10_241], "r": [0.5, -0.25]})
-    surface = report.surface_map(rows, "r", title="t", unit="r", kind="diverging")
+    surface = kit.surface_map(rows, "r", title="t", unit="r", kind="diverging")
     assert surface.values[1, 7] == 0.5
     assert surface.values[0, 10_241] == -0.25
     assert surface.n_shown == 2
@@ -71,9 +71,9 @@ def test_codes_give_the_values_back(cortex: pd.DataFrame) -> None:
 
 
 def test_the_flat_map_is_masked_where_the_vertices_are(cortex: pd.DataFrame) -> None:
-    values = report.significant(cortex, "r", ceiling=0.1)
-    surface = report.surface_map(cortex.assign(shown=values), "shown", title="Score", unit="Pearson r")
-    figure = report.flat_maps(surface)
+    values = kit.significant(cortex, "r", ceiling=0.1)
+    surface = kit.surface_map(cortex.assign(shown=values), "shown", title="Score", unit="Pearson r")
+    figure = kit.flat_maps(surface)
     maps = [ax.collections[1] for ax in figure.axes[:2]]  # the first collection is the grey cortex below
     faces = [load_fsaverage("fsaverage5")["flat"].parts[side].faces for side in ("left", "right")]
     for side, drawn in enumerate(maps):
@@ -88,16 +88,16 @@ def test_the_flat_map_is_masked_where_the_vertices_are(cortex: pd.DataFrame) -> 
 
 
 def test_undecided_vertices_have_no_layer_but_a_margin(cortex: pd.DataFrame) -> None:
-    preferred, margin = report.layer_preference_maps(cortex, LAYERS, "effnet")
+    preferred, margin = encoding_sections.layer_preference_maps(cortex, LAYERS, "effnet")
     np.testing.assert_array_equal(np.isfinite(preferred.values.ravel()), cortex["decided"])
     assert margin.n_shown == len(cortex)
     first = cortex.index[cortex["decided"]][0]
     assert preferred.categories[int(preferred.values.ravel()[first])] == cortex["layer"][first]
     assert len(set(preferred.colours)) == len(LAYERS)
-    bar = report.flat_maps(preferred).axes[2]
+    bar = kit.flat_maps(preferred).axes[2]
     assert [label.get_text() for label in bar.get_yticklabels()] == LAYERS
     wrong = cortex.replace({"layer": {"block0": "blok0"}})
-    refused("got 'blok0' .did you mean 'block0'", report.layer_preference_maps, wrong, LAYERS, "effnet")
+    refused("got 'blok0' .did you mean 'block0'", encoding_sections.layer_preference_maps, wrong, LAYERS, "effnet")
 
 
 @pytest.mark.parametrize(
@@ -109,30 +109,30 @@ def test_undecided_vertices_have_no_layer_but_a_margin(cortex: pd.DataFrame) -> 
     ],
 )
 def test_wrong_places_are_refused(cortex: pd.DataFrame, change: dict[str, object], message: str) -> None:
-    refused(message, report.surface_map, cortex.assign(**change), "r", title="t", unit="r")
+    refused(message, kit.surface_map, cortex.assign(**change), "r", title="t", unit="r")
 
 
 def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) -> None:
-    maps = [report.surface_map(cortex, "r", title=f"map {k}", unit="r") for k in range(5)]
+    maps = [kit.surface_map(cortex, "r", title=f"map {k}", unit="r") for k in range(5)]
     maps.append(
-        report.surface_map(cortex, "layer", title="l", unit="l", kind="categorical", categories=layer_colours(LAYERS))
+        kit.surface_map(cortex, "layer", title="l", unit="l", kind="categorical", categories=layer_colours(LAYERS))
     )
-    panels = [report.Panel(f"p{k}", "t", "c", None, html=report.surface_viewer(maps, f"p{k}")) for k in range(2)]
-    page = report.render_page(PAGE, [report.Chapter("", [report.Section("s", "s", panels)])])
+    panels = [kit.Panel(f"p{k}", "t", "c", None, html=kit.surface_viewer(maps, f"p{k}")) for k in range(2)]
+    page = kit.render_page(PAGE, [kit.Chapter("", [kit.Section("s", "s", panels)])])
     assert page.count('id="surface-mesh"') == page.count('id="surface-bundle"') == 1
     assert page.count('data-map="') == 12
-    assert report.render_page(PAGE, []).count("surface-mesh") == 0
+    assert kit.render_page(PAGE, []).count("surface-mesh") == 0
     codes = re.findall(r'class="codes">(.*?)</script>', page)
     assert len(codes) == 2
     np.testing.assert_array_equal(
         np.frombuffer(unpacked(codes[0]), np.uint8), np.concatenate([map_codes(one).ravel() for one in maps])
     )
     evil = "</script><script>alert(1)</script>"
-    viewer = report.surface_viewer([report.surface_map(cortex, "r", title=evil, unit=evil)], evil)
+    viewer = kit.surface_viewer([kit.surface_map(cortex, "r", title=evil, unit=evil)], evil)
     assert evil not in viewer
     described = re.search(r'class="maps">(.*?)</script>', viewer)[1]
     assert json.loads(described)[0]["title"] == evil
-    refused("has no maps", report.surface_viewer, [])
+    refused("has no maps", kit.surface_viewer, [])
 
 
 def test_the_shared_mesh_is_that_of_nilearn() -> None:
@@ -149,4 +149,4 @@ def test_the_shared_mesh_is_that_of_nilearn() -> None:
     assert points[0][:, 0].max() < 0 < points[1][:, 0].min()  # the hemispheres do not overlap
 
 
-PAGE = report.StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t"))
+PAGE = kit.StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t"))

@@ -17,9 +17,18 @@ from pages import words as plain
 from PIL import Image
 from refusals import refused
 
-from brainalign.report import FoundDirections, ImageMaterial, SynthesisedImages, directions_section, images_chapter
 from brainalign.report import synthesis_sections as synthesis
-from brainalign.report.kit import MOST_BYTES, MOST_PIXELS, number, picture_bytes
+from brainalign.report.kit import (
+    MOST_BYTES,
+    MOST_PIXELS,
+    FoundDirections,
+    ImageMaterial,
+    SynthesisedImages,
+    number,
+    picture_bytes,
+)
+from brainalign.report.pages import images_chapter
+from brainalign.report.synthesis_sections import directions_section
 from brainalign.synthesis import Typicality
 
 EVIL = f"{pages.EVIL}$x$"

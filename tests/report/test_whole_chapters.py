@@ -12,9 +12,8 @@ from pages import cells, check, config, study
 from refusals import refused
 
 from brainalign.arrays import Arrays
-from brainalign.report import Chapter, StudyMaterial, TextMaterial
-from brainalign.report.kit import number
-from brainalign.report.pages import concepts, dynamics, modalities, sentence_section, sentences, series
+from brainalign.report.kit import Chapter, StudyMaterial, number
+from brainalign.report.pages import TextMaterial, concepts, dynamics, modalities, sentence_section, sentences, series
 
 NAN = np.nan
 FILLED = [

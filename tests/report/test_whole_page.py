@@ -18,9 +18,8 @@ from pages import BETAS, RECORD, config, image_study
 from PIL import Image
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.report import FoundDirections, ImageEncoding, ImageMaterial, images_chapter, render_page
-from brainalign.report.kit import MOST_BYTES, MOST_PIXELS
-from brainalign.report.pages import image_sections
+from brainalign.report.kit import MOST_BYTES, MOST_PIXELS, FoundDirections, ImageEncoding, ImageMaterial, render_page
+from brainalign.report.pages import image_sections, images_chapter
 from brainalign.report.synthesis_sections import MOST_DRAWN
 from brainalign.statistics import RELIABLE
 

@@ -13,7 +13,8 @@ from brainalign.arrays import Arrays
 from brainalign.io import Provenance, save
 from brainalign.pipelines.report import failures, report
 from brainalign.pipelines.report.report import shelf_of
-from brainalign.report import SYNTHESIS_TABLES, Failure, gather_images
+from brainalign.report.kit import SYNTHESIS_TABLES, Failure
+from brainalign.report.pages import gather_images
 from brainalign.workflow import Run
 
 PARTS = ("synthesized", *SYNTHESIS_TABLES)

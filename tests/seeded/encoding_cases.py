@@ -11,6 +11,7 @@ import torch
 
 from brainalign import encoding, features
 from brainalign.arrays import Responses
+from brainalign.encoding import in_context
 from brainalign.statistics import RELIABLE
 from seeded.networks import Kept
 from seeded.worlds import RNG, X, Y, ridge
@@ -65,7 +66,7 @@ def split(seed: int, kind: str = "fMRI", data: int = 0) -> encoding.SplitScores:
 
 
 @cache
-def pretrained(seed: int = 0) -> encoding.PretrainedLayer:
+def pretrained(seed: int = 0) -> in_context.PretrainedLayer:
     sizes = {"n_steps": (0, 3, 0), "n_voxels": 4, "context_sizes": (4, 8)}
     quick = encoding.InContextEncoder(**sizes, fallback=False, device="cpu")
     axes = encoding.Reduction(X.mean(axis=0), np.eye(6)[:4])

@@ -9,7 +9,7 @@ import torch
 from refusals import refused
 from torch import Tensor
 
-from brainalign.report import FoundDirections, direction_gains
+from brainalign.report.kit import FoundDirections, direction_gains
 from brainalign.synthesis import (
     DirectionStudy,
     Judges,

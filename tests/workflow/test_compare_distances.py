@@ -13,7 +13,7 @@ from seeded.recorded import Record
 
 from brainalign import geometry
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.datasets import load_mesh
+from brainalign.datasets.formats import load_mesh
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.report.geometry_sections import searchlight_sentence
 

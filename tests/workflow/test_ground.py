@@ -18,8 +18,13 @@ from brainalign.datasets import read_feature_norms
 from brainalign.decoding import GroundedLanguage
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.synthesize.caption import _common, _in_order
-from brainalign.report import GROUNDING_TABLES, ImageMaterial
-from brainalign.report.synthesis_sections import grounding_methods, grounding_section, voxel_captions_section
+from brainalign.report.kit import ImageMaterial
+from brainalign.report.synthesis_sections import (
+    GROUNDING_TABLES,
+    grounding_methods,
+    grounding_section,
+    voxel_captions_section,
+)
 from brainalign.simulation import clear_scenes, draw_scenes
 from brainalign.simulation.voxels import COLOURS, SHAPES
 from brainalign.study import norms_of_words

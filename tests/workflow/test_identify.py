@@ -13,7 +13,7 @@ from worlds.region_geometries import region_patterns
 from brainalign.arrays import Arrays
 from brainalign.geometry import BASELINES, rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.report import IDENTIFICATION_TABLES, identification_section
+from brainalign.report.geometry_sections import IDENTIFICATION_TABLES, identification_section
 
 REGIONS = ["V1", "V2", "V4", "IT"]
 N_STIMULI = 18

@@ -17,7 +17,8 @@ from refusals import refused
 from brainalign import workflow
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config, load_descriptors
-from brainalign.datasets import fit_whitener, read_subject
+from brainalign.datasets import read_subject
+from brainalign.datasets.formats import fit_whitener
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
 from brainalign.pipelines.encode import held_out
 from brainalign.pipelines.report import report

@@ -18,7 +18,7 @@ from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import match
 from brainalign.pipelines.compare.concepts import layers_of
 from brainalign.regression import Ridge
-from brainalign.report import ALIGNMENT_TABLES, MATCHING_TABLES, alignment_section, matching_section
+from brainalign.report.geometry_sections import ALIGNMENT_TABLES, MATCHING_TABLES, alignment_section, matching_section
 from brainalign.workflow import Job
 
 N, SEED, BY = 160, 2, Provenance("test", {}, "")

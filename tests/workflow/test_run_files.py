@@ -22,7 +22,8 @@ from worlds.story import configured, described
 
 from brainalign.arrays import Layers
 from brainalign.config import Config, load_descriptors
-from brainalign.datasets import audit_study, read_continuous, read_events, run_drifts, slow_drifts, stop_on
+from brainalign.datasets import audit_study, stop_on
+from brainalign.datasets.studies import read_continuous, read_events, run_drifts, slow_drifts
 from brainalign.io import artifact_path, load, read_sound
 from brainalign.simulation import story, write_story
 from brainalign.study import Shape, known_shape, load_descriptor, parse

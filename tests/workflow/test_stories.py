@@ -24,11 +24,12 @@ from worlds.story import configured, described, write_release
 from brainalign.arrays import Responses
 from brainalign.cli import main
 from brainalign.config import Config, load_config, load_descriptors
-from brainalign.datasets import audit_study, read_continuous, read_events
-from brainalign.encoding import mean_over_runs
+from brainalign.datasets import audit_study
+from brainalign.datasets.studies import read_continuous, read_events
+from brainalign.encoding.scoring import mean_over_runs
 from brainalign.io import Provenance, artifact_path, save, sidecar_path
 from brainalign.pipelines.encode import continuous
-from brainalign.report import StudyMaterial
+from brainalign.report.kit import StudyMaterial
 from brainalign.report.pages import group_of_runs_chapter
 from brainalign.simulation import STORY_GROUPS, story, write_story
 from brainalign.statistics import RELIABLE, reliable_targets

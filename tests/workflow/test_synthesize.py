@@ -23,7 +23,8 @@ from worlds.scene_networks import selective_voxels
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import Config, DirectionSettings, SynthesizeSettings
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.report import FoundDirections, directions_section
+from brainalign.report.kit import FoundDirections
+from brainalign.report.synthesis_sections import directions_section
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
 from brainalign.study import parse
 from brainalign.synthesis import BrainGuidedPipeline

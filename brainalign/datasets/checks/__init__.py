@@ -5,4 +5,4 @@ from brainalign.datasets.checks.fetch import fetch_files
 from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes, space_problems
 from brainalign.datasets.checks.study_audit import audit_study
 
-__all__ = ["audit", "audit_study", "fetch_files", "inspect_responses", "inspect_trials", "roi_sizes"]
+__all__ = ["audit", "audit_study"]

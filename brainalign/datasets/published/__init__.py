@@ -26,13 +26,11 @@ from brainalign.datasets.published.zuco import read_zuco
 from brainalign.datasets.published.zuco_files import read_sentences as read_sentences
 
 __all__ = [
-    "AreaMaps",
     "NsdSubject",
     "Parcels",
     "Published",
     "area_maps_table",
     "coco_captions",
-    "concept_splits",
     "drop_tested_concepts",
     "nsd_coco_ids",
     "open_nsd",

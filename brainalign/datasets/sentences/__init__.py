@@ -17,17 +17,10 @@ from brainalign.datasets.sentences.text_splits import leave_out, make_text_split
 
 __all__ = [
     "TextRecordings",
-    "clean_text",
     "join_recordings",
     "leave_out",
-    "levenshtein_similarity",
     "make_text_split",
-    "match_texts",
-    "near_duplicate_texts",
     "order_blocks",
-    "order_leak",
     "read_task_table",
-    "text_groups",
-    "text_id",
     "text_leakage",
 ]

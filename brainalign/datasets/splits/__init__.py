@@ -5,14 +5,4 @@ from brainalign.datasets.splits.leakage import leakage_audit, split_card
 from brainalign.datasets.splits.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.splits.splits import folds_of, group_labels, make_splits
 
-__all__ = [
-    "folds_of",
-    "group_labels",
-    "leakage_audit",
-    "make_image_split",
-    "make_splits",
-    "repeat_counts",
-    "repeats_cube",
-    "split_card",
-    "split_rows",
-]
+__all__ = ["folds_of", "leakage_audit", "make_image_split", "make_splits"]

@@ -53,6 +53,7 @@ def repeat_curve(
     first = trials.iloc[[rows[0] for rows in rows_of]][["stimulus_id", "subject"]].reset_index(drop=True)
     fewest = min(len(rows) for rows in rows_of)
     vectors, column = _gallery(gallery, gallery_ids, first["stimulus_id"])
+    counts = {"n_stimuli": first["stimulus_id"].nunique(), "n_subjects": first["subject"].nunique()}
     found = []
     for count in [*(2**k for k in range(int(np.log2(fewest)) + 1) if 2**k < fewest), fewest]:
         rng = np.random.default_rng([seed, count])
@@ -64,17 +65,7 @@ def repeat_curve(
             if 2 * count <= fewest:
                 others = embed(np.stack([signals[rows[count : 2 * count]].mean(axis=0) for rows in drawn]), first)
                 ceilings.append(_halves(queries, others, first, top))
-        found.append(
-            {
-                "n_averaged": count,
-                "value": np.mean(values),
-                "sd": np.std(values),
-                "ceiling": np.mean(ceilings) if ceilings else np.nan,
-                "chance": top / len(vectors),
-                "n_stimuli": first["stimulus_id"].nunique(),
-                "n_subjects": first["subject"].nunique(),
-            }
-        )
+        found.append(_point(count, values, ceilings, top / len(vectors)) | counts)
     return pd.DataFrame(found)
 
 
@@ -146,38 +137,27 @@ def subject_curve(
     sizes = np.array([len(stack) for stack in stacks])
     most = int(np.sort(sizes)[-2:].min())
     counts = sorted({*(2**k for k in range(int(np.log2(most)) + 1)), most})
-    return pd.DataFrame([_at(stacks, sizes, columns, vectors, count, top, n_draws, seed) for count in counts])
+    found = []
+    for count in counts:
+        rng = np.random.default_rng([seed, count])
+        enough, twice = np.flatnonzero(sizes >= count), np.flatnonzero(sizes >= 2 * count)
+        values, ceilings = [], []
+        for _ in range(n_draws):
+            drawn = {k: rng.permutation(sizes[k]) for k in enough}
+            means = np.stack([stacks[k][drawn[k][:count]].mean(axis=0) for k in enough])
+            values.append(_top(similarity_ranks(means, vectors), columns[enough], top))
+            if len(twice) > 1:
+                one, other = (
+                    np.stack([stacks[k][drawn[k][part]].mean(axis=0) for k in twice])
+                    for part in (slice(0, count), slice(count, 2 * count))
+                )
+                ceilings.append(_top(similarity_ranks(one, other), np.arange(len(twice)), top))
+        found.append(_point(count, values, ceilings, top / len(vectors)) | {"n_stimuli": len(enough)})
+    return pd.DataFrame(found)
 
 
-def _at(
-    stacks: list[Values],
-    sizes: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    vectors: Values,
-    count: int,
-    top: int,
-    n_draws: int,
-    seed: int,
-) -> dict[str, float]:
-    """Return one row of the curve."""
-    rng = np.random.default_rng([seed, count])
-    enough, twice = np.flatnonzero(sizes >= count), np.flatnonzero(sizes >= 2 * count)
-    values, ceilings = [], []
-    for _ in range(n_draws):
-        drawn = {k: rng.permutation(sizes[k]) for k in enough}
-        means = np.stack([stacks[k][drawn[k][:count]].mean(axis=0) for k in enough])
-        values.append(_top(similarity_ranks(means, vectors), columns[enough], top))
-        if len(twice) > 1:
-            one, other = (
-                np.stack([stacks[k][drawn[k][part]].mean(axis=0) for k in twice])
-                for part in (slice(0, count), slice(count, 2 * count))
-            )
-            ceilings.append(_top(similarity_ranks(one, other), np.arange(len(twice)), top))
-    return {
-        "n_averaged": count,
-        "value": float(np.mean(values)),
-        "sd": float(np.std(values)),
-        "ceiling": float(np.mean(ceilings)) if ceilings else np.nan,
-        "chance": top / len(vectors),
-        "n_stimuli": len(enough),
-    }
+def _point(count: int, values: list[float], ceilings: list[float], chance: float) -> dict[str, float]:
+    """Return what a curve has at a number of averages."""
+    ceiling = float(np.mean(ceilings)) if ceilings else np.nan
+    of_draws = {"value": float(np.mean(values)), "sd": float(np.std(values))}
+    return {"n_averaged": count, **of_draws, "ceiling": ceiling, "chance": chance}

@@ -27,22 +27,15 @@ from brainalign.encoding.in_context.subject_study import reduce_texts as reduce_
 
 __all__ = [
     "EmpiricalBayesRidge",
-    "FewImages",
     "InContextEncoder",
-    "InContextEnsemble",
-    "PretrainedLayer",
     "Reduction",
-    "TextQueries",
     "WeightPrior",
     "context_curve",
-    "curve_baselines",
     "estimate_prior",
     "pretrain_layer",
-    "pretrained_layers",
     "scaling_curve",
     "score_context",
     "text_preferences",
     "text_selectivity",
-    "training_voxels",
     "unit_rows",
 ]

@@ -15,7 +15,6 @@ from brainalign.encoding.networks.semantic_readout import warp as warp
 from brainalign.encoding.networks.token_inputs import Shape, correlations
 
 __all__ = [
-    "PUBLISHED_ROUTING",
     "FactorizedReadout",
     "GaussianReadout",
     "ResponseOptimisedEncoder",

@@ -132,7 +132,12 @@ def score_predictions(
     predicted = without_rounding(predicted, measured)
     r = pearson(predicted, measured)
     named = {} if target_groups is None else dict(target_groups)
-    null, p, p_fwer = _null(predicted, measured, r, list(named.values()), n_permutations, n_maps, seed)
+    null, p, p_fwer = None, np.full(len(r), np.nan), np.full(len(r), np.nan)
+    if n_permutations:
+        members = list(named.values())
+        null = permuted_correlations(predicted, measured, n_permutations, seed, groups=members, n_maps=n_maps)
+        p = np.where(np.isnan(r), np.nan, (1 + null.n_reached) / (1 + n_permutations))
+        p_fwer = permutation_test(r - TIE, null.max_r, correct="max")
     draws = np.empty((0, len(named)))
     if n_boot and named:
         draws = bootstrap_correlations(predicted, measured, list(named.values()), n_draws=n_boot, seed=seed)
@@ -164,20 +169,3 @@ def score_predictions(
         refitted=refitted,
         n_train=n_train,
     )
-
-
-def _null(
-    predicted: Values,
-    measured: Values,
-    r: Values,
-    groups: list[NDArray[Any]],
-    n_permutations: int,
-    n_maps: int,
-    seed: int,
-) -> tuple[CorrelationNull | None, Values, Values]:
-    """Return the null of permuted test stimuli, p per target and family-wise p."""
-    if not n_permutations:
-        return None, np.full(len(r), np.nan), np.full(len(r), np.nan)
-    null = permuted_correlations(predicted, measured, n_permutations, seed, groups=groups, n_maps=n_maps)
-    p = np.where(np.isnan(r), np.nan, (1 + null.n_reached) / (1 + n_permutations))
-    return null, p, permutation_test(r - TIE, null.max_r, correct="max")

@@ -3,4 +3,4 @@
 from brainalign.encoding.trained.token_ensemble import ensemble_weights as ensemble_weights
 from brainalign.encoding.trained.token_study import ENSEMBLE, TokenFindings, TokenStudy
 
-__all__ = ["ENSEMBLE", "TokenFindings", "TokenStudy"]
+__all__ = ["TokenStudy"]

@@ -28,5 +28,3 @@ from brainalign.report.encoding_sections.recovery import (
     planted_preferences,
     recovered_words,
 )
-
-__all__ = ["CONVERGENCE_TABLES", "convergence_section", "layer_preference_maps"]

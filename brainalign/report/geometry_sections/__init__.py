@@ -29,14 +29,3 @@ from brainalign.report.geometry_sections.time_course import course_section as co
 from brainalign.report.geometry_sections.time_course import layer_latencies, rsa_over_time, score_over_time
 from brainalign.report.geometry_sections.time_course import left_out_course_section as left_out_course_section
 from brainalign.report.geometry_sections.time_course import rsa_course_section as rsa_course_section
-
-__all__ = [
-    "ALIGNMENT_TABLES",
-    "IDENTIFICATION_TABLES",
-    "MATCHING_TABLES",
-    "alignment_section",
-    "failed_identification",
-    "identification_section",
-    "layer_latencies",
-    "matching_section",
-]

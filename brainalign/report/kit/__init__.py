@@ -77,32 +77,3 @@ from brainalign.report.kit.target_maps import score_histogram as score_histogram
 from brainalign.report.kit.target_maps import slice_positions as slice_positions
 from brainalign.report.kit.target_maps import target_map as target_map
 from brainalign.report.kit.viewer import map_codes, surface_assets, surface_viewer, volume_viewer
-
-__all__ = [
-    "SYNTHESIS_TABLES",
-    "Chapter",
-    "DecodedTimes",
-    "FailedControl",
-    "Failure",
-    "FoundDirections",
-    "ImageEncoding",
-    "ImageMaterial",
-    "Material",
-    "Panel",
-    "Section",
-    "Shelf",
-    "StudyMaterial",
-    "SubjectMaterial",
-    "SynthesisedImages",
-    "comparison_table",
-    "direction_gains",
-    "flat_maps",
-    "html_table",
-    "render_page",
-    "score_table",
-    "significant",
-    "surface_map",
-    "surface_viewer",
-    "topomaps",
-    "write_figures",
-]

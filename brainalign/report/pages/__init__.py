@@ -21,13 +21,3 @@ from brainalign.report.pages.rdms import beside_trained, gather_rdms, rdms_chapt
 from brainalign.report.pages.sentences import TextMaterial, gather_text, text_chapter
 from brainalign.report.pages.series import gather_series, series_chapter
 from brainalign.report.pages.text_sections import sentence_section as sentence_section
-
-__all__ = [
-    "TextMaterial",
-    "blocks_chapter",
-    "gather_images",
-    "group_sections",
-    "images_chapter",
-    "rdms_chapter",
-    "scores_chapter",
-]

@@ -36,5 +36,3 @@ from brainalign.report.synthesis_sections.voxel_captions import CAPTION_TABLES
 from brainalign.report.synthesis_sections.voxel_captions import caption_methods as caption_methods
 from brainalign.report.synthesis_sections.voxel_captions import caption_verdict as caption_verdict
 from brainalign.report.synthesis_sections.voxel_captions import voxel_captions_section as voxel_captions_section
-
-__all__ = ["GROUNDING_TABLES", "directions_section"]

@@ -228,7 +228,17 @@ def simulate_meeg(
         white = white * (1 - 2 / len(white)) + white.mean() / len(white)
     noise = (model.background**2).sum(axis=0) + white
     targets = _sensor_targets(info)
-    truth = _sensor_truth(signals, patterns, course, noise, n_repeats, targets, times, layers)
+    variance = signals.var(axis=0)  # (n_sensors, n_times)
+    parts = patterns.var(axis=0)[:, :, None] * course[:, None, :] ** 2  # (n_layers, n_sensors, n_times)
+    truth = pd.DataFrame(
+        {
+            "target_id": np.repeat(targets["target_id"].to_numpy(), len(times)),
+            "time_s": np.tile(times, len(targets)),
+            "layer": layers["layer"].to_numpy()[parts.argmax(axis=0)].ravel(),
+            "ceiling": (variance / (variance + noise[:, None] / n_repeats)).ravel(),
+            "ceiling_single_trial": (variance / (variance + noise[:, None])).ravel(),
+        }
+    )
     return Responses(values, trials, targets, "T, T/m and V", times), MeegTruth(layers, truth)
 
 
@@ -248,31 +258,6 @@ def _sensor_targets(info: mne.Info) -> pd.DataFrame:
             "roi": [[name] for name in types],
             "sensor_type": types,
             **dict(zip(("x_mm", "y_mm", "z_mm"), 1000 * places.T, strict=True)),
-        }
-    )
-
-
-def _sensor_truth(
-    signals: Floats,
-    patterns: Floats,
-    course: Floats,
-    noise: Floats,
-    n_repeats: int,
-    targets: pd.DataFrame,
-    times: Floats,
-    layers: pd.DataFrame,
-) -> pd.DataFrame:
-    """Return the ceiling of every sensor and time, and the layer with most signal there."""
-    variance = signals.var(axis=0)  # (n_sensors, n_times)
-    parts = patterns.var(axis=0)[:, :, None] * course[:, None, :] ** 2  # (n_layers, n_sensors, n_times)
-    strongest = layers["layer"].to_numpy()[parts.argmax(axis=0)]
-    return pd.DataFrame(
-        {
-            "target_id": np.repeat(targets["target_id"].to_numpy(), len(times)),
-            "time_s": np.tile(times, len(targets)),
-            "layer": strongest.ravel(),
-            "ceiling": (variance / (variance + noise[:, None] / n_repeats)).ravel(),
-            "ceiling_single_trial": (variance / (variance + noise[:, None])).ravel(),
         }
     )
 
