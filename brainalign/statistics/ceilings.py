@@ -269,7 +269,7 @@ def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike
 
 
 def reliable_targets(ceilings: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:
-    """Return which targets a mean over targets is taken of: ceiling above `threshold`, and `repeats_q` below .05.
+    """Choose the targets that a mean over targets is taken of: ceiling above `threshold`, `repeats_q` below .05.
 
     Either alone fails: with few repeats the ceiling of a fifth of all targets without signal exceeds .2, and with many
     the slightest signal is certain. Without any ceiling all are taken, where no test was made (q NaN) the ceiling says.

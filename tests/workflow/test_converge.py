@@ -58,7 +58,7 @@ class Study:
     def _write(self, subject: str, responses: Responses) -> None:
         save(self.path("responses", subject=subject), responses, BY)
         save(self.path("splits", subject=subject), splits_of(responses, self.ids[:N_TEST]), BY)
-        ceiling = pd.DataFrame({"ceiling": np.full(responses.values[0].size, 0.3)})
+        ceiling = pd.DataFrame({"ceiling": np.full(responses.values[0].size, 0.3), "repeats_q": 0.01})
         save(self.path("ceiling", subject=subject), ceiling, BY)
 
     def encode(self, model: str, layers: list[np.ndarray], *subjects: str) -> None:
