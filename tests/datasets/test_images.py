@@ -12,14 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 from refusals import refused
 
-from brainalign.datasets import (
-    audit_images,
-    coco_captions,
-    epochs_to_responses,
-    make_epochs,
-    nsd_coco_ids,
-    read_bids_stimuli,
-)
+from brainalign import datasets
 from brainalign.datasets.formats import near_duplicates
 
 
@@ -49,7 +42,7 @@ def audited(folder, images, **options):
         elif image is not None:
             image.save(path)
         rows.append({"stimulus_id": name, "path": path})
-    return audit_images(pd.DataFrame(rows), **options)
+    return datasets.audit_images(pd.DataFrame(rows), **options)
 
 
 def pairs_of(audit, kind):
@@ -89,7 +82,7 @@ def test_missing_and_unreadable_images_are_all_named(tmp_path) -> None:
     assert set(unreadable.rows) == {"cut", "text", "empty"}
     assert {missing.level, unreadable.level} == {"error"}
     assert audit.pairs.empty
-    refused("no column 'path'", audit_images, pd.DataFrame({"stimulus_id": ["a"]}))
+    refused("no column 'path'", datasets.audit_images, pd.DataFrame({"stimulus_id": ["a"]}))
 
 
 def test_pairs_are_met_among_ten_thousand_images() -> None:
@@ -135,14 +128,16 @@ def events(root) -> Path:
 
 
 def read(root, **options):
-    return read_bids_stimuli(root, "01", **({"task": "read", "run": "1", "stimulus_column": "file_path"} | options))
+    return datasets.read_bids_stimuli(
+        root, "01", **({"task": "read", "run": "1", "stimulus_column": "file_path"} | options)
+    )
 
 
 def test_stimuli_become_epochs_of_responses(root, events) -> None:
     raw, table = read(root, names="file stem")
     assert table["stimulus_id"].tolist() == ["bat_01b", "cow_02s", "bat_07n", "bat_01b"]
     assert table["sample"].tolist() == [100, 250, 550, 700]
-    responses = epochs_to_responses([make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)])
+    responses = datasets.epochs_to_responses([datasets.make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)])
     assert responses.trials["stimulus_id"].tolist() == table["stimulus_id"].tolist()
     assert responses.trials["trial_type"].tolist() == ["exp", "exp", "exp", "test"]
     assert responses.trials["repeat"].tolist() == [1, 1, 1, 2]
@@ -156,9 +151,11 @@ def test_stimuli_become_epochs_of_responses(root, events) -> None:
 def test_flat_and_bad_channels(root, events) -> None:
     raw, table = read(root)
     assert raw.ch_names == ["Cz", "Pz", "Oz"]  # without the eyes
-    epochs = make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)
-    refused(r"the epochs: 0 channels hold NaN and 1 are flat", epochs_to_responses, [epochs], bad_channels="raise")
-    responses = epochs_to_responses([epochs], bad_channels="drop")
+    epochs = datasets.make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)
+    refused(
+        r"the epochs: 0 channels hold NaN and 1 are flat", datasets.epochs_to_responses, [epochs], bad_channels="raise"
+    )
+    responses = datasets.epochs_to_responses([epochs], bad_channels="drop")
     assert responses.targets["target_id"].tolist() == ["Cz", "Pz"]
     channels = root / "sub-01" / "eeg" / "sub-01_task-read_run-1_channels.tsv"
     content = pd.read_csv(channels, sep="\t", dtype=str, keep_default_na=False)
@@ -200,21 +197,21 @@ def test_captions_are_found_by_their_ids(tmp_path: Path) -> None:
     lines = ['0,532481,val2017,"(0, 0, 0.1, 0.1)",0.1,0,False,False,False,0\n']
     lines.append('1,245764,train2017,"(0, 0, 0, 0)",0.2,72999,False,False,True,12\n')
     (folder / "nsd_stim_info_merged.csv").write_text(header + "".join(lines))
-    ids = nsd_coco_ids(tmp_path)
+    ids = datasets.nsd_coco_ids(tmp_path)
     assert ids == {"nsd-00000": 532481, "nsd-72999": 245764}
     train = annotations(tmp_path / "train.json", [(245764, "A dog.\n"), (1, "Another."), (245764, "A brown dog.")])
     val = annotations(tmp_path / "val.json", [(532481, "A kite.")])
-    table = coco_captions([train, val], ids)
+    table = datasets.coco_captions([train, val], ids)
     assert table.to_dict("list") == {
         "stimulus_id": ["nsd-00000", "nsd-72999", "nsd-72999"],
         "caption": ["A kite.", "A dog.", "A brown dog."],
     }
-    refused(r"1 of 2 images have no caption in train.json \(nsd-00000\).*val2017", coco_captions, [train], ids)
+    refused(r"1 of 2 images have no caption in train.json \(nsd-00000\).*val2017", datasets.coco_captions, [train], ids)
     (folder / "nsd_stim_info_merged.csv").unlink()
-    refused(r"nsd_stim_info_merged\.csv", nsd_coco_ids, tmp_path)
+    refused(r"nsd_stim_info_merged\.csv", datasets.nsd_coco_ids, tmp_path)
     path = tmp_path / "instances.json"
     path.write_text(json.dumps({"annotations": [{"image_id": 1, "bbox": []}]}))
-    refused(r"instances.json: no captions of COCO \(KeyError: 'caption'\)", coco_captions, [path], {"a": 1})
+    refused(r"instances.json: no captions of COCO \(KeyError: 'caption'\)", datasets.coco_captions, [path], {"a": 1})
     path.write_text("[1, 2")
-    refused("no captions of COCO", coco_captions, [path], {"a": 1})
-    refused("annotations_trainval2017", coco_captions, [tmp_path / "nothing.json"], {"a": 1})
+    refused("no captions of COCO", datasets.coco_captions, [path], {"a": 1})
+    refused("annotations_trainval2017", datasets.coco_captions, [tmp_path / "nothing.json"], {"a": 1})

@@ -14,15 +14,7 @@ from jobs import prepare
 from PIL import Image
 from refusals import refused
 
-from brainalign.datasets import (
-    audit_study,
-    make_image_split,
-    open_nsd,
-    read_nsd,
-    read_nsd_cortex,
-    read_subject,
-    write_nsd_images,
-)
+from brainalign import datasets
 from brainalign.datasets.published import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
 from brainalign.regression import fit_distributed
@@ -106,10 +98,10 @@ class Nsd:
         return {"sessions": [1, 2], "rois": ["nsdgeneral", *NAMES]} | changes
 
     def open(self, **changes):
-        return open_nsd(self.root, self.subject, **self.options(**changes))
+        return datasets.open_nsd(self.root, self.subject, **self.options(**changes))
 
     def read(self, **changes):
-        return read_nsd(self.root, self.subject, **self.options(**changes))
+        return datasets.read_nsd(self.root, self.subject, **self.options(**changes))
 
     @property
     def planted(self) -> np.ndarray:
@@ -161,7 +153,7 @@ def test_trials_follow_the_design(nsd) -> None:
 def test_z_scores_are_within_session_and_shared_images_tested(nsd) -> None:
     found = nsd.read(val=0.1, seed=3)
     shared = [f"nsd-{image - 1:05d}" for image in nsd.shared]
-    expected = make_image_split(found.responses.trials, test=shared, val=0.1, seed=3)
+    expected = datasets.make_image_split(found.responses.trials, test=shared, val=0.1, seed=3)
     pd.testing.assert_frame_equal(found.splits, expected)
     halves = [(half - half.mean(axis=0)) / half.std(axis=0, ddof=1) for half in np.split(nsd.planted / 300, 2)]
     np.testing.assert_allclose(found.responses.values, np.concatenate(halves), atol=1e-4)
@@ -251,9 +243,9 @@ def test_wrong_files(nsd) -> None:
     path.write_bytes(whole)
     refused(r"betas_session03.hdf5: .* lacks session 3, 4, .* of the 30 asked for", nsd.read, sessions=None)
     refused("sessions are 31; subject 4 of NSD has 1 to 30", nsd.read, sessions=[31])
-    refused(r"subj02.* no such file", read_nsd, nsd.root, "2", sessions=[1])
-    refused("subject is 9; NSD has 1 to 8", read_nsd, nsd.root, "09")
-    refused("subject is 'anna'; give its number", read_nsd, nsd.root, "anna")
+    refused(r"subj02.* no such file", datasets.read_nsd, nsd.root, "2", sessions=[1])
+    refused("subject is 9; NSD has 1 to 8", datasets.read_nsd, nsd.root, "09")
+    refused("subject is 'anna'; give its number", datasets.read_nsd, nsd.root, "anna")
     refused(r"within: no ROI 'V1w' \(did you mean 'V1v'", nsd.read, within=["V1w"])
     refused(r"nsdgenral.nii.gz: no such file .*did you mean 'nsdgeneral.nii.gz'", nsd.read, mask="nsdgenral")
     (nsd.betas / "ncsnr.nii.gz").unlink()
@@ -278,20 +270,22 @@ def test_regions_that_do_not_fit(nsd) -> None:
 def test_images_come_out_of_their_file(nsd, tmp_path) -> None:
     shared, own = f"nsd-{nsd.shared[0] - 1:05d}", f"nsd-{nsd.images[3][-1] - 1:05d}"
     nsd.write_images([shared, own])
-    table = write_nsd_images(nsd.root, [own, shared, own], tmp_path / "images").set_index("stimulus_id")
+    table = datasets.write_nsd_images(nsd.root, [own, shared, own], tmp_path / "images").set_index("stimulus_id")
     assert table["set"].to_dict() == {shared: "shared", own: "unique"}
     for name in (shared, own):
         written = Image.open(tmp_path / "images" / table["path"][name])
         np.testing.assert_array_equal(np.asarray(written), nsd.picture(name))
-    refused("has no image 'nsd-73000'; expected", write_nsd_images, nsd.root, ["nsd-73000"], tmp_path / "images")
+    refused(
+        "has no image 'nsd-73000'; expected", datasets.write_nsd_images, nsd.root, ["nsd-73000"], tmp_path / "images"
+    )
     (nsd.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5").unlink()
-    refused(r"nsd_stimuli.hdf5: no such file", write_nsd_images, nsd.root, [own], tmp_path / "images")
+    refused(r"nsd_stimuli.hdf5: no such file", datasets.write_nsd_images, nsd.root, [own], tmp_path / "images")
 
 
 def test_prepare_takes_the_folder(nsd) -> None:
     shown = nsd.open(sessions=[1]).trials["stimulus_id"]
     nsd.write_images(shown)
-    write_nsd_images(nsd.root, shown, nsd.root / "images")
+    datasets.write_nsd_images(nsd.root, shown, nsd.root / "images")
     files = {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], "mask": "nsdgeneral"}
     files |= {"rois": ["nsdgeneral", *NAMES], "within": ["V1d", "V1v"]}
     content = {"name": "nsd", "stimuli": "images/stimuli.tsv", "recordings": {"04": files}}
@@ -299,7 +293,7 @@ def test_prepare_takes_the_folder(nsd) -> None:
     descriptor = nsd.root / "nsd.yaml"
     descriptor.write_text(yaml.safe_dump(content))
     study = load_descriptor(descriptor)
-    assert not audit_study(study).errors
+    assert not datasets.audit_study(study).errors
     assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("04")}
     prepared, splits, ceiling = prepare(descriptor, nsd.root / "images" / "stimuli.tsv", "04")
     expected = nsd.read(sessions=[1], within=["V1d", "V1v"])
@@ -357,7 +351,9 @@ class Cortex:
         np.save(self.root / "metadata_sub-01.npy", content, allow_pickle=True)
 
     def read(self, **options):
-        return read_nsd_cortex(self.root, "01", **({"trust_pickle": True, "within": ["V1v", "FFA-1"]} | options))
+        return datasets.read_nsd_cortex(
+            self.root, "01", **({"trust_pickle": True, "within": ["V1v", "FFA-1"]} | options)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -408,15 +404,17 @@ def test_a_study_takes_the_surface(cortex) -> None:
     study = load_descriptor(path)
     assert {"lh_betas_sub-01.npy", "metadata_sub-01.npy"} <= {file.name for file in study.inputs("1")}
     expected = cortex.read(sessions=[2], standardize="session").responses
-    np.testing.assert_array_equal(read_subject(study, "1").values, expected.values)
+    np.testing.assert_array_equal(datasets.read_subject(study, "1").values, expected.values)
     path.write_text(yaml.safe_dump(content | {"recordings": {"1": files}}))
-    refused("trust_pickle", read_subject, load_descriptor(path), "1")
+    refused("trust_pickle", datasets.read_subject, load_descriptor(path), "1")
 
 
 def test_wrong_files_of_the_cortex(cortex) -> None:
     refused(r"sessions are 3; .* has 1 to 2", cortex.read, sessions=[3])
     refused(r"metadata_sub-01.npy: is a pickled dictionary", cortex.read, trust_pickle=False)
-    refused(r"sub-02.npy: .*did you mean 'lh_betas_sub-01", read_nsd_cortex, cortex.root, "2", trust_pickle=True)
+    refused(
+        r"sub-02.npy: .*did you mean 'lh_betas_sub-01", datasets.read_nsd_cortex, cortex.root, "2", trust_pickle=True
+    )
     for changes, message in (
         ({"test_img_num": None}, r"metadata_sub-01.npy: lacks test_img_num; it has "),
         ({"img_presentation_order": cortex.shown[:1400]}, r"has 1400 trials but .*lh_.* has 1500"),

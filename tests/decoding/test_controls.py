@@ -6,16 +6,7 @@ import pandas as pd
 import pytest
 from refusals import refused
 
-from brainalign.decoding import (
-    ControlMatrix,
-    LinearDecoder,
-    Trials,
-    control_matrix,
-    leave_block_out,
-    neighbours_in_time,
-    nuisance_scores,
-    verdict,
-)
+from brainalign import decoding
 from brainalign.decoding.scoring import nuisance
 from brainalign.simulation import EegText, eeg_power, eeg_text, text_sentences
 
@@ -30,14 +21,14 @@ def world(make: Callable[..., EegText] = eeg_text, snr: float = 0.6) -> EegText:
     )
 
 
-def split(found: EegText) -> tuple[Trials, Trials]:
-    both = Trials(found.signals, found.targets, found.trials)
+def split(found: EegText) -> tuple[decoding.Trials, decoding.Trials]:
+    both = decoding.Trials(found.signals, found.targets, found.trials)
     return both.select(found.rows("train")), both.select(found.rows("test"))
 
 
 def ridge(features: str = "raw") -> Callable[..., Decode]:
     def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
-        decoder = LinearDecoder("own", features).fit(signals, targets, meta["subject"].to_numpy())
+        decoder = decoding.LinearDecoder("own", features).fit(signals, targets, meta["subject"].to_numpy())
         return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
 
     return fit
@@ -47,7 +38,7 @@ def test_a_decoder_that_uses_the_brain() -> None:
     found = world()
     train, test = split(found)
     before = {"pre-stimulus": found.before[found.rows("test")]}
-    matrix = control_matrix(ridge(), train, test, other_tests=before, n_permutations=300)
+    matrix = decoding.control_matrix(ridge(), train, test, other_tests=before, n_permutations=300)
     assert len(matrix.table) == 3 * 6 * 2
     assert matrix.cell("brain", "brain", "top-1")["value"] > 0.4
     assert matrix.cell("brain", "brain", "top-1")["chance"] == pytest.approx(1 / 40, abs=0.01)
@@ -56,12 +47,12 @@ def test_a_decoder_that_uses_the_brain() -> None:
     assert (nulls["value"] <= nulls["limit"] + 1e-9).mean() >= 0.9  # 34 cells; reversed ones need not be nulls
     for cell in (("brain", "noise"), ("brain", "pre-stimulus"), ("noise", "brain"), ("shuffled", "brain")):
         assert (nulls.loc[[cell], "value"] <= nulls.loc[[cell], "limit"]).all(), cell
-    said = verdict(matrix, nuisances=nuisance_scores(train, test, n_permutations=99))
+    said = decoding.verdict(matrix, nuisances=decoding.nuisance_scores(train, test, n_permutations=99))
     assert said.uses_brain
     assert said.not_excluded == ()
     assert said.sentences[0].startswith("The decoder uses the brain: top-1 0.")
     assert "locked to the stimulus" in str(said)
-    unasked = verdict(matrix)  # nobody looked at the place in the session
+    unasked = decoding.verdict(matrix)  # nobody looked at the place in the session
     assert not unasked.uses_brain
     assert unasked.not_excluded == ("place in the session",)
 
@@ -75,10 +66,10 @@ def test_a_decoder_that_reads_the_table_does_not_use_the_brain() -> None:
         rng = np.random.default_rng(seed)
         return lambda signals, meta: np.stack([known[s] + 1.5 * rng.normal(size=6) for s in meta["stimulus_id"]])
 
-    matrix = control_matrix(cheat, train, test, n_permutations=300)
+    matrix = decoding.control_matrix(cheat, train, test, n_permutations=300)
     assert matrix.cell("brain", "brain", "top-1")["p"] < 0.01
     assert matrix.cell("noise", "noise", "top-1")["p"] < 0.01
-    said = verdict(matrix)
+    said = decoding.verdict(matrix)
     assert not said.uses_brain
     assert "does not use the brain: trained on" in said.sentences[0]
 
@@ -91,7 +82,7 @@ def as_good(seed: int) -> bool:
     subjects = np.concatenate([np.repeat("0", 100), np.repeat(list("0123"), 40)])
     meta = pd.DataFrame({"stimulus_id": stimuli, "subject": subjects, "task": "x"})
     both = [(vectors[stimuli] + 1.3 * rng.normal(size=(len(stimuli), 12)))[:, :, None] for _ in range(2)]
-    trials = Trials(both[0], vectors[stimuli], meta)
+    trials = decoding.Trials(both[0], vectors[stimuli], meta)
     train, test = trials.select(np.arange(100)), trials.select(np.arange(100, 260))
 
     def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
@@ -99,12 +90,12 @@ def as_good(seed: int) -> bool:
         weights = np.linalg.solve(x.T @ x + 50 * np.eye(12), x.T @ targets)
         return lambda signals, meta: signals[:, :, 0] @ weights
 
-    matrix = control_matrix(
+    matrix = decoding.control_matrix(
         fit, train, test, other_tests={"EOG only": both[1][100:]}, tested_on=("brain", "noise"), seeds=(0,),
         n_permutations=99,
     )  # fmt: skip
     assert matrix.cell("brain", "EOG only", "top-1")["p"] <= 0.01
-    return verdict(matrix).uses_brain
+    return decoding.verdict(matrix).uses_brain
 
 
 def test_equal_information_elsewhere_is_not_beaten() -> None:
@@ -114,9 +105,9 @@ def test_equal_information_elsewhere_is_not_beaten() -> None:
 
 def test_noise_is_called_noise() -> None:
     train, test = split(world(snr=0.0))
-    matrix = control_matrix(ridge(), train, test, n_permutations=300)
+    matrix = decoding.control_matrix(ridge(), train, test, n_permutations=300)
     assert (matrix.table["p"] > 0.005).all()
-    said = verdict(matrix)
+    said = decoding.verdict(matrix)
     assert not said.uses_brain
     assert said.sentences[0].startswith("Nothing shows that the decoder uses the brain: it scores at chance")
 
@@ -124,20 +115,24 @@ def test_noise_is_called_noise() -> None:
 def test_what_survives_random_phases_is_power() -> None:
     train, test = split(world(eeg_power, snr=1.5))
     kinds = ("brain", "noise", "phase-randomised")
-    matrix = control_matrix(ridge("log_power"), train, test, tested_on=kinds, n_permutations=300)
-    assert verdict(matrix, "top-5", nuisances=nuisance_scores(train, test, n_permutations=99)).uses_brain
-    raw = control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=300)
-    assert not verdict(raw, "top-5").uses_brain
+    matrix = decoding.control_matrix(ridge("log_power"), train, test, tested_on=kinds, n_permutations=300)
+    assert decoding.verdict(
+        matrix, "top-5", nuisances=decoding.nuisance_scores(train, test, n_permutations=99)
+    ).uses_brain
+    raw = decoding.control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=300)
+    assert not decoding.verdict(raw, "top-5").uses_brain
 
     # One power over the whole epoch: the phase is not asked, so it need not be kept.
     def total_power(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
-        decoder = LinearDecoder("own", "log_power", window=32).fit(signals, targets, meta["subject"].to_numpy())
+        decoder = decoding.LinearDecoder("own", "log_power", window=32).fit(
+            signals, targets, meta["subject"].to_numpy()
+        )
         return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
 
-    matrix = control_matrix(total_power, train, test, tested_on=kinds, seeds=(0,), n_permutations=300)
+    matrix = decoding.control_matrix(total_power, train, test, tested_on=kinds, seeds=(0,), n_permutations=300)
     cells = [matrix.cell("brain", kind, "top-5")["value"] for kind in ("brain", "phase-randomised")]
     assert cells[0] == pytest.approx(cells[1])
-    assert "it uses power or length" in str(verdict(matrix, "top-5"))
+    assert "it uses power or length" in str(decoding.verdict(matrix, "top-5"))
 
 
 def test_blocks_of_two_tasks_are_beside_chance_within_the_task() -> None:
@@ -151,12 +146,14 @@ def test_blocks_of_two_tasks_are_beside_chance_within_the_task() -> None:
     def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
         return lambda s, m: np.where(s.mean(axis=(1, 2)) > 0, "read a", "search a")
 
-    blocks = leave_block_out(fit, Trials(signals, np.ones((64, 2)), meta), label="label")
+    blocks = decoding.leave_block_out(fit, decoding.Trials(signals, np.ones((64, 2)), meta), label="label")
     np.testing.assert_allclose(blocks["value"], 0.5)
     np.testing.assert_allclose(blocks["chance"], 0.5)
 
 
-def topics_in_turn(seed: int, snr: float = 0.0, n_subjects: int = 1) -> tuple[Trials, Trials, Trials]:
+def topics_in_turn(
+    seed: int, snr: float = 0.0, n_subjects: int = 1
+) -> tuple[decoding.Trials, decoding.Trials, decoding.Trials]:
     """All trials, training and test: 240 sentences read topic by topic, in noise plus a slow walk, plus meaning."""
     rng = np.random.default_rng([seed, 5])
     n, n_topics = 240, 8
@@ -170,12 +167,14 @@ def topics_in_turn(seed: int, snr: float = 0.0, n_subjects: int = 1) -> tuple[Tr
         signals.append(rng.normal(size=(n, 10, 4)) + (walk + snr * vectors @ mixing)[:, :, None])
         table = pd.DataFrame({"stimulus_id": np.arange(n), "subject": str(k), "task": "x", "trial_index": place})
         tables.append(table.assign(block=place // 20))
-    trials = Trials(np.concatenate(signals), np.tile(vectors, (n_subjects, 1)), pd.concat(tables, ignore_index=True))
+    trials = decoding.Trials(
+        np.concatenate(signals), np.tile(vectors, (n_subjects, 1)), pd.concat(tables, ignore_index=True)
+    )
     held = np.tile(rng.permutation(n) % 5 == 0, n_subjects)
     return trials, trials.select(~held), trials.select(held)
 
 
-def above_all_cells(matrix: ControlMatrix) -> bool:
+def above_all_cells(matrix: decoding.ControlMatrix) -> bool:
     """Return whether brains beat every cell without a brain: noise has no drift, so it does not tell."""
     cells = [cell for cell in matrix.pair_scores if cell[2] == "top-5" and cell[:2] != ("brain", "brain")]
     return all(matrix.beats(matrix.pair_scores[cell], "top-5", 0.01) for cell in cells)
@@ -185,34 +184,34 @@ def above_all_cells(matrix: ControlMatrix) -> bool:
 def test_drift_is_not_called_brain(n_subjects: int) -> None:
     """Without brain signals the place in the session tells the topic; who read what when differs between subjects."""
     trials, train, test = topics_in_turn(1, n_subjects=n_subjects)
-    matrix = control_matrix(ridge(), train, test, seeds=(0,), tested_on=("brain", "noise"), n_permutations=199)
+    matrix = decoding.control_matrix(ridge(), train, test, seeds=(0,), tested_on=("brain", "noise"), n_permutations=199)
     assert above_all_cells(matrix)  # this was called brain
-    alone = nuisance_scores(train, test, n_permutations=99)
-    said = verdict(matrix, "top-5", nuisances=alone)
+    alone = decoding.nuisance_scores(train, test, n_permutations=99)
+    said = decoding.verdict(matrix, "top-5", nuisances=alone)
     assert not said.uses_brain
     assert "neighbours in time" in said.not_excluded
-    assert not verdict(matrix, "top-5").uses_brain
-    blocks = leave_block_out(ridge(), trials)
+    assert not decoding.verdict(matrix, "top-5").uses_brain
+    blocks = decoding.leave_block_out(ridge(), trials)
     for given in (None, alone):
-        assert not verdict(matrix, "top-5", blocks, nuisances=given).uses_brain
+        assert not decoding.verdict(matrix, "top-5", blocks, nuisances=given).uses_brain
 
 
 def test_meaning_beside_the_same_drift_is_called_brain() -> None:
     trials, train, test = topics_in_turn(0, snr=3.0)
-    matrix = control_matrix(ridge(), train, test, seeds=(0,), tested_on=("brain", "noise"), n_permutations=199)
-    alone = nuisance_scores(train, test, n_permutations=99)
-    blocks = leave_block_out(ridge(), trials)
+    matrix = decoding.control_matrix(ridge(), train, test, seeds=(0,), tested_on=("brain", "noise"), n_permutations=199)
+    alone = decoding.nuisance_scores(train, test, n_permutations=99)
+    blocks = decoding.leave_block_out(ridge(), trials)
     for beside in ({"nuisances": alone}, {"blocks": blocks}, {"blocks": blocks, "nuisances": alone}):
-        assert verdict(matrix, "top-1", **beside).uses_brain
-    of_r = nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T})
-    few = nuisance_scores(train, test.select(np.arange(20)), n_permutations=99)
-    refused("not scored by 'top-1'", verdict, matrix, "top-1", nuisances=of_r)
-    refused("score the same test", verdict, matrix, "top-1", nuisances=few)
+        assert decoding.verdict(matrix, "top-1", **beside).uses_brain
+    of_r = decoding.nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T})
+    few = decoding.nuisance_scores(train, test.select(np.arange(20)), n_permutations=99)
+    refused("not scored by 'top-1'", decoding.verdict, matrix, "top-1", nuisances=of_r)
+    refused("score the same test", decoding.verdict, matrix, "top-1", nuisances=few)
 
 
 def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     _, train, test = topics_in_turn(0, n_subjects=2)
-    whole = neighbours_in_time(train.meta, train.targets, test.meta)
+    whole = decoding.neighbours_in_time(train.meta, train.targets, test.meta)
     widths = 2.0 ** np.arange(6)
     place = train.meta["trial_index"].to_numpy(dtype=float)
     subject, stimulus = (train.meta[name].to_numpy() for name in ("subject", "stimulus_id"))
@@ -225,12 +224,12 @@ def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.Mon
     assert 0 < best < 5
     np.testing.assert_allclose(whole[0], means[best], rtol=1e-9, atol=1e-12)
     monkeypatch.setattr(nuisance, "CHUNK", 700)
-    for chunked, full in zip(neighbours_in_time(train.meta, train.targets, test.meta), whole, strict=True):
+    for chunked, full in zip(decoding.neighbours_in_time(train.meta, train.targets, test.meta), whole, strict=True):
         np.testing.assert_allclose(chunked, full, rtol=1e-12, atol=1e-12)
     n = 1500
     table = pd.DataFrame({"stimulus_id": np.arange(n), "subject": "01", "task": "x", "trial_index": np.arange(n)})
     tracemalloc.start()
-    neighbours_in_time(table, np.ones((n, 2)), table)
+    decoding.neighbours_in_time(table, np.ones((n, 2)), table)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < n * n  # one matrix of distances has 8 n²
@@ -242,26 +241,26 @@ def test_neighbours_in_time_are_of_the_same_subject_and_another_stimulus() -> No
     )
     targets = np.eye(5)
     asked = pd.DataFrame({"stimulus_id": [7, 8, 9], "subject": list("abc"), "task": "x", "trial_index": [1.5, 0, 0]})
-    train, test = neighbours_in_time(table, targets, asked, width=1.0)
+    train, test = decoding.neighbours_in_time(table, targets, asked, width=1.0)
     near, far = np.exp(-0.5), np.exp(-1.5)
     np.testing.assert_allclose(test[0], np.array([far, near, near, far, 0]) / (2 * near + 2 * far))
     np.testing.assert_allclose(test[1], targets[4])
     np.testing.assert_allclose(test[2], targets.mean(axis=0))
     np.testing.assert_allclose(train[1], np.array([np.exp(-1), 0, 0, np.exp(-2), 0]) / (np.exp(-1) + np.exp(-2)))
     np.testing.assert_allclose(train[4], targets.mean(axis=0))  # nobody else of this subject
-    narrow = neighbours_in_time(table, targets, asked.assign(trial_index=1e6), width=1e-3)[1]
+    narrow = decoding.neighbours_in_time(table, targets, asked.assign(trial_index=1e6), width=1e-3)[1]
     np.testing.assert_allclose(narrow[0], targets[3])  # far from all: the nearest, not 0 / 0
 
 
 def test_bad_input() -> None:
     train, test = split(world())
-    refused("both train and test", control_matrix, ridge(), train, train)
-    refused("did you mean 'shuffled'", control_matrix, ridge(), train, test, trained_on=("brain", "shufled"))
-    refused("compares with 'brain'", control_matrix, ridge(), train, test, tested_on=("noise",))
-    refused("choose another name", control_matrix, ridge(), train, test, other_tests={"noise": test.signals})
-    refused("lacks \\['task'\\]", Trials, train.signals, train.targets, train.meta.drop(columns="task"))
-    alone = control_matrix(ridge(), train, test, tested_on=("brain",), seeds=(0,), n_permutations=99)
-    refused("brain / noise", verdict, alone)
-    matrix = control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=20)
-    refused("cannot reach", verdict, matrix)
-    refused("lacks \\['block'\\]", leave_block_out, ridge(), train)
+    refused("both train and test", decoding.control_matrix, ridge(), train, train)
+    refused("did you mean 'shuffled'", decoding.control_matrix, ridge(), train, test, trained_on=("brain", "shufled"))
+    refused("compares with 'brain'", decoding.control_matrix, ridge(), train, test, tested_on=("noise",))
+    refused("choose another name", decoding.control_matrix, ridge(), train, test, other_tests={"noise": test.signals})
+    refused("lacks \\['task'\\]", decoding.Trials, train.signals, train.targets, train.meta.drop(columns="task"))
+    alone = decoding.control_matrix(ridge(), train, test, tested_on=("brain",), seeds=(0,), n_permutations=99)
+    refused("brain / noise", decoding.verdict, alone)
+    matrix = decoding.control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=20)
+    refused("cannot reach", decoding.verdict, matrix)
+    refused("lacks \\['block'\\]", decoding.leave_block_out, ridge(), train)

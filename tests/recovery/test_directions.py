@@ -14,16 +14,9 @@ from shown import Record
 from torch import Tensor
 from worlds.scene_networks import selective_voxels, train_scene_network
 
+from brainalign import synthesis
 from brainalign.encoding import Ridge
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
-from brainalign.synthesis import (
-    BrainGuidedPipeline,
-    RegionObjective,
-    cosines,
-    random_directions,
-    record_trajectories,
-    semantic_directions,
-)
 
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
 REGIONS = ("red", "large", "leftside", "cross")
@@ -35,7 +28,9 @@ def tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
-def annotators(regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int) -> dict[str, RegionObjective]:
+def annotators(
+    regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int
+) -> dict[str, synthesis.RegionObjective]:
     """Return the predicted response of every region: a network's features, ridge to voxels that saw its scenes."""
     scenes = clear_scenes(n_scenes, 70_000 + seed)
     images = render(scenes, 32)
@@ -45,7 +40,9 @@ def annotators(regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int)
     ridge = Ridge(np.logspace(-1, 5, 7), cv=5, device="cpu").fit(features, voxels)
     coef, intercept = np.asarray(ridge.coef_), np.asarray(ridge.intercept_)
     return {
-        region: RegionObjective(network, coef, intercept, np.flatnonzero(of_voxel == region)).standardised(features)
+        region: synthesis.RegionObjective(network, coef, intercept, np.flatnonzero(of_voxel == region)).standardised(
+            features
+        )
         for region in regions
     }
 
@@ -72,11 +69,13 @@ def study(
     n_random_images: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return true responses by region and alpha, those of random directions at both ends, cosines, and their spread."""
-    pipe = BrainGuidedPipeline.from_pretrained(PRIOR)
+    pipe = synthesis.BrainGuidedPipeline.from_pretrained(PRIOR)
     pipe.set_progress_bar_config(disable=True)
-    recorded = record_trajectories(pipe, range(1000 * seed, 1000 * seed + n_seeds))
+    recorded = synthesis.record_trajectories(pipe, range(1000 * seed, 1000 * seed + n_seeds))
     scores = annotators(regions, n_scenes, n_steps, seed)
-    found = {name: semantic_directions(pipe, "supervised", scores[name], recorded=recorded) for name in regions}
+    found = {
+        name: synthesis.semantic_directions(pipe, "supervised", scores[name], recorded=recorded) for name in regions
+    }
     respond = truth(regions)
     tried = list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
     plain = respond(next(iter(found.values())).edit(pipe, 0.0, tried).images)
@@ -87,13 +86,13 @@ def study(
         ]
     )  # (n_regions, n_alphas, n_images, n_regions scored)
     longest = max(found.values(), key=lambda one: float(one.scale[0]))
-    drawn = random_directions(longest, n_random, seed=seed)
+    drawn = synthesis.random_directions(longest, n_random, seed=seed)
     few = tried[:n_random_images]
     ends = []
     for k in range(n_random):
         both = [ALPHAS[0]] * len(few) + [ALPHAS[-1]] * len(few)
         ends.append(respond(drawn.edit(pipe, both, few + few, direction=k).images).reshape(2, len(few), -1))
-    return curves, np.stack(ends), cosines(list(found.values())), plain
+    return curves, np.stack(ends), synthesis.cosines(list(found.values())), plain
 
 
 @pytest.mark.acceptance

@@ -14,33 +14,23 @@ from matplotlib.figure import Figure
 from pages import DARK, dumped, needs_browser
 
 from brainalign.config import Config
+from brainalign.report import kit
 from brainalign.report.geometry_sections import rdm_panel
-from brainalign.report.kit import (
-    COLOURS,
-    MOST_BYTES,
-    Chapter,
-    Panel,
-    Section,
-    StudyMaterial,
-    captioned,
-    model_ranking,
-    render_page,
-    together,
-    volume_viewer,
-)
 from brainalign.report.pages import blocks_figures
 
 
 def told(figure: Figure) -> list[str]:
     """Return what marks tell, in the order of drawing."""
-    ((_, drawing),) = Panel("p", "P", "c", figure).drawings
+    ((_, drawing),) = kit.Panel("p", "P", "c", figure).drawings
     return [unescape(title) for title in re.findall(r"<title>(.*?)</title>", drawing)]
 
 
 def test_marks_tell_the_rows_of_their_table() -> None:
     table = pd.DataFrame({"name": ["a", "<b>", "c"], "value": [0.31, 0.234567, -0.02], "null": 0.01})
     table = table.assign(low=table["value"] - 0.05, high=table["value"] + 0.05, control=table["name"] == "c")
-    figure = model_ranking.ranked_models(table.sample(3, random_state=1), [("a", "<b>")], measure="mean r", ceiling=0.6)
+    figure = kit.model_ranking.ranked_models(
+        table.sample(3, random_state=1), [("a", "<b>")], measure="mean r", ceiling=0.6
+    )
     assert told(figure) == [f"mean r {row['value']:.3g}, {row['name']}" for _, row in table.iterrows()]
     rng = np.random.default_rng(0)
     scores = pd.DataFrame({"ceiling": rng.uniform(0.2, 0.8, 30), "r2_signed": rng.uniform(0, 0.9, 30)})
@@ -78,34 +68,36 @@ def noisy(*shape: int) -> Figure:
 
 def test_pixels_and_many_marks_stay_pictures() -> None:
     """Parts of one figure go apart; what would swell the page as SVG does not become one."""
-    for figure in (noisy(5, 5), noisy(2 * MOST_BYTES // 100)):
-        panel = Panel("p", "P", "c", figure)
+    for figure in (noisy(5, 5), noisy(2 * kit.MOST_BYTES // 100)):
+        panel = kit.Panel("p", "P", "c", figure)
         assert panel.drawings == []
         assert panel.image.startswith("data:image/")
-    (panel,) = together("all", "All", [Panel("x", "Pixels", "c", noisy(5, 5)), Panel("y", "Marks", "c", noisy(50))])
+    (panel,) = kit.together(
+        "all", "All", [kit.Panel("x", "Pixels", "c", noisy(5, 5)), kit.Panel("y", "Marks", "c", noisy(50))]
+    )
     ((name, drawing),) = panel.drawings
     assert name == "B  Marks"
     assert drawing.count("<title>") == 50
     assert len(panel.image) > 1000
-    assert Panel("p", "P", "c", noisy(50)).image == ""
-    pairs = [Panel(f"n{k}", f"N{k}", "c", noisy(600)) for k in range(2)]
-    assert len(together("two", "Two", pairs)[0].drawings) == 0 < len(pairs[0].drawings)
+    assert kit.Panel("p", "P", "c", noisy(50)).image == ""
+    pairs = [kit.Panel(f"n{k}", f"N{k}", "c", noisy(600)) for k in range(2)]
+    assert len(kit.together("two", "Two", pairs)[0].drawings) == 0 < len(pairs[0].drawings)
     for n in (10, 300, 900):
-        ((_, drawing),) = Panel("p", "P", "c", noisy(n)).drawings
+        ((_, drawing),) = kit.Panel("p", "P", "c", noisy(n)).drawings
         assert drawing.count("<title>") == n
-        assert len(drawing) <= MOST_BYTES
+        assert len(drawing) <= kit.MOST_BYTES
 
 
-def page(figure: Figure, *more: Panel) -> str:
+def page(figure: Figure, *more: kit.Panel) -> str:
     """Return a page with one figure, named as data might name it, and more."""
-    panel = captioned("p", "P", figure, id=f"p{pages.EVIL}", captions={"p": "c"})
-    of = StudyMaterial(Config.model_construct(), "x", SimpleNamespace(title="t"))
-    return render_page(of, [Chapter("", [Section("s", "Section", [panel, *more])])])
+    panel = kit.captioned("p", "P", figure, id=f"p{pages.EVIL}", captions={"p": "c"})
+    of = kit.StudyMaterial(Config.model_construct(), "x", SimpleNamespace(title="t"))
+    return kit.render_page(of, [kit.Chapter("", [kit.Section("s", "Section", [panel, *more])])])
 
 
 def black_bar() -> Figure:
     figure = Figure()
-    figure.add_subplot().bar([pages.EVIL], [1.0], color=COLOURS[6], label=pages.EVIL)
+    figure.add_subplot().bar([pages.EVIL], [1.0], color=kit.COLOURS[6], label=pages.EVIL)
     return figure
 
 
@@ -115,14 +107,14 @@ def test_what_a_mark_tells_is_escaped() -> None:
     assert "<title>&lt;img src=x" in drawn
 
 
-def moving() -> list[Panel]:
+def moving() -> list[kit.Panel]:
     """Return matrices in two orders, and a volume of which the voxel in the middle of its second layer is the end."""
     values = np.full((3, 3, 3), 0.1)
     values[1, 1, 1] = 1.0
     image, mask = (nibabel.Nifti1Image(each, np.diag([2.0, 2.0, 2.0, 1.0])) for each in (values, np.ones((3, 3, 3))))
-    viewer = volume_viewer(image, mask, None, label="r", vmax=1.0, diverging=True)
+    viewer = kit.volume_viewer(image, mask, None, label="r", vmax=1.0, diverging=True)
     rdms = {"net": np.arange(6.0)[::-1]}
-    return [rdm_panel(rdms, list("aaaa"), "RDMs", "rdm"), Panel("volume", "Volume", "", None, html=viewer)]
+    return [rdm_panel(rdms, list("aaaa"), "RDMs", "rdm"), kit.Panel("volume", "Volume", "", None, html=viewer)]
 
 
 @needs_browser

@@ -157,7 +157,7 @@ def test_rdms_grouped_by_category() -> None:
     by_category, given, alike = (cells(panels(each.figure)[0]) for each in panel.orders)
     np.testing.assert_allclose([by_category, given], [expected, matrix + matrix.T])
     assert np.diag(alike, 1).sum() < np.diag(given, 1).sum()  # neighbours are alike
-    without = reference_rdms.rdm_panel({"net": pairs}, ["image"] * 5, "RDMs", "rdm")
+    without = reference_rdms.rdm_panel({"net": pairs - 1}, ["image"] * 5, "RDMs", "rdm")  # noise: negative
     assert "conditions as given" in without.caption
     assert "category" not in " ".join(each.title for each in without.orders)
     refused("has 6 pairs but 5 categories make 10", reference_rdms.rdm_grid, {"net": pairs[:6]}, categories)

@@ -10,26 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from pages import check, config
 
-from brainalign.report.kit import (
-    CAPTIONS,
-    CITATIONS,
-    SYNTHESIS_CAPTIONS,
-    Chapter,
-    Failure,
-    Material,
-    Panel,
-    Section,
-    findings,
-    least_p,
-    legend_below,
-    methods_text,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    p_value,
-    render_page,
-)
+from brainalign.report import kit
 from brainalign.report.pages import answers
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics.summary import Encoding
@@ -37,12 +18,12 @@ from brainalign.study import Study, parse
 
 
 @pytest.fixture
-def material(small) -> Material:
+def material(small) -> kit.Material:
     models = {name: {"extractor": "onehot"} for name in "ab"}
     methods = {"ridge": {"encoder": "ridge"}, "fixed": {"encoder": "ridge", "alphas": [0.001]}}
     study = parse(Study, small.descriptor(), "small.yaml")
     settings = config(datasets={"small": {"descriptor": "x"}}, models=models, methods=methods)
-    material = Material(settings, "small", study, "1")
+    material = kit.Material(settings, "small", study, "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
     for model in ("a", "b"):
         material.encodings[model, "ridge"] = Encoding(scores, scores, scores)
@@ -50,13 +31,13 @@ def material(small) -> Material:
     return material
 
 
-def set_rank(material: Material, model: str, rank: int) -> None:
+def set_rank(material: kit.Material, model: str, rank: int) -> None:
     sidecar = {"stage": "test", "details": {"rank": {"l": rank}}}
     material.sidecars[f"sub-1_model-{model}_method-ridge_scores.parquet"] = sidecar
 
 
-def said(material: Material) -> str:
-    return " ".join(findings(material).values())
+def said(material: kit.Material) -> str:
+    return " ".join(kit.findings(material).values())
 
 
 def summary(zero_shot_p: float, b_fixed: float) -> pd.DataFrame:
@@ -67,7 +48,7 @@ def summary(zero_shot_p: float, b_fixed: float) -> pd.DataFrame:
     return pd.DataFrame([base | {"model": model, "method": method} | more for model, method, more in of])
 
 
-def test_what_tells_stimuli_apart_is_answered_first(material: Material, kept: Callable[..., None]) -> None:
+def test_what_tells_stimuli_apart_is_answered_first(material: kit.Material, kept: Callable[..., None]) -> None:
     material.encodings |= {(name, "fixed"): of for (name, _), of in material.encodings.items()}
     material.summary = summary(0.5, 0.6)
     answer = answers.answer_of_blocks(material)
@@ -91,7 +72,7 @@ def test_what_tells_stimuli_apart_is_answered_first(material: Material, kept: Ca
     assert answers.answer_of_blocks(material) is None
 
 
-def test_layers_are_named_where_a_model_of_images_has_several(material: Material) -> None:
+def test_layers_are_named_where_a_model_of_images_has_several(material: kit.Material) -> None:
     names = ("table", "net", "x")
     made = {name: SimpleNamespace(reads_images=name == "net", reads_vectors=name == "table") for name in names}
     material.config.models.update(made)
@@ -104,25 +85,25 @@ def test_layers_are_named_where_a_model_of_images_has_several(material: Material
     assert material.layered_models == ["table"]
 
 
-def test_no_p_is_printed_as_0(material: Material) -> None:
-    assert p_equals(1 / 5001) == p_number(1 / 5001) == "< .001"  # the least that 5,000 permutations give
-    assert p_value(1 / 50_001, 50_000) == "p < .0001 (50,000 permutations)"
+def test_no_p_is_printed_as_0(material: kit.Material) -> None:
+    assert kit.p_equals(1 / 5001) == kit.p_number(1 / 5001) == "< .001"  # the least that 5,000 permutations give
+    assert kit.p_value(1 / 50_001, 50_000) == "p < .0001 (50,000 permutations)"
     material.summary = summary(0.5, 0.5)
     row = {"model": "a", "layer": "l", "distance": "crossnobis", "comparison": "cosine", "score": 0.3, "p": 1 / 5001}
     material.comparison = pd.DataFrame([row | {"ceiling_low": 0.4, "ceiling_high": 0.5}])
     assert "crossnobis/cosine .300 (p < .001, ceiling" in said(material)
     nan = float("nan")
-    assert [number(0.5), number(-0.25, 2), number(12.0), number(nan)] == [".500", "-.25", "12.000", "–"]
-    assert p_value(0.004975, 200) == "p = .0050 (200 permutations)"
-    assert p_value(0.05, 19) == "p = .0500 (the smallest p that 19 permutations can give: too few to show more)"
-    assert [least_p(0.1, 19), least_p(0.01, 99), least_p(0.05, 0)] == ["", "", ""]
-    assert "99 permutations can give: too few to show more with 6 models" in least_p(0.01, 99, 6)
-    assert [p_equals(0.0123), p_equals(nan), p_number(0.5, 4)] == ["= .012", "–", ".5000"]
+    assert [kit.number(0.5), kit.number(-0.25, 2), kit.number(12.0), kit.number(nan)] == [".500", "-.25", "12.000", "–"]
+    assert kit.p_value(0.004975, 200) == "p = .0050 (200 permutations)"
+    assert kit.p_value(0.05, 19) == "p = .0500 (the smallest p that 19 permutations can give: too few to show more)"
+    assert [kit.least_p(0.1, 19), kit.least_p(0.01, 99), kit.least_p(0.05, 0)] == ["", "", ""]
+    assert "99 permutations can give: too few to show more with 6 models" in kit.least_p(0.01, 99, 6)
+    assert [kit.p_equals(0.0123), kit.p_equals(nan), kit.p_number(0.5, 4)] == ["= .012", "–", ".5000"]
 
 
-def test_what_is_found_follows_from_the_numbers(material: Material, kept: Callable[..., None]) -> None:
+def test_what_is_found_follows_from_the_numbers(material: kit.Material, kept: Callable[..., None]) -> None:
     """The verdict from p; equal spaces are checked, not asserted; nothing is tested without permutations."""
-    assert findings(material) == {}
+    assert kit.findings(material) == {}
     found = {}
     for p, b_fixed in ((0.03, 0.5), (0.07, 0.5), (0.5, 0.51), (0.5, 0.6)):
         material.summary = summary(p, b_fixed)
@@ -144,13 +125,13 @@ def test_what_is_found_follows_from_the_numbers(material: Material, kept: Callab
     assert "50% interval over runs" in said(material)
 
 
-def test_methods_cite_only_what_ran(material: Material) -> None:
-    assert [keys for _, keys in methods_text(material)] == [["snakemake"]]
+def test_methods_cite_only_what_ran(material: kit.Material) -> None:
+    assert [keys for _, keys in kit.methods_text(material)] == [["snakemake"]]
     material.sidecars["x"] = {"stage": "compare"}
-    cited = [key for _, keys in methods_text(material) for key in keys]
+    cited = [key for _, keys in kit.methods_text(material) for key in keys]
     check(cited, "crossnobis", unsaid=["ridge"])
-    assert set(cited) <= set(CITATIONS)
-    for key, reference in CITATIONS.items():
+    assert set(cited) <= set(kit.CITATIONS)
+    for key, reference in kit.CITATIONS.items():
         entry = reference.entry
         assert entry.startswith(f"@article{{{key},")
         assert entry.count("{") == entry.count("}")
@@ -167,22 +148,22 @@ def test_a_large_study_keeps_within_the_budget() -> None:
         {"ceiling": rng.uniform(-0.1, 0.8, n), "r2_signed": rng.uniform(-0.1, 0.7, n), "reliable": True}
     )
     cloud = figures.score_against_ceiling(scores, 0.1)
-    panel = Panel("p", "t", "c", cloud, scores)
+    panel = kit.Panel("p", "t", "c", cloud, scores)
     assert len(panel.image) < 200_000
     assert panel.csv == ""
-    assert len(Panel("p", "t", "c", cloud, scores[:500]).csv) > 1000
+    assert len(kit.Panel("p", "t", "c", cloud, scores[:500]).csv) > 1000
     table = pd.DataFrame({"fold": np.arange(40), "group": "g", "split": "test"})
     splits = pd.concat(table.assign(name=f"split{k}") for k in range(5))
     assert figures.split_matrix(splits).get_figwidth() * 110 <= 1000
 
 
-def test_what_comes_from_data_is_escaped(material: Material) -> None:
+def test_what_comes_from_data_is_escaped(material: kit.Material) -> None:
     evil = "<script>alert(1)</script>"
     material.descriptor = material.descriptor.model_copy(update={"title": evil, "licence": evil})
-    material.failures = [Failure("encode", evil, evil)]
+    material.failures = [kit.Failure("encode", evil, evil)]
     material.sidecars.clear()
-    panel = Panel("p", evil, evil, Figure(figsize=(1, 1)), pd.DataFrame({"a": [1]}))
-    page = render_page(material, [Chapter("", [Section("s", evil, [panel], [evil])])])
+    panel = kit.Panel("p", evil, evil, Figure(figsize=(1, 1)), pd.DataFrame({"a": [1]}))
+    page = kit.render_page(material, [kit.Chapter("", [kit.Section("s", evil, [panel], [evil])])])
     assert evil not in page
     assert page.count("&lt;script&gt;") >= 7
     assert "This report is incomplete: 1 job(s) left no result" in page
@@ -190,21 +171,21 @@ def test_what_comes_from_data_is_escaped(material: Material) -> None:
 
 def test_a_ceiling_that_is_not_drawn_is_not_named() -> None:
     for known in (0.6, np.nan):
-        figure, (ax,) = new_figure(3, 2)
+        figure, (ax,) = kit.new_figure(3, 2)
         ax.plot([0, 1], label="net")
         ax.hlines([known] * 2, 0, 1, label="noise ceiling (r)")
         ax.fill_between([0, 1], [known] * 2, 1, label="noise ceiling, band")
-        legend_below(figure, [ax], 3)
+        kit.legend_below(figure, [ax], 3)
         drawn = 2 * int(np.isfinite(known))
         assert len(figure.legends[0].get_texts()) == 1 + drawn
-        for name, text in CAPTIONS.items():
+        for name, text in kit.CAPTIONS.items():
             caption = " ".join(text.split())
             if "ashed: noise ceiling" in caption or "and: noise ceiling" in caption:
-                assert ("noise ceiling" in Panel(name, "T", caption, figure).caption) == bool(drawn), name
+                assert ("noise ceiling" in kit.Panel(name, "T", caption, figure).caption) == bool(drawn), name
 
 
 def test_captions_are_read_in_one_breath() -> None:
     """No clause of a caption is longer than 25 words."""
-    for name, caption in [*CAPTIONS.items(), *SYNTHESIS_CAPTIONS.items()]:
+    for name, caption in [*kit.CAPTIONS.items(), *kit.SYNTHESIS_CAPTIONS.items()]:
         for clause in re.split(r"(?<=[.!?:;]) (?=[A-Z])|; ", re.sub(r"\[[\w ]+: |\]", "", caption)):
             assert len([word for word in clause.split() if re.search(r"\w", word)]) <= 25, f"{name}: {clause}"

@@ -17,16 +17,8 @@ from pages import words as plain
 from PIL import Image
 from refusals import refused
 
+from brainalign.report import kit
 from brainalign.report import synthesis_sections as synthesis
-from brainalign.report.kit import (
-    MOST_BYTES,
-    MOST_PIXELS,
-    FoundDirections,
-    ImageMaterial,
-    SynthesisedImages,
-    number,
-    picture_bytes,
-)
 from brainalign.report.pages import images_chapter
 from brainalign.report.synthesis_sections import directions_section
 from brainalign.synthesis import Typicality
@@ -95,17 +87,17 @@ def gains(made: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).dropna(subset=["gain"])
 
 
-def study(*, truth: bool = True, **regions: dict[str, tuple[float, ...]]) -> SynthesisedImages:
+def study(*, truth: bool = True, **regions: dict[str, tuple[float, ...]]) -> kit.SynthesisedImages:
     named = {EVIL if name == "evil" else name: means for name, means in (regions or {"FFA": ALL_RISE}).items()}
     made = table(named, truth=truth)
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (made["image"].max() + 1, SIZE, SIZE, 3), dtype=np.uint8)
     steps = pd.DataFrame({"step": np.tile(np.arange(5), len(named)), "region": np.repeat(list(named), 5)})
     steps = steps.assign(timestep=900 - 200 * steps["step"], score=0.1, grad_rms=0.01, d_rms=0.1, clipped=0.5)
-    return SynthesisedImages(images, made, gains(made), steps, ENCODERS, {"ratio": 9.0, "n_pool": 144})
+    return kit.SynthesisedImages(images, made, gains(made), steps, ENCODERS, {"ratio": 9.0, "n_pool": 144})
 
 
-def changed(made: SynthesisedImages, against: str, score: str, interval: tuple[float, float], **more: Any) -> Any:
+def changed(made: kit.SynthesisedImages, against: str, score: str, interval: tuple[float, float], **more: Any) -> Any:
     """Return a study in which one gain has another interval."""
     chosen = (made.gains["against"] == against) & (made.gains["score"] == score)
     other = made.gains.copy()
@@ -115,17 +107,17 @@ def changed(made: SynthesisedImages, against: str, score: str, interval: tuple[f
     return replace(made, gains=other)
 
 
-def material(made: SynthesisedImages | None, **options: Any) -> ImageMaterial:
+def material(made: kit.SynthesisedImages | None, **options: Any) -> kit.ImageMaterial:
     models = {name: {"extractor": "efficientnet"} for name in ("net", "other")}
     settings = config(models=models, synthesize={"prior": "someone/prior", **ENCODERS, **options})
-    return ImageMaterial(settings, "study", image_study(), "01", synthesised=made)
+    return kit.ImageMaterial(settings, "study", image_study(), "01", synthesised=made)
 
 
-def words(made: SynthesisedImages) -> str:
+def words(made: kit.SynthesisedImages) -> str:
     return " ".join([*synthesis.synthesis_text(made), *map(plain, synthesis.synthesis_blocks(made))])
 
 
-def captions(made: SynthesisedImages) -> dict[str, str]:
+def captions(made: kit.SynthesisedImages) -> dict[str, str]:
     return {
         piece.id: piece.caption
         for panel in synthesis.synthesis_section(material(made)).panels
@@ -133,7 +125,7 @@ def captions(made: SynthesisedImages) -> dict[str, str]:
     }
 
 
-def on_page(made: SynthesisedImages) -> list[Any]:
+def on_page(made: kit.SynthesisedImages) -> list[Any]:
     """Return everything that is said of a study, but for methods and captions."""
     said = [
         made.without_truth,
@@ -145,14 +137,14 @@ def on_page(made: SynthesisedImages) -> list[Any]:
     return [*said, words(made), synthesis.synthesis_findings(material(made))]
 
 
-def of_one_judge_each() -> SynthesisedImages:
+def of_one_judge_each() -> kit.SynthesisedImages:
     """Return three regions, of one of which the truth is known."""
     made = study(red=ALL_RISE, V1=ALL_RISE, V2=ALL_RISE)
     table = made.table.assign(true=made.table["true"].where(made.table["scored"] == "red"))
     return replace(made, table=table, gains=gains(table))
 
 
-def exchanged() -> SynthesisedImages:
+def exchanged() -> kit.SynthesisedImages:
     """Return two regions, each of which gains where the other was guided."""
     made = study(FFA=ALL_RISE, PPA=ALL_RISE)
     guided, table = made.table["condition"] == "guided", made.table.copy()
@@ -160,17 +152,17 @@ def exchanged() -> SynthesisedImages:
     return replace(made, table=table)
 
 
-def against_another() -> SynthesisedImages:
+def against_another() -> kit.SynthesisedImages:
     """Return a region, and what tells it from another: a difference of two standard scores is none."""
     made = study(**{"FFA": ALL_RISE, "FFA-PPA": ALL_RISE})
     return replace(made, guides={**made.guides, "asked": {"FFA": ["FFA", None], "FFA-PPA": ["FFA", "PPA"]}})
 
 
-def predicted(prior: dict[str, float], **more: Any) -> SynthesisedImages:
+def predicted(prior: dict[str, float], **more: Any) -> kit.SynthesisedImages:
     return replace(study(), guides={"r": {"guide": {"prior": prior}}} | more)
 
 
-def few_searched() -> SynthesisedImages:
+def few_searched() -> kit.SynthesisedImages:
     """Return a study whose searches gave half as many images as guidance."""
     made = study()
     searched = made.table["condition"].isin(["best of n", "evolved", "natural"])
@@ -180,7 +172,7 @@ def few_searched() -> SynthesisedImages:
 PLAIN, REAL = study(), study(truth=False)
 KEPT = study(FFA={**ALL_RISE, "guided": (2.0, 1.7, 1.2, 0.87)})
 # A study, the region that is asked about, whether it is claimed, whether it is warned of, and what is said somewhere.
-SAID: dict[str, tuple[SynthesisedImages, str, bool, bool, str]] = {
+SAID: dict[str, tuple[kit.SynthesisedImages, str, bool, bool, str]] = {
     "all rise": (PLAIN, "FFA", True, False, "more than 19 of 19 encoders of shuffled responses do (p = .050)"),
     "only the guide": (study(FFA=ALL_RISE, cross=ONLY_GUIDE), "cross", False, True, "validity falls from .88 to .50"),
     "unguided": (changed(PLAIN, "unguided", "true", FLAT), "FFA", False, True, "does not rise over unguided images ("),
@@ -237,10 +229,10 @@ def test_specificity_is_of_the_own_region() -> None:
 
 
 def picture(figure: Any) -> np.ndarray:
-    content = picture_bytes(figure)
-    assert len(content) <= MOST_BYTES
+    content = kit.picture_bytes(figure)
+    assert len(content) <= kit.MOST_BYTES
     with Image.open(io.BytesIO(content)) as image:
-        assert image.width <= MOST_PIXELS
+        assert image.width <= kit.MOST_PIXELS
         return np.asarray(image.convert("RGB"))
 
 
@@ -300,7 +292,7 @@ def test_methods_name_what_ran(kept: Callable[..., None]) -> None:
     own = replace(PLAIN, guides={**PLAIN.guides, "scheduler": "PNDMScheduler", "own_scheduler": "PNDMScheduler"})
     switched = replace(own, guides={**own.guides, "scheduler": "DDIMScheduler"})
     told = {"dtype": "float16", "prompt": "a photo", "negative_prompt": "a drawing", "classifier_free_scale": 4.0}
-    cases: tuple[tuple[SynthesisedImages, dict[str, Any], tuple[str, ...], tuple[str, ...]], ...] = (
+    cases: tuple[tuple[kit.SynthesisedImages, dict[str, Any], tuple[str, ...], tuple[str, ...]], ...] = (
         (PLAIN, {"recurrence": 3, "steps": 30}, ("in 30 steps from the diffusion model someone/prior",), ()),
         (few, {"recurrence": 1}, (), ("null encoders", "evolved")),
         (switched, {}, ("DDIMScheduler in place of the model's own PNDMScheduler, which remembers",), ()),
@@ -323,7 +315,7 @@ def test_methods_name_what_ran(kept: Callable[..., None]) -> None:
     assert sorted(few.kept("FFA")["guide"]) == sorted(own["guide"])[-4:]
     assert len(PLAIN.kept("FFA")) == len(own) == N
     (row,) = (plain(row) for row in str(synthesis.means_table(few)).split("<tr>") if "best by guide" in row)
-    assert row.split("best by guide")[1].split()[:2] == ["4", number(few.kept("FFA")["guide"].mean(), 2)]
+    assert row.split("best by guide")[1].split()[:2] == ["4", kit.number(few.kept("FFA")["guide"].mean(), 2)]
     assert "best by guide" not in str(synthesis.means_table(PLAIN))
 
 
@@ -335,7 +327,7 @@ def test_directions_of_chance_are_called_at_least_as_long() -> None:
     found = made["control"] == ""
     made.loc[found, "image"] = range(9)
     made["guide"], made["region"] = made["alpha"] + 0.1 * made["seed"], np.where(found, "FFA", "")
-    section = directions_section(FoundDirections(np.zeros((9, 4, 4, 3), dtype=np.uint8), made))
+    section = directions_section(kit.FoundDirections(np.zeros((9, 4, 4, 3), dtype=np.uint8), made))
     said = [*section.paragraphs, *(piece.caption for panel in section.panels for piece in panel.pieces)]
     assert sum("at least as long" in text for text in said) == 2
     assert "same length" not in " ".join(said)

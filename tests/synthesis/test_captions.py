@@ -7,26 +7,9 @@ import torch
 from refusals import refused
 from seeded.recorded import Record
 
+from brainalign import synthesis
 from brainalign.encoding import Ridge
 from brainalign.statistics import fdr
-from brainalign.synthesis import (
-    ANY,
-    AttributeCaptioner,
-    CaptionStudy,
-    PrefixCaptioner,
-    TextCaptioner,
-    VocabularyCaptioner,
-    attribute_evidence,
-    bank_shares,
-    caption_scores,
-    caption_targets,
-    noun_shares,
-    project_to_bank,
-    shuffled_weights,
-    silence_attributes,
-    temperature_curve,
-    train_prefix_captioner,
-)
 
 D, N_BANK, N_VOXELS = 7, 53, 5
 
@@ -49,7 +32,7 @@ def dense(weights: np.ndarray, bank: np.ndarray, temperature: float) -> np.ndarr
 @pytest.mark.parametrize("chunk", [1, 8, 53, 1000])
 @pytest.mark.parametrize("temperature", [0.0, 3.0, 150.0, 1e6])
 def test_the_streamed_projection_is_the_dense_one(world: tuple, chunk: int, temperature: float) -> None:
-    found = project_to_bank(*world, temperature=temperature, chunk=chunk)
+    found = synthesis.project_to_bank(*world, temperature=temperature, chunk=chunk)
     np.testing.assert_allclose(found, dense(*world, temperature), rtol=1e-9, atol=1e-9)
 
 
@@ -57,18 +40,24 @@ def test_without_temperature_limit_the_nearest_image_is_taken(world: tuple) -> N
     weights, bank = world
     nearest = (bank / np.linalg.norm(bank, axis=1, keepdims=True) @ weights).argmax(axis=0)
     for chunk in (5, 100):
-        np.testing.assert_allclose(project_to_bank(weights, bank, np.inf, chunk=chunk), bank[nearest], rtol=1e-9)
+        np.testing.assert_allclose(
+            synthesis.project_to_bank(weights, bank, np.inf, chunk=chunk), bank[nearest], rtol=1e-9
+        )
 
 
 def test_memory_maps_and_dask_are_streamed(world: tuple, tmp_path: Path) -> None:
     dask = pytest.importorskip("dask.array")
     weights, bank = world
     np.save(tmp_path / "bank.npy", bank)
-    expected = project_to_bank(weights, bank, 20, center=True)
+    expected = synthesis.project_to_bank(weights, bank, 20, center=True)
     mapped = np.load(tmp_path / "bank.npy", mmap_mode="r")
-    np.testing.assert_allclose(project_to_bank(weights, mapped, 20, center=True, chunk=9), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        synthesis.project_to_bank(weights, mapped, 20, center=True, chunk=9), expected, rtol=1e-9
+    )
     chunked = dask.from_array(bank, chunks=(10, 3))
-    np.testing.assert_allclose(project_to_bank(weights, chunked, 20, center=True, chunk=9), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        synthesis.project_to_bank(weights, chunked, 20, center=True, chunk=9), expected, rtol=1e-9
+    )
 
 
 def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> None:
@@ -76,9 +65,9 @@ def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> No
     units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
     apart = units - units.mean(axis=0)
     apart /= np.linalg.norm(apart, axis=1, keepdims=True)
-    nearest = project_to_bank(weights, bank, np.inf, center=True, chunk=10)
+    nearest = synthesis.project_to_bank(weights, bank, np.inf, center=True, chunk=10)
     np.testing.assert_allclose(nearest, bank[(apart @ weights).argmax(axis=0)], rtol=1e-9)
-    assert not np.allclose(nearest, project_to_bank(weights, bank, np.inf))
+    assert not np.allclose(nearest, synthesis.project_to_bank(weights, bank, np.inf))
 
 
 @pytest.mark.parametrize(
@@ -92,38 +81,40 @@ def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> No
     ],
 )
 def test_bad_input_is_named(world: tuple, change: object, message: str) -> None:
-    refused(message, project_to_bank, *change(*world), chunk=8)
-    refused("temperature", project_to_bank, *world, temperature=-1)
+    refused(message, synthesis.project_to_bank, *change(*world), chunk=8)
+    refused("temperature", synthesis.project_to_bank, *world, temperature=-1)
 
 
 def test_shares_sum_to_one_over_kinds(world: tuple) -> None:
     kinds = np.arange(N_BANK)[:, None] % 3 == np.arange(3)[None]
-    shares = bank_shares(*world, kinds, temperature=5, chunk=10)
+    shares = synthesis.bank_shares(*world, kinds, temperature=5, chunk=10)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
-    np.testing.assert_allclose(bank_shares(*world, kinds, temperature=0), np.tile(kinds.mean(axis=0), (N_VOXELS, 1)))
-    refused("one row per image", bank_shares, *world, kinds[:4])
+    np.testing.assert_allclose(
+        synthesis.bank_shares(*world, kinds, temperature=0), np.tile(kinds.mean(axis=0), (N_VOXELS, 1))
+    )
+    refused("one row per image", synthesis.bank_shares, *world, kinds[:4])
 
 
 def test_vocabularies_ignore_the_gap_between_texts_and_images() -> None:
     images = np.array([[1.0, 0, 3], [-1, 0, 3], [0, 1, 3]])  # all share the third axis
     phrases = np.array([[1.0, 0, -5], [-1, 0, -5], [0, 1, -5]])
     units = images / np.linalg.norm(images, axis=1, keepdims=True)
-    captioner = VocabularyCaptioner(["right", "left", "up"], phrases, origin=units.mean(axis=0))
-    assert caption_targets(images * [[1], [7], [2]], captioner).texts.tolist() == ["right", "left", "up"]
-    refused("embedding per phrase", VocabularyCaptioner, ["one"], phrases)
+    captioner = synthesis.VocabularyCaptioner(["right", "left", "up"], phrases, origin=units.mean(axis=0))
+    assert synthesis.caption_targets(images * [[1], [7], [2]], captioner).texts.tolist() == ["right", "left", "up"]
+    refused("embedding per phrase", synthesis.VocabularyCaptioner, ["one"], phrases)
 
 
 def test_attributes_are_named_one_by_one_and_silenced() -> None:
     colour, shape = np.eye(4)[:2], np.eye(4)[2:]
-    captioner = AttributeCaptioner({"colour": (["red", "blue"], colour), "shape": (["disc", "cross"], shape)})
-    found = caption_targets(np.array([[1.0, 0, 0, 0.2], [0, 1, 0.1, 0]]), captioner)
+    captioner = synthesis.AttributeCaptioner({"colour": (["red", "blue"], colour), "shape": (["disc", "cross"], shape)})
+    found = synthesis.caption_targets(np.array([[1.0, 0, 0, 0.2], [0, 1, 0.1, 0]]), captioner)
     assert found.texts.tolist() == ["red, cross", "blue, disc"]
-    values = {"colour": np.array(["red", ANY]), "shape": np.array([ANY, ANY])}
+    values = {"colour": np.array(["red", synthesis.ANY]), "shape": np.array([synthesis.ANY, synthesis.ANY])}
     said = captioner.said(values)
     assert said.texts.tolist() == ["red, any shape", ""]
     assert np.isfinite(said.embeddings[0]).all()
     assert np.isnan(said.embeddings[1]).all()
-    refused("two values", AttributeCaptioner, {"colour": (["red"], colour[:1])})
+    refused("two values", synthesis.AttributeCaptioner, {"colour": (["red"], colour[:1])})
 
 
 def test_evidence_is_a_regression_on_attributes() -> None:
@@ -131,15 +122,17 @@ def test_evidence_is_a_regression_on_attributes() -> None:
     values = {"colour": ["red", "blue", "green"], "shape": ["disc", "cross"]}
     shares = {"colour": [1 / 6, 1 / 3, 1 / 2], "shape": [1 / 3, 2 / 3]}
     labels = {name: rng.choice(words, size=40, p=shares[name]) for name, words in values.items()}
-    captioner = AttributeCaptioner({name: (words, rng.normal(size=(len(words), D))) for name, words in values.items()})
+    captioner = synthesis.AttributeCaptioner(
+        {name: (words, rng.normal(size=(len(words), D))) for name, words in values.items()}
+    )
     weights, bank, other = rng.normal(size=(D, 4)), rng.normal(size=(40, D)), rng.normal(size=(9, D))
-    found = attribute_evidence(captioner, weights, bank, labels, 3.0)
+    found = synthesis.attribute_evidence(captioner, weights, bank, labels, 3.0)
     units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
     dummies = [labels[name] == word for name, words in values.items() for word in words[1:]]
     design = np.column_stack([np.ones(40), *dummies]).astype(float)
     coef, rest, *_ = np.linalg.lstsq(design, units @ weights)
     variance = rest / (40 - design.shape[1])
-    said = caption_targets(project_to_bank(weights, bank, 3.0), captioner).values
+    said = synthesis.caption_targets(synthesis.project_to_bank(weights, bank, 3.0), captioner).values
     expected, start = [], 1
     for name, words in values.items():
         prior = np.array([(labels[name] == word).mean() for word in words])
@@ -148,13 +141,13 @@ def test_evidence_is_a_regression_on_attributes() -> None:
             contrast = np.zeros(design.shape[1])
             contrast[start : start + len(words) - 1] = (np.arange(1, len(words)) == k) - prior[1:]
             error = np.sqrt(contrast @ np.linalg.inv(design.T @ design) @ contrast * variance[voxel])
-            share = bank_shares(weights, bank, (labels[name] == word)[:, None], 3.0)[voxel, 0]
+            share = synthesis.bank_shares(weights, bank, (labels[name] == word)[:, None], 3.0)[voxel, 0]
             expected.append((voxel, name, word, share, prior[k], contrast @ coef[:, voxel], error))
         start += len(words) - 1
     columns = ["voxel", "attribute", "value", "share", "prior", "strength", "error"]
     pd.testing.assert_frame_equal(found, pd.DataFrame(expected, columns=columns), check_dtype=False)
-    named = attribute_evidence(captioner, weights, bank, labels, 3.0, named=other)
-    words = caption_targets(project_to_bank(weights, other, 3.0), captioner).values
+    named = synthesis.attribute_evidence(captioner, weights, bank, labels, 3.0, named=other)
+    words = synthesis.caption_targets(synthesis.project_to_bank(weights, other, 3.0), captioner).values
     assert named["value"].tolist() == [*words["colour"], *words["shape"]]
 
 
@@ -175,12 +168,14 @@ def test_strengths_are_compared_in_units_of_their_own_refits() -> None:
             for j in ((0, 1) if row < 2 else (2, 3))
         ]
         p.append((1 + sum(each >= scaled for each in drawn)) / 11)
-    found = silence_attributes(evidence, null, q=0.2)
+    found = synthesis.silence_attributes(evidence, null, q=0.2)
     np.testing.assert_allclose(found["p"], p)
     np.testing.assert_allclose(found["q"], fdr(np.array(p)))
-    assert found["said"].tolist() == [value if q <= 0.2 else ANY for value, q in zip("abcd", found["q"], strict=True)]
-    assert {ANY} < set(found["said"])
-    refused("two refits", silence_attributes, evidence, null[:1])
+    assert found["said"].tolist() == [
+        value if q <= 0.2 else synthesis.ANY for value, q in zip("abcd", found["q"], strict=True)
+    ]
+    assert {synthesis.ANY} < set(found["said"])
+    refused("two refits", synthesis.silence_attributes, evidence, null[:1])
 
 
 def test_shuffled_weights_are_those_of_ridge_regression() -> None:
@@ -191,12 +186,12 @@ def test_shuffled_weights_are_those_of_ridge_regression() -> None:
         def permuted(self, values: np.ndarray, axis: int) -> np.ndarray:
             return values
 
-    (found,) = shuffled_weights(X, Y, np.array([3.0, 3.0]), 1, InOrder())
+    (found,) = synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 1, InOrder())
     expected = Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, Y).coef_
     np.testing.assert_allclose(found, expected, atol=1e-8)
-    first, second = shuffled_weights(X, Y, np.array([3.0, 3.0]), 2, rng)
+    first, second = synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 2, rng)
     assert not np.allclose(first, second)
-    refused("do not match", shuffled_weights, X, Y[:5], np.ones(2), 1, rng)
+    refused("do not match", synthesis.shuffled_weights, X, Y[:5], np.ones(2), 1, rng)
 
 
 def test_scores_are_correlations_and_controls_are_below() -> None:
@@ -204,10 +199,10 @@ def test_scores_are_correlations_and_controls_are_below() -> None:
     images = rng.normal(size=(80, D))
     units = images / np.linalg.norm(images, axis=1, keepdims=True)
     phrases = np.linalg.qr(rng.normal(size=(D, D)))[0]
-    captioner = VocabularyCaptioner([f"p{k}" for k in range(D)], phrases)
-    said = caption_targets(phrases[rng.integers(D, size=30)], captioner)
+    captioner = synthesis.VocabularyCaptioner([f"p{k}" for k in range(D)], phrases)
+    said = synthesis.caption_targets(phrases[rng.integers(D, size=30)], captioner)
     responses = units @ said.embeddings.T + 0.1 * rng.normal(size=(80, 30))
-    found = caption_scores(said, images, responses)
+    found = synthesis.caption_scores(said, images, responses)
     expected = [np.corrcoef(units @ said.embeddings[k], responses[:, k])[0, 1] for k in range(30)]
     np.testing.assert_allclose(found.r, expected, rtol=1e-9)
     assert found.r.min() > 0.8
@@ -220,12 +215,16 @@ def test_scores_are_correlations_and_controls_are_below() -> None:
     np.testing.assert_allclose(found.frequent, (units @ said.embeddings.T)[:, top])
     np.testing.assert_allclose(found.frequent_r, every[top])
     assert found.frequent_r.mean() < found.r.mean() - 0.3
-    worse = temperature_curve(phrases[:, [0, 1, 2]], images, captioner, images, -responses[:, :3], [0, 10, np.inf])
+    worse = synthesis.temperature_curve(
+        phrases[:, [0, 1, 2]], images, captioner, images, -responses[:, :3], [0, 10, np.inf]
+    )
     assert worse["score"][0] > worse["score"][1]
     assert worse["chosen"].tolist() == [False, True, False]  # a limit is a control, however well it does
-    silent = TextCaptioner(lambda rows: ["a thing"] * len(rows))
-    assert np.isnan(caption_scores(caption_targets(phrases[:3], silent), images, responses[:, :3]).r).all()
-    refused("no temperature", temperature_curve, phrases, images, silent, images, responses[:, :D], [1.0])
+    silent = synthesis.TextCaptioner(lambda rows: ["a thing"] * len(rows))
+    assert np.isnan(
+        synthesis.caption_scores(synthesis.caption_targets(phrases[:3], silent), images, responses[:, :3]).r
+    ).all()
+    refused("no temperature", synthesis.temperature_curve, phrases, images, silent, images, responses[:, :D], [1.0])
 
 
 @pytest.mark.parametrize("temperature", [30.0, None])
@@ -238,13 +237,13 @@ def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> 
     images = is_a + 0.3 * rng.normal(size=is_a.shape)
     responses = np.c_[is_a[:, [0, 2, 3]], np.zeros((150, 2))] + 0.3 * rng.normal(size=(150, 5))
     train, test = ((images[rows], responses[rows]) for rows in (np.arange(110), np.arange(110, 150)))
-    captioner = AttributeCaptioner(
+    captioner = synthesis.AttributeCaptioner(
         {"colour": (names["colour"], np.eye(4)[:2]), "shape": (names["shape"], np.eye(4)[2:])}
     )
     labels = {name: of[:110] for name, of in values.items()}
     ridge = Ridge(alphas=[1.0, 10.0], device="cpu", dtype="float64")
     options = {"n_permutations": 99, "n_draws": 60, "n_nulls": 19, "temperature": temperature, "seed": 3}
-    found = CaptionStudy(ridge, captioner, labels, [3.0, 30.0], **options)(
+    found = synthesis.CaptionStudy(ridge, captioner, labels, [3.0, 30.0], **options)(
         train, test, {"a": np.arange(3), "b": np.arange(3, 5)}
     )
     table = found.captions
@@ -262,14 +261,14 @@ def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> 
 
 
 def test_functions_of_users_are_checked() -> None:
-    named = TextCaptioner(lambda rows: ["red", "red"], embed=lambda texts: np.ones((len(texts), D)))
-    assert caption_targets(np.ones((2, D)), named).embeddings.shape == (2, D)
-    refused("one per voxel", caption_targets, np.ones((3, D)), TextCaptioner(lambda rows: ["red"]))
+    named = synthesis.TextCaptioner(lambda rows: ["red", "red"], embed=lambda texts: np.ones((len(texts), D)))
+    assert synthesis.caption_targets(np.ones((2, D)), named).embeddings.shape == (2, D)
+    refused("one per voxel", synthesis.caption_targets, np.ones((3, D)), synthesis.TextCaptioner(lambda rows: ["red"]))
 
 
 def test_nouns_are_whole_words() -> None:
     texts = ["a red scarf", "a car, on a road", ""]
-    shares = noun_shares(texts, {"V1": np.array([0, 1]), "V2": np.array([], dtype=int)}, ["car", "red scarf"])
+    shares = synthesis.noun_shares(texts, {"V1": np.array([0, 1]), "V2": np.array([], dtype=int)}, ["car", "red scarf"])
     assert shares["V1"] == {"car": 0.5, "red scarf": 0.5}
     assert np.isnan(shares["V2"]["car"])
 
@@ -289,10 +288,10 @@ def test_a_language_model_learns_to_caption(tmp_path: Path) -> None:
     points = np.eye(5)[colours] + np.eye(5)[3 + shapes] + 0.1 * rng.normal(size=(240, 5))
     names = [f"a {['red', 'blue', 'green'][c]} {['disc', 'cross'][s]}" for c, s in zip(colours, shapes, strict=True)]
     options = {"n_prefix": 2, "n_steps": 100, "learning_rate": 1e-2, "train_language_model": True}
-    captioner = train_prefix_captioner(points[:200], names[:200], model, fast, **options)
+    captioner = synthesis.train_prefix_captioner(points[:200], names[:200], model, fast, **options)
     written = captioner(points[200:])
     assert np.mean([a == b for a, b in zip(written, names[200:], strict=True)]) > 0.9
     captioner.save(tmp_path)
-    assert PrefixCaptioner.from_folder(tmp_path)(points[200:]) == written
+    assert synthesis.PrefixCaptioner.from_folder(tmp_path)(points[200:]) == written
     refused("trained on embeddings of 5 features; got 3", captioner, points[:, :3])
-    refused(r"holds no mapping\.safetensors", PrefixCaptioner.from_folder, tmp_path / "language_model")
+    refused(r"holds no mapping\.safetensors", synthesis.PrefixCaptioner.from_folder, tmp_path / "language_model")

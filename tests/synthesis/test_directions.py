@@ -5,15 +5,7 @@ import torch
 from refusals import refused
 from torch import Tensor
 
-from brainalign.synthesis import (
-    BrainGuidedPipeline,
-    Directions,
-    Trajectories,
-    cosines,
-    generators,
-    record_trajectories,
-    semantic_directions,
-)
+from brainalign import synthesis
 from brainalign.synthesis.directions import denoised_at, edited
 from brainalign.synthesis.directions.directions import _pulled_back, _singular_vectors
 
@@ -26,8 +18,8 @@ def pipe(plain_pipe: Callable[[int], object]) -> object:
 
 
 @pytest.fixture(scope="module")
-def recorded(pipe: object) -> Trajectories:
-    return record_trajectories(pipe, range(24), batch_size=10, num_inference_steps=STEPS)
+def recorded(pipe: object) -> synthesis.Trajectories:
+    return synthesis.record_trajectories(pipe, range(24), batch_size=10, num_inference_steps=STEPS)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +37,7 @@ def brightness(images: Tensor) -> Tensor:
     return images.mean(dim=(1, 2, 3))
 
 
-def planted(n: int, strength: float, seed: int = 0) -> tuple[Trajectories, Tensor, Tensor]:
+def planted(n: int, strength: float, seed: int = 0) -> tuple[synthesis.Trajectories, Tensor, Tensor]:
     """Return trajectories of noise in which one direction follows a score, and images as bright as that score."""
     draws = torch.Generator().manual_seed(seed)
     direction = torch.randn(STEPS, *SHAPE, generator=draws)
@@ -55,18 +47,18 @@ def planted(n: int, strength: float, seed: int = 0) -> tuple[Trajectories, Tenso
     bottleneck += strength * score[:, None, None, None] * direction[:, None]
     images = (0.5 + 0.1 * score)[:, None, None, None].expand(n, 3, 4, 4)
     empty = torch.zeros(STEPS, n, 3, 4, 4)
-    found = Trajectories(bottleneck, empty, tuple(range(STEPS)), (0.5,) * STEPS, images, tuple(range(n)))
+    found = synthesis.Trajectories(bottleneck, empty, tuple(range(STEPS)), (0.5,) * STEPS, images, tuple(range(n)))
     return found, direction, score
 
 
-def cosine(found: Directions, direction: Tensor) -> float:
+def cosine(found: synthesis.Directions, direction: Tensor) -> float:
     return float((found.vectors[0] * direction).sum() / found.vectors[0].norm() / direction.norm())
 
 
 @pytest.mark.parametrize("method", ["supervised", "ridge", "pca"])
 def test_a_planted_direction_is_found_and_shuffled_scores_find_none(pipe: object, method: str) -> None:
     given, direction, score = planted(400, strength=8.0)
-    found = semantic_directions(pipe, method, brightness, recorded=given)
+    found = synthesis.semantic_directions(pipe, method, brightness, recorded=given)
     assert abs(cosine(found, direction)) > 0.95
     spread = (given.bottleneck * direction[:, None]).sum(dim=(0, 2, 3, 4)).std()  # of the projection on the planted one
     assert float(found.scale[0]) == pytest.approx(float(spread), rel=0.1)
@@ -76,12 +68,12 @@ def test_a_planted_direction_is_found_and_shuffled_scores_find_none(pipe: object
         order = torch.randperm(len(score), generator=torch.Generator().manual_seed(1))
         # In noise alone, whose directions are all alike, what shuffled scores find lies across the planted one.
         noise, _, _ = planted(400, strength=0.0)
-        null = semantic_directions(pipe, method, lambda _: score[order], recorded=noise)
+        null = synthesis.semantic_directions(pipe, method, lambda _: score[order], recorded=noise)
         assert abs(cosine(null, direction)) < 0.25
 
 
-def test_principal_components_are_those_of_a_decomposition(pipe: object, recorded: Trajectories) -> None:
-    found = semantic_directions(pipe, "pca", recorded=recorded, n_directions=4)
+def test_principal_components_are_those_of_a_decomposition(pipe: object, recorded: synthesis.Trajectories) -> None:
+    found = synthesis.semantic_directions(pipe, "pca", recorded=recorded, n_directions=4)
     rows = recorded.bottleneck.transpose(0, 1).flatten(1).double()
     _, singular, right = torch.linalg.svd(rows - rows.mean(dim=0), full_matrices=False)
     assert torch.allclose((found.vectors.flatten(1).double() @ right[:4].T).abs(), torch.eye(4).double(), atol=1e-3)
@@ -89,7 +81,7 @@ def test_principal_components_are_those_of_a_decomposition(pipe: object, recorde
     assert torch.allclose(found.scale.double(), singular[:4] / (len(rows) - 1) ** 0.5, rtol=1e-4)
 
 
-def test_singular_vectors_are_those_of_the_explicit_jacobian(pipe: object, recorded: Trajectories) -> None:
+def test_singular_vectors_are_those_of_the_explicit_jacobian(pipe: object, recorded: synthesis.Trajectories) -> None:
     step, image = 2, 3
     h = recorded.bottleneck[step, image]
 
@@ -105,14 +97,14 @@ def test_singular_vectors_are_those_of_the_explicit_jacobian(pipe: object, recor
     alike = torch.linalg.svdvals(vectors.flatten(1) @ right[:3].T)
     assert float(alike.min()) > 0.99
     assert torch.allclose(vectors.flatten(1) @ vectors.flatten(1).T, torch.eye(3), atol=1e-4)
-    found = semantic_directions(pipe, "jacobian", recorded=recorded, n_directions=3, image=image)
+    found = synthesis.semantic_directions(pipe, "jacobian", recorded=recorded, n_directions=3, image=image)
     per_step = found.vectors.transpose(0, 1)[step].flatten(1)
     per_step = per_step / per_step.norm(dim=1, keepdim=True)
     assert float(torch.linalg.svdvals(per_step @ right[:3].T).min()) > 0.9
 
 
-def test_pullback_is_the_gradient_by_finite_differences(pipe: object, recorded: Trajectories) -> None:
-    found = semantic_directions(pipe, "pullback", brightness, recorded=recorded)
+def test_pullback_is_the_gradient_by_finite_differences(pipe: object, recorded: synthesis.Trajectories) -> None:
+    found = synthesis.semantic_directions(pipe, "pullback", brightness, recorded=recorded)
     step, rows = 3, range(len(recorded.seeds))
     direction = torch.randn(SHAPE, generator=torch.Generator().manual_seed(2))
     signal = torch.tensor(recorded.alphas[step])
@@ -129,7 +121,7 @@ def test_pullback_is_the_gradient_by_finite_differences(pipe: object, recorded: 
     torch.testing.assert_close(_pulled_back(pipe, recorded, brightness, batch_size=10), whole, atol=1e-6, rtol=1e-3)
 
 
-def _gradient(pipe: object, recorded: Trajectories, step: int) -> Tensor:
+def _gradient(pipe: object, recorded: synthesis.Trajectories, step: int) -> Tensor:
     h = recorded.bottleneck[step].clone().requires_grad_(True)
     share = (1 - torch.tensor(recorded.alphas[step])).sqrt()
     x0 = denoised_at(pipe, recorded, step, range(len(h)), h)
@@ -137,27 +129,27 @@ def _gradient(pipe: object, recorded: Trajectories, step: int) -> Tensor:
     return gradient.mean(dim=0)
 
 
-def test_orthogonalised_directions_share_nothing(pipe: object, recorded: Trajectories) -> None:
+def test_orthogonalised_directions_share_nothing(pipe: object, recorded: synthesis.Trajectories) -> None:
     given = {"recorded": recorded}
     redness, greenness = (lambda x, k=k: x[:, k].mean(dim=(1, 2)) for k in range(2))
-    red, green = (semantic_directions(pipe, "supervised", of, **given) for of in (redness, greenness))
-    own = semantic_directions(pipe, "supervised", redness, orthogonal_to=[green], **given)
-    assert abs(cosines([red, green])[0, 1]) > 0.01
-    assert abs(cosines([own, green])[0, 1]) < 1e-5
-    assert cosines([own, red])[0, 1] > 0.1
+    red, green = (synthesis.semantic_directions(pipe, "supervised", of, **given) for of in (redness, greenness))
+    own = synthesis.semantic_directions(pipe, "supervised", redness, orthogonal_to=[green], **given)
+    assert abs(synthesis.cosines([red, green])[0, 1]) > 0.01
+    assert abs(synthesis.cosines([own, green])[0, 1]) < 1e-5
+    assert synthesis.cosines([own, red])[0, 1] > 0.1
     assert float(own.vectors.norm()) == pytest.approx(1, abs=1e-5)
     given["orthogonal_to"] = green
-    refused("nothing is left of a direction", semantic_directions, pipe, "supervised", greenness, **given)
+    refused("nothing is left of a direction", synthesis.semantic_directions, pipe, "supervised", greenness, **given)
 
 
-def test_an_edit_of_nothing_changes_nothing(pipe: object, recorded: Trajectories) -> None:
-    found = semantic_directions(pipe, "supervised", brightness, recorded=recorded)
-    plain = pipe(None, num_images=3, generator=generators([7, 8, 9]), num_inference_steps=STEPS).images
+def test_an_edit_of_nothing_changes_nothing(pipe: object, recorded: synthesis.Trajectories) -> None:
+    found = synthesis.semantic_directions(pipe, "supervised", brightness, recorded=recorded)
+    plain = pipe(None, num_images=3, generator=synthesis.generators([7, 8, 9]), num_inference_steps=STEPS).images
     assert torch.equal(found.edit(pipe, 0.0, [7, 8, 9]).images, plain)
     mixed = found.edit(pipe, [0.0, 2.0, -2.0], [7, 8, 9]).images
     assert torch.allclose(mixed[0], plain[0], atol=1e-5)
     assert not torch.allclose(mixed[1], plain[1], atol=1e-3)
-    alone = found.edit(pipe, -2.0, generators([9])).images
+    alone = found.edit(pipe, -2.0, synthesis.generators([9])).images
     assert torch.allclose(mixed[2:], alone, atol=1e-5)
 
 
@@ -175,8 +167,10 @@ def shown(pipe: object, run: object) -> list[Tensor]:
     return seen
 
 
-def test_an_edit_moves_the_middle_block_by_so_many_standard_deviations(pipe: object, recorded: Trajectories) -> None:
-    found = semantic_directions(pipe, "supervised", brightness, recorded=recorded)
+def test_an_edit_moves_the_middle_block_by_so_many_standard_deviations(
+    pipe: object, recorded: synthesis.Trajectories
+) -> None:
+    found = synthesis.semantic_directions(pipe, "supervised", brightness, recorded=recorded)
     plain = shown(pipe, lambda: found.edit(pipe, 0.0, [7, 8]))
     moved = shown(pipe, lambda: found.edit(pipe, 1.5, [7, 8]))
     expected = 1.5 * found.scale[0] * found.vectors[0, 0]
@@ -184,9 +178,9 @@ def test_an_edit_moves_the_middle_block_by_so_many_standard_deviations(pipe: obj
     assert torch.allclose(moved[0] - plain[0], expected.expand(2, *SHAPE), atol=1e-5)
 
 
-def test_only_the_conditional_half_is_edited(latent_pipe: BrainGuidedPipeline) -> None:
+def test_only_the_conditional_half_is_edited(latent_pipe: synthesis.BrainGuidedPipeline) -> None:
     told = {"prompt": "cat", "classifier_free_scale": 3.0, "num_inference_steps": 3}
-    found = semantic_directions(latent_pipe, "pullback", brightness, n_seeds=20, **told)
+    found = synthesis.semantic_directions(latent_pipe, "pullback", brightness, n_seeds=20, **told)
     plain = shown(latent_pipe, lambda: found.edit(latent_pipe, 0.0, [30, 31]))
     moved = shown(latent_pipe, lambda: found.edit(latent_pipe, 2.0, [30, 31]))
     expected = 2 * found.scale[0] * found.vectors[0, 0]
@@ -196,7 +190,9 @@ def test_only_the_conditional_half_is_edited(latent_pipe: BrainGuidedPipeline) -
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_hooks_are_gone_whatever_happens(pipe: object, recorded: Trajectories, error: type[BaseException]) -> None:
+def test_hooks_are_gone_whatever_happens(
+    pipe: object, recorded: synthesis.Trajectories, error: type[BaseException]
+) -> None:
     before = [parameter.requires_grad for parameter in pipe.unet.parameters()]
     shift = torch.ones(STEPS, 1, *SHAPE)
 
@@ -212,14 +208,16 @@ def test_hooks_are_gone_whatever_happens(pipe: object, recorded: Trajectories, e
     assert not pipe.unet.training
 
 
-def test_bad_input_is_refused(pipe: object, recorded: Trajectories) -> None:
-    refused("supervised directions need an objective", semantic_directions, pipe, "supervised", recorded=recorded)
-    refused("did you mean 'jacobian'", semantic_directions, pipe, "jacobain", recorded=recorded)
-    refused("20 seeds or more; got 5", semantic_directions, pipe, "pca", n_seeds=5)
+def test_bad_input_is_refused(pipe: object, recorded: synthesis.Trajectories) -> None:
+    refused(
+        "supervised directions need an objective", synthesis.semantic_directions, pipe, "supervised", recorded=recorded
+    )
+    refused("did you mean 'jacobian'", synthesis.semantic_directions, pipe, "jacobain", recorded=recorded)
+    refused("20 seeds or more; got 5", synthesis.semantic_directions, pipe, "pca", n_seeds=5)
     for method, of, message in (
         ("ridge", lambda x: torch.ones(len(x)), "a finite score per image, not all the same"),
         ("pullback", lambda x: brightness(x).detach(), "pullback needs a differentiable objective"),
     ):
-        refused(message, semantic_directions, pipe, method, of, recorded=recorded)
-    found = semantic_directions(pipe, "pca", recorded=recorded, n_directions=1)
+        refused(message, synthesis.semantic_directions, pipe, method, of, recorded=recorded)
+    found = synthesis.semantic_directions(pipe, "pca", recorded=recorded, n_directions=1)
     refused("was found at 5 steps, none of them", found.edit, pipe, 1.0, [0], num_inference_steps=7)

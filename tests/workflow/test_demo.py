@@ -17,6 +17,7 @@ FIGURES = [
     *("scoreceiling", "zeroshot-zeroshot", "rdm", "mds", "rsa", "searchlight-wordings", "splits"),
 ]
 N_DRAWINGS, N_PARTS = 7, 3  # of these: parts of the page itself, and further parts of a figure
+N_ORDERS = 1  # that dissimilarities can be put into, beside the first
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_the_page_is_self_contained_and_small(page: str, summary: pd.DataFrame) 
     assert len(ids) == len(set(ids))
     assert [i.removeprefix("figure-") for i in ids if i.startswith("figure-")] == FIGURES
     images = re.findall(r'<img[^>]*? src="([^"]*)"', page)
-    assert len(images) == len(re.findall(r'<img[^>]*? alt="[^"]', page)) == len(FIGURES) - N_DRAWINGS
+    assert len(images) == len(re.findall(r'<img[^>]*? alt="[^"]', page)) == len(FIGURES) - N_DRAWINGS + N_ORDERS
     assert page.count("<svg") == N_DRAWINGS + N_PARTS
     for image in images:
         data = base64.b64decode(image.split(";base64,")[1])
@@ -121,5 +122,5 @@ def test_the_page_opens_in_a_browser(page: str, probed, tmp_path: Path) -> None:
     command = ["chromium", *options.split(), path.as_uri()]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in result.stderr, result.stderr
-    assert f'data-drawn="{len(FIGURES) + N_PARTS}"' in result.stdout
+    assert f'data-drawn="{len(FIGURES) + N_PARTS + N_ORDERS}"' in result.stdout
     assert 'data-overflow="false"' in result.stdout

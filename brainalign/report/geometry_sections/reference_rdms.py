@@ -220,7 +220,8 @@ def in_orders(
     orders["as given"] = np.arange(n)
     name, first = next(iter(rdms.items()))
     if n > 2 and np.isfinite(first).all():
-        orders[f"by likeness in {name}"] = leaves_list(linkage(np.asarray(first), "average", optimal_ordering=True))
+        near = np.asarray(first) - min(first.min(), 0)  # crossnobis may be negative
+        orders[f"by likeness in {name}"] = leaves_list(linkage(near, "average", optimal_ordering=True))
     drawn: dict[str, NDArray[np.intp]] = {}
     for which, order in orders.items():
         if not any(np.array_equal(order, other) for other in drawn.values()):
