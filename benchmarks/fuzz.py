@@ -8,7 +8,7 @@ with an alarm and a limit of memory. It fails as
 - a silent acceptance: other values came back although the file carries a checksum (gzip, zip, PNG, sidecar), or the
   damage is one that every reader of tables must see (a row longer than the header, a column named twice).
 
-python -P benchmarks/fuzz.py [--quick] [--cases 6000] [--seed 0] [--only NAME] prints a row per reader.
+python benchmarks/fuzz.py [--quick] [--cases 6000] [--seed 0] [--only NAME] prints a row per reader.
 """
 
 import argparse
