@@ -521,7 +521,8 @@ READERS = {
 
 
 def _local(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(path=[Path(path).name for path in table["path"]])
+    """Return the table without its folder; one whose damage took the column of paths is a table of texts."""
+    return table.assign(path=[Path(path).name for path in table["path"]]) if "path" in table else table
 
 
 def _audit(folder: Path) -> object:
