@@ -262,7 +262,7 @@ def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike
     n, n_stimuli = int(k.sum()), len(k)
     if n_stimuli < 2:
         return np.full(values.shape[1:], np.nan)
-    snr = _snr(values, stimulus_ids, np.flatnonzero(counts[codes] > 1))
+    snr = _snr(values, stimulus_ids, slice(None) if n == len(codes) else np.flatnonzero(counts[codes] > 1))
     f = 1 + snr * (n - (k**2).sum() / n) / (n_stimuli - 1)
     worth = np.asarray(independent)
     return fdr(special.fdtrc(worth * (n_stimuli - 1), worth * (n - n_stimuli), np.maximum(f, 0)))

@@ -389,7 +389,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         repeated = (
             f" {len(heard)} of them were presented more than once: their mean was fitted. Ceilings √EV follow from the "
             "variance that repeats there, for the number of presentations of each run. Scored are reliable targets: "
-            f"{reliable_rule(material.config.ceiling_threshold)} (F test; rows count as their independent ones)."
+            f"{reliable_rule(material.config.ceiling_threshold)} (F test, by independent rows), or all where none is."
             if heard
             else " No run was presented twice, so that there is no ceiling."
         )
