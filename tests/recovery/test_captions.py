@@ -105,8 +105,7 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
     scores = synthesis.caption_scores(captions, units[test], responses[test])
 
     def above(predicted: np.ndarray) -> float:
-        reached = permuted_correlations(predicted, responses[test], 999, 0).n_reached
-        return float((fdr((1 + reached) / 1000) <= 0.05).mean())
+        return float((fdr(permuted_correlations(predicted, responses[test], 999, 0).p) <= 0.05).mean())
 
     predicted = units[test] @ weights
     shuffled_scores = synthesis.caption_scores(drawn, units[test], responses[test])

@@ -135,8 +135,10 @@ def score_predictions(
     null, p, p_fwer = None, np.full(len(r), np.nan), np.full(len(r), np.nan)
     if n_permutations:
         members = list(named.values())
-        null = permuted_correlations(predicted, measured, n_permutations, seed, groups=members, n_maps=n_maps)
-        p = np.where(np.isnan(r), np.nan, (1 + null.n_reached) / (1 + n_permutations))
+        null = permuted_correlations(
+            predicted, measured, n_permutations, seed, groups=members, n_maps=n_maps, sequential=True
+        )
+        p = null.p
         p_fwer = permutation_test(r - TIE, null.max_r, correct="max")
     draws = np.empty((0, len(named)))
     if n_boot and named:

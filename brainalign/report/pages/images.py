@@ -280,10 +280,11 @@ def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     control = f"one refit on training responses exchanged between {stimuli} is shown as a control; " * refit
     text = (
         f"Scores are Pearson correlations over test {stimuli}{averaged}. Nulls exchange the predictions between test "
-        f"{stimuli} ({options.permutations} times); {control}intervals resample test {stimuli} ({options.draws} "
-        f"draws). {means}False discovery rate {tested}: Benjamini-Hochberg."
+        f"{stimuli} ({options.permutations:,} times; of targets that few of them reach ten times as often); {control}"
+        f"intervals resample test {stimuli} ({options.draws} draws). {means}False discovery rate {tested}: "
+        "Benjamini-Hochberg."
     )
-    return text, ("maxstat", "bootstrap", "fdr")
+    return text, ("maxstat", "sequential", "bootstrap", "fdr")
 
 
 def _fits(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:

@@ -169,8 +169,8 @@ class CaptionStudy:
         p, q = np.full((2, len(spoken)), np.nan)
         if spoken.any():
             seed = [self.seed, 0x9E4]
-            null = permuted_correlations(predicted[:, spoken], measured[:, spoken], self.n_permutations, seed)
-            p[spoken] = (1 + null.n_reached) / (1 + self.n_permutations)
+            asked = predicted[:, spoken], measured[:, spoken]
+            p[spoken] = permuted_correlations(*asked, self.n_permutations, seed, sequential=True).p
             q[spoken] = fdr(p[spoken])
         return p, q
 
