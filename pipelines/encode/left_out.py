@@ -139,10 +139,7 @@ def _rank(features: np.ndarray) -> int:
 def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int) -> pd.DataFrame:
     observed, null = evaluation.observed, evaluation.null
     r = observed.r[0]
-    p = np.full(len(r), np.nan)
-    if null is not None:
-        tested = ~np.isnan(r)  # a target whose predictions do not vary in some fold has no score to test
-        p[tested] = (1 + null.n_reached[tested]) / (1 + len(null.max_r))
+    p = np.full(len(r), np.nan) if null is None else null.p  # NaN where predictions do not vary in some fold
     return responses.target_table().assign(
         r=r,
         r2=observed.r2[0],

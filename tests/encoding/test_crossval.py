@@ -165,7 +165,7 @@ def test_groups_of_stimuli_have_a_null_of_whole_stimuli() -> None:
             options = {"leave_out": leave_out, "stimulus_ids": stimuli, "runs": runs}
             scored = evaluate(Ridge((10.0,)), X, Y, folds, n_permutations=99, **options)
             assert scored.null is not None
-            p.append((1 + scored.null.n_reached) / 100)
+            p.append(scored.null.p)
             if leave_out == "group":
                 fits = [SklearnRidge(10.0).fit(X[train], Y[train]) for train, _ in folds]
                 means = [[Y[stimuli == k].mean(axis=0) for k in np.unique(stimuli[test])] for _, test in folds]
@@ -174,6 +174,23 @@ def test_groups_of_stimuli_have_a_null_of_whole_stimuli() -> None:
                 np.testing.assert_allclose(scored.observed.r[0], np.mean(by_hand, axis=0), atol=1e-5)
     assert (np.concatenate(found["group"]) <= 0.05).mean() < 0.08
     assert (np.concatenate(found["run"]) <= 0.05).mean() > 0.12
+
+
+def test_targets_that_few_orders_reach_are_refitted_ten_times_as_often(design: dict[str, np.ndarray]) -> None:
+    n, runs, stimuli = N_TARGETS - 1, design["runs"], design["stimuli"]
+    folds, of_rows = split(design, "run")
+    some = np.where(np.arange(N_TARGETS) % 2, design["Y"], np.random.default_rng(1).normal(size=design["Y"].shape))
+    for per_target_alpha in (True, False):  # one penalty for all: a few of them would have another
+        model = Ridge((1.0, 100.0), dtype="float64", per_target_alpha=per_target_alpha)
+        found = evaluate(model, design["X"], some, folds, n_permutations=n, seed=4, **of_rows)
+        rng = np.random.default_rng(4)
+        orders = [permute_within(runs, m, rng, stimuli) for m in (n, 9 * n)]
+        r = [encode_folds(model, design["X"], some[rows], folds, runs, stimuli).r for rows in orders]
+        reached, more = ((part >= found.observed.r[0] - 1e-9).sum(axis=0) for part in r)
+        few = (reached < 10) & per_target_alpha
+        assert 3 * per_target_alpha <= few.sum() < N_TARGETS
+        expected = np.where(few, (1 + reached + more) / (1 + 10 * n), (1 + reached) / (1 + n))
+        np.testing.assert_allclose(found.null.p, expected)
 
 
 def test_each_set_of_responses_has_an_estimator_of_its_own(design: dict[str, np.ndarray]) -> None:
@@ -221,6 +238,6 @@ def test_how_many_sets_are_fitted_at_once_changes_nothing(
         for name in ("r", "r2", "alpha", "correct", "chosen"):
             np.testing.assert_allclose(getattr(other.observed, name), getattr(found[0].observed, name), atol=1e-9)
     for other in found[1:]:
-        for name in ("accuracy", "share_good", "max_r", "n_reached"):
-            assert len(getattr(other.null, name)) == (design["Y"].shape[1] if name == "n_reached" else 7)
+        for name in ("accuracy", "share_good", "max_r", "p"):
+            assert len(getattr(other.null, name)) == (design["Y"].shape[1] if name == "p" else 7)
             np.testing.assert_allclose(getattr(other.null, name), getattr(found[0].null, name), atol=1e-9)

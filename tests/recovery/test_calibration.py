@@ -45,7 +45,7 @@ def encode(ceiling: np.ndarray, seed: int, n_permutations: int = 99) -> dict[str
         seed=seed,
         **data,
     )
-    p = (1 + found.null.n_reached) / (1 + n_permutations)
+    p = found.null.p
     accuracy = found.observed.correct.mean()
     return {
         "p": p,

@@ -371,9 +371,10 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             f"Nulls refit everything, penalties included: {n_permutations:,} permutations of the {nouns.stimuli} "
             f"{within}{f', the {nouns.trials} of one staying together' if several else ''}. {target.capitalize()} p "
             "values are corrected by the permutation distribution of the maximum (family-wise) and by "
-            "Benjamini-Hochberg (FDR). "
+            f"Benjamini-Hochberg (FDR). Where {targets} outnumber permutations, those that few reach are permuted ten "
+            "times as often. "
         )
-        keys += ["maxstat", "fdr"]
+        keys += ["maxstat", "fdr", "sequential"]
     if any(material.config.models[name].reads_images for name in material.config.models_of(material.dataset)):
         text += (
             f"Features of images were centred and scaled, on the training {nouns.trials}, so that every layer has the "
