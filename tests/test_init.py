@@ -356,10 +356,40 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
     (tmp_path / "study.yaml").unlink()
     for name in files:
         trials = tmp_path / name / "trials.tsv"
-        trials.write_text(trials.read_text().replace("stimulus_id", "image", 1))
+        trials.write_text(trials.read_text().replace("stimulus_id", "shown", 1))
     assert main(["init", str(tmp_path), "--yes"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert re.search(r"anna/trials.tsv has the columns .*image.* but no stimulus_id: call that of", said)
+    assert re.search(r"anna/trials.tsv has the columns .*shown.* but no stimulus_id: call that of", said)
+
+
+def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Path) -> None:
+    names = [f"p{k:02d}" for k in range(40)]
+    images(tmp_path, names)
+    shown = [f"{name}.png" for day in range(3) for name in rng.permutation(names)]
+    presented = pd.DataFrame(
+        {"Image": shown, "day": np.repeat(["mon", "tue", "wed"], 40), "comment": ["a, b", ""] * 60}
+    )
+    presented.to_csv(tmp_path / "presented.csv", index=False)
+    pd.DataFrame({"unit": ["u1", "u2", "u3"], "area": ["V4", "V4", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
+    np.save(tmp_path / "counts.npy", rng.poisson(5, size=(120, 3)))
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    assert (
+        "presented_renamed.tsv is presented.csv with stimulus_id for Image, session for day"
+        in (tmp_path / "study.yaml").read_text()
+    )
+    study = load_descriptor(tmp_path / "study.yaml")
+    responses = read_subject(study, "01")
+    pd.testing.assert_series_equal(
+        responses.trials["stimulus_id"], pd.Series(shown, name="stimulus_id"), check_dtype=False
+    )
+    assert responses.trials["session"].tolist() == presented["day"].tolist()
+    np.testing.assert_array_equal(responses.regions()["V4"], [0, 1])
+    (tmp_path / "study.yaml").unlink()
+    for table in tmp_path.glob("*.tsv"):
+        table.unlink()
+    (tmp_path / "counts.npy").unlink()
+    assert main(["init", str(tmp_path), "--yes"]) == 2
+    assert not list(tmp_path.glob("*_renamed.tsv"))
 
 
 def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> None:

@@ -40,12 +40,17 @@ def init_study(folder: Path, ask: Ask) -> Path:
         what = "there is a study.yaml already; move it away" if target.exists() else "no such folder; name another"
         raise BrainalignError(f"{folder}: {what}")
     lab = Lab(folder, ask)
-    for form, describe in FORMS.items():
-        study = describe(lab)
-        if study:
-            name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
-            target.write_text(_written({"name": name} | study, lab, form))
-            return target
+    found, copies = _described(lab), []
+    if not found and (copies := lab.rename_columns()):
+        found = _described(lab)
+    if found:
+        form, study = found
+        name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
+        target.write_text(_written({"name": name} | study, lab, form))
+        return target
+    for copy in copies:
+        (folder / copy).unlink()
+    lab = Lab(folder, ask)
     trials = next((path for path in lab.ending(*TABLES) if "trial" in path.stem), None)
     columns = [] if trials is None else table_columns(lab.folder / trials)
     hint = ""
@@ -55,6 +60,11 @@ def init_study(folder: Path, ask: Ask) -> Path:
         f"{folder}: none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}.{hint} Name the "
         "folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
     )
+
+
+def _described(lab: Lab) -> tuple[str, dict[str, Any]] | None:
+    """Return the first form that a folder has, and the study of it."""
+    return next(((form, study) for form, describe in FORMS.items() if (study := describe(lab))), None)
 
 
 MOST_LINES = 15

@@ -1,5 +1,6 @@
 """A lab's folder: its files, what their names and tables say, and what is asked about them."""
 
+import csv
 import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -24,6 +25,15 @@ SUBJECT = re.compile(r"(?<![A-Za-z0-9])sub(?:j|ject)?(?:[-_]|(?=\d))([A-Za-z0-9]
 RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
 PART = re.compile(r"(?<![A-Za-z])(?:sess?|session|run|block|part)[-_]?\d+|ses-[A-Za-z0-9]+", re.IGNORECASE)
 HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
+# What labs call the columns that studies ask for, the most telling first.
+CALLED = {
+    "stimulus_id": "stimulus stim_id stim image_id image picture item stim_file filename file",
+    "target_id": "unit_id unit neuron_id neuron cell_id cell channel electrode voxel",
+    "path": "image_path image_file filename file",
+    "session": "session_id ses day date",
+    "run": "run_id block",
+    "roi": "area brain_area region",
+}
 Ask = Callable[[str, str], str]
 YES_NO = {"true", "false"}
 MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
@@ -64,6 +74,29 @@ class Lab:
     def tables(self, *columns: str) -> list[Path]:
         """List the tables that have all of these columns."""
         return [path for path in self.ending(*TABLES) if set(columns) <= set(table_columns(self.folder / path))]
+
+    def rename_columns(self) -> list[Path]:
+        """Write tables of stimuli, trials and targets anew, under names that studies know, and return the copies."""
+        copies, said = [], []
+        for path in self.ending(".tsv", ".csv"):
+            known = table_columns(self.folder / path)
+            lower, names = {name.lower(): name for name in reversed(known)}, {}
+            for name, called in CALLED.items():
+                others = [lower[other] for other in [name, *called.split()] if other in lower]
+                if others and name not in known and others[0] not in names:
+                    names[others[0]] = name
+            if not {"stimulus_id", "target_id"} & {*names.values()}:
+                continue
+            copy = path.with_name(f"{path.stem}_renamed.tsv")
+            with (self.folder / path).open(encoding="utf-8-sig", newline="") as file:
+                _, *rows = csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t")
+            with (self.folder / copy).open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, delimiter="\t").writerows([[names.get(name, name) for name in known], *rows])
+            self.files[self.files.index(path)] = copy
+            copies.append(copy)
+            said.append(f"{copy} is {path} with {', '.join(f'{new} for {old}' for old, new in names.items())}")
+        self.remarks["recordings"] = "; ".join(said)
+        return copies
 
     def answer(self, key: str, question: str, default: str) -> str:
         """Ask once; what was taken is remarked beside the key."""

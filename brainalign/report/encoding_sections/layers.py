@@ -221,13 +221,17 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
         some = f" Drawn are the {MOST_PANELS} of {n_regions} regions with most targets."
     n_layers = rows.groupby("model")["layer"].nunique()
     deep = n_layers.max() > 1
+    controls = material.labels(material.controls)
     panels = [
-        kit.Panel(
-            "profile",
+        kit.captioned(
+            "profile" if deep else "regionscores",
             "Mean r over layers" if deep else "Mean r by region",
-            kit.CAPTIONS["profile" if deep else "regionscores"] + (f"{some} The numbers are of all." if some else ""),
-            layer_profile(drawn, material.labels(material.models), material.labels(material.controls)),
+            layer_profile(drawn, material.labels(material.models), controls),
             rows,
+            id="profile",
+            random=rows["model"].isin(controls).any(),
+            ceiling=rows["ceiling_r"].notna().any(),
+            drawn=f"{some} The numbers are of all." if some else "",
         )
     ]
     if n_layers[first] > 1:
