@@ -363,31 +363,28 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
 
 
 def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Path) -> None:
+    """Eight images are shown four times as often: those are for testing."""
     names = [f"p{k:02d}" for k in range(40)]
     images(tmp_path, names)
-    shown = [f"{name}.png" for day in range(3) for name in rng.permutation(names)]
+    shown = [f"{name}.png" for day in range(3) for name in [*rng.permutation(names), *3 * names[20:28]]]
     presented = pd.DataFrame(
-        {"Image": shown, "day": np.repeat(["mon", "tue", "wed"], 40), "comment": ["a, b", ""] * 60}
+        {"Image": shown, "day": np.repeat(["mon", "tue", "wed"], 64), "comment": 96 * ["a, b", ""]}
     )
     presented.to_csv(tmp_path / "presented.csv", index=False)
     pd.DataFrame({"unit": ["u1", "u2", "u3"], "area": ["V4", "V4", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
-    np.save(tmp_path / "counts.npy", rng.poisson(5, size=(120, 3)))
+    np.save(tmp_path / "counts.npy", rng.poisson(5, size=(192, 3)))
     assert main(["init", str(tmp_path), "--yes"]) == 0
-    assert (
-        "presented_renamed.tsv is presented.csv with stimulus_id for Image, session for day"
-        in (tmp_path / "study.yaml").read_text()
-    )
-    study = load_descriptor(tmp_path / "study.yaml")
-    responses = read_subject(study, "01")
-    pd.testing.assert_series_equal(
-        responses.trials["stimulus_id"], pd.Series(shown, name="stimulus_id"), check_dtype=False
-    )
+    written = (tmp_path / "study.yaml").read_text()
+    assert "presented_renamed.tsv is presented.csv with stimulus_id for Image, session for day" in written
+    assert yaml.safe_load(written)["splits"] == {"held": {"column": "set", "value": "test"}}
+    stimuli = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", index_col=0)
+    assert stimuli.index[stimuli["set"] == "test"].tolist() == [f"{name}.png" for name in names[20:28]]
+    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01")
+    assert responses.trials["stimulus_id"].tolist() == shown
     assert responses.trials["session"].tolist() == presented["day"].tolist()
     np.testing.assert_array_equal(responses.regions()["V4"], [0, 1])
-    (tmp_path / "study.yaml").unlink()
-    for table in tmp_path.glob("*.tsv"):
-        table.unlink()
-    (tmp_path / "counts.npy").unlink()
+    for path in [tmp_path / "study.yaml", tmp_path / "counts.npy", *tmp_path.glob("*.tsv")]:
+        path.unlink()
     assert main(["init", str(tmp_path), "--yes"]) == 2
     assert not list(tmp_path.glob("*_renamed.tsv"))
 

@@ -2,11 +2,13 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -118,10 +120,19 @@ class Lab:
         images = self.ending(*IMAGES)
         if not images:
             return None
-        # Trials may name an image with its ending.
-        ids = {name for path in self.tables("stimulus_id") for name in table_column(self.folder / path, "stimulus_id")}
-        lines = [f"{path.name if path.name in ids else path.stem}\t{path.as_posix()}" for path in images]
-        (self.folder / "stimuli.tsv").write_text("\n".join(["stimulus_id\tpath", *lines]) + "\n")
+        tables = [self.folder / path for path in self.tables("stimulus_id")]
+        shown = Counter(name for path in tables for name in table_column(path, "stimulus_id"))
+        names = [
+            path.name if path.name in shown else path.stem for path in images
+        ]  # trials may name it with its ending
+        # Test images are repeated, for their noise ceiling, where the others are many.
+        often = {name for name in names if shown and shown[name] > 2 * median(shown.values())}
+        columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
+        if MIN_TEST <= len(often) <= len(names) / 2:
+            columns["set"] = ["test" if name in often else "train" for name in names]
+            self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
+        rows = [columns, *zip(*columns.values(), strict=True)]
+        (self.folder / "stimuli.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
         return Path("stimuli.tsv")
 
     def lists_trials(self, path: Path) -> bool:
