@@ -32,12 +32,10 @@ TRIPLETS = RNG(2).permuted(np.tile(np.arange(10), (150, 1)), axis=1)[:, :3]
 
 
 def trials(part: int) -> decoding.Trials:
-    """Return trials of four of the eight stimuli."""
     return decoding.Trials(SIGNALS, X[np.arange(24) % 8], META).select(np.arange(24) % 8 // 4 == part)
 
 
 def zero(*given: Any) -> Callable[..., np.ndarray]:
-    """Fit a decoder that is what a seed says: the last argument."""
     noise = RNG(given[3])
     return lambda signals, meta: noise.normal(size=(len(signals), 6))
 
@@ -80,7 +78,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 
 
 def seeded(folder: Any) -> set[str]:
-    """Return the public names of a folder that take a seed or a generator."""
     members = {name: getattr(folder, name) for name in getattr(folder, "__all__", vars(folder))}
     called = {name: member for name, member in members.items() if inspect.isclass(member) or inspect.isroutine(member)}
     return {n for n, member in called.items() if {"seed", "seeds", "rng"} & set(inspect.signature(member).parameters)}

@@ -288,7 +288,6 @@ def test_methods_fit_their_study(small, scenes) -> None:
 
 
 def test_models_and_methods_of_some_subjects(scenes) -> None:
-    """They are fitted to the subjects they name; a subject without any is refused, and so is a misspelt one."""
     path = scenes.write()
 
     def ridges(*subjects: list[str]) -> dict[str, object]:
@@ -330,7 +329,6 @@ def test_encoders_of_tokens_where_there_are_none(scenes) -> None:
 
 
 def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
-    """Refused before anything runs: one fMRI subject, sensors, tokens, studies of blocks."""
     models, files = {"net": NET, "maps": MAPS}, scenes.descriptor()["recordings"]
 
     def load(people: dict[str, object], **options: object) -> Config:

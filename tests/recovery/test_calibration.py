@@ -35,7 +35,6 @@ def leave_one_run_out(runs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def encode(ceiling: np.ndarray, seed: int, n_permutations: int = 99) -> dict[str, np.ndarray]:
-    """Return p values of targets (uncorrected, family-wise, q) and of identification in one simulated subject."""
     data = runs_world(ceiling, seed)
     found = evaluate(
         Ridge(ALPHAS, cv=3),

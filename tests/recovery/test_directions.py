@@ -31,7 +31,6 @@ def tensor(images: np.ndarray) -> Tensor:
 def annotators(
     regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int
 ) -> dict[str, synthesis.RegionObjective]:
-    """Return the predicted response of every region: a network's features, ridge to voxels that saw its scenes."""
     scenes = clear_scenes(n_scenes, 70_000 + seed)
     images = render(scenes, 32)
     network = train_scene_network(scenes, tensor(images), n_steps=n_steps, seed=seed)

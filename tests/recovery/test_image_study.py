@@ -365,7 +365,6 @@ LEAD = 0.4  # of the world in which power is shown
 
 
 def candidates(world: FamilyWorld, seed: int) -> list[statistics.Candidate]:
-    """Return every layer of every family, fitted on all but the last images."""
     n = len(world.responses)
     train, test, ids = np.arange(n - N_TEST), np.arange(n - N_TEST, n), np.arange(n).astype(str)
     found = []
@@ -393,7 +392,6 @@ def candidates(world: FamilyWorld, seed: int) -> list[statistics.Candidate]:
 
 
 def contest(world: FamilyWorld, seed: int) -> pd.DataFrame:
-    """Return the winner of every region, what was planted, and of which kind the region is."""
     n_train = len(world.responses) - N_TEST
     table = statistics.family_contest(candidates(world, seed), world.regions, n_train=n_train, n_test=N_TEST)
     table = table[table["winner"]]
@@ -403,7 +401,6 @@ def contest(world: FamilyWorld, seed: int) -> pd.DataFrame:
 
 
 def upper(table: pd.DataFrame) -> float:
-    """Return the upper 95 % bound of the share of decided regions."""
     n = int(table["decided"].sum())
     return float(binomtest(n, len(table)).proportion_ci(0.95, method="exact").high)
 

@@ -28,13 +28,11 @@ reduced_for_sparse = pytest.mark.parametrize(
 
 
 def make(method: str, n_alphas: int = 4):
-    """Return what makes an estimator for given seeds; fewer dimensions and penalties than by default, for time."""
     chosen = {"alphas": (0.02, 0.01, 0.015, 0.03)[:n_alphas]} if method == "sparse" else {}
     return lambda seeds: geometry.CONCEPT_METHODS[method](n_dims=20, seeds=tuple(seeds), **chosen)  # type: ignore[arg-type]
 
 
 def share(accuracy: float, ceiling: float) -> float:
-    """Return how far an accuracy is from chance to the ceiling."""
     return (accuracy - geometry.CHANCE) / (ceiling - geometry.CHANCE)
 
 

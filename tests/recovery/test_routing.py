@@ -28,7 +28,6 @@ def n_training(world: ObjectWorld) -> int:
 
 
 def split(world: ObjectWorld) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return tokens and responses to fit on, and tokens to predict."""
     n, tokens = n_training(world), world.tokens.astype(np.float32)
     return tokens[:n], world.responses[:n].astype(np.float32), tokens[n:]
 
@@ -151,7 +150,6 @@ def gated(world: ObjectWorld, seed: int) -> np.ndarray:
 
 
 def shown(values: list[dict[str, float]]) -> str:
-    """Return each seed's figures of the three kinds of ROI."""
     return "; ".join(" / ".join(f"{each[kind]:.3f}" for kind in each) for each in values)
 
 

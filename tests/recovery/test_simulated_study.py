@@ -25,8 +25,6 @@ SEEDS = [pytest.param(0, id="seed0"), *(pytest.param(k, marks=pytest.mark.accept
 
 @dataclass(frozen=True)
 class World:
-    """Images, the generator's layers of them, and what these drive."""
-
     scenes: pd.DataFrame
     maps: dict[str, np.ndarray]
     drives: simulation.CortexDrives
@@ -63,7 +61,6 @@ def untrained_generator(seed: int) -> torch.nn.Module:
 
 @cache
 def small_cortex() -> simulation.Cortex:
-    """Return fsaverage4: the first 2,562 vertices of fsaverage5."""
     full = simulation.load_cortex()
     sphere = {hemi: values[:2562] for hemi, values in full.sphere.items()}
     faces = {hemi: ConvexHull(values).simplices.astype(np.int64) for hemi, values in sphere.items()}
@@ -71,13 +68,11 @@ def small_cortex() -> simulation.Cortex:
 
 
 def by_stimulus(responses: Responses, scenes: pd.DataFrame) -> np.ndarray:
-    """Return the average over repeats, a row per scene."""
     mean = responses.average_repeats()
     return mean.values[pd.Index(mean.trials["stimulus_id"]).get_indexer(scenes["stimulus_id"])].astype(np.float64)
 
 
 def held_out_r(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return Pearson's r on the shared images after ridge on the unique ones."""
     return pearson(responses[~TRAINING], predictions(features, responses, rows))
 
 
@@ -94,7 +89,6 @@ def best_layer(fitted: list[np.ndarray], measured: np.ndarray, seed: int) -> tup
 
 
 def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return predictions for the shared images after ridge on the unique ones, features scaled on these."""
     X = features[np.arange(len(features)) if rows is None else rows]
     X = X - X[TRAINING].mean(axis=0)
     if X.shape[1] < 100:  # channels; places of a whole map keep their own variance, which is 0 at the borders
@@ -212,7 +206,6 @@ def test_latencies(seed: int, kind: str, record: Record) -> None:
 
 @pytest.mark.parametrize("kind", ["meg", "eeg"])
 def test_sensor_ceilings(kind: str) -> None:
-    """The share of variance that repeats, over many trials, is the planted one."""
     scenes = simulation.draw_scenes(500, 3)
     drives = drives_of_noise(scenes, 3)
     trials = simulation.schedule(list(scenes["stimulus_id"]), 2, 1, 3)
@@ -239,7 +232,6 @@ def scaled(values: np.ndarray) -> np.ndarray:
 
 
 def layer_scores(study: World, maps: dict[str, np.ndarray], responses: Responses, seed: int) -> SplitScores:
-    """Return what the encode stage leaves of one network and subject."""
     Y = by_stimulus(responses, study.scenes).astype(np.float32)
     times = responses.times
     if times is None:

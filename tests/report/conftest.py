@@ -15,7 +15,6 @@ from brainalign.report.kit import Chapter
 
 @pytest.fixture
 def kept(on_record: Record, request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Return what asks whether results of a test, which are no figures and no pieces of a page, are on record."""
     numbers = count()
 
     def kept(*results: object) -> None:

@@ -135,7 +135,6 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
 
 
 def group_rows(low: list[float], chance: float = 0.0) -> pd.DataFrame:
-    """Return scores of a model that leads chance by .2 in every subject, and of its control."""
     subjects = [f"{k}" for k, _ in enumerate(low)]
     model = pd.DataFrame({"subject": subjects, "model": "net", "value": chance + 0.2, "low": low})
     rows = pd.concat([model, model.assign(model="twin", value=chance + 0.015, low=-0.1)], ignore_index=True)

@@ -20,7 +20,6 @@ from brainalign.report.pages import blocks_figures
 
 
 def told(figure: Figure) -> list[str]:
-    """Return what marks tell, in the order of drawing."""
     ((_, drawing),) = kit.Panel("p", "P", "c", figure).drawings
     return [unescape(title) for title in re.findall(r"<title>(.*?)</title>", drawing)]
 

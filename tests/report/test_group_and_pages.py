@@ -25,7 +25,6 @@ from brainalign.report.kit import N_VERTICES, picture_bytes
 
 
 def page_of(dataset: str, chapter: kit.Chapter, **content: Any) -> str:
-    """Return the page of a dataset that is called like its title."""
     config = Config.model_construct()
     return kit.render_page(kit.StudyMaterial(config, dataset, SimpleNamespace(title=dataset), **content), [chapter])
 

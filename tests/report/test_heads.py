@@ -80,7 +80,6 @@ def test_heads_are_linked_to_their_times_on_the_course_of_every_sensor(sensors: 
 
 
 def recorded(sensors: pd.DataFrame) -> Responses:
-    """Return a positive wave at the back at 100 ms, and a negative one of houses alone at 250 ms."""
     times, rng = np.arange(-0.1, 0.4, 0.01), np.random.default_rng(0)
     back = np.exp(-(((sensors["y_mm"] + 80) / 40) ** 2)).to_numpy()[:, None]
     waves = [back * np.exp(-(((times - at) / 0.03) ** 2)) for at in (0.1, 0.25)]

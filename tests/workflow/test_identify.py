@@ -67,7 +67,6 @@ def tables(outputs: dict[str, Path]) -> dict[str, pd.DataFrame]:
 
 
 def test_tables_are_as_they_were(outputs: dict[str, Path]) -> None:
-    """With the images that the stage drew: naming of regions, its surface of thresholds, layers that agree."""
     found, about = tables(outputs), load_sidecar(outputs["regions"])["details"]
     counts = ("n_subjects", "n_regions", "n_stimuli", "n_tested")
     assert [about[name] for name in counts] == [5, 4, 16, 19]

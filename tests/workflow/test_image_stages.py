@@ -32,7 +32,6 @@ def encoded(run: ImageRun, suffix: str, subject: str, model: str = "two") -> pd.
 
 
 def test_no_reliable_target_is_no_finding(scenes) -> None:
-    """A group without targets has no p, and takes none from the others."""
     scenes.write()
     run = ImageRun(scenes, {"ceiling_threshold": 5.0}, pages=["01", "02"])("01", "02")
     profile = encoded(run, "profile", "01").set_index("group")
@@ -114,7 +113,6 @@ BANDED = {"encoder": "banded", "models": ["two"], "n_candidates": 5, "cv": 3, "d
 
 @pytest.fixture(scope="module")
 def several(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> ImageRun:
-    """Several methods on two subjects, one of them jointly on all layers."""
     study = make_image_study(tmp_path_factory.mktemp("several") / "scenes")
     study.write()
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}

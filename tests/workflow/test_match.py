@@ -94,7 +94,6 @@ def test_categories_stand_out_where_they_are_planted(networks: Networks) -> None
 
 
 def test_numbers_are_those_of_the_library(networks: Networks) -> None:
-    """Of the stimuli in the order of the first model; all tables, with every layer at its place, are on record."""
     tables = networks.tables()
     assert len(matching_section(tables).panels) == 6
     found = {model: load(networks.path("features", model=model), Layers) for model in networks.models}

@@ -86,7 +86,6 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
 
 
 def test_a_simulated_story_needs_no_files(tmp_path: Path) -> None:
-    """What a descriptor plants is written, read and found."""
     path = Path(shutil.copy(ROOT / "data/simulated-story.yaml", tmp_path))
     content = yaml.safe_load(path.read_text())
     content["simulate"] |= {"n_rows": 75, "n_targets": N_VOXELS, "seed": 21}
@@ -236,7 +235,6 @@ def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: P
 
 
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
-    """The same numbers in a mask, in a .npy: the same responses; volumes know where they lie."""
     inside = np.zeros((4, 3, 4), dtype=bool)
     inside.flat[: len(STORY_GROUPS) * N_VOXELS] = True
     affine = np.diag([3.0, 3.0, 3.0, 1.0])

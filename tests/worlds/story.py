@@ -12,7 +12,6 @@ from brainalign.config import Config
 
 
 def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, object]:
-    """Write a descriptor of one subject, and return it."""
     files = {f"story{run + 1}": f"story{run + 1}.npy" for run in range(runs)}
     recorded = {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files} | changes
     content = {"name": "story", "stimuli": "words.tsv", "recordings": {"01": recorded}}
