@@ -135,7 +135,6 @@ def test_a_planted_hierarchy(record: Record) -> None:
 
 
 def fold_mean(X: np.ndarray, Y: np.ndarray, seed: int) -> float:
-    """Return mean r over targets by five-fold cross-validation with alpha nested, within folds."""
     folds = folds_of(len(Y), seed)
     label = np.empty(len(Y), dtype=int)
     for k, fold in enumerate(folds):

@@ -47,7 +47,6 @@ def annotators(
 
 
 def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
-    """Return the true responses (n, n_regions) to images, in standard deviations over natural ones."""
     natural = true_responses(measure_things(render(clear_scenes(1000, 90_000), 32)))[list(regions)]
 
     def respond(images: Tensor) -> np.ndarray:

@@ -44,7 +44,6 @@ class Study:
         return np.stack([scores[np.arange(len(self.shown)), self.shown] for scores in found.values()])
 
     def ridge(self, sharing: str = "own", features: str = "raw", penalties: tuple[float, ...] = (1.0,)) -> np.ndarray:
-        """Return the hits of a linear decoder, settings chosen on the validation sentences; fitted once."""
         if (sharing, features, penalties) not in self.ridges:
             parts = [(part.signals, part.targets, part.meta["subject"].to_numpy()) for part in (self.train, self.val)]
             decoder = decoding.LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0)).fit(
@@ -110,7 +109,6 @@ def study(minilm: np.ndarray) -> Callable[[Callable[..., EegText], int], Study]:
 
 
 def unlike_their_mirror(world: EegText) -> np.ndarray:
-    """Return the components whose course, played backwards, falls elsewhere; the middle ones stay where they are."""
     unit = world.courses / np.linalg.norm(world.courses, axis=1, keepdims=True)
     return np.flatnonzero((unit * unit[:, ::-1]).sum(axis=1) < 0.05)
 

@@ -167,8 +167,6 @@ SEEDS = (0, 1, 2)
 
 @dataclass
 class Study:
-    """A world, choices among its seen objects, and choices among objects of categories that nobody was asked about."""
-
     world: AbstractionWorld
     rng: np.random.Generator
     seen: np.ndarray
@@ -193,7 +191,6 @@ class Study:
         return {score.level: score for score in found}
 
     def unaligned(self, features: np.ndarray) -> np.ndarray:
-        """Return similarities of a network as it is, as sure of its choices as the same training choices allow."""
         similarities = geometry.object_similarities(features - features[self.seen].mean(axis=0))
         return similarities / geometry.choice_temperature(similarities, self.train, self.train_p)
 

@@ -19,8 +19,6 @@ EPOCHS = 20
 
 @dataclass(frozen=True)
 class Found:
-    """What one seed gave: r|r| / ceiling (n_voxels,) and parameters by encoder; r of found and planted fields."""
-
     scores: dict[str, np.ndarray]
     n_parameters: dict[str, int]
     field_r: np.ndarray

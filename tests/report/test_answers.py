@@ -58,7 +58,6 @@ def test_of_many_models_the_worst_are_left_out_and_controls_stay() -> None:
 
 
 def runs(p: float, n_models: int = 1) -> pd.DataFrame:
-    """Return scores in which everything but the models of all targets would be the best if it were asked."""
     rows = [(f"model{k}", "model", "all targets", 0.2 - 0.01 * k, p) for k in range(n_models)]
     rows += [("event rate", "control", "all targets", 0.01, 0.4), ("all", "joint", "all targets", 0.9, 0.001)]
     rows += [("model0", "model", "V1", 0.3, p), ("model0", "model", "A1", 0.31, p)]

@@ -141,7 +141,6 @@ def test_methods_cite_only_what_ran(material: kit.Material) -> None:
 
 
 def test_a_large_study_keeps_within_the_budget() -> None:
-    """20,000 voxels: points are drawn as pixels, long tables are not embedded, every figure stays small."""
     rng = np.random.default_rng(0)
     n = 20_000
     scores = pd.DataFrame(

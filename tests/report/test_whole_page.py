@@ -223,7 +223,6 @@ def test_a_page_with_every_section_keeps_to_its_number_of_figures(page: str) -> 
 
 
 def test_more_regions_and_layers_are_no_more_figures(page: str) -> None:
-    """From the number of regions on of which synthesised images are shown."""
     sections = image_sections(material(MOST_DRAWN, 2))
     assert sorted(panel.id for section in sections for panel in section.panels) == sorted(figures(page))
 

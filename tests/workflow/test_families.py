@@ -37,7 +37,6 @@ CONTEST = {"task-optimised": ["net", "untrained/ridge"], "language": ["minilm"]}
 
 
 def heard(study) -> np.ndarray:
-    """Return which of the things each caption names, independent of the picture."""
     return np.random.default_rng(8).permutation(np.arange(study.n_images) % len(HEARD))
 
 

@@ -55,7 +55,6 @@ def material() -> ImageMaterial:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write images with a colour and a shape at one of six places, and voxels that answer to red, circles, nothing."""
     folder = tmp_path_factory.mktemp("ground")
     rng = np.random.default_rng(0)
     scenes = draw_scenes(N_IMAGES, seed=1, textures=("plain",))

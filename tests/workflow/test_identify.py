@@ -21,7 +21,6 @@ OPTIONS = {"stimuli": 16, "draws": 100, "shuffles": 20}
 
 
 def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
-    """Write the RDM artifact of every subject, each with its stimuli in an order of its own; subject 01 lacks IT."""
     rng = np.random.default_rng(0)
     paths = []
     layers = rng.normal(size=(2, N_STIMULI, 5))

@@ -27,8 +27,6 @@ MEASURES = ["cka", "procrustes", "one_to_one", "soft", "cca", "predicts", "predi
 
 
 class Networks:
-    """`seen` and `again` share 12 units (in another order, with noise); `other` shares none; `half` is early `seen`."""
-
     def __init__(self, folder: Path) -> None:
         rng = np.random.default_rng(0)
         self.folder, self.ids = folder, [f"image{k:03d}" for k in range(N)]

@@ -193,7 +193,6 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
 
 
 def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, **changes: object) -> Run:
-    """Write files of two subjects; the first has three trials that cannot be used."""
     rng = np.random.default_rng(0)
     names = ["dog", "house", "river", "window", "garden", "teacher", "music", "winter", "letter", "bridge"]
     # In random order, so that no two are all but the same.

@@ -305,7 +305,6 @@ def test_one_file_may_hold_all_runs(folder: Path, tmp_path: Path) -> None:
 
 
 def listened(folder: Path, **changes: object) -> dict[str, object]:
-    """Write three recordings of a story that begins at an event, each in its own way: what Cz to Oz are at any time."""
     rng, sensors = np.random.default_rng(2), ["Cz", "Pz", "Oz"]
     waves = rng.uniform(1, 12, (3, 5)), rng.uniform(0, 6, (3, 5))
 
@@ -417,7 +416,6 @@ def targets_of(lost: int) -> pd.DataFrame:
 
 @pytest.fixture
 def subjects(tmp_path: Path) -> list[str]:
-    """Write scores of seven subjects, the last in a space of its own; every one lacks another voxel."""
     rng, names = np.random.default_rng(4), [f"0{k}" for k in range(1, 8)]
     for k, name in enumerate(names):
         targets = targets_of(k)

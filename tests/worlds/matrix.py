@@ -125,7 +125,6 @@ class Cell:
         return load_config(folder / "config.yaml")
 
     def _write_stimuli(self, folder: Path) -> dict[str, Content] | str:
-        """Write what was shown; return the key `stimuli`: listed, or a table where a column or pairs are tested."""
         names, texts, values = self.names, TEXTS[:: self.every], factors(self.stimuli)[:: self.every]
         table, listed = pd.DataFrame({"stimulus_id": names}), {name: Content() for name in names}
         if self.stimuli == "images":
@@ -152,7 +151,6 @@ class Cell:
 
     @property
     def every(self) -> int:
-        """Which stimuli are shown: of pairs there would be many, so every second one."""
         return 2 if self.split == "pairs" else 1
 
     @property
@@ -235,7 +233,6 @@ def complaints(folder: Path) -> list[str]:
 
 
 def pictures(values: np.ndarray) -> np.ndarray:
-    """Return images whose quarters are as bright as the four factors, with grain, by which no two are alike."""
     rng = np.random.default_rng(5)
     levels = 128 + 36 * values.reshape(-1, 2, 2)
     grain = rng.normal(size=(len(values), 32, 32, 3)) * 16

@@ -27,7 +27,6 @@ def configured(folder: Path) -> Config:
 
 
 def write_release(folder: Path, story: Path, *, cut: tuple[int, int], repeated: tuple[str, ...]) -> None:
-    """Write a story as OpenNeuro ds003020 is laid out: TextGrids, and rows that were cut and z-scored, in .hf5."""
     words = pd.read_csv(story / "words.tsv", sep="\t")
     grids, stored = folder / "derivative/TextGrids", folder / "derivative/preprocessed_data/UTS03"
     grids.mkdir(parents=True)
