@@ -27,8 +27,9 @@ ELSEWHERE = {
     "test_heads.py": ("heads", "topomaps"),
     "test_surface.py": ("surface", "flat_maps"),
 }
-# Files of the chapters that test_whole_chapters.py draws, on record, from tables whose numbers all differ.
-WHOLE = ("series", "dynamics", "concepts", "modality_figures", "text_sections")
+# Files of chapters and sections that test_whole_chapters.py, test_convergence.py and test_sections.py draw whole, on
+# record, from tables whose numbers all differ.
+WHOLE = ("series", "dynamics", "concepts", "modality_figures", "text_sections", "convergence", "alignment")
 
 
 def test_every_figure_function_is_held_against_its_table() -> None:

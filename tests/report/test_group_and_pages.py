@@ -202,12 +202,14 @@ def measured(folder: Path, page: str, width: int, *flags: str) -> list[str]:
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [390, 1200])
-def test_a_page_is_never_wider_than_its_window(tmp_path: Path, probed, width: int) -> None:
-    window, page, widest, _ = measured(tmp_path, probed(group_page(), MEASURE), width)
+@pytest.mark.parametrize(("width", "flags"), [(390, (DARK,)), (1200, ())])
+def test_a_page_is_never_wider_than_its_window(tmp_path: Path, probed, width: int, flags: tuple[str, ...]) -> None:
+    window, page, widest, ground = measured(tmp_path, probed(group_page(), MEASURE), width, *flags)
     assert int(window) == width
     assert int(page) <= width
     assert int(widest) <= width
+    shades = [int(value) for value in re.findall(r"\d+", ground)]
+    assert max(shades) < 60 if flags else shades == [255, 255, 255]
 
 
 @needs_browser
@@ -271,14 +273,6 @@ def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) ->
     seen = dumped(tmp_path, probed(page, TYPED))
     left = ["V1ridge", "V1ridge", *(row[2] for row in rows)]
     assert re.search(r'data-typed="([^"]*)"', seen)[1] == f"{','.join(left)}|1|2 of 13"
-
-
-@needs_browser
-def test_dark_pages_are_dark(tmp_path: Path, probed) -> None:
-    plain = probed(page_of("d", pages.scores_chapter(scores())), MEASURE)
-    assert measured(tmp_path, plain, 390)[-1] == "rgb(255, 255, 255)"
-    dark = measured(tmp_path, plain, 390, DARK)[-1]
-    assert max(int(value) for value in re.findall(r"\d+", dark)) < 60
 
 
 @needs_browser
