@@ -1,4 +1,6 @@
-"""A world of future prediction: a hidden ball that neurons follow."""
+"""Worlds of future prediction: a hidden ball that neurons follow, and agents on a ring that predict their future."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -114,3 +116,53 @@ def test_size_and_power_of_exchanged_conditions(record: Record) -> None:
     record("share of p <= .05, signal of .7 sd beside another ball", f"{np.mean(right):.2f}", ">= .8")
     assert bound <= 0.075
     assert np.mean(right) >= 0.8
+
+
+GAMMAS = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+STATES = 16
+
+
+@dataclass(frozen=True)
+class RingAgent:
+    """An agent at checkpoints of learning what follows: it walks a ring, and starts anywhere after its reward."""
+
+    encoder: np.ndarray  # (n_states, n_units)
+    transition: np.ndarray  # (n_checkpoints, n_states, n_units)
+    transitions: np.ndarray  # (n_states, n_states), probabilities
+    returns: tuple[float, ...]
+
+
+def ring_agent(gamma: float, encoder: str, seed: int, *, shuffled: bool = False) -> RingAgent:
+    """Make an agent that comes to predict its discounted future, or that of other states (shuffled)."""
+    rng = np.random.default_rng([seed, 0xA6E])
+    onward = rng.uniform(0.3, 0.7, size=(STATES, 1))
+    P = onward * np.roll(np.eye(STATES), 1, axis=1) + (1 - onward) * np.roll(np.eye(STATES), -1, axis=1)
+    P[STATES // 3] = 1 / STATES
+    z = np.eye(STATES) if encoder == "tabular" else rng.normal(size=(STATES, 10))
+    future = geometry.successor_representation(P, gamma, ahead=True) @ z
+    if shuffled:
+        future = future[rng.permutation(STATES)]
+    noise = np.array([2.0, 1.0, 0.05, 0.05])[:, None, None] * future.std()
+    return RingAgent(z, future + noise * rng.normal(size=(4, *future.shape)), P, (0.05, 0.1, 0.3, 0.4))
+
+
+def profile(agent: RingAgent, checkpoint: int = -1) -> tuple[pd.Series, pd.DataFrame]:
+    """Compute how alike the transition network's RDM and those of successor features are, by discount."""
+    references = {g: geometry.successor_rdm(agent.transitions, g, features=agent.encoder, ahead=True) for g in GAMMAS}
+    modules = {"transition": agent.transition[checkpoint][None], "encoder": agent.encoder[None]}
+    found = geometry.compare_checkpoints(modules, references, [agent.returns[checkpoint]])
+    return found[found["module"] == "transition"].set_index("reference")["score"], found
+
+
+@pytest.mark.parametrize("encoder", ["tabular", "learned"])
+def test_the_discount_of_an_agent_is_read_off_its_geometry(encoder: str) -> None:
+    for seed, gamma in enumerate((0.0, 0.25, 0.5, 0.8)):
+        agent, other = (ring_agent(gamma, encoder, seed, shuffled=shuffled) for shuffled in (False, True))
+        trained = geometry.at_equal_return({"own": agent.returns, "other": (0.3, 0.3, 0.3, 0.3)})["own"]
+        assert trained == 2
+        scores_at, table = profile(agent, trained)
+        assert scores_at.idxmax() == gamma
+        assert scores_at.max() > 0.9
+        assert scores_at.max() > profile(agent, 0)[0].max() + 0.2
+        assert profile(other)[0].max() < 0.5
+        assert table.loc[table["module"] == "encoder", "participation_ratio"].iloc[0] > 2  # 1: collapsed

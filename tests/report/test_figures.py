@@ -29,7 +29,7 @@ ELSEWHERE = {
 }
 # Files of chapters and sections that test_whole_chapters.py, test_convergence.py and test_sections.py draw whole, on
 # record, from tables whose numbers all differ.
-WHOLE = ("series", "dynamics", "concepts", "modality_figures", "text_sections", "convergence", "alignment")
+WHOLE = ("concepts", "modality_figures", "convergence", "alignment")
 
 
 def test_every_figure_function_is_held_against_its_table() -> None:

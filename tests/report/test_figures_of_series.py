@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import cells, panels, points
-from made import made
+from made import changing, made
 from pages import check
 
 from brainalign.report.encoding_sections import recovery
@@ -63,13 +63,28 @@ def filled() -> pd.DataFrame:
     return rows.assign(kind=rows["name"].map(KIND))
 
 
-def test_regions_that_were_hidden() -> None:
+def test_regions_traces_and_people() -> None:
     rows = filled()
     whole = rows[rows["network"] == ""]
     names = list(pd.unique(whole["name"]))[::-1]
     for ax, view in zip(panels(series.filled_figure(rows)), pd.unique(whole["hidden"]), strict=True):
         of = whole[whole["hidden"] == view].set_index("name")
         assert [(mark.x, mark.y) for mark in points(ax)] == [(of.loc[n, "r2"], i) for i, n in enumerate(names)]
+    series.filled_networks_figure(rows)
+    networks = [f"n{k}" for k in range(10)]
+    rows = changing(pd.DataFrame({"network": networks * 2}), ["x", "y"]).assign(share=0.43)
+    series.embedding_figure(rows)
+    rng = np.random.default_rng(0)
+    traces = {name: rng.normal(size=(2, 50)) for name in ("true", "model", "gaussian")}
+    series.traces_figure(traces, ["V1", "V2"], 2.0, 21.0)
+    series.traces_figure(traces, ["a", "b"], 2.0, 1.0)
+    series.traces_figure(traces, ["a", "b"], 0.5)
+    names = {"label": ["age", "state"], "name": ["embedding", "connectivity", "chance"]}
+    rows = made(names, "null_high", value="score")
+    rows = rows.drop(rows[(rows["label"] == "age") & (rows["name"] == "chance")].index)
+    rows[["chance", "metric"]] = [{"age": (0.05, "r"), "state": (0.08, "acc")}[label] for label in rows["label"]]
+    rows.loc[rows.index[0], "null_high"] = np.nan
+    series.person_figure(rows)
 
 
 def test_followed_through_occlusion() -> None:
@@ -83,3 +98,9 @@ def test_followed_through_occlusion() -> None:
         of = rows[rows["epoch"] == epoch].set_index(["network", "name"])
         assert [(m.x, m.y) for m in points(ax)] == [(of.loc[key[:2], "r_normalized"], k) for k, key in enumerate(order)]
         assert [m.hollow for m in points(ax)] == [key[2] == "control" for key in order]
+    rows = made({"network": ["net", "deep"], "name": ["a", "b"], "time": [2, 0, 1]}, "null_95", value="score")
+    rows = rows.sort_values("time", kind="stable").assign(role=lambda t: t["name"].map({"a": "model", "b": "control"}))
+    rows = rows.assign(hidden=rows["time"].map({0: 0.1, 1: 0.5, 2: 0.9}))
+    rows.loc[(rows["network"] == "net") & (rows["name"] == "b"), "score"] = np.nan
+    dynamics.followed_movies(rows, 0.5)
+    dynamics.followed_movies(rows)  # in frames

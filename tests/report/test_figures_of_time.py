@@ -143,6 +143,19 @@ def test_decoders_of_text() -> None:
     (ax,) = panels(text_sections.rank_figure(ranks, 10))
     for name, values in ranks.items():
         assert curves(ax)[name] == [(list(range(1, 11)), [(values <= k).mean() for k in range(1, 11)])]
+    levels_of = {"over": ["subjects", "repeats"], "n_averaged": [4, 1, 2]}
+    tables = {
+        name: made(levels_of, "sd", "ceiling", seed=seed).assign(chance=0.11)
+        for name, seed in (("ridge", 1), ("residual", 2))
+    }
+    tables["ridge"].loc[tables["ridge"]["n_averaged"] == 4, "ceiling"] = np.nan
+    text_sections.averaged_figure(tables)
+    tables = {
+        name: made({"subject": ["s3", "s1", "s2"], "seed": [0, 1]}, value="top-1", seed=seed)
+        for name, seed in (("ridge", 1), ("residual", 2), ("linear", 3))
+    }
+    tables["linear"] = tables["linear"][tables["linear"]["subject"] != "s1"]
+    text_sections.subject_figure(tables, 0.07)
     table = pd.DataFrame({"true": ["b", "a", "b", "c"], "told": ["a", "a", "b", "b"], "n": [3, 5, 1, 2]})
     tables = {"ridge": table, "flipped": table.rename(columns={"true": "told", "told": "true"})}
     ridge, _ = panels(text_sections.confusion_figure(tables))
