@@ -27,9 +27,8 @@ ELSEWHERE = {
     "test_heads.py": ("heads", "topomaps"),
     "test_surface.py": ("surface", "flat_maps"),
 }
-# Files of chapters and sections that test_whole_chapters.py, test_convergence.py and test_sections.py draw whole, on
-# record, from tables whose numbers all differ.
-WHOLE = ("concepts", "modality_figures", "convergence", "alignment")
+# Files of what test_whole_chapters.py and test_sections.py draw whole, on record, from tables whose numbers all differ.
+WHOLE = ("concepts", "modality_figures", "alignment")
 
 
 def test_every_figure_function_is_held_against_its_table() -> None:

@@ -45,7 +45,19 @@ def test_choices_dimensions_and_networks() -> None:
     np.testing.assert_allclose(cells(ax), [[of.loc[key, "r2"] for key in line] for line in keys])
 
 
-def test_half_times_of_training() -> None:
+def test_layers_over_distance_time_and_training() -> None:
+    rows = made({"network": ["trained", "random"], "area": [f"A{k}" for k in range(6)]}, value="distance_mm")
+    rng = np.random.default_rng(0)
+    rows = rows.assign(number=rng.integers(0, 3, len(rows)).astype(float), decided=rng.random(len(rows)) < 0.7)
+    rows.loc[0, "number"] = np.nan
+    names = [["l0", "l1", "l2"], ["r0", "r1", "r2"]]
+    convergence.layers_by_distance(rows, names, ["one", "two"])
+    levels_of = {"subject": ["03", "01"], "network": ["random", "trained"], "number": [2, 0, 1]}
+    rows = made(levels_of, value="latency_s").rename(columns={"low": "latency_low_s", "high": "latency_high_s"})
+    rows = rows.sort_values("number", kind="stable").assign(decided=rows["number"] != 1)
+    rows["layer"] = rows["network"].str[0] + rows["number"].astype(str)
+    rows = rows[~((rows["network"] == "random") & (rows["number"] == 2))]
+    convergence.latency_of_layers(rows, ["first", "second"])
     scores = ["encoding", "rsa", "flat"]
     curves_of = made({"score": scores, "area": ["", "V1"], "step": [0, 10, 100]}, value="value")
     half = made({"score": scores, "area": ["", "V1", "V4"]}, "final", value="half_time")
@@ -62,6 +74,12 @@ def test_half_times_of_training() -> None:
     for name in colours:
         part = curves_of[(curves_of["score"] == name) & (curves_of["area"] == "")].sort_values("step")
         assert curves(left)[name] == [([0, 10, 100], approx((part["value"] / whole.loc[name, "final"]).tolist()))]
+    rows = made({"quantity": ["layer", "r"], "map": ["myelin", "gradient", "thickness"]}, "null_sd", "q", value="r")
+    rows = rows.assign(r=rows["r"] * np.where(np.arange(6) % 2, 1, -1), n=rows["quantity"].map({"layer": 40, "r": 50}))
+    rows["q"] = np.where(rows["map"] == "myelin", 0.03, 0.06)
+    first = rows["map"].iloc[0]
+    rows.loc[(rows["map"] == first) & (rows["quantity"] == rows["quantity"].iloc[0]), "r"] = np.nan
+    convergence.map_correlations(rows)
 
 
 def test_fits_to_reference_rdms() -> None:

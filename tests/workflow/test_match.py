@@ -208,6 +208,9 @@ def test_networks_gain_on_unseen_objects_and_controls_do_not(study: Study) -> No
     for model in ("one", "two"):
         aligned = scores.loc[model, "aligned", "unseen objects", "all"]
         assert aligned["gain"] > max(0.12, 3 * aligned["gain_se"])
+        for level in ("boundary", "coarse"):  # which networks do not know
+            gained = scores.loc[model, "aligned", "unseen objects", level]
+            assert gained["gain"] > max(0.15, 2 * gained["gain_se"])
         assert scores.loc[model, "shuffled choices", "unseen objects", "all"]["gain"] < 0.05
         doubts = scores["uncertainty_r"].loc[model, :, "repeated", "all"]
         assert doubts["aligned"] > doubts["unaligned"] + 0.2
