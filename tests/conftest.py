@@ -135,7 +135,6 @@ class SmallImageStudy:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """Every image once in each session."""
         rng = np.random.default_rng(5)
         tables = []
         for session in range(self.n_repeats):
@@ -204,7 +203,6 @@ class SmallImageStudy:
     def write_epochs(
         self, trials: pd.DataFrame, shown: np.ndarray, names: tuple[str, ...] = SENSORS, file: str = "eeg-epo.fif"
     ) -> None:
-        """Write 20 samples from -80 to 300 ms."""
         import mne
 
         rng = np.random.default_rng(7)
@@ -252,7 +250,6 @@ def nothing_waits_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def pages_are_unarranged(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Spare pages the layout of their figures, as `forks` does for all but `test_demo`."""
     of_report = request.path.parent.name == "report"
     with nullcontext() if of_report and request.path.stem.startswith(ARRANGED) else unarranged():
         yield
@@ -260,7 +257,6 @@ def pages_are_unarranged(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def problems() -> Iterator[list[str]]:
-    """Collect what cannot be right in figures that become images, in this process."""
     with watched() as found:
         yield found
 

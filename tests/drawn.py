@@ -51,7 +51,6 @@ class Bar(NamedTuple):
 
 
 def panels(figure: Figure) -> list[Axes]:
-    """Return the axes that are seen, without those of colour bars."""
     return [ax for ax in figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"]
 
 
@@ -83,7 +82,6 @@ def _floats(line: Line2D) -> tuple[list[float], list[float]]:
 
 
 def bars(ax: Axes) -> list[Bar]:
-    """Return every rectangle in data coordinates."""
     boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     return [
         Bar(*box.get_xy(), box.get_x() + box.get_width(), box.get_y() + box.get_height(), to_hex(box.get_facecolor()))
@@ -93,7 +91,6 @@ def bars(ax: Axes) -> list[Bar]:
 
 
 def zones(ax: Axes) -> list[tuple[float, float]]:
-    """Return the ends of bands across a whole axis (axhspan, axvspan)."""
     boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     boxes = [box for box in boxes if box.get_data_transform() is not ax.transData]
     ends = []
@@ -155,7 +152,6 @@ def curves(ax: Axes) -> dict[str, list[tuple[list[float], list[float]]]]:
 
 
 def ticks(ax: Axes, axis: str = "x") -> dict[float, str]:
-    """Return the labels of an axis by their places."""
     of = ax.xaxis if axis == "x" else ax.yaxis
     places = np.asarray(of.get_ticklocs(), dtype=float)
     return dict(zip(places.tolist(), of.get_major_formatter().format_ticks(places), strict=True))
@@ -194,7 +190,6 @@ def near(table: pd.DataFrame) -> dict[Hashable, object]:
 
 
 def lengths(ax: Axes, axis: str = "x") -> dict[str, list[tuple[float, float]]]:
-    """Return the ends of bars by the label that their middle stands at."""
     middle = (lambda bar: (bar.x + bar.x2) / 2) if axis == "x" else (lambda bar: (bar.y + bar.y2) / 2)
     found: dict[str, list[tuple[float, float]]] = {}
     for bar in sorted(bars(ax), key=middle):
@@ -209,12 +204,10 @@ def cells(ax: Axes, number: int = 0) -> np.ndarray:
 
 
 def words(ax: Axes) -> list[tuple[float, float, str]]:
-    """Return every text with the place it belongs to."""
     return [(*map(float, getattr(text, "xy", text.get_position())), text.get_text()) for text in ax.texts]
 
 
 def legend(figure: Figure) -> dict[str, str]:
-    """Return the colour of every entry of the legends of a figure and its axes, by its label."""
     boxes = [*figure.legends, *(box for ax in panels(figure) if (box := ax.get_legend()))]
     found: dict[str, str] = {}
     for box in boxes:

@@ -46,7 +46,6 @@ def run_step(
 
 
 def prepare(descriptor: Path, stimuli: Path, subject: str) -> tuple[Responses, pd.DataFrame, pd.DataFrame]:
-    """Prepare a subject of a study of images beside its descriptor, and return responses, splits and ceiling."""
     kinds = {"responses.safetensors": Responses, "splits.parquet": pd.DataFrame, "ceiling.parquet": pd.DataFrame}
     places = {name: descriptor.parent / f"sub-{subject}_{name}" for name in kinds}
     inputs = {"descriptor": descriptor, "folder": "nowhere", "stimuli": stimuli}
@@ -105,7 +104,6 @@ class Rows(dict[str, np.ndarray]):
 
 
 def draw_page(config: Config, dataset: str, subject: str | None = None) -> int:
-    """Draw the page of a subject, or of a dataset."""
     labels = {"dataset": dataset} if subject is None else {"dataset": dataset, "subject": subject}
     return run_step("report" if subject else "report_group", _whole(config), labels=labels)
 

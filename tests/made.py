@@ -40,7 +40,6 @@ def responses_of(
     times: np.ndarray | None = None,
     **trials: Any,
 ) -> Responses:
-    """Return responses (n_trials, n_targets) or over time to stimuli; columns of both tables may be given."""
     n_trials, n_targets = values.shape[:2]
     shown = pd.DataFrame({"trial_id": [f"t{k}" for k in range(n_trials)], "stimulus_id": np.asarray(stimuli)})
     repeat = shown.groupby("stimulus_id").cumcount()

@@ -25,7 +25,6 @@ RECORD |= {"settings": "", "inputs": {}, "library": {"digest": "0" * 64}}
 
 
 def words(html: object) -> str:
-    """Return the text of a piece of HTML."""
     text = re.sub(r"<(script|style).*?</\1>", "", str(html), flags=re.DOTALL)
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
@@ -62,7 +61,6 @@ def inaccessible(folder: Path, page: str, *flags: str) -> list[str]:
 
 
 def cells(html: object) -> list[list[str]]:
-    """Return the words of every row of a table, its header first."""
     found = re.findall(r"<tr>(.*?)</tr>", str(html), re.DOTALL)
     texts = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row, re.DOTALL) for row in found]
     return [[unescape(re.sub(r"<[^>]+>", "", cell)) for cell in row] for row in texts]

@@ -9,7 +9,6 @@ from brainalign.checks import BrainalignError
 
 
 def refused(message: str, call: Callable[..., object], /, *arguments: object, **options: object) -> None:
-    """Assert that a call with these arguments raises a `BrainalignError` whose text matches a regular expression."""
     with pytest.raises(BrainalignError, match=message):
         call(*arguments, **options)
 

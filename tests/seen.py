@@ -18,7 +18,6 @@ MARKS = (drawn.points, drawn.bars, drawn.zones, drawn.spans, drawn.words, drawn.
 
 
 def account_of(figure: Figure) -> list[Any]:
-    """Return a summary of every kind of mark of every panel, and of the legend."""
     panels = []
     for ax in drawn.panels(figure):
         marks: list[Any] = [read(ax) for read in MARKS]

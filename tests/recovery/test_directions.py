@@ -31,7 +31,6 @@ def tensor(images: np.ndarray) -> Tensor:
 def annotators(
     regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int
 ) -> dict[str, synthesis.RegionObjective]:
-    """Return the predicted response of every region: a network's features, ridge to voxels that saw its scenes."""
     scenes = clear_scenes(n_scenes, 70_000 + seed)
     images = render(scenes, 32)
     network = train_scene_network(scenes, tensor(images), n_steps=n_steps, seed=seed)
@@ -48,7 +47,6 @@ def annotators(
 
 
 def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
-    """Return the true responses (n, n_regions) to images, in standard deviations over natural ones."""
     natural = true_responses(measure_things(render(clear_scenes(1000, 90_000), 32)))[list(regions)]
 
     def respond(images: Tensor) -> np.ndarray:

@@ -15,7 +15,6 @@ def labels() -> tuple[np.ndarray, np.ndarray]:
 
 
 def z_of(found: np.ndarray, truth: np.ndarray) -> float:
-    """Return how many standard errors the mean over pairs of RDMs (n_simulations, n_pairs) lies from the truth."""
     errors = (found - truth).mean(axis=1)
     return float(errors.mean() / (errors.std(ddof=1) / np.sqrt(len(errors))))
 

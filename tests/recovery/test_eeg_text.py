@@ -40,12 +40,10 @@ class Study:
         self.shown = self.test.shown(self.distinct)
 
     def hits(self, vectors: np.ndarray) -> np.ndarray:
-        """Return whether each trial retrieves its sentence first, and among five (2, n_trials)."""
         found = decoding.retrieval_hits(vectors, self.distinct)
         return np.stack([scores[np.arange(len(self.shown)), self.shown] for scores in found.values()])
 
     def ridge(self, sharing: str = "own", features: str = "raw", penalties: tuple[float, ...] = (1.0,)) -> np.ndarray:
-        """Return the hits of a linear decoder, settings chosen on the validation sentences; fitted once."""
         if (sharing, features, penalties) not in self.ridges:
             parts = [(part.signals, part.targets, part.meta["subject"].to_numpy()) for part in (self.train, self.val)]
             decoder = decoding.LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0)).fit(
@@ -77,8 +75,6 @@ class Study:
         return decoding.control_matrix(fit, self.train, self.test, score, other_tests=tests, seeds=seeds, **only)
 
     def matrix(self, seed: int, spreads: list[float], **options: object) -> decoding.ControlMatrix:
-        """Return the matrix of a network: one fit on brain signals, one on noise, one on shuffled pairs."""
-
         def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Callable[..., np.ndarray]:
             decoder = decoding.TextDecoder(seed=seed, **options).fit(decoding.Trials(signals, targets, meta))
             spreads.append(decoder.spread_)
@@ -90,15 +86,12 @@ class Study:
 
     @cached_property
     def nuisances(self) -> decoding.NuisanceScores:
-        """What is decoded without signals."""
         return decoding.nuisance_scores(self.train, self.test)
 
     def verdict(self, matrix: decoding.ControlMatrix) -> decoding.Verdict:
-        """Return the verdict on a matrix beside what is decoded without signals."""
         return verdict(matrix, nuisances=self.nuisances)
 
     def of_matrix(self, matrix: decoding.ControlMatrix) -> np.ndarray:
-        """Return whether each trial retrieves its sentence first (1, n_trials)."""
         scores = matrix.pair_scores[("brain", "brain", "top-1")]
         return scores[None, np.arange(len(self.shown)), self.shown]
 
@@ -112,12 +105,10 @@ class Study:
 
 @pytest.fixture(scope="module")
 def study(minilm: np.ndarray) -> Callable[[Callable[..., EegText], int], Study]:
-    """Return a function of a world and a seed; the last three studies are kept."""
     return lru_cache(maxsize=3)(lambda make, seed: Study(make(minilm, seed=seed)))
 
 
 def unlike_their_mirror(world: EegText) -> np.ndarray:
-    """Return the components whose course, played backwards, falls elsewhere; the middle ones stay where they are."""
     unit = world.courses / np.linalg.norm(world.courses, axis=1, keepdims=True)
     return np.flatnonzero((unit * unit[:, ::-1]).sum(axis=1) < 0.05)
 

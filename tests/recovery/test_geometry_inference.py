@@ -9,7 +9,6 @@ from brainalign import geometry
 
 
 def measured(patterns: np.ndarray, n_subjects: int, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the RDMs of subjects who measure patterns with noise through maps of their own."""
     maps = rng.normal(size=(n_subjects, patterns.shape[1], 30)) / np.sqrt(patterns.shape[1])
     signal = patterns @ maps
     return geometry.rdm(signal + noise * rng.normal(size=signal.shape), "euclidean")

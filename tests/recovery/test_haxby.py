@@ -21,8 +21,6 @@ pytestmark = pytest.mark.acceptance
 
 
 class Study:
-    """Responses, folds and category spaces of the slice."""
-
     def __init__(self, root: Path) -> None:
         descriptor = load_descriptor(root / "data" / "haxby-slice.yaml")
         self.responses: Responses = read_fmri(descriptor, "1").responses

@@ -28,7 +28,6 @@ PATTERNS = {"3 repeats": lambda rng: np.full(1000, 3), "1 to 3 repeats": lambda 
 
 
 def single_trials(level: float, n_targets: int, pattern: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return trials in 4 sessions (z-scored within them), stimulus ids, and repeats per stimulus."""
     rng = np.random.default_rng([seed, 7])
     repeats = PATTERNS[pattern](rng)
     world = linear_world(1000, 20, 3, np.full(n_targets, level), seed)
@@ -90,7 +89,6 @@ def test_a_true_model_reaches_its_ceiling(seeds: tuple[int, ...], record: Record
 
 
 def hierarchy(n_stimuli: int, rng: np.random.Generator, n_layers: int = 6, n_features: int = 30) -> list[np.ndarray]:
-    """Return features of layers that share half of their variance with the layer before, as those of networks do."""
     layers = [rng.normal(size=(n_stimuli, n_features))]
     for _ in range(n_layers - 1):
         mixed = layers[-1] @ rng.normal(size=(n_features, n_features)) / np.sqrt(n_features)
@@ -101,7 +99,6 @@ def hierarchy(n_stimuli: int, rng: np.random.Generator, n_layers: int = 6, n_fea
 def score_layers(
     layers: list[np.ndarray], Y: np.ndarray, areas: dict[str, np.ndarray], n_test: int, seed: int
 ) -> list[HeldOut]:
-    """Score every layer on 2 repeats of each stimulus; the last n_test stimuli are the test."""
     stimulus = np.tile(np.arange(len(layers[0])), 2)
     is_test = stimulus >= len(layers[0]) - n_test
     return [
@@ -255,7 +252,6 @@ def test_latencies(seeds: tuple[int, ...], record: Record) -> None:
 
 
 def encoding_map(gain: float, seed: int, n_permutations: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return r and its permuted maps for predictions and responses smooth over a ring of 10 sensors and 30 samples."""
     rng = np.random.default_rng(seed)
 
     def smooth() -> np.ndarray:
@@ -365,7 +361,6 @@ LEAD = 0.4  # of the world in which power is shown
 
 
 def candidates(world: FamilyWorld, seed: int) -> list[statistics.Candidate]:
-    """Return every layer of every family, fitted on all but the last images."""
     n = len(world.responses)
     train, test, ids = np.arange(n - N_TEST), np.arange(n - N_TEST, n), np.arange(n).astype(str)
     found = []
@@ -393,7 +388,6 @@ def candidates(world: FamilyWorld, seed: int) -> list[statistics.Candidate]:
 
 
 def contest(world: FamilyWorld, seed: int) -> pd.DataFrame:
-    """Return the winner of every region, what was planted, and of which kind the region is."""
     n_train = len(world.responses) - N_TEST
     table = statistics.family_contest(candidates(world, seed), world.regions, n_train=n_train, n_test=N_TEST)
     table = table[table["winner"]]
@@ -403,7 +397,6 @@ def contest(world: FamilyWorld, seed: int) -> pd.DataFrame:
 
 
 def upper(table: pd.DataFrame) -> float:
-    """Return the upper 95 % bound of the share of decided regions."""
     n = int(table["decided"].sum())
     return float(binomtest(n, len(table)).proportion_ci(0.95, method="exact").high)
 

@@ -28,8 +28,6 @@ N_VOXELS = 300
 
 
 class Reference:
-    """The posterior mean where the prior and each voxel's noise are known, as an encoder."""
-
     def __init__(self, world: VoxelPriorWorld, noise_sd: np.ndarray) -> None:
         self.world, self.noise_sd = world, noise_sd
 
@@ -47,21 +45,17 @@ class Reference:
 
 @dataclass(frozen=True)
 class Trained:
-    """A world, what other voxels say of it, and a network meta-trained on that."""
-
     world: VoxelPriorWorld
     prior: WeightPrior
     encoder: InContextEncoder
     seconds: float
 
     def images(self, seed: int) -> np.ndarray:
-        """Return 500 images for contexts, then 500 to predict."""
         return self.world.images(1000, np.random.default_rng([seed, 5]))
 
     def voxels(
         self, images: np.ndarray, seed: int, ratio: float, n_voxels: int = N_VOXELS, *, on_prior: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return noisy responses to the first 500 images with the true signal of the others, and the noise's sd."""
         rng = np.random.default_rng([seed, 6, on_prior])
         weights = self.world.weights(n_voxels, rng, on_prior=on_prior)
         Y = images @ weights[:-1] + weights[-1]

@@ -13,7 +13,6 @@ PAIRS = {"lin-lin": (0, 1), "both-xor": (3, 2), "both-lin": (3, 0), "independent
 
 
 def images(n: int, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return bits, and the two features: the first bit, and whether the next two agree."""
     bits = torch.randint(0, 2, (n, N_BITS), generator=draw) * 2.0 - 1
     return bits, torch.stack([bits[:, 0], bits[:, 1] * bits[:, 2]], 1)
 

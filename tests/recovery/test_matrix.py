@@ -15,7 +15,6 @@ pytestmark = pytest.mark.acceptance
 
 @pytest.fixture(scope="module", autouse=True)
 def pages_are_unarranged() -> Iterator[None]:
-    """Draw many pages, whose arrangement is looked at elsewhere."""
     with unarranged():
         yield
 

@@ -28,7 +28,6 @@ def n_training(world: ObjectWorld) -> int:
 
 
 def split(world: ObjectWorld) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return tokens and responses to fit on, and tokens to predict."""
     n, tokens = n_training(world), world.tokens.astype(np.float32)
     return tokens[:n], world.responses[:n].astype(np.float32), tokens[n:]
 
@@ -42,7 +41,6 @@ def scores(world: ObjectWorld, predicted: np.ndarray) -> dict[str, float]:
 
 
 def landed(world: ObjectWorld, encoder: RoutingEncoder) -> dict[str, float]:
-    """Return the share of test images in which attention is largest on the object (what×where: where that is left)."""
     cells = world.cells[n_training(world) :]
     most = encoder.attention(split(world)[2]).argmax(axis=2)
     hits: dict[str, list[float]] = {"what": [], "whatwhere": []}
@@ -65,7 +63,6 @@ def routing(world: ObjectWorld, seed: int, *, permuted: bool = False, **options:
 
 
 def pooled(world: ObjectWorld, features: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Predict by ridge from features of the tokens, scaled on the rows to fit."""
     X, Y, held = split(world)
     fitted, tested = features(X), features(held)
     mean, sd = fitted.mean(axis=0), fitted.std(axis=0)
@@ -74,13 +71,11 @@ def pooled(world: ObjectWorld, features: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def products(tokens: np.ndarray) -> np.ndarray:
-    """Return each image's mean over tokens of all products of two channels."""
     pairs = np.triu_indices(tokens.shape[2])
     return (np.swapaxes(tokens, 1, 2) @ tokens / tokens.shape[1])[:, *pairs]
 
 
 def random_features(tokens: np.ndarray) -> np.ndarray:
-    """Return the mean over tokens of 1,000 rectified random projections."""
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(tokens.shape[2], 1000)).astype(np.float32)
     offsets = rng.normal(size=1000).astype(np.float32)
@@ -151,7 +146,6 @@ def gated(world: ObjectWorld, seed: int) -> np.ndarray:
 
 
 def shown(values: list[dict[str, float]]) -> str:
-    """Return each seed's figures of the three kinds of ROI."""
     return "; ".join(" / ".join(f"{each[kind]:.3f}" for kind in each) for each in values)
 
 

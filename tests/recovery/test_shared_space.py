@@ -14,7 +14,6 @@ SEEDS = (1, 2, 3)
 
 
 def parts(world: SharedWorld, split: str) -> dict[str, decoding.Trials]:
-    """Return trials of a split by modality, repeats averaged."""
     found = {}
     for name, trials in world.trials.items():
         every = decoding.Trials(world.signals[name], world.targets(name), trials)
@@ -23,7 +22,6 @@ def parts(world: SharedWorld, split: str) -> dict[str, decoding.Trials]:
 
 
 def retrieved(embeddings: Mapping[str, np.ndarray], test: Mapping[str, decoding.Trials]) -> pd.Series:
-    """Return values by kind, query, gallery and measure."""
     table = decoding.space_retrieval(embeddings, test, n_permutations=20)
     return table.set_index(["kind", "query", "gallery", "measure"])["value"]
 

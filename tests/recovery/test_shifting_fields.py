@@ -89,7 +89,6 @@ def run(seed: int, everything: bool = True) -> Found:
 
 
 def recovered(world: ShiftingFields, shifts: np.ndarray) -> tuple[float, float, float]:
-    """Return median r and slope over shifting voxels, x and y together, and the largest sd of a static voxel."""
     rs, slopes = [], []
     state = world.shifts[world.test][:, 0] / 0.45  # every shifting voxel moves by .45 of it
     for voxel in np.flatnonzero(world.shifting):

@@ -15,7 +15,6 @@ SEEDS = (0, 1, 2)
 
 @pytest.fixture(scope="module")
 def studies() -> dict[int, tuple[Synthesised, pd.DataFrame]]:
-    """Studies of three worlds: other voxels, networks and seeds each."""
     torch.set_num_threads(1)
     found = {}
     for seed in SEEDS:

@@ -103,7 +103,6 @@ def test_first_humps(record: Record) -> None:
 
 
 def squares(seed: int) -> dict[str, tuple[float, float]]:
-    """Return the score on and off the diagonal, at the three planted moments, of codes that last and that move."""
     peaks = (0.1, 0.25, 0.4)
     found = {}
     for code in ("lasting", "moving"):
@@ -138,7 +137,6 @@ def test_generalisation_over_time(record: Record) -> None:
 
 
 def smallest_p(kind: str, amplitude: float, seed: int, n_permutations: int = 39) -> float:
-    """Return the p of the largest cluster of a small world, 1 where there is none."""
     world = category_epochs(**SMALL, amplitude=amplitude, seed=seed)
     exchange = Exchange(world.labels, np.arange(len(world.labels)), world.recordings)
     permuted = exchange.permuted(n_permutations, np.random.default_rng([seed, 1]))

@@ -22,7 +22,6 @@ def identified(regime: str, seed: int) -> RegionIdentification:
 
 
 def accuracies(regime: str, seeds: int) -> np.ndarray:
-    """Return raw, the baselines in order, and nested, by seed."""
     found = [identified(regime, seed) for seed in range(seeds)]
     rows = [[one.raw, *(one.accuracy[one.at(*cell)] for cell in BASELINES.values()), one.nested] for one in found]
     return np.array(rows)

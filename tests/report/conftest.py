@@ -15,7 +15,6 @@ from brainalign.report.kit import Chapter
 
 @pytest.fixture
 def kept(on_record: Record, request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Return what asks whether results of a test, which are no figures and no pieces of a page, are on record."""
     numbers = count()
 
     def kept(*results: object) -> None:
@@ -27,7 +26,6 @@ def kept(on_record: Record, request: pytest.FixtureRequest) -> Callable[..., Non
 
 @pytest.fixture(scope="module", autouse=True)
 def drawn_and_said() -> Iterator[tuple[list[Figure], list[Any]]]:
-    """Collect what tests make, and what is made for them."""
     with collected() as figures, made_pieces() as pieces:
         yield figures, pieces
 

@@ -58,7 +58,6 @@ def test_of_many_models_the_worst_are_left_out_and_controls_stay() -> None:
 
 
 def runs(p: float, n_models: int = 1) -> pd.DataFrame:
-    """Return scores in which everything but the models of all targets would be the best if it were asked."""
     rows = [(f"model{k}", "model", "all targets", 0.2 - 0.01 * k, p) for k in range(n_models)]
     rows += [("event rate", "control", "all targets", 0.01, 0.4), ("all", "joint", "all targets", 0.9, 0.001)]
     rows += [("model0", "model", "V1", 0.3, p), ("model0", "model", "A1", 0.31, p)]
@@ -135,7 +134,6 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
 
 
 def group_rows(low: list[float], chance: float = 0.0) -> pd.DataFrame:
-    """Return scores of a model that leads chance by .2 in every subject, and of its control."""
     subjects = [f"{k}" for k, _ in enumerate(low)]
     model = pd.DataFrame({"subject": subjects, "model": "net", "value": chance + 0.2, "low": low})
     rows = pd.concat([model, model.assign(model="twin", value=chance + 0.015, low=-0.1)], ignore_index=True)

@@ -22,7 +22,6 @@ COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 def filled(colour: tuple[int, ...], width: int, height: int) -> Figure:
-    """Return a figure of one colour, of so many pixels."""
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     ax = figure.add_axes((0, 0, 1, 1))
     ax.imshow([[colour]], aspect="auto")
@@ -75,7 +74,6 @@ def test_many_figures_of_noise_keep_to_the_budget_of_one() -> None:
 
 
 def rendered(section: kit.Section) -> str:
-    """Return the HTML of one section."""
     page = kit.StudyMaterial(Config.model_construct(), "x", SimpleNamespace(title="t"))
     return kit.render_page(page, [kit.Chapter("", [section])]).partition("<main>")[2]
 

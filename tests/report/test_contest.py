@@ -17,7 +17,6 @@ REGIONS = {"V1": (0, True), "IT": (2, True), EVIL: (1, False), "reliable targets
 
 
 def table() -> pd.DataFrame:
-    """Return a contest whose winner of V1 is the first family, of IT the third; the third region is undecided."""
     rows = []
     for region, (best, decided) in REGIONS.items():
         for k, family in enumerate(FAMILIES):

@@ -20,7 +20,6 @@ from brainalign.report.pages import blocks_figures
 
 
 def told(figure: Figure) -> list[str]:
-    """Return what marks tell, in the order of drawing."""
     ((_, drawing),) = kit.Panel("p", "P", "c", figure).drawings
     return [unescape(title) for title in re.findall(r"<title>(.*?)</title>", drawing)]
 
@@ -108,7 +107,6 @@ def test_what_a_mark_tells_is_escaped() -> None:
 
 
 def moving() -> list[kit.Panel]:
-    """Return matrices in two orders, and a volume of which the voxel in the middle of its second layer is the end."""
     values = np.full((3, 3, 3), 0.1)
     values[1, 1, 1] = 1.0
     image, mask = (nibabel.Nifti1Image(each, np.diag([2.0, 2.0, 2.0, 1.0])) for each in (values, np.ones((3, 3, 3))))

@@ -80,7 +80,6 @@ def test_superiority_is_claimed_where_the_interval_excludes_0() -> None:
 
 
 def first_paragraph(**differences: tuple[float, float, float]) -> str:
-    """Return what comes first where a method has another difference, with its interval."""
     table = curve()
     for method, values in differences.items():
         table.loc[table["method"] == method, ["difference", "low", "high"]] = values

@@ -27,6 +27,8 @@ ELSEWHERE = {
     "test_heads.py": ("heads", "topomaps"),
     "test_surface.py": ("surface", "flat_maps"),
 }
+# Files of what test_whole_chapters.py and test_sections.py draw whole, on record, from tables whose numbers all differ.
+WHOLE = ("concepts", "modality_figures", "alignment")
 
 
 def test_every_figure_function_is_held_against_its_table() -> None:
@@ -54,7 +56,8 @@ def test_every_figure_function_is_held_against_its_table() -> None:
     for file, (module, name) in ELSEWHERE.items():
         assert f"{name}(" in (Path(__file__).parent / file).read_text()
         called.add(f"{module}.{name}")
-    assert public <= called, sorted(public - called)
+    left = sorted(name for name in public - called if name.partition(".")[0] not in WHOLE)
+    assert not left, left
 
 
 def test_what_cannot_be_right_is_noticed(made_figures: list[Figure]) -> None:

@@ -55,7 +55,6 @@ def test_whose_region_gains_by_what_strength() -> None:
 
 
 def rows_of_sheet(figure) -> dict[str, list[tuple[float, str]]]:
-    """Return what a sheet shows in each row, by its name: the value of every image (all pixels alike) and its note."""
     (ax,) = figure.axes
     sheet, side, gap, margin = ax.images[0].get_array(), sheets.SIDE, sheets.GAP, sheets.MARGIN
     names = {y - side / 2: text for x, y, text in words(ax) if x == 4}
@@ -72,7 +71,6 @@ def rows_of_sheet(figure) -> dict[str, list[tuple[float, str]]]:
 
 
 def rows_for(of: SynthesisedImages, condition: str, scored: str) -> pd.DataFrame:
-    """Return what one region says of images of a condition, which are its own or of none."""
     return of.table.query("condition == @condition and scored == @scored and region in ['', @scored]")
 
 

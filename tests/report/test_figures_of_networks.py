@@ -10,7 +10,6 @@ from refusals import refused
 
 from brainalign.report import kit
 from brainalign.report.encoding_sections import convergence
-from brainalign.report.geometry_sections import alignment as alignment_section
 from brainalign.report.geometry_sections import reference_rdms
 from brainalign.report.kit import Panel, canvas
 from brainalign.report.pages import concepts, mds_points
@@ -36,11 +35,7 @@ def test_choices_dimensions_and_networks() -> None:
     for ax, split in zip(shown, pd.unique(rows["split"]), strict=True):
         part = rows[rows["split"] == split].iloc[::-1]
         assert [(mark.x, mark.y) for mark in points(ax)] == [(a, k) for k, a in enumerate(part["accuracy"])]
-    rows = made({"method": ["spose", "vice"], "dimension": [3, 1, 2]}, value="r")
-    concepts.reproducibility_figure(rows.assign(reproducible=rows["r"] > 0.35), 0.35)
-    rows = network_rows().assign(unseen_sd=lambda t: t["unseen_sd"] / 10)
-    concepts.network_figure(rows, choices())
-    networks = network_rows()
+    networks = made({"model": ["net", "deep"], "layer": ["b", "a"]}, value="cosine")
     rows = made({"model": ["deep", "net"], "layer": ["a", "b"], "dimension": [2, 0, 1]}, "null_high", value="r2")
     ax = panels(concepts.readout_grid(rows, networks))[0]
     names = [f"{m} {n}" for m, n in zip(networks["model"], networks["layer"], strict=True)]
@@ -48,15 +43,6 @@ def test_choices_dimensions_and_networks() -> None:
     of = rows.set_index(["model", "layer", "dimension"])
     keys = [[(*name.split(), d) for d in numbers] for name in names]
     np.testing.assert_allclose(cells(ax), [[of.loc[key, "r2"] for key in line] for line in keys])
-    rows = made({"region": ["V4", "PPA", "V1"]}, "null_high", "ceiling_low", value="score")
-    rows = rows.assign(ceiling_high=rows["ceiling_low"] + 0.1)
-    rows.loc[1, "ceiling_low"] = np.nan
-    concepts.region_figure(rows)
-
-
-def network_rows() -> pd.DataFrame:
-    return made({"model": ["net", "deep"], "layer": ["b", "a"]}, "null_high", "unseen", "unseen_sd", "unseen_null_high",
-                value="cosine")  # fmt: skip
 
 
 def test_layers_over_distance_time_and_training() -> None:
@@ -94,15 +80,6 @@ def test_layers_over_distance_time_and_training() -> None:
     first = rows["map"].iloc[0]
     rows.loc[(rows["map"] == first) & (rows["quantity"] == rows["quantity"].iloc[0]), "r"] = np.nan
     convergence.map_correlations(rows)
-
-
-def test_networks_before_and_after_alignment() -> None:
-    controls = ["aligned", "unaligned", "shuffled choices", "unaligned teacher"]
-    rows = made({"model": ["net", "deep"], "layer": ["a", "b"], "control": controls, "level": ["coarse", "all"]},
-                "gain_se", value="accuracy")  # fmt: skip
-    rows = rows.drop(rows[(rows["control"] == "unaligned teacher") & (rows["model"] == "net")].index)
-    ceilings = {"accuracy_low": 0.8, "accuracy_high": 0.9}
-    alignment_section.alignment_figure(rows, {"ceilings": ceilings})
 
 
 def test_fits_to_reference_rdms() -> None:

@@ -30,7 +30,6 @@ def places(n: int = N_TARGETS) -> pd.DataFrame:
 
 
 def grid() -> pd.DataFrame:
-    """Return voxels of a box, at places of an affine of their own."""
     ijk = np.stack(np.meshgrid([1, 2, 3, 4], [2, 3, 4], [5, 6], indexing="ij"), -1).reshape(-1, 3)
     return places().assign(kind="voxel", **dict(zip("ijk", ijk.T, strict=True)), **{
         f"{axis}_mm": 3.0 * ijk[:, k] - 40 for k, axis in enumerate("xyz")
@@ -70,7 +69,6 @@ def test_a_mark_per_target_in_each_view() -> None:
 
 
 def material(targets: pd.DataFrame, timed: bool = False, early: bool = False, more: Any = None) -> Material:
-    """Return a left-out study of stimuli that are only ids, as the stages leave it."""
     names = [f"s{k}" for k in range(N_STIMULI)]
     recording: dict[str, Any] = {"format": "array", "values": "v.npy", "trials": "t.tsv"}
     if timed:
@@ -124,7 +122,6 @@ def material(targets: pd.DataFrame, timed: bool = False, early: bool = False, mo
 
 
 def words(page: str) -> str:
-    """Return what a page says before its provenance, without references."""
     return pages.words(re.sub(r"<ol.*?</ol>", "", page[: page.index('id="provenance"')], flags=re.DOTALL))
 
 

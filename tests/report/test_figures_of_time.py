@@ -162,38 +162,13 @@ def test_decoders_of_text() -> None:
     assert cells(ridge).tolist() == [[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0]]
 
 
-def retrieval_rows() -> pd.DataFrame:
-    decoders = ["joint", "ridge", "unimodal", "shuffled", "one layer"]
-    base = {"decoder": decoders, "measure": ["top-1", "top-5"]}
-    columns = ("p", "null_mean", "null_sd")
-    between = made({**base, "kind": ["modalities"], "query": ["eeg", "fmri", "meg"], "gallery": ["meg", "eeg", "fmri"]},
-                   *columns)  # fmt: skip
-    between = between[between["query"] != between["gallery"]].assign(
-        p=lambda t: np.where(t["query"] == "eeg", 0.2, 0.01)
-    )
-    within = made(
-        {**base, "kind": ["image", "fused"], "query": ["eeg", "fmri"], "gallery": ["image"]}, *columns, seed=4
-    )
-    within = within[(within["kind"] == "image") | (within["query"] == "fmri")]  # all are fused at once
-    rows = pd.concat([between, within], ignore_index=True)
-    rows["chance"] = rows["kind"].map({"modalities": 0.1, "image": 0.05, "fused": 0.07})
-    return rows
-
-
-def test_retrieval_between_and_within_modalities() -> None:
-    rows = retrieval_rows()
+def test_retrieval_between_modalities() -> None:
+    base = {"decoder": ["joint", "ridge", "unimodal", "shuffled", "one layer"], "measure": ["top-1", "top-5"]}
+    places = {"kind": ["modalities"], "query": ["eeg", "fmri", "meg"], "gallery": ["meg", "eeg", "fmri"]}
+    rows = made({**base, **places}, "p", "null_mean", "null_sd").assign(chance=0.1)
+    rows = rows[rows["query"] != rows["gallery"]].assign(p=lambda t: np.where(t["query"] == "eeg", 0.2, 0.01))
     part = rows[(rows["kind"] == "modalities") & (rows["measure"] == "top-1")]
     names = list(pd.unique(part["query"]))
     for ax, decoder in zip(panels(modality_figures.direction_matrix(rows, "top-1")), ("joint", "ridge"), strict=True):
         of = part[part["decoder"] == decoder].set_index(["query", "gallery"])["value"]
         np.testing.assert_allclose(cells(ax), [[of.get((q, g), np.nan) for g in names] for q in names])
-    rows = rows[~((rows["kind"] == "image") & (rows["decoder"] == "ridge") & (rows["query"] == rows["query"].iloc[-1]))]
-    modality_figures.within_bars(rows, "top-5")
-    curve = made({"modality": ["meg", "eeg"], "measure": ["top-1", "top-5"], "n_averaged": [4, 1, 2]}, "sd", "ceiling")
-    curve = curve.sort_values("n_averaged", kind="stable").assign(
-        chance=lambda t: t["measure"].map({"top-1": 0.03, "top-5": 0.1})
-    )
-    modality_figures.space_curves(curve, "top-1")
-    levels_of = {"decoder": ["joint", "ridge", "shuffled"], "source": ["meg", "eeg", "fused"]}
-    geometry = made(levels_of, "null_high", value="r").drop(0)
-    modality_figures.space_geometry(geometry)

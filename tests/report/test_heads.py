@@ -27,7 +27,6 @@ SIZES = {-0.05: 0.9, 0.05: 0.02, 0.1: 0.3, 0.15: 0.05, 0.2: 0.4, 0.25: 0.38, 0.3
 
 
 def head_scores(sensors: pd.DataFrame) -> pd.DataFrame:
-    """Return peaks at 100 and 200 ms; that at 300 ms hardly rises, and what is before onset is no peak."""
     back = np.exp(-(((sensors["y_mm"] + 80) / 40) ** 2))
     parts = [pd.DataFrame({"target_id": sensors["target_id"], "time_s": t, "r": s * back}) for t, s in SIZES.items()]
     return pd.concat(parts, ignore_index=True).assign(significant=lambda table: table["r"] > 0.15)
@@ -80,7 +79,6 @@ def test_heads_are_linked_to_their_times_on_the_course_of_every_sensor(sensors: 
 
 
 def recorded(sensors: pd.DataFrame) -> Responses:
-    """Return a positive wave at the back at 100 ms, and a negative one of houses alone at 250 ms."""
     times, rng = np.arange(-0.1, 0.4, 0.01), np.random.default_rng(0)
     back = np.exp(-(((sensors["y_mm"] + 80) / 40) ** 2)).to_numpy()[:, None]
     waves = [back * np.exp(-(((times - at) / 0.03) ** 2)) for at in (0.1, 0.25)]

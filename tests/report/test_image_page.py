@@ -126,7 +126,6 @@ def test_a_section_that_fails_does_not_take_the_page_with_it(material: kit.Image
 
 @pytest.mark.parametrize("repeated", [True, False])
 def test_the_flat_map_is_described_as_it_is_drawn(material: kit.ImageMaterial, repeated: bool) -> None:
-    """It shows r: nothing about normalised scores, and no mask by a ceiling that nobody knows."""
     n, one = 3000, material.encodings["net", "ridge"]
     names = [f"v{k}" for k in range(n)]
     targets = pd.DataFrame({"target_id": names, "kind": "vertex", "hemi": "L", "vertex": np.arange(n)})

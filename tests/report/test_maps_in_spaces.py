@@ -32,7 +32,6 @@ def trials(tmp_path: Path) -> Path:
 
 
 def read(trials: Path, betas: object, **options: object) -> pd.DataFrame:
-    """Return the targets of files, as they come back from the table that is kept of them."""
     responses = read_betas(betas, trials, standardize="none", bad_targets="keep", **options)
     kept = trials.with_name("targets.parquet")
     responses.targets.to_parquet(kept)
@@ -40,7 +39,6 @@ def read(trials: Path, betas: object, **options: object) -> pd.DataFrame:
 
 
 def written(folder: Path, targets: pd.DataFrame, scores: np.ndarray) -> dict[str, object]:
-    """Return the images of scores as another tool reads them."""
     images = {}
     for name, image in brain_maps(targets, scores, names=["a", "b"]).items():
         image.to_filename(folder / name)
@@ -49,7 +47,6 @@ def written(folder: Path, targets: pd.DataFrame, scores: np.ndarray) -> dict[str
 
 
 def surface_maps(path: Path, n: int) -> Path:
-    """Write noise, a map per trial, and return its path."""
     noise = np.random.default_rng(n).normal(size=(TRIALS, n)).astype(np.float32)
     nibabel.save(GiftiImage(darrays=[GiftiDataArray(row) for row in noise]), path)
     return path
@@ -123,7 +120,6 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
 
 
 def voxels(name: str) -> pd.DataFrame:
-    """Return the voxels of a brain of 6 mm in a space of that name."""
     mask = load_mni152_brain_mask(resolution=6)
     ijk = np.argwhere(np.asarray(mask.dataobj) > 0)
     table = pd.DataFrame(ijk, columns=["i", "j", "k"]).assign(kind="voxel", hemi="")

@@ -34,7 +34,6 @@ ANSWERS = {
 
 
 def made_up(name: str) -> ModuleType:
-    """Return the tests of one kind of page: they make up material of it."""
     spec = importlib.util.spec_from_file_location(f"asked_{name}", HERE / f"test_{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -170,7 +170,6 @@ def test_networks_beside_networks() -> None:
 
 
 def manifolds_told() -> pd.DataFrame:
-    """Return manifolds of two layers, the second of larger capacity, and of a feature that has none."""
     measures = ("capacity", "radius", "dimension", "nc1", "cdnv", "simplex", "accuracy", "nc3", "agreement")
     rows = []
     for number, share in ((0, 0.5), (1, 1.0)):

@@ -162,7 +162,6 @@ def followed() -> pd.DataFrame:
 
 
 def folds(n: int, gap: float) -> pd.DataFrame:
-    """Return scores of folds, those of a control in another order, beside rows of another region and epoch."""
     kept = pd.DataFrame({"fold": range(n), "network": "net", "name": "held", "r_normalized": np.linspace(0.1, 0.4, n)})
     model = kept.assign(name="mlp", r_normalized=kept["r_normalized"] + gap + 0.01 * (kept["fold"] % 2))
     of = pd.concat([model, kept[::-1]]).assign(region="front", epoch="occluded")

@@ -21,7 +21,6 @@ LAYERS = [f"block{k}" for k in range(6)]
 
 @pytest.fixture(scope="module")
 def cortex() -> pd.DataFrame:
-    """Return smooth scores that fall off from the back of the brain, with noise."""
     rng = np.random.default_rng(0)
     pial = load_fsaverage("fsaverage5")["pial"].parts
     y = np.concatenate([pial[side].coordinates[:, 1] for side in ("left", "right")])

@@ -67,7 +67,6 @@ def table(regions: dict[str, dict[str, tuple[float, ...]]], *, truth: bool = Tru
 
 
 def gains(made: pd.DataFrame) -> pd.DataFrame:
-    """Return gains with intervals of ± .3, and p from where they lie: the statistics have tests of their own."""
     rows = []
     for region in made.loc[made["condition"] == "guided", "region"].unique():
         mine = made[made["scored"] == region]
@@ -98,7 +97,6 @@ def study(*, truth: bool = True, **regions: dict[str, tuple[float, ...]]) -> kit
 
 
 def changed(made: kit.SynthesisedImages, against: str, score: str, interval: tuple[float, float], **more: Any) -> Any:
-    """Return a study in which one gain has another interval."""
     chosen = (made.gains["against"] == against) & (made.gains["score"] == score)
     other = made.gains.copy()
     other.loc[chosen, ["gain", "low", "high"]] = (sum(interval) / 2, *interval)
@@ -126,7 +124,6 @@ def captions(made: kit.SynthesisedImages) -> dict[str, str]:
 
 
 def on_page(made: kit.SynthesisedImages) -> list[Any]:
-    """Return everything that is said of a study, but for methods and captions."""
     said = [
         made.without_truth,
         made.contrasts,
@@ -138,14 +135,12 @@ def on_page(made: kit.SynthesisedImages) -> list[Any]:
 
 
 def of_one_judge_each() -> kit.SynthesisedImages:
-    """Return three regions, of one of which the truth is known."""
     made = study(red=ALL_RISE, V1=ALL_RISE, V2=ALL_RISE)
     table = made.table.assign(true=made.table["true"].where(made.table["scored"] == "red"))
     return replace(made, table=table, gains=gains(table))
 
 
 def exchanged() -> kit.SynthesisedImages:
-    """Return two regions, each of which gains where the other was guided."""
     made = study(FFA=ALL_RISE, PPA=ALL_RISE)
     guided, table = made.table["condition"] == "guided", made.table.copy()
     table.loc[guided, "scored"] = table.loc[guided, "scored"].map({"FFA": "PPA", "PPA": "FFA"})
@@ -153,7 +148,6 @@ def exchanged() -> kit.SynthesisedImages:
 
 
 def against_another() -> kit.SynthesisedImages:
-    """Return a region, and what tells it from another: a difference of two standard scores is none."""
     made = study(**{"FFA": ALL_RISE, "FFA-PPA": ALL_RISE})
     return replace(made, guides={**made.guides, "asked": {"FFA": ["FFA", None], "FFA-PPA": ["FFA", "PPA"]}})
 

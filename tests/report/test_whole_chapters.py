@@ -49,7 +49,6 @@ def rows_of(chapter: Chapter, section: int, block: int = 0) -> list[list[str]]:
 
 
 def value_of(table: pd.DataFrame, column: str, **labels: str) -> str:
-    """Return the one number of a column with some labels, as a page writes it."""
     (value,) = table.loc[np.all([table[name] == label for name, label in labels.items()], axis=0), column]
     return number(value)
 

@@ -49,7 +49,6 @@ VALUES = ("shape", "colour", "texture", "size")
 
 @cache
 def made_up(section: str) -> ModuleType:
-    """Return the tests of one section: they make up tables of it."""
     path = Path(__file__).parent.parent / f"{section}.py"
     spec = importlib.util.spec_from_file_location(f"made_up_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
@@ -58,7 +57,6 @@ def made_up(section: str) -> ModuleType:
 
 
 def rows(**levels: Any) -> pd.DataFrame:
-    """Return a row for every combination of labels, with every number that scores have somewhere."""
     table = pd.DataFrame(list(product(*levels.values())), columns=list(levels))
     names = ("r", "score", "split", "value", "seed_mean", "cv_score")
     every = dict(zip(names, np.random.default_rng(0).uniform(0.1, 0.6, (len(names), len(table))), strict=True))
@@ -99,7 +97,6 @@ def encodings(regions: list[str], layers: list[str]) -> dict[tuple[str, str], Im
 
 
 def details(regions: list[str], layers: list[str]) -> dict[str, dict[str, Any]]:
-    """Return what sidecars say, by the end of their names."""
     about = made_up("report/test_few_images").ABOUT
     texts = {"texts": rows(group=regions, text=[f"word{k}" for k in range(5)]).assign(selectivity=0.2).to_dict("list")}
     of_layers = {"layers": dict.fromkeys(layers, about["layers"]["a"] | texts)}
@@ -157,14 +154,12 @@ def recovery(regions: list[str], layers: list[str]) -> pd.DataFrame:
 
 
 def directions() -> FoundDirections:
-    """Return directions of regions, and one that no region was asked for."""
     found = made_up("synthesis/test_direction_study").made_up(0.5, 0.4)
     free = found.rows("red", "supervised").assign(method="pca", region="", control="")
     return replace(found, table=pd.concat([found.table, free], ignore_index=True))
 
 
 def material(n_regions: int, n_layers: int) -> ImageMaterial:
-    """Return a study that has everything at once: three networks more than the demo's, and each way to fit one."""
     regions, layers = [f"region{k}" for k in range(n_regions)], [f"layer{k}" for k in range(n_layers)]
     methods = {name: of | {"models": [m for m, n in FITS if n == name]} for (_, name), of in FITS.items()}
     encoders = {"guide": {"model": "net", "layer": "a"}, "check": {"model": "other", "layer": "b"}}
@@ -228,7 +223,6 @@ def test_a_page_with_every_section_keeps_to_its_number_of_figures(page: str) -> 
 
 
 def test_more_regions_and_layers_are_no_more_figures(page: str) -> None:
-    """From the number of regions on of which synthesised images are shown."""
     sections = image_sections(material(MOST_DRAWN, 2))
     assert sorted(panel.id for section in sections for panel in section.panels) == sorted(figures(page))
 

@@ -11,15 +11,6 @@ import pytest
 from refusals import refused
 from seeded.recorded import Record, tables
 from worlds.abstraction import abstraction_world
-from worlds.captioned import captioned_voxels, labelled_embeddings
-from worlds.complex_cells import complex_cells
-from worlds.epochs import category_epochs
-from worlds.families import family_world
-from worlds.hierarchy import hierarchy, smooth_maps
-from worlds.objects import object_world
-from worlds.region_geometries import RELATIONS, dependent_pair, region_patterns
-from worlds.shifting import shifting_fields
-from worlds.sparse import sparse_mixtures
 
 from brainalign import simulation
 from brainalign.simulation import Modality, caption, draw_scenes, measure_things, render, true_responses
@@ -40,12 +31,10 @@ PRIOR = simulation.voxel_prior_world(7, 2, seed=3)
 THINGS = simulation.measure_things(simulation.render(simulation.draw_scenes(40, 3), 32))
 SPOT = np.full((2, 16, 16, 3), 128, dtype=np.uint8)  # nothing, and one red pixel
 SPOT[1, 4, 9] = [255, 0, 0]
-JUDGED = abstraction_world(4, 3, 2, seed=3)
 TEXTS = RNG(6).normal(size=(576, 24)) * np.geomspace(4, 0.1, 24)
 
 
 def points(n: int) -> np.ndarray:
-    """Return points spread evenly over a sphere of 100 mm."""
     z, turn = 1 - (2 * np.arange(n) + 1) / n, np.pi * (1 + 5**0.5) * np.arange(n)
     return 100 * np.column_stack([np.sqrt(1 - z**2) * np.cos(turn), np.sqrt(1 - z**2) * np.sin(turn), z])
 
@@ -108,26 +97,13 @@ def written() -> Any:
     return found
 
 
-def epochs(n: int, **options: Any) -> Any:
-    return category_epochs(24, n, 4, peaks_s=(0.1, 0.25), seed=3, **options)
-
-
 WORLDS: dict[str, Callable[[], Any]] = {
-    "abstraction_world": lambda: abstraction_world(4, 3, 2, 30, 27, seed=3),
-    "abstraction_world judged": lambda: JUDGED.judge(np.arange(24).reshape(8, 3), RNG(1)),
     "concept_world": lambda: simulation.concept_world(12, 3, 60, n_repeated=5, n_people=3, n_features=7, seed=3),
     "concept_world of many": lambda: simulation.concept_world(120, 3, 400, n_repeated=5, n_people=3, seed=3),
     "occluded_ball": lambda: BALL,
     "ball_features": lambda: simulation.ball_features(BALL.frames),
     "ball_future": lambda: simulation.ball_future(RNG(3).uniform(0.1, 0.9, (5, 3, 4)) * [1, 1, 0.3, -0.3], 9),
-    "family_world": lambda: family_world(30, 4, seed=3),
-    "sparse_mixtures": lambda: sparse_mixtures(30, 8, 12, 2, noise=0.1, seed=3),
-    "region_patterns outliers": lambda: region_patterns("outliers", 3, 2, 9, seed=3, signal=0.7),
-    "region_patterns isotropic": lambda: region_patterns("isotropic", 3, 2, 9, seed=3),
-    "dependent_pair": lambda: [dependent_pair(name, 20, RNG(3)) for name in sorted(RELATIONS)],
     "grounded_words": lambda: simulation.grounded_words(60, 50, 20, n_locations=4, n_channels=7, n_text=9, seed=3),
-    "category_epochs lasting": lambda: epochs(3),
-    "category_epochs moving": lambda: epochs(5, code="moving", amplitude=2.0, step_s=0.02),
     "layer_latencies": lambda: simulation.layer_latencies(["a", "b", "c"]),
     "simulate_meeg eeg": lambda: recordings("eeg", 80),
     "simulate_meeg meg": lambda: recordings("meg", 30),
@@ -147,7 +123,6 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "simulate_rest": lambda: simulation.simulate_rest(simulation.rest_networks(["ventral1", "dorsal1", "red"]), 30, 3),
     "story slow": lambda: simulation.story(3, 60, 2, repeated=1, n_features=(9, 8), seed=3),
     "story fast": lambda: simulation.story(2, 200, 2, step_s=0.05, explained=0.6, n_features=(9, 8), seed=3),
-    "complex_cells": lambda: complex_cells(8, 5, 4, seed=3),
     "linear_world": lambda: simulation.linear_world(9, 4, 3, [0.0, 0.3, 0.8], seed=3),
     "voxel_prior_world": lambda: PRIOR,
     "voxel_prior_world weights": lambda: [PRIOR.weights(4, RNG(0), on_prior=on) for on in (True, False)],
@@ -159,8 +134,6 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "render": lambda: simulation.render(simulation.draw_scenes(40, 3), 48),
     "schedule": lambda: SHOWN,
     "preferences": lambda: (DRIVES.preferred, DRIVES.other),
-    "labelled_embeddings": lambda: labelled_embeddings(SCENES, ["shape", "colour"], 5, seed=3),
-    "captioned_voxels": lambda: captioned_voxels(SCENES, {"shape": 0.3, "colour": 0.5}, 7, seed=3),
     "measure_things": lambda: THINGS,
     "measure_things of a spot": lambda: simulation.measure_things(SPOT),
     "true_responses": lambda: simulation.true_responses(THINGS),
@@ -168,10 +141,6 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "simulate_cortex": lambda: simulation.simulate_cortex(SHOWN, DRIVES, cortex(), 3),
     "cortex_drives": planted_energies,
     "train_generator": generator_outputs,
-    "hierarchy of tests": lambda: hierarchy(n_images=20, seed=3),
-    "smooth_maps of tests": lambda: smooth_maps(np.abs(np.subtract.outer(range(9), range(9))), 3, 4, seed=1),
-    "object_world of tests": lambda: object_world(9, 6, n_targets=2, seed=3),
-    "shifting_fields of tests": lambda: shifting_fields(9, 6, 4, seed=3),
 }
 
 
@@ -194,7 +163,7 @@ def test_planted_ceilings_are_shares_of_variance() -> None:
 
 
 def test_choices_are_drawn_as_probable_as_they_are() -> None:
-    triplets, p = JUDGED.judge(np.tile([0, 5, 12], (4000, 1)), RNG(0))
+    triplets, p = abstraction_world(4, 3, 2, seed=3).judge(np.tile([0, 5, 12], (4000, 1)), RNG(0))
     chosen = np.array([(triplets[:, 2] == k).mean() for k in (0, 5, 12)])
     expected = [float(p[triplets[:, 2] == k, 2][0]) for k in (0, 5, 12)]
     np.testing.assert_allclose(chosen, expected, atol=0.03)

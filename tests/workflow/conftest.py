@@ -23,8 +23,6 @@ Start = Callable[[Sequence[str], Path, dict[str, str]], subprocess.CompletedProc
 
 @dataclass
 class Checkout:
-    """The workflow in `root`, and the library it imports in `lib`, laid out as in a wheel."""
-
     root: Path
     lib: Path
     start: Start

@@ -103,7 +103,6 @@ def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
 
 
 def test_images_compared_topologically(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]) -> None:
-    """Pearson of both transforms, Spearman in a column of its own."""
     folder, responses, _, models = study
     stacked = np.stack([models["true"], models["other"]])
     stimuli = pd.DataFrame({"stimulus_id": NAMES})
@@ -128,7 +127,6 @@ AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
 
 
 def search(folder: Path, responses: Responses, layers: dict[str, np.ndarray], options: dict, **inputs: object) -> int:
-    """Save artifacts and run the stage; inputs are other artifacts by suffix."""
     stimuli = pd.DataFrame({"stimulus_id": [f"s{k}" for k in range(N_SHOWN)]})
     features = Layers({name: Features(X.astype(np.float32), stimuli, name) for name, X in layers.items()})
     paths = {name: path_of(folder, name) for name in ("responses", *inputs)}
@@ -148,7 +146,6 @@ def found_at(folder: Path) -> Path:
 
 
 def in_runs(values: np.ndarray, n_runs: int, targets: pd.DataFrame) -> Responses:
-    """Return responses to every stimulus in each run."""
     runs = np.repeat(np.arange(n_runs), N_SHOWN).astype(str)
     return responses_of(values, [f"s{k}" for k in range(N_SHOWN)] * n_runs, targets=dict(targets), run=runs)
 

@@ -151,7 +151,6 @@ def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWo
 
 
 def test_text_files_become_a_page(tmp_path: Path, world: ConceptWorld) -> None:
-    """A changed option of the stage runs it again, and no preparation."""
     descriptor = write_study(tmp_path / "things", world)
     options = OPTIONS | {"methods": ["sparse"]}
     config = configured(descriptor, concepts=options)

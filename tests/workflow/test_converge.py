@@ -186,7 +186,6 @@ def test_mistakes_end_with_a_message(study: Study, capsys: pytest.CaptureFixture
 
 
 def test_what_is_held_against_maps() -> None:
-    """Decided best layers of trained networks, and half-times of areas, subject by subject."""
     areas = pd.DataFrame({
         "subject": ["02", "02", "01", "01", "01"], "network": ["trained"] * 4 + ["random"],
         "decided": [True, False, True, True, True], "area": ["V1", "V2", "V1", "V2", "V1"], "number": [3, 1, 0, 2, 4],

@@ -79,7 +79,6 @@ def test_numbers_of_the_real_data(summary: pd.DataFrame) -> None:
 
 
 def values(page: str, name: str) -> list[str]:
-    """Return what an attribute of the tags of a page holds."""
     return re.findall(rf'<[a-z][^>]*? {name}="([^"]*)"', page)
 
 

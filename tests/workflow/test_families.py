@@ -37,12 +37,10 @@ CONTEST = {"task-optimised": ["net", "untrained/ridge"], "language": ["minilm"]}
 
 
 def heard(study) -> np.ndarray:
-    """Return which of the things each caption names, independent of the picture."""
     return np.random.default_rng(8).permutation(np.arange(study.n_images) % len(HEARD))
 
 
 def write(study) -> None:
-    """Plant the network's layer in region "seen" and the captions in region "unseen"."""
     images = torch.from_numpy(render(study.scenes, study.size)).permute(0, 3, 1, 2) / 255
     features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, ["block4"])
     values = features["block4"].numpy().astype(np.float64)

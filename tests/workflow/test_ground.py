@@ -38,7 +38,6 @@ REGIONS = {"red": 0, "circle": 1, "nothing": 2}  # what a region answers to
 
 
 def write_subject(folder: Path, values: np.ndarray, stimuli: pd.Series, roi: list[list[str]], ceiling: list) -> None:
-    """Write responses to all stimuli twice, the first sixty of them tested."""
     places = dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0) | {"vertex": range(values.shape[1]), "kind": "vertex"}
     responses = responses_of(values, np.tile(stimuli, 2), roi=roi, targets=places)
     content = {
@@ -56,7 +55,6 @@ def material() -> ImageMaterial:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write images with a colour and a shape at one of six places, and voxels that answer to red, circles, nothing."""
     folder = tmp_path_factory.mktemp("ground")
     rng = np.random.default_rng(0)
     scenes = draw_scenes(N_IMAGES, seed=1, textures=("plain",))
@@ -198,7 +196,6 @@ CAPTIONS = ("captions", "captionscores", "captiontemperatures")
 
 @pytest.fixture(scope="module")
 def voxels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
-    """Write responses of 24 voxels, the last four without any signal, shown twice each."""
     folder = tmp_path_factory.mktemp("captions")
     scenes = clear_scenes(N_IMAGES, seed=1)
     signal, planted = captioned_voxels(scenes, {"colour": 0.8, "shape": 0.8}, N_VOXELS, noise_sd=0.3, seed=1)

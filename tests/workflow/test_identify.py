@@ -21,7 +21,6 @@ OPTIONS = {"stimuli": 16, "draws": 100, "shuffles": 20}
 
 
 def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
-    """Write the RDM artifact of every subject, each with its stimuli in an order of its own; subject 01 lacks IT."""
     rng = np.random.default_rng(0)
     paths = []
     layers = rng.normal(size=(2, N_STIMULI, 5))
@@ -67,7 +66,6 @@ def tables(outputs: dict[str, Path]) -> dict[str, pd.DataFrame]:
 
 
 def test_tables_are_as_they_were(outputs: dict[str, Path]) -> None:
-    """With the images that the stage drew: naming of regions, its surface of thresholds, layers that agree."""
     found, about = tables(outputs), load_sidecar(outputs["regions"])["details"]
     counts = ("n_subjects", "n_regions", "n_stimuli", "n_tested")
     assert [about[name] for name in counts] == [5, 4, 16, 19]

@@ -45,7 +45,6 @@ SECTIONS = {
 
 
 def patterns(study) -> np.ndarray:
-    """Return the first principal components of a layer over the images: what the responses follow."""
     images = torch.from_numpy(render(study.scenes, study.size)).permute(0, 3, 1, 2) / 255
     features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, ["block4"])
     values = features["block4"].numpy().astype(np.float64)
@@ -216,7 +215,6 @@ def test_a_subject_that_fails_takes_nothing_with_it(root: Path, results: Path, c
 
 @pytest.fixture(scope="module")
 def simulated(make_checkout):
-    """A checkout in which the smallest simulated study has run: one subject, EEG, the generating network itself."""
     checkout = make_checkout("simulated")
     content = yaml.safe_load((checkout.root / "data" / "simulated.yaml").read_text())
     size = {"n_shared": 20, "n_unique": 40, "fmri_subjects": 0, "meg_subjects": 0, "eeg_subjects": 1}

@@ -40,8 +40,6 @@ NETWORK = {
 
 
 class Run(ImageRun):
-    """The jobs of in-context encoding, one by one."""
-
     def of(self, suffix: str, subject: str, method: str = "few") -> str:
         return self.path(suffix, subject=subject, model="net", method=method)
 
@@ -164,7 +162,6 @@ def kept(path: str) -> Iterator[Provenance]:
 
 @contextmanager
 def others(run: Run, subject: str, test_only: bool) -> Iterator[None]:
-    """Replace responses of a subject, to all images or to test images alone, by those of other targets."""
     path = run.path("responses", subject=subject)
     before = load(path, Responses)
     splits = pd.read_parquet(run.path("splits", subject=subject))
@@ -179,7 +176,6 @@ def others(run: Run, subject: str, test_only: bool) -> Iterator[None]:
 
 @contextmanager
 def other_features(run: Run) -> Iterator[None]:
-    """Replace the features of test images."""
     path = run.path("features", model="net")
     layer = load(path, Layers)["draw1"]
     values = layer.values.copy()

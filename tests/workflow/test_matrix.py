@@ -76,7 +76,6 @@ REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("images-betas-stimuli", split(marked={"column": "set", "value": "test"}), "has no column 'set'"),
     ("vectors-array-column", split(marked={"column": "set", "value": "tset"}), "'set' (did you mean 'test'?)"),
     ("texts-array-runs", model(**PIXELS), "look at images, but its stimuli are texts"),
-    ("texts-array-column", model(**PIXELS), "look at images, but"),
     ("vectors-array-runs", model(**PIXELS), "look at images, but its stimuli"),
     ("images-blocks-runs", model(**SENTENCES), "read texts, but its stimuli are images"),
     ("images-array-column", model(**SENTENCES), "read texts, but its stimuli have none"),

@@ -99,7 +99,6 @@ def test_validation_images_choose_the_weights_of_every_training() -> None:
 
 
 def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
-    """Sixty images, with properties of which one is the same for all; fMRI of 50 of them; repeats of test images."""
     rng = np.random.default_rng(2)
     images = pd.DataFrame({"stimulus_id": [f"i{k}" for k in rng.permutation(60)], "split": "train"})
     images.loc[3:10, "split"], images.loc[11:18, "split"] = "test", "val"
@@ -121,7 +120,6 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_finished_study_did_not_fail(results: Path) -> None:
-    """Of recordings in files as of simulated ones: the digests of what was read are known."""
     run = Run(config_of(results.parent.parent / "small.yaml", models=PIXELS, decode_modalities=OPTIONS))
     assert failures_of(run, "small", "") == []
     path = results / "raw" / "fmri" / "fmri01_trials.csv"

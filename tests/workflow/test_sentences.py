@@ -68,7 +68,6 @@ class Run:
         return self.job("extract", model="minilm")
 
     def share_texts(self, other: "Run") -> int:
-        """Take the vectors of the same sentences from another run."""
         shutil.copytree(*(run.path("features", model="minilm").parent for run in (other, self)))
         return 0
 
@@ -93,7 +92,6 @@ def simulated(folder: Path, **changes: object) -> Run:
 
 
 def changed(content: dict[str, Any], **changes: object) -> dict[str, Any]:
-    """Change a descriptor: whatever it does not hold itself is an option of sentences."""
     top = {name: value for name, value in changes.items() if name in ("recordings", "simulate")}
     options = {name: value for name, value in changes.items() if name not in top}
     return content | top | {"sentences": content["sentences"] | options}
@@ -161,7 +159,6 @@ def test_noise_is_called_noise(tmp_path: Path, planted: Run) -> None:
 
 
 def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
-    """Twelve sentences read by two, before and after their onset, with a channel of the eyes and labels."""
     rng = np.random.default_rng(2)
     stimulus = np.concatenate([np.arange(12), rng.permutation(12)])
     texts = [f"{who} {what}" for who in ("the dog", "a cat", "my friend") for what in ("ran", "sat", "fell", "ate")]
@@ -196,7 +193,6 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
 
 
 def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, **changes: object) -> Run:
-    """Write files of two subjects; the first has three trials that cannot be used."""
     rng = np.random.default_rng(0)
     names = ["dog", "house", "river", "window", "garden", "teacher", "music", "winter", "letter", "bridge"]
     # In random order, so that no two are all but the same.

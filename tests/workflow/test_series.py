@@ -67,7 +67,6 @@ def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
 
 
 def test_a_small_study_is_decoded_as_it_was() -> None:
-    """Runs of six people, two each: a trait, states, numbers, and a label that some lack."""
     rng = np.random.default_rng(2)
     series = rng.normal(size=(12, 60, 6)).astype(np.float32).cumsum(axis=1)
     series = (series - series.mean(axis=1, keepdims=True)) / series.std(axis=1, keepdims=True)
@@ -111,7 +110,6 @@ def test_splits_are_of_people_and_all_or_none_are_given() -> None:
 
 
 def test_a_job_runs_again_from_its_sidecar(study, capfd: pytest.CaptureFixture[str]) -> None:
-    """With the settings it had, and to the same bytes."""
     path = study[0]["series"]
     before = path.read_bytes()
     path.unlink()
@@ -122,7 +120,6 @@ def test_a_job_runs_again_from_its_sidecar(study, capfd: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("kinds", ["abab", "abca"])
 def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: str) -> None:
-    """Two and three categories in two recordings of two sessions, sensors in groups, before and after the stimulus."""
     rng = np.random.default_rng(3)
     n, times = 48, np.round(np.arange(-4, 12) * 0.04, 2)
     labels = np.array(list(kinds))[np.arange(n) % 4]

@@ -47,7 +47,6 @@ def predicted(X: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray,
 
 
 def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return Pearson's r of every column of two arrays."""
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     return (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
 
@@ -60,7 +59,6 @@ def of_equal_variance(X: np.ndarray, train: np.ndarray, columns: bool) -> np.nda
 
 
 def table(folder: Path, suffix: str, **labels: str) -> pd.DataFrame:
-    """Return a table of the results."""
     name = yaml.safe_load((folder / "study.yaml").read_text())["name"]
     return pd.read_parquet(artifact_path(folder / "results", name, suffix, **labels))
 
@@ -103,7 +101,6 @@ def check_betas(folder: Path) -> Found:
 
 
 def halves(folder: Path, values: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Average rows over the trials of a stimulus; return stimuli, averages, and which are trained on and tested."""
     trials = pd.read_csv(folder / "trials.tsv", sep="\t")
     side = table(folder, "splits", subject="01")["split"].to_numpy()
     rows = trials.groupby("stimulus_id", sort=False).indices

@@ -128,7 +128,6 @@ def test_a_descriptor_of_many_texts_reaches_its_stage(make_checkout) -> None:
 
 @pytest.fixture
 def copied(finished, tmp_path: Path):
-    """A copy of that checkout, its results, its library and what snakemake knows of them, to do harm to."""
     shutil.copytree(finished.root, tmp_path / "root", symlinks=True)
     shutil.copytree(finished.lib, tmp_path / "lib" / "brainalign")
     return replace(finished, root=tmp_path / "root", lib=tmp_path / "lib" / "brainalign")
@@ -142,7 +141,6 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def environment_of(checkout, real: Path) -> Path:
-    """Link a virtual environment into a checkout, file by file, and return its `python`."""
     (checkout.root / ".venv" / "bin").mkdir(parents=True)
     for path in [*real.iterdir(), *(real / "bin").iterdir()]:
         if path.name != "bin":

@@ -86,7 +86,6 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
 
 
 def test_a_simulated_story_needs_no_files(tmp_path: Path) -> None:
-    """What a descriptor plants is written, read and found."""
     path = Path(shutil.copy(ROOT / "data/simulated-story.yaml", tmp_path))
     content = yaml.safe_load(path.read_text())
     content["simulate"] |= {"n_rows": 75, "n_targets": N_VOXELS, "seed": 21}
@@ -236,7 +235,6 @@ def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: P
 
 
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
-    """The same numbers in a mask, in a .npy: the same responses; volumes know where they lie."""
     inside = np.zeros((4, 3, 4), dtype=bool)
     inside.flat[: len(STORY_GROUPS) * N_VOXELS] = True
     affine = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -307,7 +305,6 @@ def test_one_file_may_hold_all_runs(folder: Path, tmp_path: Path) -> None:
 
 
 def listened(folder: Path, **changes: object) -> dict[str, object]:
-    """Write three recordings of a story that begins at an event, each in its own way: what Cz to Oz are at any time."""
     rng, sensors = np.random.default_rng(2), ["Cz", "Pz", "Oz"]
     waves = rng.uniform(1, 12, (3, 5)), rng.uniform(0, 6, (3, 5))
 
@@ -419,7 +416,6 @@ def targets_of(lost: int) -> pd.DataFrame:
 
 @pytest.fixture
 def subjects(tmp_path: Path) -> list[str]:
-    """Write scores of seven subjects, the last in a space of its own; every one lacks another voxel."""
     rng, names = np.random.default_rng(4), [f"0{k}" for k in range(1, 8)]
     for k, name in enumerate(names):
         targets = targets_of(k)

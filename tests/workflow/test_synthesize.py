@@ -50,7 +50,6 @@ PIXELS |= {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock
 
 
 def pixel_prior(folder: Path) -> Path:
-    """Write an untrained diffusion model of 16 × 16 pixels."""
     torch.manual_seed(0)
     unet = UNet2DModel(sample_size=16, in_channels=3, out_channels=3, add_attention=False, **PIXELS)
     BrainGuidedPipeline(unet, DDIMScheduler()).save_pretrained(folder)

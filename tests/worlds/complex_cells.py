@@ -22,8 +22,6 @@ CELL_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
 
 @dataclass(frozen=True)
 class ComplexCells:
-    """Simulated images and responses, and the features behind them."""
-
     # (n_images, 256, 1): grey images of 16 × 16 pixels, row by row: smooth noise and six oriented patches, each as
     # often inverted
     tokens: Values
@@ -31,13 +29,10 @@ class ComplexCells:
     # pixels; contrasts of orientations over 3 × 3 places, rectified; unit variance
     features: Values
     responses: Values  # (n_images, n_voxels): signal of sd 1 plus noise: sd .7, but .4 for the test images
-    signal: Values  # (n_images, n_voxels)
     fields: Values  # (n_voxels, 8, 8): Gaussians of sd .3, of sum 1, where the grid runs from -1 to 1
-    weights: Values  # (n_voxels, 6): of the features; each sums to 0
     train: NDArray[np.intp]  # both of image numbers
     test: NDArray[np.intp]
-    grid: tuple[int, int] = (SIZE, SIZE)  # both (16, 16), (8, 8)
-    feature_grid: tuple[int, int] = (SIZE // 2, SIZE // 2)
+    grid: tuple[int, int] = (SIZE, SIZE)
 
 
 def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, seed: int = 0) -> ComplexCells:
@@ -53,17 +48,14 @@ def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, se
     maps = _features(images, rng)  # (n, N_FEATURES, 8, 8)
     fields, weights = _readouts(n_voxels, rng)
     signal = np.einsum("ncp,vp,vc->nv", maps.reshape(n, N_FEATURES, -1), fields, weights, optimize=True)
-    scale = signal.std(axis=0)
-    signal = (signal - signal.mean(axis=0)) / scale
+    signal = (signal - signal.mean(axis=0)) / signal.std(axis=0)
     sd = np.where(np.arange(n) < n_train, TRAINING_NOISE, TEST_NOISE)
     side = SIZE // 2
     return ComplexCells(
         tokens=images.reshape(n, -1, 1).astype(np.float32),
         features=maps.reshape(n, N_FEATURES, -1).transpose(0, 2, 1).astype(np.float32),
         responses=(signal + sd[:, None] * rng.normal(size=signal.shape)).astype(np.float32),
-        signal=signal.astype(np.float32),
         fields=fields.reshape(n_voxels, side, side).astype(np.float32),
-        weights=(weights / scale[:, None]).astype(np.float32),
         train=np.arange(n_train),
         test=np.arange(n_train, n),
     )
@@ -85,7 +77,6 @@ def _images(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the second layer's maps (n, N_FEATURES, 8, 8)."""
     import torch
 
     half = FILTER // 2
@@ -106,13 +97,11 @@ def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
 
 
 def _unit(maps: "torch.Tensor") -> "torch.Tensor":
-    """Return maps with every channel at mean 0 and unit variance, over images and places."""
     sd, mean = maps.std(dim=(0, 2, 3), keepdim=True), maps.mean(dim=(0, 2, 3), keepdim=True)
     return (maps - mean) / sd
 
 
 def _readouts(n_voxels: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return fields (n_voxels, 64) of sum 1 and weights (n_voxels, N_FEATURES) of sum 0."""
     y, x = np.meshgrid(*[np.linspace(-1, 1, SIZE // 2)] * 2, indexing="ij")
     centres = rng.uniform(-0.6, 0.6, size=(n_voxels, 2, 1, 1))
     distance = np.square(x - centres[:, 0]) + np.square(y - centres[:, 1])

@@ -16,8 +16,6 @@ from scipy.ndimage import gaussian_filter1d
 
 @dataclass(frozen=True)
 class CategoryEpochs:
-    """Trials of several recordings."""
-
     values: NDArray[np.float64]  # (n_trials, n_sensors, n_times)
     labels: NDArray[np.str_]  # (n_trials,) of "a" or "b"
     recordings: NDArray[np.intp]  # (n_trials,) of int

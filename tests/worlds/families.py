@@ -28,8 +28,6 @@ SHARED = 0.5  # of a layer's variance: what all families have
 
 @dataclass(frozen=True)
 class FamilyWorld:
-    """Features, responses, and what was planted."""
-
     features: dict[str, list[Values]]  # dict of lists of arrays (n_images, 20): two layers by family
     responses: Values  # (n_images, n_targets): averages over repeats
     regions: dict[str, NDArray[np.intp]]  # dict of arrays of target numbers
@@ -76,6 +74,5 @@ def _rotation(rng: np.random.Generator) -> Values:
 
 
 def _mixture(source: Values, n_targets: int, rng: np.random.Generator) -> Values:
-    """Return random mixtures of unit variance (n_images, n_targets)."""
     weights = rng.normal(size=(source.shape[1], n_targets))
     return np.asarray(source @ (weights / np.linalg.norm(weights, axis=0)))

@@ -79,6 +79,5 @@ def write_film(
 
 
 def _slow(rng: np.random.Generator, n: int, samples: float) -> np.ndarray:
-    """Return smooth noise of variance 1 that forgets within so many samples."""
     a = np.exp(-1 / samples)
     return lfilter([np.sqrt(1 - a**2)], [1, -a], rng.normal(size=n + 500))[500:]

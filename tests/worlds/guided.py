@@ -55,7 +55,6 @@ class Encoder:
         return synthesis.RegionObjective(self.network, self.coef, self.intercept, mine).standardised(self.parts[0])
 
     def judge(self) -> Callable[[Tensor], np.ndarray]:
-        """Return the responses of all regions to images."""
         objectives = [self.objective(region) for region in self.regions]
 
         def said(images: Tensor) -> np.ndarray:
@@ -138,7 +137,6 @@ def synthesise(
 
 
 def of(gains: pd.DataFrame, region: str, against: str, score: str = "true") -> pd.Series:
-    """Return one comparison of guided images."""
     chosen = (gains["region"] == region) & (gains["against"] == against) & (gains["score"] == score)
     return gains[chosen & (gains["condition"] == "guided")].iloc[0]
 

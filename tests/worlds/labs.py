@@ -19,7 +19,6 @@ from brainalign.features import SentenceExtractor
 
 
 def pixels(folder: Path, names: list[str]) -> np.ndarray:
-    """Return images of 32 × 32 pixels, a row each, in [0, 1]."""
     return np.stack([np.asarray(Image.open(folder / f"{name}.png")).ravel() / 255 for name in names])
 
 
@@ -39,13 +38,11 @@ def photographs(folder: Path, n: int) -> list[str]:
 
 
 def components(values: np.ndarray, n: int) -> np.ndarray:
-    """Return the first principal components, each of unit variance."""
     left, _, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
     return left[:, :n] * np.sqrt(len(values))
 
 
 def shown_in_runs(folder: Path, names: list[str], n_runs: int, rng: np.random.Generator) -> np.ndarray:
-    """Write trials.tsv, every stimulus once a run, and return which is shown in every row."""
     shown = np.concatenate([rng.permutation(len(names)) for _ in range(n_runs)])
     trials = pd.DataFrame({"stimulus_id": np.array(names)[shown], "run": np.repeat(np.arange(n_runs), len(names))})
     trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
@@ -53,7 +50,6 @@ def shown_in_runs(folder: Path, names: list[str], n_runs: int, rng: np.random.Ge
 
 
 def volume(values: np.ndarray, shape: tuple[int, int, int], step_s: float | None = None) -> nibabel.Nifti1Image:
-    """Return (n_rows, n_voxels), or one row, as volumes of 3 mm."""
     affine = np.diag([3.0, 3.0, 3.0, 1.0])
     affine[:3, 3] = -30, -90, 0
     image = nibabel.Nifti1Image(values.T.reshape(*shape, *values.shape[:-1]).astype(np.float32), affine)

@@ -81,8 +81,6 @@ def factors(stimuli: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cell:
-    """One study of the matrix, and the run of it."""
-
     stimuli: str  # {"images", "texts", "vectors"}
     recording: str  # one of RECORDINGS
     split: str  # one of SPLITS
@@ -127,7 +125,6 @@ class Cell:
         return load_config(folder / "config.yaml")
 
     def _write_stimuli(self, folder: Path) -> dict[str, Content] | str:
-        """Write what was shown; return the key `stimuli`: listed, or a table where a column or pairs are tested."""
         names, texts, values = self.names, TEXTS[:: self.every], factors(self.stimuli)[:: self.every]
         table, listed = pd.DataFrame({"stimulus_id": names}), {name: Content() for name in names}
         if self.stimuli == "images":
@@ -154,23 +151,19 @@ class Cell:
 
     @property
     def every(self) -> int:
-        """Which stimuli are shown: of pairs there would be many, so every second one."""
         return 2 if self.split == "pairs" else 1
 
     @property
     def names(self) -> list[str]:
-        """The ids of the stimuli."""
         return NAMES[:: self.every]
 
     @property
     def trials(self) -> pd.DataFrame:
-        """Every stimulus once in each run."""
         rng = np.random.default_rng(2)
         shown = np.concatenate([rng.permutation(self.names) for _ in range(N_RUNS)])
         return pd.DataFrame({"stimulus_id": shown, "run": np.repeat(np.arange(N_RUNS), len(self.names))})
 
     def drive(self, n_targets: int) -> np.ndarray:
-        """Return what every trial drives in targets that follow the stimuli, (n_trials, n_targets)."""
         rng, order = np.random.default_rng(3), np.random.default_rng(crc32(self.name.encode()))
         rows = pd.Index(self.names).get_indexer(pd.Index(self.trials["stimulus_id"]))
         if self.shuffled and self.split == "runs":  # what repeats tells stimuli apart, whatever their features are
@@ -182,13 +175,11 @@ class Cell:
         return SIGNAL * factors(self.stimuli)[:: self.every][rows] @ (weights / np.linalg.norm(weights, axis=0))
 
     def responses(self) -> np.ndarray:
-        """Return noise with what is planted in the first half of the targets, (n_trials, n_targets)."""
         values = np.random.default_rng(4).normal(size=(len(self.trials), 2 * N_PLANTED))
         values[:, :N_PLANTED] += self.drive(N_PLANTED)
         return values.astype(np.float32)
 
     def planted(self, scores: pd.DataFrame) -> np.ndarray:
-        """Tell the targets (and times) of a table of scores that follow the stimuli."""
         if self.recording == "epochs":
             late = scores["time_s"].to_numpy() > 0.05
             return late & scores["target_id"].isin(SENSORS[6:]).to_numpy()
@@ -199,7 +190,6 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What the cell is called in a list of tests."""
         others = [*(["shuffled"] if self.shuffled else []), *([self.method] if self.method != "ridge" else [])]
         return "-".join([self.stimuli, self.recording, self.split, *others])
 
@@ -219,8 +209,6 @@ class Cell:
 
 @dataclass(frozen=True)
 class Found:
-    """What a run has left."""
-
     config: Config
     scores: pd.DataFrame
     null: pd.DataFrame
@@ -228,18 +216,15 @@ class Found:
 
     @property
     def page(self) -> str:
-        """The page of the subject."""
         return Path(self.config.results, "study", "sub-01.html").read_text()
 
     def headline(self, quantity: str) -> pd.Series:
-        """Return the row of the summary for a quantity of the planted model."""
         rows = self.summary[(self.summary["quantity"] == quantity) & (self.summary["model"] == "planted")]
         assert len(rows) == 1, f"{len(rows)} rows of {quantity}"
         return rows.iloc[0]
 
 
 def complaints(folder: Path) -> list[str]:
-    """Return what `brainalign check` says of a configuration and its study, a sentence each."""
     try:
         (study,) = load_descriptors(load_config(folder / "config.yaml")).values()
     except BrainalignError as error:
@@ -248,7 +233,6 @@ def complaints(folder: Path) -> list[str]:
 
 
 def pictures(values: np.ndarray) -> np.ndarray:
-    """Return images whose quarters are as bright as the four factors, with grain, by which no two are alike."""
     rng = np.random.default_rng(5)
     levels = 128 + 36 * values.reshape(-1, 2, 2)
     grain = rng.normal(size=(len(values), 32, 32, 3)) * 16
@@ -259,7 +243,6 @@ def pictures(values: np.ndarray) -> np.ndarray:
 
 
 def _in_volumes(values: np.ndarray, folder: Path) -> Content:
-    """Write (n_targets, n_volumes) as volumes, and the mask of the targets."""
     shape, affine = (4, 3, 2), np.diag([3.0, 3.0, 3.0, 1.0])
     bold = nibabel.Nifti1Image(values.reshape(*shape, -1).astype(np.float32), affine)
     bold.header["pixdim"][4] = TR_S

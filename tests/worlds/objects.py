@@ -23,8 +23,6 @@ OBJECT_ROIS = {
 
 @dataclass(frozen=True)
 class ObjectWorld:
-    """Tokens of images with four objects each, responses to them, and the truth behind these."""
-
     tokens: Values  # (n_images, 64, 12): row-major over `grid`; 4 channels of identity, then 8 of attributes
     grid: tuple[int, int]  # (8, 8)
     cells: NDArray[np.intp]  # (n_images, 4): token at which each object lies

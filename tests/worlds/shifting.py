@@ -22,11 +22,8 @@ class ShiftingFields:
     # (n_images, 8): the two numbers that move fields, and six that do nothing, all measured with noise of sd .05
     semantics: Values
     responses: Values  # (n_images, n_voxels): signal of sd 1 plus noise: sd .7, but .4 for the test images
-    signal: Values  # (n_images, n_voxels)
     # (n_images, n_voxels, 2): how far each field was moved, as (x, y), in units where the grid runs from -1 to 1
     shifts: Values
-    base: Values  # (n_voxels, 2): centres of the fields before they move, as (x, y)
-    weights: Values  # (n_voxels, 6): of the channels
     shifting: NDArray[np.bool_]  # (n_voxels,) of bool: The first half of the voxels
     train: NDArray[np.intp]  # both of image numbers
     test: NDArray[np.intp]
@@ -54,18 +51,14 @@ def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, 
         field = along_y[:, :, None] * along_x[:, None, :]
         field /= field.sum(axis=(1, 2), keepdims=True)
         signal[:, voxel] = np.einsum("nhw,nhwc,c->n", field, maps, weights[voxel], optimize=True)
-    scale = signal.std(axis=0)
-    signal /= scale
+    signal /= signal.std(axis=0)
     train, test = np.arange(n_train), np.arange(n_train, n)
     sd = np.where(np.arange(n) < n_train, TRAINING_NOISE, TEST_NOISE)
     return ShiftingFields(
         tokens=maps.reshape(n, rows * cols, channels),
         semantics=semantics,
         responses=signal + sd[:, None] * rng.normal(size=signal.shape),
-        signal=signal,
         shifts=shifts,
-        base=base,
-        weights=weights / scale[:, None],
         shifting=shifting,
         train=train,
         test=test,

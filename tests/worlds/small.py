@@ -29,8 +29,6 @@ def linear_gaussian_reference(
 
 @dataclass(frozen=True)
 class SwissRoll:
-    """Points on a rolled sheet."""
-
     points: Values  # (n, 3)
     intrinsic: Values  # (n, 2): arc length along the spiral, and height
 

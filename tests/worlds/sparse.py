@@ -10,8 +10,6 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SparseWorld:
-    """Features and the truth behind them."""
-
     features: Singles  # (n_rows, n_features)
     codes: Singles  # (n_rows, n_atoms): how much of each atom a row holds, >= 0
     atoms: Singles  # (n_atoms, n_features): unit rows

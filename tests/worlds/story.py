@@ -12,7 +12,6 @@ from brainalign.config import Config
 
 
 def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, object]:
-    """Write a descriptor of one subject, and return it."""
     files = {f"story{run + 1}": f"story{run + 1}.npy" for run in range(runs)}
     recorded = {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files} | changes
     content = {"name": "story", "stimuli": "words.tsv", "recordings": {"01": recorded}}
@@ -28,7 +27,6 @@ def configured(folder: Path) -> Config:
 
 
 def write_release(folder: Path, story: Path, *, cut: tuple[int, int], repeated: tuple[str, ...]) -> None:
-    """Write a story as OpenNeuro ds003020 is laid out: TextGrids, and rows that were cut and z-scored, in .hf5."""
     words = pd.read_csv(story / "words.tsv", sep="\t")
     grids, stored = folder / "derivative/TextGrids", folder / "derivative/preprocessed_data/UTS03"
     grids.mkdir(parents=True)
