@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 from scipy.stats import norm, t
@@ -97,6 +98,13 @@ def test_what_cannot_be_compared() -> None:
     refused(message, st.family_contest, [*TASK, LANGUAGE], REGIONS | {"V4": np.array([0])}, **SIZES)
     empty = REGIONS | {"IT": np.empty(0, dtype=int)}
     refused(r"1 regions have no target \(IT\)", st.family_contest, [*TASK, LANGUAGE], empty, **SIZES)
+
+
+def test_targets_go_to_the_family_that_predicts_them_best() -> None:
+    found = st.target_winners([*TASK, LANGUAGE], np.array([3, 0]))
+    expected = {"target": [3, 0], "family": ["language", "task"], "layer": ["mean", "early"], "r": [0.31, 0.5]}
+    expected |= {"margin": [0.01, 0.3], "second": ["task", "language"], "q": [0.02, 0.02]}
+    pd.testing.assert_frame_equal(found[[*expected]], pd.DataFrame(expected))
 
 
 def test_draws_of_regions_equal_their_definition() -> None:

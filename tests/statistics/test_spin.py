@@ -55,6 +55,7 @@ def test_the_medial_wall_takes_part_but_gives_no_value() -> None:
     landed = [(~wall[order], values[order]) for order in orders]  # a place in the wall may get a value, too
     null = [np.corrcoef(turned[there], SPHERE[there, 1])[0, 1] for there, turned in landed]
     assert given["null_sd"] == pytest.approx(np.std(null, ddof=1))
+    assert (given["n"], given["n_spins"]) == ((~wall).sum(), 50)
 
 
 def test_maps_that_say_nothing_give_nan_with_a_reason() -> None:
