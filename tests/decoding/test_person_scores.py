@@ -18,7 +18,7 @@ def test_a_planted_trait_is_found_in_connectivity_and_not_in_noise() -> None:
         "noise": rng.normal(size=(40, 30)),
     }
     trait, people = world.subjects["trait"], world.subjects["subject"]
-    table = person_scores(features, trait, people, **FEW, n_draws=300).set_index("name")
+    table = person_scores(features, trait, people, **FEW, n_folds=3, n_draws=300).set_index("name")
     assert table.loc["correlation", "score"] >= 0.75
     assert table.loc["correlation", "score"] > table.loc["correlation", "null_high"]
     assert abs(table.loc["correlation", "null_mean"] - 0.5) < 0.15

@@ -13,7 +13,6 @@ import torch
 from seeded.recorded import Record, tables
 
 from brainalign import decoding
-from brainalign.decoding import shared_space, text, training
 from brainalign.decoding.masked import fine_tuned_row, hidden_regions, joined, segment_starts, validation_runs
 
 RECORD = Record(Path(__file__).parent / "recorded.json")
@@ -205,99 +204,6 @@ def persons() -> Any:
     )  # fmt: skip
 
 
-def modalities() -> tuple[dict[str, decoding.Trials], dict[str, decoding.Trials]]:
-    """Return training and test trials of 60 images, of which fMRI has no more than 50."""
-    rng = RNG(31)
-    vectors = rng.normal(size=(150, D))
-    parts: tuple[dict[str, decoding.Trials], ...] = ({}, {})
-    for name, n, shape in (("eeg", 150, (3, 14)), ("fmri", 130, (9,))):
-        images = np.concatenate([rng.permutation(n) for _ in range(2)])
-        whose = np.repeat(["q", "p"], n)
-        meta = pd.DataFrame({"stimulus_id": [f"i{k}" for k in images], "subject": whose, "task": "view"})
-        mixing = {one: rng.normal(size=(D, *shape)) for one in "pq"}
-        signals = np.stack([np.tensordot(vectors[k], mixing[who], 1) for k, who in zip(images, whose, strict=True)])
-        every = decoding.Trials(signals + 2 * rng.normal(size=signals.shape) + 1, vectors[images], meta)
-        parts[0][name], parts[1][name] = every.select(images >= 12), every.select(images < 12)
-    return parts[0], parts[1]
-
-
-def spaces() -> Any:
-    """Return spaces and their nulls; in them SubjectScale, LinearPath, PatchConv, VoxelLinear and SoftMixture."""
-    train, test = modalities()
-    short = {"patches": (2, 4), "token_width": 16, "feedforward": 8, "filters": 4, "kernel": 5, "pool": (6, 3)}
-    made = [
-        {},
-        {"phases": "two", "subject_layers": False, "blend": 0.25, "penalty": 3.0},
-        {"size": "full", "options": {"eeg": short, "fmri": {"tokens": 2}}, "schedule": "plateau", "n_experts": 3},
-    ]
-    found = []
-    for options in made:
-        space = decoding.SharedSpace(**{"steps": 4, "width": 8, "router": 6, "batch_size": 16, "seed": 2} | options)
-        space.fit(train)
-        gates = space.gates("fmri", test["fmri"].signals, test["fmri"].meta["subject"])
-        strangers = space.embed("eeg", test["eeg"].signals, ["new"] * len(test["eeg"].meta))
-        found.append([decoding.embed_all(space, test), space.history_, space.blend_, gates, strangers])
-    found.append([decoding.without_own_layers(space, test), space.unknown("eeg", ["p", "new"])])
-    ridge = decoding.independent_ridges(train, test)
-    alone = decoding.unimodal_spaces(lambda: decoding.SharedSpace(steps=2, width=8, batch_size=16), train, test)
-    nulls = [decoding.null_trials(test, kind, 2) for kind in decoding.SPACE_NULLS]
-    return found, ridge, alone, nulls, shared_space.held_out_stimuli(train, 2), train["eeg"].averaged()
-
-
-def across() -> Any:
-    _, test = modalities()
-    found = {name: part.targets + RNG(32).normal(size=part.targets.shape) for name, part in test.items()}
-    worse = {name: part.targets + 3 * RNG(33).normal(size=part.targets.shape) for name, part in test.items()}
-    hits = decoding.stimulus_hits(found, test, 3), decoding.stimulus_hits(worse, test, 3)
-    return (
-        decoding.space_retrieval(found, test, top=(1, 3), **QUICK),
-        decoding.fused_embedding(found, test),
-        hits,
-        decoding.paired_change(*hits),
-        list(shared_space.space_patterns(found, test)),
-    )
-
-
-def eeg_encoders() -> Any:
-    """Return what encoders give, before and after a step: SubjectLayers, GlimEncoder with its Prompt, and others."""
-    shape = decoding.EegShape(4, 24, D, n_tasks=2, n_subjects=3, sfreq=32.0)
-    small = {"width": 16, "n_blocks": 2, "n_heads": 4, "query_width": 8, "n_queries": 3, "n_query_blocks": 1}
-    options = {"glim": {**small, "state_width": 12, "unknown": (0.0, 0.5, 0.3)}, "tiny": {"width": 8, "n_heads": 2}}
-    prompt = torch.from_numpy(training.Known.of(META).prompt(META))
-    inside = torch.from_numpy(training.inside(META, 24))
-    found: list[Any] = [training.Known.of(META), prompt]
-    x = training.signal_scale(TRIALS, training.Known.of(META))(torch.from_numpy(SIGNALS), inside, prompt[:, 2])
-    for name in decoding.EEG_ENCODERS:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(2)
-            encoder = decoding.eeg_encoder(name, shape, options.get(name))
-            encoder.train()
-            encoder(x, inside, prompt)[1].square().sum().backward()
-            torch.optim.SGD(encoder.parameters(), 0.1).step()
-            found.append([encoder(x, mask, prompt) for mask in (None, inside)])
-            encoder.eval()
-            found.append([encoder(x, mask, prompt * 0) for mask in (None, inside)])
-    vary = decoding.Augmentation(2, 0.3, 0.4)
-    return found, [vary(x, mask, torch.Generator().manual_seed(2)) for mask in (None, inside)], text.time_code(9, 5)
-
-
-def text_decoders() -> Any:
-    """Return what decoders learn of trials that check_training and check_signals let through."""
-    train, val, test = (TRIALS.select(np.isin(STIMULUS, some)) for some in ([0, 1, 4, 5, 7, 8, 10], [2, 9], [3, 6, 11]))
-    found = []
-    for options in (
-        {"encoder": "tiny", "selection": "best_val"},
-        {"encoder": "residual", "selection": "best_val"},
-        {"encoder": "envelope", "augment": False},
-    ):
-        decoder = decoding.TextDecoder(**{"n_epochs": 3, "batch_size": 5, "device": "cpu", "seed": 2} | options)
-        decoder.fit(train, val)
-        about = decoder.history_, decoder.spread_, decoder.penalty_, decoder.embed(test.signals, test.meta)
-        beside = [decoder.attention(test.signals, test.meta, targets) for targets in (None, test.targets)]
-        found.append([about, beside, decoder.known_.unknown(test.meta.assign(subject="new"))])
-    return found
-
-
 def studies() -> Any:
     """Return the tables of decoders of both kinds, without and with repeats of what was read."""
     vectors = RNG(41).normal(size=(12, 9)) * np.arange(1, 10)
@@ -330,11 +236,8 @@ def studies() -> Any:
 
 CASES: dict[str, Callable[[], Any]] = {
     one.__name__: one
-    for one in (
-        matrices, zero_shot, text_scores, regions, grounding, gaussians, fills, masked_study, persons, spaces, across,
-        eeg_encoders, text_decoders, studies,
-    )
-}  # fmt: skip
+    for one in (matrices, zero_shot, text_scores, regions, grounding, gaussians, fills, masked_study, persons, studies)
+}
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -145,7 +145,6 @@ def others() -> list[tuple[np.ndarray, np.ndarray]]:
     return [(BANK[own], y + RNG(31).normal(size=y.shape)) for own, y in zip(rows, clean, strict=True)]
 
 
-PRIOR = encoding.estimate_prior(others())
 TINY = {"n_steps": (1, 2, 2), "context_sizes": (4, 9), "n_voxels": 5, "n_queries": 6, "device": "cpu", "seed": 2}
 
 
@@ -159,29 +158,6 @@ def layer(**options: Any) -> in_context.PretrainedLayer:
     subjects = [(np.arange(50), others()[0][1]), (np.arange(5, 48), others()[1][1])]
     quick = encoder(**{"fallback": True, "min_group": 3, "n_checks": 40} | options)
     return encoding.pretrain_layer(quick, REDUCTION, features, subjects, seeds=(2, 5))
-
-
-def curves() -> Any:
-    X, values = BANK, others()[0][1][:, :9]
-    groups = {"b": np.array([0, 1, 2, 7]), "a": np.array([3, 4]), "none": np.array([], dtype=int)}
-    options = {"test": np.arange(36, 50), "sizes": (5, 10), "n_repeats": 3, "seed": 2}
-    roi = np.array(list("bbbaaccbb"))
-    ensemble = in_context.InContextEnsemble(layer().encoders, roi, np.array([8, 0, 1, 3, 4, 2, 5, 6, 7])[:9])
-    ensemble.fit(X[:9], values[:9])
-    texts = RNG(32).normal(size=(3, 5))
-    coef = RNG(33).normal(size=(P, 6))
-    table = encoding.text_preferences(layer(), X[:9], values[:9], texts, ["x", "y", "z"], groups, roi=roi, seed=2)
-    return (
-        encoding.context_curve(layer(), X, values, groups=groups, roi=roi, confidence=0.8, **options),
-        encoding.scaling_curve({"mine": ridge()}, X, values, prior=PRIOR, **options),
-        [ensemble.predictions(X[9:]), ensemble.fallbacks_, ensemble.cv_scores_],
-        table,
-        in_context.reduce_texts(REDUCTION, texts),
-        [encoding.text_selectivity(coef, BANK[:3]), encoding.text_selectivity(coef, BANK[:1], BANK[5:9])],
-        [list(in_context.curve_baselines(prior)) for prior in (None, PRIOR)],
-        in_context.training_voxels(Y[TRAIN], IDS[TRAIN], 0.5),
-        in_context.training_voxels(np.c_[Y[:5], np.ones(5)], np.arange(5), 0.5),
-    )
 
 
 def few_images() -> Any:
@@ -201,9 +177,9 @@ def few_images() -> Any:
     ]  # fmt: skip
 
 
-CASES: dict[str, Callable[..., Any]] = {one.__name__: one for one in (tables, dictionaries, curves, few_images)}
+CASES: dict[str, Callable[..., Any]] = {one.__name__: one for one in (tables, dictionaries, few_images)}
 # Muon makes its steps orthogonal in bfloat16.
-TOLERANCES = dict.fromkeys(("curves", "few_images", "context_curve", "score_context, curve", "text_preferences"), 0.01)
+TOLERANCES = dict.fromkeys(("few_images", "context_curve", "score_context, curve", "text_preferences"), 0.01)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -14,7 +14,7 @@ from seeded.recorded import Record
 import brainalign.geometry as g
 from brainalign.config import ConceptSettings
 from brainalign.geometry import odd_one_out
-from brainalign.geometry.odd_one_out import networks, triplet_splits, triplets
+from brainalign.geometry.odd_one_out import networks, triplet_splits
 
 RECORD = Record(Path(__file__).parent / "recorded.json")
 RNG = np.random.default_rng
@@ -65,29 +65,6 @@ TRIPLETS = np.stack([RNG(k).permutation(11)[:3] for k in range(160)])
 OBJECTS = np.abs(RNG(34).normal(size=(11, 4))) * [3, 2, 1, 0.5]
 SURE = RNG(35).dirichlet([0.6, 1, 2], size=160)
 GROUPS = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3])
-
-
-def judged() -> Any:
-    alike = g.object_similarities(OBJECTS)
-    cosine = g.object_similarities(np.vstack([OBJECTS[:9], 0.1 * OBJECTS[9:10], np.zeros(4)]), "cosine")
-    ties = np.round(alike / 4)
-    log_q, p = torch.log(torch.from_numpy(SURE[::-1].copy())), torch.from_numpy(SURE)
-    log_choices = odd_one_out.log_choices(torch.from_numpy(cosine), torch.from_numpy(TRIPLETS))
-    told = []
-    for given in (alike, cosine, ties):
-        told.append([g.odd_one_out_accuracy(given, TRIPLETS, q) for q in (None, SURE)])
-        told.append([g.choice_probabilities(given, TRIPLETS), g.choice_temperature(given, TRIPLETS)])
-        told.append([triplets.mean_divergence(given, TRIPLETS, q) for q in (None, SURE)])
-        told.append(g.choice_temperature(given, TRIPLETS, SURE))
-        for groups, unsure in ((None, None), (GROUPS, None), (GROUPS, np.arange(160) % 7)):
-            told.append([g.score_alignment(given, TRIPLETS, q, groups, unsure) for q in (None, SURE)])
-    return (
-        g.check_triplets(TRIPLETS.astype("i2"), 11), triplets.check_probabilities(SURE[:2] + 1e-9, 2),
-        told, cosine, log_choices, [one(log_q, p) for one in g.DIVERGENCES.values()], g.choice_entropy(SURE),
-        g.triplet_keys(TRIPLETS), [g.judged_shares(TRIPLETS)],
-        g.repeated_ceilings(TRIPLETS, 11),
-        g.unrepeated(TRIPLETS, TRIPLETS[:40], 11), g.shuffled_triplets(TRIPLETS, RNG(1)),
-    )  # fmt: skip
 
 
 def splits() -> Any:
@@ -185,7 +162,7 @@ def alignment_study() -> Any:
 
 
 CASES: dict[str, Callable[[], Any]] = {
-    one.__name__: one for one in (references, judged, splits, concepts, concept_tables, beside_people, alignment_study)
+    one.__name__: one for one in (references, splits, concepts, concept_tables, beside_people, alignment_study)
 }
 
 
