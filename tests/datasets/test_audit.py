@@ -1,5 +1,3 @@
-"""Bad input: every mistake gives a short line that names file, field and remedy, before anything is computed."""
-
 import gzip
 import os
 from pathlib import Path

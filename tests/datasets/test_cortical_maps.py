@@ -1,5 +1,3 @@
-"""Readers of fs_LR-32k maps and of tables of them by area: on files made here, and on the real ones where they are."""
-
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -109,11 +107,7 @@ def test_the_real_maps() -> None:
     assert means["t1wt2w"].corr(means["thickness"]) == pytest.approx(-0.698, abs=0.001)
 
 
-ROWS = [
-    ("V1", "L", -10.0, -99.0, 5.0, 2.0, 1.5),
-    ("V4", "L", -60, -80, 5, 2.5, None),
-    ("V1", "R", 10, -99, 5, 2.2, 1.7),
-]
+ROWS = [("V1", "L", -10, -99, 5, 2.0, 1.5), ("V4", "L", -60, -80, 5, 2.5, None), ("V1", "R", 10, -99, 5, 2.2, 1.7)]
 TABLE = pd.DataFrame(ROWS, columns=["area", "hemi", "sphere_x", "sphere_y", "sphere_z", "thickness", "myelin"])
 LIMIT = -0.325  # of a hundred points above it two radii reach four in five places of the sphere
 

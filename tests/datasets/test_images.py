@@ -1,5 +1,3 @@
-"""Images of a study: files and their duplicates, stimuli of BIDS folders, captions of COCO."""
-
 import json
 import sys
 from pathlib import Path
@@ -17,7 +15,6 @@ from brainalign.datasets.formats import near_duplicates
 
 
 def photograph(seed: int, size: int = 128) -> Image.Image:
-    """Return a picture with structure at all scales, as natural images have."""
     rng = np.random.default_rng(seed)
     total = np.zeros((size, size, 3))
     for cells in (4, 8, 16, 32):
@@ -128,9 +125,8 @@ def events(root) -> Path:
 
 
 def read(root, **options):
-    return datasets.read_bids_stimuli(
-        root, "01", **({"task": "read", "run": "1", "stimulus_column": "file_path"} | options)
-    )
+    given = {"task": "read", "run": "1", "stimulus_column": "file_path"} | options
+    return datasets.read_bids_stimuli(root, "01", **given)
 
 
 def test_stimuli_become_epochs_of_responses(root, events) -> None:
@@ -153,7 +149,7 @@ def test_flat_and_bad_channels(root, events) -> None:
     assert raw.ch_names == ["Cz", "Pz", "Oz"]  # without the eyes
     epochs = datasets.make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)
     refused(
-        r"the epochs: 0 channels hold NaN and 1 are flat", datasets.epochs_to_responses, [epochs], bad_channels="raise"
+        "the epochs: 0 channels hold NaN and 1 are flat", datasets.epochs_to_responses, [epochs], bad_channels="raise"
     )
     responses = datasets.epochs_to_responses([epochs], bad_channels="drop")
     assert responses.targets["target_id"].tolist() == ["Cz", "Pz"]

@@ -1,5 +1,3 @@
-"""THINGS-fMRI as its tables are: CSV as pandas writes it, HDF5 as its store lays a table out."""
-
 import pickle
 
 import h5py

@@ -66,9 +66,8 @@ def test_a_model_of_ones_own_is_built_with_the_names_of_braindecode(tmp_path: Pa
     tokens, vectors = encoder(signals, None, prompt)
     torch.testing.assert_close(vectors, encoder.network.linear(signals.flatten(1)))
     assert tokens.shape == (4, 1, 7)
-    refused(
-        r"the shape \(4, 9\), not \(4, 7\)", eeg_encoder(f"{path}:Flat", SHAPE, {"extra": 2}), signals, None, prompt
-    )
+    encoder = eeg_encoder(f"{path}:Flat", SHAPE, {"extra": 2})
+    refused(r"the shape \(4, 9\), not \(4, 7\)", encoder, signals, None, prompt)
     refused("returned int", eeg_encoder, f"{path}:number", SHAPE)
 
 

@@ -47,7 +47,6 @@ def states_of(width: int, n: int = 3, m: int = 4) -> torch.Tensor:
 
 
 def following_logits(language: Seq2SeqLanguage | CausalLanguage, told: torch.Tensor, ids: list[int]) -> torch.Tensor:
-    """Return the logits of what follows tokens, by a pass over these alone."""
     if isinstance(language, Seq2SeqLanguage):
         start = torch.tensor([[language.model.config.decoder_start_token_id, *ids]])
         return language.model(encoder_outputs=(told,), decoder_input_ids=start).logits[0, -1]

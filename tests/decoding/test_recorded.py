@@ -171,7 +171,6 @@ def fills() -> Any:
 
 
 def masked_study() -> Any:
-    """Return a study whose people check_people_apart finds on one side each."""
     options = {"lags": (0, 2), "nulls": ("regions shifted", "frames permuted"), "ablations": ("no masking",)}
     found = decoding.masked_study(
         SERIES, PEOPLE, np.arange(9) > 5, [f"r{k}" for k in range(6)], OF, lambda **changes: masked(

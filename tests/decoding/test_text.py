@@ -19,23 +19,15 @@ def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> 
     shared, *own = np.random.default_rng(7).normal(size=(27, 4, 4))
     signals = rng.normal(size=(n * len(subjects), 6, 32)).astype(np.float32)
     for k, name in enumerate(subjects):
-        signals[k * n : (k + 1) * n, 1:5, 8:16] += (targets @ (0.8 * shared + 0.6 * own[ord(name) - ord("a")]))[
-            :, :, None
-        ]
+        mixing = 0.8 * shared + 0.6 * own[ord(name) - ord("a")]
+        signals[k * n : (k + 1) * n, 1:5, 8:16] += (targets @ mixing)[:, :, None]
     ids = [f"text{first + i}" for i in range(n)]
     meta = pd.DataFrame({"stimulus_id": ids * len(subjects), "subject": np.repeat(list(subjects), n), "task": "x"})
     return Trials(signals, np.tile(targets, (len(subjects), 1)), meta)
 
 
-GLIM = {
-    "width": 16,
-    "n_blocks": 1,
-    "n_heads": 2,
-    "query_width": 16,
-    "n_queries": 3,
-    "n_query_blocks": 1,
-    "state_width": 16,
-}
+GLIM = {"n_blocks": 1, "n_heads": 2, "n_queries": 3, "n_query_blocks": 1}
+GLIM |= dict.fromkeys(("width", "query_width", "state_width"), 16)
 
 
 def small(**changes: object) -> TextDecoder:

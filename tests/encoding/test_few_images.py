@@ -72,9 +72,8 @@ def pretrained() -> in_context.PretrainedLayer:
     images, _, Y = world(1)
     axes = PCA(6).fit(images, rows=np.arange(120))
     encoder = encoding.InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
-    return encoding.pretrain_layer(
-        encoder, encoding.Reduction(axes.mean_, axes.components_), images, [(np.arange(120), Y)]
-    )
+    reduction = encoding.Reduction(axes.mean_, axes.components_)
+    return encoding.pretrain_layer(encoder, reduction, images, [(np.arange(120), Y)])
 
 
 def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: in_context.PretrainedLayer) -> None:
@@ -139,6 +138,4 @@ def test_planted_selectivity_across_the_modality_gap() -> None:
 def test_clear_errors() -> None:
     coef = np.ones((8, 5))
     refused("give reference", encoding.text_selectivity, coef, np.ones((1, 8)))
-    refused(
-        r"text has shape \(3, 7\) but the encoder knows 8 features", encoding.text_selectivity, coef, np.ones((3, 7))
-    )
+    refused(r"text has shape \(3, 7\) but the encoder knows 8 features", encoding.text_selectivity, coef, np.eye(3, 7))

@@ -100,9 +100,8 @@ def test_the_null_permutes_predictions(scored: tuple[encoding.HeldOut, dict[str,
     places = np.argsort(rng.permutation(N_TEST))
     starts = [rng.permutation(N_TEST) for _ in range(-(-199 // N_TEST))]
     orders = [start[(places + shift) % N_TEST] for start in starts for shift in range(N_TEST)][:199]
-    null = np.array(
-        [[pearsonr(found.predicted[o, t], found.measured[:, t]).statistic for t in range(20)] for o in orders]
-    )
+    r_of = lambda o, t: pearsonr(found.predicted[o, t], found.measured[:, t]).statistic  # noqa: E731
+    null = np.array([[r_of(o, t) for t in range(20)] for o in orders])
     np.testing.assert_allclose(found.p, (1 + (null >= found.r).sum(axis=0)) / 200)
     np.testing.assert_allclose(found.p_fwer, (1 + (null.max(axis=1)[:, None] >= found.r).sum(axis=0)) / 200)
     np.testing.assert_allclose(found.q, statistics.fdr(found.p))
@@ -124,9 +123,8 @@ def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict
     controls = []
     for seed in range(12):
         data = study(np.full(10, 0.7), seed=20 + seed)
-        one = encoding.evaluate_held_out(
-            encoding.Ridge((1.0, 30.0)), **data, n_permutations=0, control="refit", seed=seed
-        )
+        refit = {"n_permutations": 0, "control": "refit", "seed": seed}
+        one = encoding.evaluate_held_out(encoding.Ridge((1.0, 30.0)), **data, **refit)
         assert one.control_r is not None
         controls.append(one.control_r.mean())
     assert abs(np.mean(controls)) < 3 * np.std(controls) / np.sqrt(12)
@@ -135,9 +133,8 @@ def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict
 def test_undefined_targets_have_no_p() -> None:
     data = study(np.full(3, 0.5), seed=9)
     data["Y"][data["test"], 1] = 7.0
-    found = encoding.evaluate_held_out(
-        encoding.Ridge((1.0,)), **data, n_permutations=20, target_groups={"one": np.array([1])}
-    )
+    one = {"one": np.array([1])}
+    found = encoding.evaluate_held_out(encoding.Ridge((1.0,)), **data, n_permutations=20, target_groups=one)
     assert np.isnan([found.r[1], found.p[1], found.p_fwer[1], found.q[1], found.group_r[0], found.r2[1]]).all()
     assert np.isfinite(found.p[[0, 2]]).all()
     assert np.isfinite(found.null.max_r).all()  # type: ignore[union-attr]

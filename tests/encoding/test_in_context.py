@@ -35,7 +35,6 @@ PRIOR = WeightPrior(WORLD.prior_mean, WORLD.prior_covariance)
 
 
 def voxels(n_images: int, n_voxels: int, seed: int, ratio: float = 1.5, **options: bool) -> tuple[np.ndarray, ...]:
-    """Return a context, its responses, and new images with the true signal."""
     rng = np.random.default_rng([seed, 1])
     X, new, weights = WORLD.images(n_images, rng), WORLD.images(300, rng), WORLD.weights(n_voxels, rng, **options)
     noise = WORLD.noise_sd(weights, ratio) * rng.normal(size=(n_images, n_voxels))
@@ -173,7 +172,6 @@ def test_saved_and_loaded(trained: InContextEncoder, tmp_path: Path) -> None:
 
 
 def synthetic(n_voxels: int, n_images: int, ratio: tuple[float, float]) -> tuple[Voxels, Episode, torch.Tensor]:
-    """Return voxels of the world's prior, an episode, and [x, 1] of the bank."""
     bank = torch.as_tensor(WORLD.images(200, np.random.default_rng(0))).float()
     root = torch.linalg.cholesky(torch.as_tensor(PRIOR.covariance)).float()
     made = Voxels(bank, torch.zeros(17), root, ratio, torch.Generator().manual_seed(0))
@@ -379,29 +377,25 @@ def test_what_is_taken_is_better_by_more_than_chance() -> None:
     assert taken(above, sizes) == "ridge"
 
 
-@pytest.mark.parametrize(("relevant", "taken"), [(0.05, "in_context"), (0.0, "empirical_bayes")])
-def test_groups_fall_back_by_themselves(
-    trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch, relevant: float, taken: str
-) -> None:
+def test_groups_fall_back_by_themselves(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """On its prior, empirical Bayes is surely better than a briefly trained network, by .01 of the variance."""
-    monkeypatch.setattr("brainalign.encoding.in_context.fallback.RELEVANT", relevant)
     X, on, _, _ = voxels(30, 150, 11)
     rng = np.random.default_rng(12)
     foreign = WORLD.weights(150, rng, on_prior=False)
     noise = WORLD.noise_sd(foreign, 1.5) * rng.normal(size=(30, 150))
     Y = np.hstack([on, X @ foreign[:-1] + foreign[-1] + noise])
     roi = np.repeat(["known", "foreign"], 150)
-    encoder = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi)
-    assert encoder.taken_ == {"known": taken, "foreign": "ridge"}
-    assert encoder.fell_back_ == {"known": taken != "in_context", "foreign": True}
-    errors = encoder.context_errors_["foreign"]
-    assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) - 0.04
-    free = clone(trained).fit(X, Y)
-    bayes = EmpiricalBayesRidge(PRIOR).fit(X, on)
-    expected = free.coef_[:, :150] if taken == "in_context" else bayes.coef_
-    np.testing.assert_allclose(encoder.coef_[:, :150], expected, rtol=1e-5, atol=1e-6)
+    free, bayes = clone(trained).fit(X, Y), EmpiricalBayesRidge(PRIOR).fit(X, on)
     assert not np.allclose(free.coef_[:, :150], bayes.coef_, rtol=1e-2)
-    assert not np.allclose(encoder.coef_[:, 150:], free.coef_[:, 150:])
+    for relevant, name, known in ((0.05, "in_context", free.coef_[:, :150]), (0.0, "empirical_bayes", bayes.coef_)):
+        monkeypatch.setattr("brainalign.encoding.in_context.fallback.RELEVANT", relevant)
+        encoder = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi)
+        assert encoder.taken_ == {"known": name, "foreign": "ridge"}
+        assert encoder.fell_back_ == {"known": name != "in_context", "foreign": True}
+        errors = encoder.context_errors_["foreign"]
+        assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) - 0.04
+        np.testing.assert_allclose(encoder.coef_[:, :150], known, rtol=1e-5, atol=1e-6)
+        assert not np.allclose(encoder.coef_[:, 150:], free.coef_[:, 150:])
     assert free.fell_back_ == {}
     other = clone(trained).set_params(fallback=True, units="any", n_checks=2000).fit(X, Y, roi=roi)  # no prior to know
     assert other.taken_ == {"known": "in_context", "foreign": "ridge"}

@@ -154,9 +154,8 @@ def test_models_without_texts(clip: str, tmp_path: Path) -> None:
     refused(r"\(ViTModel\) has no visual_projection; leave that layer out", projected.digest)
 
 
-TABLE = pd.DataFrame(
-    {"stimulus_id": ["b", "a", "b", "c", "a"], "caption": ["a dog", "a cat", " a puppy ", "a house", None]}
-)
+CAPTIONS = ["a dog", "a cat", " a puppy ", "a house", None]
+TABLE = pd.DataFrame({"stimulus_id": ["b", "a", "b", "c", "a"], "caption": CAPTIONS})
 
 
 def test_captions_of_a_stimulus_in_the_order_of_the_table() -> None:

@@ -176,7 +176,6 @@ PAIRS = np.triu_indices(N, 1)
 
 
 def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return RDMs of three subjects, a model and two related others."""
     rng = np.random.default_rng(seed)
     shared, own = rng.normal(size=(N, 4)), rng.normal(size=(3, N, 4))
     model, *others = (g.rdm(np.hstack([shared, x]), "euclidean") for x in own)

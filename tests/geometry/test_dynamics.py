@@ -1,5 +1,3 @@
-"""Scores of models that see and models that expect: shapes, counts, folds, missing frames, nulls."""
-
 import numpy as np
 import pytest
 from refusals import refused

@@ -1,5 +1,3 @@
-"""Matched units: planted pairs are found, held-out stimuli and both nulls tell what a match is worth."""
-
 import numpy as np
 import pytest
 from refusals import refused

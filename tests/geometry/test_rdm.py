@@ -42,9 +42,8 @@ def patterns() -> dict[str, np.ndarray]:
 
 def toolbox_rdm(data: dict[str, np.ndarray], method: str, **options: object) -> np.ndarray:
     """Return rsatoolbox's RDM with pairs in our order; it sorts conditions by label."""
-    dataset = rsatoolbox.data.Dataset(
-        data["patterns"], obs_descriptors={"condition": data["conditions"], "run": data["runs"]}
-    )
+    labels = {"condition": data["conditions"], "run": data["runs"]}
+    dataset = rsatoolbox.data.Dataset(data["patterns"], obs_descriptors=labels)
     found = rsatoolbox.rdm.calc_rdm(dataset, method=method, descriptor="condition", **options)
     matrix = found.get_matrices()[0]
     order = [list(found.pattern_descriptors["condition"]).index(name) for name in data["conditions"][:CONDITIONS]]
@@ -268,7 +267,6 @@ TOOLBOX = {"shrink-diagonal": "shrinkage_diag", "shrink-identity": "shrinkage_ey
 
 
 def residuals_of(n: int, p: int, seed: int = 0) -> np.ndarray:
-    """Return correlated residuals of channels whose noise differs in size."""
     rng = np.random.default_rng(seed)
     mixing = np.eye(p) + rng.normal(size=(p, p)) / np.sqrt(p) / 2
     return rng.normal(size=(n, p)) @ mixing * rng.uniform(0.5, 3, p)

@@ -1,5 +1,3 @@
-"""Spectra, dimension, capacity and collapse against closed forms, planted truth and noise."""
-
 import numpy as np
 import pytest
 from refusals import refused

@@ -1,5 +1,3 @@
-"""Decoding over time against scikit-learn and MNE, permutations against refits, folds that do not overlap."""
-
 import numpy as np
 import pytest
 import rsatoolbox

@@ -1,5 +1,3 @@
-"""Triplets by hand: accuracy with ties, two ceilings, splits that leak nothing, dimensions found again."""
-
 import copy
 from functools import partial
 

@@ -181,7 +181,6 @@ def reference(
 
 @cache
 def known(path: str, weighted: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return what scikit-learn finds in a world of seed 0, whatever its unit."""
     X, Y, groups, weights = world(path)
     smallest = 1e-3 if path == "svd" else 1.0
     alphas = tuple(smallest * a for a in FEW_ALPHAS)

@@ -1,5 +1,3 @@
-"""Families that meet in a region: definitions by hand, what is refused, and what is drawn from stored fits."""
-
 from dataclasses import replace
 
 import numpy as np
@@ -17,14 +15,12 @@ SIZES = {"n_train": 300, "n_test": 100}
 def candidate(
     family: str, layer: str, r: list[float], cv_r: list[float], noise: float = 0.01, seed: int = 0
 ) -> st.Candidate:
-    """Return a fit of four targets whose draws scatter around its scores."""
     rng = np.random.default_rng([seed, len(family), len(layer)])
     mean = np.array([np.nanmean(r[:2]), np.nanmean(r[2:])])
     draws = mean + noise * rng.normal(size=(500, 2))
     null = 0.02 * rng.normal(size=(199, 2))
-    return st.Candidate(
-        family, f"{family}net", "ridge", layer, np.array(r), np.full(4, 0.01), np.array(cv_r), draws, null
-    )
+    p, cv = np.full(4, 0.01), np.array(cv_r)
+    return st.Candidate(family, f"{family}net", "ridge", layer, np.array(r), p, cv, draws, null)
 
 
 TASK = [
@@ -150,9 +146,7 @@ def preference(scores: np.ndarray, noise: float = 0.01, null: float = 0.02, **op
 
 
 def test_preferences_by_hand() -> None:
-    scores = np.array(
-        [[0.1, 0.5, 0.4, 0.2], [0.30, 0.31, 0.1, 0.0], [0.01, 0.0, -0.02, 0.005], [0.0, 0.4, np.nan, 0.1]]
-    )
+    scores = np.array([[0.1, 0.5, 0.4, 0.2], [0.3, 0.31, 0.1, 0.0], [0.01, 0.0, -0.02, 0.005], [0.0, 0.4, np.nan, 0.1]])
     table = preference(scores).set_index("roi")
     same = np.array([[0.5, 0.5 - 1e-9]])  # a layer and its copy
     assert not preference(same, noise=1e-12)["decided"][0]

@@ -13,7 +13,6 @@ N = 300  # vertices per hemisphere
 
 
 def fibonacci(n: int = N) -> np.ndarray:
-    """Return points spread evenly on a sphere."""
     z = 1 - (2 * np.arange(n) + 1) / n
     turn = np.pi * (1 + 5**0.5) * np.arange(n)
     radius = np.sqrt(1 - z**2)
@@ -150,7 +149,6 @@ def test_bad_input() -> None:
 
 @pytest.fixture
 def sheet() -> tuple[np.ndarray, np.ndarray]:
-    """Return places of 20 areas on a sheet of 100 mm, and their separations."""
     places = np.random.default_rng(0).uniform(0, 100, (20, 2))
     return places, np.linalg.norm(places[:, None] - places, axis=2)
 
@@ -164,10 +162,8 @@ def test_likelihoods_and_surrogates_by_hand(sheet: tuple[np.ndarray, np.ndarray]
     assert found.r == pytest.approx([np.corrcoef(row, places[:, 0])[0, 1] for row in maps])
     noise, contrasts = np.random.default_rng(5).normal(size=(60, 20)), null_space(np.ones((1, 20)))
     kernels = (
-        lambda x: np.exp(-(x**2) / 2),
-        lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x),
-        lambda x: np.exp(-x),
-    )
+        lambda x: np.exp(-(x**2) / 2), lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x), lambda x: np.exp(-x)
+    )  # fmt: skip
     lengths = np.geomspace(np.sort(separation, axis=1)[:, 1].mean() / 2, separation.max(), 20)
     size = np.abs if alternative == "two-sided" else np.positive
     rows = []

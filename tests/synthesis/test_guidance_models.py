@@ -29,9 +29,8 @@ def redness(images: Tensor) -> Tensor:
 
 def theirs(pipe: BrainGuidedPipeline) -> diffusers.StableDiffusionPipeline:
     parts = {name: part for name, part in pipe.components.items() if part is not None}
-    made = diffusers.StableDiffusionPipeline(
-        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    )
+    unchecked = dict.fromkeys(("safety_checker", "feature_extractor")) | {"requires_safety_checker": False}
+    made = diffusers.StableDiffusionPipeline(**parts, **unchecked)
     made.set_progress_bar_config(disable=True)
     return made
 
@@ -236,7 +235,6 @@ def test_half_precision_samples(latent_pipe: BrainGuidedPipeline, dtype: torch.d
 
 
 def kept_bytes(pipe: BrainGuidedPipeline) -> int:
-    """Return how much one guided step keeps for its backward pass."""
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
