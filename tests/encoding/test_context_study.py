@@ -142,11 +142,6 @@ def study(n_images: int = 40) -> tuple[np.ndarray, list[tuple[np.ndarray, np.nda
     return features, [(rows, rng.normal(size=(30, 7)).astype(np.float32)) for rows in seen]
 
 
-def alike(one: PretrainedLayer, other: PretrainedLayer) -> bool:
-    mine, theirs = one.arrays(), other.arrays()
-    return mine.keys() == theirs.keys() and all(mine[name].tobytes() == theirs[name].tobytes() for name in mine)
-
-
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     features, subjects = study()
     whole = pretrain(features, subjects, **OPTIONS)
@@ -162,7 +157,8 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
         pretrain(features, subjects, **OPTIONS, folder=tmp_path, progress=killed)
     layer = pretrain(features, subjects, **OPTIONS, folder=tmp_path, progress=killed)
     assert said == [(0, k) for k in range(1, 7)] + [(3, 1), (3, 2)] + [(3, k) for k in range(1, 7)]
-    assert alike(layer, whole)
+    found, expected = ({name: part.tobytes() for name, part in one.arrays().items()} for one in (layer, whole))
+    assert found == expected
     del said[:]
     subjects[0][1][0, 0] += 1  # other data: nothing of it may be taken over
     options = {"seeds": (0,), "progress": lambda *step: said.append(step[:2])}

@@ -206,18 +206,14 @@ def unbalanced() -> dict[str, np.ndarray]:
     }
 
 
-def names_of(data: dict[str, np.ndarray]) -> list[str]:
-    return list(dict.fromkeys(data["conditions"]))
-
-
 def by_hand(data: dict[str, np.ndarray], precisions: list[np.ndarray]) -> np.ndarray:
     """Average products of differences over the pairs of runs that hold both conditions."""
-    runs, found = list(dict.fromkeys(data["runs"])), []
+    (runs, names), found = (list(dict.fromkeys(data[of])) for of in ("runs", "conditions")), []
     for i, j in PAIRS:
         products = []
         for a, b in combinations(range(N_RUNS), 2):
             rows = [
-                data["patterns"][(data["runs"] == runs[r]) & (data["conditions"] == names_of(data)[c])]
+                data["patterns"][(data["runs"] == runs[r]) & (data["conditions"] == names[c])]
                 for r in (a, b)
                 for c in (i, j)
             ]
@@ -229,16 +225,12 @@ def by_hand(data: dict[str, np.ndarray], precisions: list[np.ndarray]) -> np.nda
     return np.array(found)
 
 
-def precisions_of_runs() -> list[np.ndarray]:
-    rng = np.random.default_rng(1)
-    return [np.linalg.inv(np.cov(rng.normal(size=(40, N_CHANNELS)).T * (1 + r))) for r in range(N_RUNS)]
-
-
 def test_pairs_take_the_runs_that_hold_both(unbalanced: dict) -> None:
     flat = np.random.default_rng(3).normal(size=(20, 20))
     runs = np.repeat(np.arange(4), 5)  # rows are conditions where no labels are given
     np.testing.assert_allclose(rdm(flat, "crossnobis", runs=runs), rdm(flat, "crossnobis", np.tile(range(5), 4), runs))
-    precisions = precisions_of_runs()
+    rng = np.random.default_rng(1)
+    precisions = [np.linalg.inv(np.cov(rng.normal(size=(40, N_CHANNELS)).T * (1 + r))) for r in range(N_RUNS)]
     same = (None, [np.eye(N_CHANNELS)] * N_RUNS), (precisions[0], precisions[:1] * N_RUNS)
     for precision, each in (*same, (precisions, precisions)):
         found = rdm(**unbalanced, method="crossnobis", precision=precision)
