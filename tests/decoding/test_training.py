@@ -42,12 +42,8 @@ def test_the_scale_is_exponentiated_and_capped() -> None:
 
 
 def test_training_that_diverges_or_has_no_step_is_stopped() -> None:
-    line, x, y, how = (
-        nn.Linear(3, 1),
-        torch.randn(64, 3),
-        torch.ones(64, 1),
-        {"learning_rate": 0.1, "weight_decay": 0.0},
-    )
+    line, x, y = nn.Linear(3, 1), torch.randn(64, 3), torch.ones(64, 1)
+    how = {"learning_rate": 0.1, "weight_decay": 0.0}
     refused("step 1;", train, [line], lambda _: F.mse_loss(line(x), y * torch.nan), 5, **how)
     refused("n_steps is 0", train, [line], lambda _: F.mse_loss(line(x), y), 0, **how)
 

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 from refusals import refused
+from scipy.stats import t
 
 import brainalign.geometry as g
 from brainalign.encoding import Ridge
 from brainalign.features import LatentDynamics
+from brainalign.geometry.dynamics.future_prediction import _summary
 from brainalign.simulation import ball_features, ball_future, occluded_ball
 
 
@@ -91,6 +93,13 @@ def test_a_model_of_the_law_agrees_while_all_is_seen(world, law) -> None:
     assert (rows.loc[:12, "score"] > 0.4).all()
     assert (rows.loc[:12, "p_fwer"] == 0.05).all()
     assert found[found["model"] == "time"]["score"].isna().all()
+
+
+def test_intervals_over_folds_allow_for_what_folds_share() -> None:
+    by_fold = np.random.default_rng(0).normal(size=7)
+    reach = t.ppf(0.95, 6) * by_fold.std(ddof=1) * np.sqrt(1 / 7 + 1 / 6)
+    expected = by_fold.mean() + np.array([0, -reach, reach])
+    np.testing.assert_allclose([*_summary(by_fold, 0.9).values()], expected)
 
 
 RING = (np.roll(np.eye(8), 1, axis=1) + np.roll(np.eye(8), -1, axis=1)) / 2

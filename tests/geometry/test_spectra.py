@@ -311,9 +311,9 @@ def test_capacity_is_that_of_the_nearest_feasible_points() -> None:
 
 @pytest.mark.parametrize("kind", ["leave_one_out", "in_sample"])
 def test_collapse_follows_its_definitions(kind: str) -> None:
-    rng, sizes = np.random.default_rng(4), [3, 4, 6]
+    rng, sizes = np.random.default_rng(8), [3, 4, 6]
     labels = np.repeat(list("bac"), sizes)
-    X = rng.normal(size=(13, 5)) + np.repeat(1.5 * rng.normal(size=(3, 5)), sizes, axis=0)
+    X = rng.normal(size=(13, 5)) + np.repeat(1.2 * rng.normal(size=(3, 5)), sizes, axis=0)
     weights, biases = rng.normal(size=(3, 5)), rng.normal(size=3)
     found = g.neural_collapse(X, labels, classifier=(weights, biases), centroids=kind)
     left_out, names = kind == "leave_one_out", ["a", "b", "c"]
