@@ -71,11 +71,8 @@ def test_a_model_of_ones_own_is_built_with_the_names_of_braindecode(tmp_path: Pa
     refused("returned int", eeg_encoder, f"{path}:number", SHAPE)
 
 
-def test_a_missing_braindecode_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_braindecode_and_what_is_no_share_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "braindecode", None)
     refused("pip install braindecode", eeg_encoder, "braindecode:EEGNet", SHAPE)
     refused("cannot import 'no_such_module'", eeg_encoder, "no_such_module:EEGNet", SHAPE)
-
-
-def test_augmentation_takes_shares() -> None:
     refused("out of range", Augmentation, channel_dropout=1.0)

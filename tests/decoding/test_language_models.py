@@ -119,23 +119,17 @@ def test_special_tokens_that_differ_or_are_missing_are_named(
     refused(message, LANGUAGE_MODELS["pretrained"], save_small(kind, tmp_path, **special))
 
 
-def test_a_tokenizer_without_an_end_of_text_is_refused(tmp_path: Path) -> None:
+def test_models_that_cannot_be_taken_as_they_are_are_named(tmp_path: Path) -> None:
     folder = save_small("gpt2", tmp_path)
     tokenizer = word_tokenizer(TRAIN)
     tokenizer.eos_token = None
     refused("has no eos_token_id", CausalLanguage, transformers.AutoModelForCausalLM.from_pretrained(folder), tokenizer)
-
-
-def test_weights_that_could_run_code_are_loaded_only_when_trusted(tmp_path: Path) -> None:
     folder = save_small("t5", tmp_path)
     weights = tmp_path / "model.safetensors"
     torch.save(load_file(weights), tmp_path / "pytorch_model.bin")
     weights.unlink()
     refused("trust_pickle", LANGUAGE_MODELS["pretrained"], folder)
     assert LANGUAGE_MODELS["pretrained"](folder, trust_pickle=True).width == 16
-
-
-def test_a_folder_or_model_that_is_not_there_is_named() -> None:
     refused(r"no folder \./nowhere", LANGUAGE_MODELS["pretrained"], "./nowhere")
     refused("dtype must be one of", LANGUAGE_MODELS["pretrained"], "./nowhere", dtype="float16")
 

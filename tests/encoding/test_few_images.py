@@ -41,13 +41,10 @@ def layer(name: str) -> Layers:
     return Layers({name: Features(np.zeros((12, 4), dtype=np.float32), stimuli, name)})
 
 
-def test_nothing_to_take_means_over_is_said_before_anything_is_fitted() -> None:
+def test_what_cannot_begin_is_said_before_anything_is_fitted() -> None:
     who = subject(np.zeros(6))
     who = replace(who, groups={RELIABLE: np.array([], dtype=int)})
     refused("no target is reliable and no region", study, who)
-
-
-def test_a_layer_without_network_is_refused() -> None:
     refused("no network was trained for layer 'late', but for early", next, study(subject()).fits(layer("late")))
 
 

@@ -206,16 +206,13 @@ def test_errors_count_by_signal_and_noise_of_possible_weights() -> None:
     torch.testing.assert_close(counts, possible / (sd * ratio**NOISE_WEIGHT) ** 2, rtol=1e-3, atol=1e-5)
 
 
-def test_synthetic_errors_are_exact_over_the_bank() -> None:
+def test_synthetic_errors_are_exact_and_real_queries_not_in_their_context() -> None:
     _, episode, design = synthetic(400, 60, (2.0, 2.0))
     best = torch.linalg.lstsq(episode.queries, episode.answers.T).solution.T  # queries have full rank
     wrong = best + 0.1 * torch.randn(best.shape, generator=torch.Generator().manual_seed(1))
     exact = ((wrong - best) @ design.T).square().mean(dim=1)
     found = (wrong @ episode.queries.T - episode.answers).square().sum(dim=1)
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-5)
-
-
-def test_real_queries_are_not_in_their_context() -> None:
     X = torch.eye(30)
     Y = torch.arange(30.0)[:, None] + 100 * torch.arange(5)
     made = real_episode(X, Y, 8, 20, 10, torch.Generator().manual_seed(0))

@@ -76,7 +76,7 @@ def test_what_cannot_be_rolled_out_or_scored_says_why(world, law) -> None:
         refused(message, g.score_dynamics, {"law": law}, spoiled, v, ridge())
 
 
-def test_frames_after_the_end_of_a_trial_are_left_out(world, law) -> None:
+def test_frames_after_the_end_are_left_out_and_the_law_agrees_while_all_is_seen(world, law) -> None:
     shorter = world.neural.copy()
     shorter[:6, 16:] = np.nan
     found = g.score_dynamics({"law": law}, shorter, world.visible, ridge(), folds=3, n_permutations=4).models
@@ -84,9 +84,6 @@ def test_frames_after_the_end_of_a_trial_are_left_out(world, law) -> None:
     assert found["n_dropped"].tolist() == [1, 1]
     assert (found["r"] > found["null_95"]).all()
     assert g.movie_agreement({"law": law}, shorter, world.visible, n_permutations=5)["time"].max() == 15
-
-
-def test_a_model_of_the_law_agrees_while_all_is_seen(world, law) -> None:
     models = {"law": law, "time": g.time_features(18, 18)}
     found = g.movie_agreement(models, world.neural, world.visible, n_permutations=19, seed=3)
     rows = found[found["model"] == "law"].set_index("time")

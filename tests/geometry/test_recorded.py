@@ -1,4 +1,4 @@
-"""Whole results of geometry as they were: reference tables, triplets, concepts and alignment, of small uneven data."""
+"""Whole results of geometry as they were: triplets, concepts and alignment, of small uneven data."""
 
 import warnings
 from collections.abc import Callable
@@ -18,13 +18,6 @@ from brainalign.geometry.odd_one_out import networks, triplet_splits
 
 RECORD = Record(Path(__file__).parent / "recorded.json")
 RNG = np.random.default_rng
-WORLD = RNG(3)
-SHAPE = WORLD.normal(size=(9, 4)) * [2, 1, 1, 0.5]
-SUBJECTS = g.rdm(np.stack([SHAPE + WORLD.normal(size=(9, 4)) for _ in range(5)]), "euclidean")
-MODELS = g.rdm(np.stack([SHAPE, SHAPE[:, ::-1] ** 2, WORLD.normal(size=(9, 4))]), "euclidean")
-GAPS = SUBJECTS.copy()
-GAPS[1, [0, 7]], GAPS[3, 7] = np.nan, np.nan
-TIED = np.round(SUBJECTS, 0)
 
 
 class Fit:
@@ -37,28 +30,6 @@ class Fit:
 
     def predict(self, x: Any) -> Any:
         return x @ self.weights + 0.05
-
-
-LAYERS = {("net", "b"): MODELS[0], ("net", "a"): MODELS[1], ("other", "c"): MODELS[2], ("odd", ""): TIED[4]}
-
-
-def references() -> Any:
-    sets = {"it": SUBJECTS[:, None], "v1": np.stack([TIED, SUBJECTS], axis=1)[:4]}
-    left = {"v1": [("net", "a"), ("odd", "")]}
-    options = {"alpha": 0.2, "seed": 4}
-    chosen = {"all": None, "ab": ["a", "b"]}
-    made = {("net", name): g.combination(LAYERS, "net", name, some) for name, some in chosen.items()}
-    flat = {("net", "z"): np.ones(36)}
-    return (
-        g.score_references(sets, LAYERS, n_boot=15, exclude=left, **options),
-        g.score_references({"v": GAPS[:1, None]}, LAYERS | flat, "pearson", 15),
-        g.score_references({"v": SUBJECTS[:, None]}, flat, "cosine", 9),
-        g.score_references({"v": SUBJECTS[:, None]}, flat, n_boot=9),
-        g.score_references(sets, {("net", "b"): SUBJECTS[0], ("net", "c"): -MODELS[2]}, "pearson", 9),
-        made,
-        g.score_combinations(sets, made, "pearson", 40, 4, **options),
-        g.score_combinations({"it": sets["it"][:1]}, made, n_boot=4, n_permutations=3),
-    )
 
 
 TRIPLETS = np.stack([RNG(k).permutation(11)[:3] for k in range(160)])
@@ -162,7 +133,7 @@ def alignment_study() -> Any:
 
 
 CASES: dict[str, Callable[[], Any]] = {
-    one.__name__: one for one in (references, splits, concepts, concept_tables, beside_people, alignment_study)
+    one.__name__: one for one in (splits, concepts, concept_tables, beside_people, alignment_study)
 }
 
 

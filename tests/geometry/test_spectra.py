@@ -365,14 +365,11 @@ def test_categories_that_cannot_be_told_have_a_note() -> None:
     assert same.loc["told_apart", "value"] == 0
 
 
-def test_manifolds_without_capacity_are_refused() -> None:
+def test_manifolds_and_classifiers_that_do_not_fit_are_refused() -> None:
     X, labels = np.random.default_rng(3).normal(size=(7, 5)), np.repeat(["b", "a"], [4, 3])
     refused("got 2 and 3", g.manifold_capacity, X, labels, 3)
     twice = np.vstack([X[:4], X[:4]]), list("bbbbaaaa")
     refused("manifold .b. lies at the mean of all centres", g.manifold_capacity, *twice)
-
-
-def test_a_classifier_of_another_shape_is_refused() -> None:
     X, labels, weights, biases = np.eye(13, 5), np.repeat(list("bac"), [3, 4, 6]), np.ones((3, 5)), np.ones(3)
     refused(r"give \(3, 5\) and \(3,\)", g.neural_collapse, X, labels, classifier=(weights.T, biases))
 
