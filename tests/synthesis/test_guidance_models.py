@@ -15,6 +15,7 @@ from brainalign.checks import BrainalignError
 from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec, denoised_views, load_prior, record_trajectories
 from brainalign.synthesis.directions import denoised_at
 from brainalign.synthesis.guidance import Guide, Trace
+from brainalign.synthesis.guidance.steering import _scaled_gradient
 
 SHORT: dict[str, Any] = {"num_images": 2, "num_inference_steps": 3}
 
@@ -221,6 +222,13 @@ def test_half_precision_guides_as_single_does(
     assert found.dtype == torch.float32
     assert float(alike.min()) > 0.97
     assert float(found.norm() / expected.norm()) == pytest.approx(1, abs=0.1)
+
+
+def test_a_gradient_that_overflows_for_one_image_enters_smaller() -> None:
+    start, size = torch.full((2, 3, 4, 4), 0.05).requires_grad_(), torch.tensor([1.0, 4e4])[:, None, None, None]
+    images = (start.half() * size.half() * 2).float()
+    found = _scaled_gradient(images.sum((1, 2, 3)), images, start)
+    torch.testing.assert_close(found, (2 * size).expand_as(start))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
