@@ -195,6 +195,16 @@ def test_meaning_beside_the_same_drift_is_called_brain() -> None:
     blocks = decoding.leave_block_out(ridge(), trials)
     for beside in ({"nuisances": alone}, {"blocks": blocks}, {"blocks": blocks, "nuisances": alone}):
         assert decoding.verdict(matrix, "top-1", **beside).uses_brain
+    told: list[set[int]] = []
+
+    def answers(given: decoding.Trials) -> Callable[[np.ndarray], np.ndarray]:
+        told.append(set(given.meta["block"]))
+        return lambda vectors: -vectors
+
+    turned = decoding.leave_block_out(ridge(), trials, answers=answers)
+    assert told == [set(blocks["block"]) - {block} for block in blocks["block"].unique()]
+    assert turned["value"].equals(blocks["value"])  # answers are asked of neighbours alone
+    assert turned["neighbours"].sum() < blocks["neighbours"].sum()
     of_r = decoding.nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T})
     few = decoding.nuisance_scores(train, test.select(np.arange(20)), n_permutations=99)
     refused("not scored by 'top-1'", decoding.verdict, matrix, "top-1", nuisances=of_r)
