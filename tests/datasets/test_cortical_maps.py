@@ -190,9 +190,8 @@ def test_coarser_meshes_are_whole(n_vertices: int) -> None:
     assert len(mesh.coordinates) == len(mesh.cortex) == n_vertices
     assert mesh.faces.shape == (2 * n_vertices - 4, 3)
     assert np.unique(mesh.faces).tolist() == list(range(n_vertices))
-    edges = np.unique(
-        np.sort(np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])), axis=0
-    )
+    ends = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    edges = np.unique(np.sort(ends), axis=0)
     assert len(edges) == 3 * n_vertices - 6
     lengths = np.linalg.norm(np.diff(mesh.coordinates[edges], axis=1)[:, 0], axis=1)
     assert np.median(lengths) == pytest.approx(10.6 * np.sqrt(642 / n_vertices), rel=0.1)

@@ -214,9 +214,8 @@ def studies() -> Any:
     parts = [np.isin(STIMULUS, some) for some in ((0, 4, 7, 9, 11), (2, 5, 8), (1, 3, 6, 10))]
     for repeats, kind in ((1, "linear"), (2, "network")):
         train, val, test = (every.select(np.tile(np.flatnonzero(rows), repeats)) for rows in parts)
-        train, val = (
-            replace(side, meta=side.meta.assign(split=name)) for side, name in ((train, "train"), (val, "val"))
-        )
+        sides = ((train, "train"), (val, "val"))
+        train, val = (replace(side, meta=side.meta.assign(split=name)) for side, name in sides)
         wordings = {"x": vectors[:2], "y": vectors[2:5]}
         study = decoding.TextStudy(
             train, val, test, components, vectors[STIMULUS][np.tile(np.flatnonzero(parts[2]), repeats)],

@@ -87,9 +87,8 @@ def test_intervals_are_over_contexts(pretrained: PretrainedLayer, monkeypatch: p
     monkeypatch.setattr(context_study, "scaling_curve", lambda *a, **k: kept.append(curve(*a, **k)) or kept[-1])
     images, Y = left_out()
     options = {"test": TEST, "groups": GROUPS, "sizes": (10,), "n_repeats": 4, "confidence": 0.9}
-    table = encoding.context_curve(pretrained, pretrained.reduction(images), Y, **options).set_index(
-        ["group", "method"]
-    )
+    table = encoding.context_curve(pretrained, pretrained.reduction(images), Y, **options)
+    table = table.set_index(["group", "method"])
     off = kept[0][kept[0]["target"] >= N_VOXELS]
     each = off.groupby(["method", "repeat"])["explained_variance"].mean().unstack("repeat")
     expected = stats.ttest_rel(each.loc["in_context"], each.loc["ridge_pooled"]).confidence_interval(0.9)
@@ -108,9 +107,8 @@ def run(pretrained: PretrainedLayer, images: np.ndarray, Y: np.ndarray, targets:
     )
     options = {"evaluate": evaluate, "targets": targets, "groups": groups, "roi": ROI[targets], "sizes": SIZES}
     options |= {"ceiling": np.full(Y.shape[1], 0.8), "n_repeats": 2, "confidence": 0.95, "seed": 0} | changes
-    return encoding.score_context(
-        pretrained, images[rows], Y[rows], ids, np.arange(500), np.arange(500, 600), **options
-    )
+    shown = images[rows], Y[rows], ids, np.arange(500), np.arange(500, 600)
+    return encoding.score_context(pretrained, *shown, **options)
 
 
 def test_clear_errors(pretrained: PretrainedLayer) -> None:

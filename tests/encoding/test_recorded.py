@@ -115,9 +115,8 @@ def subject(**changes: Any) -> encoding.ImageSubject:
 
 
 def dictionaries() -> Any:
-    study = scoring.DictionaryStudy(
-        subject=subject(), ridge=ridge(), coding="topk", width=6, n_active=2, epochs=2, starts=(1, 4)
-    )
+    small = {"coding": "topk", "width": 6, "n_active": 2, "epochs": 2, "starts": (1, 4)}
+    study = scoring.DictionaryStudy(subject=subject(), ridge=ridge(), **small)
     found = {name: numbers(one) for name, one in study.fits([("a", SHOWN), ("b", SHOWN[:, ::-1] ** 2)])}
     one = replace(study, starts=(2,), coding="matching_pursuit")
     list(one.fits([("a", SHOWN)]))

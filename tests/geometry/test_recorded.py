@@ -91,10 +91,8 @@ def concept_tables() -> Any:
 
 
 def beside_people() -> Any:
-    layers = {
-        ("net", "b"): np.hstack([OBJECTS, np.sin(OBJECTS)]),
-        ("other", "a"): OBJECTS[:, :2] + np.cos(OBJECTS)[:, 2:],
-    }
+    wide, narrow = np.hstack([OBJECTS, np.sin(OBJECTS)]), OBJECTS[:, :2] + np.cos(OBJECTS)[:, 2:]
+    layers = {("net", "b"): wide, ("other", "a"): narrow}
     shares = {"object_share": 0.4, "object_splits": 2, "folds": 3, "permutations": 19, "readout_permutations": 3}
     options = ConceptSettings(**shares, objects=10)
     given = layers, OBJECTS, TRIPLETS, TRIPLETS[:70], Fit(), sparse

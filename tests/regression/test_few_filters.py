@@ -77,9 +77,8 @@ def test_many_runs_left_out_one_by_one(shape: tuple[int, int], decay: float, met
     signal = X @ rng.normal(size=(shape[1], t))
     Y = (signal / signal.std(axis=0) + 1.5 * rng.normal(size=(n, t)) + 5).astype(np.float32)
     runs = rng.permutation(np.repeat(np.arange(16), rng.permutation(np.r_[np.full(8, n // 16 - 1), [n // 16 + 1] * 8])))
-    folds = design_of(
-        torch.as_tensor(X), layout(n, "groups", runs), ALPHAS, solver="auto", metric=metric, dtype=torch.float32
-    ).folds
+    how = {"solver": "auto", "metric": metric, "dtype": torch.float32}
+    folds = design_of(torch.as_tensor(X), layout(n, "groups", runs), ALPHAS, **how).folds
     assert any(isinstance(fold.form, FewFilters) for fold in folds)
     ridge = Ridge(ALPHAS.tolist(), cv="groups", metric=metric).fit(X, Y, groups=runs)
     expected = cv_scores(X, Y, list(GroupKFold(16).split(X, groups=runs)), ALPHAS.tolist(), metric)
