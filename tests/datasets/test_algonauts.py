@@ -1,5 +1,3 @@
-"""The Algonauts 2023 layout: what comes back is what was planted, and no pickle is loaded unasked."""
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,5 +1,3 @@
-"""Arrays of responses and tables of their trials, in every format they are read from."""
-
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -129,9 +127,8 @@ def test_what_stays_on_disk_is_what_is_read(form, standardize, tmp_path, trials,
     assert found.targets.attrs["n_dropped"] == expected.targets.attrs["n_dropped"] == 1
     ids = found.trials["stimulus_id"].to_numpy()
     np.testing.assert_array_equal(signal_share(found.values, ids), signal_share(expected.values, ids))
-    as_written = read_array(
-        tmp_path / name, trials, key=key, standardize="none", bad_targets="keep", work=tmp_path / "no.npy"
-    )
+    plain = {"standardize": "none", "bad_targets": "keep", "work": tmp_path / "no.npy"}
+    as_written = read_array(tmp_path / name, trials, key=key, **plain)
     np.testing.assert_array_equal(as_written.values, values)
     assert not (tmp_path / "no.npy").exists()
     save(tmp_path / "responses.safetensors", found, Provenance("prepare", {}, "digest"))

@@ -1,5 +1,3 @@
-"""Bad input: every mistake gives a short line that names file, field and remedy, before anything is computed."""
-
 import gzip
 import os
 from pathlib import Path
@@ -319,9 +317,8 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
     assert found.errors == []
     assert "no column 'path' (did you mean 'paths'?), so no image was looked at" in "\n".join(map(str, found.warnings))
     assert found.tables["splits"][["duplicates across", "near-duplicates across"]].isna().all(axis=None)
-    said = content.drop(columns=["path", "caption"], errors="ignore").assign(
-        text=[f"thing {k}" for k in range(len(content))]
-    )
+    said = content.drop(columns=["path", "caption"], errors="ignore")
+    said = said.assign(text=[f"thing {k}" for k in range(len(content))])
     said.loc[2, "text"], said.loc[21, "text"] = "The old house.", "the old  HOUSE"
     said.to_csv(table, sep="\t", index=False)
     told = "\n".join(map(str, audit_study(load_descriptor(path)).errors))

@@ -1,5 +1,3 @@
-"""Betas as nibabel writes them: what comes back is what was planted, and every broken file is named."""
-
 import nibabel
 import numpy as np
 import pandas as pd

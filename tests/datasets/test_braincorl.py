@@ -1,5 +1,3 @@
-"""The arrays of BraInCoRL: own images train, common ones test, and weights that fit the features."""
-
 import re
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""Runs of a stimulus that goes on, by hand: rows, drifts, presentations, annotations, sounds and films."""
-
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +129,6 @@ def test_runs_that_do_not_fit(tmp_path: Path, arrays) -> None:
 
 
 def made(onsets: dict[str, np.ndarray]) -> studies.ContinuousRuns:
-    """Return runs of two targets with rows at these onsets."""
     trials = pd.concat([pd.DataFrame({"run": run, "onset_s": at}) for run, at in onsets.items()], ignore_index=True)
     trials["trial_id"] = [f"t{k}" for k in range(len(trials))]
     trials = trials.assign(stimulus_id=trials["trial_id"], session="", repeat=1)
@@ -146,9 +143,7 @@ FITTING = {"b": [5, 60, 95.0], "a": [3, 75.0]}
 WHOLE = "every run goes on long after its last event"
 NONE_LEFT = "no event is left when its first row begins (0.5 s beside 1 s); correct first_row_s, trim_s or onsets, in"
 CUT = "10% of its events begin after its end (160 s beside 99 s); right where the recording was cut short, else give "
-EXCHANGED = (
-    "10% of its events begin after its end (160 s beside 99 s); a goes on long after the last event: correct the "
-)
+EXCHANGED = "10% of its events begin after its end (160 s beside 99 s); a goes on long after the last event: correct "
 TOO_LATE = "60% of its events begin after its end (163 s beside 99 s); give onsets in seconds from the start of the run"
 
 
@@ -277,17 +272,14 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
     ):
         lengths = pd.DataFrame([(where, run, seconds)], columns=["where", "run", "seconds"])
         found = studies.signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
-        assert [(p.where, p.level) for p in found] == (
-            [] if what is None else [(where, "warning" if what == CUT_SHORT else "error")]
-        )
+        told = [] if what is None else [(where, "warning" if what == CUT_SHORT else "error")]
+        assert [(p.where, p.level) for p in found] == told
         assert all(problem.what.startswith(what) for problem in found)
 
 
 TOO_SHORT = "lasts 96.5 s, but rows of subject 01 go on to 99 s: give the whole of it, or trim the end of runs"
 CUT_SHORT = "lasts 140 s, but rows of subject 01 go on to 79 s: right where the recording was cut short, else give that"
-TOO_LONG = (
-    "lasts 158 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps, which"
-)
+TOO_LONG = "lasts 158 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps"
 
 
 WORDS = [(0.5, 0.25, "the"), (0.75, 0.5, 'dog "Rex"'), (2.0, 1.0, "[barks] 3.5")]
@@ -306,10 +298,8 @@ def tier(number: int, kind: str, name: str, *entries: str) -> str:
     lines.append(f"{what}: size = {len(entries)}")
     keys = ("number", "mark") if kind == "TextTier" else ("xmin", "xmax", "text")
     for k, entry in enumerate(entries, start=1):
-        lines += [
-            f"{what} [{k}]:",
-            *(f"    {key} = {value}" for key, value in zip(keys, entry.split("|"), strict=True)),
-        ]
+        lines.append(f"{what} [{k}]:")
+        lines += [f"    {key} = {value}" for key, value in zip(keys, entry.split("|"), strict=True)]
     return "".join(f"    {line}\n" for line in lines)
 
 

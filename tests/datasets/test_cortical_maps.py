@@ -1,5 +1,3 @@
-"""Readers of fs_LR-32k maps and of tables of them by area: on files made here, and on the real ones where they are."""
-
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -109,11 +107,7 @@ def test_the_real_maps() -> None:
     assert means["t1wt2w"].corr(means["thickness"]) == pytest.approx(-0.698, abs=0.001)
 
 
-ROWS = [
-    ("V1", "L", -10.0, -99.0, 5.0, 2.0, 1.5),
-    ("V4", "L", -60, -80, 5, 2.5, None),
-    ("V1", "R", 10, -99, 5, 2.2, 1.7),
-]
+ROWS = [("V1", "L", -10, -99, 5, 2.0, 1.5), ("V4", "L", -60, -80, 5, 2.5, None), ("V1", "R", 10, -99, 5, 2.2, 1.7)]
 TABLE = pd.DataFrame(ROWS, columns=["area", "hemi", "sphere_x", "sphere_y", "sphere_z", "thickness", "myelin"])
 LIMIT = -0.325  # of a hundred points above it two radii reach four in five places of the sphere
 
@@ -196,9 +190,8 @@ def test_coarser_meshes_are_whole(n_vertices: int) -> None:
     assert len(mesh.coordinates) == len(mesh.cortex) == n_vertices
     assert mesh.faces.shape == (2 * n_vertices - 4, 3)
     assert np.unique(mesh.faces).tolist() == list(range(n_vertices))
-    edges = np.unique(
-        np.sort(np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])), axis=0
-    )
+    ends = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    edges = np.unique(np.sort(ends), axis=0)
     assert len(edges) == 3 * n_vertices - 6
     lengths = np.linalg.norm(np.diff(mesh.coordinates[edges], axis=1)[:, 0], axis=1)
     assert np.median(lengths) == pytest.approx(10.6 * np.sqrt(642 / n_vertices), rel=0.1)

@@ -1,5 +1,3 @@
-"""Files of a dataset, downloaded from a server of this machine."""
-
 import functools
 import hashlib
 import http.server

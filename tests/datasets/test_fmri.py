@@ -59,9 +59,8 @@ def test_a_file_of_volumes_and_of_events_per_run_is_read_as_one_with_labels(smal
         nibabel.save(image, small.folder / bold[-1])
         starts = np.flatnonzero(rows["label"].to_numpy() != rows["label"].shift().to_numpy())
         onsets, ends = 2.0 * starts, 2.0 * np.r_[starts[1:], len(rows)]
-        events = pd.DataFrame(
-            {"onset": onsets, "duration": ends - onsets - 0.5, "trial_type": rows["label"].iloc[starts]}
-        )
+        names = rows["label"].iloc[starts]
+        events = pd.DataFrame({"onset": onsets, "duration": ends - onsets - 0.5, "trial_type": names})
         events.loc[len(rows) + 1000] = [1.0, 0.0, "n/a"]
         tables.append(f"run-{run}_events.tsv")
         events[::-1].to_csv(small.folder / tables[-1], sep="\t", index=False)

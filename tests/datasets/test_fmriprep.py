@@ -1,5 +1,3 @@
-"""A small tree as fMRIPrep writes it: planted betas come back through the GLM, and every gap in the tree is named."""
-
 import json
 
 import nibabel

@@ -1,5 +1,3 @@
-"""Grayordinates without surfaces of the lab are drawn on the group's inflated cortex, where that is installed."""
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +9,6 @@ from brainalign.report.kit import HIDDEN, place_map
 
 
 def cortex() -> pd.DataFrame:
-    """Return every second vertex of the left hemisphere, without places."""
     targets = pd.DataFrame({"hemi": "L", "kind": "vertex", "vertex": np.arange(0, 32492, 2)})
     targets[["x_mm", "y_mm", "z_mm"]] = np.nan
     targets.attrs["space"] = {"name": "fsLR32k", "n_vertices": {"L": 32492, "R": 32492}}

@@ -1,5 +1,3 @@
-"""Splits by run and by stimulus, the audit that stops leaks, the card, and repeats side by side."""
-
 from itertools import combinations
 
 import numpy as np
@@ -206,11 +204,8 @@ def test_unequal_repeats() -> None:
     np.testing.assert_allclose(np.nanmean(cube, axis=0), responses.average_repeats().values)
     assert np.isfinite(cube[..., 0]).sum() == 6
     refused("1 of 3 stimuli were shown once", repeats_cube, responses, unequal="fewest")
-    refused(
-        "1 of 1 stimuli were shown once",
-        repeats_cube,
-        responses.select(trials=(trials["stimulus_id"] == "c").to_numpy()),
-    )
+    one = responses.select(trials=(trials["stimulus_id"] == "c").to_numpy())
+    refused("1 of 1 stimuli were shown once", repeats_cube, one)
     two = responses.select(trials=(trials["stimulus_id"] != "c").to_numpy())
     assert repeats_cube(two, unequal="fewest").shape == (2, 2, 2)
 
@@ -322,8 +317,8 @@ def test_every_row_of_every_fold(sessions: pd.DataFrame, case: str) -> None:
         left_out = np.array_split(np.random.default_rng(7).permutation(list("adcb")), 3)
     told = sessions[["trial_id", "stimulus_id"]].assign(group=groups)
     tables = [
-        told.assign(fold=fold, seed=7, split=np.where(groups.isin(left), "test", "train"))
-        for fold, left in enumerate(left_out)
+        told.assign(fold=k, seed=7, split=np.where(groups.isin(left), "test", "train"))
+        for k, left in enumerate(left_out)
     ]
     splits = make_splits(sessions, rule, seed=7)
     pd.testing.assert_frame_equal(splits, pd.concat(tables, ignore_index=True))
@@ -338,9 +333,7 @@ def test_limits_of_folds_and_leaks(sessions: pd.DataFrame, monkeypatch: pytest.M
     rows = splits.index[(splits["fold"] == 3) & (splits["split"] == "test")]
     for side in ("train", "val"):
         splits.loc[rows[0], "split"] = side  # one trial of a tested stimulus slips into training
-        refused(
-            r"^fold 3: 1 group\(s\) occur in both train and test \(trials t5, t9, t13\)", folds_of, splits, sessions
-        )
+        refused(r"^fold 3: 1 group\(s\) occur in both train and test \(trials t5, t9, t13", folds_of, splits, sessions)
     splits = make_splits(sessions, Split(leave_out="run"), seed=0)
     refused(r"^4 trials of the splits are not among the responses \(t12, t13, t14.*\)", folds_of, splits, sessions[:12])
     assert make_splits(sessions[:12], Split(leave_out="run"), seed=0)["fold"].nunique() == 3

@@ -1,5 +1,3 @@
-"""Images of a study: files and their duplicates, stimuli of BIDS folders, captions of COCO."""
-
 import json
 import sys
 from pathlib import Path
@@ -17,7 +15,6 @@ from brainalign.datasets.formats import near_duplicates
 
 
 def photograph(seed: int, size: int = 128) -> Image.Image:
-    """Return a picture with structure at all scales, as natural images have."""
     rng = np.random.default_rng(seed)
     total = np.zeros((size, size, 3))
     for cells in (4, 8, 16, 32):
@@ -64,9 +61,8 @@ def test_duplicates_and_near_duplicates_are_found_and_nothing_else(tmp_path) -> 
     assert "photo0 and copy" in str(audit.problems()[0])
     images = {"base": scene(), "green": scene(colour=(30, 200, 30)), "moved": scene(place=(60, 40))}
     images |= {"larger": scene(size=40), "background": scene(background=(120, 90, 150))}
-    images |= {
-        f"flat{k}": Image.new("RGB", (128, 128), colour) for k, colour in enumerate(((200, 30, 30), (30, 200, 30)))
-    }
+    plain = (200, 30, 30), (30, 200, 30)
+    images |= {f"flat{k}": Image.new("RGB", (128, 128), colour) for k, colour in enumerate(plain)}
     assert audited(tmp_path, images).pairs.empty
 
 
@@ -128,9 +124,8 @@ def events(root) -> Path:
 
 
 def read(root, **options):
-    return datasets.read_bids_stimuli(
-        root, "01", **({"task": "read", "run": "1", "stimulus_column": "file_path"} | options)
-    )
+    given = {"task": "read", "run": "1", "stimulus_column": "file_path"} | options
+    return datasets.read_bids_stimuli(root, "01", **given)
 
 
 def test_stimuli_become_epochs_of_responses(root, events) -> None:
@@ -152,9 +147,8 @@ def test_flat_and_bad_channels(root, events) -> None:
     raw, table = read(root)
     assert raw.ch_names == ["Cz", "Pz", "Oz"]  # without the eyes
     epochs = datasets.make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)
-    refused(
-        r"the epochs: 0 channels hold NaN and 1 are flat", datasets.epochs_to_responses, [epochs], bad_channels="raise"
-    )
+    one = [epochs]
+    refused("the epochs: 0 channels hold NaN and 1 are flat", datasets.epochs_to_responses, one, bad_channels="raise")
     responses = datasets.epochs_to_responses([epochs], bad_channels="drop")
     assert responses.targets["target_id"].tolist() == ["Cz", "Pz"]
     channels = root / "sub-01" / "eeg" / "sub-01_task-read_run-1_channels.tsv"

@@ -1,5 +1,3 @@
-"""Signal space separation of MEG: what comes from outside goes, what the head makes stays, bad channels come back."""
-
 from pathlib import Path
 
 import mne

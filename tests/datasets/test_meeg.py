@@ -1,5 +1,3 @@
-"""Epochs that MNE saved, with its own montages, and how they are whitened."""
-
 import mne
 import numpy as np
 import pandas as pd

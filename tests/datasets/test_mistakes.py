@@ -97,21 +97,6 @@ def image(name: str, *shape: int, value: float = 1) -> Spoil:
 MISTAKES: list[tuple[str, Spoil, str]] = [
     ("arrays", values("values.npy", np.transpose), "has shape (12, 90) but .*90 rows; .*its axes may be exchanged"),
     ("arrays", values("values.npy", lambda v: v[:, 0]), "its array has shape (90,); give rows x targets"),
-    ("arrays", values("values.npy", lambda v: v[..., None] * np.ones(4)), "give times_s, the seconds of its third"),
-    (
-        "arrays",
-        lambda folder, study: (
-            np.save(folder / "values.npy", np.ones((90, 4, 12))),
-            recording(times_s=[0.1, 0.2, 0.3, 0.4])(folder, study),
-        ),
-        "times_s has 4 numbers but .*values.npy has 12 times; give one per time, or times_axis: 1 where values are so",
-    ),
-    (
-        "arrays",
-        table("trials.tsv", lambda t: t.assign(session=["9", *t["session"][1:]])),
-        "session 9 has a single trial, which has no z-score; correct the column session",
-    ),
-    ("arrays", recording(values="trials.tsv"), "must be one of '.h5'.*'.zarr'; got '.tsv'"),
     ("arrays", recording(values=["values.npy"]), "recordings.01.values: give the path of one file"),
     ("arrays", table("trials.tsv", lambda t: t, ";"), "separated by semicolons, not by tabs as its name says"),
     ("arrays", table("trials.tsv", lambda t: t.set_axis(["image", "session"], axis=1)), "no column 'stimulus_id'"),

@@ -1,5 +1,3 @@
-"""Files of several modalities: what is written is read, and leaks between splits stop the run with their rows."""
-
 from pathlib import Path
 from typing import Any
 

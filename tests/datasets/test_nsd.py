@@ -1,5 +1,3 @@
-"""NSD as the release lays it out, in volumes and on the cortex: what was planted comes back, wrong files are named."""
-
 from pathlib import Path
 
 import h5py
@@ -72,7 +70,6 @@ class Nsd:
         nibabel.save(image, self.place / "roi" / f"{name}.nii.gz")
 
     def write_images(self, shown) -> None:
-        """Write the file of all images; those not shown take no room."""
         path = self.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5"
         path.parent.mkdir(parents=True)
         with h5py.File(path, "w") as file:
@@ -275,9 +272,7 @@ def test_images_come_out_of_their_file(nsd, tmp_path) -> None:
     for name in (shared, own):
         written = Image.open(tmp_path / "images" / table["path"][name])
         np.testing.assert_array_equal(np.asarray(written), nsd.picture(name))
-    refused(
-        "has no image 'nsd-73000'; expected", datasets.write_nsd_images, nsd.root, ["nsd-73000"], tmp_path / "images"
-    )
+    refused("has no image 'nsd-73000'; expected", datasets.write_nsd_images, nsd.root, ["nsd-73000"], tmp_path / "x")
     (nsd.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5").unlink()
     refused(r"nsd_stimuli.hdf5: no such file", datasets.write_nsd_images, nsd.root, [own], tmp_path / "images")
 
@@ -351,9 +346,8 @@ class Cortex:
         np.save(self.root / "metadata_sub-01.npy", content, allow_pickle=True)
 
     def read(self, **options):
-        return datasets.read_nsd_cortex(
-            self.root, "01", **({"trust_pickle": True, "within": ["V1v", "FFA-1"]} | options)
-        )
+        given = {"trust_pickle": True, "within": ["V1v", "FFA-1"]} | options
+        return datasets.read_nsd_cortex(self.root, "01", **given)
 
 
 @pytest.fixture(scope="module")
@@ -412,9 +406,8 @@ def test_a_study_takes_the_surface(cortex) -> None:
 def test_wrong_files_of_the_cortex(cortex) -> None:
     refused(r"sessions are 3; .* has 1 to 2", cortex.read, sessions=[3])
     refused(r"metadata_sub-01.npy: is a pickled dictionary", cortex.read, trust_pickle=False)
-    refused(
-        r"sub-02.npy: .*did you mean 'lh_betas_sub-01", datasets.read_nsd_cortex, cortex.root, "2", trust_pickle=True
-    )
+    wrong = cortex.root, "2"
+    refused("sub-02.npy: .*did you mean 'lh_betas_sub-01", datasets.read_nsd_cortex, *wrong, trust_pickle=True)
     for changes, message in (
         ({"test_img_num": None}, r"metadata_sub-01.npy: lacks test_img_num; it has "),
         ({"img_presentation_order": cortex.shown[:1400]}, r"has 1400 trials but .*lh_.* has 1500"),

@@ -1,5 +1,3 @@
-"""Muse files, BIDS folders and epochs of categories become responses; the N170 recordings where they can be found."""
-
 import os
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Region series of many people from tables, and from derivatives of fMRIPrep: what is read, and what stops it."""
-
 import re
 from pathlib import Path
 

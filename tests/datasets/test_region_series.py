@@ -1,5 +1,3 @@
-"""Regions over time from volumes and grayordinates, against nilearn's own masker and plain least squares."""
-
 import json
 import shutil
 
@@ -240,7 +238,6 @@ def test_a_person_written_in_two_ways_is_one(study) -> None:
     path = study.folder / "rest.yaml"
     path.write_text(yaml.safe_dump({"name": "rest", "recordings": {"all": files}}))
     found = read_region_runs(load_descriptor(path))
-    assert found.people[["subject", "run"]].to_numpy().tolist() == [
-        [name, run] for name in ("01", "02") for run in ("1.1", "1.2")
-    ]
+    expected = [[name, run] for name in ("01", "02") for run in ("1.1", "1.2")]
+    assert found.people[["subject", "run"]].to_numpy().tolist() == expected
     assert len(found.series) == 4

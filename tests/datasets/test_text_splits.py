@@ -1,5 +1,3 @@
-"""Splits of sentences keep texts together, and every leak that is planted is found with its rows."""
-
 import itertools
 
 import numpy as np
@@ -35,9 +33,8 @@ def test_similarity_and_near_duplicates_against_the_full_table() -> None:
         expected = 1 - plain_distance(a, b) / longest if longest else 1.0
         assert sentences.levenshtein_similarity(a, b) == pytest.approx(expected)
         for least in (0.3, 0.6, 0.9):
-            assert sentences.levenshtein_similarity(a, b, least) == pytest.approx(
-                expected if expected >= least - 1e-12 else 0.0
-            )
+            above = expected if expected >= least - 1e-12 else 0.0
+            assert sentences.levenshtein_similarity(a, b, least) == pytest.approx(above)
     assert sentences.levenshtein_similarity("kitten", "sitting") == pytest.approx(1 - 3 / 7)
     rng = np.random.default_rng(1)
     texts = [words(4, rng) for _ in range(25)]
@@ -73,7 +70,6 @@ def test_groups_are_chains_of_near_duplicates() -> None:
 
 
 def corpus(n: int = 60, subjects=("A", "B", "C"), seed: int = 0) -> pd.DataFrame:
-    """Return sentences of two tasks that all subjects read in one order."""
     rng = np.random.default_rng(seed)
     rows = []
     for task in ("NR", "TSR"):
@@ -188,9 +184,8 @@ def test_labels_in_blocks_leak_through_the_order() -> None:
         assert not datasets.text_leakage(splits, table.assign(relation=table["text"].map(label)), label="relation")
     folds = datasets.leave_out(labelled, "block")
     fold = folds[folds["fold"].isin((3, 4))]
-    assert not [
-        p for p in datasets.text_leakage(fold, labelled, left_out="block", label="relation") if "order" in p.what
-    ]
+    problems = datasets.text_leakage(fold, labelled, left_out="block", label="relation")
+    assert not [p for p in problems if "order" in p.what]
 
 
 def test_the_order_test_by_hand() -> None:
@@ -230,9 +225,8 @@ def test_the_order_test_is_calibrated() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
         label = {text: rng.integers(3) for text in sorted(set(table["text"]))}
-        ps.append(
-            sentences.order_leak(shown.assign(label=table["text"].map(label)), "label", n_permutations=60, seed=seed)[2]
-        )
+        labelled = shown.assign(label=table["text"].map(label))
+        ps.append(sentences.order_leak(labelled, "label", n_permutations=60, seed=seed)[2])
     assert 1 <= sum(p <= 0.1 for p in ps) <= 14  # binomial(60, .1): 6 expected, 99.6 % of draws
     assert 0.35 < np.mean(ps) < 0.7
 
@@ -269,9 +263,7 @@ def test_subjects_are_left_out_with_new_texts() -> None:
         assert set(fold["split"]) == {"train", "val", "test"}
     found = datasets.text_leakage(splits, table, left_out="subject")
     assert "subject A, B, C is tested and trained on, though it was to be left out" in found[0].what
-    refused(
-        r"leaving out subject 'A' leaves .* 0 to train; where all read the same", datasets.leave_out, table, "subject"
-    )
+    refused(r"leaving out subject 'A' leaves .* 0 to train; where all read", datasets.leave_out, table, "subject")
     refused(r"no column 'subjct' \(did you mean 'subject'\?\)", datasets.leave_out, table, "subjct")
     refused("dataset has one value only", datasets.leave_out, table, "dataset")
     refused("6 trials are in no split", datasets.leave_out, table, "subject", splits.iloc[6:])

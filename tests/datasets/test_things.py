@@ -1,5 +1,3 @@
-"""THINGS-fMRI as its tables are: CSV as pandas writes it, HDF5 as its store lays a table out."""
-
 import pickle
 
 import h5py
@@ -57,9 +55,8 @@ class Things:
         names = np.frombuffer(pickle.dumps(payload or ["voxel_id", *range(TRIALS)]), dtype=np.uint8)
         with h5py.File(self.path("ResponseData.h5"), "w") as file:
             group = file.create_group("ResponseData")
-            group.attrs.update(
-                {"pandas_type": b"frame", "pandas_version": b"0.15.2", "ndim": 2, "axis0_variety": b"regular"}
-            )
+            kinds = {"pandas_type": b"frame", "pandas_version": b"0.15.2", "axis0_variety": b"regular"}
+            group.attrs.update(kinds | {"ndim": 2})
             axis = group.create_dataset("axis0", (1,), dtype=h5py.vlen_dtype(np.uint8))
             axis[0] = names
             group["axis1"] = np.arange(len(values))

@@ -1,5 +1,3 @@
-"""THINGS-EEG2 and THINGS-MEG as they are distributed: pickled dictionaries, and images that say what a row shows."""
-
 import pickle
 from dataclasses import replace
 

@@ -1,5 +1,3 @@
-"""Files in exactly the format of the THINGS similarity judgements, and everything that can be wrong with them."""
-
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +62,8 @@ def test_the_things_descriptor_names_files_of_this_format(root: Path, tmp_path: 
     found = read_judgements(load_descriptor(path))
     assert len(found.triplets) == 905
     assert found.embedding.shape == (20, 66)
-    assert set(load_descriptor(path).urls) == {
-        str(file.relative_to(folder)) for file in load_descriptor(path).all_files()
-    }
+    study = load_descriptor(path)
+    assert set(study.urls) == {str(file.relative_to(folder)) for file in study.all_files()}
 
 
 def test_triplets_as_decimals_and_a_table_of_objects(tmp_path: Path) -> None:

@@ -1,5 +1,3 @@
-"""ZuCo 1 (MATLAB 5) and ZuCo 2 (7.3) as the releases store them: what is read, what is dropped, and what is refused."""
-
 import contextlib
 from pathlib import Path
 
@@ -18,7 +16,6 @@ TEXTS = ("The film is emp11111ty of ideas.", "A café in Orléans was her home."
 
 
 def eeg(n_samples: int, seed: int = 0) -> np.ndarray:
-    """Return noise of 10 µV in 104 channels; the last one is the reference."""
     values = np.zeros((105, n_samples))
     values[:-1] = 10 * np.random.default_rng(seed).normal(size=(104, n_samples)) + 3
     return values
@@ -147,9 +144,7 @@ def test_versions_are_told_by_content(tmp_path) -> None:
     refused(r"resultsZAB_SR.mat: a MATLAB file of version 4 .*5 \(ZuCo 1\) and", read_zuco, path.parent, dataset="x")
     for content in (b"no MATLAB file at all, only text of some length" * 9, b""):
         path.write_bytes(content)
-        refused(
-            r"resultsZAB_SR.mat: (not a whole MATLAB file|a MATLAB file of ver)", read_zuco, path.parent, dataset="x"
-        )
+        refused("resultsZAB_SR.mat: (not a whole MATLAB|a MATLAB file of ver)", read_zuco, path.parent, dataset="x")
 
 
 def test_damaged_and_foreign_files(tmp_path, write) -> None:

@@ -16,9 +16,8 @@ Decode = Callable[[np.ndarray, pd.DataFrame], np.ndarray]
 def world(make: Callable[..., EegText] = eeg_text, snr: float = 0.6) -> EegText:
     sentences = text_sentences().sample(200, random_state=0).reset_index(drop=True)
     vectors = np.random.default_rng(0).normal(size=(200, 6))
-    return make(
-        vectors, sentences, snr=snr, n_subjects=2, n_channels=8, n_times=32, n_components=6, shares=(0.1, 0.2), seed=1
-    )
+    sizes = {"n_subjects": 2, "n_channels": 8, "n_times": 32, "n_components": 6}
+    return make(vectors, sentences, snr=snr, **sizes, shares=(0.1, 0.2), seed=1)
 
 
 def split(found: EegText) -> tuple[decoding.Trials, decoding.Trials]:
@@ -116,17 +115,15 @@ def test_what_survives_random_phases_is_power() -> None:
     train, test = split(world(eeg_power, snr=1.5))
     kinds = ("brain", "noise", "phase-randomised")
     matrix = decoding.control_matrix(ridge("log_power"), train, test, tested_on=kinds, n_permutations=300)
-    assert decoding.verdict(
-        matrix, "top-5", nuisances=decoding.nuisance_scores(train, test, n_permutations=99)
-    ).uses_brain
+    alone = decoding.nuisance_scores(train, test, n_permutations=99)
+    assert decoding.verdict(matrix, "top-5", nuisances=alone).uses_brain
     raw = decoding.control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=300)
     assert not decoding.verdict(raw, "top-5").uses_brain
 
     # One power over the whole epoch: the phase is not asked, so it need not be kept.
     def total_power(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
-        decoder = decoding.LinearDecoder("own", "log_power", window=32).fit(
-            signals, targets, meta["subject"].to_numpy()
-        )
+        subjects = meta["subject"].to_numpy()
+        decoder = decoding.LinearDecoder("own", "log_power", window=32).fit(signals, targets, subjects)
         return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
 
     matrix = decoding.control_matrix(total_power, train, test, tested_on=kinds, seeds=(0,), n_permutations=300)
@@ -167,17 +164,10 @@ def topics_in_turn(
         signals.append(rng.normal(size=(n, 10, 4)) + (walk + snr * vectors @ mixing)[:, :, None])
         table = pd.DataFrame({"stimulus_id": np.arange(n), "subject": str(k), "task": "x", "trial_index": place})
         tables.append(table.assign(block=place // 20))
-    trials = decoding.Trials(
-        np.concatenate(signals), np.tile(vectors, (n_subjects, 1)), pd.concat(tables, ignore_index=True)
-    )
+    meta = pd.concat(tables, ignore_index=True)
+    trials = decoding.Trials(np.concatenate(signals), np.tile(vectors, (n_subjects, 1)), meta)
     held = np.tile(rng.permutation(n) % 5 == 0, n_subjects)
     return trials, trials.select(~held), trials.select(held)
-
-
-def above_all_cells(matrix: decoding.ControlMatrix) -> bool:
-    """Return whether brains beat every cell without a brain: noise has no drift, so it does not tell."""
-    cells = [cell for cell in matrix.pair_scores if cell[2] == "top-5" and cell[:2] != ("brain", "brain")]
-    return all(matrix.beats(matrix.pair_scores[cell], "top-5", 0.01) for cell in cells)
 
 
 @pytest.mark.parametrize("n_subjects", [1, 2])
@@ -185,7 +175,9 @@ def test_drift_is_not_called_brain(n_subjects: int) -> None:
     """Without brain signals the place in the session tells the topic; who read what when differs between subjects."""
     trials, train, test = topics_in_turn(1, n_subjects=n_subjects)
     matrix = decoding.control_matrix(ridge(), train, test, seeds=(0,), tested_on=("brain", "noise"), n_permutations=199)
-    assert above_all_cells(matrix)  # this was called brain
+    cells = [cell for cell in matrix.pair_scores if cell[2] == "top-5" and cell[:2] != ("brain", "brain")]
+    # Above every cell without a brain, as noise has no drift: this was called brain.
+    assert all(matrix.beats(matrix.pair_scores[cell], "top-5", 0.01) for cell in cells)
     alone = decoding.nuisance_scores(train, test, n_permutations=99)
     said = decoding.verdict(matrix, "top-5", nuisances=alone)
     assert not said.uses_brain
@@ -203,6 +195,16 @@ def test_meaning_beside_the_same_drift_is_called_brain() -> None:
     blocks = decoding.leave_block_out(ridge(), trials)
     for beside in ({"nuisances": alone}, {"blocks": blocks}, {"blocks": blocks, "nuisances": alone}):
         assert decoding.verdict(matrix, "top-1", **beside).uses_brain
+    told: list[set[int]] = []
+
+    def answers(given: decoding.Trials) -> Callable[[np.ndarray], np.ndarray]:
+        told.append(set(given.meta["block"]))
+        return lambda vectors: -vectors
+
+    turned = decoding.leave_block_out(ridge(), trials, answers=answers)
+    assert told == [set(blocks["block"]) - {block} for block in blocks["block"].unique()]
+    assert turned["value"].equals(blocks["value"])  # answers are asked of neighbours alone
+    assert turned["neighbours"].sum() < blocks["neighbours"].sum()
     of_r = decoding.nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T})
     few = decoding.nuisance_scores(train, test.select(np.arange(20)), n_permutations=99)
     refused("not scored by 'top-1'", decoding.verdict, matrix, "top-1", nuisances=of_r)
@@ -236,9 +238,8 @@ def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.Mon
 
 
 def test_neighbours_in_time_are_of_the_same_subject_and_another_stimulus() -> None:
-    table = pd.DataFrame(
-        {"stimulus_id": [0, 1, 1, 2, 3], "subject": list("aaaab"), "task": "x", "trial_index": range(5)}
-    )
+    table = pd.DataFrame({"stimulus_id": [0, 1, 1, 2, 3], "subject": list("aaaab"), "trial_index": range(5)})
+    table["task"] = "x"
     targets = np.eye(5)
     asked = pd.DataFrame({"stimulus_id": [7, 8, 9], "subject": list("abc"), "task": "x", "trial_index": [1.5, 0, 0]})
     train, test = decoding.neighbours_in_time(table, targets, asked, width=1.0)

@@ -66,17 +66,13 @@ def test_a_model_of_ones_own_is_built_with_the_names_of_braindecode(tmp_path: Pa
     tokens, vectors = encoder(signals, None, prompt)
     torch.testing.assert_close(vectors, encoder.network.linear(signals.flatten(1)))
     assert tokens.shape == (4, 1, 7)
-    refused(
-        r"the shape \(4, 9\), not \(4, 7\)", eeg_encoder(f"{path}:Flat", SHAPE, {"extra": 2}), signals, None, prompt
-    )
+    encoder = eeg_encoder(f"{path}:Flat", SHAPE, {"extra": 2})
+    refused(r"the shape \(4, 9\), not \(4, 7\)", encoder, signals, None, prompt)
     refused("returned int", eeg_encoder, f"{path}:number", SHAPE)
 
 
-def test_a_missing_braindecode_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_braindecode_and_what_is_no_share_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "braindecode", None)
     refused("pip install braindecode", eeg_encoder, "braindecode:EEGNet", SHAPE)
     refused("cannot import 'no_such_module'", eeg_encoder, "no_such_module:EEGNet", SHAPE)
-
-
-def test_augmentation_takes_shares() -> None:
     refused("out of range", Augmentation, channel_dropout=1.0)

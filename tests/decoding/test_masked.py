@@ -48,9 +48,8 @@ def test_hidden_regions_and_networks_are_found_and_nothing_in_shifted_series(
 
 @pytest.mark.parametrize(("design", "attention"), DESIGNS)
 def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, attention: str) -> None:
-    model = decoding.MaskedBrainModel(design, attention, n_blocks=3, n_steps=3, width=16, batch_size=8).fit(
-        world.series
-    )
+    model = decoding.MaskedBrainModel(design, attention, n_blocks=3, n_steps=3, width=16, batch_size=8)
+    model.fit(world.series)
     hidden = np.arange(36) % 3 == 0
     other = world.series[:3].copy()
     other[:, :, hidden] = np.random.default_rng(0).normal(size=other[:, :, hidden].shape)

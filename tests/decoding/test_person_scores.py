@@ -18,7 +18,7 @@ def test_a_planted_trait_is_found_in_connectivity_and_not_in_noise() -> None:
         "noise": rng.normal(size=(40, 30)),
     }
     trait, people = world.subjects["trait"], world.subjects["subject"]
-    table = person_scores(features, trait, people, **FEW, n_draws=300).set_index("name")
+    table = person_scores(features, trait, people, **FEW, n_folds=3, n_draws=300).set_index("name")
     assert table.loc["correlation", "score"] >= 0.75
     assert table.loc["correlation", "score"] > table.loc["correlation", "null_high"]
     assert abs(table.loc["correlation", "null_mean"] - 0.5) < 0.15
@@ -52,16 +52,13 @@ def test_p_values_of_noise_are_even() -> None:
     assert abs(np.mean(found) - 0.55) < 2.5 * 0.287 / np.sqrt(30)
 
 
-def test_nobody_is_in_two_folds() -> None:
+def test_nobody_is_in_two_folds_and_bad_input_is_named() -> None:
     people = np.repeat([f"p{k}" for k in range(11)], 3)
     folds = _fold_people(np.arange(33), people, 5, np.random.default_rng(0))
     assert sorted(np.concatenate(folds)) == list(range(33))
     for fold in folds:
         assert not set(people[fold]) & set(np.delete(people, fold))
     refused("3 subjects are fewer than 5 folds", _fold_people, np.arange(3), np.array(list("abc")), 5, None)
-
-
-def test_bad_input_is_named() -> None:
     x = np.zeros((6, 2))
     people = list("abcdef")
     refused("nothing to tell apart", person_scores, {"correlation": x}, ["one"] * 6, people)

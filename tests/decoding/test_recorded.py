@@ -13,7 +13,6 @@ import torch
 from seeded.recorded import Record, tables
 
 from brainalign import decoding
-from brainalign.decoding import scoring, shared_space, text, training
 from brainalign.decoding.masked import fine_tuned_row, hidden_regions, joined, segment_starts, validation_runs
 
 RECORD = Record(Path(__file__).parent / "recorded.json")
@@ -44,9 +43,7 @@ META = pd.DataFrame(
 WAVES = np.einsum("nd,dc,t->nct", VECTORS[STIMULUS], RNG(2).normal(size=(D, 4)), np.sin(np.arange(24) / 2))
 SIGNALS = (WAVES + RNG(3).normal(size=WAVES.shape) * [[1], [2], [0.5], [1]]).astype(np.float32)
 TRIALS = decoding.Trials(SIGNALS, VECTORS[STIMULUS], META)
-PLAIN = replace(TRIALS, meta=META.drop(columns="n_samples"))
 TEST = np.isin(STIMULUS, [1, 3, 4, 6, 8, 10, 11])
-SIDES = PLAIN.select(~TEST), PLAIN.select(TEST)
 PADDED = TRIALS.select(~TEST), TRIALS.select(TEST)
 QUICK = {"n_permutations": 19, "seed": 3}
 
@@ -71,82 +68,6 @@ def matrices() -> Any:
     return one, other, beside, wins
 
 
-def verdicts() -> list[Any]:
-    """Return verdicts with and without what stands beside, at levels that some reach."""
-    blocks = decoding.leave_block_out(linear, PLAIN)
-    alone = decoding.nuisance_scores(*PADDED, n_permutations=19)
-    found = []
-    for measure in ("top-1", "top-5"):
-        for level in (0.02, 0.3):
-            for beside in ({}, {"blocks": blocks}, {"nuisances": alone}, {"blocks": blocks, "nuisances": alone}):
-                found.append(decoding.verdict(matrix(), measure, level=level, **beside))
-    return found
-
-
-def blocks() -> Any:
-    answers = lambda given: lambda vectors: vectors + given.targets.mean(axis=0)  # noqa: E731
-    tell = lambda *given: lambda signals, meta: np.where(signals[:, 0].mean(axis=1) > 0, "x", "y")  # noqa: E731
-    return (
-        decoding.leave_block_out(linear, PLAIN, seed=2),
-        decoding.leave_block_out(linear, PLAIN, answers=answers),
-        decoding.leave_block_out(tell, TRIALS, label="label"),
-    )
-
-
-def nuisances() -> Any:
-    train, test = SIDES
-    return (
-        decoding.nuisance_features(train, test),
-        decoding.nuisance_features(train, test, "label"),
-        decoding.nuisance_scores(train, test, answers=lambda v: -v, **QUICK),
-        decoding.nuisance_scores(train, test, label="label", **QUICK),
-        decoding.neighbours_in_time(train.meta, train.targets, test.meta, width=2.5),
-    )
-
-
-def retrieval() -> Any:
-    """Return accuracies of retrieval and what they rest on, similarity_ranks."""
-    queries = VECTORS[STIMULUS] + RNG(6).normal(size=(N, D))
-    options = {"subjects": META["subject"].to_numpy(), "groups": META["task"].to_numpy()}
-    ids = [f"s{k:02d}" for k in range(12)]
-    long = np.tile(SIGNALS[:, 0, :D], (4, 1))
-    table = pd.concat([META] * 4, ignore_index=True)
-    return (
-        decoding.retrieval_accuracy(queries, VECTORS, META["stimulus_id"], ids, **options, n_draws=50, **QUICK),
-        decoding.retrieval_accuracy(queries, np.tile(VECTORS, (2, 1)), META["stimulus_id"], ids * 2, top=(2,), **QUICK),
-        decoding.repeat_curve(long + RNG(7).normal(size=long.shape), table, lambda x, _: x, VECTORS, ids, top=2),
-        decoding.subject_curve(queries[:32], META[:32], VECTORS, ids, top=2, n_draws=7, seed=4),
-        scoring.shown_ranks(queries, VECTORS[STIMULUS], META["stimulus_id"]),
-        scoring.reciprocal_rank(queries, VECTORS[STIMULUS], META["stimulus_id"]),
-        decoding.way_accuracy(9, 4),
-    )
-
-
-def linear_decoders() -> Any:
-    """Return settings and predictions on signal_features of every kind."""
-    subjects, held = META["subject"].to_numpy(), (SIDES[1].signals, SIDES[1].targets, SIDES[1].meta["subject"])
-    found = []
-    for sharing in ("own", "pooled", "partial"):
-        for features in ("raw", "log_power", "covariance"):
-            decoder = decoding.LinearDecoder(sharing, features, (0.1, 1.0, 30.0), (0.2, 2.0), 7)
-            decoder.fit(SIDES[0].signals, SIDES[0].targets, SIDES[0].meta["subject"], held)
-            asked = subjects if sharing == "own" else np.where(subjects == "c", "new", subjects)
-            found.append([decoder.penalty_, decoder.rho_, decoder.predict(SIGNALS, asked)])
-            if sharing == "own":
-                found.append(decoder.coefficients())
-    return found
-
-
-def surrogates() -> Any:
-    lengths, people = META["n_samples"].to_numpy(), META["subject"].to_numpy()
-    found = [decoding.time_reversed(SIGNALS, lengths)]
-    for keep in ("power", "cross-spectrum"):
-        found += [decoding.phase_randomised(SIGNALS, RNG(2), keep, n) for n in (None, lengths)]
-        found += [decoding.spectrum_noise(SIGNALS, RNG(2), people, keep, n) for n in (None, lengths)]
-    kinds = [scoring.altered(TRIALS, kind, RNG(3), ("subject", "task"), "power") for kind in decoding.TESTED]
-    return found, kinds
-
-
 def zero_shot() -> Any:
     wordings = {"x": VECTORS[:3] + 1, "y": VECTORS[3:7] - 1, "z": VECTORS[7:8]}
     decoded = VECTORS[STIMULUS] + 0.6 * RNG(8).normal(size=(N, D)) + np.where(META["label"] == "x", 0.5, 0)[:, None]
@@ -166,33 +87,7 @@ def text_scores() -> Any:
     )
 
 
-WORDS = [f"word{k}" for k in (3, 1, 4, 15, 9, 2, 6, 5, 35, 8, 97, 93, 23, 84, 62, 64)]
 SPACES = {"text": RNG(11).normal(size=(16, 6)), "grounded": RNG(12).normal(size=(16, 4)) * [3, 2, 1, 1]}
-NORMS = pd.DataFrame(SPACES["grounded"] @ RNG(13).normal(size=(4, 3)), columns=["size", "use", "heat"])
-
-
-def words() -> Any:
-    known = NORMS.assign(same=1.0, use=NORMS["use"].where(np.arange(16) > 2), noise=RNG(14).normal(size=16))
-    return (
-        decoding.word_axes(SPACES["grounded"], WORDS, known, n_axes=3, n_permutations=49, seed=2),
-        decoding.word_axes(SPACES["text"], WORDS, n_axes=9),
-        decoding.norm_prediction(SPACES, NORMS, n_folds=3, n_permutations=9, n_draws=30, confidence=0.8, seed=2),
-        decoding.word_clusters(SPACES, list("aaaabbbbbccccccc"), n_permutations=19, seed=2),
-    )
-
-
-def scenes() -> Any:
-    rng, sets = RNG(15), np.array([0, 1, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9, 9, 10, 11])
-    scores, best = rng.normal(size=(2, 16, 16)) + 1.5 * np.eye(16)
-    said = rng.random((9, 16)) < 0.3
-    said[:, 0] |= ~said.any(axis=1)
-    return (
-        decoding.scene_retrieval(scores, sets, best=best, n_ways=6, n_permutations=19, n_draws=40, seed=2),
-        decoding.scene_retrieval(best, np.arange(16) // 2, n_permutations=19, n_draws=40),
-        decoding.caption_vectors(said, SPACES["text"]),
-        decoding.word_attributes(said[:, :1] | said[:, 2:4], pd.DataFrame({"b": np.arange(9), "a": np.arange(9) ** 2})),
-        decoding.same_words([[2, 1], [1, 1, 2], [3], [1]]),
-    )
 
 
 def regions() -> pd.DataFrame:
@@ -248,22 +143,6 @@ def masked(**options: Any) -> decoding.MaskedBrainModel:
     return decoding.MaskedBrainModel(**small | options)
 
 
-def masked_models() -> Any:
-    """Return models of series and what they fill in where check_series and check_hidden see no fault."""
-    made = [
-        {"n_heads": 2, "region_vectors": True, "self_loops": True},
-        {"attention": "adaptive", "n_blocks": 3, "schedule": "one_cycle", "masking": False},
-        {"design": "full", "n_segments": 2, "n_tokens": 3, "n_layers": 1, "fixed_embeddings": True},
-        {"design": "full", "attention": "adaptive", "n_segments": 2, "n_heads": 3, "schedule": "plateau"},
-    ]
-    found = []
-    for options in made:
-        model = masked(seed=2, **options).fit(SERIES[:6], [f"r{k}" for k in range(6)], SERIES[6:])
-        about = model.history_, model.embed(SERIES[:, ::-1]), model.region_embeddings_, model.config
-        found.append([about, model.reconstruct(SERIES, HIDDEN, stride=5, edge=2), model.reconstruct(SERIES, HIDDEN[0])])
-    return found
-
-
 def gaussians() -> Any:
     found = []
     for given in (PEOPLE, None, ["one"] * 9):
@@ -292,7 +171,6 @@ def fills() -> Any:
 
 
 def masked_study() -> Any:
-    """Return a study whose people check_people_apart finds on one side each."""
     options = {"lags": (0, 2), "nulls": ("regions shifted", "frames permuted"), "ablations": ("no masking",)}
     found = decoding.masked_study(
         SERIES, PEOPLE, np.arange(9) > 5, [f"r{k}" for k in range(6)], OF, lambda **changes: masked(
@@ -325,127 +203,6 @@ def persons() -> Any:
     )  # fmt: skip
 
 
-def modalities() -> tuple[dict[str, decoding.Trials], dict[str, decoding.Trials]]:
-    """Return training and test trials of 60 images, of which fMRI has no more than 50."""
-    rng = RNG(31)
-    vectors = rng.normal(size=(150, D))
-    parts: tuple[dict[str, decoding.Trials], ...] = ({}, {})
-    for name, n, shape in (("eeg", 150, (3, 14)), ("fmri", 130, (9,))):
-        images = np.concatenate([rng.permutation(n) for _ in range(2)])
-        whose = np.repeat(["q", "p"], n)
-        meta = pd.DataFrame({"stimulus_id": [f"i{k}" for k in images], "subject": whose, "task": "view"})
-        mixing = {one: rng.normal(size=(D, *shape)) for one in "pq"}
-        signals = np.stack([np.tensordot(vectors[k], mixing[who], 1) for k, who in zip(images, whose, strict=True)])
-        every = decoding.Trials(signals + 2 * rng.normal(size=signals.shape) + 1, vectors[images], meta)
-        parts[0][name], parts[1][name] = every.select(images >= 12), every.select(images < 12)
-    return parts[0], parts[1]
-
-
-def spaces() -> Any:
-    """Return spaces and their nulls; in them SubjectScale, LinearPath, PatchConv, VoxelLinear and SoftMixture."""
-    train, test = modalities()
-    short = {"patches": (2, 4), "token_width": 16, "feedforward": 8, "filters": 4, "kernel": 5, "pool": (6, 3)}
-    made = [
-        {},
-        {"phases": "two", "subject_layers": False, "blend": 0.25, "penalty": 3.0},
-        {"size": "full", "options": {"eeg": short, "fmri": {"tokens": 2}}, "schedule": "plateau", "n_experts": 3},
-    ]
-    found = []
-    for options in made:
-        space = decoding.SharedSpace(**{"steps": 4, "width": 8, "router": 6, "batch_size": 16, "seed": 2} | options)
-        space.fit(train)
-        gates = space.gates("fmri", test["fmri"].signals, test["fmri"].meta["subject"])
-        strangers = space.embed("eeg", test["eeg"].signals, ["new"] * len(test["eeg"].meta))
-        found.append([decoding.embed_all(space, test), space.history_, space.blend_, gates, strangers])
-    found.append([decoding.without_own_layers(space, test), space.unknown("eeg", ["p", "new"])])
-    ridge = decoding.independent_ridges(train, test)
-    alone = decoding.unimodal_spaces(lambda: decoding.SharedSpace(steps=2, width=8, batch_size=16), train, test)
-    nulls = [decoding.null_trials(test, kind, 2) for kind in decoding.SPACE_NULLS]
-    return found, ridge, alone, nulls, shared_space.held_out_stimuli(train, 2), train["eeg"].averaged()
-
-
-def across() -> Any:
-    _, test = modalities()
-    found = {name: part.targets + RNG(32).normal(size=part.targets.shape) for name, part in test.items()}
-    worse = {name: part.targets + 3 * RNG(33).normal(size=part.targets.shape) for name, part in test.items()}
-    hits = decoding.stimulus_hits(found, test, 3), decoding.stimulus_hits(worse, test, 3)
-    return (
-        decoding.space_retrieval(found, test, top=(1, 3), **QUICK),
-        decoding.fused_embedding(found, test),
-        hits,
-        decoding.paired_change(*hits),
-        list(shared_space.space_patterns(found, test)),
-    )
-
-
-def eeg_encoders() -> Any:
-    """Return what encoders give, before and after a step: SubjectLayers, GlimEncoder with its Prompt, and others."""
-    shape = decoding.EegShape(4, 24, D, n_tasks=2, n_subjects=3, sfreq=32.0)
-    small = {"width": 16, "n_blocks": 2, "n_heads": 4, "query_width": 8, "n_queries": 3, "n_query_blocks": 1}
-    options = {"glim": {**small, "state_width": 12, "unknown": (0.0, 0.5, 0.3)}, "tiny": {"width": 8, "n_heads": 2}}
-    prompt = torch.from_numpy(training.Known.of(META).prompt(META))
-    inside = torch.from_numpy(training.inside(META, 24))
-    found: list[Any] = [training.Known.of(META), prompt]
-    x = training.signal_scale(TRIALS, training.Known.of(META))(torch.from_numpy(SIGNALS), inside, prompt[:, 2])
-    for name in decoding.EEG_ENCODERS:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(2)
-            encoder = decoding.eeg_encoder(name, shape, options.get(name))
-            encoder.train()
-            encoder(x, inside, prompt)[1].square().sum().backward()
-            torch.optim.SGD(encoder.parameters(), 0.1).step()
-            found.append([encoder(x, mask, prompt) for mask in (None, inside)])
-            encoder.eval()
-            found.append([encoder(x, mask, prompt * 0) for mask in (None, inside)])
-    vary = decoding.Augmentation(2, 0.3, 0.4)
-    return found, [vary(x, mask, torch.Generator().manual_seed(2)) for mask in (None, inside)], text.time_code(9, 5)
-
-
-def text_decoders() -> Any:
-    """Return what decoders learn of trials that check_training and check_signals let through."""
-    train, val, test = (TRIALS.select(np.isin(STIMULUS, some)) for some in ([0, 1, 4, 5, 7, 8, 10], [2, 9], [3, 6, 11]))
-    found = []
-    for options in (
-        {"encoder": "tiny", "selection": "best_val"},
-        {"encoder": "residual", "selection": "best_val"},
-        {"encoder": "envelope", "augment": False},
-    ):
-        decoder = decoding.TextDecoder(**{"n_epochs": 3, "batch_size": 5, "device": "cpu", "seed": 2} | options)
-        decoder.fit(train, val)
-        about = decoder.history_, decoder.spread_, decoder.penalty_, decoder.embed(test.signals, test.meta)
-        beside = [decoder.attention(test.signals, test.meta, targets) for targets in (None, test.targets)]
-        found.append([about, beside, decoder.known_.unknown(test.meta.assign(subject="new"))])
-    return found
-
-
-def written() -> Any:
-    """Return what a Seq2SeqLanguage with a word_tokenizer writes through a LanguageBridge."""
-    train, test = SIDES
-    language = decoding.word_t5(SAID, 2, n_steps=30, width=16)
-    decoder = decoding.TextDecoder(
-        "tiny", 4, language=language, batch_size=6, device="cpu", seed=2, alignment_weight=0.3, learning_rate=0.01
-    )
-    decoder.fit(train, texts=[[one, one.upper()] for one in train.meta["text"]])
-    told = decoder.teacher_forced(test.signals, test.meta, test.meta["text"].tolist())
-    states, mask = language.text_states(SAID)
-    return (
-        decoder.history_.losses,
-        told,
-        [decoder.generate(test.signals, test.meta, beams, 9) for beams in (1, 2)],
-        [states, mask, language.losses(states, SAID[::-1]), language.generate(states, max_length=9), language.scale],
-        [decoder.embed(test.signals, test.meta), sorted(language.tokenizer.get_vocab().items())],
-    )
-
-
-def ridges() -> Any:
-    subjects = pd.factorize(META["subject"])[0] + 1
-    penalties = (0.01, 0.5, 4.0)
-    crossed = text.cross_fitted(SIGNALS, VECTORS[STIMULUS], subjects, STIMULUS, 3, RNG(2), penalties)
-    loud = RNG(3).random((3, 4)) + 0.5
-    maps = text.RidgeMaps.fit(SIGNALS, VECTORS[STIMULUS], subjects, 0.7, loud)
-    return crossed, maps(torch.from_numpy(SIGNALS), torch.from_numpy(subjects % 3)), decoding.spread(VECTORS)
-
-
 def studies() -> Any:
     """Return the tables of decoders of both kinds, without and with repeats of what was read."""
     vectors = RNG(41).normal(size=(12, 9)) * np.arange(1, 10)
@@ -457,9 +214,8 @@ def studies() -> Any:
     parts = [np.isin(STIMULUS, some) for some in ((0, 4, 7, 9, 11), (2, 5, 8), (1, 3, 6, 10))]
     for repeats, kind in ((1, "linear"), (2, "network")):
         train, val, test = (every.select(np.tile(np.flatnonzero(rows), repeats)) for rows in parts)
-        train, val = (
-            replace(side, meta=side.meta.assign(split=name)) for side, name in ((train, "train"), (val, "val"))
-        )
+        sides = ((train, "train"), (val, "val"))
+        train, val = (replace(side, meta=side.meta.assign(split=name)) for side, name in sides)
         wordings = {"x": vectors[:2], "y": vectors[2:5]}
         study = decoding.TextStudy(
             train, val, test, components, vectors[STIMULUS][np.tile(np.flatnonzero(parts[2]), repeats)],
@@ -476,36 +232,10 @@ def studies() -> Any:
     return found, lost, decoding.nearest_sentences(targets[::-1], targets[:12], SAID)
 
 
-def trained() -> Any:
-    found = []
-    for schedule in ("one_cycle", "constant", "plateau"):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(2)
-            line, x = torch.nn.Linear(3, 2), torch.randn(20, 3)
-        scale, rows = decoding.LogitScale(5.0, 8.0), list(decoding.batches(20, 7, 40, RNG(2)))
-
-        def loss(step: int, line: Any = line, x: Any = x, scale: Any = scale, rows: Any = rows) -> torch.Tensor:
-            some = torch.from_numpy(rows[step])
-            return decoding.clip_loss(line(x[some]), x[some, :2] * 2, scale(), some // 3)
-
-        def validate(line: Any = line, x: Any = x) -> float:
-            return -float((line(x[:5]) - x[:5, 1:]).square().mean())
-
-        how = {"learning_rate": 0.1, "weight_decay": 0.2, "schedule": schedule, "patience": 10, "max_norm": 0.5}
-        for start in (None, 0.01):
-            history = decoding.train([line, scale], loss, 40, validate=validate, every=4, start=start, **how)
-            found.append([history, list(line.parameters()), scale()])
-    return found
-
-
 CASES: dict[str, Callable[[], Any]] = {
     one.__name__: one
-    for one in (
-        matrices, verdicts, blocks, nuisances, retrieval, linear_decoders, surrogates, zero_shot, text_scores, words,
-        scenes, regions, grounding, masked_models, gaussians, fills, masked_study, persons, spaces, across,
-        eeg_encoders, text_decoders, written, ridges, studies, trained,
-    )
-}  # fmt: skip
+    for one in (matrices, zero_shot, text_scores, regions, grounding, gaussians, fills, masked_study, persons, studies)
+}
 
 
 @pytest.mark.filterwarnings("ignore")

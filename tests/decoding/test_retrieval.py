@@ -15,9 +15,8 @@ def test_ranks_by_hand_and_ties_count_against() -> None:
     rng = np.random.default_rng(0)
     queries, gallery = rng.normal(size=(20, 5)), rng.normal(size=(8, 5))
     similar = cosine(queries, gallery)
-    np.testing.assert_array_equal(
-        similarity_ranks(queries, gallery), [[(row >= one).sum() for one in row] for row in similar]
-    )
+    expected = [[(row >= one).sum() for one in row] for row in similar]
+    np.testing.assert_array_equal(similarity_ranks(queries, gallery), expected)
     assert (similarity_ranks(queries, np.ones((8, 5))) == 8).all()  # a gallery of one vector
     assert (similarity_ranks(np.zeros((3, 5)), gallery) == 8).all()  # an empty answer
 
@@ -70,9 +69,8 @@ def test_averaging_repeats_raises_accuracy_towards_the_ceiling() -> None:
     rng = np.random.default_rng(7)
     n, repeats = 25, 16
     gallery = rng.normal(size=(n, 10))
-    trials = pd.DataFrame(
-        {"stimulus_id": np.tile(np.arange(n), 2 * repeats), "subject": np.repeat(["a", "b"], n * repeats)}
-    )
+    whose = np.repeat(["a", "b"], n * repeats)
+    trials = pd.DataFrame({"stimulus_id": np.tile(np.arange(n), 2 * repeats), "subject": whose})
     signals = gallery[trials["stimulus_id"]] + 3 * rng.normal(size=(len(trials), 10))
     curve = repeat_curve(signals, trials, lambda x, _: x, gallery, range(n), n_draws=5)
     assert curve["n_averaged"].tolist() == [1, 2, 4, 8, 16]

@@ -72,9 +72,8 @@ def test_ridge_alone_is_the_ridge_beside(small) -> None:
     val = {"fmri": test["fmri"]}
     for penalty in (1.0, 30.0):
         space = decoding.SharedSpace(steps=1, width=16, blend=1.0, penalty=penalty).fit(train, val)
-        decoded = decoding.independent_ridges(
-            train, test, lambda p=penalty: decoding.LinearDecoder("own", penalties=(p,))
-        )
+        one = lambda p=penalty: decoding.LinearDecoder("own", penalties=(p,))  # noqa: E731
+        decoded = decoding.independent_ridges(train, test, one)
         for name, embedding in decoding.embed_all(space, test).items():
             unit = decoded[name] / np.linalg.norm(decoded[name], axis=1, keepdims=True)
             np.testing.assert_allclose(embedding, unit, atol=1e-4)

@@ -19,23 +19,15 @@ def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> 
     shared, *own = np.random.default_rng(7).normal(size=(27, 4, 4))
     signals = rng.normal(size=(n * len(subjects), 6, 32)).astype(np.float32)
     for k, name in enumerate(subjects):
-        signals[k * n : (k + 1) * n, 1:5, 8:16] += (targets @ (0.8 * shared + 0.6 * own[ord(name) - ord("a")]))[
-            :, :, None
-        ]
+        mixing = 0.8 * shared + 0.6 * own[ord(name) - ord("a")]
+        signals[k * n : (k + 1) * n, 1:5, 8:16] += (targets @ mixing)[:, :, None]
     ids = [f"text{first + i}" for i in range(n)]
     meta = pd.DataFrame({"stimulus_id": ids * len(subjects), "subject": np.repeat(list(subjects), n), "task": "x"})
     return Trials(signals, np.tile(targets, (len(subjects), 1)), meta)
 
 
-GLIM = {
-    "width": 16,
-    "n_blocks": 1,
-    "n_heads": 2,
-    "query_width": 16,
-    "n_queries": 3,
-    "n_query_blocks": 1,
-    "state_width": 16,
-}
+GLIM = {"n_blocks": 1, "n_heads": 2, "n_queries": 3, "n_query_blocks": 1}
+GLIM |= dict.fromkeys(("width", "query_width", "state_width"), 16)
 
 
 def small(**changes: object) -> TextDecoder:
@@ -52,8 +44,9 @@ def top5(decoder: TextDecoder, test: Trials, **changes: object) -> float:
 
 @pytest.mark.parametrize("encoder", ["tiny", "residual", "glim"])
 def test_vectors_of_new_texts_are_retrieved_from_brain_signals_and_not_from_noise(encoder: str) -> None:
-    train, test = trials(160), trials(40, first=1000)
-    decoder = small(encoder=encoder).fit(train)
+    n, epochs = (160, 20) if encoder == "glim" else (100, 12)
+    train, test = trials(n), trials(40, first=1000)
+    decoder = small(encoder=encoder, n_epochs=epochs).fit(train)
     vectors = decoder.embed(test.signals, test.meta)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert top5(decoder, test) > 0.5  # chance .125
@@ -81,10 +74,10 @@ def test_what_lies_in_the_padding_changes_nothing(encoder: str) -> None:
 
 @pytest.mark.parametrize("encoder", ["tiny", "residual"])
 def test_someone_new_is_decoded_by_what_subjects_share_and_counted(encoder: str) -> None:
-    train, test = trials(160, subjects="aa"), trials(40, first=1000, subjects="a")
-    train.meta["subject"] = np.repeat(["x", "y"], 160)  # two people with one mixing, which the stranger has, too
+    train, test = trials(100, subjects="aa"), trials(40, first=1000, subjects="a")
+    train.meta["subject"] = np.repeat(["x", "y"], 100)  # two people with one mixing, which the stranger has, too
     test.meta["subject"] = "new"
-    decoder = small(encoder=encoder).fit(train)
+    decoder = small(encoder=encoder, n_epochs=12).fit(train)
     assert top5(decoder, test) > 0.5
     assert decoder.known_.unknown(test.meta) == {"task": 0, "dataset": 0, "subject": 40}
     assert decoder.known_.unknown(train.meta)["subject"] == 0

@@ -87,7 +87,7 @@ def test_controls_take_away_what_a_task_and_a_label_give() -> None:
     assert abs(constant.loc[("content", "within task"), "gap"]) < 0.02
 
 
-def test_bad_input() -> None:
+def test_bad_input_and_the_most_frequent_training_sentence_whatever_its_marks() -> None:
     refused("rows but", text_scores, ["a"], ["a dog", "a cat"])
     refused("did you mean 'bleu", text_scores, SAID, TEXTS, measures=("bleu",))
     refused("no words", text_scores, SAID, [*TEXTS[:-1], "."])
@@ -95,9 +95,6 @@ def test_bad_input() -> None:
     refused("several groups within task", text_scores, SAID * 2, TEXTS * 2, **apart)
     refused("none can rotate", text_scores, SAID, TEXTS, tasks=list("abcdef"), measures=("content",))
     refused("give tasks", text_scores, SAID, TEXTS, labels=list("aabbcc"), measures=("content",))
-
-
-def test_the_most_frequent_training_sentence_is_taken_whatever_its_marks() -> None:
     written = ["the dog ran .", "a cat sat.", "A cat sat .", "", "", ""]
     assert constant_sentence(written) == "a cat sat."
     assert constant_sentence(["b", "a", "a", "b"]) == "b"  # a tie goes to the first

@@ -43,6 +43,10 @@ def test_norms_are_predicted_as_scikit_learn_does_with_the_same_folds_and_penalt
             predicted[test] = Ridge(alpha=alpha).fit(vectors[train], norms.to_numpy()[train]).predict(vectors[test])
         best = max(best, r2_score(norms, predicted))
     assert found.loc[decoding.ALL_NORMS, "r2"] == pytest.approx(best, abs=0.01)
+    few = {"n_permutations": 2, "n_draws": 200}
+    wide, narrow = (decoding.norm_prediction({"text": vectors}, norms, confidence=c, **few) for c in (0.95, 0.5))
+    ends = wide["low"], narrow["low"], narrow["r2"], narrow["high"], wide["high"]
+    assert (np.diff(np.stack(ends), axis=0) > 0).all()
 
 
 def test_a_space_that_knows_the_norms_beats_the_text_and_one_of_noise_does_not() -> None:

@@ -87,9 +87,8 @@ def test_intervals_are_over_contexts(pretrained: PretrainedLayer, monkeypatch: p
     monkeypatch.setattr(context_study, "scaling_curve", lambda *a, **k: kept.append(curve(*a, **k)) or kept[-1])
     images, Y = left_out()
     options = {"test": TEST, "groups": GROUPS, "sizes": (10,), "n_repeats": 4, "confidence": 0.9}
-    table = encoding.context_curve(pretrained, pretrained.reduction(images), Y, **options).set_index(
-        ["group", "method"]
-    )
+    table = encoding.context_curve(pretrained, pretrained.reduction(images), Y, **options)
+    table = table.set_index(["group", "method"])
     off = kept[0][kept[0]["target"] >= N_VOXELS]
     each = off.groupby(["method", "repeat"])["explained_variance"].mean().unstack("repeat")
     expected = stats.ttest_rel(each.loc["in_context"], each.loc["ridge_pooled"]).confidence_interval(0.9)
@@ -108,9 +107,8 @@ def run(pretrained: PretrainedLayer, images: np.ndarray, Y: np.ndarray, targets:
     )
     options = {"evaluate": evaluate, "targets": targets, "groups": groups, "roi": ROI[targets], "sizes": SIZES}
     options |= {"ceiling": np.full(Y.shape[1], 0.8), "n_repeats": 2, "confidence": 0.95, "seed": 0} | changes
-    return encoding.score_context(
-        pretrained, images[rows], Y[rows], ids, np.arange(500), np.arange(500, 600), **options
-    )
+    shown = images[rows], Y[rows], ids, np.arange(500), np.arange(500, 600)
+    return encoding.score_context(pretrained, *shown, **options)
 
 
 def test_clear_errors(pretrained: PretrainedLayer) -> None:
@@ -142,11 +140,6 @@ def study(n_images: int = 40) -> tuple[np.ndarray, list[tuple[np.ndarray, np.nda
     return features, [(rows, rng.normal(size=(30, 7)).astype(np.float32)) for rows in seen]
 
 
-def alike(one: PretrainedLayer, other: PretrainedLayer) -> bool:
-    mine, theirs = one.arrays(), other.arrays()
-    return mine.keys() == theirs.keys() and all(mine[name].tobytes() == theirs[name].tobytes() for name in mine)
-
-
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     features, subjects = study()
     whole = pretrain(features, subjects, **OPTIONS)
@@ -162,7 +155,8 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
         pretrain(features, subjects, **OPTIONS, folder=tmp_path, progress=killed)
     layer = pretrain(features, subjects, **OPTIONS, folder=tmp_path, progress=killed)
     assert said == [(0, k) for k in range(1, 7)] + [(3, 1), (3, 2)] + [(3, k) for k in range(1, 7)]
-    assert alike(layer, whole)
+    found, expected = ({name: part.tobytes() for name, part in one.arrays().items()} for one in (layer, whole))
+    assert found == expected
     del said[:]
     subjects[0][1][0, 0] += 1  # other data: nothing of it may be taken over
     options = {"seeds": (0,), "progress": lambda *step: said.append(step[:2])}

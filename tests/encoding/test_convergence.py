@@ -115,14 +115,11 @@ def test_interpolation_is_monotone_between_checkpoints() -> None:
     assert half_times(steps, np.array([0.8, 0.5, 0.9, 1, 1, 1]))["half_time"].item() == 0
 
 
-def test_a_checkpoint_above_the_level_by_rounding_alone() -> None:
+def test_a_checkpoint_above_the_level_by_rounding_alone_and_bad_input_of_halftimes() -> None:
     """At a local peak the cubic is flat, and no root lies before it."""
     steps, above = np.arange(5.0), np.nextafter(0.5, 1)
     found = half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))
     assert found["half_time"].item() == pytest.approx(2)
-
-
-def test_bad_input_of_halftimes() -> None:
     refused("ascending order", half_times, np.array([0, 20, 10]), np.zeros(3))
     refused("scores has 2 rows but steps has 3", half_times, np.array([0, 10, 20]), np.zeros((2, 4)))
     refused("names has 1 rows", half_times, np.array([0, 10]), np.zeros((2, 2)), ["V1"])

@@ -33,7 +33,6 @@ def leave_two_out(stimuli: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def split(design: dict[str, np.ndarray], leave_out: str) -> tuple[list, dict]:
-    """Return folds, and what is told of rows."""
     folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(design["stimuli"])
     return folds, {"leave_out": leave_out, "stimulus_ids": design["stimuli"], "runs": design["runs"]}
 

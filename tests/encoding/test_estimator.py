@@ -14,7 +14,7 @@ X = RNG.normal(size=(90, 20))
 Y = X[:, :3] @ RNG.normal(size=(3, 4)) + 0.3 * RNG.normal(size=(90, 4))
 
 
-def test_it_is_the_regressor_that_was_named() -> None:
+def test_it_is_the_regressor_that_was_named_for_each_target() -> None:
     groups = np.repeat(np.arange(15), 6)
     found = ENCODERS["estimator"]("sklearn.linear_model:Lasso", {"alpha": 0.05}, cv=5).fit(X, Y, groups=groups)
     lasso = Lasso(alpha=0.05)
@@ -22,9 +22,6 @@ def test_it_is_the_regressor_that_was_named() -> None:
     for target in range(4):
         inside = cross_val_score(lasso, X, Y[:, target], groups=groups, cv=GroupKFold(5), scoring="r2")
         np.testing.assert_allclose(found.cv_scores_[0, target], inside.mean())
-
-
-def test_what_fits_one_target_fits_each() -> None:
     found = EstimatorEncoder("sklearn.svm:SVR", {"C": 10.0}).fit(X, Y)
     assert found.predict(X).shape == Y.shape
     assert len(found.estimator_.estimators_) == 4

@@ -41,13 +41,10 @@ def layer(name: str) -> Layers:
     return Layers({name: Features(np.zeros((12, 4), dtype=np.float32), stimuli, name)})
 
 
-def test_nothing_to_take_means_over_is_said_before_anything_is_fitted() -> None:
+def test_what_cannot_begin_is_said_before_anything_is_fitted() -> None:
     who = subject(np.zeros(6))
     who = replace(who, groups={RELIABLE: np.array([], dtype=int)})
     refused("no target is reliable and no region", study, who)
-
-
-def test_a_layer_without_network_is_refused() -> None:
     refused("no network was trained for layer 'late', but for early", next, study(subject()).fits(layer("late")))
 
 
@@ -72,9 +69,8 @@ def pretrained() -> in_context.PretrainedLayer:
     images, _, Y = world(1)
     axes = PCA(6).fit(images, rows=np.arange(120))
     encoder = encoding.InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
-    return encoding.pretrain_layer(
-        encoder, encoding.Reduction(axes.mean_, axes.components_), images, [(np.arange(120), Y)]
-    )
+    reduction = encoding.Reduction(axes.mean_, axes.components_)
+    return encoding.pretrain_layer(encoder, reduction, images, [(np.arange(120), Y)])
 
 
 def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: in_context.PretrainedLayer) -> None:
@@ -139,6 +135,4 @@ def test_planted_selectivity_across_the_modality_gap() -> None:
 def test_clear_errors() -> None:
     coef = np.ones((8, 5))
     refused("give reference", encoding.text_selectivity, coef, np.ones((1, 8)))
-    refused(
-        r"text has shape \(3, 7\) but the encoder knows 8 features", encoding.text_selectivity, coef, np.ones((3, 7))
-    )
+    refused(r"text has shape \(3, 7\) but the encoder knows 8 features", encoding.text_selectivity, coef, np.eye(3, 7))

@@ -126,9 +126,8 @@ def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict
     controls = []
     for seed in range(12):
         data = study(np.full(10, 0.7), seed=20 + seed)
-        one = encoding.evaluate_held_out(
-            encoding.Ridge((1.0, 30.0)), **data, n_permutations=0, control="refit", seed=seed
-        )
+        refit = {"n_permutations": 0, "control": "refit", "seed": seed}
+        one = encoding.evaluate_held_out(encoding.Ridge((1.0, 30.0)), **data, **refit)
         assert one.control_r is not None
         controls.append(one.control_r.mean())
     assert abs(np.mean(controls)) < 3 * np.std(controls) / np.sqrt(12)
@@ -137,9 +136,8 @@ def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict
 def test_undefined_targets_have_no_p() -> None:
     data = study(np.full(3, 0.5), seed=9)
     data["Y"][data["test"], 1] = 7.0
-    found = encoding.evaluate_held_out(
-        encoding.Ridge((1.0,)), **data, n_permutations=20, target_groups={"one": np.array([1])}
-    )
+    one = {"one": np.array([1])}
+    found = encoding.evaluate_held_out(encoding.Ridge((1.0,)), **data, n_permutations=20, target_groups=one)
     assert np.isnan([found.r[1], found.p[1], found.p_fwer[1], found.q[1], found.group_r[0], found.r2[1]]).all()
     assert np.isfinite(found.p[[0, 2]]).all()
     assert np.isfinite(found.null.max_r).all()  # type: ignore[union-attr]

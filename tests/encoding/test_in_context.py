@@ -35,7 +35,6 @@ PRIOR = WeightPrior(WORLD.prior_mean, WORLD.prior_covariance)
 
 
 def voxels(n_images: int, n_voxels: int, seed: int, ratio: float = 1.5, **options: bool) -> tuple[np.ndarray, ...]:
-    """Return a context, its responses, and new images with the true signal."""
     rng = np.random.default_rng([seed, 1])
     X, new, weights = WORLD.images(n_images, rng), WORLD.images(300, rng), WORLD.weights(n_voxels, rng, **options)
     noise = WORLD.noise_sd(weights, ratio) * rng.normal(size=(n_images, n_voxels))
@@ -52,9 +51,8 @@ def test_learns_its_prior(trained: InContextEncoder) -> None:
     X, Y, new, truth = voxels(20, 200, 1)
     encoder = clone(trained).fit(X, Y)
     gain = explained_variance(truth, encoder.predict(new)).mean()
-    alone = max(
-        explained_variance(truth, SklearnRidge(alpha=alpha).fit(X, Y).predict(new)).mean() for alpha in (1, 3, 10, 30)
-    )
+    fits = [SklearnRidge(alpha=alpha).fit(X, Y) for alpha in (1, 3, 10, 30)]
+    alone = max(explained_variance(truth, fit.predict(new)).mean() for fit in fits)
     assert gain > alone + 0.1  # the best alpha there is, chosen with the truth
     permuted = np.random.default_rng(0).permuted(Y, axis=0)
     r = [np.corrcoef(a, b)[0, 1] for a, b in zip(clone(trained).fit(X, permuted).predict(new).T, truth.T, strict=True)]
@@ -173,7 +171,6 @@ def test_saved_and_loaded(trained: InContextEncoder, tmp_path: Path) -> None:
 
 
 def synthetic(n_voxels: int, n_images: int, ratio: tuple[float, float]) -> tuple[Voxels, Episode, torch.Tensor]:
-    """Return voxels of the world's prior, an episode, and [x, 1] of the bank."""
     bank = torch.as_tensor(WORLD.images(200, np.random.default_rng(0))).float()
     root = torch.linalg.cholesky(torch.as_tensor(PRIOR.covariance)).float()
     made = Voxels(bank, torch.zeros(17), root, ratio, torch.Generator().manual_seed(0))
@@ -208,16 +205,13 @@ def test_errors_count_by_signal_and_noise_of_possible_weights() -> None:
     torch.testing.assert_close(counts, possible / (sd * ratio**NOISE_WEIGHT) ** 2, rtol=1e-3, atol=1e-5)
 
 
-def test_synthetic_errors_are_exact_over_the_bank() -> None:
+def test_synthetic_errors_are_exact_and_real_queries_not_in_their_context() -> None:
     _, episode, design = synthetic(400, 60, (2.0, 2.0))
     best = torch.linalg.lstsq(episode.queries, episode.answers.T).solution.T  # queries have full rank
     wrong = best + 0.1 * torch.randn(best.shape, generator=torch.Generator().manual_seed(1))
     exact = ((wrong - best) @ design.T).square().mean(dim=1)
     found = (wrong @ episode.queries.T - episode.answers).square().sum(dim=1)
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-5)
-
-
-def test_real_queries_are_not_in_their_context() -> None:
     X = torch.eye(30)
     Y = torch.arange(30.0)[:, None] + 100 * torch.arange(5)
     made = real_episode(X, Y, 8, 20, 10, torch.Generator().manual_seed(0))
@@ -379,29 +373,25 @@ def test_what_is_taken_is_better_by_more_than_chance() -> None:
     assert taken(above, sizes) == "ridge"
 
 
-@pytest.mark.parametrize(("relevant", "taken"), [(0.05, "in_context"), (0.0, "empirical_bayes")])
-def test_groups_fall_back_by_themselves(
-    trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch, relevant: float, taken: str
-) -> None:
+def test_groups_fall_back_by_themselves(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """On its prior, empirical Bayes is surely better than a briefly trained network, by .01 of the variance."""
-    monkeypatch.setattr("brainalign.encoding.in_context.fallback.RELEVANT", relevant)
     X, on, _, _ = voxels(30, 150, 11)
     rng = np.random.default_rng(12)
     foreign = WORLD.weights(150, rng, on_prior=False)
     noise = WORLD.noise_sd(foreign, 1.5) * rng.normal(size=(30, 150))
     Y = np.hstack([on, X @ foreign[:-1] + foreign[-1] + noise])
     roi = np.repeat(["known", "foreign"], 150)
-    encoder = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi)
-    assert encoder.taken_ == {"known": taken, "foreign": "ridge"}
-    assert encoder.fell_back_ == {"known": taken != "in_context", "foreign": True}
-    errors = encoder.context_errors_["foreign"]
-    assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) - 0.04
-    free = clone(trained).fit(X, Y)
-    bayes = EmpiricalBayesRidge(PRIOR).fit(X, on)
-    expected = free.coef_[:, :150] if taken == "in_context" else bayes.coef_
-    np.testing.assert_allclose(encoder.coef_[:, :150], expected, rtol=1e-5, atol=1e-6)
+    free, bayes = clone(trained).fit(X, Y), EmpiricalBayesRidge(PRIOR).fit(X, on)
     assert not np.allclose(free.coef_[:, :150], bayes.coef_, rtol=1e-2)
-    assert not np.allclose(encoder.coef_[:, 150:], free.coef_[:, 150:])
+    for relevant, name, known in ((0.05, "in_context", free.coef_[:, :150]), (0.0, "empirical_bayes", bayes.coef_)):
+        monkeypatch.setattr("brainalign.encoding.in_context.fallback.RELEVANT", relevant)
+        encoder = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi)
+        assert list(encoder.taken_.items()) == [("foreign", "ridge"), ("known", name)]
+        assert encoder.fell_back_ == {"known": name != "in_context", "foreign": True}
+        errors = encoder.context_errors_["foreign"]
+        assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) - 0.04
+        np.testing.assert_allclose(encoder.coef_[:, :150], known, rtol=1e-5, atol=1e-6)
+        assert not np.allclose(encoder.coef_[:, 150:], free.coef_[:, 150:])
     assert free.fell_back_ == {}
     other = clone(trained).set_params(fallback=True, units="any", n_checks=2000).fit(X, Y, roi=roi)  # no prior to know
     assert other.taken_ == {"known": "in_context", "foreign": "ridge"}

@@ -33,6 +33,7 @@ def test_equations(feedforward: int | None) -> None:
     """Token by token in float64: keys, softmax per head, values, feed-forward, and the sum over a target's queries."""
     members = np.array([[1, 1, 0, 0], [0, 1, 1, 1], [1, 1, 1, 0]], dtype=bool)
     net = network(members, feedforward=feedforward)
+    assert float(net.weight.std()) * 8**0.5 == pytest.approx(1, abs=0.2)
     X = torch.from_numpy(small()[0][:3])
     found, weights = net(X).detach(), net.attention(X).detach()
     net = net.double()

@@ -86,14 +86,10 @@ STEPS = (0, 1, 3, 10, 30, 100, 300)
 HALF = 2.0 * 1.6 ** np.arange(10)  # planted half-times of the areas
 
 
-def training() -> dict[int, dict[str, SplitScores]]:
-    late = 0.05 * np.arange(5)
-    found = {step: {"01": areas(step, step / (step + HALF), noise=0.002)} for step in STEPS}
-    return {step: who | {"02": sensors(step, 0.08 + late * (step >= 10))} for step, who in found.items()}
-
-
 def test_half_times_of_areas_are_found_in_their_order() -> None:
-    found = checkpoint_curves(training(), origin=["area0"])
+    late, given = 0.05 * np.arange(5), {step: areas(step, step / (step + HALF), noise=0.002) for step in STEPS}
+    both = {step: {"01": one, "02": sensors(step, 0.08 + late * (step >= 10))} for step, one in given.items()}
+    found = checkpoint_curves(both, origin=["area0"])
     times = found.half_times[(found.half_times["score"] == "encoding") & (found.half_times["area"] != "")]
     assert times["area"].tolist() == NAMES
     assert (np.diff(times["half_time"]) > 0).all()

@@ -55,8 +55,8 @@ class Case:
     def study(self) -> encoding.TokenStudy:
         train, test = self.split
         ids = [f"image{k}" for k in range(len(self.Y))]
-        trials = pd.DataFrame(
-            {"trial_id": ids, "stimulus_id": ids, "session": "", "run": "", "repeat": 0, "onset_s": 0}
+        trials = pd.DataFrame({"trial_id": ids, "stimulus_id": ids, "session": "", "run": ""}).assign(
+            repeat=0, onset_s=0
         )
         names = [f"v{k}" for k in range(self.Y.shape[1])]
         targets = pd.DataFrame({"target_id": names, "kind": "voxel", "hemi": "", "roi": [[] for _ in names]})
@@ -208,9 +208,8 @@ def test_wide_interactions_are_bounded(tmp_path: Path) -> None:
     case = shifting(tmp_path, baselines=("interactions",))
     rng = np.random.default_rng(0)
     case.options["semantics"] = case.options["semantics"] @ rng.normal(size=(8, 40)).astype(np.float32)
-    tables = [
-        case(tokens)[2].set_index(["encoder", "group"]) for tokens in (case.tokens, stored(tmp_path, case.tokens))
-    ]
+    both = case.tokens, stored(tmp_path, case.tokens)
+    tables = [case(tokens)[2].set_index(["encoder", "group"]) for tokens in both]
     found, read = (table.loc[("ridge, tokens times semantics", "static")] for table in tables)
     assert read["r"] == pytest.approx(found["r"], abs=1e-6)
     assert found["n_parameters"] == (10_000 // 17 * 17 + 1) * 4  # 588 projections of 600 columns, 16 components
@@ -239,9 +238,8 @@ def test_frozen_queries_stay(tmp_path: Path) -> None:
         fits[epochs] = encoder.fit(world.tokens, world.responses, grid=world.grid, roi=world.roi)
     first, second = (fit.module_.queries.detach().numpy() for fit in fits.values())
     np.testing.assert_array_equal(first, second)
-    learned = encoding.RoutingEncoder(epochs=3, seed=2).fit(
-        world.tokens, world.responses, grid=world.grid, roi=world.roi
-    )
+    learned = encoding.RoutingEncoder(epochs=3, seed=2)
+    learned.fit(world.tokens, world.responses, grid=world.grid, roi=world.roi)
     assert not np.array_equal(learned.module_.queries.detach().numpy(), first)
     assert learned.n_parameters_ - fits[3].n_parameters_ == first.size
     fits[3].save(tmp_path)

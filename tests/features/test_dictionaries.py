@@ -19,9 +19,8 @@ def world():
 
 @pytest.fixture(scope="module", params=CODINGS)
 def fitted(request, world):
-    return SparseAutoencoder(30, 2, request.param, epochs=30, batch_size=64, seed=1).fit(
-        world.features, rows=np.arange(1200)
-    )
+    model = SparseAutoencoder(30, 2, request.param, epochs=30, batch_size=64, seed=1)
+    return model.fit(world.features, rows=np.arange(1200))
 
 
 def test_few_atoms_explain_rows_that_training_never_saw(fitted, world):

@@ -154,16 +154,12 @@ def test_models_without_texts(clip: str, tmp_path: Path) -> None:
     refused(r"\(ViTModel\) has no visual_projection; leave that layer out", projected.digest)
 
 
-TABLE = pd.DataFrame(
-    {"stimulus_id": ["b", "a", "b", "c", "a"], "caption": ["a dog", "a cat", " a puppy ", "a house", None]}
-)
+CAPTIONS = ["a dog", "a cat", " a puppy ", "a house", None]
+TABLE = pd.DataFrame({"stimulus_id": ["b", "a", "b", "c", "a"], "caption": CAPTIONS})
 
 
-def test_captions_of_a_stimulus_in_the_order_of_the_table() -> None:
+def test_captions_of_a_stimulus_in_the_order_of_the_table_or_none() -> None:
     assert captions_of(["a", "b"], TABLE) == [["a cat"], ["a dog", "a puppy"]]  # nobody asked for c
-
-
-def test_tables_without_captions_are_refused() -> None:
     refused(r"has no caption of 1 of 2 stimuli \(aa\).*did you mean 'a'.*add rows", captions_of, ["a", "aa"], TABLE)
     other = TABLE.rename(columns={"caption": "captions"})
     refused("c.tsv has the columns .* no 'caption' .did you mean 'captio", captions_of, ["a"], other, "c.tsv")

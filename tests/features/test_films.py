@@ -8,7 +8,6 @@ import torch
 import transformers
 from PIL import Image
 from refusals import refused
-from seeded.recorded import Record
 
 from brainalign.features import VideoExtractor
 
@@ -80,15 +79,6 @@ def test_random_weights_are_drawn(saved: Path, new_rows: type) -> None:
     np.testing.assert_array_equal(found[1][0], found[2][0])
     assert not np.allclose(found[0][0], found[1][0], atol=1e-3)
     assert not np.allclose(found[1][0], found[3][0], atol=1e-3)
-
-
-def test_frames_in_no_order_are_as_they_were(saved: Path, new_rows: type) -> None:
-    table, found = frames(saved).sample(frac=1, random_state=0), []
-    for name, given in (("videomae", (2, 3, 7)), ("vjepa2", (0, 1, 4, 5, 9, 10)), ("videomae", range(13))):
-        extractor = VideoExtractor(str(saved / name), ["layer1", "layer2"], batch_size=2)
-        extractor.extract(table, kept := new_rows(14, given=tuple(given)))
-        found.append([kept.finite(), kept.sizes, extractor.describe()["frames_of_a_window"]])
-    Record(Path(__file__).parent / "recorded.json").check("frames", found, 1e-5)
 
 
 def test_what_reads_no_film_is_refused(saved: Path, new_rows: type) -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 import transformers
 from refusals import refused
-from seeded.recorded import Record
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from brainalign.features import LanguageExtractor
@@ -130,22 +129,6 @@ def test_random_weights_are_drawn(states: Callable) -> None:
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.allclose(drawn[0], drawn[2])
     assert not np.allclose(drawn[0], trained)
-
-
-def test_words_of_several_runs_in_no_order_are_as_they_were(saved: Path, new_rows: type) -> None:
-    order, found = np.random.default_rng(0).permutation(27), []
-    table = story([WORDS[k % 9] for k in order]).assign(onset_s=order // 2 / 2, run=np.where(order % 3, "b", "a"))
-    for name, options in (
-        ("bert", {"context": 9, "batch_size": 3}), ("t5", {"context": 11, "pooling": "mean", "layers": ("layer1",)}),
-        ("bert", {"context": 600, "pooling": "mean"}), ("gpt2", {"context": 7, "random_weights": True, "seed": 4}),
-    ):  # fmt: skip
-        extractor = LanguageExtractor(str(saved / name), **options)  # type: ignore[arg-type]
-        for some in (table, table.drop(columns="run")):
-            kept = new_rows(27, given=(3, 8, 9, 20, *np.flatnonzero(order % 3 == 0)[:: 1 + (name != "t5")]))
-            extractor.extract(some, kept)
-            found.append([kept.finite(), kept.sizes])
-        found.append([extractor.describe()[key] for key in ("context", "sees_future")])
-    Record(Path(__file__).parent / "recorded.json").check("words", found, 1e-5)
 
 
 def test_what_cannot_be_read_is_refused(states: Callable) -> None:

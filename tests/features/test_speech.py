@@ -7,7 +7,6 @@ import torch
 from refusals import refused
 from scipy.io import wavfile
 from scipy.signal import resample_poly
-from seeded.recorded import Record
 from transformers import (
     HubertConfig,
     HubertModel,
@@ -100,19 +99,6 @@ def test_random_weights_are_drawn(saved: Path, new_rows: type) -> None:
     np.testing.assert_array_equal(found[1][0], found[2][0])
     assert not np.allclose(found[0][0], found[1][0], atol=1e-3)
     assert not np.allclose(found[1][0], found[3][0], atol=1e-3)
-
-
-def test_sounds_in_no_order_are_as_they_were(saved: Path, new_rows: type) -> None:
-    table, found = pieces(saved, "two", "one", rate_hz=4).sample(frac=1, random_state=0), []
-    for name, options in (
-        ("wav2vec2", {"context_s": 1.5, "chunk_s": 0.5, "batch_size": 2}),
-        ("whisper", {"context_s": 2.2, "chunk_s": 1.5}),
-        ("hubert", {"context_s": 0, "chunk_s": 3, "layers": ["layer2"]}),
-    ):  # fmt: skip
-        extractor = SpeechExtractor(str(saved / name), rate_hz=4, **options)  # type: ignore[arg-type]
-        extractor.extract(table, kept := new_rows(len(table), given=(0, *range(30, 50))))
-        found.append([kept.finite(), kept.sizes, extractor.describe()["hears_ahead_s"]])
-    Record(Path(__file__).parent / "recorded.json").check("sounds", found, 1e-5)
 
 
 @pytest.mark.parametrize(

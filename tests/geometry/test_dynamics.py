@@ -1,12 +1,12 @@
-"""Scores of models that see and models that expect: shapes, counts, folds, missing frames, nulls."""
-
 import numpy as np
 import pytest
 from refusals import refused
+from scipy.stats import t
 
 import brainalign.geometry as g
 from brainalign.encoding import Ridge
 from brainalign.features import LatentDynamics
+from brainalign.geometry.dynamics.future_prediction import _summary
 from brainalign.simulation import ball_features, ball_future, occluded_ball
 
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_rolled_out_or_scored_says_why(world, law) -> None:
         refused(message, g.score_dynamics, {"law": law}, spoiled, v, ridge())
 
 
-def test_frames_after_the_end_of_a_trial_are_left_out(world, law) -> None:
+def test_frames_after_the_end_are_left_out_and_the_law_agrees_while_all_is_seen(world, law) -> None:
     shorter = world.neural.copy()
     shorter[:6, 16:] = np.nan
     found = g.score_dynamics({"law": law}, shorter, world.visible, ridge(), folds=3, n_permutations=4).models
@@ -84,15 +84,19 @@ def test_frames_after_the_end_of_a_trial_are_left_out(world, law) -> None:
     assert found["n_dropped"].tolist() == [1, 1]
     assert (found["r"] > found["null_95"]).all()
     assert g.movie_agreement({"law": law}, shorter, world.visible, n_permutations=5)["time"].max() == 15
-
-
-def test_a_model_of_the_law_agrees_while_all_is_seen(world, law) -> None:
     models = {"law": law, "time": g.time_features(18, 18)}
     found = g.movie_agreement(models, world.neural, world.visible, n_permutations=19, seed=3)
     rows = found[found["model"] == "law"].set_index("time")
     assert (rows.loc[:12, "score"] > 0.4).all()
     assert (rows.loc[:12, "p_fwer"] == 0.05).all()
     assert found[found["model"] == "time"]["score"].isna().all()
+
+
+def test_intervals_over_folds_allow_for_what_folds_share() -> None:
+    by_fold = np.random.default_rng(0).normal(size=7)
+    reach = t.ppf(0.95, 6) * by_fold.std(ddof=1) * np.sqrt(1 / 7 + 1 / 6)
+    expected = by_fold.mean() + np.array([0, -reach, reach])
+    np.testing.assert_allclose([*_summary(by_fold, 0.9).values()], expected)
 
 
 RING = (np.roll(np.eye(8), 1, axis=1) + np.roll(np.eye(8), -1, axis=1)) / 2

@@ -64,7 +64,7 @@ def test_triplets_are_of_their_level(level: str) -> None:
 
 
 def test_the_penalty_is_chosen_on_other_objects() -> None:
-    x, triplets = features(40), drawn(40, 3000)
+    x, triplets = features(40), drawn(40, 1500)
     noise = np.random.default_rng(3).permuted(triplets, axis=1)
     assert g.HumanTeacher(penalties=(1e-4, 10.0)).fit(x, noise).penalty_ == 10.0
     y = x.copy()

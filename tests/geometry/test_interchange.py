@@ -72,9 +72,8 @@ def test_other_names_of_descriptors() -> None:
     refused("Give condition=, one of stim, kind", from_rsatoolbox, several)
     assert from_rsatoolbox(several, condition="kind").of_conditions.keys() == {"stim"}
     refused("no descriptor 'image', only index, kind, stim", from_rsatoolbox, several, condition="image")
-    refused(
-        "RDMs and Dataset; got TemporalDataset", from_rsatoolbox, rsatoolbox.data.TemporalDataset(np.zeros((2, 3, 4)))
-    )
+    other = rsatoolbox.data.TemporalDataset(np.zeros((2, 3, 4)))
+    refused("RDMs and Dataset; got TemporalDataset", from_rsatoolbox, other)
 
 
 def test_labels_that_do_not_fit_are_refused(patterns: LabelledPatterns, rdms: LabelledRdms) -> None:

@@ -1,5 +1,3 @@
-"""Matched units: planted pairs are found, held-out stimuli and both nulls tell what a match is worth."""
-
 import numpy as np
 import pytest
 from refusals import refused
@@ -150,9 +148,8 @@ def test_debiased_cka_against_u_centred_matrices() -> None:
     assert g.cka(X, Y) == pytest.approx((K * L).sum() / np.sqrt((K**2).sum() * (L**2).sum()), abs=1e-12)
     H = np.eye(20) - 1 / 20
     K, L = (H @ Z @ Z.T @ H for Z in (X, Y))
-    assert g.cka(X, Y, debiased=False) == pytest.approx(
-        (K * L).sum() / np.linalg.norm(K) / np.linalg.norm(L), abs=1e-12
-    )
+    aligned = (K * L).sum() / np.linalg.norm(K) / np.linalg.norm(L)
+    assert g.cka(X, Y, debiased=False) == pytest.approx(aligned, abs=1e-12)
 
 
 def test_canonical_correlations_against_scipy_and_sklearn() -> None:

@@ -1,5 +1,3 @@
-"""Regions named at all thresholds: the fast path against definitions, draws, missing regions, nulls."""
-
 import numpy as np
 import pytest
 from refusals import refused

@@ -225,7 +225,6 @@ def hemisphere() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def distances(coordinates: np.ndarray, faces: np.ndarray, cortex: np.ndarray) -> np.ndarray:
-    """Return all shortest ways along edges of cortex."""
     ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     ends = ends[cortex[ends].all(axis=1)]
     graph = np.zeros((len(coordinates),) * 2)
@@ -247,10 +246,8 @@ def test_discs_follow_the_mesh(hemisphere: tuple[np.ndarray, np.ndarray, np.ndar
     for row, centre in enumerate(nearest.centres):
         expected = [v for v in np.argsort(length[centre], kind="stable")[:12] if np.isfinite(length[centre, v])]
         assert set(nearest.members[[row]].indices) == set(expected)
-    both, n = (
-        g.joined_hemispheres([g.surface_neighbourhoods(coordinates, faces, radius_mm=9.0), found]),
-        len(coordinates),
-    )
+    both = g.joined_hemispheres([g.surface_neighbourhoods(coordinates, faces, radius_mm=9.0), found])
+    n = len(coordinates)
     np.testing.assert_array_equal(both.members.toarray()[:n, n:], 0)  # hemispheres stay apart
     np.testing.assert_array_equal(both.members.toarray()[n:, n:], near)
     np.testing.assert_array_equal(both.centres, np.concatenate([np.arange(n), n + np.flatnonzero(cortex)]))

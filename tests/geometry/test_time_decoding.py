@@ -1,5 +1,3 @@
-"""Decoding over time against scikit-learn and MNE, permutations against refits, folds that do not overlap."""
-
 import numpy as np
 import pytest
 import rsatoolbox
@@ -81,6 +79,8 @@ def test_categories_as_mne_and_scikit_learn(n_classes: int, score: str, score_of
     ours = g.decode_times(values, labels, folds, score=score, ridge=RIDGE)
     assert ours.score == pytest.approx(theirs(values, labels, folds, SlidingEstimator, score_of), abs=1e-12)
     assert ours.chance == 1 / n_classes
+    if n_classes == 2:
+        np.testing.assert_allclose(g.pairwise_movie(values, labels, folds, ridge=RIDGE)[:, 0], ours.score, atol=1e-12)
     square = theirs(values, labels, folds, GeneralizingEstimator, score_of).reshape(TIMES, TIMES)
     found, _ = g.decode_generalization(values, labels, folds, score=score, ridge=RIDGE)
     np.testing.assert_allclose(found, square, atol=1e-12)

@@ -1,5 +1,3 @@
-"""Geo-topological and geodesic transforms: closed forms, hand-built graphs, and what rsatoolbox 0.3.2 gets wrong."""
-
 import numpy as np
 import pytest
 from refusals import refused
@@ -43,7 +41,6 @@ def test_the_closed_form_and_that_of_rsatoolbox_where_it_is_right(rdms: np.ndarr
 
 
 def min_plus(lengths: np.ndarray) -> np.ndarray:
-    """Return shortest paths by the definition."""
     paths = lengths.copy()
     np.fill_diagonal(paths, 0)
     for _ in range(len(paths)):

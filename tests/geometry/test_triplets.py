@@ -1,5 +1,3 @@
-"""Triplets by hand: accuracy with ties, two ceilings, splits that leak nothing, dimensions found again."""
-
 import copy
 from functools import partial
 
@@ -27,7 +25,7 @@ def test_bad_triplets_are_refused_by_name() -> None:
     refused("have 56 triplets; asked for 57", concept_world, 8, 2, 57)
 
 
-def test_ties_share_the_prediction() -> None:
+def test_ties_share_the_prediction_and_probabilities_are_a_softmax() -> None:
     triplets = np.array([[0, 1, 2], [1, 2, 0]])
     assert g.odd_one_out_accuracy(np.zeros((3, 3)), triplets) == pytest.approx(1 / 3)  # an argmax would call it 1
     similarities = np.array([[9, 1, 1], [1, 9, 0], [1, 0, 9.0]])
@@ -35,9 +33,6 @@ def test_ties_share_the_prediction() -> None:
     p = np.array([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])
     # Pairs (0, 1) and (0, 2) tie: of the first triplet 2 or 1 is odd; of the second, columns 0 and 1.
     assert g.odd_one_out_accuracy(similarities, triplets, p) == pytest.approx(((0.3 + 0.5) / 2 + (0.1 + 0.1) / 2) / 2)
-
-
-def test_probabilities_are_a_softmax_of_the_remaining_pairs() -> None:
     p = g.choice_probabilities(TRUE, WORLD.triplets)
     np.testing.assert_allclose(p, WORLD.probabilities, atol=1e-12)
     a, b, c = WORLD.embedding[WORLD.triplets[0]]
@@ -157,16 +152,13 @@ def test_readouts_and_their_nulls() -> None:
     assert null.max() < g.odd_one_out_accuracy(TRUE, WORLD.triplets)
 
 
-def test_regions_beside_judgements() -> None:
+def test_regions_beside_judgements_and_choices_without_ceilings() -> None:
     i, j = np.triu_indices(24, 1)
     rng = np.random.default_rng(0)
     fits = -TRUE[i, j] + 0.1 * rng.normal(size=(3, len(i)))
     found = g.region_table({"fits": fits, "noise": rng.normal(size=(3, len(i)))}, WORLD.embedding, 99, 4)
     assert found["score"][0] > 0.8
     assert found["p"].tolist()[0] == 0.01 < 0.05 < found["p"][1]
-
-
-def test_a_table_of_choices_without_ceilings() -> None:
     train, tests = WORLD.triplets[:900], {"triplets": WORLD.triplets[900:], "repeated": WORLD.repeats}
     without = g.choice_table({}, train, {"triplets": tests["triplets"]}, 24, None)
     assert without["kind"].tolist() == ["baseline"]

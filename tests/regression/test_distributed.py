@@ -1,5 +1,3 @@
-"""The distributed fit equals the in-memory one, whoever computes it and whoever is killed meanwhile."""
-
 import os
 import signal
 import sys
@@ -192,7 +190,6 @@ class Starts(WorkerPlugin):
 
 
 def write_responses(path: Path, X: np.ndarray, n_targets: int) -> None:
-    """Write int16 noise row by row, with signal in every 97th target."""
     rng = np.random.default_rng(1)
     mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=(len(X), n_targets))
     weights = rng.normal(size=(X.shape[1], len(range(0, n_targets, 97)))) * 40

@@ -1,5 +1,3 @@
-"""The engine behind `Ridge` where its ways part: spectra, fold sizes, penalties, precision, several layers."""
-
 import os
 import subprocess
 import sys
@@ -147,9 +145,8 @@ def test_what_training_rows_lack_is_not_magnified(X: np.ndarray, n_runs: int, sm
     runs = np.repeat(np.arange(n_runs), len(X) // n_runs)
     rng = np.random.default_rng(3)
     X = X.astype(np.float32)
-    Y = (X[:, 2:] @ rng.normal(size=(X.shape[1] - 2, 20)) / X[:, 2:].std() / 8 + rng.normal(size=(len(X), 20))).astype(
-        "f"
-    )
+    Y = X[:, 2:] @ rng.normal(size=(X.shape[1] - 2, 20)) / X[:, 2:].std() / 8
+    Y = (Y + rng.normal(size=(len(X), 20))).astype("f")
     alphas = (smallest, 1.0, 1e3, 1e5)
     expected = np.zeros((4, 20))
     for run in range(n_runs):

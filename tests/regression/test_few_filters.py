@@ -1,5 +1,3 @@
-"""Few filters for all penalties: as good as each of them, taken where they pay, and scikit-learn's scores then too."""
-
 from typing import Literal
 
 import numpy as np
@@ -46,9 +44,8 @@ def test_filters_are_closer_where_held_out_rows_reach_further() -> None:
     reach[0] = 1e3
     exact = d / (d + ALPHAS[:, None])
     found = [few_filters(d, ALPHAS, 20, torch.float32, some) for some in (ONCE, reach)]
-    plain, closer = (
-        (d * (few.weights.double() @ few.filters.double()) - exact)[:, 0].abs().max() for few in found if few
-    )
+    errors = [(d * (few.weights.double() @ few.filters.double()) - exact)[:, 0].abs().max() for few in found if few]
+    plain, closer = errors
     assert closer < 1e-7 < plain / 3
 
 
@@ -80,9 +77,8 @@ def test_many_runs_left_out_one_by_one(shape: tuple[int, int], decay: float, met
     signal = X @ rng.normal(size=(shape[1], t))
     Y = (signal / signal.std(axis=0) + 1.5 * rng.normal(size=(n, t)) + 5).astype(np.float32)
     runs = rng.permutation(np.repeat(np.arange(16), rng.permutation(np.r_[np.full(8, n // 16 - 1), [n // 16 + 1] * 8])))
-    folds = design_of(
-        torch.as_tensor(X), layout(n, "groups", runs), ALPHAS, solver="auto", metric=metric, dtype=torch.float32
-    ).folds
+    how = {"solver": "auto", "metric": metric, "dtype": torch.float32}
+    folds = design_of(torch.as_tensor(X), layout(n, "groups", runs), ALPHAS, **how).folds
     assert any(isinstance(fold.form, FewFilters) for fold in folds)
     ridge = Ridge(ALPHAS.tolist(), cv="groups", metric=metric).fit(X, Y, groups=runs)
     expected = cv_scores(X, Y, list(GroupKFold(16).split(X, groups=runs)), ALPHAS.tolist(), metric)

@@ -49,16 +49,6 @@ def test_equals_sklearn_per_alpha(n: int, p: int, metric: str, dtype: str, toler
         np.testing.assert_allclose(ridge.predict(X)[:, these], reference.predict(X)[:, these], rtol=1e-4)
 
 
-def test_primal_equals_dual() -> None:
-    X, Y, groups = data(40, 25, 9)
-    primal, dual = (
-        Ridge(ALPHAS, solver=solver, dtype="float64").fit(X, Y, groups=groups) for solver in ("primal", "dual")
-    )
-    np.testing.assert_allclose(primal.cv_scores_, dual.cv_scores_, atol=1e-10)
-    np.testing.assert_allclose(primal.coef_, dual.coef_, atol=1e-10)
-    np.testing.assert_allclose(primal.intercept_, dual.intercept_, atol=1e-9)
-
-
 def test_pooled_alpha_is_the_best_on_average_per_label() -> None:
     X, Y, groups = data(60, 10, 12)
     free = Ridge(ALPHAS, dtype="float64").fit(X, Y, groups=groups)
@@ -191,7 +181,6 @@ def reference(
 
 @cache
 def known(path: str, weighted: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return what scikit-learn finds in a world of seed 0, whatever its unit."""
     X, Y, groups, weights = world(path)
     smallest = 1e-3 if path == "svd" else 1.0
     alphas = tuple(smallest * a for a in FEW_ALPHAS)
@@ -287,6 +276,9 @@ def test_a_weight_is_as_many_copies_in_the_same_fold(path: str) -> None:
         np.testing.assert_allclose(scaled.cv_scores_, plain.cv_scores_, atol=1e-9)
         np.testing.assert_allclose(scaled.predict(X), plain.predict(X), atol=1e-9)
         np.testing.assert_allclose(weighed.predict(X), copied.predict(X), atol=1e-9)
+        double = Ridge([a * 2 for a in FEW_ALPHAS], **options).fit(X, Y, groups=groups, sample_weight=2.0)
+        unweighted = Ridge(FEW_ALPHAS, **options).fit(X, Y, groups=groups)
+        np.testing.assert_allclose(double.predict(X), unweighted.predict(X), atol=1e-9)
         found, expected = plain.score_targets(X, Y, counts), plain.score_targets(X[copies], Y[copies])
         np.testing.assert_allclose(found, expected, atol=1e-12)
 

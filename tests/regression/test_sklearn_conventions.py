@@ -1,5 +1,3 @@
-"""Ridge in the hands of scikit-learn: its tools, its inputs, its score."""
-
 import numpy as np
 import pandas as pd
 import pytest

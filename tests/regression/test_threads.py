@@ -1,5 +1,3 @@
-"""Blocks of targets side by side: the same fit as one by one, errors come through, threads are left as they were."""
-
 import threading
 from collections.abc import Iterator
 

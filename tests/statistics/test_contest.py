@@ -1,8 +1,7 @@
-"""Families that meet in a region: definitions by hand, what is refused, and what is drawn from stored fits."""
-
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 from scipy.stats import norm, t
@@ -16,14 +15,12 @@ SIZES = {"n_train": 300, "n_test": 100}
 def candidate(
     family: str, layer: str, r: list[float], cv_r: list[float], noise: float = 0.01, seed: int = 0
 ) -> st.Candidate:
-    """Return a fit of four targets whose draws scatter around its scores."""
     rng = np.random.default_rng([seed, len(family), len(layer)])
     mean = np.array([np.nanmean(r[:2]), np.nanmean(r[2:])])
     draws = mean + noise * rng.normal(size=(500, 2))
     null = 0.02 * rng.normal(size=(199, 2))
-    return st.Candidate(
-        family, f"{family}net", "ridge", layer, np.array(r), np.full(4, 0.01), np.array(cv_r), draws, null
-    )
+    p, cv = np.full(4, 0.01), np.array(cv_r)
+    return st.Candidate(family, f"{family}net", "ridge", layer, np.array(r), p, cv, draws, null)
 
 
 TASK = [
@@ -99,6 +96,13 @@ def test_what_cannot_be_compared() -> None:
     refused(r"1 regions have no target \(IT\)", st.family_contest, [*TASK, LANGUAGE], empty, **SIZES)
 
 
+def test_targets_go_to_the_family_that_predicts_them_best() -> None:
+    found = st.target_winners([*TASK, LANGUAGE], np.array([3, 0]))
+    expected = {"target": [3, 0], "family": ["language", "task"], "layer": ["mean", "early"], "r": [0.31, 0.5]}
+    expected |= {"margin": [0.01, 0.3], "second": ["task", "language"], "q": [0.02, 0.02]}
+    pd.testing.assert_frame_equal(found[[*expected]], pd.DataFrame(expected))
+
+
 def test_draws_of_regions_equal_their_definition() -> None:
     rng = np.random.default_rng(4)
     measured = rng.normal(size=(40, 6))
@@ -142,9 +146,7 @@ def preference(scores: np.ndarray, noise: float = 0.01, null: float = 0.02, **op
 
 
 def test_preferences_by_hand() -> None:
-    scores = np.array(
-        [[0.1, 0.5, 0.4, 0.2], [0.30, 0.31, 0.1, 0.0], [0.01, 0.0, -0.02, 0.005], [0.0, 0.4, np.nan, 0.1]]
-    )
+    scores = np.array([[0.1, 0.5, 0.4, 0.2], [0.3, 0.31, 0.1, 0.0], [0.01, 0.0, -0.02, 0.005], [0.0, 0.4, np.nan, 0.1]])
     table = preference(scores).set_index("roi")
     same = np.array([[0.5, 0.5 - 1e-9]])  # a layer and its copy
     assert not preference(same, noise=1e-12)["decided"][0]

@@ -191,9 +191,8 @@ def test_the_area_under_the_curve_is_sklearns_on_held_out_rows() -> None:
             model = LogisticRegression(C=c, max_iter=2000).fit((responses[train] - mean) / sd, labels[train] == "b")
             expected.append(roc_auc_score(labels[test] == "b", model.decision_function((responses[test] - mean) / sd)))
         np.testing.assert_allclose(st.logistic_auc(responses, labels, folds, c), [*expected, np.nan])
-    np.testing.assert_allclose(
-        st.logistic_auc(responses, labels, folds), st.logistic_auc(responses, labels, folds, 0.01)
-    )
+    given = responses, labels, folds
+    np.testing.assert_allclose(st.logistic_auc(*given), st.logistic_auc(*given, 0.01))
 
 
 def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_scale() -> None:

@@ -1,5 +1,3 @@
-"""Scores of reconstructed images: against references, by hand, and of reconstructions that are none."""
-
 from itertools import combinations
 
 import numpy as np
@@ -13,7 +11,6 @@ from brainalign.statistics.reconstruction import structural_similarity
 
 
 def pictures(n: int, seed: int, size: int = 16) -> np.ndarray:
-    """Return smooth random pictures: noise on a coarse grid, enlarged."""
     coarse = np.random.default_rng(seed).uniform(0.1, 0.9, size=(n, 3, 4, 4))
     return np.kron(coarse, np.ones((1, 1, size // 4, size // 4))).astype(np.float32)
 

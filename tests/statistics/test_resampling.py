@@ -55,16 +55,13 @@ def test_features_are_exchanged_whatever_the_number_of_rows() -> None:
     assert len(seen) == 12  # all orders of three stimuli in both runs
 
 
-def test_p_values_count_the_observed_and_ties() -> None:
+def test_p_values_count_the_observed_and_ties_and_fdr_is_benjamini_hochberg() -> None:
     null = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null), [2 / 4, 1 / 4])
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null, "max"), [3 / 4, 1 / 4])
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null.max(axis=1), "max"), [3 / 4, 1 / 4])
     np.testing.assert_allclose(st.permutation_test(np.array(0.1 + 0.2), np.array([0.3])), 1.0)  # equal but for rounding
     assert np.isnan(st.permutation_test(np.array([np.nan]), null[:, :1])).all()
-
-
-def test_fdr_is_benjamini_hochberg_and_skips_nan() -> None:
     p = np.array([0.01, 0.04, np.nan, 0.03, 0.5])
     np.testing.assert_allclose(st.fdr(p)[[0, 1, 3, 4]], [0.04, 0.16 / 3, 0.16 / 3, 0.5])
     assert np.isnan(st.fdr(p)[2])

@@ -13,7 +13,6 @@ N = 300  # vertices per hemisphere
 
 
 def fibonacci(n: int = N) -> np.ndarray:
-    """Return points spread evenly on a sphere."""
     z = 1 - (2 * np.arange(n) + 1) / n
     turn = np.pi * (1 + 5**0.5) * np.arange(n)
     radius = np.sqrt(1 - z**2)
@@ -25,24 +24,18 @@ SPHERE = np.vstack([LEFT, LEFT * [-1, 1, 1]])  # vertex k of the right is the mi
 HEMI = np.repeat(["L", "R"], N)
 
 
-def test_hemispheres_turn_as_mirror_images() -> None:
+def test_hemispheres_turn_as_mirror_images_by_uniform_rotations() -> None:
     for order in spin_orders(SPHERE, HEMI, 20):
         left, right = order[:N], order[N:]
         assert left.max() < N <= right.min()
         assert np.array_equal(left, right - N)
-
-
-def test_a_spin_is_a_rotation() -> None:
-    """What the places get lies as far apart as the places do, up to the grain of the mesh."""
+    # What the places get lies as far apart as the places do, up to the grain of the mesh.
     for order in spin_orders(SPHERE, HEMI, 5):
         turned = SPHERE[order[:N]]
         before = np.linalg.norm(LEFT[:, None] - LEFT, axis=2)
         after = np.linalg.norm(turned[:, None] - turned, axis=2)
         assert np.abs(before - after).max() < 40  # two vertices, each off by less than a spacing of 20 mm
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.98
-
-
-def test_rotations_are_uniform() -> None:
     first = np.array([LEFT[order[0]] for order in spin_orders(SPHERE, HEMI, 1000)])
     assert np.abs(first.mean(axis=0)).max() < 3 * 100 / np.sqrt(3 * 1000)
 
@@ -55,6 +48,7 @@ def test_the_medial_wall_takes_part_but_gives_no_value() -> None:
     landed = [(~wall[order], values[order]) for order in orders]  # a place in the wall may get a value, too
     null = [np.corrcoef(turned[there], SPHERE[there, 1])[0, 1] for there, turned in landed]
     assert given["null_sd"] == pytest.approx(np.std(null, ddof=1))
+    assert (given["n"], given["n_spins"]) == ((~wall).sum(), 50)
 
 
 def test_maps_that_say_nothing_give_nan_with_a_reason() -> None:
@@ -129,16 +123,13 @@ def test_maps_of_few_areas_are_compared_with_smooth_random_maps() -> None:
     assert (found["null_sd"] > 0.2).all()
 
 
-def test_too_few_areas_have_no_p() -> None:
+def test_too_few_areas_have_no_p_and_bad_input() -> None:
     found = area_map_test(np.array([1.0, 2, 4]), {"map": np.array([1.0, 3, 4])}, [], SEPARATION[:3, :3]).iloc[0]
     assert np.isnan([found["p"], found["q"]]).all()
     assert found["reason"].startswith("3 areas with both values")
     constant = area_map_test(np.ones(90), {"map": PLACES[:, 0]}, SPINS[:5], SEPARATION).iloc[0]
     assert np.isnan(constant["r"])
     assert constant["reason"]
-
-
-def test_bad_input() -> None:
     refused("give one hemisphere per place", spin_orders, SPHERE, HEMI[:5])
     refused("hemi must be one of 'L', 'R'; got 'left'", spin_orders, SPHERE, np.repeat(["left", "R"], N))
     refused("map 'short' has 5 rows", spin_test, SPHERE[:, 0], {"short": np.ones(5)}, [])
@@ -149,7 +140,6 @@ def test_bad_input() -> None:
 
 @pytest.fixture
 def sheet() -> tuple[np.ndarray, np.ndarray]:
-    """Return places of 20 areas on a sheet of 100 mm, and their separations."""
     places = np.random.default_rng(0).uniform(0, 100, (20, 2))
     return places, np.linalg.norm(places[:, None] - places, axis=2)
 
@@ -163,10 +153,8 @@ def test_likelihoods_and_surrogates_by_hand(sheet: tuple[np.ndarray, np.ndarray]
     assert found.r == pytest.approx([np.corrcoef(row, places[:, 0])[0, 1] for row in maps])
     noise, contrasts = np.random.default_rng(5).normal(size=(60, 20)), null_space(np.ones((1, 20)))
     kernels = (
-        lambda x: np.exp(-(x**2) / 2),
-        lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x),
-        lambda x: np.exp(-x),
-    )
+        lambda x: np.exp(-(x**2) / 2), lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x), lambda x: np.exp(-x)
+    )  # fmt: skip
     lengths = np.geomspace(np.sort(separation, axis=1)[:, 1].mean() / 2, separation.max(), 20)
     size = np.abs if alternative == "two-sided" else np.positive
     rows = []

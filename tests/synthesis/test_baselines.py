@@ -176,14 +176,11 @@ def test_the_share_that_is_kept_is_an_option_of_the_stage() -> None:
     assert found.n_kept == 4
 
 
-def test_natural_images_of_the_highest_scores() -> None:
+def test_natural_images_of_the_highest_scores_and_how_many_there_can_be(shows: Shows) -> None:
     images = torch.arange(6.0)[:, None, None, None].expand(6, 3, 2, 2)
     found = _best(images, np.array([0.1, 0.9, -1.0, 0.9, 0.3, 0.0]), 3)
     assert found.images[:, 0, 0, 0].tolist() == [1, 3, 4]
     assert found.scores.tolist() == [0.9, 0.9, 0.3]
-
-
-def test_errors(shows: Shows) -> None:
     refused("ask for fewer", _best, torch.zeros(2, 3, 4, 4), np.zeros(2), 3)
     refused("ask for fewer", best_of, shows, likeness, 5, 4)
     refused("allow for more", evolve, shows, likeness, 5, 4)

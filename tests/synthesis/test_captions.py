@@ -40,9 +40,8 @@ def test_without_temperature_limit_the_nearest_image_is_taken(world: tuple) -> N
     weights, bank = world
     nearest = (bank / np.linalg.norm(bank, axis=1, keepdims=True) @ weights).argmax(axis=0)
     for chunk in (5, 100):
-        np.testing.assert_allclose(
-            synthesis.project_to_bank(weights, bank, np.inf, chunk=chunk), bank[nearest], rtol=1e-9
-        )
+        found = synthesis.project_to_bank(weights, bank, np.inf, chunk=chunk)
+        np.testing.assert_allclose(found, bank[nearest], rtol=1e-9)
 
 
 def test_memory_maps_and_dask_are_streamed(world: tuple, tmp_path: Path) -> None:
@@ -51,13 +50,11 @@ def test_memory_maps_and_dask_are_streamed(world: tuple, tmp_path: Path) -> None
     np.save(tmp_path / "bank.npy", bank)
     expected = synthesis.project_to_bank(weights, bank, 20, center=True)
     mapped = np.load(tmp_path / "bank.npy", mmap_mode="r")
-    np.testing.assert_allclose(
-        synthesis.project_to_bank(weights, mapped, 20, center=True, chunk=9), expected, rtol=1e-9
-    )
+    found = synthesis.project_to_bank(weights, mapped, 20, center=True, chunk=9)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
     chunked = dask.from_array(bank, chunks=(10, 3))
-    np.testing.assert_allclose(
-        synthesis.project_to_bank(weights, chunked, 20, center=True, chunk=9), expected, rtol=1e-9
-    )
+    found = synthesis.project_to_bank(weights, chunked, 20, center=True, chunk=9)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> None:
@@ -89,9 +86,8 @@ def test_shares_sum_to_one_over_kinds(world: tuple) -> None:
     kinds = np.arange(N_BANK)[:, None] % 3 == np.arange(3)[None]
     shares = synthesis.bank_shares(*world, kinds, temperature=5, chunk=10)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
-    np.testing.assert_allclose(
-        synthesis.bank_shares(*world, kinds, temperature=0), np.tile(kinds.mean(axis=0), (N_VOXELS, 1))
-    )
+    expected = np.tile(kinds.mean(axis=0), (N_VOXELS, 1))
+    np.testing.assert_allclose(synthesis.bank_shares(*world, kinds, temperature=0), expected)
     refused("one row per image", synthesis.bank_shares, *world, kinds[:4])
 
 
@@ -122,9 +118,8 @@ def test_evidence_is_a_regression_on_attributes() -> None:
     values = {"colour": ["red", "blue", "green"], "shape": ["disc", "cross"]}
     shares = {"colour": [1 / 6, 1 / 3, 1 / 2], "shape": [1 / 3, 2 / 3]}
     labels = {name: rng.choice(words, size=40, p=shares[name]) for name, words in values.items()}
-    captioner = synthesis.AttributeCaptioner(
-        {name: (words, rng.normal(size=(len(words), D))) for name, words in values.items()}
-    )
+    known = {name: (words, rng.normal(size=(len(words), D))) for name, words in values.items()}
+    captioner = synthesis.AttributeCaptioner(known)
     weights, bank, other = rng.normal(size=(D, 4)), rng.normal(size=(40, D)), rng.normal(size=(9, D))
     found = synthesis.attribute_evidence(captioner, weights, bank, labels, 3.0)
     units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
@@ -171,9 +166,8 @@ def test_strengths_are_compared_in_units_of_their_own_refits() -> None:
     found = synthesis.silence_attributes(evidence, null, q=0.2)
     np.testing.assert_allclose(found["p"], p)
     np.testing.assert_allclose(found["q"], fdr(np.array(p)))
-    assert found["said"].tolist() == [
-        value if q <= 0.2 else synthesis.ANY for value, q in zip("abcd", found["q"], strict=True)
-    ]
+    said = [value if q <= 0.2 else synthesis.ANY for value, q in zip("abcd", found["q"], strict=True)]
+    assert found["said"].tolist() == said
     assert {synthesis.ANY} < set(found["said"])
     refused("two refits", synthesis.silence_attributes, evidence, null[:1])
 
@@ -215,15 +209,12 @@ def test_scores_are_correlations_and_controls_are_below() -> None:
     np.testing.assert_allclose(found.frequent, (units @ said.embeddings.T)[:, top])
     np.testing.assert_allclose(found.frequent_r, every[top])
     assert found.frequent_r.mean() < found.r.mean() - 0.3
-    worse = synthesis.temperature_curve(
-        phrases[:, [0, 1, 2]], images, captioner, images, -responses[:, :3], [0, 10, np.inf]
-    )
+    worse = synthesis.temperature_curve(phrases[:, :3], images, captioner, images, -responses[:, :3], [0, 10, np.inf])
     assert worse["score"][0] > worse["score"][1]
     assert worse["chosen"].tolist() == [False, True, False]  # a limit is a control, however well it does
     silent = synthesis.TextCaptioner(lambda rows: ["a thing"] * len(rows))
-    assert np.isnan(
-        synthesis.caption_scores(synthesis.caption_targets(phrases[:3], silent), images, responses[:, :3]).r
-    ).all()
+    captions = synthesis.caption_targets(phrases[:3], silent)
+    assert np.isnan(synthesis.caption_scores(captions, images, responses[:, :3]).r).all()
     refused("no temperature", synthesis.temperature_curve, phrases, images, silent, images, responses[:, :D], [1.0])
 
 
@@ -237,9 +228,8 @@ def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> 
     images = is_a + 0.3 * rng.normal(size=is_a.shape)
     responses = np.c_[is_a[:, [0, 2, 3]], np.zeros((150, 2))] + 0.3 * rng.normal(size=(150, 5))
     train, test = ((images[rows], responses[rows]) for rows in (np.arange(110), np.arange(110, 150)))
-    captioner = synthesis.AttributeCaptioner(
-        {"colour": (names["colour"], np.eye(4)[:2]), "shape": (names["shape"], np.eye(4)[2:])}
-    )
+    kinds = {"colour": (names["colour"], np.eye(4)[:2]), "shape": (names["shape"], np.eye(4)[2:])}
+    captioner = synthesis.AttributeCaptioner(kinds)
     labels = {name: of[:110] for name, of in values.items()}
     ridge = Ridge(alphas=[1.0, 10.0], device="cpu", dtype="float64")
     options = {"n_permutations": 99, "n_draws": 60, "n_nulls": 19, "temperature": temperature, "seed": 3}
@@ -260,13 +250,10 @@ def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> 
     Record(Path(__file__).parent / "recorded.json").check(f"captions {temperature}", found)
 
 
-def test_functions_of_users_are_checked() -> None:
+def test_functions_of_users_are_checked_and_nouns_are_whole_words() -> None:
     named = synthesis.TextCaptioner(lambda rows: ["red", "red"], embed=lambda texts: np.ones((len(texts), D)))
     assert synthesis.caption_targets(np.ones((2, D)), named).embeddings.shape == (2, D)
     refused("one per voxel", synthesis.caption_targets, np.ones((3, D)), synthesis.TextCaptioner(lambda rows: ["red"]))
-
-
-def test_nouns_are_whole_words() -> None:
     texts = ["a red scarf", "a car, on a road", ""]
     shares = synthesis.noun_shares(texts, {"V1": np.array([0, 1]), "V2": np.array([], dtype=int)}, ["car", "red scarf"])
     assert shares["V1"] == {"car": 0.5, "red scarf": 0.5}

@@ -14,6 +14,7 @@ from brainalign.synthesis import (
     DirectionStudy,
     Judges,
     StudiedDirections,
+    cosines,
     random_directions,
     record_trajectories,
     semantic_directions,
@@ -72,6 +73,11 @@ def test_all_of_a_study_by_hand(studied: StudiedDirections, plain_pipe: Callable
             images = direction.edit(pipe, rows["alpha"].to_numpy(), rows["seed"].tolist()).images
             np.testing.assert_allclose(rows["guide"], channels(images)[:, 1], atol=2e-3)
             np.testing.assert_allclose(rows["check"], -channels(images)[:, 1], atol=2e-3)
+
+    own |= {f"{name} alone": expected["supervised", name, 0, True] for name in REGIONS}
+    grid = cosines([*own.values()])[:, :2]
+    given = [studied.cosines["cosine"][k : k + 2].tolist() for k in range(0, 8, 2)]
+    np.testing.assert_allclose(given, grid, atol=1e-3)
 
 
 def test_strengths_must_rise_through_nothing() -> None:

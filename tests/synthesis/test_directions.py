@@ -209,9 +209,8 @@ def test_hooks_are_gone_whatever_happens(
 
 
 def test_bad_input_is_refused(pipe: object, recorded: synthesis.Trajectories) -> None:
-    refused(
-        "supervised directions need an objective", synthesis.semantic_directions, pipe, "supervised", recorded=recorded
-    )
+    find = synthesis.semantic_directions
+    refused("supervised directions need an objective", find, pipe, "supervised", recorded=recorded)
     refused("did you mean 'jacobian'", synthesis.semantic_directions, pipe, "jacobain", recorded=recorded)
     refused("20 seeds or more; got 5", synthesis.semantic_directions, pipe, "pca", n_seeds=5)
     for method, of, message in (

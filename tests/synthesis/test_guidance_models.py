@@ -15,6 +15,7 @@ from brainalign.checks import BrainalignError
 from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec, denoised_views, load_prior, record_trajectories
 from brainalign.synthesis.directions import denoised_at
 from brainalign.synthesis.guidance import Guide, Trace
+from brainalign.synthesis.guidance.steering import _scaled_gradient
 
 SHORT: dict[str, Any] = {"num_images": 2, "num_inference_steps": 3}
 
@@ -29,9 +30,8 @@ def redness(images: Tensor) -> Tensor:
 
 def theirs(pipe: BrainGuidedPipeline) -> diffusers.StableDiffusionPipeline:
     parts = {name: part for name, part in pipe.components.items() if part is not None}
-    made = diffusers.StableDiffusionPipeline(
-        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    )
+    unchecked = dict.fromkeys(("safety_checker", "feature_extractor")) | {"requires_safety_checker": False}
+    made = diffusers.StableDiffusionPipeline(**parts, **unchecked)
     made.set_progress_bar_config(disable=True)
     return made
 
@@ -224,6 +224,13 @@ def test_half_precision_guides_as_single_does(
     assert float(found.norm() / expected.norm()) == pytest.approx(1, abs=0.1)
 
 
+def test_a_gradient_that_overflows_for_one_image_enters_smaller() -> None:
+    start, size = torch.full((2, 3, 4, 4), 0.05).requires_grad_(), torch.tensor([1.0, 4e4])[:, None, None, None]
+    images = (start.half() * size.half() * 2).float()
+    found = _scaled_gradient(images.sum((1, 2, 3)), images, start)
+    torch.testing.assert_close(found, (2 * size).expand_as(start))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_samples(latent_pipe: BrainGuidedPipeline, dtype: torch.dtype) -> None:
     options = SHORT | {"prompt": "cat", "classifier_free_scale": 3.0, "recurrence": 2}
@@ -236,7 +243,6 @@ def test_half_precision_samples(latent_pipe: BrainGuidedPipeline, dtype: torch.d
 
 
 def kept_bytes(pipe: BrainGuidedPipeline) -> int:
-    """Return how much one guided step keeps for its backward pass."""
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
