@@ -66,6 +66,9 @@ def test_accuracy_and_nested_choice_follow_their_definitions(rdms: np.ndarray) -
     assert found.nested == pytest.approx(total / 15)
     assert found.chance == pytest.approx(1 / 3)
     assert (found.n_tested, found.n_pairs, found.n_missing_pairs) == (15, 66, 0)
+    alone = rdms.copy()
+    alone[1:, 1] = np.nan
+    assert g.identify_regions(alone).n_tested == 10  # nobody else has the second region of the first subject
 
 
 def test_thresholds_are_chosen_by_others_and_shuffled_regions_are_at_chance(rdms: np.ndarray) -> None:
