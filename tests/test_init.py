@@ -370,7 +370,8 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
         {"Image": shown, "day": np.repeat(["mon", "tue", "wed"], 64), "comment": 96 * ["a, b", ""]}
     )
     presented.to_csv(tmp_path / "presented.csv", index=False)
-    pd.DataFrame({"unit": ["u1", "u2", "u3"], "area": ["V4", "V4", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
+    cells = pd.DataFrame({"unit": ["u1", "u2", "u3"], "area": ["V4", "V4", "IT"], "depth": [0.5, 1, 2]})
+    cells.to_csv(tmp_path / "cells.csv", index=False, sep=";", decimal=",")  # as spreadsheets of half of Europe
     np.save(tmp_path / "counts.npy", rng.poisson(5, size=(192, 3)))
     assert main(["init", str(tmp_path), "--yes"]) == 0
     written = (tmp_path / "study.yaml").read_text()
@@ -382,6 +383,7 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     assert responses.trials["stimulus_id"].tolist() == shown
     assert responses.trials["session"].tolist() == presented["day"].tolist()
     np.testing.assert_array_equal(responses.regions()["V4"], [0, 1])
+    assert pd.read_csv(tmp_path / "cells_renamed.tsv", sep="\t")["depth"].tolist() == [0.5, 1, 2]
     for path in [tmp_path / "study.yaml", tmp_path / "counts.npy", *tmp_path.glob("*.tsv")]:
         path.unlink()
     assert main(["init", str(tmp_path), "--yes"]) == 2

@@ -81,22 +81,28 @@ class Lab:
         """Write tables of stimuli, trials and targets anew, under names that studies know, and return the copies."""
         copies, said = [], []
         for path in self.ending(".tsv", ".csv"):
-            known = table_columns(self.folder / path)
+            known, between = table_columns(self.folder / path), "," if path.suffix == ".csv" else "\t"
+            if len(known) == 1 and ";" in known[0]:  # of a spreadsheet where the comma is for decimals
+                known, between = known[0].split(";"), ";"
             lower, names = {name.lower(): name for name in reversed(known)}, {}
             for name, called in CALLED.items():
                 others = [lower[other] for other in [name, *called.split()] if other in lower]
                 if others and name not in known and others[0] not in names:
                     names[others[0]] = name
-            if not {"stimulus_id", "target_id"} & {*names.values()}:
+            header = [names.get(name, name) for name in known]
+            if not {"stimulus_id", "target_id"} & {*header} or header == table_columns(self.folder / path):
                 continue
             copy = path.with_name(f"{path.stem}_renamed.tsv")
             with (self.folder / path).open(encoding="utf-8-sig", newline="") as file:
-                _, *rows = csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t")
+                _, *rows = csv.reader(file, delimiter=between)
+            if between == ";":
+                rows = [[re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in rows]
             with (self.folder / copy).open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file, delimiter="\t").writerows([[names.get(name, name) for name in known], *rows])
+                csv.writer(file, delimiter="\t").writerows([header, *rows])
             self.files[self.files.index(path)] = copy
             copies.append(copy)
-            said.append(f"{copy} is {path} with {', '.join(f'{new} for {old}' for old, new in names.items())}")
+            changed = ", ".join(f"{new} for {old}" for old, new in names.items())
+            said.append(f"{copy} is {path}{f' with {changed}' if changed else ''}")
         self.remarks["recordings"] = "; ".join(said)
         return copies
 
