@@ -127,12 +127,11 @@ class Lab:
         if not images:
             return None
         tables = [self.folder / path for path in self.tables("stimulus_id")]
-        shown = Counter(name for path in tables for name in table_column(path, "stimulus_id"))
-        names = [
-            path.name if path.name in shown else path.stem for path in images
-        ]  # trials may name it with its ending
+        counts = Counter(name for path in tables for name in table_column(path, "stimulus_id"))
+        # Trials may name an image with its ending.
+        names = [path.name if path.name in counts else path.stem for path in images]
         # Test images are repeated, for their noise ceiling, where the others are many.
-        often = {name for name in names if shown and shown[name] > 2 * median(shown.values())}
+        often = {name for name in names if counts and counts[name] > 2 * median(counts.values())}
         columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
         if MIN_TEST <= len(often) <= len(names) / 2:
             columns["set"] = ["test" if name in often else "train" for name in names]
