@@ -1,8 +1,9 @@
 """What tests make, in short, held against a record: a change that no test asked about is seen, too.
 
 A record says nothing of right or wrong, that is what the tests are for. Where a change is meant, look at what it does,
-then write the record anew: RECORD=1 in the environment of the tests that read it. Kept are, of every array, text,
-column and kind of mark, how many numbers there are, sums of them that size and order decide, and a checksum of words.
+then write the record anew: RECORD=1 in the environment of the tests that read it, all of a file in one worker (--dist
+loadfile). Kept are, of every array, text, column and kind of mark, how many numbers there are, sums of them that size
+and order decide, and a checksum of words.
 """
 
 import dataclasses
