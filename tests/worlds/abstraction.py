@@ -11,8 +11,6 @@ from brainalign.simulation.concepts.judgements import _judged  # as people of `c
 Values = NDArray[np.float64]
 
 LENGTHS = (1.0, 0.6, 0.35)  # of the superordinate, basic and instance part, as people see them
-HIDDEN, BIAS = 0.3, 0.9  # of the superordinate and the look-alike part, as networks see them
-SHARPNESS, NOISE = 6.0, 0.1  # people's similarity of two equal objects, about; share of the features' sd
 SUPERORDINATE_DIMENSIONS, DIMENSIONS = 5, 8
 
 
@@ -38,13 +36,25 @@ class AbstractionWorld:
 
 
 def abstraction_world(
-    n_superordinate: int = 10, n_basic: int = 8, n_instances: int = 4, seed: int = 0
+    n_superordinate: int = 10,
+    n_basic: int = 8,
+    n_instances: int = 4,
+    n_features: int = 40,
+    n_other_features: int = 50,
+    sharpness: float = 6.0,
+    hidden: float = 0.3,
+    bias: float = 0.9,
+    noise: float = 0.1,
+    seed: int = 0,
 ) -> AbstractionWorld:
     """Draw a hierarchy of objects, people's similarities and the features of two networks.
 
-    An object is the sum of a superordinate, a basic and an instance vector. Networks have the first `HIDDEN` times as
+    An object is the sum of a superordinate, a basic and an instance vector. Networks have the first `hidden` times as
     long, and a look-alike vector instead: basic categories are dealt to as many look-alike groups as there are
     superordinate categories, each of a superordinate category to another group.
+
+    `sharpness` is people's similarity of two equal objects, about; `hidden` and `bias` are the lengths of the
+    superordinate and the look-alike part in networks; `noise` is a share of the features' sd.
     """
     n_dimensions = 2 * SUPERORDINATE_DIMENSIONS + 2 * DIMENSIONS
     rng = np.random.default_rng(seed)
@@ -57,14 +67,14 @@ def abstraction_world(
         _directions(len(basic), DIMENSIONS, rng),
     ]
     seen = np.hstack([length * part for length, part in zip(LENGTHS, parts, strict=True)])
-    false = BIAS * _directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[lookalike]
-    kept = np.hstack([seen * np.repeat([HIDDEN, 1, 1], [SUPERORDINATE_DIMENSIONS, DIMENSIONS, DIMENSIONS]), false])
+    false = bias * _directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[lookalike]
+    kept = np.hstack([seen * np.repeat([hidden, 1, 1], [SUPERORDINATE_DIMENSIONS, DIMENSIONS, DIMENSIONS]), false])
     networks = []
-    for width in (40, 50):
+    for width in (n_features, n_other_features):
         mixing = np.linalg.qr(rng.normal(size=(width, n_dimensions)))[0].T * rng.uniform(0.8, 1.25, (n_dimensions, 1))
         mixed = kept @ mixing
-        networks.append(mixed + NOISE * mixed.std() * rng.normal(size=mixed.shape) + rng.normal(size=width))
-    similarities = SHARPNESS / (seen**2).sum(axis=1).mean() * seen @ seen.T
+        networks.append(mixed + noise * mixed.std() * rng.normal(size=mixed.shape) + rng.normal(size=width))
+    similarities = sharpness / (seen**2).sum(axis=1).mean() * seen @ seen.T
     return AbstractionWorld(superordinate, basic, lookalike, similarities, *networks)
 
 
