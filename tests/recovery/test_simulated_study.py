@@ -6,14 +6,16 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.spatial import ConvexHull
 from scipy.stats import spearmanr
 from shown import Record
 
 from brainalign import simulation
 from brainalign.arrays import Responses
-from brainalign.encoding import Ridge, evaluate_held_out
+from brainalign.encoding import Ridge, SplitScores, converge_subjects, evaluate_held_out, split_scores
 from brainalign.features import layer_inputs
+from brainalign.simulation.voxels import CONFIG
 from brainalign.statistics import layer_preference, pearson
 
 N_SHARED, N_IMAGES, N_REPEATS = 100, 300, 3
@@ -23,9 +25,12 @@ SEEDS = [pytest.param(0, id="seed0"), *(pytest.param(k, marks=pytest.mark.accept
 
 @dataclass(frozen=True)
 class World:
+    """Images, the generator's layers of them, and what these drive."""
+
     scenes: pd.DataFrame
     maps: dict[str, np.ndarray]
     drives: simulation.CortexDrives
+    untrained: dict[str, np.ndarray]
 
     @property
     def features(self) -> dict[str, dict[str, np.ndarray]]:
@@ -42,11 +47,24 @@ def world(seed: int) -> World:
     n_epochs = 3 if seed else 1  # reduced in `make test`
     model = simulation.train_generator(training, simulation.render(training), n_epochs=n_epochs, seed=seed)
     maps = simulation.activations(model, simulation.render(scenes))
-    return World(scenes, maps, simulation.cortex_drives(maps, scenes))
+    return World(
+        scenes,
+        maps,
+        simulation.cortex_drives(maps, scenes),
+        simulation.activations(untrained_generator(seed), simulation.render(scenes)),
+    )
+
+
+def untrained_generator(seed: int) -> torch.nn.Module:
+    from transformers import ResNetConfig, ResNetModel
+
+    torch.manual_seed(seed + 17)
+    return ResNetModel(ResNetConfig(**CONFIG)).eval()
 
 
 @cache
 def small_cortex() -> simulation.Cortex:
+    """Return fsaverage4: the first 2,562 vertices of fsaverage5."""
     full = simulation.load_cortex()
     sphere = {hemi: values[:2562] for hemi, values in full.sphere.items()}
     faces = {hemi: ConvexHull(values).simplices.astype(np.int64) for hemi, values in sphere.items()}
@@ -54,11 +72,13 @@ def small_cortex() -> simulation.Cortex:
 
 
 def by_stimulus(responses: Responses, scenes: pd.DataFrame) -> np.ndarray:
+    """Return the average over repeats, a row per scene."""
     mean = responses.average_repeats()
     return mean.values[pd.Index(mean.trials["stimulus_id"]).get_indexer(scenes["stimulus_id"])].astype(np.float64)
 
 
 def held_out_r(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return Pearson's r on the shared images after ridge on the unique ones."""
     return pearson(responses[~TRAINING], predictions(features, responses, rows))
 
 
@@ -75,6 +95,7 @@ def best_layer(fitted: list[np.ndarray], measured: np.ndarray, seed: int) -> tup
 
 
 def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return predictions for the shared images after ridge on the unique ones, features scaled on these."""
     X = features[np.arange(len(features)) if rows is None else rows]
     X = X - X[TRAINING].mean(axis=0)
     if X.shape[1] < 100:  # channels; places of a whole map keep their own variance, which is 0 at the borders
@@ -192,6 +213,7 @@ def test_latencies(seed: int, kind: str, record: Record) -> None:
 
 @pytest.mark.parametrize("kind", ["meg", "eeg"])
 def test_sensor_ceilings(kind: str) -> None:
+    """The share of variance that repeats, over many trials, is the planted one."""
     scenes = simulation.draw_scenes(500, 3)
     drives = drives_of_noise(scenes, 3)
     trials = simulation.schedule(list(scenes["stimulus_id"]), 2, 1, 3)
@@ -207,6 +229,80 @@ def test_sensor_ceilings(kind: str) -> None:
     assert found.mean() == pytest.approx(planted.mean(), abs=0.01)
     assert np.corrcoef(found, planted)[0, 1] > 0.85
     assert truth.layers.equals(simulation.layer_latencies(simulation.LAYERS))
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """Return channels as the encode stage scales them: z-scored on training images, the same total variance."""
+    X = values - values[TRAINING].mean(axis=0)
+    spread = X[TRAINING].std(axis=0)
+    X = X * np.where(spread > 1e-6 * spread.max(), 1 / np.where(spread > 0, spread, 1), 0)
+    return np.asarray(X * np.sqrt(1000 / (X[TRAINING] ** 2).sum(axis=1).mean()), dtype=np.float32)
+
+
+def layer_scores(study: World, maps: dict[str, np.ndarray], responses: Responses, seed: int) -> SplitScores:
+    """Return what the encode stage leaves of one network and subject."""
+    Y = by_stimulus(responses, study.scenes).astype(np.float32)
+    times = responses.times
+    if times is None:
+        rois = responses.targets["roi"].str[0]
+        groups = {str(roi): np.asarray(rows) for roi, rows in rois.groupby(rois).groups.items()}
+    else:
+        flat = np.arange(Y[0].size).reshape(Y.shape[1:])
+        groups = {f"{time:.2f}": flat[:, k] for k, time in enumerate(times)}
+    results = {
+        layer: evaluate_held_out(
+            Ridge(),
+            scaled(simulation.pool_everywhere(values)),
+            Y,
+            TRAINING,
+            ~TRAINING,
+            study.scenes["stimulus_id"].to_numpy(),
+            n_permutations=200,
+            n_boot=200,
+            target_groups=groups,
+            seed=seed,
+        )
+        for layer, values in maps.items()
+    }
+    return split_scores(results, responses.targets, groups, times, n_permutations=200, n_draws=200, seed=seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_convergence(seed: int, record: Record) -> None:
+    """Convergence scores of the generating network in the simulated study: 2 fMRI subjects, MEG, EEG"""
+    study = world(seed)
+    subjects: dict[str, Responses] = {}
+    trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
+    for k in range(2):
+        responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed + 100 * k)
+        mine = (truth["kind"] == "what").to_numpy()
+        subjects[f"fMRI{k}"] = responses.select(targets=mine).zscore("session")
+    twice = simulation.schedule(list(study.scenes["stimulus_id"]), 2, 1, seed)
+    for kind in ("meg", "eeg"):
+        info = simulation.sensor_info(kind, "mag")
+        responses, _ = simulation.simulate_meeg(twice, study.drives.what, study.drives.stimulus_ids, info, seed)
+        unit = (responses.values / responses.values.std()).astype(np.float32)
+        targets = responses.targets.assign(sensor_type=kind)
+        subjects[kind] = Responses(unit, responses.trials, targets, "sd", responses.times)
+    trained, random = (
+        {name: layer_scores(study, maps, responses, seed) for name, responses in subjects.items()}
+        for maps in (study.maps, study.untrained)
+    )
+    found = converge_subjects(trained, random, origin=["ventral1"], n_permutations=1000, seed=seed)
+    scores = found.scores.set_index(["network", "subject", "score"])
+    for subject, score in (("mean", "encoding"), ("mean", "spatial"), ("meg", "temporal"), ("eeg", "temporal")):
+        mine, twin = scores.loc[("trained", subject, score)], scores.loc[("random", subject, score)]
+        expected = {"encoding": "above random weights", "spatial": ">= .9", "temporal": ">= .95"}[score]
+        nulls = f"n = {mine['n']}, p (layers) {mine['p_layers']:.4f}"
+        nulls += f", p (areas) {mine['p_areas']:.3f}" if score == "spatial" else ""
+        record(f"{score}, {subject}", f"{mine['value']:.3f}, {nulls}", expected)
+        text = twin["reason"] or f"{twin['value']:.3f}, n = {twin['n']}, p (layers) {twin['p_layers']:.3f}"
+        record(f"{score}, {subject}, random weights", text, "shown")
+    assert scores.loc[("trained", "mean", "encoding"), "value"] > scores.loc[("random", "mean", "encoding"), "value"]
+    assert scores.loc[("trained", "mean", "spatial"), "value"] >= 0.9
+    for kind in ("meg", "eeg"):
+        assert scores.loc[("trained", kind, "temporal"), "value"] >= 0.95
+        assert scores.loc[("trained", kind, "temporal"), "p_layers"] <= 2 / 120
 
 
 def trained(seed: int, scenes_seed: int) -> object:
