@@ -32,7 +32,7 @@ CALLED = {
     "stimulus_id": "stimulus stim_id stim image_id image picture item stim_file filename file",
     "target_id": "unit_id unit neuron_id neuron cell_id cell channel electrode voxel",
     "path": "image_path image_file filename file",
-    "session": "session_id ses day date",
+    "session": "session_id ses day",
     "run": "run_id block",
     "roi": "area brain_area region",
 }
@@ -103,7 +103,7 @@ class Lab:
             copies.append(copy)
             changed = ", ".join(f"{new} for {old}" for old, new in names.items())
             said.append(f"{copy} is {path}{f' with {changed}' if changed else ''}")
-        self.remarks["recordings"] = "; ".join(said)
+        self.remarks["stimuli"] = "; ".join(said)  # the only key that no question remarks on
         return copies
 
     def answer(self, key: str, question: str, default: str) -> str:

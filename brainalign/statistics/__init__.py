@@ -46,6 +46,8 @@ from brainalign.statistics.reconstruction import effective_dimension as effectiv
 from brainalign.statistics.reconstruction import n_way_identification as n_way_identification
 from brainalign.statistics.reconstruction import reconstruction_scores as reconstruction_scores
 from brainalign.statistics.reconstruction import structural_similarity as structural_similarity
+from brainalign.statistics.resampling import FEW as FEW
+from brainalign.statistics.resampling import LONGER as LONGER
 from brainalign.statistics.resampling import MIN_UNITS as MIN_UNITS
 from brainalign.statistics.resampling import Interval as Interval
 from brainalign.statistics.resampling import bootstrap as bootstrap

@@ -10,13 +10,12 @@ from scipy import sparse
 
 from brainalign.arrays import Arrays, Rows, Values
 from brainalign.checks import BrainalignError
+from brainalign.statistics.resampling import FEW, LONGER
 from brainalign.statistics.scores import is_constant, pearson
 
 Groups = Sequence[NDArray[Any]]  # target numbers, or masks
 
 BLOCK = 256  # targets whose rows stay in a core's cache while all permutations pass
-# A false discovery rate over thousands of targets needs smaller p than the permutations of one group's mean do.
-FEW, LONGER = 10, 10  # reached in fewer permutations than this, a target goes on to so many times as many
 TIE = 1e-6  # float32 sums in another order differ by less
 
 
@@ -144,8 +143,7 @@ def permuted_correlations(
     n_rows, n_targets = a.shape
     rng = np.random.default_rng(seed)
     order = rng.permutation(n_rows)
-    turns = [-(-n // n_rows) for n in (n_permutations, (LONGER - 1) * n_permutations)]
-    starts, later = ([rng.permutation(n_rows) for _ in range(n)] for n in turns)
+    starts = [rng.permutation(n_rows) for _ in range(-(-n_permutations // n_rows))]
     defined = (a != 0).any(axis=0) & (b != 0).any(axis=0)
     membership = _membership(groups, defined)
     reached = np.zeros(n_targets, dtype=np.intp)
@@ -166,9 +164,11 @@ def permuted_correlations(
     max_r[np.isinf(max_r)] = np.nan
     p = np.where(defined, (1 + reached) / (1 + n_permutations), np.nan)
     few = np.flatnonzero(defined & (reached < FEW)) if sequential else np.empty(0, dtype=np.intp)
+    n_more = (LONGER - 1) * n_permutations
+    more = [rng.permutation(n_rows) for _ in range(-(-n_more // n_rows) if len(few) else 0)]
     for first in range(0, len(few), BLOCK):
         some = few[first : first + BLOCK]
-        r, observed = _shifted(a[:, some], b[:, some], order, later, (LONGER - 1) * n_permutations)
+        r, observed = _shifted(a[:, some], b[:, some], order, more, n_more)
         p[some] = (1 + reached[some] + (r >= observed - TIE).sum(axis=1)) / (1 + LONGER * n_permutations)
     return CorrelationNull(p, max_r, mean_r, _hide_empty(group_r, groups, defined), maps)
 

@@ -11,6 +11,8 @@ from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, listed
 
 MIN_UNITS = 6  # below it the interval covers less than it says
+# A false discovery rate over thousands of targets needs smaller p than the permutations of one group's mean do.
+FEW, LONGER = 10, 10  # reached in fewer permutations than this, a target goes on to so many times as many
 
 
 def permute_within(

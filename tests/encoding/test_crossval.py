@@ -192,6 +192,15 @@ def test_targets_that_few_orders_reach_are_refitted_ten_times_as_often(design: d
         np.testing.assert_allclose(found.null.p, expected)
 
 
+def test_a_single_target_that_few_orders_reach(design: dict[str, np.ndarray]) -> None:
+    folds, of_rows = split(design, "run")
+    opposed = design["X"][:, [1]] * np.where(design["runs"] % 2, 1, -1)[:, None]  # learned is what is wrong elsewhere
+    some = np.c_[np.tile(opposed, N_TARGETS - 1), design["X"][:, 0]]
+    p = evaluate(Ridge((1.0,)), design["X"], some, folds, n_permutations=N_TARGETS - 1, **of_rows).null.p
+    assert (p[:-1] > 10 / N_TARGETS).all()
+    assert p[-1] < 1 / N_TARGETS
+
+
 def test_each_set_of_responses_has_an_estimator_of_its_own(design: dict[str, np.ndarray]) -> None:
     """Components of partial least squares are of all targets together."""
     folds, _ = split(design, "run")

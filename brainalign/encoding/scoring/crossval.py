@@ -18,6 +18,8 @@ from brainalign.arrays import Rows, Values
 from brainalign.checks import check_folds
 from brainalign.regression import BandedRidge
 from brainalign.statistics import (
+    FEW,
+    LONGER,
     MIN_UNITS,
     cross_validated_interval,
     exchange_features,
@@ -249,7 +251,6 @@ def _filled(folds: list[NDArray[Any]], rest: float) -> NDArray[Any]:
 
 
 STACK_BYTES = 64 * 2**20  # permuted responses refitted at once
-FEW, LONGER = 10, 10  # reached by fewer permutations than this, a target goes on to so many times as many
 
 
 @dataclass(frozen=True)
@@ -366,9 +367,10 @@ def evaluate(
     few = np.flatnonzero(null.p * (1 + n_permutations) < FEW + 0.5)  # reached by 9 at most, whatever rounding does
     one_by_one = hasattr(encoder, "alphas") and getattr(encoder, "per_target_alpha", True)
     if len(few) and one_by_one and len(null.p) > n_permutations:
-        longer = stacks(responses[:, few], (LONGER - 1) * n_permutations)
+        some = few if len(few) > 1 else np.append(few, (few + 1) % len(null.p))  # one target is no pattern
+        longer = stacks(responses[:, some], (LONGER - 1) * n_permutations)
         alone = next(longer).r
-        reached = sum((found.r >= alone).sum(axis=0) for found in longer)
+        reached = sum((found.r >= alone).sum(axis=0) for found in longer)[: len(few)]
         null.p[few] = (null.p[few] * (1 + n_permutations) + reached) / (1 + LONGER * n_permutations)
     return Evaluation(observed, null)
 

@@ -374,7 +374,8 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
                 )
             elif part["layer"].nunique() > 1:  # of one layer there is nothing to decide
                 undecided.append(str(model))
-    ax.axhline(rows["ceiling_r"].mean(), color="black", linestyle="--", linewidth=0.8, label="noise ceiling (r)")
+    if rows["ceiling_r"].notna().any():
+        ax.axhline(rows["ceiling_r"].mean(), color="black", linestyle="--", linewidth=0.8, label="noise ceiling (r)")
     ax.axhline(0, color=kit.GREY, linewidth=0.6)
     longest = max((part for _, part in rows.groupby("model", sort=False)), key=len)
     _layer_ticks(ax, list(longest["layer"]))

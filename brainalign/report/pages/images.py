@@ -280,8 +280,8 @@ def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     control = f"one refit on training responses exchanged between {stimuli} is shown as a control; " * refit
     text = (
         f"Scores are Pearson correlations over test {stimuli}{averaged}. Nulls exchange the predictions between test "
-        f"{stimuli} ({options.permutations:,} times; of targets that few of them reach ten times as often); {control}"
-        f"intervals resample test {stimuli} ({options.draws} draws). {means}False discovery rate {tested}: "
+        f"{stimuli} ({options.permutations:,} times, ten times as often where few of them reach a target's r); "
+        f"{control}intervals resample test {stimuli} ({options.draws} draws). {means}False discovery rate {tested}: "
         "Benjamini-Hochberg."
     )
     return text, ("maxstat", "sequential", "bootstrap", "fdr")
