@@ -384,6 +384,12 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     assert responses.trials["session"].tolist() == presented["day"].tolist()
     np.testing.assert_array_equal(responses.regions()["V4"], [0, 1])
     assert pd.read_csv(tmp_path / "cells_renamed.tsv", sep="\t")["depth"].tolist() == [0.5, 1, 2]
+    (tmp_path / "presented.csv").unlink()  # the trials are called as studies call them, the cells are not
+    for name in ("study.yaml", "cells_renamed.tsv"):
+        (tmp_path / name).unlink()
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    described = yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"]["01"]
+    assert (described["trials"], described["targets"]) == ("presented_renamed.tsv", "cells_renamed.tsv")
     for path in [tmp_path / "study.yaml", tmp_path / "counts.npy", *tmp_path.glob("*.tsv")]:
         path.unlink()
     assert main(["init", str(tmp_path), "--yes"]) == 2

@@ -41,7 +41,7 @@ def init_study(folder: Path, ask: Ask) -> Path:
         raise BrainalignError(f"{folder}: {what}")
     lab = Lab(folder, ask)
     found, copies = _described(lab), []
-    if not found and (copies := lab.rename_columns()):
+    if not found and (copies := lab.rename_columns("stimulus_id", "target_id")):
         found = _described(lab)
     if found:
         form, study = found
@@ -223,7 +223,7 @@ def _story(lab: Lab) -> dict[str, Any] | None:
         if {*of} <= {*volumes} and masks:
             recording["mask"] = str(of_subject(name, masks))
         elif of[0].name.lower().endswith(ARRAYS):
-            units = lab.tables("target_id")
+            units = lab.units()
             recording |= {"targets": str(of_subject(name, units))} if units else {}
             shapes = [array_shapes(lab.folder / path) for path in of]
             key = min(shapes[0], key=lambda array: len(shapes[0][array]))
@@ -349,6 +349,7 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     arrays = [path for path in data if path in lab.ending(*ARRAYS)]
     keys = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in arrays}
     data = [path for path in arrays if keys[path] is not None] or data  # others hold something else
+    units = lab.units() if arrays else []
     recordings: dict[str, Any] = {}
     for name, of in by_subject(data).items():
         table = str(of_subject(name, trials))
@@ -368,7 +369,6 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             rois = {"rois": {"areas": str(of_subject(name, regions))}} if regions else {}
             recordings[name] = {"format": "betas", "betas": betas, **mask, **rois, **space, "trials": table}
         else:
-            units = lab.tables("target_id") or [path for path in lab.tables("roi") if path not in (*trials, stimuli)]
             named = {"targets": str(of_subject(name, units))} if units else {}
             shapes, key = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ""
             several = {"key": key} if len(shapes) > 1 else {}

@@ -77,8 +77,13 @@ class Lab:
         """List the tables that have all of these columns."""
         return [path for path in self.ending(*TABLES) if set(columns) <= set(table_columns(self.folder / path))]
 
-    def rename_columns(self) -> list[Path]:
-        """Write tables of stimuli, trials and targets anew, under names that studies know, and return the copies."""
+    def units(self) -> list[Path]:
+        """List the tables of what was recorded from: neurons, electrodes, voxels."""
+        of = [path for path in self.tables("roi") if "stimulus_id" not in table_columns(self.folder / path)]
+        return self.tables("target_id") or of or self.rename_columns("target_id")
+
+    def rename_columns(self, *asked: str) -> list[Path]:
+        """Write tables of what is asked for anew, under names that studies know, and return the copies."""
         copies, said = [], []
         for path in self.ending(".tsv", ".csv"):
             known, between = table_columns(self.folder / path), "," if path.suffix == ".csv" else "\t"
@@ -90,7 +95,8 @@ class Lab:
                 if others and name not in known and others[0] not in names:
                     names[others[0]] = name
             header = [names.get(name, name) for name in known]
-            if not {"stimulus_id", "target_id"} & {*header} or header == table_columns(self.folder / path):
+            is_of = next((name for name in ("stimulus_id", "target_id") if name in header), None)
+            if is_of not in asked or header == table_columns(self.folder / path):
                 continue
             copy = path.with_name(f"{path.stem}_renamed.tsv")
             with (self.folder / path).open(encoding="utf-8-sig", newline="") as file:
@@ -103,7 +109,8 @@ class Lab:
             copies.append(copy)
             changed = ", ".join(f"{new} for {old}" for old, new in names.items())
             said.append(f"{copy} is {path}{f' with {changed}' if changed else ''}")
-        self.remarks["stimuli"] = "; ".join(said)  # the only key that no question remarks on
+        if said:
+            self.remarks["stimuli"] = "; ".join(said)  # the only key that no question remarks on
         return copies
 
     def answer(self, key: str, question: str, default: str) -> str:

@@ -371,8 +371,8 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             f"Nulls refit everything, penalties included: {n_permutations:,} permutations of the {nouns.stimuli} "
             f"{within}{f', the {nouns.trials} of one staying together' if several else ''}. {target.capitalize()} p "
             "values are corrected by the permutation distribution of the maximum (family-wise) and by "
-            f"Benjamini-Hochberg (FDR). Where {targets} outnumber permutations, those that few reach are permuted ten "
-            "times as often. "
+            f"Benjamini-Hochberg (FDR). Where {targets} outnumber permutations, are fitted one by one and "
+            f"{nouns.stimuli} are shown equally often, those that few reach are permuted ten times as often. "
         )
         keys += ["maxstat", "fdr", "sequential"]
     if any(material.config.models[name].reads_images for name in material.config.models_of(material.dataset)):
