@@ -396,6 +396,35 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     assert not list(tmp_path.glob("*_renamed.tsv"))
 
 
+def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) -> None:
+    """Texts in MATLAB's cells, channels x times x trials, times in milliseconds, images that trials number."""
+    images(tmp_path, [f"{letter}b" for letter in "cadefghijklmnopqrstuvwxyzAB"])
+    order = rng.permutation(np.repeat(np.arange(27), 3))
+    data = rng.normal(size=(2, 5, 81))
+    with h5py.File(tmp_path / "eeg.mat", "w", userblock_size=512) as file:  # as MATLAB turns it around
+        file["data"], file["times"], file["stim"] = data.T, np.arange(5)[:, None] * 50.0, 1.0 + order[None]
+        for name in ("Oz", "Pz"):
+            file[f"#refs#/{name}"] = np.array([[ord(letter)] for letter in name], dtype="uint16")
+        file["channel"] = np.array([[file["#refs#/Oz"].ref, file["#refs#/Pz"].ref]], dtype=h5py.ref_dtype)
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01")
+    assert responses.targets["target_id"].tolist() == ["Oz", "Pz"]
+    np.testing.assert_allclose(responses.times, [0, 0.05, 0.1, 0.15, 0.2])
+    np.testing.assert_array_equal(responses.values, data.transpose(2, 0, 1).astype(np.float32))
+    pictures = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", index_col=0, dtype=str)["path"]
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert [Path(pictures[name]).name for name in responses.trials["stimulus_id"]] == [names[k] for k in order]
+    assert "1 is Ab.png, 27 zb.png: correct stimuli.tsv if not" in (tmp_path / "study.yaml").read_text()
+    for path in [tmp_path / "study.yaml", tmp_path / "eeg.mat", *tmp_path.glob("*.t*")]:
+        path.unlink()
+    areas = np.repeat(["V1", "IT"], 4)
+    np.savez(tmp_path / "sub-a.npz", betas=rng.normal(size=(8, 81)), image=[f"{names[k]}" for k in order], area=areas)
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "a")
+    assert (responses.values.shape, list(responses.regions())) == ((81, 8), ["IT", "V1"])
+    assert (tmp_path / "sub-a_trials.tsv").read_text().split()[1:] == [names[k] for k in order]
+
+
 def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> None:
     bids(tmp_path)
     study = tmp_path / "study.yaml"

@@ -41,7 +41,7 @@ def init_study(folder: Path, ask: Ask) -> Path:
         raise BrainalignError(f"{folder}: {what}")
     lab = Lab(folder, ask)
     found, copies = _described(lab), []
-    if not found and (copies := lab.rename_columns("stimulus_id", "target_id")):
+    if not found and (copies := [*lab.unpack_vectors(), *lab.rename_columns("stimulus_id", "target_id")]):
         found = _described(lab)
     if found:
         form, study = found
@@ -68,6 +68,7 @@ def _described(lab: Lab) -> tuple[str, dict[str, Any]] | None:
 
 
 MOST_LINES = 15
+LONGEST_S = 100  # of an epoch; what is longer is in milliseconds
 
 
 def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
@@ -370,40 +371,46 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             recordings[name] = {"format": "betas", "betas": betas, **mask, **rois, **space, "trials": table}
         else:
             named = {"targets": str(of_subject(name, units))} if units else {}
-            shapes, key = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ""
-            several = {"key": key} if len(shapes) > 1 else {}
-            times = _times(lab, of[0], shapes, key)
-            recordings[name] = {"format": "array", "values": str(of[0]), **several, "trials": table, **named, **times}
+            shapes, (key, axis) = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ("", 0)
+            how: dict[str, Any] = {"key": key} if len(shapes) > 1 else {}
+            how |= {"trials_axis": axis} if axis else {}
+            times = _times(lab, of[0], shapes, key, axis)
+            recordings[name] = {"format": "array", "values": str(of[0]), **how, "trials": table, **named, **times}
     shown: Any = str(stimuli) if stimuli else _names(lab, table_column(lab.folder / trials[0], "stimulus_id"))
     runs = len(set(table_column(lab.folder / trials[0], "run")))
     described = {"models": models} if models else {}
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs), **described}
 
 
-def _of_trials(shapes: Mapping[str, tuple[int, ...]], numbers: Collection[int]) -> str | None:
-    """Return the array of a file that has a row per trial, the largest of several."""
-    found = [name for name, shape in shapes.items() if len(shape) > 1 and shape[0] in numbers]
-    return max(found, key=lambda name: int(np.prod(shapes[name])), default=None)
+def _of_trials(shapes: Mapping[str, tuple[int, ...]], numbers: Collection[int]) -> tuple[str, int] | None:
+    """Return the array of a file that has a row per trial, the largest of several, or another axis, and the axis."""
+    found = [(name, axis) for name, of in shapes.items() if len(of) > 1 for axis, n in enumerate(of) if n in numbers]
+    size = {name: int(np.prod(of)) for name, of in shapes.items()}
+    return max(found, key=lambda at: (size[at[0]] > max(shapes[at[0]]), at[1] == 0, size[at[0]]), default=None)
 
 
-def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str) -> dict[str, Any]:
-    """Return the seconds of an array's third axis, or second: of a file, of another array, or written from its ends."""
+def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str, trials_axis: int) -> dict[str, Any]:
+    """Return the seconds of an array's axis of times: of a file, of another array, or written from its ends."""
     shape = shapes.get(key, ())
     if len(shape) < 3:
         return {}
-    written = "times.txt"
+    written, others = "times.txt", [axis for axis in range(3) if axis != trials_axis]
     if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem]:
         written, at = str(files[0]), lab.folder / files[0]
         n = int(np.prod(array_shapes(at)[""])) if at.suffix == ".npy" else len(read_lines(at))
-    elif inside := [name for name, of in shapes.items() if name[:1] == "t" and int(np.prod(of)) in shape[1:]]:
+    elif inside := [
+        name for name, of in shapes.items() if name[:1] == "t" and int(np.prod(of)) in [shape[axis] for axis in others]
+    ]:
         seconds = stored_arrays(lab.folder / path, inside[:1])[inside[0]].ravel()
-        n = len(seconds)
+        n, seconds = len(seconds), seconds / 1000 if np.abs(seconds).max() > LONGEST_S else seconds
     else:
-        ends = lab.answer("recordings", f"seconds of the first and the last of the {shape[2]} samples", "0 1").split()
-        seconds, n = np.linspace(float(ends[0]), float(ends[-1]), shape[2]), shape[2]
+        n = shape[others[1]]
+        ends = lab.answer("recordings", f"seconds of the first and the last of the {n} samples", "0 1").split()
+        seconds = np.linspace(float(ends[0]), float(ends[-1]), n)
     if not files:
         (lab.folder / written).write_text("\n".join(f"{s:.6g}" for s in seconds) + "\n")
-    return {"times_s": written, **({"times_axis": 1} if n == shape[1] != shape[2] else {})}
+    axis = next((axis for axis in reversed(others) if shape[axis] == n), 2)
+    return {"times_s": written, **({"times_axis": axis} if axis != 2 else {})}
 
 
 # What a folder may be, by what its first line says; the first that fits is taken.

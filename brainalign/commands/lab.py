@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError
-from brainalign.io import load_image_file
+from brainalign.io import array_shapes, load_image_file, stored_arrays
 from brainalign.study import MIN_TEST, table_column, table_columns, table_row
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
@@ -89,11 +89,7 @@ class Lab:
             known, between = table_columns(self.folder / path), "," if path.suffix == ".csv" else "\t"
             if len(known) == 1 and ";" in known[0]:  # of a spreadsheet where the comma is for decimals
                 known, between = known[0].split(";"), ";"
-            lower, names = {name.lower(): name for name in reversed(known)}, {}
-            for name, called in CALLED.items():
-                others = [lower[other] for other in [name, *called.split()] if other in lower]
-                if others and name not in known and others[0] not in names:
-                    names[others[0]] = name
+            names = _study_names(known)
             header = [names.get(name, name) for name in known]
             is_of = next((name for name in ("stimulus_id", "target_id") if name in header), None)
             if is_of not in asked or header == table_columns(self.folder / path):
@@ -109,9 +105,40 @@ class Lab:
             copies.append(copy)
             changed = ", ".join(f"{new} for {old}" for old, new in names.items())
             said.append(f"{copy} is {path}{f' with {changed}' if changed else ''}")
-        if said:
-            self.remarks["stimuli"] = "; ".join(said)  # the only key that no question remarks on
+        self.remark_on_stimuli(*said)
         return copies
+
+    def unpack_vectors(self) -> list[Path]:
+        """Write what array files say of their own rows and columns, as MATLAB's often do, into tables beside them."""
+        written = []
+        for path in self.ending(*ARRAYS):
+            with suppress(BrainalignError):
+                shapes = array_shapes(self.folder / path)
+                largest = max(shapes.values(), key=lambda shape: (len(shape) > 1, np.prod(shape)), default=())
+                vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
+                vectors = [name for name in vectors if max(shapes[name]) in largest]
+                named = _study_names(vectors) | {name: name for name in vectors if name in CALLED}
+                for kind, asked in {"trials": {"stimulus_id"}, "units": {"target_id", "roi"}}.items():
+                    of = {old: new for old, new in named.items() if (new in {"target_id", "roi"}) == (kind == "units")}
+                    first = next((old for old, new in of.items() if new in asked), None)
+                    of = {old: new for old, new in of.items() if first and max(shapes[old]) == max(shapes[first])}
+                    if not of:
+                        continue
+                    content = stored_arrays(self.folder / path, of)
+                    columns = [[new, *map(_cell, content[old].ravel())] for old, new in of.items()]
+                    written.append(path.with_name(f"{path.stem}_{kind}.tsv"))
+                    with (self.folder / written[-1]).open("w", encoding="utf-8", newline="") as file:
+                        csv.writer(file, delimiter="\t").writerows(zip(*columns, strict=True))
+                    said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
+                    self.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
+        self.files += written
+        return written
+
+    def remark_on_stimuli(self, *said: str) -> None:
+        """Remark on what was written, beside the only key that no question remarks on."""
+        if said:
+            before = self.remarks.get("stimuli", said[0]).split("; ")
+            self.remarks["stimuli"] = "; ".join(dict.fromkeys([*before, *said]))
 
     def answer(self, key: str, question: str, default: str) -> str:
         """Ask once; what was taken is remarked beside the key."""
@@ -137,6 +164,11 @@ class Lab:
         counts = Counter(name for path in tables for name in table_column(path, "stimulus_id"))
         # Trials may name an image with its ending.
         names = [path.name if path.name in counts else path.stem for path in images]
+        if counts and not counts.keys() & {*names} and (numbers := _numbers(images, counts)):
+            names = numbers
+            self.remark_on_stimuli(
+                f"{names[0]} is {images[0].name}, {names[-1]} {images[-1].name}: correct stimuli.tsv if not"
+            )
         # Test images are repeated, for their noise ceiling, where the others are many.
         often = {name for name in names if counts and counts[name] > 2 * median(counts.values())}
         columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
@@ -189,6 +221,39 @@ class Lab:
         default = share if n > 20 or runs < 3 else "run"
         held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
         return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
+
+
+def _study_names(known: list[str]) -> dict[str, str]:
+    """Name what is called otherwise as studies do, and leave what is called so, or so called already."""
+    lower, names = {name.lower(): name for name in reversed(known)}, {}
+    for name, called in CALLED.items():
+        others = [lower[other] for other in [name, *called.split()] if other in lower]
+        if others and name not in known and others[0] not in names:
+            names[others[0]] = name
+    return names
+
+
+def _cell(value: Any) -> str:
+    """Write an entry of a vector: MATLAB's cells hold arrays, and its counts are fractions."""
+    while isinstance(value, np.ndarray) and value.size:
+        value = value.flat[0]
+    return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _numbers(images: list[Path], shown: Collection[str]) -> list[str]:
+    """Number images as trials do: by the last number in their names, else by their order from 0 or 1; else not."""
+    if not all(name.isdecimal() for name in shown):
+        return []
+    asked = {int(name): name for name in shown}
+    last = [int(found[-1]) if (found := re.findall(r"\d+", path.stem)) else -1 for path in images]
+    start = min(asked)
+    if len({*last}) == len(images) and {*last} >= {*asked}:
+        numbers = last
+    elif start in (0, 1) and max(asked) == start + len(images) - 1:
+        numbers = list(range(start, start + len(images)))
+    else:
+        return []
+    return [asked.get(number, str(number)) for number in numbers]
 
 
 def _is_number(cell: str) -> bool:

@@ -32,8 +32,6 @@ from brainalign.config.series_options import SeriesSettings
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
 from brainalign.study import DatasetName, Name, Strict, Study, check_known
 
-# ---------------------------------------------------------------------------------------------------------- stages
-
 
 class PrepareSettings(Strict):
     """Options of the prepare stage."""

@@ -117,9 +117,20 @@ def _read_datasets(path: Path, names: Collection[str], *, turned: bool = False) 
             if name not in file:
                 continue
             check_stored(file[name])
-            values = file[name].asstr()[()] if file[name].dtype.kind == "O" else file[name][()]
+            stored = _texts(file, file[name]) if turned else file[name]
+            values = stored.asstr()[()] if stored.dtype.kind == "O" else stored[()]
             found[name] = np.asarray(values).T if turned else np.asarray(values)
     return found
+
+
+def _texts(file: Any, cells: Any) -> Any:
+    """Read the texts that MATLAB's cells point at, stored as the numbers of their letters; others are as they are."""
+    import h5py
+
+    if h5py.check_ref_dtype(cells.dtype) is None:
+        return cells
+    texts = ["".join(map(chr, file[cell][()].ravel())) for cell in cells[()].flat]
+    return np.array(texts).reshape(cells.shape)
 
 
 def _variables(path: Path) -> Shapes:

@@ -94,9 +94,6 @@ def read_parquet(path: Path) -> "pd.DataFrame":
         return table.reset_index() if any(name is not None for name in table.index.names) else table
 
 
-# ---------------------------------------------------------------------------------------------------------- arrays
-
-
 def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     """Return the array of a .npy file, which is never unpickled.
 
@@ -217,9 +214,6 @@ def check_stored(dataset: Any) -> None:
     most = MOST_PACKED * int(dataset.file.id.get_filesize())
     if int(dataset.nbytes) > most:
         raise ValueError(f"{dataset.name} of shape {dataset.shape} would take {dataset.nbytes:,} bytes")
-
-
-# ---------------------------------------------------------------------------------------------------------- images
 
 
 def load_image_file(path: Path) -> Any:

@@ -106,8 +106,8 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
         arrays = [array_shapes(path)[files.array_of(path, run)] for run, path in heard.items()]
         return Shape(runs=len(arrays), trials=sum(shape[-2] for shape in arrays), targets=arrays[0][-1])
     if files.format == "array":
-        trials, *others = array_shapes(paths["values"])[chosen_array(paths["values"], files.key)]
-        return Shape(runs=1, trials=trials, targets=prod(others))
+        shape = list(array_shapes(paths["values"])[chosen_array(paths["values"], files.key)])
+        return Shape(runs=1, trials=shape.pop(min(files.trials_axis, len(shape) - 1)), targets=prod(shape))
     tables = [path for label, path in paths.items() if label.startswith("trials")]
     n_trials = sum(_rows(path) for path in tables)
     if files.format == "epochs":

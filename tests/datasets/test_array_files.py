@@ -1,3 +1,4 @@
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -135,10 +136,24 @@ def test_what_stays_on_disk_is_what_is_read(form, standardize, tmp_path, trials,
     np.testing.assert_array_equal(load(tmp_path / "responses.safetensors", Responses).values, expected.values)
 
 
+@pytest.mark.parametrize("axes", [(1, 0), *itertools.permutations(range(3))], ids=str)
+def test_trials_targets_and_times_are_axes_in_any_order(axes: tuple[int, ...], tmp_path: Path, trials: Path) -> None:
+    values = SERIES if len(axes) == 3 else MAPS
+    np.save(tmp_path / "values.npy", np.moveaxis(values, range(values.ndim), axes))
+    times: dict[str, object] = (
+        {"times_s": TIMES, "times_axis": axes[2]} if len(axes) == 3 else {"work": tmp_path / "w.npy"}
+    )
+    read = read_array(tmp_path / "values.npy", trials, trials_axis=axes[0], standardize="none", **times)
+    np.testing.assert_array_equal(read.values, values.astype(np.float32))
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path, trials: Path) -> None:
     for values, options, message in (
         (MAPS[:5], {}, "has shape (5, 3) but {trials} has 6 rows"),
         (MAPS, {"times_s": TIMES}, "has shape (6, 3); leave out times_s"),
+        (MAPS, {"trials_axis": 2}, "has shape (6, 3) but trials_axis is 2; correct these"),
+        (MAPS.T, {}, "has 6 rows; give one per row, in the same order, or trials_axis: 1 where values are so"),
+        (SERIES, {"times_s": TIMES, "trials_axis": 2}, "but trials_axis is 2, times_axis 2; correct these"),
         (SERIES, {"times_s": TIMES[:4]}, "times_s has 4 numbers but"),
         (SERIES.swapaxes(1, 2), {"times_s": TIMES}, "has 3 times; give one per time, or times_axis: 1 where values"),
         (SERIES, {"times_s": [1000 * time for time in TIMES]}, "reach 300; give seconds, not milliseconds"),

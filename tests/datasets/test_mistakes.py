@@ -95,7 +95,11 @@ def image(name: str, *shape: int, value: float = 1) -> Spoil:
 
 
 MISTAKES: list[tuple[str, Spoil, str]] = [
-    ("arrays", values("values.npy", np.transpose), "has shape (12, 90) but .*90 rows; .*its axes may be exchanged"),
+    (
+        "arrays",
+        values("values.npy", np.transpose),
+        "has shape (12, 90) but .*90 rows; .*, or trials_axis: 1 where values are so",
+    ),
     ("arrays", values("values.npy", lambda v: v[:, 0]), "its array has shape (90,); give rows x targets"),
     ("arrays", recording(values=["values.npy"]), "recordings.01.values: give the path of one file"),
     ("arrays", table("trials.tsv", lambda t: t, ";"), "separated by semicolons, not by tabs as its name says"),

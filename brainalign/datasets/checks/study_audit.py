@@ -136,9 +136,6 @@ def _between_subjects(prints: dict[str, formats.Fingerprint]) -> list[Problem]:
     return formats.copy_problems(between.assign(place_a="", place_b=""), "subjects")
 
 
-# ---------------------------------------------------------------------------------------------------------- images
-
-
 def _images(descriptor: Study, found: StudyAudit) -> None:
     found.facts += [f"{len(descriptor.recordings)} subject(s)", f"splits: {', '.join(descriptor.splits)}"]
     test: list[str] = []
@@ -304,9 +301,6 @@ def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Pr
                 yield Problem(other, str(error).removeprefix(f"{other} "), "warning")
 
 
-# ------------------------------------------------------------------------------------------------------ recordings
-
-
 def _recordings(descriptor: Study, found: StudyAudit) -> None:
     """Read every subject as a run would, and count its trials by recording and category."""
     found.facts.append(f"{len(descriptor.recordings)} subject(s)")
@@ -343,9 +337,6 @@ def _of_recordings(where: str, trials: pd.DataFrame) -> Iterator[Problem]:
         check_folds_within(runs, onsets, usual)
     except BrainalignError as error:
         yield Problem(where, f"decoding in {usual} folds within recordings: {error}", "error" if fatal else "warning")
-
-
-# ------------------------------------------------------------------------------------------- other data than responses
 
 
 def _rdms(descriptor: Study, found: StudyAudit) -> None:

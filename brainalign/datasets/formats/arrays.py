@@ -40,7 +40,8 @@ def read_array(
     targets: Path | None = None,
     atlas: Path | None = None,
     times_s: Sequence[float] | Path | None = None,
-    times_axis: Literal[1, 2] = 2,
+    trials_axis: Literal[0, 1, 2] = 0,
+    times_axis: Literal[0, 1, 2] = 2,
     units: str = "arbitrary units",
     standardize: Literal["session", "none"] = "session",
     bad_targets: Literal["raise", "drop", "keep"] = "raise",
@@ -55,7 +56,8 @@ def read_array(
     Parameters
     ----------
     values : Path
-        .npy, .npz, .h5, .hdf5, .mat or .zarr: (n_trials, n_targets) or (n_trials, n_targets, n_times).
+        .npy, .npz, .h5, .hdf5, .mat or .zarr: (n_trials, n_targets) or (n_trials, n_targets, n_times), if not so as
+        `trials_axis` and `times_axis` say.
     trials : Path
         A row per row of `values`, in their order; see `read_trials`.
     key : str, optional
@@ -65,8 +67,8 @@ def read_array(
         (names with ; between), x_mm, y_mm, z_mm, sensor_type, vertex (of fsaverage5).
     times_s : sequence of float or Path, optional
         Seconds from the stimulus, needed with a third axis: numbers, or a .npy or text file of them.
-    times_axis : {1, 2}
-        Which axis of `values` the times are, counted from 0: of (n_trials, n_times, n_targets) it is 1.
+    trials_axis, times_axis : {0, 1, 2}
+        Which axis of `values` these are, counted from 0: of EEGLAB's (n_targets, n_times, n_trials) 2 and 1.
     units : str
     standardize : {"session", "none"}
         Z-score each target within sessions; not where there are times.
@@ -86,7 +88,8 @@ def read_array(
     """
     check_choice("standardize", standardize, ("session", "none"))
     name = chosen_array(values, key)
-    numbers: Any = located_array(values, name) if work is not None and times_s is None else None
+    as_rows = work is not None and times_s is None and trials_axis == 0
+    numbers: Any = located_array(values, name) if as_rows else None
     numbers = stored_arrays(values, [name])[name] if numbers is None else numbers
     what = f"{values}: {name or 'its array'}"
     if numbers.dtype.kind not in "iufb":
@@ -96,15 +99,25 @@ def read_array(
     if (numbers.ndim == 3) != (times_s is not None):
         remedy = "leave out times_s" if numbers.ndim == 2 else "give times_s, the seconds of its third axis"
         raise BrainalignError(f"{what} has shape {numbers.shape}; {remedy}")
+    axes = (
+        [trials_axis, 1 - trials_axis] if numbers.ndim == 2 else [trials_axis, 3 - trials_axis - times_axis, times_axis]
+    )
+    if sorted(axes) != [*range(numbers.ndim)]:
+        also = f", times_axis {times_axis}" * (numbers.ndim == 3)
+        raise BrainalignError(f"{what} has shape {numbers.shape} but trials_axis is {trials_axis}{also}; correct these")
+    shape = numbers.shape
     if numbers.ndim == 3:
-        numbers, times = np.moveaxis(numbers, times_axis, 2), _times(times_s or (), numbers.shape, times_axis, values)
+        times = _times(times_s or (), shape, times_axis, axes[1], values)
+    numbers = numbers if isinstance(numbers, StoredArray) else numbers.transpose(axes)
     table = read_trials(trials)
     places = target_table(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target", atlas)
     for axis, length, source in ((0, len(table), trials), (1, len(places), targets)):
         if numbers.shape[axis] != length:
-            turned = "; its axes may be exchanged" if numbers.shape[1 - axis] == length else ""
+            turned = (
+                f", or trials_axis: {shape.index(length)} where values are so" if length in shape and not axis else ""
+            )
             raise BrainalignError(
-                f"{what} has shape {numbers.shape} but {source} has {length} rows; give one per "
+                f"{what} has shape {shape} but {source} has {length} rows; give one per "
                 f"{('row', 'target')[axis]}, in the same order{turned}"
             )
     if times_s is None:
@@ -196,7 +209,9 @@ def _names(cell: Any) -> list[str]:
     return [name for part in parts if (name := str(part).strip()) not in MISSING]
 
 
-def _times(given: Sequence[float] | Path, shape: tuple[int, ...], axis: int, values: Path) -> NDArray[np.float64]:
+def _times(
+    given: Sequence[float] | Path, shape: tuple[int, ...], axis: int, other: int, values: Path
+) -> NDArray[np.float64]:
     if isinstance(given, Path):
         with reading(given, "no list of seconds", "write one number per line, or a .npy file"):
             stored = read_npy(given) if given.suffix == ".npy" else [float(line) for line in read_lines(given)]
@@ -204,7 +219,7 @@ def _times(given: Sequence[float] | Path, shape: tuple[int, ...], axis: int, val
     else:
         times = np.asarray(given, dtype=np.float64)
     if len(times) != shape[axis]:
-        turned = f", or times_axis: {3 - axis} where values are so" if len(times) == shape[3 - axis] else ""
+        turned = f", or times_axis: {other} where values are so" if len(times) == shape[other] else ""
         raise BrainalignError(
             f"times_s has {len(times)} numbers but {values} has {shape[axis]} times; give one per time{turned}"
         )

@@ -212,9 +212,6 @@ def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None
     return region_lists(chosen, n_targets)
 
 
-# --------------------------------------------------------------------------------------------------------- surface
-
-
 def _read_surface(
     betas: Mapping[str, Paths],
     n_maps: int | None,
@@ -250,9 +247,6 @@ def _read_surface(
                 whole[starts[hemi] : starts[hemi] + part.shape[1]] |= inside
     values = np.concatenate(list(maps.values()), axis=1)
     return values, on_mesh(tables, space, n_vertices), regions
-
-
-# ---------------------------------------------------------------------------------------------------------- volume
 
 
 def _read_volume(

@@ -85,9 +85,6 @@ def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[An
     return content
 
 
-# --------------------------------------------------------------------------------------------------------- regions
-
-
 def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names_path: Path) -> Regions:
     """Find the targets of each region of a labelling (0 and below: none); regions without targets are left out."""
     if not np.array_equal(ids, np.round(ids)):
@@ -127,9 +124,6 @@ def choose_targets(regions: Regions, n_targets: int, within: Sequence[str] | Non
     if not len(within):
         raise BrainalignError("within names no ROI; leave it out to read every target")
     return np.flatnonzero(np.any([regions[name] for name in within], axis=0))
-
-
-# ---------------------------------------------------------------------------------------------------------- values
 
 
 def nsd_image(number: int) -> str:

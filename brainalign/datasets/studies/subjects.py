@@ -183,6 +183,7 @@ def _array(study: Study, subject: str, as_they_are: bool, work: Path | None = No
         targets=paths.get("targets"),
         atlas=paths.get("atlas"),
         times_s=paths.get("times_s", files.times_s),
+        trials_axis=files.trials_axis,
         times_axis=files.times_axis,
         units=files.units,
         # What is bad in series is raised or dropped when they are read, as of epochs.

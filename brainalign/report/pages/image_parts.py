@@ -119,9 +119,6 @@ def _decoding(material: kit.ImageMaterial) -> kit.Section | None:
     return geometry_sections.decoding_section(material.decoded, material.responses.targets)
 
 
-# ---------------------------------------------------------------------------------------------------------- geometry
-
-
 def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
     if material.comparison is None or material.rdms is None:
         return None
@@ -163,9 +160,6 @@ def _categories(material: kit.ImageMaterial, conditions: list[str]) -> list[str]
         return [material.nouns.stimulus] * len(conditions)
     known = material.responses.trials.drop_duplicates("stimulus_id").set_index("stimulus_id")["category"]
     return [str(known.get(name, material.nouns.stimulus)) for name in conditions]
-
-
-# ---------------------------------------------------------------------------------------------------------- controls
 
 
 def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:

@@ -108,9 +108,6 @@ def _table(gains: pd.DataFrame) -> Markup:
     return kit.row_table(gains, columns, "Change of the response from the first strength to the last")
 
 
-# ----------------------------------------------------------------------------------------------------------- figures
-
-
 def strips(found: kit.FoundDirections, method: str) -> Figure:
     """Draw images of the same seeds over alpha, a panel per region."""
     regions = found.regions[:MOST_REGIONS]
