@@ -20,7 +20,16 @@ from brainalign.config import (
     TrainedMethod,
 )
 from brainalign.io import array_shapes
-from brainalign.study import ArrayFiles, SimulatedSentences, Study, ZucoFiles, count_stimuli, find_weights, shape_of
+from brainalign.study import (
+    ArrayFiles,
+    SimulatedSentences,
+    Study,
+    ZucoFiles,
+    count_stimuli,
+    find_weights,
+    shape_of,
+    table_column,
+)
 from brainalign.workflow.networks import Transformer, operations_per_s, read_transformer
 from brainalign.workflow.table import STEPS
 
@@ -161,7 +170,8 @@ def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
     if len(files) < len(descriptor.recordings):
         return cost
     on_disk = descriptor.holds_out and {one.values.suffix for one in files} == {".npy"}
-    return replace(cost, memory_mb=600 + round(min(1.3 * values_mb, 400 if on_disk else math.inf)))
+    seconds = START_S + round(5e-8 * trials * targets)
+    return replace(cost, seconds=seconds, memory_mb=600 + round(min(1.3 * values_mb, 400 if on_disk else math.inf)))
 
 
 def _summarize_held_out(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -351,13 +361,34 @@ def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
 
 
 def _compare_places(config: Config, descriptor: Study) -> Cost:
-    """Estimate RDMs of every region or moment, with permutations and draws."""
-    drawn = config.compare.permutations + 4 * config.compare.draws
-    cost = _passes(config, descriptor, each_s=3e-8 + 3.2e-10 * drawn)
-    if not descriptor.holds_out:  # all images are compared
-        return cost
+    """Estimate RDMs of every region, or of some forty moments: reading, permutations, and ranks in every draw."""
     trials, targets = _sizes(descriptor)
-    return replace(cost, memory_mb=600 + round(0.8 * 4 * trials * targets / MB))
+    n_shown, n_tested = _n_shown(descriptor), _n_tested(descriptor)
+    n_rdms = max(1, trials // n_shown) * (40 if descriptor.over_time else _n_regions(descriptor)) + len(config.models)
+    pairs, n_layers = n_tested * (n_tested - 1) / 2, sum(map(_n_layers, config.models.values()))
+    seconds = 1.5e-8 * trials * targets + 1e-10 * pairs * targets + 1e-5 * pairs * n_layers  # read, compared, written
+    seconds += pairs * (8e-9 * n_layers * config.compare.permutations + 5e-8 * n_rdms * config.compare.draws)
+    read_mb = 0.8 * 4 * trials * targets / MB if descriptor.holds_out else 5 * 4 * trials * targets / MB
+    return Cost(600 + round(read_mb + 3 * 8 * pairs * n_rdms / MB), START_S + round(seconds), 5)
+
+
+def _n_tested(study: Study) -> int:
+    """Count the stimuli whose responses are compared: those held out, else all."""
+    n, rule = _n_shown(study), study.held_out[1] if study.held_out else None
+    if rule is None or rule.share is not None:
+        return round(n * rule.share) if rule and rule.share else n
+    with suppress(BrainalignError, OSError):
+        for table in study.image_tables():
+            return table_column(table, str(rule.column)).count(str(rule.value))
+    return n // 10
+
+
+def _n_regions(study: Study) -> int:
+    """Count the regions that a table of targets names, 8 where there is none."""
+    with suppress(BrainalignError, OSError):
+        tables = [path for label, path in study.found_files().items() if label.endswith(".targets")]
+        return max((len({*table_column(table, "roi")}) for table in tables), default=8) or 1
+    return 8
 
 
 def _extract(config: Config, descriptor: Study, model: str, _: str) -> Cost:
@@ -475,7 +506,7 @@ def _match(config: Config, *_: object) -> Cost:
     work = n * (n - 1) // 2 * 2 * len(options.measures) * options.draws + n * len(options.features) * (
         1 + options.draws
     )
-    return Cost(1500, START_S + round(0.08 * work), 1)
+    return Cost(1500, START_S + round(0.1 * work), 1)
 
 
 def _ground(config: Config, *_: object) -> Cost:

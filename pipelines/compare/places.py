@@ -41,17 +41,16 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
         compared, of_models, method, settings.permutations, np.random.default_rng(job.seed)
     )
     drawn = _best_layers(list(models), found.scores)
+    se = np.full(found.scores.shape, np.nan)
+    rng = np.random.default_rng(job.seed)
+    se[:, drawn] = geometry.bootstrap_places(compared, of_models[drawn], method, settings.draws, rng)
     tables = []
     for k, place in enumerate(places):
         low, high = geometry.rdm_noise_ceiling(compared[k], method) if len(compared[k]) > 1 else (np.nan, np.nan)
-        rng = np.random.default_rng(job.seed)
-        draws = geometry.dual_bootstrap(compared[k], of_models[drawn], method, settings.draws, rng, over="stimuli")
-        se = np.full(len(models), np.nan)
-        se[drawn] = draws.se()
         table = pd.DataFrame(list(models), columns=["model", "layer"]).assign(
             group=place,
             score=found.scores[k],
-            se=se,
+            se=se[k],
             p=found.p[k],
             p_fwer=found.p_fwer[k],
             null_mean=found.null_mean[k],

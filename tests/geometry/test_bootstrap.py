@@ -226,3 +226,16 @@ def test_the_honest_best_of_layers_and_of_all() -> None:
     scores = found.scores.set_index(["reference", "model", "layer"]).loc["group"]
     assert scores["score"].idxmax()[0] in ("net", "published")
     assert scores.loc[("net", "b"), "p"] < 0.001 < scores.loc[("net", "a"), "p"]
+
+
+@pytest.mark.parametrize("method", ["spearman", "rho-a", "pearson", "whitened-cosine"])
+def test_errors_at_many_places_are_those_of_each(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where pairs are missing, a repeat is constant, and places are taken two at a time."""
+    rdms = np.stack([world(seed)[0][:3] for seed in range(5)])
+    models = world()[1]
+    rdms[1, 0, 4], rdms[3, 1], models[2, 7] = np.nan, 1.0, np.nan
+    monkeypatch.setattr("brainalign.geometry.inference.bootstrap.CHUNK_BYTES", 2 * 8 * 3 * rdms.shape[-1])
+    found = g.bootstrap_places(rdms, models, method, 50, np.random.default_rng(4))
+    for place, errors in zip(rdms, found, strict=True):
+        draws = g.dual_bootstrap(place, models, method, 50, np.random.default_rng(4), over="stimuli")
+        np.testing.assert_allclose(errors, draws.se(), rtol=1e-9)

@@ -1,6 +1,6 @@
 """Comparison of RDMs: scores, ceilings, and tests over subjects, stimuli and models."""
 
-from brainalign.geometry.inference.bootstrap import compare_models, dual_bootstrap, index_draws
+from brainalign.geometry.inference.bootstrap import bootstrap_places, compare_models, dual_bootstrap, index_draws
 from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, Comparison, compare, pooled_rdm, unit_forms
 from brainalign.geometry.inference.fixed_models import (
     rdm_noise_ceiling,
@@ -25,6 +25,7 @@ __all__ = [
     "COMPARISONS",
     "FITS",
     "FlexibleModel",
+    "bootstrap_places",
     "combination",
     "compare",
     "compare_models",

@@ -19,7 +19,7 @@ from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, compare, pooled_rdm
 from brainalign.geometry.inference.fixed_models import mean_of_defined, rdm_noise_ceiling
-from brainalign.geometry.inference.resampled import Evaluation, mean_over_subjects, multiplicities
+from brainalign.geometry.inference.resampled import CHUNK_BYTES, Evaluation, mean_over_subjects, multiplicities
 from brainalign.statistics import largest_difference_p
 
 
@@ -230,6 +230,30 @@ def dual_bootstrap(
         draws=_resample(evaluation, over, counts),
         n_missing=np.asarray((np.isnan(rdms)[:, None] | np.isnan(models)).sum(axis=2)),
     )
+
+
+def bootstrap_places(rdms: Values, models: Values, method: str, n_boot: int, rng: np.random.Generator) -> Values:
+    """Return standard errors over stimuli of the fit of every model at every place, (n_places, n_models).
+
+    Those of `dual_bootstrap` over stimuli, place by place. All see the same draws, so a draw ranks the models once.
+
+    Parameters
+    ----------
+    rdms : array (n_places, n_repeats, n_pairs)
+    models, method, n_boot, rng
+        As for `dual_bootstrap`; not "tau-a".
+    """
+    _, n_repeats, n_pairs = rdms.shape
+    n = n_stimuli_of(n_pairs)
+    counts = multiplicities(index_draws(n_repeats, n, n_boot, rng)[1], n)
+    errors, step = [], max(1, CHUNK_BYTES // (8 * n_repeats * n_pairs))
+    for start in range(0, len(rdms), step):
+        some = rdms[start : start + step]
+        drawn = Evaluation(models, some.reshape(-1, n_pairs), method).of_stimuli(counts)
+        drawn = np.moveaxis(drawn.reshape(n_boot, len(models), len(some), n_repeats), 1, 3)
+        means = mean_over_subjects(drawn, np.ones(n_repeats))  # (n_draws, n_places, n_models)
+        errors.append(np.sqrt(n / (n - 1) * _variance(means)))
+    return np.concatenate(errors)
 
 
 def index_draws(

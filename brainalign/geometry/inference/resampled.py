@@ -246,10 +246,9 @@ class Evaluation:
     def __call__(self, stimuli: Values, subjects: list[Values]) -> list[Values]:
         """Return an array (n_draws, n_models + 2) for each array of subject multiplicities."""
         found: list[list[Values]] = [[] for _ in subjects]
-        step = max(1, CHUNK_BYTES // (8 * max([_numbers_per_draw(stack) for _, _, stack in self.blocks], default=1)))
+        step = self._draws_at_once()
         for start in range(0, len(stimuli), step):
-            chunk = stimuli[start : start + step]
-            per_subject, within = self._scores(chunk)
+            per_subject, within = self._scores(stimuli[start : start + step])
             for results, counts in zip(found, subjects, strict=True):
                 # One set of stimuli with many of subjects, one of subjects with many of stimuli, or a pair per draw.
                 drawn = counts if len(counts) == 1 or len(stimuli) == 1 else counts[start : start + step]
@@ -258,6 +257,14 @@ class Evaluation:
                 ceilings = np.full((n_draws, 2), np.nan) if within is None else noise_ceilings(within, drawn)
                 results.append(np.concatenate([scores, ceilings], axis=1))
         return [np.concatenate(results) for results in found]
+
+    def of_stimuli(self, stimuli: Values) -> Values:
+        """Return the comparison of subjects with models in every draw, (n_draws, n_subjects, n_models), no ceilings."""
+        step = self._draws_at_once()
+        return np.concatenate([self._scores(stimuli[k : k + step])[0] for k in range(0, len(stimuli), step)])
+
+    def _draws_at_once(self) -> int:
+        return max(1, CHUNK_BYTES // (8 * max([_numbers_per_draw(stack) for _, _, stack in self.blocks], default=1)))
 
     def _scores(self, stimuli: Values) -> tuple[Values, Products | None]:
         """Return the comparison of subjects with models, (n_draws, n_subjects, n_models), and products of subjects."""
