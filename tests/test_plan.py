@@ -234,7 +234,7 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("ground_regions", asked("ground", draws=9000), (13016, 32, 5)),
         ("ground", asked("ground", n_steps=900, batch_size=40), (2500, 12, 20)),
         ("identify", asked("identify", draws=900), (2500, 480, 1)),
-        ("match", asked("match", draws=7, features=["shape", "size"]), (1500, 27, 1)),
+        ("match", asked("match", draws=7, features=["shape", "size"]), (1500, 34, 1)),
         ("synthesize", {}, (2000, 69, 20)), ("synthesize", GUIDED, (2000, 337, 20)),
         ("directions", {}, (2500, 38, 8.0)), ("directions", PATHS, (2500, 238, 12.5)),
         ("encode_held_out generator ridge", {}, (3216, 147, 20)),
