@@ -199,7 +199,7 @@ def write_responses(path: Path, X: np.ndarray, n_targets: int) -> None:
         mapped[row : row + 100] = rows
 
 
-@cases((600, 20_000, "2GB", 1_000), (4_000, 200_000, "1GB", None))("sizes")
+@cases((300, 6_000, "2GB", 300), (4_000, 200_000, "1GB", None))("sizes")
 def test_a_killed_worker_costs_its_shard(
     sizes: tuple[int, int, str, int | None], tmp_path: Path, threads: Client, record: Record
 ) -> None:
