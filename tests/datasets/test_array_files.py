@@ -43,19 +43,15 @@ def _mat73(path: Path, values: np.ndarray) -> None:
 
 
 def _zarr(path: Path, values: np.ndarray) -> None:
-    zarr = pytest.importorskip("zarr")
-    zarr.create_array(path, data=values, chunks=(2, *values.shape[1:]))
+    pytest.importorskip("zarr").create_array(path, data=values, chunks=(2, *values.shape[1:]))
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path, np.ndarray], object], str | None]] = {
-    "npy": ("values.npy", np.save, None),
-    "npz": ("values.npz", _npz, "betas"),
-    "hdf5": ("values.h5", _hdf5, None),
+    "npy": ("values.npy", np.save, None), "npz": ("values.npz", _npz, "betas"), "hdf5": ("values.h5", _hdf5, None),
     "hdf5 as it is": ("values.h5", _plain_hdf5, None),
     "mat 5": ("values.mat", lambda path, values: scipy.io.savemat(path, {"betas": values}), None),
-    "mat 7.3": ("values.mat", _mat73, None),
-    "zarr": ("values.zarr", _zarr, None),
-}
+    "mat 7.3": ("values.mat", _mat73, None), "zarr": ("values.zarr", _zarr, None),
+}  # fmt: skip
 
 
 @pytest.fixture

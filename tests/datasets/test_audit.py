@@ -13,6 +13,9 @@ from brainalign.datasets import audit, audit_study
 from brainalign.simulation import betas_image
 from brainalign.study import load_descriptor
 
+KRIEGESKORTE = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
+SIDES = {"train": 14, "test": 10}
+
 
 def found(path) -> str:
     return "\n".join(str(problem) for problem in audit(load_descriptor(path)))
@@ -99,9 +102,6 @@ def test_nan_and_constant_voxels(small) -> None:
     assert "set fmri.bad_voxels: drop" in text
 
 
-KRIEGESKORTE = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
-
-
 def told(path: Path) -> tuple[str, str]:
     found = audit_study(load_descriptor(path))
     return "\n".join(map(str, found.errors)), "\n".join(map(str, found.warnings))
@@ -109,9 +109,6 @@ def told(path: Path) -> tuple[str, str]:
 
 def errors(path: Path) -> str:
     return told(path)[0]
-
-
-SIDES = {"train": 14, "test": 10}
 
 
 def edit(path: Path, **changes: object) -> Path:

@@ -51,8 +51,7 @@ def study(tmp_path) -> Study:
 
 
 def test_surface_values_places_and_rois(study) -> None:
-    rois = {"L": study.labels("L"), "R": study.labels("R")}
-    responses = study.read(rois=rois)
+    responses = study.read(rois={"L": study.labels("L"), "R": study.labels("R")})
     np.testing.assert_array_equal(responses.values, np.c_[study.values["L"], study.values["R"]])
     targets = responses.targets
     assert targets["hemi"].tolist() == ["L"] * N + ["R"] * N
@@ -166,8 +165,7 @@ def test_bad_vertices_are_refused_dropped_or_kept(study) -> None:
     refused("every target of ROI V1 holds NaN", study.read, bad_targets="drop", rois={"L": study.labels()})
 
 
-@pytest.fixture
-def volume(study):
+def test_volumes_with_masks_and_named_atlas(study) -> None:
     shape, affine = (5, 4, 3), np.diag([2.0, 2.0, 2.0, 1.0])
     data = np.random.default_rng(1).normal(size=(*shape, TRIALS)).astype(np.float32)
     mask = np.ones(shape, dtype=np.uint8)
@@ -176,40 +174,33 @@ def volume(study):
     atlas[1], atlas[2], atlas[0] = 1, 2, 3
     for name, array in {"betas": data, "mask": mask, "atlas": atlas}.items():
         nibabel.save(nibabel.Nifti1Image(array, affine), study.folder / f"{name}.nii.gz")
-    study.data, study.inside = data, mask > 0
-    return study
-
-
-def test_volumes_with_masks_and_named_atlas(volume) -> None:
-    folder = volume.folder
+    inside, folder = mask > 0, study.folder
     (folder / "atlas.tsv").write_text("index\tname\n0\tbackground\n1\tV1\n2\tV2\n")
     options = {"mask": folder / "mask.nii.gz", "rois": {"visual": folder / "atlas.nii.gz"}}
-    responses = volume.read(folder / "betas.nii.gz", **options)
-    np.testing.assert_array_equal(responses.values, volume.data[volume.inside].T)
+    responses = study.read(folder / "betas.nii.gz", **options)
+    np.testing.assert_array_equal(responses.values, data[inside].T)
     first = responses.targets.iloc[0]
     assert (first["i"], first["x_mm"], first["roi"]) == (1, 2.0, ["V1"])
     (folder / "atlas.tsv").unlink()
     with pytest.warns(RuntimeWarning, match="ROI visual3 is left out"):  # it lies outside the mask
-        again = volume.read(folder / "betas.nii.gz", **options)
+        again = study.read(folder / "betas.nii.gz", **options)
     assert again.targets["roi"].explode().value_counts().to_dict() == {"visual1": 12, "visual2": 12}
-    mask = volume.inside & (np.arange(5) > 2)[:, None, None]
+    mask = inside & (np.arange(5) > 2)[:, None, None]
     nibabel.save(nibabel.Nifti1Image(mask.astype(np.uint8), np.diag([2.0, 2, 2, 1])), folder / "mask.nii.gz")
-    refused(r"ROI visual1, visual2, visual3 is empty: .* correct the", volume.read, folder / "betas.nii.gz", **options)
-    folder = volume.folder
-    for name, inside in {"mask": volume.inside, "V1": np.arange(5)[:, None, None] == np.full((5, 4, 3), 2)}.items():
-        image = np.where(inside, 1.0, np.nan).astype(np.float32)
+    refused(r"ROI visual1, visual2, visual3 is empty: .* correct the", study.read, folder / "betas.nii.gz", **options)
+    for name, there in {"mask": inside, "V1": np.arange(5)[:, None, None] == np.full((5, 4, 3), 2)}.items():
+        image = np.where(there, 1.0, np.nan).astype(np.float32)
         nibabel.save(nibabel.Nifti1Image(image, np.diag([2.0, 2, 2, 1])), folder / f"{name}.nii.gz")
-    responses = volume.read(folder / "betas.nii.gz", mask=folder / "mask.nii.gz", rois={"V1": folder / "V1.nii.gz"})
-    np.testing.assert_array_equal(responses.values, volume.data[volume.inside].T)
+    responses = study.read(folder / "betas.nii.gz", mask=folder / "mask.nii.gz", rois={"V1": folder / "V1.nii.gz"})
+    np.testing.assert_array_equal(responses.values, data[inside].T)
     assert responses.targets["roi"].explode().value_counts().to_dict() == {"V1": 12}
-    folder = volume.folder
-    refused("a volume needs a mask", volume.read, folder / "betas.nii.gz")
+    refused("a volume needs a mask", study.read, folder / "betas.nii.gz")
     nibabel.save(nibabel.Nifti1Image(np.ones((5, 4, 2), np.uint8), np.eye(4)), folder / "other.nii.gz")
-    refused(r"has the grid \(5, 4, 3\) but", volume.read, folder / "betas.nii.gz", mask=folder / "other.nii.gz")
+    refused(r"has the grid \(5, 4, 3\) but", study.read, folder / "betas.nii.gz", mask=folder / "other.nii.gz")
     whole = (folder / "betas.nii.gz").read_bytes()
     (folder / "betas.nii.gz").write_bytes(whole[: len(whole) // 2])
-    refused("truncated", volume.read, folder / "betas.nii.gz", mask=folder / "mask.nii.gz")
-    refused("a GIFTI holds one hemisphere", volume.read, volume.betas["L"])
+    refused("truncated", study.read, folder / "betas.nii.gz", mask=folder / "mask.nii.gz")
+    refused("a GIFTI holds one hemisphere", study.read, study.betas["L"])
 
 
 def test_cifti_with_cortex_and_voxels(study) -> None:
@@ -241,6 +232,5 @@ def test_cifti_with_cortex_and_voxels(study) -> None:
     both = study.read(halves, rois={"L": study.labels(), "deep": atlas})
     np.testing.assert_array_equal(both.values, data)
     assert both.targets["roi"].tolist() == targets["roi"].tolist()
-    other = axes.ScalarAxis(["t0"]), below + left
-    nibabel.save(nibabel.Cifti2Image(data[:1], other), halves[1])
+    nibabel.save(nibabel.Cifti2Image(data[:1], (axes.ScalarAxis(["t0"]), below + left)), halves[1])
     refused(r"1.dscalar.nii: has other grayordinates than .*0.dscalar.nii", study.read, halves)

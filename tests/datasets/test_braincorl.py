@@ -51,15 +51,12 @@ def test_images_voxels_and_weights(arrays) -> None:
     assert np.argwhere(np.isnan(read_braincorl(arrays.root, "s2").responses.values)).tolist() == [[3, 1]]
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "expected"),
-    [
-        ("s2_unique_nrn_feats_msk", (N - 1, V), (N, V)),
-        ("s2_common_nrn_feats_msk", (M, V + 1), (M, V)),
-        ("s2_gt", (V, E), (V, E + 1)),
-        ("common_img_feats_normed", (M, E - 1), (M, E)),
-    ],
-)
+@pytest.mark.parametrize(("name", "shape", "expected"), [
+    ("s2_unique_nrn_feats_msk", (N - 1, V), (N, V)),
+    ("s2_common_nrn_feats_msk", (M, V + 1), (M, V)),
+    ("s2_gt", (V, E), (V, E + 1)),
+    ("common_img_feats_normed", (M, E - 1), (M, E)),
+])  # fmt: skip
 def test_shapes_that_disagree(arrays, name, shape, expected) -> None:
     np.save(arrays.root / f"{name}.npy", np.ones(shape, dtype=np.float32))
     refused(re.escape(f"{name}.npy: has shape {shape}; expected {expected}"), read_braincorl, arrays.root, "2")

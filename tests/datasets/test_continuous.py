@@ -16,11 +16,11 @@ from brainalign.study import Study, parse
 
 LENGTHS = {"b": 40, "a": 33, "c": 36}
 FILES: dict[str, Any] = {"b": ["b1.npy", "b2.npy"], "a": "a.npy", "c": "c.npy"}
+SOUNDS = {"sounds": {run: f"{run}.wav" for run in "bac"}}
+FILMS = {"films": {run: run for run in "bac"}, "fps": 2.0}
 
 
-def study(
-    folder: Path, stimuli: str | None = "events.tsv", files: dict[str, Any] | None = None, **options: Any
-) -> Study:
+def study(folder: Path, stimuli: str | None = "events.tsv", files=None, **options: Any) -> Study:
     recorded = {"format": "runs", "tr_s": 2.0, "files": FILES} | (files or {})
     content = {"name": "s", "folder": folder, "recordings": {"01": recorded}, "continuous": options}
     content |= {"splits": {"runs": {"leave_out": "run"}}} | ({"stimuli": stimuli} if stimuli else {})
@@ -100,16 +100,14 @@ def test_rows_are_trimmed_cleaned_and_averaged(tmp_path: Path, arrays: dict[str,
     assert found.responses.units == "z"
     assert found.responses.targets["target_id"].tolist() == ["parcel-0001", "parcel-0002", "parcel-0004"]
     assert found.responses.targets.index.tolist() == [0, 1, 2]
-    assert found.repeats is not None
     np.testing.assert_allclose(found.repeats.values, np.concatenate(heard["b"]), atol=2e-4)
     once = trials[trials["run"] == "b"]
     twice = pd.concat([once.assign(repeat=k) for k in (1, 2)], ignore_index=True)
     twice["trial_id"] += "_" + twice["repeat"].astype(str)
     pd.testing.assert_frame_equal(found.repeats.trials, twice)
     fast = study(tmp_path, files={"tr_s": None, "sfreq_hz": 4.0}, detrend="none")
-    read = studies.read_continuous(
-        fast, "01"
-    ).responses  # samples: no row left out, no drift but the mean, an onset each
+    # Samples: no row left out, no drift but the mean, an onset each.
+    read = studies.read_continuous(fast, "01").responses
     assert read.trials["onset_s"].tolist() == [k / 4 for run in ("b", "a", "c") for k in range(LENGTHS[run])]
     assert read.targets["target_id"].iloc[0] == "sensor-0001"
     centred = arrays["a"] - arrays["a"].mean(axis=0)
@@ -216,27 +214,18 @@ def test_events_of_a_table(tmp_path: Path) -> None:
     refused("onset_s is 'nan' in row 2; give seconds", studies.read_events, study(tmp_path))
 
 
-@pytest.fixture
-def media(tmp_path: Path) -> Path:
-    """Sounds of 2.75 and 1.25 s; a film of three frames at two per second, and one of one."""
+def test_frames_and_pieces_of_sound_are_given_to_models(tmp_path: Path) -> None:
+    # Sounds of 2.75 and 1.25 s; a film of three frames at two per second, and one of one.
     for run, seconds in (("b", 2.75), ("a", 1.25), ("c", 1.0)):
         wavfile.write(tmp_path / f"{run}.wav", 800, np.zeros(int(800 * seconds), dtype=np.int16))
         (tmp_path / run).mkdir()
         for name in ("frame10.png", "frame9.png", "frame2.PNG") if run == "b" else ("x.png",):
             Image.new("L", (2, 2)).save(tmp_path / run / name)
         (tmp_path / run / "notes.txt").write_text("no frame")
-    return tmp_path
-
-
-SOUNDS = {"sounds": {run: f"{run}.wav" for run in "bac"}}
-FILMS = {"films": {run: run for run in "bac"}, "fps": 2.0}
-
-
-def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
-    about = study(media, **SOUNDS, **FILMS)
+    about = study(tmp_path, **SOUNDS, **FILMS)
     rows = [("b", 1, "b/frame2.PNG"), ("b", 2, "b/frame9.png"), ("b", 3, "b/frame10.png"), ("a", 1, "a/x.png")]
     rows = [
-        (f"{run}_film{k:06d}", run, (k - 1) / 2, 0.5, "film", str(media / path))
+        (f"{run}_film{k:06d}", run, (k - 1) / 2, 0.5, "film", str(tmp_path / path))
         for run, k, path in [*rows, ("c", 1, "c/x.png")]
     ]
     frames = pd.DataFrame(rows, columns=["stimulus_id", "run", "onset_s", "duration_s", "sampled", "path"])
@@ -245,7 +234,7 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
     counts = {"b": 11, "a": 5, "c": 4}
     pieces = [(f"{run}_sound{k + 1:06d}", run, k / 4, 0.25) for run, n in counts.items() for k in range(n)]
     expected = pd.DataFrame(pieces, columns=["stimulus_id", "run", "onset_s", "duration_s"])
-    expected = expected.assign(sampled="sound", path=[str(media / f"{run}.wav") for run in expected["run"]])
+    expected = expected.assign(sampled="sound", path=[str(tmp_path / f"{run}.wav") for run in expected["run"]])
     pd.testing.assert_frame_equal(heard, expected)
     seconds = {"sounds": {"b": 2.75, "a": 1.25, "c": 1.0}, "films": {"b": 1.5, "a": 0.5, "c": 0.5}}
     rows = [(f"continuous.{kind}.{run}", run, n) for kind, runs in seconds.items() for run, n in runs.items()]
@@ -258,7 +247,7 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
         (None, SOUNDS, {"": "sound", "path": "sound", "sound": "sound"}),
         ("events.tsv", {}, {"": None, "path": None}),
     ):
-        about = study(media, stimuli, **signals)
+        about = study(tmp_path, stimuli, **signals)
         for reads, signal in taken.items():
             found = studies.sampled_stimuli(about, reads, 4.0)
             assert (None if found is None else set(found["sampled"])) == (None if signal is None else {signal}), reads
@@ -271,7 +260,7 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
         ("continuous.films.a", "a", 158.0, TOO_LONG),
     ):
         lengths = pd.DataFrame([(where, run, seconds)], columns=["where", "run", "seconds"])
-        found = studies.signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
+        found = studies.signal_problems(study(tmp_path, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
         told = [] if what is None else [(where, "warning" if what == CUT_SHORT else "error")]
         assert [(p.where, p.level) for p in found] == told
         assert all(problem.what.startswith(what) for problem in found)
@@ -314,20 +303,16 @@ def saved(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "encoding"),
-    [
-        ("one.TextGrid", LONG, "utf-8"),
-        ("one.TextGrid", LONG, "utf-16"),
-        ("one.TextGrid", SHORT, "utf-8-sig"),
-        ("one.srt", SRT, "utf-8-sig"),
-        ("one.tsv", "onset_s\tduration_s\ttext\n0.5\t0.25\tthe\n0.75\t0.5\tdog Rex\n2\t1\t[barks] 3.5\n", "utf-8"),
-        ("one.ctm", ";; words\nx 1 0.5 0.25 the\nx 1 0.75 0.5 dog 0.9\nx 1 2.0 1.0 [barks]\n", "utf-8"),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "encoding"), [
+    ("one.TextGrid", LONG, "utf-8"),
+    ("one.TextGrid", LONG, "utf-16"),
+    ("one.TextGrid", SHORT, "utf-8-sig"),
+    ("one.srt", SRT, "utf-8-sig"),
+    ("one.tsv", "onset_s\tduration_s\ttext\n0.5\t0.25\tthe\n0.75\t0.5\tdog Rex\n2\t1\t[barks] 3.5\n", "utf-8"),
+    ("one.ctm", ";; words\nx 1 0.5 0.25 the\nx 1 0.75 0.5 dog 0.9\nx 1 2.0 1.0 [barks]\n", "utf-8"),
+])  # fmt: skip
 def test_every_form_holds_the_same_words(tmp_path: Path, name: str, text: str, encoding: str) -> None:
-    folder = saved(tmp_path / "words", name, text, encoding)
-    found = studies.read_event_files(folder)
+    found = studies.read_event_files(saved(tmp_path / "words", name, text, encoding))
     times = found[["onset_s", "duration_s"]].astype(float).to_numpy().tolist()
     assert times == [pytest.approx(word[:2]) for word in WORDS]
     first = {".ctm": ["the", "dog", "[barks]"], ".tsv": ["the", "dog Rex", "[barks] 3.5"]}
@@ -362,16 +347,13 @@ def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
     assert events["caption"].tolist()[-1] == "[barks] 3.5"
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("one.TextGrid", "nothing", "no TextGrid"),
-        ("one.TextGrid", LONG[:600], "no TextGrid"),
-        ("one.ctm", "x 1 soon 0.25 the\n", "no CTM file"),
-        ("one.srt", "1\n0:00 -> 0:01\nthe\n", "no SRT file"),
-        ("one.TextGrid", re.sub(r'"(the|dog|\[barks).*"', '""', SHORT), "holds no event"),
-        ("one.txt", "the", "no file of events"),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("one.TextGrid", "nothing", "no TextGrid"),
+    ("one.TextGrid", LONG[:600], "no TextGrid"),
+    ("one.ctm", "x 1 soon 0.25 the\n", "no CTM file"),
+    ("one.srt", "1\n0:00 -> 0:01\nthe\n", "no SRT file"),
+    ("one.TextGrid", re.sub(r'"(the|dog|\[barks).*"', '""', SHORT), "holds no event"),
+    ("one.txt", "the", "no file of events"),
+])  # fmt: skip
 def test_what_is_no_annotation_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
     refused(message, studies.read_event_files, saved(tmp_path / "words", name, text))

@@ -16,6 +16,11 @@ from brainalign.datasets import formats, studies
 from brainalign.io import load_sidecar
 from brainalign.study import load_descriptor
 
+DECODED: dict[str, Any] = {
+    "markers": {"1": "house", "2": "face"},
+    "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
+}
+
 
 def eeg(n: int, seed: int, drift: float = 0.0) -> np.ndarray:
     """Return epochs (n, 8, 50) of a signal common to all, noise, and a slow walk of every channel."""
@@ -34,8 +39,7 @@ def flat_channel(n: int, seed: int) -> np.ndarray:
 def patterns(n: int, seed: int) -> np.ndarray:
     """Return volumes (n, 300) in scanner units: an anatomy that is the same in all, and 1 % of change."""
     rng = np.random.default_rng(seed)
-    anatomy = np.random.default_rng(7).uniform(200, 2000, 300)
-    return anatomy * (1 + 0.01 * rng.normal(size=(n, 300)))
+    return np.random.default_rng(7).uniform(200, 2000, 300) * (1 + 0.01 * rng.normal(size=(n, 300)))
 
 
 def known(values, name: str = "t", place: str = "1"):
@@ -48,13 +52,11 @@ def quantised(values):
 
 
 WRITTEN = {
-    "as it was": lambda values: values,
-    "in single precision": lambda values: values.astype(np.float32),
+    "as it was": lambda values: values, "in single precision": lambda values: values.astype(np.float32),
     "in 16 bits": quantised,
     "in text of six digits": lambda values: np.array([float(f"{x:.6g}") for x in values.ravel()]).reshape(values.shape),
-    "in another order": lambda values: values[::-1],
-    "in part": lambda values: values[5:15],
-}
+    "in another order": lambda values: values[::-1], "in part": lambda values: values[5:15],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("written", WRITTEN)
@@ -186,9 +188,8 @@ def test_pairs_of_copies_are_a_table() -> None:
         "one copy out"
     )
     same = formats.copied_trials({"x": formats.fingerprint(values[[0, 1, 0]], list("abc"), ["1", "1", "1"])})
-    assert formats.copy_problems(same, "here")[0].what.startswith(
-        "1 pairs of trials within x 1 have the same signals (a = c)"
-    )
+    what = formats.copy_problems(same, "here")[0].what
+    assert what.startswith("1 pairs of trials within x 1 have the same signals (a = c)")
 
 
 def test_copies_stop_where_they_lie_on_two_sides() -> None:
@@ -280,12 +281,6 @@ def test_trials_of_a_test_image_in_training_stop(scenes) -> None:
     (problem,) = datasets.audit_study(load_descriptor(path)).errors
     assert problem.where == "recordings.01"
     assert set(problem.rows) == {trials["trial_id"][one], trials["trial_id"][other]}
-
-
-DECODED: dict[str, Any] = {
-    "markers": {"1": "house", "2": "face"},
-    "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
-}
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ from brainalign.datasets import formats, published
 N = 32492
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "cortical-maps")
 real = pytest.mark.skipif(not REAL.is_dir(), reason="needs cortical-maps in the folder named by BRAINALIGN_DATA")
+ROWS = [("V1", "L", -10, -99, 5, 2.0, 1.5), ("V4", "L", -60, -80, 5, 2.5, None), ("V1", "R", 10, -99, 5, 2.2, 1.7)]
+TABLE = pd.DataFrame(ROWS, columns=["area", "hemi", "sphere_x", "sphere_y", "sphere_z", "thickness", "myelin"])
+LIMIT = -0.325  # of a hundred points above it two radii reach four in five places of the sphere
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +108,6 @@ def test_the_real_maps() -> None:
     assert parcels.hemi.tolist() == ["L"] * 50 + ["R"] * 50
     # Myelin is high where the cortex is thin (Glasser & Van Essen 2011, doi:10.1523/JNEUROSCI.2180-11.2011).
     assert means["t1wt2w"].corr(means["thickness"]) == pytest.approx(-0.698, abs=0.001)
-
-
-ROWS = [("V1", "L", -10, -99, 5, 2.0, 1.5), ("V4", "L", -60, -80, 5, 2.5, None), ("V1", "R", 10, -99, 5, 2.2, 1.7)]
-TABLE = pd.DataFrame(ROWS, columns=["area", "hemi", "sphere_x", "sphere_y", "sphere_z", "thickness", "myelin"])
-LIMIT = -0.325  # of a hundred points above it two radii reach four in five places of the sphere
 
 
 def write(folder: Path, table: pd.DataFrame) -> Path:

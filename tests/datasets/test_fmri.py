@@ -13,17 +13,15 @@ from brainalign.study import FmriOptions, load_descriptor
 
 def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:
     descriptor = load_descriptor(small.write())
-    blocks = find_blocks(read_labels(small.folder / "labels.txt"), descriptor.fmri)
+    labels = read_labels(small.folder / "labels.txt")
+    blocks = find_blocks(labels, descriptor.fmri)
     assert len(blocks) == 16
     # Two volumes of rest, three of a stimulus, read two volumes later.
     assert blocks["first"].tolist()[:3] == [4, 9, 14]
     assert blocks["last"].tolist()[:3] == [6, 11, 16]
     assert blocks["onset_s"].tolist()[:5] == [4.0, 14.0, 24.0, 34.0, 4.0]
     assert blocks["run"].tolist()[:5] == ["0", "0", "0", "0", "1"]
-    small.write()
-    labels = read_labels(small.folder / "labels.txt")
-    long_lag = FmriOptions(tr_s=2.0, hrf_lag_s=10.0, space="x")
-    blocks = find_blocks(labels, long_lag)
+    blocks = find_blocks(labels, FmriOptions(tr_s=2.0, hrf_lag_s=10.0, space="x"))
     ends = labels.reset_index().groupby("run")["index"].max()
     assert all(row["last"] <= ends[row["run"]] for _, row in blocks.iterrows())
     refused("no volume left after a lag of 40", find_blocks, labels, FmriOptions(tr_s=2.0, hrf_lag_s=40.0, space="x"))
@@ -85,7 +83,6 @@ def test_voxels_know_their_place_and_bad_ones_are_dropped(small) -> None:
     volumes = small.volumes()
     # A value written back at (i, j, k) is the value of that voxel: columns follow the table.
     assert np.corrcoef(volumes[5, 4, 1][4:7], recording.residuals[:3, 1])[0, 1] > 0.9
-    volumes = small.volumes()
     volumes[0, 0, 0, 3] = np.nan
     volumes[1, 1, 1, : volumes.shape[-1] // 2] = 7.0
     path = small.write(volumes=volumes)

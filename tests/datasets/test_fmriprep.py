@@ -23,8 +23,7 @@ class Tree:
     def __init__(self, folder, noise=0.1, surface=False) -> None:
         self.raw, self.derivatives = folder / "raw", folder / "fmriprep"
         rng = np.random.default_rng(0)
-        n = 2 * 642 if surface else int(np.prod(SHAPE))
-        self.patterns = rng.normal(size=(12, n))
+        self.patterns = rng.normal(size=(12, 2 * 642 if surface else int(np.prod(SHAPE))))
         self.shown, self.betas = [], []
         for session in ("01", "02"):
             for run in ("1", "2"):

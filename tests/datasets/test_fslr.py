@@ -17,12 +17,10 @@ def cortex() -> pd.DataFrame:
 
 def test_a_patch_lies_where_its_vertices_are() -> None:
     places = inflated_fslr("L")
-    assert places is not None
     targets = cortex()
     back = int(targets["vertex"][places[targets["vertex"], 1].argmin()])  # the occipital pole, seen from both sides
     near = np.linalg.norm(places[targets["vertex"]] - places[back], axis=1) < 15
     drawn = place_map(targets, np.where(near, 0.6, np.nan), label="Pearson r", vmax=0.6)
-    assert drawn is not None
     assert "fsLR 32k" in drawn.where
     for ax, n_coloured in zip(drawn.figure.axes[:4], (near.sum(), near.sum(), 0, 0), strict=True):
         (marks,) = ax.collections

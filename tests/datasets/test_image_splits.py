@@ -12,15 +12,15 @@ from brainalign.datasets.formats import ImageAudit
 from brainalign.datasets.splits import repeats_cube, split_card, split_rows
 from brainalign.study import Split
 
+SHARED = [f"s{k}" for k in range(5)]
+MNI = {"x_mm": (-100, 100), "y_mm": (-140, 105), "z_mm": (-90, 125)}
+
 
 def make_trials(repeats, seed=0) -> pd.DataFrame:
     ids = np.random.default_rng(seed).permutation([name for name, n in repeats.items() for _ in range(n)])
     quarter = np.arange(len(ids)) * 4 // len(ids)
     table = pd.DataFrame({"stimulus_id": ids, "session": (quarter // 2 + 1).astype(str)})
     return complete_trials(table.assign(run=(quarter % 2 + 1).astype(str)), "test")
-
-
-SHARED = [f"s{k}" for k in range(5)]
 
 
 @pytest.fixture
@@ -128,8 +128,7 @@ def test_stale_and_empty_splits(trials) -> None:
     assert found[0].what.startswith("2 trials occur more than once (trial-0043, trial-0044); make")
     assert found[1].what.startswith("5 trials are not among the responses (trial-0000, ")
     for side, other in (("train", "test"), ("test", "train")):
-        part = splits[splits["split"] == side]
-        unused, empty = leakage_audit(part, trials)[:2]
+        unused, empty = leakage_audit(splits[splits["split"] == side], trials)[:2]
         assert (unused.level, empty.level, empty.rows) == ("warning", "error", ())
         assert set(unused.rows) == set(splits["trial_id"][splits["split"] == other])
         assert empty.what == f"there is no {other} trial; make the splits again"
@@ -140,9 +139,8 @@ def test_the_card_by_hand() -> None:
     shown = [("a", "1", "1"), ("a", "1", "1"), ("a", "2", "1"), ("b", "1", "2"), ("c", "1", "2")]
     shown += [("c", "2", "2"), ("d", "2", "3"), ("e", "1", "1"), ("f", "2", "4")]
     trials = complete_trials(pd.DataFrame(shown, columns=["stimulus_id", "session", "run"]), "test")
-    splits = trials[["trial_id", "stimulus_id"]].assign(
-        fold=2, split=trials["stimulus_id"].map({"a": "test", "b": "val"}).fillna("train")
-    )
+    split = trials["stimulus_id"].map({"a": "test", "b": "val"}).fillna("train")
+    splits = trials[["trial_id", "stimulus_id"]].assign(fold=2, split=split)
     pairs = [("d", "e", "duplicate"), ("a", "b", "duplicate"), ("c", "f", "near-duplicate")]
     pairs += [("a", "d", "near-duplicate"), ("f", "b", "near-duplicate"), ("z", "a", "near-duplicate")]
     audit = ImageAudit(pd.DataFrame(), pd.DataFrame(pairs, columns=["stimulus_a", "stimulus_b", "kind"]))
@@ -252,9 +250,6 @@ def test_values_and_rois() -> None:
     targets = responses_of(trials, values, rois).targets.assign(hemi=["R", "L", "R", "L", "L"])
     sizes = [("V1", "R", 2), ("V1", "L", 1), ("early", "L", 1), ("V4", "L", 2), ("IT", "L", 1), ("a", "L", 1)]
     pd.testing.assert_frame_equal(roi_sizes(targets), pd.DataFrame(sizes, columns=["roi", "hemi", "n_targets"]))
-
-
-MNI = {"x_mm": (-100, 100), "y_mm": (-140, 105), "z_mm": (-90, 125)}
 
 
 @pytest.mark.parametrize("axis", MNI)

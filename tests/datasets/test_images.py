@@ -13,6 +13,9 @@ from refusals import refused
 from brainalign import datasets
 from brainalign.datasets.formats import near_duplicates
 
+ONSETS = np.array([1.0, 2.5, 4.0, 5.5, 7.0])
+SHOWN = ("bat/bat_01b", "cow/cow_02s", "", "bat/bat_07n", "bat/bat_01b")
+
 
 def photograph(seed: int, size: int = 128) -> Image.Image:
     rng = np.random.default_rng(seed)
@@ -91,10 +94,6 @@ def test_pairs_are_met_among_ten_thousand_images() -> None:
     assert list(zip(first, second, bits, strict=True)) == [(12, 7_000, 4)]
 
 
-ONSETS = np.array([1.0, 2.5, 4.0, 5.5, 7.0])
-SHOWN = ("bat/bat_01b", "cow/cow_02s", "", "bat/bat_07n", "bat/bat_01b")
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     """Ten seconds of EEG at 100 Hz; after the k-th event the first channel is at k µV for half a second."""
@@ -139,8 +138,7 @@ def test_stimuli_become_epochs_of_responses(root, events) -> None:
     np.testing.assert_allclose(responses.trials["onset_s"], [1.0, 2.5, 5.5, 7.0])
     after = responses.values[:, 0, responses.times > -0.005]
     np.testing.assert_allclose(after, np.array([1, 2, 4, 5])[:, None] * np.ones(after.shape), rtol=1e-3)
-    before = responses.values[:, 0, responses.times < -0.005]
-    np.testing.assert_allclose(before, 0, atol=1e-3)
+    np.testing.assert_allclose(responses.values[:, 0, responses.times < -0.005], 0, atol=1e-3)
 
 
 def test_flat_and_bad_channels(root, events) -> None:

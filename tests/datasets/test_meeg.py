@@ -10,6 +10,7 @@ from brainalign.datasets.formats import check_same_channels, fit_whitener
 
 RATE, TRIALS = 100.0, 6
 EEG = ("Fz", "Cz", "Pz", "Oz", "C3", "C4")
+TIMES = np.arange(-20, 50) / 100
 
 
 def eeg_epochs(names=EEG, metadata=True, scale=1e-5, lowpass=None, seed=0):
@@ -57,8 +58,7 @@ def test_meg_units_and_positions_in_the_head(tmp_path) -> None:
         shift = np.eye(4)
         shift[2, 3] = 0.05  # the head lies 50 mm away from the device's origin
         info["dev_head_t"] = mne.transforms.Transform("meg", "head", shift)
-    data = np.ones((3, 3, 5)) * np.arange(5) * 1e-13
-    epochs = mne.EpochsArray(data, info, verbose="error")
+    epochs = mne.EpochsArray(np.ones((3, 3, 5)) * np.arange(5) * 1e-13, info, verbose="error")
     epochs.metadata = pd.DataFrame({"stimulus_id": list("aab")})
     responses = read_epochs(saved(epochs, tmp_path / "meg-epo.fif"))
     np.testing.assert_allclose(responses.values[0, :, 2], [200.0, 200.0, 2.0], rtol=1e-5)  # fT, fT, fT/cm
@@ -147,9 +147,6 @@ def test_several_files_are_one_recording(tmp_path, path) -> None:
     refused("no such file", read_epochs, tmp_path / "none-epo.fif")
 
 
-TIMES = np.arange(-20, 50) / 100
-
-
 def world(n_stimuli=30, n_repeats=8, n_sensors=12, seed=0, reference=False):
     """Return epochs with a known noise covariance, stimulus ids, targets and that covariance."""
     rng = np.random.default_rng(seed)
@@ -169,8 +166,7 @@ def world(n_stimuli=30, n_repeats=8, n_sensors=12, seed=0, reference=False):
 def test_noise_of_new_epochs_becomes_white(noise, shrinkage) -> None:
     values, ids, targets, covariance, true_noise = world()
     whitener = fit_whitener(values[:160], TIMES, targets, noise=noise, stimulus_ids=ids[:160], shrinkage=shrinkage)
-    whitened = whitener.transform(true_noise[160:])
-    found = np.cov(np.moveaxis(whitened, 1, 2).reshape(-1, 12).T)
+    found = np.cov(np.moveaxis(whitener.transform(true_noise[160:]), 1, 2).reshape(-1, 12).T)
     before = np.corrcoef(np.moveaxis(true_noise[160:], 1, 2).reshape(-1, 12).T)
     np.testing.assert_allclose(found, np.eye(12), atol=0.12)
     assert np.abs(before - np.eye(12)).max() > 0.4  # there was something to whiten

@@ -3,21 +3,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 import yaml
 from refusals import refused
 from safetensors.numpy import save_file
 
 from brainalign.datasets.studies import check_modality_splits, read_modalities
-from brainalign.simulation import Modality, SharedWorld, shared_space, write_modalities
+from brainalign.simulation import Modality, shared_space, write_modalities
 from brainalign.study import Study, load_descriptor
 
 SMALL = (Modality("eeg", 2, 4, 8, 0.3, 3), Modality("fmri", 2, 10, 0, 0.4, 2))
-
-
-@pytest.fixture
-def world() -> SharedWorld:
-    return shared_space(SMALL, n_train=12, n_images=1, n_test=6, n_codes=3, n_dimensions=5, train_repeats=2, seed=0)
 
 
 def study(folder: Path, **changed: Any) -> Study:
@@ -31,7 +25,8 @@ def study(folder: Path, **changed: Any) -> Study:
     return load_descriptor(folder / "small.yaml")
 
 
-def test_what_is_written_is_read_and_what_does_not_fit_named(world: SharedWorld, tmp_path: Path) -> None:
+def test_what_is_written_is_read_and_what_does_not_fit_named(tmp_path: Path) -> None:
+    world = shared_space(SMALL, n_train=12, n_images=1, n_test=6, n_codes=3, n_dimensions=5, train_repeats=2, seed=0)
     write_modalities(world, tmp_path)
     found = read_modalities(study(tmp_path))
     np.testing.assert_allclose(found.vectors, world.vectors, atol=1e-6)
@@ -40,7 +35,6 @@ def test_what_is_written_is_read_and_what_does_not_fit_named(world: SharedWorld,
         np.testing.assert_array_equal(found.signals[name], world.signals[name])
         columns = ["stimulus_id", "subject", "split"]
         pd.testing.assert_frame_equal(found.trials[name][columns], trials[columns])
-    write_modalities(world, tmp_path)
     signals = np.load(tmp_path / "fmri" / "fmri02.npy")
     save_file({"signals": np.ascontiguousarray(signals[:, :7])}, tmp_path / "fmri" / "fmri02.safetensors")
     described = study(tmp_path).model_dump(mode="json")["recordings"]

@@ -23,6 +23,10 @@ GRID = (7, 6, 5)
 AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
 SPACE, BETAS = "func1pt8mm", "betas_fithrf_GLMdenoise_RR"
 NAMES = {"prf-visualrois": "0 Unknown\n1 V1v\n2 V1d\n3 V2v\n", "floc-faces": "0 Unknown 0 0 0 0\n1 FFA-1 255 0 0 0\n"}
+N = 163842
+# Neighbours in the file, so that few of its pages are written.
+CHOSEN = {"lh": np.array([0, 5, 163841]), "rh": np.array([0, 77])}
+GAPPED = 9  # a vertex of the left hemisphere with a missing response, in the region "EBA"
 
 
 class Nsd:
@@ -39,8 +43,7 @@ class Nsd:
             folder.mkdir(parents=True)
         self.design = experiment / "nsd_expdesign.mat"
         self.shared = np.sort(rng.permutation(73000)[:1000]) + 1
-        rest = np.setdiff1d(np.arange(1, 73001), self.shared)
-        own = rng.permutation(rest).reshape(8, 9000)
+        own = rng.permutation(np.setdiff1d(np.arange(1, 73001), self.shared)).reshape(8, 9000)
         self.images = np.c_[np.tile(self.shared, (8, 1)), own]
         self.order = rng.permutation(np.repeat(np.arange(1, 10001), 3))
         self.write_design()
@@ -78,8 +81,7 @@ class Nsd:
                 bricks[int(name[4:])] = self.picture(name)
 
     def picture(self, name: str) -> np.ndarray:
-        rng = np.random.default_rng(int(name[4:]))
-        return rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        return np.random.default_rng(int(name[4:])).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
     def session(self, number: int):
         return self.betas / f"betas_session{number:02d}.hdf5"
@@ -112,8 +114,7 @@ def nsd(tmp_path) -> Nsd:
 
 
 def test_values_voxels_and_regions(nsd) -> None:
-    found = nsd.read(standardize="none")
-    responses = found.responses
+    responses = nsd.read(standardize="none").responses
     np.testing.assert_allclose(responses.values, nsd.planted / 300, atol=1e-5)
     assert responses.units == "percent signal change"
     targets = responses.targets
@@ -160,8 +161,7 @@ def test_z_scores_are_within_session_and_shared_images_tested(nsd) -> None:
     assert read_nsd_design(nsd.design).seen_by_all() == sorted(thrice)
     assert set(splits["stimulus_id"][splits["split"] == "test"]) <= thrice
     assert not set(splits["stimulus_id"][splits["split"] == "train"]) & set(shared)
-    voxel = tuple(np.argwhere(nsd.inside)[4])
-    nsd.values[2][voxel] = 0
+    nsd.values[2][tuple(np.argwhere(nsd.inside)[4])] = 0
     nsd.write_session(2)
     refused("1 are constant within a session", nsd.read)
     dropped = nsd.read(bad_targets="drop")
@@ -296,12 +296,6 @@ def test_prepare_takes_the_folder(nsd) -> None:
     both = splits.set_index("trial_id")["split"], expected.splits.set_index("trial_id")["split"]
     assert both[0].equals(both[1])
     assert np.isfinite(ceiling["ceiling"]).all()
-
-
-N = 163842
-# Neighbours in the file, so that few of its pages are written.
-CHOSEN = {"lh": np.array([0, 5, 163841]), "rh": np.array([0, 77])}
-GAPPED = 9  # a vertex of the left hemisphere with a missing response, in the region "EBA"
 
 
 class Cortex:

@@ -58,8 +58,7 @@ def test_a_study_of_ones_own(folder: Path) -> None:
 
 def test_files_of_rsatoolbox_are_read_by_their_labels(folder: Path) -> None:
     """Stimuli in another order, two sessions a subject out of order, regions in one file, models by name."""
-    rng = np.random.default_rng(1)
-    rdms, order = rng.uniform(size=(6, 4, 4)), [2, 0, 3, 1]
+    rdms, order = np.random.default_rng(1).uniform(size=(6, 4, 4)), [2, 0, 3, 1]
     rdms = (rdms + rdms.transpose(0, 2, 1)) * (1 - np.eye(4))
     labels = {"subject": ["b", "a", "b", "a", "a", "b"], "roi": ["V1"] * 4 + ["IT"] * 2, "name": list("uvwxyz")}
     patterns = {"condition": [list("abcd")[k] for k in order]}
@@ -127,8 +126,7 @@ def test_bad_files_of_ones_own(folder: Path) -> None:
 def test_images_are_written_as_they_are(tmp_path: Path) -> None:
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b"]})
     images = np.random.default_rng(0).integers(0, 256, size=(2, 5, 4, 3), dtype=np.uint8)
-    study = RdmSets(stimuli, {}, images=images)
-    table = write_stimulus_images(study, tmp_path / "images")
+    table = write_stimulus_images(RdmSets(stimuli, {}, images=images), tmp_path / "images")
     for path, image in zip(table["path"], images, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "images" / path)), image)
     assert table["sha256"].nunique() == 2

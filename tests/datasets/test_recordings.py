@@ -11,11 +11,16 @@ from refusals import refused
 
 from brainalign.arrays import Responses
 from brainalign.datasets import audit_study, epochs_to_responses, make_epochs, read_muse, read_subject
-from brainalign.datasets.formats import read_recordings
-from brainalign.study import Study, load_descriptor, parse
+from brainalign.datasets.formats import read_raw_run, read_recordings
+from brainalign.simulation import sensor_info
+from brainalign.study import RawOptions, Study, load_descriptor, parse
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 MARKERS = {"1": "house", "2": "face"}
+PLACES = {"Fp1": 1.0, "Fp2": 0.9, "Fz": 0.5, "Cz": 0.2, "Pz": 0.05, "Oz": 0.02}  # how much of a blink each sees
+SHOWN = [f"image{k:02d}" for k in range(12)]
+CLEAN = {"band_hz": (0.5, 40.0), "notch_hz": 50.0}
+RATE_HZ, SECONDS = 100.0, 20
 
 
 @pytest.fixture
@@ -127,10 +132,6 @@ def test_a_bids_folder_of_categories(path: Path, tmp_path: Path) -> None:
     assert responses.targets["target_id"].tolist() == ["AF8", "TP10"]
 
 
-PLACES = {"Fp1": 1.0, "Fp2": 0.9, "Fz": 0.5, "Cz": 0.2, "Pz": 0.05, "Oz": 0.02}  # how much of a blink each sees
-SHOWN = [f"image{k:02d}" for k in range(12)]
-
-
 @pytest.fixture(scope="module")
 def viewing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four runs of EEG in BIDS: Oz answers each image with an amplitude of its own, among blinks and mains."""
@@ -173,16 +174,12 @@ def viewed(folder: Path, files: dict[str, object] | None = None, **epochs: objec
     return parse(Study, content, "test")
 
 
-CLEAN = {"band_hz": (0.5, 40.0), "notch_hz": 50.0}
-
-
 def test_images_of_a_bids_folder_are_predicted_from(viewing: Path) -> None:
     """What Oz answers to each image comes back at its time; what the eyes and the mains add is gone."""
     planted = pd.read_csv(viewing / "stimuli.tsv", sep="\t").set_index("stimulus_id")["amplitude"]
     eyes = {}
     for how in (None, "ica", "ssp"):
-        study = viewed(viewing, artifacts=how, resample_hz=100.0, **CLEAN)
-        responses = read_subject(study, "1")
+        responses = read_subject(viewed(viewing, artifacts=how, resample_hz=100.0, **CLEAN), "1")
         assert responses.trials["run"].value_counts().to_dict() == dict.fromkeys("1234", 24)
         assert "category" not in responses.trials
         at = int(np.abs(responses.times - 0.2).argmin())
@@ -234,8 +231,7 @@ def test_muse_files_and_descriptors_that_cannot_be_decoded(path: Path, tmp_path:
 @pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")
 def test_faces_are_marker_two(root: Path) -> None:
     """What the descriptor says: the temporal electrodes are more negative for marker 2, 209 ms after it."""
-    study = load_descriptor(root / "data" / "n170.yaml")
-    responses = read_recordings(study, "1")
+    responses = read_recordings(load_descriptor(root / "data" / "n170.yaml"), "1")
     assert len(responses.trials) == 1139
     assert responses.trials["run"].nunique() == 6
     at = int(np.abs(responses.times - 0.209).argmin())
@@ -247,3 +243,44 @@ def test_faces_are_marker_two(root: Path) -> None:
         runs = responses.trials["run"].to_numpy()
         by_run = [x[face & (runs == run)].mean() - x[~face & (runs == run)].mean() for run in np.unique(runs)]
         assert (np.array(by_run) < 0).sum() >= 5
+
+
+def recorded(folder: Path) -> tuple[np.ndarray, int]:
+    """Save a recording of a dipole and a far magnet; return the field of the dipole, and the channel that was dead."""
+    info = sensor_info("meg", "all")
+    sphere = mne.make_sphere_model(r0=(0, 0, 0.04), head_radius=None, verbose="error")
+    dipole = mne.Dipole([0.0], [[0.03, 0.0, 0.08]], [2e-8], [[0.0, 1.0, 0.0]], [100.0])
+    field = mne.make_forward_dipole(dipole, sphere, info, verbose="error")[0]["sol"]["data"][:, :1]
+    t = np.arange(int(SECONDS * RATE_HZ)) / RATE_HZ
+    inside = 2e-8 * field * np.sin(2 * np.pi * 7 * t)
+    # A field alike everywhere, along z: each coil sees what of it is normal to it, gradiometers see nothing.
+    normal = np.array([channel["loc"][11] for channel in info["chs"]])
+    normal[[kind != "mag" for kind in info.get_channel_types()]] = 0
+    outside = 3e-12 * normal[:, None] * np.sin(2 * np.pi * 3 * t)
+    noise = np.where(np.array(info.get_channel_types()) == "mag", 3e-15, 1e-13)[:, None]
+    noise = noise * np.random.default_rng(0).normal(size=inside.shape)
+    raw = mne.io.RawArray(inside + outside + noise, info, verbose="error")
+    dead = int(np.abs(np.where(noise.std(axis=1) < 1e-14, field[:, 0], 0)).argmax())  # the magnetometer that sees most
+    raw._data[dead] = 0
+    raw.info["bads"] = [raw.ch_names[dead]]
+    raw.save(folder / "run_raw.fif", verbose="error")
+    return inside, dead
+
+
+@pytest.mark.parametrize("how", ["sss", "tsss"])
+def test_what_comes_from_outside_is_removed(how: str, tmp_path: Path) -> None:
+    inside, dead = recorded(tmp_path)
+    plain, sensors = read_raw_run(tmp_path / "run_raw.fif", RawOptions(), RATE_HZ)
+    found, _ = read_raw_run(tmp_path / "run_raw.fif", RawOptions(maxwell=how), RATE_HZ)
+    assert np.isnan(plain[:, dead]).all()
+    mags = np.flatnonzero(sensors["sensor_type"] == "mag")
+    wanted = 1e15 * inside[mags].T  # fT
+    assert np.nanmax(np.abs(plain[:, mags] - wanted)) > 10 * np.abs(wanted).max()
+    assert np.abs(found[:, mags] - wanted).max() < 0.2 * np.abs(wanted).max()
+    assert np.corrcoef(found[:, dead], inside[dead])[0, 1] > 0.98  # it says what it should have said
+
+
+def test_recordings_without_meg_are_refused(tmp_path: Path) -> None:
+    info = mne.create_info(["Cz", "Pz"], RATE_HZ, "eeg")
+    mne.io.RawArray(np.zeros((2, 500)), info, verbose="error").save(tmp_path / "run_raw.fif", verbose="error")
+    refused("is for MEG", read_raw_run, tmp_path / "run_raw.fif", RawOptions(maxwell="sss"), RATE_HZ)

@@ -99,9 +99,8 @@ def test_filtered_series_are_those_of_the_masker(study) -> None:
 
     (first, _), options = study.files(), {"high_pass": 0.01, "low_pass": 0.2}
     read = read_region_series([first], study.atlas, high_pass_hz=0.01, low_pass_hz=0.2)
-    masker = NiftiLabelsMasker(
-        str(study.atlas), mask_img=str(first.mask), detrend=True, standardize="zscore_sample", t_r=TR, **options
-    )
+    options |= {"detrend": True, "standardize": "zscore_sample", "t_r": TR}
+    masker = NiftiLabelsMasker(str(study.atlas), mask_img=str(first.mask), **options)
     expected = masker.fit_transform(str(first.bold), confounds=study.motion["1"])
     np.testing.assert_allclose(read.series[0], expected, atol=1e-4)
 

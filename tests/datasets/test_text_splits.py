@@ -257,8 +257,7 @@ def test_subjects_are_left_out_with_new_texts() -> None:
     folds = datasets.leave_out(table, "subject", splits)
     assert not datasets.text_leakage(folds, table, left_out="subject")
     for value, fold in folds.groupby("left_out"):
-        test = fold[fold["split"] == "test"]
-        assert set(test["trial_id"].str[0]) == {value}
+        assert set(fold[fold["split"] == "test"]["trial_id"].str[0]) == {value}
         assert value not in set(fold["trial_id"][fold["split"] != "test"].str[0])
         assert set(fold["split"]) == {"train", "val", "test"}
     found = datasets.text_leakage(splits, table, left_out="subject")

@@ -57,8 +57,7 @@ class Things:
             group = file.create_group("ResponseData")
             kinds = {"pandas_type": b"frame", "pandas_version": b"0.15.2", "axis0_variety": b"regular"}
             group.attrs.update(kinds | {"ndim": 2})
-            axis = group.create_dataset("axis0", (1,), dtype=h5py.vlen_dtype(np.uint8))
-            axis[0] = names
+            group.create_dataset("axis0", (1,), dtype=h5py.vlen_dtype(np.uint8))[0] = names
             group["axis1"] = np.arange(len(values))
             if one_block:
                 group["block0_values"] = np.c_[ids, values]

@@ -18,6 +18,7 @@ from brainalign.datasets.studies import read_modalities
 from brainalign.study import Study, parse
 
 CHANNELS, TIMES = ["Pz", "O1", "O2"], np.linspace(-0.2, 0.79, 10)
+PARTS = {"training": "train", "test": "test"}
 
 
 class Things:
@@ -79,8 +80,7 @@ def test_rows_are_concept_then_file(things) -> None:
     np.save(path, metadata, allow_pickle=True)
     assert things_image_rows(path, "training", trust_pickle=True)["stimulus_id"].tolist() == ["apple_a", "bat_a"]
     refused("give trust_pickle=True", things_image_rows, path, "training")
-    twice = things.images / "training_images" / "00003_car" / "bat_a.jpg"
-    twice.write_bytes(b"x")
+    (things.images / "training_images" / "00003_car" / "bat_a.jpg").write_bytes(b"x")
     refused(r"1 names of images are there twice \(bat_a\)", things_image_rows, things.images, "training")
     refused(r"training_images: no such file", things_image_rows, things.root, "training")
 
@@ -120,8 +120,7 @@ def test_epochs_of_meg_without_tested_concepts(tmp_path, test) -> None:
         assert sorted(set(trials["concept"][trials["partition"] == "training"])) == ["apple", "axe", "car"]
         assert trials.attrs["n_dropped_concepts"] == (1 if kept == slice(None) else 0)
         for condition, name in ((0, "apple_a"), (4, "car_a"), (7, "axe_b")):
-            rows = trials["stimulus_id"].eq(name).to_numpy()
-            found = published.responses.values[rows]
+            found = published.responses.values[trials["stimulus_id"].eq(name).to_numpy()]
             np.testing.assert_allclose(found, things.values["training"][condition], rtol=1e-6)
         assert published.splits.groupby("group")["split"].nunique().max() == 1
 
@@ -195,9 +194,6 @@ def test_a_study_of_modalities_takes_a_release(things, tmp_path, release) -> Non
     assert set(trials["task"]) == {"viewing"}
 
 
-PARTS = {"training": "train", "test": "test"}
-
-
 def write_raw(things, **changes) -> dict[str, list[int]]:
     """Write two sessions of raw EEG with a bump 100 ms after each onset, as high as the number of the condition."""
     rng = np.random.default_rng(3)
@@ -233,16 +229,14 @@ def test_raw_eeg2_is_cut_at_its_conditions(things) -> None:
     expected = [names[part][number - 1] for part in ("training", "test") for number in shown[part]]
     assert trials["stimulus_id"].tolist() == expected
     numbers = np.array(shown["training"] + shown["test"])
-    at = (responses.times >= 0.1) & (responses.times < 0.1995)
-    bumps = responses.values[:, :, at]
+    bumps = responses.values[:, :, (responses.times >= 0.1) & (responses.times < 0.1995)]
     np.testing.assert_allclose(bumps, (numbers[:, None] * [1, -1])[:, :, None] * np.ones(bumps.shape), rtol=1e-5)
     assert not responses.values[:, :, responses.times < 0.0995].any()
     assert responses.units == "µV"
     assert trials["session"].tolist() == ["1"] * 8 + ["2"] * 8 + ["1"] * 4 + ["2"] * 4
     assert published.splits["split"].value_counts().to_dict() == {"train": 16, "test": 8}
     assert trials["repeat"].tolist()[:16] == [1] * 8 + [2] * 8
-    filtered = read_raw(things, band_hz=(0.5, 40.0), decimate=4)
-    assert filtered.responses.values.shape[2] == 151
+    assert read_raw(things, band_hz=(0.5, 40.0), decimate=4).responses.values.shape[2] == 151
     refused(r"decimate 20 leaves 50 samples per second", read_raw, things, band_hz=(0.5, 40.0), decimate=20)
     write_raw(things)
     refused("give trust_pickle=True", read_raw, things, trust_pickle=False)

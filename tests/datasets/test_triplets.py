@@ -112,9 +112,8 @@ def test_bad_files_are_named(tmp_path: Path, world: ConceptWorld) -> None:
     assert "counting may begin at 0 or at 1" in message
     assert "index_base: 0 or 1" in message
     # Said in the descriptor, what is left is that two objects were never shown.
-    assert "2 of 20 objects are in no triplet (thing_00_a, thing_19_a)" in broken(
-        tmp_path, world, lines(inner), repeats=[], index_base=0
-    )
+    said = broken(tmp_path, world, lines(inner), repeats=[], index_base=0)
+    assert "2 of 20 objects are in no triplet (thing_00_a, thing_19_a)" in said
 
 
 def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:
@@ -126,8 +125,7 @@ def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:
 @pytest.mark.parametrize("published", [True, False])
 def test_prepare_checks_that_the_odd_one_is_last(tmp_path: Path, published: bool, capsys) -> None:
     world = concept_world(30, 3, 3500, n_repeated=20, n_people=5, seed=1)
-    files = {} if published else {"embedding": None, "dimensions": None}
-    path = write(tmp_path, world, **files)
+    path = write(tmp_path, world, **({} if published else {"embedding": None, "dimensions": None}))
     code, out, stimuli = prepare(path, tmp_path / "results")
     assert code == 0
     assert main(["check", str(path)]) == 0

@@ -112,14 +112,9 @@ def test_unusable_trials_are_dropped_and_counted(tmp_path, write) -> None:
     assert read.sentences["row"].tolist() == [0, 8]
     drops = read.drops().set_index("reason")["n"].to_dict()
     assert drops == {
-        "no EEG (empty or a single NaN)": 2,
-        "NaN or infinite samples": 2,
-        "a channel without signal": 1,
-        "shorter than 0.5 s": 1,
-        "longer than 10 s": 1,
-        "EEG of 64 channels, not 105": 1,
-        "no text": 1,
-    }
+        "no EEG (empty or a single NaN)": 2, "NaN or infinite samples": 2, "a channel without signal": 1,
+        "shorter than 0.5 s": 1, "longer than 10 s": 1, "EEG of 64 channels, not 105": 1, "no text": 1,
+    }  # fmt: skip
     noted = read.ledger[read.ledger["kept"]]
     reason = "channel 105 is not zero, and was left out as the reference all the same"
     assert noted[["row", "reason"]].to_numpy().tolist() == [[8, reason]]
@@ -233,8 +228,7 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
 
 
 def test_signals_may_go_to_a_file(tmp_path) -> None:
-    raws = [eeg(600), np.array(np.nan), eeg(800, 1)]
-    write_5(tmp_path / "in" / "resultsZAB_SR.mat", TEXTS, raws)
+    write_5(tmp_path / "in" / "resultsZAB_SR.mat", TEXTS, [eeg(600), np.array(np.nan), eeg(800, 1)])
     inside = read_zuco(tmp_path / "in", dataset="zuco1")
     outside = read_zuco(tmp_path / "in", dataset="zuco1", signals=tmp_path / "signals.npy")
     assert isinstance(outside.signals, np.memmap)

@@ -41,8 +41,7 @@ def test_a_decoder_that_uses_the_brain() -> None:
     assert len(matrix.table) == 3 * 6 * 2
     assert matrix.cell("brain", "brain", "top-1")["value"] > 0.4
     assert matrix.cell("brain", "brain", "top-1")["chance"] == pytest.approx(1 / 40, abs=0.01)
-    table = matrix.table.set_index(["trained", "tested"])
-    nulls = table.drop([("brain", "brain")])
+    nulls = matrix.table.set_index(["trained", "tested"]).drop([("brain", "brain")])
     assert (nulls["value"] <= nulls["limit"] + 1e-9).mean() >= 0.9  # 34 cells; reversed ones need not be nulls
     for cell in (("brain", "noise"), ("brain", "pre-stimulus"), ("noise", "brain"), ("shuffled", "brain")):
         assert (nulls.loc[[cell], "value"] <= nulls.loc[[cell], "limit"]).all(), cell
@@ -148,9 +147,7 @@ def test_blocks_of_two_tasks_are_beside_chance_within_the_task() -> None:
     np.testing.assert_allclose(blocks["chance"], 0.5)
 
 
-def topics_in_turn(
-    seed: int, snr: float = 0.0, n_subjects: int = 1
-) -> tuple[decoding.Trials, decoding.Trials, decoding.Trials]:
+def topics_in_turn(seed: int, snr=0.0, n_subjects: int = 1) -> tuple[decoding.Trials, decoding.Trials, decoding.Trials]:
     """All trials, training and test: 240 sentences read topic by topic, in noise plus a slow walk, plus meaning."""
     rng = np.random.default_rng([seed, 5])
     n, n_topics = 240, 8

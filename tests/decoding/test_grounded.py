@@ -29,9 +29,7 @@ def relations(world: GroundedWords) -> pd.DataFrame:
     return pd.DataFrame({"scene": range(200), "subject": subject, "object": other, "relation": world.relations[:200]})
 
 
-def test_the_score_of_a_caption_is_the_mean_over_its_words_of_the_best_place(
-    world: GroundedWords, fitted: GroundedLanguage
-) -> None:
+def test_the_score_of_a_caption_is_the_mean_over_its_words_of_the_best_place(world: GroundedWords, fitted) -> None:
     captions = [[3], [5, 7, 9], [0, 1]]
     found = fitted.scores(captions, world.scenes[:6])
     words = fitted.embed()
@@ -65,19 +63,16 @@ def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:
     assert same_words([[1, 2], [2, 1, 1], [3]]).tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"captions": [[0, 1]] * 200}, "same words"),
-        ({"captions": [[0], []] * 100}, "hold no word"),
-        ({"captions": [[0], [48]] * 100}, "48 word vectors"),
-        ({"captions": [[0], [1]]}, "2 rows"),
-        ({"scenes": np.zeros((200, 16))}, "keep their places"),
-        ({"word_vectors": np.full((48, 20), np.nan)}, "word vectors"),
-        ({"relations": pd.DataFrame({"scene": [0]})}, "subject, object"),
-        ({"relations": pd.DataFrame({"scene": [900], "subject": [0], "object": [1], "relation": [0]})}, "200"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    ({"captions": [[0, 1]] * 200}, "same words"),
+    ({"captions": [[0], []] * 100}, "hold no word"),
+    ({"captions": [[0], [48]] * 100}, "48 word vectors"),
+    ({"captions": [[0], [1]]}, "2 rows"),
+    ({"scenes": np.zeros((200, 16))}, "keep their places"),
+    ({"word_vectors": np.full((48, 20), np.nan)}, "word vectors"),
+    ({"relations": pd.DataFrame({"scene": [0]})}, "subject, object"),
+    ({"relations": pd.DataFrame({"scene": [900], "subject": [0], "object": [1], "relation": [0]})}, "200"),
+])  # fmt: skip
 def test_what_does_not_fit_is_refused(world: GroundedWords, change: dict[str, object], message: str) -> None:
     given = {"word_vectors": world.text, "captions": world.captions[:200], "scenes": world.scenes[:200]}
     refused(message, small().fit, **(given | change))

@@ -1,5 +1,3 @@
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,9 +25,7 @@ def language() -> Seq2SeqLanguage:
     return word_t5(TEXTS[TRAIN].tolist(), 0)
 
 
-def trained(
-    language: Seq2SeqLanguage, vectors: torch.Tensor, texts: Callable[[np.ndarray], list[str]], n_queries: int = 8
-) -> list[str]:
+def trained(language: Seq2SeqLanguage, vectors: torch.Tensor, texts, n_queries: int = 8) -> list[str]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         bridge = LanguageBridge(language, 24, 24, n_queries)
@@ -48,9 +44,7 @@ def content(written: list[str]) -> pd.Series:
     return text_scores(written, TEXTS[TEST].tolist(), measures=("content",), n_permutations=200).iloc[0]
 
 
-def test_the_model_of_training_texts_knows_no_other_words_and_restores_sentences_it_never_saw(
-    language: Seq2SeqLanguage,
-) -> None:
+def test_the_model_of_training_texts_knows_no_other_words_and_restores_sentences_it_never_saw(language) -> None:
     seen, unseen = TEXTS[TRAIN].tolist(), TEXTS[TEST].tolist()
     assert set(language.tokenizer.get_vocab()) == {"<pad>", "</s>", "<unk>", "<blank>"} | set(" ".join(seen).split())
     states, mask = language.text_states(unseen)
@@ -64,8 +58,7 @@ def test_the_model_of_training_texts_knows_no_other_words_and_restores_sentences
 def test_given_the_true_vector_it_writes_sentences_that_were_held_out(language: Seq2SeqLanguage) -> None:
     assert not any(p.requires_grad for p in language.model.parameters())
     before = [p.clone() for p in language.model.parameters()]
-    written = trained(language, sentence_vectors(), lambda rows: TEXTS[rows].tolist())
-    found = content(written)
+    found = content(trained(language, sentence_vectors(), lambda rows: TEXTS[rows].tolist()))
     assert found["value"] > 0.9
     assert found["gap"] > 0.7
     assert found["p"] < 0.01
@@ -74,8 +67,7 @@ def test_given_the_true_vector_it_writes_sentences_that_were_held_out(language: 
 
 
 def test_taught_the_texts_of_others_it_says_nothing_of_its_own(language: Seq2SeqLanguage) -> None:
-    other = np.random.default_rng(3).permutation(TRAIN)
-    of = dict(zip(TRAIN, other, strict=True))
+    of = dict(zip(TRAIN, np.random.default_rng(3).permutation(TRAIN), strict=True))
     written = trained(language, sentence_vectors(), lambda rows: [str(TEXTS[of[row]]) for row in rows])
     found = content(written)
     assert found["gap"] < 3 * found["null_sd"]

@@ -25,9 +25,7 @@ def fitted(world: RoiSeries) -> decoding.MaskedBrainModel:
     return decoding.MaskedBrainModel(**QUICK).fit(world.series[:14], world.regions["region_id"])
 
 
-def test_hidden_regions_and_networks_are_found_and_nothing_in_shifted_series(
-    world: RoiSeries, fitted: decoding.MaskedBrainModel
-) -> None:
+def test_hidden_regions_and_networks_are_found_and_nothing_in_shifted_series(world: RoiSeries, fitted) -> None:
     train, test = world.series[:14], world.series[14:]
     networks = world.regions["network"].tolist()
     mask = decoding.hidden_masks(len(test), networks, 1, seed=1)[decoding.HALF][0]

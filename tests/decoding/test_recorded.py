@@ -82,9 +82,7 @@ def text_scores() -> Any:
     told = [SAID[(3 * k + k // 5) % 12] if k % 7 else "nothing known" for k in range(N)]
     beside = {"tasks": META["task"].tolist(), "labels": META["label"].tolist()}
     whole = decoding.text_scores(told, META["text"].tolist(), **beside, n_rotations=3, **QUICK)
-    return whole, decoding.constant_scores(
-        ["a cat", "", "The dog!", "the dog"], META["text"].tolist(), n_permutations=9
-    )
+    return whole, decoding.constant_scores(["a cat", "", "The dog!", "the dog"], list(META["text"]), n_permutations=9)
 
 
 SPACES = {"text": RNG(11).normal(size=(16, 6)), "grounded": RNG(12).normal(size=(16, 4)) * [3, 2, 1, 1]}
@@ -104,9 +102,8 @@ def regions() -> pd.DataFrame:
 
     where = {"late": np.array([5, 6, 2]), "early": np.array([0, 1]), "none": np.array([], dtype=int)}
     ceiling = np.array([0.9, 0.5, -0.1, 0.4, np.nan, 0.3, 0.2])
-    return decoding.word_regions(
-        spaces, train, test, where, Fit, ceiling=ceiling, n_permutations=19, n_draws=30, confidence=0.8, seed=2
-    )
+    options = {"n_permutations": 19, "n_draws": 30, "confidence": 0.8, "seed": 2}
+    return decoding.word_regions(spaces, train, test, where, Fit, ceiling=ceiling, **options)
 
 
 def grounding() -> Any:
@@ -160,14 +157,11 @@ def fills() -> Any:
     }
     cut = SERIES[:, segment_starts(44, 10, 7)[:, None] + np.arange(10)] * np.arange(1, 11)[:, None]
     return (
-        masks,
-        decoding.fill_table(sums, PEOPLE, reference="a", networks=OF, n_draws=40, confidence=0.8, seed=2),
-        decoding.shifted_regions(SERIES, RNG(2)),
-        decoding.permuted_frames(SERIES, RNG(2)),
-        joined(cut, segment_starts(44, 10, 7), 44, 3),
-        hidden_regions((3, 2), 7, (0.1, 0.9), RNG(2)),
+        masks, decoding.fill_table(sums, PEOPLE, reference="a", networks=OF, n_draws=40, confidence=0.8, seed=2),
+        decoding.shifted_regions(SERIES, RNG(2)), decoding.permuted_frames(SERIES, RNG(2)),
+        joined(cut, segment_starts(44, 10, 7), 44, 3), hidden_regions((3, 2), 7, (0.1, 0.9), RNG(2)),
         [validation_runs(SERIES[:n], PEOPLE[:n], 8, 2) for n in (9, 2, 1)],
-    )
+    )  # fmt: skip
 
 
 def masked_study() -> Any:

@@ -79,8 +79,7 @@ def test_folds_choose_the_penalty_and_predict_as_ridge_does() -> None:
 
 
 def test_spread_is_the_mean_distance_of_all_pairs() -> None:
-    rng = np.random.default_rng(1)
-    vectors = rng.normal(size=(30, 4)) + 1
+    vectors = np.random.default_rng(1).normal(size=(30, 4)) + 1
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert spread(vectors) == pytest.approx((1 - unit @ unit.T).mean())
     assert spread(np.ones((5, 3)) * np.arange(1, 6)[:, None]) == pytest.approx(0, abs=1e-12)

@@ -6,6 +6,8 @@ from sklearn.metrics import balanced_accuracy_score
 
 from brainalign.decoding import repeat_curve, retrieval_accuracy, similarity_ranks, way_accuracy, zero_shot_labels
 
+World = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]
+
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
@@ -82,9 +84,6 @@ def test_averaging_repeats_raises_accuracy_towards_the_ceiling() -> None:
     null = repeat_curve(rng.normal(size=signals.shape), trials, lambda x, _: x, gallery, range(n), n_draws=5)
     assert (null["value"] < 0.12).all()
     assert (null["ceiling"].dropna() < 0.12).all()
-
-
-World = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]
 
 
 def labelled(noise: float) -> World:

@@ -8,14 +8,7 @@ import torch
 from refusals import refused
 
 from brainalign import decoding
-from brainalign.decoding.shared_space import (
-    MODALITY_ENCODERS,
-    LinearPath,
-    PatchConv,
-    SoftMixture,
-    VoxelLinear,
-    held_out_stimuli,
-)
+from brainalign.decoding import shared_space as paths
 from brainalign.decoding.training import SubjectScale
 from brainalign.simulation import Modality, SharedWorld, shared_space
 
@@ -88,7 +81,7 @@ def test_ridge_of_many_trials_is_the_dual_ridge_without_its_kernel(subject_layer
     subjects = meta["subject"].to_numpy()
     scale = SubjectScale.fit(signals, subjects)
     tracemalloc.start()
-    path = LinearPath.fit(trials, scale, 0.3, subject_layers)
+    path = paths.LinearPath.fit(trials, scale, 0.3, subject_layers)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4e6  # the kernel of one subject has 16 MB
@@ -101,11 +94,11 @@ def test_ridge_of_many_trials_is_the_dual_ridge_without_its_kernel(subject_layer
 
 def test_images_held_out_are_seen_by_no_modality(small) -> None:
     train, _ = small
-    kept, held = held_out_stimuli(train, seed=4)
+    kept, held = paths.held_out_stimuli(train, seed=4)
     ids = [{str(i) for part in parts.values() for i in part.meta["stimulus_id"]} for parts in (kept, held)]
     assert not ids[0] & ids[1]
     few = {"eeg": train["eeg"].select(train["eeg"].meta["stimulus_id"].isin([f"image{k:04d}" for k in range(40)]))}
-    assert held_out_stimuli(few, seed=4) == (few, {})  # four say nothing
+    assert paths.held_out_stimuli(few, seed=4) == (few, {})  # four say nothing
     assert decoding.SharedSpace(steps=1, width=16).fit(few).blend_ == {"eeg": 0.75}
     assert decoding.SharedSpace(steps=1, width=16, schedule="plateau").fit(few).history_["joint"].converged is None
 
@@ -146,7 +139,7 @@ def test_a_subject_without_variance_has_no_scale() -> None:
 
 def test_the_gates_of_a_mixture_sum_to_one() -> None:
     torch.manual_seed(0)
-    mixture = SoftMixture(8, 5, 3, 16)
+    mixture = paths.SoftMixture(8, 5, 3, 16)
     x = torch.randn(7, 8)
     gates = mixture.gates(x)
     np.testing.assert_allclose(gates.sum(dim=1).detach(), 1, atol=1e-6)
@@ -157,12 +150,12 @@ def test_the_gates_of_a_mixture_sum_to_one() -> None:
 
 def test_full_networks_have_the_published_sizes() -> None:
     torch.manual_seed(0)
-    eeg = PatchConv(2, (63, 250))
+    eeg = paths.PatchConv(2, (63, 250))
     assert eeg.convolved[-1].in_features == 1440
     assert eeg.places.std().item() == pytest.approx(0.02, rel=0.05)
     assert eeg(torch.randn(2, 63, 250), torch.tensor([0, 1])).shape == (2, 1024)
-    fmri = MODALITY_ENCODERS["full"]["voxels"](1, (70,), width=1024)
-    assert isinstance(fmri, VoxelLinear)
+    fmri = paths.MODALITY_ENCODERS["full"]["voxels"](1, (70,), width=1024)
+    assert isinstance(fmri, paths.VoxelLinear)
     assert fmri.subjects.weight.shape == (1, 8 * 1024, 70)
     assert fmri(torch.randn(3, 70), torch.zeros(3, dtype=torch.long)).shape == (3, 1024)
 

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from brainalign.decoding import TextDecoder, Trials, retrieval_accuracy
 
+GLIM = {"n_blocks": 1, "n_heads": 2, "n_queries": 3, "n_query_blocks": 1}
+GLIM |= dict.fromkeys(("width", "query_width", "state_width"), 16)
+
 
 def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> Trials:
     """Return trials whose signals carry their stimulus's vector on channels 1-4, in samples 8-15."""
@@ -24,10 +27,6 @@ def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> 
     ids = [f"text{first + i}" for i in range(n)]
     meta = pd.DataFrame({"stimulus_id": ids * len(subjects), "subject": np.repeat(list(subjects), n), "task": "x"})
     return Trials(signals, np.tile(targets, (len(subjects), 1)), meta)
-
-
-GLIM = {"n_blocks": 1, "n_heads": 2, "n_queries": 3, "n_query_blocks": 1}
-GLIM |= dict.fromkeys(("width", "query_width", "state_width"), 16)
 
 
 def small(**changes: object) -> TextDecoder:
@@ -140,8 +139,7 @@ def test_words_are_learned_through_the_bridge_and_survive_the_file(tmp_path: Pat
     decoder = small(language=Parrot(2)).fit(train, texts=[[w, w] for w in words])
     said = decoder.generate(test.signals, test.meta)
     assert np.mean(np.array(said) == wanted) > 0.75
-    table = decoder.teacher_forced(test.signals, test.meta, wanted)
-    assert table["diagnostic"].all()
+    assert decoder.teacher_forced(test.signals, test.meta, wanted)["diagnostic"].all()
     assert top5(decoder, test) > 0.3  # chance .083: vectors are trained as well
     path = tmp_path / "decoder.safetensors"
     decoder.save(path)

@@ -9,21 +9,13 @@ from brainalign.decoding import constant_sentence, text_scores
 from brainalign.decoding.scoring import content_overlaps, words
 
 TEXTS = [
-    "the dog was lovely in the garden .",
-    "the soup was awful at the market .",
-    "the train was late near the beach .",
-    "a goat was dreadful by the old school .",
-    "the cake was excellent and rather sweet .",
-    "the taxi was dirty .",
-]
+    "the dog was lovely in the garden .", "the soup was awful at the market .", "the train was late near the beach .",
+    "a goat was dreadful by the old school .", "the cake was excellent and rather sweet .", "the taxi was dirty .",
+]  # fmt: skip
 SAID = [
-    "the dog was awful in the garden .",
-    "the soup was lovely .",
-    "the train was the train was late .",
-    "a parrot by the school .",
-    "the cake was excellent and rather sweet .",
-    "",
-]
+    "the dog was awful in the garden .", "the soup was lovely .", "the train was the train was late .",
+    "a parrot by the school .", "the cake was excellent and rather sweet .", "",
+]  # fmt: skip
 
 
 def plain(texts: list[str]) -> list[str]:
@@ -73,8 +65,7 @@ def test_controls_take_away_what_a_task_and_a_label_give() -> None:
     assert content["rotated"].is_monotonic_increasing  # the closer the control, the more it gives
     assert content.loc["within task x label", "gap"] == pytest.approx(2 / 6, abs=0.01)
     # A decoder that knows task and label and nothing of the text: good overlap, and no gap within them.
-    rng = np.random.default_rng(1)
-    order = rng.permuted(np.arange(60).reshape(2, 15, 2), axis=1).ravel()
+    order = np.random.default_rng(1).permuted(np.arange(60).reshape(2, 15, 2), axis=1).ravel()
     prior = text_scores([texts[k] for k in order], texts, tasks=tasks, labels=labels, measures=measures)
     prior = prior.set_index(["measure", "control"])
     assert prior.loc[("content", "globally"), "gap"] > 0.2

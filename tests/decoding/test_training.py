@@ -19,8 +19,7 @@ def test_clip_loss_is_the_mean_of_both_cross_entropies() -> None:
 
 
 def test_trials_of_one_stimulus_are_no_negatives() -> None:
-    generator = torch.Generator().manual_seed(1)
-    a, b = torch.randn(2, 6, 4, generator=generator)
+    a, b = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
     stimuli = torch.tensor([0, 0, 1, 2, 3, 4])
     logits = 5 * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
     rows = []
@@ -74,8 +73,7 @@ def test_training_ends_where_validation_stands_still() -> None:
 
 
 def test_training_that_still_gains_has_not_converged() -> None:
-    rising = [0.1 * k for k in range(1, 30)]
-    _, history, _ = plateau(rising, 200)
+    _, history, _ = plateau([0.1 * k for k in range(1, 30)], 200)
     assert history.converged is False
     assert len(history.losses) == history.chosen == 200
     crawling = [0.5 + 1e-5 * k for k in range(300)]  # less than a thousandth is no gain

@@ -19,13 +19,9 @@ def test_scenes_that_share_their_words_do_not_compete() -> None:
 
 def test_scores_of_nothing_retrieve_at_chance() -> None:
     rng = np.random.default_rng(0)
-    p = [
-        decoding.scene_retrieval(rng.normal(size=(40, 40)), np.arange(40), n_permutations=99, n_draws=10, seed=k)["p"][
-            2
-        ]
-        for k in range(60)
-    ]
-    assert 0.02 <= np.mean(np.array(p) <= 0.2) <= 0.36
+    options = {"n_permutations": 99, "n_draws": 10}
+    tables = [decoding.scene_retrieval(rng.normal(size=(40, 40)), np.arange(40), seed=k, **options) for k in range(60)]
+    assert 0.02 <= np.mean([table["p"][2] <= 0.2 for table in tables]) <= 0.36
     refused(r"\(n, n\)", decoding.scene_retrieval, np.zeros((3, 4)), np.arange(3))
 
 
@@ -125,20 +121,13 @@ def test_regions_are_predicted_by_the_space_that_holds_what_they_answer_to() -> 
     looks, company = rng.normal(size=(2, 12, 3))
     grounded, text = (decoding.caption_vectors(said, each) for each in (looks, company))
     np.testing.assert_allclose(grounded[0], looks[said[0]].mean(axis=0))
-    weights = rng.normal(size=(3, 8))
-    responses = np.column_stack([grounded @ weights, rng.normal(size=(200, 4))])
+    responses = np.column_stack([grounded @ rng.normal(size=(3, 8)), rng.normal(size=(200, 4))])
     responses += 0.3 * responses.std(axis=0) * rng.normal(size=responses.shape)
     spaces = {"grounded": (grounded[:150], grounded[150:]), "text": (text[:150], text[150:])}
     table = decoding.word_regions(
-        spaces,
-        responses[:150],
-        responses[150:],
-        {"seeing": np.arange(8), "noise": np.arange(8, 12)},
-        lambda X, Y: Ridge(alpha=0.1).fit(X, Y),
-        ceiling=np.full(12, 0.81),
-        n_permutations=99,
-        n_draws=200,
-    ).set_index(["encoder", "group"])
+        spaces, responses[:150], responses[150:], {"seeing": np.arange(8), "noise": np.arange(8, 12)},
+        lambda X, Y: Ridge(alpha=0.1).fit(X, Y), ceiling=np.full(12, 0.81), n_permutations=99, n_draws=200,
+    ).set_index(["encoder", "group"])  # fmt: skip
     assert table.loc[("grounded", "seeing"), "r"] > 0.85
     assert table.loc[("text", "seeing"), "difference_low"] > 0
     assert table.loc[("grounded", "seeing"), "q"] < 0.05

@@ -98,9 +98,8 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     turned = scoring.run_null([X], changed, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
     np.testing.assert_allclose(turned, [inner, -outer], atol=1e-5)
     still = {run: np.ones((2, 26), dtype=complex) for run in "abcdef"}  # what is not turned gives the scores themselves
-    for draws, rows in zip(
-        scoring.run_null([X], Y, runs, (0, 1), fit, still, folds, ["abde", "cf"]), ([0, 1, 3, 4], [2, 5]), strict=True
-    ):
+    null = scoring.run_null([X], Y, runs, (0, 1), fit, still, folds, ["abde", "cf"])
+    for draws, rows in zip(null, ([0, 1, 3, 4], [2, 5]), strict=True):
         np.testing.assert_allclose(draws, [scoring.mean_over_runs(fit.r[rows])] * 2, atol=1e-6)
 
 

@@ -93,8 +93,7 @@ def test_planted_half_times() -> None:
     halves = np.array([50.0, 130.0, 300.0])
     scores = 1 - 2 ** (-steps[:, None] / halves)
     found = half_times(steps, scores, ["V1", "V4", "IT"])
-    final = scores[-1]
-    expected = -halves * np.log2(1 - 0.5 * final)
+    expected = -halves * np.log2(1 - 0.5 * scores[-1])
     assert found["half_time"].to_numpy() == pytest.approx(expected, abs=0.05)
     assert found["half_time_from_start"].to_numpy() == pytest.approx(expected, abs=0.05)  # they start at 0
     assert found["relative"].to_numpy() == pytest.approx(expected / 2000, abs=1e-4)
@@ -110,8 +109,7 @@ def test_interpolation_is_monotone_between_checkpoints() -> None:
     assert found["half_time"].item() == pytest.approx(2.5)
     early = half_times(steps, np.array([0, 0.6, 0.1, 0.2, 0.9, 1]))  # the first crossing counts
     assert 0 < early["half_time"].item() < 1
-    exact = half_times(steps, np.array([0, 0.25, 0.5, 0.75, 0.9, 1.0]))
-    assert exact["half_time"].item() == 2
+    assert half_times(steps, np.array([0, 0.25, 0.5, 0.75, 0.9, 1.0]))["half_time"].item() == 2
     assert half_times(steps, np.array([0.8, 0.5, 0.9, 1, 1, 1]))["half_time"].item() == 0
 
 

@@ -16,11 +16,9 @@ def design() -> dict[str, np.ndarray]:
     space = rng.normal(size=(N_STIMULI, 12))
     signal = space @ rng.normal(size=(12, N_TARGETS)) / np.sqrt(12)
     return {
-        "stimuli": stimuli,
-        "runs": np.repeat(np.arange(N_RUNS), N_STIMULI),
-        "X": space[stimuli],
+        "stimuli": stimuli, "runs": np.repeat(np.arange(N_RUNS), N_STIMULI), "X": space[stimuli],
         "Y": signal[stimuli] + rng.normal(size=(len(stimuli), N_TARGETS)),
-    }
+    }  # fmt: skip
 
 
 def leave_one_run_out(runs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -38,8 +36,7 @@ def split(design: dict[str, np.ndarray], leave_out: str) -> tuple[list, dict]:
 
 
 def test_row_space_keeps_inner_products() -> None:
-    rng = np.random.default_rng(1)
-    X = rng.normal(size=(4, 50))[[0, 1, 2, 3, 1, 0, 2]]
+    X = np.random.default_rng(1).normal(size=(4, 50))[[0, 1, 2, 3, 1, 0, 2]]
     narrow = row_space(X)
     assert narrow.shape == (7, 4)
     np.testing.assert_allclose(narrow @ narrow.T, X @ X.T, atol=1e-10)
@@ -116,7 +113,6 @@ def test_one_hot_features_cannot_generalise(design: dict[str, np.ndarray], leave
 def test_nulls_are_at_chance_and_the_signal_is_found(design: dict[str, np.ndarray], leave_out: str) -> None:
     folds, of_rows = split(design, leave_out)
     found = evaluate(Ridge((1.0, 30.0)), design["X"], design["Y"], folds, n_permutations=300, seed=4, **of_rows)
-    assert found.null is not None
     chance = 1 / N_STIMULI if leave_out == "run" else 0.5
     standard_error = found.null.accuracy.std() / np.sqrt(300)
     assert abs(found.null.accuracy.mean() - chance) < 4 * standard_error
@@ -142,7 +138,6 @@ def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
         correct, _ = identification(fitted[order][None], Y[test][order][None])
         np.testing.assert_array_equal(found.observed.correct[0, fold, : len(test)], correct[0])
         assert np.isnan(found.observed.correct[0, fold, len(test) :]).all()
-    assert found.null is not None
     error = found.null.accuracy.std() / np.sqrt(400)
     assert abs(found.null.accuracy.mean() - (1 / sizes).mean()) < 4 * error
     # The orders of rows in the first null are those of features in the second.
@@ -163,7 +158,6 @@ def test_groups_of_stimuli_have_a_null_of_whole_stimuli() -> None:
         for leave_out, p in found.items():
             options = {"leave_out": leave_out, "stimulus_ids": stimuli, "runs": runs}
             scored = evaluate(Ridge((10.0,)), X, Y, folds, n_permutations=99, **options)
-            assert scored.null is not None
             p.append(scored.null.p)
             if leave_out == "group":
                 fits = [SklearnRidge(10.0).fit(X[train], Y[train]) for train, _ in folds]
@@ -226,20 +220,17 @@ def test_parts_of_a_joint_fit_sum_to_its_score(design: dict[str, np.ndarray]) ->
     assert table.loc["true", "split"] + table.loc["noise", "split"] == pytest.approx(table.loc["all", "split"])
     assert table.loc["true", "split"] > max(table.loc["noise", "split"], table.loc["true", "control_split"])
     assert (table["low"] < table["split"]).all()
-    assert whole.null is not None
     assert (whole.null.accuracy >= np.nanmean(whole.observed.correct)).mean() < 0.05
 
 
 @pytest.mark.parametrize(("leave_out", "per_target_alpha"), [("run", True), ("run", False), ("stimulus", True)])
-def test_how_many_sets_are_fitted_at_once_changes_nothing(
-    design: dict[str, np.ndarray], leave_out: str, per_target_alpha: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_many_sets_are_fitted_at_once_changes_nothing(design, leave_out, per_target_alpha, monkeypatch) -> None:
     """The observed responses are fitted in the first stack: alone, with some permutations, or with all of them."""
     folds, of_rows = split(design, leave_out)
     encoder, found = Ridge((0.1, 3.0, 100.0), per_target_alpha=per_target_alpha, dtype="float64"), []
     for n_sets in (1, 3, 100):
         monkeypatch.setattr("brainalign.encoding.scoring.crossval.STACK_BYTES", n_sets * design["Y"].nbytes)
-        found.append(evaluate(encoder, design["X"], design["Y"], folds, n_permutations=7, **of_rows))
+        found.append(evaluate(encoder, design["X"], design["Y"], folds, n_permutations=4, **of_rows))
     plain = evaluate(encoder, design["X"], design["Y"], folds, n_permutations=0, **of_rows)
     assert plain.null is None
     for other in (*found[1:], plain):
@@ -247,5 +238,5 @@ def test_how_many_sets_are_fitted_at_once_changes_nothing(
             np.testing.assert_allclose(getattr(other.observed, name), getattr(found[0].observed, name), atol=1e-9)
     for other in found[1:]:
         for name in ("accuracy", "share_good", "max_r", "p"):
-            assert len(getattr(other.null, name)) == (design["Y"].shape[1] if name == "p" else 7)
+            assert len(getattr(other.null, name)) == (design["Y"].shape[1] if name == "p" else 4)
             np.testing.assert_allclose(getattr(other.null, name), getattr(found[0].null, name), atol=1e-9)

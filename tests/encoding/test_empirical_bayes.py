@@ -7,6 +7,9 @@ from brainalign.encoding import EmpiricalBayesRidge, Ridge, WeightPrior, estimat
 from brainalign.simulation import voxel_prior_world
 from brainalign.statistics import explained_variance, pearson
 
+WORLD = voxel_prior_world()
+PRIOR = WeightPrior(WORLD.prior_mean, WORLD.prior_covariance)
+
 
 def responses(n_images: int, n_voxels: int, ratio: float, seed: int) -> tuple[np.ndarray, ...]:
     world, rng = voxel_prior_world(), np.random.default_rng(seed)
@@ -65,10 +68,6 @@ def test_clear_errors() -> None:
     prior = WeightPrior(np.zeros(17), np.eye(17))
     refused(r"X has shape \(10, 15\) but the prior knows 16 features", EmpiricalBayesRidge(prior).fit, X[:, 1:], Y)
     refused("cannot use roi", EmpiricalBayesRidge(prior).fit, X, Y, roi=np.array(["a"] * 5))
-
-
-WORLD = voxel_prior_world()
-PRIOR = WeightPrior(WORLD.prior_mean, WORLD.prior_covariance)
 
 
 def study(n_images: int = 300, n_voxels: int = 40) -> tuple[np.ndarray, np.ndarray]:

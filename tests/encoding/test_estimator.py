@@ -54,15 +54,12 @@ def test_it_is_scored_on_images_held_out_like_any_encoder() -> None:
     assert np.nanmean(np.abs(np.nan_to_num(null.r))) < 0.35
 
 
-@pytest.mark.parametrize(
-    ("estimator", "options", "message"),
-    [
-        ("sklearn.linear_model:Laso", {}, "no function 'Laso'.*Lasso"),
-        ("sklearn.linear_model:Lasso", {"alfa": 1}, "alfa"),
-        ("collections:Counter", {}, "Counter without fit and predict"),
-        ("nowhere_at_all:Lasso", {}, "cannot import 'nowhere_at_all'"),
-    ],
-)
+@pytest.mark.parametrize(("estimator", "options", "message"), [
+    ("sklearn.linear_model:Laso", {}, "no function 'Laso'.*Lasso"),
+    ("sklearn.linear_model:Lasso", {"alfa": 1}, "alfa"),
+    ("collections:Counter", {}, "Counter without fit and predict"),
+    ("nowhere_at_all:Lasso", {}, "cannot import 'nowhere_at_all'"),
+])  # fmt: skip
 def test_what_is_no_regressor_is_refused(estimator: str, options: dict[str, object], message: str) -> None:
     refused(message, EstimatorEncoder(estimator, options).fit, X, Y)
 

@@ -15,12 +15,14 @@ from brainalign.statistics import RELIABLE
 
 CEILING = np.array([0.5, 0.1, 0.6, 0.7, 0.9, 0.3])
 ABOUT = {"layers": {"early": {"n_features": 4}}, "subjects": {"02": {}}, "n_images": 9}
+WORDS = ["face", "house", "hand", "tree"]
+GROUPS = {"FFA": np.arange(30), "PPA": np.arange(30, 60), "noise": np.arange(60, 90), "none": np.arange(0)}
+N_CONCEPTS = 6
 
 
 def subject(ceiling: np.ndarray = CEILING) -> encoding.ImageSubject:
     """Six vertices in two regions that overlap; the last but one never varies in training."""
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=(12, 6))
+    values = np.random.default_rng(0).normal(size=(12, 6))
     values[:8, 4] = 2.0
     ids = [f"i{k}" for k in range(12)]
     trials = pd.DataFrame({"trial_id": ids, "stimulus_id": ids, "session": "1", "run": "1", "repeat": 0})
@@ -46,10 +48,6 @@ def test_what_cannot_begin_is_said_before_anything_is_fitted() -> None:
     who = replace(who, groups={RELIABLE: np.array([], dtype=int)})
     refused("no target is reliable and no region", study, who)
     refused("no network was trained for layer 'late', but for early", next, study(subject()).fits(layer("late")))
-
-
-WORDS = ["face", "house", "hand", "tree"]
-GROUPS = {"FFA": np.arange(30), "PPA": np.arange(30, 60), "noise": np.arange(60, 90), "none": np.arange(0)}
 
 
 def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,9 +96,6 @@ def test_texts_are_reduced_as_images_are(pretrained: in_context.PretrainedLayer)
     np.testing.assert_allclose(reduce_texts(pretrained.reduction, texts + 3.0), reduced, atol=1e-6)
     refused("texts have 11 features but images 12", reduce_texts, pretrained.reduction, texts[:, :11])
     refused("give two or more text_queries", reduce_texts, pretrained.reduction, texts[:1])
-
-
-N_CONCEPTS = 6
 
 
 def shared_space(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,11 +18,12 @@ from brainalign.encoding.scoring import average_repeats, average_split
 from brainalign.simulation import linear_world
 
 N_TRAIN, N_TEST = 60, 20
+PLACES = {"a": range(5), "b": (5, 6, 7), "a-b": (8, 9), "c-d": (1, 2, 3), "e": (0, 4)}
+TRAIN, TEST = np.arange(60), np.arange(60, 100)
+RELIABLE_ROWS = np.arange(4)
 
 
-def study(
-    ceiling: np.ndarray, seed: int = 0, repeats: np.ndarray | int = 2, n_features: int = 8
-) -> dict[str, np.ndarray]:
+def study(ceiling: np.ndarray, seed: int = 0, repeats=2, n_features: int = 8) -> dict[str, np.ndarray]:
     """Return shuffled trials of a study; stimuli are named, the last `N_TEST` of them are the test."""
     n = N_TRAIN + N_TEST
     most = int(np.max(repeats))
@@ -32,12 +33,9 @@ def study(
     order = np.random.default_rng(seed).permutation(len(stimulus))
     stimulus = stimulus[order]
     return {
-        "X": world.X[stimulus],
-        "Y": world.repeats[kept][order],
-        "train": np.flatnonzero(stimulus < N_TRAIN),
-        "test": np.flatnonzero(stimulus >= N_TRAIN),
-        "stimulus_ids": np.array([f"image{k:03d}" for k in stimulus]),
-    }
+        "X": world.X[stimulus], "Y": world.repeats[kept][order], "train": np.flatnonzero(stimulus < N_TRAIN),
+        "test": np.flatnonzero(stimulus >= N_TRAIN), "stimulus_ids": np.array([f"image{k:03d}" for k in stimulus]),
+    }  # fmt: skip
 
 
 def plain(data: dict[str, np.ndarray], alpha: float) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -100,9 +98,8 @@ def test_the_null_permutes_predictions(scored: tuple[encoding.HeldOut, dict[str,
     places = np.argsort(rng.permutation(N_TEST))
     starts = [rng.permutation(N_TEST) for _ in range(-(-199 // N_TEST))]
     orders = [start[(places + shift) % N_TEST] for start in starts for shift in range(N_TEST)][:199]
-    null = np.array(
-        [[pearsonr(found.predicted[o, t], found.measured[:, t]).statistic for t in range(20)] for o in orders]
-    )
+    pairs = list(zip(found.predicted.T, found.measured.T, strict=True))
+    null = np.array([[pearsonr(one[o], other).statistic for one, other in pairs] for o in orders])
     reached = (null >= found.r).sum(axis=0)
     np.testing.assert_allclose(found.p[reached >= 10], (1 + reached[reached >= 10]) / 200)
     assert (found.p[10:] == 1 / 1991).all()  # ten times as many where hardly any reaches it
@@ -119,8 +116,6 @@ def test_the_null_permutes_predictions(scored: tuple[encoding.HeldOut, dict[str,
 
 def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict[str, np.ndarray]]) -> None:
     found, _ = scored
-    assert found.control_r is not None
-    assert found.control_group_r is not None
     np.testing.assert_allclose(found.control_group_r[1], found.control_r[10:].mean())
     assert found.group_r[1] > 0.5
     controls = []
@@ -128,7 +123,6 @@ def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict
         data = study(np.full(10, 0.7), seed=20 + seed)
         refit = {"n_permutations": 0, "control": "refit", "seed": seed}
         one = encoding.evaluate_held_out(encoding.Ridge((1.0, 30.0)), **data, **refit)
-        assert one.control_r is not None
         controls.append(one.control_r.mean())
     assert abs(np.mean(controls)) < 3 * np.std(controls) / np.sqrt(12)
 
@@ -229,19 +223,13 @@ def test_shuffled_regions_are_refits_to_other_images() -> None:
     assert coef.shape == (2, 5, 2)
 
 
-PLACES = {"a": range(5), "b": (5, 6, 7), "a-b": (8, 9), "c-d": (1, 2, 3), "e": (0, 4)}
-
-
-@pytest.mark.parametrize(
-    ("asked", "least", "message"),
-    [
-        (["a-x"], 2, "'a-x' is not among the regions of the subject"),
-        (["x-a"], 2, "'x-a' is not among the regions of the subject"),
-        (["ab"], 2, r"'ab' is not among the regions of the subject \(a, b, a-b, c-d, e\)"),
-        (["b-e"], 2, "regions: e has 1 reliable targets, but min_targets is 2; leave it out"),
-        (None, 5, r"no region has 5 reliable targets \(a: 4, b: 3, a-b: 2, c-d: 3, e: 1\); lower"),
-    ],
-)
+@pytest.mark.parametrize(("asked", "least", "message"), [
+    (["a-x"], 2, "'a-x' is not among the regions of the subject"),
+    (["x-a"], 2, "'x-a' is not among the regions of the subject"),
+    (["ab"], 2, r"'ab' is not among the regions of the subject \(a, b, a-b, c-d, e\)"),
+    (["b-e"], 2, "regions: e has 1 reliable targets, but min_targets is 2; leave it out"),
+    (None, 5, r"no region has 5 reliable targets \(a: 4, b: 3, a-b: 2, c-d: 3, e: 1\); lower"),
+])  # fmt: skip
 def test_regions_that_no_image_can_be_made_for(asked: list[str] | None, least: int, message: str) -> None:
     groups = {name: np.array(rows) for name, rows in PLACES.items()}
     refused(message, scoring.choose_regions, groups, np.delete(np.arange(10), 4), asked, least)
@@ -267,9 +255,7 @@ def test_averages_of_counts_are_not_rounded() -> None:
 
 
 @pytest.mark.parametrize("repeats", [3, np.resize([1, 2, 3], N_TRAIN + N_TEST)])
-def test_trials_averaged_before_are_fitted_as_those_averaged_here(
-    repeats: int | np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trials_averaged_before_are_fitted_as_those_averaged_here(repeats: int | np.ndarray, monkeypatch) -> None:
     monkeypatch.setattr("brainalign.arrays.BLOCK_BYTES", 1000)  # several blocks
     given = study(np.full(5, 0.4), repeats=repeats)
     ids, n = given["stimulus_ids"], len(given["Y"])
@@ -325,10 +311,6 @@ def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monk
     np.testing.assert_array_equal(found[0].encoder.coef_, found[1].encoder.coef_)
 
 
-TRAIN, TEST = np.arange(60), np.arange(60, 100)
-RELIABLE_ROWS = np.arange(4)
-
-
 def data(seed: int = 0) -> tuple[np.ndarray, Responses]:
     """Six vertices in two regions that overlap; the last two are noise."""
     rng = np.random.default_rng(seed)
@@ -381,9 +363,8 @@ def test_scores_are_not_clipped_and_q_is_of_targets_with_a_ceiling() -> None:
     values = {"r": one.r, "r2": one.r2, "r2_signed": one.r2_signed, "ceiling": ceiling}
     values |= {"r2_normalized": normalized, "alpha": one.encoder.alpha_, "p": one.p, "p_fwer": one.p_fwer, "q": q}
     values |= {"control_r": one.control_r, "cv_r": one.encoder.cv_scores_.max(axis=0)}
-    expected = pd.DataFrame({"target_id": responses.targets["target_id"]} | values).assign(
-        reliable=np.arange(6) < 4, n_test=40
-    )
+    values |= {"reliable": np.arange(6) < 4, "n_test": 40}
+    expected = pd.DataFrame({"target_id": responses.targets["target_id"]} | values)
     pd.testing.assert_frame_equal(table, expected, check_dtype=False, rtol=1e-5)
     assert table["r2_normalized"][0] > 1
 

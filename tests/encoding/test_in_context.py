@@ -32,6 +32,8 @@ from brainalign.statistics import explained_variance
 
 WORLD = voxel_prior_world()
 PRIOR = WeightPrior(WORLD.prior_mean, WORLD.prior_covariance)
+BAD = {"network": "tiny", "context_sizes": (2, 10), "noise_ratio": (4.0, 0.5), "n_steps": (0, 0, 10)}
+BAD |= {"prior": "flat", "units": "volts", "optimizer": "sgd"}
 
 
 def voxels(n_images: int, n_voxels: int, seed: int, ratio: float = 1.5, **options: bool) -> tuple[np.ndarray, ...]:
@@ -49,8 +51,7 @@ def trained() -> InContextEncoder:
 
 def test_learns_its_prior(trained: InContextEncoder) -> None:
     X, Y, new, truth = voxels(20, 200, 1)
-    encoder = clone(trained).fit(X, Y)
-    gain = explained_variance(truth, encoder.predict(new)).mean()
+    gain = explained_variance(truth, clone(trained).fit(X, Y).predict(new)).mean()
     fits = [SklearnRidge(alpha=alpha).fit(X, Y) for alpha in (1, 3, 10, 30)]
     alone = max(explained_variance(truth, fit.predict(new)).mean() for fit in fits)
     assert gain > alone + 0.1  # the best alpha there is, chosen with the truth
@@ -84,8 +85,7 @@ def test_units_of_the_responses() -> None:
         network.count_in(mean, covariance, images)
         plain, other = network(shown, read), network(shown, 300 * read - 40)
         assert torch.allclose(other[:, :-1], 300 * plain[:, :-1], rtol=1e-3, atol=1e-2) is not knows_units
-        offset = torch.cat([mean[:-1], torch.tensor([-40.0])])
-        network.count_in(offset, 300**2 * covariance, images)
+        network.count_in(torch.cat([mean[:-1], torch.tensor([-40.0])]), 300**2 * covariance, images)
         other = network(shown, 300 * read - 40)
         torch.testing.assert_close(other[:, :-1], 300 * plain[:, :-1], rtol=1e-3, atol=1e-2)
         torch.testing.assert_close(other[:, -1], 300 * plain[:, -1] - 40, rtol=1e-3, atol=1e-2)
@@ -256,8 +256,7 @@ def test_prior_axes_lose_nothing() -> None:
     network = InContextNetwork(16, NETWORKS["small"], knows_units=True)
     images = torch.as_tensor(WORLD.images(500, np.random.default_rng(0)))
     network.look_along(torch.as_tensor(WORLD.prior_covariance[:-1, :-1]), images)
-    seen = 4 * images @ network.axes.double()
-    assert seen.std(dim=0).max() == pytest.approx(1, abs=1e-3)
+    assert (4 * images @ network.axes.double()).std(dim=0).max() == pytest.approx(1, abs=1e-3)
     gram = (network.axes @ network.axes.T).double().numpy()
     assert np.corrcoef(gram.ravel(), WORLD.prior_covariance[:-1, :-1].ravel())[0, 1] == pytest.approx(1, abs=1e-6)
 
@@ -316,9 +315,8 @@ def test_adamw_alone_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.optim.AdamW, "step", note)
     monkeypatch.setattr("brainalign.encoding.in_context.meta_training.EPOCH", 1)
     monkeypatch.setattr("brainalign.encoding.in_context.meta_training._loss", lambda n, e: n(e.X, e.Y).sum() * 0 + 1)
-    encoder = InContextEncoder(
-        optimizer="adamw", learning_rate=1e-4, weight_decay=0.1, n_steps=(1, 11, 0), context_sizes=(3, 4), n_voxels=2
-    )
+    sizes = {"n_steps": (1, 11, 0), "context_sizes": (3, 4), "n_voxels": 2}
+    encoder = InContextEncoder(optimizer="adamw", learning_rate=1e-4, weight_decay=0.1, **sizes)
     encoder.pretrain(WORLD.images(20, np.random.default_rng(0)), PRIOR)
     np.testing.assert_allclose(rates, [1e-4] * 7 + [1e-5] * 5)
 
@@ -429,10 +427,6 @@ def test_contexts_longer_than_trained_are_flagged(trained: InContextEncoder) -> 
         encoder = clone(trained).fit(X, Y)
     assert encoder.beyond_training_
     assert not clone(trained).fit(X[:40], Y[:40]).beyond_training_
-
-
-BAD = {"network": "tiny", "context_sizes": (2, 10), "noise_ratio": (4.0, 0.5), "n_steps": (0, 0, 10)}
-BAD |= {"prior": "flat", "units": "volts", "optimizer": "sgd"}
 
 
 @pytest.mark.parametrize("name", BAD)

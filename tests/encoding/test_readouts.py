@@ -38,15 +38,15 @@ Y = 100 + np.einsum("npc,vp,vc->nv", X, FIELD.reshape(2, -1), WEIGHTS)
 Y += RNG.normal(size=Y.shape)
 
 KINDS = {
-    "factorized": encoding.FactorizedReadout,
-    "point": partial(encoding.GaussianReadout, "point"),
-    "integrated": partial(encoding.GaussianReadout, "integrated"),
-    "semantic": encoding.SemanticSpatialReadout,
+    "factorized": encoding.FactorizedReadout, "point": partial(encoding.GaussianReadout, "point"),
+    "integrated": partial(encoding.GaussianReadout, "integrated"), "semantic": encoding.SemanticSpatialReadout,
     "response": lambda restarts=1, **options: encoding.ResponseOptimisedEncoder((4, 6), (3, 3), (2, 1), **options),
-}
+}  # fmt: skip
 ENCODERS = KINDS | {
     "routing": lambda restarts=1, **options: encoding.RoutingEncoder("target", d_model=8, n_heads=2, **options)
 }
+factorized, semantic = encoding.FactorizedReadout(epochs=1), encoding.SemanticSpatialReadout(epochs=1, restarts=1)
+ROWS, COLS = 7, 9
 
 
 def given(readout: object, rows: slice = slice(None)) -> dict[str, object]:
@@ -268,43 +268,34 @@ def test_validation_rows_teach_nothing(kind: str) -> None:
     np.testing.assert_array_equal(found.predict(X), plain.predict(X))
 
 
-factorized, semantic = encoding.FactorizedReadout(epochs=1), encoding.SemanticSpatialReadout(epochs=1, restarts=1)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: factorized.fit(X, Y), "20 tokens but no grid; give grid="),
-        (lambda: factorized.fit(X, Y, grid=(5, 5)), r"20 tokens but grid \(5, 5\) has 25 places"),
-        (lambda: factorized.fit(X[:, :, 0], Y, grid=GRID), r"X has shape \(240, 20\)"),
-        (lambda: factorized.fit(X[:9], Y, grid=GRID), "X has 9 rows but Y has 240"),
-        (lambda: factorized.fit(X, Y[:, 0], grid=GRID), r"Y has shape \(240,\)"),
-        (lambda: factorized.fit(X, Y, grid=GRID, roi=np.zeros(2)), "FactorizedReadout cannot use roi"),
-        (lambda: factorized.fit(X, Y, grid=GRID, semantics=Z), "FactorizedReadout cannot use semantics"),
-        (lambda: encoding.GaussianReadout("points").fit(X, Y, grid=GRID), r"field must be one of .*mean 'point'"),
-        (lambda: factorized.fit(np.where(X > 10, np.nan, X), Y, grid=GRID), r"X of shape .* NaN or infinite"),
-        (lambda: factorized.fit(X, np.where(Y > 100, np.inf, Y), grid=GRID), "infinite values; give NaN"),
-        (lambda: factorized.fit(X, np.where([True, False], Y, 1), grid=GRID), r"1 target.* \(columns 1\)"),
-        (lambda: factorized.fit(X, np.where([True, False], np.nan, Y), grid=GRID), r"1 target.* \(columns 0\)"),
-        (lambda: encoding.FactorizedReadout(restarts=0).fit(X, Y, grid=GRID), "restarts is 0"),
-        (
-            lambda: encoding.FactorizedReadout(validation=0.01).fit(X, Y, grid=GRID),
-            "0.01 of 240 rows leaves 2 to choose",
-        ),
-        (lambda: encoding.FactorizedReadout(loss="mae").fit(X, Y, grid=GRID), "loss must be one of"),
-        (lambda: encoding.FactorizedReadout(patience=2).fit(X, Y, grid=GRID), "patience is for schedule 'constant'"),
-        (lambda: semantic.fit(X, Y, grid=GRID), "SemanticSpatialReadout needs semantics="),
-        (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:9]), "semantics has 9 rows but X has 240"),
-        (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:, 0]), r"semantics has shape \(240,\)"),
-        (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z * np.nan), "semantics of shape .* NaN"),
-        (lambda: encoding.SemanticSpatialReadout("skew").fit(X, Y, grid=GRID, semantics=Z), "warp must be one of"),
-        (lambda: fitted("factorized").predict(X[:, :, :2]), "fitted on 20 tokens of 3 channels"),
-        (lambda: fitted("factorized").predict(X, semantics=Z), "FactorizedReadout cannot use semantics"),
-        (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
-        (lambda: fitted("semantic").shifts(Z[:, :2]), "semantics has 2 columns but .* was fitted on 4"),
-        (lambda: fitted("factorized").score_targets(X, Y[:, :1]), r"shape \(240, 1\) but predictions have \(240, 2\)"),
-    ],
-)
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: factorized.fit(X, Y), "20 tokens but no grid; give grid="),
+    (lambda: factorized.fit(X, Y, grid=(5, 5)), r"20 tokens but grid \(5, 5\) has 25 places"),
+    (lambda: factorized.fit(X[:, :, 0], Y, grid=GRID), r"X has shape \(240, 20\)"),
+    (lambda: factorized.fit(X[:9], Y, grid=GRID), "X has 9 rows but Y has 240"),
+    (lambda: factorized.fit(X, Y[:, 0], grid=GRID), r"Y has shape \(240,\)"),
+    (lambda: factorized.fit(X, Y, grid=GRID, roi=np.zeros(2)), "FactorizedReadout cannot use roi"),
+    (lambda: factorized.fit(X, Y, grid=GRID, semantics=Z), "FactorizedReadout cannot use semantics"),
+    (lambda: encoding.GaussianReadout("points").fit(X, Y, grid=GRID), r"field must be one of .*mean 'point'"),
+    (lambda: factorized.fit(np.where(X > 10, np.nan, X), Y, grid=GRID), r"X of shape .* NaN or infinite"),
+    (lambda: factorized.fit(X, np.where(Y > 100, np.inf, Y), grid=GRID), "infinite values; give NaN"),
+    (lambda: factorized.fit(X, np.where([True, False], Y, 1), grid=GRID), r"1 target.* \(columns 1\)"),
+    (lambda: factorized.fit(X, np.where([True, False], np.nan, Y), grid=GRID), r"1 target.* \(columns 0\)"),
+    (lambda: encoding.FactorizedReadout(restarts=0).fit(X, Y, grid=GRID), "restarts is 0"),
+    (lambda: encoding.FactorizedReadout(validation=0.01).fit(X, Y, grid=GRID), "0.01 of 240 rows leaves 2 to choose"),
+    (lambda: encoding.FactorizedReadout(loss="mae").fit(X, Y, grid=GRID), "loss must be one of"),
+    (lambda: encoding.FactorizedReadout(patience=2).fit(X, Y, grid=GRID), "patience is for schedule 'constant'"),
+    (lambda: semantic.fit(X, Y, grid=GRID), "SemanticSpatialReadout needs semantics="),
+    (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:9]), "semantics has 9 rows but X has 240"),
+    (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:, 0]), r"semantics has shape \(240,\)"),
+    (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z * np.nan), "semantics of shape .* NaN"),
+    (lambda: encoding.SemanticSpatialReadout("skew").fit(X, Y, grid=GRID, semantics=Z), "warp must be one of"),
+    (lambda: fitted("factorized").predict(X[:, :, :2]), "fitted on 20 tokens of 3 channels"),
+    (lambda: fitted("factorized").predict(X, semantics=Z), "FactorizedReadout cannot use semantics"),
+    (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
+    (lambda: fitted("semantic").shifts(Z[:, :2]), "semantics has 2 columns but .* was fitted on 4"),
+    (lambda: fitted("factorized").score_targets(X, Y[:, :1]), r"shape \(240, 1\) but predictions have \(240, 2\)"),
+])  # fmt: skip
 def test_bad_input(call: Callable[[], object], message: str) -> None:
     refused(message, call)
 
@@ -315,19 +306,13 @@ def test_bad_folders(tmp_path: Path) -> None:
     refused(r"holds a FactorizedReadout; load it with FactorizedReadout\.load", encoding.GaussianReadout.load, tmp_path)
 
 
-ROWS, COLS = 7, 9
-
-
-@pytest.mark.parametrize(
-    ("mode", "numbers", "matrix"),
-    [
-        ("translation", (1.0, 2.0), [[1, 0, 1], [0, 1, 2]]),
-        ("rotation", (0.3,), [[math.cos(0.3), -math.sin(0.3), 0], [math.sin(0.3), math.cos(0.3), 0]]),
-        ("scale", (0.5, 2.0), [[1.5, 0, 0], [0, 3, 0]]),
-        ("shear", (0.5, 2.0), [[1, 0.5, 0], [2, 1, 0]]),
-        ("affine", (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), [[2, 2, 3], [4, 6, 6]]),
-    ],
-)
+@pytest.mark.parametrize(("mode", "numbers", "matrix"), [
+    ("translation", (1.0, 2.0), [[1, 0, 1], [0, 1, 2]]),
+    ("rotation", (0.3,), [[math.cos(0.3), -math.sin(0.3), 0], [math.sin(0.3), math.cos(0.3), 0]]),
+    ("scale", (0.5, 2.0), [[1.5, 0, 0], [0, 3, 0]]),
+    ("shear", (0.5, 2.0), [[1, 0.5, 0], [2, 1, 0]]),
+    ("affine", (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), [[2, 2, 3], [4, 6, 6]]),
+])  # fmt: skip
 def test_what_numbers_mean(mode: str, numbers: tuple[float, ...], matrix: list[list[float]]) -> None:
     found = affine_matrix(mode, torch.tensor([numbers, numbers]))
     torch.testing.assert_close(found, torch.tensor([matrix, matrix], dtype=torch.float32))

@@ -38,9 +38,8 @@ def test_the_core_written_out(pool: tuple[int, int]) -> None:
     maps = maps.reshape(-1, *GRID, 2).permute(0, 3, 1, 2)
     for number, size in zip((0, 5), pool, strict=True):
         maps = functional.conv2d(maps, state[f"{number}.weight"], padding=1)
-        mean, variance, scale, offset = (
-            state[f"{number + 1}.{name}"][:, None, None] for name in ("running_mean", "running_var", "weight", "bias")
-        )
+        names = "running_mean", "running_var", "weight", "bias"
+        mean, variance, scale, offset = (state[f"{number + 1}.{name}"][:, None, None] for name in names)
         maps = (maps - mean) / (variance + 1e-5).sqrt() * scale + offset
         maps = torch.where(maps > 0, maps, maps.exp() - 1)
         averaged = [
@@ -107,23 +106,20 @@ def fit(X: np.ndarray = X, Y: np.ndarray = Y, keywords: dict[str, object] | None
     return encoder.fit(X, Y, **({"grid": GRID} if keywords is None else keywords))
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: fit(keywords={"grid": GRID, "semantics": Z}), "cannot use semantics"),
-        (lambda: fit(readout="semantic"), "ResponseOptimisedEncoder needs semantics="),
-        (lambda: fit(pool=(4, 4)), r"grid \(6, 8\) leaves 2 × 2 places to block 2, which pools over 4 × 4; take fewer"),
-        (lambda: fit(X[:, :1], keywords={"grid": (1, 1)}, pool=(1, 1)), r"grid \(1, 1\) leaves 1 × 1 places"),
-        (lambda: fit(X[:1], Y[:1]), r"cannot set 0.166667 of 1 group\(s\) of rows apart for validation"),
-        (lambda: fit(X[:12], Y[:12]), "validation 0.166667 of 12 rows leaves 2 to choose the epoch by; 3 are needed"),
-        (lambda: fit(pool=(2,)), r"n_channels \[4, 6\], kernel_sizes \[3, 3\] and pool \[2\] must have one number per"),
-        (lambda: fit(n_channels=(), kernel_sizes=(), pool=()), "one number per block each"),
-        (lambda: fit(n_channels=(4, 0)), r"n_channels is \[4, 0\]; its numbers must be positive"),
-        (lambda: fit(kernel_sizes=(3, 4)), r"kernel_sizes is \[3, 4\]; filters need a centre"),
-        (lambda: fit(dropout=1.0), r"dropout is 1.0; it must lie in \[0, 1\)"),
-        (lambda: fit(readout="gausian"), "readout must be one of .*mean 'gaussian'"),
-        (lambda: fitted("semantic").core(X[:, :5]), r"X has shape \(150, 5, 2\) but .* fitted on 48 tokens of 2"),
-    ],
-)
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: fit(keywords={"grid": GRID, "semantics": Z}), "cannot use semantics"),
+    (lambda: fit(readout="semantic"), "ResponseOptimisedEncoder needs semantics="),
+    (lambda: fit(pool=(4, 4)), r"grid \(6, 8\) leaves 2 × 2 places to block 2, which pools over 4 × 4; take fewer"),
+    (lambda: fit(X[:, :1], keywords={"grid": (1, 1)}, pool=(1, 1)), r"grid \(1, 1\) leaves 1 × 1 places"),
+    (lambda: fit(X[:1], Y[:1]), r"cannot set 0.166667 of 1 group\(s\) of rows apart for validation"),
+    (lambda: fit(X[:12], Y[:12]), "validation 0.166667 of 12 rows leaves 2 to choose the epoch by; 3 are needed"),
+    (lambda: fit(pool=(2,)), r"n_channels \[4, 6\], kernel_sizes \[3, 3\] and pool \[2\] must have one number per"),
+    (lambda: fit(n_channels=(), kernel_sizes=(), pool=()), "one number per block each"),
+    (lambda: fit(n_channels=(4, 0)), r"n_channels is \[4, 0\]; its numbers must be positive"),
+    (lambda: fit(kernel_sizes=(3, 4)), r"kernel_sizes is \[3, 4\]; filters need a centre"),
+    (lambda: fit(dropout=1.0), r"dropout is 1.0; it must lie in \[0, 1\)"),
+    (lambda: fit(readout="gausian"), "readout must be one of .*mean 'gaussian'"),
+    (lambda: fitted("semantic").core(X[:, :5]), r"X has shape \(150, 5, 2\) but .* fitted on 48 tokens of 2"),
+])  # fmt: skip
 def test_bad_input(call: Callable[[], object], message: str) -> None:
     refused(message, call)

@@ -94,8 +94,7 @@ def test_parcels_are_found_in_training_rows_only() -> None:
     truth = np.repeat([0, 1, 2], 4)
     Y = rng.normal(size=(100, 3))[:, truth] + 0.3 * rng.normal(size=(100, 12))
     encoder = RoutingEncoder("parcel", n_parcels=3, **QUICK).fit(X, Y, grid=GRID)
-    found = encoder.members_.argmax(axis=0)
-    assert len(set(zip(found.tolist(), truth.tolist(), strict=True))) == 3
+    assert len(set(zip(encoder.members_.argmax(axis=0).tolist(), truth.tolist(), strict=True))) == 3
     # The rows that choose the epoch may say anything about parcels.
     held = carve_validation(100, encoder.validation, None, encoder.seed)[1]
     other = Y.copy()
@@ -164,30 +163,27 @@ def test_published_size() -> None:
     assert np.isfinite(encoder.predict(X)).all()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"roi": None}, "queries 'roi' needs roi="),
-        ({"roi": ROI[:5]}, "roi has 5 rows but the targets of Y has 12"),
-        ({"roi": np.array([[True] * 12, [False] * 12])}, r"1 of 2 ROIs have no members \(rows 1\)"),
-        ({"roi": np.ones((2, 12), dtype=int)}, "membership is boolean"),
-        ({"roi": np.where(ROI == "V1", "", ROI)}, r"4 of 12 targets are in no ROI \(columns 0, 1, 2 and 1.*rest=True"),
-        ({"roi": [""] * 12}, "none of the 12 targets has a label"),
-        ({"queries": "hemisphere"}, "wants 'L' or 'R'"),
-        ({"queries": "target"}, "leave roi out"),
-        ({"queries": "parcel"}, "leave roi out"),
-        ({"queries": "parcel", "roi": None}, "n_parcels is 100 but Y has 12 targets"),
-        ({"queries": "vertex"}, "queries must be one of"),
-        ({"keys": "where"}, "keys must be one of"),
-        ({"queries": "target", "roi": None, "rest": True}, "rest is for queries 'roi'"),
-        ({"n_heads": 3}, "d_model 32 is no multiple of n_heads 3"),
-        ({"dropout": 1.0}, "dropout is 1.0"),
-        ({"feedforward": 0}, "feedforward is 0"),
-        ({"semantics": np.zeros((60, 2))}, "cannot use semantics"),
-        ({"X": np.where(small()[0] > 2, np.nan, small()[0])}, "NaN in some channels"),
-        ({"X": np.where(np.arange(60)[:, None, None] < 30, np.nan, small()[0])}, "nothing but padding"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    ({"roi": None}, "queries 'roi' needs roi="),
+    ({"roi": ROI[:5]}, "roi has 5 rows but the targets of Y has 12"),
+    ({"roi": np.array([[True] * 12, [False] * 12])}, r"1 of 2 ROIs have no members \(rows 1\)"),
+    ({"roi": np.ones((2, 12), dtype=int)}, "membership is boolean"),
+    ({"roi": np.where(ROI == "V1", "", ROI)}, r"4 of 12 targets are in no ROI \(columns 0, 1, 2 and 1.*rest=True"),
+    ({"roi": [""] * 12}, "none of the 12 targets has a label"),
+    ({"queries": "hemisphere"}, "wants 'L' or 'R'"),
+    ({"queries": "target"}, "leave roi out"),
+    ({"queries": "parcel"}, "leave roi out"),
+    ({"queries": "parcel", "roi": None}, "n_parcels is 100 but Y has 12 targets"),
+    ({"queries": "vertex"}, "queries must be one of"),
+    ({"keys": "where"}, "keys must be one of"),
+    ({"queries": "target", "roi": None, "rest": True}, "rest is for queries 'roi'"),
+    ({"n_heads": 3}, "d_model 32 is no multiple of n_heads 3"),
+    ({"dropout": 1.0}, "dropout is 1.0"),
+    ({"feedforward": 0}, "feedforward is 0"),
+    ({"semantics": np.zeros((60, 2))}, "cannot use semantics"),
+    ({"X": np.where(small()[0] > 2, np.nan, small()[0])}, "NaN in some channels"),
+    ({"X": np.where(np.arange(60)[:, None, None] < 30, np.nan, small()[0])}, "nothing but padding"),
+])  # fmt: skip
 def test_bad_input(change: dict, message: str) -> None:
     X, Y = small()
     call = {"X": X, "Y": Y, "grid": GRID, "roi": ROI} | change

@@ -22,6 +22,10 @@ DEPTH = np.linspace(0, N_LAYERS - 1, len(NAMES))
 PLACES = np.column_stack([np.full(10, -30.0), 8.0 * np.arange(10), 3 * np.cos(np.arange(10))])
 TIMES = np.round(np.arange(-0.1, 0.4, 0.01), 3)
 LAYERS = [f"layer{k}" for k in range(N_LAYERS)]
+FLAT = np.zeros(len(NAMES))
+STEPS = (0, 1, 3, 10, 30, 100, 300)
+HALF = 2.0 * 1.6 ** np.arange(10)  # planted half-times of the areas
+AREAS = {"V1": np.arange(5), "V4": np.arange(5, 12), "empty": np.empty(0, dtype=int)}
 
 
 def areas(seed: int, gain: np.ndarray | float = 1.0, depth: np.ndarray = DEPTH, noise: float = 0.004) -> SplitScores:
@@ -43,9 +47,6 @@ def sensors(seed: int, peaks: np.ndarray | None = None, kind: str = "mag") -> Sp
     arrays = {"r": r + 0.005 * rng.normal(size=r.shape), "draws": r + 0.005 * rng.normal(size=shape)}
     arrays |= {"null": 0.02 * rng.normal(size=shape), "times_s": TIMES}
     return SplitScores(LAYERS, [], kind, arrays, (0, 100))
-
-
-FLAT = np.zeros(len(NAMES))
 
 
 def row(table: pd.DataFrame, score: str, subject: str, network: str = "trained") -> pd.Series:
@@ -82,10 +83,6 @@ def test_refusals() -> None:
     refused("of the same subjects", checkpoint_curves, {0: {"01": areas(1)}, 9: {"02": areas(1)}})
 
 
-STEPS = (0, 1, 3, 10, 30, 100, 300)
-HALF = 2.0 * 1.6 ** np.arange(10)  # planted half-times of the areas
-
-
 def test_half_times_of_areas_are_found_in_their_order() -> None:
     late, given = 0.05 * np.arange(5), {step: areas(step, step / (step + HALF), noise=0.002) for step in STEPS}
     both = {step: {"01": one, "02": sensors(step, 0.08 + late * (step >= 10))} for step, one in given.items()}
@@ -120,9 +117,6 @@ def test_layers_of_a_checkpoint_are_chosen_on_the_other_half() -> None:
     np.testing.assert_allclose(last[NAMES], expected)
     assert last[""] == pytest.approx(expected.mean())
     assert (last[NAMES] < arrays["r"].max(axis=0) - 0.05).any()
-
-
-AREAS = {"V1": np.arange(5), "V4": np.arange(5, 12), "empty": np.empty(0, dtype=int)}
 
 
 def targets(n: int = 12) -> pd.DataFrame:
@@ -168,8 +162,7 @@ def test_each_half_is_scored_by_itself() -> None:
     assert found.arrays["draws"][:, 0, 0].mean() == pytest.approx(found.arrays["r"][0, 0], abs=0.1)
     assert np.isnan(found.arrays["r"][:, 2]).all()  # no target, no score
     assert found.arrays["ceiling_r"][:2] == pytest.approx(0.5)
-    again = SplitScores.of(found.arrays, found.details)
-    assert again.details == found.details
+    assert SplitScores.of(found.arrays, found.details).details == found.details
 
 
 def test_places_mirror_the_right_hemisphere() -> None:

@@ -18,6 +18,7 @@ from brainalign.encoding.trained import ensemble_weights
 from brainalign.statistics import pearson
 
 N_TRAIN, N_TEST = 300, 60
+EVERY = {"all": np.arange(6)}
 
 
 @dataclass
@@ -55,9 +56,8 @@ class Case:
     def study(self) -> encoding.TokenStudy:
         train, test = self.split
         ids = [f"image{k}" for k in range(len(self.Y))]
-        trials = pd.DataFrame({"trial_id": ids, "stimulus_id": ids, "session": "", "run": ""}).assign(
-            repeat=0, onset_s=0
-        )
+        shown = {"session": "", "run": "", "repeat": 0, "onset_s": 0}
+        trials = pd.DataFrame({"trial_id": ids, "stimulus_id": ids} | shown)
         names = [f"v{k}" for k in range(self.Y.shape[1])]
         targets = pd.DataFrame({"target_id": names, "kind": "voxel", "hemi": "", "roi": [[] for _ in names]})
         rows = {"train": train, "test": test, "groups": self.groups, "ceiling": np.full(len(names), np.nan)}
@@ -272,7 +272,6 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     for query, name in enumerate(regions):
         row = findings.layers["layer0"]["regions"].index(name)
         np.testing.assert_allclose(findings.fields["layer0"][:, row], looked[:, query], atol=1e-4)
-    assert findings.ensemble is not None
     np.testing.assert_allclose(findings.ensemble.predicted[:, targets], expected, atol=1e-4)
     np.testing.assert_allclose(findings.weights.groupby("group")["weight"].sum(), 1, rtol=1e-6)
     of_first = findings.weights.set_index(["group", "layer"])["weight"]["all", "layer0"]
@@ -286,9 +285,6 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     assert findings.ensemble.control_group_r is not None
     assert np.abs(findings.ensemble.group_null.mean()) < 0.05
     assert findings.ensemble.p[targets].max() <= 1
-
-
-EVERY = {"all": np.arange(6)}
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,7 @@ def test_topk_keeps_the_largest_responses():
     torch.manual_seed(0)
     network, rows = TopK(6, 10, 3), torch.randn(40, 6)
     drive = ((rows - network.bias) @ network.encoder.T).relu().detach().numpy()
-    smallest = np.sort(drive, axis=1)[:, -3]
-    expected = np.where(drive >= smallest[:, None], drive, 0)
+    expected = np.where(drive >= np.sort(drive, axis=1)[:, -3][:, None], drive, 0)
     np.testing.assert_allclose(network.encode(rows).detach().numpy(), expected, atol=1e-6)
 
 
@@ -84,8 +83,7 @@ def test_dead_atoms_are_brought_back():
 
 
 def test_matching_is_the_best_of_all_orders():
-    rng = np.random.default_rng(0)
-    one, other = rng.normal(size=(2, 5, 3))
+    one, other = np.random.default_rng(0).normal(size=(2, 5, 3))
     best = max(sum(one[k] @ other[j] for k, j in enumerate(order)) for order in permutations(range(5)))
     np.testing.assert_allclose(match_atoms(one, other).sum(), best)
 

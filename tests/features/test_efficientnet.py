@@ -29,9 +29,8 @@ def reference(weights: dict[str, torch.Tensor], images: torch.Tensor) -> dict[st
     """The network again, as plain functions of the weights."""
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
-        mean, var, scale, shift = (
-            weights[f"{name}.{key}"].reshape(1, -1, 1, 1) for key in ("running_mean", "running_var", "weight", "bias")
-        )
+        keys = "running_mean", "running_var", "weight", "bias"
+        mean, var, scale, shift = (weights[f"{name}.{key}"].reshape(1, -1, 1, 1) for key in keys)
         return (x - mean) / torch.sqrt(var + 1e-3) * scale + shift
 
     strides = {1: 2, 3: 2, 5: 2, 11: 2}
@@ -111,6 +110,5 @@ def test_projections_are_those_of_scikit_learn(images: pd.DataFrame, new_rows: t
     extractor = EfficientNetExtractor(layers=layers, pooling="flatten", image_size=32, reduce=200, seed=4)
     extractor.extract(images, reduced := new_rows(7))
     for layer in layers:
-        assert reduced.layers[layer].shape == (7, 200)
         matrix = extractor._projections[layer].components_.to_dense().numpy()
         np.testing.assert_allclose(reduced.layers[layer], whole.layers[layer] @ matrix.T, atol=1e-4)

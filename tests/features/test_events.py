@@ -87,8 +87,7 @@ def test_means_of_rows_are_those_of_pandas() -> None:
 
 def test_loudness_and_motion_are_those_computed_by_hand() -> None:
     rate = 16000
-    amplitude = np.repeat([0.1, 0.4], rate)
-    wave = amplitude * np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate)
+    wave = np.repeat([0.1, 0.4], rate) * np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate)
     times, found = features.loudness(wave.astype(np.float32), rate)
     np.testing.assert_allclose(found, np.repeat([0.1, 0.4], 200) ** 0.6 / 2**0.3, rtol=1e-3)
     np.testing.assert_allclose(times[[0, -1]], [0.0025, 1.9975])

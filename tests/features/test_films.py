@@ -27,9 +27,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         transformers.VideoMAEImageProcessorPil(**sizes).save_pretrained(folder / name)
     predictor = {"pred_hidden_size": 16, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
     heads = {name: size for name, size in SIZES.items() if name != "intermediate_size"}
-    transformers.VJEPA2Model(
-        transformers.VJEPA2Config(**heads, **predictor, crop_size=16, patch_size=8, frames_per_clip=4)
-    ).save_pretrained(folder / "vjepa2")
+    config = transformers.VJEPA2Config(**heads, **predictor, crop_size=16, patch_size=8, frames_per_clip=4)
+    transformers.VJEPA2Model(config).save_pretrained(folder / "vjepa2")
     prepared = {"do_center_crop": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, **sizes}
     (folder / "vjepa2" / "video_preprocessor_config.json").write_text(json.dumps(prepared))
     rng = np.random.default_rng(0)

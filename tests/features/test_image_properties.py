@@ -41,8 +41,7 @@ def test_a_grating_has_its_power_in_its_own_octave(cycles: float, band: int) -> 
 
 
 def test_vectors_of_files_are_those_of_reduced_images(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    blocks = rng.integers(0, 256, size=(2, 256, 300, 3)).astype(np.uint8)
+    blocks = np.random.default_rng(0).integers(0, 256, size=(2, 256, 300, 3)).astype(np.uint8)
     for k, block in enumerate(blocks):  # every value four times, which the reduction takes back
         Image.fromarray(block.repeat(2, axis=0).repeat(2, axis=1)).save(tmp_path / f"{k}.png")
     paths = [tmp_path / f"{k}.png" for k in range(2)]

@@ -39,13 +39,8 @@ def test_crop_scale_and_normalisation_are_what_they_say() -> None:
 
 def test_the_digest_covers_every_field() -> None:
     changes = {
-        "resize": 3,
-        "crop": (3, 3),
-        "mean": (0.5, 0, 0),
-        "std": (0.5, 1, 1),
-        "resample": "nearest",
-        "scale": 255,
-    }
+        "resize": 3, "crop": (3, 3), "mean": (0.5, 0, 0), "std": (0.5, 1, 1), "resample": "nearest", "scale": 255,
+    }  # fmt: skip
     digests = {Preprocessing(**{name: value}).digest() for name, value in changes.items()}
     assert len(digests | {Preprocessing().digest()}) == 7
 

@@ -16,19 +16,14 @@ from brainalign.study import find_weights, quantized_file
 
 LETTERS = {letter: k + 4 for k, letter in enumerate(" abcdefghijklmnopqrstuvwxyz")}
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+LONG = SIZES | {"vocab_size": 40, "max_position_embeddings": 512}
+GPT2 = {"vocab_size": 40, "n_positions": 512, "n_embd": 16, "n_layer": 2, "n_head": 2}
+T5 = {"vocab_size": 40, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 2, "num_heads": 2}
 MODELS = {
-    "gpt2": lambda: transformers.GPT2Model(
-        transformers.GPT2Config(vocab_size=40, n_positions=512, n_embd=16, n_layer=2, n_head=2)
-    ),
-    "llama": lambda: transformers.LlamaModel(
-        transformers.LlamaConfig(vocab_size=40, max_position_embeddings=512, **SIZES)
-    ),
-    "bert": lambda: transformers.BertModel(
-        transformers.BertConfig(vocab_size=40, max_position_embeddings=512, **SIZES)
-    ),
-    "t5": lambda: transformers.T5Model(
-        transformers.T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2)
-    ),
+    "gpt2": lambda: transformers.GPT2Model(transformers.GPT2Config(**GPT2)),
+    "llama": lambda: transformers.LlamaModel(transformers.LlamaConfig(**LONG)),
+    "bert": lambda: transformers.BertModel(transformers.BertConfig(**LONG)),
+    "t5": lambda: transformers.T5Model(transformers.T5Config(**T5)),
 }
 WORDS = ["the", "dog", "barks", "at", "a", "postman", "who", "runs", "away"]
 
@@ -110,9 +105,8 @@ def test_windows_give_half_a_window_of_context(saved: Path, states: Callable) ->
 def test_windows_fit_the_positions_of_a_model(saved: Path, states: Callable) -> None:
     """RoBERTa counts positions from behind its padding token; others say -1 where they have no limit."""
     torch.manual_seed(3)
-    transformers.RobertaModel(
-        transformers.RobertaConfig(vocab_size=40, max_position_embeddings=34, pad_token_id=1, **SIZES)
-    ).save_pretrained(saved / "roberta")
+    roberta = transformers.RobertaConfig(vocab_size=40, max_position_embeddings=34, pad_token_id=1, **SIZES)
+    transformers.RobertaModel(roberta).save_pretrained(saved / "roberta")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (saved / "roberta" / name).write_bytes((saved / "llama" / name).read_bytes())
     assert LanguageExtractor(str(saved / "roberta"), context=512).describe()["context"] == 32

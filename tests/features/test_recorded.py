@@ -18,6 +18,7 @@ from brainalign import features
 RECORD = Record(Path(__file__).parent / "recorded.json")
 RNG = np.random.default_rng
 ROWS = (RNG(1).normal(size=(40, 6)) * [1, 2, 3, 1, 1, 0] + 2).astype(np.float32)
+TABLE = pd.DataFrame({"stimulus_id": list("badc"), "texts": [["x"], ["y", "z"], ["w"], ["v"]]})
 
 
 class Kept:
@@ -48,9 +49,6 @@ def dynamics() -> Any:
             model.fit(videos)
             found.append([model.losses_, model.simulate(videos[:2, :n_context], 4)])
     return found
-
-
-TABLE = pd.DataFrame({"stimulus_id": list("badc"), "texts": [["x"], ["y", "z"], ["w"], ["v"]]})
 
 
 def tables(folder: Path) -> Any:

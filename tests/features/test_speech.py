@@ -4,19 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import transformers
 from refusals import refused
 from scipy.io import wavfile
 from scipy.signal import resample_poly
-from transformers import (
-    HubertConfig,
-    HubertModel,
-    Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2Model,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    WhisperModel,
-)
 
 from brainalign.features import SpeechExtractor
 from brainalign.io import read_sound
@@ -28,9 +19,9 @@ WHISPER = {"d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2, "en
 WHISPER |= {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "max_source_positions": 500}
 WHISPER |= {"vocab_size": 60} | dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 1)
 MODELS = {
-    "wav2vec2": lambda: Wav2Vec2Model(Wav2Vec2Config(**SIZES, **FRONT)),
-    "hubert": lambda: HubertModel(HubertConfig(**SIZES, **FRONT)),
-    "whisper": lambda: WhisperModel(WhisperConfig(**WHISPER, decoder_start_token_id=1)),
+    "wav2vec2": lambda: transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**SIZES, **FRONT)),
+    "hubert": lambda: transformers.HubertModel(transformers.HubertConfig(**SIZES, **FRONT)),
+    "whisper": lambda: transformers.WhisperModel(transformers.WhisperConfig(**WHISPER, decoder_start_token_id=1)),
 }
 
 
@@ -40,7 +31,11 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, make in MODELS.items():
         torch.manual_seed(3)
         make().save_pretrained(folder / name)
-        reader = WhisperFeatureExtractor(20, chunk_length=10) if name == "whisper" else Wav2Vec2FeatureExtractor()
+        reader = (
+            transformers.WhisperFeatureExtractor(20, chunk_length=10)
+            if name == "whisper"
+            else transformers.Wav2Vec2FeatureExtractor()
+        )
         reader.save_pretrained(folder / name)
     MODELS["hubert"]().save_pretrained(folder / "unprepared")
     rng = np.random.default_rng(0)
@@ -66,7 +61,8 @@ def test_rows_are_means_over_the_frames_of_a_window_read_by_hand(saved: Path, ne
     assert list(rows.layers) == ["layer0", "layer1", "layer2"]
     extractor.extract(table, rest)
     model = MODELS[name]().from_pretrained(saved / name).eval()
-    reader = (WhisperFeatureExtractor if name == "whisper" else Wav2Vec2FeatureExtractor).from_pretrained(saved / name)
+    kind = transformers.WhisperFeatureExtractor if name == "whisper" else transformers.Wav2Vec2FeatureExtractor
+    reader = kind.from_pretrained(saved / name)
     for run, start in (("one", 0), ("two", 36)):
         sound, rate = read_sound(saved / f"{run}.wav")
         sound = sound if rate == HZ else resample_poly(sound, 640, 441)
@@ -101,18 +97,13 @@ def test_random_weights_are_drawn(saved: Path, new_rows: type) -> None:
     assert not np.allclose(found[1][0], found[3][0], atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("wav2vec2", {"rate_hz": 100}, "rate_hz: .* frames per second, fewer than 100 rows; lower it"),
-        ("whisper", {"context_s": 12}, "hears 10 s at once, not 14 s"),
-        ("hubert", {"layers": ["layer3"]}, "layers: layer3 not in .* layer0 to layer2"),
-        ("unprepared", {}, "cannot load a sound model"),
-    ],
-)
-def test_what_a_model_cannot_hear_is_refused(
-    saved: Path, new_rows: type, name: str, options: dict, message: str
-) -> None:
+@pytest.mark.parametrize(("name", "options", "message"), [
+    ("wav2vec2", {"rate_hz": 100}, "rate_hz: .* frames per second, fewer than 100 rows; lower it"),
+    ("whisper", {"context_s": 12}, "hears 10 s at once, not 14 s"),
+    ("hubert", {"layers": ["layer3"]}, "layers: layer3 not in .* layer0 to layer2"),
+    ("unprepared", {}, "cannot load a sound model"),
+])  # fmt: skip
+def test_what_a_model_cannot_hear_is_refused(saved, new_rows: type, name: str, options: dict, message: str) -> None:
     given = {"rate_hz": 5.0, "context_s": 4.0} | options
     table = pieces(saved, "one", rate_hz=given["rate_hz"])
     refused(message, SpeechExtractor(str(saved / name), **given).extract, table, new_rows(len(table)))

@@ -141,9 +141,7 @@ def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["vit", "clip", "convnext"])
-def test_the_module_gives_the_extracted_features_and_gradients(
-    saved, images: pd.DataFrame, new_rows: type, kind: str
-) -> None:
+def test_the_module_gives_the_extracted_features_and_gradients(saved, images, new_rows: type, kind: str) -> None:
     extractor = VisionExtractor(saved(kind), pooling="flatten", reduce=50)
     extractor.extract(images, writer := new_rows(7))
     for layer in extractor.layer_names:
@@ -202,7 +200,6 @@ class TestPreprocessing:
         with Image.open(images["path"][6]) as file:
             theirs = processor(file, return_tensors="pt")["pixel_values"]
         ours = preprocessing_of(json.loads(processor.to_json_string()), name)(load_image(images["path"][6])[None])
-        assert ours.shape == theirs.shape
         np.testing.assert_allclose(ours, theirs, atol=1.6 / 255 / 0.25)  # Pillow rounds to 8 bits
         assert (ours - theirs).abs().mean() < 0.5 / 255 / 0.25
 

@@ -61,8 +61,7 @@ def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.Mo
 def slow(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, method: str, variances: np.ndarray | None = None) -> float:
     """Compare two vectors of dissimilarities between the drawn stimuli, without a library's help."""
     if method == "tau-a":
-        signs = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
-        return signs.sum() / (len(a) * (len(a) - 1))
+        return (np.sign(a[:, None] - a) * np.sign(b[:, None] - b)).sum() / (len(a) * (len(a) - 1))
     x, y = (rankdata(v) for v in (a, b)) if method in {"spearman", "rho-a"} else (a, b)
     if "cosine" not in method:
         x, y = x - x.mean(), y - y.mean()
@@ -81,9 +80,7 @@ def covariance(pairs: np.ndarray, variances: np.ndarray | None = None) -> np.nda
     return (contrasts * (1 if variances is None else variances[:n]) @ contrasts.T) ** 2
 
 
-def written_out(
-    subjects: np.ndarray, models: np.ndarray, drawn: np.ndarray, method: str, variances: np.ndarray | None = None
-) -> np.ndarray:
+def written_out(subjects: np.ndarray, models: np.ndarray, drawn: np.ndarray, method: str, variances=None) -> np.ndarray:
     """Compare every subject with every model over the pairs that both have of the drawn stimuli, copies written out."""
     i, j = drawn[PAIRS[0]], drawn[PAIRS[1]]
     copied = square_rdms(np.concatenate([subjects, models]))[:, i, j][:, i != j]
@@ -150,8 +147,7 @@ def null_world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """
     n_stimuli, n_subjects = 24, 12
     truth, *own = (rng.normal(size=(n_stimuli, 6)) for _ in range(4))
-    patterns = truth @ rng.normal(size=(6, 30))
-    noisy = patterns + rng.normal(size=(n_subjects, n_stimuli, 30)) * 3
+    noisy = truth @ rng.normal(size=(6, 30)) + rng.normal(size=(n_subjects, n_stimuli, 30)) * 3
     weights = (0.8, 0.8, 2.0)
     models = np.stack([g.rdm(np.hstack([truth, w * x]), "euclidean") for w, x in zip(weights, own, strict=True)])
     return g.rdm(noisy, "euclidean"), models

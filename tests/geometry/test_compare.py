@@ -11,26 +11,22 @@ from brainalign.condensed import square_rdms
 from brainalign.geometry.inference import METHODS
 from brainalign.geometry.rdms import rank_rdms
 
-
-@pytest.fixture
-def stacks() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    a, b = rng.uniform(size=(5, 28)), rng.uniform(size=(3, 28))
-    b[0, :9] = b[0, 0]  # ties
-    return a, b
-
-
 TOOLBOX = {
     "spearman": "spearman", "rho-a": "rho-a", "tau-a": "tau-a", "pearson": "corr", "cosine": "cosine",
     "whitened-pearson": "corr_cov", "whitened-cosine": "cosine_cov",
 }  # fmt: skip
+N = 9
+PAIRS = np.triu_indices(N, 1)
+STIMULI = 12
 
 
 @pytest.mark.filterwarnings("ignore:Noise ceiling for tau")
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("method", TOOLBOX)
-def test_equals_rsatoolbox(stacks: tuple, method: str, missing: bool) -> None:
-    a, b = stacks
+def test_equals_rsatoolbox(method: str, missing: bool) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(size=(5, 28)), rng.uniform(size=(3, 28))
+    b[0, :9] = b[0, 0]  # ties
     a[1, :6] = a[1, 6]
     assert set(TOOLBOX) == set(g.COMPARISONS)
     if missing:  # rsatoolbox needs the same pairs missing everywhere
@@ -38,9 +34,8 @@ def test_equals_rsatoolbox(stacks: tuple, method: str, missing: bool) -> None:
     expected = rsatoolbox.rdm.compare(rsatoolbox.rdm.RDMs(a), rsatoolbox.rdm.RDMs(b), method=TOOLBOX[method])
     np.testing.assert_allclose(g.compare(a, b, method), expected, atol=1e-10, rtol=0)
     descriptors = {"index": np.arange(len(a))}
-    expected = rsatoolbox.inference.boot_noise_ceiling(
-        rsatoolbox.rdm.RDMs(a, rdm_descriptors=descriptors), method=TOOLBOX[method], rdm_descriptor="index"
-    )
+    theirs = rsatoolbox.rdm.RDMs(a, rdm_descriptors=descriptors)
+    expected = rsatoolbox.inference.boot_noise_ceiling(theirs, method=TOOLBOX[method], rdm_descriptor="index")
     np.testing.assert_allclose(g.rdm_noise_ceiling(a, method), expected, atol=1e-10, rtol=0)
 
 
@@ -171,10 +166,6 @@ def test_a_constant_subject_is_left_out_and_counted() -> None:
     assert expected > 0
 
 
-N = 9
-PAIRS = np.triu_indices(N, 1)
-
-
 def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     shared, own = rng.normal(size=(N, 4)), rng.normal(size=(3, N, 4))
@@ -229,22 +220,13 @@ def test_a_sum_of_the_others_and_missing_pairs() -> None:
     refused("method must be one of", g.rdm_partial_test, rdms, model, others, "tau-a", 9, np.random.default_rng(0))
 
 
-STIMULI = 12
-
-
-@pytest.fixture
-def places_world() -> tuple[np.ndarray, np.ndarray]:
-    """RDMs of four places, the first driven by the first of three models."""
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_and_nulls_equal_a_plain_loop(method: str) -> None:
+    # RDMs of four places, the first driven by the first of three models.
     rng = np.random.default_rng(3)
     models = np.stack([g.rdm(rng.normal(size=(STIMULI, 6)), "euclidean") for _ in range(3)])
     places = np.stack([g.rdm(rng.normal(size=(STIMULI, 20)), "euclidean") for _ in range(4)])
     places[0] = models[0] + 0.1 * models[0].std() * rng.normal(size=models.shape[1])
-    return places, models
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_scores_and_nulls_equal_a_plain_loop(places_world: tuple[np.ndarray, np.ndarray], method: str) -> None:
-    places, models = places_world
     found = g.rdm_permutation_places(places, models, method, 50, np.random.default_rng(0))
     np.testing.assert_allclose(found.scores, g.compare(places, models, method), atol=1e-12)
     rng, (i, j) = np.random.default_rng(0), np.triu_indices(STIMULI, 1)
@@ -276,8 +258,7 @@ def test_scores_and_nulls_equal_a_plain_loop(places_world: tuple[np.ndarray, np.
 def test_exchanges_that_change_nothing_count_as_reached(method: str) -> None:
     """Two categories of four: 1,152 of the 40,320 orders leave the model as it is, so no p is below .029."""
     model = g.rdm(np.repeat(np.eye(2), 4, axis=0), "euclidean")
-    rng = np.random.default_rng(10)
-    places = 10 * model + rng.uniform(size=(5, 28))
+    places = 10 * model + np.random.default_rng(10).uniform(size=(5, 28))
     found = g.rdm_permutation_places(places, model[None], method, 2000, np.random.default_rng(0))
     single = [g.rdm_permutation_test(p[None], model, method, 2000, np.random.default_rng(1)).p for p in places]
     np.testing.assert_allclose(single, 0.029, atol=0.011)  # 3 SE

@@ -9,6 +9,8 @@ from brainalign.features import LatentDynamics
 from brainalign.geometry.dynamics.future_prediction import _summary
 from brainalign.simulation import ball_features, ball_future, occluded_ball
 
+RING = (np.roll(np.eye(8), 1, axis=1) + np.roll(np.eye(8), -1, axis=1)) / 2
+
 
 def ridge() -> Ridge:
     return Ridge(alphas=(0.1, 10.0, 1000.0), cv=3, device="cpu", dtype="float64")
@@ -97,9 +99,6 @@ def test_intervals_over_folds_allow_for_what_folds_share() -> None:
     reach = t.ppf(0.95, 6) * by_fold.std(ddof=1) * np.sqrt(1 / 7 + 1 / 6)
     expected = by_fold.mean() + np.array([0, -reach, reach])
     np.testing.assert_allclose([*_summary(by_fold, 0.9).values()], expected)
-
-
-RING = (np.roll(np.eye(8), 1, axis=1) + np.roll(np.eye(8), -1, axis=1)) / 2
 
 
 def test_visits_are_a_discounted_sum_of_powers() -> None:

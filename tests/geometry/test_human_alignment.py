@@ -117,9 +117,8 @@ def test_a_student_becomes_like_its_teacher() -> None:
     np.testing.assert_allclose(of_array.choices(x, triplets), p, atol=0.1)
     np.testing.assert_array_equal(of_tensor.losses_, of_array.losses_[:20])
     p = g.choice_probabilities(g.object_similarities(x - x[np.unique(triplets)].mean(axis=0)) / 2, triplets)
-    own = g.HumanAlignment(n_steps=30, learning_rate=1e-4).fit(
-        g.affine_head(6), x, triplets, p
-    )  # given its own, it stays
+    own = g.HumanAlignment(n_steps=30, learning_rate=1e-4)
+    own.fit(g.affine_head(6), x, triplets, p)  # given its own, it stays
     assert own.temperature_ == pytest.approx(2, rel=1e-3)
     assert own.losses_[0] < 1e-6
     assert own.losses_[-1] < 1e-4

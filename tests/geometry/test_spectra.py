@@ -9,6 +9,10 @@ from sklearn.linear_model import Ridge as PlainRidge
 import brainalign.geometry as g
 from brainalign.regression import Ridge
 
+N = 240
+READ_OUT = Ridge(np.logspace(-3, 6, 10), per_target_alpha=False, dtype="float64")
+LABELS = np.repeat(list("abcd"), 8)
+
 
 def power(n: int, p: int, rng: np.random.Generator, alpha: float = 1.0) -> np.ndarray:
     turned = np.linalg.qr(rng.normal(size=(p, p)))[0]
@@ -40,12 +44,10 @@ def test_exponent_over_a_fixed_range() -> None:
     found = g.power_law(exact)
     assert found.exponent == pytest.approx(1.3, abs=1e-12)
     assert (found.r2, found.n_left_out) == (pytest.approx(1), 0)
-    rng = np.random.default_rng(2)
-    values = g.eigenspectrum(power(500, 500, rng))
+    values = g.eigenspectrum(power(500, 500, np.random.default_rng(2)))
     assert g.power_law(values).exponent == pytest.approx(1, abs=0.12)
     assert g.power_law(values, (200, 450)).exponent > 1.3  # the tail of a sample is not that of the truth
-    negative = np.where(np.arange(200) % 2 == 1, -exact, exact)
-    assert g.power_law(negative).n_left_out == 45
+    assert g.power_law(np.where(np.arange(200) % 2 == 1, -exact, exact)).n_left_out == 45
     refused("ranks 11 to 100 does not lie in a spectrum of 40", g.power_law, exact[:40])
 
 
@@ -167,9 +169,6 @@ def test_distinct_points_stay_whatever_the_others_are() -> None:
     assert g.two_nn(chain).n >= 240  # every fourth of its points is farther from the one before than rounding is
 
 
-N = 240
-
-
 @pytest.fixture(scope="module")
 def planted() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Easy: 55 % of the variance, hard: 5 %, a category: 20 %, the rest unknown."""
@@ -215,8 +214,7 @@ def test_planted_shares_come_back(planted: tuple[np.ndarray, dict[str, np.ndarra
 def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
     X, features = planted
     even = g.equal_variance(X, features)
-    shares = g.feature_bias(even, features)["unique"]
-    assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
+    assert g.feature_bias(even, features)["unique"].tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
     # A feature that is not there is not made out of noise.
     absent = features | {"none": np.random.default_rng(3).normal(size=N)}
     assert np.allclose(g.equal_variance(X, absent), even, atol=0.2)
@@ -232,10 +230,6 @@ def test_whitening_lifts_small_components_but_not_noise(planted: tuple[np.ndarra
     assert variances == pytest.approx(np.ones(39), rel=1e-3)
     assert not g.whitened(np.ones((5, 3))).any()
     refused(r"shrinkage must be above 0 and up to 1; got 0", g.whitened, X, 0)
-
-
-READ_OUT = Ridge(np.logspace(-3, 6, 10), per_target_alpha=False, dtype="float64")
-LABELS = np.repeat(list("abcd"), 8)
 
 
 def measured(X: np.ndarray, labels: np.ndarray = LABELS, draws: int = 3, seed: int = 0):
@@ -353,8 +347,7 @@ def test_collapse_follows_its_definitions(kind: str) -> None:
 
 
 def test_categories_that_cannot_be_told_have_a_note() -> None:
-    rng = np.random.default_rng(2)
-    X = rng.normal(size=(32, 6)) + np.repeat(2 * np.eye(4, 6), 8, axis=0)
+    X = np.random.default_rng(2).normal(size=(32, 6)) + np.repeat(2 * np.eye(4, 6), 8, axis=0)
     refused(r"2 categories of 15 to 17 stimuli .*balanced_categories", measured, X, np.repeat(["a", "b"], [17, 15]))
     constant = measured(np.ones((32, 3)))
     assert constant["value"].isna().all()

@@ -21,8 +21,10 @@ from brainalign.study import Study, parse
 N = 10  # as many as 5 stimuli have pairs: a square RDM of these looks like 10 RDMs of those
 RNG = np.random.default_rng
 SUBJECTS, MODELS = (g.rdm(RNG(k).normal(size=(3, N, 6)), "euclidean") for k in (0, 1))
-FEATURES = {"size": RNG(2).normal(size=N), "kind": np.repeat(["a", "b"], N // 2)}
 Face = Callable[[Any, Any], Any]
+SINGLE = ["compare", "rdm_noise_ceiling", "rdm_permutation_test", "rdm_partial_test", "rdm_permutation_places"]
+SINGLE += ["dual_bootstrap", "flexible_bootstrap", "rdm_time_generalization", "geotopological", "square_rdms"]
+STACKS = {"identify_regions": g.identify_regions, "session_average": g.session_average}
 
 
 def _weighted(models: Any) -> g.FlexibleModel:
@@ -81,11 +83,6 @@ def outcome(call: Callable[[], Any]) -> Any:
         return call()
     except BrainalignError:
         return "refused"
-
-
-SINGLE = ["compare", "rdm_noise_ceiling", "rdm_permutation_test", "rdm_partial_test", "rdm_permutation_places"]
-SINGLE += ["dual_bootstrap", "flexible_bootstrap", "rdm_time_generalization", "geotopological", "square_rdms"]
-STACKS = {"identify_regions": g.identify_regions, "session_average": g.session_average}
 
 
 @pytest.mark.filterwarnings("ignore")

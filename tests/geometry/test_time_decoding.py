@@ -15,6 +15,9 @@ from brainalign.geometry.time import shrinkage_ridge
 
 RIDGE = 0.3
 N, SENSORS, TIMES, RUNS = 90, 7, 5, 3
+CONDITIONS, MOVIE_RUNS, MOVIE_SENSORS, MOVIE_TIMES = 5, 3, 6, 7
+NAMES = np.tile([f"c{k}" for k in range(CONDITIONS)], MOVIE_RUNS)
+RUN = np.repeat(np.arange(MOVIE_RUNS), CONDITIONS)
 
 
 class Ridged(EmpiricalCovariance):
@@ -177,16 +180,9 @@ def test_areas_of_two_and_shares_of_variance_of_more() -> None:
     np.testing.assert_allclose(share.ravel(), 2 * f / (2 * f + 37), atol=1e-12)
 
 
-CONDITIONS, MOVIE_RUNS, MOVIE_SENSORS, MOVIE_TIMES = 5, 3, 6, 7
-
-
 @pytest.fixture
 def values() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(CONDITIONS * MOVIE_RUNS, MOVIE_SENSORS, MOVIE_TIMES))
-
-
-NAMES = np.tile([f"c{k}" for k in range(CONDITIONS)], MOVIE_RUNS)
-RUN = np.repeat(np.arange(MOVIE_RUNS), CONDITIONS)
 
 
 @pytest.mark.parametrize("method", ["euclidean", "correlation", "crossnobis"])
@@ -194,14 +190,12 @@ RUN = np.repeat(np.arange(MOVIE_RUNS), CONDITIONS)
 def test_as_rsatoolbox_moment_by_moment(values, method: str, bin_size: int) -> None:
     # rsatoolbox 0.3.2 drops bins and cv_descriptor of lists of datasets, so it is given one.
     times = np.arange(MOVIE_TIMES // bin_size * bin_size) / 100.0
-    dataset = rsatoolbox.data.TemporalDataset(
-        values[:, :, : len(times)], obs_descriptors={"conditions": NAMES, "runs": RUN}, time_descriptors={"time": times}
-    )
+    about = {"obs_descriptors": {"conditions": NAMES, "runs": RUN}, "time_descriptors": {"time": times}}
+    dataset = rsatoolbox.data.TemporalDataset(values[:, :, : len(times)], **about)
     bins = times.reshape(-1, bin_size)
     options = {"cv_descriptor": "runs"} if method == "crossnobis" else {}
     theirs = rsatoolbox.rdm.calc_rdm_movie(dataset, method, descriptor="conditions", bins=bins, **options)
     found = g.rdm_movie(values, method, NAMES, RUN, bin_size=bin_size)
-    assert found.shape == (MOVIE_TIMES // bin_size, 10)
     np.testing.assert_allclose(found, theirs.dissimilarities, atol=1e-10)
 
 

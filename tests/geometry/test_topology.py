@@ -13,8 +13,7 @@ from brainalign.geometry.topology.geotopology import _clipped
 
 @pytest.fixture
 def rdms() -> np.ndarray:
-    patterns = np.random.default_rng(0).normal(size=(5, 12, 4))
-    return np.sqrt(rdm(patterns, "euclidean"))
+    return np.sqrt(rdm(np.random.default_rng(0).normal(size=(5, 12, 4)), "euclidean"))
 
 
 def closed_form(d: np.ndarray, lower: float, upper: float) -> np.ndarray:
@@ -108,9 +107,8 @@ def test_all_cells_in_one_product_equal_the_definition() -> None:
     orders = [np.arange(12), *(again.permutation(12) for _ in range(19))]
     grid = threshold_grid(0.25)
     forms = [[squareform(_clipped(pdist(v)[None], *cell, False)[0]) for cell in grid] for v in (x, y)]
-    values = np.array(
-        [[[(centred(a) * centred(b[np.ix_(o, o)])).sum() for o in orders] for b in forms[1]] for a in forms[0]]
-    )
+    moved = [[centred(b[np.ix_(o, o)]) for o in orders] for b in forms[1]]
+    values = np.array([[[(centred(a) * b).sum() for b in of] for of in moved] for a in forms[0]])
     z = (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
     largest = z.max(axis=(0, 1))
     assert found.z == pytest.approx(largest[0])

@@ -78,8 +78,7 @@ def test_unseen_objects_are_in_no_training_triplet() -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_the_odd_column_is_found(place: int) -> None:
-    order = [[2, 0, 1], [0, 2, 1], [0, 1, 2]][place]
-    moved = WORLD.triplets[:, order]
+    moved = WORLD.triplets[:, [[2, 0, 1], [0, 2, 1], [0, 1, 2]][place]]
     rng = np.random.default_rng(0)
     assert g.odd_column_shares(moved, 24, rng).argmax() == place
     shares = g.odd_column_shares(moved, 24, rng, TRUE)

@@ -47,8 +47,7 @@ def test_eigenvectors_need_the_lower_triangle_only(n: int, by_rows: bool) -> Non
     rows = RNG.normal(size=(n + 3, n))
     whole = rows.T @ rows
     lower = np.tril(whole) + np.triu(np.full((n, n), 7.0), 1)
-    given = torch.as_tensor(lower if by_rows else lower.T.copy().T)
-    values, vectors = eigh(given)
+    values, vectors = eigh(torch.as_tensor(lower if by_rows else lower.T.copy().T))
     assert (values.diff() >= 0).all()
     np.testing.assert_allclose(values.numpy(), np.linalg.eigvalsh(whole), rtol=1e-10)
     np.testing.assert_allclose(whole @ vectors.numpy(), (vectors * values).numpy(), atol=1e-10 * float(values.sum()))

@@ -62,9 +62,8 @@ def score(shape: tuple[int, ...], spectrum: str, device: str, amplitude: float =
     exact = kernels.held_out(basis, eigenvalues, alphas, torch.float64)
     fold = kernels.held_out(basis, eigenvalues, alphas, torch.float32)
     near = import_triton("held_out").symmetric(fold.pairs, fold.near / 2, rank) if fold.near.ndim == 1 else fold.near
-    forms = triton_way.forms(
-        fold.far.double(), fold.diagonal.double(), near.double(), exact.filters, exact.contrasts, exact.sums
-    )
+    sides = fold.far.double(), fold.diagonal.double(), near.double()
+    forms = triton_way.forms(*sides, exact.filters, exact.contrasts, exact.sums)
     narrow = coefficients.float(), projections.float()
     mine = triton_way.prediction_moments(forms, n_penalties, *narrow)
     from_torch = import_triton("held_out").prediction_moments(fold, *narrow)
@@ -145,12 +144,10 @@ def small(device: str) -> None:
 def large() -> None:
     every(
         partial(score, (500, 1024, 50, 4099), "spread", "cuda"),
-        partial(score, (500, 1024, 20, 1000), "narrow", "cuda"),
-        partial(cross_product, (20001, 1030, 2051), "cuda"),
+        partial(score, (500, 1024, 20, 1000), "narrow", "cuda"), partial(cross_product, (20001, 1030, 2051), "cuda"),
         partial(cross_product, (20001, 300, 2051), "cuda", integers=True),
-        partial(apply_alpha, (1024, 2050, 4099), "cuda"),
-        partial(correlation_rdms, (257, 150, 300), "cuda"),
-    )
+        partial(apply_alpha, (1024, 2050, 4099), "cuda"), partial(correlation_rdms, (257, 150, 300), "cuda"),
+    )  # fmt: skip
 
 
 def every(*calls: partial[None]) -> None:

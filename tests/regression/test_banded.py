@@ -16,6 +16,10 @@ from brainalign.regression import banded, partition
 from brainalign.statistics import pearson
 
 ALPHAS = (0.1, 3.0, 100.0, 3000.0)
+N_TRAIN, N_TEST, WIDTH, N_TARGETS = 300, 120, 6, 40  # targets per region
+CEILING = 0.6
+SHARES = {"first": (1.0, 0.0), "second": (0.0, 1.0), "both": (0.7, 0.3), "nothing": (0.0, 0.0)}
+GROUPS = {name: np.arange(k * N_TARGETS, (k + 1) * N_TARGETS) for k, name in enumerate(SHARES)}
 
 
 def world(n: int = 120, widths: tuple[int, ...] = (9, 14), t: int = 12, seed: int = 0):
@@ -104,9 +108,7 @@ def test_one_band_is_ridge_and_blocks_change_nothing(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("n_targets", "memory", "runs"), [(5000, 5000, 1), (5000, 2048, 3), (300, 1, 1)])
-def test_every_candidate_is_decomposed_once_for_all_targets_that_fit(
-    n_targets: int, memory: int, runs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_candidate_is_decomposed_once_for_all_targets_that_fit(n_targets, memory, runs: int, monkeypatch) -> None:
     monkeypatch.setattr("brainalign.regression.banded.target_block", lambda n, *_: min(n, memory))
     blocks = [slice(start, min(start + 1024, n_targets)) for start in range(0, n_targets, 1024)]
     held = list(banded._that_fit(blocks, 1, torch.device("cpu")))
@@ -124,12 +126,6 @@ def test_bad_input() -> None:
     refused(">= 0", BandedRidge((-1,)).fit, Xs, Y)
 
 
-N_TRAIN, N_TEST, WIDTH, N_TARGETS = 300, 120, 6, 40  # targets per region
-CEILING = 0.6
-SHARES = {"first": (1.0, 0.0), "second": (0.0, 1.0), "both": (0.7, 0.3), "nothing": (0.0, 0.0)}
-GROUPS = {name: np.arange(k * N_TARGETS, (k + 1) * N_TARGETS) for k, name in enumerate(SHARES)}
-
-
 def study(seed: int = 0, n_repeats: int = 2) -> dict[str, Any]:
     """Return trials of two independent layers and four regions; CEILING is the signal's share of averages' variance."""
     rng = np.random.default_rng(seed)
@@ -145,12 +141,10 @@ def study(seed: int = 0, n_repeats: int = 2) -> dict[str, Any]:
     stimulus = rng.permutation(np.repeat(np.arange(n), n_repeats))
     Y = signal[stimulus] + sd * rng.normal(size=(len(stimulus), signal.shape[1]))
     return {
-        "X": [(X / X.std())[stimulus] for X in Xs],
-        "Y": Y.astype(np.float32),
-        "train": np.flatnonzero(stimulus < N_TRAIN),
-        "test": np.flatnonzero(stimulus >= N_TRAIN),
+        "X": [(X / X.std())[stimulus] for X in Xs], "Y": Y.astype(np.float32),
+        "train": np.flatnonzero(stimulus < N_TRAIN), "test": np.flatnonzero(stimulus >= N_TRAIN),
         "stimulus_ids": np.array([f"image{k:03d}" for k in stimulus]),
-    }
+    }  # fmt: skip
 
 
 def evaluated(seed: int = 0, metric: str = "r2", **options: Any) -> HeldOut:
@@ -167,7 +161,6 @@ def found() -> HeldOut:
 def test_planted_shares_are_recovered(found: HeldOut) -> None:
     """A layer adds its share of the ceiling, less what estimating its weights costs: at most (1 - ceiling) p / n."""
     parts = found.partition
-    assert parts is not None
     error = parts.group_draws.std(axis=0)  # (n_bands, n_groups)
     planted = CEILING * np.array(list(SHARES.values())).T
     cost = 2 * WIDTH / N_TRAIN
@@ -188,12 +181,10 @@ def test_the_refit_control_adds_nothing(found: HeldOut) -> None:
 def test_parts_sum_to_the_joint_score(metric: str) -> None:
     found = evaluated(metric=metric)
     parts = found.partition
-    assert parts is not None
     np.testing.assert_allclose(parts.split.sum(axis=0), found.r2 if metric == "r2" else found.r, atol=1e-5)
     if metric == "r":  # the same draws as those of r
         np.testing.assert_allclose(parts.group_draws.sum(axis=1), found.group_draws, atol=1e-4)
         assert found.control_group_r is not None
-        assert parts.control_group_split is not None
         np.testing.assert_allclose(parts.control_group_split.sum(axis=0), found.control_group_r, atol=1e-5)
 
 

@@ -44,9 +44,7 @@ def test_designs_are_those_written_out(delays: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("options", [{"groups": MANY}, {"groups": MANY, "sample_weight": np.arange(125) % 4}, {}])
 @pytest.mark.parametrize("n_features", [6, 70])  # fewer columns than rows, and more
 @pytest.mark.parametrize("delays", [(1, 2, 3), (-6, 0, 4)])
-def test_ridge_is_that_of_a_design_written_out(
-    delays: tuple[int, ...], n_features: int, options: dict[str, Any]
-) -> None:
+def test_ridge_is_that_of_a_design_written_out(delays, n_features: int, options: dict[str, Any]) -> None:
     X, explicit, Y = drawn(n_features, delays)
     design = DelayedFeatures(X, delays, MANY)
     mine, theirs = (Ridge(dtype="float64").fit(Z, Y, **options) for Z in (design, explicit))

@@ -63,9 +63,7 @@ def assert_equal(found: Ridge, expected: Ridge, X: np.ndarray, tolerance: float 
 @pytest.mark.parametrize("metric", ["r2", "r"])
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize(("n", "p"), [(300, 20), (150, 40), (120, 300)], ids=["sums", "primal", "dual"])
-def test_equals_the_engine_in_memory(
-    n: int, p: int, pooled: bool, metric: str, tmp_path: Path, threads: Client, products_of_torch: None
-) -> None:
+def test_equals_the_engine_in_memory(n: int, p: int, pooled, metric: str, tmp_path, threads, products_of_torch) -> None:
     X, Y, groups = data(n, p)
     ridge = Ridge(ALPHAS, metric=metric, per_target_alpha=not pooled)
     expected = Ridge(ALPHAS, metric=metric, per_target_alpha=not pooled).fit(X, Y, groups=groups)
@@ -106,29 +104,24 @@ def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads:
     assert not flat.coef_.any()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"X": "nowhere.npy"}, "X: there is no file nowhere.npy"),
-        ({"Y": __file__}, "no whole .npy file"),
-        ({"Y": np.zeros((30, 2), dtype=complex)}, "holds complex128; give one array of float16, float32"),
-        ({"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
-        ({"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
-        ({"X": np.where(np.arange(60).reshape(30, 2) == 31, np.inf, 0)}, r"X .* has 1 NaN .* \(first at \(15, 1\)\)"),
-        ({"Y": np.where(np.arange(90).reshape(30, 3) > 70, np.nan, 0)}, r"Y .* has 19 NaN .* \(first at \(23, 2\)\)"),
-        ({"Y": np.c_[np.arange(30.0), np.ones(30)]}, r"1 target\(s\) of Y are constant \(columns 1\)"),
-        ({"groups": np.zeros(3)}, "groups has 3 rows but X has 30"),
-        ({"roi": np.zeros(3)}, "only with per_target_alpha=False"),
-        ({"scale": np.ones(5)}, "scale has 5 rows but the targets of Y has 23"),
-        ({"scale": 0.0}, "scale must be finite and not 0"),
-        ({"coef": "no/such/folder/c.npy"}, "no/such/folder for the coefficients"),
-        ({"shard": 0}, "shard must be at least 1; got 0"),
-        ({"client": "nowhere"}, "where must be one of"),
-    ],
-)
-def test_errors_come_before_the_long_part(
-    change: dict[str, Any], message: str, tmp_path: Path, threads: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("change", "message"), [
+    ({"X": "nowhere.npy"}, "X: there is no file nowhere.npy"),
+    ({"Y": __file__}, "no whole .npy file"),
+    ({"Y": np.zeros((30, 2), dtype=complex)}, "holds complex128; give one array of float16, float32"),
+    ({"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
+    ({"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
+    ({"X": np.where(np.arange(60).reshape(30, 2) == 31, np.inf, 0)}, r"X .* has 1 NaN .* \(first at \(15, 1\)\)"),
+    ({"Y": np.where(np.arange(90).reshape(30, 3) > 70, np.nan, 0)}, r"Y .* has 19 NaN .* \(first at \(23, 2\)\)"),
+    ({"Y": np.c_[np.arange(30.0), np.ones(30)]}, r"1 target\(s\) of Y are constant \(columns 1\)"),
+    ({"groups": np.zeros(3)}, "groups has 3 rows but X has 30"),
+    ({"roi": np.zeros(3)}, "only with per_target_alpha=False"),
+    ({"scale": np.ones(5)}, "scale has 5 rows but the targets of Y has 23"),
+    ({"scale": 0.0}, "scale must be finite and not 0"),
+    ({"coef": "no/such/folder/c.npy"}, "no/such/folder for the coefficients"),
+    ({"shard": 0}, "shard must be at least 1; got 0"),
+    ({"client": "nowhere"}, "where must be one of"),
+])  # fmt: skip
+def test_errors_come_before_the_long_part(change, message: str, tmp_path: Path, threads: Client, monkeypatch) -> None:
     decompose = "brainalign.regression.distributed_ridge._Run.decompose"
     monkeypatch.setattr(decompose, lambda self: pytest.fail("it went on"))
     X, Y, groups = data(30, 4)
@@ -199,10 +192,8 @@ def write_responses(path: Path, X: np.ndarray, n_targets: int) -> None:
         mapped[row : row + 100] = rows
 
 
-@cases((600, 20_000, "2GB", 1_000), (4_000, 200_000, "1GB", None))("sizes")
-def test_a_killed_worker_costs_its_shard(
-    sizes: tuple[int, int, str, int | None], tmp_path: Path, threads: Client, record: Record
-) -> None:
+@cases((300, 6_000, "2GB", 300), (4_000, 200_000, "1GB", None))("sizes")
+def test_a_killed_worker_costs_its_shard(sizes, tmp_path: Path, threads: Client, record: Record) -> None:
     """Two dask workers fit a file larger than their memory, one is killed in the middle."""
     n_rows, n_targets, limit, shard = sizes
     X = np.random.default_rng(0).normal(size=(n_rows, 64)).astype(np.float32)

@@ -23,7 +23,6 @@ def features(n: int, p: int, decay: float) -> np.ndarray:
 def test_every_filter_is_a_combination_of_few(spread: float) -> None:
     d = torch.logspace(0, float(np.log10(spread)), 300, dtype=torch.float64) * 3
     found = few_filters(d, ALPHAS, 20, torch.float32, ONCE)
-    assert found is not None
     assert found.filters.dtype == torch.float32
     exact = 1 / (d + ALPHAS[:, None])
     shrinkage = (d * exact).amax(dim=1, keepdim=True)
@@ -32,7 +31,6 @@ def test_every_filter_is_a_combination_of_few(spread: float) -> None:
     n_filters = len(found.filters)
     assert few_filters(d, ALPHAS, n_filters - 1, torch.float32, ONCE) is None
     many = few_filters(d, ALPHAS, 20, torch.float64, ONCE)  # which keeps its own digits
-    assert many is not None
     assert len(many.filters) > n_filters or spread == 1
     assert (d * (many.weights @ many.filters - exact) / shrinkage).abs().max() < 1e-13
 
@@ -58,7 +56,6 @@ def test_moments_are_those_of_the_definition() -> None:
     )
     d = torch.linspace(1, 50, rank, dtype=torch.float64)
     few = few_filters(d, ALPHAS, 20, torch.float64, ONCE)
-    assert few is not None
     found = few.moments(few.mix(basis) @ z, observed, totals=True)
     expected = reference.prediction_moments(basis, 1 / (d + ALPHAS[:, None]), z, observed)
     for ours, right in zip(found, expected, strict=True):

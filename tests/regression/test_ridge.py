@@ -96,29 +96,26 @@ GIVEN = dict(zip(("X", "Y", "groups"), data(30, 4, 3), strict=True))
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 
 
-@pytest.mark.parametrize(
-    ("options", "change", "message"),
-    [
-        ({}, {"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
-        ({}, {"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
-        ({}, {"X": np.zeros((30, 0))}, r"X has shape \(30, 0\): it has no columns"),
-        ({}, {"Y": np.full((30, 3), np.nan)}, "90 NaN"),
-        ({}, {"Y": np.c_[np.arange(30.0), np.ones(30)]}, r"1 target\(s\) of Y are constant \(columns 1\)"),
-        ({}, {"groups": np.zeros(30)}, "needs 2 groups or more"),
-        ({}, {"groups": np.zeros(3)}, "groups has 3 rows but X has 30"),
-        ({}, {"grid": (2, 2)}, "cannot use grid"),
-        ({}, {"semantics": np.zeros(3)}, "cannot use semantics"),
-        ({}, {"roi": np.zeros(3)}, "only with per_target_alpha=False"),
-        ({"solver": "primel"}, {}, "did you mean 'primal'"),
-        ({"alphas": ()}, {}, "at least one"),
-        ({"alphas": (-1.0,)}, {}, ">= 0"),
-        ({"cv": "groups"}, {"groups": None}, "fit got no groups"),
-        ({"cv": "group"}, {}, "cv is 'group'; give a number of folds"),
-        ({"cv": 1}, {}, "cv is 1; give a number of folds"),
-        ({"device": "gpu"}, {}, "device must be one of"),
-        pytest.param({"device": "cuda"}, {}, "no GPU", marks=NO_GPU),
-    ],
-)
+@pytest.mark.parametrize(("options", "change", "message"), [
+    ({}, {"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
+    ({}, {"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
+    ({}, {"X": np.zeros((30, 0))}, r"X has shape \(30, 0\): it has no columns"),
+    ({}, {"Y": np.full((30, 3), np.nan)}, "90 NaN"),
+    ({}, {"Y": np.c_[np.arange(30.0), np.ones(30)]}, r"1 target\(s\) of Y are constant \(columns 1\)"),
+    ({}, {"groups": np.zeros(30)}, "needs 2 groups or more"),
+    ({}, {"groups": np.zeros(3)}, "groups has 3 rows but X has 30"),
+    ({}, {"grid": (2, 2)}, "cannot use grid"),
+    ({}, {"semantics": np.zeros(3)}, "cannot use semantics"),
+    ({}, {"roi": np.zeros(3)}, "only with per_target_alpha=False"),
+    ({"solver": "primel"}, {}, "did you mean 'primal'"),
+    ({"alphas": ()}, {}, "at least one"),
+    ({"alphas": (-1.0,)}, {}, ">= 0"),
+    ({"cv": "groups"}, {"groups": None}, "fit got no groups"),
+    ({"cv": "group"}, {}, "cv is 'group'; give a number of folds"),
+    ({"cv": 1}, {}, "cv is 1; give a number of folds"),
+    ({"device": "gpu"}, {}, "device must be one of"),
+    pytest.param({"device": "cuda"}, {}, "no GPU", marks=NO_GPU),
+])  # fmt: skip
 def test_bad_input(options: dict[str, object], change: dict[str, object], message: str) -> None:
     refused(message, Ridge(**options).fit, **GIVEN | change)
 
@@ -144,14 +141,10 @@ FEW_ALPHAS = (0.3, 10.0, 300.0)
 N_TARGETS = 6
 # X times, Y times, added to Y.
 UNITS = {
-    "plain": (1.0, 1.0, 0.0),
-    "tiny features": (1e-11, 1.0, 0.0),
-    "tesla": (1.0, 1e-25, 0.0),
-    "huge targets": (1.0, 1e18, 0.0),
-    "offset": (1.0, 1.0, 1e6),
-    "all": (1e-20, 1e-18, 3e-12),
+    "plain": (1.0, 1.0, 0.0), "tiny features": (1e-11, 1.0, 0.0), "tesla": (1.0, 1e-25, 0.0),
+    "huge targets": (1.0, 1e18, 0.0), "offset": (1.0, 1.0, 1e6), "all": (1e-20, 1e-18, 3e-12),
     "large features": (1e15, 1e5, 0.0),
-}
+}  # fmt: skip
 # Rows, features, folds.
 PATHS = {"primal": (90, 12, 5), "dual": (40, 90, 5), "svd": (60, 12, 5), "many folds": (120, 40, "groups")}
 

@@ -10,6 +10,8 @@ from brainalign.encoding import BandedRidge, Ridge
 from brainalign.regression import InnerFold, blocks_of, in_threads, inner_folds, side_by_side, threads_for
 
 CPU = torch.device("cpu")
+SMALL_FOLDS = [(100, 5, 3, [1] * 5), (1500, 5, 3, [1] * 5), (100, 2, 2, [1, 1])]
+LARGE_FOLDS = [(1500, 2, 1, [3, 3]), (1500, 4, 3, [1, 1, 1, 3])]
 
 
 @pytest.fixture
@@ -55,9 +57,7 @@ def blas_threads() -> set[int]:
     ("shape", "large"),
     [((2000, 1024), 0), ((800, 8192), 0), ((5000, 2048), 1), ((100_000, 512), 1), ((512, 100_000), 1)],
 )
-def test_a_large_decomposition_has_all_threads(
-    three_threads: None, shape: tuple[int, int], large: bool, n_threads: int
-) -> None:
+def test_a_large_decomposition_has_all_threads(three_threads: None, shape, large: bool, n_threads: int) -> None:
     """A small one has one; where torch has one thread so has BLAS."""
     torch.set_num_threads(n_threads)
     alone = not large or n_threads == 1
@@ -74,9 +74,7 @@ def test_a_large_decomposition_has_all_threads(
 
 
 @pytest.mark.parametrize("shape", [(60, 20), (40, 90)], ids=["primal", "dual"])
-def test_a_fit_is_the_same_as_on_one_thread(
-    three_threads: None, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fit_is_the_same_as_on_one_thread(three_threads: None, shape: tuple[int, int], monkeypatch) -> None:
     monkeypatch.setattr("brainalign.regression.rotation.piece_rows", lambda _: 7)  # features in pieces of several sizes
     monkeypatch.setattr("brainalign.regression.design.piece_rows", lambda _: 7)
     rng = np.random.default_rng(0)
@@ -109,10 +107,6 @@ def test_every_thread_has_as_many_targets(three_threads: None, n_targets: int) -
     assert max(sizes) - min(sizes) < len(sizes)
 
 
-SMALL_FOLDS = [(100, 5, 3, [1] * 5), (1500, 5, 3, [1] * 5), (100, 2, 2, [1, 1])]
-LARGE_FOLDS = [(1500, 2, 1, [3, 3]), (1500, 4, 3, [1, 1, 1, 3])]
-
-
 @pytest.mark.parametrize(("size", "n_folds", "at_once", "threads"), [*SMALL_FOLDS, *LARGE_FOLDS])
 def test_folds_have_a_thread_each_unless_threads_are_more(
     three_threads: None, size: int, n_folds: int, at_once: int, threads: list[int], monkeypatch: pytest.MonkeyPatch
@@ -143,9 +137,7 @@ def test_large_matrices_go_one_by_one_where_memory_is_short(three_threads: None)
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_what_is_decomposed_counts_not_what_is_given(
-    three_threads: None, exact: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_decomposed_counts_not_what_is_given(three_threads: None, exact: bool, monkeypatch) -> None:
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr("brainalign.regression.folds.side_by_side", lambda _, shape, *__: asked.append(shape) or 1)
     rows = torch.linalg.qr(torch.randn(30, 8, dtype=torch.float64))[0]

@@ -64,9 +64,7 @@ def test_a_killed_run_goes_on_to_the_same_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["options", "responses", "features"])
-def test_a_checkpoint_of_another_training_is_not_taken(
-    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_of_another_training_is_not_taken(other: str, tmp_path: Path, monkeypatch) -> None:
     def kill(epoch: Epoch) -> None:
         raise KeyboardInterrupt
 
@@ -118,8 +116,7 @@ def test_validation_rows_are_whole_groups() -> None:
     assert not set(groups[fitted]) & set(groups[held])
     assert sorted([*fitted, *held]) == list(range(100))
     assert len(np.unique(groups[held])) == 3
-    again = carve_validation(100, 0.2, groups, seed=1)[1]
-    np.testing.assert_array_equal(again, held)
+    np.testing.assert_array_equal(carve_validation(100, 0.2, groups, seed=1)[1], held)
     assert list(carve_validation(100, 0.2, groups, seed=2)[1]) != list(held)
 
 

@@ -15,6 +15,9 @@ from brainalign.report.pages import answer_of_group, answer_of_rdms, answer_of_r
 
 GREY = kit.GREY
 Kept = Callable[..., None]
+SHARES = pd.DataFrame({"region": ["A1", *["all targets"] * 2], "model": ["model0", "model1", "model0"], "p": 0.5})
+SHARES["unique"] = [0.7, 0.8, 0.0]
+PLACES = ["reliable targets", "all targets"]
 
 
 def ranking(n: int = 4) -> pd.DataFrame:
@@ -67,11 +70,6 @@ def runs(p: float, n_models: int = 1) -> pd.DataFrame:
     return table.assign(null_95=0.06, share=0.25, n_targets=1200, ceiling=0.6)
 
 
-SHARES = pd.DataFrame({"region": ["A1", *["all targets"] * 2], "model": ["model0", "model1", "model0"], "p": 0.5})
-SHARES["unique"] = [0.7, 0.8, 0.0]
-PLACES = ["reliable targets", "all targets"]
-
-
 @pytest.mark.parametrize(("p", "n_models", "holds"), [(0.01, 1, True), (0.01, 6, False), (0.2, 1, False)])
 def test_yes_is_corrected_for_the_models_tried(p: float, n_models: int, holds: bool, kept: Kept) -> None:
     answer = answer_of_runs(runs(p, n_models), SHARES, PLACES, [], 0.9)
@@ -120,9 +118,8 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
     assert points(ax, marker="o")[-1].colour == GREY  # random weights are a control
     assert "No dissociation" in answer.words
     apart = answer_of_rdms(scores, twins, "Spearman", 0.9, {"V1": "net late", "V4": "pixels"})
-    assert apart.words.endswith(
-        "A dissociation: net late is ahead of all others in V1; pixels is ahead of all others in V4."
-    )
+    told = "A dissociation: net late is ahead of all others in V1; pixels is ahead of all others in V4."
+    assert apart.words.endswith(told)
     alike = scores[scores["model"] == "net"].assign(layer="late")
     assert answer_of_rdms(alike, twins, "Spearman", 0.9).words.endswith("net late is the best of every set.")
     beaten = answer_of_rdms(scores, twins.assign(mean=[0.3, 0.1, 0.3]), "Spearman", 0.95)

@@ -22,8 +22,7 @@ def test_slices_are_drawn_and_nothing_stays_frozen(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gc, "collect", lambda *_: collected.append(gc.get_freeze_count()) or 0)
     figure = draw_map(image(values), image(inside), image(inside), label="r", vmax=1.0, diverging=False)
     assert slice_positions(image(inside)) == [3.0, 6.0, 9.0]
-    texts = {text.get_text() for ax in figure.axes for text in ax.texts}
-    assert {"z=3", "z=6", "z=9"} <= texts
+    assert {"z=3", "z=6", "z=9"} <= {text.get_text() for ax in figure.axes for text in ax.texts}
     assert all(collected)  # what stood before is left out of every collection
     assert gc.get_freeze_count() == 0
     with pytest.raises(TypeError, match="dimension"):

@@ -35,10 +35,8 @@ def test_figures_stand_side_by_side_while_they_fit() -> None:
     picture = np.asarray(Image.open(io.BytesIO(kit.composite(figures))).convert("RGB"))
     assert picture.shape == (2 * kit.STRIP + 100 + kit.GAP + 80, 400 + kit.GAP + 500, 3)
     corners = (
-        (0, kit.STRIP),
-        (400 + kit.GAP, kit.STRIP),
-        (0, 2 * kit.STRIP + 100 + kit.GAP),
-    )  # the third goes below the higher first
+        (0, kit.STRIP), (400 + kit.GAP, kit.STRIP), (0, 2 * kit.STRIP + 100 + kit.GAP),
+    )  # the third goes below the higher first  # fmt: skip
     for (x, y), (width, height), colour in zip(corners, sizes, COLOURS, strict=True):
         assert (picture[y : y + height, x : x + width] == colour).all()
         assert (picture[y - kit.STRIP : y, x : x + width] < 100).any()  # letter and title

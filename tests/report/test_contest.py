@@ -9,10 +9,9 @@ from pages import EVIL, config, image_study
 
 from brainalign.arrays import Responses
 from brainalign.report.encoding_sections import contest_methods, contest_section, contest_sentence, winner_maps
-from brainalign.report.kit import ImageMaterial, model_colours
+from brainalign.report.kit import ImageMaterial
 
 FAMILIES = ["response-optimised", "task-optimised", "language"]
-COLOURS = model_colours(FAMILIES)
 REGIONS = {"V1": (0, True), "IT": (2, True), EVIL: (1, False), "reliable targets": (1, True)}
 
 
@@ -46,9 +45,8 @@ def test_vertices_of_undecided_regions_are_pale_and_chance_is_hidden() -> None:
     assert winner.n_shown == margin.n_shown == 11
     pale = dict(zip(winner.categories, winner.colours, strict=True))
     for name in FAMILIES:
-        full, faded = (
-            np.array([int(pale[key][k : k + 2], 16) for k in (1, 3, 5)]) for key in (name, f"{name}, undecided")
-        )
+        shades = pale[name], pale[f"{name}, undecided"]
+        full, faded = np.array([[int(shade[k : k + 2], 16) for k in (1, 3, 5)] for shade in shades])
         assert (faded >= full).all()
         assert faded.min() > 150  # a light tint of the same hue
     both = winners().assign(roi=[[EVIL, "V1"]] * 12)

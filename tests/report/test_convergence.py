@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import pytest
 from pages import cells, check, page_of
 
 from brainalign.config import Config
@@ -63,12 +62,8 @@ def converged(placed: bool) -> dict[str, pd.DataFrame]:
     return {name: table.assign(**ABOUT) for name, table in zip(CONVERGENCE_TABLES, content, strict=True)}
 
 
-@pytest.fixture(scope="module")
-def section() -> Section:
-    return convergence_section(tables(), "area0")
-
-
-def test_every_score_stands_beside_its_nulls_and_its_twin(section: Section) -> None:
+def test_every_score_stands_beside_its_nulls_and_its_twin() -> None:
+    section = convergence_section(tables(), "area0")
     _, *rows = cells(section.blocks[0])
     spatial = next(row for row in rows if row[1] == "mean of subjects (n = 2), fMRI" and row[2] == "spatial")
     assert float(spatial[3]) > 0.9

@@ -27,9 +27,8 @@ def told(figure: Figure) -> list[str]:
 def test_marks_tell_the_rows_of_their_table() -> None:
     table = pd.DataFrame({"name": ["a", "<b>", "c"], "value": [0.31, 0.234567, -0.02], "null": 0.01})
     table = table.assign(low=table["value"] - 0.05, high=table["value"] + 0.05, control=table["name"] == "c")
-    figure = kit.model_ranking.ranked_models(
-        table.sample(3, random_state=1), [("a", "<b>")], measure="mean r", ceiling=0.6
-    )
+    mixed = table.sample(3, random_state=1)
+    figure = kit.model_ranking.ranked_models(mixed, [("a", "<b>")], measure="mean r", ceiling=0.6)
     assert told(figure) == [f"mean r {row['value']:.3g}, {row['name']}" for _, row in table.iterrows()]
     rng = np.random.default_rng(0)
     scores = pd.DataFrame({"ceiling": rng.uniform(0.2, 0.8, 30), "r2_signed": rng.uniform(0, 0.9, 30)})
@@ -71,9 +70,8 @@ def test_pixels_and_many_marks_stay_pictures() -> None:
         panel = kit.Panel("p", "P", "c", figure)
         assert panel.drawings == []
         assert panel.image.startswith("data:image/")
-    (panel,) = kit.together(
-        "all", "All", [kit.Panel("x", "Pixels", "c", noisy(5, 5)), kit.Panel("y", "Marks", "c", noisy(50))]
-    )
+    parts = [kit.Panel("x", "Pixels", "c", noisy(5, 5)), kit.Panel("y", "Marks", "c", noisy(50))]
+    (panel,) = kit.together("all", "All", parts)
     ((name, drawing),) = panel.drawings
     assert name == "B  Marks"
     assert drawing.count("<title>") == 50
@@ -177,10 +175,9 @@ def test_panels_of_a_wide_figure_stand_below_each_other_on_a_phone(tmp_path: Pat
         assert [each.split()[0] for each in shown] == classes
         assert below == "true"
         assert all(int(each.split()[1]) > 300 for each in shown[:2])
-    views = re.findall(
-        r'<svg viewBox="([^"]*)" width="\d+pt" class="panel"><use href="#([^"]*)"/>', page(two_panels(9))
-    )
-    assert {f'id="{name}"' in page(two_panels(9)) for _, name in views} == {True}
+    html = page(two_panels(9))
+    views = re.findall(r'<svg viewBox="([^"]*)" width="\d+pt" class="panel"><use href="#([^"]*)"/>', html)
+    assert {f'id="{name}"' in html for _, name in views} == {True}
     (first, second, legend) = ([float(part) for part in view.split()] for view, _ in views)
     assert first[0] + first[2] < second[0] + 20  # left of each other
     assert abs(legend[0] + legend[2] / 2 - 324) < 10  # in the middle of 9 inches

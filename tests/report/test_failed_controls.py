@@ -30,6 +30,7 @@ from brainalign.study import BlockFiles, Split, Study
 TWIN = {"extractor": "efficientnet", "weights": "random", "n_draws": 3}
 MODELS = {"net": {"extractor": "efficientnet"}, "twin": TWIN}
 Make = Callable[[bool, pytest.MonkeyPatch], str]
+RDMS = {"recordings": {"human": {"format": "kriegeskorte92", "description": "judgements"}}}
 
 
 def config(**content: object) -> Config:
@@ -120,9 +121,6 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     return page_of(material, blocks_page.blocks_chapter(material))
 
 
-RDMS = {"recordings": {"human": {"format": "kriegeskorte92", "description": "judgements"}}}
-
-
 def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
     without_drawing(patch, rdm_page, "_fits", "_matrices")
     row = {"reference": "human", "model": "net", "layer": "a", "kind": "layer", "score": 0.3, "n_subjects": 4}
@@ -208,9 +206,8 @@ def test_a_cluster_that_ends_before_the_stimulus_fails() -> None:
 def test_a_group_of_recordings_names_who_fails() -> None:
     group = {name: decoded(fails=name == "02") for name in ("01", "02", "03")}
     files = {"format": "epochs", "epochs": ["a-epo.fif"]}
-    page = GroupOfRecordings(
-        config(confidence=0.8), "study", study(recordings=dict.fromkeys(group, files)), decoded=group
-    )
+    people = study(recordings=dict.fromkeys(group, files))
+    page = GroupOfRecordings(config(confidence=0.8), "study", people, decoded=group)
     chapter = group_of_recordings_chapter(page)
     told = " ".join(text for text, _ in chapter.methods)
     assert "Epochs saved by MNE-Python were read" in told
@@ -229,7 +226,6 @@ def test_a_group_of_recordings_names_who_fails() -> None:
     assert control.name.startswith("Subject 02: Decoding before the stimulus")
     assert control.section in {section.id for section in chapter.sections}
     early = {name: decoded(fails=False) for name in ("01", "02")}
-    shelf = SimpleNamespace(
-        page=SimpleNamespace(subject=""), whole=["01"], each=lambda _: [{"subject": name} for name in early]
-    )
+    each = [{"subject": name} for name in early]
+    shelf = SimpleNamespace(page=SimpleNamespace(subject=""), whole=["01"], each=lambda _: each)
     assert gather_group_of_recordings(shelf) is None  # of one no group is told

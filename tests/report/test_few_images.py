@@ -14,12 +14,9 @@ from brainalign.statistics import RELIABLE
 
 SIZES = (10, 50, 200)
 VALUES = {
-    "in_context": (0.3, 0.5, 0.6),
-    "empirical_bayes": (0.28, 0.5, 0.62),
-    "ridge_pooled": (0.1, 0.4, 0.58),
-    "ridge_per_target": (-2.0, 0.2, 0.5),
-    "shuffled_context": (-0.1, -0.2, -0.3),
-}
+    "in_context": (0.3, 0.5, 0.6), "empirical_bayes": (0.28, 0.5, 0.62), "ridge_pooled": (0.1, 0.4, 0.58),
+    "ridge_per_target": (-2.0, 0.2, 0.5), "shuffled_context": (-0.1, -0.2, -0.3),
+}  # fmt: skip
 LOW = {"empirical_bayes": (0.01, -0.01, -0.04), "ridge_pooled": (0.15, 0.05, 0.01)}
 
 
@@ -41,13 +38,8 @@ def curve(groups: tuple[str, ...] = ("FFA", EVIL, RELIABLE)) -> pd.DataFrame:
 FELL_BACK = {"seed": 0, "n_targets": 120, "group": EVIL, "in_context": 1.1, "empirical_bayes": 1.05, "ridge": 0.9}
 KEPT = FELL_BACK | {"group": "FFA", "in_context": 0.7, "empirical_bayes": np.nan, "ridge": 0.8, "taken": "in_context"}
 LAYER = {
-    "n_features": 512,
-    "n_components": 32,
-    "n_parameters": 123_456,
-    "seconds": 81.0,
-    "variance": 0.91,
-    "loss": [0.3],
-}
+    "n_features": 512, "n_components": 32, "n_parameters": 123_456, "seconds": 81.0, "variance": 0.91, "loss": [0.3],
+}  # fmt: skip
 LAYER |= {"fallbacks": [FELL_BACK | {"taken": "ridge"}, KEPT], "seed_r": [0.41], "n_context": 100}
 ABOUT = {"layers": {"a": LAYER}, "subjects": {"02": {"n_images": 900, "n_voxels": 4000}}, "n_images": 900}
 

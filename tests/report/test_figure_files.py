@@ -35,9 +35,7 @@ def test_every_figure_is_a_drawing_with_numbers_and_caption(tmp_path: Path) -> N
         assert pd.read_csv(tmp_path / "figures" / f"{stem}.csv")["r"].tolist() == [1, 2]
     captions = (tmp_path / "figures" / "captions.md").read_text()
     assert re.findall(r"## (.*)\n\n(.*)\n", captions) == [
-        ("1. Title of answer", "Shows it."),
-        ("2. Title of left", "Left."),
-        ("3. Title of right", "Right."),
-    ]
+        ("1. Title of answer", "Shows it."), ("2. Title of left", "Left."), ("3. Title of right", "Right."),
+    ]  # fmt: skip
     assert (tmp_path / "figures" / "methods.md").read_text() == f"Was done. [@{keys[0]}] [@{keys[1]}]\n"
     assert (tmp_path / "figures" / "references.bib").read_text().count("@") >= 2

@@ -140,11 +140,9 @@ def test_confusions_and_ceilings() -> None:
     assert cells(ax).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0.25, 0.75]]
     scores = pd.DataFrame({"ceiling": [0.1, 0.3, 0.5, 0.6, 0.7], "r2_signed": [0.15, 0.35, 0.2, 0.65, -0.1]})
     scores["reliable"] = [False, True, True, False, True]
-    figure = figures.score_against_ceiling(scores, 0.2)
-    (ax,) = panels(figure)
-    assert [(mark.x, mark.y) for mark in points(ax, "scatter")] == list(
-        zip(scores["ceiling"], scores["r2_signed"], strict=True)
-    )
+    (ax,) = panels(figures.score_against_ceiling(scores, 0.2))
+    placed = [(mark.x, mark.y) for mark in points(ax, "scatter")]
+    assert placed == list(zip(scores["ceiling"], scores["r2_signed"], strict=True))
     assert [(mark.x, mark.y) for mark in points(ax, "^")] == [(0.3, 0.35)]
     figures.score_against_ceiling(pd.concat([scores] * 500, ignore_index=True), 0.2)
 

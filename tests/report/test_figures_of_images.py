@@ -76,8 +76,7 @@ def rows_for(of: SynthesisedImages, condition: str, scored: str) -> pd.DataFrame
 
 def test_a_region_under_every_condition() -> None:
     of = study()
-    figure = sheets.gallery(of, "FFA")
-    found = rows_of_sheet(figure)
+    found = rows_of_sheet(sheets.gallery(of, "FFA"))
     assert list(found) == ["unguided", "best of n", "guided", "natural, top by guide"]
     for name, best in zip(found, (False, True, False, True), strict=True):
         rows = rows_for(of, name.split(",")[0], "FFA")
@@ -87,16 +86,13 @@ def test_a_region_under_every_condition() -> None:
 
 def test_the_same_seed_for_every_region() -> None:
     of = study()
-    figure = sheets.minimal_pairs(of, ["V4", "PPA"])
-    found = rows_of_sheet(figure)
+    found = rows_of_sheet(sheets.minimal_pairs(of, ["V4", "PPA"]))
     assert list(found) == ["unguided", "guided for V4", "guided for PPA"]
     assert [value for value, _ in found["unguided"]] == rows_for(of, "unguided", "V4")["image"].tolist()
     for region in ("V4", "PPA"):
         own = rows_for(of, "guided", region)
         assert [value for value, _ in found[f"guided for {region}"]] == own["image"].tolist()
-    of = study()
-    figure = sheets.failures(of, ["PPA", "V4"])
-    found = rows_of_sheet(figure)
+    found = rows_of_sheet(sheets.failures(of, ["PPA", "V4"]))
     judges = ["check", "true", "valid", "typical"]
     for region in ("PPA", "V4"):
         liked = rows_for(of, "guided", region).nlargest(2, "guide")
@@ -162,8 +158,6 @@ def test_images_along_directions() -> None:
             of = part.set_index(["seed", "alpha"])["image"]
             expected = [[of[seed, alpha] for alpha in (-2.0, 0.0, 1.0)] for seed in sorted(set(part["seed"]))]
             assert mosaic[::4, ::4, 0].tolist() == expected
-    found = found_directions()
     directions.direction_curves(found, "pca")
-    cosines = found_directions().cosines
-    directions.cosine_maps(cosines)
-    directions.cosine_maps(cosines[~cosines["orthogonal"]])
+    directions.cosine_maps(found.cosines)
+    directions.cosine_maps(found.cosines[~found.cosines["orthogonal"]])

@@ -110,7 +110,6 @@ def test_manifolds_over_layers(training: bool) -> None:
     rows = made({"model": ["net", "deep"], **names, "feature": ["colour", "size"], "measure": measures}, "null")
     rows = rows.assign(null_low=rows["low"] - 0.1, null_high=rows["high"] + 0.02, network=rows["model"])
     rows = rows.assign(step=rows["step"] if training else -1, number=0 if training else rows["number"])
-    void = (rows["feature"] == "size") & (rows["measure"] == "simplex")
-    rows.loc[void, "value"] = np.nan
+    rows.loc[(rows["feature"] == "size") & (rows["measure"] == "simplex"), "value"] = np.nan
     rows.loc[rows["measure"] == "cdnv", "null_high"] = np.inf
     matching.manifold_profiles(rows)

@@ -50,8 +50,7 @@ def test_layers_over_distance_time_and_training() -> None:
     rng = np.random.default_rng(0)
     rows = rows.assign(number=rng.integers(0, 3, len(rows)).astype(float), decided=rng.random(len(rows)) < 0.7)
     rows.loc[0, "number"] = np.nan
-    names = [["l0", "l1", "l2"], ["r0", "r1", "r2"]]
-    convergence.layers_by_distance(rows, names, ["one", "two"])
+    convergence.layers_by_distance(rows, [["l0", "l1", "l2"], ["r0", "r1", "r2"]], ["one", "two"])
     levels_of = {"subject": ["03", "01"], "network": ["random", "trained"], "number": [2, 0, 1]}
     rows = made(levels_of, value="latency_s").rename(columns={"low": "latency_low_s", "high": "latency_high_s"})
     rows = rows.sort_values("number", kind="stable").assign(decided=rows["number"] != 1)
@@ -83,9 +82,8 @@ def test_layers_over_distance_time_and_training() -> None:
 
 
 def test_fits_to_reference_rdms() -> None:
-    rows = made(
-        {"reference": ["hit", "eeg", "judged"], "model": ["net", "deep"], "layer": ["b", "a"]}, "se", value="score"
-    )
+    levels = {"reference": ["hit", "eeg", "judged"], "model": ["net", "deep"], "layer": ["b", "a"]}
+    rows = made(levels, "se", value="score")
     bounds = {"hit": (0.7, 0.8), "eeg": (np.nan, np.nan), "judged": (0.65, 0.95)}
     rows[["ceiling_low", "ceiling_high"]] = [bounds[name] for name in rows["reference"]]
     rows.loc[0, "se"] = np.nan
@@ -146,9 +144,8 @@ def test_conditions_in_the_plane_by_category() -> None:
     pictures = [np.full((8, 8, 3), shade, dtype=np.uint8) for shade in (10, 100, 200)]
     figure = reference_rdms.mds_categories(places, ["car", "face", "car"], pictures)
     shown = {int(box.offsetbox.get_data()[0, 0, 0]): box for box in figure.axes[0].artists}
-    assert {shade: box.xy for shade, box in shown.items()} == dict(
-        zip((10, 100, 200), map(approx, places.tolist()), strict=True)
-    )
+    found = {shade: box.xy for shade, box in shown.items()}
+    assert found == dict(zip((10, 100, 200), map(approx, places.tolist()), strict=True))
     frames = {shade: to_hex(box.patch.get_edgecolor()) for shade, box in shown.items()}
     assert frames[10] == frames[200] == FIRST[0] != frames[100]
     assert Panel("p", "P", "c", figure).drawings == []  # pictures stay pixels

@@ -11,6 +11,7 @@ from brainalign.report.encoding_sections import recovery
 from brainalign.report.pages import dynamics, series
 
 approx = pytest.approx
+KIND = {"masked model": "model", "lagged Gaussian": "baseline", "instantaneous Gaussian": "baseline", "mean": "null"}
 
 
 def test_what_was_planted_and_found() -> None:
@@ -23,9 +24,8 @@ def test_what_was_planted_and_found() -> None:
     assert depths.get_title() == "Spearman 0.83 over 4 areas\nundecided: 1 of 5 areas\n(too close)"
     recovery.planted_layers(rows.assign(planted_depth=0.7))
     recovery.planted_layers(rows.assign(planted_depth=0.7, recovered_depth=0.2, decided=True))
-    rows = pd.DataFrame(
-        {"layer": list("abcd"), "planted_ms": [60.0, 90, 120, 150], "recovered_ms": [65.0, 95, 140, 90]}
-    )
+    planted, recovered = [60.0, 90, 120, 150], [65.0, 95, 140, 90]
+    rows = pd.DataFrame({"layer": list("abcd"), "planted_ms": planted, "recovered_ms": recovered})
     rows = rows.assign(low_ms=rows["recovered_ms"] - [2, 3, 4, 5], high_ms=rows["recovered_ms"] + [6, 7, 8, 9])
     rows = rows.assign(decided=[True, True, True, False], reason="flat", modality=["meg", "eeg", "meg", "eeg"])
     (ax,) = panels(recovery.planted_latencies(rows, 15.0))
@@ -55,16 +55,9 @@ def test_latencies_are_judged_by_the_larger_of_12_ms_and_a_sample(sample_ms: flo
     check(title, f"{inside} of 5 decided within {max(12, sample_ms):g} ms", "undecided: 1 of 6 latencies")
 
 
-KIND = {"masked model": "model", "lagged Gaussian": "baseline", "instantaneous Gaussian": "baseline", "mean": "null"}
-
-
-def filled() -> pd.DataFrame:
-    rows = made({"name": list(KIND), "hidden": ["regions", "frames"], "network": ["", "Vis", "DMN"]}, value="r2")
-    return rows.assign(kind=rows["name"].map(KIND))
-
-
 def test_regions_traces_and_people() -> None:
-    rows = filled()
+    rows = made({"name": list(KIND), "hidden": ["regions", "frames"], "network": ["", "Vis", "DMN"]}, value="r2")
+    rows["kind"] = rows["name"].map(KIND)
     whole = rows[rows["network"] == ""]
     names = list(pd.unique(whole["name"]))[::-1]
     for ax, view in zip(panels(series.filled_figure(rows)), pd.unique(whole["hidden"]), strict=True):

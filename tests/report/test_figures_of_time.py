@@ -12,7 +12,6 @@ from brainalign.report.pages import group_of_recordings, modality_figures, text_
 
 approx = pytest.approx
 TIMES = [-0.1, 0.0, 0.1, 0.3]
-FIRST = [shade.lower() for shade in canvas.COLOURS]
 
 
 def course_rows(**more: list) -> pd.DataFrame:
@@ -95,9 +94,8 @@ def test_generalisation_over_time() -> None:
 def test_windows_with_their_control() -> None:
     rows = made({"scheme": ["recordings", "halves"], "group": ["all", "occipital"], "window": ["-100 to 0", "0 to 9"]},
                 "null_95", value="score")  # fmt: skip
-    rows = rows.assign(
-        control=rows["window"] == "-100 to 0", chance=rows["scheme"].map({"recordings": 0.5, "halves": 0.4})
-    )
+    chance = rows["scheme"].map({"recordings": 0.5, "halves": 0.4})
+    rows = rows.assign(control=rows["window"] == "-100 to 0", chance=chance)
     (ax,) = panels(decoding_over_time._ranked(rows, "AUC"))
     names = rows["group"] + ", " + rows["window"] + " (" + rows["scheme"] + ")"
     marks = over(ax, points(ax), "y")
@@ -106,9 +104,8 @@ def test_windows_with_their_control() -> None:
     assert set(grey) == set(names[rows["control"]])
 
     rows = made({"target_id": ["Cz", "Pz", "Oz"], "time_s": TIMES}, value="effect").sort_values("time_s", kind="stable")
-    decoding_over_time.sensor_courses(
-        rows.assign(significant=(rows["time_s"] > 0.05) & (rows["target_id"] == "Pz")), "d"
-    )
+    late = (rows["time_s"] > 0.05) & (rows["target_id"] == "Pz")
+    decoding_over_time.sensor_courses(rows.assign(significant=late), "d")
 
 
 def test_courses_of_a_group() -> None:
@@ -133,8 +130,7 @@ def test_decoders_of_text() -> None:
     rows["p"] = np.where(rows["measure"] == "top-1", 0.001, 0.2)
     rows["chance"] = rows["measure"].map({"top-1": 0.02, "top-5": 0.1})
     for ax, measure in zip(panels(text_sections.matrix_figure(rows)), pd.unique(rows["measure"]), strict=True):
-        part = rows[rows["measure"] == measure]
-        of = part.set_index(["trained", "tested"])["value"]
+        of = rows[rows["measure"] == measure].set_index(["trained", "tested"])["value"]
         a, b = list(pd.unique(rows["trained"])), list(pd.unique(rows["tested"]))
         np.testing.assert_allclose(cells(ax), [[of[x, y] for y in b] for x in a])
         star = "*" if measure == "top-1" else ""

@@ -40,8 +40,7 @@ def test_captions_of_voxels() -> None:
     voxel_captions.caption_scores_figure(rows.assign(n=rows["region"].map(sizes)))
     shares = {"V4": {"dog": 0.1, "house": 0.9}, "void": dict.fromkeys(("dog", "house"), np.nan)}
     shares["PPA"] = {"dog": 0.7, "house": 0.3}
-    ax = panels(voxel_captions.noun_figure(shares))[0]
-    assert cells(ax).tolist() == [[0.1, 0.9], [0.7, 0.3]]
+    assert cells(panels(voxel_captions.noun_figure(shares))[0]).tolist() == [[0.1, 0.9], [0.7, 0.3]]
     many = {f"r{k}": {f"w{j}": 0.01 * j for j in range(21)} for k in range(10)}
     assert not words(panels(voxel_captions.noun_figure(many))[0])
 

@@ -23,6 +23,11 @@ from brainalign.config import Config
 from brainalign.report import kit, pages
 from brainalign.report.kit import N_VERTICES
 
+# What would run, or ask another place for something, if it ever got past the escaping.
+FOREIGN = """<script>document.body.dataset.foreign = "script";</script>
+<img src="nothing.png" onerror="document.body.dataset.foreign = 'handler'">
+<img src="outside.png" id="outside"></body>"""
+
 
 def page_of(dataset: str, chapter: kit.Chapter, **content: Any) -> str:
     config = Config.model_construct()
@@ -61,9 +66,8 @@ def test_the_largest_score_is_bold_but_never_a_control_and_a_tie_is_called_a_tie
 def group_page() -> str:
     vertices = pd.DataFrame({"hemi": np.repeat(["L", "R"], N_VERTICES), "vertex": np.tile(np.arange(N_VERTICES), 2)})
     vertices["r"] = np.select([vertices["vertex"] < 1000, vertices["vertex"] < 5000], [-0.2, 0.5], np.nan)
-    viewer = kit.surface_viewer(
-        [kit.surface_map(vertices, "r", title=f"Score of model {k}", unit="r") for k in range(4)]
-    )
+    maps = [kit.surface_map(vertices, "r", title=f"Score of model {k}", unit="r") for k in range(4)]
+    viewer = kit.surface_viewer(maps)
     wide = Figure(figsize=(9, 3), dpi=110)
     wide.add_subplot().imshow(np.eye(10))
     drawn = Figure(figsize=(9, 3), dpi=110)
@@ -177,12 +181,6 @@ def gate() -> Iterator[str]:
         server.shutdown()
 
 
-# What would run, or ask another place for something, if it ever got past the escaping.
-FOREIGN = """<script>document.body.dataset.foreign = "script";</script>
-<img src="nothing.png" onerror="document.body.dataset.foreign = 'handler'">
-<img src="outside.png" id="outside"></body>"""
-
-
 def measured(folder: Path, page: str, width: int, *flags: str) -> list[str]:
     """Return width of window, of page (with MEASURE in it) and of its widest part, and the colour of the ground."""
     inner = html.escape(page)
@@ -241,9 +239,7 @@ document.getElementById("comparisons").scrollIntoView();
 
 @needs_browser
 @pytest.mark.parametrize(("width", "opened"), [(390, "false"), (1200, "true")])
-def test_contents_mark_the_section_in_sight_and_fold_on_a_phone(
-    tmp_path: Path, probed, gate: str, width: int, opened: str
-) -> None:
+def test_contents_mark_the_section_in_sight_and_fold_on_a_phone(tmp_path, probed, gate, width, opened: str) -> None:
     page = probed(group_page(), SCROLLED.replace("GATE", gate)).replace("img-src data:", f"img-src data: {gate}", 1)
     frame = FRAME.format(width=width, page=html.escape(page)).replace("8900px", "300px")
     seen = re.search(r'data-measured="([^"]+)"', dumped(tmp_path, frame))
@@ -274,9 +270,7 @@ def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) ->
 
 
 @needs_browser
-def test_the_browser_draws_the_surface_follows_the_width_and_runs_nothing_else(
-    tmp_path: Path, probed, gate: str
-) -> None:
+def test_the_browser_draws_the_surface_follows_the_width_and_runs_nothing_else(tmp_path, probed, gate: str) -> None:
     Image.new("RGB", (60, 60)).save(tmp_path / "outside.png")
     whole = probed(group_page().replace("</body>", FOREIGN), READY.replace("GATE", gate))
     page = dumped(tmp_path, whole.replace("img-src data:", f"img-src data: {gate}", 1))

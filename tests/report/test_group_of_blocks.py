@@ -14,12 +14,9 @@ SUBJECTS = ("01", "02", "03")
 ROW = {"split": "runs", "chance": 0.5, "null_mean": 0.5, "null_95": 0.6, "n_null": 99, "n": 6}
 # Of a network of two layers, of its random twin, and of a classifier: identification and p, which few layers share.
 FITS = {
-    ("net", "ridge", "early"): (0.9, 0.01),
-    ("net", "ridge", "late"): (0.6, 0.2),
-    ("net", "ridge", "all"): (0.75, 0.03),
-    ("twin", "ridge", "early"): (0.52, 0.4),
-    ("none", "svm", ""): (0.8, 0.01),
-}
+    ("net", "ridge", "early"): (0.9, 0.01), ("net", "ridge", "late"): (0.6, 0.2), ("net", "ridge", "all"): (0.75, 0.03),
+    ("twin", "ridge", "early"): (0.52, 0.4), ("none", "svm", ""): (0.8, 0.01),
+}  # fmt: skip
 
 
 def summary() -> pd.DataFrame:
@@ -34,16 +31,12 @@ def summary() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@pytest.fixture
-def material() -> StudyMaterial:
+def test_every_model_is_told_in_every_subject() -> None:
     study: Any = SimpleNamespace(recordings=dict.fromkeys(SUBJECTS), notes=("A note.",))
     models = {name: SimpleNamespace(random=name == "twin", extractor="table") for name in ("net", "twin")}
     fits = [("net", "ridge"), ("twin", "ridge")]
     config: Any = SimpleNamespace(models=models, models_of=lambda _: [*models], fits_of=lambda _: fits, confidence=0.9)
-    return StudyMaterial(config, "blocks", study, "", tables={"summary": summary()})
-
-
-def test_every_model_is_told_in_every_subject(material: StudyMaterial) -> None:
+    material = StudyMaterial(config, "blocks", study, "", tables={"summary": summary()})
     # The grids of two scanners that are shaped alike are no space in common: tables of maps are there, and empty.
     material.tables |= {"grouptargets": pd.DataFrame(), "groupmaps": pd.DataFrame()}
     chapter = group_of_blocks_chapter(material)

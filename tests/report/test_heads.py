@@ -15,15 +15,14 @@ from brainalign.arrays import Responses
 from brainalign.report.geometry_sections import evoked_section
 from brainalign.report.kit import COLOURS, GREY, HEAD_RADIUS, flatten_positions, topomaps
 
+SIZES = {-0.05: 0.9, 0.05: 0.02, 0.1: 0.3, 0.15: 0.05, 0.2: 0.4, 0.25: 0.38, 0.3: 0.39, 0.35: 0.1}
+
 
 @pytest.fixture(scope="module")
 def sensors() -> pd.DataFrame:
     places = mne.channels.make_standard_montage("biosemi64").get_positions()["ch_pos"]
     table = pd.DataFrame(1000 * np.array(list(places.values())), columns=["x_mm", "y_mm", "z_mm"])
     return table.assign(target_id=list(places), sensor_type="eeg")
-
-
-SIZES = {-0.05: 0.9, 0.05: 0.02, 0.1: 0.3, 0.15: 0.05, 0.2: 0.4, 0.25: 0.38, 0.3: 0.39, 0.35: 0.1}
 
 
 def head_scores(sensors: pd.DataFrame) -> pd.DataFrame:
@@ -63,15 +62,13 @@ def test_heads_are_linked_to_their_times_on_the_course_of_every_sensor(sensors: 
     figure = topomaps(scores, sensors)
     *heads, course = panels(figure)
     wide = scores.pivot(index="time_s", columns="target_id", values="r")
-    drawn = [
-        line.get_ydata() for line in course.lines if line.get_color() == GREY and len(line.get_xdata()) == len(SIZES)
-    ]
+    grey = [line for line in course.lines if line.get_color() == GREY]
+    drawn = [line.get_ydata() for line in grey if len(line.get_xdata()) == len(SIZES)]
     assert np.sort(np.array(drawn).T, axis=1) == pytest.approx(np.sort(wide.to_numpy(), axis=1))
     blue = np.array([line.get_ydata() for line in course.lines if line.get_color() == COLOURS[0]])
     assert np.isfinite(blue).sum() == scores["significant"].sum()
-    (strength,) = [
-        line.get_ydata() for line in course.lines if line.get_color() == "black" and line.get_linewidth() > 1
-    ]
+    black = [line for line in course.lines if line.get_color() == "black"]
+    (strength,) = [line.get_ydata() for line in black if line.get_linewidth() > 1]
     assert strength == pytest.approx(np.sqrt((wide**2).mean(axis=1)))
     links = [artist for artist in figure.artists if isinstance(artist, ConnectionPatch)]
     assert [link.xy2[0] for link in links] == pytest.approx([100, 200])

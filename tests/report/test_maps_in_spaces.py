@@ -100,8 +100,7 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
     values = np.random.default_rng(0).normal(size=(TRIALS, len(axis))).astype(np.float32)
     nibabel.Cifti2Image(values, (ScalarAxis(list("abcd")), axis)).to_filename(tmp_path / "betas.dscalar.nii")
     targets = read(trials, tmp_path / "betas.dscalar.nii")
-    ids = ["vertex-R-20000", "voxel-41-51-40"]
-    patch = targets["target_id"].isin(ids).to_numpy(dtype=float)
+    patch = targets["target_id"].isin(["vertex-R-20000", "voxel-41-51-40"]).to_numpy(dtype=float)
     ((name, image),) = written(tmp_path, targets, np.stack([patch, patch])).items()
     assert name == "statmap.dscalar.nii"
     assert image.nifti_header.get_intent()[0] == "ConnDenseScalar"

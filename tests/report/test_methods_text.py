@@ -228,7 +228,6 @@ def test_methods_follow_from_settings(kind: str, small: Any, kept: Callable[...,
     ],
 )  # fmt: skip
 def test_what_was_done_to_raw_recordings(options: Any, resample_hz: float | None, words: list[str]) -> None:
-    made = RawOptions.model_construct(
-        **dict(zip(("band_hz", "notch_hz", "artifacts", "reference", "maxwell"), options, strict=True))
-    )
+    names = "band_hz", "notch_hz", "artifacts", "reference", "maxwell"
+    made = RawOptions.model_construct(**dict(zip(names, options, strict=True)))
     assert cleaning_words(made, resample_hz) == words

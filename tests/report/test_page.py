@@ -142,9 +142,8 @@ def test_methods_cite_only_what_ran(material: kit.Material) -> None:
 def test_a_large_study_keeps_within_the_budget() -> None:
     rng = np.random.default_rng(0)
     n = 20_000
-    scores = pd.DataFrame(
-        {"ceiling": rng.uniform(-0.1, 0.8, n), "r2_signed": rng.uniform(-0.1, 0.7, n), "reliable": True}
-    )
+    ceiling, r2 = rng.uniform(-0.1, 0.8, n), rng.uniform(-0.1, 0.7, n)
+    scores = pd.DataFrame({"ceiling": ceiling, "r2_signed": r2, "reliable": True})
     cloud = figures.score_against_ceiling(scores, 0.1)
     panel = kit.Panel("p", "t", "c", cloud, scores)
     assert len(panel.image) < 200_000

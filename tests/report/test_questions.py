@@ -20,17 +20,12 @@ HEADER, _, *ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in
 FIRST = "first screen"
 # What an answer cannot do without, by the beginning of its question; {model} is the best one of the page.
 ANSWERS = {
-    "Which model": r"\b{model}\b",
-    "Is it": r"chance|exchanged|p [=<]",
-    "How sure": r"\[\S+ to \S+\]|interval|p [=<]|standard error",
-    "Did a": r"control|random",
-    "Would": r"control|random|weights|without|noise",
-    "What is": r"ceiling",
-    "Where, and": r"map|vertices|voxels|fMRI|reference|Channels",
-    "What was": r"train|split|subjects?\b",
-    "How was": r"\[1\]|settings",
-    "Where are": r"CSV",
-}
+    "Which model": r"\b{model}\b", "Is it": r"chance|exchanged|p [=<]",
+    "How sure": r"\[\S+ to \S+\]|interval|p [=<]|standard error", "Did a": r"control|random",
+    "Would": r"control|random|weights|without|noise", "What is": r"ceiling",
+    "Where, and": r"map|vertices|voxels|fMRI|reference|Channels", "What was": r"train|split|subjects?\b",
+    "How was": r"\[1\]|settings", "Where are": r"CSV",
+}  # fmt: skip
 
 
 def made_up(name: str) -> ModuleType:
@@ -71,12 +66,9 @@ def text() -> str:
 
 
 KINDS: dict[str, tuple[Callable[[], str], str]] = {
-    "images": (images, "net"),
-    "categories": (categories, "onehot"),
-    "all subjects": (subjects, "effnet"),
-    "RDMs": (rdms, "V1"),
-    "text from EEG": (text, "ridge"),
-}
+    "images": (images, "net"), "categories": (categories, "onehot"), "all subjects": (subjects, "effnet"),
+    "RDMs": (rdms, "V1"), "text from EEG": (text, "ridge"),
+}  # fmt: skip
 
 
 def parts_of(page: str) -> dict[str, str]:

@@ -55,9 +55,7 @@ def test_networks_aligned_with_judgements() -> None:
     tables = dict(zip(ALIGNMENT_TABLES, (scores, regions), strict=True))
     section = geometry.alignment_section(tables, about)
     assert cells(section.blocks[1])[1] == ["net deep", "IT", ".110 (p = .200)", ".310 (p = .003)", ".510 to .610"]
-    geometry.alignment_section(
-        {"alignment": scores.assign(uncertainty_r=NAN), "alignedregions": regions.head(0)}, about
-    )
+    geometry.alignment_section({"alignment": scores.assign(uncertainty_r=NAN), "alignedregions": regions[:0]}, about)
 
 
 SCHEMES = ("recordings left out", "within recordings")
@@ -163,9 +161,8 @@ def test_networks_beside_networks() -> None:
         (*pair, "a", "x", "cca", NAN, NAN, NAN, NAN, 50, "too few"),
         (*pair, "a", "x", "svcca", 0.5, 0.1, 0.2, NAN, 9, ""),
     )  # fmt: skip
-    dimensions = frame(
-        "model number measure value n step network", *[("net", k, "pr", 3.0 + k, 60, -1, "net") for k in (0, 1)]
-    )
+    rows = [("net", k, "pr", 3.0 + k, 60, -1, "net") for k in (0, 1)]
+    dimensions = frame("model number measure value n step network", *rows)
     geometry.matching_section(dict(zip(MATCHING_TABLES, (pairs, dimensions, dimensions.head(0), told), strict=True)))
 
 
@@ -369,9 +366,9 @@ def test_captions_beside_controls_in_words(kept: Kept) -> None:
         (RELIABLE, "encoder", 0.31, 0.9, 0.9, NAN, NAN),
         *[(RELIABLE, name, 0.01 * k, 0.9, 0.9, 0.1 * k, 0.2 * k) for k, name in enumerate(CONTROLS, start=1)],
     )  # fmt: skip
-    assert synthesis.caption_verdict(CAPTIONED, scores, ABOUT).endswith(
-        f"They predict better than every control: {', '.join(synthesis.voxel_captions.NAMES.values())}."
-    )
+    controls = ", ".join(synthesis.voxel_captions.NAMES.values())
+    said = synthesis.caption_verdict(CAPTIONED, scores, ABOUT)
+    assert said.endswith(f"They predict better than every control: {controls}.")
     near = scores.assign(gain_low=scores["gain_low"].where(scores["of"] != "nearest", 0.0))
     none = synthesis.caption_verdict(CAPTIONED, scores.assign(gain_low=-0.1), ABOUT)
     kept(synthesis.caption_verdict(CAPTIONED, scores, ABOUT), synthesis.caption_verdict(CAPTIONED, near, ABOUT), none)
@@ -420,9 +417,8 @@ def test_directions_in_words(kept: Kept) -> None:
 def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -> None:
     trials = pd.DataFrame({"category": ["face", "car", "car"], "run": ["1", "2", "1"]})
     details: dict[str, Any] = {"n_rejected": [2, 3], "warnings": ["loud"]}
-    material: Any = SimpleNamespace(
-        responses=SimpleNamespace(trials=trials, targets=["C3", "C4", "Cz", "Pz"]), details=lambda _: details
-    )
+    responses = SimpleNamespace(trials=trials, targets=["C3", "C4", "Cz", "Pz"])
+    material: Any = SimpleNamespace(responses=responses, details=lambda _: details)
     assert (
         geometry.decoding_over_time._data(material)
         .paragraphs[0]

@@ -33,21 +33,20 @@ ROWS = [
     ("event rate", "control", "only", "all targets", "pieces", 0.12, 0.1, 0.2, 0.1, 0.0, 0.3),
 ]
 SHARES = [
-    ("language", "A1", 0.04, 0.01, 0.07, 0.02),
-    ("acoustic", "A1", 0.03, -0.01, 0.06, 0.01),
+    ("language", "A1", 0.04, 0.01, 0.07, 0.02), ("acoustic", "A1", 0.03, -0.01, 0.06, 0.01),
     ("event rate", "A1", 0.05, 0.02, 0.08, 0.01),
     (SHARING.join(["language", "acoustic"]), "A1", 0.02, 0.005, 0.03, np.nan),
-    ("language", "V1", 0.01, -0.2, 0.2, 0.01),
-    ("acoustic", "V1", 0.02, -0.1, 0.2, 0.01),
+    ("language", "V1", 0.01, -0.2, 0.2, 0.01), ("acoustic", "V1", 0.02, -0.1, 0.2, 0.01),
     ("event rate", "V1", 0.05, 0.02, 0.08, 0.01),
     (SHARING.join(["language", "acoustic"]), "V1", 0.02, -0.005, 0.03, np.nan),
-]
+]  # fmt: skip
 READ = {
     **{"step_s": 2.0, "trimmed": [5, 3], "presentations": {"r1": 2, "r2": 1}, "detrend": "linear"},
     **{"high_pass_hz": 0.01, "confounds": ["x", "y"], "n_dropped": 4, "delays": [1, 2, 3], "folds": 0},
     **{"resample": "mean", "test_sets": {"pieces": ["r8", "r9"]}, "hrf": None},
 }
 MAPS = continuous._maps
+FOLLOWED = ["region", "epoch", "network", "name", "role", "r_normalized", "r", "low", "high", "null_mean", "p"]
 
 
 @pytest.fixture
@@ -71,12 +70,9 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     }
     models = {name: SimpleNamespace(random=False, extractor="table") for name in ("language", "acoustic")}
     config: Any = SimpleNamespace(
-        models=models | {"noise": SimpleNamespace(random=False, extractor="random")},
-        models_of=lambda _: list(models),
-        confidence=0.9,
-        ceiling_threshold=0.1,
-        encode=EncodeSettings(permutations=1000, n_candidates=50),
-    )
+        models=models | {"noise": SimpleNamespace(random=False, extractor="random")}, models_of=lambda _: list(models),
+        confidence=0.9, ceiling_threshold=0.1, encode=EncodeSettings(permutations=1000, n_candidates=50),
+    )  # fmt: skip
     study: Any = SimpleNamespace(notes=["A note."], recordings={})
     sidecars = {"sub-1_responses.safetensors": {"details": READ}}
     return StudyMaterial(config, "story", study, "1", tables, sidecars=sidecars)
@@ -108,9 +104,8 @@ def test_maps_of_runs(material: StudyMaterial) -> None:
     rows["p_fwer"] = np.where(rows["target_id"] < "t3", 0.049, 0.05)
     rows["r"] += 0.2 * (rows["model"] == "language") - 1.0 * (rows["target_id"] == "t1")
     material.tables |= {"runtargets": rows, "rununiques": rows.drop(columns="r")}
-    others = pd.DataFrame(
-        {"target_id": names[::-1][:11], "r": np.linspace(-0.42, 0.31, 11), "n_others": [3] * 10 + [4]}
-    )
+    heard_by = {"r": np.linspace(-0.42, 0.31, 11), "n_others": [3] * 10 + [4]}
+    others = pd.DataFrame({"target_id": names[::-1][:11]} | heard_by)
     material.tables["intersubject"] = others
     (section,) = MAPS(material)
     heard = section.panels[1]
@@ -144,9 +139,6 @@ def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> N
     assert "convolved with SPM's response function and its derivatives to onset and dispersion, and entered" in fitted
     assert "informed" in cited
     assert read.startswith("Responses of 1 runs (a row every 2 s) were z-scored within runs; 4 targets without")
-
-
-FOLLOWED = ["region", "epoch", "network", "name", "role", "r_normalized", "r", "low", "high", "null_mean", "p"]
 
 
 def followed() -> pd.DataFrame:

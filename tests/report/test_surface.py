@@ -17,6 +17,7 @@ from brainalign.report import encoding_sections, kit
 from brainalign.report.kit import N_VERTICES, face_values, layer_colours, map_codes, picture_bytes, surface_assets
 
 LAYERS = [f"block{k}" for k in range(6)]
+PAGE = kit.StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t"))
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,7 @@ def test_what_is_not_significant_or_not_reliable_is_not_shown(cortex: pd.DataFra
     untested = cortex.assign(q=np.nan)
     assert kit.significant(untested, "r").isna().all()  # no test, no colour
     surface = kit.surface_map(cortex.assign(shown=values), "shown", title="t", unit="r")
-    codes = map_codes(surface)
-    np.testing.assert_array_equal(codes.ravel() == 0, hidden)
+    np.testing.assert_array_equal(map_codes(surface).ravel() == 0, hidden)
     assert surface.n_shown == (~hidden).sum()
 
 
@@ -99,23 +99,19 @@ def test_undecided_vertices_have_no_layer_but_a_margin(cortex: pd.DataFrame) -> 
     refused("got 'blok0' .did you mean 'block0'", encoding_sections.layer_preference_maps, wrong, LAYERS, "effnet")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"hemi": "left"}, "hemi .* must be one of 'L', 'R'; got 'left'"),
-        ({"vertex": 10_242}, "has vertex 10242, but a hemisphere of fsaverage5 has 10242"),
-        ({"vertex": 3}, "has 20484 rows for 2 vertices"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    ({"hemi": "left"}, "hemi .* must be one of 'L', 'R'; got 'left'"),
+    ({"vertex": 10_242}, "has vertex 10242, but a hemisphere of fsaverage5 has 10242"),
+    ({"vertex": 3}, "has 20484 rows for 2 vertices"),
+])  # fmt: skip
 def test_wrong_places_are_refused(cortex: pd.DataFrame, change: dict[str, object], message: str) -> None:
     refused(message, kit.surface_map, cortex.assign(**change), "r", title="t", unit="r")
 
 
 def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) -> None:
     maps = [kit.surface_map(cortex, "r", title=f"map {k}", unit="r") for k in range(5)]
-    maps.append(
-        kit.surface_map(cortex, "layer", title="l", unit="l", kind="categorical", categories=layer_colours(LAYERS))
-    )
+    options = {"kind": "categorical", "categories": layer_colours(LAYERS)}
+    maps.append(kit.surface_map(cortex, "layer", title="l", unit="l", **options))
     panels = [kit.Panel(f"p{k}", "t", "c", None, html=kit.surface_viewer(maps, f"p{k}")) for k in range(2)]
     page = kit.render_page(PAGE, [kit.Chapter("", [kit.Section("s", "s", panels)])])
     assert page.count('id="surface-mesh"') == page.count('id="surface-bundle"') == 1
@@ -123,14 +119,12 @@ def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) ->
     assert kit.render_page(PAGE, []).count("surface-mesh") == 0
     codes = re.findall(r'class="codes">(.*?)</script>', page)
     assert len(codes) == 2
-    np.testing.assert_array_equal(
-        np.frombuffer(unpacked(codes[0]), np.uint8), np.concatenate([map_codes(one).ravel() for one in maps])
-    )
+    expected = np.concatenate([map_codes(one).ravel() for one in maps])
+    np.testing.assert_array_equal(np.frombuffer(unpacked(codes[0]), np.uint8), expected)
     evil = "</script><script>alert(1)</script>"
     viewer = kit.surface_viewer([kit.surface_map(cortex, "r", title=evil, unit=evil)], evil)
     assert evil not in viewer
-    described = re.search(r'class="maps">(.*?)</script>', viewer)[1]
-    assert json.loads(described)[0]["title"] == evil
+    assert json.loads(re.search(r'class="maps">(.*?)</script>', viewer)[1])[0]["title"] == evil
     refused("has no maps", kit.surface_viewer, [])
 
 
@@ -146,6 +140,3 @@ def test_the_shared_mesh_is_that_of_nilearn() -> None:
         assert np.abs(points[side] - points[side].mean(0) - (truth - truth.mean(0))).max() < 0.02  # mm
         np.testing.assert_array_equal(faces, inflated[name].faces)
     assert points[0][:, 0].max() < 0 < points[1][:, 0].min()  # the hemispheres do not overlap
-
-
-PAGE = kit.StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t"))

@@ -31,13 +31,9 @@ UP, FLAT, DOWN = (0.5, 1.5), (-0.4, 0.6), (-1.5, -0.5)
 ALL_RISE = {"guided": (2.0, 1.7, 1.2, 0.9), "null": (0.1, 0.0, 0.05, 0.85)}
 ONLY_GUIDE = {"guided": (2.0, 0.05, 0.05, 0.5), "null": (0.1, 0.0, 0.05, 0.85)}
 OTHERS = {
-    "unguided": (0.0, 0.0, 0.0, 0.85),
-    "recurrent": (0.1, 0.1, 0.1, 0.95),
-    "best of n": (1.3, 0.7, 0.5, 0.85),
-    "evolved": (1.2, 0.6, 0.4, 0.7),
-    "natural": (2.2, 1.9, 1.7, 1.0),
-    "matched": (1.8, 1.4, 1.0, 0.9),
-}
+    "unguided": (0.0, 0.0, 0.0, 0.85), "recurrent": (0.1, 0.1, 0.1, 0.95), "best of n": (1.3, 0.7, 0.5, 0.85),
+    "evolved": (1.2, 0.6, 0.4, 0.7), "natural": (2.2, 1.9, 1.7, 1.0), "matched": (1.8, 1.4, 1.0, 0.9),
+}  # fmt: skip
 
 
 def table(regions: dict[str, dict[str, tuple[float, ...]]], *, truth: bool = True) -> pd.DataFrame:
@@ -215,8 +211,7 @@ def test_specificity_is_of_the_own_region() -> None:
     assert abs(found.loc["FFA", "PPA"]) < 0.3
     assert of_one_judge_each().specificity("true").shape == (3, 1)
     assert len(synthesis.nulls(of_one_judge_each()).axes[1].texts) == 1
-    other = predicted({"FFA": 0.5, "V1": 0.02}, asked={"FFA": ["FFA", "V1"]})
-    assert other.guide_r("FFA") == 0.02
+    assert predicted({"FFA": 0.5, "V1": 0.02}, asked={"FFA": ["FFA", "V1"]}).guide_r("FFA") == 0.02
     assert "at most 1, which is a typical natural image, and .5 twice as far" in captions(study())["means"]
     near = Typicality(lambda images: images.flatten(1), np.arange(10.0)[:, None])  # natural ones are 1 apart
     np.testing.assert_allclose(near(torch.tensor([9.5, 11.0]).reshape(2, 1, 1, 1)), [1.0, 0.5])
@@ -252,9 +247,8 @@ def test_pixels_of_a_small_image_stay_squares() -> None:
 
 
 def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figures() -> None:
-    noise = np.random.default_rng(0).integers(
-        0, 256, (synthesis.MOST_COLUMNS, synthesis.SIDE, synthesis.SIDE, 3), dtype=np.uint8
-    )
+    shape = (synthesis.MOST_COLUMNS, synthesis.SIDE, synthesis.SIDE, 3)
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     picture(synthesis.contact_sheet([synthesis.Strip("x" * 200, list(noise), ["1.0"] * synthesis.MOST_COLUMNS)]))
     r = {f"r{k}": 0.2 + 0.1 * k for k in range(synthesis.MOST_DRAWN + 1)}
     made = study(**dict.fromkeys(r, ALL_RISE))

@@ -32,6 +32,7 @@ PEOPLE = [
     ("sex", "category", "accuracy", 0.5, "latent connectivity", 0.55, NAN, NAN, 0.502, 0.61, "tie", 0.051),
     ("sex", "category", "accuracy", 0.5, "correlation", 0.58, 0.51, 0.63, 0.501, 0.6, "reference", 0.03),
 ]
+KINDS = {"sparse": "embedding", "shuffled": "control", "counts": "baseline", "theirs": "published"}
 
 
 def frame(columns: str, rows: Any) -> pd.DataFrame:
@@ -118,9 +119,6 @@ def test_neurons_followed() -> None:
     assert 0 < len(failed) < 2
     material.tables["dynamics"] = scores[scores["region"] == "front"]
     assert dynamics.dynamics_chapter(material).answer.panel.title == "Neurons predicted"
-
-
-KINDS = {"sparse": "embedding", "shuffled": "control", "counts": "baseline", "theirs": "published"}
 
 
 def concepts_material(**fitted: Any) -> StudyMaterial:

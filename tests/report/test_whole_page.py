@@ -154,7 +154,7 @@ def recovery(regions: list[str], layers: list[str]) -> pd.DataFrame:
 
 
 def directions() -> FoundDirections:
-    found = made_up("synthesis/test_direction_study").made_up(0.5, 0.4)
+    found = made_up("synthesis/test_directions").made_up(0.5, 0.4)
     free = found.rows("red", "supervised").assign(method="pca", region="", control="")
     return replace(found, table=pd.concat([found.table, free], ignore_index=True))
 
@@ -164,12 +164,9 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
     methods = {name: of | {"models": [m for m, n in FITS if n == name]} for (_, name), of in FITS.items()}
     encoders = {"guide": {"model": "net", "layer": "a"}, "check": {"model": "other", "layer": "b"}}
     settings = config(
-        models=MODELS,
-        methods=methods,
-        contest={"task": ["net/ridge"], "language": ["language/ridge"]},
-        synthesize={"prior": "someone/prior", **encoders},
-        ground={"model": "tokens", "text": "language"},
-    )
+        models=MODELS, methods=methods, contest={"task": ["net/ridge"], "language": ["language/ridge"]},
+        synthesize={"prior": "someone/prior", **encoders}, ground={"model": "tokens", "text": "language"},
+    )  # fmt: skip
     numbers = range(N_TARGETS)
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in numbers], "kind": "vertex", "hemi": "L"})
     targets = targets.assign(vertex=np.arange(N_TARGETS) + 9000, roi=[[regions[k % n_regions]] for k in numbers])
@@ -181,25 +178,15 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
     contest = made_up("report/test_contest").table().query("region == 'V1'")
     winners = rows(target_id=targets["target_id"]).assign(family=contest["family"].iloc[0])
     made = ImageMaterial(
-        settings,
-        "study",
-        image_study(recordings={"01": BETAS, "02": BETAS}),
-        "01",
-        responses=responses,
-        splits=pd.DataFrame({"split": ["train", "test"]}),
-        ceiling=targets[["target_id"]].assign(ceiling=0.5),
-        encodings=encodings(regions, layers),
-        rdms=Arrays({"responses": pairs}),
+        settings, "study", image_study(recordings={"01": BETAS, "02": BETAS}), "01", responses=responses,
+        splits=pd.DataFrame({"split": ["train", "test"]}), ceiling=targets[["target_id"]].assign(ceiling=0.5),
+        encodings=encodings(regions, layers), rdms=Arrays({"responses": pairs}),
         comparison=rows(group=regions, model=["net", "other"], layer=layers[:1]).assign(kind="layer"),
         searchlights={"net": rows(target_id=targets["target_id"], layer=layers).assign(p_anywhere=0.01, n_channels=30)},
-        captions=captions(regions, targets),
-        **grounding(regions),
-        recovery=recovery(regions, layers),
-        contest=pd.concat([contest.assign(region=region) for region in (*regions, RELIABLE)]),
-        winners=winners,
-        synthesised=synthesis.study(**dict.fromkeys(regions, synthesis.ALL_RISE)),
-        directions=directions(),
-    )
+        captions=captions(regions, targets), **grounding(regions), recovery=recovery(regions, layers),
+        contest=pd.concat([contest.assign(region=region) for region in (*regions, RELIABLE)]), winners=winners,
+        synthesised=synthesis.study(**dict.fromkeys(regions, synthesis.ALL_RISE)), directions=directions(),
+    )  # fmt: skip
     for name, about in details(regions, layers).items():
         file = f"sub-01_{name}.parquet"
         made.sidecars[file] = RECORD | {"files": {file: {"sha256": "0"}}, "details": about}

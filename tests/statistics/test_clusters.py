@@ -32,14 +32,9 @@ def test_equal_to_mne() -> None:
         return values.mean(axis=0) / (values.std(axis=0, ddof=1) / np.sqrt(n_subjects))
 
     t, clusters, p, null = permutation_cluster_1samp_test(
-        data.transpose(0, 2, 1),
-        threshold=1.9,
-        n_permutations=2**n_subjects,
-        tail=1,
-        adjacency=combine_adjacency(n_times, ring(n_sensors)),
-        out_type="mask",
-        verbose="error",
-    )
+        data.transpose(0, 2, 1), threshold=1.9, n_permutations=2**n_subjects, tail=1,
+        adjacency=combine_adjacency(n_times, ring(n_sensors)), out_type="mask", verbose="error",
+    )  # fmt: skip
     # With the identity and without "all flipped": the 255 flips that MNE takes.
     signs = np.array(np.meshgrid(*[[1, -1]] * n_subjects)).reshape(n_subjects, -1).T[:-1]
     maps = np.stack([t_map(data * sign[:, None, None]) for sign in signs])
@@ -61,9 +56,8 @@ def test_equal_to_mne() -> None:
 def test_both_tails_equal_to_mne() -> None:
     data = smooth(np.random.default_rng(1), 7, 5, 10)
     data[:, 2] += np.repeat([1.0, -1.0], 5)
-    t, clusters, _, _ = permutation_cluster_1samp_test(
-        data[:, 2], threshold=0.8, n_permutations=1, tail=0, adjacency=None, out_type="mask", verbose="error"
-    )
+    options = {"n_permutations": 1, "tail": 0, "adjacency": None, "out_type": "mask", "verbose": "error"}
+    t, clusters, _, _ = permutation_cluster_1samp_test(data[:, 2], threshold=0.8, **options)
     observed = t[None]
     found = cluster_permutation(observed, np.zeros((1, 1, 10)), threshold=0.8, kind="score", tail="both")
     expected = sorted(float(t[np.r_[mask]].sum()) for mask in clusters)

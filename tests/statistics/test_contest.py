@@ -10,14 +10,12 @@ import brainalign.statistics as st
 
 REGIONS = {"V1": np.array([0, 1]), "IT": np.array([2, 3])}
 SIZES = {"n_train": 300, "n_test": 100}
+LAYERS = ["a", "b", "c", "d"]
 
 
-def candidate(
-    family: str, layer: str, r: list[float], cv_r: list[float], noise: float = 0.01, seed: int = 0
-) -> st.Candidate:
+def candidate(family: str, layer: str, r, cv_r: list[float], noise: float = 0.01, seed: int = 0) -> st.Candidate:
     rng = np.random.default_rng([seed, len(family), len(layer)])
-    mean = np.array([np.nanmean(r[:2]), np.nanmean(r[2:])])
-    draws = mean + noise * rng.normal(size=(500, 2))
+    draws = np.array([np.nanmean(r[:2]), np.nanmean(r[2:])]) + noise * rng.normal(size=(500, 2))
     null = 0.02 * rng.normal(size=(199, 2))
     p, cv = np.full(4, 0.01), np.array(cv_r)
     return st.Candidate(family, f"{family}net", "ridge", layer, np.array(r), p, cv, draws, null)
@@ -45,8 +43,7 @@ def test_definitions_by_hand() -> None:
     assert (rows["p_null"] == 1 / 200).all()
     widening = st.interval_widening(300, 100, 0.95)
     assert widening == pytest.approx(t(99).isf(0.025) / norm.isf(0.025) * np.sqrt(100 / 99) * np.sqrt(1 + 100 / 300))
-    without = st.family_contest([*TASK, LANGUAGE], REGIONS, **SIZES)
-    assert without["ceiling_r"].isna().all()
+    assert st.family_contest([*TASK, LANGUAGE], REGIONS, **SIZES)["ceiling_r"].isna().all()
 
 
 def test_draws_are_paired_and_the_best_other_is_taken_in_every_draw() -> None:
@@ -71,8 +68,7 @@ def test_what_is_not_above_its_null_is_undecided() -> None:
 
 
 def test_ties_and_constant_predictions() -> None:
-    copy = replace(TASK[0], family="copy")
-    table = st.family_contest([TASK[0], copy], REGIONS, **SIZES)
+    table = st.family_contest([TASK[0], replace(TASK[0], family="copy")], REGIONS, **SIZES)
     np.testing.assert_allclose(table["ahead"], 0)
     assert not table["decided"].any()
     assert table["winner"].sum() == 2  # one per region
@@ -132,9 +128,6 @@ def test_fits_of_other_stimuli_or_targets_are_refused() -> None:
         (kept(), kept(regions=REGIONS | {"V4": np.array([9])}), "in V4 a was scored on 0 targets and b on 1, 0"),
     ):
         refused(message, one.check_same, other, "a", "b")
-
-
-LAYERS = ["a", "b", "c", "d"]
 
 
 def preference(scores: np.ndarray, noise: float = 0.01, null: float = 0.02, **options: float):

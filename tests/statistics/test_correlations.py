@@ -82,8 +82,7 @@ def test_orders_are_different_and_the_observed_one_comes_back_as_a_tie() -> None
 @pytest.mark.parametrize("n_rows", [8, 40])
 def test_p_is_uniform_where_nothing_is_predicted(n_rows: int) -> None:
     """Predictions drift, so that shifts of one order give alike r; responses are exchangeable."""
-    rng = np.random.default_rng(6)
-    predicted, measured = rng.normal(size=(2, n_rows, 20_000))
+    predicted, measured = np.random.default_rng(6).normal(size=(2, n_rows, 20_000))
     predicted = predicted.cumsum(axis=0)
     p = st.permuted_correlations(predicted, measured, 299, 4, sequential=True).p
     assert np.mean(p <= 0.005) == pytest.approx(0.005, abs=0.002)  # of those that went on to more orders
@@ -127,8 +126,7 @@ def test_a_constant_that_centring_does_not_make_zero_is_constant(value: float) -
     undefined += [st.r2(constant, varied), st.explained_variance(constant, varied)]
     assert np.isnan([*undefined, st.noise_ceiling(np.full((4, 30, 1), value), n_halvings=5)]).all()
     # What varies little beside a large mean still varies, in float32 by one step of rounding.
-    little = 1000 + 1e-6 * varied
-    np.testing.assert_allclose(st.pearson(little, varied), 1)
+    np.testing.assert_allclose(st.pearson(1000 + 1e-6 * varied, varied), 1)
     step = np.full((7, 1), value, dtype=np.float32)
     assert np.isnan(st.pearson(step, varied)).all()
     step[3] = np.nextafter(step[3], np.float32(np.inf))
@@ -209,8 +207,7 @@ def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_sca
     one = st.held_out_prediction(Ridge(2.0), X, Y[:, :1], unseen)
     np.testing.assert_allclose(one[:, 0], Ridge(2.0).fit(X, Y[:, 0]).predict(unseen))
     parts = np.split(rng.permutation(30), [7, 18])
-    rests = [np.setdiff1d(np.arange(30), part) for part in parts]
-    pairs = list(zip(parts, rests, strict=True))
+    pairs = list(zip(parts, [np.setdiff1d(np.arange(30), part) for part in parts], strict=True))
     left = [Y[part] - Ridge(2.0).fit(X[rest], Y[rest]).predict(X[part]) for part, rest in pairs]
     total = [Y[part] - Y[rest].mean(axis=0) for part, rest in pairs]
     expected = 1 - np.square(np.concatenate(left)).sum() / np.square(np.concatenate(total)).sum()

@@ -7,6 +7,7 @@ from refusals import refused
 from brainalign.statistics import first_hump, hump_latency, score_latency
 
 TIMES = np.arange(-0.1, 0.5, 0.01).round(2)
+HUMP_TIMES = np.arange(0, 0.5, 0.01)
 
 
 def bump(peak: float, width: float = 0.04) -> np.ndarray:
@@ -71,9 +72,6 @@ def test_a_peak_that_noise_places_on_a_plateau_is_undecided(onset: float) -> Non
     assert np.std(peaks) > 0.08  # noise places it
     assert lasting == 0
     assert peaked >= 28
-
-
-HUMP_TIMES = np.arange(0, 0.5, 0.01)
 
 
 def hump(centre: float, width: float = 0.04, height: float = 0.3) -> np.ndarray:

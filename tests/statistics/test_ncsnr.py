@@ -25,8 +25,7 @@ def plain_share(values: np.ndarray, ids: np.ndarray) -> float:
     k = np.array([len(group) for group in groups])
     noise = sum(((group - group.mean()) ** 2).sum() for group in groups) / (k - 1).sum()
     n = k.sum()
-    total = ((values - values.mean()) ** 2).sum()
-    signal = (total - (n - 1) * noise) / (n - (k**2).sum() / n)
+    signal = (((values - values.mean()) ** 2).sum() - (n - 1) * noise) / (n - (k**2).sum() / n)
     return signal / (abs(signal) + noise)
 
 

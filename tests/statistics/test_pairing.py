@@ -6,6 +6,11 @@ from refusals import refused
 
 from brainalign.statistics import Exchange, crossed_bootstrap, exchanged, paired_differences_p, pairing_test
 
+UNITS = np.repeat(np.arange(12), 3)
+BLOCKS = np.repeat(["train", "test"], [24, 12])
+LABELS = np.where(UNITS % 3 == 0, "a", "b")
+PAIRS = np.array(list(combinations(range(4), 2)))
+
 
 def test_pairs_equal_permutations_done_by_hand() -> None:
     rng = np.random.default_rng(0)
@@ -52,19 +57,13 @@ def test_crossed_bootstrap_covers() -> None:
         inside.append(found.low <= 0 <= found.high)
     assert np.mean(inside) >= 0.89
     # Trials drawn as if they were independent are far too sure.
-    naive = effects.std() / np.sqrt(300) * 2 * 1.96
-    assert found.high - found.low > 1.5 * naive
+    assert found.high - found.low > 1.5 * (effects.std() / np.sqrt(300) * 2 * 1.96)
     assert found.n == 25
     refused("distinct stimuli", crossed_bootstrap, np.ones(20), np.zeros(20), np.arange(20) % 3)
     gap = np.r_[np.ones(19), np.nan]
     refused("1 values that are not finite", crossed_bootstrap, gap, np.zeros(20), np.arange(20))
     for n_subjects, n_stimuli in ((19, 20), (20, 19)):
         refused("one label", crossed_bootstrap, np.ones(20), np.zeros(n_subjects), np.arange(n_stimuli))
-
-
-UNITS = np.repeat(np.arange(12), 3)
-BLOCKS = np.repeat(["train", "test"], [24, 12])
-LABELS = np.where(UNITS % 3 == 0, "a", "b")
 
 
 def test_units_stay_whole_and_blocks_keep_their_labels() -> None:
@@ -89,9 +88,6 @@ def test_units_stay_whole_and_blocks_keep_their_labels() -> None:
     refused(r"1 units have several blocks \(first: 7\)", Exchange, LABELS, UNITS, across)
     refused("give one per trial", Exchange, LABELS, UNITS[:9], BLOCKS)
     refused("give one per trial", Exchange, LABELS, UNITS, BLOCKS[:9])
-
-
-PAIRS = np.array(list(combinations(range(4), 2)))
 
 
 def test_models_that_are_the_same_differ_by_chance() -> None:
@@ -119,8 +115,7 @@ def families(rng: np.random.Generator, n: int, lead: float) -> np.ndarray:
 def test_size_and_power_of_the_family() -> None:
     rng = np.random.default_rng(1)
     any_called = (families(rng, 800, 0.0) < 0.05).any(axis=1)
-    bound = any_called.mean() + 1.645 * any_called.std() / np.sqrt(len(any_called))
-    assert bound <= 0.075
+    assert any_called.mean() + 1.645 * any_called.std() / np.sqrt(len(any_called)) <= 0.075
     assert any_called.mean() > 0.02  # p times six would call fewer, and with 100 draws none at all
     p = families(rng, 200, 0.6)
     assert (p[:, PAIRS[:, 0] == 0] < 0.05).mean() >= 0.8

@@ -130,23 +130,20 @@ def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None
     refused("'simulated' cannot stand beside them", st.beside_published, table, "mine", dataset="simulated")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"reconstructed": pictures(5, 0)}, "must have the same shape"),
-        ({"reconstructed": 255 * pictures(6, 0)}, "must lie in"),
-        ({"reconstructed": pictures(6, 0).transpose(0, 2, 3, 1)}, "must be colour images"),
-        ({"extractors": {"f": lambda images: images}}, "f must give finite features"),
-        ({"clusters": ["a"]}, "clusters has 1 rows"),
-        ({"n_ways": (50,)}, "needs as many images"),
-        ({"n_ways": (1, 2)}, "needs as many images"),
-        ({"training": pictures(4, 0, 24)}, "differ in size from targets"),
-        ({"extractors": {"f": lambda images: flat(images) * np.nan}}, "f must give finite features"),
-        ({"extractors": {"f": lambda images: flat(images)[1:]}}, "f must give finite features"),
-        ({"extractors": {"f": lambda images: flat(images)[:, :1]}}, "f must give finite features"),
-        ({"reconstructed": pictures(6, 0) - 0.5}, "must lie in"),
-        ({"reconstructed": pictures(6, 0)[:, :, :8, :8], "target": pictures(6, 0)[:, :, :8, :8]}, "11 pixels"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    ({"reconstructed": pictures(5, 0)}, "must have the same shape"),
+    ({"reconstructed": 255 * pictures(6, 0)}, "must lie in"),
+    ({"reconstructed": pictures(6, 0).transpose(0, 2, 3, 1)}, "must be colour images"),
+    ({"extractors": {"f": lambda images: images}}, "f must give finite features"),
+    ({"clusters": ["a"]}, "clusters has 1 rows"),
+    ({"n_ways": (50,)}, "needs as many images"),
+    ({"n_ways": (1, 2)}, "needs as many images"),
+    ({"training": pictures(4, 0, 24)}, "differ in size from targets"),
+    ({"extractors": {"f": lambda images: flat(images) * np.nan}}, "f must give finite features"),
+    ({"extractors": {"f": lambda images: flat(images)[1:]}}, "f must give finite features"),
+    ({"extractors": {"f": lambda images: flat(images)[:, :1]}}, "f must give finite features"),
+    ({"reconstructed": pictures(6, 0) - 0.5}, "must lie in"),
+    ({"reconstructed": pictures(6, 0)[:, :, :8, :8], "target": pictures(6, 0)[:, :, :8, :8]}, "11 pixels"),
+])  # fmt: skip
 def test_bad_input_is_refused(change: dict[str, object], message: str) -> None:
     refused(message, st.reconstruction_scores, **{"reconstructed": pictures(6, 0), "target": pictures(6, 0)} | change)

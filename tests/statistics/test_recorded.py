@@ -28,13 +28,11 @@ def summaries() -> Any:
         "run": ("run", 0.2), "stimulus": ("stimulus", NAN), "few": ("run", 0.3)}.items()
     }  # fmt: skip
     limits = {"good_r": 0.4, "confidence": 0.8, "q": 0.5}
-    encoding = summary.Encoding(*joined)
-    rows = summary.summarize_encoding(encoding, splits, **limits)
+    rows = summary.summarize_encoding(summary.Encoding(*joined), splits, **limits)
     joined[0]["q"] = NAN
     bare = summary.Encoding(joined[0], joined[1], joined[2][:0])
-    folds = pd.DataFrame(
-        {"accuracy": rng.random(10), "chance": [0.25] * 7 + [0.5] * 3, "split": ["run"] * 7 + ["few"] * 3}
-    )
+    chance, split = [0.25] * 7 + [0.5] * 3, ["run"] * 7 + ["few"] * 3
+    folds = pd.DataFrame({"accuracy": rng.random(10), "chance": chance, "split": split})
     one = summary.summarize_encoding(bare, splits | {"run": summary.SplitInfo("run", NAN)}, **limits)
     return (
         pd.DataFrame(rows), pd.DataFrame(one), pd.DataFrame(summary.summarize_over_layers(rows, joined[2])),

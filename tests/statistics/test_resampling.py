@@ -107,8 +107,7 @@ def test_t_and_p_are_those_of_an_exact_test() -> None:
 
 
 def test_many_subjects_are_flipped_at_random() -> None:
-    rng = np.random.default_rng(1)
-    scores = rng.normal(size=(20, 3)) + np.array([0, 0.6, 2])
+    scores = np.random.default_rng(1).normal(size=(20, 3)) + np.array([0, 0.6, 2])
     _, p, p_fwer = st.sign_flip_test(scores, 0)
     expected = stats.ttest_1samp(scores, 0, alternative="greater").pvalue
     np.testing.assert_allclose(p, np.maximum(expected, 1 / 4096), atol=0.02)
@@ -131,8 +130,7 @@ def test_family_wise_error_is_the_level(n: int) -> None:
 
 def test_six_subjects_find_a_patch_in_a_brain() -> None:
     """Where the largest t is that of a target that happens not to vary."""
-    rng = np.random.default_rng(3)
-    scores = rng.normal(0, 0.2, size=(6, 4000))
+    scores = np.random.default_rng(3).normal(0, 0.2, size=(6, 4000))
     scores[:, :80] += 0.8
     _, _, p_fwer = st.sign_flip_test(scores, 0)
     assert (p_fwer[:80] <= 0.05).mean() > 0.9

@@ -14,6 +14,8 @@ from brainalign.synthesis import BrainGuidedPipeline, Judges, Sampling, Synthesi
 from brainalign.synthesis.guidance.baselines import _best
 from brainalign.synthesis.guidance.study import _match
 
+WANTED = torch.randn(12, 8, 8, generator=torch.Generator().manual_seed(3))
+
 
 class Shows(BrainGuidedPipeline):
     """A sampler whose image is its noise, so that the best noise is known: counts what it samples."""
@@ -29,9 +31,6 @@ class Shows(BrainGuidedPipeline):
 @pytest.fixture
 def shows(pipe: BrainGuidedPipeline) -> Shows:
     return Shows(pipe.unet, pipe.scheduler, pipe.vae)
-
-
-WANTED = torch.randn(12, 8, 8, generator=torch.Generator().manual_seed(3))
 
 
 def likeness(images: Tensor) -> Tensor:
@@ -131,8 +130,7 @@ def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, mo
     assert set(grouped.groups) == set(expected)
     for key, rows in grouped:
         assert rows["seed"].tolist() == expected[key][0], key
-        apart = images[rows["image"].tolist()] - expected[key][1]
-        assert apart.abs().max() < 1.6 / 255, key
+        assert (images[rows["image"].tolist()] - expected[key][1]).abs().max() < 1.6 / 255, key
     steps = found.steps.set_index(["region", "step"])
     assert steps.index.get_level_values("region").unique().tolist() == ["red", "green"]
     options = {"num_inference_steps": 2, "recurrence": 2, "guidance_scale": 30.0, "trust_radius": 0.2}
@@ -152,9 +150,7 @@ def test_what_a_study_needs(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedP
 
 
 @pytest.mark.parametrize(("share", "n_kept"), [(1.0, 4), (0.5, 2)])
-def test_searches_keep_the_share_that_is_kept_of_guided_images(
-    pipe: BrainGuidedPipeline, share: float, n_kept: int
-) -> None:
+def test_searches_keep_the_share_that_is_kept_of_guided_images(pipe, share: float, n_kept: int) -> None:
     def redness(images: Tensor) -> Tensor:
         return (images[:, 0] - images[:, 1]).mean((1, 2))
 

@@ -67,16 +67,13 @@ def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> No
     assert not np.allclose(nearest, synthesis.project_to_bank(weights, bank, np.inf))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda w, m: (w.T, m), "give weights.T"),
-        (lambda w, m: (w[:3], m), "both must be of the same layer"),
-        (lambda w, m: (w * [1, 0, 1, 1, 1], m), "first: column 1"),
-        (lambda w, m: (w, np.where(np.arange(len(m))[:, None] == 20, np.nan, m)), "first: row 20"),
-        (lambda w, m: (w, m[:0]), "must be"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda w, m: (w.T, m), "give weights.T"),
+    (lambda w, m: (w[:3], m), "both must be of the same layer"),
+    (lambda w, m: (w * [1, 0, 1, 1, 1], m), "first: column 1"),
+    (lambda w, m: (w, np.where(np.arange(len(m))[:, None] == 20, np.nan, m)), "first: row 20"),
+    (lambda w, m: (w, m[:0]), "must be"),
+])  # fmt: skip
 def test_bad_input_is_named(world: tuple, change: object, message: str) -> None:
     refused(message, synthesis.project_to_bank, *change(*world), chunk=8)
     refused("temperature", synthesis.project_to_bank, *world, temperature=-1)
@@ -233,9 +230,8 @@ def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> 
     labels = {name: of[:110] for name, of in values.items()}
     ridge = Ridge(alphas=[1.0, 10.0], device="cpu", dtype="float64")
     options = {"n_permutations": 99, "n_draws": 60, "n_nulls": 19, "temperature": temperature, "seed": 3}
-    found = synthesis.CaptionStudy(ridge, captioner, labels, [3.0, 30.0], **options)(
-        train, test, {"a": np.arange(3), "b": np.arange(3, 5)}
-    )
+    study = synthesis.CaptionStudy(ridge, captioner, labels, [3.0, 30.0], **options)
+    found = study(train, test, {"a": np.arange(3), "b": np.arange(3, 5)})
     table = found.captions
     assert table["caption"].tolist() == ["red, any shape", "any colour, disc", "any colour, cross", "", ""]
     units = [of / np.linalg.norm(of, axis=1, keepdims=True) for of in (train[0], test[0])]
@@ -254,9 +250,9 @@ def test_functions_of_users_are_checked_and_nouns_are_whole_words() -> None:
     named = synthesis.TextCaptioner(lambda rows: ["red", "red"], embed=lambda texts: np.ones((len(texts), D)))
     assert synthesis.caption_targets(np.ones((2, D)), named).embeddings.shape == (2, D)
     refused("one per voxel", synthesis.caption_targets, np.ones((3, D)), synthesis.TextCaptioner(lambda rows: ["red"]))
-    texts = ["a red scarf", "a car, on a road", ""]
-    shares = synthesis.noun_shares(texts, {"V1": np.array([0, 1]), "V2": np.array([], dtype=int)}, ["car", "red scarf"])
-    assert shares["V1"] == {"car": 0.5, "red scarf": 0.5}
+    texts = ["a red scarf", "a car, on a road", "", "carts"]
+    shares = synthesis.noun_shares(texts, {"V1": np.arange(4), "V2": np.array([], dtype=int)}, ["car", "red scarf"])
+    assert shares["V1"] == {"car": 0.25, "red scarf": 0.25}
     assert np.isnan(shares["V2"]["car"])
 
 

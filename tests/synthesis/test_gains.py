@@ -65,9 +65,8 @@ def test_definitions_by_hand() -> None:
 def test_a_matched_image_has_the_luminance_and_contrast_of_its_own() -> None:
     generator = torch.Generator().manual_seed(0)
     images = 0.5 + 0.05 * torch.randn((3, 3, 16, 16), generator=generator)
-    like = torch.tensor([0.4, 0.5, 0.6])[:, None, None, None] + torch.tensor([0.02, 0.04, 0.06])[
-        :, None, None, None
-    ] * torch.randn((3, 3, 16, 16), generator=generator)
+    mean, contrast = torch.tensor([[0.4, 0.5, 0.6], [0.02, 0.04, 0.06]])[..., None, None, None]
+    like = mean + contrast * torch.randn((3, 3, 16, 16), generator=generator)
     grey = _match(images, like).mean(dim=1).flatten(1)
     goal = like.mean(dim=1).flatten(1)
     torch.testing.assert_close(grey.mean(dim=1), goal.mean(dim=1), atol=1e-3, rtol=0)

@@ -3,16 +3,9 @@ from math import sqrt
 from types import SimpleNamespace
 from typing import Any
 
+import diffusers
 import pytest
 import torch
-from diffusers import (
-    DDIMPipeline,
-    DDIMScheduler,
-    DDPMScheduler,
-    EulerDiscreteScheduler,
-    StableDiffusionPipeline,
-    UNet2DModel,
-)
 from diffusers.configuration_utils import FrozenDict
 from torch import Tensor, nn
 
@@ -81,7 +74,7 @@ def test_without_guidance_it_is_ddim_bit_for_bit(pipe: BrainGuidedPipeline, obje
     images = pipe(objective, guidance_scale=0, num_images=3, num_inference_steps=6, generator=seeds(3)).images
     plain = BrainGuidedPipeline(pipe.unet, pipe.scheduler)  # DDIM's own shows the network's channels as they are
     plain.set_progress_bar_config(disable=True)
-    theirs = DDIMPipeline(pipe.unet, pipe.scheduler)
+    theirs = diffusers.DDIMPipeline(pipe.unet, pipe.scheduler)
     theirs.set_progress_bar_config(disable=True)
     expected = theirs(3, generator=seeds(3), num_inference_steps=6, output_type="pt").images
     assert torch.equal(plain(num_images=3, num_inference_steps=6, generator=seeds(3)).images, expected)
@@ -92,7 +85,7 @@ def test_without_guidance_it_is_ddim_bit_for_bit(pipe: BrainGuidedPipeline, obje
 def test_without_guidance_it_is_stable_diffusion_bit_for_bit(latent_pipe: BrainGuidedPipeline, scale: float) -> None:
     parts = {name: part for name, part in latent_pipe.components.items() if part is not None}
     parts |= {"scheduler": copy.deepcopy(latent_pipe.scheduler), "safety_checker": None, "feature_extractor": None}
-    theirs = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    theirs = diffusers.StableDiffusionPipeline(**parts, requires_safety_checker=False)
     theirs.set_progress_bar_config(disable=True)
     common: dict[str, Any] = {"num_inference_steps": 4, "output_type": "pt"}
     embeds, negative = (torch.randn(2, 8, 8, generator=g) for g in seeds(2))
@@ -103,9 +96,7 @@ def test_without_guidance_it_is_stable_diffusion_bit_for_bit(latent_pipe: BrainG
 
 
 @pytest.mark.parametrize("through", [True, False])
-def test_the_gradient_is_that_of_differences(
-    pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch, through: bool
-) -> None:
+def test_the_gradient_is_that_of_differences(pipe, monkeypatch: pytest.MonkeyPatch, through: bool) -> None:
     pipe.to(torch.float64)
     options: dict[str, Any] = {"num_inference_steps": 5, "trust_radius": float("inf"), "grad_through_unet": through}
     pipe.scheduler.register_to_config(clip_sample=False)
@@ -136,8 +127,8 @@ def test_the_gradient_is_that_of_differences(
 
 @pytest.mark.parametrize("predicted", ["epsilon", "v_prediction", "sample"])
 def test_closed_form_of_a_linear_network(monkeypatch: pytest.MonkeyPatch, predicted: str) -> None:
-    scheduler = DDIMScheduler(**SCHEDULE | {"prediction_type": predicted, "clip_sample": False})
-    unet = UNet2DModel(sample_size=16, norm_num_groups=4, block_out_channels=(8,) * 4)
+    scheduler = diffusers.DDIMScheduler(**SCHEDULE | {"prediction_type": predicted, "clip_sample": False})
+    unet = diffusers.UNet2DModel(sample_size=16, norm_num_groups=4, block_out_channels=(8,) * 4)
     pipe = copy.copy(BrainGuidedPipeline(unet, scheduler))
     pipe.unet = Affine(0.3)
     pipe.set_progress_bar_config(disable=True)
@@ -175,7 +166,7 @@ def test_an_image_does_not_depend_on_its_batch(pipe: BrainGuidedPipeline, option
 
 def linear_schedule(kind: Any, **options: Any) -> Any:
     settings = {"beta_schedule": "scaled_linear", "prediction_type": "v_prediction", "timestep_spacing": "leading"}
-    if kind in (DDIMScheduler, DDPMScheduler):
+    if kind in (diffusers.DDIMScheduler, diffusers.DDPMScheduler):
         options["clip_sample"] = False
     return kind(beta_start=0.00085, beta_end=0.012, **settings, **options)
 
@@ -186,9 +177,9 @@ def test_ddim_is_euler_on_one_grid(pipe: BrainGuidedPipeline, guided: bool) -> N
     objective = curved if guided else None
     found = []
     start = torch.randn(2, 12, 8, 8, generator=seeds(1)[0], dtype=torch.float64)
-    for kind in (DDIMScheduler, EulerDiscreteScheduler):
+    for kind in (diffusers.DDIMScheduler, diffusers.EulerDiscreteScheduler):
         pipe.scheduler = linear_schedule(kind)
-        if kind is EulerDiscreteScheduler:  # which starts at x + sigma noise: √(1 + sigma²) times DDIM's noise
+        if kind is diffusers.EulerDiscreteScheduler:  # starts at x + sigma noise: √(1 + sigma²) times DDIM's noise
             pipe.scheduler.set_timesteps(10)
             sigma = float(pipe.scheduler.sigmas[0])
             assert float(pipe.scheduler.init_noise_sigma) == pytest.approx(sqrt(1 + sigma**2))
@@ -199,7 +190,6 @@ def test_ddim_is_euler_on_one_grid(pipe: BrainGuidedPipeline, guided: bool) -> N
 def test_start_stop_and_recurrence_choose_the_steps(pipe: BrainGuidedPipeline) -> None:
     options: dict[str, Any] = {"num_inference_steps": 10, "start": 0.2, "stop": 0.5, "recurrence": 3}
     guided = pipe(linear, generator=seeds(1), return_trace=True, **options)
-    assert guided.trace is not None
     assert guided.trace["step"].tolist() == [2, 2, 2, 3, 3, 3, 4, 4, 4]
     times: list[int] = []
     pipe.unet.register_forward_pre_hook(lambda _, given: times.append(int(given[1])))
@@ -210,7 +200,7 @@ def test_start_stop_and_recurrence_choose_the_steps(pipe: BrainGuidedPipeline) -
     assert times == [750, 750, 500, 500, 250, 250, 0]
 
 
-@pytest.mark.parametrize("kind", [DDIMScheduler, DDPMScheduler])
+@pytest.mark.parametrize("kind", [diffusers.DDIMScheduler, diffusers.DDPMScheduler])
 def test_a_repeated_step_starts_from_its_own_noise_level(kind: Any) -> None:
     scheduler = linear_schedule(kind)
     scheduler.set_timesteps(10)
@@ -224,7 +214,7 @@ def test_recurrence_adds_just_that_noise(pipe: BrainGuidedPipeline, monkeypatch:
     first, fresh = (torch.randn(1, 12, 8, 8, generator=draws) for _ in range(2))
     torch.testing.assert_close(seen[0][2], first)
     kept = alpha_bar(pipe.scheduler, 0) / alpha_bar(pipe.scheduler, 1)
-    stepped = DDIMScheduler.from_config(pipe.scheduler.config)
+    stepped = diffusers.DDIMScheduler.from_config(pipe.scheduler.config)
     stepped.set_timesteps(4)
     reached = stepped.step(seen[0][0], seen[0][1], first).prev_sample
     torch.testing.assert_close(seen[1][2], sqrt(kept) * reached + sqrt(1 - kept) * fresh, rtol=1e-4, atol=1e-5)

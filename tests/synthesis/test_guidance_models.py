@@ -18,6 +18,7 @@ from brainalign.synthesis.guidance import Guide, Trace
 from brainalign.synthesis.guidance.steering import _scaled_gradient
 
 SHORT: dict[str, Any] = {"num_images": 2, "num_inference_steps": 3}
+F32, F16, B16 = torch.float32, torch.float16, torch.bfloat16
 
 
 def seeds() -> list[torch.Generator]:
@@ -71,9 +72,7 @@ def test_a_folder_that_is_not_there(place: str, tmp_path: Path) -> None:
     refused("model_index", BrainGuidedPipeline.from_pretrained, tmp_path)
 
 
-def test_stable_diffusion_is_loaded_without_its_checker_and_guided(
-    stable_diffusion: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stable_diffusion_is_loaded_without_its_checker_and_guided(stable_diffusion: Path, monkeypatch) -> None:
     def no_network(*args: Any, **options: Any) -> None:
         raise AssertionError("a folder is read without the network")
 
@@ -162,21 +161,18 @@ def test_errors_of_gradients(pipe: BrainGuidedPipeline) -> None:
         assert pipe(redness, **SHORT).scores.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_images": 0}, "num_images"),
-        ({"recurrence": 0}, "recurrence"),
-        ({"n_smooth": 0}, "n_smooth"),
-        ({"start": 0.8, "stop": 0.2}, "start and stop"),
-        ({"trust_radius": 0.0}, "trust_radius"),
-        ({"generator": [torch.Generator()] * 3}, "generator each"),
-        ({"latents": torch.zeros(2, 3, 8, 8)}, r"\(2, 12, 8, 8\)"),
-        ({"prompt": "a cat"}, "reads no prompt"),
-        ({"classifier_free_scale": 2.0}, "reads no prompt"),
-        ({"output_type": "jpg"}, "output_type"),
-    ],
-)
+@pytest.mark.parametrize(("options", "message"), [
+    ({"num_images": 0}, "num_images"),
+    ({"recurrence": 0}, "recurrence"),
+    ({"n_smooth": 0}, "n_smooth"),
+    ({"start": 0.8, "stop": 0.2}, "start and stop"),
+    ({"trust_radius": 0.0}, "trust_radius"),
+    ({"generator": [torch.Generator()] * 3}, "generator each"),
+    ({"latents": torch.zeros(2, 3, 8, 8)}, r"\(2, 12, 8, 8\)"),
+    ({"prompt": "a cat"}, "reads no prompt"),
+    ({"classifier_free_scale": 2.0}, "reads no prompt"),
+    ({"output_type": "jpg"}, "output_type"),
+])  # fmt: skip
 def test_errors_of_arguments(pipe: BrainGuidedPipeline, options: dict[str, Any], message: str) -> None:
     refused(message, pipe, redness, **SHORT | options)
 
@@ -205,14 +201,9 @@ def gradient(pipe: BrainGuidedPipeline, of: Any = redness, step: float = 1.0) ->
     return outputs[0] - outputs[1]
 
 
-F32, F16, B16 = torch.float32, torch.float16, torch.bfloat16
-
-
 @pytest.mark.parametrize("size", [1.0, 1e-7])
 @pytest.mark.parametrize(("unet", "vae"), [(F16, F32), (F16, F16), (B16, F32), (B16, B16), (F32, F16)])
-def test_half_precision_guides_as_single_does(
-    latent_pipe: BrainGuidedPipeline, unet: Any, vae: Any, size: float
-) -> None:
+def test_half_precision_guides_as_single_does(latent_pipe, unet: Any, vae: Any, size: float) -> None:
     """Also where the objective's gradient is smaller than the smallest number of float16."""
     expected = gradient(latent_pipe)
     latent_pipe.unet.to(unet)
@@ -260,17 +251,15 @@ def test_saving_memory_keeps_less_and_gives_the_same_gradient(latent_pipe: Brain
     latent_pipe.unet.enable_gradient_checkpointing()
     network = kept_bytes(latent_pipe)
     latent_pipe.save_memory()
-    both = kept_bytes(latent_pipe)
-    assert both < network < whole
+    assert kept_bytes(latent_pipe) < network < whole
     torch.testing.assert_close(gradient(latent_pipe), expected, rtol=0, atol=1e-5)
 
 
 def test_a_scheduler_that_remembers_gives_way_where_steps_are_repeated(stable_diffusion: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sd15"
     shutil.copytree(stable_diffusion, folder)
-    diffusers.PNDMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
-    ).save_pretrained(folder / "scheduler")
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    diffusers.PNDMScheduler(**betas, skip_prk_steps=True, steps_offset=1).save_pretrained(folder / "scheduler")
     index = json.loads((folder / "model_index.json").read_text())
     index["scheduler"] = ["diffusers", "PNDMScheduler"]
     (folder / "model_index.json").write_text(json.dumps(index))
@@ -301,9 +290,7 @@ def test_a_negative_prompt_is_led_away_from(latent_pipe: BrainGuidedPipeline) ->
 
 @pytest.mark.parametrize("zeros", [True, False])
 @pytest.mark.parametrize("away", [None, ["dog", "b"]])
-def test_two_text_encoders_are_read_as_diffusers_reads_them(
-    large: diffusers.StableDiffusionXLPipeline, zeros: bool, away: list[str] | None
-) -> None:
+def test_two_text_encoders_are_read_as_diffusers_reads_them(large, zeros: bool, away: list[str] | None) -> None:
     large.register_to_config(force_zeros_for_empty_prompt=zeros)
     ours = BrainGuidedPipeline.from_pipe(large)
     ours.set_progress_bar_config(disable=True)
@@ -312,7 +299,6 @@ def test_two_text_encoders_are_read_as_diffusers_reads_them(
     told, empty, pooled, pooled_empty = large.encode_prompt(words, negative_prompt=away)
     # They embed the empty text once for each image: in a batch of another size sums are rounded in another way.
     torch.testing.assert_close(denoiser.embeds, torch.cat([empty, told]), rtol=0, atol=1e-6)
-    assert denoiser.added is not None
     torch.testing.assert_close(denoiser.added["text_embeds"], torch.cat([pooled_empty, pooled]), rtol=0, atol=1e-6)
     assert denoiser.added["time_ids"].tolist() == [[16, 16, 0, 0, 16, 16]] * 4
     for scale in (3.0, 0.0):
