@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.add_argument("--cores", default="all", help="how many cores; all if not given")
     run.add_argument("--profile", default="default", help="of the workflow: default, or slurm for a cluster")
     run.add_argument("--verbose", action="store_true", help="all that Snakemake says, in place of a line per step")
-    run.set_defaults(run=_run)
+    run.set_defaults(run=lambda a, _: run_workflow(a.file, a.cores, a.profile, a.verbose, a.snakemake))
     report = commands.add_parser("report", help="the pages of a run in the browser")
     report.add_argument("place", type=Path, nargs="?", default=Path(), help="the YAML of the run, or a folder")
     report.add_argument(
@@ -228,10 +228,6 @@ def _init(arguments: argparse.Namespace, console: Console) -> int:
     path = init_study(arguments.folder, ask)
     console.print(f"{path}\n\n{path.read_text()}", soft_wrap=True, markup=False)
     return 0
-
-
-def _run(arguments: argparse.Namespace, _: Console) -> int:
-    return run_workflow(arguments.file, arguments.cores, arguments.profile, arguments.verbose, arguments.snakemake)
 
 
 def _report(arguments: argparse.Namespace, console: Console) -> int:

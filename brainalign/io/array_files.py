@@ -160,10 +160,6 @@ def _zarr_arrays(path: Path) -> dict[str, Any]:
         return {"": store} if hasattr(store, "shape") else dict(store.arrays())
 
 
-def _zarr_shapes(path: Path) -> Shapes:
-    return {name: tuple(map(int, array.shape)) for name, array in _zarr_arrays(path).items()}
-
-
 def _read_zarr(path: Path, names: Collection[str]) -> Values:
     arrays = _zarr_arrays(path)
     with reading(path, BROKEN.format(".zarr"), PIECES_TOGETHER):
@@ -187,5 +183,5 @@ FORMS: dict[str, tuple[Callable[[Path], Shapes], Callable[[Path, Collection[str]
     ".hf5": (_datasets, _read_datasets),
     ".mat": (_variables, _read_variables),
     "7.3": (lambda path: _datasets(path, turned=True), lambda path, names: _read_datasets(path, names, turned=True)),
-    ".zarr": (_zarr_shapes, _read_zarr),
+    ".zarr": (lambda path: {name: tuple(map(int, of.shape)) for name, of in _zarr_arrays(path).items()}, _read_zarr),
 }

@@ -61,7 +61,8 @@ def brain_maps(
     from nibabel.nifti1 import Nifti1Image
 
     if "labels" in targets.attrs.get("space", {}):
-        labels = _labels(targets.attrs["space"])
+        space = targets.attrs["space"]
+        labels = np.frombuffer(decompress(b64decode(space["labels"])), dtype="<i4").reshape(space["shape"])
         painted = np.full((int(labels.max()) + 1, len(scores)), np.nan, dtype=np.float32)
         painted[targets["label"].to_numpy(dtype=int)] = scores.T
         return {"statmap.nii.gz": Nifti1Image(painted[labels], affine)}
@@ -98,10 +99,6 @@ def voxel_affine(targets: pd.DataFrame) -> NDArray[np.float64] | None:
 def packed_labels(labels: NDArray[np.integer[Any]]) -> str:
     """Pack an atlas of parcels into text, as `targets.attrs["space"]["labels"]` holds it."""
     return b64encode(compress(np.ascontiguousarray(labels, dtype="<i4").tobytes())).decode()
-
-
-def _labels(space: dict[str, Any]) -> NDArray[np.int32]:
-    return np.frombuffer(decompress(b64decode(space["labels"])), dtype="<i4").reshape(space["shape"])
 
 
 def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str, names: Sequence[str]) -> Any:

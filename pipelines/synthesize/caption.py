@@ -70,7 +70,8 @@ def caption(job: Job) -> None:
     found.captions.insert(0, "target_id", targets["target_id"])
     found.captions.insert(1, "region", [", ".join(map(str, names)) for names in targets["roi"]])
     found.captions["ceiling"] = ceilings["ceiling"].to_numpy()[rows]
-    attributes = {name: [str(v) for v in known.phrases] for name, known in _vocabularies(captioner).items()}
+    known = captioner.vocabularies if isinstance(captioner, synthesis.AttributeCaptioner) else {}
+    attributes = {name: [str(v) for v in vocabulary.phrases] for name, vocabulary in known.items()}
     nouns = options.nouns or tuple(dict.fromkeys(value for values in attributes.values() for value in values))
     nouns = nouns or _common(found.captions["caption"])
     about |= {
@@ -163,10 +164,6 @@ def _captioner(
 def _in_order(column: NDArray[np.str_], words: Sequence[str]) -> list[str]:
     present = set(column.tolist())
     return [word for word in words if word in present] if present <= set(words) else sorted(present)
-
-
-def _vocabularies(captioner: synthesis.Captioner) -> Mapping[str, synthesis.VocabularyCaptioner]:
-    return captioner.vocabularies if isinstance(captioner, synthesis.AttributeCaptioner) else {}
 
 
 def _common(texts: "pd.Series[str]", n: int = 12) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def meta_train(
         if step < steps[0] + steps[1] or (step - steps[0] - steps[1]) % 2:
             episode = voxels.episode(curriculum.n_voxels, size)
         else:
-            X, Y = subjects[_uniform(0, len(subjects) - 1, generator)]
+            X, Y = subjects[int(torch.randint(len(subjects), (1,), generator=generator))]
             episode = real_episode(X, Y, curriculum.n_voxels, size, curriculum.n_queries, generator)
         loss = _loss(network, episode)
         if not torch.isfinite(loss):
@@ -283,10 +283,6 @@ def _loss(network: InContextNetwork, episode: Episode) -> torch.Tensor:
 
 def _with_bias(X: torch.Tensor) -> torch.Tensor:
     return torch.cat([X, torch.ones_like(X[:, :1])], dim=1)
-
-
-def _uniform(low: int, high: int, generator: torch.Generator) -> int:
-    return int(torch.randint(low, high + 1, (1,), generator=generator))
 
 
 def _log_uniform(low: int, high: int, generator: torch.Generator) -> int:

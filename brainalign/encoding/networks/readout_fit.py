@@ -254,7 +254,7 @@ class Readout(_FittedReadout, TokenEncoder):
         networks: list[nn.Module] = []
         scores: list[torch.Tensor] = []
         self.history_ = []
-        for seed in _seeds(self.seed, self.restarts):
+        for seed in [self.seed, *np.random.default_rng(self.seed).integers(2**31, size=self.restarts - 1).tolist()]:
             networks.append(start(self, shape, seed).to(arrays.Y.device))
             self.history_ += regression.train(
                 networks[-1],
@@ -371,11 +371,6 @@ def _scaled(
     if semantics is not None:
         whole.set_moments("semantics", semantic_moments(semantics, fitted))
     return whole
-
-
-def _seeds(seed: int, restarts: int) -> list[int]:
-    """Return the seed itself, then others derived from it."""
-    return [seed, *np.random.default_rng(seed).integers(2**31, size=restarts - 1).tolist()]
 
 
 def _squared(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:

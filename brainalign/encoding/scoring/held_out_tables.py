@@ -56,7 +56,8 @@ def score_table(
         "alpha": np.broadcast_to(getattr(found.encoder, "alpha_", np.nan), found.r.shape),
         "p": found.p,
         "p_fwer": found.p_fwer,
-        "q": _over(~(ceiling <= threshold), found.p),
+        # Ceilings may choose: under the null they are independent of whether features predict a target.
+        "q": statistics.fdr(np.where(ceiling <= threshold, np.nan, found.p)),
         "control_r": found.control_r,
         "cv_r": _inner(found, as_r=True),
     }
@@ -127,15 +128,6 @@ def band_table(parts: Partition, responses: Responses, layers: Sequence[str]) ->
         compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
         tables.append(responses.target_table().assign(**compact, layer=layer))
     return pd.concat(tables, ignore_index=True)
-
-
-def _over(tested: NDArray[np.bool_], p: Values) -> Values:
-    """Return q over these targets.
-
-    Whether a target repeats is independent of whether features predict it under the null, so choosing targets by their
-    ceiling leaves the false discovery rate as it is, and a few hundred permutations suffice.
-    """
-    return statistics.fdr(np.where(tested, p, np.nan))
 
 
 def _inner(found: HeldOut, *, as_r: bool = False) -> Values:

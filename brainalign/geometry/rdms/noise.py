@@ -104,10 +104,6 @@ def _shrunk_to_identity(deviations: Values, variances: Values, dof: int) -> Nois
     return _covariance(np.full(p, shrinkage * mean * n / dof), deviations, (1 - shrinkage) / dof)
 
 
-def _independent(deviations: Values, variances: Values, dof: int) -> NoiseCovariance:
-    return LowRankCovariance(np.sqrt(variances), deviations[:0])
-
-
 def _unshrunk(deviations: Values, variances: Values, dof: int) -> NoiseCovariance:
     n, p = deviations.shape
     if min(n - 1, dof) < p:
@@ -141,6 +137,6 @@ def _gram_norm(rows: Values) -> float:
 NOISE_COVARIANCES: dict[str, Callable[[Values, Values, int], NoiseCovariance]] = {
     "shrink-diagonal": _shrunk_to_diagonal,
     "shrink-identity": _shrunk_to_identity,
-    "diag": _independent,
+    "diag": lambda deviations, variances, _: LowRankCovariance(np.sqrt(variances), deviations[:0]),
     "full": _unshrunk,
 }

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Responses
 from brainalign.config import DecodeTimesSettings
 from brainalign.report import kit
 from brainalign.report.geometry_sections.evoked import FEW_SENSORS, evoked_section
@@ -304,7 +304,7 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     else:
         title, caption = "Where categories differ", kit.CAPTIONS["decodedsensors"]
         panels.append(kit.Panel("sensors", title, caption, sensor_courses(effects, _effect(facts)), effects))
-    names = _conditions(squares, facts)
+    names = [str(name) for name in facts.get("conditions", facts["categories"])] if "pairs" in squares else []
     if len(names) > 2:
         shown = decoded_pairs(squares["pairs"], squares["pair_times"], names)
         panels.append(kit.captioned("decodedpairs", "Every pair of conditions", shown, id="pairs"))
@@ -368,11 +368,6 @@ def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any
 def _effect(facts: Mapping[str, Any]) -> str:
     two = len(facts["categories"]) == 2
     return f"area under the curve − .5\n({facts['categories'][1]} larger)" if two else "share of variance"
-
-
-def _conditions(squares: Arrays, facts: Mapping[str, Any]) -> list[str]:
-    """Return the conditions in the order of the pairs."""
-    return [str(name) for name in facts.get("conditions", facts["categories"])] if "pairs" in squares else []
 
 
 def _table(windows: pd.DataFrame) -> Any:

@@ -28,7 +28,9 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     mine = chosen[chosen["name"] == best["name"]].set_index("quantity")["value"]
     of_ceiling = float(mine.get("r²/ceiling", np.nan))
     tied = [(str(pair["a"]), str(pair["b"])) for pair in pairs if not pair["better"]]
-    beaten = [str(pair["b"] if pair["better"] == pair["a"] else pair["a"]) for pair in pairs if _wins(pair, best)]
+    beaten = [
+        str(pair["b"] if pair["better"] == pair["a"] else pair["a"]) for pair in pairs if pair["better"] == best["name"]
+    ]
     equal = [next(iter({*pair} - {best["name"]})) for pair in tied if best["name"] in pair]
     words = [
         f"{best['name']} predicts responses to {nouns.stimuli} it was not trained on",
@@ -313,10 +315,6 @@ def _control_number(control: pd.Series | None, note: str = NEAR_CHANCE) -> list[
         return []
     beside = ", ".join(each for each in (kit.interval(control).strip(), note) if each)
     return [{"name": f"best control: {control['name']}", "value": kit.number(control["value"]), "control": beside}]
-
-
-def _wins(pair: Mapping[str, object], best: pd.Series) -> bool:
-    return bool(pair["better"] == best["name"])
 
 
 def _few(names: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from brainalign.report import kit
 from brainalign.statistics import SHARING
@@ -16,7 +15,7 @@ def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
     if not len(material.tables.get("groupmaps", ())):  # nobody's space is another's
         return []
     targets, maps, panels = material.tables["grouptargets"], material.tables["groupmaps"], []
-    told = maps[~_model_of(maps).isin(material.uninformed)]
+    told = maps[~maps["model"].astype(str).str.partition(" (")[0].isin(material.uninformed)]  # a method in brackets
     for (quantity, model), rows in told.groupby(["quantity", "model"], sort=False):
         values = targets[["target_id"]].merge(rows, how="left")
         alone = f"R² common to {model}" if SHARING in str(model) else f"unique R² of {model}"
@@ -37,11 +36,6 @@ def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
         options["n"] = int(rows["n_subjects"].iloc[0])
         panels.append(kit.captioned("groupmap", what, drawn.figure, rows, tested=tested, where=drawn.where, **options))
     return [kit.Section("maps", "Maps over subjects", panels, mapped_findings(material)[:1])] if panels else []
-
-
-def _model_of(maps: pd.DataFrame) -> pd.Series[str]:
-    """Return the model of each row, whose name may be followed by its method in brackets."""
-    return maps["model"].astype(str).str.partition(" (")[0]
 
 
 def mapped_findings(material: kit.StudyMaterial) -> list[str]:

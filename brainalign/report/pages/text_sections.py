@@ -299,7 +299,7 @@ def sentence_section(
         by = details["sentences_by"]
         header = ["subject", "true", f"decoded ({by})", "retrieved", "rank of the true one"]
         verdict = details["verdict"]["content words"][0]
-        blocks.append(_heading(name) + Markup("<p>{}</p>").format(verdict))
+        blocks.append(Markup('<h3 style="margin-top: 1.4rem">{}</h3><p>{}</p>').format(name, verdict))
         blocks.append(kit.html_table(header, rows, f"Sentences, {name}"))
         blocks += [_score_table(tables["textscores"]), *_forced_table(tables["textscores"])]
     text = [
@@ -332,10 +332,6 @@ def _check_controlled(name: str, tables: Mapping[str, pd.DataFrame], details: Ma
         )
     if list(details["test_trials"]) != tables["sentences"]["trial_id"].tolist():
         raise BrainalignError(f"the control matrix of {name} is of other trials than its sentences; {remedy}")
-
-
-def _heading(text: str) -> Markup:
-    return Markup('<h3 style="margin-top: 1.4rem">{}</h3>').format(text)
 
 
 def _score_table(scores: pd.DataFrame) -> Markup:
