@@ -46,11 +46,8 @@ class Lab:
     def load(self, *, models: tuple[str, ...] = IMAGES, methods: dict | None = None, **sections: object) -> None:
         path = self.study.folder / f"{self.folder.name}.yaml"  # files are looked for beside it
         path.write_text(yaml.safe_dump(self.content))
-        config = {
-            "datasets": {"scenes": {"descriptor": str(path), "models": list(models)}},
-            "models": MODELS,
-            "methods": {"ridge": {"encoder": "ridge"}} | (methods or {}),
-        }
+        config = {"datasets": {"scenes": {"descriptor": str(path), "models": list(models)}}, "models": MODELS}
+        config |= {"methods": {"ridge": {"encoder": "ridge"}} | (methods or {})}
         load_descriptors(parse(Config, config | sections, "config.yaml"))
 
     def refused(self, message: str, **given: object) -> None:
@@ -244,11 +241,8 @@ def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
     refused(r"0 of 3 objects .*\(none\)", load, "a.png", "b.png", "c.png")
 
 
-CONVERGE = {
-    "networks": {"net": {"random": "untrained", "method": "ridge"}},
-    "origin": "seen",
-    "checkpoints": {"net": {0: "untrained", 100: "half", 1000: "net"}},
-}
+CONVERGE = {"networks": {"net": {"random": "untrained", "method": "ridge"}}, "origin": "seen"}
+CONVERGE |= {"checkpoints": {"net": {0: "untrained", 100: "half", 1000: "net"}}}
 
 
 def content(scenes, **changes: object) -> dict[str, object]:

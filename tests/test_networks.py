@@ -22,13 +22,8 @@ PATCHES = SIZES | {"image_size": 64, "patch_size": 8, "attn_implementation": "ea
 WORDS = {"vocab_size": 50, "attn_implementation": "eager"}
 CONVOLUTIONS = {"conv_dim": (32, 32), "conv_stride": (20, 16), "conv_kernel": (20, 16), "num_feat_extract_layers": 2}
 SOUND = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 4, "attn_implementation": "eager"}
-WHISPER = {
-    "d_model": 64,
-    "encoder_layers": 2,
-    "encoder_ffn_dim": 128,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-}
+WHISPER = {"d_model": 64, "encoder_layers": 2, "encoder_ffn_dim": 128, "encoder_attention_heads": 4}
+WHISPER |= {"decoder_attention_heads": 4}
 WHISPER |= {"num_mel_bins": 8, "decoder_layers": 1}
 LLAMA = SIZES | WORDS | {"num_key_value_heads": 2, "max_position_embeddings": 512}
 GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}

@@ -133,11 +133,9 @@ def test_the_plan_is_what_the_demo_took(demo: Config, tmp_path: Path, monkeypatc
 
 
 def test_a_study_of_images_with_two_methods_and_scanned_subjects(scenes, tmp_path: Path) -> None:
-    content = {
-        "results": str(tmp_path / "results"),
-        "models": {"net": {"extractor": "efficientnet"}, "captions": {"extractor": "sentence", "weights": "x"}},
-        "methods": {name: {"encoder": "ridge"} for name in ("ridge", "pooled")},
-    }
+    content = {"results": str(tmp_path / "results")}
+    content |= {"models": {"net": {"extractor": "efficientnet"}, "captions": {"extractor": "sentence", "weights": "x"}}}
+    content |= {"methods": {name: {"encoder": "ridge"} for name in ("ridge", "pooled")}}
     files, subjects = scenes.descriptor()["recordings"], ("01", "02", "03")
     for n in (2, 3):
         path = scenes.write(recordings=dict.fromkeys(subjects[:n], files["01"]) | {"eeg": files["02"]})
@@ -172,11 +170,8 @@ def test_the_state_of_images(scenes) -> None:
 
 
 # Of one job each: data large enough that every term of an estimate weighs, and options unlike their defaults.
-SIZES = {
-    "simulated": Shape(runs=12, trials=9000, targets=70_000),
-    "haxby-slice": Shape(runs=7, trials=900, targets=50_000),
-    "n170": Shape(runs=3, trials=700, targets=30),
-}
+SIZES = {"simulated": Shape(runs=12, trials=9000, targets=70_000)}
+SIZES |= {"haxby-slice": Shape(runs=7, trials=900, targets=50_000), "n170": Shape(runs=3, trials=700, targets=30)}
 Changes = dict[str, dict[str, object]]
 
 

@@ -195,10 +195,8 @@ def test_what_is_held_against_maps() -> None:
         "half_time": [5.0, 6.0, 7.0, 8.0], "half_time_from_start": [1.0, 2.0, 3.0, 4.0],
     })  # fmt: skip
     of_start = "half-time from the first checkpoint"
-    expected = {
-        "02": {"best layer": {"V1": 3}},
-        "01": {"best layer": {"V1": 0, "V2": 2}, "half-time": {"V1": 5.0}, of_start: {"V1": 1.0}},
-        "03": {"half-time": {"V2": 7.0}, of_start: {"V2": 3.0}},
-    }
+    expected = {"02": {"best layer": {"V1": 3}}}
+    expected |= {"01": {"best layer": {"V1": 0, "V2": 2}, "half-time": {"V1": 5.0}, of_start: {"V1": 1.0}}}
+    expected |= {"03": {"half-time": {"V2": 7.0}, of_start: {"V2": 3.0}}}
     assert stage._values(areas, half) == expected
     assert stage._values(areas[:0], half[:0]) == {}

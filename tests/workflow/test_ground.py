@@ -40,11 +40,8 @@ REGIONS = {"red": 0, "circle": 1, "nothing": 2}  # what a region answers to
 def write_subject(folder: Path, values: np.ndarray, stimuli: pd.Series, roi: list[list[str]], ceiling: list) -> None:
     places = dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0) | {"vertex": range(values.shape[1]), "kind": "vertex"}
     responses = responses_of(values, np.tile(stimuli, 2), roi=roi, targets=places)
-    content = {
-        "responses": responses,
-        "splits": splits_of(responses, stimuli[:N_TEST]),
-        "ceiling": responses.targets[["target_id"]].assign(ceiling=ceiling, repeats_q=0.01),
-    }
+    content = {"responses": responses, "splits": splits_of(responses, stimuli[:N_TEST])}
+    content |= {"ceiling": responses.targets[["target_id"]].assign(ceiling=ceiling, repeats_q=0.01)}
     for suffix, each in content.items():
         save(artifact_path(folder, "d", suffix, subject="1"), each, BY)
 

@@ -224,15 +224,10 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
         "match": {"models": ["one", "net"]},
     }
     config = ImageRun(scenes, changes).config
-    read = {
-        "extract": ["weights"],
-        "prepare": ["images"],
-        "match": ["model-net_features", "stimuli"],
-        "ground": [*(f"sub-{name}_splits" for name in subjects), "captions", "norms"],
-        "ground_regions": ["groundedwords"],
-        "identify": [f"sub-{name}_rdm" for name in subjects],
-        "caption": ["model-net_features", "bank"],
-    }
+    read = {"extract": ["weights"], "prepare": ["images"], "match": ["model-net_features", "stimuli"]}
+    read |= {"ground": [*(f"sub-{name}_splits" for name in subjects), "captions", "norms"]}
+    read |= {"ground_regions": ["groundedwords"], "identify": [f"sub-{name}_rdm" for name in subjects]}
+    read |= {"caption": ["model-net_features", "bank"]}
 
     def leave(path: Path, inputs: list[str], stage: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -295,10 +290,8 @@ def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> Non
     scenes.write()
     model = vision_transformer(tmp_path / "vit")
     models = {"net": model | {"pooling": "tokens"}, "cls": model | {"pooling": "cls"}}
-    methods = {
-        "ridge": {"encoder": "ridge", "models": ["cls"], "device": "cpu"},
-        "fac": TRAINED | {"models": ["net"], "cls": "cls", "baselines": ["mean"], "targets": "all"},
-    }
+    methods = {"ridge": {"encoder": "ridge", "models": ["cls"], "device": "cpu"}}
+    methods |= {"fac": TRAINED | {"models": ["net"], "cls": "cls", "baselines": ["mean"], "targets": "all"}}
     run = ImageRun(scenes, {"models": models, "methods": methods}, pages=())("01")
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "layer", "group"])
     alone = run.table("profile", subject="01", model="cls", method="ridge").set_index(["layer", "group"])["r"]
@@ -329,13 +322,9 @@ def trained(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> tuple
     tokens, pixels = {"models": ["net"], "subjects": ["01"]}, {"models": ["pixels"], "subjects": ["01"]}
     attending = {"encoder": "routing", "seeds": [0], "baselines": ["factorized"], "rest": True}
     sparse = {"encoder": "dictionary", "width": 12, "n_active": 2, "epochs": 60, "seeds": [4, 5]}
-    methods = {
-        "ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"},
-        "fac": TRAINED | tokens,
-        "route": TRAINED | tokens | attending,
-        "core": CORE | pixels,
-        "sparse": sparse | pixels | {"cv": 3, "device": "cpu"},
-    }
+    methods = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "fac": TRAINED | tokens}
+    methods |= {"route": TRAINED | tokens | attending, "core": CORE | pixels}
+    methods |= {"sparse": sparse | pixels | {"cv": 3, "device": "cpu"}}
     models = {"net": TOKENS, "pixels": {"extractor": "pixels", "image_size": 12}}
     with redirect_stdout(StringIO()) as said:
         return ImageRun(study, {"models": models, "methods": methods})("01"), said.getvalue()
@@ -419,11 +408,9 @@ def test_encoders_of_sensors(scenes) -> None:
     scenes.write()
     routing = TRAINED | {"encoder": "routing", "queries": "parcel", "n_parcels": 4, "baselines": [], "ensemble": True}
     moving = {"baselines": ["tokens"], "seeds": [3], "models": ["net"]}
-    methods = {
-        "route": routing | {"controls": ["position"], "models": ["both"]},
-        **{name: TRAINED | moving | {"encoder": "semantic", "semantics": name} for name in ("classes", "net")},
-        "core": CORE | moving | {"readout": "semantic", "semantics": "classes"},
-    }
+    methods = {"route": routing | {"controls": ["position"], "models": ["both"]}}
+    methods |= {name: TRAINED | moving | {"encoder": "semantic", "semantics": name} for name in ("classes", "net")}
+    methods |= {"core": CORE | moving | {"readout": "semantic", "semantics": "classes"}}
     models = {"net": TOKENS, "both": TOKENS | {"layers": ["block2", "block3"]}}
     run = ImageRun(scenes, {"models": models, "methods": methods})("02")
     labels = {"subject": "02", "model": "both", "method": "route"}

@@ -20,28 +20,16 @@ from brainalign.simulation import render
 from brainalign.study import parse
 from brainalign.workflow import jobs, log_path
 
-EVERYTHING = {
-    "extract": 2,
-    "prepare": 2,
-    "encode_held_out": 6,
-    "compare": 2,
-    "summarize_held_out": 2,
-    "report": 2,
-    "summarize_group": 1,
-    "converge": 1,
-    "match": 1,
-    "report_group": 1,
-}
+EVERYTHING = {"extract": 2, "prepare": 2, "encode_held_out": 6, "compare": 2, "summarize_held_out": 2, "report": 2}
+EVERYTHING |= {"summarize_group": 1, "converge": 1, "match": 1, "report_group": 1}
 OF_ALL = ("converge", "match", "summarize_group", "report_group")
 ALONE = [stage for stage in EVERYTHING if stage not in OF_ALL]  # of one subject, and a network without a twin
 BANDED = {"encoder": "banded", "models": ["net"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
 REPORTS = {"report": 2, "report_group": 1}
 PREPARED = ("responses", "splits", "ceiling")
-SECTIONS = {
-    "01": ("data", "maps", "layers", "partition", "geometry", "ceilings", "contest"),
-    "02": ("data", "time", "partition", "geometry", "ceilings"),
-}
+SECTIONS = {"01": ("data", "maps", "layers", "partition", "geometry", "ceilings", "contest")}
+SECTIONS |= {"02": ("data", "time", "partition", "geometry", "ceilings")}
 
 
 def patterns(study) -> np.ndarray:

@@ -26,17 +26,8 @@ from brainalign.workflow import STEPS, report_path
 
 N_ROI = 60  # vertices of a region in each hemisphere
 RANDOM = {"extractor": "random", "n_features": 8}
-NETWORK = {
-    "encoder": "in_context",
-    "n_steps": [0, 60, 10],
-    "context_sizes": [6, 24],
-    "n_components": 8,
-    "n_queries": 10,
-    "sizes": [6, 12, 24],
-    "n_repeats": 2,
-    "device": "cpu",
-    "subjects": ["01", "03", "04"],
-}
+NETWORK = {"encoder": "in_context", "n_steps": [0, 60, 10], "context_sizes": [6, 24], "n_components": 8}
+NETWORK |= {"n_queries": 10, "sizes": [6, 12, 24], "n_repeats": 2, "device": "cpu", "subjects": ["01", "03", "04"]}
 
 
 class Run(ImageRun):

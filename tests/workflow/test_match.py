@@ -59,10 +59,8 @@ class Networks:
         content = {"models": ["seen", "again", "other"], "measures": MEASURES, "draws": 2, "units": 20} | options
         settings = {"match": content, "checkpoints": checkpoints or {}}
         models = [*content["models"], *(m for of in settings["checkpoints"].values() for m in of.values())]  # type: ignore[misc]
-        inputs = {
-            "features": [self.path("features", model=model) for model in dict.fromkeys(models)],
-            "stimuli": self.folder / "stimuli.tsv",
-        }
+        inputs = {"features": [self.path("features", model=model) for model in dict.fromkeys(models)]}
+        inputs |= {"stimuli": self.folder / "stimuli.tsv"}
         return run_step(
             "match", settings, inputs=inputs, outputs={name: self.path(name) for name in OUTPUTS}, seed=SEED
         )
@@ -155,10 +153,8 @@ class Study:
         self.save("triplets", Arrays({"triplets": self.triplets, "repeats": self.repeats}), stimuli=self.ids)
         kinds = np.eye(10)[self.world.superordinate].astype(np.float32)  # what an embedding of judgements might hold
         self.save("concepts", Arrays({"sparse": kinds}), stimuli=self.ids)
-        layers = {
-            "one": {"deep": self.world.features, "noise": rng.normal(size=(n, 12))},
-            "two": {"l0": self.world.others},
-        }
+        layers = {"one": {"deep": self.world.features, "noise": rng.normal(size=(n, 12))}}
+        layers |= {"two": {"l0": self.world.others}}
         order = rng.permutation(n)  # rows of another order are matched by stimulus
         stimuli = pd.DataFrame({"stimulus_id": np.array(self.ids)[order]})
         for model, values in layers.items():

@@ -65,13 +65,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.yaml").write_text(yaml.safe_dump(descriptor))
     own = {"extractor": "table", "file": str(folder / "vectors.h5")}
     draws = {"permutations": 100, "draws": 100}
-    content = {
-        "results": str(folder / "results"),
-        "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
-        "models": {"mine": own, "onehot": {"extractor": "onehot"}},
-        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
-        **{"encode": draws, "compare": draws},
-    }
+    content = {"results": str(folder / "results"), "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}}}
+    content |= {"models": {"mine": own, "onehot": {"extractor": "onehot"}}}
+    content |= {"methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}}, "encode": draws, "compare": draws}
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     return folder
 

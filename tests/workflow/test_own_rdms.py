@@ -80,13 +80,9 @@ def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
 
 
 N_IMAGES = 16
-SETTINGS = {
-    "draws": 100,
-    "feature_distance": "euclidean",
-    "combinations": {"mixed": {"model": "net", "layers": ["a", "b", "c"]}},
-    "combination_draws": 20,
-    "combination_permutations": 39,
-}
+SETTINGS = {"draws": 100, "feature_distance": "euclidean"}
+SETTINGS |= {"combinations": {"mixed": {"model": "net", "layers": ["a", "b", "c"]}}, "combination_draws": 20}
+SETTINGS |= {"combination_permutations": 39}
 
 
 @pytest.fixture(scope="module")

@@ -222,11 +222,9 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(film: P
         HubertConfig(**front, **sizes, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2)
     ).save_pretrained(tmp_path / "hubert")
     Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "hubert")
-    models = {
-        "pixels": {"extractor": "pixels", "image_size": 4},
-        "hubert": {"extractor": "speech", "weights": str(tmp_path / "hubert"), "rate_hz": 2, "context_s": 1},
-        "noise": {"extractor": "random", "n_features": 4},
-    }
+    models = {"pixels": {"extractor": "pixels", "image_size": 4}}
+    models |= {"hubert": {"extractor": "speech", "weights": str(tmp_path / "hubert"), "rate_hz": 2, "context_s": 1}}
+    models |= {"noise": {"extractor": "random", "n_features": 4}}
     config = configured_film(film, tmp_path / "results", descriptor="silent.yaml", models=models)
     run_all(config)
     scores = pd.read_parquet(artifact_path(config.results, "film", "runscores", subject="01"))

