@@ -312,9 +312,7 @@ class TestWriter:
         np.testing.assert_array_equal(io.load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
         assert not [file.name for file in path.parent.iterdir() if "replaced" in file.name or "partial" in file.name]
 
-    def test_a_finished_file_that_someone_changed_is_not_copied_from(
-        self, path: Path, provenance: io.Provenance
-    ) -> None:
+    def test_a_finished_file_that_someone_changed_is_not_copied_from(self, path: Path, provenance) -> None:
         self.finished(path, self.stimuli, provenance)
         with open(path, "r+b") as file:  # through the link, both change
             file.seek(-4, 2)

@@ -135,9 +135,7 @@ def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: 
     ("status", "logs", "said"),
     [(0, ["a"], []), (1, [], []), (1, ["b", "a"], ["full log: {}/.snakemake/log/b.snakemake.log"])],
 )
-def test_a_run_that_stops_says_where_all_is_written(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, status: int, logs: list[str], said: list[str]
-) -> None:
+def test_a_run_that_stops_says_where_all_is_written(folder: Path, monkeypatch, status: int, logs, said) -> None:
     monkeypatch.chdir(folder)
     (folder / ".snakemake" / "log").mkdir(parents=True)
     for name in logs:

@@ -124,9 +124,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def make_checkout(
-    tmp_path_factory: pytest.TempPathFactory, make_study, compiled: Path, snakemake
-) -> Callable[[str], Checkout]:
+def make_checkout(tmp_path_factory, make_study, compiled: Path, snakemake) -> Callable[[str], Checkout]:
 
     def make(name: str) -> Checkout:
         checkout = Checkout.make(tmp_path_factory.mktemp(name), compiled, snakemake)

@@ -195,9 +195,7 @@ def test_a_planted_ball(blocks: tuple, tmp_path: Path) -> None:
     assert "centres exceed chance" in searchlight_sentence("net", table, record["details"], responses.targets)
 
 
-def test_a_radius_below_the_voxel_size_is_an_error(
-    blocks: tuple, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_radius_below_the_voxel_size_is_an_error(blocks: tuple, tmp_path: Path, capsys) -> None:
     responses, layers, inside, residuals = blocks
     mask = nibabel.Nifti1Image(inside.astype(np.uint8), AFFINE)
     assert search(tmp_path, responses, layers, {"radius_mm": 2.0}, mask=mask, noise=Arrays(residuals=residuals)) == 2

@@ -162,9 +162,7 @@ def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, wor
         ("build", {"stimuli": "training.safetensors", "training": "neural.safetensors"}, {}, "no array 'frames'"),
     ],
 )
-def test_mistakes_end_with_one_message(
-    tmp_path: Path, world, function: str, changes, options, message: str, capsys
-) -> None:
+def test_mistakes_end_with_one_message(tmp_path: Path, world, function, changes, options, message, capsys) -> None:
     code, _ = run_rollout(write_study(tmp_path, world, **changes), function, **options)
     assert code == 2
     assert re.search(message, capsys.readouterr().err)

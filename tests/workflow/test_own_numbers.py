@@ -173,9 +173,7 @@ def test_workers_fit_from_disk_what_one_process_fits(config: Config, subject: st
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_responses_on_disk_are_gone_when_they_are_saved_or_refused(
-    config: Config, copied: bool, tmp_path: Path
-) -> None:
+def test_responses_on_disk_are_gone_when_they_are_saved_or_refused(config: Config, copied, tmp_path: Path) -> None:
     """A trial of a test stimulus that is also one of a training stimulus is found after responses are written."""
     folder = config.datasets["mine"].descriptor.parent
     rates, trials = np.load(folder / "rates.npz")["rates"], pd.read_csv(folder / "trials.tsv", sep="\t")

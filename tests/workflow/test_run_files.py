@@ -257,9 +257,7 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(film: P
         ({"sounds": "sounds/*.wav"}, "continuous.sounds: no file fits sounds/"),
     ],
 )
-def test_descriptors_that_cannot_run_are_refused(
-    film: Path, tmp_path: Path, change: dict[str, object], message: str
-) -> None:
+def test_descriptors_that_cannot_run_are_refused(film: Path, tmp_path: Path, change, message: str) -> None:
     content = yaml.safe_load((film / "film.yaml").read_text())
     content["continuous"] |= change
     (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))

@@ -97,7 +97,7 @@ def changed(content: dict[str, Any], **changes: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder, world = tmp_path_factory.mktemp("sentences") / "planted", {"world": "eeg_text", "n_subjects": 2}
+    folder, world = tmp_path_factory.mktemp("sentences") / "planted", {"world": "eeg_text", "n_subjects": 1}
     run = simulated(folder, simulate=world, eog=["Fp1", "Fp2"])
     assert run.prepare() == run.extract() == 0
     assert [run.decode(name) for name in DECODERS] == [0, 0, 0]
@@ -264,9 +264,7 @@ def test_tables_of_splits_that_cannot_be_decoded(tmp_path: Path, capsys: pytest.
         ({"recordings": {"zuco1": {"format": "zuco", "folder": "zuco", "subjects": ["ZAC"]}}}, "no subject 'ZAC'"),
     ],
 )
-def test_what_a_descriptor_asks_for_must_be_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], message: str
-) -> None:
+def test_what_a_descriptor_asks_for_must_be_there(tmp_path: Path, capsys, changes, message: str) -> None:
     run = zuco(tmp_path, **changes)
     assert run.prepare() == 2
     assert message in capsys.readouterr().err

@@ -212,9 +212,7 @@ def test_words_need_a_model_that_reads(copied: Study, capsys: pytest.CaptureFixt
         assert words in capsys.readouterr().err
 
 
-def test_bad_priors_and_regions_fail_before_anything_is_fitted(
-    copied: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_priors_and_regions_fail_before_anything_is_fitted(copied: Study, tmp_path: Path, capsys) -> None:
     copied.path("guides").unlink()
     grey = pixel_prior(tmp_path / "grey")
     unet = UNet2DModel(sample_size=16, in_channels=1, out_channels=1, add_attention=False, **PIXELS)
