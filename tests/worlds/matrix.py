@@ -85,14 +85,7 @@ class Cell:
     method: str = "ridge"  # one of METHODS
 
     def write(self, folder: Path, change: Callable[[Content, Content], object] = lambda study, run: None) -> Config:
-        """Write every file as a user would have it, and return the configuration.
-
-        Parameters
-        ----------
-        folder : Path
-        change : callable (descriptor, configuration), optional
-            Changes what is about to be written.
-        """
+        """Write every file as a user would have it, changed beforehand, and return the configuration."""
         folder.mkdir(parents=True, exist_ok=True)
         stimuli = self._write_stimuli(folder)
         study: Content = {"name": "study", "stimuli": stimuli}
@@ -187,11 +180,9 @@ class Cell:
         assert not refused, refused
         run_all(config, *(name for name in STEPS if not name.startswith(without)))
         place = {"subject": "01", "model": "planted", "method": self.method}
-        tables = {
-            suffix: pd.read_parquet(artifact_path(config.results, "study", suffix, **labels))
-            for suffix, labels in {"scores": place, "null": place, "summary": {"subject": "01"}}.items()
-        }
-        return Found(config, **tables)
+        labels = {"scores": place, "null": place, "summary": {"subject": "01"}}
+        paths = [artifact_path(config.results, "study", suffix, **of) for suffix, of in labels.items()]
+        return Found(config, *map(pd.read_parquet, paths))
 
 
 @dataclass(frozen=True)
@@ -258,12 +249,8 @@ def _blocks(cell: Cell, folder: Path) -> Content:
 
 
 def _betas(cell: Cell, folder: Path) -> Content:
-    return {
-        "format": "betas",
-        "betas": "volumes.nii.gz",
-        "trials": _trials(cell, folder),
-        **_in_volumes(cell.responses().T, folder),
-    }
+    files = {"format": "betas", "betas": "volumes.nii.gz", "trials": _trials(cell, folder)}
+    return files | _in_volumes(cell.responses().T, folder)
 
 
 def _surface(cell: Cell, folder: Path) -> Content:
@@ -275,12 +262,8 @@ def _surface(cell: Cell, folder: Path) -> Content:
         values[:, :N_PLANTED] += drive[:, side * N_PLANTED : (side + 1) * N_PLANTED]
         nibabel.save(betas_image(values, [f"t{row}" for row in range(len(drive))], hemi), folder / f"{hemi}.func.gii")
         nibabel.save(labels_image(regions, hemi, ["seen", "unseen"]), folder / f"{hemi}.label.gii")
-    return {
-        "format": "betas",
-        "betas": {"L": "L.func.gii", "R": "R.func.gii"},
-        "rois": {"L": "L.label.gii", "R": "R.label.gii"},
-        "trials": _trials(cell, folder),
-    }
+    files = {"betas": {"L": "L.func.gii", "R": "R.func.gii"}, "rois": {"L": "L.label.gii", "R": "R.label.gii"}}
+    return files | {"format": "betas", "trials": _trials(cell, folder)}
 
 
 def _array(cell: Cell, folder: Path) -> Content:
@@ -330,14 +313,11 @@ def check_planted_is_found(cell: Cell, found: Found) -> str:
     assert headline["value"] > headline["null_mean"]
     assert "planted" in found.page
     assert found.page.count("<figure") > 1
-    return (
-        f"r {r[planted].mean():.2f}, of others {r[~planted].mean():.2f}; {HEADLINES[cell.split]} "
-        f"{headline['value']:.2f} (null {headline['null_mean']:.2f}, p {headline['p']:.3f})"
-    )
+    return f"r {r[planted].mean():.2f}, of others {r[~planted].mean():.2f}; {p_of_nothing(cell, found)[1]}"
 
 
 def p_of_nothing(cell: Cell, found: Found) -> tuple[float, str]:
-    """Return p of the headline where responses are to other stimuli, and the headline in words."""
+    """Return p of the headline, small by chance where responses are to other stimuli, and the headline in words."""
     headline = found.headline(HEADLINES[cell.split])
     words = f"{HEADLINES[cell.split]} {headline['value']:.2f} (null {headline['null_mean']:.2f}, p {headline['p']:.3f})"
     return float(headline["p"]), words
