@@ -128,19 +128,15 @@ def test_a_planted_hierarchy_is_found_and_the_random_network_shown(study: Study)
     assert np.abs(arrays["choice_r"] - arrays["r"]).min() > 0  # other images, other numbers
 
 
-def apart(world: Hierarchy) -> Hierarchy:
-    """Return the world with layers that have nothing in common: no area is predicted before its own layer is."""
-    rng = np.random.default_rng(7)
+def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
+    """Features go from noise to the true layer, deeper ones later; a map of that order is found, unrelated ones not."""
+    world, rng = hierarchy(seed=0), np.random.default_rng(7)
+    # Layers have nothing in common: no area is predicted before its own layer is.
     layers = [rng.normal(size=layer.shape) for layer in world.layers]
     source = np.round(world.depth).astype(int)[world.area]
     signal = np.column_stack([layers[k] @ rng.normal(size=layers[k].shape[1]) for k in source])
     voxels = 0.7 * signal / signal.std(axis=0) + rng.normal(size=signal.shape)
-    return replace(world, layers=layers, voxels=voxels)
-
-
-def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
-    """Features go from noise to the true layer, deeper ones later; a map of that order is found, unrelated ones not."""
-    world, rng = apart(hierarchy(seed=0)), np.random.default_rng(1)
+    world, rng = replace(world, layers=layers, voxels=voxels), np.random.default_rng(1)
     study = Study(tmp_path, world)
     study.encode("net", world.layers, "01")
     study.encode("untrained", world.random_layers, "01")

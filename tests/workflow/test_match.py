@@ -61,9 +61,8 @@ class Networks:
         models = [*content["models"], *(m for of in settings["checkpoints"].values() for m in of.values())]  # type: ignore[misc]
         inputs = {"features": [self.path("features", model=model) for model in dict.fromkeys(models)]}
         inputs |= {"stimuli": self.folder / "stimuli.tsv"}
-        return run_step(
-            "match", settings, inputs=inputs, outputs={name: self.path(name) for name in OUTPUTS}, seed=SEED
-        )
+        outputs = {name: self.path(name) for name in OUTPUTS}
+        return run_step("match", settings, inputs=inputs, outputs=outputs, seed=SEED)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         return {name: pd.read_parquet(self.path(name)) for name in MATCHING_TABLES}
@@ -178,16 +177,11 @@ class Study:
 
     def run(self, **options: object) -> int:
         concepts = {"methods": ["sparse"], "permutations": 19, "regions_of": "brains"}
-        inputs = {
-            "triplets": self.path("triplets"),
-            "concepts": self.path("concepts"),
-            "features": [self.path("features", model=model) for model in ("one", "two")],
-            "regions": [artifact_path(self.folder, "brains", "rdm", subject=subject) for subject in ("01", "02")],
-        }
-        outputs = {name: self.path(name) for name in ALIGNED}
-        return run_step(
-            "align", {"align": OPTIONS | options, "concepts": concepts}, inputs=inputs, outputs=outputs, seed=1
-        )
+        inputs: dict[str, object] = {name: self.path(name) for name in ("triplets", "concepts")}
+        inputs |= {"features": [self.path("features", model=model) for model in ("one", "two")]}
+        inputs |= {"regions": [artifact_path(self.folder, "brains", "rdm", subject=name) for name in ("01", "02")]}
+        outputs, settings = {name: self.path(name) for name in ALIGNED}, {"align": OPTIONS | options}
+        return run_step("align", settings | {"concepts": concepts}, inputs=inputs, outputs=outputs, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -215,10 +209,8 @@ def test_networks_gain_on_unseen_objects_and_controls_do_not(study: Study) -> No
     for model, values in {"one": 10 * study.world.features, "two": 10 * study.world.others}.items():
         expected = values @ found[f"{model}_weight"].T + found[f"{model}_bias"]
         np.testing.assert_allclose(found[model], expected, atol=1e-3 * np.abs(expected).max())
-        before, after = (
-            geometry.odd_one_out_accuracy(geometry.object_similarities(v), study.triplets)
-            for v in (values, found[model])
-        )
+        alike = [geometry.object_similarities(each) for each in (values, found[model])]
+        before, after = (geometry.odd_one_out_accuracy(each, study.triplets) for each in alike)
         assert after > before + 0.1
     triplets = geometry.unrepeated(study.triplets, study.repeats, 160)
     split = geometry.split_objects(triplets, 160, 0.25, np.random.default_rng(1))
@@ -228,10 +220,8 @@ def test_networks_gain_on_unseen_objects_and_controls_do_not(study: Study) -> No
     shown = np.sort(study.shown)  # in the order of all objects
     i, j = np.triu_indices(60, 1)
     order = np.argsort(study.shown)
-    rdms = {
-        region: np.stack([geometry.square_rdms(of[k])[order[i], order[j]] for of in study.rdms])
-        for k, region in enumerate(("V1", "IT"))
-    }
+    of_regions = [[geometry.square_rdms(of[k])[order[i], order[j]] for of in study.rdms] for k in (0, 1)]
+    rdms = {region: np.stack(of) for region, of in zip(("V1", "IT"), of_regions, strict=True)}
     tables = {name: pd.read_parquet(study.path(name)) for name in ALIGNMENT_TABLES}
     assert alignment_section(tables, about).panels
     table = pd.read_parquet(study.path("alignedregions"))
