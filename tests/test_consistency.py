@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import config_of
 from refusals import refused
 
 from brainalign.config import Config, ConvergeSettings, load_descriptors
@@ -213,9 +214,8 @@ def test_windows_of_latencies(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
 
     def load(*window: float) -> None:
-        config = {"datasets": {"muse": {"descriptor": str(tmp_path / "muse.yaml")}}, "models": {"net": NET}}
-        config |= {"methods": {"ridge": {"encoder": "ridge"}}, "decode_times": {"latency_window_s": list(window)}}
-        load_descriptors(parse(Config, config, "config.yaml"))
+        asked = {"latency_window_s": list(window)}
+        load_descriptors(config_of(tmp_path / "muse.yaml", models={"net": NET}, decode_times=asked))
 
     load(0.1, 0.3)
     refused(r"muse, subject 1: latency_window_s: 0.5 to 0.7 s holds 0 samples", load, 0.5, 0.7)

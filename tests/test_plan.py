@@ -365,13 +365,12 @@ def a_small_run(small) -> Run:
 @pytest.mark.parametrize("n", [1, 2])
 def test_recordings_of_several_subjects_have_a_page_over_them(tmp_path: Path, n: int) -> None:
     files = {"format": "muse", "recordings": ["a.csv"]}
-    content = {"name": "muse", "title": "t", "citation": {"text": "c"}, "licence": "CC0", "source": "s"}
+    content = {"name": "muse", "epochs": {"tmin_s": -0.1, "tmax_s": 0.4}}
     content |= {"recordings": {str(k): files for k in range(n)}, "markers": {"1": "house", "2": "face"}}
     (tmp_path / "a.csv").touch()
-    (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content | {"epochs": {"tmin_s": -0.1, "tmax_s": 0.4}}))
-    settings = {"datasets": {"muse": {"descriptor": str(tmp_path / "muse.yaml")}}}
-    settings |= {"models": {"onehot": {"extractor": "onehot"}}, "methods": {"ridge": {"encoder": "ridge"}}}
-    run, page = Run(parse(Config, settings, "test")), {"dataset": "muse"}
+    (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
+    config = config_of(tmp_path / "muse.yaml", models={"onehot": {"extractor": "onehot"}})
+    run, page = Run(config), {"dataset": "muse"}
     assert (page in [of for step, of in planned(run) if step.rule == "report_group"]) == (n > 1)
     shown = [(step.name, of["subject"]) for step, of in page_jobs(run, page)]
     assert shown == [("decode_times", str(k)) for k in range(n)]
