@@ -148,6 +148,7 @@ def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, wor
 def test_mistakes_end_with_one_message(tmp_path: Path, world, capsys) -> None:
     for function, changes, options, message in (
         ("nothing", {}, {}, "returned int, which has no method features"),
+        ("bild", {}, {}, "has no function 'bild' (did you mean 'build'?)"),
         ("build", {"training": None}, {"context": 9}, "give `training` videos, a shorter context"),
         ("build", {"stimuli": "training.safetensors", "training": "neural.safetensors"}, {}, "no array 'frames'"),
     ):
