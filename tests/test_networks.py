@@ -62,11 +62,9 @@ def test_operations_are_those_of_a_forward_pass(name: str, tmp_path: Path) -> No
 STUDY = """
 name: story
 stimuli: words.tsv
-recordings:
-  "01": {format: runs, files: "*.npy", tr_s: 2.0}
+recordings: {"01": {format: runs, files: "*.npy", tr_s: 2.0}}
 continuous: {films: {run1: one.mp4, run2: two.mp4, run3: three.mp4, run4: four.mp4}, fps: 4}
-splits:
-  runs: {leave_out: run}
+splits: {runs: {leave_out: run}}
 """
 # Four runs of 50 rows are 400 s and 1,600 frames; there are 50 words, of 1.3 tokens each.
 PLANNED: dict[str, tuple[str, dict[str, object], Callable[[Transformer], float]]] = {

@@ -85,15 +85,11 @@ def written() -> Any:
             table = path.suffix != ".npy" and pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
             found.append([path.name, np.load(path) if path.suffix == ".npy" else table])
     values = RNG(3).normal(size=(3, 5)).astype(np.float32)
-    images = [
-        simulation.betas_image(values, list("abc"), "L"),
-        simulation.labels_image(["", "b", "a", "b"], "R", ["a", "b"]),
-    ]
-    for image in images:
+    labels = simulation.labels_image(["", "b", "a", "b"], "R", ["a", "b"])
+    for image in (simulation.betas_image(values, list("abc"), "L"), labels):
         table = [[label.key, label.label, *label.rgba] for label in image.labeltable.labels]
-        found.append(
-            [table, dict(image.meta), [[one.data, dict(one.meta), one.intent, one.encoding] for one in image.darrays]]
-        )
+        arrays = [[one.data, dict(one.meta), one.intent, one.encoding] for one in image.darrays]
+        found.append([table, dict(image.meta), arrays])
     return found
 
 

@@ -79,10 +79,8 @@ def test_what_stages_load_themselves_is_declared(make_image_study, root: Path, t
     content |= {"methods": {"ridge": {"encoder": "ridge"}}, "ground": {"model": "net", "text": "words"}}
     content |= {"decode": {"decoders": {"ridge": {"decoder": "linear"}, "written": decoder}}}
     whole = Run(parse(Config, content, "test"))
-    found = [
-        (step.name, {str(path) for read in step.reads.values() for path in read(whole, of)})
-        for step, of in planned(whole)
-    ]
+    jobs_of = [(step, [read(whole, of) for read in step.reads.values()]) for step, of in planned(whole)]
+    found = [(step.name, {str(path) for paths in files for path in paths}) for step, files in jobs_of]
 
     def readers(name: str) -> list[str]:
         return [step for step, files in found if str(tmp_path / name) in files]
