@@ -1,5 +1,4 @@
 import gzip
-import json
 import os
 from collections import Counter
 from dataclasses import replace
@@ -25,7 +24,6 @@ from brainalign.workflow import (
     code_digest,
     estimate,
     image_state,
-    job_of,
     jobs,
     page_jobs,
     planned,
@@ -436,16 +434,6 @@ def test_jobs_travel_in_files_named_by_what_they_say(tmp_path: Path) -> None:
     others = [replace(job, settings=settings | {"b": [1, 0]}), replace(job, inputs={}), replace(job, seed=4)]
     assert len({path, *(other.write(tmp_path / "new") for other in others)}) == 4
     assert len(list((tmp_path / "new").iterdir())) == 4
-
-
-def test_every_job_of_a_run_says_what_it_is_asked(demo: Config) -> None:
-    run = Run(demo)
-    for step, of in planned(run):
-        job = job_of(run, step, of)
-        assert job.seed == demo.seed
-        assert job.labels == of
-        assert list(job.outputs) == [*step.writes, *step.makes]
-        assert json.loads(json.dumps(job.settings)) == job.settings
 
 
 def test_jobs_that_hold_nothing_or_not_one_file_are_refused(tmp_path: Path) -> None:

@@ -168,8 +168,8 @@ def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("")
     (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(recordings=subjects)))
-    descriptor = load_descriptor(scenes.folder / "scenes.yaml")
-    found = [path.relative_to(scenes.folder).as_posix() for path in descriptor.inputs("a")]
+    inputs = load_descriptor(scenes.folder / "scenes.yaml").inputs("a")
+    found = [path.relative_to(scenes.folder).as_posix() for path in inputs]
     assert found == ["fmriprep/sub-a/ses-1/func/x_bold.nii.gz", "bids/sub-a/func/x_events.tsv"]
 
 
@@ -406,7 +406,7 @@ def test_encoders_of_sensors(scenes) -> None:
     methods |= {name: TRAINED | moving | {"encoder": "semantic", "semantics": name} for name in ("classes", "net")}
     methods |= {"core": CORE | moving | {"readout": "semantic", "semantics": "classes"}}
     models = {"net": TOKENS, "both": TOKENS | {"layers": ["block2", "block3"]}}
-    run = ImageRun(scenes, {"models": models, "methods": methods})("02")
+    run = ImageRun(scenes, {"models": models, "methods": methods}, pages=())("02")
     labels = {"subject": "02", "model": "both", "method": "route"}
     rows = run.table("baselines", **labels)
     one = ["routing", "routing, position keys"]
