@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -33,6 +34,7 @@ def pytest_collection_finish() -> None:
 ROOT = Path(__file__).parent.parent
 # Files that ask where panels lie in a figure; of whole pages, one does.
 ARRANGED = ("test_figures", "test_composite", "test_brain_maps", "test_surface", "test_image_page")
+SOURCE = {"citation": {"text": "Nobody (2026). Simulated."}, "licence": "CC0", "source": "tests"}
 
 
 @dataclass(frozen=True)
@@ -72,28 +74,14 @@ class SmallStudy:
         return volumes.astype(np.float32)
 
     def descriptor(self, **changes: object) -> dict[str, object]:
-        return {
-            "name": "small",
-            "title": "A small simulated study",
-            "citation": {"text": "Nobody (2026). Simulated."},
-            "licence": "CC0",
-            "source": "tests",
-            "recordings": {
-                "1": {"format": "nifti", "bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
-            },
-            "fmri": {"tr_s": 2.0, "hrf_lag_s": 4.0, "space": "simulated"},
-            "stimuli": {name: {"texts": [name, f"a {name}"]} for name in self.names},
-            "splits": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}},
-        } | changes
+        files = {"format": "nifti", "bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
+        content = {"name": "small", "title": "A small simulated study"} | SOURCE | {"recordings": {"1": files}}
+        content |= {"fmri": {"tr_s": 2.0, "hrf_lag_s": 4.0, "space": "simulated"}}
+        content |= {"stimuli": {name: {"texts": [name, f"a {name}"]} for name in self.names}}
+        splits = {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}}
+        return content | {"splits": splits} | changes
 
-    def write(
-        self,
-        *,
-        volumes: np.ndarray | None = None,
-        mask: np.ndarray | None = None,
-        labels: list[str] | None = None,
-        **changes: object,
-    ) -> Path:
+    def write(self, *, volumes: Any = None, mask: Any = None, labels: list[str] | None = None, **changes: Any) -> Path:
         """Write everything and return the path of the descriptor; arguments replace parts of it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         affine = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -150,34 +138,16 @@ class SmallImageStudy:
         return ["seen"] * self.n_roi + ["unseen"] * self.n_roi + [""] * (self.n_vertices - 2 * self.n_roi)
 
     def descriptor(self, **changes: object) -> dict[str, object]:
-        return {
-            "name": "scenes",
-            "title": "A small study of scenes",
-            "citation": {"text": "Nobody (2026). Simulated."},
-            "licence": "CC0",
-            "source": "tests",
-            "stimuli": "stimuli/stimuli.tsv",
-            "recordings": {
-                "01": {
-                    "format": "betas",
-                    "betas": {"L": "L_betas.func.gii", "R": "R_betas.func.gii"},
-                    "rois": {"L": "L_rois.label.gii", "R": "R_rois.label.gii"},
-                    "trials": "trials.tsv",
-                },
-                "02": {"format": "epochs", "epochs": "eeg-epo.fif", "picks": "eeg"},
-            },
-            "splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}},
-            "shape": {"runs": 4, "trials": len(self.trials), "targets": 2 * self.n_vertices},
-        } | changes
+        betas = {"format": "betas", "betas": {"L": "L_betas.func.gii", "R": "R_betas.func.gii"}}
+        betas |= {"rois": {"L": "L_rois.label.gii", "R": "R_rois.label.gii"}, "trials": "trials.tsv"}
+        recordings = {"01": betas, "02": {"format": "epochs", "epochs": "eeg-epo.fif", "picks": "eeg"}}
+        content = {"name": "scenes", "title": "A small study of scenes"} | SOURCE
+        content |= {"stimuli": "stimuli/stimuli.tsv", "recordings": recordings}
+        content |= {"splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}}}
+        return content | {"shape": {"runs": 4, "trials": len(self.trials), "targets": 2 * self.n_vertices}} | changes
 
     def write(self, patterns: np.ndarray | None = None, **changes: object) -> Path:
-        """Write everything and return the path of the descriptor.
-
-        Parameters
-        ----------
-        patterns : array (n_images, n_dimensions), optional
-            What is planted; random where not given.
-        """
+        """Write everything and return the path of the descriptor; planted are patterns (n_images, n), or random."""
         (self.folder / "stimuli" / "images").mkdir(parents=True, exist_ok=True)
         scenes, trials = self.scenes, self.trials
         for path, image in zip(scenes["path"], render(scenes, self.size), strict=True):

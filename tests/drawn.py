@@ -82,12 +82,12 @@ def _floats(line: Line2D) -> tuple[list[float], list[float]]:
 
 
 def bars(ax: Axes) -> list[Bar]:
-    boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
-    return [
-        Bar(*box.get_xy(), box.get_x() + box.get_width(), box.get_y() + box.get_height(), to_hex(box.get_facecolor()))
-        for box in boxes
-        if box.get_data_transform() is ax.transData
-    ]
+    found = []
+    for box in ax.patches:
+        if isinstance(box, Rectangle) and box.get_data_transform() is ax.transData:
+            ends = box.get_x() + box.get_width(), box.get_y() + box.get_height()
+            found.append(Bar(*box.get_xy(), *ends, to_hex(box.get_facecolor())))
+    return found
 
 
 def zones(ax: Axes) -> list[tuple[float, float]]:

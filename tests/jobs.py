@@ -164,14 +164,11 @@ class ImageRun:
 
     def __post_init__(self) -> None:
         self.descriptor = self.study.folder / "scenes.yaml"
-        content = {
-            "results": str(self.study.folder / "results"),
-            "datasets": {"scenes": {"descriptor": str(self.descriptor)}},
-            "models": {"two": RANDOM | {"n_draws": 2}, "one": RANDOM},
-            "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
-            "encode": {"permutations": 100, "draws": 100},
-            "compare": {"permutations": 100, "draws": 100},
-        }
+        few = {"permutations": 100, "draws": 100}
+        content = {"results": str(self.study.folder / "results"), "encode": few, "compare": few}
+        content |= {"datasets": {"scenes": {"descriptor": str(self.descriptor)}}}
+        content |= {"models": {"two": RANDOM | {"n_draws": 2}, "one": RANDOM}}
+        content |= {"methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}}}
         self.config = parse(Config, content | self.changes, "configuration")
 
     def path(self, suffix: str, **labels: str) -> str:

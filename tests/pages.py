@@ -52,9 +52,8 @@ def inaccessible(folder: Path, page: str, *flags: str) -> list[str]:
       document.body.dataset.axe = [found.passes.length, ...bad.map((one) => one.id + one.nodes[0].html)].join("|");
     }));"""
     free = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
-    seen = dumped(
-        folder, free.replace("</body>", f"<script>{script}</script></body>"), "--virtual-time-budget=9000", *flags
-    )
+    asking = free.replace("</body>", f"<script>{script}</script></body>")
+    seen = dumped(folder, asking, "--virtual-time-budget=9000", *flags)
     passed, *bad = unescape(re.search('data-axe="([^"]*)"', seen)[1]).split("|")
     assert int(passed) > 5
     return [one for one in bad if one]

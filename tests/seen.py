@@ -31,11 +31,8 @@ def account_of(figure: Figure) -> list[Any]:
 
 def piece_of(piece: Section | Panel | Chapter) -> list[Any]:
     """Return the kind of a piece of a page, its name, and a summary of every text and table in it."""
-    content = [
-        getattr(piece, part.name)
-        for part in fields(piece)
-        if part.name not in ("figure", "panels", "sections", "orders")
-    ]
+    apart = ("figure", "panels", "sections", "orders")
+    content = [getattr(piece, part.name) for part in fields(piece) if part.name not in apart]
     return [type(piece).__name__, str(getattr(piece, "id", "")), *map(summary, _leaves(content))]
 
 

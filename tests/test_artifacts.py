@@ -46,9 +46,7 @@ def test_names() -> None:
     features = io.artifact_path("out", "nsd", "features", model="clip")
     assert features == Path("out/nsd/stimuli/features/model-clip_features.safetensors")
     assert io.entities_of(path) == {"sub": "01", "model": "clip", "method": "ridge", "desc": "test"}
-    refused(
-        r"model 'a_b' goes into", io.artifact_path, "out", "nsd", "scores", subject="01", model="a_b", method="ridge"
-    )
+    refused(r"model 'a_b' goes into", io.artifact_path, "out", "nsd", "scores", model="a_b", method="ridge")
     refused("did you mean 'scores'", io.artifact_path, "out", "nsd", "score", subject="01")
 
 
@@ -56,8 +54,7 @@ def test_responses_and_layers_round_trip(tmp_path: Path, provenance: io.Provenan
     path = io.artifact_path(tmp_path, "d", "responses", subject="1")
     io.save(path, some_responses(), provenance, note="x")
     read = io.load(path, Responses)
-    np.testing.assert_array_equal(read.values, some_responses().values)
-    assert read.values.dtype == np.float32
+    np.testing.assert_array_equal(read.values, some_responses().values, strict=True)
     pd.testing.assert_frame_equal(read.trials, some_responses().trials)
     assert read.targets["roi"][0].tolist() == ["V1"]
     assert read.units == "z"
@@ -68,10 +65,8 @@ def test_responses_and_layers_round_trip(tmp_path: Path, provenance: io.Provenan
     assert record["details"]["note"] == "x"
     assert set(record["files"]) == {Path(file).name for file in io.artifact_files(path)[:-1]}
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b"]})
-    layers = Layers(
-        z=Features(np.ones((2, 3), dtype=np.float32), stimuli, "z"),
-        a=Features(np.ones((2, 4, 3), dtype=np.float32), stimuli, "a", grid=(2, 2)),
-    )
+    flat, maps = np.ones((2, 3), dtype=np.float32), np.ones((2, 4, 3), dtype=np.float32)
+    layers = Layers(z=Features(flat, stimuli, "z"), a=Features(maps, stimuli, "a", grid=(2, 2)))
     path = io.artifact_path(tmp_path, "d", "features", model="m")
     io.save(path, layers, provenance)
     read = io.load(path, Layers)
@@ -312,9 +307,7 @@ class TestWriter:
         np.testing.assert_array_equal(io.load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
         assert not [file.name for file in path.parent.iterdir() if "replaced" in file.name or "partial" in file.name]
 
-    def test_a_finished_file_that_someone_changed_is_not_copied_from(
-        self, path: Path, provenance: io.Provenance
-    ) -> None:
+    def test_a_finished_file_that_someone_changed_is_not_copied_from(self, path: Path, provenance) -> None:
         self.finished(path, self.stimuli, provenance)
         with open(path, "r+b") as file:  # through the link, both change
             file.seek(-4, 2)
@@ -382,9 +375,7 @@ class TestWriter:
         assert len(io.open_writer(path, self.stimuli, provenance).pending) == 0
 
     @pytest.mark.parametrize("call", ["write", "ftruncate"])
-    def test_a_disk_too_full_for_the_lock_is_said_and_leaves_it_free(
-        self, path: Path, provenance: io.Provenance, monkeypatch: pytest.MonkeyPatch, call: str
-    ) -> None:
+    def test_a_disk_too_full_for_the_lock_is_said_and_leaves_it_free(self, path, provenance, monkeypatch, call) -> None:
         gc.collect()  # what other tests left open is closed now, not meanwhile
         before = len(os.listdir("/proc/self/fd"))
 

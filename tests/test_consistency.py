@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import config_of
 from refusals import refused
 
 from brainalign.config import Config, ConvergeSettings, load_descriptors
@@ -46,11 +47,8 @@ class Lab:
     def load(self, *, models: tuple[str, ...] = IMAGES, methods: dict | None = None, **sections: object) -> None:
         path = self.study.folder / f"{self.folder.name}.yaml"  # files are looked for beside it
         path.write_text(yaml.safe_dump(self.content))
-        config = {
-            "datasets": {"scenes": {"descriptor": str(path), "models": list(models)}},
-            "models": MODELS,
-            "methods": {"ridge": {"encoder": "ridge"}} | (methods or {}),
-        }
+        config = {"datasets": {"scenes": {"descriptor": str(path), "models": list(models)}}, "models": MODELS}
+        config |= {"methods": {"ridge": {"encoder": "ridge"}} | (methods or {})}
         load_descriptors(parse(Config, config | sections, "config.yaml"))
 
     def refused(self, message: str, **given: object) -> None:
@@ -216,9 +214,8 @@ def test_windows_of_latencies(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
 
     def load(*window: float) -> None:
-        config = {"datasets": {"muse": {"descriptor": str(tmp_path / "muse.yaml")}}, "models": {"net": NET}}
-        config |= {"methods": {"ridge": {"encoder": "ridge"}}, "decode_times": {"latency_window_s": list(window)}}
-        load_descriptors(parse(Config, config, "config.yaml"))
+        asked = {"latency_window_s": list(window)}
+        load_descriptors(config_of(tmp_path / "muse.yaml", models={"net": NET}, decode_times=asked))
 
     load(0.1, 0.3)
     refused(r"muse, subject 1: latency_window_s: 0.5 to 0.7 s holds 0 samples", load, 0.5, 0.7)
@@ -244,11 +241,8 @@ def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
     refused(r"0 of 3 objects .*\(none\)", load, "a.png", "b.png", "c.png")
 
 
-CONVERGE = {
-    "networks": {"net": {"random": "untrained", "method": "ridge"}},
-    "origin": "seen",
-    "checkpoints": {"net": {0: "untrained", 100: "half", 1000: "net"}},
-}
+CONVERGE = {"networks": {"net": {"random": "untrained", "method": "ridge"}}, "origin": "seen"}
+CONVERGE |= {"checkpoints": {"net": {0: "untrained", 100: "half", 1000: "net"}}}
 
 
 def content(scenes, **changes: object) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -39,12 +40,9 @@ def network(folds) -> None:
     train(module, lambda rows: module(X[rows]).mean(), lambda rows: 0.0, (fitted, held), Training(epochs=1), seed=0)
 
 
-TAKE_FOLDS = {
-    "decode_times": lambda folds: decode_times(SIGNALS, LABELS, folds),
-    "decode_generalization": lambda folds: decode_generalization(SIGNALS, LABELS, folds),
-    "pairwise_movie": lambda folds: pairwise_movie(SIGNALS, LABELS, folds),
-    "linear_classification": lambda folds: linear_classification(ROWS, LABELS, folds),
-    "logistic_auc": lambda folds: logistic_auc(ROWS, LABELS, folds),
+TAKE_FOLDS = {of.__name__: partial(of, SIGNALS, LABELS) for of in (decode_times, decode_generalization, pairwise_movie)}
+TAKE_FOLDS |= {of.__name__: partial(of, ROWS, LABELS) for of in (linear_classification, logistic_auc)}
+TAKE_FOLDS |= {
     "encode_folds": lambda folds: encode_folds(RIDGE, ROWS, ROWS[None], folds, RUNS, LABELS),
     "evaluate": lambda folds: evaluate(RIDGE, ROWS, ROWS, folds, **ALL),
     "evaluate_held_out": lambda folds: evaluate_held_out(RIDGE, ROWS, ROWS, *folds[0], **ONE),

@@ -48,10 +48,6 @@ def shown_images(folder: Path) -> int:
     return trials_of(names, folder)
 
 
-def arrays(folder: Path) -> None:
-    np.save(folder / "rates.npy", rng.normal(size=(shown_images(folder), 12)))
-
-
 def electrodes(folder: Path) -> None:
     np.save(folder / "ecog.npy", rng.normal(size=(shown_images(folder), 4, 11)))
 
@@ -70,14 +66,6 @@ def epochs(folder: Path) -> None:
     shown = pd.DataFrame({"stimulus_id": np.tile(names, 2), "session": np.repeat([0, 1], 30)})
     data = mne.EpochsArray(rng.normal(size=(60, 3, 30)) * 1e-6, info, tmin=-0.1, metadata=shown, verbose="error")
     data.save(folder / "sub-01-epo.fif", verbose="error")
-
-
-def story(folder: Path) -> None:
-    runs = ["run1", "run2", "run3"]
-    words = [pd.DataFrame({"run": run, "onset_s": np.arange(1, 200, 0.5), "text": "word"}) for run in runs]
-    pd.concat(words).to_csv(folder / "words.tsv", sep="\t", index=False)
-    for run in runs:
-        np.save(folder / f"{run}.npy", rng.normal(size=(100, 8)))
 
 
 def film(folder: Path) -> None:
@@ -178,9 +166,8 @@ def cells_of_matlab(folder: Path) -> None:
     names = [f"tex{k}" for k in range(30)]
     shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 30)))
     pd.DataFrame({"stimulus_id": shown}).to_csv(folder / "order.csv", index=False)
-    pd.DataFrame({"stimulus_id": names, "a": rng.normal(size=30), "b": rng.normal(size=30)}).to_csv(
-        folder / "model.csv", index=False
-    )
+    vectors = pd.DataFrame({"stimulus_id": names, "a": rng.normal(size=30), "b": rng.normal(size=30)})
+    vectors.to_csv(folder / "model.csv", index=False)
     with h5py.File(folder / "mua.mat", "w", userblock_size=512) as file:
         file["mua"], file["t"] = rng.normal(size=(4, 9, len(shown))), np.linspace(-0.1, 0.3, 9)[:, None]
 
@@ -237,28 +224,9 @@ def bids_of_sessions(folder: Path) -> None:
         path.with_name(path.name.replace("task-faces", "task-words")).write_bytes(other)
 
 
-KINDS = (
-    story_in_volumes,
-    cells_of_matlab,
-    blocks_in_runs,
-    betas_of_sessions,
-    rdms_of_matlab,
-    bids_of_sessions,
-    fmriprep,
-    stories_of_fmriprep,
-    grayordinates,
-    bids,
-    bids_of_images,
-    labs.blocks,
-    arrays,
-    electrodes,
-    labs.betas,
-    own_vectors,
-    labs.rdms,
-    epochs,
-    story,
-    film,
-)
+KINDS = (story_in_volumes, cells_of_matlab, blocks_in_runs, betas_of_sessions, rdms_of_matlab, bids_of_sessions)
+KINDS += (fmriprep, stories_of_fmriprep, grayordinates, bids_of_images, electrodes, own_vectors, epochs, film)
+KINDS += (labs.blocks, labs.betas, labs.rdms, labs.story)
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
@@ -323,15 +291,11 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     vectors.to_csv(tmp_path / "other.csv")
     assert main(["init", str(tmp_path)]) == 0  # nothing is left to ask
     study = yaml.safe_load((tmp_path / "study.yaml").read_text())
-    del study["name"]
     files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "cells.csv"}
     models = {"anet": "a-net.parquet", "anet2": "a_net.csv", "other": "other.csv"}
-    assert study == {
-        "stimuli": "words.csv",
-        "recordings": {"01": files},
-        "splits": {"held": {"column": "test", "value": "True"}},
-        "models": {name: {"extractor": "table", "file": file} for name, file in models.items()},
-    }
+    assert (study["stimuli"], study["recordings"]) == ("words.csv", {"01": files})
+    assert study["splits"] == {"held": {"column": "test", "value": "True"}}
+    assert study["models"] == {name: {"extractor": "table", "file": file} for name, file in models.items()}
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
 
@@ -366,9 +330,8 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     names = [f"p{k:02d}" for k in range(40)]
     images(tmp_path, names)
     shown = [f"{name}.png" for day in range(3) for name in [*rng.permutation(names), *3 * names[20:28]]]
-    presented = pd.DataFrame(
-        {"Image": shown, "day": np.repeat(["mon", "tue", "wed"], 64), "comment": 96 * ["a, b", ""]}
-    )
+    presented = pd.DataFrame({"Image": shown, "day": np.repeat(["mon", "tue", "wed"], 64)})
+    presented = presented.assign(comment=96 * ["a, b", ""])
     presented.to_csv(tmp_path / "presented.csv", index=False)
     cells = pd.DataFrame({"unit": ["u1", "u2", "u3"], "area": ["V4", "V4", "IT"], "depth": [0.5, 1, 2]})
     cells.to_csv(tmp_path / "cells.csv", index=False, sep=";", decimal=",")  # as spreadsheets of half of Europe

@@ -21,43 +21,26 @@ SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "i
 PATCHES = SIZES | {"image_size": 64, "patch_size": 8, "attn_implementation": "eager"}
 WORDS = {"vocab_size": 50, "attn_implementation": "eager"}
 CONVOLUTIONS = {"conv_dim": (32, 32), "conv_stride": (20, 16), "conv_kernel": (20, 16), "num_feat_extract_layers": 2}
-SOUND = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 4, "attn_implementation": "eager"}
-WHISPER = {
-    "d_model": 64,
-    "encoder_layers": 2,
-    "encoder_ffn_dim": 128,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-}
-WHISPER |= {"num_mel_bins": 8, "decoder_layers": 1}
+SOUND = SIZES | CONVOLUTIONS | {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 4}
+SOUND |= {"attn_implementation": "eager"}
+WHISPER = {"d_model": 64, "encoder_layers": 2, "encoder_ffn_dim": 128, "encoder_attention_heads": 4}
+WHISPER |= {"decoder_attention_heads": 4}
+WHISPER |= {"num_mel_bins": 8, "decoder_layers": 1, "attn_implementation": "eager"}
 LLAMA = SIZES | WORDS | {"num_key_value_heads": 2, "max_position_embeddings": 512}
 GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}
 VIDEO = PATCHES | {"num_frames": 8, "tubelet_size": 2}
 IMAGES, TOKENS = {"pixel_values": torch.randn(3, 3, 64, 64)}, {"input_ids": torch.arange(80).reshape(2, 40) % 50}
+WAVE, FRAMES = {"input_values": torch.randn(1, 160_000)}, {"pixel_values": torch.randn(1, 8, 3, 64, 64)}
+BANDS = {"input_features": torch.randn(1, 8, 3000), "decoder_input_ids": torch.tensor([[1]])}
 # Kind, model, what it is given, and its operations as a plan counts them: two windows of 40 tokens, 10 s of sound ...
 CASES: dict[str, tuple[str, Callable[[], Any], dict[str, torch.Tensor], Callable[[Transformer], float]]] = {
     "vit": ("vision", lambda: hf.ViTModel(hf.ViTConfig(**PATCHES)), IMAGES, lambda t: 3 * t.of_image()),
     "gpt2": ("language", lambda: hf.GPT2Model(hf.GPT2Config(**GPT2, **WORDS)), TOKENS, lambda t: 40 * t.of_token(40)),
     "llama": ("language", lambda: hf.LlamaModel(hf.LlamaConfig(**LLAMA)), TOKENS, lambda t: 40 * t.of_token(40)),
     "bert": ("language", lambda: hf.BertModel(hf.BertConfig(**SIZES, **WORDS)), TOKENS, lambda t: 40 * t.of_token(40)),
-    "wav2vec2": (
-        "speech",
-        lambda: hf.Wav2Vec2Model(hf.Wav2Vec2Config(**SIZES, **CONVOLUTIONS, **SOUND)),
-        {"input_values": torch.randn(1, 160_000)},
-        lambda t: 2 * t.of_second(8, 2),
-    ),
-    "whisper": (
-        "speech",
-        lambda: hf.WhisperModel(hf.WhisperConfig(**WHISPER, attn_implementation="eager")),
-        {"input_features": torch.randn(1, 8, 3000), "decoder_input_ids": torch.tensor([[1]])},
-        lambda t: 2 * t.of_second(8, 2),
-    ),
-    "videomae": (
-        "video",
-        lambda: hf.VideoMAEModel(hf.VideoMAEConfig(**VIDEO)),
-        {"pixel_values": torch.randn(1, 8, 3, 64, 64)},
-        lambda t: 4 * t.of_frame(),
-    ),
+    "wav2vec2": ("speech", lambda: hf.Wav2Vec2Model(hf.Wav2Vec2Config(**SOUND)), WAVE, lambda t: 2 * t.of_second(8, 2)),
+    "whisper": ("speech", lambda: hf.WhisperModel(hf.WhisperConfig(**WHISPER)), BANDS, lambda t: 2 * t.of_second(8, 2)),
+    "videomae": ("video", lambda: hf.VideoMAEModel(hf.VideoMAEConfig(**VIDEO)), FRAMES, lambda t: 4 * t.of_frame()),
 }
 
 
@@ -79,11 +62,9 @@ def test_operations_are_those_of_a_forward_pass(name: str, tmp_path: Path) -> No
 STUDY = """
 name: story
 stimuli: words.tsv
-recordings:
-  "01": {format: runs, files: "*.npy", tr_s: 2.0}
+recordings: {"01": {format: runs, files: "*.npy", tr_s: 2.0}}
 continuous: {films: {run1: one.mp4, run2: two.mp4, run3: three.mp4, run4: four.mp4}, fps: 4}
-splits:
-  runs: {leave_out: run}
+splits: {runs: {leave_out: run}}
 """
 # Four runs of 50 rows are 400 s and 1,600 frames; there are 50 words, of 1.3 tokens each.
 PLANNED: dict[str, tuple[str, dict[str, object], Callable[[Transformer], float]]] = {

@@ -27,19 +27,11 @@ def _csv(folder: Path) -> Path:
     return folder / "vectors.csv"
 
 
-def _parquet(folder: Path) -> Path:
-    pd.DataFrame(VALUES, columns=list("abc")).assign(stimulus_id=NAMES).to_parquet(folder / "vectors.parquet")
-    return folder / "vectors.parquet"
-
-
-def _npz(folder: Path) -> Path:
-    np.savez(folder / "vectors.npz", vectors=VALUES, stimulus_id=NAMES)
-    return folder / "vectors.npz"
-
-
 def test_rows_are_found_by_id_and_without_ids_in_their_order(tmp_path: Path) -> None:
-    for write in [_csv, _parquet, _npz]:
-        read = read_vectors(write(tmp_path))
+    pd.read_csv(_csv(tmp_path), dtype={"stimulus_id": str}).to_parquet(tmp_path / "vectors.parquet")
+    np.savez(tmp_path / "vectors.npz", vectors=VALUES, stimulus_id=NAMES)
+    for ending in ("csv", "parquet", "npz"):
+        read = read_vectors(tmp_path / f"vectors.{ending}")
         np.testing.assert_allclose(read.layers["vectors"], VALUES, rtol=1e-6)
         np.testing.assert_array_equal(read.rows_of(["007", "face", "cat"]), [3, 0, 2])
     layers = read_vectors(_csv(tmp_path), layers=["v2_", "v1_"]).layers

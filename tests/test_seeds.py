@@ -69,20 +69,14 @@ STAND_IN = "not installed here: tests/features/test_other_networks.py draws weig
 DRAWN = "needs saved weights: tests/features/test_{}.py, test_random_weights_are_drawn"
 RECORDED = ("ConditionalGaussian", "ControlMatrix", "TextDecoder", "ground_study", "masked_study", "person_scores")
 RECORDED += ("study_text", "word_regions", "zero_shot_labels")
-ELSEWHERE: dict[str, dict[str, str]] = {
-    "decoding": dict.fromkeys(RECORDED, "whole results of a seed that is not the default: decoding/test_recorded.py"),
-    "encoding": {
-        "SplitScores": "keeps the number that split_scores was given",
-        "TokenStudy": "trains for seconds: tests/encoding/test_token_study.py, test_other_read_outs_share_the_options",
-    },
-    "features": {
-        **{f"{name}Extractor": STAND_IN for name in ("Timm", "Torchvision")},
-        "VisionExtractor": "needs saved weights: tests/features/test_vision.py, test_digest_follows_content_not_place",
-        "LanguageExtractor": DRAWN.format("language"),
-        "SpeechExtractor": DRAWN.format("speech"),
-        "VideoExtractor": DRAWN.format("films"),
-    },
-}
+TRAINS = "trains for seconds: tests/encoding/test_token_study.py, test_other_read_outs_share_the_options"
+DIGEST = "needs saved weights: tests/features/test_vision.py, test_digest_follows_content_not_place"
+RECORD = "whole results of a seed that is not the default: decoding/test_recorded.py"
+ELSEWHERE: dict[str, dict[str, str]] = {"decoding": dict.fromkeys(RECORDED, RECORD)}
+ELSEWHERE["encoding"] = {"SplitScores": "keeps the number that split_scores was given", "TokenStudy": TRAINS}
+ELSEWHERE["features"] = {"TimmExtractor": STAND_IN, "TorchvisionExtractor": STAND_IN, "VisionExtractor": DIGEST}
+NETWORKS = {"Language": "language", "Speech": "speech", "Video": "films"}
+ELSEWHERE["features"] |= {f"{name}Extractor": DRAWN.format(file) for name, file in NETWORKS.items()}
 
 
 def seeded(folder: Any) -> set[str]:

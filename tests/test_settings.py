@@ -18,11 +18,8 @@ from brainalign.study import FmriOptions, Study, load_descriptor, parse, read_ya
 
 
 def a_config(**changes: object) -> dict[str, object]:
-    return {
-        "datasets": {"small": {"descriptor": "small.yaml"}},
-        "models": {"onehot": {"extractor": "onehot"}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-    } | changes
+    plain = {"datasets": {"small": {"descriptor": "small.yaml"}}, "methods": {"ridge": {"encoder": "ridge"}}}
+    return plain | {"models": {"onehot": {"extractor": "onehot"}}} | changes
 
 
 CORE = {"encoder": "response_optimised"}
@@ -69,24 +66,15 @@ def test_mistakes_are_named_with_their_remedy() -> None:
 
 
 TRAINED = {"seed", "checkpoint", "progress"}  # set by the stage: a network per seed, in the job's folder
-TRAINED_METHODS = (
-    settings.FactorizedMethod,
-    settings.GaussianMethod,
-    settings.SemanticMethod,
-    settings.RoutingMethod,
-    settings.ResponseOptimisedMethod,
-)
+TRAINED_METHODS = (settings.FactorizedMethod, settings.GaussianMethod, settings.SemanticMethod)
+TRAINED_METHODS += (settings.RoutingMethod, settings.ResponseOptimisedMethod)
 
 
 @pytest.mark.parametrize(
     ("model", "maker", "given"),
     [
         (settings.RidgeMethod, ENCODERS["ridge"], set()),
-        (
-            settings.BandedRidgeMethod,
-            ENCODERS["banded"],
-            {"candidates", "seed"},
-        ),  # shares are drawn with the run's seed
+        (settings.BandedRidgeMethod, ENCODERS["banded"], {"candidates", "seed"}),  # the run's seed draws shares
         (settings.InContextMethod, ENCODERS["in_context"], {"metric", "seed"}),  # a network per seed
         *((kind, ENCODERS[kind.model_fields["encoder"].annotation.__args__[0]], TRAINED) for kind in TRAINED_METHODS),
         (settings.SentenceModel, EXTRACTORS["sentence"], set()),
@@ -170,10 +158,7 @@ def test_mistakes_in_a_study_of_images(scenes) -> None:
         ({"recordings": {"01": FILES | {"format": "beta"}}}, r"01: must be one of .*did you mean 'betas'"),
         ({"recordings": {"01": {"betas": "x.nii.gz", "trials": "t.tsv"}}}, r"recordings.01.*format"),
         ({"recordings": {"01": FILES | {"betas": {"left": "l.gii"}}}}, r"recordings.01.betas: a key must be 'L' or"),
-        (
-            {"recordings": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}},
-            r"01.picks: .*did you mean 'eeg'",
-        ),
+        ({"recordings": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}}, r"picks: .*did you mean 'eeg'"),
         ({"recordings": {"sub_01": FILES}}, r"recordings.sub_01"),
         ({"recordings": {}}, r"recordings: say who was recorded"),
         ({"splits": {"a": {"column": "set"}}}, r"or column and value, or share"),
@@ -273,9 +258,8 @@ def test_models_and_methods_of_some_subjects(scenes) -> None:
     path = scenes.write()
 
     def ridges(*subjects: list[str]) -> dict[str, object]:
-        return {
-            name: {"encoder": "ridge", "subjects": some} for name, some in zip(("ridge", "b"), subjects, strict=False)
-        }
+        named = zip(("ridge", "b"), subjects, strict=False)
+        return {name: {"encoder": "ridge", "subjects": some} for name, some in named}
 
     config = loaded(path, None, ridges(["01"], ["01", "02"]))
     assert config.fits_of("study", "01") == [("onehot", "ridge"), ("onehot", "b")]
@@ -339,12 +323,10 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
 
 def test_trained_methods_that_fit(small, scenes) -> None:
     models = {"maps": MAPS, "pixels": {"extractor": "pixels"}}
-    methods = {
-        "route": {"encoder": "routing", "models": ["maps"], "subjects": ["01"]},
-        "free": {"encoder": "routing", "models": ["maps"], "queries": "target"},
-        "shift": {"encoder": "semantic", "models": ["maps"], "semantics": "classes"},
-        "core": {"encoder": "response_optimised", "models": ["pixels", "maps"]},
-    }
+    routing = {"encoder": "routing", "models": ["maps"]}
+    methods = {"route": routing | {"subjects": ["01"]}, "free": routing | {"queries": "target"}}
+    methods |= {"shift": {"encoder": "semantic", "models": ["maps"], "semantics": "classes"}}
+    methods |= {"core": {"encoder": "response_optimised", "models": ["pixels", "maps"]}}
     config = loaded(scenes.write(), models, methods)
     assert ("maps", "route") not in config.fits_of("study", "02")
     assert ("maps", "route") in config.fits_of("study", "01")

@@ -8,25 +8,17 @@ import numpy as np
 import pandas as pd
 
 from brainalign import decoding
-from seeded.worlds import RNG, X, Y
+from seeded.worlds import RNG, X, Y, case
 
 
 def meta(n: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "stimulus_id": [f"s{k % 8}" for k in range(n)],
-            "subject": np.repeat(["01", "02"], n // 2),
-            "task": "reading",
-            "trial_index": np.tile(np.arange(n // 2), 2),
-            "split": np.where(np.arange(n) % 4 == 3, "val", "train"),
-        }
-    )
+    table = pd.DataFrame({"stimulus_id": [f"s{k % 8}" for k in range(n)], "subject": np.repeat(["01", "02"], n // 2)})
+    split = np.where(np.arange(n) % 4 == 3, "val", "train")
+    return table.assign(task="reading", trial_index=np.tile(np.arange(n // 2), 2), split=split)
 
 
 SIGNALS = RNG(5).normal(size=(24, 3, 32))
 TRIALS = decoding.Trials(SIGNALS, X[np.arange(24) % 8], meta(24))
-
-
 ONCE = decoding.Trials(SIGNALS, X, meta(24).assign(stimulus_id=range(24)))
 PLACE = np.outer(np.arange(24) % 12 - 5.5, X[0])  # what the place in the session tells
 IN_TURN = decoding.Trials(SIGNALS, X + PLACE, ONCE.meta)
@@ -90,54 +82,47 @@ def shared(seed: int) -> np.ndarray:
     return space.fit({"eeg": TRIALS}).embed("eeg", SIGNALS, TRIALS.meta["subject"])
 
 
-ALONE = TRIALS.meta.assign(subject="01")
-REPEATED = SIGNALS[..., :2].reshape(24, 6), ALONE, lambda signals, _: signals, X[:8], [f"s{k}" for k in range(8)]
+ALONE, NAMES = TRIALS.meta.assign(subject="01"), [f"s{k}" for k in range(8)]
+REPEATED = SIGNALS[..., :2].reshape(24, 6), ALONE, lambda signals, _: signals, X[:8], NAMES
+BLOCKS = decoding.Trials(SIGNALS, X, meta(24).assign(block=np.arange(24) % 8 // 2))
+TURNS = half(IN_TURN, 0), half(IN_TURN, 1)
+SUBJECTS = TRIALS.meta.assign(subject=np.arange(24) // 8)
+LETTERS, SHOWN = list("abcdefghijklmnopqrstuvwx"), np.arange(24) % 8
+SPACES = {"kinds": ("image",), "top": (1,), "n_permutations": 19}
+NORMS = {"n_folds": 3, "n_permutations": 3, "n_draws": 9}
+RETRIEVAL = {"top": (1,), "ways": (2,), "n_permutations": 19, "n_draws": 19}
 DECODING: dict[str, Callable[[int], Any]] = {
     "FineTuned": tuned,
     "GroundedLanguage": lambda s: grounded(s).fit(X[:8], [[k % 8] for k in range(24)], PLACES).embed(),
     "MaskedBrainModel": lambda s: masked(seed=s).fit(SERIES).region_embeddings_,
     "SharedSpace": shared,
     "control_matrix": lambda s: matrix(s, zero).pair_scores["brain", "brain", "top-1"],
-    "fill_table": lambda s: decoding.fill_table(FILLED, PEOPLE, reference="a", networks=OF, n_draws=9, seed=s)["low"],
-    "leave_block_out": lambda s: decoding.leave_block_out(
-        zero, decoding.Trials(SIGNALS, X, meta(24).assign(block=np.arange(24) % 8 // 2)), seed=s
-    )["value"],
-    "network_agreement": lambda s: decoding.network_agreement({"a": APART}, ["a", "b", "c"] * 8, 9, s)["null_mean"],
-    "norm_prediction": lambda s: decoding.norm_prediction(
-        {"text": X}, pd.DataFrame(Y[:, :2]), n_folds=3, n_permutations=3, n_draws=9, seed=s
-    ),
-    "nuisance_scores": lambda s: decoding.nuisance_scores(
-        half(IN_TURN, 0), half(IN_TURN, 1), n_permutations=19, seed=s
-    ).table.filter(like="null"),
-    "repeat_curve": lambda s: decoding.repeat_curve(*REPEATED, n_draws=2, seed=s),
+    "nuisance_scores": lambda s: decoding.nuisance_scores(*TURNS, n_permutations=19, seed=s).table.filter(like="null"),
     "scene_retrieval": lambda s: scenes(s)["null_mean"],
-    "space_retrieval": lambda s: decoding.space_retrieval(
-        {"eeg": X + Y}, {"eeg": ONCE}, kinds=("image",), top=(1,), n_permutations=19, seed=s
-    )["null_mean"],
-    "subject_curve": lambda s: decoding.subject_curve(
-        X, TRIALS.meta.assign(subject=np.arange(24) // 8), Y[:8], [f"s{k}" for k in range(8)], n_draws=2, seed=s
-    ),
     "text_scores": lambda s: decoding.text_scores(
         WORDS[::-1], WORDS, measures=("bleu1",), n_permutations=9, seed=s
     ).filter(like="null"),
-    "word_axes": lambda s: decoding.word_axes(
-        X, list("abcdefghijklmnopqrstuvwx"), pd.DataFrame(Y), n_permutations=19, seed=s
-    ).attributes["null_high"],
-    "word_clusters": lambda s: decoding.word_clusters({"a": APART}, ["a", "b", "c"] * 8, n_permutations=9, seed=s)[
-        "null_mean"
+    "word_axes": lambda s: decoding.word_axes(X, LETTERS, pd.DataFrame(Y), n_permutations=19, seed=s).attributes[
+        "null_high"
     ],
     "word_t5": lambda s: decoding.word_t5(WORDS, s, n_steps=1, width=8).text_states(WORDS),
-    "batches": lambda s: list(decoding.batches(10, 4, 3, RNG(s))),
-    "exchange_relevance": lambda s: decoding.exchange_relevance(
-        lambda signals, _: signals.mean(axis=2) @ X[:3], TRIALS, n_windows=2, seed=s
-    ),
-    "hidden_masks": lambda s: decoding.hidden_masks(6, np.repeat(["a", "b"], 4), 2, s),
     "null_trials": lambda s: decoding.null_trials({"train": TRIALS}, "noise", s)["train"].signals,
-    "permuted_frames": lambda s: decoding.permuted_frames(SIGNALS, RNG(s)),
-    "phase_randomised": lambda s: decoding.phase_randomised(SIGNALS, RNG(s)),
-    "retrieval_accuracy": lambda s: decoding.retrieval_accuracy(
-        X + Y, X[:8], np.arange(24) % 8, np.arange(8), top=(1,), ways=(2,), n_permutations=19, n_draws=19, seed=s
-    ),
-    "shifted_regions": lambda s: decoding.shifted_regions(np.swapaxes(SIGNALS, 1, 2), RNG(s)),
-    "spectrum_noise": lambda s: decoding.spectrum_noise(SIGNALS, RNG(s)),
 }
+DECODING |= [
+    case(decoding.fill_table, FILLED, PEOPLE, reference="a", networks=OF, n_draws=9, look="low"),
+    case(decoding.leave_block_out, zero, BLOCKS, look="value"),
+    case(decoding.network_agreement, {"a": APART}, ["a", "b", "c"] * 8, 9, look="null_mean"),
+    case(decoding.norm_prediction, {"text": X}, pd.DataFrame(Y[:, :2]), **NORMS),
+    case(decoding.repeat_curve, *REPEATED, n_draws=2),
+    case(decoding.space_retrieval, {"eeg": X + Y}, {"eeg": ONCE}, **SPACES, look="null_mean"),
+    case(decoding.subject_curve, X, SUBJECTS, Y[:8], NAMES, n_draws=2),
+    case(decoding.word_clusters, {"a": APART}, ["a", "b", "c"] * 8, n_permutations=9, look="null_mean"),
+    case(decoding.batches, 10, 4, 3),
+    case(decoding.exchange_relevance, lambda signals, _: signals.mean(axis=2) @ X[:3], TRIALS, n_windows=2),
+    case(decoding.hidden_masks, 6, np.repeat(["a", "b"], 4), 2),
+    case(decoding.permuted_frames, SIGNALS),
+    case(decoding.phase_randomised, SIGNALS),
+    case(decoding.retrieval_accuracy, X + Y, X[:8], SHOWN, np.arange(8), **RETRIEVAL),
+    case(decoding.shifted_regions, np.swapaxes(SIGNALS, 1, 2)),
+    case(decoding.spectrum_noise, SIGNALS),
+]

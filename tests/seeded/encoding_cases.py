@@ -14,7 +14,7 @@ from brainalign.arrays import Responses
 from brainalign.encoding import in_context
 from brainalign.statistics import RELIABLE
 from seeded.networks import Kept
-from seeded.worlds import RNG, X, Y, ridge
+from seeded.worlds import RNG, X, Y, case, ridge
 
 GRID = (2, 3)
 TOKENS = RNG(8).normal(size=(24, 6, 3)).astype(np.float32)
@@ -32,17 +32,13 @@ def tokens(encoder: Any, **options: Any) -> Any:
     return fitted.predict(TOKENS, **{k: v for k, v in options.items() if k == "semantics"})
 
 
+R, NULL = RNG(3).random((9, 8)), 0.01 * RNG(4).normal(size=(19, 9, 8))
+HALF = {"choice_r": R, "choice_draws": R + NULL, "choice_null": NULL, "r": RNG(7).random((9, 8)), "null": NULL}
+SCORES = encoding.LayerScores(**HALF), np.arange(8.0) ** 2
+
+
 def areas(seed: int) -> pd.DataFrame:
-    r = RNG(3).random((9, 8))
-    null = 0.01 * RNG(4).normal(size=(19, 9, 8))
-    half = {"choice_r": r, "choice_draws": r + null, "choice_null": null}
-    scores = encoding.LayerScores(**half, r=RNG(7).random((9, 8)), null=null)
-    return encoding.convergence_scores(scores, np.arange(8.0) ** 2, n_permutations=200, seed=seed).scores
-
-
-def held_out(seed: int, **options: Any) -> Any:
-    split = np.arange(14), np.arange(14, 24), np.arange(24)
-    return encoding.evaluate_held_out(ridge(), X, Y, *split, seed=seed, **options)
+    return encoding.convergence_scores(*SCORES, n_permutations=200, seed=seed).scores
 
 
 def subject(seed: int) -> encoding.ImageSubject:
@@ -54,15 +50,14 @@ def subject(seed: int) -> encoding.ImageSubject:
     return encoding.ImageSubject(responses=responses, n_permutations=9, n_draws=9, seed=seed, **split)
 
 
-def split(seed: int, kind: str = "fMRI", data: int = 0) -> encoding.SplitScores:
-    """Return scores of 24 targets in 4 areas by 3 layers, or of 4 times."""
-    options = {"target_groups": {str(k): np.array([k]) for k in range(4)}, "n_permutations": 9, "n_boot": 9}
-    rows = np.arange(6), np.arange(6, 24), np.arange(24)
-    shown = encoding.evaluate_held_out(ridge(), X, Y, *rows, seed=data, **options)
-    places = pd.DataFrame(RNG(data).normal(size=(6, 3)), columns=["x_mm", "y_mm", "z_mm"])
-    areas_of = {str(k): np.array([k, k + 1]) for k in range(4)}
-    given = dict.fromkeys("abc", shown), places.assign(hemi="L"), areas_of
-    return encoding.split_scores(*given, n_permutations=9, n_draws=9, seed=seed)
+ONE, DRAWN = {"n_permutations": 0, "n_boot": 0}, {"n_permutations": 9, "n_draws": 9}
+SPLIT = ridge(), X, Y, np.arange(14), np.arange(14, 24), np.arange(24)
+LAYER = {"a": encoding.evaluate_held_out(*SPLIT, **ONE)}, {RELIABLE: np.arange(6)}, 14
+# Scores of 6 targets in 4 areas by 3 layers.
+GROUPS = {"target_groups": {str(k): np.array([k]) for k in range(4)}, "n_permutations": 9, "n_boot": 9}
+SHOWN = encoding.evaluate_held_out(ridge(), X, Y, np.arange(6), np.arange(6, 24), np.arange(24), **GROUPS)
+PLACES = pd.DataFrame(RNG(0).normal(size=(6, 3)), columns=["x_mm", "y_mm", "z_mm"]).assign(hemi="L")
+AREAS = dict.fromkeys("abc", SHOWN), PLACES, {str(k): np.array([k, k + 1]) for k in range(4)}
 
 
 @cache
@@ -98,40 +93,27 @@ def converged(seed: int, n_subjects: int = 1) -> pd.DataFrame:
     return encoding.converge_subjects(trained, random, **options, seed=seed).scores
 
 
-ONE = {"n_permutations": 0, "n_boot": 0}
-
-
 def story(seed: int, of: str) -> Any:
-    """Return what a joint fit of runs chooses, what a band adds to it, or its null with the fit at one seed."""
+    """Return what a joint fit of runs chooses, or what a band adds to it."""
     bands, runs = {"a": X, "b": TOKENS[:, 0], "c": TOKENS[:, 1]}, RUNS.astype(str)
-    options = {"n_candidates": 6, "seed": 0 if of == "null" else seed}
-    fit = encoding.fit_runs(list(bands.values()), Y, runs, (0, 1), **options)
-    if of == "null":
-        return encoding.turned_in_time(runs, 5, 2, seed=seed)
+    options = {"n_candidates": 6, "seed": seed}
     if of == "fit":
-        return fit.r
+        return encoding.fit_runs(list(bands.values()), Y, runs, (0, 1), **options).r
     return {str(k): v.r2 for k, v in encoding.fits_without(bands, Y, runs, (0, 1), **options).items()}
 
 
-def runs_or_stimuli(seed: int, kind: str) -> Any:
-    """Return the null of folds that leave out runs or pairs of stimuli."""
-    options = {"leave_out": kind, "stimulus_ids": STIMULI, "runs": RUNS, "n_permutations": 3}
-    return encoding.evaluate(ridge(), X, Y, FOLDS if kind == "run" else PAIRS, seed=seed, **options).null
-
-
-def layers(seed: int) -> Any:
-    """Return draws and null of a layer."""
-    given = {"a": held_out(0, **ONE)}, {RELIABLE: np.arange(6)}, 14
-    return encoding.layer_draws(*given, n_draws=5, n_permutations=5, seed=seed)
-
-
+LEFT_OUT = {"stimulus_ids": STIMULI, "runs": RUNS, "n_permutations": 3}
 RESPONSES = encoding.ResponseOptimisedEncoder((2,), (3,), (1,), epochs=1, device="cpu")
-CURVE = {"test": np.arange(14, 24), "sizes": (5,), "n_repeats": 2}
+CURVE = {"test": np.arange(14, 24), "n_repeats": 2}
+
+
+def of_context(function: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    """Return what a function gives of a pretrained layer and its features."""
+    return function(pretrained(), pretrained().reduction(X), Y, *given, groups=GROUP, **options)
 
 
 ENCODING: dict[str, Callable[[int], Any]] = {
     "fit_runs": lambda s: story(s, "fit"),
-    "turned_in_time": lambda s: story(s, "null"),
     "fits_without": lambda s: story(s, "unique"),
     "FactorizedReadout": lambda s: tokens(encoding.FactorizedReadout(seed=s)),
     "GaussianReadout": lambda s: tokens(encoding.GaussianReadout(seed=s)),
@@ -144,43 +126,43 @@ ENCODING: dict[str, Callable[[int], Any]] = {
         encoding.SeedEnsemble(encoding.FactorizedReadout(epochs=1), (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS)
     ),
     "SemanticSpatialReadout": lambda s: tokens(encoding.SemanticSpatialReadout(seed=s), semantics=X[:, :2]),
-    "context_curve": lambda s: encoding.context_curve(
-        pretrained(), pretrained().reduction(X), Y, groups=GROUP, seed=s, **CURVE
-    ).query("method != 'shuffled_context'")["r"],
+    "context_curve": lambda s: of_context(encoding.context_curve, sizes=(5,), **CURVE, seed=s).query(
+        "method != 'shuffled_context'"
+    )["r"],
     "converge_subjects, areas": lambda s: converged(s)[["p_areas", "p_independent_areas"]],
     "converge_subjects, layers": lambda s: converged(s)["p_layers"],
     "converge_subjects, subjects": lambda s: converged(s, 6)[["low", "high"]],
-    "evaluate, runs": lambda s: runs_or_stimuli(s, "run"),
-    "evaluate, stimuli": lambda s: runs_or_stimuli(s, "stimulus"),
-    "layer_draws, draws": lambda s: layers(s).draws,
-    "layer_draws, null": lambda s: layers(s).null,
     "pretrain_layer": lambda s: pretrained(s).arrays(),
     "score_context, context": lambda s: context_scores(s).context[0],
     "score_context, curve": lambda s: context_scores(s).curve["r"],
-    "split_scores": lambda s: split(s).arrays,
-    "text_preferences": lambda s: encoding.text_preferences(
-        pretrained(), pretrained().reduction(X), Y, X[:2], ["a", "b"], GROUP, seed=s
-    )["chance"],
+    "text_preferences": lambda s: of_context(encoding.text_preferences, X[:2], ["a", "b"], seed=s)["chance"],
     "BandedRidge": lambda s: encoding.BandedRidge((1.0,), 5, cv=2, device="cpu", seed=s).fit([X, Y], Y).candidates_,
-    "band_candidates": lambda s: encoding.band_candidates(2, 5, s),
     "convergence_scores, layers": lambda s: areas(s).query("score == 'encoding'")["p_layers"],
     "convergence_scores, areas": lambda s: areas(s).query("score == 'spatial'")["p_independent_areas"],
-    "evaluate_held_out, null": lambda s: held_out(s, **ONE | {"n_permutations": 9}).null.max_r,
-    "evaluate_held_out, control": lambda s: held_out(s, **ONE, control="refit").control_r,
-    "evaluate_held_out, draws": lambda s: held_out(s, **ONE | {"n_boot": 9}, target_groups={"a": [0, 1]}).group_draws,
-    "score_predictions": lambda s: (
-        encoding.score_predictions(None, X, Y, np.arange(24), np.ones(24), n_permutations=9, seed=s).null.max_r
-    ),
-    "scaling_curve": lambda s: encoding.scaling_curve({"r": ridge()}, X, Y, seed=s, **CURVE | {"sizes": (7,)}),
-    "shuffled_regions": lambda s: encoding.shuffled_regions(X[None], Y, np.ones(6), {"a": np.arange(6)}, 2, s),
 }
+ENCODING |= [
+    case(encoding.evaluate, ridge(), X, Y, FOLDS, leave_out="run", **LEFT_OUT, part="runs", look="null"),
+    case(encoding.evaluate, ridge(), X, Y, PAIRS, leave_out="stimulus", **LEFT_OUT, part="stimuli", look="null"),
+    case(encoding.evaluate_held_out, *SPLIT, **ONE | {"n_permutations": 9}, part="null", look="null.max_r"),
+    case(encoding.evaluate_held_out, *SPLIT, **ONE, control="refit", part="control", look="control_r"),
+    case(encoding.evaluate_held_out, *SPLIT, **GROUPS | ONE | {"n_boot": 9}, part="draws", look="group_draws"),
+    case(encoding.layer_draws, *LAYER, n_draws=5, n_permutations=5, part="draws", look="draws"),
+    case(encoding.layer_draws, *LAYER, n_draws=5, n_permutations=5, part="null", look="null"),
+    case(encoding.turned_in_time, RUNS.astype(str), 5, 2),
+    case(encoding.split_scores, *AREAS, **DRAWN, look="arrays"),
+    case(encoding.score_predictions, None, X, Y, np.arange(24), np.ones(24), n_permutations=9, look="null.max_r"),
+    case(encoding.band_candidates, 2, 5),
+    case(encoding.scaling_curve, {"r": ridge()}, X, Y, **CURVE, sizes=(7,)),
+    case(encoding.shuffled_regions, X[None], Y, np.ones(6), {"a": np.arange(6)}, 2),
+]
 NETWORKS = Path(__file__).with_name("networks.py")
 GREY = torch.full((2, 3, 8, 8), 0.3)
+SIZED = {"layers": ["0"], "image_size": 8}
 
 
-def user(seed: int, function: str = "drawn", **options: Any) -> features.UserExtractor:
-    known = {"layers": ("0",), "pooling": "flatten", "image_size": 8}
-    return features.UserExtractor(f"{NETWORKS}:{function}", seed=seed, **known, **options)
+def user(seed: int, function: str = "drawn", **options: Any) -> Any:
+    extractor = features.UserExtractor(f"{NETWORKS}:{function}", seed=seed, pooling="flatten", **SIZED, **options)
+    return extractor.features(GREY, ["0"])[0]
 
 
 def random_draws(seed: int) -> dict[str, np.ndarray]:
@@ -195,21 +177,19 @@ def dynamics(seed: int, n_steps: int) -> np.ndarray:
     return fitted.fit(videos).simulate(videos[:, :2], 3)
 
 
+MODEL = SIZED | {"extractor": "user", "function": f"{NETWORKS}:drawn"}
+EFFICIENT = {"weights": "random", "image_size": 32}
 FEATURES: dict[str, Callable[[int], Any]] = {
-    "EfficientNetExtractor": lambda s: features.EfficientNetExtractor(
-        weights="random", image_size=32, seed=s
-    ).network.module(GREY),
+    "EfficientNetExtractor": lambda s: features.EfficientNetExtractor(**EFFICIENT, seed=s).network.module(GREY),
     "LatentDynamics, start": lambda s: dynamics(s, 0),
     "LatentDynamics, batches": lambda s: dynamics(s, 2),
-    "NetworkExtractor": lambda s: user(s, "equal", reduce=3).features(GREY, ["0"])[0],
+    "NetworkExtractor": lambda s: user(s, "equal", reduce=3),
     "RandomExtractor": random_draws,
-    "UserExtractor": lambda s: user(s).features(GREY, ["0"])[0],
-    "image_features": lambda s: features.image_features(
-        {"extractor": "user", "function": f"{NETWORKS}:drawn", "layers": ["0"], "image_size": 8}, "0", "net", seed=s
-    )(GREY),
+    "UserExtractor": user,
+    "image_features": lambda s: features.image_features(MODEL, "0", "net", seed=s)(GREY),
     "load_video_model": lambda s: features.load_video_model(f"{NETWORKS}:video", s)[0].features(GREY),
-    "stability": lambda s: features.stability([X[:4], Y[:4]], s),
     "RandomUnits": lambda s: features.RandomUnits(5, s).fit(X, rows=np.arange(9)).transform(X),
     "SparseAutoencoder": lambda s: features.SparseAutoencoder(6, 2, epochs=1, seed=s).fit(X).transform(X),
     "SparseProjection": lambda s: features.SparseProjection(6, 3, s)(torch.as_tensor(X)),
 }
+FEATURES |= [case(features.stability, [X[:4], Y[:4]])]

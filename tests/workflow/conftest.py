@@ -42,13 +42,8 @@ class Checkout:
     def environment(self) -> dict[str, str]:
         """PYTHONPATH comes before the editable install, so that stages import the copy."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return os.environ | {
-            "PATH": path,
-            "PYTHONPATH": str(self.lib.parent),
-            "PYTHONSAFEPATH": "1",
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": "1",
-        }
+        fixed = {"PYTHONSAFEPATH": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        return os.environ | fixed | {"PATH": path, "PYTHONPATH": str(self.lib.parent)}
 
     def snakemake(self, config: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         arguments = ("--workflow-profile", "snakemake/profiles/default", "--configfile", config, *arguments)
@@ -71,14 +66,11 @@ class Checkout:
 
     def write_config(self, name: str, **changes: object) -> str:
         """Write a configuration of the small study: controls only, so that no language model is loaded."""
-        content = {
-            "results": f"results/{name}",
-            "datasets": {"small": {"descriptor": "study/small.yaml"}},
-            "models": {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random", "permute": []}},
-            "methods": {"ridge": {"encoder": "ridge", "cv": 3}, "fixed": {"encoder": "ridge", "alphas": [0.001]}},
-            "encode": {"permutations": 20},
-            "compare": {"permutations": 50},
-        } | changes
+        models = {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random", "permute": []}}
+        methods = {"ridge": {"encoder": "ridge", "cv": 3}, "fixed": {"encoder": "ridge", "alphas": [0.001]}}
+        content = {"results": f"results/{name}", "datasets": {"small": {"descriptor": "study/small.yaml"}}}
+        content |= {"models": models, "methods": methods, "encode": {"permutations": 20}}
+        content |= {"compare": {"permutations": 50}} | changes
         (self.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         return f"{name}.yaml"
 
@@ -113,20 +105,14 @@ def snakemake(commands: Path) -> Start:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the library as in a wheel, compiled once: copies of it keep the ages of its files."""
     lib = tmp_path_factory.mktemp("compiled") / "brainalign"
-    ignore = shutil.ignore_patterns("__pycache__")
-    for folder, place in (
-        (ROOT / "brainalign", lib),
-        *((ROOT / name, lib / name) for name in ("kernels", "pipelines")),
-    ):
-        shutil.copytree(folder, place, ignore=ignore)
+    for name, place in (("brainalign", lib), ("kernels", lib / "kernels"), ("pipelines", lib / "pipelines")):
+        shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(lib, quiet=1)
     return lib
 
 
 @pytest.fixture(scope="module")
-def make_checkout(
-    tmp_path_factory: pytest.TempPathFactory, make_study, compiled: Path, snakemake
-) -> Callable[[str], Checkout]:
+def make_checkout(tmp_path_factory, make_study, compiled: Path, snakemake) -> Callable[[str], Checkout]:
 
     def make(name: str) -> Checkout:
         checkout = Checkout.make(tmp_path_factory.mktemp(name), compiled, snakemake)

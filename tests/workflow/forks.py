@@ -18,9 +18,15 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+# Also what snakemake imports late, and what every optimiser of torch does.
+WARM = ("contourpy", "jinja2", "matplotlib.backends.backend_svg", "matplotlib.pyplot", "mne.epochs", "mne.io.array")
+WARM += ("nilearn.maskers", "nilearn.plotting", "pandas", "PIL.ImageFont", "platformdirs", "pyarrow.dataset")
+WARM += ("pyarrow.parquet", "pydantic.types", "safetensors.numpy", "safetensors.torch", "scipy.stats", "smart_open")
+WARM += ("sklearn.model_selection", "torch._dynamo", "transformers.models.bert.modeling_bert", "yaml")
 CALL = """#!{python} -IS
 import json, os, socket, sys
 
@@ -92,29 +98,10 @@ def answer(call: socket.socket) -> None:
 
 
 def serve(folder: Path) -> None:
-    import contourpy  # noqa: F401
-    import jinja2  # noqa: F401
-    import matplotlib.backends.backend_svg
-    import matplotlib.pyplot  # noqa: F401
-    import mne.epochs
-    import mne.io.array  # noqa: F401
-    import nilearn.maskers
-    import nilearn.plotting  # noqa: F401
-    import pandas  # noqa: F401
-    import PIL.ImageFont  # noqa: F401
-    import platformdirs  # noqa: F401
-    import pyarrow.dataset
-    import pyarrow.parquet  # noqa: F401
-    import pydantic.types
-    import safetensors.numpy
-    import safetensors.torch  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import sklearn.model_selection  # noqa: F401
-    import smart_open  # noqa: F401 (as snakemake does, late)
+    for name in WARM:
+        import_module(name)
+    import pydantic
     import snakemake.cli
-    import torch._dynamo  # noqa: F401 (every optimiser imports it)
-    import transformers.models.bert.modeling_bert  # noqa: F401
-    import yaml  # noqa: F401
 
     pydantic.TypeAdapter(int)  # finds plugins
     snakemake.cli.get_argument_parser()  # so does this

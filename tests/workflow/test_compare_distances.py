@@ -82,11 +82,6 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     assert theirs.conditions.tolist() == NAMES
 
 
-def repeated(responses: Responses) -> np.ndarray:
-    order = responses.trials.assign(row=range(len(responses.trials))).pivot(index="run", columns="stimulus_id")["row"]
-    return responses.values[order[NAMES].to_numpy()]
-
-
 @pytest.mark.parametrize("distance", ["correlation", "crossnobis", "euclidean"])
 def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]], distance: str) -> None:
     folder, responses, _, _ = study
@@ -114,7 +109,8 @@ def test_images_compared_topologically(study: tuple[Path, Responses, np.ndarray,
     path = files(folder, "comparison")["comparison"]
     table = load(path, pd.DataFrame).set_index("layer").loc[["true", "other"]]
     assert load_sidecar(path)["details"]["thresholds"] == [0.3, 0.6]
-    repeats = geometry.rdm(repeated(responses), "correlation")
+    order = responses.trials.assign(row=range(len(responses.trials))).pivot(index="run", columns="stimulus_id")["row"]
+    repeats = geometry.rdm(responses.values[order[NAMES].to_numpy()], "correlation")
     forms = [geometry.geotopological(rdms, 0.3, 0.6) for rdms in (repeats, stacked)]
     np.testing.assert_allclose(table["score"], geometry.compare(*forms, "pearson").mean(axis=0), atol=1e-6)
     RECORD.check("compare images topologically", table)
@@ -129,16 +125,12 @@ AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
 def search(folder: Path, responses: Responses, layers: dict[str, np.ndarray], options: dict, **inputs: object) -> int:
     stimuli = pd.DataFrame({"stimulus_id": [f"s{k}" for k in range(N_SHOWN)]})
     features = Layers({name: Features(X.astype(np.float32), stimuli, name) for name, X in layers.items()})
-    paths = {name: path_of(folder, name) for name in ("responses", *inputs)}
+    paths = {name: artifact_path(folder, "d", name, subject="1") for name in ("responses", *inputs)}
     paths["features"] = artifact_path(folder, "d", "features", model="net")
     for name, content in {"responses": responses, "features": features, **inputs}.items():
         save(paths[name], content, BY, **({"dof": 150} if name == "noise" else {}))
     settings = {"searchlight": {"permutations": 199} | options}
     return run_step("searchlight", settings, inputs=paths, outputs={"searchlight": found_at(folder)})
-
-
-def path_of(folder: Path, suffix: str) -> Path:
-    return artifact_path(folder, "d", suffix, subject="1")
 
 
 def found_at(folder: Path) -> Path:
@@ -195,15 +187,6 @@ def test_a_planted_ball(blocks: tuple, tmp_path: Path) -> None:
     assert "centres exceed chance" in searchlight_sentence("net", table, record["details"], responses.targets)
 
 
-def test_a_radius_below_the_voxel_size_is_an_error(
-    blocks: tuple, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    responses, layers, inside, residuals = blocks
-    mask = nibabel.Nifti1Image(inside.astype(np.uint8), AFFINE)
-    assert search(tmp_path, responses, layers, {"radius_mm": 2.0}, mask=mask, noise=Arrays(residuals=residuals)) == 2
-    assert "radius_mm is 2, but voxels are 3 mm wide" in capsys.readouterr().err
-
-
 def test_images_on_the_surface(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     features = rng.normal(size=(N_SHOWN, 6))
@@ -234,8 +217,7 @@ def test_images_on_the_surface(tmp_path: Path) -> None:
     centres = targets.set_index("target_id").loc[table["target_id"]]
     assert not any(vertex in wall[hemi] for hemi, vertex in zip(centres["hemi"], centres["vertex"], strict=True))
     for hemi in "LR":
-        map_path = found_at(tmp_path).with_name(f"sub-1_model-net_searchlight_hemi-{hemi}_statmap.func.gii")
-        image = nibabel.load(map_path)
+        image = nibabel.load(found_at(tmp_path).with_name(f"sub-1_model-net_searchlight_hemi-{hemi}_statmap.func.gii"))
         assert image.meta["AnatomicalStructurePrimary"] == {"L": "CortexLeft", "R": "CortexRight"}[hemi]
         shown = image.darrays[0].data
         mine = centres["hemi"].to_numpy() == hemi

@@ -27,13 +27,9 @@ OPTIONS |= {"readout_permutations": 5}
 def write_study(folder: Path, world: ConceptWorld) -> Path:
     write_things_files(world, folder)
     files = {"format": "triplets", "triplets": ["trainset.txt"], "repeats": ["testset1.txt"]}
-    content = {
-        "name": "things",
-        "title": "Judgements of planted properties, 2 < 3",
-        "stimuli": "unique_id.txt",
-        "recordings": {"us": files | {"embedding": "spose_embedding.txt", "dimensions": "labels.txt"}},
-        "notes": ["Nothing here was judged by anybody."],
-    }
+    content = {"name": "things", "title": "Judgements of planted properties, 2 < 3", "stimuli": "unique_id.txt"}
+    content |= {"recordings": {"us": files | {"embedding": "spose_embedding.txt", "dimensions": "labels.txt"}}}
+    content |= {"notes": ["Nothing here was judged by anybody."]}
     path = folder / "things.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path

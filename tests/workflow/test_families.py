@@ -48,12 +48,9 @@ def write(study) -> None:
     things = heard(study)
     study.write(left[:, :3] * scale[:3], captions="stimuli/captions.tsv")
     names = list(HEARD)
-    rows = [
-        {"stimulus_id": name, "caption": text}
-        for name, thing in zip(study.scenes["stimulus_id"], things, strict=True)
-        for text in HEARD[names[thing]][: 1 + thing % 2]  # as many as there are
-    ]
-    table = pd.DataFrame(rows).sample(frac=1, random_state=0)
+    said = [HEARD[names[thing]][: 1 + thing % 2] for thing in things]  # as many as there are
+    rows = [(name, text) for name, texts in zip(study.scenes["stimulus_id"], said, strict=True) for text in texts]
+    table = pd.DataFrame(rows, columns=["stimulus_id", "caption"]).sample(frac=1, random_state=0)
     table.to_csv(study.folder / "stimuli" / "captions.tsv", sep="\t", index=False)
     rng, trials = np.random.default_rng(9), study.trials
     shown = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(trials["stimulus_id"]))
@@ -68,9 +65,8 @@ def write(study) -> None:
 @pytest.fixture(scope="module")
 def run(make_image_study, tmp_path_factory: pytest.TempPathFactory):
     """The stages of subject 01, once, on the mesh that maps are drawn on."""
-    study = make_image_study(
-        tmp_path_factory.mktemp("families") / "scenes", n_images=96, n_test=32, size=64, n_vertices=10_242, n_roi=100
-    )
+    sizes = {"n_images": 96, "n_test": 32, "size": 64, "n_vertices": 10_242, "n_roi": 100}
+    study = make_image_study(tmp_path_factory.mktemp("families") / "scenes", **sizes)
     write(study)
     return ImageRun(study, {"models": MODELS, "methods": {"ridge": RIDGE}, "contest": CONTEST} | OPTIONS)("01")
 
@@ -81,18 +77,14 @@ def test_the_planted_families_win(run) -> None:
     assert best.loc[["seen", "unseen"], "family"].tolist() == ["task-optimised", "language"]
     assert best.loc[["seen", "unseen"], "decided"].all()
     assert best.loc["seen", ["model", "layer"]].tolist() == ["net", "block4"]  # as planted; chosen in training
-    scores = pd.concat(
-        [run.table("scores", subject="01", model=model, method="ridge").assign(model=model) for model in MODELS]
-    )
-    mean = scores.set_index(["model", "layer", "target_id"])["r"].sort_index()
-    reliable = run.table("winners", subject="01")["target_id"]
-    row = best.loc["reliable targets"]
-    np.testing.assert_allclose(mean[row["model"], row["layer"]].reindex(reliable).fillna(0).mean(), row["r"], atol=1e-5)
-    winners = run.table("winners", subject="01")
+    of = [run.table("scores", subject="01", model=name, method="ridge").assign(model=name) for name in MODELS]
+    mean = pd.concat(of).set_index(["model", "layer", "target_id"])["r"].sort_index()
+    winners, row = run.table("winners", subject="01"), best.loc["reliable targets"]
+    mine = mean[row["model"], row["layer"]].reindex(winners["target_id"])
+    np.testing.assert_allclose(mine.fillna(0).mean(), row["r"], atol=1e-5)
     region = np.where(winners["target_id"].str.extract(r"(\d+)$")[0].astype(int) < 100, "seen", "unseen")
-    shown = winners["q"] < 0.05
     right = winners["family"] == np.where(region == "seen", "task-optimised", "language")
-    assert right[shown].mean() > 0.95
+    assert right[winners["q"] < 0.05].mean() > 0.95
     said = "Best of 2 families of models: task-optimised in seen; language in unseen; undecided: 0 of 2 regions."
     assert said in run.page("sub-01")
 
@@ -152,9 +144,10 @@ def test_text_models_need_captions_before_anything_runs(scenes) -> None:
     refused(r"captions: no file stimuli/captions.tsv", found.all_files)
 
 
-@pytest.mark.parametrize(
-    ("contest", "message"),
-    [
+def test_contests_that_cannot_be(scenes) -> None:
+    scenes.write()
+    methods = {"ridge": RIDGE, "alone": RIDGE | {"alphas": [1.0], "models": ["minilm"]}}
+    for contest, message in (
         ({"language": ["minilm"]}, "'language' has nothing to be compared with"),
         ({"a": ["nett"], "b": ["minilm"]}, r"contest.a: 'nett': .*did you mean 'net'"),
         ({"a": ["net/rigde"], "b": ["minilm"]}, "did you mean 'ridge'"),
@@ -162,12 +155,8 @@ def test_text_models_need_captions_before_anything_runs(scenes) -> None:
         ({"a": ["net"], "b": ["minilm/ridge", "net/ridge"]}, "net/ridge is in 'a' and in 'b'"),
         ({"a": ["net"], "b": ["minilm/alone"]}, "alone has a single penalty"),
         ({"a": ["net"], "b": []}, r"contest.b: .*at least 1"),
-    ],
-)
-def test_contests_that_cannot_be(scenes, contest: dict[str, list[str]], message: str) -> None:
-    scenes.write()
-    methods = {"ridge": RIDGE, "alone": RIDGE | {"alphas": [1.0], "models": ["minilm"]}}
-    refused(message, config, scenes, methods=methods, contest=contest)
+    ):
+        refused(message, config, scenes, methods=methods, contest=contest)
 
 
 def test_every_family_is_fitted_where_one_is(scenes) -> None:

@@ -19,12 +19,7 @@ from brainalign.decoding import GroundedLanguage
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.synthesize.caption import _common, _in_order
 from brainalign.report.kit import ImageMaterial
-from brainalign.report.synthesis_sections import (
-    GROUNDING_TABLES,
-    grounding_methods,
-    grounding_section,
-    voxel_captions_section,
-)
+from brainalign.report.synthesis_sections import GROUNDING_TABLES, grounding_section, voxel_captions_section
 from brainalign.simulation import clear_scenes, draw_scenes
 from brainalign.simulation.voxels import COLOURS, SHAPES
 from brainalign.study import norms_of_words
@@ -40,11 +35,8 @@ REGIONS = {"red": 0, "circle": 1, "nothing": 2}  # what a region answers to
 def write_subject(folder: Path, values: np.ndarray, stimuli: pd.Series, roi: list[list[str]], ceiling: list) -> None:
     places = dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0) | {"vertex": range(values.shape[1]), "kind": "vertex"}
     responses = responses_of(values, np.tile(stimuli, 2), roi=roi, targets=places)
-    content = {
-        "responses": responses,
-        "splits": splits_of(responses, stimuli[:N_TEST]),
-        "ceiling": responses.targets[["target_id"]].assign(ceiling=ceiling, repeats_q=0.01),
-    }
+    content = {"responses": responses, "splits": splits_of(responses, stimuli[:N_TEST])}
+    content |= {"ceiling": responses.targets[["target_id"]].assign(ceiling=ceiling, repeats_q=0.01)}
     for suffix, each in content.items():
         save(artifact_path(folder, "d", suffix, subject="1"), each, BY)
 
@@ -61,9 +53,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = {name: 2 * rng.standard_normal(N_CHANNELS) for name in [*COLOURS, *SHAPES]}
     tokens = rng.standard_normal((N_IMAGES, N_PLACES, N_CHANNELS))
     where = rng.integers(N_PLACES, size=N_IMAGES)
-    tokens[np.arange(N_IMAGES), where] += [
-        code[c] + code[s] for c, s in zip(scenes.colour, scenes["shape"], strict=True)
-    ]
+    seen = zip(scenes.colour, scenes["shape"], strict=True)
+    tokens[np.arange(N_IMAGES), where] += [code[colour] + code[shape] for colour, shape in seen]
     table = scenes.assign(path="").astype({"size": str, "x": str, "y": str, "ground": str})
     layers = {"last": Features(tokens.astype(np.float32), table, "last", (2, 3))}
     save(artifact_path(folder, "d", "features", model="net"), Layers(layers), BY)
@@ -86,21 +77,17 @@ def run(folder: Path, **changes: object) -> int:
     return run_step("ground", {"ground": options(**changes), "text": TEXT}, inputs=inputs, outputs=outputs)
 
 
-def run_regions(folder: Path) -> int:
-    settings = {"ground": options(), "ceiling_threshold": 0.1, "confidence": 0.95}
-    inputs = {name: artifact_path(folder, "d", name, subject="1") for name in ("responses", "splits", "ceiling")}
-    inputs["groundedwords"] = artifact_path(folder, "d", "groundedwords")
-    outputs = {"groundedregions": artifact_path(folder, "d", "groundedregions", subject="1")}
-    return run_step("ground_regions", settings, inputs=inputs, outputs=outputs)
-
-
 @pytest.fixture(scope="module")
 def grounded(study: Path) -> Path:
     norms = pd.DataFrame({"word": [*COLOURS, *SHAPES, "small", "large", "left", "upper", "unheard"]})
     norms = norms.assign(is_colour=norms["word"].isin(list(COLOURS)).astype(int), length=norms["word"].str.len())
     norms.to_csv(study / "norms.csv", index=False)
     assert run(study, norms=str(study / "norms.csv")) == 0
-    assert run_regions(study) == 0
+    settings = {"ground": options(), "ceiling_threshold": 0.1, "confidence": 0.95}
+    inputs = {name: artifact_path(study, "d", name, subject="1") for name in ("responses", "splits", "ceiling")}
+    inputs["groundedwords"] = artifact_path(study, "d", "groundedwords")
+    outputs = {"groundedregions": artifact_path(study, "d", "groundedregions", subject="1")}
+    assert run_step("ground_regions", settings, inputs=inputs, outputs=outputs) == 0
     return study
 
 
@@ -135,15 +122,14 @@ def test_norms_and_the_section(grounded: Path) -> None:
     assert set(found["norm"]) == {"is_colour", "length", "all"}
     assert (found["n_words"] == 12).all()  # "unheard" stands in no caption
     made = material()
-    assert (grounding_section(made), grounding_methods(made)) == (None, [])
+    assert grounding_section(made) is None
     made.grounding = {name: table(grounded, name) for name in GROUNDING_TABLES}
     path = artifact_path(grounded, "d", "groundedwords")
     made.grounded_words, made.sidecars[path.name] = load(path, Arrays), load_sidecar(path)
     made.grounded_regions = table(grounded, "groundedregions", subject="1")
     evil = "<b>x</b>"
     made.grounding["groundedaxes"] = made.grounding["groundedaxes"].assign(low_words=evil)
-    section = grounding_section(made)
-    assert evil not in "".join(map(str, section.blocks))
+    assert evil not in "".join(map(str, grounding_section(made).blocks))
 
 
 def test_attributes_are_numbers(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,20 +192,16 @@ def voxels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame
     write_subject(folder, values, scenes["stimulus_id"], roi, [0.8] * 20 + [0.3] * 2 + [0.0] * 2)
     embeddings = labelled_embeddings(scenes, ("colour", "shape"), seed=1).astype(np.float32)
     captioned = scenes.assign(size=scenes["size"].astype(str), path="")
-    features = Layers(
-        {"first": Features(embeddings[:, :3], captioned, "first"), "last": Features(embeddings, captioned, "last")}
-    )
-    save(artifact_path(folder, "d", "features", model="net"), features, BY)
+    layers = {"first": Features(embeddings[:, :3], captioned, "first"), "last": Features(embeddings, captioned, "last")}
+    save(artifact_path(folder, "d", "features", model="net"), Layers(layers), BY)
     return folder, planted
 
 
 def caption(folder: Path, ceiling_threshold: float = 0.2, **options: object) -> int:
     given = {"permutations": 99, "draws": 100, "nulls": 9, "temperatures": [3, 30], "model": "net"} | options
     settings = {"caption": given, "model": {}, "ceiling_threshold": ceiling_threshold, "confidence": 0.95}
-    inputs, outputs = (
-        {name: artifact_path(folder, "d", name, subject="1") for name in names}
-        for names in (("responses", "splits", "ceiling"), CAPTIONS)
-    )
+    places = (("responses", "splits", "ceiling"), CAPTIONS)
+    inputs, outputs = ({name: artifact_path(folder, "d", name, subject="1") for name in names} for names in places)
     inputs["features"] = artifact_path(folder, "d", "features", model="net")
     return run_step("caption", settings, inputs=inputs, outputs=outputs)
 
@@ -255,13 +237,9 @@ def test_captions_of_images_are_given_to_voxels(voxels: tuple[Path, pd.DataFrame
     folder, planted = voxels
     assert caption(folder, captioner=captioner, temperature=20) == 0
     found = captioned(folder, "captions")
-    hits = [
-        value in text.split()
-        for name in ("colour", "shape")
-        for text, value in zip(found["caption"][:20], planted[name][:20], strict=True)
-        if value
-    ]
-    assert np.mean(hits) >= 0.8
+    values = pd.concat([planted[name][:20] for name in ("colour", "shape")])
+    texts = [*found["caption"][:20], *found["caption"][:20]]
+    assert np.mean([value in text.split() for text, value in zip(texts, values, strict=True) if value]) >= 0.8
 
 
 def test_a_function_of_the_user_writes_captions(voxels: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:

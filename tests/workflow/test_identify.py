@@ -28,18 +28,12 @@ def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
     for s, of_subject in enumerate(patterns):
         order = rng.permutation(N_STIMULI)
         kept = regions[:-1] if s == 0 and len(regions) > 2 else regions
-        path = artifact_path(folder, "study", "rdm", subject=f"{s + 1:02d}")
-        save(
-            path,
-            Arrays(
-                responses=rdm(of_subject[: len(kept), order], "correlation"), models=rdm(layers[:, order], "euclidean")
-            ),
-            Provenance("test", {}, ""),
-            groups=kept,
-            models=[["net", "first"], ["net", "second"]],
-            conditions=[f"image{k:02d}" for k in order],
-        )
-        paths.append(path)
+        paths.append(artifact_path(folder, "study", "rdm", subject=f"{s + 1:02d}"))
+        responses = rdm(of_subject[: len(kept), order], "correlation")
+        about = {"groups": kept, "models": [["net", "first"], ["net", "second"]]}
+        about |= {"conditions": [f"image{k:02d}" for k in order]}
+        rdms = Arrays(responses=responses, models=rdm(layers[:, order], "euclidean"))
+        save(paths[-1], rdms, Provenance("test", {}, ""), **about)
     return paths
 
 

@@ -20,28 +20,16 @@ from brainalign.simulation import render
 from brainalign.study import parse
 from brainalign.workflow import jobs, log_path
 
-EVERYTHING = {
-    "extract": 2,
-    "prepare": 2,
-    "encode_held_out": 6,
-    "compare": 2,
-    "summarize_held_out": 2,
-    "report": 2,
-    "summarize_group": 1,
-    "converge": 1,
-    "match": 1,
-    "report_group": 1,
-}
+EVERYTHING = {"extract": 2, "prepare": 2, "encode_held_out": 6, "compare": 2, "summarize_held_out": 2, "report": 2}
+EVERYTHING |= {"summarize_group": 1, "converge": 1, "match": 1, "report_group": 1}
 OF_ALL = ("converge", "match", "summarize_group", "report_group")
 ALONE = [stage for stage in EVERYTHING if stage not in OF_ALL]  # of one subject, and a network without a twin
 BANDED = {"encoder": "banded", "models": ["net"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
 REPORTS = {"report": 2, "report_group": 1}
 PREPARED = ("responses", "splits", "ceiling")
-SECTIONS = {
-    "01": ("data", "maps", "layers", "partition", "geometry", "ceilings", "contest"),
-    "02": ("data", "time", "partition", "geometry", "ceilings"),
-}
+SECTIONS = {"01": ("data", "maps", "layers", "partition", "geometry", "ceilings", "contest")}
+SECTIONS |= {"02": ("data", "time", "partition", "geometry", "ceilings")}
 
 
 def patterns(study) -> np.ndarray:
@@ -53,23 +41,19 @@ def patterns(study) -> np.ndarray:
 
 
 def configured(root: Path, **changes: object) -> dict[str, object]:
-    return {
-        "results": str(root / "results"),
-        "datasets": {"scenes": {"descriptor": str(root / "scenes" / "scenes.yaml")}},
-        "models": {"net": NETWORK, "untrained": NETWORK | {"weights": "random"}},
-        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "banded": BANDED},
-        "encode": {"permutations": 100, "draws": 100},
-        "compare": {"permutations": 100, "draws": 100},
-        "contest": {"trained": ["net/ridge"], "untrained": ["untrained/ridge"]},
-        "converge": {"networks": {"net": {"random": "untrained", "method": "ridge"}}, "origin": "seen"},
-        "match": {"models": ["net", "untrained"], "stimuli": 40, "units": 20, "draws": 2},
-    } | changes
+    descriptor, few = root / "scenes" / "scenes.yaml", {"permutations": 100, "draws": 100}
+    given = {"results": str(root / "results"), "datasets": {"scenes": {"descriptor": str(descriptor)}}}
+    given |= {"models": {"net": NETWORK, "untrained": NETWORK | {"weights": "random"}}, "encode": few, "compare": few}
+    given |= {"methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "banded": BANDED}}
+    given |= {"contest": {"trained": ["net/ridge"], "untrained": ["untrained/ridge"]}}
+    given |= {"converge": {"networks": {"net": {"random": "untrained", "method": "ridge"}}, "origin": "seen"}}
+    return given | {"match": {"models": ["net", "untrained"], "stimuli": 40, "units": 20, "draws": 2}} | changes
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, make_image_study) -> Path:
     root = tmp_path_factory.mktemp("images")
-    study = make_image_study(root / "scenes", n_images=72, n_test=24, size=64, n_vertices=10_242, n_roi=200)
+    study = make_image_study(root / "scenes", n_images=72, n_test=24, size=64, n_vertices=2562, n_roi=100)
     study.write(patterns(study))
     config = parse(Config, configured(root), "test")
     assert Counter(job.rule for job in jobs(config)) == EVERYTHING
@@ -253,9 +237,8 @@ def test_planted_ceilings_are_found_at_every_time(simulated, tmp_path: Path) -> 
     assert run_step("prepare", inputs=inputs, outputs=paths, labels={"subject": "01"}) == 0
     responses, ceiling = load(paths["responses"], Responses), load(paths["ceiling"], pd.DataFrame)
     decisions = table(raw.parent, "01", "encoding", "preference", model="generator", method="ridge")
-    found = planted_and_recovered(
-        raw / "truth", "01", responses, ceiling, decisions.assign(model="generator", method="ridge")
-    )
+    decided = decisions.assign(model="generator", method="ridge")
+    found = planted_and_recovered(raw / "truth", "01", responses, ceiling, decided)
     ceilings = found[found["what"] == "ceiling"]
     assert len(ceilings) == len(ceiling)
     assert np.corrcoef(ceilings["planted"], ceilings["ceiling"])[0, 1] > 0.5
@@ -264,7 +247,6 @@ def test_planted_ceilings_are_found_at_every_time(simulated, tmp_path: Path) -> 
 def test_what_the_workflow_made_itself_is_no_new_input(simulated) -> None:
     """Images, epochs and weights were not there when the first run was planned."""
     assert simulated.jobs("config.yaml") == {}
-    (simulated.root / "simulated.yaml").write_text(
-        (simulated.root / "simulated.yaml").read_text().replace("n_unique: 40", "n_unique: 41")
-    )
+    path = simulated.root / "simulated.yaml"
+    path.write_text(path.read_text().replace("n_unique: 40", "n_unique: 41"))
     assert simulated.jobs("config.yaml") == dict.fromkeys(("simulate", *ALONE), 1)

@@ -59,13 +59,10 @@ class Networks:
         content = {"models": ["seen", "again", "other"], "measures": MEASURES, "draws": 2, "units": 20} | options
         settings = {"match": content, "checkpoints": checkpoints or {}}
         models = [*content["models"], *(m for of in settings["checkpoints"].values() for m in of.values())]  # type: ignore[misc]
-        inputs = {
-            "features": [self.path("features", model=model) for model in dict.fromkeys(models)],
-            "stimuli": self.folder / "stimuli.tsv",
-        }
-        return run_step(
-            "match", settings, inputs=inputs, outputs={name: self.path(name) for name in OUTPUTS}, seed=SEED
-        )
+        inputs = {"features": [self.path("features", model=model) for model in dict.fromkeys(models)]}
+        inputs |= {"stimuli": self.folder / "stimuli.tsv"}
+        outputs = {name: self.path(name) for name in OUTPUTS}
+        return run_step("match", settings, inputs=inputs, outputs=outputs, seed=SEED)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         return {name: pd.read_parquet(self.path(name)) for name in MATCHING_TABLES}
@@ -155,10 +152,8 @@ class Study:
         self.save("triplets", Arrays({"triplets": self.triplets, "repeats": self.repeats}), stimuli=self.ids)
         kinds = np.eye(10)[self.world.superordinate].astype(np.float32)  # what an embedding of judgements might hold
         self.save("concepts", Arrays({"sparse": kinds}), stimuli=self.ids)
-        layers = {
-            "one": {"deep": self.world.features, "noise": rng.normal(size=(n, 12))},
-            "two": {"l0": self.world.others},
-        }
+        layers = {"one": {"deep": self.world.features, "noise": rng.normal(size=(n, 12))}}
+        layers |= {"two": {"l0": self.world.others}}
         order = rng.permutation(n)  # rows of another order are matched by stimulus
         stimuli = pd.DataFrame({"stimulus_id": np.array(self.ids)[order]})
         for model, values in layers.items():
@@ -182,16 +177,11 @@ class Study:
 
     def run(self, **options: object) -> int:
         concepts = {"methods": ["sparse"], "permutations": 19, "regions_of": "brains"}
-        inputs = {
-            "triplets": self.path("triplets"),
-            "concepts": self.path("concepts"),
-            "features": [self.path("features", model=model) for model in ("one", "two")],
-            "regions": [artifact_path(self.folder, "brains", "rdm", subject=subject) for subject in ("01", "02")],
-        }
-        outputs = {name: self.path(name) for name in ALIGNED}
-        return run_step(
-            "align", {"align": OPTIONS | options, "concepts": concepts}, inputs=inputs, outputs=outputs, seed=1
-        )
+        inputs: dict[str, object] = {name: self.path(name) for name in ("triplets", "concepts")}
+        inputs |= {"features": [self.path("features", model=model) for model in ("one", "two")]}
+        inputs |= {"regions": [artifact_path(self.folder, "brains", "rdm", subject=name) for name in ("01", "02")]}
+        outputs, settings = {name: self.path(name) for name in ALIGNED}, {"align": OPTIONS | options}
+        return run_step("align", settings | {"concepts": concepts}, inputs=inputs, outputs=outputs, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -219,10 +209,8 @@ def test_networks_gain_on_unseen_objects_and_controls_do_not(study: Study) -> No
     for model, values in {"one": 10 * study.world.features, "two": 10 * study.world.others}.items():
         expected = values @ found[f"{model}_weight"].T + found[f"{model}_bias"]
         np.testing.assert_allclose(found[model], expected, atol=1e-3 * np.abs(expected).max())
-        before, after = (
-            geometry.odd_one_out_accuracy(geometry.object_similarities(v), study.triplets)
-            for v in (values, found[model])
-        )
+        alike = [geometry.object_similarities(each) for each in (values, found[model])]
+        before, after = (geometry.odd_one_out_accuracy(each, study.triplets) for each in alike)
         assert after > before + 0.1
     triplets = geometry.unrepeated(study.triplets, study.repeats, 160)
     split = geometry.split_objects(triplets, 160, 0.25, np.random.default_rng(1))
@@ -232,10 +220,8 @@ def test_networks_gain_on_unseen_objects_and_controls_do_not(study: Study) -> No
     shown = np.sort(study.shown)  # in the order of all objects
     i, j = np.triu_indices(60, 1)
     order = np.argsort(study.shown)
-    rdms = {
-        region: np.stack([geometry.square_rdms(of[k])[order[i], order[j]] for of in study.rdms])
-        for k, region in enumerate(("V1", "IT"))
-    }
+    of_regions = [[geometry.square_rdms(of[k])[order[i], order[j]] for of in study.rdms] for k in (0, 1)]
+    rdms = {region: np.stack(of) for region, of in zip(("V1", "IT"), of_regions, strict=True)}
     tables = {name: pd.read_parquet(study.path(name)) for name in ALIGNMENT_TABLES}
     assert alignment_section(tables, about).panels
     table = pd.read_parquet(study.path("alignedregions"))

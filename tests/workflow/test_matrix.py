@@ -63,7 +63,6 @@ SPARSE: Content = {"encoder": "dictionary"}
 PAIRS, DRAWN = {"leave_out": "stimulus", "size": 2}, {"share": 0.1}
 RUNS = {"leave_out": "run"}
 REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
-    ("images-betas-stimuli", recorded(space="fsaverage5"), "space is fsaverage5, a mesh, but"),
     ("vectors-array-runs", recorded(space="MNI152"), "MNI152, but no target has x_mm"),
     ("vectors-array-pairs", split(pairs=PAIRS), "add a split like runs"),
     ("vectors-array-folds", split(parts={"leave_out": "stimulus", "folds": 10}), "hold fewer than 3 stimuli"),
@@ -71,7 +70,6 @@ REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("vectors-array-runs", split(runs=RUNS, three=PAIRS | {"size": 3}), "24 stimuli left out makes 2,024 folds"),
     ("vectors-array-pairs", split(runs=RUNS, drawn={"share": 0.4}), "describe a second study"),
     ("vectors-array-stimuli", split(drawn=DRAWN), "need 7 test stimuli or more; got 2"),
-    ("images-blocks-stimuli", split(drawn=DRAWN), "need 7 test stimuli or more; got 2"),
     ("vectors-array-column", split(marked={"column": "sets", "value": "test"}), "'sets' (did you mean 'set'?)"),
     ("images-betas-stimuli", split(marked={"column": "set", "value": "test"}), "has no column 'set'"),
     ("vectors-array-column", split(marked={"column": "set", "value": "tset"}), "'set' (did you mean 'test'?)"),
@@ -84,12 +82,10 @@ REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("vectors-array-runs", beside(**ARRAY, times_s=[0.0, 0.1]), "02 are over time and the others are not"),
     ("vectors-blocks-runs", lambda study, run: study.pop("fmri"), "fmri: give tr_s and space"),
     ("vectors-array-runs", lambda study, run: _save(run, np.ones((120, 24, 2))), "give times_s"),
-    ("vectors-betas-runs", lambda study, run: study["recordings"]["01"].pop("mask"), "a volume needs a mask"),
     ("vectors-array-runs", option("compare", distances=["mahalanobis"]), "needs the noise of volumes around blocks"),
     ("vectors-array-column", lambda study, run: _shown_once(run), "and some stimuli that are compared were shown"),
     ("vectors-array-runs", lambda study, run: run.update(methods={"d": SPARSE}), "with stimuli held out"),
     ("vectors-array-runs", lambda study, run: _in_one_run(run), "1 of 1 runs leaves fewer than 2 to train on"),
-    ("vectors-blocks-runs", lambda study, run: _blocks_in_one_run(run), "there is one run only ('0')"),
 )
 
 
@@ -108,11 +104,6 @@ def _shown_once(run: Content) -> None:
 def _in_one_run(run: Content) -> None:
     path = Path(run["results"]).parent / "trials.tsv"
     pd.read_csv(path, sep="\t").drop(columns="run").to_csv(path, sep="\t", index=False)
-
-
-def _blocks_in_one_run(run: Content) -> None:
-    path = Path(run["results"]).parent / "labels.txt"
-    path.write_text("\n".join(f"{line.split()[0]} 0" for line in path.read_text().splitlines()) + "\n")
 
 
 @pytest.mark.parametrize(("cell", "change", "sentence"), REFUSED, ids=[sentence for *_, sentence in REFUSED])

@@ -65,16 +65,11 @@ def test_validation_images_choose_the_weights_of_every_training() -> None:
     """What stands beside the joint space is chosen as it is; a null by null pairs."""
     rng = np.random.default_rng(0)
     sizes = {"train": 6, "val": 3, "test": 3}
-    parts = {
-        split: {
-            name: Trials(
-                rng.normal(size=(n, 4)), rng.normal(size=(n, 2)),
-                pd.DataFrame({"stimulus_id": [f"{split}{k}" for k in range(n)], "subject": "01", "task": "x"}),
-            )
-            for name in ("eeg", "fmri")
-        }
-        for split, n in sizes.items()
-    }  # fmt: skip
+    parts: dict[str, dict[str, Trials]] = {}
+    for split, n in sizes.items():
+        meta = pd.DataFrame({"stimulus_id": [f"{split}{k}" for k in range(n)], "subject": "01", "task": "x"})
+        names = ("eeg", "fmri")
+        parts[split] = {name: Trials(rng.normal(size=(n, 4)), rng.normal(size=(n, 2)), meta) for name in names}
     given: list[dict[str, Trials] | None] = []
 
     class Space:
@@ -110,9 +105,7 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
         signals = np.tensordot(vectors[rows], rng.normal(size=(5, *shape)), 1)
         arrays[name] = signals + rng.normal(size=signals.shape) * 2
         tables.append(images.iloc[rows].assign(modality=name, subject=subject, task="view"))
-    inputs = {
-        "modalities": Arrays(arrays), "modalitytrials": pd.concat(tables), "modalitystimuli": images,
-    }  # fmt: skip
+    inputs = {"modalities": Arrays(arrays), "modalitytrials": pd.concat(tables), "modalitystimuli": images}
     options = {"steps": 2, "width": 8, "permutations": 99, "draws": 3, "whiten": True, "batch_size": 16}
     job = Stage(options, inputs, {"weights": tmp_path / "weights.safetensors"})
     decode_modalities.decode_modalities(job)  # type: ignore[arg-type]
@@ -125,19 +118,16 @@ def test_a_finished_study_did_not_fail(results: Path) -> None:
     path = results / "raw" / "fmri" / "fmri01_trials.csv"
     text = path.read_text()
     path.write_text(text + "\n")
-    try:
-        stages = [failure.stage for failure in failures_of(run, "small", "")]
-        assert stages == ["prepare_modalities", "decode_modalities"]
-    finally:
-        path.write_text(text)
+    stages = [failure.stage for failure in failures_of(run, "small", "")]
+    path.write_text(text)
+    assert stages == ["prepare_modalities", "decode_modalities"]
 
 
 def write_things(folder: Path) -> Path:
     """Write EEG in the files of THINGS-EEG2, of images whose colour and contrast it tells; return the descriptor."""
     rng = np.random.default_rng(0)
-    colours = {
-        f"{kind}{k:02d}": rng.uniform(0, 255, size=3) for kind, n in (("train", 40), ("test", 12)) for k in range(n)
-    }
+    names = [f"{kind}{k:02d}" for kind, n in (("train", 40), ("test", 12)) for k in range(n)]
+    colours = {name: rng.uniform(0, 255, size=3) for name in names}
     rows, grain = [], {}
     for name, colour in colours.items():
         partition = "training" if name.startswith("train") else "test"

@@ -53,25 +53,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     late = drive[shown][:, :, None] * (np.array(TIMES) > 0.05)
     np.save(folder / "series.npy", late + rng.normal(size=(N_REPEATS * N, 20, 4)))
     shared = {"format": "array", "trials": "trials.tsv", "targets": "units.csv"}
-    descriptor = {
-        "name": "mine",
-        "stimuli": "stimuli.csv",
-        "recordings": {
-            "01": {**shared, "values": "rates.npz", "key": "rates", "units": "spikes/s"},
-            "02": {**shared, "values": "series.npy", "times_s": TIMES},
-        },
-        "splits": {"held": {"column": "test", "value": True}},
-    }
+    recorded = {"01": shared | {"values": "rates.npz", "key": "rates", "units": "spikes/s"}}
+    recorded |= {"02": shared | {"values": "series.npy", "times_s": TIMES}}
+    descriptor = {"name": "mine", "stimuli": "stimuli.csv", "recordings": recorded}
+    descriptor |= {"splits": {"held": {"column": "test", "value": True}}}
     (folder / "mine.yaml").write_text(yaml.safe_dump(descriptor))
     own = {"extractor": "table", "file": str(folder / "vectors.h5")}
     draws = {"permutations": 100, "draws": 100}
-    content = {
-        "results": str(folder / "results"),
-        "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
-        "models": {"mine": own, "onehot": {"extractor": "onehot"}},
-        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
-        **{"encode": draws, "compare": draws},
-    }
+    content = {"results": str(folder / "results"), "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}}}
+    content |= {"models": {"mine": own, "onehot": {"extractor": "onehot"}}}
+    content |= {"methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}}, "encode": draws, "compare": draws}
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     return folder
 
@@ -92,10 +83,8 @@ def test_check_says_what_was_taken_for_what(folder: Path, capsys: pytest.Capture
 
 
 def test_units_follow_the_vectors_that_drive_them_from_when_on_they_do(config: Config) -> None:
-    alone, over_time = (
-        pd.read_parquet(artifact_path(config.results, "mine", "scores", subject=name, model="mine", method="ridge"))
-        for name in ("01", "02")
-    )
+    fits = [{"subject": name, "model": "mine", "method": "ridge"} for name in ("01", "02")]
+    alone, over_time = (pd.read_parquet(artifact_path(config.results, "mine", "scores", **fit)) for fit in fits)
     table = alone.pivot(index="target_id", columns="layer", values="r")
     seen = [f"u{k}" for k in range(10)]
     assert table.loc[seen, "planted"].mean() > 0.8
@@ -132,10 +121,9 @@ def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, t
     config = of(6, {"leave_out": "kind"})
     assert main(["check", str(tmp_path / "mine.yaml")]) == 0
     run_all(config)
-    splits, ceiling, scores = (
-        pd.read_parquet(artifact_path(config.results, "mine", suffix, subject="01", **of_fit))
-        for suffix, of_fit in (("splits", {}), ("ceiling", {}), ("scores", {"model": "mine", "method": "ridge"}))
-    )
+    tables = {"splits": {}, "ceiling": {}, "scores": {"model": "mine", "method": "ridge"}}
+    places = [artifact_path(config.results, "mine", suffix, subject="01", **of) for suffix, of in tables.items()]
+    splits, ceiling, scores = map(pd.read_parquet, places)
     test = splits[splits["split"] == "test"]
     assert sorted(test.groupby("fold")["group"].unique().str.join("")) == [f"k{k}" for k in range(6)]
     table = scores[scores["layer"] == "planted"].set_index("target_id")["r"]
@@ -177,14 +165,12 @@ def test_workers_fit_from_disk_what_one_process_fits(config: Config, subject: st
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_responses_on_disk_are_gone_when_they_are_saved_or_refused(
-    config: Config, copied: bool, tmp_path: Path
-) -> None:
+def test_responses_on_disk_are_gone_when_they_are_saved_or_refused(config: Config, copied, tmp_path: Path) -> None:
     """A trial of a test stimulus that is also one of a training stimulus is found after responses are written."""
     folder = config.datasets["mine"].descriptor.parent
     rates, trials = np.load(folder / "rates.npz")["rates"], pd.read_csv(folder / "trials.tsv", sep="\t")
-    tested = trials["stimulus_id"].isin(NAMES[:N_TEST]).to_numpy() & (trials["session"] == 0).to_numpy()
-    trained = ~tested & (trials["session"] == 0).to_numpy()
+    first, tested = (trials["session"] == 0).to_numpy(), trials["stimulus_id"].isin(NAMES[:N_TEST]).to_numpy()
+    trained, tested = first & ~tested, first & tested
     if copied:
         rates[np.flatnonzero(trained)[0]] = rates[np.flatnonzero(tested)[0]]
     np.save(tmp_path / "rates.npy", rates)

@@ -43,9 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = planted.std() * rng.normal(size=(5, len(planted)))
     np.save(folder / "cortex.npy", np.stack([squareform(np.abs(planted + one)) for one in noise]))
     np.savetxt(folder / "retina.csv", squareform(rng.uniform(size=len(planted))), delimiter=",")
-    recorded = {
-        path.stem: {"format": "rdms", "file": path.name} for path in (folder / "cortex.npy", folder / "retina.csv")
-    }
+    recorded = {file.split(".")[0]: {"format": "rdms", "file": file} for file in ("cortex.npy", "retina.csv")}
     described = {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded}
     (folder / "mine.yaml").write_text(yaml.safe_dump(described))
     return folder
@@ -80,13 +78,9 @@ def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
 
 
 N_IMAGES = 16
-SETTINGS = {
-    "draws": 100,
-    "feature_distance": "euclidean",
-    "combinations": {"mixed": {"model": "net", "layers": ["a", "b", "c"]}},
-    "combination_draws": 20,
-    "combination_permutations": 39,
-}
+SETTINGS = {"draws": 100, "feature_distance": "euclidean"}
+SETTINGS |= {"combinations": {"mixed": {"model": "net", "layers": ["a", "b", "c"]}}, "combination_draws": 20}
+SETTINGS |= {"combination_permutations": 39}
 
 
 @pytest.fixture(scope="module")
@@ -97,33 +91,28 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layers = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
     truth = rdm(layers["a"], "euclidean") + rdm(layers["b"], "euclidean")
     sets = {"human": truth + rng.normal(size=(4, 1, len(truth))), "monkey": truth + rng.normal(size=(1, 1, len(truth)))}
-    save(
-        folder / "references.safetensors",
-        Arrays(sets | {"model_V1": rng.uniform(size=len(truth))}),
-        Provenance("prepare_rdms", {}, "0" * 64),
-        sets=list(sets),
-        models=["V1"],
-        stimuli=names,
-        categories=["x"] * N_IMAGES,
-    )
-    stimuli = pd.DataFrame({"stimulus_id": names})
+    references = Arrays(sets | {"model_V1": rng.uniform(size=len(truth))})
+    about = {"sets": list(sets), "models": ["V1"], "stimuli": names, "categories": ["x"] * N_IMAGES}
+    save(folder / "references.safetensors", references, Provenance("prepare_rdms", {}, "0" * 64), **about)
     random = {f"{name}_draw{k}": rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc" for k in range(3)}
-    for model, found in (("net", layers), ("random", random)):
-        content = Layers({name: Features(values, stimuli, name) for name, values in found.items()})
-        save(folder / f"model-{model}_features.safetensors", content, Provenance("extract", {}, "0" * 64))
+    save_features(folder, net=layers, random=random)
     return folder
 
 
-def run(study: Path, settings: dict[str, object]) -> int:
+def save_features(folder: Path, **models: dict[str, np.ndarray]) -> None:
+    stimuli = pd.DataFrame({"stimulus_id": [f"i{k}" for k in range(N_IMAGES)]})
+    for model, found in models.items():
+        content = Layers({name: Features(values, stimuli, name) for name, values in found.items()})
+        save(folder / f"model-{model}_features.safetensors", content, Provenance("extract", {}, "0" * 64))
+
+
+def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Path) -> None:
     files = {"rdm": "rdm.safetensors", "comparison": "comparison.parquet", "differences": "differences.parquet"}
     outputs = {name: study / file for name, file in files.items()} | {"rsatoolbox": study / "rdms.hdf5"}
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "random")]
     inputs = {"references": study / "references.safetensors", "features": features}
-    return run_step("compare", {"compare": settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
-
-
-def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Path) -> None:
-    assert run(study, SETTINGS) == 0
+    settings = {"compare": SETTINGS, "confidence": 0.95}
+    assert run_step("compare", settings, inputs=inputs, outputs=outputs) == 0
     table = pd.read_parquet(study / "comparison.parquet")
     row = table[table["kind"] == "combination"].set_index("reference")
     single = table[(table["kind"] == "layer") & (table["reference"] == "human")]["score"].max()
@@ -143,15 +132,10 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     """Two repeats of every image; one region mixes layers a and b, the other follows nothing."""
     rng, names = np.random.default_rng(1), [f"i{k}" for k in range(N_IMAGES)]
     layers = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
-    stimuli = pd.DataFrame({"stimulus_id": names})
     twin = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
-    for model, found in (("net", layers), ("twin", twin)):
-        content = Layers({name: Features(values, stimuli, name) for name, values in found.items()})
-        save(study / f"model-{model}_features.safetensors", content, Provenance("extract", {}, "0" * 64))
+    save_features(study, net=layers, twin=twin)
     signal = np.hstack([layers["a"] @ rng.normal(size=(6, 30)), layers["b"] @ rng.normal(size=(6, 30))])
-    values = np.hstack([signal, np.zeros((N_IMAGES, 20))])[np.tile(np.arange(N_IMAGES), 2)] + rng.normal(
-        size=(2 * N_IMAGES, 80)
-    )
+    values = np.tile(np.hstack([signal, np.zeros((N_IMAGES, 20))]), (2, 1)) + rng.normal(size=(2 * N_IMAGES, 80))
     responses = responses_of(values.astype(np.float32), names * 2, roi=["seen"] * 60 + ["unseen"] * 20)
     save(study / "responses.safetensors", responses, Provenance("prepare", {}, "0" * 64))
     save(study / "splits.parquet", splits_of(responses, names), Provenance("prepare", {}, "0" * 64))

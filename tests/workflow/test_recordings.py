@@ -38,13 +38,9 @@ def write_study(folder: Path) -> Path:
         epochs = mne.EpochsArray(1e-6 * world.values[rows], info, tmin=-0.1, metadata=metadata, verbose="error")
         names.append(f"run{number}-epo.fif")
         epochs.save(folder / names[-1], verbose="error")
-    content = {
-        "name": "planted",
-        "recordings": {"1": {"format": "epochs", "epochs": names}},
-        "epochs": {"tmin_s": -0.1, "tmax_s": 0.48},
-        "windows": {"response": [0.0, 0.48], "before": [-0.1, 0.0]},
-        "notes": ["Nothing here was measured: 2 < 3 & so on."],
-    }
+    content = {"name": "planted", "recordings": {"1": {"format": "epochs", "epochs": names}}}
+    content |= {"epochs": {"tmin_s": -0.1, "tmax_s": 0.48}, "windows": {"response": [0.0, 0.48], "before": [-0.1, 0.0]}}
+    content |= {"notes": ["Nothing here was measured: 2 < 3 & so on."]}
     path = folder / "planted.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path

@@ -32,26 +32,6 @@ def test_lint(run) -> None:
     assert "good condition" in result.stderr + result.stdout
 
 
-def test_every_rule_declares_what_it_needs(root: Path) -> None:
-    """One rule is made of every row of the table: it says all that Snakemake can know of a job."""
-    text = (root / "snakemake" / "rules" / "steps.smk").read_text()
-    declared = re.findall(r"^ +(\w+)(?::|=)", text, flags=re.MULTILINE)
-    directives = {"name", "input", "output", "params", "log", "benchmark", "threads", "mem_mb", "runtime", "gpu"}
-    assert directives <= set(declared)
-    assert "brainalign.pipelines {params.job:q} > {log:q} 2>&1" in text
-    programs = {f"{step.folder}/{step.name}.py" for step in STEPS.values()}
-    for program in programs:
-        function = Path(program).stem
-        assert f"def {function}(job: Job) -> None:" in (root / "pipelines" / program).read_text(), program
-    below = {path.relative_to(root / "pipelines").as_posix() for path in (root / "pipelines").rglob("*.py")}
-    beside = {"report/failures.py", "__main__.py"}
-    # Parts of a step whose program takes the branch.
-    beside |= {f"encode/{part}.py" for part in ("left_out", "held_out", "continuous")} | {"summarize/held_out.py"}
-    beside |= {f"compare/{part}.py" for part in ("places", "references", "rdms")}
-    assert {path for path in below if not path.endswith("__init__.py")} == programs | beside
-    assert len((root / "Snakefile").read_text().splitlines()) < 45
-
-
 @pytest.mark.parametrize("name", ["config", "demo"])
 def test_a_dry_run_lists_the_planned_jobs(run, root: Path, name: str, tmp_path: Path, monkeypatch) -> None:
     text = (root / "snakemake" / "config" / f"{name}.yaml").read_text().replace("results/demo", str(tmp_path))
@@ -91,26 +71,16 @@ def test_what_stages_load_themselves_is_declared(make_image_study, root: Path, t
     (tmp_path / "rest" / "rest.yaml").write_text(yaml.safe_dump(series))
     decoder = {"decoder": "network", "language": "pretrained", "language_weights": str(tmp_path / "writer")}
     sentences = {"descriptor": str(root / "data" / "simulated-sentences.yaml"), "models": ["words"]}
-    content = {
-        "results": str(tmp_path / "results"),
-        "datasets": {
-            "scenes": {"descriptor": str(descriptor), "models": ["net"]},
-            "simulated-sentences": sentences,
-            "rest": {"descriptor": str(tmp_path / "rest" / "rest.yaml")},
-        },
-        "models": {
-            "net": {"extractor": "vision", "weights": str(tmp_path / "net"), "pooling": "tokens"},
-            "words": {"extractor": "sentence", "weights": str(tmp_path / "words")},
-        },
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "ground": {"model": "net", "text": "words"},
-        "decode": {"decoders": {"ridge": {"decoder": "linear"}, "written": decoder}},
-    }
+    datasets = {"scenes": {"descriptor": str(descriptor), "models": ["net"]}, "simulated-sentences": sentences}
+    datasets |= {"rest": {"descriptor": str(tmp_path / "rest" / "rest.yaml")}}
+    models = {"net": {"extractor": "vision", "weights": str(tmp_path / "net"), "pooling": "tokens"}}
+    models |= {"words": {"extractor": "sentence", "weights": str(tmp_path / "words")}}
+    content = {"results": str(tmp_path / "results"), "datasets": datasets, "models": models}
+    content |= {"methods": {"ridge": {"encoder": "ridge"}}, "ground": {"model": "net", "text": "words"}}
+    content |= {"decode": {"decoders": {"ridge": {"decoder": "linear"}, "written": decoder}}}
     whole = Run(parse(Config, content, "test"))
-    found = [
-        (step.name, {str(path) for read in step.reads.values() for path in read(whole, of)})
-        for step, of in planned(whole)
-    ]
+    jobs_of = [(step, [read(whole, of) for read in step.reads.values()]) for step, of in planned(whole)]
+    found = [(step.name, {str(path) for paths in files for path in paths}) for step, files in jobs_of]
 
     def readers(name: str) -> list[str]:
         return [step for step, files in found if str(tmp_path / name) in files]

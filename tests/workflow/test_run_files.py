@@ -156,6 +156,11 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     assert r["language"].to_numpy()[groups == "language"].mean() > 0.2
 
 
+def _moved(folder: Path) -> None:
+    run = next(folder.rglob("*run-2*_bold.nii.gz"))
+    run.rename(run.with_name("sub-01_task-story_run-2_space-T1w_desc-preproc_bold.nii.gz"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -165,12 +170,7 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
         (lambda f: next(f.rglob("*run-2_desc-conf*")).unlink(), "confounds_timeseries.tsv"),
         (lambda f: next(f.rglob("*run-2*_bold.json")).write_text('{"RepetitionTime": 3}'), "tr_s is 2, .* says 3 s"),
         (lambda f: f.joinpath("derivatives/sub-01").rename(f / "derivatives/sub-1"), "no folder sub-01 in derivatives"),
-        (
-            lambda f: (run := next(f.rglob("*run-2*_bold.nii.gz"))).rename(
-                run.with_name("sub-01_task-story_run-2_space-T1w_desc-preproc_bold.nii.gz")
-            ),
-            "there is MNI152NLin2009cAsym, T1w",
-        ),
+        (_moved, "there is MNI152NLin2009cAsym, T1w"),
     ],
 )
 def test_gaps_in_derivatives_are_named(folder: Path, tmp_path: Path, spoil, message: str) -> None:
@@ -196,12 +196,10 @@ def test_what_loudness_drives_is_not_of_the_language_that_goes_with_it(film: Pat
     models = {"language": {"extractor": "table", "file": str(film / "words.npy")}}
     config = configured_film(film, film / "results", models)
     run_all(config)
-    read = {
-        name: pd.read_parquet(artifact_path(config.results, "film", name, subject="01"))
-        for name in ("runscores", "runshares")
-    }
-    scores = read["runscores"][read["runscores"]["kind"] != "layer"].set_index(["model", "region"])["r"]
-    unique = read["runshares"].set_index(["model", "region"])["unique"]
+    tables = [artifact_path(config.results, "film", name, subject="01") for name in ("runscores", "runshares")]
+    scores, shares = map(pd.read_parquet, tables)
+    scores = scores[scores["kind"] != "layer"].set_index(["model", "region"])["r"]
+    unique = shares.set_index(["model", "region"])["unique"]
     assert scores["language", "loudness"] > 0.4
     assert abs(unique["language", "loudness"]) < 0.03
     assert unique["sound loudness", "loudness"] > 0.1
@@ -218,15 +216,12 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(film: P
     (film / "silent.yaml").write_text(yaml.safe_dump(silent))
     front = {"conv_dim": (8,), "conv_kernel": (400,), "conv_stride": (320,), "num_feat_extract_layers": 1}
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    HubertModel(
-        HubertConfig(**front, **sizes, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2)
-    ).save_pretrained(tmp_path / "hubert")
+    places = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
+    HubertModel(HubertConfig(**front, **sizes, **places)).save_pretrained(tmp_path / "hubert")
     Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "hubert")
-    models = {
-        "pixels": {"extractor": "pixels", "image_size": 4},
-        "hubert": {"extractor": "speech", "weights": str(tmp_path / "hubert"), "rate_hz": 2, "context_s": 1},
-        "noise": {"extractor": "random", "n_features": 4},
-    }
+    models = {"pixels": {"extractor": "pixels", "image_size": 4}}
+    models |= {"hubert": {"extractor": "speech", "weights": str(tmp_path / "hubert"), "rate_hz": 2, "context_s": 1}}
+    models |= {"noise": {"extractor": "random", "n_features": 4}}
     config = configured_film(film, tmp_path / "results", descriptor="silent.yaml", models=models)
     run_all(config)
     scores = pd.read_parquet(artifact_path(config.results, "film", "runscores", subject="01"))
@@ -251,21 +246,16 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(film: P
         refused(message, load_descriptors, configured_film(film, tmp_path, {"own": model}, "other.yaml"))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_descriptors_that_cannot_run_are_refused(film: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load((film / "film.yaml").read_text())
+    for change, message in (
         ({"sounds": {"run1": "run1.wav"}}, "continuous.sounds: none for run2, .*, but for run1"),
         ({"fps": None}, "films and fps go together"),
         ({"sounds": "sounds/*.wav"}, "continuous.sounds: no file fits sounds/"),
-    ],
-)
-def test_descriptors_that_cannot_run_are_refused(
-    film: Path, tmp_path: Path, change: dict[str, object], message: str
-) -> None:
-    content = yaml.safe_load((film / "film.yaml").read_text())
-    content["continuous"] |= change
-    (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
-    refused(message, load_descriptor, tmp_path / "film.yaml")
+    ):
+        changed = content | {"continuous": content["continuous"] | change}
+        (tmp_path / "film.yaml").write_text(yaml.safe_dump(changed))
+        refused(message, load_descriptor, tmp_path / "film.yaml")
 
 
 def _cut(film: Path) -> None:

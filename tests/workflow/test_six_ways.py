@@ -243,9 +243,6 @@ def test_a_folder_becomes_a_page_whose_figures_are_right(way: str, tmp_path: Pat
     assert pages
     assert all("<figure" in page.read_text() for page in pages)
     score, expected, tolerance = check(folder)
-    record(
-        way,
-        f"{len(lines)} lines, {seconds:.0f} s, score {score:.4f}",
-        f"15 lines at most; {expected:.4f} ± {tolerance:g}, as computed apart",
-    )
+    expectation = f"15 lines at most; {expected:.4f} ± {tolerance:g}, as computed apart"
+    record(way, f"{len(lines)} lines, {seconds:.0f} s, score {score:.4f}", expectation)
     assert score == pytest.approx(expected, abs=tolerance)

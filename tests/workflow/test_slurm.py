@@ -64,13 +64,10 @@ def test_a_job_killed_for_memory_asks_for_half_as_much_again(tmp_path: Path) -> 
     wanted = artifact_path(config.results, "study", "responses", subject="01")
     command = ["brainalign", "run", "config.yaml", "--profile", "slurm", "--", str(wanted)]
     options = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
-    ended = subprocess.run(
-        [*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
+    process = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 300}
+    ended = subprocess.run([*command, *options], **process)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     submitted = [json.loads(path.read_text()) for path in sorted((tmp_path / "jobs").iterdir())]
-    assert [(job["memory"], job["minutes"], job["state"]) for job in submitted] == [
-        (planned, 10, "OUT_OF_MEMORY"),
-        (round(1.5 * planned), 20, "COMPLETED"),
-    ]
+    told = [(job["memory"], job["minutes"], job["state"]) for job in submitted]
+    assert told == [(planned, 10, "OUT_OF_MEMORY"), (round(1.5 * planned), 20, "COMPLETED")]
     assert wanted.exists()

@@ -113,17 +113,15 @@ def test_a_descriptor_of_many_texts_reaches_its_stage(make_checkout) -> None:
     checkout = make_checkout("many")
     path = checkout.root / "study" / "small.yaml"
     about = yaml.safe_load(path.read_text())
-    about["stimuli"] = {
-        f"thing{k}": {"texts": [f"thing {k}", f'it\'s "{k}": ' + "a long text " * 9]} for k in range(1500)
-    }
+    texts = [[f"thing {k}", f'it\'s "{k}": ' + "a long text " * 9] for k in range(1500)]
+    about["stimuli"] = {f"thing{k}": {"texts": said} for k, said in enumerate(texts)}
     path.write_text(yaml.safe_dump(about, sort_keys=False))
     assert path.stat().st_size > 190_000
     config = checkout.write_config("many", results="results/so many", models={"onehot": {"extractor": "onehot"}})
     checkout.snakemake(config, "--until", "extract")
     features = checkout.root / "results/so many/small/stimuli/features/model-onehot_features.safetensors"
-    assert load_sidecar(features)["settings"]["descriptor"] == {
-        "stimuli": {name: stimulus | {"label": None, "path": None} for name, stimulus in about["stimuli"].items()}
-    }
+    known = {name: stimulus | {"label": None, "path": None} for name, stimulus in about["stimuli"].items()}
+    assert load_sidecar(features)["settings"]["descriptor"] == {"stimuli": known}
 
 
 @pytest.fixture
@@ -160,10 +158,9 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     # The environment stands, whatever the ages of the files in the copy.
     command = ["make", "-o", ".venv/installed", "run", f"CONFIG={config}"]
     log = checkout.root / "killed.log"
+    where = {"cwd": checkout.root, "env": checkout.environment}
     with log.open("w") as output:
-        running = subprocess.Popen(
-            command, cwd=checkout.root, env=checkout.environment, start_new_session=True, stdout=output, stderr=output
-        )
+        running = subprocess.Popen(command, **where, start_new_session=True, stdout=output, stderr=output)
     results = checkout.root / "results" / "kill" / "small"
     # One encode job is done and snakemake has said so, another is at work.
     while not (
@@ -186,7 +183,7 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     assert "LockException" in locked.stderr + locked.stdout  # why the command unlocks first
     python.unlink()
     python.symlink_to(commands / "python")  # nothing is killed any more: stages need not import for seconds
-    again = subprocess.run(command, cwd=checkout.root, env=checkout.environment, capture_output=True, text=True)
+    again = subprocess.run(command, **where, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (results / "sub-1.html").exists()
     # What snakemake had recorded as finished was not touched; at most the jobs at work at the kill ran again.
@@ -223,13 +220,11 @@ def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     study = make_study(copied.root / "study", signal=0.0)  # the same study, now without any signal
     study.write()
     broken = copied.lib / "encoding" / "scoring" / "crossval.py"
-    broken.write_text(
-        broken.read_text().replace("rng = np.random", "raise RuntimeError('broken')\n    rng = np.random")
-    )
+    drawn = broken.read_text().replace("rng = np.random", "raise RuntimeError('broken')\n    rng = np.random")
+    broken.write_text(drawn)
     figures = copied.lib / "report" / "pages" / "blocks_figures.py"
-    figures.write_text(
-        figures.read_text().replace("def mds_points(", "def mds_points(*_):\n    1 / 0\n\n\ndef unused(")
-    )
+    failing = figures.read_text().replace("def mds_points(", "def mds_points(*_):\n    1 / 0\n\n\ndef unused(")
+    figures.write_text(failing)
     assert copied.snakemake("done.yaml", check=False).returncode != 0
     page = (copied.root / "results" / "done" / "small" / "sub-1_incomplete.html").read_text()
     assert "RuntimeError: broken" in page
@@ -244,20 +239,15 @@ def test_an_unusual_but_valid_study(make_study, tmp_path: Path) -> None:
     files = {"format": "nifti", "bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
     study = make_study(tmp_path / "study", n_runs=5)
     descriptor = study.write(splits={"runs": {"leave_out": "run", "size": 2}}, recordings={"01": files, "02": files})
-    content = {
-        "results": str(tmp_path / "results"),
-        "datasets": {"small": {"descriptor": str(descriptor)}},
-        "models": {"onehot": {"extractor": "onehot"}, "narrow": {"extractor": "random", "n_features": 1}},
-        "methods": {"fixed": FIXED},
-        "encode": {"permutations": 0},
-        "compare": {"permutations": 50},
-    }
+    content = {"results": str(tmp_path / "results"), "datasets": {"small": {"descriptor": str(descriptor)}}}
+    content |= {"models": {"onehot": {"extractor": "onehot"}, "narrow": {"extractor": "random", "n_features": 1}}}
+    content |= {"methods": {"fixed": FIXED}, "encode": {"permutations": 0}, "compare": {"permutations": 50}}
     config = parse(Config, content, "test")
     run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
+    assert draw_page(config, "small", "02") == 0
+    page = report_path(config.results, "small", "02").read_text()
+    assert "figure-scoremap" in page
+    assert "figure-significance" not in page  # nothing was tested
     for subject in ("01", "02"):
-        assert draw_page(config, "small", subject) == 0
-        page = report_path(config.results, "small", subject).read_text()
-        assert "figure-scoremap" in page
-        assert "figure-significance" not in page  # nothing was tested
         comparison = pd.read_parquet(artifact_path(config.results, "small", "comparison", subject=subject))
         assert comparison.loc[comparison["model"] == "narrow", "note"].str.contains("only one feature").all()

@@ -107,20 +107,17 @@ def test_a_simulated_story_needs_no_files(tmp_path: Path) -> None:
     assert r["none"].abs().max() < 0.1
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
+def test_a_story_that_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    content = yaml.safe_load((ROOT / "data/simulated-story.yaml").read_text())
+    for wrong, message in (
         ({"n_row": 75}, r"unknown key 'simulate.n_row' \(did you mean 'n_rows'\?\)"),
         ({"n_features": [12, 5]}, "simulate.n_features.1: .* greater than 6; got 5"),
         ({"repeated": 7}, "simulate: repeated: 7 of 6 runs are heard twice; give n_runs or fewer"),
         ({"n_runs": 2}, "simulate.n_runs: .* 3; got 2"),
-    ],
-)
-def test_a_story_that_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path, wrong: dict, message: str) -> None:
-    content = yaml.safe_load((ROOT / "data/simulated-story.yaml").read_text())
-    content["simulate"] |= wrong
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
-    refused(f"^[^\n]*{message}$", load_descriptor, tmp_path / "story.yaml")
+    ):
+        changed = content | {"simulate": content["simulate"] | wrong}
+        (tmp_path / "story.yaml").write_text(yaml.safe_dump(changed))
+        refused(f"^[^\n]*{message}$", load_descriptor, tmp_path / "story.yaml")
 
 
 def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> None:
@@ -146,21 +143,18 @@ def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> 
     np.testing.assert_allclose(written.affine @ [1, 2, 0, 1], [-24, -92, -8, 1], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("ceiling", "expected"),
-    [
+def test_regions_are_of_targets_that_repeat() -> None:
+    targets = pd.DataFrame({"roi": [["a"], ["a", "b"], ["b"], [], ["c"]]})
+    for ceiling, expected in (
         ([0.5, 0.1, 0.3, 0.6, 0.2], {RELIABLE: [0, 2, 3], "a": [0], "b": [2]}),
         ([0.5, np.nan, np.nan, np.nan, 0.3], {RELIABLE: [0, 4], "a": [0], "c": [4]}),
         ([np.nan] * 5, {continuous.EVERYWHERE: [0, 1, 2, 3, 4], "a": [0, 1], "b": [1, 2], "c": [4]}),
         ([0.3] * 5, {continuous.EVERYWHERE: [0, 1, 2, 3, 4], "a": [0, 1], "b": [1, 2], "c": [4]}),
         ([0.1] * 5, {continuous.EVERYWHERE: [0, 1, 2, 3, 4]}),
-    ],
-)
-def test_regions_are_of_targets_that_repeat(ceiling: list[float], expected: dict[str, list[int]]) -> None:
-    targets = pd.DataFrame({"roi": [["a"], ["a", "b"], ["b"], [], ["c"]]})
-    kept = reliable_targets(pd.DataFrame({"ceiling": ceiling, "repeats_q": np.nan}), 0.2)
-    found = continuous._regions(targets, kept)
-    assert {name: rows.tolist() for name, rows in found.items()} == expected
+    ):
+        kept = reliable_targets(pd.DataFrame({"ceiling": ceiling, "repeats_q": np.nan}), 0.2)
+        found = continuous._regions(targets, kept)
+        assert {name: rows.tolist() for name, rows in found.items()} == expected
 
 
 @pytest.mark.parametrize("n_runs", [5, 6])  # too few for an interval, and enough
@@ -268,10 +262,8 @@ def test_a_folder_of_stories_is_described_by_a_pattern(folder: Path, tmp_path: P
     write_release(tmp_path, folder, cut=(10, 5), repeated=("story1", "story2"))
     assert main(["init", str(tmp_path), "--yes"]) == 0
     content = yaml.safe_load((tmp_path / "study.yaml").read_text())
-    assert content["recordings"]["01"] == {
-        "format": "runs", "files": "derivative/preprocessed_data/UTS03/*.hf5", "key": "data", "tr_s": 2.0,
-        "repeats": "individual_repeats",
-    }  # fmt: skip
+    files = {"format": "runs", "files": "derivative/preprocessed_data/UTS03/*.hf5", "key": "data", "tr_s": 2.0}
+    assert content["recordings"]["01"] == files | {"repeats": "individual_repeats"}
     content["recordings"]["01"]["first_row_s"] = 20
     content["continuous"] = {"trim_s": [0, 0]}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
@@ -344,56 +336,49 @@ def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path) -> None:
         assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(values, expected, strict=True)) > 0.995
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_recordings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    recorded = listened(tmp_path)["recordings"]["01"]
+    for changes, message in (
         ({"start_event": "story"}, "did you mean 'story_onset'"),
         ({"sfreq_hz": 500.0}, "resample_hz of 256 at most"),
         ({"sfreq_hz": None, "tr_s": 2.0}, "take sfreq_hz"),
-    ],
-)
-def test_recordings_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
-    listened(tmp_path, **changes)
-    refused(message, lambda: read_continuous(load_descriptor(tmp_path / "story.yaml"), "01"))
+    ):
+        described(tmp_path, **recorded | changes)
+        refused(message, lambda: read_continuous(load_descriptor(tmp_path / "story.yaml"), "01"))
 
 
-@pytest.mark.parametrize(
-    ("recorded", "rule", "message"),
-    [
-        ({}, {"share": 0.2}, "whole runs are left out"),
-        ({"sfreq_hz": 10.0}, {"leave_out": "run"}, "give tr_s .* or sfreq_hz"),
-        ({"files": {"a": "a.npy", "b": "b.nii", "c": "c.nii"}}, {"leave_out": "run"}, "volumes with a mask, or"),
-        ({"files": "preprocessed/*.hf5"}, {"leave_out": "run"}, "no file fits preprocessed"),
-        ({"files": "*/UTS03/*.hf5"}, {"leave_out": "run"}, "has not one . in the name"),
-        ({"files": "derivative/UTS03"}, {"leave_out": "run"}, "has not one . in the name"),
-        ({"sfreq_hz": 50.0, "tr_s": None}, {"leave_out": "run"}, "hrf: spm is of volumes.* rows are 0.02 s apart"),
-    ],
-)
-def test_descriptors_that_cannot_run_are_refused(tmp_path: Path, recorded: dict, rule: dict, message: str) -> None:
-    content = described(tmp_path, **recorded) | {"splits": {"stories": rule}, "continuous": {"hrf": "spm"}}
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
-    refused(message, load_descriptor, tmp_path / "story.yaml")
+def test_descriptors_that_cannot_run_are_refused(tmp_path: Path) -> None:
+    for recorded, message in (
+        ({"sfreq_hz": 10.0}, "give tr_s .* or sfreq_hz"),
+        ({"files": {"a": "a.npy", "b": "b.nii", "c": "c.nii"}}, "volumes with a mask, or"),
+        ({"files": "preprocessed/*.hf5"}, "no file fits preprocessed"),
+        ({"files": "*/UTS03/*.hf5"}, "has not one . in the name"),
+        ({"files": "derivative/UTS03"}, "has not one . in the name"),
+        ({"sfreq_hz": 50.0, "tr_s": None}, "hrf: spm is of volumes.* rows are 0.02 s apart"),
+    ):
+        content = described(tmp_path, **recorded) | {"continuous": {"hrf": "spm"}}
+        (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
+        refused(message, load_descriptor, tmp_path / "story.yaml")
+    (tmp_path / "story.yaml").write_text(yaml.safe_dump(described(tmp_path) | {"splits": {"s": {"share": 0.2}}}))
+    refused("whole runs are left out", load_descriptor, tmp_path / "story.yaml")
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
+def test_check_finds_events_and_places_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
+    described(tmp_path, space="MNI152")
+    assert not audit_study(load_descriptor(tmp_path / "story.yaml")).errors
+    for spoil, message in (
         (lambda words, places: words.pop("onset_s"), "no column 'onset_s'"),
         (lambda words, places: words.insert(0, "stimulus_id", "word"), "ids are there twice"),
         (lambda words, places: words.loc.__setitem__((0, "text"), "a\tb"), "quotation mark"),
         (lambda words, places: places.__setitem__("x_mm", 10 * places["x_mm"]), r"100% .* \(x -280 to -160"),
-    ],
-)
-def test_check_finds_events_and_places_that_do_not_fit(folder: Path, tmp_path: Path, spoil, message: str) -> None:
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
-    described(tmp_path, space="MNI152")
-    assert not audit_study(load_descriptor(tmp_path / "story.yaml")).errors
-    tables = {name: pd.read_csv(folder / f"{name}.tsv", sep="\t") for name in ("words", "targets")}
-    spoil(*tables.values())
-    for name, table in tables.items():
-        table.to_csv(tmp_path / f"{name}.tsv", sep="\t", index=False)
-    problems = "\n".join(map(str, audit_study(load_descriptor(tmp_path / "story.yaml")).errors))
-    assert re.search(message, problems), problems
+    ):
+        tables = {name: pd.read_csv(folder / f"{name}.tsv", sep="\t") for name in ("words", "targets")}
+        spoil(*tables.values())
+        for name, table in tables.items():
+            table.to_csv(tmp_path / f"{name}.tsv", sep="\t", index=False)
+        problems = "\n".join(map(str, audit_study(load_descriptor(tmp_path / "story.yaml")).errors))
+        assert re.search(message, problems), problems
 
 
 def test_models_that_cannot_read_events_are_refused(folder: Path) -> None:
@@ -423,30 +408,21 @@ def subjects(tmp_path: Path) -> list[str]:
         trials = pd.DataFrame({"trial_id": ["a", "b"], "stimulus_id": ["a", "b"], "onset_s": [0.0, 2.0]})
         trials = trials.assign(session="", run="1", repeat=1)
         patch = (targets["i"] >= 3).to_numpy()
-        found = [
-            pd.DataFrame({"target_id": targets["target_id"], "model": model, "r": rng.normal(0, 0.05, n)})
-            for model in MODELS
-        ]
+        found = [targets[["target_id"]].assign(model=model, r=rng.normal(0, 0.05, n)) for model in MODELS]
         found[0]["r"] += 0.3 * patch
-        contents = {
-            "responses": Responses(rng.normal(size=(2, n)).astype(np.float32), trials, targets, "z"),
-            "runtargets": pd.concat(found),
-            "rununiques": found[0].rename(columns={"r": "unique"}),
-            "runscores": pd.DataFrame({"model": MODELS, "kind": ["model", "control", "joint"]}).assign(
-                layer="", region="all targets", test_set="", ceiling=np.nan, low=np.nan, high=np.nan,
-                r=[float(part["r"].mean()) for part in found],
-            ),
-        }  # fmt: skip
+        contents = {"responses": Responses(rng.normal(size=(2, n)).astype(np.float32), trials, targets, "z")}
+        contents |= {"runtargets": pd.concat(found), "rununiques": found[0].rename(columns={"r": "unique"})}
+        scores = pd.DataFrame({"model": MODELS, "kind": ["model", "control", "joint"]})
+        about = {"layer": "", "region": "all targets", "test_set": "", "ceiling": np.nan, "low": np.nan, "high": np.nan}
+        contents["runscores"] = scores.assign(**about, r=[float(part["r"].mean()) for part in found])
         for suffix, content in contents.items():
             save(artifact_path(tmp_path, "story", suffix, subject=name), content, Provenance("test", {}, 0))
     return names
 
 
 def summarized(folder: Path, names: list[str], spaces: dict[str, str]) -> Path:
-    inputs = {
-        suffix: [artifact_path(folder, "story", suffix, subject=name) for name in names]
-        for suffix in ("responses", "runscores", "runtargets", "rununiques")
-    }
+    suffixes = ("responses", "runscores", "runtargets", "rununiques")
+    inputs = {suffix: [artifact_path(folder, "story", suffix, subject=name) for name in names] for suffix in suffixes}
     outputs = {name: artifact_path(folder, "story", name) for name in ("groupscores", "grouptargets", "groupmaps")}
     assert run_step("map_subjects", {"spaces": spaces}, inputs=inputs, outputs=outputs) == 0
     return outputs["groupmaps"]
@@ -465,10 +441,8 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
     patch = language.index.str.slice(6, 7).astype(int) >= 3
     assert (language.loc[patch, "p_fwer"] <= 2 / 64).all()
     assert (language.loc[~patch, "p_fwer"] > 0.05).all()
-    scores, targets = (
-        pd.read_parquet(artifact_path(tmp_path, "story", name)) for name in ("groupscores", "grouptargets")
-    )
-    tables = {"groupscores": scores, "grouptargets": targets, "groupmaps": table}
+    tables = {name: artifact_path(tmp_path, "story", name) for name in ("groupscores", "grouptargets")}
+    tables = {name: pd.read_parquet(place) for name, place in tables.items()} | {"groupmaps": table}
     study: Any = SimpleNamespace(recordings=dict.fromkeys(subjects), notes=())
     read: Any = SimpleNamespace(random=False, extractor="table")
     encode = SimpleNamespace(of=lambda kind: SimpleNamespace(null_draws=0))

@@ -36,10 +36,8 @@ MODELS = {
     "guide": {"extractor": "pixels", "image_size": 8},
     "check": {"extractor": "efficientnet", "weights": "random", "image_size": 32, "layers": ["block2"], "crop": False},
 }
-OPTIONS: dict[str, Any] = {
-    "guide": {"model": "pixels", "layer": "pixels"},
-    "check": {"model": "net", "layer": "block2"},
-}
+OPTIONS: dict[str, Any] = {"guide": {"model": "pixels", "layer": "pixels"}}
+OPTIONS |= {"check": {"model": "net", "layer": "block2"}}
 OPTIONS |= {"min_targets": 3, "views": 1, "alphas": [1.0, 100.0], "n_images": 3, "steps": 2, "recurrence": 2}
 OPTIONS |= {"n_nulls": 9, "n_null_images": 2, "device": "cpu"}
 SYNTHESIS = ("synthesized", "synthesis", "synthesisgains", "synthesissteps", "image")
@@ -172,11 +170,10 @@ def test_the_same_again_and_more_images_of_the_same_seeds(study: Study, copied: 
     after = copied.frame("synthesis")
     assert after["true"].isna().all()  # nobody knows, unless the study is simulated
     for region in REGIONS:
+        guided = [table.query(f"condition == 'guided' and region == '{region}'") for table in (before, after)]
         old, new = (
-            of.arrays("synthesized")["images"][
-                table[(table["condition"] == "guided") & (table["region"] == region)]["image"].unique()
-            ]
-            for of, table in ((study, before), (copied, after))
+            of.arrays("synthesized")["images"][table["image"].unique()]
+            for of, table in zip((study, copied), guided, strict=True)
         )
         # Another batch sums in another order: a step of 1/255 may fall to the other side.
         assert np.abs(new[:3].astype(int) - old.astype(int)).max() <= 1
@@ -214,9 +211,7 @@ def test_words_need_a_model_that_reads(copied: Study, capsys: pytest.CaptureFixt
         assert words in capsys.readouterr().err
 
 
-def test_bad_priors_and_regions_fail_before_anything_is_fitted(
-    copied: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_priors_and_regions_fail_before_anything_is_fitted(copied: Study, tmp_path: Path, capsys) -> None:
     copied.path("guides").unlink()
     grey = pixel_prior(tmp_path / "grey")
     unet = UNet2DModel(sample_size=16, in_channels=1, out_channels=1, add_attention=False, **PIXELS)
@@ -247,19 +242,15 @@ def test_features_of_other_weights_are_noticed(copied: Study, capsys: pytest.Cap
 
 def config(tmp_path: Path, **changes: object) -> Config:
     models = {"pixels": {"extractor": "pixels"}, "net": {"extractor": "efficientnet", "layers": ["block2"]}}
-    content = {
-        "results": str(tmp_path / "results"),
-        "datasets": {"scenes": {"descriptor": str(tmp_path / "scenes.yaml")}},
-        "models": models | {"words": {"extractor": "onehot"}, "short": {"extractor": "pixels", "dtype": "float16"}},
-        "methods": {"ridge": {"encoder": "ridge", "models": ["pixels"]}},
-        "synthesize": {name: OPTIONS[name] for name in ("guide", "check")} | {"prior": "data/prior"} | changes,
-    }
-    return parse(Config, content, "configuration")
+    models |= {"words": {"extractor": "onehot"}, "short": {"extractor": "pixels", "dtype": "float16"}}
+    synthesize = {"guide": OPTIONS["guide"], "check": OPTIONS["check"], "prior": "data/prior"} | changes
+    content = {"results": str(tmp_path / "results"), "models": models, "synthesize": synthesize}
+    content |= {"datasets": {"scenes": {"descriptor": str(tmp_path / "scenes.yaml")}}}
+    return parse(Config, content | {"methods": {"ridge": {"encoder": "ridge", "models": ["pixels"]}}}, "configuration")
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
+def test_options_are_checked_before_any_rule(tmp_path: Path) -> None:
+    for changes, words in (
         ({"guide": {"model": "words", "layer": "onehot"}}, "words does not look at images"),
         ({"guide": {"model": "pixel", "layer": "pixels"}}, "did you mean 'pixels'"),
         ({"guide": {"model": "short", "layer": "pixels"}}, "features of short are stored as float16"),
@@ -267,15 +258,11 @@ def config(tmp_path: Path, **changes: object) -> Config:
         ({"check": {"model": "pixels", "layer": "pixels"}}, "guide and check both read pixels"),
         ({"check": None}, "check is missing"),
         ({"regions": ["red", "red"]}, "named twice"),
-    ],
-)
-def test_options_are_checked_before_any_rule(tmp_path: Path, changes: dict[str, object], words: str) -> None:
-    refused(words, config, tmp_path, **changes)
+    ):
+        refused(words, config, tmp_path, **changes)
 
 
-def test_what_is_planned_and_what_a_changed_option_reruns(
-    make_image_study, tmp_path: Path, root: Path, monkeypatch
-) -> None:
+def test_what_is_planned_and_what_a_change_reruns(make_image_study, tmp_path: Path, root: Path, monkeypatch) -> None:
     scenes = make_image_study(tmp_path / "scenes", n_images=50)  # forty train: halves of twenty
     scenes.write()
     monkeypatch.chdir(root)
@@ -302,10 +289,8 @@ ASKED = {"red": [0, 1], "leftside": [2, 3]}
 JUDGES = {"guide": {"model": "fine", "layer": "pixels"}, "check": {"model": "coarse", "layer": "pixels"}}
 SIZES = {"guide": 16, "check": 8}
 OUTPUTS = ("directions", "directionscores", "directionimages")
-DIRECTED = {
-    "methods": ["supervised", "pca"], "n_seeds": 32, "n_directions": 1, "alphas": [-3, 0, 3], "n_images": 6,
-    "n_controls": 2, "n_control_images": 2,
-}  # fmt: skip
+DIRECTED = {"methods": ["supervised", "pca"], "n_seeds": 32, "n_directions": 1, "alphas": [-3, 0, 3], "n_images": 6}
+DIRECTED |= {"n_controls": 2, "n_control_images": 2}
 
 
 class Encoders:
@@ -343,17 +328,11 @@ class Encoders:
         return artifact_path(self.folder, "scenes", suffix, **labels)
 
     def run(self, **options: object) -> int:
-        settings = {
-            "directions": DIRECTED | options,
-            "synthesize": JUDGES | {"prior": str(PRIOR), "steps": 10, "device": "cpu"},
-            "models": {role: {"extractor": "pixels", "image_size": size} for role, size in SIZES.items()},
-            "simulated": True,
-        }
-        inputs = {
-            "guides": self.path("guides", subject="01"),
-            "stimuli": self.folder / "stimuli" / "stimuli.tsv",
-            "features": self.path("features", model="fine"),
-        }
+        synthesize = JUDGES | {"prior": str(PRIOR), "steps": 10, "device": "cpu"}
+        settings = {"directions": DIRECTED | options, "synthesize": synthesize, "simulated": True}
+        settings |= {"models": {role: {"extractor": "pixels", "image_size": size} for role, size in SIZES.items()}}
+        inputs = {"guides": self.path("guides", subject="01"), "stimuli": self.folder / "stimuli" / "stimuli.tsv"}
+        inputs |= {"features": self.path("features", model="fine")}
         outputs = {name: self.path(name, subject="01") for name in OUTPUTS}
         return run_step("directions", settings, inputs=inputs, outputs=outputs)
 
@@ -369,13 +348,9 @@ def test_vectors_scores_and_images_are_left(encoders: Encoders) -> None:
     vectors = load(encoders.path("directions", subject="01"), Arrays)
     details = load_sidecar(encoders.path("directions", subject="01"))["details"]
     assert vectors["vectors"].shape == (5, 10, 64, 8, 8)
-    assert [(row["method"], row["region"], row["orthogonal"]) for row in details["rows"]] == [
-        ("supervised", "red", False),
-        ("supervised", "red", True),
-        ("supervised", "leftside", False),
-        ("supervised", "leftside", True),
-        ("pca", "", False),
-    ]
+    ways = [("supervised", region, orthogonal) for region in ("red", "leftside") for orthogonal in (False, True)]
+    told = [(row["method"], row["region"], row["orthogonal"]) for row in details["rows"]]
+    assert told == [*ways, ("pca", "", False)]
     table = pd.read_parquet(encoders.path("directionscores", subject="01"))
     assert table[["guide", "check", "true", "typical", "valid"]].notna().all().all()
     images = load(encoders.path("directionimages", subject="01"), Arrays)["images"]

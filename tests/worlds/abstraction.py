@@ -61,11 +61,9 @@ def abstraction_world(
     basic = np.repeat(np.arange(n_superordinate * n_basic), n_instances)
     superordinate = basic // n_basic
     lookalike = (superordinate + basic % n_basic) % n_superordinate
-    parts = [
-        _directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[superordinate],
-        _directions(n_superordinate * n_basic, DIMENSIONS, rng)[basic],
-        _directions(len(basic), DIMENSIONS, rng),
-    ]
+    parts = [_directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[superordinate]]
+    parts.append(_directions(n_superordinate * n_basic, DIMENSIONS, rng)[basic])
+    parts.append(_directions(len(basic), DIMENSIONS, rng))
     seen = np.hstack([length * part for length, part in zip(LENGTHS, parts, strict=True)])
     false = bias * _directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[lookalike]
     kept = np.hstack([seen * np.repeat([hidden, 1, 1], [SUPERORDINATE_DIMENSIONS, DIMENSIONS, DIMENSIONS]), false])

@@ -44,10 +44,9 @@ def captioned_voxels(
         drawn = {name: values[name][rng.integers(len(values[name]))] for name in attributes}
         rows.append({name: drawn[name] if cares[name] else INDIFFERENT for name in attributes})
     planted = pd.DataFrame(rows)
-    matches = sum(
-        (scenes[name].to_numpy()[:, None] == planted[name].to_numpy()[None]).astype(float) for name in attributes
-    )
-    signal = np.asarray(matches)
+    signal = np.zeros((len(scenes), n_voxels))
+    for name in attributes:
+        signal += scenes[name].to_numpy()[:, None] == planted[name].to_numpy()
     signal = (signal - signal.mean(axis=0)) / signal.std(axis=0)
     return (signal + noise_sd * rng.standard_normal(signal.shape)).astype(np.float32), planted
 

@@ -50,15 +50,10 @@ def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, se
     signal = np.einsum("ncp,vp,vc->nv", maps.reshape(n, N_FEATURES, -1), fields, weights, optimize=True)
     signal = (signal - signal.mean(axis=0)) / signal.std(axis=0)
     sd = np.where(np.arange(n) < n_train, TRAINING_NOISE, TEST_NOISE)
-    side = SIZE // 2
-    return ComplexCells(
-        tokens=images.reshape(n, -1, 1).astype(np.float32),
-        features=maps.reshape(n, N_FEATURES, -1).transpose(0, 2, 1).astype(np.float32),
-        responses=(signal + sd[:, None] * rng.normal(size=signal.shape)).astype(np.float32),
-        fields=fields.reshape(n_voxels, side, side).astype(np.float32),
-        train=np.arange(n_train),
-        test=np.arange(n_train, n),
-    )
+    tokens, features = images.reshape(n, -1, 1), maps.reshape(n, N_FEATURES, -1).transpose(0, 2, 1)
+    responses = signal + sd[:, None] * rng.normal(size=signal.shape)
+    values = (tokens, features, responses, fields.reshape(n_voxels, SIZE // 2, SIZE // 2))
+    return ComplexCells(*(each.astype(np.float32) for each in values), np.arange(n_train), np.arange(n_train, n))
 
 
 def _images(n: int, rng: np.random.Generator) -> NDArray[np.float64]:

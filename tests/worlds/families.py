@@ -47,13 +47,11 @@ def family_world(
     rng = np.random.default_rng([seed, 0xFA])
     shared = rng.normal(size=(n_images, N_FEATURES))
     own = {family: rng.normal(size=(n_images, N_FEATURES)) for family in families}
-    features = {
-        family: [
-            rng.normal(size=(n_images, N_FEATURES)),
-            np.sqrt(SHARED) * shared @ _rotation(rng) + np.sqrt(1 - SHARED) * alone,
-        ]
-        for family, alone in own.items()
-    }
+    features = {}
+    for family, alone in own.items():
+        first = rng.normal(size=(n_images, N_FEATURES))
+        rotation = np.linalg.qr(rng.normal(size=(N_FEATURES, N_FEATURES)))[0]
+        features[family] = [first, np.sqrt(SHARED) * shared @ rotation + np.sqrt(1 - SHARED) * alone]
     leaders: dict[str, tuple[str, ...]] = {f"only {family}": (family,) for family in families}
     leaders |= {f"{one} and {other}": (one, other) for one, other in combinations(families, 2)}
     regions, winners, parts = {}, {}, []
@@ -67,10 +65,6 @@ def family_world(
         share = 0.0 if region == "none" else ceiling
         parts.append(np.sqrt(share) * signal + np.sqrt(1 - share) * rng.normal(size=signal.shape))
     return FamilyWorld(features, np.concatenate(parts, axis=1), regions, winners)
-
-
-def _rotation(rng: np.random.Generator) -> Values:
-    return np.asarray(np.linalg.qr(rng.normal(size=(N_FEATURES, N_FEATURES)))[0])
 
 
 def _mixture(source: Values, n_targets: int, rng: np.random.Generator) -> Values:

@@ -53,9 +53,8 @@ def write_film(
         planted = np.zeros((n_rows, len(GROUPS), n_voxels))
         for k, name in enumerate(GROUPS[:3]):
             for voxel, peak in enumerate(np.linspace(4, 6, n_voxels)):
-                series = np.convolve(fine[name] - fine[name].mean(), gamma.pdf(np.arange(0, 24, FINE_S), peak + 1))[
-                    rows
-                ]
+                response = gamma.pdf(np.arange(0, 24, FINE_S), peak + 1)
+                series = np.convolve(fine[name] - fine[name].mean(), response)[rows]
                 planted[:, k, voxel] = np.sqrt(signal) * series / series.std()
         noise = np.sqrt([*[1 - signal] * 3, 1])[:, None] * rng.normal(size=planted.shape)
         np.save(folder / f"{run}.npy", (100 + planted + noise).reshape(n_rows, -1).astype(np.float32))
@@ -65,17 +64,10 @@ def write_film(
     table = pd.DataFrame({"target_id": [f"v{k}" for k in range(len(group))], "roi": group})
     table.to_csv(folder / "targets.tsv", sep="\t", index=False)
     files = {run: f"{run}.npy" for run in names}
-    return {
-        "name": "film",
-        "stimuli": "words.tsv",
-        "continuous": {
-            "sounds": {run: f"{run}.wav" for run in names},
-            "films": {run: run for run in names},
-            "fps": FPS,
-        },
-        "recordings": {"01": {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files}},
-        "splits": {"runs": {"leave_out": "run"}},
-    }
+    signals = {"sounds": {run: f"{run}.wav" for run in names}, "films": {run: run for run in names}, "fps": FPS}
+    content = {"name": "film", "stimuli": "words.tsv", "continuous": signals, "splits": {"runs": {"leave_out": "run"}}}
+    recorded = {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files}
+    return content | {"recordings": {"01": recorded}}
 
 
 def _slow(rng: np.random.Generator, n: int, samples: float) -> np.ndarray:

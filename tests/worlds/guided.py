@@ -83,9 +83,8 @@ def fit_encoder(regions: tuple[str, ...], seed: int) -> Encoder:
 def read_out(parts: list[np.ndarray], voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients and intercepts of voxels; a scene and its views stay in one fold."""
     scenes = np.tile(np.arange(len(voxels)), len(parts))
-    ridge = Ridge(ALPHAS, cv=5, device="cpu").fit(
-        np.concatenate(parts), np.tile(voxels, (len(parts), 1)), groups=scenes
-    )
+    shown = np.concatenate(parts), np.tile(voxels, (len(parts), 1))
+    ridge = Ridge(ALPHAS, cv=5, device="cpu").fit(*shown, groups=scenes)
     return np.asarray(ridge.coef_), np.asarray(ridge.intercept_)
 
 
@@ -130,9 +129,8 @@ def synthesise(
         by_region["check"] = fit_encoder(regions, 2 * check).judge()
     objectives = {region: guide.objective(region) for region in regions}
     nulls = null_objectives(guide, n_nulls, 2 * seed) if n_nulls else []
-    study = synthesis.SynthesisStudy(
-        pipe, objectives, synthesis.Judges(by_region, {"valid": valid}), tensor(natural), sampling
-    )
+    judges = synthesis.Judges(by_region, {"valid": valid})
+    study = synthesis.SynthesisStudy(pipe, objectives, judges, tensor(natural), sampling)
     return study.run(nulls, n_null_images, evolution=evolution)
 
 

@@ -65,18 +65,10 @@ def hierarchy(
     course = np.exp(-((times - latency[:, None]) ** 2) / (2 * WIDTH_S**2))  # (n_layers, n_times)
     spoken = [layer @ rng.normal(0, n_features**-0.5, (n_features, N_SENSORS)) for layer in layers]
     sensors = np.einsum("lns,lt->nst", np.stack(spoken), course)
-    return Hierarchy(
-        layers=layers,
-        random_layers=random_layers,
-        voxels=voxels,
-        area=area,
-        depth=depth,
-        distance_mm=distance,
-        separation_mm=np.linalg.norm(places[:, None] - places, axis=2),
-        sensors=sensors + rng.normal(0, SENSOR_NOISE_SD, sensors.shape),
-        times_s=times,
-        latency_s=np.asarray(latency, dtype=np.float64),
-    )
+    sensors += rng.normal(0, SENSOR_NOISE_SD, sensors.shape)
+    separation = np.linalg.norm(places[:, None] - places, axis=2)
+    areas = voxels, area, depth, distance, separation
+    return Hierarchy(layers, random_layers, *areas, sensors, times, latency)
 
 
 def _standardised(values: Values) -> Values:

@@ -24,12 +24,9 @@ def pixels(folder: Path, names: list[str]) -> np.ndarray:
 
 def photographs(folder: Path, n: int) -> list[str]:
     """Write pieces of 64 × 64 of two photographs, those with most contrast, as 32 × 32; return their names."""
-    pieces = [
-        Image.fromarray(photograph[i : i + 64, j : j + 64]).resize((32, 32), Image.Resampling.BOX)
-        for photograph in load_sample_images().images
-        for i in range(0, 384, 64)
-        for j in range(0, 640, 64)
-    ]
+    squares = [np.s_[i : i + 64, j : j + 64] for i in range(0, 384, 64) for j in range(0, 640, 64)]
+    cut = [Image.fromarray(image[square]) for image in load_sample_images().images for square in squares]
+    pieces = [piece.resize((32, 32), Image.Resampling.BOX) for piece in cut]
     order = np.argsort([-np.asarray(piece, dtype=float).std() for piece in pieces])[:n]
     folder.mkdir()
     for k, piece in enumerate(order):
@@ -68,17 +65,10 @@ def blocks(folder: Path) -> None:
     rng = np.random.default_rng(1)
     y, x = np.mgrid[-1:1:32j, -1:1:32j]
     r = np.hypot(x, y)
-    forms = (
-        np.maximum(abs(x), abs(y)) < 0.7,
-        r < 0.7,
-        np.minimum(abs(x), abs(y)) < 0.2,
-        (r > 0.5) & (r < 0.8),
-        abs(y) < 0.3,
-    )
-    for name, form in zip(SHAPES, forms, strict=True):
-        Image.fromarray(np.repeat(np.where(form, 230, 40).astype(np.uint8)[..., None], 3, axis=2)).save(
-            folder / f"{name}.png"
-        )
+    square, cross = np.maximum(abs(x), abs(y)) < 0.7, np.minimum(abs(x), abs(y)) < 0.2
+    for name, form in zip(SHAPES, (square, r < 0.7, cross, (r > 0.5) & (r < 0.8), abs(y) < 0.3), strict=True):
+        picture = np.repeat(np.where(form, 230, 40).astype(np.uint8)[..., None], 3, axis=2)
+        Image.fromarray(picture).save(folder / f"{name}.png")
     drive = components(pixels(folder, list(SHAPES)), 3) @ rng.normal(size=(3, 60))
     lines, planted = [], []
     for run in range(8):

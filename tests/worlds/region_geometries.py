@@ -23,9 +23,8 @@ def region_patterns(
     under noise of sd 1.5; "isotropic" is noise alone, of sd 2.5. A signal of 0 leaves no region anything of its own.
     """
     rng = np.random.default_rng(seed)
-    latent = rng.normal(size=(1, n_stimuli, N_LATENT)) + signal * OWN * rng.normal(
-        size=(n_regions, n_stimuli, N_LATENT)
-    )
+    latent = rng.normal(size=(1, n_stimuli, N_LATENT))
+    latent = latent + signal * OWN * rng.normal(size=(n_regions, n_stimuli, N_LATENT))
     seen = np.repeat(latent[None], n_subjects, axis=0)
     if regime == "outliers":
         odd = rng.random((n_subjects, n_regions, n_stimuli)).argsort(axis=-1) < DISPLACED
@@ -62,10 +61,5 @@ def _checkerboard(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
     return 4 * x, 2 * rng.integers(0, 2, len(x)) + column % 2 + rng.random(len(x))
 
 
-RELATIONS = {
-    "independent": _independent,
-    "linear": _linear,
-    "sine": _sine,
-    "circle": _circle,
-    "checkerboard": _checkerboard,
-}
+RELATIONS = {"independent": _independent, "linear": _linear, "sine": _sine, "circle": _circle}
+RELATIONS |= {"checkerboard": _checkerboard}

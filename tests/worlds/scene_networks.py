@@ -76,9 +76,8 @@ def train_scene_network(
             seen = (torch.rand(batch_size, generator=draws) < 0.6)[:, None, None, None]
             batch = torch.where(seen, views[which, rows], batch)
         batch = batch.contiguous(memory_format=torch.channels_last)  # on a CPU a third faster
-        parts = head(network(batch)).split(
-            [len(SHAPES), len(COLOURS), len(SHAPES) * len(COLOURS), len(MEASURES)], dim=1
-        )
+        sizes = [len(SHAPES), len(COLOURS), len(SHAPES) * len(COLOURS), len(MEASURES)]
+        parts = head(network(batch)).split(sizes, dim=1)
         loss = functional.mse_loss(parts[3], measures[rows])
         for part, answer in zip(parts[:3], (shape, colour, shape * len(COLOURS) + colour), strict=True):
             loss = loss + functional.cross_entropy(part, answer[rows])

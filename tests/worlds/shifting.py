@@ -54,12 +54,6 @@ def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, 
     signal /= signal.std(axis=0)
     train, test = np.arange(n_train), np.arange(n_train, n)
     sd = np.where(np.arange(n) < n_train, TRAINING_NOISE, TEST_NOISE)
-    return ShiftingFields(
-        tokens=maps.reshape(n, rows * cols, channels),
-        semantics=semantics,
-        responses=signal + sd[:, None] * rng.normal(size=signal.shape),
-        shifts=shifts,
-        shifting=shifting,
-        train=train,
-        test=test,
-    )
+    responses = signal + sd[:, None] * rng.normal(size=signal.shape)
+    tokens = maps.reshape(n, rows * cols, channels)
+    return ShiftingFields(tokens, semantics, responses, shifts, shifting, train, test)
