@@ -43,6 +43,7 @@ FACES: dict[str, Face] = {
     "rdm_permutation_places": lambda a, b: g.rdm_permutation_places(a, b, "pearson", 9, RNG(3)).p_fwer,
     "rdm_time_generalization": lambda a, b: g.rdm_time_generalization(a, b),
     "dual_bootstrap": lambda a, b: g.dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["stimuli"],
+    "bootstrap_places": lambda a, b: g.bootstrap_places(a[:, None], b, "pearson", 9, RNG(3)),
     "fit_weights": lambda a, b: g.fit_weights(a, _weighted(b), "pearson"),
     "flexible_score": lambda a, b: g.flexible_score(a, _weighted(b), "pearson", RNG(3), 2),
     "flexible_bootstrap": lambda a, b: g.flexible_bootstrap(a, [_weighted(b), b[0]], "pearson", 5, RNG(3)).scores,

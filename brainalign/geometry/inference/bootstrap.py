@@ -243,8 +243,9 @@ def bootstrap_places(rdms: Values, models: Values, method: str, n_boot: int, rng
     models, method, n_boot, rng
         As for `dual_bootstrap`; not "tau-a".
     """
-    _, n_repeats, n_pairs = rdms.shape
-    n = n_stimuli_of(n_pairs)
+    rdms = condensed_rdms("rdms", rdms, any_axes=True)
+    models = condensed_rdms("models", models, "n_models", some_pairs=True)
+    (_, n_repeats, n_pairs), n = rdms.shape, n_stimuli_of(rdms.shape[-1])
     counts = multiplicities(index_draws(n_repeats, n, n_boot, rng)[1], n)
     errors, step = [], max(1, CHUNK_BYTES // (8 * n_repeats * n_pairs))
     for start in range(0, len(rdms), step):

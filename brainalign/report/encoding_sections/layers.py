@@ -91,8 +91,7 @@ def score_maps(
         panels = [kit.Panel("scorehistogram", f"Scores of {name}", text, figure, numbers)]
         return kit.Section("maps", "Scores", panels, said)
     text = kit.CAPTIONS["targetmap"].format(**values, where=drawn.where)
-    html = drawn.viewer(label=f"Pearson r {tested}", vmax=top)
-    panels = [kit.Panel("scoremap", f"Score of {name}", text, drawn.figure, numbers, html=html)]
+    panels = [kit.Panel("scoremap", f"Score of {name}", text, drawn.figure, numbers, html=drawn.slices)]
     panels += panels_in_mni(targets, r, aligned["q"], level, label=f"Pearson r {tested}", vmax=top)
     ceiling = aligned["ceiling"].to_numpy(dtype=float)
     if (ceiling > 0).any():
@@ -100,7 +99,7 @@ def score_maps(
         label = "noise ceiling (share of variance)"
         if drawn := kit.target_map(material, shown, label=label, vmax=end, diverging=False):
             text = kit.CAPTIONS["ceilingmap"].format(repeats=repeats, Targets=material.nouns.targets.capitalize())
-            panels.append(kit.Panel("ceilingmap", "Noise ceiling", text, drawn.figure))
+            panels.append(kit.Panel("ceilingmap", "Noise ceiling", text, drawn.figure, html=drawn.slices))
     return kit.Section("maps", "Maps", panels, said)
 
 

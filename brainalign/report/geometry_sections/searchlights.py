@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.report import kit
@@ -36,12 +35,18 @@ def searchlight_section(material: kit.SubjectMaterial) -> kit.Section | None:
         if everywhere is None:
             paragraphs.append(f"No map of {title} is drawn: maps for other tools lie beside its table.")
             continue
-        parts = [kit.Panel(f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere, mine)]
+        parts = [
+            kit.Panel(
+                f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere.figure, mine, everywhere.slices
+            )
+        ]
         if found.any():
             shown = np.where(found, mine["score"], np.nan)
             above = _draw(material, mine, shown, found.to_numpy(), f"{label} where p < {FAMILY_LEVEL:g}, corrected")
             text = kit.CAPTIONS["searchlightabove"].format(level=FAMILY_LEVEL, n=int(found.sum()))
-            parts.append(kit.Panel(f"searchlightabove-{model}", f"Above chance: {title}", text, above))
+            assert above is not None  # as everywhere
+            name = f"searchlightabove-{model}"
+            parts.append(kit.Panel(name, f"Above chance: {title}", text, above.figure, html=above.slices))
         panels += kit.together(f"searchlight-{model}", f"Searchlight: {title}", parts)
     return kit.Section("searchlight", "Searchlights", panels, paragraphs)
 
@@ -52,14 +57,13 @@ def _draw(
     values: NDArray[np.floating[Any]],
     found: NDArray[np.bool_],
     label: str,
-) -> Figure | None:
+) -> kit.TargetMap | None:
     """Return a map of the values of the centres; None where they have no place."""
     assert material.responses is not None
     vmax = float(np.ceil(10 * np.nanmax(np.abs(table["score"]))) / 10) or 1.0
     order = pd.Index(table["target_id"]).get_indexer(pd.Index(material.responses.targets["target_id"]))
     full = np.where(order >= 0, values[order], np.nan)
-    drawn = kit.target_map(material, full, label=label, vmax=vmax, outline=np.where(order >= 0, found[order], 0))
-    return None if drawn is None else drawn.figure
+    return kit.target_map(material, full, label=label, vmax=vmax, outline=np.where(order >= 0, found[order], 0))
 
 
 def searchlights_of(shelf: kit.Shelf) -> dict[str, pd.DataFrame]:

@@ -69,6 +69,7 @@ from brainalign.report.kit.tables import p_number as p_number
 from brainalign.report.kit.tables import p_value as p_value
 from brainalign.report.kit.tables import space_name as space_name
 from brainalign.report.kit.target_maps import IN_MNI as IN_MNI
+from brainalign.report.kit.target_maps import TargetMap as TargetMap
 from brainalign.report.kit.target_maps import draw_map as draw_map
 from brainalign.report.kit.target_maps import maps_in_mni as maps_in_mni
 from brainalign.report.kit.target_maps import place_map as place_map

@@ -41,15 +41,11 @@ VIEWS = {"from above": (0, 1), "from behind": (0, 2), "from the right": (1, 2)} 
 
 
 class TargetMap(NamedTuple):
-    """A map, a sentence on what it is drawn, and of a volume what can be sliced."""
+    """A map, a sentence on what it is drawn, and of a volume the HTML of a viewer with a slider per axis."""
 
     figure: Figure
     where: str
-    volume: tuple[Any, ...] = ()
-
-    def viewer(self, *, label: str, vmax: float, diverging: bool = True) -> Markup:
-        """Return the HTML of a volume with a slider per axis; empty of other maps."""
-        return volume_viewer(*self.volume, label=label, vmax=vmax, diverging=diverging) if self.volume else Markup("")
+    slices: Markup = Markup("")
 
 
 def target_map(
@@ -85,7 +81,7 @@ def target_map(
         figure = draw_map(image, material.mask, material.bold, outline=edge, **options)
         fmri = material.descriptor.fmri
         where = f"Drawn on the mean functional image; {'' if fmri is None else fmri.space}."
-        return TargetMap(figure, where, (image, material.mask, material.bold))
+        return TargetMap(figure, where, volume_viewer(image, material.mask, material.bold, **options))
     return place_map(targets, values, outline=marked, **options)
 
 
@@ -141,7 +137,7 @@ def _in_volume(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any]
     what = "parcels" if "labels" in targets.attrs.get("space", {}) else "voxels"
     figure = draw_map(image, inside, None, outline=edge, **options)
     where = f"Drawn on their own grid; grey: border of the {what} that were read."
-    return TargetMap(figure, where, (image, inside, None))
+    return TargetMap(figure, where, volume_viewer(image, inside, None, **options))
 
 
 def _on_fslr(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]) -> TargetMap:

@@ -116,7 +116,8 @@ def volume_viewer(
         under = np.asarray(as_closest_canonical(background).dataobj, dtype=np.float32)
         under = np.clip(under / np.percentile(under[inside > 0], 99), 0, 1)
     box = tuple(slice(max(k.min() - 1, 0), k.max() + 2) for k in np.nonzero(inside))
-    drawn = SurfaceMap(label, label, values[box], "diverging" if diverging else "sequential", -vmax * diverging, vmax)
+    low = -vmax if diverging else 0.0
+    drawn = SurfaceMap(label, label, values[box], "diverging" if diverging else "sequential", low, vmax)
     codes = np.where(values[box] == 0, 0, map_codes(drawn))  # 0 is what nilearn leaves out, too
     peak = np.unravel_index(np.abs(np.nan_to_num(values[box])).argmax(), codes.shape)  # where cuts begin
     affine = as_closest_canonical(image).affine

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from nibabel.nifti1 import Nifti1Image
 
@@ -83,7 +84,7 @@ def _panel(
     material: kit.Material,
     name: str,
     title: str,
-    figure: Figure,
+    drawn: Figure | kit.TargetMap,
     numbers: pd.DataFrame | None = None,
     *,
     label: str = "",
@@ -92,7 +93,9 @@ def _panel(
     """Make a panel, its caption filled in by these values and by the study; `label` tells panels of one kind apart."""
     nouns = asdict(material.nouns)
     caption = kit.CAPTIONS[name].format(**nouns, Targets=nouns["targets"].capitalize(), **values)
-    return kit.Panel(f"{name}-{label}" if label else name, title, " ".join(caption.split()), figure, numbers)
+    figure, html = (drawn.figure, drawn.slices) if isinstance(drawn, kit.TargetMap) else (drawn, Markup(""))
+    name = f"{name}-{label}" if label else name
+    return kit.Panel(name, title, " ".join(caption.split()), figure, numbers, html=html)
 
 
 def _in_a_run(material: kit.Material) -> str:
@@ -195,8 +198,7 @@ def _maps(material: kit.Material) -> kit.Section | None:
     if drawn is None or material.mask is None:
         return None
     values = {"model": first.model, "method": first.method, "split": first.split, "where": drawn.where}
-    score_map = _panel(material, "scoremap", "Score map", drawn.figure, scores, **values)
-    panels = [replace(score_map, html=drawn.viewer(label="Pearson r, held-out runs", vmax=vmax))]
+    panels = [_panel(material, "scoremap", "Score map", drawn, scores, **values)]
     if np.isfinite(q).any():
         drawn = kit.target_map(
             material, np.where(q < level, r, np.nan), label=f"r where q < {level:g}", vmax=vmax, outline=p_fwer < 0.05
@@ -205,7 +207,7 @@ def _maps(material: kit.Material) -> kit.Section | None:
         table = scores[["target_id", "r", "p", "p_fwer", "q"]]
         counts: dict[str, Any] = {"n_fdr": int((q < level).sum()), "n_fwer": int((p_fwer < 0.05).sum())}
         panels.append(
-            _panel(material, "significance", "Significance", drawn.figure, table, q=level, where=drawn.where, **counts)
+            _panel(material, "significance", "Significance", drawn, table, q=level, where=drawn.where, **counts)
         )
     panels += panels_in_mni(
         material.responses.targets, r, pd.Series(q), level, label="Pearson r, held-out runs", vmax=vmax
@@ -230,7 +232,7 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         drawn = kit.target_map(material, shown, label="noise ceiling (share of variance)", vmax=vmax, diverging=False)
         assert drawn is not None
         title, repeats = "Noise ceiling map", _repeats(material)
-        panels = [_panel(material, "ceilingmap", title, drawn.figure, material.ceiling, repeats=repeats)]
+        panels = [_panel(material, "ceilingmap", title, drawn, material.ceiling, repeats=repeats)]
     histogram = figures.ceiling_histogram(ceiling, threshold)
     n_reliable = int(reliable_targets(material.ceiling, threshold).sum())
     panels.append(
