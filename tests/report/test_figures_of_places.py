@@ -157,6 +157,8 @@ def test_pages_speak_of_what_was_recorded(case: str) -> None:
     page = pages.page_of(made, blocks_chapter(made))
     for name in wanted:
         assert f'id="figure-sub-1-{name}' in page or f'id="figure-{name}' in page, name
+    # Scores and ceilings can be sliced.
+    assert page.count('<div class="volume"') == (2 if case in ("voxels", "standard head") else 0)
     text = words(page)
     check(text, f"{len(targets)} {noun}")
     check(text, "Held-out sessions (sessions): onehot with fixed identifies 1.000 of 20 test items")
