@@ -171,7 +171,7 @@ def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
         return cost
     on_disk = descriptor.holds_out and {one.values.suffix for one in files} == {".npy"}
     seconds = START_S + round(5e-8 * trials * targets)
-    return replace(cost, seconds=seconds, memory_mb=600 + round(min(1.3 * values_mb, 400 if on_disk else math.inf)))
+    return replace(cost, seconds=seconds, memory_mb=400 + round(min(1.3 * values_mb, 150 if on_disk else math.inf)))
 
 
 def _summarize_held_out(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -367,9 +367,9 @@ def _compare_places(config: Config, descriptor: Study) -> Cost:
     n_rdms = max(1, trials // n_shown) * (40 if descriptor.over_time else _n_regions(descriptor)) + len(config.models)
     pairs, n_layers = n_tested * (n_tested - 1) / 2, sum(map(_n_layers, config.models.values()))
     seconds = 1.5e-8 * trials * targets + 1e-10 * pairs * targets + 1e-5 * pairs * n_layers  # read, compared, written
-    seconds += pairs * (8e-9 * n_layers * config.compare.permutations + 5e-8 * n_rdms * config.compare.draws)
+    seconds += pairs * (8e-9 * n_layers * config.compare.permutations + 3e-8 * n_rdms * config.compare.draws)
     read_mb = 0.8 * 4 * trials * targets / MB if descriptor.holds_out else 5 * 4 * trials * targets / MB
-    return Cost(600 + round(read_mb + 3 * 8 * pairs * n_rdms / MB), START_S + round(seconds), 5)
+    return Cost(450 + round(read_mb + 3 * 8 * pairs * n_rdms / MB), START_S + round(seconds), 5)
 
 
 def _n_tested(study: Study) -> int:
@@ -401,7 +401,7 @@ def _extract(config: Config, descriptor: Study, model: str, _: str) -> Cost:
         return Cost(1500 + round(2 * 4 * network.weights / MB), round(seconds), 100)
     if widths := _widths(options):
         values_mb = 4 * sum(widths) * _n_shown(descriptor) / MB
-        return Cost(500 + round(2 * values_mb), START_S + round(values_mb / 100), values_mb)
+        return Cost(450 + round(1.3 * values_mb), START_S + round(values_mb / 100), values_mb)
     if descriptor.holds_out:
         trials, _targets = _sizes(descriptor)
         return Cost(1500, START_S + round(0.004 * trials), 100)

@@ -109,10 +109,6 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _directions(material: kit.ImageMaterial) -> kit.Section | None:
-    return None if material.directions is None else synthesis_sections.directions_section(material.directions)
-
-
 def _decoding(material: kit.ImageMaterial) -> kit.Section | None:
     if material.decoded is None or material.responses is None:
         return None
@@ -259,7 +255,7 @@ SECTIONS: list[Callable[[kit.ImageMaterial], kit.Section | None]] = [
     _geometry,
     geometry_sections.searchlight_section,
     synthesis_sections.synthesis_section,
-    _directions,
+    lambda of: None if of.directions is None else synthesis_sections.directions_section(of.directions),
     synthesis_sections.voxel_captions_section,
     synthesis_sections.grounding_section,
     _ceilings,
