@@ -101,18 +101,11 @@ def _mean_token(layer: TokenLayer) -> dict[str, Contender]:
     )
 
 
-def _factorized(layer: TokenLayer) -> dict[str, Contender]:
-    """Return the factorized read-out, unless it is itself what was trained."""
-    if isinstance(layer.study.encoder, FactorizedReadout):
-        return {}
-    return {"factorized": layer.readout(FactorizedReadout())}
-
-
-def _gaussian(layer: TokenLayer) -> dict[str, Contender]:
-    """Return the Gaussian read-out, unless it is itself what was trained."""
-    if isinstance(layer.study.encoder, GaussianReadout):
-        return {}
-    return {"gaussian": layer.readout(GaussianReadout())}
+def _other_readout(
+    name: str, kind: type[FactorizedReadout] | type[GaussianReadout], layer: TokenLayer
+) -> dict[str, Contender]:
+    """Return a read-out, unless it is itself what was trained."""
+    return {} if isinstance(layer.study.encoder, kind) else {name: layer.readout(kind())}
 
 
 def _second_order(layer: TokenLayer) -> dict[str, Contender]:
@@ -166,8 +159,8 @@ BASELINES: dict[str, Callable[[TokenLayer], dict[str, Contender]]] = {
     "mean": _mean_token,
     "second_order": _second_order,
     "interactions": _interactions,
-    "factorized": _factorized,
-    "gaussian": _gaussian,
+    "factorized": partial(_other_readout, "factorized", FactorizedReadout),
+    "gaussian": partial(_other_readout, "gaussian", GaussianReadout),
 }
 
 

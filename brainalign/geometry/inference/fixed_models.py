@@ -12,7 +12,7 @@ from scipy.special import stdtr
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.condensed import condensed_rdms, square_rdms
+from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, compare, pooled_rdm, whitened_equally
 from brainalign.geometry.rdms import Precision, are_constant, rank_rdms, rdm
 from brainalign.statistics import permutation_test
@@ -124,11 +124,9 @@ def rdm_permutation_test(
     Permutations are drawn with repetition; with few stimuli, ask for fewer than there are (7 stimuli have 5,040).
     """
     rdms, model = condensed_rdms("rdms", rdms, "n_replicates"), condensed_rdms("model", model)
-    square = square_rdms(model)
-    i, j = np.triu_indices(len(square), 1)
-    orders = stimulus_orders(len(square), n_permutations, rng)
+    orders = stimulus_orders(n_stimuli_of(len(model)), n_permutations, rng)
     per_replicate = compare(rdms, model, method)[:, 0]
-    found = RdmTest.over(per_replicate, compare(rdms, square[orders[:, i], orders[:, j]], method))
+    found = RdmTest.over(per_replicate, compare(rdms, exchanged_rdms(model, orders), method))
     equal = np.ptp(model) <= 1e-9 * np.abs(model).max()
     return replace(found, p=np.nan) if equal else found
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of
 from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, defined_mean, unit_forms
 from brainalign.geometry.inference.fixed_models import warn_of_few_orders
 
@@ -115,8 +115,6 @@ def _check(rdms: Values, models: Values, method: str) -> None:
 
 def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:
     """Return the comparison of a form with all places under every order of its stimuli, (n_permutations, n_places)."""
-    square = square_rdms(form)
-    i, j = np.triu_indices(len(square), 1)
-    step = max(1, CHUNK_BYTES // (8 * len(i)))
+    step = max(1, CHUNK_BYTES // (8 * len(form)))
     parts = [orders[start : start + step] for start in range(0, len(orders), step)]
-    return np.concatenate([square[part[:, i], part[:, j]] @ places.T for part in parts])
+    return np.concatenate([exchanged_rdms(form, part) @ places.T for part in parts])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference import METHODS, TIE, compare, stimulus_orders, unit_forms
 from brainalign.geometry.searchlights.searchlight import Searchlight
 from brainalign.io import TensorStream
@@ -206,10 +206,10 @@ class _Test:
         if not some.any() or not np.isfinite(self.models[model]).all():
             return
         rdms, rows = rdms[some], rows[some]
-        square = square_rdms(self.models[model])
         observed = compare(rdms, self.models[model], self.comparison)[:, 0]
-        permuted = square[self.orders[:, self.i], self.orders[:, self.j]]
-        null = compare(rdms, permuted, self.comparison)  # (n_rows, n_permutations)
+        null = compare(
+            rdms, exchanged_rdms(self.models[model], self.orders), self.comparison
+        )  # (n_rows, n_permutations)
         found = (observed, (null >= observed[:, None] - TIES[self.search.dtype]).sum(axis=1), null.sum(axis=1))
         for values, part in zip(tables, found, strict=True):
             values[model, rows] = part
