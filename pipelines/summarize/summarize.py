@@ -27,12 +27,12 @@ def summarize(job: Job) -> None:
     responses = job.load("responses", Responses)
     splits = job.load("splits", pd.DataFrame)
     kinds = job.details("splits")["splits"]
-    infos = {
-        name: summary.SplitInfo(
-            "stimulus" if kind["leave_out"] == "stimulus" else "run", _test_share(splits, name, kind["size"])
-        )
-        for name, kind in kinds.items()
-    }
+    infos = {}
+    for name, kind in kinds.items():
+        counts = splits.loc[splits["name"] == name, "split"].value_counts()  # over folds, which may differ
+        # Where folds overlap, their scores are no sample.
+        share = counts["test"] / counts["train"] if kind["size"] == 1 else np.nan
+        infos[name] = summary.SplitInfo("stimulus" if kind["leave_out"] == "stimulus" else "run", share)
     rows = []
     tables = (job.load_all(suffix, pd.DataFrame) for suffix in ("scores", "identification", "null"))
     for path, scores, identification, null in zip(job.paths("scores"), *tables, strict=True):
@@ -50,12 +50,6 @@ def summarize(job: Job) -> None:
     job.save("decoding", decoding)
     rows += summary.summarize_decoding(decoding, infos, confidence)
     job.save("summary", pd.DataFrame(rows), confidence=confidence, q=settings.q)
-
-
-def _test_share(splits: pd.DataFrame, name: str, size: int) -> float:
-    """Return test rows per training row in a fold; NaN where folds overlap, so that their scores are no sample."""
-    counts = splits.loc[splits["name"] == name, "split"].value_counts()  # over folds, which may differ
-    return counts["test"] / counts["train"] if size == 1 else np.nan
 
 
 def _decoding(responses: Responses, splits: pd.DataFrame, names: list[str]) -> pd.DataFrame:

@@ -93,6 +93,7 @@ GEOMETRY |= [
     case(geometry.compare_dimensions, {"a": X}, ("participation ratio",), 15, draws=2),
     case(geometry.compare_networks, TWO, ("cka",), max_units=4, draws=2),
     case(geometry.compare_networks, TWO, ("predicts",), draws=1, regressor=ridge(), part="folds", look="value"),
+    case(geometry.bootstrap_places, SUBJECTS[:, None], MODELS, "pearson", 9),
     case(geometry.dependence_test, X[:, 0], Y[:, 0], 29, step=0.5, look="z"),
     case(geometry.draw_triplets, GROUPS, 20),
     case(geometry.dual_bootstrap, SUBJECTS, MODELS, "pearson", 9, look="draws"),
