@@ -380,8 +380,8 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
     assert "1 is Ab.png, 27 zb.png: correct stimuli.tsv if not" in (tmp_path / "study.yaml").read_text()
     for path in [tmp_path / "study.yaml", tmp_path / "eeg.mat", *tmp_path.glob("*.t*")]:
         path.unlink()
-    areas = np.repeat(["V1", "IT"], 4)
-    np.savez(tmp_path / "sub-a.npz", betas=rng.normal(size=(8, 81)), image=[f"{names[k]}" for k in order], area=areas)
+    shown, areas = [names[k].encode() for k in order], np.repeat(["V1", "IT"], 4)
+    np.savez(tmp_path / "sub-a.npz", betas=rng.normal(size=(8, 81)), image=shown, area=areas)
     assert main(["init", str(tmp_path), "--yes"]) == 0
     responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "a")
     assert (responses.values.shape, list(responses.regions())) == ((81, 8), ["IT", "V1"])

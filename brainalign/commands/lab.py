@@ -237,6 +237,8 @@ def _cell(value: Any) -> str:
     """Write an entry of a vector: MATLAB's cells hold arrays, and its counts are fractions."""
     while isinstance(value, np.ndarray) and value.size:
         value = value.flat[0]
+    if isinstance(value, bytes):  # of HDF5
+        return value.decode()
     return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value)
 
 
