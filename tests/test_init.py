@@ -386,6 +386,12 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
     responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "a")
     assert (responses.values.shape, list(responses.regions())) == ((81, 8), ["IT", "V1"])
     assert (tmp_path / "sub-a_trials.tsv").read_text().split()[1:] == [names[k] for k in order]
+    (tmp_path / "study.yaml").unlink()
+    np.save(tmp_path / "eye.npy", rng.normal(size=(2, 81)))  # of trials, too, but others have them as rows
+    np.save(tmp_path / "rates.npy", rng.normal(size=(81, 4)))
+    (tmp_path / "sub-a.npz").unlink()
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    assert [one.values.name for one in load_descriptor(tmp_path / "study.yaml").recordings.values()] == ["rates.npy"]
 
 
 def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from brainalign.commands.lab import (
     of_task,
 )
 from brainalign.io import array_shapes, read_lines, stored_arrays
-from brainalign.study import header_step_s, table_column, table_columns
+from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns
 
 
 def init_study(folder: Path, ask: Ask) -> Path:
@@ -68,7 +68,6 @@ def _described(lab: Lab) -> tuple[str, dict[str, Any]] | None:
 
 
 MOST_LINES = 15
-LONGEST_S = 100  # of an epoch; what is longer is in milliseconds
 
 
 def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
@@ -349,7 +348,8 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
     arrays = [path for path in data if path in lab.ending(*ARRAYS)]
     keys = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in arrays}
-    data = [path for path in arrays if keys[path] is not None] or data  # others hold something else
+    rows = [path for path, found in keys.items() if found and found[1] == 0]  # else trials are another axis
+    data = rows or [path for path in arrays if keys[path]] or data  # others hold something else
     units = lab.units() if arrays else []
     recordings: dict[str, Any] = {}
     for name, of in by_subject(data).items():

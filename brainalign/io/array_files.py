@@ -129,7 +129,10 @@ def _texts(file: Any, cells: Any) -> Any:
 
     if h5py.check_ref_dtype(cells.dtype) is None:
         return cells
-    texts = ["".join(map(chr, file[cell][()].ravel())) for cell in cells[()].flat]
+    texts = []
+    for cell in cells[()].flat:
+        check_stored(file[cell])
+        texts.append("".join(map(chr, file[cell][()].ravel())))
     return np.array(texts).reshape(cells.shape)
 
 

@@ -44,6 +44,7 @@ from brainalign.study.recordings import SeriesFiles as SeriesFiles
 from brainalign.study.recordings import ThingsRecordings as ThingsRecordings
 from brainalign.study.recordings import TripletFiles as TripletFiles
 from brainalign.study.recordings import ZucoFiles as ZucoFiles
+from brainalign.study.responses import LONGEST_S as LONGEST_S
 from brainalign.study.responses import AlgonautsFiles as AlgonautsFiles
 from brainalign.study.responses import ArrayFiles as ArrayFiles
 from brainalign.study.responses import BetaFiles as BetaFiles

@@ -11,6 +11,7 @@ from brainalign.study.preconditions import LONGEST_TR_S
 
 Hemisphere = Literal["L", "R"]
 Window = tuple[float, float]
+LONGEST_S = 100.0  # after a stimulus; times beyond are given in milliseconds
 
 
 def _in_seconds(value: float) -> float:

@@ -63,7 +63,8 @@ def compare_references(job: Job) -> None:
     }
     write_rsatoolbox(job, {("responses", name): rdms for name, rdms in sets.items()} | of_models, details["stimuli"])
     shown = {f"set_{name}": geometry.session_average(values).mean(axis=0) for name, values in sets.items()}
-    tops = _shown_layers(best, layers)
+    pairs = dict.fromkeys((str(model), str(layer)) for model, layer in best[["model", "layer"]].to_numpy())
+    tops = [pair for pair in pairs if pair in layers]  # the layer with the largest fit of every network
     job.save(
         "rdm",
         Arrays(shown | {f"layer_{' '.join(dict.fromkeys(top))}": layers[top] for top in tops}),
@@ -149,9 +150,3 @@ def _random_draws(layers: dict[tuple[str, str], Values], names: list[str]) -> di
         if len(own) == len(names):
             controls.setdefault(model, []).append(np.stack([own[name] for name in names]))
     return controls
-
-
-def _shown_layers(best: pd.DataFrame, layers: dict[tuple[str, str], Values]) -> list[tuple[str, str]]:
-    """Return the layer with the largest fit of every network, over the reference sets."""
-    pairs = [(str(model), str(layer)) for model, layer in best[["model", "layer"]].to_numpy()]
-    return list(dict.fromkeys(pair for pair in pairs if pair in layers))

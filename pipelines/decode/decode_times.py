@@ -83,7 +83,11 @@ def decode_times(job: Job) -> None:
     effect, sensor_clusters = _sensors(study)
     job.save("timesensors", effect, effect="area under the curve minus .5" if study.measure == "auc" else
          "share of variance between categories", **facts)  # fmt: skip
-    windows: Mapping[str, Sequence[float]] = job.settings["windows"] or _whole_epoch(study.times)
+    # All that follows the stimulus, and as a control all before it.
+    before = {"before": (float(study.times[0]), 0.0)} if study.times[0] < 0 else {}
+    windows: Mapping[str, Sequence[float]] = (
+        job.settings["windows"] or {"response": (0.0, float(study.times[-1]))} | before
+    )
     job.save("timewindows", _windows(study, groups, windows), **facts)
     peaks = [row for name, scores in found.items() for row in _peaks(study, name, scores)]
     job.save("timepeaks", pd.DataFrame(peaks), interval="bootstrap over test trials or images", **facts)
@@ -136,12 +140,6 @@ def _over_time(study: _Study, rows: NDArray[np.intp]) -> geometry.TimeScores:
         score=study.measure,
         whiteners=study.whiteners(rows),
     )
-
-
-def _whole_epoch(times: NDArray[Any]) -> dict[str, tuple[float, float]]:
-    """Return all that follows the stimulus, and as a control all before it."""
-    before = {"before": (float(times[0]), 0.0)} if times[0] < 0 else {}
-    return {"response": (0.0, float(times[-1]))} | before
 
 
 def _time_table(study: _Study, name: str, found: geometry.TimeScores) -> pd.DataFrame:

@@ -51,9 +51,7 @@ def encode_left_out(job: Job) -> None:
     permute = job.settings["permute"]
     tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": [], "partition": []}
     edges: dict[str, list[float]] = {}
-    # A space of full rank tells n stimuli apart in n − 1 dimensions.
-    flat = {name: np.asarray(flatten_rows(features.values)) for name, features in layers.items()}
-    ranks = {name: int(np.linalg.matrix_rank(rows - rows.mean(axis=0))) for name, rows in flat.items()}
+    ranks = {name: _rank(np.asarray(flatten_rows(features.values))) for name, features in layers.items()}
     alphas = list(getattr(encoder, "alphas", ()))
     given: dict[str, Any] = {
         name: flatten_rows(features.align_to(responses).values) for name, features in layers.items()
@@ -131,6 +129,11 @@ def encode_left_out(job: Job) -> None:
     job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
     nothing = pd.DataFrame({"layer": np.empty(0, dtype=str)})
     job.save("partition", pd.concat(tables["partition"] or [nothing], ignore_index=True), interval="over folds")
+
+
+def _rank(features: np.ndarray) -> int:
+    """Return the rank of centred features: a space of full rank tells n stimuli apart in n − 1 dimensions."""
+    return int(np.linalg.matrix_rank(features - features.mean(axis=0)))
 
 
 def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int) -> pd.DataFrame:

@@ -25,10 +25,10 @@ from brainalign.io import (
     reading,
     stored_arrays,
 )
+from brainalign.study import LONGEST_S
 
 AXES = ("x_mm", "y_mm", "z_mm")
 GRIDS = ("vertex", "i", "j", "k")
-LONGEST_S = 100.0  # after a stimulus; times beyond are given in milliseconds
 HEMISPHERES = {"": "", "l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R"}
 
 
