@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pages import RECORD, check, config, study
 
 from brainalign.arrays import Arrays, Responses
+from brainalign.report.geometry_sections import searchlight_section
 from brainalign.report.kit import Material, target_maps
 from brainalign.report.pages import blocks_chapter
 from brainalign.report.pages import blocks_figures as figures
@@ -166,6 +167,19 @@ def test_pages_speak_of_what_was_recorded(case: str) -> None:
     check(text, unsaid=[*unsaid, "categor", "of images", "volume", "linear classifier", "multinomial"])
     check(text, unsaid=["predicts 0 scores"])
     assert re.search(r"\bblocks? (?!show)", text) is None
+
+
+def test_searchlights_in_voxels_are_sliced() -> None:
+    made, found = (
+        material(grid()),
+        {"score": np.linspace(-0.1, 0.5, N_TARGETS), "p_anywhere": np.linspace(1, 0, N_TARGETS)},
+    )
+    made.searchlights = {"net": grid()[["target_id"]].assign(layer="a", n_channels=30, **found)}
+    details = {"comparison": "spearman", "distance": "correlation", "threshold_anywhere": 0.2, "n_nan": {}}
+    details |= {"permutations": 100, "n_stimuli": 40, "radius_mm": 8}
+    made.sidecars["sub-1_model-net_searchlight.parquet"] = {"details": details}
+    (panel,) = searchlight_section(made).panels
+    assert ['class="volume"' in piece.html for piece in panel.pieces] == [True, True]  # all, and those above chance
 
 
 def test_a_score_before_the_stimulus_is_a_failed_control() -> None:

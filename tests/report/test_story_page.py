@@ -113,6 +113,11 @@ def test_maps_of_runs(material: StudyMaterial) -> None:
     for panel, column in zip(section.panels, ["r", "r", *["unique"] * 3], strict=True):
         known = others.set_index("target_id") if panel is heard else of.loc[panel.numbers["model"].iloc[0]]
         np.testing.assert_array_equal(panel.numbers[column], known[column].reindex(names))
+        assert panel.html == ""  # marks at places
+    ijk, axes = np.argwhere(np.ones((3, 2, 2))), ["x_mm", "y_mm", "z_mm"]
+    voxels = material.tables["targets"].assign(**dict(zip("ijk", ijk.T, strict=True)))
+    material.tables["targets"] = voxels.assign(**dict(zip(axes, ijk.T, strict=True)))
+    assert all('class="volume"' in panel.html for panel in MAPS(material)[0].panels)  # voxels are sliced
     material.tables["targets"] = material.tables["targets"].assign(x_mm=np.nan)
     assert MAPS(material) == []
 

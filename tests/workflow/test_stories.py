@@ -447,7 +447,10 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
     read: Any = SimpleNamespace(random=False, extractor="table")
     encode = SimpleNamespace(of=lambda kind: SimpleNamespace(null_draws=0))
     config: Any = SimpleNamespace(models={"language": read}, models_of=lambda dataset: ["language"], encode=encode)
-    found = group_of_runs_chapter(StudyMaterial(config, "story", study, "", tables=tables)).findings[0]
+    page = group_of_runs_chapter(StudyMaterial(config, "story", study, "", tables=tables))
+    (maps,) = [section for section in page.sections if section.title == "Maps over subjects"]
+    assert all('class="volume"' in panel.html for panel in maps.panels)  # can be sliced
+    found = page.findings[0]
     assert f"over 6 subjects in one space; {patch.sum()} of 54 shared targets are predicted over subjects" in found
 
 

@@ -143,7 +143,7 @@ def _heads(targets: pd.DataFrame, scores: pd.DataFrame, name: str, label: str) -
     )
     if drawn is not None:
         title = f"Where r lies at {1000 * best:.0f} ms ({name})"
-        yield kit.captioned("electrodes", title, drawn.figure, id="electrodes")
+        yield kit.captioned("electrodes", title, drawn.figure, html=drawn.slices)
 
 
 def left_out_course_section(material: kit.Material) -> kit.Section | None:

@@ -245,7 +245,8 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
     drawn = kit.place_map(targets, r, outline=certain, **options)
     if drawn is None:
         return []
-    panels = [_panel("runmap", f"r of {best}", drawn.figure, table, model=best, n=n_certain, where=drawn.where)]
+    more: dict[str, Any] = {"where": drawn.where, "html": drawn.slices}
+    panels = [_panel("runmap", f"r of {best}", drawn.figure, table, model=best, n=n_certain, **more)]
     shown = "targets with p < .05 (corrected for all targets)" if certain.any() else "all targets; none is above chance"
     seen = np.where(certain, r, np.nan) if certain.any() else r
     panels += [
@@ -258,9 +259,8 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
         top = float(np.ceil(10 * np.nanmax(np.abs(heard))) / 10)
         drawn = kit.place_map(targets, heard, label="r with other subjects", vmax=top)
         assert drawn is not None  # as of r
-        panels.append(
-            _panel("intersubject", "What other subjects predict", drawn.figure, others, n=int(others["n_others"].max()))
-        )
+        more = {"n": int(others["n_others"].max()), "html": drawn.slices}
+        panels.append(_panel("intersubject", "What other subjects predict", drawn.figure, others, **more))
     informed = {*models} - {*material.uninformed}
     added = uniques[[informed.issuperset(name.split(SHARING)) for name in uniques["model"].astype(str)]]
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
@@ -272,8 +272,8 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
         drawn = kit.place_map(targets, unique, outline=certain, label=label, vmax=top)
         assert drawn is not None  # as of r
         kind, title = ("commonmap", f"What {model} share") if several else ("uniquemap", f"What {model} adds")
-        place = f"uniquemap-{model}".replace(SHARING, "-")
-        panels.append(_panel(kind, title, drawn.figure, part, id=place, model=model, n=int(certain.sum())))
+        more = {"id": f"uniquemap-{model}".replace(SHARING, "-"), "n": int(certain.sum()), "html": drawn.slices}
+        panels.append(_panel(kind, title, drawn.figure, part, model=model, **more))
     text = f"{best}: {n_certain:,} of {len(r):,} targets above chance (p < {kit.LEVEL:g}, corrected for all targets)"
     return [kit.Section("maps", "Maps", panels, [f"{text}; the largest r is {kit.number(np.nanmax(r))}."])]
 

@@ -32,9 +32,9 @@ def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
             else "Five subjects or more would be tested; this is a description."
         )
         place = f"groupmap-{quantity}-{model}".replace(SHARING, "-").replace(" ", "-")
-        options: dict[str, Any] = {"id": place, "what": what}
-        options["n"] = int(rows["n_subjects"].iloc[0])
-        panels.append(kit.captioned("groupmap", what, drawn.figure, rows, tested=tested, where=drawn.where, **options))
+        options: dict[str, Any] = {"id": place, "what": what, "n": int(rows["n_subjects"].iloc[0])}
+        options |= {"where": drawn.where, "html": drawn.slices}
+        panels.append(kit.captioned("groupmap", what, drawn.figure, rows, tested=tested, **options))
     return [kit.Section("maps", "Maps over subjects", panels, mapped_findings(material)[:1])] if panels else []
 
 
