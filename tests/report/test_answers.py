@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import over, panels, points, ticks
+from drawn import levels, over, panels, points, ticks, zones
 from pages import check
 
 from brainalign.report import kit
@@ -28,12 +28,15 @@ def ranking(n: int = 4) -> pd.DataFrame:
 def test_models_are_drawn_from_the_best_to_the_worst() -> None:
     table = ranking().sample(4, random_state=1)
     table.loc[2, ["value", "null"]] = [0.25, np.nan]
-    (ax,) = panels(model_ranking.ranked_models(table, [("m2", "m3"), ("m1", "m2")], measure="mean r", ceiling=0.5))
+    tied = [("m2", "m3"), ("m1", "m2")]
+    (ax,) = panels(model_ranking.ranked_models(table, tied, measure="mean r", ceiling=(0.5, 0.75)))
     rows = table.sort_index(ascending=False)
     assert list(ticks(ax, "y").values()) == list(rows["name"])
     assert [(mark.x, mark.y) for mark in points(ax, marker="o")] == list(zip(rows["value"], range(4), strict=True))
     assert [mark.colour for mark in points(ax, marker="o")] == [*(colour.lower() for colour in kit.COLOURS[:3]), GREY]
-    model_ranking.ranked_models(ranking(1), measure="mean r")  # no bars, no ceiling
+    assert (levels(ax, "x")[""][0], zones(ax)) == (0.5, [(0.5, 0.75)])
+    (ax,) = panels(model_ranking.ranked_models(ranking(1), measure="mean r", ceiling=0.5))  # no bars, no upper bound
+    assert (levels(ax, "x")[""][0], zones(ax)) == (0.5, [])
 
 
 @pytest.mark.parametrize(

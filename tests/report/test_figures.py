@@ -162,7 +162,7 @@ def test_fits_of_rdms_by_measure() -> None:
     names = ["net", "pixels", "words", "void"]
     rows = made({"distance": ["crossnobis", "euclidean", "correlation"], "comparison": ["cosine"], "model": names},
                 "null_mean", "p", value="score")  # fmt: skip
-    rows = rows.assign(ceiling_low=0.71)
+    rows = rows.assign(ceiling_low=0.71, ceiling_high=0.83)
     rows.loc[rows["model"] == "void", "score"] = np.nan
     rows.loc[rows["model"] == "words", ["low", "p"]] = np.nan
     more = changing(rows[rows["model"] == "pixels"], ["score"])
@@ -175,6 +175,7 @@ def test_fits_of_rdms_by_measure() -> None:
         ends = sorted(part.loc[part["model"] == "pixels", "score"])  # two layers: their range
         assert any(sorted(line.get_xdata()) == approx(ends) for line in ax.lines)
         assert {"words"} < {*drawn.ticks(ax, "y").values()}  # no test, no p
+        assert drawn.zones(ax) == [(0.71, 0.83)]
 
 
 def test_subjects_of_a_group() -> None:

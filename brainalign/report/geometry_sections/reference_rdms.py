@@ -43,7 +43,7 @@ def reference_bars(
         part = rows[rows["reference"] == reference].reset_index(drop=True)
         band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
         if band.notna().all():
-            ax.axvspan(*band, color="#f0dfb4", zorder=0, label="noise ceiling")
+            ax.axvspan(*band, color=kit.CEILING, zorder=0, label="noise ceiling")
         for line, row in part.iterrows():
             ax.barh(line, row["score"], color=colours[row["model"]], height=0.7, zorder=2)
             if np.isfinite(row["se"]):
@@ -145,7 +145,7 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
     """Draw one reference set; the words under the curves follow from the max-statistic."""
     band = rows[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
     if band.notna().all():
-        ax.axhspan(*band, color="#f0dfb4", label="noise ceiling", zorder=0)
+        ax.axhspan(*band, color=kit.CEILING, label="noise ceiling", zorder=0)
     for model, part in rows.groupby("model", sort=False):
         x = np.arange(len(part)) if rows["model"].nunique() == 1 else np.linspace(0, 1, len(part))
         ax.errorbar(

@@ -29,25 +29,23 @@ def searchlight_section(material: kit.SubjectMaterial) -> kit.Section | None:
         numbers = {name: details[name] for name in ("comparison", "distance")}
         numbers |= {"level": FAMILY_LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
         caption = kit.CAPTIONS["searchlight"].format(**numbers)
-        title = f"{model} ({layer})"
+        title, name = f"{model} ({layer})", f"searchlight-{model}"
         label = f"fit of RDMs ({details['comparison']})"
         everywhere = _draw(material, mine, mine["score"].to_numpy(), found.to_numpy(), label)
         if everywhere is None:
             paragraphs.append(f"No map of {title} is drawn: maps for other tools lie beside its table.")
             continue
-        parts = [
-            kit.Panel(
-                f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere.figure, mine, everywhere.slices
-            )
-        ]
+        parts = [kit.Panel(name, f"Searchlight: {title}", caption, everywhere.figure, mine, everywhere.slices)]
         if found.any():
-            shown = np.where(found, mine["score"], np.nan)
-            above = _draw(material, mine, shown, found.to_numpy(), f"{label} where p < {FAMILY_LEVEL:g}, corrected")
+            over = np.where(found, mine["score"], np.nan)
+            above = _draw(material, mine, over, found.to_numpy(), f"{label} where p < {FAMILY_LEVEL:g}, corrected")
             text = kit.CAPTIONS["searchlightabove"].format(level=FAMILY_LEVEL, n=int(found.sum()))
             assert above is not None  # as everywhere
-            name = f"searchlightabove-{model}"
-            parts.append(kit.Panel(name, f"Above chance: {title}", text, above.figure, html=above.slices))
-        panels += kit.together(f"searchlight-{model}", f"Searchlight: {title}", parts)
+            shown = kit.Panel(
+                f"searchlightabove-{model}", f"Above chance: {title}", text, above.figure, html=above.slices
+            )
+            parts.append(shown)
+        panels += kit.together(name, f"Searchlight: {title}", parts)
     return kit.Section("searchlight", "Searchlights", panels, paragraphs)
 
 

@@ -418,7 +418,7 @@ def rsa_over_time(
         bands = part.groupby("time_s")[limits].agg("mean")
         time_ms = 1000 * bands.index
         ax.fill_between(
-            time_ms, bands["ceiling_low"], bands["ceiling_high"], color="#f0dfb4", linewidth=0, label="noise ceiling"
+            time_ms, bands["ceiling_low"], bands["ceiling_high"], color=kit.CEILING, linewidth=0, label="noise ceiling"
         )
         ax.fill_between(time_ms, bands["null_low"], bands["null_high"], color=kit.NULL, linewidth=0, label="permuted")
         for (model, layer), line in part.groupby(["model", "layer"], sort=False):

@@ -1,6 +1,7 @@
 """What pages are made of: figures, maps, tables, sentences, and what is drawn."""
 
 from brainalign.checks import check_columns
+from brainalign.report.kit.canvas import CEILING as CEILING
 from brainalign.report.kit.canvas import COLOURS as COLOURS
 from brainalign.report.kit.canvas import GAP as GAP
 from brainalign.report.kit.canvas import GREY as GREY
@@ -36,6 +37,7 @@ from brainalign.report.kit.found_directions import SUREST, FoundDirections, dire
 from brainalign.report.kit.heads import HEAD_RADIUS, flatten_positions, lie_on_the_head, topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label, thumbnails
 from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial
+from brainalign.report.kit.model_ranking import Ceiling as Ceiling
 from brainalign.report.kit.model_ranking import ranked_models as ranked_models
 from brainalign.report.kit.page import Answer, Chapter, Panel, Section, captioned, drawn_sections, render_page, together
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
 GREY = "#8c8c8c"  # controls: random weights, permuted
 NULL = "#d4d4d4"  # bands of what chance gives
+CEILING = "#f0dfb4"  # bands of what noise leaves to be predicted
 HIDDEN = "#c4c4c4"  # vertices that are masked: not significant, low ceiling, undecided
 MOST_MARKS = 2000  # one by one; more are drawn as a density or as pixels
 MOST_PIXELS = 1000  # width of a figure

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.report.kit.canvas import COLOURS, GREY, NULL, label_axes, new_figure
+from brainalign.report.kit.canvas import CEILING, COLOURS, GREY, NULL, label_axes, new_figure
 
 MOST_MODELS = 12  # of the first figure
 Pairs = Collection[tuple[str, str]]
+Ceiling = float | tuple[float, float]
 
 
-def ranked_models(table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceiling: float = np.nan) -> Figure:
+def ranked_models(table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceiling: Ceiling = np.nan) -> Figure:
     """Draw models from the best to the worst with intervals, chance and ceiling; bars join what cannot be told apart.
 
     Parameters
@@ -22,8 +23,8 @@ def ranked_models(table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceilin
     tied : collection of pairs of names
     measure : str
         What the values are.
-    ceiling : float
-        What noise leaves to be predicted; NaN where it is not known.
+    ceiling : float or (float, float)
+        What noise leaves to be predicted, or its lower and upper bound; NaN where it is not known.
     """
     rows = ranked(table)
     n_colours = iter(range(len(rows)))
@@ -34,9 +35,12 @@ def ranked_models(table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceilin
             ax.plot([row["null"]] * 2, [place - 0.35, place + 0.35], color=NULL, linewidth=3, solid_capstyle="butt")
         ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.6)
         ax.plot(row["value"], place, "o", color=colour, markersize=5)
-    if np.isfinite(ceiling):
-        ax.axvline(ceiling, color="black", linestyle="--", linewidth=0.8)
-        ax.annotate("ceiling", (ceiling, -0.6), fontsize=7, ha="right", va="bottom", annotation_clip=False)
+    limit, most = np.broadcast_to(ceiling, 2)
+    if np.isfinite(limit):
+        ax.axvline(limit, color="black", linestyle="--", linewidth=0.8)
+        if limit < most:
+            ax.axvspan(limit, most, color=CEILING, linewidth=0, zorder=0, label="noise ceiling")
+        ax.annotate("ceiling", (limit, -0.6), fontsize=7, ha="right", va="bottom", annotation_clip=False)
     for k, (first, last) in enumerate(joined(list(rows["name"]), tied)):
         side = 1.02 + 0.025 * k
         ax.plot([side] * 2, [first - 0.3, last + 0.3], color="black", linewidth=2, transform=ax.get_yaxis_transform(),

@@ -201,7 +201,7 @@ def answer_of_rdms(
     names = [kit.layer_name(row) for _, row in tops.iterrows()]
     table = tops.assign(name=names, value=tops["score"], null=0.0, control=tops["control"].astype(bool))
     measure = f"{measure.capitalize()} with RDMs of {reference}"
-    panel = _ranking(table, (), measure, table["ceiling_low"].iloc[0], confidence)
+    panel = _ranking(table, (), measure, (table["ceiling_low"].iloc[0], table["ceiling_high"].iloc[0]), confidence)
     opening = NOT_SHOWN if not sure else "Yes." if len(sure) == len(best) else f"In {_few(sure)}."
     words = " ".join(told[:3])
     if len(told) > 1 and not one:
@@ -329,12 +329,13 @@ def _ceiling_r(material: kit.ImageMaterial, model: str, method: str) -> float:
 
 
 def _ranking(
-    table: pd.DataFrame, tied: Sequence[tuple[str, str]], measure: str, ceiling: float, confidence: float
+    table: pd.DataFrame, tied: Sequence[tuple[str, str]], measure: str, ceiling: kit.Ceiling, confidence: float
 ) -> kit.Panel:
     figure = kit.ranked_models(table, tied, measure=measure, ceiling=ceiling)
     columns = ["name", "value", "low", "high", "null", "p", "control"]
     more = "Bars at the right join models that cannot be told apart. " * bool(tied)
-    more += "Dashed: what noise leaves to be predicted." * bool(np.isfinite(ceiling))
+    upper = "; shaded: up to its upper bound" * (np.size(ceiling) > 1)
+    more += f"Dashed: what noise leaves to be predicted{upper}." * bool(np.isfinite(ceiling).all())
     return kit.captioned(
         "ranking", "Models, best first", figure, table.reindex(columns=columns),
         measure=measure, confidence=confidence, more=more, controls=table["control"].any(),

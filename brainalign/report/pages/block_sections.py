@@ -356,23 +356,16 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     title = f"Dissimilarities of {stimuli}"
     views = in_orders(rdms, material.labels, title, "rdm", partial(figures.rdm_matrices, rdms, material.labels))
     assert views[0].figure is not None
+    arranged = mds_categories(points, material.labels)
     panels = [
         replace(_panel(material, "rdm", title, views[0].figure, table), orders=views if len(views) > 1 else ()),
-        _panel(
-            material,
-            "mds",
-            f"Arrangement of {stimuli} ({distances[0]})",
-            mds_categories(points, material.labels),
-            places,
-        ),
+        _panel(material, "mds", f"Arrangement of {stimuli} ({distances[0]})", arranged, places),
     ]
-    fits = []
+    fits, options = [], {"untested": note, "confidence": material.config.confidence}
     for (distance, measure), rows in material.comparison.groupby(["distance", "comparison"], sort=False):
         figure = figures.rsa_ranking(rows, material.uninformed, f"fit, {distance} RDM, {measure}")
-        options: dict[str, Any] = {"untested": note, "confidence": material.config.confidence}
-        fits.append(
-            _panel(material, "rsa", f"{distance}, {measure}", figure, rows, label=f"{distance}-{measure}", **options)
-        )
+        label = f"{distance}-{measure}"
+        fits.append(_panel(material, "rsa", f"{distance}, {measure}", figure, rows, label=label, **options))
     panels += kit.together("rsa", "Fit of feature RDMs", fits)
     return kit.Section("geometry", "Representational geometry", panels, _found(material, "geometry"))
 

@@ -223,4 +223,5 @@ def rsa_ranking(rows: pd.DataFrame, controls: Sequence[str], measure: str) -> Fi
     table = table.assign(
         name=np.array(tested, dtype=object), null=table["null_mean"], control=table.index.isin(controls)
     )
-    return ranked_models(table, measure=measure, ceiling=float(rows["ceiling_low"].iloc[0]))
+    low, high = rows[["ceiling_low", "ceiling_high"]].iloc[0]
+    return ranked_models(table, measure=measure, ceiling=(low, high))
