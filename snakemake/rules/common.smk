@@ -3,6 +3,7 @@ import hashlib
 import json
 
 from brainalign.checks import BrainalignError
+from brainalign.commands.index import write_index
 from brainalign.config import Config
 from brainalign.io import artifact_files
 from brainalign.study import parse as parse_settings  # "parse" is a name of Snakemake's own
@@ -141,6 +142,7 @@ onstart:
 
 onsuccess:
     forget()
+    write_index(RUN)
 
 
 onerror:
@@ -148,3 +150,4 @@ onerror:
     # A rule whose input is missing never runs, so the pages of what did work are made here.
     job = incomplete_pages(RUN).write(JOBS)
     shell("python -P -m brainalign.pipelines {job:q} || true")
+    write_index(RUN)

@@ -29,11 +29,18 @@ def test_models_are_drawn_from_the_best_to_the_worst() -> None:
     table = ranking().sample(4, random_state=1)
     table.loc[2, ["value", "null"]] = [0.25, np.nan]
     tied = [("m2", "m3"), ("m1", "m2")]
-    (ax,) = panels(model_ranking.ranked_models(table, tied, measure="mean r", ceiling=(0.5, 0.75)))
+    options = {"measure": "mean r", "models": ["m3", "m0", "m1"]}
+    (ax,) = panels(model_ranking.ranked_models(table, tied, ceiling=(0.5, 0.75), **options))
     rows = table.sort_index(ascending=False)
     assert list(ticks(ax, "y").values()) == list(rows["name"])
     assert [(mark.x, mark.y) for mark in points(ax, marker="o")] == list(zip(rows["value"], range(4), strict=True))
-    assert [mark.colour for mark in points(ax, marker="o")] == [*(colour.lower() for colour in kit.COLOURS[:3]), GREY]
+    first, _, third = (colour.lower() for colour in kit.COLOURS[:3])
+    assert [mark.colour for mark in points(ax, marker="o")] == [
+        first,
+        "#000000",
+        third,
+        GREY,
+    ]  # m2 is none of the models
     assert (levels(ax, "x")[""][0], zones(ax)) == (0.5, [(0.5, 0.75)])
     (ax,) = panels(model_ranking.ranked_models(ranking(1), measure="mean r", ceiling=0.5))  # no bars, no upper bound
     assert (levels(ax, "x")[""][0], zones(ax)) == (0.5, [])

@@ -82,10 +82,11 @@ def values(page: str, name: str) -> list[str]:
     return re.findall(rf'<[a-z][^>]*? {name}="([^"]*)"', page)
 
 
-def test_the_page_is_self_contained_and_small(page: str, summary: pd.DataFrame) -> None:
+def test_the_page_is_self_contained_and_small(demo: Path, page: str, summary: pd.DataFrame) -> None:
     references, ids = [*values(page, "src"), *values(page, "href")], values(page, "id")
     assert len(page) < 5e6
     assert {reference for reference in references if not reference.startswith(("data:", "#"))} == {"../index.html"}
+    assert '<a href="haxby-slice/sub-1.html">' in (demo.parent / "index.html").read_text()
     assert {reference[1:] for reference in references if reference.startswith("#")} <= set(ids)
     assert len(ids) == len(set(ids))
     assert [i.removeprefix("figure-") for i in ids if i.startswith("figure-")] == FIGURES

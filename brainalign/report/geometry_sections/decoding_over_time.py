@@ -322,9 +322,8 @@ def _ranked(windows: pd.DataFrame, measure: str) -> Figure:
     names = windows["group"] + ", " + windows["window"]
     names = names if windows["scheme"].nunique() == 1 else names + " (" + windows["scheme"] + ")"
     rows = windows.assign(name=names, value=windows["score"], null=windows["null_95"])
-    return kit.ranked_models(
-        rows.astype({"control": bool}), measure=f"{measure}, chance {kit.number(rows['chance'].iloc[0])}"
-    )
+    measure = f"{measure}, chance {kit.number(rows['chance'].iloc[0])}"
+    return kit.ranked_models(rows.astype({"control": bool}), measure=measure)
 
 
 def decoding_findings(decoded: kit.DecodedTimes) -> list[str]:

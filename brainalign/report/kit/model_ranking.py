@@ -6,31 +6,36 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.report.kit.canvas import CEILING, COLOURS, GREY, NULL, label_axes, new_figure
+from brainalign.report.kit.canvas import CEILING, GREY, NULL, label_axes, model_colours, new_figure
 
 MOST_MODELS = 12  # of the first figure
 Pairs = Collection[tuple[str, str]]
 Ceiling = float | tuple[float, float]
 
 
-def ranked_models(table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceiling: Ceiling = np.nan) -> Figure:
+def ranked_models(
+    table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceiling: Ceiling = np.nan, models: Sequence[str] = ()
+) -> Figure:
     """Draw models from the best to the worst with intervals, chance and ceiling; bars join what cannot be told apart.
 
     Parameters
     ----------
     table : DataFrame
-        A row per model; null is what chance gives. Controls are grey, and left out last of more than `MOST_MODELS`.
+        A row per fit of a model (or its name); null is what chance gives. Controls are grey, and left out last of more
+        than `MOST_MODELS`.
     tied : collection of pairs of names
     measure : str
         What the values are.
     ceiling : float or (float, float)
         What noise leaves to be predicted, or its lower and upper bound; NaN where it is not known.
+    models : sequence of str
+        Of the study, in its order, which gives colours; what is none of them is black. By default those of the table.
     """
-    rows = ranked(table)
-    n_colours = iter(range(len(rows)))
+    rows, key = ranked(table), "model" if "model" in table else "name"
+    colours = model_colours(models or list(pd.unique(table.loc[~table["control"], key])))
     figure, (ax,) = new_figure(5.4, 0.9 + 0.3 * len(rows))
     for place, (_, row) in enumerate(rows.iterrows()):
-        colour = GREY if row["control"] else COLOURS[next(n_colours) % len(COLOURS)]
+        colour = GREY if row["control"] else colours.get(row[key], "black")
         if np.isfinite(row["null"]):
             ax.plot([row["null"]] * 2, [place - 0.35, place + 0.35], color=NULL, linewidth=3, solid_capstyle="butt")
         ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.6)

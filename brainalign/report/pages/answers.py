@@ -37,7 +37,8 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
         *([f"{of_ceiling:.0%} of what repeats explain"] if np.isfinite(of_ceiling) else []),
     ]
     evidence = _evidence(best, table, material.config.encode.of("held_out").null_draws)
-    sentences = [f"{', '.join(words)} ({evidence})."] if _holds(best, table) else []
+    holds = _holds(best, table)
+    sentences = [f"{', '.join(words)} ({evidence})."] if holds else []
     sentences = sentences or [f"The best model, {best['name']}, is not above chance ({evidence})."]
     sentences += [f"It is ahead of {_few(beaten)}."] * bool(beaten) + [f"It ties with {_few(equal)}."] * bool(equal)
     ceiling = _ceiling_r(material, str(best["model"]), str(best["method"]))
@@ -47,14 +48,9 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     of = f"share of reliable {nouns.targets} predicted"
     numbers.append({"name": of, "value": kit.number(share), "control": "q < .05, chance 0"})
     numbers += _control_number(control)
-    return kit.Answer(
-        f"Do models predict this brain's responses to new {nouns.stimuli}?",
-        "Yes." if _holds(best, table) else NOT_SHOWN,
-        " ".join(sentences),
-        _holds(best, table),
-        _ranking(table, tied, "mean r", ceiling, material.config.confidence),
-        numbers,
-    )
+    panel = _ranking(table, tied, "mean r", ceiling, material.config.confidence, *material.models)
+    question = f"Do models predict this brain's responses to new {nouns.stimuli}?"
+    return kit.Answer(question, "Yes." if holds else NOT_SHOWN, " ".join(sentences), holds, panel, numbers)
 
 
 def answer_of_blocks(material: kit.Material) -> kit.Answer | None:
@@ -98,7 +94,7 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
     linear = material.summary_rows("classification", split=split) if quantity == "identification" else table[:0]
     linear = linear.assign(name=linear["method"] + " classifier", null=linear["chance"], control=False)
     drawn = pd.concat([table, linear], ignore_index=True) if len(linear) else table
-    panel = _ranking(drawn, (), f"{quantity}, {split}", np.nan, material.config.confidence)
+    panel = _ranking(drawn, (), f"{quantity}, {split}", np.nan, material.config.confidence, *material.models)
     question = f"Do responses tell the {nouns.stimuli} apart?"
     return kit.Answer(question, "Yes." if holds else NOT_SHOWN, words, holds, panel, numbers)
 
@@ -155,14 +151,8 @@ def answer_of_runs(
     unread = control is not None and control["name"] not in controls
     numbers += _control_number(control, "what was presented, unread" if unread else NEAR_CHANCE)
     ceiling = float(best["ceiling"]) if "ceiling" in best else np.nan
-    return kit.Answer(
-        "Do models predict what the brain does in runs left out?",
-        opening,
-        words,
-        holds,
-        _ranking(table, (), f"mean r, {region}", ceiling, confidence),
-        numbers,
-    )
+    panel = _ranking(table, (), f"mean r, {region}", ceiling, confidence)
+    return kit.Answer("Do models predict what the brain does in runs left out?", opening, words, holds, panel, numbers)
 
 
 def answer_of_rdms(
@@ -329,9 +319,9 @@ def _ceiling_r(material: kit.ImageMaterial, model: str, method: str) -> float:
 
 
 def _ranking(
-    table: pd.DataFrame, tied: Sequence[tuple[str, str]], measure: str, ceiling: kit.Ceiling, confidence: float
+    table: pd.DataFrame, tied: kit.Pairs, measure: str, ceiling: kit.Ceiling, confidence: float, *models: str
 ) -> kit.Panel:
-    figure = kit.ranked_models(table, tied, measure=measure, ceiling=ceiling)
+    figure = kit.ranked_models(table, tied, measure=measure, ceiling=ceiling, models=models)
     columns = ["name", "value", "low", "high", "null", "p", "control"]
     more = "Bars at the right join models that cannot be told apart. " * bool(tied)
     upper = "; shaded: up to its upper bound" * (np.size(ceiling) > 1)

@@ -212,7 +212,7 @@ def mds_points(pairs: NDArray[Any], n_conditions: int) -> NDArray[Any]:
     return np.asarray(ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances))
 
 
-def rsa_ranking(rows: pd.DataFrame, controls: Sequence[str], measure: str) -> Figure:
+def rsa_ranking(rows: pd.DataFrame, controls: Sequence[str], measure: str, models: Sequence[str] = ()) -> Figure:
     """Draw models by the fit of their RDM with interval, permuted mean, ceiling; of several layers mean and range."""
     of = rows.groupby("model", sort=False)
     table = of[["low", "high", "null_mean", "p"]].mean().assign(value=of["score"].mean())
@@ -220,8 +220,7 @@ def rsa_ranking(rows: pd.DataFrame, controls: Sequence[str], measure: str) -> Fi
     table.loc[several, ["low", "high"]] = of["score"].agg(["min", "max"]).to_numpy()[several]
     table.loc[several, "p"] = np.nan  # of each layer
     tested = [f"{name}, p {p_equals(p)}" if np.isfinite(p) else name for name, p in table["p"].items()]
-    table = table.assign(
-        name=np.array(tested, dtype=object), null=table["null_mean"], control=table.index.isin(controls)
-    )
+    table = table.assign(name=np.array(tested, dtype=object), null=table["null_mean"]).reset_index()
     low, high = rows[["ceiling_low", "ceiling_high"]].iloc[0]
-    return ranked_models(table, measure=measure, ceiling=(low, high))
+    table = table.assign(control=table["model"].isin(controls))
+    return ranked_models(table, measure=measure, ceiling=(low, high), models=models)
