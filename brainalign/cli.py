@@ -82,9 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.set_defaults(run=lambda a, _: run_workflow(a.file, a.cores, a.profile, a.verbose, a.snakemake))
     report = commands.add_parser("report", help="the pages of a run in the browser")
     report.add_argument("place", type=Path, nargs="?", default=Path(), help="the YAML of the run, or a folder")
-    report.add_argument(
-        "--figures", type=Path, help="write the figures of every page there, for papers; needs the YAML"
-    )
+    report.add_argument("--figures", type=Path, help="write the figures of every page, for papers; needs the YAML")
     report.set_defaults(run=_report)
     rerun = commands.add_parser("rerun", help="the job that left a result, once more, with the settings it had")
     rerun.add_argument("artifact", type=Path, help="a result of a run, or its sidecar")

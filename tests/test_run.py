@@ -18,6 +18,7 @@ from brainalign.cli import main
 from brainalign.commands import RunProgress
 from brainalign.commands.progress import _clock
 from brainalign.config import Config, load_config
+from brainalign.io import Provenance, artifact_path, save
 from brainalign.study import RUN_KEYS
 from brainalign.workflow import Run
 
@@ -152,19 +153,52 @@ def test_the_index_links_pages_with_their_first_sentence(folder: Path, monkeypat
     page.parent.mkdir(parents=True)
     page.write_text(
         '<title>Mine &amp; yours · brainalign</title><meta name="description" content="r &lt; .1 in all runs">\n'
-        '<p class="soft">01</p><svg><g id="axes"/></svg><svg/>'
+        '<p class="soft">01</p><svg><g id="axes"/></svg><svg/>' + 2 * '<p class="failed-control">'
     )
     assert main(["report", str(folder / "study.yaml")]) == 0
     index = folder / "results" / "index.html"
     assert capsys.readouterr().out == f"{index}\n"
     written = index.read_text()
     assert '<a href="mine/sub-01_incomplete.html">Mine &amp; yours</a>' in written
-    assert "<b>Incomplete: a job failed.</b> r &lt; .1 in all runs</p><small>01</small>" in written
+    told = "<b>Incomplete: a job failed.</b> <b>2 controls failed.</b> r &lt; .1 in all runs</p><small>01</small>"
+    assert told in written
+    assert "<meter" not in written  # of one study nothing is compared
     assert re.findall("<svg>.*?</svg>", written) == ['<svg><g id="mine-sub-01_incomplete-axes"/></svg>']
     if BROWSER:
         assert inaccessible(folder, written, DARK) == []
         (found,) = inaccessible(folder, written.replace("</style>", "p {color: #999; background: #fff}</style>"))
         assert found.startswith("color-contrast")
+
+
+def test_the_index_compares_studies_by_what_repeats(folder: Path) -> None:
+    study = yaml.safe_load((folder / "study.yaml").read_text())
+    own = {name: study.pop(name) for name in ("models", "encode")}
+    own |= {"methods": {"ridge": {"encoder": "ridge"}}, "results": "results"}
+    own["models"]["noise"] = {"extractor": "random"}
+    for name, subjects in {"mine": ["01"], "runs": ["01", "02"]}.items():
+        recordings = dict.fromkeys(subjects, study["recordings"]["01"])
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(study | {"name": name, "recordings": recordings}))
+        own.setdefault("datasets", {})[name] = {"descriptor": f"{name}.yaml"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(own))
+    rows = [("mine", 0.4, True), ("noise", 0.1, True), ("mine", 0.9, False)]  # not the layer that was chosen
+    summary = pd.DataFrame(rows, columns=["model", "value", "chosen"]).assign(method="ridge", split="test")
+    summary = pd.concat([summary, summary.assign(split="pairs", value=0.95)]).assign(quantity="r²/ceiling")
+    targets = pd.DataFrame({"model": [*["mine"] * 3, "all", "rate"], "r": [0.6, -0.3, 0.9, 0.9, 0.3]})
+    targets = targets.assign(ceiling=[0.72, 0.9, 0.9, 0.9, 0.9], reliable=[True, True, False, True, True])
+    results = folder / "results"
+    tables = {("mine", "01", "summary"): summary, ("runs", "01", "runtargets"): targets}
+    tables["runs", "02", "runtargets"] = targets.assign(r=[0.6, 0.3, 0.9, 0.9, 0.0])
+    for (dataset, subject, suffix), table in tables.items():
+        save(artifact_path(results, dataset, suffix, subject=subject), table, Provenance("test", {}, 0))
+    assert main(["report", str(folder / "config.yaml")]) == 0
+    written = (results / "index.html").read_text()
+    found = [re.sub("<[^>]+>", "|", row) for row in re.findall("<tr>.*?</tr>", written) if "meter" in row]
+    assert [re.sub("[| ]*[|][| ]*", "|", row).strip("|") for row in found] == [
+        "mine|mine (ridge)|40%", "mine|noise (ridge), control|10%", "runs|mine|25% (20% to 30% of 2 subjects)",
+        "runs|rate, control|5% (0% to 10% of 2 subjects)",
+    ]  # fmt: skip
+    assert 'value="0.250"' in written
+    assert not BROWSER or inaccessible(folder, written, DARK) == []
 
 
 @pytest.mark.acceptance

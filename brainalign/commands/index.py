@@ -5,8 +5,12 @@ import re
 import subprocess
 import sys
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pandas as pd
+from markupsafe import Markup
 
 from brainalign.checks import BrainalignError
 from brainalign.commands.folders import folder_of_run
@@ -20,6 +24,9 @@ PARTS = re.compile(
     re.DOTALL,
 )
 FIGURE = re.compile(r"<svg.*?</svg>|<img [^>]*>", re.DOTALL)
+# The mean over reliable targets of r|r| / ceiling, in summaries of stimuli held out and of blocks left out.
+OF_CEILING = ("r²/ceiling", "mean r2_normalized of reliable targets")
+ROW = Markup('<tr><th scope="row">{}</th><td>{}</td><td><meter value="{:.3f}"></meter> {:.0%}{}</td></tr>')
 INDEX = Path(__file__).with_name("templates") / "index.html"
 
 
@@ -30,8 +37,44 @@ def write_index(run: Run) -> Path:
     pages = [page for both in page_paths(run) for page in both if page.is_file()]
     items = [_item(page, page.relative_to(path.parent).as_posix()) for page in pages]
     cards = "\n".join(items) or "<li>There is no page yet.</li>"
-    path.write_text(INDEX.read_text(encoding="utf-8").replace("{items}", cards), encoding="utf-8")
+    text = INDEX.read_text(encoding="utf-8").replace("{compared}", _compared(run)).replace("{items}", cards)
+    path.write_text(text, encoding="utf-8")
     return path
+
+
+def _compared(run: Run) -> str:
+    """Write a table of what the best model and the best control of each study explain; empty of a single study."""
+    found = [_shares(run, of).assign(**of) for of in STEPS["report"].of(run)]
+    shares = pd.concat([pd.DataFrame(columns=["model", "share", "dataset"]), *found], ignore_index=True)
+    if shares["dataset"].nunique() < 2:
+        return ""
+    known = {name for name, model in run.config.models.items() if not model.random and model.extractor != "random"}
+    over = shares.groupby(["dataset", "model"], sort=False)["share"].agg(["mean", "min", "max", "size"]).reset_index()
+    over["control"] = ~over["model"].str.partition(" (")[0].isin(known)
+    over = over[over["size"] == over.groupby(["dataset", "control"])["size"].transform("max")]  # not of a few subjects
+    best = over.loc[over.groupby(["dataset", "control"], sort=False)["mean"].idxmax()]
+    rows = []
+    for row in best.to_dict("records"):
+        named, of = row["model"] + ", control" * row["control"], f"{row['min']:.0%} to {row['max']:.0%}"
+        spread = f" ({of} of {row['size']} subjects)" * (row["size"] > 1)
+        rows.append(ROW.format(row["dataset"], named, max(row["mean"], 0), row["mean"], spread))
+    return INDEX.with_name("compared.html").read_text(encoding="utf-8").replace("{rows}", "\n".join(rows))
+
+
+def _shares(run: Run, of: Mapping[str, str]) -> pd.DataFrame:
+    """Return the share of the ceiling by model (with its method in brackets) of one subject; empty without ceilings."""
+    summary, runs = (run.artifact(suffix, **of) for suffix in ("summary", "runtargets"))
+    if summary.is_file():
+        table = pd.read_parquet(summary)
+        table = table[table["quantity"].isin(OF_CEILING) & table.get("chosen", True)]
+        table = table[table["split"] == table["split"].iloc[:1].squeeze()]
+        table = table.assign(model=table["model"] + " (" + table["method"] + ")", share=table["value"])
+    elif runs.is_file():
+        table = pd.read_parquet(runs).query("reliable and model != 'all'")
+        table = table.assign(share=table["r"] * table["r"].abs() / table["ceiling"])
+    else:
+        return pd.DataFrame(columns=["model", "share"])
+    return table.groupby("model", sort=False)["share"].mean().dropna().reset_index()
 
 
 def _item(page: Path, link: str) -> str:
@@ -40,6 +83,8 @@ def _item(page: Path, link: str) -> str:
     parts, figure = PARTS.search(text), FIGURE.search(text)
     title, line, sentence = (parts[name] for name in ("title", "line", "sentence")) if parts else (page.stem, "", "")
     about = "<b>Incomplete: a job failed.</b> " if page.stem.endswith("_incomplete") else ""
+    failed = text.count('class="failed-control"')
+    about += f"<b>{failed} control{'s' * (failed > 1)} failed.</b> " * bool(failed)
     words = f'<div><a href="{link}">{title}</a><p>{about}{sentence}</p><small>{line}</small></div>'
     # Ids of drawings are of one page: here there are several.
     drawing = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{page.parent.name}-{page.stem}-", figure[0]) if figure else ""

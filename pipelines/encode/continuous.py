@@ -188,9 +188,7 @@ def _regions(targets: pd.DataFrame, kept: NDArray[np.bool_]) -> dict[str, Rows]:
     """Return the targets of every region: those that repeat, where repeats were recorded."""
     named = targets["roi"].explode().dropna()
     found = {EVERYWHERE if kept.all() else RELIABLE: np.flatnonzero(kept)}
-    found |= {
-        str(roi): np.array([row for row in rows if kept[row]]) for roi, rows in named.groupby(named).groups.items()
-    }
+    found |= {str(roi): np.array([k for k in rows if kept[k]]) for roi, rows in named.groupby(named).groups.items()}
     return {name: rows for name, rows in found.items() if len(rows)} or {EVERYWHERE: np.arange(len(targets))}
 
 
@@ -209,13 +207,7 @@ def _score_rows(
     r, found = scoring.mean_over_runs(of_runs), []
     corrected = np.full(len(r), np.nan) if null is None else permutation_test(r, null, "max")
     for region, rows in regions.items():
-        row: dict[str, object] = {
-            "model": model,
-            "layer": layer,
-            "kind": kind,
-            "region": region,
-            "n_targets": len(rows),
-        }
+        row: dict[str, Any] = {"model": model, "layer": layer, "kind": kind, "region": region, "n_targets": len(rows)}
         row["r"], row["ceiling"] = float(np.nanmean(r[rows])), float(np.sqrt(np.maximum(ceiling[rows], 0)).mean())
         row |= dict.fromkeys(("low", "high", "null_mean", "null_95", "p", "share"), np.nan)
         if null is not None:

@@ -174,9 +174,7 @@ def _save_scores(
         del found
     responses, images = subject.responses, {}
     if responses.times is None:
-        images = brain_maps(
-            responses.targets, np.stack([table["r"].to_numpy() for table in scores]), names=list(results)
-        )
+        images = brain_maps(responses.targets, np.stack([table["r"].to_numpy() for table in scores]), names=[*results])
     maps = [f"r, {name}" for name in results]
     job.save(
         "scores",

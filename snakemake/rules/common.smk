@@ -3,7 +3,7 @@ import hashlib
 import json
 
 from brainalign.checks import BrainalignError
-from brainalign.commands.index import write_index
+from brainalign.commands import write_index
 from brainalign.config import Config
 from brainalign.io import artifact_files
 from brainalign.study import parse as parse_settings  # "parse" is a name of Snakemake's own

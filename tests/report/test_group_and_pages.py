@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -267,6 +269,36 @@ def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) ->
     seen = dumped(tmp_path, probed(page, TYPED))
     left = ["V1ridge", "V1ridge", *(row[2] for row in rows)]
     assert re.search(r'data-typed="([^"]*)"', seen)[1] == f"{','.join(left)}|1|2 of 13"
+
+
+# Names and contents of the files that the buttons below figures give.
+GIVEN = """<script>
+HTMLAnchorElement.prototype.click = function () {
+  document.body.append(Object.assign(document.createElement("pre"), {textContent: `${this.download} ${this.href}`}));
+};
+addEventListener("load", () => document.querySelectorAll(".files button").forEach((button) => button.click()));
+</script>"""
+
+
+@needs_browser
+def test_figures_are_saved_as_they_are_drawn_in_black_on_white(tmp_path: Path, probed) -> None:
+    line, cells = Figure(figsize=(4, 2)), Figure(figsize=(3, 3))
+    line.add_subplot(xlabel="time (ms)").plot([0, 1, 2], [0.1, 0.5, 0.2], "o-", color="#0072B2")
+    cells.add_subplot().imshow(np.eye(3))
+    panels = [kit.Panel("line", "A line", "", line), kit.Panel("cells", "Cells", "", cells)]
+    page = page_of("d", kit.Chapter("", [kit.Section("s", "Section", panels=panels, paragraphs=["Said."])]))
+    seen = dumped(tmp_path, probed(page, GIVEN), DARK, BUDGET)
+    found = dict(html.unescape(text).split(" ", 1) for text in re.findall("<pre>([^<]*)</pre>", seen))
+    assert set(found) == {"page_figure-line.svg", "page_figure-line.png", "page_figure-cells.png"}
+    drawing = ElementTree.fromstring(unquote(found["page_figure-line.svg"].split(",", 1)[1]))
+    assert "time (ms)" in [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    for name, width, colour in (("line", 4 * 300, [0, 114, 178]), ("cells", 300, [253, 231, 37])):
+        content = base64.b64decode(found[f"page_figure-{name}.png"].split(",", 1)[1])
+        pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        assert pixels.shape[1] == width
+        assert pixels[0, 0].tolist() == [255, 255, 255]
+        assert (pixels.max(axis=-1) < 60).any()  # axes
+        assert (np.abs(pixels - colour).max(axis=-1) < 12).any()
 
 
 @needs_browser

@@ -21,7 +21,10 @@ PICTURE_POINTS, MOST_NAMED = 22, 30  # side of a picture in the plane; condition
 
 
 def reference_bars(
-    rows: pd.DataFrame, random: pd.DataFrame | None = None, models: Sequence[str] | None = None
+    rows: pd.DataFrame,
+    random: pd.DataFrame | None = None,
+    models: Sequence[str] | None = None,
+    controls: Sequence[str] = (),
 ) -> Figure:
     """Draw the fit of models to reference RDMs with standard error, ceiling band and random weights.
 
@@ -32,11 +35,11 @@ def reference_bars(
         ceiling_low, ceiling_high (of the reference; NaN where it has one RDM).
     random : DataFrame, optional
         reference, model, layer, mean, sd, n (initialisations) of networks with random weights.
-    models : sequence of str, optional
-        Every model of the study, for colours that agree with other figures.
+    models, controls : sequence of str, optional
+        Every model of the study, and those that are grey, for colours that agree with other figures.
     """
     references = list(pd.unique(rows["reference"]))
-    colours = kit.model_colours(models or list(pd.unique(rows["model"])))
+    colours = kit.model_colours(models or list(pd.unique(rows["model"])), controls)
     most = int(rows.groupby("reference").size().max())
     figure, axes, _ = kit.panel_grid(len(references), 2, (4.5, 0.55 + 0.2 * most), margin=(0.0, 0.7), least=9.0)
     for ax, reference in zip(axes, references, strict=False):
@@ -47,9 +50,8 @@ def reference_bars(
         for line, row in part.iterrows():
             ax.barh(line, row["score"], color=colours[row["model"]], height=0.7, zorder=2)
             if np.isfinite(row["se"]):
-                ax.hlines(
-                    line, row["score"] - row["se"], row["score"] + row["se"], color="black", linewidth=1.2, zorder=3
-                )
+                low, high = row["score"] - row["se"], row["score"] + row["se"]
+                ax.hlines(line, low, high, color="black", linewidth=1.2, zorder=3)
             _random_mark(ax, int(str(line)), row, random)
             if row.get("kind") == "combination":
                 _own_marks(ax, int(str(line)), row)
@@ -160,9 +162,8 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
             label=str(model),
         )
         for place in np.flatnonzero(part["best"].to_numpy(dtype=bool)):
-            ax.plot(
-                x[place], part["score"].iloc[place], "*", color=colours[str(model)], markersize=12, label="best layer"
-            )
+            top = x[place], part["score"].iloc[place]
+            ax.plot(*top, "*", color=colours[str(model)], markersize=12, label="best layer")
         control = None if random is None else random[random["model"] == model].set_index("layer").reindex(part["layer"])
         if control is not None and control["mean"].notna().any():
             some = control["mean"].notna().to_numpy()

@@ -66,9 +66,7 @@ def _draw(
 
 def searchlights_of(shelf: kit.Shelf) -> dict[str, pd.DataFrame]:
     """Gather the searchlights of a subject, by model."""
-    tables = {
-        labels["model"]: shelf.fetch("searchlight", pd.DataFrame, **labels) for labels in shelf.each("searchlight")
-    }
+    tables = {of["model"]: shelf.fetch("searchlight", pd.DataFrame, **of) for of in shelf.each("searchlight")}
     return {model: table for model, table in tables.items() if table is not None}
 
 

@@ -58,9 +58,7 @@ def topomaps(scores: pd.DataFrame, targets: pd.DataFrame, *, label: str = "r on 
         What the colours show.
     """
     types = list(pd.unique(targets["sensor_type"]))
-    parts = [
-        scores[scores["target_id"].isin(targets.loc[targets["sensor_type"] == kind, "target_id"])] for kind in types
-    ]
+    parts = [scores[scores["target_id"].isin(targets.loc[targets["sensor_type"] == of, "target_id"])] for of in types]
     each = [part.assign(r=part["r"] ** 2).groupby("time_s")["r"].mean() ** 0.5 for part in parts]
     strength = pd.concat([one / (one.max() or 1.0) for one in each], axis=1)  # types have units of their own
     chosen = _peak_times(strength.sum(axis=1))

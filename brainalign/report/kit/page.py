@@ -221,7 +221,8 @@ class Chapter:
         """The first sentence, for lists of pages."""
         if self.answer:
             return f"{self.answer.opening} {self.answer.words}".strip()
-        return next(iter(self.findings), "").split(". ")[0].rstrip(".")
+        told = [f"{each['name']}: {each['words']}" for each in self.verdicts]
+        return next(iter([*told, *self.findings]), "").split(". ")[0].rstrip(".")
 
     @property
     def csv(self) -> str:
@@ -330,14 +331,8 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
 
 def _policy(scripts: Sequence[str], turned: bool) -> str:
     """Write a Content-Security-Policy: whatever gets past the escaping can neither run nor fetch nor send anything."""
-    rules = [
-        "default-src 'none'",
-        "img-src data:",
-        "style-src 'unsafe-inline'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
+    rules = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in scripts]
     sources = [f"'sha256-{digest}'" for digest in digests]
     # plotly makes functions from text as it draws.
-    return "; ".join([*rules, " ".join(["script-src", *sources, *["'unsafe-eval'"] * turned])])
+    return " ".join([f"{rules}; script-src", *sources, *["'unsafe-eval'"] * turned])

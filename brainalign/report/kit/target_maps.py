@@ -176,9 +176,8 @@ def _on_surfaces(
 
 
 def _at_places(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]) -> TargetMap:
-    return TargetMap(
-        place_marks(targets, values, outline=marked, **options), "Drawn at their places, from three sides."
-    )
+    figure = place_marks(targets, values, outline=marked, **options)
+    return TargetMap(figure, "Drawn at their places, from three sides.")
 
 
 DRAWN: dict[str, Callable[[pd.DataFrame, NDArray[Any], NDArray[Any], dict[str, Any]], TargetMap]] = {

@@ -128,7 +128,7 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
         kit.captioned(
             "regionbars",
             "RSA by region",
-            geometry_sections.reference_bars(best, models=material.models),
+            geometry_sections.reference_bars(best, models=material.models, controls=material.controls),
             table,
             id="rsa",
             ceiling=best["ceiling_high"].notna().any(),

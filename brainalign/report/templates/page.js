@@ -70,6 +70,50 @@
   addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches("figure img")) enlarge(event.target, 0, 0);
   });
+  // Figures as files. A drawing alone is black on white, whatever the theme; pictures are saved in their own pixels.
+  const give = (name, href) => Object.assign(document.createElement("a"), {download: name, href}).click();
+  const alone = (drawing) => {
+    const copy = drawing.cloneNode(true);
+    copy.setAttribute("style", "color: #000; fill: #000; background: #fff; --page: #fff; --line: #d4d4d4");
+    return "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(copy));
+  };
+  const pixels = (name, source, width, height) => {
+    const canvas = Object.assign(document.createElement("canvas"), {width, height});
+    const context = canvas.getContext("2d");
+    const image = new Image();
+    image.addEventListener("load", () => {
+      context.fillStyle = "#fff";
+      context.fillRect(0, 0, width, height);
+      context.drawImage(image, 0, 0, width, height);
+      give(`${name}.png`, canvas.toDataURL("image/png"));
+    });
+    image.src = source;
+  };
+  const DOTS = 300 / 72; // to the point
+  const files = (figure) => {
+    const stem = location.pathname.split("/").pop().replace(/\.html$/, "");
+    const drawn = ".drawing svg:not(.panel)";
+    const seen = (all) => Array.from(figure.querySelectorAll(all)).filter((one) => !one.closest("[hidden]"));
+    const saved = (save) => seen(`${drawn}, img`).forEach((one, k) => {
+      save(one, `${stem}_${figure.id}${k ? `-${k + 1}` : ""}`);
+    });
+    const kinds = {
+      SVG: (one, name) => one.matches("svg") && give(`${name}.svg`, alone(one)),
+      PNG: (one, name) => {
+        const {width, height} = one.matches("svg") ? one.viewBox.baseVal : {};
+        if (width) pixels(name, alone(one), Math.round(DOTS * width), Math.round(DOTS * height));
+        else pixels(name, one.src, one.naturalWidth, one.naturalHeight);
+      },
+    };
+    const line = Object.assign(document.createElement("p"), {className: "files"});
+    for (const [kind, save] of Object.entries(kinds)) {
+      if (!seen(kind === "SVG" ? drawn : `${drawn}, img`).length) continue;
+      const button = Object.assign(document.createElement("button"), {type: "button", textContent: `Figure (${kind})`});
+      button.addEventListener("click", () => saved(save));
+      line.append(button, " ");
+    }
+    if (line.childNodes.length) figure.querySelector("figcaption").append(line);
+  };
   const reorder = (group) => {
     const buttons = Array.from(group.children);
     const orders = group.parentNode.querySelectorAll(".order");
@@ -118,6 +162,7 @@
   addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll(".volume").forEach(cut);
     document.querySelectorAll(".orders").forEach(reorder);
+    document.querySelectorAll("figure").forEach(files);
     links.forEach((_, id) => watch.observe(document.getElementById(id)));
     document.querySelectorAll("main .scroll:has(tbody)").forEach((box) => {
       const rows = Array.from(box.querySelectorAll("tbody tr"), (row) => [row, row.textContent.toLowerCase()]);
