@@ -9,16 +9,9 @@ from .held_out import FoldForm, Moments, held_out
 from .held_out import prediction_moments as _by_partial_fractions
 
 __all__ = [
-    "FoldForm",
-    "apply_alpha",
-    "correlation_rdms",
-    "cross_product",
-    "eigh",
-    "held_out",
-    "lower_gram",
-    "prediction_moments",
-    "product",
-]
+    "FoldForm", "apply_alpha", "correlation_rdms", "cross_product", "eigh", "held_out", "lower_gram",
+    "prediction_moments", "product",
+]  # fmt: skip
 
 
 def prediction_moments(

@@ -23,6 +23,7 @@ from scipy.spatial.distance import squareform
 
 from brainalign.cli import main
 from brainalign.datasets import read_subject
+from brainalign.datasets.studies import read_categories
 from brainalign.study import Study, load_descriptor
 from worlds import labs
 
@@ -392,6 +393,70 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
     (tmp_path / "sub-a.npz").unlink()
     assert main(["init", str(tmp_path), "--yes"]) == 0
     assert [one.values.name for one in load_descriptor(tmp_path / "study.yaml").recordings.values()] == ["rates.npy"]
+
+
+def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path) -> None:
+    names = [f"p{k:02d}" for k in range(10)]
+    images(tmp_path, names)
+    values = rng.normal(size=(2, 30, 4)).astype(np.float32)
+    tables = [pd.DataFrame(table, columns=["V1_1", "V1_2", "IT_1", "IT_2"]) for table in values]
+    shown = [f"{name}.png" for name in names] * 3
+    told = {"image": shown, "session": np.repeat([1, 2, 3], 10), "rt": rng.uniform(size=30), "onset": np.arange(30.0)}
+    table = pd.concat([one.assign(**told, subject=who) for one, who in zip(tables, "ab", strict=True)])
+    table.sample(60, random_state=0).sort_index(kind="stable").to_csv(tmp_path / "all.csv", index=False)
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    study = load_descriptor(tmp_path / "study.yaml")
+    assert set(study.recordings) == {"a", "b"}
+    for name, own in zip("ab", values, strict=True):
+        responses = read_subject(study, name, as_they_are=True)
+        np.testing.assert_allclose(responses.values, own, rtol=1e-6)  # in the order of its rows
+        assert responses.trials["stimulus_id"].tolist() == shown
+        assert {area: len(rows) for area, rows in responses.regions().items()} == {"IT": 2, "V1": 2}
+    (tmp_path / "study.yaml").unlink()
+    for path in tmp_path.glob("*all*"):
+        path.unlink()
+    table[["V1_1", "V1_2", "image", "session"]].to_csv(tmp_path / "all.csv", index=False)  # too few to be responses
+    assert main(["init", str(tmp_path), "--yes"]) == 2
+
+
+@pytest.mark.parametrize("labels", ["y.npy", "Labels.txt"])
+def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, capsys) -> None:
+    shown, times = np.repeat(["house", "face"], 20), np.linspace(-0.1, 0.3, 9)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"sub-{name}_X.npy", rng.normal(size=(40, 3, 9)))
+        mine = np.roll(shown, 7 * (name == "b"))
+        file = tmp_path / f"sub-{name}_{labels}"
+        np.save(file, mine) if file.suffix == ".npy" else file.write_text("\n".join(mine))
+    np.save(tmp_path / "times.npy", times)
+    (tmp_path / "channel_names.txt").write_text("Fz\nCz\nPz\n")  # called so by nobody that is known
+    (tmp_path / "electrodes.txt").write_text("Fz\nCz\nPz\n")
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    study = load_descriptor(tmp_path / "study.yaml")
+    assert not study.is_fitted
+    for name in ("a", "b"):
+        responses = read_categories(study, name)
+        assert responses.trials["category"].tolist() == np.roll(shown, 7 * (name == "b")).tolist()
+        assert responses.targets["target_id"].tolist() == ["Fz", "Cz", "Pz"]
+        np.testing.assert_allclose(responses.times, times)
+        np.testing.assert_allclose(np.diff(responses.trials["onset_s"]), 0.8)  # one after the other
+    assert main(["check", str(tmp_path / "study.yaml")]) == 0
+    assert "analyses: decode_times" in capsys.readouterr().out
+
+
+def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
+    """As Brain-Score keeps neurons: presentation x neuroid x one window."""
+    images(tmp_path, [f"im{k}" for k in range(12)])
+    shown, values = [f"im{k}" for k in np.tile(np.arange(12), 3)], rng.normal(size=(36, 5, 1))
+    with h5py.File(tmp_path / "assembly.nc", "w") as file:
+        file["data"], file["time_bin_start"], file["repetition"] = values, [70], np.repeat(np.arange(3), 12)
+        for name, texts in (("image_id", shown), ("neuroid_id", list("abcde")), ("region", ["V4"] * 2 + ["IT"] * 3)):
+            file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
+    np.testing.assert_allclose(responses.values, values[..., 0].astype(np.float32))
+    assert responses.trials["stimulus_id"].tolist() == shown
+    assert responses.targets["target_id"].tolist() == list("abcde")
+    assert {area: len(rows) for area, rows in responses.regions().items()} == {"IT": 3, "V4": 2}
 
 
 def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from brainalign.commands.lab import (
     of_subject,
     of_task,
 )
+from brainalign.commands.unpack import unpack_tables, unpack_vectors
 from brainalign.io import array_shapes, read_lines, stored_arrays
 from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns
 
@@ -41,8 +42,9 @@ def init_study(folder: Path, ask: Ask) -> Path:
         raise BrainalignError(f"{folder}: {what}")
     lab = Lab(folder, ask)
     found, copies = _described(lab), []
-    if not found and (copies := [*lab.unpack_vectors(), *lab.rename_columns("stimulus_id", "target_id")]):
-        found = _described(lab)
+    if not found:
+        copies = [*unpack_vectors(lab), *lab.rename_columns("stimulus_id", "target_id"), *unpack_tables(lab)]
+        found = _described(lab) if copies else None
     if found:
         form, study = found
         name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
@@ -68,6 +70,7 @@ def _described(lab: Lab) -> tuple[str, dict[str, Any]] | None:
 
 
 MOST_LINES = 15
+MOST_CATEGORIES = 12  # that are decoded over time, where nothing says what they look like
 
 
 def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
@@ -376,7 +379,10 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             how |= {"trials_axis": axis} if axis else {}
             times = _times(lab, of[0], shapes, key, axis)
             recordings[name] = {"format": "array", "values": str(of[0]), **how, "trials": table, **named, **times}
-    shown: Any = str(stimuli) if stimuli else _names(lab, table_column(lab.folder / trials[0], "stimulus_id"))
+    ids = table_column(lab.folder / trials[0], "stimulus_id")
+    if not stimuli and "times_s" in recordings.get(name, {}) and len({*ids}) <= MOST_CATEGORIES:
+        return {"recordings": recordings}  # categories are decoded
+    shown: Any = str(stimuli) if stimuli else _names(lab, ids)
     runs = len(set(table_column(lab.folder / trials[0], "run")))
     described = {"models": models} if models else {}
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs), **described}
@@ -392,7 +398,7 @@ def _of_trials(shapes: Mapping[str, tuple[int, ...]], numbers: Collection[int]) 
 def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str, trials_axis: int) -> dict[str, Any]:
     """Return the seconds of an array's axis of times: of a file, of another array, or written from its ends."""
     shape = shapes.get(key, ())
-    if len(shape) < 3:
+    if len(shape) < 3 or shape[-1] == 1:
         return {}
     written, others = "times.txt", [axis for axis in range(3) if axis != trials_axis]
     if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem]:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError
-from brainalign.io import array_shapes, load_image_file, stored_arrays
+from brainalign.io import load_image_file
 from brainalign.study import MIN_TEST, table_column, table_columns, table_row
 
-TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
+TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
 RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
 VOLUMES, CIFTI = (".nii", ".nii.gz"), (".dscalar.nii", ".dtseries.nii")
 TRANSCRIPTS = (".textgrid", ".ctm", ".srt")
@@ -30,7 +30,7 @@ HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
     "stimulus_id": "stimulus stim_id stim image_id image picture item stim_file filename file",
-    "target_id": "unit_id unit neuron_id neuron cell_id cell channel electrode voxel",
+    "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel",
     "path": "image_path image_file filename file",
     "session": "session_id ses day",
     "run": "run_id block",
@@ -89,7 +89,7 @@ class Lab:
             known, between = table_columns(self.folder / path), "," if path.suffix == ".csv" else "\t"
             if len(known) == 1 and ";" in known[0]:  # of a spreadsheet where the comma is for decimals
                 known, between = known[0].split(";"), ";"
-            names = _study_names(known)
+            names = study_names(known)
             header = [names.get(name, name) for name in known]
             is_of = next((name for name in ("stimulus_id", "target_id") if name in header), None)
             if is_of not in asked or header == table_columns(self.folder / path):
@@ -107,32 +107,6 @@ class Lab:
             said.append(f"{copy} is {path}{f' with {changed}' if changed else ''}")
         self.remark_on_stimuli(*said)
         return copies
-
-    def unpack_vectors(self) -> list[Path]:
-        """Write what array files say of their own rows and columns, as MATLAB's often do, into tables beside them."""
-        written = []
-        for path in self.ending(*ARRAYS):
-            with suppress(BrainalignError):
-                shapes = array_shapes(self.folder / path)
-                largest = max(shapes.values(), key=lambda shape: (len(shape) > 1, np.prod(shape)), default=())
-                vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
-                vectors = [name for name in vectors if max(shapes[name]) in largest]
-                named = _study_names(vectors) | {name: name for name in vectors if name in CALLED}
-                for kind, asked in {"trials": {"stimulus_id"}, "units": {"target_id", "roi"}}.items():
-                    of = {old: new for old, new in named.items() if (new in {"target_id", "roi"}) == (kind == "units")}
-                    first = next((old for old, new in of.items() if new in asked), None)
-                    of = {old: new for old, new in of.items() if first and max(shapes[old]) == max(shapes[first])}
-                    if not of:
-                        continue
-                    content = stored_arrays(self.folder / path, of)
-                    columns = [[new, *map(_cell, content[old].ravel())] for old, new in of.items()]
-                    written.append(path.with_name(f"{path.stem}_{kind}.tsv"))
-                    with (self.folder / written[-1]).open("w", encoding="utf-8", newline="") as file:
-                        csv.writer(file, delimiter="\t").writerows(zip(*columns, strict=True))
-                    said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
-                    self.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
-        self.files += written
-        return written
 
     def remark_on_stimuli(self, *said: str) -> None:
         """Remark on what was written, beside the only key that no question remarks on."""
@@ -189,7 +163,7 @@ class Lab:
         """Tell whether a table has several columns beside the ids, all of them numbers."""
         columns, first = table_columns(self.folder / path), table_row(self.folder / path)
         cells = [cell for name, cell in zip(columns, first, strict=False) if name != "stimulus_id"]
-        return len(cells) > 1 and all(map(_is_number, cells))
+        return len(cells) > 1 and all(map(is_number, cells))
 
     def vectors(self) -> dict[str, Any]:
         """Describe a lab's vectors as models: tables of numbers by stimulus, and arrays that are called so."""
@@ -223,7 +197,7 @@ class Lab:
         return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
 
 
-def _study_names(known: list[str]) -> dict[str, str]:
+def study_names(known: list[str]) -> dict[str, str]:
     """Name what is called otherwise as studies do, and leave what is called so, or so called already."""
     lower, names = {name.lower(): name for name in reversed(known)}, {}
     for name, called in CALLED.items():
@@ -231,15 +205,6 @@ def _study_names(known: list[str]) -> dict[str, str]:
         if others and name not in known and others[0] not in names:
             names[others[0]] = name
     return names
-
-
-def _cell(value: Any) -> str:
-    """Write an entry of a vector: MATLAB's cells hold arrays, and its counts are fractions."""
-    while isinstance(value, np.ndarray) and value.size:
-        value = value.flat[0]
-    if isinstance(value, bytes):  # of HDF5
-        return value.decode()
-    return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value)
 
 
 def _numbers(images: list[Path], shown: Collection[str]) -> list[str]:
@@ -258,7 +223,7 @@ def _numbers(images: list[Path], shown: Collection[str]) -> list[str]:
     return [asked.get(number, str(number)) for number in numbers]
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     try:
         return bool(np.isfinite(float(cell)))
     except ValueError:

@@ -1,6 +1,6 @@
 """Arrays in any file that a lab keeps them in: their names and shapes from headers, and their values.
 
-    .npy  one array, under the name ""          .h5, .hdf5  datasets, those in groups by their whole name ("a/b")
+    .npy  one array, under the name ""          .h5, .nc    datasets, those in groups by their whole name ("a/b")
     .npz  several, by name                      .mat        variables; version 7.3 is HDF5 with its axes turned around
     .zarr one array under "", or a group
 
@@ -21,6 +21,7 @@ from brainalign.io.readers import check_stored, npy_header, open_hdf5, read_npy,
 
 Shapes = dict[str, tuple[int, ...]]
 Values = dict[str, NDArray[Any]]
+HDF5 = (".h5", ".hdf5", ".hf5", ".nc")  # NetCDF 4 is HDF5
 BROKEN = "not a whole {} file of numbers"
 PIECES_TOGETHER = "copy the folder again, whole"
 
@@ -60,7 +61,7 @@ def located_array(path: Path, name: str) -> StoredArray | None:
         mapped: Any = read_npy(path, mapped=True)
         whole = mapped.flags.c_contiguous and mapped.size
         return StoredArray(path, mapped.offset, mapped.shape, mapped.dtype) if whole else None
-    if path.suffix.lower() not in (".h5", ".hdf5", ".hf5"):
+    if path.suffix.lower() not in HDF5:
         return None
     with open_hdf5(path) as file:
         found = file[name]
@@ -181,9 +182,7 @@ def _read_zarr(path: Path, names: Collection[str]) -> Values:
 FORMS: dict[str, tuple[Callable[[Path], Shapes], Callable[[Path, Collection[str]], Values]]] = {
     ".npy": (_npy_shape, lambda path, names: {"": read_npy(path)}),
     ".npz": (_npz_shapes, read_npz),
-    ".h5": (_datasets, _read_datasets),
-    ".hdf5": (_datasets, _read_datasets),
-    ".hf5": (_datasets, _read_datasets),
+    **dict.fromkeys(HDF5, (_datasets, _read_datasets)),
     ".mat": (_variables, _read_variables),
     "7.3": (lambda path: _datasets(path, turned=True), lambda path, names: _read_datasets(path, names, turned=True)),
     ".zarr": (lambda path: {name: tuple(map(int, of.shape)) for name, of in _zarr_arrays(path).items()}, _read_zarr),

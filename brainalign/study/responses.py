@@ -71,7 +71,7 @@ class ArrayFiles(Strict):
     patterns: ClassVar[tuple[str, ...]] = ("**/*",)  # of a folder (.zarr)
 
     format: Literal["array"]
-    values: Path = Field(description=".npy, .npz, .h5, .hdf5, .mat or .zarr: rows x targets [x times]")
+    values: Path = Field(description=".npy, .npz, .h5, .hdf5, .nc, .mat or .zarr: rows x targets [x times]")
     key: str | None = Field(None, description="which array, where the file holds several")
     trials: Path = Field(description="table, a row per row of values: stimulus_id [session, run, repeat, onset_s]")
     targets: Path | None = Field(

@@ -1,7 +1,8 @@
 """prepare_recordings: M/EEG recordings of one subject to epochs with a category each."""
 
 from brainalign.datasets import Problem, changed_files, stop_on
-from brainalign.datasets.formats import copied_recordings, read_recordings, response_copies
+from brainalign.datasets.formats import copied_recordings, response_copies
+from brainalign.datasets.studies import read_categories
 from brainalign.workflow import Job
 
 
@@ -10,7 +11,7 @@ def prepare_recordings(job: Job) -> None:
     subject = job.labels["subject"]
     descriptor = job.study()
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
-    responses = read_recordings(descriptor, subject)
+    responses = read_categories(descriptor, subject)
     copies = copied_recordings(descriptor, subject)
     copies += response_copies(responses, f"{descriptor.name}: recordings.{subject}")
     stop_on(copies)

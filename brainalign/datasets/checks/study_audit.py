@@ -22,6 +22,7 @@ from brainalign.datasets.studies import (
     look_at_images,
     marked_images,
     outside_problems,
+    read_categories,
     read_continuous,
     read_events,
     read_judgements,
@@ -308,7 +309,7 @@ def _recordings(descriptor: Study, found: StudyAudit) -> None:
     for subject in descriptor.recordings:
         where = f"recordings.{subject}"
         try:
-            responses = formats.read_recordings(descriptor, subject)
+            responses = read_categories(descriptor, subject)
         except BrainalignError as error:
             found.problems.append(_problem(descriptor, error, where))
             continue

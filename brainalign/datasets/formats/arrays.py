@@ -92,6 +92,8 @@ def read_array(
     numbers: Any = located_array(values, name) if as_rows else None
     numbers = stored_arrays(values, [name])[name] if numbers is None else numbers
     what = f"{values}: {name or 'its array'}"
+    if times_s is None and numbers.ndim == 3 and numbers.shape[2] == 1:  # a single window
+        numbers = numbers[:, :, 0]
     if numbers.dtype.kind not in "iufb":
         raise BrainalignError(f"{what} holds {numbers.dtype}; give real numbers")
     if numbers.ndim not in (2, 3) or 0 in numbers.shape:

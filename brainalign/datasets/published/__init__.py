@@ -26,28 +26,8 @@ from brainalign.datasets.published.zuco import read_zuco
 from brainalign.datasets.published.zuco_files import read_sentences as read_sentences
 
 __all__ = [
-    "NsdSubject",
-    "Parcels",
-    "Published",
-    "area_maps_table",
-    "coco_captions",
-    "drop_tested_concepts",
-    "nsd_coco_ids",
-    "open_nsd",
-    "parcel_means",
-    "read_algonauts",
-    "read_algonauts_images",
-    "read_area_maps",
-    "read_braincorl",
-    "read_cortical_maps",
-    "read_glasser",
-    "read_nsd",
-    "read_nsd_cortex",
-    "read_schaefer",
-    "read_things",
-    "read_things_eeg2_raw",
-    "read_things_epochs",
-    "read_zuco",
-    "things_image_rows",
-    "write_nsd_images",
-]
+    "NsdSubject", "Parcels", "Published", "area_maps_table", "coco_captions", "drop_tested_concepts", "nsd_coco_ids",
+    "open_nsd", "parcel_means", "read_algonauts", "read_algonauts_images", "read_area_maps", "read_braincorl",
+    "read_cortical_maps", "read_glasser", "read_nsd", "read_nsd_cortex", "read_schaefer", "read_things",
+    "read_things_eeg2_raw", "read_things_epochs", "read_zuco", "things_image_rows", "write_nsd_images",
+]  # fmt: skip

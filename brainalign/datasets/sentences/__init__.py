@@ -16,11 +16,6 @@ from brainalign.datasets.sentences.text_eeg import TextRecordings, join_recordin
 from brainalign.datasets.sentences.text_splits import leave_out, make_text_split, order_blocks
 
 __all__ = [
-    "TextRecordings",
-    "join_recordings",
-    "leave_out",
-    "make_text_split",
-    "order_blocks",
-    "read_task_table",
+    "TextRecordings", "join_recordings", "leave_out", "make_text_split", "order_blocks", "read_task_table",
     "text_leakage",
-]
+]  # fmt: skip

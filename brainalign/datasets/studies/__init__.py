@@ -26,6 +26,7 @@ from brainalign.datasets.studies.subjects import (
     listed_table,
     look_at_images,
     marked_images,
+    read_categories,
     read_images_table,
     read_stimuli,
     read_subject,
@@ -33,11 +34,6 @@ from brainalign.datasets.studies.subjects import (
 from brainalign.datasets.studies.triplets import Judgements, read_judgements, read_objects, read_triplets
 
 __all__ = [
-    "Judgements",
-    "changed_files",
-    "read_images_table",
-    "read_judgements",
-    "read_objects",
-    "read_subject",
-    "read_triplets",
-]
+    "Judgements", "changed_files", "read_categories", "read_images_table", "read_judgements", "read_objects",
+    "read_subject", "read_triplets",
+]  # fmt: skip

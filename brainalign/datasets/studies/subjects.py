@@ -56,6 +56,23 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False, 
     return _with_groups(descriptor, responses)
 
 
+def read_categories(study: Study, subject: str) -> Responses:
+    """Read responses over time with a category each: of arrays what their trials say of it, or what was shown.
+
+    Rows without onsets are taken in the order in which they were recorded, and not to overlap.
+    """
+    if study.recordings[subject].format != "array":
+        return formats.read_recordings(study, subject)
+    responses = _array(study, subject, as_they_are=False)
+    trials, times = responses.trials, responses.times
+    assert times is not None  # as `check_responses` says
+    if trials["onset_s"].isna().all():
+        trials = trials.assign(onset_s=2.0 * (times[-1] - times[0]) * np.arange(len(trials)))
+    trials = trials.assign(category=trials["category" if "category" in trials else "stimulus_id"])
+    trials.attrs["n_rejected"] = [0] * trials.groupby(["session", "run"]).ngroups
+    return replace(responses, trials=trials)
+
+
 def _with_groups(study: Study, responses: Responses) -> Responses:
     """Give trials the columns of the table of stimuli by which stimuli are left out, such as a category."""
     wanted = {str(rule.leave_out) for rule in study.left_out.values()} - {"run", "stimulus", *responses.trials}

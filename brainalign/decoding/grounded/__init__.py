@@ -13,16 +13,6 @@ from brainalign.decoding.grounded.study import GroundStudy, caption_vectors, gro
 from brainalign.study import caption_words
 
 __all__ = [
-    "ALL_NORMS",
-    "GroundedLanguage",
-    "caption_vectors",
-    "caption_words",
-    "ground_study",
-    "norm_prediction",
-    "same_words",
-    "scene_retrieval",
-    "word_attributes",
-    "word_axes",
-    "word_clusters",
-    "word_regions",
-]
+    "ALL_NORMS", "GroundedLanguage", "caption_vectors", "caption_words", "ground_study", "norm_prediction",
+    "same_words", "scene_retrieval", "word_attributes", "word_axes", "word_clusters", "word_regions",
+]  # fmt: skip

@@ -23,21 +23,7 @@ from brainalign.decoding.masked.study import validation_runs as validation_runs
 from brainalign.decoding.masked.subject_scores import FineTuned, fine_tuned_row, person_scores
 
 __all__ = [
-    "HALF",
-    "ConditionalGaussian",
-    "FineTuned",
-    "MaskedBrainModel",
-    "correlation_features",
-    "fill_table",
-    "filled_sums",
-    "hidden_masks",
-    "hidden_r2",
-    "masked_study",
-    "mean_connectivity",
-    "network_agreement",
-    "permuted_frames",
-    "person_features",
-    "person_scores",
-    "shifted_regions",
-    "tangent_features",
-]
+    "HALF", "ConditionalGaussian", "FineTuned", "MaskedBrainModel", "correlation_features", "fill_table", "filled_sums",
+    "hidden_masks", "hidden_r2", "masked_study", "mean_connectivity", "network_agreement", "permuted_frames",
+    "person_features", "person_scores", "shifted_regions", "tangent_features",
+]  # fmt: skip

@@ -16,15 +16,6 @@ from brainalign.decoding.shared_space.space_controls import (
 )
 
 __all__ = [
-    "SPACE_NULLS",
-    "SharedSpace",
-    "embed_all",
-    "fused_embedding",
-    "independent_ridges",
-    "null_trials",
-    "paired_change",
-    "space_retrieval",
-    "stimulus_hits",
-    "unimodal_spaces",
-    "without_own_layers",
-]
+    "SPACE_NULLS", "SharedSpace", "embed_all", "fused_embedding", "independent_ridges", "null_trials", "paired_change",
+    "space_retrieval", "stimulus_hits", "unimodal_spaces", "without_own_layers",
+]  # fmt: skip

@@ -26,16 +26,6 @@ from brainalign.encoding.in_context.subject_study import FewImages, TextQueries,
 from brainalign.encoding.in_context.subject_study import reduce_texts as reduce_texts
 
 __all__ = [
-    "EmpiricalBayesRidge",
-    "InContextEncoder",
-    "Reduction",
-    "WeightPrior",
-    "context_curve",
-    "estimate_prior",
-    "pretrain_layer",
-    "scaling_curve",
-    "score_context",
-    "text_preferences",
-    "text_selectivity",
-    "unit_rows",
-]
+    "EmpiricalBayesRidge", "InContextEncoder", "Reduction", "WeightPrior", "context_curve", "estimate_prior",
+    "pretrain_layer", "scaling_curve", "score_context", "text_preferences", "text_selectivity", "unit_rows",
+]  # fmt: skip

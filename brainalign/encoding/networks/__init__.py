@@ -15,10 +15,6 @@ from brainalign.encoding.networks.semantic_readout import warp as warp
 from brainalign.encoding.networks.token_inputs import Shape, correlations
 
 __all__ = [
-    "FactorizedReadout",
-    "GaussianReadout",
-    "ResponseOptimisedEncoder",
-    "RoutingEncoder",
-    "SeedEnsemble",
+    "FactorizedReadout", "GaussianReadout", "ResponseOptimisedEncoder", "RoutingEncoder", "SeedEnsemble",
     "SemanticSpatialReadout",
-]
+]  # fmt: skip

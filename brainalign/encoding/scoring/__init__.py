@@ -41,21 +41,7 @@ from brainalign.encoding.scoring.split_half_scores import half_rows as half_rows
 from brainalign.encoding.scoring.split_half_scores import separations as separations
 
 __all__ = [
-    "Contender",
-    "Evaluation",
-    "HeldOut",
-    "ImageSubject",
-    "SplitScores",
-    "evaluate",
-    "evaluate_held_out",
-    "fit_regions",
-    "fit_runs",
-    "fits_without",
-    "layer_draws",
-    "score_predictions",
-    "shuffled_regions",
-    "side_by_side",
-    "split_scores",
-    "target_groups",
-    "turned_in_time",
-]
+    "Contender", "Evaluation", "HeldOut", "ImageSubject", "SplitScores", "evaluate", "evaluate_held_out", "fit_regions",
+    "fit_runs", "fits_without", "layer_draws", "score_predictions", "shuffled_regions", "side_by_side", "split_scores",
+    "target_groups", "turned_in_time",
+]  # fmt: skip

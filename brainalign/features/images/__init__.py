@@ -10,22 +10,8 @@ from brainalign.features.images.timm_models import TimmExtractor, TorchvisionExt
 from brainalign.features.images.vision import VisionExtractor, preprocessing_of
 
 __all__ = [
-    "EfficientNetExtractor",
-    "ImageFeatures",
-    "NetworkExtractor",
-    "PixelsExtractor",
-    "Preprocessing",
-    "TimmExtractor",
-    "TorchvisionExtractor",
-    "UserExtractor",
-    "VideoExtractor",
-    "VisionExtractor",
-    "check_images",
-    "check_stored_features",
-    "image_features",
-    "image_properties",
-    "load_image",
-    "load_images",
-    "low_level_vectors",
+    "EfficientNetExtractor", "ImageFeatures", "NetworkExtractor", "PixelsExtractor", "Preprocessing", "TimmExtractor",
+    "TorchvisionExtractor", "UserExtractor", "VideoExtractor", "VisionExtractor", "check_images",
+    "check_stored_features", "image_features", "image_properties", "load_image", "load_images", "low_level_vectors",
     "preprocessing_of",
-]
+]  # fmt: skip

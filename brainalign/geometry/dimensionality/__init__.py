@@ -20,21 +20,7 @@ from brainalign.geometry.dimensionality.spectra import (
 )
 
 __all__ = [
-    "DIMENSIONS",
-    "BalancedCategories",
-    "TwoNN",
-    "balanced_categories",
-    "category_manifolds",
-    "compare_dimensions",
-    "cross_validated_spectrum",
-    "eigenspectrum",
-    "equal_variance",
-    "feature_bias",
-    "manifold_capacity",
-    "neural_collapse",
-    "participation_ratio",
-    "power_law",
-    "rankme",
-    "two_nn",
-    "whitened",
-]
+    "DIMENSIONS", "BalancedCategories", "TwoNN", "balanced_categories", "category_manifolds", "compare_dimensions",
+    "cross_validated_spectrum", "eigenspectrum", "equal_variance", "feature_bias", "manifold_capacity",
+    "neural_collapse", "participation_ratio", "power_law", "rankme", "two_nn", "whitened",
+]  # fmt: skip

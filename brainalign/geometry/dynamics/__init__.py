@@ -16,14 +16,6 @@ from brainalign.geometry.dynamics.successor import (
 )
 
 __all__ = [
-    "SIMPLE_FUTURES",
-    "at_equal_return",
-    "compare_checkpoints",
-    "constant_velocity",
-    "movie_agreement",
-    "roll_out",
-    "score_dynamics",
-    "successor_rdm",
-    "successor_representation",
-    "time_features",
-]
+    "SIMPLE_FUTURES", "at_equal_return", "compare_checkpoints", "constant_velocity", "movie_agreement", "roll_out",
+    "score_dynamics", "successor_rdm", "successor_representation", "time_features",
+]  # fmt: skip

@@ -22,26 +22,8 @@ from brainalign.geometry.inference.reference_scores import (
 from brainalign.geometry.inference.resampled import multiplicities as multiplicities
 
 __all__ = [
-    "COMPARISONS",
-    "FITS",
-    "FlexibleModel",
-    "bootstrap_places",
-    "combination",
-    "compare",
-    "compare_models",
-    "dual_bootstrap",
-    "fit_weights",
-    "flexible_bootstrap",
-    "flexible_permutation_test",
-    "flexible_score",
-    "pooled_rdm",
-    "rdm_noise_ceiling",
-    "rdm_partial_test",
-    "rdm_permutation_places",
-    "rdm_permutation_test",
-    "replicate_rdms",
-    "score_combinations",
-    "score_references",
-    "session_average",
-    "subject_rdms",
-]
+    "COMPARISONS", "FITS", "FlexibleModel", "bootstrap_places", "combination", "compare", "compare_models",
+    "dual_bootstrap", "fit_weights", "flexible_bootstrap", "flexible_permutation_test", "flexible_score", "pooled_rdm",
+    "rdm_noise_ceiling", "rdm_partial_test", "rdm_permutation_places", "rdm_permutation_test", "replicate_rdms",
+    "score_combinations", "score_references", "session_average", "subject_rdms",
+]  # fmt: skip

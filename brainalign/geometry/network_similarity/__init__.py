@@ -25,20 +25,7 @@ from brainalign.geometry.network_similarity.unit_pairing import cross_correlatio
 from brainalign.geometry.network_similarity.unit_pairing import representation as representation
 
 __all__ = [
-    "MATCHINGS",
-    "SIMILARITIES",
-    "best_coupling",
-    "canonical_correlations",
-    "cca",
-    "cka",
-    "compare_networks",
-    "cross_correlations",
-    "linear_predictivity",
-    "match_units",
-    "pwcca",
-    "rotated_copy",
-    "rotated_to_fewer",
-    "shuffled_units",
-    "similarity",
-    "svcca",
-]
+    "MATCHINGS", "SIMILARITIES", "best_coupling", "canonical_correlations", "cca", "cka", "compare_networks",
+    "cross_correlations", "linear_predictivity", "match_units", "pwcca", "rotated_copy", "rotated_to_fewer",
+    "shuffled_units", "similarity", "svcca",
+]  # fmt: skip

@@ -18,16 +18,6 @@ from brainalign.geometry.rdms.ranks import sorted_ties as sorted_ties
 from brainalign.geometry.rdms.ranks import tie_ends as tie_ends
 
 __all__ = [
-    "DISTANCES",
-    "NOISE_COVARIANCES",
-    "WHITENED",
-    "LabelledPatterns",
-    "LabelledRdms",
-    "feature_rdms",
-    "from_rsatoolbox",
-    "noise_covariance",
-    "noise_precision",
-    "rdm",
-    "stimulus_features",
-    "to_rsatoolbox",
-]
+    "DISTANCES", "NOISE_COVARIANCES", "WHITENED", "LabelledPatterns", "LabelledRdms", "feature_rdms", "from_rsatoolbox",
+    "noise_covariance", "noise_precision", "rdm", "stimulus_features", "to_rsatoolbox",
+]  # fmt: skip

@@ -10,11 +10,6 @@ from brainalign.geometry.searchlights.searchlight import Searchlight, searchligh
 from brainalign.geometry.searchlights.searchlight_maps import searchlight_map
 
 __all__ = [
-    "Neighbourhoods",
-    "Searchlight",
-    "joined_hemispheres",
-    "searchlight_map",
-    "searchlight_rdms",
-    "surface_neighbourhoods",
-    "volume_neighbourhoods",
-]
+    "Neighbourhoods", "Searchlight", "joined_hemispheres", "searchlight_map", "searchlight_rdms",
+    "surface_neighbourhoods", "volume_neighbourhoods",
+]  # fmt: skip

@@ -14,16 +14,6 @@ from brainalign.geometry.time.discriminant import membership, shrinkage_ridge
 from brainalign.geometry.time.movies import rdm_movie, rdm_time_generalization
 
 __all__ = [
-    "Fold",
-    "TimeScores",
-    "auc",
-    "auc_draws",
-    "contiguous_folds",
-    "decode_generalization",
-    "decode_times",
-    "leave_one_group_out",
-    "pairwise_movie",
-    "rdm_movie",
-    "rdm_time_generalization",
-    "sensor_effects",
-]
+    "Fold", "TimeScores", "auc", "auc_draws", "contiguous_folds", "decode_generalization", "decode_times",
+    "leave_one_group_out", "pairwise_movie", "rdm_movie", "rdm_time_generalization", "sensor_effects",
+]  # fmt: skip

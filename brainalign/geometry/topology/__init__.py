@@ -14,14 +14,6 @@ from brainalign.geometry.topology.region_identification import BASELINES, Region
 from brainalign.geometry.topology.region_identification import RankedRdms as RankedRdms
 
 __all__ = [
-    "BASELINES",
-    "FAMILIES",
-    "RegionIdentification",
-    "dependence_test",
-    "geodesic",
-    "geotopological",
-    "identify_regions",
-    "layer_agreement",
-    "threshold_family",
-    "threshold_grid",
-]
+    "BASELINES", "FAMILIES", "RegionIdentification", "dependence_test", "geodesic", "geotopological",
+    "identify_regions", "layer_agreement", "threshold_family", "threshold_grid",
+]  # fmt: skip

@@ -5,12 +5,6 @@ from brainalign.simulation.concepts.judgements import ConceptWorld, concept_worl
 from brainalign.simulation.concepts.words import GroundedWords, grounded_words
 
 __all__ = [
-    "ConceptWorld",
-    "GroundedWords",
-    "OccludedBall",
-    "ball_features",
-    "ball_future",
-    "concept_world",
-    "grounded_words",
+    "ConceptWorld", "GroundedWords", "OccludedBall", "ball_features", "ball_future", "concept_world", "grounded_words",
     "occluded_ball",
-]
+]  # fmt: skip

@@ -7,26 +7,7 @@ from brainalign.simulation.signals.regions import RoiSeries, rest_networks, roi_
 from brainalign.simulation.signals.stories import STORY_GROUPS, Story, story, write_story
 
 __all__ = [
-    "MODALITIES",
-    "STORY_GROUPS",
-    "EegText",
-    "Modality",
-    "RoiSeries",
-    "SharedWorld",
-    "Story",
-    "eeg_power",
-    "eeg_text",
-    "layer_latencies",
-    "rest_networks",
-    "roi_lagged",
-    "roi_series",
-    "sensor_info",
-    "shared_space",
-    "simulate_meeg",
-    "simulate_rest",
-    "story",
-    "text_sentences",
-    "to_epochs",
-    "write_modalities",
-    "write_story",
-]
+    "MODALITIES", "STORY_GROUPS", "EegText", "Modality", "RoiSeries", "SharedWorld", "Story", "eeg_power", "eeg_text",
+    "layer_latencies", "rest_networks", "roi_lagged", "roi_series", "sensor_info", "shared_space", "simulate_meeg",
+    "simulate_rest", "story", "text_sentences", "to_epochs", "write_modalities", "write_story",
+]  # fmt: skip

@@ -23,22 +23,7 @@ from brainalign.synthesis.captions.scores import (
 from brainalign.synthesis.captions.study import CaptionStudy, VoxelCaptions, shuffled_weights
 
 __all__ = [
-    "ANY",
-    "AttributeCaptioner",
-    "CaptionStudy",
-    "Captioner",
-    "Captions",
-    "PrefixCaptioner",
-    "TextCaptioner",
-    "VocabularyCaptioner",
-    "attribute_evidence",
-    "bank_shares",
-    "caption_scores",
-    "caption_targets",
-    "noun_shares",
-    "project_to_bank",
-    "shuffled_weights",
-    "silence_attributes",
-    "temperature_curve",
-    "train_prefix_captioner",
-]
+    "ANY", "AttributeCaptioner", "CaptionStudy", "Captioner", "Captions", "PrefixCaptioner", "TextCaptioner",
+    "VocabularyCaptioner", "attribute_evidence", "bank_shares", "caption_scores", "caption_targets", "noun_shares",
+    "project_to_bank", "shuffled_weights", "silence_attributes", "temperature_curve", "train_prefix_captioner",
+]  # fmt: skip

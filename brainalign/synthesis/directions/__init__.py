@@ -7,13 +7,6 @@ from brainalign.synthesis.directions.directions import Directions, cosines, rand
 from brainalign.synthesis.directions.study import DirectionStudy, StudiedDirections
 
 __all__ = [
-    "DirectionStudy",
-    "Directions",
-    "StudiedDirections",
-    "Trajectories",
-    "cosines",
-    "generators",
-    "random_directions",
-    "record_trajectories",
-    "semantic_directions",
-]
+    "DirectionStudy", "Directions", "StudiedDirections", "Trajectories", "cosines", "generators", "random_directions",
+    "record_trajectories", "semantic_directions",
+]  # fmt: skip

@@ -21,23 +21,10 @@ if TYPE_CHECKING:
     from brainalign.synthesis.guidance.pipeline import GuidedOutput as GuidedOutput
 
 __all__ = [
-    "Judges",
-    "NaturalImages",
-    "RegionObjective",
-    "Sampling",
-    "SavedEncoders",
-    "SynthesisStudy",
-    "Synthesised",
-    "Typicality",
-    "best_of",
-    "denoised_views",
-    "evolve",
-    "features_of_views",
-    "load_prior",
-    "resized",
-    "synthesis_gains",
-    "train_prior",
-]
+    "Judges", "NaturalImages", "RegionObjective", "Sampling", "SavedEncoders", "SynthesisStudy", "Synthesised",
+    "Typicality", "best_of", "denoised_views", "evolve", "features_of_views", "load_prior", "resized",
+    "synthesis_gains", "train_prior",
+]  # fmt: skip
 
 # Classes of diffusers' kind: importing it takes seconds, which captions and scores need not wait for; not listed
 # above, since who takes all that is listed would wait.

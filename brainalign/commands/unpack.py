@@ -1,0 +1,108 @@
+"""Files of a lab's that say several things at once, taken apart into the files that a study is made of."""
+
+import csv
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.commands.lab import ARRAYS, CALLED, SUBJECT, VOLUMES, Lab, is_number, study_names
+from brainalign.io import array_shapes, read_lines, read_text_table, stored_arrays
+
+UNITS = {"target_id", "roi"}
+LABELS = dict.fromkeys(("y", "label", "condition", "category", "class"), "stimulus")  # names of files beside an array
+# Columns of numbers that are no responses, though a table of trials may have them.
+BESIDE = {"onset", "onset_s", "duration", "duration_s", "trial", "trial_id", "repeat", "repetition", "rt", "age"}
+PEOPLE = ("subject", "participant", "subject_id", "participant_id")
+LEAST_TARGETS = 3
+
+
+def unpack_vectors(lab: Lab) -> list[Path]:
+    """Write what arrays, or files of vectors beside them, say of rows and columns into tables; return these.
+
+    MATLAB's files often hold both, and a folder of NumPy's a file each (X.npy, y.npy).
+    """
+    written: list[Path] = []
+    for path in lab.ending(*ARRAYS):
+        with suppress(BrainalignError):
+            shapes = array_shapes(lab.folder / path)
+            largest = max(shapes.values(), key=lambda shape: (len(shape) > 1, np.prod(shape)), default=())
+            vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
+            vectors = [name for name in vectors if max(shapes[name]) in largest]
+            beside = _beside(lab, path, largest) if len(largest) > 1 else {}
+            length = {name: max(shapes[name]) for name in vectors} | {name: len(of) for name, of in beside.items()}
+            named = study_names(list(length)) | {name: name for name in length if name in CALLED}
+            for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
+                of = {old: new for old, new in named.items() if (new in UNITS) == (kind == "units")}
+                first = next((old for old, new in of.items() if new in asked), None)
+                of = {old: new for old, new in of.items() if first and length[old] == length[first]}
+                if not of:
+                    continue
+                content = stored_arrays(lab.folder / path, of.keys() - beside.keys()) | beside
+                columns = [[new, *map(_cell, content[old].ravel())] for old, new in of.items()]
+                written.append(path.with_name(f"{path.stem}_{kind}.tsv"))
+                with (lab.folder / written[-1]).open("w", encoding="utf-8", newline="") as file:
+                    csv.writer(file, delimiter="\t").writerows(zip(*columns, strict=True))
+                said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
+                lab.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
+    lab.files += written
+    return written
+
+
+def _beside(lab: Lab, path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+    """Return vectors as long as an axis of an array that lie in files beside it, by what these are called."""
+    found, mine = {}, SUBJECT.search(path.stem)
+    for file in lab.ending(".npy", ".txt"):
+        of = SUBJECT.search(file.stem)
+        if file.parent != path.parent or (of and mine and of[1] != mine[1]):
+            continue
+        name = SUBJECT.sub("", file.stem).strip("-_. ").lower()
+        name = LABELS.get(name.removesuffix("s"), name.removesuffix("s"))
+        if file.suffix == ".txt":
+            values = np.array(read_lines(lab.folder / file))
+        elif max(array_shapes(lab.folder / file)[""], default=0) in shape:
+            values = stored_arrays(lab.folder / file, [""])[""]
+        else:
+            continue
+        if values.size in shape and values.size == max(values.shape):
+            found[name] = values.ravel()
+    return found
+
+
+def unpack_tables(lab: Lab) -> list[Path]:
+    """Write tables of trials whose columns hold the responses, too, as arrays with a table of rows and of columns."""
+    written: list[Path] = []
+    for path in lab.tables("stimulus_id") if not lab.ending(*ARRAYS, *VOLUMES) else ():
+        table = read_text_table(lab.folder / path)
+        told = {"stimulus_id", "run", "session", *PEOPLE, *BESIDE}
+        columns = [str(name) for name in table]
+        names = [name for name in columns if name.lower() not in told and all(map(is_number, table[name]))]
+        if not lab.lists_trials(path) or len(names) < LEAST_TARGETS:
+            continue
+        person = next((name for name in columns if name.lower() in PEOPLE), None)
+        for subject, rows in table.groupby(person, sort=False) if person else [("", table)]:
+            stem = f"sub-{re.sub('[^A-Za-z0-9]', '', str(subject))}_{path.stem}" if subject else path.stem
+            files = [path.with_name(f"{stem}_{kind}") for kind in ("values.npy", "trials.tsv", "units.tsv")]
+            np.save(lab.folder / files[0], rows[names].to_numpy(dtype=np.float32))
+            rows.drop(columns=names).to_csv(lab.folder / files[1], sep="\t", index=False)
+            areas = [re.fullmatch(r"(.*[A-Za-z].*?)[-_ .]\d+", name) for name in names]
+            lines = [f"{name}\t{area[1] if area else ''}" for name, area in zip(names, areas, strict=True)]
+            (lab.folder / files[2]).write_text("\n".join(["target_id\troi", *lines]) + "\n", encoding="utf-8")
+            written += files
+        lab.files.remove(path)
+        lab.remark_on_stimuli(f"..._values.npy are the columns {names[0]} to {names[-1]} of {path}")
+    lab.files += written
+    return written
+
+
+def _cell(value: Any) -> str:
+    """Write an entry of a vector: MATLAB's cells hold arrays, and its counts are fractions."""
+    while isinstance(value, np.ndarray) and value.size:
+        value = value.flat[0]
+    if isinstance(value, bytes):  # of HDF5
+        return value.decode()
+    return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value)
