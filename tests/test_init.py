@@ -459,6 +459,23 @@ def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
     assert {area: len(rows) for area, rows in responses.regions().items()} == {"IT": 3, "V4": 2}
 
 
+def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
+    images(tmp_path, names := [f"im{k:02d}" for k in range(20)])
+    values = rng.normal(size=(20, 3, 8, 6)).astype(np.float32)
+    np.savez(tmp_path / "psth.npz", rates=values, image=names, times_ms=np.arange(6) * 20)
+    np.savez(tmp_path / "mean.npz", rates=values[..., 0], image=names)
+    for kept, other in (("psth", "mean"), ("mean", "psth")):
+        (tmp_path / f"{other}.npz").rename(tmp_path / "kept.away")
+        assert main(["init", str(tmp_path), "--yes"]) == 0
+        responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
+        expected = values.reshape(60, 8, 6)
+        np.testing.assert_array_equal(responses.values, expected if kept == "psth" else expected[..., 0])
+        assert responses.trials["stimulus_id"].tolist() == list(np.repeat(names, 3))
+        (tmp_path / "kept.away").rename(tmp_path / f"{other}.npz")
+        for path in (*tmp_path.glob("*.yaml"), *tmp_path.glob("*.t*")):
+            path.unlink()
+
+
 def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> None:
     bids(tmp_path)
     study = tmp_path / "study.yaml"

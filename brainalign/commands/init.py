@@ -377,7 +377,9 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             shapes, (key, axis) = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ("", 0)
             how: dict[str, Any] = {"key": key} if len(shapes) > 1 else {}
             how |= {"trials_axis": axis} if axis else {}
-            times = _times(lab, of[0], shapes, key, axis)
+            ids = table_column(lab.folder / table, "stimulus_id")
+            repeats = _repeats(lab, shapes, key, axis) if len({*ids}) == len(ids) else {}
+            how, times = how | repeats, _times(lab, of[0], shapes, key, axis, *repeats.values())
             recordings[name] = {"format": "array", "values": str(of[0]), **how, "trials": table, **named, **times}
     ids = table_column(lab.folder / trials[0], "stimulus_id")
     if not stimuli and "times_s" in recordings.get(name, {}) and len({*ids}) <= MOST_CATEGORIES:
@@ -395,12 +397,23 @@ def _of_trials(shapes: Mapping[str, tuple[int, ...]], numbers: Collection[int]) 
     return max(found, key=lambda at: (size[at[0]] > max(shapes[at[0]]), at[1] == 0, size[at[0]]), default=None)
 
 
-def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str, trials_axis: int) -> dict[str, Any]:
-    """Return the seconds of an array's axis of times: of a file, of another array, or written from its ends."""
+def _repeats(lab: Lab, shapes: Mapping[str, tuple[int, ...]], key: str, axis: int) -> dict[str, int]:
+    """Return the axis of repeats of stimuli that have a row each: the shortest but one, where nothing has times."""
     shape = shapes.get(key, ())
-    if len(shape) < 3 or shape[-1] == 1:
+    timed = any("time" in name for name in [*shapes, *(path.stem for path in lab.files)])
+    others = [other for other in range(len(shape)) if other != axis]
+    return {"repeats_axis": min(others, key=lambda other: shape[other])} if len(others) > 1 + timed else {}
+
+
+def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str, *rows: int) -> dict[str, Any]:
+    """Return the seconds of an array's axis of times: of a file, of another array, or written from its ends.
+
+    `rows` are the axes of trials, and of repeats.
+    """
+    shape = shapes.get(key, ())
+    if len(shape) < 2 + len(rows) or shape[-1] == 1:
         return {}
-    written, others = "times.txt", [axis for axis in range(3) if axis != trials_axis]
+    written, others = "times.txt", [axis for axis in range(len(shape)) if axis not in rows]
     if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem]:
         written, at = str(files[0]), lab.folder / files[0]
         n = int(np.prod(array_shapes(at)[""])) if at.suffix == ".npy" else len(read_lines(at))

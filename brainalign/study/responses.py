@@ -88,8 +88,11 @@ class ArrayFiles(Strict):
     times_s: tuple[float, ...] | Path | None = Field(
         None, description="seconds from the stimulus, where values have a third axis: a list, or a .npy or text file"
     )
-    trials_axis: Literal[0, 1, 2] = Field(0, description="which axis the trials are, from 0: 1 of targets x trials")
-    times_axis: Literal[0, 1, 2] = Field(2, description="which axis times_s are: 1 of trials x times x targets")
+    trials_axis: Literal[0, 1, 2, 3] = Field(0, description="which axis the trials are, from 0: 1 of targets x trials")
+    times_axis: Literal[0, 1, 2, 3] = Field(2, description="which axis times_s are: 1 of trials x times x targets")
+    repeats_axis: Literal[0, 1, 2, 3] | None = Field(
+        None, description="which axis repeats are, of stimuli x repeats x targets; trials then has a row per stimulus"
+    )
     units: str = "arbitrary units"
 
     @property

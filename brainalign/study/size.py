@@ -107,7 +107,9 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
         return Shape(runs=len(arrays), trials=sum(shape[-2] for shape in arrays), targets=arrays[0][-1])
     if files.format == "array":
         shape = list(array_shapes(paths["values"])[chosen_array(paths["values"], files.key)])
-        return Shape(runs=1, trials=shape.pop(min(files.trials_axis, len(shape) - 1)), targets=prod(shape))
+        axes = {files.trials_axis, files.trials_axis if files.repeats_axis is None else files.repeats_axis}
+        n_trials = prod(size for axis, size in enumerate(shape) if axis in axes)
+        return Shape(runs=1, trials=n_trials, targets=prod(shape) // n_trials)
     tables = [path for label, path in paths.items() if label.startswith("trials")]
     n_trials = sum(_rows(path) for path in tables)
     if files.format == "epochs":

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+import yaml
 from refusals import refused
 
 from brainalign import datasets
@@ -15,7 +16,7 @@ from brainalign.arrays import Responses, StoredArray
 from brainalign.datasets import complete_trials, read_array, read_objects, read_table, read_task_table, read_trials
 from brainalign.io import Provenance, array_shapes, load, read_text_table, save
 from brainalign.statistics import signal_share
-from brainalign.study import Study, parse
+from brainalign.study import Study, known_shape, load_descriptor, parse
 
 RNG = np.random.default_rng(3)
 MAPS = RNG.normal(size=(6, 3)).astype(np.float32)
@@ -143,12 +144,39 @@ def test_trials_targets_and_times_are_axes_in_any_order(axes: tuple[int, ...], t
     np.testing.assert_array_equal(read.values, values.astype(np.float32))
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (0, 1, 2, 3), (3, 1, 0, 2)], ids=str)
+def test_repeats_of_their_own_axis_are_trials_but_for_missing_ones(axes: tuple[int, ...], tmp_path: Path) -> None:
+    """Axes are those of stimuli, repeats, targets and times."""
+    values = RNG.normal(size=(4, 3, 2, 5)[: len(axes)]).astype(np.float32)
+    values[1, 1:] = values[3, 0] = np.nan
+    np.save(tmp_path / "values.npy", np.moveaxis(values, range(values.ndim), axes))
+    (tmp_path / "stimuli.tsv").write_text("stimulus_id\tcolour\na\tred\nb\tblue\nc\tred\nd\tblue\n")
+    how: dict[str, object] = {"trials_axis": axes[0], "repeats_axis": axes[1], "standardize": "none"}
+    how |= {"times_s": TIMES, "times_axis": axes[3]} if len(axes) == 4 else {"work": tmp_path / "w.npy"}
+    read = read_array(tmp_path / "values.npy", tmp_path / "stimuli.tsv", **how)
+    assert "".join(read.trials["stimulus_id"]) == "aaabcccdd"
+    assert read.trials["repeat"].tolist() == [1, 2, 3, 1, 1, 2, 3, 2, 3]
+    assert read.trials["colour"].tolist() == ["red"] * 3 + ["blue"] + ["red"] * 3 + ["blue"] * 2
+    kept = ~np.isnan(values).reshape(4, 3, -1).any(axis=2)
+    np.testing.assert_array_equal(read.values, values[kept])
+    recording = {"format": "array", "values": "values.npy", "trials": "stimuli.tsv", "times_s": how.get("times_s")}
+    recording |= {name: how[name] for name in ("trials_axis", "repeats_axis", "times_axis") if name in how}
+    splits = {"runs": {"leave_out": "run"}}
+    content = {"name": "s", "stimuli": dict.fromkeys("abcd", {}), "recordings": {"1": recording}, "splits": splits}
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(content))
+    measured = known_shape(load_descriptor(tmp_path / "s.yaml"))
+    assert (measured.trials, measured.targets) == (12, values[0, 0].size)
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path, trials: Path) -> None:
     for values, options, message in (
         (MAPS[:5], {}, "has shape (5, 3) but {trials} has 6 rows"),
         (MAPS, {"times_s": TIMES}, "has shape (6, 3); leave out times_s"),
         (MAPS, {"trials_axis": 2}, "has shape (6, 3) but trials_axis is 2; correct these"),
         (MAPS.T, {}, "has 6 rows; give one per row, in the same order, or trials_axis: 1 where values are so"),
+        (SERIES, {"repeats_axis": 0}, "has shape (6, 3, 5) but trials_axis is 0 and repeats_axis 0; correct these"),
+        (SERIES, {"repeats_axis": 3}, "but trials_axis is 0 and repeats_axis 3; correct these"),
+        (SERIES[:5], {"repeats_axis": 1}, "but {trials} has 6 rows; give one per stimulus, or correct"),
         (SERIES, {"times_s": TIMES, "trials_axis": 2}, "but trials_axis is 2, times_axis 2; correct these"),
         (SERIES, {"times_s": TIMES[:4]}, "times_s has 4 numbers but"),
         (SERIES.swapaxes(1, 2), {"times_s": TIMES}, "has 3 times; give one per time, or times_axis: 1 where values"),

@@ -14,7 +14,7 @@ from brainalign.datasets.formats.betas import finish_responses, label_names
 from brainalign.datasets.formats.fmri import open_image, read_volumes
 from brainalign.datasets.formats.meeg import without_bad_sensors
 from brainalign.datasets.formats.surfaces import empty_lists
-from brainalign.datasets.formats.trials import read_table, read_trials
+from brainalign.datasets.formats.trials import complete_trials, read_table, read_trials
 from brainalign.io import (
     MISSING,
     chosen_array,
@@ -40,8 +40,9 @@ def read_array(
     targets: Path | None = None,
     atlas: Path | None = None,
     times_s: Sequence[float] | Path | None = None,
-    trials_axis: Literal[0, 1, 2] = 0,
-    times_axis: Literal[0, 1, 2] = 2,
+    trials_axis: Literal[0, 1, 2, 3] = 0,
+    times_axis: Literal[0, 1, 2, 3] = 2,
+    repeats_axis: Literal[0, 1, 2, 3] | None = None,
     units: str = "arbitrary units",
     standardize: Literal["session", "none"] = "session",
     bad_targets: Literal["raise", "drop", "keep"] = "raise",
@@ -59,7 +60,7 @@ def read_array(
         .npy, .npz, .h5, .hdf5, .mat or .zarr: (n_trials, n_targets) or (n_trials, n_targets, n_times), if not so as
         `trials_axis` and `times_axis` say.
     trials : Path
-        A row per row of `values`, in their order; see `read_trials`.
+        A row per row of `values`, in their order; see `read_trials`. With `repeats_axis` a row per stimulus.
     key : str, optional
         Which array, where the file holds several.
     targets : Path, optional
@@ -67,8 +68,10 @@ def read_array(
         (names with ; between), x_mm, y_mm, z_mm, sensor_type, vertex (of fsaverage5).
     times_s : sequence of float or Path, optional
         Seconds from the stimulus, needed with a third axis: numbers, or a .npy or text file of them.
-    trials_axis, times_axis : {0, 1, 2}
+    trials_axis, times_axis : {0, 1, 2, 3}
         Which axis of `values` these are, counted from 0: of EEGLAB's (n_targets, n_times, n_trials) 2 and 1.
+    repeats_axis : {0, 1, 2, 3}, optional
+        The axis of repeats, where stimuli have one of their own: every repeat is a trial, but for those all NaN.
     units : str
     standardize : {"session", "none"}
         Z-score each target within sessions; not where there are times.
@@ -88,7 +91,7 @@ def read_array(
     """
     check_choice("standardize", standardize, ("session", "none"))
     name = chosen_array(values, key)
-    as_rows = work is not None and times_s is None and trials_axis == 0
+    as_rows = work is not None and times_s is None and trials_axis == 0 and repeats_axis is None
     numbers: Any = located_array(values, name) if as_rows else None
     numbers = stored_arrays(values, [name])[name] if numbers is None else numbers
     what = f"{values}: {name or 'its array'}"
@@ -96,6 +99,10 @@ def read_array(
         numbers = numbers[:, :, 0]
     if numbers.dtype.kind not in "iufb":
         raise BrainalignError(f"{what} holds {numbers.dtype}; give real numbers")
+    table = read_trials(trials)
+    if repeats_axis is not None:
+        numbers, table, times_axis = _each_repeat(numbers, table, (trials_axis, repeats_axis, times_axis), what, trials)
+        trials_axis = 0
     if numbers.ndim not in (2, 3) or 0 in numbers.shape:
         raise BrainalignError(f"{what} has shape {numbers.shape}; give rows x targets, or rows x targets x times")
     if (numbers.ndim == 3) != (times_s is not None):
@@ -111,7 +118,6 @@ def read_array(
     if numbers.ndim == 3:
         times = _times(times_s or (), shape, times_axis, axes[1], values)
     numbers = numbers if isinstance(numbers, StoredArray) else numbers.transpose(axes)
-    table = read_trials(trials)
     places = target_table(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target", atlas)
     for axis, length, source in ((0, len(table), trials), (1, len(places), targets)):
         if numbers.shape[axis] != length:
@@ -134,6 +140,30 @@ def read_array(
     kept = np.flatnonzero(_within(times, tmin, tmax, values, "tmin_s and tmax_s"))[::decimate]
     responses = Responses(floats[:, :, kept].astype(np.float32), table, places, units, times=times[kept])
     return responses if bad_targets == "keep" else without_bad_sensors(responses, values, bad_targets)
+
+
+def _each_repeat(
+    numbers: NDArray[Any], table: pd.DataFrame, axes: tuple[int, int, int], what: str, trials: Path
+) -> tuple[NDArray[Any], pd.DataFrame, Any]:
+    """Return a row per repeat, the trials that these are, and which axis times are then; `axes` are those of three."""
+    own, repeats, times = axes
+    if own == repeats or max(own, repeats) >= numbers.ndim:
+        raise BrainalignError(
+            f"{what} has shape {numbers.shape} but trials_axis is {own} and repeats_axis {repeats}; correct these"
+        )
+    others = [axis for axis in range(numbers.ndim) if axis not in (own, repeats)]
+    n_stimuli, n_repeats = numbers.shape[own], numbers.shape[repeats]
+    if n_stimuli != len(table):
+        raise BrainalignError(
+            f"{what} has shape {numbers.shape} but {trials} has {len(table)} rows; give one per stimulus, or correct "
+            "trials_axis and repeats_axis"
+        )
+    size = n_stimuli * n_repeats, *[numbers.shape[axis] for axis in others]
+    rows = numbers.transpose([own, repeats, *others]).reshape(size)
+    kept = np.flatnonzero(~np.isnan(rows).reshape(len(rows), -1).all(axis=1))
+    known = table.drop(columns=["trial_id", "repeat"]).iloc[kept // n_repeats]
+    found = complete_trials(known.assign(repeat=kept % n_repeats + 1), str(trials))
+    return rows[kept], found, 1 + others.index(times) if times in others else times
 
 
 def target_table(path: Path | None, n_targets: int, kind: str, atlas: Path | None = None) -> pd.DataFrame:

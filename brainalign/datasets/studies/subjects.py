@@ -202,6 +202,7 @@ def _array(study: Study, subject: str, as_they_are: bool, work: Path | None = No
         times_s=paths.get("times_s", files.times_s),
         trials_axis=files.trials_axis,
         times_axis=files.times_axis,
+        repeats_axis=files.repeats_axis,
         units=files.units,
         # What is bad in series is raised or dropped when they are read, as of epochs.
         **_finish(study, as_they_are and not files.timed),
