@@ -14,7 +14,8 @@ from brainalign.commands.lab import ARRAYS, CALLED, SUBJECT, VOLUMES, Lab, is_nu
 from brainalign.io import array_shapes, read_lines, read_text_table, stored_arrays
 
 UNITS = {"target_id", "roi"}
-LABELS = dict.fromkeys(("y", "label", "condition", "category", "class"), "stimulus")  # names of files beside an array
+# What files of what was shown are called, beside an array.
+LABELS = dict.fromkeys(("y", "label", "condition", "category", "class", "order", "stim_order", "stimuli"), "stimulus")
 # Columns of numbers that are no responses, though a table of trials may have them.
 BESIDE = {"onset", "onset_s", "duration", "duration_s", "trial", "trial_id", "repeat", "repetition", "rt", "age"}
 PEOPLE = ("subject", "participant", "subject_id", "participant_id")
