@@ -78,7 +78,8 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
     lines = [f"# {form}; check: brainalign check study.yaml; run: brainalign run study.yaml"]
     models = "models and " if "models" not in study else ""
     last = f"# {models}methods may follow; without, {'what suits the stimuli, and ' if models else ''}ridge"
-    last = last if {"stimuli", "splits"} & study.keys() else "# decode_times may follow: how categories are decoded, moment by moment"
+    if not {"stimuli", "splits"} & study.keys():
+        last = "# decode_times may follow: how categories are decoded, moment by moment"
     room = MOST_LINES - len(study) - len([lines, last])
     for key, value in study.items():
         nested = isinstance(value, dict)

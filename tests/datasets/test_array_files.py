@@ -162,7 +162,7 @@ def test_repeats_of_their_own_axis_are_trials_but_for_missing_ones(axes: tuple[i
     recording = {"format": "array", "values": "values.npy", "trials": "stimuli.tsv", "times_s": how.get("times_s")}
     recording |= {name: how[name] for name in ("trials_axis", "repeats_axis", "times_axis") if name in how}
     splits = {"runs": {"leave_out": "run"}}
-    content = {"name": "s", "stimuli": dict.fromkeys("abcd", {}), "recordings": {"1": recording}, "splits": splits}
+    content = {"name": "s", "stimuli": {name: {} for name in "abcd"}, "recordings": {"1": recording}, "splits": splits}
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(content))
     measured = known_shape(load_descriptor(tmp_path / "s.yaml"))
     assert (measured.trials, measured.targets) == (12, values[0, 0].size)
