@@ -18,11 +18,12 @@ import pytest
 import yaml
 from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
 from PIL import Image
+from refusals import refused
 from scipy.io import savemat, wavfile
 from scipy.spatial.distance import squareform
 
 from brainalign.cli import main
-from brainalign.datasets import read_subject
+from brainalign.datasets import read_array, read_subject
 from brainalign.datasets.studies import read_categories
 from brainalign.study import Study, load_descriptor
 from worlds import labs
@@ -457,6 +458,27 @@ def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
     assert responses.trials["stimulus_id"].tolist() == shown
     assert responses.targets["target_id"].tolist() == list("abcde")
     assert {area: len(rows) for area, rows in responses.regions().items()} == {"IT": 3, "V4": 2}
+
+
+@pytest.mark.parametrize("file", ["experiment.mat", "experiment.h5"])
+def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, file: str) -> None:
+    images(tmp_path, names := [f"im{k:02d}" for k in range(20)])
+    shown, values = names * 2, rng.normal(size=(40, 5)).astype(np.float32)
+    fields = {"rates": values, "image": np.array(shown, dtype=object), "area": np.array([*"VVVIT"], dtype=object)}
+    if file.endswith(".mat"):
+        savemat(tmp_path / file, {"exp": fields, "version": 2.0})
+    else:
+        with h5py.File(tmp_path / file, "w") as stored:
+            for name, content in fields.items():
+                stored[f"exp/{name}"] = content
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    study = load_descriptor(tmp_path / "study.yaml")
+    responses = read_subject(study, "01", as_they_are=True)
+    np.testing.assert_array_equal(responses.values, values)
+    assert responses.trials["stimulus_id"].tolist() == shown
+    assert {area: len(rows) for area, rows in responses.regions().items()} == {"I": 1, "T": 1, "V": 3}
+    if file.endswith(".mat"):
+        refused("holds no array 'rates'.*it has .*exp/rates", read_array, tmp_path / file, Path("t.tsv"), key="rates")
 
 
 def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def unpack_vectors(lab: Lab) -> list[Path]:
             vectors = [name for name in vectors if max(shapes[name]) in largest]
             beside = _beside(lab, path, largest) if len(largest) > 1 else {}
             length = {name: max(shapes[name]) for name in vectors} | {name: len(of) for name, of in beside.items()}
-            named = study_names(list(length)) | {name: name for name in length if name in CALLED}
+            last = {name.rpartition("/")[2]: name for name in length}  # of groups, and MATLAB's structs
+            named = study_names(list(last)) | {name: name for name in last if name in CALLED}
+            named = {last[old]: new for old, new in named.items()}
             for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
                 of = {old: new for old, new in named.items() if (new in UNITS) == (kind == "units")}
                 first = next((old for old, new in of.items() if new in asked), None)

@@ -1,7 +1,7 @@
 """Arrays in any file that a lab keeps them in: their names and shapes from headers, and their values.
 
     .npy  one array, under the name ""          .h5, .nc    datasets, those in groups by their whole name ("a/b")
-    .npz  several, by name                      .mat        variables; version 7.3 is HDF5 with its axes turned around
+    .npz  several, by name                      .mat        variables, those in structs as "a/b"; version 7.3 is HDF5 with its axes turned around
     .zarr one array under "", or a group
 
 Nothing is unpickled.
@@ -141,15 +141,25 @@ def _variables(path: Path) -> Shapes:
     from scipy.io import whosmat
 
     with reading(path, BROKEN.format(".mat")):
-        return {name: tuple(map(int, shape)) for name, shape, _ in whosmat(path)}
+        found = whosmat(path)
+    structs = [name for name, shape, kind in found if kind == "struct" and shape == (1, 1)]
+    shapes = {name: tuple(map(int, shape)) for name, shape, _ in found if name not in structs}
+    fields = _read_variables(path, structs) if structs else {}
+    return shapes | {name: values.shape for name, values in fields.items() if name not in structs}
 
 
 def _read_variables(path: Path, names: Collection[str]) -> Values:
+    """Read variables; of a struct its fields, too, by the names that version 7.3 gives them (struct/field)."""
     from scipy.io import loadmat
 
+    owners = {name.partition("/")[0] for name in names}
     with reading(path, BROKEN.format(".mat")):
-        content = loadmat(path, variable_names=list(names))
-        return {name: np.asarray(content[name]) for name in names if name in content}
+        content = loadmat(path, variable_names=list(owners))
+    found = {name: np.asarray(content[name]) for name in owners if name in content}
+    structs = {name: of for name, of in found.items() if of.dtype.names and of.size == 1}
+    for name, of in structs.items():
+        found |= {f"{name}/{field}": np.asarray(of[field].item()) for field in of.dtype.names or ()}
+    return {name: of for name, of in found.items() if name in names or name.partition("/")[0] in names}
 
 
 def _zarr_arrays(path: Path) -> dict[str, Any]:
