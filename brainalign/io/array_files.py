@@ -1,8 +1,8 @@
 """Arrays in any file that a lab keeps them in: their names and shapes from headers, and their values.
 
     .npy  one array, under the name ""          .h5, .nc    datasets, those in groups by their whole name ("a/b")
-    .npz  several, by name                      .mat        variables, those in structs as "a/b"; version 7.3 is HDF5 with its axes turned around
-    .zarr one array under "", or a group
+    .npz  several, by name                      .mat        variables, fields of structs as "a/b"; version 7.3 is HDF5
+    .zarr one array under "", or a group                    with its axes turned around
 
 Nothing is unpickled.
 """
