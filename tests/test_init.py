@@ -404,10 +404,12 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path) -> 
     shown = [f"{name}.png" for name in names] * 3
     told = {"image": shown, "session": np.repeat([1, 2, 3], 10), "rt": rng.uniform(size=30), "onset": np.arange(30.0)}
     table = pd.concat([one.assign(**told, subject=who) for one, who in zip(tables, "ab", strict=True)])
+    np.savez(tmp_path / "features.npz", stimulus_id=[f"{name}.png" for name in names], own=rng.normal(size=(10, 3)))
     table.sample(60, random_state=0).sort_index(kind="stable").to_csv(tmp_path / "all.csv", index=False)
     assert main(["init", str(tmp_path), "--yes"]) == 0
     study = load_descriptor(tmp_path / "study.yaml")
     assert set(study.recordings) == {"a", "b"}
+    assert "file: features.npz" in (tmp_path / "study.yaml").read_text()
     for name, own in zip("ab", values, strict=True):
         responses = read_subject(study, name, as_they_are=True)
         np.testing.assert_allclose(responses.values, own, rtol=1e-6)  # in the order of its rows

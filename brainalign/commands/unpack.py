@@ -79,7 +79,9 @@ def _beside(lab: Lab, path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[A
 def unpack_tables(lab: Lab) -> list[Path]:
     """Write tables of trials whose columns hold the responses, too, as arrays with a table of rows and of columns."""
     written: list[Path] = []
-    for path in lab.tables("stimulus_id") if not lab.ending(*ARRAYS, *VOLUMES) else ():
+    own = {model["file"] for model in lab.vectors().values()}  # of stimuli, which are no responses
+    others = [path for path in lab.ending(*ARRAYS, *VOLUMES) if str(path) not in own]
+    for path in lab.tables("stimulus_id") if not others else ():
         table = read_text_table(lab.folder / path)
         told = {"stimulus_id", "run", "session", *PEOPLE, *BESIDE}
         columns = [str(name) for name in table]
