@@ -483,6 +483,31 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
         refused("holds no array 'rates'.*it has .*exp/rates", read_array, tmp_path / file, Path("t.tsv"), key="rates")
 
 
+@pytest.mark.parametrize("ending", [".png", ""])
+def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending: str) -> None:
+    """The same names in several folders, which are categories, or sets where one is held out."""
+    for folders, column in ((("cat", "dog", "car"), "category"), (("train", "test"), "set")):
+        (tmp_path / "scenes").mkdir()
+        for folder in folders:
+            images(tmp_path, [f"{k:02d}" for k in range(9)])
+            (tmp_path / "images").rename(tmp_path / "scenes" / folder)
+        names = [f"{folder}/{k:02d}{ending}" for folder in folders for k in range(9)]
+        np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of(names, tmp_path), 5)))
+        assert main(["init", str(tmp_path), "--yes"]) == 0
+        study = load_descriptor(tmp_path / "study.yaml")
+        table = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", dtype=str).set_index("stimulus_id")
+        assert set(table.index) == set(names)
+        assert table[column].tolist() == [name.split("/")[0] for name in table.index]
+        assert all(row["path"].endswith(f"{name.removesuffix('.png')}.png") for name, row in table.iterrows())
+        assert (study.held_out[1].column, study.held_out[1].value) == (
+            ("set", "test") if column == "set" else (None, None)
+        )
+        assert main(["check", str(tmp_path / "study.yaml")]) == 0
+        shutil.rmtree(tmp_path / "scenes")
+        for path in (tmp_path / "study.yaml", tmp_path / "stimuli.tsv"):
+            path.unlink()
+
+
 def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     images(tmp_path, names := [f"im{k:02d}" for k in range(20)])
     values = rng.normal(size=(20, 3, 8, 6)).astype(np.float32)

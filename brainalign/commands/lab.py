@@ -38,6 +38,7 @@ CALLED = {
 }
 Ask = Callable[[str, str], str]
 YES_NO = {"true", "false"}
+HELD_OUT = ("test", "shared", "val")  # what sets of stimuli are called that are not trained on
 MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 
 
@@ -136,8 +137,7 @@ class Lab:
             return None
         tables = [self.folder / path for path in self.tables("stimulus_id")]
         counts = Counter(name for path in tables for name in table_column(path, "stimulus_id"))
-        # Trials may name an image with its ending.
-        names = [path.name if path.name in counts else path.stem for path in images]
+        names = _names(images, counts)
         if counts and not counts.keys() & {*names} and (numbers := _numbers(images, counts)):
             names = numbers
             self.remark_on_stimuli(
@@ -146,7 +146,10 @@ class Lab:
         # Test images are repeated, for their noise ceiling, where the others are many.
         often = {name for name in names if counts and counts[name] > 2 * median(counts.values())}
         columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
-        if MIN_TEST <= len(often) <= len(names) / 2:
+        folders = {path.parent.name for path in images}
+        if len(folders) > 1:
+            columns["set" if folders & {*HELD_OUT} else "category"] = [path.parent.name for path in images]
+        if "set" not in columns and MIN_TEST <= len(often) <= len(names) / 2:
             columns["set"] = ["test" if name in often else "train" for name in names]
             self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
         rows = [columns, *zip(*columns.values(), strict=True)]
@@ -184,7 +187,7 @@ class Lab:
             values = set(table_column(self.folder / str(stimuli), column))
             if len(values) > MOST_SETS:
                 continue
-            named = ["test", "shared", "val"]
+            named = [*HELD_OUT]
             if column.lower() in (*named, "held_out", "heldout") and {value.lower() for value in values} == YES_NO:
                 named = [value for value in values if value.lower() == "true"]
             value = next((value for value in named if value in values), None)
@@ -204,6 +207,17 @@ def study_names(known: list[str]) -> dict[str, str]:
         others = [lower[other] for other in [name, *called.split()] if other in lower]
         if others and name not in known and others[0] not in names:
             names[others[0]] = name
+    return names
+
+
+def _names(images: list[Path], shown: Collection[str]) -> list[str]:
+    """Name images as trials do, by file or with folders around it, and with the ending or without; else by the stem."""
+    stems, names = Counter(path.stem for path in images), []
+    for path in images:
+        places = [path.parts[k:-1] for k in range(len(path.parts))]
+        forms = ["/".join([*place, last]) for last in (path.name, path.stem) for place in places]
+        usual = path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}"
+        names.append(next((form for form in forms if form in shown), usual))
     return names
 
 
