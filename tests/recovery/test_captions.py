@@ -78,12 +78,10 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
     def accuracy(values: dict[str, np.ndarray], truth: pd.DataFrame = planted) -> float:
         return float(np.concatenate([(values[name] == truth[name])[cared[name]] for name in ATTRIBUTES]).mean())
 
-    at = {
-        str(t): accuracy(
-            synthesis.caption_targets(synthesis.project_to_bank(weights, embeddings[train], t), captioner).values
-        )
-        for t in [*TEMPERATURES, chosen]
-    }
+    at = {}
+    for t in [*TEMPERATURES, chosen]:
+        points = synthesis.project_to_bank(weights, embeddings[train], t)
+        at[str(t)] = accuracy(synthesis.caption_targets(points, captioner).values)
     at["raw"] = accuracy(captioner(weights.T).values)
     at["chosen"] = at[str(chosen)]
     nulls = synthesis.shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 19, rng)
@@ -109,21 +107,12 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
 
     predicted = units[test] @ weights
     shuffled_scores = synthesis.caption_scores(drawn, units[test], responses[test])
-    return Found(
-        at,
-        chosen,
-        accuracy(drawn.values),
-        tuple(np.quantile(prior, [0.025, 0.975])),
-        float(majority),
-        float(said[matters].mean()),
-        float((said & ~matters).sum() / max(said.sum(), 1)),
-        float(scores.r.mean()),
-        float(scores.permuted_r.mean()),
-        float(scores.frequent_r.mean()),
-        float(pearson(predicted, responses[test]).mean()),
-        above(scores.predicted),
-        above(shuffled_scores.predicted),
-    )
+    named, wrongly = float(said[matters].mean()), float((said & ~matters).sum() / max(said.sum(), 1))
+    r = [scores.r, scores.permuted_r, scores.frequent_r, pearson(predicted, responses[test])]
+    shares = above(scores.predicted), above(shuffled_scores.predicted)
+    ends = tuple(np.quantile(prior, [0.025, 0.975]))
+    means = [float(of.mean()) for of in r]
+    return Found(at, chosen, accuracy(drawn.values), ends, float(majority), named, wrongly, *means, *shares)
 
 
 def test_planted_preferences_are_captioned() -> None:

@@ -183,13 +183,8 @@ def test_layer_orders_are_uniform(n_orders: int, record: Record) -> None:
             name: value[order] if value.ndim < 3 or name == "sensor_r" else value[:, order]
             for name, value in vars(scores).items()
         }
-        found = convergence_scores(
-            replace(scores, **moved),
-            world.distance_mm,
-            times_s=world.times_s,
-            spins=[np.arange(len(world.depth))],  # the area null is not asked here
-            n_permutations=2,
-        )
+        options = {"spins": [np.arange(len(world.depth))], "n_permutations": 2}  # the area null is not asked here
+        found = convergence_scores(replace(scores, **moved), world.distance_mm, times_s=world.times_s, **options)
         for name, values in p.items():
             values.append(row(found, name)["p_layers"])
     for name, values in p.items():

@@ -77,12 +77,9 @@ def study(
     respond = truth(regions)
     tried = list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
     plain = respond(next(iter(found.values())).edit(pipe, 0.0, tried).images)
-    curves = np.stack(
-        [
-            np.stack([plain if a == 0 else respond(found[name].edit(pipe, a, tried).images) for a in ALPHAS])
-            for name in regions
-        ]
-    )  # (n_regions, n_alphas, n_images, n_regions scored)
+    curves = np.stack([
+        [plain if a == 0 else respond(found[name].edit(pipe, a, tried).images) for a in ALPHAS] for name in regions
+    ])  # (n_regions, n_alphas, n_images, n_regions scored)  # fmt: skip
     longest = max(found.values(), key=lambda one: float(one.scale[0]))
     drawn = synthesis.random_directions(longest, n_random, seed=seed)
     few = tried[:n_random_images]

@@ -93,16 +93,8 @@ def chance_of(seed: int, signal: float) -> float:
     one, other = (occluded_ball(16, 16, 4, 2, n_videos=1, n_silent=0, side=4, seed=k) for k in (seed, 50000 + seed))
     neural = other.neural + signal * one.states[..., :1, None] / one.states[..., 0].std()
     hidden = np.zeros(one.visible.shape, dtype=bool)
-    found = geometry.score_dynamics(
-        {"ball": one.states},
-        neural,
-        hidden,
-        LeastSquares(),
-        folds=4,
-        min_reliability=0.01,
-        n_permutations=39,
-        seed=seed,
-    )
+    options = {"folds": 4, "min_reliability": 0.01, "n_permutations": 39, "seed": seed}
+    found = geometry.score_dynamics({"ball": one.states}, neural, hidden, LeastSquares(), **options)
     return float(found.models["p"].iloc[0])
 
 

@@ -18,14 +18,8 @@ def figures(world: GroundedWords, seed: int, shuffle: int = 0) -> dict[str, floa
     scenes = world.scenes[train]
     if shuffle:
         scenes = scenes[np.random.default_rng([seed, shuffle]).permutation(len(train))]
-    relations = pd.DataFrame(
-        {
-            "scene": np.arange(len(train)),
-            "subject": world.captions[train, 0],
-            "object": world.captions[train, 1],
-            "relation": world.relations[train],
-        }
-    )
+    relations = pd.DataFrame(world.captions[train, :2], columns=["subject", "object"])
+    relations = relations.assign(scene=np.arange(len(train)), relation=world.relations[train])
     model = GroundedLanguage(device="cpu", seed=seed).fit(world.text, world.captions[train], scenes, relations)
     captions, seen, truth = world.captions[test], world.scenes[test], world.relations[test]
     found = scene_retrieval(model.scores(captions, seen), same_words(captions), n_permutations=200, n_draws=100)

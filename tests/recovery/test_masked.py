@@ -74,12 +74,8 @@ def test_ablations_of_six_networks(record: Record) -> None:
     """World roi_series: what the parts of the model are for; seed 1, short training"""
     world = roi_series(seed=1)
     train, test, mask = world.series[:N_TRAIN], world.series[N_TRAIN:], halves(world, 1)
-    changes = {
-        "full": {},
-        "no masking": {"masking": False},
-        "fixed embeddings": {"fixed_embeddings": True},
-        "self loops": {"self_loops": True},
-    }
+    changes = {"full": {}, "no masking": {"masking": False}}
+    changes |= {"fixed embeddings": {"fixed_embeddings": True}, "self loops": {"self_loops": True}}
     found = {}
     for name, change in changes.items():
         model = decoding.MaskedBrainModel(seed=1, n_steps=SHORT, **change).fit(train)
@@ -106,11 +102,9 @@ def test_leaders_and_followers(record: Record) -> None:
             "model": (decoding.MaskedBrainModel(seed=seed, n_steps=1200, **LAGGED).fit(train), test),
             "instantaneous": (decoding.ConditionalGaussian().fit(train), test),
             "lagged": (decoding.ConditionalGaussian((0, 1, 2, 3, 4, 5)).fit(train), test),
-            null_name: (
-                decoding.MaskedBrainModel(seed=seed, n_steps=SHORT, **LAGGED).fit(null[:N_TRAIN]),
-                null[N_TRAIN:],
-            ),
         }
+        untied = decoding.MaskedBrainModel(seed=seed, n_steps=SHORT, **LAGGED).fit(null[:N_TRAIN])
+        fits[null_name] = untied, null[N_TRAIN:]
         for name, (model, series) in fits.items():
             for hidden, each in masks.items():
                 value = float(np.mean([r2(model, series, mask) for mask in each]))

@@ -30,11 +30,9 @@ def test_encoders_of_shuffled_voxels_raise_nothing(record: Record) -> None:
         m, n = drift.shape
         error = np.sqrt(drift.mean(axis=1).var() / m + drift.mean(axis=0).var() / n)
         mean = drift.to_numpy().mean()
-        record(
-            f"{region}: p among 19 null encoders; their gains, mean and largest",
-            f"{beyond['p']:.2f}; {mean:+.2f} (se {error:.2f}), {drift.mean(axis=1).max():+.2f}",
-            "p = .05 (colour, size, place, shapes); mean within 3 se of 0 (but size)",
-        )
+        said = f"{beyond['p']:.2f}; {mean:+.2f} (se {error:.2f}), {drift.mean(axis=1).max():+.2f}"
+        wanted = "p = .05 (colour, size, place, shapes); mean within 3 se of 0 (but size)"
+        record(f"{region}: p among 19 null encoders; their gains, mean and largest", said, wanted)
         if region != "bluecircle":  # a conjunction: an encoder of noise that likes blue does as well (p = .10)
             assert beyond["p"] == pytest.approx(1 / 20)
         # Whatever an encoder responds to, more of it is shown by a larger thing: null encoders enlarge.

@@ -18,13 +18,9 @@ from brainalign.features import EfficientNetExtractor
 from brainalign.simulation import ConceptWorld, concept_world, draw_scenes, render
 
 # Reduced, the other method's choices and dimensions are those of tests/workflow/test_concepts.py.
-reduced_for_sparse = pytest.mark.parametrize(
-    ("method", "worlds", "starts"),
-    [
-        pytest.param("sparse", 1, 3, id="reduced"),
-        *(pytest.param(name, 3, 20, id=name, marks=pytest.mark.acceptance) for name in geometry.CONCEPT_METHODS),
-    ],
-)
+IN_FULL = [pytest.param(name, 3, 20, id=name, marks=pytest.mark.acceptance) for name in geometry.CONCEPT_METHODS]
+SIZES = [pytest.param("sparse", 1, 3, id="reduced"), *IN_FULL]
+reduced_for_sparse = pytest.mark.parametrize(("method", "worlds", "starts"), SIZES)
 
 
 def make(method: str, n_alphas: int = 4):
