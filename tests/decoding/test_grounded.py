@@ -52,13 +52,9 @@ def test_a_saved_model_says_the_same(world: GroundedWords, fitted: GroundedLangu
 
 
 def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:
-    logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
-    same = torch.tensor([0, 1, 1, 2])
-    other = logits.clone()
-    other[1, 2], other[2, 1] = 50.0, -50.0
-    assert torch.allclose(pair_loss(logits, same), pair_loss(other, same))
-    assert not torch.allclose(pair_loss(logits, torch.arange(4)), pair_loss(other, torch.arange(4)))
+    """As trials of one stimulus are not, of which the loss is asked by hand in test_training."""
     a, b = torch.nn.functional.normalize(torch.randn(2, 4, 5), dim=-1)
+    same = torch.tensor([0, 1, 1, 2])
     assert torch.allclose(clip_loss(a, b, 3.0, same), pair_loss(3.0 * a @ b.T, same))
     assert same_words([[1, 2], [2, 1, 1], [3]]).tolist() == [0, 0, 1]
 
