@@ -111,14 +111,8 @@ def test_padded_voxels_take_no_part(small) -> None:
     clean = padded["test"].signals.copy()
     clean[clean == 1e6] = 0
     subjects = test["fmri"].meta["subject"].to_numpy()
-    np.testing.assert_array_equal(
-        space.embed("fmri", padded["test"].signals, subjects)[subjects == "fmri02"],
-        space.embed("fmri", clean, subjects)[subjects == "fmri02"],
-    )
-
-
-def test_a_subject_without_variance_has_no_scale() -> None:
-    refused("nothing varies", SubjectScale.fit, np.ones((3, 4)), np.repeat("a", 3))
+    found = [space.embed("fmri", values, subjects) for values in (padded["test"].signals, clean)]
+    np.testing.assert_array_equal(*(values[subjects == "fmri02"] for values in found))
 
 
 def test_the_gates_of_a_mixture_sum_to_one() -> None:
@@ -144,8 +138,9 @@ def test_full_networks_have_the_published_sizes() -> None:
     assert fmri(torch.randn(3, 70), torch.zeros(3, dtype=torch.long)).shape == (3, 1024)
 
 
-def test_bad_input_stops_before_training(small) -> None:
+def test_bad_input_stops_before_training(small, fitted: decoding.SharedSpace) -> None:
     train, test = small
+    refused("nothing varies", SubjectScale.fit, np.ones((3, 4)), np.repeat("a", 3))
     refused("no modality", decoding.SharedSpace().fit, {})
     eeg, asked = train["eeg"], test["fmri"]
     leaked = asked.meta.assign(stimulus_id=["image0000", *asked.meta["stimulus_id"][1:]])
@@ -158,8 +153,6 @@ def test_bad_input_stops_before_training(small) -> None:
     refused(r"blend 1.5 is not between 0", decoding.SharedSpace, blend=1.5)
     refused("must be one of 'joint', 'two'", decoding.SharedSpace, phases="three")
 
-
-def test_values_of_another_shape_are_refused(fitted: decoding.SharedSpace) -> None:
     shape = r"trials of shape \(8, 15\), but training trials had \(8, 16\)"
     refused(shape, fitted.embed, "eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
     refused("modality must be one of", fitted.embed, "nirs", np.zeros((2, 8, 16)), ["eeg01", "eeg02"])

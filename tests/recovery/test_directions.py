@@ -22,6 +22,7 @@ PRIOR = Path(__file__).parents[2] / "data" / "prior"
 REGIONS = ("red", "large", "leftside", "cross")
 ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 TRIED = 100_000  # seeds of images start here
+N_RANDOM_IMAGES = 8  # of a random direction
 
 
 def tensor(images: np.ndarray) -> Tensor:
@@ -38,12 +39,9 @@ def annotators(
     features = network(tensor(images)).numpy()
     ridge = Ridge(np.logspace(-1, 5, 7), cv=5, device="cpu").fit(features, voxels)
     coef, intercept = np.asarray(ridge.coef_), np.asarray(ridge.intercept_)
-    return {
-        region: synthesis.RegionObjective(network, coef, intercept, np.flatnonzero(of_voxel == region)).standardised(
-            features
-        )
-        for region in regions
-    }
+    mine = {region: np.flatnonzero(of_voxel == region) for region in regions}
+    found = {region: synthesis.RegionObjective(network, coef, intercept, rows) for region, rows in mine.items()}
+    return {region: objective.standardised(features) for region, objective in found.items()}
 
 
 def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
@@ -57,14 +55,7 @@ def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
 
 
 def study(
-    regions: tuple[str, ...],
-    seed: int,
-    n_scenes: int,
-    n_steps: int,
-    n_seeds: int,
-    n_images: int,
-    n_random: int,
-    n_random_images: int,
+    regions: tuple[str, ...], seed: int, n_scenes: int, n_steps: int, n_seeds: int, n_images: int, n_random: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return true responses by region and alpha, those of random directions at both ends, cosines, and their spread."""
     pipe = synthesis.BrainGuidedPipeline.from_pretrained(PRIOR)
@@ -82,7 +73,7 @@ def study(
     ])  # (n_regions, n_alphas, n_images, n_regions scored)  # fmt: skip
     longest = max(found.values(), key=lambda one: float(one.scale[0]))
     drawn = synthesis.random_directions(longest, n_random, seed=seed)
-    few = tried[:n_random_images]
+    few = tried[:N_RANDOM_IMAGES]
     ends = []
     for k in range(n_random):
         both = [ALPHAS[0]] * len(few) + [ALPHAS[-1]] * len(few)
@@ -94,9 +85,8 @@ def study(
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_brain_supervised_directions_raise_the_true_response(seed: int, record: Record) -> None:
     """Directions of a region's encoder raise its true response over -3 to 3 SD; directions of chance stay flat."""
-    curves, ends, alike, _ = study(
-        REGIONS, seed, n_scenes=2000, n_steps=300, n_seeds=256, n_images=24, n_random=19, n_random_images=8
-    )
+    sizes = {"n_scenes": 2000, "n_steps": 300, "n_seeds": 256, "n_images": 24, "n_random": 19}
+    curves, ends, alike, _ = study(REGIONS, seed, **sizes)
     slopes = (ends[:, 1] - ends[:, 0]).mean(axis=1)
     monotone = []
     for k, region in enumerate(REGIONS):

@@ -72,7 +72,6 @@ def test_planted_distances_under_correlated_noise(worlds: tuple[range, int], rec
 N_STIMULI, N_PERMUTATIONS, RADIUS_MM = 12, 199, 2.0
 EFFECT = 1.0  # sd of the planted patterns, in noise of sd 1
 
-
 VOXELS = np.argwhere(np.ones((7, 7, 5), dtype=bool))
 CENTRE = np.array([2, 3, 2])
 

@@ -46,9 +46,8 @@ class Study:
     def ridge(self, sharing: str = "own", features: str = "raw", penalties: tuple[float, ...] = (1.0,)) -> np.ndarray:
         if (sharing, features, penalties) not in self.ridges:
             parts = [(part.signals, part.targets, part.meta["subject"].to_numpy()) for part in (self.train, self.val)]
-            decoder = decoding.LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0)).fit(
-                *parts[0], parts[1]
-            )
+            decoder = decoding.LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0))
+            decoder.fit(*parts[0], parts[1])
             hits = self.hits(decoder.predict(self.test.signals, self.people))
             self.ridges[sharing, features, penalties] = hits
         return self.ridges[sharing, features, penalties]

@@ -30,10 +30,8 @@ def figures(world: GroundedWords, seed: int, shuffle: int = 0) -> dict[str, floa
     )
     spaces = {"grounded": model.embed(), "text": world.text}
     few = {"n_permutations": 5, "n_draws": 50}
-    visual, textual = (
-        norm_prediction(spaces, pd.DataFrame(norms), **few).set_index(["norm", "space"])["r2"][ALL_NORMS]
-        for norms in (world.visual, world.textual)
-    )
+    norms = [norm_prediction(spaces, pd.DataFrame(one), **few) for one in (world.visual, world.textual)]
+    visual, textual = (table.set_index(["norm", "space"])["r2"][ALL_NORMS] for table in norms)
     looks = word_clusters(spaces, world.words["visual"], n_permutations=10).set_index("space")["ari"]
     of_100 = found.set_index("measure")["value"]
     return {

@@ -99,15 +99,10 @@ def test_unseen_objects(method: str, worlds: int, starts: int, record: Record) -
             embedding = make(method, 1)((seed,)).fit(train, 60).embedding_
             ridge = Ridge(alphas=tuple(np.logspace(-2, 4, 7)), cv=5)
             noise = rng.normal(size=world.features.shape)
-            found = [
-                share(geometry.odd_one_out_accuracy(similarities, test, p), ceiling)
-                for similarities in (
-                    geometry.unseen_similarities(world.features, embedding, split.unseen, ridge),
-                    geometry.unseen_similarities(noise, embedding, split.unseen, ridge),
-                    geometry.object_similarities(world.features, "cosine"),
-                    geometry.object_similarities(embedding),
-                )
-            ]
+            read = (world.features, noise)
+            alike = [geometry.unseen_similarities(x, embedding, split.unseen, ridge) for x in read]
+            alike += [geometry.object_similarities(world.features, "cosine"), geometry.object_similarities(embedding)]
+            found = [share(geometry.odd_one_out_accuracy(each, test, p), ceiling) for each in alike]
             rows.append(found)
             assert found[3] == pytest.approx(0)  # of objects that were never shown the embedding says nothing
     mean = np.mean(rows, axis=0)

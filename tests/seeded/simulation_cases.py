@@ -21,7 +21,6 @@ CORNERS = 100 / np.sqrt(3) * np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-
 FACES = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
 CORTEX = simulation.Cortex(*(dict.fromkeys("LR", each) for each in (CORNERS, CORNERS, FACES)))
 
-
 SPACES = (simulation.Modality("eeg", 2, 4, 8, 0.3, 3), simulation.Modality("fmri", 3, 6, 0, 0.5, 2))
 SHARED = {"n_train": 6, "n_test": 3, "train_repeats": 2, "share": 0.3, "n_codes": 3, "n_dimensions": 5}
 TEXTS = RNG(6).normal(size=(576, 24)) * np.geomspace(4, 0.1, 24)

@@ -21,7 +21,6 @@ N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 OUTPUTS = ("scores", "sensors", "windows", "clusters", "peaks", "squares")
 OPTIONS = {"permutations": 39, "square_permutations": 19, "square_step": 4, "draws": 100}
 
-
 SECTIONS: dict[str, object] = {"models": {"onehot": {"extractor": "onehot"}}, "decode_times": OPTIONS}
 
 
