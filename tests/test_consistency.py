@@ -120,6 +120,10 @@ def test_every_image_has_a_caption_where_texts_are_read(lab: Lab) -> None:
 def test_sections_of_grounding(lab: Lab) -> None:
     ground = {"model": "maps", "text": "words"}
     lab.load(ground=ground)
+    lab.refused("needs ground.text", ground={"model": "maps"})
+    lab.refused("(did you mean 'maps'?)", ground=ground | {"model": "map"})
+    lab.refused("no model of sentences", ground=ground | {"text": "net"})
+    lab.refused("pooling: tokens", ground=ground | {"model": "net"})
     lab.refused("ground.layer must be one of", ground=ground | {"layer": "block7"})
     lab.refused("ground.attributes must be one of", ground=ground | {"attributes": ["sise"]})
     lab.refused("stimulus_id of the images holds 'scene0000', no", ground=ground | {"attributes": ["stimulus_id"]})

@@ -54,6 +54,7 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         ({"methods": {"r": {"encoder": "ridge", "cv": 1}}}, r"methods.r.cv"),
         ({"methods": {"r": {"encoder": "ridge", "alphas": [-1]}}}, r"methods.r.alphas"),
         ({"compare": {"distances": []}}, r"compare.distances"),
+        ({"match": {"measures": ["hungarian"]}}, r"match.measures"),
         ({"decode_times": {"latency_window_s": [0.3, 0.2]}}, r"0.3 to 0.2 s is no window after the stimulus"),
         ({"caption": {"captioner": "atributes"}}, r"caption.captioner: .*did you mean 'attributes'"),
         ({"caption": {"captioner": "prefix"}}, r"caption: captioner: prefix and the folder .* go together"),
