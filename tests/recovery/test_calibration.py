@@ -198,9 +198,8 @@ def test_coverage_over_folds(method: str, n: int, record: Record) -> None:
     truth = np.mean(accuracies)
     intervals = [statistics.cross_validated_interval(values, test_share=1 / 11) for values in accuracies]
     covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
-    naive = np.mean(
-        [i.low <= truth <= i.high for i in (statistics.cross_validated_interval(v, 0.0) for v in accuracies)]
-    )
+    plain = [statistics.cross_validated_interval(values, 0.0) for values in accuracies]
+    naive = np.mean([one.low <= truth <= one.high for one in plain])
     slack = 0 if n >= 400 else 2 * np.sqrt(0.05 * 0.95 / n)
     assert covered >= 0.92 - slack
     expected = ">= .92 (errs on the wide side)"
@@ -220,10 +219,8 @@ def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
         found = f"{level + np.mean(errors):.3f} (worst seed off by {np.abs(errors).max():.3f})"
         record(f"planted {level:g}", found, "+/- .02")
     for level in (0.0, 0.1, 0.3):  # the design of the Haxby slice: correlations over 8 stimuli are biased
-        found = [
-            statistics.noise_ceiling(linear_world(8, 8, 12, np.full(300, level), 200 + k).repeats, n_halvings=40).mean()
-            for k in range(20 * len(seeds))
-        ]
+        worlds = (linear_world(8, 8, 12, np.full(300, level), 200 + k) for k in range(20 * len(seeds)))
+        found = [statistics.noise_ceiling(world.repeats, n_halvings=40).mean() for world in worlds]
         record(f"12 repeats of 8 stimuli, planted {level:g}", f"{np.mean(found):.3f}", "shown: bias of few stimuli")
         if level == 0:
             assert abs(np.mean(found)) <= 0.02
@@ -231,8 +228,7 @@ def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
     for seed in seeds:
         world = linear_world(1000, 20, 4, np.full(100, 0.3), 100 + seed)
         r = statistics.pearson(world.signal, world.repeats[3])
-        scores.append(
-            statistics.normalized_r2(r, statistics.noise_ceiling(world.repeats[:3], n_averaged=1, n_halvings=12)).mean()
-        )
+        ceiling = statistics.noise_ceiling(world.repeats[:3], n_averaged=1, n_halvings=12)
+        scores.append(statistics.normalized_r2(r, ceiling).mean())
     assert np.mean(scores) == pytest.approx(1, abs=0.03)
     record("r2/ceiling of the true model at ceiling .3", f"{np.mean(scores):.3f}", "1 +/- .03")

@@ -64,9 +64,8 @@ def study(seed: int, n_images: int, n_voxels: int) -> Found:
     captioner = synthesis.AttributeCaptioner(attributes, origin=units[train].mean(axis=0))
     encoder = Ridge(alphas=np.logspace(-3, 2, 6), device="cpu").fit(units[train], responses[train])
     weights = np.asarray(encoder.coef_)
-    curve = synthesis.temperature_curve(
-        weights, embeddings[train], captioner, units[validation], responses[validation], TEMPERATURES
-    )
+    held = units[validation], responses[validation]
+    curve = synthesis.temperature_curve(weights, embeddings[train], captioner, *held, TEMPERATURES)
     chosen = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
 
     cared = {name: planted[name].to_numpy() != synthesis.ANY for name in ATTRIBUTES}

@@ -22,10 +22,8 @@ def test_planted_atoms_are_found_from_any_start(record: Record) -> None:
     found = []
     for seed in (*SEEDS, *FURTHER):
         world = sparse_mixtures(N_TRAINING + 1000, seed=seed)
-        fits = [
-            SparseAutoencoder(64, 3, epochs=40, seed=100 * seed + start).fit(world.features[:N_TRAINING])
-            for start in range(2)
-        ]
+        starts = [SparseAutoencoder(64, 3, epochs=40, seed=100 * seed + start) for start in range(2)]
+        fits = [start.fit(world.features[:N_TRAINING]) for start in starts]
         quality = dictionary_quality(fits[0], world.features[N_TRAINING:])
         alike = stability([fit.atoms_ for fit in fits])
         truth = float(match_atoms(world.atoms, fits[0].atoms_).mean())

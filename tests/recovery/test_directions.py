@@ -62,9 +62,8 @@ def study(
     pipe.set_progress_bar_config(disable=True)
     recorded = synthesis.record_trajectories(pipe, range(1000 * seed, 1000 * seed + n_seeds))
     scores = annotators(regions, n_scenes, n_steps, seed)
-    found = {
-        name: synthesis.semantic_directions(pipe, "supervised", scores[name], recorded=recorded) for name in regions
-    }
+    given = {"recorded": recorded}
+    found = {name: synthesis.semantic_directions(pipe, "supervised", scores[name], **given) for name in regions}
     respond = truth(regions)
     tried = list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
     plain = respond(next(iter(found.values())).edit(pipe, 0.0, tried).images)
@@ -104,8 +103,7 @@ def test_brain_supervised_directions_raise_the_true_response(seed: int, record: 
         # Flat: over the random directions the mean change is that of chance, and far below the brain's.
         assert abs(slopes[:, k].mean()) < 0.2 * gain.mean(), region
     np.fill_diagonal(alike, 0)
-    record(
-        f"largest cosine between two regions' directions, seed {seed}", round(float(np.abs(alike).max()), 2), "shown"
-    )
+    largest = round(float(np.abs(alike).max()), 2)
+    record(f"largest cosine between two regions' directions, seed {seed}", largest, "shown")
     assert len(monotone) >= 2, monotone
     assert {"large", "leftside"} <= set(monotone)

@@ -66,9 +66,8 @@ class Study:
             return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
 
         def score(outputs: np.ndarray, distinct: decoding.Trials) -> dict[str, np.ndarray]:
-            return dict(
-                decoding.retrieval_hits(outputs[:, columns], replace(distinct, targets=distinct.targets[:, columns]))
-            )
+            chosen = replace(distinct, targets=distinct.targets[:, columns])
+            return dict(decoding.retrieval_hits(outputs[:, columns], chosen))
 
         tests = {"pre-stimulus": self.before}
         return decoding.control_matrix(fit, self.train, self.test, score, other_tests=tests, seeds=seeds, **only)
@@ -79,9 +78,8 @@ class Study:
             spreads.append(decoder.spread_)
             return decoder.embed
 
-        return decoding.control_matrix(
-            fit, self.train, self.test, other_tests={"pre-stimulus": self.before}, seeds=(seed,)
-        )
+        tests = {"pre-stimulus": self.before}
+        return decoding.control_matrix(fit, self.train, self.test, other_tests=tests, seeds=(seed,))
 
     @cached_property
     def nuisances(self) -> decoding.NuisanceScores:

@@ -25,17 +25,15 @@ def followers(world: OccludedBall, heads: tuple[str, ...], n_steps: int, seed: i
         for name, steps in ((head, n_steps), (f"{head}, untrained", 0)):
             dynamics = LatentDynamics(head, n_steps=steps, seed=seed).fit(training)
             models[name] = geometry.roll_out(seen, world.visible, dynamics.simulate)
-    models |= {
-        name: geometry.roll_out(seen, world.visible, simulate) for name, simulate in geometry.SIMPLE_FUTURES.items()
-    }
+    simple = geometry.SIMPLE_FUTURES.items()
+    models |= {name: geometry.roll_out(seen, world.visible, simulate) for name, simulate in simple}
     return models | {"time alone": geometry.time_features(*world.visible.shape), "frames as shown": seen}
 
 
 def scores(world: OccludedBall, models: dict[str, np.ndarray], fit_on: str, seed: int) -> pd.DataFrame:
     ridge = Ridge(alphas=ALPHAS, device="cpu", dtype="float64")
-    found = geometry.score_dynamics(
-        models, world.neural, world.visible, ridge, fit_on=fit_on, n_permutations=19, seed=seed
-    )
+    options = {"fit_on": fit_on, "n_permutations": 19, "seed": seed}
+    found = geometry.score_dynamics(models, world.neural, world.visible, ridge, **options)
     return found.models.set_index(["epoch", "model"])
 
 

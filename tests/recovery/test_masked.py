@@ -50,9 +50,8 @@ def test_six_networks(record: Record) -> None:
         nulls["R2"].append(r2(null, moved[N_TRAIN:], mask))
         nulls["ARI"].append(ari(world, null.region_embeddings_))
         features = decoding.person_features(model, world.series)
-        table = decoding.person_scores(
-            features, world.subjects["trait"], world.subjects["subject"], n_permutations=19, n_draws=500, seed=seed
-        ).set_index("name")
+        people, few = (world.subjects["trait"], world.subjects["subject"]), {"n_permutations": 19, "n_draws": 500}
+        table = decoding.person_scores(features, *people, **few, seed=seed).set_index("name")
         for name in features:
             row = table.loc[name]
             value = f"{row['score']:.3f} [{row['low']:.3f}, {row['high']:.3f}], null {row['null_mean']:.2f}"
@@ -110,9 +109,8 @@ def test_leaders_and_followers(record: Record) -> None:
                 value = float(np.mean([r2(model, series, mask) for mask in each]))
                 found.setdefault(f"{name}, {hidden}", []).append(value)
     for name, values in found.items():
-        record(
-            f"R2 hidden: {name}", said(values), "A, B >= .28 and .75 of lagged; instantaneous |R2| <= .03; nulls <= .02"
-        )
+        wanted = "A, B >= .28 and .75 of lagged; instantaneous |R2| <= .03; nulls <= .02"
+        record(f"R2 hidden: {name}", said(values), wanted)
     for kind in "AB":
         assert np.mean(found[f"model, {kind}"]) >= 0.28
         assert min(found[f"model, {kind}"]) >= 0.23

@@ -263,10 +263,9 @@ def test_convergence(seed: int, record: Record) -> None:
         unit = (responses.values / responses.values.std()).astype(np.float32)
         targets = responses.targets.assign(sensor_type=kind)
         subjects[kind] = Responses(unit, responses.trials, targets, "sd", responses.times)
-    trained, random = (
-        {name: layer_scores(study, maps, responses, seed) for name, responses in subjects.items()}
-        for maps in (study.maps, study.untrained)
-    )
+    trained, random = {}, {}
+    for name, responses in subjects.items():
+        trained[name], random[name] = (layer_scores(study, x, responses, seed) for x in (study.maps, study.untrained))
     found = converge_subjects(trained, random, origin=["ventral1"], n_permutations=1000, seed=seed)
     scores = found.scores.set_index(["network", "subject", "score"])
     for subject, score in (("mean", "encoding"), ("mean", "spatial"), ("meg", "temporal"), ("eeg", "temporal")):
@@ -298,9 +297,8 @@ def test_depth_with_another_network(seed: int, record: Record) -> None:
     generating = simulation.activations(trained(seed, seed + 999), images)
     other = simulation.activations(trained(seed + 50, seed + 77), images)
     trials = simulation.schedule(list(scenes["stimulus_id"]), 3, 3, seed)
-    responses, truth = simulation.simulate_cortex(
-        trials, simulation.cortex_drives(generating, scenes), simulation.load_cortex(), seed
-    )
+    drives = simulation.cortex_drives(generating, scenes)
+    responses, truth = simulation.simulate_cortex(trials, drives, simulation.load_cortex(), seed)
     driven = truth["kind"].isin(["what", "where"]).to_numpy()
     responses, truth = responses.select(targets=driven).zscore("session"), truth[driven].reset_index(drop=True)
     stimuli = responses.trials["stimulus_id"].to_numpy()

@@ -306,10 +306,8 @@ def made_up(rise: float, check: float) -> FoundDirections:
     table = pd.DataFrame(rows).assign(direction=0)
     table["method"] = np.where(table["control"] == "", "supervised", "")
     images = rng.integers(0, 255, size=(24, 8, 8, 3)).astype(np.uint8)
-    cosines = pd.DataFrame(
-        [("supervised", o, a, b, float(a == b)) for o in (False, True) for a in REGIONS for b in REGIONS],
-        columns=["method", "orthogonal", "region_a", "region_b", "cosine"],
-    )
+    pairs = [("supervised", o, a, b, float(a == b)) for o in (False, True) for a in REGIONS for b in REGIONS]
+    cosines = pd.DataFrame(pairs, columns=["method", "orthogonal", "region_a", "region_b", "cosine"])
     return FoundDirections(images, table, cosines)
 
 

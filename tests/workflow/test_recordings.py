@@ -61,10 +61,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, str]:
 
 
 def tables_of(config: Config, dataset: str) -> dict[str, pd.DataFrame]:
-    return {
-        name: load(artifact_path(config.results, dataset, f"time{name}", subject="1"), pd.DataFrame)
-        for name in OUTPUTS[:-1]
-    }
+    places = {name: artifact_path(config.results, dataset, f"time{name}", subject="1") for name in OUTPUTS[:-1]}
+    return {name: load(place, pd.DataFrame) for name, place in places.items()}
 
 
 def test_what_is_planted_is_in_the_tables_and_on_the_page(planted: tuple[Config, str]) -> None:
