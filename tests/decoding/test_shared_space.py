@@ -156,3 +156,4 @@ def test_bad_input_stops_before_training(small, fitted: decoding.SharedSpace) ->
     shape = r"trials of shape \(8, 15\), but training trials had \(8, 16\)"
     refused(shape, fitted.embed, "eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
     refused("modality must be one of", fitted.embed, "nirs", np.zeros((2, 8, 16)), ["eeg01", "eeg02"])
+    assert fitted.unknown("eeg", ["eeg02", "new", "other"]) == 2
