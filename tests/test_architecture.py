@@ -21,27 +21,15 @@ FOLDERS = ("commands", "config", "datasets", "decoding", "encoding", "features",
 FOLDERS += ("regression", "report", "simulation", "statistics", "study", "synthesis", "workflow")
 
 # What each folder may import of ours; "base" is every file directly in brainalign/ but cli.
-ALLOWED = {
-    "kernels": set(),
-    "base": {"base"},
-    "io": {"base"},
-    "study": {"base", "io"},
-    "config": {"base", *BASE},
-    "workflow": {"base", *BASE},
-    "datasets": {"base", *BASE},
-    "features": {"base", *BASE, "regression"},
-    "statistics": {"base", *BASE},
-    "simulation": {"base", *BASE, "regression"},
-    "regression": {"base", *BASE, "statistics", "kernels"},
-    "encoding": {"base", *BASE, "features", "regression", "statistics", "kernels"},
-    "geometry": {"base", *BASE, "features", "regression", "statistics", "kernels"},
-    "synthesis": {"base", *BASE, "features", "regression", "statistics"},
-    "decoding": {"base", *BASE, "features", "regression", "statistics"},
-    "report": {"base", *BASE, "statistics"},
-    "pipelines": {"base", *FOLDERS} - {"kernels"},
-    "commands": {"base", *BASE, "datasets", "geometry", "workflow"},
-    "cli": {"base", *BASE, "commands", "datasets", "geometry", "workflow"},
-}
+ALLOWED = {"kernels": set(), "base": {"base"}, "io": {"base"}, "study": {"base", "io"}}
+ALLOWED |= {key: {"base", *BASE} for key in ("config", "workflow", "datasets", "statistics")}
+ALLOWED |= {key: {"base", *BASE, "regression"} for key in ("features", "simulation")}
+ALLOWED |= {"regression": {"base", *BASE, "statistics", "kernels"}, "report": {"base", *BASE, "statistics"}}
+ALLOWED |= {key: {"base", *BASE, "features", "regression", "statistics"} for key in ("synthesis", "decoding")}
+ALLOWED |= dict.fromkeys(("encoding", "geometry"), ALLOWED["decoding"] | {"kernels"})
+ALLOWED |= {"pipelines": {"base", *FOLDERS} - {"kernels"}}
+ALLOWED |= {"commands": {"base", *BASE, "datasets", "geometry", "workflow"}}
+ALLOWED |= {"cli": ALLOWED["commands"] | {"commands"}}
 MOST_FILES = 20  # of a folder: with more, a room is found by searching and not by the tree
 TORCH_FREE = ("checks", "condensed", "config", "io", "study", "workflow", "workflow.plan")
 # Their classes derive from diffusers' own; `brainalign.synthesis` imports these files when they are asked for.

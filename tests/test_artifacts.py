@@ -256,16 +256,6 @@ class TestWriter:
         assert torch.equal(load_torch(path)["a"], expected.flip(0))
         assert len(io.open_writer(path, self.stimuli, provenance, "sha256").pending) == n  # float32 was asked for
 
-    def test_resumes_where_a_killed_run_stopped(self, path: Path, provenance: io.Provenance) -> None:
-        io.open_writer(path, self.stimuli, provenance).write(*self.rows(1, 4), {"maps": (2, 2)})  # killed here
-        writer = io.open_writer(path, self.stimuli, provenance)
-        assert writer.pending.tolist() == [0, 4]
-        writer.write(*self.some(self.stimuli, writer.pending))
-        writer.close()
-        read = io.load(path, Layers)
-        np.testing.assert_array_equal(read["one"].values, self.rows(0, 5)[1]["one"])
-        assert read["maps"].grid == (2, 2)
-
     @pytest.mark.parametrize("change", ["settings", "stimuli", "inputs", "library", "seed"])
     @pytest.mark.parametrize("end", ["killed", "finished"])
     def test_never_mixes_rows_of_another_run(self, path: Path, change: str, end: str) -> None:

@@ -12,7 +12,7 @@ from jobs import config_of
 from refusals import refused
 
 from brainalign.config import Config, ConvergeSettings, load_descriptors
-from brainalign.study import parse
+from brainalign.study import load_descriptor, parse
 from brainalign.workflow import jobs
 
 NET = {"extractor": "efficientnet", "layers": ["block2", "block5"]}
@@ -44,10 +44,13 @@ class Lab:
     def trials(self, table: pd.DataFrame) -> None:
         table.to_csv(self.folder / "trials.tsv", sep="\t", index=False)
 
+    @property
+    def path(self) -> Path:
+        return self.study.folder / f"{self.folder.name}.yaml"  # files are looked for beside it
+
     def load(self, *, models: tuple[str, ...] = IMAGES, methods: dict | None = None, **sections: object) -> None:
-        path = self.study.folder / f"{self.folder.name}.yaml"  # files are looked for beside it
-        path.write_text(yaml.safe_dump(self.content))
-        config = {"datasets": {"scenes": {"descriptor": str(path), "models": list(models)}}, "models": MODELS}
+        self.path.write_text(yaml.safe_dump(self.content))
+        config = {"datasets": {"scenes": {"descriptor": str(self.path), "models": list(models)}}, "models": MODELS}
         config |= {"methods": {"ridge": {"encoder": "ridge"}} | (methods or {})}
         load_descriptors(parse(Config, config | sections, "config.yaml"))
 
@@ -103,8 +106,13 @@ def test_every_image_has_a_caption_where_texts_are_read(lab: Lab) -> None:
     lab.images(table.assign(caption=table["caption"].where(table.index != 3, "")))
     lab.refused("1 of 50 stimuli have no caption (scene0003)", models=("words",))
     lab.load(models=("net",))
+    lab.images(table.rename(columns={"caption": "captions"}))
+    lab.refused("texts, but its stimuli have none; give", models=("words",))
+    lab.refused("(did you mean 'captions'?)", models=("words",))
     lab.images(table.drop(columns="caption"))
     lab.content["captions"] = str(lab.folder / "captions.tsv")
+    lab.load(models=("words",))  # a file that is not there is missed where files are
+    refused("captions: no file .*captions.tsv", load_descriptor(lab.path).all_files)
     table[["stimulus_id", "caption"]][1:].to_csv(lab.folder / "captions.tsv", sep="\t", index=False)
     lab.refused("has no caption of 1 of 50 stimuli (scene0000)", models=("words",))
 
@@ -112,6 +120,10 @@ def test_every_image_has_a_caption_where_texts_are_read(lab: Lab) -> None:
 def test_sections_of_grounding(lab: Lab) -> None:
     ground = {"model": "maps", "text": "words"}
     lab.load(ground=ground)
+    lab.refused("needs ground.text", ground={"model": "maps"})
+    lab.refused("(did you mean 'maps'?)", ground=ground | {"model": "map"})
+    lab.refused("no model of sentences", ground=ground | {"text": "net"})
+    lab.refused("pooling: tokens", ground=ground | {"model": "net"})
     lab.refused("ground.layer must be one of", ground=ground | {"layer": "block7"})
     lab.refused("ground.attributes must be one of", ground=ground | {"attributes": ["sise"]})
     lab.refused("stimulus_id of the images holds 'scene0000', no", ground=ground | {"attributes": ["stimulus_id"]})

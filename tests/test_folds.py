@@ -134,9 +134,7 @@ def test_a_stimulus_on_both_sides_is_refused(function) -> None:
     # Networks take seconds to be trained; their own tests do so on stimuli that are apart.
     if function in ("control_matrix", "nuisance_scores", "independent_ridges"):
         TAKE_TRIALS[function](*sides("apart"))
-
-
-def test_rounding_does_not_make_another_stimulus() -> None:
+    # Nor does rounding make another stimulus.
     for kind in ("text embedded again", "vector embedded again"):
         refused("s45", check_unseen, *([side] for side in sides(kind)))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import config_of, run_all
+from jobs import run_all
 from refusals import refused
 
 from brainalign.arrays import Layers
@@ -95,15 +95,3 @@ def test_an_edited_file_is_another_input(tmp_path: Path) -> None:
     run_all(config, "extract")
     np.testing.assert_allclose(load(place, Layers)["vectors"].values, -VALUES, rtol=1e-6)
     assert load_sidecar(place)["inputs"]["weights"] != before
-
-
-def test_blocks_of_which_only_ids_are_known(small, tmp_path: Path) -> None:
-    names = list(small.descriptor()["stimuli"])
-    path = small.write(stimuli={name: {} for name in names})
-    late = np.arange(2.0 * len(names)).reshape(-1, 2)
-    np.savez(tmp_path / "own.npz", early=np.eye(len(names)), late=late, stimulus_id=names)
-    config = config_of(path, models={"own": {"extractor": "table", "file": str(tmp_path / "own.npz")}})
-    run_all(config, "extract")
-    layers = load(artifact_path(config.results, "small", "features", model="own"), Layers)
-    np.testing.assert_array_equal(layers["early"].values, np.eye(len(names)))
-    refused("pixels look at images", Run, config_of(path, models={"pixels": {"extractor": "pixels"}}))

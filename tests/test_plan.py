@@ -54,7 +54,6 @@ STAGES = {
     "kriegeskorte92": {"prepare_rdms": 1, "extract": 2, "compare_rdms": 1, "report_group": 1},
 }
 
-
 # Seconds of a core that stages of the demo took, without the studies that need files of others (benchmarks/plan.py;
 # two quiet cores). Stages of less than ten seconds are counted in the last.
 MEASURED_S = {"simulate": 20.0, "prepare": 10.9, "extract": 62.3, "pretrain": 26.3, "encode": 58.4}

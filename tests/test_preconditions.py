@@ -71,15 +71,8 @@ def test_frames_of_videos_and_neurons_beside_them() -> None:
     np.testing.assert_array_equal(check_neural(neural, visible), expected)
     for wrong in (neural[..., :1], neural[..., 0], neural[:2], neural[:, :5]):
         refused("give .n_conditions, n_times, n_neurons, n_repeats. with two", check_neural, wrong, visible)
-    for place, what in (
-        (np.s_[2, 3, 1, :], "NaN in some neurons or repeats of 1 frames .first: condition 2, frame 3"),
-        (np.s_[2, 3, :, 1], "of 1 frames .first: condition 2, frame 3"),
-        (np.s_[2, 3], "NaN before the end of a trial"),
-        (np.s_[2], "NaN before the end of a trial"),
-    ):
-        gap = neural.copy()
-        gap[place] = np.nan
-        refused(what, check_neural, gap, visible)
+    neural[2, 3, :, 1] = np.nan
+    refused("NaN in some neurons or repeats of 1 frames .first: condition 2, frame 3", check_neural, neural, visible)
 
 
 def runs(**options: object) -> RunFiles:

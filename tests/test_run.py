@@ -8,11 +8,10 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
-import pandas as pd
 import pytest
-import yaml
 from pages import BROWSER, DARK, inaccessible
 from rich.console import Console
+from worlds.matrix import Cell
 
 from brainalign.cli import main
 from brainalign.commands import RunProgress
@@ -25,22 +24,11 @@ from brainalign.workflow import Run
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six stimuli in six runs; five of ten units follow own vectors; study and configuration in one file."""
-    folder = tmp_path / "lab"
-    folder.mkdir()
-    rng = np.random.default_rng(4)
-    names, vectors = [f"w{k}" for k in range(6)], rng.normal(size=(6, 3))
-    shown = np.concatenate([rng.permutation(6) for _ in range(6)])
-    trials = pd.DataFrame({"stimulus_id": np.array(names)[shown], "run": np.repeat(range(6), 6)})
-    trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
-    drive = vectors @ rng.normal(size=(3, 10)) * (np.arange(10) < 5)
-    np.save(folder / "rates.npy", drive[shown] + 0.5 * rng.normal(size=(36, 10)))
-    pd.DataFrame(vectors, columns=list("abc")).assign(stimulus_id=names).to_csv(folder / "own.csv", index=False)
-    files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}
-    study = {"name": "mine", "stimuli": {name: {} for name in names}, "recordings": {"01": files}}
-    study |= {"splits": {"runs": {"leave_out": "run"}}, "models": {"mine": {"extractor": "table", "file": "own.csv"}}}
-    study |= {"encode": {"permutations": 100}}
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    """Half of the units follow own vectors; study and configuration in one file."""
+    folder, models = tmp_path / "lab", {"mine": {"extractor": "table", "file": "vectors.csv"}}
+    alone = {"name": "mine", "models": models, "encode": {"permutations": 100}}
+    Cell("vectors", "array", "runs").write(folder, lambda study, run: study.update(alone))
+    (folder / "config.yaml").unlink()
     return folder
 
 

@@ -6,6 +6,7 @@ from typing import get_args
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel
 from refusals import refused
 
 from brainalign import config as settings
@@ -54,6 +55,7 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         ({"methods": {"r": {"encoder": "ridge", "cv": 1}}}, r"methods.r.cv"),
         ({"methods": {"r": {"encoder": "ridge", "alphas": [-1]}}}, r"methods.r.alphas"),
         ({"compare": {"distances": []}}, r"compare.distances"),
+        ({"match": {"measures": ["hungarian"]}}, r"match.measures"),
         ({"decode_times": {"latency_window_s": [0.3, 0.2]}}, r"0.3 to 0.2 s is no window after the stimulus"),
         ({"caption": {"captioner": "atributes"}}, r"caption.captioner: .*did you mean 'attributes'"),
         ({"caption": {"captioner": "prefix"}}, r"caption: captioner: prefix and the folder .* go together"),
@@ -65,30 +67,24 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         refused(message, parse, Config, a_config(**changes), "config.yaml")
 
 
-TRAINED = {"seed", "checkpoint", "progress"}  # set by the stage: a network per seed, in the job's folder
-TRAINED_METHODS = (settings.FactorizedMethod, settings.GaussianMethod, settings.SemanticMethod)
-TRAINED_METHODS += (settings.RoutingMethod, settings.ResponseOptimisedMethod)
+def entries(section: str, key: str) -> dict[str, type[BaseModel]]:
+    """Return the settings of every encoder or extractor by its name."""
+    kinds = get_args(get_args(get_args(Config.model_fields[section].annotation)[1])[0])
+    return {kind.model_fields[key].annotation.__args__[0]: kind for kind in kinds}
 
 
-@pytest.mark.parametrize(
-    ("model", "maker", "given"),
-    [
-        (settings.RidgeMethod, ENCODERS["ridge"], set()),
-        (settings.BandedRidgeMethod, ENCODERS["banded"], {"candidates", "seed"}),  # the run's seed draws shares
-        (settings.InContextMethod, ENCODERS["in_context"], {"metric", "seed"}),  # a network per seed
-        *((kind, ENCODERS[kind.model_fields["encoder"].annotation.__args__[0]], TRAINED) for kind in TRAINED_METHODS),
-        (settings.SentenceModel, EXTRACTORS["sentence"], set()),
-        (settings.OneHotModel, EXTRACTORS["onehot"], set()),
-        (settings.RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
-        (settings.PixelsModel, EXTRACTORS["pixels"], set()),
-        (settings.EfficientNetModel, EXTRACTORS["efficientnet"], {"seed"}),
-        (settings.VisionModel, EXTRACTORS["vision"], {"seed"}),
-        (settings.TimmModel, EXTRACTORS["timm"], {"seed"}),
-        (settings.TorchvisionModel, EXTRACTORS["torchvision"], {"seed"}),
-        (settings.UserModel, EXTRACTORS["user"], {"seed"}),
-    ],
-)
-def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:
+SETTINGS = entries("methods", "encoder") | entries("models", "extractor")
+# What a constructor is given beside its settings: the run's seed, or a network per seed in the job's folder.
+GIVEN = {name: set[str]() for name in ("ridge", "sentence", "onehot", "pixels")}
+GIVEN |= {name: {"seed"} for name in ("random", "efficientnet", "vision", "timm", "torchvision", "user")}
+TRAINED = ("factorized", "gaussian", "semantic", "routing", "response_optimised")
+GIVEN |= {name: {"seed", "checkpoint", "progress"} for name in TRAINED}
+GIVEN |= {"banded": {"candidates", "seed"}, "in_context": {"metric", "seed"}}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_settings_mirror_constructors(name: str) -> None:
+    model, maker, given = SETTINGS[name], (ENCODERS | EXTRACTORS)[name], GIVEN[name]
     used = {"encoder", "extractor", "seeds", "baselines", "cls", "controls", "ensemble", "semantics", "targets"}
     used |= {"n_components", "sizes", "n_repeats", "text_queries"}
     fields = set(model.model_fields) - used - set((ModelUse if issubclass(model, ModelUse) else MethodUse).model_fields)
@@ -229,12 +225,8 @@ def test_texts_are_read_by_what_reads_texts(small) -> None:
 
 
 def test_every_encoder_and_extractor_has_settings() -> None:
-    def known(section: str, key: str) -> set[str]:
-        entries = get_args(get_args(Config.model_fields[section].annotation)[1])[0]
-        return {entry.model_fields[key].annotation.__args__[0] for entry in get_args(entries)}
-
-    assert known("methods", "encoder") == {*ENCODERS, "dictionary"}  # ridge, on codes that are learned
-    assert known("models", "extractor") == set(EXTRACTORS)
+    assert set(entries("methods", "encoder")) == {*ENCODERS, "dictionary"}  # ridge, on codes that are learned
+    assert set(entries("models", "extractor")) == set(EXTRACTORS)
 
 
 def test_methods_fit_their_study(small, scenes) -> None:

@@ -9,10 +9,8 @@ N, D = 30, 12
 
 
 def trials(rng: np.random.Generator, vectors: np.ndarray, ids: list[str], n_subjects: int, noise: float):
-    meta = pd.concat(
-        [pd.DataFrame({"stimulus_id": ids, "subject": f"{k}", "task": "viewing"}) for k in range(n_subjects)],
-        ignore_index=True,
-    )
+    shown = {"stimulus_id": ids * n_subjects, "subject": np.repeat(np.arange(n_subjects).astype(str), len(ids))}
+    meta = pd.DataFrame(shown | {"task": "viewing"})
     targets = np.tile(vectors, (n_subjects, 1))
     return Trials(np.zeros((len(meta), 3)), targets, meta), targets + noise * rng.normal(size=targets.shape)
 

@@ -49,16 +49,14 @@ def test_a_saved_model_says_the_same(world: GroundedWords, fitted: GroundedLangu
     where = [1, 2], [3, 4], world.scenes[:2]
     np.testing.assert_array_equal(again.relate(*where), fitted.relate(*where))
     refused("no grounded language", GroundedLanguage.from_state, {"other": np.zeros(1)})
+    plain = small().fit(world.text, world.captions[:200], world.scenes[:200])
+    refused("no relations", plain.relate, *where)
 
 
 def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:
-    logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
-    same = torch.tensor([0, 1, 1, 2])
-    other = logits.clone()
-    other[1, 2], other[2, 1] = 50.0, -50.0
-    assert torch.allclose(pair_loss(logits, same), pair_loss(other, same))
-    assert not torch.allclose(pair_loss(logits, torch.arange(4)), pair_loss(other, torch.arange(4)))
+    """As trials of one stimulus are not, of which the loss is asked by hand in test_training."""
     a, b = torch.nn.functional.normalize(torch.randn(2, 4, 5), dim=-1)
+    same = torch.tensor([0, 1, 1, 2])
     assert torch.allclose(clip_loss(a, b, 3.0, same), pair_loss(3.0 * a @ b.T, same))
     assert same_words([[1, 2], [2, 1, 1], [3]]).tolist() == [0, 0, 1]
 
@@ -76,8 +74,3 @@ def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:
 def test_what_does_not_fit_is_refused(world: GroundedWords, change: dict[str, object], message: str) -> None:
     given = {"word_vectors": world.text, "captions": world.captions[:200], "scenes": world.scenes[:200]}
     refused(message, small().fit, **(given | change))
-
-
-def test_relations_that_were_never_learned_are_not_told(world: GroundedWords) -> None:
-    plain = small().fit(world.text, world.captions[:200], world.scenes[:200])
-    refused("no relations", plain.relate, [0], [1], world.scenes[:1])

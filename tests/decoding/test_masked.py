@@ -25,7 +25,7 @@ def fitted(world: RoiSeries) -> decoding.MaskedBrainModel:
     return decoding.MaskedBrainModel(**QUICK).fit(world.series[:14], world.regions["region_id"])
 
 
-def test_hidden_regions_and_networks_are_found_and_nothing_in_shifted_series(world: RoiSeries, fitted) -> None:
+def test_hidden_regions_and_networks_are_found(world: RoiSeries, fitted) -> None:
     train, test = world.series[:14], world.series[14:]
     networks = world.regions["network"].tolist()
     mask = decoding.hidden_masks(len(test), networks, 1, seed=1)[decoding.HALF][0]
@@ -38,10 +38,6 @@ def test_hidden_regions_and_networks_are_found_and_nothing_in_shifted_series(wor
     agreement = decoding.network_agreement(by, networks, 50).set_index("name")
     assert agreement["ari"].min() >= 0.8
     assert agreement["null_high"].max() < 0.2
-    moved = decoding.shifted_regions(world.series, np.random.default_rng(0)).astype(np.float32)
-    null = decoding.MaskedBrainModel(**QUICK).fit(moved[:14])
-    assert decoding.hidden_r2(moved[14:], null.reconstruct(moved[14:], mask), mask) <= 0.02
-    assert abs(decoding.network_agreement({"null": null.region_embeddings_}, networks, 19)["ari"].iloc[0]) <= 0.15
 
 
 @pytest.mark.parametrize(("design", "attention"), DESIGNS)

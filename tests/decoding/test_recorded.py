@@ -114,9 +114,8 @@ def grounding() -> Any:
     scenes = said[:, None] @ rng.normal(size=(16, 7)) * rng.random((30, 3, 1)) + 0.3 * rng.normal(size=(30, 3, 7))
     made = {"n_steps": 6, "batch_size": 8, "device": "cpu", "relation_steps": 5, "relation_batch": 4}
     models = [decoding.GroundedLanguage(5, 9, seed=k, **made) for k in (1, 2, 3)]  # type: ignore[arg-type]
-    study = decoding.ground_study(
-        *models[:2], SPACES["text"], said, scenes, np.arange(30) < 18, np.arange(30) > 19, **QUICK
-    )
+    rows = np.arange(30)
+    study = decoding.ground_study(*models[:2], SPACES["text"], said, scenes, rows < 18, rows > 19, **QUICK)
     captions = [np.flatnonzero(row) for row in said]
     relations = pd.DataFrame({"scene": [4, 1, 7, 7, 9], "subject": [1, 2, 3, 4, 5], "object": [0, 5, 6, 7, 1]})
     relations["relation"] = ["on", "by", "on", "by", "in"]

@@ -82,11 +82,6 @@ def test_someone_new_is_decoded_by_what_subjects_share_and_counted(encoder: str)
     assert decoder.known_.unknown(train.meta)["subject"] == 0
 
 
-def test_the_best_validated_weights_need_validation_trials() -> None:
-    refused("validation trials", small(selection="best_val").fit, trials(8))
-    refused("'best_val', 'last'", small, selection="best_test")
-
-
 def test_trials_that_cannot_be_trained_on_are_refused_at_once() -> None:
     train = trials(48)
 
@@ -101,6 +96,8 @@ def test_trials_that_cannot_be_trained_on_are_refused_at_once() -> None:
     silent.signals[silent.meta["subject"] == "b", 2] = 0
     refused(r"1 channels are zero .*channel 2 of subject b", small().fit, silent)
     refused("both train and val", small(selection="best_val").fit, train, train)
+    refused("validation trials", small(selection="best_val").fit, trials(8))
+    refused("'best_val', 'last'", small, selection="best_test")
     longer = changed(meta=train.meta.assign(n_samples=[1, *[40] * 95]))
     refused("n_samples from 1 to 40 do not fit 32 times", small().fit, longer)
     # Of `training.inside`: neither end of the trials may lie outside of the recording.

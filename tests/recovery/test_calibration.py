@@ -37,14 +37,8 @@ def leave_one_run_out(runs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 def encode(ceiling: np.ndarray, seed: int, n_permutations: int = 99) -> dict[str, np.ndarray]:
     """Return p values of targets (uncorrected, family-wise, q) and of identification in one simulated subject."""
     data = runs_world(ceiling, seed)
-    found = evaluate(
-        Ridge(ALPHAS, cv=3),
-        folds=leave_one_run_out(data["runs"]),
-        leave_out="run",
-        n_permutations=n_permutations,
-        seed=seed,
-        **data,
-    )
+    options = {"leave_out": "run", "n_permutations": n_permutations, "seed": seed}
+    found = evaluate(Ridge(ALPHAS, cv=3), folds=leave_one_run_out(data["runs"]), **options, **data)
     p = found.null.p
     accuracy = found.observed.correct.mean()
     return {
@@ -183,16 +177,11 @@ def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
     assert 0.92 - slack <= covered / n <= 0.98 + slack
 
 
-@pytest.mark.parametrize(
-    ("method", "n"),
-    [
-        pytest.param("tuned penalty", 36, id="reduced"),
-        *(
-            pytest.param(name, 400, id=name, marks=pytest.mark.acceptance)
-            for name in ("next to no penalty", "tuned penalty", "logistic")
-        ),
-    ],
-)
+WAYS = ("next to no penalty", "tuned penalty", "logistic")
+IN_FULL = [pytest.param(name, 400, id=name, marks=pytest.mark.acceptance) for name in WAYS]
+
+
+@pytest.mark.parametrize(("method", "n"), [pytest.param("tuned penalty", 36, id="reduced"), *IN_FULL])
 def test_coverage_over_folds(method: str, n: int, record: Record) -> None:
     """Coverage of 95 % intervals of cross-validated identification (12 runs x 8 stimuli; the same signal, new noise)"""
     signal = linear_world(8, 8, 1, np.ones(40), seed=1)
@@ -209,9 +198,8 @@ def test_coverage_over_folds(method: str, n: int, record: Record) -> None:
     truth = np.mean(accuracies)
     intervals = [statistics.cross_validated_interval(values, test_share=1 / 11) for values in accuracies]
     covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
-    naive = np.mean(
-        [i.low <= truth <= i.high for i in (statistics.cross_validated_interval(v, 0.0) for v in accuracies)]
-    )
+    plain = [statistics.cross_validated_interval(values, 0.0) for values in accuracies]
+    naive = np.mean([one.low <= truth <= one.high for one in plain])
     slack = 0 if n >= 400 else 2 * np.sqrt(0.05 * 0.95 / n)
     assert covered >= 0.92 - slack
     expected = ">= .92 (errs on the wide side)"
@@ -228,16 +216,11 @@ def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
             world = linear_world(1000, 20, 3, np.full(100, level), seed)
             errors.append(statistics.noise_ceiling(world.repeats, n_averaged=1, n_halvings=12).mean() - level)
         assert np.abs(errors).max() <= 0.02
-        record(
-            f"planted {level:g}",
-            f"{level + np.mean(errors):.3f} (worst seed off by {np.abs(errors).max():.3f})",
-            "+/- .02",
-        )
+        found = f"{level + np.mean(errors):.3f} (worst seed off by {np.abs(errors).max():.3f})"
+        record(f"planted {level:g}", found, "+/- .02")
     for level in (0.0, 0.1, 0.3):  # the design of the Haxby slice: correlations over 8 stimuli are biased
-        found = [
-            statistics.noise_ceiling(linear_world(8, 8, 12, np.full(300, level), 200 + k).repeats, n_halvings=40).mean()
-            for k in range(20 * len(seeds))
-        ]
+        worlds = (linear_world(8, 8, 12, np.full(300, level), 200 + k) for k in range(20 * len(seeds)))
+        found = [statistics.noise_ceiling(world.repeats, n_halvings=40).mean() for world in worlds]
         record(f"12 repeats of 8 stimuli, planted {level:g}", f"{np.mean(found):.3f}", "shown: bias of few stimuli")
         if level == 0:
             assert abs(np.mean(found)) <= 0.02
@@ -245,8 +228,7 @@ def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
     for seed in seeds:
         world = linear_world(1000, 20, 4, np.full(100, 0.3), 100 + seed)
         r = statistics.pearson(world.signal, world.repeats[3])
-        scores.append(
-            statistics.normalized_r2(r, statistics.noise_ceiling(world.repeats[:3], n_averaged=1, n_halvings=12)).mean()
-        )
+        ceiling = statistics.noise_ceiling(world.repeats[:3], n_averaged=1, n_halvings=12)
+        scores.append(statistics.normalized_r2(r, ceiling).mean())
     assert np.mean(scores) == pytest.approx(1, abs=0.03)
     record("r2/ceiling of the true model at ceiling .3", f"{np.mean(scores):.3f}", "1 +/- .03")

@@ -26,9 +26,8 @@ def held_out(X: np.ndarray, Y: np.ndarray, groups: dict[str, np.ndarray], fold: 
     """Return r, its draws and its null of every group of targets, on the images of one fold."""
     rest = np.setdiff1d(np.arange(len(Y)), fold)
     names = np.array([f"image{k}" for k in range(len(Y))])
-    found = evaluate_held_out(
-        Ridge(ALPHAS), X, Y, rest, fold, names, n_permutations=n, n_boot=n, target_groups=groups, seed=int(fold[0])
-    )
+    options = {"n_permutations": n, "n_boot": n, "target_groups": groups, "seed": int(fold[0])}
+    found = evaluate_held_out(Ridge(ALPHAS), X, Y, rest, fold, names, **options)
     return [found.group_r, found.group_draws, found.group_null]
 
 
@@ -55,9 +54,8 @@ def score_network(layers: list[np.ndarray], world: Hierarchy, seed: int, n: int)
 def scores_of(world: Hierarchy, seed: int, n: int = 100) -> tuple[LayerScores, Convergence]:
     trained = score_network(world.layers, world, seed, n)
     other = score_network(world.random_layers, world, seed, n)
-    found = convergence_scores(
-        trained, world.distance_mm, random=other, times_s=world.times_s, separation_mm=world.separation_mm, seed=seed
-    )
+    about = {"times_s": world.times_s, "separation_mm": world.separation_mm}
+    found = convergence_scores(trained, world.distance_mm, random=other, **about, seed=seed)
     return trained, found
 
 
@@ -76,9 +74,8 @@ def test_a_planted_hierarchy(record: Record) -> None:
     for seed in (*MUST_PASS, *FURTHER):
         world = hierarchy(seed=seed)
         trained, found = scores_of(world, seed)
-        encoding, spatial, mass, temporal = (
-            row(found, name) for name in ("encoding", "spatial", "spatial, centre of mass", "temporal")
-        )
+        names = ("encoding", "spatial", "spatial, centre of mass", "temporal")
+        encoding, spatial, mass, temporal = (row(found, name) for name in names)
         line = convergence_scores(trained, world.distance_mm, times_s=world.times_s, seed=seed)
         layers = found.layers[(found.layers["network"] == "trained") & found.layers["decided"]]
         late = np.abs(layers["latency_s"] - world.latency_s[layers["number"]])
@@ -183,13 +180,8 @@ def test_layer_orders_are_uniform(n_orders: int, record: Record) -> None:
             name: value[order] if value.ndim < 3 or name == "sensor_r" else value[:, order]
             for name, value in vars(scores).items()
         }
-        found = convergence_scores(
-            replace(scores, **moved),
-            world.distance_mm,
-            times_s=world.times_s,
-            spins=[np.arange(len(world.depth))],  # the area null is not asked here
-            n_permutations=2,
-        )
+        options = {"spins": [np.arange(len(world.depth))], "n_permutations": 2}  # the area null is not asked here
+        found = convergence_scores(replace(scores, **moved), world.distance_mm, times_s=world.times_s, **options)
         for name, values in p.items():
             values.append(row(found, name)["p_layers"])
     for name, values in p.items():

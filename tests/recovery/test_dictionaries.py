@@ -22,10 +22,8 @@ def test_planted_atoms_are_found_from_any_start(record: Record) -> None:
     found = []
     for seed in (*SEEDS, *FURTHER):
         world = sparse_mixtures(N_TRAINING + 1000, seed=seed)
-        fits = [
-            SparseAutoencoder(64, 3, epochs=40, seed=100 * seed + start).fit(world.features[:N_TRAINING])
-            for start in range(2)
-        ]
+        starts = [SparseAutoencoder(64, 3, epochs=40, seed=100 * seed + start) for start in range(2)]
+        fits = [start.fit(world.features[:N_TRAINING]) for start in starts]
         quality = dictionary_quality(fits[0], world.features[N_TRAINING:])
         alike = stability([fit.atoms_ for fit in fits])
         truth = float(match_atoms(world.atoms, fits[0].atoms_).mean())
@@ -71,20 +69,12 @@ def codes_and_others(seed: int, n_rows: int, epochs: int, *, shuffle: bool = Fal
 
 def study_of(Y: np.ndarray, seed: int, epochs: int) -> DictionaryStudy:
     """Return the study of a subject with such responses (n_rows, 20); the last quarter of the rows is the test."""
-    n_rows = len(Y)
-    n_training = 3 * n_rows // 4
-    subject = ImageSubject(
-        responses=responses_of(Y, [str(row) for row in range(n_rows)]),
-        ceiling=np.full(20, 0.5),
-        train=np.arange(n_training),
-        test=np.arange(n_training, n_rows),
-        groups={"all": np.arange(20)},
-        n_permutations=19,
-        n_draws=20,
-    )
-    return DictionaryStudy(
-        subject=subject, ridge=Ridge(device="cpu"), coding="topk", width=64, n_active=3, epochs=epochs, starts=(seed,)
-    )
+    train, test = np.split(np.arange(len(Y)), [3 * len(Y) // 4])
+    given = {"responses": responses_of(Y, list(map(str, range(len(Y))))), "ceiling": np.full(20, 0.5)}
+    groups = {"all": np.arange(20)}
+    subject = ImageSubject(**given, train=train, test=test, groups=groups, n_permutations=19, n_draws=20)
+    options = {"coding": "topk", "width": 64, "n_active": 3, "epochs": epochs, "starts": (seed,)}
+    return DictionaryStudy(subject=subject, ridge=Ridge(device="cpu"), **options)
 
 
 @pytest.mark.acceptance

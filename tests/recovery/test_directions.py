@@ -22,6 +22,7 @@ PRIOR = Path(__file__).parents[2] / "data" / "prior"
 REGIONS = ("red", "large", "leftside", "cross")
 ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 TRIED = 100_000  # seeds of images start here
+N_RANDOM_IMAGES = 8  # of a random direction
 
 
 def tensor(images: np.ndarray) -> Tensor:
@@ -38,12 +39,9 @@ def annotators(
     features = network(tensor(images)).numpy()
     ridge = Ridge(np.logspace(-1, 5, 7), cv=5, device="cpu").fit(features, voxels)
     coef, intercept = np.asarray(ridge.coef_), np.asarray(ridge.intercept_)
-    return {
-        region: synthesis.RegionObjective(network, coef, intercept, np.flatnonzero(of_voxel == region)).standardised(
-            features
-        )
-        for region in regions
-    }
+    mine = {region: np.flatnonzero(of_voxel == region) for region in regions}
+    found = {region: synthesis.RegionObjective(network, coef, intercept, rows) for region, rows in mine.items()}
+    return {region: objective.standardised(features) for region, objective in found.items()}
 
 
 def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
@@ -57,35 +55,24 @@ def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
 
 
 def study(
-    regions: tuple[str, ...],
-    seed: int,
-    n_scenes: int,
-    n_steps: int,
-    n_seeds: int,
-    n_images: int,
-    n_random: int,
-    n_random_images: int,
+    regions: tuple[str, ...], seed: int, n_scenes: int, n_steps: int, n_seeds: int, n_images: int, n_random: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return true responses by region and alpha, those of random directions at both ends, cosines, and their spread."""
     pipe = synthesis.BrainGuidedPipeline.from_pretrained(PRIOR)
     pipe.set_progress_bar_config(disable=True)
     recorded = synthesis.record_trajectories(pipe, range(1000 * seed, 1000 * seed + n_seeds))
     scores = annotators(regions, n_scenes, n_steps, seed)
-    found = {
-        name: synthesis.semantic_directions(pipe, "supervised", scores[name], recorded=recorded) for name in regions
-    }
+    given = {"recorded": recorded}
+    found = {name: synthesis.semantic_directions(pipe, "supervised", scores[name], **given) for name in regions}
     respond = truth(regions)
     tried = list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
     plain = respond(next(iter(found.values())).edit(pipe, 0.0, tried).images)
-    curves = np.stack(
-        [
-            np.stack([plain if a == 0 else respond(found[name].edit(pipe, a, tried).images) for a in ALPHAS])
-            for name in regions
-        ]
-    )  # (n_regions, n_alphas, n_images, n_regions scored)
+    curves = np.stack([
+        [plain if a == 0 else respond(found[name].edit(pipe, a, tried).images) for a in ALPHAS] for name in regions
+    ])  # (n_regions, n_alphas, n_images, n_regions scored)  # fmt: skip
     longest = max(found.values(), key=lambda one: float(one.scale[0]))
     drawn = synthesis.random_directions(longest, n_random, seed=seed)
-    few = tried[:n_random_images]
+    few = tried[:N_RANDOM_IMAGES]
     ends = []
     for k in range(n_random):
         both = [ALPHAS[0]] * len(few) + [ALPHAS[-1]] * len(few)
@@ -97,9 +84,8 @@ def study(
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_brain_supervised_directions_raise_the_true_response(seed: int, record: Record) -> None:
     """Directions of a region's encoder raise its true response over -3 to 3 SD; directions of chance stay flat."""
-    curves, ends, alike, _ = study(
-        REGIONS, seed, n_scenes=2000, n_steps=300, n_seeds=256, n_images=24, n_random=19, n_random_images=8
-    )
+    sizes = {"n_scenes": 2000, "n_steps": 300, "n_seeds": 256, "n_images": 24, "n_random": 19}
+    curves, ends, alike, _ = study(REGIONS, seed, **sizes)
     slopes = (ends[:, 1] - ends[:, 0]).mean(axis=1)
     monotone = []
     for k, region in enumerate(REGIONS):
@@ -117,8 +103,7 @@ def test_brain_supervised_directions_raise_the_true_response(seed: int, record: 
         # Flat: over the random directions the mean change is that of chance, and far below the brain's.
         assert abs(slopes[:, k].mean()) < 0.2 * gain.mean(), region
     np.fill_diagonal(alike, 0)
-    record(
-        f"largest cosine between two regions' directions, seed {seed}", round(float(np.abs(alike).max()), 2), "shown"
-    )
+    largest = round(float(np.abs(alike).max()), 2)
+    record(f"largest cosine between two regions' directions, seed {seed}", largest, "shown")
     assert len(monotone) >= 2, monotone
     assert {"large", "leftside"} <= set(monotone)

@@ -64,15 +64,13 @@ def test_planted_distances_under_correlated_noise(worlds: tuple[range, int], rec
             fit.append(np.corrcoef(found.mean(axis=0), expected)[0, 1])
     assert max(map(abs, z)) < 3.3
     assert min(fit) > 0.99
-    record(
-        "crossnobis: distance from the truth", f"{max(z, key=abs):+.1f} SE at most, {len(z)} worlds", "within 3.3 SE"
-    )
+    said = f"{max(z, key=abs):+.1f} SE at most, {len(z)} worlds"
+    record("crossnobis: distance from the truth", said, "within 3.3 SE")
     record("correlation of mean and true distances", f"{min(fit):.3f} at least", "> .99")
 
 
 N_STIMULI, N_PERMUTATIONS, RADIUS_MM = 12, 199, 2.0
 EFFECT = 1.0  # sd of the planted patterns, in noise of sd 1
-
 
 VOXELS = np.argwhere(np.ones((7, 7, 5), dtype=bool))
 CENTRE = np.array([2, 3, 2])
@@ -98,9 +96,8 @@ def test_size_and_power_of_the_largest_fit(n: tuple[int, int], record: Record) -
             rng = np.random.default_rng([seed, round(10 * effect)])
             features = rng.normal(size=(N_STIMULI, 6))
             search = geometry.Searchlight(measured(rng, features, inside, effect), around, "correlation")
-            found = geometry.searchlight_map(
-                search, geometry.rdm(features, "correlation"), "pearson", N_PERMUTATIONS, seed
-            )
+            model = geometry.rdm(features, "correlation")
+            found = geometry.searchlight_map(search, model, "pearson", N_PERMUTATIONS, seed)
             p = found.p_fwer[0]
             hits[effect] += int((p <= 0.05).any() if effect == 0 else (p[inside] <= 0.05).any())
     size, power = hits[0.0] / n_null, hits[EFFECT] / n_power

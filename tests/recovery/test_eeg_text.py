@@ -46,9 +46,8 @@ class Study:
     def ridge(self, sharing: str = "own", features: str = "raw", penalties: tuple[float, ...] = (1.0,)) -> np.ndarray:
         if (sharing, features, penalties) not in self.ridges:
             parts = [(part.signals, part.targets, part.meta["subject"].to_numpy()) for part in (self.train, self.val)]
-            decoder = decoding.LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0)).fit(
-                *parts[0], parts[1]
-            )
+            decoder = decoding.LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0))
+            decoder.fit(*parts[0], parts[1])
             hits = self.hits(decoder.predict(self.test.signals, self.people))
             self.ridges[sharing, features, penalties] = hits
         return self.ridges[sharing, features, penalties]
@@ -67,9 +66,8 @@ class Study:
             return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
 
         def score(outputs: np.ndarray, distinct: decoding.Trials) -> dict[str, np.ndarray]:
-            return dict(
-                decoding.retrieval_hits(outputs[:, columns], replace(distinct, targets=distinct.targets[:, columns]))
-            )
+            chosen = replace(distinct, targets=distinct.targets[:, columns])
+            return dict(decoding.retrieval_hits(outputs[:, columns], chosen))
 
         tests = {"pre-stimulus": self.before}
         return decoding.control_matrix(fit, self.train, self.test, score, other_tests=tests, seeds=seeds, **only)
@@ -80,9 +78,8 @@ class Study:
             spreads.append(decoder.spread_)
             return decoder.embed
 
-        return decoding.control_matrix(
-            fit, self.train, self.test, other_tests={"pre-stimulus": self.before}, seeds=(seed,)
-        )
+        tests = {"pre-stimulus": self.before}
+        return decoding.control_matrix(fit, self.train, self.test, other_tests=tests, seeds=(seed,))
 
     @cached_property
     def nuisances(self) -> decoding.NuisanceScores:

@@ -25,17 +25,15 @@ def followers(world: OccludedBall, heads: tuple[str, ...], n_steps: int, seed: i
         for name, steps in ((head, n_steps), (f"{head}, untrained", 0)):
             dynamics = LatentDynamics(head, n_steps=steps, seed=seed).fit(training)
             models[name] = geometry.roll_out(seen, world.visible, dynamics.simulate)
-    models |= {
-        name: geometry.roll_out(seen, world.visible, simulate) for name, simulate in geometry.SIMPLE_FUTURES.items()
-    }
+    simple = geometry.SIMPLE_FUTURES.items()
+    models |= {name: geometry.roll_out(seen, world.visible, simulate) for name, simulate in simple}
     return models | {"time alone": geometry.time_features(*world.visible.shape), "frames as shown": seen}
 
 
 def scores(world: OccludedBall, models: dict[str, np.ndarray], fit_on: str, seed: int) -> pd.DataFrame:
     ridge = Ridge(alphas=ALPHAS, device="cpu", dtype="float64")
-    found = geometry.score_dynamics(
-        models, world.neural, world.visible, ridge, fit_on=fit_on, n_permutations=19, seed=seed
-    )
+    options = {"fit_on": fit_on, "n_permutations": 19, "seed": seed}
+    found = geometry.score_dynamics(models, world.neural, world.visible, ridge, **options)
     return found.models.set_index(["epoch", "model"])
 
 
@@ -93,16 +91,8 @@ def chance_of(seed: int, signal: float) -> float:
     one, other = (occluded_ball(16, 16, 4, 2, n_videos=1, n_silent=0, side=4, seed=k) for k in (seed, 50000 + seed))
     neural = other.neural + signal * one.states[..., :1, None] / one.states[..., 0].std()
     hidden = np.zeros(one.visible.shape, dtype=bool)
-    found = geometry.score_dynamics(
-        {"ball": one.states},
-        neural,
-        hidden,
-        LeastSquares(),
-        folds=4,
-        min_reliability=0.01,
-        n_permutations=39,
-        seed=seed,
-    )
+    options = {"folds": 4, "min_reliability": 0.01, "n_permutations": 39, "seed": seed}
+    found = geometry.score_dynamics({"ball": one.states}, neural, hidden, LeastSquares(), **options)
     return float(found.models["p"].iloc[0])
 
 

@@ -86,9 +86,8 @@ def test_over_and_above_at_high_signal(n: int, method: str, limit: float, record
         first, second, third = rng.normal(size=(3, 14, 3))
         others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
         model = geometry.rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
-        found = geometry.rdm_partial_test(
-            measured(np.hstack([first, second]), 6, 0.1, rng), model, others, method, 199, rng
-        )
+        rdms = measured(np.hstack([first, second]), 6, 0.1, rng)
+        found = geometry.rdm_partial_test(rdms, model, others, method, 199, rng)
         alone += found.p_stimuli <= 0.05
         both += found.p <= 0.05
     assert binomtest(both, n, limit, alternative="greater").pvalue > 0.01
@@ -109,10 +108,8 @@ def test_random_candidates_gain_nothing(n: int, record: Record) -> None:
         fit = geometry.compare(subjects, weights @ random, "pearson") if weights.any() else np.zeros(1)
         both = np.concatenate([truth[None], random])
         weights = geometry.fit_weights(subjects, geometry.FlexibleModel(both), "pearson")
-        fooled.append(
-            geometry.compare(subjects, weights @ both, "pearson").mean()
-            - geometry.compare(subjects, truth, "pearson").mean()
-        )
+        fits = [geometry.compare(subjects, one, "pearson").mean() for one in (weights @ both, truth)]
+        fooled.append(fits[0] - fits[1])
         models = [geometry.FlexibleModel(random), geometry.FlexibleModel(both), truth]
         found = geometry.flexible_bootstrap(subjects, models, "pearson", 30, rng)
         inside.append(fit.mean())

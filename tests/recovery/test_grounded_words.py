@@ -18,28 +18,19 @@ def figures(world: GroundedWords, seed: int, shuffle: int = 0) -> dict[str, floa
     scenes = world.scenes[train]
     if shuffle:
         scenes = scenes[np.random.default_rng([seed, shuffle]).permutation(len(train))]
-    relations = pd.DataFrame(
-        {
-            "scene": np.arange(len(train)),
-            "subject": world.captions[train, 0],
-            "object": world.captions[train, 1],
-            "relation": world.relations[train],
-        }
-    )
+    relations = pd.DataFrame(world.captions[train, :2], columns=["subject", "object"])
+    relations = relations.assign(scene=np.arange(len(train)), relation=world.relations[train])
     model = GroundedLanguage(device="cpu", seed=seed).fit(world.text, world.captions[train], scenes, relations)
     captions, seen, truth = world.captions[test], world.scenes[test], world.relations[test]
     found = scene_retrieval(model.scores(captions, seen), same_words(captions), n_permutations=200, n_draws=100)
     places = [model.locate(captions[:, role], seen).argmax(axis=1) == world.locations[test, role] for role in (0, 1)]
     known = np.array([int(name) for name in model.relation_names_])
-    told, swapped = (
-        known[model.relate(captions[:, a], captions[:, b], seen).argmax(axis=1)] for a, b in ((0, 1), (1, 0))
-    )
+    roles = (captions.T, captions.T[::-1])
+    told, swapped = (known[model.relate(one, other, seen).argmax(axis=1)] for one, other in roles)
     spaces = {"grounded": model.embed(), "text": world.text}
     few = {"n_permutations": 5, "n_draws": 50}
-    visual, textual = (
-        norm_prediction(spaces, pd.DataFrame(norms), **few).set_index(["norm", "space"])["r2"][ALL_NORMS]
-        for norms in (world.visual, world.textual)
-    )
+    norms = [norm_prediction(spaces, pd.DataFrame(one), **few) for one in (world.visual, world.textual)]
+    visual, textual = (table.set_index(["norm", "space"])["r2"][ALL_NORMS] for table in norms)
     looks = word_clusters(spaces, world.words["visual"], n_permutations=10).set_index("space")["ari"]
     of_100 = found.set_index("measure")["value"]
     return {

@@ -115,11 +115,8 @@ def test_scaling(record: Record) -> None:
     rise = own.groupby("ratio").mean().diff(axis=1).iloc[:, 1:]
     assert (rise >= -error.iloc[:, 1:]).all(axis=None), rise
     for other in ("reference", "empirical_bayes"):
-        record(
-            f"smallest difference to {other}, N >= 20",
-            f"{(judged['in_context'] - judged[other]).min():.3f}",
-            "see above",
-        )
+        ahead = (judged["in_context"] - judged[other]).min()
+        record(f"smallest difference to {other}, N >= 20", f"{ahead:.3f}", "see above")
     record("smallest gain over pooled ridge, noise 1.5 and 3, N >= 20", f"{gain.min():.3f}", ">= .10")
     record("meta-training, processor seconds", f"{np.mean(seconds):.0f}", "shown")
     record("parameter hash after all fits", "unchanged", "unchanged")
@@ -136,10 +133,8 @@ def test_order_and_shuffled_responses(record: Record) -> None:
             Y, _ = study.voxels(X, seed, ratio)
             for size in SIZES[1:]:
                 context = rng.permutation(500)[:size]
-                first, again = (
-                    clone(study.encoder).fit(X[rows], Y[rows]).predict(X[500:])
-                    for rows in (context, rng.permutation(context))
-                )
+                orders = (context, rng.permutation(context))
+                first, again = (clone(study.encoder).fit(X[rows], Y[rows]).predict(X[500:]) for rows in orders)
                 changes.append(np.abs(first - again).max())
                 shuffled = clone(study.encoder).fit(X[context], rng.permuted(Y[context], axis=0))
                 nulls.append(pearson(Y[500:], shuffled.predict(X[500:])).mean())

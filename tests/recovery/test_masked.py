@@ -50,9 +50,8 @@ def test_six_networks(record: Record) -> None:
         nulls["R2"].append(r2(null, moved[N_TRAIN:], mask))
         nulls["ARI"].append(ari(world, null.region_embeddings_))
         features = decoding.person_features(model, world.series)
-        table = decoding.person_scores(
-            features, world.subjects["trait"], world.subjects["subject"], n_permutations=19, n_draws=500, seed=seed
-        ).set_index("name")
+        people, few = (world.subjects["trait"], world.subjects["subject"]), {"n_permutations": 19, "n_draws": 500}
+        table = decoding.person_scores(features, *people, **few, seed=seed).set_index("name")
         for name in features:
             row = table.loc[name]
             value = f"{row['score']:.3f} [{row['low']:.3f}, {row['high']:.3f}], null {row['null_mean']:.2f}"
@@ -74,12 +73,8 @@ def test_ablations_of_six_networks(record: Record) -> None:
     """World roi_series: what the parts of the model are for; seed 1, short training"""
     world = roi_series(seed=1)
     train, test, mask = world.series[:N_TRAIN], world.series[N_TRAIN:], halves(world, 1)
-    changes = {
-        "full": {},
-        "no masking": {"masking": False},
-        "fixed embeddings": {"fixed_embeddings": True},
-        "self loops": {"self_loops": True},
-    }
+    changes = {"full": {}, "no masking": {"masking": False}}
+    changes |= {"fixed embeddings": {"fixed_embeddings": True}, "self loops": {"self_loops": True}}
     found = {}
     for name, change in changes.items():
         model = decoding.MaskedBrainModel(seed=1, n_steps=SHORT, **change).fit(train)
@@ -106,19 +101,16 @@ def test_leaders_and_followers(record: Record) -> None:
             "model": (decoding.MaskedBrainModel(seed=seed, n_steps=1200, **LAGGED).fit(train), test),
             "instantaneous": (decoding.ConditionalGaussian().fit(train), test),
             "lagged": (decoding.ConditionalGaussian((0, 1, 2, 3, 4, 5)).fit(train), test),
-            null_name: (
-                decoding.MaskedBrainModel(seed=seed, n_steps=SHORT, **LAGGED).fit(null[:N_TRAIN]),
-                null[N_TRAIN:],
-            ),
         }
+        untied = decoding.MaskedBrainModel(seed=seed, n_steps=SHORT, **LAGGED).fit(null[:N_TRAIN])
+        fits[null_name] = untied, null[N_TRAIN:]
         for name, (model, series) in fits.items():
             for hidden, each in masks.items():
                 value = float(np.mean([r2(model, series, mask) for mask in each]))
                 found.setdefault(f"{name}, {hidden}", []).append(value)
     for name, values in found.items():
-        record(
-            f"R2 hidden: {name}", said(values), "A, B >= .28 and .75 of lagged; instantaneous |R2| <= .03; nulls <= .02"
-        )
+        wanted = "A, B >= .28 and .75 of lagged; instantaneous |R2| <= .03; nulls <= .02"
+        record(f"R2 hidden: {name}", said(values), wanted)
     for kind in "AB":
         assert np.mean(found[f"model, {kind}"]) >= 0.28
         assert min(found[f"model, {kind}"]) >= 0.23

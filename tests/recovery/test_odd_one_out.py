@@ -18,13 +18,9 @@ from brainalign.features import EfficientNetExtractor
 from brainalign.simulation import ConceptWorld, concept_world, draw_scenes, render
 
 # Reduced, the other method's choices and dimensions are those of tests/workflow/test_concepts.py.
-reduced_for_sparse = pytest.mark.parametrize(
-    ("method", "worlds", "starts"),
-    [
-        pytest.param("sparse", 1, 3, id="reduced"),
-        *(pytest.param(name, 3, 20, id=name, marks=pytest.mark.acceptance) for name in geometry.CONCEPT_METHODS),
-    ],
-)
+IN_FULL = [pytest.param(name, 3, 20, id=name, marks=pytest.mark.acceptance) for name in geometry.CONCEPT_METHODS]
+SIZES = [pytest.param("sparse", 1, 3, id="reduced"), *IN_FULL]
+reduced_for_sparse = pytest.mark.parametrize(("method", "worlds", "starts"), SIZES)
 
 
 def make(method: str, n_alphas: int = 4):
@@ -54,19 +50,16 @@ def test_choices_and_dimensions(method: str, worlds: int, starts: int, record: R
         train, test, p = world.triplets[split.train], world.triplets[split.test], world.probabilities[split.test]
         ceiling = p.max(axis=1).mean()
         fit = geometry.fit_concepts(make(method, 4 if worlds > 1 else 2), train, 60, range(starts), 0.8)
-        found = [
-            geometry.odd_one_out_accuracy(geometry.object_similarities(values), test, p)
-            for values in (fit.embedding, fit.reproducible, fit.shuffled, world.embedding)
-        ]
+        kinds = (fit.embedding, fit.reproducible, fit.shuffled, world.embedding)
+        found = [geometry.odd_one_out_accuracy(geometry.object_similarities(x), test, p) for x in kinds]
         # The other control: the embedding as it was fitted, and choices in which there is nothing.
         shuffled = geometry.shuffled_triplets(test, np.random.default_rng(seed))
         nothing = geometry.odd_one_out_accuracy(geometry.object_similarities(fit.embedding), shuffled)
         spectral = geometry.odd_one_out_accuracy(geometry.spectral_similarities(train, 60), test, p)
         r, _ = geometry.match_dimensions(world.embedding, fit.reproducible)
         n_found = fit.found_again.reproducible.sum()
-        rows.append(
-            [ceiling, *found, nothing, spectral, (r > 0.8).sum(), n_found, similarity_r(world, fit.reproducible)]
-        )
+        alike = similarity_r(world, fit.reproducible)
+        rows.append([ceiling, *found, nothing, spectral, (r > 0.8).sum(), n_found, alike])
         assert found[0] / ceiling >= 0.95
         assert share(found[1], ceiling) >= 0.9
         assert found[3] == pytest.approx(ceiling)
@@ -77,9 +70,8 @@ def test_choices_and_dimensions(method: str, worlds: int, starts: int, record: R
     mean = np.mean(rows, axis=0)
     # Single choices at random: 3 standard errors of one world's 3,000 are .026, of the mean of three .015.
     assert mean[5] == pytest.approx(geometry.CHANCE, abs=0.015 if worlds == 3 else 0.026)
-    record(
-        f"{method}: accuracy (ceiling, expected)", f"{mean[1]:.3f} ({mean[0]:.3f})", ">= .95 of it; .534/.539 (proto)"
-    )
+    said = f"{mean[1]:.3f} ({mean[0]:.3f})"
+    record(f"{method}: accuracy (ceiling, expected)", said, ">= .95 of it; .534/.539 (proto)")
     record(f"{method}: (accuracy - 1/3)/(ceiling - 1/3)", f"{share(mean[1], mean[0]):.3f}", ">= .9")
     record(f"{method}: the same, dimensions found again only", f"{share(mean[2], mean[0]):.3f}", ">= .9")
     record(f"{method}: fitted to shuffled choices", f"{mean[3]:.3f}", ".333 +- .015")
@@ -103,15 +95,10 @@ def test_unseen_objects(method: str, worlds: int, starts: int, record: Record) -
             embedding = make(method, 1)((seed,)).fit(train, 60).embedding_
             ridge = Ridge(alphas=tuple(np.logspace(-2, 4, 7)), cv=5)
             noise = rng.normal(size=world.features.shape)
-            found = [
-                share(geometry.odd_one_out_accuracy(similarities, test, p), ceiling)
-                for similarities in (
-                    geometry.unseen_similarities(world.features, embedding, split.unseen, ridge),
-                    geometry.unseen_similarities(noise, embedding, split.unseen, ridge),
-                    geometry.object_similarities(world.features, "cosine"),
-                    geometry.object_similarities(embedding),
-                )
-            ]
+            read = (world.features, noise)
+            alike = [geometry.unseen_similarities(x, embedding, split.unseen, ridge) for x in read]
+            alike += [geometry.object_similarities(world.features, "cosine"), geometry.object_similarities(embedding)]
+            found = [share(geometry.odd_one_out_accuracy(each, test, p), ceiling) for each in alike]
             rows.append(found)
             assert found[3] == pytest.approx(0)  # of objects that were never shown the embedding says nothing
     mean = np.mean(rows, axis=0)
@@ -273,9 +260,8 @@ def test_nothing_comes_of_shuffled_choices_or_an_unaligned_teacher(seed: int, re
     features = study.world.features
     shuffled = geometry.HumanTeacher().fit(features, study.train, study.rng.permuted(study.train_p, axis=1))
     unaligned = study.unaligned(features)
-    before = {
-        name: study.scores(study.unaligned(x)) for name, x in (("teacher", features), ("student", study.world.others))
-    }
+    networks = {"teacher": features, "student": study.world.others}
+    before = {name: study.scores(study.unaligned(x)) for name, x in networks.items()}
     students = {
         "of shuffled choices": study.student(shuffled.transform(features), lambda t: shuffled.choices(features, t)),
         "of an unaligned teacher": study.student(features, lambda t: geometry.choice_probabilities(unaligned, t)),

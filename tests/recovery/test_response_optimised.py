@@ -52,12 +52,8 @@ def run(seed: int) -> Found:
         scores[name] = normalized_r2(pearson(predicted, world.responses[test]), CELL_CEILING)
         n_parameters[name] = size
 
-    features = {
-        "ridge on the true features": world.features,
-        "ridge on pixels": world.tokens,
-        "ridge on squared pixels": world.tokens**2,
-        PRODUCTS: products(world),
-    }
+    features = {"ridge on the true features": world.features, "ridge on pixels": world.tokens}
+    features |= {"ridge on squared pixels": world.tokens**2, PRODUCTS: products(world)}
     for name, values in features.items():
         flat = values.reshape(len(values), -1)
         ridge = Ridge(ALPHAS, cv=2).fit(flat[train], Y)

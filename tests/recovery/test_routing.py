@@ -1,7 +1,4 @@
-"""Routing on objects in grids of tokens: what is followed, where one looks, and both, beside simpler methods.
-
-The world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
-"""
+"""Routing on objects in grids of tokens: what is followed, where one looks, and both, beside simpler methods."""
 
 import time
 from collections.abc import Callable
@@ -151,19 +148,6 @@ def shown(values: list[dict[str, float]]) -> str:
 
 def of(values: list[dict[str, float]], kind: str) -> list[float]:
     return [each[kind] for each in values]
-
-
-def test_attention_reduced() -> None:
-    """Fewer images and epochs: what a region reads is found wherever it lies, as by no fixed weighting of places"""
-    world = object_world(900, 120, seed=0)
-    encoder, null = (routing(world, 0, permuted=permuted, epochs=16) for permuted in (False, True))
-    attention, nothing = (scores(world, np.asarray(one.predict(split(world)[2]))) for one in (encoder, null))
-    assert min(attention.values()) >= 0.75
-    assert max(map(abs, nothing.values())) < 0.03
-    assert min(landed(world, encoder).values()) >= 0.9
-    assert scores(world, factorized(world))["what"] <= 0.2
-    second_order = scores(world, pooled(world, products))
-    assert second_order["what"] > 0.4 > second_order["whatwhere"]
 
 
 @pytest.mark.acceptance

@@ -46,11 +46,8 @@ def test_a_space_that_modalities_share(record: Record) -> None:
         space = decoding.SharedSpace(seed=seed).fit(train)
         joint = decoding.embed_all(space, test)
         one = decoding.embed_all(decoding.SharedSpace(seed=seed, subject_layers=False).fit(train), test)
-        found = {
-            "ridge": decoding.independent_ridges(train, test),
-            "joint": joint,
-            "unimodal": decoding.unimodal_spaces(lambda seed=seed: decoding.SharedSpace(seed=seed), train, test),
-        }
+        alone = decoding.unimodal_spaces(lambda seed=seed: decoding.SharedSpace(seed=seed), train, test)
+        found = {"ridge": decoding.independent_ridges(train, test), "joint": joint, "unimodal": alone}
         for name, embeddings in found.items():
             rows[name].append(retrieved(embeddings, test))
         hits = decoding.stimulus_hits(joint, test)
@@ -103,10 +100,8 @@ def test_subject_layers_where_subjects_share_nothing(record: Record) -> None:
         space = decoding.SharedSpace(seed=seed).fit(train)
         hits = decoding.stimulus_hits(decoding.embed_all(space, test), test)
         refit = decoding.SharedSpace(seed=seed, subject_layers=False).fit(train)
-        for name, other in (
-            ("refit", decoding.embed_all(refit, test)),
-            ("mean layer", decoding.without_own_layers(space, test)),
-        ):
+        others = {"refit": decoding.embed_all(refit, test), "mean layer": decoding.without_own_layers(space, test)}
+        for name, other in others.items():
             change = decoding.paired_change(hits, decoding.stimulus_hits(other, test))
             record(f"top-5 lost, {name}, seed {seed}", f"{change.value:.3f} ± {change.se:.3f}", "> 2 SE")
             assert change.value > 0

@@ -65,11 +65,8 @@ def run(seed: int, everything: bool = True) -> Found:
         ridge = Ridge(tuple(np.logspace(2, 5, 7)), cv=2).fit(features[train], world.responses[train])
         score(name, ridge.predict(features[test]))
         n_parameters[name] = ridge.coef_.shape[0] * len(ridge.alpha_)
-    still = {
-        "factorized": FactorizedReadout(seed=seed),
-        "Gaussian, point": GaussianReadout("point", seed=seed),
-        "Gaussian, integrated": GaussianReadout("integrated", seed=seed),
-    }
+    still = {f"Gaussian, {how}": GaussianReadout(how, seed=seed) for how in ("point", "integrated")}
+    still = {"factorized": FactorizedReadout(seed=seed)} | still
     for name, readout in still.items():
         if name in SHOWN and not everything:
             continue

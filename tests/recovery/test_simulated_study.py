@@ -47,12 +47,8 @@ def world(seed: int) -> World:
     n_epochs = 3 if seed else 1  # reduced in `make test`
     model = simulation.train_generator(training, simulation.render(training), n_epochs=n_epochs, seed=seed)
     maps = simulation.activations(model, simulation.render(scenes))
-    return World(
-        scenes,
-        maps,
-        simulation.cortex_drives(maps, scenes),
-        simulation.activations(untrained_generator(seed), simulation.render(scenes)),
-    )
+    untrained = simulation.activations(untrained_generator(seed), simulation.render(scenes))
+    return World(scenes, maps, simulation.cortex_drives(maps, scenes), untrained)
 
 
 def untrained_generator(seed: int) -> torch.nn.Module:
@@ -138,9 +134,8 @@ def test_layers_of_areas(seed: int, record: Record) -> None:
     assert np.abs(unplanted) <= 0.02
     exact = np.array(hits)[decided].mean()
     record("areas (what and where) whose layer is exact", f"{np.mean(hits):.2f}", ">= .8")
-    record(
-        "decided areas: share of all, exact, furthest", f"{np.mean(decided):.2f}, {exact:.2f}, {max(steps)}", "<= 1 off"
-    )
+    said = f"{np.mean(decided):.2f}, {exact:.2f}, {max(steps)}"
+    record("decided areas: share of all, exact, furthest", said, "<= 1 off")
     record("mean r, images permuted", f"{np.mean(permuted):.3f}", "0")
     record("mean r, unplanted vertices", f"{unplanted:.3f}", "|r| <= .02")
 
@@ -163,14 +158,9 @@ def drives_of_noise(scenes: pd.DataFrame, seed: int) -> simulation.CortexDrives:
     """Return drives that need no network: ceilings do not depend on what drives an area."""
     rng = np.random.default_rng(seed)
     what, left, right = ({layer: rng.normal(size=(len(scenes), 6)) for layer in simulation.LAYERS} for _ in range(3))
-    return simulation.CortexDrives(
-        list(scenes["stimulus_id"]),
-        what,
-        {"L": left, "R": right},
-        simulation.preferences(scenes),
-        simulation.scene_variables(scenes),
-        list(simulation.LAYERS),
-    )
+    seen = simulation.preferences(scenes), simulation.scene_variables(scenes)
+    where = {"L": left, "R": right}
+    return simulation.CortexDrives(list(scenes["stimulus_id"]), what, where, *seen, list(simulation.LAYERS))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -249,21 +239,10 @@ def layer_scores(study: World, maps: dict[str, np.ndarray], responses: Responses
     else:
         flat = np.arange(Y[0].size).reshape(Y.shape[1:])
         groups = {f"{time:.2f}": flat[:, k] for k, time in enumerate(times)}
-    results = {
-        layer: evaluate_held_out(
-            Ridge(),
-            scaled(simulation.pool_everywhere(values)),
-            Y,
-            TRAINING,
-            ~TRAINING,
-            study.scenes["stimulus_id"].to_numpy(),
-            n_permutations=200,
-            n_boot=200,
-            target_groups=groups,
-            seed=seed,
-        )
-        for layer, values in maps.items()
-    }
+    rows = TRAINING, ~TRAINING, study.scenes["stimulus_id"].to_numpy()
+    options = {"n_permutations": 200, "n_boot": 200, "target_groups": groups, "seed": seed}
+    inputs = {layer: scaled(simulation.pool_everywhere(values)) for layer, values in maps.items()}
+    results = {layer: evaluate_held_out(Ridge(), X, Y, *rows, **options) for layer, X in inputs.items()}
     return split_scores(results, responses.targets, groups, times, n_permutations=200, n_draws=200, seed=seed)
 
 
@@ -284,10 +263,9 @@ def test_convergence(seed: int, record: Record) -> None:
         unit = (responses.values / responses.values.std()).astype(np.float32)
         targets = responses.targets.assign(sensor_type=kind)
         subjects[kind] = Responses(unit, responses.trials, targets, "sd", responses.times)
-    trained, random = (
-        {name: layer_scores(study, maps, responses, seed) for name, responses in subjects.items()}
-        for maps in (study.maps, study.untrained)
-    )
+    trained, random = {}, {}
+    for name, responses in subjects.items():
+        trained[name], random[name] = (layer_scores(study, x, responses, seed) for x in (study.maps, study.untrained))
     found = converge_subjects(trained, random, origin=["ventral1"], n_permutations=1000, seed=seed)
     scores = found.scores.set_index(["network", "subject", "score"])
     for subject, score in (("mean", "encoding"), ("mean", "spatial"), ("meg", "temporal"), ("eeg", "temporal")):
@@ -319,9 +297,8 @@ def test_depth_with_another_network(seed: int, record: Record) -> None:
     generating = simulation.activations(trained(seed, seed + 999), images)
     other = simulation.activations(trained(seed + 50, seed + 77), images)
     trials = simulation.schedule(list(scenes["stimulus_id"]), 3, 3, seed)
-    responses, truth = simulation.simulate_cortex(
-        trials, simulation.cortex_drives(generating, scenes), simulation.load_cortex(), seed
-    )
+    drives = simulation.cortex_drives(generating, scenes)
+    responses, truth = simulation.simulate_cortex(trials, drives, simulation.load_cortex(), seed)
     driven = truth["kind"].isin(["what", "where"]).to_numpy()
     responses, truth = responses.select(targets=driven).zscore("session"), truth[driven].reset_index(drop=True)
     stimuli = responses.trials["stimulus_id"].to_numpy()
@@ -335,13 +312,11 @@ def test_depth_with_another_network(seed: int, record: Record) -> None:
         for layer in simulation.LAYERS:
             values = other[layer].reshape(N_IMAGES, -1) if maps else simulation.pool_everywhere(other[layer])
             X = layer_inputs(values[rows].astype(np.float32), train, maps=maps)
-            scored = evaluate_held_out(
-                Ridge(), X, responses.values, train, test, stimuli, n_permutations=200, n_boot=300, target_groups=areas
-            )
+            options = {"n_permutations": 200, "n_boot": 300, "target_groups": areas}
+            scored = evaluate_held_out(Ridge(), X, responses.values, train, test, stimuli, **options)
             results.append((scored.group_r, scored.group_draws, scored.group_null))
-        table = layer_preference(
-            *(np.stack(part, axis=-1) for part in zip(*results, strict=True)), list(areas), simulation.LAYERS
-        )
+        parts = (np.stack(part, axis=-1) for part in zip(*results, strict=True))
+        table = layer_preference(*parts, list(areas), simulation.LAYERS)
         planted = {name: truth["layer"][part[0]] for name, part in areas.items()}
         found.append(table.assign(planted=table["roi"].map(planted)))
     table = pd.concat(found)
@@ -349,11 +324,8 @@ def test_depth_with_another_network(seed: int, record: Record) -> None:
     planted, recovered = table["planted"].map(depth), table["best"].map(depth)
     decided = table["decided"].to_numpy(dtype=bool)
     every, sure = spearmanr(planted, recovered)[0], spearmanr(planted[decided], recovered[decided])[0]
-    record(
-        f"seed {seed}: Spearman of depths",
-        f"{sure:.2f} over {decided.sum()} decided areas; {every:.2f} over all {len(table)}",
-        ">= .7",
-    )
+    said = f"{sure:.2f} over {decided.sum()} decided areas; {every:.2f} over all {len(table)}"
+    record(f"seed {seed}: Spearman of depths", said, ">= .7")
     assert decided.sum() >= 4
     assert sure >= 0.7
     assert every >= 0.65

@@ -82,12 +82,6 @@ def first_of_two(seed: int) -> tuple[float, bool, bool]:
     return hump.centre - 0.15, hump.centre_low <= 0.15 <= hump.centre_high, highest.decided
 
 
-def test_the_first_of_two_humps() -> None:
-    found = [first_of_two(seed) for seed in range(3)]
-    assert max(abs(error) for error, _, _ in found) <= 0.016
-    assert not any(decided for _, _, decided in found)
-
-
 @pytest.mark.acceptance
 def test_first_humps(record: Record) -> None:
     """First of two equal humps (150 and 350 ms): 3 x 20 worlds of 240 trials in 6 recordings"""
@@ -115,23 +109,15 @@ def squares(seed: int) -> dict[str, tuple[float, float]]:
     return found
 
 
-def check_squares(found: dict[str, tuple[float, float]]) -> None:
-    assert found["lasting"][0] > 0.85
-    assert found["lasting"][1] > found["lasting"][0] - 0.05
-    assert found["moving"][0] > 0.85
-    assert abs(found["moving"][1] - 0.5) < 0.08
-
-
-def test_a_code_that_lasts_and_one_that_moves() -> None:
-    check_squares(squares(0))
-
-
 @pytest.mark.acceptance
 def test_generalisation_over_time(record: Record) -> None:
     """Generalisation over time: area under the curve on and off the diagonal, 3 seeds"""
     for seed in SEEDS:
         found = squares(seed + 10)
-        check_squares(found)
+        assert found["lasting"][0] > 0.85
+        assert found["lasting"][1] > found["lasting"][0] - 0.05
+        assert found["moving"][0] > 0.85
+        assert abs(found["moving"][1] - 0.5) < 0.08
         for code, (on, off) in found.items():
             record(f"seed {seed}, {code}: on, off the diagonal", f"{on:.3f}, {off:.3f}", "lasting: equal; moving: .5")
 
@@ -152,12 +138,6 @@ def smallest_p(kind: str, amplitude: float, seed: int, n_permutations: int = 39)
         steps = diags_array([np.ones(len(score) - 1)] * 2, offsets=[-1, 1])
         test = cluster_permutation(score, null, steps)
     return min([cluster.p for cluster in test.clusters], default=1.0)
-
-
-@pytest.mark.parametrize("kind", ["time", "time x time", "sensors x time"])
-def test_clusters_find_what_is_planted_and_rarely_what_is_not(kind: str) -> None:
-    assert smallest_p(kind, 2.5, seed=0) <= 0.05
-    assert sum(smallest_p(kind, 0.0, seed=seed) <= 0.05 for seed in range(20)) <= 4  # P < .003 at .05
 
 
 @pytest.mark.acceptance

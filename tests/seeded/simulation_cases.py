@@ -13,14 +13,12 @@ PICTURES = simulation.render(simulation.clear_scenes(8, 0), 32)
 NAMES = list(SCENES["stimulus_id"])
 SHOWN = simulation.schedule(NAMES, 2, 1, 0)
 WHAT = {"early": RNG(1).normal(size=(12, 2)), "late": RNG(2).normal(size=(12, 2))}
-DRIVES = simulation.CortexDrives(
-    NAMES, WHAT, {"L": WHAT, "R": WHAT}, simulation.preferences(SCENES), simulation.scene_variables(SCENES), list(WHAT)
-)
+SEEN = simulation.preferences(SCENES), simulation.scene_variables(SCENES)
+DRIVES = simulation.CortexDrives(NAMES, WHAT, {"L": WHAT, "R": WHAT}, *SEEN, list(WHAT))
 # A tetrahedron in the place of either hemisphere.
 CORNERS = 100 / np.sqrt(3) * np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 FACES = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
 CORTEX = simulation.Cortex(*(dict.fromkeys("LR", each) for each in (CORNERS, CORNERS, FACES)))
-
 
 SPACES = (simulation.Modality("eeg", 2, 4, 8, 0.3, 3), simulation.Modality("fmri", 3, 6, 0, 0.5, 2))
 SHARED = {"n_train": 6, "n_test": 3, "train_repeats": 2, "share": 0.3, "n_codes": 3, "n_dimensions": 5}

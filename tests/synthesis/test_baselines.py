@@ -68,10 +68,8 @@ def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, mo
     def responses(factor: float) -> Callable[[Tensor], np.ndarray]:
         return lambda images: np.stack([factor * one(images).numpy() for one in objectives.values()], axis=1)
 
-    judges = Judges(
-        {"guide": responses(1), "check": responses(2), "true": responses(-3)},
-        {"typical": lambda images: images[:, 2].mean((1, 2)).numpy()},
-    )
+    by_region = {"guide": responses(1), "check": responses(2), "true": responses(-3)}
+    judges = Judges(by_region, {"typical": lambda images: images[:, 2].mean((1, 2)).numpy()})
     natural = torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     natural = (natural * 255).round() / 255
     sampling = Sampling(n_images=3, share_kept=0.7, n_steps=2, recurrence=2, scale=30.0, batch_size=2, seed=2)

@@ -282,9 +282,6 @@ def test_all_of_a_study_by_hand(plain_pipe: Callable[[int], object]) -> None:
     grid = cosines([*own.values()])[:, :2]
     given = [studied.cosines["cosine"][k : k + 2].tolist() for k in range(0, 8, 2)]
     np.testing.assert_allclose(given, grid, atol=1e-3)
-
-
-def test_strengths_must_rise_through_nothing() -> None:
     refused("must rise, with 0 among them", DirectionStudy(None, {"a": len}, Judges({}), alphas=(1.0, 2.0)).run)
     refused("need a region", DirectionStudy(None, {}, Judges({})).run)
 
@@ -309,10 +306,8 @@ def made_up(rise: float, check: float) -> FoundDirections:
     table = pd.DataFrame(rows).assign(direction=0)
     table["method"] = np.where(table["control"] == "", "supervised", "")
     images = rng.integers(0, 255, size=(24, 8, 8, 3)).astype(np.uint8)
-    cosines = pd.DataFrame(
-        [("supervised", o, a, b, float(a == b)) for o in (False, True) for a in REGIONS for b in REGIONS],
-        columns=["method", "orthogonal", "region_a", "region_b", "cosine"],
-    )
+    pairs = [("supervised", o, a, b, float(a == b)) for o in (False, True) for a in REGIONS for b in REGIONS]
+    cosines = pd.DataFrame(pairs, columns=["method", "orthogonal", "region_a", "region_b", "cosine"])
     return FoundDirections(images, table, cosines)
 
 

@@ -143,9 +143,6 @@ def test_views_of_a_perfect_denoiser_are_near_the_images(pipe: BrainGuidedPipeli
     assert float(views.mean()) == pytest.approx(float(mean) * 0.25 + 0.5, abs=0.01)
     error = (views - views.mean((1, 2, 3), keepdim=True)).pow(2).mean((1, 2, 3)).sqrt()
     assert float(error.mean()) == pytest.approx(float(((1 - share) * share / 2).mean()), rel=0.1)
-
-
-def test_views_need_images_of_the_right_size_and_range(pipe: BrainGuidedPipeline) -> None:
     refused("resize", denoised_views, pipe, torch.rand(2, 3, 32, 32))
     refused("255", denoised_views, pipe, torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
     refused("255", denoised_views, pipe, 255 * torch.rand(2, 3, 16, 16))

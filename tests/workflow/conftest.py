@@ -68,7 +68,7 @@ class Checkout:
         """Write a configuration of the small study: controls only, so that no language model is loaded."""
         models = {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random", "permute": []}}
         methods = {"ridge": {"encoder": "ridge", "cv": 3}, "fixed": {"encoder": "ridge", "alphas": [0.001]}}
-        content = {"results": f"results/{name}", "datasets": {"small": {"descriptor": "study/small.yaml"}}}
+        content = {"results": f"results of/{name}", "datasets": {"small": {"descriptor": "study/small.yaml"}}}
         content |= {"models": models, "methods": methods, "encode": {"permutations": 20}}
         content |= {"compare": {"permutations": 50}} | changes
         (self.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

@@ -16,7 +16,7 @@ from refusals import refused
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 
-from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
 from brainalign.datasets import audit
 from brainalign.geometry import noise_covariance, rdm
@@ -28,20 +28,6 @@ N_DRIVEN = 30  # of 60 voxels
 SIDE = 8  # pixels
 ALPHA = 10.0
 PIXELS = {"extractor": "pixels", "image_size": SIDE}
-NET = """
-import torch
-from torch import nn
-
-class Mean(nn.Module):
-    def forward(self, images):
-        return images.mean(dim=(1, 2, 3), keepdim=True)
-
-def build():
-    net = nn.Sequential()
-    net.add_module("same", nn.Identity())
-    net.add_module("mean", Mean())
-    return net
-"""
 
 
 class PictureStudy:
@@ -105,34 +91,10 @@ def scores_by_hand(study: PictureStudy, responses: Responses, features: np.ndarr
 ONCE = [list(np.random.default_rng(run).permutation(6)) for run in range(5)]
 
 
-def test_pixels_predict_the_voxels_they_drive(tmp_path: Path, make_study) -> None:
-    """One block of each category in a run; an image is an input of models that look at it.
-
-    Of a network, layers are scored one by one: pixels as they are, and what has thrown away what the voxels follow.
-    """
-    study = PictureStudy(tmp_path / "study", make_study, ONCE)
-    (tmp_path / "net.py").write_text(NET)
-    net = {"extractor": "user", "function": f"{tmp_path / 'net.py'}:build", "image_size": SIDE, "pooling": "flatten"}
-    models = {"pixels": PIXELS, "net": net | {"layers": ["same", "mean"]}, "onehot": {"extractor": "onehot"}}
-    config = study.config(models=models)
-    run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
-    responses = saved(config, "responses", Responses, subject="1")
-    means = study.features.mean(axis=1, keepdims=True)
-    seen_by = {("pixels", "pixels"): study.features, ("net", "same"): study.features, ("net", "mean"): means}
-    for (model, layer), seen in seen_by.items():
-        scores = saved(config, "scores", pd.DataFrame, subject="1", model=model, method="fixed").set_index("layer")
-        np.testing.assert_allclose(scores.loc[layer, "r"], scores_by_hand(study, responses, seen), atol=1e-4)
-    features = saved(config, "features", Layers, model="pixels")["pixels"]
-    assert features.stimuli["path"].tolist() == [f"pictures/{name}.png" for name in study.study.names]
-    np.testing.assert_allclose(features.values.reshape(6, -1), study.features, atol=1e-6)
-    picture = study.study.folder / "pictures" / "thing1.png"
-    assert reruns(asked(config), config, picture)["extract"] == 2  # not of one-hot vectors
-
-
 @pytest.mark.parametrize("unequal", [False, True])
 def test_several_blocks_of_a_category_in_a_run(tmp_path: Path, make_study, unequal: bool) -> None:
     """Scores are those of ridge by hand, driven voxels are found, ceilings are those of single blocks; as good where
-    some categories have more of them than others.
+    some categories have more of them than others. An image is an input of models that look at it.
     """
     rng = np.random.default_rng(6 if unequal else 5)
     order = [rng.permutation([*range(6), *rng.integers(0, 6, 4)]).tolist() for _ in range(4)]
@@ -161,6 +123,9 @@ def test_several_blocks_of_a_category_in_a_run(tmp_path: Path, make_study, unequ
     assert summary["pair matching", "pairs"] > 0.7
     if unequal:
         return
+    picture = study.study.folder / "pictures" / "thing1.png"
+    beside = study.config(models={"pixels": PIXELS, "onehot": {"extractor": "onehot"}})
+    assert reruns(asked(beside), beside, picture)["extract"] == 1  # not of one-hot vectors
     assert draw_page(config, "small", "1") == 0
     page = Path(config.results, "small", "sub-1.html").read_text()
     assert "48 trials (blocks) of 6 stimuli, 8 repeats each, in 4 runs with 2 blocks of each category" in page

@@ -1,17 +1,19 @@
-"""Stages encode and converge on a planted hierarchy: scores, twins of random weights, half-times, maps."""
+"""Stages encode and converge on a planted hierarchy: scores, twins of random weights, half-times, maps.
+
+Of several subjects, and of sensors, tests/recovery/test_simulated_study.py asks the same of the library.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 from jobs import run_step
 from made import responses_of, splits_of
 from scipy.stats import spearmanr
-from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
+from worlds.hierarchy import Hierarchy, hierarchy, smooth_maps
 
-from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.arrays import Arrays, Features, Layers
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.encode import converge as stage
 from brainalign.workflow import STEPS
@@ -32,52 +34,38 @@ def places_of(separation: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Study:
-    """A planted hierarchy as artifacts: fMRI subjects 01 and 02 (half of the voxels each), sensors 03."""
+    """A planted hierarchy as artifacts of a subject with fMRI, who has every second voxel."""
 
     folder: Path
     world: Hierarchy
 
     def __post_init__(self) -> None:
-        n = len(self.world.voxels)
-        self.ids = [f"image{k:03d}" for k in range(n)]
-        centre = places_of(self.world.separation_mm)
-        for k, subject in enumerate(("01", "02")):
-            mine = np.arange(k, len(self.world.area), 2)
-            area = self.world.area[mine]
-            voxels = self.world.voxels[:, mine].astype(np.float32)
-            places = dict(zip(("x_mm", "y_mm", "z_mm"), centre[area].T, strict=True))
-            rois = [f"area{a:02d}" for a in area]
-            self._write(subject, responses_of(voxels, self.ids, roi=rois, targets=places))
-        about = {"kind": "sensor", "hemi": "", "sensor_type": "eeg", "x_mm": np.nan, "y_mm": np.nan, "z_mm": np.nan}
-        sensors = self.world.sensors.astype(np.float32)
-        self._write("03", responses_of(sensors, self.ids, targets=about, times=self.world.times_s))
+        self.ids = [f"image{k:03d}" for k in range(len(self.world.voxels))]
+        area, voxels = self.world.area[::2], self.world.voxels[:, ::2].astype(np.float32)
+        places = dict(zip(("x_mm", "y_mm", "z_mm"), places_of(self.world.separation_mm)[area].T, strict=True))
+        responses = responses_of(voxels, self.ids, roi=[f"area{a:02d}" for a in area], targets=places)
+        save(self.path("responses", subject="01"), responses, BY)
+        save(self.path("splits", subject="01"), splits_of(responses, self.ids[:N_TEST]), BY)
+        ceiling = pd.DataFrame({"ceiling": np.full(responses.values.shape[1], 0.3), "repeats_q": 0.01})
+        save(self.path("ceiling", subject="01"), ceiling, BY)
 
     def path(self, suffix: str, **labels: str) -> Path:
         return artifact_path(self.folder, "planted", suffix, **labels)
 
-    def _write(self, subject: str, responses: Responses) -> None:
-        save(self.path("responses", subject=subject), responses, BY)
-        save(self.path("splits", subject=subject), splits_of(responses, self.ids[:N_TEST]), BY)
-        ceiling = pd.DataFrame({"ceiling": np.full(responses.values[0].size, 0.3), "repeats_q": 0.01})
-        save(self.path("ceiling", subject=subject), ceiling, BY)
-
-    def encode(self, model: str, layers: list[np.ndarray], *subjects: str) -> None:
+    def encode(self, model: str, layers: list[np.ndarray]) -> None:
         stimuli = pd.DataFrame({"stimulus_id": self.ids})
         made = {f"layer{k}": Features(X.astype(np.float32), stimuli, f"layer{k}") for k, X in enumerate(layers)}
         save(self.path("features", model=model), Layers(made), BY, pooling="mean")
         settings = {"method": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "ceiling_threshold": 0.2}
         settings |= {"encode": {"permutations": 100, "draws": 100}, "confidence": 0.95}
-        for subject in subjects:
-            labels = {"subject": subject, "model": model, "method": "ridge"}
-            inputs = {suffix: self.path(suffix, subject=subject) for suffix in ("responses", "splits", "ceiling")}
-            inputs["features"] = self.path("features", model=model)
-            outputs = {suffix: self.path(suffix, **labels) for suffix in STEPS["encode_held_out"].writes}
-            assert run_step("encode", settings, inputs=inputs, outputs=outputs) == 0
+        inputs = {suffix: self.path(suffix, subject="01") for suffix in ("responses", "splits", "ceiling")}
+        inputs["features"] = self.path("features", model=model)
+        outputs = {suffix: self.path(suffix, **fit(model)) for suffix in STEPS["encode_held_out"].writes}
+        assert run_step("encode", settings, inputs=inputs, outputs=outputs) == 0
 
-    def converge(self, models: list[str], subjects: list[str], maps: Path | None = None, **options: object) -> int:
+    def converge(self, models: list[str], maps: Path, **options: object) -> int:
         settings = {"converge": {"origin": "area00", "permutations": 1000, "spins": 200} | options, "confidence": 0.95}
-        fits = [{"subject": subject, "model": model, "method": "ridge"} for model in models for subject in subjects]
-        inputs = {"halves": [self.path("halves", **fit) for fit in fits], "published": [] if maps is None else [maps]}
+        inputs = {"halves": [self.path("halves", **fit(model)) for model in models], "published": maps}
         outputs = {suffix: self.path(suffix) for suffix in STEPS["converge"].writes}
         return run_step("converge", settings, inputs=inputs, outputs=outputs)
 
@@ -85,50 +73,11 @@ class Study:
         return load(self.path(suffix), pd.DataFrame)
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    world = hierarchy(seed=0)
-    study = Study(tmp_path_factory.mktemp("planted"), world)
-    study.encode("net", world.layers, "01", "02", "03")
-    study.encode("untrained", world.random_layers, "01", "02", "03")
-    return study
+def fit(model: str) -> dict[str, str]:
+    return {"subject": "01", "model": model, "method": "ridge"}
 
 
-PAIR = {"random": "untrained", "method": "ridge"}
-
-
-def row(table: pd.DataFrame, score: str, subject: str, network: str = "trained") -> pd.Series:
-    mine = table[(table["score"] == score) & (table["subject"] == subject) & (table["network"] == network)]
-    assert len(mine) == 1
-    return mine.iloc[0]
-
-
-def test_a_planted_hierarchy_is_found_and_the_random_network_shown(study: Study) -> None:
-    assert study.converge(["net", "untrained"], ["01", "02", "03"], networks={"net": PAIR}) == 0
-    scores = study.table("convergence")
-    for subject in ("01", "02", "mean"):
-        spatial = row(scores, "spatial", subject)
-        assert spatial["value"] >= 0.9
-        assert spatial["p_layers"] <= 0.01
-        assert spatial["p_areas"] < 0.01
-        assert 0.48 <= row(scores, "encoding", subject)["value"] <= R_CEILING
-        assert row(scores, "encoding", subject, "random")["value"] < 0.45
-        assert row(scores, "spatial", subject, "random")["reason"]
-    temporal = row(scores, "temporal", "03")
-    layers = study.table("latencies")
-    mine = layers[(layers["subject"] == "03") & (layers["network"] == "trained") & layers["decided"]]
-    late = np.abs(mine["latency_s"].to_numpy() - study.world.latency_s[mine["number"]])
-    assert len(mine) == temporal["n"] >= 3
-    assert late.max() <= 0.0121
-    other = row(scores, "temporal", "03", "random")
-    assert other["reason"] or other["p_layers"] > 0.05
-    path = study.path("halves", subject="01", model="net", method="ridge")
-    details, arrays = load_sidecar(path)["details"], load(path, Arrays)
-    assert (details["n_stimuli"], details["measured"]) == ([N_TEST // 2, N_TEST // 2], "fMRI")
-    assert np.abs(arrays["choice_r"] - arrays["r"]).min() > 0  # other images, other numbers
-
-
-def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
+def test_a_hierarchy_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
     """Features go from noise to the true layer, deeper ones later; a map of that order is found, unrelated ones not."""
     world, rng = hierarchy(seed=0), np.random.default_rng(7)
     # Layers have nothing in common: no area is predicted before its own layer is.
@@ -138,13 +87,13 @@ def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
     voxels = 0.7 * signal / signal.std(axis=0) + rng.normal(size=signal.shape)
     world, rng = replace(world, layers=layers, voxels=voxels), np.random.default_rng(1)
     study = Study(tmp_path, world)
-    study.encode("net", world.layers, "01")
-    study.encode("untrained", world.random_layers, "01")
+    study.encode("net", world.layers)
+    study.encode("untrained", world.random_layers)
     half = 2.0 * 2.0 ** np.arange(len(world.layers))
     for step in CHECKPOINTS[:-1]:
         share = step / (step + half)
         mixed = [w * X + (1 - w) * rng.normal(size=X.shape) for w, X in zip(share, world.layers, strict=True)]
-        study.encode(f"step{step}", mixed, "01")
+        study.encode(f"step{step}", mixed)
     checkpoints = {step: f"step{step}" for step in CHECKPOINTS[:-1]} | {CHECKPOINTS[-1]: "net"}
     later = half[np.round(world.depth).astype(int)]
     unrelated = smooth_maps(world.separation_mm, 20, 3, seed=5)
@@ -157,8 +106,17 @@ def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
         table[f"unrelated{k}"] = values
     table.to_csv(tmp_path / "maps.tsv", sep="\t", index=False)
     models = ["net", "untrained", *(f"step{step}" for step in CHECKPOINTS[:-1])]
-    options = {"networks": {"net": PAIR}, "checkpoints": {"net": checkpoints}}
-    assert study.converge(models, ["01"], tmp_path / "maps.tsv", **options) == 0
+    options = {"networks": {"net": {"random": "untrained", "method": "ridge"}}, "checkpoints": {"net": checkpoints}}
+    assert study.converge(models, tmp_path / "maps.tsv", **options) == 0
+    scores = study.table("convergence").set_index(["score", "network"])
+    assert scores.loc[("spatial", "trained"), "value"] >= 0.9
+    assert scores.loc[("spatial", "trained"), ["p_layers", "p_areas"]].max() < 0.01
+    assert scores.loc[("spatial", "random"), "reason"]
+    assert scores.loc[("encoding", "trained"), "value"] > scores.loc[("encoding", "random"), "value"] + 0.2
+    path = study.path("halves", **fit("net"))
+    details, arrays = load_sidecar(path)["details"], load(path, Arrays)
+    assert (details["n_stimuli"], details["measured"]) == ([N_TEST // 2, N_TEST // 2], "fMRI")
+    assert np.abs(arrays["choice_r"] - arrays["r"]).min() > 0  # other images, other numbers
     times = study.table("halftimes")
     of_area = times[(times["score"] == "encoding") & (times["area"] != "")].set_index("area")
     assert spearmanr(of_area["half_time_from_start"], later).statistic >= 0.9

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from jobs import ImageRun, asked, config_of, reruns, run_all, run_step
 from made import responses_of, splits_of
 from refusals import refused
@@ -128,20 +127,6 @@ def test_other_test_images_stop_the_contest(run, capsys: pytest.CaptureFixture[s
 def config(study, **changes: object) -> Config:
     given = {"models": MODELS, "methods": {"ridge": RIDGE}} | changes
     return config_of(study.folder / "scenes.yaml", **given)
-
-
-def test_text_models_need_captions_before_anything_runs(scenes) -> None:
-    scenes.write()
-    load_descriptors(config(scenes))  # the column caption
-    path = scenes.folder / "stimuli" / "stimuli.tsv"
-    table = pd.read_csv(path, sep="\t").rename(columns={"caption": "captions"})
-    table.to_csv(path, sep="\t", index=False)
-    refused("stimuli have none; give stimuli/stimuli.tsv .*did you mean 'captions'", load_descriptors, config(scenes))
-    load_descriptors(config(scenes, models={"net": NETWORK}))
-    descriptor = scenes.descriptor(captions="stimuli/captions.tsv")
-    (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(descriptor))
-    found = load_descriptors(config(scenes))["scenes"]
-    refused(r"captions: no file stimuli/captions.tsv", found.all_files)
 
 
 def test_contests_that_cannot_be(scenes) -> None:

@@ -7,13 +7,12 @@ import numpy as np
 import pages
 import pandas as pd
 import pytest
-from jobs import config_of, run_step
+from jobs import run_step
 from made import responses_of, splits_of
 from refusals import refused
 from worlds.captioned import captioned_voxels, labelled_embeddings
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.config import Config
 from brainalign.datasets import read_feature_norms
 from brainalign.decoding import GroundedLanguage
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
@@ -23,7 +22,6 @@ from brainalign.report.synthesis_sections import GROUNDING_TABLES, grounding_sec
 from brainalign.simulation import clear_scenes, draw_scenes
 from brainalign.simulation.voxels import COLOURS, SHAPES
 from brainalign.study import norms_of_words
-from brainalign.workflow import jobs
 
 BY = Provenance("test", {}, "")
 N_IMAGES, N_TEST, N_PLACES, N_CHANNELS = 240, 60, 6, 12
@@ -132,11 +130,6 @@ def test_norms_and_the_section(grounded: Path) -> None:
     assert evil not in "".join(map(str, grounding_section(made).blocks))
 
 
-def test_attributes_are_numbers(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(study, n_steps=1, attributes=["colour"]) == 2
-    assert "no number" in capsys.readouterr().err
-
-
 def test_feature_norms_are_read_and_checked(tmp_path: Path) -> None:
     path = tmp_path / "norms.csv"
     path.write_text("word,dim_1,dim_2\nDog ,1,0.5\ncat,,2\n")
@@ -154,26 +147,6 @@ def test_feature_norms_are_read_and_checked(tmp_path: Path) -> None:
     chosen = norms_of_words(path, ["word9", "unheard", *(f"word{k}" for k in range(9))])["dim_1"].tolist()
     assert (chosen[0], chosen[2:]) == (9, list(range(9)))  # in the order asked for
     assert np.isnan(chosen[1])
-
-
-def test_settings_say_who_is_grounded(scenes: Any) -> None:
-    means = {"extractor": "vision", "weights": "x", "layers": ["a"]}
-    models = {"net": means | {"pooling": "tokens"}, "mean": means, "words": {"extractor": "sentence", "weights": "x"}}
-    methods, path = {"ridge": {"encoder": "ridge", "models": ["mean"]}}, scenes.write()
-
-    def config(**ground: str) -> Config:
-        return config_of(path, models=models, methods=methods, ground=ground)
-
-    planned = [job.rule for job in jobs(config(model="net", text="words"))]
-    assert planned.count("ground") == 1
-    assert planned.count("ground_regions") == 1  # of two subjects one has fMRI
-    for change, message in (
-        ({"model": "net"}, "needs ground.text"),
-        ({"model": "ent", "text": "words"}, "net"),
-        ({"model": "net", "text": "mean"}, "no model of sentences"),
-        ({"model": "mean", "text": "words"}, "pooling: tokens"),
-    ):
-        refused(message, config, **change)
 
 
 N_VOXELS = 24

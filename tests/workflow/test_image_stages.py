@@ -85,11 +85,6 @@ def test_images_shown_once_without_regions_categories_and_places(make_image_stud
     assert 'id="figure-course"' in run.page("sub-02")
 
 
-def test_permutations_are_needed(scenes) -> None:
-    scenes.write()
-    refused("encode.permutations is 0", load_descriptors, ImageRun(scenes, {"encode": {"permutations": 0}}).config)
-
-
 def test_features_of_16_bits_score_as_those_of_32(scenes) -> None:
     """With 300 features of few images, where rounding counts most: the mean of all targets, and each of them."""
     scenes.write()
@@ -294,7 +289,7 @@ def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> Non
     assert (found["n_parameters"] == 9 * 2 * scenes.n_vertices).all()  # of both hemispheres
 
 
-def test_class_tokens_come_from_the_same_layers(scenes) -> None:
+def test_class_tokens_come_from_the_same_layers_and_permutations_are_needed(scenes) -> None:
     scenes.write()
     ridge = {"encoder": "ridge", "device": "cpu"}
     net = {"extractor": "vision", "weights": "vit", "layers": ["layers.0"], "pooling": "tokens"}
@@ -306,6 +301,7 @@ def test_class_tokens_come_from_the_same_layers(scenes) -> None:
     refused(r"'cls' is not among the models of scenes \(net\)", load)
     refused("models.cls has pooling 'mean'", load, cls=net | {"pooling": "mean"})
     refused("give it `pooling: cls` and the layers", load, cls=net | {"pooling": "cls", "layers": ["layers.1"]})
+    refused("encode.permutations is 0", load_descriptors, ImageRun(scenes, {"encode": {"permutations": 0}}).config)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from jobs import run_step
 from pydantic import ValidationError
+from refusals import refused
 from seeded.recorded import Record
 from worlds.abstraction import abstraction_world
 
@@ -106,13 +107,6 @@ def test_numbers_are_those_of_the_library(networks: Networks) -> None:
     Record(Path(__file__).parent / "recorded_stages.json").check("match", found, 1e-3)
 
 
-def test_mistakes_end_with_a_message(networks: Networks, capsys: pytest.CaptureFixture[str]) -> None:
-    assert networks.run(measures=["cka"], features=["kind", "colour"]) == 2
-    assert "match.features: stimuli.tsv has no column colour; its columns are" in capsys.readouterr().err
-    with pytest.raises(ValidationError, match="measures"):
-        MatchSettings(measures=("hungarian",))  # type: ignore[arg-type]
-
-
 def test_few_stimuli_are_drawn_and_counted(networks: Networks) -> None:
     assert networks.run(models=["again", "other"], measures=["cka"], stimuli=50) == 0
     tables = networks.tables()
@@ -127,10 +121,12 @@ def test_few_stimuli_are_drawn_and_counted(networks: Networks) -> None:
 def test_ids_of_stimuli_keep_their_zeros(tmp_path: Path) -> None:
     table = pd.DataFrame({"stimulus_id": ["001", "002"], "size": [1.5, 2.0], "kind": ["a", "b"]})
     table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
-    options = MatchSettings(features=("size", "kind"))
-    known = match._known(Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"], options)
+    given = Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"]
+    known = match._known(*given, MatchSettings(features=("size", "kind")))
     assert known["size"].tolist() == [2.0, 1.5]
     assert known["kind"].tolist() == ["b", "a"]
+    wrong = "match.features: stimuli.tsv has no column colour; its columns are"
+    refused(wrong, match._known, *given, MatchSettings(features=("kind", "colour")))
 
 
 ALIGNED = ("aligned", "alignment", "alignedregions")

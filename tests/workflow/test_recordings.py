@@ -21,7 +21,6 @@ N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 OUTPUTS = ("scores", "sensors", "windows", "clusters", "peaks", "squares")
 OPTIONS = {"permutations": 39, "square_permutations": 19, "square_step": 4, "draws": 100}
 
-
 SECTIONS: dict[str, object] = {"models": {"onehot": {"extractor": "onehot"}}, "decode_times": OPTIONS}
 
 
@@ -62,10 +61,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, str]:
 
 
 def tables_of(config: Config, dataset: str) -> dict[str, pd.DataFrame]:
-    return {
-        name: load(artifact_path(config.results, dataset, f"time{name}", subject="1"), pd.DataFrame)
-        for name in OUTPUTS[:-1]
-    }
+    places = {name: artifact_path(config.results, dataset, f"time{name}", subject="1") for name in OUTPUTS[:-1]}
+    return {name: load(place, pd.DataFrame) for name, place in places.items()}
 
 
 def test_what_is_planted_is_in_the_tables_and_on_the_page(planted: tuple[Config, str]) -> None:

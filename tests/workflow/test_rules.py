@@ -38,17 +38,8 @@ def test_every_rule_declares_what_it_needs(root: Path) -> None:
     declared = re.findall(r"^ +(\w+)(?::|=)", text, flags=re.MULTILINE)
     directives = {"name", "input", "output", "params", "log", "benchmark", "threads", "mem_mb", "runtime", "gpu"}
     assert directives <= set(declared)
-    assert "brainalign.pipelines {params.job:q} > {log:q} 2>&1" in text
-    programs = {f"{step.folder}/{step.name}.py" for step in STEPS.values()}
-    for program in programs:
-        function = Path(program).stem
-        assert f"def {function}(job: Job) -> None:" in (root / "pipelines" / program).read_text(), program
-    below = {path.relative_to(root / "pipelines").as_posix() for path in (root / "pipelines").rglob("*.py")}
-    beside = {"report/failures.py", "__main__.py"}
-    # Parts of a step whose program takes the branch.
-    beside |= {f"encode/{part}.py" for part in ("left_out", "held_out", "continuous")} | {"summarize/held_out.py"}
-    beside |= {f"compare/{part}.py" for part in ("places", "references", "rdms")}
-    assert {path for path in below if not path.endswith("__init__.py")} == programs | beside
+    programs = {root / "pipelines" / step.folder / f"{step.name}.py" for step in STEPS.values()}
+    assert [path for path in programs if not path.is_file()] == []
     assert len((root / "Snakefile").read_text().splitlines()) < 45
 
 

@@ -71,9 +71,8 @@ def test_a_small_study_is_decoded_as_it_was() -> None:
     series = rng.normal(size=(12, 60, 6)).astype(np.float32).cumsum(axis=1)
     series = (series - series.mean(axis=1, keepdims=True)) / series.std(axis=1, keepdims=True)
     people = pd.DataFrame({"subject": np.repeat(list("cabfde"), 2), "split": ""})
-    people = people.assign(
-        trait=list("uuvvuuvvuuvv"), state=list("xyyxxyxyyxyx"), age=np.repeat([3, 1, 4, 1.5, 9, 2], 2)
-    )
+    age = np.repeat([3, 1, 4, 1.5, 9, 2], 2)
+    people = people.assign(trait=list("uuvvuuvvuuvv"), state=list("xyyxxyxyyxyx"), age=age)
     people["some"] = people["trait"].where(people["subject"] != "c", "n/a")
     about = {"regions": [f"r{k}" for k in range(6)], "networks": ["n", "m"] * 3, "tr_s": 1.4}
     about["labels"] = ["state", "age", "some"]
@@ -82,10 +81,8 @@ def test_a_small_study_is_decoded_as_it_was() -> None:
     job = Stage(options, {"series": Arrays({"series": series}), "people": people, "series details": about}, {})
     decode_series.decode_series(job)  # type: ignore[arg-type]
     del job.saved["maskedmodel"][1]["losses"]
-    found = job.saved | {
-        "maskedmodel": job.saved["maskedmodel"][1],
-        "regionmap": job.saved["regionmap"][0]["region_id"].tolist(),
-    }
+    regions = job.saved["regionmap"][0]["region_id"].tolist()
+    found = job.saved | {"maskedmodel": job.saved["maskedmodel"][1], "regionmap": regions}
     Record(Path(__file__).parent / "recorded_stages.json").check("decode_series", found)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-import yaml
 from jobs import asked, draw_page, reruns, run_all
 
 from brainalign.config import Config, load_config
@@ -33,7 +32,7 @@ def finished(make_checkout):
 
 
 def test_it_leaves_results_with_sidecars_and_a_second_run_has_nothing_to_do(finished) -> None:
-    results = finished.root / "results" / "done" / "small"
+    results = finished.root / "results of" / "done" / "small"
     assert (results / "sub-1.html").stat().st_size > 100_000
     summary = pd.read_parquet(results / "sub-1" / "summary" / "sub-1_summary.parquet")
     found = summary[(summary["quantity"] == "identification") & (summary["model"] == "onehot")]
@@ -108,22 +107,6 @@ def test_snakemake_sees_what_changed(finished, file: str, old: str, new: str, ex
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_a_descriptor_of_many_texts_reaches_its_stage(make_checkout) -> None:
-    """Linux takes 128 KiB as one argument of a command, and a shell gets a whole command as one; a space in a path."""
-    checkout = make_checkout("many")
-    path = checkout.root / "study" / "small.yaml"
-    about = yaml.safe_load(path.read_text())
-    texts = [[f"thing {k}", f'it\'s "{k}": ' + "a long text " * 9] for k in range(1500)]
-    about["stimuli"] = {f"thing{k}": {"texts": said} for k, said in enumerate(texts)}
-    path.write_text(yaml.safe_dump(about, sort_keys=False))
-    assert path.stat().st_size > 190_000
-    config = checkout.write_config("many", results="results/so many", models={"onehot": {"extractor": "onehot"}})
-    checkout.snakemake(config, "--until", "extract")
-    features = checkout.root / "results/so many/small/stimuli/features/model-onehot_features.safetensors"
-    known = {name: stimulus | {"label": None, "path": None} for name, stimulus in about["stimuli"].items()}
-    assert load_sidecar(features)["settings"]["descriptor"] == {"stimuli": known}
-
-
 @pytest.fixture
 def copied(finished, tmp_path: Path):
     shutil.copytree(finished.root, tmp_path / "root", symlinks=True)
@@ -161,7 +144,7 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     where = {"cwd": checkout.root, "env": checkout.environment}
     with log.open("w") as output:
         running = subprocess.Popen(command, **where, start_new_session=True, stdout=output, stderr=output)
-    results = checkout.root / "results" / "kill" / "small"
+    results = checkout.root / "results of" / "kill" / "small"
     # One encode job is done and snakemake has said so, another is at work.
     while not (
         list(results.glob("sub-1/encoding/sub-*_scores.json"))
@@ -195,7 +178,7 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
 
 
 def test_a_failed_stage_still_leaves_a_report(copied) -> None:
-    results = copied.root / "results" / "done" / "small"
+    results = copied.root / "results of" / "done" / "small"
     (results / "sub-1.html").unlink()
     shutil.rmtree(results / "sub-1" / "geometry")
     broken = copied.lib / "geometry" / "rdms" / "noise.py"
@@ -226,7 +209,7 @@ def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     failing = figures.read_text().replace("def mds_points(", "def mds_points(*_):\n    1 / 0\n\n\ndef unused(")
     figures.write_text(failing)
     assert copied.snakemake("done.yaml", check=False).returncode != 0
-    page = (copied.root / "results" / "done" / "small" / "sub-1_incomplete.html").read_text()
+    page = (copied.root / "results of" / "done" / "small" / "sub-1_incomplete.html").read_text()
     assert "RuntimeError: broken" in page
     assert "did not run: something it needs failed before it" in page
     assert 'id="figure-scoremap"' not in page

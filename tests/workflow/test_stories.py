@@ -379,9 +379,6 @@ def test_check_finds_events_and_places_that_do_not_fit(folder: Path, tmp_path: P
             table.to_csv(tmp_path / f"{name}.tsv", sep="\t", index=False)
         problems = "\n".join(map(str, audit_study(load_descriptor(tmp_path / "story.yaml")).errors))
         assert re.search(message, problems), problems
-
-
-def test_models_that_cannot_read_events_are_refused(folder: Path) -> None:
     config = configured(folder).model_dump(mode="json") | {"models": {"net": {"extractor": "efficientnet"}}}
     refused("words.tsv has no column path", load_descriptors, parse(Config, config, "t"))
 

@@ -42,7 +42,6 @@ OPTIONS |= {"min_targets": 3, "views": 1, "alphas": [1.0, 100.0], "n_images": 3,
 OPTIONS |= {"n_nulls": 9, "n_null_images": 2, "device": "cpu"}
 SYNTHESIS = ("synthesized", "synthesis", "synthesisgains", "synthesissteps", "image")
 
-
 PIXELS: dict[str, Any] = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
 PIXELS |= {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 

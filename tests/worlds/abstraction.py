@@ -12,6 +12,9 @@ Values = NDArray[np.float64]
 
 LENGTHS = (1.0, 0.6, 0.35)  # of the superordinate, basic and instance part, as people see them
 SUPERORDINATE_DIMENSIONS, DIMENSIONS = 5, 8
+WIDTHS, NOISE = (40, 50), 0.1  # features of either network, and the share of their sd that is noise
+HIDDEN, BIAS = 0.3, 0.9  # lengths of the superordinate and the look-alike part in networks
+SHARPNESS = 6.0  # people's similarity of two equal objects, about
 
 
 @dataclass(frozen=True)
@@ -36,25 +39,13 @@ class AbstractionWorld:
 
 
 def abstraction_world(
-    n_superordinate: int = 10,
-    n_basic: int = 8,
-    n_instances: int = 4,
-    n_features: int = 40,
-    n_other_features: int = 50,
-    sharpness: float = 6.0,
-    hidden: float = 0.3,
-    bias: float = 0.9,
-    noise: float = 0.1,
-    seed: int = 0,
+    n_superordinate: int = 10, n_basic: int = 8, n_instances: int = 4, seed: int = 0
 ) -> AbstractionWorld:
     """Draw a hierarchy of objects, people's similarities and the features of two networks.
 
-    An object is the sum of a superordinate, a basic and an instance vector. Networks have the first `hidden` times as
+    An object is the sum of a superordinate, a basic and an instance vector. Networks have the first HIDDEN times as
     long, and a look-alike vector instead: basic categories are dealt to as many look-alike groups as there are
     superordinate categories, each of a superordinate category to another group.
-
-    `sharpness` is people's similarity of two equal objects, about; `hidden` and `bias` are the lengths of the
-    superordinate and the look-alike part in networks; `noise` is a share of the features' sd.
     """
     n_dimensions = 2 * SUPERORDINATE_DIMENSIONS + 2 * DIMENSIONS
     rng = np.random.default_rng(seed)
@@ -65,14 +56,14 @@ def abstraction_world(
     parts.append(_directions(n_superordinate * n_basic, DIMENSIONS, rng)[basic])
     parts.append(_directions(len(basic), DIMENSIONS, rng))
     seen = np.hstack([length * part for length, part in zip(LENGTHS, parts, strict=True)])
-    false = bias * _directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[lookalike]
-    kept = np.hstack([seen * np.repeat([hidden, 1, 1], [SUPERORDINATE_DIMENSIONS, DIMENSIONS, DIMENSIONS]), false])
+    false = BIAS * _directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[lookalike]
+    kept = np.hstack([seen * np.repeat([HIDDEN, 1, 1], [SUPERORDINATE_DIMENSIONS, DIMENSIONS, DIMENSIONS]), false])
     networks = []
-    for width in (n_features, n_other_features):
+    for width in WIDTHS:
         mixing = np.linalg.qr(rng.normal(size=(width, n_dimensions)))[0].T * rng.uniform(0.8, 1.25, (n_dimensions, 1))
         mixed = kept @ mixing
-        networks.append(mixed + noise * mixed.std() * rng.normal(size=mixed.shape) + rng.normal(size=width))
-    similarities = sharpness / (seen**2).sum(axis=1).mean() * seen @ seen.T
+        networks.append(mixed + NOISE * mixed.std() * rng.normal(size=mixed.shape) + rng.normal(size=width))
+    similarities = SHARPNESS / (seen**2).sum(axis=1).mean() * seen @ seen.T
     return AbstractionWorld(superordinate, basic, lookalike, similarities, *networks)
 
 

@@ -13,7 +13,6 @@ Averages over repeats hold `ceiling` of their variance as signal. With 200 train
 of .4 and lead .5 the leading family is ahead by about .13 in r.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -22,7 +21,9 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 
-N_FEATURES = 20  # of a layer
+FAMILIES = ("response-optimised", "task-optimised", "language")
+N_IMAGES, N_FEATURES = 300, 20  # of a layer
+CEILING = 0.4
 SHARED = 0.5  # of a layer's variance: what all families have
 
 
@@ -34,26 +35,18 @@ class FamilyWorld:
     winners: dict[str, str]  # dict: The family that is ahead in each region; "" where none is
 
 
-def family_world(
-    n_images: int = 300,
-    n_targets: int = 20,
-    *,
-    families: Sequence[str] = ("response-optimised", "task-optimised", "language"),
-    lead: float = 0.5,
-    ceiling: float = 0.4,
-    seed: int = 0,
-) -> FamilyWorld:
+def family_world(n_targets: int = 20, *, lead: float = 0.5, seed: int = 0) -> FamilyWorld:
     """Draw features and responses, `n_targets` a region; `lead` is the share that only the leading family knows."""
     rng = np.random.default_rng([seed, 0xFA])
-    shared = rng.normal(size=(n_images, N_FEATURES))
-    own = {family: rng.normal(size=(n_images, N_FEATURES)) for family in families}
+    shared = rng.normal(size=(N_IMAGES, N_FEATURES))
+    own = {family: rng.normal(size=(N_IMAGES, N_FEATURES)) for family in FAMILIES}
     features = {}
     for family, alone in own.items():
-        first = rng.normal(size=(n_images, N_FEATURES))
+        first = rng.normal(size=(N_IMAGES, N_FEATURES))
         rotation = np.linalg.qr(rng.normal(size=(N_FEATURES, N_FEATURES)))[0]
         features[family] = [first, np.sqrt(SHARED) * shared @ rotation + np.sqrt(1 - SHARED) * alone]
-    leaders: dict[str, tuple[str, ...]] = {f"only {family}": (family,) for family in families}
-    leaders |= {f"{one} and {other}": (one, other) for one, other in combinations(families, 2)}
+    leaders: dict[str, tuple[str, ...]] = {f"only {family}": (family,) for family in FAMILIES}
+    leaders |= {f"{one} and {other}": (one, other) for one, other in combinations(FAMILIES, 2)}
     regions, winners, parts = {}, {}, []
     for number, region in enumerate([*leaders, "all", "none"]):
         regions[region] = np.arange(number * n_targets, (number + 1) * n_targets)
@@ -62,7 +55,7 @@ def family_world(
         signal = np.sqrt(1 - lead if leading else 1) * _mixture(shared, n_targets, rng)
         for family in leading:
             signal += np.sqrt(lead / len(leading)) * _mixture(own[family], n_targets, rng)
-        share = 0.0 if region == "none" else ceiling
+        share = 0.0 if region == "none" else CEILING
         parts.append(np.sqrt(share) * signal + np.sqrt(1 - share) * rng.normal(size=signal.shape))
     return FamilyWorld(features, np.concatenate(parts, axis=1), regions, winners)
 

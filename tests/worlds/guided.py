@@ -22,7 +22,7 @@ from worlds.scene_networks import selective_voxels, train_scene_network
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
 # What each region prefers, and the least gain of its true response, in standard deviations over natural images.
 LEAST = {"red": 1.2, "large": 1.2, "leftside": 0.0, "cross": 0.8, "triangle": 0.8}
-SIZE, N_VIEWS = 32, 2
+SIZE, N_VIEWS, N_NULL_IMAGES = 32, 2, 8
 ALPHAS = np.logspace(-1, 5, 13)
 
 
@@ -65,17 +65,23 @@ class Encoder:
         return said
 
 
-@cache  # the one that guides in a world checks in another
-def fit_encoder(regions: tuple[str, ...], seed: int) -> Encoder:
-    """Fit an encoder to voxels that saw scenes of its own; views as guidance shows them carry the scene's response."""
+@cache  # whatever the regions
+def trained(seed: int) -> tuple[np.ndarray, torch.nn.Module, list[np.ndarray]]:
+    """Return scenes, a network of them, and its features of scenes and views: as guidance shows a scene."""
     scenes = clear_scenes(2000, 50_000 + seed)
     images = render(scenes, SIZE)
     pictures = tensor(images)
     views = synthesis.denoised_views(prior(), pictures, N_VIEWS, seed=seed)
     network = train_scene_network(scenes, pictures, views=views, n_steps=500, seed=seed)
-    voxels, of_voxel = selective_voxels(images, regions, seed=seed)
     with torch.no_grad():
-        parts = [network(x).numpy() for x in (pictures, *views)]
+        return images, network, [network(x).numpy() for x in (pictures, *views)]
+
+
+@cache  # the one that guides in a world checks in another
+def fit_encoder(regions: tuple[str, ...], seed: int) -> Encoder:
+    """Fit an encoder to voxels that saw scenes of its own; views carry the scene's response."""
+    images, network, parts = trained(seed)
+    voxels, of_voxel = selective_voxels(images, regions, seed=seed)
     coef, intercept = read_out(parts, voxels)
     return Encoder(network, coef, intercept, parts, voxels, regions, of_voxel)
 
@@ -102,16 +108,12 @@ def null_objectives(guide: Encoder, n_nulls: int, seed: int) -> list[synthesis.R
 
 
 def synthesise(
-    regions: tuple[str, ...],
-    seed: int,
-    sampling: synthesis.Sampling,
-    n_nulls: int = 0,
-    n_null_images: int = 0,
-    *,
-    evolution: bool = False,
-    check: int | None = None,
+    regions: tuple[str, ...], seed: int, sampling: synthesis.Sampling, n_nulls: int = 0, check: int | None = None
 ) -> synthesis.Synthesised:
-    """Fit a guiding encoder, and sample every condition; the encoder of the world `check` looks at the images, too."""
+    """Fit a guiding encoder, and sample every condition, evolution where there are nulls, too.
+
+    The encoder of the world `check` looks at the images as well.
+    """
     pipe = prior()
     guide = fit_encoder(regions, 2 * seed)
     natural = render(clear_scenes(2000, 90_000 + seed), SIZE)
@@ -131,7 +133,7 @@ def synthesise(
     nulls = null_objectives(guide, n_nulls, 2 * seed) if n_nulls else []
     judges = synthesis.Judges(by_region, {"valid": valid})
     study = synthesis.SynthesisStudy(pipe, objectives, judges, tensor(natural), sampling)
-    return study.run(nulls, n_null_images, evolution=evolution)
+    return study.run(nulls, N_NULL_IMAGES if nulls else 0, evolution=bool(nulls))
 
 
 def of(gains: pd.DataFrame, region: str, against: str, score: str = "true") -> pd.Series:

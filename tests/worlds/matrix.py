@@ -294,7 +294,6 @@ WRITERS |= {"array": _array, "epochs": _epochs}
 CELLS = [Cell(stimuli, recording, split) for stimuli in MODELS for recording in RECORDINGS for split in SPLITS]
 
 # What is expected of every cell -----------------------------------------------------------------------------------
-
 HEADLINES = {"runs": "identification", "pairs": "pair matching", "folds": "pair matching", "stimuli": "mean r"}
 HEADLINES |= {"column": "mean r"}
 

@@ -14,8 +14,7 @@ from brainalign.simulation.voxels import COLOURS, SHAPES
 
 GAIN = (0.6, 1.2)
 
-
-CHANNELS, WIDTH = (24, 48, 64), 64
+CHANNELS, WIDTH, BATCH = (24, 48, 64), 64, 64
 MEASURES = ("size", "x", "y")
 
 
@@ -36,13 +35,7 @@ def selective_voxels(
 
 
 def train_scene_network(
-    scenes: pd.DataFrame,
-    images: torch.Tensor,
-    *,
-    views: torch.Tensor | None = None,
-    n_steps: int = 400,
-    batch_size: int = 64,
-    seed: int = 0,
+    scenes: pd.DataFrame, images: torch.Tensor, *, views: torch.Tensor | None = None, n_steps: int, seed: int = 0
 ) -> torch.nn.Module:
     """Train a convolutional network to name shape and colour and measure size and place, through 64 features.
 
@@ -56,9 +49,8 @@ def train_scene_network(
         for before, after in zip((3, *CHANNELS[:-1]), CHANNELS, strict=True):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.SiLU(), nn.AvgPool2d(2)]
         n_flat = CHANNELS[-1] * (images.shape[-1] // 2 ** len(CHANNELS)) ** 2
-        network = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(n_flat, WIDTH), nn.LayerNorm(WIDTH, elementwise_affine=False)
-        )
+        layers += [nn.Flatten(), nn.Linear(n_flat, WIDTH), nn.LayerNorm(WIDTH, elementwise_affine=False)]
+        network = nn.Sequential(*layers)
         head = nn.Linear(WIDTH, len(SHAPES) + len(COLOURS) + len(SHAPES) * len(COLOURS) + len(MEASURES))
     shape = torch.tensor([list(SHAPES).index(s) for s in scenes["shape"]])
     colour = torch.tensor([list(COLOURS).index(c) for c in scenes["colour"]])
@@ -69,11 +61,11 @@ def train_scene_network(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=n_steps)
     draws = torch.Generator().manual_seed(seed)
     for _ in range(n_steps):
-        rows = torch.randint(len(images), (batch_size,), generator=draws)
+        rows = torch.randint(len(images), (BATCH,), generator=draws)
         batch = images[rows]
         if views is not None:
-            which = torch.randint(len(views), (batch_size,), generator=draws)
-            seen = (torch.rand(batch_size, generator=draws) < 0.6)[:, None, None, None]
+            which = torch.randint(len(views), (BATCH,), generator=draws)
+            seen = (torch.rand(BATCH, generator=draws) < 0.6)[:, None, None, None]
             batch = torch.where(seen, views[which, rows], batch)
         batch = batch.contiguous(memory_format=torch.channels_last)  # on a CPU a third faster
         sizes = [len(SHAPES), len(COLOURS), len(SHAPES) * len(COLOURS), len(MEASURES)]

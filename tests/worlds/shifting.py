@@ -44,10 +44,9 @@ def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, 
     weights = rng.normal(size=(n_voxels, channels)) / np.sqrt(channels)
     signal = np.empty((n, n_voxels))
     for voxel in range(n_voxels):
-        along_x, along_y = (
-            np.exp(-0.5 * np.square((np.linspace(-1, 1, size) - centre[:, None]) / FIELD_SD))
-            for size, centre in zip((cols, rows), (base[voxel] + shifts[:, voxel]).T, strict=True)
-        )
+        x, y = (base[voxel] + shifts[:, voxel]).T
+        apart = [np.linspace(-1, 1, size) - centre[:, None] for size, centre in ((cols, x), (rows, y))]
+        along_x, along_y = (np.exp(-0.5 * np.square(distance / FIELD_SD)) for distance in apart)
         field = along_y[:, :, None] * along_x[:, None, :]
         field /= field.sum(axis=(1, 2), keepdims=True)
         signal[:, voxel] = np.einsum("nhw,nhwc,c->n", field, maps, weights[voxel], optimize=True)

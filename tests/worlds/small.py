@@ -47,37 +47,32 @@ def swiss_roll(n: int, seed: int = 0) -> SwissRoll:
     return SwissRoll(points, np.column_stack([arc, height]))
 
 
-def hierarchical_mixtures(
-    n_rows: int = 6000,
-    n_features: int = 32,
-    n_parents: int = 8,
-    n_children: int = 8,
-    likeness: float = 0.7,
-    noise: float = 0.0,
-    seed: int = 0,
-) -> SparseWorld:
+N_FEATURES, N_PARENTS, N_CHILDREN = 32, 8, 8
+LIKENESS = 0.7  # mean cosine of children of a parent
+
+
+def hierarchical_mixtures(n_rows: int, seed: int = 0) -> SparseWorld:
     """Mix two children of different parents per row, each with a weight between 1 and 2.
 
     Children of a parent share its direction, so one look at a row that holds a child finds all its siblings too. After
     the best atom is taken out, they are gone.
-    Atoms are the children, siblings next to each other; `likeness` is the mean cosine of siblings.
+    Atoms are the children, siblings next to each other.
 
     Costa V, Fel T, Lubana ES, Tolooshams B, Ba D (2025). From flat to hierarchical: extracting sparse representations
     with matching pursuit. arXiv:2506.03093
     """
     rng = np.random.default_rng(seed)
-    axes = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0].T
-    parents, room = axes[:n_parents], axes[n_parents:]
-    own = rng.normal(size=(n_parents, n_children, len(room)))
+    axes = np.linalg.qr(rng.normal(size=(N_FEATURES, N_FEATURES)))[0].T
+    parents, room = axes[:N_PARENTS], axes[N_PARENTS:]
+    own = rng.normal(size=(N_PARENTS, N_CHILDREN, len(room)))
     own = (own / np.linalg.norm(own, axis=-1, keepdims=True)) @ room
-    children = np.sqrt(likeness) * parents[:, None] + np.sqrt(1 - likeness) * own
-    chosen = rng.random((n_rows, n_parents)).argpartition(1, axis=1)[:, :2]  # two different parents
-    held = chosen * n_children + rng.integers(n_children, size=(n_rows, 2))
-    codes = np.zeros((n_rows, n_parents * n_children))
+    children = np.sqrt(LIKENESS) * parents[:, None] + np.sqrt(1 - LIKENESS) * own
+    chosen = rng.random((n_rows, N_PARENTS)).argpartition(1, axis=1)[:, :2]  # two different parents
+    held = chosen * N_CHILDREN + rng.integers(N_CHILDREN, size=(n_rows, 2))
+    codes = np.zeros((n_rows, N_PARENTS * N_CHILDREN))
     np.put_along_axis(codes, held, rng.uniform(1, 2, (n_rows, 2)), axis=1)
-    atoms = children.reshape(-1, n_features)
-    features = codes @ atoms + noise * rng.normal(size=(n_rows, n_features))
-    return SparseWorld(features.astype(np.float32), codes.astype(np.float32), atoms.astype(np.float32))
+    atoms = children.reshape(-1, N_FEATURES)
+    return SparseWorld((codes @ atoms).astype(np.float32), codes.astype(np.float32), atoms.astype(np.float32))
 
 
 def write_things_files(world: ConceptWorld, folder: Path, index_base: int = 0) -> None:
