@@ -118,15 +118,13 @@ def edit(path: Path, **changes: object) -> Path:
 
 def test_a_sound_study(scenes) -> None:
     found = audit_study(load_descriptor(scenes.write()))
-    assert found.errors == []
-    assert found.facts == ["2 subject(s), 24 stimuli", "splits: shared"]
+    assert (found.errors, found.facts) == ([], ["2 subject(s), 24 stimuli", "splits: shared"])
     columns = ["subject", "trials", "stimuli", "repeats", "sessions", "runs", "targets", "times", "units"]
     rows = [("01", 48, 24, "2 to 2 (median 2)", 2, 4, 1284, 0, "percent signal change")]
     rows += [("02", 48, 24, "2 to 2 (median 2)", 2, 4, 12, 20, "µV")]
     pd.testing.assert_frame_equal(found.tables["responses"], pd.DataFrame(rows, columns=columns))
     sizes = found.tables["targets in ROIs of recordings.01"]
-    assert list(sizes) == ["roi", "L", "R"]
-    assert sizes.to_numpy().tolist() == [["seen", 60, 60], ["unseen", 60, 60]]
+    assert (list(sizes), sizes.to_numpy().tolist()) == (["roi", "L", "R"], [["seen", 60, 60], ["unseen", 60, 60]])
     columns = ["subject", "name", "split", "stimuli", "trials", "fewest repeats", "most", "runs", "runs shared"]
     columns += ["duplicates across", "near-duplicates across"]
     rows = [(s, "shared", side, n, 2 * n, 2, 2, 4, 4, 0, 0) for s in ("01", "02") for side, n in SIDES.items()]
@@ -163,8 +161,7 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path) -> None:
     about |= {"stimuli": "words.tsv", "continuous": {"trim_s": [2, 2]}}
     found = audit_study(load_descriptor(written(tmp_path, **about)))
     said = "subject 7: 74 rows of 3 runs, 4 targets, 1 dropped; 1 runs presented more than once"
-    assert found.facts == ["6 events in 3 runs", said]
-    assert found.problems == []
+    assert (found.facts, found.problems) == (["6 events in 3 runs", said], [])
     np.save(tmp_path / "1.npy", rng.normal(size=(21, 5)))
     (problem,) = audit_study(load_descriptor(tmp_path / "study.yaml")).errors
     assert problem.where == "recordings.7"
@@ -341,8 +338,7 @@ def test_files_may_be_made_by_the_workflow_or_not_be_there(root: Path, tmp_path:
 def test_rdms(root: Path, tmp_path: Path) -> None:
     path = root / "data" / "kriegeskorte92.yaml"
     found = audit_study(load_descriptor(path))
-    assert found.errors == []
-    assert found.facts == ["92 stimuli, 8 published models"]
+    assert (found.errors, found.facts) == ([], ["92 stimuli, 8 published models"])
     assert found.tables["matrices"].set_index("set").loc["humanIT"].tolist() == [4, 2, 4186]
     content = yaml.safe_load(path.read_text())
     content["recordings"]["humanITT"] = content["recordings"].pop("humanIT")

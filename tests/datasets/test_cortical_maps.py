@@ -68,8 +68,7 @@ def test_maps_and_parcel_means(folder: Path, tmp_path: Path) -> None:
     assert means["one"].isna().tolist() == [False, True, True, True]
     maps = datasets.read_cortical_maps(folder)
     parcels = datasets.read_glasser(*write_glasser(tmp_path), maps)
-    assert parcels.names == ["L_V1", "L_MST", "R_V1", "R_MST"]
-    assert parcels.hemi.tolist() == ["L", "L", "R", "R"]
+    assert (parcels.names, parcels.hemi.tolist()) == (["L_V1", "L_MST", "R_V1", "R_MST"], ["L", "L", "R", "R"])
     vertices = np.arange(100, N)
     assert np.array_equal(parcels.labels[100:N], np.where(vertices % 2, 0, 1))
     assert np.array_equal(parcels.labels[N + 100 :], np.where(vertices % 2, 2, 3))
@@ -101,8 +100,7 @@ def test_the_real_maps() -> None:
     maps = datasets.read_cortical_maps(REAL)
     parcels = datasets.read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
     means = datasets.parcel_means(maps.maps, parcels)
-    assert list(means) == ["fc_gradient0", "mpc_gradient0", "t1wt2w", "thickness"]
-    assert means.shape == (100, 4)
+    assert (list(means), means.shape) == (["fc_gradient0", "mpc_gradient0", "t1wt2w", "thickness"], (100, 4))
     assert means.notna().all(axis=None)
     assert means["thickness"].between(1.5, 4).all()
     assert parcels.hemi.tolist() == ["L"] * 50 + ["R"] * 50
@@ -117,8 +115,7 @@ def write(folder: Path, table: pd.DataFrame) -> Path:
 
 def test_hemispheres_are_averaged_and_mirrored(tmp_path: Path) -> None:
     found = datasets.read_area_maps(write(tmp_path, TABLE))
-    assert found.areas == ["V1", "V4"]
-    assert found.maps["thickness"].tolist() == pytest.approx([2.1, 2.5])
+    assert (found.areas, found.maps["thickness"].tolist()) == (["V1", "V4"], pytest.approx([2.1, 2.5]))
     assert found.maps["myelin"][0] == pytest.approx(1.6)
     assert np.isnan(found.maps["myelin"][1])
     assert found.places[0, 0] < 0  # the right hemisphere mirrored, not cancelled

@@ -17,8 +17,7 @@ def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:
     blocks = find_blocks(labels, descriptor.fmri)
     assert len(blocks) == 16
     # Two volumes of rest, three of a stimulus, read two volumes later.
-    assert blocks["first"].tolist()[:3] == [4, 9, 14]
-    assert blocks["last"].tolist()[:3] == [6, 11, 16]
+    assert (blocks["first"].tolist()[:3], blocks["last"].tolist()[:3]) == ([4, 9, 14], [6, 11, 16])
     assert blocks["onset_s"].tolist()[:5] == [4.0, 14.0, 24.0, 34.0, 4.0]
     assert blocks["run"].tolist()[:5] == ["0", "0", "0", "0", "1"]
     blocks = find_blocks(labels, FmriOptions(tr_s=2.0, hrf_lag_s=10.0, space="x"))
@@ -40,8 +39,7 @@ def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
         mean = expected.mean(axis=0)
         np.testing.assert_allclose(recording.responses.values[row], mean, atol=1e-5)
         np.testing.assert_allclose(recording.residuals[3 * row : 3 * row + 3], expected - mean, atol=1e-5)
-    assert recording.responses.units == "z (within run)"
-    assert recording.n_dropped == 0
+    assert (recording.responses.units, recording.n_dropped) == ("z (within run)", 0)
 
 
 def test_a_file_of_volumes_and_of_events_per_run_is_read_as_one_with_labels(small) -> None:
@@ -89,7 +87,6 @@ def test_voxels_know_their_place_and_bad_ones_are_dropped(small) -> None:
     refused("1 NaN and 1 constant voxels inside the mask", read_fmri, load_descriptor(path), "1")
     options = {"tr_s": 2.0, "hrf_lag_s": 4.0, "space": "simulated", "bad_voxels": "drop"}
     recording = read_fmri(load_descriptor(small.write(volumes=volumes, fmri=options)), "1")
-    assert recording.n_dropped == 2
-    assert len(recording.responses.targets) == 58
+    assert (recording.n_dropped, len(recording.responses.targets)) == (2, 58)
     assert np.isfinite(recording.responses.values).all()
     assert int(np.asarray(recording.mask.dataobj).sum()) == 58

@@ -57,8 +57,7 @@ def test_filter_rejection_and_decimation(tmp_path: Path) -> None:
     raw, events = read_muse(tmp_path / "blink.csv", MARKERS)
     epochs = make_epochs(raw, events, band_hz=(1, 30), tmin=-0.1, tmax=0.4, reject_uv=100)
     responses = epochs_to_responses([epochs], decimate=2)
-    assert len(responses.trials) == len(events) - 1
-    assert responses.trials.attrs["n_rejected"] == [1]
+    assert (len(responses.trials), responses.trials.attrs["n_rejected"]) == (len(events) - 1, [1])
     assert 2 * len(responses.times) - len(epochs.times) in (0, 1)
     wide = make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4)
     wide.drop_log = (("IGNORED",), *wide.drop_log, ("TP9",))
@@ -89,8 +88,7 @@ def test_mne_epochs_in(tmp_path: Path) -> None:
     save_epochs(tmp_path / "a-epo.fif", kinds, np.array([50, 150, 400, 500]))
     save_epochs(tmp_path / "b-epo.fif", kinds)
     responses = read_recordings(descriptor(tmp_path), "1")
-    assert responses.values.shape == (8, 2, 41)
-    assert responses.trials["run"].tolist() == ["1"] * 4 + ["2"] * 4
+    assert (responses.values.shape, responses.trials["run"].tolist()) == ((8, 2, 41), ["1"] * 4 + ["2"] * 4)
     np.testing.assert_allclose(responses.trials["onset_s"], [0.5, 1.5, 4.0, 5.0, *[np.nan] * 4])
     save_epochs(tmp_path / "b-epo.fif", kinds, metadata=False)
     refused(r"the epochs of recording 2 have no column category", read_recordings, descriptor(tmp_path), "1")
@@ -99,8 +97,7 @@ def test_mne_epochs_in(tmp_path: Path) -> None:
     save_epochs(tmp_path / "b-epo.fif", kinds, bads=("Pz", "EOG1"))
     with pytest.warns(RuntimeWarning, match="1 of 3 channels are marked bad in some recording and left out \\(Pz\\)"):
         responses = read_recordings(descriptor(tmp_path), "1")
-    assert responses.targets["target_id"].tolist() == ["Cz", "Oz"]
-    assert responses.targets.attrs["n_dropped"] == 1
+    assert (responses.targets["target_id"].tolist(), responses.targets.attrs["n_dropped"]) == (["Cz", "Oz"], 1)
     save_epochs(tmp_path / "b-epo.fif", {"EOG1": "eog"})
     refused("recording 2 has no channel of EEG or MEG, only eog", read_recordings, descriptor(tmp_path), "1")
 
@@ -232,8 +229,7 @@ def test_muse_files_and_descriptors_that_cannot_be_decoded(path: Path, tmp_path:
 def test_faces_are_marker_two(root: Path) -> None:
     """What the descriptor says: the temporal electrodes are more negative for marker 2, 209 ms after it."""
     responses = read_recordings(load_descriptor(root / "data" / "n170.yaml"), "1")
-    assert len(responses.trials) == 1139
-    assert responses.trials["run"].nunique() == 6
+    assert (len(responses.trials), responses.trials["run"].nunique()) == (1139, 6)
     at = int(np.abs(responses.times - 0.209).argmin())
     face = (responses.trials["category"] == "face").to_numpy()
     for sensor, least in (("TP9", -4), ("TP10", -5)):

@@ -240,8 +240,7 @@ def test_blocks_are_left_out_with_their_texts() -> None:
     assert folds["fold"].nunique() == 8
     assert not datasets.text_leakage(folds, table, left_out="block")
     first = folds[folds["left_out"] == "zuco1-NR-block000"]
-    assert set(first["split"]) == {"train", "test"}
-    assert len(first[first["split"] == "test"]) == 30
+    assert (set(first["split"]), len(first[first["split"] == "test"])) == ({"train", "test"}, 30)
     assert len(first) == len(table) - 3  # the shared text is not trained on
     broken = folds.copy()
     row = int(np.flatnonzero((broken["fold"] == 0) & (broken["split"] == "test"))[0])

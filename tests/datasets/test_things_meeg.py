@@ -90,8 +90,7 @@ def test_epochs_of_eeg2(things, how) -> None:
     things.write_eeg2(how)
     published = things.read()
     responses, trials = published.responses, published.responses.trials
-    assert responses.values.shape == (8 * 2 + 2 * 5, 3, 10)
-    assert responses.values.dtype == np.float32
+    assert (responses.values.shape, responses.values.dtype) == ((8 * 2 + 2 * 5, 3, 10), np.float32)
     np.testing.assert_allclose(responses.times, TIMES)
     assert responses.targets["target_id"].tolist() == CHANNELS
     images = {"training": "apple_a apple_b bat_a bat_b car_a car_b axe_a axe_b", "test": "kiwi_z zebra_z"}
@@ -173,8 +172,7 @@ def test_flat_and_nan_channels_and_wrong_contents_are_named(things) -> None:
     things.write_eeg2()
     refused(r"1 channels hold NaN and 1 are flat \(Pz, O2\)", things.read)
     responses = things.read(bad_channels="drop").responses
-    assert responses.targets["target_id"].tolist() == ["O1"]
-    assert responses.targets.attrs["n_dropped"] == 2
+    assert (responses.targets["target_id"].tolist(), responses.targets.attrs["n_dropped"]) == (["O1"], 2)
 
 
 @pytest.mark.parametrize("release", ["eeg2", "meg"])
@@ -190,8 +188,7 @@ def test_a_study_of_modalities_takes_a_release(things, tmp_path, release) -> Non
     trials = found.trials["m"]
     assert trials["stimulus_id"].tolist() == expected.trials["stimulus_id"].tolist()
     assert trials["split"].tolist() == expected.trials["partition"].map(PARTS).tolist()
-    assert set(trials["subject"]) == {"01"}
-    assert set(trials["task"]) == {"viewing"}
+    assert (set(trials["subject"]), set(trials["task"])) == ({"01"}, {"viewing"})
 
 
 def write_raw(things, **changes) -> dict[str, list[int]]:

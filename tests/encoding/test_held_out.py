@@ -61,8 +61,7 @@ def test_equal_to_the_textbook(test_repeats: int | str) -> None:
     data = study(np.linspace(0, 0.6, 6), repeats=repeats)
     found = encoding.evaluate_held_out(encoding.Ridge((3.0,), dtype="float64"), **data, n_permutations=0)
     predicted, measured, names = plain(data, 3.0)
-    assert found.test_ids.tolist() == names
-    assert sorted(found.n_repeats) == sorted(repeats[N_TRAIN:])
+    assert (found.test_ids.tolist(), sorted(found.n_repeats)) == (names, sorted(repeats[N_TRAIN:]))
     np.testing.assert_allclose(found.predicted, predicted)
     np.testing.assert_allclose(found.measured, measured)
     r = [pearsonr(a, b).statistic for a, b in zip(predicted.T, measured.T, strict=True)]
@@ -177,8 +176,7 @@ def test_tokens_and_semantics_follow_their_stimuli() -> None:
     np.testing.assert_allclose(found.control_r, plainly.control_r, atol=1e-9)
     assert found.seconds > 0
     told = found.encoder.told_
-    assert told["tokens"].shape == (N_TRAIN, 2, 5)
-    assert told["semantics"].shape == (N_TRAIN, 3)
+    assert (told["tokens"].shape, told["semantics"].shape) == ((N_TRAIN, 2, 5), (N_TRAIN, 3))
     assert told["grid"] == (1, 2)
     assert told["roi"] is labels
     short = data | {"semantics": semantics[:3]}
@@ -243,8 +241,7 @@ def test_stimuli_stand_in_order_of_first_appearance(ids: list) -> None:
     assert found.ids.tolist() == list(dict.fromkeys(ids))
     np.testing.assert_allclose(found.values, grouped.mean().loc[found.ids], rtol=1e-6)
     np.testing.assert_array_equal(found.counts, grouped.size().loc[found.ids])
-    assert found.first.tolist() == [ids.index(name) for name in found.ids]
-    assert found.values.dtype == np.float32
+    assert (found.first.tolist(), found.values.dtype) == ([ids.index(name) for name in found.ids], np.float32)
 
 
 def test_averages_of_counts_are_not_rounded() -> None:

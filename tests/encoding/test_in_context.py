@@ -70,8 +70,7 @@ def test_fit_changes_no_weight_and_forgets_the_order(trained: InContextEncoder) 
     assert trained.parameter_hash() == first.parameter_hash() == second.parameter_hash() == before
     assert all(values.grad is None for values in first.network_.parameters())
     np.testing.assert_allclose(first.predict(new), new @ first.coef_ + first.intercept_, atol=1e-5)
-    assert first.coef_.shape == (16, 50)
-    assert first.intercept_.shape == (50,)
+    assert (first.coef_.shape, first.intercept_.shape) == ((16, 50), (50,))
 
 
 def test_units_of_the_responses() -> None:
@@ -149,8 +148,7 @@ def test_a_killed_pretraining_goes_on_to_the_same_network(tmp_path: Path, monkey
     seen.clear()
     resumed = InContextEncoder(**options).pretrain(images, PRIOR, checkpoint=tmp_path, progress=note, **data)
     assert seen == [5, 6, 7]
-    assert resumed.losses_ == whole.losses_
-    assert resumed.parameter_hash() == whole.parameter_hash()
+    assert (resumed.losses_, resumed.parameter_hash()) == (whole.losses_, whole.parameter_hash())
     assert not list(tmp_path.iterdir())  # nothing is left to resume
 
 
@@ -158,8 +156,7 @@ def test_saved_and_loaded(trained: InContextEncoder, tmp_path: Path) -> None:
     X, Y, new, _ = voxels(15, 6, 7)
     trained.save(tmp_path / "network.safetensors")
     loaded = InContextEncoder.load(tmp_path / "network.safetensors", fallback=False)
-    assert loaded.get_params() == trained.get_params()
-    assert loaded.parameter_hash() == trained.parameter_hash()
+    assert (loaded.get_params(), loaded.parameter_hash()) == (trained.get_params(), trained.parameter_hash())
     np.testing.assert_array_equal(loaded.fit(X, Y).predict(new), clone(trained).fit(X, Y).predict(new))
     refused(r"X has shape \(15, 12\) but the checkpoint knows 16 features", loaded.fit, unit_rows(X[:, :12]), Y)
     content = json.loads((tmp_path / "network.json").read_text())
@@ -242,8 +239,7 @@ def test_published_networks_have_their_sizes() -> None:
         n_parameters = sum(values.numel() for values in network.parameters())
         assert n_parameters == counted(n_features, width)
         assert n_parameters / 1e6 == pytest.approx(millions, abs=0.1)
-        assert len(network.blocks) == 20
-        assert network.registers.shape[0] == 4
+        assert (len(network.blocks), network.registers.shape[0]) == (20, 4)
         assert network.head.hidden[1].weight.shape == (2 * NETWORKS[name].width, NETWORKS[name].width)
     size = NetworkSize(20, 2, 2, 4, 32, "mlp", np.e, 0.5, False)
     network = InContextNetwork(6, size, knows_units=False).eval()

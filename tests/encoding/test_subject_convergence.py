@@ -149,15 +149,13 @@ def test_halves_depend_on_the_stimuli_alone() -> None:
 def test_each_half_is_scored_by_itself() -> None:
     results = fits()
     found = split_scores(results, targets(), AREAS, ceiling=np.full(12, 0.25), n_permutations=50, n_draws=60, seed=1)
-    assert found.layers == ["layer0", "layer1"]
-    assert found.areas == list(AREAS)
+    assert (found.layers, found.areas) == (["layer0", "layer1"], list(AREAS))
     assert found.n_stimuli == (20, 20)
     first = results["layer0"]
     for name, rows in zip(("choice_r", "r"), half_rows(first.test_ids, 1), strict=True):
         by_hand = [np.corrcoef(first.predicted[rows, v], first.measured[rows, v])[0, 1] for v in AREAS["V4"]]
         assert found.arrays[name][0, 1] == pytest.approx(np.mean(by_hand), abs=1e-5)
-    assert found.arrays["choice_draws"].shape == (60, 2, 3)
-    assert found.arrays["null"].shape == (50, 2, 3)
+    assert (found.arrays["choice_draws"].shape, found.arrays["null"].shape) == ((60, 2, 3), (50, 2, 3))
     assert abs(found.arrays["null"][:, 0, 0].mean()) < 0.1
     assert found.arrays["draws"][:, 0, 0].mean() == pytest.approx(found.arrays["r"][0, 0], abs=0.1)
     assert np.isnan(found.arrays["r"][:, 2]).all()  # no target, no score

@@ -107,8 +107,7 @@ def test_tokens_on_disk_are_as_tokens_in_memory(tmp_path: Path, encoder: Any, mo
             np.testing.assert_allclose(read["layer0"].predicted, seen["layer0"].predicted, rtol=1e-6)
     # What was trained on one would be found again for the other: the name of a fit is of its numbers.
     names = [{path.name for path in (tmp_path / folder).iterdir()} for folder in "ab"]
-    assert names[0] == names[1]
-    assert len(names[0]) == 3
+    assert (names[0], len(names[0])) == (names[1], 3)
 
 
 def test_a_fit_reads_a_few_tokens_at_a_time(tmp_path: Path) -> None:

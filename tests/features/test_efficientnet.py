@@ -100,8 +100,7 @@ def test_human_it_on_the_92_images() -> None:
         layer: spearmanr(pdist(torch.cat([part[layer] for part in parts]).numpy(), "correlation"), human).statistic
         for layer in extractor.layer_names
     }
-    assert scores["block12"] == pytest.approx(0.40, abs=0.02)
-    assert scores["block0"] == pytest.approx(0.15, abs=0.02)
+    assert (scores["block12"], scores["block0"]) == (pytest.approx(0.40, abs=0.02), pytest.approx(0.15, abs=0.02))
 
 
 def test_projections_are_those_of_scikit_learn(images: pd.DataFrame, new_rows: type) -> None:

@@ -91,8 +91,7 @@ def test_gradients_reach_the_image() -> None:
 def test_rows_are_the_resized_images_pixel_by_pixel(images: pd.DataFrame, new_rows: type) -> None:
     """As Pillow resizes them, red, green and blue of the top left pixel first"""
     PixelsExtractor(image_size=12, batch_size=3).extract(images, rows := new_rows(7))
-    assert rows.layers["pixels"].dtype == np.float32
-    assert rows.grids == {"pixels": (12, 12)}
+    assert (rows.layers["pixels"].dtype, rows.grids) == (np.float32, {"pixels": (12, 12)})
     assert rows.sizes == [3, 3, 1]
     for path, values in zip(images["path"], rows.layers["pixels"], strict=True):
         resized = Image.open(path).convert("RGB").resize((12, 12), Image.Resampling.BICUBIC)

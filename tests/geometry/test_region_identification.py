@@ -63,8 +63,7 @@ def test_accuracy_and_nested_choice_follow_their_definitions(rdms: np.ndarray) -
         chosen = int(np.flatnonzero((found.cells == found.chosen[s]).all(axis=1))[0])
         assert chosen in best
         total += hits[chosen, s]
-    assert found.nested == pytest.approx(total / 15)
-    assert found.chance == pytest.approx(1 / 3)
+    assert (found.nested, found.chance) == (pytest.approx(total / 15), pytest.approx(1 / 3))
     assert (found.n_tested, found.n_pairs, found.n_missing_pairs) == (15, 66, 0)
     alone = rdms.copy()
     alone[1:, 1] = np.nan

@@ -47,8 +47,7 @@ def test_figures_stand_side_by_side_while_they_fit() -> None:
 def test_letters_go_on_after_z() -> None:
     assert [kit.letter(k) for k in (0, 1, 25, 26, 27, 52)] == ["A", "B", "Z", "AA", "AB", "BA"]
     (_, first, *_) = panels()
-    assert kit.together("all", "All", [first]) == [first]
-    assert kit.together("all", "All", []) == []
+    assert (kit.together("all", "All", [first]), kit.together("all", "All", [])) == ([first], [])
     (viewer, *_) = panels()
     (panel,) = kit.together("tables", "Tables", [viewer, viewer])
     assert panel.image == ""

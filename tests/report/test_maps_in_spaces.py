@@ -104,8 +104,7 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
     ((name, image),) = written(tmp_path, targets, np.stack([patch, patch])).items()
     assert name == "statmap.dscalar.nii"
     assert image.nifti_header.get_intent()[0] == "ConnDenseScalar"
-    assert image.header.get_axis(0).name.tolist() == ["a", "b"]
-    assert image.header.get_axis(1) == axis
+    assert (image.header.get_axis(0).name.tolist(), image.header.get_axis(1)) == (["a", "b"], axis)
     rows = np.flatnonzero(image.get_fdata()[0])
     found = [image.header.get_axis(1)[int(row)] for row in rows]
     assert [str(name) for _, _, name in found] == ["CIFTI_STRUCTURE_CORTEX_RIGHT", "CIFTI_STRUCTURE_THALAMUS_LEFT"]

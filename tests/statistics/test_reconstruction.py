@@ -122,8 +122,7 @@ def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None
     rows = st.beside_published(table, "mine", dataset="nsd")
     assert len(rows) == len(st.PUBLISHED) + 1
     mine = rows.iloc[-1]
-    assert mine["method"] == "mine"
-    assert mine[["PixCorr", "SSIM", "CLIP"]].tolist() == pytest.approx([1, 1, 100])
+    assert (mine["method"], mine[["PixCorr", "SSIM", "CLIP"]].tolist()) == ("mine", pytest.approx([1, 1, 100]))
     assert mine["SwAV"] == pytest.approx(0, abs=1e-6)
     assert np.isnan(mine["Inception"])
     refused("PixCorr occurs 2 times", st.beside_published, pd.concat([table, table]), "mine", dataset="nsd")
