@@ -92,10 +92,9 @@ def stored(folder: Path, tokens: np.ndarray) -> StoredArray:
     return StoredArray(folder / "tokens.bin", 0, whole.shape, whole.dtype, rows)
 
 
-@pytest.mark.parametrize(
-    "encoder",
-    [encoding.RoutingEncoder("target", epochs=2, device="cpu"), encoding.GaussianReadout(epochs=2, device="cpu")],
-)
+@pytest.mark.parametrize("encoder", [
+    encoding.RoutingEncoder("target", epochs=2, device="cpu"), encoding.GaussianReadout(epochs=2, device="cpu"),
+])  # fmt: skip
 def test_tokens_on_disk_are_as_tokens_in_memory(tmp_path: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     beside = ("tokens", "mean", "second_order", "factorized")
     case, other = (Case.objects(tmp_path / name, encoder, 80, 20, baselines=beside) for name in "ab")

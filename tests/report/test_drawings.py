@@ -114,10 +114,9 @@ def moving() -> list[kit.Panel]:
 
 
 @needs_browser
-@pytest.mark.parametrize(
-    ("flags", "ink", "paper"),
-    [((), "rgb(28, 30, 33)", "rgb(255, 255, 255)"), ((DARK,), "rgb(232, 234, 237)", "rgb(169, 175, 184)")],
-)
+@pytest.mark.parametrize(("flags", "ink", "paper"), [
+    ((), "rgb(28, 30, 33)", "rgb(255, 255, 255)"), ((DARK,), "rgb(232, 234, 237)", "rgb(169, 175, 184)"),
+])  # fmt: skip
 def test_black_is_the_ink_of_the_theme(tmp_path: Path, flags: tuple[str, ...], ink: str, paper: str, probed) -> None:
     """Pictures have a ground for black ink; they open large, matrices are reordered, and volumes are cut."""
     probe = """<script>addEventListener("load", () => {

@@ -38,12 +38,10 @@ MODELS = {
 }
 FITS = {
     **{(model, "ridge"): {"encoder": "ridge"} for model in ("net", "untrained", "other", "language")},
-    ("net", "banded"): {"encoder": "banded"},
-    ("net", "few"): {"encoder": "in_context"},
-    ("net", "sparse"): {"encoder": "dictionary"},
-    ("tokens", "routing"): {"encoder": "routing"},
+    ("net", "banded"): {"encoder": "banded"}, ("net", "few"): {"encoder": "in_context"},
+    ("net", "sparse"): {"encoder": "dictionary"}, ("tokens", "routing"): {"encoder": "routing"},
     ("pixels", "core"): {"encoder": "response_optimised"},
-}
+}  # fmt: skip
 VALUES = ("shape", "colour", "texture", "size")
 
 
