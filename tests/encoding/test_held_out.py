@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made import responses_of
 from refusals import refused
 from scipy import stats
 from scipy.stats import pearsonr
@@ -257,9 +258,8 @@ def test_trials_averaged_before_are_fitted_as_those_averaged_here(repeats: int |
     given = study(np.full(5, 0.4), repeats=repeats)
     ids, n = given["stimulus_ids"], len(given["Y"])
     order = np.random.default_rng(1).permutation(n)
-    trials = pd.DataFrame({"trial_id": np.arange(n), "stimulus_id": ids[order], "session": "", "run": "", "repeat": 1})
-    targets = pd.DataFrame({"target_id": np.arange(5), "kind": "voxel", "hemi": "", "roi": [[]] * 5})
-    single = Responses(given["Y"][order], trials.assign(onset_s=0.0), targets, "z")
+    single = responses_of(given["Y"][order], ids[order])
+    trials = single.trials
     train, test = (np.flatnonzero(np.isin(order, given[side])) for side in ("train", "test"))
     averaged, *sides = average_split(single, train, test)
     means = pd.DataFrame(single.values).groupby(trials["stimulus_id"]).mean()
@@ -284,12 +284,10 @@ def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monk
     monkeypatch.setattr("brainalign.regression.inputs.CHUNK", 2**18)  # looked at at once, else 17 MB
     rng = np.random.default_rng(0)
     X, n_targets = rng.normal(size=(600, 6)), 24_000
-    trials = pd.DataFrame({"trial_id": np.arange(600), "stimulus_id": [f"s{k:03d}" for k in range(600)]})
-    trials = trials.assign(session="", run="", repeat=1, onset_s=0.0)
-    targets = pd.DataFrame({"target_id": np.arange(n_targets), "kind": "voxel", "hemi": "", "roi": [[]] * n_targets})
     values = (X[:, :1] + rng.normal(size=(600, n_targets))).astype(np.float32)  # 58 MB
     order = rng.permutation(600)
-    given = Responses(values, trials, targets, "z"), order[:590], order[590:], tmp_path / "new" / "averages.npy"
+    single = responses_of(values, [f"s{k:03d}" for k in range(600)])
+    given = single, order[:590], order[590:], tmp_path / "new" / "averages.npy"
     ridge = encoding.Ridge((1.0, 100.0), cv=3, per_target_alpha=not pooled, device="cpu")
     found = []
     for least in (values.nbytes + 1, values.nbytes):
@@ -313,11 +311,8 @@ def data(seed: int = 0) -> tuple[np.ndarray, Responses]:
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(100, 5))
     weights = rng.normal(size=(5, 6)) * [1, 1, 1, 1, 0, 0]
-    ids = [f"i{k}" for k in range(100)]
-    trials = pd.DataFrame({"trial_id": ids, "stimulus_id": ids, "session": "1", "run": "1", "repeat": 0, "onset_s": 0})
-    rois = [["a"], ["a"], ["a", "b"], ["b"], ["b"], []]
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(6)], "kind": "vertex", "hemi": "L", "roi": rois})
-    return X, Responses(X @ weights + rng.normal(size=(100, 6)), trials, targets, "z")
+    values, rois = X @ weights + rng.normal(size=(100, 6)), [["a"], ["a"], ["a", "b"], ["b"], ["b"], []]
+    return X, responses_of(values, [f"i{k}" for k in range(100)], roi=rois, targets={"kind": "vertex"})
 
 
 def found(X: np.ndarray, responses: Responses, metric: str, groups: dict[str, np.ndarray]) -> encoding.HeldOut:
@@ -334,8 +329,7 @@ def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
     groups = encoding.target_groups(responses, ceiling > 0.2)
     other = responses.values.copy()
     other[TEST] = np.random.default_rng(9).normal(size=other[TEST].shape)
-    changed = Responses(other, responses.trials, responses.targets, "z")
-    one, two = found(X, responses, metric, groups), found(X, changed, metric, groups)
+    one, two = (found(X, replace(responses, values=values), metric, groups) for values in (responses.values, other))
     scores, noise = (scoring.score_table(each, responses, ceiling, RELIABLE_ROWS, 0.2) for each in (one, two))
     inside = np.asarray(one.encoder.cv_scores_).max(axis=0)
     expected = inside if metric == "r" else np.sqrt(np.maximum(inside, 0))

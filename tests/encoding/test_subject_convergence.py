@@ -1,19 +1,13 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from refusals import refused
 
-from brainalign.encoding import (
-    HeldOut,
-    Ridge,
-    SplitScores,
-    checkpoint_curves,
-    converge_subjects,
-    evaluate_held_out,
-    split_scores,
-)
+from brainalign import encoding
+from brainalign.encoding import Ridge, SplitScores, checkpoint_curves, converge_subjects, split_scores
 from brainalign.encoding.scoring import area_places, half_rows, separations
 
 N_LAYERS = 5
@@ -124,15 +118,15 @@ def targets(n: int = 12) -> pd.DataFrame:
     return table.assign(x_mm=-10.0, y_mm=np.arange(n, dtype=float), z_mm=0.0)
 
 
-def fits(n_test: int = 40, n_layers: int = 2) -> dict[str, HeldOut]:
+def fits(n_test: int = 40, n_layers: int = 2) -> dict[str, encoding.HeldOut]:
     rng = np.random.default_rng(0)
     n = 60 + n_test
     layers = [rng.normal(size=(n, 6)) for _ in range(n_layers)]
     Y = layers[0] @ rng.normal(size=(6, 12)) + rng.normal(size=(n, 12))
     names = np.array([f"image{k}" for k in rng.permutation(n)])
     split, options = (np.arange(60), np.arange(60, n), names), {"n_permutations": 50, "n_boot": 50}
-    made = [evaluate_held_out(Ridge((1.0, 10.0)), X, Y, *split, target_groups=AREAS, **options) for X in layers]
-    return {f"layer{k}": one for k, one in enumerate(made)}
+    fit = partial(encoding.evaluate_held_out, Ridge((1.0, 10.0)), target_groups=AREAS, **options)
+    return {f"layer{k}": fit(X, Y, *split) for k, X in enumerate(layers)}
 
 
 def test_halves_depend_on_the_stimuli_alone() -> None:
