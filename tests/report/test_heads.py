@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import curves, panels
+from made import responses_of
 from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 
@@ -82,9 +83,8 @@ def recorded(sensors: pd.DataFrame) -> Responses:
     names = np.array(["face", "house"] * 30)
     values = np.array([3 * waves[0] - 4 * (name == "house") * waves[1] for name in names])
     values += rng.normal(0, 0.5, values.shape)
-    trials = pd.DataFrame({"trial_id": range(60), "stimulus_id": names, "category": names})
-    trials = trials.assign(session=1, run=1, repeat=1, onset_s=0.0)
-    return Responses(values, trials, sensors.assign(kind="sensor", hemi="", roi=[[]] * len(sensors)), "µV", times)
+    targets = dict(sensors, kind="sensor", hemi="")
+    return replace(responses_of(values, names, targets=targets, times=times, category=names), units="µV")
 
 
 def test_what_stimuli_evoke_stands_at_its_peaks(sensors: pd.DataFrame) -> None:
