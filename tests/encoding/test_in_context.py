@@ -40,7 +40,7 @@ def voxels(n_images: int, n_voxels: int, seed: int, ratio: float = 1.5, **option
 
 @pytest.fixture(scope="module")
 def trained() -> InContextEncoder:
-    encoder = InContextEncoder(n_steps=(0, 150, 0), context_sizes=(8, 40), n_voxels=48, fallback=False)
+    encoder = InContextEncoder(n_steps=(0, 90, 0), context_sizes=(8, 40), n_voxels=48, fallback=False)
     return encoder.pretrain(WORLD.images(1000, np.random.default_rng(0)), PRIOR)
 
 

@@ -93,7 +93,7 @@ def test_the_interval_over_folds_is_the_corrected_t_interval() -> None:
 
 def test_t_and_p_are_those_of_an_exact_test() -> None:
     scores = np.random.default_rng(0).normal(0.4, 1, size=(7, 5))
-    scores[:, 4] = np.nan
+    scores[0, 3], scores[:, 4] = 0, np.nan  # to flip 0 is a tie
     t, p, p_fwer = st.sign_flip_test(scores, 0)
     np.testing.assert_allclose(t[:4], stats.ttest_1samp(scores[:, :4], 0).statistic)
     every = [stats.ttest_1samp(scores[:, :4] * np.array(f)[:, None], 0).statistic for f in product((1, -1), repeat=7)]
@@ -114,28 +114,6 @@ def test_many_subjects_are_flipped_at_random() -> None:
     np.testing.assert_allclose(p, np.maximum(expected, 1 / 4096), atol=0.02)
     assert p_fwer[2] == 1 / 4096
     assert (p_fwer >= p).all()
-
-
-@pytest.mark.parametrize("n", [5, 9])
-def test_family_wise_error_is_the_level(n: int) -> None:
-    """Forty targets that depend on each other, with noise of another size in every subject; 300 maps of nothing."""
-    rng = np.random.default_rng(n)
-    mixing = rng.normal(size=(10, 40))
-    wrong = 0
-    for _ in range(300):
-        noise = (rng.normal(size=(n, 10)) @ mixing + rng.normal(size=(n, 40))) * rng.uniform(0.5, 2, size=(n, 1))
-        wrong += bool((st.sign_flip_test(noise, 0)[2] <= 0.05).any())
-    assert stats.binomtest(wrong, 300, 0.05, alternative="greater").pvalue > 0.01
-    assert wrong > 0  # nor is it conservative beyond use
-
-
-def test_six_subjects_find_a_patch_in_a_brain() -> None:
-    """Where the largest t is that of a target that happens not to vary."""
-    scores = np.random.default_rng(3).normal(0, 0.2, size=(6, 4000))
-    scores[:, :80] += 0.8
-    _, _, p_fwer = st.sign_flip_test(scores, 0)
-    assert (p_fwer[:80] <= 0.05).mean() > 0.9
-    assert (p_fwer[80:] > 0.05).all()
 
 
 UNITS = np.repeat(np.arange(12), 3)
@@ -169,13 +147,6 @@ def test_stimuli_stay_in_their_group() -> None:
     assert pairing_test(np.tile(scores, (2, 1)), np.tile(np.arange(6), 2), None, 400).p < 0.2
     refused("groups of one", pairing_test, scores, np.arange(6), np.arange(6))
     refused("not per trial", pairing_test, scores, np.arange(6), np.zeros(4))
-
-
-def test_p_is_uniform_when_there_is_nothing() -> None:
-    rng = np.random.default_rng(2)
-    ps = [pairing_test(rng.normal(size=(40, 10)), np.arange(40) % 10, n_permutations=99, seed=k).p for k in range(300)]
-    assert 0.02 < np.mean(np.array(ps) <= 0.05) < 0.09
-    assert abs(np.mean(ps) - 0.5) < 0.06
 
 
 def test_crossed_bootstrap_covers() -> None:
