@@ -364,22 +364,15 @@ def test_texts_are_reduced_as_images_are(on_concepts: in_context.PretrainedLayer
     refused(r"text has shape \(3, 7\) but the encoder knows 8 features", encoding.text_selectivity, coef, np.eye(3, 7))
 
 
-def shared_space(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images (with their concept) and one text per concept, unit length, each modality in a cone of its own."""
-    rng = np.random.default_rng(seed)
-    concepts = rng.normal(size=(N_CONCEPTS, 32))
-    image_mean, text_mean = 4 * rng.normal(size=(2, 32))
-    label = rng.integers(N_CONCEPTS, size=600)
-    images = encoding.unit_rows(image_mean + concepts[label] + 0.5 * rng.normal(size=(600, 32)))
-    return images, encoding.unit_rows(text_mean + concepts), label
-
-
 def test_planted_selectivity_across_the_modality_gap() -> None:
-    right, without = [], []
+    """Images of concepts and one text of each, unit length, each modality in a cone of its own."""
+    right, without, preferred = [], [], np.arange(30) % N_CONCEPTS
     for seed in range(5):
-        images, text, label = shared_space(seed)
-        preferred = np.arange(30) % N_CONCEPTS
         rng = np.random.default_rng(seed)
+        concepts, label = rng.normal(size=(N_CONCEPTS, 32)), rng.integers(N_CONCEPTS, size=600)
+        image_mean, text_mean = 4 * rng.normal(size=(2, 32))
+        images = encoding.unit_rows(image_mean + concepts[label] + 0.5 * rng.normal(size=(600, 32)))
+        text = encoding.unit_rows(text_mean + concepts)
         Y = (label[:, None] == preferred) + 0.5 * rng.normal(size=(600, 30))
         ridge = encoding.Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, Y)
         right.append((encoding.text_selectivity(ridge.coef_, text).argmax(axis=0) == preferred).mean())

@@ -118,17 +118,6 @@ def targets(n: int = 12) -> pd.DataFrame:
     return table.assign(x_mm=-10.0, y_mm=np.arange(n, dtype=float), z_mm=0.0)
 
 
-def fits(n_test: int = 40, n_layers: int = 2) -> dict[str, encoding.HeldOut]:
-    rng = np.random.default_rng(0)
-    n = 60 + n_test
-    layers = [rng.normal(size=(n, 6)) for _ in range(n_layers)]
-    Y = layers[0] @ rng.normal(size=(6, 12)) + rng.normal(size=(n, 12))
-    names = np.array([f"image{k}" for k in rng.permutation(n)])
-    split, options = (np.arange(60), np.arange(60, n), names), {"n_permutations": 50, "n_boot": 50}
-    fit = partial(encoding.evaluate_held_out, Ridge((1.0, 10.0)), target_groups=AREAS, **options)
-    return {f"layer{k}": fit(X, Y, *split) for k, X in enumerate(layers)}
-
-
 def test_halves_depend_on_the_stimuli_alone() -> None:
     names = np.array([f"image{k}" for k in range(31)])
     choice, scored = half_rows(names, seed=3)
@@ -141,7 +130,13 @@ def test_halves_depend_on_the_stimuli_alone() -> None:
 
 
 def test_each_half_is_scored_by_itself() -> None:
-    results = fits()
+    rng = np.random.default_rng(0)
+    layers = rng.normal(size=(2, 100, 6))
+    Y = layers[0] @ rng.normal(size=(6, 12)) + rng.normal(size=(100, 12))
+    split = np.arange(60), np.arange(60, 100), np.array([f"image{k}" for k in rng.permutation(100)])
+    options = {"n_permutations": 50, "n_boot": 50, "target_groups": AREAS}
+    fit = partial(encoding.evaluate_held_out, Ridge((1.0, 10.0)), **options)
+    results = {f"layer{k}": fit(X, Y, *split) for k, X in enumerate(layers)}
     found = split_scores(results, targets(), AREAS, ceiling=np.full(12, 0.25), n_permutations=50, n_draws=60, seed=1)
     assert (found.layers, found.areas) == (["layer0", "layer1"], list(AREAS))
     assert found.n_stimuli == (20, 20)

@@ -12,17 +12,8 @@ from sklearn.random_projection import SparseRandomProjection
 from worlds.sparse import sparse_mixtures
 
 from brainalign.arrays import StoredArray
-from brainalign.features import (
-    PCA,
-    RandomUnits,
-    SparseAutoencoder,
-    SparseProjection,
-    dictionary_quality,
-    layer_inputs,
-    match_atoms,
-    stability,
-)
-from brainalign.features.dictionaries import MatchingPursuit, TopK
+from brainalign.features import PCA, RandomUnits, SparseAutoencoder, SparseProjection, layer_inputs
+from brainalign.features.dictionaries import MatchingPursuit, TopK, dictionary_quality, match_atoms, stability
 from brainalign.features.reduction import TOTAL_VARIANCE
 
 

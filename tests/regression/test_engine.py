@@ -14,18 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn_ridge import cv_scores
 
 from brainalign.encoding import BandedRidge, Ridge, fit_layers
-from brainalign.kernels import lower_gram
-from brainalign.regression import (
-    FewFilters,
-    block_of,
-    design_of,
-    few_filters,
-    inner_folds,
-    layout,
-    rotate,
-    scores,
-    spectrum,
-)
+from brainalign.regression import FewFilters, design_of, few_filters, layout, spectrum
 
 ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
 
@@ -68,23 +57,6 @@ def test_folds_of_any_size(sizes: list[int]) -> None:
     folds = [split for split in GroupKFold(len(sizes)).split(X, groups=groups) if len(split[1]) > 1]
     ridge = Ridge(ALPHAS, cv="groups", dtype="float64").fit(X, Y, groups=groups)
     np.testing.assert_allclose(ridge.cv_scores_, cv_scores(X, Y, folds, ALPHAS), atol=1e-8)
-
-
-@pytest.mark.parametrize("solver", ["primal", "dual"])
-def test_each_way_of_the_folds_gives_the_same_scores(solver: str) -> None:
-    """Rotated sums of folds (many rows), held-out rows (few) and rows alone (dual) are one computation."""
-    X, alphas = torch.as_tensor(features(300, 6, 0.5)), torch.tensor(ALPHAS, dtype=torch.float64)
-    order = layout(300, 5, None)
-    rotation = rotate(X, 0.1, "auto", torch.float64)
-    grams = [lower_gram(rotation.rows[test]) for test in order.tests]
-    Y = torch.as_tensor(targets(X.numpy(), 9))
-    Y = Y - Y.mean(dim=0)
-    block = block_of(rotation.rows, Y, order.tests)
-    assert len(block.fold_rotated) == 5  # more rows in a fold than columns
-    folds = list(inner_folds(rotation.rows, rotation.singular, order.tests, alphas, grams=grams, solver=solver))
-    assert {fold.way for fold in folds} == {"sums" if solver == "primal" else "dual"}
-    found = scores(folds, block, "r2", len(ALPHAS)).numpy()
-    np.testing.assert_allclose(found, cv_scores(X.numpy(), Y.numpy(), list(KFold(5).split(X)), ALPHAS), atol=1e-9)
 
 
 def test_what_products_cannot_hold_is_decomposed_by_svd_and_said() -> None:

@@ -16,16 +16,10 @@ from brainalign.config import Config
 from brainalign.report import kit, pages
 from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
 from brainalign.report.pages import beside_trained, failed_chapter, leak_sentence
-from brainalign.study import Study
 
 N = 12  # targets
 MODELS = {"net": {"extractor": "efficientnet"}, "rand": {"extractor": "efficientnet", "weights": "random"}}
 NAMED = {"title": EVIL, "citation": {"text": f"Nobody {EVIL}."}}
-
-
-def scenes(**content: object) -> Study:
-    both = {"01": BETAS, "02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}}
-    return image_study(**NAMED, recordings=both, notes=[EVIL], **content)
 
 
 def encoding() -> kit.ImageEncoding:
@@ -66,8 +60,10 @@ def images_of_one() -> kit.ImageMaterial:
     places = {"hemi": ""} | dict.fromkeys("ijk", 0) | dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0)
     responses = responses_of(np.zeros((2, N), np.float32), [EVIL, "y"], roi=[EVIL] * N, targets=places, onset_s=np.nan)
     responses = replace(responses, units=EVIL)
+    both = {"01": BETAS, "02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}}
+    scenes = image_study(**NAMED, recordings=both, notes=[EVIL])
     return kit.ImageMaterial(
-        config(models=MODELS), "study", scenes(), "01", responses=responses,
+        config(models=MODELS), "study", scenes, "01", responses=responses,
         splits=pd.DataFrame({"split": ["train", "test"]}),
         ceiling=pd.DataFrame({"target_id": responses.targets["target_id"], "ceiling": 0.5}),
         encodings={("net", "ridge"): encoding()},
