@@ -1,5 +1,6 @@
-"""Refusals: what stops with one sentence, raised as the project's own error."""
+"""Refusals: what stops with one sentence, raised as the project's own error; and what is killed on its way."""
 
+import itertools
 import os
 from collections.abc import Callable
 
@@ -11,6 +12,18 @@ from brainalign.checks import BrainalignError
 def refused(message: str, call: Callable[..., object], /, *arguments: object, **options: object) -> None:
     with pytest.raises(BrainalignError, match=message):
         call(*arguments, **options)
+
+
+def killed(at: int, call: Callable[..., object], /, *arguments: object, **options: object) -> None:
+    """Let a call go on until it told its progress so often."""
+    steps = itertools.count(1)
+
+    def progress(*_: object) -> None:
+        if next(steps) == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        call(*arguments, progress=progress, **options)
 
 
 class Trap:

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from pages import BROWSER, DARK, inaccessible
 from rich.console import Console
 from worlds.matrix import Cell

@@ -75,7 +75,7 @@ RECORD = "whole results of a seed that is not the default: decoding/test_recorde
 ELSEWHERE: dict[str, dict[str, str]] = {"decoding": dict.fromkeys(RECORDED, RECORD)}
 ELSEWHERE["encoding"] = {"SplitScores": "keeps the number that split_scores was given", "TokenStudy": TRAINS}
 ELSEWHERE["features"] = {"TimmExtractor": STAND_IN, "TorchvisionExtractor": STAND_IN, "VisionExtractor": DIGEST}
-NETWORKS = {"Language": "language", "Speech": "speech", "Video": "films"}
+NETWORKS = {"Language": "language"} | dict.fromkeys(("Speech", "Video"), "sounds_and_films")
 ELSEWHERE["features"] |= {f"{name}Extractor": DRAWN.format(file) for name, file in NETWORKS.items()}
 
 

@@ -71,8 +71,7 @@ def test_every_container_gives_back_what_was_written(form: str, values, tmp_path
     read = read_array(tmp_path / name, trials, key=key, times_s=times, standardize="none")
     np.testing.assert_array_equal(read.values, values.astype(np.float32))
     assert (type(read.values), read.values.dtype) == (np.ndarray, np.float32)  # in memory where no file is given
-    assert read.trials["session"].tolist() == [*"111222"]
-    assert read.trials["repeat"].tolist() == [1, 1, 1, 2, 2, 2]
+    assert (read.trials["session"].tolist(), read.trials["repeat"].tolist()) == ([*"111222"], [1, 1, 1, 2, 2, 2])
     assert values.shape in array_shapes(tmp_path / name).values()
 
 
@@ -251,10 +250,8 @@ def test_what_is_wrong_is_named_and_given_columns_win(tmp_path) -> None:
         refused(r"not a readable \.parquet table", read_trials, tmp_path / "broken.parquet")
     given = pd.DataFrame({"stimulus_id": [3, 4], "session": [1.0, 2.0], "repeat": [2, 2], "onset": ["1.5", "n/a"]})
     table = complete_trials(given, "x")
-    assert table["stimulus_id"].tolist() == ["3", "4"]
-    assert table["session"].tolist() == ["1", "2"]
-    assert table["repeat"].tolist() == [2, 2]
-    assert table["onset_s"].tolist()[0] == 1.5
+    assert (table["stimulus_id"].tolist(), table["session"].tolist()) == (["3", "4"], ["1", "2"])
+    assert (table["repeat"].tolist(), table["onset_s"].tolist()[0]) == ([2, 2], 1.5)
     assert table["onset_s"].isna().tolist() == [False, True]
 
 

@@ -54,8 +54,7 @@ def test_surface_values_places_and_rois(study) -> None:
     responses = study.read(rois={"L": study.labels("L"), "R": study.labels("R")})
     np.testing.assert_array_equal(responses.values, np.c_[study.values["L"], study.values["R"]])
     targets = responses.targets
-    assert targets["hemi"].tolist() == ["L"] * N + ["R"] * N
-    assert targets["vertex"].tolist() == list(range(N)) * 2
+    assert (targets["hemi"].tolist(), targets["vertex"].tolist()) == (["L"] * N + ["R"] * N, list(range(N)) * 2)
     inside = [row for row, names in enumerate(targets["roi"]) if names == ["V1"]]
     assert inside == [*range(10, 20), *range(N + 10, N + 20)]
     pial = load_fsaverage("fsaverage5")["pial"].parts

@@ -34,10 +34,6 @@ def expected_drifts(n: int, step_s: float, detrend: str, high_pass_hz: float) ->
     return np.stack([np.ones(n), *([time] if detrend == "linear" else []), *cosines], axis=1)
 
 
-def without(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    return values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0]
-
-
 @pytest.mark.parametrize(("detrend", "high_pass_hz"), [("linear", 0.0), ("none", 0.02), ("linear", 0.03)])
 def test_slow_drifts_are_a_line_and_cosines(detrend: str, high_pass_hz: float) -> None:
     found = studies.slow_drifts(45, 1.5, detrend, high_pass_hz)
@@ -87,7 +83,8 @@ def test_rows_are_trimmed_cleaned_and_averaged(tmp_path: Path, arrays: dict[str,
     for run, names in {"b": ["b1", "b2"], "a": ["a"], "c": ["c"]}.items():
         for name in names:
             rows = arrays[name][3:-2][:, kept]
-            clean = without(rows, expected_drifts(len(rows), 2.0, "linear", 0.02))
+            drifts = expected_drifts(len(rows), 2.0, "linear", 0.02)
+            clean = rows - drifts @ np.linalg.lstsq(drifts, rows, rcond=None)[0]
             heard.setdefault(run, []).append(clean / clean.std(axis=0))
     means = [np.mean(parts, axis=0) for parts in heard.values()]
     np.testing.assert_allclose(found.responses.values, np.concatenate([m / m.std(axis=0) for m in means]), atol=2e-4)

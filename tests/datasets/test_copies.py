@@ -198,8 +198,7 @@ def test_copies_stop_where_they_lie_on_two_sides() -> None:
     twice = formats.fingerprint(np.concatenate([values, values[:3]]), names, ["1"] * 20 + ["2"] * 3)
     pairs = formats.copied_trials({"01": twice})
     (problem,) = formats.copy_problems(pairs, "subjects.01")
-    assert problem.level == "error"
-    assert problem.rows == ("t0", "t1", "t2", "t20", "t21", "t22")
+    assert (problem.level, problem.rows) == ("error", ("t0", "t1", "t2", "t20", "t21", "t22"))
 
     def split(tested: list[str]) -> pd.DataFrame:
         sides = {f"t{k}": "test" if f"t{k}" in tested else "train" for k in range(23)}

@@ -6,10 +6,14 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 from refusals import refused
 
 from brainalign import datasets
 from brainalign.datasets import formats, published
+from brainalign.datasets.checks import space_problems
+from brainalign.io import inflated_fslr
+from brainalign.report.kit import HIDDEN, place_map
 
 N = 32492
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "cortical-maps")
@@ -68,8 +72,7 @@ def test_maps_and_parcel_means(folder: Path, tmp_path: Path) -> None:
     assert means["one"].isna().tolist() == [False, True, True, True]
     maps = datasets.read_cortical_maps(folder)
     parcels = datasets.read_glasser(*write_glasser(tmp_path), maps)
-    assert parcels.names == ["L_V1", "L_MST", "R_V1", "R_MST"]
-    assert parcels.hemi.tolist() == ["L", "L", "R", "R"]
+    assert (parcels.names, parcels.hemi.tolist()) == (["L_V1", "L_MST", "R_V1", "R_MST"], ["L", "L", "R", "R"])
     vertices = np.arange(100, N)
     assert np.array_equal(parcels.labels[100:N], np.where(vertices % 2, 0, 1))
     assert np.array_equal(parcels.labels[N + 100 :], np.where(vertices % 2, 2, 3))
@@ -101,8 +104,7 @@ def test_the_real_maps() -> None:
     maps = datasets.read_cortical_maps(REAL)
     parcels = datasets.read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
     means = datasets.parcel_means(maps.maps, parcels)
-    assert list(means) == ["fc_gradient0", "mpc_gradient0", "t1wt2w", "thickness"]
-    assert means.shape == (100, 4)
+    assert (list(means), means.shape) == (["fc_gradient0", "mpc_gradient0", "t1wt2w", "thickness"], (100, 4))
     assert means.notna().all(axis=None)
     assert means["thickness"].between(1.5, 4).all()
     assert parcels.hemi.tolist() == ["L"] * 50 + ["R"] * 50
@@ -117,8 +119,7 @@ def write(folder: Path, table: pd.DataFrame) -> Path:
 
 def test_hemispheres_are_averaged_and_mirrored(tmp_path: Path) -> None:
     found = datasets.read_area_maps(write(tmp_path, TABLE))
-    assert found.areas == ["V1", "V4"]
-    assert found.maps["thickness"].tolist() == pytest.approx([2.1, 2.5])
+    assert (found.areas, found.maps["thickness"].tolist()) == (["V1", "V4"], pytest.approx([2.1, 2.5]))
     assert found.maps["myelin"][0] == pytest.approx(1.6)
     assert np.isnan(found.maps["myelin"][1])
     assert found.places[0, 0] < 0  # the right hemisphere mirrored, not cancelled
@@ -194,3 +195,35 @@ def test_coarser_meshes_are_whole(n_vertices: int) -> None:
     lengths = np.linalg.norm(np.diff(mesh.coordinates[edges], axis=1)[:, 0], axis=1)
     assert np.median(lengths) == pytest.approx(10.6 * np.sqrt(642 / n_vertices), rel=0.1)
     assert 0.85 < mesh.cortex.mean() < 0.95
+
+
+def cortex() -> pd.DataFrame:
+    targets = pd.DataFrame({"hemi": "L", "kind": "vertex", "vertex": np.arange(0, 32492, 2)})
+    targets[["x_mm", "y_mm", "z_mm"]] = np.nan
+    targets.attrs["space"] = {"name": "fsLR32k", "n_vertices": {"L": 32492, "R": 32492}}
+    return targets
+
+
+def test_a_patch_lies_where_its_vertices_are() -> None:
+    places = inflated_fslr("L")
+    targets = cortex()
+    back = int(targets["vertex"][places[targets["vertex"], 1].argmin()])  # the occipital pole, seen from both sides
+    near = np.linalg.norm(places[targets["vertex"]] - places[back], axis=1) < 15
+    drawn = place_map(targets, np.where(near, 0.6, np.nan), label="Pearson r", vmax=0.6)
+    assert "fsLR 32k" in drawn.where
+    for ax, n_coloured in zip(drawn.figure.axes[:4], (near.sum(), near.sum(), 0, 0), strict=True):
+        (marks,) = ax.collections
+        coloured = np.abs(marks.get_facecolors() - to_rgba(HIDDEN)).max(axis=1) > 0.01
+        assert (len(coloured), coloured.sum()) == (32492, n_coloured)
+        if n_coloured:
+            across, up = np.asarray(marks.get_offsets())[coloured].T  # across is y, or -y from the other side
+            assert np.abs(np.abs(across) + places[back, 1]).max() < 15
+            assert np.abs(up - places[back, 2]).max() < 15
+
+
+def test_without_the_surfaces_check_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert space_problems("study", "", cortex()) == []
+    monkeypatch.setattr("brainalign.io.maps.find_spec", lambda _: None)
+    (problem,) = space_problems("study", "", cortex())
+    assert "brainalign[fslr]" in problem.what
+    assert place_map(cortex(), np.ones(16246), label="Pearson r", vmax=0.6) is None

@@ -40,8 +40,7 @@ def read(folder: Path, **changes: object) -> RdmSets:
 
 def test_a_study_of_ones_own(folder: Path) -> None:
     study = read(folder)
-    assert study.sets["it"].shape == (3, 2, 6)
-    assert study.sets["it"].dtype == np.float64
+    assert (study.sets["it"].shape, study.sets["it"].dtype) == ((3, 2, 6), np.float64)
     assert list(study.models) == ["size"]
     assert study.stimuli["path"].tolist() == [str((folder / "x.png").resolve())] * 4
     assert read(folder, model_rdms=None).models == {}

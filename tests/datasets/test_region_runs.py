@@ -158,8 +158,7 @@ def test_a_simulated_study_says_what_it_knows_of_people(world: dict[str, object]
     expected = [detrended(made.series[person, at : at + length]) for person, at in cut]
     np.testing.assert_array_equal(found.series, expected)
     assert found.people["subject"].tolist() == [made.subjects["subject"].iloc[person] for person, _ in cut]
-    assert found.people["run"].tolist() == ["1", "2"][:n] * 8
-    assert set(found.people["n_frames"]) == {length}
+    assert (found.people["run"].tolist(), set(found.people["n_frames"])) == (["1", "2"][:n] * 8, {length})
     assert set(found.people["split"]) == {""}
     if n == 2:
         state = ["on" if made.states[person, at] == 1 else "off" for person, at in cut]

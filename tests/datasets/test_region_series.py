@@ -84,13 +84,11 @@ def test_regions_of_volumes_against_least_squares(study) -> None:
     assert read.regions["region_id"].tolist() == [f"region-{number}" for number in NUMBERS]
     assert read.regions["size"].tolist() == [5, 6, 6, 6]  # one voxel lies outside the mask
     assert read.runs["run_id"].tolist() == ["sub-01_ses-1_task-rest_run-1", "sub-01_ses-1_task-rest_run-2"]
-    assert read.runs["tr_s"].tolist() == [TR, TR]
-    assert read.runs["sha256"].nunique() == 2
+    assert (read.runs["tr_s"].tolist(), read.runs["sha256"].nunique()) == ([TR, TR], 2)
     for run, series in zip(("1", "2"), read.series, strict=True):
         # nilearn takes trends out of signals and confounds before it regresses: the same for a trend (Frisch-Waugh).
         np.testing.assert_allclose(series, residual(study.means(run), study.motion[run]), atol=2e-3)
-    assert read.stack().shape == (2, FRAMES, 4)
-    assert read.stack(50).shape == (2, 50, 4)
+    assert (read.stack().shape, read.stack(50).shape) == ((2, FRAMES, 4), (2, 50, 4))
     refused("121 frames asked for, but run sub-01_ses-1_task-rest_run-1 has 120", read.stack, 121)
 
 
@@ -110,8 +108,7 @@ def test_confounds_patterns_names_and_settling(study) -> None:
     names.write_text("index\tname\n1\tL_V1\n20\tR_V1\n30\tthalamus\n40\tR_PFC\n")
     read = read_region_series(study.files(), study.atlas, names=names, confounds=["trans_*", "csf"], skip_frames=20)
     assert read.regions["region_id"].tolist() == ["L_V1", "R_V1", "thalamus", "R_PFC"]
-    assert read.regions["hemi"].tolist() == ["L", "R", "", "R"]
-    assert read.series[0].shape == (100, 4)
+    assert (read.regions["hemi"].tolist(), read.series[0].shape) == (["L", "R", "", "R"], (100, 4))
     late = read_region_series(study.files(), study.atlas, skip_frames=20, high_pass_hz=None)
     np.testing.assert_allclose(late.series[0], residual(study.means("1")[20:], study.motion["1"][20:]), atol=2e-3)
     bare = read_region_series(study.files(), study.atlas, confounds=[])
@@ -238,5 +235,4 @@ def test_a_person_written_in_two_ways_is_one(study) -> None:
     path.write_text(yaml.safe_dump({"name": "rest", "recordings": {"all": files}}))
     found = read_region_runs(load_descriptor(path))
     expected = [[name, run] for name in ("01", "02") for run in ("1.1", "1.2")]
-    assert found.people[["subject", "run"]].to_numpy().tolist() == expected
-    assert len(found.series) == 4
+    assert (found.people[["subject", "run"]].to_numpy().tolist(), len(found.series)) == (expected, 4)

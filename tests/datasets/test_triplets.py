@@ -60,8 +60,7 @@ def test_the_things_descriptor_names_files_of_this_format(root: Path, tmp_path: 
         (tmp_path / "written" / f"{name}.txt").rename(folder / target)
     (folder / second).write_text(lines(small.triplets[:5]))  # the same triplets again: several people may judge them
     found = read_judgements(load_descriptor(path))
-    assert len(found.triplets) == 905
-    assert found.embedding.shape == (20, 66)
+    assert (len(found.triplets), found.embedding.shape) == (905, (20, 66))
     study = load_descriptor(path)
     assert set(study.urls) == {str(file.relative_to(folder)) for file in study.all_files()}
 

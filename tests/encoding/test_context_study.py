@@ -1,17 +1,24 @@
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from made import responses_of
 from refusals import refused
 from scipy import stats
+from sklearn.base import clone
+from worlds.small import linear_gaussian_reference
 
 from brainalign import encoding
-from brainalign.encoding.in_context import PretrainedLayer, training_voxels
+from brainalign.arrays import Features, Layers
+from brainalign.encoding import EmpiricalBayesRidge, Ridge, WeightPrior, estimate_prior, in_context, scaling_curve
+from brainalign.encoding.in_context import PretrainedLayer, reduce_texts, training_voxels
 from brainalign.encoding.in_context import study as context_study
 from brainalign.features import PCA
 from brainalign.simulation import voxel_prior_world
+from brainalign.statistics import RELIABLE, explained_variance, pearson
 
 WORLD = voxel_prior_world()
 SIZES = (10, 20)
@@ -112,6 +119,14 @@ def test_clear_errors(pretrained: PretrainedLayer) -> None:
     refused(r"a context of 2 image.* 3 or more", run, pretrained, images, Y, every, sizes=(2, 20))
     refused("13 disjoint contexts of 20 need 260", run, pretrained, images, Y, every, n_repeats=13)
     refused(r"shape \(600, 15\) but .* 16 features", run, pretrained, images[:, :15], Y, every)
+    features, subjects = study()
+    refused("there is no other subject to learn from", pretrain, features, [], **OPTIONS)
+    few = [(rows[:6], responses[:6]) for rows, responses in subjects]
+    refused(r"has 6 training images, too few for .* 5 features .*n_components to 4", pretrain, features, few, **OPTIONS)
+    less = [(rows[:12], responses[:12]) for rows, responses in subjects]
+    refused("12 images but training asks for contexts of 10 and 6 queries", pretrain, features, less, **OPTIONS)
+    layer = pretrain(features, subjects, **OPTIONS)
+    refused(r"shape \(40, 6\) but the networks were trained on 8 features", layer.reduction, features[:, :6])
 
 
 def reduction(features: np.ndarray, n_components: int = 5) -> encoding.Reduction:
@@ -175,12 +190,197 @@ def test_voxels_are_chosen_by_their_repeats() -> None:
     refused(r"none of 9 voxels is reliable \(ceiling above 1.5, .*over 30 tr", training_voxels, values, ids, 1.5)
 
 
-def test_clear_errors_of_context_pretraining() -> None:
-    features, subjects = study()
-    refused("there is no other subject to learn from", pretrain, features, [], **OPTIONS)
-    few = [(rows[:6], responses[:6]) for rows, responses in subjects]
-    refused(r"has 6 training images, too few for .* 5 features .*n_components to 4", pretrain, features, few, **OPTIONS)
-    less = [(rows[:12], responses[:12]) for rows, responses in subjects]
-    refused("12 images but training asks for contexts of 10 and 6 queries", pretrain, features, less, **OPTIONS)
-    layer = pretrain(features, subjects, **OPTIONS)
-    refused(r"shape \(40, 6\) but the networks were trained on 8 features", layer.reduction, features[:, :6])
+PRIOR = WeightPrior(WORLD.prior_mean, WORLD.prior_covariance)
+
+
+def responses(n_images: int, n_voxels: int, ratio: float, seed: int) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    X, weights = WORLD.images(n_images, rng), WORLD.weights(n_voxels, rng)
+    noise = WORLD.noise_sd(weights, ratio)
+    return X, X @ weights[:-1] + weights[-1] + noise * rng.normal(size=(n_images, n_voxels)), weights, noise
+
+
+def test_prior_is_recovered_where_plain_covariance_is_too_large() -> None:
+    subjects = [responses(120, 400, 1.5, seed)[:2] for seed in range(3)]
+    truth = np.trace(WORLD.prior_covariance)
+    prior = estimate_prior(subjects)
+    # Least squares adds its own variance to every direction; 1,200 voxels fix the trace to about 5 %.
+    plain = np.hstack([np.linalg.lstsq(np.c_[X, np.ones(len(X))], Y)[0] for X, Y in subjects])
+    assert np.trace(np.cov(plain)) > 1.15 * truth
+    assert np.trace(prior.covariance) == pytest.approx(truth, rel=0.1)
+    assert np.linalg.eigvalsh(prior.covariance).min() > 0
+    assert np.count_nonzero(prior.independent().covariance) == len(prior.mean)
+    shared = np.linalg.eigh(prior.covariance)[1][:-1, -3:]
+    angles = np.linalg.svd(np.linalg.qr(shared)[0].T @ np.linalg.qr(WORLD.basis)[0], compute_uv=False)
+    assert angles.min() > 0.95
+
+
+def test_equals_the_reference_at_its_own_noise() -> None:
+    X, Y, *_ = responses(25, 12, 1.0, 5)
+    fitted = EmpiricalBayesRidge(PRIOR).fit(X, Y)
+    expected = linear_gaussian_reference(X, Y, np.sqrt(fitted.noise_), WORLD.prior_mean, WORLD.prior_covariance)
+    np.testing.assert_allclose(np.vstack([fitted.coef_, fitted.intercept_]), expected, atol=1e-9)
+    np.testing.assert_allclose(fitted.predict(X), X @ expected[:-1] + expected[-1])
+
+
+def test_noise_by_marginal_likelihood() -> None:
+    """Against the density itself, and against the planted noise where there are many images."""
+    X, Y, _, noise = responses(400, 200, 1.5, 6)
+    fitted = EmpiricalBayesRidge(PRIOR, tuple(np.logspace(-2, 1, 61))).fit(X, Y)
+    assert np.median(fitted.noise_ / noise**2) == pytest.approx(1, abs=0.05)
+    few = EmpiricalBayesRidge(PRIOR).fit(X[:12], Y[:12, :1])
+    design = np.column_stack([X[:12], np.ones(12)])
+
+    def log_density(variance: float) -> float:
+        covariance = design @ PRIOR.covariance @ design.T + variance * np.eye(12)
+        return -0.5 * (np.linalg.slogdet(covariance)[1] + Y[:12, 0] @ np.linalg.solve(covariance, Y[:12, 0]))
+
+    grid = np.array(few.noise_shares) * Y[:12, 0].var()
+    assert few.noise_[0] == grid[np.argmax([log_density(value) for value in grid])]
+
+
+class Recorder:
+    seen: list[np.ndarray] = []  # noqa: RUF012 (clones share it on purpose)
+
+    def __sklearn_clone__(self) -> "Recorder":
+        return self
+
+    def fit(self, X: np.ndarray, Y: np.ndarray) -> "Recorder":
+        self.seen.append(X)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.repeat(X[:, :1], 40, axis=1)
+
+
+def test_contexts_are_disjoint_and_never_scored() -> None:
+    X, Y, *_ = responses(300, 40, 1.0, 0)
+    recorder = Recorder()
+    table = scaling_curve({"recorder": recorder}, X, Y, test=np.arange(250, 300), sizes=(10, 50), n_repeats=5)
+    rows = [[int(np.flatnonzero((x == X).all(axis=1))[0]) for x in context] for context in recorder.seen]
+    assert [len(context) for context in rows] == [10] * 5 + [50] * 5
+    for repeats in (rows[:5], rows[5:]):
+        every = np.concatenate(repeats)
+        assert len(set(every)) == len(every)
+        assert every.max() < 250
+    assert len(table) == 3 * 2 * 5 * 40
+    assert set(table["method"]) == {"recorder", "ridge_pooled", "ridge_per_target"}
+    mine = table[(table["method"] == "recorder") & (table["size"] == 10) & (table["repeat"] == 2)]
+    expected = np.repeat(X[250:, :1], 40, axis=1)
+    np.testing.assert_allclose(mine["r"], pearson(Y[250:], expected))
+    np.testing.assert_allclose(mine["explained_variance"], explained_variance(Y[250:], expected))
+
+
+def test_curves_rise_and_the_prior_helps() -> None:
+    X, Y, *_ = responses(300, 40, 1.0, 0)
+    options, ridge = {"test": np.arange(300) >= 200, "sizes": (10, 20, 40), "prior": PRIOR, "seed": 1}, Ridge()
+    table = scaling_curve({"mine": ridge}, X, Y, **options)
+    assert not hasattr(ridge, "coef_")
+    mean = table.groupby(["method", "size"])["explained_variance"].mean().unstack()
+    assert (mean.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
+    assert mean.loc["empirical_bayes", 10] > mean.loc["ridge_pooled", 10] + 0.1
+    assert mean.loc["ridge_pooled", 10] > mean.loc["ridge_per_target", 10]
+
+
+def test_clear_errors_of_priors_and_curves() -> None:
+    X, Y, *_ = responses(300, 40, 1.0, 0)
+    mine = EmpiricalBayesRidge(PRIOR)
+    refused("10 images for 16 features and a bias", estimate_prior, [(X[:10], Y[:10])])
+    refused(r"mean has shape \(17,\) but its covariance \(16, 16\)", WeightPrior, np.zeros(17), np.eye(16))
+    refused(r"X has shape \(300, 15\) but the prior knows 16 features", mine.fit, X[:, 1:], Y)
+    refused("cannot use roi", mine.fit, X, Y, roi=np.array(["a"] * 40))
+    test, taken = np.arange(50), {"empirical_bayes": mine}
+    refused("5 disjoint contexts of 60 need 300", scaling_curve, {}, X, Y, test=test, sizes=(10, 60))
+    refused("named empirical_bayes", scaling_curve, taken, X, Y, test=test, sizes=(10,), prior=PRIOR)
+    refused("X has 300 rows but Y has 299", scaling_curve, {}, X, Y[:-1], test=test, sizes=(10,))
+
+
+ABOUT = {"layers": {"early": {"n_features": 4}}, "subjects": {"02": {}}, "n_images": 9}
+WORDS = ["face", "house", "hand", "tree"]
+REGIONS = {"FFA": np.arange(30), "PPA": np.arange(30, 60), "noise": np.arange(60, 90), "none": np.arange(0)}
+N_CONCEPTS = 6
+
+
+def test_what_cannot_begin_is_said_before_anything_is_fitted() -> None:
+    shown = [f"i{k}" for k in range(12)]
+    known = {"responses": responses_of(np.random.default_rng(0).normal(size=(12, 6)), shown), "ceiling": np.zeros(6)}
+    known |= {"train": np.arange(8), "test": np.arange(8, 12), "groups": {RELIABLE: np.array([], dtype=int)}}
+    few_images = partial(in_context.FewImages.of, networks={"early": None}, about=ABOUT, sizes=[3], n_repeats=2)
+    who = encoding.ImageSubject(**known, seed=3)
+    refused("no target is reliable and no region", few_images, who)
+    late = Layers({"late": Features(np.zeros((12, 4), np.float32), pd.DataFrame({"stimulus_id": shown}), "late")})
+    trained = few_images(replace(who, groups={RELIABLE: np.arange(3)}))
+    refused("no network was trained for layer 'late', but for early", next, trained.fits(late))
+
+
+def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    concepts = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0][:4]
+    rng = np.random.default_rng([seed, 1])
+    shown = rng.normal(size=(120, 4))
+    images = shown @ concepts + 0.1 * rng.normal(size=(120, 12)) + 5.0
+    texts = concepts - 7.0  # the gap
+    Y = rng.normal(size=(120, 90))
+    Y[:, :30] += 2 * shown[:, [0]]
+    Y[:, 30:60] += 2 * shown[:, [1]]
+    return images, texts, (Y - Y.mean(axis=0)) / Y.std(axis=0)
+
+
+@pytest.fixture(scope="module")
+def on_concepts() -> in_context.PretrainedLayer:
+    images, _, Y = world(1)
+    axes = PCA(6).fit(images, rows=np.arange(120))
+    encoder = encoding.InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
+    reduction = encoding.Reduction(axes.mean_, axes.components_)
+    return encoding.pretrain_layer(encoder, reduction, images, [(np.arange(120), Y)])
+
+
+def test_planted_concepts_lead_and_noise_prefers_nothing(on_concepts: in_context.PretrainedLayer) -> None:
+    images, texts, Y = world(2)
+    X = on_concepts.reduction(images)[:60]
+    table = encoding.text_preferences(on_concepts, X, Y[:60], texts, WORDS, REGIONS)
+    assert list(table.columns) == ["group", "text", "selectivity", "chance"]
+    assert table["group"].unique().tolist() == ["FFA", "PPA", "noise"]
+    best = table.loc[table.groupby("group")["selectivity"].idxmax()].set_index("group")
+    assert best.loc[["FFA", "PPA"], "text"].tolist() == ["face", "house"]
+    assert (best.loc[["FFA", "PPA"], "selectivity"] > 2 * best.loc[["FFA", "PPA"], "chance"]).all()
+    assert (table.loc[table["group"] == "noise", "selectivity"].abs() < table["chance"].max()).all()
+    cautious = [clone(one).set_params(fallback=True, min_group=20, n_checks=60) for one in on_concepts.encoders]
+    roi = np.repeat(["FFA", "PPA", "noise"], 30)
+    few = replace(on_concepts, encoders=tuple(cautious))
+    safe = encoding.text_preferences(few, X[:10], Y[:10], texts, WORDS, REGIONS, roi=roi).set_index(["group", "text"])
+    assert safe.loc[("FFA", "face"), "selectivity"] > safe.loc[("FFA", "house"), "selectivity"]
+
+
+def test_texts_are_reduced_as_images_are(on_concepts: in_context.PretrainedLayer) -> None:
+    """About their own mean: where texts lie as a whole does not matter."""
+    _, texts, _ = world(2)
+    reduced = reduce_texts(on_concepts.reduction, texts)
+    np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(reduce_texts(on_concepts.reduction, texts + 3.0), reduced, atol=1e-6)
+    refused("texts have 11 features but images 12", reduce_texts, on_concepts.reduction, texts[:, :11])
+    refused("give two or more text_queries", reduce_texts, on_concepts.reduction, texts[:1])
+    coef = np.ones((8, 5))
+    refused("give reference", encoding.text_selectivity, coef, np.ones((1, 8)))
+    refused(r"text has shape \(3, 7\) but the encoder knows 8 features", encoding.text_selectivity, coef, np.eye(3, 7))
+
+
+def test_planted_selectivity_across_the_modality_gap() -> None:
+    """Images of concepts and one text of each, unit length, each modality in a cone of its own."""
+    right, without, preferred = [], [], np.arange(30) % N_CONCEPTS
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        concepts, label = rng.normal(size=(N_CONCEPTS, 32)), rng.integers(N_CONCEPTS, size=600)
+        image_mean, text_mean = 4 * rng.normal(size=(2, 32))
+        images = encoding.unit_rows(image_mean + concepts[label] + 0.5 * rng.normal(size=(600, 32)))
+        text = encoding.unit_rows(text_mean + concepts)
+        Y = (label[:, None] == preferred) + 0.5 * rng.normal(size=(600, 30))
+        ridge = encoding.Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, Y)
+        right.append((encoding.text_selectivity(ridge.coef_, text).argmax(axis=0) == preferred).mean())
+        shuffled = encoding.Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, rng.permuted(Y, axis=0))
+        without.append((encoding.text_selectivity(shuffled.coef_, text).argmax(axis=0) == preferred).mean())
+        # Both modalities centred by hand: the images' mean response is what 0 means.
+        moved = images.mean(axis=0) + text - text.mean(axis=0)
+        expected = ridge.predict(moved) - ridge.predict(images).mean(axis=0)
+        np.testing.assert_allclose(encoding.text_selectivity(ridge.coef_, text), expected, atol=1e-5)
+    assert np.mean(right) > 0.95
+    assert np.mean(without) == pytest.approx(1 / N_CONCEPTS, abs=0.1)

@@ -23,8 +23,7 @@ def test_it_is_the_regressor_that_was_named_for_each_target() -> None:
         inside = cross_val_score(lasso, X, Y[:, target], groups=groups, cv=GroupKFold(5), scoring="r2")
         np.testing.assert_allclose(found.cv_scores_[0, target], inside.mean())
     found = EstimatorEncoder("sklearn.svm:SVR", {"C": 10.0}).fit(X, Y)
-    assert found.predict(X).shape == Y.shape
-    assert len(found.estimator_.estimators_) == 4
+    assert (found.predict(X).shape, len(found.estimator_.estimators_)) == (Y.shape, 4)
     assert EstimatorEncoder("sklearn.svm:SVR").fit(X, Y[:, :1]).predict(X[:7]).shape == (7, 1)
 
 

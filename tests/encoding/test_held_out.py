@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made import responses_of
 from refusals import refused
 from scipy import stats
 from scipy.stats import pearsonr
@@ -61,8 +62,7 @@ def test_equal_to_the_textbook(test_repeats: int | str) -> None:
     data = study(np.linspace(0, 0.6, 6), repeats=repeats)
     found = encoding.evaluate_held_out(encoding.Ridge((3.0,), dtype="float64"), **data, n_permutations=0)
     predicted, measured, names = plain(data, 3.0)
-    assert found.test_ids.tolist() == names
-    assert sorted(found.n_repeats) == sorted(repeats[N_TRAIN:])
+    assert (found.test_ids.tolist(), sorted(found.n_repeats)) == (names, sorted(repeats[N_TRAIN:]))
     np.testing.assert_allclose(found.predicted, predicted)
     np.testing.assert_allclose(found.measured, measured)
     r = [pearsonr(a, b).statistic for a, b in zip(predicted.T, measured.T, strict=True)]
@@ -177,8 +177,7 @@ def test_tokens_and_semantics_follow_their_stimuli() -> None:
     np.testing.assert_allclose(found.control_r, plainly.control_r, atol=1e-9)
     assert found.seconds > 0
     told = found.encoder.told_
-    assert told["tokens"].shape == (N_TRAIN, 2, 5)
-    assert told["semantics"].shape == (N_TRAIN, 3)
+    assert (told["tokens"].shape, told["semantics"].shape) == ((N_TRAIN, 2, 5), (N_TRAIN, 3))
     assert told["grid"] == (1, 2)
     assert told["roi"] is labels
     short = data | {"semantics": semantics[:3]}
@@ -243,8 +242,7 @@ def test_stimuli_stand_in_order_of_first_appearance(ids: list) -> None:
     assert found.ids.tolist() == list(dict.fromkeys(ids))
     np.testing.assert_allclose(found.values, grouped.mean().loc[found.ids], rtol=1e-6)
     np.testing.assert_array_equal(found.counts, grouped.size().loc[found.ids])
-    assert found.first.tolist() == [ids.index(name) for name in found.ids]
-    assert found.values.dtype == np.float32
+    assert (found.first.tolist(), found.values.dtype) == ([ids.index(name) for name in found.ids], np.float32)
 
 
 def test_averages_of_counts_are_not_rounded() -> None:
@@ -260,9 +258,8 @@ def test_trials_averaged_before_are_fitted_as_those_averaged_here(repeats: int |
     given = study(np.full(5, 0.4), repeats=repeats)
     ids, n = given["stimulus_ids"], len(given["Y"])
     order = np.random.default_rng(1).permutation(n)
-    trials = pd.DataFrame({"trial_id": np.arange(n), "stimulus_id": ids[order], "session": "", "run": "", "repeat": 1})
-    targets = pd.DataFrame({"target_id": np.arange(5), "kind": "voxel", "hemi": "", "roi": [[]] * 5})
-    single = Responses(given["Y"][order], trials.assign(onset_s=0.0), targets, "z")
+    single = responses_of(given["Y"][order], ids[order])
+    trials = single.trials
     train, test = (np.flatnonzero(np.isin(order, given[side])) for side in ("train", "test"))
     averaged, *sides = average_split(single, train, test)
     means = pd.DataFrame(single.values).groupby(trials["stimulus_id"]).mean()
@@ -287,12 +284,10 @@ def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monk
     monkeypatch.setattr("brainalign.regression.inputs.CHUNK", 2**18)  # looked at at once, else 17 MB
     rng = np.random.default_rng(0)
     X, n_targets = rng.normal(size=(600, 6)), 24_000
-    trials = pd.DataFrame({"trial_id": np.arange(600), "stimulus_id": [f"s{k:03d}" for k in range(600)]})
-    trials = trials.assign(session="", run="", repeat=1, onset_s=0.0)
-    targets = pd.DataFrame({"target_id": np.arange(n_targets), "kind": "voxel", "hemi": "", "roi": [[]] * n_targets})
     values = (X[:, :1] + rng.normal(size=(600, n_targets))).astype(np.float32)  # 58 MB
     order = rng.permutation(600)
-    given = Responses(values, trials, targets, "z"), order[:590], order[590:], tmp_path / "new" / "averages.npy"
+    single = responses_of(values, [f"s{k:03d}" for k in range(600)])
+    given = single, order[:590], order[590:], tmp_path / "new" / "averages.npy"
     ridge = encoding.Ridge((1.0, 100.0), cv=3, per_target_alpha=not pooled, device="cpu")
     found = []
     for least in (values.nbytes + 1, values.nbytes):
@@ -316,11 +311,8 @@ def data(seed: int = 0) -> tuple[np.ndarray, Responses]:
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(100, 5))
     weights = rng.normal(size=(5, 6)) * [1, 1, 1, 1, 0, 0]
-    ids = [f"i{k}" for k in range(100)]
-    trials = pd.DataFrame({"trial_id": ids, "stimulus_id": ids, "session": "1", "run": "1", "repeat": 0, "onset_s": 0})
-    rois = [["a"], ["a"], ["a", "b"], ["b"], ["b"], []]
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(6)], "kind": "vertex", "hemi": "L", "roi": rois})
-    return X, Responses(X @ weights + rng.normal(size=(100, 6)), trials, targets, "z")
+    values, rois = X @ weights + rng.normal(size=(100, 6)), [["a"], ["a"], ["a", "b"], ["b"], ["b"], []]
+    return X, responses_of(values, [f"i{k}" for k in range(100)], roi=rois, targets={"kind": "vertex"})
 
 
 def found(X: np.ndarray, responses: Responses, metric: str, groups: dict[str, np.ndarray]) -> encoding.HeldOut:
@@ -337,8 +329,7 @@ def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
     groups = encoding.target_groups(responses, ceiling > 0.2)
     other = responses.values.copy()
     other[TEST] = np.random.default_rng(9).normal(size=other[TEST].shape)
-    changed = Responses(other, responses.trials, responses.targets, "z")
-    one, two = found(X, responses, metric, groups), found(X, changed, metric, groups)
+    one, two = (found(X, replace(responses, values=values), metric, groups) for values in (responses.values, other))
     scores, noise = (scoring.score_table(each, responses, ceiling, RELIABLE_ROWS, 0.2) for each in (one, two))
     inside = np.asarray(one.encoder.cv_scores_).max(axis=0)
     expected = inside if metric == "r" else np.sqrt(np.maximum(inside, 0))

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from refusals import refused
+from refusals import killed, refused
 from scipy import ndimage
 from sklearn.base import clone
+from torch.nn import functional
 from torch.nn.functional import affine_grid, grid_sample
 
 from brainalign import encoding
+from brainalign.encoding import ResponseOptimisedEncoder, networks
 from brainalign.encoding.networks import (
     LOSSES,
     WARPS,
     Shape,
     affine_matrix,
-    correlations,
-    moved_centre,
     semantic_readout,
     start,
     token_inputs,
@@ -58,7 +58,7 @@ def fitted(kind: str, **options: object):
     return readout.fit(X, Y, grid=GRID, **given(readout))
 
 
-def networks(shape: Shape, readout: object) -> tuple[torch.nn.Module, torch.nn.Module]:
+def beside_factorized(shape: Shape, readout: object) -> tuple[torch.nn.Module, torch.nn.Module]:
     both = start(encoding.FactorizedReadout(), shape, seed=5), start(readout, shape, seed=5)
     for network in both:
         torch.manual_seed(1)
@@ -72,14 +72,15 @@ def networks(shape: Shape, readout: object) -> tuple[torch.nn.Module, torch.nn.M
 def test_the_semantic_one_starts_as_the_factorized_one(warp: str, warp_features: bool) -> None:
     """Whatever the channel weights are, which training starts from zero"""
     shape = Shape(GRID, 3, 6, 4)
-    factorized, semantic = networks(shape, encoding.SemanticSpatialReadout(warp, warp_features))
+    factorized, semantic = beside_factorized(shape, encoding.SemanticSpatialReadout(warp, warp_features))
     tokens, semantics = torch.randn(50, 20, 3), 3 * torch.randn(50, 4)
     torch.testing.assert_close(semantic(tokens, semantics), factorized(tokens), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("field", ["point", "integrated"])
 def test_the_gaussian_one_is_a_factorized_one_with_its_fields(field: str) -> None:
-    factorized, gaussian = (network.eval() for network in networks(Shape(GRID, 3, 6), encoding.GaussianReadout(field)))
+    both = beside_factorized(Shape(GRID, 3, 6), encoding.GaussianReadout(field))
+    factorized, gaussian = (network.eval() for network in both)
     torch.nn.init.uniform_(gaussian.mean, -1, 1)
     torch.nn.init.uniform_(gaussian.root, -1, 0.5)
     fields, tokens = gaussian.fields(), torch.randn(50, 20, 3)
@@ -98,8 +99,7 @@ def test_points_are_drawn_around_the_mean_in_training_only() -> None:
         gaussian.root[:] = torch.tensor([np.log(0.1), np.log(0.1), 0.0])
     ramp = torch.linspace(-1, 1, 41).expand(4000, 41)[..., None]  # reads out the x of a place
     drawn = gaussian.train()(ramp).detach()
-    assert drawn.mean() == pytest.approx(0.3, abs=0.01)
-    assert drawn.std() == pytest.approx(0.1, rel=0.05)
+    assert (drawn.mean(), drawn.std()) == (pytest.approx(0.3, abs=0.01), pytest.approx(0.1, rel=0.05))
     torch.testing.assert_close(gaussian.eval()(ramp), torch.full((4000, 1), 0.3))
 
 
@@ -125,7 +125,7 @@ def test_losses_leave_missing_responses_out() -> None:
     assert float(LOSSES["concordance"](predicted, holes)) == pytest.approx(error + 1 - concordance, rel=1e-5)
     assert all(loss(predicted, torch.full((30, 4), torch.nan)) == 0 for loss in LOSSES.values())
     expected = [pearson(predicted[known[:, v], v].numpy(), measured[known[:, v], v].numpy()) for v in range(4)]
-    np.testing.assert_allclose(correlations(predicted, holes), expected, atol=1e-6)
+    np.testing.assert_allclose(networks.correlations(predicted, holes), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "loss"), [("factorized", "concordance"), ("semantic", "mse")])
@@ -202,27 +202,16 @@ def test_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["encoder.json", "encoder.safetensors"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "left"),
-    [
-        ("semantic", {"epochs": 2, "restarts": 2}, [1, 2, 2]),  # in the second of two restarts
-        ("response", {"epochs": 4, "dropout": 0.2}, [4]),  # with its normalisation and random numbers
-        ("routing", {"epochs": 4, "dropout": 0.2}, [4]),
-    ],
-)
+# In the second of two restarts, and with normalisation and random numbers.
+@pytest.mark.parametrize(("kind", "options", "left"), [
+    ("semantic", {"epochs": 2, "restarts": 2}, [1, 2, 2]), ("response", {"epochs": 4, "dropout": 0.2}, [4]),
+    ("routing", {"epochs": 4, "dropout": 0.2}, [4]),
+])  # fmt: skip
 def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[int], tmp_path: Path) -> None:
-    whole = fitted(kind, **options)
-    seen: list[encoding.Epoch] = []
-
-    def kill(epoch: encoding.Epoch) -> None:
-        seen.append(epoch)
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fitted(kind, checkpoint=tmp_path, progress=kill, **options)
+    whole, seen = fitted(kind, **options), []
+    killed(3, fitted, kind, checkpoint=tmp_path, **options)
     found = fitted(kind, checkpoint=tmp_path, progress=seen.append, **options)
-    assert [epoch.number for epoch in seen[3:]] == left
+    assert [epoch.number for epoch in seen] == left
     np.testing.assert_array_equal(found.predict(X, **given(found)), whole.predict(X, **given(whole)))
     assert not list(tmp_path.iterdir())
 
@@ -230,12 +219,7 @@ def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_a_fit_to_other_tokens_does_not_go_on_from_a_killed_one(kind: str, tmp_path: Path) -> None:
     """Channel weights start at 0, so that the first loss is the same whatever the tokens are."""
-
-    def kill(epoch: encoding.Epoch) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fitted(kind, epochs=2, checkpoint=tmp_path, progress=kill)
+    killed(1, fitted, kind, epochs=2, checkpoint=tmp_path)
     found, expected = (
         ENCODERS[kind](epochs=2, checkpoint=folder).fit(X[::-1].copy(), Y, grid=GRID, **given(fitted(kind)))
         for folder in (tmp_path, None)
@@ -339,4 +323,109 @@ def test_shifts_are_those_of_the_centre_of_mass(mode: str) -> None:
     row, col = ndimage.center_of_mass(warp(field, matrices)[0, 0].numpy())
     before_row, before_col = ndimage.center_of_mass(field[0].numpy())
     expected = torch.tensor([col - before_col, row - before_row]) * 2 / (size - 1)
-    torch.testing.assert_close(moved_centre(field, matrices)[0, 0], expected.float(), atol=2e-3, rtol=0)
+    found = networks.moved_centre(field, matrices)[0, 0]
+    torch.testing.assert_close(found, expected.float(), atol=2e-3, rtol=0)
+
+
+CORE_GRID = (6, 8)
+CORE_RNG = np.random.default_rng(0)
+PIXELS = (3 + 2 * CORE_RNG.normal(size=(150, 48, 2))).astype(np.float32)
+CORE_Z = CORE_RNG.normal(size=(150, 3))
+# Squares of a pixel: nothing that a read-out of the pixels themselves could find.
+SQUARES = 100 + 5 * (PIXELS[:, [10, 37], 0] - 3) ** 2 + CORE_RNG.normal(size=(150, 2))
+READOUTS = ("factorized", "gaussian", "semantic")
+SMALL = {"n_channels": (4, 6), "kernel_sizes": (3, 3), "pool": (2, 1), "epochs": 3, "batch_size": 40}
+
+
+def beside(readout: str) -> dict[str, object]:
+    return {"semantics": CORE_Z} if readout == "semantic" else {}
+
+
+def with_core(readout: str = "factorized", **options: object) -> ResponseOptimisedEncoder:
+    encoder = ResponseOptimisedEncoder(readout=readout, **(SMALL | options))
+    return encoder.fit(PIXELS, SQUARES, grid=CORE_GRID, **beside(readout))
+
+
+@pytest.mark.parametrize("pool", [(2, 1), (4, 1)])
+def test_the_core_written_out(pool: tuple[int, int]) -> None:
+    """Convolution, normalisation by the statistics of training, ELU, means of places; 6 rows in fours are 4 and 2"""
+    encoder = with_core(pool=pool)
+    state = {name.removeprefix("parts.0.core.layers."): value for name, value in encoder.module_.state_dict().items()}
+    rows = carve_validation(len(PIXELS), encoder.validation, None, encoder.seed)[0]
+    maps = torch.as_tensor((PIXELS - PIXELS[rows].mean(axis=(0, 1))) / PIXELS[rows].std(axis=(0, 1)))
+    maps = maps.reshape(-1, *CORE_GRID, 2).permute(0, 3, 1, 2)
+    for number, size in zip((0, 5), pool, strict=True):
+        maps = functional.conv2d(maps, state[f"{number}.weight"], padding=1)
+        names = "running_mean", "running_var", "weight", "bias"
+        mean, variance, scale, offset = (state[f"{number + 1}.{name}"][:, None, None] for name in names)
+        maps = (maps - mean) / (variance + 1e-5).sqrt() * scale + offset
+        maps = torch.where(maps > 0, maps, maps.exp() - 1)
+        averaged = [
+            torch.stack([part.mean(dim=(2, 3)) for part in band.split(size, dim=3)], dim=-1)
+            for band in maps.split(size, dim=2)
+        ]
+        maps = torch.stack(averaged, dim=2)
+    assert tuple(maps.shape[2:]) == encoder.core_grid_
+    np.testing.assert_allclose(encoder.core(PIXELS), maps.flatten(2).mT, atol=2e-4)
+
+
+@pytest.mark.parametrize("readout", ["factorized", "gaussian"])
+def test_predictions_are_fields_times_weights_over_the_core(readout: str) -> None:
+    encoder = with_core(readout)
+    flat = encoder.fields_.reshape(2, -1)
+    assert encoder.fields_.shape == (2, 3, 4)
+    expected = encoder.intercept_ + np.einsum("npc,vp,vc->nv", encoder.core(PIXELS), flat, encoder.weights_)
+    np.testing.assert_allclose(encoder.predict(PIXELS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_prediction_changes_nothing_and_rows_do_not_see_each_other(readout: str) -> None:
+    """Neither statistics of the batch nor dropout nor random places"""
+    encoder = with_core(readout, dropout=0.3)
+    first = encoder.predict(PIXELS, **beside(readout))
+    encoder.predict(7 * PIXELS, **beside(readout))
+    alone = [
+        encoder.predict(PIXELS[k : k + 1], **({"semantics": CORE_Z[k : k + 1]} if beside(readout) else {}))
+        for k in (3, 90)
+    ]
+    np.testing.assert_allclose(np.concatenate(alone), first[[3, 90]], rtol=1e-5)
+    np.testing.assert_array_equal(encoder.predict(PIXELS, **beside(readout)), first)
+
+
+def test_stops_where_validation_stops_getting_better() -> None:
+    encoder = with_core(epochs=60, schedule="constant", patience=3, learning_rate=0.05)
+    scores = [epoch.score for epoch in encoder.history_]
+    assert len(scores) == int(np.argmax(scores)) + 1 + 3 < 60
+    assert encoder.validation_r_.mean() == pytest.approx(max(scores))
+
+
+def test_maps_of_a_single_place_and_a_batch_of_one_row() -> None:
+    """155 rows leave 129 for training: the last batch of 32 has one row, whose normalisation needs places"""
+    rows = np.arange(155) % 150
+    encoder = ResponseOptimisedEncoder((3, 3), (3, 3), (4, 2), epochs=1, batch_size=32)
+    assert encoder.fit(PIXELS[rows], SQUARES[rows], grid=CORE_GRID).core_grid_ == (1, 1)
+    assert np.isfinite(encoder.predict(PIXELS)).all()
+
+
+def fit(X: np.ndarray = PIXELS, Y: np.ndarray = SQUARES, keywords: dict | None = None, **options: object) -> object:
+    encoder = ResponseOptimisedEncoder(**(SMALL | {"epochs": 1} | options))
+    return encoder.fit(X, Y, **({"grid": CORE_GRID} if keywords is None else keywords))
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: fit(keywords={"grid": CORE_GRID, "semantics": CORE_Z}), "cannot use semantics"),
+    (lambda: fit(readout="semantic"), "ResponseOptimisedEncoder needs semantics="),
+    (lambda: fit(pool=(4, 4)), r"grid \(6, 8\) leaves 2 × 2 places to block 2, which pools over 4 × 4; take fewer"),
+    (lambda: fit(PIXELS[:, :1], keywords={"grid": (1, 1)}, pool=(1, 1)), r"grid \(1, 1\) leaves 1 × 1 places"),
+    (lambda: fit(PIXELS[:1], SQUARES[:1]), r"cannot set 0.166667 of 1 group\(s\) of rows apart for validation"),
+    (lambda: fit(PIXELS[:12], SQUARES[:12]), "validation 0.166667 of 12 rows leaves 2 to choose the epoch by; 3 are"),
+    (lambda: fit(pool=(2,)), r"n_channels \[4, 6\], kernel_sizes \[3, 3\] and pool \[2\] must have one number per"),
+    (lambda: fit(n_channels=(), kernel_sizes=(), pool=()), "one number per block each"),
+    (lambda: fit(n_channels=(4, 0)), r"n_channels is \[4, 0\]; its numbers must be positive"),
+    (lambda: fit(kernel_sizes=(3, 4)), r"kernel_sizes is \[3, 4\]; filters need a centre"),
+    (lambda: fit(dropout=1.0), r"dropout is 1.0; it must lie in \[0, 1\)"),
+    (lambda: fit(readout="gausian"), "readout must be one of .*mean 'gaussian'"),
+    (lambda: with_core("semantic").core(PIXELS[:, :5]), r"X has shape \(150, 5, 2\) but .* fitted on 48 tokens of 2"),
+])  # fmt: skip
+def test_bad_input_of_cores(call: Callable[[], object], message: str) -> None:
+    refused(message, call)

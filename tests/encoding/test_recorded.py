@@ -89,12 +89,10 @@ def tables() -> Any:
         [scoring.score_table(one, responses(), CEILING, reliable, 0.35) for one in layers().values()],
         [scoring.score_table(one, CUBE, CEILING, np.array([0, 4]), 0.35) for one in timed().values()],
         [scoring.group_table(one, GROUPS, CEILING, 0.8) for one in (*layers().values(), flat)],
-        scoring.null_table(layers()),
-        scoring.null_table(without),
+        scoring.null_table(layers()), scoring.null_table(without),
         scoring.band_table(parts.partition, responses(), ["x", "y"]),
         scoring.band_table(replace(parts.partition, control_split=None), CUBE, ["x", "y"]),
-        parts.partition.table(GROUPS, ["x", "y"], CEILING, 0.8),
-        scoring.preference_table(layers()),
+        parts.partition.table(GROUPS, ["x", "y"], CEILING, 0.8), scoring.preference_table(layers()),
         scoring.preference_table({name: replace(one, groups=[RELIABLE] * 4) for name, one in layers().items()}),
         scoring.latency_table(timed() | {"flat": constant}, TIMES),
         [draws, encoding.layer_draws(layers(), {RELIABLE: reliable[:0]}, 18, n_draws=6, n_permutations=5, seed=2)],
@@ -102,7 +100,7 @@ def tables() -> Any:
         encoding.side_by_side(contenders, [1, 2, 3, 4], 0.8),
         [encoding.target_groups(responses(), given) for given in (CEILING > 0.35, CEILING != 0)],
         encoding.target_groups(CUBE, np.array([0.5, 0, 0.4, 0.1, 0, 0]) > 0.35),
-    )
+    )  # fmt: skip
 
 
 MEANS, *SIDES = scoring.average_split(responses(), TRAIN, TEST)

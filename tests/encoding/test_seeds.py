@@ -5,15 +5,7 @@ import pytest
 from refusals import refused
 from scipy.stats import norm, t
 
-from brainalign.encoding import (
-    Contender,
-    Epoch,
-    FactorizedReadout,
-    Ridge,
-    SeedEnsemble,
-    evaluate_held_out,
-    side_by_side,
-)
+from brainalign.encoding import Contender, FactorizedReadout, Ridge, SeedEnsemble, evaluate_held_out, side_by_side
 
 GRID = (2, 3)
 
@@ -50,7 +42,7 @@ def test_targets_that_are_not_trained_are_their_mean(world) -> None:
 def test_a_refit_on_other_data_is_never_the_fit(world, tmp_path: Path) -> None:
     """Killed in its control, a run takes up the control's state for the control alone; what is finished stays so."""
     X, Y = world
-    said: list[tuple[int, Epoch]] = []
+    said: list[tuple[object, ...]] = []
 
     def ensemble() -> SeedEnsemble:
         return SeedEnsemble(FactorizedReadout(epochs=3), (0,), tmp_path, lambda *some: said.append(some))

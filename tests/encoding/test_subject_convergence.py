@@ -1,19 +1,13 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from refusals import refused
 
-from brainalign.encoding import (
-    HeldOut,
-    Ridge,
-    SplitScores,
-    checkpoint_curves,
-    converge_subjects,
-    evaluate_held_out,
-    split_scores,
-)
+from brainalign import encoding
+from brainalign.encoding import Ridge, SplitScores, checkpoint_curves, converge_subjects, split_scores
 from brainalign.encoding.scoring import area_places, half_rows, separations
 
 N_LAYERS = 5
@@ -124,17 +118,6 @@ def targets(n: int = 12) -> pd.DataFrame:
     return table.assign(x_mm=-10.0, y_mm=np.arange(n, dtype=float), z_mm=0.0)
 
 
-def fits(n_test: int = 40, n_layers: int = 2) -> dict[str, HeldOut]:
-    rng = np.random.default_rng(0)
-    n = 60 + n_test
-    layers = [rng.normal(size=(n, 6)) for _ in range(n_layers)]
-    Y = layers[0] @ rng.normal(size=(6, 12)) + rng.normal(size=(n, 12))
-    names = np.array([f"image{k}" for k in rng.permutation(n)])
-    split, options = (np.arange(60), np.arange(60, n), names), {"n_permutations": 50, "n_boot": 50}
-    made = [evaluate_held_out(Ridge((1.0, 10.0)), X, Y, *split, target_groups=AREAS, **options) for X in layers]
-    return {f"layer{k}": one for k, one in enumerate(made)}
-
-
 def test_halves_depend_on_the_stimuli_alone() -> None:
     names = np.array([f"image{k}" for k in range(31)])
     choice, scored = half_rows(names, seed=3)
@@ -147,17 +130,21 @@ def test_halves_depend_on_the_stimuli_alone() -> None:
 
 
 def test_each_half_is_scored_by_itself() -> None:
-    results = fits()
+    rng = np.random.default_rng(0)
+    layers = rng.normal(size=(2, 100, 6))
+    Y = layers[0] @ rng.normal(size=(6, 12)) + rng.normal(size=(100, 12))
+    split = np.arange(60), np.arange(60, 100), np.array([f"image{k}" for k in rng.permutation(100)])
+    options = {"n_permutations": 50, "n_boot": 50, "target_groups": AREAS}
+    fit = partial(encoding.evaluate_held_out, Ridge((1.0, 10.0)), **options)
+    results = {f"layer{k}": fit(X, Y, *split) for k, X in enumerate(layers)}
     found = split_scores(results, targets(), AREAS, ceiling=np.full(12, 0.25), n_permutations=50, n_draws=60, seed=1)
-    assert found.layers == ["layer0", "layer1"]
-    assert found.areas == list(AREAS)
+    assert (found.layers, found.areas) == (["layer0", "layer1"], list(AREAS))
     assert found.n_stimuli == (20, 20)
     first = results["layer0"]
     for name, rows in zip(("choice_r", "r"), half_rows(first.test_ids, 1), strict=True):
         by_hand = [np.corrcoef(first.predicted[rows, v], first.measured[rows, v])[0, 1] for v in AREAS["V4"]]
         assert found.arrays[name][0, 1] == pytest.approx(np.mean(by_hand), abs=1e-5)
-    assert found.arrays["choice_draws"].shape == (60, 2, 3)
-    assert found.arrays["null"].shape == (50, 2, 3)
+    assert (found.arrays["choice_draws"].shape, found.arrays["null"].shape) == ((60, 2, 3), (50, 2, 3))
     assert abs(found.arrays["null"][:, 0, 0].mean()) < 0.1
     assert found.arrays["draws"][:, 0, 0].mean() == pytest.approx(found.arrays["r"][0, 0], abs=0.1)
     assert np.isnan(found.arrays["r"][:, 2]).all()  # no target, no score

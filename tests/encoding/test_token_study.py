@@ -6,13 +6,14 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pytest
+from made import responses_of
 from refusals import refused
 from sklearn.base import clone
 from worlds.objects import object_world
 from worlds.shifting import shifting_fields
 
 from brainalign import encoding
-from brainalign.arrays import Responses, StoredArray
+from brainalign.arrays import StoredArray
 from brainalign.encoding import trained
 from brainalign.encoding.trained import ensemble_weights
 from brainalign.statistics import pearson
@@ -55,13 +56,8 @@ class Case:
 
     def study(self) -> encoding.TokenStudy:
         train, test = self.split
-        ids = [f"image{k}" for k in range(len(self.Y))]
-        shown = {"session": "", "run": "", "repeat": 0, "onset_s": 0}
-        trials = pd.DataFrame({"trial_id": ids, "stimulus_id": ids} | shown)
-        names = [f"v{k}" for k in range(self.Y.shape[1])]
-        targets = pd.DataFrame({"target_id": names, "kind": "voxel", "hemi": "", "roi": [[] for _ in names]})
-        rows = {"train": train, "test": test, "groups": self.groups, "ceiling": np.full(len(names), np.nan)}
-        responses = Responses(self.Y, trials, targets, "z")
+        rows = {"train": train, "test": test, "groups": self.groups, "ceiling": np.full(self.Y.shape[1], np.nan)}
+        responses = responses_of(self.Y, [f"image{k}" for k in range(len(self.Y))])
         subject = encoding.ImageSubject(responses=responses, n_permutations=100, n_draws=100, **rows)
         known: dict[str, Any] = {"name": "mine", "encoder": self.encoder, "seeds": (0,), "baselines": ()}
         known |= {"targets": self.groups["all"], "regions": [name for name in self.groups if name != "all"]}
@@ -92,10 +88,9 @@ def stored(folder: Path, tokens: np.ndarray) -> StoredArray:
     return StoredArray(folder / "tokens.bin", 0, whole.shape, whole.dtype, rows)
 
 
-@pytest.mark.parametrize(
-    "encoder",
-    [encoding.RoutingEncoder("target", epochs=2, device="cpu"), encoding.GaussianReadout(epochs=2, device="cpu")],
-)
+@pytest.mark.parametrize("encoder", [
+    encoding.RoutingEncoder("target", epochs=2, device="cpu"), encoding.GaussianReadout(epochs=2, device="cpu"),
+])  # fmt: skip
 def test_tokens_on_disk_are_as_tokens_in_memory(tmp_path: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     beside = ("tokens", "mean", "second_order", "factorized")
     case, other = (Case.objects(tmp_path / name, encoder, 80, 20, baselines=beside) for name in "ab")
@@ -107,8 +102,7 @@ def test_tokens_on_disk_are_as_tokens_in_memory(tmp_path: Path, encoder: Any, mo
             np.testing.assert_allclose(read["layer0"].predicted, seen["layer0"].predicted, rtol=1e-6)
     # What was trained on one would be found again for the other: the name of a fit is of its numbers.
     names = [{path.name for path in (tmp_path / folder).iterdir()} for folder in "ab"]
-    assert names[0] == names[1]
-    assert len(names[0]) == 3
+    assert (names[0], len(names[0])) == (names[1], 3)
 
 
 def test_a_fit_reads_a_few_tokens_at_a_time(tmp_path: Path) -> None:

@@ -39,16 +39,6 @@ class Counting(nn.Module):
 def build(seed):
     torch.manual_seed(seed)
     return Counting()
-
-class Wide(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Conv2d(3, 40, 1) for _ in range(20)])
-
-    def forward(self, images):
-        return sum(layer(images) for layer in self.layers)
-
-wide = Wide
 """
 
 
@@ -194,17 +184,6 @@ def test_bad_tables_end_with_one_message(study: Study, capsys: pytest.CaptureFix
     table.write_text("name\tpath\nx\timages/s00001.png\n")
     assert run_job(study.job) == 2
     assert "no column 'stimulus_id'" in capsys.readouterr().err
-
-
-def test_memory_does_not_grow_with_the_images(study: Study) -> None:
-    study.model |= {"function": f"{study.root / 'net.py'}:wide", "image_size": 16}
-    peaks = []
-    for n_images in (20, 200):
-        study.draw(n_images, 16)
-        study.run()
-        peaks.append(load_sidecar(study.features)["peak_memory_mb"])
-    assert study.features.stat().st_size > 160e6  # 200 images x 20 layers x 40 maps of 16 x 16
-    assert peaks[1] - peaks[0] < 60
 
 
 @pytest.mark.acceptance

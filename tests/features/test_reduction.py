@@ -1,4 +1,5 @@
 import tracemalloc
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Literal
 
@@ -8,9 +9,11 @@ import torch
 from refusals import refused
 from sklearn.decomposition import PCA as TheirPCA
 from sklearn.random_projection import SparseRandomProjection
+from worlds.sparse import sparse_mixtures
 
 from brainalign.arrays import StoredArray
-from brainalign.features import PCA, SparseProjection, layer_inputs
+from brainalign.features import PCA, RandomUnits, SparseAutoencoder, SparseProjection, layer_inputs
+from brainalign.features.dictionaries import MatchingPursuit, TopK, dictionary_quality, match_atoms, stability
 from brainalign.features.reduction import TOTAL_VARIANCE
 
 
@@ -93,3 +96,106 @@ def test_a_stored_layer_is_scaled_as_it_is_read(half: Literal["float16"] | None,
     np.testing.assert_array_equal(part, expected[[2, 2300], 140:170])
     reduced = (layer_inputs(some, np.arange(600), n_components=3) for some in (stored, values[rows].astype(np.float32)))
     np.testing.assert_array_equal(*reduced)
+
+
+CODINGS = ("topk", "matching_pursuit")
+
+
+@pytest.fixture(scope="module")
+def world():
+    return sparse_mixtures(1500, 20, 30, 2)
+
+
+@pytest.fixture(scope="module", params=CODINGS)
+def fitted(request, world):
+    model = SparseAutoencoder(30, 2, request.param, epochs=30, batch_size=64, seed=1)
+    return model.fit(world.features, rows=np.arange(1200))
+
+
+def test_few_atoms_explain_rows_that_training_never_saw(fitted, world):
+    found = dictionary_quality(fitted, world.features[1200:])
+    assert found.unexplained < 0.15  # a random dictionary leaves about half
+    assert found.n_active <= 2
+    assert found.dead <= 0.1
+    assert match_atoms(world.atoms, fitted.atoms_).mean() > 0.8
+    random = np.random.default_rng(5).normal(size=(30, 20))
+    assert match_atoms(world.atoms, random / np.linalg.norm(random, axis=1, keepdims=True)).mean() < 0.55
+
+
+def test_codes_are_few_and_positive_and_in_units_of_the_features(fitted, world):
+    codes = fitted.transform(world.features[1200:])
+    assert codes.shape == (300, 30)
+    assert codes.min() >= 0
+    assert (codes > 0).sum(axis=1).max() <= 2
+    np.testing.assert_allclose(np.linalg.norm(fitted.atoms_, axis=1), 1, atol=1e-5)
+    again = SparseAutoencoder(30, 2, fitted.coding, epochs=30, batch_size=64, seed=1)
+    again.fit(5 * world.features + 100, rows=np.arange(1200))  # another scale and origin change nothing else
+    np.testing.assert_allclose(again.transform(5 * world.features[1200:] + 100), 5 * codes, atol=0.02)
+
+
+def test_topk_keeps_the_largest_responses():
+    torch.manual_seed(0)
+    network, rows = TopK(6, 10, 3), torch.randn(40, 6)
+    drive = ((rows - network.bias) @ network.encoder.T).relu().detach().numpy()
+    expected = np.where(drive >= np.sort(drive, axis=1)[:, -3][:, None], drive, 0)
+    np.testing.assert_allclose(network.encode(rows).detach().numpy(), expected, atol=1e-6)
+
+
+def test_what_pursuit_leaves_never_grows_and_its_codes_say_what_it_took():
+    torch.manual_seed(0)
+    rows, left = torch.randn(50, 6), []
+    for n_active in range(1, 7):
+        torch.manual_seed(1)
+        network = MatchingPursuit(6, 10, n_active)
+        codes, rest = network._pursue(rows)
+        np.testing.assert_allclose((codes @ network.atoms + rest).detach(), rows, atol=1e-5)
+        left.append(rest.norm(dim=1))
+    assert all((later <= earlier + 1e-6).all() for earlier, later in pairwise(left))
+    assert left[-1].mean() < 0.6 * left[0].mean()
+
+
+def test_dead_atoms_are_brought_back():
+    torch.manual_seed(0)
+    network, rows = TopK(4, 6, 1), torch.randn(64, 4)
+    network.silent[2] = 1000
+    network.loss(rows).backward()
+    assert network.atoms.grad[2].abs().sum() > 0  # though it may explain no row itself
+    dead = TopK(4, 6, 1)
+    dead.encoder.data[2], dead.silent[2] = 0, 1000  # explains nothing of what others leave
+    with_it, dead.silent[2] = dead.loss(rows), 0
+    assert with_it.item() == pytest.approx(dead.loss(rows).item() + 1 / 32)
+    # Without the auxiliary loss an atom that never fires has no gradient.
+    lone = TopK(4, 6, 1)
+    lone.encoder.data[2] = 0
+    lone.loss(rows).backward()
+    assert lone.atoms.grad[2].abs().sum() == 0
+
+
+def test_matching_is_the_best_of_all_orders():
+    one, other = np.random.default_rng(0).normal(size=(2, 5, 3))
+    best = max(sum(one[k] @ other[j] for k, j in enumerate(order)) for order in permutations(range(5)))
+    np.testing.assert_allclose(match_atoms(one, other).sum(), best)
+
+
+def test_bad_input(world):
+    atoms = np.eye(3)
+    refused("share their start", stability, [atoms, atoms])
+    refused("got 1", stability, [atoms])
+    refused("coding must be one of", SparseAutoencoder(coding="omp").fit, world.features)
+    refused("n_active is 9 of 8", SparseAutoencoder(8, 9).fit, world.features)
+    refused("all alike", SparseAutoencoder(8, 2).fit, np.ones((10, 3)))
+    refused("2 or more rows", SparseAutoencoder(8, 2).fit, np.ones((1, 3)))
+    values = world.features[:50].copy()
+    values[3, 1] = np.nan
+    refused("training rows", SparseAutoencoder(8, 2).fit, values)
+    fitted = SparseAutoencoder(8, 2, epochs=1).fit(world.features[:50])
+    refused("fitted on 20 features", fitted.transform, world.features[:5, :3])
+    refused("20 and of 3 features", match_atoms, fitted.atoms_, np.eye(3))
+
+
+def test_random_units_are_rectified_projections_of_training_rows(world):
+    rows = world.features[:70]
+    units = RandomUnits(5, 3).fit(rows, rows=np.arange(40))
+    centred = rows.astype(float) - rows[:40].astype(float).mean(axis=0)
+    weights = np.random.default_rng(3).normal(size=(20, 5)) / np.sqrt((centred[:40] ** 2).sum(axis=1).mean())
+    np.testing.assert_allclose(units.transform(rows), np.maximum(centred @ weights, 0), atol=1e-5)

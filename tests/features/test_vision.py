@@ -1,3 +1,4 @@
+import copy
 import json
 from pathlib import Path
 
@@ -22,64 +23,41 @@ PROCESSOR |= {"rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.
 PROCESSOR |= {"image_std": [0.2, 0.3, 0.4]}
 
 
-def make(kind: str) -> transformers.PreTrainedModel:
-    if kind in READERS:
-        return READERS[kind]()
-    ends = {"bos_token_id": 0, "eos_token_id": 1, "num_hidden_layers": 1}
-    if kind == "vit":
-        return transformers.ViTModel(transformers.ViTConfig(**SMALL))
-    if kind == "clip":
-        config = transformers.CLIPConfig(text_config=TEXT | ends, vision_config=SMALL, projection_dim=8)
-        return transformers.CLIPModel(config)
-    if kind == "siglip":
-        return transformers.SiglipModel(transformers.SiglipConfig(text_config=TEXT | ends, vision_config=SMALL))
-    if kind == "registers":
-        config = transformers.Dinov2WithRegistersConfig(**SMALL, num_register_tokens=4)
-        return transformers.Dinov2WithRegistersModel(config)
-    if kind == "convnext":
-        config = transformers.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 2], num_stages=2)
-        return transformers.ConvNextModel(config)
-    return transformers.ResNetModel(transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2]))
-
-
 OPT = {"model_type": "opt", "hidden_size": 16, "ffn_dim": 16, "num_hidden_layers": 1, "vocab_size": 50}
 OPT |= {"num_attention_heads": 2, "word_embed_proj_dim": 16}
 LANGUAGE = TEXT | {"num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 8}
 VISION = SMALL | {"vision_use_head": False}
-READERS = {  # of images and texts, by what they call their image tower
-    "llava": lambda: transformers.LlavaForConditionalGeneration(
-        transformers.LlavaConfig(
-            vision_config=transformers.CLIPVisionConfig(**SMALL), text_config=transformers.LlamaConfig(**LANGUAGE)
-        )
-    ),
-    "paligemma": lambda: transformers.PaliGemmaForConditionalGeneration(
-        transformers.PaliGemmaConfig(
-            vision_config=VISION | {"model_type": "siglip_vision_model"},
-            text_config=LANGUAGE | {"model_type": "gemma"},
-            projection_dim=16,
-        )
-    ),
-    "gemma3": lambda: transformers.Gemma3ForConditionalGeneration(
-        transformers.Gemma3Config(vision_config=VISION, text_config=LANGUAGE, mm_tokens_per_image=4)
-    ),
-    "internvl": lambda: transformers.InternVLForConditionalGeneration(
-        transformers.InternVLConfig(vision_config=SMALL, text_config=LANGUAGE | {"model_type": "qwen2"})
-    ),
-    "blip2": lambda: transformers.Blip2ForConditionalGeneration(
-        transformers.Blip2Config(
-            vision_config=SMALL,
-            qformer_config=TEXT | {"num_hidden_layers": 1, "encoder_hidden_size": 16},
-            text_config=OPT,
-        )
-    ),
-    "qwen2vl": lambda: transformers.Qwen2VLForConditionalGeneration(
-        transformers.Qwen2VLConfig(
-            vision_config={"depth": 1, "embed_dim": 16, "num_heads": 2, "patch_size": 8, "hidden_size": 16},
-            text_config=LANGUAGE | {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}},
-        )
-    ),
-}
-KINDS = ("vit", "clip", "siglip", "registers", "convnext", "resnet", *list(READERS)[:-1])
+TEXTS = TEXT | {"bos_token_id": 0, "eos_token_id": 1, "num_hidden_layers": 1}
+QWEN = {"depth": 1, "embed_dim": 16, "num_heads": 2, "patch_size": 8, "hidden_size": 16}
+# By what transformers calls a model: the sizes of its image tower (all else of one that is nothing but a tower), of its
+# language model, and what else it takes.
+TOWERS: dict[str, tuple[str, dict[str, object]]] = {
+    "vit": ("ViT", SMALL), "registers": ("Dinov2WithRegisters", SMALL | {"num_register_tokens": 4}),
+    "clip": ("CLIP", {"vision_config": SMALL, "text_config": TEXTS, "projection_dim": 8}),
+    "siglip": ("Siglip", {"vision_config": SMALL, "text_config": TEXTS}),
+    "convnext": ("ConvNext", {"hidden_sizes": [8, 16], "depths": [1, 2], "num_stages": 2}),
+    "resnet": ("ResNet", {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 2]}),
+}  # fmt: skip
+READERS: dict[str, tuple[str, dict, dict, dict]] = {
+    "llava": ("Llava", SMALL | {"model_type": "clip_vision_model"}, LANGUAGE | {"model_type": "llama"}, {}),
+    "paligemma": ("PaliGemma", VISION | {"model_type": "siglip_vision_model"}, LANGUAGE | {"model_type": "gemma"},
+                  {"projection_dim": 16}),
+    "gemma3": ("Gemma3", VISION, LANGUAGE, {"mm_tokens_per_image": 4}),
+    "internvl": ("InternVL", SMALL, LANGUAGE | {"model_type": "qwen2"}, {}),
+    "blip2": ("Blip2", SMALL, OPT, {"qformer_config": TEXT | {"num_hidden_layers": 1, "encoder_hidden_size": 16}}),
+    "qwen2vl": ("Qwen2VL", QWEN, LANGUAGE | {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}, {}),
+}  # fmt: skip
+KINDS = (*TOWERS, *list(READERS)[:-1])
+
+
+def make(kind: str) -> transformers.PreTrainedModel:
+    if kind in TOWERS:
+        name, options = TOWERS[kind]
+    else:
+        name, vision, text, more = READERS[kind]
+        options = {"vision_config": vision, "text_config": text} | more
+    model = getattr(transformers, f"{name}{'Model' if kind in TOWERS else 'ForConditionalGeneration'}")
+    return model(getattr(transformers, f"{name}Config")(**copy.deepcopy(options)))
 
 
 @pytest.fixture

@@ -102,13 +102,11 @@ def beside_people() -> Any:
     regions = {"it": g.rdm(np.stack([OBJECTS + 1, OBJECTS**2, np.sin(OBJECTS)]), "euclidean")}
     dims = np.column_stack([OBJECTS, np.ones(11)])
     return (
-        few,
-        g.network_tables(*given, one, 3),
-        g.region_table(regions | {"v1": regions["it"][:1]}, OBJECTS, 19, 3),
+        few, g.network_tables(*given, one, 3), g.region_table(regions | {"v1": regions["it"][:1]}, OBJECTS, 19, 3),
         g.fit_dimensions(np.hstack([OBJECTS[:, :2], np.ones((11, 1))]), dims, Fit(), 3, 5, RNG(4)),
         g.unseen_similarities(layers["net", "b"], dims - 0.8, np.array([8, 2, 5]), Fit()),
         g.permuted_accuracies(OBJECTS @ OBJECTS.T, TRIPLETS[:9], 4, RNG(5)),
-    )
+    )  # fmt: skip
 
 
 def alignment_study() -> Any:

@@ -103,8 +103,7 @@ def test_capacity_of_circles_against_the_integral() -> None:
     assert found.mean_capacity == pytest.approx(truth, rel=0.06)
     assert found.radius == pytest.approx(np.full(2, radius), rel=0.1)
     points = g.manifold_capacity(np.repeat(rng.normal(size=(10, 40)), 3, axis=0), np.repeat(np.arange(10), 3), 200)
-    assert points.capacity == pytest.approx(np.full(10, 2.0))
-    assert points.mean_capacity == pytest.approx(2)
+    assert (points.capacity, points.mean_capacity) == (pytest.approx(np.full(10, 2.0)), pytest.approx(2))
     assert points.radius == pytest.approx(np.zeros(10))
     wide = g.manifold_capacity(np.vstack([axes[0] + 3 * circle, -axes[0] + 3 * circle]), np.repeat([0, 1], 24), 100)
     assert wide.mean_capacity < found.mean_capacity < 2
@@ -145,8 +144,7 @@ def test_near_copies_count_once(kept: type) -> None:
     alone, both = g.two_nn(X.astype(kept)), g.two_nn(np.concatenate([X, copies]).astype(kept))
     assert (both.n, both.n_duplicates) == (400, 8)
     assert both.dimension == pytest.approx(alone.dimension, rel=0.01)
-    assert alone.n_duplicates == 0
-    assert alone.dimension == pytest.approx(5, rel=0.15)
+    assert (alone.n_duplicates, alone.dimension) == (0, pytest.approx(5, rel=0.15))
     assert g.compare_dimensions({"both": np.concatenate([X, copies]).astype(kept)})["n_duplicates"].eq(8).all()
 
 
@@ -250,8 +248,7 @@ def test_planted_categories_stand_out_and_rotation_changes_nothing() -> None:
     found = measured(X)
     assert found.loc["capacity", "value"] > 1.5 * found.loc["capacity", "null_high"]
     assert found.loc["radius", "value"] < found.loc["radius", "null_low"]
-    assert found.loc["accuracy", "value"] == 1
-    assert found.loc["told_apart", "value"] == 1
+    assert (found.loc["accuracy", "value"], found.loc["told_apart", "value"]) == (1, 1)
     for measure in ("nc1", "cdnv"):
         assert found.loc[measure, "value"] < found.loc[measure, "null_low"] / 3
     turned = measured(X @ np.linalg.qr(rng.normal(size=(60, 60)))[0] + 5, draws=1)["value"]

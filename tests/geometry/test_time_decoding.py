@@ -39,10 +39,6 @@ class Balanced(LinearDiscriminantAnalysis):
         return self
 
 
-def reference():
-    return make_pipeline(StandardScaler(), Balanced("lsqr", covariance_estimator=Ridged()))
-
-
 def world(n_classes: int, seed: int = 0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(n_classes, size=N)
@@ -57,7 +53,8 @@ def theirs(values, labels, folds, wrapper, score):
     """Return scores by fold from scikit-learn's classifier in one of MNE's estimators."""
     found = []
     for train, test in folds:
-        model = wrapper(reference(), n_jobs=1, verbose="error").fit(values[train], labels[train])
+        classifier = make_pipeline(StandardScaler(), Balanced("lsqr", covariance_estimator=Ridged()))
+        model = wrapper(classifier, n_jobs=1, verbose="error").fit(values[train], labels[train])
         found.append(score(model, values[test], labels[test]))
     return np.mean(found, axis=0)
 

@@ -4,10 +4,13 @@ from refusals import refused
 from rsatoolbox.rdm import RDMs
 from rsatoolbox.rdm.transform import geotopological_transform  # rdm.transform itself is hidden by a function
 from scipy.spatial.distance import pdist, squareform
+from worlds.region_geometries import region_patterns
 
+import brainalign.geometry as g
 from brainalign.condensed import square_rdms
 from brainalign.geometry import dependence_test, geodesic, geotopological, rdm, threshold_grid
 from brainalign.geometry.rdms import rank_rdms
+from brainalign.geometry.topology import RankedRdms
 from brainalign.geometry.topology.geotopology import _clipped
 
 
@@ -56,8 +59,7 @@ def test_b6_the_closest_pair_stays_closest_and_paths_are_shortest(rdms: np.ndarr
         lengths = np.where((ranks < k) | (k > ranks.T), square, np.inf)
         found = geodesic(d, neighbors=k)
         np.testing.assert_allclose(found.rdms, min_plus(lengths)[i, j], atol=1e-12)
-        assert found.rdms[d.argmin()] == 0
-        assert found.n_components == 1
+        assert (found.rdms[d.argmin()], found.n_components) == (0, 1)
     np.testing.assert_allclose(geodesic(rdms[0], quantile=1.0).rdms, rdms[0])  # a metric is its own geodesic
 
 
@@ -111,8 +113,7 @@ def test_all_cells_in_one_product_equal_the_definition() -> None:
     values = np.array([[[(centred(a) * b).sum() for b in of] for of in moved] for a in forms[0]])
     z = (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
     largest = z.max(axis=(0, 1))
-    assert found.z == pytest.approx(largest[0])
-    assert found.p == pytest.approx((largest >= largest[0] - 1e-9).mean())
+    assert (found.z, found.p) == (pytest.approx(largest[0]), pytest.approx((largest >= largest[0] - 1e-9).mean()))
     k, j = np.unravel_index(z[:, :, 0].argmax(), z.shape[:2])
     assert found.thresholds == (tuple(grid[k]), tuple(grid[j]))
     a, b = centred(forms[0][k]), centred(forms[1][j])
@@ -145,3 +146,101 @@ def test_what_does_not_vary_has_no_p() -> None:
     binary = dependence_test(np.arange(20) % 2, np.arange(20) % 2, 99, rng, step=0.25)
     assert binary.p == 0.01
     assert 0 < binary.n_flat < binary.n_cells
+
+
+CELLS = np.array([(0.0, 1.0), (0.0, 0.5), (0.2, 0.8), (0.45, 0.55), (0.5, 0.5), (0.9, 1.0), (0.1, 0.35)])
+
+
+@pytest.fixture(scope="module")
+def region_rdms() -> np.ndarray:
+    return g.rdm(region_patterns("outliers", 5, 3, 12, seed=3), "euclidean")
+
+
+def centroid_accuracy(region_rdms: np.ndarray, who: list[int], copies: np.ndarray | None = None) -> np.ndarray:
+    """Return hits of each subject by the definition: correlations with means of unit-variance RDMs."""
+    copies = np.ones(len(region_rdms)) if copies is None else copies
+    centred = region_rdms - region_rdms.mean(axis=-1, keepdims=True)
+    unit = centred / np.linalg.norm(centred, axis=-1, keepdims=True)
+    hits = np.zeros(len(region_rdms))
+    for s in who:
+        rest = [t for t in who if t != s]
+        mean = np.average(unit[rest], axis=0, weights=copies[rest])
+        hits[s] = (g.compare(region_rdms[s], mean, "pearson").argmax(axis=1) == np.arange(region_rdms.shape[1])).sum()
+    return hits
+
+
+def test_the_grid_and_its_families() -> None:
+    grid = g.threshold_grid()
+    assert len(grid) == 21 * 20 / 2 + 19
+    assert (grid[:, 0] <= grid[:, 1]).all()
+    families = {name: [tuple(cell) for cell in grid if g.threshold_family(*cell) == name] for name in g.FAMILIES}
+    assert sum(map(len, families.values())) == len(grid)
+    # Sums of steps are not exact.
+    assert families["topology"] == [(a, b) for a, b in map(tuple, grid) if 0.39 < a <= b < 0.61]
+    assert {(0.0, 0.8), (0.2, 1.0), (0.1, 0.9), (0.0, 1.0)} <= {tuple(np.round(c, 2)) for c in families["geometry"]}
+    assert all(a + b <= 0.4 + 1e-9 for a, b in families["local"])
+    assert all(a + b >= 1.6 - 1e-9 for a, b in families["global"])
+    refused("step must divide 1", g.threshold_grid, 0.3)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_all_thresholds_at_once_equal_one_transform_after_another(region_rdms: np.ndarray, ties: bool) -> None:
+    flat = region_rdms.reshape(15, -1)
+    flat = np.round(flat, 0) if ties else flat
+    for gram, (lower, upper) in zip(RankedRdms(flat).grams(CELLS), CELLS, strict=True):
+        forms = g.geotopological(flat, lower, upper)
+        np.testing.assert_allclose(gram, np.nan_to_num(g.compare(forms, forms, "pearson")), atol=1e-12)
+
+
+def test_accuracy_and_nested_choice_follow_their_definitions(region_rdms: np.ndarray) -> None:
+    found = g.identify_regions(region_rdms, CELLS)
+    forms = [g.geotopological(region_rdms, *cell) for cell in CELLS]
+    hits = np.array([centroid_accuracy(some, list(range(5))) for some in forms])
+    np.testing.assert_allclose(found.accuracy, hits.sum(axis=1) / 15)
+    assert found.raw == pytest.approx(centroid_accuracy(region_rdms, list(range(5))).sum() / 15)
+    total = 0.0
+    for s in range(5):
+        inner = [centroid_accuracy(some, [t for t in range(5) if t != s]).sum() for some in forms]
+        best = np.flatnonzero(np.isclose(inner, max(inner)))
+        chosen = int(np.flatnonzero((found.cells == found.chosen[s]).all(axis=1))[0])
+        assert chosen in best
+        total += hits[chosen, s]
+    assert (found.nested, found.chance) == (pytest.approx(total / 15), pytest.approx(1 / 3))
+    assert (found.n_tested, found.n_pairs, found.n_missing_pairs) == (15, 66, 0)
+    alone = region_rdms.copy()
+    alone[1:, 1] = np.nan
+    assert g.identify_regions(alone).n_tested == 10  # nobody else has the second region of the first subject
+
+
+def test_thresholds_are_chosen_by_others_and_shuffled_regions_are_at_chance(region_rdms: np.ndarray) -> None:
+    found = g.identify_regions(region_rdms, CELLS)
+    spoilt = region_rdms.copy()
+    spoilt[0] = np.random.default_rng(0).random(spoilt[0].shape)  # whose own thresholds do not depend on it
+    np.testing.assert_array_equal(g.identify_regions(spoilt, CELLS).chosen[0], found.chosen[0])
+    null = g.identify_regions(region_rdms, CELLS, n_shuffles=200, rng=np.random.default_rng(0))
+    assert abs(null.shuffled.mean() - 1 / 3) <= 3 * null.shuffled.std() / np.sqrt(200) + 0.02
+    assert null.shuffled_best.mean() > null.shuffled.mean() + 0.05  # looking for the maximum is optimistic
+    for call, message in (
+        (lambda: g.identify_regions(region_rdms[:2]), "3 or more subjects; got 2"),
+        (lambda: g.identify_regions(region_rdms[:, :1]), "2 or more regions; got 1"),
+        (lambda: g.identify_regions(region_rdms[0]), "n_subjects, n_regions, n_pairs"),
+        (lambda: g.identify_regions(region_rdms, n_boot=3), "need rng"),
+        (lambda: found.at(0.3, 0.31), "not on the grid"),
+        (lambda: g.identify_regions(region_rdms * np.nan), "0 of 66 pairs"),
+    ):
+        refused(message, call)
+
+
+def test_layers_against_regions(region_rdms: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    true = region_rdms.mean(axis=0)  # a layer for each region
+    layers = np.concatenate([true, rng.random((2, 66))])
+    found = g.layer_agreement(region_rdms, layers, {"rank": (0.0, 1.0), "raw": None})
+    assert found["rank"].best.tolist() == [0, 1, 2]
+    assert found["rank"].agreement.min() >= 0.6
+    np.testing.assert_allclose(found["rank"].fit[3], g.compare(region_rdms[3], layers, "spearman"))
+    np.testing.assert_allclose(found["raw"].fit[3], g.compare(region_rdms[3], layers, "pearson"))
+    gone = region_rdms.copy()
+    gone[:, 1] = np.nan
+    assert g.layer_agreement(gone, layers, {"rank": (0.0, 1.0)})["rank"].best.tolist() == [0, -1, 2]
+    refused("66 pairs and those of layers 65", g.layer_agreement, region_rdms, layers[:, 1:], {"raw": None})

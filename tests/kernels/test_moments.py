@@ -43,14 +43,6 @@ def test_equals_the_definition(shape: tuple[int, ...], spectrum: str, dtype: tor
         assert float(((mine.double() - theirs).abs() / scale).max()) < tolerance
 
 
-def test_the_definition_by_hand() -> None:
-    basis, filters = torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.5]])
-    coefficients, observed = torch.tensor([[3.0], [4.0]]), torch.tensor([[1.0], [-1.0]])
-    # Predictions: 1·1·3 + 2·.5·4 = 7 and 1·.5·4 = 2.
-    total, square, cross = reference.prediction_moments(basis, filters, coefficients, observed)
-    assert (total.item(), square.item(), cross.item()) == (9.0, 53.0, 5.0)
-
-
 # --- definitions ------------------------------------------------------------------------------------------------------
 
 

@@ -170,13 +170,6 @@ def test_planted_shares_are_recovered(found: HeldOut) -> None:
     np.testing.assert_allclose(parts.group_split[:, :2][planted[:, :2] == 0], 0, atol=0.03)
 
 
-def test_the_refit_control_adds_nothing(found: HeldOut) -> None:
-    """Predicting noise by least squares loses p / n of the variance at the most, and a penalty loses less."""
-    controls = [found.partition, *(evaluated(seed, n_boot=0).partition for seed in (1, 2))]
-    means = np.mean([parts.control_group_split for parts in controls if parts is not None], axis=0)
-    assert np.abs(means).max() < 2 * WIDTH / N_TRAIN
-
-
 @pytest.mark.parametrize("metric", ["r2", "r"])
 def test_parts_sum_to_the_joint_score(metric: str) -> None:
     found = evaluated(metric=metric)

@@ -56,8 +56,7 @@ def assert_equal(found: Ridge, expected: Ridge, X: np.ndarray, tolerance: float 
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=tolerance * scale)
     predicted = expected.predict(X)
     np.testing.assert_allclose(found.predict(X), predicted, rtol=0, atol=tolerance * np.abs(predicted).max())
-    assert found.alpha_at_edge_ == expected.alpha_at_edge_
-    assert found.decomposition_ == expected.decomposition_
+    assert (found.alpha_at_edge_, found.decomposition_) == (expected.alpha_at_edge_, expected.decomposition_)
 
 
 @pytest.mark.parametrize("metric", ["r2", "r"])

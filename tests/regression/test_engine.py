@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,8 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn_ridge import cv_scores
 
 from brainalign.encoding import BandedRidge, Ridge, fit_layers
-from brainalign.kernels import lower_gram
-from brainalign.regression import block_of, inner_folds, layout, rotate, scores, spectrum
+from brainalign.regression import FewFilters, design_of, few_filters, layout, spectrum
 
 ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
 
@@ -57,33 +57,6 @@ def test_folds_of_any_size(sizes: list[int]) -> None:
     folds = [split for split in GroupKFold(len(sizes)).split(X, groups=groups) if len(split[1]) > 1]
     ridge = Ridge(ALPHAS, cv="groups", dtype="float64").fit(X, Y, groups=groups)
     np.testing.assert_allclose(ridge.cv_scores_, cv_scores(X, Y, folds, ALPHAS), atol=1e-8)
-
-
-@pytest.mark.parametrize("solver", ["primal", "dual"])
-def test_each_way_of_the_folds_gives_the_same_scores(solver: str) -> None:
-    """Rotated sums of folds (many rows), held-out rows (few) and rows alone (dual) are one computation."""
-    X, alphas = torch.as_tensor(features(300, 6, 0.5)), torch.tensor(ALPHAS, dtype=torch.float64)
-    order = layout(300, 5, None)
-    rotation = rotate(X, 0.1, "auto", torch.float64)
-    grams = [lower_gram(rotation.rows[test]) for test in order.tests]
-    Y = torch.as_tensor(targets(X.numpy(), 9))
-    Y = Y - Y.mean(dim=0)
-    block = block_of(rotation.rows, Y, order.tests)
-    assert len(block.fold_rotated) == 5  # more rows in a fold than columns
-    folds = list(inner_folds(rotation.rows, rotation.singular, order.tests, alphas, grams=grams, solver=solver))
-    assert {fold.way for fold in folds} == {"sums" if solver == "primal" else "dual"}
-    found = scores(folds, block, "r2", len(ALPHAS)).numpy()
-    np.testing.assert_allclose(found, cv_scores(X.numpy(), Y.numpy(), list(KFold(5).split(X)), ALPHAS), atol=1e-9)
-
-
-def test_rotation_is_orthonormal_and_gives_the_features_back() -> None:
-    for n, p in [(50, 20), (20, 50), (30, 30)]:
-        X = torch.as_tensor(features(n, p, 1)) + 1e4
-        found = rotate(X, 1.0, "auto", torch.float64)
-        rank = min(n - 1, p)
-        assert found.rows.shape == (n, rank)
-        torch.testing.assert_close(found.rows.T @ found.rows, torch.eye(rank, dtype=torch.float64), atol=1e-7, rtol=0)
-        torch.testing.assert_close((found.rows * found.singular) @ found.axes.T + found.mean, X, atol=1e-7, rtol=0)
 
 
 def test_what_products_cannot_hold_is_decomposed_by_svd_and_said() -> None:
@@ -303,3 +276,66 @@ def test_the_engine_on_the_gpu_kernels_in_their_interpreter() -> None:
     result = subprocess.run([sys.executable, "-P", "-c", INTERPRETED], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.count("same") == 3
+
+
+PENALTIES = torch.logspace(-1, 5, 20, dtype=torch.float64)
+ONCE = torch.ones((), dtype=torch.float64)
+
+
+def falling(n: int, p: int, decay: float) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.asarray(rng.normal(size=(n, p)) * 3 * np.arange(1.0, p + 1) ** -decay, dtype=np.float32)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e2, 1e4, 1e6])
+def test_every_filter_is_a_combination_of_few(spread: float) -> None:
+    d = torch.logspace(0, float(np.log10(spread)), 300, dtype=torch.float64) * 3
+    found = few_filters(d, PENALTIES, 20, torch.float32, ONCE)
+    assert found.filters.dtype == torch.float32
+    exact = 1 / (d + PENALTIES[:, None])
+    shrinkage = (d * exact).amax(dim=1, keepdim=True)
+    error = d * (found.weights.double() @ found.filters.double() - exact) / shrinkage
+    assert error.abs().max() < 4e-6
+    n_filters = len(found.filters)
+    assert few_filters(d, PENALTIES, n_filters - 1, torch.float32, ONCE) is None
+    many = few_filters(d, PENALTIES, 20, torch.float64, ONCE)  # which keeps its own digits
+    assert len(many.filters) > n_filters or spread == 1
+    assert (d * (many.weights @ many.filters - exact) / shrinkage).abs().max() < 1e-13
+
+
+def test_filters_are_closer_where_held_out_rows_reach_further() -> None:
+    """Rows a thousand times larger than training rows along the smallest axis multiply what its filters are off by."""
+    d = torch.logspace(0, 4, 300, dtype=torch.float64) * 3
+    reach = torch.ones_like(d)
+    reach[0] = 1e3
+    exact = d / (d + PENALTIES[:, None])
+    found = [few_filters(d, PENALTIES, 20, torch.float32, some) for some in (ONCE, reach)]
+    errors = [(d * (few.weights.double() @ few.filters.double()) - exact)[:, 0].abs().max() for few in found if few]
+    plain, closer = errors
+    assert closer < 1e-7 < plain / 3
+
+
+@pytest.mark.parametrize("metric", ["r2", "r"])
+@pytest.mark.parametrize(("shape", "decay"), [((96, 400), 0.5), ((128, 60), 0), ((128, 100), 0.3)])
+def test_many_runs_left_out_one_by_one(shape: tuple[int, int], decay: float, metric: Literal["r2", "r"]) -> None:
+    """Runs of different length, rows out of order, fewer rows than features and more: float64 scikit-learn's scores."""
+    n, t = shape[0], 12
+    X = falling(*shape, decay) + 2
+    rng = np.random.default_rng(1)
+    signal = X @ rng.normal(size=(shape[1], t))
+    Y = (signal / signal.std(axis=0) + 1.5 * rng.normal(size=(n, t)) + 5).astype(np.float32)
+    runs = rng.permutation(np.repeat(np.arange(16), rng.permutation(np.r_[np.full(8, n // 16 - 1), [n // 16 + 1] * 8])))
+    how = {"solver": "auto", "metric": metric, "dtype": torch.float32}
+    folds = design_of(torch.as_tensor(X), layout(n, "groups", runs), PENALTIES, **how).folds
+    assert any(isinstance(fold.form, FewFilters) for fold in folds)
+    ridge = Ridge(PENALTIES.tolist(), cv="groups", metric=metric).fit(X, Y, groups=runs)
+    expected = cv_scores(X, Y, list(GroupKFold(16).split(X, groups=runs)), PENALTIES.tolist(), metric)
+    assert (np.abs(ridge.cv_scores_ - expected) / (1 + np.abs(expected))).max() < 1e-5
+    chosen = expected[np.searchsorted(PENALTIES.numpy(), ridge.alpha_), np.arange(t)]
+    assert (expected.max(axis=0) - chosen < 1e-5).all()
+
+
+def test_five_folds_of_a_wide_spectrum_have_no_few() -> None:
+    X = torch.as_tensor(falling(100, 300, 1))
+    folds = design_of(X, layout(100, 5, None), PENALTIES, solver="auto", metric="r2", dtype=torch.float32).folds
+    assert not any(isinstance(fold.form, FewFilters) for fold in folds)

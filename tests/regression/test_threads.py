@@ -53,10 +53,9 @@ def blas_threads() -> set[int]:
 
 
 @pytest.mark.parametrize("n_threads", [3, 1])
-@pytest.mark.parametrize(
-    ("shape", "large"),
-    [((2000, 1024), 0), ((800, 8192), 0), ((5000, 2048), 1), ((100_000, 512), 1), ((512, 100_000), 1)],
-)
+@pytest.mark.parametrize(("shape", "large"), [
+    ((2000, 1024), 0), ((800, 8192), 0), ((5000, 2048), 1), ((100_000, 512), 1), ((512, 100_000), 1),
+])  # fmt: skip
 def test_a_large_decomposition_has_all_threads(three_threads: None, shape, large: bool, n_threads: int) -> None:
     """A small one has one; where torch has one thread so has BLAS."""
     torch.set_num_threads(n_threads)

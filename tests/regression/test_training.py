@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from refusals import refused
+from refusals import killed, refused
 from torch import nn
 
 from brainalign.encoding import Epoch
@@ -43,15 +43,9 @@ def test_finds_what_least_squares_finds() -> None:
 def test_a_killed_run_goes_on_to_the_same_network(tmp_path: Path) -> None:
     """Dropout, the order of rows and the schedule continue as if nothing had happened."""
     how = Training(epochs=6, batch_size=16)
-    whole, killed = linear(0.3), linear(0.3)
+    whole = linear(0.3)
     expected = fit(whole, how)
-
-    def kill(epoch: Epoch) -> None:
-        if epoch.number == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(killed, how, checkpoint=tmp_path, progress=kill)
+    killed(3, fit, linear(0.3), how, checkpoint=tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
     seen: list[int] = []
     resumed = linear(0.3)
@@ -65,11 +59,7 @@ def test_a_killed_run_goes_on_to_the_same_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["options", "responses", "features"])
 def test_a_checkpoint_of_another_training_is_not_taken(other: str, tmp_path: Path, monkeypatch) -> None:
-    def kill(epoch: Epoch) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(linear(), Training(epochs=3), checkpoint=tmp_path, progress=kill)
+    killed(1, fit, linear(), Training(epochs=3), checkpoint=tmp_path)
     seen: list[int] = []
     if other == "responses":
         monkeypatch.setitem(globals(), "Y", Y + 1)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from made import responses_of
 from pages import EVIL, config, image_study
 
 from brainalign.arrays import Responses
@@ -58,10 +59,9 @@ def material() -> ImageMaterial:
     models = {f"net{k}": {"extractor": "efficientnet"} for k in range(2)}
     models["net2"] = {"extractor": "sentence", "weights": EVIL}
     settings = config(models=models, contest={family: [f"net{k}"] for k, family in enumerate(FAMILIES)})
-    trials = pd.DataFrame({"trial_id": ["t0"], "stimulus_id": ["s"], "session": "1", "run": "1", "repeat": 0})
-    targets = winners().drop(columns=["family", "margin", "ceiling", "q"])
-    targets = targets.assign(kind="vertex", x_mm=0.0, y_mm=0.0, z_mm=0.0)
-    responses = Responses(np.zeros((1, 12), dtype=np.float32), trials.assign(onset_s=np.nan), targets, "z")
+    targets = dict(winners().drop(columns=["family", "margin", "ceiling", "q"]), kind="vertex")
+    targets |= dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0)
+    responses = responses_of(np.zeros((1, 12), dtype=np.float32), ["s"], targets=targets)
     targets_of = winners().drop(columns=["hemi", "vertex", "roi"])
     made = {"responses": responses, "contest": table(), "winners": targets_of}
     return ImageMaterial(settings, "study", image_study(), "01", **made)

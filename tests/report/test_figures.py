@@ -23,7 +23,7 @@ from brainalign.report.pages import group
 approx = pytest.approx
 # Maps, drawn by other libraries, are held against their values beside the rest of what is tested of them.
 ELSEWHERE = {
-    "test_brain_maps.py": ("target_maps", "draw_map"),
+    "test_maps_in_spaces.py": ("target_maps", "draw_map"),
     "test_heads.py": ("heads", "topomaps"),
     "test_surface.py": ("surface", "flat_maps"),
 }

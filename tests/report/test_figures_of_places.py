@@ -1,6 +1,7 @@
 """Maps of targets wherever they lie, and pages of left-out studies in the words of what was recorded and shown."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,11 @@ import pages
 import pandas as pd
 import pytest
 from drawn import bars, panels, points
-from made import changing
+from made import changing, responses_of
 from matplotlib.figure import Figure
 from pages import RECORD, check, config, study
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays
 from brainalign.report.geometry_sections import searchlight_section
 from brainalign.report.kit import Material, target_maps
 from brainalign.report.pages import blocks_chapter
@@ -80,11 +81,10 @@ def material(targets: pd.DataFrame, timed: bool = False, early: bool = False, mo
     methods = {"fixed": {"encoder": "ridge", "alphas": [1.0]}}
     settings = config(models=(more or {}) | {"onehot": {"extractor": "onehot"}}, methods=methods)
     rng = np.random.default_rng(1)
-    trials = pd.DataFrame({"stimulus_id": names * N_RUNS, "session": np.repeat([*"abcd"], N_STIMULI), "run": "1"})
-    trials = trials.assign(trial_id=[f"t{k}" for k in range(len(trials))], repeat=0, onset_s=np.nan)
-    shape = (len(trials), len(targets), *([len(TIMES)] if timed else []))
-    values = rng.normal(size=shape).astype(np.float32)
-    responses = Responses(values, trials, targets, "z", times=TIMES if timed else None)
+    values = rng.normal(size=(N_STIMULI * N_RUNS, len(targets), *([len(TIMES)] if timed else []))).astype(np.float32)
+    about = {"times": TIMES if timed else None, "session": np.repeat([*"abcd"], N_STIMULI), "onset_s": np.nan}
+    responses = replace(responses_of(values, names * N_RUNS, **about), targets=targets)
+    trials = responses.trials
     of_trials = trials[["trial_id"]].assign(name="sessions", group=trials["session"])
     folds = [
         of_trials.assign(fold=k, split=np.where(trials["session"] == held, "test", "train"))

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import curves, panels
+from made import responses_of
 from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 
-from brainalign.arrays import Responses
 from brainalign.report.geometry_sections import evoked_section
 from brainalign.report.kit import COLOURS, GREY, HEAD_RADIUS, flatten_positions, topomaps
 
@@ -75,20 +75,15 @@ def test_heads_are_linked_to_their_times_on_the_course_of_every_sensor(sensors: 
     assert [link.coords1 for link in links] == [head.transAxes for head in heads]
 
 
-def recorded(sensors: pd.DataFrame) -> Responses:
+def test_what_stimuli_evoke_stands_at_its_peaks(sensors: pd.DataFrame) -> None:
     times, rng = np.arange(-0.1, 0.4, 0.01), np.random.default_rng(0)
     back = np.exp(-(((sensors["y_mm"] + 80) / 40) ** 2)).to_numpy()[:, None]
     waves = [back * np.exp(-(((times - at) / 0.03) ** 2)) for at in (0.1, 0.25)]
     names = np.array(["face", "house"] * 30)
     values = np.array([3 * waves[0] - 4 * (name == "house") * waves[1] for name in names])
     values += rng.normal(0, 0.5, values.shape)
-    trials = pd.DataFrame({"trial_id": range(60), "stimulus_id": names, "category": names})
-    trials = trials.assign(session=1, run=1, repeat=1, onset_s=0.0)
-    return Responses(values, trials, sensors.assign(kind="sensor", hemi="", roi=[[]] * len(sensors)), "µV", times)
-
-
-def test_what_stimuli_evoke_stands_at_its_peaks(sensors: pd.DataFrame) -> None:
-    whole = recorded(sensors)
+    targets = dict(sensors, kind="sensor", hemi="")
+    whole = replace(responses_of(values, names, targets=targets, times=times, category=names), units="µV")
     section = evoked_section(SimpleNamespace(responses=whole))
     assert section.title == "Event-related potential"
     strength = np.sqrt((whole.values.mean(axis=0) ** 2).mean(axis=0)).max()

@@ -8,23 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import unarranged
+from made import responses_of
 from pages import BETAS, EVIL, RECORD, check, config, image_study, page_of, study, words
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.report import kit, pages
 from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
 from brainalign.report.pages import beside_trained, failed_chapter, leak_sentence
-from brainalign.study import Study
 
 N = 12  # targets
 MODELS = {"net": {"extractor": "efficientnet"}, "rand": {"extractor": "efficientnet", "weights": "random"}}
 NAMED = {"title": EVIL, "citation": {"text": f"Nobody {EVIL}."}}
-
-
-def scenes(**content: object) -> Study:
-    both = {"01": BETAS, "02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}}
-    return image_study(**NAMED, recordings=both, notes=[EVIL], **content)
 
 
 def encoding() -> kit.ImageEncoding:
@@ -62,15 +57,15 @@ def material() -> kit.ImageMaterial:
 
 
 def images_of_one() -> kit.ImageMaterial:
-    trials = pd.DataFrame({"trial_id": ["t0", "t1"], "stimulus_id": [EVIL, "y"], "session": "1", "run": "1"})
-    trials = trials.assign(repeat=0, onset_s=np.nan)
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(N)], "kind": "voxel", "hemi": ""})
-    targets = targets.assign(roi=[[EVIL]] * N, i=0, j=0, k=0, x_mm=0.0, y_mm=0.0, z_mm=0.0)
-    responses = Responses(np.zeros((2, N), dtype=np.float32), trials, targets, EVIL)
+    places = {"hemi": ""} | dict.fromkeys("ijk", 0) | dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0)
+    responses = responses_of(np.zeros((2, N), np.float32), [EVIL, "y"], roi=[EVIL] * N, targets=places, onset_s=np.nan)
+    responses = replace(responses, units=EVIL)
+    both = {"01": BETAS, "02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}}
+    scenes = image_study(**NAMED, recordings=both, notes=[EVIL])
     return kit.ImageMaterial(
-        config(models=MODELS), "study", scenes(), "01", responses=responses,
+        config(models=MODELS), "study", scenes, "01", responses=responses,
         splits=pd.DataFrame({"split": ["train", "test"]}),
-        ceiling=pd.DataFrame({"target_id": targets["target_id"], "ceiling": 0.5}),
+        ceiling=pd.DataFrame({"target_id": responses.targets["target_id"], "ceiling": 0.5}),
         encodings={("net", "ridge"): encoding()},
         summary=pd.concat([summary("net"), summary("rand", value=0.1)], ignore_index=True), differences=difference(),
     )  # fmt: skip
@@ -122,11 +117,9 @@ def test_a_section_that_fails_does_not_take_the_page_with_it(material: kit.Image
 @pytest.mark.parametrize("repeated", [True, False])
 def test_the_flat_map_is_described_as_it_is_drawn(material: kit.ImageMaterial, repeated: bool) -> None:
     n, one = 3000, material.encodings["net", "ridge"]
-    names = [f"v{k}" for k in range(n)]
-    targets = pd.DataFrame({"target_id": names, "kind": "vertex", "hemi": "L", "vertex": np.arange(n)})
-    values, trials = np.zeros((2, n), dtype=np.float32), material.responses.trials
-    responses = Responses(values, trials, targets.assign(roi=[[EVIL]] * n), "z")
-    scores = pd.DataFrame({"target_id": names, "r": np.linspace(0, 0.6, n), "r2_normalized": 1.5, "layer": "b"})
+    targets = {"kind": "vertex", "vertex": np.arange(n)}
+    responses = responses_of(np.zeros((2, n), np.float32), [EVIL, "y"], roi=[EVIL] * n, targets=targets)
+    scores = responses.targets[["target_id"]].assign(r=np.linspace(0, 0.6, n), r2_normalized=1.5, layer="b")
     scores = scores.assign(ceiling=0.5 if repeated else np.nan, p=0.01, q=0.02, reliable=True)
     fitted = replace(one, scores=scores, preference=one.preference.assign(margin=0.01))
     made = replace(material, responses=responses, encodings={("net", "ridge"): fitted})

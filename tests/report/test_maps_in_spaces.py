@@ -1,5 +1,6 @@
 """Maps in every space: a planted patch is read back from what is written, and seen where it lies."""
 
+import gc
 from itertools import product
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from refusals import refused
 from brainalign.datasets import read_array, read_betas
 from brainalign.datasets.checks import space_problems
 from brainalign.io import brain_maps
-from brainalign.report.kit import HIDDEN, drawn_vertices, maps_in_mni, place_map
+from brainalign.report.kit import HIDDEN, draw_map, drawn_vertices, maps_in_mni, place_map, slice_positions
 
 TRIALS = 4
 LEFT_V1 = np.array([-10.0, -92.0, 0.0])  # mm in MNI152
@@ -104,8 +105,7 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
     ((name, image),) = written(tmp_path, targets, np.stack([patch, patch])).items()
     assert name == "statmap.dscalar.nii"
     assert image.nifti_header.get_intent()[0] == "ConnDenseScalar"
-    assert image.header.get_axis(0).name.tolist() == ["a", "b"]
-    assert image.header.get_axis(1) == axis
+    assert (image.header.get_axis(0).name.tolist(), image.header.get_axis(1)) == (["a", "b"], axis)
     rows = np.flatnonzero(image.get_fdata()[0])
     found = [image.header.get_axis(1)[int(row)] for row in rows]
     assert [str(name) for _, _, name in found] == ["CIFTI_STRUCTURE_CORTEX_RIGHT", "CIFTI_STRUCTURE_THALAMUS_LEFT"]
@@ -224,3 +224,24 @@ def test_own_surfaces_are_seen_from_both_sides(tmp_path: Path, trials: Path) -> 
     np.testing.assert_allclose(colours[2], [grey] * 500)
     left = written(tmp_path, targets, np.stack([patch, patch]))["hemi-L_statmap.func.gii"].darrays[0].data
     np.testing.assert_array_equal(left == np.float32(0.8), patch[:500] == 0.8)
+
+
+def image(values: np.ndarray) -> nibabel.Nifti1Image:
+    return nibabel.Nifti1Image(values.astype(np.float32), np.diag([3.0, 3.0, 3.0, 1.0]))
+
+
+def test_slices_are_drawn_and_nothing_stays_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = np.zeros((8, 8, 6))
+    inside[2:6, 2:6, 1:4] = 1
+    values = np.where(inside > 0, 0.5, np.nan)
+    gc.unfreeze()  # what the session froze
+    collected: list[int] = []
+    monkeypatch.setattr(gc, "collect", lambda *_: collected.append(gc.get_freeze_count()) or 0)
+    figure = draw_map(image(values), image(inside), image(inside), label="r", vmax=1.0, diverging=False)
+    assert slice_positions(image(inside)) == [3.0, 6.0, 9.0]
+    assert {"z=3", "z=6", "z=9"} <= {text.get_text() for ax in figure.axes for text in ax.texts}
+    assert all(collected)  # what stood before is left out of every collection
+    assert gc.get_freeze_count() == 0
+    with pytest.raises(TypeError, match="dimension"):
+        draw_map(image(values), image(inside), image(values[0]), label="r", vmax=1.0, diverging=False)
+    assert gc.get_freeze_count() == 0

@@ -10,9 +10,10 @@ import numpy as np
 import pages
 import pandas as pd
 import pytest
+from made import responses_of
 from pages import BETAS, image_study, study
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.report import kit
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
@@ -141,10 +142,9 @@ def images(changes: dict[str, Any], _: Any) -> Any:
     if changes.get("comparison", True):
         material.comparison = pd.DataFrame({"score": [0.1]})
     material.sidecars["sub-02_responses.safetensors"] = {"details": {"noise": changes.get("noise", "residuals")}}
-    targets = pd.DataFrame({"target_id": ["v"], "kind": "voxel", "hemi": "L", "roi": [[]], "x_mm": 0.0, "y_mm": 0.0})
-    targets = targets.assign(z_mm=0.0, **{"vertex": [1]} if changes.get("vertex", True) else dict.fromkeys("ijk", 0))
-    trials = pd.DataFrame({"trial_id": ["t"], "stimulus_id": "s", "session": "1", "run": "1", "repeat": 0})
-    material.responses = Responses(np.zeros((1, 1), np.float32), trials.assign(onset_s=0.0), targets, "z")
+    targets = {"vertex": 1} if changes.get("vertex", True) else dict.fromkeys("ijk", 0)
+    targets |= dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0)
+    material.responses = responses_of(np.zeros((1, 1), np.float32), ["s"], targets=targets)
     return image_page._methods(material)
 
 

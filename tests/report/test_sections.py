@@ -333,10 +333,9 @@ def test_regions_and_axes_of_grounded_words(kept: Kept) -> None:
         kept(synthesis.grounding._axes_sentence(*cases))
 
 
-@pytest.mark.parametrize(
-    ("gain", "low", "high", "said"),
-    [(0.1, 0.05, 0.15, "better"), (-0.1, -0.15, -0.05, "worse"), (0.1, 0.0, 0.2, "a tie"), (-0.1, -0.2, 0.0, "a tie")],
-)
+@pytest.mark.parametrize(("gain", "low", "high", "said"), [
+    (0.1, 0.05, 0.15, "better"), (-0.1, -0.15, -0.05, "worse"), (0.1, 0.0, 0.2, "a tie"), (-0.1, -0.2, 0.0, "a tie"),
+])  # fmt: skip
 def test_norms_of_grounded_words(gain: float, low: float, high: float, said: str, kept: Kept) -> None:
     norms = frame(
         "norm space r2 n_words gain gain_low gain_high p",

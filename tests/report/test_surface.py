@@ -57,10 +57,8 @@ def test_codes_give_the_values_back(cortex: pd.DataFrame) -> None:
         assert np.abs(back - surface.values).max() <= step
     rows = pd.DataFrame({"hemi": ["R", "L"], "vertex": [7, 10_241], "r": [0.5, -0.25]})
     surface = kit.surface_map(rows, "r", title="t", unit="r", kind="diverging")
-    assert surface.values[1, 7] == 0.5
-    assert surface.values[0, 10_241] == -0.25
-    assert surface.n_shown == 2
-    assert surface.vmin == -surface.vmax
+    assert (surface.values[1, 7], surface.values[0, 10_241]) == (0.5, -0.25)
+    assert (surface.n_shown, surface.vmin) == (2, -surface.vmax)
     faces = np.array([[0, 1, 2], [1, 2, 3], [2, 3, 4]])
     values = np.array([1.0, 3.0, 3.0, np.nan, np.nan])
     np.testing.assert_allclose(face_values(values, faces, "sequential"), [7 / 3, 3.0, np.nan])

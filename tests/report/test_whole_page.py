@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made import responses_of
 from pages import BETAS, RECORD, config, image_study
 from PIL import Image
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays
 from brainalign.report.kit import MOST_BYTES, MOST_PIXELS, FoundDirections, ImageEncoding, ImageMaterial, render_page
 from brainalign.report.pages import image_sections, images_chapter
 from brainalign.report.synthesis_sections import MOST_DRAWN
@@ -38,12 +39,10 @@ MODELS = {
 }
 FITS = {
     **{(model, "ridge"): {"encoder": "ridge"} for model in ("net", "untrained", "other", "language")},
-    ("net", "banded"): {"encoder": "banded"},
-    ("net", "few"): {"encoder": "in_context"},
-    ("net", "sparse"): {"encoder": "dictionary"},
-    ("tokens", "routing"): {"encoder": "routing"},
+    ("net", "banded"): {"encoder": "banded"}, ("net", "few"): {"encoder": "in_context"},
+    ("net", "sparse"): {"encoder": "dictionary"}, ("tokens", "routing"): {"encoder": "routing"},
     ("pixels", "core"): {"encoder": "response_optimised"},
-}
+}  # fmt: skip
 VALUES = ("shape", "colour", "texture", "size")
 
 
@@ -167,12 +166,10 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
         models=MODELS, methods=methods, contest={"task": ["net/ridge"], "language": ["language/ridge"]},
         synthesize={"prior": "someone/prior", **encoders}, ground={"model": "tokens", "text": "language"},
     )  # fmt: skip
-    numbers = range(N_TARGETS)
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in numbers], "kind": "vertex", "hemi": "L"})
-    targets = targets.assign(vertex=np.arange(N_TARGETS) + 9000, roi=[[regions[k % n_regions]] for k in numbers])
-    targets[["x_mm", "y_mm", "z_mm"]] = 0.0
-    trials = pd.DataFrame({"trial_id": ["t0"], "stimulus_id": ["s0"], "session": "1", "run": "1", "repeat": 0})
-    responses = Responses(np.zeros((1, N_TARGETS), dtype=np.float32), trials.assign(onset_s=0.0), targets, "z")
+    places = {"kind": "vertex", "vertex": np.arange(N_TARGETS) + 9000, "x_mm": 0.0, "y_mm": 0.0, "z_mm": 0.0}
+    roi = [regions[k % n_regions] for k in range(N_TARGETS)]
+    responses = responses_of(np.zeros((1, N_TARGETS), dtype=np.float32), ["s0"], roi=roi, targets=places)
+    targets = responses.targets
     pairs = np.random.default_rng(0).random((n_regions, N_CONDITIONS * (N_CONDITIONS - 1) // 2))
     synthesis = made_up("report/test_synthesis_section")
     contest = made_up("report/test_contest").table().query("region == 'V1'")

@@ -143,8 +143,7 @@ def test_preferences_by_hand() -> None:
     table = preference(scores).set_index("roi")
     same = np.array([[0.5, 0.5 - 1e-9]])  # a layer and its copy
     assert not preference(same, noise=1e-12)["decided"][0]
-    assert table["best"].tolist() == ["b", "b", "a", "b"]
-    assert table["second"].tolist() == ["c", "a", "d", "d"]
+    assert (table["best"].tolist(), table["second"].tolist()) == (["b", "b", "a", "b"], ["c", "a", "d", "d"])
     np.testing.assert_allclose(table["r"], [0.5, 0.31, 0.01, 0.4])
     np.testing.assert_allclose(table["r_second"], [0.4, 0.3, 0.005, 0.1])
     np.testing.assert_allclose(table["margin"], [0.1, 0.01, 0.005, 0.3])
@@ -152,8 +151,7 @@ def test_preferences_by_hand() -> None:
     assert table["decided"].tolist() == [True, False, False, True]
     assert table.loc["area1", "reason"] == "best layer does not beat the second by more than 2 SE"
     assert table.loc["area2", "reason"].startswith("r is not above its permuted null (p = ")
-    assert table.loc["area0", "p"] == 1 / 200
-    assert table["decided"].dtype == bool
+    assert (table.loc["area0", "p"], table["decided"].dtype) == (1 / 200, bool)
 
 
 def test_one_layer_and_none() -> None:

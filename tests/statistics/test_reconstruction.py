@@ -76,17 +76,6 @@ def test_the_whole_table_by_hand() -> None:
     pd.testing.assert_frame_equal(table, expected, check_dtype=False, atol=1e-5, rtol=1e-4)
 
 
-def test_p_of_unrelated_pictures_is_as_large_as_it_says() -> None:
-    draws = [
-        st.reconstruction_scores(pictures(12, 2 * k, 12), pictures(12, 2 * k + 1, 12), {"f": coarse}, n_permutations=19)
-        for k in range(40)
-    ]
-    for metric in ("PixCorr", "SSIM", "2-way", "distance"):
-        p = pd.concat([t[(t["images"] == "reconstructed") & (t["metric"] == metric)]["p"] for t in draws])
-        assert (p <= 0.1).mean() <= 0.275, metric  # .1 but for chance: one in a thousand
-        assert 0.4 < p.mean() < 0.66, metric
-
-
 def test_n_way_is_the_mean_over_all_draws() -> None:
     similar = np.random.default_rng(3).integers(0, 4, size=(7, 7)).astype(float)  # many ties
     expected = []
@@ -122,8 +111,7 @@ def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None
     rows = st.beside_published(table, "mine", dataset="nsd")
     assert len(rows) == len(st.PUBLISHED) + 1
     mine = rows.iloc[-1]
-    assert mine["method"] == "mine"
-    assert mine[["PixCorr", "SSIM", "CLIP"]].tolist() == pytest.approx([1, 1, 100])
+    assert (mine["method"], mine[["PixCorr", "SSIM", "CLIP"]].tolist()) == ("mine", pytest.approx([1, 1, 100]))
     assert mine["SwAV"] == pytest.approx(0, abs=1e-6)
     assert np.isnan(mine["Inception"])
     refused("PixCorr occurs 2 times", st.beside_published, pd.concat([table, table]), "mine", dataset="nsd")

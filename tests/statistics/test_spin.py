@@ -65,35 +65,23 @@ def test_maps_that_say_nothing_give_nan_with_a_reason() -> None:
     assert found.loc["itself", "r"] == pytest.approx(1)
 
 
-def smooth(rng: np.random.Generator, n_maps: int, length_mm: float = 40) -> np.ndarray:
-    """Return maps on the spheres: sums of waves of random direction, a Gaussian field of that length."""
-    waves = rng.normal(size=(n_maps, 2, 60, 3)) / length_mm
-    phases = rng.uniform(0, 2 * np.pi, (n_maps, 2, 60))
-    parts = [
-        np.cos(np.einsum("mkc,vc->mvk", waves[:, side], SPHERE[name == HEMI]) + phases[:, side, None]).sum(axis=2)
-        for side, name in enumerate("LR")
-    ]
-    return np.concatenate(parts, axis=1)
+def smooth_values(places: np.ndarray, n_maps: int, seed: int, length_mm: float = 60) -> np.ndarray:
+    chord = np.linalg.norm(places[:, None] - places, axis=2)
+    values, vectors = np.linalg.eigh(np.exp(-(chord**2) / (2 * length_mm**2)))
+    return (np.random.default_rng(seed).normal(size=(n_maps, len(places))) * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
 def test_size_where_vertices_are_far_from_independent() -> None:
-    rng = np.random.default_rng(1)
     wall = SPHERE[:, 2] > 80
     orders = list(spin_orders(SPHERE, HEMI, 199))
+    sides = [smooth_values(SPHERE[side == HEMI], 12 * 11, seed, 40) for seed, side in enumerate("LR")]
     hits, naive = 0, 0
-    for _ in range(12):
-        values, *maps = np.where(wall, np.nan, smooth(rng, 11))
+    for values, *maps in np.where(wall, np.nan, np.hstack(sides)).reshape(12, 11, -1):
         found = spin_test(values, {str(k): given for k, given in enumerate(maps)}, orders)
         hits += (found["p"] <= 0.05).sum()
         naive += (found["r"].abs() > 2 / np.sqrt((~wall).sum())).sum()
     assert binomtest(int(hits), 120, 0.05, alternative="greater").pvalue > 0.01
     assert naive / 120 > 0.4
-
-
-def smooth_values(places: np.ndarray, n_maps: int, seed: int) -> np.ndarray:
-    chord = np.linalg.norm(places[:, None] - places, axis=2)
-    values, vectors = np.linalg.eigh(np.exp(-(chord**2) / (2 * 60**2)))
-    return (np.random.default_rng(seed).normal(size=(n_maps, len(places))) * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
 PLACES = fibonacci(90)

@@ -1,0 +1,174 @@
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import transformers
+from PIL import Image
+from refusals import refused
+from scipy.io import wavfile
+from scipy.signal import resample_poly
+
+from brainalign.features import SpeechExtractor, VideoExtractor
+from brainalign.io import read_sound
+
+HZ, SECONDS = 16000, 7.3
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+FRONT = {"conv_dim": (8,) * 7, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
+WHISPER = {"d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 16, "num_mel_bins": 20}
+WHISPER |= {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "max_source_positions": 500}
+WHISPER |= {"vocab_size": 60} | dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 1)
+MODELS = {
+    "wav2vec2": lambda: transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**SIZES, **FRONT)),
+    "hubert": lambda: transformers.HubertModel(transformers.HubertConfig(**SIZES, **FRONT)),
+    "whisper": lambda: transformers.WhisperModel(transformers.WhisperConfig(**WHISPER, decoder_start_token_id=1)),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("speech")
+    for name, make in MODELS.items():
+        torch.manual_seed(3)
+        make().save_pretrained(folder / name)
+        whisper = transformers.WhisperFeatureExtractor(20, chunk_length=10)
+        (whisper if name == "whisper" else transformers.Wav2Vec2FeatureExtractor()).save_pretrained(folder / name)
+    MODELS["hubert"]().save_pretrained(folder / "unprepared")
+    rng = np.random.default_rng(0)
+    for run, rate in (("one", HZ), ("two", 11025)):
+        wavfile.write(folder / f"{run}.wav", rate, rng.normal(0, 0.1, round(SECONDS * rate)).astype(np.float32))
+    return folder
+
+
+def pieces(folder: Path, *runs: str, rate_hz: float = 5.0) -> pd.DataFrame:
+    onsets = np.arange(int(SECONDS * rate_hz)) / rate_hz
+    parts = [pd.DataFrame({"run": run, "onset_s": onsets, "path": str(folder / f"{run}.wav")}) for run in runs]
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(stimulus_id=[f"s{k}" for k in range(len(table))])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_are_means_over_the_frames_of_a_window_read_by_hand(saved: Path, new_rows: type, name: str) -> None:
+    table = pieces(saved, "one", "two")
+    rows, rest = new_rows(len(table)), new_rows(len(table), given=tuple(range(30)))
+    extractor = SpeechExtractor(str(saved / name), rate_hz=5, context_s=3, chunk_s=1, batch_size=3)
+    extractor.extract(table, rows)
+    assert rows.done.all()
+    assert list(rows.layers) == ["layer0", "layer1", "layer2"]
+    extractor.extract(table, rest)
+    model = MODELS[name]().from_pretrained(saved / name).eval()
+    kind = transformers.WhisperFeatureExtractor if name == "whisper" else transformers.Wav2Vec2FeatureExtractor
+    reader = kind.from_pretrained(saved / name)
+    for run, start in (("one", 0), ("two", 36)):
+        sound, rate = read_sound(saved / f"{run}.wav")
+        sound = sound if rate == HZ else resample_poly(sound, 640, 441)
+        heard = np.concatenate([np.zeros(3 * HZ, dtype=np.float32), sound, np.zeros(HZ, dtype=np.float32)])
+        for chunk in (0, 4, 7):  # the second of which rows are new, and the three before it
+            window = heard[chunk * HZ : (chunk + 4) * HZ]
+            given = reader(window, sampling_rate=HZ, return_tensors="pt")[reader.model_input_names[0]]
+            with torch.inference_mode():
+                part = model.get_encoder() if name == "whisper" else model
+                states = part(given, output_hidden_states=True).hidden_states
+            times = (np.arange(states[0].shape[1]) + 0.5) * (10 if name == "whisper" else 4) / states[0].shape[1]
+            for row in range(start + 5 * chunk, min(start + 5 * chunk + 5, start + 36)):
+                begin = 3 + (row - start - 5 * chunk) / 5
+                inside = torch.tensor((times >= begin - 1e-9) & (times < begin + 0.2 - 1e-9))
+                for k, state in enumerate(states):
+                    expected = state[0][inside].mean(dim=0).numpy()
+                    np.testing.assert_allclose(rows.layers[f"layer{k}"][row], expected, atol=2e-5)
+    np.testing.assert_allclose(rest.layers["layer2"][30:], rows.layers["layer2"][30:], atol=1e-5)
+    assert np.isnan(rest.layers["layer2"][:30]).all()
+
+
+@pytest.mark.parametrize(("name", "options", "message"), [
+    ("wav2vec2", {"rate_hz": 100}, "rate_hz: .* frames per second, fewer than 100 rows; lower it"),
+    ("whisper", {"context_s": 12}, "hears 10 s at once, not 14 s"),
+    ("hubert", {"layers": ["layer3"]}, "layers: layer3 not in .* layer0 to layer2"),
+    ("unprepared", {}, "cannot load a sound model"),
+])  # fmt: skip
+def test_what_a_model_cannot_hear_is_refused(saved, new_rows: type, name: str, options: dict, message: str) -> None:
+    given = {"rate_hz": 5.0, "context_s": 4.0} | options
+    table = pieces(saved, "one", rate_hz=given["rate_hz"])
+    refused(message, SpeechExtractor(str(saved / name), **given).extract, table, new_rows(len(table)))
+
+
+FRAMES = {"one": 11, "two": 3}
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    torch.manual_seed(3)
+    tubes = {"image_size": 16, "patch_size": 8, "num_frames": 4, "tubelet_size": 2}
+    transformers.VideoMAEModel(transformers.VideoMAEConfig(**SIZES, **tubes)).save_pretrained(folder / "videomae")
+    transformers.ViTModel(transformers.ViTConfig(**SIZES, image_size=16, patch_size=8)).save_pretrained(folder / "vit")
+    sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+    for name in ("videomae", "vit"):
+        transformers.VideoMAEImageProcessorPil(**sizes).save_pretrained(folder / name)
+    predictor = {"pred_hidden_size": 16, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
+    heads = {name: size for name, size in SIZES.items() if name != "intermediate_size"}
+    config = transformers.VJEPA2Config(**heads, **predictor, crop_size=16, patch_size=8, frames_per_clip=4)
+    transformers.VJEPA2Model(config).save_pretrained(folder / "vjepa2")
+    prepared = {"do_center_crop": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, **sizes}
+    (folder / "vjepa2" / "video_preprocessor_config.json").write_text(json.dumps(prepared))
+    rng = np.random.default_rng(0)
+    for run, n in FRAMES.items():
+        (folder / run).mkdir()
+        for k in range(n):
+            Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / run / f"{k:02d}.png")
+    return folder
+
+
+def frames(folder: Path) -> pd.DataFrame:
+    rows = [(run, k / 2, str(folder / run / f"{k:02d}.png")) for run, n in FRAMES.items() for k in range(n)]
+    table = pd.DataFrame(rows, columns=["run", "onset_s", "path"])
+    return table.assign(stimulus_id=[f"s{k}" for k in range(len(table))])
+
+
+@pytest.mark.parametrize("name", ["videomae", "vjepa2"])
+def test_rows_are_means_over_the_patches_of_windows_read_by_hand(films: Path, new_rows: type, name: str) -> None:
+    table = frames(films)
+    VideoExtractor(str(films / name), batch_size=3).extract(table, rows := new_rows(14))
+    VideoExtractor(str(films / name), batch_size=1).extract(table, rest := new_rows(14, given=tuple(range(5))))
+    assert list(rows.layers) == ["layer0", "layer1", "layer2"]
+    model = transformers.AutoModel.from_pretrained(films / name).eval()
+    # Windows of four frames and the rows that are new in each; where a film ends, its last frame stays on.
+    windows = {(0, 1, 2, 3): (0, 1, 2, 3), (2, 3, 4, 5): (4, 5), (8, 9, 10, 10): (10,), (11, 12, 13, 13): (11, 12, 13)}
+    for window, kept in windows.items():
+        pixels = [np.asarray(Image.open(table["path"][k])) / 255 for k in window]
+        given = torch.tensor(np.stack(pixels)).permute(0, 3, 1, 2).float() * 2 - 1
+        with torch.inference_mode():
+            states = model(given[None], output_hidden_states=True).hidden_states
+        for layer, state in enumerate(states):
+            moments = state[0].reshape(2, 4, 16).mean(dim=1).numpy()
+            for row in kept:
+                expected = moments[window.index(row) // 2]
+                np.testing.assert_allclose(rows.layers[f"layer{layer}"][row], expected, atol=1e-5)
+    np.testing.assert_allclose(rest.layers["layer2"][5:], rows.layers["layer2"][5:], atol=1e-5)
+    assert VideoExtractor(str(films / name)).describe()["sees_ahead_frames"] == 2
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_random_weights_are_drawn(saved: Path, films: Path, new_rows: type, sound: bool) -> None:
+    table, found = pieces(saved, "one") if sound else frames(films), []
+    make = partial(SpeechExtractor, str(saved / "wav2vec2"), rate_hz=5)
+    make = make if sound else partial(VideoExtractor, str(films / "videomae"))
+    for seed, drawn in ((0, False), (0, True), (0, True), (1, True)):
+        extractor = make(layers=["layer1"], random_weights=drawn, seed=seed)
+        extractor.extract(table, rows := new_rows(len(table)))
+        assert list(rows.layers) == ["layer1"]
+        found.append((rows.layers["layer1"], extractor.digest()))
+    assert len({digest for _, digest in found}) == 3
+    np.testing.assert_array_equal(found[1][0], found[2][0])
+    assert not np.allclose(found[0][0], found[1][0], atol=1e-3)
+    assert not np.allclose(found[1][0], found[3][0], atol=1e-3)
+
+
+def test_what_reads_no_film_is_refused(films: Path, new_rows: type) -> None:
+    images = VideoExtractor(str(films / "vit"))
+    refused(r"\(ViTModel\) reads no frames over time; give a video model", images.extract, frames(films), new_rows(14))
+    layers = VideoExtractor(str(films / "videomae"), ["layer5"])
+    refused("layers: layer5 not in .* layer0 to layer2", layers.extract, frames(films), new_rows(14))
