@@ -36,7 +36,7 @@ WHOLE, SEEDED = ("tests/workflow", "tests/recovery", "tests/test_"), "tests/test
 # Folders of tests that are asked first for the code of a folder; all others come after them.
 NEAREST = {
     "brainalign/commands": ("tests/test_init.py", "tests/test_cli.py", "tests/test_run.py"),
-    "brainalign/config": ("tests/test_settings.py", "tests/test_consistency.py", "tests/test_convergence_options.py"),
+    "brainalign/config": ("tests/test_settings.py", "tests/test_consistency.py"),
     "brainalign/datasets": ("tests/datasets",),
     "brainalign/decoding": ("tests/decoding",),
     "brainalign/encoding": ("tests/encoding",),
@@ -49,7 +49,7 @@ NEAREST = {
     "brainalign/statistics": ("tests/statistics",),
     "brainalign/study": ("tests/test_settings.py", "tests/test_consistency.py", "tests/datasets"),
     "brainalign/synthesis": ("tests/synthesis",),
-    "brainalign/workflow": ("tests/test_plan.py", "tests/test_locks.py", "tests/workflow"),
+    "brainalign/workflow": ("tests/test_plan.py", "tests/workflow"),
     "kernels": ("tests/kernels", "tests/regression"),
     "pipelines": ("tests/workflow", "tests/report"),
 }
