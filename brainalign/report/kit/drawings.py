@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from brainalign.report.kit.canvas import NULL
 
 THEME = {"#000000": "currentColor", "#555555": "currentColor", "#ffffff": "var(--page)", NULL: "var(--line)"}
+# What makes a drawing large: the fonts that might stand in for its own, and places beyond hundredths of a point.
+FONTS, PLACES = r"(font-family:|font: [\w. ]*?px)[^;\"]*", r' (?:d|x|y|transform)="[^"]*"'
 WIDE = 5.0  # inches; narrower figures can be read on a phone
 AXES_BYTES, MARK_BYTES, POINT_BYTES = 8000, 200, 20  # of axes with ticks, of a mark, of a point of a line
 
@@ -50,8 +52,10 @@ def drawing(figure: Figure, name: str) -> Markup:
     svg = buffer.getvalue()
     svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg[svg.index("<svg") :])
     svg = re.sub(r'<metadata>.*?</metadata>|\sxmlns(:\w+)?="[^"]*"', "", svg, flags=re.DOTALL)
+    svg = re.sub(FONTS, lambda font: f"{font[1]} 'DejaVu Sans', sans-serif", svg)
+    svg = re.sub(PLACES, lambda places: re.sub(r"(\.\d\d)\d+", r"\1", places[0]), svg)
     groups = re.compile(r'^( *)<g id="(mark-\d+)">.*?^\1</g>', re.DOTALL | re.MULTILINE)  # others stand within
-    svg = groups.sub(lambda group: _titled(group[0], titles[group[2]]), svg)
+    svg = re.sub(r"\n\s+", "\n", groups.sub(lambda group: _titled(group[0], titles[group[2]]), svg))
     prefix = re.sub(r"\W", lambda sign: f"-{ord(sign[0]):x}", name)
     svg = re.sub(r'(\bid="|url\(#|href="#)', lambda before: f"{before[0]}{prefix}-", svg)
     stacked = _stacked(figure, prefix)

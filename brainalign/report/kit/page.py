@@ -90,7 +90,7 @@ class Panel:
         """The numbers as a data URI; empty when there are none, or so many that they would swell the page."""
         if self.numbers is None or len(self.numbers) > MOST_ROWS:
             return ""
-        return data_uri(self.numbers.to_csv(index=False).encode(), "text/csv")
+        return data_uri(self.numbers.to_csv(index=False, float_format="%.7g").encode(), "text/csv")
 
     @property
     def alt(self) -> str:

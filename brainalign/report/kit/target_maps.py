@@ -382,8 +382,8 @@ def draw_map(
         )
         if background is None:
             display.add_contours(mask, levels=[0.5], colors="#8c8c8c", linewidths=0.8)
-        if outline is not None and np.asarray(outline.dataobj).any():
-            display.add_contours(outline, levels=[0.5], colors="black", linewidths=1.4)
+        if outline is not None and np.nan_to_num(outline.dataobj).any():
+            display.add_contours(_filled(outline), levels=[0.5], colors="black", linewidths=1.4)
     figure.suptitle(label, fontsize=10, y=0.97)
     return figure
 
