@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import panels, points
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from pages import DARK, EVIL, RECORD, cells, check, dumped, inaccessible, needs_browser
 from PIL import Image
@@ -271,6 +272,35 @@ def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) ->
     seen = dumped(tmp_path, probed(page, TYPED))
     left = ["V1ridge", "V1ridge", *(row[2] for row in rows)]
     assert re.search(r'data-typed="([^"]*)"', seen)[1] == f"{','.join(left)}|1|2 of 13"
+
+
+# Which sections are open at first, once all are closed, and after a link to one; and what stands of a closed one.
+CLOSED = """<script>addEventListener("load", () => {
+  const open = () => [...document.querySelectorAll("main > section:not(.closed)")].map((section) => section.id).join();
+  const told = [open()];
+  document.querySelector("nav .all").click();
+  const left = [...document.querySelectorAll("#b > *")].filter((one) => one.checkVisibility());
+  told.push(open(), left.map((one) => one.textContent).join("/"));
+  document.querySelector("nav a[href='#b']").click();
+  told.push(open(), document.querySelector("nav .all").textContent);
+  document.body.dataset.open = told.join("|");
+});</script>"""
+
+
+@needs_browser
+@pytest.mark.parametrize(("height", "opened"), [(2000, "a,b"), (150, "")])
+def test_sections_close_to_what_they_found_and_long_pages_begin_closed(tmp_path, probed, height, opened) -> None:
+    warning = Markup('<div class="check found">A warning.</div>')
+    sections = [kit.Section(name, name.upper(), paragraphs=[f"Found {name}. More."] + ["Text."] * 40) for name in "ab"]
+    sections[1].blocks.append(warning)
+    page = page_of("d", kit.Chapter("", sections))
+    seen = dumped(tmp_path, probed(page, CLOSED), f"--window-size=1200,{height}")
+    at_first, closed, left, linked, button = re.search(r'data-open="([^"]*)"', seen)[1].split("|")
+    assert at_first == opened
+    if opened:
+        assert (closed, left, linked, button) == ("", "B/Found b/A warning.", "b", "Open all sections")
+    else:
+        assert (closed, linked, button) == ("a,b", "a,b", "Close all sections")
 
 
 # Names and contents of the files that the buttons below figures give.

@@ -1,5 +1,5 @@
-/* The contents fold on a phone, and mark the section in sight; long tables and rows of panels are searched; pictures
-   open large, and matrices are put into another order. */
+/* The contents fold on a phone, and mark the section in sight; sections close to what they found; long tables and rows of
+   panels are searched; pictures open large, figures are saved, and matrices are put into another order. */
 (function () {
   "use strict";
   const nav = document.querySelector("nav");
@@ -10,6 +10,39 @@
   fold();
   const links = new Map(Array.from(nav.querySelectorAll("a[href^='#']"), (link) => [link.hash.slice(1), link]));
   nav.addEventListener("click", (event) => { if (narrow.matches && event.target.closest("a")) box.open = false; });
+  // A section closes to its title and what it found; a link to what is in it opens it.
+  const shut = (section, closed) => {
+    section.classList.toggle("closed", closed);
+    section.querySelector("h2 button").setAttribute("aria-expanded", String(!closed));
+  };
+  const closable = () => {
+    const sections = Array.from(document.querySelectorAll("main > section:not(.alarm):has(> h2)"));
+    sections.forEach((section) => {
+      const title = section.querySelector("h2");
+      const button = Object.assign(document.createElement("button"), {type: "button", textContent: title.textContent});
+      button.addEventListener("click", () => shut(section, !section.classList.contains("closed")));
+      title.replaceChildren(button);
+      const found = links.get(section.id)?.querySelector("small")?.textContent;
+      if (found) title.after(Object.assign(document.createElement("p"), {className: "gist soft", textContent: found}));
+    });
+    const all = Object.assign(document.createElement("button"), {type: "button", className: "all"});
+    const each = (closing) => {
+      sections.forEach((section) => shut(section, closing));
+      all.textContent = `${closing ? "Open" : "Close"} all sections`;
+    };
+    all.addEventListener("click", () => each(all.textContent.startsWith("Close")));
+    // A long page begins closed, but for where a link leads.
+    each(document.documentElement.scrollHeight > LONG.screens * innerHeight);
+    if (sections.length) box.append(all);
+    const section = location.hash && document.getElementById(location.hash.slice(1))?.closest("main > section.closed");
+    if (section) shut(section, false);
+    addEventListener("beforeprint", () => sections.forEach((section) => shut(section, false)));
+  };
+  addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#']");
+    const section = link && document.getElementById(link.hash.slice(1))?.closest("main > section.closed");
+    if (section) shut(section, false);
+  }, {capture: true});
   // What comes last cannot be scrolled up to where the others are marked.
   const ended = () => scrollY > 0 && innerHeight + scrollY > document.documentElement.scrollHeight - 2;
   let seen;
@@ -25,7 +58,7 @@
   // In sight is what crosses a line a quarter down the window.
   const watch = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) =>
     mark(entry.target.id)), {root: document, rootMargin: "-25% 0px -75% 0px"});
-  const LONG = {rows: 12, panels: 6};
+  const LONG = {rows: 12, panels: 6, screens: 12};
   // A field before what is long keeps the parts that hold all its words: a region, a model, a subject.
   const search = (place, parts, what) => {
     const field = document.createElement("input");
@@ -160,6 +193,7 @@
     });
   };
   addEventListener("DOMContentLoaded", () => {
+    closable();
     document.querySelectorAll(".volume").forEach(cut);
     document.querySelectorAll(".orders").forEach(reorder);
     document.querySelectorAll("figure").forEach(files);
