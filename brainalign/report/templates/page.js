@@ -31,9 +31,10 @@
       all.textContent = `${closing ? "Open" : "Close"} all sections`;
     };
     all.addEventListener("click", () => each(all.textContent.startsWith("Close")));
-    // A long page begins closed, but for where a link leads.
+    // A long page begins closed, but for where it is, and where a link leads.
     each(document.documentElement.scrollHeight > LONG.screens * innerHeight);
     if (sections.length) box.append(all);
+    sections.filter((section) => section.id === "maps").forEach((section) => shut(section, false));
     const section = location.hash && document.getElementById(location.hash.slice(1))?.closest("main > section.closed");
     if (section) shut(section, false);
     addEventListener("beforeprint", () => sections.forEach((section) => shut(section, false)));
