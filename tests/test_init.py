@@ -422,7 +422,7 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path) -> 
     assert main(["init", str(tmp_path), "--yes"]) == 2
 
 
-@pytest.mark.parametrize("labels", ["y.npy", "Labels.txt", "stim_order.txt"])
+@pytest.mark.parametrize("labels", ["y.npy", "Labels.txt", "class.txt"])
 def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, capsys) -> None:
     shown, times = np.repeat(["house", "face"], 20), np.linspace(-0.1, 0.3, 9)
     for name in ("a", "b"):

@@ -64,7 +64,7 @@ def _beside(lab: Lab, path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[A
         if file.parent != path.parent or (of and mine and of[1] != mine[1]):
             continue
         name = SUBJECT.sub("", file.stem).strip("-_. ").lower()
-        name = LABELS.get(name.removesuffix("s"), name.removesuffix("s"))
+        name = LABELS.get(name) or LABELS.get(name.removesuffix("s"), name.removesuffix("s"))
         if file.suffix == ".txt":
             values = np.array(read_lines(lab.folder / file))
         elif max(array_shapes(lab.folder / file)[""], default=0) in shape:
@@ -82,11 +82,13 @@ def unpack_tables(lab: Lab) -> list[Path]:
     own = {model["file"] for model in lab.vectors().values()}  # of stimuli, which are no responses
     others = [path for path in lab.ending(*ARRAYS, *VOLUMES) if str(path) not in own]
     for path in lab.tables("stimulus_id") if not others else ():
+        if path.suffix == ".parquet" or not lab.lists_trials(path):
+            continue
         table = read_text_table(lab.folder / path)
         told = {"stimulus_id", "run", "session", *PEOPLE, *BESIDE}
         columns = [str(name) for name in table]
         names = [name for name in columns if name.lower() not in told and all(map(is_number, table[name]))]
-        if not lab.lists_trials(path) or len(names) < LEAST_TARGETS:
+        if len(names) < LEAST_TARGETS:
             continue
         person = next((name for name in columns if name.lower() in PEOPLE), None)
         for subject, rows in table.groupby(person, sort=False) if person else [("", table)]:
