@@ -238,6 +238,7 @@ def _numbers(images: list[Path], shown: Collection[str]) -> list[str]:
 
 
 def is_number(cell: str) -> bool:
+    """Tell whether a cell of a table holds a finite number."""
     try:
         return bool(np.isfinite(float(cell)))
     except ValueError:

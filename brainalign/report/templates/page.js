@@ -31,12 +31,8 @@
       all.textContent = `${closing ? "Open" : "Close"} all sections`;
     };
     all.addEventListener("click", () => each(all.textContent.startsWith("Close")));
-    // A long page begins closed, but for where it is, and where a link leads.
-    each(document.documentElement.scrollHeight > LONG.screens * innerHeight);
+    each(false);
     if (sections.length) box.append(all);
-    sections.filter((section) => section.id === "maps").forEach((section) => shut(section, false));
-    const section = location.hash && document.getElementById(location.hash.slice(1))?.closest("main > section.closed");
-    if (section) shut(section, false);
     addEventListener("beforeprint", () => sections.forEach((section) => shut(section, false)));
   };
   addEventListener("click", (event) => {
@@ -59,7 +55,7 @@
   // In sight is what crosses a line a quarter down the window.
   const watch = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) =>
     mark(entry.target.id)), {root: document, rootMargin: "-25% 0px -75% 0px"});
-  const LONG = {rows: 12, panels: 6, screens: 12};
+  const LONG = {rows: 12, panels: 6};
   // A field before what is long keeps the parts that hold all its words: a region, a model, a subject.
   const search = (place, parts, what) => {
     const field = document.createElement("input");
