@@ -276,7 +276,8 @@ def nearest_tests(mutant: Mutant, most: int, among: Sequence[str] = (), folder: 
     near = next((folders for prefix, folders in NEAREST.items() if mutant.path.is_relative_to(prefix)), ("tests",))
     tree = ast.parse((ROOT / mutant.path).read_bytes())
     public = {(mutant.path, node.name) for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    files = [folder / name for name in among] or sorted((folder / "tests").rglob("test_*.py"))
+    asked = [folder / name for name in among or ("tests",)]
+    files = [file for place in asked for file in (sorted(place.rglob("test_*.py")) if place.is_dir() else [place])]
     texts = {file.relative_to(folder).as_posix(): _text(file) for file in files if file.name not in NEVER}
     found: dict[str, int] = {}
     for names in (*_users_of(mutant.path, mutant.function.split(".")[0]), public):
