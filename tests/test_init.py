@@ -520,6 +520,7 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
         expected = values.reshape(60, 8, 6)
         np.testing.assert_array_equal(responses.values, expected if kept == "psth" else expected[..., 0])
         assert responses.trials["stimulus_id"].tolist() == list(np.repeat(names, 3))
+        assert "axis, from 0, of repeats in 20 x 3 x 8" in (tmp_path / "study.yaml").read_text()  # to be corrected
         (tmp_path / "kept.away").rename(tmp_path / f"{other}.npz")
         for path in (*tmp_path.glob("*.yaml"), *tmp_path.glob("*.t*")):
             path.unlink()

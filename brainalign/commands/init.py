@@ -404,7 +404,14 @@ def _repeats(lab: Lab, shapes: Mapping[str, tuple[int, ...]], key: str, axis: in
     shape = shapes.get(key, ())
     timed = any("time" in name for name in [*shapes, *(path.stem for path in lab.files)])
     others = [other for other in range(len(shape)) if other != axis]
-    return {"repeats_axis": min(others, key=lambda other: shape[other])} if len(others) > 1 + timed else {}
+    if len(others) < 2 + timed:
+        return {}
+    shortest = min(others, key=lambda other: shape[other])
+    sizes = " x ".join(map(str, shape))
+    chosen = lab.answer(
+        "recordings", f"axis, from 0, of repeats in {sizes}, none where it is no repeats", str(shortest)
+    )
+    return {"repeats_axis": int(chosen)} if chosen.isdecimal() else {}
 
 
 def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str, *rows: int) -> dict[str, Any]:

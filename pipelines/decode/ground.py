@@ -17,7 +17,9 @@ from brainalign.study import image_captions, norms_of_words
 from brainalign.workflow import Job
 
 SHOWN_IMAGES, SHOWN_WORDS = 4, 6
-NORMS = ["space", "norm", "r2", "low", "high", "gain", "gain_low", "gain_high", "null_mean", "null_high", "p"]
+NORMS = [
+    "space", "norm", "r2", "low", "high", "gain", "gain_low", "gain_high", "null_mean", "null_high", "p", "n_words",
+]  # fmt: skip
 
 
 def ground(job: Job) -> None:
@@ -78,7 +80,7 @@ def ground(job: Job) -> None:
     job.save("groundedscores", found.retrieval, **about)
     job.save("groundedaxes", axes.axes, **about)
     job.save("groundedattributes", axes.attributes, **about)
-    predicted = pd.DataFrame(columns=[*NORMS, "n_words"])
+    predicted = pd.DataFrame(columns=NORMS)
     if norms is not None:
         known = norms.notna().all(axis=1).to_numpy()
         about["norms_missing"] = int((~known).sum())

@@ -148,6 +148,7 @@ def test_repeats_of_their_own_axis_are_trials_but_for_missing_ones(axes: tuple[i
     """Axes are those of stimuli, repeats, targets and times."""
     values = RNG.normal(size=(4, 3, 2, 5)[: len(axes)]).astype(np.float32)
     values[1, 1:] = values[3, 0] = np.nan
+    np.save(tmp_path / "one.npy", values[:, :, :1, 0] if values.ndim == 4 else values[:, :, :1])
     np.save(tmp_path / "values.npy", np.moveaxis(values, range(values.ndim), axes))
     (tmp_path / "stimuli.tsv").write_text("stimulus_id\tcolour\na\tred\nb\tblue\nc\tred\nd\tblue\n")
     how: dict[str, object] = {"trials_axis": axes[0], "repeats_axis": axes[1], "standardize": "none"}
@@ -158,6 +159,8 @@ def test_repeats_of_their_own_axis_are_trials_but_for_missing_ones(axes: tuple[i
     assert read.trials["colour"].tolist() == ["red"] * 3 + ["blue"] + ["red"] * 3 + ["blue"] * 2
     kept = ~np.isnan(values).reshape(4, 3, -1).any(axis=2)
     np.testing.assert_array_equal(read.values, values[kept])
+    single = read_array(tmp_path / "one.npy", tmp_path / "stimuli.tsv", repeats_axis=1, standardize="none")
+    assert single.values.shape == (9, 1)  # one target, no window
     recording = {"format": "array", "values": "values.npy", "trials": "stimuli.tsv", "times_s": how.get("times_s")}
     recording |= {name: how[name] for name in ("trials_axis", "repeats_axis", "times_axis") if name in how}
     splits = {"runs": {"leave_out": "run"}}

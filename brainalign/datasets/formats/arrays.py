@@ -95,14 +95,14 @@ def read_array(
     numbers: Any = located_array(values, name) if as_rows else None
     numbers = stored_arrays(values, [name])[name] if numbers is None else numbers
     what = f"{values}: {name or 'its array'}"
-    if times_s is None and numbers.ndim == 3 and numbers.shape[2] == 1:  # a single window
-        numbers = numbers[:, :, 0]
     if numbers.dtype.kind not in "iufb":
         raise BrainalignError(f"{what} holds {numbers.dtype}; give real numbers")
     table = read_trials(trials)
     if repeats_axis is not None:
         numbers, table, times_axis = _each_repeat(numbers, table, (trials_axis, repeats_axis, times_axis), what, trials)
         trials_axis = 0
+    if times_s is None and numbers.ndim == 3 and numbers.shape[2] == 1:  # a single window
+        numbers = numbers[:, :, 0]
     if numbers.ndim not in (2, 3) or 0 in numbers.shape:
         raise BrainalignError(f"{what} has shape {numbers.shape}; give rows x targets, or rows x targets x times")
     if (numbers.ndim == 3) != (times_s is not None):

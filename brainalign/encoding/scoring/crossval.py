@@ -169,14 +169,13 @@ def split_folds(
     for band, name in enumerate([*bands, together]):
         for group, rows in target_groups.items():
             of_folds = np.array([group_means(one, [rows])[0] for one in found[:, band]])
-            row: dict[str, object] = {"group": group, "layer": name, "joint": name == together}
-            row |= {
+            row: dict[str, object] = {
+                "group": group,
+                "layer": name,
+                "joint": name == together,
                 "metric": encoder.metric,
-                "split": of_folds.mean(),
-                "low": np.nan,
-                "high": np.nan,
-                "n_targets": len(rows),
             }
+            row |= {"split": of_folds.mean(), "low": np.nan, "high": np.nan, "n_targets": len(rows)}
             if len(np.unique(tests)) == len(tests) and len(folds) >= MIN_UNITS and np.isfinite(of_folds).all():
                 interval = cross_validated_interval(of_folds, share, confidence)
                 row |= {"low": interval.low, "high": interval.high}

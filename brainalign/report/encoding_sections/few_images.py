@@ -22,8 +22,11 @@ METHODS = {
     "shuffled_context": ("in-context, responses exchanged", kit.GREY, "x"),
 }
 FULL = "ridge_full"
-BACK = "ridge (fell back)"
-TAKEN = {"in_context": "in-context", "empirical_bayes": f"empirical-Bayes {BACK}", "ridge": BACK}
+TAKEN = {
+    "in_context": "in-context",
+    "empirical_bayes": "empirical-Bayes ridge (fell back)",
+    "ridge": "ridge (fell back)",
+}
 RIVALS = ("empirical_bayes", "ridge_pooled")  # what superiority is claimed over
 MOST_REGIONS = 8  # panels
 LOWEST = -0.5  # of the axis: ridge with a penalty each can fall far below any other line

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from brainalign.report import kit
 
 KIND_COLOURS = {"model": kit.COLOURS[0], "baseline": kit.COLOURS[1], "null": kit.GREY, "ablation": kit.COLOURS[4]}
-PREDICTORS = dict(zip(("masked model", "lagged Gaussian", "instantaneous Gaussian"), kit.COLOURS, strict=False))
+PREDICTORS = {
+    "masked model": kit.COLOURS[0],
+    "lagged Gaussian": kit.COLOURS[1],
+    "instantaneous Gaussian": kit.COLOURS[2],
+}
 MOST_NETWORKS = len(kit.COLOURS)
 
 
