@@ -67,6 +67,24 @@ def beside_factorized(shape: Shape, readout: object) -> tuple[torch.nn.Module, t
     return both
 
 
+@pytest.mark.parametrize("kind", [*ENCODERS, "routing of a region"])
+def test_trained_in_half_precision_it_learns_what_it_learns_in_float32(kind: str, monkeypatch) -> None:
+    """As on a GPU with mixed_precision: here every forward pass of training is one in bfloat16."""
+
+    class Half(torch.autocast):
+        def __init__(self, device: str, dtype: torch.dtype, enabled: bool) -> None:
+            super().__init__(device, dtype)
+
+    region, options = kind not in ENCODERS, {"epochs": 3, "batch_size": 40}
+    plain = encoding.RoutingEncoder(d_model=8, **options) if region else ENCODERS[kind](**options)
+    other, data = clone(plain), {"grid": GRID} | given(plain) | ({"roi": np.array(["V1", "V1"])} if region else {})
+    plain.fit(X, Y, **data)
+    monkeypatch.setattr(torch, "autocast", Half)
+    other.fit(X, Y, **data)
+    assert [epoch.loss for epoch in other.history_] != [epoch.loss for epoch in plain.history_]
+    np.testing.assert_allclose([e.loss for e in other.history_], [e.loss for e in plain.history_], rtol=0.03)
+
+
 @pytest.mark.parametrize("warp_features", [False, True])
 @pytest.mark.parametrize("warp", WARPS)
 def test_the_semantic_one_starts_as_the_factorized_one(warp: str, warp_features: bool) -> None:

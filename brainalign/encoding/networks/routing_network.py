@@ -165,7 +165,7 @@ class RoutingNetwork(nn.Module):
         weights = self.weight.split(self.counts)
         parts = [gathered[:, query] @ weight.T for query, weight in enumerate(weights)]
         read = self.bias.repeat(len(gathered), 1)
-        return read.index_add(1, self.target, torch.cat(parts, dim=1))
+        return read.index_add(1, self.target, torch.cat(parts, dim=1).to(read.dtype))  # in half precision products are
 
 
 class _FeedForward(nn.Module):
