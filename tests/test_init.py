@@ -396,7 +396,8 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
     assert [one.values.name for one in load_descriptor(tmp_path / "study.yaml").recordings.values()] == ["rates.npy"]
 
 
-def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, ending: str, capsys, monkeypatch) -> None:
     names = [f"p{k:02d}" for k in range(10)]
     images(tmp_path, names)
     values = rng.normal(size=(2, 30, 4)).astype(np.float32)
@@ -405,7 +406,12 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path) -> 
     told = {"image": shown, "session": np.repeat([1, 2, 3], 10), "rt": rng.uniform(size=30), "onset": np.arange(30.0)}
     table = pd.concat([one.assign(**told, subject=who) for one, who in zip(tables, "ab", strict=True)])
     np.savez(tmp_path / "features.npz", stimulus_id=[f"{name}.png" for name in names], own=rng.normal(size=(10, 3)))
-    table.sample(60, random_state=0).sort_index(kind="stable").to_csv(tmp_path / "all.csv", index=False)
+    table = table.sample(60, random_state=0).sort_index(kind="stable")
+    table.to_csv(tmp_path / "all.csv", index=False) if ending == "csv" else table.to_parquet(tmp_path / "all.parquet")
+    before = {*tmp_path.rglob("*")}
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["init", str(tmp_path)]) == 2  # nobody answers: nothing stays
+    assert {*tmp_path.rglob("*")} == before
     assert main(["init", str(tmp_path), "--yes"]) == 0
     study = load_descriptor(tmp_path / "study.yaml")
     assert set(study.recordings) == {"a", "b"}
@@ -419,7 +425,9 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path) -> 
     for path in tmp_path.glob("*all*"):
         path.unlink()
     table[["V1_1", "V1_2", "image", "session"]].to_csv(tmp_path / "all.csv", index=False)  # too few to be responses
+    (tmp_path / "more.xlsx").touch()
     assert main(["init", str(tmp_path), "--yes"]) == 2
+    assert "Save the sheets of more.xlsx as .csv." in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("labels", ["y.npy", "Labels.txt", "class.txt"])

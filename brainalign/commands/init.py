@@ -41,23 +41,27 @@ def init_study(folder: Path, ask: Ask) -> Path:
         what = "there is a study.yaml already; move it away" if target.exists() else "no such folder; name another"
         raise BrainalignError(f"{folder}: {what}")
     lab = Lab(folder, ask)
-    found, copies = _described(lab), []
-    if not found:
-        copies = [*unpack_vectors(lab), *lab.rename_columns("stimulus_id", "target_id"), *unpack_tables(lab)]
-        found = _described(lab) if copies else None
+    before, found = {*lab.files}, None
+    try:
+        found = _described(lab)
+        if not found and [*unpack_vectors(lab), *lab.rename_columns("stimulus_id", "target_id"), *unpack_tables(lab)]:
+            found = _described(lab)
+    finally:
+        for path in () if found else {*Lab(folder, ask).files} - before:
+            (folder / path).unlink()
     if found:
         form, study = found
         name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
         target.write_text(_written({"name": name} | study, lab, form))
         return target
-    for copy in copies:
-        (folder / copy).unlink()
     lab = Lab(folder, ask)
     trials = next((path for path in lab.ending(*TABLES) if "trial" in path.stem), None)
     columns = [] if trials is None else table_columns(lab.folder / trials)
     hint = ""
     if columns and "stimulus_id" not in columns:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
+    if books := lab.ending(".xlsx", ".xls", ".ods"):
+        hint += f" Save the sheets of {books[0]} as .csv."
     raise BrainalignError(
         f"{folder}: none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}.{hint} Name the "
         "folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError
-from brainalign.io import load_image_file
+from brainalign.io import load_image_file, read_parquet
 from brainalign.study import MIN_TEST, table_column, table_columns, table_row
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
@@ -86,7 +86,7 @@ class Lab:
     def rename_columns(self, *asked: str) -> list[Path]:
         """Write tables of what is asked for anew, under names that studies know, and return the copies."""
         copies, said = [], []
-        for path in self.ending(".tsv", ".csv"):
+        for path in self.ending(*TABLES):
             known, between = table_columns(self.folder / path), "," if path.suffix == ".csv" else "\t"
             if len(known) == 1 and ";" in known[0]:  # of a spreadsheet where the comma is for decimals
                 known, between = known[0].split(";"), ";"
@@ -96,8 +96,11 @@ class Lab:
             if is_of not in asked or header == table_columns(self.folder / path):
                 continue
             copy = path.with_name(f"{path.stem}_renamed.tsv")
-            with (self.folder / path).open(encoding="utf-8-sig", newline="") as file:
-                _, *rows = csv.reader(file, delimiter=between)
+            if path.suffix == ".parquet":
+                rows = read_parquet(self.folder / path).to_numpy().tolist()
+            else:
+                with (self.folder / path).open(encoding="utf-8-sig", newline="") as file:
+                    _, *rows = csv.reader(file, delimiter=between)
             if between == ";":
                 rows = [[re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in rows]
             with (self.folder / copy).open("w", encoding="utf-8", newline="") as file:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.commands.lab import ARRAYS, CALLED, SUBJECT, VOLUMES, Lab, is_number, study_names
-from brainalign.io import array_shapes, read_lines, read_text_table, stored_arrays
+from brainalign.io import array_shapes, read_lines, read_parquet, read_text_table, stored_arrays
 
 UNITS = {"target_id", "roi"}
 # What files of what was shown are called, beside an array.
@@ -82,9 +82,10 @@ def unpack_tables(lab: Lab) -> list[Path]:
     own = {model["file"] for model in lab.vectors().values()}  # of stimuli, which are no responses
     others = [path for path in lab.ending(*ARRAYS, *VOLUMES) if str(path) not in own]
     for path in lab.tables("stimulus_id") if not others else ():
-        if path.suffix == ".parquet" or not lab.lists_trials(path):
+        if not lab.lists_trials(path):
             continue
-        table = read_text_table(lab.folder / path)
+        read = read_parquet if path.suffix == ".parquet" else read_text_table
+        table = read(lab.folder / path).astype(str)
         told = {"stimulus_id", "run", "session", *PEOPLE, *BESIDE}
         columns = [str(name) for name in table]
         names = [name for name in columns if name.lower() not in told and all(map(is_number, table[name]))]
