@@ -69,7 +69,7 @@ class LanguageModel(ModelUse):
     random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
     revision: str | None = Field(None, description="of a hub id")
     batch_size: int = Field(8, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class SpeechModel(ModelUse):
@@ -86,7 +86,7 @@ class SpeechModel(ModelUse):
     random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
     revision: str | None = Field(None, description="of a hub id")
     batch_size: int = Field(8, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
     def _chunks_hold_whole_rows(self) -> Self:
@@ -124,7 +124,7 @@ class VideoModel(ModelUse):
     layers: tuple[str, ...] | None = Field(None, min_length=1, description="layer0, layer1, ...; all where not given")
     random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
     batch_size: int = Field(2, ge=1, description="windows per forward pass")
-    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class OneHotModel(ModelUse):
@@ -160,8 +160,9 @@ class ImageModel(ModelUse):
     layers: tuple[str, ...] | None = Field(None, min_length=1, description="all of its main layers where not given")
     pooling: Literal["cls", "mean", "flatten", "tokens"] = "mean"
     reduce: int | None = Field(None, ge=1, description="sparse random projection of wider layers to so many features")
-    batch_size: int = Field(8, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    batch_size: int | None = Field(None, ge=1, description="images per forward pass; as memory allows if not given")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    mixed_precision: bool = Field(False, description="forward passes in bfloat16, on a GPU")
 
 
 class EfficientNetModel(ImageModel):

@@ -62,7 +62,7 @@ class LanguageExtractor:
         random_weights: bool = False,
         revision: str | None = None,
         batch_size: int = 8,
-        device: Literal["auto", "cpu", "cuda"] = "cpu",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         seed: int = 0,
     ) -> None:
         check_choice("pooling", pooling, {"last", "mean"})

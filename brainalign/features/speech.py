@@ -57,7 +57,7 @@ class SpeechExtractor:
         random_weights: bool = False,
         revision: str | None = None,
         batch_size: int = 8,
-        device: Literal["auto", "cpu", "cuda"] = "cpu",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         seed: int = 0,
     ) -> None:
         self.weights, self.layers, self.rate_hz, self.context_s = weights, layers, rate_hz, context_s

@@ -19,7 +19,7 @@ from brainalign.features import (
     load_image,
     low_level_vectors,
 )
-from brainalign.features.images import check_stored_features, image_features, load_images
+from brainalign.features.images import check_stored_features, image_features, load_images, load_in_processes
 
 
 @pytest.mark.parametrize("resample", ["bicubic", "bilinear"])
@@ -130,6 +130,22 @@ def test_images_are_read_while_the_network_looks_at_those_before(images, new_row
     Path(images["path"][3]).write_bytes(Path(images["path"][3]).read_bytes()[:200])
     refused("'s3'", PixelsExtractor(image_size=12, batch_size=1).extract, images, rows := new_rows(7))
     assert rows.pending.tolist() == [3, 4, 5, 6]
+
+
+def test_processes_read_what_threads_read(images: pd.DataFrame) -> None:
+    """In order, and a bad file is named as it is here: as a GPU is fed."""
+    paths, names, prepare = images["path"].tolist(), images["stimulus_id"].tolist(), Preprocessing(resize=(12, 12))
+
+    def load(rows: np.ndarray) -> torch.Tensor:
+        return load_images([paths[row] for row in rows], [names[row] for row in rows], prepare)
+
+    parts = np.array_split(np.arange(7), 3)
+    found = list(load_in_processes(load, parts, 2))
+    assert all(torch.equal(one, load(part)) for one, part in zip(found, parts, strict=True))
+    Path(paths[3]).write_bytes(Path(paths[3]).read_bytes()[:200])
+    read = load_in_processes(load, parts, 2)
+    assert torch.equal(next(read), found[0])
+    refused("^stimulus 's3': cannot read the image", list, read)
 
 
 def test_sizes_are_part_of_the_digest() -> None:

@@ -217,7 +217,8 @@ def test_the_gpu_gives_what_the_cpu_gives(n: int, p: int, decay: float) -> None:
     Y = targets(X, 257).astype(np.float32)
     for metric in ("r2", "r"):
         slow, fast = (Ridge(ALPHAS, metric=metric, device=device).fit(X, Y) for device in ("cpu", "cuda"))
-        np.testing.assert_allclose(fast.cv_scores_, slow.cv_scores_, atol=1e-5)
+        # R² is 1 less a ratio of squares: rows hardly more than columns and no penalty make it −12.
+        np.testing.assert_allclose(fast.cv_scores_, slow.cv_scores_, atol=1e-5, rtol=1e-5)
         same = fast.alpha_ == slow.alpha_
         assert same.mean() > 0.98
         scale = np.linalg.norm(slow.coef_, axis=0)

@@ -47,7 +47,7 @@ class VideoExtractor:
         layers: Sequence[str] | None = None,
         random_weights: bool = False,
         batch_size: int = 2,
-        device: Literal["auto", "cpu", "cuda"] = "cpu",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         seed: int = 0,
     ) -> None:
         self.weights, self.layers, self.random_weights = weights, layers, random_weights
