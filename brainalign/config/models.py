@@ -54,6 +54,7 @@ class SentenceModel(ModelUse):
     weights: str = Field(description="local folder, Python package that carries a model, or hub id")
     wordings: Literal["mean", "each"] = Field("mean", description="average the wordings of a stimulus, or a layer each")
     batch_size: int = Field(32, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class LanguageModel(ModelUse):

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer, batches
 from brainalign.study import find_weights, quantized_file
 
@@ -31,6 +32,7 @@ class SentenceExtractor:
         per wording ("wording1", ...).
     batch_size : int
         Stimuli per forward pass.
+    device : {"auto", "cpu", "cuda"}
 
     References
     ----------
@@ -40,11 +42,15 @@ class SentenceExtractor:
 
     reads: Literal["texts"] = "texts"
 
-    def __init__(self, weights: str, wordings: Literal["mean", "each"] = "mean", batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        weights: str,
+        wordings: Literal["mean", "each"] = "mean",
+        batch_size: int = 32,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+    ) -> None:
         check_choice("wordings", wordings, {"mean", "each"})
-        self.weights = weights
-        self.wordings = wordings
-        self.batch_size = batch_size
+        self.weights, self.wordings, self.batch_size, self.device = weights, wordings, batch_size, device
 
     def digest(self) -> str:
         """Return the sha256 over the model's files (for a hub id: over the id) and the releases that run it."""
@@ -70,7 +76,7 @@ class SentenceExtractor:
                 f"wordings: each makes a layer per wording, but the stimuli have {counts.min()} to {counts.max()} of "
                 "them; take wordings: mean, or give every stimulus as many"
             )
-        model, tokenizer = load_text_model(self.weights)
+        model, tokenizer = self._loaded()
         for rows in batches(writer, self.batch_size):
             texts = stimuli["texts"].iloc[rows].tolist()
             flat = [text for wordings in texts for text in wordings]
@@ -90,9 +96,13 @@ class SentenceExtractor:
         BrainalignError
             If the model cannot be loaded.
         """
-        model, tokenizer = load_text_model(self.weights)
+        model, tokenizer = self._loaded()
         starts = range(0, len(texts), self.batch_size)
         return np.concatenate([_embed(model, tokenizer, list(texts[k : k + self.batch_size])) for k in starts])
+
+    def _loaded(self) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+        model, tokenizer = load_text_model(self.weights)
+        return model.to(pick_device(self.device)), tokenizer  # type: ignore[arg-type]
 
 
 def model_digest(weights: str) -> str:
@@ -155,12 +165,12 @@ def load_text_model(
 def _embed(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> NDArray[np.float32]:
     import torch
 
-    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
     with torch.inference_mode():
         tokens = model(**batch).last_hidden_state  # (n_texts, n_tokens, n_dimensions)
     mask = batch["attention_mask"].unsqueeze(-1).to(tokens)
     mean = (tokens * mask).sum(dim=1) / mask.sum(dim=1)
-    return np.asarray(torch.nn.functional.normalize(mean, dim=1).numpy(), dtype=np.float32)
+    return np.asarray(torch.nn.functional.normalize(mean, dim=1).cpu(), dtype=np.float32)
 
 
 def embed_texts(weights: str, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ def ground(job: Job) -> None:
     images = layers[name]
     train, test = _parts(images, job.load_all("splits", pd.DataFrame))
     words, said = decoding.caption_words(_texts(job, images.stimuli), train, options.min_images)
-    text = SentenceExtractor(str(job.settings["text"]["weights"])).vectors(words).astype(np.float64)
+    text = SentenceExtractor(str(job.settings["text"]["weights"]), device="cpu").vectors(words).astype(np.float64)
     chosen = ("n_dimensions", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
     made = {key: getattr(options, key) for key in chosen}
     found = decoding.ground_study(

@@ -64,7 +64,7 @@ def _simulated(descriptor: Study, seed: int) -> Responses:
     options = descriptor.simulate
     assert isinstance(options, SimulatedSentences)
     sentences = text_sentences()
-    vectors = SentenceExtractor(options.weights, batch_size=64).vectors(sentences["text"].tolist())
+    vectors = SentenceExtractor(options.weights, batch_size=64, device="cpu").vectors(sentences["text"].tolist())
     make, usual = WORLDS[options.world]
     snr = usual if options.snr is None else options.snr
     world = make(vectors, sentences, snr=snr, n_subjects=options.n_subjects, seed=seed)
