@@ -59,10 +59,10 @@ def of_networks(n: int, device: str, size: dict[str, int]) -> None:
         runs = iter(range(100))
         for mixed in (False, True):
             extractor = VisionExtractor(folder, device=device, mixed_precision=mixed)
-            network, of = extractor.network, "bfloat16" if mixed else "float32"
+            network, of = extractor.network, "float16" if mixed else "float32"
             for batch in (8, 256) if device == "cuda" else (2,):
                 images = torch.randn((batch, 3, 224, 224), device=device)
-                with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=mixed):
+                with torch.inference_mode(), torch.autocast(device, torch.float16, enabled=mixed):
                     rate = batch / seconds(lambda: network.module(images))
                 report(f"forward pass, images on the card, {of}, batch {batch}", rate)
 
@@ -95,7 +95,7 @@ def bare(
         for name in extractor.layer_names
     ]
     kept, waiting = [], load_in_processes(load, parts, torch.get_num_threads())
-    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=mixed):
+    with torch.inference_mode(), torch.autocast(device, torch.float16, enabled=mixed):
         for start in range(0, len(parts), 32):
             found.clear()
             extractor.network.module(torch.cat([next(waiting) for _ in parts[start : start + 32]]).to(device))

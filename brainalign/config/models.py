@@ -163,7 +163,7 @@ class ImageModel(ModelUse):
     reduce: int | None = Field(None, ge=1, description="sparse random projection of wider layers to so many features")
     batch_size: int | None = Field(None, ge=1, description="images per forward pass; as memory allows if not given")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    mixed_precision: bool = Field(False, description="forward passes in bfloat16, on a GPU")
+    mixed_precision: bool = Field(False, description="forward passes in float16, on a GPU")
 
 
 class EfficientNetModel(ImageModel):

@@ -30,7 +30,19 @@ def wide():
 
 def number():
     return 3
+
+def loud():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    network[0].weight.data *= 1e6
+    return network
 """
+
+
+class Half(torch.autocast):
+    """As on a GPU: enabled wherever it stands."""
+
+    def __init__(self, device: str, dtype: torch.dtype, enabled: bool) -> None:
+        super().__init__(device, dtype)
 
 
 def network(extractor: object) -> object:
@@ -55,6 +67,21 @@ class TestUser:
         wide = UserExtractor(f"{tmp_path / 'mine.py'}:wide", image_size=20, pooling="tokens")
         wide.extract(images, writer := new_rows(7))
         assert writer.grids == {"0": (16, 18)}
+
+    def test_in_half_precision_features_are_nearly_the_same_or_refused(
+        self, tmp_path: Path, images: pd.DataFrame, new_rows: type, monkeypatch
+    ) -> None:
+        exact, half = EfficientNetExtractor(layers=["block4"]), EfficientNetExtractor(layers=["block4"])
+        half.mixed_precision = True
+        assert half.digest() == exact.digest()  # on a processor nothing changes
+        exact.extract(images, of_exact := new_rows(7))
+        monkeypatch.setattr(torch, "autocast", Half)
+        half.extract(images, of_half := new_rows(7))
+        values, other = of_exact.layers["block4"], of_half.layers["block4"]
+        off = (values - other).std(axis=0) / values.std(axis=0)
+        assert 1e-4 < np.median(off) < 0.1
+        loud = UserExtractor(f"{Path(self.reference(tmp_path)).parent / 'mine.py'}:loud", mixed_precision=True)
+        refused(r"layer\(s\) '?0'? leave float16's range", loud.extract, images, new_rows(7))
 
     def test_the_code_is_part_of_the_digest(self, tmp_path: Path) -> None:
         reference = self.reference(tmp_path)
