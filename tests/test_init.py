@@ -430,6 +430,28 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
     assert "Save the sheets of more.xlsx as .csv." in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Path) -> None:
+    """In any order of the neurons; what is of a neuron or of a trial is no response."""
+    names = [f"p{k:02d}" for k in range(12)]
+    images(tmp_path, names)
+    keys = [(who, day, name, cell) for who in "ab" for day in "12" for name in names for cell in ("n1", "n2", "n3")]
+    table = pd.DataFrame(keys, columns=["subject", "day", "image", "neuron"])
+    table["area"], table["depth"] = table["neuron"].map({"n1": "V4", "n2": "IT", "n3": "IT"}), table["neuron"].str[1:]
+    table["rt"], table["rate"] = table.groupby(["subject", "day", "image"]).ngroup(), rng.normal(size=len(table))
+    table.sample(144, random_state=0).sort_values("day", kind="stable").to_csv(tmp_path / "rates.csv", index=False)
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    study = load_descriptor(tmp_path / "study.yaml")
+    for who in "ab":
+        responses = read_subject(study, who, as_they_are=True)
+        assert (responses.values.shape, len(responses.regions()["IT"])) == ((24, 3), 2)
+        asked = table[table["subject"] == who].set_index(["day", "image", "neuron"])["rate"]
+        for row, (day, name) in enumerate(
+            zip(responses.trials["session"], responses.trials["stimulus_id"], strict=True)
+        ):
+            expected = asked[day, name][responses.targets["target_id"]]
+            np.testing.assert_allclose(responses.values[row], expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("labels", ["y.npy", "Labels.txt", "class.txt"])
 def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, capsys) -> None:
     shown, times = np.repeat(["house", "face"], 20), np.linspace(-0.1, 0.3, 9)

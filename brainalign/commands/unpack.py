@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
@@ -20,6 +21,7 @@ LABELS = dict.fromkeys(("y", "label", "condition", "category", "class", "order",
 BESIDE = {"onset", "onset_s", "duration", "duration_s", "trial", "trial_id", "repeat", "repetition", "rt", "age"}
 PEOPLE = ("subject", "participant", "subject_id", "participant_id")
 LEAST_TARGETS = 3
+OF_STIMULUS = "of_stimulus"  # how often the target had met it before
 
 
 def unpack_vectors(lab: Lab) -> list[Path]:
@@ -77,7 +79,10 @@ def _beside(lab: Lab, path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[A
 
 
 def unpack_tables(lab: Lab) -> list[Path]:
-    """Write tables of trials whose columns hold the responses, too, as arrays with a table of rows and of columns."""
+    """Write tables of trials that hold the responses, too, as arrays with a table of rows and of columns.
+
+    Responses are columns of numbers, or one column where a row is of a trial and a target.
+    """
     written: list[Path] = []
     own = {model["file"] for model in lab.vectors().values()}  # of stimuli, which are no responses
     others = [path for path in lab.ending(*ARRAYS, *VOLUMES) if str(path) not in own]
@@ -86,25 +91,52 @@ def unpack_tables(lab: Lab) -> list[Path]:
             continue
         read = read_parquet if path.suffix == ".parquet" else read_text_table
         table = read(lab.folder / path).astype(str)
-        told = {"stimulus_id", "run", "session", *PEOPLE, *BESIDE}
+        told = {"stimulus_id", "run", "session", *UNITS, *PEOPLE, *BESIDE}
         columns = [str(name) for name in table]
         names = [name for name in columns if name.lower() not in told and all(map(is_number, table[name]))]
-        if len(names) < LEAST_TARGETS:
-            continue
         person = next((name for name in columns if name.lower() in PEOPLE), None)
+        long = "target_id" in columns
+        if long:
+            trial = [*([person] if person else []), "stimulus_id", OF_STIMULUS]
+            table[OF_STIMULUS] = table.groupby([*trial[:-1], "target_id"]).cumcount()
+            for same in ("target_id", trial):  # depth is of a neuron, and a reaction time of a trial
+                names = [name for name in names if table.groupby(same)[name].nunique().max() > 1]
+            if len(names) > 1:
+                names = [lab.answer("recordings", f"column of the responses: {', '.join(names)}", names[-1])]
+        if len(names) < (1 if long else LEAST_TARGETS):
+            continue
         for subject, rows in table.groupby(person, sort=False) if person else [("", table)]:
             stem = f"sub-{re.sub('[^A-Za-z0-9]', '', str(subject))}_{path.stem}" if subject else path.stem
             files = [path.with_name(f"{stem}_{kind}") for kind in ("values.npy", "trials.tsv", "units.tsv")]
-            np.save(lab.folder / files[0], rows[names].to_numpy(dtype=np.float32))
-            rows.drop(columns=names).to_csv(lab.folder / files[1], sep="\t", index=False)
-            areas = [re.fullmatch(r"(.*[A-Za-z].*?)[-_ .]\d+", name) for name in names]
-            lines = [f"{name}\t{area[1] if area else ''}" for name, area in zip(names, areas, strict=True)]
-            (lab.folder / files[2]).write_text("\n".join(["target_id\troi", *lines]) + "\n", encoding="utf-8")
+            if long:
+                values, trials, units = _widened(rows, names[0])
+            else:
+                values, trials = rows[names], rows.drop(columns=names)
+                areas = [re.fullmatch(r"(.*[A-Za-z].*?)[-_ .]\d+", name) for name in names]
+                units = pd.DataFrame({"target_id": names, "roi": [area[1] if area else "" for area in areas]})
+            np.save(lab.folder / files[0], values.to_numpy(dtype=np.float32))
+            trials.to_csv(lab.folder / files[1], sep="\t", index=False)
+            units.to_csv(lab.folder / files[2], sep="\t", index=False)
             written += files
         lab.files.remove(path)
-        lab.remark_on_stimuli(f"..._values.npy are the columns {names[0]} to {names[-1]} of {path}")
+        what = f"column {names[0]}" if long else f"columns {names[0]} to {names[-1]}"
+        lab.remark_on_stimuli(f"..._values.npy are the {what} of {path}")
     lab.files += written
     return written
+
+
+def _widened(table: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return a row per trial and a column per target, with the tables of both; NaN where a target has no such trial.
+
+    The first row of a target and a stimulus is of its first trial, and so on.
+    """
+    trial = ["stimulus_id", OF_STIMULUS]
+    groups = table.groupby(trial, sort=False)
+    others = [name for name in table if name not in (*UNITS, OF_STIMULUS)]
+    trials = groups[others].first().loc[:, (groups[others].nunique() == 1).all()]
+    units = table.drop_duplicates("target_id")
+    wide = table.set_index([*trial, "target_id"])[name].unstack()
+    return wide.loc[trials.index, units["target_id"]], trials, units[[name for name in units if name in UNITS]]
 
 
 def _cell(value: Any) -> str:
