@@ -513,6 +513,21 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
         refused("holds no array 'rates'.*it has .*exp/rates", read_array, tmp_path / file, Path("t.tsv"), key="rates")
 
 
+def test_cells_of_matlab_are_people(tmp_path: Path) -> None:
+    images(tmp_path, [f"im{k:02d}" for k in range(1, 21)])
+    shown = [np.tile(rng.permutation(20) + 1.0, 2) for _ in range(2)]
+    values = [rng.normal(size=(40, 5 + k)) for k in range(2)]
+    cells = {"betas": np.array([*values, None], dtype=object)[:2], "order": np.array([*shown, None], dtype=object)[:2]}
+    savemat(tmp_path / "all.mat", cells | {"subjects": np.array(["an-na", "bob"], dtype=object), "tr": 2.0})
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    study = load_descriptor(tmp_path / "study.yaml")
+    assert [*study.recordings] == ["anna", "bob"]
+    for who, own, order in zip(study.recordings, values, shown, strict=True):
+        responses = read_subject(study, who, as_they_are=True)
+        np.testing.assert_allclose(responses.values, own)
+        np.testing.assert_array_equal(responses.trials["stimulus_id"].astype(int), order)
+
+
 @pytest.mark.parametrize("ending", [".png", ""])
 def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending: str) -> None:
     """The same names in several folders, which are categories, or sets where one is held out."""

@@ -29,7 +29,7 @@ from brainalign.commands.lab import (
     of_subject,
     of_task,
 )
-from brainalign.commands.unpack import unpack_tables, unpack_vectors
+from brainalign.commands.unpack import unpack_cells, unpack_tables, unpack_vectors
 from brainalign.io import array_shapes, read_lines, stored_arrays
 from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns
 
@@ -44,7 +44,9 @@ def init_study(folder: Path, ask: Ask) -> Path:
     before, found = {*lab.files}, None
     try:
         found = _described(lab)
-        if not found and [*unpack_vectors(lab), *lab.rename_columns("stimulus_id", "target_id"), *unpack_tables(lab)]:
+        copies = [] if found else [*unpack_cells(lab), *unpack_vectors(lab)]
+        copies += [] if found else [*lab.rename_columns("stimulus_id", "target_id"), *unpack_tables(lab)]
+        if copies:
             found = _described(lab)
     finally:
         for path in () if found else {*Lab(folder, ask).files} - before:

@@ -40,6 +40,8 @@ def unpack_vectors(lab: Lab) -> list[Path]:
             length = {name: max(shapes[name]) for name in vectors} | {name: len(of) for name, of in beside.items()}
             last = {name.rpartition("/")[2]: name for name in length}  # of groups, and MATLAB's structs
             named = study_names(list(last)) | {name: name for name in last if name in CALLED}
+            if "stimulus_id" not in named.values():
+                named |= dict.fromkeys([name for name in last if name.lower() in LABELS][:1], "stimulus_id")
             named = {last[old]: new for old, new in named.items()}
             for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
                 of = {old: new for old, new in named.items() if (new in UNITS) == (kind == "units")}
@@ -54,6 +56,36 @@ def unpack_vectors(lab: Lab) -> list[Path]:
                     csv.writer(file, delimiter="\t").writerows(zip(*columns, strict=True))
                 said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
                 lab.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
+    lab.files += written
+    return written
+
+
+def unpack_cells(lab: Lab) -> list[Path]:
+    """Write MATLAB's cells, where each holds the array of a person, as a file for each; what all share goes along."""
+    written: list[Path] = []
+    for path in lab.ending(".mat"):
+        with suppress(BrainalignError):
+            content = stored_arrays(lab.folder / path, array_shapes(lab.folder / path))
+            cells = {name: values.ravel().tolist() for name, values in content.items() if values.dtype == object}
+            arrays = [
+                name for name, parts in cells.items() if all(min(np.shape(part), default=0) > 1 for part in parts)
+            ]
+            if not arrays:
+                continue
+            n = len(cells[arrays[0]])
+            names = [f"{k + 1:02d}" for k in range(n)]
+            for name, parts in cells.items():
+                if name.removesuffix("s") in ("name", *PEOPLE) and len(parts) == n:
+                    names = [re.sub("[^A-Za-z0-9]", "", _cell(part)) for part in parts]
+            shared = {name: values for name, values in content.items() if values.dtype != object}
+            of = {name: parts for name, parts in cells.items() if len(parts) == n}
+            files = [path.with_name(f"sub-{name}_{path.stem}.npz") for name in names]
+            for k, file in enumerate(files):
+                own = {name: parts[k] for name, parts in of.items() if np.asarray(parts[k]).dtype.kind in "biufU"}
+                np.savez(lab.folder / file, allow_pickle=False, **shared | own)
+            lab.remark_on_stimuli(f"{files[0]} to {files[-1].name} are the cells of {path}")
+            lab.files.remove(path)
+            written += files
     lab.files += written
     return written
 

@@ -7,6 +7,7 @@ from html import unescape
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from pages import RECORD, config, page_of, words
@@ -53,6 +54,13 @@ def subjects() -> str:
     record = RECORD | {"files": {"s": {"sha256": "0" * 64}}}
     material = StudyMaterial(config(), "d", SimpleNamespace(title="A study", origin="Nowhere."), sidecars={"s": record})
     return page_of(material, scores_chapter(scores, of.comparisons(), sections, controls=controls))
+
+
+def test_of_subjects_in_whom_nothing_repeats_it_is_said_that_no_model_has_a_score() -> None:
+    scores = made_up("group_and_pages").scores().assign(value=np.nan)
+    (section, *_) = group_sections(scores, pd.DataFrame(), pd.DataFrame(), [], 0.95)
+    assert (list(section.panels), len(section.paragraphs)) == ([], 1)
+    assert re.match("No model has .* in any subject: no target repeats", section.paragraphs[0])
 
 
 def rdms() -> str:

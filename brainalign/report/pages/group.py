@@ -264,7 +264,8 @@ def group_sections(
         panel = kit.captioned(
             "group", f"Models in every subject, {modality}", figure, rows, id=f"group{modality}", confidence=confidence
         )
-        sections.append(kit.Section(f"modality{modality}", str(modality), [panel], [best_in_subjects(rows, controls)]))
+        panels = [panel] if rows["value"].notna().any() else []
+        sections.append(kit.Section(f"modality{modality}", str(modality), panels, [best_in_subjects(rows, controls)]))
     if len(shared):
         sections.append(_shared(shared))
     if len(recovery):
@@ -281,14 +282,17 @@ def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
         quantity, subject, model, value.
     controls : sequence of str
     """
-    rows = rows[rows["quantity"] == rows["quantity"].iloc[0]].dropna(subset=["value"])
+    quantity = str(rows["quantity"].iloc[0])
+    rows = rows[rows["quantity"] == quantity].dropna(subset=["value"])
+    if rows.empty:
+        return f"No model has {quantity} in any subject: no target repeats well enough to be predicted."
     best = rows.sort_values("value", ascending=False, kind="stable").drop_duplicates("subject")
     first = best["model"].value_counts()
     means = rows.groupby("model")["value"].mean().sort_values(ascending=False)
     beside = [f"best control {name} {kit.number(means[name])}" for name in means.index if name in controls]
     n = rows["subject"].nunique()
     text = f"{first.index[0]} is best in {first.iloc[0]} of {n} subject{'s' * (n > 1)}"
-    value = f"{rows['quantity'].iloc[0]} {kit.number(means[first.index[0]])} on average"
+    value = f"{quantity} {kit.number(means[first.index[0]])} on average"
     return f"{text}, {'; '.join([value, *beside[:1]])}."
 
 
