@@ -148,6 +148,16 @@ def test_processes_read_what_threads_read(images: pd.DataFrame) -> None:
     refused("^stimulus 's3': cannot read the image", list, read)
 
 
+def test_a_gpu_is_given_what_a_processor_is(images: pd.DataFrame, new_rows: type, monkeypatch) -> None:
+    """Read by processes, looked at by a thread, written meanwhile: here with a processor that calls itself a GPU."""
+    PixelsExtractor(image_size=12).extract(images, expected := new_rows(7))
+    card = type("Card", (str,), {"type": "cuda"})("cpu")
+    monkeypatch.setattr("brainalign.features.images.network.pick_device", lambda _: card)
+    PixelsExtractor(image_size=12, batch_size=3).extract(images, rows := new_rows(7))
+    assert rows.sizes == [3, 3, 1]
+    np.testing.assert_array_equal(rows.layers["pixels"], expected.layers["pixels"])
+
+
 def test_sizes_are_part_of_the_digest() -> None:
     one, other = PixelsExtractor(image_size=12), PixelsExtractor(image_size=16)
     assert one.digest() == PixelsExtractor(image_size=12, batch_size=2).digest() != other.digest()
