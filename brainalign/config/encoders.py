@@ -298,15 +298,7 @@ class ResponseOptimisedMethod(TrainedMethod):
 
 
 Method = Annotated[
-    RidgeMethod
-    | EstimatorMethod
-    | BandedRidgeMethod
-    | DictionaryMethod
-    | InContextMethod
-    | FactorizedMethod
-    | GaussianMethod
-    | SemanticMethod
-    | RoutingMethod
-    | ResponseOptimisedMethod,
+    RidgeMethod | EstimatorMethod | BandedRidgeMethod | DictionaryMethod | InContextMethod | FactorizedMethod
+    | GaussianMethod | SemanticMethod | RoutingMethod | ResponseOptimisedMethod,
     Field(discriminator="encoder"),
-]
+]  # fmt: skip

@@ -237,21 +237,10 @@ class TableModel(ModelUse):
 
 
 Model = Annotated[
-    SentenceModel
-    | LanguageModel
-    | SpeechModel
-    | VideoModel
-    | OneHotModel
-    | RandomModel
-    | PixelsModel
-    | EfficientNetModel
-    | VisionModel
-    | TimmModel
-    | TorchvisionModel
-    | UserModel
-    | TableModel,
+    SentenceModel | LanguageModel | SpeechModel | VideoModel | OneHotModel | RandomModel | PixelsModel | EfficientNetModel
+    | VisionModel | TimmModel | TorchvisionModel | UserModel | TableModel,
     Field(discriminator="extractor"),
-]
+]  # fmt: skip
 
 
 SHARED_LAYERS = frozenset({"visual_projection", "head"})  # of CLIP and SigLIP: images as texts are embedded

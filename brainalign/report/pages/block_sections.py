@@ -372,14 +372,6 @@ def _geometry(material: kit.Material) -> kit.Section | None:
 
 
 SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [
-    _data,
-    evoked_section,
-    _identification,
-    _maps,
-    _ceilings,
-    _layers,
-    partition_section,
-    _zero_shot,
-    _geometry,
+    _data, evoked_section, _identification, _maps, _ceilings, _layers, partition_section, _zero_shot, _geometry,
     searchlight_section,
-]
+]  # fmt: skip
