@@ -205,6 +205,11 @@ def make_study() -> Callable[..., SmallStudy]:
 
 
 @pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
 def products_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave products on the CPU to torch, which counts them, whatever the processor."""
     monkeypatch.setattr(blas, "_by_openblas", lambda: False)

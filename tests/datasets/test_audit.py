@@ -146,9 +146,8 @@ def written(folder: Path, **about: object) -> Path:
     return folder / "study.yaml"
 
 
-def test_what_series_runs_and_videos_hold(tmp_path: Path) -> None:
+def test_what_series_runs_and_videos_hold(tmp_path: Path, rng: np.random.Generator) -> None:
     """The facts of studies of other kinds than responses to images, in the words that `check` prints."""
-    rng = np.random.default_rng(0)
     for k, n in enumerate((30, 24, 26)):
         np.save(tmp_path / f"{k}.npy", rng.normal(size=(n, 5)))
     (tmp_path / "people.tsv").write_text("subject\tpath\n1\t0.npy\n2\t1.npy\n1\t2.npy\n")

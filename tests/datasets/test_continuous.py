@@ -43,8 +43,7 @@ def test_slow_drifts_are_a_line_and_cosines(detrend: str, high_pass_hz: float) -
     np.testing.assert_allclose(found @ (found.T @ wanted), wanted, atol=1e-12)
 
 
-def test_every_presentation_has_its_own_confounds() -> None:
-    rng = np.random.default_rng(0)
+def test_every_presentation_has_its_own_confounds(rng: np.random.Generator) -> None:
     rows = pd.DataFrame({"run": "a", "onset_s": np.arange(30.0)})
     moved = {2: rng.normal(size=(30, 2)), 10: rng.normal(size=(30, 1)), 1: rng.normal(size=(30, 1)) @ [[1.0, -2.0]]}
     for number, values in moved.items():

@@ -112,9 +112,8 @@ def test_targets_silent_in_most_trials_do_not_hide_a_copy() -> None:
     assert (pairs["trial_a"] == pairs["trial_b"]).sum() == len(pairs) == 40
 
 
-def test_what_is_kept_of_a_trial_by_hand_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_of_a_trial_by_hand_takes_little_memory(monkeypatch: pytest.MonkeyPatch, rng) -> None:
     """All values of a small trial; of series what a line of each channel leaves; of a large one the same 256."""
-    rng = np.random.default_rng(0)
     maps, series, large = rng.normal(size=(5, 7)), rng.normal(size=(4, 3, 6)).cumsum(axis=2), rng.normal(size=(3, 300))
     line, channels = np.column_stack([np.ones(6), np.arange(6)]), series.reshape(12, 6).T
     left = (channels - line @ np.linalg.lstsq(line, channels, rcond=None)[0]).T
@@ -213,8 +212,7 @@ def test_copies_stop_where_they_lie_on_two_sides() -> None:
     assert other.level == "warning"
 
 
-def test_files_of_the_same_bytes_are_named(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
+def test_files_of_the_same_bytes_are_named(tmp_path: Path, rng: np.random.Generator) -> None:
     content = {name: rng.bytes(300_000) for name in "abc"}
     content["copy of a"] = content["a"]
     for at in (150_001, 99_000):
@@ -321,8 +319,7 @@ def test_a_recording_of_two_people_is_told(recorded, tmp_path) -> None:
     assert "1.csv" in note
 
 
-def test_modalities_series_and_matrices() -> None:
-    rng = np.random.default_rng(0)
+def test_modalities_series_and_matrices(rng: np.random.Generator) -> None:
     signals = rng.normal(size=(40, 6, 20))
     signals[31] = signals[3]
     signals[8] = signals[7]

@@ -9,9 +9,8 @@ QUICK = {"n_permutations": 10, "n_repeats": 2, "n_draws": 300}
 FEW = {"n_permutations": 9, "n_repeats": 1}
 
 
-def test_a_planted_trait_is_found_in_connectivity_and_not_in_noise() -> None:
+def test_a_planted_trait_is_found_in_connectivity_and_not_in_noise(rng: np.random.Generator) -> None:
     world = roi_series(40, 160, 4, seed=6)
-    rng = np.random.default_rng(0)
     features = {"correlation": correlation_features(world.series), "tangent": tangent_features(world.series)}
     features["noise"] = rng.normal(size=(40, 30))
     trait, people = world.subjects["trait"], world.subjects["subject"]

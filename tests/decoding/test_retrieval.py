@@ -13,8 +13,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
 
 
-def test_ranks_by_hand_and_ties_count_against() -> None:
-    rng = np.random.default_rng(0)
+def test_ranks_by_hand_and_ties_count_against(rng: np.random.Generator) -> None:
     queries, gallery = rng.normal(size=(20, 5)), rng.normal(size=(8, 5))
     similar = cosine(queries, gallery)
     expected = [[(row >= one).sum() for one in row] for row in similar]

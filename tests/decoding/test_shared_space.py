@@ -34,8 +34,7 @@ def fitted(small) -> decoding.SharedSpace:
     return decoding.SharedSpace(steps=120, width=32).fit(small[0])
 
 
-def test_repeats_are_averaged_whatever_the_index_of_the_table() -> None:
-    rng = np.random.default_rng(0)
+def test_repeats_are_averaged_whatever_the_index_of_the_table(rng: np.random.Generator) -> None:
     meta = pd.DataFrame({"stimulus_id": np.repeat(list("abcde"), 2), "subject": "01", "task": "x"})
     values, order = np.repeat(np.arange(5.0), 2)[:, None], rng.permutation(10)
     averaged = decoding.Trials(values[order], values[order], meta.iloc[order]).averaged()

@@ -17,16 +17,14 @@ def test_scenes_that_share_their_words_do_not_compete() -> None:
     assert decoding.scene_retrieval(scores, np.arange(20), n_draws=50).set_index("measure").loc["top-1", "value"] == 0
 
 
-def test_scores_of_nothing_retrieve_at_chance() -> None:
-    rng = np.random.default_rng(0)
+def test_scores_of_nothing_retrieve_at_chance(rng: np.random.Generator) -> None:
     options = {"n_permutations": 99, "n_draws": 10}
     tables = [decoding.scene_retrieval(rng.normal(size=(40, 40)), np.arange(40), seed=k, **options) for k in range(60)]
     assert 0.02 <= np.mean([table["p"][2] <= 0.2 for table in tables]) <= 0.36
     refused(r"\(n, n\)", decoding.scene_retrieval, np.zeros((3, 4)), np.arange(3))
 
 
-def test_norms_are_predicted_as_scikit_learn_does_with_the_same_folds_and_penalty() -> None:
-    rng = np.random.default_rng(0)
+def test_norms_are_predicted_as_scikit_learn_does_with_the_same_folds_and_penalty(rng: np.random.Generator) -> None:
     vectors = rng.normal(size=(60, 5))
     norms = pd.DataFrame(vectors @ rng.normal(size=(5, 2)) + 0.5 * rng.normal(size=(60, 2)), columns=["a", "b"])
     found = decoding.norm_prediction({"text": vectors}, norms, n_permutations=2, n_draws=10).set_index("norm")

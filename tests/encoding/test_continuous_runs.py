@@ -20,8 +20,7 @@ def smooth(rng: np.random.Generator, n_rows: int, n: int) -> np.ndarray:
     return values
 
 
-def test_predictions_are_those_of_ridge_on_a_design_written_out() -> None:
-    rng = np.random.default_rng(0)
+def test_predictions_are_those_of_ridge_on_a_design_written_out(rng: np.random.Generator) -> None:
     runs = np.repeat(["a", "b", "c"], 60)
     X, Y = np.c_[smooth(rng, 180, 3) * [0.1, 0.1, 10], np.full(180, 7.0)], rng.normal(size=(180, 2))  # one is constant
     Y[2:] += 10 * X[:-2, :2]

@@ -63,8 +63,7 @@ def test_layers_are_chosen_on_one_half_and_scored_on_the_other() -> None:
     assert found.areas[choices].equals(before.areas[choices])
 
 
-def test_spins_replace_smooth_maps() -> None:
-    rng = np.random.default_rng(0)
+def test_spins_replace_smooth_maps(rng: np.random.Generator) -> None:
     spins = [rng.permutation(8) for _ in range(99)]
     found = row(convergence_scores(layer_scores(), DISTANCE, times_s=TIMES, spins=spins), "spatial")
     null = [np.corrcoef(BEST[order], DISTANCE)[0, 1] for order in spins]

@@ -259,9 +259,8 @@ def test_real_voxels_of_other_subjects_are_learned_from() -> None:
     assert scores[1] > scores[0] + 0.1
 
 
-def test_weights_that_real_voxels_may_have_keep_their_clusters() -> None:
+def test_weights_that_real_voxels_may_have_keep_their_clusters(rng: np.random.Generator) -> None:
     """Two clusters with a gap between: draws have the prior's covariance, as a Gaussian's would, but not its middle."""
-    rng = np.random.default_rng(0)
     X = WORLD.images(300, rng)
     W = WORLD.weights(400, rng) * 0.3
     W[0] += np.where(np.arange(400) % 2, 3.0, -3.0)

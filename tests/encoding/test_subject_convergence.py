@@ -129,8 +129,7 @@ def test_halves_depend_on_the_stimuli_alone() -> None:
     assert set(half_rows(names, seed=4)[0]) != set(choice)
 
 
-def test_each_half_is_scored_by_itself() -> None:
-    rng = np.random.default_rng(0)
+def test_each_half_is_scored_by_itself(rng: np.random.Generator) -> None:
     layers = rng.normal(size=(2, 100, 6))
     Y = layers[0] @ rng.normal(size=(6, 12)) + rng.normal(size=(100, 12))
     split = np.arange(60), np.arange(60, 100), np.array([f"image{k}" for k in rng.permutation(100)])

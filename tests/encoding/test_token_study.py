@@ -105,8 +105,7 @@ def test_tokens_on_disk_are_as_tokens_in_memory(tmp_path: Path, encoder: Any, mo
     assert (names[0], len(names[0])) == (names[1], 3)
 
 
-def test_a_fit_reads_a_few_tokens_at_a_time(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
+def test_a_fit_reads_a_few_tokens_at_a_time(tmp_path: Path, rng: np.random.Generator) -> None:
     tokens, Y = rng.normal(size=(4000, 64, 64)).astype(np.float32), rng.normal(size=(4000, 3)).astype(np.float32)
     on_disk = stored(tmp_path, tokens)
     for encoder in (encoding.RoutingEncoder("target", epochs=1), encoding.GaussianReadout(epochs=1)):
@@ -197,10 +196,9 @@ def test_tokens_times_semantics(tmp_path: Path) -> None:
     assert case()[2]["encoder"].unique().tolist() == ["mine"]
 
 
-def test_wide_interactions_are_bounded(tmp_path: Path) -> None:
+def test_wide_interactions_are_bounded(tmp_path: Path, rng: np.random.Generator) -> None:
     """40 semantic values of rank 8, and tokens of more columns than are taken."""
     case = shifting(tmp_path, baselines=("interactions",))
-    rng = np.random.default_rng(0)
     case.options["semantics"] = case.options["semantics"] @ rng.normal(size=(8, 40)).astype(np.float32)
     both = case.tokens, stored(tmp_path, case.tokens)
     tables = [case(tokens)[2].set_index(["encoder", "group"]) for tokens in both]

@@ -8,8 +8,7 @@ from scipy.signal import upfirdn
 from brainalign import features
 
 
-def test_lanczos_sums_are_those_written_out() -> None:
-    rng = np.random.default_rng(0)
+def test_lanczos_sums_are_those_written_out(rng: np.random.Generator) -> None:
     onsets, durations, times = rng.uniform(0, 60, 80), rng.uniform(0, 1, 80), np.arange(0.75, 60, 1.5)
     vectors = rng.normal(size=(80, 3))
     expected = np.zeros((len(times), 3))

@@ -221,8 +221,7 @@ def test_a_file_is_read_and_what_does_not_fit_is_named(tmp_path: Path) -> None:
     refused(r"shape \(64, 64\)", image_properties, [torch.zeros(N, N)])
 
 
-def test_vectors_of_contrast_are_decoded_from_contrast_and_those_of_fixations_from_fixations() -> None:
-    rng = np.random.default_rng(0)
+def test_vectors_of_contrast_are_decoded_from_contrast_and_those_of_fixations_from_fixations(rng) -> None:
     contrast, n = rng.uniform(0.1, 1, 300), 300
     fixations = rng.integers(2, 40, n)
     images = [grating(8, float(c)) for c in contrast]

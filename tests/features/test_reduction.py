@@ -63,8 +63,7 @@ class TestPCA:
 
 
 @pytest.mark.parametrize(("maps", "n_components"), [(False, None), (True, None), (True, 3)])
-def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_components: int | None) -> None:
-    rng = np.random.default_rng(0)
+def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_components: int | None, rng) -> None:
     values, train = rng.normal(size=(30, 8)).astype(np.float32), np.arange(20)
     options = {"n_components": n_components, "maps": maps}
     ours = layer_inputs(values, train, **options)

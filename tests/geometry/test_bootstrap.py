@@ -206,9 +206,8 @@ def called(rng: np.random.Generator, weights: np.ndarray) -> tuple[bool, bool, b
     return (table["p"] <= 0.05).any(), (table["p_max"] <= 0.05).any(), best
 
 
-def test_the_honest_best_of_layers_and_of_all() -> None:
+def test_the_honest_best_of_layers_and_of_all(rng: np.random.Generator) -> None:
     """A group and one subject whose truth is layer b of a network; a published model that is as good."""
-    rng = np.random.default_rng(0)
     layers = {name: g.rdm(rng.normal(size=(30, 8)), "euclidean") for name in "abc"}
     noisy = layers["b"] + rng.normal(size=(8, 2, 435)) * 0.5
     candidates = {("net", name): values for name, values in layers.items()}

@@ -23,8 +23,7 @@ STIMULI = 12
 @pytest.mark.filterwarnings("ignore:Noise ceiling for tau")
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("method", TOOLBOX)
-def test_equals_rsatoolbox(method: str, missing: bool) -> None:
-    rng = np.random.default_rng(0)
+def test_equals_rsatoolbox(method: str, missing: bool, rng: np.random.Generator) -> None:
     a, b = rng.uniform(size=(5, 28)), rng.uniform(size=(3, 28))
     b[0, :9] = b[0, 0]  # ties
     a[1, :6] = a[1, 6]

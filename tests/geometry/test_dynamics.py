@@ -127,8 +127,7 @@ def test_dissimilarities_of_a_ring_grow_with_distance_in_one_order() -> None:
     )
 
 
-def test_checkpoints_are_compared_one_by_one() -> None:
-    rng = np.random.default_rng(0)
+def test_checkpoints_are_compared_one_by_one(rng: np.random.Generator) -> None:
     modules = {"a": rng.normal(size=(2, 8, 5)), "b": np.stack([g.successor_representation(RING, 0.8)] * 2)}
     references = {str(gamma): g.successor_rdm(RING, gamma) for gamma in (0.0, 0.5, 0.8)}
     found = g.compare_checkpoints(modules, references, [0.1, 0.4], n_permutations=39)

@@ -232,8 +232,7 @@ def test_ceilings_by_hand() -> None:
     refused("none of 2 triplets was judged twice", g.repeated_ceilings, np.array([[0, 1, 2], [1, 2, 3]]), 4)
 
 
-def test_copies_of_a_triplet_stay_together() -> None:
-    rng = np.random.default_rng(0)
+def test_copies_of_a_triplet_stay_together(rng: np.random.Generator) -> None:
     triplets = np.concatenate([WORLD.triplets, g.shuffled_triplets(WORLD.triplets[:700], rng), WORLD.repeats])
     split = g.split_triplets(triplets, 0.2, rng)
     keys = g.triplet_keys(triplets)
@@ -245,30 +244,27 @@ def test_copies_of_a_triplet_stay_together() -> None:
     refused("leaves one side empty", g.split_triplets, triplets[:3], 0.01, rng)
 
 
-def test_unseen_objects_are_in_no_training_triplet() -> None:
+def test_unseen_objects_are_in_no_training_triplet(rng: np.random.Generator) -> None:
     split = g.split_objects(WORLD.triplets, 24, 0.4, np.random.default_rng(0))
     assert not np.isin(WORLD.triplets[split.train], split.unseen).any()
     assert np.isin(WORLD.triplets[split.test], split.unseen).all()
     assert len(split.unseen) == 10
     in_turn = g.split_objects_in_turn(WORLD.triplets, 24, 0.25, 4, np.random.default_rng(0))
     assert sorted(np.concatenate([split.unseen for split in in_turn])) == list(range(24))
-    rng = np.random.default_rng(0)
     refused("5 splits with 6 of 24 objects", g.split_objects_in_turn, WORLD.triplets, 24, 0.25, 5, rng)
     refused("choose another share", g.split_objects, WORLD.triplets, 24, 0.05, rng)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_odd_column_is_found(place: int) -> None:
+def test_the_odd_column_is_found(place: int, rng: np.random.Generator) -> None:
     moved = WORLD.triplets[:, [[2, 0, 1], [0, 2, 1], [0, 1, 2]][place]]
-    rng = np.random.default_rng(0)
     assert g.odd_column_shares(moved, 24, rng).argmax() == place
     shares = g.odd_column_shares(moved, 24, rng, TRUE)
     assert shares.argmax() == place
     assert shares[place] == pytest.approx(g.odd_one_out_accuracy(TRUE, WORLD.triplets))
 
 
-def test_dimensions_are_found_again_whatever_their_order() -> None:
-    rng = np.random.default_rng(0)
+def test_dimensions_are_found_again_whatever_their_order(rng: np.random.Generator) -> None:
     embeddings = []
     for _ in range(5):
         noisy = WORLD.embedding + 0.1 * rng.random(WORLD.embedding.shape)
@@ -310,8 +306,7 @@ def test_an_embedding_is_that_of_its_seed(kind: str) -> None:
     assert g.odd_one_out_accuracy(g.object_similarities(both.embedding_), WORLD.repeats) > 0.45
 
 
-def test_readouts_and_their_nulls() -> None:
-    rng = np.random.default_rng(0)
+def test_readouts_and_their_nulls(rng: np.random.Generator) -> None:
     regressor = Ridge(np.logspace(-2, 4, 7), cv=3, dtype="float64")
     with_nothing = np.hstack([WORLD.embedding, rng.random((24, 1)), np.ones((24, 1))])
     again = copy.deepcopy(rng)
@@ -332,9 +327,8 @@ def test_readouts_and_their_nulls() -> None:
     assert null.max() < g.odd_one_out_accuracy(TRUE, WORLD.triplets)
 
 
-def test_regions_beside_judgements_and_choices_without_ceilings() -> None:
+def test_regions_beside_judgements_and_choices_without_ceilings(rng: np.random.Generator) -> None:
     i, j = np.triu_indices(24, 1)
-    rng = np.random.default_rng(0)
     fits = -TRUE[i, j] + 0.1 * rng.normal(size=(3, len(i)))
     found = g.region_table({"fits": fits, "noise": rng.normal(size=(3, len(i)))}, WORLD.embedding, 99, 4)
     assert found["score"][0] > 0.8

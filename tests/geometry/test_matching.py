@@ -103,9 +103,8 @@ def test_ridge_both_ways() -> None:
 
 
 @pytest.mark.parametrize("method", g.SIMILARITIES)
-def test_what_each_measure_ignores(method: str) -> None:
+def test_what_each_measure_ignores(method: str, rng: np.random.Generator) -> None:
     """The order of units, offsets and scales; most rotations, and CCA any invertible map. A constant is undefined."""
-    rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(2, 200, 30)) * np.arange(1, 31) ** -0.3  # units of falling variance
     assert g.similarity(X, X[:, rng.permutation(30)], method) == pytest.approx(1, abs=1e-10)
     assert g.similarity(3 * X + 100, Y - 7, method) == pytest.approx(g.similarity(X, Y, method), abs=1e-8)

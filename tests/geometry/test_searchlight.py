@@ -181,8 +181,7 @@ def test_a_killed_run_goes_on(search: g.Searchlight, models: np.ndarray, tmp_pat
     assert computed == [0, 1, 2, -1, 0, 1, 2, 3, 4]
 
 
-def test_millimetres_come_from_the_affine_and_nothing_outside_the_mask_is_used() -> None:
-    rng = np.random.default_rng(0)
+def test_millimetres_come_from_the_affine_and_nothing_outside_the_mask_is_used(rng: np.random.Generator) -> None:
     voxels = np.argwhere(rng.random((8, 7, 6)) > 0.3)
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     affine = np.eye(4)

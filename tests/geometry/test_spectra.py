@@ -19,8 +19,7 @@ def power(n: int, p: int, rng: np.random.Generator, alpha: float = 1.0) -> np.nd
     return (rng.normal(size=(n, p)) * np.arange(1, p + 1) ** (-alpha / 2)) @ turned
 
 
-def test_participation_ratio_of_white_noise() -> None:
-    rng = np.random.default_rng(0)
+def test_participation_ratio_of_white_noise(rng: np.random.Generator) -> None:
     for n, p in ((200, 50), (100, 300)):
         found = np.mean([g.participation_ratio(rng.normal(size=(n, p)) + 5) for _ in range(5)])
         assert found == pytest.approx(p / (1 + p / n), rel=0.03)
@@ -242,8 +241,7 @@ def test_too_few_stimuli_make_no_category() -> None:
     refused("8 or more stimuli each; got most = 6", g.balanced_categories, words, 6)
 
 
-def test_planted_categories_stand_out_and_rotation_changes_nothing() -> None:
-    rng = np.random.default_rng(0)
+def test_planted_categories_stand_out_and_rotation_changes_nothing(rng: np.random.Generator) -> None:
     X = rng.normal(size=(32, 60)) + 1.5 * rng.normal(size=(4, 60))[np.repeat(np.arange(4), 8)]
     found = measured(X)
     assert found.loc["capacity", "value"] > 1.5 * found.loc["capacity", "null_high"]

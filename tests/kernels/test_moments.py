@@ -58,8 +58,7 @@ def test_correlation_distances_are_those_of_scipy() -> None:
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
 
 
-def test_products_with_targets_are_those_of_numpy() -> None:
-    rng = np.random.default_rng(0)
+def test_products_with_targets_are_those_of_numpy(rng: np.random.Generator) -> None:
     X, Y, scale = rng.normal(size=(30, 4)), rng.integers(-3000, 3000, size=(30, 6)), rng.uniform(0.1, 1, size=6)
     whole = torch.as_tensor(Y.astype(np.int16))
     for way in (cross_product, reference.cross_product):

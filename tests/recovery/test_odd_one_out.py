@@ -275,14 +275,13 @@ def test_nothing_comes_of_shuffled_choices_or_an_unaligned_teacher(seed: int, re
         assert scores["all"].uncertainty_r <= before[name.split()[0]]["all"].uncertainty_r + 0.15
 
 
-def test_a_network_learns_end_to_end(record: Record) -> None:
+def test_a_network_learns_end_to_end(record: Record, rng: np.random.Generator) -> None:
     """Human alignment of EfficientNet-Lite0, trained end to end on 64 scenes judged by shape, scored on 48 others"""
     scenes = draw_scenes(112, seed=3)
     images = torch.from_numpy(render(scenes, 48)).permute(0, 3, 1, 2).float() / 255
     shape = np.unique(scenes["shape"], return_inverse=True)[1]
     size = scenes["size"].to_numpy()
     people = 4 * (shape[:, None] == shape) - 10 * np.abs(size[:, None] - size)  # so some choices are harder
-    rng = np.random.default_rng(0)
     train, test = geometry.draw_triplets(shape[:64], 1000, rng), 64 + geometry.draw_triplets(shape[64:], 1000, rng)
     judged, expected = geometry.choice_probabilities(people, train), geometry.choice_probabilities(people, test)
     network = EfficientNetExtractor(layers=("block5",), image_size=48, crop=False).module("block5")

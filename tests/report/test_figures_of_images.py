@@ -212,8 +212,7 @@ def test_words_of_images_and_regions() -> None:
     few_images.text_bars(rows)
 
 
-def test_where_regions_look() -> None:
-    rng = np.random.default_rng(0)
+def test_where_regions_look(rng: np.random.Generator) -> None:
     fields = rng.random((2, 3, 6))
     fields[1, 2] = 0
     pictures = {"s1": rng.integers(0, 255, (6, 4, 3)).astype(np.uint8)}

@@ -45,9 +45,8 @@ def test_choices_dimensions_and_networks() -> None:
     np.testing.assert_allclose(cells(ax), [[of.loc[key, "r2"] for key in line] for line in keys])
 
 
-def test_layers_over_distance_time_and_training() -> None:
+def test_layers_over_distance_time_and_training(rng: np.random.Generator) -> None:
     rows = made({"network": ["trained", "random"], "area": [f"A{k}" for k in range(6)]}, value="distance_mm")
-    rng = np.random.default_rng(0)
     rows = rows.assign(number=rng.integers(0, 3, len(rows)).astype(float), decided=rng.random(len(rows)) < 0.7)
     rows.loc[0, "number"] = np.nan
     convergence.layers_by_distance(rows, [["l0", "l1", "l2"], ["r0", "r1", "r2"]], ["one", "two"])

@@ -53,9 +53,8 @@ def surface_maps(path: Path, n: int) -> Path:
     return path
 
 
-def test_a_volume_keeps_its_grid_even_where_one_slice_is_read(tmp_path: Path, trials: Path) -> None:
+def test_a_volume_keeps_its_grid_even_where_one_slice_is_read(tmp_path: Path, trials: Path, rng) -> None:
     affine = np.array([[-3.0, 0, 0, 40], [0, 3, 0.2, -60], [0, 0, 3.5, 10], [0, 0, 0, 1]])
-    rng = np.random.default_rng(0)
     inside = np.zeros((9, 8, 7), dtype=np.uint8)
     inside[2:6, 1:5, 3] = 1
     nibabel.save(nibabel.Nifti1Image(inside, affine), tmp_path / "mask.nii.gz")
@@ -194,9 +193,8 @@ def test_parcels_are_painted_into_their_atlas(tmp_path: Path, trials: Path) -> N
     refused("1 targets are no parcels of it .V3; it has", read_array, tmp_path / "values.npy", trials, **options)
 
 
-def test_own_surfaces_are_seen_from_both_sides(tmp_path: Path, trials: Path) -> None:
+def test_own_surfaces_are_seen_from_both_sides(tmp_path: Path, trials: Path, rng: np.random.Generator) -> None:
     """A patch on the outer side of the left hemisphere is in front there, and behind the others from within."""
-    rng = np.random.default_rng(0)
     surfaces, betas = {}, {}
     for hemi, x in (("L", -40), ("R", 40)):
         places = rng.normal(size=(500, 3))

@@ -141,8 +141,7 @@ def test_methods_cite_only_what_ran(material: kit.Material) -> None:
         assert str(reference.year) in reference.text
 
 
-def test_a_large_study_keeps_within_the_budget() -> None:
-    rng = np.random.default_rng(0)
+def test_a_large_study_keeps_within_the_budget(rng: np.random.Generator) -> None:
     n = 20_000
     ceiling, r2 = rng.uniform(-0.1, 0.8, n), rng.uniform(-0.1, 0.7, n)
     scores = pd.DataFrame({"ceiling": ceiling, "r2_signed": r2, "reliable": True})

@@ -97,8 +97,7 @@ def test_group_means() -> None:
     refused("group 0 names target 4, but there are 4", st.group_means, r, [np.array([4])])
 
 
-def test_against_scipy_and_sklearn() -> None:
-    rng = np.random.default_rng(0)
+def test_against_scipy_and_sklearn(rng: np.random.Generator) -> None:
     measured = rng.normal(size=(30, 7)) + 5
     predicted = (measured + 0.5 + rng.normal(size=(30, 7))).astype(np.float32)
     expected = [stats.pearsonr(m, p).statistic for m, p in zip(measured.T, predicted.T.astype(float), strict=True)]
@@ -129,8 +128,7 @@ def test_normalised_r2_divides_by_a_variance_and_is_not_clipped() -> None:
     refused(r"\(5, 1\) and \(5, 2\)", st.pearson, np.ones((5, 1)), np.ones((5, 2)))
 
 
-def test_identification_of_perfect_swapped_equal_and_random_predictions() -> None:
-    rng = np.random.default_rng(0)
+def test_identification_of_perfect_swapped_equal_and_random_predictions(rng: np.random.Generator) -> None:
     patterns = rng.normal(size=(3, 8, 20))
     correct, chosen = st.identification(patterns * 2 + 1, patterns)  # correlation ignores scale and offset
     assert (correct == 1).all()
@@ -150,8 +148,7 @@ def test_identification_of_perfect_swapped_equal_and_random_predictions() -> Non
     refused("2 targets or more", st.identification, np.zeros((3, 1)), np.zeros((3, 1)))
 
 
-def test_linear_classification_is_sklearns_on_held_out_rows() -> None:
-    rng = np.random.default_rng(0)
+def test_linear_classification_is_sklearns_on_held_out_rows(rng: np.random.Generator) -> None:
     labels = np.tile(["a", "b", "c"], 20)
     responses = rng.normal(size=(60, 5)) + (labels[:, None] == np.array(["a", "b", "c", "a", "b"]))
     folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]

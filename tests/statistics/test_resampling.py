@@ -122,8 +122,7 @@ LABELS = np.where(UNITS % 3 == 0, "a", "b")
 PAIRS = np.array(list(combinations(range(4), 2)))
 
 
-def test_pairs_equal_permutations_done_by_hand() -> None:
-    rng = np.random.default_rng(0)
+def test_pairs_equal_permutations_done_by_hand(rng: np.random.Generator) -> None:
     scores, shown = rng.normal(size=(30, 9)), rng.integers(7, size=30)  # two stimuli are never shown
     found = pairing_test(scores, shown, n_permutations=50, seed=3)
     assert found.value == pytest.approx(np.mean([scores[i, j] for i, j in enumerate(shown)]))
@@ -169,8 +168,7 @@ def test_crossed_bootstrap_covers() -> None:
         refused("one label", crossed_bootstrap, np.ones(20), np.zeros(n_subjects), np.arange(n_stimuli))
 
 
-def test_units_stay_whole_and_blocks_keep_their_labels() -> None:
-    rng = np.random.default_rng(0)
+def test_units_stay_whole_and_blocks_keep_their_labels(rng: np.random.Generator) -> None:
     exchange = Exchange(LABELS, UNITS, BLOCKS)
     permuted = exchange.permuted(50, rng)
     assert permuted.shape == (50, 36)
@@ -193,8 +191,7 @@ def test_units_stay_whole_and_blocks_keep_their_labels() -> None:
     refused("give one per trial", Exchange, LABELS, UNITS, BLOCKS[:9])
 
 
-def test_models_that_are_the_same_differ_by_chance() -> None:
-    rng = np.random.default_rng(0)
+def test_models_that_are_the_same_differ_by_chance(rng: np.random.Generator) -> None:
     draws = rng.normal(size=(50, 3))
     same = np.column_stack([np.zeros(30), np.full(30, 0.2), rng.normal(size=30)])  # models that are the same
     assert paired_differences_p(np.array([0.0, 0.2, 9.0]), same, 20).tolist() == [1.0, 1.0, 1 / 31]

@@ -256,7 +256,7 @@ def test_functions_of_users_are_checked_and_nouns_are_whole_words() -> None:
     assert np.isnan(shares["V2"]["car"])
 
 
-def test_a_language_model_learns_to_caption(tmp_path: Path) -> None:
+def test_a_language_model_learns_to_caption(tmp_path: Path, rng: np.random.Generator) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -266,7 +266,6 @@ def test_a_language_model_learns_to_caption(tmp_path: Path) -> None:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(vocab_size=7, n_positions=24, n_embd=24, n_layer=1, n_head=2))
-    rng = np.random.default_rng(0)
     colours, shapes = rng.integers(3, size=240), rng.integers(2, size=240)
     points = np.eye(5)[colours] + np.eye(5)[3 + shapes] + 0.1 * rng.normal(size=(240, 5))
     names = [f"a {['red', 'blue', 'green'][c]} {['disc', 'cross'][s]}" for c, s in zip(colours, shapes, strict=True)]

@@ -184,9 +184,8 @@ def ceilings(root: Path, subjects: list[list[Path]]) -> pd.DataFrame:
     return load(output, pd.DataFrame)
 
 
-def test_what_subjects_share_is_found_where_it_was_planted(tmp_path: Path) -> None:
+def test_what_subjects_share_is_found_where_it_was_planted(tmp_path: Path, rng: np.random.Generator) -> None:
     """Early targets follow the same signal in three subjects, the others do not; training images play no part."""
-    rng = np.random.default_rng(0)
     shared, subjects = rng.normal(size=(N_IMAGES, 10)), []
     for name in ("01", "02", "03"):
         values = rng.normal(size=(N_IMAGES, N_TARGETS))

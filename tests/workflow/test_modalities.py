@@ -61,9 +61,8 @@ def test_the_table_holds_every_decoder_and_direction(results: Path) -> None:
     assert "A &lt;mine&gt; study" in page
 
 
-def test_validation_images_choose_the_weights_of_every_training() -> None:
+def test_validation_images_choose_the_weights_of_every_training(rng: np.random.Generator) -> None:
     """What stands beside the joint space is chosen as it is; a null by null pairs."""
-    rng = np.random.default_rng(0)
     sizes = {"train": 6, "val": 3, "test": 3}
     parts: dict[str, dict[str, Trials]] = {}
     for split, n in sizes.items():
