@@ -41,8 +41,7 @@ def run_step(
         for name, files in (inputs or {}).items()
     }
     places = {name: Path(place) for name, place in (outputs or {}).items()}
-    chosen = json.loads(json.dumps(settings or {}))
-    return run_job(Job(step, chosen, whole, places, labels=labels or {}, seed=seed))
+    return run_job(Job(step, json.loads(json.dumps(settings or {})), whole, places, labels=labels or {}, seed=seed))
 
 
 def prepare(descriptor: Path, stimuli: Path, subject: str) -> tuple[Responses, pd.DataFrame, pd.DataFrame]:

@@ -109,8 +109,7 @@ def test_a_folder_can_be_overlooked_and_what_is_public_is_described() -> None:
 
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
-    name = ".".join(parts if parts[0] == "brainalign" else ("brainalign", *parts))
-    return name.removesuffix(".__init__")
+    return ".".join(parts if parts[0] == "brainalign" else ("brainalign", *parts)).removesuffix(".__init__")
 
 
 def test_a_folder_is_entered_by_its_face() -> None:

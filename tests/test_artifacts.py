@@ -251,8 +251,7 @@ class TestWriter:
         for found in (read[...], read[[4, 0]], np.asarray(take_rows(flatten_rows(read), slice(1, 3)))):
             assert found.dtype == np.float32
         np.testing.assert_array_equal(read[[4, 0], 2:4], expected.float().numpy()[[4, 0], 2:4])
-        again = io.open_writer(path, self.stimuli.iloc[::-1].reset_index(drop=True), provenance, "sha256", kind)
-        again.close()
+        io.open_writer(path, self.stimuli.iloc[::-1].reset_index(drop=True), provenance, "sha256", kind).close()
         assert torch.equal(load_torch(path)["a"], expected.flip(0))
         assert len(io.open_writer(path, self.stimuli, provenance, "sha256").pending) == n  # float32 was asked for
 

@@ -84,8 +84,7 @@ def test_check_refuses_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_an_edited_file_is_another_input(tmp_path: Path) -> None:
-    path = study(tmp_path, file=str(_csv(tmp_path)))
-    config = load_config(path)
+    config = load_config(study(tmp_path, file=str(_csv(tmp_path))))
     assert Run(config).weights("own") == [str(tmp_path / "vectors.csv")]
     run_all(config, "prepare_rdms", "extract")
     place = artifact_path(config.results, "mine", "features", model="own")

@@ -54,5 +54,4 @@ def test_a_fit_costs_what_the_model_says(n: int, p: int, products_of_torch: None
     Y = rng.normal(size=(n, 2000))
     own = counted(lambda: Ridge(tuple(np.logspace(-1, 5, 20)), device="cpu").fit(X, Y))
     cost = ridge_cost(n, p, 2000)
-    expected = cost.rotation + cost.projection + cost.scoring + cost.refit
-    assert own == pytest.approx(expected, rel=0.05)
+    assert own == pytest.approx(cost.rotation + cost.projection + cost.scoring + cost.refit, rel=0.05)

@@ -112,9 +112,7 @@ def test_shipped_configurations_are_valid_and_schemas_say_why(root: Path, tmp_pa
             jsonschema.validate(content | {"tite": "misspelt"}, schema)
 
 
-def test_data_are_found_in_brainalign_data_or_where_the_workflow_wrote_them(
-    small, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_are_found_in_brainalign_data_or_where_the_workflow_wrote_them(small, root, tmp_path, monkeypatch) -> None:
     path = small.write()
     elsewhere = tmp_path / "cache" / "small"
     elsewhere.mkdir(parents=True)
@@ -238,8 +236,7 @@ def test_methods_fit_their_study(small, scenes) -> None:
     refused(learns, loaded, blocks, net, {"b": {"encoder": "dictionary"}}, models_of=onehot)
     assert loaded(blocks, None, {"b": {"encoder": "banded"}}).fits_of("study")[1] == ("onehot", "b")
     loaded(blocks, net, banded, models_of=onehot, methods_of=["ridge"])
-    few = {"b": banded["b"] | {"n_candidates": 3}}
-    refused("methods.b.n_candidates is 3, but the 3", loaded, images, net, few)
+    refused("methods.b.n_candidates is 3, but the 3", loaded, images, net, {"b": banded["b"] | {"n_candidates": 3}})
     refused("none of its methods", loaded, images, net, banded, models_of=onehot, methods_of=["b"])
     config = loaded(images, net, banded)
     assert config.fits_of("study") == [("onehot", "ridge"), ("net", "ridge"), ("net", "b")]
@@ -368,8 +365,7 @@ def test_where_data_come_from_may_be_left_out_and_is_said(tmp_path: Path) -> Non
 
 
 def test_options_are_of_features_over_time_or_of_scores() -> None:
-    models = {"mine": {"function": "a:b"}, "other": {"function": "c:d"}}
-    options = settings.DynamicsSettings(models=models)
+    options = settings.DynamicsSettings(models={"mine": {"function": "a:b"}, "other": {"function": "c:d"}})
     features, scores, every = options.of_rollout("mine"), options.of_scores(), options.model_dump(mode="json")
     assert features.keys() ^ scores.keys() == every.keys()
     assert features | scores == every | {"models": {"mine": every["models"]["mine"]}}

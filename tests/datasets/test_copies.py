@@ -16,10 +16,8 @@ from brainalign.datasets import formats, studies
 from brainalign.io import load_sidecar
 from brainalign.study import load_descriptor
 
-DECODED: dict[str, Any] = {
-    "markers": {"1": "house", "2": "face"},
-    "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
-}
+EPOCHS = {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4}
+DECODED: dict[str, Any] = {"markers": {"1": "house", "2": "face"}, "epochs": EPOCHS}
 
 
 def eeg(n: int, seed: int, drift: float = 0.0) -> np.ndarray:
@@ -27,8 +25,7 @@ def eeg(n: int, seed: int, drift: float = 0.0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     evoked = 3 * np.sin(np.linspace(0, 9, 50)) * np.random.default_rng(99).normal(size=(8, 1))
     walk = drift * np.cumsum(rng.normal(size=(n, 8)), axis=0)
-    times = np.linspace(0, 1, 50)
-    offsets = walk[:, :, None] + drift * rng.normal(size=(n, 8, 1)) * times + 20 * drift
+    offsets = walk[:, :, None] + drift * rng.normal(size=(n, 8, 1)) * np.linspace(0, 1, 50) + 20 * drift
     return evoked + offsets + rng.normal(size=(n, 8, 50))
 
 
@@ -160,17 +157,14 @@ def test_how_near_a_copy_is(silent: bool, factor: float) -> None:
     distance = np.sqrt(np.mean(((values[100] - values[7]) / spread()) ** 2))
     assert distance == pytest.approx(0.01 * factor, rel=0.02)
     found = formats.copied_trials({"x": formats.fingerprint(values, names, places)})
-    expected = [["x", "r0", "t7", "x", "r2", "t100"]] if factor < 1 else []
-    assert found.to_numpy().tolist() == expected
+    assert found.to_numpy().tolist() == ([["x", "r0", "t7", "x", "r2", "t100"]] if factor < 1 else [])
 
 
 def test_pairs_of_copies_are_a_table() -> None:
     values, others = patterns(6, 1), patterns(4, 2)
     values[5], values[3], others[2] = values[1], values[0], values[1]
-    parts = {
-        "b": formats.fingerprint(values, list("uvwxyz"), list("112233")),
-        "a": formats.fingerprint(others, list("klmn"), list("1112")),
-    }
+    parts = {"b": formats.fingerprint(values, list("uvwxyz"), list("112233"))}
+    parts |= {"a": formats.fingerprint(others, list("klmn"), list("1112"))}
     columns = ["part_a", "place_a", "trial_a", "part_b", "place_b", "trial_b"]
     rows = [("b", "1", "u", "b", "2", "x"), ("b", "1", "v", "b", "3", "z")]
     rows += [("b", "1", "v", "a", "1", "m"), ("b", "3", "z", "a", "1", "m")]

@@ -73,8 +73,7 @@ class Tree:
                 sidecar.write_text(json.dumps({"RepetitionTime": TR, "StartTime": 0.75}))
             return
         bold = func / f"{stem}_space-{SPACE}_desc-preproc_bold.nii.gz"
-        data = series.T.reshape(*SHAPE, VOLUMES).astype(np.float32)
-        nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), bold)
+        nibabel.save(nibabel.Nifti1Image(series.T.reshape(*SHAPE, VOLUMES).astype(np.float32), np.eye(4)), bold)
         mask = np.ones(SHAPE, np.uint8)
         mask[0, 0, 0 if run == "1" else 1] = 0  # the masks of runs differ a little
         nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), func / f"{stem}_space-{SPACE}_desc-brain_mask.nii.gz")
@@ -220,8 +219,7 @@ def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
     series = small.volumes().reshape(-1, len(labels)).T
     runs = labels["run"].astype(int).to_numpy()
     cleaned = clean(series, runs=runs, detrend=True, standardize="zscore_sample", t_r=2.0)
-    blocks = find_blocks(labels, descriptor.fmri)
-    for row, block in blocks.iterrows():
+    for row, block in find_blocks(labels, descriptor.fmri).iterrows():
         expected = cleaned[block["first"] : block["last"] + 1]
         mean = expected.mean(axis=0)
         np.testing.assert_allclose(recording.responses.values[row], mean, atol=1e-5)

@@ -311,14 +311,11 @@ def test_every_row_of_every_fold(sessions: pd.DataFrame, case: str) -> None:
     elif case == "drawn":
         left_out = np.array_split(np.random.default_rng(7).permutation(list("adcb")), 3)
     told = sessions[["trial_id", "stimulus_id"]].assign(group=groups)
-    tables = [
-        told.assign(fold=k, seed=7, split=np.where(groups.isin(left), "test", "train"))
-        for k, left in enumerate(left_out)
-    ]
+    sides = [np.where(groups.isin(left), "test", "train") for left in left_out]
+    tables = [told.assign(fold=k, seed=7, split=split) for k, split in enumerate(sides)]
     splits = make_splits(sessions, rule, seed=7)
     pd.testing.assert_frame_equal(splits, pd.concat(tables, ignore_index=True))
-    folds = folds_of(splits.iloc[::-1], sessions)
-    for table, (train, test) in zip(tables, folds, strict=True):
+    for table, (train, test) in zip(tables, folds_of(splits.iloc[::-1], sessions), strict=True):
         assert train.tolist() == np.flatnonzero(table["split"] == "train")[::-1].tolist()
         assert test.tolist() == np.flatnonzero(table["split"] == "test")[::-1].tolist()
 

@@ -191,12 +191,12 @@ def test_captions_are_found_by_their_ids(tmp_path: Path) -> None:
     ids = datasets.nsd_coco_ids(tmp_path)
     assert ids == {"nsd-00000": 532481, "nsd-72999": 245764}
     train = annotations(tmp_path / "train.json", [(245764, "A dog.\n"), (1, "Another."), (245764, "A brown dog.")])
-    val = annotations(tmp_path / "val.json", [(532481, "A kite.")])
-    table = datasets.coco_captions([train, val], ids)
-    assert table.to_dict("list") == {
-        "stimulus_id": ["nsd-00000", "nsd-72999", "nsd-72999"],
-        "caption": ["A kite.", "A dog.", "A brown dog."],
-    }
+    table = datasets.coco_captions([train, annotations(tmp_path / "val.json", [(532481, "A kite.")])], ids)
+    assert table["stimulus_id"].tolist() == ["nsd-00000", "nsd-72999", "nsd-72999"]
+    assert (list(table), table["caption"].tolist()) == (
+        ["stimulus_id", "caption"],
+        ["A kite.", "A dog.", "A brown dog."],
+    )
     refused(r"1 of 2 images have no caption in train.json \(nsd-00000\).*val2017", datasets.coco_captions, [train], ids)
     (folder / "nsd_stim_info_merged.csv").unlink()
     refused(r"nsd_stim_info_merged\.csv", datasets.nsd_coco_ids, tmp_path)

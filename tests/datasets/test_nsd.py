@@ -507,8 +507,7 @@ def test_splits_follow_the_seed_and_places_may_be_unknown(challenge) -> None:
 
 def test_nothing_is_unpickled_unasked(challenge, tmp_path) -> None:
     trap = tmp_path / "loaded"
-    path = challenge.masks / "mapping_prf-visualrois.npy"
-    np.save(path, np.array(Trap(trap), dtype=object), allow_pickle=True)
+    np.save(challenge.masks / "mapping_prf-visualrois.npy", np.array(Trap(trap), dtype=object), allow_pickle=True)
     refused(r"mapping_prf-visualrois.npy: is a pickled .* give trust_pickle=True", challenge.read, trust_pickle=False)
     np.save(challenge.fmri / "lh_training_fmri.npy", np.array(Trap(trap), dtype=object), allow_pickle=True)
     refused(r"lh_training_fmri.npy: no whole .npy file of numbers", challenge.read)

@@ -52,8 +52,7 @@ class Study:
 
     def write(self, run) -> None:
         stem = f"{self.stem(run)}_space-{SPACE}"
-        image = nibabel.Nifti1Image(self.volumes[run], np.eye(4))
-        nibabel.save(image, self.func / f"{stem}_desc-preproc_bold.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(self.volumes[run], np.eye(4)), self.func / f"{stem}_desc-preproc_bold.nii.gz")
         nibabel.save(nibabel.Nifti1Image(self.mask, np.eye(4)), self.func / f"{stem}_desc-brain_mask.nii.gz")
         (self.func / f"{stem}_desc-preproc_bold.json").write_text(json.dumps({"RepetitionTime": TR}))
         table = pd.DataFrame(self.motion[run], columns=NAMES).assign(csf=["n/a"] + ["0.5"] * (FRAMES - 1))

@@ -88,10 +88,8 @@ def as_good(seed: int) -> bool:
         weights = np.linalg.solve(x.T @ x + 50 * np.eye(12), x.T @ targets)
         return lambda signals, meta: signals[:, :, 0] @ weights
 
-    matrix = decoding.control_matrix(
-        fit, train, test, other_tests={"EOG only": both[1][100:]}, tested_on=("brain", "noise"), seeds=(0,),
-        n_permutations=99,
-    )  # fmt: skip
+    options = {"other_tests": {"EOG only": both[1][100:]}, "tested_on": ("brain", "noise"), "seeds": (0,)}
+    matrix = decoding.control_matrix(fit, train, test, **options, n_permutations=99)
     assert matrix.cell("brain", "EOG only", "top-1")["p"] <= 0.01
     return decoding.verdict(matrix).uses_brain
 

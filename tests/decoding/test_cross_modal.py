@@ -43,8 +43,7 @@ def test_a_fused_embedding_is_the_mean_of_unit_vectors(world) -> None:
     assert list(ids) == [f"image{k}" for k in range(20)]
     rows = [values[(test[name].meta["stimulus_id"] == "image7").to_numpy()] for name, values in embeddings.items()]
     every = np.concatenate(rows)
-    expected = (every / np.linalg.norm(every, axis=1, keepdims=True)).mean(axis=0)
-    np.testing.assert_allclose(fused[7], expected)
+    np.testing.assert_allclose(fused[7], (every / np.linalg.norm(every, axis=1, keepdims=True)).mean(axis=0))
 
 
 def test_repeats_must_be_averaged(world) -> None:

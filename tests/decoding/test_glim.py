@@ -55,8 +55,7 @@ def test_what_is_masked_does_not_change_the_output_and_what_is_not_does() -> Non
         torch.testing.assert_close(a, b)
     changed[0, :, 11] = 100.0
     assert not torch.allclose(encoder(signals, mask, prompt)[1][0], encoder(changed, mask, prompt)[1][0], atol=1e-3)
-    full = torch.ones_like(mask)
-    torch.testing.assert_close(encoder(signals, full, prompt)[0], encoder(signals, None, prompt)[0])
+    torch.testing.assert_close(encoder(signals, torch.ones_like(mask), prompt)[0], encoder(signals, None, prompt)[0])
 
 
 def test_queries_see_those_before_them_only() -> None:

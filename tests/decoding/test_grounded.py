@@ -49,8 +49,7 @@ def test_a_saved_model_says_the_same(world: GroundedWords, fitted: GroundedLangu
     where = [1, 2], [3, 4], world.scenes[:2]
     np.testing.assert_array_equal(again.relate(*where), fitted.relate(*where))
     refused("no grounded language", GroundedLanguage.from_state, {"other": np.zeros(1)})
-    plain = small().fit(world.text, world.captions[:200], world.scenes[:200])
-    refused("no relations", plain.relate, *where)
+    refused("no relations", small().fit(world.text, world.captions[:200], world.scenes[:200]).relate, *where)
 
 
 def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:

@@ -64,8 +64,7 @@ def matrix(keep: str = "power") -> decoding.ControlMatrix:
 def matrices() -> Any:
     one, other = matrix(), matrix("cross-spectrum")
     beside = [one.difference("brain", "noise", "top-1"), one.gain("noise", "brain", "top-5", 0.9)]
-    wins = [one.beats(scores, key[2], 0.2) for key, scores in one.pair_scores.items()]
-    return one, other, beside, wins
+    return one, other, beside, [one.beats(scores, key[2], 0.2) for key, scores in one.pair_scores.items()]
 
 
 def zero_shot() -> Any:
@@ -187,10 +186,8 @@ def persons() -> Any:
     three = decoding.FineTuned(model, n_steps=1).fit(series, ["a", "b", "c"] * 6)
     rows = fine_tuned_row(model, series, states, people, 2, 3)
     # Not all weights: those that change nothing, as biases of keys, follow rounding.
-    learned = [
-        torch.cat([part.detach().flatten() for part in (*one._read.parameters(), one._blocks.embeddings)])
-        for one in (tuned, three)
-    ]
+    kept = [(*one._read.parameters(), one._blocks.embeddings) for one in (tuned, three)]
+    learned = [torch.cat([part.detach().flatten() for part in parts]) for parts in kept]
     return tables, tuned.predict(series), three.predict(series), learned, rows, features["mean tokens"], (
         decoding.mean_connectivity(series), decoding.network_agreement({"a": SERIES[0].T, "b": SERIES[1].T}, OF, 19, 2)
     )  # fmt: skip
@@ -225,10 +222,8 @@ def studies() -> Any:
     return found, lost, decoding.nearest_sentences(targets[::-1], targets[:12], SAID)
 
 
-CASES: dict[str, Callable[[], Any]] = {
-    one.__name__: one
-    for one in (matrices, zero_shot, text_scores, regions, grounding, gaussians, fills, masked_study, persons, studies)
-}
+OF_WORDS, OF_SERIES = (zero_shot, text_scores, regions, grounding), (gaussians, fills, masked_study, persons)
+CASES = {one.__name__: one for one in (matrices, *OF_WORDS, *OF_SERIES, studies)}
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -86,7 +86,6 @@ def test_bad_input_and_the_most_frequent_training_sentence_whatever_its_marks() 
     refused("several groups within task", text_scores, SAID * 2, TEXTS * 2, **apart)
     refused("none can rotate", text_scores, SAID, TEXTS, tasks=list("abcdef"), measures=("content",))
     refused("give tasks", text_scores, SAID, TEXTS, labels=list("aabbcc"), measures=("content",))
-    written = ["the dog ran .", "a cat sat.", "A cat sat .", "", "", ""]
-    assert constant_sentence(written) == "a cat sat."
+    assert constant_sentence(["the dog ran .", "a cat sat.", "A cat sat .", "", "", ""]) == "a cat sat."
     assert constant_sentence(["b", "a", "a", "b"]) == "b"  # a tie goes to the first
     refused("none of 2", constant_sentence, ["", " . "])

@@ -18,8 +18,7 @@ def test_components_are_those_of_scikit_learn_whitened(rng: np.random.Generator)
     whole = Components.fit(vectors[:50], 12)
     np.testing.assert_allclose(whole.inverse(whole.transform(vectors)), vectors, atol=1e-9)
     refused(r"13 components need more than 50 training sentences of 12 dimensions", Components.fit, vectors[:50], 13)
-    flat = vectors[:50] @ np.diag([1, 1, 1, *[0] * 9])
-    refused("span 3 dimensions, fewer than the 5", Components.fit, flat, 5)
+    refused("span 3 dimensions, fewer than the 5", Components.fit, vectors[:50] @ np.diag([1, 1, 1, *[0] * 9]), 5)
 
 
 def test_stimuli_that_no_gallery_holds() -> None:

@@ -379,8 +379,7 @@ def test_planted_selectivity_across_the_modality_gap() -> None:
         shuffled = encoding.Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, rng.permuted(Y, axis=0))
         without.append((encoding.text_selectivity(shuffled.coef_, text).argmax(axis=0) == preferred).mean())
         # Both modalities centred by hand: the images' mean response is what 0 means.
-        moved = images.mean(axis=0) + text - text.mean(axis=0)
-        expected = ridge.predict(moved) - ridge.predict(images).mean(axis=0)
+        expected = ridge.predict(images.mean(axis=0) + text - text.mean(axis=0)) - ridge.predict(images).mean(axis=0)
         np.testing.assert_allclose(encoding.text_selectivity(ridge.coef_, text), expected, atol=1e-5)
     assert np.mean(right) > 0.95
     assert np.mean(without) == pytest.approx(1 / N_CONCEPTS, abs=0.1)

@@ -102,8 +102,7 @@ def test_planted_half_times() -> None:
 def test_interpolation_is_monotone_between_checkpoints() -> None:
     """A sharp step: a cubic spline would swing below and cross the level earlier."""
     steps = np.array([0.0, 1, 2, 3, 4, 5])
-    found = half_times(steps, np.array([0, 0, 0, 1.0, 1, 1]))
-    assert found["half_time"].item() == pytest.approx(2.5)
+    assert half_times(steps, np.array([0, 0, 0, 1.0, 1, 1]))["half_time"].item() == pytest.approx(2.5)
     early = half_times(steps, np.array([0, 0.6, 0.1, 0.2, 0.9, 1]))  # the first crossing counts
     assert 0 < early["half_time"].item() < 1
     assert half_times(steps, np.array([0, 0.25, 0.5, 0.75, 0.9, 1.0]))["half_time"].item() == 2
@@ -113,8 +112,7 @@ def test_interpolation_is_monotone_between_checkpoints() -> None:
 def test_a_checkpoint_above_the_level_by_rounding_alone_and_bad_input_of_halftimes() -> None:
     """At a local peak the cubic is flat, and no root lies before it."""
     steps, above = np.arange(5.0), np.nextafter(0.5, 1)
-    found = half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))
-    assert found["half_time"].item() == pytest.approx(2)
+    assert half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))["half_time"].item() == pytest.approx(2)
     refused("ascending order", half_times, np.array([0, 20, 10]), np.zeros(3))
     refused("scores has 2 rows but steps has 3", half_times, np.array([0, 10, 20]), np.zeros((2, 4)))
     refused("names has 1 rows", half_times, np.array([0, 10]), np.zeros((2, 2)), ["V1"])

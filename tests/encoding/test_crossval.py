@@ -67,10 +67,8 @@ def test_zero_shot_equals_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     expected = []
     for train, test in folds:
         predicted = SklearnRidge(alpha=5.0).fit(design["X"][train], design["Y"][train]).predict(design["X"][test])
-        means = [
-            np.stack([values[stimuli[test] == s].mean(axis=0) for s in np.unique(stimuli[test])])
-            for values in (predicted, design["Y"][test])
-        ]
+        rows = [stimuli[test] == stimulus for stimulus in np.unique(stimuli[test])]
+        means = [np.stack([values[of].mean(axis=0) for of in rows]) for values in (predicted, design["Y"][test])]
         expected.append(pair_matching(*means))
     np.testing.assert_array_equal(scores.correct[0], expected)
 
@@ -125,8 +123,7 @@ def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
         correct, _ = identification(fitted[order][None], Y[test][order][None])
         np.testing.assert_array_equal(found.observed.correct[0, fold, : len(test)], correct[0])
         assert np.isnan(found.observed.correct[0, fold, len(test) :]).all()
-    error = found.null.accuracy.std() / np.sqrt(400)
-    assert abs(found.null.accuracy.mean() - (1 / sizes).mean()) < 4 * error
+    assert abs(found.null.accuracy.mean() - (1 / sizes).mean()) < 4 * (found.null.accuracy.std() / np.sqrt(400))
     # The orders of rows in the first null are those of features in the second.
     orders = permute_within(runs, 400, np.random.default_rng(5), stimuli)
     alone = encode_folds(model, X, Y[orders[7]][None], folds, runs, stimuli)

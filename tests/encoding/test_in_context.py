@@ -239,8 +239,7 @@ def test_prior_axes_lose_nothing() -> None:
 @pytest.mark.parametrize("steps", [3, 10])
 def test_short_trainings_have_a_schedule(steps: int) -> None:
     images = WORLD.images(200, np.random.default_rng(0))
-    encoder = InContextEncoder(n_steps=(0, steps, 0), n_voxels=4).pretrain(images, PRIOR)
-    assert len(encoder.losses_) == steps
+    assert len(InContextEncoder(n_steps=(0, steps, 0), n_voxels=4).pretrain(images, PRIOR).losses_) == steps
     short = InContextEncoder(n_steps=(0, 2, 1), n_voxels=4)
     refused(r"training has 2 step\(s\) in all", short.pretrain, images, PRIOR)  # no other subjects are given
 
@@ -335,15 +334,13 @@ def test_what_is_taken_is_better_by_more_than_chance() -> None:
     wide = np.where(np.arange(20) % 2, 4.0, -4.2)  # mean -.1, standard error .94
     assert taken({"in_context": ridge + wide, "ridge": ridge}, sizes) == "ridge"
     assert taken({"in_context": ridge + 0.1 * wide - 1, "ridge": ridge}, sizes) == "in_context"
-    one = np.where(np.arange(20) == 3, -20.0, 0.0)
-    assert taken({"in_context": ridge + one, "ridge": ridge}, sizes) == "ridge"
+    assert taken({"in_context": ridge + np.where(np.arange(20) == 3, -20.0, 0.0), "ridge": ridge}, sizes) == "ridge"
     below = {"in_context": ridge - 10, "empirical_bayes": ridge - 10 + wide, "ridge": ridge}
     assert taken(below, sizes) == "in_context"
     assert taken(below | {"empirical_bayes": ridge - 12 + 0.1 * wide}, sizes) == "empirical_bayes"
     slight = below | {"empirical_bayes": ridge - 10.4}  # surely better, by .008 of the variance
     assert taken(slight, sizes) == "in_context"
-    above = {"in_context": ridge + 5, "empirical_bayes": ridge + 2, "ridge": ridge}
-    assert taken(above, sizes) == "ridge"
+    assert taken({"in_context": ridge + 5, "empirical_bayes": ridge + 2, "ridge": ridge}, sizes) == "ridge"
 
 
 def test_groups_fall_back_by_themselves(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

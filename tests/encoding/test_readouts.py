@@ -42,9 +42,8 @@ KINDS = {
     "integrated": partial(encoding.GaussianReadout, "integrated"), "semantic": encoding.SemanticSpatialReadout,
     "response": lambda restarts=1, **options: encoding.ResponseOptimisedEncoder((4, 6), (3, 3), (2, 1), **options),
 }  # fmt: skip
-ENCODERS = KINDS | {
-    "routing": lambda restarts=1, **options: encoding.RoutingEncoder("target", d_model=8, n_heads=2, **options)
-}
+ROUTING = {"d_model": 8, "n_heads": 2}
+ENCODERS = KINDS | {"routing": lambda restarts=1, **options: encoding.RoutingEncoder("target", **ROUTING, **options)}
 factorized, semantic = encoding.FactorizedReadout(epochs=1), encoding.SemanticSpatialReadout(epochs=1, restarts=1)
 ROWS, COLS = 7, 9
 
@@ -71,8 +70,7 @@ def beside_factorized(shape: Shape, readout: object) -> tuple[torch.nn.Module, t
 @pytest.mark.parametrize("warp", WARPS)
 def test_the_semantic_one_starts_as_the_factorized_one(warp: str, warp_features: bool) -> None:
     """Whatever the channel weights are, which training starts from zero"""
-    shape = Shape(GRID, 3, 6, 4)
-    factorized, semantic = beside_factorized(shape, encoding.SemanticSpatialReadout(warp, warp_features))
+    factorized, semantic = beside_factorized(Shape(GRID, 3, 6, 4), encoding.SemanticSpatialReadout(warp, warp_features))
     tokens, semantics = torch.randn(50, 20, 3), 3 * torch.randn(50, 4)
     torch.testing.assert_close(semantic(tokens, semantics), factorized(tokens), atol=1e-6, rtol=1e-6)
 
@@ -108,8 +106,7 @@ def test_covariances_are_of_the_roots() -> None:
     fields, (rows, cols) = readout.fields_, GRID
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, cols), indexing="ij")
     apart = np.stack([x, y], axis=-1)[None] - readout.means_[:, None, None]
-    distance = np.einsum("vhwi,vij,vhwj->vhw", apart, np.linalg.inv(readout.covariances_), apart)
-    density = np.exp(-0.5 * distance)
+    density = np.exp(-0.5 * np.einsum("vhwi,vij,vhwj->vhw", apart, np.linalg.inv(readout.covariances_), apart))
     density /= np.sqrt(np.square(density).sum(axis=(1, 2), keepdims=True))
     np.testing.assert_allclose(fields, density, atol=1e-5)
 
@@ -144,8 +141,7 @@ def test_finds_planted_fields_and_weights(kind: str, loss: str) -> None:
 @pytest.mark.parametrize("kind", ["factorized", "point", "integrated"])
 def test_predictions_are_fields_times_weights(kind: str) -> None:
     readout = fitted(kind, restarts=2)
-    flat = readout.fields_.reshape(2, -1)
-    expected = readout.intercept_ + np.einsum("npc,vp,vc->nv", X, flat, readout.weights_)
+    expected = readout.intercept_ + np.einsum("npc,vp,vc->nv", X, readout.fields_.reshape(2, -1), readout.weights_)
     np.testing.assert_allclose(readout.predict(X), expected, rtol=1e-5)
 
 
@@ -220,10 +216,9 @@ def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[
 def test_a_fit_to_other_tokens_does_not_go_on_from_a_killed_one(kind: str, tmp_path: Path) -> None:
     """Channel weights start at 0, so that the first loss is the same whatever the tokens are."""
     killed(1, fitted, kind, epochs=2, checkpoint=tmp_path)
-    found, expected = (
-        ENCODERS[kind](epochs=2, checkpoint=folder).fit(X[::-1].copy(), Y, grid=GRID, **given(fitted(kind)))
-        for folder in (tmp_path, None)
-    )
+    read = {"grid": GRID, **given(fitted(kind))}
+    encoders = (ENCODERS[kind](epochs=2, checkpoint=folder) for folder in (tmp_path, None))
+    found, expected = (encoder.fit(X[::-1].copy(), Y, **read) for encoder in encoders)
     np.testing.assert_array_equal(found.predict(X, **given(found)), expected.predict(X, **given(found)))
 
 
@@ -308,8 +303,7 @@ def test_equals_torch(mode: str) -> None:
     maps = torch.rand(3, ROWS, COLS, generator=generator)
     matrices = affine_matrix(mode, 0.4 * torch.randn(4, 3, WARPS[mode], generator=generator))
     points = affine_grid(matrices.flatten(0, 1), [12, 1, ROWS, COLS], align_corners=True)
-    copies = maps.repeat(4, 1, 1)[:, None]
-    expected = grid_sample(copies, points, padding_mode="zeros", align_corners=True)[:, 0]
+    expected = grid_sample(maps.repeat(4, 1, 1)[:, None], points, padding_mode="zeros", align_corners=True)[:, 0]
     torch.testing.assert_close(warp(maps, matrices).flatten(0, 1), expected, atol=1e-5, rtol=0)
 
 
@@ -323,8 +317,7 @@ def test_shifts_are_those_of_the_centre_of_mass(mode: str) -> None:
     row, col = ndimage.center_of_mass(warp(field, matrices)[0, 0].numpy())
     before_row, before_col = ndimage.center_of_mass(field[0].numpy())
     expected = torch.tensor([col - before_col, row - before_row]) * 2 / (size - 1)
-    found = networks.moved_centre(field, matrices)[0, 0]
-    torch.testing.assert_close(found, expected.float(), atol=2e-3, rtol=0)
+    torch.testing.assert_close(networks.moved_centre(field, matrices)[0, 0], expected.float(), atol=2e-3, rtol=0)
 
 
 CORE_GRID = (6, 8)

@@ -154,8 +154,7 @@ def test_units_of_features_and_responses_do_not_matter() -> None:
 def test_published_size() -> None:
     """One layer of the published width, with layer norms and a feed-forward network, trains as any other."""
     X, Y = small(24)
-    options = PUBLISHED_ROUTING | {"epochs": 1}
-    encoder = ENCODERS["routing"](**options).fit(X, Y, grid=GRID, roi=ROI)
+    encoder = ENCODERS["routing"](**PUBLISHED_ROUTING | {"epochs": 1}).fit(X, Y, grid=GRID, roi=ROI)
     assert encoder.module_.queries.shape == (3, 768)
     assert encoder.n_parameters_ == sum(p.numel() for p in encoder.module_.parameters())
     hidden = [layer.out_features for layer in encoder.module_.feedforward.layers if isinstance(layer, nn.Linear)]

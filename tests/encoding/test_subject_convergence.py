@@ -99,10 +99,8 @@ def test_half_times_of_areas_are_found_in_their_order() -> None:
 def test_layers_of_a_checkpoint_are_chosen_on_the_other_half() -> None:
     """The half that scores prefers the layers in reverse, which must not change what is scored."""
     given = {step: {"01": areas(step, step / (step + HALF))} for step in STEPS}
-    turned = {
-        step: {"01": replace(some["01"], arrays={**some["01"].arrays, "r": some["01"].arrays["r"][::-1]})}
-        for step, some in given.items()
-    }
+    arrays = {step: some["01"].arrays | {"r": some["01"].arrays["r"][::-1]} for step, some in given.items()}
+    turned = {step: {"01": replace(some["01"], arrays=arrays[step])} for step, some in given.items()}
     curves = checkpoint_curves(turned).curves
     assert set(curves["score"]) == {"encoding"}  # no order of areas without a place to begin
     last = curves[(curves["score"] == "encoding") & (curves["step"] == STEPS[-1])].set_index("area")["value"]
@@ -158,5 +156,4 @@ def test_places_mirror_the_right_hemisphere() -> None:
     assert np.isnan(places[2]).all()
     assert separations(places[:2])[0, 1] == pytest.approx(10)
     assert np.isnan(area_places(table.drop(columns="x_mm"), [np.array([0])])).all()
-    missing = table.assign(x_mm=[np.nan, 30.0, 20.0, -20.0])
-    assert area_places(missing, [np.array([0, 1])])[0, 0] == pytest.approx(-30)
+    assert area_places(table.assign(x_mm=[np.nan, 30.0, 20.0, -20.0]), [np.array([0, 1])])[0, 0] == pytest.approx(-30)

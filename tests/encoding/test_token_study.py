@@ -69,14 +69,12 @@ class Case:
         """Return the evaluation of every layer, what else was found, and its tables as one."""
         findings = trained.TokenFindings()
         named = [(f"layer{k}", tokens, self.grid) for k, tokens in enumerate(layers or [self.tokens])]
-        found = dict(self.study().fits(named, findings))
-        return found, findings, pd.concat(findings.tables, ignore_index=True)
+        return dict(self.study().fits(named, findings)), findings, pd.concat(findings.tables, ignore_index=True)
 
     def reached(self, X: np.ndarray, ridge: encoding.Ridge, rows: np.ndarray) -> float:
         train, test = self.split
         predicted = ridge.fit(X[train], self.Y[train][:, self.groups["all"]]).predict(X[test])
-        inside = np.searchsorted(self.groups["all"], rows)
-        return float(pearson(self.Y[test][:, rows], predicted[:, inside]).mean())
+        return float(pearson(self.Y[test][:, rows], predicted[:, np.searchsorted(self.groups["all"], rows)]).mean())
 
 
 def stored(folder: Path, tokens: np.ndarray) -> StoredArray:
@@ -116,8 +114,7 @@ def test_a_fit_reads_a_few_tokens_at_a_time(tmp_path: Path, rng: np.random.Gener
 
 
 def products(tokens: np.ndarray) -> np.ndarray:
-    pairs = np.triu_indices(tokens.shape[2])
-    return np.einsum("npc,npd->ncd", tokens, tokens)[:, *pairs] / tokens.shape[1]
+    return np.einsum("npc,npd->ncd", tokens, tokens)[:, *np.triu_indices(tokens.shape[2])] / tokens.shape[1]
 
 
 def test_products_of_channels(tmp_path: Path) -> None:

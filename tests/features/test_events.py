@@ -17,8 +17,7 @@ def test_lanczos_sums_are_those_written_out(rng: np.random.Generator) -> None:
             x = (t - onset - duration / 2) / 1.5
             if abs(x) < 3:
                 expected[i] += np.sinc(x) * np.sinc(x / 3) * vector
-    found = features.resample_events(onsets, durations, vectors, times)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(features.resample_events(onsets, durations, vectors, times), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("step", [0.72, 2.0])
@@ -54,8 +53,7 @@ def test_signals_are_filtered_as_scipy_filters_them() -> None:
     x = np.arange(-75, 76) / 25
     taps = np.sinc(x) * np.sinc(x / 3)
     theirs = upfirdn(taps / taps.sum(), values, down=25, axis=0)  # three rows late; rows are samples 25, 50 ...
-    found = features.resample_signal(times, values, rows, 0.5)
-    np.testing.assert_allclose(found[2:36], theirs[6:40], atol=1e-5)
+    np.testing.assert_allclose(features.resample_signal(times, values, rows, 0.5)[2:36], theirs[6:40], atol=1e-5)
 
 
 def test_signals_keep_their_level_and_lose_what_rows_cannot_follow() -> None:

@@ -42,8 +42,7 @@ def test_crop_scale_and_normalisation_are_what_they_say() -> None:
     assert wide.shape == (1, 3, 12, 16)
     wide = Preprocessing(crop=(2, 4))(image)
     assert torch.equal(wide, Preprocessing(crop=(4, 4))(image)[:, :, 1:3])
-    padded = Preprocessing(crop=(8, 8))(torch.ones(1, 3, 6, 8))
-    assert padded[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
+    assert Preprocessing(crop=(8, 8))(torch.ones(1, 3, 6, 8))[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
 
 
 def test_the_digest_covers_every_field() -> None:
@@ -176,8 +175,7 @@ N = 64
 
 
 def grating(cycles: float, contrast: float = 1.0, mean: float = 0.5) -> torch.Tensor:
-    wave = mean * (1 + contrast * torch.sin(2 * torch.pi * cycles * torch.arange(N) / N))
-    return wave.expand(3, N, N)
+    return (mean * (1 + contrast * torch.sin(2 * torch.pi * cycles * torch.arange(N) / N))).expand(3, N, N)
 
 
 def test_known_images_have_known_luminance_and_contrast() -> None:
@@ -187,14 +185,12 @@ def test_known_images_have_known_luminance_and_contrast() -> None:
     np.testing.assert_allclose(found.filter(like="spectrum").iloc[0], -np.log(6), atol=1e-6)  # no power
     green, blue = torch.zeros(3, N, N), torch.zeros(3, N, N)
     green[1], blue[2] = 1, 1
-    colours = image_properties([green, blue])
-    np.testing.assert_allclose(colours["luminance"], [0.7152, 0.0722], atol=1e-6)
+    np.testing.assert_allclose(image_properties([green, blue])["luminance"], [0.7152, 0.0722], atol=1e-6)
 
 
 @pytest.mark.parametrize(("cycles", "band"), [(24, 1), (12, 2), (6, 3)])
 def test_a_grating_has_its_power_in_its_own_octave(cycles: float, band: int) -> None:
-    table = image_properties([grating(cycles)], n_bands=5)
-    spectrum = table[[f"spectrum_{k}" for k in range(1, 6)]].iloc[0]
+    spectrum = image_properties([grating(cycles)], n_bands=5)[[f"spectrum_{k}" for k in range(1, 6)]].iloc[0]
     assert spectrum.idxmax() == f"spectrum_{band}"
     assert np.exp(spectrum).sum() == pytest.approx(1, abs=1e-6)
     assert np.exp(spectrum.max()) > 0.95

@@ -56,8 +56,7 @@ def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.Mo
     np.testing.assert_allclose(ours.se() ** 2, model, atol=1e-10)
     contrasts = np.array([[1, -1, 0, 0, 0], [1, 0, -1, 0, 0], [0, 1, -1, 0, 0]])
     np.testing.assert_allclose(ours.se(contrasts) ** 2, difference, atol=1e-10)
-    gaps = np.eye(3, 5) - np.array([0, 0, 0, 1, 0])
-    np.testing.assert_allclose(ours.se(gaps) ** 2, ceiling[:, 0], atol=1e-10)
+    np.testing.assert_allclose(ours.se(np.eye(3, 5) - np.array([0, 0, 0, 1, 0])) ** 2, ceiling[:, 0], atol=1e-10)
     assert ours.dof == theirs.dof
 
 
@@ -125,8 +124,7 @@ def test_variances_of_stimuli_by_brute_force(method: str) -> None:
     np.testing.assert_allclose(found.scores, g.compare(subjects, models, method, variances).mean(axis=0))
     assert found.ceiling == pytest.approx(g.rdm_noise_ceiling(subjects, method, variances))
     equal = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=np.full(N_STIMULI, 2.0))
-    plain = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
-    for name, values in plain.draws.items():
+    for name, values in g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli)).draws.items():
         np.testing.assert_allclose(equal.draws[name], values, atol=1e-9)
 
 
@@ -331,8 +329,7 @@ def test_variances_of_divisions_equal_rsatoolbox() -> None:
     each = np.stack([ours.divisions[name][:, there] for name in ("both", "subjects", "stimuli")])
     whole = np.stack([np.cov(e.mean(axis=0).T) for e in each])
     single = np.stack([np.mean([np.cov(x.T) for x in e], axis=0) for e in each])
-    covariances = (2 * whole - single) / (each.shape[1] - 1)
-    model, difference, ceiling = extract_variances(covariances, True, N_PEOPLE, N_SHOWN)
+    model, difference, ceiling = extract_variances((2 * whole - single) / (each.shape[1] - 1), True, N_PEOPLE, N_SHOWN)
     np.testing.assert_allclose(ours.se() ** 2, np.maximum(model, 0), atol=1e-10)
     np.testing.assert_allclose(ours.se(np.array([[1.0, -1, 0, 0]])) ** 2, np.maximum(difference, 0), atol=1e-10)
     np.testing.assert_allclose(ours.se(np.array([[1.0, 0, -1, 0]]))[0] ** 2, max(ceiling[0, 0], 0), atol=1e-10)

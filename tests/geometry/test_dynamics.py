@@ -55,8 +55,7 @@ def test_what_cannot_be_rolled_out_or_scored_says_why(world, law) -> None:
     refused(r"simulate returned shape .* it must return", g.roll_out, f, v, lambda c, n: c, 7)
     refused("it diverged", g.roll_out, f, v, lambda c, n: np.full((len(c), n, 4), np.nan), 7)
     refused("give a smaller context", g.roll_out, f, v, g.constant_velocity, 11)
-    twice = np.arange(18) % 9 != np.full((18, 1), 8)
-    refused("hidden more than once", g.roll_out, f, twice, g.constant_velocity, 2)
+    refused("hidden more than once", g.roll_out, f, np.arange(18) % 9 != np.full((18, 1), 8), g.constant_velocity, 2)
     refused("but the visible mask has", g.roll_out, f[0], v, g.constant_velocity, 7)
     refused("n_context must be 2 or more", g.roll_out, f, v, g.constant_velocity, 1)
     refused("two repeats or more", g.score_dynamics, {"law": law}, world.neural[..., :1], v, ridge())
@@ -97,8 +96,7 @@ def test_frames_after_the_end_are_left_out_and_the_law_agrees_while_all_is_seen(
 def test_intervals_over_folds_allow_for_what_folds_share() -> None:
     by_fold = np.random.default_rng(0).normal(size=7)
     reach = t.ppf(0.95, 6) * by_fold.std(ddof=1) * np.sqrt(1 / 7 + 1 / 6)
-    expected = by_fold.mean() + np.array([0, -reach, reach])
-    np.testing.assert_allclose([*_summary(by_fold, 0.9).values()], expected)
+    np.testing.assert_allclose([*_summary(by_fold, 0.9).values()], by_fold.mean() + np.array([0, -reach, reach]))
 
 
 def test_visits_are_a_discounted_sum_of_powers() -> None:

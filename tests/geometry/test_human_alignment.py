@@ -164,8 +164,7 @@ def test_a_teacher_minimises_its_loss() -> None:
 
     def neighbours(values: torch.Tensor) -> torch.Tensor:
         unit = values / values.norm(dim=1, keepdim=True)
-        others = ~torch.eye(25, dtype=torch.bool)
-        return (unit @ unit.T / 0.4)[others].view(25, 24).log_softmax(dim=1)
+        return (unit @ unit.T / 0.4)[~torch.eye(25, dtype=torch.bool)].view(25, 24).log_softmax(dim=1)
 
     def loss(weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         aligned = standard @ weight.T + bias
@@ -185,8 +184,7 @@ def test_a_teacher_minimises_its_loss() -> None:
 def test_layers_that_are_too_wide_are_refused() -> None:
     triplets = drawn(30, 90)
     sizes = {"n_clusters": 4, "n_triplets": 60, "groups": None, "draws": 8, "seed": 3}
-    wide = {("net", "wide"): np.zeros((3, 4097))}
-    given = (wide, (triplets, None), {}, "net", g.HumanTeacher, g.HumanAlignment)
+    given = ({("net", "wide"): np.zeros((3, 4097))}, (triplets, None), {}, "net", g.HumanTeacher, g.HumanAlignment)
     refused("layer .wide. of .net. has 4097 features; .* more than 4096", g.align_networks, *given, **sizes)
 
 
@@ -271,8 +269,7 @@ def test_dimensions_are_found_again_whatever_their_order(rng: np.random.Generato
         embeddings.append(np.hstack([noisy, rng.random((24, 2))])[:, rng.permutation(5)])
     found = g.reproducible_dimensions(embeddings)
     assert found.reproducible.sum() == 3
-    best = embeddings[found.reference][:, found.reproducible]
-    r, partner = g.match_dimensions(WORLD.embedding, best)
+    r, partner = g.match_dimensions(WORLD.embedding, embeddings[found.reference][:, found.reproducible])
     assert r.min() > 0.95
     assert sorted(partner) == [0, 1, 2]
     assert found.r[~found.reproducible].max() < 0.6
@@ -319,8 +316,7 @@ def test_readouts_and_their_nulls(rng: np.random.Generator) -> None:
     assert np.isnan([found.r2[4], found.p[4]]).all()
     similarities = g.unseen_similarities(WORLD.features, WORLD.embedding, np.arange(8), regressor)
     of_unseen = WORLD.triplets[(WORLD.triplets < 8).all(axis=1)]
-    best = g.odd_one_out_accuracy(TRUE, of_unseen)
-    assert g.odd_one_out_accuracy(similarities, of_unseen) > best - 0.15
+    assert g.odd_one_out_accuracy(similarities, of_unseen) > g.odd_one_out_accuracy(TRUE, of_unseen) - 0.15
     assert not similarities[8:].any()
     null = g.permuted_accuracies(TRUE, WORLD.triplets, 50, rng)
     assert abs(null.mean() - 1 / 3) < 4 * null.std() / np.sqrt(50)

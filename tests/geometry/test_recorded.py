@@ -1,7 +1,7 @@
 """Whole results of geometry as they were: triplets, concepts and alignment, of small uneven data."""
 
 import warnings
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -117,10 +117,8 @@ def alignment_study() -> Any:
     kinds = RNG(36).permutation(np.unique(np.sort(TRIPLETS, axis=1), axis=0))
     kinds = RNG(37).permuted(kinds, axis=1)
     tests = {"new": (kinds[40:50], None), "soft": (kinds[50:], SURE[: len(kinds) - 50])}
-    made = (
-        lambda: g.HumanTeacher((0.3, 0.05), held_share=0.5, max_iterations=5),
-        lambda n: g.HumanAlignment(n_steps=2 + n, batch_size=30),
-    )
+    teacher = partial(g.HumanTeacher, (0.3, 0.05), held_share=0.5, max_iterations=5)
+    made = teacher, lambda n: g.HumanAlignment(n_steps=2 + n, batch_size=30)
     options = {"n_clusters": 4, "n_triplets": 50, "draws": 12, "seed": 3}
     found = g.align_networks(layers, (kinds[:40], SURE[:40]), tests, "net", *made, groups=GROUPS, **options)
     return found, [one(layers[name]) for maps in (found.aligned, found.unaligned) for name, one in maps.items()], (
@@ -128,9 +126,7 @@ def alignment_study() -> Any:
     )  # fmt: skip
 
 
-CASES: dict[str, Callable[[], Any]] = {
-    one.__name__: one for one in (splits, concepts, concept_tables, beside_people, alignment_study)
-}
+CASES = {one.__name__: one for one in (splits, concepts, concept_tables, beside_people, alignment_study)}
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -170,11 +170,8 @@ def test_distinct_points_stay_whatever_the_others_are() -> None:
 def planted() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Easy: 55 % of the variance, hard: 5 %, a category: 20 %, the rest unknown."""
     rng = np.random.default_rng(0)
-    features: dict[str, np.ndarray] = {
-        "easy": np.tile([-1.0, 1.0], N // 2),
-        "hard": np.zeros(N),
-        "kind": np.tile(np.repeat(["face", "house", "tool"], 2), N // 6),
-    }
+    features = {"easy": np.tile([-1.0, 1.0], N // 2), "hard": np.zeros(N)}
+    features["kind"] = np.tile(np.repeat(["face", "house", "tool"], 2), N // 6)
     # Balanced, and no feature correlated with another: shares are exact.
     others = np.column_stack([features["easy"], features["kind"] == "face", features["kind"] == "house", np.ones(N)])
     hard = rng.normal(size=N)
@@ -257,8 +254,7 @@ def test_planted_categories_stand_out_and_rotation_changes_nothing(rng: np.rando
 
 def test_halves_are_those_of_neural_collapse() -> None:
     """Its mean over both directions, with the least-squares read-out trained beside the means."""
-    rng = np.random.default_rng(1)
-    X, labels = rng.normal(size=(32, 5)) + np.repeat(np.eye(4, 5), 8, axis=0), LABELS
+    X, labels = np.random.default_rng(1).normal(size=(32, 5)) + np.repeat(np.eye(4, 5), 8, axis=0), LABELS
     first = np.tile([True, False], 16)
     expected = []
     for fit in (first, ~first):

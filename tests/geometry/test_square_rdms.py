@@ -106,13 +106,8 @@ def test_a_searchlight_takes_square_models() -> None:
 
 
 def test_every_function_that_takes_rdms_is_tried() -> None:
-    takers = {
-        name
-        for name in vars(g)
-        if not name.startswith("_")
-        and inspect.isfunction(function := getattr(g, name))
-        and TAKES & set(inspect.signature(function).parameters)
-    }
+    public = {n: one for n, one in vars(g).items() if inspect.isfunction(one) and not n.startswith("_")}
+    takers = {name for name, one in public.items() if TAKES & set(inspect.signature(one).parameters)}
     assert takers - set(FACES) == OTHERS
 
 

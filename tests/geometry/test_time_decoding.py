@@ -43,8 +43,7 @@ def world(n_classes: int, seed: int = 0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(n_classes, size=N)
     patterns = rng.normal(size=(n_classes, SENSORS, TIMES))
-    mixing = rng.normal(size=(SENSORS, SENSORS))
-    noise = np.einsum("ij,njt->nit", mixing, rng.normal(size=(N, SENSORS, TIMES)))
+    noise = np.einsum("ij,njt->nit", rng.normal(size=(SENSORS, SENSORS)), rng.normal(size=(N, SENSORS, TIMES)))
     runs = np.repeat(np.arange(RUNS), N // RUNS)
     return 0.8 * patterns[labels] + noise + 5, np.array([f"c{k}" for k in labels]), runs
 
@@ -158,8 +157,7 @@ def test_shrinkage_is_that_of_scikit_learn(sensors: int, rng: np.random.Generato
     scaled = StandardScaler().fit_transform(shared + rng.normal(size=(40, sensors)))
     share = ledoit_wolf_shrinkage(scaled, assume_centered=True)
     assert 0.01 < share < 0.9
-    mean = (scaled**2).mean()
-    assert shrinkage_ridge(scaled) == pytest.approx(share / (1 - share) * mean, rel=1e-10)
+    assert shrinkage_ridge(scaled) == pytest.approx(share / (1 - share) * (scaled**2).mean(), rel=1e-10)
 
 
 def test_areas_of_two_and_shares_of_variance_of_more(rng: np.random.Generator) -> None:

@@ -287,9 +287,7 @@ def test_a_network_learns_end_to_end(record: Record, rng: np.random.Generator) -
     network = EfficientNetExtractor(layers=("block5",), image_size=48, crop=False).module("block5")
     initial = {name: weight.clone() for name, weight in network.network.state_dict().items()}
 
-    def trained(
-        probabilities: np.ndarray, n_steps: int, rate: float = 1e-3
-    ) -> tuple[geometry.HumanAlignment, geometry.AlignmentScore]:
+    def trained(probabilities: np.ndarray, n_steps: int, rate: float = 1e-3):
         fitted = geometry.HumanAlignment(n_steps=n_steps, batch_size=16, learning_rate=rate)
         fitted.fit(network, images, train, probabilities)
         return fitted, geometry.score_alignment(fitted.similarities(images), test, expected)[0]

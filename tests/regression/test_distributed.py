@@ -230,8 +230,7 @@ def test_a_killed_worker_costs_its_shard(sizes, tmp_path: Path, threads: Client,
         np.testing.assert_array_equal(getattr(shot, name), getattr(calm, name))
         np.testing.assert_array_equal(getattr(alone, name), getattr(calm, name))
     some = np.r_[0:97, n_targets - 97 : n_targets]
-    stored = np.load(paths[1], mmap_mode="r")[:, some]
-    in_memory = Ridge(**ridge).fit(X, stored.astype(np.float32) / np.float32(300))
+    in_memory = Ridge(**ridge).fit(X, np.load(paths[1], mmap_mode="r")[:, some].astype(np.float32) / np.float32(300))
     np.testing.assert_array_equal(shot.alpha_[some], in_memory.alpha_)
     np.testing.assert_allclose(shot.cv_scores_[:, some], in_memory.cv_scores_, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(shot.coef_[:, some], in_memory.coef_, atol=1e-6 * np.abs(in_memory.coef_).max())

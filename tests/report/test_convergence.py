@@ -84,8 +84,7 @@ def test_every_score_stands_beside_its_nulls_and_its_twin() -> None:
 
 
 def test_without_places_nothing_is_drawn_over_distance() -> None:
-    section = convergence_section(tables(placed=False), "area0")
-    assert "the targets have no coordinates" in section.blocks[0]
+    assert "the targets have no coordinates" in convergence_section(tables(placed=False), "area0").blocks[0]
     empty = tables()
     empty |= {name: empty[name].iloc[:0] for name in ("areas", "curves", "halftimes", "maps")}
     assert [panel.id for panel in convergence_section(empty, "").panels] == ["convergencetimenet"]

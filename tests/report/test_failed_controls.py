@@ -205,8 +205,7 @@ def test_a_cluster_that_ends_before_the_stimulus_fails() -> None:
 
 def test_a_group_of_recordings_names_who_fails() -> None:
     group = {name: decoded(fails=name == "02") for name in ("01", "02", "03")}
-    files = {"format": "epochs", "epochs": ["a-epo.fif"]}
-    people = study(recordings=dict.fromkeys(group, files))
+    people = study(recordings={name: {"format": "epochs", "epochs": ["a-epo.fif"]} for name in group})
     page = GroupOfRecordings(config(confidence=0.8), "study", people, decoded=group)
     chapter = group_of_recordings_chapter(page)
     told = " ".join(text for text, _ in chapter.methods)

@@ -22,11 +22,8 @@ from brainalign.report.pages import group
 
 approx = pytest.approx
 # Maps, drawn by other libraries, are held against their values beside the rest of what is tested of them.
-ELSEWHERE = {
-    "test_maps_in_spaces.py": ("target_maps", "draw_map"),
-    "test_heads.py": ("heads", "topomaps"),
-    "test_surface.py": ("surface", "flat_maps"),
-}
+ELSEWHERE = {"test_maps_in_spaces.py": ("target_maps", "draw_map"), "test_heads.py": ("heads", "topomaps")}
+ELSEWHERE |= {"test_surface.py": ("surface", "flat_maps")}
 # Files of what test_whole_chapters.py and test_sections.py draw whole, on record, from tables whose numbers all differ.
 WHOLE = ("concepts", "modality_figures", "alignment")
 
@@ -38,11 +35,8 @@ def test_every_figure_function_is_held_against_its_table() -> None:
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
             of = getattr(value, "__annotations__", {}).get("return")
-            if (
-                getattr(of, "__name__", of) == "Figure"
-                and value.__module__ == module.__name__
-                and not name.startswith("_")
-            ):
+            own = not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+            if own and getattr(of, "__name__", of) == "Figure":
                 public.add(f"{info.name.rpartition('.')[2]}.{name}")
     assert len(public) > 80
     called = set()
@@ -92,12 +86,10 @@ def test_what_cannot_be_right_is_noticed(made_figures: list[Figure]) -> None:
 
 def test_folds_of_splits() -> None:
     tested = {("runs", 1): "b", ("runs", 0): "c", ("pairs", 0): "a", ("pairs", 1): "b", ("pairs", 2): "c"}
-    rows = [
-        {"name": name, "fold": fold, "group": f"run_{group}", "split": "test" if group == held else "train"}
-        for (name, fold), held in tested.items()
-        for group in "cab"
-    ]
-    runs, pairs = panels(figures.split_matrix(pd.DataFrame(rows)))
+    every = [(*fold, f"run_{run}", run == held) for fold, held in tested.items() for run in "cab"]
+    rows = pd.DataFrame(every, columns=["name", "fold", "group", "tested"])
+    rows["split"] = np.where(rows["tested"], "test", "train")
+    runs, pairs = panels(figures.split_matrix(rows))
     assert cells(runs).tolist() == [[0, 0, 1], [1, 0, 0]]
     assert cells(pairs).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
     assert (runs.get_title(), pairs.get_title()) == ("runs: 2 folds", "pairs: 3 folds")
@@ -118,9 +110,8 @@ def test_permutations_and_zero_shot_matching() -> None:
     null, random = np.linspace(0.2, 0.7, 41), np.array([0.31, 0.52])
     observed = {"mean": 0.83, "word a": 0.61, "word b": 0.55, "word c": 0.72}
     (ax,) = panels(figures.zero_shot(observed, null, random, "mean"))
-    assert drawn.levels(ax, "x") == {
-        "95 % of permuted": [approx(np.quantile(null, 0.95))], "mean 0.830": [0.83], "chance": [0.5],
-    }  # fmt: skip
+    expected = {"95 % of permuted": [approx(np.quantile(null, 0.95))], "mean 0.830": [0.83], "chance": [0.5]}
+    assert drawn.levels(ax, "x") == expected
 
 
 def test_scores_over_layers_stand_at_their_depth() -> None:

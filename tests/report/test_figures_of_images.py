@@ -49,8 +49,7 @@ def test_whose_region_gains_by_what_strength() -> None:
             for j, scored in enumerate(columns):
                 rows = of.table[of.table["scored"] == scored]
                 own = rows[(rows["condition"] == "guided") & (rows["region"] == region)].set_index("seed")[judge]
-                plain = rows[rows["condition"] == "unguided"].set_index("seed")[judge]
-                expected[i, j] = (own - plain).mean()
+                expected[i, j] = (own - rows[rows["condition"] == "unguided"].set_index("seed")[judge]).mean()
         np.testing.assert_allclose(cells(ax), expected)
     sheets.scale_sweep(of, REGIONS[::-1])
     sheets.nulls(of)
@@ -93,8 +92,7 @@ def test_the_same_seed_for_every_region() -> None:
     assert list(found) == ["unguided", "guided for V4", "guided for PPA"]
     assert [value for value, _ in found["unguided"]] == rows_for(of, "unguided", "V4")["image"].tolist()
     for region in ("V4", "PPA"):
-        own = rows_for(of, "guided", region)
-        assert [value for value, _ in found[f"guided for {region}"]] == own["image"].tolist()
+        assert [value for value, _ in found[f"guided for {region}"]] == rows_for(of, "guided", region)["image"].tolist()
     found = rows_of_sheet(sheets.failures(of, ["PPA", "V4"]))
     judges = ["check", "true", "valid", "typical"]
     for region in ("PPA", "V4"):
@@ -174,8 +172,7 @@ def test_explained_variance_by_images() -> None:
     full = made({"group": ["V4", "PPA"], "method": ["ridge_full"]}, "se", value="explained_variance", seed=3)
     full = full.assign(size=400, beyond=False, ceiling=full["group"].map({"V4": 0.8, "PPA": 0.7}))
     rows.loc[0, "explained_variance"] = -3.0
-    figure = few_images.context_curves(pd.concat([rows, full], ignore_index=True))
-    for ax in panels(figure):
+    for ax in panels(few_images.context_curves(pd.concat([rows, full], ignore_index=True))):
         part = rows[rows["group"] == ax.get_title()].sort_values("size")
         for method in methods:
             mine, marks = part[part["method"] == method], points(ax, few_images.METHODS[method][2])
@@ -216,8 +213,7 @@ def test_where_regions_look(rng: np.random.Generator) -> None:
     fields = rng.random((2, 3, 6))
     fields[1, 2] = 0
     pictures = {"s1": rng.integers(0, 255, (6, 4, 3)).astype(np.uint8)}
-    names = ["V4", "PPA", "V1"]
-    shown = panels(encoders.attention_maps(fields, (2, 3), names, ["s0", "s1"], pictures))
+    shown = panels(encoders.attention_maps(fields, (2, 3), ["V4", "PPA", "V1"], ["s0", "s1"], pictures))
     magma = importlib.import_module("matplotlib").colormaps["magma"]
     for row in range(3):
         for column in range(2):

@@ -31,8 +31,7 @@ def choices() -> pd.DataFrame:
 def test_choices_dimensions_and_networks() -> None:
     rows = choices().drop(0)
     rows.loc[rows.index[0], "accuracy"] = 0.985  # beyond the ceiling and beyond where the axis used to end
-    shown = panels(concepts.accuracy_figure(rows))
-    for ax, split in zip(shown, pd.unique(rows["split"]), strict=True):
+    for ax, split in zip(panels(concepts.accuracy_figure(rows)), pd.unique(rows["split"]), strict=True):
         part = rows[rows["split"] == split].iloc[::-1]
         assert [(mark.x, mark.y) for mark in points(ax)] == [(a, k) for k, a in enumerate(part["accuracy"])]
     networks = made({"model": ["net", "deep"], "layer": ["b", "a"]}, value="cosine")

@@ -63,8 +63,7 @@ def test_regions_traces_and_people(rng: np.random.Generator) -> None:
         of = whole[whole["hidden"] == view].set_index("name")
         assert [(mark.x, mark.y) for mark in points(ax)] == [(of.loc[n, "r2"], i) for i, n in enumerate(names)]
     series.filled_networks_figure(rows)
-    networks = [f"n{k}" for k in range(10)]
-    rows = changing(pd.DataFrame({"network": networks * 2}), ["x", "y"]).assign(share=0.43)
+    rows = changing(pd.DataFrame({"network": [f"n{k}" for k in range(10)] * 2}), ["x", "y"]).assign(share=0.43)
     series.embedding_figure(rows)
     traces = {name: rng.normal(size=(2, 50)) for name in ("true", "model", "gaussian")}
     series.traces_figure(traces, ["V1", "V2"], 2.0, 21.0)

@@ -98,8 +98,7 @@ def test_windows_with_their_control() -> None:
     rows = rows.assign(control=rows["window"] == "-100 to 0", chance=chance)
     (ax,) = panels(decoding_over_time._ranked(rows, "AUC"))
     names = rows["group"] + ", " + rows["window"] + " (" + rows["scheme"] + ")"
-    marks = over(ax, points(ax), "y")
-    assert marks == {n: [approx(v)] for n, v in zip(names, rows["score"], strict=True)}
+    assert over(ax, points(ax), "y") == {n: [approx(v)] for n, v in zip(names, rows["score"], strict=True)}
     grey = [name for name, mark in zip(ticks(ax, "y").values(), points(ax), strict=True) if mark.colour == canvas.GREY]
     assert set(grey) == set(names[rows["control"]])
 

@@ -97,8 +97,7 @@ def test_the_group_page_holds_tables_figures_and_numbers() -> None:
     pd.testing.assert_frame_equal(table, scores(), check_dtype=False)
     text = re.sub(r"<script.*?</script>|data:[^\"]+", "", page, flags=re.DOTALL)
     assert "http://" not in text  # nothing from outside
-    alone = page_of("d", pages.scores_chapter(scores()))
-    check(alone, unsaid=['id="comparisons"', "surface-bundle"])
+    check(page_of("d", pages.scores_chapter(scores())), unsaid=['id="comparisons"', "surface-bundle"])
 
 
 def test_what_comes_from_data_is_escaped_on_the_group_page() -> None:

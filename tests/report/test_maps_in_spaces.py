@@ -109,8 +109,7 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
     found = [image.header.get_axis(1)[int(row)] for row in rows]
     assert [str(name) for _, _, name in found] == ["CIFTI_STRUCTURE_CORTEX_RIGHT", "CIFTI_STRUCTURE_THALAMUS_LEFT"]
     assert (found[0][1], tuple(found[1][1])) == (20000, (41, 51, 40))
-    fewer = targets[patch > 0].reset_index(drop=True)
-    (image,) = written(tmp_path, fewer, np.ones((2, 2))).values()
+    (image,) = written(tmp_path, targets[patch > 0].reset_index(drop=True), np.ones((2, 2))).values()
     assert image.shape == (2, 2)
     targets = read(trials, {"L": surface_maps(tmp_path / "L.func.gii", 32492)})
     assert targets.attrs["space"] == {"name": "fsLR32k", "n_vertices": {"L": 32492}}
@@ -177,8 +176,7 @@ def test_parcels_are_painted_into_their_atlas(tmp_path: Path, trials: Path) -> N
     parcels = tmp_path / "targets.tsv"
     parcels.write_text("target_id\nhV4\nV1\n")
     options = {"targets": parcels, "atlas": tmp_path / "atlas.nii.gz", "standardize": "none"}
-    responses = read_array(tmp_path / "values.npy", trials, **options)
-    responses.targets.to_parquet(tmp_path / "kept.parquet")
+    read_array(tmp_path / "values.npy", trials, **options).targets.to_parquet(tmp_path / "kept.parquet")
     targets = pd.read_parquet(tmp_path / "kept.parquet")
     (image,) = written(tmp_path, targets, np.array([[0.3, 0.5], [0.1, 0.2]])).values()
     np.testing.assert_allclose(image.affine, affine)

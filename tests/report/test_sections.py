@@ -52,8 +52,7 @@ def test_networks_aligned_with_judgements() -> None:
     )
     about = {"teacher": ["net", "deep"], "n_train": 12345, "n_objects": 1854, "n_unseen": 371, "penalty": 0.25}
     about["ceilings"] = None
-    tables = dict(zip(ALIGNMENT_TABLES, (scores, regions), strict=True))
-    section = geometry.alignment_section(tables, about)
+    section = geometry.alignment_section(dict(zip(ALIGNMENT_TABLES, (scores, regions), strict=True)), about)
     assert cells(section.blocks[1])[1] == ["net deep", "IT", ".110 (p = .200)", ".310 (p = .003)", ".510 to .610"]
     geometry.alignment_section({"alignment": scores.assign(uncertainty_r=NAN), "alignedregions": regions[:0]}, about)
 

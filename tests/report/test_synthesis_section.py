@@ -85,8 +85,7 @@ def gains(made: pd.DataFrame) -> pd.DataFrame:
 def study(*, truth: bool = True, **regions: dict[str, tuple[float, ...]]) -> kit.SynthesisedImages:
     named = {EVIL if name == "evil" else name: means for name, means in (regions or {"FFA": ALL_RISE}).items()}
     made = table(named, truth=truth)
-    rng = np.random.default_rng(1)
-    images = rng.integers(0, 256, (made["image"].max() + 1, SIZE, SIZE, 3), dtype=np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (made["image"].max() + 1, SIZE, SIZE, 3), dtype=np.uint8)
     steps = pd.DataFrame({"step": np.tile(np.arange(5), len(named)), "region": np.repeat(list(named), 5)})
     steps = steps.assign(timestep=900 - 200 * steps["step"], score=0.1, grad_rms=0.01, d_rms=0.1, clipped=0.5)
     return kit.SynthesisedImages(images, made, gains(made), steps, ENCODERS, {"ratio": 9.0, "n_pool": 144})

@@ -163,8 +163,7 @@ def test_planted_ceilings_are_shares_of_variance() -> None:
 def test_choices_are_drawn_as_probable_as_they_are() -> None:
     triplets, p = abstraction_world(4, 3, 2, seed=3).judge(np.tile([0, 5, 12], (4000, 1)), RNG(0))
     chosen = np.array([(triplets[:, 2] == k).mean() for k in (0, 5, 12)])
-    expected = [float(p[triplets[:, 2] == k, 2][0]) for k in (0, 5, 12)]
-    np.testing.assert_allclose(chosen, expected, atol=0.03)
+    np.testing.assert_allclose(chosen, [float(p[triplets[:, 2] == k, 2][0]) for k in (0, 5, 12)], atol=0.03)
     np.testing.assert_allclose(p.sum(axis=1), 1)
 
 
@@ -181,8 +180,7 @@ def test_weights_are_those_of_the_prior_and_others_of_the_same_size() -> None:
     assert off[-3:].sum() / off.sum() < 0.25
     assert off.sum() == pytest.approx(on.sum(), rel=0.05)
     few = weights[:, :50]
-    signal = images @ few[:-1] + few[-1]
-    np.testing.assert_allclose(world.noise_sd(few, 1.5) / signal.std(axis=0), 1.5, rtol=0.05)
+    np.testing.assert_allclose(world.noise_sd(few, 1.5) / (images @ few[:-1] + few[-1]).std(axis=0), 1.5, rtol=0.05)
 
 
 @pytest.mark.parametrize("textures", [("plain",), ("striped",)])
@@ -249,8 +247,7 @@ TINY |= {"meg_sensors": "mag", "n_rest_volumes": 60}
 
 def run(folder: Path, seed: int = 0, **changes: object) -> int:
     outputs = {"listing": folder / "simulated.json", "stimuli": folder / "stimuli" / "stimuli.tsv"}
-    settings = {"simulate": TINY | changes}
-    return run_step("simulate", settings, inputs={"folder": folder}, outputs=outputs, seed=seed)
+    return run_step("simulate", {"simulate": TINY | changes}, inputs={"folder": folder}, outputs=outputs, seed=seed)
 
 
 @pytest.fixture(scope="module")

@@ -161,8 +161,7 @@ def test_one_layer_and_none() -> None:
     assert table["best"].tolist() == ["a", ""]
     np.testing.assert_allclose(table["p"], [1 / 200, np.nan])
     np.testing.assert_allclose(table["r"], [0.5, np.nan])
-    weak = preference(np.array([[0.0]]))
-    assert weak.loc[0, "reason"].endswith("; no second layer to compare with")
+    assert preference(np.array([[0.0]])).loc[0, "reason"].endswith("; no second layer to compare with")
     for shapes in (
         [(2, 3), (3, 2, 4), (3, 2, 4)],
         [(2, 4), (3, 2, 3), (3, 2, 4)],

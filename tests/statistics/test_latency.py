@@ -164,8 +164,7 @@ def test_both_tails_equal_to_mne() -> None:
     data[:, 2] += np.repeat([1.0, -1.0], 5)
     options = {"n_permutations": 1, "tail": 0, "adjacency": None, "out_type": "mask", "verbose": "error"}
     t, clusters, _, _ = permutation_cluster_1samp_test(data[:, 2], threshold=0.8, **options)
-    observed = t[None]
-    found = cluster_permutation(observed, np.zeros((1, 1, 10)), threshold=0.8, kind="score", tail="both")
+    found = cluster_permutation(t[None], np.zeros((1, 1, 10)), threshold=0.8, kind="score", tail="both")
     expected = sorted(float(t[np.r_[mask]].sum()) for mask in clusters)
     assert sorted(c.mass for c in found.clusters) == pytest.approx(expected)
     assert expected[0] < 0 < expected[-1]
@@ -182,8 +181,7 @@ def test_a_tie_counts_against() -> None:
     found = cluster_permutation(observed, np.zeros((12, 1, 3)), threshold=1, kind="score")
     assert found.clusters[0].p == 1 / 13
     assert (found.mask().sum(), found.mask(0.08).sum()) == (0, 1)  # .05 is what counts if nothing is said
-    below = cluster_permutation(-observed, np.zeros((12, 1, 3)), threshold=1, kind="score")
-    assert below.clusters == []
+    assert cluster_permutation(-observed, np.zeros((12, 1, 3)), threshold=1, kind="score").clusters == []
     deep = cluster_permutation(-observed, -2 * np.stack([observed] * 12), threshold=1, kind="score", tail="both")
     assert (deep.clusters[0].mass, deep.clusters[0].p) == (-2, 1)
     np.testing.assert_array_equal(deep.null_mass, np.full(12, 4.0))

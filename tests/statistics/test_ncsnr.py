@@ -48,8 +48,7 @@ def test_identity_with_the_published_formulas() -> None:
     values = (values - values.mean(axis=0)) / values.std(axis=0, ddof=1)
     # encoders.md: s2n = mean within-image variance (ddof 1), s2s = 1 − s2n, ncsnr = √(s2s / s2n)
     within = np.mean([values[ids == name].var(axis=0, ddof=1) for name in np.unique(ids)], axis=0)
-    published = np.sqrt((1 - within) / within)
-    np.testing.assert_allclose(st.ncsnr(values, ids), published, rtol=2e-3)
+    np.testing.assert_allclose(st.ncsnr(values, ids), np.sqrt((1 - within) / within), rtol=2e-3)
     ratio = st.ncsnr(values, ids)
     rho1 = st.signal_share(values, ids)
     np.testing.assert_allclose(rho1, ratio**2 / (1 + ratio**2))  # single-trial correlation
@@ -78,8 +77,7 @@ def test_edges() -> None:
 
 def subjects(n: int, share: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    common = rng.normal(size=(800, 40))
-    return np.sqrt(share) * common + np.sqrt(1 - share) * rng.normal(size=(n, 800, 40))
+    return np.sqrt(share) * rng.normal(size=(800, 40)) + np.sqrt(1 - share) * rng.normal(size=(n, 800, 40))
 
 
 def test_other_subjects_as_a_ceiling() -> None:

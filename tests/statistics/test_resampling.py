@@ -138,8 +138,7 @@ def test_pairs_equal_permutations_done_by_hand(rng: np.random.Generator) -> None
 
 def test_stimuli_stay_in_their_group() -> None:
     groups = np.array([0, 0, 0, 1, 1, 1])
-    orders = exchanged(np.arange(6), 6, groups, 40, np.random.default_rng(0))
-    assert (groups[orders] == groups).all()
+    assert (groups[exchanged(np.arange(6), 6, groups, 40, np.random.default_rng(0))] == groups).all()
     # Answers that only know the group are at chance once stimuli are exchanged within it, and above it otherwise.
     scores = (groups[:, None] == groups).astype(float)
     assert pairing_test(scores, np.arange(6), groups, 100).p == 1
@@ -162,8 +161,7 @@ def test_crossed_bootstrap_covers() -> None:
     assert found.high - found.low > 1.5 * (effects.std() / np.sqrt(300) * 2 * 1.96)
     assert found.n == 25
     refused("distinct stimuli", crossed_bootstrap, np.ones(20), np.zeros(20), np.arange(20) % 3)
-    gap = np.r_[np.ones(19), np.nan]
-    refused("1 values that are not finite", crossed_bootstrap, gap, np.zeros(20), np.arange(20))
+    refused("1 values that are not finite", crossed_bootstrap, np.r_[np.ones(19), np.nan], np.zeros(20), np.arange(20))
     for n_subjects, n_stimuli in ((19, 20), (20, 19)):
         refused("one label", crossed_bootstrap, np.ones(20), np.zeros(n_subjects), np.arange(n_stimuli))
 

@@ -45,8 +45,7 @@ def test_generations_by_hand(shows: Shows) -> None:
     draws = torch.Generator().manual_seed(7)
     noise = torch.randn((4, 12, 8, 8), generator=draws)
     for share, n_children in ((0.5, 4), (0.5 / 10**0.5, 4), (0.05, 4), (0.05, 3)):
-        fitter = likeness(noise).argsort(descending=True)[:2]
-        parents = fitter[torch.randint(2, (n_children,), generator=draws)]
+        parents = likeness(noise).argsort(descending=True)[:2][torch.randint(2, (n_children,), generator=draws)]
         fresh = torch.randn((n_children, 12, 8, 8), generator=draws)
         everyone = torch.cat([noise, (1 - share) ** 0.5 * noise[parents] + share**0.5 * fresh])
         noise = everyone[likeness(everyone).argsort(descending=True)[:4]]
@@ -60,10 +59,11 @@ def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, mo
     """Seeds, options and judges of all conditions; every stretch of work takes longer than the one before."""
     ticks, lines = itertools.count(), []
     monkeypatch.setattr("brainalign.synthesis.guidance.study._clock", lambda device: float(next(ticks) ** 2))
-    objectives = {
-        name: lambda images, k=k: images[:, k].mean((1, 2)) - images[:, 2].mean((1, 2))
-        for k, name in enumerate(("red", "green"))
-    }
+
+    def channel(k: int) -> Callable[[Tensor], Tensor]:
+        return lambda images: images[:, k].mean((1, 2)) - images[:, 2].mean((1, 2))
+
+    objectives = {"red": channel(0), "green": channel(1)}
 
     def responses(factor: float) -> Callable[[Tensor], np.ndarray]:
         return lambda images: np.stack([factor * one(images).numpy() for one in objectives.values()], axis=1)

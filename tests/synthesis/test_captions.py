@@ -49,11 +49,9 @@ def test_memory_maps_and_dask_are_streamed(world: tuple, tmp_path: Path) -> None
     weights, bank = world
     np.save(tmp_path / "bank.npy", bank)
     expected = synthesis.project_to_bank(weights, bank, 20, center=True)
-    mapped = np.load(tmp_path / "bank.npy", mmap_mode="r")
-    found = synthesis.project_to_bank(weights, mapped, 20, center=True, chunk=9)
+    found = synthesis.project_to_bank(weights, np.load(tmp_path / "bank.npy", mmap_mode="r"), 20, center=True, chunk=9)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    chunked = dask.from_array(bank, chunks=(10, 3))
-    found = synthesis.project_to_bank(weights, chunked, 20, center=True, chunk=9)
+    found = synthesis.project_to_bank(weights, dask.from_array(bank, chunks=(10, 3)), 20, center=True, chunk=9)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -81,8 +79,7 @@ def test_bad_input_is_named(world: tuple, change: object, message: str) -> None:
 
 def test_shares_sum_to_one_over_kinds(world: tuple) -> None:
     kinds = np.arange(N_BANK)[:, None] % 3 == np.arange(3)[None]
-    shares = synthesis.bank_shares(*world, kinds, temperature=5, chunk=10)
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(synthesis.bank_shares(*world, kinds, temperature=5, chunk=10).sum(axis=1), 1)
     expected = np.tile(kinds.mean(axis=0), (N_VOXELS, 1))
     np.testing.assert_allclose(synthesis.bank_shares(*world, kinds, temperature=0), expected)
     refused("one row per image", synthesis.bank_shares, *world, kinds[:4])
@@ -146,20 +143,16 @@ def test_evidence_is_a_regression_on_attributes() -> None:
 def test_strengths_are_compared_in_units_of_their_own_refits() -> None:
     rng = np.random.default_rng(4)
     about = {"voxel": [0, 1, 0, 1], "attribute": ["colour", "colour", "shape", "shape"], "value": list("abcd")}
-    evidence, *null = (
-        pd.DataFrame(about).assign(strength=rng.normal(size=4) + lift, error=rng.uniform(0.2, 0.5, 4))
-        for lift in [np.array([3, 1, 0.0, 9]), *np.zeros((5, 4))]
-    )
+    drawn = [{"strength": rng.normal(size=4), "error": rng.uniform(0.2, 0.5, 4)} for _ in range(6)]
+    drawn[0]["strength"] += [3, 1, 0, 9]
+    evidence, *null = (pd.DataFrame(about | one) for one in drawn)
     strength, error = (np.stack([each[name] for each in null]) for name in ("strength", "error"))
     p = []
     for row in range(4):
         scaled = evidence["strength"][row] / np.sqrt((strength[:, row] ** 2).mean() + evidence["error"][row] ** 2)
-        drawn = [
-            strength[k, j] / np.sqrt((np.delete(strength[:, j], k) ** 2).mean() + error[k, j] ** 2)
-            for k in range(5)
-            for j in ((0, 1) if row < 2 else (2, 3))
-        ]
-        p.append((1 + sum(each >= scaled for each in drawn)) / 11)
+        cells = [(k, j) for k in range(5) for j in ((0, 1) if row < 2 else (2, 3))]
+        spread = [np.sqrt((np.delete(strength[:, j], k) ** 2).mean() + error[k, j] ** 2) for k, j in cells]
+        p.append((1 + sum(strength[cell] / sd >= scaled for cell, sd in zip(cells, spread, strict=True))) / 11)
     found = synthesis.silence_attributes(evidence, null, q=0.2)
     np.testing.assert_allclose(found["p"], p)
     np.testing.assert_allclose(found["q"], fdr(np.array(p)))

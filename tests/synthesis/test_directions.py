@@ -163,8 +163,7 @@ def test_an_edit_of_nothing_changes_nothing(pipe: object, recorded: synthesis.Tr
     mixed = found.edit(pipe, [0.0, 2.0, -2.0], [7, 8, 9]).images
     assert torch.allclose(mixed[0], plain[0], atol=1e-5)
     assert not torch.allclose(mixed[1], plain[1], atol=1e-3)
-    alone = found.edit(pipe, -2.0, synthesis.generators([9])).images
-    assert torch.allclose(mixed[2:], alone, atol=1e-5)
+    assert torch.allclose(mixed[2:], found.edit(pipe, -2.0, synthesis.generators([9])).images, atol=1e-5)
 
 
 def shown(pipe: object, run: object) -> list[Tensor]:
@@ -290,15 +289,12 @@ def made_up(rise: float, check: float) -> FoundDirections:
     """Return a study of two regions in which the guide rises by `rise` per strength and the judges by `check`."""
     rng = np.random.default_rng(0)
     tried = product(REGIONS, (False, True), enumerate((-2.0, 0.0, 2.0)), range(8), REGIONS)
-    rows = [
-        {
-            "region": region, "orthogonal": orthogonal, "control": "", "number": -1, "alpha": alpha,
-            "image": place * 8 + image, "seed": image, "scored": scored, "guide": own * rise * alpha + noise[0],
-            "check": own * check * alpha + noise[1], "true": own * check * alpha + noise[2],
-        }
-        for region, orthogonal, (place, alpha), image, scored in tried
-        for own, noise in [(scored == region, 0.1 * rng.normal(size=3))]
-    ]  # fmt: skip
+    rows = []
+    for region, orthogonal, (place, alpha), image, scored in tried:
+        drift = (scored == region) * alpha * np.array([rise, check, check]) + 0.1 * rng.normal(size=3)
+        about = {"region": region, "orthogonal": orthogonal, "control": "", "number": -1, "alpha": alpha, "seed": image}
+        about |= {"image": place * 8 + image, "scored": scored}
+        rows.append(about | dict(zip(("guide", "check", "true"), drift, strict=True)))
     for control, k, alpha, image in product(("random", "shuffled"), range(19), (-2.0, 2.0), range(4)):
         said = dict.fromkeys(("guide", "check", "true"), 0.05 * rng.normal())
         about = said | {"region": "", "orthogonal": False, "image": -1, "control": control, "number": k}

@@ -55,8 +55,7 @@ def test_definitions_by_hand() -> None:
         value = own[score].to_numpy()[:8].mean()  # of the seeds that null encoders had
         beyond, p = np.quantile(value - nulls, ends), (1 + (nulls >= value).sum()) / 20
         expected.append(("null", score, whole, value - nulls.mean(), *beyond, p, 19))
-    columns = ["against", "score", "value", "gain", "low", "high", "p", "n"]
-    table = pd.DataFrame(expected, columns=columns)
+    table = pd.DataFrame(expected, columns=["against", "score", "value", "gain", "low", "high", "p", "n"])
     table.insert(0, "region", "a")
     table.insert(1, "condition", "guided")
     pd.testing.assert_frame_equal(found, table)

@@ -108,8 +108,7 @@ def test_the_gradient_is_that_of_differences(pipe, monkeypatch, through: bool, p
     for place in [(0, 0, 0, 0), (0, 5, 3, 4), (0, 11, 7, 7)]:
         shift = torch.zeros_like(z)
         shift[place] = 1e-5
-        expected = (score(z + shift) - score(z - shift)) / 2e-5
-        assert float(found[place]) == pytest.approx(expected, rel=1e-5, abs=1e-8)
+        assert float(found[place]) == pytest.approx((score(z + shift) - score(z - shift)) / 2e-5, rel=1e-5, abs=1e-8)
 
 
 def test_guidance_raises_the_objective_and_scores_are_those_of_the_images(pipe: BrainGuidedPipeline) -> None:
@@ -148,8 +147,9 @@ def test_ddim_is_euler_on_one_grid(pipe: BrainGuidedPipeline, guided: bool) -> N
         pipe.scheduler = linear_schedule(kind)
         if kind is diffusers.EulerDiscreteScheduler:  # starts at x + sigma noise: √(1 + sigma²) times DDIM's noise
             pipe.scheduler.set_timesteps(10)
-            sigma = float(pipe.scheduler.sigmas[0])
-            assert float(pipe.scheduler.init_noise_sigma) == pytest.approx(sqrt(1 + sigma**2))
+            assert float(pipe.scheduler.init_noise_sigma) == pytest.approx(
+                sqrt(1 + float(pipe.scheduler.sigmas[0]) ** 2)
+            )
         found.append(pipe(objective, 2, latents=start, num_inference_steps=10).images)
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
 

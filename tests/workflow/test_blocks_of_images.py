@@ -136,8 +136,7 @@ def test_several_blocks_of_a_category_in_a_run(tmp_path: Path, make_study, unequ
     found, residuals = saved(config, "rdm", Arrays, subject="1"), saved(config, "noise", Arrays, subject="1")
     noise = noise_covariance(residuals["residuals"], len(residuals["residuals"]) - len(responses.trials))
     np.testing.assert_allclose(found["crossnobis"], rdm(means, "crossnobis", stimuli, runs, noise), rtol=1e-4)
-    fits = saved(config, "searchlight", pd.DataFrame, subject="1", model="pixels")
-    assert fits["score"].notna().all()
+    assert saved(config, "searchlight", pd.DataFrame, subject="1", model="pixels")["score"].notna().all()
 
 
 def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> None:

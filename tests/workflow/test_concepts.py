@@ -96,8 +96,7 @@ def test_choices_dimensions_networks_and_regions(tables, world: ConceptWorld) ->
     assert len(best) >= 2
     for _, row in best.iterrows():
         planted = world.embedding[:, int(row["published"].split()[1]) - 1]
-        numbers = [int(name.split()[1]) for name in row["top"]]
-        assert planted[numbers[:3]].mean() > np.quantile(planted, 0.8)
+        assert planted[[int(name.split()[1]) for name in row["top"]][:3]].mean() > np.quantile(planted, 0.8)
     networks = tables[0]["networks"].set_index("model")
     assert networks.loc["knows", "p"] == 1 / 20
     assert networks.loc["knows", "unseen"] > networks.loc["noise", "unseen"] + 0.05

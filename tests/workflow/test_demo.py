@@ -119,8 +119,7 @@ def test_the_page_opens_in_a_browser(page: str, probed, tmp_path: Path) -> None:
     path.write_text(probed(page, probe), encoding="utf-8")
     options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --dump-dom"
     options += f" --window-size=500,900 --enable-logging=stderr --virtual-time-budget=5000 --user-data-dir={tmp_path}"
-    command = ["chromium", *options.split(), path.as_uri()]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(["chromium", *options.split(), path.as_uri()], capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in result.stderr, result.stderr
     assert f'data-drawn="{len(FIGURES) + N_PARTS + N_ORDERS}"' in result.stdout
     assert 'data-overflow="false"' in result.stdout

