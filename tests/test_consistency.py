@@ -63,7 +63,7 @@ def lab(study, tmp_path: Path) -> Lab:
     return Lab(study, tmp_path)
 
 
-def test_sections_of_captions(lab: Lab) -> None:
+def test_maps_and_words_are_of_subjects_with_fmri(lab: Lab) -> None:
     for caption, message in (
         ({"attributes": ["colr"]}, "caption.attributes must be one of"),
         ({"layer": "block5", "model": "maps"}, "layer 'block5' holds tokens"),
@@ -73,9 +73,6 @@ def test_sections_of_captions(lab: Lab) -> None:
         asked = {"model": "net"} | caption
         lab.refused(message, caption=asked)
         lab.load(models=("other",), caption=asked)  # where no dataset uses the model, nothing is put into words
-
-
-def test_maps_and_words_are_of_subjects_with_fmri(lab: Lab) -> None:
     for subject in ("02", "07"):  # of sensors, and nobody
         sections = {"searchlight": {"models": ["net"]}, "caption": {"model": "net"}}
         for section, options in (sections | {"ground": {"model": "maps", "text": "words"}}).items():

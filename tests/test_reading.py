@@ -134,9 +134,6 @@ def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path) -> None:
         refused(r"a.yaml: its aliases", read_yaml, path)
     path.write_text("a: &a {x: [1, 2]}\nb: {<<: *a, y: 1}\nc: [*a, *a]")
     assert read_yaml(path)["b"] == {"x": [1, 2], "y": 1}
-
-
-def test_yaml_that_no_parser_takes_and_numbers_that_are_not_finite(tmp_path: Path) -> None:
     for text in ("[" * 1_000, "a: 2026-13-45", "a: 0b_", "a: \0"):
         (tmp_path / "a.yaml").write_text(text)
         refused(r"a.yaml: not valid YAML", read_yaml, tmp_path / "a.yaml")

@@ -214,15 +214,12 @@ def loaded(descriptor: Path, models: dict | None = None, methods: dict | None = 
     return config
 
 
-def test_texts_are_read_by_what_reads_texts(small) -> None:
+def test_every_encoder_and_extractor_has_settings_and_texts_their_readers(small) -> None:
     path = small.write()
     refused(r"datasets.study.models: net look at images, .*models: onehot", loaded, path, {"net": NET})
     loaded(path, {"net": NET}, models_of=["onehot"])
     typo = {"onehot": {"extractor": "onehot", "permute": ["run"]}}
     refused(r"models.onehot.permute: 'run' .*\(pairs, runs\) \(did you mean 'runs'\?\)", loaded, path, typo)
-
-
-def test_every_encoder_and_extractor_has_settings() -> None:
     assert set(entries("methods", "encoder")) == {*ENCODERS, "dictionary"}  # ridge, on codes that are learned
     assert set(entries("models", "extractor")) == set(EXTRACTORS)
 
@@ -264,15 +261,12 @@ def test_models_and_methods_of_some_subjects(scenes) -> None:
     refused(r"models.some.subjects: '2' is not among .*\(01, 02\)", loaded, path, other)
 
 
-def test_a_section_names_models_of_the_configuration() -> None:
+def test_a_section_names_models_that_there_are_and_have_tokens(scenes) -> None:
     for option in ["match.models", "align.students", "align.teacher", "searchlight.models", "caption.model"]:
         section, key = option.split(".")
         named = ["onehut"] if key in {"models", "students"} else "onehut"
         config = a_config(**{section: {key: named} | ({"teacher": "onehot"} if key == "students" else {})})
         refused(rf"{option}: 'onehut' is not among .*did you mean 'onehot'", parse, Config, config, "config.yaml")
-
-
-def test_encoders_of_tokens_where_there_are_none(scenes) -> None:
     path = scenes.write()
     for method, message in (
         ({"encoder": "factorized", "models": ["maps", "means"]}, r"methods.t reads the tokens .* models.means has"),
@@ -323,14 +317,11 @@ def test_trained_methods_that_fit(small, scenes) -> None:
     refused(message, loaded, small.write(), models, methods, models_of=["onehot"])
 
 
-def test_random_weights_are_known_as_controls() -> None:
+def test_random_weights_are_controls_and_lags_whole_volumes() -> None:
     plain, vision = {"extractor": "efficientnet"}, {"extractor": "vision", "weights": "x"}
     models = {"a": plain, "b": plain | {"weights": "random"}, "c": vision | {"random_weights": True}, "d": vision}
     config = parse(Config, a_config(models=models), "config.yaml")
     assert [name for name, model in config.models.items() if model.random] == ["b", "c"]
-
-
-def test_lags_are_whole_volumes() -> None:
     for lag_s, tr_s, volumes in [(5.0, 2.5, 2), (5.0, 2.0, 3), (4.9, 2.0, 2), (0.0, 1.0, 0)]:
         assert FmriOptions(tr_s=tr_s, hrf_lag_s=lag_s, space="x").lag_volumes == volumes
 

@@ -307,12 +307,9 @@ def test_every_form_holds_the_same_words(tmp_path: Path, name: str, text: str, e
     assert set(found["run"]) == {"one"}
 
 
-def test_subtitles_count_hours_and_minutes(tmp_path: Path) -> None:
+def test_subtitles_count_hours_and_a_tier_is_chosen(tmp_path: Path) -> None:
     found = studies.read_event_files(saved(tmp_path / "words", "film.srt", "7\n01:02:03,004 --> 02:03:04,005\nlate\n"))
     assert found.loc[0, ["onset_s", "duration_s"]].astype(float).tolist() == pytest.approx([3723.004, 3661.001])
-
-
-def test_a_tier_is_chosen(tmp_path: Path) -> None:
     folder = saved(tmp_path / "words", "one.TextGrid", LONG)
     clicks = studies.read_event_files(folder, "clicks")
     assert clicks[["onset_s", "duration_s", "text"]].to_numpy().tolist() == [[1.5, 0.0, "left"], [2.5, 0.0, "right"]]

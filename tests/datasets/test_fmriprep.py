@@ -176,7 +176,7 @@ def test_what_holds_for_all_subjects_may_stand_in_the_raw_data(tree) -> None:
     assert found == {*paths(tree, "*_ses*_events.tsv"), *shared}
 
 
-def test_several_tasks_or_spaces_are_not_chosen_among(tree) -> None:
+def test_tasks_and_spaces_are_not_chosen_among_and_one_run_is_enough(tree) -> None:
     first = paths(tree, "*ses-01*run-1_space*_bold.nii.gz")[0]
     other = first.with_name(first.name.replace(SPACE, "T1w"))
     other.write_bytes(first.read_bytes())
@@ -186,9 +186,6 @@ def test_several_tasks_or_spaces_are_not_chosen_among(tree) -> None:
     other.rename(first.with_name(first.name.replace(f"space-{SPACE}", f"space-{SPACE}_res-2")))
     refused("are the same run; keep one", tree.read)
     refused("sub-09: no such folder", read_fmriprep, tree.derivatives, tree.raw, "09")
-
-
-def test_one_run_is_enough_and_the_stimulus_may_have_another_column(tree) -> None:
     for path in paths(tree, "sub-01_*"):
         if not path.name.startswith(tree.stem("01", "1")):
             path.unlink()

@@ -94,12 +94,9 @@ def as_good(seed: int) -> bool:
     return decoding.verdict(matrix).uses_brain
 
 
-def test_equal_information_elsewhere_is_not_beaten() -> None:
+def test_equal_information_elsewhere_is_not_beaten_and_noise_is_called_noise() -> None:
     """Exchanges alone ask whether either cell decodes, and call the luckier one better in a quarter of worlds."""
     assert sum(as_good(seed) for seed in range(20)) <= 1
-
-
-def test_noise_is_called_noise() -> None:
     train, test = split(world(snr=0.0))
     matrix = decoding.control_matrix(ridge(), train, test, n_permutations=300)
     assert (matrix.table["p"] > 0.005).all()

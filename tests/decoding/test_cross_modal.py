@@ -37,16 +37,13 @@ def test_averages_are_better_than_single_subjects_and_noise_is_at_chance(world) 
     assert (nothing["p"] > 0.01).mean() > 0.8
 
 
-def test_a_fused_embedding_is_the_mean_of_unit_vectors(world) -> None:
+def test_a_fused_embedding_is_the_mean_of_unit_vectors_of_averages(world) -> None:
     test, embeddings = world
     fused, ids = fused_embedding(embeddings, test)
     assert list(ids) == [f"image{k}" for k in range(20)]
     rows = [values[(test[name].meta["stimulus_id"] == "image7").to_numpy()] for name, values in embeddings.items()]
     every = np.concatenate(rows)
     np.testing.assert_allclose(fused[7], (every / np.linalg.norm(every, axis=1, keepdims=True)).mean(axis=0))
-
-
-def test_repeats_must_be_averaged(world) -> None:
     test, embeddings = world
     doubled = test["fmri"].select(np.repeat(np.arange(40), 2))
     twice = {"fmri": np.repeat(embeddings["fmri"], 2, axis=0)}

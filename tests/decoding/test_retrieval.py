@@ -113,7 +113,7 @@ def test_labels_are_told() -> None:
     assert off[0] < table.loc["micro accuracy", "value"]
 
 
-def test_nothing_is_told_from_noise_nor_by_the_majority() -> None:
+def test_labels_are_not_told_from_noise_by_the_majority_or_without_any() -> None:
     decoded, texts, shown, labels, wordings = labelled(0.0)
     noise = np.random.default_rng(1).normal(size=decoded.shape) + 5
     table = zero_shot_labels(noise, texts, shown, labels, wordings, np.full(8, 5.0)).table
@@ -122,9 +122,6 @@ def test_nothing_is_told_from_noise_nor_by_the_majority() -> None:
     table = zero_shot_labels(constant, texts, shown, labels, wordings, np.full(8, 5.0)).table.set_index("measure")
     assert table["value"].tolist() == pytest.approx([0.5, 1 / 3])
     assert (table["p"] == 1).all()
-
-
-def test_what_no_label_can_be_told_of() -> None:
     decoded, texts, shown, labels, wordings = labelled(1.0)
     given, two = (decoded, texts, shown), {k: wordings[k] for k in "ab"}
     refused(r"label\(s\) c", zero_shot_labels, *given, labels, two, np.zeros(8))

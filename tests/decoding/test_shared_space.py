@@ -114,7 +114,7 @@ def test_padded_voxels_take_no_part(small) -> None:
     np.testing.assert_array_equal(*(values[subjects == "fmri02"] for values in found))
 
 
-def test_the_gates_of_a_mixture_sum_to_one() -> None:
+def test_gates_sum_to_one_and_full_networks_have_the_published_sizes() -> None:
     torch.manual_seed(0)
     mixture = paths.SoftMixture(8, 5, 3, 16)
     x = torch.randn(7, 8)
@@ -123,9 +123,6 @@ def test_the_gates_of_a_mixture_sum_to_one() -> None:
     weights = mixture.experts.weight.view(3, 5, 8)
     expected = sum(gates[:, e, None] * (x @ weights[e].T + mixture.experts.bias.view(3, 5)[e]) for e in range(3))
     np.testing.assert_allclose(mixture(x).detach(), expected.detach(), atol=1e-5)
-
-
-def test_full_networks_have_the_published_sizes() -> None:
     torch.manual_seed(0)
     eeg = paths.PatchConv(2, (63, 250))
     assert eeg.convolved[-1].in_features == 1440

@@ -31,16 +31,13 @@ def test_trials_of_one_stimulus_are_no_negatives() -> None:
     refused("one stimulus", clip_loss, a, b, 5.0, torch.zeros(6, dtype=torch.long))
 
 
-def test_the_scale_is_exponentiated_and_capped() -> None:
+def test_the_scale_is_capped_and_training_that_diverges_or_has_no_step_is_stopped() -> None:
     assert LogitScale(10.0)().item() == pytest.approx(10.0, rel=1e-6)
     scale = LogitScale(10.0, 50.0)
     with torch.no_grad():
         scale.log.fill_(9.0)
     assert scale().item() == 50.0
     refused("maximum", LogitScale, 200.0)
-
-
-def test_training_that_diverges_or_has_no_step_is_stopped() -> None:
     line, x, y = nn.Linear(3, 1), torch.randn(64, 3), torch.ones(64, 1)
     how = {"learning_rate": 0.1, "weight_decay": 0.0}
     refused("step 1;", train, [line], lambda _: F.mse_loss(line(x), y * torch.nan), 5, **how)

@@ -8,16 +8,13 @@ from sklearn.metrics import r2_score
 from brainalign import decoding
 
 
-def test_scenes_that_share_their_words_do_not_compete() -> None:
+def test_scenes_of_the_same_words_do_not_compete_and_nothing_is_at_chance(rng: np.random.Generator) -> None:
     sets = np.repeat(np.arange(10), 2)
     scores = (sets[:, None] == sets).astype(float)  # a caption cannot tell the two scenes of its words apart
     found = decoding.scene_retrieval(scores, sets, n_draws=50).set_index("measure")
     assert found.loc["top-1", "value"] == 1
     assert found.loc["top-1", "n_gallery"] == 19
     assert decoding.scene_retrieval(scores, np.arange(20), n_draws=50).set_index("measure").loc["top-1", "value"] == 0
-
-
-def test_scores_of_nothing_retrieve_at_chance(rng: np.random.Generator) -> None:
     options = {"n_permutations": 99, "n_draws": 10}
     tables = [decoding.scene_retrieval(rng.normal(size=(40, 40)), np.arange(40), seed=k, **options) for k in range(60)]
     assert 0.02 <= np.mean([table["p"][2] <= 0.2 for table in tables]) <= 0.36

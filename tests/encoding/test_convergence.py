@@ -99,7 +99,7 @@ def test_planted_half_times() -> None:
     assert (raised["half_time"] < raised["half_time_from_start"]).all()
 
 
-def test_interpolation_is_monotone_between_checkpoints() -> None:
+def test_half_times_lie_between_checkpoints_above_rounding_and_bad_input() -> None:
     """A sharp step: a cubic spline would swing below and cross the level earlier."""
     steps = np.array([0.0, 1, 2, 3, 4, 5])
     assert half_times(steps, np.array([0, 0, 0, 1.0, 1, 1]))["half_time"].item() == pytest.approx(2.5)
@@ -107,10 +107,7 @@ def test_interpolation_is_monotone_between_checkpoints() -> None:
     assert 0 < early["half_time"].item() < 1
     assert half_times(steps, np.array([0, 0.25, 0.5, 0.75, 0.9, 1.0]))["half_time"].item() == 2
     assert half_times(steps, np.array([0.8, 0.5, 0.9, 1, 1, 1]))["half_time"].item() == 0
-
-
-def test_a_checkpoint_above_the_level_by_rounding_alone_and_bad_input_of_halftimes() -> None:
-    """At a local peak the cubic is flat, and no root lies before it."""
+    # At a local peak the cubic is flat, and no root lies before it.
     steps, above = np.arange(5.0), np.nextafter(0.5, 1)
     assert half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))["half_time"].item() == pytest.approx(2)
     refused("ascending order", half_times, np.array([0, 20, 10]), np.zeros(3))

@@ -90,14 +90,11 @@ def test_responses_in_other_units_are_noticed(trained: InContextEncoder) -> None
             clone(trained).fit(*voxels(20, 10, 4, ratio)[:2])
 
 
-def test_targets_are_read_in_blocks(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_are_read_in_blocks_and_torch_stays_torch(trained, monkeypatch) -> None:
     X, Y, _, _ = voxels(15, 23, 5)
     whole = clone(trained).fit(X, Y)
     monkeypatch.setattr("brainalign.encoding.in_context.encoder.target_block", lambda *_: 7)
     np.testing.assert_allclose(clone(trained).fit(X, Y).coef_, whole.coef_, atol=1e-5)
-
-
-def test_torch_in_torch_out(trained: InContextEncoder) -> None:
     X, Y, new, truth = voxels(15, 6, 6)
     expected = clone(trained).fit(X, Y)
     tensors = clone(trained).fit(torch.as_tensor(X), torch.as_tensor(Y))

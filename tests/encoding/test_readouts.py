@@ -89,7 +89,7 @@ def test_the_gaussian_one_is_a_factorized_one_with_its_fields(field: str) -> Non
     torch.testing.assert_close(gaussian(tokens), factorized(tokens))
 
 
-def test_points_are_drawn_around_the_mean_in_training_only() -> None:
+def test_points_are_drawn_around_the_mean_in_training_only_by_roots_of_covariances() -> None:
     gaussian = start(encoding.GaussianReadout(), Shape((1, 41), 1, 1), seed=0)
     torch.nn.init.ones_(gaussian.weight)
     with torch.no_grad():
@@ -99,9 +99,6 @@ def test_points_are_drawn_around_the_mean_in_training_only() -> None:
     drawn = gaussian.train()(ramp).detach()
     assert (drawn.mean(), drawn.std()) == (pytest.approx(0.3, abs=0.01), pytest.approx(0.1, rel=0.05))
     torch.testing.assert_close(gaussian.eval()(ramp), torch.full((4000, 1), 0.3))
-
-
-def test_covariances_are_of_the_roots() -> None:
     readout = fitted("integrated", epochs=5)
     fields, (rows, cols) = readout.fields_, GRID
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, cols), indexing="ij")
@@ -213,17 +210,13 @@ def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
-def test_a_fit_to_other_tokens_does_not_go_on_from_a_killed_one(kind: str, tmp_path: Path) -> None:
+def test_other_tokens_do_not_go_on_from_a_killed_fit_and_kinds_of_arrays_stay(kind: str, tmp_path: Path) -> None:
     """Channel weights start at 0, so that the first loss is the same whatever the tokens are."""
     killed(1, fitted, kind, epochs=2, checkpoint=tmp_path)
     read = {"grid": GRID, **given(fitted(kind))}
     encoders = (ENCODERS[kind](epochs=2, checkpoint=folder) for folder in (tmp_path, None))
     found, expected = (encoder.fit(X[::-1].copy(), Y, **read) for encoder in encoders)
     np.testing.assert_array_equal(found.predict(X, **given(found)), expected.predict(X, **given(found)))
-
-
-@pytest.mark.parametrize("kind", ENCODERS)
-def test_kinds_of_arrays_stay(kind: str) -> None:
     readout = fitted(kind)
     tensors = {name: torch.as_tensor(value) for name, value in given(readout).items()}
     again = clone(readout).fit(torch.as_tensor(X), torch.as_tensor(Y), grid=GRID, **tensors)
@@ -298,18 +291,14 @@ def test_what_numbers_mean(mode: str, numbers: tuple[float, ...], matrix: list[l
 
 
 @pytest.mark.parametrize("mode", WARPS)
-def test_equals_torch(mode: str) -> None:
+def test_moved_fields_equal_torch_and_shifts_those_of_the_centre_of_mass(mode: str) -> None:
     generator = torch.Generator().manual_seed(1)
     maps = torch.rand(3, ROWS, COLS, generator=generator)
     matrices = affine_matrix(mode, 0.4 * torch.randn(4, 3, WARPS[mode], generator=generator))
     points = affine_grid(matrices.flatten(0, 1), [12, 1, ROWS, COLS], align_corners=True)
     expected = grid_sample(maps.repeat(4, 1, 1)[:, None], points, padding_mode="zeros", align_corners=True)[:, 0]
     torch.testing.assert_close(warp(maps, matrices).flatten(0, 1), expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("mode", WARPS)
-def test_shifts_are_those_of_the_centre_of_mass(mode: str) -> None:
-    """Against scipy's centre of mass of the warped map, for a small field inside a fine grid."""
+    # Against scipy's centre of mass of the warped map, for a small field inside a fine grid.
     size = 81
     y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
     field = torch.exp(-((x - 0.2).square() + (y + 0.1).square()) / (2 * 0.08**2))[None]
@@ -385,15 +374,12 @@ def test_prediction_changes_nothing_and_rows_do_not_see_each_other(readout: str)
     np.testing.assert_array_equal(encoder.predict(PIXELS, **beside(readout)), first)
 
 
-def test_stops_where_validation_stops_getting_better() -> None:
+def test_stops_where_validation_does_and_maps_of_a_single_place() -> None:
     encoder = with_core(epochs=60, schedule="constant", patience=3, learning_rate=0.05)
     scores = [epoch.score for epoch in encoder.history_]
     assert len(scores) == int(np.argmax(scores)) + 1 + 3 < 60
     assert encoder.validation_r_.mean() == pytest.approx(max(scores))
-
-
-def test_maps_of_a_single_place_and_a_batch_of_one_row() -> None:
-    """155 rows leave 129 for training: the last batch of 32 has one row, whose normalisation needs places"""
+    # 155 rows leave 129 for training: the last batch of 32 has one row, whose normalisation needs places
     rows = np.arange(155) % 150
     encoder = ResponseOptimisedEncoder((3, 3), (3, 3), (4, 2), epochs=1, batch_size=32)
     assert encoder.fit(PIXELS[rows], SQUARES[rows], grid=CORE_GRID).core_grid_ == (1, 1)

@@ -55,7 +55,7 @@ def test_equations(feedforward: int | None) -> None:
         torch.testing.assert_close(found[n].double(), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_query_per_target_is_the_packed_read_out() -> None:
+def test_a_query_per_target_is_the_packed_read_out_and_all_places_differ() -> None:
     """The einsum of one query per target gives what packed members give; a permuted membership shows it."""
     X = torch.from_numpy(small()[0][:4])
     one, other = network(np.eye(6, dtype=bool)), network(np.eye(6, dtype=bool)[::-1].copy())
@@ -63,10 +63,7 @@ def test_a_query_per_target_is_the_packed_read_out() -> None:
     assert not other.one_each
     other.load_state_dict(one.state_dict() | {"target": other.target, "bias": one.bias.flip(0)})
     torch.testing.assert_close(one(X), other(X).flip(1))
-
-
-def test_the_position_code_tells_all_places_apart() -> None:
-    """Any row and any column can be singled out by a sum over channels, as a query does."""
+    # Any row and any column can be singled out by a sum over channels, as a query does.
     for grid in ((8, 8), (3, 5), (31, 31), (1, 4)):
         code = position_code(grid).double().numpy()
         assert code.shape[0] == grid[0] * grid[1]
@@ -144,15 +141,12 @@ def test_missing_responses_are_left_out() -> None:
     assert np.mean(expected) > 0.4
 
 
-def test_units_of_features_and_responses_do_not_matter() -> None:
+def test_units_do_not_matter_and_sizes_are_published() -> None:
     X, Y = small()
     plain = RoutingEncoder(**QUICK).fit(X, Y, grid=GRID, roi=ROI)
     other = RoutingEncoder(**QUICK).fit(100 * X + 7, 5 * Y - 3, grid=GRID, roi=ROI)
     np.testing.assert_allclose(other.predict(100 * X + 7), 5 * plain.predict(X) - 3, atol=2e-3)
-
-
-def test_published_size() -> None:
-    """One layer of the published width, with layer norms and a feed-forward network, trains as any other."""
+    # One layer of the published width, with layer norms and a feed-forward network, trains as any other.
     X, Y = small(24)
     encoder = ENCODERS["routing"](**PUBLISHED_ROUTING | {"epochs": 1}).fit(X, Y, grid=GRID, roi=ROI)
     assert encoder.module_.queries.shape == (3, 768)

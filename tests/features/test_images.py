@@ -33,7 +33,7 @@ def test_resizing_is_pillows(images: pd.DataFrame, resample: str, size: tuple[in
     assert np.abs(ours.permute(1, 2, 0).numpy() * 255 - expected).mean() < 0.5
 
 
-def test_crop_scale_and_normalisation_are_what_they_say() -> None:
+def test_crop_scale_and_normalisation_are_what_they_say_and_in_the_digest() -> None:
     image = torch.arange(3 * 6 * 8.0).reshape(1, 3, 6, 8) / 143
     out = Preprocessing(crop=(4, 4), mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), scale=2.0)(image)
     for channel, (mean, std) in enumerate(zip((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), strict=True)):
@@ -43,9 +43,6 @@ def test_crop_scale_and_normalisation_are_what_they_say() -> None:
     wide = Preprocessing(crop=(2, 4))(image)
     assert torch.equal(wide, Preprocessing(crop=(4, 4))(image)[:, :, 1:3])
     assert Preprocessing(crop=(8, 8))(torch.ones(1, 3, 6, 8))[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
-
-
-def test_the_digest_covers_every_field() -> None:
     changes = {
         "resize": 3, "crop": (3, 3), "mean": (0.5, 0, 0), "std": (0.5, 1, 1), "resample": "nearest", "scale": 255,
     }  # fmt: skip
@@ -79,25 +76,19 @@ def test_a_truncated_image_is_named(tmp_path, images: pd.DataFrame, extension: s
     refused("no image file", load_image, tmp_path / "none.png")
 
 
-def test_all_missing_images_are_counted(images: pd.DataFrame) -> None:
+def test_missing_images_are_counted_and_those_of_other_sizes_named(images: pd.DataFrame) -> None:
     images.loc[[1, 4], "path"] = ["nowhere/a.png", ""]
     refused(r"2 of 7 stimuli have no image file \(s1: nowhere/a.png, s4: \)", check_images, images)
     refused("no `path`", check_images, images[["stimulus_id"]])
-
-
-def test_images_that_still_differ_in_size_are_named(images: pd.DataFrame) -> None:
     message = r"'s1' .* has \(33, 43\) pixels but 's0' has \(32, 40\)"
     refused(message, load_images, images["path"], images["stimulus_id"], Preprocessing())
 
 
-def test_gradients_reach_the_image() -> None:
+def test_rows_are_resized_images_pixel_by_pixel_and_gradients_reach_them(images: pd.DataFrame, new_rows: type) -> None:
     image = torch.rand(1, 3, 50, 40, requires_grad=True)
     Preprocessing(resize=28, crop=(24, 24), std=(0.5, 0.5, 0.5))(image).sum().backward()
     assert (image.grad[0, :, 10:40, 10:30] != 0).all()
-
-
-def test_rows_are_the_resized_images_pixel_by_pixel(images: pd.DataFrame, new_rows: type) -> None:
-    """As Pillow resizes them, red, green and blue of the top left pixel first"""
+    # As Pillow resizes them, red, green and blue of the top left pixel first
     PixelsExtractor(image_size=12, batch_size=3).extract(images, rows := new_rows(7))
     assert (rows.layers["pixels"].dtype, rows.grids) == (np.float32, {"pixels": (12, 12)})
     assert rows.sizes == [3, 3, 1]
@@ -198,7 +189,7 @@ def test_a_grating_has_its_power_in_its_own_octave(cycles: float, band: int) -> 
     np.testing.assert_allclose(brighter[spectrum.index].iloc[0].max(), spectrum.max(), atol=1e-6)
 
 
-def test_vectors_of_files_are_those_of_reduced_images(tmp_path: Path) -> None:
+def test_vectors_of_files_are_those_of_reduced_images_or_named(tmp_path: Path) -> None:
     blocks = np.random.default_rng(0).integers(0, 256, size=(2, 256, 300, 3)).astype(np.uint8)
     for k, block in enumerate(blocks):  # every value four times, which the reduction takes back
         Image.fromarray(block.repeat(2, axis=0).repeat(2, axis=1)).save(tmp_path / f"{k}.png")
@@ -208,9 +199,6 @@ def test_vectors_of_files_are_those_of_reduced_images(tmp_path: Path) -> None:
     Image.fromarray(blocks[0][:20, :40]).save(tmp_path / "small.png")
     assert low_level_vectors([*paths, tmp_path / "small.png"]).shape == (3, 2 + 4)  # 20 pixels have four octaves
     refused(r"no image file .*absent", low_level_vectors, [tmp_path / "absent.png"])
-
-
-def test_a_file_is_read_and_what_does_not_fit_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.full((80, 70, 3), 51, dtype=np.uint8)).save(tmp_path / "a.png")
     assert image_properties([tmp_path / "a.png"])["luminance"][0] == pytest.approx(0.2)
     refused("64 x 64 pixels has no 7 octaves", image_properties, [grating(3)], n_bands=7)

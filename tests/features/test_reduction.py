@@ -119,7 +119,7 @@ def test_few_atoms_explain_rows_that_training_never_saw(fitted, world):
     assert match_atoms(world.atoms, random / np.linalg.norm(random, axis=1, keepdims=True)).mean() < 0.55
 
 
-def test_codes_are_few_and_positive_and_in_units_of_the_features(fitted, world):
+def test_codes_are_few_positive_and_the_largest_in_units_of_the_features(fitted, world):
     codes = fitted.transform(world.features[1200:])
     assert codes.shape == (300, 30)
     assert codes.min() >= 0
@@ -128,9 +128,6 @@ def test_codes_are_few_and_positive_and_in_units_of_the_features(fitted, world):
     again = SparseAutoencoder(30, 2, fitted.coding, epochs=30, batch_size=64, seed=1)
     again.fit(5 * world.features + 100, rows=np.arange(1200))  # another scale and origin change nothing else
     np.testing.assert_allclose(again.transform(5 * world.features[1200:] + 100), 5 * codes, atol=0.02)
-
-
-def test_topk_keeps_the_largest_responses():
     torch.manual_seed(0)
     network, rows = TopK(6, 10, 3), torch.randn(40, 6)
     drive = ((rows - network.bias) @ network.encoder.T).relu().detach().numpy()

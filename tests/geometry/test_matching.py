@@ -170,7 +170,7 @@ def test_canonical_correlations_against_scipy_and_sklearn() -> None:
     assert g.similarity(X, Y, "cca") < 0.5
 
 
-def test_procrustes_against_scipy() -> None:
+def test_procrustes_against_scipy_and_layers_with_and_without_nulls() -> None:
     rng = np.random.default_rng(5)
     X, Y = rng.normal(size=(12, 30)), rng.normal(size=(12, 30))
     disparity = procrustes(X, Y)[2]  # 1 - cos², with scale
@@ -178,9 +178,6 @@ def test_procrustes_against_scipy() -> None:
     narrow = Y[:, :4]
     filled = np.hstack([narrow, np.zeros((12, 26))])
     assert g.similarity(X, narrow, "procrustes") == pytest.approx(g.similarity(X, filled, "procrustes"), abs=1e-10)
-
-
-def test_layers_of_networks_with_and_without_nulls() -> None:
     x = np.random.default_rng(7).normal(size=(16, 4))
     layers = {("a", "1"): x, ("b", "1"): x @ np.ones((4, 7)) + 0.1, ("c", "flat"): np.ones((16, 3))}
     found = g.compare_networks(layers, ("forward", "backward", "soft"), draws=2)

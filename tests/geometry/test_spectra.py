@@ -19,15 +19,12 @@ def power(n: int, p: int, rng: np.random.Generator, alpha: float = 1.0) -> np.nd
     return (rng.normal(size=(n, p)) * np.arange(1, p + 1) ** (-alpha / 2)) @ turned
 
 
-def test_participation_ratio_of_white_noise(rng: np.random.Generator) -> None:
+def test_participation_ratio_and_rankme(rng: np.random.Generator) -> None:
     for n, p in ((200, 50), (100, 300)):
         found = np.mean([g.participation_ratio(rng.normal(size=(n, p)) + 5) for _ in range(5)])
         assert found == pytest.approx(p / (1 + p / n), rel=0.03)
     assert g.participation_ratio(np.eye(9)[:, :8] * 3) == pytest.approx(8, rel=0.3)
     assert np.isnan(g.participation_ratio(np.ones((5, 3))))
-
-
-def test_rankme_of_both_kinds() -> None:
     X = np.random.default_rng(1).normal(size=(60, 12)) + 4
     for spectrum in ("singular", "eigen"):
         for center in (True, False):
@@ -205,7 +202,7 @@ def test_planted_shares_come_back(planted: tuple[np.ndarray, dict[str, np.ndarra
     assert table.loc["b", ["explained", "unique"]].tolist() == pytest.approx([r**2, 0], abs=1e-12)
 
 
-def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
+def test_features_of_equal_variance_and_whitened_ones(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
     X, features = planted
     even = g.equal_variance(X, features)
     assert g.feature_bias(even, features)["unique"].tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
@@ -213,9 +210,6 @@ def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndar
     absent = features | {"none": np.random.default_rng(3).normal(size=N)}
     assert np.allclose(g.equal_variance(X, absent), even, atol=0.2)
     refused("feature 'kind' is the same for all 240 stimuli", g.equal_variance, X, {"kind": np.full(N, "face")})
-
-
-def test_whitening_lifts_small_components_but_not_noise(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
     X, features = planted
     before, after = (g.feature_bias(Z, features).set_index("feature")["explained"] for Z in (X, g.whitened(X)))
     assert before["easy"] / before["hard"] > 9
@@ -337,7 +331,7 @@ def test_collapse_follows_its_definitions(kind: str) -> None:
     assert (found.n_classes, found.n_undefined) == (3, 0)
 
 
-def test_categories_that_cannot_be_told_have_a_note() -> None:
+def test_categories_without_a_difference_have_a_note_and_misfits_are_refused() -> None:
     X = np.random.default_rng(2).normal(size=(32, 6)) + np.repeat(2 * np.eye(4, 6), 8, axis=0)
     refused(r"2 categories of 15 to 17 stimuli .*balanced_categories", measured, X, np.repeat(["a", "b"], [17, 15]))
     constant = measured(np.ones((32, 3)))
@@ -347,9 +341,6 @@ def test_categories_that_cannot_be_told_have_a_note() -> None:
     same = measured(np.repeat(np.eye(2, 6), 16, axis=0) + 0.01 * X, np.tile([0, 1], 16), draws=1)
     assert same.loc["cdnv", "value"] == np.inf  # the means of no pair of categories lie apart
     assert same.loc["told_apart", "value"] == 0
-
-
-def test_manifolds_and_classifiers_that_do_not_fit_are_refused() -> None:
     X, labels = np.random.default_rng(3).normal(size=(7, 5)), np.repeat(["b", "a"], [4, 3])
     refused("got 2 and 3", g.manifold_capacity, X, labels, 3)
     twice = np.vstack([X[:4], X[:4]]), list("bbbbaaaa")

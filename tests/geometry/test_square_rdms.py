@@ -98,14 +98,11 @@ def test_a_square_matrix_is_no_stack(face: str) -> None:
     np.testing.assert_array_equal(square, one)
 
 
-def test_a_searchlight_takes_square_models() -> None:
+def test_every_function_that_takes_rdms_is_tried_and_a_searchlight() -> None:
     around = g.Neighbourhoods(np.arange(2), csr_array(np.repeat(np.eye(2), 3, axis=1)))
     search = g.Searchlight(RNG(6).normal(size=(N, 6)), around, "correlation")
     rows, square = (g.searchlight_map(search, x, n_permutations=9).scores for x in (MODELS[0], squareform(MODELS[0])))
     np.testing.assert_array_equal(square, rows)
-
-
-def test_every_function_that_takes_rdms_is_tried() -> None:
     public = {n: one for n, one in vars(g).items() if inspect.isfunction(one) and not n.startswith("_")}
     takers = {name for name, one in public.items() if TAKES & set(inspect.signature(one).parameters)}
     assert takers - set(FACES) == OTHERS

@@ -57,15 +57,12 @@ def test_correlation_distances_are_those_of_scipy() -> None:
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
 
 
-def test_products_with_targets_are_those_of_numpy(rng: np.random.Generator) -> None:
+def test_products_with_targets_are_those_of_numpy_each_by_its_own_penalty(rng: np.random.Generator) -> None:
     X, Y, scale = rng.normal(size=(30, 4)), rng.integers(-3000, 3000, size=(30, 6)), rng.uniform(0.1, 1, size=6)
     whole = torch.as_tensor(Y.astype(np.int16))
     for way in (cross_product, reference.cross_product):
         found = way(torch.as_tensor(X), whole, torch.as_tensor(scale))
         np.testing.assert_allclose(found.numpy(), X.T @ (Y * scale), rtol=1e-12)
-
-
-def test_every_target_is_divided_by_its_own_penalty() -> None:
     rng = np.random.default_rng(1)
     to_coef, z, d, a = rng.normal(size=(5, 3)), rng.normal(size=(3, 4)), rng.uniform(1, 9, 3), rng.uniform(1, 9, 4)
     expected = np.stack([to_coef @ (z[:, t] / (d + a[t])) for t in range(4)], axis=1)

@@ -257,16 +257,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_sidecar_names_every_file(study: Path) -> None:
+def test_sidecar_names_every_file_and_stimuli(study: Path) -> None:
     record = json.loads((study / "simulated.json").read_text())
     found = {p.relative_to(study).as_posix() for p in study.rglob("*") if p.is_file()} - {"simulated.json"}
     assert set(record["files"]) == found
     for name, entry in record["files"].items():
         assert hashlib.sha256((study / name).read_bytes()).hexdigest() == entry["sha256"]
     assert record["details"]["subjects"] == {"01": "fmri", "02": "meg", "03": "eeg"}
-
-
-def test_stimuli(study: Path) -> None:
     table = pd.read_csv(study / "stimuli/stimuli.tsv", sep="\t")
     assert table["set"].value_counts().to_dict() == {"unique": 28, "shared": 12}
     for path, image in zip(table["path"], render(draw_scenes(40, 0), 128), strict=True):
@@ -330,13 +327,10 @@ def test_same_seed_same_bytes_and_another_differs(study: Path, tmp_path: Path) -
         assert (tmp_path / "b" / name).read_bytes() != here
 
 
-def test_bad_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_settings_are_named_and_what_cannot_be_simulated_refused(tmp_path, capsys) -> None:
     assert run(tmp_path, n_repeat=2) == 2
     assert "did you mean 'n_repeats'" in capsys.readouterr().err
     assert run(tmp_path, image_size=100) == 2
     assert "multiple of 128" in capsys.readouterr().err
-
-
-def test_what_cannot_be_simulated_is_refused() -> None:
     refused("fewer sessions", schedule, ["a"], 1, 2, 0)
     refused("lag", simulate_rest, rest_networks(["ventral1", "dorsal1"]), 4, 0)

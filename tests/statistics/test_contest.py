@@ -57,7 +57,7 @@ def test_draws_are_paired_and_the_best_other_is_taken_in_every_draw() -> None:
     assert rows.loc[("V1", "task"), "ahead_low"] < 0 < rows.loc[("V1", "task"), "ahead"]
 
 
-def test_what_is_not_above_its_null_is_undecided() -> None:
+def test_what_is_not_above_its_null_ties_or_is_constant_is_undecided() -> None:
     loud = [replace(one, null=one.null + 0.55) for one in (*TASK, LANGUAGE)]
     table = st.family_contest(loud, REGIONS, **SIZES)
     assert not table["decided"].any()
@@ -65,9 +65,6 @@ def test_what_is_not_above_its_null_is_undecided() -> None:
     # The null is that of the largest of all families: one loud family is enough.
     one_loud = [*TASK, replace(LANGUAGE, null=LANGUAGE.null + 0.55)]
     assert not st.family_contest(one_loud, REGIONS, **SIZES)["decided"].any()
-
-
-def test_ties_and_constant_predictions() -> None:
     table = st.family_contest([TASK[0], replace(TASK[0], family="copy")], REGIONS, **SIZES)
     np.testing.assert_allclose(table["ahead"], 0)
     assert not table["decided"].any()

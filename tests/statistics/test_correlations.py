@@ -79,7 +79,7 @@ def test_orders_are_different_and_the_observed_one_comes_back_as_a_tie() -> None
     assert (found.p == (1 + (few == np.arange(3)).all(axis=1).sum()) / 301).all()
 
 
-def test_bootstrap_equal_to_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_bootstrap_and_group_means_equal_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
     predicted, measured = pair
     groups = [np.arange(3), np.array([5]), np.array([279, 280, 299])]
     found = st.bootstrap_correlations(predicted, measured, groups, n_draws=30, seed=3)
@@ -88,9 +88,6 @@ def test_bootstrap_equal_to_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
         rows = np.repeat(np.arange(25), count)
         r = [pearsonr(predicted[rows, t], measured[rows, t]).statistic for t in (0, 1, 2, 5, 279, 280, 299)]
         np.testing.assert_allclose(draw, [np.mean(r[:3]), r[3], np.mean(r[4:])], atol=1e-5)
-
-
-def test_group_means() -> None:
     r = np.array([0.1, np.nan, 0.5, 0.2])
     found = st.group_means(r, [np.array([0, 1, 2]), np.array([1]), np.array([False, False, True, True])])
     np.testing.assert_allclose(found, [0.3, np.nan, 0.35])

@@ -94,7 +94,7 @@ def two_humps(first: float = 0.1, second: float = 0.15) -> np.ndarray:
     return hump(0.17, 0.02, first) + hump(0.3, 0.03, second) - 0.5
 
 
-def test_the_first_hump_is_not_the_highest() -> None:
+def test_the_first_hump_is_not_the_highest_nor_below_the_threshold_or_short() -> None:
     window = first_hump(two_humps(), HUMP_TIMES, 0.55, chance=0.5)
     assert window[0] < 0.13
     assert 0.2 <= window[1] <= 0.25  # the valley between
@@ -103,9 +103,6 @@ def test_the_first_hump_is_not_the_highest() -> None:
     assert found.centre == pytest.approx(0.17, abs=0.005)
     assert (found.centre_low, found.centre_high) == pytest.approx((0.17, 0.17), abs=0.01)
     assert hump_latency(two_humps(), draws, HUMP_TIMES, chance=0.5).centre == pytest.approx(0.3, abs=0.005)
-
-
-def test_what_is_below_the_threshold_or_short_is_no_first_hump() -> None:
     assert first_hump(two_humps(0.03), HUMP_TIMES, 0.55, chance=0.5)[0] > 0.2  # type: ignore[index]
     assert first_hump(two_humps(0.03, 0.03), HUMP_TIMES, 0.55, chance=0.5) is None
     spike = np.where(np.arange(len(HUMP_TIMES)) == 5, 0.9, two_humps())

@@ -44,7 +44,7 @@ def test_permute_stimuli_exchanges_them_alike_in_every_group(names: str) -> None
     refused("'b' occurs 0 times in '1'", st.permute_stimuli, np.array(list("abacc")), np.array([0, 0, 1, 1, 0]), 5, rng)
 
 
-def test_features_are_exchanged_whatever_the_number_of_rows() -> None:
+def test_exchanged_features_and_p_values_that_count_the_observed_and_fdr() -> None:
     stimuli, runs = np.array(list("aabc" + "abbbc")), np.array([0] * 4 + [1] * 5)
     seen = set()
     for donors in st.exchange_features(stimuli, runs, 200, np.random.default_rng(3)):
@@ -54,9 +54,6 @@ def test_features_are_exchanged_whatever_the_number_of_rows() -> None:
             assert len(pairs) == len({new for _, new in pairs}) == 3
             seen.add((run, *sorted(pairs)))
     assert len(seen) == 12  # all orders of three stimuli in both runs
-
-
-def test_p_values_count_the_observed_and_ties_and_fdr_is_benjamini_hochberg() -> None:
     null = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null), [2 / 4, 1 / 4])
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null, "max"), [3 / 4, 1 / 4])

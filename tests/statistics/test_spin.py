@@ -89,7 +89,7 @@ SEPARATION = np.linalg.norm(PLACES[:, None] - PLACES, axis=2)
 SPINS = list(spin_orders(PLACES, np.full(90, "L"), 300, seed=1))
 
 
-def test_a_planted_map_is_found_and_unrelated_ones_are_not() -> None:
+def test_planted_maps_are_found_and_few_areas_compared_with_smooth_maps() -> None:
     maps = smooth_values(PLACES, 8, seed=0)
     values = maps[0] + 0.3 * maps[0].std() * np.random.default_rng(2).normal(size=90)
     found = area_map_test(values, {f"map{k}": row for k, row in enumerate(maps)}, SPINS, SEPARATION).set_index("map")
@@ -98,9 +98,6 @@ def test_a_planted_map_is_found_and_unrelated_ones_are_not() -> None:
     assert set(found["null"]) == {"spin"}
     assert found.loc["map0", "r"] == pytest.approx(np.corrcoef(values, maps[0])[0, 1])
     assert (found["null_sd"] > 1 / np.sqrt(89)).all()  # smooth maps correlate by chance more than independent areas
-
-
-def test_maps_of_few_areas_are_compared_with_smooth_random_maps() -> None:
     some = np.argsort(SEPARATION[0])[:12]
     part, maps = SEPARATION[np.ix_(some, some)], smooth_values(PLACES, 2, seed=3)[:, some]
     found = area_map_test(maps[0], {"same": maps[0], "other": maps[1]}, [], part, n_surrogates=300)

@@ -164,13 +164,10 @@ def test_searches_keep_the_share_that_is_kept_of_guided_images(pipe, share: floa
     assert len(archive.images) == 2 * n_kept
 
 
-def test_the_share_that_is_kept_is_an_option_of_the_stage() -> None:
+def test_shares_that_are_kept_and_natural_images_of_the_highest_scores(shows: Shows) -> None:
     found = sampling_of(SynthesizeSettings(n_images=20, share_kept=0.2), seed=3)
     assert found == Sampling(n_images=20, share_kept=0.2, seed=3)
     assert found.n_kept == 4
-
-
-def test_natural_images_of_the_highest_scores_and_how_many_there_can_be(shows: Shows) -> None:
     images = torch.arange(6.0)[:, None, None, None].expand(6, 3, 2, 2)
     found = _best(images, np.array([0.1, 0.9, -1.0, 0.9, 0.3, 0.0]), 3)
     assert found.images[:, 0, 0, 0].tolist() == [1, 3, 4]

@@ -36,15 +36,12 @@ def test_the_streamed_projection_is_the_dense_one(world: tuple, chunk: int, temp
     np.testing.assert_allclose(found, dense(*world, temperature), rtol=1e-9, atol=1e-9)
 
 
-def test_without_temperature_limit_the_nearest_image_is_taken(world: tuple) -> None:
+def test_the_nearest_image_is_taken_without_temperature_limit_also_streamed(world: tuple, tmp_path: Path) -> None:
     weights, bank = world
     nearest = (bank / np.linalg.norm(bank, axis=1, keepdims=True) @ weights).argmax(axis=0)
     for chunk in (5, 100):
         found = synthesis.project_to_bank(weights, bank, np.inf, chunk=chunk)
         np.testing.assert_allclose(found, bank[nearest], rtol=1e-9)
-
-
-def test_memory_maps_and_dask_are_streamed(world: tuple, tmp_path: Path) -> None:
     dask = pytest.importorskip("dask.array")
     weights, bank = world
     np.save(tmp_path / "bank.npy", bank)
@@ -77,15 +74,12 @@ def test_bad_input_is_named(world: tuple, change: object, message: str) -> None:
     refused("temperature", synthesis.project_to_bank, *world, temperature=-1)
 
 
-def test_shares_sum_to_one_over_kinds(world: tuple) -> None:
+def test_shares_sum_to_one_and_vocabularies_ignore_the_gap_to_images(world: tuple) -> None:
     kinds = np.arange(N_BANK)[:, None] % 3 == np.arange(3)[None]
     np.testing.assert_allclose(synthesis.bank_shares(*world, kinds, temperature=5, chunk=10).sum(axis=1), 1)
     expected = np.tile(kinds.mean(axis=0), (N_VOXELS, 1))
     np.testing.assert_allclose(synthesis.bank_shares(*world, kinds, temperature=0), expected)
     refused("one row per image", synthesis.bank_shares, *world, kinds[:4])
-
-
-def test_vocabularies_ignore_the_gap_between_texts_and_images() -> None:
     images = np.array([[1.0, 0, 3], [-1, 0, 3], [0, 1, 3]])  # all share the third axis
     phrases = np.array([[1.0, 0, -5], [-1, 0, -5], [0, 1, -5]])
     units = images / np.linalg.norm(images, axis=1, keepdims=True)

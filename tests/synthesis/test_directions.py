@@ -180,16 +180,13 @@ def shown(pipe: object, run: object) -> list[Tensor]:
     return seen
 
 
-def test_an_edit_moves_the_middle_block_by_so_many_standard_deviations(pipe: object, recorded) -> None:
+def test_an_edit_moves_the_middle_block_of_the_conditional_half_by_so_many_sd(pipe, recorded, latent_pipe) -> None:
     found = synthesis.semantic_directions(pipe, "supervised", brightness, recorded=recorded)
     plain = shown(pipe, lambda: found.edit(pipe, 0.0, [7, 8]))
     moved = shown(pipe, lambda: found.edit(pipe, 1.5, [7, 8]))
     expected = 1.5 * found.scale[0] * found.vectors[0, 0]
     assert len(moved) == STEPS
     assert torch.allclose(moved[0] - plain[0], expected.expand(2, *SHAPE), atol=1e-5)
-
-
-def test_only_the_conditional_half_is_edited(latent_pipe: synthesis.BrainGuidedPipeline) -> None:
     told = {"prompt": "cat", "classifier_free_scale": 3.0, "num_inference_steps": 3}
     found = synthesis.semantic_directions(latent_pipe, "pullback", brightness, n_seeds=20, **told)
     plain = shown(latent_pipe, lambda: found.edit(latent_pipe, 0.0, [30, 31]))

@@ -59,7 +59,7 @@ def tables(outputs: dict[str, Path]) -> dict[str, pd.DataFrame]:
     return {name: load(path, pd.DataFrame) for name, path in outputs.items()}
 
 
-def test_tables_are_as_they_were(outputs: dict[str, Path]) -> None:
+def test_tables_are_as_they_were_and_one_region_is_a_reason(outputs, tmp_path, patterns) -> None:
     found, about = tables(outputs), load_sidecar(outputs["regions"])["details"]
     counts = ("n_subjects", "n_regions", "n_stimuli", "n_tested")
     assert [about[name] for name in counts] == [5, 4, 16, 19]
@@ -67,9 +67,6 @@ def test_tables_are_as_they_were(outputs: dict[str, Path]) -> None:
     rows, surface, agreement = found.values()
     assert (len(rows), len(surface), agreement["layer"][0]) == (2 + len(BASELINES), 229, "first")
     Record(Path(__file__).parent / "recorded_stages.json").check("identify", found | {"about": about})
-
-
-def test_one_region_is_a_reason_and_no_failure(tmp_path: Path, patterns: np.ndarray) -> None:
     found = run(tmp_path, write(tmp_path, patterns[:, :1], ["all"]))
     section = identification_section(tables(found), load_sidecar(found["regions"])["details"])
     assert not section.panels

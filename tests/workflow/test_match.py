@@ -106,7 +106,7 @@ def test_numbers_are_those_of_the_library(networks: Networks) -> None:
     Record(Path(__file__).parent / "recorded_stages.json").check("match", found, 1e-3)
 
 
-def test_few_stimuli_are_drawn_and_counted(networks: Networks) -> None:
+def test_few_stimuli_are_drawn_and_counted_and_ids_keep_their_zeros(networks: Networks, tmp_path: Path) -> None:
     assert networks.run(models=["again", "other"], measures=["cka"], stimuli=50) == 0
     tables = networks.tables()
     assert set(tables["similarity"]["n_stimuli"]) == set(tables["dimensions"]["n"]) == {50}
@@ -115,9 +115,6 @@ def test_few_stimuli_are_drawn_and_counted(networks: Networks) -> None:
     [reason] = set(tables["manifolds"]["note"])
     assert reason == "0 of 32 categories have 8 or more stimuli; two are needed"
     assert f"No capacity or collapse of place: {reason}." in matching_section(tables).paragraphs
-
-
-def test_ids_of_stimuli_keep_their_zeros(tmp_path: Path) -> None:
     table = pd.DataFrame({"stimulus_id": ["001", "002"], "size": [1.5, 2.0], "kind": ["a", "b"]})
     table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
     given = Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"]

@@ -26,14 +26,11 @@ def run(root: Path, compiled: Path, snakemake) -> Callable[..., subprocess.Compl
     return lambda *arguments: snakemake(arguments, root, environment)
 
 
-def test_lint(run) -> None:
+def test_lint_and_what_every_rule_declares(run, root: Path) -> None:
     result = run("--lint")
     assert result.returncode == 0, result.stderr
     assert "good condition" in result.stderr + result.stdout
-
-
-def test_every_rule_declares_what_it_needs(root: Path) -> None:
-    """One rule is made of every row of the table: it says all that Snakemake can know of a job."""
+    # One rule is made of every row of the table: it says all that Snakemake can know of a job.
     text = (root / "snakemake" / "rules" / "steps.smk").read_text()
     declared = re.findall(r"^ +(\w+)(?::|=)", text, flags=re.MULTILINE)
     directives = {"name", "input", "output", "params", "log", "benchmark", "threads", "mem_mb", "runtime", "gpu"}

@@ -130,7 +130,7 @@ def test_planted_meaning_is_found_and_said(planted: Run) -> None:
     assert page.index("The decoder uses the brain") < page.index("<h2>Control matrix") < page.index("<h2>Sentences")
 
 
-def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
+def test_no_sentence_is_shown_without_its_matrix_and_noise_is_called_noise(planted: Run, tmp_path: Path) -> None:
     moved = planted.path("controls", method="ridge")
     hidden = moved.with_suffix(".hidden")
     before = group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns
@@ -140,9 +140,6 @@ def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
     finally:
         hidden.rename(moved)
     assert group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns == before
-
-
-def test_noise_is_called_noise(tmp_path: Path, planted: Run) -> None:
     world = {"world": "eeg_text", "n_subjects": 2, "snr": 0}
     run = simulated(tmp_path / "noise", simulate=world, label=None, labels={}, block_size=None)
     run.decoders = {"ridge": DECODERS["ridge"]}
