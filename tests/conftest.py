@@ -170,9 +170,7 @@ class SmallImageStudy:
         path.write_text(yaml.safe_dump(self.descriptor(**changes), sort_keys=False))
         return path
 
-    def write_epochs(
-        self, trials: pd.DataFrame, shown: np.ndarray, names: tuple[str, ...] = SENSORS, file: str = "eeg-epo.fif"
-    ) -> None:
+    def write_epochs(self, trials: pd.DataFrame, shown: np.ndarray, names=SENSORS, file: str = "eeg-epo.fif") -> None:
         import mne
 
         rng = np.random.default_rng(7)

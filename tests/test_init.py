@@ -497,9 +497,8 @@ def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending:
         assert set(table.index) == set(names)
         assert table[column].tolist() == [name.split("/")[0] for name in table.index]
         assert all(row["path"].endswith(f"{name.removesuffix('.png')}.png") for name, row in table.iterrows())
-        assert (study.held_out[1].column, study.held_out[1].value) == (
-            ("set", "test") if column == "set" else (None, None)
-        )
+        told = ("set", "test") if column == "set" else (None, None)
+        assert (study.held_out[1].column, study.held_out[1].value) == told
         assert main(["check", str(tmp_path / "study.yaml")]) == 0
         shutil.rmtree(tmp_path / "scenes")
         for path in (tmp_path / "study.yaml", tmp_path / "stimuli.tsv"):

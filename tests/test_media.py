@@ -53,10 +53,9 @@ def test_a_frame_is_what_is_shown_at_its_time(tmp_path: Path, ending: str, codec
     assert [picture.size for picture in open_pictures(mixed)] == [(48, 32), (8, 8), (48, 32)]
 
 
-@pytest.mark.parametrize(
-    ("ending", "codec", "layout", "tolerance"),
-    [("flac", "flac", "s16", 1e-4), ("mp3", "libmp3lame", "s16p", 0.05), ("m4a", "aac", "fltp", 0.05)],
-)
+@pytest.mark.parametrize(("ending", "codec", "layout", "tolerance"), [
+    ("flac", "flac", "s16", 1e-4), ("mp3", "libmp3lame", "s16p", 0.05), ("m4a", "aac", "fltp", 0.05),
+])  # fmt: skip
 def test_a_sound_of_any_file_is_that_of_its_wav(tmp_path: Path, ending, codec, layout, tolerance) -> None:
     """The mean of two channels, at the same samples: what an encoder puts before the start is left out."""
     rate = 22050

@@ -100,8 +100,7 @@ def test_settings_mirror_constructors(name: str) -> None:
 def test_shipped_configurations_are_valid_and_schemas_say_why(root: Path, tmp_path: Path) -> None:
     for name in ["config", "demo"]:
         config = load_config(root / "snakemake" / "config" / f"{name}.yaml")
-        used = {model for dataset in config.datasets for model in config.models_of(dataset)}
-        assert used == set(config.models)
+        assert {model for dataset in config.datasets for model in config.models_of(dataset)} == set(config.models)
         assert {method for dataset in config.datasets for method in config.methods_of(dataset)} == set(config.methods)
     write_schemas(tmp_path / "schemas")
     for name, file in (("config", "snakemake/config/demo.yaml"), ("descriptor", "data/haxby-slice.yaml")):

@@ -259,9 +259,8 @@ TOO_LONG = "lasts 158 s, but rows of subject 01 go on to 79 s: one run each is w
 
 
 WORDS = [(0.5, 0.25, "the"), (0.75, 0.5, 'dog "Rex"'), (2.0, 1.0, "[barks] 3.5")]
-LONG = (
-    'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 4\ntiers? <exists>\nsize = 3\nitem []:\n'
-)
+LONG = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+LONG += "xmin = 0\nxmax = 4\ntiers? <exists>\nsize = 3\nitem []:\n"
 SHORT = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n4\n<exists>\n1\n"IntervalTier"\n"all"\n0\n4\n3\n'
 SHORT += '0.5\n0.75\n"the"\n0.75\n1.25\n"dog ""Rex"""\n2\n3\n"[barks] 3.5"\n'
 SRT = '1\n00:00:00,500 --> 00:00:00,750\nthe\n\n2\n00:00:00,750 --> 00:00:01,250\ndog\n"Rex"\n\n'
@@ -307,9 +306,12 @@ def test_every_form_holds_the_same_words(tmp_path: Path, name: str, text: str, e
     assert set(found["run"]) == {"one"}
 
 
-def test_subtitles_count_hours_and_a_tier_is_chosen(tmp_path: Path) -> None:
+def test_subtitles_count_hours_and_minutes(tmp_path: Path) -> None:
     found = studies.read_event_files(saved(tmp_path / "words", "film.srt", "7\n01:02:03,004 --> 02:03:04,005\nlate\n"))
     assert found.loc[0, ["onset_s", "duration_s"]].astype(float).tolist() == pytest.approx([3723.004, 3661.001])
+
+
+def test_a_tier_is_chosen(tmp_path: Path) -> None:
     folder = saved(tmp_path / "words", "one.TextGrid", LONG)
     clicks = studies.read_event_files(folder, "clicks")
     assert clicks[["onset_s", "duration_s", "text"]].to_numpy().tolist() == [[1.5, 0.0, "left"], [2.5, 0.0, "right"]]

@@ -103,8 +103,7 @@ def test_targets_silent_in_most_trials_do_not_hide_a_copy() -> None:
     first, other = eeg(40, 1), eeg(40, 2)
     for seed, values in enumerate((first, other)):
         values[np.arange(40) % 10 != 0, :6] = 1 + 1e-12 * np.random.default_rng(seed).normal(size=(36, 6, 50))
-    parts = {"01": known(first), "02": known(first.astype(np.float32)), "03": known(other)}
-    pairs = formats.copied_trials(parts)
+    pairs = formats.copied_trials({"01": known(first), "02": known(first.astype(np.float32)), "03": known(other)})
     assert set(pairs["part_a"] + pairs["part_b"]) == {"0102"}
     assert (pairs["trial_a"] == pairs["trial_b"]).sum() == len(pairs) == 40
 
@@ -154,8 +153,7 @@ def test_how_near_a_copy_is(silent: bool, factor: float) -> None:
     for _ in range(3):  # the copy itself changes the spread a little
         values[100] = values[7] + 0.01 * factor * spread() * np.where(np.arange(60) % 2, 1, -1)
     names, places = [f"t{k}" for k in range(123)], [f"r{k}" for k in recordings]
-    distance = np.sqrt(np.mean(((values[100] - values[7]) / spread()) ** 2))
-    assert distance == pytest.approx(0.01 * factor, rel=0.02)
+    assert np.sqrt(np.mean(((values[100] - values[7]) / spread()) ** 2)) == pytest.approx(0.01 * factor, rel=0.02)
     found = formats.copied_trials({"x": formats.fingerprint(values, names, places)})
     assert found.to_numpy().tolist() == ([["x", "r0", "t7", "x", "r2", "t100"]] if factor < 1 else [])
 
@@ -172,14 +170,10 @@ def test_pairs_of_copies_are_a_table() -> None:
     problems = formats.copy_problems(formats.copied_trials(parts), "here")
     levels = [("error", ("u", "x")), ("error", ("v", "z")), ("warning", ("v", "m")), ("warning", ("z", "m"))]
     assert [(p.level, p.rows) for p in problems] == levels
-    assert problems[0].what == (
-        "1 pairs of trials of b 1 and of b 2 have the same signals (u = x), and one copy trains what is tested on the "
-        "other; a recording seems to be there twice: leave one copy out"
-    )
-    assert problems[2].what == (
-        "1 pairs of trials of b 1 and of a 1 have the same signals (v = m); a recording seems to be there twice: leave "
-        "one copy out"
-    )
+    twice = "; a recording seems to be there twice: leave one copy out"
+    told = "1 pairs of trials of b 1 and of b 2 have the same signals (u = x), and one copy trains what is tested on"
+    assert problems[0].what == f"{told} the other{twice}"
+    assert problems[2].what == f"1 pairs of trials of b 1 and of a 1 have the same signals (v = m){twice}"
     same = formats.copied_trials({"x": formats.fingerprint(values[[0, 1, 0]], list("abc"), ["1", "1", "1"])})
     what = formats.copy_problems(same, "here")[0].what
     assert what.startswith("1 pairs of trials within x 1 have the same signals (a = c)")

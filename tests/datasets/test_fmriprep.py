@@ -176,7 +176,7 @@ def test_what_holds_for_all_subjects_may_stand_in_the_raw_data(tree) -> None:
     assert found == {*paths(tree, "*_ses*_events.tsv"), *shared}
 
 
-def test_tasks_and_spaces_are_not_chosen_among_and_one_run_is_enough(tree) -> None:
+def test_several_tasks_or_spaces_are_not_chosen_among(tree) -> None:
     first = paths(tree, "*ses-01*run-1_space*_bold.nii.gz")[0]
     other = first.with_name(first.name.replace(SPACE, "T1w"))
     other.write_bytes(first.read_bytes())
@@ -186,6 +186,9 @@ def test_tasks_and_spaces_are_not_chosen_among_and_one_run_is_enough(tree) -> No
     other.rename(first.with_name(first.name.replace(f"space-{SPACE}", f"space-{SPACE}_res-2")))
     refused("are the same run; keep one", tree.read)
     refused("sub-09: no such folder", read_fmriprep, tree.derivatives, tree.raw, "09")
+
+
+def test_one_run_is_enough_and_the_stimulus_may_have_another_column(tree) -> None:
     for path in paths(tree, "sub-01_*"):
         if not path.name.startswith(tree.stem("01", "1")):
             path.unlink()
@@ -194,7 +197,7 @@ def test_tasks_and_spaces_are_not_chosen_among_and_one_run_is_enough(tree) -> No
     assert tree.read(stimulus_column="image").trials["stimulus_id"].tolist() == tree.shown[:12]
 
 
-def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:
+def test_blocks_are_found_after_the_lag_and_responses_are_their_means(small) -> None:
     descriptor = load_descriptor(small.write())
     labels = read_labels(small.folder / "labels.txt")
     blocks = find_blocks(labels, descriptor.fmri)
@@ -207,9 +210,6 @@ def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:
     ends = labels.reset_index().groupby("run")["index"].max()
     assert all(row["last"] <= ends[row["run"]] for _, row in blocks.iterrows())
     refused("no volume left after a lag of 40", find_blocks, labels, FmriOptions(tr_s=2.0, hrf_lag_s=40.0, space="x"))
-
-
-def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
     descriptor = load_descriptor(small.write())
     recording = read_fmri(descriptor, "1")
     labels = read_labels(small.folder / "labels.txt")

@@ -223,10 +223,9 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
     assert none.what == "none of the 2 stimuli of the table was shown; check the ids"
     assert repeats.what == "stimuli have 1 to 3 repeats (median 1); ceilings allow for it"
     assert set(repeats.rows) == set(names) - set(SHARED)
-    for kind, (once,) in {
-        "test stimuli": inspect_trials("x", trials, names, ["u1", "u0"]),
-        "stimuli": inspect_trials("x", make_trials({"u0": 1, "u1": 1}), ["u0", "u1"]),
-    }.items():
+    tested, all_of_them = (trials, names, ["u1", "u0"]), (make_trials({"u0": 1, "u1": 1}), ["u0", "u1"])
+    for kind, given in {"test stimuli": tested, "stimuli": all_of_them}.items():
+        (once,) = inspect_trials("x", *given)
         assert (once.level, set(once.rows)) == ("warning", {"u0", "u1"})
         assert once.what.startswith(f"zero repeats: all 2 {kind} were shown once, so there is no noise ceiling")
 

@@ -146,8 +146,7 @@ def test_flat_and_bad_channels(root, events) -> None:
     epochs = datasets.make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)
     one = [epochs]
     refused("the epochs: 0 channels hold NaN and 1 are flat", datasets.epochs_to_responses, one, bad_channels="raise")
-    responses = datasets.epochs_to_responses([epochs], bad_channels="drop")
-    assert responses.targets["target_id"].tolist() == ["Cz", "Pz"]
+    assert datasets.epochs_to_responses([epochs], bad_channels="drop").targets["target_id"].tolist() == ["Cz", "Pz"]
     channels = root / "sub-01" / "eeg" / "sub-01_task-read_run-1_channels.tsv"
     content = pd.read_csv(channels, sep="\t", dtype=str, keep_default_na=False)
     content.assign(status=["good", "bad", "good", "good"]).to_csv(channels, sep="\t", index=False)
@@ -193,10 +192,8 @@ def test_captions_are_found_by_their_ids(tmp_path: Path) -> None:
     train = annotations(tmp_path / "train.json", [(245764, "A dog.\n"), (1, "Another."), (245764, "A brown dog.")])
     table = datasets.coco_captions([train, annotations(tmp_path / "val.json", [(532481, "A kite.")])], ids)
     assert table["stimulus_id"].tolist() == ["nsd-00000", "nsd-72999", "nsd-72999"]
-    assert (list(table), table["caption"].tolist()) == (
-        ["stimulus_id", "caption"],
-        ["A kite.", "A dog.", "A brown dog."],
-    )
+    assert list(table) == ["stimulus_id", "caption"]
+    assert table["caption"].tolist() == ["A kite.", "A dog.", "A brown dog."]
     refused(r"1 of 2 images have no caption in train.json \(nsd-00000\).*val2017", datasets.coco_captions, [train], ids)
     (folder / "nsd_stim_info_merged.csv").unlink()
     refused(r"nsd_stim_info_merged\.csv", datasets.nsd_coco_ids, tmp_path)

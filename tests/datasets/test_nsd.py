@@ -496,8 +496,7 @@ def test_splits_follow_the_seed_and_places_may_be_unknown(challenge) -> None:
     for side in SIDES.values():
         (challenge.masks / f"{side}.all-vertices_fsaverage_space.npy").unlink()
     found = challenge.read(test=0.25, val=0.25, seed=3)
-    expected = make_image_split(found.responses.trials, test=0.25, val=0.25, seed=3)
-    pd.testing.assert_frame_equal(found.splits, expected)
+    pd.testing.assert_frame_equal(found.splits, make_image_split(found.responses.trials, test=0.25, val=0.25, seed=3))
     assert found.ceiling is None
     # The challenge's numbers are no vertices of a mesh, and no map may take them for such.
     targets = found.responses.targets

@@ -229,7 +229,7 @@ def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.Mon
     assert peak < n * n  # one matrix of distances has 8 n²
 
 
-def test_neighbours_in_time_are_of_the_same_subject_and_another_stimulus() -> None:
+def test_neighbours_in_time_are_of_the_same_subject_and_bad_input() -> None:
     table = pd.DataFrame({"stimulus_id": [0, 1, 1, 2, 3], "subject": list("aaaab"), "trial_index": range(5)})
     table["task"] = "x"
     targets = np.eye(5)
@@ -243,9 +243,6 @@ def test_neighbours_in_time_are_of_the_same_subject_and_another_stimulus() -> No
     np.testing.assert_allclose(train[4], targets.mean(axis=0))  # nobody else of this subject
     narrow = decoding.neighbours_in_time(table, targets, asked.assign(trial_index=1e6), width=1e-3)[1]
     np.testing.assert_allclose(narrow[0], targets[3])  # far from all: the nearest, not 0 / 0
-
-
-def test_bad_input() -> None:
     train, test = split(world())
     refused("both train and test", decoding.control_matrix, ridge(), train, train)
     refused("did you mean 'shuffled'", decoding.control_matrix, ridge(), train, test, trained_on=("brain", "shufled"))

@@ -54,7 +54,7 @@ def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, at
     assert not np.allclose(filled[:, :, hidden], model.reconstruct(changed, hidden)[:, :, hidden], atol=1e-3)
 
 
-def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() -> None:
+def test_attention_is_the_softmax_of_embeddings_also_of_a_saved_model(tmp_path, world, fitted) -> None:
     torch.manual_seed(0)
     block = _EmbeddingAttention(6, 1, 8)
     e = torch.randn(5, 6)
@@ -65,9 +65,6 @@ def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() 
     assert np.allclose(block.weights(e, silent)[0, 0].detach().numpy(), expected, atol=1e-6)
     assert block.weights(e)[0, 0].diagonal().abs().max() == 0
     assert _EmbeddingAttention(6, 1, 8, self_loops=True).weights(e)[0, 0].diagonal().min() > 0
-
-
-def test_a_saved_model_is_the_same(tmp_path: Path, world: RoiSeries, fitted: decoding.MaskedBrainModel) -> None:
     fitted.save(tmp_path / "model.safetensors")
     again = decoding.MaskedBrainModel.load(tmp_path / "model.safetensors", device="cpu")
     hidden = np.arange(36) < 9

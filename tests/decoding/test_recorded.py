@@ -22,24 +22,15 @@ VECTORS = RNG(1).normal(size=(12, D)) + 0.4
 STIMULUS = np.concatenate([np.arange(12), np.arange(12)[::-1], [3, 1, 4, 0, 5, 9, 2, 6, 8, 7, 11, 10]])
 SAID = [f"{who} {what} the {where}" for who in ("the dog", "a cat") for what in ("saw", "left") for where in (
     "house", "old river", "big sea")]  # fmt: skip
-META = pd.DataFrame(
-    {
-        "stimulus_id": [f"s{k:02d}" for k in STIMULUS],
-        "subject": np.repeat(["b", "a", "c"], 12),
-        "task": np.where(STIMULUS % 3 == 1, "search", "read"),
-        "trial_index": np.concatenate([np.arange(12), np.arange(12), np.arange(12)]),
-        "block": np.tile(np.repeat([1, 2, 3], 4), 3),
-        "label": np.where(STIMULUS % 4 < 2, "x", "y"),
-        "text": [SAID[k] for k in STIMULUS],
-        "n_fixations": STIMULUS % 5 + 2.0,
-        "spectrum_2": np.cos(STIMULUS),
-        "spectrum_1": np.sin(STIMULUS),
-        "luminance": STIMULUS**0.5,
-        "n_samples": 24 - STIMULUS % 4,
-        "trial_id": np.arange(N) + 100,
-        "split": np.where(np.isin(STIMULUS, [2, 9]), "val", "train"),
-    }
-)
+META = pd.DataFrame({
+    "stimulus_id": [f"s{k:02d}" for k in STIMULUS], "subject": np.repeat(["b", "a", "c"], 12),
+    "task": np.where(STIMULUS % 3 == 1, "search", "read"),
+    "trial_index": np.concatenate([np.arange(12), np.arange(12), np.arange(12)]),
+    "block": np.tile(np.repeat([1, 2, 3], 4), 3), "label": np.where(STIMULUS % 4 < 2, "x", "y"),
+    "text": [SAID[k] for k in STIMULUS], "n_fixations": STIMULUS % 5 + 2.0, "spectrum_2": np.cos(STIMULUS),
+    "spectrum_1": np.sin(STIMULUS), "luminance": STIMULUS**0.5, "n_samples": 24 - STIMULUS % 4,
+    "trial_id": np.arange(N) + 100, "split": np.where(np.isin(STIMULUS, [2, 9]), "val", "train"),
+})  # fmt: skip
 WAVES = np.einsum("nd,dc,t->nct", VECTORS[STIMULUS], RNG(2).normal(size=(D, 4)), np.sin(np.arange(24) / 2))
 SIGNALS = (WAVES + RNG(3).normal(size=WAVES.shape) * [[1], [2], [0.5], [1]]).astype(np.float32)
 TRIALS = decoding.Trials(SIGNALS, VECTORS[STIMULUS], META)
@@ -149,10 +140,9 @@ def gaussians() -> Any:
 
 def fills() -> Any:
     masks = decoding.hidden_masks(9, OF, 2, seed=2)
-    sums = {
-        name: decoding.filled_sums(lambda series, _, share=share: series * share, SERIES, masks)
-        for name, share in (("b", np.array([0.9, 0.1, 0.5, 0.2, 0.3, 0.4])), ("a", 0.3), ("c", 0.3), ("d", -0.5))
-    }
+    shares = {"b": np.array([0.9, 0.1, 0.5, 0.2, 0.3, 0.4]), "a": 0.3, "c": 0.3, "d": -0.5}
+    filled = {name: lambda series, _, share=share: series * share for name, share in shares.items()}
+    sums = {name: decoding.filled_sums(fill, SERIES, masks) for name, fill in filled.items()}
     cut = SERIES[:, segment_starts(44, 10, 7)[:, None] + np.arange(10)] * np.arange(1, 11)[:, None]
     return (
         masks, decoding.fill_table(sums, PEOPLE, reference="a", networks=OF, n_draws=40, confidence=0.8, seed=2),
@@ -211,10 +201,8 @@ def studies() -> Any:
             train, val, test, components, vectors[STIMULUS][np.tile(np.flatnonzero(parts[2]), repeats)],
             {"EOG only": test.signals[:, ::-1]}, wordings, list("wxyz"), np.arange(24) / 24 - 0.1,
         )  # fmt: skip
-        options = {
-            "linear": {"penalties": (0.1, 10.0)},
-            "network": {"encoder": "residual", "n_epochs": 1, "device": "cpu", "batch_size": 8},
-        }
+        options = {"linear": {"penalties": (0.1, 10.0)}}
+        options["network"] = {"encoder": "residual", "n_epochs": 1, "device": "cpu", "batch_size": 8}
         made = decoding.decoder_of({"decoder": kind, **options[kind]})
         study_of = decoding.study_text(study, made, seeds=(2, 4), n_permutations=19, n_draws=30, n_averages=3)
         found.append([study_of.tables, study_of.sentences_by, study_of.chosen, study_of.has_blocks])

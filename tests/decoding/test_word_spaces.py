@@ -83,15 +83,12 @@ def test_axes_are_named_by_what_made_them() -> None:
     np.testing.assert_allclose(np.abs(found.positions).max(axis=0), found.positions.max(axis=0))
 
 
-def test_attributes_of_nothing_name_axes_no_more_often_than_the_rate_allows() -> None:
+def test_nothing_names_axes_at_the_rate_and_words_of_all_or_few_are_left_out() -> None:
     rng, named = np.random.default_rng(4), []
     for _ in range(60):
         given = rng.normal(size=(30, 5)), list("x" * 30), pd.DataFrame(rng.normal(size=(30, 4)))
         named.append((decoding.word_axes(*given, n_permutations=99).axes["name"] != "").any())
     assert np.mean(named) < 0.15
-
-
-def test_words_that_all_captions_or_too_few_hold_are_left_out() -> None:
     texts = [["a red cat"], ["the red dog", "one hound"], ["a red cat sits"], ["a blue bird"], ["red cat and dog"]]
     train = np.array([True, True, True, False, True])
     found, said = decoding.caption_words(texts, train, min_images=1)

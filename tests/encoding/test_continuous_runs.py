@@ -132,8 +132,7 @@ def test_layers_are_chosen_without_the_run_that_tests_them() -> None:
     fit, band = scoring.best_layers(layers, fits, names)
     assert all(band[name] is layers["steady"] for name in names)
     np.testing.assert_array_equal(fit.r, fits["steady"].r)
-    mixed = {name: layers["odd" if name == "b" else "steady"] for name in names}
-    by_hand = encoding.fit_runs([mixed], Y, runs, (0,))
+    by_hand = encoding.fit_runs([{name: layers["odd" if name == "b" else "steady"] for name in names}], Y, runs, (0,))
     np.testing.assert_allclose(by_hand.r[1], fits["odd"].r[1])
     np.testing.assert_allclose(by_hand.r[[0, 2, 3]], fits["steady"].r[[0, 2, 3]])
 

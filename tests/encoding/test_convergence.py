@@ -84,7 +84,7 @@ def test_bad_input() -> None:
     refused("layers has 2 rows", convergence_scores, scores, DISTANCE, times_s=TIMES, layers=["a", "b"])
 
 
-def test_planted_half_times() -> None:
+def test_planted_half_times_between_checkpoints_above_rounding_and_bad_input() -> None:
     """Saturating curves s(t) = s0 + (1 - s0)(1 - 2^(-t / h)) reach half of their rise at h."""
     steps = np.arange(0, 2001, 20.0)
     halves = np.array([50.0, 130.0, 300.0])
@@ -97,10 +97,7 @@ def test_planted_half_times() -> None:
     raised = half_times(steps, 0.2 + 0.8 * scores, ["V1", "V4", "IT"])
     assert raised["half_time_from_start"].to_numpy() == pytest.approx(expected, abs=0.05)
     assert (raised["half_time"] < raised["half_time_from_start"]).all()
-
-
-def test_half_times_lie_between_checkpoints_above_rounding_and_bad_input() -> None:
-    """A sharp step: a cubic spline would swing below and cross the level earlier."""
+    # A sharp step: a cubic spline would swing below and cross the level earlier.
     steps = np.array([0.0, 1, 2, 3, 4, 5])
     assert half_times(steps, np.array([0, 0, 0, 1.0, 1, 1]))["half_time"].item() == pytest.approx(2.5)
     early = half_times(steps, np.array([0, 0.6, 0.1, 0.2, 0.9, 1]))  # the first crossing counts

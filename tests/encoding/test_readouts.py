@@ -342,10 +342,8 @@ def test_the_core_written_out(pool: tuple[int, int]) -> None:
         mean, variance, scale, offset = (state[f"{number + 1}.{name}"][:, None, None] for name in names)
         maps = (maps - mean) / (variance + 1e-5).sqrt() * scale + offset
         maps = torch.where(maps > 0, maps, maps.exp() - 1)
-        averaged = [
-            torch.stack([part.mean(dim=(2, 3)) for part in band.split(size, dim=3)], dim=-1)
-            for band in maps.split(size, dim=2)
-        ]
+        bands = [band.split(size, dim=3) for band in maps.split(size, dim=2)]
+        averaged = [torch.stack([part.mean(dim=(2, 3)) for part in band], dim=-1) for band in bands]
         maps = torch.stack(averaged, dim=2)
     assert tuple(maps.shape[2:]) == encoder.core_grid_
     np.testing.assert_allclose(encoder.core(PIXELS), maps.flatten(2).mT, atol=2e-4)
@@ -366,10 +364,8 @@ def test_prediction_changes_nothing_and_rows_do_not_see_each_other(readout: str)
     encoder = with_core(readout, dropout=0.3)
     first = encoder.predict(PIXELS, **beside(readout))
     encoder.predict(7 * PIXELS, **beside(readout))
-    alone = [
-        encoder.predict(PIXELS[k : k + 1], **({"semantics": CORE_Z[k : k + 1]} if beside(readout) else {}))
-        for k in (3, 90)
-    ]
+    z = {k: {"semantics": CORE_Z[k : k + 1]} if beside(readout) else {} for k in (3, 90)}
+    alone = [encoder.predict(PIXELS[k : k + 1], **given) for k, given in z.items()]
     np.testing.assert_allclose(np.concatenate(alone), first[[3, 90]], rtol=1e-5)
     np.testing.assert_array_equal(encoder.predict(PIXELS, **beside(readout)), first)
 

@@ -88,8 +88,7 @@ def test_half_times_of_areas_are_found_in_their_order() -> None:
     assert times["half_time"].to_numpy() == pytest.approx(expected, rel=0.25)
     assert (times["low"] <= times["half_time"]).all()
     assert (times["half_time"] <= times["high"]).all()
-    whole = found.half_times[found.half_times["area"] == ""].set_index("score")
-    assert 3 <= whole.loc["temporal", "half_time"] <= 10
+    assert 3 <= found.half_times[found.half_times["area"] == ""].set_index("score").loc["temporal", "half_time"] <= 10
     curve = found.curves[(found.curves["score"] == "temporal")].set_index("step")["value"]
     assert curve[0] == 0  # one latency for all layers is no order
     assert curve[300] > 0.99

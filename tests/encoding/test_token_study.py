@@ -247,11 +247,8 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     targets = case.groups["all"]
     regions = ("what0", "where9", "whatwhere0")
     members = np.stack([np.isin(targets, case.groups[name]) for name in regions])
-    fits = [
-        clone(encoder).set_params(seed=seed).fit(X[train], case.Y[train][:, targets], grid=case.grid, roi=members)
-        for X in layers
-        for seed in (0, 1)
-    ]
+    rows = {"Y": case.Y[train][:, targets], "grid": case.grid, "roi": members}
+    fits = [clone(encoder).set_params(seed=seed).fit(X[train], **rows) for X in layers for seed in (0, 1)]
     weights = ensemble_weights(np.stack([fit.validation_r_ for fit in fits]))
     twice = [X[test] for X in layers for _ in (0, 1)]
     predicted = [fit.predict(X) for fit, X in zip(fits, twice, strict=True)]
@@ -276,9 +273,10 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     assert findings.ensemble.p[targets].max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("groups", "message"), [(EVERY, "needs regions"), ({"what0": np.arange(2)} | EVERY, "4 of 6 targets are in no ROI")]
-)
+TOO_FEW = ({"what0": np.arange(2)} | EVERY, "4 of 6 targets are in no ROI")
+
+
+@pytest.mark.parametrize(("groups", "message"), [(EVERY, "needs regions"), TOO_FEW])
 def test_targets_without_regions(tmp_path: Path, groups: dict[str, np.ndarray], message: str) -> None:
     case = Case.objects(tmp_path, encoding.RoutingEncoder(epochs=1))
     case.Y, case.groups = case.Y[:, case.groups["all"]], groups

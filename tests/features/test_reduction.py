@@ -21,8 +21,7 @@ class TestSparseProjection:
     def test_equals_scikit_learn(self) -> None:
         values = np.random.default_rng(0).normal(size=(12, 2_000)).astype(np.float32)
         theirs = SparseRandomProjection(300, random_state=7).fit_transform(values)
-        ours = SparseProjection(2_000, 300, seed=7)(torch.from_numpy(values))
-        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+        np.testing.assert_allclose(SparseProjection(2_000, 300, seed=7)(torch.from_numpy(values)), theirs, atol=1e-3)
         assert not np.allclose(SparseProjection(2_000, 300, seed=8)(torch.from_numpy(values)), theirs, atol=0.1)
 
     def test_runs_batch_by_batch(self) -> None:
@@ -109,7 +108,7 @@ def fitted(request, world):
     return model.fit(world.features, rows=np.arange(1200))
 
 
-def test_few_atoms_explain_rows_that_training_never_saw(fitted, world):
+def test_few_atoms_explain_unseen_rows_by_few_codes_of_the_largest_and_pursuit(fitted, world):
     found = dictionary_quality(fitted, world.features[1200:])
     assert found.unexplained < 0.15  # a random dictionary leaves about half
     assert found.n_active <= 2
@@ -117,9 +116,6 @@ def test_few_atoms_explain_rows_that_training_never_saw(fitted, world):
     assert match_atoms(world.atoms, fitted.atoms_).mean() > 0.8
     random = np.random.default_rng(5).normal(size=(30, 20))
     assert match_atoms(world.atoms, random / np.linalg.norm(random, axis=1, keepdims=True)).mean() < 0.55
-
-
-def test_codes_are_few_positive_and_the_largest_in_units_of_the_features(fitted, world):
     codes = fitted.transform(world.features[1200:])
     assert codes.shape == (300, 30)
     assert codes.min() >= 0
@@ -133,9 +129,6 @@ def test_codes_are_few_positive_and_the_largest_in_units_of_the_features(fitted,
     drive = ((rows - network.bias) @ network.encoder.T).relu().detach().numpy()
     expected = np.where(drive >= np.sort(drive, axis=1)[:, -3][:, None], drive, 0)
     np.testing.assert_allclose(network.encode(rows).detach().numpy(), expected, atol=1e-6)
-
-
-def test_what_pursuit_leaves_never_grows_and_its_codes_say_what_it_took():
     torch.manual_seed(0)
     rows, left = torch.randn(50, 6), []
     for n_active in range(1, 7):

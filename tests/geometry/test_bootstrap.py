@@ -28,8 +28,7 @@ def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     truth = g.rdm(rng.normal(size=(N_STIMULI, 6)), "euclidean")
     subjects = truth + rng.normal(size=(N_SUBJECTS, len(truth))) * 0.5
     differs = (PAIRS[0] % 3 != PAIRS[1] % 3) * 1.0
-    models = np.stack([truth + rng.normal(size=len(truth)) * 0.3, differs, rng.uniform(size=len(truth))])
-    return subjects, models
+    return subjects, np.stack([truth + rng.normal(size=len(truth)) * 0.3, differs, rng.uniform(size=len(truth))])
 
 
 def index_draws(rng: np.random.Generator, n_boot: int = N_BOOT) -> tuple[np.ndarray, np.ndarray]:
@@ -337,7 +336,7 @@ def test_variances_of_divisions_equal_rsatoolbox() -> None:
     assert g.compare_models(ours, ["weighted", "fixed"])["p"].between(0, 1).all()
 
 
-def test_a_model_that_nobody_follows_scores_nothing() -> None:
+def test_a_model_that_nobody_follows_scores_nothing_and_bad_input() -> None:
     clean = mixture(7)[0]
     opposite = g.FlexibleModel(clean.mean(axis=0).max() - clean.mean(axis=0)[None])  # to which no weight is positive
     found = g.flexible_bootstrap(clean, [opposite], "pearson", 20, np.random.default_rng(0))
@@ -345,9 +344,6 @@ def test_a_model_that_nobody_follows_scores_nothing() -> None:
     assert np.isnan(found.draws["both"][:, 0]).sum() == found.n_undefined
     none = g.score_combinations({"it": clean[:, None]}, {("net", "none"): opposite}, "pearson", 5, 2, over="stimuli")
     assert none[["weights", "over"]].to_numpy().tolist() == [["0.00", "stimuli"]]
-
-
-def test_bad_input_of_flexible_models() -> None:
     (subjects, candidates), rng = mixture(), np.random.default_rng(0)
     models = [g.FlexibleModel(candidates)]
     refused("deals folds at random", g.flexible_bootstrap, subjects, models, "cosine")

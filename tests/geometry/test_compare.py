@@ -62,8 +62,7 @@ def test_whitening_equals_the_inverse_of_the_covariance_written_out(n: int, shar
             if method == "whitened-pearson":
                 x, y = x - x.mean(), y - y.mean()
             solved = np.linalg.solve(V[np.ix_(seen, seen)], np.stack([x, y], axis=1)).T
-            expected = x @ solved[1] / np.sqrt((x @ solved[0]) * (y @ solved[1]))
-            assert found[r, c] == pytest.approx(expected, abs=1e-12)
+            assert found[r, c] == pytest.approx(x @ solved[1] / np.sqrt((x @ solved[0]) * (y @ solved[1])), abs=1e-12)
 
 
 def test_what_is_constant_is_undefined_and_what_does_not_fit_is_refused() -> None:
@@ -119,8 +118,7 @@ def test_one_huge_entry_leaves_the_order_of_the_others() -> None:
         np.testing.assert_array_equal(g.geotopological(huge, 0, 1), (rankdata(huge) - 1) / 44)
         both = np.stack([huge, values])
         draws = np.zeros((1, 2), dtype=int), np.arange(10)[None]
-        found = g.dual_bootstrap(both, rankdata(huge), "spearman", draws=draws)
-        assert found.draws["both"][0, 0] == pytest.approx(1)
+        assert g.dual_bootstrap(both, rankdata(huge), "spearman", draws=draws).draws["both"][0, 0] == pytest.approx(1)
 
 
 def test_distances_equal_but_for_rounding_are_ties() -> None:

@@ -99,7 +99,7 @@ def test_intervals_over_folds_allow_for_what_folds_share() -> None:
     np.testing.assert_allclose([*_summary(by_fold, 0.9).values()], by_fold.mean() + np.array([0, -reach, reach]))
 
 
-def test_visits_are_a_discounted_sum_of_powers() -> None:
+def test_visits_are_a_discounted_sum_of_powers_and_rings_grow_in_one_order() -> None:
     P = np.random.default_rng(0).dirichlet(np.ones(6), size=6)
     powers = sum(0.7**k * np.linalg.matrix_power(P, k) for k in range(200))
     np.testing.assert_allclose(g.successor_representation(P, 0.7), powers, atol=1e-10)
@@ -111,18 +111,14 @@ def test_visits_are_a_discounted_sum_of_powers() -> None:
         (RING, 1.0, "gamma must be 0 or more and below 1"),
     ):
         refused(message, g.successor_representation, wrong, gamma)
-
-
-def test_dissimilarities_of_a_ring_grow_with_distance_in_one_order() -> None:
     slow, fast = g.successor_rdm(RING, 0.5), g.successor_rdm(RING, 0.9)
     assert g.compare(slow, fast, "spearman")[0, 0] > 1 - 1e-9
     assert g.compare(slow, fast, "pearson")[0, 0] < 0.99
     assert np.ptp(g.successor_rdm(RING, 0.0)) < 1e-12
     features = np.random.default_rng(1).normal(size=(8, 3))
-    np.testing.assert_allclose(
-        g.successor_rdm(RING, 0.5, features=features, ahead=True, distance="correlation"),
-        g.rdm(RING @ np.linalg.inv(np.eye(8) - 0.5 * RING) @ features, "correlation"),
-    )
+    found = g.successor_rdm(RING, 0.5, features=features, ahead=True, distance="correlation")
+    visits = RING @ np.linalg.inv(np.eye(8) - 0.5 * RING)
+    np.testing.assert_allclose(found, g.rdm(visits @ features, "correlation"))
 
 
 def test_checkpoints_are_compared_one_by_one(rng: np.random.Generator) -> None:

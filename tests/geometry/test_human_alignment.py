@@ -204,7 +204,7 @@ def test_bad_triplets_are_refused_by_name() -> None:
     refused("have 56 triplets; asked for 57", concept_world, 8, 2, 57)
 
 
-def test_ties_share_the_prediction_and_probabilities_are_a_softmax() -> None:
+def test_ties_share_the_prediction_probabilities_are_a_softmax_and_ceilings_by_hand() -> None:
     triplets = np.array([[0, 1, 2], [1, 2, 0]])
     assert g.odd_one_out_accuracy(np.zeros((3, 3)), triplets) == pytest.approx(1 / 3)  # an argmax would call it 1
     similarities = np.array([[9, 1, 1], [1, 9, 0], [1, 0, 9.0]])
@@ -217,9 +217,6 @@ def test_ties_share_the_prediction_and_probabilities_are_a_softmax() -> None:
     a, b, c = WORLD.embedding[WORLD.triplets[0]]
     raised = np.exp([b @ c, a @ c, a @ b])
     np.testing.assert_allclose(p[0], raised / raised.sum())
-
-
-def test_ceilings_by_hand() -> None:
     four = np.array([[0, 1, 2], [1, 0, 2], [0, 1, 2], [2, 1, 0]])  # three say 2, one says 0
     found = g.repeated_ceilings(four, 3)
     assert found.accuracy_high == 0.75

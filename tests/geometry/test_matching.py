@@ -78,16 +78,13 @@ def test_nulls_stand_where_they_should(pair: tuple[np.ndarray, np.ndarray, np.nd
     assert np.allclose(whole @ whole.T, centred @ centred.T, atol=1e-9)
 
 
-def test_wide_copies_are_turned_without_their_units() -> None:
+def test_wide_copies_are_turned_without_their_units_and_ridge_both_ways() -> None:
     X = np.random.default_rng(3).normal(size=(12, 500)) + 2
     (turned,) = g.rotated_copy(X, np.random.default_rng(4))
     centred = X - X.mean(0)
     assert turned.shape == X.shape
     assert np.allclose(turned @ turned.T, centred @ centred.T, atol=1e-8)
-
-
-def test_ridge_both_ways() -> None:
-    """Y is a noisy part of X: it is predicted from X up to its noise, X from it only in part."""
+    # Y is a noisy part of X: it is predicted from X up to its noise, X from it only in part.
     rng = np.random.default_rng(6)
     X = rng.normal(size=(400, 6))
     Y = X[:, :2] + rng.normal(size=(400, 2))
@@ -151,8 +148,7 @@ def test_canonical_correlations_against_scipy_and_sklearn() -> None:
     X = rng.normal(size=(80, 5))
     Y = X @ rng.normal(size=(5, 4)) + 2 * rng.normal(size=(80, 4))
     found = g.canonical_correlations(X, Y)
-    angles = np.cos(subspace_angles(X - X.mean(0), Y - Y.mean(0)))
-    assert found == pytest.approx(np.sort(angles)[::-1], abs=1e-10)
+    assert found == pytest.approx(np.sort(np.cos(subspace_angles(X - X.mean(0), Y - Y.mean(0))))[::-1], abs=1e-10)
     scores = CCA(n_components=2, tol=1e-10, max_iter=5000).fit_transform(X, Y)
     first = [np.corrcoef(scores[0][:, k], scores[1][:, k])[0, 1] for k in range(2)]
     assert found[:2] == pytest.approx(first, abs=1e-4)
@@ -182,7 +178,6 @@ def test_procrustes_against_scipy_and_layers_with_and_without_nulls() -> None:
     layers = {("a", "1"): x, ("b", "1"): x @ np.ones((4, 7)) + 0.1, ("c", "flat"): np.ones((16, 3))}
     found = g.compare_networks(layers, ("forward", "backward", "soft"), draws=2)
     assert found["value"].notna().tolist() == [True] * 3 + [False] * 6  # of a constant layer there are no pairs
-    bare = g.compare_networks(layers, ("cka", "soft"), draws=0).iloc[0]
-    assert bare[["null", "null_high", "rotated"]].isna().all()
+    assert g.compare_networks(layers, ("cka", "soft"), draws=0).iloc[0][["null", "null_high", "rotated"]].isna().all()
     refused("predictions of one layer from another need a regressor", g.compare_networks, layers, ("predicts",))
     refused("b 1 has 15 rows", g.compare_networks, layers | {("b", "1"): x[1:]}, ("cka",))

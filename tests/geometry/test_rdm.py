@@ -69,8 +69,7 @@ def test_tensors_in_tensors_out(method: str, patterns: dict) -> None:
         for labels in (patterns["conditions"], conditions):
             before = [one.tobytes() for one in (values, labels, patterns["runs"], patterns["precision"])]
             expected = g.rdm(values, method, labels, patterns["runs"], precision)
-            after = [one.tobytes() for one in (values, labels, patterns["runs"], patterns["precision"])]
-            assert before == after
+            assert before == [one.tobytes() for one in (values, labels, patterns["runs"], patterns["precision"])]
             tensor = torch.from_numpy(values).requires_grad_()
             found = g.rdm(tensor, method, labels, patterns["runs"], precision)
             assert isinstance(found, torch.Tensor)

@@ -72,10 +72,8 @@ def concepts() -> Any:
 
 
 def concept_tables() -> Any:
-    fits = {
-        name: g.fit_concepts(lambda seeds: sparse(seeds), TRIPLETS[20:], 11, seeds, least)
-        for name, seeds, least in (("b", (3, 1, 2), 0.3), ("a", (5, 4), 0.99))
-    }
+    asked = {"b": ((3, 1, 2), 0.3), "a": ((5, 4), 0.99)}
+    fits = {name: g.fit_concepts(sparse, TRIPLETS[20:], 11, *one) for name, one in asked.items()}
     tests = {"new": TRIPLETS[:20], "all": TRIPLETS[:9]}
     train = g.unrepeated(TRIPLETS, TRIPLETS[:20], 11)
     names, words = list("ABCDEFGHIJK"), list("wxyz")

@@ -35,7 +35,7 @@ def test_participation_ratio_and_rankme(rng: np.random.Generator) -> None:
     refused("spectrum must be one of 'eigen', 'singular'", g.rankme, X, spectrum="squared")
 
 
-def test_exponent_over_a_fixed_range() -> None:
+def test_exponent_over_a_fixed_range_and_without_noise_by_cross_validation() -> None:
     exact = np.arange(1.0, 201) ** -1.3
     found = g.power_law(exact)
     assert found.exponent == pytest.approx(1.3, abs=1e-12)
@@ -45,9 +45,6 @@ def test_exponent_over_a_fixed_range() -> None:
     assert g.power_law(values, (200, 450)).exponent > 1.3  # the tail of a sample is not that of the truth
     assert g.power_law(np.where(np.arange(200) % 2 == 1, -exact, exact)).n_left_out == 45
     refused("ranks 11 to 100 does not lie in a spectrum of 40", g.power_law, exact[:40])
-
-
-def test_cross_validation_takes_the_noise_out_of_a_spectrum() -> None:
     rng = np.random.default_rng(3)
     signal = power(1000, 700, rng)
     A, B = (signal + 0.2 * rng.normal(size=signal.shape) for _ in range(2))
@@ -106,7 +103,7 @@ def test_capacity_of_circles_against_the_integral() -> None:
     refused("2 manifolds and an even number of probes; got 1 and 200", g.manifold_capacity, X, np.zeros(48))
 
 
-def test_noise_looks_collapsed_only_to_itself() -> None:
+def test_noise_looks_collapsed_only_to_itself_and_more_classes_than_a_simplex() -> None:
     rng = np.random.default_rng(8)
     labels = np.repeat(np.arange(10), 30)
     drawn = [rng.normal(size=(300, 34)) for _ in range(8)]
@@ -118,9 +115,6 @@ def test_noise_looks_collapsed_only_to_itself() -> None:
     assert np.mean([found.accuracy for found in apart]) == pytest.approx(0.10, abs=0.03)
     assert np.isfinite([found.cdnv for found in inside]).all()
     assert sum(found.n_undefined for found in left_out) > 45  # half of the pairs are no distance apart
-
-
-def test_more_classes_than_a_simplex_holds() -> None:
     rng = np.random.default_rng(10)
     labels = np.repeat(np.arange(8), 4)
     X = rng.normal(size=(8, 3))[labels] + 0.01 * rng.normal(size=(32, 3))
@@ -214,8 +208,7 @@ def test_features_of_equal_variance_and_whitened_ones(planted: tuple[np.ndarray,
     before, after = (g.feature_bias(Z, features).set_index("feature")["explained"] for Z in (X, g.whitened(X)))
     assert before["easy"] / before["hard"] > 9
     assert after["easy"] / after["hard"] < 1.5
-    variances = np.linalg.svd(g.whitened(X, 1e-6), compute_uv=False)[:39] ** 2
-    assert variances == pytest.approx(np.ones(39), rel=1e-3)
+    assert np.linalg.svd(g.whitened(X, 1e-6), compute_uv=False)[:39] ** 2 == pytest.approx(np.ones(39), rel=1e-3)
     assert not g.whitened(np.ones((5, 3))).any()
     refused(r"shrinkage must be above 0 and up to 1; got 0", g.whitened, X, 0)
 
@@ -224,15 +217,12 @@ def measured(X: np.ndarray, labels: np.ndarray = LABELS, draws: int = 3, seed: i
     return g.category_manifolds(X, labels, READ_OUT, draws, n_probes=20, seed=seed).set_index("measure")
 
 
-def test_too_few_stimuli_make_no_category() -> None:
+def test_planted_categories_stand_out_whatever_rotation_unless_too_few(rng: np.random.Generator) -> None:
     words = np.repeat(["cup", "dog", "key", "sun"], [40, 31, 13, 7])
     few = g.balanced_categories(np.repeat(["cup", "dog"], [40, 7]))
     assert few.note == "1 of 2 categories have 8 or more stimuli; two are needed"
     assert not len(few.rows)
     refused("8 or more stimuli each; got most = 6", g.balanced_categories, words, 6)
-
-
-def test_planted_categories_stand_out_and_rotation_changes_nothing(rng: np.random.Generator) -> None:
     X = rng.normal(size=(32, 60)) + 1.5 * rng.normal(size=(4, 60))[np.repeat(np.arange(4), 8)]
     found = measured(X)
     assert found.loc["capacity", "value"] > 1.5 * found.loc["capacity", "null_high"]

@@ -201,7 +201,7 @@ def test_rsatoolbox_computes_the_same_from_the_patterns(method: str, patterns: L
     np.testing.assert_allclose((square + square.T)[np.ix_(place, place)][PAIRS], mine, atol=1e-10)
 
 
-def test_other_names_of_descriptors() -> None:
+def test_other_names_of_descriptors_and_labels_that_do_not_fit(patterns: LabelledPatterns, rdms: LabelledRdms) -> None:
     values, names = np.arange(6.0)[None], list("abcd")
     bare = from_rsatoolbox(rsatoolbox.rdm.RDMs(values))
     assert (bare.conditions.tolist(), bare.subjects) == ([0, 1, 2, 3], None)
@@ -214,9 +214,6 @@ def test_other_names_of_descriptors() -> None:
     refused("no descriptor 'image', only index, kind, stim", from_rsatoolbox, several, condition="image")
     other = rsatoolbox.data.TemporalDataset(np.zeros((2, 3, 4)))
     refused("RDMs and Dataset; got TemporalDataset", from_rsatoolbox, other)
-
-
-def test_labels_that_do_not_fit_are_refused(patterns: LabelledPatterns, rdms: LabelledRdms) -> None:
     values, some = rdms.rdms, np.array(["a", "b"])
     for wrong, message in (
         (LabelledRdms(values, CONDITIONS[:4]), "'condition' has 4 rows but the conditions of the RDMs has 5"),

@@ -50,7 +50,7 @@ def min_plus(lengths: np.ndarray) -> np.ndarray:
     return paths
 
 
-def test_b6_the_closest_pair_stays_closest_and_paths_are_shortest(rdms: np.ndarray) -> None:
+def test_b6_and_b8_the_closest_pair_stays_and_missing_infinite_and_constant_rdms(rdms: np.ndarray) -> None:
     d = rdms[0] - rdms[0].min()  # the closest pair is at zero
     i, j = np.triu_indices(12, 1)
     for k in (3, 5, 9):  # sparse and dense
@@ -61,9 +61,6 @@ def test_b6_the_closest_pair_stays_closest_and_paths_are_shortest(rdms: np.ndarr
         np.testing.assert_allclose(found.rdms, min_plus(lengths)[i, j], atol=1e-12)
         assert (found.rdms[d.argmin()], found.n_components) == (0, 1)
     np.testing.assert_allclose(geodesic(rdms[0], quantile=1.0).rdms, rdms[0])  # a metric is its own geodesic
-
-
-def test_b8_missing_infinite_and_constant_rdms_have_a_rule(rdms: np.ndarray) -> None:
     d = rdms.copy()
     d[0, 7], d[1] = np.nan, 3.0
     found = geotopological(d)

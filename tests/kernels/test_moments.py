@@ -48,16 +48,13 @@ def test_equals_the_definition(shape: tuple[int, ...], spectrum: str, dtype: tor
 # The definitions themselves, against scipy and by hand: the kernels are only as right as these are.
 
 
-def test_correlation_distances_are_those_of_scipy() -> None:
+def test_distances_are_those_of_scipy_and_products_those_of_numpy(rng: np.random.Generator) -> None:
     patterns = torch.randn((3, 9, 20), generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 5
     patterns[1, 4] = 0.1  # a constant row has no correlation
     expected = np.stack([pdist(each.numpy(), "correlation") for each in patterns])
     expected[1, np.array([4 in pair for pair in zip(*np.triu_indices(9, 1), strict=True)])] = np.nan
     for found in (correlation_rdms(patterns), reference.correlation_rdms(patterns)):
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
-
-
-def test_products_with_targets_are_those_of_numpy_each_by_its_own_penalty(rng: np.random.Generator) -> None:
     X, Y, scale = rng.normal(size=(30, 4)), rng.integers(-3000, 3000, size=(30, 6)), rng.uniform(0.1, 1, size=6)
     whole = torch.as_tensor(Y.astype(np.int16))
     for way in (cross_product, reference.cross_product):

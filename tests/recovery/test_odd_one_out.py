@@ -154,9 +154,8 @@ def test_readouts_of_nothing_are_called_as_often_as_they_should(n: int, record: 
         world = concept_world(30, 3, 10, n_features=8, seed=seed)
         rng = np.random.default_rng(seed)
         weak = world.features + world.features.std(axis=0) * rng.normal(size=world.features.shape)
-        false.append(
-            geometry.fit_dimensions(rng.normal(size=(30, 8)), world.embedding[:, :1], regressor, 3, 39, rng).p[0]
-        )
+        fit = geometry.fit_dimensions(rng.normal(size=(30, 8)), world.embedding[:, :1], regressor, 3, 39, rng)
+        false.append(fit.p[0])
         if seed >= 100:
             continue
         true.append(geometry.fit_dimensions(weak, world.embedding[:, :1], regressor, 3, 39, rng).p[0])

@@ -42,16 +42,13 @@ def test_models_are_drawn_from_the_best_to_the_worst() -> None:
     assert (levels(ax, "x")[""][0], zones(ax)) == (0.5, [])
 
 
-@pytest.mark.parametrize(
-    ("tied", "runs"),
-    [
-        ([], []),
-        ([("a", "b"), ("b", "c"), ("a", "c")], [(0, 2)]),
-        ([("b", "a"), ("b", "c"), ("c", "d")], [(0, 1), (1, 2), (2, 3)]),
-        ([("a", "b"), ("a", "c")], [(0, 1)]),  # b and c can be told apart
-        ([("a", "d")], []),
-    ],
-)
+@pytest.mark.parametrize(("tied", "runs"), [
+    ([], []),
+    ([("a", "b"), ("b", "c"), ("a", "c")], [(0, 2)]),
+    ([("b", "a"), ("b", "c"), ("c", "d")], [(0, 1), (1, 2), (2, 3)]),
+    ([("a", "b"), ("a", "c")], [(0, 1)]),  # b and c can be told apart
+    ([("a", "d")], []),
+])  # fmt: skip
 def test_bars_join_what_cannot_be_told_apart(tied: list[tuple[str, str]], runs: list[tuple[int, int]]) -> None:
     assert model_ranking.joined(list("abcd"), tied) == runs
 

@@ -84,7 +84,7 @@ def test_what_cannot_be_right_is_noticed(made_figures: list[Figure]) -> None:
     made_figures.clear()
 
 
-def test_folds_of_splits() -> None:
+def test_folds_of_splits_and_their_labels() -> None:
     tested = {("runs", 1): "b", ("runs", 0): "c", ("pairs", 0): "a", ("pairs", 1): "b", ("pairs", 2): "c"}
     every = [(*fold, f"run_{run}", run == held) for fold, held in tested.items() for run in "cab"]
     rows = pd.DataFrame(every, columns=["name", "fold", "group", "tested"])
@@ -93,15 +93,12 @@ def test_folds_of_splits() -> None:
     assert cells(runs).tolist() == [[0, 0, 1], [1, 0, 0]]
     assert cells(pairs).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
     assert (runs.get_title(), pairs.get_title()) == ("runs: 2 folds", "pairs: 3 folds")
-
-
-def test_many_groups_of_a_split_are_labelled_at_their_place() -> None:
     rows = [{"name": n, "fold": 0, "group": f"run_{k}", "split": "test"} for n in "abc" for k in range(25)]
     first, _, _ = panels(figures.split_matrix(pd.DataFrame(rows)))
     assert drawn.ticks(first) == {float(k): str(k) for k in range(0, 25, 2)}  # at their place
 
 
-def test_permutations_and_zero_shot_matching() -> None:
+def test_permutations_zero_shot_matching_and_scores_at_the_depth_of_layers() -> None:
     null = np.array([0.1] * 3 + [0.2] * 5 + [0.4])
     (ax,) = panels(figures.null_histogram(null, 0.37, 0.125, "accuracy"))
     assert drawn.levels(ax, "x") == {"observed 0.370": [0.37], "chance 0.125": [0.125]}
@@ -112,9 +109,6 @@ def test_permutations_and_zero_shot_matching() -> None:
     (ax,) = panels(figures.zero_shot(observed, null, random, "mean"))
     expected = {"95 % of permuted": [approx(np.quantile(null, 0.95))], "mean 0.830": [0.83], "chance": [0.5]}
     assert drawn.levels(ax, "x") == expected
-
-
-def test_scores_over_layers_stand_at_their_depth() -> None:
     deep = made({"quantity": ["median r", "pairs"], "model": ["net"], "layer": ["a", "b", "c"]}, "null_mean")
     flat = made({"quantity": ["median r", "pairs"], "model": ["random"], "layer": ["x", "y"]}, seed=2)
     rows = pd.concat([deep.sort_values("layer"), flat.sort_values("layer").assign(null_mean=np.nan)], ignore_index=True)
@@ -125,7 +119,7 @@ def test_scores_over_layers_stand_at_their_depth() -> None:
             assert drawn.curves(ax)[model] == [(depth, part.loc[part["model"] == model, "value"].tolist())]
 
 
-def test_confusions_and_ceilings() -> None:
+def test_confusions_ceilings_and_rdm_matrices() -> None:
     items = pd.DataFrame({"item": list("bbbbaac"), "chosen": list("bbbacca")})
     (ax, *_) = panels(figures.confusion_matrix(items, ["c", "a", "b"], ["C", "A", "B"]))
     assert cells(ax).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0.25, 0.75]]
@@ -136,9 +130,6 @@ def test_confusions_and_ceilings() -> None:
     assert placed == list(zip(scores["ceiling"], scores["r2_signed"], strict=True))
     assert [(mark.x, mark.y) for mark in points(ax, "^")] == [(0.3, 0.35)]
     figures.score_against_ceiling(pd.concat([scores] * 500, ignore_index=True), 0.2)
-
-
-def test_rdm_matrices() -> None:
     rdms = {name: 10 * k + np.arange(6.0) + 1 for k, name in enumerate("pqrs")}
     order = np.array([2, 0, 3, 1])
     for k, ax in enumerate(panels(figures.rdm_matrices(rdms, list("bdac"), order))):

@@ -179,7 +179,7 @@ def test_explained_variance_by_images() -> None:
             assert {m.x: m.y for m in marks} == dict(zip(mine["size"], mine["explained_variance"], strict=True))
 
 
-def test_captions_of_voxels() -> None:
+def test_captions_of_voxels_and_words_of_images_and_regions() -> None:
     rows = pd.DataFrame({"temperature": [np.inf, 3, 0, 30], "chosen": [False, True, False, False]})
     rows = changing(rows, ["score", "se"])
     voxel_captions.temperature_figure(rows)
@@ -192,9 +192,6 @@ def test_captions_of_voxels() -> None:
     assert cells(panels(voxel_captions.noun_figure(shares))[0]).tolist() == [[0.1, 0.9], [0.7, 0.3]]
     many = {f"r{k}": {f"w{j}": 0.01 * j for j in range(21)} for k in range(10)}
     assert not words(panels(voxel_captions.noun_figure(many))[0])
-
-
-def test_words_of_images_and_regions() -> None:
     spaces = ["ridge", "grounded", "shuffled", "words alone", "a", "b", "c"]
     rows = made({"space": spaces, "measure": ["top-5", "top-1", "rank"]}, "chance", "null_mean", "null_sd")
     rows["chance"] = rows.groupby("measure")["chance"].transform("first")

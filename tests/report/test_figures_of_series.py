@@ -121,7 +121,6 @@ def test_runs_shares_and_delays() -> None:
     assert [mark.y for mark in points(ax)] == [limits[pair] for pair in order]
     rows = pd.DataFrame({"model": ["language"] * 3 + ["acoustic"] * 3, "delay_s": [2.0, 4, 6] * 2})
     rows["weight"] = [0.1, 0.4, 0.2, 3.0, 1.5, 0.75]
-    assert curves(panels(continuous.delay_weights(rows, COLOURS))[0]) == {
-        "language": [([2, 4, 6], pytest.approx([0.25, 1, 0.5]))],
-        "acoustic": [([2, 4, 6], pytest.approx([1, 0.5, 0.25]))],
-    }
+    weights = {"language": [0.25, 1, 0.5], "acoustic": [1, 0.5, 0.25]}
+    expected = {name: [([2, 4, 6], pytest.approx(values))] for name, values in weights.items()}
+    assert curves(panels(continuous.delay_weights(rows, COLOURS))[0]) == expected

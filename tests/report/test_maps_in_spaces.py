@@ -141,8 +141,7 @@ def test_a_patch_in_mni_is_seen_in_the_glass_brain_and_on_the_cortex_below() -> 
     near = np.linalg.norm((pial + white) / 2 - LEFT_V1, axis=1)
     middles = np.array([path.vertices[:3].mean(axis=0) for path in left[0].get_paths()])
     points = flat["flat"].parts["left"].coordinates[:, :2]
-    nearest = np.array([np.linalg.norm(points - middle, axis=1).argmin() for middle in middles[::20]])
-    assert near[nearest].max() < 25
+    assert near[np.array([np.linalg.norm(points - middle, axis=1).argmin() for middle in middles[::20]])].max() < 25
     assert len(left[0].get_array()) > 100
     assert sum(len(part.get_array()) for part in right) < 0.2 * len(left[0].get_array())
 
@@ -154,8 +153,7 @@ def test_electrodes_are_marks_in_the_glass_brain_of_a_standard_head_alone() -> N
     drawn = maps_in_mni(targets, np.array([0.1, np.nan, 0.4]), label="r", vmax=0.5)
     assert list(drawn) == ["glassbrain"]
     marks = [part for ax in drawn["glassbrain"].axes for part in ax.collections if isinstance(part, PathCollection)]
-    above = [part.get_offsets().tolist() for part in marks if len(part.get_offsets()) == 2]
-    assert [[-50, -20], [10, -80]] in above
+    assert [[-50, -20], [10, -80]] in [part.get_offsets().tolist() for part in marks if len(part.get_offsets()) == 2]
     colours = next(part.get_facecolors() for part in marks if part.get_offsets().tolist() == [[-50, -20], [10, -80]])
     scale = matplotlib.colormaps["RdBu_r"]
     np.testing.assert_allclose(colours[:, :3], [scale((value + 0.5) / 1)[:3] for value in (0.1, 0.4)], atol=0.01)

@@ -61,9 +61,6 @@ DECODING: dict[str, Callable[[int], Any]] = {
     "SharedSpace": shared,
     "nuisance_scores": lambda s: decoding.nuisance_scores(*TURNS, n_permutations=19, seed=s).table.filter(like="null"),
     "scene_retrieval": lambda s: scenes(s)["null_mean"],
-    "word_axes": lambda s: decoding.word_axes(X, LETTERS, pd.DataFrame(Y), n_permutations=19, seed=s).attributes[
-        "null_high"
-    ],
     "word_t5": lambda s: decoding.word_t5(WORDS, s, n_steps=1, width=8).text_states(WORDS),
     "null_trials": lambda s: decoding.null_trials({"train": TRIALS}, "noise", s)["train"].signals,
 }
@@ -73,6 +70,7 @@ DECODING |= [
     case(decoding.repeat_curve, *REPEATED, n_draws=2),
     case(decoding.space_retrieval, {"eeg": X + Y}, {"eeg": ONCE}, **SPACES, look="null_mean"),
     case(decoding.subject_curve, X, SUBJECTS, Y[:8], NAMES, n_draws=2),
+    case(decoding.word_axes, X, LETTERS, pd.DataFrame(Y), n_permutations=19, look="attributes.null_high"),
     case(decoding.word_clusters, {"a": APART}, ["a", "b", "c"] * 8, n_permutations=9, look="null_mean"),
     case(decoding.batches, 10, 4, 3),
     case(decoding.phase_randomised, SIGNALS),

@@ -17,10 +17,8 @@ from seeded.worlds import RNG, X, Y, case, ridge
 GRID = (2, 3)
 TOKENS = RNG(8).normal(size=(24, 6, 3)).astype(np.float32)
 STIMULI, RUNS = np.arange(24) % 8, np.arange(24) // 8
-FOLDS, PAIRS = (
-    [(np.flatnonzero(labels != k), np.flatnonzero(labels == k)) for k in np.unique(labels)]
-    for labels in (RUNS, STIMULI // 2)
-)
+SIDES = ([labels == k for k in np.unique(labels)] for labels in (RUNS, STIMULI // 2))
+FOLDS, PAIRS = ([(np.flatnonzero(~side), np.flatnonzero(side)) for side in sides] for sides in SIDES)
 GROUP = {"all": np.arange(6)}
 
 
@@ -91,7 +89,8 @@ def story(seed: int, of: str) -> Any:
 
 LEFT_OUT = {"stimulus_ids": STIMULI, "runs": RUNS, "n_permutations": 3}
 RESPONSES = encoding.ResponseOptimisedEncoder((2,), (3,), (1,), epochs=1, device="cpu")
-CURVE = {"test": np.arange(14, 24), "n_repeats": 2}
+CURVE, UNSHUFFLED = {"test": np.arange(14, 24), "n_repeats": 2}, "method != 'shuffled_context'"
+READOUT = encoding.FactorizedReadout(epochs=1)
 
 
 def of_context(function: Callable[..., Any], *given: Any, **options: Any) -> Any:
@@ -107,13 +106,9 @@ ENCODING: dict[str, Callable[[int], Any]] = {
     "InContextEncoder": lambda s: pretrained(s).encoders[0].parameter_hash(),
     "ResponseOptimisedEncoder": lambda s: RESPONSES.set_params(seed=s).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
     "RoutingEncoder": lambda s: tokens(encoding.RoutingEncoder(d_model=4, seed=s), roi=np.repeat(["a", "b"], 3)),
-    "SeedEnsemble": lambda s: (
-        encoding.SeedEnsemble(encoding.FactorizedReadout(epochs=1), (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS)
-    ),
+    "SeedEnsemble": lambda s: encoding.SeedEnsemble(READOUT, (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
     "SemanticSpatialReadout": lambda s: tokens(encoding.SemanticSpatialReadout(seed=s), semantics=X[:, :2]),
-    "context_curve": lambda s: of_context(encoding.context_curve, sizes=(5,), **CURVE, seed=s).query(
-        "method != 'shuffled_context'"
-    )["r"],
+    "context_curve": lambda s: of_context(encoding.context_curve, sizes=(5,), **CURVE, seed=s).query(UNSHUFFLED)["r"],
     "converge_subjects, areas": lambda s: converged(s)[["p_areas", "p_independent_areas"]],
     "converge_subjects, layers": lambda s: converged(s)["p_layers"],
     "converge_subjects, subjects": lambda s: converged(s, 6)[["low", "high"]],

@@ -26,19 +26,14 @@ ALL_OF_THEM = np.arange(4)[None], np.arange(12)[None]
 FLEXIBLE = geometry.FlexibleModel(MODELS)
 TWO, HALVES = {("a", "1"): X, ("b", "1"): Y}, np.array([[0.2, 0.8], [0, 1]])
 SEARCH = geometry.Searchlight(X[:9], DISCS, "correlation"), geometry.rdm(Y[:9], "euclidean")
-TEACHER = {"held_share": 0.5, "max_iterations": 3}
+TEACHER = {"penalties": (0.1, 1.0), "held_share": 0.5, "max_iterations": 3}
 DYNAMICS = {"folds": 3, "min_reliability": -2, "n_permutations": 9}
 COMBINED = {"it": SUBJECTS[:, None]}, {("net", "all"): FLEXIBLE}, "pearson", 5, 3
 GEOMETRY: dict[str, Callable[[int], Any]] = {
     "HumanAlignment": student,
-    "HumanTeacher": lambda s: (
-        geometry.HumanTeacher((0.1, 1.0), **TEACHER, seed=s).fit(WORLD_FEATURES, TRIPLETS).held_out_
-    ),
+    "HumanTeacher": lambda s: geometry.HumanTeacher(**TEACHER, seed=s).fit(WORLD_FEATURES, TRIPLETS).held_out_,
     "rotated_copy": lambda s: geometry.rotated_copy(X, RNG(s), Y),
     "score_combinations": lambda s: geometry.score_combinations(*COMBINED, s)[["se", "null_mean"]],
-    "score_references": lambda s: geometry.score_references(
-        COMBINED[0], {("net", ""): MODELS[0]}, n_boot=9, seed=s
-    ).scores["se"],
 }
 GEOMETRY |= [
     case(geometry.balanced_categories, np.repeat(["a", "b"], 12), 8),
@@ -64,6 +59,7 @@ GEOMETRY |= [
     case(geometry.rdm_permutation_places, SUBJECTS, MODELS, "pearson", 9, look="null_mean"),
     case(geometry.rdm_permutation_test, SUBJECTS, MODELS[0], "pearson", 9, look="null"),
     case(geometry.score_dynamics, {"a": NEURAL[..., 0]}, NEURAL, VISIBLE, ridge(), **DYNAMICS),
+    case(geometry.score_references, COMBINED[0], {("net", ""): MODELS[0]}, n_boot=9, look="scores.se"),
     case(geometry.searchlight_map, *SEARCH, n_permutations=9, look="largest"),
     case(geometry.shuffled_triplets, TRIPLETS),
     case(geometry.shuffled_units, X),

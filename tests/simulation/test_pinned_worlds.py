@@ -40,9 +40,8 @@ NAMES = SCENES["stimulus_id"].tolist()
 SHOWN = simulation.schedule(NAMES, 2, 3, 1, trials_per_run=7, trial_s=2.5)
 WHAT = {"early": RNG(1).normal(size=(40, 3)), "late": RNG(2).normal(size=(40, 3))}
 WHERE = {"L": WHAT, "R": {layer: values[::-1] for layer, values in WHAT.items()}}
-DRIVES = simulation.CortexDrives(
-    NAMES, WHAT, WHERE, simulation.preferences(SCENES), simulation.scene_variables(SCENES), list(WHAT)
-)
+TOLD = simulation.preferences(SCENES), simulation.scene_variables(SCENES)
+DRIVES = simulation.CortexDrives(NAMES, WHAT, WHERE, *TOLD, list(WHAT))
 MAPS = {"early": RNG(3).normal(size=(40, 6, 4, 8)).astype(np.float32), "late": RNG(4).normal(size=(40, 3, 2, 7))}
 BALL = simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3)
 PRIOR = simulation.voxel_prior_world(7, 2, seed=3)
@@ -210,16 +209,13 @@ def test_neurons_prefer_what_they_are_named_for() -> None:
     assert np.corrcoef(found["leftside"], scenes["x"])[0, 1] < -0.99
 
 
-def test_what_is_no_thing_gives_nothing() -> None:
+def test_what_is_no_thing_gives_nothing_captions_floats_and_bad_scenes() -> None:
     images = np.full((6, 32, 32, 3), 128, np.uint8)  # two of nothing, four of scattered spots
     images[2:][np.random.default_rng(0).random((4, 32, 32)) < 0.2] = (np.array(COLOURS["red"]) * 255).astype(np.uint8)
     things = measure_things(images)
     assert not things.valid.any()
     assert (true_responses(things)[:2].to_numpy() == 0).all()
     assert (things.stray[2:] > 0.3).all()
-
-
-def test_captions_floats_and_bad_scenes() -> None:
     scenes = draw_scenes(200, 5)
     assert [caption(scene) for _, scene in scenes.iterrows()] == scenes["caption"].tolist()
     look = {"shape": "circle", "colour": "red", "texture": "plain", "size": 0.29, "x": 0.34, "y": 0.34, "ground": 0.36}

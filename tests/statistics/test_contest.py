@@ -58,8 +58,7 @@ def test_draws_are_paired_and_the_best_other_is_taken_in_every_draw() -> None:
 
 
 def test_what_is_not_above_its_null_ties_or_is_constant_is_undecided() -> None:
-    loud = [replace(one, null=one.null + 0.55) for one in (*TASK, LANGUAGE)]
-    table = st.family_contest(loud, REGIONS, **SIZES)
+    table = st.family_contest([replace(one, null=one.null + 0.55) for one in (*TASK, LANGUAGE)], REGIONS, **SIZES)
     assert not table["decided"].any()
     assert table["reason"].str.startswith("r is not above its permuted null (p = ").all()
     # The null is that of the largest of all families: one loud family is enough.
@@ -75,7 +74,7 @@ def test_what_is_not_above_its_null_ties_or_is_constant_is_undecided() -> None:
     assert rows.loc[("V1", "silent"), "cv_r"] == pytest.approx(0.1)
 
 
-def test_what_cannot_be_compared() -> None:
+def test_what_cannot_be_compared_and_targets_of_the_best_family() -> None:
     refused("two families or more; got task", st.family_contest, TASK, REGIONS, **SIZES)
     blind = replace(TASK[1], cv_r=np.full(4, np.nan))
     unscored = r"'task' has 2 fits.*nothing was scored.*tasknet/ridge \(late\)"
@@ -87,9 +86,6 @@ def test_what_cannot_be_compared() -> None:
     refused(message, st.family_contest, [*TASK, LANGUAGE], REGIONS | {"V4": np.array([0])}, **SIZES)
     empty = REGIONS | {"IT": np.empty(0, dtype=int)}
     refused(r"1 regions have no target \(IT\)", st.family_contest, [*TASK, LANGUAGE], empty, **SIZES)
-
-
-def test_targets_go_to_the_family_that_predicts_them_best() -> None:
     found = st.target_winners([*TASK, LANGUAGE], np.array([3, 0]))
     expected = {"target": [3, 0], "family": ["language", "task"], "layer": ["mean", "early"], "r": [0.31, 0.5]}
     expected |= {"margin": [0.01, 0.3], "second": ["task", "language"], "q": [0.02, 0.02]}

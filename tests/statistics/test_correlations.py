@@ -70,16 +70,13 @@ def test_a_false_discovery_rate_finds_a_patch_of_a_brain() -> None:
     assert false < 0.05 + 2 * np.std(found[True], axis=0)[1] / np.sqrt(20)
 
 
-def test_orders_are_different_and_the_observed_one_comes_back_as_a_tie() -> None:
+def test_orders_differ_with_the_observed_as_a_tie_and_draws_equal_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
     assert len(np.unique(orders_of(25, 500, 0), axis=0)) == 500
     few = orders_of(3, 300, 0)
     assert np.unique(few, axis=0, return_counts=True)[1] == pytest.approx(np.full(6, 50), abs=15)
     observed = np.arange(6.0).reshape(3, 2) ** 2
     found = st.permuted_correlations(observed, observed, 300, 0)
     assert (found.p == (1 + (few == np.arange(3)).all(axis=1).sum()) / 301).all()
-
-
-def test_bootstrap_and_group_means_equal_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
     predicted, measured = pair
     groups = [np.arange(3), np.array([5]), np.array([279, 280, 299])]
     found = st.bootstrap_correlations(predicted, measured, groups, n_draws=30, seed=3)

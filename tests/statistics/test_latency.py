@@ -184,7 +184,7 @@ def test_a_tie_counts_against() -> None:
     np.testing.assert_array_equal(deep.null_mass, np.full(12, 4.0))
 
 
-def test_neighbours_are_the_nearest_six_of_a_type() -> None:
+def test_neighbours_are_the_nearest_six_of_a_type_and_bad_input() -> None:
     places = np.random.default_rng(5).normal(size=(13, 3))
     kinds = np.array(["mag", "grad", *["mag"] * 9, "grad", "eog"])
     targets = pd.DataFrame(places, columns=["x_mm", "y_mm", "z_mm"]).assign(sensor_type=kinds)
@@ -195,9 +195,6 @@ def test_neighbours_are_the_nearest_six_of_a_type() -> None:
             expected[one, other] = expected[other, one] = True
     np.testing.assert_array_equal(sensor_adjacency(targets).toarray(), expected)
     assert sensor_adjacency(targets.assign(y_mm=np.where(kinds == "eog", np.nan, 0))).nnz == 0
-
-
-def test_bad_input() -> None:
     observed, null = np.zeros((3, 5)), np.zeros((4, 3, 5))
     for adjacency in (ring(4), np.zeros((3, 4))):
         refused("3 sensors", cluster_permutation, observed, null, adjacency)

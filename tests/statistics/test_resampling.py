@@ -9,7 +9,7 @@ import brainalign.statistics as st
 from brainalign.statistics import Exchange, crossed_bootstrap, exchanged, paired_differences_p, pairing_test
 
 
-def test_permute_within_stays_within() -> None:
+def test_permutations_stay_within_and_units_together() -> None:
     groups = np.array(["a", "b", "a", "b", "a", "c"])
     orders = st.permute_within(groups, 500, np.random.default_rng(0))
     assert (groups[orders] == groups).all()
@@ -18,9 +18,6 @@ def test_permute_within_stays_within() -> None:
     _, counts = np.unique(orders[:, [0, 2, 4]], axis=0, return_counts=True)
     assert len(counts) == 6
     assert stats.chisquare(counts).pvalue > 0.001
-
-
-def test_units_stay_together_within_groups() -> None:
     groups, units = np.array([0, 0, 0, 0, 1, 1, 1]), np.array(list("abab") + list("cab"))
     for order in st.permute_within(groups, 30, np.random.default_rng(0), units):
         assert (groups[order] == groups).all()
@@ -78,7 +75,7 @@ def test_bootstrap_reports_the_mean_and_brackets_it() -> None:
     refused("nan", st.bootstrap, np.full(8, np.nan))
 
 
-def test_the_interval_over_folds_is_the_corrected_t_interval() -> None:
+def test_the_interval_over_folds_is_corrected_and_p_of_an_exact_test() -> None:
     scores = np.array([0.5, 0.6, 0.4, 0.7, 0.5, 0.55])
     interval = st.cross_validated_interval(scores, test_share=1 / 5)
     reach = stats.t.ppf(0.975, 5) * scores.std(ddof=1) * np.sqrt(1 / 6 + 1 / 5)
@@ -86,9 +83,6 @@ def test_the_interval_over_folds_is_the_corrected_t_interval() -> None:
     assert interval.high - interval.mean == pytest.approx(reach)
     assert interval.mean - interval.low == pytest.approx(reach)
     refused("got 3", st.cross_validated_interval, scores[:3], 0.5)
-
-
-def test_t_and_p_are_those_of_an_exact_test() -> None:
     scores = np.random.default_rng(0).normal(0.4, 1, size=(7, 5))
     scores[0, 3], scores[:, 4] = 0, np.nan  # to flip 0 is a tie
     t, p, p_fwer = st.sign_flip_test(scores, 0)
@@ -119,7 +113,7 @@ LABELS = np.where(UNITS % 3 == 0, "a", "b")
 PAIRS = np.array(list(combinations(range(4), 2)))
 
 
-def test_pairs_equal_permutations_done_by_hand(rng: np.random.Generator) -> None:
+def test_pairs_equal_permutations_done_by_hand_within_groups(rng: np.random.Generator) -> None:
     scores, shown = rng.normal(size=(30, 9)), rng.integers(7, size=30)  # two stimuli are never shown
     found = pairing_test(scores, shown, n_permutations=50, seed=3)
     assert found.value == pytest.approx(np.mean([scores[i, j] for i, j in enumerate(shown)]))
@@ -131,9 +125,6 @@ def test_pairs_equal_permutations_done_by_hand(rng: np.random.Generator) -> None
     assert (found.n_trials, found.n_stimuli) == (30, len(stimuli))
     assert found.p == (1 + np.sum(np.array(by_hand) >= found.value)) / 51
     assert all(sorted(order) == list(stimuli) for order in orders)
-
-
-def test_stimuli_stay_in_their_group() -> None:
     groups = np.array([0, 0, 0, 1, 1, 1])
     assert (groups[exchanged(np.arange(6), 6, groups, 40, np.random.default_rng(0))] == groups).all()
     # Answers that only know the group are at chance once stimuli are exchanged within it, and above it otherwise.

@@ -103,10 +103,8 @@ def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, mo
     seeds = [2_000_006, 2_000_007, 2_000_008]
     later = [seed + 10_000 for seed in seeds]
     pool = sampled(None, [2_000_006 + 100_000 + k for k in range(23)], 1, 0)
-    expected: dict[tuple[str, str, int, float], tuple[list[int], Tensor]] = {
-        ("unguided", "", -1, 0): (seeds, sampled(None, seeds, 1, 0)),
-        ("recurrent", "", -1, 0): (seeds, sampled(None, seeds, 2, 0)),
-    }
+    expected = {("unguided", "", -1, 0): (seeds, sampled(None, seeds, 1, 0))}
+    expected[("recurrent", "", -1, 0)] = seeds, sampled(None, seeds, 2, 0)
     for region, words in (("green", "ab"), ("red", "cd")):
         prompted = sampled(None, seeds, 1, 0, prompt=words, classifier_free_scale=7.5)
         expected["prompted", region, -1, 0] = (seeds, prompted)

@@ -36,7 +36,7 @@ def test_the_streamed_projection_is_the_dense_one(world: tuple, chunk: int, temp
     np.testing.assert_allclose(found, dense(*world, temperature), rtol=1e-9, atol=1e-9)
 
 
-def test_the_nearest_image_is_taken_without_temperature_limit_also_streamed(world: tuple, tmp_path: Path) -> None:
+def test_the_nearest_image_is_taken_also_streamed_or_from_the_centre(world: tuple, tmp_path: Path) -> None:
     weights, bank = world
     nearest = (bank / np.linalg.norm(bank, axis=1, keepdims=True) @ weights).argmax(axis=0)
     for chunk in (5, 100):
@@ -50,9 +50,6 @@ def test_the_nearest_image_is_taken_without_temperature_limit_also_streamed(worl
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     found = synthesis.project_to_bank(weights, dask.from_array(bank, chunks=(10, 3)), 20, center=True, chunk=9)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> None:
     weights, bank = world
     units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
     apart = units - units.mean(axis=0)
@@ -165,8 +162,7 @@ def test_shuffled_weights_are_those_of_ridge_regression() -> None:
             return values
 
     (found,) = synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 1, InOrder())
-    expected = Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, Y).coef_
-    np.testing.assert_allclose(found, expected, atol=1e-8)
+    np.testing.assert_allclose(found, Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, Y).coef_, atol=1e-8)
     first, second = synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 2, rng)
     assert not np.allclose(first, second)
     refused("do not match", synthesis.shuffled_weights, X, Y[:5], np.ones(2), 1, rng)

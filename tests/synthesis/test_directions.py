@@ -143,7 +143,7 @@ def _gradient(pipe: object, recorded: synthesis.Trajectories, step: int) -> Tens
     return gradient.mean(dim=0)
 
 
-def test_orthogonalised_directions_share_nothing(pipe: object, recorded: synthesis.Trajectories) -> None:
+def test_orthogonalised_directions_share_nothing_and_an_edit_of_nothing_changes_nothing(pipe, recorded) -> None:
     given = {"recorded": recorded}
     redness, greenness = (lambda x, k=k: x[:, k].mean(dim=(1, 2)) for k in range(2))
     red, green = (synthesis.semantic_directions(pipe, "supervised", of, **given) for of in (redness, greenness))
@@ -154,9 +154,6 @@ def test_orthogonalised_directions_share_nothing(pipe: object, recorded: synthes
     assert float(own.vectors.norm()) == pytest.approx(1, abs=1e-5)
     given["orthogonal_to"] = green
     refused("nothing is left of a direction", synthesis.semantic_directions, pipe, "supervised", greenness, **given)
-
-
-def test_an_edit_of_nothing_changes_nothing(pipe: object, recorded: synthesis.Trajectories) -> None:
     found = synthesis.semantic_directions(pipe, "supervised", brightness, recorded=recorded)
     plain = pipe(None, num_images=3, generator=synthesis.generators([7, 8, 9]), num_inference_steps=STEPS).images
     assert torch.equal(found.edit(pipe, 0.0, [7, 8, 9]).images, plain)
@@ -305,8 +302,7 @@ def made_up(rise: float, check: float) -> FoundDirections:
 
 
 def test_a_direction_that_works_is_said_to_work() -> None:
-    gains = direction_gains(made_up(0.5, 0.4)).set_index(["region", "judge", "orthogonal"])
-    row = gains.loc["red", "true", False]
+    row = direction_gains(made_up(0.5, 0.4)).set_index(["region", "judge", "orthogonal"]).loc["red", "true", False]
     assert row["gain"] == pytest.approx(1.6, abs=0.15)
     assert row["monotone"]
     assert row["p"] == pytest.approx(0.05)

@@ -147,9 +147,8 @@ def test_ddim_is_euler_on_one_grid(pipe: BrainGuidedPipeline, guided: bool) -> N
         pipe.scheduler = linear_schedule(kind)
         if kind is diffusers.EulerDiscreteScheduler:  # starts at x + sigma noise: √(1 + sigma²) times DDIM's noise
             pipe.scheduler.set_timesteps(10)
-            assert float(pipe.scheduler.init_noise_sigma) == pytest.approx(
-                sqrt(1 + float(pipe.scheduler.sigmas[0]) ** 2)
-            )
+            sigma = float(pipe.scheduler.sigmas[0])
+            assert float(pipe.scheduler.init_noise_sigma) == pytest.approx(sqrt(1 + sigma**2))
         found.append(pipe(objective, 2, latents=start, num_inference_steps=10).images)
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
 
@@ -171,8 +170,7 @@ def test_start_stop_and_recurrence_choose_the_steps(pipe: BrainGuidedPipeline) -
 def test_a_repeated_step_starts_from_its_own_noise_level(kind: Any) -> None:
     scheduler = linear_schedule(kind)
     scheduler.set_timesteps(10)
-    after = previous_signal(scheduler, int(scheduler.timesteps[4]))
-    assert float(after) == pytest.approx(alpha_bar(scheduler, 5))
+    assert float(previous_signal(scheduler, int(scheduler.timesteps[4]))) == pytest.approx(alpha_bar(scheduler, 5))
 
 
 def test_recurrence_adds_just_that_noise(pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,16 +161,11 @@ def test_errors_of_gradients(pipe: BrainGuidedPipeline) -> None:
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"num_images": 0}, "num_images"),
-    ({"recurrence": 0}, "recurrence"),
-    ({"n_smooth": 0}, "n_smooth"),
-    ({"start": 0.8, "stop": 0.2}, "start and stop"),
-    ({"trust_radius": 0.0}, "trust_radius"),
+    ({"num_images": 0}, "num_images"), ({"recurrence": 0}, "recurrence"), ({"n_smooth": 0}, "n_smooth"),
+    ({"start": 0.8, "stop": 0.2}, "start and stop"), ({"trust_radius": 0.0}, "trust_radius"),
     ({"generator": [torch.Generator()] * 3}, "generator each"),
-    ({"latents": torch.zeros(2, 3, 8, 8)}, r"\(2, 12, 8, 8\)"),
-    ({"prompt": "a cat"}, "reads no prompt"),
-    ({"classifier_free_scale": 2.0}, "reads no prompt"),
-    ({"output_type": "jpg"}, "output_type"),
+    ({"latents": torch.zeros(2, 3, 8, 8)}, r"\(2, 12, 8, 8\)"), ({"prompt": "a cat"}, "reads no prompt"),
+    ({"classifier_free_scale": 2.0}, "reads no prompt"), ({"output_type": "jpg"}, "output_type"),
 ])  # fmt: skip
 def test_errors_of_arguments(pipe: BrainGuidedPipeline, options: dict[str, Any], message: str) -> None:
     refused(message, pipe, redness, **SHORT | options)
@@ -216,8 +211,7 @@ def test_half_precision_guides_as_single_does(latent_pipe, unet: Any, vae: Any, 
 def test_a_gradient_that_overflows_for_one_image_enters_smaller() -> None:
     start, size = torch.full((2, 3, 4, 4), 0.05).requires_grad_(), torch.tensor([1.0, 4e4])[:, None, None, None]
     images = (start.half() * size.half() * 2).float()
-    found = _scaled_gradient(images.sum((1, 2, 3)), images, start)
-    torch.testing.assert_close(found, (2 * size).expand_as(start))
+    torch.testing.assert_close(_scaled_gradient(images.sum((1, 2, 3)), images, start), (2 * size).expand_as(start))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

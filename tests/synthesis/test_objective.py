@@ -42,7 +42,7 @@ def test_score_is_the_standardised_mean_of_predictions(encoder: tuple[NDArray[np
     np.testing.assert_allclose(by_hand(images).numpy(), standard([1, 4]), rtol=1e-4)
 
 
-def test_a_contrast_is_the_difference_of_standardised_regions(encoder: tuple[NDArray[np.float64], ...]) -> None:
+def test_a_contrast_is_a_difference_and_a_pattern_a_correlation(encoder: tuple[NDArray[np.float64], ...]) -> None:
     coef, intercept = encoder
     natural = np.random.default_rng(1).normal(2, 3, (200, N_FEATURES))
     answers = natural @ coef + intercept
@@ -53,9 +53,6 @@ def test_a_contrast_is_the_difference_of_standardised_regions(encoder: tuple[NDA
     expected = (first - first.mean()) / first.std() - (second - second.mean()) / second.std()
     np.testing.assert_allclose(standardised.score(natural), expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(contrast.score(natural), first - second, rtol=1e-3, atol=1e-4)
-
-
-def test_a_pattern_is_matched_by_correlation(encoder: tuple[NDArray[np.float64], ...]) -> None:
     coef, intercept = encoder
     images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     wanted, rows = np.random.default_rng(2).normal(size=4), [0, 3, 4, 6]

@@ -126,8 +126,7 @@ def test_maps_are_averaged_over_their_places() -> None:
 
 
 def test_the_page_shows_controls_and_escapes(tables) -> None:
-    config = configured(tables[1].parent / "study" / "things.yaml", results=str(tables[1]))
-    assert draw_page(config, "things") == 0
+    assert draw_page(configured(tables[1].parent / "study" / "things.yaml", results=str(tables[1])), "things") == 0
     page = group_report_path(tables[1], "things").read_text()
     assert "planted properties, 2 &lt; 3" in page
     assert "Nothing here was judged" in page

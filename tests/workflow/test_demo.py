@@ -74,8 +74,7 @@ def test_numbers_of_the_real_data(summary: pd.DataFrame) -> None:
     assert share["null_mean"] <= 0.03
     assert one(summary, "largest r", model="minilm", method="fixed")["value"] == pytest.approx(0.86, abs=0.005)
     assert 0.65 <= one(summary, "classification")["value"] <= 0.74
-    one_hot = summary[(summary["model"] == "onehot") & (summary["quantity"] == "pair matching")]
-    assert (one_hot["value"] == 0.5).all()
+    assert (summary[(summary["model"] == "onehot") & (summary["quantity"] == "pair matching")]["value"] == 0.5).all()
 
 
 def values(page: str, name: str) -> list[str]:

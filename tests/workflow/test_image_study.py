@@ -141,21 +141,18 @@ OF_RESPONSES = {name: n for name, n in EVERYTHING.items() if name not in ("extra
 FITS = {"encode_held_out": 6, "summarize_held_out": 2, "converge": 1}
 
 
-@pytest.mark.parametrize(
-    ("options", "descriptor", "expected"),
-    [
-        ({"compare": {"permutations": 100, "draws": 110}}, {}, {"compare": 2}),
-        ({"summarize": {"q": 0.1}}, {}, {"summarize_held_out": 2}),
-        ({"encode": {"permutations": 110, "draws": 100}}, {}, FITS),
-        ({"contest": {}}, {}, {"summarize_held_out": 1}),  # sensors lie in no region
-        # Of studies of another kind; the report's settings are the whole configuration.
-        ({"encode": {"permutations": 100, "draws": 100, "good_r": 0.2, "null": "phase"}}, {}, {}),
-        ({"models": TWO}, {}, FITS | {"extract": 1, "encode_held_out": 2, "compare": 2, "match": 1}),  # the other
-        ({}, {"title": "Another title"}, {}),
-        ({}, {"epochs": {"tmax_s": 0.2}}, TIMES | {"converge": 1}),
-        ({}, {"splits": {"drawn": {"share": 0.3}}}, OF_RESPONSES),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "descriptor", "expected"), [
+    ({"compare": {"permutations": 100, "draws": 110}}, {}, {"compare": 2}),
+    ({"summarize": {"q": 0.1}}, {}, {"summarize_held_out": 2}),
+    ({"encode": {"permutations": 110, "draws": 100}}, {}, FITS),
+    ({"contest": {}}, {}, {"summarize_held_out": 1}),  # sensors lie in no region
+    # Of studies of another kind; the report's settings are the whole configuration.
+    ({"encode": {"permutations": 100, "draws": 100, "good_r": 0.2, "null": "phase"}}, {}, {}),
+    ({"models": TWO}, {}, FITS | {"extract": 1, "encode_held_out": 2, "compare": 2, "match": 1}),  # the other
+    ({}, {"title": "Another title"}, {}),
+    ({}, {"epochs": {"tmax_s": 0.2}}, TIMES | {"converge": 1}),
+    ({}, {"splits": {"drawn": {"share": 0.3}}}, OF_RESPONSES),
+])  # fmt: skip
 def test_a_change_reruns_what_depends_on_it(root: Path, options: dict, descriptor: dict, expected: dict) -> None:
     known, path = asked(parse(Config, configured(root), "test")), root / "scenes" / "scenes.yaml"
     before = path.read_text()
@@ -221,8 +218,7 @@ def test_a_simulated_study_shows_what_was_planted(simulated) -> None:
     assert 'id="recovery"' in page
     assert 'id="figure-plantedlatencies"' in page
     assert 'id="figure-plantedceilings"' not in page  # sensors were whitened: their ceilings are not those planted
-    recovery = pd.read_parquet(results / "sub-01" / "summary" / "sub-01_recovery.parquet")
-    assert set(recovery["what"]) == {"latency"}
+    assert set(pd.read_parquet(results / "sub-01" / "summary" / "sub-01_recovery.parquet")["what"]) == {"latency"}
 
 
 def test_planted_ceilings_are_found_at_every_time(simulated, tmp_path: Path) -> None:

@@ -214,8 +214,7 @@ def test_networks_gain_on_unseen_objects_and_controls_do_not(study: Study) -> No
     order = np.argsort(study.shown)
     of_regions = [[geometry.square_rdms(of[k])[order[i], order[j]] for of in study.rdms] for k in (0, 1)]
     rdms = {region: np.stack(of) for region, of in zip(("V1", "IT"), of_regions, strict=True)}
-    tables = {name: pd.read_parquet(study.path(name)) for name in ALIGNMENT_TABLES}
-    assert alignment_section(tables, about).panels
+    assert alignment_section({name: pd.read_parquet(study.path(name)) for name in ALIGNMENT_TABLES}, about).panels
     table = pd.read_parquet(study.path("alignedregions"))
     for model in ("one", "two"):
         mine = table[(table["model"] == model) & (table["control"] == "aligned")].reset_index(drop=True)

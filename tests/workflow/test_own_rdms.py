@@ -129,8 +129,7 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     """Two repeats of every image; one region mixes layers a and b, the other follows nothing."""
     rng, names = np.random.default_rng(1), [f"i{k}" for k in range(N_IMAGES)]
     layers = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
-    twin = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
-    save_features(study, net=layers, twin=twin)
+    save_features(study, net=layers, twin={name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"})
     signal = np.hstack([layers["a"] @ rng.normal(size=(6, 30)), layers["b"] @ rng.normal(size=(6, 30))])
     values = np.tile(np.hstack([signal, np.zeros((N_IMAGES, 20))]), (2, 1)) + rng.normal(size=(2 * N_IMAGES, 80))
     responses = responses_of(values.astype(np.float32), names * 2, roi=["seen"] * 60 + ["unseen"] * 20)

@@ -247,7 +247,7 @@ def test_tables_of_splits_that_cannot_be_decoded(tmp_path: Path, capsys: pytest.
     assert not run.path("controls", method="ridge").parent.exists()
 
 
-def test_what_a_descriptor_asks_for_must_be_there(tmp_path: Path, capsys) -> None:
+def test_what_is_asked_for_must_be_there_and_settings_that_cannot_work_are_refused(tmp_path, capsys, planted) -> None:
     for changes, message in (
         ({"label": "topic", "labels": {"a": ["x"], "b": ["y"]}}, "label: the sentences have no 'topic'"),
         ({"channels": ["Cz"]}, "1 names for 104 channels"),
@@ -259,9 +259,6 @@ def test_what_a_descriptor_asks_for_must_be_there(tmp_path: Path, capsys) -> Non
         assert written(run) == []
     refused("EOGV not among channels", zuco(tmp_path, channels=["Cz", "EOG"], eog=["EOGV"]).prepare)
     refused("eog names every channel", zuco(tmp_path, channels=["EOG"], eog=["EOG"]).prepare)
-
-
-def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
     stages = [job.rule for job in jobs(planted.config())]
     assert stages == ["prepare_sentences", "extract", *["decode"] * len(DECODERS), "report_group"]
     for changes, message in (

@@ -123,8 +123,7 @@ def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: st
     targets |= {"x_mm": [0.0, 9, 20, 33, 50], "y_mm": 0.0, "z_mm": [0.0, 1, 0, 4, 2]}
     trials = {"category": labels, "run": np.repeat(["1", "2"], n // 2), "onset_s": np.arange(n) % 24 * 2.0}
     responses = artifact_path(tmp_path, "d", "responses", subject="1")
-    content = responses_of(values, labels, targets=targets, times=times, **trials)
-    save(responses, content, Provenance("test", {}, ""))
+    save(responses, responses_of(values, labels, targets=targets, times=times, **trials), Provenance("test", {}, ""))
     names = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
     outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in names}
     options = {"permutations": 19, "square_permutations": 19, "draws": 100, "square_step": 3, "n_folds": 3}

@@ -333,7 +333,7 @@ def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path) -> None:
         assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(values, expected, strict=True)) > 0.995
 
 
-def test_recordings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_recordings_and_descriptors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     recorded = listened(tmp_path)["recordings"]["01"]
     for changes, message in (
         ({"start_event": "story"}, "did you mean 'story_onset'"),
@@ -342,9 +342,6 @@ def test_recordings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     ):
         described(tmp_path, **recorded | changes)
         refused(message, lambda: read_continuous(load_descriptor(tmp_path / "story.yaml"), "01"))
-
-
-def test_descriptors_that_cannot_run_are_refused(tmp_path: Path) -> None:
     for recorded, message in (
         ({"sfreq_hz": 10.0}, "give tr_s .* or sfreq_hz"),
         ({"files": {"a": "a.npy", "b": "b.nii", "c": "c.nii"}}, "volumes with a mask, or"),

@@ -169,10 +169,8 @@ def test_the_same_again_and_more_images_of_the_same_seeds(study: Study, copied: 
     assert after["true"].isna().all()  # nobody knows, unless the study is simulated
     for region in REGIONS:
         guided = [table.query(f"condition == 'guided' and region == '{region}'") for table in (before, after)]
-        old, new = (
-            of.arrays("synthesized")["images"][table["image"].unique()]
-            for of, table in zip((study, copied), guided, strict=True)
-        )
+        pairs = zip((study, copied), guided, strict=True)
+        old, new = (of.arrays("synthesized")["images"][table["image"].unique()] for of, table in pairs)
         # Another batch sums in another order: a step of 1/255 may fall to the other side.
         assert np.abs(new[:3].astype(int) - old.astype(int)).max() <= 1
 
