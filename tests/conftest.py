@@ -170,9 +170,7 @@ class SmallImageStudy:
         path.write_text(yaml.safe_dump(self.descriptor(**changes), sort_keys=False))
         return path
 
-    def write_epochs(
-        self, trials: pd.DataFrame, shown: np.ndarray, names: tuple[str, ...] = SENSORS, file: str = "eeg-epo.fif"
-    ) -> None:
+    def write_epochs(self, trials: pd.DataFrame, shown: np.ndarray, names=SENSORS, file: str = "eeg-epo.fif") -> None:
         import mne
 
         rng = np.random.default_rng(7)
@@ -202,6 +200,11 @@ def small(tmp_path: Path) -> SmallStudy:
 @pytest.fixture(scope="session")
 def make_study() -> Callable[..., SmallStudy]:
     return lambda folder, **changes: replace(SmallStudy(folder), **changes)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 @pytest.fixture

@@ -70,10 +70,8 @@ def points(ax: Axes, marker: str | None = None, colour: str | None = None) -> li
         if isinstance(scatter, PathCollection):
             places = np.asarray(scatter.get_offsets(), dtype=float)
             colours = np.resize(scatter.get_facecolors(), (len(places), 4))
-            marks += [
-                Point(*place, to_hex(shade), False, "scatter", str(scatter.get_label()))
-                for place, shade in zip(places, colours, strict=True)
-            ]
+            pairs, label = zip(places, colours, strict=True), str(scatter.get_label())
+            marks += [Point(*place, to_hex(shade), False, "scatter", label) for place, shade in pairs]
     return [mark for mark in marks if marker in (None, mark.marker) and colour in (None, mark.colour)]
 
 
@@ -229,11 +227,9 @@ def problems_of(figure: Figure) -> list[str]:
             for mark in [*points(ax), *bars(ax)]:
                 if not np.isfinite(mark[:2]).all():
                     continue  # matplotlib draws no such mark
-                inside = [
-                    low - 1e-6 * (high - low) <= value <= high + 1e-6 * (high - low)
-                    for (low, high), values in ((x, mark[0:4:2] if isinstance(mark, Bar) else mark[:1]), (y, [mark[1]]))
-                    for value in values
-                ]
+                places = [(x, value) for value in (mark[0:4:2] if isinstance(mark, Bar) else mark[:1])] + [(y, mark[1])]
+                slack = [1e-6 * (high - low) for (low, high), _ in places]
+                inside = [a - s <= value <= b + s for ((a, b), value), s in zip(places, slack, strict=True)]
                 if not all(inside):
                     problems.append(f"{where}: {mark} lies outside {x}, {y}")
         for axis in (ax.xaxis, ax.yaxis):

@@ -36,13 +36,10 @@ def run_step(
     seed: int = 0,
 ) -> int:
     """Run a step on files by suffix, one or several of each; settings travel as JSON, as in a run."""
-    whole = {
-        name: [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
-        for name, files in (inputs or {}).items()
-    }
+    lists = {name: [of] if isinstance(of, str | Path) else of for name, of in (inputs or {}).items()}
+    whole = {name: [Path(file) for file in files] for name, files in lists.items()}
     places = {name: Path(place) for name, place in (outputs or {}).items()}
-    chosen = json.loads(json.dumps(settings or {}))
-    return run_job(Job(step, chosen, whole, places, labels=labels or {}, seed=seed))
+    return run_job(Job(step, json.loads(json.dumps(settings or {})), whole, places, labels=labels or {}, seed=seed))
 
 
 def prepare(descriptor: Path, stimuli: Path, subject: str) -> tuple[Responses, pd.DataFrame, pd.DataFrame]:

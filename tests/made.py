@@ -22,12 +22,9 @@ def made(levels: Mapping[str, Sequence[Any]], *columns: str, value: str = "value
     return table.assign(low=table[value] - below, high=table[value] + above)
 
 
-def changing(
-    table: pd.DataFrame, columns: Sequence[str], low: float = 0.11, high: float = 0.64, seed: int = 5
-) -> pd.DataFrame:
+def changing(table: pd.DataFrame, columns: Sequence[str], low=0.11, high=0.64, seed=5) -> pd.DataFrame:
     """Return a table whose columns hold numbers that occur once in all of them."""
-    rng = np.random.default_rng(seed)
-    values = rng.permutation(np.linspace(low, high, max(len(columns) * len(table), 2)))
+    values = np.random.default_rng(seed).permutation(np.linspace(low, high, max(len(columns) * len(table), 2)))
     return table.assign(**{name: values[k * len(table) : (k + 1) * len(table)] for k, name in enumerate(columns)})
 
 

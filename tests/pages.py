@@ -77,8 +77,7 @@ def study(**content: object) -> Any:
 
 def image_study(**content: object) -> Any:
     """Return a study of images that one subject saw, but for what is given."""
-    of = {"stimuli": "s.tsv", "recordings": {"01": BETAS}, "splits": SHARED, "folder": "."}
-    return study(**of | content)
+    return study(**{"stimuli": "s.tsv", "recordings": {"01": BETAS}, "splits": SHARED, "folder": "."} | content)
 
 
 def page_of(material: StudyMaterial, chapter: Chapter) -> str:

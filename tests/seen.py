@@ -51,8 +51,7 @@ def _parameters(transform: Any) -> list[float]:
 
 
 def _is_named(ax: Any, axis: str) -> bool:
-    formatter = (ax.xaxis if axis == "x" else ax.yaxis).get_major_formatter()
-    return isinstance(formatter, FixedFormatter | FuncFormatter)
+    return isinstance((ax.xaxis if axis == "x" else ax.yaxis).get_major_formatter(), FixedFormatter | FuncFormatter)
 
 
 def _leaves(content: Any) -> Iterator[Any]:

@@ -109,8 +109,7 @@ def test_a_folder_can_be_overlooked_and_what_is_public_is_described() -> None:
 
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
-    name = ".".join(parts if parts[0] == "brainalign" else ("brainalign", *parts))
-    return name.removesuffix(".__init__")
+    return ".".join(parts if parts[0] == "brainalign" else ("brainalign", *parts)).removesuffix(".__init__")
 
 
 def test_a_folder_is_entered_by_its_face() -> None:
@@ -175,8 +174,7 @@ def test_stages_start_fast() -> None:
     code = "import sys, importlib, brainalign\nassert not {'torch', 'pandas', 'numpy'} & set(sys.modules)\n"
     code += f"for module in {modules}: importlib.import_module(module)\n"
     code += "sys.exit(', '.join({'torch', 'sklearn', 'scipy.stats', 'matplotlib.pyplot'} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
-    assert result.stderr.strip() == ""
+    assert subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True).stderr.strip() == ""
 
 
 def test_snakemake_and_the_library_meet_in_few_places() -> None:

@@ -39,7 +39,7 @@ def test_check_tells_warnings_from_errors(scenes, capsys: pytest.CaptureFixture[
     assert "nothing" not in printed.split("1 problem(s)")[1]
 
 
-def test_plan_adds_up(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_adds_up_and_mistakes_end_in_one_line(root, monkeypatch, capsys, tmp_path) -> None:
     monkeypatch.chdir(root)
     assert main(["plan", "snakemake/config/demo.yaml"]) == 0
     printed = capsys.readouterr().out
@@ -51,9 +51,6 @@ def test_plan_adds_up(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert rest + longest == pytest.approx(minutes, abs=0.15)
     assert 0 < longest < minutes / 2
     assert "brainalign run snakemake/config/demo.yaml" in printed
-
-
-def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("datasets: {}\nmodls: {}\n")
     assert main(["plan", str(config)]) == 2
@@ -132,16 +129,13 @@ def names_of(run: Run, dataset: str) -> tuple[set[str], dict[str, set[str]]]:
     return {step.name for step in there}, {what: {step.name for step in steps} for what, steps in missing.items()}
 
 
-def test_a_study_of_runs_lacks_a_set_of_stimuli(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_is_named_and_nothing_else(root, capsys, tmp_path) -> None:
     assert main(["check", str(root / "data" / "haxby-slice.yaml")]) == 0
     printed = capsys.readouterr().out
     assert "nothing wrong (1 subject(s), 8 stimuli; 12 runs, 96 trials, 530 targets each)" in printed
     assert "haxby-slice: analyses: encode, compare" in printed
     assert "  with searchlight.models: searchlight\n" in printed
     assert "  with splits: {held: {share: 0.2}}, stimuli held out and match.models: match\n" in printed
-
-
-def test_what_is_named_as_missing_is_what_is_missing(root: Path, tmp_path: Path) -> None:
     path = root / "data" / "simulated.yaml"
     there, missing = names_of(Run(load_config(path), check=False), "simulated")
     assert missing["searchlight.models"] == {"searchlight"}

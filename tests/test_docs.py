@@ -63,8 +63,7 @@ def test_what_pages_and_tables_name_exists() -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", text) + re.findall(r'src="([^"]+)"', text):
         if not link.startswith("http"):
             assert (ROOT / link).exists(), link
-    rows = text.split("| to change | edit |")[1].split("\n\n")[0]
-    for name in re.findall(r"`([\w./]+/[\w.]*)`", rows):
+    for name in re.findall(r"`([\w./]+/[\w.]*)`", text.split("| to change | edit |")[1].split("\n\n")[0]):
         assert (ROOT / name).exists(), name
     menu = (ROOT / "docs" / "mkdocs.yml").read_text()
     for page in PAGES:

@@ -148,13 +148,10 @@ def test_sides_are_compared_without_a_copy_of_the_signals() -> None:
     assert peak < one.signals.nbytes / 4
 
 
-def test_a_text_may_have_several_vectors_and_a_category_be_on_both_sides() -> None:
+def test_triplets_that_were_trained_on_are_not_tested() -> None:
     """As where a sentence model reads its context."""
     same, of_category = [f"word{row % 5}" for row in range(60)], np.eye(5)[np.arange(60) % 5]
     decoding.nuisance_features(trials(IDS[:40], VECTORS[:40], same[:40]), trials(IDS[40:], VECTORS[40:], same[40:]))
     decoding.nuisance_features(trials(IDS[:40], of_category[:40]), trials(IDS[40:], of_category[40:]))
-
-
-def test_triplets_that_were_trained_on_are_not_tested() -> None:
     known, new = np.array([[0, 1, 2], [1, 2, 3]]), np.array([[2, 0, 1], [0, 1, 3]])
     refused("1 of 2 triplets of the split 'new' are trained on", choice_table, {}, known, {"new": new}, 4, None)

@@ -283,8 +283,7 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
 
 def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"w{k:02d}" for k in range(30)]
-    n = trials_of(names, tmp_path, 3)
-    np.save(tmp_path / "rates.npy", rng.normal(size=(n, 4)))
+    np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of(names, tmp_path, 3), 4)))
     pd.DataFrame({"stimulus_id": names, "test": np.arange(30) % 3 == 0}).to_csv(tmp_path / "words.csv", index=False)
     pd.DataFrame({"roi": ["V4", "V4", "IT", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
     vectors = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"], index=pd.Index(names, name="stimulus_id"))
@@ -504,8 +503,7 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
             for name, content in fields.items():
                 stored[f"exp/{name}"] = content
     assert main(["init", str(tmp_path), "--yes"]) == 0
-    study = load_descriptor(tmp_path / "study.yaml")
-    responses = read_subject(study, "01", as_they_are=True)
+    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
     np.testing.assert_array_equal(responses.values, values)
     assert responses.trials["stimulus_id"].tolist() == shown
     assert {area: len(rows) for area, rows in responses.regions().items()} == {"I": 1, "T": 1, "V": 3}
@@ -544,9 +542,8 @@ def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending:
         assert set(table.index) == set(names)
         assert table[column].tolist() == [name.split("/")[0] for name in table.index]
         assert all(row["path"].endswith(f"{name.removesuffix('.png')}.png") for name, row in table.iterrows())
-        assert (study.held_out[1].column, study.held_out[1].value) == (
-            ("set", "test") if column == "set" else (None, None)
-        )
+        told = ("set", "test") if column == "set" else (None, None)
+        assert (study.held_out[1].column, study.held_out[1].value) == told
         assert main(["check", str(tmp_path / "study.yaml")]) == 0
         shutil.rmtree(tmp_path / "scenes")
         for path in (tmp_path / "study.yaml", tmp_path / "stimuli.tsv"):

@@ -32,8 +32,7 @@ def write(path: Path, frames: list[np.ndarray], codec: str, pix_fmt: str, rate: 
         stream.pix_fmt = pix_fmt
         stream.gop_size = 12
         for frame in frames:
-            picture = av.VideoFrame.from_ndarray(frame, format="gray")
-            container.mux(stream.encode(picture.reformat(format=pix_fmt)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray").reformat(format=pix_fmt)))
         container.mux(stream.encode())
 
 
@@ -54,15 +53,13 @@ def test_a_frame_is_what_is_shown_at_its_time(tmp_path: Path, ending: str, codec
     assert [picture.size for picture in open_pictures(mixed)] == [(48, 32), (8, 8), (48, 32)]
 
 
-@pytest.mark.parametrize(
-    ("ending", "codec", "layout", "tolerance"),
-    [("flac", "flac", "s16", 1e-4), ("mp3", "libmp3lame", "s16p", 0.05), ("m4a", "aac", "fltp", 0.05)],
-)
+@pytest.mark.parametrize(("ending", "codec", "layout", "tolerance"), [
+    ("flac", "flac", "s16", 1e-4), ("mp3", "libmp3lame", "s16p", 0.05), ("m4a", "aac", "fltp", 0.05),
+])  # fmt: skip
 def test_a_sound_of_any_file_is_that_of_its_wav(tmp_path: Path, ending, codec, layout, tolerance) -> None:
     """The mean of two channels, at the same samples: what an encoder puts before the start is left out."""
     rate = 22050
-    seconds = np.arange(rate) / rate
-    wave = 0.4 * np.sin(2 * np.pi * 300 * seconds) * np.hanning(rate)
+    wave = 0.4 * np.sin(2 * np.pi * 300 * (np.arange(rate) / rate)) * np.hanning(rate)
     both = np.stack([wave, 0.5 * wave], axis=1)
     wavfile.write(tmp_path / "tone.wav", rate, (both * (2**15 - 1)).astype(np.int16))
     path = tmp_path / f"tone.{ending}"
@@ -102,11 +99,9 @@ def test_films_and_sounds_of_a_study_may_be_files(tmp_path: Path) -> None:
     content = write_film(tmp_path, seed=5, n_runs=4, n_voxels=1)
     (tmp_path / "frames.yaml").write_text(yaml.safe_dump(content))
     for run in content["continuous"]["films"]:
-        folder = tmp_path / run
-        files = sorted(folder.iterdir(), key=lambda file: int(file.stem.removeprefix("frame")))
+        files = sorted((tmp_path / run).iterdir(), key=lambda file: int(file.stem.removeprefix("frame")))
         write(tmp_path / f"{run}.mkv", [np.asarray(Image.open(file)) for file in files], "ffv1", "gray", FPS)
-    films = {run: f"{run}.mkv" for run in content["continuous"]["films"]}
-    content["continuous"]["films"] = films
+    content["continuous"]["films"] = {run: f"{run}.mkv" for run in content["continuous"]["films"]}
     (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
     of_frames, of_films = (load_descriptor(tmp_path / f"{name}.yaml") for name in ("frames", "film"))
     controls, seen = [], []
@@ -131,8 +126,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     refused("film.mp4: no file with video that FFmpeg reads .*; see that it plays", film_length, tmp_path / "film.mp4")
     write(tmp_path / "silent.mkv", [np.zeros((4, 6), dtype=np.uint8)] * 3, "ffv1", "gray")
     refused("silent.mkv: no file with audio .*holds no audio", read_sound, tmp_path / "silent.mkv")
-    cut = (tmp_path / "silent.mkv").read_bytes()
-    (tmp_path / "cut.mkv").write_bytes(cut[:300])
+    (tmp_path / "cut.mkv").write_bytes((tmp_path / "silent.mkv").read_bytes()[:300])
     refused("cut.mkv: ", lambda: [*open_pictures([name_frame(tmp_path / "cut.mkv", 0.0)])])
     refused("no image file .*gone.mp4", load_image, name_frame(tmp_path / "gone.mp4", 1.0))
     monkeypatch.setitem(sys.modules, "av", None)

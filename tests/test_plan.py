@@ -422,7 +422,7 @@ def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch
         assert [extract.device(run, {"model": model}) for model in config.models] == [bool(visible), False, True, False]
 
 
-def test_jobs_travel_in_files_named_by_what_they_say(tmp_path: Path) -> None:
+def test_jobs_travel_in_files_named_by_what_they_say_or_are_refused(tmp_path: Path) -> None:
     settings = {"a": {"text": "it's \"quoted\" 'äöü'"}, "b": [1, None]}
     job = Job("compare", settings, {"rdm": [tmp_path / "a b", tmp_path / "c"]}, {"comparison": tmp_path / "d"}, seed=3)
     path = job.write(tmp_path / "new")
@@ -433,9 +433,6 @@ def test_jobs_travel_in_files_named_by_what_they_say(tmp_path: Path) -> None:
     others = [replace(job, settings=settings | {"b": [1, 0]}), replace(job, inputs={}), replace(job, seed=4)]
     assert len({path, *(other.write(tmp_path / "new") for other in others)}) == 4
     assert len(list((tmp_path / "new").iterdir())) == 4
-
-
-def test_jobs_that_hold_nothing_or_not_one_file_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     refused("job.json.*no such file", Job.read, path)
     for text, message in (("[1]", "holds a list"), ("{", "Expecting"), ("{}", "missing"), ('{"stp": 1}', "stp")):

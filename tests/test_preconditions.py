@@ -96,16 +96,14 @@ def test_a_clock_suggests_what_suits_it() -> None:
         assert (given.delays(at), given.high_pass(at), given.trim(at)) == ([0, 30, -15], 0.02, (2, 4))
     spaces = {"a": "MNI", "b": "MNI", "c": "T1w", "d": "T1w", "e": "fsaverage", "f": "MNI"}
     asked = SimpleNamespace(recordings=spaces, space_of=spaces.__getitem__)
-    assert {name: in_one_space(asked, name) for name in spaces} == {
-        "a": ["b", "f"], "b": ["a", "f"], "c": [], "d": [], "e": [], "f": ["a", "b"],
-    }  # fmt: skip
+    together = {"a": ["b", "f"], "b": ["a", "f"], "c": [], "d": [], "e": [], "f": ["a", "b"]}
+    assert {name: in_one_space(asked, name) for name in spaces} == together
 
 
 def studied(rule: dict[str, object] | None = None, **options: object) -> SimpleNamespace:
     """Return what is asked of a study whose four runs are left out in turn."""
     split = SimpleNamespace(**({"leave_out": "run", "size": 1, "folds": None} | (rule or {})))
-    continuous = ContinuousOptions(**options)
-    return SimpleNamespace(splits={"s": split}, continuous=continuous, recordings={"01": runs()})
+    return SimpleNamespace(splits={"s": split}, continuous=ContinuousOptions(**options), recordings={"01": runs()})
 
 
 def test_runs_fit_their_clock_and_folds() -> None:

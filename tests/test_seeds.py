@@ -67,13 +67,19 @@ def test_same_seed_same_result_another_seed_another(case: str) -> None:
 # Not tried here, by name: where a dropped seed is noticed, or why nothing can drop it.
 STAND_IN = "not installed here: tests/features/test_other_networks.py draws weights of a stand-in"
 DRAWN = "needs saved weights: tests/features/test_{}.py, test_random_weights_are_drawn"
-RECORDED = ("ConditionalGaussian", "ControlMatrix", "TextDecoder", "ground_study", "masked_study", "person_scores")
-RECORDED += ("study_text", "word_regions", "zero_shot_labels")
+RECORDED = {"decoding": "ConditionalGaussian ControlMatrix FineTuned GroundedLanguage MaskedBrainModel TextDecoder"}
+RECORDED["decoding"] += " control_matrix exchange_relevance fill_table ground_study hidden_masks masked_study"
+RECORDED["decoding"] += " network_agreement permuted_frames person_scores shifted_regions study_text text_scores"
+RECORDED["decoding"] += " word_regions zero_shot_labels"
+RECORDED["geometry"] = "SparseConcepts VariationalConcepts align_networks cluster_objects draw_triplets fit_concepts"
+RECORDED["geometry"] += " fit_dimensions network_tables odd_column_shares permuted_accuracies region_table"
+RECORDED["geometry"] += " reproducible_dimensions split_objects split_objects_in_turn split_triplets"
+RECORDED["encoding"] = "BandedRidge ImageSubject evaluate_held_out layer_draws"
 TRAINS = "trains for seconds: tests/encoding/test_token_study.py, test_other_read_outs_share_the_options"
 DIGEST = "needs saved weights: tests/features/test_vision.py, test_digest_follows_content_not_place"
-RECORD = "whole results of a seed that is not the default: decoding/test_recorded.py"
-ELSEWHERE: dict[str, dict[str, str]] = {"decoding": dict.fromkeys(RECORDED, RECORD)}
-ELSEWHERE["encoding"] = {"SplitScores": "keeps the number that split_scores was given", "TokenStudy": TRAINS}
+RECORD = "whole results of a seed that is not the default: {}/test_recorded.py"
+ELSEWHERE = {of: dict.fromkeys(names.split(), RECORD.format(of)) for of, names in RECORDED.items()}
+ELSEWHERE["encoding"] |= {"SplitScores": "keeps the number that split_scores was given", "TokenStudy": TRAINS}
 ELSEWHERE["features"] = {"TimmExtractor": STAND_IN, "TorchvisionExtractor": STAND_IN, "VisionExtractor": DIGEST}
 NETWORKS = {"Language": "language"} | dict.fromkeys(("Speech", "Video"), "sounds_and_films")
 ELSEWHERE["features"] |= {f"{name}Extractor": DRAWN.format(file) for name, file in NETWORKS.items()}

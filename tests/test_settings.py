@@ -100,8 +100,7 @@ def test_settings_mirror_constructors(name: str) -> None:
 def test_shipped_configurations_are_valid_and_schemas_say_why(root: Path, tmp_path: Path) -> None:
     for name in ["config", "demo"]:
         config = load_config(root / "snakemake" / "config" / f"{name}.yaml")
-        used = {model for dataset in config.datasets for model in config.models_of(dataset)}
-        assert used == set(config.models)
+        assert {model for dataset in config.datasets for model in config.models_of(dataset)} == set(config.models)
         assert {method for dataset in config.datasets for method in config.methods_of(dataset)} == set(config.methods)
     write_schemas(tmp_path / "schemas")
     for name, file in (("config", "snakemake/config/demo.yaml"), ("descriptor", "data/haxby-slice.yaml")):
@@ -112,9 +111,7 @@ def test_shipped_configurations_are_valid_and_schemas_say_why(root: Path, tmp_pa
             jsonschema.validate(content | {"tite": "misspelt"}, schema)
 
 
-def test_data_are_found_in_brainalign_data_or_where_the_workflow_wrote_them(
-    small, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_are_found_in_brainalign_data_or_where_the_workflow_wrote_them(small, root, tmp_path, monkeypatch) -> None:
     path = small.write()
     elsewhere = tmp_path / "cache" / "small"
     elsewhere.mkdir(parents=True)
@@ -216,15 +213,12 @@ def loaded(descriptor: Path, models: dict | None = None, methods: dict | None = 
     return config
 
 
-def test_texts_are_read_by_what_reads_texts(small) -> None:
+def test_every_encoder_and_extractor_has_settings_and_texts_their_readers(small) -> None:
     path = small.write()
     refused(r"datasets.study.models: net look at images, .*models: onehot", loaded, path, {"net": NET})
     loaded(path, {"net": NET}, models_of=["onehot"])
     typo = {"onehot": {"extractor": "onehot", "permute": ["run"]}}
     refused(r"models.onehot.permute: 'run' .*\(pairs, runs\) \(did you mean 'runs'\?\)", loaded, path, typo)
-
-
-def test_every_encoder_and_extractor_has_settings() -> None:
     assert set(entries("methods", "encoder")) == {*ENCODERS, "dictionary"}  # ridge, on codes that are learned
     assert set(entries("models", "extractor")) == set(EXTRACTORS)
 
@@ -238,8 +232,7 @@ def test_methods_fit_their_study(small, scenes) -> None:
     refused(learns, loaded, blocks, net, {"b": {"encoder": "dictionary"}}, models_of=onehot)
     assert loaded(blocks, None, {"b": {"encoder": "banded"}}).fits_of("study")[1] == ("onehot", "b")
     loaded(blocks, net, banded, models_of=onehot, methods_of=["ridge"])
-    few = {"b": banded["b"] | {"n_candidates": 3}}
-    refused("methods.b.n_candidates is 3, but the 3", loaded, images, net, few)
+    refused("methods.b.n_candidates is 3, but the 3", loaded, images, net, {"b": banded["b"] | {"n_candidates": 3}})
     refused("none of its methods", loaded, images, net, banded, models_of=onehot, methods_of=["b"])
     config = loaded(images, net, banded)
     assert config.fits_of("study") == [("onehot", "ridge"), ("net", "ridge"), ("net", "b")]
@@ -267,15 +260,12 @@ def test_models_and_methods_of_some_subjects(scenes) -> None:
     refused(r"models.some.subjects: '2' is not among .*\(01, 02\)", loaded, path, other)
 
 
-def test_a_section_names_models_of_the_configuration() -> None:
+def test_a_section_names_models_that_there_are_and_have_tokens(scenes) -> None:
     for option in ["match.models", "align.students", "align.teacher", "searchlight.models", "caption.model"]:
         section, key = option.split(".")
         named = ["onehut"] if key in {"models", "students"} else "onehut"
         config = a_config(**{section: {key: named} | ({"teacher": "onehot"} if key == "students" else {})})
         refused(rf"{option}: 'onehut' is not among .*did you mean 'onehot'", parse, Config, config, "config.yaml")
-
-
-def test_encoders_of_tokens_where_there_are_none(scenes) -> None:
     path = scenes.write()
     for method, message in (
         ({"encoder": "factorized", "models": ["maps", "means"]}, r"methods.t reads the tokens .* models.means has"),
@@ -326,14 +316,11 @@ def test_trained_methods_that_fit(small, scenes) -> None:
     refused(message, loaded, small.write(), models, methods, models_of=["onehot"])
 
 
-def test_random_weights_are_known_as_controls() -> None:
+def test_random_weights_are_controls_and_lags_whole_volumes() -> None:
     plain, vision = {"extractor": "efficientnet"}, {"extractor": "vision", "weights": "x"}
     models = {"a": plain, "b": plain | {"weights": "random"}, "c": vision | {"random_weights": True}, "d": vision}
     config = parse(Config, a_config(models=models), "config.yaml")
     assert [name for name, model in config.models.items() if model.random] == ["b", "c"]
-
-
-def test_lags_are_whole_volumes() -> None:
     for lag_s, tr_s, volumes in [(5.0, 2.5, 2), (5.0, 2.0, 3), (4.9, 2.0, 2), (0.0, 1.0, 0)]:
         assert FmriOptions(tr_s=tr_s, hrf_lag_s=lag_s, space="x").lag_volumes == volumes
 
@@ -368,8 +355,7 @@ def test_where_data_come_from_may_be_left_out_and_is_said(tmp_path: Path) -> Non
 
 
 def test_options_are_of_features_over_time_or_of_scores() -> None:
-    models = {"mine": {"function": "a:b"}, "other": {"function": "c:d"}}
-    options = settings.DynamicsSettings(models=models)
+    options = settings.DynamicsSettings(models={"mine": {"function": "a:b"}, "other": {"function": "c:d"}})
     features, scores, every = options.of_rollout("mine"), options.of_scores(), options.model_dump(mode="json")
     assert features.keys() ^ scores.keys() == every.keys()
     assert features | scores == every | {"models": {"mine": every["models"]["mine"]}}

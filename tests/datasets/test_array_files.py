@@ -67,8 +67,7 @@ def trials(tmp_path: Path) -> Path:
 def test_every_container_gives_back_what_was_written(form: str, values, tmp_path: Path, trials: Path) -> None:
     name, write, key = WRITERS[form]
     write(tmp_path / name, values)
-    times = TIMES if values.ndim == 3 else None
-    read = read_array(tmp_path / name, trials, key=key, times_s=times, standardize="none")
+    read = read_array(tmp_path / name, trials, key=key, times_s=TIMES if values.ndim == 3 else None, standardize="none")
     np.testing.assert_array_equal(read.values, values.astype(np.float32))
     assert (type(read.values), read.values.dtype) == (np.ndarray, np.float32)  # in memory where no file is given
     assert (read.trials["session"].tolist(), read.trials["repeat"].tolist()) == ([*"111222"], [1, 1, 1, 2, 2, 2])
@@ -109,8 +108,7 @@ def test_what_stays_on_disk_is_what_is_read(form, standardize, tmp_path, trials,
     monkeypatch.setattr("brainalign.arrays.BLOCK_BYTES", 48)
     monkeypatch.setattr("brainalign.datasets.formats.betas.BLOCK_BYTES", 48)
     monkeypatch.setattr("brainalign.io.files.WRITTEN_AT_ONCE", 20)
-    table = pd.DataFrame({"stimulus_id": list("abcabc"), "session": [*"121212"]})
-    table.to_csv(trials, sep="\t", index=False)
+    pd.DataFrame({"stimulus_id": list("abcabc"), "session": [*"121212"]}).to_csv(trials, sep="\t", index=False)
     values = np.round(300 * np.where(np.arange(3) == 1, 2.0, MAPS)).astype(np.int16)
     name, write, key = WRITERS[form]
     write(tmp_path / name, values)
@@ -125,8 +123,7 @@ def test_what_stays_on_disk_is_what_is_read(form, standardize, tmp_path, trials,
     ids = found.trials["stimulus_id"].to_numpy()
     np.testing.assert_array_equal(signal_share(found.values, ids), signal_share(expected.values, ids))
     plain = {"standardize": "none", "bad_targets": "keep", "work": tmp_path / "no.npy"}
-    as_written = read_array(tmp_path / name, trials, key=key, **plain)
-    np.testing.assert_array_equal(as_written.values, values)
+    np.testing.assert_array_equal(read_array(tmp_path / name, trials, key=key, **plain).values, values)
     assert not (tmp_path / "no.npy").exists()
     save(tmp_path / "responses.safetensors", found, Provenance("prepare", {}, "digest"))
     np.testing.assert_array_equal(load(tmp_path / "responses.safetensors", Responses).values, expected.values)
@@ -136,9 +133,7 @@ def test_what_stays_on_disk_is_what_is_read(form, standardize, tmp_path, trials,
 def test_trials_targets_and_times_are_axes_in_any_order(axes: tuple[int, ...], tmp_path: Path, trials: Path) -> None:
     values = SERIES if len(axes) == 3 else MAPS
     np.save(tmp_path / "values.npy", np.moveaxis(values, range(values.ndim), axes))
-    times: dict[str, object] = (
-        {"times_s": TIMES, "times_axis": axes[2]} if len(axes) == 3 else {"work": tmp_path / "w.npy"}
-    )
+    times = {"times_s": TIMES, "times_axis": axes[2]} if len(axes) == 3 else {"work": tmp_path / "w.npy"}
     read = read_array(tmp_path / "values.npy", trials, trials_axis=axes[0], standardize="none", **times)
     np.testing.assert_array_equal(read.values, values.astype(np.float32))
 
@@ -157,8 +152,7 @@ def test_repeats_of_their_own_axis_are_trials_but_for_missing_ones(axes: tuple[i
     assert "".join(read.trials["stimulus_id"]) == "aaabcccdd"
     assert read.trials["repeat"].tolist() == [1, 2, 3, 1, 1, 2, 3, 2, 3]
     assert read.trials["colour"].tolist() == ["red"] * 3 + ["blue"] + ["red"] * 3 + ["blue"] * 2
-    kept = ~np.isnan(values).reshape(4, 3, -1).any(axis=2)
-    np.testing.assert_array_equal(read.values, values[kept])
+    np.testing.assert_array_equal(read.values, values[~np.isnan(values).reshape(4, 3, -1).any(axis=2)])
     single = read_array(tmp_path / "one.npy", tmp_path / "stimuli.tsv", repeats_axis=1, standardize="none")
     assert single.values.shape == (9, 1)  # one target, no window
     recording = {"format": "array", "values": "values.npy", "trials": "stimuli.tsv", "times_s": how.get("times_s")}

@@ -40,10 +40,8 @@ def test_files_that_are_not_there_or_not_whole(small) -> None:
     for content in (whole[: len(whole) // 2], gzip.compress(b"not an image"), gzip.compress(bytes(other_type))):
         bold.write_bytes(content)
         assert "truncated, or not of the format its name says" in found(path)
-    for content, message in (
-        (b"", "empty; give one line 'label run' per volume"),
-        (b"\xff\xfe\x00", "not a text file"),
-    ):
+    empty = "empty; give one line 'label run' per volume"
+    for content, message in ((b"", empty), (b"\xff\xfe\x00", "not a text file")):
         (small.folder / "labels.txt").write_bytes(content)
         assert message in found(path)
 
@@ -146,9 +144,8 @@ def written(folder: Path, **about: object) -> Path:
     return folder / "study.yaml"
 
 
-def test_what_series_runs_and_videos_hold(tmp_path: Path) -> None:
+def test_what_series_runs_and_videos_hold(tmp_path: Path, rng: np.random.Generator) -> None:
     """The facts of studies of other kinds than responses to images, in the words that `check` prints."""
-    rng = np.random.default_rng(0)
     for k, n in enumerate((30, 24, 26)):
         np.save(tmp_path / f"{k}.npy", rng.normal(size=(n, 5)))
     (tmp_path / "people.tsv").write_text("subject\tpath\n1\t0.npy\n2\t1.npy\n1\t2.npy\n")
@@ -415,8 +412,7 @@ def values(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Spoil:
 
 def table(name: str, change: Callable[[pd.DataFrame], pd.DataFrame], separator: str = "\t") -> Spoil:
     def spoil(folder: Path, study: dict[str, Any]) -> None:
-        cells = pd.read_csv(folder / name, sep="\t", dtype=str)
-        change(cells).to_csv(folder / name, sep=separator, index=False)
+        change(pd.read_csv(folder / name, sep="\t", dtype=str)).to_csv(folder / name, sep=separator, index=False)
 
     return spoil
 
@@ -434,12 +430,9 @@ def image(name: str, *shape: int, value: float = 1) -> Spoil:
     return lambda folder, study: nibabel.save(content, folder / name)
 
 
+TURNED = "has shape (12, 90) but .*90 rows; .*, or trials_axis: 1 where values are so"
 MISTAKES: list[tuple[str, Spoil, str]] = [
-    (
-        "arrays",
-        values("values.npy", np.transpose),
-        "has shape (12, 90) but .*90 rows; .*, or trials_axis: 1 where values are so",
-    ),
+    ("arrays", values("values.npy", np.transpose), TURNED),
     ("arrays", values("values.npy", lambda v: v[:, 0]), "its array has shape (90,); give rows x targets"),
     ("arrays", recording(values=["values.npy"]), "recordings.01.values: give the path of one file"),
     ("arrays", table("trials.tsv", lambda t: t, ";"), "separated by semicolons, not by tabs as its name says"),

@@ -43,8 +43,7 @@ def test_slow_drifts_are_a_line_and_cosines(detrend: str, high_pass_hz: float) -
     np.testing.assert_allclose(found @ (found.T @ wanted), wanted, atol=1e-12)
 
 
-def test_every_presentation_has_its_own_confounds() -> None:
-    rng = np.random.default_rng(0)
+def test_every_presentation_has_its_own_confounds(rng: np.random.Generator) -> None:
     rows = pd.DataFrame({"run": "a", "onset_s": np.arange(30.0)})
     moved = {2: rng.normal(size=(30, 2)), 10: rng.normal(size=(30, 1)), 1: rng.normal(size=(30, 1)) @ [[1.0, -2.0]]}
     for number, values in moved.items():
@@ -88,10 +87,8 @@ def test_rows_are_trimmed_cleaned_and_averaged(tmp_path: Path, arrays: dict[str,
             heard.setdefault(run, []).append(clean / clean.std(axis=0))
     means = [np.mean(parts, axis=0) for parts in heard.values()]
     np.testing.assert_allclose(found.responses.values, np.concatenate([m / m.std(axis=0) for m in means]), atol=2e-4)
-    trials = pd.DataFrame(
-        [(run, 5 + 2 * (3 + k + 0.5), f"{run}_{k}") for run in heard for k in range(LENGTHS[run] - 5)],
-        columns=["run", "onset_s", "trial_id"],
-    )
+    rows = [(run, 5 + 2 * (3 + k + 0.5), f"{run}_{k}") for run in heard for k in range(LENGTHS[run] - 5)]
+    trials = pd.DataFrame(rows, columns=["run", "onset_s", "trial_id"])
     trials = trials.assign(stimulus_id=trials["trial_id"], session="", repeat=1)
     pd.testing.assert_frame_equal(found.responses.trials, trials)
     assert found.responses.units == "z"
@@ -136,6 +133,7 @@ def made(onsets: dict[str, np.ndarray]) -> studies.ContinuousRuns:
 RUNS = {"b": np.arange(1.0, 100), "a": np.arange(1.0, 80)}
 FITTING = {"b": [5, 60, 95.0], "a": [3, 75.0]}
 WHOLE = "every run goes on long after its last event"
+IN_MINUTES = f"{WHOLE} (47.3 s beside 79 s); give onsets in seconds, if these"
 NONE_LEFT = "no event is left when its first row begins (0.5 s beside 1 s); correct first_row_s, trim_s or onsets, in"
 CUT = "10% of its events begin after its end (160 s beside 99 s); right where the recording was cut short, else give "
 EXCHANGED = "10% of its events begin after its end (160 s beside 99 s); a goes on long after the last event: correct "
@@ -145,11 +143,7 @@ TOO_LATE = "60% of its events begin after its end (163 s beside 99 s); give onse
 def test_events_outside_of_their_run() -> None:
     for events, where, what in (
         (FITTING | {"z": [1e6]}, None, ""),
-        (
-            {"b": [5, 59.3], "a": [3, 47.3]},
-            "stimuli",
-            f"{WHOLE} (47.3 s beside 79 s); give onsets in seconds, if these",
-        ),
+        ({"b": [5, 59.3], "a": [3, 47.3]}, "stimuli", IN_MINUTES),
         ({"b": [5, 59.5], "a": [3, 47.3]}, None, ""),
         ({"b": [5, 59.3]}, "stimuli", f"{WHOLE} (59.3 s beside 99 s); give onsets in seconds, if "),
         (FITTING | {"a": [0.25, 0.5]}, "recordings.7.files.a", NONE_LEFT),
@@ -183,10 +177,8 @@ def test_runs_that_are_there_twice_or_without_events(tmp_path: Path) -> None:
     assert [p.what.partition(" hold")[0] for p in found] == [f"b (presentation 2) and {run}" for run in "ac"]
     recorded = {"format": "runs", "tr_s": 2.0}
     content = {"name": "s", "folder": tmp_path, "stimuli": "events.tsv", "splits": {"runs": {"leave_out": "run"}}}
-    content["recordings"] = {
-        name: recorded | {"files": {run: f"{name}{run}.npy" for run in runs}}
-        for name, runs in {"2": "cad", "1": "abe"}.items()
-    }
+    files = {name: {run: f"{name}{run}.npy" for run in runs} for name, runs in {"2": "cad", "1": "abe"}.items()}
+    content["recordings"] = {name: recorded | {"files": of} for name, of in files.items()}
     about = parse(Study, content, "test")
     events = pd.DataFrame({"run": [*"bzbyae"]})
     found = studies.continuous_problems(about, events)
@@ -220,11 +212,9 @@ def test_frames_and_pieces_of_sound_are_given_to_models(tmp_path: Path) -> None:
             Image.new("L", (2, 2)).save(tmp_path / run / name)
         (tmp_path / run / "notes.txt").write_text("no frame")
     about = study(tmp_path, **SOUNDS, **FILMS)
-    rows = [("b", 1, "b/frame2.PNG"), ("b", 2, "b/frame9.png"), ("b", 3, "b/frame10.png"), ("a", 1, "a/x.png")]
-    rows = [
-        (f"{run}_film{k:06d}", run, (k - 1) / 2, 0.5, "film", str(tmp_path / path))
-        for run, k, path in [*rows, ("c", 1, "c/x.png")]
-    ]
+    shown = [("b", 1, "b/frame2.PNG"), ("b", 2, "b/frame9.png"), ("b", 3, "b/frame10.png"), ("a", 1, "a/x.png")]
+    shown += [("c", 1, "c/x.png")]
+    rows = [(f"{r}_film{k:06d}", r, (k - 1) / 2, 0.5, "film", str(tmp_path / path)) for r, k, path in shown]
     frames = pd.DataFrame(rows, columns=["stimulus_id", "run", "onset_s", "duration_s", "sampled", "path"])
     pd.testing.assert_frame_equal(studies.film_frames(about), frames)
     heard = studies.sampled_stimuli(about, "sound", 4.0)
@@ -269,9 +259,8 @@ TOO_LONG = "lasts 158 s, but rows of subject 01 go on to 79 s: one run each is w
 
 
 WORDS = [(0.5, 0.25, "the"), (0.75, 0.5, 'dog "Rex"'), (2.0, 1.0, "[barks] 3.5")]
-LONG = (
-    'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 4\ntiers? <exists>\nsize = 3\nitem []:\n'
-)
+LONG = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+LONG += "xmin = 0\nxmax = 4\ntiers? <exists>\nsize = 3\nitem []:\n"
 SHORT = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n4\n<exists>\n1\n"IntervalTier"\n"all"\n0\n4\n3\n'
 SHORT += '0.5\n0.75\n"the"\n0.75\n1.25\n"dog ""Rex"""\n2\n3\n"[barks] 3.5"\n'
 SRT = '1\n00:00:00,500 --> 00:00:00,750\nthe\n\n2\n00:00:00,750 --> 00:00:01,250\ndog\n"Rex"\n\n'

@@ -16,10 +16,8 @@ from brainalign.datasets import formats, studies
 from brainalign.io import load_sidecar
 from brainalign.study import load_descriptor
 
-DECODED: dict[str, Any] = {
-    "markers": {"1": "house", "2": "face"},
-    "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
-}
+EPOCHS = {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4}
+DECODED: dict[str, Any] = {"markers": {"1": "house", "2": "face"}, "epochs": EPOCHS}
 
 
 def eeg(n: int, seed: int, drift: float = 0.0) -> np.ndarray:
@@ -27,8 +25,7 @@ def eeg(n: int, seed: int, drift: float = 0.0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     evoked = 3 * np.sin(np.linspace(0, 9, 50)) * np.random.default_rng(99).normal(size=(8, 1))
     walk = drift * np.cumsum(rng.normal(size=(n, 8)), axis=0)
-    times = np.linspace(0, 1, 50)
-    offsets = walk[:, :, None] + drift * rng.normal(size=(n, 8, 1)) * times + 20 * drift
+    offsets = walk[:, :, None] + drift * rng.normal(size=(n, 8, 1)) * np.linspace(0, 1, 50) + 20 * drift
     return evoked + offsets + rng.normal(size=(n, 8, 50))
 
 
@@ -106,15 +103,13 @@ def test_targets_silent_in_most_trials_do_not_hide_a_copy() -> None:
     first, other = eeg(40, 1), eeg(40, 2)
     for seed, values in enumerate((first, other)):
         values[np.arange(40) % 10 != 0, :6] = 1 + 1e-12 * np.random.default_rng(seed).normal(size=(36, 6, 50))
-    parts = {"01": known(first), "02": known(first.astype(np.float32)), "03": known(other)}
-    pairs = formats.copied_trials(parts)
+    pairs = formats.copied_trials({"01": known(first), "02": known(first.astype(np.float32)), "03": known(other)})
     assert set(pairs["part_a"] + pairs["part_b"]) == {"0102"}
     assert (pairs["trial_a"] == pairs["trial_b"]).sum() == len(pairs) == 40
 
 
-def test_what_is_kept_of_a_trial_by_hand_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_of_a_trial_by_hand_takes_little_memory(monkeypatch: pytest.MonkeyPatch, rng) -> None:
     """All values of a small trial; of series what a line of each channel leaves; of a large one the same 256."""
-    rng = np.random.default_rng(0)
     maps, series, large = rng.normal(size=(5, 7)), rng.normal(size=(4, 3, 6)).cumsum(axis=2), rng.normal(size=(3, 300))
     line, channels = np.column_stack([np.ones(6), np.arange(6)]), series.reshape(12, 6).T
     left = (channels - line @ np.linalg.lstsq(line, channels, rcond=None)[0]).T
@@ -158,20 +153,16 @@ def test_how_near_a_copy_is(silent: bool, factor: float) -> None:
     for _ in range(3):  # the copy itself changes the spread a little
         values[100] = values[7] + 0.01 * factor * spread() * np.where(np.arange(60) % 2, 1, -1)
     names, places = [f"t{k}" for k in range(123)], [f"r{k}" for k in recordings]
-    distance = np.sqrt(np.mean(((values[100] - values[7]) / spread()) ** 2))
-    assert distance == pytest.approx(0.01 * factor, rel=0.02)
+    assert np.sqrt(np.mean(((values[100] - values[7]) / spread()) ** 2)) == pytest.approx(0.01 * factor, rel=0.02)
     found = formats.copied_trials({"x": formats.fingerprint(values, names, places)})
-    expected = [["x", "r0", "t7", "x", "r2", "t100"]] if factor < 1 else []
-    assert found.to_numpy().tolist() == expected
+    assert found.to_numpy().tolist() == ([["x", "r0", "t7", "x", "r2", "t100"]] if factor < 1 else [])
 
 
 def test_pairs_of_copies_are_a_table() -> None:
     values, others = patterns(6, 1), patterns(4, 2)
     values[5], values[3], others[2] = values[1], values[0], values[1]
-    parts = {
-        "b": formats.fingerprint(values, list("uvwxyz"), list("112233")),
-        "a": formats.fingerprint(others, list("klmn"), list("1112")),
-    }
+    parts = {"b": formats.fingerprint(values, list("uvwxyz"), list("112233"))}
+    parts |= {"a": formats.fingerprint(others, list("klmn"), list("1112"))}
     columns = ["part_a", "place_a", "trial_a", "part_b", "place_b", "trial_b"]
     rows = [("b", "1", "u", "b", "2", "x"), ("b", "1", "v", "b", "3", "z")]
     rows += [("b", "1", "v", "a", "1", "m"), ("b", "3", "z", "a", "1", "m")]
@@ -179,14 +170,10 @@ def test_pairs_of_copies_are_a_table() -> None:
     problems = formats.copy_problems(formats.copied_trials(parts), "here")
     levels = [("error", ("u", "x")), ("error", ("v", "z")), ("warning", ("v", "m")), ("warning", ("z", "m"))]
     assert [(p.level, p.rows) for p in problems] == levels
-    assert problems[0].what == (
-        "1 pairs of trials of b 1 and of b 2 have the same signals (u = x), and one copy trains what is tested on the "
-        "other; a recording seems to be there twice: leave one copy out"
-    )
-    assert problems[2].what == (
-        "1 pairs of trials of b 1 and of a 1 have the same signals (v = m); a recording seems to be there twice: leave "
-        "one copy out"
-    )
+    twice = "; a recording seems to be there twice: leave one copy out"
+    told = "1 pairs of trials of b 1 and of b 2 have the same signals (u = x), and one copy trains what is tested on"
+    assert problems[0].what == f"{told} the other{twice}"
+    assert problems[2].what == f"1 pairs of trials of b 1 and of a 1 have the same signals (v = m){twice}"
     same = formats.copied_trials({"x": formats.fingerprint(values[[0, 1, 0]], list("abc"), ["1", "1", "1"])})
     what = formats.copy_problems(same, "here")[0].what
     assert what.startswith("1 pairs of trials within x 1 have the same signals (a = c)")
@@ -213,8 +200,7 @@ def test_copies_stop_where_they_lie_on_two_sides() -> None:
     assert other.level == "warning"
 
 
-def test_files_of_the_same_bytes_are_named(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
+def test_files_of_the_same_bytes_are_named(tmp_path: Path, rng: np.random.Generator) -> None:
     content = {name: rng.bytes(300_000) for name in "abc"}
     content["copy of a"] = content["a"]
     for at in (150_001, 99_000):
@@ -321,8 +307,7 @@ def test_a_recording_of_two_people_is_told(recorded, tmp_path) -> None:
     assert "1.csv" in note
 
 
-def test_modalities_series_and_matrices() -> None:
-    rng = np.random.default_rng(0)
+def test_modalities_series_and_matrices(rng: np.random.Generator) -> None:
     signals = rng.normal(size=(40, 6, 20))
     signals[31] = signals[3]
     signals[8] = signals[7]

@@ -144,12 +144,8 @@ def spread(n: int, lowest: float) -> np.ndarray:
 
 def test_what_covers_a_sphere() -> None:
     """On both sides of the limits of number and of cover, for one hemisphere beside nothing and beside a whole one."""
-    for n, lowest, covers in (
-        (20, -1.0, True),
-        (19, -1.0, False),
-        (100, LIMIT - 0.05, True),
-        (100, LIMIT + 0.05, False),
-    ):
+    of_cover = (100, LIMIT - 0.05, True), (100, LIMIT + 0.05, False)
+    for n, lowest, covers in ((20, -1.0, True), (19, -1.0, False), *of_cover):
         cap = 7 * spread(n, lowest)
         assert published.AreaMaps([], np.array(["R"] * n), cap, {}).covers_sphere == covers
         both = published.AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([spread(200, -1.0), cap]), {})

@@ -73,8 +73,7 @@ class Tree:
                 sidecar.write_text(json.dumps({"RepetitionTime": TR, "StartTime": 0.75}))
             return
         bold = func / f"{stem}_space-{SPACE}_desc-preproc_bold.nii.gz"
-        data = series.T.reshape(*SHAPE, VOLUMES).astype(np.float32)
-        nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), bold)
+        nibabel.save(nibabel.Nifti1Image(series.T.reshape(*SHAPE, VOLUMES).astype(np.float32), np.eye(4)), bold)
         mask = np.ones(SHAPE, np.uint8)
         mask[0, 0, 0 if run == "1" else 1] = 0  # the masks of runs differ a little
         nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), func / f"{stem}_space-{SPACE}_desc-brain_mask.nii.gz")
@@ -198,7 +197,7 @@ def test_one_run_is_enough_and_the_stimulus_may_have_another_column(tree) -> Non
     assert tree.read(stimulus_column="image").trials["stimulus_id"].tolist() == tree.shown[:12]
 
 
-def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:
+def test_blocks_are_found_after_the_lag_and_responses_are_their_means(small) -> None:
     descriptor = load_descriptor(small.write())
     labels = read_labels(small.folder / "labels.txt")
     blocks = find_blocks(labels, descriptor.fmri)
@@ -211,17 +210,13 @@ def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:
     ends = labels.reset_index().groupby("run")["index"].max()
     assert all(row["last"] <= ends[row["run"]] for _, row in blocks.iterrows())
     refused("no volume left after a lag of 40", find_blocks, labels, FmriOptions(tr_s=2.0, hrf_lag_s=40.0, space="x"))
-
-
-def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
     descriptor = load_descriptor(small.write())
     recording = read_fmri(descriptor, "1")
     labels = read_labels(small.folder / "labels.txt")
     series = small.volumes().reshape(-1, len(labels)).T
     runs = labels["run"].astype(int).to_numpy()
     cleaned = clean(series, runs=runs, detrend=True, standardize="zscore_sample", t_r=2.0)
-    blocks = find_blocks(labels, descriptor.fmri)
-    for row, block in blocks.iterrows():
+    for row, block in find_blocks(labels, descriptor.fmri).iterrows():
         expected = cleaned[block["first"] : block["last"] + 1]
         mean = expected.mean(axis=0)
         np.testing.assert_allclose(recording.responses.values[row], mean, atol=1e-5)

@@ -223,10 +223,9 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
     assert none.what == "none of the 2 stimuli of the table was shown; check the ids"
     assert repeats.what == "stimuli have 1 to 3 repeats (median 1); ceilings allow for it"
     assert set(repeats.rows) == set(names) - set(SHARED)
-    for kind, (once,) in {
-        "test stimuli": inspect_trials("x", trials, names, ["u1", "u0"]),
-        "stimuli": inspect_trials("x", make_trials({"u0": 1, "u1": 1}), ["u0", "u1"]),
-    }.items():
+    tested, all_of_them = (trials, names, ["u1", "u0"]), (make_trials({"u0": 1, "u1": 1}), ["u0", "u1"])
+    for kind, given in {"test stimuli": tested, "stimuli": all_of_them}.items():
+        (once,) = inspect_trials("x", *given)
         assert (once.level, set(once.rows)) == ("warning", {"u0", "u1"})
         assert once.what.startswith(f"zero repeats: all 2 {kind} were shown once, so there is no noise ceiling")
 
@@ -311,14 +310,11 @@ def test_every_row_of_every_fold(sessions: pd.DataFrame, case: str) -> None:
     elif case == "drawn":
         left_out = np.array_split(np.random.default_rng(7).permutation(list("adcb")), 3)
     told = sessions[["trial_id", "stimulus_id"]].assign(group=groups)
-    tables = [
-        told.assign(fold=k, seed=7, split=np.where(groups.isin(left), "test", "train"))
-        for k, left in enumerate(left_out)
-    ]
+    sides = [np.where(groups.isin(left), "test", "train") for left in left_out]
+    tables = [told.assign(fold=k, seed=7, split=split) for k, split in enumerate(sides)]
     splits = make_splits(sessions, rule, seed=7)
     pd.testing.assert_frame_equal(splits, pd.concat(tables, ignore_index=True))
-    folds = folds_of(splits.iloc[::-1], sessions)
-    for table, (train, test) in zip(tables, folds, strict=True):
+    for table, (train, test) in zip(tables, folds_of(splits.iloc[::-1], sessions), strict=True):
         assert train.tolist() == np.flatnonzero(table["split"] == "train")[::-1].tolist()
         assert test.tolist() == np.flatnonzero(table["split"] == "test")[::-1].tolist()
 

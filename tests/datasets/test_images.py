@@ -84,8 +84,7 @@ def test_missing_and_unreadable_images_are_all_named(tmp_path) -> None:
     refused("no column 'path'", datasets.audit_images, pd.DataFrame({"stimulus_id": ["a"]}))
 
 
-def test_pairs_are_met_among_ten_thousand_images() -> None:
-    rng = np.random.default_rng(0)
+def test_pairs_are_met_among_ten_thousand_images(rng: np.random.Generator) -> None:
     hashes = rng.integers(0, 2**63, (10_000, 4), dtype=np.uint64)
     thumbnails = rng.random((10_000, 16, 16, 3), dtype=np.float32)
     hashes[7_000], thumbnails[7_000] = hashes[12] ^ np.array([1, 2, 4, 8], dtype=np.uint64), thumbnails[12]
@@ -147,8 +146,7 @@ def test_flat_and_bad_channels(root, events) -> None:
     epochs = datasets.make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)
     one = [epochs]
     refused("the epochs: 0 channels hold NaN and 1 are flat", datasets.epochs_to_responses, one, bad_channels="raise")
-    responses = datasets.epochs_to_responses([epochs], bad_channels="drop")
-    assert responses.targets["target_id"].tolist() == ["Cz", "Pz"]
+    assert datasets.epochs_to_responses([epochs], bad_channels="drop").targets["target_id"].tolist() == ["Cz", "Pz"]
     channels = root / "sub-01" / "eeg" / "sub-01_task-read_run-1_channels.tsv"
     content = pd.read_csv(channels, sep="\t", dtype=str, keep_default_na=False)
     content.assign(status=["good", "bad", "good", "good"]).to_csv(channels, sep="\t", index=False)
@@ -192,12 +190,10 @@ def test_captions_are_found_by_their_ids(tmp_path: Path) -> None:
     ids = datasets.nsd_coco_ids(tmp_path)
     assert ids == {"nsd-00000": 532481, "nsd-72999": 245764}
     train = annotations(tmp_path / "train.json", [(245764, "A dog.\n"), (1, "Another."), (245764, "A brown dog.")])
-    val = annotations(tmp_path / "val.json", [(532481, "A kite.")])
-    table = datasets.coco_captions([train, val], ids)
-    assert table.to_dict("list") == {
-        "stimulus_id": ["nsd-00000", "nsd-72999", "nsd-72999"],
-        "caption": ["A kite.", "A dog.", "A brown dog."],
-    }
+    table = datasets.coco_captions([train, annotations(tmp_path / "val.json", [(532481, "A kite.")])], ids)
+    assert table["stimulus_id"].tolist() == ["nsd-00000", "nsd-72999", "nsd-72999"]
+    assert list(table) == ["stimulus_id", "caption"]
+    assert table["caption"].tolist() == ["A kite.", "A dog.", "A brown dog."]
     refused(r"1 of 2 images have no caption in train.json \(nsd-00000\).*val2017", datasets.coco_captions, [train], ids)
     (folder / "nsd_stim_info_merged.csv").unlink()
     refused(r"nsd_stim_info_merged\.csv", datasets.nsd_coco_ids, tmp_path)

@@ -496,8 +496,7 @@ def test_splits_follow_the_seed_and_places_may_be_unknown(challenge) -> None:
     for side in SIDES.values():
         (challenge.masks / f"{side}.all-vertices_fsaverage_space.npy").unlink()
     found = challenge.read(test=0.25, val=0.25, seed=3)
-    expected = make_image_split(found.responses.trials, test=0.25, val=0.25, seed=3)
-    pd.testing.assert_frame_equal(found.splits, expected)
+    pd.testing.assert_frame_equal(found.splits, make_image_split(found.responses.trials, test=0.25, val=0.25, seed=3))
     assert found.ceiling is None
     # The challenge's numbers are no vertices of a mesh, and no map may take them for such.
     targets = found.responses.targets
@@ -507,8 +506,7 @@ def test_splits_follow_the_seed_and_places_may_be_unknown(challenge) -> None:
 
 def test_nothing_is_unpickled_unasked(challenge, tmp_path) -> None:
     trap = tmp_path / "loaded"
-    path = challenge.masks / "mapping_prf-visualrois.npy"
-    np.save(path, np.array(Trap(trap), dtype=object), allow_pickle=True)
+    np.save(challenge.masks / "mapping_prf-visualrois.npy", np.array(Trap(trap), dtype=object), allow_pickle=True)
     refused(r"mapping_prf-visualrois.npy: is a pickled .* give trust_pickle=True", challenge.read, trust_pickle=False)
     np.save(challenge.fmri / "lh_training_fmri.npy", np.array(Trap(trap), dtype=object), allow_pickle=True)
     refused(r"lh_training_fmri.npy: no whole .npy file of numbers", challenge.read)

@@ -50,8 +50,7 @@ def test_a_study_of_ones_own(folder: Path) -> None:
     savemat(folder / "it.mat", {"it": values, "note": "of three subjects"})
     of_matlab = read(folder, recordings={"it": {"format": "rdms", "file": "it.mat"}})
     np.testing.assert_array_equal(of_matlab.sets["it"][:, 0], values)
-    recorded = {"early": {"format": "rdms", "file": "sets.safetensors", "key": "v1"}}
-    sets = read(folder, recordings=recorded).sets
+    sets = read(folder, recordings={"early": {"format": "rdms", "file": "sets.safetensors", "key": "v1"}}).sets
     assert {name: values.shape for name, values in sets.items()} == {"early": (1, 1, 6)}
 
 
@@ -76,8 +75,7 @@ def test_files_of_rsatoolbox_are_read_by_their_labels(folder: Path) -> None:
 
 def test_tables_that_name_their_stimuli(folder: Path) -> None:
     """A matrix with ids around it, and a row per pair of regions, subjects and sessions, in any order."""
-    rng = np.random.default_rng(3)
-    pairs = rng.uniform(size=(2, 3, 2, 6)).round(3)  # regions, subjects, sessions
+    pairs = np.random.default_rng(3).uniform(size=(2, 3, 2, 6)).round(3)  # regions, subjects, sessions
     pairs[0, 1, 0, 2] = np.nan
     square = np.zeros((4, 4))
     square[*np.triu_indices(4, 1)] = square.T[*np.triu_indices(4, 1)] = pairs[1, 0, 0]
@@ -158,10 +156,11 @@ def test_truncated_missing_and_wrong_files(name: str, tmp_path: Path) -> None:
     refused("lacks the variable", read_kriegeskorte92, lambda file: tmp_path / file)
 
 
+VARIABLES = [("92_brainRDMs.mat", "RDMs"), ("92_behavRDMs.mat", "rdms_behav_92"), (FILES[3], "Models")]
+
+
 @real
-@pytest.mark.parametrize(
-    ("name", "variable"), [("92_brainRDMs.mat", "RDMs"), ("92_behavRDMs.mat", "rdms_behav_92"), (FILES[3], "Models")]
-)
+@pytest.mark.parametrize(("name", "variable"), VARIABLES)
 def test_another_order_of_stimuli_is_found(name: str, variable: str, tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(92)
     content = loadmat(FOLDER / name, squeeze_me=True, struct_as_record=False)[variable]

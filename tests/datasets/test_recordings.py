@@ -311,7 +311,7 @@ def sub04(tmp_path):
     return saved(eeg_epochs(), tmp_path / "sub-04_eeg-epo.fif")
 
 
-def test_values_times_and_places(sub04) -> None:
+def test_values_times_places_and_units_of_meg_in_the_head(sub04, tmp_path) -> None:
     responses = read_epochs(sub04, picks="eeg")
     expected = eeg_epochs()
     np.testing.assert_allclose(responses.values, expected.get_data() * 1e6, rtol=1e-4, atol=1e-3)
@@ -323,9 +323,6 @@ def test_values_times_and_places(sub04) -> None:
     assert responses.targets["sensor_type"].tolist() == ["eeg"] * 6
     heads = [1000 * channel["loc"][:3] for channel in expected.info["chs"]]
     np.testing.assert_allclose(responses.targets[["x_mm", "y_mm", "z_mm"]].astype(float), heads, rtol=1e-5, atol=1e-3)
-
-
-def test_meg_units_and_positions_in_the_head(tmp_path) -> None:
     info = mne.create_info(["M1", "M2", "G1"], RATE, ["mag", "mag", "grad"])
     with info._unlock():
         for k, channel in enumerate(info["chs"]):
@@ -365,8 +362,7 @@ def test_epochs_without_metadata_need_a_table(tmp_path) -> None:
     refused(r"lists 4 trials but .* has 6 epochs", read_epochs, sub04, picks="eeg", trials=table)
     epochs = eeg_epochs(metadata=False).drop([1, 4], verbose="error")  # a table of all events follows what was rejected
     pd.DataFrame({"stimulus_id": list("uvwxyz")}).to_csv(table, sep="\t", index=False)
-    named = read_epochs(saved(epochs, sub04), picks="eeg", trials=table)
-    assert named.trials["stimulus_id"].tolist() == list("uwxz")
+    assert read_epochs(saved(epochs, sub04), picks="eeg", trials=table).trials["stimulus_id"].tolist() == list("uwxz")
     epochs = eeg_epochs()
     epochs.metadata = epochs.metadata.rename(columns={"stimulus_id": "stim_id"})
     refused(r"no column 'stimulus_id' \(did you mean 'stim_id'", read_epochs, saved(epochs, sub04), picks="eeg")
@@ -448,7 +444,7 @@ def test_noise_of_new_epochs_becomes_white(noise, shrinkage) -> None:
     np.testing.assert_allclose(whitener.matrix @ covariance @ whitener.matrix.T, np.eye(12), atol=0.12)
 
 
-def test_it_is_the_inverse_root_of_ledoit_wolf() -> None:
+def test_it_is_the_inverse_root_of_ledoit_wolf_by_sensor_type_and_of_averages() -> None:
     values, ids, targets, *_ = world(n_stimuli=4, n_repeats=3)
     whitener = fit_whitener(values, TIMES, targets, stimulus_ids=ids)
     cells = values.reshape(4, 3, 12, len(TIMES))
@@ -461,9 +457,6 @@ def test_it_is_the_inverse_root_of_ledoit_wolf() -> None:
     alone = fit_whitener(values, TIMES, targets, stimulus_ids=ids).matrix
     both, names = np.concatenate([values, single]), [*ids, *[f"x{k}" for k in range(20)]]
     np.testing.assert_allclose(fit_whitener(both, TIMES, targets, stimulus_ids=names).matrix, alone)
-
-
-def test_sensor_types_are_apart_and_an_average_reference_stays_removed() -> None:
     values, ids, targets, *_ = world()
     values[:, 6:] *= 1e-3
     targets["sensor_type"] = ["mag"] * 6 + ["grad"] * 6

@@ -52,8 +52,7 @@ class Study:
 
     def write(self, run) -> None:
         stem = f"{self.stem(run)}_space-{SPACE}"
-        image = nibabel.Nifti1Image(self.volumes[run], np.eye(4))
-        nibabel.save(image, self.func / f"{stem}_desc-preproc_bold.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(self.volumes[run], np.eye(4)), self.func / f"{stem}_desc-preproc_bold.nii.gz")
         nibabel.save(nibabel.Nifti1Image(self.mask, np.eye(4)), self.func / f"{stem}_desc-brain_mask.nii.gz")
         (self.func / f"{stem}_desc-preproc_bold.json").write_text(json.dumps({"RepetitionTime": TR}))
         table = pd.DataFrame(self.motion[run], columns=NAMES).assign(csf=["n/a"] + ["0.5"] * (FRAMES - 1))
@@ -79,7 +78,7 @@ def residual(values: np.ndarray, confounds: np.ndarray) -> np.ndarray:
     return left / left.std(axis=0, ddof=1)
 
 
-def test_regions_of_volumes_against_least_squares(study) -> None:
+def test_regions_of_volumes_against_least_squares_and_filtered_by_the_masker(study) -> None:
     read = read_region_series(study.files(), study.atlas, high_pass_hz=None)
     assert read.regions["region_id"].tolist() == [f"region-{number}" for number in NUMBERS]
     assert read.regions["size"].tolist() == [5, 6, 6, 6]  # one voxel lies outside the mask
@@ -90,9 +89,6 @@ def test_regions_of_volumes_against_least_squares(study) -> None:
         np.testing.assert_allclose(series, residual(study.means(run), study.motion[run]), atol=2e-3)
     assert (read.stack().shape, read.stack(50).shape) == ((2, FRAMES, 4), (2, 50, 4))
     refused("121 frames asked for, but run sub-01_ses-1_task-rest_run-1 has 120", read.stack, 121)
-
-
-def test_filtered_series_are_those_of_the_masker(study) -> None:
     from nilearn.maskers import NiftiLabelsMasker
 
     (first, _), options = study.files(), {"high_pass": 0.01, "low_pass": 0.2}

@@ -151,8 +151,7 @@ def test_planted_leaks_are_named() -> None:
     assert near["trial_id"][train_row] in problem.rows
     assert not datasets.text_leakage(clean, near, similarity=0.999)
 
-    short = table.iloc[3:]
-    assert "3 trials are not in the table of sentences" in datasets.text_leakage(clean, short)[0].what
+    assert "3 trials are not in the table of sentences" in datasets.text_leakage(clean, table.iloc[3:])[0].what
     assert "there is no test trial" in datasets.text_leakage(clean[clean["split"] != "test"], table)[0].what
     twice = pd.concat([clean, clean.iloc[:2]], ignore_index=True)
     assert "2 trials occur more than once" in datasets.text_leakage(twice, table)[0].what
@@ -183,8 +182,7 @@ def test_labels_in_blocks_leak_through_the_order() -> None:
         label = dict(zip(sorted(set(table["text"])), rng.permutation(np.resize(list("abcd"), 240)), strict=True))
         assert not datasets.text_leakage(splits, table.assign(relation=table["text"].map(label)), label="relation")
     folds = datasets.leave_out(labelled, "block")
-    fold = folds[folds["fold"].isin((3, 4))]
-    problems = datasets.text_leakage(fold, labelled, left_out="block", label="relation")
+    problems = datasets.text_leakage(folds[folds["fold"].isin((3, 4))], labelled, left_out="block", label="relation")
     assert not [p for p in problems if "order" in p.what]
 
 

@@ -147,7 +147,7 @@ def test_ceilings_agree_with_those_of_the_release(things) -> None:
     np.testing.assert_allclose(ceiling["ceiling"][:3], test_set / 100, rtol=1e-4)
 
 
-def test_betas_that_disagree_with_the_tables(things) -> None:
+def test_betas_that_disagree_with_the_tables_and_wrong_tables(things) -> None:
     def other_group() -> None:
         with h5py.File(things.path("ResponseData.h5"), "w") as file:
             file["betas"] = things.betas
@@ -164,9 +164,6 @@ def test_betas_that_disagree_with_the_tables(things) -> None:
     ):
         spoil()
         refused(message, things.read)
-
-
-def test_wrong_tables(things) -> None:
     for table, changes, message in (
         ("voxels", {"nc_singletrial": None}, "no column 'nc_singletrial'"),
         ("voxels", {"V1": 3}, r"VoxelMetadata.csv: column 'V1' holds 3; expected a region"),

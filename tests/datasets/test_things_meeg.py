@@ -53,8 +53,7 @@ class Things:
 
     def write_meg(self, test="preprocessed_meg_zs_test.pkl", values=None) -> None:
         for partition, name in (("training", "preprocessed_meg_training.pkl"), ("test", test)):
-            data = (values or self.values)[partition]
-            content = {"meg_data": data, "ch_names": CHANNELS, "times": TIMES}
+            content = {"meg_data": (values or self.values)[partition], "ch_names": CHANNELS, "times": TIMES}
             (self.root / "sub-01" / name).write_bytes(pickle.dumps(content))
 
     def read(self, **options):
@@ -338,9 +337,8 @@ def test_recordings_in_folders_are_inputs_and_of_simulated_ones_none(tmp_path: P
     for file in (*files, tmp_path / "stimuli.csv", tmp_path / "vectors.npy"):
         file.touch()
     things = {"format": "things_eeg2", "modality": "eeg", "folder": "eeg2", "images": "images", "participants": ["01"]}
-    assert study(tmp_path, recordings={"all": things}).inputs() == [
-        *files, tmp_path / "images", tmp_path / "stimuli.csv", tmp_path / "vectors.npy",
-    ]  # fmt: skip
+    files += [tmp_path / name for name in ("images", "stimuli.csv", "vectors.npy")]
+    assert study(tmp_path, recordings={"all": things}).inputs() == files
     world = {"world": "modalities", "subjects": {"eeg": 2}}
     refused("give recordings or simulate, one of them", study, tmp_path, simulate=world)
     (tmp_path / "made.yaml").write_text(yaml.safe_dump({"name": "made", "simulate": world}))

@@ -225,7 +225,7 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
     refused("cannot be read", read_task_table, tmp_path / "none.csv")
 
 
-def test_signals_may_go_to_a_file(tmp_path) -> None:
+def test_signals_may_go_to_a_file_and_texts_are_repaired(tmp_path) -> None:
     write_5(tmp_path / "in" / "resultsZAB_SR.mat", TEXTS, [eeg(600), np.array(np.nan), eeg(800, 1)])
     inside = read_zuco(tmp_path / "in", dataset="zuco1")
     outside = read_zuco(tmp_path / "in", dataset="zuco1", signals=tmp_path / "signals.npy")
@@ -234,9 +234,6 @@ def test_signals_may_go_to_a_file(tmp_path) -> None:
     assert np.load(tmp_path / "signals.npy").shape == (2, 128, 1280)  # the row of the dropped trial is gone
     assert (tmp_path / "signals.npy").stat().st_size < 2 * 128 * 1280 * 4 + 4096
     assert [path.name for path in tmp_path.glob("*.npy")] == ["signals.npy"]
-
-
-def test_texts_are_repaired() -> None:
     for text in ("Bôcher’s “house” – naïve", "Marić", "das Café", "日本 and 😀"):
         data = text.encode()
         assert clean_text(data.decode("latin-1")) == text

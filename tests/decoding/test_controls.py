@@ -88,20 +88,15 @@ def as_good(seed: int) -> bool:
         weights = np.linalg.solve(x.T @ x + 50 * np.eye(12), x.T @ targets)
         return lambda signals, meta: signals[:, :, 0] @ weights
 
-    matrix = decoding.control_matrix(
-        fit, train, test, other_tests={"EOG only": both[1][100:]}, tested_on=("brain", "noise"), seeds=(0,),
-        n_permutations=99,
-    )  # fmt: skip
+    options = {"other_tests": {"EOG only": both[1][100:]}, "tested_on": ("brain", "noise"), "seeds": (0,)}
+    matrix = decoding.control_matrix(fit, train, test, **options, n_permutations=99)
     assert matrix.cell("brain", "EOG only", "top-1")["p"] <= 0.01
     return decoding.verdict(matrix).uses_brain
 
 
-def test_equal_information_elsewhere_is_not_beaten() -> None:
+def test_equal_information_elsewhere_is_not_beaten_and_noise_is_called_noise() -> None:
     """Exchanges alone ask whether either cell decodes, and call the luckier one better in a quarter of worlds."""
     assert sum(as_good(seed) for seed in range(20)) <= 1
-
-
-def test_noise_is_called_noise() -> None:
     train, test = split(world(snr=0.0))
     matrix = decoding.control_matrix(ridge(), train, test, n_permutations=300)
     assert (matrix.table["p"] > 0.005).all()
@@ -234,7 +229,7 @@ def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.Mon
     assert peak < n * n  # one matrix of distances has 8 n²
 
 
-def test_neighbours_in_time_are_of_the_same_subject_and_another_stimulus() -> None:
+def test_neighbours_in_time_are_of_the_same_subject_and_bad_input() -> None:
     table = pd.DataFrame({"stimulus_id": [0, 1, 1, 2, 3], "subject": list("aaaab"), "trial_index": range(5)})
     table["task"] = "x"
     targets = np.eye(5)
@@ -248,9 +243,6 @@ def test_neighbours_in_time_are_of_the_same_subject_and_another_stimulus() -> No
     np.testing.assert_allclose(train[4], targets.mean(axis=0))  # nobody else of this subject
     narrow = decoding.neighbours_in_time(table, targets, asked.assign(trial_index=1e6), width=1e-3)[1]
     np.testing.assert_allclose(narrow[0], targets[3])  # far from all: the nearest, not 0 / 0
-
-
-def test_bad_input() -> None:
     train, test = split(world())
     refused("both train and test", decoding.control_matrix, ridge(), train, train)
     refused("did you mean 'shuffled'", decoding.control_matrix, ridge(), train, test, trained_on=("brain", "shufled"))

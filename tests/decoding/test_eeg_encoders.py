@@ -1,6 +1,3 @@
-from pathlib import Path
-
-import pytest
 import torch
 from refusals import refused
 
@@ -30,7 +27,7 @@ def recordings(n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(n, 5, 40, generator=generator), torch.tensor([[1, 1, k % 4] for k in range(n)])
 
 
-def test_every_entry_of_the_menu_makes_tokens_and_vectors_and_all_its_weights_learn() -> None:
+def test_all_weights_of_the_menu_learn_and_subject_matrices_begin_as_the_identity() -> None:
     signals, prompt = recordings()
     for name in EEG_ENCODERS:
         encoder = eeg_encoder(name, SHAPE)
@@ -42,9 +39,6 @@ def test_every_entry_of_the_menu_makes_tokens_and_vectors_and_all_its_weights_le
         assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
     refused("did you mean 'tiny'", eeg_encoder, "tyny", SHAPE)
     refused("shorter than the window 8", eeg_encoder, "envelope", EegShape(5, 6, 7))
-
-
-def test_subject_matrices_begin_as_the_identity_and_the_unknown_get_their_mean() -> None:
     layers = SubjectLayers(3, 5, 5)
     signals, _ = recordings()
     subjects = torch.tensor([-1, 0, 1, 2])
@@ -58,7 +52,7 @@ def test_subject_matrices_begin_as_the_identity_and_the_unknown_get_their_mean()
     assert (layers.weight.grad.abs().sum(dim=(1, 2)) > 0).tolist() == [True, False, False]  # they learn apart
 
 
-def test_a_model_of_ones_own_is_built_with_the_names_of_braindecode(tmp_path: Path) -> None:
+def test_a_model_of_ones_own_has_the_names_of_braindecode_or_is_missed(tmp_path, monkeypatch) -> None:
     path = tmp_path / "mine.py"
     path.write_text(MODEL)
     signals, prompt = recordings()
@@ -69,9 +63,6 @@ def test_a_model_of_ones_own_is_built_with_the_names_of_braindecode(tmp_path: Pa
     encoder = eeg_encoder(f"{path}:Flat", SHAPE, {"extra": 2})
     refused(r"the shape \(4, 9\), not \(4, 7\)", encoder, signals, None, prompt)
     refused("returned int", eeg_encoder, f"{path}:number", SHAPE)
-
-
-def test_a_missing_braindecode_and_what_is_no_share_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "braindecode", None)
     refused("pip install braindecode", eeg_encoder, "braindecode:EEGNet", SHAPE)
     refused("cannot import 'no_such_module'", eeg_encoder, "no_such_module:EEGNet", SHAPE)

@@ -24,7 +24,7 @@ def opened(encoder: GlimEncoder) -> GlimEncoder:
     return encoder.eval()
 
 
-def test_published_sizes_have_published_shapes() -> None:
+def test_published_sizes_have_published_shapes_and_times_are_sines_and_cosines() -> None:
     shape = EegShape(n_channels=104, n_times=1280, n_outputs=1024, n_tasks=3, n_datasets=2, n_subjects=30)
     encoder = GlimEncoder(shape).eval()
     mask = torch.arange(1280) < 900
@@ -36,15 +36,12 @@ def test_published_sizes_have_published_shapes() -> None:
     assert encoder.blocks[0].attend.embed_dim == 128
     assert encoder.align[0].linear1.weight.shape == (1024, 256)
     assert encoder.prompt.unknown.tolist() == [0, 1, 1]
-
-
-def test_the_time_code_is_sines_and_cosines_of_falling_rates() -> None:
     code = time_code(50, 8)
     np.testing.assert_allclose(code[:, 0], np.sin(np.arange(50)), atol=1e-5)
     np.testing.assert_allclose(code[:, 7], np.cos(np.arange(50) / 1000), atol=1e-5)
 
 
-def test_what_is_masked_does_not_change_the_output_and_what_is_not_does() -> None:
+def test_what_is_masked_or_comes_later_does_not_change_the_output() -> None:
     encoder = opened(small(SHAPE))
     signals = torch.randn(2, 6, 20, generator=seeded())
     mask = torch.arange(20) < torch.tensor([[12], [20]])
@@ -55,11 +52,7 @@ def test_what_is_masked_does_not_change_the_output_and_what_is_not_does() -> Non
         torch.testing.assert_close(a, b)
     changed[0, :, 11] = 100.0
     assert not torch.allclose(encoder(signals, mask, prompt)[1][0], encoder(changed, mask, prompt)[1][0], atol=1e-3)
-    full = torch.ones_like(mask)
-    torch.testing.assert_close(encoder(signals, full, prompt)[0], encoder(signals, None, prompt)[0])
-
-
-def test_queries_see_those_before_them_only() -> None:
+    torch.testing.assert_close(encoder(signals, torch.ones_like(mask), prompt)[0], encoder(signals, None, prompt)[0])
     encoder = opened(small(SHAPE))
     signals, prompt = torch.randn(1, 6, 20, generator=seeded()), torch.ones(1, 3, dtype=torch.long)
     before = encoder(signals, None, prompt)[0].detach()

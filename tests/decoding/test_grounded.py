@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,7 +27,7 @@ def relations(world: GroundedWords) -> pd.DataFrame:
     return pd.DataFrame({"scene": range(200), "subject": subject, "object": other, "relation": world.relations[:200]})
 
 
-def test_the_score_of_a_caption_is_the_mean_over_its_words_of_the_best_place(world: GroundedWords, fitted) -> None:
+def test_captions_score_by_the_best_places_of_their_words_also_when_saved(world, fitted, tmp_path) -> None:
     captions = [[3], [5, 7, 9], [0, 1]]
     found = fitted.scores(captions, world.scenes[:6])
     words = fitted.embed()
@@ -39,9 +37,6 @@ def test_the_score_of_a_caption_is_the_mean_over_its_words_of_the_best_place(wor
     for row, caption in enumerate(captions):
         expected = [np.mean([(scene @ words[word]).max() for word in caption]) for scene in places]
         np.testing.assert_allclose(found[row], expected, atol=1e-5)
-
-
-def test_a_saved_model_says_the_same(world: GroundedWords, fitted: GroundedLanguage, tmp_path: Path) -> None:
     fitted.save(tmp_path / "grounded.safetensors")
     again = GroundedLanguage.load(tmp_path / "grounded.safetensors", device="cpu")
     np.testing.assert_array_equal(again.embed(), fitted.embed())
@@ -49,8 +44,7 @@ def test_a_saved_model_says_the_same(world: GroundedWords, fitted: GroundedLangu
     where = [1, 2], [3, 4], world.scenes[:2]
     np.testing.assert_array_equal(again.relate(*where), fitted.relate(*where))
     refused("no grounded language", GroundedLanguage.from_state, {"other": np.zeros(1)})
-    plain = small().fit(world.text, world.captions[:200], world.scenes[:200])
-    refused("no relations", plain.relate, *where)
+    refused("no relations", small().fit(world.text, world.captions[:200], world.scenes[:200]).relate, *where)
 
 
 def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:

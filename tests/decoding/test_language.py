@@ -68,8 +68,7 @@ def test_given_the_true_vector_it_writes_sentences_that_were_held_out(language: 
 
 def test_taught_the_texts_of_others_it_says_nothing_of_its_own(language: Seq2SeqLanguage) -> None:
     of = dict(zip(TRAIN, np.random.default_rng(3).permutation(TRAIN), strict=True))
-    written = trained(language, sentence_vectors(), lambda rows: [str(TEXTS[of[row]]) for row in rows])
-    found = content(written)
+    found = content(trained(language, sentence_vectors(), lambda rows: [str(TEXTS[of[row]]) for row in rows]))
     assert found["gap"] < 3 * found["null_sd"]
 
 

@@ -30,10 +30,8 @@ def test_equal_to_kernel_ridge_of_scikit_learn(sharing: str, features: str) -> N
         rows, asked = (np.isin(labels, list(part)) for labels in (subjects, whose))
         mean, scale = x[rows].mean(axis=0), x[rows].std(axis=0) if features != "raw" else 1
         a, b = (x[rows] - mean) / scale, (y[asked] - mean) / scale
-        weight, cross = (
-            (one[:, None] == subjects[rows]) + 0.2 if sharing == "partial" else 1.0
-            for one in (subjects[rows], whose[asked])
-        )
+        pairs = (one[:, None] == subjects[rows] for one in (subjects[rows], whose[asked]))
+        weight, cross = (same + 0.2 if sharing == "partial" else 1.0 for same in pairs)
         kernel = a @ a.T * weight
         ridge = KernelRidge(alpha=0.5 * np.trace(kernel) / len(a), kernel="precomputed")
         ridge.fit(kernel, targets[rows] - targets[rows].mean(axis=0))
@@ -47,8 +45,7 @@ def test_features_by_hand() -> None:
     np.testing.assert_allclose(power[1, 1, 2], np.log(np.mean(signals[1, 2, 8:16] ** 2)), atol=1e-4)
     products = signal_features(signals, "covariance").reshape(5, 2, 6)
     assert products[4, 0, 1] == pytest.approx(np.mean(signals[4, 0, :8] * signals[4, 1, :8]))
-    flipped = signal_features(-signals, "covariance")
-    np.testing.assert_array_equal(flipped, products.reshape(5, -1))  # blind to the sign
+    np.testing.assert_array_equal(signal_features(-signals, "covariance"), products.reshape(5, -1))  # blind to the sign
 
 
 def test_a_penalty_at_the_edge_of_the_grid_is_said() -> None:

@@ -54,7 +54,7 @@ def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, at
     assert not np.allclose(filled[:, :, hidden], model.reconstruct(changed, hidden)[:, :, hidden], atol=1e-3)
 
 
-def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() -> None:
+def test_attention_is_the_softmax_of_embeddings_also_of_a_saved_model(tmp_path, world, fitted) -> None:
     torch.manual_seed(0)
     block = _EmbeddingAttention(6, 1, 8)
     e = torch.randn(5, 6)
@@ -65,9 +65,6 @@ def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() 
     assert np.allclose(block.weights(e, silent)[0, 0].detach().numpy(), expected, atol=1e-6)
     assert block.weights(e)[0, 0].diagonal().abs().max() == 0
     assert _EmbeddingAttention(6, 1, 8, self_loops=True).weights(e)[0, 0].diagonal().min() > 0
-
-
-def test_a_saved_model_is_the_same(tmp_path: Path, world: RoiSeries, fitted: decoding.MaskedBrainModel) -> None:
     fitted.save(tmp_path / "model.safetensors")
     again = decoding.MaskedBrainModel.load(tmp_path / "model.safetensors", device="cpu")
     hidden = np.arange(36) < 9
@@ -132,7 +129,7 @@ def test_a_subject_on_both_sides_stops_the_study(world: RoiSeries) -> None:
     refused("1 subjects occur in both train and test .one.", decoding.masked_study, *given)
 
 
-def test_fine_tuning_learns_a_trait_and_leaves_the_model_alone(fitted: decoding.MaskedBrainModel) -> None:
+def test_fine_tuning_leaves_the_model_alone_and_people_who_validate_out(fitted: decoding.MaskedBrainModel) -> None:
     world = roi_series(32, 160, 6, trait=0.7, seed=5)
     labels = world.subjects["trait"].to_numpy()
     before = fitted.region_embeddings_
@@ -140,9 +137,6 @@ def test_fine_tuning_learns_a_trait_and_leaves_the_model_alone(fitted: decoding.
     assert (tuned.predict(world.series[22:]) == labels[22:]).mean() >= 0.7
     assert np.array_equal(before, fitted.region_embeddings_)
     refused("nothing to tell apart", tuned.fit, world.series[:3], ["low"] * 3)
-
-
-def test_people_who_validate_are_not_trained_on() -> None:
     series = np.arange(6)[:, None, None] + np.zeros((6, 40, 3))
     runs, val = validation_runs(series, ["a", "a", "b", "b", "c", "c"], 10, seed=3)
     assert not set(runs[:, 0, 0] // 2) & set(val[:, 0, 0] // 2)

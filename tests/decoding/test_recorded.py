@@ -22,24 +22,15 @@ VECTORS = RNG(1).normal(size=(12, D)) + 0.4
 STIMULUS = np.concatenate([np.arange(12), np.arange(12)[::-1], [3, 1, 4, 0, 5, 9, 2, 6, 8, 7, 11, 10]])
 SAID = [f"{who} {what} the {where}" for who in ("the dog", "a cat") for what in ("saw", "left") for where in (
     "house", "old river", "big sea")]  # fmt: skip
-META = pd.DataFrame(
-    {
-        "stimulus_id": [f"s{k:02d}" for k in STIMULUS],
-        "subject": np.repeat(["b", "a", "c"], 12),
-        "task": np.where(STIMULUS % 3 == 1, "search", "read"),
-        "trial_index": np.concatenate([np.arange(12), np.arange(12), np.arange(12)]),
-        "block": np.tile(np.repeat([1, 2, 3], 4), 3),
-        "label": np.where(STIMULUS % 4 < 2, "x", "y"),
-        "text": [SAID[k] for k in STIMULUS],
-        "n_fixations": STIMULUS % 5 + 2.0,
-        "spectrum_2": np.cos(STIMULUS),
-        "spectrum_1": np.sin(STIMULUS),
-        "luminance": STIMULUS**0.5,
-        "n_samples": 24 - STIMULUS % 4,
-        "trial_id": np.arange(N) + 100,
-        "split": np.where(np.isin(STIMULUS, [2, 9]), "val", "train"),
-    }
-)
+META = pd.DataFrame({
+    "stimulus_id": [f"s{k:02d}" for k in STIMULUS], "subject": np.repeat(["b", "a", "c"], 12),
+    "task": np.where(STIMULUS % 3 == 1, "search", "read"),
+    "trial_index": np.concatenate([np.arange(12), np.arange(12), np.arange(12)]),
+    "block": np.tile(np.repeat([1, 2, 3], 4), 3), "label": np.where(STIMULUS % 4 < 2, "x", "y"),
+    "text": [SAID[k] for k in STIMULUS], "n_fixations": STIMULUS % 5 + 2.0, "spectrum_2": np.cos(STIMULUS),
+    "spectrum_1": np.sin(STIMULUS), "luminance": STIMULUS**0.5, "n_samples": 24 - STIMULUS % 4,
+    "trial_id": np.arange(N) + 100, "split": np.where(np.isin(STIMULUS, [2, 9]), "val", "train"),
+})  # fmt: skip
 WAVES = np.einsum("nd,dc,t->nct", VECTORS[STIMULUS], RNG(2).normal(size=(D, 4)), np.sin(np.arange(24) / 2))
 SIGNALS = (WAVES + RNG(3).normal(size=WAVES.shape) * [[1], [2], [0.5], [1]]).astype(np.float32)
 TRIALS = decoding.Trials(SIGNALS, VECTORS[STIMULUS], META)
@@ -64,8 +55,7 @@ def matrix(keep: str = "power") -> decoding.ControlMatrix:
 def matrices() -> Any:
     one, other = matrix(), matrix("cross-spectrum")
     beside = [one.difference("brain", "noise", "top-1"), one.gain("noise", "brain", "top-5", 0.9)]
-    wins = [one.beats(scores, key[2], 0.2) for key, scores in one.pair_scores.items()]
-    return one, other, beside, wins
+    return one, other, beside, [one.beats(scores, key[2], 0.2) for key, scores in one.pair_scores.items()]
 
 
 def zero_shot() -> Any:
@@ -150,10 +140,9 @@ def gaussians() -> Any:
 
 def fills() -> Any:
     masks = decoding.hidden_masks(9, OF, 2, seed=2)
-    sums = {
-        name: decoding.filled_sums(lambda series, _, share=share: series * share, SERIES, masks)
-        for name, share in (("b", np.array([0.9, 0.1, 0.5, 0.2, 0.3, 0.4])), ("a", 0.3), ("c", 0.3), ("d", -0.5))
-    }
+    shares = {"b": np.array([0.9, 0.1, 0.5, 0.2, 0.3, 0.4]), "a": 0.3, "c": 0.3, "d": -0.5}
+    filled = {name: lambda series, _, share=share: series * share for name, share in shares.items()}
+    sums = {name: decoding.filled_sums(fill, SERIES, masks) for name, fill in filled.items()}
     cut = SERIES[:, segment_starts(44, 10, 7)[:, None] + np.arange(10)] * np.arange(1, 11)[:, None]
     return (
         masks, decoding.fill_table(sums, PEOPLE, reference="a", networks=OF, n_draws=40, confidence=0.8, seed=2),
@@ -187,10 +176,8 @@ def persons() -> Any:
     three = decoding.FineTuned(model, n_steps=1).fit(series, ["a", "b", "c"] * 6)
     rows = fine_tuned_row(model, series, states, people, 2, 3)
     # Not all weights: those that change nothing, as biases of keys, follow rounding.
-    learned = [
-        torch.cat([part.detach().flatten() for part in (*one._read.parameters(), one._blocks.embeddings)])
-        for one in (tuned, three)
-    ]
+    kept = [(*one._read.parameters(), one._blocks.embeddings) for one in (tuned, three)]
+    learned = [torch.cat([part.detach().flatten() for part in parts]) for parts in kept]
     return tables, tuned.predict(series), three.predict(series), learned, rows, features["mean tokens"], (
         decoding.mean_connectivity(series), decoding.network_agreement({"a": SERIES[0].T, "b": SERIES[1].T}, OF, 19, 2)
     )  # fmt: skip
@@ -214,10 +201,8 @@ def studies() -> Any:
             train, val, test, components, vectors[STIMULUS][np.tile(np.flatnonzero(parts[2]), repeats)],
             {"EOG only": test.signals[:, ::-1]}, wordings, list("wxyz"), np.arange(24) / 24 - 0.1,
         )  # fmt: skip
-        options = {
-            "linear": {"penalties": (0.1, 10.0)},
-            "network": {"encoder": "residual", "n_epochs": 1, "device": "cpu", "batch_size": 8},
-        }
+        options = {"linear": {"penalties": (0.1, 10.0)}}
+        options["network"] = {"encoder": "residual", "n_epochs": 1, "device": "cpu", "batch_size": 8}
         made = decoding.decoder_of({"decoder": kind, **options[kind]})
         study_of = decoding.study_text(study, made, seeds=(2, 4), n_permutations=19, n_draws=30, n_averages=3)
         found.append([study_of.tables, study_of.sentences_by, study_of.chosen, study_of.has_blocks])
@@ -225,10 +210,8 @@ def studies() -> Any:
     return found, lost, decoding.nearest_sentences(targets[::-1], targets[:12], SAID)
 
 
-CASES: dict[str, Callable[[], Any]] = {
-    one.__name__: one
-    for one in (matrices, zero_shot, text_scores, regions, grounding, gaussians, fills, masked_study, persons, studies)
-}
+OF_WORDS, OF_SERIES = (zero_shot, text_scores, regions, grounding), (gaussians, fills, masked_study, persons)
+CASES = {one.__name__: one for one in (matrices, *OF_WORDS, *OF_SERIES, studies)}
 
 
 @pytest.mark.filterwarnings("ignore")

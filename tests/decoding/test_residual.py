@@ -29,8 +29,7 @@ def test_maps_predict_like_ridge_and_as_their_mean_for_someone_new() -> None:
     maps = RidgeMaps.fit(signals, targets, subjects)
     expected = LinearDecoder("own").fit(signals, targets, subjects)
     x = torch.tensor(signals, dtype=torch.float32)
-    found = maps(x, torch.tensor(subjects)).numpy()
-    np.testing.assert_allclose(found, expected.predict(signals, subjects), atol=1e-4)
+    np.testing.assert_allclose(maps(x, torch.tensor(subjects)).numpy(), expected.predict(signals, subjects), atol=1e-4)
     new = maps(x[:5], torch.zeros(5, dtype=torch.long)).numpy()
     of_all = [maps(x[:5], torch.full((5,), k)).numpy() for k in (1, 2, 3)]
     np.testing.assert_allclose(new, np.mean(of_all, axis=0), atol=1e-5)

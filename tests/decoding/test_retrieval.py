@@ -13,8 +13,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
 
 
-def test_ranks_by_hand_and_ties_count_against() -> None:
-    rng = np.random.default_rng(0)
+def test_ranks_by_hand_and_ties_count_against(rng: np.random.Generator) -> None:
     queries, gallery = rng.normal(size=(20, 5)), rng.normal(size=(8, 5))
     similar = cosine(queries, gallery)
     expected = [[(row >= one).sum() for one in row] for row in similar]
@@ -42,7 +41,7 @@ def test_ways_are_the_mean_over_random_galleries() -> None:
     np.testing.assert_allclose(way_accuracy(2000, 24).mean(), 1 / 24)
 
 
-def test_nothing_is_found_in_noise_and_the_majority_is_told() -> None:
+def test_nothing_is_found_in_noise_and_bad_input_is_named() -> None:
     rng = np.random.default_rng(4)
     shown = np.concatenate([np.zeros(30, dtype=int), np.arange(20)])
     gallery = rng.normal(size=(20, 6))
@@ -54,9 +53,6 @@ def test_nothing_is_found_in_noise_and_the_majority_is_told() -> None:
     constant = retrieval_accuracy(np.tile(gallery[:1], (50, 1)), gallery, shown, range(20)).table.set_index("measure")
     assert constant.loc["top-1", "value"] == constant.loc["top-1", "majority"]
     assert constant.loc["top-1", "p"] >= 0.02
-
-
-def test_bad_input() -> None:
     vectors = np.random.default_rng(6).normal(size=(10, 3))
     refused("not in the gallery .*70.*77", retrieval_accuracy, vectors, vectors, [*range(8), 77, 70], range(10))
     refused("same space", retrieval_accuracy, vectors[:, :2], vectors, range(10), range(10))
@@ -98,7 +94,7 @@ def labelled(noise: float) -> World:
     return decoded, texts[shown], shown, np.array(list("abc"))[label][shown], wordings
 
 
-def test_labels_are_told() -> None:
+def test_labels_are_told_but_not_from_noise_by_the_majority_or_without_any() -> None:
     decoded, texts, shown, labels, wordings = labelled(1.0)
     found = zero_shot_labels(decoded, texts, shown, labels, wordings, np.full(8, 5.0))
     table = found.table.set_index("measure")
@@ -112,9 +108,6 @@ def test_labels_are_told() -> None:
     # With the offset left in, all vectors point one way.
     off = zero_shot_labels(decoded, texts, shown, labels, wordings, np.zeros(8)).table["value"]
     assert off[0] < table.loc["micro accuracy", "value"]
-
-
-def test_nothing_is_told_from_noise_nor_by_the_majority() -> None:
     decoded, texts, shown, labels, wordings = labelled(0.0)
     noise = np.random.default_rng(1).normal(size=decoded.shape) + 5
     table = zero_shot_labels(noise, texts, shown, labels, wordings, np.full(8, 5.0)).table
@@ -123,9 +116,6 @@ def test_nothing_is_told_from_noise_nor_by_the_majority() -> None:
     table = zero_shot_labels(constant, texts, shown, labels, wordings, np.full(8, 5.0)).table.set_index("measure")
     assert table["value"].tolist() == pytest.approx([0.5, 1 / 3])
     assert (table["p"] == 1).all()
-
-
-def test_what_no_label_can_be_told_of() -> None:
     decoded, texts, shown, labels, wordings = labelled(1.0)
     given, two = (decoded, texts, shown), {k: wordings[k] for k in "ab"}
     refused(r"label\(s\) c", zero_shot_labels, *given, labels, two, np.zeros(8))

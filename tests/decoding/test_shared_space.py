@@ -8,6 +8,7 @@ import torch
 from refusals import refused
 
 from brainalign import decoding
+from brainalign.decoding import Trials, fused_embedding, space_retrieval
 from brainalign.decoding import shared_space as paths
 from brainalign.decoding.training import SubjectScale
 from brainalign.simulation import Modality, SharedWorld, shared_space
@@ -34,8 +35,7 @@ def fitted(small) -> decoding.SharedSpace:
     return decoding.SharedSpace(steps=120, width=32).fit(small[0])
 
 
-def test_repeats_are_averaged_whatever_the_index_of_the_table() -> None:
-    rng = np.random.default_rng(0)
+def test_repeats_are_averaged_whatever_the_index_of_the_table(rng: np.random.Generator) -> None:
     meta = pd.DataFrame({"stimulus_id": np.repeat(list("abcde"), 2), "subject": "01", "task": "x"})
     values, order = np.repeat(np.arange(5.0), 2)[:, None], rng.permutation(10)
     averaged = decoding.Trials(values[order], values[order], meta.iloc[order]).averaged()
@@ -115,7 +115,7 @@ def test_padded_voxels_take_no_part(small) -> None:
     np.testing.assert_array_equal(*(values[subjects == "fmri02"] for values in found))
 
 
-def test_the_gates_of_a_mixture_sum_to_one() -> None:
+def test_gates_sum_to_one_and_full_networks_have_the_published_sizes() -> None:
     torch.manual_seed(0)
     mixture = paths.SoftMixture(8, 5, 3, 16)
     x = torch.randn(7, 8)
@@ -124,9 +124,6 @@ def test_the_gates_of_a_mixture_sum_to_one() -> None:
     weights = mixture.experts.weight.view(3, 5, 8)
     expected = sum(gates[:, e, None] * (x @ weights[e].T + mixture.experts.bias.view(3, 5)[e]) for e in range(3))
     np.testing.assert_allclose(mixture(x).detach(), expected.detach(), atol=1e-5)
-
-
-def test_full_networks_have_the_published_sizes() -> None:
     torch.manual_seed(0)
     eeg = paths.PatchConv(2, (63, 250))
     assert eeg.convolved[-1].in_features == 1440
@@ -157,3 +154,51 @@ def test_bad_input_stops_before_training(small, fitted: decoding.SharedSpace) ->
     refused(shape, fitted.embed, "eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
     refused("modality must be one of", fitted.embed, "nirs", np.zeros((2, 8, 16)), ["eeg01", "eeg02"])
     assert fitted.unknown("eeg", ["eeg02", "new", "other"]) == 2
+
+
+N, D = 30, 12
+
+
+def trials(rng: np.random.Generator, vectors: np.ndarray, ids: list[str], n_subjects: int, noise: float):
+    shown = {"stimulus_id": ids * n_subjects, "subject": np.repeat(np.arange(n_subjects).astype(str), len(ids))}
+    meta = pd.DataFrame(shown | {"task": "viewing"})
+    targets = np.tile(vectors, (n_subjects, 1))
+    return Trials(np.zeros((len(meta), 3)), targets, meta), targets + noise * rng.normal(size=targets.shape)
+
+
+@pytest.fixture
+def world() -> tuple[dict[str, Trials], dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(N, D))
+    ids = [f"image{k}" for k in range(N)]
+    made = {"eeg": trials(rng, vectors, ids, 3, 1.5), "fmri": trials(rng, vectors[:20], ids[:20], 2, 0.3)}
+    return {name: pair[0] for name, pair in made.items()}, {name: pair[1] for name, pair in made.items()}
+
+
+def test_averages_are_better_than_single_subjects_and_noise_is_at_chance(world) -> None:
+    test, embeddings = world
+    table = space_retrieval(embeddings, test, n_permutations=200, top=(1,)).set_index(["kind", "query"])
+    assert table.loc[("averaged", "eeg"), "value"] > table.loc[("image", "eeg"), "value"]
+    assert table.loc[("subjects", "fmri"), "value"].item() > 0.9
+    assert (table.loc["image", "p"] < 0.01).all()
+    rng = np.random.default_rng(1)
+    noise = {name: rng.normal(size=values.shape) for name, values in embeddings.items()}
+    nothing = space_retrieval(noise, test, n_permutations=200, top=(1,))
+    assert ((nothing["value"] - nothing["chance"]).abs() < 4 * nothing["null_sd"]).all()
+    assert (nothing["p"] > 0.01).mean() > 0.8
+
+
+def test_a_fused_embedding_is_the_mean_of_unit_vectors_of_averages(world) -> None:
+    test, embeddings = world
+    fused, ids = fused_embedding(embeddings, test)
+    assert list(ids) == [f"image{k}" for k in range(20)]
+    rows = [values[(test[name].meta["stimulus_id"] == "image7").to_numpy()] for name, values in embeddings.items()]
+    every = np.concatenate(rows)
+    np.testing.assert_allclose(fused[7], (every / np.linalg.norm(every, axis=1, keepdims=True)).mean(axis=0))
+    test, embeddings = world
+    doubled = test["fmri"].select(np.repeat(np.arange(40), 2))
+    twice = {"fmri": np.repeat(embeddings["fmri"], 2, axis=0)}
+    refused("several trials of a stimulus", space_retrieval, twice, {"fmri": doubled})
+    averaged = doubled.averaged()
+    assert averaged.meta["n_averaged"].tolist() == [2] * 40
+    pd.testing.assert_series_equal(averaged.meta["stimulus_id"], test["fmri"].meta["stimulus_id"])

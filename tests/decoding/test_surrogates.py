@@ -12,8 +12,7 @@ def signals() -> Signals:
     rng = np.random.default_rng(0)
     mixing = np.array([[1, 0.8, 0], [0, 1, -0.6], [0.3, 0, 1]])
     noise = np.cumsum(rng.normal(size=(400, 3, 60)), axis=2) * 0.1 + rng.normal(size=(400, 3, 60))
-    wave = np.exp(-0.5 * ((np.arange(60) - 20) / 3) ** 2)
-    return mixing @ (noise - noise.mean() + wave)
+    return mixing @ (noise - noise.mean() + np.exp(-0.5 * ((np.arange(60) - 20) / 3) ** 2))
 
 
 def cross(signals: Signals) -> np.ndarray:

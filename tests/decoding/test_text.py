@@ -46,11 +46,9 @@ def test_vectors_of_new_texts_are_retrieved_from_brain_signals_and_not_from_nois
     n, epochs = (160, 20) if encoder == "glim" else (100, 12)
     train, test = trials(n), trials(40, first=1000)
     decoder = small(encoder=encoder, n_epochs=epochs).fit(train)
-    vectors = decoder.embed(test.signals, test.meta)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(decoder.embed(test.signals, test.meta), axis=1), 1, rtol=1e-5)
     assert top5(decoder, test) > 0.5  # chance .125
-    noise = np.random.default_rng(3).normal(size=test.signals.shape)
-    assert top5(decoder, test, signals=noise) < 0.3
+    assert top5(decoder, test, signals=np.random.default_rng(3).normal(size=test.signals.shape)) < 0.3
     assert decoder.spread_ > 0.8
 
 
@@ -67,8 +65,7 @@ def test_what_lies_in_the_padding_changes_nothing(encoder: str) -> None:
     vectors = one.embed(train.signals, train.meta)
     np.testing.assert_allclose(vectors, two.embed(other, train.meta), atol=1e-5)
     # A trial is decoded alike by itself and among others.
-    alone = one.embed(train.signals[3:4], train.meta.iloc[3:4])
-    np.testing.assert_allclose(alone, vectors[3:4], atol=1e-5)
+    np.testing.assert_allclose(one.embed(train.signals[3:4], train.meta.iloc[3:4]), vectors[3:4], atol=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ["tiny", "residual"])

@@ -7,8 +7,7 @@ from sklearn.decomposition import PCA
 from brainalign.decoding import Components, Trials, decoder_of, exchange_relevance, subject_curve
 
 
-def test_components_are_those_of_scikit_learn_whitened() -> None:
-    rng = np.random.default_rng(0)
+def test_components_are_those_of_scikit_learn_whitened(rng: np.random.Generator) -> None:
     vectors = rng.normal(size=(60, 12)) @ rng.normal(size=(12, 12))
     found = Components.fit(vectors[:50], 5)
     reference = PCA(5).fit(vectors[:50])
@@ -19,8 +18,7 @@ def test_components_are_those_of_scikit_learn_whitened() -> None:
     whole = Components.fit(vectors[:50], 12)
     np.testing.assert_allclose(whole.inverse(whole.transform(vectors)), vectors, atol=1e-9)
     refused(r"13 components need more than 50 training sentences of 12 dimensions", Components.fit, vectors[:50], 13)
-    flat = vectors[:50] @ np.diag([1, 1, 1, *[0] * 9])
-    refused("span 3 dimensions, fewer than the 5", Components.fit, flat, 5)
+    refused("span 3 dimensions, fewer than the 5", Components.fit, vectors[:50] @ np.diag([1, 1, 1, *[0] * 9]), 5)
 
 
 def test_stimuli_that_no_gallery_holds() -> None:
@@ -28,9 +26,8 @@ def test_stimuli_that_no_gallery_holds() -> None:
     refused("1 tested stimuli are not in the gallery", subject_curve, np.ones((6, 2)), table, np.ones((2, 2)), [0, 1])
 
 
-def test_relevance_is_where_the_signal_was() -> None:
+def test_relevance_is_where_the_signal_was(rng: np.random.Generator) -> None:
     """A linear read-out of one channel in one quarter of the time."""
-    rng = np.random.default_rng(0)
     signals = rng.normal(size=(80, 5, 16))
     meta = pd.DataFrame({"stimulus_id": [str(k) for k in range(80)], "subject": "a", "task": "t"})
     targets = signals[:, 3, 8:12] @ rng.normal(size=(4, 4))
@@ -42,8 +39,7 @@ def test_relevance_is_where_the_signal_was() -> None:
     refused("17 windows of 16", exchange_relevance, lambda x, _: x, Trials(signals, targets, meta), n_windows=17)
 
 
-def test_validation_trials_choose_and_are_not_fitted() -> None:
-    rng = np.random.default_rng(0)
+def test_validation_trials_choose_and_are_not_fitted(rng: np.random.Generator) -> None:
     signals = rng.normal(size=(60, 3, 8))
     targets = signals.reshape(60, -1) @ rng.normal(size=(24, 4)) + 5 * rng.normal(size=(60, 4))
     meta = pd.DataFrame({"stimulus_id": [str(k) for k in range(60)], "subject": "a", "task": "t"})

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from brainalign.decoding import History, LogitScale, clip_loss, train
 
 
-def test_clip_loss_is_the_mean_of_both_cross_entropies() -> None:
+def test_clip_loss_is_the_mean_of_both_cross_entropies_without_trials_of_one_stimulus() -> None:
     a, b = torch.randn(2, 8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     unit = [x / np.sqrt((x**2).sum(1, keepdims=True)) for x in (a.numpy(), b.numpy())]
     logits = 10 * unit[0] @ unit[1].T
@@ -16,9 +16,6 @@ def test_clip_loss_is_the_mean_of_both_cross_entropies() -> None:
     for table in (logits, logits.T):
         expected += np.mean(np.log(np.exp(table).sum(1)) - np.diag(table)) / 2
     assert clip_loss(a, b, 10.0, torch.arange(8)).item() == pytest.approx(expected, abs=1e-12)
-
-
-def test_trials_of_one_stimulus_are_no_negatives() -> None:
     a, b = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
     stimuli = torch.tensor([0, 0, 1, 2, 3, 4])
     logits = 5 * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
@@ -31,16 +28,13 @@ def test_trials_of_one_stimulus_are_no_negatives() -> None:
     refused("one stimulus", clip_loss, a, b, 5.0, torch.zeros(6, dtype=torch.long))
 
 
-def test_the_scale_is_exponentiated_and_capped() -> None:
+def test_the_scale_is_capped_and_training_that_diverges_or_has_no_step_is_stopped() -> None:
     assert LogitScale(10.0)().item() == pytest.approx(10.0, rel=1e-6)
     scale = LogitScale(10.0, 50.0)
     with torch.no_grad():
         scale.log.fill_(9.0)
     assert scale().item() == 50.0
     refused("maximum", LogitScale, 200.0)
-
-
-def test_training_that_diverges_or_has_no_step_is_stopped() -> None:
     line, x, y = nn.Linear(3, 1), torch.randn(64, 3), torch.ones(64, 1)
     how = {"learning_rate": 0.1, "weight_decay": 0.0}
     refused("step 1;", train, [line], lambda _: F.mse_loss(line(x), y * torch.nan), 5, **how)

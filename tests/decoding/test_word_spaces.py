@@ -8,25 +8,20 @@ from sklearn.metrics import r2_score
 from brainalign import decoding
 
 
-def test_scenes_that_share_their_words_do_not_compete() -> None:
+def test_scenes_of_the_same_words_do_not_compete_and_nothing_is_at_chance(rng: np.random.Generator) -> None:
     sets = np.repeat(np.arange(10), 2)
     scores = (sets[:, None] == sets).astype(float)  # a caption cannot tell the two scenes of its words apart
     found = decoding.scene_retrieval(scores, sets, n_draws=50).set_index("measure")
     assert found.loc["top-1", "value"] == 1
     assert found.loc["top-1", "n_gallery"] == 19
     assert decoding.scene_retrieval(scores, np.arange(20), n_draws=50).set_index("measure").loc["top-1", "value"] == 0
-
-
-def test_scores_of_nothing_retrieve_at_chance() -> None:
-    rng = np.random.default_rng(0)
     options = {"n_permutations": 99, "n_draws": 10}
     tables = [decoding.scene_retrieval(rng.normal(size=(40, 40)), np.arange(40), seed=k, **options) for k in range(60)]
     assert 0.02 <= np.mean([table["p"][2] <= 0.2 for table in tables]) <= 0.36
     refused(r"\(n, n\)", decoding.scene_retrieval, np.zeros((3, 4)), np.arange(3))
 
 
-def test_norms_are_predicted_as_scikit_learn_does_with_the_same_folds_and_penalty() -> None:
-    rng = np.random.default_rng(0)
+def test_norms_are_predicted_as_scikit_learn_does_with_the_same_folds_and_penalty(rng: np.random.Generator) -> None:
     vectors = rng.normal(size=(60, 5))
     norms = pd.DataFrame(vectors @ rng.normal(size=(5, 2)) + 0.5 * rng.normal(size=(60, 2)), columns=["a", "b"])
     found = decoding.norm_prediction({"text": vectors}, norms, n_permutations=2, n_draws=10).set_index("norm")
@@ -88,21 +83,12 @@ def test_axes_are_named_by_what_made_them() -> None:
     np.testing.assert_allclose(np.abs(found.positions).max(axis=0), found.positions.max(axis=0))
 
 
-def test_attributes_of_nothing_name_axes_no_more_often_than_the_rate_allows() -> None:
-    rng = np.random.default_rng(4)
-    named = [
-        (
-            decoding.word_axes(
-                rng.normal(size=(30, 5)), list("x" * 30), pd.DataFrame(rng.normal(size=(30, 4))), n_permutations=99
-            ).axes["name"]
-            != ""
-        ).any()
-        for _ in range(60)
-    ]
+def test_nothing_names_axes_at_the_rate_and_words_of_all_or_few_are_left_out() -> None:
+    rng, named = np.random.default_rng(4), []
+    for _ in range(60):
+        given = rng.normal(size=(30, 5)), list("x" * 30), pd.DataFrame(rng.normal(size=(30, 4)))
+        named.append((decoding.word_axes(*given, n_permutations=99).axes["name"] != "").any())
     assert np.mean(named) < 0.15
-
-
-def test_words_that_all_captions_or_too_few_hold_are_left_out() -> None:
     texts = [["a red cat"], ["the red dog", "one hound"], ["a red cat sits"], ["a blue bird"], ["red cat and dog"]]
     train = np.array([True, True, True, False, True])
     found, said = decoding.caption_words(texts, train, min_images=1)

@@ -211,20 +211,16 @@ def test_prior_is_recovered_where_plain_covariance_is_too_large() -> None:
     assert np.linalg.eigvalsh(prior.covariance).min() > 0
     assert np.count_nonzero(prior.independent().covariance) == len(prior.mean)
     shared = np.linalg.eigh(prior.covariance)[1][:-1, -3:]
-    angles = np.linalg.svd(np.linalg.qr(shared)[0].T @ np.linalg.qr(WORLD.basis)[0], compute_uv=False)
-    assert angles.min() > 0.95
+    assert np.linalg.svd(np.linalg.qr(shared)[0].T @ np.linalg.qr(WORLD.basis)[0], compute_uv=False).min() > 0.95
 
 
-def test_equals_the_reference_at_its_own_noise() -> None:
+def test_equals_the_reference_at_its_own_noise_by_marginal_likelihood() -> None:
     X, Y, *_ = responses(25, 12, 1.0, 5)
     fitted = EmpiricalBayesRidge(PRIOR).fit(X, Y)
     expected = linear_gaussian_reference(X, Y, np.sqrt(fitted.noise_), WORLD.prior_mean, WORLD.prior_covariance)
     np.testing.assert_allclose(np.vstack([fitted.coef_, fitted.intercept_]), expected, atol=1e-9)
     np.testing.assert_allclose(fitted.predict(X), X @ expected[:-1] + expected[-1])
-
-
-def test_noise_by_marginal_likelihood() -> None:
-    """Against the density itself, and against the planted noise where there are many images."""
+    # Against the density itself, and against the planted noise where there are many images.
     X, Y, _, noise = responses(400, 200, 1.5, 6)
     fitted = EmpiricalBayesRidge(PRIOR, tuple(np.logspace(-2, 1, 61))).fit(X, Y)
     assert np.median(fitted.noise_ / noise**2) == pytest.approx(1, abs=0.05)
@@ -271,7 +267,7 @@ def test_contexts_are_disjoint_and_never_scored() -> None:
     np.testing.assert_allclose(mine["explained_variance"], explained_variance(Y[250:], expected))
 
 
-def test_curves_rise_and_the_prior_helps() -> None:
+def test_curves_rise_the_prior_helps_and_errors_are_clear() -> None:
     X, Y, *_ = responses(300, 40, 1.0, 0)
     options, ridge = {"test": np.arange(300) >= 200, "sizes": (10, 20, 40), "prior": PRIOR, "seed": 1}, Ridge()
     table = scaling_curve({"mine": ridge}, X, Y, **options)
@@ -280,9 +276,6 @@ def test_curves_rise_and_the_prior_helps() -> None:
     assert (mean.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
     assert mean.loc["empirical_bayes", 10] > mean.loc["ridge_pooled", 10] + 0.1
     assert mean.loc["ridge_pooled", 10] > mean.loc["ridge_per_target", 10]
-
-
-def test_clear_errors_of_priors_and_curves() -> None:
     X, Y, *_ = responses(300, 40, 1.0, 0)
     mine = EmpiricalBayesRidge(PRIOR)
     refused("10 images for 16 features and a bias", estimate_prior, [(X[:10], Y[:10])])
@@ -379,8 +372,7 @@ def test_planted_selectivity_across_the_modality_gap() -> None:
         shuffled = encoding.Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, rng.permuted(Y, axis=0))
         without.append((encoding.text_selectivity(shuffled.coef_, text).argmax(axis=0) == preferred).mean())
         # Both modalities centred by hand: the images' mean response is what 0 means.
-        moved = images.mean(axis=0) + text - text.mean(axis=0)
-        expected = ridge.predict(moved) - ridge.predict(images).mean(axis=0)
+        expected = ridge.predict(images.mean(axis=0) + text - text.mean(axis=0)) - ridge.predict(images).mean(axis=0)
         np.testing.assert_allclose(encoding.text_selectivity(ridge.coef_, text), expected, atol=1e-5)
     assert np.mean(right) > 0.95
     assert np.mean(without) == pytest.approx(1 / N_CONCEPTS, abs=0.1)

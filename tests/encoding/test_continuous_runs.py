@@ -20,8 +20,7 @@ def smooth(rng: np.random.Generator, n_rows: int, n: int) -> np.ndarray:
     return values
 
 
-def test_predictions_are_those_of_ridge_on_a_design_written_out() -> None:
-    rng = np.random.default_rng(0)
+def test_predictions_are_those_of_ridge_on_a_design_written_out(rng: np.random.Generator) -> None:
     runs = np.repeat(["a", "b", "c"], 60)
     X, Y = np.c_[smooth(rng, 180, 3) * [0.1, 0.1, 10], np.full(180, 7.0)], rng.normal(size=(180, 2))  # one is constant
     Y[2:] += 10 * X[:-2, :2]
@@ -133,8 +132,7 @@ def test_layers_are_chosen_without_the_run_that_tests_them() -> None:
     fit, band = scoring.best_layers(layers, fits, names)
     assert all(band[name] is layers["steady"] for name in names)
     np.testing.assert_array_equal(fit.r, fits["steady"].r)
-    mixed = {name: layers["odd" if name == "b" else "steady"] for name in names}
-    by_hand = encoding.fit_runs([mixed], Y, runs, (0,))
+    by_hand = encoding.fit_runs([{name: layers["odd" if name == "b" else "steady"] for name in names}], Y, runs, (0,))
     np.testing.assert_allclose(by_hand.r[1], fits["odd"].r[1])
     np.testing.assert_allclose(by_hand.r[[0, 2, 3]], fits["steady"].r[[0, 2, 3]])
 
@@ -165,8 +163,7 @@ def test_random_phases_keep_power_and_correlations_of_targets(n: int) -> None:
     rng, runs = np.random.default_rng(5), np.repeat(["a", "b"], [n, 30])
     values = smooth(rng, n, 3)
     values -= values.mean(axis=0)
-    turn = encoding.turned_in_time(runs, 2, 10, "phase")["a"]
-    for draw in turn:
+    for draw in encoding.turned_in_time(runs, 2, 10, "phase")["a"]:
         moved = np.fft.irfft(np.fft.rfft(values, axis=0) * draw[:, None], n, axis=0)
         assert abs(np.corrcoef(moved[:, 0], values[:, 0])[0, 1]) < 0.6
         np.testing.assert_allclose(np.abs(np.fft.rfft(moved, axis=0)), np.abs(np.fft.rfft(values, axis=0)), atol=1e-9)
@@ -215,10 +212,8 @@ def test_nulls_reject_as_often_as_they_should(null: Literal["shift", "phase"]) -
         (draws,) = scoring.run_null([X], Y, runs, DELAYS, fit, turns)
         rejected[0] += permutation_test(np.asarray(scoring.mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
         bands, Y = {"other": other, "X": X}, (Y + other @ rng.normal(size=(2, 3))).astype(np.float32)
-        fits = {
-            (): encoding.fit_runs(list(bands.values()), Y, runs, DELAYS),
-            ("X",): encoding.fit_runs([other], Y, runs, DELAYS),
-        }
+        fits = {(): encoding.fit_runs(list(bands.values()), Y, runs, DELAYS)}
+        fits |= {("X",): encoding.fit_runs([other], Y, runs, DELAYS)}
         draws = scoring.unique_null(bands, "X", fits, Y, runs, DELAYS, turns)
         rejected[1] += permutation_test(np.asarray(scoring.common_r2(["X"], fits).mean()), draws.mean(axis=1)) <= 0.05
     assert (rejected <= binom.ppf(0.99, n, 0.05)).all(), rejected

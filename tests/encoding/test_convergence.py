@@ -63,8 +63,7 @@ def test_layers_are_chosen_on_one_half_and_scored_on_the_other() -> None:
     assert found.areas[choices].equals(before.areas[choices])
 
 
-def test_spins_replace_smooth_maps() -> None:
-    rng = np.random.default_rng(0)
+def test_spins_replace_smooth_maps(rng: np.random.Generator) -> None:
     spins = [rng.permutation(8) for _ in range(99)]
     found = row(convergence_scores(layer_scores(), DISTANCE, times_s=TIMES, spins=spins), "spatial")
     null = [np.corrcoef(BEST[order], DISTANCE)[0, 1] for order in spins]
@@ -85,7 +84,7 @@ def test_bad_input() -> None:
     refused("layers has 2 rows", convergence_scores, scores, DISTANCE, times_s=TIMES, layers=["a", "b"])
 
 
-def test_planted_half_times() -> None:
+def test_planted_half_times_between_checkpoints_above_rounding_and_bad_input() -> None:
     """Saturating curves s(t) = s0 + (1 - s0)(1 - 2^(-t / h)) reach half of their rise at h."""
     steps = np.arange(0, 2001, 20.0)
     halves = np.array([50.0, 130.0, 300.0])
@@ -98,24 +97,16 @@ def test_planted_half_times() -> None:
     raised = half_times(steps, 0.2 + 0.8 * scores, ["V1", "V4", "IT"])
     assert raised["half_time_from_start"].to_numpy() == pytest.approx(expected, abs=0.05)
     assert (raised["half_time"] < raised["half_time_from_start"]).all()
-
-
-def test_interpolation_is_monotone_between_checkpoints() -> None:
-    """A sharp step: a cubic spline would swing below and cross the level earlier."""
+    # A sharp step: a cubic spline would swing below and cross the level earlier.
     steps = np.array([0.0, 1, 2, 3, 4, 5])
-    found = half_times(steps, np.array([0, 0, 0, 1.0, 1, 1]))
-    assert found["half_time"].item() == pytest.approx(2.5)
+    assert half_times(steps, np.array([0, 0, 0, 1.0, 1, 1]))["half_time"].item() == pytest.approx(2.5)
     early = half_times(steps, np.array([0, 0.6, 0.1, 0.2, 0.9, 1]))  # the first crossing counts
     assert 0 < early["half_time"].item() < 1
     assert half_times(steps, np.array([0, 0.25, 0.5, 0.75, 0.9, 1.0]))["half_time"].item() == 2
     assert half_times(steps, np.array([0.8, 0.5, 0.9, 1, 1, 1]))["half_time"].item() == 0
-
-
-def test_a_checkpoint_above_the_level_by_rounding_alone_and_bad_input_of_halftimes() -> None:
-    """At a local peak the cubic is flat, and no root lies before it."""
+    # At a local peak the cubic is flat, and no root lies before it.
     steps, above = np.arange(5.0), np.nextafter(0.5, 1)
-    found = half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))
-    assert found["half_time"].item() == pytest.approx(2)
+    assert half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))["half_time"].item() == pytest.approx(2)
     refused("ascending order", half_times, np.array([0, 20, 10]), np.zeros(3))
     refused("scores has 2 rows but steps has 3", half_times, np.array([0, 10, 20]), np.zeros((2, 4)))
     refused("names has 1 rows", half_times, np.array([0, 10]), np.zeros((2, 2)), ["V1"])

@@ -45,7 +45,7 @@ def test_row_space_keeps_inner_products() -> None:
     np.testing.assert_array_equal(row_space(np.zeros((6, 4))), np.zeros((6, 1)))
 
 
-def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
+def test_runs_and_zero_shot_equal_plain_loops(design: dict[str, np.ndarray]) -> None:
     folds = leave_one_run_out(design["runs"])
     given = design["X"], design["Y"][None], folds, design["runs"], design["stimuli"]
     scores = encode_folds(Ridge((5.0,), dtype="float64"), *given)
@@ -58,24 +58,19 @@ def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(scores.r[0], np.mean(r, axis=0), atol=1e-9)
     np.testing.assert_allclose(scores.r2[0], np.mean(determination, axis=0), atol=1e-9)
     np.testing.assert_array_equal(scores.correct[0], correct)
-
-
-def test_zero_shot_equals_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     folds, stimuli = leave_two_out(design["stimuli"]), design["stimuli"]
     given = design["X"], design["Y"][None], folds, design["runs"], stimuli
     scores = encode_folds(Ridge((5.0,), dtype="float64"), *given, leave_out="stimulus")
     expected = []
     for train, test in folds:
         predicted = SklearnRidge(alpha=5.0).fit(design["X"][train], design["Y"][train]).predict(design["X"][test])
-        means = [
-            np.stack([values[stimuli[test] == s].mean(axis=0) for s in np.unique(stimuli[test])])
-            for values in (predicted, design["Y"][test])
-        ]
+        rows = [stimuli[test] == stimulus for stimulus in np.unique(stimuli[test])]
+        means = [np.stack([values[of].mean(axis=0) for of in rows]) for values in (predicted, design["Y"][test])]
         expected.append(pair_matching(*means))
     np.testing.assert_array_equal(scores.correct[0], expected)
 
 
-def test_trials_of_a_stimulus_are_averaged_before_identification(design: dict[str, np.ndarray]) -> None:
+def test_trials_are_averaged_before_identification_and_no_score_has_no_p(design: dict[str, np.ndarray]) -> None:
     """With two runs left out every stimulus occurs twice; equal predictions must not share the credit."""
     runs, stimuli = design["runs"], design["stimuli"]
     test = np.isin(runs, [0, 1])
@@ -86,10 +81,7 @@ def test_trials_of_a_stimulus_are_averaged_before_identification(design: dict[st
     predicted = encoder.fit(design["X"][~test], design["Y"][~test]).predict(design["X"][runs == 0])
     expected = identification(predicted, (design["Y"][runs == 0] + design["Y"][runs == 1]) / 2)[0]
     np.testing.assert_array_equal(scores.correct[0, 0], expected)
-
-
-def test_a_target_without_a_score_has_no_p(design: dict[str, np.ndarray]) -> None:
-    """Constant features predict a constant: r is undefined, and undefined must not become the smallest p."""
+    # Constant features predict a constant: r is undefined, and undefined must not become the smallest p.
     runs = {"leave_out": "run", "stimulus_ids": design["stimuli"], "runs": design["runs"]}
     folds = leave_one_run_out(design["runs"])
     found = evaluate(Ridge((1.0,)), np.ones_like(design["X"]), design["Y"], folds, n_permutations=20, **runs)
@@ -125,8 +117,7 @@ def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
         correct, _ = identification(fitted[order][None], Y[test][order][None])
         np.testing.assert_array_equal(found.observed.correct[0, fold, : len(test)], correct[0])
         assert np.isnan(found.observed.correct[0, fold, len(test) :]).all()
-    error = found.null.accuracy.std() / np.sqrt(400)
-    assert abs(found.null.accuracy.mean() - (1 / sizes).mean()) < 4 * error
+    assert abs(found.null.accuracy.mean() - (1 / sizes).mean()) < 4 * (found.null.accuracy.std() / np.sqrt(400))
     # The orders of rows in the first null are those of features in the second.
     orders = permute_within(runs, 400, np.random.default_rng(5), stimuli)
     alone = encode_folds(model, X, Y[orders[7]][None], folds, runs, stimuli)
@@ -190,8 +181,7 @@ def test_each_set_of_responses_has_an_estimator_of_its_own(design: dict[str, np.
     given = folds, design["runs"], design["stimuli"]
     both = encode_folds(encoder, design["X"], stack, *given)
     for k, one in enumerate(stack):
-        alone = encode_folds(encoder, design["X"], one[None], *given)
-        np.testing.assert_allclose(both.r[k], alone.r[0], atol=1e-6)
+        np.testing.assert_allclose(both.r[k], encode_folds(encoder, design["X"], one[None], *given).r[0], atol=1e-6)
         assert np.isnan(both.alpha).all()
 
 

@@ -27,7 +27,7 @@ def test_it_is_the_regressor_that_was_named_for_each_target() -> None:
     assert EstimatorEncoder("sklearn.svm:SVR").fit(X, Y[:, :1]).predict(X[:7]).shape == (7, 1)
 
 
-def test_a_function_of_a_file_makes_it(tmp_path: Path) -> None:
+def test_a_function_of_a_file_makes_it_and_it_is_scored_like_any_encoder(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
         "import numpy as np\n\n\nclass Mean:\n    def __init__(self, shift=0):\n        self.shift = shift\n\n"
@@ -37,16 +37,12 @@ def test_a_function_of_a_file_makes_it(tmp_path: Path) -> None:
     )
     found = EstimatorEncoder(f"{path}:Mean", {"shift": 2}).fit(X, Y)
     np.testing.assert_allclose(found.predict(X[:2]), np.tile(Y.mean(axis=0) + 2, (2, 1)))
-
-
-def test_it_is_scored_on_images_held_out_like_any_encoder() -> None:
     ids = np.array([f"s{k}" for k in range(90)])
     split = np.arange(70), np.arange(70, 90)
     options = {"n_permutations": 99, "n_boot": 0, "control": "refit"}
     lasso = EstimatorEncoder("sklearn.linear_model:Lasso", {"alpha": 0.05})
     found = evaluate_held_out(lasso, X, Y, *split, stimulus_ids=ids, **options)
-    by_hand = Lasso(alpha=0.05).fit(X[:70], Y[:70]).predict(X[70:])
-    np.testing.assert_allclose(found.r, pearson(by_hand, Y[70:]))
+    np.testing.assert_allclose(found.r, pearson(Lasso(alpha=0.05).fit(X[:70], Y[:70]).predict(X[70:]), Y[70:]))
     assert found.r.min() > 0.8
     assert (found.p < 0.05).all()
     null = evaluate_held_out(lasso, X, RNG.permutation(Y), *split, stimulus_ids=ids, **options)

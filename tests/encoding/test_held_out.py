@@ -114,7 +114,7 @@ def test_the_null_permutes_predictions(scored: tuple[encoding.HeldOut, dict[str,
     assert abs(found.group_null.mean()) < 0.02
 
 
-def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict[str, np.ndarray]]) -> None:
+def test_the_refitted_control_finds_nothing_and_undefined_targets_have_no_p(scored) -> None:
     found, _ = scored
     np.testing.assert_allclose(found.control_group_r[1], found.control_r[10:].mean())
     assert found.group_r[1] > 0.5
@@ -125,9 +125,6 @@ def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict
         one = encoding.evaluate_held_out(encoding.Ridge((1.0, 30.0)), **data, **refit)
         controls.append(one.control_r.mean())
     assert abs(np.mean(controls)) < 3 * np.std(controls) / np.sqrt(12)
-
-
-def test_undefined_targets_have_no_p() -> None:
     data = study(np.full(3, 0.5), seed=9)
     data["Y"][data["test"], 1] = 7.0
     one = {"one": np.array([1])}
@@ -193,7 +190,7 @@ def views_of(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return views, Y, (views.reshape(80, 5) - clean.mean(axis=0)) / sd, sd
 
 
-def test_regions_are_fitted_to_views_in_units_of_the_clean_images() -> None:
+def test_regions_are_fitted_to_views_in_units_of_the_clean_images_or_shuffled_ones() -> None:
     views, Y, rows, sd = views_of(np.random.default_rng(0))
     found = encoding.fit_regions(views, Y, (0.1, 10.0, 1000.0), cv=4)
     theirs = encoding.Ridge((0.1, 10.0, 1000.0), cv=4).fit(rows, np.tile(Y, (2, 1)), groups=np.tile(np.arange(40), 2))
@@ -204,10 +201,7 @@ def test_regions_are_fitted_to_views_in_units_of_the_clean_images() -> None:
     assert two.coef.shape == (5, 3)
     refused(r"got the shape \(40, 5\)", encoding.fit_regions, views[0], Y, (1.0,))
     refused("views has 40 rows but responses has 39", encoding.fit_regions, views, Y[1:], (1.0,))
-
-
-def test_shuffled_regions_are_refits_to_other_images() -> None:
-    """The mean of a region's targets, each at its own penalty, image by image in another order."""
+    # The mean of a region's targets, each at its own penalty, image by image in another order.
     views, Y, rows, _ = views_of(np.random.default_rng(1))
     alpha, regions = np.array([1.0, 30.0, 30.0]), {"two": np.array([0, 2]), "one": np.array([1])}
     for seed in (3, 4):
@@ -332,8 +326,7 @@ def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
     one, two = (found(X, replace(responses, values=values), metric, groups) for values in (responses.values, other))
     scores, noise = (scoring.score_table(each, responses, ceiling, RELIABLE_ROWS, 0.2) for each in (one, two))
     inside = np.asarray(one.encoder.cv_scores_).max(axis=0)
-    expected = inside if metric == "r" else np.sqrt(np.maximum(inside, 0))
-    np.testing.assert_allclose(scores["cv_r"], expected, rtol=1e-5)
+    np.testing.assert_allclose(scores["cv_r"], inside if metric == "r" else np.sqrt(np.maximum(inside, 0)), rtol=1e-5)
     np.testing.assert_array_equal(scores["cv_r"], noise["cv_r"])
     assert scores["r"][0] > noise["r"][0] + 0.3
     profile, of_noise = (scoring.group_table(each, groups, ceiling, 0.95).set_index("group") for each in (one, two))

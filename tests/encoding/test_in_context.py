@@ -77,7 +77,7 @@ def test_units_of_the_responses() -> None:
     assert network.units[1] == pytest.approx(np.sqrt(signal.var(axis=0).mean()), rel=0.05)
 
 
-def test_responses_in_other_units_are_noticed(trained: InContextEncoder) -> None:
+def test_responses_in_other_units_blocks_and_torch(trained: InContextEncoder, monkeypatch) -> None:
     X, Y, _, _ = voxels(20, 10, 4)
     low, high = float(trained.network_.units[1]) * np.sqrt(1 + np.square(trained.noise_ratio))
     typical = np.sort(300 * Y.std(axis=0, ddof=1))[4]
@@ -88,16 +88,10 @@ def test_responses_in_other_units_are_noticed(trained: InContextEncoder) -> None
         warnings.simplefilter("error")
         for ratio in (0.5, 4.0):
             clone(trained).fit(*voxels(20, 10, 4, ratio)[:2])
-
-
-def test_targets_are_read_in_blocks(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     X, Y, _, _ = voxels(15, 23, 5)
     whole = clone(trained).fit(X, Y)
     monkeypatch.setattr("brainalign.encoding.in_context.encoder.target_block", lambda *_: 7)
     np.testing.assert_allclose(clone(trained).fit(X, Y).coef_, whole.coef_, atol=1e-5)
-
-
-def test_torch_in_torch_out(trained: InContextEncoder) -> None:
     X, Y, new, truth = voxels(15, 6, 6)
     expected = clone(trained).fit(X, Y)
     tensors = clone(trained).fit(torch.as_tensor(X), torch.as_tensor(Y))
@@ -177,8 +171,7 @@ def test_errors_count_by_signal_and_noise_of_possible_weights() -> None:
     ratio = noise[0] / sd
     possible = (ratio > 0.5) & (ratio < 4)
     assert 5 < possible.sum() < 50
-    expected = possible / (sd * ratio**in_context.NOISE_WEIGHT) ** 2
-    torch.testing.assert_close(counts, expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(counts, possible / (sd * ratio**in_context.NOISE_WEIGHT) ** 2, rtol=1e-3, atol=1e-5)
 
 
 def test_synthetic_errors_are_exact_and_real_queries_not_in_their_context() -> None:
@@ -220,8 +213,7 @@ def test_published_networks_have_their_sizes() -> None:
         assert n_parameters / 1e6 == pytest.approx(millions, abs=0.1)
         assert (len(network.blocks), network.registers.shape[0]) == (20, 4)
         assert network.head.hidden[1].weight.shape == (2 * NETWORKS[name].width, NETWORKS[name].width)
-    size = NetworkSize(20, 2, 2, 4, 32, "mlp", np.e, 0.5, False)
-    network = InContextNetwork(6, size, knows_units=False).eval()
+    network = InContextNetwork(6, NetworkSize(20, 2, 2, 4, 32, "mlp", np.e, 0.5, False), knows_units=False).eval()
     X, Y = torch.randn(3, 9, 6), torch.randn(3, 9)
     order = torch.randperm(9)
     torch.testing.assert_close(network(X, Y), network(X[:, order], Y[:, order]), atol=1e-4, rtol=0)
@@ -239,8 +231,7 @@ def test_prior_axes_lose_nothing() -> None:
 @pytest.mark.parametrize("steps", [3, 10])
 def test_short_trainings_have_a_schedule(steps: int) -> None:
     images = WORLD.images(200, np.random.default_rng(0))
-    encoder = InContextEncoder(n_steps=(0, steps, 0), n_voxels=4).pretrain(images, PRIOR)
-    assert len(encoder.losses_) == steps
+    assert len(InContextEncoder(n_steps=(0, steps, 0), n_voxels=4).pretrain(images, PRIOR).losses_) == steps
     short = InContextEncoder(n_steps=(0, 2, 1), n_voxels=4)
     refused(r"training has 2 step\(s\) in all", short.pretrain, images, PRIOR)  # no other subjects are given
 
@@ -259,9 +250,8 @@ def test_real_voxels_of_other_subjects_are_learned_from() -> None:
     assert scores[1] > scores[0] + 0.1
 
 
-def test_weights_that_real_voxels_may_have_keep_their_clusters() -> None:
+def test_weights_that_real_voxels_may_have_keep_their_clusters(rng: np.random.Generator) -> None:
     """Two clusters with a gap between: draws have the prior's covariance, as a Gaussian's would, but not its middle."""
-    rng = np.random.default_rng(0)
     X = WORLD.images(300, rng)
     W = WORLD.weights(400, rng) * 0.3
     W[0] += np.where(np.arange(400) % 2, 3.0, -3.0)
@@ -336,15 +326,13 @@ def test_what_is_taken_is_better_by_more_than_chance() -> None:
     wide = np.where(np.arange(20) % 2, 4.0, -4.2)  # mean -.1, standard error .94
     assert taken({"in_context": ridge + wide, "ridge": ridge}, sizes) == "ridge"
     assert taken({"in_context": ridge + 0.1 * wide - 1, "ridge": ridge}, sizes) == "in_context"
-    one = np.where(np.arange(20) == 3, -20.0, 0.0)
-    assert taken({"in_context": ridge + one, "ridge": ridge}, sizes) == "ridge"
+    assert taken({"in_context": ridge + np.where(np.arange(20) == 3, -20.0, 0.0), "ridge": ridge}, sizes) == "ridge"
     below = {"in_context": ridge - 10, "empirical_bayes": ridge - 10 + wide, "ridge": ridge}
     assert taken(below, sizes) == "in_context"
     assert taken(below | {"empirical_bayes": ridge - 12 + 0.1 * wide}, sizes) == "empirical_bayes"
     slight = below | {"empirical_bayes": ridge - 10.4}  # surely better, by .008 of the variance
     assert taken(slight, sizes) == "in_context"
-    above = {"in_context": ridge + 5, "empirical_bayes": ridge + 2, "ridge": ridge}
-    assert taken(above, sizes) == "ridge"
+    assert taken({"in_context": ridge + 5, "empirical_bayes": ridge + 2, "ridge": ridge}, sizes) == "ridge"
 
 
 def test_groups_fall_back_by_themselves(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +371,7 @@ def test_three_images_are_enough(trained: InContextEncoder) -> None:
     assert list(encoder.fell_back_) == ["all"]
 
 
-def test_clear_errors(trained: InContextEncoder) -> None:
+def test_clear_errors_and_contexts_longer_than_trained(trained: InContextEncoder) -> None:
     X, Y, _, _ = voxels(10, 4, 13)
     encoder = clone(trained)
     refused(r"the context has 2 image\(s\); in-context encoding needs 3", encoder.fit, X[:2], Y[:2])
@@ -395,9 +383,6 @@ def test_clear_errors(trained: InContextEncoder) -> None:
     refused("call pretrain", InContextEncoder().fit, X, Y)
     refused("fit knows 16 features", encoder.fit(X, Y).predict, X[:, :5])
     refused("1 of 2 rows of X are zero", unit_rows, np.array([[1.0, 2.0], [0.0, 0.0]]))
-
-
-def test_contexts_longer_than_trained_are_flagged(trained: InContextEncoder) -> None:
     X, Y, _, _ = voxels(41, 4, 14)
     with pytest.warns(UserWarning, match="41 images, more than the 40 of training"):
         encoder = clone(trained).fit(X, Y)

@@ -42,9 +42,8 @@ KINDS = {
     "integrated": partial(encoding.GaussianReadout, "integrated"), "semantic": encoding.SemanticSpatialReadout,
     "response": lambda restarts=1, **options: encoding.ResponseOptimisedEncoder((4, 6), (3, 3), (2, 1), **options),
 }  # fmt: skip
-ENCODERS = KINDS | {
-    "routing": lambda restarts=1, **options: encoding.RoutingEncoder("target", d_model=8, n_heads=2, **options)
-}
+ROUTING = {"d_model": 8, "n_heads": 2}
+ENCODERS = KINDS | {"routing": lambda restarts=1, **options: encoding.RoutingEncoder("target", **ROUTING, **options)}
 factorized, semantic = encoding.FactorizedReadout(epochs=1), encoding.SemanticSpatialReadout(epochs=1, restarts=1)
 ROWS, COLS = 7, 9
 
@@ -89,8 +88,7 @@ def test_trained_in_half_precision_it_learns_what_it_learns_in_float32(kind: str
 @pytest.mark.parametrize("warp", WARPS)
 def test_the_semantic_one_starts_as_the_factorized_one(warp: str, warp_features: bool) -> None:
     """Whatever the channel weights are, which training starts from zero"""
-    shape = Shape(GRID, 3, 6, 4)
-    factorized, semantic = beside_factorized(shape, encoding.SemanticSpatialReadout(warp, warp_features))
+    factorized, semantic = beside_factorized(Shape(GRID, 3, 6, 4), encoding.SemanticSpatialReadout(warp, warp_features))
     tokens, semantics = torch.randn(50, 20, 3), 3 * torch.randn(50, 4)
     torch.testing.assert_close(semantic(tokens, semantics), factorized(tokens), atol=1e-6, rtol=1e-6)
 
@@ -109,7 +107,7 @@ def test_the_gaussian_one_is_a_factorized_one_with_its_fields(field: str) -> Non
     torch.testing.assert_close(gaussian(tokens), factorized(tokens))
 
 
-def test_points_are_drawn_around_the_mean_in_training_only() -> None:
+def test_points_are_drawn_around_the_mean_in_training_only_by_roots_of_covariances() -> None:
     gaussian = start(encoding.GaussianReadout(), Shape((1, 41), 1, 1), seed=0)
     torch.nn.init.ones_(gaussian.weight)
     with torch.no_grad():
@@ -119,15 +117,11 @@ def test_points_are_drawn_around_the_mean_in_training_only() -> None:
     drawn = gaussian.train()(ramp).detach()
     assert (drawn.mean(), drawn.std()) == (pytest.approx(0.3, abs=0.01), pytest.approx(0.1, rel=0.05))
     torch.testing.assert_close(gaussian.eval()(ramp), torch.full((4000, 1), 0.3))
-
-
-def test_covariances_are_of_the_roots() -> None:
     readout = fitted("integrated", epochs=5)
     fields, (rows, cols) = readout.fields_, GRID
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, cols), indexing="ij")
     apart = np.stack([x, y], axis=-1)[None] - readout.means_[:, None, None]
-    distance = np.einsum("vhwi,vij,vhwj->vhw", apart, np.linalg.inv(readout.covariances_), apart)
-    density = np.exp(-0.5 * distance)
+    density = np.exp(-0.5 * np.einsum("vhwi,vij,vhwj->vhw", apart, np.linalg.inv(readout.covariances_), apart))
     density /= np.sqrt(np.square(density).sum(axis=(1, 2), keepdims=True))
     np.testing.assert_allclose(fields, density, atol=1e-5)
 
@@ -162,8 +156,7 @@ def test_finds_planted_fields_and_weights(kind: str, loss: str) -> None:
 @pytest.mark.parametrize("kind", ["factorized", "point", "integrated"])
 def test_predictions_are_fields_times_weights(kind: str) -> None:
     readout = fitted(kind, restarts=2)
-    flat = readout.fields_.reshape(2, -1)
-    expected = readout.intercept_ + np.einsum("npc,vp,vc->nv", X, flat, readout.weights_)
+    expected = readout.intercept_ + np.einsum("npc,vp,vc->nv", X, readout.fields_.reshape(2, -1), readout.weights_)
     np.testing.assert_allclose(readout.predict(X), expected, rtol=1e-5)
 
 
@@ -235,18 +228,13 @@ def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
-def test_a_fit_to_other_tokens_does_not_go_on_from_a_killed_one(kind: str, tmp_path: Path) -> None:
+def test_other_tokens_do_not_go_on_from_a_killed_fit_and_kinds_of_arrays_stay(kind: str, tmp_path: Path) -> None:
     """Channel weights start at 0, so that the first loss is the same whatever the tokens are."""
     killed(1, fitted, kind, epochs=2, checkpoint=tmp_path)
-    found, expected = (
-        ENCODERS[kind](epochs=2, checkpoint=folder).fit(X[::-1].copy(), Y, grid=GRID, **given(fitted(kind)))
-        for folder in (tmp_path, None)
-    )
+    read = {"grid": GRID, **given(fitted(kind))}
+    encoders = (ENCODERS[kind](epochs=2, checkpoint=folder) for folder in (tmp_path, None))
+    found, expected = (encoder.fit(X[::-1].copy(), Y, **read) for encoder in encoders)
     np.testing.assert_array_equal(found.predict(X, **given(found)), expected.predict(X, **given(found)))
-
-
-@pytest.mark.parametrize("kind", ENCODERS)
-def test_kinds_of_arrays_stay(kind: str) -> None:
     readout = fitted(kind)
     tensors = {name: torch.as_tensor(value) for name, value in given(readout).items()}
     again = clone(readout).fit(torch.as_tensor(X), torch.as_tensor(Y), grid=GRID, **tensors)
@@ -321,19 +309,14 @@ def test_what_numbers_mean(mode: str, numbers: tuple[float, ...], matrix: list[l
 
 
 @pytest.mark.parametrize("mode", WARPS)
-def test_equals_torch(mode: str) -> None:
+def test_moved_fields_equal_torch_and_shifts_those_of_the_centre_of_mass(mode: str) -> None:
     generator = torch.Generator().manual_seed(1)
     maps = torch.rand(3, ROWS, COLS, generator=generator)
     matrices = affine_matrix(mode, 0.4 * torch.randn(4, 3, WARPS[mode], generator=generator))
     points = affine_grid(matrices.flatten(0, 1), [12, 1, ROWS, COLS], align_corners=True)
-    copies = maps.repeat(4, 1, 1)[:, None]
-    expected = grid_sample(copies, points, padding_mode="zeros", align_corners=True)[:, 0]
+    expected = grid_sample(maps.repeat(4, 1, 1)[:, None], points, padding_mode="zeros", align_corners=True)[:, 0]
     torch.testing.assert_close(warp(maps, matrices).flatten(0, 1), expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("mode", WARPS)
-def test_shifts_are_those_of_the_centre_of_mass(mode: str) -> None:
-    """Against scipy's centre of mass of the warped map, for a small field inside a fine grid."""
+    # Against scipy's centre of mass of the warped map, for a small field inside a fine grid.
     size = 81
     y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
     field = torch.exp(-((x - 0.2).square() + (y + 0.1).square()) / (2 * 0.08**2))[None]
@@ -341,8 +324,7 @@ def test_shifts_are_those_of_the_centre_of_mass(mode: str) -> None:
     row, col = ndimage.center_of_mass(warp(field, matrices)[0, 0].numpy())
     before_row, before_col = ndimage.center_of_mass(field[0].numpy())
     expected = torch.tensor([col - before_col, row - before_row]) * 2 / (size - 1)
-    found = networks.moved_centre(field, matrices)[0, 0]
-    torch.testing.assert_close(found, expected.float(), atol=2e-3, rtol=0)
+    torch.testing.assert_close(networks.moved_centre(field, matrices)[0, 0], expected.float(), atol=2e-3, rtol=0)
 
 
 CORE_GRID = (6, 8)
@@ -378,10 +360,8 @@ def test_the_core_written_out(pool: tuple[int, int]) -> None:
         mean, variance, scale, offset = (state[f"{number + 1}.{name}"][:, None, None] for name in names)
         maps = (maps - mean) / (variance + 1e-5).sqrt() * scale + offset
         maps = torch.where(maps > 0, maps, maps.exp() - 1)
-        averaged = [
-            torch.stack([part.mean(dim=(2, 3)) for part in band.split(size, dim=3)], dim=-1)
-            for band in maps.split(size, dim=2)
-        ]
+        bands = [band.split(size, dim=3) for band in maps.split(size, dim=2)]
+        averaged = [torch.stack([part.mean(dim=(2, 3)) for part in band], dim=-1) for band in bands]
         maps = torch.stack(averaged, dim=2)
     assert tuple(maps.shape[2:]) == encoder.core_grid_
     np.testing.assert_allclose(encoder.core(PIXELS), maps.flatten(2).mT, atol=2e-4)
@@ -402,23 +382,18 @@ def test_prediction_changes_nothing_and_rows_do_not_see_each_other(readout: str)
     encoder = with_core(readout, dropout=0.3)
     first = encoder.predict(PIXELS, **beside(readout))
     encoder.predict(7 * PIXELS, **beside(readout))
-    alone = [
-        encoder.predict(PIXELS[k : k + 1], **({"semantics": CORE_Z[k : k + 1]} if beside(readout) else {}))
-        for k in (3, 90)
-    ]
+    z = {k: {"semantics": CORE_Z[k : k + 1]} if beside(readout) else {} for k in (3, 90)}
+    alone = [encoder.predict(PIXELS[k : k + 1], **given) for k, given in z.items()]
     np.testing.assert_allclose(np.concatenate(alone), first[[3, 90]], rtol=1e-5)
     np.testing.assert_array_equal(encoder.predict(PIXELS, **beside(readout)), first)
 
 
-def test_stops_where_validation_stops_getting_better() -> None:
+def test_stops_where_validation_does_and_maps_of_a_single_place() -> None:
     encoder = with_core(epochs=60, schedule="constant", patience=3, learning_rate=0.05)
     scores = [epoch.score for epoch in encoder.history_]
     assert len(scores) == int(np.argmax(scores)) + 1 + 3 < 60
     assert encoder.validation_r_.mean() == pytest.approx(max(scores))
-
-
-def test_maps_of_a_single_place_and_a_batch_of_one_row() -> None:
-    """155 rows leave 129 for training: the last batch of 32 has one row, whose normalisation needs places"""
+    # 155 rows leave 129 for training: the last batch of 32 has one row, whose normalisation needs places
     rows = np.arange(155) % 150
     encoder = ResponseOptimisedEncoder((3, 3), (3, 3), (4, 2), epochs=1, batch_size=32)
     assert encoder.fit(PIXELS[rows], SQUARES[rows], grid=CORE_GRID).core_grid_ == (1, 1)

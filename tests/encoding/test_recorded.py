@@ -77,11 +77,9 @@ def tables() -> Any:
     without = {name: replace(one, null=None, control_r=None) for name, one in layers().items()}
     flat = replace(layers()["part"], group_r=np.array([0.1, np.nan, 0.2, 0.3]))
     constant = replace(timed()["early"], group_r=np.full(4, np.nan))
-    contenders = {
-        "first": encoding.Contender(layers()["part"], 7, RNG(6).random((3, 4))),
-        "one": encoding.Contender(layers()["whole"], 9, RNG(7).random((1, 4))),
-        "none": encoding.Contender(replace(layers()["wide"], seconds=2.5), 11),
-    }
+    contenders = {"first": encoding.Contender(layers()["part"], 7, RNG(6).random((3, 4)))}
+    contenders |= {"one": encoding.Contender(layers()["whole"], 9, RNG(7).random((1, 4)))}
+    contenders |= {"none": encoding.Contender(replace(layers()["wide"], seconds=2.5), 11)}
     contenders = {name: one._replace(found=replace(one.found, seconds=0.5)) for name, one in contenders.items()}
     reliable = GROUPS[RELIABLE]
     draws = encoding.layer_draws(layers(), GROUPS, 18, n_draws=6, n_permutations=5, seed=2)

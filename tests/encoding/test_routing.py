@@ -55,7 +55,7 @@ def test_equations(feedforward: int | None) -> None:
         torch.testing.assert_close(found[n].double(), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_query_per_target_is_the_packed_read_out() -> None:
+def test_a_query_per_target_is_the_packed_read_out_and_all_places_differ() -> None:
     """The einsum of one query per target gives what packed members give; a permuted membership shows it."""
     X = torch.from_numpy(small()[0][:4])
     one, other = network(np.eye(6, dtype=bool)), network(np.eye(6, dtype=bool)[::-1].copy())
@@ -63,10 +63,7 @@ def test_a_query_per_target_is_the_packed_read_out() -> None:
     assert not other.one_each
     other.load_state_dict(one.state_dict() | {"target": other.target, "bias": one.bias.flip(0)})
     torch.testing.assert_close(one(X), other(X).flip(1))
-
-
-def test_the_position_code_tells_all_places_apart() -> None:
-    """Any row and any column can be singled out by a sum over channels, as a query does."""
+    # Any row and any column can be singled out by a sum over channels, as a query does.
     for grid in ((8, 8), (3, 5), (31, 31), (1, 4)):
         code = position_code(grid).double().numpy()
         assert code.shape[0] == grid[0] * grid[1]
@@ -88,7 +85,7 @@ def test_keys_hold_content_or_position_alone(keys: str, follows: bool) -> None:
     assert before.std(axis=2).max() > 1e-5
 
 
-def test_parcels_are_found_in_training_rows_only() -> None:
+def test_parcels_are_found_in_training_rows_only_of_many_targets() -> None:
     rng = np.random.default_rng(3)
     X = rng.normal(size=(100, 12, 5)).astype(np.float32)
     truth = np.repeat([0, 1, 2], 4)
@@ -101,10 +98,7 @@ def test_parcels_are_found_in_training_rows_only() -> None:
     other[held] = 50 * rng.normal(size=(len(held), 3))[:, np.tile([0, 1, 2], 4)]
     again = RoutingEncoder("parcel", n_parcels=3, **QUICK).fit(X, other, grid=GRID)
     np.testing.assert_array_equal(again.members_, encoder.members_)
-
-
-def test_parcels_of_many_targets() -> None:
-    """Leading components of the profiles are enough; missing responses do not stop it."""
+    # Leading components of the profiles are enough; missing responses do not stop it.
     rng = np.random.default_rng(3)
     truth = np.repeat(np.arange(5), 40)
     Y = rng.normal(size=(150, 5))[:, truth] + rng.normal(size=(150, 200))
@@ -144,18 +138,14 @@ def test_missing_responses_are_left_out() -> None:
     assert np.mean(expected) > 0.4
 
 
-def test_units_of_features_and_responses_do_not_matter() -> None:
+def test_units_do_not_matter_and_sizes_are_published() -> None:
     X, Y = small()
     plain = RoutingEncoder(**QUICK).fit(X, Y, grid=GRID, roi=ROI)
     other = RoutingEncoder(**QUICK).fit(100 * X + 7, 5 * Y - 3, grid=GRID, roi=ROI)
     np.testing.assert_allclose(other.predict(100 * X + 7), 5 * plain.predict(X) - 3, atol=2e-3)
-
-
-def test_published_size() -> None:
-    """One layer of the published width, with layer norms and a feed-forward network, trains as any other."""
+    # One layer of the published width, with layer norms and a feed-forward network, trains as any other.
     X, Y = small(24)
-    options = PUBLISHED_ROUTING | {"epochs": 1}
-    encoder = ENCODERS["routing"](**options).fit(X, Y, grid=GRID, roi=ROI)
+    encoder = ENCODERS["routing"](**PUBLISHED_ROUTING | {"epochs": 1}).fit(X, Y, grid=GRID, roi=ROI)
     assert encoder.module_.queries.shape == (3, 768)
     assert encoder.n_parameters_ == sum(p.numel() for p in encoder.module_.parameters())
     hidden = [layer.out_features for layer in encoder.module_.feedforward.layers if isinstance(layer, nn.Linear)]
@@ -164,23 +154,17 @@ def test_published_size() -> None:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"roi": None}, "queries 'roi' needs roi="),
-    ({"roi": ROI[:5]}, "roi has 5 rows but the targets of Y has 12"),
+    ({"roi": None}, "queries 'roi' needs roi="), ({"roi": ROI[:5]}, "roi has 5 rows but the targets of Y has 12"),
     ({"roi": np.array([[True] * 12, [False] * 12])}, r"1 of 2 ROIs have no members \(rows 1\)"),
     ({"roi": np.ones((2, 12), dtype=int)}, "membership is boolean"),
     ({"roi": np.where(ROI == "V1", "", ROI)}, r"4 of 12 targets are in no ROI \(columns 0, 1, 2 and 1.*rest=True"),
-    ({"roi": [""] * 12}, "none of the 12 targets has a label"),
-    ({"queries": "hemisphere"}, "wants 'L' or 'R'"),
-    ({"queries": "target"}, "leave roi out"),
-    ({"queries": "parcel"}, "leave roi out"),
+    ({"roi": [""] * 12}, "none of the 12 targets has a label"), ({"queries": "hemisphere"}, "wants 'L' or 'R'"),
+    ({"queries": "target"}, "leave roi out"), ({"queries": "parcel"}, "leave roi out"),
     ({"queries": "parcel", "roi": None}, "n_parcels is 100 but Y has 12 targets"),
-    ({"queries": "vertex"}, "queries must be one of"),
-    ({"keys": "where"}, "keys must be one of"),
+    ({"queries": "vertex"}, "queries must be one of"), ({"keys": "where"}, "keys must be one of"),
     ({"queries": "target", "roi": None, "rest": True}, "rest is for queries 'roi'"),
-    ({"n_heads": 3}, "d_model 32 is no multiple of n_heads 3"),
-    ({"dropout": 1.0}, "dropout is 1.0"),
-    ({"feedforward": 0}, "feedforward is 0"),
-    ({"semantics": np.zeros((60, 2))}, "cannot use semantics"),
+    ({"n_heads": 3}, "d_model 32 is no multiple of n_heads 3"), ({"dropout": 1.0}, "dropout is 1.0"),
+    ({"feedforward": 0}, "feedforward is 0"), ({"semantics": np.zeros((60, 2))}, "cannot use semantics"),
     ({"X": np.where(small()[0] > 2, np.nan, small()[0])}, "NaN in some channels"),
     ({"X": np.where(np.arange(60)[:, None, None] < 30, np.nan, small()[0])}, "nothing but padding"),
 ])  # fmt: skip

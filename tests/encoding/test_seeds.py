@@ -17,7 +17,7 @@ def world() -> tuple[np.ndarray, np.ndarray]:
     return X, X[:, [1, 4], 0] + 0.3 * rng.normal(size=(120, 2)).astype(np.float32)
 
 
-def test_the_mean_of_single_seeds(world) -> None:
+def test_the_mean_of_single_seeds_and_of_targets_that_are_not_trained(world) -> None:
     X, Y = world
     ensemble = SeedEnsemble(FactorizedReadout(epochs=4), seeds=(5, 2)).fit(X, Y, grid=GRID)
     single = [FactorizedReadout(epochs=4, seed=seed).fit(X, Y, grid=GRID) for seed in (5, 2)]
@@ -27,9 +27,6 @@ def test_the_mean_of_single_seeds(world) -> None:
     assert ensemble.n_parameters_ == single[0].n_parameters_
     for seeds in ((), (1, 1)):
         refused("seeds must be different", SeedEnsemble(FactorizedReadout(), seeds=seeds).fit, X, Y, grid=GRID)
-
-
-def test_targets_that_are_not_trained_are_their_mean(world) -> None:
     X, Y = world
     one = SeedEnsemble(FactorizedReadout(epochs=4), targets=np.array([1])).fit(X, Y, grid=GRID)
     alone = FactorizedReadout(epochs=4).fit(X, Y[:, [1]], grid=GRID)

@@ -88,8 +88,7 @@ def test_half_times_of_areas_are_found_in_their_order() -> None:
     assert times["half_time"].to_numpy() == pytest.approx(expected, rel=0.25)
     assert (times["low"] <= times["half_time"]).all()
     assert (times["half_time"] <= times["high"]).all()
-    whole = found.half_times[found.half_times["area"] == ""].set_index("score")
-    assert 3 <= whole.loc["temporal", "half_time"] <= 10
+    assert 3 <= found.half_times[found.half_times["area"] == ""].set_index("score").loc["temporal", "half_time"] <= 10
     curve = found.curves[(found.curves["score"] == "temporal")].set_index("step")["value"]
     assert curve[0] == 0  # one latency for all layers is no order
     assert curve[300] > 0.99
@@ -99,10 +98,8 @@ def test_half_times_of_areas_are_found_in_their_order() -> None:
 def test_layers_of_a_checkpoint_are_chosen_on_the_other_half() -> None:
     """The half that scores prefers the layers in reverse, which must not change what is scored."""
     given = {step: {"01": areas(step, step / (step + HALF))} for step in STEPS}
-    turned = {
-        step: {"01": replace(some["01"], arrays={**some["01"].arrays, "r": some["01"].arrays["r"][::-1]})}
-        for step, some in given.items()
-    }
+    arrays = {step: some["01"].arrays | {"r": some["01"].arrays["r"][::-1]} for step, some in given.items()}
+    turned = {step: {"01": replace(some["01"], arrays=arrays[step])} for step, some in given.items()}
     curves = checkpoint_curves(turned).curves
     assert set(curves["score"]) == {"encoding"}  # no order of areas without a place to begin
     last = curves[(curves["score"] == "encoding") & (curves["step"] == STEPS[-1])].set_index("area")["value"]
@@ -129,8 +126,7 @@ def test_halves_depend_on_the_stimuli_alone() -> None:
     assert set(half_rows(names, seed=4)[0]) != set(choice)
 
 
-def test_each_half_is_scored_by_itself() -> None:
-    rng = np.random.default_rng(0)
+def test_each_half_is_scored_by_itself(rng: np.random.Generator) -> None:
     layers = rng.normal(size=(2, 100, 6))
     Y = layers[0] @ rng.normal(size=(6, 12)) + rng.normal(size=(100, 12))
     split = np.arange(60), np.arange(60, 100), np.array([f"image{k}" for k in rng.permutation(100)])
@@ -159,5 +155,4 @@ def test_places_mirror_the_right_hemisphere() -> None:
     assert np.isnan(places[2]).all()
     assert separations(places[:2])[0, 1] == pytest.approx(10)
     assert np.isnan(area_places(table.drop(columns="x_mm"), [np.array([0])])).all()
-    missing = table.assign(x_mm=[np.nan, 30.0, 20.0, -20.0])
-    assert area_places(missing, [np.array([0, 1])])[0, 0] == pytest.approx(-30)
+    assert area_places(table.assign(x_mm=[np.nan, 30.0, 20.0, -20.0]), [np.array([0, 1])])[0, 0] == pytest.approx(-30)

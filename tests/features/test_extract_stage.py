@@ -140,8 +140,7 @@ def test_only_what_changed_is_computed_again(study: Study) -> None:
     run_job(study.job)
     assert study.counts() == [1]
     after = load(study.features, Layers)
-    changed = [row for row in range(10) if (before["second"].values[row] != after["second"].values[row]).any()]
-    assert changed == [3]
+    assert [row for row in range(10) if (before["second"].values[row] != after["second"].values[row]).any()] == [3]
     images = [study.root / "images" / f"s{k:05d}.png" for k in range(10)]
     extractor = UserExtractor(**{key: value for key, value in study.model.items() if key != "extractor"})
     fresh, _ = extractor._read(load_images(images, images, extractor.network.preprocessing), ["second"])

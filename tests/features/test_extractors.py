@@ -147,14 +147,11 @@ def test_models_without_texts(clip: str, tmp_path: Path) -> None:
     refused(r"\(ViTModel\) has no visual_projection; leave that layer out", projected.digest)
 
 
-def test_captions_of_a_stimulus_in_the_order_of_the_table_or_none() -> None:
+def test_any_number_of_captions_in_the_order_of_the_table_is_averaged(new_rows: type) -> None:
     assert captions_of(["a", "b"], TABLE) == [["a cat"], ["a dog", "a puppy"]]  # nobody asked for c
     refused(r"has no caption of 1 of 2 stimuli \(aa\).*did you mean 'a'.*add rows", captions_of, ["a", "aa"], TABLE)
     other = TABLE.rename(columns={"caption": "captions"})
     refused("c.tsv has the columns .* no 'caption' .did you mean 'captio", captions_of, ["a"], other, "c.tsv")
-
-
-def test_any_number_of_captions_is_averaged(new_rows: type) -> None:
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b"], "texts": captions_of(["a", "b"], TABLE)})
     SentenceExtractor(MINILM).extract(stimuli, mean := new_rows(2))
     each = pd.DataFrame({"stimulus_id": ["x", "y", "z"], "texts": [["a cat"], ["a dog"], ["a puppy"]]})

@@ -33,7 +33,7 @@ def test_resizing_is_pillows(images: pd.DataFrame, resample: str, size: tuple[in
     assert np.abs(ours.permute(1, 2, 0).numpy() * 255 - expected).mean() < 0.5
 
 
-def test_crop_scale_and_normalisation_are_what_they_say() -> None:
+def test_crop_scale_and_normalisation_are_what_they_say_and_in_the_digest() -> None:
     image = torch.arange(3 * 6 * 8.0).reshape(1, 3, 6, 8) / 143
     out = Preprocessing(crop=(4, 4), mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), scale=2.0)(image)
     for channel, (mean, std) in enumerate(zip((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), strict=True)):
@@ -42,11 +42,7 @@ def test_crop_scale_and_normalisation_are_what_they_say() -> None:
     assert wide.shape == (1, 3, 12, 16)
     wide = Preprocessing(crop=(2, 4))(image)
     assert torch.equal(wide, Preprocessing(crop=(4, 4))(image)[:, :, 1:3])
-    padded = Preprocessing(crop=(8, 8))(torch.ones(1, 3, 6, 8))
-    assert padded[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
-
-
-def test_the_digest_covers_every_field() -> None:
+    assert Preprocessing(crop=(8, 8))(torch.ones(1, 3, 6, 8))[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
     changes = {
         "resize": 3, "crop": (3, 3), "mean": (0.5, 0, 0), "std": (0.5, 1, 1), "resample": "nearest", "scale": 255,
     }  # fmt: skip
@@ -91,14 +87,11 @@ def test_images_that_still_differ_in_size_are_named(images: pd.DataFrame) -> Non
     refused(message, load_images, images["path"], images["stimulus_id"], Preprocessing())
 
 
-def test_gradients_reach_the_image() -> None:
+def test_rows_are_resized_images_pixel_by_pixel_and_gradients_reach_them(images: pd.DataFrame, new_rows: type) -> None:
     image = torch.rand(1, 3, 50, 40, requires_grad=True)
     Preprocessing(resize=28, crop=(24, 24), std=(0.5, 0.5, 0.5))(image).sum().backward()
     assert (image.grad[0, :, 10:40, 10:30] != 0).all()
-
-
-def test_rows_are_the_resized_images_pixel_by_pixel(images: pd.DataFrame, new_rows: type) -> None:
-    """As Pillow resizes them, red, green and blue of the top left pixel first"""
+    # As Pillow resizes them, red, green and blue of the top left pixel first
     PixelsExtractor(image_size=12, batch_size=3).extract(images, rows := new_rows(7))
     assert (rows.layers["pixels"].dtype, rows.grids) == (np.float32, {"pixels": (12, 12)})
     assert rows.sizes == [3, 3, 1]
@@ -202,8 +195,7 @@ N = 64
 
 
 def grating(cycles: float, contrast: float = 1.0, mean: float = 0.5) -> torch.Tensor:
-    wave = mean * (1 + contrast * torch.sin(2 * torch.pi * cycles * torch.arange(N) / N))
-    return wave.expand(3, N, N)
+    return (mean * (1 + contrast * torch.sin(2 * torch.pi * cycles * torch.arange(N) / N))).expand(3, N, N)
 
 
 def test_known_images_have_known_luminance_and_contrast() -> None:
@@ -213,14 +205,12 @@ def test_known_images_have_known_luminance_and_contrast() -> None:
     np.testing.assert_allclose(found.filter(like="spectrum").iloc[0], -np.log(6), atol=1e-6)  # no power
     green, blue = torch.zeros(3, N, N), torch.zeros(3, N, N)
     green[1], blue[2] = 1, 1
-    colours = image_properties([green, blue])
-    np.testing.assert_allclose(colours["luminance"], [0.7152, 0.0722], atol=1e-6)
+    np.testing.assert_allclose(image_properties([green, blue])["luminance"], [0.7152, 0.0722], atol=1e-6)
 
 
 @pytest.mark.parametrize(("cycles", "band"), [(24, 1), (12, 2), (6, 3)])
 def test_a_grating_has_its_power_in_its_own_octave(cycles: float, band: int) -> None:
-    table = image_properties([grating(cycles)], n_bands=5)
-    spectrum = table[[f"spectrum_{k}" for k in range(1, 6)]].iloc[0]
+    spectrum = image_properties([grating(cycles)], n_bands=5)[[f"spectrum_{k}" for k in range(1, 6)]].iloc[0]
     assert spectrum.idxmax() == f"spectrum_{band}"
     assert np.exp(spectrum).sum() == pytest.approx(1, abs=1e-6)
     assert np.exp(spectrum.max()) > 0.95
@@ -228,7 +218,7 @@ def test_a_grating_has_its_power_in_its_own_octave(cycles: float, band: int) -> 
     np.testing.assert_allclose(brighter[spectrum.index].iloc[0].max(), spectrum.max(), atol=1e-6)
 
 
-def test_vectors_of_files_are_those_of_reduced_images(tmp_path: Path) -> None:
+def test_vectors_of_files_are_those_of_reduced_images_or_named(tmp_path: Path) -> None:
     blocks = np.random.default_rng(0).integers(0, 256, size=(2, 256, 300, 3)).astype(np.uint8)
     for k, block in enumerate(blocks):  # every value four times, which the reduction takes back
         Image.fromarray(block.repeat(2, axis=0).repeat(2, axis=1)).save(tmp_path / f"{k}.png")
@@ -238,17 +228,13 @@ def test_vectors_of_files_are_those_of_reduced_images(tmp_path: Path) -> None:
     Image.fromarray(blocks[0][:20, :40]).save(tmp_path / "small.png")
     assert low_level_vectors([*paths, tmp_path / "small.png"]).shape == (3, 2 + 4)  # 20 pixels have four octaves
     refused(r"no image file .*absent", low_level_vectors, [tmp_path / "absent.png"])
-
-
-def test_a_file_is_read_and_what_does_not_fit_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.full((80, 70, 3), 51, dtype=np.uint8)).save(tmp_path / "a.png")
     assert image_properties([tmp_path / "a.png"])["luminance"][0] == pytest.approx(0.2)
     refused("64 x 64 pixels has no 7 octaves", image_properties, [grating(3)], n_bands=7)
     refused(r"shape \(64, 64\)", image_properties, [torch.zeros(N, N)])
 
 
-def test_vectors_of_contrast_are_decoded_from_contrast_and_those_of_fixations_from_fixations() -> None:
-    rng = np.random.default_rng(0)
+def test_vectors_of_contrast_are_decoded_from_contrast_and_those_of_fixations_from_fixations(rng) -> None:
     contrast, n = rng.uniform(0.1, 1, 300), 300
     fixations = rng.integers(2, 40, n)
     images = [grating(8, float(c)) for c in contrast]

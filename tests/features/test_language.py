@@ -86,7 +86,7 @@ def test_causal_models_know_nothing_later(saved: Path, states: Callable, family:
     assert LanguageExtractor(str(saved / "bert")).describe()["sees_future"]
 
 
-def test_windows_give_half_a_window_of_context(saved: Path, states: Callable) -> None:
+def test_windows_give_half_their_context_and_fit_the_positions_of_a_model(saved: Path, states: Callable) -> None:
     """A token of the second half of a window is read as by hand in that window; batches change nothing."""
     words = ["abcdefg"] * 12
     found = states("llama", words, context=16, layers=("layer2",))["layer2"]
@@ -100,10 +100,7 @@ def test_windows_give_half_a_window_of_context(saved: Path, states: Callable) ->
         np.testing.assert_allclose(found[word], window.numpy(), atol=1e-5)
     one = states("llama", words, context=16, layers=("layer2",), batch_size=1)["layer2"]
     np.testing.assert_allclose(found, one, atol=1e-6)
-
-
-def test_windows_fit_the_positions_of_a_model(saved: Path, states: Callable) -> None:
-    """RoBERTa counts positions from behind its padding token; others say -1 where they have no limit."""
+    # RoBERTa counts positions from behind its padding token; others say -1 where they have no limit.
     torch.manual_seed(3)
     roberta = transformers.RobertaConfig(vocab_size=40, max_position_embeddings=34, pad_token_id=1, **SIZES)
     transformers.RobertaModel(roberta).save_pretrained(saved / "roberta")

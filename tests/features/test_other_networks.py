@@ -160,11 +160,8 @@ def test_torchvision(monkeypatch) -> None:
         def transforms(self) -> types.SimpleNamespace:
             return transforms
 
-    models = types.SimpleNamespace(
-        list_models=lambda: ["resnet18"],
-        get_model_weights=lambda name: Weights,
-        get_model=lambda name, weights: ResNetLike(),
-    )
+    models = types.SimpleNamespace(list_models=lambda: ["resnet18"], get_model_weights=lambda name: Weights)
+    models.get_model = lambda name, weights: ResNetLike()
     torchvision = types.ModuleType("torchvision")
     torchvision.__version__, torchvision.models = "1", models
     monkeypatch.setitem(sys.modules, "torchvision", torchvision)
@@ -234,8 +231,7 @@ class TestRandomWeights:
         one, again, other = (EfficientNetExtractor(weights="random", image_size=64, seed=s) for s in (1, 1, 2))
         assert one.digest() == again.digest() != other.digest()
         assert torch.equal(torch.get_rng_state(), before)  # the global generator is nobody's business
-        images = torch.rand(8, 3, 64, 64)
-        for layer, values in one.features(images, one.layer_names)[0].items():
+        for layer, values in one.features(torch.rand(8, 3, 64, 64), one.layer_names)[0].items():
             assert 1e-2 < values.std() < 1e2, layer  # neither dead nor exploded at any depth
             assert values.std(dim=0).mean() > 1e-3, layer  # images still differ
 
@@ -262,10 +258,8 @@ def test_human_it_on_the_92_images() -> None:
     extractor = EfficientNetExtractor(layers=("block0", "block12"), pooling="flatten", crop=False)
     with torch.inference_mode():
         parts = [extractor.features(batch, extractor.layer_names)[0] for batch in pictures.split(8)]
-    scores = {
-        layer: spearmanr(pdist(torch.cat([part[layer] for part in parts]).numpy(), "correlation"), human).statistic
-        for layer in extractor.layer_names
-    }
+    values = {layer: torch.cat([part[layer] for part in parts]).numpy() for layer in extractor.layer_names}
+    scores = {layer: spearmanr(pdist(x, "correlation"), human).statistic for layer, x in values.items()}
     assert (scores["block12"], scores["block0"]) == (pytest.approx(0.40, abs=0.02), pytest.approx(0.15, abs=0.02))
 
 

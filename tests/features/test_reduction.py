@@ -21,18 +21,15 @@ class TestSparseProjection:
     def test_equals_scikit_learn(self) -> None:
         values = np.random.default_rng(0).normal(size=(12, 2_000)).astype(np.float32)
         theirs = SparseRandomProjection(300, random_state=7).fit_transform(values)
-        ours = SparseProjection(2_000, 300, seed=7)(torch.from_numpy(values))
-        np.testing.assert_allclose(ours, theirs, atol=1e-3)
-        other = SparseProjection(2_000, 300, seed=8)(torch.from_numpy(values))
-        assert not np.allclose(other, theirs, atol=0.1)
+        np.testing.assert_allclose(SparseProjection(2_000, 300, seed=7)(torch.from_numpy(values)), theirs, atol=1e-3)
+        assert not np.allclose(SparseProjection(2_000, 300, seed=8)(torch.from_numpy(values)), theirs, atol=0.1)
 
     def test_runs_batch_by_batch(self) -> None:
         values = torch.randn(20, 5_000, generator=torch.Generator().manual_seed(0))
         projection = SparseProjection(5_000, 1_000)
         whole = projection(values)
         np.testing.assert_allclose(torch.cat([projection(part) for part in values.split(7)]), whole, atol=1e-5)
-        tokens = projection(values.reshape(4, 5, 5_000))
-        np.testing.assert_allclose(tokens.reshape(20, -1), whole, atol=1e-5)
+        np.testing.assert_allclose(projection(values.reshape(4, 5, 5_000)).reshape(20, -1), whole, atol=1e-5)
 
     def test_gradient_is_the_transposed_projection(self) -> None:
         projection = SparseProjection(30, 5)
@@ -63,8 +60,7 @@ class TestPCA:
 
 
 @pytest.mark.parametrize(("maps", "n_components"), [(False, None), (True, None), (True, 3)])
-def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_components: int | None) -> None:
-    rng = np.random.default_rng(0)
+def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_components: int | None, rng) -> None:
     values, train = rng.normal(size=(30, 8)).astype(np.float32), np.arange(20)
     options = {"n_components": n_components, "maps": maps}
     ours = layer_inputs(values, train, **options)
@@ -112,7 +108,7 @@ def fitted(request, world):
     return model.fit(world.features, rows=np.arange(1200))
 
 
-def test_few_atoms_explain_rows_that_training_never_saw(fitted, world):
+def test_few_atoms_explain_unseen_rows_by_few_codes_of_the_largest_and_pursuit(fitted, world):
     found = dictionary_quality(fitted, world.features[1200:])
     assert found.unexplained < 0.15  # a random dictionary leaves about half
     assert found.n_active <= 2
@@ -120,9 +116,6 @@ def test_few_atoms_explain_rows_that_training_never_saw(fitted, world):
     assert match_atoms(world.atoms, fitted.atoms_).mean() > 0.8
     random = np.random.default_rng(5).normal(size=(30, 20))
     assert match_atoms(world.atoms, random / np.linalg.norm(random, axis=1, keepdims=True)).mean() < 0.55
-
-
-def test_codes_are_few_and_positive_and_in_units_of_the_features(fitted, world):
     codes = fitted.transform(world.features[1200:])
     assert codes.shape == (300, 30)
     assert codes.min() >= 0
@@ -131,17 +124,11 @@ def test_codes_are_few_and_positive_and_in_units_of_the_features(fitted, world):
     again = SparseAutoencoder(30, 2, fitted.coding, epochs=30, batch_size=64, seed=1)
     again.fit(5 * world.features + 100, rows=np.arange(1200))  # another scale and origin change nothing else
     np.testing.assert_allclose(again.transform(5 * world.features[1200:] + 100), 5 * codes, atol=0.02)
-
-
-def test_topk_keeps_the_largest_responses():
     torch.manual_seed(0)
     network, rows = TopK(6, 10, 3), torch.randn(40, 6)
     drive = ((rows - network.bias) @ network.encoder.T).relu().detach().numpy()
     expected = np.where(drive >= np.sort(drive, axis=1)[:, -3][:, None], drive, 0)
     np.testing.assert_allclose(network.encode(rows).detach().numpy(), expected, atol=1e-6)
-
-
-def test_what_pursuit_leaves_never_grows_and_its_codes_say_what_it_took():
     torch.manual_seed(0)
     rows, left = torch.randn(50, 6), []
     for n_active in range(1, 7):

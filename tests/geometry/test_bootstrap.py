@@ -28,8 +28,7 @@ def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     truth = g.rdm(rng.normal(size=(N_STIMULI, 6)), "euclidean")
     subjects = truth + rng.normal(size=(N_SUBJECTS, len(truth))) * 0.5
     differs = (PAIRS[0] % 3 != PAIRS[1] % 3) * 1.0
-    models = np.stack([truth + rng.normal(size=len(truth)) * 0.3, differs, rng.uniform(size=len(truth))])
-    return subjects, models
+    return subjects, np.stack([truth + rng.normal(size=len(truth)) * 0.3, differs, rng.uniform(size=len(truth))])
 
 
 def index_draws(rng: np.random.Generator, n_boot: int = N_BOOT) -> tuple[np.ndarray, np.ndarray]:
@@ -56,8 +55,7 @@ def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.Mo
     np.testing.assert_allclose(ours.se() ** 2, model, atol=1e-10)
     contrasts = np.array([[1, -1, 0, 0, 0], [1, 0, -1, 0, 0], [0, 1, -1, 0, 0]])
     np.testing.assert_allclose(ours.se(contrasts) ** 2, difference, atol=1e-10)
-    gaps = np.eye(3, 5) - np.array([0, 0, 0, 1, 0])
-    np.testing.assert_allclose(ours.se(gaps) ** 2, ceiling[:, 0], atol=1e-10)
+    np.testing.assert_allclose(ours.se(np.eye(3, 5) - np.array([0, 0, 0, 1, 0])) ** 2, ceiling[:, 0], atol=1e-10)
     assert ours.dof == theirs.dof
 
 
@@ -125,8 +123,7 @@ def test_variances_of_stimuli_by_brute_force(method: str) -> None:
     np.testing.assert_allclose(found.scores, g.compare(subjects, models, method, variances).mean(axis=0))
     assert found.ceiling == pytest.approx(g.rdm_noise_ceiling(subjects, method, variances))
     equal = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=np.full(N_STIMULI, 2.0))
-    plain = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
-    for name, values in plain.draws.items():
+    for name, values in g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli)).draws.items():
         np.testing.assert_allclose(equal.draws[name], values, atol=1e-9)
 
 
@@ -206,9 +203,8 @@ def called(rng: np.random.Generator, weights: np.ndarray) -> tuple[bool, bool, b
     return (table["p"] <= 0.05).any(), (table["p_max"] <= 0.05).any(), best
 
 
-def test_the_honest_best_of_layers_and_of_all() -> None:
+def test_the_honest_best_of_layers_and_of_all(rng: np.random.Generator) -> None:
     """A group and one subject whose truth is layer b of a network; a published model that is as good."""
-    rng = np.random.default_rng(0)
     layers = {name: g.rdm(rng.normal(size=(30, 8)), "euclidean") for name in "abc"}
     noisy = layers["b"] + rng.normal(size=(8, 2, 435)) * 0.5
     candidates = {("net", name): values for name, values in layers.items()}
@@ -332,8 +328,7 @@ def test_variances_of_divisions_equal_rsatoolbox() -> None:
     each = np.stack([ours.divisions[name][:, there] for name in ("both", "subjects", "stimuli")])
     whole = np.stack([np.cov(e.mean(axis=0).T) for e in each])
     single = np.stack([np.mean([np.cov(x.T) for x in e], axis=0) for e in each])
-    covariances = (2 * whole - single) / (each.shape[1] - 1)
-    model, difference, ceiling = extract_variances(covariances, True, N_PEOPLE, N_SHOWN)
+    model, difference, ceiling = extract_variances((2 * whole - single) / (each.shape[1] - 1), True, N_PEOPLE, N_SHOWN)
     np.testing.assert_allclose(ours.se() ** 2, np.maximum(model, 0), atol=1e-10)
     np.testing.assert_allclose(ours.se(np.array([[1.0, -1, 0, 0]])) ** 2, np.maximum(difference, 0), atol=1e-10)
     np.testing.assert_allclose(ours.se(np.array([[1.0, 0, -1, 0]]))[0] ** 2, max(ceiling[0, 0], 0), atol=1e-10)
@@ -341,7 +336,7 @@ def test_variances_of_divisions_equal_rsatoolbox() -> None:
     assert g.compare_models(ours, ["weighted", "fixed"])["p"].between(0, 1).all()
 
 
-def test_a_model_that_nobody_follows_scores_nothing() -> None:
+def test_a_model_that_nobody_follows_scores_nothing_and_bad_input() -> None:
     clean = mixture(7)[0]
     opposite = g.FlexibleModel(clean.mean(axis=0).max() - clean.mean(axis=0)[None])  # to which no weight is positive
     found = g.flexible_bootstrap(clean, [opposite], "pearson", 20, np.random.default_rng(0))
@@ -349,9 +344,6 @@ def test_a_model_that_nobody_follows_scores_nothing() -> None:
     assert np.isnan(found.draws["both"][:, 0]).sum() == found.n_undefined
     none = g.score_combinations({"it": clean[:, None]}, {("net", "none"): opposite}, "pearson", 5, 2, over="stimuli")
     assert none[["weights", "over"]].to_numpy().tolist() == [["0.00", "stimuli"]]
-
-
-def test_bad_input_of_flexible_models() -> None:
     (subjects, candidates), rng = mixture(), np.random.default_rng(0)
     models = [g.FlexibleModel(candidates)]
     refused("deals folds at random", g.flexible_bootstrap, subjects, models, "cosine")

@@ -23,8 +23,7 @@ STIMULI = 12
 @pytest.mark.filterwarnings("ignore:Noise ceiling for tau")
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("method", TOOLBOX)
-def test_equals_rsatoolbox(method: str, missing: bool) -> None:
-    rng = np.random.default_rng(0)
+def test_equals_rsatoolbox(method: str, missing: bool, rng: np.random.Generator) -> None:
     a, b = rng.uniform(size=(5, 28)), rng.uniform(size=(3, 28))
     b[0, :9] = b[0, 0]  # ties
     a[1, :6] = a[1, 6]
@@ -33,8 +32,7 @@ def test_equals_rsatoolbox(method: str, missing: bool) -> None:
         a[:, [3, 17]] = b[:, [3, 17]] = np.nan
     expected = rsatoolbox.rdm.compare(rsatoolbox.rdm.RDMs(a), rsatoolbox.rdm.RDMs(b), method=TOOLBOX[method])
     np.testing.assert_allclose(g.compare(a, b, method), expected, atol=1e-10, rtol=0)
-    descriptors = {"index": np.arange(len(a))}
-    theirs = rsatoolbox.rdm.RDMs(a, rdm_descriptors=descriptors)
+    theirs = rsatoolbox.rdm.RDMs(a, rdm_descriptors={"index": np.arange(len(a))})
     expected = rsatoolbox.inference.boot_noise_ceiling(theirs, method=TOOLBOX[method], rdm_descriptor="index")
     np.testing.assert_allclose(g.rdm_noise_ceiling(a, method), expected, atol=1e-10, rtol=0)
 
@@ -64,8 +62,7 @@ def test_whitening_equals_the_inverse_of_the_covariance_written_out(n: int, shar
             if method == "whitened-pearson":
                 x, y = x - x.mean(), y - y.mean()
             solved = np.linalg.solve(V[np.ix_(seen, seen)], np.stack([x, y], axis=1)).T
-            expected = x @ solved[1] / np.sqrt((x @ solved[0]) * (y @ solved[1]))
-            assert found[r, c] == pytest.approx(expected, abs=1e-12)
+            assert found[r, c] == pytest.approx(x @ solved[1] / np.sqrt((x @ solved[0]) * (y @ solved[1])), abs=1e-12)
 
 
 def test_what_is_constant_is_undefined_and_what_does_not_fit_is_refused() -> None:
@@ -106,8 +103,7 @@ def test_many_rdms_are_ranked_as_each_of_them_is(monkeypatch: pytest.MonkeyPatch
     nearly = rdms * (1 + 1e-14 * rng.normal(size=rdms.shape))
     nearly[::7, 3:5] = np.nan
     nearly[5] = np.nan
-    ranks = rank_rdms(nearly)
-    for row, missing, values in zip(ranks, np.isnan(nearly), rdms, strict=True):
+    for row, missing, values in zip(rank_rdms(nearly), np.isnan(nearly), rdms, strict=True):
         np.testing.assert_array_equal(row[~missing], rankdata(values[~missing]))
         assert np.isnan(row[missing]).all()
 
@@ -122,8 +118,7 @@ def test_one_huge_entry_leaves_the_order_of_the_others() -> None:
         np.testing.assert_array_equal(g.geotopological(huge, 0, 1), (rankdata(huge) - 1) / 44)
         both = np.stack([huge, values])
         draws = np.zeros((1, 2), dtype=int), np.arange(10)[None]
-        found = g.dual_bootstrap(both, rankdata(huge), "spearman", draws=draws)
-        assert found.draws["both"][0, 0] == pytest.approx(1)
+        assert g.dual_bootstrap(both, rankdata(huge), "spearman", draws=draws).draws["both"][0, 0] == pytest.approx(1)
 
 
 def test_distances_equal_but_for_rounding_are_ties() -> None:
@@ -144,10 +139,9 @@ def test_a_constant_subject_is_left_out_and_counted() -> None:
     others = g.rdm(rng.normal(size=(2, 12, 5)), "euclidean")
     rdms = truth + rng.normal(size=(6, 66))
     with_one = np.insert(rdms, 2, 0.3, axis=0)
-    tests = {
-        "whole": lambda x: g.rdm_permutation_test(x, truth, "pearson", 99, np.random.default_rng(8)),
-        "partial": lambda x: g.rdm_partial_test(x, truth, others, "pearson", 99, np.random.default_rng(8)),
-    }
+    RNG, last = np.random.default_rng, ("pearson", 99)
+    tests = {"whole": lambda x: g.rdm_permutation_test(x, truth, *last, RNG(8))}
+    tests |= {"partial": lambda x: g.rdm_partial_test(x, truth, others, *last, RNG(8))}
     for test in tests.values():
         expected, found = test(rdms), test(with_one)
         assert (found.p, found.score) == (pytest.approx(expected.p), pytest.approx(expected.score))
@@ -200,8 +194,7 @@ def test_equals_freedman_and_lane_step_by_step(method: str) -> None:
         scores = []
         for row in y:
             fitted = z.T @ np.linalg.solve(z @ metric @ z.T, z @ metric @ row)
-            residuals = square_rdms(row - fitted)[np.ix_(back, back)][PAIRS]
-            scores.append(partial(fitted + residuals, x[0], z, metric))
+            scores.append(partial(fitted + square_rdms(row - fitted)[np.ix_(back, back)][PAIRS], x[0], z, metric))
         np.testing.assert_allclose(np.mean(scores), expected, atol=1e-10)
     assert found.p == (1 + (found.null >= found.score).sum()) / 21
 
@@ -234,14 +227,12 @@ def test_scores_and_nulls_equal_a_plain_loop(method: str) -> None:
         null.append(g.compare(places, square_rdms(models)[:, order[i], order[j]], method))
     stack = np.stack(null)
     np.testing.assert_allclose(found.p, (1 + (stack >= found.scores).sum(axis=0)) / 51)
-    largest = stack.max(axis=1, keepdims=True)
-    np.testing.assert_allclose(found.p_fwer, (1 + (largest >= found.scores).sum(axis=0)) / 51)
+    np.testing.assert_allclose(found.p_fwer, (1 + (stack.max(axis=1, keepdims=True) >= found.scores).sum(axis=0)) / 51)
     np.testing.assert_allclose(found.null_mean, stack.mean(axis=0), atol=1e-12)
     repeats = np.stack([places, places[::-1]], axis=1)  # (n_places, 2, n_pairs): averaged after the comparison
     twice = g.rdm_permutation_places(repeats, models, method, 50, np.random.default_rng(0))
     np.testing.assert_allclose(twice.scores, (found.scores + found.scores[::-1]) / 2, atol=1e-12)
-    mean = (stack + stack[:, ::-1]) / 2
-    np.testing.assert_allclose(twice.p, (1 + (mean >= twice.scores).sum(axis=0)) / 51)
+    np.testing.assert_allclose(twice.p, (1 + ((stack + stack[:, ::-1]) / 2 >= twice.scores).sum(axis=0)) / 51)
     broken = places.copy()
     broken[1], broken[2, 3] = 1.0, np.nan
     some = g.rdm_permutation_places(broken, models, "spearman", 50, np.random.default_rng(0))

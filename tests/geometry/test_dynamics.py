@@ -55,8 +55,7 @@ def test_what_cannot_be_rolled_out_or_scored_says_why(world, law) -> None:
     refused(r"simulate returned shape .* it must return", g.roll_out, f, v, lambda c, n: c, 7)
     refused("it diverged", g.roll_out, f, v, lambda c, n: np.full((len(c), n, 4), np.nan), 7)
     refused("give a smaller context", g.roll_out, f, v, g.constant_velocity, 11)
-    twice = np.arange(18) % 9 != np.full((18, 1), 8)
-    refused("hidden more than once", g.roll_out, f, twice, g.constant_velocity, 2)
+    refused("hidden more than once", g.roll_out, f, np.arange(18) % 9 != np.full((18, 1), 8), g.constant_velocity, 2)
     refused("but the visible mask has", g.roll_out, f[0], v, g.constant_velocity, 7)
     refused("n_context must be 2 or more", g.roll_out, f, v, g.constant_velocity, 1)
     refused("two repeats or more", g.score_dynamics, {"law": law}, world.neural[..., :1], v, ridge())
@@ -97,11 +96,10 @@ def test_frames_after_the_end_are_left_out_and_the_law_agrees_while_all_is_seen(
 def test_intervals_over_folds_allow_for_what_folds_share() -> None:
     by_fold = np.random.default_rng(0).normal(size=7)
     reach = t.ppf(0.95, 6) * by_fold.std(ddof=1) * np.sqrt(1 / 7 + 1 / 6)
-    expected = by_fold.mean() + np.array([0, -reach, reach])
-    np.testing.assert_allclose([*_summary(by_fold, 0.9).values()], expected)
+    np.testing.assert_allclose([*_summary(by_fold, 0.9).values()], by_fold.mean() + np.array([0, -reach, reach]))
 
 
-def test_visits_are_a_discounted_sum_of_powers() -> None:
+def test_visits_are_a_discounted_sum_of_powers_and_rings_grow_in_one_order() -> None:
     P = np.random.default_rng(0).dirichlet(np.ones(6), size=6)
     powers = sum(0.7**k * np.linalg.matrix_power(P, k) for k in range(200))
     np.testing.assert_allclose(g.successor_representation(P, 0.7), powers, atol=1e-10)
@@ -113,22 +111,17 @@ def test_visits_are_a_discounted_sum_of_powers() -> None:
         (RING, 1.0, "gamma must be 0 or more and below 1"),
     ):
         refused(message, g.successor_representation, wrong, gamma)
-
-
-def test_dissimilarities_of_a_ring_grow_with_distance_in_one_order() -> None:
     slow, fast = g.successor_rdm(RING, 0.5), g.successor_rdm(RING, 0.9)
     assert g.compare(slow, fast, "spearman")[0, 0] > 1 - 1e-9
     assert g.compare(slow, fast, "pearson")[0, 0] < 0.99
     assert np.ptp(g.successor_rdm(RING, 0.0)) < 1e-12
     features = np.random.default_rng(1).normal(size=(8, 3))
-    np.testing.assert_allclose(
-        g.successor_rdm(RING, 0.5, features=features, ahead=True, distance="correlation"),
-        g.rdm(RING @ np.linalg.inv(np.eye(8) - 0.5 * RING) @ features, "correlation"),
-    )
+    found = g.successor_rdm(RING, 0.5, features=features, ahead=True, distance="correlation")
+    visits = RING @ np.linalg.inv(np.eye(8) - 0.5 * RING)
+    np.testing.assert_allclose(found, g.rdm(visits @ features, "correlation"))
 
 
-def test_checkpoints_are_compared_one_by_one() -> None:
-    rng = np.random.default_rng(0)
+def test_checkpoints_are_compared_one_by_one(rng: np.random.Generator) -> None:
     modules = {"a": rng.normal(size=(2, 8, 5)), "b": np.stack([g.successor_representation(RING, 0.8)] * 2)}
     references = {str(gamma): g.successor_rdm(RING, gamma) for gamma in (0.0, 0.5, 0.8)}
     found = g.compare_checkpoints(modules, references, [0.1, 0.4], n_permutations=39)

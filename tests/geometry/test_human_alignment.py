@@ -164,8 +164,7 @@ def test_a_teacher_minimises_its_loss() -> None:
 
     def neighbours(values: torch.Tensor) -> torch.Tensor:
         unit = values / values.norm(dim=1, keepdim=True)
-        others = ~torch.eye(25, dtype=torch.bool)
-        return (unit @ unit.T / 0.4)[others].view(25, 24).log_softmax(dim=1)
+        return (unit @ unit.T / 0.4)[~torch.eye(25, dtype=torch.bool)].view(25, 24).log_softmax(dim=1)
 
     def loss(weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         aligned = standard @ weight.T + bias
@@ -185,8 +184,7 @@ def test_a_teacher_minimises_its_loss() -> None:
 def test_layers_that_are_too_wide_are_refused() -> None:
     triplets = drawn(30, 90)
     sizes = {"n_clusters": 4, "n_triplets": 60, "groups": None, "draws": 8, "seed": 3}
-    wide = {("net", "wide"): np.zeros((3, 4097))}
-    given = (wide, (triplets, None), {}, "net", g.HumanTeacher, g.HumanAlignment)
+    given = ({("net", "wide"): np.zeros((3, 4097))}, (triplets, None), {}, "net", g.HumanTeacher, g.HumanAlignment)
     refused("layer .wide. of .net. has 4097 features; .* more than 4096", g.align_networks, *given, **sizes)
 
 
@@ -206,7 +204,7 @@ def test_bad_triplets_are_refused_by_name() -> None:
     refused("have 56 triplets; asked for 57", concept_world, 8, 2, 57)
 
 
-def test_ties_share_the_prediction_and_probabilities_are_a_softmax() -> None:
+def test_ties_share_the_prediction_probabilities_are_a_softmax_and_ceilings_by_hand() -> None:
     triplets = np.array([[0, 1, 2], [1, 2, 0]])
     assert g.odd_one_out_accuracy(np.zeros((3, 3)), triplets) == pytest.approx(1 / 3)  # an argmax would call it 1
     similarities = np.array([[9, 1, 1], [1, 9, 0], [1, 0, 9.0]])
@@ -219,9 +217,6 @@ def test_ties_share_the_prediction_and_probabilities_are_a_softmax() -> None:
     a, b, c = WORLD.embedding[WORLD.triplets[0]]
     raised = np.exp([b @ c, a @ c, a @ b])
     np.testing.assert_allclose(p[0], raised / raised.sum())
-
-
-def test_ceilings_by_hand() -> None:
     four = np.array([[0, 1, 2], [1, 0, 2], [0, 1, 2], [2, 1, 0]])  # three say 2, one says 0
     found = g.repeated_ceilings(four, 3)
     assert found.accuracy_high == 0.75
@@ -232,8 +227,7 @@ def test_ceilings_by_hand() -> None:
     refused("none of 2 triplets was judged twice", g.repeated_ceilings, np.array([[0, 1, 2], [1, 2, 3]]), 4)
 
 
-def test_copies_of_a_triplet_stay_together() -> None:
-    rng = np.random.default_rng(0)
+def test_copies_of_a_triplet_stay_together(rng: np.random.Generator) -> None:
     triplets = np.concatenate([WORLD.triplets, g.shuffled_triplets(WORLD.triplets[:700], rng), WORLD.repeats])
     split = g.split_triplets(triplets, 0.2, rng)
     keys = g.triplet_keys(triplets)
@@ -245,38 +239,34 @@ def test_copies_of_a_triplet_stay_together() -> None:
     refused("leaves one side empty", g.split_triplets, triplets[:3], 0.01, rng)
 
 
-def test_unseen_objects_are_in_no_training_triplet() -> None:
+def test_unseen_objects_are_in_no_training_triplet(rng: np.random.Generator) -> None:
     split = g.split_objects(WORLD.triplets, 24, 0.4, np.random.default_rng(0))
     assert not np.isin(WORLD.triplets[split.train], split.unseen).any()
     assert np.isin(WORLD.triplets[split.test], split.unseen).all()
     assert len(split.unseen) == 10
     in_turn = g.split_objects_in_turn(WORLD.triplets, 24, 0.25, 4, np.random.default_rng(0))
     assert sorted(np.concatenate([split.unseen for split in in_turn])) == list(range(24))
-    rng = np.random.default_rng(0)
     refused("5 splits with 6 of 24 objects", g.split_objects_in_turn, WORLD.triplets, 24, 0.25, 5, rng)
     refused("choose another share", g.split_objects, WORLD.triplets, 24, 0.05, rng)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_odd_column_is_found(place: int) -> None:
+def test_the_odd_column_is_found(place: int, rng: np.random.Generator) -> None:
     moved = WORLD.triplets[:, [[2, 0, 1], [0, 2, 1], [0, 1, 2]][place]]
-    rng = np.random.default_rng(0)
     assert g.odd_column_shares(moved, 24, rng).argmax() == place
     shares = g.odd_column_shares(moved, 24, rng, TRUE)
     assert shares.argmax() == place
     assert shares[place] == pytest.approx(g.odd_one_out_accuracy(TRUE, WORLD.triplets))
 
 
-def test_dimensions_are_found_again_whatever_their_order() -> None:
-    rng = np.random.default_rng(0)
+def test_dimensions_are_found_again_whatever_their_order(rng: np.random.Generator) -> None:
     embeddings = []
     for _ in range(5):
         noisy = WORLD.embedding + 0.1 * rng.random(WORLD.embedding.shape)
         embeddings.append(np.hstack([noisy, rng.random((24, 2))])[:, rng.permutation(5)])
     found = g.reproducible_dimensions(embeddings)
     assert found.reproducible.sum() == 3
-    best = embeddings[found.reference][:, found.reproducible]
-    r, partner = g.match_dimensions(WORLD.embedding, best)
+    r, partner = g.match_dimensions(WORLD.embedding, embeddings[found.reference][:, found.reproducible])
     assert r.min() > 0.95
     assert sorted(partner) == [0, 1, 2]
     assert found.r[~found.reproducible].max() < 0.6
@@ -310,8 +300,7 @@ def test_an_embedding_is_that_of_its_seed(kind: str) -> None:
     assert g.odd_one_out_accuracy(g.object_similarities(both.embedding_), WORLD.repeats) > 0.45
 
 
-def test_readouts_and_their_nulls() -> None:
-    rng = np.random.default_rng(0)
+def test_readouts_and_their_nulls(rng: np.random.Generator) -> None:
     regressor = Ridge(np.logspace(-2, 4, 7), cv=3, dtype="float64")
     with_nothing = np.hstack([WORLD.embedding, rng.random((24, 1)), np.ones((24, 1))])
     again = copy.deepcopy(rng)
@@ -324,17 +313,15 @@ def test_readouts_and_their_nulls() -> None:
     assert np.isnan([found.r2[4], found.p[4]]).all()
     similarities = g.unseen_similarities(WORLD.features, WORLD.embedding, np.arange(8), regressor)
     of_unseen = WORLD.triplets[(WORLD.triplets < 8).all(axis=1)]
-    best = g.odd_one_out_accuracy(TRUE, of_unseen)
-    assert g.odd_one_out_accuracy(similarities, of_unseen) > best - 0.15
+    assert g.odd_one_out_accuracy(similarities, of_unseen) > g.odd_one_out_accuracy(TRUE, of_unseen) - 0.15
     assert not similarities[8:].any()
     null = g.permuted_accuracies(TRUE, WORLD.triplets, 50, rng)
     assert abs(null.mean() - 1 / 3) < 4 * null.std() / np.sqrt(50)
     assert null.max() < g.odd_one_out_accuracy(TRUE, WORLD.triplets)
 
 
-def test_regions_beside_judgements_and_choices_without_ceilings() -> None:
+def test_regions_beside_judgements_and_choices_without_ceilings(rng: np.random.Generator) -> None:
     i, j = np.triu_indices(24, 1)
-    rng = np.random.default_rng(0)
     fits = -TRUE[i, j] + 0.1 * rng.normal(size=(3, len(i)))
     found = g.region_table({"fits": fits, "noise": rng.normal(size=(3, len(i)))}, WORLD.embedding, 99, 4)
     assert found["score"][0] > 0.8

@@ -25,14 +25,10 @@ def patterns() -> dict[str, np.ndarray]:
     """Rows in an order of their own in every run: sorting by label must not reorder the RDM."""
     rng = np.random.default_rng(0)
     names = np.array([f"c{k}" for k in [3, 1, 7, 0, 5, 2, 6, 4]])
-    first = names[None]
-    others = np.stack([rng.permutation(names) for _ in range(RUNS - 1)])
-    return {
-        "patterns": rng.normal(size=(RUNS * CONDITIONS, CHANNELS)),
-        "conditions": np.concatenate([first, others]).ravel(),
-        "runs": np.repeat(np.arange(RUNS), CONDITIONS),
-        "precision": np.linalg.inv(np.cov(rng.normal(size=(200, CHANNELS)).T)),
-    }
+    conditions = np.concatenate([names, *(rng.permutation(names) for _ in range(RUNS - 1))])
+    made = {"patterns": rng.normal(size=(RUNS * CONDITIONS, CHANNELS)), "conditions": conditions}
+    precision = np.linalg.inv(np.cov(rng.normal(size=(200, CHANNELS)).T))
+    return made | {"runs": np.repeat(np.arange(RUNS), CONDITIONS), "precision": precision}
 
 
 def toolbox_rdm(data: dict[str, np.ndarray], method: str, **options: object) -> np.ndarray:
@@ -73,8 +69,7 @@ def test_tensors_in_tensors_out(method: str, patterns: dict) -> None:
         for labels in (patterns["conditions"], conditions):
             before = [one.tobytes() for one in (values, labels, patterns["runs"], patterns["precision"])]
             expected = g.rdm(values, method, labels, patterns["runs"], precision)
-            after = [one.tobytes() for one in (values, labels, patterns["runs"], patterns["precision"])]
-            assert before == after
+            assert before == [one.tobytes() for one in (values, labels, patterns["runs"], patterns["precision"])]
             tensor = torch.from_numpy(values).requires_grad_()
             found = g.rdm(tensor, method, labels, patterns["runs"], precision)
             assert isinstance(found, torch.Tensor)
@@ -183,11 +178,8 @@ def by_hand(data: dict[str, np.ndarray], precisions: list[np.ndarray]) -> np.nda
     for i, j in PAIRS:
         products = []
         for a, b in combinations(range(N_RUNS), 2):
-            rows = [
-                data["patterns"][(data["runs"] == runs[r]) & (data["conditions"] == names[c])]
-                for r in (a, b)
-                for c in (i, j)
-            ]
+            cells = [(data["runs"] == runs[r]) & (data["conditions"] == names[c]) for r in (a, b) for c in (i, j)]
+            rows = [data["patterns"][cell] for cell in cells]
             if all(len(row) for row in rows):
                 x, y, u, v = (row.mean(axis=0) for row in rows)
                 both = (np.linalg.inv(precisions[a]) + np.linalg.inv(precisions[b])) / 2

@@ -1,7 +1,7 @@
 """Whole results of geometry as they were: triplets, concepts and alignment, of small uneven data."""
 
 import warnings
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -72,10 +72,8 @@ def concepts() -> Any:
 
 
 def concept_tables() -> Any:
-    fits = {
-        name: g.fit_concepts(lambda seeds: sparse(seeds), TRIPLETS[20:], 11, seeds, least)
-        for name, seeds, least in (("b", (3, 1, 2), 0.3), ("a", (5, 4), 0.99))
-    }
+    asked = {"b": ((3, 1, 2), 0.3), "a": ((5, 4), 0.99)}
+    fits = {name: g.fit_concepts(sparse, TRIPLETS[20:], 11, *one) for name, one in asked.items()}
     tests = {"new": TRIPLETS[:20], "all": TRIPLETS[:9]}
     train = g.unrepeated(TRIPLETS, TRIPLETS[:20], 11)
     names, words = list("ABCDEFGHIJK"), list("wxyz")
@@ -117,10 +115,8 @@ def alignment_study() -> Any:
     kinds = RNG(36).permutation(np.unique(np.sort(TRIPLETS, axis=1), axis=0))
     kinds = RNG(37).permuted(kinds, axis=1)
     tests = {"new": (kinds[40:50], None), "soft": (kinds[50:], SURE[: len(kinds) - 50])}
-    made = (
-        lambda: g.HumanTeacher((0.3, 0.05), held_share=0.5, max_iterations=5),
-        lambda n: g.HumanAlignment(n_steps=2 + n, batch_size=30),
-    )
+    teacher = partial(g.HumanTeacher, (0.3, 0.05), held_share=0.5, max_iterations=5)
+    made = teacher, lambda n: g.HumanAlignment(n_steps=2 + n, batch_size=30)
     options = {"n_clusters": 4, "n_triplets": 50, "draws": 12, "seed": 3}
     found = g.align_networks(layers, (kinds[:40], SURE[:40]), tests, "net", *made, groups=GROUPS, **options)
     return found, [one(layers[name]) for maps in (found.aligned, found.unaligned) for name, one in maps.items()], (
@@ -128,9 +124,7 @@ def alignment_study() -> Any:
     )  # fmt: skip
 
 
-CASES: dict[str, Callable[[], Any]] = {
-    one.__name__: one for one in (splits, concepts, concept_tables, beside_people, alignment_study)
-}
+CASES = {one.__name__: one for one in (splits, concepts, concept_tables, beside_people, alignment_study)}
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -30,12 +30,9 @@ def data(around: g.Neighbourhoods) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     n = around.members.shape[1]
     residuals = rng.normal(size=(60, n)) @ (np.eye(n) + 0.1 * rng.normal(size=(n, n)))
-    return {
-        "patterns": 100 + rng.normal(size=(RUNS * CONDITIONS, n)),
-        "conditions": np.concatenate([rng.permutation(CONDITIONS) for _ in range(RUNS)]),
-        "runs": np.repeat(np.arange(RUNS), CONDITIONS),
-        "residuals": residuals - residuals.mean(axis=0),
-    }
+    made = {"patterns": 100 + rng.normal(size=(RUNS * CONDITIONS, n)), "runs": np.repeat(np.arange(RUNS), CONDITIONS)}
+    made["conditions"] = np.concatenate([rng.permutation(CONDITIONS) for _ in range(RUNS)])
+    return made | {"residuals": residuals - residuals.mean(axis=0)}
 
 
 def looped(data: dict, around: g.Neighbourhoods, method: str, precision: Precision | None) -> np.ndarray:
@@ -121,11 +118,9 @@ def test_equals_comparing_every_permutation(search: g.Searchlight, models: np.nd
         np.testing.assert_allclose(found.p[k], np.where(undefined, np.nan, p))
         np.testing.assert_allclose(found.q[k], fdr(np.where(undefined, np.nan, p)))
         np.testing.assert_allclose(found.null_mean[k], np.where(undefined, np.nan, null.mean(axis=1)), atol=1e-10)
-        largest = np.nan_to_num(null, nan=-np.inf).max(axis=0)
-        p = (1 + (largest >= score - 1e-10).sum(axis=1)) / (1 + DRAWS)
+        p = (1 + (np.nan_to_num(null, nan=-np.inf).max(axis=0) >= score - 1e-10).sum(axis=1)) / (1 + DRAWS)
         np.testing.assert_allclose(found.p_fwer[k], np.where(undefined, np.nan, p))
-        above = found.scores[k] > found.threshold(0.05)[k] + 1e-9
-        np.testing.assert_array_equal(above, found.p_fwer[k] <= 0.05)
+        np.testing.assert_array_equal(found.scores[k] > found.threshold(0.05)[k] + 1e-9, found.p_fwer[k] <= 0.05)
     anywhere = found.largest[np.isfinite(found.scores).any(axis=1)].max(axis=0)
     reached = (anywhere >= found.scores[..., None] - 1e-5).sum(axis=2)
     p = np.where(np.isnan(found.scores), np.nan, (1 + reached) / (1 + DRAWS))
@@ -181,8 +176,7 @@ def test_a_killed_run_goes_on(search: g.Searchlight, models: np.ndarray, tmp_pat
     assert computed == [0, 1, 2, -1, 0, 1, 2, 3, 4]
 
 
-def test_millimetres_come_from_the_affine_and_nothing_outside_the_mask_is_used() -> None:
-    rng = np.random.default_rng(0)
+def test_millimetres_come_from_the_affine_and_nothing_outside_the_mask_is_used(rng: np.random.Generator) -> None:
     voxels = np.argwhere(rng.random((8, 7, 6)) > 0.3)
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     affine = np.eye(4)

@@ -19,16 +19,12 @@ def power(n: int, p: int, rng: np.random.Generator, alpha: float = 1.0) -> np.nd
     return (rng.normal(size=(n, p)) * np.arange(1, p + 1) ** (-alpha / 2)) @ turned
 
 
-def test_participation_ratio_of_white_noise() -> None:
-    rng = np.random.default_rng(0)
+def test_participation_ratio_and_rankme(rng: np.random.Generator) -> None:
     for n, p in ((200, 50), (100, 300)):
         found = np.mean([g.participation_ratio(rng.normal(size=(n, p)) + 5) for _ in range(5)])
         assert found == pytest.approx(p / (1 + p / n), rel=0.03)
     assert g.participation_ratio(np.eye(9)[:, :8] * 3) == pytest.approx(8, rel=0.3)
     assert np.isnan(g.participation_ratio(np.ones((5, 3))))
-
-
-def test_rankme_of_both_kinds() -> None:
     X = np.random.default_rng(1).normal(size=(60, 12)) + 4
     for spectrum in ("singular", "eigen"):
         for center in (True, False):
@@ -39,7 +35,7 @@ def test_rankme_of_both_kinds() -> None:
     refused("spectrum must be one of 'eigen', 'singular'", g.rankme, X, spectrum="squared")
 
 
-def test_exponent_over_a_fixed_range() -> None:
+def test_exponent_over_a_fixed_range_and_without_noise_by_cross_validation() -> None:
     exact = np.arange(1.0, 201) ** -1.3
     found = g.power_law(exact)
     assert found.exponent == pytest.approx(1.3, abs=1e-12)
@@ -49,9 +45,6 @@ def test_exponent_over_a_fixed_range() -> None:
     assert g.power_law(values, (200, 450)).exponent > 1.3  # the tail of a sample is not that of the truth
     assert g.power_law(np.where(np.arange(200) % 2 == 1, -exact, exact)).n_left_out == 45
     refused("ranks 11 to 100 does not lie in a spectrum of 40", g.power_law, exact[:40])
-
-
-def test_cross_validation_takes_the_noise_out_of_a_spectrum() -> None:
     rng = np.random.default_rng(3)
     signal = power(1000, 700, rng)
     A, B = (signal + 0.2 * rng.normal(size=signal.shape) for _ in range(2))
@@ -110,7 +103,7 @@ def test_capacity_of_circles_against_the_integral() -> None:
     refused("2 manifolds and an even number of probes; got 1 and 200", g.manifold_capacity, X, np.zeros(48))
 
 
-def test_noise_looks_collapsed_only_to_itself() -> None:
+def test_noise_looks_collapsed_only_to_itself_and_more_classes_than_a_simplex() -> None:
     rng = np.random.default_rng(8)
     labels = np.repeat(np.arange(10), 30)
     drawn = [rng.normal(size=(300, 34)) for _ in range(8)]
@@ -122,9 +115,6 @@ def test_noise_looks_collapsed_only_to_itself() -> None:
     assert np.mean([found.accuracy for found in apart]) == pytest.approx(0.10, abs=0.03)
     assert np.isfinite([found.cdnv for found in inside]).all()
     assert sum(found.n_undefined for found in left_out) > 45  # half of the pairs are no distance apart
-
-
-def test_more_classes_than_a_simplex_holds() -> None:
     rng = np.random.default_rng(10)
     labels = np.repeat(np.arange(8), 4)
     X = rng.normal(size=(8, 3))[labels] + 0.01 * rng.normal(size=(32, 3))
@@ -171,11 +161,8 @@ def test_distinct_points_stay_whatever_the_others_are() -> None:
 def planted() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Easy: 55 % of the variance, hard: 5 %, a category: 20 %, the rest unknown."""
     rng = np.random.default_rng(0)
-    features: dict[str, np.ndarray] = {
-        "easy": np.tile([-1.0, 1.0], N // 2),
-        "hard": np.zeros(N),
-        "kind": np.tile(np.repeat(["face", "house", "tool"], 2), N // 6),
-    }
+    features = {"easy": np.tile([-1.0, 1.0], N // 2), "hard": np.zeros(N)}
+    features["kind"] = np.tile(np.repeat(["face", "house", "tool"], 2), N // 6)
     # Balanced, and no feature correlated with another: shares are exact.
     others = np.column_stack([features["easy"], features["kind"] == "face", features["kind"] == "house", np.ones(N)])
     hard = rng.normal(size=N)
@@ -209,7 +196,7 @@ def test_planted_shares_come_back(planted: tuple[np.ndarray, dict[str, np.ndarra
     assert table.loc["b", ["explained", "unique"]].tolist() == pytest.approx([r**2, 0], abs=1e-12)
 
 
-def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
+def test_features_of_equal_variance_and_whitened_ones(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
     X, features = planted
     even = g.equal_variance(X, features)
     assert g.feature_bias(even, features)["unique"].tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
@@ -217,15 +204,11 @@ def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndar
     absent = features | {"none": np.random.default_rng(3).normal(size=N)}
     assert np.allclose(g.equal_variance(X, absent), even, atol=0.2)
     refused("feature 'kind' is the same for all 240 stimuli", g.equal_variance, X, {"kind": np.full(N, "face")})
-
-
-def test_whitening_lifts_small_components_but_not_noise(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
     X, features = planted
     before, after = (g.feature_bias(Z, features).set_index("feature")["explained"] for Z in (X, g.whitened(X)))
     assert before["easy"] / before["hard"] > 9
     assert after["easy"] / after["hard"] < 1.5
-    variances = np.linalg.svd(g.whitened(X, 1e-6), compute_uv=False)[:39] ** 2
-    assert variances == pytest.approx(np.ones(39), rel=1e-3)
+    assert np.linalg.svd(g.whitened(X, 1e-6), compute_uv=False)[:39] ** 2 == pytest.approx(np.ones(39), rel=1e-3)
     assert not g.whitened(np.ones((5, 3))).any()
     refused(r"shrinkage must be above 0 and up to 1; got 0", g.whitened, X, 0)
 
@@ -234,16 +217,12 @@ def measured(X: np.ndarray, labels: np.ndarray = LABELS, draws: int = 3, seed: i
     return g.category_manifolds(X, labels, READ_OUT, draws, n_probes=20, seed=seed).set_index("measure")
 
 
-def test_too_few_stimuli_make_no_category() -> None:
+def test_planted_categories_stand_out_whatever_rotation_unless_too_few(rng: np.random.Generator) -> None:
     words = np.repeat(["cup", "dog", "key", "sun"], [40, 31, 13, 7])
     few = g.balanced_categories(np.repeat(["cup", "dog"], [40, 7]))
     assert few.note == "1 of 2 categories have 8 or more stimuli; two are needed"
     assert not len(few.rows)
     refused("8 or more stimuli each; got most = 6", g.balanced_categories, words, 6)
-
-
-def test_planted_categories_stand_out_and_rotation_changes_nothing() -> None:
-    rng = np.random.default_rng(0)
     X = rng.normal(size=(32, 60)) + 1.5 * rng.normal(size=(4, 60))[np.repeat(np.arange(4), 8)]
     found = measured(X)
     assert found.loc["capacity", "value"] > 1.5 * found.loc["capacity", "null_high"]
@@ -259,8 +238,7 @@ def test_planted_categories_stand_out_and_rotation_changes_nothing() -> None:
 
 def test_halves_are_those_of_neural_collapse() -> None:
     """Its mean over both directions, with the least-squares read-out trained beside the means."""
-    rng = np.random.default_rng(1)
-    X, labels = rng.normal(size=(32, 5)) + np.repeat(np.eye(4, 5), 8, axis=0), LABELS
+    X, labels = np.random.default_rng(1).normal(size=(32, 5)) + np.repeat(np.eye(4, 5), 8, axis=0), LABELS
     first = np.tile([True, False], 16)
     expected = []
     for fit in (first, ~first):
@@ -343,7 +321,7 @@ def test_collapse_follows_its_definitions(kind: str) -> None:
     assert (found.n_classes, found.n_undefined) == (3, 0)
 
 
-def test_categories_that_cannot_be_told_have_a_note() -> None:
+def test_categories_without_a_difference_have_a_note_and_misfits_are_refused() -> None:
     X = np.random.default_rng(2).normal(size=(32, 6)) + np.repeat(2 * np.eye(4, 6), 8, axis=0)
     refused(r"2 categories of 15 to 17 stimuli .*balanced_categories", measured, X, np.repeat(["a", "b"], [17, 15]))
     constant = measured(np.ones((32, 3)))
@@ -353,9 +331,6 @@ def test_categories_that_cannot_be_told_have_a_note() -> None:
     same = measured(np.repeat(np.eye(2, 6), 16, axis=0) + 0.01 * X, np.tile([0, 1], 16), draws=1)
     assert same.loc["cdnv", "value"] == np.inf  # the means of no pair of categories lie apart
     assert same.loc["told_apart", "value"] == 0
-
-
-def test_manifolds_and_classifiers_that_do_not_fit_are_refused() -> None:
     X, labels = np.random.default_rng(3).normal(size=(7, 5)), np.repeat(["b", "a"], [4, 3])
     refused("got 2 and 3", g.manifold_capacity, X, labels, 3)
     twice = np.vstack([X[:4], X[:4]]), list("bbbbaaaa")

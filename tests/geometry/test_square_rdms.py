@@ -98,21 +98,13 @@ def test_a_square_matrix_is_no_stack(face: str) -> None:
     np.testing.assert_array_equal(square, one)
 
 
-def test_a_searchlight_takes_square_models() -> None:
+def test_every_function_that_takes_rdms_is_tried_and_a_searchlight() -> None:
     around = g.Neighbourhoods(np.arange(2), csr_array(np.repeat(np.eye(2), 3, axis=1)))
     search = g.Searchlight(RNG(6).normal(size=(N, 6)), around, "correlation")
     rows, square = (g.searchlight_map(search, x, n_permutations=9).scores for x in (MODELS[0], squareform(MODELS[0])))
     np.testing.assert_array_equal(square, rows)
-
-
-def test_every_function_that_takes_rdms_is_tried() -> None:
-    takers = {
-        name
-        for name in vars(g)
-        if not name.startswith("_")
-        and inspect.isfunction(function := getattr(g, name))
-        and TAKES & set(inspect.signature(function).parameters)
-    }
+    public = {n: one for n, one in vars(g).items() if inspect.isfunction(one) and not n.startswith("_")}
+    takers = {name for name, one in public.items() if TAKES & set(inspect.signature(one).parameters)}
     assert takers - set(FACES) == OTHERS
 
 
@@ -209,7 +201,7 @@ def test_rsatoolbox_computes_the_same_from_the_patterns(method: str, patterns: L
     np.testing.assert_allclose((square + square.T)[np.ix_(place, place)][PAIRS], mine, atol=1e-10)
 
 
-def test_other_names_of_descriptors() -> None:
+def test_other_names_of_descriptors_and_labels_that_do_not_fit(patterns: LabelledPatterns, rdms: LabelledRdms) -> None:
     values, names = np.arange(6.0)[None], list("abcd")
     bare = from_rsatoolbox(rsatoolbox.rdm.RDMs(values))
     assert (bare.conditions.tolist(), bare.subjects) == ([0, 1, 2, 3], None)
@@ -222,9 +214,6 @@ def test_other_names_of_descriptors() -> None:
     refused("no descriptor 'image', only index, kind, stim", from_rsatoolbox, several, condition="image")
     other = rsatoolbox.data.TemporalDataset(np.zeros((2, 3, 4)))
     refused("RDMs and Dataset; got TemporalDataset", from_rsatoolbox, other)
-
-
-def test_labels_that_do_not_fit_are_refused(patterns: LabelledPatterns, rdms: LabelledRdms) -> None:
     values, some = rdms.rdms, np.array(["a", "b"])
     for wrong, message in (
         (LabelledRdms(values, CONDITIONS[:4]), "'condition' has 4 rows but the conditions of the RDMs has 5"),

@@ -43,8 +43,7 @@ def world(n_classes: int, seed: int = 0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(n_classes, size=N)
     patterns = rng.normal(size=(n_classes, SENSORS, TIMES))
-    mixing = rng.normal(size=(SENSORS, SENSORS))
-    noise = np.einsum("ij,njt->nit", mixing, rng.normal(size=(N, SENSORS, TIMES)))
+    noise = np.einsum("ij,njt->nit", rng.normal(size=(SENSORS, SENSORS)), rng.normal(size=(N, SENSORS, TIMES)))
     runs = np.repeat(np.arange(RUNS), N // RUNS)
     return 0.8 * patterns[labels] + noise + 5, np.array([f"c{k}" for k in labels]), runs
 
@@ -100,8 +99,7 @@ def test_permutations_are_refits_and_shrinkage_ignores_labels() -> None:
     np.testing.assert_allclose(null[2], g.decode_generalization(values, mixed[2], folds)[0], atol=1e-12)
 
 
-def test_areas_with_ties_and_of_weighted_trials() -> None:
-    rng = np.random.default_rng(0)
+def test_areas_with_ties_and_of_weighted_trials(rng: np.random.Generator) -> None:
     decisions, positive = rng.integers(5, size=30).astype(float), rng.random(30) < 0.4
     assert g.auc(decisions, positive) == pytest.approx(roc_auc_score(positive, decisions), abs=1e-12)
     assert np.isnan(g.auc(decisions, np.zeros(30, dtype=bool)))
@@ -154,18 +152,15 @@ def test_bad_input_is_named_and_what_says_nothing_does_not_stop_it() -> None:
 
 
 @pytest.mark.parametrize("sensors", [4, 60])
-def test_shrinkage_is_that_of_scikit_learn(sensors: int) -> None:
-    rng = np.random.default_rng(0)
+def test_shrinkage_is_that_of_scikit_learn(sensors: int, rng: np.random.Generator) -> None:
     shared = 2 * rng.normal(size=(40, 2)) @ rng.normal(size=(2, sensors))
     scaled = StandardScaler().fit_transform(shared + rng.normal(size=(40, sensors)))
     share = ledoit_wolf_shrinkage(scaled, assume_centered=True)
     assert 0.01 < share < 0.9
-    mean = (scaled**2).mean()
-    assert shrinkage_ridge(scaled) == pytest.approx(share / (1 - share) * mean, rel=1e-10)
+    assert shrinkage_ridge(scaled) == pytest.approx(share / (1 - share) * (scaled**2).mean(), rel=1e-10)
 
 
-def test_areas_of_two_and_shares_of_variance_of_more() -> None:
-    rng = np.random.default_rng(0)
+def test_areas_of_two_and_shares_of_variance_of_more(rng: np.random.Generator) -> None:
     values = rng.normal(size=(40, 3, 4))
     two, three = rng.choice(["a", "b"], size=40), rng.choice(["a", "b", "c"], size=40)
     orders = np.stack([rng.permutation(40) for _ in range(3)])

@@ -50,7 +50,7 @@ def min_plus(lengths: np.ndarray) -> np.ndarray:
     return paths
 
 
-def test_b6_the_closest_pair_stays_closest_and_paths_are_shortest(rdms: np.ndarray) -> None:
+def test_b6_and_b8_the_closest_pair_stays_and_missing_infinite_and_constant_rdms(rdms: np.ndarray) -> None:
     d = rdms[0] - rdms[0].min()  # the closest pair is at zero
     i, j = np.triu_indices(12, 1)
     for k in (3, 5, 9):  # sparse and dense
@@ -61,9 +61,6 @@ def test_b6_the_closest_pair_stays_closest_and_paths_are_shortest(rdms: np.ndarr
         np.testing.assert_allclose(found.rdms, min_plus(lengths)[i, j], atol=1e-12)
         assert (found.rdms[d.argmin()], found.n_components) == (0, 1)
     np.testing.assert_allclose(geodesic(rdms[0], quantile=1.0).rdms, rdms[0])  # a metric is its own geodesic
-
-
-def test_b8_missing_infinite_and_constant_rdms_have_a_rule(rdms: np.ndarray) -> None:
     d = rdms.copy()
     d[0, 7], d[1] = np.nan, 3.0
     found = geotopological(d)
@@ -100,8 +97,7 @@ def centred(d: np.ndarray) -> np.ndarray:
     return centre @ d @ centre
 
 
-def test_all_cells_in_one_product_equal_the_definition() -> None:
-    rng = np.random.default_rng(0)
+def test_all_cells_in_one_product_equal_the_definition(rng: np.random.Generator) -> None:
     x = rng.normal(size=(12, 2))
     y = x[:, :1] ** 2 + 0.1 * rng.normal(size=(12, 1))
     found = dependence_test(x, y, 19, np.random.default_rng(1), step=0.25)
@@ -126,8 +122,7 @@ def test_all_cells_in_one_product_equal_the_definition() -> None:
     assert other.plain_correlation == pytest.approx(found.plain_correlation)
 
 
-def test_too_few_observations_or_permutations_are_refused() -> None:
-    rng = np.random.default_rng(0)
+def test_too_few_observations_or_permutations_are_refused(rng: np.random.Generator) -> None:
     for a, b, n, message in (
         (np.zeros(5), np.zeros(6), 9, "x has 5 rows but y has 6"),
         (np.zeros(3), np.zeros(3), 9, "4 or more observations; got 3"),
@@ -137,8 +132,7 @@ def test_too_few_observations_or_permutations_are_refused() -> None:
         refused(message, dependence_test, a, b, n, rng)
 
 
-def test_what_does_not_vary_has_no_p() -> None:
-    rng = np.random.default_rng(0)
+def test_what_does_not_vary_has_no_p(rng: np.random.Generator) -> None:
     found = dependence_test(np.ones(10), rng.normal(size=10), 19, rng, step=0.25)
     assert np.isnan(found.p)
     assert np.isnan(found.z)
@@ -231,8 +225,7 @@ def test_thresholds_are_chosen_by_others_and_shuffled_regions_are_at_chance(regi
         refused(message, call)
 
 
-def test_layers_against_regions(region_rdms: np.ndarray) -> None:
-    rng = np.random.default_rng(0)
+def test_layers_against_regions(region_rdms: np.ndarray, rng: np.random.Generator) -> None:
     true = region_rdms.mean(axis=0)  # a layer for each region
     layers = np.concatenate([true, rng.random((2, 66))])
     found = g.layer_agreement(region_rdms, layers, {"rank": (0.0, 1.0), "raw": None})

@@ -111,8 +111,7 @@ def apply_alpha(shape: tuple[int, int, int], device: str) -> None:
     plain = kernels.reference.apply_alpha(to_coef, eigenvalues.float(), alpha.float(), coefficients)
     truth = kernels.reference.apply_alpha(to_coef.double(), eigenvalues, alpha, coefficients.double())
     quotient = coefficients.double() / (eigenvalues[:, None] + alpha)
-    norms = to_coef.double().norm(dim=1)[:, None] * quotient.norm(dim=0)
-    check(mine, plain, truth, norms, ("apply_alpha", shape))
+    check(mine, plain, truth, to_coef.double().norm(dim=1)[:, None] * quotient.norm(dim=0), ("apply_alpha", shape))
 
 
 def correlation_rdms(shape: tuple[int, int, int], device: str) -> None:

@@ -176,10 +176,8 @@ def test_layer_orders_are_uniform(n_orders: int, record: Record) -> None:
     rng = np.random.default_rng(5)
     for _ in range(n_orders):
         order = rng.permutation(len(world.layers))
-        moved = {
-            name: value[order] if value.ndim < 3 or name == "sensor_r" else value[:, order]
-            for name, value in vars(scores).items()
-        }
+        flat = {name: value.ndim < 3 or name == "sensor_r" for name, value in vars(scores).items()}
+        moved = {name: x[order] if flat[name] else x[:, order] for name, x in vars(scores).items()}
         options = {"spins": [np.arange(len(world.depth))], "n_permutations": 2}  # the area null is not asked here
         found = convergence_scores(replace(scores, **moved), world.distance_mm, times_s=world.times_s, **options)
         for name, values in p.items():

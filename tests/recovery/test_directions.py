@@ -29,9 +29,7 @@ def tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
-def annotators(
-    regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int
-) -> dict[str, synthesis.RegionObjective]:
+def annotators(regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int):
     scenes = clear_scenes(n_scenes, 70_000 + seed)
     images = render(scenes, 32)
     network = train_scene_network(scenes, tensor(images), n_steps=n_steps, seed=seed)
@@ -54,9 +52,7 @@ def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
     return respond
 
 
-def study(
-    regions: tuple[str, ...], seed: int, n_scenes: int, n_steps: int, n_seeds: int, n_images: int, n_random: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def study(regions: tuple[str, ...], seed: int, n_scenes: int, n_steps: int, n_seeds: int, n_images: int, n_random: int):
     """Return true responses by region and alpha, those of random directions at both ends, cosines, and their spread."""
     pipe = synthesis.BrainGuidedPipeline.from_pretrained(PRIOR)
     pipe.set_progress_bar_config(disable=True)

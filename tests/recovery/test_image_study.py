@@ -146,10 +146,9 @@ def test_layers(seeds: tuple[int, ...], record: Record) -> None:
 
 
 @cases((20, 20), (200, 60))("n")
-def test_undecided_layers(n: tuple[int, int], record: Record) -> None:
+def test_undecided_layers(n: tuple[int, int], record: Record, rng: np.random.Generator) -> None:
     """Layer preference calls what cannot be decided undecided: noise areas, and two layers of one content"""
     n_noise, n_alike = n
-    rng = np.random.default_rng(0)
     layers = hierarchy(300, rng, n_layers=3, n_features=10)
     Y = rng.normal(size=(600, 20 * n_noise))
     areas = {f"noise{k}": np.arange(20 * k, 20 * (k + 1)) for k in range(n_noise)}

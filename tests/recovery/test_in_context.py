@@ -53,9 +53,7 @@ class Trained:
     def images(self, seed: int) -> np.ndarray:
         return self.world.images(1000, np.random.default_rng([seed, 5]))
 
-    def voxels(
-        self, images: np.ndarray, seed: int, ratio: float, n_voxels: int = N_VOXELS, *, on_prior: bool = True
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def voxels(self, images: np.ndarray, seed: int, ratio: float, n_voxels: int = N_VOXELS, *, on_prior: bool = True):
         rng = np.random.default_rng([seed, 6, on_prior])
         weights = self.world.weights(n_voxels, rng, on_prior=on_prior)
         Y = images @ weights[:-1] + weights[-1]

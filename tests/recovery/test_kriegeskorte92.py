@@ -14,9 +14,8 @@ from brainalign.features import EfficientNetExtractor
 from brainalign.geometry import compare, pooled_rdm, rdm, rdm_noise_ceiling, score_references, session_average
 
 FOLDER = Path(os.environ.get("BRAINALIGN_DATA", "nowhere")) / "kriegeskorte92"
-pytestmark = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason="needs kriegeskorte92 in the folder named by BRAINALIGN_DATA"
-)
+WANTED = "needs kriegeskorte92 in the folder named by BRAINALIGN_DATA"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=WANTED)
 
 PUBLISHED = {"animacy": 0.390, "monkeyIT": 0.300, "EVA": 0.237, "HMAX": 0.163, "V1": 0.023}
 REFERENCES = ("humanIT", "monkeyIT", "judgements")

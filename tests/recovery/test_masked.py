@@ -18,9 +18,8 @@ SHORT = 300  # steps of nulls and ablations of one seed: enough for what is ther
 
 
 def halves(world: RoiSeries, seed: int) -> np.ndarray:
-    return decoding.hidden_masks(len(world.series) - N_TRAIN, world.regions["network"].tolist(), 1, seed)[
-        decoding.HALF
-    ][0]
+    masks = decoding.hidden_masks(len(world.series) - N_TRAIN, world.regions["network"].tolist(), 1, seed)
+    return masks[decoding.HALF][0]
 
 
 def r2(model: decoding.MaskedBrainModel | decoding.ConditionalGaussian, test: np.ndarray, mask: np.ndarray) -> float:

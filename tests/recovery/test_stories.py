@@ -18,9 +18,7 @@ def clean(values: Values, step_s: float, high_pass_hz: float) -> Values:
     return np.asarray(values - drifts @ (drifts.T @ values))
 
 
-def on_the_clock(
-    world: Story, kept: slice, step_s: float, start_s: float, high_pass_hz: float, hrf: bool = False
-) -> tuple[dict[str, Values], Values, Values, Values]:
+def on_the_clock(world: Story, kept: slice, step_s: float, start_s: float, high_pass_hz: float, hrf: bool = False):
     """Return features, responses, runs, and the share of variance that is planted in what is left after filtering."""
     features, responses, runs, shares = {name: [] for name in [*world.features, "rate"]}, [], [], []
     for run, planted in world.planted.items():

@@ -66,7 +66,7 @@ def test_bands_are_those_written_out() -> None:
     np.testing.assert_allclose(mine.split_scores(delayed, Y), theirs.split_scores(explicit, Y), atol=1e-8)
 
 
-def test_lags_have_the_weights_of_receptive_fields() -> None:
+def test_lags_have_the_weights_of_receptive_fields_within_runs() -> None:
     """MNE has no intercept: silent ends of runs leave all lags of centred features a mean of zero."""
     rng, lags, shape = np.random.default_rng(0), np.arange(-3, 9), (4, 200, 3)  # runs, samples, features
     X = np.zeros(shape)
@@ -78,9 +78,6 @@ def test_lags_have_the_weights_of_receptive_fields() -> None:
     design = DelayedFeatures(X.reshape(800, 3), lags, np.repeat(np.arange(4), 200))
     mine = Ridge(alphas=20.0).fit(design, Y.reshape(800, 3)).coef_
     np.testing.assert_allclose(mine.reshape(12, 3, 3), theirs.transpose(2, 1, 0), atol=2e-6)
-
-
-def test_rows_of_a_run_stand_together() -> None:
     refused("rows of a run do not stand together", DelayedFeatures, np.ones((3, 1)), (0,), ["a", "b", "a"])
     refused("14", DelayedFeatures, np.ones((3, 1)), (0,), RUNS)
     design = DelayedFeatures(np.ones((14, 1)), (0, 1), RUNS)

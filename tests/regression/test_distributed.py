@@ -88,8 +88,7 @@ def test_integers_with_a_scale(order: str, tmp_path: Path, threads: Client) -> N
     for scale in (1 / 300, 1e-25 / 300, np.linspace(0.5, 2, Y.shape[1])):
         expected = Ridge(ALPHAS).fit(X, stored * np.asarray(scale, dtype=np.float64))
         options = {"scale": scale, "coef": tmp_path / "c.npy", "client": threads, "shard": 6, "chunk": 999}
-        found = fit_distributed(Ridge(ALPHAS), tmp_path / "X.npy", tmp_path / "Y.npy", **options)
-        assert_equal(found, expected, X)
+        assert_equal(fit_distributed(Ridge(ALPHAS), tmp_path / "X.npy", tmp_path / "Y.npy", **options), expected, X)
 
 
 def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads: Client) -> None:
@@ -104,8 +103,7 @@ def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"X": "nowhere.npy"}, "X: there is no file nowhere.npy"),
-    ({"Y": __file__}, "no whole .npy file"),
+    ({"X": "nowhere.npy"}, "X: there is no file nowhere.npy"), ({"Y": __file__}, "no whole .npy file"),
     ({"Y": np.zeros((30, 2), dtype=complex)}, "holds complex128; give one array of float16, float32"),
     ({"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
     ({"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
@@ -117,8 +115,7 @@ def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads:
     ({"scale": np.ones(5)}, "scale has 5 rows but the targets of Y has 23"),
     ({"scale": 0.0}, "scale must be finite and not 0"),
     ({"coef": "no/such/folder/c.npy"}, "no/such/folder for the coefficients"),
-    ({"shard": 0}, "shard must be at least 1; got 0"),
-    ({"client": "nowhere"}, "where must be one of"),
+    ({"shard": 0}, "shard must be at least 1; got 0"), ({"client": "nowhere"}, "where must be one of"),
 ])  # fmt: skip
 def test_errors_come_before_the_long_part(change, message: str, tmp_path: Path, threads: Client, monkeypatch) -> None:
     decompose = "brainalign.regression.distributed_ridge._Run.decompose"
@@ -133,8 +130,7 @@ def test_an_address_and_what_is_none(tmp_path: Path, threads: Client) -> None:
     X, Y, _ = data(30, 4)
     address = threads.scheduler.address
     ridge = Ridge(ALPHAS, dtype="float64")  # in float32, scores of six rows keep five digits
-    found = fit_distributed(ridge, X, Y, coef=tmp_path / "c.npy", client=address)
-    assert_equal(found, clone(ridge).fit(X, Y), X)
+    assert_equal(fit_distributed(ridge, X, Y, coef=tmp_path / "c.npy", client=address), clone(ridge).fit(X, Y), X)
     with pytest.raises(BrainalignError, match="leave n_workers=3 out"), cluster(address, n_workers=3):
         pass
     nobody = cluster("tcp://127.0.0.1:9", timeout="0.2s")
@@ -230,8 +226,7 @@ def test_a_killed_worker_costs_its_shard(sizes, tmp_path: Path, threads: Client,
         np.testing.assert_array_equal(getattr(shot, name), getattr(calm, name))
         np.testing.assert_array_equal(getattr(alone, name), getattr(calm, name))
     some = np.r_[0:97, n_targets - 97 : n_targets]
-    stored = np.load(paths[1], mmap_mode="r")[:, some]
-    in_memory = Ridge(**ridge).fit(X, stored.astype(np.float32) / np.float32(300))
+    in_memory = Ridge(**ridge).fit(X, np.load(paths[1], mmap_mode="r")[:, some].astype(np.float32) / np.float32(300))
     np.testing.assert_array_equal(shot.alpha_[some], in_memory.alpha_)
     np.testing.assert_allclose(shot.cv_scores_[:, some], in_memory.cv_scores_, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(shot.coef_[:, some], in_memory.coef_, atol=1e-6 * np.abs(in_memory.coef_).max())

@@ -49,7 +49,7 @@ def test_equals_sklearn_per_alpha(n: int, p: int, metric: str, dtype: str, toler
         np.testing.assert_allclose(ridge.predict(X)[:, these], reference.predict(X)[:, these], rtol=1e-4)
 
 
-def test_pooled_alpha_is_the_best_on_average_per_label() -> None:
+def test_pooled_alpha_is_the_best_on_average_and_grids_of_one_zero_or_equal_penalties() -> None:
     X, Y, groups = data(60, 10, 12)
     free = Ridge(ALPHAS, dtype="float64").fit(X, Y, groups=groups)
     pooled = Ridge(ALPHAS, per_target_alpha=False, dtype="float64").fit(X, Y, groups=groups)
@@ -60,9 +60,6 @@ def test_pooled_alpha_is_the_best_on_average_per_label() -> None:
         alone = Ridge(ALPHAS, per_target_alpha=False, dtype="float64").fit(X, Y[:, roi == label], groups=groups)
         np.testing.assert_array_equal(by_roi.alpha_[roi == label], alone.alpha_)
         np.testing.assert_allclose(by_roi.coef_[:, roi == label], alone.coef_)
-
-
-def test_grids_of_one_of_zero_and_of_equal_penalties() -> None:
     X, Y, groups = data(60, 10, 50)
     ridge = Ridge((1e-3, 1.0, 1e6)).fit(X, np.random.default_rng(0).normal(size=Y.shape), groups=groups)
     assert ridge.alpha_at_edge_[1] == (ridge.alpha_ == 1e6).mean() > 0.5
@@ -103,17 +100,13 @@ NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU he
     ({}, {"Y": np.full((30, 3), np.nan)}, "90 NaN"),
     ({}, {"Y": np.c_[np.arange(30.0), np.ones(30)]}, r"1 target\(s\) of Y are constant \(columns 1\)"),
     ({}, {"groups": np.zeros(30)}, "needs 2 groups or more"),
-    ({}, {"groups": np.zeros(3)}, "groups has 3 rows but X has 30"),
-    ({}, {"grid": (2, 2)}, "cannot use grid"),
+    ({}, {"groups": np.zeros(3)}, "groups has 3 rows but X has 30"), ({}, {"grid": (2, 2)}, "cannot use grid"),
     ({}, {"semantics": np.zeros(3)}, "cannot use semantics"),
     ({}, {"roi": np.zeros(3)}, "only with per_target_alpha=False"),
-    ({"solver": "primel"}, {}, "did you mean 'primal'"),
-    ({"alphas": ()}, {}, "at least one"),
-    ({"alphas": (-1.0,)}, {}, ">= 0"),
-    ({"cv": "groups"}, {"groups": None}, "fit got no groups"),
+    ({"solver": "primel"}, {}, "did you mean 'primal'"), ({"alphas": ()}, {}, "at least one"),
+    ({"alphas": (-1.0,)}, {}, ">= 0"), ({"cv": "groups"}, {"groups": None}, "fit got no groups"),
     ({"cv": "group"}, {}, "cv is 'group'; give a number of folds"),
-    ({"cv": 1}, {}, "cv is 1; give a number of folds"),
-    ({"device": "gpu"}, {}, "device must be one of"),
+    ({"cv": 1}, {}, "cv is 1; give a number of folds"), ({"device": "gpu"}, {}, "device must be one of"),
     pytest.param({"device": "cuda"}, {}, "no GPU", marks=NO_GPU),
 ])  # fmt: skip
 def test_bad_input(options: dict[str, object], change: dict[str, object], message: str) -> None:
@@ -212,8 +205,7 @@ def test_equals_scikit_learn_in_any_unit(path: str, unit: str, weighted: bool) -
     by_hand = (X * of_x) @ ridge.coef_.astype(np.float64) + ridge.intercept_
     assert (np.abs(by_hand - fitted * of_y - shift) / (Y * of_y).std(axis=0)).max() < 1e-4
     expected = r2_score(Y, fitted, multioutput="raw_values", sample_weight=sample_weight)
-    found = ridge.score_targets(X * of_x, Y * of_y + shift, sample_weight)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(ridge.score_targets(X * of_x, Y * of_y + shift, sample_weight), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

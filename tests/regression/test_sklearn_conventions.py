@@ -89,20 +89,15 @@ def test_predictions_have_the_digits_of_the_targets() -> None:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"X": X.astype(str)}, "X holds values of type <U"),
-    ({"X": [["a"] * 6] * 80}, "X holds values of type <U"),
-    ({"X": X.astype(complex)}, "X is complex"),
-    ({"Y": Y + 1j}, "Y is complex"),
+    ({"X": X.astype(str)}, "X holds values of type <U"), ({"X": [["a"] * 6] * 80}, "X holds values of type <U"),
+    ({"X": X.astype(complex)}, "X is complex"), ({"Y": Y + 1j}, "Y is complex"),
     ({"Y": torch.tensor(Y + 1j)}, "Y is complex"),
     ({"X": pd.DataFrame(X).assign(name="a")}, "X must hold numbers only"),
-    ({"X": [[1.0, 2.0], [1.0]]}, "X must hold numbers only"),
-    ({"X": sparse.csr_matrix(X)}, "sparse"),
+    ({"X": [[1.0, 2.0], [1.0]]}, "X must hold numbers only"), ({"X": sparse.csr_matrix(X)}, "sparse"),
     ({"X": np.ma.masked_greater(X, 3)}, "masked"),
     ({"Y": np.repeat(np.datetime64("2020-01-01"), 80)}, "type datetime64"),
-    ({"alphas": "1"}, "alphas must be finite"),
-    ({"alphas": (1.0, np.nan)}, "alphas must be finite"),
-    ({"alphas": -1.0}, "alphas must be finite"),
-    ({"alphas": None}, "alphas must be finite"),
+    ({"alphas": "1"}, "alphas must be finite"), ({"alphas": (1.0, np.nan)}, "alphas must be finite"),
+    ({"alphas": -1.0}, "alphas must be finite"), ({"alphas": None}, "alphas must be finite"),
 ])  # fmt: skip
 def test_what_is_no_number_is_named(change: dict[str, object], message: str) -> None:
     given = {"X": X, "Y": Y, "alphas": 1.0} | change

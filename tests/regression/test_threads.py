@@ -73,10 +73,9 @@ def test_a_large_decomposition_has_all_threads(three_threads: None, shape, large
 
 
 @pytest.mark.parametrize("shape", [(60, 20), (40, 90)], ids=["primal", "dual"])
-def test_a_fit_is_the_same_as_on_one_thread(three_threads: None, shape: tuple[int, int], monkeypatch) -> None:
+def test_a_fit_is_the_same_as_on_one_thread(three_threads: None, shape: tuple[int, int], monkeypatch, rng) -> None:
     monkeypatch.setattr("brainalign.regression.rotation.piece_rows", lambda _: 7)  # features in pieces of several sizes
     monkeypatch.setattr("brainalign.regression.design.piece_rows", lambda _: 7)
-    rng = np.random.default_rng(0)
     X = rng.normal(size=shape)
     Y = X[:, :5] @ rng.normal(size=(5, 800)) + 3 * rng.normal(size=(len(X), 800))
     assert len(blocks_of(800, len(X), 20, 20, 3, CPU)) == 3  # a block for each

@@ -33,8 +33,7 @@ def test_finds_what_least_squares_finds() -> None:
     network, steps = linear(), itertools.count()
     how = Training(epochs=400, batch_size=200, learning_rate=0.1, weight_decay=0)
     history = fit(network, how, score=lambda rows: next(steps))  # the last epoch counts as the best
-    design = np.column_stack([X[ROWS[0]], np.ones(len(ROWS[0]))])
-    exact = np.linalg.lstsq(design, Y[ROWS[0]].numpy(), rcond=None)[0]
+    exact = np.linalg.lstsq(np.column_stack([X[ROWS[0]], np.ones(len(ROWS[0]))]), Y[ROWS[0]].numpy(), rcond=None)[0]
     np.testing.assert_allclose(network[1].weight.detach().numpy()[0], exact[:5], atol=1e-3)
     assert history[-1].loss < 0.011 < history[0].loss
     assert not network.training

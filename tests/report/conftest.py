@@ -40,11 +40,8 @@ def made_figures(drawn_and_said: tuple[list[Figure], list[Any]], on_record: Reco
     for one in drawn_and_said:
         one.clear()
     assert not [problem for figure in figures for problem in problems_of(figure) + gaps_of(figure)]
-    changed = [
-        f"a figure of panels {[ax.get_title() for ax in panels(figure)]}"
-        for figure in figures
-        if on_record.unknown(account_of(figure))
-    ]
+    others = [[ax.get_title() for ax in panels(figure)] for figure in figures if on_record.unknown(account_of(figure))]
+    changed = [f"a figure of panels {titles}" for titles in others]
     changed += [f"{piece}" for piece in pieces if on_record.unknown(piece_of(piece))]
     # Sections called "s" and "all" are made up by tests.
     chapters = [piece for piece in pieces if isinstance(piece, Chapter)]

@@ -35,27 +35,20 @@ def test_models_are_drawn_from_the_best_to_the_worst() -> None:
     assert list(ticks(ax, "y").values()) == list(rows["name"])
     assert [(mark.x, mark.y) for mark in points(ax, marker="o")] == list(zip(rows["value"], range(4), strict=True))
     first, _, third = (colour.lower() for colour in kit.COLOURS[:3])
-    assert [mark.colour for mark in points(ax, marker="o")] == [
-        first,
-        "#000000",
-        third,
-        GREY,
-    ]  # m2 is none of the models
+    # m2 is none of the models.
+    assert [mark.colour for mark in points(ax, marker="o")] == [first, "#000000", third, GREY]
     assert (levels(ax, "x")[""][0], zones(ax)) == (0.5, [(0.5, 0.75)])
     (ax,) = panels(model_ranking.ranked_models(ranking(1), measure="mean r", ceiling=0.5))  # no bars, no upper bound
     assert (levels(ax, "x")[""][0], zones(ax)) == (0.5, [])
 
 
-@pytest.mark.parametrize(
-    ("tied", "runs"),
-    [
-        ([], []),
-        ([("a", "b"), ("b", "c"), ("a", "c")], [(0, 2)]),
-        ([("b", "a"), ("b", "c"), ("c", "d")], [(0, 1), (1, 2), (2, 3)]),
-        ([("a", "b"), ("a", "c")], [(0, 1)]),  # b and c can be told apart
-        ([("a", "d")], []),
-    ],
-)
+@pytest.mark.parametrize(("tied", "runs"), [
+    ([], []),
+    ([("a", "b"), ("b", "c"), ("a", "c")], [(0, 2)]),
+    ([("b", "a"), ("b", "c"), ("c", "d")], [(0, 1), (1, 2), (2, 3)]),
+    ([("a", "b"), ("a", "c")], [(0, 1)]),  # b and c can be told apart
+    ([("a", "d")], []),
+])  # fmt: skip
 def test_bars_join_what_cannot_be_told_apart(tied: list[tuple[str, str]], runs: list[tuple[int, int]]) -> None:
     assert model_ranking.joined(list("abcd"), tied) == runs
 
@@ -123,8 +116,7 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
     assert (answer.opening, answer.holds) == ("In V1.", True)
     kept(answer)
     (ax,) = panels(answer.panel.figure)
-    marks = over(ax, points(ax, marker="o"), "y")
-    assert marks == {"net late": [0.3], "pixels": [0.2], "twin early": [0.02]}
+    assert over(ax, points(ax, marker="o"), "y") == {"net late": [0.3], "pixels": [0.2], "twin early": [0.02]}
     assert points(ax, marker="o")[-1].colour == GREY  # random weights are a control
     assert "No dissociation" in answer.words
     apart = answer_of_rdms(scores, twins, "Spearman", 0.9, {"V1": "net late", "V4": "pixels"})

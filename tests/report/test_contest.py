@@ -62,8 +62,7 @@ def material() -> ImageMaterial:
     targets = dict(winners().drop(columns=["family", "margin", "ceiling", "q"]), kind="vertex")
     targets |= dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0)
     responses = responses_of(np.zeros((1, 12), dtype=np.float32), ["s"], targets=targets)
-    targets_of = winners().drop(columns=["hemi", "vertex", "roi"])
-    made = {"responses": responses, "contest": table(), "winners": targets_of}
+    made = {"responses": responses, "contest": table(), "winners": winners().drop(columns=["hemi", "vertex", "roi"])}
     return ImageMaterial(settings, "study", image_study(), "01", **made)
 
 

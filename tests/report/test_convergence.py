@@ -50,10 +50,8 @@ def converged(placed: bool) -> dict[str, pd.DataFrame]:
     trained = {"01": areas(DEPTH, 1, 1, placed), "02": areas(DEPTH, 1, 2, placed), "03": sensors(0.05)}
     random = {"01": areas(flat, 0.5, 3, placed), "02": areas(flat, 0.5, 4, placed), "03": sensors(0.0)}
     found = converge_subjects(trained, random, origin=["area0"], n_permutations=99)
-    steps = {
-        step: {"01": areas(DEPTH, step / (step + 20), 1, placed), "03": sensors(0.05 * (step > 9))}
-        for step in (0, 3, 10, 30, 100)
-    }
+    given = {step: areas(DEPTH, step / (step + 20), 1, placed) for step in (0, 3, 10, 30, 100)}
+    steps = {step: {"01": one, "03": sensors(0.05 * (step > 9))} for step, one in given.items()}
     curves = checkpoint_curves(steps, origin=["area0"])
     rows = [("half-time", "thickness", 0.7, 0.02, 0.3), ("half-time", "myelin", -0.2, 0.6, 0.35)]
     maps = pd.DataFrame(rows, columns=["quantity", "map", "r", "q", "null_sd"])
@@ -70,9 +68,8 @@ def test_every_score_stands_beside_its_nulls_and_its_twin() -> None:
     twin = next(row for row in rows if row[0].startswith("untrained") and row[2] == "spatial")
     assert (twin[3], twin[-1][:27]) == ("none", "the best layer is the same ")
     text = " ".join(section.paragraphs)
-    assert re.search(
-        r"spatial \.9\d\d, above its nulls \(p \(layers\) \.\d+, p \(areas\) \.\d+\); random weights:", text
-    )
+    told = r"spatial \.9\d\d, above its nulls \(p \(layers\) \.\d+, p \(areas\) \.\d+\); random weights:"
+    assert re.search(told, text)
     spoilt = tables()
     spatial = spoilt["convergence"]["score"] == "spatial"
     spoilt["convergence"].loc[spatial, "p_areas"] = 0.2
@@ -84,8 +81,7 @@ def test_every_score_stands_beside_its_nulls_and_its_twin() -> None:
 
 
 def test_without_places_nothing_is_drawn_over_distance() -> None:
-    section = convergence_section(tables(placed=False), "area0")
-    assert "the targets have no coordinates" in section.blocks[0]
+    assert "the targets have no coordinates" in convergence_section(tables(placed=False), "area0").blocks[0]
     empty = tables()
     empty |= {name: empty[name].iloc[:0] for name in ("areas", "curves", "halftimes", "maps")}
     assert [panel.id for panel in convergence_section(empty, "").panels] == ["convergencetimenet"]

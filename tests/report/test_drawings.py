@@ -27,13 +27,12 @@ def told(figure: Figure) -> list[str]:
     return [unescape(title) for title in re.findall(r"<title>(.*?)</title>", drawing)]
 
 
-def test_marks_tell_the_rows_of_their_table() -> None:
+def test_marks_tell_the_rows_of_their_table(rng: np.random.Generator) -> None:
     table = pd.DataFrame({"name": ["a", "<b>", "c"], "value": [0.31, 0.234567, -0.02], "null": 0.01})
     table = table.assign(low=table["value"] - 0.05, high=table["value"] + 0.05, control=table["name"] == "c")
     mixed = table.sample(3, random_state=1)
     figure = kit.model_ranking.ranked_models(mixed, [("a", "<b>")], measure="mean r", ceiling=0.6)
     assert told(figure) == [f"mean r {row['value']:.3g}, {row['name']}" for _, row in table.iterrows()]
-    rng = np.random.default_rng(0)
     scores = pd.DataFrame({"ceiling": rng.uniform(0.2, 0.8, 30), "r2_signed": rng.uniform(0, 0.9, 30)})
     scores = scores.assign(reliable=True)
     scores.loc[3, "r2_signed"] = np.nan  # is not drawn

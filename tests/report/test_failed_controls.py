@@ -205,15 +205,11 @@ def test_a_cluster_that_ends_before_the_stimulus_fails() -> None:
 
 def test_a_group_of_recordings_names_who_fails() -> None:
     group = {name: decoded(fails=name == "02") for name in ("01", "02", "03")}
-    files = {"format": "epochs", "epochs": ["a-epo.fif"]}
-    people = study(recordings=dict.fromkeys(group, files))
-    page = GroupOfRecordings(config(confidence=0.8), "study", people, decoded=group)
-    chapter = group_of_recordings_chapter(page)
+    people = study(recordings={name: {"format": "epochs", "epochs": ["a-epo.fif"]} for name in group})
+    chapter = group_of_recordings_chapter(GroupOfRecordings(config(confidence=0.8), "study", people, decoded=group))
     told = " ".join(text for text, _ in chapter.methods)
-    assert "Epochs saved by MNE-Python were read" in told
-    assert "Whole recordings were left out in turn." in told
-    assert "(1000 times; 200 for generalisation" in told
-    assert "in each of the 3 subjects by itself" in told
+    pages.check(told, "Epochs saved by MNE-Python were read", "Whole recordings were left out in turn.")
+    pages.check(told, "(1000 times; 200 for generalisation", "in each of the 3 subjects by itself")
     assert "with 80% intervals" in chapter.sections[0].panels[1].caption
     answer = chapter.answer
     assert (answer.opening, answer.holds) == ("Yes.", True)

@@ -37,9 +37,8 @@ def curve(groups: tuple[str, ...] = ("FFA", EVIL, RELIABLE)) -> pd.DataFrame:
 
 FELL_BACK = {"seed": 0, "n_targets": 120, "group": EVIL, "in_context": 1.1, "empirical_bayes": 1.05, "ridge": 0.9}
 KEPT = FELL_BACK | {"group": "FFA", "in_context": 0.7, "empirical_bayes": np.nan, "ridge": 0.8, "taken": "in_context"}
-LAYER = {
-    "n_features": 512, "n_components": 32, "n_parameters": 123_456, "seconds": 81.0, "variance": 0.91, "loss": [0.3],
-}  # fmt: skip
+LAYER = {"n_features": 512, "n_components": 32, "n_parameters": 123_456, "seconds": 81.0}
+LAYER |= {"variance": 0.91, "loss": [0.3]}
 LAYER |= {"fallbacks": [FELL_BACK | {"taken": "ridge"}, KEPT], "seed_r": [0.41], "n_context": 100}
 ABOUT = {"layers": {"a": LAYER}, "subjects": {"02": {"n_images": 900, "n_voxels": 4000}}, "n_images": 900}
 
@@ -86,11 +85,10 @@ def test_a_simpler_method_that_is_ahead_comes_first() -> None:
     behind, none = (-0.1, -0.3, 0.1), (-1e-11, -2e-11, 2e-11)  # none: empirical Bayes was taken in its place
     assert "10 (by .100), 50 (by .100), 200 (by .100)" in first_paragraph(ridge_pooled=behind)
     assert "parameters" in first_paragraph(empirical_bayes=none)
-    unclear = first_paragraph(empirical_bayes=none, ridge_pooled=behind)
-    assert unclear.endswith("Nowhere does the interval exclude 0.")
+    assert first_paragraph(empirical_bayes=none, ridge_pooled=behind).endswith("Nowhere does the interval exclude 0.")
 
 
-def test_what_it_rests_on_is_said() -> None:
+def test_what_it_rests_on_is_said_and_texts_beyond_chance() -> None:
     section = few_images_section(material(curve()))
     check(text(section), "<td>1.100</td><td>1.050</td><td>.900</td><td>ridge (fell back)</td>", str(escape(EVIL)))
     assert EVIL not in " ".join(map(str, section.blocks))
@@ -98,9 +96,6 @@ def test_what_it_rests_on_is_said() -> None:
     section = few_images_section(material(curve((RELIABLE,)).assign(ceiling=np.nan)))
     assert "there is no ceiling" in text(section)
     assert few_images_section(material(pd.DataFrame())) is None
-
-
-def test_texts_beyond_chance_are_named_and_no_others() -> None:
     words = ["face", EVIL, "$house$", "hand", "tree", "car"]
     rows = [(group, word, 1 - 0.2 * k) for group in ("FFA", EVIL) for k, word in enumerate(words)]
     table = pd.DataFrame(rows, columns=["group", "text", "selectivity"])

@@ -22,11 +22,8 @@ from brainalign.report.pages import group
 
 approx = pytest.approx
 # Maps, drawn by other libraries, are held against their values beside the rest of what is tested of them.
-ELSEWHERE = {
-    "test_maps_in_spaces.py": ("target_maps", "draw_map"),
-    "test_heads.py": ("heads", "topomaps"),
-    "test_surface.py": ("surface", "flat_maps"),
-}
+ELSEWHERE = {"test_maps_in_spaces.py": ("target_maps", "draw_map"), "test_heads.py": ("heads", "topomaps")}
+ELSEWHERE |= {"test_surface.py": ("surface", "flat_maps")}
 # Files of what test_whole_chapters.py and test_sections.py draw whole, on record, from tables whose numbers all differ.
 WHOLE = ("concepts", "modality_figures", "alignment")
 
@@ -38,11 +35,8 @@ def test_every_figure_function_is_held_against_its_table() -> None:
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
             of = getattr(value, "__annotations__", {}).get("return")
-            if (
-                getattr(of, "__name__", of) == "Figure"
-                and value.__module__ == module.__name__
-                and not name.startswith("_")
-            ):
+            own = not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+            if own and getattr(of, "__name__", of) == "Figure":
                 public.add(f"{info.name.rpartition('.')[2]}.{name}")
     assert len(public) > 80
     called = set()
@@ -90,26 +84,21 @@ def test_what_cannot_be_right_is_noticed(made_figures: list[Figure]) -> None:
     made_figures.clear()
 
 
-def test_folds_of_splits() -> None:
+def test_folds_of_splits_and_their_labels() -> None:
     tested = {("runs", 1): "b", ("runs", 0): "c", ("pairs", 0): "a", ("pairs", 1): "b", ("pairs", 2): "c"}
-    rows = [
-        {"name": name, "fold": fold, "group": f"run_{group}", "split": "test" if group == held else "train"}
-        for (name, fold), held in tested.items()
-        for group in "cab"
-    ]
-    runs, pairs = panels(figures.split_matrix(pd.DataFrame(rows)))
+    every = [(*fold, f"run_{run}", run == held) for fold, held in tested.items() for run in "cab"]
+    rows = pd.DataFrame(every, columns=["name", "fold", "group", "tested"])
+    rows["split"] = np.where(rows["tested"], "test", "train")
+    runs, pairs = panels(figures.split_matrix(rows))
     assert cells(runs).tolist() == [[0, 0, 1], [1, 0, 0]]
     assert cells(pairs).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
     assert (runs.get_title(), pairs.get_title()) == ("runs: 2 folds", "pairs: 3 folds")
-
-
-def test_many_groups_of_a_split_are_labelled_at_their_place() -> None:
     rows = [{"name": n, "fold": 0, "group": f"run_{k}", "split": "test"} for n in "abc" for k in range(25)]
     first, _, _ = panels(figures.split_matrix(pd.DataFrame(rows)))
     assert drawn.ticks(first) == {float(k): str(k) for k in range(0, 25, 2)}  # at their place
 
 
-def test_permutations_and_zero_shot_matching() -> None:
+def test_permutations_zero_shot_matching_and_scores_at_the_depth_of_layers() -> None:
     null = np.array([0.1] * 3 + [0.2] * 5 + [0.4])
     (ax,) = panels(figures.null_histogram(null, 0.37, 0.125, "accuracy"))
     assert drawn.levels(ax, "x") == {"observed 0.370": [0.37], "chance 0.125": [0.125]}
@@ -118,12 +107,8 @@ def test_permutations_and_zero_shot_matching() -> None:
     null, random = np.linspace(0.2, 0.7, 41), np.array([0.31, 0.52])
     observed = {"mean": 0.83, "word a": 0.61, "word b": 0.55, "word c": 0.72}
     (ax,) = panels(figures.zero_shot(observed, null, random, "mean"))
-    assert drawn.levels(ax, "x") == {
-        "95 % of permuted": [approx(np.quantile(null, 0.95))], "mean 0.830": [0.83], "chance": [0.5],
-    }  # fmt: skip
-
-
-def test_scores_over_layers_stand_at_their_depth() -> None:
+    expected = {"95 % of permuted": [approx(np.quantile(null, 0.95))], "mean 0.830": [0.83], "chance": [0.5]}
+    assert drawn.levels(ax, "x") == expected
     deep = made({"quantity": ["median r", "pairs"], "model": ["net"], "layer": ["a", "b", "c"]}, "null_mean")
     flat = made({"quantity": ["median r", "pairs"], "model": ["random"], "layer": ["x", "y"]}, seed=2)
     rows = pd.concat([deep.sort_values("layer"), flat.sort_values("layer").assign(null_mean=np.nan)], ignore_index=True)
@@ -134,7 +119,7 @@ def test_scores_over_layers_stand_at_their_depth() -> None:
             assert drawn.curves(ax)[model] == [(depth, part.loc[part["model"] == model, "value"].tolist())]
 
 
-def test_confusions_and_ceilings() -> None:
+def test_confusions_ceilings_and_rdm_matrices() -> None:
     items = pd.DataFrame({"item": list("bbbbaac"), "chosen": list("bbbacca")})
     (ax, *_) = panels(figures.confusion_matrix(items, ["c", "a", "b"], ["C", "A", "B"]))
     assert cells(ax).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0.25, 0.75]]
@@ -145,9 +130,6 @@ def test_confusions_and_ceilings() -> None:
     assert placed == list(zip(scores["ceiling"], scores["r2_signed"], strict=True))
     assert [(mark.x, mark.y) for mark in points(ax, "^")] == [(0.3, 0.35)]
     figures.score_against_ceiling(pd.concat([scores] * 500, ignore_index=True), 0.2)
-
-
-def test_rdm_matrices() -> None:
     rdms = {name: 10 * k + np.arange(6.0) + 1 for k, name in enumerate("pqrs")}
     order = np.array([2, 0, 3, 1])
     for k, ax in enumerate(panels(figures.rdm_matrices(rdms, list("bdac"), order))):

@@ -49,8 +49,7 @@ def test_whose_region_gains_by_what_strength() -> None:
             for j, scored in enumerate(columns):
                 rows = of.table[of.table["scored"] == scored]
                 own = rows[(rows["condition"] == "guided") & (rows["region"] == region)].set_index("seed")[judge]
-                plain = rows[rows["condition"] == "unguided"].set_index("seed")[judge]
-                expected[i, j] = (own - plain).mean()
+                expected[i, j] = (own - rows[rows["condition"] == "unguided"].set_index("seed")[judge]).mean()
         np.testing.assert_allclose(cells(ax), expected)
     sheets.scale_sweep(of, REGIONS[::-1])
     sheets.nulls(of)
@@ -93,8 +92,7 @@ def test_the_same_seed_for_every_region() -> None:
     assert list(found) == ["unguided", "guided for V4", "guided for PPA"]
     assert [value for value, _ in found["unguided"]] == rows_for(of, "unguided", "V4")["image"].tolist()
     for region in ("V4", "PPA"):
-        own = rows_for(of, "guided", region)
-        assert [value for value, _ in found[f"guided for {region}"]] == own["image"].tolist()
+        assert [value for value, _ in found[f"guided for {region}"]] == rows_for(of, "guided", region)["image"].tolist()
     found = rows_of_sheet(sheets.failures(of, ["PPA", "V4"]))
     judges = ["check", "true", "valid", "typical"]
     for region in ("PPA", "V4"):
@@ -174,15 +172,14 @@ def test_explained_variance_by_images() -> None:
     full = made({"group": ["V4", "PPA"], "method": ["ridge_full"]}, "se", value="explained_variance", seed=3)
     full = full.assign(size=400, beyond=False, ceiling=full["group"].map({"V4": 0.8, "PPA": 0.7}))
     rows.loc[0, "explained_variance"] = -3.0
-    figure = few_images.context_curves(pd.concat([rows, full], ignore_index=True))
-    for ax in panels(figure):
+    for ax in panels(few_images.context_curves(pd.concat([rows, full], ignore_index=True))):
         part = rows[rows["group"] == ax.get_title()].sort_values("size")
         for method in methods:
             mine, marks = part[part["method"] == method], points(ax, few_images.METHODS[method][2])
             assert {m.x: m.y for m in marks} == dict(zip(mine["size"], mine["explained_variance"], strict=True))
 
 
-def test_captions_of_voxels() -> None:
+def test_captions_of_voxels_and_words_of_images_and_regions() -> None:
     rows = pd.DataFrame({"temperature": [np.inf, 3, 0, 30], "chosen": [False, True, False, False]})
     rows = changing(rows, ["score", "se"])
     voxel_captions.temperature_figure(rows)
@@ -195,9 +192,6 @@ def test_captions_of_voxels() -> None:
     assert cells(panels(voxel_captions.noun_figure(shares))[0]).tolist() == [[0.1, 0.9], [0.7, 0.3]]
     many = {f"r{k}": {f"w{j}": 0.01 * j for j in range(21)} for k in range(10)}
     assert not words(panels(voxel_captions.noun_figure(many))[0])
-
-
-def test_words_of_images_and_regions() -> None:
     spaces = ["ridge", "grounded", "shuffled", "words alone", "a", "b", "c"]
     rows = made({"space": spaces, "measure": ["top-5", "top-1", "rank"]}, "chance", "null_mean", "null_sd")
     rows["chance"] = rows.groupby("measure")["chance"].transform("first")
@@ -212,13 +206,11 @@ def test_words_of_images_and_regions() -> None:
     few_images.text_bars(rows)
 
 
-def test_where_regions_look() -> None:
-    rng = np.random.default_rng(0)
+def test_where_regions_look(rng: np.random.Generator) -> None:
     fields = rng.random((2, 3, 6))
     fields[1, 2] = 0
     pictures = {"s1": rng.integers(0, 255, (6, 4, 3)).astype(np.uint8)}
-    names = ["V4", "PPA", "V1"]
-    shown = panels(encoders.attention_maps(fields, (2, 3), names, ["s0", "s1"], pictures))
+    shown = panels(encoders.attention_maps(fields, (2, 3), ["V4", "PPA", "V1"], ["s0", "s1"], pictures))
     magma = importlib.import_module("matplotlib").colormaps["magma"]
     for row in range(3):
         for column in range(2):

@@ -43,7 +43,7 @@ def test_undecided_models_are_named_while_their_names_leave_room(n: int, said: s
     assert [text.replace("\n", " ") for _, _, text in words(ax)] == [said]
 
 
-def test_many_layers_keep_their_names_and_their_parts() -> None:
+def test_many_layers_keep_their_names_and_their_parts_and_regions() -> None:
     rows = made({"roi": ["V1"], "model": ["net"], "layer": [f"l{k}" for k in range(20)]}, value="r")
     rows = rows.assign(se=0.1, null_mean=0.0, null_high=0.1, ceiling_r=0.9, decided=False, reason="")
     (ax,) = panels(layers.layer_profile(rows))
@@ -56,9 +56,6 @@ def test_many_layers_keep_their_names_and_their_parts() -> None:
     rows["weight"] /= 2  # those of a group add up to 1 at most
     rows = rows.drop(rows[(rows["group"] == "V4") & (rows["layer"] == "a")].index)
     encoders.layer_weights(rows)
-
-
-def test_regions_by_layers() -> None:
     rows = profile_rows().assign(r=lambda table: table["r"] - 0.3)
     ax = panels(layers.roi_layer_heatmap(rows, "untrained"))[0]
     of = rows[rows["model"] == "untrained"].set_index(["roi", "layer"])["r"]

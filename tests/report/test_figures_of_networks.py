@@ -31,8 +31,7 @@ def choices() -> pd.DataFrame:
 def test_choices_dimensions_and_networks() -> None:
     rows = choices().drop(0)
     rows.loc[rows.index[0], "accuracy"] = 0.985  # beyond the ceiling and beyond where the axis used to end
-    shown = panels(concepts.accuracy_figure(rows))
-    for ax, split in zip(shown, pd.unique(rows["split"]), strict=True):
+    for ax, split in zip(panels(concepts.accuracy_figure(rows)), pd.unique(rows["split"]), strict=True):
         part = rows[rows["split"] == split].iloc[::-1]
         assert [(mark.x, mark.y) for mark in points(ax)] == [(a, k) for k, a in enumerate(part["accuracy"])]
     networks = made({"model": ["net", "deep"], "layer": ["b", "a"]}, value="cosine")
@@ -45,9 +44,8 @@ def test_choices_dimensions_and_networks() -> None:
     np.testing.assert_allclose(cells(ax), [[of.loc[key, "r2"] for key in line] for line in keys])
 
 
-def test_layers_over_distance_time_and_training() -> None:
+def test_layers_over_distance_time_and_training(rng: np.random.Generator) -> None:
     rows = made({"network": ["trained", "random"], "area": [f"A{k}" for k in range(6)]}, value="distance_mm")
-    rng = np.random.default_rng(0)
     rows = rows.assign(number=rng.integers(0, 3, len(rows)).astype(float), decided=rng.random(len(rows)) < 0.7)
     rows.loc[0, "number"] = np.nan
     convergence.layers_by_distance(rows, [["l0", "l1", "l2"], ["r0", "r1", "r2"]], ["one", "two"])

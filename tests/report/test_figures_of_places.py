@@ -86,10 +86,8 @@ def material(targets: pd.DataFrame, timed: bool = False, early: bool = False, mo
     responses = replace(responses_of(values, names * N_RUNS, **about), targets=targets)
     trials = responses.trials
     of_trials = trials[["trial_id"]].assign(name="sessions", group=trials["session"])
-    folds = [
-        of_trials.assign(fold=k, split=np.where(trials["session"] == held, "test", "train"))
-        for k, held in enumerate("abcd")
-    ]
+    sides = [np.where(trials["session"] == held, "test", "train") for held in "abcd"]
+    folds = [of_trials.assign(fold=k, split=side) for k, side in enumerate(sides)]
     keys = {"target_id": targets["target_id"]}
     if timed:
         keys = {"target_id": np.repeat(targets["target_id"], len(TIMES)), "time_s": np.tile(TIMES, len(targets))}
@@ -170,10 +168,8 @@ def test_pages_speak_of_what_was_recorded(case: str) -> None:
 
 
 def test_searchlights_in_voxels_are_sliced() -> None:
-    made, found = (
-        material(grid()),
-        {"score": np.linspace(-0.1, 0.5, N_TARGETS), "p_anywhere": np.linspace(1, 0, N_TARGETS)},
-    )
+    made, found = material(grid()), {"score": np.linspace(-0.1, 0.5, N_TARGETS)}
+    found |= {"p_anywhere": np.linspace(1, 0, N_TARGETS)}
     made.searchlights = {"net": grid()[["target_id"]].assign(layer="a", n_channels=30, **found)}
     details = {"comparison": "spearman", "distance": "correlation", "threshold_anywhere": 0.2, "n_nan": {}}
     details |= {"permutations": 100, "n_stimuli": 40, "radius_mm": 8}
@@ -222,8 +218,7 @@ def test_layers_geometry_and_stimuli_never_trained_on() -> None:
     expected = {(f"{q} (pairs)", m, n): v for (q, m, n), v in values.items() if m == "net"}
     first = fits[(fits["distance"] == "correlation") & (fits["model"] == "net")]
     expected |= {("fit of RDMs (correlation, cosine)", "net", n): v for n, v in zip("ab", first["score"], strict=True)}
-    drawn = shown["blocklayers"].numbers.set_index(["quantity", "model", "layer"])["value"]
-    assert drawn.to_dict() == expected
+    assert shown["blocklayers"].numbers.set_index(["quantity", "model", "layer"])["value"].to_dict() == expected
 
 
 def test_maps_of_voxels_lie_where_they_do(made_figures: list[Figure]) -> None:
@@ -231,7 +226,6 @@ def test_maps_of_voxels_lie_where_they_do(made_figures: list[Figure]) -> None:
     values = np.linspace(0, 1, N_TARGETS)
     drawn = target_maps.target_map(made, values, label="r", vmax=1.0, outline=values > 0.5)
     assert "own grid" in drawn.where
-    texts = {text.get_text() for ax in drawn.figure.axes for text in ax.texts}
-    assert {"z=-25", "z=-22"} <= texts
+    assert {"z=-25", "z=-22"} <= {text.get_text() for ax in drawn.figure.axes for text in ax.texts}
     assert target_maps.target_map(material(NOWHERE), values, label="r", vmax=1.0) is None
     made_figures.clear()

@@ -14,7 +14,7 @@ approx = pytest.approx
 KIND = {"masked model": "model", "lagged Gaussian": "baseline", "instantaneous Gaussian": "baseline", "mean": "null"}
 
 
-def test_what_was_planted_and_found() -> None:
+def test_what_was_planted_and_found(rng: np.random.Generator) -> None:
     rows = pd.DataFrame({"area": ["V1", "V2", "V4", "LO", "MT"], "planted": list("aabca"), "recovered": list("abbca")})
     depth = dict(zip("abc", (0, 0.5, 1), strict=True))
     rows = rows.assign(planted_depth=rows["planted"].map(depth), recovered_depth=rows["recovered"].map(depth))
@@ -33,7 +33,6 @@ def test_what_was_planted_and_found() -> None:
     assert sorted((mark.label, mark.x, mark.y) for mark in points(ax)) == sorted(marks)
     assert ax.get_title() == "2 of 3 decided within 15 ms\nundecided: 1 of 4 latencies\n(flat)"
     recovery.planted_latencies(rows.drop(columns="modality"), 2.0)
-    rng = np.random.default_rng(0)
     rows = pd.concat([pd.DataFrame({"planted": p, "ceiling": p + b + 0.01 * rng.normal(size=n)})
                       for p, b, n in ((0.5, 0.0, 300), (0.0, 0.05, 100))])  # fmt: skip
     ax, _ = panels(recovery.planted_ceilings(rows))
@@ -55,7 +54,7 @@ def test_latencies_are_judged_by_the_larger_of_12_ms_and_a_sample(sample_ms: flo
     check(title, f"{inside} of 5 decided within {max(12, sample_ms):g} ms", "undecided: 1 of 6 latencies")
 
 
-def test_regions_traces_and_people() -> None:
+def test_regions_traces_and_people(rng: np.random.Generator) -> None:
     rows = made({"name": list(KIND), "hidden": ["regions", "frames"], "network": ["", "Vis", "DMN"]}, value="r2")
     rows["kind"] = rows["name"].map(KIND)
     whole = rows[rows["network"] == ""]
@@ -64,10 +63,8 @@ def test_regions_traces_and_people() -> None:
         of = whole[whole["hidden"] == view].set_index("name")
         assert [(mark.x, mark.y) for mark in points(ax)] == [(of.loc[n, "r2"], i) for i, n in enumerate(names)]
     series.filled_networks_figure(rows)
-    networks = [f"n{k}" for k in range(10)]
-    rows = changing(pd.DataFrame({"network": networks * 2}), ["x", "y"]).assign(share=0.43)
+    rows = changing(pd.DataFrame({"network": [f"n{k}" for k in range(10)] * 2}), ["x", "y"]).assign(share=0.43)
     series.embedding_figure(rows)
-    rng = np.random.default_rng(0)
     traces = {name: rng.normal(size=(2, 50)) for name in ("true", "model", "gaussian")}
     series.traces_figure(traces, ["V1", "V2"], 2.0, 21.0)
     series.traces_figure(traces, ["a", "b"], 2.0, 1.0)
@@ -124,7 +121,6 @@ def test_runs_shares_and_delays() -> None:
     assert [mark.y for mark in points(ax)] == [limits[pair] for pair in order]
     rows = pd.DataFrame({"model": ["language"] * 3 + ["acoustic"] * 3, "delay_s": [2.0, 4, 6] * 2})
     rows["weight"] = [0.1, 0.4, 0.2, 3.0, 1.5, 0.75]
-    assert curves(panels(continuous.delay_weights(rows, COLOURS))[0]) == {
-        "language": [([2, 4, 6], pytest.approx([0.25, 1, 0.5]))],
-        "acoustic": [([2, 4, 6], pytest.approx([1, 0.5, 0.25]))],
-    }
+    weights = {"language": [0.25, 1, 0.5], "acoustic": [1, 0.5, 0.25]}
+    expected = {name: [([2, 4, 6], pytest.approx(values))] for name, values in weights.items()}
+    assert curves(panels(continuous.delay_weights(rows, COLOURS))[0]) == expected

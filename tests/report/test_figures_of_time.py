@@ -21,19 +21,15 @@ def course_rows(**more: list) -> pd.DataFrame:
     return rows.assign(null_low=low, null_high=high, best_null_high=high + 0.07)
 
 
-CLUSTERS = pd.DataFrame(
-    {
-        "model": ["net", "untrained", "net", "net"], "layer": ["a", "b", "b", "a"], "start_s": [0.01, 0.02, 0.03, 0.2],
-        "stop_s": [0.11, 0.12, 0.13, 0.27], "p": [0.011, 0.4, 0.022, 0.033],
-    }
-)  # fmt: skip
-PEAKS = pd.DataFrame(
-    {
-        "model": ["net", "untrained", "net"], "layer": ["b", "a", "a"], "peak_s": [0.1, 0.3, 0.05],
-        "low_s": [0.08, 0.2, 0.02], "high_s": [0.14, 0.31, 0.09], "decided": [True, False, True],
-        "reason": ["", "far", ""],
-    }
-)  # fmt: skip
+CLUSTERS = pd.DataFrame({
+    "model": ["net", "untrained", "net", "net"], "layer": ["a", "b", "b", "a"], "start_s": [0.01, 0.02, 0.03, 0.2],
+    "stop_s": [0.11, 0.12, 0.13, 0.27], "p": [0.011, 0.4, 0.022, 0.033],
+})  # fmt: skip
+PEAKS = pd.DataFrame({
+    "model": ["net", "untrained", "net"], "layer": ["b", "a", "a"], "peak_s": [0.1, 0.3, 0.05],
+    "low_s": [0.08, 0.2, 0.02], "high_s": [0.14, 0.31, 0.09], "decided": [True, False, True],
+    "reason": ["", "far", ""],
+})  # fmt: skip
 
 
 def test_scores_over_time() -> None:
@@ -43,10 +39,8 @@ def test_scores_over_time() -> None:
     times = [1000 * time for time in TIMES]
     for (model, layer), part in rows.sort_values("time_s").groupby(["model", "layer"]):
         assert curves(mean)[f"{model} {layer}"] == [(approx(times), approx(part["mean_r"].tolist()))]
-    assert lengths(bars_of, "y") == {
-        "net a": [approx((10, 110)), approx((200, 270))], "untrained b": [approx((20, 120))],
-        "net b": [approx((30, 130))],
-    }  # fmt: skip
+    spans = {"net a": [approx((10, 110)), approx((200, 270))], "untrained b": [approx((20, 120))]}
+    assert lengths(bars_of, "y") == spans | {"net b": [approx((30, 130))]}
     rows = rows[rows["layer"] == "a"]  # one layer of a model is named by the model
     assert {"net", "untrained"} <= set(legend(time_course.score_over_time(rows.drop(columns="best_null_high"))))
     time_course.score_over_time(rows[rows["model"] == "net"])
@@ -56,7 +50,7 @@ def test_scores_over_time() -> None:
     time_course.rsa_over_time(rows, random_weights=["untrained"])
 
 
-def test_latencies_of_layers() -> None:
+def test_latencies_of_layers_and_decoded_courses() -> None:
     time_course.layer_latencies(PEAKS.iloc[::-1])
     models = [f"m{k}" for k in range(9)]  # all stay in the line of their layer
     peaks = made({"model": models, "layer": ["a", "b", "c"]}, value="peak_s").assign(decided=True, reason="")
@@ -64,17 +58,13 @@ def test_latencies_of_layers() -> None:
     (ax,) = panels(time_course.layer_latencies(peaks))
     of = peaks.set_index(["layer", "model"])["peak_s"]
     assert over(ax, points(ax), "y") == {n: approx([1000 * of[n, m] for m in pd.unique(peaks["model"])]) for n in "cab"}
-
-
-def test_decoded_courses() -> None:
     groups = ["all", *(f"g{k}" for k in range(9))]
     rows = made({"group": groups, "time_s": [0.0, 0.1, 0.2]}, value="score").sort_values("time_s", kind="stable")
     rows = changing(rows, ["null_low", "null_high"], 0.3, 0.6, seed=2)
     rows = rows.assign(chance=rows["group"].map({name: 0.3 + k / 50 for k, name in enumerate(groups)}))
-    clusters = pd.DataFrame(
-        {"group": ["g1", "g2", "g2", "g1"], "kind": ["time", "time", "time", "square"], "p": [0.01, 0.2, 0.03, 0.01],
-         "start_s": [0.01, 0.02, 0.03, 0.04], "stop_s": [0.11, 0.12, 0.13, 0.14]}
-    )  # fmt: skip
+    clusters = pd.DataFrame({"group": ["g1", "g2", "g2", "g1"], "kind": ["time"] * 3 + ["square"]})
+    clusters["p"], clusters["start_s"] = [0.01, 0.2, 0.03, 0.01], [0.01, 0.02, 0.03, 0.04]
+    clusters["stop_s"] = [0.11, 0.12, 0.13, 0.14]
     peaks = changing(pd.DataFrame({"group": ["g8", "g2"], "decided": [True, False]}),
                      ["centre", "centre_low", "centre_high", "rise", "rise_low", "rise_high"], 0.01, 0.2)  # fmt: skip
     decoding_over_time.decoded_courses(rows, clusters, peaks, "AUC")
@@ -98,8 +88,7 @@ def test_windows_with_their_control() -> None:
     rows = rows.assign(control=rows["window"] == "-100 to 0", chance=chance)
     (ax,) = panels(decoding_over_time._ranked(rows, "AUC"))
     names = rows["group"] + ", " + rows["window"] + " (" + rows["scheme"] + ")"
-    marks = over(ax, points(ax), "y")
-    assert marks == {n: [approx(v)] for n, v in zip(names, rows["score"], strict=True)}
+    assert over(ax, points(ax), "y") == {n: [approx(v)] for n, v in zip(names, rows["score"], strict=True)}
     grey = [name for name, mark in zip(ticks(ax, "y").values(), points(ax), strict=True) if mark.colour == canvas.GREY]
     assert set(grey) == set(names[rows["control"]])
 
@@ -140,16 +129,12 @@ def test_decoders_of_text() -> None:
     for name, values in ranks.items():
         assert curves(ax)[name] == [(list(range(1, 11)), [(values <= k).mean() for k in range(1, 11)])]
     levels_of = {"over": ["subjects", "repeats"], "n_averaged": [4, 1, 2]}
-    tables = {
-        name: made(levels_of, "sd", "ceiling", seed=seed).assign(chance=0.11)
-        for name, seed in (("ridge", 1), ("residual", 2))
-    }
+    seeds = {"ridge": 1, "residual": 2}
+    tables = {name: made(levels_of, "sd", "ceiling", seed=k).assign(chance=0.11) for name, k in seeds.items()}
     tables["ridge"].loc[tables["ridge"]["n_averaged"] == 4, "ceiling"] = np.nan
     text_sections.averaged_figure(tables)
-    tables = {
-        name: made({"subject": ["s3", "s1", "s2"], "seed": [0, 1]}, value="top-1", seed=seed)
-        for name, seed in (("ridge", 1), ("residual", 2), ("linear", 3))
-    }
+    of = {"subject": ["s3", "s1", "s2"], "seed": [0, 1]}
+    tables = {name: made(of, value="top-1", seed=k) for name, k in (seeds | {"linear": 3}).items()}
     tables["linear"] = tables["linear"][tables["linear"]["subject"] != "s1"]
     text_sections.subject_figure(tables, 0.07)
     table = pd.DataFrame({"true": ["b", "a", "b", "c"], "told": ["a", "a", "b", "b"], "n": [3, 5, 1, 2]})

@@ -97,8 +97,7 @@ def test_the_group_page_holds_tables_figures_and_numbers() -> None:
     pd.testing.assert_frame_equal(table, scores(), check_dtype=False)
     text = re.sub(r"<script.*?</script>|data:[^\"]+", "", page, flags=re.DOTALL)
     assert "http://" not in text  # nothing from outside
-    alone = page_of("d", pages.scores_chapter(scores()))
-    check(alone, unsaid=['id="comparisons"', "surface-bundle"])
+    check(page_of("d", pages.scores_chapter(scores())), unsaid=['id="comparisons"', "surface-bundle"])
 
 
 def test_what_comes_from_data_is_escaped_on_the_group_page() -> None:
@@ -116,10 +115,9 @@ def test_what_comes_from_data_is_escaped_on_the_group_page() -> None:
 def test_every_page_says_first_what_it_may_do() -> None:
     """Code of viewers by its digest where there are some, else none; nothing is fetched and nothing sent."""
     head = r'<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="([^"]*)">'
-    plain, turned = (
-        dict(rule.split(" ", 1) for rule in html.unescape(re.search(head, page)[1]).split("; "))
-        for page in (page_of("d", pages.scores_chapter(scores())), group_page())
-    )
+    both = page_of("d", pages.scores_chapter(scores())), group_page()
+    policies = (html.unescape(re.search(head, page)[1]).split("; ") for page in both)
+    plain, turned = (dict(rule.split(" ", 1) for rule in rules) for rules in policies)
     assert {**plain, "script-src": ""} == {**turned, "script-src": ""}
     assert re.fullmatch(r"'sha256-[^']+'", plain["script-src"])
     assert plain["default-src"] == plain["base-uri"] == plain["form-action"] == "'none'"
@@ -213,16 +211,12 @@ def test_everyone_can_read_a_page(tmp_path: Path, flags: tuple[str, ...]) -> Non
 
 def test_the_contents_say_what_sections_found_and_where_a_control_failed() -> None:
     said = ["This is about a layer. Of 4 regions " + "and so on " * 9 + "3 decide.", "12 more."]
-    sections = [
-        kit.Section("a", "First", [], said),
-        kit.Section("b", "Second", [], ["Nothing was asked."]),
-        kit.Section("c", "Third"),
-    ]
+    sections = [kit.Section("a", "First", [], said), kit.Section("b", "Second", [], ["Nothing was asked."])]
+    sections.append(kit.Section("c", "Third"))
     page = page_of("d", kit.Chapter("", sections, failed_controls=[kit.FailedControl("null", 0.5, "m", section="b")]))
     (nav,) = re.findall("<nav.*?</nav>", page, re.DOTALL)
     links = dict(re.findall(r'<a href="#(\w+)">(.*?)</a>', nav, re.DOTALL))
-    found = "First<small>Of 4 regions and so on and so on and so on…</small>"
-    assert (links["a"], links["c"]) == (found, "Third")
+    assert (links["a"], links["c"]) == ("First<small>Of 4 regions and so on and so on and so on…</small>", "Third")
     assert re.fullmatch(r"Second <span class=.dot.*?>●</span><small>Nothing was asked</small>", links["b"])
     assert re.search(r'0.5|[.]500.*?<a href="#b">', page[page.index("<main>") :])
 
@@ -375,9 +369,8 @@ def test_every_model_is_told_in_every_subject() -> None:
     chapter = group_of_blocks_chapter(material)
     answer = chapter.answer
     assert (answer.opening, answer.holds) == ("Yes.", True)
-    assert answer.words == (
-        "net is above chance in 3 of 3 subjects, identification, runs .770, chance .500 (best control twin: .540)."
-    )
+    told = "net is above chance in 3 of 3 subjects, identification, runs .770, chance .500 (best control twin: .540)."
+    assert answer.words == told
     (panel,) = chapter.sections[0].panels
     assert "90%" in panel.caption
     drawn = {ax.get_title(): points(ax) for ax in panels(panel.figure)}

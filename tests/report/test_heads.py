@@ -87,13 +87,11 @@ def test_what_stimuli_evoke_stands_at_its_peaks(sensors: pd.DataFrame) -> None:
     section = evoked_section(SimpleNamespace(responses=whole))
     assert section.title == "Event-related potential"
     strength = np.sqrt((whole.values.mean(axis=0) ** 2).mean(axis=0)).max()
-    assert section.paragraphs == [
-        f"Over 60 trials the mean response is largest at 100 ms: {strength:.3f} µV, root mean square over sensors."
-    ]
+    said = f"Over 60 trials the mean response is largest at 100 ms: {strength:.3f} µV, root mean square over sensors."
+    assert section.paragraphs == [said]
     *heads, _ = panels(section.panels[0].figure)
     assert [ax.get_title() for ax in heads] == ["100 ms", "250 ms"]
-    few = evoked_section(SimpleNamespace(responses=whole.select(targets=np.arange(4))))
-    axes = panels(few.panels[0].figure)
+    axes = panels(evoked_section(SimpleNamespace(responses=whole.select(targets=np.arange(4)))).panels[0].figure)
     assert [ax.get_title() for ax in axes] == list(sensors["target_id"][:4])
     for k, ax in enumerate(axes):
         for name, ((x, y),) in curves(ax).items():

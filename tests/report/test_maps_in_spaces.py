@@ -53,9 +53,8 @@ def surface_maps(path: Path, n: int) -> Path:
     return path
 
 
-def test_a_volume_keeps_its_grid_even_where_one_slice_is_read(tmp_path: Path, trials: Path) -> None:
+def test_a_volume_keeps_its_grid_even_where_one_slice_is_read(tmp_path: Path, trials: Path, rng) -> None:
     affine = np.array([[-3.0, 0, 0, 40], [0, 3, 0.2, -60], [0, 0, 3.5, 10], [0, 0, 0, 1]])
-    rng = np.random.default_rng(0)
     inside = np.zeros((9, 8, 7), dtype=np.uint8)
     inside[2:6, 1:5, 3] = 1
     nibabel.save(nibabel.Nifti1Image(inside, affine), tmp_path / "mask.nii.gz")
@@ -110,8 +109,7 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
     found = [image.header.get_axis(1)[int(row)] for row in rows]
     assert [str(name) for _, _, name in found] == ["CIFTI_STRUCTURE_CORTEX_RIGHT", "CIFTI_STRUCTURE_THALAMUS_LEFT"]
     assert (found[0][1], tuple(found[1][1])) == (20000, (41, 51, 40))
-    fewer = targets[patch > 0].reset_index(drop=True)
-    (image,) = written(tmp_path, fewer, np.ones((2, 2))).values()
+    (image,) = written(tmp_path, targets[patch > 0].reset_index(drop=True), np.ones((2, 2))).values()
     assert image.shape == (2, 2)
     targets = read(trials, {"L": surface_maps(tmp_path / "L.func.gii", 32492)})
     assert targets.attrs["space"] == {"name": "fsLR32k", "n_vertices": {"L": 32492}}
@@ -143,8 +141,7 @@ def test_a_patch_in_mni_is_seen_in_the_glass_brain_and_on_the_cortex_below() -> 
     near = np.linalg.norm((pial + white) / 2 - LEFT_V1, axis=1)
     middles = np.array([path.vertices[:3].mean(axis=0) for path in left[0].get_paths()])
     points = flat["flat"].parts["left"].coordinates[:, :2]
-    nearest = np.array([np.linalg.norm(points - middle, axis=1).argmin() for middle in middles[::20]])
-    assert near[nearest].max() < 25
+    assert near[np.array([np.linalg.norm(points - middle, axis=1).argmin() for middle in middles[::20]])].max() < 25
     assert len(left[0].get_array()) > 100
     assert sum(len(part.get_array()) for part in right) < 0.2 * len(left[0].get_array())
 
@@ -156,8 +153,7 @@ def test_electrodes_are_marks_in_the_glass_brain_of_a_standard_head_alone() -> N
     drawn = maps_in_mni(targets, np.array([0.1, np.nan, 0.4]), label="r", vmax=0.5)
     assert list(drawn) == ["glassbrain"]
     marks = [part for ax in drawn["glassbrain"].axes for part in ax.collections if isinstance(part, PathCollection)]
-    above = [part.get_offsets().tolist() for part in marks if len(part.get_offsets()) == 2]
-    assert [[-50, -20], [10, -80]] in above
+    assert [[-50, -20], [10, -80]] in [part.get_offsets().tolist() for part in marks if len(part.get_offsets()) == 2]
     colours = next(part.get_facecolors() for part in marks if part.get_offsets().tolist() == [[-50, -20], [10, -80]])
     scale = matplotlib.colormaps["RdBu_r"]
     np.testing.assert_allclose(colours[:, :3], [scale((value + 0.5) / 1)[:3] for value in (0.1, 0.4)], atol=0.01)
@@ -178,8 +174,7 @@ def test_parcels_are_painted_into_their_atlas(tmp_path: Path, trials: Path) -> N
     parcels = tmp_path / "targets.tsv"
     parcels.write_text("target_id\nhV4\nV1\n")
     options = {"targets": parcels, "atlas": tmp_path / "atlas.nii.gz", "standardize": "none"}
-    responses = read_array(tmp_path / "values.npy", trials, **options)
-    responses.targets.to_parquet(tmp_path / "kept.parquet")
+    read_array(tmp_path / "values.npy", trials, **options).targets.to_parquet(tmp_path / "kept.parquet")
     targets = pd.read_parquet(tmp_path / "kept.parquet")
     (image,) = written(tmp_path, targets, np.array([[0.3, 0.5], [0.1, 0.2]])).values()
     np.testing.assert_allclose(image.affine, affine)
@@ -194,9 +189,8 @@ def test_parcels_are_painted_into_their_atlas(tmp_path: Path, trials: Path) -> N
     refused("1 targets are no parcels of it .V3; it has", read_array, tmp_path / "values.npy", trials, **options)
 
 
-def test_own_surfaces_are_seen_from_both_sides(tmp_path: Path, trials: Path) -> None:
+def test_own_surfaces_are_seen_from_both_sides(tmp_path: Path, trials: Path, rng: np.random.Generator) -> None:
     """A patch on the outer side of the left hemisphere is in front there, and behind the others from within."""
-    rng = np.random.default_rng(0)
     surfaces, betas = {}, {}
     for hemi, x in (("L", -40), ("R", 40)):
         places = rng.normal(size=(500, 3))

@@ -216,18 +216,14 @@ def test_methods_follow_from_settings(kind: str, small: Any, kept: Callable[...,
         kept(texts)
 
 
-@pytest.mark.parametrize(
-    ("options", "resample_hz", "words"),
-    [
-        ((None, None, None, None, None), None, ["not filtered"]),
-        (((1, 30), None, None, ("Cz",), None), None, ["filtered from 1 to 30 Hz", "referenced to Cz"]),
-        (((1, 30), 50, "ssp", "average", "sss"), 100,
-         ["freed of what came from outside of the head (signal space separation)", "freed of 50 Hz and multiples",
-          "filtered from 1 to 30 Hz", "freed of a projection that follows the eyes", "referenced to the average",
-          "resampled to 100 Hz"]),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "resample_hz", "words"), [
+    ((None, None, None, None, None), None, ["not filtered"]),
+    (((1, 30), None, None, ("Cz",), None), None, ["filtered from 1 to 30 Hz", "referenced to Cz"]),
+    (((1, 30), 50, "ssp", "average", "sss"), 100,
+     ["freed of what came from outside of the head (signal space separation)", "freed of 50 Hz and multiples",
+      "filtered from 1 to 30 Hz", "freed of a projection that follows the eyes", "referenced to the average",
+      "resampled to 100 Hz"]),
+])  # fmt: skip
 def test_what_was_done_to_raw_recordings(options: Any, resample_hz: float | None, words: list[str]) -> None:
     names = "band_hz", "notch_hz", "artifacts", "reference", "maxwell"
-    made = RawOptions.model_construct(**dict(zip(names, options, strict=True)))
-    assert cleaning_words(made, resample_hz) == words
+    assert cleaning_words(RawOptions.model_construct(**dict(zip(names, options, strict=True))), resample_hz) == words

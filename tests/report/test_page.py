@@ -116,8 +116,7 @@ def test_what_is_found_follows_from_the_numbers(material: kit.Material, kept: Ca
     kept(list(found.values()), said(material))
     set_rank(material, "b", 3)
     material.summary = summary(0.5, 0.51)
-    tuned = material.config.methods["ridge"].model_copy(update={"alphas": (0.001, 1e4)})
-    material.config.methods["ridge"] = tuned
+    material.config.methods["ridge"] = material.config.methods["ridge"].model_copy(update={"alphas": (0.001, 1e4)})
     assert "with next to none (method fixed) identification is .500 (a), .510 (b)" in said(material)
     material.summary = summary(0.5, 0.5).assign(p=np.nan, null_mean=np.nan, low=np.nan, high=np.nan)
     check(said(material), "not tested by permutation)", unsaid=["at the 5 % level", "interval"])
@@ -141,8 +140,7 @@ def test_methods_cite_only_what_ran(material: kit.Material) -> None:
         assert str(reference.year) in reference.text
 
 
-def test_a_large_study_keeps_within_the_budget() -> None:
-    rng = np.random.default_rng(0)
+def test_a_large_study_keeps_within_the_budget(rng: np.random.Generator) -> None:
     n = 20_000
     ceiling, r2 = rng.uniform(-0.1, 0.8, n), rng.uniform(-0.1, 0.7, n)
     scores = pd.DataFrame({"ceiling": ceiling, "r2_signed": r2, "reliable": True})
@@ -193,10 +191,8 @@ def test_every_figure_is_a_drawing_with_numbers_and_caption(tmp_path: Path) -> N
     chapter = Chapter(answer=answer, sections=[Section("all", "All", [both, table])], methods=[("Was done.", keys)])
     written = write_figures([chapter], tmp_path / "figures")
     stems = ["01_answer", "02_left", "03_right"]
-    assert [path.name for path in written] == [
-        *(f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf", "csv")),
-        *("captions.md", "methods.md", "references.bib"),
-    ]
+    names = [f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf", "csv")]
+    assert [path.name for path in written] == [*names, "captions.md", "methods.md", "references.bib"]
     for stem, width, height in zip(stems, (183, 89, 89), (63.84, 66.75, 66.75), strict=True):
         drawing = (tmp_path / "figures" / f"{stem}.svg").read_text()
         assert f'width="{width}mm" height="{height}mm"' in drawing
@@ -204,8 +200,7 @@ def test_every_figure_is_a_drawing_with_numbers_and_caption(tmp_path: Path) -> N
         assert (tmp_path / "figures" / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
         assert pd.read_csv(tmp_path / "figures" / f"{stem}.csv")["r"].tolist() == [1, 2]
     captions = (tmp_path / "figures" / "captions.md").read_text()
-    assert re.findall(r"## (.*)\n\n(.*)\n", captions) == [
-        ("1. Title of answer", "Shows it."), ("2. Title of left", "Left."), ("3. Title of right", "Right."),
-    ]  # fmt: skip
+    told = [("1. Title of answer", "Shows it."), ("2. Title of left", "Left."), ("3. Title of right", "Right.")]
+    assert re.findall(r"## (.*)\n\n(.*)\n", captions) == told
     assert (tmp_path / "figures" / "methods.md").read_text() == f"Was done. [@{keys[0]}] [@{keys[1]}]\n"
     assert (tmp_path / "figures" / "references.bib").read_text().count("@") >= 2

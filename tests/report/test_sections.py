@@ -52,8 +52,7 @@ def test_networks_aligned_with_judgements() -> None:
     )
     about = {"teacher": ["net", "deep"], "n_train": 12345, "n_objects": 1854, "n_unseen": 371, "penalty": 0.25}
     about["ceilings"] = None
-    tables = dict(zip(ALIGNMENT_TABLES, (scores, regions), strict=True))
-    section = geometry.alignment_section(tables, about)
+    section = geometry.alignment_section(dict(zip(ALIGNMENT_TABLES, (scores, regions), strict=True)), about)
     assert cells(section.blocks[1])[1] == ["net deep", "IT", ".110 (p = .200)", ".310 (p = .003)", ".510 to .610"]
     geometry.alignment_section({"alignment": scores.assign(uncertainty_r=NAN), "alignedregions": regions[:0]}, about)
 
@@ -199,15 +198,10 @@ def test_searchlights_scores_over_time_and_clusters(kept: Kept) -> None:
         ("a", 0.2, 0.3, 0.01), ("a", 0.1, 0.2, 0.04), ("a", 0.15, 0.18, 0.02), ("a", 0.4, 0.5, 0.03),
         ("a", 0.45, 0.6, 0.05), ("b", 0.0, 1.0, 0.01),
     )  # fmt: skip
-    material: Any = SimpleNamespace(
-        encodings={("net", "ridge"): SimpleNamespace(clusters=clusters)},
-        chosen=lambda *_: "a",
-        label=lambda model, method: f"{model}, {method}",
-    )
-    assert geometry.time_course._clusters(material)[["start_s", "stop_s", "p"]].to_numpy().tolist() == [
-        [0.1, 0.3, 0.04],
-        [0.4, 0.5, 0.03],
-    ]
+    material: Any = SimpleNamespace(encodings={("net", "ridge"): SimpleNamespace(clusters=clusters)})
+    material.chosen, material.label = lambda *_: "a", lambda model, method: f"{model}, {method}"
+    found = geometry.time_course._clusters(material)[["start_s", "stop_s", "p"]]
+    assert found.to_numpy().tolist() == [[0.1, 0.3, 0.04], [0.4, 0.5, 0.03]]
     table = frame(
         "layer target_id score p_anywhere",
         ("a", "v1", 0.2, 0.01), ("a", "v2", 0.3, 0.01), ("a", "v3", NAN, NAN), ("a", "v4", 0.1, 0.6),
@@ -290,16 +284,13 @@ RETRIEVED = frame(
 )
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "said"),
-    [
-        (0.01, 0.19, "Grounding finds more than the linear map (.090, interval .010 to .190)."),
-        (0.0, 0.19, "Grounding and linear map are a tie (.090, interval .000 to .190)."),
-        (-0.2, 0.0, "Grounding and linear map are a tie (.090, interval -.200 to .000)."),
-        (-0.2, -0.01, "The linear map finds more (.090, interval -.200 to -.010): for these images the network is not "
-                      "worth its parameters."),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("low", "high", "said"), [
+    (0.01, 0.19, "Grounding finds more than the linear map (.090, interval .010 to .190)."),
+    (0.0, 0.19, "Grounding and linear map are a tie (.090, interval .000 to .190)."),
+    (-0.2, 0.0, "Grounding and linear map are a tie (.090, interval -.200 to .000)."),
+    (-0.2, -0.01, "The linear map finds more (.090, interval -.200 to -.010): for these images the network is not "
+                  "worth its parameters."),
+])  # fmt: skip
 def test_images_found_by_captions_in_words(low: float, high: float, said: str, kept: Kept) -> None:
     found = synthesis.retrieval_sentence(RETRIEVED.assign(difference_low=low, difference_high=high))
     assert found.endswith(f" {said}")
@@ -318,9 +309,8 @@ def test_regions_and_axes_of_grounded_words(kept: Kept) -> None:
         ("IT", "words alone", 0.42, 0.9, NAN, NAN, NAN, 0.9, 0.9),
     )  # fmt: skip
     (found,) = synthesis.region_sentences(regions)
-    assert (
-        "better in 1, worse in 0, a tie in 1; words grounded in shuffled images: a tie in all 2; words alone" in found
-    )
+    told = "better in 1, worse in 0, a tie in 1; words grounded in shuffled images: a tie in all 2; words alone"
+    assert told in found
     kept(found, synthesis.region_sentences(regions[regions["group"] == RELIABLE]))
     kept(synthesis.grounding._regions_table(regions[regions["group"] != RELIABLE]))
     axes = frame("axis variance low_words high_words name", (1, 0.42, "cat, dog", "car", "size"),
@@ -377,14 +367,8 @@ def test_captions_beside_controls_in_words(kept: Kept) -> None:
         one = scores.assign(gain_low=scores["gain_low"].where(scores["of"] != name, -0.1))
         assert synthesis.caption_verdict(CAPTIONED, one, ABOUT).endswith(warned) == warns
     unscored = CAPTIONED.assign(r=NAN)
-    kept(
-        synthesis.caption_verdict(unscored, scores, ABOUT),
-        synthesis.caption_verdict(unscored.assign(caption=""), scores, ABOUT),
-    )
-    kept(
-        synthesis.voxel_captions._silences(CAPTIONED, ABOUT),
-        synthesis.voxel_captions._silences(CAPTIONED, {"attributes": {}}),
-    )
+    kept(*(synthesis.caption_verdict(one, scores, ABOUT) for one in (unscored, unscored.assign(caption=""))))
+    kept(*(synthesis.voxel_captions._silences(CAPTIONED, about) for about in (ABOUT, {"attributes": {}})))
     kept(synthesis.voxel_captions._table(CAPTIONED), synthesis.voxel_captions._table(pd.concat([CAPTIONED] * 4)))
 
 
@@ -418,11 +402,8 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -
     details: dict[str, Any] = {"n_rejected": [2, 3], "warnings": ["loud"]}
     responses = SimpleNamespace(trials=trials, targets=["C3", "C4", "Cz", "Pz"])
     material: Any = SimpleNamespace(responses=responses, details=lambda _: details)
-    assert (
-        geometry.decoding_over_time._data(material)
-        .paragraphs[0]
-        .startswith("3 trials (2 car, 1 face) of 2 recordings of one person, 4 sensors; 5 trials were left out")
-    )
+    (said, *_) = geometry.decoding_over_time._data(material).paragraphs
+    assert said.startswith("3 trials (2 car, 1 face) of 2 recordings of one person, 4 sensors; 5 trials were left out")
     assert geometry.decoding_over_time._data(SimpleNamespace(responses=None)) is None
     facts = {"categories": ["face", "car"], "measure": "AUC"}
     for p, opening, value in ((0.004, "Yes.", "150 ms"), (0.05, "Not shown.", ".512")):
@@ -444,7 +425,6 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -
     kept(geometry.decoding_over_time._methods(material))
     material.decoded = decoded(facts, ["Cz"])
     kept(geometry.decoding_over_time._methods(material))
-    options = DecodeTimesSettings(noise="none", latency_window_s=(0.1, 0.3))
-    material.config = SimpleNamespace(decode_times=options)
+    material.config = SimpleNamespace(decode_times=DecodeTimesSettings(noise="none", latency_window_s=(0.1, 0.3)))
     material.decoded.tables["timewindows"] = WINDOWS[WINDOWS["scheme"] == SCHEMES[1]].assign(logistic=NAN)
     kept(geometry.decoding_over_time._methods(material))

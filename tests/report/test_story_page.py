@@ -81,9 +81,8 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
 def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -> None:
     chapter = continuous_chapter(material)
     assert chapter.answer is None  # of no region with all targets
-    assert list(chapter.findings)[1] == (
-        "A1: beyond all other models and controls, variance is added by language (R² .040, 95 % interval .010 to .070)."
-    )
+    added = "variance is added by language (R² .040, 95 % interval .010 to .070)."
+    assert list(chapter.findings)[1] == f"A1: beyond all other models and controls, {added}"
     material.tables["runshares"]["low"] = np.nan
     assert not [text for text in continuous_chapter(material).findings if "add" in text]
     table = continuous_chapter(material).sections[0].panels[2]

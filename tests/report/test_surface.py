@@ -29,8 +29,7 @@ def cortex() -> pd.DataFrame:
     table = pd.DataFrame({"hemi": np.repeat(["L", "R"], N_VERTICES), "vertex": np.tile(np.arange(N_VERTICES), 2)})
     table = table.assign(r=ceiling + rng.normal(0, 0.03, len(y)), ceiling=ceiling)
     table["layer"] = [LAYERS[int(k)] for k in np.minimum(pd.Series(y).rank(pct=True) * 6, 5)]
-    q = np.where(table["r"] > 0.15, 0.01, 0.6)
-    return table.assign(q=q, margin=table["r"] / 20, decided=table["r"] > 0.3)
+    return table.assign(q=np.where(table["r"] > 0.15, 0.01, 0.6), margin=table["r"] / 20, decided=table["r"] > 0.3)
 
 
 def unpacked(text: str) -> bytes:
@@ -42,8 +41,7 @@ def test_what_is_not_significant_or_not_reliable_is_not_shown(cortex: pd.DataFra
     hidden = (cortex["q"] >= 0.05) | (cortex["ceiling"] <= 0.1)
     assert 0 < hidden.sum() < len(cortex)
     np.testing.assert_array_equal(values.isna(), hidden)
-    untested = cortex.assign(q=np.nan)
-    assert kit.significant(untested, "r").isna().all()  # no test, no colour
+    assert kit.significant(cortex.assign(q=np.nan), "r").isna().all()  # no test, no colour
     surface = kit.surface_map(cortex.assign(shown=values), "shown", title="t", unit="r")
     np.testing.assert_array_equal(map_codes(surface).ravel() == 0, hidden)
     assert surface.n_shown == (~hidden).sum()

@@ -85,8 +85,7 @@ def gains(made: pd.DataFrame) -> pd.DataFrame:
 def study(*, truth: bool = True, **regions: dict[str, tuple[float, ...]]) -> kit.SynthesisedImages:
     named = {EVIL if name == "evil" else name: means for name, means in (regions or {"FFA": ALL_RISE}).items()}
     made = table(named, truth=truth)
-    rng = np.random.default_rng(1)
-    images = rng.integers(0, 256, (made["image"].max() + 1, SIZE, SIZE, 3), dtype=np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (made["image"].max() + 1, SIZE, SIZE, 3), dtype=np.uint8)
     steps = pd.DataFrame({"step": np.tile(np.arange(5), len(named)), "region": np.repeat(list(named), 5)})
     steps = steps.assign(timestep=900 - 200 * steps["step"], score=0.1, grad_rms=0.01, d_rms=0.1, clipped=0.5)
     return kit.SynthesisedImages(images, made, gains(made), steps, ENCODERS, {"ratio": 9.0, "n_pool": 144})
@@ -112,19 +111,13 @@ def words(made: kit.SynthesisedImages) -> str:
 
 
 def captions(made: kit.SynthesisedImages) -> dict[str, str]:
-    return {
-        piece.id: piece.caption
-        for panel in synthesis.synthesis_section(material(made)).panels
-        for piece in panel.pieces
-    }
+    panels = synthesis.synthesis_section(material(made)).panels
+    return {piece.id: piece.caption for panel in panels for piece in panel.pieces}
 
 
 def on_page(made: kit.SynthesisedImages) -> list[Any]:
-    said = [
-        made.without_truth,
-        made.contrasts,
-        *(of(made) for of in (synthesis.contests, synthesis.matched_sentence, synthesis.specific_sentence)),
-    ]
+    sentences = synthesis.contests, synthesis.matched_sentence, synthesis.specific_sentence
+    said = [made.without_truth, made.contrasts, *(of(made) for of in sentences)]
     for region in made.table.loc[made.table["condition"] == "guided", "region"].unique():
         said += [synthesis.objections(made, region), synthesis.warning(made, region), synthesis.verdict(made, region)]
     return [*said, words(made), synthesis.synthesis_findings(material(made))]
@@ -246,7 +239,7 @@ def test_pixels_of_a_small_image_stay_squares() -> None:
     refused(f"a sheet has 1 to {synthesis.MOST_COLUMNS} images in a row; got 0", synthesis.contact_sheet, [])
 
 
-def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figures() -> None:
+def test_a_sheet_and_a_page_keep_to_their_budget_and_what_was_not_made_is_not_drawn() -> None:
     shape = (synthesis.MOST_COLUMNS, synthesis.SIDE, synthesis.SIDE, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     picture(synthesis.contact_sheet([synthesis.Strip("x" * 200, list(noise), ["1.0"] * synthesis.MOST_COLUMNS)]))
@@ -260,9 +253,6 @@ def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figure
     assert len(section.panels) == synthesis.MOST_DRAWN // synthesis.GALLERIES + 5
     assert f"{synthesis.MOST_DRAWN} of {synthesis.MOST_DRAWN + 1} regions are drawn" in words(made)
     assert [piece.title for piece in drawn][:2] == ["Images for r1", "Images for r2"]  # r0 is predicted worst
-
-
-def test_what_was_not_made_is_not_drawn() -> None:
     nothing = material(None)
     assert synthesis.synthesis_section(nothing) is None
     assert synthesis.synthesis_findings(nothing) == synthesis.synthesis_methods(nothing) == []

@@ -200,13 +200,10 @@ def figures(page: str) -> list[str]:
     return re.findall(r'<figure id="figure-([^"]+)">', page)
 
 
-def test_a_page_with_every_section_keeps_to_its_number_of_figures(page: str) -> None:
+def test_a_page_with_every_section_keeps_to_its_number_of_figures_however_large(page: str) -> None:
     assert [name for name in re.findall(r'<section id="([^"]+)">', page) if name in SECTIONS] == list(SECTIONS)
     assert len(figures(page)) <= MOST_FIGURES, figures(page)
     assert len(set(figures(page))) == len(figures(page))
-
-
-def test_more_regions_and_layers_are_no_more_figures(page: str) -> None:
     sections = image_sections(material(MOST_DRAWN, 2))
     assert sorted(panel.id for section in sections for panel in section.panels) == sorted(figures(page))
 

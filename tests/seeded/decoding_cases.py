@@ -1,7 +1,6 @@
 """Of decoders."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,41 +34,8 @@ def zero(*_: Any) -> Callable[..., np.ndarray]:
     return lambda signals, meta: noise.normal(size=(len(signals), 6))
 
 
-def matrix(seed: int, fit: Any) -> decoding.ControlMatrix:
-    return decoding.control_matrix(fit, half(TRIALS, 0), half(TRIALS, 1), seeds=(seed,), n_permutations=19)
-
-
-SERIES = RNG(6).normal(size=(8, 60, 6)).astype(np.float32)
-PEOPLE = [f"p{k}" for k in range(8)]
-OF = ["n", "m"] * 3
-FILLED = {
-    name: decoding.filled_sums(lambda series, _, share=share: share * series, SERIES, decoding.hidden_masks(8, OF, 1))
-    for name, share in (("a", 0.5), ("b", 0.4))
-}
 WORDS = ["one two", "two three", "four", "five six one", "seven", "eight two", "nine", "ten"]
-
-
-def masked(**options: Any) -> decoding.MaskedBrainModel:
-    small = {"segment_frames": 10, "width": 4, "hidden_width": 4, "n_steps": 1, "batch_size": 4, "device": "cpu"}
-    return decoding.MaskedBrainModel(**small | options)
-
-
-@cache
-def trained() -> decoding.MaskedBrainModel:
-    return masked().fit(SERIES)
-
-
-def tuned(seed: int) -> list[Any]:
-    fitted = decoding.FineTuned(trained(), n_steps=2, batch_size=3, n_segments=2, seed=seed).fit(SERIES, ["a", "b"] * 4)
-    return list(fitted._read.parameters())  # predictions are labels, most of them the same
-
-
-def grounded(seed: int) -> decoding.GroundedLanguage:
-    return decoding.GroundedLanguage(4, 6, n_steps=1, relation_steps=1, batch_size=6, device="cpu", seed=seed)
-
-
 APART = np.eye(3)[np.arange(24) % 3]  # clusters that any start finds
-PLACES = RNG(7).normal(size=(24, 2, 3))
 
 
 def scenes(seed: int) -> pd.DataFrame:
@@ -92,37 +58,22 @@ SPACES = {"kinds": ("image",), "top": (1,), "n_permutations": 19}
 NORMS = {"n_folds": 3, "n_permutations": 3, "n_draws": 9}
 RETRIEVAL = {"top": (1,), "ways": (2,), "n_permutations": 19, "n_draws": 19}
 DECODING: dict[str, Callable[[int], Any]] = {
-    "FineTuned": tuned,
-    "GroundedLanguage": lambda s: grounded(s).fit(X[:8], [[k % 8] for k in range(24)], PLACES).embed(),
-    "MaskedBrainModel": lambda s: masked(seed=s).fit(SERIES).region_embeddings_,
     "SharedSpace": shared,
-    "control_matrix": lambda s: matrix(s, zero).pair_scores["brain", "brain", "top-1"],
     "nuisance_scores": lambda s: decoding.nuisance_scores(*TURNS, n_permutations=19, seed=s).table.filter(like="null"),
     "scene_retrieval": lambda s: scenes(s)["null_mean"],
-    "text_scores": lambda s: decoding.text_scores(
-        WORDS[::-1], WORDS, measures=("bleu1",), n_permutations=9, seed=s
-    ).filter(like="null"),
-    "word_axes": lambda s: decoding.word_axes(X, LETTERS, pd.DataFrame(Y), n_permutations=19, seed=s).attributes[
-        "null_high"
-    ],
     "word_t5": lambda s: decoding.word_t5(WORDS, s, n_steps=1, width=8).text_states(WORDS),
     "null_trials": lambda s: decoding.null_trials({"train": TRIALS}, "noise", s)["train"].signals,
 }
 DECODING |= [
-    case(decoding.fill_table, FILLED, PEOPLE, reference="a", networks=OF, n_draws=9, look="low"),
     case(decoding.leave_block_out, zero, BLOCKS, look="value"),
-    case(decoding.network_agreement, {"a": APART}, ["a", "b", "c"] * 8, 9, look="null_mean"),
     case(decoding.norm_prediction, {"text": X}, pd.DataFrame(Y[:, :2]), **NORMS),
     case(decoding.repeat_curve, *REPEATED, n_draws=2),
     case(decoding.space_retrieval, {"eeg": X + Y}, {"eeg": ONCE}, **SPACES, look="null_mean"),
     case(decoding.subject_curve, X, SUBJECTS, Y[:8], NAMES, n_draws=2),
+    case(decoding.word_axes, X, LETTERS, pd.DataFrame(Y), n_permutations=19, look="attributes.null_high"),
     case(decoding.word_clusters, {"a": APART}, ["a", "b", "c"] * 8, n_permutations=9, look="null_mean"),
     case(decoding.batches, 10, 4, 3),
-    case(decoding.exchange_relevance, lambda signals, _: signals.mean(axis=2) @ X[:3], TRIALS, n_windows=2),
-    case(decoding.hidden_masks, 6, np.repeat(["a", "b"], 4), 2),
-    case(decoding.permuted_frames, SIGNALS),
     case(decoding.phase_randomised, SIGNALS),
     case(decoding.retrieval_accuracy, X + Y, X[:8], SHOWN, np.arange(8), **RETRIEVAL),
-    case(decoding.shifted_regions, np.swapaxes(SIGNALS, 1, 2)),
     case(decoding.spectrum_noise, SIGNALS),
 ]

@@ -10,19 +10,15 @@ import pandas as pd
 import torch
 
 from brainalign import encoding, features
-from brainalign.arrays import Responses
 from brainalign.encoding import in_context
-from brainalign.statistics import RELIABLE
 from seeded.networks import Kept
 from seeded.worlds import RNG, X, Y, case, ridge
 
 GRID = (2, 3)
 TOKENS = RNG(8).normal(size=(24, 6, 3)).astype(np.float32)
 STIMULI, RUNS = np.arange(24) % 8, np.arange(24) // 8
-FOLDS, PAIRS = (
-    [(np.flatnonzero(labels != k), np.flatnonzero(labels == k)) for k in np.unique(labels)]
-    for labels in (RUNS, STIMULI // 2)
-)
+SIDES = ([labels == k for k in np.unique(labels)] for labels in (RUNS, STIMULI // 2))
+FOLDS, PAIRS = ([(np.flatnonzero(~side), np.flatnonzero(side)) for side in sides] for sides in SIDES)
 GROUP = {"all": np.arange(6)}
 
 
@@ -41,18 +37,7 @@ def areas(seed: int) -> pd.DataFrame:
     return encoding.convergence_scores(*SCORES, n_permutations=200, seed=seed).scores
 
 
-def subject(seed: int) -> encoding.ImageSubject:
-    trials = pd.DataFrame({"trial_id": range(24), "stimulus_id": [f"s{k}" for k in range(24)], "onset_s": np.nan})
-    trials = trials.assign(session="", run="", repeat=0)
-    targets = pd.DataFrame({"target_id": range(6), "kind": "voxel", "hemi": "", "roi": [[]] * 6})
-    split = {"train": np.arange(14), "test": np.arange(14, 24), "ceiling": np.ones(6), "groups": GROUP}
-    responses = Responses(Y, trials, targets, "z")
-    return encoding.ImageSubject(responses=responses, n_permutations=9, n_draws=9, seed=seed, **split)
-
-
-ONE, DRAWN = {"n_permutations": 0, "n_boot": 0}, {"n_permutations": 9, "n_draws": 9}
-SPLIT = ridge(), X, Y, np.arange(14), np.arange(14, 24), np.arange(24)
-LAYER = {"a": encoding.evaluate_held_out(*SPLIT, **ONE)}, {RELIABLE: np.arange(6)}, 14
+DRAWN = {"n_permutations": 9, "n_draws": 9}
 # Scores of 6 targets in 4 areas by 3 layers.
 GROUPS = {"target_groups": {str(k): np.array([k]) for k in range(4)}, "n_permutations": 9, "n_boot": 9}
 SHOWN = encoding.evaluate_held_out(ridge(), X, Y, np.arange(6), np.arange(6, 24), np.arange(24), **GROUPS)
@@ -104,7 +89,8 @@ def story(seed: int, of: str) -> Any:
 
 LEFT_OUT = {"stimulus_ids": STIMULI, "runs": RUNS, "n_permutations": 3}
 RESPONSES = encoding.ResponseOptimisedEncoder((2,), (3,), (1,), epochs=1, device="cpu")
-CURVE = {"test": np.arange(14, 24), "n_repeats": 2}
+CURVE, UNSHUFFLED = {"test": np.arange(14, 24), "n_repeats": 2}, "method != 'shuffled_context'"
+READOUT = encoding.FactorizedReadout(epochs=1)
 
 
 def of_context(function: Callable[..., Any], *given: Any, **options: Any) -> Any:
@@ -117,18 +103,12 @@ ENCODING: dict[str, Callable[[int], Any]] = {
     "fits_without": lambda s: story(s, "unique"),
     "FactorizedReadout": lambda s: tokens(encoding.FactorizedReadout(seed=s)),
     "GaussianReadout": lambda s: tokens(encoding.GaussianReadout(seed=s)),
-    "ImageSubject, draws": lambda s: subject(s).evaluate(ridge(), X).group_draws,
-    "ImageSubject, null": lambda s: subject(s).score(None, X, Y, np.arange(24), np.ones(24)).null.max_r,
     "InContextEncoder": lambda s: pretrained(s).encoders[0].parameter_hash(),
     "ResponseOptimisedEncoder": lambda s: RESPONSES.set_params(seed=s).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
     "RoutingEncoder": lambda s: tokens(encoding.RoutingEncoder(d_model=4, seed=s), roi=np.repeat(["a", "b"], 3)),
-    "SeedEnsemble": lambda s: (
-        encoding.SeedEnsemble(encoding.FactorizedReadout(epochs=1), (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS)
-    ),
+    "SeedEnsemble": lambda s: encoding.SeedEnsemble(READOUT, (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
     "SemanticSpatialReadout": lambda s: tokens(encoding.SemanticSpatialReadout(seed=s), semantics=X[:, :2]),
-    "context_curve": lambda s: of_context(encoding.context_curve, sizes=(5,), **CURVE, seed=s).query(
-        "method != 'shuffled_context'"
-    )["r"],
+    "context_curve": lambda s: of_context(encoding.context_curve, sizes=(5,), **CURVE, seed=s).query(UNSHUFFLED)["r"],
     "converge_subjects, areas": lambda s: converged(s)[["p_areas", "p_independent_areas"]],
     "converge_subjects, layers": lambda s: converged(s)["p_layers"],
     "converge_subjects, subjects": lambda s: converged(s, 6)[["low", "high"]],
@@ -136,18 +116,12 @@ ENCODING: dict[str, Callable[[int], Any]] = {
     "score_context, context": lambda s: context_scores(s).context[0],
     "score_context, curve": lambda s: context_scores(s).curve["r"],
     "text_preferences": lambda s: of_context(encoding.text_preferences, X[:2], ["a", "b"], seed=s)["chance"],
-    "BandedRidge": lambda s: encoding.BandedRidge((1.0,), 5, cv=2, device="cpu", seed=s).fit([X, Y], Y).candidates_,
     "convergence_scores, layers": lambda s: areas(s).query("score == 'encoding'")["p_layers"],
     "convergence_scores, areas": lambda s: areas(s).query("score == 'spatial'")["p_independent_areas"],
 }
 ENCODING |= [
     case(encoding.evaluate, ridge(), X, Y, FOLDS, leave_out="run", **LEFT_OUT, part="runs", look="null"),
     case(encoding.evaluate, ridge(), X, Y, PAIRS, leave_out="stimulus", **LEFT_OUT, part="stimuli", look="null"),
-    case(encoding.evaluate_held_out, *SPLIT, **ONE | {"n_permutations": 9}, part="null", look="null.max_r"),
-    case(encoding.evaluate_held_out, *SPLIT, **ONE, control="refit", part="control", look="control_r"),
-    case(encoding.evaluate_held_out, *SPLIT, **GROUPS | ONE | {"n_boot": 9}, part="draws", look="group_draws"),
-    case(encoding.layer_draws, *LAYER, n_draws=5, n_permutations=5, part="draws", look="draws"),
-    case(encoding.layer_draws, *LAYER, n_draws=5, n_permutations=5, part="null", look="null"),
     case(encoding.turned_in_time, RUNS.astype(str), 5, 2),
     case(encoding.split_scores, *AREAS, **DRAWN, look="arrays"),
     case(encoding.score_predictions, None, X, Y, np.arange(24), np.ones(24), n_permutations=9, look="null.max_r"),

@@ -25,29 +25,26 @@ SHARED = {"n_train": 6, "n_test": 3, "train_repeats": 2, "share": 0.3, "n_codes"
 TEXTS = RNG(6).normal(size=(576, 24)) * np.geomspace(4, 0.1, 24)
 READING = {"n_subjects": 2, "n_channels": 4, "n_times": 9, "n_components": 6}
 # Of worlds whose seed decides all of them.
-WORLDS: dict[str, Callable[[int], Any]] = dict(
-    [
-        case(simulation.clear_scenes, 12),
-        case(simulation.concept_world, 12, 3, 60, n_repeated=5, n_people=3, n_features=7),
-        case(simulation.draw_scenes, 40),
-        case(simulation.eeg_power, TEXTS, **READING),
-        case(simulation.eeg_text, TEXTS, **READING),
-        case(simulation.grounded_words, 60, 50, 20, n_locations=4, n_channels=7, n_text=9),
-        case(simulation.linear_world, 9, 4, 3, [0.0, 0.3, 0.8]),
-        case(simulation.occluded_ball, 6, 20, 5, 3, n_videos=2, side=12),
-        case(simulation.roi_lagged, 3, 40, 2, 2),
-        case(simulation.roi_series, 5, 60, 2),
-        case(simulation.shared_space, SPACES, **SHARED),
-        case(simulation.simulate_rest, simulation.rest_networks(["ventral1", "dorsal1", "red"]), 30),
-    ]
-)
+WORLDS: dict[str, Callable[[int], Any]] = dict([
+    case(simulation.clear_scenes, 12),
+    case(simulation.concept_world, 12, 3, 60, n_repeated=5, n_people=3, n_features=7),
+    case(simulation.draw_scenes, 40),
+    case(simulation.eeg_power, TEXTS, **READING),
+    case(simulation.eeg_text, TEXTS, **READING),
+    case(simulation.grounded_words, 60, 50, 20, n_locations=4, n_channels=7, n_text=9),
+    case(simulation.linear_world, 9, 4, 3, [0.0, 0.3, 0.8]),
+    case(simulation.occluded_ball, 6, 20, 5, 3, n_videos=2, side=12),
+    case(simulation.roi_lagged, 3, 40, 2, 2),
+    case(simulation.roi_series, 5, 60, 2),
+    case(simulation.shared_space, SPACES, **SHARED),
+    case(simulation.simulate_rest, simulation.rest_networks(["ventral1", "dorsal1", "red"]), 30),
+])  # fmt: skip
+TRAIN = {"scenes": SCENES[:4], "images": PICTURES[:4], "n_epochs": 1, "batch_size": 2}
 SIMULATION: dict[str, Callable[[int], Any]] = WORLDS | {
     "schedule": lambda s: simulation.schedule(list("abcdef"), 2, 1, s)["stimulus_id"],
     "voxel_prior_world": lambda s: simulation.voxel_prior_world(seed=s).weights(3, RNG(0)),
     "simulate_cortex": lambda s: simulation.simulate_cortex(SHOWN, DRIVES, CORTEX, s)[0].values,
     "simulate_meeg": lambda s: simulation.simulate_meeg(SHOWN, WHAT, NAMES, simulation.sensor_info("eeg"), s)[0].values,
     "story": lambda s: simulation.story(2, 20, 1, seed=s).responses,
-    "train_generator": lambda s: simulation.activations(
-        simulation.train_generator(SCENES[:4], PICTURES[:4], n_epochs=1, batch_size=2, seed=s), PICTURES[:2]
-    ),
+    "train_generator": lambda s: simulation.activations(simulation.train_generator(**TRAIN, seed=s), PICTURES[:2]),
 }

@@ -40,9 +40,8 @@ NAMES = SCENES["stimulus_id"].tolist()
 SHOWN = simulation.schedule(NAMES, 2, 3, 1, trials_per_run=7, trial_s=2.5)
 WHAT = {"early": RNG(1).normal(size=(40, 3)), "late": RNG(2).normal(size=(40, 3))}
 WHERE = {"L": WHAT, "R": {layer: values[::-1] for layer, values in WHAT.items()}}
-DRIVES = simulation.CortexDrives(
-    NAMES, WHAT, WHERE, simulation.preferences(SCENES), simulation.scene_variables(SCENES), list(WHAT)
-)
+TOLD = simulation.preferences(SCENES), simulation.scene_variables(SCENES)
+DRIVES = simulation.CortexDrives(NAMES, WHAT, WHERE, *TOLD, list(WHAT))
 MAPS = {"early": RNG(3).normal(size=(40, 6, 4, 8)).astype(np.float32), "late": RNG(4).normal(size=(40, 3, 2, 7))}
 BALL = simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3)
 PRIOR = simulation.voxel_prior_world(7, 2, seed=3)
@@ -163,8 +162,7 @@ def test_planted_ceilings_are_shares_of_variance() -> None:
 def test_choices_are_drawn_as_probable_as_they_are() -> None:
     triplets, p = abstraction_world(4, 3, 2, seed=3).judge(np.tile([0, 5, 12], (4000, 1)), RNG(0))
     chosen = np.array([(triplets[:, 2] == k).mean() for k in (0, 5, 12)])
-    expected = [float(p[triplets[:, 2] == k, 2][0]) for k in (0, 5, 12)]
-    np.testing.assert_allclose(chosen, expected, atol=0.03)
+    np.testing.assert_allclose(chosen, [float(p[triplets[:, 2] == k, 2][0]) for k in (0, 5, 12)], atol=0.03)
     np.testing.assert_allclose(p.sum(axis=1), 1)
 
 
@@ -181,8 +179,7 @@ def test_weights_are_those_of_the_prior_and_others_of_the_same_size() -> None:
     assert off[-3:].sum() / off.sum() < 0.25
     assert off.sum() == pytest.approx(on.sum(), rel=0.05)
     few = weights[:, :50]
-    signal = images @ few[:-1] + few[-1]
-    np.testing.assert_allclose(world.noise_sd(few, 1.5) / signal.std(axis=0), 1.5, rtol=0.05)
+    np.testing.assert_allclose(world.noise_sd(few, 1.5) / (images @ few[:-1] + few[-1]).std(axis=0), 1.5, rtol=0.05)
 
 
 @pytest.mark.parametrize("textures", [("plain",), ("striped",)])
@@ -212,16 +209,13 @@ def test_neurons_prefer_what_they_are_named_for() -> None:
     assert np.corrcoef(found["leftside"], scenes["x"])[0, 1] < -0.99
 
 
-def test_what_is_no_thing_gives_nothing() -> None:
+def test_what_is_no_thing_gives_nothing_captions_floats_and_bad_scenes() -> None:
     images = np.full((6, 32, 32, 3), 128, np.uint8)  # two of nothing, four of scattered spots
     images[2:][np.random.default_rng(0).random((4, 32, 32)) < 0.2] = (np.array(COLOURS["red"]) * 255).astype(np.uint8)
     things = measure_things(images)
     assert not things.valid.any()
     assert (true_responses(things)[:2].to_numpy() == 0).all()
     assert (things.stray[2:] > 0.3).all()
-
-
-def test_captions_floats_and_bad_scenes() -> None:
     scenes = draw_scenes(200, 5)
     assert [caption(scene) for _, scene in scenes.iterrows()] == scenes["caption"].tolist()
     look = {"shape": "circle", "colour": "red", "texture": "plain", "size": 0.29, "x": 0.34, "y": 0.34, "ground": 0.36}
@@ -249,8 +243,7 @@ TINY |= {"meg_sensors": "mag", "n_rest_volumes": 60}
 
 def run(folder: Path, seed: int = 0, **changes: object) -> int:
     outputs = {"listing": folder / "simulated.json", "stimuli": folder / "stimuli" / "stimuli.tsv"}
-    settings = {"simulate": TINY | changes}
-    return run_step("simulate", settings, inputs={"folder": folder}, outputs=outputs, seed=seed)
+    return run_step("simulate", {"simulate": TINY | changes}, inputs={"folder": folder}, outputs=outputs, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -260,16 +253,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_sidecar_names_every_file(study: Path) -> None:
+def test_sidecar_names_every_file_and_stimuli(study: Path) -> None:
     record = json.loads((study / "simulated.json").read_text())
     found = {p.relative_to(study).as_posix() for p in study.rglob("*") if p.is_file()} - {"simulated.json"}
     assert set(record["files"]) == found
     for name, entry in record["files"].items():
         assert hashlib.sha256((study / name).read_bytes()).hexdigest() == entry["sha256"]
     assert record["details"]["subjects"] == {"01": "fmri", "02": "meg", "03": "eeg"}
-
-
-def test_stimuli(study: Path) -> None:
     table = pd.read_csv(study / "stimuli/stimuli.tsv", sep="\t")
     assert table["set"].value_counts().to_dict() == {"unique": 28, "shared": 12}
     for path, image in zip(table["path"], render(draw_scenes(40, 0), 128), strict=True):
@@ -333,13 +323,10 @@ def test_same_seed_same_bytes_and_another_differs(study: Path, tmp_path: Path) -
         assert (tmp_path / "b" / name).read_bytes() != here
 
 
-def test_bad_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_settings_are_named_and_what_cannot_be_simulated_refused(tmp_path, capsys) -> None:
     assert run(tmp_path, n_repeat=2) == 2
     assert "did you mean 'n_repeats'" in capsys.readouterr().err
     assert run(tmp_path, image_size=100) == 2
     assert "multiple of 128" in capsys.readouterr().err
-
-
-def test_what_cannot_be_simulated_is_refused() -> None:
     refused("fewer sessions", schedule, ["a"], 1, 2, 0)
     refused("lag", simulate_rest, rest_networks(["ventral1", "dorsal1"]), 4, 0)

@@ -57,17 +57,13 @@ def test_draws_are_paired_and_the_best_other_is_taken_in_every_draw() -> None:
     assert rows.loc[("V1", "task"), "ahead_low"] < 0 < rows.loc[("V1", "task"), "ahead"]
 
 
-def test_what_is_not_above_its_null_is_undecided() -> None:
-    loud = [replace(one, null=one.null + 0.55) for one in (*TASK, LANGUAGE)]
-    table = st.family_contest(loud, REGIONS, **SIZES)
+def test_what_is_not_above_its_null_ties_or_is_constant_is_undecided() -> None:
+    table = st.family_contest([replace(one, null=one.null + 0.55) for one in (*TASK, LANGUAGE)], REGIONS, **SIZES)
     assert not table["decided"].any()
     assert table["reason"].str.startswith("r is not above its permuted null (p = ").all()
     # The null is that of the largest of all families: one loud family is enough.
     one_loud = [*TASK, replace(LANGUAGE, null=LANGUAGE.null + 0.55)]
     assert not st.family_contest(one_loud, REGIONS, **SIZES)["decided"].any()
-
-
-def test_ties_and_constant_predictions() -> None:
     table = st.family_contest([TASK[0], replace(TASK[0], family="copy")], REGIONS, **SIZES)
     np.testing.assert_allclose(table["ahead"], 0)
     assert not table["decided"].any()
@@ -78,7 +74,7 @@ def test_ties_and_constant_predictions() -> None:
     assert rows.loc[("V1", "silent"), "cv_r"] == pytest.approx(0.1)
 
 
-def test_what_cannot_be_compared() -> None:
+def test_what_cannot_be_compared_and_targets_of_the_best_family() -> None:
     refused("two families or more; got task", st.family_contest, TASK, REGIONS, **SIZES)
     blind = replace(TASK[1], cv_r=np.full(4, np.nan))
     unscored = r"'task' has 2 fits.*nothing was scored.*tasknet/ridge \(late\)"
@@ -90,9 +86,6 @@ def test_what_cannot_be_compared() -> None:
     refused(message, st.family_contest, [*TASK, LANGUAGE], REGIONS | {"V4": np.array([0])}, **SIZES)
     empty = REGIONS | {"IT": np.empty(0, dtype=int)}
     refused(r"1 regions have no target \(IT\)", st.family_contest, [*TASK, LANGUAGE], empty, **SIZES)
-
-
-def test_targets_go_to_the_family_that_predicts_them_best() -> None:
     found = st.target_winners([*TASK, LANGUAGE], np.array([3, 0]))
     expected = {"target": [3, 0], "family": ["language", "task"], "layer": ["mean", "early"], "r": [0.31, 0.5]}
     expected |= {"margin": [0.01, 0.3], "second": ["task", "language"], "q": [0.02, 0.02]}
@@ -161,8 +154,7 @@ def test_one_layer_and_none() -> None:
     assert table["best"].tolist() == ["a", ""]
     np.testing.assert_allclose(table["p"], [1 / 200, np.nan])
     np.testing.assert_allclose(table["r"], [0.5, np.nan])
-    weak = preference(np.array([[0.0]]))
-    assert weak.loc[0, "reason"].endswith("; no second layer to compare with")
+    assert preference(np.array([[0.0]])).loc[0, "reason"].endswith("; no second layer to compare with")
     for shapes in (
         [(2, 3), (3, 2, 4), (3, 2, 4)],
         [(2, 4), (3, 2, 3), (3, 2, 4)],

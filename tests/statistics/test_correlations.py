@@ -70,16 +70,13 @@ def test_a_false_discovery_rate_finds_a_patch_of_a_brain() -> None:
     assert false < 0.05 + 2 * np.std(found[True], axis=0)[1] / np.sqrt(20)
 
 
-def test_orders_are_different_and_the_observed_one_comes_back_as_a_tie() -> None:
+def test_orders_differ_with_the_observed_as_a_tie_and_draws_equal_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
     assert len(np.unique(orders_of(25, 500, 0), axis=0)) == 500
     few = orders_of(3, 300, 0)
     assert np.unique(few, axis=0, return_counts=True)[1] == pytest.approx(np.full(6, 50), abs=15)
     observed = np.arange(6.0).reshape(3, 2) ** 2
     found = st.permuted_correlations(observed, observed, 300, 0)
     assert (found.p == (1 + (few == np.arange(3)).all(axis=1).sum()) / 301).all()
-
-
-def test_bootstrap_equal_to_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
     predicted, measured = pair
     groups = [np.arange(3), np.array([5]), np.array([279, 280, 299])]
     found = st.bootstrap_correlations(predicted, measured, groups, n_draws=30, seed=3)
@@ -88,17 +85,13 @@ def test_bootstrap_equal_to_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
         rows = np.repeat(np.arange(25), count)
         r = [pearsonr(predicted[rows, t], measured[rows, t]).statistic for t in (0, 1, 2, 5, 279, 280, 299)]
         np.testing.assert_allclose(draw, [np.mean(r[:3]), r[3], np.mean(r[4:])], atol=1e-5)
-
-
-def test_group_means() -> None:
     r = np.array([0.1, np.nan, 0.5, 0.2])
     found = st.group_means(r, [np.array([0, 1, 2]), np.array([1]), np.array([False, False, True, True])])
     np.testing.assert_allclose(found, [0.3, np.nan, 0.35])
     refused("group 0 names target 4, but there are 4", st.group_means, r, [np.array([4])])
 
 
-def test_against_scipy_and_sklearn() -> None:
-    rng = np.random.default_rng(0)
+def test_against_scipy_and_sklearn(rng: np.random.Generator) -> None:
     measured = rng.normal(size=(30, 7)) + 5
     predicted = (measured + 0.5 + rng.normal(size=(30, 7))).astype(np.float32)
     expected = [stats.pearsonr(m, p).statistic for m, p in zip(measured.T, predicted.T.astype(float), strict=True)]
@@ -129,8 +122,7 @@ def test_normalised_r2_divides_by_a_variance_and_is_not_clipped() -> None:
     refused(r"\(5, 1\) and \(5, 2\)", st.pearson, np.ones((5, 1)), np.ones((5, 2)))
 
 
-def test_identification_of_perfect_swapped_equal_and_random_predictions() -> None:
-    rng = np.random.default_rng(0)
+def test_identification_of_perfect_swapped_equal_and_random_predictions(rng: np.random.Generator) -> None:
     patterns = rng.normal(size=(3, 8, 20))
     correct, chosen = st.identification(patterns * 2 + 1, patterns)  # correlation ignores scale and offset
     assert (correct == 1).all()
@@ -150,8 +142,7 @@ def test_identification_of_perfect_swapped_equal_and_random_predictions() -> Non
     refused("2 targets or more", st.identification, np.zeros((3, 1)), np.zeros((3, 1)))
 
 
-def test_linear_classification_is_sklearns_on_held_out_rows() -> None:
-    rng = np.random.default_rng(0)
+def test_linear_classification_is_sklearns_on_held_out_rows(rng: np.random.Generator) -> None:
     labels = np.tile(["a", "b", "c"], 20)
     responses = rng.normal(size=(60, 5)) + (labels[:, None] == np.array(["a", "b", "c", "a", "b"]))
     folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]

@@ -94,7 +94,7 @@ def two_humps(first: float = 0.1, second: float = 0.15) -> np.ndarray:
     return hump(0.17, 0.02, first) + hump(0.3, 0.03, second) - 0.5
 
 
-def test_the_first_hump_is_not_the_highest() -> None:
+def test_the_first_hump_is_not_the_highest_nor_below_the_threshold_or_short() -> None:
     window = first_hump(two_humps(), HUMP_TIMES, 0.55, chance=0.5)
     assert window[0] < 0.13
     assert 0.2 <= window[1] <= 0.25  # the valley between
@@ -103,9 +103,6 @@ def test_the_first_hump_is_not_the_highest() -> None:
     assert found.centre == pytest.approx(0.17, abs=0.005)
     assert (found.centre_low, found.centre_high) == pytest.approx((0.17, 0.17), abs=0.01)
     assert hump_latency(two_humps(), draws, HUMP_TIMES, chance=0.5).centre == pytest.approx(0.3, abs=0.005)
-
-
-def test_what_is_below_the_threshold_or_short_is_no_first_hump() -> None:
     assert first_hump(two_humps(0.03), HUMP_TIMES, 0.55, chance=0.5)[0] > 0.2  # type: ignore[index]
     assert first_hump(two_humps(0.03, 0.03), HUMP_TIMES, 0.55, chance=0.5) is None
     spike = np.where(np.arange(len(HUMP_TIMES)) == 5, 0.9, two_humps())
@@ -164,8 +161,7 @@ def test_both_tails_equal_to_mne() -> None:
     data[:, 2] += np.repeat([1.0, -1.0], 5)
     options = {"n_permutations": 1, "tail": 0, "adjacency": None, "out_type": "mask", "verbose": "error"}
     t, clusters, _, _ = permutation_cluster_1samp_test(data[:, 2], threshold=0.8, **options)
-    observed = t[None]
-    found = cluster_permutation(observed, np.zeros((1, 1, 10)), threshold=0.8, kind="score", tail="both")
+    found = cluster_permutation(t[None], np.zeros((1, 1, 10)), threshold=0.8, kind="score", tail="both")
     expected = sorted(float(t[np.r_[mask]].sum()) for mask in clusters)
     assert sorted(c.mass for c in found.clusters) == pytest.approx(expected)
     assert expected[0] < 0 < expected[-1]
@@ -182,14 +178,13 @@ def test_a_tie_counts_against() -> None:
     found = cluster_permutation(observed, np.zeros((12, 1, 3)), threshold=1, kind="score")
     assert found.clusters[0].p == 1 / 13
     assert (found.mask().sum(), found.mask(0.08).sum()) == (0, 1)  # .05 is what counts if nothing is said
-    below = cluster_permutation(-observed, np.zeros((12, 1, 3)), threshold=1, kind="score")
-    assert below.clusters == []
+    assert cluster_permutation(-observed, np.zeros((12, 1, 3)), threshold=1, kind="score").clusters == []
     deep = cluster_permutation(-observed, -2 * np.stack([observed] * 12), threshold=1, kind="score", tail="both")
     assert (deep.clusters[0].mass, deep.clusters[0].p) == (-2, 1)
     np.testing.assert_array_equal(deep.null_mass, np.full(12, 4.0))
 
 
-def test_neighbours_are_the_nearest_six_of_a_type() -> None:
+def test_neighbours_are_the_nearest_six_of_a_type_and_bad_input() -> None:
     places = np.random.default_rng(5).normal(size=(13, 3))
     kinds = np.array(["mag", "grad", *["mag"] * 9, "grad", "eog"])
     targets = pd.DataFrame(places, columns=["x_mm", "y_mm", "z_mm"]).assign(sensor_type=kinds)
@@ -200,9 +195,6 @@ def test_neighbours_are_the_nearest_six_of_a_type() -> None:
             expected[one, other] = expected[other, one] = True
     np.testing.assert_array_equal(sensor_adjacency(targets).toarray(), expected)
     assert sensor_adjacency(targets.assign(y_mm=np.where(kinds == "eog", np.nan, 0))).nnz == 0
-
-
-def test_bad_input() -> None:
     observed, null = np.zeros((3, 5)), np.zeros((4, 3, 5))
     for adjacency in (ring(4), np.zeros((3, 4))):
         refused("3 sensors", cluster_permutation, observed, null, adjacency)

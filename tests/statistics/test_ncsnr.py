@@ -48,8 +48,7 @@ def test_identity_with_the_published_formulas() -> None:
     values = (values - values.mean(axis=0)) / values.std(axis=0, ddof=1)
     # encoders.md: s2n = mean within-image variance (ddof 1), s2s = 1 − s2n, ncsnr = √(s2s / s2n)
     within = np.mean([values[ids == name].var(axis=0, ddof=1) for name in np.unique(ids)], axis=0)
-    published = np.sqrt((1 - within) / within)
-    np.testing.assert_allclose(st.ncsnr(values, ids), published, rtol=2e-3)
+    np.testing.assert_allclose(st.ncsnr(values, ids), np.sqrt((1 - within) / within), rtol=2e-3)
     ratio = st.ncsnr(values, ids)
     rho1 = st.signal_share(values, ids)
     np.testing.assert_allclose(rho1, ratio**2 / (1 + ratio**2))  # single-trial correlation
@@ -78,11 +77,10 @@ def test_edges() -> None:
 
 def subjects(n: int, share: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    common = rng.normal(size=(800, 40))
-    return np.sqrt(share) * common + np.sqrt(1 - share) * rng.normal(size=(n, 800, 40))
+    return np.sqrt(share) * rng.normal(size=(800, 40)) + np.sqrt(1 - share) * rng.normal(size=(n, 800, 40))
 
 
-def test_other_subjects_as_a_ceiling() -> None:
+def test_other_subjects_as_a_ceiling_and_zero_without_signal() -> None:
     n, share = 5, 0.4
     values = subjects(n, share, seed=9) * 10.0 ** np.arange(n)[:, None, None]
     found = st.leave_one_subject_out_ceiling(values)
@@ -92,9 +90,6 @@ def test_other_subjects_as_a_ceiling() -> None:
     assert found.upper.mean() == pytest.approx(whole, abs=0.01)
     assert abs(st.leave_one_subject_out_ceiling(subjects(4, 0.0, seed=11)).lower.mean()) < 0.002
     refused(">= 2 subjects", st.leave_one_subject_out_ceiling, values[:1])
-
-
-def test_without_signal_the_ceiling_is_zero_on_average_whatever_the_scaling() -> None:
     rng = np.random.default_rng(3)
     for n_repeats, n_stimuli, n_averaged in ((2, 12, 3), (12, 8, 1), (3, 50, 3)):
         found = st.noise_ceiling(rng.normal(size=(n_repeats, n_stimuli, 4000)), n_averaged, n_halvings=20)
@@ -140,9 +135,7 @@ def test_time_courses_count_as_their_independent_rows(rho: float) -> None:
     assert share.mean() == pytest.approx((1 - rho**2) / (1 + rho**2), abs=0.05)
     values, ids = np.concatenate([*np.concatenate(parts, axis=1)]), np.tile(np.arange(600), 2)
     columns = [values[:, [k]] for k in range(500)]  # q of one target is its p
-    plain, counted = (
-        np.mean([st.repeats_q(one, ids, k)[0] < 0.05 for one, k in zip(columns, worth, strict=True)])
-        for worth in (np.ones(500), share)
-    )
+    pairs = (zip(columns, worth, strict=True) for worth in (np.ones(500), share))
+    plain, counted = (np.mean([st.repeats_q(one, ids, k)[0] < 0.05 for one, k in pair]) for pair in pairs)
     assert 0.02 < counted < 0.09
     assert plain > 0.15 or rho < 0.8

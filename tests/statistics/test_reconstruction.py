@@ -86,7 +86,7 @@ def test_n_way_is_the_mean_over_all_draws() -> None:
     assert st.n_way_identification(similar, 4).tolist() == pytest.approx(expected)
 
 
-def test_structural_similarity_follows_its_definition() -> None:
+def test_structural_similarity_follows_its_definition_and_dimensions_of_patterns() -> None:
     a, b = pictures(3, 0, 24), pictures(3, 1, 24)
     axis = np.arange(-5, 6)
     window = np.exp(-0.5 * (axis[:, None] ** 2 + axis[None] ** 2) / 1.5**2)
@@ -98,9 +98,6 @@ def test_structural_similarity_follows_its_definition() -> None:
         top = (2 * mx * my + 1e-4) * (2 * (xy - mx * my) + 9e-4)
         expected.append((top / ((mx**2 + my**2 + 1e-4) * (xx - mx**2 + yy - my**2 + 9e-4))).mean())
     assert structural_similarity(a, b).tolist() == pytest.approx(expected, abs=1e-9)
-
-
-def test_the_dimension_of_white_noise_and_of_few_patterns() -> None:
     assert st.effective_dimension(np.random.default_rng(0).normal(size=(4000, 5))) == pytest.approx(5, abs=0.05)
     assert st.effective_dimension(flat(pictures(3, 3))[np.arange(36) % 3]) <= 2 + 1e-9
 

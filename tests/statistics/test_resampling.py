@@ -9,7 +9,7 @@ import brainalign.statistics as st
 from brainalign.statistics import Exchange, crossed_bootstrap, exchanged, paired_differences_p, pairing_test
 
 
-def test_permute_within_stays_within() -> None:
+def test_permutations_stay_within_and_units_together() -> None:
     groups = np.array(["a", "b", "a", "b", "a", "c"])
     orders = st.permute_within(groups, 500, np.random.default_rng(0))
     assert (groups[orders] == groups).all()
@@ -18,9 +18,6 @@ def test_permute_within_stays_within() -> None:
     _, counts = np.unique(orders[:, [0, 2, 4]], axis=0, return_counts=True)
     assert len(counts) == 6
     assert stats.chisquare(counts).pvalue > 0.001
-
-
-def test_units_stay_together_within_groups() -> None:
     groups, units = np.array([0, 0, 0, 0, 1, 1, 1]), np.array(list("abab") + list("cab"))
     for order in st.permute_within(groups, 30, np.random.default_rng(0), units):
         assert (groups[order] == groups).all()
@@ -44,7 +41,7 @@ def test_permute_stimuli_exchanges_them_alike_in_every_group(names: str) -> None
     refused("'b' occurs 0 times in '1'", st.permute_stimuli, np.array(list("abacc")), np.array([0, 0, 1, 1, 0]), 5, rng)
 
 
-def test_features_are_exchanged_whatever_the_number_of_rows() -> None:
+def test_exchanged_features_and_p_values_that_count_the_observed_and_fdr() -> None:
     stimuli, runs = np.array(list("aabc" + "abbbc")), np.array([0] * 4 + [1] * 5)
     seen = set()
     for donors in st.exchange_features(stimuli, runs, 200, np.random.default_rng(3)):
@@ -54,9 +51,6 @@ def test_features_are_exchanged_whatever_the_number_of_rows() -> None:
             assert len(pairs) == len({new for _, new in pairs}) == 3
             seen.add((run, *sorted(pairs)))
     assert len(seen) == 12  # all orders of three stimuli in both runs
-
-
-def test_p_values_count_the_observed_and_ties_and_fdr_is_benjamini_hochberg() -> None:
     null = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null), [2 / 4, 1 / 4])
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null, "max"), [3 / 4, 1 / 4])
@@ -81,7 +75,7 @@ def test_bootstrap_reports_the_mean_and_brackets_it() -> None:
     refused("nan", st.bootstrap, np.full(8, np.nan))
 
 
-def test_the_interval_over_folds_is_the_corrected_t_interval() -> None:
+def test_the_interval_over_folds_is_corrected_and_p_of_an_exact_test() -> None:
     scores = np.array([0.5, 0.6, 0.4, 0.7, 0.5, 0.55])
     interval = st.cross_validated_interval(scores, test_share=1 / 5)
     reach = stats.t.ppf(0.975, 5) * scores.std(ddof=1) * np.sqrt(1 / 6 + 1 / 5)
@@ -89,9 +83,6 @@ def test_the_interval_over_folds_is_the_corrected_t_interval() -> None:
     assert interval.high - interval.mean == pytest.approx(reach)
     assert interval.mean - interval.low == pytest.approx(reach)
     refused("got 3", st.cross_validated_interval, scores[:3], 0.5)
-
-
-def test_t_and_p_are_those_of_an_exact_test() -> None:
     scores = np.random.default_rng(0).normal(0.4, 1, size=(7, 5))
     scores[0, 3], scores[:, 4] = 0, np.nan  # to flip 0 is a tie
     t, p, p_fwer = st.sign_flip_test(scores, 0)
@@ -122,8 +113,7 @@ LABELS = np.where(UNITS % 3 == 0, "a", "b")
 PAIRS = np.array(list(combinations(range(4), 2)))
 
 
-def test_pairs_equal_permutations_done_by_hand() -> None:
-    rng = np.random.default_rng(0)
+def test_pairs_equal_permutations_done_by_hand_within_groups(rng: np.random.Generator) -> None:
     scores, shown = rng.normal(size=(30, 9)), rng.integers(7, size=30)  # two stimuli are never shown
     found = pairing_test(scores, shown, n_permutations=50, seed=3)
     assert found.value == pytest.approx(np.mean([scores[i, j] for i, j in enumerate(shown)]))
@@ -135,12 +125,8 @@ def test_pairs_equal_permutations_done_by_hand() -> None:
     assert (found.n_trials, found.n_stimuli) == (30, len(stimuli))
     assert found.p == (1 + np.sum(np.array(by_hand) >= found.value)) / 51
     assert all(sorted(order) == list(stimuli) for order in orders)
-
-
-def test_stimuli_stay_in_their_group() -> None:
     groups = np.array([0, 0, 0, 1, 1, 1])
-    orders = exchanged(np.arange(6), 6, groups, 40, np.random.default_rng(0))
-    assert (groups[orders] == groups).all()
+    assert (groups[exchanged(np.arange(6), 6, groups, 40, np.random.default_rng(0))] == groups).all()
     # Answers that only know the group are at chance once stimuli are exchanged within it, and above it otherwise.
     scores = (groups[:, None] == groups).astype(float)
     assert pairing_test(scores, np.arange(6), groups, 100).p == 1
@@ -163,14 +149,12 @@ def test_crossed_bootstrap_covers() -> None:
     assert found.high - found.low > 1.5 * (effects.std() / np.sqrt(300) * 2 * 1.96)
     assert found.n == 25
     refused("distinct stimuli", crossed_bootstrap, np.ones(20), np.zeros(20), np.arange(20) % 3)
-    gap = np.r_[np.ones(19), np.nan]
-    refused("1 values that are not finite", crossed_bootstrap, gap, np.zeros(20), np.arange(20))
+    refused("1 values that are not finite", crossed_bootstrap, np.r_[np.ones(19), np.nan], np.zeros(20), np.arange(20))
     for n_subjects, n_stimuli in ((19, 20), (20, 19)):
         refused("one label", crossed_bootstrap, np.ones(20), np.zeros(n_subjects), np.arange(n_stimuli))
 
 
-def test_units_stay_whole_and_blocks_keep_their_labels() -> None:
-    rng = np.random.default_rng(0)
+def test_units_stay_whole_and_blocks_keep_their_labels(rng: np.random.Generator) -> None:
     exchange = Exchange(LABELS, UNITS, BLOCKS)
     permuted = exchange.permuted(50, rng)
     assert permuted.shape == (50, 36)
@@ -193,8 +177,7 @@ def test_units_stay_whole_and_blocks_keep_their_labels() -> None:
     refused("give one per trial", Exchange, LABELS, UNITS, BLOCKS[:9])
 
 
-def test_models_that_are_the_same_differ_by_chance() -> None:
-    rng = np.random.default_rng(0)
+def test_models_that_are_the_same_differ_by_chance(rng: np.random.Generator) -> None:
     draws = rng.normal(size=(50, 3))
     same = np.column_stack([np.zeros(30), np.full(30, 0.2), rng.normal(size=30)])  # models that are the same
     assert paired_differences_p(np.array([0.0, 0.2, 9.0]), same, 20).tolist() == [1.0, 1.0, 1 / 31]

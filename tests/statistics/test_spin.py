@@ -40,7 +40,7 @@ def test_hemispheres_turn_as_mirror_images_by_uniform_rotations() -> None:
     assert np.abs(first.mean(axis=0)).max() < 3 * 100 / np.sqrt(3 * 1000)
 
 
-def test_the_medial_wall_takes_part_but_gives_no_value() -> None:
+def test_the_medial_wall_gives_no_value_and_maps_that_say_nothing_a_reason() -> None:
     wall, values = SPHERE[:, 2] > 80, SPHERE[:, 0]
     orders = list(spin_orders(SPHERE, HEMI, 50))
     assert np.mean([wall[order] for order in orders]) == pytest.approx(wall.mean(), abs=0.03)
@@ -49,9 +49,6 @@ def test_the_medial_wall_takes_part_but_gives_no_value() -> None:
     null = [np.corrcoef(turned[there], SPHERE[there, 1])[0, 1] for there, turned in landed]
     assert given["null_sd"] == pytest.approx(np.std(null, ddof=1))
     assert (given["n"], given["n_spins"]) == ((~wall).sum(), 50)
-
-
-def test_maps_that_say_nothing_give_nan_with_a_reason() -> None:
     orders = list(spin_orders(SPHERE, HEMI, 5))
     values = SPHERE[:, 0]
     maps = {"constant": np.full(2 * N, 0.1), "empty": np.full(2 * N, np.nan), "itself": values}
@@ -89,7 +86,7 @@ SEPARATION = np.linalg.norm(PLACES[:, None] - PLACES, axis=2)
 SPINS = list(spin_orders(PLACES, np.full(90, "L"), 300, seed=1))
 
 
-def test_a_planted_map_is_found_and_unrelated_ones_are_not() -> None:
+def test_planted_maps_are_found_few_areas_compared_with_smooth_maps_too_few_not() -> None:
     maps = smooth_values(PLACES, 8, seed=0)
     values = maps[0] + 0.3 * maps[0].std() * np.random.default_rng(2).normal(size=90)
     found = area_map_test(values, {f"map{k}": row for k, row in enumerate(maps)}, SPINS, SEPARATION).set_index("map")
@@ -98,20 +95,13 @@ def test_a_planted_map_is_found_and_unrelated_ones_are_not() -> None:
     assert set(found["null"]) == {"spin"}
     assert found.loc["map0", "r"] == pytest.approx(np.corrcoef(values, maps[0])[0, 1])
     assert (found["null_sd"] > 1 / np.sqrt(89)).all()  # smooth maps correlate by chance more than independent areas
-
-
-def test_maps_of_few_areas_are_compared_with_smooth_random_maps() -> None:
     some = np.argsort(SEPARATION[0])[:12]
     part, maps = SEPARATION[np.ix_(some, some)], smooth_values(PLACES, 2, seed=3)[:, some]
     found = area_map_test(maps[0], {"same": maps[0], "other": maps[1]}, [], part, n_surrogates=300)
     assert set(found["null"]) == {"smooth random maps"}
-    by_hand = smooth_map_test(maps[0], maps[1], part, n_surrogates=300)
-    assert found["p"].iloc[1] == pytest.approx(by_hand.p[0])
+    assert found["p"].iloc[1] == pytest.approx(smooth_map_test(maps[0], maps[1], part, n_surrogates=300).p[0])
     assert found["p"].iloc[0] < 0.05
     assert (found["null_sd"] > 0.2).all()
-
-
-def test_too_few_areas_have_no_p_and_bad_input() -> None:
     found = area_map_test(np.array([1.0, 2, 4]), {"map": np.array([1.0, 3, 4])}, [], SEPARATION[:3, :3]).iloc[0]
     assert np.isnan([found["p"], found["q"]]).all()
     assert found["reason"].startswith("3 areas with both values")

@@ -45,8 +45,7 @@ def test_generations_by_hand(shows: Shows) -> None:
     draws = torch.Generator().manual_seed(7)
     noise = torch.randn((4, 12, 8, 8), generator=draws)
     for share, n_children in ((0.5, 4), (0.5 / 10**0.5, 4), (0.05, 4), (0.05, 3)):
-        fitter = likeness(noise).argsort(descending=True)[:2]
-        parents = fitter[torch.randint(2, (n_children,), generator=draws)]
+        parents = likeness(noise).argsort(descending=True)[:2][torch.randint(2, (n_children,), generator=draws)]
         fresh = torch.randn((n_children, 12, 8, 8), generator=draws)
         everyone = torch.cat([noise, (1 - share) ** 0.5 * noise[parents] + share**0.5 * fresh])
         noise = everyone[likeness(everyone).argsort(descending=True)[:4]]
@@ -60,10 +59,11 @@ def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, mo
     """Seeds, options and judges of all conditions; every stretch of work takes longer than the one before."""
     ticks, lines = itertools.count(), []
     monkeypatch.setattr("brainalign.synthesis.guidance.study._clock", lambda device: float(next(ticks) ** 2))
-    objectives = {
-        name: lambda images, k=k: images[:, k].mean((1, 2)) - images[:, 2].mean((1, 2))
-        for k, name in enumerate(("red", "green"))
-    }
+
+    def channel(k: int) -> Callable[[Tensor], Tensor]:
+        return lambda images: images[:, k].mean((1, 2)) - images[:, 2].mean((1, 2))
+
+    objectives = {"red": channel(0), "green": channel(1)}
 
     def responses(factor: float) -> Callable[[Tensor], np.ndarray]:
         return lambda images: np.stack([factor * one(images).numpy() for one in objectives.values()], axis=1)
@@ -103,10 +103,8 @@ def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, mo
     seeds = [2_000_006, 2_000_007, 2_000_008]
     later = [seed + 10_000 for seed in seeds]
     pool = sampled(None, [2_000_006 + 100_000 + k for k in range(23)], 1, 0)
-    expected: dict[tuple[str, str, int, float], tuple[list[int], Tensor]] = {
-        ("unguided", "", -1, 0): (seeds, sampled(None, seeds, 1, 0)),
-        ("recurrent", "", -1, 0): (seeds, sampled(None, seeds, 2, 0)),
-    }
+    expected = {("unguided", "", -1, 0): (seeds, sampled(None, seeds, 1, 0))}
+    expected[("recurrent", "", -1, 0)] = seeds, sampled(None, seeds, 2, 0)
     for region, words in (("green", "ab"), ("red", "cd")):
         prompted = sampled(None, seeds, 1, 0, prompt=words, classifier_free_scale=7.5)
         expected["prompted", region, -1, 0] = (seeds, prompted)
@@ -164,13 +162,10 @@ def test_searches_keep_the_share_that_is_kept_of_guided_images(pipe, share: floa
     assert len(archive.images) == 2 * n_kept
 
 
-def test_the_share_that_is_kept_is_an_option_of_the_stage() -> None:
+def test_shares_that_are_kept_and_natural_images_of_the_highest_scores(shows: Shows) -> None:
     found = sampling_of(SynthesizeSettings(n_images=20, share_kept=0.2), seed=3)
     assert found == Sampling(n_images=20, share_kept=0.2, seed=3)
     assert found.n_kept == 4
-
-
-def test_natural_images_of_the_highest_scores_and_how_many_there_can_be(shows: Shows) -> None:
     images = torch.arange(6.0)[:, None, None, None].expand(6, 3, 2, 2)
     found = _best(images, np.array([0.1, 0.9, -1.0, 0.9, 0.3, 0.0]), 3)
     assert found.images[:, 0, 0, 0].tolist() == [1, 3, 4]

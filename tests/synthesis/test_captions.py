@@ -36,28 +36,20 @@ def test_the_streamed_projection_is_the_dense_one(world: tuple, chunk: int, temp
     np.testing.assert_allclose(found, dense(*world, temperature), rtol=1e-9, atol=1e-9)
 
 
-def test_without_temperature_limit_the_nearest_image_is_taken(world: tuple) -> None:
+def test_the_nearest_image_is_taken_also_streamed_or_from_the_centre(world: tuple, tmp_path: Path) -> None:
     weights, bank = world
     nearest = (bank / np.linalg.norm(bank, axis=1, keepdims=True) @ weights).argmax(axis=0)
     for chunk in (5, 100):
         found = synthesis.project_to_bank(weights, bank, np.inf, chunk=chunk)
         np.testing.assert_allclose(found, bank[nearest], rtol=1e-9)
-
-
-def test_memory_maps_and_dask_are_streamed(world: tuple, tmp_path: Path) -> None:
     dask = pytest.importorskip("dask.array")
     weights, bank = world
     np.save(tmp_path / "bank.npy", bank)
     expected = synthesis.project_to_bank(weights, bank, 20, center=True)
-    mapped = np.load(tmp_path / "bank.npy", mmap_mode="r")
-    found = synthesis.project_to_bank(weights, mapped, 20, center=True, chunk=9)
+    found = synthesis.project_to_bank(weights, np.load(tmp_path / "bank.npy", mmap_mode="r"), 20, center=True, chunk=9)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    chunked = dask.from_array(bank, chunks=(10, 3))
-    found = synthesis.project_to_bank(weights, chunked, 20, center=True, chunk=9)
+    found = synthesis.project_to_bank(weights, dask.from_array(bank, chunks=(10, 3)), 20, center=True, chunk=9)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> None:
     weights, bank = world
     units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
     apart = units - units.mean(axis=0)
@@ -79,16 +71,12 @@ def test_bad_input_is_named(world: tuple, change: object, message: str) -> None:
     refused("temperature", synthesis.project_to_bank, *world, temperature=-1)
 
 
-def test_shares_sum_to_one_over_kinds(world: tuple) -> None:
+def test_shares_sum_to_one_and_vocabularies_ignore_the_gap_to_images(world: tuple) -> None:
     kinds = np.arange(N_BANK)[:, None] % 3 == np.arange(3)[None]
-    shares = synthesis.bank_shares(*world, kinds, temperature=5, chunk=10)
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(synthesis.bank_shares(*world, kinds, temperature=5, chunk=10).sum(axis=1), 1)
     expected = np.tile(kinds.mean(axis=0), (N_VOXELS, 1))
     np.testing.assert_allclose(synthesis.bank_shares(*world, kinds, temperature=0), expected)
     refused("one row per image", synthesis.bank_shares, *world, kinds[:4])
-
-
-def test_vocabularies_ignore_the_gap_between_texts_and_images() -> None:
     images = np.array([[1.0, 0, 3], [-1, 0, 3], [0, 1, 3]])  # all share the third axis
     phrases = np.array([[1.0, 0, -5], [-1, 0, -5], [0, 1, -5]])
     units = images / np.linalg.norm(images, axis=1, keepdims=True)
@@ -146,20 +134,16 @@ def test_evidence_is_a_regression_on_attributes() -> None:
 def test_strengths_are_compared_in_units_of_their_own_refits() -> None:
     rng = np.random.default_rng(4)
     about = {"voxel": [0, 1, 0, 1], "attribute": ["colour", "colour", "shape", "shape"], "value": list("abcd")}
-    evidence, *null = (
-        pd.DataFrame(about).assign(strength=rng.normal(size=4) + lift, error=rng.uniform(0.2, 0.5, 4))
-        for lift in [np.array([3, 1, 0.0, 9]), *np.zeros((5, 4))]
-    )
+    drawn = [{"strength": rng.normal(size=4), "error": rng.uniform(0.2, 0.5, 4)} for _ in range(6)]
+    drawn[0]["strength"] += [3, 1, 0, 9]
+    evidence, *null = (pd.DataFrame(about | one) for one in drawn)
     strength, error = (np.stack([each[name] for each in null]) for name in ("strength", "error"))
     p = []
     for row in range(4):
         scaled = evidence["strength"][row] / np.sqrt((strength[:, row] ** 2).mean() + evidence["error"][row] ** 2)
-        drawn = [
-            strength[k, j] / np.sqrt((np.delete(strength[:, j], k) ** 2).mean() + error[k, j] ** 2)
-            for k in range(5)
-            for j in ((0, 1) if row < 2 else (2, 3))
-        ]
-        p.append((1 + sum(each >= scaled for each in drawn)) / 11)
+        cells = [(k, j) for k in range(5) for j in ((0, 1) if row < 2 else (2, 3))]
+        spread = [np.sqrt((np.delete(strength[:, j], k) ** 2).mean() + error[k, j] ** 2) for k, j in cells]
+        p.append((1 + sum(strength[cell] / sd >= scaled for cell, sd in zip(cells, spread, strict=True))) / 11)
     found = synthesis.silence_attributes(evidence, null, q=0.2)
     np.testing.assert_allclose(found["p"], p)
     np.testing.assert_allclose(found["q"], fdr(np.array(p)))
@@ -178,8 +162,7 @@ def test_shuffled_weights_are_those_of_ridge_regression() -> None:
             return values
 
     (found,) = synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 1, InOrder())
-    expected = Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, Y).coef_
-    np.testing.assert_allclose(found, expected, atol=1e-8)
+    np.testing.assert_allclose(found, Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, Y).coef_, atol=1e-8)
     first, second = synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 2, rng)
     assert not np.allclose(first, second)
     refused("do not match", synthesis.shuffled_weights, X, Y[:5], np.ones(2), 1, rng)
@@ -256,7 +239,7 @@ def test_functions_of_users_are_checked_and_nouns_are_whole_words() -> None:
     assert np.isnan(shares["V2"]["car"])
 
 
-def test_a_language_model_learns_to_caption(tmp_path: Path) -> None:
+def test_a_language_model_learns_to_caption(tmp_path: Path, rng: np.random.Generator) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -266,7 +249,6 @@ def test_a_language_model_learns_to_caption(tmp_path: Path) -> None:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(vocab_size=7, n_positions=24, n_embd=24, n_layer=1, n_head=2))
-    rng = np.random.default_rng(0)
     colours, shapes = rng.integers(3, size=240), rng.integers(2, size=240)
     points = np.eye(5)[colours] + np.eye(5)[3 + shapes] + 0.1 * rng.normal(size=(240, 5))
     names = [f"a {['red', 'blue', 'green'][c]} {['disc', 'cross'][s]}" for c, s in zip(colours, shapes, strict=True)]

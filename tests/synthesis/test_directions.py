@@ -143,7 +143,7 @@ def _gradient(pipe: object, recorded: synthesis.Trajectories, step: int) -> Tens
     return gradient.mean(dim=0)
 
 
-def test_orthogonalised_directions_share_nothing(pipe: object, recorded: synthesis.Trajectories) -> None:
+def test_orthogonalised_directions_share_nothing_and_an_edit_of_nothing_changes_nothing(pipe, recorded) -> None:
     given = {"recorded": recorded}
     redness, greenness = (lambda x, k=k: x[:, k].mean(dim=(1, 2)) for k in range(2))
     red, green = (synthesis.semantic_directions(pipe, "supervised", of, **given) for of in (redness, greenness))
@@ -154,17 +154,13 @@ def test_orthogonalised_directions_share_nothing(pipe: object, recorded: synthes
     assert float(own.vectors.norm()) == pytest.approx(1, abs=1e-5)
     given["orthogonal_to"] = green
     refused("nothing is left of a direction", synthesis.semantic_directions, pipe, "supervised", greenness, **given)
-
-
-def test_an_edit_of_nothing_changes_nothing(pipe: object, recorded: synthesis.Trajectories) -> None:
     found = synthesis.semantic_directions(pipe, "supervised", brightness, recorded=recorded)
     plain = pipe(None, num_images=3, generator=synthesis.generators([7, 8, 9]), num_inference_steps=STEPS).images
     assert torch.equal(found.edit(pipe, 0.0, [7, 8, 9]).images, plain)
     mixed = found.edit(pipe, [0.0, 2.0, -2.0], [7, 8, 9]).images
     assert torch.allclose(mixed[0], plain[0], atol=1e-5)
     assert not torch.allclose(mixed[1], plain[1], atol=1e-3)
-    alone = found.edit(pipe, -2.0, synthesis.generators([9])).images
-    assert torch.allclose(mixed[2:], alone, atol=1e-5)
+    assert torch.allclose(mixed[2:], found.edit(pipe, -2.0, synthesis.generators([9])).images, atol=1e-5)
 
 
 def shown(pipe: object, run: object) -> list[Tensor]:
@@ -181,16 +177,13 @@ def shown(pipe: object, run: object) -> list[Tensor]:
     return seen
 
 
-def test_an_edit_moves_the_middle_block_by_so_many_standard_deviations(pipe: object, recorded) -> None:
+def test_an_edit_moves_the_middle_block_of_the_conditional_half_by_so_many_sd(pipe, recorded, latent_pipe) -> None:
     found = synthesis.semantic_directions(pipe, "supervised", brightness, recorded=recorded)
     plain = shown(pipe, lambda: found.edit(pipe, 0.0, [7, 8]))
     moved = shown(pipe, lambda: found.edit(pipe, 1.5, [7, 8]))
     expected = 1.5 * found.scale[0] * found.vectors[0, 0]
     assert len(moved) == STEPS
     assert torch.allclose(moved[0] - plain[0], expected.expand(2, *SHAPE), atol=1e-5)
-
-
-def test_only_the_conditional_half_is_edited(latent_pipe: synthesis.BrainGuidedPipeline) -> None:
     told = {"prompt": "cat", "classifier_free_scale": 3.0, "num_inference_steps": 3}
     found = synthesis.semantic_directions(latent_pipe, "pullback", brightness, n_seeds=20, **told)
     plain = shown(latent_pipe, lambda: found.edit(latent_pipe, 0.0, [30, 31]))
@@ -290,15 +283,12 @@ def made_up(rise: float, check: float) -> FoundDirections:
     """Return a study of two regions in which the guide rises by `rise` per strength and the judges by `check`."""
     rng = np.random.default_rng(0)
     tried = product(REGIONS, (False, True), enumerate((-2.0, 0.0, 2.0)), range(8), REGIONS)
-    rows = [
-        {
-            "region": region, "orthogonal": orthogonal, "control": "", "number": -1, "alpha": alpha,
-            "image": place * 8 + image, "seed": image, "scored": scored, "guide": own * rise * alpha + noise[0],
-            "check": own * check * alpha + noise[1], "true": own * check * alpha + noise[2],
-        }
-        for region, orthogonal, (place, alpha), image, scored in tried
-        for own, noise in [(scored == region, 0.1 * rng.normal(size=3))]
-    ]  # fmt: skip
+    rows = []
+    for region, orthogonal, (place, alpha), image, scored in tried:
+        drift = (scored == region) * alpha * np.array([rise, check, check]) + 0.1 * rng.normal(size=3)
+        about = {"region": region, "orthogonal": orthogonal, "control": "", "number": -1, "alpha": alpha, "seed": image}
+        about |= {"image": place * 8 + image, "scored": scored}
+        rows.append(about | dict(zip(("guide", "check", "true"), drift, strict=True)))
     for control, k, alpha, image in product(("random", "shuffled"), range(19), (-2.0, 2.0), range(4)):
         said = dict.fromkeys(("guide", "check", "true"), 0.05 * rng.normal())
         about = said | {"region": "", "orthogonal": False, "image": -1, "control": control, "number": k}
@@ -312,8 +302,7 @@ def made_up(rise: float, check: float) -> FoundDirections:
 
 
 def test_a_direction_that_works_is_said_to_work() -> None:
-    gains = direction_gains(made_up(0.5, 0.4)).set_index(["region", "judge", "orthogonal"])
-    row = gains.loc["red", "true", False]
+    row = direction_gains(made_up(0.5, 0.4)).set_index(["region", "judge", "orthogonal"]).loc["red", "true", False]
     assert row["gain"] == pytest.approx(1.6, abs=0.15)
     assert row["monotone"]
     assert row["p"] == pytest.approx(0.05)

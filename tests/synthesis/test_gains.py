@@ -10,16 +10,12 @@ def study(gain: float, n: int = 24, n_nulls: int = 19, seed: int = 0) -> pd.Data
     """Return the table of one region: guided images respond by `gain` more than unguided ones of the same seed."""
     rng = np.random.default_rng(seed)
     base = rng.normal(size=n)
-    parts = [
-        pd.DataFrame({"condition": "unguided", "region": "", "seed": range(n), "null": -1, "true": base}),
-        pd.DataFrame({"condition": "guided", "region": "a", "seed": range(n), "null": -1, "true": base + gain}),
-        pd.DataFrame({"condition": "natural", "region": "a", "seed": -1, "null": -1, "true": rng.normal(3, 1, n)}),
-    ]
-    parts += [
-        pd.DataFrame({"condition": "null", "region": "", "seed": range(8), "null": k, "true": base[:8] + drift})
-        for k, drift in enumerate(rng.normal(0, 0.1, n_nulls))
-    ]
-    return pd.concat(parts, ignore_index=True).assign(scored="a")
+    parts: list[dict[str, object]] = [{"condition": "unguided", "region": "", "seed": range(n), "true": base}]
+    parts.append({"condition": "guided", "region": "a", "seed": range(n), "true": base + gain})
+    parts.append({"condition": "natural", "region": "a", "seed": -1, "true": rng.normal(3, 1, n)})
+    for k, drift in enumerate(rng.normal(0, 0.1, n_nulls)):
+        parts.append({"condition": "null", "region": "", "seed": range(8), "null": k, "true": base[:8] + drift})
+    return pd.concat([pd.DataFrame({"null": -1} | part) for part in parts], ignore_index=True).assign(scored="a")
 
 
 def test_definitions_by_hand() -> None:
@@ -55,8 +51,7 @@ def test_definitions_by_hand() -> None:
         value = own[score].to_numpy()[:8].mean()  # of the seeds that null encoders had
         beyond, p = np.quantile(value - nulls, ends), (1 + (nulls >= value).sum()) / 20
         expected.append(("null", score, whole, value - nulls.mean(), *beyond, p, 19))
-    columns = ["against", "score", "value", "gain", "low", "high", "p", "n"]
-    table = pd.DataFrame(expected, columns=columns)
+    table = pd.DataFrame(expected, columns=["against", "score", "value", "gain", "low", "high", "p", "n"])
     table.insert(0, "region", "a")
     table.insert(1, "condition", "guided")
     pd.testing.assert_frame_equal(found, table)

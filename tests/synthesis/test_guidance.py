@@ -108,8 +108,7 @@ def test_the_gradient_is_that_of_differences(pipe, monkeypatch, through: bool, p
     for place in [(0, 0, 0, 0), (0, 5, 3, 4), (0, 11, 7, 7)]:
         shift = torch.zeros_like(z)
         shift[place] = 1e-5
-        expected = (score(z + shift) - score(z - shift)) / 2e-5
-        assert float(found[place]) == pytest.approx(expected, rel=1e-5, abs=1e-8)
+        assert float(found[place]) == pytest.approx((score(z + shift) - score(z - shift)) / 2e-5, rel=1e-5, abs=1e-8)
 
 
 def test_guidance_raises_the_objective_and_scores_are_those_of_the_images(pipe: BrainGuidedPipeline) -> None:
@@ -171,8 +170,7 @@ def test_start_stop_and_recurrence_choose_the_steps(pipe: BrainGuidedPipeline) -
 def test_a_repeated_step_starts_from_its_own_noise_level(kind: Any) -> None:
     scheduler = linear_schedule(kind)
     scheduler.set_timesteps(10)
-    after = previous_signal(scheduler, int(scheduler.timesteps[4]))
-    assert float(after) == pytest.approx(alpha_bar(scheduler, 5))
+    assert float(previous_signal(scheduler, int(scheduler.timesteps[4]))) == pytest.approx(alpha_bar(scheduler, 5))
 
 
 def test_recurrence_adds_just_that_noise(pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch) -> None:

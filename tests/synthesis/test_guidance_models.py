@@ -85,8 +85,7 @@ def test_stable_diffusion_is_loaded_without_its_checker_and_guided(stable_diffus
         plain = pipe(generator=seeds(), **SHORT, **options).images
         guided = pipe(redness, generator=seeds(), guidance_scale=50, trust_radius=0.5, **SHORT, **options)
         assert (guided.scores > redness(plain)).all(), options
-    told = [pipe(generator=seeds(), prompt=text, **SHORT).images for text in ("cat", "dog")]
-    assert not torch.equal(*told)
+    assert not torch.equal(*[pipe(generator=seeds(), prompt=text, **SHORT).images for text in ("cat", "dog")])
 
 
 def test_models_are_left_as_they_were(pipe: BrainGuidedPipeline) -> None:
@@ -162,16 +161,11 @@ def test_errors_of_gradients(pipe: BrainGuidedPipeline) -> None:
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"num_images": 0}, "num_images"),
-    ({"recurrence": 0}, "recurrence"),
-    ({"n_smooth": 0}, "n_smooth"),
-    ({"start": 0.8, "stop": 0.2}, "start and stop"),
-    ({"trust_radius": 0.0}, "trust_radius"),
+    ({"num_images": 0}, "num_images"), ({"recurrence": 0}, "recurrence"), ({"n_smooth": 0}, "n_smooth"),
+    ({"start": 0.8, "stop": 0.2}, "start and stop"), ({"trust_radius": 0.0}, "trust_radius"),
     ({"generator": [torch.Generator()] * 3}, "generator each"),
-    ({"latents": torch.zeros(2, 3, 8, 8)}, r"\(2, 12, 8, 8\)"),
-    ({"prompt": "a cat"}, "reads no prompt"),
-    ({"classifier_free_scale": 2.0}, "reads no prompt"),
-    ({"output_type": "jpg"}, "output_type"),
+    ({"latents": torch.zeros(2, 3, 8, 8)}, r"\(2, 12, 8, 8\)"), ({"prompt": "a cat"}, "reads no prompt"),
+    ({"classifier_free_scale": 2.0}, "reads no prompt"), ({"output_type": "jpg"}, "output_type"),
 ])  # fmt: skip
 def test_errors_of_arguments(pipe: BrainGuidedPipeline, options: dict[str, Any], message: str) -> None:
     refused(message, pipe, redness, **SHORT | options)
@@ -191,8 +185,7 @@ def test_errors_of_prompts(latent_pipe: BrainGuidedPipeline) -> None:
 def gradient(pipe: BrainGuidedPipeline, of: Any = redness, step: float = 1.0) -> Tensor:
     """Return what one step's guidance adds to the estimate, of the same noise in whatever precision."""
     pipe.scheduler.set_timesteps(4)
-    shape = (2, pipe.unet.config.in_channels, 8, 8)
-    u = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    u = torch.randn((2, pipe.unet.config.in_channels, 8, 8), generator=torch.Generator().manual_seed(3))
     t, share = pipe.scheduler.timesteps[1], pipe.scheduler.alphas_cumprod[pipe.scheduler.timesteps[1]]
     outputs = []
     for scale in (step, 0.0):
@@ -218,8 +211,7 @@ def test_half_precision_guides_as_single_does(latent_pipe, unet: Any, vae: Any, 
 def test_a_gradient_that_overflows_for_one_image_enters_smaller() -> None:
     start, size = torch.full((2, 3, 4, 4), 0.05).requires_grad_(), torch.tensor([1.0, 4e4])[:, None, None, None]
     images = (start.half() * size.half() * 2).float()
-    found = _scaled_gradient(images.sum((1, 2, 3)), images, start)
-    torch.testing.assert_close(found, (2 * size).expand_as(start))
+    torch.testing.assert_close(_scaled_gradient(images.sum((1, 2, 3)), images, start), (2 * size).expand_as(start))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -42,7 +42,7 @@ def test_score_is_the_standardised_mean_of_predictions(encoder: tuple[NDArray[np
     np.testing.assert_allclose(by_hand(images).numpy(), standard([1, 4]), rtol=1e-4)
 
 
-def test_a_contrast_is_the_difference_of_standardised_regions(encoder: tuple[NDArray[np.float64], ...]) -> None:
+def test_a_contrast_is_a_difference_and_a_pattern_a_correlation(encoder: tuple[NDArray[np.float64], ...]) -> None:
     coef, intercept = encoder
     natural = np.random.default_rng(1).normal(2, 3, (200, N_FEATURES))
     answers = natural @ coef + intercept
@@ -53,9 +53,6 @@ def test_a_contrast_is_the_difference_of_standardised_regions(encoder: tuple[NDA
     expected = (first - first.mean()) / first.std() - (second - second.mean()) / second.std()
     np.testing.assert_allclose(standardised.score(natural), expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(contrast.score(natural), first - second, rtol=1e-3, atol=1e-4)
-
-
-def test_a_pattern_is_matched_by_correlation(encoder: tuple[NDArray[np.float64], ...]) -> None:
     coef, intercept = encoder
     images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     wanted, rows = np.random.default_rng(2).normal(size=4), [0, 3, 4, 6]
@@ -98,8 +95,7 @@ def test_the_gradient_reaches_the_images(encoder: tuple[NDArray[np.float64], ...
     images = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     RegionObjective(features, coef, intercept, [3]).forward(images).sum().backward()
     powers = np.arange(1, N_FEATURES + 1)
-    values = images.detach().numpy()[..., None]
-    expected = (coef[:, 3] * powers * values ** (powers - 1)).sum(-1) / images.numel()
+    expected = (coef[:, 3] * powers * images.detach().numpy()[..., None] ** (powers - 1)).sum(-1) / images.numel()
     np.testing.assert_allclose(images.grad.numpy(), expected, rtol=1e-4)
 
 
@@ -139,8 +135,7 @@ def test_views_of_a_perfect_denoiser_are_near_the_images(pipe: BrainGuidedPipeli
     # The mixture's mean over images is a mixture of x and √ā x, and its noise 1 − √(1 − ā) times √(1 − ā).
     a = alphas.double()
     share = (1 - a).sqrt()
-    mean = (share + (1 - share) * a.sqrt()).mean()
-    assert float(views.mean()) == pytest.approx(float(mean) * 0.25 + 0.5, abs=0.01)
+    assert float(views.mean()) == pytest.approx(float((share + (1 - share) * a.sqrt()).mean()) * 0.25 + 0.5, abs=0.01)
     error = (views - views.mean((1, 2, 3), keepdim=True)).pow(2).mean((1, 2, 3)).sqrt()
     assert float(error.mean()) == pytest.approx(float(((1 - share) * share / 2).mean()), rel=0.1)
     refused("resize", denoised_views, pipe, torch.rand(2, 3, 32, 32))

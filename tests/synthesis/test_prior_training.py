@@ -57,10 +57,8 @@ def test_training_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [step for step, _ in heard] == [0, 100]
     assert [loss for _, loss in heard] == pytest.approx([losses[0], losses[100]], rel=1e-2)
     # Adam lets a weight without any gradient drift with rounding: what is compared is the way of all together.
-    apart, way = (
-        torch.cat([(one - other).flatten() for one, other in zip(average, others, strict=True)]).norm()
-        for others in (learned.parameters(), start)
-    )
+    pairs = (zip(average, others, strict=True) for others in (learned.parameters(), start))
+    apart, way = (torch.cat([(one - other).flatten() for one, other in pair]).norm() for pair in pairs)
     assert apart < 0.01 * way
 
 

@@ -43,9 +43,8 @@ def schedulers(models: Models) -> Any:
         for predicted in guidance.PREDICTIONS:
             if predicted == "sample" and name in guidance.denoiser.WITHOUT_SAMPLE:
                 continue
-            clips = (
-                {"clip_sample": predicted == "sample"} if table == "alphas_cumprod" and name != "PNDMScheduler" else {}
-            )
+            may_clip = table == "alphas_cumprod" and name != "PNDMScheduler"
+            clips = {"clip_sample": predicted == "sample"} if may_clip else {}
             scheduler = getattr(diffusers, name)(**betas, prediction_type=predicted, **clips)
             pipe = BrainGuidedPipeline(unet, scheduler, models("pipe").vae)
             pipe.set_progress_bar_config(disable=True)
@@ -74,9 +73,8 @@ def natural_images(models: Models) -> Any:
         seen = [synthesis.features_of_views(pipe, paths, network, n, 2, size) for n, size in ((0, 2), (2, 2), (2, 32))]
     typical = synthesis.Typicality(network, seen[1].reshape(-1, 4).astype(np.float64))
     asked = torch.cat([images[:2], drawn(3, 3, 16, 16), torch.zeros(1, 3, 16, 16)])
-    views = [
-        synthesis.denoised_views(pipe, images[:], 2, seed=3, batch_size=n, at_once=k) for n, k in ((3, 2), (5, None))
-    ]
+    sizes = {"batch_size": 3, "at_once": 2}, {"batch_size": 5, "at_once": None}
+    views = [synthesis.denoised_views(pipe, images[:], 2, seed=3, **size) for size in sizes]
     other = BrainGuidedPipeline(pipe.unet, diffusers.DDIMScheduler(prediction_type="epsilon"), pipe.vae)
     views.append(synthesis.denoised_views(other, images[1:3]))
     sizes = [synthesis.resized(images[:2], n) for n in (16, 9, 21)]

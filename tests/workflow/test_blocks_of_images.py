@@ -136,8 +136,7 @@ def test_several_blocks_of_a_category_in_a_run(tmp_path: Path, make_study, unequ
     found, residuals = saved(config, "rdm", Arrays, subject="1"), saved(config, "noise", Arrays, subject="1")
     noise = noise_covariance(residuals["residuals"], len(residuals["residuals"]) - len(responses.trials))
     np.testing.assert_allclose(found["crossnobis"], rdm(means, "crossnobis", stimuli, runs, noise), rtol=1e-4)
-    fits = saved(config, "searchlight", pd.DataFrame, subject="1", model="pixels")
-    assert fits["score"].notna().all()
+    assert saved(config, "searchlight", pd.DataFrame, subject="1", model="pixels")["score"].notna().all()
 
 
 def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> None:
@@ -162,15 +161,12 @@ def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> N
     assert "pixels is above chance in 1 of 2 subjects" in page
 
 
-def test_check_names_damaged_images(tmp_path: Path, make_study) -> None:
+def test_damaged_images_and_stimuli_unlike_the_others_are_named(tmp_path: Path, make_study, small) -> None:
     study = PictureStudy(tmp_path / "study", make_study, ONCE)
     picture = study.study.folder / "pictures" / "thing2.png"
     picture.write_bytes(picture.read_bytes()[:40])
     text = "\n".join(map(str, audit(load_descriptor(study.descriptor))))
     assert "small: stimuli: 1 of 6 images are unreadable: thing2" in text
-
-
-def test_stimuli_are_alike(small) -> None:
     for first, others, message in (
         ({"label": "A"}, {"path": "b.png"}, "2 of 3 stimuli have a path, and a none"),
         ({"path": "a.png", "texts": ["a"]}, {"texts": ["b"]}, "1 of 3 stimuli have a path, and b, c none"),

@@ -85,8 +85,7 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
 @pytest.mark.parametrize("distance", ["correlation", "crossnobis", "euclidean"])
 def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]], distance: str) -> None:
     folder, responses, _, _ = study
-    settings = {"distances": [distance], "permutations": 50, "draws": 100}
-    assert run(folder, settings) == 0
+    assert run(folder, {"distances": [distance], "permutations": 50, "draws": 100}) == 0
     where = files(folder, "rdm", "comparison")
     trials = responses.trials
     found = load(where["rdm"], Arrays)
@@ -163,8 +162,7 @@ def blocks() -> tuple[Responses, dict[str, np.ndarray], np.ndarray, np.ndarray]:
 def test_a_planted_ball(blocks: tuple, tmp_path: Path) -> None:
     responses, layers, inside, residuals = blocks
     mask = nibabel.Nifti1Image(inside.astype(np.uint8), AFFINE)
-    noise = Arrays(residuals=residuals)
-    assert search(tmp_path, responses, layers, OPTIONS, mask=mask, noise=noise) == 0
+    assert search(tmp_path, responses, layers, OPTIONS, mask=mask, noise=Arrays(residuals=residuals)) == 0
     table, record = load(found_at(tmp_path), pd.DataFrame), load_sidecar(found_at(tmp_path))
     assert len(table) == 2 * inside.sum()
     net = table[table["layer"] == "net"].reset_index(drop=True)
@@ -173,8 +171,7 @@ def test_a_planted_ball(blocks: tuple, tmp_path: Path) -> None:
     assert np.linalg.norm(voxel - [3, 3, 1]) <= 1
     assert best["p_anywhere"] <= 0.05
     # What the table says of a centre is what the library says of its voxels.
-    around = geometry.volume_neighbourhoods(np.argwhere(inside), AFFINE, 6.0)
-    members = around.members[[40]].indices
+    members = geometry.volume_neighbourhoods(np.argwhere(inside), AFFINE, 6.0).members[[40]].indices
     precision = geometry.noise_precision(residuals[:, members], 150)
     trials = responses.trials
     values = responses.values[:, members]
@@ -209,8 +206,7 @@ def test_images_on_the_surface(tmp_path: Path) -> None:
     splits = splits_of(responses, responses.trials["stimulus_id"])
     assert search(tmp_path, responses, {"net": features}, {"radius_mm": 25.0}, splits=splits) == 0
     table = load(found_at(tmp_path), pd.DataFrame)
-    best = table.loc[table["score"].idxmax()]
-    place = targets.set_index("target_id").loc[best["target_id"]]
+    place = targets.set_index("target_id").loc[table.loc[table["score"].idxmax()]["target_id"]]
     assert place["hemi"] == "L"
     assert np.linalg.norm(place[["x_mm", "y_mm", "z_mm"]].astype(float) - load_mesh("L", 642).coordinates[200]) < 25
     wall = {hemi: set(np.flatnonzero(~load_mesh(hemi, N_VERTICES).cortex)) for hemi in "LR"}

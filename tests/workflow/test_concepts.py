@@ -96,8 +96,7 @@ def test_choices_dimensions_networks_and_regions(tables, world: ConceptWorld) ->
     assert len(best) >= 2
     for _, row in best.iterrows():
         planted = world.embedding[:, int(row["published"].split()[1]) - 1]
-        numbers = [int(name.split()[1]) for name in row["top"]]
-        assert planted[numbers[:3]].mean() > np.quantile(planted, 0.8)
+        assert planted[[int(name.split()[1]) for name in row["top"]][:3]].mean() > np.quantile(planted, 0.8)
     networks = tables[0]["networks"].set_index("model")
     assert networks.loc["knows", "p"] == 1 / 20
     assert networks.loc["knows", "unseen"] > networks.loc["noise", "unseen"] + 0.05
@@ -127,8 +126,7 @@ def test_maps_are_averaged_over_their_places() -> None:
 
 
 def test_the_page_shows_controls_and_escapes(tables) -> None:
-    config = configured(tables[1].parent / "study" / "things.yaml", results=str(tables[1]))
-    assert draw_page(config, "things") == 0
+    assert draw_page(configured(tables[1].parent / "study" / "things.yaml", results=str(tables[1])), "things") == 0
     page = group_report_path(tables[1], "things").read_text()
     assert "planted properties, 2 &lt; 3" in page
     assert "Nothing here was judged" in page

@@ -28,8 +28,7 @@ def places_of(separation: np.ndarray) -> np.ndarray:
     n = len(separation)
     centre = np.eye(n) - 1 / n
     values, vectors = np.linalg.eigh(-centre @ separation**2 @ centre / 2)
-    plane = vectors[:, -2:] * np.sqrt(values[-2:])
-    return np.column_stack([plane - [200, 0], np.zeros(n)])  # on the left
+    return np.column_stack([vectors[:, -2:] * np.sqrt(values[-2:]) - [200, 0], np.zeros(n)])  # on the left
 
 
 @dataclass

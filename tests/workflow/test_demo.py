@@ -74,8 +74,7 @@ def test_numbers_of_the_real_data(summary: pd.DataFrame) -> None:
     assert share["null_mean"] <= 0.03
     assert one(summary, "largest r", model="minilm", method="fixed")["value"] == pytest.approx(0.86, abs=0.005)
     assert 0.65 <= one(summary, "classification")["value"] <= 0.74
-    one_hot = summary[(summary["model"] == "onehot") & (summary["quantity"] == "pair matching")]
-    assert (one_hot["value"] == 0.5).all()
+    assert (summary[(summary["model"] == "onehot") & (summary["quantity"] == "pair matching")]["value"] == 0.5).all()
 
 
 def values(page: str, name: str) -> list[str]:
@@ -119,8 +118,7 @@ def test_the_page_opens_in_a_browser(page: str, probed, tmp_path: Path) -> None:
     path.write_text(probed(page, probe), encoding="utf-8")
     options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --dump-dom"
     options += f" --window-size=500,900 --enable-logging=stderr --virtual-time-budget=5000 --user-data-dir={tmp_path}"
-    command = ["chromium", *options.split(), path.as_uri()]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(["chromium", *options.split(), path.as_uri()], capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in result.stderr, result.stderr
     assert f'data-drawn="{len(FIGURES) + N_PARTS + N_ORDERS}"' in result.stdout
     assert 'data-overflow="false"' in result.stdout

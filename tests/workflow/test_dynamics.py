@@ -98,19 +98,16 @@ def test_a_users_model_goes_through_the_workflow(tmp_path: Path, world) -> None:
         assert rows[region, "occluded", "simulate"] > rows[region, "occluded", "mlp"] - 0.05
         for control in ("hold last", "frames as shown", "time alone"):
             assert rows[region, "occluded", control] < rows[region, "occluded", "simulate"] - 0.15
-        shown = rows.loc[region, "visible"].drop("time alone")
-        assert np.ptp(shown) < 1e-9  # one encoder
+        assert np.ptp(rows.loc[region, "visible"].drop("time alone")) < 1e-9  # one encoder
     page = report_path(config.results, "ball", "1").read_text()
     assert "A ball &lt;b&gt;behind" in page
     assert "front, hidden frames: follower with simulate predicts 5 neurons" in page
-    edited = tmp_path / "follower.py"
-    assert reruns(asked(config), config, edited) == {"rollout": 1, "dynamics": 1, "report": 1}
+    assert reruns(asked(config), config, tmp_path / "follower.py") == {"rollout": 1, "dynamics": 1, "report": 1}
 
 
 def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -> None:
     """Several modules, and dynamics learned from the frames that are shown where there are no other videos."""
-    descriptor = write_study(tmp_path, world, training=None)
-    code, path = run_rollout(descriptor, "modules", context=5, training_steps=5)
+    code, path = run_rollout(write_study(tmp_path, world, training=None), "modules", context=5, training_steps=5)
     assert code == 0
     arrays, record = load(path, Arrays), load_sidecar(path)["details"]
     assert record["trained_on"] == "the shown frames of the same videos"
@@ -120,8 +117,7 @@ def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -
     for row in record["rows"]:
         assert arrays[row["name"]].shape == (24, 18, 2)
     np.testing.assert_array_equal(arrays["place: mlp"][world.visible], seen[world.visible])
-    last = world.visible[0].sum() - 1
-    np.testing.assert_array_equal(arrays["place: hold last"][0, -1], seen[0, last])
+    np.testing.assert_array_equal(arrays["place: hold last"][0, -1], seen[0, world.visible[0].sum() - 1])
 
 
 def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, world) -> None:

@@ -81,8 +81,7 @@ def test_the_encoder_predicts_what_it_does_alone(extended, monkeypatch: pytest.M
     (path,) = (extended.root / "results").rglob("model-pixels_features.safetensors")
     (features,) = load(path, Layers).values()
     told = load(extended.root / "results/scenes/sub-01/responses/sub-01_responses.safetensors", Responses)
-    splits = results(extended, "responses/sub-01_splits.parquet")
-    ((train, test),) = folds_of(splits, told.trials)
+    ((train, test),) = folds_of(results(extended, "responses/sub-01_splits.parquet"), told.trials)
     X = layer_inputs(features.align_to(told).values, train=train, maps=True)
     both = np.hstack([X, told.values])
     ids = told.trials["stimulus_id"].to_numpy()
@@ -101,8 +100,7 @@ def test_the_analysis_gives_what_numpy_does_and_stands_on_the_page(extended) -> 
     page = (extended.root / "results/scenes/sub-01.html").read_text()
     for region, columns in (("IT", slice(0, 5)), ("V4", slice(5, 10))):
         halves = [values[rows][:, columns].astype(float) for rows in order]
-        far = [((half[:, None] - half[None]) ** 2).sum(axis=2)[pairs] for half in halves]
-        r = np.corrcoef(far)[0, 1]
+        r = np.corrcoef([((half[:, None] - half[None]) ** 2).sum(axis=2)[pairs] for half in halves])[0, 1]
         assert table.loc[region, "r"] == pytest.approx(r, abs=1e-5)
         assert table.loc[region, "reliability"] == pytest.approx(2 * r / (1 + r), abs=1e-5)
         assert f"<td>{region}</td><td>{table.loc[region, 'r']:.3f}</td>" in page

@@ -91,8 +91,7 @@ def test_the_planted_families_win(run) -> None:
 def test_captions_are_averaged_and_a_changed_one_costs_a_row(run, tmp_path: Path) -> None:
     layer = load(run.path("features", model="minilm"), Layers)["mean"]
     assert [len(texts) for texts in layer.stimuli["texts"]] == (1 + heard(run.study) % 2).tolist()
-    words = layer.stimuli["texts"].iloc[7]
-    expected = SentenceExtractor(MINILM["weights"]).vectors(list(words)).mean(axis=0)
+    expected = SentenceExtractor(MINILM["weights"]).vectors(list(layer.stimuli["texts"].iloc[7])).mean(axis=0)
     np.testing.assert_allclose(layer.values[7], expected, atol=1e-4)
     captions = run.study.folder / "stimuli" / "captions.tsv"
     assert reruns(asked(run.config), run.config, captions)["extract"] == 1
@@ -114,8 +113,7 @@ def test_other_test_images_stop_the_contest(run, capsys: pytest.CaptureFixture[s
     kept = {file: file.read_bytes() for file in (path, path.with_suffix(".json"))}
     details = load_sidecar(path)["details"]
     try:
-        changed = details | {"test_ids": details["test_ids"][1:]}
-        save(path, load(path, Arrays), Provenance("encode", {}, 0), **changed)
+        save(path, load(path, Arrays), Provenance("encode", {}, 0), **details | {"test_ids": details["test_ids"][1:]})
         with pytest.raises(AssertionError):
             run_all(run.config, "summarize_held_out", subjects=["01"])
     finally:
@@ -125,8 +123,7 @@ def test_other_test_images_stop_the_contest(run, capsys: pytest.CaptureFixture[s
 
 
 def config(study, **changes: object) -> Config:
-    given = {"models": MODELS, "methods": {"ridge": RIDGE}} | changes
-    return config_of(study.folder / "scenes.yaml", **given)
+    return config_of(study.folder / "scenes.yaml", **{"models": MODELS, "methods": {"ridge": RIDGE}} | changes)
 
 
 def test_contests_that_cannot_be(scenes) -> None:
@@ -184,9 +181,8 @@ def ceilings(root: Path, subjects: list[list[Path]]) -> pd.DataFrame:
     return load(output, pd.DataFrame)
 
 
-def test_what_subjects_share_is_found_where_it_was_planted(tmp_path: Path) -> None:
+def test_what_subjects_share_is_found_where_it_was_planted(tmp_path: Path, rng: np.random.Generator) -> None:
     """Early targets follow the same signal in three subjects, the others do not; training images play no part."""
-    rng = np.random.default_rng(0)
     shared, subjects = rng.normal(size=(N_IMAGES, 10)), []
     for name in ("01", "02", "03"):
         values = rng.normal(size=(N_IMAGES, N_TARGETS))

@@ -215,16 +215,13 @@ def test_captions_of_images_are_given_to_voxels(voxels: tuple[Path, pd.DataFrame
     assert np.mean([value in text.split() for text, value in zip(texts, values, strict=True) if value]) >= 0.8
 
 
-def test_a_function_of_the_user_writes_captions(voxels: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+def test_a_function_of_the_user_writes_captions_and_none_without_reliable_voxels(voxels, tmp_path) -> None:
     folder, _ = voxels
     (tmp_path / "mine.py").write_text("def write(points):\n    return [f'{len(row)} numbers' for row in points]\n")
     assert caption(folder, captioner=f"{tmp_path / 'mine.py'}:write", temperature=20) == 0
     found = captioned(folder, "captions")
     assert (found["caption"] == "48 numbers").all()
     assert found["r"].isna().all()  # nothing embeds its texts
-
-
-def test_no_reliable_voxel_is_no_caption(voxels: tuple[Path, pd.DataFrame]) -> None:
     assert caption(voxels[0], ceiling_threshold=0.9) == 0
     assert captioned(voxels[0], "captions").empty
     about = load_sidecar(artifact_path(voxels[0], "d", "captions", subject="1"))["details"]

@@ -1,4 +1,4 @@
-"""Stages of studies of images: nothing ends in a traceback, what was made stays, and no number is made up."""
+"""Stages of studies of images, identify too: no traceback, what was made stays, and no number is made up."""
 
 import json
 import shutil
@@ -11,18 +11,22 @@ import pandas as pd
 import pytest
 import transformers
 import yaml
-from jobs import RANDOM, ImageRun, config_of, draw_incomplete, outside_its_digest, run_all
+from jobs import RANDOM, ImageRun, config_of, draw_incomplete, outside_its_digest, run_all, run_step
 from refusals import refused
+from seeded.recorded import Record
+from worlds.region_geometries import region_patterns
 
 from brainalign import workflow
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import read_subject
 from brainalign.datasets.formats import fit_whitener
-from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
+from brainalign.geometry import BASELINES, rdm
+from brainalign.io import Provenance, artifact_files, artifact_path, file_digest, load, load_sidecar, save, write_sealed
 from brainalign.pipelines.encode import held_out
 from brainalign.pipelines.report import report
 from brainalign.pipelines.report.failures import failures_of
+from brainalign.report.geometry_sections import IDENTIFICATION_TABLES, identification_section
 from brainalign.statistics import noise_ceiling_from_share, signal_share
 from brainalign.study import load_descriptor
 
@@ -31,7 +35,7 @@ def encoded(run: ImageRun, suffix: str, subject: str, model: str = "two") -> pd.
     return run.table(suffix, subject=subject, model=model, method="ridge")
 
 
-def test_no_reliable_target_is_no_finding(scenes) -> None:
+def test_no_reliable_target_is_no_finding_and_a_layer_of_nothing_undecided(scenes) -> None:
     scenes.write()
     run = ImageRun(scenes, {"ceiling_threshold": 5.0}, pages=["01", "02"])("01", "02")
     profile = encoded(run, "profile", "01").set_index("group")
@@ -42,10 +46,7 @@ def test_no_reliable_target_is_no_finding(scenes) -> None:
     assert run.table("differences", subject="01").empty
     said = "has no mean r: no target is reliable (ceiling above 5, and repeats alike at q &lt; 0.05)"
     assert all(said in run.page(name) for name in ("sub-01", "sub-02"))
-
-
-def test_a_layer_that_predicts_nothing_is_undecided(scenes) -> None:
-    """One feature per image says nothing of other images: every prediction is the mean."""
+    # One feature per image says nothing of other images: every prediction is the mean.
     scenes.write()
     models = {"two": RANDOM | {"n_draws": 2}, "onehot": {"extractor": "onehot"}}
     run = ImageRun(scenes, {"models": models}, pages=["01"])("01", "02")
@@ -66,8 +67,7 @@ def test_images_shown_once_without_regions_categories_and_places(make_image_stud
     content["recordings"]["01"].pop("rois")
     (study.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
     images = study.folder / "stimuli" / "stimuli.tsv"
-    table = pd.read_csv(images, sep="\t", dtype=str)[["stimulus_id", "path", "set"]]
-    table.to_csv(images, sep="\t", index=False)
+    pd.read_csv(images, sep="\t", dtype=str)[["stimulus_id", "path", "set"]].to_csv(images, sep="\t", index=False)
     epochs = mne.read_epochs(study.folder / "eeg-epo.fif", verbose="error")
     for channel in epochs.info["chs"]:
         channel["loc"][:] = np.nan
@@ -143,8 +143,7 @@ def test_joint_fits_alone(scenes) -> None:
     changes = {"models": {"two": RANDOM | {"n_draws": 2}}, "methods": {"banded": BANDED | {"metric": "r"}}}
     run = ImageRun(scenes, changes, pages=["01", "02"])("01", "02")
     scores = run.table("scores", subject="01", model="two", method="banded")
-    bands = run.table("bands", subject="01", model="two", method="banded")
-    sums = bands.groupby("target_id")["split"].sum()
+    sums = run.table("bands", subject="01", model="two", method="banded").groupby("target_id")["split"].sum()
     np.testing.assert_allclose(sums, scores.set_index("target_id")["r"].reindex(sums.index), atol=1e-4)
     for subject in ("01", "02"):
         page = run.page(f"sub-{subject}")
@@ -248,8 +247,7 @@ def test_a_single_penalty_chooses_no_layer(scenes) -> None:
     scenes.write()
     changes = {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}}
     run = ImageRun(scenes, changes | {"encode": {"permutations": 250, "draws": 100}})("01")
-    row = run.table("differences", subject="01").iloc[0]
-    assert row[["low", "high", "p"]].notna().all()
+    assert run.table("differences", subject="01").iloc[0][["low", "high", "p"]].notna().all()
     assert encoded(run, "null", "01")["draw_r"].notna().sum() == 2 * 100
     assert encoded(run, "profile", "01")["cv_score"].isna().all()
     page = run.page("sub-01")
@@ -274,7 +272,7 @@ def vision_transformer(folder: Path) -> dict[str, object]:
     return {"extractor": "vision", "weights": str(folder), "layers": ["layers.0", "layers.1"]}
 
 
-def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> None:
+def test_class_tokens_stand_beside_tokens_of_the_same_layers_with_permutations(scenes, tmp_path: Path) -> None:
     """It has no place, so it comes from the same network as another model; its scores are those of ridge on that."""
     scenes.write()
     model = vision_transformer(tmp_path / "vit")
@@ -287,9 +285,6 @@ def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> Non
     found = table.loc["ridge, CLS token"]
     pd.testing.assert_series_equal(found["r"], alone.reindex(found.index), rtol=1e-5)
     assert (found["n_parameters"] == 9 * 2 * scenes.n_vertices).all()  # of both hemispheres
-
-
-def test_class_tokens_come_from_the_same_layers_and_permutations_are_needed(scenes) -> None:
     scenes.write()
     ridge = {"encoder": "ridge", "device": "cpu"}
     net = {"extractor": "vision", "weights": "vit", "layers": ["layers.0"], "pooling": "tokens"}
@@ -514,3 +509,78 @@ def test_a_share_is_drawn_by_stimulus_and_from_the_seed(scenes) -> None:
     assert (splits.groupby("stimulus_id")["split"].nunique() == 1).all()
     both = splits.drop_duplicates("stimulus_id").merge(other.drop_duplicates("stimulus_id"), on="stimulus_id")
     assert (both["split_x"] == both["split_y"]).all()  # subjects are tested on the same images
+
+
+REGIONS = ["V1", "V2", "V4", "IT"]
+N_STIMULI = 18
+OPTIONS = {"stimuli": 16, "draws": 100, "shuffles": 20}
+
+
+def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = []
+    layers = rng.normal(size=(2, N_STIMULI, 5))
+    layers[0] = patterns[:, 0].mean(axis=0)[:, :5] * 10
+    for s, of_subject in enumerate(patterns):
+        order = rng.permutation(N_STIMULI)
+        kept = regions[:-1] if s == 0 and len(regions) > 2 else regions
+        paths.append(artifact_path(folder, "study", "rdm", subject=f"{s + 1:02d}"))
+        responses = rdm(of_subject[: len(kept), order], "correlation")
+        about = {"groups": kept, "models": [["net", "first"], ["net", "second"]]}
+        about |= {"conditions": [f"image{k:02d}" for k in order]}
+        rdms = Arrays(responses=responses, models=rdm(layers[:, order], "euclidean"))
+        save(paths[-1], rdms, Provenance("test", {}, ""), **about)
+    return paths
+
+
+def run(folder: Path, paths: list[Path]) -> dict[str, Path]:
+    settings = {"identify": OPTIONS, "confidence": 0.95}
+    outputs = {name: artifact_path(folder, "study", name) for name in IDENTIFICATION_TABLES}
+    assert run_step("identify", settings, inputs={"rdm": paths}, outputs=outputs, seed=3) == 0
+    return outputs
+
+
+@pytest.fixture(scope="module")
+def patterns() -> np.ndarray:
+    return region_patterns("outliers", 5, 4, N_STIMULI, seed=0, signal=2.0)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory, patterns: np.ndarray) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("identify")
+    return run(folder, write(folder, patterns, REGIONS))
+
+
+def tables(outputs: dict[str, Path]) -> dict[str, pd.DataFrame]:
+    return {name: load(path, pd.DataFrame) for name, path in outputs.items()}
+
+
+def test_tables_are_as_they_were_and_one_region_is_a_reason(outputs, tmp_path, patterns) -> None:
+    found, about = tables(outputs), load_sidecar(outputs["regions"])["details"]
+    counts = ("n_subjects", "n_regions", "n_stimuli", "n_tested")
+    assert [about[name] for name in counts] == [5, 4, 16, 19]
+    assert (about["regions"], about["subjects"], about["reason"]) == (REGIONS, ["01", "02", "03", "04", "05"], "")
+    rows, surface, agreement = found.values()
+    assert (len(rows), len(surface), agreement["layer"][0]) == (2 + len(BASELINES), 229, "first")
+    Record(Path(__file__).parent / "recorded_stages.json").check("identify", found | {"about": about})
+    found = run(tmp_path, write(tmp_path, patterns[:, :1], ["all"]))
+    section = identification_section(tables(found), load_sidecar(found["regions"])["details"])
+    assert not section.panels
+    assert "needs 2 or more regions; got 1" in section.paragraphs[0]
+
+
+def test_a_run_names_regions_of_three_subjects(make_image_study, tmp_path: Path) -> None:
+    study = make_image_study(tmp_path / "scenes")
+    subjects = dict.fromkeys(("01", "02", "03"), study.descriptor()["recordings"]["01"])
+    study.write()
+    (study.folder / "scenes.yaml").write_text(json.dumps(study.descriptor(recordings=subjects)))
+    run = ImageRun(study, {"models": {"one": RANDOM}, "identify": {"draws": 100, "shuffles": 20}}, pages=())(*subjects)
+    run_all(run.config, "summarize_group", "identify", "report_group")
+    rows = run.table("regions").set_index("name")
+    assert list(rows.index) == ["raw", *BASELINES, "nested"]
+    assert rows.loc["rank", "accuracy"] == 1
+    details = load_sidecar(Path(run.path("regions")))["details"]
+    assert (details["n_subjects"], details["n_regions"]) == (3, 2)
+    page = run.page("group")
+    assert 'id="errors"' not in page
+    assert "of 6 regions are named (chance .500; regions relabelled 20 times: mean" in page

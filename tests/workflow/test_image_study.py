@@ -106,8 +106,7 @@ def test_what_is_planted_is_found_there_alone(results: Path) -> None:
     latencies = table(results, "02", "encoding", "preference", model="net", method="ridge").set_index("layer")
     assert latencies.loc["block4", "onset"] == pytest.approx(0.08, abs=0.021)
     clusters = table(results, "02", "encoding", "clusters", model="net", method="ridge")
-    found = clusters[clusters["p"] < 0.05]
-    assert (found["start"] >= 0.05).all()
+    assert (clusters[clusters["p"] < 0.05]["start"] >= 0.05).all()
     for subject in ("01", "02"):
         summary = table(results, subject, "summary", "summary")
         chosen = summary[summary["chosen"] & (summary["quantity"] == "mean r") & (summary["method"] == "ridge")]
@@ -142,21 +141,18 @@ OF_RESPONSES = {name: n for name, n in EVERYTHING.items() if name not in ("extra
 FITS = {"encode_held_out": 6, "summarize_held_out": 2, "converge": 1}
 
 
-@pytest.mark.parametrize(
-    ("options", "descriptor", "expected"),
-    [
-        ({"compare": {"permutations": 100, "draws": 110}}, {}, {"compare": 2}),
-        ({"summarize": {"q": 0.1}}, {}, {"summarize_held_out": 2}),
-        ({"encode": {"permutations": 110, "draws": 100}}, {}, FITS),
-        ({"contest": {}}, {}, {"summarize_held_out": 1}),  # sensors lie in no region
-        # Of studies of another kind; the report's settings are the whole configuration.
-        ({"encode": {"permutations": 100, "draws": 100, "good_r": 0.2, "null": "phase"}}, {}, {}),
-        ({"models": TWO}, {}, FITS | {"extract": 1, "encode_held_out": 2, "compare": 2, "match": 1}),  # the other
-        ({}, {"title": "Another title"}, {}),
-        ({}, {"epochs": {"tmax_s": 0.2}}, TIMES | {"converge": 1}),
-        ({}, {"splits": {"drawn": {"share": 0.3}}}, OF_RESPONSES),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "descriptor", "expected"), [
+    ({"compare": {"permutations": 100, "draws": 110}}, {}, {"compare": 2}),
+    ({"summarize": {"q": 0.1}}, {}, {"summarize_held_out": 2}),
+    ({"encode": {"permutations": 110, "draws": 100}}, {}, FITS),
+    ({"contest": {}}, {}, {"summarize_held_out": 1}),  # sensors lie in no region
+    # Of studies of another kind; the report's settings are the whole configuration.
+    ({"encode": {"permutations": 100, "draws": 100, "good_r": 0.2, "null": "phase"}}, {}, {}),
+    ({"models": TWO}, {}, FITS | {"extract": 1, "encode_held_out": 2, "compare": 2, "match": 1}),  # the other
+    ({}, {"title": "Another title"}, {}),
+    ({}, {"epochs": {"tmax_s": 0.2}}, TIMES | {"converge": 1}),
+    ({}, {"splits": {"drawn": {"share": 0.3}}}, OF_RESPONSES),
+])  # fmt: skip
 def test_a_change_reruns_what_depends_on_it(root: Path, options: dict, descriptor: dict, expected: dict) -> None:
     known, path = asked(parse(Config, configured(root), "test")), root / "scenes" / "scenes.yaml"
     before = path.read_text()
@@ -212,8 +208,7 @@ def simulated(make_checkout):
     config |= {"methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}}}
     config = {name: value for name, value in config.items() if name not in ("contest", "converge", "match")}
     (checkout.root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    stages = ("simulate", *ALONE)
-    assert checkout.run("config.yaml", "--cores", "2") == dict.fromkeys(stages, 1)
+    assert checkout.run("config.yaml", "--cores", "2") == dict.fromkeys(("simulate", *ALONE), 1)
     return checkout
 
 
@@ -223,8 +218,7 @@ def test_a_simulated_study_shows_what_was_planted(simulated) -> None:
     assert 'id="recovery"' in page
     assert 'id="figure-plantedlatencies"' in page
     assert 'id="figure-plantedceilings"' not in page  # sensors were whitened: their ceilings are not those planted
-    recovery = pd.read_parquet(results / "sub-01" / "summary" / "sub-01_recovery.parquet")
-    assert set(recovery["what"]) == {"latency"}
+    assert set(pd.read_parquet(results / "sub-01" / "summary" / "sub-01_recovery.parquet")["what"]) == {"latency"}
 
 
 def test_planted_ceilings_are_found_at_every_time(simulated, tmp_path: Path) -> None:

@@ -86,8 +86,7 @@ def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     study.write()
     run = configured(study)
     run.extract()
-    layer = load(run.path("features", model="net"), Layers)["draw1"]
-    write(study, np.asarray(layer.values, dtype=np.float64))
+    write(study, np.asarray(load(run.path("features", model="net"), Layers)["draw1"].values, dtype=np.float64))
     run.prepare("01", "03", "04")
     assert run.pretrain("01") == 0
     assert run.encode("01") == 0
@@ -204,8 +203,7 @@ def test_an_image_in_anyones_test_set_trains_nobody(brief: tuple[Run, str], tmp_
         for n_left in (48, 0):
             more = before["stimulus_id"].isin(ids[n_left:])
             save(path, before.assign(split=before["split"].where(~more, "test")), provenance)
-            status = run.pretrain("01", output)
-            assert status == (0 if n_left else 2)
+            assert run.pretrain("01", output) == (0 if n_left else 2)
             if n_left:
                 used = load_sidecar(output)["details"]["subjects"]
                 assert [use["n_images"] for use in used.values()] == [n_left, n_left]

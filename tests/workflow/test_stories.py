@@ -115,8 +115,7 @@ def test_a_story_that_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path) ->
         ({"repeated": 7}, "simulate: repeated: 7 of 6 runs are heard twice; give n_runs or fewer"),
         ({"n_runs": 2}, "simulate.n_runs: .* 3; got 2"),
     ):
-        changed = content | {"simulate": content["simulate"] | wrong}
-        (tmp_path / "story.yaml").write_text(yaml.safe_dump(changed))
+        (tmp_path / "story.yaml").write_text(yaml.safe_dump(content | {"simulate": content["simulate"] | wrong}))
         refused(f"^[^\n]*{message}$", load_descriptor, tmp_path / "story.yaml")
 
 
@@ -168,8 +167,7 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     plain = continuous._score_rows("m", "l", "k", r, ceiling, regions)
     r2, split = rng.random((n_runs, 3)), {name: rng.random((n_runs, 3)) for name in "ab"}
     common = {name: rng.random((n_runs, 3)) for name in ("a", "b", "a & b")}
-    nulls = {name: rng.random((39, 3)) for name in "ab"}
-    shares = continuous._share_rows(r2, split, common, nulls, regions, 0.2, 0.9)
+    shares = continuous._share_rows(r2, split, common, {name: rng.random((39, 3)) for name in "ab"}, regions, 0.2, 0.9)
     tables = {"scores": found, "plain": pd.DataFrame(plain), "shares": pd.DataFrame(shares)}
     Record(Path(__file__).parent / "recorded_stages.json").check(f"rows of {n_runs} runs", tables)
 
@@ -207,8 +205,7 @@ def test_what_others_share_predicts_a_subject(folder: Path, tmp_path: Path) -> N
 def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: Path) -> None:
     """One set holds what was planted, the other responses to something else."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
-    strange = np.random.default_rng(0).normal(size=(75, 4 * N_VOXELS))
-    np.save(tmp_path / "story5.npy", strange)
+    np.save(tmp_path / "story5.npy", np.random.default_rng(0).normal(size=(75, 4 * N_VOXELS)))
     content = described(tmp_path)
     content["continuous"] = {"test_sets": {"alike": ["story4"], "strange": ["story5"]}, "hrf": "spm"}
     (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
@@ -336,7 +333,7 @@ def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path) -> None:
         assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(values, expected, strict=True)) > 0.995
 
 
-def test_recordings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_recordings_and_descriptors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     recorded = listened(tmp_path)["recordings"]["01"]
     for changes, message in (
         ({"start_event": "story"}, "did you mean 'story_onset'"),
@@ -345,9 +342,6 @@ def test_recordings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     ):
         described(tmp_path, **recorded | changes)
         refused(message, lambda: read_continuous(load_descriptor(tmp_path / "story.yaml"), "01"))
-
-
-def test_descriptors_that_cannot_run_are_refused(tmp_path: Path) -> None:
     for recorded, message in (
         ({"sfreq_hz": 10.0}, "give tr_s .* or sfreq_hz"),
         ({"files": {"a": "a.npy", "b": "b.nii", "c": "c.nii"}}, "volumes with a mask, or"),

@@ -90,8 +90,7 @@ class Study:
         save(self.path("splits"), splits_of(responses, ids[:N_TEST]), BY)
         for name, role in (("pixels", "guide"), ("net", "check")):
             settings, features = {"model": MODELS[role]}, self.path("features", model=name)
-            inputs = {"stimuli": self.table}
-            assert run_step("extract", settings, inputs=inputs, outputs={"features": features}) == 0
+            assert run_step("extract", settings, inputs={"stimuli": self.table}, outputs={"features": features}) == 0
 
     def guide(self, **changes: object) -> int:
         prior = str(changes.pop("prior", self.prior))
@@ -170,10 +169,8 @@ def test_the_same_again_and_more_images_of_the_same_seeds(study: Study, copied: 
     assert after["true"].isna().all()  # nobody knows, unless the study is simulated
     for region in REGIONS:
         guided = [table.query(f"condition == 'guided' and region == '{region}'") for table in (before, after)]
-        old, new = (
-            of.arrays("synthesized")["images"][table["image"].unique()]
-            for of, table in zip((study, copied), guided, strict=True)
-        )
+        pairs = zip((study, copied), guided, strict=True)
+        old, new = (of.arrays("synthesized")["images"][table["image"].unique()] for of, table in pairs)
         # Another batch sums in another order: a step of 1/255 may fall to the other side.
         assert np.abs(new[:3].astype(int) - old.astype(int)).max() <= 1
 
@@ -231,8 +228,7 @@ def test_bad_priors_and_regions_fail_before_anything_is_fitted(copied: Study, tm
 
 
 def test_features_of_other_weights_are_noticed(copied: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    table = pd.read_csv(copied.table, sep="\t")
-    for name in table["path"]:
+    for name in pd.read_csv(copied.table, sep="\t")["path"]:
         image = np.asarray(Image.open(copied.folder / "stimuli" / name))
         Image.fromarray(255 - image).save(copied.folder / "stimuli" / name)
     assert copied.guide() == 2
@@ -279,8 +275,7 @@ def test_what_is_planned_and_what_a_change_reruns(make_image_study, tmp_path: Pa
     refused("voxels of subject 01 are not put into words", planned, prompts="captions")
     usual = SynthesizeSettings(prior="data/prior", guide=OPTIONS["guide"], check=OPTIONS["check"])
     for changes, refits in (({"scale": 5.0}, False), ({"n_images": 4}, False), ({"views": 3}, True)):
-        changed = usual.model_copy(update=changes)
-        assert (changed.of_the_guide() != usual.of_the_guide()) == refits
+        assert (usual.model_copy(update=changes).of_the_guide() != usual.of_the_guide()) == refits
 
 
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
@@ -315,8 +310,7 @@ class Encoders:
             step = 32 // size
             pixels = images.reshape(300, size, step, size, step, 3).mean(axis=(2, 4)).reshape(300, -1) / 255.0
             centred = pixels - pixels.mean(axis=0)
-            dual = np.linalg.solve(centred @ centred.T + 3 * np.eye(300), truth)
-            coef = centred.T @ dual
+            coef = centred.T @ np.linalg.solve(centred @ centred.T + 3 * np.eye(300), truth)
             said = np.stack([(centred @ coef)[:, rows].mean(axis=1) for rows in ASKED.values()], axis=1)
             arrays |= {f"{role}_coef": coef, f"{role}_intercept": -pixels.mean(axis=0) @ coef}
             arrays |= {f"{role}_mean": said.mean(axis=0), f"{role}_sd": said.std(axis=0)}

@@ -38,9 +38,7 @@ class AbstractionWorld:
         return _judged(triplets, softmax(remaining, axis=1), rng)
 
 
-def abstraction_world(
-    n_superordinate: int = 10, n_basic: int = 8, n_instances: int = 4, seed: int = 0
-) -> AbstractionWorld:
+def abstraction_world(n_superordinate=10, n_basic=8, n_instances=4, seed=0) -> AbstractionWorld:
     """Draw a hierarchy of objects, people's similarities and the features of two networks.
 
     An object is the sum of a superordinate, a basic and an instance vector. Networks have the first HIDDEN times as

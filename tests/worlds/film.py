@@ -16,9 +16,7 @@ GROUPS = ("loudness", "motion", "luminance", "none")
 FPS, SOUND_HZ, FINE_S = 2, 2000, 0.1
 
 
-def write_film(
-    folder: Path, *, seed: int, n_runs: int = 5, n_rows: int = 75, n_voxels: int = 6, signal: float = 0.5
-) -> dict[str, object]:
+def write_film(folder: Path, *, seed: int, n_runs=5, n_rows=75, n_voxels=6, signal=0.5) -> dict[str, object]:
     """Write sounds, frames, words.tsv, words.npy, targets.tsv and a .npy per run (TR 2 s); return its descriptor."""
     rng = np.random.default_rng(seed)
     words, vectors, names = [], [], [f"run{k + 1}" for k in range(n_runs)]

@@ -41,9 +41,7 @@ class Hierarchy:
     latency_s: Values  # (n_layers,)
 
 
-def hierarchy(
-    n_images: int = 600, n_layers: int = 6, n_features: int = 30, n_areas: int = 18, *, seed: int = 0
-) -> Hierarchy:
+def hierarchy(n_images=600, n_layers=6, n_features=30, n_areas=18, *, seed=0) -> Hierarchy:
     """Simulate a network, another with random weights, areas along a hierarchy, and sensors over time.
 
     Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.

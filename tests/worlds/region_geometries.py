@@ -11,9 +11,7 @@ DISPLACED, DISPLACEMENT = 4, 3.0  # stimuli, and how far in units of the latent
 REGION_REGIMES = {"outliers": 1.5, "isotropic": 2.5}  # sd of the noise of a channel
 
 
-def region_patterns(
-    regime: str, n_subjects: int = 12, n_regions: int = 6, n_stimuli: int = 40, seed: int = 0, signal: float = 1.0
-) -> Values:
+def region_patterns(regime: str, n_subjects=12, n_regions=6, n_stimuli=40, seed=0, signal=1.0) -> Values:
     """Simulate patterns of regions in subjects, (n_subjects, n_regions, n_stimuli, 60).
 
     Regions share a latent of 8 dimensions and differ by half as much; every subject maps the latent of every region

@@ -12,9 +12,7 @@ from worlds.sparse import SparseWorld
 Values = NDArray[np.float64]
 
 
-def linear_gaussian_reference(
-    X: Values, Y: Values, noise_sd: Values, prior_mean: Values, prior_covariance: Values
-) -> Values:
+def linear_gaussian_reference(X: Values, Y: Values, noise_sd: Values, prior_mean: Values, prior_covariance: Values):
     """Return the posterior mean of weights and bias (n_features + 1, n_voxels), prior and noise being known.
 
     The best linear estimate from a context, m + C A' (A C A' + s² I)⁻¹ (y − A m) with A = [X, 1]: a reference, no

@@ -15,9 +15,7 @@ class SparseWorld:
     atoms: Singles  # (n_atoms, n_features): unit rows
 
 
-def sparse_mixtures(
-    n_rows: int = 6000, n_features: int = 32, n_atoms: int = 64, n_active: int = 3, noise: float = 0.0, seed: int = 0
-) -> SparseWorld:
+def sparse_mixtures(n_rows=6000, n_features=32, n_atoms=64, n_active=3, noise=0.0, seed=0) -> SparseWorld:
     """Mix `n_active` random atoms per row, each with a weight between 1 and 2; noise of an sd on top."""
     rng = np.random.default_rng(seed)
     atoms = rng.normal(size=(n_atoms, n_features))
