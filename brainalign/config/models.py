@@ -237,8 +237,8 @@ class TableModel(ModelUse):
 
 
 Model = Annotated[
-    SentenceModel | LanguageModel | SpeechModel | VideoModel | OneHotModel | RandomModel | PixelsModel | EfficientNetModel
-    | VisionModel | TimmModel | TorchvisionModel | UserModel | TableModel,
+    SentenceModel | LanguageModel | SpeechModel | VideoModel | OneHotModel | RandomModel | PixelsModel
+    | EfficientNetModel | VisionModel | TimmModel | TorchvisionModel | UserModel | TableModel,
     Field(discriminator="extractor"),
 ]  # fmt: skip
 
