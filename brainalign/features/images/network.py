@@ -227,7 +227,7 @@ class NetworkExtractor(ABC):
         return values, grids
 
     def _affordable(self, load: Callable[[NDArray[np.intp]], Tensor], pending: NDArray[np.intp]) -> int:
-        """Size a batch: on a GPU by the memory that the first images took there, and by what their features take here."""
+        """Size a batch: on a GPU by the memory that the first images took there, and their features here."""
         device = pick_device(self.device)
         if device.type != "cuda" or not len(pending):
             return READ_AT_ONCE
