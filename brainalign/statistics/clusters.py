@@ -148,11 +148,10 @@ def cluster_permutation(
     edges = _edges(observed.shape, adjacency)
     null_mass = np.zeros(len(null))
     step = max(1, LABELLED // max(len(edges[0]), observed.size))
-    for first in range(1, len(maps), step):
-        rows = slice(first, first + step)
-        for side in (above[rows], below[rows]):
-            masses, of, _ = _label(flat[rows], side, edges)
-            np.maximum.at(null_mass, first - 1 + of, np.abs(masses))
+    for rows in np.split(np.arange(1, len(maps)), range(step, len(null), step)):
+        for side in (above, below):
+            masses, of, _ = _label(flat[rows], side[rows], edges)
+            np.maximum.at(null_mass, rows[of] - 1, np.abs(masses))
     found = []
     for side in (above[:1], below[:1]):
         masses, _, labels = _label(flat[:1], side, edges)
@@ -189,10 +188,7 @@ def _edges(
 def _label(
     statistic: Values, inside: NDArray[np.bool_], edges: tuple[NDArray[np.intp], NDArray[np.intp]]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
-    """Label clusters of maps (n_maps, n_points), each by itself.
-
-    Returns the mass of every cluster, the map it lies in, and the number of the cluster of every point (−1 outside).
-    """
+    """Return mass and map of every cluster in maps (n_maps, n_points), and every point's cluster (−1 outside)."""
     from scipy.sparse.csgraph import connected_components  # brings solvers along
 
     labels, of = np.full(inside.shape, -1, dtype=np.intp), np.nonzero(inside)[0]
@@ -204,8 +200,7 @@ def _label(
     graph = sparse.coo_array((np.ones(len(rows), dtype=bool), pairs), shape=(len(of), len(of)))
     _, clusters = connected_components(graph, directed=False)
     labels[inside] = clusters
-    masses: NDArray[np.float64] = np.bincount(clusters, weights=statistic[inside]).astype(np.float64)
-    return masses, of[np.unique(clusters, return_index=True)[1]], labels
+    return np.bincount(clusters, weights=statistic[inside]), of[np.unique(clusters, return_index=True)[1]], labels
 
 
 def _check(

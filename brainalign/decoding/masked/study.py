@@ -267,8 +267,7 @@ def tangent_features(series: NDArray[np.floating[Any]]) -> Callable[[NDArray[np.
 
     def features(train: NDArray[np.intp]) -> NDArray[np.float64]:
         measure = ConnectivityMeasure(Known(), kind="tangent", vectorize=True, standardize="zscore_sample")
-        measure.fit([rows[k] for k in train])
-        return np.asarray(measure.transform(rows))
+        return np.asarray(measure.fit([rows[k] for k in train]).transform(rows))
 
     return features
 

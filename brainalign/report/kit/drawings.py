@@ -52,8 +52,7 @@ def drawing(figure: Figure, name: str) -> Markup:
         ground.set(facecolor="none", edgecolor="none")
     buffer, dpi = io.StringIO(), figure.dpi
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        # savefig would draw twice, once for the layout alone.
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # savefig draws twice
     figure.set_dpi(dpi)
     svg = buffer.getvalue()
     svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg[svg.index("<svg") :])
