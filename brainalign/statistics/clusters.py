@@ -191,16 +191,16 @@ def _label(
     """Return mass and map of every cluster in maps (n_maps, n_points), and every point's cluster (−1 outside)."""
     from scipy.sparse.csgraph import connected_components  # brings solvers along
 
-    labels, of = np.full(inside.shape, -1, dtype=np.intp), np.nonzero(inside)[0]
+    labels, of = np.where(inside, 0, -1), np.nonzero(inside)[0]
     if not len(of):
         return np.empty(0), of, labels
     rows, kept = np.nonzero(inside[:, edges[0]] & inside[:, edges[1]])
     number = np.cumsum(inside).reshape(inside.shape) - 1  # position among the points inside, of all maps
     pairs = number[rows, edges[0][kept]], number[rows, edges[1][kept]]
     graph = sparse.coo_array((np.ones(len(rows), dtype=bool), pairs), shape=(len(of), len(of)))
-    _, clusters = connected_components(graph, directed=False)
-    labels[inside] = clusters
-    return np.bincount(clusters, weights=statistic[inside]), of[np.unique(clusters, return_index=True)[1]], labels
+    _, ids = connected_components(graph, directed=False)
+    labels[inside] = ids
+    return np.bincount(ids, weights=statistic[inside]).astype(float), of[np.unique(ids, return_index=True)[1]], labels
 
 
 def _check(

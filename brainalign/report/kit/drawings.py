@@ -52,7 +52,7 @@ def drawing(figure: Figure, name: str) -> Markup:
         ground.set(facecolor="none", edgecolor="none")
     buffer, dpi = io.StringIO(), figure.dpi
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # savefig draws twice
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]  # one pass
     figure.set_dpi(dpi)
     svg = buffer.getvalue()
     svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg[svg.index("<svg") :])
@@ -73,7 +73,7 @@ def _stacked(figure: Figure, name: str) -> str:
     axes = [ax for ax in figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"]
     if len(axes) < 2 or width <= 72 * WIDE:
         return ""
-    renderer = FigureCanvasAgg(figure).get_renderer()  # one, since it remembers the widths of words
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]  # one: it remembers widths
     boxes = [part.get_tightbbox(renderer) for part in [*axes, *figure.legends]]
     views = [box.transformed(Affine2D().scale(72 / figure.dpi)).padded(4) for box in boxes if box is not None]
     return "".join(
