@@ -28,6 +28,7 @@ gc.disable()
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+    gc.set_threshold(10_000)  # as in a job
     gc.enable()
 
 

@@ -12,6 +12,8 @@ from scipy import sparse
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
 
+LABELLED = 1_000_000  # points, or pairs of them, whose clusters are found together: a call takes longer than a map
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -145,13 +147,14 @@ def cluster_permutation(
     below = flat < lower.ravel() if tail == "both" else np.zeros_like(above)
     edges = _edges(observed.shape, adjacency)
     null_mass = np.zeros(len(null))
-    for row in range(1, len(maps)):
-        for side in (above[row], below[row]):
-            masses, _ = _label(flat[row], side, edges)
-            null_mass[row - 1] = max(null_mass[row - 1], np.abs(masses).max(initial=0))
+    step = max(1, LABELLED // max(len(edges[0]), observed.size))
+    for rows in np.split(np.arange(1, len(maps)), range(step, len(null), step)):
+        for side in (above, below):
+            masses, of, _ = _label(flat[rows], side[rows], edges)
+            np.maximum.at(null_mass, rows[of] - 1, np.abs(masses))
     found = []
-    for side in (above[0], below[0]):
-        masses, labels = _label(flat[0], side, edges)
+    for side in (above[:1], below[:1]):
+        masses, _, labels = _label(flat[:1], side, edges)
         for number, mass in enumerate(masses):
             # The same mass reached by another order of sums is a tie, and ties count against the observed.
             p = (1 + (null_mass >= abs(mass) * (1 - 1e-9)).sum()) / (1 + len(null))
@@ -184,21 +187,20 @@ def _edges(
 
 def _label(
     statistic: Values, inside: NDArray[np.bool_], edges: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return the mass of every cluster and, for every point, the number of its cluster (−1 outside)."""
+) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
+    """Return mass and map of every cluster in maps (n_maps, n_points), and every point's cluster (−1 outside)."""
     from scipy.sparse.csgraph import connected_components  # brings solvers along
 
-    labels = np.full(len(inside), -1, dtype=np.intp)
-    chosen = np.flatnonzero(inside)
-    if not len(chosen):
-        return np.empty(0), labels
-    kept = inside[edges[0]] & inside[edges[1]]
-    number = np.cumsum(inside) - 1  # position among the chosen
-    pairs = (number[edges[0][kept]], number[edges[1][kept]])
-    graph = sparse.coo_array((np.ones(len(pairs[0]), dtype=bool), pairs), shape=(len(chosen), len(chosen)))
-    _, labels[chosen] = connected_components(graph, directed=False)
-    masses: NDArray[np.float64] = np.bincount(labels[chosen], weights=statistic[chosen]).astype(np.float64)
-    return masses, labels
+    labels, of = np.where(inside, 0, -1), np.nonzero(inside)[0]
+    if not len(of):
+        return np.empty(0), of, labels
+    rows, kept = np.nonzero(inside[:, edges[0]] & inside[:, edges[1]])
+    number = np.cumsum(inside).reshape(inside.shape) - 1  # position among the points inside, of all maps
+    pairs = number[rows, edges[0][kept]], number[rows, edges[1][kept]]
+    graph = sparse.coo_array((np.ones(len(rows), dtype=bool), pairs), shape=(len(of), len(of)))
+    _, ids = connected_components(graph, directed=False)
+    labels[inside] = ids
+    return np.bincount(ids, weights=statistic[inside]).astype(float), of[np.unique(ids, return_index=True)[1]], labels
 
 
 def _check(

@@ -253,13 +253,21 @@ def tangent_features(series: NDArray[np.floating[Any]]) -> Callable[[NDArray[np.
     difference in post-stroke patients using group-level covariance modeling. MICCAI 2010.
     """
     from nilearn.connectome import ConnectivityMeasure
+    from sklearn.base import BaseEstimator
+    from sklearn.covariance import LedoitWolf
 
-    rows = list(np.asarray(series, dtype=np.float64))
+    class Known(BaseEstimator):  # type: ignore[misc]
+        """Of what is a covariance already: rows are estimated once, not in every fold."""
+
+        def fit(self, covariance: NDArray[np.float64]) -> "Known":
+            self.covariance_ = covariance
+            return self
+
+    rows = [LedoitWolf(store_precision=False).fit(row).covariance_ for row in np.asarray(series, dtype=np.float64)]
 
     def features(train: NDArray[np.intp]) -> NDArray[np.float64]:
-        measure = ConnectivityMeasure(kind="tangent", vectorize=True, standardize="zscore_sample")
-        measure.fit([rows[k] for k in train])
-        return np.asarray(measure.transform(rows))
+        measure = ConnectivityMeasure(Known(), kind="tangent", vectorize=True, standardize="zscore_sample")
+        return np.asarray(measure.fit([rows[k] for k in train]).transform(rows))
 
     return features
 

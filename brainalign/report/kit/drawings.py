@@ -9,6 +9,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
@@ -46,9 +48,12 @@ def drawing(figure: Figure, name: str) -> Markup:
     for k, (mark, said) in enumerate(_marks(figure)):
         mark.set_gid(f"mark-{k}")
         titles[f"mark-{k}"] = said
-    buffer = io.StringIO()
+    for ground in (figure.patch, *(ax.patch for ax in figure.axes)):
+        ground.set(facecolor="none", edgecolor="none")
+    buffer, dpi = io.StringIO(), figure.dpi
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]  # one pass
+    figure.set_dpi(dpi)
     svg = buffer.getvalue()
     svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg[svg.index("<svg") :])
     svg = re.sub(r'<metadata>.*?</metadata>|\sxmlns(:\w+)?="[^"]*"', "", svg, flags=re.DOTALL)
@@ -68,7 +73,8 @@ def _stacked(figure: Figure, name: str) -> str:
     axes = [ax for ax in figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"]
     if len(axes) < 2 or width <= 72 * WIDE:
         return ""
-    boxes = [part.get_tightbbox() for part in [*axes, *figure.legends]]
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]  # one: it remembers widths
+    boxes = [part.get_tightbbox(renderer) for part in [*axes, *figure.legends]]
     views = [box.transformed(Affine2D().scale(72 / figure.dpi)).padded(4) for box in boxes if box is not None]
     return "".join(
         f'<svg viewBox="{box.x0:.1f} {height - box.y1:.1f} {box.width:.1f} {box.height:.1f}" width="{box.width:.0f}pt" '

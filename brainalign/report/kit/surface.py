@@ -106,12 +106,11 @@ def drawn_vertices(targets: pd.DataFrame) -> pd.DataFrame | None:
     table = targets.loc[targets["vertex"] >= 0, ["target_id", "hemi", "vertex"]]
     if n_vertices >= N_VERTICES:
         return table[table["vertex"] < N_VERTICES]
-    from nilearn.datasets import load_fsaverage
     from scipy.spatial import KDTree
 
     parts = []
     for hemi, side in HEMISPHERES.items():
-        sphere = load_fsaverage("fsaverage5")["sphere"].parts[side].coordinates
+        sphere = fsaverage5()["sphere"].parts[side].coordinates
         nearest = KDTree(sphere[:n_vertices]).query(sphere)[1]
         parts.append(pd.DataFrame({"hemi": hemi, "vertex": nearest, "drawn": np.arange(N_VERTICES)}))
     table = table.merge(pd.concat(parts), on=["hemi", "vertex"])
@@ -201,10 +200,18 @@ class _Flat(NamedTuple):
 
 
 @cache
-def _flat(side: str) -> _Flat:
-    from nilearn.datasets import load_fsaverage, load_fsaverage_data
+def fsaverage5() -> dict[str, Any]:
+    """Return nilearn's meshes by their names, which are read from files once."""
+    from nilearn.datasets import load_fsaverage
 
-    meshes = load_fsaverage("fsaverage5")
+    return dict(load_fsaverage("fsaverage5"))
+
+
+@cache
+def _flat(side: str) -> _Flat:
+    from nilearn.datasets import load_fsaverage_data
+
+    meshes = fsaverage5()
     flat, pial = meshes["flat"].parts[side], meshes["pial"].parts[side].coordinates
     points = np.asarray(flat.coordinates[:, :2], dtype=float)
     corners = points[flat.faces]

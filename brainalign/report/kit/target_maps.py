@@ -26,6 +26,7 @@ from brainalign.report.kit.surface import (
     SurfaceMap,
     drawn_vertices,
     flat_maps,
+    fsaverage5,
     surface_map,
 )
 from brainalign.report.kit.viewer import volume_viewer
@@ -239,11 +240,10 @@ def maps_in_mni(
 def _projected(image: Nifti1Image) -> NDArray[np.float64]:
     """Project a volume in MNI to fsaverage5 (2, n_vertices), divided by a map of ones; NaN where half is unknown."""
     import nibabel
-    from nilearn.datasets import load_fsaverage
     from nilearn.surface import vol_to_surf
 
     known = nibabel.Nifti1Image(np.isfinite(np.asarray(image.dataobj)).astype(np.float32), image.affine)
-    meshes, projected = load_fsaverage("fsaverage5"), np.full((2, N_VERTICES), np.nan)
+    meshes, projected = fsaverage5(), np.full((2, N_VERTICES), np.nan)
     for row, side in enumerate(("left", "right")):
         pial, white = (meshes[name].parts[side] for name in ("pial", "white_matter"))
         with warnings.catch_warnings():

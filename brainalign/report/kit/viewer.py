@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.report.kit.canvas import HIDDEN
-from brainalign.report.kit.surface import COLOUR_SCALES, HEMISPHERES, SurfaceMap
+from brainalign.report.kit.surface import COLOUR_SCALES, HEMISPHERES, SurfaceMap, fsaverage5
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -154,7 +154,7 @@ def volume_viewer(
 
 def surface_code() -> tuple[str, str]:
     """Return the code that runs on a page with viewers: plotly, as its bundle unpacks, and the script of the page."""
-    bundle = files("nilearn.plotting").joinpath("data/js/plotly-gl3d-latest.min.js").read_bytes()
+    bundle = files("nilearn").joinpath("plotting/data/js/plotly-gl3d-latest.min.js").read_bytes()
     return bundle.decode(), files("brainalign.report").joinpath("templates/surface.js").read_text()
 
 
@@ -178,9 +178,9 @@ def surface_assets() -> Markup:
 
 def _mesh_bytes() -> bytes:
     """Return coordinates (int16, left then right), faces (uint16, the same in both) and sulcal depth (uint8)."""
-    from nilearn.datasets import load_fsaverage, load_fsaverage_data
+    from nilearn.datasets import load_fsaverage_data
 
-    inflated = load_fsaverage("fsaverage5")["inflated"].parts
+    inflated = fsaverage5()["inflated"].parts
     depth = load_fsaverage_data("fsaverage5", data_type="sulcal").data.parts
     coordinates, sulci = [], []
     for side, sign in zip(HEMISPHERES.values(), (-1, 1), strict=True):
