@@ -1,6 +1,6 @@
 """Networks on a GPU: what extraction and routing take beside bare loops of torch, in images per second.
 
-python -P benchmarks/gpu_networks.py [--images N] [--tokens N] [--device cpu --small]
+python -P benchmarks/gpu_networks.py [--images N] [--tokens N] [--device cpu]
 
 Extraction: a vision transformer (ViT-B/16, random weights), all layers, means over places, of photographs of 500 x 375
 pixels; the least a card takes is that of images that already lie on it, by batch and precision. Routing: 256 tokens of
@@ -159,7 +159,7 @@ def report(what: str, figure: float, unit: str = "images/s") -> None:
 
 
 def main() -> None:
-    """Print all rows; what fails says why, and the rest goes on."""
+    """Print all rows; 0 images or tokens leave a half out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=8000)
     parser.add_argument("--tokens", type=int, default=10_000)

@@ -49,8 +49,8 @@ def init_study(folder: Path, ask: Ask) -> Path:
         if copies:
             found = _described(lab)
     finally:
-        for path in () if found else {*Lab(folder, ask).files} - before:
-            (folder / path).unlink()
+        for path in () if found else lab.written - before:
+            (folder / path).unlink(missing_ok=True)
     if found:
         form, study = found
         name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"

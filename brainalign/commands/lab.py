@@ -56,6 +56,7 @@ class Lab:
     folder: Path
     ask: Ask
     remarks: dict[str, str] = field(default_factory=dict)
+    written: set[Path] = field(default_factory=set)
     answers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,6 +97,7 @@ class Lab:
             if is_of not in asked or header == table_columns(self.folder / path):
                 continue
             copy = path.with_name(f"{path.stem}_renamed.tsv")
+            self.written.add(copy)
             if path.suffix == ".parquet":
                 rows = read_parquet(self.folder / path).to_numpy().tolist()
             else:
@@ -156,6 +158,7 @@ class Lab:
             columns["set"] = ["test" if name in often else "train" for name in names]
             self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
         rows = [columns, *zip(*columns.values(), strict=True)]
+        self.written.add(Path("stimuli.tsv"))
         (self.folder / "stimuli.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
         return Path("stimuli.tsv")
 

@@ -21,7 +21,8 @@ LABELS = dict.fromkeys(("y", "label", "condition", "category", "class", "order",
 BESIDE = {"onset", "onset_s", "duration", "duration_s", "trial", "trial_id", "repeat", "repetition", "rt", "age"}
 PEOPLE = ("subject", "participant", "subject_id", "participant_id")
 LEAST_TARGETS = 3
-OF_STIMULUS = "of_stimulus"  # how often the target had met it before
+KEYS = {"session", "run", "trial", "trial_id", "repeat", "repetition", "onset", "onset_s"}  # what tells trials apart
+OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
 
 def unpack_vectors(lab: Lab) -> list[Path]:
@@ -52,6 +53,7 @@ def unpack_vectors(lab: Lab) -> list[Path]:
                 content = stored_arrays(lab.folder / path, of.keys() - beside.keys()) | beside
                 columns = [[new, *map(_cell, content[old].ravel())] for old, new in of.items()]
                 written.append(path.with_name(f"{path.stem}_{kind}.tsv"))
+                lab.written.add(written[-1])
                 with (lab.folder / written[-1]).open("w", encoding="utf-8", newline="") as file:
                     csv.writer(file, delimiter="\t").writerows(zip(*columns, strict=True))
                 said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
@@ -76,10 +78,12 @@ def unpack_cells(lab: Lab) -> list[Path]:
             names = [f"{k + 1:02d}" for k in range(n)]
             for name, parts in cells.items():
                 if name.removesuffix("s") in ("name", *PEOPLE) and len(parts) == n:
-                    names = [re.sub("[^A-Za-z0-9]", "", _cell(part)) for part in parts]
+                    told = [re.sub("[^A-Za-z0-9]", "", _cell(part)) for part in parts]
+                    names = told if len({*told} - {""}) == n else names
             shared = {name: values for name, values in content.items() if values.dtype != object}
             of = {name: parts for name, parts in cells.items() if len(parts) == n}
             files = [path.with_name(f"sub-{name}_{path.stem}.npz") for name in names]
+            lab.written |= {*files}
             for k, file in enumerate(files):
                 own = {name: parts[k] for name, parts in of.items() if np.asarray(parts[k]).dtype.kind in "biufU"}
                 np.savez(lab.folder / file, allow_pickle=False, **shared | own)
@@ -129,8 +133,9 @@ def unpack_tables(lab: Lab) -> list[Path]:
         person = next((name for name in columns if name.lower() in PEOPLE), None)
         long = "target_id" in columns
         if long:
-            trial = [*([person] if person else []), "stimulus_id", OF_STIMULUS]
-            table[OF_STIMULUS] = table.groupby([*trial[:-1], "target_id"]).cumcount()
+            trial = [*([person] if person else []), "stimulus_id", *(name for name in columns if name.lower() in KEYS)]
+            table[OF_TRIAL] = table.groupby([*trial, "target_id"]).cumcount()
+            trial.append(OF_TRIAL)
             for same in ("target_id", trial):  # depth is of a neuron, and a reaction time of a trial
                 names = [name for name in names if table.groupby(same)[name].nunique().max() > 1]
             if len(names) > 1:
@@ -140,8 +145,9 @@ def unpack_tables(lab: Lab) -> list[Path]:
         for subject, rows in table.groupby(person, sort=False) if person else [("", table)]:
             stem = f"sub-{re.sub('[^A-Za-z0-9]', '', str(subject))}_{path.stem}" if subject else path.stem
             files = [path.with_name(f"{stem}_{kind}") for kind in ("values.npy", "trials.tsv", "units.tsv")]
+            lab.written |= {*files}
             if long:
-                values, trials, units = _widened(rows, names[0])
+                values, trials, units = _widened(rows, names[0], trial)
             else:
                 values, trials = rows[names], rows.drop(columns=names)
                 areas = [re.fullmatch(r"(.*[A-Za-z].*?)[-_ .]\d+", name) for name in names]
@@ -157,14 +163,13 @@ def unpack_tables(lab: Lab) -> list[Path]:
     return written
 
 
-def _widened(table: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _widened(table: pd.DataFrame, name: str, trial: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return a row per trial and a column per target, with the tables of both; NaN where a target has no such trial.
 
-    The first row of a target and a stimulus is of its first trial, and so on.
+    Columns `trial` say which trial a row is of.
     """
-    trial = ["stimulus_id", OF_STIMULUS]
     groups = table.groupby(trial, sort=False)
-    others = [name for name in table if name not in (*UNITS, OF_STIMULUS)]
+    others = [name for name in table if name not in (*UNITS, OF_TRIAL)]
     trials = groups[others].first().loc[:, (groups[others].nunique() == 1).all()]
     units = table.drop_duplicates("target_id")
     wide = table.set_index([*trial, "target_id"])[name].unstack()

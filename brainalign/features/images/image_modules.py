@@ -90,5 +90,5 @@ def check_stored_features(
     if worst > TOLERANCE:
         raise BrainalignError(
             f"{what} gives other features than were extracted (up to {worst:.2g} standard deviations); its weights or "
-            "files have changed: delete the features and run snakemake again"
+            "files have changed, or mixed_precision rounded them: delete the features and run snakemake again"
         )
