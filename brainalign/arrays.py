@@ -7,7 +7,7 @@ estimator sees them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -177,6 +177,11 @@ def row_blocks(values: Any, n_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
     """Yield slices of the rows of an array, in memory or stored, that take so many bytes in float64."""
     at_once = max(1, n_bytes // (8 * max(1, int(np.prod(values.shape[1:])))))
     return (slice(first, first + at_once) for first in range(0, len(values), at_once))
+
+
+def map_rows(function: Callable[[Any], Any], values: Any) -> NDArray[Any]:
+    """Apply a function to blocks of rows of an array, in memory or stored; it returns a row for each."""
+    return np.concatenate([function(values[rows]) for rows in row_blocks(values)])
 
 
 def take_rows(values: Any, rows: Any) -> Any:

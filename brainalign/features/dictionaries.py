@@ -13,8 +13,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from brainalign.arrays import Values
+from brainalign.arrays import Values, map_rows, take_rows
 from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.features.reduction import moments
 from brainalign.regression import descend
 
 AUXILIARY = 1 / 32  # share of the loss by which atoms that never fire learn what is left of a row
@@ -181,17 +182,20 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
         check_choice("coding", self.coding, CODINGS)
         if not 0 < self.n_active <= self.n_atoms:
             raise BrainalignError(f"n_active is {self.n_active} of {self.n_atoms} atoms; choose 1 to {self.n_atoms}")
-        train = np.asarray(values if rows is None else values[rows], dtype=np.float32)
+        train = np.array(values if rows is None else values[rows], dtype=np.float32)
         if train.ndim != 2 or len(train) < 2:
             raise BrainalignError(f"a dictionary takes 2 or more rows of features; got the shape {train.shape}")
         check_finite("the training rows", train, "drop the stimuli or the layer")
         self.mean_ = train.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.scale_ = float(np.sqrt(np.square(train - self.mean_).sum(axis=1, dtype=np.float64).mean()))
-        if self.scale_ <= 1e-6 * float(np.abs(train).max()):
+        largest = float(np.abs(train).max())
+        train -= self.mean_
+        self.scale_ = float(np.sqrt(np.einsum("nf,nf->n", train, train, dtype=np.float64).mean()))
+        if self.scale_ <= 1e-6 * largest:
             raise BrainalignError("the training rows are all alike; a dictionary needs features that vary")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self._train(torch.from_numpy((train - self.mean_) / self.scale_))
+            train /= self.scale_
+            self._train(torch.from_numpy(train))
         return self
 
     def _train(self, rows: torch.Tensor) -> None:
@@ -218,10 +222,13 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
                 f"values have shape {values.shape} but the dictionary was fitted on {len(self.mean_)} features; use "
                 "the same layer and reduction"
             )
-        scaled = torch.from_numpy((np.asarray(values, dtype=np.float32) - self.mean_) / self.scale_)
-        with torch.no_grad():
-            codes = torch.cat([self._network.encode(part) for part in scaled.split(4096)])
-        return np.asarray(codes.numpy() * self.scale_)
+
+        @torch.no_grad()
+        def coded(rows: Values) -> NDArray[np.float32]:
+            scaled = torch.from_numpy((rows.astype(np.float32) - self.mean_) / self.scale_)
+            return np.concatenate([self._network.encode(part).numpy() * self.scale_ for part in scaled.split(4096)])
+
+        return map_rows(coded, values)
 
     def fit_transform(self, values: Values) -> NDArray[np.float32]:
         """Learn from all rows and return their codes."""
@@ -360,10 +367,9 @@ class RandomUnits:
         BrainalignError
             If they are not finite, or do not vary.
         """
-        train = np.asarray(values[rows], dtype=np.float64)
-        check_finite("the training rows", train, "drop the stimuli or the layer")
-        self.mean_ = train.mean(axis=0)
-        scale = float(np.sqrt(np.square(train - self.mean_).sum(axis=1).mean()))
+        self.mean_, variance = moments(take_rows(values, rows))
+        check_finite("the training rows", self.mean_, "drop the stimuli or the layer")
+        scale = float(np.sqrt(variance.sum()))
         if not scale:
             raise BrainalignError("the training rows are all alike; give features that vary")
         rng = np.random.default_rng(self.seed)
@@ -372,4 +378,4 @@ class RandomUnits:
 
     def transform(self, values: Values) -> Values:
         """Return (n_stimuli, width), >= 0."""
-        return np.asarray(np.maximum((values - self.mean_) @ self.weights_, 0))
+        return map_rows(lambda block: np.maximum((block - self.mean_) @ self.weights_, 0), values)

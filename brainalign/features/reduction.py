@@ -1,5 +1,6 @@
 """Fewer dimensions: a random projection that needs no data, and principal components of the training rows."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from torch import Tensor
 
-from brainalign.arrays import StoredArray, flatten_rows, row_blocks, take_rows
+from brainalign.arrays import BLOCK_BYTES, StoredArray, flatten_rows, map_rows, row_blocks, take_rows
 from brainalign.checks import BrainalignError, check_finite
 
 
@@ -61,6 +63,9 @@ class SparseProjection:
 class PCA:
     """Principal components of given rows, which must be training rows: test rows never take part in the fit.
 
+    Rows may lie in a file: they are read in blocks, and what is in memory is the products of the rows, or of the
+    features where those are fewer.
+
     Attributes
     ----------
     mean_ : array (n_features,)
@@ -80,7 +85,7 @@ class PCA:
     def __init__(self, n_components: int) -> None:
         self.n_components = n_components
 
-    def fit(self, values: NDArray[np.floating], *, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "PCA":
+    def fit(self, values: Any, *, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "PCA":
         """Fit to `values[rows]`, values (n_stimuli, n_features).
 
         Raises
@@ -88,31 +93,54 @@ class PCA:
         BrainalignError
             If the values are not finite, or the rows cannot give so many components.
         """
-        train = np.asarray(values[rows], dtype=np.float64)
+        train = take_rows(values, rows)
         if train.ndim != 2:
             raise BrainalignError(f"PCA takes values (n_stimuli, n_features); got the shape {values.shape}")
-        check_finite("the training rows", train, "drop the stimuli or the layer")
-        most = min(len(train) - 1, train.shape[1])
+        n_rows, n_features = train.shape
+        most = min(n_rows - 1, n_features)
         if not 0 < self.n_components <= most:
             raise BrainalignError(
-                f"{len(train)} training rows of {train.shape[1]} features give at most {most} components; "
+                f"{n_rows} training rows of {n_features} features give at most {most} components; "
                 f"got n_components = {self.n_components}"
             )
-        self.mean_ = train.mean(axis=0)
-        train -= self.mean_
-        _, scales, axes = np.linalg.svd(train, full_matrices=False)
-        axes = axes[: self.n_components]
-        largest = np.abs(axes).argmax(axis=1)
-        self.components_ = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
-        self.explained_variance_ratio_ = (scales**2 / (scales**2).sum())[: self.n_components]
+        self.mean_ = np.zeros(n_features)
+        for some in row_blocks(train):
+            block = np.asarray(train[some], dtype=np.float64)
+            check_finite("the training rows", block, "drop the stimuli or the layer")
+            self.mean_ += block.sum(axis=0) / n_rows
+        # Products of the shorter side give the axes, a block of the longer one in memory at a time.
+        if n_rows >= n_features:
+            products = np.zeros((n_features, n_features))
+            for some in row_blocks(train):
+                centred = train[some] - self.mean_
+                products += centred.T @ centred
+        else:
+            products = np.zeros((n_rows, n_rows))
+            for _, centred in self._columns(train):
+                products += centred @ centred.T
+        variances, axes = eigh(products, subset_by_index=(len(products) - self.n_components, len(products) - 1))
+        axes = axes[:, ::-1]
+        if n_rows < n_features:
+            of_rows, axes = axes, np.empty((n_features, self.n_components))
+            for columns, centred in self._columns(train):
+                axes[columns] = centred.T @ of_rows
+            axes = np.linalg.qr(axes)[0]
+        largest = np.abs(axes).argmax(axis=0)
+        self.components_ = (axes * np.sign(axes[largest, np.arange(self.n_components)])).T
+        self.explained_variance_ratio_ = np.maximum(variances[::-1], 0) / np.trace(products)
         return self
 
-    def transform(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+    def _columns(self, train: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Yield centred columns of the training rows, a block at a time, and which they are."""
+        at_once = max(1, BLOCK_BYTES // (8 * len(train)))
+        for first in range(0, train.shape[1], at_once):
+            columns = slice(first, first + at_once)
+            yield columns, train[:, columns] - self.mean_[columns]
+
+    def transform(self, values: Any) -> NDArray[np.floating]:
         """Return the scores (n_stimuli, n_components), in the type of `values`."""
-        scores = np.empty((len(values), len(self.components_)), dtype=values.dtype)
-        for rows in row_blocks(values):
-            scores[rows] = (values[rows] - self.mean_) @ self.components_.T
-        return scores
+        scores = map_rows(lambda block: (block - self.mean_) @ self.components_.T, values)
+        return scores.astype(values.dtype, copy=False)
 
 
 TOTAL_VARIANCE = 1000.0  # of a standardised layer
@@ -154,7 +182,7 @@ def layer_inputs(
         maps = True  # components keep their own variance too
     if not standardize:
         return flat
-    mean, variance = _moments(take_rows(flat, train))
+    mean, variance = moments(take_rows(flat, train))
     factor = np.ones_like(variance)
     if not maps:
         spread = np.sqrt(variance)
@@ -170,7 +198,7 @@ def layer_inputs(
     return np.asarray(flat, dtype=np.float32)
 
 
-def _moments(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def moments(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute mean and variance of each column, a few rows at a time; about the first row constants have exactly 0."""
     first = np.asarray(values[0], dtype=np.float64)
     total, squares = np.zeros((2, len(first)))

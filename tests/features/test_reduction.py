@@ -11,8 +11,9 @@ from sklearn.decomposition import PCA as TheirPCA
 from sklearn.random_projection import SparseRandomProjection
 from worlds.sparse import sparse_mixtures
 
+from brainalign import arrays
 from brainalign.arrays import StoredArray
-from brainalign.features import PCA, RandomUnits, SparseAutoencoder, SparseProjection, layer_inputs
+from brainalign.features import PCA, RandomUnits, SparseAutoencoder, SparseProjection, layer_inputs, reduction
 from brainalign.features.dictionaries import MatchingPursuit, TopK, dictionary_quality, match_atoms, stability
 from brainalign.features.reduction import TOTAL_VARIANCE
 
@@ -46,13 +47,19 @@ class TestSparseProjection:
 class TestPCA:
     values = np.random.default_rng(0).normal(size=(40, 6)) @ np.diag([5, 4, 3, 2, 1, 0.5]) + 3
 
-    def test_equals_scikit_learn_on_the_training_rows(self) -> None:
-        rows = np.arange(0, 40, 2)
-        ours = PCA(3).fit(self.values, rows=rows)
+    @pytest.mark.parametrize("n_rows", [20, 5])
+    def test_equals_scikit_learn_on_the_training_rows(self, n_rows: int, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.setattr(arrays.row_blocks, "__defaults__", (2 * 6 * 8,))  # two rows
+        monkeypatch.setattr(reduction, "BLOCK_BYTES", 4 * n_rows * 8)  # four columns of training rows
+        rows = np.arange(0, 2 * n_rows, 2)
+        stored = StoredArray.create(tmp_path / "layer.npy", self.values.shape, np.float64)
+        stored[...] = self.values
         theirs = TheirPCA(3).fit(self.values[rows])
-        np.testing.assert_allclose(np.abs(ours.components_ @ theirs.components_.T), np.eye(3), atol=1e-8)
-        np.testing.assert_allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_)
-        np.testing.assert_allclose(np.abs(ours.transform(self.values)), np.abs(theirs.transform(self.values)))
+        for values in (self.values, stored):
+            ours = PCA(3).fit(values, rows=rows)
+            np.testing.assert_allclose(np.abs(ours.components_ @ theirs.components_.T), np.eye(3), atol=1e-8)
+            np.testing.assert_allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_)
+            np.testing.assert_allclose(np.abs(ours.transform(values)), np.abs(theirs.transform(self.values)))
 
     def test_limits(self) -> None:
         refused(r"5 training rows of 6 features give at most 4 .* = 5", PCA(5).fit, self.values, rows=np.arange(5))

@@ -53,8 +53,7 @@ class DictionaryStudy:
         """Yield the evaluation of each layer's inputs (n_trials, n_features); keep what stands beside it."""
         first = np.flatnonzero(~pd.Series(self.subject.stimulus_ids).duplicated())
         seen, held = (np.intersect1d(rows, first) for rows in (self.subject.train, self.subject.test))
-        for layer, inputs in layers:
-            X = np.asarray(inputs)  # dictionaries see rows many times, in any order
+        for layer, X in layers:
             dictionaries = [
                 SparseAutoencoder(self.width, self.n_active, self.coding, self.epochs, seed=seed).fit(X, rows=seen)
                 for seed in self.starts
