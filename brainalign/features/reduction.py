@@ -103,39 +103,30 @@ class PCA:
                 f"{n_rows} training rows of {n_features} features give at most {most} components; "
                 f"got n_components = {self.n_components}"
             )
-        self.mean_ = np.zeros(n_features)
-        for some in row_blocks(train):
-            block = np.asarray(train[some], dtype=np.float64)
-            check_finite("the training rows", block, "drop the stimuli or the layer")
-            self.mean_ += block.sum(axis=0) / n_rows
-        # Products of the shorter side give the axes, a block of the longer one in memory at a time.
-        if n_rows >= n_features:
-            products = np.zeros((n_features, n_features))
-            for some in row_blocks(train):
-                centred = train[some] - self.mean_
-                products += centred.T @ centred
-        else:
-            products = np.zeros((n_rows, n_rows))
-            for _, centred in self._columns(train):
-                products += centred @ centred.T
+        self.mean_ = moments(train)[0]
+        check_finite("the mean of the training rows", self.mean_, "drop the stimuli or the layer")
+        products = np.zeros((min(train.shape),) * 2)
+        for _, block in self._blocks(train):
+            products += block.T @ block
         variances, axes = eigh(products, subset_by_index=(len(products) - self.n_components, len(products) - 1))
         axes = axes[:, ::-1]
         if n_rows < n_features:
             of_rows, axes = axes, np.empty((n_features, self.n_components))
-            for columns, centred in self._columns(train):
-                axes[columns] = centred.T @ of_rows
+            for columns, block in self._blocks(train):
+                axes[columns] = block @ of_rows
             axes = np.linalg.qr(axes)[0]
         largest = np.abs(axes).argmax(axis=0)
         self.components_ = (axes * np.sign(axes[largest, np.arange(self.n_components)])).T
         self.explained_variance_ratio_ = np.maximum(variances[::-1], 0) / np.trace(products)
         return self
 
-    def _columns(self, train: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """Yield centred columns of the training rows, a block at a time, and which they are."""
-        at_once = max(1, BLOCK_BYTES // (8 * len(train)))
-        for first in range(0, train.shape[1], at_once):
-            columns = slice(first, first + at_once)
-            yield columns, train[:, columns] - self.mean_[columns]
+    def _blocks(self, train: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Yield centred rows, or columns where those are more, as rows of blocks, and where they stand."""
+        at_once = max(1, BLOCK_BYTES // (8 * min(train.shape)))
+        for first in range(0, max(train.shape), at_once):
+            some = slice(first, first + at_once)
+            wide = train.shape[0] < train.shape[1]
+            yield some, (train[:, some] - self.mean_[some]).T if wide else train[some] - self.mean_
 
     def transform(self, values: Any) -> NDArray[np.floating]:
         """Return the scores (n_stimuli, n_components), in the type of `values`."""

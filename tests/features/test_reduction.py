@@ -50,7 +50,7 @@ class TestPCA:
     @pytest.mark.parametrize("n_rows", [20, 5])
     def test_equals_scikit_learn_on_the_training_rows(self, n_rows: int, tmp_path: Path, monkeypatch) -> None:
         monkeypatch.setattr(arrays.row_blocks, "__defaults__", (2 * 6 * 8,))  # two rows
-        monkeypatch.setattr(reduction, "BLOCK_BYTES", 4 * n_rows * 8)  # four columns of training rows
+        monkeypatch.setattr(reduction, "BLOCK_BYTES", 4 * min(n_rows, 6) * 8)  # four of the longer side
         rows = np.arange(0, 2 * n_rows, 2)
         stored = StoredArray.create(tmp_path / "layer.npy", self.values.shape, np.float64)
         stored[...] = self.values
