@@ -103,10 +103,10 @@ def snakemake(commands: Path) -> Start:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the library as in a wheel, compiled once: copies of it keep the ages of its files."""
+    """Return a copy of the library as in a wheel, with what is compiled of it: copies keep the ages of its files."""
     lib = tmp_path_factory.mktemp("compiled") / "brainalign"
     for name, place in (("brainalign", lib), ("kernels", lib / "kernels"), ("pipelines", lib / "pipelines")):
-        shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, place)
     compileall.compile_dir(lib, quiet=1)
     return lib
 
