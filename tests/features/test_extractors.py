@@ -26,7 +26,6 @@ def stimuli(*texts: list[str]) -> pd.DataFrame:
 
 ANIMALS = stimuli(["a cat", "a kitten"], ["a dog", "a puppy"], ["a house", "a building"])
 
-
 ENTRIES = features.OneHotExtractor(), features.RandomExtractor(6, 2), SentenceExtractor(MINILM, batch_size=2)
 
 

@@ -17,7 +17,6 @@ ROOT = Path(__file__).parent.parent.parent
 
 pytest.importorskip("snakemake.utils")
 
-
 Start = Callable[[Sequence[str], Path, dict[str, str]], subprocess.CompletedProcess[str]]
 
 
@@ -76,10 +75,10 @@ class Checkout:
 
 
 @pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def commands(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterator[Path]:
     """Return a folder with a `snakemake`, and a `python` for its stages, that import nothing: see forks.py."""
     folder = tmp_path_factory.mktemp("commands")
-    command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), str(folder)]
+    command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), str(folder), str(compiled.parent)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     pipe = subprocess.PIPE
