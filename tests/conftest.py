@@ -220,6 +220,7 @@ def nothing_waits_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
         yield
+    gc.freeze()  # pytest collects five times at its end
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,6 +18,7 @@ find_weights            a folder, a package that carries a model, or the id of a
 check_saved_layers      layers of a model in a folder, by the names of its weights
 """
 
+import difflib
 import importlib.metadata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -282,9 +283,10 @@ def find_weights(name: str) -> str:
     try:
         files = importlib.metadata.files(name) or []
     except importlib.metadata.PackageNotFoundError:
-        near = "" if "/" in name else did_you_mean(name, _packages_with_models())
-        if near:
-            raise BrainalignError(f"there is no package {name!r}{near}") from None
+        names = [] if "/" in name else [package.metadata["Name"] for package in importlib.metadata.distributions()]
+        for near in difflib.get_close_matches(name, names, n=max(len(names), 1), cutoff=0.6):
+            if any(map(_is_model, importlib.metadata.files(near) or ())):
+                raise BrainalignError(f"there is no package {name!r} (did you mean {near!r}?)") from None
         return name
     weights = list(filter(_is_model, files))
     if not weights:
@@ -294,12 +296,6 @@ def find_weights(name: str) -> str:
 
 def _is_model(file: PurePath) -> bool:
     return file.name == "model.safetensors" or file.suffix == ".gguf"
-
-
-def _packages_with_models() -> Iterable[str]:
-    for package in importlib.metadata.distributions():
-        if any(map(_is_model, package.files or ())):
-            yield package.metadata["Name"]
 
 
 def quantized_file(folder: Path) -> dict[str, str]:

@@ -131,6 +131,7 @@ def _place(module: str) -> Path | None:
     return file if file.exists() else None
 
 
+@cache
 def _name(path: Path) -> str:
     """Return the place of a file in the library."""
     for name, root in reversed(_roots().items()):

@@ -257,7 +257,6 @@ TOO_SHORT = "lasts 96.5 s, but rows of subject 01 go on to 99 s: give the whole 
 CUT_SHORT = "lasts 140 s, but rows of subject 01 go on to 79 s: right where the recording was cut short, else give that"
 TOO_LONG = "lasts 158 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps"
 
-
 WORDS = [(0.5, 0.25, "the"), (0.75, 0.5, 'dog "Rex"'), (2.0, 1.0, "[barks] 3.5")]
 LONG = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
 LONG += "xmin = 0\nxmax = 4\ntiers? <exists>\nsize = 3\nitem []:\n"

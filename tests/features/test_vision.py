@@ -22,7 +22,6 @@ PROCESSOR = {"do_resize": True, "size": {"height": 32, "width": 32}, "resample":
 PROCESSOR |= {"rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5, 0.4, 0.3]}
 PROCESSOR |= {"image_std": [0.2, 0.3, 0.4]}
 
-
 OPT = {"model_type": "opt", "hidden_size": 16, "ffn_dim": 16, "num_hidden_layers": 1, "vocab_size": 50}
 OPT |= {"num_attention_heads": 2, "word_embed_proj_dim": 16}
 LANGUAGE = TEXT | {"num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 8}

@@ -13,8 +13,7 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 def case(name: str) -> Callable[..., None]:
-    function: Callable[..., None] = runpy.run_path(str(CASES))[name]
-    return function
+    return runpy.run_path(str(CASES))[name]
 
 
 def test_equal_the_definitions_in_the_interpreter() -> None:
@@ -23,7 +22,7 @@ def test_equal_the_definitions_in_the_interpreter() -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     result = subprocess.run([sys.executable, "-P", str(CASES)], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
-    assert result.stdout.count("bound") > 90  # every case ran
+    assert result.stdout.count("bound") > 80  # every case ran
 
 
 @on_gpu

@@ -140,7 +140,6 @@ PINNED |= {
     "train_generator": generator_outputs,
 }
 
-
 RECORD = Record(Path(__file__).parent / "recorded.json")
 
 

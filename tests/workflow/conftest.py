@@ -17,7 +17,6 @@ ROOT = Path(__file__).parent.parent.parent
 
 pytest.importorskip("snakemake.utils")
 
-
 Start = Callable[[Sequence[str], Path, dict[str, str]], subprocess.CompletedProcess[str]]
 
 
@@ -76,10 +75,10 @@ class Checkout:
 
 
 @pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def commands(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterator[Path]:
     """Return a folder with a `snakemake`, and a `python` for its stages, that import nothing: see forks.py."""
     folder = tmp_path_factory.mktemp("commands")
-    command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), str(folder)]
+    command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), str(folder), str(compiled.parent)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     pipe = subprocess.PIPE
@@ -103,10 +102,10 @@ def snakemake(commands: Path) -> Start:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the library as in a wheel, compiled once: copies of it keep the ages of its files."""
+    """Return a copy of the library as in a wheel, with what is compiled of it: copies keep the ages of its files."""
     lib = tmp_path_factory.mktemp("compiled") / "brainalign"
     for name, place in (("brainalign", lib), ("kernels", lib / "kernels"), ("pipelines", lib / "pipelines")):
-        shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, place)
     compileall.compile_dir(lib, quiet=1)
     return lib
 

@@ -1,9 +1,9 @@
 """Snakemake and stages in forks of this process, which imported what they need: torch, pandas, Snakemake and the like.
 
 A stage on a small study computes for a tenth of a second and imports for three, a dry run is done as soon as Snakemake
-is imported. Nothing of brainalign is imported beforehand: it comes from the checkout, which a test may have edited.
-`python forks.py FOLDER` writes commands `python` and `snakemake` there and serves their calls (arguments, folder,
-environment, open files) until the input of this process ends.
+is imported. So is brainalign, from LIBRARY; a fork whose checkout a test has edited imports it anew, from there.
+`python forks.py FOLDER LIBRARY` writes commands `python` and `snakemake` to FOLDER and serves their calls (arguments,
+folder, environment, open files) until the input of this process ends.
 """
 
 import atexit
@@ -18,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from glob import glob
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -68,14 +69,18 @@ def run(call: socket.socket) -> None:
     """Become the process that was asked for; what it exits with is what this function raises."""
     from drawn import unarranged, watched
 
-    files = socket.recv_fds(call, 1, 3)[1]
-    asked = json.loads(b"".join(iter(lambda: call.recv(1 << 16), b"")))
-    for number, file in enumerate(files):
+    for number, file in enumerate(socket.recv_fds(call, 1, 3)[1]):
         os.dup2(file, number)
+    asked = json.loads(b"".join(iter(lambda: call.recv(1 << 16), b"")))
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
-    sys.path.insert(0, os.environ["PYTHONPATH"])
+    libraries = sys.path.pop(0), os.environ["PYTHONPATH"]
+    files = (glob(f"{library}/brainalign/**/*.py", recursive=True) for library in libraries)
+    if len({max(map(os.path.getmtime, each)) for each in files}) > 1:  # copies keep their ages: this one was edited
+        for name in [name for name in sys.modules if name.partition(".")[0] == "brainalign"]:
+            del sys.modules[name]
+    sys.path.insert(0, libraries[1])
     sys.argv = asked["arguments"]
     if sys.argv[0] == "snakemake":
         from snakemake.cli import main
@@ -97,8 +102,10 @@ def answer(call: socket.socket) -> None:
     call.sendall(str(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))).encode())
 
 
-def serve(folder: Path) -> None:
-    for name in WARM:
+def serve(folder: Path, library: str) -> None:
+    sys.path.insert(0, library)
+    steps = import_module("brainalign.workflow").STEPS.values()
+    for name in (*WARM, *(f"brainalign.pipelines.{step.folder}.{step.name}" for step in steps)):
         import_module(name)
     import pydantic
     import snakemake.cli
@@ -125,4 +132,4 @@ def serve(folder: Path) -> None:
 
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parent.parent))  # of tests
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), sys.argv[2])

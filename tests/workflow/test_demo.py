@@ -32,7 +32,8 @@ def demo(make_checkout) -> Path:
     del content["methods"]["fixed"]["models"]  # all are compared with what was found elsewhere
     content["methods"]["ridge"]["models"] = ["minilm"]
     content["encode"] = {"permutations": 100}
-    content["models"]["random"]["n_draws"] = 10
+    content["models"]["random"]["n_draws"] = 4
+    content["models"]["wordings"]["permute"] = content["models"]["onehot"]["permute"] = []  # nothing here asks their p
     (checkout.root / "quick.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARRANGED", "1")
