@@ -58,8 +58,7 @@ def cortex(seed: int, person: int = 0) -> tuple[Responses, pd.DataFrame]:
     """Return averages of driven vertices, and of every twentieth other one, z-scored within sessions; their truth."""
     study = world(seed)
     trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
-    own = seed + 100 * person
-    responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), own)
+    responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed + 100 * person)
     kept = truth["kind"].isin(["what", "where"]).to_numpy(copy=True)
     kept[np.flatnonzero(truth["kind"] == "none")[::20]] = True
     return responses.select(targets=kept).zscore("session").average_repeats(), truth[kept].reset_index(drop=True)
@@ -119,8 +118,7 @@ def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_layers_of_areas(seed: int, record: Record) -> None:
     """The generating network finds the layer of each area; permuted images and unplanted cortex give nothing"""
-    study = world(seed)
-    responses, truth = cortex(seed)
+    study, (responses, truth) = world(seed), cortex(seed)
     shuffled = np.random.default_rng(seed).permutation(N_IMAGES)
     hits, steps, decided, permuted = [], [], [], []
     for kind, layers in study.features.items():
@@ -297,9 +295,8 @@ def test_convergence(seed: int, record: Record) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_depth_with_another_network(seed: int, record: Record) -> None:
     """Depth of areas recovered with another trained network of the same relative depth"""
-    study = world(seed)
+    study, (responses, truth) = world(seed), cortex(seed)
     other = simulation.activations(world(seed % 3 + 1).model, study.images)
-    responses, truth = cortex(seed)
     stimuli = responses.trials["stimulus_id"].to_numpy()
     rows = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(stimuli))
     train, test = np.flatnonzero(rows >= N_SHARED), np.flatnonzero(rows < N_SHARED)
