@@ -2,23 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import unarranged
 from shown import Record
 from worlds.matrix import CELLS, Cell, check_planted_is_found, p_of_nothing
-
-from brainalign.features import text
 
 pytestmark = pytest.mark.acceptance
 
 
 @pytest.fixture(scope="module", autouse=True)
-def weights_are_read_once() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "model_digest", cache(text.model_digest))
+def pages_are_unarranged() -> Iterator[None]:
+    with unarranged():
         yield
 
 

@@ -23,13 +23,11 @@ TRAINING = np.arange(N_IMAGES) >= N_SHARED
 SEEDS = [pytest.param(0, id="seed0"), *(pytest.param(k, marks=pytest.mark.acceptance) for k in (1, 2, 3))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """Images, the generator's layers of them, and what these drive."""
 
     scenes: pd.DataFrame
-    images: np.ndarray
-    model: torch.nn.Module
     maps: dict[str, np.ndarray]
     drives: simulation.CortexDrives
     untrained: dict[str, np.ndarray]
@@ -50,13 +48,12 @@ def world(seed: int) -> World:
     model = simulation.train_generator(training, simulation.render(training), n_epochs=n_epochs, seed=seed)
     images = simulation.render(scenes)
     maps, untrained = (simulation.activations(network, images) for network in (model, untrained_generator(seed)))
-    return World(scenes, images, model, maps, simulation.cortex_drives(maps, scenes), untrained)
+    return World(scenes, maps, simulation.cortex_drives(maps, scenes), untrained)
 
 
 @cache
-def cortex(seed: int, person: int = 0) -> tuple[Responses, pd.DataFrame]:
+def cortex(study: World, seed: int, person: int = 0) -> tuple[Responses, pd.DataFrame]:
     """Return averages of driven vertices, and of every twentieth other one, z-scored within sessions; their truth."""
-    study = world(seed)
     trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
     responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed + 100 * person)
     kept = truth["kind"].isin(["what", "where"]).to_numpy(copy=True)
@@ -118,7 +115,7 @@ def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_layers_of_areas(seed: int, record: Record) -> None:
     """The generating network finds the layer of each area; permuted images and unplanted cortex give nothing"""
-    study, (responses, truth) = world(seed), cortex(seed)
+    responses, truth = cortex(study := world(seed), seed)
     shuffled = np.random.default_rng(seed).permutation(N_IMAGES)
     hits, steps, decided, permuted = [], [], [], []
     for kind, layers in study.features.items():
@@ -260,10 +257,8 @@ def layer_scores(study: World, maps: dict[str, np.ndarray], responses: Responses
 def test_convergence(seed: int, record: Record) -> None:
     """Convergence scores of the generating network in the simulated study: 2 fMRI subjects, MEG, EEG"""
     study = world(seed)
-    subjects: dict[str, Responses] = {}
-    for person in range(2):
-        responses, truth = cortex(seed, person)
-        subjects[f"fMRI{person}"] = responses.select(targets=(truth["kind"] == "what").to_numpy())
+    people = enumerate(cortex(study, seed, person) for person in range(2))
+    subjects = {f"fMRI{k}": one.select(targets=(truth["kind"] == "what").to_numpy()) for k, (one, truth) in people}
     twice = simulation.schedule(list(study.scenes["stimulus_id"]), 2, 1, seed)
     for kind in ("meg", "eeg"):
         info = simulation.sensor_info(kind, "mag")
@@ -291,14 +286,22 @@ def test_convergence(seed: int, record: Record) -> None:
         assert scores.loc[("trained", kind, "temporal"), "p_layers"] <= 2 / 120
 
 
+def trained(seed: int, scenes_seed: int) -> torch.nn.Module:
+    scenes = simulation.draw_scenes(800, scenes_seed)
+    return simulation.train_generator(scenes, simulation.render(scenes), n_epochs=3, seed=seed)
+
+
 @pytest.mark.acceptance
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_depth_with_another_network(seed: int, record: Record) -> None:
     """Depth of areas recovered with another trained network of the same relative depth"""
-    study, (responses, truth) = world(seed), cortex(seed)
-    other = simulation.activations(world(seed % 3 + 1).model, study.images)
+    scenes = simulation.draw_scenes(N_IMAGES, seed)
+    images = simulation.render(scenes)
+    networks = trained(seed, seed + 999), trained(seed + 50, seed + 77)
+    generating, other = (simulation.activations(network, images) for network in networks)
+    responses, truth = cortex(World(scenes, generating, simulation.cortex_drives(generating, scenes), {}), seed)
     stimuli = responses.trials["stimulus_id"].to_numpy()
-    rows = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(stimuli))
+    rows = pd.Index(scenes["stimulus_id"]).get_indexer(pd.Index(stimuli))
     train, test = np.flatnonzero(rows >= N_SHARED), np.flatnonzero(rows < N_SHARED)
     found = []
     for kind, maps in (("what", False), ("where", True)):
