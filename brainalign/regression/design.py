@@ -182,4 +182,4 @@ def best_alpha(alphas: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """Return the best alpha per target; the larger one of equals, the largest where no score is defined."""
     candidates = alphas.cpu()
     largest_first = torch.argsort(candidates, descending=True)
-    return candidates[largest_first][scores[largest_first].nan_to_num(nan=-torch.inf).argmax(dim=0)]
+    return candidates[largest_first][scores[largest_first].nan_to_num(nan=-torch.inf).max(dim=0).indices]

@@ -163,7 +163,7 @@ def rejections(n: int, over: str, seed: int) -> np.ndarray:
     return np.array(found)
 
 
-@cases((60, 30), (600, 200))("sizes")
+@cases((60, 30), (500, 100))("sizes")
 def test_calibration(sizes: tuple[int, int], record: Record) -> None:
     """Two equally good models, 24 random stimuli, 12 subjects: dual bootstrap against subjects alone"""
     n, n_alone = sizes

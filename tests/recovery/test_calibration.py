@@ -56,7 +56,7 @@ REJECTIONS = {
 }
 
 
-@cases((40, 10), (1000, 120))("n")
+@cases((40, 10), (1000, 100))("n")
 def test_held_out_runs(n: tuple[int, int], record: Record) -> None:
     """Encoding of held-out runs: permutation tests of one target, of a map of 20 targets, of identification"""
     n_null, n_power = n
@@ -101,7 +101,7 @@ def zero_shot_p(effect: bool, seed: int) -> float:
     return float(statistics.permutation_test(np.asarray(found.observed.correct.mean()), found.null.accuracy))
 
 
-@cases((16, 6), (500, 120))("n")
+@cases((16, 6), (500, 100))("n")
 def test_zero_shot(n: tuple[int, int], record: Record) -> None:
     """Zero-shot matching of left-out pairs: exchange of stimuli as wholes"""
     n_null, n_power = n
@@ -128,7 +128,7 @@ def measured_rdms(seed: int, effect: bool) -> tuple[np.ndarray, np.ndarray, np.r
     return replicates, rdm(truth if effect else unrelated, "euclidean"), rng
 
 
-@cases((40, 10), (2000, 120))("n")
+@cases((40, 10), (500, 100))("n")
 @pytest.mark.parametrize("method", ["spearman", "cosine"])
 def test_rsa(n: tuple[int, int], method: str, record: Record) -> None:
     """RSA: permutation test of a model RDM, and the ceiling band, crossnobis on 8 conditions"""

@@ -84,7 +84,7 @@ def measured(rng: np.random.Generator, features: np.ndarray, inside: np.ndarray,
     return patterns
 
 
-@cases((40, 8), (600, 100))("n")
+@cases((40, 8), (500, 100))("n")
 def test_size_and_power_of_the_largest_fit(n: tuple[int, int], record: Record) -> None:
     """Searchlight: false positives anywhere on the map, and a planted sphere of radius 2 voxels."""
     n_null, n_power = n

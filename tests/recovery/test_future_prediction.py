@@ -98,10 +98,10 @@ def chance_of(seed: int, signal: float) -> float:
 
 @pytest.mark.acceptance
 def test_size_and_power_of_exchanged_conditions(record: Record) -> None:
-    """Future prediction, exchanged conditions: 600 worlds of neurons that follow another ball, 100 of a weak signal"""
-    wrong = [chance_of(seed, 0.0) <= 0.05 for seed in range(10000, 10600)]
+    """Future prediction, exchanged conditions: 500 worlds of neurons that follow another ball, 100 of a weak signal"""
+    wrong = [chance_of(seed, 0.0) <= 0.05 for seed in range(10000, 10500)]
     right = [chance_of(2000 + seed, 0.7) <= 0.05 for seed in range(100)]
-    bound = float(binomtest(sum(wrong), 600).proportion_ci(0.9).high)
+    bound = float(binomtest(sum(wrong), 500).proportion_ci(0.9).high)
     record("share of p <= .05, nothing planted (upper 95 % bound)", f"{np.mean(wrong):.3f} ({bound:.3f})", "<= .075")
     record("share of p <= .05, signal of .7 sd beside another ball", f"{np.mean(right):.2f}", ">= .8")
     assert bound <= 0.075

@@ -44,12 +44,12 @@ def test_permutations_of_stimuli(n: int, record: Record) -> None:
     record("p of one place, Kolmogorov-Smirnov against uniform", f"{uniform:.2f} (n = {n})", "> .01")
 
 
-@cases(30, 1500)("n")
+@cases(30, 500)("n")
 @pytest.mark.filterwarnings("ignore:spearman")
 @pytest.mark.parametrize("method", ["pearson", "spearman", "whitened-pearson"])
 def test_over_and_above_related_models(n: int, method: str, record: Record) -> None:
     """A model over and above two others that share its latents (Freedman-Lane): 14 stimuli, 6 subjects"""
-    false, naive, power, n_power = 0, 0, 0, max(n // 10, 25)
+    false, naive, power, n_power = 0, 0, 0, max(n // 5, 25)
     for seed in range(n):
         rng = np.random.default_rng(300_000 + seed)
         first, second, third = rng.normal(size=(3, 14, 3))

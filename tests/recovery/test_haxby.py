@@ -83,7 +83,7 @@ def test_tuned_penalties(study: Study, record: Record) -> None:
     """Haxby slice, leave one run out, penalties tuned inside the training runs (reported as they are)"""
     for name, encoder in (("per voxel", Ridge()), ("one for all", Ridge(per_target_alpha=False))):
         for space in ("mean", "onehot"):
-            found = study.evaluate(study.spaces[space], "runs", encoder, 200)
+            found = study.evaluate(study.spaces[space], "runs", encoder, 100)
             value, null = found.observed.correct.mean(), found.null.accuracy
             assert null.mean() == pytest.approx(0.125, abs=0.01)
             assert permutation_test(np.asarray(value), null) <= 0.01

@@ -23,7 +23,7 @@ TRAINING = np.arange(N_IMAGES) >= N_SHARED
 SEEDS = [pytest.param(0, id="seed0"), *(pytest.param(k, marks=pytest.mark.acceptance) for k in (1, 2, 3))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """Images, the generator's layers of them, and what these drive."""
 
@@ -46,9 +46,19 @@ def world(seed: int) -> World:
     scenes, training = simulation.draw_scenes(N_IMAGES, seed), simulation.draw_scenes(320, seed + 999)
     n_epochs = 3 if seed else 1  # reduced in `make test`
     model = simulation.train_generator(training, simulation.render(training), n_epochs=n_epochs, seed=seed)
-    maps = simulation.activations(model, simulation.render(scenes))
-    untrained = simulation.activations(untrained_generator(seed), simulation.render(scenes))
+    images = simulation.render(scenes)
+    maps, untrained = (simulation.activations(network, images) for network in (model, untrained_generator(seed)))
     return World(scenes, maps, simulation.cortex_drives(maps, scenes), untrained)
+
+
+@cache
+def cortex(study: World, seed: int, person: int = 0) -> tuple[Responses, pd.DataFrame]:
+    """Return averages of driven vertices, and of every twentieth other one, z-scored within sessions; their truth."""
+    trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
+    responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed + 100 * person)
+    kept = truth["kind"].isin(["what", "where"]).to_numpy(copy=True)
+    kept[np.flatnonzero(truth["kind"] == "none")[::20]] = True
+    return responses.select(targets=kept).zscore("session").average_repeats(), truth[kept].reset_index(drop=True)
 
 
 def untrained_generator(seed: int) -> torch.nn.Module:
@@ -105,14 +115,12 @@ def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_layers_of_areas(seed: int, record: Record) -> None:
     """The generating network finds the layer of each area; permuted images and unplanted cortex give nothing"""
-    study = world(seed)
-    trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
-    responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed)
+    responses, truth = cortex(study := world(seed), seed)
     shuffled = np.random.default_rng(seed).permutation(N_IMAGES)
     hits, steps, decided, permuted = [], [], [], []
     for kind, layers in study.features.items():
         mine = (truth["kind"] == kind).to_numpy()
-        mean = by_stimulus(responses.select(targets=mine).zscore("session"), study.scenes)
+        mean = by_stimulus(responses.select(targets=mine), study.scenes)
         fitted = {layer: predictions(values, mean) for layer, values in layers.items()}
         permuted.append(np.mean([held_out_r(values, mean, shuffled).mean() for values in layers.values()]))
         for (_, _, layer), area in truth[mine].reset_index(drop=True).groupby(["hemi", "roi", "layer"]):
@@ -128,8 +136,7 @@ def test_layers_of_areas(seed: int, record: Record) -> None:
     # 5 layers of 2 kinds: one draw of 100 test images has a standard error of .1, shared by correlated vertices.
     assert np.abs(np.mean(permuted)) <= 0.06
 
-    nothing = np.flatnonzero(truth["kind"] == "none")[::20]
-    mean = by_stimulus(responses.select(targets=nothing).zscore("session"), study.scenes)
+    mean = by_stimulus(responses.select(targets=(truth["kind"] == "none").to_numpy()), study.scenes)
     unplanted = np.mean([held_out_r(values, mean).mean() for values in study.features["what"].values()])
     assert np.abs(unplanted) <= 0.02
     exact = np.array(hits)[decided].mean()
@@ -250,12 +257,8 @@ def layer_scores(study: World, maps: dict[str, np.ndarray], responses: Responses
 def test_convergence(seed: int, record: Record) -> None:
     """Convergence scores of the generating network in the simulated study: 2 fMRI subjects, MEG, EEG"""
     study = world(seed)
-    subjects: dict[str, Responses] = {}
-    trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
-    for k in range(2):
-        responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed + 100 * k)
-        mine = (truth["kind"] == "what").to_numpy()
-        subjects[f"fMRI{k}"] = responses.select(targets=mine).zscore("session")
+    people = enumerate(cortex(study, seed, person) for person in range(2))
+    subjects = {f"fMRI{k}": one.select(targets=(truth["kind"] == "what").to_numpy()) for k, (one, truth) in people}
     twice = simulation.schedule(list(study.scenes["stimulus_id"]), 2, 1, seed)
     for kind in ("meg", "eeg"):
         info = simulation.sensor_info(kind, "mag")
@@ -283,7 +286,7 @@ def test_convergence(seed: int, record: Record) -> None:
         assert scores.loc[("trained", kind, "temporal"), "p_layers"] <= 2 / 120
 
 
-def trained(seed: int, scenes_seed: int) -> object:
+def trained(seed: int, scenes_seed: int) -> torch.nn.Module:
     scenes = simulation.draw_scenes(800, scenes_seed)
     return simulation.train_generator(scenes, simulation.render(scenes), n_epochs=3, seed=seed)
 
@@ -294,30 +297,27 @@ def test_depth_with_another_network(seed: int, record: Record) -> None:
     """Depth of areas recovered with another trained network of the same relative depth"""
     scenes = simulation.draw_scenes(N_IMAGES, seed)
     images = simulation.render(scenes)
-    generating = simulation.activations(trained(seed, seed + 999), images)
-    other = simulation.activations(trained(seed + 50, seed + 77), images)
-    trials = simulation.schedule(list(scenes["stimulus_id"]), 3, 3, seed)
-    drives = simulation.cortex_drives(generating, scenes)
-    responses, truth = simulation.simulate_cortex(trials, drives, simulation.load_cortex(), seed)
-    driven = truth["kind"].isin(["what", "where"]).to_numpy()
-    responses, truth = responses.select(targets=driven).zscore("session"), truth[driven].reset_index(drop=True)
+    networks = trained(seed, seed + 999), trained(seed + 50, seed + 77)
+    generating, other = (simulation.activations(network, images) for network in networks)
+    responses, truth = cortex(World(scenes, generating, simulation.cortex_drives(generating, scenes), {}), seed)
     stimuli = responses.trials["stimulus_id"].to_numpy()
     rows = pd.Index(scenes["stimulus_id"]).get_indexer(pd.Index(stimuli))
     train, test = np.flatnonzero(rows >= N_SHARED), np.flatnonzero(rows < N_SHARED)
     found = []
     for kind, maps in (("what", False), ("where", True)):
-        mine = truth[truth["kind"] == kind]
+        targets = np.flatnonzero(truth["kind"] == kind)
+        Y, mine = responses.values[:, targets], truth.iloc[targets].reset_index(drop=True)
         areas = {name: np.asarray(part.index) for name, part in mine.groupby(mine["hemi"] + mine["roi"])}
         results = []
         for layer in simulation.LAYERS:
             values = other[layer].reshape(N_IMAGES, -1) if maps else simulation.pool_everywhere(other[layer])
             X = layer_inputs(values[rows].astype(np.float32), train, maps=maps)
             options = {"n_permutations": 200, "n_boot": 300, "target_groups": areas}
-            scored = evaluate_held_out(Ridge(), X, responses.values, train, test, stimuli, **options)
+            scored = evaluate_held_out(Ridge(), X, Y, train, test, stimuli, **options)
             results.append((scored.group_r, scored.group_draws, scored.group_null))
         parts = (np.stack(part, axis=-1) for part in zip(*results, strict=True))
         table = layer_preference(*parts, list(areas), simulation.LAYERS)
-        planted = {name: truth["layer"][part[0]] for name, part in areas.items()}
+        planted = {name: mine["layer"][part[0]] for name, part in areas.items()}
         found.append(table.assign(planted=table["roi"].map(planted)))
     table = pd.concat(found)
     depth = {layer: k / (len(simulation.LAYERS) - 1) for k, layer in enumerate(simulation.LAYERS)}

@@ -143,9 +143,9 @@ POWER = {"sine": ".99 to 1", "circle": ".78", "checkerboard": ".85"}
 
 @pytest.mark.acceptance
 def test_size_of_the_dependence_test(record: Record) -> None:
-    """Adaptive dependence test, n = 50, 99 permutations: size over 1,000 independent pairs"""
+    """Adaptive dependence test, n = 50, 99 permutations: size over 500 independent pairs"""
     rng = np.random.default_rng(0)
-    n = 1000
+    n = 500
     tests = [dependence_test(*dependent_pair("independent", 50, rng), 99, rng) for _ in range(n)]
     rejected = sum(test.p <= 0.05 for test in tests)
     plain = sum(test.plain_p <= 0.05 for test in tests)
