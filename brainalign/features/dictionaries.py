@@ -194,8 +194,7 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
             raise BrainalignError("the training rows are all alike; a dictionary needs features that vary")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            train /= self.scale_
-            self._train(torch.from_numpy(train))
+            self._train(torch.from_numpy(train).div_(self.scale_))
         return self
 
     def _train(self, rows: torch.Tensor) -> None:
@@ -276,9 +275,8 @@ def dictionary_quality(dictionary: SparseAutoencoder, values: Values) -> Diction
     if not spread:
         raise BrainalignError(f"the {len(values)} rows are all alike; give rows that vary")
     rest = float(np.square(values - dictionary.inverse_transform(codes)).sum(dtype=np.float64))
-    return DictionaryQuality(
-        rest / spread, float((codes > 0).sum(axis=1).mean()), float((codes <= 0).all(axis=0).mean())
-    )
+    active = codes > 0
+    return DictionaryQuality(rest / spread, float(active.sum(axis=1).mean()), float((~active).all(axis=0).mean()))
 
 
 def match_atoms(atoms: Values, others: Values) -> NDArray[np.float64]:
@@ -372,8 +370,7 @@ class RandomUnits:
         scale = float(np.sqrt(variance.sum()))
         if not scale:
             raise BrainalignError("the training rows are all alike; give features that vary")
-        rng = np.random.default_rng(self.seed)
-        self.weights_ = rng.normal(size=(values.shape[1], self.width)) / scale
+        self.weights_ = np.random.default_rng(self.seed).normal(size=(values.shape[1], self.width)) / scale
         return self
 
     def transform(self, values: Values) -> Values:

@@ -48,8 +48,9 @@ class SparseProjection:
         fitted = SparseRandomProjection(self.n_components, random_state=self.seed).fit(np.zeros((1, self.n_features)))
         matrix = fitted.components_.tocoo()
         places = torch.from_numpy(np.stack([matrix.row, matrix.col]).astype(np.int64))
-        shape = (self.n_components, self.n_features)
-        return torch.sparse_coo_tensor(places, torch.from_numpy(matrix.data), shape, check_invariants=True).coalesce()
+        return torch.sparse_coo_tensor(
+            places, torch.from_numpy(matrix.data), matrix.shape, check_invariants=True
+        ).coalesce()
 
     def __call__(self, values: Tensor) -> Tensor:
         """Return (..., n_components) for values (..., n_features); differentiable."""
@@ -63,8 +64,7 @@ class SparseProjection:
 class PCA:
     """Principal components of given rows, which must be training rows: test rows never take part in the fit.
 
-    Rows may lie in a file: they are read in blocks, and what is in memory is the products of the rows, or of the
-    features where those are fewer.
+    Rows in a file are read in blocks; in memory are the products of rows or of features, whichever are fewer.
 
     Attributes
     ----------
@@ -106,32 +106,26 @@ class PCA:
         self.mean_ = moments(train)[0]
         check_finite("the mean of the training rows", self.mean_, "drop the stimuli or the layer")
         products = np.zeros((min(train.shape),) * 2)
-        for _, block in self._blocks(train):
+        for block in self._blocks(train):
             products += block.T @ block
-        variances, axes = eigh(products, subset_by_index=(len(products) - self.n_components, len(products) - 1))
-        axes = axes[:, ::-1]
+        largest = (len(products) - self.n_components, len(products) - 1)
+        variances, axes = (found[..., ::-1] for found in eigh(products, subset_by_index=largest))
         if n_rows < n_features:
-            of_rows, axes = axes, np.empty((n_features, self.n_components))
-            for columns, block in self._blocks(train):
-                axes[columns] = block @ of_rows
-            axes = np.linalg.qr(axes)[0]
-        largest = np.abs(axes).argmax(axis=0)
-        self.components_ = (axes * np.sign(axes[largest, np.arange(self.n_components)])).T
-        self.explained_variance_ratio_ = np.maximum(variances[::-1], 0) / np.trace(products)
+            axes = np.linalg.qr(np.concatenate([block @ axes for block in self._blocks(train)]))[0]
+        self.components_ = (axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(self.n_components)])).T
+        self.explained_variance_ratio_ = np.maximum(variances, 0) / np.trace(products)
         return self
 
-    def _blocks(self, train: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """Yield centred rows, or columns where those are more, as rows of blocks, and where they stand."""
+    def _blocks(self, train: Any) -> Iterator[NDArray[np.float64]]:
+        """Yield centred rows, or columns where those are more, as rows of blocks."""
         at_once = max(1, BLOCK_BYTES // (8 * min(train.shape)))
         for first in range(0, max(train.shape), at_once):
-            some = slice(first, first + at_once)
-            wide = train.shape[0] < train.shape[1]
-            yield some, (train[:, some] - self.mean_[some]).T if wide else train[some] - self.mean_
+            some, wide = slice(first, first + at_once), train.shape[0] < train.shape[1]
+            yield (train[:, some] - self.mean_[some]).T if wide else train[some] - self.mean_
 
     def transform(self, values: Any) -> NDArray[np.floating]:
         """Return the scores (n_stimuli, n_components), in the type of `values`."""
-        scores = map_rows(lambda block: (block - self.mean_) @ self.components_.T, values)
-        return scores.astype(values.dtype, copy=False)
+        return map_rows(lambda block: ((block - self.mean_) @ self.components_.T).astype(values.dtype), values)
 
 
 TOTAL_VARIANCE = 1000.0  # of a standardised layer

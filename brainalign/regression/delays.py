@@ -43,7 +43,7 @@ class DelayedFeatures:
     Examples
     --------
     >>> design = DelayedFeatures(np.array([[1], [2], [3]]), (0, 1), np.array(["a", "a", "b"]))
-    >>> design.to_array().tolist()
+    >>> design.rows()[:].tolist()
     [[1, 0], [2, 1], [3, 0]]
     """
 
@@ -80,10 +80,6 @@ class DelayedFeatures:
         if len(both):
             raise BrainalignError(f"rows of run(s) {listed(both.tolist())} are chosen in part; choose whole runs")
         return DelayedFeatures(self.values[mask], self.delays, self.runs[mask])
-
-    def to_array(self) -> NDArray[Any]:
-        """Write the whole design out."""
-        return np.asarray(self.rows()[:].cpu())
 
     def rows(self) -> "DelayedRows":
         """Return features and delays as tensors."""

@@ -80,7 +80,7 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     fit = encoding.fit_runs([X], Y, runs, (0, 1), folds)
     for trained, tested in folds:
         inside = np.isin(runs, trained)
-        Z = DelayedFeatures((X - X[inside].mean(axis=0)) / X[inside].std(axis=0), (0, 1), runs).to_array()
+        Z = DelayedFeatures((X - X[inside].mean(axis=0)) / X[inside].std(axis=0), (0, 1), runs).rows()[:].numpy()
         for run in tested:
             k = "abcdef".index(run)
             for target in range(2):
@@ -151,7 +151,7 @@ def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
         moved = np.concatenate([np.roll(Y[runs == run], drawn[k][number], axis=0) for k, run in enumerate("abc")])
         for k, run in enumerate("abc"):
             train = runs != run
-            Z = DelayedFeatures((X - X[train].mean(axis=0)) / X[train].std(axis=0), DELAYS, runs).to_array()
+            Z = DelayedFeatures((X - X[train].mean(axis=0)) / X[train].std(axis=0), DELAYS, runs).rows()[:].numpy()
             for target in range(2):
                 theirs = Ridge(fit.alphas[k, target]).fit(Z[train], moved[train, target])
                 every[k, number, target] = np.corrcoef(theirs.predict(Z[~train]), moved[~train, target])[0, 1]

@@ -11,11 +11,9 @@ from sklearn.decomposition import PCA as TheirPCA
 from sklearn.random_projection import SparseRandomProjection
 from worlds.sparse import sparse_mixtures
 
-from brainalign import arrays
 from brainalign.arrays import StoredArray
 from brainalign.features import PCA, RandomUnits, SparseAutoencoder, SparseProjection, layer_inputs, reduction
 from brainalign.features.dictionaries import MatchingPursuit, TopK, dictionary_quality, match_atoms, stability
-from brainalign.features.reduction import TOTAL_VARIANCE
 
 
 class TestSparseProjection:
@@ -49,13 +47,11 @@ class TestPCA:
 
     @pytest.mark.parametrize("n_rows", [20, 5])
     def test_equals_scikit_learn_on_the_training_rows(self, n_rows: int, tmp_path: Path, monkeypatch) -> None:
-        monkeypatch.setattr(arrays.row_blocks, "__defaults__", (2 * 6 * 8,))  # two rows
         monkeypatch.setattr(reduction, "BLOCK_BYTES", 4 * min(n_rows, 6) * 8)  # four of the longer side
         rows = np.arange(0, 2 * n_rows, 2)
-        stored = StoredArray.create(tmp_path / "layer.npy", self.values.shape, np.float64)
-        stored[...] = self.values
+        np.save(tmp_path / "layer.npy", self.values)
         theirs = TheirPCA(3).fit(self.values[rows])
-        for values in (self.values, stored):
+        for values in (self.values, StoredArray(tmp_path / "layer.npy", 128, self.values.shape, np.dtype(float))):
             ours = PCA(3).fit(values, rows=rows)
             np.testing.assert_allclose(np.abs(ours.components_ @ theirs.components_.T), np.eye(3), atol=1e-8)
             np.testing.assert_allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_)
@@ -76,7 +72,7 @@ def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_co
     np.testing.assert_array_equal(layer_inputs(other, train, **options)[:20], ours[:20])
     assert ours.shape[1] == (n_components or 8)
     np.testing.assert_allclose(ours[:20].mean(axis=0), 0, atol=1e-5)
-    assert np.square(ours[:20]).sum(axis=1).mean() == pytest.approx(TOTAL_VARIANCE, rel=1e-5)
+    assert np.square(ours[:20]).sum(axis=1).mean() == pytest.approx(reduction.TOTAL_VARIANCE, rel=1e-5)
 
 
 @pytest.mark.parametrize("maps", [False, True])
@@ -101,15 +97,12 @@ def test_a_stored_layer_is_scaled_as_it_is_read(half: Literal["float16"] | None,
     np.testing.assert_array_equal(*reduced)
 
 
-CODINGS = ("topk", "matching_pursuit")
-
-
 @pytest.fixture(scope="module")
 def world():
     return sparse_mixtures(1500, 20, 30, 2)
 
 
-@pytest.fixture(scope="module", params=CODINGS)
+@pytest.fixture(scope="module", params=("topk", "matching_pursuit"))
 def fitted(request, world):
     model = SparseAutoencoder(30, 2, request.param, epochs=30, batch_size=64, seed=1)
     return model.fit(world.features, rows=np.arange(1200))

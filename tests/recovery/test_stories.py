@@ -44,7 +44,7 @@ def on_the_clock(world: Story, kept: slice, step_s: float, start_s: float, high_
 
 def least_squares(bands: list[Values], Y: Values, runs: Values, delays: tuple[int, ...]) -> Values:
     """Return R² (n_runs, n_targets) of runs left out."""
-    X, found = np.concatenate([DelayedFeatures(band, delays, runs).to_array() for band in bands], axis=1), []
+    X, found = np.concatenate([DelayedFeatures(band, delays, runs).rows()[:].numpy() for band in bands], axis=1), []
     for run in dict.fromkeys(runs.tolist()):
         test = runs == run
         weights = np.linalg.lstsq(X[~test] - X[~test].mean(axis=0), Y[~test] - Y[~test].mean(axis=0))[0]

@@ -223,5 +223,5 @@ class EfficientNetExtractor(NetworkExtractor):
             layers = {
                 f"{name}_draw{k + 1}": f"draws.{k}.{part}" for k in range(self.n_draws) for name, part in layers.items()
             }
-        # Convolutions of one channel each, of which it is made, take two thirds of the time with channels last.
-        return Network(module.to(memory_format=torch.channels_last), preprocessing, layers)
+        nn.utils.convert_conv2d_weight_memory_format(module, torch.channels_last)  # a third less time on a CPU
+        return Network(module, preprocessing, layers)
