@@ -180,8 +180,8 @@ def answer_of_rdms(
         sure += [row["reference"]] if row["low"] > 0 and not twins >= row["score"] else []
         name, extent = kit.layer_name(row), kit.interval(row)
         leaders.append(name)
-        which = f"{row['reference']}{' best' * (not one)}"
-        told.append(f"{name} fits {which}: {kit.number(row['score'])}{extent}, {beside}.")
+        does = "fits" if one else "is ahead of all others on" if row["reference"] in decided else "scores highest on"
+        told.append(f"{name} {does} {row['reference']}: {kit.number(row['score'])}{extent}, {beside}.")
         note = ", ".join(each for each in (extent.strip(), beside, "chance 0") if each)
         numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": note})
     reference = best["reference"].iloc[0]
@@ -195,7 +195,7 @@ def answer_of_rdms(
     opening = NOT_SHOWN if not sure else "Yes." if len(sure) == len(best) else f"In {_few(sure)}."
     words = " ".join(told[:3])
     if len(told) > 1 and not one:
-        words += f" {leaders[0]} is the best of every set." if len({*leaders}) == 1 else f" {_dissociation(decided)}"
+        words += f" {leaders[0]} scores highest on every set." if len({*leaders}) == 1 else f" {_dissociation(decided)}"
     return kit.Answer("Do models arrange the stimuli as brains do?", opening, words, bool(sure), panel, numbers[:3])
 
 
