@@ -290,10 +290,10 @@ def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
     first = best["model"].value_counts()
     means = rows.groupby("model")["value"].mean().sort_values(ascending=False)
     beside = [f"best control {name} {kit.number(means[name])}" for name in means.index if name in controls]
-    n = rows["subject"].nunique()
-    text = f"{first.index[0]} is best in {first.iloc[0]} of {n} subject{'s' * (n > 1)}"
-    value = f"{quantity} {kit.number(means[first.index[0]])} on average"
-    return f"{text}, {'; '.join([value, *beside[:1]])}."
+    name, n, fitted = first.index[0], rows["subject"].nunique(), (rows["model"] == first.index[0]).sum()
+    extent = "on average" if fitted == n else f"in the {fitted} it was fitted to"
+    value = f"{quantity} {kit.number(means[name])} {extent}"
+    return f"{name} is best in {first.iloc[0]} of {n} subject{'s' * (n > 1)}, {'; '.join([value, *beside[:1]])}."
 
 
 def _shared(table: pd.DataFrame) -> kit.Section:
