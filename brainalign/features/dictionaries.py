@@ -200,7 +200,7 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
     def _train(self, rows: torch.Tensor) -> None:
         network = CODINGS[self.coding](rows.shape[1], self.n_atoms, self.n_active)
         steps = self.epochs * -(-len(rows) // self.batch_size)
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
 
         def losses() -> Iterator[torch.Tensor]:

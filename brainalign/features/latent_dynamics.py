@@ -180,7 +180,7 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     def _train(self, data: torch.Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
         if not self.n_steps:
             return np.zeros(0)
-        optimizer = torch.optim.Adam(self._network.parameters(), lr=self.learning_rate)
+        optimizer = torch.optim.Adam(self._network.parameters(), lr=self.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.n_steps)
         longest = data.shape[1] - self.n_context
 

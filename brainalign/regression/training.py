@@ -200,7 +200,7 @@ def train(
     """
     check_folds([rows], 1 + max(int(np.max(part, initial=0)) for part in rows), ("training", "validation"))
     fitted, held = (torch.as_tensor(part, dtype=torch.long) for part in rows)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay, fused=True)
     per_epoch = -(-len(fitted) // how.batch_size)
     schedule = (
         torch.optim.lr_scheduler.OneCycleLR(optimizer, how.learning_rate, total_steps=how.epochs * per_epoch)

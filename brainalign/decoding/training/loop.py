@@ -113,7 +113,7 @@ def train(
         raise BrainalignError(f"n_steps is {n_steps}; train for at least one step")
     trained = nn.ModuleList(modules)
     parameters = [p for p in trained.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
     rates: torch.optim.lr_scheduler.OneCycleLR | torch.optim.lr_scheduler.LambdaLR | None = None
     if schedule == "one_cycle":
         rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_steps)

@@ -246,7 +246,7 @@ def _optimisers(network: InContextNetwork, curriculum: Curriculum) -> list[torch
     """Return Muon for weight matrices and AdamW for the rest, a third of the steps that AdamW takes alone; or AdamW."""
     rate, decay = curriculum.learning_rate, curriculum.weight_decay
     if curriculum.optimizer == "adamw":
-        return [torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)]
+        return [torch.optim.AdamW(network.parameters(), rate, weight_decay=decay, fused=True)]
     narrow = {id(values) for values in (network.registers, *(network.facts.parameters() if network.facts else ()))}
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for values in network.parameters():

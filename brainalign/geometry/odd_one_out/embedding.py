@@ -87,7 +87,7 @@ class _Concepts:
         # The pair that remained comes first.
         pairs = torch.stack([rows[:, [0, 1]], rows[:, [0, 2]], rows[:, [1, 2]]], dim=1)  # (n_triplets, 3, 2)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        optimiser = torch.optim.Adam(parameters, lr=self.learning_rate)
+        optimiser = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
         each = -(-len(rows) // self.batch_size)
         n_epochs = max(self.epochs, -(-self.least_steps // each))
         n_steps = n_epochs * each

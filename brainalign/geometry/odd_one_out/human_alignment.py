@@ -145,7 +145,7 @@ class HumanAlignment:
             judgements.object_similarities(before - self.centre_), numbers.reshape(rows.shape), p
         )
         centre = torch.from_numpy(self.centre_).to(device)
-        solver = torch.optim.Adam(weights, lr=self.learning_rate)
+        solver = torch.optim.Adam(weights, lr=self.learning_rate, fused=True)
         keep = float(np.exp(-self.learning_rate * self.decay))
         divergence = judgements.DIVERGENCES[self.divergence]
 

@@ -180,7 +180,7 @@ def train_prefix_captioner(
     frozen = {name: weight.requires_grad for name, weight in language_model.named_parameters()}
     network: Any = language_model
     network.requires_grad_(train_language_model).eval()
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
     draws = torch.Generator().manual_seed(seed)
 
