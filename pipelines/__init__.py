@@ -1,22 +1,32 @@
 """Programs of the steps of a run: each is a function of a job, which it loads from and saves to by suffix.
 
 python -P -m brainalign.pipelines JOB.json
+
+Nothing is imported before it is known that the job runs here; see forks.py.
 """
+
+from __future__ import annotations
 
 import importlib
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from brainalign.checks import BrainalignError
-from brainalign.devices import claim_gpu, visible_gpus
-from brainalign.workflow import STEPS, Job, code_digest
+from brainalign.pipelines.forks import ask, start_forks
 
-__all__ = ["run_file", "run_job"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainalign.workflow import Job
+
+__all__ = ["ask", "run_file", "run_job", "start_forks"]
 
 
 def run_file(path: str | Path) -> int:
     """Run the job that a file holds; see `run_job`."""
+    from brainalign.checks import BrainalignError
+    from brainalign.workflow import Job
+
     try:
         job = Job.read(path)
     except BrainalignError as error:
@@ -33,6 +43,10 @@ def run_job(job: Job) -> int:
     int
         Exit status: 0, or 2 after a BrainalignError.
     """
+    from brainalign.checks import BrainalignError
+    from brainalign.devices import claim_gpu, visible_gpus
+    from brainalign.workflow import STEPS, code_digest
+
     step = STEPS[job.step]
     job.library = code_digest(f"{step.folder}/{step.name}", tuple(job.without))
     token = claim_gpu(visible_gpus()) if job.gpu else None  # before torch looks for one
@@ -46,6 +60,5 @@ def run_job(job: Job) -> int:
         if token is not None:
             token.close()
     used = os.times()
-    # Snakemake's benchmark asks a running job now and then, so that it knows little of one of a few seconds.
     print(f"took {used.user + used.system + used.children_user + used.children_system:.1f} seconds of a core")
     return 0

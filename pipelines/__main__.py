@@ -3,8 +3,11 @@
 import gc
 import sys
 
-from brainalign.pipelines import run_file
+from brainalign.pipelines import ask, run_file
 
 if __name__ == "__main__":
-    gc.set_threshold(10_000)  # hundreds of thousands of objects are made that stay: less often is garbage looked for
-    raise SystemExit(run_file(sys.argv[1]))
+    status = ask(sys.argv[1])
+    if status is None:
+        gc.set_threshold(10_000)  # hundreds of thousands of objects are made that stay
+        status = run_file(sys.argv[1])
+    raise SystemExit(status)

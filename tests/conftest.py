@@ -4,6 +4,7 @@ import base64
 import gc
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from brainalign.simulation import betas_image, draw_scenes, labels_image, render
 
 # What modules define lives as long as the session: the collector need not walk over all of it again and again.
 gc.disable()
+os.environ["BRAINALIGN_FORKS"] = ""  # runs of tests import nothing anyway, see workflow/forks.py
 
 
 def pytest_collection_finish() -> None:

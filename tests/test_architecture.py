@@ -180,7 +180,7 @@ def test_stages_start_fast() -> None:
 def test_snakemake_and_the_library_meet_in_few_places() -> None:
     for path in python_files():
         assert not any(module.split(".")[0] == "snakemake" for module in imports(path)), path
-    may = {f"brainalign.{name}" for name in ("checks", "commands", "config", "io", "study", "workflow")}
+    may = {f"brainalign.{name}" for name in ("checks", "commands", "config", "io", "pipelines", "study", "workflow")}
     for path in [ROOT / "Snakefile", *(ROOT / "snakemake").rglob("*.smk")]:
         for line in path.read_text().splitlines():
             assert not line.startswith(("import brainalign", "from brainalign")) or line.split()[1] in may

@@ -6,6 +6,7 @@ from brainalign.checks import BrainalignError
 from brainalign.commands import write_index
 from brainalign.config import Config
 from brainalign.io import artifact_files
+from brainalign.pipelines import start_forks
 from brainalign.study import parse as parse_settings  # "parse" is a name of Snakemake's own
 from brainalign.workflow import (
     STEPS,
@@ -138,6 +139,8 @@ def targets():
 onstart:
     # Who may hold a lock: `make unlock` releases it only when all noted processes are gone.
     note()
+    if workflow.local_exec and not workflow.deployment_settings.deployment_method:  # nor in containers
+        start_forks()
 
 
 onsuccess:

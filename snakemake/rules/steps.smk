@@ -10,8 +10,6 @@ for step in STEPS.values():
             **outputs_of(step),
         log:
             RUN.log(step.name, wildcards_of(step)),
-        benchmark:
-            RUN.log(step.name, wildcards_of(step)).with_suffix(".tsv")
         wildcard_constraints:
             **{name: alternatives(step, name) for name in wildcards_of(step)},
         priority: step.priority

@@ -3,12 +3,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
@@ -16,7 +17,7 @@ from brainalign.arrays import Layers
 from brainalign.features import EfficientNetExtractor, UserExtractor
 from brainalign.features.images import load_images
 from brainalign.io import artifact_files, artifact_path, load, load_sidecar
-from brainalign.pipelines import run_job
+from brainalign.pipelines import ask, run_job
 from brainalign.workflow import Job
 
 # Every forward pass leaves a line, and takes its time so that a test can kill it.
@@ -49,6 +50,7 @@ class Study:
     root: Path
     model: dict[str, object]
     features: Path = field(init=False)
+    server: psutil.Process | None = None
 
     def __post_init__(self) -> None:
         self.features = artifact_path(self.root, "d", "features", model="m")
@@ -89,6 +91,8 @@ class Study:
         assert process.poll() is None, process.communicate()[1]
         process.send_signal(signal.SIGKILL)
         process.wait()
+        while self.server is not None and self.server.children():  # a fork ends a little later than who asked for it
+            time.sleep(0.01)
 
     def counts(self) -> list[int]:
         file = self.root / "count"
@@ -112,8 +116,42 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     return Study(tmp_path, model | {"pooling": "flatten"})
 
 
-def test_killed_and_resumed_gives_the_same_file(study: Study) -> None:
+@pytest.fixture(params=["alone", "forked", "edited"])
+def jobs_are(request, study: Study, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Say what becomes of jobs: they are alone, or beside a process that forks, or that knows an older library."""
+    monkeypatch.chdir(study.root)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PAUSE", "0.3")
+    if request.param == "alone":
+        yield request.param
+        return
+    monkeypatch.setenv("BRAINALIGN_FORKS", "forks")
+    aged = "forks._last_edit = iter(range(9)).__next__; " * (request.param == "edited")
+    code = f"import torch; from brainalign.pipelines import forks; {aged}forks.serve()"
+    with subprocess.Popen([sys.executable, "-P", "-c", code], stdin=subprocess.PIPE) as server:
+        study.server = psutil.Process(server.pid)
+        while not Path("forks").exists():
+            time.sleep(0.01)
+        yield request.param
+    assert not Path("forks").exists()  # it ended when its input did
+
+
+def test_a_fork_answers_who_asked(study: Study, jobs_are: str, capfd: pytest.CaptureFixture[str]) -> None:
+    study.draw(3)
+    job = str(study.job.write(study.root / "jobs"))
+    assert ask(job) == (0 if jobs_are == "forked" else None)
+    assert study.features.exists() == ("seconds of a core" in capfd.readouterr().out) == (jobs_are == "forked")
+    (study.root / "images" / "s00001.png").unlink()
+    assert ask(job) == (2 if jobs_are == "forked" else None)
+    assert ("1 of 3 stimuli have no image file" in capfd.readouterr().err) == (jobs_are == "forked")
+    os.environ["OMP_NUM_THREADS"] = "2"  # forks have one
+    assert ask(job) is None
+
+
+@pytest.mark.parametrize("jobs_are", ["alone", "forked"], indirect=True)
+def test_killed_and_resumed_gives_the_same_file(study: Study, jobs_are: str, monkeypatch) -> None:
     study.draw(22)
+    monkeypatch.delenv("PAUSE")
     run_job(study.job)
     whole = study.features.read_bytes()
     assert study.counts() == [4] * 5 + [2]

@@ -1,0 +1,110 @@
+"""Jobs in forks of one process that imported what they need: to import takes three seconds, a small job takes one.
+
+A run starts that process, and sets BRAINALIGN_FORKS to where it listens; it ends with the run. A job that finds none
+there, that is to have several threads, or whose library was edited meanwhile, runs in a process of its own. With
+BRAINALIGN_FORKS empty every job does.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "BRAINALIGN_FORKS"
+ELSE = "else"  # the answer to a job that is to run in a process of its own
+# What steps and their libraries import late: every optimiser of torch imports torch._dynamo.
+LATE = ("matplotlib.backends.backend_svg", "nilearn.maskers", "nilearn.plotting", "pyarrow.dataset", "torch._dynamo")
+
+
+def start_forks() -> None:
+    """Start the process whose forks are jobs, for as long as this one lives."""
+    if sys.platform == "linux" and VARIABLE not in os.environ:
+        os.environ[VARIABLE] = f".snakemake/forks-{os.getpid()}"
+        command = [sys.executable, "-P", "-m", "brainalign.pipelines.forks"]
+        alive, _ = os.pipe()  # whose other end nothing closes but the end of this process
+        threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+        subprocess.Popen(command, stdin=alive, env=os.environ | threads, start_new_session=True)
+
+
+def ask(job: str) -> int | None:
+    """Have the job of a file run in a fork; return its exit status, or None where none can be had."""
+    if not os.environ.get(VARIABLE) or os.environ.get("OMP_NUM_THREADS") != "1":
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        try:
+            server.connect(os.environ[VARIABLE])
+            socket.send_fds(server, [job.encode()], [0, 1, 2])
+            answer = server.recv(16).decode()
+        except OSError:
+            return None
+    return None if answer == ELSE else int(answer or 1)  # no answer: the server was killed
+
+
+def serve() -> None:
+    """Run jobs in forks until the input of this process ends and no job is left."""
+    import gc
+    from contextlib import suppress
+    from multiprocessing import connection, get_context
+
+    edited = _last_edit()
+    gc.freeze()  # else every fork goes through all of these objects, and copies them
+    gc.set_threshold(10_000)
+    running: dict[socket.socket, Any] = {}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(os.environ[VARIABLE])
+        listener.listen()
+        sources: list[Any] = [sys.stdin, listener]
+        while sources or running:
+            ready = connection.wait([*sources, *running, *(process.sentinel for process in running.values())])
+            if sys.stdin in ready:
+                sources = []
+                Path(os.environ[VARIABLE]).unlink()
+            elif listener in ready:
+                call = listener.accept()[0]
+                job, files, _, _ = socket.recv_fds(call, 4096, 3)
+                if edited == _last_edit():
+                    running[call] = get_context("fork").Process(target=_run, args=(job.decode(), files))
+                    running[call].start()
+                else:
+                    call.send(ELSE.encode())
+                for file in files:
+                    os.close(file)
+            for call, process in list(running.items()):
+                if process.is_alive() and call in ready:
+                    process.terminate()  # who asked is gone
+                elif not process.is_alive():
+                    with suppress(OSError):
+                        call.send(str(abs(process.exitcode)).encode())
+                    running.pop(call).close()
+                    call.close()
+
+
+def _run(job: str, files: list[int]) -> None:
+    from brainalign.pipelines import run_file
+
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+    sys.exit(run_file(job))
+
+
+def _last_edit() -> float:
+    """Return when a file of the library that was imported was last written."""
+    files = [module.__file__ for name, module in list(sys.modules.items()) if name.startswith("brainalign")]
+    return max(os.path.getmtime(file) for file in files if file)
+
+
+def main() -> None:
+    """Import what steps import, and serve."""
+    from importlib import import_module
+
+    from brainalign.workflow import STEPS
+
+    for name in (*LATE, *(f"brainalign.pipelines.{step.folder}.{step.name}" for step in STEPS.values())):
+        import_module(name)
+    serve()
+
+
+if __name__ == "__main__":
+    main()
