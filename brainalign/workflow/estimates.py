@@ -35,7 +35,7 @@ from brainalign.workflow.table import STEPS
 
 MB = 2**20
 CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three times is averaged first
-START_S = 2  # seconds of one core: a stage imports, reads and writes
+START_S = 1  # seconds of one core: a stage reads and writes; where it is no fork, it imports for two more
 NETWORK_S = 3  # and a pretrained network is loaded
 RIDGE_SHARE = 0.5  # of the rate of a bare product of matrices: eigenvectors, in float64, are slower
 NETWORK_SHARE = 0.7  # of the rate of a bare product of matrices: what transformers reach, their convolutions less
@@ -506,7 +506,7 @@ def _match(config: Config, *_: object) -> Cost:
     work = n * (n - 1) // 2 * 2 * len(options.measures) * options.draws + n * len(options.features) * (
         1 + options.draws
     )
-    return Cost(1500, START_S + round(0.1 * work), 1)
+    return Cost(1500, START_S + round(0.15 * work), 1)
 
 
 def _ground(config: Config, *_: object) -> Cost:
