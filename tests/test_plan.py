@@ -323,7 +323,7 @@ def test_eeg_of_a_release_and_features_of_a_table_are_planned_by_their_files(dem
         assert estimate("extract", config, study, "own").seconds == 1
     # Alone, all, all again for this one, and without it nothing: three projections of four delays each.
     work = 2.0 * 12 * 9000 * 70_000 * 200 / 2e10
-    assert seconds == {width: 2 + round(3 * 4 * width * work) for width in (30, 60)}
+    assert seconds == {width: 1 + round(3 * 4 * width * work) for width in (30, 60)}
 
 
 def test_ridge_is_planned_by_the_width_of_layers(demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
