@@ -104,8 +104,7 @@ def _check_contest(config: Config, descriptors: Mapping[str, Study]) -> None:
     held = not config.contest
     for dataset, descriptor in descriptors.items() if config.contest else ():
         subjects = descriptor.subject_names if descriptor.holds_out else []
-        fits = [fit for subject in subjects for fit in config.fits_of(dataset, subject)]
-        there = families_of(fits, config.contest)
+        there = families_of([fit for subject in subjects for fit in config.fits_of(dataset, subject)], config.contest)
         if not any(there.values()):
             continue  # a study without contest
         for family in (family for family, found in there.items() if not found):

@@ -105,8 +105,7 @@ def evaluate_held_out(
             "BandedRidge"
         )
     for number, values in enumerate(Xs):
-        name = f"X[{number}]" if banded else "X"
-        check_rows(name, len(values), "Y", len(Y), "call features.align_to(responses)")
+        check_rows(f"X[{number}]" if banded else "X", len(values), "Y", len(Y), "call features.align_to(responses)")
     check_rows("stimulus_ids", len(stimulus_ids), "Y", len(Y), "give one stimulus id per trial")
     if semantics is not None:
         check_rows("semantics", len(semantics), "Y", len(Y), "give one row per trial")

@@ -240,8 +240,7 @@ def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequen
     pairs: Row-major upper triangle.
     """
     first, second = np.triu_indices(len(conditions), 1)
-    pairs_of = zip(first.tolist(), second.tolist(), strict=True)
-    names = [f"{conditions[i]} against {conditions[j]}" for i, j in pairs_of]
+    names = [f"{conditions[i]} against {conditions[j]}" for i, j in zip(first.tolist(), second.tolist(), strict=True)]
     figure, (ax,) = kit.new_figure(6.5, 1.4 + min(0.22 * len(names), 5))
     reach = max(float(np.nanmax(np.abs(pairs - 0.5))), 1e-6)
     extent = (1000 * times_s[0], 1000 * times_s[-1], len(names) - 0.5, -0.5)

@@ -154,8 +154,7 @@ def image_findings(material: kit.ImageMaterial) -> list[str]:
     if material.summary is None:
         return []
     sentences = []
-    rows = material.summary[material.summary["chosen"]]
-    for (model, method), mine in rows.groupby(["model", "method"], sort=False):
+    for (model, method), mine in material.summary[material.summary["chosen"]].groupby(["model", "method"], sort=False):
         value = {str(row["quantity"]): row for _, row in mine.iterrows()}
         mean = value["mean r"]
         share = next(row for name, row in value.items() if name.startswith("share with q"))

@@ -154,8 +154,7 @@ def _encoders(study: kit.SynthesisedImages) -> list[Markup]:
         for region in r["guide"]["prior"]
     ]
     title = "r of the mean response of a region, images that no encoder was fitted to, at the size of synthesised ones"
-    note = Markup('<p class="soft">{}.</p>').format(title)
-    return [kit.html_table(["region", *columns], rows, title) + note]
+    return [kit.html_table(["region", *columns], rows, title) + Markup('<p class="soft">{}.</p>').format(title)]
 
 
 # Condition of the images, control, and how the column is called.
@@ -219,7 +218,6 @@ def means_table(study: kit.SynthesisedImages) -> Markup:
                 means = [kit.number(float(kept[score].mean()), 2) for score in scores]
                 rows.append([region, "guided, best by guide", f"{len(kept):,}", *means])
     header = ["region", "images", "n", *((kit.JUDGES | kit.PLAUSIBLE).get(score, score) for score in scores)]
-    table = kit.html_table(header, rows, "Means of every condition")
     return Markup(
         "<details><summary>Means of every condition, with contrast and luminance</summary>{}</details>"
-    ).format(table)
+    ).format(kit.html_table(header, rows, "Means of every condition"))
