@@ -82,21 +82,15 @@ def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Study]:
     if check:
         _check_contest(config, descriptors)
     for dataset in [name for name in descriptors if config.datasets[name].optional]:
-        if not _found(descriptors[dataset]):
+        try:
+            descriptors[dataset].all_files()
+        except BrainalignError:
             del descriptors[dataset]
     if check:
         check_descriptors(config, descriptors)
         for name, descriptor in descriptors.items():
             list(check_table_models(config, name, descriptor))
     return descriptors
-
-
-def _found(descriptor: Study) -> bool:
-    try:
-        descriptor.all_files()
-    except BrainalignError:
-        return False
-    return True
 
 
 def _check_contest(config: Config, descriptors: Mapping[str, Study]) -> None:

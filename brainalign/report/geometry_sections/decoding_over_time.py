@@ -39,7 +39,7 @@ def recordings_chapter(material: kit.SubjectMaterial) -> kit.Chapter:
         _cards(windows),
         answer,
         summary=windows,
-        methods=_methods(material),
+        methods=decoding_methods(material, windows),
         failed_controls=kit.failed_windows(decoded),
     )
 
@@ -109,12 +109,6 @@ def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
         }
         for _, row in rows.iterrows()
     ]
-
-
-def _methods(material: kit.SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """List the paragraphs of the methods with the keys of their references; on decoding only where it was done."""
-    decoded = material.decoded
-    return decoding_methods(material, pd.DataFrame() if decoded is None else decoded.tables["timewindows"])
 
 
 def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list[tuple[str, tuple[str, ...]]]:
@@ -299,7 +293,8 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     ]
     effects = tables["timesensors"]
     if kit.lie_on_the_head(targets) and len(targets) >= FEW_SENSORS:
-        panels.append(_heads(effects, targets, facts))
+        heads = kit.topomaps(effects.rename(columns={"effect": "r"}), targets, label=_effect(facts))
+        panels.append(kit.captioned("decodedheads", "Where categories differ", heads, effects))
     else:
         title, caption = "Where categories differ", kit.CAPTIONS["decodedsensors"]
         panels.append(kit.Panel("sensors", title, caption, sensor_courses(effects, _effect(facts)), effects))
@@ -356,11 +351,6 @@ def _latency_sentence(row: "pd.Series[Any]") -> str:
         for name in ("peak", "centre", "rise")
     )
     return f"{where}: peak {peak}, centre {centre}, rise to half height {rise}."
-
-
-def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any]) -> kit.Panel:
-    figure = kit.topomaps(effects.rename(columns={"effect": "r"}), targets, label=_effect(facts))
-    return kit.captioned("decodedheads", "Where categories differ", figure, effects)
 
 
 def _effect(facts: Mapping[str, Any]) -> str:
