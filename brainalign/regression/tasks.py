@@ -294,11 +294,10 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
     """Decompose the Gram and write one side of the rotation; return its rank and method."""
     dtype, mean = getattr(torch, job.dtype), np.load(job.folder / "mean.npy")
     n_rows, n_features = job.X.shape
-    # A copy: it is overwritten, and a worker that tries again needs what it was given, which may be read-only.
-    gram = torch.from_numpy(np.require(found, requirements="W")).clone()
+    # A copy: it is overwritten, and a worker that tries again needs what it was given.
     order = job.layout()
     smallest = min(job.alphas) / order.weight
-    side = principal(gram, (n_rows, n_features), smallest, dtype, primal=job.primal)
+    side = principal(_tensor(found).clone(), (n_rows, n_features), smallest, dtype, primal=job.primal)
     if side is None:  # the one step that wants all features at once
         whole = by_svd(order.sort(torch.from_numpy(job.X.read())), torch.from_numpy(mean), dtype, order.roots)
         _put(job, "axes", whole.axes)
@@ -461,3 +460,8 @@ def _centred(job: Job, where: slice) -> torch.Tensor:
 
 def _put(job: Job, name: str, values: torch.Tensor) -> None:
     np.save(job.folder / f"{name}.npy", values.contiguous().numpy())
+
+
+def _tensor(values: NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor; copied where it is only to be read, as what came over the network may be."""
+    return torch.from_numpy(np.require(values, requirements="W"))

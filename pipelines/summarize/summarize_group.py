@@ -16,9 +16,7 @@ def summarize_group(job: Job) -> None:
     """Compare every subject with the others where they saw the same images; save the ceilings."""
     cohorts: dict[tuple[object, ...], dict[str, Responses]] = {}
     for path, splits in zip(job.paths("responses"), job.load_all("splits", pd.DataFrame), strict=True):
-        responses = load(path, Responses, job.provenance)
-        tested = responses.trials["trial_id"].isin(splits.loc[splits["split"] == "test", "trial_id"])
-        test = responses.select(trials=tested.to_numpy()).average_repeats()
+        test = _test_averages(load(path, Responses, job.provenance), splits)
         # Subjects are compared where they have the same targets: vertices of one mesh, or the same sensors.
         times = () if test.times is None else tuple(np.round(test.times, 6).tolist())
         cohorts.setdefault((tuple(test.targets["target_id"]), times), {})[entities_of(path)["sub"]] = test
@@ -30,6 +28,11 @@ def summarize_group(job: Job) -> None:
         definition="signed r² of a subject's responses to the test images all saw (repeats averaged) with the mean of "
         "the other subjects (lower) and of all (upper), averaged over targets",
     )
+
+
+def _test_averages(responses: Responses, splits: pd.DataFrame) -> Responses:
+    test = splits.loc[splits["split"] == "test", "trial_id"]
+    return responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy()).average_repeats()
 
 
 def _ceilings(cohort: dict[str, Responses]) -> pd.DataFrame:
