@@ -39,7 +39,7 @@ def recordings_chapter(material: kit.SubjectMaterial) -> kit.Chapter:
         _cards(windows),
         answer,
         summary=windows,
-        methods=decoding_methods(material, windows),
+        methods=_methods(material),
         failed_controls=kit.failed_windows(decoded),
     )
 
@@ -109,6 +109,12 @@ def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
         }
         for _, row in rows.iterrows()
     ]
+
+
+def _methods(material: kit.SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """List the paragraphs of the methods with the keys of their references; on decoding only where it was done."""
+    decoded = material.decoded
+    return decoding_methods(material, pd.DataFrame() if decoded is None else decoded.tables["timewindows"])
 
 
 def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list[tuple[str, tuple[str, ...]]]:
