@@ -283,8 +283,7 @@ def _problems_of_panels(figure: Figure) -> list[str]:
 
 
 def _twice(texts: list) -> list[str]:
-    counts = Counter(text.get_text() for text in texts if text.get_text())
-    return [name for name, count in counts.items() if count > 1]
+    return [name for name, count in Counter(text.get_text() for text in texts if text.get_text()).items() if count > 1]
 
 
 @contextmanager

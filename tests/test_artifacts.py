@@ -67,9 +67,8 @@ def test_responses_and_layers_round_trip(tmp_path: Path, provenance: io.Provenan
     assert set(record["files"]) == {Path(file).name for file in io.artifact_files(path)[:-1]}
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b"]})
     flat, maps = np.ones((2, 3), dtype=np.float32), np.ones((2, 4, 3), dtype=np.float32)
-    layers = Layers(z=Features(flat, stimuli, "z"), a=Features(maps, stimuli, "a", grid=(2, 2)))
     path = io.artifact_path(tmp_path, "d", "features", model="m")
-    io.save(path, layers, provenance)
+    io.save(path, Layers(z=Features(flat, stimuli, "z"), a=Features(maps, stimuli, "a", grid=(2, 2))), provenance)
     read = io.load(path, Layers)
     assert list(read) == ["z", "a"]
     assert read["a"].grid == (2, 2)
@@ -435,9 +434,8 @@ def responses(n_trials: int = 6, n_targets: int = 3, **columns: object) -> Respo
     rng = np.random.default_rng(0)
     ids = {"trial_id": [f"t{k}" for k in range(n_trials)], "stimulus_id": [f"s{k % 3}" for k in range(n_trials)]}
     order = {"session": "1", "run": [str(k // 3) for k in range(n_trials)], "repeat": 1, "onset_s": 0.0}
-    trials = pd.DataFrame(ids | order | columns)
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(n_targets)], "kind": "voxel", "hemi": "", "roi": ""})
-    return Responses(rng.normal(size=(n_trials, n_targets)), trials, targets, "z")
+    return Responses(rng.normal(size=(n_trials, n_targets)), pd.DataFrame(ids | order | columns), targets, "z")
 
 
 def test_select_and_align() -> None:

@@ -273,8 +273,7 @@ def test_a_study_with_networks_has_one_more_job(scenes) -> None:
     stages = [job.rule for job in jobs(config)]
     assert stages.count("converge") == 1
     assert stages.index("encode_held_out") < stages.index("converge") < stages.index("report_group")
-    without = parse(Config, content(scenes, converge={}), "test")
-    assert "converge" not in [job.rule for job in jobs(without)]
+    assert "converge" not in [job.rule for job in jobs(parse(Config, content(scenes, converge={}), "test"))]
     assert config.convergence_of("scenes").models_of("net") == ["net", "untrained", "half"]
     assert config.converging("scenes", "net", ["01", "02"]) == ["01", "02"]
     # Keys of JSON are text, and the stage reads its options from JSON.

@@ -75,10 +75,9 @@ def test_rows_on_both_sides_are_refused(function) -> None:
 def test_the_fold_and_what_it_shares_are_named() -> None:
     refused(r"fold 1: 2 rows are in both train", check_folds, [([0, 1], [2]), ([4, 5, 6], [6, 4])], 7, ("train", "val"))
     refused("there is no fold", check_folds, [], 7)
-    trials = pd.DataFrame({"trial_id": ["t0", "t1", "t2"]})
     table = pd.DataFrame({"trial_id": ["t0", "t1", "t1"], "group": list("abc"), "split": ["train", "train", "test"]})
     for stored in (folds_of, split_rows):
-        refused("1 rows", stored, table.assign(fold=0), trials)
+        refused("1 rows", stored, table.assign(fold=0), pd.DataFrame({"trial_id": ["t0", "t1", "t2"]}))
 
 
 def trials(names, vectors, texts=None, seed=0) -> decoding.Trials:

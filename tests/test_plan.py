@@ -107,8 +107,7 @@ def test_a_dataset_is_planned_under_any_name(demo: Config) -> None:
     # The weights of the simulated study lie in a folder of its name.
     names = {name: name if name == "simulated" else f"my-{name}" for name in content["datasets"]}
     content["datasets"] = {names[name]: use for name, use in content["datasets"].items()}
-    renamed = parse(Config, content, "test")
-    assert [job.cost for job in jobs(renamed)] == [job.cost for job in jobs(demo)]
+    assert [job.cost for job in jobs(parse(Config, content, "test"))] == [job.cost for job in jobs(demo)]
 
 
 def test_the_plan_is_what_the_demo_took(demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,8 +354,7 @@ def test_digests_follow_the_files_they_cover() -> None:
 
 
 def a_small_run(small) -> Run:
-    models = {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random"}}
-    return Run(config_of(small.write(), models=models))
+    return Run(config_of(small.write(), models={"onehot": {"extractor": "onehot"}, "random": {"extractor": "random"}}))
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -366,8 +364,7 @@ def test_recordings_of_several_subjects_have_a_page_over_them(tmp_path: Path, n:
     content |= {"recordings": {str(k): files for k in range(n)}, "markers": {"1": "house", "2": "face"}}
     (tmp_path / "a.csv").touch()
     (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
-    config = config_of(tmp_path / "muse.yaml", models={"onehot": {"extractor": "onehot"}})
-    run, page = Run(config), {"dataset": "muse"}
+    run, page = Run(config_of(tmp_path / "muse.yaml", models={"onehot": {"extractor": "onehot"}})), {"dataset": "muse"}
     assert (page in [of for step, of in planned(run) if step.rule == "report_group"]) == (n > 1)
     shown = [(step.name, of["subject"]) for step, of in page_jobs(run, page)]
     assert shown == [("decode_times", str(k)) for k in range(n)]

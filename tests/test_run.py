@@ -103,8 +103,7 @@ def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: 
     progress.take(record("job_finished", job_id=1))
     progress.take(record("job_finished", job_id=7))  # of nobody
     # Forty of cost are to be done, of which ten took 120 s.
-    told = {"completed": 10.0, "total": 40.0, "description": "about 6 min left"}
-    assert progress.bar.update.call_args.kwargs == told
+    assert progress.bar.update.call_args.kwargs == {"completed": 10.0, "total": 40.0, "description": "about 6 min left"}
     assert [_clock(seconds) for seconds in (89.6, 90, 210)] == ["90 s", "2 min", "4 min"]
     progress.take(record("job_error", jobid=2, rule_name="encode", log=["job.log (check log file(s))", "none.log"]))
     progress.take(record("job_error", jobid=9, rule_name="all", log=["none.log"]))

@@ -3,46 +3,23 @@
 Where a function takes several things at random, a case looks at what only one of them decides.
 """
 
-import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from seeded.decoding_cases import DECODING
 from seeded.encoding_cases import ENCODING, FEATURES
 from seeded.geometry_cases import GEOMETRY, STATISTICS
+from seeded.recorded import arrays
 from seeded.simulation_cases import SIMULATION
 
 import brainalign
 
 
-def values(found: Any) -> Iterator[np.ndarray]:
-    """Yield every number of a result; not how long it took."""
-    if dataclasses.is_dataclass(found) and not isinstance(found, type):
-        found = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    if hasattr(found, "_asdict"):
-        found = found._asdict()
-    if isinstance(found, pd.DataFrame):
-        found = found.to_dict("list")
-    if isinstance(found, Mapping):
-        for name in sorted(found, key=str):
-            if "seconds" not in str(name):
-                yield from values(found[name])
-    elif isinstance(found, list | tuple) and any(not np.isscalar(one) for one in found):
-        for one in found:
-            yield from values(one)
-    elif hasattr(found, "detach"):
-        yield found.detach().cpu().numpy()
-    elif found is not None:
-        array = np.asarray(found)
-        yield array if array.dtype.kind in "biuf" else array.astype(str)
-
-
 def equal(a: Any, b: Any) -> bool:
-    first, second = list(values(a)), list(values(b))
+    """Compare all that two results hold, but for how long they took."""
+    first, second = ([array for name, array in arrays(found) if "seconds" not in name] for found in (a, b))
     assert first
     return len(first) == len(second) and all(
         x.shape == y.shape and np.array_equal(x, y, equal_nan=x.dtype.kind == "f")

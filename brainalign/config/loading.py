@@ -82,7 +82,9 @@ def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Study]:
     if check:
         _check_contest(config, descriptors)
     for dataset in [name for name in descriptors if config.datasets[name].optional]:
-        if not _found(descriptors[dataset]):
+        try:
+            descriptors[dataset].all_files()
+        except BrainalignError:
             del descriptors[dataset]
     if check:
         check_descriptors(config, descriptors)
@@ -91,21 +93,12 @@ def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Study]:
     return descriptors
 
 
-def _found(descriptor: Study) -> bool:
-    try:
-        descriptor.all_files()
-    except BrainalignError:
-        return False
-    return True
-
-
 def _check_contest(config: Config, descriptors: Mapping[str, Study]) -> None:
     """Raise where a study of images has some families of the contest and not the others, or none has all."""
     held = not config.contest
     for dataset, descriptor in descriptors.items() if config.contest else ():
         subjects = descriptor.subject_names if descriptor.holds_out else []
-        fits = [fit for subject in subjects for fit in config.fits_of(dataset, subject)]
-        there = families_of(fits, config.contest)
+        there = families_of([fit for subject in subjects for fit in config.fits_of(dataset, subject)], config.contest)
         if not any(there.values()):
             continue  # a study without contest
         for family in (family for family, found in there.items() if not found):

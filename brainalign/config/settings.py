@@ -376,10 +376,9 @@ class Config(Strict):
         options = self.synthesize
         if options.prior is None or options.guide is None or options.check is None:
             return False
-        chosen = options.subjects is None or subject in options.subjects
         return (
             subject in descriptor.scanned
-            and chosen
+            and (options.subjects is None or subject in options.subjects)
             and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
         )
 

@@ -49,8 +49,7 @@ class TopK(nn.Module):
 
     def loss(self, rows: Tensor) -> Tensor:
         """Return the share of the rows' squares that is not explained, plus that of the auxiliary loss."""
-        drive = torch.relu((rows - self.bias) @ self.encoder.T)
-        codes = _largest(drive, self.n_active)
+        codes = _largest(torch.relu((rows - self.bias) @ self.encoder.T), self.n_active)
         rest = rows - self.bias - codes @ self.atoms
         unexplained = rest.square().sum() / rows.square().sum()
         with torch.no_grad():

@@ -113,8 +113,7 @@ class LanguageExtractor:
 
     @cached_property
     def _loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        drawn = self.seed if self.random_weights else None
-        model, tokenizer = load_text_model(self.weights, self.revision, drawn)
+        model, tokenizer = load_text_model(self.weights, self.revision, self.seed if self.random_weights else None)
         return model.to(pick_device(self.device)), tokenizer  # type: ignore[arg-type]
 
     def _window(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -133,9 +133,8 @@ class SpeechExtractor:
                 f"{self.rate_hz:g} rows; lower it"
             )
         mean: Tensor = (of_row / of_row.sum(dim=1, keepdim=True)).to(states[0])
-        names = check_layers(self.layers, len(states), self.weights)
         return {
             layer: (mean @ hidden).flatten(0, 1).float().cpu().numpy()
-            for layer, hidden in zip(names, states, strict=True)
+            for layer, hidden in zip(check_layers(self.layers, len(states), self.weights), states, strict=True)
             if self.layers is None or layer in self.layers
         }

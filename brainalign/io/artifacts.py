@@ -166,11 +166,10 @@ def _read_arrays(path: Path, record: Mapping[str, Any], stored: bool) -> Respons
             arrays["values"], tables["trials"], tables["targets"], record["details"]["units"], arrays.get("times")
         )
     if "stimuli" in tables:
-        grids = record["details"]["grids"]
         return Layers(
             {
                 name: Features(arrays[name], tables["stimuli"], name, grid and (grid[0], grid[1]))
-                for name, grid in grids.items()  # the order of the layers; safetensors keeps none
+                for name, grid in record["details"]["grids"].items()  # the order of the layers; safetensors keeps none
             }
         )
     return arrays

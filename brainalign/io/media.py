@@ -88,8 +88,7 @@ def _read_wav(path: Path) -> tuple[NDArray[np.float32], int]:
 
 def _samples(frame: Any) -> NDArray[np.float32]:
     values = frame.to_ndarray()
-    channels = len(frame.layout.channels)
-    return _mean_of_channels(values.T if frame.format.is_planar else values.reshape(-1, channels))
+    return _mean_of_channels(values.T if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)))
 
 
 def _mean_of_channels(values: NDArray[Any]) -> NDArray[np.float32]:

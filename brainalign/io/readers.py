@@ -196,8 +196,7 @@ def read_safetensors(
 
     with reading(path, "not a complete safetensors file", "write or copy it again"), safe_open(path, "numpy") as file:
         stored = [name for name in file.keys() if names is None or name in names]  # noqa: SIM118 (it is no dict)
-        arrays = {name: file.get_tensor(name) for name in stored}
-        return arrays, dict(file.metadata() or {})
+        return {name: file.get_tensor(name) for name in stored}, dict(file.metadata() or {})
 
 
 @contextmanager

@@ -311,8 +311,7 @@ class _Run:
             where = job.shards[number]
             scores[:, where], alpha[where], means[where], intercept[where] = found
         if not job.per_target_alpha:
-            alphas = torch.tensor(job.alphas, dtype=torch.float64)
-            alpha = pooled_alpha(alphas, torch.from_numpy(scores), roi).numpy()
+            alpha = pooled_alpha(torch.tensor(job.alphas, dtype=torch.float64), torch.from_numpy(scores), roi).numpy()
             again = [(*shard, alpha[where]) for shard, where in zip(shards, job.shards, strict=True)]
             for number, found in self._done(tasks.solve_shard, again):
                 intercept[job.shards[number]] = found
@@ -412,5 +411,4 @@ def slurm_cluster(*, n_workers: int = 0, **options: Any) -> Any:
     options
         queue, cores, memory, walltime, account, ...: as `SLURMCluster` takes them.
     """
-    jobqueue = import_optional("dask_jobqueue", "cluster", "running on SLURM")
-    return jobqueue.SLURMCluster(n_workers=n_workers, **options)
+    return import_optional("dask_jobqueue", "cluster", "running on SLURM").SLURMCluster(n_workers=n_workers, **options)

@@ -210,8 +210,7 @@ def inner_fold(
 def _most(n_test: int, n_inputs: int, rank: int, *, primal: bool) -> int:
     """Return of how many filters predictions take at most a share `PAYS` of the work in the eigenbasis."""
     in_eigenbasis = rank * (n_inputs + rank + n_test)
-    per_filter = n_test * (n_inputs + n_test * primal)
-    return int(PAYS * in_eigenbasis / per_filter)
+    return int(PAYS * in_eigenbasis / (n_test * (n_inputs + n_test * primal)))
 
 
 def _with_row(basis: torch.Tensor, row: torch.Tensor) -> torch.Tensor:

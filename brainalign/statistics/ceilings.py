@@ -109,8 +109,7 @@ def leave_one_subject_out_ceiling(responses_per_subject: Values) -> SubjectCeili
     scaled = (values - values.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
     total = scaled.sum(axis=0)
     lower = np.stack([pearson(subject, total - subject) for subject in scaled])
-    upper = np.stack([pearson(subject, total) for subject in scaled])
-    return SubjectCeiling(signed_r2(lower), signed_r2(upper))
+    return SubjectCeiling(signed_r2(lower), signed_r2(np.stack([pearson(subject, total) for subject in scaled])))
 
 
 # Signal and noise variance come from an analysis of variance, so a stimulus may occur once, twice or ten times. Every

@@ -164,8 +164,7 @@ def identification(predicted: Values, measured: Values) -> tuple[Values, NDArray
     452:352-355. doi:10.1038/nature06713
     """
     correlations = _pattern_correlations(predicted, measured)
-    best = correlations.max(axis=-1, keepdims=True)
-    tied = correlations >= best - TIE
+    tied = correlations >= correlations.max(axis=-1, keepdims=True) - TIE
     right = np.diagonal(tied, axis1=-2, axis2=-1)
     return right / tied.sum(axis=-1), correlations.argmax(axis=-1)
 

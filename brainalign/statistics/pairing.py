@@ -94,8 +94,7 @@ def pairing_test(
     rows = np.arange(len(stimuli))
     value = sums[rows, stimuli].sum() / len(scores)
     null = sums[rows, orders].sum(axis=1) / len(scores)
-    p = float(permutation_test(np.asarray(value), null))
-    return PairingTest(float(value), null, p, len(scores), len(stimuli))
+    return PairingTest(float(value), null, float(permutation_test(np.asarray(value), null)), len(scores), len(stimuli))
 
 
 def sums_by_stimulus(pair_scores: Values, shown: Rows) -> tuple[NDArray[np.float64], Rows]:

@@ -79,8 +79,7 @@ def structural_similarity(a: Values, b: Values) -> "Floats":
             f"got {a.shape} and {b.shape}"
         )
     step = max(1, CHUNK // (a.shape[2] * a.shape[3]))
-    parts = [_similarity(a[k : k + step], b[k : k + step]) for k in range(0, len(a), step)]
-    return np.concatenate(parts)
+    return np.concatenate([_similarity(a[k : k + step], b[k : k + step]) for k in range(0, len(a), step)])
 
 
 def _similarity(a: Values, b: Values) -> "Floats":
@@ -233,8 +232,7 @@ def reconstruction_scores(
             add(name, "distance", 1 - np.diagonal(similar), null, features=features)
             dimension = {"value": effective_dimension(mine), "n": n}
             rows.append({"images": name, "metric": "dimension", "features": features, **dimension})
-    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
-    return table.fillna({"features": "", "distractors": ""})
+    return pd.DataFrame(rows).reindex(columns=COLUMNS).fillna({"features": "", "distractors": ""})
 
 
 def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.bool_] | None = None) -> Floats:

@@ -104,8 +104,7 @@ def r2(measured: Values, predicted: Values, axis: int = 0) -> Values:
     """Return the coefficient of determination 1 − Σ(y − ŷ)² / Σ(y − ȳ)² along `axis`; NaN for a constant y."""
     _same_shape(measured, predicted)
     measured = np.asarray(measured, dtype=np.float64)
-    residual = np.square(measured - predicted).mean(axis=axis)
-    return _one_minus_ratio(residual, measured, axis)
+    return _one_minus_ratio(np.square(measured - predicted).mean(axis=axis), measured, axis)
 
 
 @_in_blocks

@@ -92,8 +92,7 @@ def smooth_map_test(
     separation = np.asarray(separation_mm, dtype=np.float64)
     _check(maps, target, separation)
     n = len(target)
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(size=(n_surrogates, n))
+    noise = np.random.default_rng(seed).normal(size=(n_surrogates, n))
     direction = _directions(target[None])[0]
     r = _directions(maps) @ direction
     size = np.abs if alternative == "two-sided" else np.positive
@@ -164,5 +163,4 @@ def _restricted_likelihood(rotated: Values, ones: Values, variances: Values) -> 
     precision = (ones**2 / variances).sum()
     mean = (rotated * ones / variances).sum(axis=1) / precision
     rest = ((rotated - mean[:, None] * ones) ** 2 / variances).sum(axis=1)
-    n = len(variances)
-    return np.asarray(-(np.log(variances).sum() + np.log(precision) + (n - 1) * np.log(rest)) / 2)
+    return np.asarray(-(np.log(variances).sum() + np.log(precision) + (len(variances) - 1) * np.log(rest)) / 2)

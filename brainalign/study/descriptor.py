@@ -197,8 +197,7 @@ class Study(Strict):
     @property
     def data_type(self) -> str:
         """What recordings give: responses, continuous, rdms, judgements, series, sentences, modalities or videos."""
-        files = next(iter(self.recordings.values()), self.simulate)
-        return str(getattr(files, "gives", "responses"))
+        return str(getattr(next(iter(self.recordings.values()), self.simulate), "gives", "responses"))
 
     def space_of(self, subject: str) -> str:
         """Name the space that a subject's targets lie in; empty where the descriptor does not say."""

@@ -64,8 +64,7 @@ def _measured(folder: str, text: str, held: _Held) -> Shape | None:
     study = held.study
     size = study.simulate
     if isinstance(size, SimulateOptions):
-        n = (size.n_shared + size.n_unique) * size.n_repeats
-        return Shape(runs=size.n_sessions, trials=n, targets=VERTICES)
+        return Shape(runs=size.n_sessions, trials=(size.n_shared + size.n_unique) * size.n_repeats, targets=VERTICES)
     if isinstance(size, StoryWorld):
         return Shape(runs=size.n_runs, trials=size.n_runs * size.n_rows, targets=4 * size.n_targets)
     shapes = []

@@ -176,8 +176,7 @@ def _from_arrays(path: Path, layers: Sequence[str] | None) -> tuple[list[str] | 
 def _listed_ids(path: Path) -> list[str]:
     if path.suffix in TABLES:
         return _ids(_table(path)[ID].to_numpy(dtype=object), path)
-    lines = read_lines(path)
-    return _ids(np.array(lines, dtype=object), path)
+    return _ids(np.array(read_lines(path), dtype=object), path)
 
 
 def _ids(cells: NDArray[Any], path: Path) -> list[str]:

@@ -158,10 +158,9 @@ class Run:
 
     def other_scanned(self, suffix: str, of: Labels) -> list[Path]:
         """List an artifact of every other fMRI subject of the dataset."""
-        descriptor = self.descriptors[of["dataset"]]
         return [
             self.artifact(suffix, of["dataset"], subject=subject)
-            for subject in descriptor.scanned
+            for subject in self.descriptors[of["dataset"]].scanned
             if subject != of["subject"]
         ]
 

@@ -142,8 +142,7 @@ def _pretrained(run: Run) -> Iterator[Labels]:
 
 def _searchlights(run: Run) -> Iterator[Labels]:
     for of in each_subject_of("responses")(run):
-        descriptor = run.descriptors[of["dataset"]]
-        for model in run.config.searchlights_of(of["dataset"], descriptor, of["subject"]):
+        for model in run.config.searchlights_of(of["dataset"], run.descriptors[of["dataset"]], of["subject"]):
             yield {**of, "model": model}
 
 

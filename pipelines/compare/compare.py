@@ -85,8 +85,7 @@ def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutatio
         note = "this space has no such distances: a stimulus has constant features, or there is only one feature"
         return row | {"note": note}
     # The same permutations for every model, so that models differ by their geometry only.
-    rng = np.random.default_rng(job.seed)
-    test = geometry.rdm_permutation_test(replicates, model, comparison, permutations, rng)
+    test = geometry.rdm_permutation_test(replicates, model, comparison, permutations, np.random.default_rng(job.seed))
     row |= {"score": test.score, "p": test.p, "null_mean": test.null.mean()}
     if np.isnan(test.p):
         row |= {"note": "all stimuli are equally far apart in this space: nothing to test"}

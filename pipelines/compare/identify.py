@@ -107,12 +107,11 @@ def _identified(found: RegionIdentification, confidence: float) -> pd.DataFrame:
 
 
 def _thresholds(found: RegionIdentification) -> pd.DataFrame:
-    chosen = [int(np.isclose(found.chosen, cell).all(axis=1).sum()) for cell in found.cells]
     return pd.DataFrame(found.cells, columns=["lower", "upper"]).assign(
         family=[threshold_family(*cell) for cell in found.cells],
         accuracy=found.accuracy,
         se=[_sd(draws) for draws in found.draws.T],
-        chosen=chosen,
+        chosen=[int(np.isclose(found.chosen, cell).all(axis=1).sum()) for cell in found.cells],
     )
 
 

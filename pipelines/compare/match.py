@@ -56,8 +56,7 @@ def match(job: Job) -> None:
     places = _places(list(matrices), options.models, checkpoints)
     about = {"n_stimuli": len(stimuli), "unit": "a row is a stimulus; maps are averaged over their places"}
     job.save("similarity", pairs, null="mean of draws; null_high: the largest", **about)
-    widths = {key: X.shape[1] for key, X in matrices.items()}
-    job.save("dimensions", _dimensions(narrow, widths, places), **about)
+    job.save("dimensions", _dimensions(narrow, {key: X.shape[1] for key, X in matrices.items()}, places), **about)
     of_mine = {key: X for key, X in narrow.items() if key in mine}
     job.save("featurebias", _bias(of_mine, known, job.seed), **about)
     manifolds = _manifolds(narrow, places, categories, options.draws, job.seed)

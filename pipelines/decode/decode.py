@@ -18,8 +18,7 @@ def decode(job: Job) -> None:
     chosen = options.decoders[job.labels["method"]].model_dump(mode="python")
     responses = job.load("responses", Responses)
     splits = job.load("splits", pd.DataFrame)
-    texts = next(iter(job.load("features", Layers).values()))
-    study = _study(responses, splits, texts, options)
+    study = _study(responses, splits, next(iter(job.load("features", Layers).values())), options)
     if chosen["decoder"] == "network":
         assert responses.times is not None
         chosen["sfreq"] = 1 / float(np.diff(responses.times).mean())

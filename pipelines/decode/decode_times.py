@@ -70,13 +70,12 @@ def decode_times(job: Job) -> None:
     check_latency_window(study.times, settings.latency_window_s)
     groups = _groups(responses, job.settings["sensors"])
     found = {name: _over_time(study, rows) for name, rows in groups.items()}
-    folds = next(iter(study.folds.values()))
     facts = {
         "measure": {"auc": "area under the curve", "accuracy": "balanced accuracy"}[study.measure],
         "categories": sorted(set(study.labels)),
         "scheme": next(iter(study.folds)),
         "n_permutations": settings.permutations,
-        "n_folds": len(folds),
+        "n_folds": len(next(iter(study.folds.values()))),
     }
     tables = [_time_table(study, name, scores) for name, scores in found.items()]
     job.save("timescores", pd.concat(tables, ignore_index=True), **facts)
@@ -251,8 +250,7 @@ def _squares(study: _Study) -> tuple[Arrays, pd.DataFrame]:
     found["pair_times"] = study.times
     if found["pairs"].shape[1] > 2:  # two numbers have no correlation worth the name
         found["rdm_generalization"] = geometry.rdm_time_generalization(found["pairs"][::step])
-    table = test.table([f"{time:.3f}" for time in times])
-    return Arrays(found), _rows_of(table, "time x time", EVERYTHING)
+    return Arrays(found), _rows_of(test.table([f"{time:.3f}" for time in times]), "time x time", EVERYTHING)
 
 
 def _windows(

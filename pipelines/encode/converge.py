@@ -118,8 +118,7 @@ def _values(areas: pd.DataFrame, half: pd.DataFrame) -> dict[str, dict[str, Mapp
         for subject, mine in trained.groupby("subject", sort=False):
             found.setdefault(str(subject), {})["best layer"] = dict(zip(mine["area"], mine["number"], strict=True))
     if len(half):
-        of_area = half[(half["score"] == "encoding") & (half["area"] != "")]
-        for subject, mine in of_area.groupby("subject", sort=False):
+        for subject, mine in half[(half["score"] == "encoding") & (half["area"] != "")].groupby("subject", sort=False):
             for column, quantity in QUANTITIES.items():
                 found.setdefault(str(subject), {})[quantity] = dict(zip(mine["area"], mine[column], strict=True))
     return found

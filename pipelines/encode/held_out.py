@@ -175,14 +175,13 @@ def _save_scores(
     responses, images = subject.responses, {}
     if responses.times is None:
         images = brain_maps(responses.targets, np.stack([table["r"].to_numpy() for table in scores]), names=[*results])
-    maps = [f"r, {name}" for name in results]
     job.save(
         "scores",
         pd.concat(scores, ignore_index=True),
         images,
         metrics=scoring.METRICS,
         alphas=about["alphas"],
-        maps=maps,
+        maps=[f"r, {name}" for name in results],
     )
     of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"
     job.save("null", scoring.null_table(results), of=of)
@@ -288,5 +287,4 @@ def _cls_tokens(source: str | None, responses: Responses, job: Job) -> dict[str,
     """Return the CLS token of each trial's image (n_trials, n_channels), by layer; none where it was not asked for."""
     if source is None:
         return {}
-    layers = job.load("cls", Layers)
-    return {name: features.align_to(responses).values for name, features in layers.items()}
+    return {name: features.align_to(responses).values for name, features in job.load("cls", Layers).items()}

@@ -134,8 +134,7 @@ def _whitened(
     whitener = formats.fit_whitener(
         responses.values[train], times, responses.targets, noise=noise, stimulus_ids=stimuli.tolist()
     )
-    white = replace(responses, values=whitener.transform(responses.values), units="noise standard deviations")
-    return white, {
+    return replace(responses, values=whitener.transform(responses.values), units="noise standard deviations"), {
         "whitened": "on training epochs",
         "noise": noise,
         "shrinkage": whitener.shrinkage,

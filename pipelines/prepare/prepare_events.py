@@ -20,8 +20,7 @@ def prepare_events(job: Job) -> None:
     study = load_descriptor(job.path("descriptor"), raw=job.path("folder"))
     stop_on([Problem(study.name, line) for line in changed_files(study)])
     events = read_events(study)
-    problems = continuous_problems(study, events)
-    stop_on(problems)
+    stop_on(continuous_problems(study, events))
     job.save("runcontrols", run_controls(study, events), value="of each control, at the middle of its row")
     if "path" in events:
         folder = study.locate(study.stimuli, "stimuli").parent  # type: ignore[arg-type]

@@ -17,10 +17,9 @@ def prepare_rdms(job: Job) -> None:
     place = job.outputs["stimuli"]
     table = study.stimuli if study.images is None else write_stimulus_images(study, place.parent)
     write_table(place, table)
-    models = {f"model_{name}": values for name, values in study.models.items()}
     job.save(
         "references",
-        Arrays(study.sets | models),
+        Arrays(study.sets | {f"model_{name}": values for name, values in study.models.items()}),
         sets=list(study.sets),
         warnings=[str(problem) for problem in copies],
         models=list(study.models),

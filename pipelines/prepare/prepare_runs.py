@@ -14,8 +14,7 @@ def prepare_runs(job: Job) -> None:
     subject = job.labels["subject"]
     study = job.study()
     runs = read_continuous(study, subject)
-    problems = outside_problems(subject, runs, read_events(study))
-    stop_on(problems)
+    stop_on(outside_problems(subject, runs, read_events(study)))
     files = study.recordings[subject]
     noted = {
         "n_dropped": runs.n_dropped,

@@ -36,8 +36,7 @@ def prepare_sentences(job: Job) -> None:
     datasets.stop_on(problems)
     # Nothing is written before everything is checked.
     write_table(job.outputs["stimuli"], _texts(descriptor, trials))
-    ledger = pd.DataFrame(columns=list(LEDGER)) if read is None else read.ledger
-    job.save("ledger", ledger)
+    job.save("ledger", pd.DataFrame(columns=list(LEDGER)) if read is None else read.ledger)
     sides = splits.merge(trials[["trial_id", "subject"]], on="trial_id")
     counts = sides.groupby("split").agg(trials=("trial_id", "size"), texts=("stimulus_id", "nunique"))
     job.save(

@@ -44,8 +44,7 @@ def summarize_held_out(job: Job) -> None:
     summary = pd.DataFrame(rows)
     job.save("summary", summary, confidence=confidence, q=settings.q)
     n_images = len(load_sidecar(job.paths("draws")[0])["details"]["test_ids"])
-    differences = _differences(summary, draws, n_images, confidence)
-    job.save("differences", differences, of="bootstrap over test stimuli")
+    job.save("differences", _differences(summary, draws, n_images, confidence), of="bootstrap over test stimuli")
     families = job.settings["contest"]
     kept = {(entities_of(file)["model"], entities_of(file)["method"]): file for file in job.paths("draws")}
     contest, winners = _contest(families, tables, kept, ceiling, confidence, job.provenance)

@@ -1,6 +1,6 @@
 """caption: put the reliable voxels of one subject who saw images into words, and score the words on test images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,9 @@ def caption(job: Job) -> None:
         for name in job.outputs:
             job.save(name, pd.DataFrame({"caption": np.empty(0, dtype=str)}), **about)
         return
-    embed = _embedder(layer, job.settings["model"])
+    weights = str(job.settings["model"].get("weights", ""))
+    # What embeds texts in the space of the images; None where the model cannot.
+    embed = partial(embed_texts, weights) if layer in SHARED_LAYERS and _has_texts(weights) else None
     captioner, labels = _captioner(options, shown[0], embed)
     place = np.full(len(responses.targets), -1)
     place[rows] = np.arange(len(rows))
@@ -111,12 +113,6 @@ def _bank(job: Job, path: Path | None, layer: str) -> Values | None:
     layers = load(path, Layers, job.provenance)
     check_choice(f"layer of the bank {path}", layer, layers)
     return np.asarray(layers[layer].values)
-
-
-def _embedder(layer: str, model: Mapping[str, Any]) -> Any:
-    """Build the function that embeds texts in the space of the images; None where the model cannot."""
-    weights = str(model.get("weights", ""))
-    return partial(embed_texts, weights) if layer in SHARED_LAYERS and _has_texts(weights) else None
 
 
 def _has_texts(weights: str) -> bool:

@@ -66,12 +66,10 @@ def guide(job: Job) -> None:
 
     networks, stored = {}, {}
     for role, chosen, path in zip(ROLES, (options.guide, options.check), job.paths("features"), strict=True):
-        model = job.settings["models"][role]
-        networks[role] = image_features(model, chosen.layer, chosen.model, device, job.seed)
+        networks[role] = image_features(job.settings["models"][role], chosen.layer, chosen.model, device, job.seed)
         stored[role] = _layer(load(path, Layers, job.provenance), chosen.layer, chosen.model)
     stimuli = stored["guide"].stimuli
-    splits = job.load("splits", pd.DataFrame)
-    study = _study(responses, splits, stimuli, job.path("stimuli").parent, rows, job.seed)
+    study = _study(responses, job.load("splits", pd.DataFrame), stimuli, job.path("stimuli").parent, rows, job.seed)
     full = {role: _rows(of, stimuli) for role, of in stored.items()}
     for role, network in networks.items():
         some = study.images["test"][:COMPARED]

@@ -323,8 +323,7 @@ def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
     saved(tmp_path / "words", "one.srt", SRT)
     saved(tmp_path / "words", "two.TextGrid", SHORT)
     saved(tmp_path / "words", "three.ctm", "x 1 0.5 0.25 the\n")
-    files = {run: f"{run}.npy" for run in ("one", "two", "three")}
-    recorded = {"01": {"format": "runs", "tr_s": 2.0, "files": files}}
+    recorded = {"01": {"format": "runs", "tr_s": 2.0, "files": {run: f"{run}.npy" for run in ("one", "two", "three")}}}
     content = {"name": "s", "folder": tmp_path, "stimuli": "words", "recordings": recorded}
     events = studies.read_events(parse(Study, content | {"splits": {"runs": {"leave_out": "run"}}}, "test"))
     assert events["run"].value_counts().to_dict() == {"one": 3, "two": 3, "three": 1}

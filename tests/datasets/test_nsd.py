@@ -189,8 +189,7 @@ def test_ceilings_are_those_of_the_paper(nsd) -> None:
     np.testing.assert_allclose(found.ceiling["signal_share"], noise_ceiling_from_ncsnr(ncsnr, [1]))
     assert found.ceiling["target_id"].tolist() == found.responses.targets["target_id"].tolist()
     assert list(found.ceiling) == ["target_id", "signal_share", "ceiling"]
-    columns = ["target_id", "i", "j", "k", "x_mm", "y_mm", "z_mm", "kind", "hemi", "roi"]
-    assert list(found.responses.targets) == columns
+    assert list(found.responses.targets) == ["target_id", "i", "j", "k", "x_mm", "y_mm", "z_mm", "kind", "hemi", "roi"]
     assert found.responses.targets.index.tolist() == list(range(len(rows)))
     assert found.responses.targets.attrs["space"]["shape"] == list(GRID)
     np.testing.assert_allclose(found.responses.targets.attrs["space"]["affine"], AFFINE)
@@ -210,10 +209,9 @@ def test_blocks_stay_integers_and_fit_as_responses_do(nsd, tmp_path) -> None:
     block = found.read([2], targets=np.array([3, 1]))
     assert block.dtype == np.int16
     np.testing.assert_array_equal(block, nsd.planted[750:][:, [3, 1]])
-    within = nsd.open(within=["FFA-1", "V1d"])
     chosen = [bool({"FFA-1", "V1d"} & set(names)) for names in found.targets["roi"]]
     assert 0 < sum(chosen) < len(chosen)
-    np.testing.assert_array_equal(within.read(), nsd.planted[:, chosen])
+    np.testing.assert_array_equal(nsd.open(within=["FFA-1", "V1d"]).read(), nsd.planted[:, chosen])
     refused("session 3 is not open; there are 1, 2", found.read, [3])
     refused("1 sessions and 0 targets are asked for", found.read, [1], targets=np.zeros(len(found.targets), dtype=bool))
     found = nsd.open(sessions=[1], within=["V1d"])

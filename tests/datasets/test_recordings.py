@@ -289,9 +289,8 @@ TIMES = np.arange(-20, 50) / 100
 
 
 def eeg_epochs(names=EEG, metadata=True, scale=1e-5, lowpass=None, seed=0):
-    info = mne.create_info(list(names), RATE, "eeg")
     data = np.random.default_rng(seed).normal(size=(TRIALS, len(names), 71)) * scale
-    epochs = mne.EpochsArray(data, info, tmin=-0.2, verbose="error")
+    epochs = mne.EpochsArray(data, mne.create_info(list(names), RATE, "eeg"), tmin=-0.2, verbose="error")
     epochs.set_montage("standard_1020", on_missing="ignore", verbose="error")
     if lowpass:
         with epochs.info._unlock():

@@ -161,8 +161,7 @@ def test_a_simulated_study_says_what_it_knows_of_people(world: dict[str, object]
     assert (found.people["run"].tolist(), set(found.people["n_frames"])) == (["1", "2"][:n] * 8, {length})
     assert set(found.people["split"]) == {""}
     if n == 2:
-        state = ["on" if made.states[person, at] == 1 else "off" for person, at in cut]
-        assert found.people["state"].tolist() == state
+        assert found.people["state"].tolist() == ["on" if made.states[person, at] == 1 else "off" for person, at in cut]
     assert (found.tr_s, found.dropped) == (0.72, [])
     pd.testing.assert_frame_equal(found.regions, made.regions[["region_id", "network"]])
     assert SeriesWorld(labels=small.known, **world).labels == small.known

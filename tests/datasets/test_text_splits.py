@@ -188,7 +188,6 @@ def test_labels_in_blocks_leak_through_the_order() -> None:
 
 def test_the_order_test_by_hand() -> None:
     """Nearest training sentences of the same recording: three of four labels are told; texts of a task share a null."""
-    columns = ["trial_id", "dataset", "subject", "task", "row", "split", "text", "label"]
     rows = [
         *[("b0", "y", "B", "T", 10, "test", "y0", "p"), ("b1", "y", "B", "T", 12, "train", "y1", "p")],
         *[("b2", "y", "B", "T", 4, "train", "y2", "p"), ("b3", "y", "B", "T", 6, "test", "y3", "p")],
@@ -198,7 +197,7 @@ def test_the_order_test_by_hand() -> None:
         *[("a0", "x", "A", "T", 0, "train", "x0", "p"), ("a5", "x", "A", "T", 2, "val", "x5", None)],
         *[("c1", "x", "C", "T", 1, "train", "x1", "p"), ("c2", "x", "C", "V", 0, "test", "x6", "r")],
     ]
-    shown = pd.DataFrame(rows, columns=columns)
+    shown = pd.DataFrame(rows, columns=["trial_id", "dataset", "subject", "task", "row", "split", "text", "label"])
     accuracy, null, p, told = sentences.order_leak(shown, "label", n_permutations=20000, seed=1)
     assert accuracy == 0.75
     assert told == ["b0", "a1", "a2"]
@@ -217,8 +216,7 @@ def test_the_order_test_by_hand() -> None:
 def test_blocks_are_left_out_with_their_texts() -> None:
     table = corpus(40)
     table["block"] = datasets.order_blocks(table, 10)
-    texts = table.drop_duplicates("stimulus_id")["text"].tolist()
-    set_text(table, "TSR", 5, texts[0])  # read in another block as well
+    set_text(table, "TSR", 5, table.drop_duplicates("stimulus_id")["text"].tolist()[0])  # read in another block as well
     folds = datasets.leave_out(table, "block")
     assert folds["fold"].nunique() == 8
     assert not datasets.text_leakage(folds, table, left_out="block")

@@ -92,8 +92,7 @@ def test_values_voxels_trials_and_regions(things, one_block, monkeypatch) -> Non
 
 def test_z_scores_are_within_session_and_test_images_tested(things) -> None:
     found, tested = things.read(val=0.2, seed=3, standardize="session"), [f"test{k}_14s" for k in range(4)]
-    expected = make_image_split(found.responses.trials, test=tested, val=0.2, seed=3)
-    pd.testing.assert_frame_equal(found.splits, expected)
+    pd.testing.assert_frame_equal(found.splits, make_image_split(found.responses.trials, test=tested, val=0.2, seed=3))
     parts = [(part - part.mean(axis=0)) / part.std(axis=0, ddof=1) for part in np.split(things.betas.T, SESSIONS)]
     np.testing.assert_allclose(found.responses.values, np.concatenate(parts), atol=1e-5)
 
@@ -192,5 +191,4 @@ def test_column_names_stay_pickled_and_missing_responses_are_counted(things, tmp
     ceiling = things.read(bad_targets="drop").ceiling
     assert list(ceiling) == ["target_id", "signal_share", "ceiling"]
     assert ceiling.index.tolist() == list(range(VOXELS - 1))
-    left = np.delete(things.voxels["nc_singletrial"].to_numpy(), 5)
-    np.testing.assert_allclose(ceiling["signal_share"], left / 100)
+    np.testing.assert_allclose(ceiling["signal_share"], np.delete(things.voxels["nc_singletrial"].to_numpy(), 5) / 100)

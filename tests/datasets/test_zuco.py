@@ -108,8 +108,7 @@ def test_unusable_trials_are_dropped_and_counted(tmp_path, write) -> None:
     write(tmp_path / "resultsZAB_SR.mat", texts, raws)
     read = read_zuco(tmp_path, dataset="zuco1")
     assert read.sentences["row"].tolist() == [0, 8]
-    drops = read.drops().set_index("reason")["n"].to_dict()
-    assert drops == {
+    assert read.drops().set_index("reason")["n"].to_dict() == {
         "no EEG (empty or a single NaN)": 2, "NaN or infinite samples": 2, "a channel without signal": 1,
         "shorter than 0.5 s": 1, "longer than 10 s": 1, "EEG of 64 channels, not 105": 1, "no text": 1,
     }  # fmt: skip
@@ -227,10 +226,9 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
 
 def test_signals_may_go_to_a_file_and_texts_are_repaired(tmp_path) -> None:
     write_5(tmp_path / "in" / "resultsZAB_SR.mat", TEXTS, [eeg(600), np.array(np.nan), eeg(800, 1)])
-    inside = read_zuco(tmp_path / "in", dataset="zuco1")
     outside = read_zuco(tmp_path / "in", dataset="zuco1", signals=tmp_path / "signals.npy")
     assert isinstance(outside.signals, np.memmap)
-    np.testing.assert_array_equal(outside.signals, inside.signals)
+    np.testing.assert_array_equal(outside.signals, read_zuco(tmp_path / "in", dataset="zuco1").signals)
     assert np.load(tmp_path / "signals.npy").shape == (2, 128, 1280)  # the row of the dropped trial is gone
     assert (tmp_path / "signals.npy").stat().st_size < 2 * 128 * 1280 * 4 + 4096
     assert [path.name for path in tmp_path.glob("*.npy")] == ["signals.npy"]

@@ -15,9 +15,8 @@ Decode = Callable[[np.ndarray, pd.DataFrame], np.ndarray]
 
 def world(make: Callable[..., EegText] = eeg_text, snr: float = 0.6) -> EegText:
     sentences = text_sentences().sample(200, random_state=0).reset_index(drop=True)
-    vectors = np.random.default_rng(0).normal(size=(200, 6))
     sizes = {"n_subjects": 2, "n_channels": 8, "n_times": 32, "n_components": 6}
-    return make(vectors, sentences, snr=snr, **sizes, shares=(0.1, 0.2), seed=1)
+    return make(np.random.default_rng(0).normal(size=(200, 6)), sentences, snr=snr, **sizes, shares=(0.1, 0.2), seed=1)
 
 
 def split(found: EegText) -> tuple[decoding.Trials, decoding.Trials]:

@@ -186,10 +186,9 @@ def persons() -> Any:
 def studies() -> Any:
     """Return the tables of decoders of both kinds, without and with repeats of what was read."""
     vectors = RNG(41).normal(size=(12, 9)) * np.arange(1, 10)
-    meta = META.drop(columns="n_samples").assign(block=STIMULUS // 4)
     components = decoding.Components.fit(vectors[[0, 2, 5, 7, 9, 11]], 4)
     targets = components.transform(vectors[STIMULUS])
-    every = decoding.Trials(SIGNALS, targets, meta)
+    every = decoding.Trials(SIGNALS, targets, META.drop(columns="n_samples").assign(block=STIMULUS // 4))
     found: list[Any] = [components, components.inverse(targets)]
     parts = [np.isin(STIMULUS, some) for some in ((0, 4, 7, 9, 11), (2, 5, 8), (1, 3, 6, 10))]
     for repeats, kind in ((1, "linear"), (2, "network")):

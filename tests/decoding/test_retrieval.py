@@ -15,8 +15,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def test_ranks_by_hand_and_ties_count_against(rng: np.random.Generator) -> None:
     queries, gallery = rng.normal(size=(20, 5)), rng.normal(size=(8, 5))
-    similar = cosine(queries, gallery)
-    expected = [[(row >= one).sum() for one in row] for row in similar]
+    expected = [[(row >= one).sum() for one in row] for row in cosine(queries, gallery)]
     np.testing.assert_array_equal(similarity_ranks(queries, gallery), expected)
     assert (similarity_ranks(queries, np.ones((8, 5))) == 8).all()  # a gallery of one vector
     assert (similarity_ranks(np.zeros((3, 5)), gallery) == 8).all()  # an empty answer

@@ -50,8 +50,7 @@ def plateau(values: list[float], n_steps: int, patience: int = 20) -> tuple[nn.L
         return values[min(len(seen), len(values)) - 1]
 
     options = {"learning_rate": 0.01, "weight_decay": 0.0, "schedule": "plateau", "every": 10, "patience": patience}
-    history = train([module], lambda step: module.weight.sum(), n_steps, validate=validate, **options)
-    return module, history, seen
+    return module, train([module], lambda step: module.weight.sum(), n_steps, validate=validate, **options), seen
 
 
 def test_training_ends_where_validation_stands_still() -> None:

@@ -240,8 +240,7 @@ def test_stimuli_stand_in_order_of_first_appearance(ids: list) -> None:
 
 
 def test_averages_of_counts_are_not_rounded() -> None:
-    found = average_repeats(np.array([[1], [2], [0], [1]]), np.array(list("aabb")))
-    assert found.values.ravel().tolist() == [1.5, 0.5]
+    assert average_repeats(np.array([[1], [2], [0], [1]]), np.array(list("aabb"))).values.ravel().tolist() == [1.5, 0.5]
     assert average_repeats(np.array([[3], [4]], dtype=np.int16), np.array(list("ab"))).values.dtype == np.float32
     refused("give one stimulus id per trial", average_repeats, np.zeros((3, 1)), np.array(["a", "b"]))
 

@@ -171,8 +171,7 @@ def test_units_do_not_matter_and_sizes_are_published() -> None:
 def test_bad_input(change: dict, message: str) -> None:
     X, Y = small()
     call = {"X": X, "Y": Y, "grid": GRID, "roi": ROI} | change
-    names = RoutingEncoder().get_params().keys() & call.keys()
-    encoder = RoutingEncoder(**{name: call.pop(name) for name in names})
+    encoder = RoutingEncoder(**{name: call.pop(name) for name in RoutingEncoder().get_params().keys() & call.keys()})
     refused(message, encoder.fit, call.pop("X"), call.pop("Y"), **call)
 
 

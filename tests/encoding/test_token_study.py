@@ -171,10 +171,9 @@ def test_patience_of_an_encoder_without_schedule_is_that_of_a_constant_one(tmp_p
 def shifting(folder: Path, **options: Any) -> Case:
     world = shifting_fields(N_TRAIN, N_TEST, n_voxels=4, seed=0)
     groups = {"shifting": np.arange(2), "static": np.arange(2, 4), "all": np.arange(4)}
-    encoder = encoding.SemanticSpatialReadout(epochs=1, restarts=1)
     known = {"semantics": world.semantics.astype(np.float32)} | options
     tokens, Y = world.tokens.astype(np.float32), world.responses.astype(np.float32)
-    return Case(encoder, tokens, Y, world.grid, groups, folder, known)
+    return Case(encoding.SemanticSpatialReadout(epochs=1, restarts=1), tokens, Y, world.grid, groups, folder, known)
 
 
 def test_tokens_times_semantics(tmp_path: Path) -> None:

@@ -108,10 +108,9 @@ def clip(tmp_path: Path) -> str:
 
 def test_images_and_texts_lie_where_the_model_puts_them(clip: str) -> None:
     model = transformers.AutoModel.from_pretrained(clip).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(clip)
     images = torch.rand(3, 3, 32, 32)
     texts = ["a face", "house", "a hand a face"]
-    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    batch = transformers.AutoTokenizer.from_pretrained(clip)(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
         given = {name: batch[name] for name in ("input_ids", "attention_mask")}
         output = model(pixel_values=(images - 0.5) / 0.2, **given)

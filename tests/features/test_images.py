@@ -237,9 +237,8 @@ def test_vectors_of_files_are_those_of_reduced_images_or_named(tmp_path: Path) -
 def test_vectors_of_contrast_are_decoded_from_contrast_and_those_of_fixations_from_fixations(rng) -> None:
     contrast, n = rng.uniform(0.1, 1, 300), 300
     fixations = rng.integers(2, 40, n)
-    images = [grating(8, float(c)) for c in contrast]
     meta = pd.DataFrame({"stimulus_id": np.arange(n), "subject": "a", "task": "x", "n_fixations": fixations})
-    meta = pd.concat([meta, image_properties(images, 3)], axis=1)
+    meta = pd.concat([meta, image_properties([grating(8, float(c)) for c in contrast], 3)], axis=1)
     signals = rng.normal(size=(n, 2, 8))
     for truth, name, other in ((contrast / 0.1, "contrast", "fixations"), (fixations / 5, "fixations", "contrast")):
         targets = np.column_stack([np.cos(truth / 3), np.sin(truth / 3)])

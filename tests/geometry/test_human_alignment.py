@@ -114,8 +114,7 @@ def test_a_student_becomes_like_its_teacher() -> None:
     x, triplets, p = student_case()
 
     def fitted(inputs: np.ndarray | torch.Tensor, n_steps: int) -> g.HumanAlignment:
-        student = g.HumanAlignment(n_steps=n_steps, learning_rate=3e-2, decay=0)
-        return student.fit(g.affine_head(6), inputs, triplets, p)
+        return g.HumanAlignment(n_steps=n_steps, learning_rate=3e-2, decay=0).fit(g.affine_head(6), inputs, triplets, p)
 
     of_array, of_tensor = fitted(x, 800), fitted(torch.from_numpy(x), 20)
     assert of_array.losses_[-20:].mean() < 0.1 * of_array.losses_[:20].mean()

@@ -150,8 +150,7 @@ def test_canonical_correlations_against_scipy_and_sklearn() -> None:
     found = g.canonical_correlations(X, Y)
     assert found == pytest.approx(np.sort(np.cos(subspace_angles(X - X.mean(0), Y - Y.mean(0))))[::-1], abs=1e-10)
     scores = CCA(n_components=2, tol=1e-10, max_iter=5000).fit_transform(X, Y)
-    first = [np.corrcoef(scores[0][:, k], scores[1][:, k])[0, 1] for k in range(2)]
-    assert found[:2] == pytest.approx(first, abs=1e-4)
+    assert found[:2] == pytest.approx([np.corrcoef(scores[0][:, k], scores[1][:, k])[0, 1] for k in range(2)], abs=1e-4)
     # Copies of a unit add nothing to the space.
     assert g.canonical_correlations(np.hstack([X, X[:, :2]]), Y) == pytest.approx(found, abs=1e-10)
     # Weighted by how much of the units of X their variates account for, here from the eigenvectors of CCA itself.

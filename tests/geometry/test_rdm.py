@@ -36,9 +36,8 @@ def toolbox_rdm(data: dict[str, np.ndarray], method: str, **options: object) -> 
     labels = {"condition": data["conditions"], "run": data["runs"]}
     dataset = rsatoolbox.data.Dataset(data["patterns"], obs_descriptors=labels)
     found = rsatoolbox.rdm.calc_rdm(dataset, method=method, descriptor="condition", **options)
-    matrix = found.get_matrices()[0]
     order = [list(found.pattern_descriptors["condition"]).index(name) for name in data["conditions"][:CONDITIONS]]
-    return matrix[np.ix_(order, order)][np.triu_indices(CONDITIONS, 1)]
+    return found.get_matrices()[0][np.ix_(order, order)][np.triu_indices(CONDITIONS, 1)]
 
 
 @pytest.mark.parametrize("method", [*g.DISTANCES, "averages of some rows"])

@@ -92,10 +92,9 @@ def beside_people() -> Any:
     wide, narrow = np.hstack([OBJECTS, np.sin(OBJECTS)]), OBJECTS[:, :2] + np.cos(OBJECTS)[:, 2:]
     layers = {("net", "b"): wide, ("other", "a"): narrow}
     shares = {"object_share": 0.4, "object_splits": 2, "folds": 3, "permutations": 19, "readout_permutations": 3}
-    options = ConceptSettings(**shares, objects=10)
     given = layers, OBJECTS, TRIPLETS, TRIPLETS[:70], Fit(), sparse
     with patch.object(networks, "NULL_TRIPLETS", 40):
-        few = g.network_tables(*given, options, 2)
+        few = g.network_tables(*given, ConceptSettings(**shares, objects=10), 2)
     one = ConceptSettings(**shares | {"object_splits": 1}, objects=300)
     regions = {"it": g.rdm(np.stack([OBJECTS + 1, OBJECTS**2, np.sin(OBJECTS)]), "euclidean")}
     dims = np.column_stack([OBJECTS, np.ones(11)])

@@ -171,9 +171,8 @@ def planted() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     kinds = (features["kind"][:, None] == np.array(["face", "house", "tool"])) - 1 / 3
     parts = [np.outer(features["easy"], axes[0]), np.outer(features["hard"], axes[1]), kinds @ axes[2:5]]
     parts.append(rng.normal(size=(N, 35)) @ axes[5:])
-    shares = (0.55, 0.05, 0.2, 0.2)
     middle = [part - part.mean(0) for part in parts]
-    X = sum(np.sqrt(share) * part / part.std() for share, part in zip(shares, middle, strict=True))
+    X = sum(np.sqrt(share) * part / part.std() for share, part in zip((0.55, 0.05, 0.2, 0.2), middle, strict=True))
     return X + 7, features
 
 

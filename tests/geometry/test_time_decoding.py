@@ -64,8 +64,7 @@ def auc_of(model, values, labels):
 
 
 def accuracy_of(model, values, labels):
-    named = model.predict(values).reshape(len(values), -1)
-    return [balanced_accuracy_score(labels, column) for column in named.T]
+    return [balanced_accuracy_score(labels, column) for column in model.predict(values).reshape(len(values), -1).T]
 
 
 @pytest.mark.parametrize(("n_classes", "score", "score_of"), [(2, "auc", auc_of), (4, "accuracy", accuracy_of)])

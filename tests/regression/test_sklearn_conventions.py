@@ -45,9 +45,8 @@ def test_the_score_is_the_mean_over_targets_and_a_constant_one_counts_as_0() -> 
     assert ridge.score(X, flat) == pytest.approx(r2_score(flat, ridge.predict(X)), abs=1e-6)
     assert np.isnan(ridge.score_targets(X, flat)).tolist() == [False, False, True]
     banded = BandedRidge(1.0, candidates=[[0.5, 0.5]], device="cpu").fit([X[:, :3], X[:, 3:]], Y)
-    predicted = banded.predict([X[:, :3], X[:, 3:]])
     found = banded.score([X[:, :3], X[:, 3:]], Y, sample_weight=weights)
-    assert found == pytest.approx(r2_score(Y, predicted, sample_weight=weights), abs=1e-6)
+    assert found == pytest.approx(r2_score(Y, banded.predict([X[:, :3], X[:, 3:]]), sample_weight=weights), abs=1e-6)
     bayes = EmpiricalBayesRidge(estimate_prior([(X, Y)])).fit(X[:20], Y[:20])
     assert bayes.score(X, Y) == pytest.approx(r2_score(Y, bayes.predict(X)), abs=1e-6)
 

@@ -12,8 +12,7 @@ from brainalign.regression import Training, carve_validation, descend, train
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 X = torch.randn((120, 5), generator=torch.Generator().manual_seed(0))
-TRUTH = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])
-Y = X @ TRUTH + 0.1 * torch.randn(120, generator=torch.Generator().manual_seed(1))
+Y = X @ torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0]) + 0.1 * torch.randn(120, generator=torch.Generator().manual_seed(1))
 ROWS = carve_validation(120, 0.2, None, seed=0)
 
 

@@ -67,9 +67,8 @@ def test_every_score_stands_beside_its_nulls_and_its_twin() -> None:
     assert float(spatial[3]) > 0.9
     twin = next(row for row in rows if row[0].startswith("untrained") and row[2] == "spatial")
     assert (twin[3], twin[-1][:27]) == ("none", "the best layer is the same ")
-    text = " ".join(section.paragraphs)
     told = r"spatial \.9\d\d, above its nulls \(p \(layers\) \.\d+, p \(areas\) \.\d+\); random weights:"
-    assert re.search(told, text)
+    assert re.search(told, " ".join(section.paragraphs))
     spoilt = tables()
     spatial = spoilt["convergence"]["score"] == "spatial"
     spoilt["convergence"].loc[spatial, "p_areas"] = 0.2

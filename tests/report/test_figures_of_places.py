@@ -191,8 +191,7 @@ def test_a_score_before_the_stimulus_is_a_failed_control() -> None:
 
 
 def test_layers_geometry_and_stimuli_never_trained_on() -> None:
-    networks = {"net": {"extractor": "efficientnet"}, "noise": {"extractor": "random", "n_draws": 3}}
-    of = material(NOWHERE, more=networks)
+    of = material(NOWHERE, more={"net": {"extractor": "efficientnet"}, "noise": {"extractor": "random", "n_draws": 3}})
     one, labels = of.encodings["onehot", "fixed"], [("net", "a"), ("net", "b"), ("onehot", "onehot"), ("noise", "n")]
     both = {name: pd.concat([table.assign(layer=layer) for layer in "ab"]) for name, table in vars(one).items()}
     nulls = [both["null"].assign(split="pairs", accuracy=both["null"]["accuracy"] + (both["null"]["layer"] == "b"))]
@@ -212,8 +211,7 @@ def test_layers_geometry_and_stimuli_never_trained_on() -> None:
     of.rdms = Arrays(dict(zip(spaces, pairs, strict=True)))
     record = of.sidecars["sub-1_model-onehot_method-fixed_scores.parquet"]
     of.sidecars["sub-1_model-net_method-fixed_scores.parquet"] = record
-    chapter = blocks_chapter(of)
-    shown = {panel.id: panel for section in chapter.sections for panel in section.panels}
+    shown = {panel.id: panel for section in blocks_chapter(of).sections for panel in section.panels}
     values = {(q, m, n): v for q, m, n, v in rows[["quantity", "model", "layer", "value"]].itertuples(index=False)}
     expected = {(f"{q} (pairs)", m, n): v for (q, m, n), v in values.items() if m == "net"}
     first = fits[(fits["distance"] == "correlation") & (fits["model"] == "net")]
@@ -222,9 +220,8 @@ def test_layers_geometry_and_stimuli_never_trained_on() -> None:
 
 
 def test_maps_of_voxels_lie_where_they_do(made_figures: list[Figure]) -> None:
-    made = material(grid())
     values = np.linspace(0, 1, N_TARGETS)
-    drawn = target_maps.target_map(made, values, label="r", vmax=1.0, outline=values > 0.5)
+    drawn = target_maps.target_map(material(grid()), values, label="r", vmax=1.0, outline=values > 0.5)
     assert "own grid" in drawn.where
     assert {"z=-25", "z=-22"} <= {text.get_text() for ax in drawn.figure.axes for text in ax.texts}
     assert target_maps.target_map(material(NOWHERE), values, label="r", vmax=1.0) is None

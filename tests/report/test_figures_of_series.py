@@ -46,9 +46,8 @@ def test_what_was_planted_and_found(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize(("sample_ms", "inside"), [(4.0, 3), (20.0, 4)])
 def test_latencies_are_judged_by_the_larger_of_12_ms_and_a_sample(sample_ms: float, inside: int) -> None:
-    error = np.array([0, -11, 12, 15, 40, 0])
     rows = pd.DataFrame({"layer": list("abcdef"), "planted_ms": np.arange(6) * 25 + 80.0, "reason": "no cluster"})
-    rows["recovered_ms"] = rows["planted_ms"] + error
+    rows["recovered_ms"] = rows["planted_ms"] + np.array([0, -11, 12, 15, 40, 0])
     rows = rows.assign(low_ms=rows["recovered_ms"] - 5, high_ms=rows["recovered_ms"] + 5, decided=np.arange(6) < 5)
     title = recovery.planted_latencies(rows, sample_ms).axes[0].get_title()
     check(title, f"{inside} of 5 decided within {max(12, sample_ms):g} ms", "undecided: 1 of 6 latencies")
@@ -98,7 +97,6 @@ def test_followed_through_occlusion() -> None:
 
 COLOURS = {"language": "#0072b2", "acoustic": "#e69f00", "event rate": "#8c8c8c", "all": "#000000", "shared": "#dddddd"}
 MODELS = ["language", "event rate", "all"]
-BOTH = "language & acoustic"
 
 
 def test_runs_shares_and_delays() -> None:
@@ -108,12 +106,11 @@ def test_runs_shares_and_delays() -> None:
         ceiling=lambda t: t["region"].map({"V1": 0.7, "A1": np.nan}),
         others=lambda t: t["region"].map({"V1": np.nan, "A1": 0.3}),
     )
-    figure = continuous.predicted_runs(rows, COLOURS)
     regions, models = list(dict.fromkeys(rows["region"])), list(dict.fromkeys(rows["model"]))
-    for ax, region in zip(panels(figure), regions, strict=True):
+    for ax, region in zip(panels(continuous.predicted_runs(rows, COLOURS)), regions, strict=True):
         of = rows[rows["region"] == region].set_index("model").loc[models]
         assert [(mark.x, mark.y) for mark in points(ax)] == list(zip(of["r"], range(3), strict=True))
-    names = {"region": ["V1", "A1"], "model": ["all", "language", "acoustic", BOTH, "shared"]}
+    names = {"region": ["V1", "A1"], "model": ["all", "language", "acoustic", "language & acoustic", "shared"]}
     rows = made(names, "null_95", "limit", value="unique")
     (ax,) = panels(continuous.variance_shares(rows, COLOURS))
     limits = rows[rows["model"] != "all"].set_index(["model", "region"])["limit"]

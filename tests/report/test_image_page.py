@@ -61,9 +61,8 @@ def images_of_one() -> kit.ImageMaterial:
     responses = responses_of(np.zeros((2, N), np.float32), [EVIL, "y"], roi=[EVIL] * N, targets=places, onset_s=np.nan)
     responses = replace(responses, units=EVIL)
     both = {"01": BETAS, "02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}}
-    scenes = image_study(**NAMED, recordings=both, notes=[EVIL])
     return kit.ImageMaterial(
-        config(models=MODELS), "study", scenes, "01", responses=responses,
+        config(models=MODELS), "study", image_study(**NAMED, recordings=both, notes=[EVIL]), "01", responses=responses,
         splits=pd.DataFrame({"split": ["train", "test"]}),
         ceiling=pd.DataFrame({"target_id": responses.targets["target_id"], "ceiling": 0.5}),
         encodings={("net", "ridge"): encoding()},
@@ -175,20 +174,18 @@ def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | No
     table = table.assign(group_score=0.5, n_subjects=4, mean=np.nan, sd=np.nan, n=np.nan)
     best = {"kind": "best", "reference": "human", "family": "all", "model": "V1", "layer": "", "decided": False}
     table = pd.concat([table, random, pd.DataFrame([best | {"sentence": EVIL}])], ignore_index=True)
-    rdms = Arrays({"set_human": np.arange(6.0)})
     record = RECORD | {"files": {"rdm.json": {"sha256": "0" * 64}}, "details": {"categories": ["x"] * 4}}
     differences = pd.DataFrame({"reference": ["human"], "family": ["all"], "p_max": [0.4]})
     tables = {"comparison": table, "differences": differences}
-    of = {"tables": tables, "arrays": {"rdm": rdms}, "sidecars": {"rdm.json": record}}
+    of = {"tables": tables, "arrays": {"rdm": Arrays({"set_human": np.arange(6.0)})}, "sidecars": {"rdm.json": record}}
     material = kit.StudyMaterial(settings, "d", descriptor, **of)
     return page_of(material, pages.rdms_chapter(material))
 
 
 def test_a_small_null_that_leaks_is_not_hidden_by_a_larger_one_at_chance() -> None:
-    columns = ["decoder", "kind", "query", "gallery", "value", "null_mean", "null_sd"]
     rows = [("shuffled", "fused", "all", "image", 0.050, 0.050, 0.012)]
     rows.append(("noise", "image", "EEG", "image", 0.045, 0.025, 0.003))
-    found = pd.DataFrame(rows, columns=columns)
+    found = pd.DataFrame(rows, columns=["decoder", "kind", "query", "gallery", "value", "null_mean", "null_sd"])
     found["chance"] = found["null_mean"]
     text = leak_sentence(found)
     check(text, "1 of 2 scores are above chance", "trained on noise, image (EEG in image) .045 (chance .025)")

@@ -105,8 +105,7 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
     assert name == "statmap.dscalar.nii"
     assert image.nifti_header.get_intent()[0] == "ConnDenseScalar"
     assert (image.header.get_axis(0).name.tolist(), image.header.get_axis(1)) == (["a", "b"], axis)
-    rows = np.flatnonzero(image.get_fdata()[0])
-    found = [image.header.get_axis(1)[int(row)] for row in rows]
+    found = [image.header.get_axis(1)[int(row)] for row in np.flatnonzero(image.get_fdata()[0])]
     assert [str(name) for _, _, name in found] == ["CIFTI_STRUCTURE_CORTEX_RIGHT", "CIFTI_STRUCTURE_THALAMUS_LEFT"]
     assert (found[0][1], tuple(found[1][1])) == (20000, (41, 51, 40))
     (image,) = written(tmp_path, targets[patch > 0].reset_index(drop=True), np.ones((2, 2))).values()

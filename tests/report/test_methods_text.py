@@ -150,8 +150,7 @@ def images(changes: dict[str, Any], _: Any) -> Any:
 
 def sentences(changes: dict[str, Any], _: Any) -> Any:
     of = study(simulate={"world": "eeg_text"}, sentences={"split": changes.get("split", {})})
-    decoders = changes.get("decoders", {"ridge": {"decoder": "linear"}})
-    settings = config(decode={"decoders": decoders, "n_components": 7})
+    settings = config(decode={"decoders": changes.get("decoders", {"ridge": {"decoder": "linear"}}), "n_components": 7})
     details = {"explained": 0.5, "others": changes.get("others", []), "decoder": {"decoder": "linear"}, "chosen": {}}
     material = TextMaterial(settings, "study", of, said={"ridge": details})
     material.decoders["ridge"] = {"leftblocks": pd.DataFrame({"block": range(changes.get("blocks", 0))})}

@@ -22,9 +22,8 @@ from brainalign.study import Study, parse
 def material(small) -> kit.Material:
     models = {name: {"extractor": "onehot"} for name in "ab"}
     methods = {"ridge": {"encoder": "ridge"}, "fixed": {"encoder": "ridge", "alphas": [0.001]}}
-    study = parse(Study, small.descriptor(), "small.yaml")
     settings = config(datasets={"small": {"descriptor": "x"}}, models=models, methods=methods)
-    material = kit.Material(settings, "small", study, "1")
+    material = kit.Material(settings, "small", parse(Study, small.descriptor(), "small.yaml"), "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
     for model in ("a", "b"):
         material.encodings[model, "ridge"] = Encoding(scores, scores, scores)
@@ -199,8 +198,7 @@ def test_every_figure_is_a_drawing_with_numbers_and_caption(tmp_path: Path) -> N
         assert re.search(rf"<text[^>]*>Bars of {stem[3:]}</text>", drawing)
         assert (tmp_path / "figures" / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
         assert pd.read_csv(tmp_path / "figures" / f"{stem}.csv")["r"].tolist() == [1, 2]
-    captions = (tmp_path / "figures" / "captions.md").read_text()
     told = [("1. Title of answer", "Shows it."), ("2. Title of left", "Left."), ("3. Title of right", "Right.")]
-    assert re.findall(r"## (.*)\n\n(.*)\n", captions) == told
+    assert re.findall(r"## (.*)\n\n(.*)\n", (tmp_path / "figures" / "captions.md").read_text()) == told
     assert (tmp_path / "figures" / "methods.md").read_text() == f"Was done. [@{keys[0]}] [@{keys[1]}]\n"
     assert (tmp_path / "figures" / "references.bib").read_text().count("@") >= 2

@@ -85,9 +85,8 @@ def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -
     assert list(chapter.findings)[1] == f"A1: beyond all other models and controls, {added}"
     material.tables["runshares"]["low"] = np.nan
     assert not [text for text in continuous_chapter(material).findings if "add" in text]
-    table = continuous_chapter(material).sections[0].panels[2]
     row = ["language", "A1", ".310", ".210 to .410", ".110", ".0120", ".600", ".450", "50", "26%"]
-    assert cells(table.html)[1] == row
+    assert cells(continuous_chapter(material).sections[0].panels[2].html)[1] == row
     scores = material.tables["runscores"]
     material.tables["runscores"] = scores[~((scores["kind"] == "layer") & (scores["layer"] == "early"))]
     del material.tables["intersubject"]
@@ -107,10 +106,9 @@ def test_maps_of_runs(material: StudyMaterial) -> None:
     others = pd.DataFrame({"target_id": names[::-1][:11]} | heard_by)
     material.tables["intersubject"] = others
     (section,) = MAPS(material)
-    heard = section.panels[1]
     of = rows.set_index(["model", "target_id"])
     for panel, column in zip(section.panels, ["r", "r", *["unique"] * 3], strict=True):
-        known = others.set_index("target_id") if panel is heard else of.loc[panel.numbers["model"].iloc[0]]
+        known = others.set_index("target_id") if panel is section.panels[1] else of.loc[panel.numbers["model"].iloc[0]]
         np.testing.assert_array_equal(panel.numbers[column], known[column].reindex(names))
         assert panel.html == ""  # marks at places
     ijk, axes = np.argwhere(np.ones((3, 2, 2))), ["x_mm", "y_mm", "z_mm"]

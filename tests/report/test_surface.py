@@ -89,8 +89,7 @@ def test_undecided_vertices_have_no_layer_but_a_margin(cortex: pd.DataFrame) -> 
     first = cortex.index[cortex["decided"]][0]
     assert preferred.categories[int(preferred.values.ravel()[first])] == cortex["layer"][first]
     assert len(set(preferred.colours)) == len(LAYERS)
-    bar = kit.flat_maps(preferred).axes[2]
-    assert [label.get_text() for label in bar.get_yticklabels()] == LAYERS
+    assert [label.get_text() for label in kit.flat_maps(preferred).axes[2].get_yticklabels()] == LAYERS
     wrong = cortex.replace({"layer": {"block0": "blok0"}})
     refused("got 'blok0' .did you mean 'block0'", encoding_sections.layer_preference_maps, wrong, LAYERS, "effnet")
 

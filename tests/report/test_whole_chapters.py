@@ -83,8 +83,7 @@ def test_regions_that_were_hidden() -> None:
         "and beats the instantaneous Gaussian, the simplest predictor (.250; difference .061, .041 to .081)."
     )
     assert rows_of(chapter, 0)[0] == ["random halves", *FILLED[0][:2], ".310", ".270 to .340", ".061 (better)"]
-    failed = [(each.name[6:-12], round(each.value, 6), each.limit) for each in chapter.failed_controls]
-    assert failed == [
+    assert [(each.name[6:-12], round(each.value, 6), each.limit) for each in chapter.failed_controls] == [
         ("regions shifted (random halves", 0.021, 0.02), ("regions shifted (whole networks", 0.121, 0.02),
         ("frames permuted (whole networks", 0.3, 0.02),
     ]  # fmt: skip
@@ -112,10 +111,9 @@ def test_neurons_followed() -> None:
     of: Any = SimpleNamespace(notes=["A note."], frame_s=0.5)
     tables = {"dynamics": scores, "dynamicsmovies": movies, "dynamicsfolds": folds}
     material = material_of(tables, of, {"dynamicsmovies": facts}, subject="1")
-    chapter = dynamics.dynamics_chapter(material)
     hidden = scores[scores["epoch"] == "occluded"].pivot(index="region", columns="name", values="r_normalized")
     failed = hidden.loc[hidden["held"] > hidden["rnn"], "held"]
-    assert [each.value for each in chapter.failed_controls] == failed.tolist()
+    assert [each.value for each in dynamics.dynamics_chapter(material).failed_controls] == failed.tolist()
     assert 0 < len(failed) < 2
     material.tables["dynamics"] = scores[scores["region"] == "front"]
     assert dynamics.dynamics_chapter(material).answer.panel.title == "Neurons predicted"
@@ -266,11 +264,10 @@ def test_text_from_recordings() -> None:
         rows["p"], rows["value"] = 0.011, 0.95
     material.said["ridge"] |= {"not_excluded": {}, "blocks_fail": []}
     assert sentences.text_chapter(material).failed_controls == []
-    one = {"ridge": material.said["ridge"] | {"test_trials": ["t1"]}}
     for matrix, details, message in (
         (tables["controls"].head(0), material.said, "have no control matrix"),
         (tables["controls"], {}, "have no control matrix"),
         (tables["controls"].query("trained != 'shuffled'"), material.said, "lacks the cells .* shuffled / brain"),
-        (tables["controls"], one, "is of other trials"),
+        (tables["controls"], {"ridge": material.said["ridge"] | {"test_trials": ["t1"]}}, "is of other trials"),
     ):
         refused(message, sentence_section, {"ridge": tables | {"controls": matrix}}, details, 3, 0)

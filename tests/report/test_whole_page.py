@@ -128,9 +128,8 @@ def grounding(regions: list[str]) -> dict[str, Any]:
         "groundedattributes": rows(axis=[1, 2], attribute=["size"]),
         "groundednorms": pd.DataFrame(),
     }
-    spaces = ["grounded", "text", "shuffled", "words alone"]
     arrays = Arrays({"positions": np.random.default_rng(0).normal(size=(30, 2)), "where": np.ones((4, 6, 16))})
-    found = rows(group=[*regions, RELIABLE], encoder=spaces)
+    found = rows(group=[*regions, RELIABLE], encoder=["grounded", "text", "shuffled", "words alone"])
     return {"grounding": tables, "grounded_words": arrays, "grounded_regions": found}
 
 

@@ -41,7 +41,7 @@ WORLDS: dict[str, Callable[[int], Any]] = dict([
 ])  # fmt: skip
 TRAIN = {"scenes": SCENES[:4], "images": PICTURES[:4], "n_epochs": 1, "batch_size": 2}
 SIMULATION: dict[str, Callable[[int], Any]] = WORLDS | {
-    "schedule": lambda s: simulation.schedule(list("abcdef"), 2, 1, s)["stimulus_id"],
+    "schedule": lambda s: simulation.schedule(list("abcdef"), 2, 1, s),
     "voxel_prior_world": lambda s: simulation.voxel_prior_world(seed=s).weights(3, RNG(0)),
     "simulate_cortex": lambda s: simulation.simulate_cortex(SHOWN, DRIVES, CORTEX, s)[0].values,
     "simulate_meeg": lambda s: simulation.simulate_meeg(SHOWN, WHAT, NAMES, simulation.sensor_info("eeg"), s)[0].values,

@@ -31,10 +31,9 @@ def orders_of(n_rows: int, n: int, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("n", [7, 60])  # within the shifts of one order, and of several
 def test_permuted_equal_to_scipy(pair: tuple[np.ndarray, np.ndarray], n: int) -> None:
     predicted, measured = pair
-    rows = orders_of(25, n, 3)
     mask = np.arange(300) % 3 == 0
     found = st.permuted_correlations(predicted, measured, n, 3, groups=[np.arange(290, 300), mask], n_maps=n)
-    plain = np.stack([pearsonr(predicted[order], measured, axis=0).statistic for order in rows])
+    plain = np.stack([pearsonr(predicted[order], measured, axis=0).statistic for order in orders_of(25, n, 3)])
     np.testing.assert_allclose(found.maps, plain, atol=2e-6)
     np.testing.assert_allclose(found.max_r, plain.max(axis=1), atol=2e-6)
     np.testing.assert_allclose(found.mean_r, plain.mean(axis=1), atol=2e-6)
@@ -47,9 +46,8 @@ def test_targets_that_few_orders_reach_are_permuted_ten_times_as_often(pair: tup
     predicted = 0.1 * pair[0][:, :90] + np.random.default_rng(1).normal(size=measured.shape)
     predicted[:, 4] = 1.0
     found = st.permuted_correlations(predicted, measured, 50, 3, sequential=True)
-    observed = st.pearson(predicted, measured)
     plain = np.stack([st.pearson(predicted[order], measured) for order in orders_of(25, 500, 3)])
-    reached = np.cumsum(plain >= observed - 1e-7, axis=0)
+    reached = np.cumsum(plain >= st.pearson(predicted, measured) - 1e-7, axis=0)
     expected = np.where(reached[49] < 10, (1 + reached[-1]) / 501, (1 + reached[49]) / 51)
     np.testing.assert_array_equal(found.p, np.where(np.arange(90) == 4, np.nan, expected))
     assert 20 < (reached[49] < 10).sum() < 80
@@ -80,8 +78,7 @@ def test_orders_differ_with_the_observed_as_a_tie_and_draws_equal_loops(pair: tu
     predicted, measured = pair
     groups = [np.arange(3), np.array([5]), np.array([279, 280, 299])]
     found = st.bootstrap_correlations(predicted, measured, groups, n_draws=30, seed=3)
-    counts = np.random.default_rng(3).multinomial(25, np.full(25, 1 / 25), size=30)
-    for draw, count in zip(found, counts, strict=True):
+    for draw, count in zip(found, np.random.default_rng(3).multinomial(25, np.full(25, 1 / 25), size=30), strict=True):
         rows = np.repeat(np.arange(25), count)
         r = [pearsonr(predicted[rows, t], measured[rows, t]).statistic for t in (0, 1, 2, 5, 279, 280, 299)]
         np.testing.assert_allclose(draw, [np.mean(r[:3]), r[3], np.mean(r[4:])], atol=1e-5)
@@ -181,8 +178,7 @@ def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_sca
     for standardise in (False, True):
         divided = (X / scale, unseen / scale) if standardise else (X, unseen)
         expected = Ridge(2.0).fit(divided[0], Y).predict(divided[1])
-        found = st.held_out_prediction(Ridge(2.0), X, Y, unseen, standardise=standardise)
-        np.testing.assert_allclose(found, expected)
+        np.testing.assert_allclose(st.held_out_prediction(Ridge(2.0), X, Y, unseen, standardise=standardise), expected)
     np.testing.assert_array_equal(st.held_out_prediction(None, X, Y[:, 2:], unseen), np.full((6, 1), 2.0))
     one = st.held_out_prediction(Ridge(2.0), X, Y[:, :1], unseen)
     np.testing.assert_allclose(one[:, 0], Ridge(2.0).fit(X, Y[:, 0]).predict(unseen))

@@ -143,9 +143,8 @@ def test_equal_to_mne() -> None:
     maps = np.stack([t_map(data * sign[:, None, None]) for sign in signs])
     found = cluster_permutation(t_map(data), maps, ring(n_sensors), threshold=1.9, kind="score")
     masses = np.array([t[mask].sum() for mask in clusters])
-    order = np.argsort(-masses)
     assert len(found.clusters) == len(clusters) > 1
-    for mine, theirs in zip(found.clusters, order, strict=True):
+    for mine, theirs in zip(found.clusters, np.argsort(-masses), strict=True):
         np.testing.assert_array_equal(mine.mask.T, clusters[theirs])
         assert mine.mass == pytest.approx(masses[theirs])
         # The identity is among the flips: a tie, which MNE may miss by rounding.

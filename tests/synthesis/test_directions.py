@@ -272,9 +272,8 @@ def test_all_of_a_study_by_hand(plain_pipe: Callable[[int], object]) -> None:
             np.testing.assert_allclose(rows["check"], -channels(images)[:, 1], atol=2e-3)
 
     own |= {f"{name} alone": expected["supervised", name, 0, True] for name in REGIONS}
-    grid = cosines([*own.values()])[:, :2]
     given = [studied.cosines["cosine"][k : k + 2].tolist() for k in range(0, 8, 2)]
-    np.testing.assert_allclose(given, grid, atol=1e-3)
+    np.testing.assert_allclose(given, cosines([*own.values()])[:, :2], atol=1e-3)
     refused("must rise, with 0 among them", DirectionStudy(None, {"a": len}, Judges({}), alphas=(1.0, 2.0)).run)
     refused("need a region", DirectionStudy(None, {}, Judges({})).run)
 

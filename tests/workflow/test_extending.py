@@ -15,7 +15,6 @@ from brainalign.io import load
 from brainalign.statistics import pearson
 
 PAGE = Path(__file__).parents[2] / "docs" / "pages" / "extend.md"
-MOST = {"A recording format": 2, "An encoder": 2, "An analysis with its section": 5}
 
 
 def apply_blocks(text: str, root: Path, lib: Path) -> set[str]:
@@ -39,7 +38,7 @@ def extended(make_checkout, make_image_study):
     """A checkout with everything that the page adds, in which the page of one subject has been made."""
     checkout = make_checkout("extended")
     chapters = dict(re.findall(r"^## (.+?):.*?\n(.*?)(?=^## |\Z)", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL))
-    for name, most in MOST.items():
+    for name, most in {"A recording format": 2, "An encoder": 2, "An analysis with its section": 5}.items():
         touched = apply_blocks(chapters[name], checkout.root, checkout.lib)
         assert 0 < len(touched) <= most, (name, touched)
     study = make_image_study(checkout.root / "scenes")

@@ -286,9 +286,8 @@ def test_class_tokens_stand_beside_tokens_of_the_same_layers_with_permutations(s
     pd.testing.assert_series_equal(found["r"], alone.reindex(found.index), rtol=1e-5)
     assert (found["n_parameters"] == 9 * 2 * scenes.n_vertices).all()  # of both hemispheres
     scenes.write()
-    ridge = {"encoder": "ridge", "device": "cpu"}
     net = {"extractor": "vision", "weights": "vit", "layers": ["layers.0"], "pooling": "tokens"}
-    methods = {"ridge": ridge, "fac": TRAINED | {"models": ["net"], "cls": "cls"}}
+    methods = {"ridge": {"encoder": "ridge", "device": "cpu"}, "fac": TRAINED | {"models": ["net"], "cls": "cls"}}
 
     def load(**other: object) -> None:
         load_descriptors(ImageRun(scenes, {"models": {"net": net} | other, "methods": methods}).config)
@@ -399,19 +398,17 @@ def test_encoders_of_sensors(scenes) -> None:
     models = {"net": TOKENS, "both": TOKENS | {"layers": ["block2", "block3"]}}
     run = ImageRun(scenes, {"models": models, "methods": methods}, pages=())("02")
     labels = {"subject": "02", "model": "both", "method": "route"}
-    rows = run.table("baselines", **labels)
     one = ["routing", "routing, position keys"]
     together = ["routing, ensemble", "routing, block2", "routing, block3"]
-    found = rows.groupby("layer", sort=False)["encoder"].unique().map(list).to_dict()
+    found = run.table("baselines", **labels).groupby("layer", sort=False)["encoder"].unique().map(list).to_dict()
     assert found == {"block2": one, "block3": one, "all layers, ensemble": together}
     table = run.table("ensemble", **labels)
     weights = table[table["layer"] != "all layers, ensemble"].groupby("group")["weight"].sum()
     np.testing.assert_allclose(weights, 1, rtol=1e-5)
     assert run.table("preference", **labels)["layer"].tolist() == ["block2", "block3"]
-    own = {"classes": "semantic", "net": "semantic", "core": "response_optimised"}
     known = ["ridge, all tokens", "ridge, all tokens, one penalty"]
     more = ["ridge, tokens and semantics", "ridge, tokens and semantics, one penalty"]
-    for name, encoder in own.items():
+    for name, encoder in {"classes": "semantic", "net": "semantic", "core": "response_optimised"}.items():
         table = run.table("baselines", subject="02", model="net", method=name)
         assert list(pd.unique(table["encoder"])) == [encoder, *known, *more]
         counts = table.groupby("encoder")["n_parameters"].first()

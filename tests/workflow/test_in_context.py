@@ -120,8 +120,7 @@ def test_a_context_of_a_new_subject_is_read(run: Run) -> None:
     assert abs(seen.loc[("shuffled_context", 24), "r"]) < 0.25
     about = load_sidecar(run.of("curve", "01"))["details"]
     assert {name: use["n_images"] for name, use in about["subjects"].items()} == {"03": 50, "04": 50}
-    mine = about["layers"]["draw1"]
-    groups = {row["group"]: row for row in mine["fallbacks"]}
+    groups = {row["group"]: row for row in about["layers"]["draw1"]["fallbacks"]}
     assert groups["seen"]["in_context"] < 1
     for row in groups.values():
         assert row["falls_back"] == (row["taken"] != "in_context")

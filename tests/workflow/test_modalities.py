@@ -61,9 +61,8 @@ def test_the_table_holds_every_decoder_and_direction(results: Path) -> None:
 
 def test_validation_images_choose_the_weights_of_every_training(rng: np.random.Generator) -> None:
     """What stands beside the joint space is chosen as it is; a null by null pairs."""
-    sizes = {"train": 6, "val": 3, "test": 3}
     parts: dict[str, dict[str, Trials]] = {}
-    for split, n in sizes.items():
+    for split, n in {"train": 6, "val": 3, "test": 3}.items():
         meta = pd.DataFrame({"stimulus_id": [f"{split}{k}" for k in range(n)], "subject": "01", "task": "x"})
         names = ("eeg", "fmri")
         parts[split] = {name: Trials(rng.normal(size=(n, 4)), rng.normal(size=(n, 2)), meta) for name in names}

@@ -146,6 +146,5 @@ def test_categories_of_images_are_decoded_on_test_images(scenes, tmp_path: Path)
     windows = load(paths["windows"], pd.DataFrame)
     assert windows["window"].tolist() == ["response", "before"]
     assert windows["chance"].iloc[0] == pytest.approx(1 / len(facts["categories"]))
-    squares = load(paths["squares"], Arrays)
     n = len(facts["categories"])
-    assert squares["pairs"].shape == (20, n * (n - 1) // 2)
+    assert load(paths["squares"], Arrays)["pairs"].shape == (20, n * (n - 1) // 2)

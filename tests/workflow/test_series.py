@@ -34,10 +34,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Co
     descriptor.write_text(yaml.safe_dump({"name": "rest", "title": "Rest <of> 16", "simulate": world}))
     models = {"random": {"extractor": "random", "n_features": 12}}
     config = config_of(descriptor, models=models, decode_series=OPTIONS | {"folds": 2}, confidence=0.9)
-    paths = {name: artifact_path(config.results, "rest", name) for name in ("series", "people", *OUTPUTS)}
     assert [job.rule for job in jobs(config)] == ["prepare_series", "decode_series", "report_group"]
     run_all(config, "prepare_series", "decode_series")
-    return paths, config
+    return {name: artifact_path(config.results, "rest", name) for name in ("series", "people", *OUTPUTS)}, config
 
 
 def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
@@ -89,9 +88,8 @@ def test_splits_are_of_people_and_all_or_none_are_given() -> None:
     people.loc[0, "split"] = "test"
     refused("some runs only", decode_series.test_runs, people, 0)
     refused("both sides need some", decode_series.test_runs, people.assign(split="train"), 0)
-    series = np.arange(4 * 25, dtype=np.float32).reshape(4, 25, 1)
     people = pd.DataFrame({"subject": list("aabb"), "trait": list("xxyy")})
-    joined, rows = decode_series.per_person(series, people, 10)
+    joined, rows = decode_series.per_person(np.arange(4 * 25, dtype=np.float32).reshape(4, 25, 1), people, 10)
     assert joined.shape == (2, 40, 1)
     assert (joined[0, 19:21, 0].tolist(), rows["trait"].tolist()) == ([19, 25], ["x", "y"])
     values = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)

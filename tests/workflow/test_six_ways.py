@@ -101,9 +101,8 @@ def check_betas(folder: Path) -> Found:
 
 
 def halves(folder: Path, values: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    trials = pd.read_csv(folder / "trials.tsv", sep="\t")
     side = table(folder, "splits", subject="01")["split"].to_numpy()
-    rows = trials.groupby("stimulus_id", sort=False).indices
+    rows = pd.read_csv(folder / "trials.tsv", sep="\t").groupby("stimulus_id", sort=False).indices
     averages = np.stack([values[of].mean(axis=0) for of in rows.values()])
     held = np.array([side[of[0]] == "test" for of in rows.values()])
     return list(rows), averages, np.flatnonzero(~held), np.flatnonzero(held)

@@ -152,8 +152,7 @@ def test_regions_are_of_targets_that_repeat() -> None:
         ([0.1] * 5, {continuous.EVERYWHERE: [0, 1, 2, 3, 4]}),
     ):
         kept = reliable_targets(pd.DataFrame({"ceiling": ceiling, "repeats_q": np.nan}), 0.2)
-        found = continuous._regions(targets, kept)
-        assert {name: rows.tolist() for name, rows in found.items()} == expected
+        assert {name: rows.tolist() for name, rows in continuous._regions(targets, kept).items()} == expected
 
 
 @pytest.mark.parametrize("n_runs", [5, 6])  # too few for an interval, and enough

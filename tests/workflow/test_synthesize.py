@@ -338,12 +338,10 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> Encoders:
 
 
 def test_vectors_scores_and_images_are_left(encoders: Encoders) -> None:
-    vectors = load(encoders.path("directions", subject="01"), Arrays)
     details = load_sidecar(encoders.path("directions", subject="01"))["details"]
-    assert vectors["vectors"].shape == (5, 10, 64, 8, 8)
+    assert load(encoders.path("directions", subject="01"), Arrays)["vectors"].shape == (5, 10, 64, 8, 8)
     ways = [("supervised", region, orthogonal) for region in ("red", "leftside") for orthogonal in (False, True)]
-    told = [(row["method"], row["region"], row["orthogonal"]) for row in details["rows"]]
-    assert told == [*ways, ("pca", "", False)]
+    assert [(row["method"], row["region"], row["orthogonal"]) for row in details["rows"]] == [*ways, ("pca", "", False)]
     table = pd.read_parquet(encoders.path("directionscores", subject="01"))
     assert table[["guide", "check", "true", "typical", "valid"]].notna().all().all()
     images = load(encoders.path("directionimages", subject="01"), Arrays)["images"]

@@ -87,8 +87,7 @@ def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
     energies = _unit(torch.nn.functional.avg_pool2d(energies, 2))
     weights = rng.normal(size=(N_FEATURES, N_ORIENTATIONS, 3, 3))
     weights -= weights.mean(axis=1, keepdims=True)
-    contrasts = torch.nn.functional.conv2d(energies, torch.from_numpy(weights), padding=1)
-    return np.asarray(_unit(contrasts.relu()).numpy())
+    return np.asarray(_unit(torch.nn.functional.conv2d(energies, torch.from_numpy(weights), padding=1).relu()).numpy())
 
 
 def _unit(maps: "torch.Tensor") -> "torch.Tensor":

@@ -50,5 +50,4 @@ def category_epochs(
         pattern = patterns[:, k if code == "moving" else 0]
         course = np.exp(-0.5 * ((times - peak) / width_s) ** 2)
         values += amplitude * (side - 0.5)[:, None, None] * pattern[:, None] * course
-    recordings = np.arange(n_trials) * n_recordings // n_trials
-    return CategoryEpochs(values, np.array(["a", "b"])[side], recordings, times)
+    return CategoryEpochs(values, np.array(["a", "b"])[side], np.arange(n_trials) * n_recordings // n_trials, times)

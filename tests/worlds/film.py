@@ -64,8 +64,7 @@ def write_film(folder: Path, *, seed: int, n_runs=5, n_rows=75, n_voxels=6, sign
     files = {run: f"{run}.npy" for run in names}
     signals = {"sounds": {run: f"{run}.wav" for run in names}, "films": {run: run for run in names}, "fps": FPS}
     content = {"name": "film", "stimuli": "words.tsv", "continuous": signals, "splits": {"runs": {"leave_out": "run"}}}
-    recorded = {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files}
-    return content | {"recordings": {"01": recorded}}
+    return content | {"recordings": {"01": {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files}}}
 
 
 def _slow(rng: np.random.Generator, n: int, samples: float) -> np.ndarray:

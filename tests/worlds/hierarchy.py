@@ -64,8 +64,7 @@ def hierarchy(n_images=600, n_layers=6, n_features=30, n_areas=18, *, seed=0) ->
     spoken = [layer @ rng.normal(0, n_features**-0.5, (n_features, N_SENSORS)) for layer in layers]
     sensors = np.einsum("lns,lt->nst", np.stack(spoken), course)
     sensors += rng.normal(0, SENSOR_NOISE_SD, sensors.shape)
-    separation = np.linalg.norm(places[:, None] - places, axis=2)
-    areas = voxels, area, depth, distance, separation
+    areas = voxels, area, depth, distance, np.linalg.norm(places[:, None] - places, axis=2)
     return Hierarchy(layers, random_layers, *areas, sensors, times, latency)
 
 

@@ -125,8 +125,7 @@ def story(folder: Path) -> None:
         values[:, :20] += heard / heard[15:].std(axis=0)
         np.save(folder / f"story{run}.npy", values.astype(np.float32))
     pd.concat(tables).to_csv(folder / "words.tsv", sep="\t", index=False)
-    regions = np.repeat(["language", "elsewhere"], 20)
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(40)], "roi": regions})
+    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(40)], "roi": np.repeat(["language", "elsewhere"], 20)})
     targets.to_csv(folder / "targets.tsv", sep="\t", index=False)
 
 
@@ -179,6 +178,5 @@ def ecog(folder: Path) -> None:
     np.save(folder / "times.npy", MOMENTS)
     np.savez(folder / "vectors.npz", stimulus_id=np.array(names), words=vectors)
     (folder / "stimuli.csv").write_text("\n".join(["stimulus_id", *names]) + "\n")
-    regions = np.repeat(["STG", "motor"], 5)
-    electrodes = pd.DataFrame({"target_id": [f"e{k}" for k in range(10)], "roi": regions})
+    electrodes = pd.DataFrame({"target_id": [f"e{k}" for k in range(10)], "roi": np.repeat(["STG", "motor"], 5)})
     electrodes.to_csv(folder / "electrodes.tsv", sep="\t", index=False)

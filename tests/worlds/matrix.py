@@ -87,8 +87,7 @@ class Cell:
     def write(self, folder: Path, change: Callable[[Content, Content], object] = lambda study, run: None) -> Config:
         """Write every file as a user would have it, changed beforehand, and return the configuration."""
         folder.mkdir(parents=True, exist_ok=True)
-        stimuli = self._write_stimuli(folder)
-        study: Content = {"name": "study", "stimuli": stimuli}
+        study: Content = {"name": "study", "stimuli": self._write_stimuli(folder)}
         study |= {"recordings": {"01": WRITERS[self.recording](self, folder)}, "splits": SPLITS[self.split]}
         if self.recording == "blocks":
             study["fmri"] = {"tr_s": TR_S, "space": "the scanner"}
@@ -161,8 +160,7 @@ class Cell:
 
     def planted(self, scores: pd.DataFrame) -> np.ndarray:
         if self.recording == "epochs":
-            late = scores["time_s"].to_numpy() > 0.05
-            return late & scores["target_id"].isin(SENSORS[6:]).to_numpy()
+            return (scores["time_s"].to_numpy() > 0.05) & scores["target_id"].isin(SENSORS[6:]).to_numpy()
         number = scores.groupby("layer").cumcount().to_numpy()
         if self.recording == "surface":
             return number % N_VERTICES < N_PLANTED

@@ -40,9 +40,8 @@ def swiss_roll(n: int, seed: int = 0) -> SwissRoll:
     rng = np.random.default_rng(seed)
     angle = 1.5 * np.pi * (1 + 2 * rng.random(n))
     height = 21 * rng.random(n)
-    arc = (angle * np.sqrt(1 + angle**2) + np.arcsinh(angle)) / 2
     points = np.column_stack([angle * np.cos(angle), height, angle * np.sin(angle)])
-    return SwissRoll(points, np.column_stack([arc, height]))
+    return SwissRoll(points, np.column_stack([(angle * np.sqrt(1 + angle**2) + np.arcsinh(angle)) / 2, height]))
 
 
 N_FEATURES, N_PARENTS, N_CHILDREN = 32, 8, 8

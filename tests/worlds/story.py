@@ -27,11 +27,10 @@ def configured(folder: Path) -> Config:
 
 
 def write_release(folder: Path, story: Path, *, cut: tuple[int, int], repeated: tuple[str, ...]) -> None:
-    words = pd.read_csv(story / "words.tsv", sep="\t")
     grids, stored = folder / "derivative/TextGrids", folder / "derivative/preprocessed_data/UTS03"
     grids.mkdir(parents=True)
     stored.mkdir(parents=True)
-    for run, events in words.groupby("run"):
+    for run, events in pd.read_csv(story / "words.tsv", sep="\t").groupby("run"):
         onsets = events["onset_s"].to_numpy()
         stops = np.minimum(onsets + events["duration_s"].to_numpy(), np.append(onsets[1:], np.inf))
         spoken = [(a, b, text) for a, b, text in zip(onsets, stops, events["text"], strict=True)]

@@ -135,8 +135,7 @@ def _label_problems(descriptor: Study, labels: pd.DataFrame) -> Iterator[tuple[s
             "so number the runs in the second column of the labels",
         )
         return
-    changes = (labels["run"] != labels["run"].shift()).sum()
-    if changes > labels["run"].nunique():
+    if (labels["run"] != labels["run"].shift()).sum() > labels["run"].nunique():
         yield "labels", "a run number comes back after another run; number the runs of all sessions differently"
         return
     try:

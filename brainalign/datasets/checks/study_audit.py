@@ -133,8 +133,7 @@ def _of_held_out(descriptor: Study) -> Iterator[Problem]:
 def _between_subjects(prints: dict[str, formats.Fingerprint]) -> list[Problem]:
     """Return a warning for every two subjects with trials of the same signals."""
     pairs = formats.copied_trials({f"subject {name}": kept for name, kept in prints.items()})
-    between = pairs[pairs["part_a"] != pairs["part_b"]]
-    return formats.copy_problems(between.assign(place_a="", place_b=""), "subjects")
+    return formats.copy_problems(pairs[pairs["part_a"] != pairs["part_b"]].assign(place_a="", place_b=""), "subjects")
 
 
 def _images(descriptor: Study, found: StudyAudit) -> None:
@@ -189,19 +188,17 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
 
 def _problem(descriptor: Study, error: BrainalignError, where: str) -> Problem:
     """Convert a reader's refusal into a problem; its message may begin with the place."""
-    text = str(error).removeprefix(f"{descriptor.name}: ").removeprefix(f"{where}: ")
-    return Problem(where, text)
+    return Problem(where, str(error).removeprefix(f"{descriptor.name}: ").removeprefix(f"{where}: "))
 
 
 def _size(responses: Responses) -> dict[str, object]:
     trials, counts = responses.trials, repeat_counts(responses.trials)
-    runs = trials[["session", "run"]].drop_duplicates()
     return {
         "trials": len(trials),
         "stimuli": len(counts),
         "repeats": f"{counts.min()} to {counts.max()} (median {counts.median():g})",
         "sessions": trials["session"].nunique(),
-        "runs": len(runs),
+        "runs": len(trials[["session", "run"]].drop_duplicates()),
         "targets": len(responses.targets),
         "times": 0 if responses.times is None else len(responses.times),
         "units": responses.units,

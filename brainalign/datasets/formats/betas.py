@@ -87,8 +87,7 @@ def read_betas(
             f"{_listed(betas)[0]}: there are {len(values)} maps but {trials} lists {len(table)} trials; give one row "
             "per map, in the same order"
         )
-    responses = Responses(values, table, targets, units)
-    return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)
+    return finish_responses(Responses(values, table, targets, units), standardize=standardize, bad_targets=bad_targets)
 
 
 def read_brain_maps(

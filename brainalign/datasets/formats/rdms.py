@@ -107,7 +107,6 @@ def _kriegeskorte92(find: Find, supplement: str) -> RdmSets:
     }
     stimuli = pd.DataFrame(rows | {flag: [bool(getattr(stimulus, flag)) for stimulus in objects] for flag in FLAGS})
     figure = _named(published, supplement, "mIT_674neurons", "hITvisStim_316vx")
-    models = _named(fitted, "92_modelRDMs.mat", "animacy", "monkeyIT")
     study = RdmSets(
         stimuli=stimuli,
         sets={
@@ -115,7 +114,7 @@ def _kriegeskorte92(find: Find, supplement: str) -> RdmSets:
             "monkeyIT": figure["mIT_674neurons"][None, None],
             "judgements": np.array([[_condensed(subject)] for subject in behaviour]),
         },
-        models=models,
+        models=_named(fitted, "92_modelRDMs.mat", "animacy", "monkeyIT"),
         images=np.stack([np.asarray(stimulus.image, dtype=np.uint8) for stimulus in objects]),
     )
     categories = dict(zip([str(label) for label in labels], np.asarray(table).T, strict=True))
@@ -165,8 +164,7 @@ def read_rdm_study(study: Study) -> RdmSets:
         rdms = condensed_rdms(f"{path}: {key}" if key else str(path), _stacked(arrays[key]), any_axes=True)
         # One RDM is that of one subject; without sessions there is one.
         sets[name] = rdms[None, None] if rdms.ndim == 1 else rdms[:, None] if rdms.ndim == 2 else rdms
-    models = _models(files["model_rdms"], stimuli) if "model_rdms" in files else {}
-    return RdmSets(stimuli, sets, models)
+    return RdmSets(stimuli, sets, _models(files["model_rdms"], stimuli) if "model_rdms" in files else {})
 
 
 def _models(path: Path, stimuli: pd.DataFrame) -> dict[str, Values]:

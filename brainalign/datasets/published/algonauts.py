@@ -92,10 +92,9 @@ def read_algonauts(
         table = _vertices(place, hemi, part.shape[1]).assign(roi=region_lists(hemispheres[hemi], part.shape[1]))
         tables.append(table.iloc[kept])
         values.append(np.asarray(part if within is None else part[:, kept], dtype=np.float32))
-    trials = complete_trials(images.drop(columns="path"), str(_fmri(place)))
     responses = Responses(
         common.without_missing(np.concatenate(values, axis=1)),
-        trials,
+        complete_trials(images.drop(columns="path"), str(_fmri(place))),
         on_mesh(tables, "fsaverage", dict.fromkeys(SIDES, SPACES["fsaverage"])),
         "z (within session), averaged over repeats",
     )

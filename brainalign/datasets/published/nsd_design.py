@@ -55,8 +55,7 @@ class NsdDesign:
 
     def seen_by_all(self, times: int = 3) -> list[str]:
         """Return the shared images that every subject saw so often, given how many sessions each has."""
-        first = self.order[: N_TRIALS * min(NSD_SESSIONS)]
-        numbers, counts = np.unique(first, return_counts=True)
+        numbers, counts = np.unique(self.order[: N_TRIALS * min(NSD_SESSIONS)], return_counts=True)
         shared = set(self.shared)
         names = [nsd_image(int(image)) for image in self.images[0][numbers[counts >= times]]]
         return [name for name in names if name in shared]

@@ -100,5 +100,4 @@ def _raw(path: Path, content: Mapping[Any, Any], table: pd.DataFrame, mne: Any) 
             "were shown, all of them"
         )
     shown = table.iloc[numbers - 1].reset_index(drop=True)
-    events = shown.assign(sample=onsets, onset_s=onsets / float(content["sfreq"]), category=shown["concept"])
-    return raw, events
+    return raw, shown.assign(sample=onsets, onset_s=onsets / float(content["sfreq"]), category=shown["concept"])

@@ -115,5 +115,4 @@ def concept_splits(trials: pd.DataFrame) -> pd.DataFrame:
         trial_id, stimulus_id, concept, partition.
     """
     table = trials[["trial_id", "stimulus_id"]].assign(group=trials["concept"])
-    split = np.where(trials["partition"].eq("test"), "test", "train")
-    return table.assign(split=split, fold=0, seed=0)
+    return table.assign(split=np.where(trials["partition"].eq("test"), "test", "train"), fold=0, seed=0)

@@ -171,9 +171,8 @@ def order_leak(
     place = pd.factorize(texts["place"])[0]
     test_text, near_text = rows[tested], rows[nearest]
     told = codes[test_text] == codes[near_text]
-    rng = np.random.default_rng(seed)
     # Uniform numbers above the number of the task sort texts within tasks, in random order.
-    drawn = np.argsort(place + rng.random((n_permutations, len(codes))), axis=1)
+    drawn = np.argsort(place + np.random.default_rng(seed).random((n_permutations, len(codes))), axis=1)
     permuted = np.empty_like(drawn)
     permuted[:, np.argsort(place, kind="stable")] = codes[drawn]
     null = (permuted[:, test_text] == permuted[:, near_text]).mean(axis=1)

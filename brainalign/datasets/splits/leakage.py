@@ -75,8 +75,7 @@ def _fold_problems(table: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Found]
     # The splits' own stimulus ids may be stale: the responses say what was shown.
     shown = table.merge(trials[["trial_id", "session", "run", "stimulus_id"]], on="trial_id", suffixes=("_split", ""))
     yield from _stimulus_leaks(shown)
-    runs = group_labels(shown, "run")
-    sides = shown["split"].groupby(runs).nunique()
+    sides = shown["split"].groupby(group_labels(shown, "run")).nunique()
     straddling = tuple(sides.index[sides > 1])
     if straddling:
         yield (

@@ -141,8 +141,7 @@ def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.Da
         trials[["trial_id", "stimulus_id"]], on="trial_id", how="left"
     )
     groups = sides["stimulus_id"].map(numbers).fillna(-1).astype(int).astype(str)
-    table = sides.assign(group=groups, fold=0, seed=seed)
-    return table[["trial_id", "stimulus_id", "group", "split", "fold", "seed"]]
+    return sides.assign(group=groups, fold=0, seed=seed)[["trial_id", "stimulus_id", "group", "split", "fold", "seed"]]
 
 
 def split_problems(descriptor: Study, splits: pd.DataFrame, trials: pd.DataFrame, seed: int) -> list[Problem]:

@@ -311,8 +311,7 @@ class _Grounding(nn.Module):
     def similarities(self, text: Tensor, scenes: Tensor) -> Tensor:
         """Return the cosine of every word with every location of every scene (n_words, n_scenes, n_locations)."""
         words = F.normalize(self.embed_words(text), dim=-1)
-        places = F.normalize(self.embed_places(scenes), dim=-1)
-        return torch.einsum("wd,nld->wnl", words, places)
+        return torch.einsum("wd,nld->wnl", words, F.normalize(self.embed_places(scenes), dim=-1))
 
     def forward(self, text: Tensor, words: Tensor, present: Tensor, scenes: Tensor) -> Tensor:
         """Return the score of every caption with every scene (n_captions, n_scenes)."""

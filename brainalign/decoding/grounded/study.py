@@ -115,9 +115,8 @@ def _linear(
     places = np.asarray(images, dtype=np.float64).mean(axis=1)
     vectors = caption_vectors(said[np.concatenate([mine, held])], text)
     vectors -= vectors[: len(mine)].mean(axis=0)
-    ridge = Ridge(ALPHAS, per_target_alpha=False)
     predicted = statistics.held_out_prediction(
-        ridge, places[mine], vectors[: len(mine)], places[held], standardise=True
+        Ridge(ALPHAS, per_target_alpha=False), places[mine], vectors[: len(mine)], places[held], standardise=True
     )
     asked, found = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (vectors[len(mine) :], predicted))
     return np.asarray(asked @ found.T)

@@ -116,8 +116,7 @@ class ConditionalGaussian:
 
     def _predict(self, visible: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         shifts = range(-self.lag_, self.lag_ + 1)
-        blocks = [[self._covariance(a - b)[np.ix_(~mask, ~mask)] for b in shifts] for a in shifts]
-        within = np.block(blocks)
+        within = np.block([[self._covariance(a - b)[np.ix_(~mask, ~mask)] for b in shifts] for a in shifts])
         across = np.hstack([self._covariance(-b)[np.ix_(mask, ~mask)] for b in shifts])
         within[np.diag_indices_from(within)] += self.penalty_
         weights = np.linalg.solve(within, across.T).astype(np.float32)

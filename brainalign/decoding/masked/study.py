@@ -207,12 +207,11 @@ def person_features(model: MaskedBrainModel, series: NDArray[np.float32]) -> Map
         A person or a run per row.
     """
     embedded = model.embed(series)
-    latent = np.arctanh(np.clip(_upper_triangle(embedded.covariance), -0.999999, 0.999999))
     return {
         "correlation": correlation_features(series),
         "tangent": tangent_features(series),
         "mean tokens": embedded.mean.reshape(len(series), -1),
-        "latent connectivity": latent,
+        "latent connectivity": np.arctanh(np.clip(_upper_triangle(embedded.covariance), -0.999999, 0.999999)),
     }
 
 

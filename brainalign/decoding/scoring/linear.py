@@ -53,8 +53,7 @@ def signal_features(signals: Values, kind: Literal["raw", "log_power", "covarian
         # A silent channel has no logarithm; a millionth of the mean power stands for it.
         return np.asarray(np.log(power + 1e-6 * power.mean()).reshape(n, -1))
     products = windows @ windows.swapaxes(2, 3) / window  # (n, n_windows, n_channels, n_channels)
-    upper = np.triu_indices(n_channels)
-    return np.asarray(products[:, :, *upper].reshape(n, -1))
+    return np.asarray(products[:, :, *np.triu_indices(n_channels)].reshape(n, -1))
 
 
 @dataclass(frozen=True)

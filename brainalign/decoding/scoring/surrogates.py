@@ -121,8 +121,7 @@ def spectrum_noise(
                 # A real bin stays real: its cross-spectrum is.
                 values, vectors = np.linalg.eigh(cross.real if f == 0 or 2 * f == n_times else cross)
                 coloured[:, :, f] = white[:, :, f] @ (vectors * np.sqrt(np.clip(values, 0, None))).T  # by its root
-        made = np.fft.irfft(coloured, n=n_times, axis=2)
-        found[rows] = np.where(inside[rows, None], made, signals[rows])
+        found[rows] = np.where(inside[rows, None], np.fft.irfft(coloured, n=n_times, axis=2), signals[rows])
     return found
 
 

@@ -132,11 +132,10 @@ def verdict(
         beside = "" if nuisances is None else ", and above every nuisance that blocks left out do not answer"
         said = f"The decoder uses the brain: {score}, above every input and training without brain signals{beside}."
     uses = real["p"] <= level and not as_good and in_blocks and not open_to
-    names = tuple(name for name, _ in open_to)
     return Verdict(
         bool(uses),
         (said, *block_words, *_survivors(matrix, measure, cells, level)),
-        names,
+        tuple(name for name, _ in open_to),
         bool(real["p"] <= level and not in_blocks),
     )
 

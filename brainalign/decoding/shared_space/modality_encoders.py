@@ -6,6 +6,7 @@ VoxelLinear      fMRI: voxels, padded where subjects have fewer, to tokens of wh
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -224,13 +225,9 @@ def _signal_shape(shape: tuple[int, ...], least: int) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _full_voxels(n_subjects: int, shape: tuple[int, ...], width: int = 1024, **options: float) -> VoxelLinear:
-    return VoxelLinear(n_subjects, shape, width, **{"tokens": 8, "residual": True, "dropout": 0.5} | options)  # type: ignore[arg-type]
-
-
 MODALITY_ENCODERS: dict[str, dict[str, Callable[..., nn.Module]]] = {
     "tiny": {"signals": SignalConv, "voxels": VoxelLinear},
-    "full": {"signals": PatchConv, "voxels": _full_voxels},
+    "full": {"signals": PatchConv, "voxels": partial(VoxelLinear, tokens=8, residual=True, dropout=0.5)},
 }
 
 

@@ -67,8 +67,7 @@ def decoder_of(options: Mapping[str, Any]) -> Callable[[Trials, int], TextFit]:
         If trials have no validation trials although something is chosen by them.
     """
     given = dict(options)
-    kind = given.pop("decoder")
-    return {"linear": _linear, "network": _network}[kind](given)
+    return {"linear": _linear, "network": _network}[given.pop("decoder")](given)
 
 
 def _sides(trials: Trials) -> tuple[Trials, Trials]:
@@ -138,5 +137,4 @@ def nearest_sentences(vectors: Values, targets: Values, texts: Sequence[str]) ->
         Of training sentences.
     texts : sequence of str (n_texts)
     """
-    first = similarity_ranks(vectors, targets).argmin(axis=1)
-    return [texts[k] for k in first]
+    return [texts[k] for k in similarity_ranks(vectors, targets).argmin(axis=1)]

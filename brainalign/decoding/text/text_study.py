@@ -264,8 +264,7 @@ def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int,
         given = Trials(signals, targets, meta)
         return _decoding(make(given, seed), given)
 
-    every = _joined(study.train, study.val, study.test)
-    return leave_block_out(fit, every, _hits, answers=_nearest, seed=seed)
+    return leave_block_out(fit, _joined(study.train, study.val, study.test), _hits, answers=_nearest, seed=seed)
 
 
 def _text_scores(

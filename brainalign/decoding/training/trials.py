@@ -61,8 +61,7 @@ class Trials:
 
     def averaged(self) -> "Trials":
         """Return one trial per subject and stimulus, the mean of its repeats, with their number as `n_averaged`."""
-        groups = self.meta.groupby(["subject", "stimulus_id"], sort=False)
-        codes = groups.ngroup().to_numpy()
+        codes = self.meta.groupby(["subject", "stimulus_id"], sort=False).ngroup().to_numpy()
         first = np.unique(codes, return_index=True)[1]  # positions: the index of a table may be anything
         counts = np.bincount(codes)
         sums = np.zeros((len(counts), *self.signals.shape[1:]))
@@ -73,8 +72,7 @@ class Trials:
 
     def shown(self, distinct: "Trials") -> NDArray[np.intp]:
         """Find the row of `distinct` that holds each trial's stimulus."""
-        ids = pd.Index(distinct.meta["stimulus_id"])
-        return np.asarray(ids.get_indexer(pd.Index(self.meta["stimulus_id"])))
+        return np.asarray(pd.Index(distinct.meta["stimulus_id"]).get_indexer(pd.Index(self.meta["stimulus_id"])))
 
     @property
     def n_samples(self) -> NDArray[np.intp] | None:

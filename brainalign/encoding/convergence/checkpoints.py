@@ -84,8 +84,7 @@ Curve = tuple[Values, Values]  # (n_steps,), (n_draws, n_steps)
 
 def _areas(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
     last = scores[-1]
-    n_areas = len(last.areas)
-    columns = np.arange(n_areas)
+    columns = np.arange(len(last.areas))
     value, drawn, order, order_drawn = [], [], [], []
     decided = _decided_areas(last)
     distance = last.arrays["distance"]
@@ -122,8 +121,7 @@ def _sensors(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
     last = scores[-1]
     times = last.arrays["times_s"]
     r, all_draws, null = (last.arrays[name] for name in ("r", "draws", "null"))
-    table = layer_latencies(r, all_draws, null, times, last.layers)
-    decided = np.flatnonzero(table["decided"])
+    decided = np.flatnonzero(layer_latencies(r, all_draws, null, times, last.layers)["decided"])
     if len(decided) < 3:
         return {}
     after = times >= 0

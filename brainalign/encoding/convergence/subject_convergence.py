@@ -164,8 +164,7 @@ def _of_areas(
     ceiling = trained.arrays["ceiling_r"].astype(np.float64)
     shown = np.isfinite(ceiling).any()
     scores["ceiling_r"] = np.where(scores["score"] == "encoding", np.nanmean(ceiling) if shown else np.nan, np.nan)
-    areas = found.areas if known else found.areas.assign(distance_mm=np.nan)
-    return SubjectConvergence(scores, areas, found.layers)
+    return SubjectConvergence(scores, found.areas if known else found.areas.assign(distance_mm=np.nan), found.layers)
 
 
 def _layer_scores(scores: SplitScores) -> LayerScores:

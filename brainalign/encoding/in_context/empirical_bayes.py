@@ -202,8 +202,7 @@ class EmpiricalBayesRidge(LinearWeights, BaseEstimator):  # type: ignore[misc]
             total = values[:, None] + noise
             noises.append(noise)
             likelihoods.append(-(np.log(total) + np.square(rotated) / total).sum(axis=0))
-        best = np.argmax(likelihoods, axis=0)
-        noise = np.take_along_axis(np.array(noises), best[None], axis=0)[0]
+        noise = np.take_along_axis(np.array(noises), np.argmax(likelihoods, axis=0)[None], axis=0)[0]
         weights = mean[:, None] + covariance @ design.T @ (vectors @ (rotated / (values[:, None] + noise)))
         like = same_kind_as(Y)
         self.coef_, self.intercept_, self.noise_ = (like(as_tensor(a)) for a in (weights[:-1], weights[-1], noise))

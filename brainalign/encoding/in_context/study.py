@@ -120,9 +120,8 @@ def score_context(
     X_pool, X_held = X[train][shown.first], X[test][held.first]
     n_context = min(pretrained.largest_context, len(pool))
     context = np.random.default_rng([seed, 2]).permutation(len(pool))[:n_context]
-    ensemble = InContextEnsemble(pretrained.encoders, roi, targets)
     found = evaluate(
-        ensemble,
+        InContextEnsemble(pretrained.encoders, roi, targets),
         np.concatenate([X_pool[context], X[test]]),
         Y=np.concatenate([averages[context], tested]),
         train=np.arange(n_context),
@@ -130,13 +129,12 @@ def score_context(
         stimulus_ids=np.concatenate([pool[context], stimulus_ids[test]]),
     )
     by_seed = found.encoder.predictions(X_held)  # test images of `found` are in the same order
-    inside = {name: np.searchsorted(targets, rows) for name, rows in groups.items()}
     curve = context_curve(
         pretrained,
         np.concatenate([X_pool, X_held]),
         np.concatenate([averages, held.values])[:, targets],
         test=np.arange(len(pool), len(pool) + len(held.ids)),
-        groups=inside,
+        groups={name: np.searchsorted(targets, rows) for name, rows in groups.items()},
         roi=roi,
         sizes=sizes,
         n_repeats=n_repeats,
@@ -404,8 +402,7 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
         context = np.ascontiguousarray(Y[:, chosen])
         self.encoders_ = [clone(encoder).fit(X, context, groups=groups, roi=self.roi) for encoder in self.encoders]
         self.chosen_ = chosen
-        least = self.encoders_[0].min_group
-        members = groups_of_targets(self.roi, len(chosen), least)
+        members = groups_of_targets(self.roi, len(chosen), self.encoders_[0].min_group)
         rows = [
             {"seed": one.seed, "group": label, "n_targets": len(members[label])}
             | {name: one.context_errors_[label].get(name, np.nan) for name in ERRORS}
@@ -417,8 +414,7 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
         table = pd.DataFrame(rows, columns=[*names, "error"])
         self.fallbacks_ = table[names]
         self.cv_scores_ = np.full((1, Y.shape[1]), np.nan)
-        better = table["error"].groupby(table["group"]).mean()
-        for label, error in better.items():
+        for label, error in table["error"].groupby(table["group"]).mean().items():
             self.cv_scores_[0, chosen[members[str(label)]]] = 1 - error
         return self
 

@@ -247,8 +247,7 @@ class RoutingEncoder(TokenEncoder):
             return members_of(self.queries, roi, Y.shape[1], rest=self.rest)
         if roi is not None:
             raise BrainalignError("queries 'parcel' finds its own groups of targets; leave roi out")
-        training = rows_of(Y, torch.from_numpy(rows), torch.device("cpu"))
-        return parcels_of(training.numpy(), self.n_parcels, self.seed)
+        return parcels_of(rows_of(Y, torch.from_numpy(rows), torch.device("cpu")).numpy(), self.n_parcels, self.seed)
 
     def _network(self, n_channels: int, code: torch.Tensor | None) -> RoutingNetwork:
         network = RoutingNetwork(

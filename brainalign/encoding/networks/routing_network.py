@@ -27,8 +27,7 @@ def position_code(grid: tuple[int, int]) -> torch.Tensor:
         angle = torch.pi * place[:, None] * torch.arange(1, (size + 1) // 2 + 1)
         axes.append(torch.cat([angle.sin(), angle.cos()], dim=1))
     rows, columns = axes
-    code = torch.cat([rows.repeat_interleave(grid[1], dim=0), columns.repeat(grid[0], 1)], dim=1)
-    return code.float()
+    return torch.cat([rows.repeat_interleave(grid[1], dim=0), columns.repeat(grid[0], 1)], dim=1).float()
 
 
 class RoutingNetwork(nn.Module):
@@ -162,8 +161,7 @@ class RoutingNetwork(nn.Module):
         """Return the sum over a target's queries of its weights times what they gathered."""
         if self.one_each:
             return torch.einsum("bvd,vd->bv", gathered, self.weight) + self.bias
-        weights = self.weight.split(self.counts)
-        parts = [gathered[:, query] @ weight.T for query, weight in enumerate(weights)]
+        parts = [gathered[:, query] @ weight.T for query, weight in enumerate(self.weight.split(self.counts))]
         read = self.bias.repeat(len(gathered), 1)
         return read.index_add(1, self.target, torch.cat(parts, dim=1).to(read.dtype))  # in half precision products are
 

@@ -134,8 +134,7 @@ def fit_runs(
             weights.append(np.sqrt((coefficients.astype(np.float64) ** 2).mean(axis=1)))
             chosen: tuple[Any, ...] = ridge.cv_scores_, ridge.alpha_, np.ones((1, Y.shape[1]))
         else:
-            candidates = max(n_candidates, len(bands) + 1)
-            banded = BandedRidge(n_candidates=candidates, cv="groups", seed=seed)
+            banded = BandedRidge(n_candidates=max(n_candidates, len(bands) + 1), cv="groups", seed=seed)
             banded.fit(train, Y[inside], groups=groups)
             chosen = banded.cv_scores_, banded.alpha_, banded.deltas_
         inner = np.nanmax(chosen[0], axis=0).mean()

@@ -105,8 +105,7 @@ def evaluate_held_out(
             "BandedRidge"
         )
     for number, values in enumerate(Xs):
-        name = f"X[{number}]" if banded else "X"
-        check_rows(name, len(values), "Y", len(Y), "call features.align_to(responses)")
+        check_rows(f"X[{number}]" if banded else "X", len(values), "Y", len(Y), "call features.align_to(responses)")
     check_rows("stimulus_ids", len(stimulus_ids), "Y", len(Y), "give one stimulus id per trial")
     if semantics is not None:
         check_rows("semantics", len(semantics), "Y", len(Y), "give one row per trial")
@@ -114,7 +113,8 @@ def evaluate_held_out(
     check_folds([(train, test)], len(Y))
     train, test = (_side(np.arange(len(Y))[side]) for side in (train, test))
     ids = np.asarray(stimulus_ids)
-    _check_split(ids[train], ids[test])
+    check_apart(ids[train], ids[test], "stimuli", "split by stimulus_id, not by trial")
+    check_test_stimuli(ids[test].tolist())
     flat = flatten_rows(Y)
     rows, labels = _training_rows(
         [take_rows(X, train) for X in arrays],
@@ -168,11 +168,6 @@ def _side(rows: Rows) -> Any:
     """Return rows that follow one another as a slice, so that what they select is not copied."""
     first = int(rows[0]) if len(rows) else 0
     return slice(first, first + len(rows)) if np.array_equal(rows, np.arange(first, first + len(rows))) else rows
-
-
-def _check_split(train_ids: NDArray[Any], test_ids: NDArray[Any]) -> None:
-    check_apart(train_ids, test_ids, "stimuli", "split by stimulus_id, not by trial")
-    check_test_stimuli(test_ids.tolist())
 
 
 def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:

@@ -134,9 +134,8 @@ def score_predictions(
     named = {} if target_groups is None else dict(target_groups)
     null, p, p_fwer = None, np.full(len(r), np.nan), np.full(len(r), np.nan)
     if n_permutations:
-        members = list(named.values())
         null = permuted_correlations(
-            predicted, measured, n_permutations, seed, groups=members, n_maps=n_maps, sequential=True
+            predicted, measured, n_permutations, seed, groups=list(named.values()), n_maps=n_maps, sequential=True
         )
         p = null.p
         p_fwer = permutation_test(r - TIE, null.max_r, correct="max")

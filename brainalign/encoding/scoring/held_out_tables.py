@@ -84,7 +84,6 @@ def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, con
     low, high = np.quantile(found.group_draws, tails, axis=0)
     r, null = found.group_r, found.group_null
     # Corrected for the choice among groups: the largest group of every permutation. One without a score has no null.
-    largest = null[:, ~np.isnan(r)].max(axis=1, initial=-1)
     return pd.DataFrame(
         {
             "group": found.groups,
@@ -96,7 +95,7 @@ def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, con
             "null_low": np.quantile(null, tails[0], axis=0),
             "null_high": np.quantile(null, tails[1], axis=0),
             "p": statistics.permutation_test(r, null),
-            "p_fwer": statistics.permutation_test(r, largest, correct="max"),
+            "p_fwer": statistics.permutation_test(r, null[:, ~np.isnan(r)].max(axis=1, initial=-1), correct="max"),
             "control_r": found.control_group_r,
             "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
             "cv_score": statistics.group_means(_inner(found), list(groups.values())),
@@ -228,8 +227,7 @@ def layer_draws(
     draws, null = {}, {}
     for layer, found in results.items() if regions else ():
         draws[layer], null[layer] = statistics.region_draws(found.predicted, found.measured, regions, **sizes)
-    test_ids = next(iter(results.values())).test_ids.tolist()
-    return statistics.RegionDraws(regions, draws, null, test_ids, n_train)
+    return statistics.RegionDraws(regions, draws, null, next(iter(results.values())).test_ids.tolist(), n_train)
 
 
 QUANTILE = 0.95  # of the null at each sensor and time, above which it takes part
@@ -245,9 +243,8 @@ def score_clusters(found: HeldOut, responses: Responses) -> pd.DataFrame:
     responses : Responses
         That were encoded: sensors with their places, and times.
     """
-    shape = responses.values.shape[1:]
     test = statistics.cluster_permutation(
-        np.nan_to_num(found.r).reshape(shape),
+        np.nan_to_num(found.r).reshape(responses.values.shape[1:]),
         found.null_maps,
         statistics.sensor_adjacency(responses.targets),
         threshold=QUANTILE,

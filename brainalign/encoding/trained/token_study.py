@@ -143,15 +143,10 @@ def _interactions(layer: TokenLayer) -> dict[str, Contender]:
     if x.shape[1] > n_tokens:
         projection = SparseRandomProjection(n_tokens, random_state=0).fit(np.zeros((1, x.shape[1]), x.dtype))
         x = np.concatenate([projection.transform(x[rows]) for rows in row_blocks(x)])
-    x, z = np.asarray(layer.scaled(x, maps=True)), _z_scored(z, layer.train)
+    x, sd = np.asarray(layer.scaled(x, maps=True)), z[layer.train].std(axis=0)
+    z = (z - z[layer.train].mean(axis=0)) / np.where(sd > 0, sd, 1)  # constant ones stay 0 in training rows
     both = np.concatenate([x, *(x * value[:, None] for value in z.T)], axis=1)
     return layer.ridge("ridge, tokens times semantics", both.astype(np.float32))
-
-
-def _z_scored(values: Values, train: NDArray[np.intp]) -> Values:
-    """Return values with mean 0 and variance 1 over training rows; constant ones stay 0 there."""
-    sd = values[train].std(axis=0)
-    return np.asarray((values - values[train].mean(axis=0)) / np.where(sd > 0, sd, 1))
 
 
 BASELINES: dict[str, Callable[[TokenLayer], dict[str, Contender]]] = {

@@ -113,10 +113,9 @@ class VideoExtractor:
                 f"the model in {self.weights!r} ({type(model).__name__}) has {states[0].shape[1]} tokens of {steps} "
                 "moments, not the same patches at each; such models are not known here"
             )
-        names = check_layers(self.layers, len(states), self.weights)
         return {
             layer: hidden.unflatten(1, (steps, -1)).mean(dim=2).repeat_interleave(long, dim=1).float().cpu().numpy()
-            for layer, hidden in zip(names, states, strict=True)
+            for layer, hidden in zip(check_layers(self.layers, len(states), self.weights), states, strict=True)
             if self.layers is None or layer in self.layers
         }
 

@@ -45,10 +45,9 @@ def image_properties(images: Iterable[str | Path | Tensor], n_bands: int = OCTAV
                 f"image {k} of {grey.shape[0]} x {grey.shape[1]} pixels has no {n_bands} octaves; lower n_bands"
             )
         mean = float(grey.mean())
-        shares = _spectrum(grey, n_bands)
         rows.append(
             {"luminance": mean, "contrast": float(grey.std()) / max(mean, 1 / 255)}
-            | {f"spectrum_{band + 1}": share for band, share in enumerate(shares)}
+            | {f"spectrum_{band + 1}": share for band, share in enumerate(_spectrum(grey, n_bands))}
         )
     return pd.DataFrame(rows)
 

@@ -74,8 +74,7 @@ def feature_bias(
     X = centred(representation("X", X))
     columns = _design(features, len(X))
     total = np.sum(X**2)
-    whole = np.hstack(list(columns.values()))
-    explained_all = np.sum(_fitted(whole, X) ** 2)
+    explained_all = np.sum(_fitted(np.hstack(list(columns.values())), X) ** 2)
     parts = np.array_split(np.random.default_rng(seed).permutation(len(X)), folds)
     rows = []
     for name, block in columns.items():
@@ -126,8 +125,7 @@ def equal_variance(X: Values, features: Known, least: float = 0.03) -> NDArray[n
     """
     X = centred(representation("X", X))
     columns = _design(features, len(X))
-    whole = np.hstack(list(columns.values()))
-    weights = np.linalg.lstsq(whole, X, rcond=None)[0]
+    weights = np.linalg.lstsq(np.hstack(list(columns.values())), X, rcond=None)[0]
     total = np.sum(X**2)
     parts, first = [], 0
     for block in columns.values():

@@ -251,8 +251,7 @@ def _matched(
 def _nc1(about: Values, residual: Values, own: NDArray[Any]) -> float:
     n = len(about)
     within = sum((part := residual[own == k]).T @ part / len(part) for k in range(n)) / n
-    between = about.T @ about / n
-    return float(np.trace(within @ np.linalg.pinv(between, rcond=1e-10, hermitian=True)) / n)
+    return float(np.trace(within @ np.linalg.pinv(about.T @ about / n, rcond=1e-10, hermitian=True)) / n)
 
 
 def _cdnv(means: Values, around: Values, noise: Values) -> tuple[float, int]:

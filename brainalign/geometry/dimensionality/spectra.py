@@ -205,8 +205,7 @@ def two_nn(X: Values) -> TwoNN:
     if n < 3:
         return TwoNN(float("nan"), n, n_duplicates)
     distances = NearestNeighbors(n_neighbors=2).fit(points).kneighbors()[0]  # of others: never the point itself
-    logs = np.log(distances[:, 1] / distances[:, 0])
-    total = logs.sum()
+    total = np.log(distances[:, 1] / distances[:, 0]).sum()
     return TwoNN(float((n - 1) / total) if total > 0 else float("inf"), n, n_duplicates)
 
 
@@ -221,8 +220,7 @@ def _different(X: Values) -> NDArray[np.float64]:
 
     given = np.asarray(X)
     kept_in = np.finfo(given.dtype).eps if given.dtype.kind == "f" else 0.0
-    exact = representation("X", X)
-    points = np.unique(exact, axis=0)
+    points = np.unique(representation("X", X), axis=0)
     middle = np.asarray(points - np.median(points, axis=0))
     if len(points) < 2:
         return middle

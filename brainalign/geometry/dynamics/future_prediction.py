@@ -323,8 +323,7 @@ SIMPLE_FUTURES: dict[str, Simulate] = {"hold last": hold_last, "constant velocit
 def time_features(n_conditions: int, n_times: int) -> NDArray[np.float64]:
     """Compute features of time alone, the same for all conditions: slow cosines, (n_conditions, n_times, 6)."""
     phase = np.pi * (np.arange(n_times) + 0.5) / n_times
-    waves = np.cos(phase[:, None] * np.arange(1, N_WAVES + 1))
-    return np.repeat(waves[None], n_conditions, axis=0)
+    return np.repeat(np.cos(phase[:, None] * np.arange(1, N_WAVES + 1))[None], n_conditions, axis=0)
 
 
 def roll_out(features: Values, visible: NDArray[np.bool_], simulate: Simulate, n_context: int = 7) -> Values:

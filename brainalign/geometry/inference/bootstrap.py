@@ -135,8 +135,7 @@ class DualBootstrap:
         """
         if contrasts is None:
             contrasts = np.eye(len(self.scores), len(self.scores) + 2)
-        variances = {name: self._variance(name, contrasts) for name in self.draws}
-        found = _corrected(variances, self._levels)
+        found = _corrected({name: self._variance(name, contrasts) for name in self.draws}, self._levels)
         return np.sqrt(np.where((found > 0) | (not self.divisions), found, np.nan))
 
     def test(self, contrasts: Values, two_sided: bool = True) -> tuple[Values, Values]:

@@ -69,8 +69,7 @@ def rdm_noise_ceiling(rdms: Values, method: str, sigma_k: Values | None = None) 
     n = len(rdms)
     if n < 2:
         raise BrainalignError(f"a noise ceiling compares replicates with each other and needs 2 or more; got {n}")
-    everything = pooled_rdm(rdms, method)
-    upper = compare(rdms, everything, method, sigma_k)
+    upper = compare(rdms, pooled_rdm(rdms, method), method, sigma_k)
     lower = [compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method, sigma_k) for s in range(n)]
     return mean_of_defined(np.array(lower)), mean_of_defined(upper)
 
@@ -125,8 +124,7 @@ def rdm_permutation_test(
     """
     rdms, model = condensed_rdms("rdms", rdms, "n_replicates"), condensed_rdms("model", model)
     orders = stimulus_orders(n_stimuli_of(len(model)), n_permutations, rng)
-    per_replicate = compare(rdms, model, method)[:, 0]
-    found = RdmTest.over(per_replicate, compare(rdms, exchanged_rdms(model, orders), method))
+    found = RdmTest.over(compare(rdms, model, method)[:, 0], compare(rdms, exchanged_rdms(model, orders), method))
     equal = np.ptp(model) <= 1e-9 * np.abs(model).max()
     return replace(found, p=np.nan) if equal else found
 

@@ -161,8 +161,7 @@ def _subjects(result: DualBootstrap, keys: list[tuple[str, str]]) -> pd.DataFram
 
 
 def _differences(result: DualBootstrap, keys: list[tuple[str, str]], rows: list[int]) -> pd.DataFrame:
-    numbers = [str(k) for k in range(len(keys))]
-    found = compare_models(result, numbers, rows)
+    found = compare_models(result, [str(k) for k in range(len(keys))], rows)
     pairs = [keys[int(best)] + keys[int(other)] for best, other in found[["model", "other"]].to_numpy()]
     names = pd.DataFrame(pairs, columns=["model", "layer", "other_model", "other_layer"])
     return pd.concat([names, found.drop(columns=["model", "other"])], axis=1)

@@ -102,8 +102,7 @@ class Resampled:
             ones, own = gram[:, 0, 1:], gram[:, :1, :1]
             crossed = mean[:, :, None] * ones[:, None]
             gram = gram[:, 1:, 1:] - crossed - np.swapaxes(crossed, 1, 2) + own * mean[:, :, None] * mean[:, None]
-        least = 1e-12 * np.square(self.rdms).sum(axis=1)
-        return Products(self.kind, gram, power, least, weights)
+        return Products(self.kind, gram, power, 1e-12 * np.square(self.rdms).sum(axis=1), weights)
 
     def _plain_gram(self, weights: Values) -> Values:
         """Return weighted sums of products of values, (n_draws, n_values, n_values), a product with `weights` each."""
@@ -149,8 +148,7 @@ class Resampled:
         group = np.take(weights, self._orders[row], axis=1)  # an index would take four times as long
         if len(starts) < len(codes):  # ties
             group = np.add.reduceat(group, starts, axis=1)
-        ranks = np.cumsum(group, axis=1) - (group - 1) / 2
-        return np.take(ranks, codes, axis=1)
+        return np.take(np.cumsum(group, axis=1) - (group - 1) / 2, codes, axis=1)
 
 
 def _solved(sums: Values, counts: Values, unseen: Values) -> Values:

@@ -175,8 +175,7 @@ def rotated_copy(values: Values, rng: np.random.Generator, *others: Values) -> l
         scores = np.asarray(np.linalg.qr(scores.T, mode="r")).T
     axes, triangle = np.linalg.qr(rng.normal(size=(p, scores.shape[1])))
     turned = scores @ (axes * np.sign(np.diag(triangle))).T  # signs make the rotation uniform
-    ends = np.cumsum([len(values), *(len(part) for part in others)])[:-1]
-    return np.split(turned, ends)
+    return np.split(turned, np.cumsum([len(values), *(len(part) for part in others)])[:-1])
 
 
 def best_coupling(gain: Values) -> Pairs:

@@ -163,7 +163,8 @@ class HumanAlignment:
 
         self.losses_ = descend(losses(), solver)
         self.student_.requires_grad_(False)
-        self.moved_ = _distance(weights, initial)
+        apart = sum(float(((a.detach() - b) ** 2).sum()) for a, b in zip(weights, initial, strict=True))
+        self.moved_ = float((apart / sum(float((b**2).sum()) for b in initial)) ** 0.5)
         return self
 
     def transform(
@@ -209,11 +210,6 @@ def _taken(inputs: NDArray[Any] | torch.Tensor, rows: NDArray[np.integer[Any]], 
 
     picked = inputs[torch.from_numpy(rows)] if isinstance(inputs, torch.Tensor) else torch.from_numpy(inputs[rows])
     return picked.to(device, torch.float32)
-
-
-def _distance(weights: Sequence[torch.Tensor], initial: Sequence[torch.Tensor]) -> float:
-    apart = sum(float(((a.detach() - b) ** 2).sum()) for a, b in zip(weights, initial, strict=True))
-    return float((apart / sum(float((b**2).sum()) for b in initial)) ** 0.5)
 
 
 @dataclass(eq=False, repr=False)

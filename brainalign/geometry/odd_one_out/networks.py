@@ -79,8 +79,7 @@ def unseen_similarities(
     check_rows("features", len(X), "the embedding", len(Y), "both must be of the same objects, in the same order")
     seen = np.setdiff1d(np.arange(len(X)), unseen)
     predicted = np.zeros_like(Y)
-    read = held_out_prediction(regressor, X[seen], Y[seen], X[unseen], standardise=True)
-    predicted[unseen] = np.maximum(read, 0)
+    predicted[unseen] = np.maximum(held_out_prediction(regressor, X[seen], Y[seen], X[unseen], standardise=True), 0)
     return np.asarray(predicted @ predicted.T)
 
 

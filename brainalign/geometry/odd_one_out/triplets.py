@@ -203,8 +203,7 @@ def log_choices(similarities: torch.Tensor, triplets: torch.Tensor) -> torch.Ten
     """Return log probabilities (n_triplets, 3) that each object is the odd one, at temperature 1."""
     import torch
 
-    pairs = torch.stack([similarities[triplets[:, i], triplets[:, j]] for i, j in PAIRS], dim=1)
-    return pairs.log_softmax(dim=1)
+    return torch.stack([similarities[triplets[:, i], triplets[:, j]] for i, j in PAIRS], dim=1).log_softmax(dim=1)
 
 
 def kullback_leibler(log_q: torch.Tensor, p: torch.Tensor) -> torch.Tensor:

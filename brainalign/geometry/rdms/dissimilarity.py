@@ -144,8 +144,7 @@ def _poisson(patterns: Any, design: _Design, whitening: Whitening | None) -> Any
         )
     xp, rates = namespace_of(patterns), design.condition_means(patterns)
     rates = (rates + PRIOR_RATE * PRIOR_WEIGHT) / (1 + PRIOR_WEIGHT)
-    products = _centred(rates) @ _centred(xp.log(rates)).swapaxes(-1, -2)
-    return _pair_differences(products) / rates.shape[-1]
+    return _pair_differences(_centred(rates) @ _centred(xp.log(rates)).swapaxes(-1, -2)) / rates.shape[-1]
 
 
 def _centred(patterns: Any) -> Any:

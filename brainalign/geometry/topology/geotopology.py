@@ -73,7 +73,11 @@ def geotopological(rdms: Values, lower: float = 0.2, upper: float = 0.8, rank: b
     >>> geotopological(np.array([4.0, 1.0, 9.0]), 0.25, 0.75).tolist()
     [0.5, 0.0, 1.0]
     """
-    _check_thresholds(lower, upper)
+    if not 0 <= lower <= upper <= 1:
+        raise BrainalignError(
+            f"lower and upper are quantiles with 0 <= lower <= upper <= 1; got {lower} and {upper}; the usual ones "
+            "are .2 and .8"
+        )
     given = condensed_rdms("rdms", rdms, any_axes=True)
     if np.isinf(given).any():
         raise BrainalignError(
@@ -157,15 +161,6 @@ def geodesic(
         paths = shortest_path(graph, method="FW" if edge.mean() > DENSE_SHARE else "D")[i, j]
         found[row] = _joined(paths, part, i, j, disconnected) if parts[row] > 1 else paths
     return Geodesics(found.reshape(given.shape), parts.reshape(given.shape[:-1]))
-
-
-def _check_thresholds(lower: float, upper: float) -> None:
-    """Raise unless 0 ≤ lower ≤ upper ≤ 1."""
-    if not 0 <= lower <= upper <= 1:
-        raise BrainalignError(
-            f"lower and upper are quantiles with 0 <= lower <= upper <= 1; got {lower} and {upper}; the usual ones "
-            "are .2 and .8"
-        )
 
 
 def threshold_grid(step: float = 0.05) -> Values:

@@ -31,8 +31,7 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
         x = np.arange(len(regions)) + (k - (len(families) - 1) / 2) * step
         above.vlines(x, mine["low"], mine["high"], color=colours[family], linewidth=1.4)
         above.plot(x, mine["r"], "o", color=colours[family], markersize=4, label=family)
-    best = rows[rows["winner"]].set_index("region").reindex(regions)
-    for place, (_, row) in enumerate(best.iterrows()):
+    for place, (_, row) in enumerate(rows[rows["winner"]].set_index("region").reindex(regions).iterrows()):
         _bounds(above, place, row)
         colour = colours[row["family"]]
         below.vlines(place, row["ahead_low"], row["ahead_high"], color=colour, linewidth=1.4)

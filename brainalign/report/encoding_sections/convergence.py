@@ -256,8 +256,7 @@ def half_time_curves(curves: pd.DataFrame, half_times: pd.DataFrame) -> Figure:
     half_times: score, area, final, half_time, low, high.
     """
     figure, (left, right) = kit.new_figure(9.0, 3.8, 2)
-    whole = half_times[half_times["area"] == ""]
-    for k, (_, row) in enumerate(whole.iterrows()):
+    for k, (_, row) in enumerate(half_times[half_times["area"] == ""].iterrows()):
         mine = curves[(curves["score"] == row["score"]) & (curves["area"] == "")].sort_values("step")
         if not row["final"] > 0:
             continue

@@ -159,8 +159,7 @@ def side_sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
         mine = regions[(regions["encoder"] == name) & regions["difference"].notna()]
         ahead, behind = int((mine["difference_low"] > 0).sum()), int((mine["difference_high"] < 0).sum())
         what = "over all sensors and times" if timed else f"in {len(mine)} regions"
-        verdict = f"ahead of {name} {what}: {ahead}, behind: {behind}, undecided: {len(mine) - ahead - behind}"
-        found.append(verdict)
+        found.append(f"ahead of {name} {what}: {ahead}, behind: {behind}, undecided: {len(mine) - ahead - behind}")
     if not found:
         return []
     control = kit.number(rows.loc[rows["group"] == RELIABLE, "control_r"].iloc[0])

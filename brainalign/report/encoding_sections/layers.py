@@ -260,8 +260,7 @@ def _largest_regions(rows: pd.DataFrame) -> pd.DataFrame:
 def _profile_rows(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     encoding = material.encodings[key]
     profile = encoding.profile[encoding.profile["group"] != RELIABLE].rename(columns={"group": "roi"})
-    decisions = encoding.preference[["roi", "decided", "reason"]]
-    return profile.merge(decisions, on="roi").assign(model=material.label(*key))
+    return profile.merge(encoding.preference[["roi", "decided", "reason"]], on="roi").assign(model=material.label(*key))
 
 
 PROFILE_COLUMNS = ("roi", "model", "layer", "r", "se", "null_mean", "null_high", "ceiling_r", "decided", "reason")
@@ -283,8 +282,7 @@ def layer_preference_maps(
     model : str
     """
     kit.check_columns("the table of layer preferences", table, ["hemi", "vertex", "layer", "margin", "decided"])
-    decided = table["decided"].astype(bool)
-    shown = table.assign(preferred=table["layer"].astype(object).where(decided, None))
+    shown = table.assign(preferred=table["layer"].astype(object).where(table["decided"].astype(bool), None))
     preferred = kit.surface_map(
         shown,
         "preferred",

@@ -240,8 +240,7 @@ def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequen
     pairs: Row-major upper triangle.
     """
     first, second = np.triu_indices(len(conditions), 1)
-    pairs_of = zip(first.tolist(), second.tolist(), strict=True)
-    names = [f"{conditions[i]} against {conditions[j]}" for i, j in pairs_of]
+    names = [f"{conditions[i]} against {conditions[j]}" for i, j in zip(first.tolist(), second.tolist(), strict=True)]
     figure, (ax,) = kit.new_figure(6.5, 1.4 + min(0.22 * len(names), 5))
     reach = max(float(np.nanmax(np.abs(pairs - 0.5))), 1e-6)
     extent = (1000 * times_s[0], 1000 * times_s[-1], len(names) - 0.5, -0.5)
@@ -300,7 +299,8 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     ]
     effects = tables["timesensors"]
     if kit.lie_on_the_head(targets) and len(targets) >= FEW_SENSORS:
-        panels.append(_heads(effects, targets, facts))
+        heads = kit.topomaps(effects.rename(columns={"effect": "r"}), targets, label=_effect(facts))
+        panels.append(kit.captioned("decodedheads", "Where categories differ", heads, effects))
     else:
         title, caption = "Where categories differ", kit.CAPTIONS["decodedsensors"]
         panels.append(kit.Panel("sensors", title, caption, sensor_courses(effects, _effect(facts)), effects))
@@ -357,11 +357,6 @@ def _latency_sentence(row: "pd.Series[Any]") -> str:
         for name in ("peak", "centre", "rise")
     )
     return f"{where}: peak {peak}, centre {centre}, rise to half height {rise}."
-
-
-def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any]) -> kit.Panel:
-    figure = kit.topomaps(effects.rename(columns={"effect": "r"}), targets, label=_effect(facts))
-    return kit.captioned("decodedheads", "Where categories differ", figure, effects)
 
 
 def _effect(facts: Mapping[str, Any]) -> str:

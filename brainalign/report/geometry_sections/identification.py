@@ -127,11 +127,10 @@ def identification_section(
     rows, surface, agreement = (tables[name] for name in IDENTIFICATION_TABLES)
     if rows.empty:
         return kit.Section("identification", TITLE, paragraphs=[f"No regions are named: {about['reason']}."])
-    figure = identification_figure(surface, rows, float(about["chance"]))
     panel = kit.captioned(
         "identification surface",
         "Accuracy over all thresholds",
-        figure,
+        identification_figure(surface, rows, float(about["chance"])),
         surface,
         id="identification",
         chance=about["chance"],

@@ -46,8 +46,7 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
             title, place = f"Dimension over {name}", f"matching{name}"
             panels.append(kit.captioned("matchingdimension", title, draw(rows), rows, id=place, over=over))
     if len(bias):
-        figure = feature_shares(bias)
-        panels.append(kit.captioned("matchingbias", "What known features fill", figure, bias))
+        panels.append(kit.captioned("matchingbias", "What known features fill", feature_shares(bias), bias))
     if len(manifolds):
         blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
         panels += _manifolds(manifolds)
@@ -135,8 +134,7 @@ def dimension_training(table: pd.DataFrame) -> Figure:
     figure, axes = _canvas(len(measures))
     last = max(int(table["number"].max()), 1)
     for ax, measure in zip(axes, measures, strict=False):
-        part = table[table["measure"] == measure]
-        for (network, layer), mine in part.groupby(["network", "number"], sort=False):
+        for (network, layer), mine in table[table["measure"] == measure].groupby(["network", "number"], sort=False):
             mine = mine.sort_values("step")
             shade = str(0.75 - 0.7 * float(mine["number"].iloc[0]) / last)
             label = f"{network} {layer}"
@@ -169,8 +167,7 @@ def feature_shares(table: pd.DataFrame) -> Figure:
 
 def _measures(table: pd.DataFrame) -> list[str]:
     """Return the measures that have a value somewhere."""
-    seen = table[np.isfinite(table["value"].astype(float))]
-    return [str(name) for name in pd.unique(seen["measure"])]
+    return [str(name) for name in pd.unique(table[np.isfinite(table["value"].astype(float))]["measure"])]
 
 
 def _canvas(n: int) -> tuple[Figure, list[Axes]]:

@@ -180,8 +180,7 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
         if rows["model"].nunique() == 1:
             step = -(-len(part) // 12)
             ax.set_xticks(x[::step], list(part["layer"])[::step], rotation=60, ha="right", fontsize=7)
-    several = rows["model"].nunique() > 1
-    ax.set_xlabel("relative depth (0 first layer, 1 last)" if several else "layer", fontsize=8)
+    ax.set_xlabel("relative depth (0 first layer, 1 last)" if rows["model"].nunique() > 1 else "layer", fontsize=8)
     ax.axhline(0, color=kit.GREY, linewidth=0.6)
     ax.set_ylabel("fit of the RDMs", fontsize=8)
     verdicts = []

@@ -120,8 +120,7 @@ def searchlight_methods(material: kit.SubjectMaterial) -> list[tuple[str, list[s
 
 def details_of(material: kit.SubjectMaterial, model: str) -> Mapping[str, Any]:
     """Return the details of a model's searchlights."""
-    record = material.sidecars[f"sub-{material.subject}_model-{model}_searchlight.parquet"]
-    found: Mapping[str, Any] = record["details"]
+    found: Mapping[str, Any] = material.sidecars[f"sub-{material.subject}_model-{model}_searchlight.parquet"]["details"]
     return found
 
 

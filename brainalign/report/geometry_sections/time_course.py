@@ -25,10 +25,9 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
     model, method = next(iter(material.encodings))
     chosen = _of_chosen_layers(material, rows)
-    clusters = _clusters(material)
     figure = score_over_time(
         chosen,
-        clusters,
+        _clusters(material),
         _of_chosen_layers(material, peaks),
         models=material.labels(material.models),
         random_weights=material.labels(material.controls),
@@ -266,11 +265,10 @@ def score_over_time(
         for (model, layer), part in rows.groupby(["model", "layer"], sort=False):
             ordered = part.sort_values("time_s")
             key = (str(model), str(layer))
-            style = "--" if model in random_weights else "-"
             ax.plot(
                 1000 * ordered["time_s"],
                 ordered[column],
-                style,
+                "--" if model in random_weights else "-",
                 color=colours[key],
                 linewidth=1.3,
                 label=_name(rows, key),
@@ -378,8 +376,7 @@ def layer_latencies(peaks: pd.DataFrame) -> Figure:
     left = 1000 * float(decided["low_s"].min()) if len(decided) else 0.0
     for k, model in enumerate(shown):
         offset = step * (k - (len(shown) - 1) / 2)
-        part = peaks[peaks["model"] == model]
-        for first, (_, row) in enumerate(part.iterrows()):
+        for first, (_, row) in enumerate(peaks[peaks["model"] == model].iterrows()):
             line = names.index(row["layer"]) + offset
             if row["decided"]:
                 middle, low, high = (1000 * row[name] for name in ("peak_s", "low_s", "high_s"))

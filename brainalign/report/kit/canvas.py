@@ -191,7 +191,6 @@ def _tile(title: str, figure: Figure) -> Image.Image:
     """Return a figure with a strip above it, in the font of matplotlib, so that letters are the same everywhere."""
     picture = drawn(figure)
     tile = Image.new("RGBA", (picture.width, picture.height + STRIP))
-    font = ImageFont.truetype(findfont("DejaVu Sans:bold"), 13)
-    ImageDraw.Draw(tile).text((6, 4), title, fill="black", font=font)
+    ImageDraw.Draw(tile).text((6, 4), title, fill="black", font=ImageFont.truetype(findfont("DejaVu Sans:bold"), 13))
     tile.paste(picture, (0, STRIP))
     return tile

@@ -26,8 +26,7 @@ class Reference:
 def _references() -> dict[str, Reference]:
     """Read the file of references: every field on a line of its own."""
     text = files("brainalign.report").joinpath("templates/references.bib").read_text(encoding="utf-8")
-    found = re.finditer(r"@article\{(?P<key>\w+),\n.*?\n\}", text, re.DOTALL)
-    entries = {each["key"]: each[0] for each in found}
+    entries = {each["key"]: each[0] for each in re.finditer(r"@article\{(?P<key>\w+),\n.*?\n\}", text, re.DOTALL)}
     line = re.compile(r"^  (\w+) = \{(.*)\},?$", re.MULTILINE)
     return {key: Reference(entry, **dict(line.findall(entry))) for key, entry in entries.items()}
 

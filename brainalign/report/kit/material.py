@@ -149,8 +149,7 @@ class SubjectMaterial(StudyMaterial):
     @property
     def models(self) -> list[str]:
         """Models in the order of the configuration, controls last: their colours agree over the page."""
-        names = self.config.models_of(self.dataset)
-        return sorted(names, key=lambda name: name in self.controls)
+        return sorted(self.config.models_of(self.dataset), key=lambda name: name in self.controls)
 
     @property
     def controls(self) -> list[str]:
@@ -210,8 +209,7 @@ class Material(SubjectMaterial):
     def pooled_rows(self, quantity: str, **labels: str) -> pd.DataFrame:
         """Return headline rows, for models of several layers only the row over all of them."""
         rows = self.summary_rows(quantity, **labels)
-        several = rows.loc[rows["layer"] == "all", "model"]
-        return rows[(rows["layer"] == "all") | ~rows["model"].isin(several)]
+        return rows[(rows["layer"] == "all") | ~rows["model"].isin(rows.loc[rows["layer"] == "all", "model"])]
 
     def models_of(self, extractor: str) -> list[str]:
         """Return the names of the models an extractor makes."""

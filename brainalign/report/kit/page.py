@@ -308,7 +308,6 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
     methods = [paragraph for chapter in chapters for paragraph in chapter.methods]
     references = {key: CITATIONS[key] for _, cited in methods for key in cited}
     script = files("brainalign.report").joinpath("templates/page.js").read_text()
-    bibtex = "\n\n".join(reference.entry for reference in references.values())
     return environment.get_template("page.html").render(
         page=page,
         stem=f"sub-{page.subject}" if page.subject else page.dataset,
@@ -320,7 +319,7 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
         references=references,
         reference_number={key: k + 1 for k, key in enumerate(references)},
         neighbours=page.neighbours,
-        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+        bibtex=data_uri("\n\n".join(reference.entry for reference in references.values()).encode(), "text/x-bibtex"),
         script=Markup(script),
         surface=surface_assets() if turned else "",
         policy=_policy([script, *(surface_code() if turned else ())], turned),

@@ -155,8 +155,7 @@ def surface_map(
     if kind == "categorical":
         colours = dict(categories or {})
         codes = {name: k for k, name in enumerate(colours)}
-        named = table[column].dropna()
-        for unknown in set(named) - set(codes):
+        for unknown in set(table[column].dropna()) - set(codes):
             check_choice(f"a category of the map {title!r}", unknown, list(codes))
         values[rows, places] = table[column].map(codes).astype(float)
         return SurfaceMap(title, unit, values, kind, -0.5, len(codes) - 0.5, tuple(codes), tuple(colours.values()))
@@ -228,8 +227,7 @@ def _flat(side: str) -> _Flat:
 def _together(triangles: NDArray[np.float64]) -> Path:
     """Return triangles (n, 3, 2) as one path."""
     closed = np.concatenate([triangles, triangles[:, :1]], axis=1)
-    codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(triangles))
-    return Path(closed.reshape(-1, 2), codes)
+    return Path(closed.reshape(-1, 2), np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(triangles)))
 
 
 def face_values(values: NDArray[np.floating], faces: NDArray[np.integer], kind: str) -> NDArray[np.float64]:

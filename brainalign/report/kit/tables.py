@@ -70,11 +70,10 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str | Markup]], la
     """Return an HTML table that scrolls inside its box; cells that are not `Markup` are escaped."""
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in header)
     cells = (Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row) for row in rows)
-    body = Markup("\n").join(Markup("<tr>{}</tr>").format(row) for row in cells)
     return Markup(
         '<div class="scroll" role="region" aria-label="{}" tabindex="0"><table><thead><tr>{}</tr></thead>'
         "<tbody>\n{}\n</tbody></table></div>"
-    ).format(label, head, body)
+    ).format(label, head, Markup("\n").join(Markup("<tr>{}</tr>").format(row) for row in cells))
 
 
 def folded(title: str, content: Markup) -> Markup:
@@ -109,8 +108,7 @@ def score_table(rows: pd.DataFrame, controls: Sequence[str] = ()) -> Markup:
     """
     subjects = list(pd.unique(rows["subject"]))
     kinds = {subject: rows.loc[rows["subject"] == subject, "modality"].iloc[0] for subject in subjects}
-    ranked = rows[~rows["model"].isin(list(controls))]
-    largest = ranked.groupby(["quantity", "subject"])["value"].max()
+    largest = rows[~rows["model"].isin(list(controls))].groupby(["quantity", "subject"])["value"].max()
     body = []
     for (quantity, model), part in rows.groupby(["quantity", "model"], sort=False):
         control = model in controls

@@ -171,8 +171,7 @@ def _on_surfaces(
         ax.set(aspect="equal", xticks=[], yticks=[])
         ax.set_title(f"{HEMISPHERES[hemi]}, {side}", fontsize=9)
         ax.spines[:].set_visible(False)
-    bar = figure.colorbar(scale, ax=axes, shrink=0.75, pad=0.01, aspect=25)
-    bar.set_label(options["label"], fontsize=8)
+    figure.colorbar(scale, ax=axes, shrink=0.75, pad=0.01, aspect=25).set_label(options["label"], fontsize=8)
     return TargetMap(figure, "Drawn at the vertices of the surfaces that the descriptor gives.")
 
 

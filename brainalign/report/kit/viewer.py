@@ -200,5 +200,4 @@ def _packed(content: bytes) -> str:
 
 def _json(value: object) -> Markup:
     """Return JSON that cannot end the script element it stands in."""
-    text = json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return Markup(text)
+    return Markup(json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -243,8 +243,7 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         scores = first.of(first.encoding.scores)
         title = f"Score against ceiling ({first.model}, {first.method})"
         table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized", "reliable"]]
-        cloud = figures.score_against_ceiling(scores, threshold)
-        panels.append(_panel(material, "scoreceiling", title, cloud, table))
+        panels.append(_panel(material, "scoreceiling", title, figures.score_against_ceiling(scores, threshold), table))
     text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} are reliable ({reliable_rule(threshold)})."
     return kit.Section("ceilings", "Ceilings and penalties", panels, [text, *_alphas(material)])
 

@@ -268,11 +268,10 @@ def _choices(material: StudyMaterial) -> Section:
 def _dimensions(material: StudyMaterial) -> Section:
     table = material.tables["conceptdimensions"]
     least = material.config.concepts.least_r
-    figure = reproducibility_figure(table, least)
     panel = captioned(
         "conceptdimensions",
         "Dimensions found again",
-        figure,
+        reproducibility_figure(table, least),
         table.assign(top=table["top"].map(", ".join)),
         id="dimensions",
         least=least,
@@ -291,8 +290,7 @@ def _dimensions(material: StudyMaterial) -> Section:
             )
             cells: list[str | Markup] = [str(row["dimension"]), shown, number(row["weight"], 2)]
             # A cell cannot be given a class here; a span that may break keeps long lists inside the page.
-            names = Markup('<span style="white-space: normal">{}</span>').format(", ".join(row["top"]))
-            cells.append(names)
+            cells.append(Markup('<span style="white-space: normal">{}</span>').format(", ".join(row["top"])))
             if published:
                 cells.append(f"{row['published']} ({number(row['published_r'], 2)})" if row["published"] else "–")
             rows.append(cells)

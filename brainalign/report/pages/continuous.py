@@ -285,8 +285,7 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
     ceilings = material.tables["runtargets"].drop_duplicates("target_id")[["target_id", "reliable"]]
     table = material.tables["targets"][["target_id", "roi"]].merge(material.tables["intersubject"]).merge(ceilings)
     table = table[table["reliable"]]
-    regions = table.explode("roi").groupby("roi")["r"].mean()
-    return {str(name): float(r) for name, r in regions.items()} | dict.fromkeys(
+    return {str(name): float(r) for name, r in table.explode("roi").groupby("roi")["r"].mean().items()} | dict.fromkeys(
         (EVERYWHERE, RELIABLE), table["r"].mean()
     )
 

@@ -133,8 +133,7 @@ def scores_chapter(
 
 def scores_section(table: Markup, scores: pd.DataFrame, notes: Sequence[str], caption: str) -> kit.Section:
     """Return the section on scores of a group: what to know of them, a table on request, and its numbers."""
-    html = kit.folded("All scores", table)
-    panel = kit.Panel("scores", "Scores", caption, None, scores, html=html)
+    panel = kit.Panel("scores", "Scores", caption, None, scores, html=kit.folded("All scores", table))
     return kit.Section("scores", "Models and subjects", [panel], list(notes))
 
 
@@ -286,8 +285,7 @@ def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
     rows = rows[rows["quantity"] == quantity].dropna(subset=["value"])
     if rows.empty:
         return f"No model has {quantity} in any subject: no target repeats well enough to be predicted."
-    best = rows.sort_values("value", ascending=False, kind="stable").drop_duplicates("subject")
-    first = best["model"].value_counts()
+    first = rows.sort_values("value", ascending=False, kind="stable").drop_duplicates("subject")["model"].value_counts()
     means = rows.groupby("model")["value"].mean().sort_values(ascending=False)
     beside = [f"best control {name} {kit.number(means[name])}" for name in means.index if name in controls]
     name, n, fitted = first.index[0], rows["subject"].nunique(), (rows["model"] == first.index[0]).sum()

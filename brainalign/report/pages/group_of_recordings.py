@@ -78,8 +78,7 @@ def _methods(material: GroupOfRecordings) -> list[tuple[str, tuple[str, ...]]]:
 
 def _of_all(decoded: dict[str, kit.DecodedTimes], suffix: str) -> pd.DataFrame:
     """Return the rows of all sensors of every subject."""
-    tables = [times.tables[suffix].assign(subject=name) for name, times in decoded.items()]
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat([times.tables[suffix].assign(subject=name) for name, times in decoded.items()], ignore_index=True)
     return table[table["group"] == "all"]
 
 

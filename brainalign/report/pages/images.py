@@ -154,8 +154,10 @@ def image_findings(material: kit.ImageMaterial) -> list[str]:
     if material.summary is None:
         return []
     sentences = []
-    rows = material.summary[material.summary["chosen"]]
-    for (model, method), mine in rows.groupby(["model", "method"], sort=False):
+    # A mean is taken over the reliable targets, or over all without a noise ceiling.
+    known = _is_known(encoding.scores for encoding in material.encodings.values())
+    counted = "reliable" if known else f"(all: no {material.nouns.stimulus} was repeated, so there is no noise ceiling)"
+    for (model, method), mine in material.summary[material.summary["chosen"]].groupby(["model", "method"], sort=False):
         value = {str(row["quantity"]): row for _, row in mine.iterrows()}
         mean = value["mean r"]
         share = next(row for name, row in value.items() if name.startswith("share with q"))
@@ -170,7 +172,7 @@ def image_findings(material: kit.ImageMaterial) -> list[str]:
             which = "all layers jointly"
         sentences.append(
             f"{model}{control} with {method}, {which}: mean r "
-            f"{kit.number(mean['value'])} over {int(mean['n']):,} {_counted(material)} targets "
+            f"{kit.number(mean['value'])} over {int(mean['n']):,} {counted} targets "
             f"({kit.number(mean['low'])} to {kit.number(mean['high'])}; permuted {kit.number(mean['null_mean'])}, "
             f"refitted on permuted responses {kit.number(mean['control'])}; p {kit.p_equals(mean['p'], 4)}); "
             f"r²/ceiling {kit.number(value['r²/ceiling']['value'])}, above 1 in "
@@ -182,12 +184,6 @@ def image_findings(material: kit.ImageMaterial) -> list[str]:
     sentences += synthesis_findings(material)
     sentences += _decisions(material)
     return sentences
-
-
-def _counted(material: kit.ImageMaterial) -> str:
-    """Name the targets that a mean is taken over: the reliable ones, or all without a noise ceiling."""
-    known = _is_known(encoding.scores for encoding in material.encodings.values())
-    return "reliable" if known else f"(all: no {material.nouns.stimulus} was repeated, so there is no noise ceiling)"
 
 
 def _comparisons(material: kit.ImageMaterial) -> list[str]:

@@ -87,8 +87,7 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
         )
     if len(nulls):
         said.append(leak_sentence(nulls))
-    plain = _rows(material, decoder="low level", kind="image", measure="top-1")
-    for _, row in plain.iterrows():
+    for _, row in _rows(material, decoder="low level", kind="image", measure="top-1").iterrows():
         joint = _rows(material, decoder="joint", kind="image", query=row["query"], measure="top-1")["value"].iloc[0]
         said.append(
             f"Luminance, contrast and spectrum of the images, decoded from {row['query']} by ridge, find "

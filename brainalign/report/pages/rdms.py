@@ -66,8 +66,7 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
 def _leaders(comparison: pd.DataFrame) -> dict[str, str]:
     """Return the model that is ahead of all others, by the reference sets in which one is."""
     best = comparison[(comparison["kind"] == "best") & (comparison["family"] == "all")]
-    sure = best[best["decided"].astype(bool)]
-    return {row["reference"]: kit.layer_name(row) for _, row in sure.iterrows()}
+    return {row["reference"]: kit.layer_name(row) for _, row in best[best["decided"].astype(bool)].iterrows()}
 
 
 def _pictures(material: kit.StudyMaterial) -> list[NDArray[np.uint8]]:
@@ -129,8 +128,7 @@ def _fits(
     sentences = [f"{row['reference']}, among {among[row['family']]}: {row['sentence']}" for _, row in best.iterrows()]
     published = scores[scores["kind"] == "published"]
     layers = _with_verdicts(scores[scores["kind"] == "layer"], best, differences)
-    means = layers.groupby(["model", "layer"], sort=False)["score"].mean()
-    tops = set(means.dropna().groupby("model").idxmax())
+    tops = set(layers.groupby(["model", "layer"], sort=False)["score"].mean().dropna().groupby("model").idxmax())
     is_top = [pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]
     chosen = layers[np.array(is_top, dtype=bool)]  # a list without entries would choose columns
     combined = scores[scores["kind"] == "combination"]

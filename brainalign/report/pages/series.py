@@ -159,8 +159,7 @@ def _overall(material: kit.StudyMaterial) -> list[tuple[str, Rows]]:
 
 
 def _by_view(filled: pd.DataFrame) -> list[tuple[str, Rows]]:
-    rows = filled[filled["network"] == ""]
-    return [(str(view), _by_name(part)) for view, part in rows.groupby("hidden", sort=False)]
+    return [(str(view), _by_name(part)) for view, part in filled[filled["network"] == ""].groupby("hidden", sort=False)]
 
 
 def failed_series(filled: pd.DataFrame) -> list[kit.FailedControl]:
@@ -269,8 +268,7 @@ def _filled(material: kit.StudyMaterial) -> kit.Section:
     panels = [kit.captioned("filled", "Hidden regions", filled_figure(filled), filled)]
     if (filled["network"] != "").any():
         figure = filled_networks_figure(filled)
-        within = filled[filled["network"] != ""]
-        panels.append(kit.captioned("filledby", "Network by network", figure, within))
+        panels.append(kit.captioned("filledby", "Network by network", figure, filled[filled["network"] != ""]))
     traces = {name: np.asarray(values) for name, values in material.arrays["filledtraces"].items()}
     regions, runs = prepared["regions"], material.tables["people"]
     names = [
@@ -305,8 +303,7 @@ def _filled(material: kit.StudyMaterial) -> kit.Section:
 
 def _networks(material: kit.StudyMaterial) -> kit.Section:
     places, agreement = material.tables["regionmap"], material.tables["regionnetworks"]
-    figure = embedding_figure(places)
-    panels = [kit.captioned("regionmap", "Embeddings of regions", figure, places)]
+    panels = [kit.captioned("regionmap", "Embeddings of regions", embedding_figure(places), places)]
     if agreement.empty:
         text = "No atlas of networks was given (files.regions), so that clusters are compared with nothing."
         return kit.Section("networks", "Networks in the embeddings", panels, [text])
@@ -332,8 +329,7 @@ def _people(material: kit.StudyMaterial) -> kit.Section:
     if scores.empty:
         return kit.Section("people", title, [], ["No label of people was asked for (labels in the descriptor)."])
     labels = list(pd.unique(scores["label"]))[:MOST_FIGURES]
-    figure = person_figure(scores[scores["label"].isin(labels)])
-    panel = kit.captioned("personscores", title, figure, scores)
+    panel = kit.captioned("personscores", title, person_figure(scores[scores["label"].isin(labels)]), scores)
     columns: kit.Columns = {
         "label": lambda row: f"{row['label']} ({row['kind']})",
         "from": lambda row: str(row["name"]),
@@ -400,8 +396,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         made = ", or ".join(nulls[name] for name in settings.nulls)
         texts.append(f"Nulls are trained and tested on series of their own: {made}.")
     paragraphs: list[tuple[str, Sequence[str]]] = [(texts[0], ("brainmae",)), *((text, ()) for text in texts[1:])]
-    scores = material.tables.get("personscores", pd.DataFrame())
-    if len(scores):
+    if len(material.tables.get("personscores", pd.DataFrame())):
         text = (
             "Mean tokens: tokens of regions averaged over segments; latent connectivity: correlations of tokens "
             "between regions over segments. Tangent: covariances in the tangent space at the mean of training subjects."

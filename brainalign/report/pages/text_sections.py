@@ -155,8 +155,7 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
         )
         for k, (name, tables) in enumerate(decoders.items())
     ]
-    first = next(iter(decoders.values()))
-    nuisances = first["nuisances"]
+    nuisances = next(iter(decoders.values()))["nuisances"]
     measures = list(pd.unique(nuisances["measure"]))
     cell = nuisances.set_index(["nuisance", "measure"])
     rows = [
@@ -177,10 +176,9 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
         "neighbours in time: what the same subject read nearby, which is all that a slow drift can tell."
     ]
     table = kit.html_table(["without EEG", *header], rows, "Baselines without EEG")
-    blocks = _blocks(decoders)
     return [
         kit.Section("controls", "Control matrix", panels, [_beside_noise(*each) for each in decoders.items()]),
-        kit.Section("baselines", "Without the brain", [], text, [table, *blocks]),
+        kit.Section("baselines", "Without the brain", [], text, [table, *_blocks(decoders)]),
     ]
 
 
@@ -199,8 +197,7 @@ def _beside_noise(name: str, tables: Mapping[str, pd.DataFrame]) -> str:
 def _blocks(decoders: Tables) -> list[Markup]:
     rows = []
     for name, tables in decoders.items():
-        blocks = tables["leftblocks"]
-        for measure, part in blocks.groupby("measure", sort=False):
+        for measure, part in tables["leftblocks"].groupby("measure", sort=False):
             means = [part[column].mean() for column in ("value", "chance", "neighbours")]
             gains = [_gain(part["value"] - part[column]) for column in ("chance", "neighbours")]
             rows.append([name, str(measure), str(len(part)), *map(kit.number, means), *gains])

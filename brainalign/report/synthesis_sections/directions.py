@@ -43,8 +43,7 @@ def directions_section(found: kit.FoundDirections) -> kit.Section:
         images.append(kit.captioned("directionsfree", title, free_strips(found, free)))
     panels = kit.together("directionimages", "Images along directions", images)
     panels += kit.together("directionresponses", "What regions answer along their directions", parts)
-    blocks = [_table(gains)] if len(gains) else []
-    return kit.Section("directions", TITLE, panels, _sentences(found, gains), blocks)
+    return kit.Section("directions", TITLE, panels, _sentences(found, gains), [_table(gains)] if len(gains) else [])
 
 
 def _method(found: kit.FoundDirections) -> str:
@@ -110,8 +109,7 @@ def _table(gains: pd.DataFrame) -> Markup:
 
 def strips(found: kit.FoundDirections, method: str) -> Figure:
     """Draw images of the same seeds over alpha, a panel per region."""
-    regions = found.regions[:MOST_REGIONS]
-    return _mosaics({region: found.rows(region, method) for region in regions}, found.images)
+    return _mosaics({region: found.rows(region, method) for region in found.regions[:MOST_REGIONS]}, found.images)
 
 
 def free_strips(found: kit.FoundDirections, rows: pd.DataFrame) -> Figure:

@@ -148,8 +148,7 @@ def failures(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
         images = [image for strip, n in zip(found, blanks, strict=True) for image in (*strip.images, *[None] * n)]
         notes = [note for strip, n in zip(found, blanks, strict=True) for note in (*strip.notes, *[""] * n)]
         strips.append(Strip(region, images, notes))
-    columns = [f"least {FAILED_BY[judge]}" for judge in judges for _ in range(N_WORST)]
-    return contact_sheet(strips, columns)
+    return contact_sheet(strips, [f"least {FAILED_BY[judge]}" for judge in judges for _ in range(N_WORST)])
 
 
 def _strip(study: kit.SynthesisedImages, name: str, rows: pd.DataFrame) -> Strip:

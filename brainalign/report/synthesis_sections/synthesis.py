@@ -94,7 +94,11 @@ def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
         kit.Panel("means", "Means of every condition", captions["means"], None, html=means_table(study)),
     ]
     if "null" in conditions and "unguided" in conditions:
-        caption = f"{captions['nulls']} {_resolution(study)}"
+        m = study.n_nulls
+        caption = (
+            f"{captions['nulls']} With {m} encoders p cannot fall below {kit.number(1 / (m + 1))}; it is not corrected "
+            "for the number of regions."
+        )
         numbers = study.table[study.table["condition"] == "null"].groupby(["null", "scored"])[study.judges].mean()
         responses.append(
             kit.Panel("nulls", "Encoders of shuffled responses", caption, nulls(study), numbers.reset_index())
@@ -114,15 +118,6 @@ def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
         *kit.together("amounts", "Scale of guidance, and its steps", amounts),
         kit.Panel("failures", "The worst images", captions["failures"], failures(study, shown)),
     ]
-
-
-def _resolution(study: kit.SynthesisedImages) -> str:
-    """State the smallest p that the number of null encoders allows."""
-    m = study.n_nulls
-    return (
-        f"With {m} encoders p cannot fall below {kit.number(1 / (m + 1))}; it is not corrected for the number of "
-        "regions."
-    )
 
 
 def _warnings(study: kit.SynthesisedImages) -> list[Markup]:
@@ -154,8 +149,7 @@ def _encoders(study: kit.SynthesisedImages) -> list[Markup]:
         for region in r["guide"]["prior"]
     ]
     title = "r of the mean response of a region, images that no encoder was fitted to, at the size of synthesised ones"
-    note = Markup('<p class="soft">{}.</p>').format(title)
-    return [kit.html_table(["region", *columns], rows, title) + note]
+    return [kit.html_table(["region", *columns], rows, title) + Markup('<p class="soft">{}.</p>').format(title)]
 
 
 # Condition of the images, control, and how the column is called.
@@ -219,7 +213,6 @@ def means_table(study: kit.SynthesisedImages) -> Markup:
                 means = [kit.number(float(kept[score].mean()), 2) for score in scores]
                 rows.append([region, "guided, best by guide", f"{len(kept):,}", *means])
     header = ["region", "images", "n", *((kit.JUDGES | kit.PLAUSIBLE).get(score, score) for score in scores)]
-    table = kit.html_table(header, rows, "Means of every condition")
     return Markup(
         "<details><summary>Means of every condition, with contrast and luminance</summary>{}</details>"
-    ).format(table)
+    ).format(kit.html_table(header, rows, "Means of every condition"))

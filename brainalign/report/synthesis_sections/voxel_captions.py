@@ -39,8 +39,7 @@ def temperature_figure(curve: pd.DataFrame) -> Figure:
     ax.errorbar(x[limit], curve["score"][limit], error[limit], color=kit.GREY, marker="x", linestyle="none", capsize=2)
     chosen = curve["chosen"].to_numpy(dtype=bool)
     ax.plot(x[chosen], curve["score"][chosen], "o", color=kit.COLOURS[1], markersize=8)
-    names = ["∞" if np.isinf(value) else f"{value:g}" for value in curve["temperature"]]
-    ax.set_xticks(x, names)
+    ax.set_xticks(x, ["∞" if np.isinf(value) else f"{value:g}" for value in curve["temperature"]])
     ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
     kit.label_axes(ax, x="temperature", y="r of captions, validation images", ticks="both")
     return figure
@@ -222,8 +221,7 @@ def _table(table: pd.DataFrame) -> Markup:
 def _maps(material: kit.ImageMaterial, table: pd.DataFrame, details: Mapping[str, Any]) -> list[kit.Panel]:
     """Return a map per attribute on the flattened cortex; none for other spaces."""
     assert material.responses is not None
-    targets = material.responses.targets
-    vertices = kit.drawn_vertices(targets)
+    vertices = kit.drawn_vertices(material.responses.targets)
     if vertices is None:
         return []
     panels = []

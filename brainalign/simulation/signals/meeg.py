@@ -101,8 +101,7 @@ def sensor_info(kind: str, sensors: Literal["all", "mag"] = "all") -> mne.Info:
     coils = {channel["ch_name"]: channel for channel in canonical["chs"]}
     # In Neuromag names the last digit tells magnetometers (1) from gradiometers (2, 3).
     names = [name for name in coils if sensors == "all" or name.endswith("1")]
-    types = ["mag" if name.endswith("1") else "grad" for name in names]
-    info = mne.create_info(names, SFREQ_HZ, types, verbose=False)
+    info = mne.create_info(names, SFREQ_HZ, ["mag" if name.endswith("1") else "grad" for name in names], verbose=False)
     for channel in info["chs"]:
         channel["loc"] = coils[channel["ch_name"]]["loc"].copy()
         channel["coil_type"] = coils[channel["ch_name"]]["coil_type"]

@@ -180,8 +180,7 @@ def _signals(
 ) -> NDArray[np.float32]:
     """Return the signal of every vertex with one over the subject's stimuli, unit variance: (n_stimuli, n_vertices)."""
     signals = np.zeros((len(rows), len(truth)), dtype=np.float32)
-    planted = truth[truth["kind"] != "none"]
-    for _, mine in planted.groupby(["kind", "layer", "preference"]):
+    for _, mine in truth[truth["kind"] != "none"].groupby(["kind", "layer", "preference"]):
         kind, layer, preference = (str(mine[name].iloc[0]) for name in ("kind", "layer", "preference"))
         if kind == "preference":
             mixed = drives.other @ rng.normal(size=(drives.other.shape[1], len(mine)))

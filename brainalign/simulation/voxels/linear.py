@@ -121,8 +121,7 @@ class VoxelPriorWorld:
 
     def noise_sd(self, weights: Values, ratio: ArrayLike) -> Values:
         """Return the noise's standard deviation (n_voxels,): `ratio` times that of each voxel's signal over images."""
-        images = self.images(4000, np.random.default_rng(0))
-        return np.asarray((images @ weights[:-1]).std(axis=0) * np.asarray(ratio))
+        return np.asarray((self.images(4000, np.random.default_rng(0)) @ weights[:-1]).std(axis=0) * np.asarray(ratio))
 
 
 def voxel_prior_world(n_features: int = 16, n_latents: int = 3, seed: int = 0) -> VoxelPriorWorld:

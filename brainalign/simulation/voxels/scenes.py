@@ -195,8 +195,7 @@ def render(scenes: pd.DataFrame, size: int = 128) -> NDArray[np.uint8]:
         for value in scenes[name].unique():
             check_choice(name, value, choices)
     step = max(1, CHUNK // (size * SUPERSAMPLING) ** 2)
-    parts = [_render(scenes.iloc[k : k + step], size) for k in range(0, len(scenes), step)]
-    return np.concatenate(parts)
+    return np.concatenate([_render(scenes.iloc[k : k + step], size) for k in range(0, len(scenes), step)])
 
 
 # Narrower ranges than a study's: at 32 pixels every one of these scenes is a clear picture.

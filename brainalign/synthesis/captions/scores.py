@@ -245,8 +245,7 @@ def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: 
         above = len(pooled) - np.searchsorted(pooled, scaled[rows] - 1e-12)
         p[rows] = (1 + above) / (1 + len(pooled))
     corrected = fdr(p)
-    said = np.where(corrected <= q, evidence["value"].astype(str), ANY)
-    return evidence.assign(p=p, q=corrected, said=said)
+    return evidence.assign(p=p, q=corrected, said=np.where(corrected <= q, evidence["value"].astype(str), ANY))
 
 
 def _standard(values: Values) -> NDArray[np.float64]:

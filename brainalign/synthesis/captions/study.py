@@ -204,10 +204,9 @@ class CaptionStudy:
         for k, region in enumerate(regions):
             for name in ("encoder", "caption", *CONTROLS):
                 r, draws = found[name][0][k], found[name][1][:, k]
-                gains = found["caption"][1][:, k] - draws
                 low, high, gain_low, gain_high = (
                     float(np.quantile(part, at)) if len(groups[k]) else np.nan
-                    for part in (draws, gains)
+                    for part in (draws, found["caption"][1][:, k] - draws)
                     for at in (tail, 1 - tail)
                 )
                 rows.append(

@@ -382,8 +382,7 @@ def _singular_vectors(
     function: Callable[[Tensor], Tensor], h: Tensor, start: Tensor, n_iterations: int
 ) -> tuple[Tensor, Tensor]:
     """Iterate to the top right-singular vectors of the Jacobian at h: J v by differences, Jᵀ u by a backward pass."""
-    n = len(start)
-    point = h.detach().expand(n, *h.shape)
+    point = h.detach().expand(len(start), *h.shape)
     size = STEP * max(float(h.norm()), 1e-6)
     vectors = _orthonormal(start.flatten(1))
     for _ in range(n_iterations):

@@ -49,8 +49,7 @@ def best_of(
     The objective takes images (n, 3, H, W) in [0, 1] to (n,) and need not be differentiable; options are those of the
     pipeline.
     """
-    noise = _noise(pipe, n_evaluations, torch.Generator().manual_seed(seed))
-    images = _sampled(pipe, noise, batch_size, options)
+    images = _sampled(pipe, _noise(pipe, n_evaluations, torch.Generator().manual_seed(seed)), batch_size, options)
     return _best(images, _scored(objective, images), n_images)
 
 

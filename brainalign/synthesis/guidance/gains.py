@@ -90,8 +90,7 @@ def _unpaired(
     own: Floats, other: Floats, confidence: float, rng: np.random.Generator
 ) -> tuple[float, float, float, float, int]:
     gain = own.mean() - other.mean()
-    both = np.concatenate([own, other])
-    orders = rng.permuted(np.tile(both, (N_DRAWS, 1)), axis=1)
+    orders = rng.permuted(np.tile(np.concatenate([own, other]), (N_DRAWS, 1)), axis=1)
     null = orders[:, : len(own)].mean(axis=1) - orders[:, len(own) :].mean(axis=1)
     p = float(permutation_test(np.abs(gain), np.abs(null)))
     return (float(gain), *_quantiles(_draws(own, rng) - _draws(other, rng), confidence), p, len(own))

@@ -69,8 +69,7 @@ def features_of_views(
         images = load_resized(paths[first : first + CHUNK], pipe.image_size)
         shown = images[None]
         if n_views:
-            views = denoised_views(pipe, images, n_views, seed=seed + first, at_once=batch_size)
-            shown = torch.cat([shown, views])
+            shown = torch.cat([shown, denoised_views(pipe, images, n_views, seed=seed + first, at_once=batch_size)])
         with torch.no_grad():
             seen = [torch.cat([network(some) for some in view.split(batch_size)]) for view in shown]
             parts.append(torch.stack(seen).float().cpu().numpy())

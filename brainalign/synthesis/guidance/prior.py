@@ -110,8 +110,7 @@ def train_prior(
                 progress(step, float(loss.detach()))
 
     descend(losses(), optimizer, schedule, clip=1.0)
-    learned = copy.deepcopy(averaged.module)
-    return learned.eval().requires_grad_(False), scheduler, codec
+    return copy.deepcopy(averaged.module).eval().requires_grad_(False), scheduler, codec
 
 
 def _averaging(average: torch.Tensor, current: torch.Tensor, n_averaged: torch.Tensor | int) -> torch.Tensor:
