@@ -67,7 +67,8 @@ def decoder_of(options: Mapping[str, Any]) -> Callable[[Trials, int], TextFit]:
         If trials have no validation trials although something is chosen by them.
     """
     given = dict(options)
-    return {"linear": _linear, "network": _network}[given.pop("decoder")](given)
+    kind = given.pop("decoder")
+    return {"linear": _linear, "network": _network}[kind](given)
 
 
 def _sides(trials: Trials) -> tuple[Trials, Trials]:
