@@ -79,16 +79,21 @@ def in_threads(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
+    # The controller's own `limit` describes every library each time, a tenth of a small fit.
+    threads = torch.get_num_threads()
+    several = [(library, n) for library in _blas().lib_controllers if (n := library.num_threads) > 1]
     try:
         torch.set_num_threads(1)
-        with _blas().limit(limits=1, user_api="blas"):
-            yield
+        for library, _ in several:
+            library.set_num_threads(1)
+        yield
     finally:
-        torch.set_num_threads(n_threads)
+        torch.set_num_threads(threads)
+        for library, n in several:
+            library.set_num_threads(n)
 
 
 @cache
 def _blas() -> ThreadpoolController:
     """Find the BLAS of numpy and scipy, which is not torch's, to limit its threads; the search takes milliseconds."""
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
