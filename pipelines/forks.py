@@ -2,7 +2,8 @@
 
 A run starts that process, and sets BRAINALIGN_FORKS to where it listens; it ends with the run. A job that finds none
 there, that is to have several threads, or whose library was edited meanwhile, runs in a process of its own. With
-BRAINALIGN_FORKS empty every job does.
+BRAINALIGN_FORKS empty every job does, and where there is a GPU: CUDA works in no fork of a process that looked for one,
+and any import may look.
 """
 
 import os
@@ -20,7 +21,9 @@ LATE = ("matplotlib.backends.backend_svg", "nilearn.maskers", "nilearn.plotting"
 
 def start_forks() -> None:
     """Start the process whose forks are jobs, for as long as this one lives."""
-    if sys.platform == "linux" and VARIABLE not in os.environ:
+    from brainalign.devices import visible_gpus
+
+    if sys.platform == "linux" and VARIABLE not in os.environ and not visible_gpus():
         os.environ[VARIABLE] = f".snakemake/forks-{os.getpid()}"
         command = [sys.executable, "-P", "-m", "brainalign.pipelines.forks"]
         alive, _ = os.pipe()  # whose other end nothing closes but the end of this process

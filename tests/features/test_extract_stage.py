@@ -17,7 +17,7 @@ from brainalign.arrays import Layers
 from brainalign.features import EfficientNetExtractor, UserExtractor
 from brainalign.features.images import load_images
 from brainalign.io import artifact_files, artifact_path, load, load_sidecar
-from brainalign.pipelines import ask, run_job
+from brainalign.pipelines import ask, run_job, start_forks
 from brainalign.workflow import Job
 
 # Every forward pass leaves a line, and takes its time so that a test can kill it.
@@ -146,6 +146,16 @@ def test_a_fork_answers_who_asked(study: Study, jobs_are: str, capfd: pytest.Cap
     assert ("1 of 3 stimuli have no image file" in capfd.readouterr().err) == (jobs_are == "forked")
     os.environ["OMP_NUM_THREADS"] = "2"  # forks have one
     assert ask(job) is None
+
+
+def test_a_gpu_keeps_jobs_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainalign.pipelines.forks.subprocess.Popen", lambda *_, **options: started.append(options))
+    for visible, n_started in (("0", 0), ("", 1)):
+        started: list[object] = []
+        monkeypatch.delenv("BRAINALIGN_FORKS", raising=False)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        start_forks()
+        assert len(started) == ("BRAINALIGN_FORKS" in os.environ) == n_started
 
 
 @pytest.mark.parametrize("jobs_are", ["alone", "forked"], indirect=True)
