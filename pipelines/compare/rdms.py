@@ -15,8 +15,9 @@ from brainalign.workflow import Job
 
 
 def model_layers(job: Job) -> dict[str, Layers]:
-    """Load the features of every model."""
-    return {entities_of(path)["model"]: load(path, Layers, job.provenance) for path in job.paths("features")}
+    """Load the features of every model; they stay on disk until stimuli of a layer are asked for."""
+    paths = job.paths("features")
+    return {entities_of(path)["model"]: load(path, Layers, job.provenance, stored=True) for path in paths}
 
 
 def layer_rdms(job: Job, stimuli: list[str], distance: str) -> dict[tuple[str, str], Values]:

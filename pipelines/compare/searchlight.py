@@ -46,7 +46,7 @@ def searchlight(job: Job) -> None:
         **noise, dtype="float64" if blocks else "float32",
     )  # fmt: skip
     names = [str(name) for name in pd.unique(pd.Series(measured.conditions))]
-    models = geometry.feature_rdms(job.load("features", Layers), names, options.feature_distance)
+    models = geometry.feature_rdms(job.load("features", Layers, stored=True), names, options.feature_distance)
     found = geometry.searchlight_map(
         search,
         np.stack(list(models.values())),

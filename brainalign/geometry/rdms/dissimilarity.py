@@ -342,9 +342,13 @@ def _without_items_that_are_not_finite(found: Any, values: Any) -> Any:
 def feature_rdms(
     layers: Mapping[str, Features], stimulus_ids: Sequence[str], distance: str
 ) -> dict[str, NDArray[np.floating[Any]]]:
-    """Return the RDM (n_pairs,) of every layer, of these stimuli in their order, matched by id."""
-    values = {name: stimulus_features(features, stimulus_ids) for name, features in layers.items()}
-    return {name: rdm(of_layer.reshape(len(of_layer), -1), distance) for name, of_layer in values.items()}
+    """Return the RDM (n_pairs,) of every layer, of these stimuli in their order, matched by id; one layer is held."""
+
+    def of(features: Features) -> NDArray[np.floating[Any]]:
+        values = stimulus_features(features, stimulus_ids)
+        return rdm(values.reshape(len(values), -1), distance)
+
+    return {name: of(features) for name, features in layers.items()}
 
 
 def stimulus_features(features: Features, stimulus_ids: Sequence[str]) -> Values:
