@@ -90,7 +90,7 @@ def test_a_plan_counts_what_a_network_is_shown(name: str, tmp_path: Path, monkey
     network = read_transformer(tmp_path / "model", extractor)
     assert network is not None
     assert cost.seconds == round(1 + 3 + operations(network) / 7e3)
-    assert cost.memory_mb == 1500 + round(8 * network.weights / 2**20)
+    assert cost.memory_mb == 600 + round(8 * network.weights / 2**20)
     (tmp_path / "model" / "config.json").unlink()
     assert estimate("extract", config, study, "net").seconds == 4
 

@@ -62,7 +62,7 @@ def estimate(stage: str, config: Config, descriptor: Study, model: str = "", met
         Names in the configuration, for the stages that have them.
     """
     check_choice("stage", stage, STEPS)
-    return COSTS[stage](config, descriptor, model, method) if stage in COSTS else Cost(1500, START_S, 20)
+    return COSTS[stage](config, descriptor, model, method) if stage in COSTS else Cost(900, START_S, 20)
 
 
 def _sizes(descriptor: Study) -> tuple[int, int]:
@@ -78,13 +78,19 @@ def _decode_series(config: Config, *_: object) -> Cost:
     ends = 2000 if options.model.schedule == "plateau" else options.model.n_steps  # nulls end before, models after
     steps = min(ends, options.model.n_steps) * options.model.batch_size / 48
     permuted = options.folds * options.repeats * options.permutations
-    return Cost(2500, START_S + round(0.025 * full * trainings * steps + 0.045 * permuted), 20)
+    return Cost(690, START_S + round(0.025 * full * trainings * steps + 0.045 * permuted), 20)
 
 
 def _guide(config: Config, descriptor: Study, *_: str) -> Cost:
     trials, targets = _sizes(descriptor)
     seconds = 0.003 * trials * (1 + config.synthesize.views)
-    return Cost(1500 + round(5 * 4 * trials * targets / MB), START_S + round(seconds), 10)
+    return Cost(600 + round(5 * 4 * trials * targets / MB), START_S + round(seconds), 10)
+
+
+def _prior_mb(config: Config) -> float:
+    """Return the size of a diffusion model's weights; of one on the hub that of Stable Diffusion's."""
+    folder = Path(config.synthesize.prior or "")
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / MB if folder.is_dir() else 4000
 
 
 def _synthesize(config: Config, *_: object) -> Cost:
@@ -94,7 +100,7 @@ def _synthesize(config: Config, *_: object) -> Cost:
     guided = options.n_images * n_regions * (1 + len(options.scales)) + options.n_nulls * max(options.n_null_images, 12)
     # The searches beside take as long as guidance does, each.
     guided += 2 * options.n_images * n_regions
-    return Cost(2000, START_S + round(0.0036 * guided * options.recurrence * options.steps), 20)
+    return Cost(900 + round(2 * _prior_mb(config)), START_S + round(0.0036 * guided * options.recurrence * options.steps), 20)
 
 
 def _directions(config: Config, *_: object) -> Cost:
@@ -106,7 +112,8 @@ def _directions(config: Config, *_: object) -> Cost:
     images = options.n_seeds * (1 + 2 * n_regions * ("pullback" in options.methods))
     images += n_directions * (len(options.alphas) - 1) * options.n_images
     images += 4 * options.n_controls * options.n_control_images
-    return Cost(2500, 10 + round(0.0025 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
+    memory = 1000 + round(2 * _prior_mb(config))
+    return Cost(memory, 10 + round(0.0025 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
 
 
 def _sentences_mb(descriptor: Study) -> float:
@@ -123,13 +130,13 @@ def _sentences_mb(descriptor: Study) -> float:
 
 def _prepare_sentences(config: Config, descriptor: Study, *_: str) -> Cost:
     values_mb = _sentences_mb(descriptor)
-    return Cost(1500 + round(3 * values_mb), START_S + round(0.3 * values_mb), values_mb)
+    return Cost(700 + round(3 * values_mb), START_S + round(0.3 * values_mb), values_mb)
 
 
 def _decode(config: Config, descriptor: Study, _: str, decoder: str) -> Cost:
     values_mb, fits = _sentences_mb(descriptor), 3 * len(config.decode.seeds)
     network = config.decode.decoders[decoder].decoder != "linear" if decoder else False
-    return Cost(2000 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (0.5 if network else 0.05)), 5)
+    return Cost(720 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (0.5 if network else 0.05)), 5)
 
 
 def _decode_times(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -158,7 +165,7 @@ def _n_drawn(config: Config) -> int:
 def _passes(config: Config, descriptor: Study, least_s: float = START_S, each_s: float = 1e-7) -> Cost:
     """Estimate a job that passes over the responses once; they are held as read and as averaged."""
     trials, targets = _sizes(descriptor)
-    return Cost(1000 + round(5 * 4 * trials * targets / MB), round(least_s) + round(each_s * trials * targets), 5)
+    return Cost(500 + round(5 * 4 * trials * targets / MB), round(least_s) + round(each_s * trials * targets), 5)
 
 
 def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -177,7 +184,7 @@ def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
 def _summarize_held_out(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate tables; what was planted is looked for in the responses."""
     cost = _passes(config, descriptor, each_s=1e-8)
-    return cost if descriptor.simulate else replace(cost, memory_mb=1000)
+    return cost if descriptor.simulate else replace(cost, memory_mb=700)
 
 
 def _simulate(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -188,7 +195,7 @@ def _simulate(config: Config, descriptor: Study, *_: str) -> Cost:
 def _fit_cost(descriptor: Study, searches: float) -> Cost:
     """Estimate fits to images, of so many seconds per trial and target."""
     trials, targets = _sizes(descriptor)
-    return Cost(1200 + round(6 * 4 * trials * targets / MB), START_S + round(searches * trials * targets), 20)
+    return Cost(500 + round(4 * 4 * trials * targets / MB), START_S + round(searches * trials * targets), 20)
 
 
 def _training_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
@@ -204,7 +211,7 @@ def _training_cost(config: Config, descriptor: Study, model: str, method: str) -
     if isinstance(options, ResponseOptimisedMethod):
         each = _core_operations(options, config.models[model]) / CONVOLUTIONS
         seconds += n_layers * len(options.seeds) * 2 * options.epochs * trials * each
-    return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
+    return replace(base, seconds=round(seconds))
 
 
 def _dictionary_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
@@ -244,7 +251,7 @@ def _pretrain(config: Config, descriptor: Study, model: str, method: str) -> Cos
     images = high if low == high else (high - low) / math.log(high / low)  # mean size of log-uniform contexts
     step = (0.02 if options.network == "small" else 0.5) * options.n_voxels / 48 * images / 36
     seconds = base.seconds * len(descriptor.subject_names) + n_layers * len(options.seeds) * sum(options.n_steps) * step
-    return Cost(base.memory_mb + 500, round(seconds), 5.0 * n_layers * len(options.seeds))
+    return Cost(base.memory_mb, round(seconds), 5.0 * n_layers * len(options.seeds))
 
 
 def _context_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
@@ -257,7 +264,7 @@ def _context_cost(config: Config, descriptor: Study, model: str, method: str) ->
     images = 2 * options.n_repeats * sum(options.sizes) + 2 * options.context_sizes[1]
     per_image = 5e-7 if options.network == "small" else 2e-4  # seconds of a forward pass, per target and image
     seconds = base.seconds + n_layers * len(options.seeds) * images * targets * per_image
-    return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
+    return replace(base, seconds=round(seconds))
 
 
 def _encode_held_out(config: Config, descriptor: Study, model: str, method: str) -> Cost:
@@ -398,14 +405,14 @@ def _extract(config: Config, descriptor: Study, model: str, _: str) -> Cost:
     if (found := _operations(options, descriptor)) is not None:
         network, operations = found
         seconds = START_S + loading + operations / (NETWORK_SHARE * operations_per_s())
-        return Cost(1500 + round(2 * 4 * network.weights / MB), round(seconds), 100)
+        return Cost(600 + round(2 * 4 * network.weights / MB), round(seconds), 100)
     if widths := _widths(options):
         values_mb = 4 * sum(widths) * _n_shown(descriptor) / MB
         return Cost(450 + round(1.3 * values_mb), START_S + round(values_mb / 100), values_mb)
     if descriptor.holds_out:
         trials, _targets = _sizes(descriptor)
-        return Cost(1500, START_S + round(0.004 * trials), 100)
-    return Cost(1500, START_S + loading + (4 * getattr(options, "n_draws", 0) if loading else 0), 20)
+        return Cost(900, START_S + round(0.004 * trials), 100)
+    return Cost(1000, START_S + loading + (4 * getattr(options, "n_draws", 0) if loading else 0), 20)
 
 
 def _operations(options: Any, study: Study) -> tuple[Transformer, float] | None:
@@ -451,7 +458,7 @@ def _caption(config: Config, descriptor: Study, *_: str) -> Cost:
     trials, targets = _sizes(descriptor)
     projections = 2 * config.caption.nulls + len(config.caption.temperatures) + 6
     seconds = trials * targets / 3 * (1.4e-8 * projections + 1e-11 * config.caption.draws * 25)
-    return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), START_S + round(seconds), 5)
+    return Cost(600 + round(8 * 6 * trials * targets / 3 / MB), START_S + round(seconds), 5)
 
 
 def _searchlight(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -506,12 +513,12 @@ def _match(config: Config, *_: object) -> Cost:
     work = n * (n - 1) // 2 * 2 * len(options.measures) * options.draws + n * len(options.features) * (
         1 + options.draws
     )
-    return Cost(1500, START_S + round(0.15 * work), 1)
+    return Cost(600, START_S + round(0.15 * work), 1)
 
 
 def _ground(config: Config, *_: object) -> Cost:
     """Estimate two trainings; every step meets as many places as a batch has."""
-    return Cost(2500, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20)
+    return Cost(700, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20)
 
 
 def _rollout(config: Config, _: Study, model: str, __: str) -> Cost:
@@ -523,7 +530,7 @@ def _rollout(config: Config, _: Study, model: str, __: str) -> Cost:
 def _decode_modalities(config: Config, *_: object) -> Cost:
     """Estimate tiny networks, with all that stands beside."""
     trainings = 1 + len(config.decode_modalities.beside)
-    return Cost(3000, 14 + round(0.008 * trainings * min(config.decode_modalities.steps, 600)), 50)
+    return Cost(1100, 14 + round(0.008 * trainings * min(config.decode_modalities.steps, 600)), 50)
 
 
 def _concepts(config: Config, *_: object) -> Cost:
