@@ -100,7 +100,8 @@ def _synthesize(config: Config, *_: object) -> Cost:
     guided = options.n_images * n_regions * (1 + len(options.scales)) + options.n_nulls * max(options.n_null_images, 12)
     # The searches beside take as long as guidance does, each.
     guided += 2 * options.n_images * n_regions
-    return Cost(900 + round(2 * _prior_mb(config)), START_S + round(0.0036 * guided * options.recurrence * options.steps), 20)
+    seconds = 0.0036 * guided * options.recurrence * options.steps
+    return Cost(900 + round(2 * _prior_mb(config)), START_S + round(seconds), 20)
 
 
 def _directions(config: Config, *_: object) -> Cost:
@@ -376,7 +377,7 @@ def _compare_places(config: Config, descriptor: Study) -> Cost:
     seconds = 1.5e-8 * trials * targets + 1e-10 * pairs * targets + 1e-5 * pairs * n_layers  # read, compared, written
     seconds += pairs * (8e-9 * n_layers * config.compare.permutations + 3e-8 * n_rdms * config.compare.draws)
     read_mb = 0.8 * 4 * trials * targets / MB if descriptor.holds_out else 5 * 4 * trials * targets / MB
-    return Cost(450 + round(read_mb + 3 * 8 * pairs * n_rdms / MB), START_S + round(seconds), 5)
+    return Cost(500 + round(read_mb + 3 * 8 * pairs * n_rdms / MB), START_S + round(seconds), 5)
 
 
 def _n_tested(study: Study) -> int:
