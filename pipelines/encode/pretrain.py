@@ -32,7 +32,7 @@ def pretrain(job: Job) -> None:
     seeds, n_components = options.pop("seeds"), options.pop("n_components")
     encoder = InContextEncoder(**options | {name: tuple(v) for name, v in options.items() if isinstance(v, list)})
     job.provenance.device = str(pick_device(encoder.device))
-    layers = job.load("features", Layers)
+    layers = job.load("features", Layers, stored=True)
     splits = job.load_all("splits", pd.DataFrame)
     tested = [*splits, job.load("held_out", pd.DataFrame)]
     test = set(pd.concat([table.loc[table["split"] == "test", "stimulus_id"] for table in tested]))

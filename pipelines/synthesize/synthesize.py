@@ -90,7 +90,7 @@ def setting_of(job: Job, options: SynthesizeSettings, batch_size: int, pipe: Any
     guide, check = (
         image_features(models[role], about[role]["layer"], about[role]["model"], device, job.seed) for role in ROLES
     )
-    stimuli = next(iter(job.load("features", Layers).values())).stimuli
+    stimuli = next(iter(job.load("features", Layers, stored=True).values())).stimuli
     natural = synthesis.NaturalImages(_natural_files(job, stimuli, arrays, options.n_natural), pipe.image_size, device)
     batched = dict(zip(ROLES, (_in_batches(network, batch_size) for network in (guide, check)), strict=True))
     by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, of) for role, of in batched.items()}
