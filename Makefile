@@ -12,7 +12,7 @@ endif
 PIP := python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SNAKEMAKE := snakemake --workflow-profile snakemake/profiles/default
 # A file goes to one worker, so that what its tests share is made once; what takes longest comes first.
-LONGEST := tests/workflow tests/test_docs.py tests/recovery/test_synthesis.py
+LONGEST := tests/workflow tests/test_docs.py tests/regression tests/recovery/test_synthesis.py
 RECOVERY := $(filter-out $(LONGEST),$(sort $(wildcard tests/recovery/test_*.py)))
 OTHERS := $(filter-out $(LONGEST) tests/recovery %/conftest.py %/__pycache__,$(wildcard tests/*))
 TESTS := $(LONGEST) $(RECOVERY) $(OTHERS)
