@@ -64,10 +64,10 @@ def test_a_dry_run_from_elsewhere_writes_beside_the_file(folder: Path, tmp_path:
 
 def test_memory_bounds_what_runs_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     with (folder / "study.yaml").open("a") as file:
-        file.write("memory: 1.2GB\n")
+        file.write("memory: 1GB\n")
     assert main(["plan", str(folder / "study.yaml")]) == 0
     printed = capsys.readouterr().out
-    assert "extract mine mine may take 1.6 GB, more than memory: 1.2GB" in printed
+    assert "extract mine mine may take 1.0 GB, more than memory: 1GB" in printed
     assert "encode mine" not in printed
     commands: list[list[str]] = []
 
@@ -77,7 +77,7 @@ def test_memory_bounds_what_runs_side_by_side(folder: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("brainalign.commands.run.subprocess.Popen", start)
     assert main(["run", str(folder / "study.yaml")]) == 0
-    assert {"mem_mb=1144", "gpu=1"} < set(commands[0])
+    assert {"mem_mb=953", "gpu=1"} < set(commands[0])
     assert main(["run", str(folder / "study.yaml"), "--profile", "slurm"]) == 0
     assert "--resources" not in commands[1]
 
