@@ -89,10 +89,10 @@ def test_a_plan_counts_what_a_network_is_shown(name: str, tmp_path: Path, monkey
     cost = estimate("extract", config, study, "net")
     network = read_transformer(tmp_path / "model", extractor)
     assert network is not None
-    assert cost.seconds == round(1 + 3 + operations(network) / 7e3)
+    assert cost.seconds == round(1 + 2 + operations(network) / 7e3)
     assert cost.memory_mb == 600 + round(8 * network.weights / 2**20)
     (tmp_path / "model" / "config.json").unlink()
-    assert estimate("extract", config, study, "net").seconds == 4
+    assert estimate("extract", config, study, "net").seconds == 3
 
 
 def test_a_configuration_is_read_without_torch_and_a_machine_measured(tmp_path: Path) -> None:

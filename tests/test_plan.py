@@ -253,8 +253,8 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
     ],
     "n170": [("decode_times", SENSORS, (1200, 30, 5))],
     "haxby-slice": [
-        ("prepare_blocks", {}, (21299, 173, 1888.275)), ("extract minilm", {}, (1000, 4, 20)),
-        ("extract untrainedmaps", {}, (1000, 24, 20)), ("extract pixels", {}, (1000, 1, 20)),
+        ("prepare_blocks", {}, (21299, 173, 1888.275)), ("extract minilm", {}, (1000, 3, 20)),
+        ("extract untrainedmaps", {}, (1000, 23, 20)), ("extract pixels", {}, (1000, 1, 20)),
         ("encode minilm ridge", BLOCKWISE, (2960, 4185, 6.0)),
         ("encode minilm fixed", BLOCKWISE, (2960, 1085, 6.0)), ("encode random ridge", BLOCKWISE, (2960, 1405, 6.0)),
         ("encode wordings ridge", BLOCKWISE, (2960, 20101, 6.0)),

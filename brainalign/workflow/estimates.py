@@ -36,7 +36,7 @@ from brainalign.workflow.table import STEPS
 MB = 2**20
 CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three times is averaged first
 START_S = 1  # seconds of one core: a stage reads and writes; where it is no fork, it imports for two more
-NETWORK_S = 3  # and a pretrained network is loaded
+NETWORK_S = 2  # and a pretrained network is loaded
 RIDGE_SHARE = 0.5  # of the rate of a bare product of matrices: eigenvectors, in float64, are slower
 NETWORK_SHARE = 0.7  # of the rate of a bare product of matrices: what transformers reach, their convolutions less
 TOKENS, WORD_S = 1.3, 0.35  # of a word
