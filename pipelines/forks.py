@@ -6,14 +6,17 @@ BRAINALIGN_FORKS empty every job does, and where there is a GPU: CUDA works in n
 and any import may look.
 """
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 VARIABLE = "BRAINALIGN_FORKS"
+MOST_BYTES = 2**18  # of a question: more than a socket takes at once
 ELSE = "else"  # the answer to a job that is to run in a process of its own
 # What steps and their libraries import late: every optimiser of torch imports torch._dynamo.
 LATE = ("matplotlib.backends.backend_svg", "nilearn.maskers", "nilearn.plotting", "pyarrow.dataset", "torch._dynamo")
@@ -38,15 +41,16 @@ def ask(job: str) -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         try:
             server.connect(os.environ[VARIABLE])
-            socket.send_fds(server, [job.encode()], [0, 1, 2])
+            asked = {"job": job, "environment": dict(os.environ)}
+            socket.send_fds(server, [json.dumps(asked).encode()], [0, 1, 2])
             answer = server.recv(16).decode()
         except OSError:
             return None
     return None if answer == ELSE else int(answer or 1)  # no answer: the server was killed
 
 
-def serve() -> None:
-    """Run jobs in forks until the input of this process ends and no job is left."""
+def serve(run: Callable[[dict[str, Any]], object]) -> None:
+    """Run what is asked for in forks, with its files and environment, until the input of this process ends."""
     import gc
     from contextlib import suppress
     from multiprocessing import connection, get_context
@@ -69,9 +73,9 @@ def serve() -> None:
                 Path(os.environ[VARIABLE]).unlink()
             elif listener in ready:
                 call = listener.accept()[0]
-                job, files, _, _ = socket.recv_fds(call, 4096, 3)
+                asked, files, _, _ = socket.recv_fds(call, MOST_BYTES, 3)
                 if edited == _last_edit():
-                    running[call] = get_context("fork").Process(target=_run, args=(job.decode(), files))
+                    running[call] = get_context("fork").Process(target=_answer, args=(run, asked, files))
                     running[call].start()
                 else:
                     call.send(ELSE.encode())
@@ -87,12 +91,20 @@ def serve() -> None:
                     call.close()
 
 
-def _run(job: str, files: list[int]) -> None:
-    from brainalign.pipelines import run_file
-
+def _answer(run: Callable[[dict[str, Any]], object], asked: bytes, files: list[int]) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
-    sys.exit(run_file(job))
+    content = json.loads(asked)
+    os.environ.clear()
+    os.environ.update(content["environment"])
+    run(content)
+
+
+def run_job_of(asked: dict[str, Any]) -> None:
+    """Run the job that was asked for, and exit with its status."""
+    from brainalign.pipelines import run_file
+
+    sys.exit(run_file(asked["job"]))
 
 
 def _last_edit() -> float:
@@ -109,7 +121,7 @@ def main() -> None:
 
     for name in (*LATE, *(f"brainalign.pipelines.{step.folder}.{step.name}" for step in STEPS.values())):
         import_module(name)
-    serve()
+    serve(run_job_of)
 
 
 if __name__ == "__main__":

@@ -121,9 +121,8 @@ def jobs_are(request, study: Study, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """Say what becomes of jobs: they are alone, or beside a process that forks, or that knows an older library."""
     monkeypatch.chdir(study.root)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PAUSE", "0.3")
     aged = "forks._last_edit = iter(range(9)).__next__; " * (request.param == "edited")
-    code = f"import torch; from brainalign.pipelines import forks; {aged}forks.serve()"
+    code = f"import torch; from brainalign.pipelines import forks; {aged}forks.serve(forks.run_job_of)"
     monkeypatch.setenv("BRAINALIGN_FORKS", "forks" if request.param != "alone" else "no folder/forks")
     if request.param == "alone":
         server = subprocess.run([sys.executable, "-P", "-c", code.removeprefix("import torch; ")], capture_output=True)
@@ -141,7 +140,10 @@ def jobs_are(request, study: Study, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_a_fork_answers_who_asked(study: Study, jobs_are: str, capfd: pytest.CaptureFixture[str]) -> None:
     study.draw(3)
     job = str(study.job.write(study.root / "jobs"))
+    os.environ["COUNT"] += " asked"  # the environment is that of who asks
     assert ask(job) == (0 if jobs_are == "forked" else None)
+    assert study.counts() == []
+    assert (study.root / "count asked").exists() == (jobs_are == "forked")
     assert study.features.exists() == ("seconds of a core" in capfd.readouterr().out) == (jobs_are == "forked")
     (study.root / "images" / "s00001.png").unlink()
     assert ask(job) == (2 if jobs_are == "forked" else None)
@@ -161,9 +163,8 @@ def test_a_gpu_keeps_jobs_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("jobs_are", ["alone", "forked"], indirect=True)
-def test_killed_and_resumed_gives_the_same_file(study: Study, jobs_are: str, monkeypatch) -> None:
+def test_killed_and_resumed_gives_the_same_file(study: Study, jobs_are: str) -> None:
     study.draw(22)
-    monkeypatch.delenv("PAUSE")
     run_job(study.job)
     whole = study.features.read_bytes()
     assert study.counts() == [4] * 5 + [2]

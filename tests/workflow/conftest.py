@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,10 @@ def commands(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterat
     command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), str(folder), str(compiled.parent)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+        while not (folder / "socket").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
         yield folder
 
 
