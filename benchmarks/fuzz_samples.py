@@ -301,7 +301,7 @@ def _readout(folder: Path) -> None:
 def _routing(folder: Path) -> None:
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(24, 4, 5)), rng.normal(size=(24, 3))
-    encoder = RoutingEncoder(d_model=4, epochs=1, device="cpu")
+    encoder = RoutingEncoder(d_model=4, validation=0.2, epochs=1, device="cpu")
     encoder.fit(X, Y, grid=(2, 2), roi=np.array(["V1", "V1", "V2"])).save(folder / "saved")
 
 

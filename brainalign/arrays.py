@@ -43,8 +43,7 @@ def average_rows(
     n_values = max(1, int(np.prod(values.shape[1:])))
     at_once = max(1, int(BLOCK_BYTES // (8 * counts.max(initial=1) * n_values)))
     for code in range(0, len(counts), at_once):
-        some = counts[code : code + at_once]
-        begin = starts[code]
+        some, begin = counts[code : code + at_once], starts[code]
         trials = values[order[begin : begin + some.sum()]].astype(np.float64)
         sums = np.add.reduceat(trials, starts[code : code + at_once] - begin)
         averages[first + code : first + code + len(some)] = sums / some.reshape(-1, *[1] * (values.ndim - 1))

@@ -13,7 +13,9 @@ brainalign rerun ARTIFACT       the job that left a result, once more, with the 
 import argparse
 import importlib.metadata
 import importlib.util
+import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -87,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rerun = commands.add_parser("rerun", help="the job that left a result, once more, with the settings it had")
     rerun.add_argument("artifact", type=Path, help="a result of a run, or its sidecar")
     rerun.set_defaults(run=_rerun)
+    if "BRAINALIGN_DATA" in os.environ:  # a run goes to the folder of its YAML
+        os.environ["BRAINALIGN_DATA"] = os.path.abspath(os.environ["BRAINALIGN_DATA"])
     given = list(sys.argv[1:] if argv is None else argv)
     own = given.index("--") if "--" in given else len(given)
     arguments = parser.parse_args(given[:own], argparse.Namespace(snakemake=given[own + 1 :]))
@@ -140,9 +144,12 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
     with folder_of_run(arguments.descriptor) as file:
         content = read_yaml(file)
         if not isinstance(content, dict) or not {"datasets", *RUN_KEYS} & content.keys():
-            status = _check_dataset(load_descriptor(file), console)
+            descriptor = load_descriptor(file)
+            status, named = _check_dataset(descriptor, console), descriptor.data_type != "videos"
+            if not status and not named:
+                console.print("[yellow]before it runs, a configuration has to name a model: dynamics.models[/yellow]")
             if not status:
-                _print_analyses(Run(load_config(file), check=False), console)
+                _print_analyses(Run(load_config(file), check=named), console)
             return status
         config = load_config(file)
         run = Run(config)
@@ -240,7 +247,12 @@ def _rerun(arguments: argparse.Namespace, console: Console) -> int:
     job = Job.read(path)
     of = ", ".join(f"{name} {label}" for name, label in job.labels.items())
     console.print(escape(f"{job.step} of {of}: writes {', '.join(str(place) for place in job.outputs.values())}"))
-    return subprocess.run([sys.executable, "-P", "-m", "brainalign.pipelines", str(path)]).returncode
+    # Paths of a record are those of the folder that the run was in.
+    places = [place for place in map(Path, job.outputs.values()) if not place.is_absolute()]
+    folder = next((of for of in path.resolve().parents if any((of / place).exists() for place in places)), None)
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "brainalign.pipelines", str(path.resolve())], cwd=folder
+    ).returncode
 
 
 def _table(title: str, rows: Iterable[Iterable[str]], *columns: str) -> Table:
@@ -253,8 +265,7 @@ def _table(title: str, rows: Iterable[Iterable[str]], *columns: str) -> Table:
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     with folder_of_run(arguments.config) as file:
         config = load_config(file)
-        planned = jobs(config)
-        unknown = _unknown_sizes(config)
+        planned, unknown = jobs(config), _unknown_sizes(config)
     columns = ("stage", "jobs", "memory of one (MB)", "time, one core (min)", "disk (MB)")
     table = _table(str(arguments.config), (), *columns)
     for column in table.columns[1:]:
@@ -286,7 +297,8 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
             console.print(f"[yellow]{job.stage} {of} may take {much}[/yellow]")
     if unknown:
         console.print(f"neither `shape` nor files say how large {', '.join(unknown)} is: a large dataset was assumed")
-    console.print(f"results go to {config.results}; to run it: brainalign run {arguments.config}")
+    command = shlex.join(["brainalign", "run", str(arguments.config)])
+    console.print(f"results go to {config.results}; to run it: {command}", markup=False)
     return 0
 
 

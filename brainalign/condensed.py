@@ -80,8 +80,7 @@ def _are_square(name: str, values: Values) -> bool:
     with np.errstate(invalid="ignore"):
         same = (flat == swapped) | (np.isnan(flat) & np.isnan(swapped)) | (np.abs(flat - swapped) <= slack[..., None])
     symmetric = same.all(axis=(1, 2)) & varied
-    found = symmetric & on_zero
-    n = values.shape[-1]
+    found, n = symmetric & on_zero, values.shape[-1]
     if (symmetric & ~on_zero).any() and n > 3:
         first = diagonal[symmetric & ~on_zero][0]
         raise BrainalignError(

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def start_forks() -> None:
 
     if sys.platform == "linux" and VARIABLE not in os.environ and not visible_gpus():
         os.environ[VARIABLE] = f".snakemake/forks-{os.getpid()}"
-        command = [sys.executable, "-P", "-m", "brainalign.pipelines.forks"]
+        # Not -m: the package has imported this module, and runpy would say so in every run.
+        command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()"]
         alive, _ = os.pipe()  # whose other end nothing closes but the end of this process
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
         subprocess.Popen(command, stdin=alive, env=os.environ | threads, start_new_session=True)
@@ -110,7 +112,10 @@ def run_job_of(asked: dict[str, Any]) -> None:
 def _last_edit() -> float:
     """Return when a file of the library that was imported was last written."""
     files = [module.__file__ for name, module in list(sys.modules.items()) if name.startswith("brainalign")]
-    return max(os.path.getmtime(file) for file in files if file)
+    try:
+        return max(os.path.getmtime(file) for file in files if file)
+    except OSError:  # it is gone
+        return inf
 
 
 def main() -> None:
@@ -122,7 +127,3 @@ def main() -> None:
     for name in (*LATE, *(f"brainalign.pipelines.{step.folder}.{step.name}" for step in STEPS.values())):
         import_module(name)
     serve(run_job_of)
-
-
-if __name__ == "__main__":
-    main()

@@ -57,8 +57,7 @@ class SmallStudy:
 
     @property
     def labels(self) -> list[str]:
-        rng = np.random.default_rng(1)
-        lines = []
+        rng, lines = np.random.default_rng(1), []
         for run in range(self.n_runs):
             for name in rng.permutation(self.names):
                 lines += [f"rest {run}"] * 2 + [f"{name} {run}"] * self.block
@@ -105,10 +104,8 @@ SENSORS = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Cz", "
 
 @dataclass(frozen=True)
 class SmallImageStudy:
-    """Responses to rendered scenes in real formats: betas of one subject (GIFTI), EEG of another (-epo.fif).
-
-    The planted patterns reach the vertices of region "seen" and, from 80 ms on, the last six sensors.
-    """
+    """Responses to rendered scenes in real formats: betas of one subject (GIFTI), EEG of another (-epo.fif). The
+    planted patterns reach the vertices of region "seen" and, from 80 ms on, the last six sensors."""
 
     folder: Path
     n_images: int = 24
@@ -126,8 +123,7 @@ class SmallImageStudy:
 
     @property
     def trials(self) -> pd.DataFrame:
-        rng = np.random.default_rng(5)
-        tables = []
+        rng, tables = np.random.default_rng(5), []
         for session in range(self.n_repeats):
             ids = rng.permutation(self.scenes["stimulus_id"].to_numpy())
             run = np.where(np.arange(len(ids)) < len(ids) // 2, "1", "2")
@@ -166,20 +162,19 @@ class SmallImageStudy:
             values = rng.normal(size=(len(trials), self.n_vertices)).astype(np.float32)
             values[:, : self.n_roi] += 1.5 * shown @ rng.normal(size=(shown.shape[1], self.n_roi))
             nibabel.save(betas_image(values, trials["trial_id"], hemi), self.folder / f"{hemi}_betas.func.gii")
-            labels = labels_image(self.rois, hemi, ["seen", "unseen"])
-            nibabel.save(labels, self.folder / f"{hemi}_rois.label.gii")
+            nibabel.save(labels_image(self.rois, hemi, ["seen", "unseen"]), self.folder / f"{hemi}_rois.label.gii")
         self.write_epochs(trials, shown)
         path = self.folder / "scenes.yaml"
         path.write_text(yaml.safe_dump(self.descriptor(**changes), sort_keys=False))
         return path
 
-    def write_epochs(self, trials: pd.DataFrame, shown: np.ndarray, names=SENSORS, file: str = "eeg-epo.fif") -> None:
+    def write_epochs(self, trials: pd.DataFrame, shown: np.ndarray, names=SENSORS, file="eeg-epo.fif", kinds="eeg"):
         import mne
 
         rng = np.random.default_rng(7)
         values = rng.normal(size=(len(trials), len(names), 20))
         values[:, 6:, 8:] += 1.5 * (shown @ rng.normal(size=(shown.shape[1], len(names) - 6)))[:, :, None]
-        info = mne.create_info(list(names), 50.0, "eeg", verbose="error")
+        info = mne.create_info(list(names), 50.0, kinds, verbose="error")
         info.set_montage("standard_1020", verbose="error")
         epochs = mne.EpochsArray(1e-6 * values, info, tmin=-0.08, metadata=trials, verbose="error")
         epochs.save(self.folder / file, overwrite=True, verbose="error")

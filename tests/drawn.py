@@ -1,8 +1,6 @@
-"""What an eye reads off a figure: marks, their places and labels, and what cannot be right in any figure.
-
-The readers return numbers as they are drawn, so that a test can hold them against the table behind the figure.
-`watched` looks at every figure that becomes an image.
-"""
+"""What an eye reads off a figure: marks, their places and labels, and what cannot be right in any figure. The readers
+return numbers as they are drawn, so that a test can hold them against the table behind the figure. `watched` looks
+at every figure that becomes an image."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator

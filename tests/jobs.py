@@ -141,8 +141,7 @@ def outside_its_digest(job: Job) -> set[Path]:
     covered = set(reached(f"{step.folder}/{step.name}", tuple(job.without)).values())
     # What a run is told, and the workflow itself, reach a step through its parameters; see digests.BASE_FILES.
     apart = tuple(Path(brainalign.__file__).parent / folder for folder in ("config", "study", "workflow"))
-    runner = Path(run_job.__code__.co_filename)
-    entered = files_entered(lambda: run_job(job))
+    runner, entered = Path(run_job.__code__.co_filename), files_entered(lambda: run_job(job))
     assert len(entered & covered) > 10  # it ran
     return {path for path in entered - covered - {runner} if not any(path.is_relative_to(folder) for folder in apart)}
 

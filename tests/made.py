@@ -1,7 +1,5 @@
-"""Tables to draw, in which a wrong column or row is seen, and responses as a step that prepares them leaves them.
-
-Rows of tables to draw are in no order, and every column has values of its own.
-"""
+"""Tables to draw, in which a wrong column or row is seen, and responses as a step that prepares them leaves them. Rows
+of tables to draw are in no order, and every column has values of its own."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product

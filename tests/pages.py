@@ -90,5 +90,4 @@ def page_of(material: StudyMaterial, chapter: Chapter) -> str:
 
 def check(text: str, *said: str, unsaid: Sequence[str] = ()) -> None:
     """Assert that a text says some things and others not."""
-    assert [part for part in said if part not in text] == []
-    assert [part for part in unsaid if part in text] == []
+    assert ([part for part in said if part not in text], [part for part in unsaid if part in text]) == ([], [])

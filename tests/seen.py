@@ -56,8 +56,7 @@ def _is_named(ax: Any, axis: str) -> bool:
 
 def _leaves(content: Any) -> Iterator[Any]:
     """Yield what of a piece is summed up by itself: a text with numbers, a column; then all else at once."""
-    others = []
-    waiting = [content]
+    others, waiting = [], [content]
     while waiting:
         part = waiting.pop(0)
         if isinstance(part, pd.DataFrame):

@@ -184,8 +184,7 @@ def test_snakemake_and_the_library_meet_in_few_places() -> None:
     for path in [ROOT / "Snakefile", *(ROOT / "snakemake").rglob("*.smk")]:
         for line in path.read_text().splitlines():
             assert not line.startswith(("import brainalign", "from brainalign")) or line.split()[1] in may
-    # A package or module there would shadow the real Snakemake.
-    assert not list((ROOT / "snakemake").rglob("*.py"))
+    assert not list((ROOT / "snakemake").rglob("*.py"))  # a package or module there would shadow the real Snakemake
 
 
 def test_packages_are_listed_and_versions_stand_in_constraints() -> None:
@@ -258,8 +257,7 @@ def files_used(path: Path) -> frozenset[Path]:
 @pytest.mark.parametrize("program", sorted({program_of(step) for step in STEPS.values()}))
 def test_the_digest_of_a_step_covers_all_it_uses(program: str) -> None:
     # What a run is told, and the workflow itself, reach a step through its parameters; see digests.BASE_FILES.
-    apart = {"config", "study", "workflow", "cli", "base", "io"}
-    places = set(reached(program).values())
+    apart, places = {"config", "study", "workflow", "cli", "base", "io"}, set(reached(program).values())
     for path in places:
         if path.suffix == ".py" and path.name != "__init__.py":
             assert {file for file in files_used(path) - places if folder_of(file) not in apart} == set(), path

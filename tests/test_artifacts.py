@@ -36,9 +36,8 @@ def a_table() -> pd.DataFrame:
 
 def some_responses() -> Responses:
     trials = pd.DataFrame({"trial_id": ["t0", "t1"], "stimulus_id": ["a", "b"], "session": "1", "run": "1"})
-    trials = trials.assign(repeat=1, onset_s=0.5)
     targets = pd.DataFrame({"target_id": ["v0"], "kind": "voxel", "hemi": "L", "roi": [["V1"]]})
-    return Responses(np.array([[1.0], [2.0]], dtype=np.float32), trials, targets, "z")
+    return Responses(np.array([[1.0], [2.0]], dtype=np.float32), trials.assign(repeat=1, onset_s=0.5), targets, "z")
 
 
 def test_names() -> None:
@@ -57,21 +56,17 @@ def test_responses_and_layers_round_trip(tmp_path: Path, provenance: io.Provenan
     read = io.load(path, Responses)
     np.testing.assert_array_equal(read.values, some_responses().values, strict=True)
     pd.testing.assert_frame_equal(read.trials, some_responses().trials)
-    assert read.targets["roi"][0].tolist() == ["V1"]
-    assert read.units == "z"
+    assert (read.targets["roi"][0].tolist(), read.units) == (["V1"], "z")
     assert all(Path(file).exists() for file in io.artifact_files(path))
     record = io.load_sidecar(path)
-    assert record["settings"] == {"option": 1}
-    assert record["seed"] == 3
-    assert record["details"]["note"] == "x"
+    assert (record["settings"], record["seed"], record["details"]["note"]) == ({"option": 1}, 3, "x")
     assert set(record["files"]) == {Path(file).name for file in io.artifact_files(path)[:-1]}
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b"]})
     flat, maps = np.ones((2, 3), dtype=np.float32), np.ones((2, 4, 3), dtype=np.float32)
     path = io.artifact_path(tmp_path, "d", "features", model="m")
     io.save(path, Layers(z=Features(flat, stimuli, "z"), a=Features(maps, stimuli, "a", grid=(2, 2))), provenance)
     read = io.load(path, Layers)
-    assert list(read) == ["z", "a"]
-    assert read["a"].grid == (2, 2)
+    assert (list(read), read["a"].grid) == (["z", "a"], (2, 2))
     assert read["z"].grid is None
 
 
@@ -125,8 +120,7 @@ def test_a_changed_or_unfinished_artifact_is_refused(tmp_path: Path, provenance:
     old = path.read_bytes()
     with pytest.raises(Exception, match=r"Conversion failed|mixed"):
         io.save(path, pd.DataFrame({"x": [1, "a", object()]}), provenance)
-    assert path.read_bytes() == old
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert (path.read_bytes(), [file.name for file in path.parent.iterdir()]) == (old, [path.name])
     refused("not finished", io.load, path, pd.DataFrame)
 
 
@@ -281,8 +275,7 @@ class TestWriter:
         writer.close()
         read = io.load(path, Layers)
         np.testing.assert_array_equal(read["one"].values, self.some(stimuli, np.arange(4))[1]["one"])
-        assert read["maps"].grid == (2, 2)
-        assert io.load_sidecar(path)["details"]["n_rows_reused"] == 3
+        assert (read["maps"].grid, io.load_sidecar(path)["details"]["n_rows_reused"]) == ((2, 2), 3)
 
     def test_a_killed_run_keeps_its_rows_when_an_image_is_mended(self, path: Path, provenance: io.Provenance) -> None:
         io.open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 3))  # image s3 could not be read
@@ -402,8 +395,7 @@ def test_sidecars_are_plain_json(tmp_path: Path, provenance: io.Provenance) -> N
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_peak_memory_is_of_the_stage_alone() -> None:
     """The process that starts a stage may have held far more."""
-    held = np.ones(50_000_000)
-    code = "from brainalign.io.provenance import Provenance\n"
+    held, code = np.ones(50_000_000), "from brainalign.io.provenance import Provenance\n"
     code += "print(Provenance('test', {}, 'none').record([], {})['peak_memory_mb'])"
     peak = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
     assert 5 < float(peak) < held.nbytes / 2**20 - 50
@@ -442,8 +434,7 @@ def test_select_and_align() -> None:
     full = responses()
     part = full.select(trials=np.array([5, 0]), targets=np.array([True, False, True]))
     np.testing.assert_array_equal(part.values, full.values[[5, 0]][:, [0, 2]])
-    assert part.trials["trial_id"].tolist() == ["t5", "t0"]
-    assert part.targets["target_id"].tolist() == ["v0", "v2"]
+    assert (part.trials["trial_id"].tolist(), part.targets["target_id"].tolist()) == (["t5", "t0"], ["v0", "v2"])
     stimuli = pd.DataFrame({"stimulus_id": ["s2", "s0", "s1"]})
     features = Features(np.array([[2.0], [0.0], [1.0]]), stimuli, "layer")
     aligned = features.align_to(responses())

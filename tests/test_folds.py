@@ -35,8 +35,7 @@ def network(folds) -> None:
     import torch
 
     ((fitted, held),) = folds
-    module = torch.nn.Linear(3, 1)
-    X = torch.as_tensor(ROWS, dtype=torch.float32)
+    module, X = torch.nn.Linear(3, 1), torch.as_tensor(ROWS, dtype=torch.float32)
     train(module, lambda rows: module(X[rows]).mean(), lambda rows: 0.0, (fitted, held), Training(epochs=1), seed=0)
 
 
@@ -133,8 +132,7 @@ def test_a_stimulus_on_both_sides_is_refused(function) -> None:
     # Networks take seconds to be trained; their own tests do so on stimuli that are apart.
     if function in ("control_matrix", "nuisance_scores", "independent_ridges"):
         TAKE_TRIALS[function](*sides("apart"))
-    # Nor does rounding make another stimulus.
-    for kind in ("text embedded again", "vector embedded again"):
+    for kind in ("text embedded again", "vector embedded again"):  # nor does rounding make another stimulus
         refused("s45", check_unseen, *([side] for side in sides(kind)))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+import zarr
 from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
 from PIL import Image
 from refusals import refused
@@ -23,8 +24,9 @@ from scipy.io import savemat, wavfile
 from scipy.spatial.distance import squareform
 
 from brainalign.cli import main
-from brainalign.datasets import read_array, read_subject
+from brainalign.datasets import audit_study, read_array, read_subject
 from brainalign.datasets.studies import read_categories
+from brainalign.io import read_text_table
 from brainalign.study import Study, load_descriptor
 from worlds import labs
 
@@ -181,8 +183,7 @@ def blocks_in_runs(folder: Path) -> None:
         place = folder / f"sub-{person}" / "func"
         place.mkdir(parents=True)
         for run in (1, 2, 3):
-            stem = f"sub-{person}_task-oneback_run-{run}"
-            shown = np.repeat(rng.permutation(NAMES), 3)
+            stem, shown = f"sub-{person}_task-oneback_run-{run}", np.repeat(rng.permutation(NAMES), 3)
             onsets = 4 + 1.5 * np.arange(9) + 6.0 * np.repeat(np.arange(3), 3)
             events = pd.DataFrame({"onset": onsets, "duration": 1.0, "trial_type": shown})
             events.to_csv(place / f"{stem}_events.tsv", sep="\t", index=False)
@@ -284,7 +285,7 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
 def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"w{k:02d}" for k in range(30)]
     np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of(names, tmp_path, 3), 4)))
-    pd.DataFrame({"stimulus_id": names, "test": np.arange(30) % 3 == 0}).to_csv(tmp_path / "words.csv", index=False)
+    pd.DataFrame({"stimulus_id": names, "test": np.arange(30) % 3 == 0}).to_csv(tmp_path / "words.CSV", index=False)
     pd.DataFrame({"roi": ["V4", "V4", "IT", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
     vectors = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"], index=pd.Index(names, name="stimulus_id"))
     vectors.to_parquet(tmp_path / "a-net.parquet")
@@ -294,7 +295,7 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     study = yaml.safe_load((tmp_path / "study.yaml").read_text())
     files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "cells.csv"}
     models = {"anet": "a-net.parquet", "anet2": "a_net.csv", "other": "other.csv"}
-    assert (study["stimuli"], study["recordings"]) == ("words.csv", {"01": files})
+    assert (study["stimuli"], study["recordings"]) == ("words.CSV", {"01": files})
     assert study["splits"] == {"held": {"column": "test", "value": "True"}}
     assert study["models"] == {name: {"extractor": "table", "file": file} for name, file in models.items()}
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
@@ -311,6 +312,7 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
         n = trials_of([f"{one}.png" for one in names], tmp_path / name)
         np.save(tmp_path / name / "betas.npy", rng.normal(size=(n, 6)))
         np.save(tmp_path / name / "weights.npy", np.ones((n + 1, 6)))
+        (tmp_path / name / "._trials.tsv").write_bytes(b"\xff")  # of macOS
     assert main(["init", str(tmp_path), "--yes"]) == 0
     files = {name: {"values": f"{name}/betas.npy", "trials": f"{name}/trials.tsv"} for name in people}
     described = yaml.safe_load((tmp_path / "study.yaml").read_text())
@@ -324,6 +326,53 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
     assert main(["init", str(tmp_path), "--yes"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert re.search(r"anna/trials.tsv has the columns .*shown.* but no stimulus_id: call that of", said)
+
+
+def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Path, capsys) -> None:
+    names = [f"w{k:02d}" for k in range(24)]
+
+    def write(table: str, array: str) -> None:
+        n = trials_of(names, tmp_path)
+        (tmp_path / "trials.tsv").rename(tmp_path / table)
+        np.save(tmp_path / array, rng.normal(size=(n, 5)))
+
+    def recordings(status: int = 0) -> Any:
+        (tmp_path / "study.yaml").unlink(missing_ok=True)
+        assert main(["init", str(tmp_path), "--yes"]) == status
+        if status:
+            return " ".join(capsys.readouterr().err.split())
+        return yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"]
+
+    for k in (1, 2):
+        write(f"sub-0{k}_trials.tsv", f"sub-{k}_resp.npy")
+    assert [files["trials"] for files in recordings().values()] == ["sub-01_trials.tsv", "sub-02_trials.tsv"]
+    (tmp_path / "sub-02_trials.tsv").unlink()
+    assert "subject 2: sub-01_trials.tsv are called after others" in recordings(2)
+    (tmp_path / "sub-01_trials.tsv").rename(tmp_path / "trials.tsv")
+    assert [files["trials"] for files in recordings().values()] == ["trials.tsv"] * 2
+    for path in tmp_path.iterdir():
+        path.unlink()
+    for k in (1, 2):
+        write(f"sub-01_ses-{k}_trials.tsv", f"sub-01_ses-{k}_betas.npy")
+    assert "has 2 files of responses" in recordings(2)
+    (tmp_path / "sub-01_ses-2_trials.tsv").unlink()
+    assert recordings()["01"]["values"] == "sub-01_ses-1_betas.npy"
+    assert "which is read: change it where sub-01_ses-1_betas.npy is wrong" in (tmp_path / "study.yaml").read_text()
+
+
+def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> None:
+    shown = [(f"w{k % 6}", k // 6, *rng.normal(size=4).round(3)) for k in range(24)]
+    table = pd.DataFrame(shown, columns=["stimulus_id", "run", *(f"V1_{k}" for k in range(1, 5))])
+    table.loc[3, "V1_3"] = np.nan
+    table.to_csv(tmp_path / "all.csv", sep=";", decimal=",", quoting=2, index=False)
+    table[["stimulus_id", "run"]].to_csv(tmp_path / "few.csv", sep=";", quoting=2, index=False)
+    refused("separated by semicolons", read_text_table, tmp_path / "few.csv")
+    (tmp_path / "few.csv").unlink()
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    study = load_descriptor(tmp_path / "study.yaml")
+    assert "1 of 4 targets are NaN or infinite in some session (V1_3)" in str(audit_study(study).problems)
+    trials = pd.read_csv(tmp_path / study.recordings["01"].trials, sep="\t")
+    assert trials["run"].tolist() == table["run"].tolist()
 
 
 def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Path) -> None:
@@ -464,8 +513,7 @@ def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, c
     shown, times = np.repeat(["house", "face"], 20), np.linspace(-0.1, 0.3, 9)
     for name in ("a", "b"):
         np.save(tmp_path / f"sub-{name}_X.npy", rng.normal(size=(40, 3, 9)))
-        mine = np.roll(shown, 7 * (name == "b"))
-        file = tmp_path / f"sub-{name}_{labels}"
+        mine, file = np.roll(shown, 7 * (name == "b")), tmp_path / f"sub-{name}_{labels}"
         np.save(file, mine) if file.suffix == ".npy" else file.write_text("\n".join(mine))
     np.save(tmp_path / "times.npy", times)
     (tmp_path / "channel_names.txt").write_text("Fz\nCz\nPz\n")  # called so by nobody that is known
@@ -519,12 +567,23 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
         refused("holds no array 'rates'.*it has .*exp/rates", read_array, tmp_path / file, Path("t.tsv"), key="rates")
 
 
-def test_cells_of_matlab_are_people(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["5", "7.3"])
+def test_cells_of_matlab_are_people(tmp_path: Path, version: str) -> None:
     images(tmp_path, [f"im{k:02d}" for k in range(1, 21)])
     shown = [np.tile(rng.permutation(20) + 1.0, 2) for _ in range(2)]
     values = [rng.normal(size=(40, 5 + k)) for k in range(2)]
     cells = {"betas": np.array([*values, None], dtype=object)[:2], "order": np.array([*shown, None], dtype=object)[:2]}
-    savemat(tmp_path / "all.mat", cells | {"subjects": np.array(["an-na", "bob"], dtype=object), "tr": 2.0})
+    cells["subjects"] = np.array(["an-na", "bob"], dtype=object)
+    if version == "5":
+        savemat(tmp_path / "all.mat", cells | {"tr": 2.0})
+    else:
+        with h5py.File(tmp_path / "all.mat", "w", userblock_size=512) as file:
+            file["tr"] = [[2.0]]
+            for name, of in cells.items():
+                for k, part in enumerate(of):
+                    stored = [[ord(letter)] for letter in part] if name == "subjects" else np.atleast_2d(part).T
+                    file[f"#refs#/{name}{k}"] = np.array(stored, "uint16" if name == "subjects" else float)
+                file[name] = np.array([[file[f"#refs#/{name}{k}"].ref] for k in range(2)], dtype=h5py.ref_dtype)
     assert main(["init", str(tmp_path), "--yes"]) == 0
     study = load_descriptor(tmp_path / "study.yaml")
     assert [*study.recordings] == ["anna", "bob"]
@@ -574,6 +633,42 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
         (tmp_path / "kept.away").rename(tmp_path / f"{other}.npz")
         for path in (*tmp_path.glob("*.yaml"), *tmp_path.glob("*.t*")):
             path.unlink()
+
+
+def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> None:
+    """Each subject has images of its own, or a table lists them; files that are no arrays of numbers are left out."""
+    for person in ("subj01", "subj02"):
+        (tmp_path / person / "fmri").mkdir(parents=True)
+        images(tmp_path / person, [f"train-{k}" for k in range(30)])
+        betas = nibabel.Nifti1Image(rng.normal(size=(4, 1, 1, 30)).astype("f4"), np.eye(4))
+        nibabel.save(betas, tmp_path / person / "fmri" / "betas.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(np.ones((4, 1, 1), "u1"), np.eye(4)), tmp_path / person / "mask.nii.gz")
+        np.save(tmp_path / person / "areas.npy", {0: "V1"}, allow_pickle=True)
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    written = (tmp_path / "study.yaml").read_text()
+    assert "# 2 file(s) left out: " in written
+    assert "trials are taken to be in order, subj01/images/train-0 to subj01/images/train-29" in written
+    study = load_descriptor(tmp_path / "study.yaml")
+    for person in ("01", "02"):
+        expected = [f"subj{person}/images/train-{k}" for k in range(30)]
+        assert read_subject(study, person).trials["stimulus_id"].tolist() == expected
+    shutil.rmtree(tmp_path / "subj02")
+    (tmp_path / "study.yaml").unlink()
+    for path in tmp_path.rglob("trials.tsv"):  # a table of the lab's own is never written over
+        path.write_text("shown\nmine\n")
+    assert main(["init", str(tmp_path), "--yes"]) == 2
+    assert [path.read_text() for path in tmp_path.rglob("trials.tsv")] == ["shown\nmine\n"]
+    for path in tmp_path.rglob("trials.tsv"):
+        path.unlink()
+    pd.DataFrame({"stimulus_id": [f"w{k}" for k in range(30)], "text": "word"}).to_csv(
+        tmp_path / "stimuli.tsv", sep="\t"
+    )
+    shutil.rmtree(tmp_path / "subj01")
+    zarr.save(str(tmp_path / "rates.zarr"), values := rng.normal(size=(30, 4)))
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
+    assert responses.trials["stimulus_id"].tolist() == [f"w{k}" for k in range(30)]
+    np.testing.assert_allclose(responses.values, values, rtol=1e-6)
 
 
 def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> None:

@@ -39,8 +39,7 @@ def write(path: Path, frames: list[np.ndarray], codec: str, pix_fmt: str, rate: 
 @pytest.mark.parametrize(("ending", "codec", "pix_fmt"), [("mp4", "libx264", "yuv420p"), ("mkv", "ffv1", "gray")])
 def test_a_frame_is_what_is_shown_at_its_time(tmp_path: Path, ending: str, codec: str, pix_fmt: str) -> None:
     """Forwards, backwards, twice, between two frames and behind the last, with key frames every twelve."""
-    levels = np.random.default_rng(0).permutation(np.arange(20, 220, 4))
-    film = tmp_path / f"film.{ending}"
+    levels, film = np.random.default_rng(0).permutation(np.arange(20, 220, 4)), tmp_path / f"film.{ending}"
     write(film, [np.full((32, 48), level, dtype=np.uint8) for level in levels], codec, pix_fmt)
     assert film_length(film) == pytest.approx(2.0, abs=1 / RATE)
     times = np.array([0, 0.04, 0.05, 0.079, 0.08, 1.2, 1.2, 0.5, 1.96, 5.0, 0.0])

@@ -86,8 +86,7 @@ def test_a_plan_counts_what_a_network_is_shown(name: str, tmp_path: Path, monkey
     model = {"extractor": extractor, "weights": str(tmp_path / "model")} | options
     config, study = config_of(tmp_path / "study.yaml", models={"net": model}), load_descriptor(tmp_path / "study.yaml")
     monkeypatch.setattr("brainalign.workflow.estimates.operations_per_s", lambda: 1e4)
-    cost = estimate("extract", config, study, "net")
-    network = read_transformer(tmp_path / "model", extractor)
+    cost, network = estimate("extract", config, study, "net"), read_transformer(tmp_path / "model", extractor)
     assert network is not None
     assert cost.seconds == round(1 + 2 + operations(network) / 7e3)
     assert cost.memory_mb == 600 + round(8 * network.weights / 2**20)

@@ -82,8 +82,7 @@ def test_the_job_list_follows_from_the_configuration(demo: Config, tmp_path: Pat
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements, videos or stories.
     other = {"identify", "prepare_triplets", "concepts", "align", "prepare_events", "prepare_runs", "encode_continuous"}
     other |= {"simulate_story", "correlate_subjects", "map_subjects_continuous", "map_subjects", "rollout", "dynamics"}
-    assert {job.rule for job in planned} == set(STEPS) - other
-    assert len({job.output for job in planned}) == len(planned)
+    assert ({job.rule for job in planned}, len({job.output for job in planned})) == (set(STEPS) - other, len(planned))
     assert len({job.log for job in planned}) == len(planned)
     assert all(job.cost.memory_mb > 0 and job.cost.seconds > 0 for job in planned)
 
@@ -424,8 +423,7 @@ def test_jobs_travel_in_files_named_by_what_they_say_or_are_refused(tmp_path: Pa
     job = Job("compare", settings, {"rdm": [tmp_path / "a b", tmp_path / "c"]}, {"comparison": tmp_path / "d"}, seed=3)
     path = job.write(tmp_path / "new")
     stamp = path.stat().st_mtime_ns
-    assert Job.read(path) == job
-    assert Job.read(path).write(tmp_path / "new") == path
+    assert (Job.read(path), Job.read(path).write(tmp_path / "new")) == (job, path)
     assert path.stat().st_mtime_ns == stamp  # an equal one is left alone: other jobs may be reading it
     others = [replace(job, settings=settings | {"b": [1, 0]}), replace(job, inputs={}), replace(job, seed=4)]
     assert len({path, *(other.write(tmp_path / "new") for other in others)}) == 4
@@ -437,8 +435,7 @@ def test_jobs_travel_in_files_named_by_what_they_say_or_are_refused(tmp_path: Pa
         refused(f"job.json.*{message}", Job.read, path)
     for names, n in [((), 0), (("a", "b"), 2)]:
         job = Job("compare", {}, {"rdm": [Path(name) for name in names]})
-        assert job.has("rdm") == bool(n)
-        assert len(job.paths("rdm")) == n
+        assert (job.has("rdm"), len(job.paths("rdm"))) == (bool(n), n)
         refused(f"compare wants one file 'rdm' and was given {n}", job.path, "rdm")
 
 

@@ -123,6 +123,16 @@ def test_runs_fit_their_clock_and_folds() -> None:
             check_continuous(wrong)
 
 
+def test_searchlights_are_placed_where_an_array_has_voxels(tmp_path) -> None:
+    array = {"format": "array", "values": "v.npy", "trials": "t.tsv"}
+    recordings = {"numbered": array} | {name: array | {"targets": f"{name}.csv"} for name in ("cells", "voxels")}
+    (tmp_path / "cells.csv").write_text("target_id,x_mm\n")
+    (tmp_path / "voxels.csv").write_text("i,j,k\n")
+    content = {"name": "s", "stimuli": "s.csv", "recordings": recordings, "splits": {"s": {"share": 0.2}}}
+    described = parse(study.Study, content, "test").model_copy(update={"folder": tmp_path})
+    assert (described.searched, described.scanned) == (["voxels"], list(recordings))
+
+
 def test_a_column_is_read_from_tables_of_any_kind(tmp_path) -> None:
     table = pd.DataFrame({"stimulus_id": ["a", "b"], "path": ["x", ""]})
     table.to_parquet(tmp_path / "t.parquet")

@@ -53,8 +53,7 @@ def test_a_flipped_bit_of_a_compressed_image_never_gives_other_values(tmp_path: 
 
 
 def test_a_compressed_image_is_read_to_its_end(tmp_path: Path) -> None:
-    path = tmp_path / "map.nii.gz"
-    image = nibabel.Nifti1Image(np.arange(24.0).reshape(2, 3, 4), np.eye(4))
+    path, image = tmp_path / "map.nii.gz", nibabel.Nifti1Image(np.arange(24.0).reshape(2, 3, 4), np.eye(4))
     raw = image.to_bytes()
     for end in (b"\0" * 40, b""):  # what follows the voxels is nothing, unless it is damaged
         path.write_bytes(gzip.compress(raw + end))

@@ -21,7 +21,7 @@ from brainalign.commands.progress import _clock
 from brainalign.config import Config, load_config
 from brainalign.io import Provenance, artifact_path, save
 from brainalign.study import RUN_KEYS
-from brainalign.workflow import Run
+from brainalign.workflow import Run, running
 
 
 @pytest.fixture
@@ -80,6 +80,12 @@ def test_memory_bounds_what_runs_side_by_side(folder: Path, monkeypatch: pytest.
     assert {"mem_mb=953", "gpu=1"} < set(commands[0])
     assert main(["run", str(folder / "study.yaml"), "--profile", "slurm"]) == 0
     assert "--resources" not in commands[1]
+
+
+def test_nobody_can_say_here_whether_a_run_elsewhere_is_over(tmp_path: Path, capsys) -> None:
+    (path := tmp_path / "brainalign-login-2-99999999.pid").touch()
+    assert [running(tmp_path), running(tmp_path)] == [[99999999]] * 2
+    assert f"login-2 (process 99999999); its lock stays; where that is over, remove {path}" in capsys.readouterr().err
 
 
 def record(event: str, **of: object) -> logging.LogRecord:
@@ -194,8 +200,7 @@ def test_the_index_compares_studies_by_what_repeats(folder: Path) -> None:
 def test_a_study_of_one_file_runs_to_its_page(folder: Path, tmp_path: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["run", "lab/study.yaml", "--cores", "1"]) == 0
-    printed = capfd.readouterr().out
-    page = folder / "results" / "mine" / "sub-01.html"
+    printed, page = capfd.readouterr().out, folder / "results" / "mine" / "sub-01.html"
     assert "6/6 report mine 01" in printed
     assert f"page: {page}" in printed
     assert page.is_file()

@@ -1,7 +1,5 @@
-"""The seed contract: the same seed gives the same result, another seed another one, at every seeded entry point.
-
-Where a function takes several things at random, a case looks at what only one of them decides.
-"""
+"""The seed contract: the same seed gives the same result, another seed another one, at every seeded entry point. Where
+a function takes several things at random, a case looks at what only one of them decides."""
 
 import inspect
 from typing import Any

@@ -28,16 +28,14 @@ CORE = {"encoder": "response_optimised"}
 
 def test_mistakes_are_named_with_their_remedy() -> None:
     for changes, message in (
-        ({"enkode": {}}, r"unknown key 'enkode' \(did you mean 'encode'\?\)"),
-        ({"enkode": {}, "compere": {}}, r"^[^\n]*enkode[^\n]*\n[^\n]*compere[^\n]*$"),  # all of them at once
+        ({"enkode": {}, "compere": {}}, r"^.* key 'enkode' \(did you mean 'encode'\?\)\n.*compere.*$"),  # all at once
         ({"encode": {"permutation": 3}}, r"unknown key 'encode.permutation' \(did you mean 'permutations'"),
         ({"methods": {"r": {"encoder": "ridge", "aphas": [1]}}}, r"'methods.r.aphas' \(did you mean 'alphas'"),
         ({"models": {"m": {"extractor": "onehott"}}}, r"models.m: must be one of .*did you mean 'onehot'"),
         ({"methods": {"r": {"encoder": "ridge", "solver": "primel"}}}, r"did you mean 'primal'"),
         ({"methods": {"b": {"encoder": "bandet"}}}, r"methods.b: must be one of .*'banded'.*did you mean 'banded'"),
         ({"methods": {"b": {"encoder": "banded", "models": ["onehut"]}}}, r"methods.b.models: .*did you mean 'onehot'"),
-        ({"methods": {"f": {"encoder": "factorized", "seeds": []}}}, r"methods.f.seeds: .*at least 1"),
-        ({"methods": {"f": {"encoder": "semantic"}}}, r"methods.f.semantics: this key is required"),
+        ({"methods": {"f": {"encoder": "semantic", "seeds": []}}}, r"at least 1.*\n.*f.semantics: this key is"),
         ({"methods": {"f": {"encoder": "routing", "validation": 1}}}, r"methods.f.validation: .*less than 1"),
         ({"methods": {"c": CORE | {"pool": [2]}}}, r"methods.c: .*pool have \[3, 3, 1\] numbers"),
         ({"methods": {"c": CORE | {"readout": "semantic"}}}, r"methods.c: .*got semantic, None"),
@@ -52,17 +50,15 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
-        ({"methods": {"r": {"encoder": "ridge", "cv": 1}}}, r"methods.r.cv"),
-        ({"methods": {"r": {"encoder": "ridge", "alphas": [-1]}}}, r"methods.r.alphas"),
-        ({"compare": {"distances": []}}, r"compare.distances"),
-        ({"match": {"measures": ["hungarian"]}}, r"match.measures"),
+        ({"methods": {"r": {"encoder": "ridge", "cv": 1, "alphas": [-1]}}}, r"methods.r.alphas.*\n.*methods.r.cv"),
+        ({"compare": {"distances": []}, "match": {"measures": ["x"]}}, r"compare.distances.*\n.*match.measures"),
+        ({"match": {"models": ["onehot", "onehot"]}}, r"match.models: onehot, onehot: one is named twice"),
         ({"decode_times": {"latency_window_s": [0.3, 0.2]}}, r"0.3 to 0.2 s is no window after the stimulus"),
         ({"caption": {"captioner": "atributes"}}, r"caption.captioner: .*did you mean 'attributes'"),
         ({"caption": {"captioner": "prefix"}}, r"caption: captioner: prefix and the folder .* go together"),
         ({"caption": {"temperature": 0}}, r"caption.*temperatures must be above 0"),
-        ({"seed": -1}, r"seed: "),
         ({"models": {1: {"extractor": "onehot"}}}, r"models.1: this key must be text .*write it in quotes"),
-        ({"encode": {"permutations": -1}}, r"encode.permutations: .*greater than or equal to 0; got -1"),
+        ({"seed": -1, "encode": {"permutations": -1}}, r"seed: .*\n.*encode.permutations: .*or equal to 0; got -1"),
     ):
         refused(message, parse, Config, a_config(**changes), "config.yaml")
 
@@ -112,8 +108,7 @@ def test_shipped_configurations_are_valid_and_schemas_say_why(root: Path, tmp_pa
 
 
 def test_data_are_found_in_brainalign_data_or_where_the_workflow_wrote_them(small, root, tmp_path, monkeypatch) -> None:
-    path = small.write()
-    elsewhere = tmp_path / "cache" / "small"
+    path, elsewhere = small.write(), tmp_path / "cache" / "small"
     elsewhere.mkdir(parents=True)
     for name in ("bold.nii.gz", "mask.nii.gz", "labels.txt"):
         (small.folder / name).rename(elsewhere / name)
@@ -188,8 +183,7 @@ def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> N
     study = load_descriptor(scenes.write())
     assert set(study.found_files("01")) == {"betas.L", "betas.R", "rois.L", "rois.R", "trials"}
     assert set(study.found_files("02")) == {"epochs"}
-    assert [study.modality(subject) for subject in study.recordings] == ["fmri", "meeg"]
-    assert len(study.all_files()) == 7
+    assert ([study.modality(subject) for subject in study.recordings], len(study.all_files())) == (["fmri", "meeg"], 7)
     other = load_descriptor(scenes.write(epochs={"decimate": 2}))
     assert other.prepare_options("01") == study.prepare_options("01")
     assert other.prepare_options("02") != study.prepare_options("02")
@@ -347,8 +341,7 @@ def test_where_data_come_from_may_be_left_out_and_is_said(tmp_path: Path) -> Non
         path = tmp_path / "rest.yaml"
         path.write_text(yaml.safe_dump({"name": "rest", "simulate": {"world": "roi_series"}, **given}))
         found = load_descriptor(path)
-        assert found.title == "rest"
-        assert found.origin == origin
+        assert (found.title, found.origin) == ("rest", origin)
         described = dataset_description(found)
         assert ("License" in described) == ("licence" in given)
         assert described["SourceDatasets"] == ([{"URL": "a disk", "DOI": "10.1/x"}] if "source" in given else [])

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from brainalign.checks import BrainalignError
 from brainalign.commands.folders import folder_of_run
 from brainalign.config import load_config
+from brainalign.io import make_folder, writing
 from brainalign.workflow import STEPS, Run, job_of, page_paths
 
 # Title, verdict, line below and first figure, as the template of pages writes them: escaped already.
@@ -33,12 +34,13 @@ INDEX = Path(__file__).with_name("templates") / "index.html"
 def write_index(run: Run) -> Path:
     """Write the page that links every page of a run that there is, those that a failure left incomplete too."""
     path = run.config.results / "index.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     pages = [page for both in page_paths(run) for page in both if page.is_file()]
     items = [_item(page, page.relative_to(path.parent).as_posix()) for page in pages]
     cards = "\n".join(items) or "<li>There is no page yet.</li>"
     text = INDEX.read_text(encoding="utf-8").replace("{compared}", _compared(run)).replace("{items}", cards)
-    path.write_text(text, encoding="utf-8")
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -29,8 +29,8 @@ from brainalign.commands.lab import (
     of_subject,
     of_task,
 )
-from brainalign.commands.unpack import unpack_cells, unpack_tables, unpack_vectors
-from brainalign.io import array_shapes, read_lines, stored_arrays
+from brainalign.commands.unpack import unpack_cells, unpack_order, unpack_tables, unpack_vectors
+from brainalign.io import array_shapes, read_lines, stored_arrays, writing
 from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns
 
 
@@ -48,13 +48,16 @@ def init_study(folder: Path, ask: Ask) -> Path:
         copies += [] if found else [*lab.rename_columns("stimulus_id", "target_id"), *unpack_tables(lab)]
         if copies:
             found = _described(lab)
+        if not found and unpack_order(lab):
+            found = _described(lab)
     finally:
         for path in () if found else lab.written - before:
             (folder / path).unlink(missing_ok=True)
     if found:
         form, study = found
         name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
-        target.write_text(_written({"name": name} | study, lab, form))
+        with writing(target):
+            target.write_text(_written({"name": name} | study, lab, form))
         return target
     lab = Lab(folder, ask)
     trials = next((path for path in lab.ending(*TABLES) if "trial" in path.stem), None)
@@ -64,6 +67,9 @@ def init_study(folder: Path, ask: Ask) -> Path:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
     if books := lab.ending(".xlsx", ".xls", ".ods"):
         hint += f" Save the sheets of {books[0]} as .csv."
+    if pickles := lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"):
+        hint += f" Save the arrays of {pickles[0]} as .npz."
+    hint += f" {lab.unread[0]}." if lab.unread else ""
     raise BrainalignError(
         f"{folder}: none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}.{hint} Name the "
         "folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
@@ -82,11 +88,12 @@ MOST_CATEGORIES = 12  # that are decoded over time, where nothing says what they
 def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
     """Write a study with its remarks; a key takes several lines where there is room for them."""
     lines = [f"# {form}; check: brainalign check study.yaml; run: brainalign run study.yaml"]
+    lines += [f"# {len(lab.unread)} file(s) left out: {lab.unread[0]}"] if lab.unread else []
     models = "models and " if "models" not in study else ""
     last = f"# {models}methods may follow; without, {'what suits the stimuli, and ' if models else ''}ridge"
     if not {"stimuli", "splits"} & study.keys():
         last = "# decode_times may follow: how categories are decoded, moment by moment"
-    room = MOST_LINES - len(study) - len([lines, last])
+    room = MOST_LINES - len(study) - len([*lines, last])
     for key, value in study.items():
         nested = isinstance(value, dict)
         text = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=None if nested else False, width=10_000)
@@ -130,13 +137,14 @@ def _root(path: Path) -> Path:
 
 
 def _fmriprep(lab: Lab) -> dict[str, Any] | None:
-    bold, events = _preprocessed(lab), lab.ending("_events.tsv")
+    bold, events = of_task(lab, _preprocessed(lab)), lab.ending("_events.tsv")
     if not bold or not events:
         return None
     places = [_root(path) for path in (bold[0], events[0])]
     columns = table_columns(lab.folder / events[0])
     column = "stimulus_id" if "stimulus_id" in columns else "trial_type"
     task = re.search(r"task-([A-Za-z0-9]+)", bold[0].name)
+    events = [path for path in events if task is None or f"task-{task[1]}_" in path.name] or events
     shared = {"format": "fmriprep", "derivatives": str(places[0]), "raw": str(places[1])}
     recordings = {
         name: {**shared, "participant": name, **({"task": task[1]} if task else {})} for name in by_subject(bold)
@@ -157,8 +165,31 @@ def _names(lab: Lab, names: list[str]) -> dict[str, Any]:
     return {name: {"texts": [name.replace("_", " ")]} for name in dict.fromkeys(names)}
 
 
+def _algonauts(lab: Lab) -> dict[str, Any] | None:
+    """Describe the layout of Algonauts 2023, whose images stand in the names of files."""
+    inside = re.compile(r"subj(0[1-8])/training_split/training_fmri/")
+    people = sorted({match[1] for path in lab.files if (match := inside.match(path.as_posix()))})
+    if not people:
+        return None
+    import pandas as pd
+
+    from brainalign.datasets import read_algonauts_images
+
+    table = pd.concat([read_algonauts_images(lab.folder, name) for name in people]).drop_duplicates("stimulus_id")
+    if (shown := Path("stimuli.tsv")) not in lab.files:
+        lab.written.add(shown)
+        table.to_csv(lab.folder / shown, sep="\t", index=False)
+    lab.remarks["recordings"] = (
+        "rois: [] reads no regions; trust_pickle: true instead reads them: their names are pickles"
+    )
+    shared: dict[str, Any] = {"format": "algonauts", "root": ".", "rois": []}
+    recordings = {name: shared | {"participant": name} for name in people}
+    return {"stimuli": str(shown), "recordings": recordings, "splits": lab.splits(shown, 1)}
+
+
 def _epochs(lab: Lab) -> dict[str, Any] | None:
     files = lab.ending("-epo.fif", "_epo.fif", "-epo.fif.gz")
+    files = files or [path for path in lab.ending(".set") if "task-" not in path.name]  # of EEGLAB
     if not files:
         return None
     stimuli: Any = lab.stimuli()
@@ -169,7 +200,7 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
         for name, of in people.items()
     }
-    trials = None if several else _metadata(lab.folder / files[0])
+    trials = None if several or files[0].suffix == ".set" else _metadata(lab.folder / files[0])
     if trials is None or "stimulus_id" not in trials:  # categories of recordings, decoded over time
         return {"recordings": recordings}
     shown = str(stimuli) if stimuli else _names(lab, list(trials["stimulus_id"]))
@@ -226,16 +257,17 @@ def _story(lab: Lab) -> dict[str, Any] | None:
     data = [*lab.ending(*ARRAYS, *CIFTI), *volumes]
     called = {path: run for path in data for run in runs if re.search(as_word(run), path.name.split(".")[0])}
     recordings: dict[str, Any] = {}
-    for name, of in by_subject([*called], runs).items():
+    people = by_subject([*called], runs)
+    for name, of in people.items():
         files = {called[path]: str(path) for path in of}
         if len(files) < 2:
             continue
         recordings[name] = recording = {"format": "runs", "files": _pattern(lab, of, files)}
         if {*of} <= {*volumes} and masks:
-            recording["mask"] = str(of_subject(name, masks))
+            recording["mask"] = str(of_subject(name, masks, people))
         elif of[0].name.lower().endswith(ARRAYS):
             units = lab.units()
-            recording |= {"targets": str(of_subject(name, units))} if units else {}
+            recording |= {"targets": str(of_subject(name, units, people))} if units else {}
             shapes = [array_shapes(lab.folder / path) for path in of]
             key = min(shapes[0], key=lambda array: len(shapes[0][array]))
             others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
@@ -278,10 +310,15 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     step, known = _header_step(lab.folder / bold[0])
     tr = lab.answer("fmri", f"repetition time in seconds ({known})", step)
     recordings: dict[str, Any] = {}
-    for name, of in by_subject(bold).items():
-        what = {"labels": str(of_subject(name, labels))} if labels else {"events": [str(tables[path]) for path in of]}
+    people = by_subject(bold)
+    for name, of in people.items():
+        what = (
+            {"labels": str(of_subject(name, labels, people))}
+            if labels
+            else {"events": [str(tables[path]) for path in of]}
+        )
         series = str(of[0]) if labels else [str(path) for path in of]
-        recordings[name] = {"format": "nifti", "bold": series, "mask": str(of_subject(name, masks)), **what}
+        recordings[name] = {"format": "nifti", "bold": series, "mask": str(of_subject(name, masks, people)), **what}
     cells = [name for path in bold if not labels for name in cells_of(lab, tables[path], "trial_type")]
     if labels:
         cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
@@ -363,25 +400,35 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     data = rows or [path for path in arrays if keys[path]] or data  # others hold something else
     units = lab.units() if arrays else []
     recordings: dict[str, Any] = {}
-    for name, of in by_subject(data).items():
-        table = str(of_subject(name, trials))
+    people, tables = by_subject(data), by_subject(trials)
+    for name, of in people.items():
+        several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
+        if len(of) > (len(hemispheres_of(of)) if of[0] in surfaces else 1) and len(tables.get(name, ())) > 1:
+            raise BrainalignError(
+                f"{several} and {len(tables[name])} tables of trials; join them into one file and one table, with a "
+                "column session or run"
+            )
+        if len(of) > 1 and of[0] not in (*surfaces, *volumes, *cifti):
+            chosen = lab.answer("recordings", f"{several}; which is read", str(of[0]))
+            of = [path for path in of if str(path) == chosen] or of
+        table = str(of_subject(name, trials, people))
         if of[0] in surfaces:
             rois = {"rois": hemispheres} if (hemispheres := hemispheres_of(labels)) else {}
             recordings[name] = {"format": "betas", "betas": hemispheres_of(of), **rois, "trials": table}
             continue
+        betas: Any = str(of[0]) if len(of) == 1 else [str(path) for path in of]
         if of[0] in cifti:
             parcels = lab.ending(".dlabel.nii")
-            rois = {"rois": {"areas": str(of_subject(name, parcels))}} if parcels else {}
-            recordings[name] = {"format": "betas", "betas": str(of[0]), **rois, "trials": table}
+            rois = {"rois": {"areas": str(of_subject(name, parcels, people))}} if parcels else {}
+            recordings[name] = {"format": "betas", "betas": betas, **rois, "trials": table}
         elif of[0] in volumes:
-            mask = {"mask": str(of_subject(name, masks))} if masks else {}
+            mask = {"mask": str(of_subject(name, masks, people))} if masks else {}
             known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
             space = {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
-            betas: Any = str(of[0]) if len(of) == 1 else [str(path) for path in of]
-            rois = {"rois": {"areas": str(of_subject(name, regions))}} if regions else {}
+            rois = {"rois": {"areas": str(of_subject(name, regions, people))}} if regions else {}
             recordings[name] = {"format": "betas", "betas": betas, **mask, **rois, **space, "trials": table}
         else:
-            named = {"targets": str(of_subject(name, units))} if units else {}
+            named = {"targets": str(of_subject(name, units, people))} if units else {}
             shapes, (key, axis) = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ("", 0)
             how: dict[str, Any] = {"key": key} if len(shapes) > 1 else {}
             how |= {"trials_axis": axis} if axis else {}
@@ -395,7 +442,7 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     shown: Any = str(stimuli) if stimuli else _names(lab, ids)
     runs = len(set(table_column(lab.folder / trials[0], "run")))
     described = {"models": models} if models else {}
-    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs), **described}
+    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs, ids), **described}
 
 
 def _of_trials(shapes: Mapping[str, tuple[int, ...]], numbers: Collection[int]) -> tuple[str, int] | None:
@@ -451,7 +498,8 @@ def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str
 FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
     "derivatives of fMRIPrep with words": _story_of_fmriprep,
     "derivatives of fMRIPrep with events": _fmriprep,
-    "M/EEG epochs of MNE (-epo.fif)": _epochs,
+    "Algonauts 2023": _algonauts,
+    "M/EEG epochs of MNE (-epo.fif) or EEGLAB (.set)": _epochs,
     "raw recordings of M/EEG in BIDS": _raw,
     "runs of a story or film, with its words or itself": _story,
     "volumes with a mask and a label each": _blocks,

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from brainalign.checks import BrainalignError
-from brainalign.io import load_image_file, read_parquet
+from brainalign.checks import BrainalignError, listed
+from brainalign.io import array_shapes, load_image_file, read_parquet
 from brainalign.study import MIN_TEST, table_column, table_columns, table_row
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
@@ -58,10 +58,20 @@ class Lab:
     remarks: dict[str, str] = field(default_factory=dict)
     written: set[Path] = field(default_factory=set)
     answers: dict[str, str] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        paths = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
-        self.files = [path for path in paths if not {"results", ".snakemake"} & set(path.parts)]
+        paths = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*"))
+        # Hidden are copies of git-annex, and what macOS writes beside files (._trials.tsv). A folder .zarr is an array.
+        paths = [path for path in paths if not any(part == "results" or part[0] == "." for part in path.parts)]
+        paths = [path for path in paths if not any(folder.suffix == ".zarr" for folder in path.parents)]
+        self.files = [path for path in paths if (self.folder / path).is_file() or path.suffix == ".zarr"]
+        for path in self.ending(*ARRAYS):
+            try:
+                array_shapes(self.folder / path)
+            except BrainalignError as error:
+                self.files.remove(path)
+                self.unread.append(str(error))
 
     def ending(self, *endings: str) -> list[Path]:
         """List the files whose names end so."""
@@ -88,9 +98,11 @@ class Lab:
         """Write tables of what is asked for anew, under names that studies know, and return the copies."""
         copies, said = [], []
         for path in self.ending(*TABLES):
-            known, between = table_columns(self.folder / path), "," if path.suffix == ".csv" else "\t"
+            known, between = table_columns(self.folder / path), "," if path.suffix.lower() == ".csv" else "\t"
             if len(known) == 1 and ";" in known[0]:  # of a spreadsheet where the comma is for decimals
-                known, between = known[0].split(";"), ";"
+                between = ";"
+                with (self.folder / path).open(encoding="utf-8-sig", newline="") as file:
+                    known = next(csv.reader(file, delimiter=between))
             names = study_names(known)
             header = [names.get(name, name) for name in known]
             is_of = next((name for name in ("stimulus_id", "target_id") if name in header), None)
@@ -142,7 +154,7 @@ class Lab:
             return None
         tables = [self.folder / path for path in self.tables("stimulus_id")]
         counts = Counter(name for path in tables for name in table_column(path, "stimulus_id"))
-        names = _names(images, counts)
+        names = image_names(images, counts)
         if counts and not counts.keys() & {*names} and (numbers := _numbers(images, counts)):
             names = numbers
             self.remark_on_stimuli(
@@ -186,8 +198,11 @@ class Lab:
             models[name] = {"extractor": "table", "file": str(path)}
         return models
 
-    def splits(self, stimuli: Path | None, runs: int) -> dict[str, Any]:
-        """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli."""
+    def splits(self, stimuli: Path | None, runs: int, ids: Collection[str] = ()) -> dict[str, Any]:
+        """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli.
+
+        `ids` are those of trials, for where there is no table of stimuli.
+        """
         columns = table_columns(self.folder / stimuli) if stimuli else []
         for column in columns:
             values = set(table_column(self.folder / str(stimuli), column))
@@ -199,7 +214,7 @@ class Lab:
             value = next((value for value in named if value in values), None)
             if value:
                 return {"held": {"column": column, "value": value}}
-        n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else 0
+        n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else len({*ids})
         share = f"{max(0.2, (MIN_TEST + 1) / n if n else 0):.2g}"
         default = share if n > 20 or runs < 3 else "run"
         held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
@@ -216,15 +231,17 @@ def study_names(known: list[str]) -> dict[str, str]:
     return names
 
 
-def _names(images: list[Path], shown: Collection[str]) -> list[str]:
-    """Name images as trials do, by file or with folders around it, and with the ending or without; else by the stem."""
-    stems, names = Counter(path.stem for path in images), []
-    for path in images:
-        places = [path.parts[k:-1] for k in range(len(path.parts))]
-        forms = ["/".join([*place, last]) for last in (path.name, path.stem) for place in places]
-        usual = path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}"
-        names.append(next((form for form in forms if form in shown), usual))
-    return names
+def image_names(images: list[Path], shown: Collection[str]) -> list[str]:
+    """Name images as trials do, with folders and ending or without; else as shortly as no other could be called."""
+    endings = {
+        path: ["/".join([*path.parts[k:-1], last]) for last in (path.name, path.stem) for k in range(len(path.parts))]
+        for path in images
+    }
+    counts = Counter(form for forms in endings.values() for form in forms)
+    return [
+        next((form for form in forms if form in shown), None) or next(form for form in forms[::-1] if counts[form] == 1)
+        for forms in endings.values()
+    ]
 
 
 def _numbers(images: list[Path], shown: Collection[str]) -> list[str]:
@@ -285,10 +302,25 @@ def by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[
     return subjects
 
 
-def of_subject(name: str, paths: list[Path]) -> Path:
-    """Choose the file of a subject, or the first where they are of nobody."""
-    own = [path for path in paths if subject_of(path) == name] or by_subject(paths).get(name) or paths
-    return own[0]
+def of_subject(name: str, paths: list[Path], names: Collection[str]) -> Path:
+    """Choose the file of a subject, `1` and `01` being one, or else the first that is of none of the subjects."""
+    bare, groups = _bare(name), by_subject(paths)
+    own = [path for called, of in groups.items() if _bare(called) == bare and called in _joined(of[0]) for path in of]
+    others = {*map(_bare, names)} - {bare}
+    told = [path for path in paths if SUBJECT.search(path.as_posix()) or others & {*map(_bare, _words(path))}]
+    found = own or [path for path in paths if path not in told] or (paths if {*names} == {"01"} else [])
+    if not found:
+        called = listed([str(path) for path in paths])
+        raise BrainalignError(f"subject {name}: {called} are called after others; name a file of each of them alike")
+    return found[0]
+
+
+def _joined(path: Path) -> str:
+    return "".join(re.findall("[A-Za-z0-9]", path.as_posix()))
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name).lower()
 
 
 def of_task(lab: Lab, paths: list[Path]) -> list[Path]:

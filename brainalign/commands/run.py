@@ -15,6 +15,7 @@ import brainalign
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.commands.folders import folder_of_run
 from brainalign.config import Config, load_config
+from brainalign.io import writing
 from brainalign.study import Study
 from brainalign.workflow import Run, running
 
@@ -76,8 +77,9 @@ def _check_data(descriptor: Study, path: Path) -> None:
 def _written(config: Config, name: str) -> Path:
     """Write the configuration as Snakemake reads it, whatever of it was left to defaults."""
     path = STATE / "brainalign" / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True), sort_keys=False))
     return path
 
 

@@ -11,8 +11,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
-from brainalign.commands.lab import ARRAYS, CALLED, SUBJECT, VOLUMES, Lab, is_number, study_names
-from brainalign.io import array_shapes, read_lines, read_parquet, read_text_table, stored_arrays
+from brainalign.commands.lab import (
+    ARRAYS,
+    CALLED,
+    IMAGES,
+    SUBJECT,
+    VOLUMES,
+    Lab,
+    image_names,
+    is_number,
+    study_names,
+    subject_of,
+)
+from brainalign.io import (
+    MISSING,
+    array_shapes,
+    load_image_file,
+    read_lines,
+    read_parquet,
+    read_text_table,
+    stored_arrays,
+)
+from brainalign.study import table_column
 
 UNITS = {"target_id", "roi"}
 # What files of what was shown are called, beside an array.
@@ -68,7 +88,7 @@ def unpack_cells(lab: Lab) -> list[Path]:
     for path in lab.ending(".mat"):
         with suppress(BrainalignError):
             content = stored_arrays(lab.folder / path, array_shapes(lab.folder / path))
-            cells = {name: values.ravel().tolist() for name, values in content.items() if values.dtype == object}
+            cells = {name: values.ravel().tolist() for name, values in content.items() if values.dtype.kind in "OU"}
             arrays = [
                 name for name, parts in cells.items() if all(min(np.shape(part), default=0) > 1 for part in parts)
             ]
@@ -92,6 +112,41 @@ def unpack_cells(lab: Lab) -> list[Path]:
             written += files
     lab.files += written
     return written
+
+
+def unpack_order(lab: Lab) -> bool:
+    """Write tables of trials where no file tells them, but an axis of an array is as long as stimuli are many.
+
+    They are in the order of a table of stimuli or, of images, of their names (9 before 10), in the folder of a subject
+    where these have their own.
+    """
+    tables, own = lab.tables("stimulus_id"), {model["file"] for model in lab.vectors().values()}
+    images = sorted(lab.ending(*IMAGES), key=lambda path: list(map(_counted, re.split(r"(\d+)", path.as_posix()))))
+    orders = {path: table_column(lab.folder / path, "stimulus_id") for path in tables if str(path) not in own}
+    if not orders:
+        for path, name in zip(images, image_names(images, ()), strict=True):
+            orders.setdefault(path.parent, []).append(name)
+    written: dict[Path, list[str]] = {}
+    for path in () if any(map(lab.lists_trials, tables)) else [*lab.ending(*ARRAYS), *lab.volumes()[0]]:
+        if path.name.lower().endswith(ARRAYS):
+            shape = max(array_shapes(lab.folder / path).values(), key=lambda of: (len(of) > 1, np.prod(of)), default=())
+        else:
+            shape = (load_image_file(lab.folder / path).shape[3], 1)
+        fitting = [place for place, ids in orders.items() if len(shape) > 1 and len(ids) in shape]
+        fitting = [place for place in fitting if subject_of(place) == subject_of(path)] or fitting
+        trials = path.with_name("trials.tsv")
+        if fitting and str(path) not in own and trials not in (*lab.files, *written):
+            written[trials] = ids = orders[fitting[0]]
+            (lab.folder / trials).write_text("\n".join(["stimulus_id", *ids]) + "\n", encoding="utf-8")
+    for trials, ids in [*written.items()][:1]:
+        lab.remark_on_stimuli(f"trials are taken to be in order, {ids[0]} to {ids[-1]}: correct {trials} if not")
+    lab.written |= {*written}
+    lab.files += written
+    return bool(written)
+
+
+def _counted(part: str) -> int | str:
+    return int(part) if part.isdecimal() else part
 
 
 def _beside(lab: Lab, path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
@@ -129,7 +184,8 @@ def unpack_tables(lab: Lab) -> list[Path]:
         table = read(lab.folder / path).astype(str)
         told = {"stimulus_id", "run", "session", *UNITS, *PEOPLE, *BESIDE}
         columns = [str(name) for name in table]
-        names = [name for name in columns if name.lower() not in told and all(map(is_number, table[name]))]
+        names = [name for name in columns if name.lower() not in told and _is_numeric(table[name])]
+        table[names] = table[names].replace(list(MISSING), np.nan).astype(float)
         person = next((name for name in columns if name.lower() in PEOPLE), None)
         long = "target_id" in columns
         if long:
@@ -161,6 +217,12 @@ def unpack_tables(lab: Lab) -> list[Path]:
         lab.remark_on_stimuli(f"..._values.npy are the {what} of {path}")
     lab.files += written
     return written
+
+
+def _is_numeric(cells: "pd.Series[str]") -> bool:
+    """Tell whether cells are numbers, at least half of them known."""
+    known = cells[~cells.isin(MISSING)]
+    return 2 * len(known) >= len(cells) and all(map(is_number, known))
 
 
 def _widened(table: pd.DataFrame, name: str, trial: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from brainalign.config.image_preconditions import (
     check_objects,
     check_repeats,
     check_times,
+    check_wordings,
 )
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
@@ -119,6 +121,7 @@ def _stimuli_can_be_read(config: Config, dataset: str, descriptor: Study) -> Non
                 f"datasets.{dataset}.models: {', '.join(wrong)} {what} list other models"
                 f"{': ' + ', '.join(fitting) if fitting else ''}"
             )
+    check_wordings(config, dataset, descriptor.n_texts)
 
 
 def _videos_have_models(config: Config, dataset: str, descriptor: Study) -> None:
@@ -146,8 +149,16 @@ def _videos_have_models(config: Config, dataset: str, descriptor: Study) -> None
 
 
 def _combinations_exist(config: Config, dataset: str, descriptor: Study) -> None:
-    """Raise where layers are to be combined that their model does not have, as far as the configuration names them."""
-    combined = descriptor.data_type == "rdms" or descriptor.holds_out
+    """Raise where layers are to be combined that their model does not have, or over too few stimuli, where known."""
+    combined, n = descriptor.data_type == "rdms" or descriptor.holds_out, 0
+    if config.compare.combinations and descriptor.data_type == "rdms":
+        with suppress(BrainalignError):  # not there yet, or for `check` to tell; so are test images
+            n = len(descriptor.stimulus_ids())
+    if 0 < n < 6:
+        raise BrainalignError(
+            f"compare.combinations: {dataset} has {n} stimuli, but weights are fitted to half of them and scored on "
+            "the others, 3 or more each; use 6 stimuli or more, or leave combinations out"
+        )
     for name, options in config.compare.combinations.items() if combined else ():
         used = options.model in config.models_of(dataset)
         layers = getattr(config.models[options.model], "layers", None) if used else ()
@@ -169,16 +180,18 @@ def _nulls_and_distances_fit(config: Config, dataset: str, descriptor: Study) ->
         raise BrainalignError(
             f"encode.permutations is {asked}, but scores of {dataset} stand beside a null; give {least} or more"
         )
-    if data == "rdms" and compare.comparison == "geotopological":
+    # Draws of subjects tell whether a mean is above 0, and a cosine of distances is, whatever they are of.
+    if data == "rdms" and compare.comparison != "spearman":
         raise BrainalignError(
-            f"compare.comparisons: geotopological is first, but the matrices of {dataset} are compared by spearman or "
-            "cosine; give one of them first"
+            f"compare.comparisons: {compare.comparison} is first, but the matrices of {dataset} are compared by "
+            "spearman, which is 0 by chance; give it first"
         )
     if data != "responses" or not descriptor.is_fitted:
         return
     apart = descriptor.holds_out or descriptor.over_time  # regions or moments
+    distances = (compare.distance,) if apart else compare.distances or ()
     # Only volumes around blocks say what the noise is.
-    if "mahalanobis" in ((compare.distance,) if apart else compare.distances) and (apart or not descriptor.in_blocks):
+    if "mahalanobis" in distances and (apart or not descriptor.in_blocks):
         raise BrainalignError(
             "compare.distances: mahalanobis needs the noise of volumes around blocks (format: nifti), which "
             f"{dataset} has none of; use crossnobis, correlation or euclidean"
@@ -380,6 +393,8 @@ def _searchlights_fit(config: Config, descriptors: Mapping[str, Study]) -> None:
         ("caption", config.caption.model is not None, config.caption.subjects, images),
         ("ground", config.ground.model is not None, config.ground.subjects, images),
     ):
+        if used and not known and any(one.data_type == "responses" for one in descriptors.values()):
+            raise BrainalignError(f"{section}: no dataset has a subject with places in a brain; leave it out")
         if used and known:
             _check_among(f"{section}.subjects", named, sorted(known), "the subjects with fMRI in the datasets")
     for hemi, path in options.meshes.items():

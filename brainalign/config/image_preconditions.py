@@ -133,9 +133,11 @@ def check_image_study(config: Config, dataset: str, study: Study) -> None:
         with naming(f"datasets.{dataset}: subject {subject}"):
             if config.synthesises(dataset, study, subject) and (n := tables.n_training(subject)) is not None:
                 check_halves(n)
-            distance = config.compare.distance
-            if distance == "crossnobis" and (n := tables.fewest_repeats(subject)) is not None:
-                check_repeated(distance, n)
+            asked = {config.compare.distance}
+            if config.searchlights_of(dataset, study, subject):
+                asked.add(config.searchlight.distance or "correlation")
+            if "crossnobis" in asked and (n := tables.fewest_repeats(subject)) is not None:
+                check_repeated("crossnobis", n)
             for _, name in config.fits_of(dataset, subject):
                 _fits(config, name, tables, subject)
         if subject in study.decoded:
@@ -153,7 +155,9 @@ def check_repeats(config: Config, dataset: str, study: Study) -> None:
         With runs or stimuli left out in turn.
     """
     tables = _Tables(study)
-    for subject in study.recordings if "crossnobis" in config.compare.distances and not study.over_time else ():
+    if study.data_type == "responses":
+        _texts(config, dataset, tables)
+    for subject in study.recordings if "crossnobis" in (config.compare.distances or ()) and not study.over_time else ():
         counts = tables.shown(subject)
         if counts:
             with naming(f"datasets.{dataset}: subject {subject}: compare.distances"):
@@ -169,9 +173,18 @@ def _texts(config: Config, dataset: str, tables: _Tables) -> None:
     ids = images["stimulus_id"].tolist()
     with naming(f"datasets.{dataset}.models: {', '.join(readers)} read texts"):
         if tables.captions is not None:
-            written_captions(ids, tables.captions, str(tables.study.captions))
+            written = written_captions(ids, tables.captions, str(tables.study.captions))["stimulus_id"]
+            check_wordings(config, dataset, int(written[written.isin(ids)].value_counts().max()))
         elif column := text_column(images):
             check_captions(ids, [[text] for text in images[column]])
+
+
+def check_wordings(config: Config, dataset: str, most: int) -> None:
+    """Raise where a stimulus has several texts, and a model reads one."""
+    wrong = [name for name in config.models_of(dataset) if config.models[name].extractor == "language"]
+    if wrong and most > 1:
+        what = f"models.{wrong[0]}: a language model reads one text per stimulus, not {most}"
+        raise BrainalignError(f"{what}; take extractor: sentence")
 
 
 def _layer(config: Config, model: str, asked: str | None, where: str) -> str | None:
@@ -239,6 +252,11 @@ def _matches(config: Config, dataset: str, tables: _Tables) -> None:
 def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
     """Raise where a method needs more images, regions or categories than a subject has."""
     options, files = config.methods[name], tables.study.recordings[subject]
+    if getattr(options, "cv", None) == "groups":
+        raise BrainalignError(
+            f"methods.{name}.cv: 'groups' leaves a run out, but stimuli are held out and averaged over runs; give a "
+            "number of folds"
+        )
     if isinstance(options, InContextMethod) and (n := tables.n_training(subject)) is not None:
         with naming(f"methods.{name}"):
             check_contexts(n, options.sizes, options.n_repeats)

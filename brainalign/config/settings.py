@@ -103,8 +103,10 @@ class CompareSettings(Strict):
     comparison.
     """
 
-    distances: tuple[Literal["correlation", "crossnobis", "euclidean", "mahalanobis"], ...] = Field(
-        ("crossnobis", "correlation"), min_length=1, description="of responses"
+    distances: tuple[Literal["correlation", "crossnobis", "euclidean", "mahalanobis"], ...] | None = Field(
+        None,
+        min_length=1,
+        description="of responses; where not given correlation, after crossnobis where stimuli were shown again",
     )
     comparisons: tuple[Literal["spearman", "cosine", "geotopological"], ...] = Field(
         ("spearman", "cosine"), min_length=1
@@ -122,7 +124,11 @@ class CompareSettings(Strict):
     @property
     def distance(self) -> str:
         """The distance of regions and moments."""
-        return "correlation" if "correlation" in self.distances else self.distances[0]
+        return self.distances[0] if self.distances and "correlation" not in self.distances else "correlation"
+
+    def distances_of(self, n_repeats: int) -> tuple[str, ...]:
+        """Return the distances of whole patterns, of stimuli that were shown so often at least."""
+        return self.distances or (("crossnobis", "correlation") if n_repeats > 1 else ("correlation",))
 
     @property
     def comparison(self) -> str:
@@ -245,10 +251,6 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
-        for dataset, use in self.datasets.items():
-            for kind, chosen, known in (("models", use.models, self.models), ("methods", use.methods, self.methods)):
-                for name in chosen or ():
-                    check_known(f"datasets.{dataset}.{kind}", name, known, kind)
         models = {f"methods.{method}.models": options.models or () for method, options in self.methods.items()} | {
             "match.models": self.match.models,
             "align.teacher": (self.align.teacher,),
@@ -259,10 +261,15 @@ class Config(Strict):
             "ground.text": (self.ground.text,),
             "decode_modalities.model": (self.decode_modalities.model,),
         }
-        for place, named in models.items():
-            for model in named:
-                if model is not None:
-                    check_known(place, model, self.models, "models")
+        models |= {f"datasets.{dataset}.models": use.models or () for dataset, use in self.datasets.items()}
+        methods = {f"datasets.{dataset}.methods": use.methods or () for dataset, use in self.datasets.items()}
+        for kind, known, places in (("models", self.models, models), ("methods", self.methods, methods)):
+            for place, named in places.items():
+                for name in named:
+                    if name is not None:
+                        check_known(place, name, known, kind)
+                if len(set(named)) < len(named):
+                    raise ValueError(f"{place}: {', '.join(map(str, named))}: one is named twice; leave it there once")
         check_contest(self.contest, self.models, self.methods)
         self.converge.check(self.models, self.methods)
         self.synthesize.check_models(self.models)

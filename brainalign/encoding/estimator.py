@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.features import find_function
+from brainalign.regression import layout
 from brainalign.statistics import r2
 
 
@@ -71,18 +72,18 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
         grid, roi, semantics
             Not used: of other encoders.
         """
-        from sklearn.model_selection import GroupKFold, KFold
-
-        n_groups = len(X) if groups is None else len(np.unique(groups))
-        if n_groups < self.cv:
-            raise BrainalignError(f"{n_groups} groups cannot make cv: {self.cv} folds; lower cv")
-        one = self._new()
-        folds = KFold(self.cv) if groups is None else GroupKFold(self.cv)
-        scores = [
-            r2(Y[test], np.reshape(clone(one).fit(X[train], Y[train]).predict(X[test]), Y[test].shape))
-            for train, test in folds.split(X, groups=groups)
-        ]
-        self.cv_scores_ = np.mean(scores, axis=0)[None]
+        X, Y = np.asarray(X), np.asarray(Y)
+        if Y.ndim != 2:
+            raise BrainalignError(f"Y has shape {Y.shape}; give (n_rows, n_targets), one target as Y[:, None]")
+        one, inner, rows = self._new(), layout(len(X), self.cv, groups), np.arange(len(X))
+        scores: list[Values] = []
+        for where in inner.tests:  # as of ridge
+            test = np.sort(rows[where] if inner.order is None else inner.order[where])
+            train = np.delete(rows, test)
+            found = clone(one).fit(X[train], Y[train]).predict(X[test])
+            scores.append(r2(Y[test], np.reshape(found, Y[test].shape)))
+        n_defined = np.isfinite(scores).sum(axis=0)  # a target may be constant in a fold
+        self.cv_scores_ = (np.nan_to_num(scores).sum(axis=0) / np.where(n_defined > 0, n_defined, np.nan))[None]
         self.estimator_ = one.fit(X, Y)
         self.n_targets_ = Y.shape[1]
         return self

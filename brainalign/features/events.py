@@ -95,18 +95,19 @@ def block_means(
 ) -> NDArray[np.float32]:
     """Average what lies within each row of a recording, half a step on either side of its time; 0 where nothing does.
 
-    `times_s` are middles of events, or times of samples, in any order; all else is as of `resample_signal`, rows
-    ascending.
+    `times_s` are middles of events, or times of samples, in any order; all else is as of `resample_signal`. Of rows
+    closer than samples, a step is the seconds between samples.
     """
     check_rows("times", len(times_s), "values", len(values), "give one vector per time")
     if not np.isfinite(times_s).all() or not np.isfinite(values).all():
         raise BrainalignError("events hold NaN or infinite times or features; leave those events out")
-    row = np.floor((times_s - row_times_s[0]) / step_s + 0.5).astype(int)
-    inside = (row >= 0) & (row < len(row_times_s))
-    sums = np.zeros((len(row_times_s), values.shape[1]))
-    np.add.at(sums, row[inside], values[inside])
-    counts = np.bincount(row[inside], minlength=len(sums))
-    return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+    order, between = np.argsort(times_s, kind="stable"), float(np.ptp(times_s)) / max(len(times_s) - 1, 1)
+    reach = max(step_s, between * (1 + 1e-9)) / 2  # of two that are equally near, rounding must not leave out both
+    edges = np.searchsorted(times_s[order], [row_times_s - reach, row_times_s + reach])
+    found = np.zeros((len(row_times_s), values.shape[1]), dtype=np.float32)
+    for row, (first, last) in enumerate(edges.T):
+        found[row] = values[order[first:last]].mean(axis=0, dtype=np.float64) if last > first else 0
+    return found
 
 
 def hemodynamic_responses(step_s: float) -> NDArray[np.float64]:
@@ -157,7 +158,7 @@ def loudness(values: NDArray[np.floating], rate: int) -> tuple[NDArray[np.float6
     """
     n = max(len(values) * ENVELOPE_HZ // rate, 1)
     edges = np.arange(n) * rate // ENVELOPE_HZ
-    squares = np.add.reduceat(values**2, edges)
+    squares = np.add.reduceat(np.square(values, dtype=np.float64), edges)
     sizes = np.diff([*edges, len(values)])
     return (np.arange(n) + 0.5) / ENVELOPE_HZ, np.sqrt(squares / sizes) ** COMPRESSION
 
@@ -168,7 +169,7 @@ def picture_changes(frames: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.
     Frames (rows, columns) are grey and of one size; both are (n_frames,), and motion energy is 0 at the first.
     """
     luminance, motion, last = [], [], None
-    for frame in frames:
+    for frame in map(np.float64, frames):  # bytes would wrap around
         luminance.append(float(frame.mean()))
         motion.append(0.0 if last is None else float(np.abs(frame - last).mean()))
         last = frame

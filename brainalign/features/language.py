@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer
-from brainalign.features.text import check_layers, load_text_model, model_digest
+from brainalign.features.text import check_layers, load_text_model, model_digest, positions_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -117,12 +117,9 @@ class LanguageExtractor:
         return model.to(pick_device(self.device)), tokenizer  # type: ignore[arg-type]
 
     def _window(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-        most = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
-        # Relatives of RoBERTa count positions from behind their padding token.
-        offset = getattr(getattr(model, "embeddings", None), "padding_idx", -1) + 1
-        size = self.context
-        if most and most > 0:  # -1: no limit
-            size = min(size, int(most) - offset - sum(map(len, _frame(tokenizer))))
+        size, most = self.context, positions_of(model)
+        if most is not None:
+            size = min(size, most - sum(map(len, _frame(tokenizer))))
         return size - size % 2
 
     def _states(
@@ -159,8 +156,7 @@ class LanguageExtractor:
                         np.add.at(sums, of, values)
                     else:
                         sums[of] = values  # numpy keeps the last of several: the last token of a word
-        silent = [repr(word) for word, count in zip(words, counts, strict=True) if not count]
-        if silent:
+        if silent := [repr(word) for word, count in zip(words, counts, strict=True) if not count]:
             raise BrainalignError(f"{self.weights} reads no token of {listed(silent)}; leave such events out")
         shares = (counts if self.pooling == "mean" else np.ones(len(words)))[:, None].astype(np.float32)
         return {layer: sums / shares for layer, sums in total.items()}
@@ -178,8 +174,7 @@ def _tokens(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> tuple[l
     read = tokenizer(" ".join(words), add_special_tokens=False, return_offsets_mapping=True)
     spans = np.array(read["offset_mapping"], dtype=int).reshape(-1, 2)
     owners = np.searchsorted(ends, np.maximum(spans[:, 1] - 1, 0), side="right").clip(max=len(words) - 1)
-    silent = sorted(set(range(len(words))) - set(owners.tolist()))
-    if silent:
+    if silent := sorted(set(range(len(words))) - set(owners.tolist())):
         raise BrainalignError(
             f"{listed([repr(words[k]) for k in silent])}: the tokenizer makes no token of it; leave such events out"
         )
@@ -197,8 +192,8 @@ def _frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 def _sees_future(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Tell whether the first of two tokens changes with the second."""
     several = tokenizer("one two three", add_special_tokens=False)["input_ids"]
-    if len(set(several)) < 2:
-        return False
+    if len(set(several)) < 2:  # words that are unknown to it
+        several = [k for k in range(len(tokenizer)) if k not in tokenizer.all_special_ids][:2]
     first, *_, last = several
     with torch.inference_mode():
         pairs = [torch.tensor([[first, other]], device=model.device) for other in (first, last)]

@@ -124,8 +124,9 @@ class PCA:
             yield (train[:, some] - self.mean_[some]).T if wide else train[some] - self.mean_
 
     def transform(self, values: Any) -> NDArray[np.floating]:
-        """Return the scores (n_stimuli, n_components), in the type of `values`."""
-        return map_rows(lambda block: ((block - self.mean_) @ self.components_.T).astype(values.dtype), values)
+        """Return the scores (n_stimuli, n_components), in the type of `values`; floats of integers."""
+        dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.dtype(np.float32)
+        return map_rows(lambda block: ((block - self.mean_) @ self.components_.T).astype(dtype), values)
 
 
 TOTAL_VARIANCE = 1000.0  # of a standardised layer

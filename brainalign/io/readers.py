@@ -173,7 +173,7 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
     if dtype.hasobject:
-        raise ValueError("holds Python objects")
+        raise ValueError("holds Python objects, which are not unpickled: save arrays of numbers or text")
     if min(shape, default=0) < 0:
         raise ValueError(f"has the shape {shape}")
     return shape, dtype

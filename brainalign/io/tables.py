@@ -1,5 +1,6 @@
 """Tables in text files, read as they stand: a row that has more cells than the header names is refused, not shifted."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +25,12 @@ def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:
     separator : str, optional
         A comma where the name ends in .csv, else a tab.
     """
-    separator = separator or ("," if path.suffix == ".csv" else "\t")
+    separator = separator or ("," if path.suffix.lower() == ".csv" else "\t")
     with no_cell_lost(path):
         cells = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, header=None)
     names = [name or f"Unnamed: {place}" for place, name in enumerate(cells.iloc[0])]
     other = next((mark for mark in ";\t," if len(names) == 1 and mark != separator and mark in names[0]), None)
-    if other is not None and names[0].replace(other, "").replace("_", "").isalnum():
+    if other is not None and re.sub(r'[_"\s.-]', "", names[0].replace(other, "")).isalnum():
         words = {";": "semicolons", "\t": "tabs", ",": "commas"}
         raise BrainalignError(
             f"{path}: its cells are separated by {words[other]}, not by {words[separator]} as its name says; save it so"

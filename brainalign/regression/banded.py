@@ -138,7 +138,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         BrainalignError
-            If shapes do not fit, values are not finite, a target is constant, or candidates are no shares.
+            If shapes do not fit, values are not finite, or candidates are no shares.
         """
         rows, Y = self._rows(Xs), as_targets(Y)
         candidates, units = self._check(rows, Y)
@@ -244,7 +244,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     def _check(self, Xs: Sequence[Rows], Y: Array) -> tuple[NDArray[np.float64], torch.Tensor | None]:
         """Return the candidates, and the units of the targets."""
         check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
-        looked = [check_arrays(f"Xs[{number}]", X, Y, varying=number == 0) for number, X in enumerate(Xs)]
+        looked = [check_arrays(f"Xs[{number}]", X, Y, looked=number > 0) for number, X in enumerate(Xs)]
         return self._shares(Xs), units_of(looked[0])
 
     def _shares(self, Xs: Sequence[Rows]) -> NDArray[np.float64]:

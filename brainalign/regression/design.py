@@ -89,8 +89,7 @@ def design_of(
 ) -> Design:
     """Decompose features (n_rows, n_features), tensor or delayed rows, and the training rows of every inner fold."""
     rotation = rotate(order.sort(features), float(alphas.min()) / order.weight, solver, dtype, order.roots)
-    unit = unit_of(rotation.singular)
-    exact = rotation.method == "svd"
+    unit, exact = unit_of(rotation.singular), rotation.method == "svd"
     wanted = not exact and wants_grams(len(rotation.rows), rotation.rows.shape[1], order.tests, solver)
     folds = inner_folds(
         rotation.rows,

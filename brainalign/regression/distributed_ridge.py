@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.arrays import StoredArray, row_blocks
-from brainalign.checks import BrainalignError, check_choice, check_rows, import_optional, listed
+from brainalign.checks import BrainalignError, check_choice, check_rows, import_optional
 from brainalign.io import temporary_folder
 from brainalign.regression import tasks
 from brainalign.regression.design import pooled_alpha
@@ -100,7 +100,7 @@ def fit_distributed(
     Raises
     ------
     BrainalignError
-        If options are unknown, files are missing, shapes do not fit, values are not finite or a target is constant;
+        If options are unknown, files are missing, shapes do not fit or values are not finite;
         all before anything is decomposed.
     """
     coef, scratch = Path(coef).absolute(), Path(scratch or Path(coef).parent).absolute()
@@ -260,12 +260,6 @@ class _Run:
             largest[columns] = np.maximum(largest[columns], seen.largest)
             looks.append(seen)
         check_finite_pieces("Y", Y.shape, looks)
-        constant = smallest == largest
-        if constant.any():
-            raise BrainalignError(
-                f"{int(constant.sum())} target(s) of Y are constant "
-                f"(columns {listed(np.flatnonzero(constant).tolist())}); leave them out"
-            )
         sums = self._all(tasks.total, [(rows,) for rows in self._pieces(n_rows, 8 * X.shape[1])])
         check_finite_pieces("X", X.shape, [seen for _, seen in sums])
         seen_x = [seen for _, seen in sums]

@@ -257,8 +257,7 @@ def _from_products(
     columns = torch.cat([products[:, : test.start], products[:, test.stop :]], dim=1)
     training, crosses = torch.cat([columns[: test.start], columns[test.stop :]]), columns[test]
     by_mean = training @ mean
-    across = crosses @ mean
-    square = by_mean @ mean
+    across, square = crosses @ mean, by_mean @ mean
     training = training.addr_(own, by_mean - square * own, alpha=-1).addr_(by_mean, own, alpha=-1)
     crosses = crosses.addr(every[test], by_mean - square * own, alpha=-1).addr_(across, own, alpha=-1)
     eigenvalues, vectors = _kept(training, null=1, single=single)
@@ -347,7 +346,7 @@ def layout(n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic]
     Raises
     ------
     BrainalignError
-        If cv is no number of folds, groups are wanted and missing, fewer than two, or not one per row.
+        If cv is no number of folds, groups are wanted and missing, fewer than two, of one row each, or not one per row.
     """
     if cv != "groups" and not (isinstance(cv, Integral) and cv >= 2):
         raise BrainalignError(f"cv is {cv!r}; give a number of folds, 2 or more, or 'groups' to leave one group out")
@@ -365,13 +364,26 @@ def _splits(
     if groups is None:
         if cv == "groups":
             raise BrainalignError("cv='groups' leaves one group out, but fit got no groups; pass groups or a number")
-        return list(KFold(min(cv, n_rows)).split(rows))
+        return list(KFold(_number(cv, n_rows)).split(rows))
     check_rows("groups", len(groups), "X", n_rows, "give one label per row")
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise BrainalignError(f"inner cross-validation needs 2 groups or more; all rows are of group '{groups[0]}'")
-    splitter = LeaveOneGroupOut() if cv == "groups" else GroupKFold(min(cv, n_groups))
-    return list(splitter.split(rows, groups=groups))
+    alone = n_groups == n_rows
+    if cv != "groups":
+        n_folds = _number(cv, n_groups) if alone else min(cv, n_groups)
+        return list(GroupKFold(n_folds).split(rows, groups=groups))
+    if alone:
+        raise BrainalignError(
+            f"cv='groups' leaves out one of {n_groups} groups of one row, and one row has no R² to choose a "
+            "penalty by; give cv a number of folds, or groups of several rows"
+        )
+    return list(LeaveOneGroupOut().split(rows, groups=groups))
+
+
+def _number(cv: int, n: int) -> int:
+    """Return a number of folds, smaller where each would hold one row, which has no R²."""
+    return cv if n > cv else max(2, n // 2)
 
 
 # Where held-out rows are few, as when each of many runs is left out, to predict them a few times costs less than to

@@ -56,20 +56,20 @@ def check_options(alphas: Sequence[float] | float, solver: str, metric: str, dty
     alphas_of(alphas)
 
 
-def check_arrays(name: str, X: Any, Y: Array, *, varying: bool = True) -> torch.Tensor:
-    """Return the range of every target (n_targets,), after making sure that ridge can be fitted.
+def check_arrays(name: str, X: Any, Y: Array, *, looked: bool = False, varying: bool = False) -> torch.Tensor:
+    """Return the range of every target (n_targets,), after making sure that an encoder can be fitted.
 
-    Features, called `name` in messages, and targets must have two axes, the same rows, finite values and no constant
-    target. Without `varying` targets are not looked at (once is enough where several features meet the same ones), and
-    no range is returned.
+    Features, called `name` in messages, and targets must have two axes, the same rows and finite values, and with
+    `varying` no target may be constant. With `looked` targets were looked at (once is enough where several features
+    meet the same ones), and no range is returned.
     """
     check_shapes(name, X.shape, Y.shape)
     check_range(name, *_limits(name, X))
-    if not varying:
+    if looked:
         return torch.empty(0, dtype=torch.float64)
     smallest, largest = _limits("Y", Y)
     flat = smallest == largest
-    if flat.any():
+    if varying and flat.any():
         raise BrainalignError(
             f"{int(flat.sum())} target(s) of Y are constant (columns {listed(flat.nonzero().ravel().tolist())}); "
             "drop them with responses.select(targets=...)"

@@ -131,7 +131,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         BrainalignError
-            If shapes do not fit, values are no finite real numbers, a target is constant, or a keyword cannot be used.
+            If shapes do not fit, values are no finite real numbers, or a keyword cannot be used.
         """
         refuse("Ridge", grid=grid, semantics=semantics)
         fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi, sample_weight=sample_weight)
@@ -250,7 +250,7 @@ def fit_layers(
         check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype, encoder.device)
         if any(getattr(encoder, option) != getattr(first, option) for option in shared):
             raise BrainalignError(f"layers that share targets need the same {', '.join(shared)}; {name!r} differs")
-        looked = check_arrays(name, features[name], Y, varying=encoder is first)
+        looked = check_arrays(name, features[name], Y, looked=encoder is not first)
         ranges = looked if encoder is first else ranges
         encoder.check_roi(roi, Y.shape[1])
     device, dtype = pick_device(first.device), getattr(torch, first.dtype)

@@ -78,8 +78,7 @@ def rotate(
     """
     n, p = features.shape
     roots = None if roots is None else roots.to(features.device)
-    mean = column_means(features, roots)
-    primal = by_columns(n, p, solver)
+    mean, primal = column_means(features, roots), by_columns(n, p, solver)
     gram = centred_gram(features, mean, roots, primal=primal)
     with threads_for(n, p):
         found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)

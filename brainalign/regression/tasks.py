@@ -264,8 +264,7 @@ def load(path: Path, device: str = "cpu") -> Any:
 def stage(job: Job, where: tuple[slice, slice]) -> Seen:
     """Rearrange a block of targets so that every shard lies in one piece, and look at its values."""
     rows, columns = where
-    values = job.Y.read(rows, columns)
-    n_rows = job.Y.shape[0]
+    values, n_rows = job.Y.read(rows, columns), job.Y.shape[0]
     for shard in job.shards:
         first, stop = max(shard.start, columns.start), min(shard.stop, columns.stop)
         if first < stop:

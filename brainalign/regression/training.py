@@ -131,7 +131,7 @@ def descend(
 def carve_validation(
     n_rows: int, share: float, groups: NDArray[Any] | None, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Set a share of the rows apart, in whole groups; return training rows and validation rows."""
+    """Set a share of the rows apart, in whole groups, 3 at least; return training rows and validation rows."""
     labels = np.arange(n_rows) if groups is None else np.asarray(groups)
     n_groups = len(np.unique(labels))
     if n_groups < 2 or not 0 < share < 1:
@@ -139,21 +139,24 @@ def carve_validation(
             f"cannot set {share:g} of {n_groups} group(s) of rows apart for validation; it takes 2 groups and a share "
             "between 0 and 1"
         )
-    size = min(max(1, round(share * n_groups)), n_groups - 1)
-    splitter = GroupShuffleSplit(n_splits=1, test_size=size, random_state=seed)
+    splitter = GroupShuffleSplit(n_splits=1, test_size=_n_apart(n_groups, share), random_state=seed)
     fitted, held = next(splitter.split(np.zeros((n_rows, 1)), groups=labels))
+    check_validation(n_rows, share, n_apart=len(held))
     return fitted, held
 
 
-def check_validation(n_held: int, n_rows: int, share: float, rows: str = "rows") -> None:
-    """Raise where the rows set apart are too few for a correlation that could choose the epoch.
+def _n_apart(n: int, share: float) -> int:
+    """Count the groups, of `n`, that a share of them is: 3 at least, where these are not more than half of all."""
+    return min(n - 1, max(1, round(share * n), min(LEAST_VALIDATION, n // 2)))
 
-    `share` is the option that says how many of `n_rows` are set apart, `rows` what a row is, for the error.
-    """
-    if n_held < LEAST_VALIDATION:
+
+def check_validation(n: int, share: float, what: str = "rows", n_apart: int | None = None) -> None:
+    """Raise where so few of `n` rows, or of what they are, are set apart that no correlation could choose the epoch."""
+    n_apart = _n_apart(n, share) if n_apart is None else n_apart
+    if n_apart < LEAST_VALIDATION:
         raise BrainalignError(
-            f"validation {share:g} of {n_rows} {rows} leaves {n_held} to choose the epoch by; "
-            f"{LEAST_VALIDATION} are needed: raise validation, or give more images"
+            f"validation {share:g} of {n} {what} leaves {n_apart} to choose the epoch by; "
+            f"{LEAST_VALIDATION} are needed: give {2 * LEAST_VALIDATION} or more"
         )
 
 
@@ -187,8 +190,8 @@ def train(
     checkpoint : Path, optional
         Folder for the state after each epoch; it is found again by what is trained, on what and how, and deleted at
         the end.
-    data : sequence of arrays
-        What the loss reads: a checkpoint of a training on other data is not gone on from.
+    data : sequence of arrays and options
+        What the loss depends on: a checkpoint of a training on others is not gone on from.
     progress : function of Epoch, optional
         Called after each epoch.
 

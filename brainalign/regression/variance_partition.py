@@ -162,6 +162,7 @@ def partition(
     n_draws, seed : int
         Bootstrap draws of the rows.
     """
+    Y = np.asarray(Y)
     n_rows, n_targets = Y.shape
     counts = np.random.default_rng(seed).multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n_draws)
     members = [np.isin(np.arange(n_targets), np.arange(n_targets)[group]) for group in groups]

@@ -47,8 +47,7 @@ def split_half_reliability(repeats: Values, n_halvings: int = 200, seed: int = 0
         raise BrainalignError(
             f"a split-half ceiling needs 2 repeats of 3 stimuli; got {n_repeats} repeats of {n_stimuli}"
         )
-    rng = np.random.default_rng(seed)
-    half = n_repeats // 2
+    rng, half = np.random.default_rng(seed), n_repeats // 2
     total = np.zeros(repeats.shape[2])
     for _ in range(n_halvings):
         order = rng.permutation(n_repeats)
@@ -134,11 +133,11 @@ def _snr(values: Values, stimulus_ids: NDArray[Any], rows: Rows | slice = slice(
         )
     flat = flatten_rows(values)
     per_stimulus = sparse.csr_array((np.ones(n), (codes, np.arange(n))))
-    found = []
-    at_once = max(1, BLOCK // n)
+    found, at_once = [], max(1, BLOCK // n)
     for start in range(0, flat.shape[1], at_once):
         part = np.asarray(flat[:, start : start + at_once][rows], dtype=np.float64)
         check_finite("values", part, "drop these trials or targets")
+        part = part - part[:1]  # constants are exactly 0 then
         part = part - part.mean(axis=0)
         total = (part**2).sum(axis=0)
         noise = (total - ((per_stimulus @ part) ** 2 / k[:, None]).sum(axis=0)) / (n - len(k))
@@ -163,7 +162,7 @@ def signal_share(values: Values, stimulus_ids: NDArray[Any]) -> Values:
 
     Noise variance σ²n is pooled within stimuli over Σ(k − 1) degrees of freedom; signal variance σ²s is what the total
     variance holds beyond it. Stimuli shown once enter the total only. Unclamped: where noise alone makes σ²s negative,
-    so is the share, mirrored so that it stays above −1; without signal it averages 0. This is the value to store.
+    so is the share, mirrored so that it stays above −1; without signal it averages 0 (.04: 12 stimuli twice). Store it.
 
     Parameters
     ----------

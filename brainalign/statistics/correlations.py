@@ -45,14 +45,14 @@ class CorrelationNull:
 
 
 def _unit(values: Values) -> NDArray[np.float32]:
-    """Return columns centred and of norm 1, in float32; zeros where a column is constant."""
+    """Return columns centred and of norm 1, in float32; zeros where a column is constant or holds NaN."""
     unit = np.empty(values.shape, dtype=np.float32)
     for first in range(0, values.shape[1], 4 * BLOCK):
         exact = np.asarray(values[:, first : first + 4 * BLOCK], dtype=np.float64)
         centred = exact - exact.mean(axis=0)
         norm = np.linalg.norm(centred, axis=0)
-        constant = is_constant(norm**2, np.linalg.norm(exact, axis=0) ** 2)
-        unit[:, first : first + 4 * BLOCK] = centred / np.where(constant, np.inf, norm)
+        none = ~np.isfinite(norm) | is_constant(norm**2, np.linalg.norm(exact, axis=0) ** 2)
+        unit[:, first : first + 4 * BLOCK] = np.where(none, 0, centred) / np.where(none, 1, norm)
     return unit
 
 

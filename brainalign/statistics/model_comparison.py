@@ -106,8 +106,7 @@ def family_contest(
     """
     families = _families(candidates)
     _check(candidates, regions)
-    widening = interval_widening(n_train, n_test, confidence)
-    tables = []
+    widening, tables = interval_widening(n_train, n_test, confidence), []
     for number, (region, rows) in enumerate(regions.items()):
         chosen = [mine[_best(np.array([_mean(one.cv_r, rows) for one in mine]))] for mine in families.values()]
         about = {
@@ -181,8 +180,7 @@ def target_winners(candidates: Sequence[Candidate], targets: Rows) -> pd.DataFra
         A row per target: target (its number), family, model, method, layer, r, margin (over the second best family),
         second, q (false discovery rate over these targets, p being corrected for the number of families).
     """
-    families = _families(candidates)
-    columns = np.arange(len(targets))
+    families, columns = _families(candidates), np.arange(len(targets))
     chosen = np.stack([_best(np.stack([one.cv_r[targets] for one in mine])) for mine in families.values()])
 
     def of_chosen(name: str) -> Values:

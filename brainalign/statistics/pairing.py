@@ -255,6 +255,8 @@ def crossed_bootstrap(
         check_rows(name, len(labels), "values", len(values), "give one label per trial")
     subject, subject_names = pd.factorize(np.asarray(subjects))
     stimulus, stimulus_names = pd.factorize(np.asarray(stimuli))
+    if (subject < 0).any() or (stimulus < 0).any():
+        raise BrainalignError("some trials have no subject or no stimulus (None or NaN); label them, or leave them out")
     n_subjects, n_stimuli = len(subject_names), len(stimulus_names)
     if n_stimuli < MIN_UNITS or not np.isfinite(values).all():
         raise BrainalignError(

@@ -219,16 +219,17 @@ def reconstruction_scores(
             if mine.shape[1] != goal.shape[1]:
                 raise BrainalignError(f"{features} gives {mine.shape[1]} and {goal.shape[1]} features of equal images")
             similar = unit_rows(mine) @ unit_rows(goal).T  # (n reconstructed, n targets)
-            shuffled = [similar[order] for order in orders] if name == "reconstructed" else []
+            # Exchanged one at a time, where they are needed: each is as large as all pairs.
+            permuted = orders if name == "reconstructed" else orders[:0]
             for n_way in n_ways:
                 for which, others in groups.items():
                     enough = others.sum(axis=1) >= n_way - 1
                     if not enough.any():
                         continue
-                    null = np.array([n_way_identification(one, n_way, others)[enough].mean() for one in shuffled])
+                    null = np.array([n_way_identification(similar[k], n_way, others)[enough].mean() for k in permuted])
                     each = n_way_identification(similar, n_way, others)[enough]
                     add(name, f"{n_way}-way", each, null, features=features, distractors=which, chance=1 / n_way)
-            null = np.array([1 - np.diagonal(one).mean() for one in shuffled])
+            null = np.array([1 - np.diagonal(similar[k]).mean() for k in permuted])
             add(name, "distance", 1 - np.diagonal(similar), null, features=features)
             dimension = {"value": effective_dimension(mine), "n": n}
             rows.append({"images": name, "metric": "dimension", "features": features, **dimension})

@@ -131,7 +131,7 @@ def permutation_test(observed: Values, null: Values, correct: Literal["none", "m
         n = len(maxima)
     else:
         reached = (null >= least).sum(axis=0)
-        n = len(null)
+        n = len(null) - np.isnan(null).sum(axis=0)  # a permutation without a score says nothing
     return np.where(np.isnan(observed), np.nan, (1 + reached) / (1 + n))
 
 
@@ -143,8 +143,7 @@ def fdr(p: Values) -> Values:
     p : array (n_tests,)
         NaN marks tests that were not made; they stay NaN and do not count.
     """
-    q = np.full(np.shape(p), np.nan)
-    made = ~np.isnan(p)
+    q, made = np.full(np.shape(p), np.nan), ~np.isnan(p)
     if made.any():
         from scipy.stats import false_discovery_control  # takes a second to import
 

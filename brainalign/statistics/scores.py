@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TypeVar, cast
+from inspect import signature
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,13 @@ Score = TypeVar("Score", bound=Callable[..., Values])
 def _in_blocks(score: Score) -> Score:
     """Let a function of columns see some at a time: what it makes of them in float64 would be many times as large."""
 
+    named_as = signature(score)
+
     @wraps(score)
-    def blockwise(a: Values, b: Values, axis: int = 0) -> Values:
+    def blockwise(*given: Any, **named: Any) -> Values:
+        bound = named_as.bind(*given, **named)
+        bound.apply_defaults()
+        a, b, axis = bound.args
         width = BLOCK // max(1, len(a)) if axis == 0 and a.ndim == 2 and a.shape == b.shape else 0
         if not 0 < width < a.shape[-1]:
             return score(a, b, axis)
@@ -61,8 +67,7 @@ def pearson(a: Values, b: Values, axis: int = 0) -> Values:
     a, b : array of the same shape
     """
     _same_shape(a, b)
-    a = np.asarray(a, dtype=np.float64)
-    b = np.asarray(b, dtype=np.float64)
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     centred, sums, constant = [], [], np.asarray(False)
     for values in (a, b):
         mean = values.mean(axis=axis, keepdims=True)

@@ -110,8 +110,7 @@ def spin_test(
     n_places = int(np.isfinite(values).sum())
     null = [_correlations(padded[order], blocks, len(maps), max(3, n_places // 2)) for order in orders]
     found = _correlations(values, blocks, len(maps), 3)
-    draws = np.array(null).reshape(-1, len(maps))
-    rows = []
+    draws, rows = np.array(null).reshape(-1, len(maps)), []
     for k, (name, given) in enumerate(maps.items()):
         r, spun = found[k], draws[np.isfinite(draws[:, k]), k]
         reason = "constant map, or fewer than 3 entries in common" if np.isnan(r) else ""
@@ -204,7 +203,7 @@ def area_map_test(
         if np.isnan(r[k]) or 0 < len(spins) <= 2 * n_spins[k]:
             continue
         if not MIN_AREAS <= len(both) <= MAX_AREAS:
-            reason = f"{len(both)} areas with both values: no rotations count, and smooth random maps need {MIN_AREAS}"
+            reason = f"{len(both)} areas with both values: no spin counts; smooth maps need {MIN_AREAS} to {MAX_AREAS}"
             table.loc[k, ["p", "null_sd"]] = np.nan
             table.loc[k, "reason"] = reason
             continue

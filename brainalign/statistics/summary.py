@@ -106,8 +106,7 @@ def _row(
 
 def _target_rows(scores: pd.DataFrame, null: pd.DataFrame, good_r: float, q: float) -> list[Row]:
     """Summarise a table of scores over targets."""
-    n = len(scores)
-    r = scores["r"]
+    n, r = len(scores), scores["r"]
     reliable = scores[scores["reliable"]]
     rows = [
         _row(f"share of targets with r > {good_r:g}", (r > good_r).mean(), n, null["share_good"]),

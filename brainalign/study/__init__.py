@@ -18,6 +18,7 @@ from brainalign.study.parsing import RUN_KEYS, Name, Strict, cache_folder, check
 from brainalign.study.preconditions import MIN_TEST as MIN_TEST
 from brainalign.study.preconditions import check_categories as check_categories
 from brainalign.study.preconditions import check_combination as check_combination
+from brainalign.study.preconditions import check_complete as check_complete
 from brainalign.study.preconditions import check_contexts as check_contexts
 from brainalign.study.preconditions import check_dynamics as check_dynamics
 from brainalign.study.preconditions import check_folds_within as check_folds_within

@@ -92,9 +92,7 @@ class RunFiles(Strict):
         if self.kind != "arrays" and (self.key or self.repeats):
             raise ValueError(f"key and repeats name arrays, but the files are {self.kind}; leave them out")
         if (self.kind == "recordings" and self.sfreq_hz is None) or (self.start_event and self.kind != "recordings"):
-            raise ValueError(
-                "recordings of M/EEG take sfreq_hz, to which they are resampled; only they have start_event"
-            )
+            raise ValueError("recordings of M/EEG take sfreq_hz, and are resampled to it; only they have start_event")
         if len(sorts) > 1 or (self.kind == "volumes") > (self.mask is not None):
             raise ValueError("runs are volumes with a mask, or arrays: give mask, or one sort of files for all runs")
         if (self.kind == "surfaces") != bool(self.right):

@@ -251,14 +251,22 @@ class Study(Strict):
     @property
     def scanned(self) -> list[str]:
         """The fMRI subjects with a set of stimuli held out: those whose patterns have regions that are compared."""
-        return self.searched if self.holds_out else []
+        fmri = self.holds_out and self.data_type == "responses"
+        return [subject for subject in self.recordings if fmri and self.modality(subject) == "fmri"]
 
     @property
     def searched(self) -> list[str]:
-        """The fMRI subjects, in whose brains searchlights can be placed."""
+        """The fMRI subjects, in whose brains searchlights can be placed: not arrays without voxels or vertices."""
         if self.data_type != "responses":
             return []
-        return [subject for subject in self.recordings if self.modality(subject) == "fmri"]
+        return [one for one, files in self.recordings.items() if self.modality(one) == "fmri" and self._indexes(files)]
+
+    def _indexes(self, files: Any) -> bool:
+        """Whether targets are voxels or vertices; those of an array are where their table has the indices."""
+        if files.format == "array" and files.targets and not files.atlas:
+            with suppress(BrainalignError):  # what is wrong with a table is said when it is read
+                return bool({"vertex", "k"} & set(table_columns(self.locate(files.targets, "targets"))))
+        return bool(files.format != "array")
 
     def modality(self, subject: str) -> Literal["fmri", "meeg"]:
         """Name the modality of a subject's recordings."""
@@ -432,7 +440,10 @@ class Study(Strict):
         options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "shape", "betas", "markers"})
         of_maps = {"fmriprep": self.glm, "nifti": self.fmri}.get(files.format, self.betas)
         own = self.epochs if self.modality(subject) == "meeg" else of_maps
-        options |= {"subject": files.model_dump(mode="json"), "stimuli": list(self.listed_stimuli)}
+        # Where stimuli are held out, their images and wordings are looked at for copies.
+        seen = {name: [str(one.path or ""), *one.texts] for name, one in self.listed_stimuli.items()}
+        shown = list(seen) if self.held_out is None else seen
+        options |= {"subject": files.model_dump(mode="json"), "stimuli": shown}
         return options | {"options": own.model_dump(mode="json")}  # type: ignore[union-attr]
 
     def extract_options(self) -> dict[str, object]:

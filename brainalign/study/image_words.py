@@ -203,15 +203,25 @@ def attribute_labels(
     labels: dict[str, NDArray[np.str_]] = {}
     for name in names:
         check_choice("caption.attributes", name, [str(column) for column in stimuli])
-        numbers = pd.to_numeric(stimuli[name], errors="coerce")
+        cells = stimuli[name].astype(object).fillna("").astype(str)
+        numbers, empty = pd.to_numeric(cells, errors="coerce"), cells == ""
+        if empty.any() and numbers.notna().any() and numbers[~empty].notna().all() and cells.nunique() > 3:
+            if not attributes:
+                continue
+            raise BrainalignError(
+                f"caption.attributes: {name} is a number, but {empty.sum()} of {len(cells)} images have none "
+                f"({listed(stimuli['stimulus_id'][empty].tolist())}); fill it in, or leave it out"
+            )
         if numbers.notna().all() and stimuli[name].nunique() > 2:
             parts = attribute_words(name, words or {})
             ranks = numbers.rank(method="first").to_numpy() - 1
             labels[name] = np.array(parts, dtype=np.str_)[(ranks * len(parts) / len(ranks)).astype(int)]
         else:
-            labels[name] = stimuli[name].astype(str).to_numpy(dtype=np.str_)
+            labels[name] = cells.mask(empty, f"no {name}").to_numpy(dtype=np.str_)
         if len(set(labels[name])) < 2:
             raise BrainalignError(f"all training images have the same {name}; leave it out of caption.attributes")
+    if not labels:
+        raise BrainalignError("every column of the table of images has gaps; name some in caption.attributes")
     same = [a for k, a in enumerate(labels) for b in list(labels)[:k] if np.array_equal(labels[a], labels[b])]
     return {name: column for name, column in labels.items() if name not in same}  # category says what shape says
 

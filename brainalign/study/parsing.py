@@ -92,7 +92,8 @@ def _complaint(kind: type[BaseModel], problem: Any) -> str:
         path = path.removesuffix(f".{problem['input']}.[key]")
         return f"{path}: a key must be {problem['ctx']['expected']}; got {problem['input']!r}"
     if "[key]" in loc:
-        return f"{path.removesuffix('.[key]')}: this key must be text of letters and digits; write it in quotes"
+        remedy = "rename it" if isinstance(problem["input"], str) else "write it in quotes"
+        return f"{path.removesuffix('.[key]')}: this key must be text of letters and digits; {remedy}"
     if problem["type"] == "missing":
         return f"{path}: this key is required"
     if problem["type"] == "union_tag_not_found":
@@ -152,7 +153,12 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that a mapping has already: YAML would keep the last value, and say nothing.
 
     Neither does it follow aliases that name each other until a few lines stand for more values than fit the memory.
+    A path may begin with ~, the user's home.
     """
+
+    def construct_scalar(self, node: Any) -> Any:
+        value: Any = super().construct_scalar(node)
+        return os.path.expanduser(value) if str(value).startswith("~/") else value
 
     def get_single_node(self) -> Any:
         node: Any = super().get_single_node()

@@ -108,7 +108,8 @@ class EpochFiles(Strict):
 
     format: Literal["epochs"]
     epochs: Path | tuple[Path, ...] = Field(
-        description="MNE epochs (-epo.fif); several are recordings, numbered as runs, whose metadata have a category"
+        description="epochs of MNE (-epo.fif) or EEGLAB (.set); several are recordings, numbered as runs, whose "
+        "metadata have a category"
     )
     trials: Path | None = Field(None, description="table of trials, where the epochs carry no metadata")
     picks: Literal["meg", "mag", "grad", "eeg"] | None = Field(None, description="all of M/EEG where not given")

@@ -47,7 +47,7 @@ def table_columns(path: Path) -> list[str]:
     if path.suffix == ".parquet":
         return list(map(str, read_parquet(path)))
     with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), [])
+        return next(csv.reader(file, delimiter="," if path.suffix.lower() == ".csv" else "\t"), [])
 
 
 def table_row(path: Path) -> list[str]:
@@ -55,7 +55,7 @@ def table_row(path: Path) -> list[str]:
     if path.suffix == ".parquet":
         return [str(cell) for row in read_parquet(path)[:1].itertuples(index=False) for cell in row]
     with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
-        return next(islice(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), 1, None), [])
+        return next(islice(csv.reader(file, delimiter="," if path.suffix.lower() == ".csv" else "\t"), 1, None), [])
 
 
 def table_column(table: Path, name: str) -> list[str]:
@@ -65,5 +65,5 @@ def table_column(table: Path, name: str) -> list[str]:
     if table.suffix == ".parquet":
         return [str(value) for value in read_parquet(table).get(name, [])]
     with reading(table, "not a readable table"), table.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, delimiter="," if table.suffix == ".csv" else "\t")
+        rows = csv.DictReader(file, delimiter="," if table.suffix.lower() == ".csv" else "\t")
         return [row[name] for row in rows if row.get(name)]

@@ -149,6 +149,8 @@ def _from_table(path: Path, prefixes: Sequence[str] | None) -> tuple[list[str], 
         if not of:
             raise BrainalignError(f"{path}: no column of features for layer {layer!r}; it has {listed(columns, 8)}")
         for name in of:
+            if name.startswith("Unnamed: "):
+                raise BrainalignError(f"{path}: {name!r} is an index, no feature; save with index=False, or name it")
             text = numbers[name].isna() & table[name].notna() & ~table[name].isin(["", "nan", "NaN"])
             if text.any():
                 raise BrainalignError(

@@ -70,7 +70,15 @@ def _sizes(descriptor: Study) -> tuple[int, int]:
     return shape.trials, shape.targets
 
 
-def _decode_series(config: Config, *_: object) -> Cost:
+def _held_mb(study: Study) -> int:
+    """Estimate what decoders hold of recordings in files: as read, by split, in float64. Of scans they hold little."""
+    with suppress(BrainalignError, OSError):
+        sizes = [path.stat().st_size for path in study.inputs() if path.is_file() and ".nii" not in path.name]
+        return round(8 * sum(sizes) / MB)
+    return 0
+
+
+def _decode_series(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate a study of a hundred regions: trainings, folds with their permuted labels."""
     options = config.decode_series
     trainings = 1 + len(options.nulls) + len(options.ablations)
@@ -78,7 +86,7 @@ def _decode_series(config: Config, *_: object) -> Cost:
     ends = 2000 if options.model.schedule == "plateau" else options.model.n_steps  # nulls end before, models after
     steps = min(ends, options.model.n_steps) * options.model.batch_size / 48
     permuted = options.folds * options.repeats * options.permutations
-    return Cost(690, START_S + round(0.025 * full * trainings * steps + 0.045 * permuted), 20)
+    return Cost(690 + _held_mb(descriptor), START_S + round(0.025 * full * trainings * steps + 0.045 * permuted), 20)
 
 
 def _guide(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -360,7 +368,7 @@ def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate RDMs of whole patterns: four copies of residuals in float64, and a matrix of volumes or of targets."""
     if descriptor.holds_out or descriptor.over_time:
         return _compare_places(config, descriptor)
-    if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
+    if not {"crossnobis", "mahalanobis"} & set(config.compare.distances_of(n_repeats=2)):
         return Cost(800, START_S, 1)
     trials, targets = _sizes(descriptor)
     smaller = min(10 * trials, targets)
@@ -528,10 +536,10 @@ def _rollout(config: Config, _: Study, model: str, __: str) -> Cost:
     return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
 
 
-def _decode_modalities(config: Config, *_: object) -> Cost:
+def _decode_modalities(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate tiny networks, with all that stands beside."""
-    trainings = 1 + len(config.decode_modalities.beside)
-    return Cost(1100, 14 + round(0.008 * trainings * min(config.decode_modalities.steps, 600)), 50)
+    steps = (1 + len(config.decode_modalities.beside)) * min(config.decode_modalities.steps, 600)
+    return Cost(1100 + _held_mb(descriptor), 14 + round(0.008 * steps), 50)
 
 
 def _concepts(config: Config, *_: object) -> Cost:

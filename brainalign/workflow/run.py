@@ -120,14 +120,16 @@ class Run:
         function = Path(getattr(options, "function", "").rpartition(":")[0])
         if function.suffix == ".py":
             return [str(function)]
-        folder = options.file if isinstance(options, TableModel) else Path(getattr(options, "weights", ""))
+        # Weights of these two are no folder, though one beside may be called so: imagenet, random, DEFAULT.
+        named = "" if options.extractor in ("efficientnet", "torchvision") else getattr(options, "weights", "")
+        folder = options.file if isinstance(options, TableModel) else Path(named)
         for dataset in self.simulated:
             # The run makes this one: its files are not there yet when the first run is planned.
             if folder.name and folder.is_relative_to(self.config.raw_folder(dataset)):
                 return [str(self.raw_file("simulated.json", dataset))]
         if isinstance(options, TableModel):
             return [str(path) for path in files_of(options.file, options.ids)]
-        return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
+        return files_of_folder(folder) if folder.is_dir() else []
 
     def encoders_of_images(self) -> list[str]:
         """List the models whose features guide and judge what is synthesised."""
@@ -168,7 +170,9 @@ class Run:
 def files_of_folder(folder: str | Path | None) -> list[str]:
     """List the files of a model that lies in a folder: a retrained one is another input."""
     folder = Path(folder or "")
-    return sorted(str(file) for file in folder.rglob("*.*") if file.is_file()) if folder.name else []
+    found = [file for file in folder.rglob("*.*") if file.is_file()] if folder.name else []
+    # What programs keep there (.git, .cache) is no part of it.
+    return sorted(str(file) for file in found if not any(part[0] == "." for part in file.relative_to(folder).parts))
 
 
 def log_path(results: str | Path, dataset: str, step: str, **labels: str) -> Path:

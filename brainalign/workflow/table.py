@@ -222,7 +222,7 @@ def _of_the_contest(run: Run, of: Labels) -> dict[str, Any]:
 
 
 def _of_the_directions(run: Run, of: Labels) -> dict[str, Any]:
-    shared = {"prior", "guide", "check", "steps", "n_natural", "device", "save_memory"}
+    shared = {"prior", "guide", "check", "steps", "n_natural", "device", "save_memory", "scheduler", "dtype"}
     return {
         "directions": run.config.directions,
         "synthesize": run.config.synthesize.model_dump(mode="json", include=shared),
@@ -273,16 +273,14 @@ ENCODED = ("left_out", "held_out", "continuous")
 IN_CONTEXT, TRAINED = ("encoding/in_context/",), ("encoding/networks/", "encoding/trained/")
 
 # fmt: off
+STIMULI_TABLE = {"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])}
 ROWS = (
     Step(
         "simulate", "prepare", "A study with planted truth: files in the formats of real ones.",
         each_dataset("responses", where=lambda run, dataset: dataset in run.simulated), (), {}, (),
         lambda run, of: {"simulate": run.descriptors[of["dataset"]].simulate},
         beside=RAW_FOLDER, priority=2,
-        makes={
-            "listing": lambda run, of: run.raw_file("simulated.json", of["dataset"]),
-            "stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"]),
-        },
+        makes={"listing": lambda run, of: run.raw_file("simulated.json", of["dataset"]), **STIMULI_TABLE},
     ),
     Step(
         "simulate_story", "prepare", "A story with planted truth: words, features and runs as files.",
@@ -300,15 +298,13 @@ ROWS = (
     Step(
         "prepare", "prepare", "Recordings of one subject to responses, splits and ceiling.",
         each_subject_of("responses", where=lambda *of: _is_fitted(*of) and not _in_blocks(*of)), SUBJECT,
-        {**RAW, **STIMULI},
+        {**RAW, **STIMULI, "images": lambda run, of: run.listed_images(of)},  # which splits and audits look at
         ("responses", "splits", "ceiling"), prepared("prepare"), beside={**DESCRIPTOR, **RAW_FOLDER},
         watches=Run.image_state,
     ),
     Step(
         "prepare_rdms", "prepare", "Published dissimilarity matrices and their images, unpacked.",
-        each_dataset("rdms"), (), RAW, ("references",),
-        lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()},
-        beside=DESCRIPTOR, makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
+        each_dataset("rdms"), (), RAW, ("references",), prepared(), beside=DESCRIPTOR, makes=STIMULI_TABLE,
     ),
     Step(
         "prepare_recordings", "prepare", "M/EEG recordings of one subject: epochs with a category each.",
@@ -317,7 +313,7 @@ ROWS = (
     Step(
         "prepare_sentences", "prepare", "EEG of sentences, a split by text, and the ledger of what was dropped.",
         each_dataset("sentences"), (), RAW, ("responses", "splits", "ledger"), prepared(), beside=DESCRIPTOR,
-        makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
+        makes=STIMULI_TABLE,
     ),
     Step(
         "prepare_series", "prepare", "Region series of many people, from files or simulated.",
@@ -325,8 +321,7 @@ ROWS = (
     ),
     Step(
         "prepare_triplets", "prepare", "Odd-one-out judgements and the table of their objects.",
-        each_dataset("judgements"), (), RAW, ("triplets",), prepared(), beside=DESCRIPTOR,
-        makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
+        each_dataset("judgements"), (), RAW, ("triplets",), prepared(), beside=DESCRIPTOR, makes=STIMULI_TABLE,
     ),
     Step(
         "prepare_modalities", "prepare", "The same images in several modalities: recordings, trials and images.",
@@ -336,9 +331,11 @@ ROWS = (
     Step(
         "prepare_events", "prepare", "Events of stimuli that go on, such as words, with an id each.",
         each_dataset("continuous"), (), {"events": lambda run, of: run.event_files(of["dataset"])}, ("runcontrols",),
-        lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()},
-        beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
-        makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
+        lambda run, of: {
+            "descriptor": (study := run.descriptors[of["dataset"]]).extract_options(),
+            "runs": sorted({name for files in study.recordings.values() for name in getattr(files, "files", ())}),
+        },
+        beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state, makes=STIMULI_TABLE,
     ),
     Step(
         "prepare_runs", "prepare", "The runs of one subject on their own clock, and what repeats in them.",
@@ -616,6 +613,7 @@ ROWS = (
             "language": lambda run, of: files_of_folder(
                 getattr(run.config.decode.decoders[of["method"]], "language_weights", None)
             ),
+            "code": lambda run, of: _own_file(getattr(run.config.decode.decoders[of["method"]], "encoder", "")),
         },
         (
             "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances",

@@ -25,8 +25,7 @@ def concepts(job: Job) -> None:
     from brainalign.regression import Ridge
 
     options = job.options("concepts", ConceptSettings)
-    arrays = job.load("triplets", Arrays)
-    details = job.details("triplets")
+    arrays, details = job.load("triplets", Arrays), job.details("triplets")
     stimuli, published = details["stimuli"], arrays.get("embedding")
     n, repeats = len(stimuli), arrays["repeats"]
     layers = layers_of(model_layers(job), stimuli)

@@ -90,8 +90,7 @@ def _identified(found: RegionIdentification, confidence: float) -> pd.DataFrame:
         k = found.at(*cell)
         rows[name] = (cell, float(found.accuracy[k]), found.draws[:, k])
     rows["nested"] = ((np.nan, np.nan), found.nested, found.nested_draws)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    table = []
+    z, table = NormalDist().inv_cdf(0.5 + confidence / 2), []
     for name, (cell, value, draws) in rows.items():
         se = _sd(draws)
         row: dict[str, Any] = dict(zip(IDENTIFIED, (name, *cell, value, se), strict=False))
@@ -101,7 +100,7 @@ def _identified(found: RegionIdentification, confidence: float) -> pd.DataFrame:
         if name == "nested":
             null = found.shuffled
             row |= {"null_mean": null.mean(), "null_high": np.quantile(null, 0.95)}
-            row |= {"p": (1 + (null >= value - 1e-9).sum()) / (1 + len(null))}
+            row |= {"p": (1 + (null >= value - 1e-9).sum()) / (1 + len(null)) if np.isfinite(value) else np.nan}
         table.append(row)
     return pd.DataFrame(table)
 
@@ -117,10 +116,13 @@ def _thresholds(found: RegionIdentification) -> pd.DataFrame:
 
 def _agreement(regions: list[str], rdms: Values, layers: dict[tuple[str, str], Values]) -> pd.DataFrame:
     """Return the best layer of every model in every region under every transform, and how many subjects agree."""
-    rows = []
-    transforms = {"raw": None, **BASELINES}
+    rows, transforms = [], {"raw": None, **BASELINES}
     for model in dict.fromkeys(model for model, _ in layers):
-        names = [layer for name, layer in layers if name == model]
+        # A layer whose distances are all equal or missing agrees with nothing, and is no candidate.
+        own = {layer: rdm[np.isfinite(rdm)] for (name, layer), rdm in layers.items() if name == model}
+        names = [layer for layer, rdm in own.items() if len(rdm) and np.ptp(rdm) > 0]
+        if not names:
+            continue
         stacked = np.stack([layers[model, layer] for layer in names])
         for transform, some in layer_agreement(rdms, stacked, transforms).items():
             for k, region in enumerate(regions):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from brainalign import geometry
 from brainalign.arrays import Layers
+from brainalign.checks import check_unique
 from brainalign.config import MatchSettings
 from brainalign.io import no_cell_lost, read_parquet
 from brainalign.pipelines.compare.concepts import layers_of
@@ -120,6 +121,7 @@ def _known(job: Job, stimuli: list[str], options: MatchSettings) -> dict[str, ND
     else:  # ids keep their zeros, and features that are numbers stay numbers
         with no_cell_lost(path):
             table = pd.read_csv(path, sep=None, engine="python", dtype={"stimulus_id": str}, index_col=False)
+    check_unique(path.name, table["stimulus_id"])
     table = table.assign(stimulus_id=table["stimulus_id"].astype(str)).set_index("stimulus_id").reindex(stimuli)
     options.check_features(path.name, table.reset_index())
     return {name: table[name].to_numpy() for name in options.features}

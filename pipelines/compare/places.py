@@ -17,8 +17,7 @@ MIN_TARGETS = 5  # patterns over fewer have no stable correlation distance
 
 def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
     """Compare the geometry of regions, or of moments: of test stimuli, or of all where trials are left out in turn."""
-    settings = job.options("compare", CompareSettings)
-    shown = responses
+    settings, shown = job.options("compare", CompareSettings), responses
     if not in_turn:
         splits = job.load("splits", pd.DataFrame)
         test = splits.loc[splits["split"] == "test", "trial_id"]

@@ -62,7 +62,7 @@ def compare_references(job: Job) -> None:
         for (model, layer), values in candidates.items()
     }
     write_rsatoolbox(job, {("responses", name): rdms for name, rdms in sets.items()} | of_models, details["stimuli"])
-    shown = {f"set_{name}": geometry.session_average(values).mean(axis=0) for name, values in sets.items()}
+    shown = {f"set_{name}": _average(values) for name, values in sets.items()}
     pairs = dict.fromkeys((str(model), str(layer)) for model, layer in best[["model", "layer"]].to_numpy())
     tops = [pair for pair in pairs if pair in layers]  # the layer with the largest fit of every network
     job.save(
@@ -74,8 +74,13 @@ def compare_references(job: Job) -> None:
     )
 
 
+def _average(rdms: Values) -> Values:
+    """Return the mean over the subjects that have a pair of the ranks of each."""
+    return geometry.pooled_rdm(geometry.session_average(rdms), "spearman")
+
+
 def _same(model: Values, rdms: Values) -> bool:
-    return rdms.shape[:2] == (1, 1) and bool(np.corrcoef(model, rdms[0, 0])[0, 1] > 1 - 1e-6)
+    return rdms.shape[:2] == (1, 1) and bool(geometry.compare(model, rdms[0, 0], "pearson")[0, 0] > 1 - 1e-6)
 
 
 def _random_weights(sets: dict[str, Values], draws: dict[tuple[str, str], Values], method: str) -> pd.DataFrame:

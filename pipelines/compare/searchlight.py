@@ -121,6 +121,7 @@ def _around(
         if not {"i", "j", "k"} <= set(targets):
             raise BrainalignError(
                 f"searchlights need voxels or vertices; the targets are of kind {', '.join(pd.unique(targets['kind']))}"
+                "; leave this subject out of searchlight.subjects"
             )
         voxels = targets[["i", "j", "k"]].to_numpy()
         affine = mask.affine if mask is not None else voxel_affine(targets)

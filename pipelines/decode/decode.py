@@ -18,7 +18,7 @@ def decode(job: Job) -> None:
     chosen = options.decoders[job.labels["method"]].model_dump(mode="python")
     responses = job.load("responses", Responses)
     splits = job.load("splits", pd.DataFrame)
-    study = _study(responses, splits, next(iter(job.load("features", Layers).values())), options)
+    study = _study(responses, splits, next(iter(job.load("features", Layers, stored=True).values())), options)
     if chosen["decoder"] == "network":
         assert responses.times is not None
         chosen["sfreq"] = 1 / float(np.diff(responses.times).mean())

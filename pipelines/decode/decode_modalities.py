@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from brainalign import decoding
-from brainalign.arrays import Arrays, Layers, Values
+from brainalign.arrays import Arrays, Layers, Values, take_rows
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.config import DecodeModalitiesSettings
 from brainalign.datasets.formats import fit_whitener
 from brainalign.datasets.studies import check_modality_splits
 from brainalign.decoding.shared_space import KINDS, space_patterns
 from brainalign.geometry import compare, rdm
+from brainalign.geometry.rdms import rank_rdms
 from brainalign.statistics import permutation_test
 from brainalign.workflow import Job
 
@@ -95,14 +96,13 @@ def _read(job: Job, options: DecodeModalitiesSettings) -> tuple[Parts, pd.DataFr
     if "image vectors" in arrays:
         vectors: Values = np.asarray(arrays["image vectors"], dtype=np.float64)
     elif job.has("features"):
-        vectors = _of_model(job.load("features", Layers), options.layer, stimuli)
+        vectors = _of_model(job.load("features", Layers, stored=True), options.layer, stimuli)
         check_modality_splits(stimuli, vectors)
     else:
         raise BrainalignError("there are no image vectors; give vectors in the descriptor or decode_modalities.model")
     # Vectors of most models have a large common part, which says nothing of the image.
     vectors = vectors - vectors[(stimuli["split"] == "train").to_numpy()].mean(axis=0)
-    place = pd.Index(stimuli["stimulus_id"])
-    found = {}
+    place, found = pd.Index(stimuli["stimulus_id"]), {}
     for name, part in trials.groupby("modality", sort=False):
         meta = part.reset_index(drop=True)
         found[str(name)] = decoding.Trials(
@@ -122,7 +122,7 @@ def _of_model(layers: Layers, layer: str | None, stimuli: pd.DataFrame) -> Value
     if (rows < 0).any():
         absent = stimuli["stimulus_id"][rows < 0].tolist()
         raise BrainalignError(f"no features of {len(absent)} images ({listed(absent)}); run extract again")
-    values = np.asarray(layers[name].values, dtype=np.float64)[rows]
+    values = np.asarray(take_rows(layers[name].values, rows), dtype=np.float64)
     return np.asarray(values.mean(axis=1)) if values.ndim == 3 else values
 
 
@@ -131,9 +131,14 @@ def _whitened(trials: decoding.Trials) -> decoding.Trials:
     values = np.array(trials.signals)
     n_sensors = values.shape[1]
     targets = pd.DataFrame({"target_id": [f"{k}" for k in range(n_sensors)], "sensor_type": "sensor"})
-    for rows in trials.meta.groupby("subject", sort=False).indices.values():
+    for subject, rows in trials.meta.groupby("subject", sort=False).indices.items():
         seen = rows[(trials.meta["split"].to_numpy()[rows] == "train")]
         shown = trials.meta["stimulus_id"].to_numpy()[seen]
+        if len({*shown}) == len(shown):
+            raise BrainalignError(
+                f"{trials.meta['modality'].iloc[0]} of subject {subject} has {len(shown)} training trials and no image "
+                "twice, so that nothing tells its noise; set decode_modalities.whiten: false"
+            )
         times = np.arange(values.shape[2], dtype=float)
         whitener = fit_whitener(values[seen], times, targets, noise="residuals", stimulus_ids=shown)
         values[rows] = whitener.transform(values[rows])
@@ -173,9 +178,11 @@ def _low_level(
     scaled = (varying - varying.loc[shown].mean()) / varying.loc[shown].std()
 
     def aimed(parts: Parts) -> Parts:
-        return {
-            name: replace(part, targets=scaled.loc[part.meta["stimulus_id"]].to_numpy()) for name, part in parts.items()
-        }
+        found = {}
+        for name, part in parts.items():
+            meta = part.meta.assign(text=part.meta["stimulus_id"])  # tells images apart that are alike in all this
+            found[name] = replace(part, targets=scaled.loc[meta["stimulus_id"]].to_numpy(), meta=meta)
+        return found
 
     given, asked = aimed(train), aimed(test)
     embeddings = decoding.independent_ridges(
@@ -225,20 +232,19 @@ def _curves(space: decoding.SharedSpace, single: Parts, options: DecodeModalitie
 
 def _geometry(found: Mapping[str, dict[str, Values]], test: Parts, n_permutations: int, seed: int) -> pd.DataFrame:
     """Return Spearman's r of dissimilarities in the space with those of the image vectors, with exchanged images."""
-    rng = np.random.default_rng(seed)
-    rows = []
+    rng, rows = np.random.default_rng(seed), []
     for decoder in ("joint", "ridge", "shuffled"):
         for source, patterns, vectors in space_patterns(found[decoder], test) if decoder in found else ():
             n = len(patterns)
-            own, images = (rdm(values, method="correlation") for values in (patterns, vectors))
+            rdms = np.stack([np.asarray(rdm(values, method="correlation")) for values in (patterns, vectors)])
+            own, images = rank_rdms(rdms)  # once: an exchange of images changes no rank
             i, j = np.triu_indices(n, 1)
             square = np.zeros((n, n))
-            square[i, j] = square[j, i] = np.asarray(own)
-            orders = np.stack([rng.permutation(n) for _ in range(n_permutations)])
-            permuted = np.stack([square[order[i], order[j]] for order in orders])
-            scores = np.asarray(compare(np.concatenate([np.asarray(own)[None], permuted]), images[None], "spearman"))
-            null = scores[1:, 0]
-            p = permutation_test(scores[:1, 0], null[:, None])[0]
-            rows.append({"decoder": decoder, "source": source, "r": scores[0, 0], "null_mean": null.mean(),
+            square[i, j] = square[j, i] = own
+            orders = [np.arange(n), *(rng.permutation(n) for _ in range(n_permutations))]
+            scores = np.array([compare(square[order[i], order[j]], images, "pearson").item() for order in orders])
+            null = scores[1:]
+            p = permutation_test(scores[:1], null[:, None])[0]
+            rows.append({"decoder": decoder, "source": source, "r": scores[0], "null_mean": null.mean(),
                          "null_high": np.quantile(null, 0.95), "p": p, "n_stimuli": n})  # fmt: skip
     return pd.DataFrame(rows)

@@ -10,11 +10,12 @@ from brainalign.arrays import Arrays
 from brainalign.config import SeriesSettings
 from brainalign.datasets.formats import check_sides
 from brainalign.decoding import MaskedBrainModel, masked_study, person_features, person_scores
-from brainalign.decoding.masked import fine_tuned_row
+from brainalign.decoding.masked import check_labels, fine_tuned_row
 from brainalign.workflow import Job
 
 TEST_SHARE = 0.25  # of the subjects, where the table of people has no split
 LEAST_FRAMES = 4  # of a segment
+WITHIN = 0.1  # of a number's variance: what changes less in people (age) is a trait; permuted in them it stays as it is
 
 
 def decode_series(job: Job) -> None:
@@ -26,6 +27,7 @@ def decode_series(job: Job) -> None:
     about = job.details("series")
     frames = max(LEAST_FRAMES, round(options.model.segment_s / about["tr_s"]))
     test = test_runs(people, job.seed)
+    asked = {name: _known(people, name, options.folds) for name in about["labels"]}
 
     def make(**changes: Any) -> MaskedBrainModel:
         given = options.model.model_dump(exclude={"segment_s"})
@@ -70,7 +72,7 @@ def decode_series(job: Job) -> None:
     job.save("filledtraces", Arrays(traces), shapes="true, model, gaussian (n_traces, n_frames)")
     job.save("regionnetworks", found.agreement)
     job.save("regionmap", region_map(model.region_embeddings_, regions, networks))
-    tables = [_scores(name, model, series, people, options, confidence, job.seed) for name in about["labels"]]
+    tables = [_scores(name, model, series, *known, options, confidence, job.seed) for name, known in asked.items()]
     job.save("personscores", pd.concat(tables) if tables else pd.DataFrame())
 
 
@@ -94,35 +96,42 @@ def region_map(embeddings: NDArray[np.float32], regions: list[str], networks: li
     return pd.DataFrame({"region_id": regions, "network": networks, "x": x, "y": y, "share": share})
 
 
+def _known(people: pd.DataFrame, label: str, n_folds: int) -> tuple[pd.DataFrame, bool]:
+    """Return the runs whose label is known, as subject and value (a number or a word), and whether it is a trait."""
+    rows = people[["subject"]].assign(value=people[label]).reset_index(drop=True)
+    rows = rows[~rows["value"].astype(str).isin(["", "n/a", "nan", "NaN", "None"])]
+    numbers = pd.to_numeric(rows["value"], errors="coerce")
+    if numbers.notna().all() and numbers.nunique() > 2:
+        means = numbers.groupby(rows["subject"]).transform("mean")
+        trait = bool((numbers - means).var() < WITHIN * numbers.var())
+        rows = rows.assign(value=means if trait else numbers.astype(float))
+    else:
+        rows = rows.assign(value=rows["value"].astype(str))
+        trait = bool((rows.groupby("subject")["value"].nunique() == 1).all())
+    check_labels(label, rows["value"].to_numpy(), rows["subject"].to_numpy(dtype=str), n_folds)
+    return rows, trait
+
+
 def _scores(
     label: str,
     model: MaskedBrainModel,
     series: NDArray[np.float32],
-    people: pd.DataFrame,
+    rows: pd.DataFrame,
+    trait: bool,
     options: SeriesSettings,
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
     """Score the prediction of a label: per person if it is a trait, else per run."""
-    known = ~people[label].astype(str).isin(["", "n/a", "nan", "NaN", "None"]).to_numpy()
-    values, rows = series[known], people[known].reset_index(drop=True)
-    trait = bool((rows.groupby("subject")[label].nunique() == 1).all())
+    values = series[rows.index]
     if trait:
-        values, rows = per_person(values, rows, model.segment_frames)
-    numbers = pd.to_numeric(rows[label], errors="coerce")
-    labels = numbers.to_numpy(dtype=float) if numbers.notna().all() and numbers.nunique() > 2 else None
-    classes = rows[label].astype(str).to_numpy() if labels is None else labels
-    whose = rows["subject"].tolist()
-    shared: dict[str, Any] = {
-        "n_folds": options.folds,
-        "n_repeats": options.repeats,
-        "confidence": confidence,
-        "seed": seed,
-    }
-    draws: dict[str, Any] = {"n_permutations": options.permutations, "n_draws": options.draws}
-    table = person_scores(person_features(model, values), classes, whose, **shared, **draws)
-    if options.fine_tuning and labels is None:
-        row = fine_tuned_row(model, values, classes, whose, options.folds, seed)
+        values, rows = per_person(values, rows.reset_index(drop=True), model.segment_frames)
+    labels, whose = rows["value"].to_numpy(), rows["subject"].tolist()
+    shared: dict[str, Any] = {"n_folds": options.folds, "n_repeats": options.repeats, "confidence": confidence}
+    draws: dict[str, Any] = {"n_permutations": options.permutations, "n_draws": options.draws, "seed": seed}
+    table = person_scores(person_features(model, values), labels, whose, **shared, **draws)
+    if options.fine_tuning and labels.dtype == object:
+        row = fine_tuned_row(model, values, labels, whose, options.folds, seed)
         table = pd.concat([table, row], ignore_index=True)
     return table.assign(label=label, kind="trait" if trait else "state", n_rows=len(values))
 

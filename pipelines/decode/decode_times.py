@@ -34,6 +34,7 @@ class _Study:
     settings: DecodeTimesSettings
     folds: dict[str, list[geometry.Fold]]  # by scheme; moments are decoded with the first
     exchange: statistics.Exchange
+    trials: statistics.Exchange  # that are resampled
     whiten: bool
     confidence: float
     seed: int
@@ -108,15 +109,20 @@ def _study(
         side = trials["trial_id"].map(splits.set_index("trial_id")["split"]).to_numpy(dtype=str)
         folds = {IMAGES: [(np.flatnonzero(side == "train"), np.flatnonzero(side == "test"))]}
         exchange = statistics.Exchange(labels, trials["stimulus_id"].to_numpy(dtype=str), side)
-        return _Study(responses, settings, folds, exchange, False, confidence, seed)  # whitened by prepare_images
+        # They are whitened by prepare_images.
+        return _Study(responses, settings, folds, exchange, exchange, False, confidence, seed)
     runs = (trials["session"] + " " + trials["run"]).to_numpy(dtype=str)
     assert responses.times is not None
     length, onsets = float(responses.times[-1] - responses.times[0]), trials["onset_s"].to_numpy(dtype=float)
     folds = {ACROSS: geometry.leave_one_group_out(runs)} if len(set(runs)) > 1 else {}
     if not folds or np.isfinite(onsets).all():
         folds[WITHIN] = geometry.contiguous_folds(runs, onsets, settings.n_folds, guard_s=length)
-    exchange = statistics.Exchange(labels, trials["trial_id"].to_numpy(dtype=str), runs)
-    return _Study(responses, settings, folds, exchange, settings.noise == "residuals", confidence, seed)
+    exchange = of_trials = statistics.Exchange(labels, trials["trial_id"].to_numpy(dtype=str), runs)
+    ids, kinds = trials["stimulus_id"].to_numpy(dtype=str), trials.groupby("stimulus_id")["category"].nunique()
+    if len(set(labels)) < len(kinds) < len(ids) and (kinds == 1).all():
+        # A stimulus is on both sides of a fold: to tell it from others would count as telling its category.
+        exchange = statistics.Exchange(labels, ids, np.zeros(len(ids), dtype=np.intp))
+    return _Study(responses, settings, folds, exchange, of_trials, settings.noise == "residuals", confidence, seed)
 
 
 def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, NDArray[np.intp]]:
@@ -169,11 +175,10 @@ def _time_clusters(study: _Study, name: str, found: geometry.TimeScores) -> pd.D
 
 def _peaks(study: _Study, name: str, found: geometry.TimeScores) -> list[dict[str, object]]:
     """Return when the score peaks and rises: in the first hump or the window asked for, and in the highest hump."""
-    weights = study.exchange.draws(study.settings.draws, np.random.default_rng(study.seed + 1))
+    weights = study.trials.draws(study.settings.draws, np.random.default_rng(study.seed + 1))
     folds = next(iter(study.folds.values()))
     draws = found.draws(folds, weights)
-    draws = draws[np.isfinite(draws).all(axis=1)]
-    after = study.times >= 0
+    draws, after = draws[np.isfinite(draws).all(axis=1)], study.times >= 0
     score, draws, null, times = found.score[after], draws[:, after], found.null[:, after], study.times[after]
     chance, confidence = found.chance, study.confidence
     n_folds = len(folds) if len(folds) > 1 else None  # a single split of images does not show how training varies

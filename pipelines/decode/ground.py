@@ -25,7 +25,7 @@ NORMS = [
 def ground(job: Job) -> None:
     """Ground the words of captions in images, and see what their space holds beside text vectors."""
     options = job.options("ground", GroundSettings)
-    layers = job.load("features", Layers)
+    layers = job.load("features", Layers, stored=True)
     name = options.layer or list(layers)[-1]
     check_choice("ground.layer", name, layers)
     images = layers[name]

@@ -21,6 +21,7 @@ from brainalign.statistics import (
     RELIABLE,
     SHARING,
     cross_validated_interval,
+    noise_ceiling_from_share,
     permutation_test,
     reliable_targets,
 )
@@ -52,10 +53,14 @@ def encode_continuous(job: Job) -> None:
     apart: dict[str, list[str]] = noted["test_sets"]
     parts = scoring.run_folds(names, noted["folds"], [run for of in apart.values() for run in of])
     sets = {"": [run for run in names if not any(run in of for of in apart.values())], **apart}
-    ratios = {name: 0.0 if name else 1 / ((noted["folds"] or len(sets[""])) - 1) for name in sets}
+    ratios = {name: 0.0 if name else 1 / (len(parts) - bool(apart) - 1) for name in sets}
     gap = max(round(settings.shift_s / noted["step_s"]), 1)
     turns = encoding.turned_in_time(runs, settings.null_draws, gap, settings.null, job.seed)
     rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
+    share, times = ceilings["signal_share"].to_numpy(), noted["presentations"]
+    bounds = {
+        name: np.mean([noise_ceiling_from_share(share, times[run]) for run in of], axis=0) for name, of in sets.items()
+    }
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     for model, layers in features.items():
         every = {
@@ -77,7 +82,9 @@ def encode_continuous(job: Job) -> None:
         null = scoring.run_null(fitted, Y, runs, delays, fit, turns, parts, list(sets.values()))
         kind = "control" if model in controls else "joint" if model == "all" else "model"
         for name, draws in zip(sets, null, strict=True):
-            listed = _score_rows(model, "", kind, fit.r[rows[name]], ceiling, regions, draws, ratios[name], confidence)
+            listed = _score_rows(
+                model, "", kind, fit.r[rows[name]], bounds[name], regions, draws, ratios[name], confidence
+            )
             scores += [row | {"test_set": name} for row in listed]
         r = scoring.mean_over_runs(fit.r[rows[""]])
         p = permutation_test(r, null[0])
@@ -146,7 +153,7 @@ def _on_the_clock(
     """Return every layer of every model, and controls, at the times of the rows (n_rows, n_features)."""
     found: dict[str, dict[str, Values]] = {}
     for path in job.paths("features"):
-        layers = load(path, Layers, job.provenance)
+        layers = load(path, Layers, job.provenance, stored=True)
         found[entities_of(path)["model"]] = {
             name: _resampled(trials, layer.stimuli, layer.values, noted, functions) for name, layer in layers.items()
         }
@@ -162,8 +169,7 @@ def _resampled(
 
     Where response functions are given, their answers to what was shown until then.
     """
-    flat = np.asarray(vectors).reshape(len(vectors), -1)
-    parts = []
+    flat, parts = np.asarray(vectors).reshape(len(vectors), -1), []
     for run, rows in trials.groupby("run", sort=False):
         shown = (events["run"].astype(str) == str(run)).to_numpy()
         if not shown.any():
@@ -180,8 +186,15 @@ def _resampled(
             found = resample_events(onsets, durations, flat[shown], times, step)
         found = found if functions is None else answered(found, functions)[before:]
         bases = run_drifts(rows, noted["step_s"], noted["detrend"], noted["high_pass_hz"])
-        parts.append(np.mean([found - drifts @ (drifts.T @ found) for drifts in bases], axis=0))
+        parts.append(np.mean([without_drifts(found, drifts) for drifts in bases], axis=0))
     return np.concatenate(parts)
+
+
+def without_drifts(found: Values, drifts: Values) -> Values:
+    """Return features without drifts; rounding is left of those that are constant, and is taken from them too."""
+    left = found - drifts @ (drifts.T @ found)
+    left[:, np.linalg.norm(left, axis=0) <= 1e-6 * np.linalg.norm(found, axis=0)] = 0
+    return left
 
 
 def _regions(targets: pd.DataFrame, kept: NDArray[np.bool_]) -> dict[str, Rows]:

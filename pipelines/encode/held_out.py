@@ -101,8 +101,7 @@ def _encode(job: Job, scheduler: str) -> None:
         fits = study.fits(tokens, side)
     elif kind is encoding.InContextEncoder:
         few = _few_images(subject, layers, training, options, job)
-        subject = few.subject
-        fits = few.fits(layers)
+        subject, fits = few.subject, few.fits(layers)
     else:
         fits = _linear_fits(subject, layers, encoder, job)
     about = {"split": splits["name"].iloc[0], "alphas": list(getattr(encoder, "alphas", ()))}

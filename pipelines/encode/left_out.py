@@ -17,7 +17,15 @@ from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, evaluate, tar
 from brainalign.encoding.scoring import LeftOut, split_folds
 from brainalign.features import layer_inputs
 from brainalign.io import brain_maps
-from brainalign.statistics import exchange_features, fdr, normalized_r2, permutation_test, reliable_targets, signed_r2
+from brainalign.statistics import (
+    exchange_features,
+    fdr,
+    noise_ceiling_from_share,
+    normalized_r2,
+    permutation_test,
+    reliable_targets,
+    signed_r2,
+)
 from brainalign.workflow import Job
 
 ALL_LAYERS = "all layers"  # of a joint fit
@@ -68,10 +76,10 @@ def encode_left_out(job: Job) -> None:
         trained_on = any(np.isin(stimuli[test], stimuli[train]).any() for train, test in folds)
         left_out: LeftOut = "stimulus" if rule["leave_out"] == "stimulus" else "run" if trained_on else "group"
         limit, n_test = ceiling, round(np.mean([len(test) for _, test in folds]))
-        if left_out != "run":  # averages are scored: Spearman and Brown's formula
-            n_test = round(np.mean([len(np.unique(stimuli[test])) for _, test in folds]))
-            averaged = np.mean([len(test) for _, test in folds]) / n_test
-            limit = averaged * ceiling / (1 + (averaged - 1) * ceiling)
+        if left_out != "run":  # averages are scored
+            repeats = [np.unique(stimuli[test], return_counts=True)[1] for _, test in folds]
+            n_test = round(np.mean([len(counts) for counts in repeats]))
+            limit = noise_ceiling_from_share(ceiling, np.concatenate(repeats))
         reliable = reliable_targets(ceilings.assign(ceiling=limit), threshold)
         alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
         inner = group_labels(responses.trials, rule["leave_out"]).to_numpy() if alone else runs

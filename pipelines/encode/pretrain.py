@@ -52,8 +52,7 @@ def pretrain(job: Job) -> None:
     work = job.outputs["network"].with_suffix(".partial")  # networks that a killed job has finished
     arrays, about = Arrays(), {}
     for layer, features in layers.items():
-        start = time.monotonic()
-        shown = _rows_of(features, images)
+        start, shown = time.monotonic(), _rows_of(features, images)
         axes = PCA(min(n_components, shown.shape[1])).fit(shown, rows=np.arange(len(shown)))
         found = pretrain_layer(
             encoder,

@@ -37,7 +37,7 @@ def extract(job: Job) -> None:
         if model.reads == "path" and descriptor.has_images:  # the artifact keeps them as the descriptor gives them
             stimuli = table.assign(path=[str(path.absolute()) for path in descriptor.image_paths().values()])
     else:
-        captions = job.path("captions") if job.has("captions") and model.reads == "texts" else None
+        captions = job.path("captions") if job.has("captions") else None
         stimuli = table = _from_table(job.path("stimuli"), captions)
         if "path" in table:  # the artifact keeps them relative to stimuli.tsv
             folder = job.path("stimuli").parent.absolute()

@@ -40,8 +40,7 @@ def prepare(job: Job) -> None:
 
 
 def _prepare(job: Job, work: Path) -> None:
-    subject = job.labels["subject"]
-    study = job.study()
+    subject, study = job.labels["subject"], job.study()
     if job.has("stimuli"):
         job.provenance.read("images", job.path("stimuli"))
     datasets.stop_on([datasets.Problem(study.name, line) for line in datasets.changed_files(study)])
@@ -70,7 +69,7 @@ def _prepare(job: Job, work: Path) -> None:
         responses, found = _held_out(study, subject, responses, problems, job)
         details |= found
     else:
-        _left_out(study, subject, responses, job)
+        problems += _left_out(study, subject, responses, job)
     details["warnings"] = [str(problem) for problem in problems]
     job.save("responses", responses, n_trials=len(responses.trials), n_targets=len(responses.targets), **details)
 
@@ -111,18 +110,23 @@ def _held_out(
     return responses, details
 
 
-def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> None:
-    """Save the splits that leave out runs or stimuli in turn, and ceilings of single trials."""
+def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> list[datasets.Problem]:
+    """Save the splits that leave out runs or stimuli in turn, and ceilings of single trials; return what to doubt."""
     trials, n_halvings = responses.trials, job.options("prepare", PrepareSettings).n_halvings
     where = f"{study.name}: recordings.{subject}"
     datasets.stop_on(checks.inspect_trials(where, trials, study.stimulus_ids()))
-    splits = [datasets.make_splits(trials, rule, job.seed).assign(name=name) for name, rule in study.left_out.items()]
-    kinds = {name: rule.model_dump() for name, rule in study.left_out.items()}
-    job.save("splits", pd.concat(splits, ignore_index=True), splits=kinds)
+    images, doubts, rules = None, list[datasets.Problem](), study.left_out.items()
+    if any(rule.of_stimuli for _, rule in rules):
+        stimuli = studies.read_stimuli(study, job.path("stimuli") if job.has("stimuli") else None)
+        images, doubts = studies.look_at_images(stimuli)
+        datasets.stop_on(doubts)
+    splits = [studies.image_split(trials, rule, [], images, seed=job.seed).assign(name=name) for name, rule in rules]
+    job.save("splits", pd.concat(splits, ignore_index=True), splits={name: rule.model_dump() for name, rule in rules})
     ceiling, q = _ceiling_of_a_trial(responses, n_halvings, job.seed)
     repeats = int(trials["stimulus_id"].value_counts().min())
     table = responses.target_table().assign(ceiling=ceiling, repeats_q=q)
     job.save("ceiling", table, definition=OF_ONE_TRIAL, n_repeats=repeats)
+    return doubts if any(rule.of_stimuli and rule.folds is None for _, rule in rules) else []  # folds keep copies
 
 
 def _whitened(

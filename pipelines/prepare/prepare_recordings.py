@@ -8,8 +8,7 @@ from brainalign.workflow import Job
 
 def prepare_recordings(job: Job) -> None:
     """Check the recordings of one subject and save their epochs, with how many were rejected."""
-    subject = job.labels["subject"]
-    descriptor = job.study()
+    subject, descriptor = job.labels["subject"], job.study()
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     responses = read_categories(descriptor, subject)
     copies = copied_recordings(descriptor, subject)

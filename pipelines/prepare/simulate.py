@@ -48,8 +48,7 @@ class _Output:
 def simulate(job: Job) -> None:
     """Write every file of a study of simulated subjects, and last the list of them all."""
     size = job.options("simulate", SimulateOptions)
-    seed = job.seed
-    root = job.path("folder")
+    seed, root = job.seed, job.path("folder")
     root.mkdir(parents=True, exist_ok=True)
     (root / SIDECAR).unlink(missing_ok=True)  # readers refuse the folder until it is complete
     output = _Output(root)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from brainalign.checks import BrainalignError
 from brainalign.io import file_digest, load_sidecar
 from brainalign.report.kit import Failure
-from brainalign.workflow import STEPS, Run, Step, job_of, planned
+from brainalign.workflow import STEPS, Run, Step, job_of, planned, settings_of
 
 # They wait for all subjects; no page of one does.
 OF_ALL = {"summarize_group", "map_subjects", "map_subjects_continuous", "converge", "identify", "report_group"}
@@ -34,10 +35,7 @@ def failures_of(run: Run, dataset: str, subject: str) -> list[Failure]:
         elif not step.writes:
             failures += [] if outputs[0].exists() else [_failure(run, step, of)]
         else:
-            try:
-                record = load_sidecar(outputs[0])
-            except BrainalignError:
-                record = {}
+            record = _record(outputs[0])
             # None, or what was left before the study was changed, by another analysis or of other data.
             left = (record.get("job") or {}).get("outputs", places)
             if record.get("stage") != step.name or set(left) != set(places):
@@ -45,7 +43,8 @@ def failures_of(run: Run, dataset: str, subject: str) -> list[Failure]:
                 stale |= set(outputs)
                 continue
             made = [path for paths in job_of(run, step, of).inputs.values() for path in paths if path in makers]
-            earlier = _earlier(record["inputs"], made, stale, raw)
+            same = record.get("settings", asked := settings_of(run, step, of)) == asked
+            earlier = _earlier(record["inputs"], made, stale, raw) if same else "configuration"
             if earlier is not None:
                 message = f"{WAITING} (its result is of an earlier {earlier})"
                 failures.append(_failure(run, step, of, message))
@@ -59,7 +58,7 @@ def failures_of(run: Run, dataset: str, subject: str) -> list[Failure]:
 def failures_of_group(run: Run, dataset: str) -> dict[str, list[Failure]]:
     """List what failed by subject; a subject's own page is no part of the group's. Empty: what no subject has.
 
-    Where every subject is whole and the page is missing, a step over all subjects failed, or the page itself.
+    Where every subject is whole, a step over all subjects may have failed, or the page itself.
     """
     subjects = run.subjects(dataset)
     if not subjects:
@@ -70,30 +69,27 @@ def failures_of_group(run: Run, dataset: str) -> dict[str, list[Failure]]:
             for subject in subjects
         }
     found = {subject: failures for subject, failures in found.items() if failures}
-    if subjects and not found and not run.page({"dataset": dataset}).exists():
+    if subjects and not found:
         over_all = [(step, of) for step, of in planned(run, dataset) if "subject" not in of and step.writes]
-        missing = [(step, of) for step, of in over_all if not _saved(next(iter(step.outputs(run, of).values())))]
-        step, of = (missing or [(STEPS["report_group"], {"dataset": dataset})])[0]
-        found = {"": [_failure(run, step, of)]}
+        lost = [(step, of) for step, of in over_all if not _record(next(iter(step.outputs(run, of).values())))]
+        lost += [] if run.page({"dataset": dataset}).exists() else [(STEPS["report_group"], {"dataset": dataset})]
+        found = {"": [_failure(run, *lost[0])]} if lost else {}
     return found
 
 
-def _saved(path: Path) -> bool:
+def _record(path: Path) -> dict[str, Any]:
+    """Read the sidecar of an artifact; empty where it is not whole."""
     try:
-        load_sidecar(path)
+        return load_sidecar(path)
     except BrainalignError:
-        return False
-    return True
+        return {}
 
 
 def _earlier(read: Mapping[str, str], made: list[Path], stale: set[Path], raw: Mapping[str, str]) -> str | None:
     """Name the first file that a job has read and that is there no longer, or differs from what it has read."""
     for path in made:
-        try:
-            files = load_sidecar(path)["files"]
-        except BrainalignError:
-            return path.name
-        if path in stale:
+        files = _record(path).get("files")
+        if files is None or path in stale:
             return path.name
         for name, entry in files.items():
             if read.get(name, entry["sha256"]) != entry["sha256"]:

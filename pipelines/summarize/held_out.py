@@ -81,8 +81,8 @@ def _rows(scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, q: float) ->
             | {"null_mean": part["null_mean"], "control": part["control_r"], "p": part["p"], "n": part["n_targets"]}
         )
         rows.append(common | {"quantity": "r²/ceiling", "value": reliable["r2_normalized"].mean(), "n": len(reliable)})
-        above = reliable["r2_normalized"] > 1
-        rows.append(common | {"quantity": "share above ceiling", "value": above.mean(), "n": len(reliable)})
+        above = reliable["r2_normalized"].dropna() > 1
+        rows.append(common | {"quantity": "share above ceiling", "value": above.mean(), "n": len(above)})
         found = reliable["q"] < q
         rows.append(common | {"quantity": f"share with q < {q:g}", "value": found.mean(), "n": len(reliable)})
         rows.append(
@@ -199,8 +199,7 @@ def _moment(time_s: pd.Series) -> pd.Series:
 def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     """Return a row per area with a planted layer and model; depths run from 0 (first layer) to 1 (last)."""
     planted = vertices[vertices["layer"].fillna("") != ""].groupby("roi")["layer"].first()
-    depth = layers.set_index("layer")["depth"]
-    rows = []
+    depth, rows = layers.set_index("layer")["depth"], []
     for (model, method), mine in decisions.groupby(["model", "method"], sort=False):
         for _, row in mine[mine["roi"].isin(planted.index)].iterrows():
             rows.append(

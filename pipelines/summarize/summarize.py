@@ -26,8 +26,7 @@ def summarize(job: Job) -> None:
     confidence = job.settings["confidence"]
     responses = job.load("responses", Responses)
     splits = job.load("splits", pd.DataFrame)
-    kinds = job.details("splits")["splits"]
-    infos = {}
+    kinds, infos = job.details("splits")["splits"], {}
     for name, kind in kinds.items():
         counts = splits.loc[splits["name"] == name, "split"].value_counts()  # over folds, which may differ
         # Where folds overlap, their scores are no sample.

@@ -6,6 +6,7 @@ import pandas as pd
 from brainalign.arrays import Responses
 from brainalign.io import entities_of, load
 from brainalign.statistics import leave_one_subject_out_ceiling
+from brainalign.study.continuous import OWN_SPACES
 from brainalign.workflow import Job
 
 COLUMNS = ["subjects", "group", "subject", "lower", "upper", "n_targets", "n_images"]
@@ -17,9 +18,8 @@ def summarize_group(job: Job) -> None:
     cohorts: dict[tuple[object, ...], dict[str, Responses]] = {}
     for path, splits in zip(job.paths("responses"), job.load_all("splits", pd.DataFrame), strict=True):
         test = _test_averages(load(path, Responses, job.provenance), splits)
-        # Subjects are compared where they have the same targets: vertices of one mesh, or the same sensors.
         times = () if test.times is None else tuple(np.round(test.times, 6).tolist())
-        cohorts.setdefault((tuple(test.targets["target_id"]), times), {})[entities_of(path)["sub"]] = test
+        cohorts.setdefault((*_places(test.targets), times), {})[entities_of(path)["sub"]] = test
     tables = [_ceilings(cohort) for cohort in cohorts.values() if len(cohort) > 1]
     whole = [table for table in tables if len(table)]
     job.save(
@@ -30,6 +30,15 @@ def summarize_group(job: Job) -> None:
     )
 
 
+def _places(targets: pd.DataFrame) -> tuple[object, ...]:
+    """Return the key that alike targets share: sensors by name, parcels of one atlas, places in a space with a name."""
+    space, sensors = targets.attrs.get("space", {}), bool(targets["kind"].eq("sensor").all())
+    if not sensors and "labels" not in space and str(space.get("name", "")).lower() in OWN_SPACES:
+        return (object(),)  # of one brain alone, however its targets are numbered
+    places = [] if sensors or "vertex" in targets else ["x_mm", "y_mm", "z_mm"]
+    return targets.reindex(columns=["target_id", *places]).round(2).to_csv(), space.get("name"), space.get("labels")
+
+
 def _test_averages(responses: Responses, splits: pd.DataFrame) -> Responses:
     test = splits.loc[splits["split"] == "test", "trial_id"]
     return responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy()).average_repeats()
@@ -37,43 +46,30 @@ def _test_averages(responses: Responses, splits: pd.DataFrame) -> Responses:
 
 def _ceilings(cohort: dict[str, Responses]) -> pd.DataFrame:
     """Return a row per region (or "all sensors") and subject."""
-    first = next(iter(cohort.values()))
-    images = [
-        name
-        for name in first.trials["stimulus_id"]
-        if all(name in set(other.trials["stimulus_id"]) for other in cohort.values())
-    ]
+    images = pd.Index(next(iter(cohort.values())).trials["stimulus_id"])
+    for other in cohort.values():
+        images = images[images.isin(other.trials["stimulus_id"])]
     if len(images) < MIN_IMAGES:
         return pd.DataFrame(columns=COLUMNS)
-    stack = np.stack(
-        [
-            responses.values[pd.Index(responses.trials["stimulus_id"]).get_indexer(pd.Index(images))].reshape(
-                len(images), -1
-            )
-            for responses in cohort.values()
-        ]
-    )  # (n_subjects, n_images, n_targets)
+    seen = [(each.values, pd.Index(each.trials["stimulus_id"]).get_indexer(images)) for each in cohort.values()]
+    stack = np.stack([values[rows].reshape(len(images), -1) for values, rows in seen])  # by subject, image, target
     found = leave_one_subject_out_ceiling(stack)
-    rows = []
-    for group, targets in _groups(first).items():
-        for k, subject in enumerate(cohort):
-            rows.append(
-                {
-                    "subjects": ", ".join(cohort),
-                    "group": group,
-                    "subject": subject,
-                    "lower": float(np.nanmean(found.lower[k, targets])),
-                    "upper": float(np.nanmean(found.upper[k, targets])),
-                    "n_targets": len(targets),
-                    "n_images": len(images),
-                }
-            )
+    told = {"subjects": ", ".join(cohort), "n_images": len(images)}
+    rows = [
+        told
+        | {"group": group, "subject": subject, "n_targets": len(targets)}
+        | {name: float(np.nanmean(getattr(found, name)[k, targets])) for name in ("lower", "upper")}
+        for group, targets in _groups(list(cohort.values())).items()
+        for k, subject in enumerate(cohort)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _groups(responses: Responses) -> dict[str, np.ndarray]:
-    """Return the targets of every region of the first subject; without regions, or with times, all of them."""
-    everything = np.arange(responses.values[0].size)
-    if responses.times is not None:
+def _groups(cohort: list[Responses]) -> dict[str, np.ndarray]:
+    """Return the targets of every region that is the same in all; without such, or with times, all of them."""
+    everything = np.arange(cohort[0].values[0].size)
+    if cohort[0].times is not None:
         return {"all sensors and times": everything}
-    return responses.regions() or {"all targets": everything}
+    first, *others = [responses.regions() for responses in cohort]
+    same = {name: rows for name, rows in first.items() if all(np.array_equal(rows, of.get(name, [])) for of in others)}
+    return same or {"all targets": everything}

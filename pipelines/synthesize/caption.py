@@ -1,6 +1,7 @@
 """caption: put the reliable voxels of one subject who saw images into words, and score the words on test images."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def caption(job: Job) -> None:
     options = job.options("caption", CaptionSettings)
     responses = job.load("responses", Responses, stored=True)
     ceilings, threshold = job.load("ceiling", pd.DataFrame), job.settings["ceiling_threshold"]
-    layers = job.load("features", Layers)
+    layers = job.load("features", Layers, stored=True)
     ((train, test),) = folds_of(job.load("splits", pd.DataFrame), responses.trials)
     layer = options.layer or list(layers)[-1]
     check_choice("caption.layer", layer, layers)
@@ -100,6 +101,7 @@ def _averaged(
     averaged = responses.select(np.sort(trials), rows).average_repeats()
     features = layer.align_to(averaged)
     check_vectors(layer.layer, tokens=features.values.ndim != 2)
+    features = replace(features, values=np.asarray(features.values))
     return features, np.asarray(averaged.values, dtype=np.float64)
 
 
@@ -110,7 +112,7 @@ def _bank(job: Job, path: Path | None, layer: str) -> Values | None:
         job.provenance.read("bank", path)
         mapped: Values = np.load(path, mmap_mode="r", allow_pickle=False)
         return mapped
-    layers = load(path, Layers, job.provenance)
+    layers = load(path, Layers, job.provenance, stored=True)
     check_choice(f"layer of the bank {path}", layer, layers)
     return np.asarray(layers[layer].values)
 
@@ -130,8 +132,7 @@ def _captioner(
 ) -> tuple[synthesis.Captioner, dict[str, NDArray[np.str_]]]:
     """Return the captioner, and the attributes of the training images where it names some."""
     units = images.values / np.linalg.norm(images.values, axis=1, keepdims=True)
-    origin = units.mean(axis=0)
-    kind = options.captioner
+    origin, kind = units.mean(axis=0), options.captioner
     if kind == "attributes":
         labels = attribute_labels(images.stimuli, options.attributes, options.words)
         known = {}

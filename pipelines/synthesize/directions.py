@@ -28,7 +28,9 @@ def directions(job: Job) -> None:
     about = job.details("guides")
     options.check(images.prior, about["asked"])
     asked = {name: about["asked"][name] for name in options.regions or about["asked"]}
-    pipe = load_prior(images.prior, device, save_memory=images.save_memory)
+    pipe = load_prior(
+        images.prior, device, save_memory=images.save_memory, scheduler=images.scheduler, dtype=images.dtype
+    )
     setting = setting_of(job, images, options.batch_size, pipe, asked)
     found = DirectionStudy(
         pipe,

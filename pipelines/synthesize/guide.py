@@ -56,7 +56,7 @@ def guide(job: Job) -> None:
         raise BrainalignError("synthesize.prior, guide and check are needed; give all three")
     device = str(pick_device(options.device))
     job.provenance.device = device
-    pipe = load_prior(options.prior, device, dtype=options.dtype)
+    pipe = load_prior(options.prior, device, dtype=options.dtype, scheduler=options.scheduler)
     responses = job.load("responses", Responses, stored=True)
     reliable = reliable_targets(job.load("ceiling", pd.DataFrame), job.settings["ceiling_threshold"])
     groups = target_groups(responses, reliable)
@@ -67,7 +67,7 @@ def guide(job: Job) -> None:
     networks, stored = {}, {}
     for role, chosen, path in zip(ROLES, (options.guide, options.check), job.paths("features"), strict=True):
         networks[role] = image_features(job.settings["models"][role], chosen.layer, chosen.model, device, job.seed)
-        stored[role] = _layer(load(path, Layers, job.provenance), chosen.layer, chosen.model)
+        stored[role] = _layer(load(path, Layers, job.provenance, stored=True), chosen.layer, chosen.model)
     stimuli = stored["guide"].stimuli
     study = _study(responses, job.load("splits", pd.DataFrame), stimuli, job.path("stimuli").parent, rows, job.seed)
     full = {role: _rows(of, stimuli) for role, of in stored.items()}

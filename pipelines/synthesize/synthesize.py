@@ -119,7 +119,8 @@ def _prompts(job: Job, options: SynthesizeSettings, regions: Sequence[str]) -> d
         return dict(options.prompts)
     if not job.has("captions"):
         raise BrainalignError("synthesize.prompts: captions needs the stage caption; configure caption.model")
-    said = job.load("captions", pd.DataFrame)
+    said = job.load("captions", pd.DataFrame).reindex(columns=["region", "caption", "q"])  # no voxel, no region
+    said = said.assign(region=said["region"].astype(str).str.split(", ")).explode("region")  # a voxel may be in several
     said = said[(said["caption"] != "") & (said["q"] <= LEVEL) & said["region"].isin(regions)]
     return {str(region): str(own.mode().iloc[0]) for region, own in said.groupby("region")["caption"]}
 

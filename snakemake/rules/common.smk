@@ -126,7 +126,7 @@ def threads_of(step):
         if step.name == "extract" and device(step)(wildcards):
             return 8  # some 200 photographs a second each
         found = RUN.config.cluster_of(wildcards.method) if step.spreads else {}
-        return found["workers"] or workflow.cores if found.get("where") == "local" else 1
+        return found["workers"] or workflow.resource_settings.cores or 1 if found.get("where") == "local" else 1
 
     return cores
 

@@ -86,8 +86,7 @@ def test_maps_are_z_scored_and_series_cut(tmp_path: Path, trials: Path) -> None:
     study = {"name": "lab", "folder": tmp_path, "stimuli": trials.name, "recordings": {"1": files}}
     described = datasets.read_subject(parse(Study, study | {"splits": {"runs": {"leave_out": "run"}}}, "test"), "1")
     np.testing.assert_array_equal(described.values, read.values)
-    assert read.targets["roi"].tolist() == [["V4", "IT"], [], ["IT"]]
-    assert read.targets["hemi"].tolist() == ["L", "R", ""]
+    assert (read.targets["roi"].tolist(), read.targets["hemi"].tolist()) == ([["V4", "IT"], [], ["IT"]], ["L", "R", ""])
     np.testing.assert_array_equal(read.targets["x_mm"], [-3.5, np.nan, 7.0])
     assert read.targets["y_mm"].isna().all()
     assert read.targets["depth"].tolist() == ["10", "20", "30"]

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_step
 from PIL import Image
 
 from brainalign.cli import main
 from brainalign.datasets import audit, audit_study
+from brainalign.io import load, load_sidecar
 from brainalign.simulation import betas_image
 from brainalign.study import load_descriptor
 
@@ -155,7 +157,6 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path, rng: np.random.Generat
     found = audit_study(load_descriptor(written(tmp_path, recordings={"all": files})))
     assert found.facts == ["2 subjects, 3 runs of 24 frames (0.75 s each), 5 regions in 3 networks"]
     assert found.problems == []
-
     (tmp_path / "words.tsv").write_text("run\tonset_s\n" + "".join(f"{run}\t{at}\n" for run in "bac" for at in (3, 40)))
     files = {"format": "runs", "tr_s": 2.0, "files": {"b": ["0.npy", "0b.npy"], "a": "1.npy", "c": "2.npy"}}
     np.save(tmp_path / "0b.npy", np.column_stack([np.ones(30), rng.normal(size=(30, 4))]))
@@ -168,7 +169,6 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path, rng: np.random.Generat
     (problem,) = audit_study(load_descriptor(tmp_path / "study.yaml")).errors
     assert problem.where == "recordings.7"
     assert "files.a: 21 rows leave 19 after" in problem.what
-
     visible = np.ones((3, 4))
     visible[0, 1:3] = visible[2, 3] = 0
     np.savez(tmp_path / "frames.npz", frames=np.zeros((3, 4, 2, 2)), visible=visible)
@@ -180,13 +180,11 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path, rng: np.random.Generat
     columns = ["subject", "conditions", "frames", "neurons", "repeats"]
     rows = [("1", 3, 4, 6, 2), ("2", 3, 4, 5, 7), ("3", 4, 3, 5, 7)]
     pd.testing.assert_frame_equal(found.tables["neurons"], pd.DataFrame(rows, columns=columns))
-    what = "neural has 4 conditions of 3 frames, but the videos have (3, 4); use the same order and frames"
-    assert [(p.where, p.what) for p in found.problems] == [("recordings.3", what)]
+    assert [str(p)[:43] for p in found.problems] == ["recordings.3: neural has shape (4, 3, 5, 7)"]
 
 
 def test_images_missing_unreadable_alike_and_twice(scenes) -> None:
-    path = scenes.write()
-    images = sorted((scenes.folder / "stimuli" / "images").glob("*.png"))
+    path, images = scenes.write(), sorted((scenes.folder / "stimuli" / "images").glob("*.png"))
     pixels, other = np.asarray(Image.open(images[2]), dtype=np.int16), images[22].read_bytes()
     Image.fromarray(np.clip(pixels + 2, 0, 255).astype(np.uint8)).save(images[22])
     stop, warn = told(path)
@@ -226,8 +224,7 @@ def test_bad_targets_trials_and_their_images(scenes) -> None:
     for hemi in ("L", "R"):
         nibabel.save(betas_image(values, scenes.trials["trial_id"], hemi), scenes.folder / f"{hemi}_betas.func.gii")
     assert "recordings.01: every target of ROI seen holds NaN or is constant; check the maps" in errors(path)
-    path = scenes.write()
-    trials = scenes.trials
+    path, trials = scenes.write(), scenes.trials
     trials[trials["stimulus_id"] != "scene0007"].to_csv(scenes.folder / "trials.tsv", sep="\t", index=False)
     assert "there are 48 maps but" in errors(path)
     table = scenes.folder / "trials.tsv"
@@ -247,7 +244,10 @@ def test_epochs_without_any_noise_to_whiten_by(make_image_study, tmp_path: Path)
     assert "recordings.01: zero repeats: all 10 test stimuli were shown once" in warn
     path = study.write(epochs={"tmin_s": 0.02})
     assert "no training image was shown twice and the epochs start at 0.020 s" in errors(path)
-    assert errors(edit(path, epochs={"tmin_s": 0.02, "whiten": False})) == ""
+    study.write_epochs(study.trials, np.zeros((24, 1)), kinds=["mag", "grad"] * 6)
+    path.write_text(path.read_text().replace("picks: eeg", "picks: meg"))
+    stop, warn = told(edit(path, epochs={"tmin_s": 0.02, "whiten": False}))
+    assert (stop, "patterns mix fT (mag), fT/cm (grad), and larger numbers weigh more" in warn) == ("", True)
 
 
 def test_recordings_too_short_for_folds(tmp_path: Path) -> None:
@@ -303,10 +303,10 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
         ({"splits": {"a": {"share": 0.99}}}, "give a share between 0 and 1 that leaves some on both sides"),
         ({"stimuli": "stimuli/stimulus.tsv"}, "stimuli: no file stimuli/stimulus.tsv in"),
         ({"sha256": {"trials.tsv": "0" * 64}}, "sha256: "),
+        ({"decoded": ["02"], "sensors": {"a": ["Xz"]}, "windows": {"w": [0, 9]}}, "Xz not recorded from 02\nwindows.w"),
     ):
         assert message in errors(edit(path, **scenes.descriptor(**changes)))
-    path = scenes.write()
-    table = scenes.folder / "stimuli" / "stimuli.tsv"
+    path, table = scenes.write(), scenes.folder / "stimuli" / "stimuli.tsv"
     content = pd.read_csv(table, sep="\t", dtype=str)
     content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
     found = audit_study(load_descriptor(path))
@@ -322,6 +322,8 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
     content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
     edit(path, decoded=["02"], epochs={"tmin_s": 0.02})  # no baseline, but images shown twice to whiten by
     assert errors(path) == ""
+    content.assign(category=content["category"].where(content.index > 0, "")).to_csv(table, sep="\t", index=False)
+    assert "trials have an empty category (" in errors(path)
     content.drop(columns="category").to_csv(table, sep="\t", index=False)
     assert "give their table a column category" in errors(path)
     pd.concat([content, content[:1]]).to_csv(table, sep="\t", index=False)
@@ -430,9 +432,23 @@ def image(name: str, *shape: int, value: float = 1) -> Spoil:
     return lambda folder, study: nibabel.save(content, folder / name)
 
 
+def one_target_left_out(folder: Path, study: dict[str, Any]) -> None:
+    values("values.npy", lambda v: v[:, :1])(folder, study)
+    study["splits"] = {"s": {"leave_out": "stimulus", "folds": 5}}
+
+
+def no_category(folder: Path, study: dict[str, Any]) -> None:
+    values("values.npy", lambda v: np.stack([v, v**2, v**3], axis=2))(folder, study)
+    table("trials.tsv", lambda t: t.assign(category=["", "face", "house"] * 30))(folder, study)
+    study["recordings"]["01"]["times_s"] = [0.0, 0.1, 0.2]
+    del study["splits"], study["models"]
+
+
 TURNED = "has shape (12, 90) but .*90 rows; .*, or trials_axis: 1 where values are so"
 MISTAKES: list[tuple[str, Spoil, str]] = [
     ("arrays", values("values.npy", np.transpose), TURNED),
+    ("arrays", no_category, "30 of 90 trials have an empty category (trial-0000, trial-0003,"),
+    ("arrays", one_target_left_out, "there is one target, and patterns over targets tell"),
     ("arrays", values("values.npy", lambda v: v[:, 0]), "its array has shape (90,); give rows x targets"),
     ("arrays", recording(values=["values.npy"]), "recordings.01.values: give the path of one file"),
     ("arrays", table("trials.tsv", lambda t: t, ";"), "separated by semicolons, not by tabs as its name says"),
@@ -477,6 +493,24 @@ def test_a_mistake_is_answered_in_a_sentence(lab: Path, tmp_path: Path, capsys, 
     told = re.sub(r"[│┃\s]+", " ", written.out + written.err)
     assert re.search(".*".join(map(re.escape, message.split(".*"))), told), told
     assert "Traceback" not in told
+
+
+def test_copies_of_stimuli_left_out_are_in_one_fold_or_told_of(lab: Path, tmp_path: Path) -> None:
+    folder, study = tmp_path / "lab", described("arrays")
+    shutil.copytree(lab, folder)
+    write_table(folder / "stimuli.tsv", stimulus_id=NAMES, text=[f"text {k % 15}" for k in range(30)])
+    study["splits"] = {name: {"leave_out": "stimulus", name: n} for name, n in (("folds", 5), ("size", 2))}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    (warning,) = audit_study(load_descriptor(folder / "study.yaml")).warnings
+    assert "15 pairs of stimuli are the same text: p00 and p15, p01" in warning.what
+    inputs = {"descriptor": folder / "study.yaml", "folder": "nowhere", "stimuli": folder / "stimuli.tsv"}
+    places = [folder / name for name in ("responses.safetensors", "splits.parquet", "ceiling.parquet")]
+    outputs = {place.stem: place for place in places}
+    assert run_step("prepare", {"prepare": {}}, inputs=inputs, outputs=outputs, labels={"subject": "01"}, seed=3) == 0
+    splits = load(outputs["splits"], pd.DataFrame).query("name == 'folds' and split == 'test'")
+    folds = splits.drop_duplicates("stimulus_id").set_index("stimulus_id")["fold"].loc[NAMES].to_numpy()
+    np.testing.assert_array_equal(folds[:15], folds[15:])
+    assert load_sidecar(outputs["responses"])["details"]["warnings"] == [str(warning)]
 
 
 @pytest.mark.parametrize("kind", ["arrays", "betas", "runs", "volumes", "rdms"])

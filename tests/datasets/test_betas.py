@@ -13,8 +13,7 @@ N, TRIALS = 642, 12  # fsaverage3
 
 def gifti(path, arrays, *, structure=None, kind="NIFTI_TYPE_FLOAT32", labels=None):
     meta = GiftiMetaData({"AnatomicalStructurePrimary": structure} if structure else {})
-    data = [GiftiDataArray(a, datatype=kind, meta=meta) for a in arrays]
-    table = None
+    data, table = [GiftiDataArray(a, datatype=kind, meta=meta) for a in arrays], None
     if labels:
         table = GiftiLabelTable()
         for key, name in labels.items():
@@ -57,8 +56,7 @@ def test_surface_values_places_and_rois(study) -> None:
     assert (targets["hemi"].tolist(), targets["vertex"].tolist()) == (["L"] * N + ["R"] * N, list(range(N)) * 2)
     inside = [row for row, names in enumerate(targets["roi"]) if names == ["V1"]]
     assert inside == [*range(10, 20), *range(N + 10, N + 20)]
-    pial = load_fsaverage("fsaverage5")["pial"].parts
-    xyz = targets[["x_mm", "y_mm", "z_mm"]].to_numpy()
+    pial, xyz = load_fsaverage("fsaverage5")["pial"].parts, targets[["x_mm", "y_mm", "z_mm"]].to_numpy()
     assert np.linalg.norm(xyz[:N] - pial["left"].coordinates[:N], axis=1).max() < 4  # half the cortex away at most
     assert (xyz[:N, 0] < 5).all()
     assert xyz[N:, 0].mean() > 20
@@ -75,9 +73,8 @@ def test_arrays_in_either_layout_and_files_of_sessions(study) -> None:
         for hemi, values in study.values.items():
             gifti(study.betas[hemi], [np.ascontiguousarray(layout(values))])
         np.testing.assert_array_equal(study.read().values, expected)
-    values = study.read(standardize="session").values
     halves = [(half - half.mean(axis=0)) / half.std(axis=0, ddof=1) for half in np.split(expected, 2)]
-    np.testing.assert_allclose(values, np.concatenate(halves), atol=1e-5)
+    np.testing.assert_allclose(study.read(standardize="session").values, np.concatenate(halves), atol=1e-5)
     study.table.assign(session=["1"] * 11 + ["2"]).to_csv(study.trials, sep="\t", index=False)
     refused("session 2 has a single trial", study.read, standardize="session")
 
@@ -121,8 +118,7 @@ def test_rois_that_are_empty_unknown_or_of_another_mesh(study) -> None:
     named = {"L": study.labels()}
     refused(r"no ROI 'V1x' in the label files \(did you mean 'V1'", study.read, rois=named, roi_names=["V1x"])
     refused("labels 500 vertices but the maps of hemisphere L have 642", study.read, rois={"L": study.labels(n=500)})
-    kept = study.read(rois={"L": study.labels(names={9: "V9"})}, roi_names=["V1"])
-    assert sum(map(bool, kept.targets["roi"])) == 10
+    assert sum(map(bool, study.read(rois={"L": study.labels(names={9: "V9"})}, roi_names=["V1"]).targets["roi"])) == 10
 
 
 def test_annot_files(study) -> None:
@@ -174,12 +170,12 @@ def test_volumes_with_masks_and_named_atlas(study) -> None:
     for name, array in {"betas": data, "mask": mask, "atlas": atlas}.items():
         nibabel.save(nibabel.Nifti1Image(array, affine), study.folder / f"{name}.nii.gz")
     inside, folder = mask > 0, study.folder
-    (folder / "atlas.tsv").write_text("index\tname\n0\tbackground\n1\tV1\n2\tV2\n")
+    (folder / "atlas.tsv").write_text("index\tname\n0\tbackground\n1\tV1\n2\tV1\n")
     options = {"mask": folder / "mask.nii.gz", "rois": {"visual": folder / "atlas.nii.gz"}}
     responses = study.read(folder / "betas.nii.gz", **options)
     np.testing.assert_array_equal(responses.values, data[inside].T)
-    first = responses.targets.iloc[0]
-    assert (first["i"], first["x_mm"], first["roi"]) == (1, 2.0, ["V1"])
+    first, named = responses.targets.iloc[0], responses.targets["roi"].explode().value_counts().to_dict()
+    assert (first["i"], first["x_mm"], first["roi"], named) == (1, 2.0, ["V1"], {"V1": 24})  # of both hemispheres
     (folder / "atlas.tsv").unlink()
     with pytest.warns(RuntimeWarning, match="ROI visual3 is left out"):  # it lies outside the mask
         again = study.read(folder / "betas.nii.gz", **options)
@@ -187,12 +183,13 @@ def test_volumes_with_masks_and_named_atlas(study) -> None:
     mask = inside & (np.arange(5) > 2)[:, None, None]
     nibabel.save(nibabel.Nifti1Image(mask.astype(np.uint8), np.diag([2.0, 2, 2, 1])), folder / "mask.nii.gz")
     refused(r"ROI visual1, visual2, visual3 is empty: .* correct the", study.read, folder / "betas.nii.gz", **options)
-    for name, there in {"mask": inside, "V1": np.arange(5)[:, None, None] == np.full((5, 4, 3), 2)}.items():
-        image = np.where(there, 1.0, np.nan).astype(np.float32)
+    for name, there in {"mask": inside, "V1": atlas == 2, "half": inside / 2}.items():
+        image = np.where(there, there, np.nan).astype(np.float32)
         nibabel.save(nibabel.Nifti1Image(image, np.diag([2.0, 2, 2, 1])), folder / f"{name}.nii.gz")
     responses = study.read(folder / "betas.nii.gz", mask=folder / "mask.nii.gz", rois={"V1": folder / "V1.nii.gz"})
     np.testing.assert_array_equal(responses.values, data[inside].T)
     assert responses.targets["roi"].explode().value_counts().to_dict() == {"V1": 12}
+    refused("fractions .0.5.", study.read, folder / "betas.nii.gz", **options | {"rois": {"V": folder / "half.nii.gz"}})
     refused("a volume needs a mask", study.read, folder / "betas.nii.gz")
     nibabel.save(nibabel.Nifti1Image(np.ones((5, 4, 2), np.uint8), np.eye(4)), folder / "other.nii.gz")
     refused(r"has the grid \(5, 4, 3\) but", study.read, folder / "betas.nii.gz", mask=folder / "other.nii.gz")
@@ -220,8 +217,7 @@ def test_cifti_with_cortex_and_voxels(study) -> None:
     responses = study.read(path, rois={"L": study.labels(), "deep": atlas})
     np.testing.assert_array_equal(responses.values, data)
     targets = responses.targets
-    assert targets["kind"].tolist() == ["vertex"] * 321 + ["voxel"] * 3
-    assert targets["vertex"].tolist()[:3] == [0, 2, 4]
+    assert (targets["kind"].tolist(), targets["vertex"].tolist()[:3]) == (["vertex"] * 321 + ["voxel"] * 3, [0, 2, 4])
     assert [row for row, names in enumerate(targets["roi"]) if names == ["V1"]] == [5, 6, 7, 8, 9]
     assert targets["roi"].tolist()[-3:] == [[], ["Thalamus"], ["Thalamus"]]
     assert targets[["i", "j", "k", "z_mm"]].to_numpy()[-1].tolist() == [1, 1, 2, 4.0]

@@ -50,8 +50,7 @@ def test_every_presentation_has_its_own_confounds(rng: np.random.Generator) -> N
         for column, name in zip(values.T, "xy", strict=False):
             rows[f"confound {number} {name}"] = column
     rows["confound 3 z"] = np.nan  # of another run
-    bases = studies.run_drifts(rows, 2.0, "linear", 0.02)
-    drifts = expected_drifts(30, 2.0, "linear", 0.02)
+    bases, drifts = studies.run_drifts(rows, 2.0, "linear", 0.02), expected_drifts(30, 2.0, "linear", 0.02)
     assert [basis.shape[1] for basis in bases] == [5, 5, 6]  # of two that are alike one is left; in order of their text
     for basis, number in zip(bases, (1, 10, 2), strict=True):
         together = np.column_stack([drifts, moved[number]])
@@ -196,6 +195,12 @@ def test_events_of_a_table(tmp_path: Path) -> None:
     rows += [("b_00002", "b", 0.5, "runs", "z.png")]
     expected = pd.DataFrame(rows, columns=["stimulus_id", "run", "onset_s", "caption", "path"]).assign(duration_s=0.0)
     pd.testing.assert_frame_equal(studies.read_events(study(tmp_path)), expected)
+    named = "run\tstory\tonset\tonset_s\tword\ttext\nb\tx\t9\t2\tno\tdog\n"  # of two names the usual one is read
+    both = saved(tmp_path / "both", "task-b_events.tsv", named)
+    alone = studies.read_events(study(tmp_path, "both/task-b_events.tsv"))
+    for found in (alone, studies.read_event_files(both), studies.events.read_bids_events(both, ["task-b"])):
+        assert {*found} - {"stimulus_id", "duration_s"} == {"run", "onset_s", "caption"}
+        assert (float(found["onset_s"][0]), found["caption"][0]) == (2.0, "dog")
     for duration in ("-1", "inf"):
         (tmp_path / "events.tsv").write_text(f"run\tonset_s\tduration_s\na\t-3\t0\na\t1\t{duration}\n")
         refused(f"duration_s is '{duration}' in row 2; give seconds", studies.read_events, study(tmp_path))
@@ -301,7 +306,7 @@ def test_every_form_holds_the_same_words(tmp_path: Path, name: str, text: str, e
     times = found[["onset_s", "duration_s"]].astype(float).to_numpy().tolist()
     assert times == [pytest.approx(word[:2]) for word in WORDS]
     first = {".ctm": ["the", "dog", "[barks]"], ".tsv": ["the", "dog Rex", "[barks] 3.5"]}
-    assert found["text"].tolist() == first.get(Path(name).suffix, [word[2] for word in WORDS])
+    assert found["caption"].tolist() == first.get(Path(name).suffix, [word[2] for word in WORDS])
     assert set(found["run"]) == {"one"}
 
 
@@ -313,7 +318,7 @@ def test_subtitles_count_hours_and_minutes(tmp_path: Path) -> None:
 def test_a_tier_is_chosen(tmp_path: Path) -> None:
     folder = saved(tmp_path / "words", "one.TextGrid", LONG)
     clicks = studies.read_event_files(folder, "clicks")
-    assert clicks[["onset_s", "duration_s", "text"]].to_numpy().tolist() == [[1.5, 0.0, "left"], [2.5, 0.0, "right"]]
+    assert clicks[["onset_s", "duration_s", "caption"]].to_numpy().tolist() == [[1.5, 0.0, "left"], [2.5, 0.0, "right"]]
     refused("continuous.tier must be one of .*phones.*got 'nouns'", studies.read_event_files, folder, "nouns")
     saved(folder, "one.TextGrid", LONG.replace('"Words"', '"speech"'))
     refused("has the tiers phones, clicks, speech; say which with continuous.tier", studies.read_event_files, folder)

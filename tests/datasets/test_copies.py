@@ -128,8 +128,7 @@ def test_what_is_kept_of_a_trial_by_hand_takes_little_memory(monkeypatch: pytest
         np.testing.assert_array_equal(some.values, large[:, columns].astype(np.float32))
     values = np.zeros((100, 64, 1000), dtype=np.float32)  # 26 MB; 3 * 51 MB where all are held in float64
     tracemalloc.start()
-    kept = known(values)
-    peak = tracemalloc.get_traced_memory()[1]
+    kept, peak = known(values), tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert kept.values.shape == (100, 256)
     assert peak < 25e6
@@ -180,8 +179,7 @@ def test_pairs_of_copies_are_a_table() -> None:
 
 
 def test_copies_stop_where_they_lie_on_two_sides() -> None:
-    values = eeg(20, 1)
-    names = [f"t{k}" for k in range(23)]
+    values, names = eeg(20, 1), [f"t{k}" for k in range(23)]
     twice = formats.fingerprint(np.concatenate([values, values[:3]]), names, ["1"] * 20 + ["2"] * 3)
     pairs = formats.copied_trials({"01": twice})
     (problem,) = formats.copy_problems(pairs, "subjects.01")
@@ -244,8 +242,7 @@ def test_a_run_or_an_image_that_is_there_twice(small, tmp_path, capsys) -> None:
     assert run_prepare(path, "2", tmp_path / "out") == 0
     (note,) = load_sidecar(tmp_path / "out" / "responses.safetensors")["details"]["warnings"]
     assert "same bytes" in note
-    volumes = small.volumes()
-    runs = np.array([line.split()[1] for line in small.labels])
+    volumes, runs = small.volumes(), np.array([line.split()[1] for line in small.labels])
     volumes[..., np.flatnonzero(runs == "2")[4:9]] = volumes[..., np.flatnonzero(runs == "0")[4:9]]
     path = small.write(volumes=volumes)
     assert ("error", "small: recordings.1.bold") in levels(path)
@@ -254,8 +251,7 @@ def test_a_run_or_an_image_that_is_there_twice(small, tmp_path, capsys) -> None:
 
 
 def test_trials_of_a_test_image_in_training_stop(scenes) -> None:
-    path = scenes.write()
-    trials = scenes.trials
+    path, trials = scenes.write(), scenes.trials
     tested = trials["stimulus_id"].isin(scenes.scenes["stimulus_id"][: scenes.n_test]).to_numpy()
     one, other = np.flatnonzero(tested)[0], np.flatnonzero(~tested)[3]
     for hemi in ("L", "R"):
@@ -264,8 +260,7 @@ def test_trials_of_a_test_image_in_training_stop(scenes) -> None:
         image.darrays[other].data[:] = image.darrays[one].data
         nibabel.save(image, file)
     (problem,) = datasets.audit_study(load_descriptor(path)).errors
-    assert problem.where == "recordings.01"
-    assert set(problem.rows) == {trials["trial_id"][one], trials["trial_id"][other]}
+    assert (problem.where, set(problem.rows)) == ("recordings.01", {trials["trial_id"][one], trials["trial_id"][other]})
 
 
 @pytest.fixture
@@ -314,8 +309,7 @@ def test_modalities_series_and_matrices(rng: np.random.Generator) -> None:
     trials = pd.DataFrame({"stimulus_id": [f"i{k}" for k in range(40)], "subject": "01"})
     trials["split"] = np.where(np.arange(40) < 30, "train", "test")
     problems = studies.modality_copies(studies.ModalityData(pd.DataFrame(), None, {"eeg": signals}, {"eeg": trials}))
-    found = {(problem.level, problem.rows) for problem in problems}
-    assert found == {("error", ("3", "31")), ("warning", ("7", "8"))}
+    assert {(problem.level, problem.rows) for problem in problems} == {("error", ("3", "31")), ("warning", ("7", "8"))}
     series = rng.normal(size=(6, 50, 9)).astype(np.float32)
     series[5], series[1] = series[2], series[0]
     people = pd.DataFrame({"subject": list("aabbcc"), "run": list("121212"), "split": "", "n_frames": 50})
@@ -360,8 +354,7 @@ def test_of_derivatives_only_the_series_that_are_read_are_compared(tmp_path, kin
         (tmp_path / name).write_bytes(b"series of 01")
     scans = {"atlas": "atlas.nii.gz", "names": "names.csv", "kind": kind, "task": "rest"}
     files = {"format": "series", "people": "people.csv", "derivatives": "deriv", "scans": scans}
-    descriptor = {"recordings": {"all": files}}
-    path = tmp_path / "series.yaml"
+    descriptor, path = {"recordings": {"all": files}}, tmp_path / "series.yaml"
     assert copies_of(descriptor, path) == []
     copy = write(f"02_task-rest_{ending}", b"series of 01")
     assert copies_of(descriptor, path) == [("error", {copy, copy.replace("sub-02", "sub-01")})]
@@ -402,8 +395,7 @@ def test_of_a_bids_folder_only_the_recordings_that_are_read_are_compared(tmp_pat
         write("task-face_run-1_meg.fif", Path(one).read_bytes(), "02")
     files = {"format": "bids", "root": "bids", "participant": "01", "task": "face", "runs": ["1", "2"]}
     files |= {"datatype": "meg", "session": session}
-    descriptor = DECODED | {"recordings": {"1": files}}
-    path = tmp_path / "meg.yaml"
+    descriptor, path = DECODED | {"recordings": {"1": files}}, tmp_path / "meg.yaml"
     assert copies_of(descriptor, path) == []
     assert Path(other).write_bytes(Path(one).read_bytes())
     assert copies_of(descriptor, path) == [("error", {one, other})]

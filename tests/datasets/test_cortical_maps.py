@@ -26,8 +26,7 @@ LIMIT = -0.325  # of a hundred points above it two radii reach four in five plac
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a map, masks, spheres and labels: parcel 1 and 2 left, 3 and 4 right, 100 vertices of wall each."""
-    folder = tmp_path_factory.mktemp("maps")
-    rng = np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("maps"), np.random.default_rng(0)
     cortex = np.arange(N) >= 100
     for name, flip in (("lh", 1.0), ("rh", -1.0)):
         np.savetxt(folder / f"conte69_32k_{name}_mask.csv", cortex.astype(int), fmt="%d")
@@ -64,14 +63,11 @@ def test_maps_and_parcel_means(folder: Path, tmp_path: Path) -> None:
     assert np.linalg.norm(maps.sphere, axis=1) == pytest.approx(100, abs=1e-3)
     parcels = datasets.read_schaefer(folder / "schaefer_4_conte69.csv", maps)
     assert parcels.names == ["parcel 1", "parcel 2", "parcel 3", "parcel 4"]
-    assert parcels.hemi.tolist() == ["L", "L", "R", "R"]
-    assert (parcels.labels == -1).sum() == 200
+    assert (parcels.hemi.tolist(), (parcels.labels == -1).sum()) == (["L", "L", "R", "R"], 200)
     assert np.linalg.norm(parcels.centres, axis=1) == pytest.approx(100, abs=1e-3)
     means = datasets.parcel_means(maps.maps | {"one": np.where(parcels.labels == 0, 1.0, np.nan)}, parcels)
-    assert means["thickness"].tolist() == [10, 20, 30, 40]
-    assert means["one"].isna().tolist() == [False, True, True, True]
-    maps = datasets.read_cortical_maps(folder)
-    parcels = datasets.read_glasser(*write_glasser(tmp_path), maps)
+    assert (means["thickness"].tolist(), means["one"].isna().tolist()) == ([10, 20, 30, 40], [False, True, True, True])
+    parcels = datasets.read_glasser(*write_glasser(tmp_path), datasets.read_cortical_maps(folder))
     assert (parcels.names, parcels.hemi.tolist()) == (["L_V1", "L_MST", "R_V1", "R_MST"], ["L", "L", "R", "R"])
     vertices = np.arange(100, N)
     assert np.array_equal(parcels.labels[100:N], np.where(vertices % 2, 0, 1))
@@ -132,9 +128,8 @@ def test_hemispheres_are_averaged_and_mirrored(tmp_path: Path) -> None:
     places = 10 * np.array([[-1.0, 0, 0], [1, 0, 0], [0, 2, 0], [-1, 0, 0]])
     places[2] /= 2
     maps = published.AreaMaps(list("abcd"), np.array(["L", "R", "L", "R"]), places, {})
-    quarter = 5 * np.pi
     expected = [[0, 0, 1, 2], [0, 0, 1, 2], [1, 1, 0, 1], [2, 2, 1, 0]]
-    np.testing.assert_allclose(maps.separation_mm, quarter * np.array(expected), atol=1e-9)
+    np.testing.assert_allclose(maps.separation_mm, (5 * np.pi) * np.array(expected), atol=1e-9)
 
 
 def spread(n: int, lowest: float) -> np.ndarray:
@@ -183,8 +178,7 @@ def test_coarser_meshes_are_whole(n_vertices: int) -> None:
     """A closed mesh of n vertices has 2n - 4 triangles and 3n - 6 edges (Euler); its edges are short."""
     mesh = formats.load_mesh("R", n_vertices)
     assert len(mesh.coordinates) == len(mesh.cortex) == n_vertices
-    assert mesh.faces.shape == (2 * n_vertices - 4, 3)
-    assert np.unique(mesh.faces).tolist() == list(range(n_vertices))
+    assert (mesh.faces.shape, np.unique(mesh.faces).tolist()) == ((2 * n_vertices - 4, 3), list(range(n_vertices)))
     ends = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
     edges = np.unique(np.sort(ends), axis=0)
     assert len(edges) == 3 * n_vertices - 6
@@ -201,8 +195,7 @@ def cortex() -> pd.DataFrame:
 
 
 def test_a_patch_lies_where_its_vertices_are() -> None:
-    places = inflated_fslr("L")
-    targets = cortex()
+    places, targets = inflated_fslr("L"), cortex()
     back = int(targets["vertex"][places[targets["vertex"], 1].argmin()])  # the occipital pole, seen from both sides
     near = np.linalg.norm(places[targets["vertex"]] - places[back], axis=1) < 15
     drawn = place_map(targets, np.where(near, 0.6, np.nan), label="Pearson r", vmax=0.6)

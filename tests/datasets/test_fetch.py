@@ -46,8 +46,7 @@ class Site:
     def write(self, **sha256: str) -> Path:
         urls = "".join(f"  {name}: {self.url}/{name}\n" for name in CONTENT)
         sums = "".join(f"  {name}: {digest}\n" for name, digest in (sha256 or DIGESTS).items())
-        path = self.folder / "served.yaml"
-        text = f"name: served\nlicence: CC0\nurls:\n{urls}stimuli: deep/b.txt\n"
+        path, text = self.folder / "served.yaml", f"name: served\nlicence: CC0\nurls:\n{urls}stimuli: deep/b.txt\n"
         text += "recordings: {us: {format: triplets, triplets: [a.txt]}}\n"
         path.write_text(text + (f"sha256:\n{sums}" if sums and sha256 != {"none": ""} else ""))
         return path
@@ -79,8 +78,7 @@ def test_files_come_once_and_are_then_found_where_a_run_looks_for_them(site: Sit
     assert all(file.verified for file in first)
     assert descriptor.all_files() == [file.path for file in first]
     assert first[1].path == tmp_path / "cache" / "brainalign" / "served" / "deep" / "b.txt"
-    assert [file.downloaded for file in fetch_files(descriptor)] == [False, False]
-    assert len(site.asked) == 2
+    assert ([file.downloaded for file in fetch_files(descriptor)], len(site.asked)) == ([False, False], 2)
 
 
 def test_other_files_and_what_cannot_be_fetched_are_refused(site: Site, tmp_path: Path) -> None:

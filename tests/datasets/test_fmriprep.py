@@ -39,10 +39,8 @@ class Tree:
         raw, func = (base / "sub-01" / f"ses-{session}" / "func" for base in (self.raw, self.derivatives))
         raw.mkdir(parents=True, exist_ok=True)
         func.mkdir(parents=True, exist_ok=True)
-        stem = self.stem(session, run)
-        order = rng.permutation(12)
-        onsets = np.sort(rng.uniform(4, VOLUMES * TR - 30, 300))[::24][:12]
-        onsets = np.maximum.accumulate(onsets + np.arange(12) * 1.0)
+        stem, order = self.stem(session, run), rng.permutation(12)
+        onsets = np.maximum.accumulate(np.sort(rng.uniform(4, VOLUMES * TR - 30, 300))[::24][:12] + np.arange(12) * 1.0)
         names = [f"img{k:02d}" for k in order]
         events = pd.DataFrame({"onset": onsets, "duration": 2.0, "trial_type": "image", "stimulus_id": names})
         press = pd.DataFrame({"onset": [20.3], "duration": 0.5, "trial_type": "press", "stimulus_id": "n/a"})
@@ -99,8 +97,7 @@ def test_planted_betas_come_back(tree, noise_model) -> None:
     assert responses.values.shape == (48, 46)  # voxels outside either mask are left out
     assert responses.trials["stimulus_id"].tolist() == tree.shown
     assert responses.trials["session"].tolist() == ["01"] * 24 + ["02"] * 24
-    assert responses.trials["run"].tolist() == (["1"] * 12 + ["2"] * 12) * 2
-    assert responses.trials["repeat"].max() == 4
+    assert (responses.trials["run"].tolist(), responses.trials["repeat"].max()) == ((["1"] * 12 + ["2"] * 12) * 2, 4)
     planted = tree.planted(responses)
     assert pearson(responses.values, planted).min() > 0.9
     centred = planted - planted.mean(axis=0)
@@ -163,6 +160,17 @@ def test_what_is_missing_or_cannot_be_used_is_named(tree) -> None:
         refused(message, tree.read)
 
 
+def test_a_response_that_the_run_ends_before_is_refused(tree) -> None:
+    path = tree.raw / "sub-01" / "ses-02" / "func" / f"{tree.stem('02', '2')}_events.tsv"
+    events = pd.read_csv(path, sep="\t", keep_default_na=False)
+    events.iloc[-1, 0] = VOLUMES * TR - 1.5
+    events.to_csv(path, sep="\t", index=False)
+    refused(r"before the responses of 1 trials are seen \(rows 13\); write n/a", tree.read)
+    events.iloc[-1, 0] = VOLUMES * TR - 5
+    events.to_csv(path, sep="\t", index=False)
+    assert len(tree.read().trials) == 48
+
+
 def test_what_holds_for_all_subjects_may_stand_in_the_raw_data(tree) -> None:
     for path in paths(tree, "*_bold.json"):
         path.write_text(json.dumps({"StartTime": 0.75}))
@@ -198,8 +206,7 @@ def test_one_run_is_enough_and_the_stimulus_may_have_another_column(tree) -> Non
 
 
 def test_blocks_are_found_after_the_lag_and_responses_are_their_means(small) -> None:
-    descriptor = load_descriptor(small.write())
-    labels = read_labels(small.folder / "labels.txt")
+    descriptor, labels = load_descriptor(small.write()), read_labels(small.folder / "labels.txt")
     blocks = find_blocks(labels, descriptor.fmri)
     assert len(blocks) == 16
     # Two volumes of rest, three of a stimulus, read two volumes later.
@@ -211,10 +218,8 @@ def test_blocks_are_found_after_the_lag_and_responses_are_their_means(small) -> 
     assert all(row["last"] <= ends[row["run"]] for _, row in blocks.iterrows())
     refused("no volume left after a lag of 40", find_blocks, labels, FmriOptions(tr_s=2.0, hrf_lag_s=40.0, space="x"))
     descriptor = load_descriptor(small.write())
-    recording = read_fmri(descriptor, "1")
-    labels = read_labels(small.folder / "labels.txt")
-    series = small.volumes().reshape(-1, len(labels)).T
-    runs = labels["run"].astype(int).to_numpy()
+    recording, labels = read_fmri(descriptor, "1"), read_labels(small.folder / "labels.txt")
+    series, runs = small.volumes().reshape(-1, len(labels)).T, labels["run"].astype(int).to_numpy()
     cleaned = clean(series, runs=runs, detrend=True, standardize="zscore_sample", t_r=2.0)
     for row, block in find_blocks(labels, descriptor.fmri).iterrows():
         expected = cleaned[block["first"] : block["last"] + 1]

@@ -46,7 +46,7 @@ def expected_splits(trials, tested, validated, seed) -> pd.DataFrame:
 @pytest.mark.parametrize("seed", [0, 5])
 @pytest.mark.parametrize("listed", [True, False])
 def test_stimuli_are_listed_or_drawn_by_the_seed(trials, seed, listed) -> None:
-    random, names = np.random.default_rng(seed), trials["stimulus_id"].unique()
+    random, names = np.random.default_rng(seed), np.unique(trials["stimulus_id"])  # whatever the order of trials
     tested = SHARED if listed else random.permutation(names)[:10].tolist()  # 0.3 of 35
     val = random.permutation([name for name in names if name not in tested])[: 6 if listed else 5]
     splits = make_image_split(trials, test=SHARED if listed else 0.3, val=0.2, seed=seed)
@@ -62,7 +62,7 @@ def test_stimuli_are_listed_or_drawn_by_the_seed(trials, seed, listed) -> None:
 
 
 def test_folds_test_every_stimulus_once_and_near_duplicates_stay_together(trials) -> None:
-    tested = np.array_split(np.random.default_rng(3).permutation(trials["stimulus_id"].unique()), 5)
+    tested = np.array_split(np.random.default_rng(3).permutation(np.unique(trials["stimulus_id"])), 5)
     splits = make_image_split(trials, folds=5, seed=3)
     pd.testing.assert_frame_equal(splits, expected_splits(trials, tested, [[]] * 5, 3))
     assert make_image_split(trials, folds=35, seed=3)["fold"].nunique() == 35
@@ -111,8 +111,7 @@ def test_a_leak_stops_and_names_the_rows(trials) -> None:
     refused("occur in both", folds_of, splits, trials)
     by_run = trials.assign(stimulus_id=trials["session"] + trials["run"])
     assert leakage_audit(make_image_split(by_run, test=["11"], seed=0), by_run) == []  # nor do runs straddle
-    splits = make_image_split(trials, test=SHARED, seed=0)
-    changed = trials.copy()
+    splits, changed = make_image_split(trials, test=SHARED, seed=0), trials.copy()
     train = changed.index[changed["stimulus_id"] == "u4"][0]
     changed.loc[train, "stimulus_id"] = "s1"  # the trials were corrected after the splits were made
     texts = [str(problem) for problem in leakage_audit(splits, changed) if problem.level == "error"]
@@ -187,8 +186,7 @@ def test_repeats_stand_side_by_side(times) -> None:
     trials = make_trials({"a": 3, "b": 3, "c": 3})
     values = np.random.default_rng(0).normal(size=(9, 2, *times))
     responses = responses_of(trials, values)
-    cube = repeats_cube(responses)
-    average = responses.average_repeats()
+    cube, average = repeats_cube(responses), responses.average_repeats()
     np.testing.assert_allclose(cube.mean(axis=0), average.values)
     for column, name in enumerate(average.trials["stimulus_id"]):
         np.testing.assert_array_equal(cube[:, column], values[trials["stimulus_id"] == name])
@@ -231,8 +229,7 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
 
 
 def test_values_and_rois() -> None:
-    trials = make_trials({"a": 2, "b": 2})
-    values = np.random.default_rng(0).normal(size=(4, 5))
+    trials, values = make_trials({"a": 2, "b": 2}), np.random.default_rng(0).normal(size=(4, 5))
     rois = [["V1"], ["V1", "early"], ["V1"], ["V4"], ["V4", "IT", "a"]]
     assert inspect_responses("x", responses_of(trials, values, [["V1"]] * 5)) == []
     values[0, 3] = np.nan
@@ -308,7 +305,7 @@ def test_every_row_of_every_fold(sessions: pd.DataFrame, case: str) -> None:
         groups = "ses-" + sessions["session"] + "_run-" + sessions["run"]
         left_out = [(name,) for name in groups.unique()]
     elif case == "drawn":
-        left_out = np.array_split(np.random.default_rng(7).permutation(list("adcb")), 3)
+        left_out = np.array_split(np.random.default_rng(7).permutation(list("abcd")), 3)
     told = sessions[["trial_id", "stimulus_id"]].assign(group=groups)
     sides = [np.where(groups.isin(left), "test", "train") for left in left_out]
     tables = [told.assign(fold=k, seed=7, split=split) for k, split in enumerate(sides)]
@@ -338,5 +335,6 @@ def test_limits_of_folds_and_leaks(sessions: pd.DataFrame, monkeypatch: pytest.M
     assert make_splits(sessions, pairs, seed=0)["fold"].nunique() == 6
     monkeypatch.setattr("brainalign.datasets.splits.splits.MAX_FOLDS", 5)
     refused("^every 2 of 4 stimuli left out makes 6 folds; use a smaller", make_splits, sessions, pairs, seed=0)
-    told = sessions.assign(story="a")
+    told = sessions.assign(story=["", "a", "b", "c"] * 4)
+    refused(r"^4 of 16 trials have an empty story \(t0, t4,", make_splits, told, Split(leave_out="story"), seed=0)
     refused(r"no column 'storey' \(did you mean 'story'", make_splits, told, Split(leave_out="storey"), seed=0)

@@ -18,8 +18,7 @@ SHOWN = ("bat/bat_01b", "cow/cow_02s", "", "bat/bat_07n", "bat/bat_01b")
 
 
 def photograph(seed: int, size: int = 128) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    total = np.zeros((size, size, 3))
+    rng, total = np.random.default_rng(seed), np.zeros((size, size, 3))
     for cells in (4, 8, 16, 32):
         coarse = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
         total += np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), dtype=float) * 8 / cells
@@ -51,8 +50,7 @@ def pairs_of(audit, kind):
 
 
 def test_duplicates_and_near_duplicates_are_found_and_nothing_else(tmp_path) -> None:
-    base = photograph(0)
-    images = {f"photo{k}": photograph(k) for k in range(20)}
+    base, images = photograph(0), {f"photo{k}": photograph(k) for k in range(20)}
     images |= {"copy": base, "jpeg.jpg": base, "small": base.resize((64, 64)), "grey": base.convert("L")}
     images |= {"brighter": base.point(lambda value: value * 0.9 + 12)}
     audit = audited(tmp_path, images)
@@ -72,14 +70,13 @@ def test_duplicates_and_near_duplicates_are_found_and_nothing_else(tmp_path) -> 
 def test_missing_and_unreadable_images_are_all_named(tmp_path) -> None:
     whole = tmp_path / "whole.png"
     photograph(1).save(whole)
-    content = whole.read_bytes()
-    images = {"good": photograph(2), "gone": None, "cut": content[: len(content) // 2], "text": b"<html>", "empty": b""}
+    deep, bad = Image.new("I;16", (9, 9)), {"cut": whole.read_bytes()[:-99], "text": b"<html>", "empty": b""}
+    images = {"good": photograph(2), "gone": None, "deep": deep, **bad}
     audit = audited(tmp_path, images)
     missing, unreadable = audit.problems()
     assert missing.rows == ("gone",)
-    assert "1 of 5 images are missing: gone (" in str(missing)
-    assert set(unreadable.rows) == {"cut", "text", "empty"}
-    assert {missing.level, unreadable.level} == {"error"}
+    assert "1 of 6 images are missing: gone (" in str(missing)
+    assert (set(unreadable.rows), {missing.level, unreadable.level}) == ({"deep", *bad}, {"error"})
     assert audit.pairs.empty
     refused("no column 'path'", datasets.audit_images, pd.DataFrame({"stimulus_id": ["a"]}))
 

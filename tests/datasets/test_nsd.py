@@ -91,8 +91,7 @@ class Nsd:
     def write_session(self, number: int, values=None, name="betas", chunks=(750, 1, 1, 1)) -> None:
         values = self.values[number] if values is None else values
         with h5py.File(self.session(number), "w") as file:
-            # MATLAB's h5write reverses (x, y, z, trial).
-            whole = chunks and tuple(np.minimum(chunks, values.T.shape))
+            whole = chunks and tuple(np.minimum(chunks, values.T.shape))  # MATLAB's h5write reverses (x, y, z, trial)
             file.create_dataset(name, data=values.T, chunks=whole, compression="gzip" if chunks else None)
 
     def options(self, **changes):
@@ -124,8 +123,7 @@ def test_values_voxels_and_regions(nsd) -> None:
     np.testing.assert_array_equal(ijk, np.argwhere(nsd.inside))
     np.testing.assert_allclose(targets[["x_mm", "y_mm", "z_mm"]], ijk * 1.8)
     for row, names in enumerate(targets["roi"]):
-        voxel = tuple(ijk[row])
-        expected = {"nsdgeneral"}
+        voxel, expected = tuple(ijk[row]), {"nsdgeneral"}
         expected |= {1: {"V1v"}, 2: {"V1d"}}.get(int(nsd.ids["prf-visualrois"][voxel]), set())
         expected |= {"FFA-1"} if nsd.ids["floc-faces"][voxel] == 1 else set()
         assert set(names) == expected
@@ -151,8 +149,7 @@ def test_trials_follow_the_design(nsd) -> None:
 
 
 def test_z_scores_are_within_session_and_shared_images_tested(nsd) -> None:
-    found = nsd.read(val=0.1, seed=3)
-    shared = [f"nsd-{image - 1:05d}" for image in nsd.shared]
+    found, shared = nsd.read(val=0.1, seed=3), [f"nsd-{image - 1:05d}" for image in nsd.shared]
     expected = datasets.make_image_split(found.responses.trials, test=shared, val=0.1, seed=3)
     pd.testing.assert_frame_equal(found.splits, expected)
     halves = [(half - half.mean(axis=0)) / half.std(axis=0, ddof=1) for half in np.split(nsd.planted / 300, 2)]
@@ -182,8 +179,7 @@ def test_z_scores_are_within_session_and_shared_images_tested(nsd) -> None:
 def test_ceilings_are_those_of_the_paper(nsd) -> None:
     found = nsd.read(within=["V1v"])
     rows = found.responses.targets[["i", "j", "k"]].to_numpy()
-    ncsnr = nsd.ncsnr[tuple(rows.T)].astype(np.float64)
-    test = found.splits[found.splits["split"] == "test"]
+    ncsnr, test = nsd.ncsnr[tuple(rows.T)].astype(np.float64), found.splits[found.splits["split"] == "test"]
     expected = noise_ceiling_from_ncsnr(ncsnr, test.groupby("stimulus_id").size().to_numpy())
     np.testing.assert_allclose(found.ceiling["ceiling"], expected)
     np.testing.assert_allclose(found.ceiling["signal_share"], noise_ceiling_from_ncsnr(ncsnr, [1]))
@@ -475,8 +471,7 @@ def test_values_images_vertices_and_regions(challenge) -> None:
 
 
 def test_regions_that_are_read_and_missing_responses(challenge) -> None:
-    whole = challenge.read().responses
-    chosen = ["reams-2", "faces-1"]
+    whole, chosen = challenge.read().responses, ["reams-2", "faces-1"]
     part = challenge.read(within=chosen).responses
     rows = np.flatnonzero([bool(set(chosen) & set(names)) for names in whole.targets["roi"]])
     np.testing.assert_array_equal(part.values, whole.values[:, rows])

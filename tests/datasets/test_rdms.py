@@ -11,6 +11,7 @@ from refusals import refused
 from rsatoolbox.rdm.rdms import RDMs
 from safetensors.numpy import save_file
 from scipy.io import loadmat, savemat
+from scipy.spatial.distance import squareform
 
 from brainalign.datasets import read_rdm_study
 from brainalign.datasets.formats import RdmSets, read_kriegeskorte92, write_stimulus_images
@@ -23,8 +24,7 @@ real = pytest.mark.skipif(not FOLDER.is_dir(), reason="needs kriegeskorte92 in t
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
     table = pd.DataFrame({"stimulus_id": list("abcd"), "path": "x.png", "category": "thing"})
     table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
     save_file({"it": rng.uniform(size=(3, 2, 6)).astype(np.float32)}, tmp_path / "sets.safetensors")
@@ -40,8 +40,7 @@ def read(folder: Path, **changes: object) -> RdmSets:
 
 def test_a_study_of_ones_own(folder: Path) -> None:
     study = read(folder)
-    assert (study.sets["it"].shape, study.sets["it"].dtype) == ((3, 2, 6), np.float64)
-    assert list(study.models) == ["size"]
+    assert (study.sets["it"].shape, study.sets["it"].dtype, list(study.models)) == ((3, 2, 6), np.float64, ["size"])
     assert study.stimuli["path"].tolist() == [str((folder / "x.png").resolve())] * 4
     assert read(folder, model_rdms=None).models == {}
     save_file({"it": np.ones((3, 2, 6)), "v1": np.arange(6.0)[None]}, folder / "sets.safetensors")
@@ -100,6 +99,17 @@ def test_tables_that_name_their_stimuli(folder: Path) -> None:
     table.assign(left="a", right="b")[table["region"] == "V1"].to_csv(folder / "long.tsv", sep="\t", index=False)
     both = "a and b have dissimilarities .* of the same subject and session"
     refused(both, read, folder, recordings={"V1": of_table["V1"]})
+
+
+def test_stimuli_and_subjects_may_be_numbers(folder: Path) -> None:
+    (folder / "stimuli.tsv").write_text("stimulus_id\n1\n2\n3\n4\n")
+    pairs = np.arange(12).reshape(2, 6) % 4 + 1  # ratings from 1 to 4
+    pd.DataFrame(squareform(pairs[0]), range(1, 5), range(1, 5)).to_csv(folder / "m.tsv", sep="\t")
+    rows = [(subject, *pair) for subject in (1, 2) for pair in combinations("1234", 2)]
+    pd.DataFrame(rows, columns=["subject", 0, 1]).assign(distance=pairs.ravel()).to_csv(folder / "p.csv", index=False)
+    sets = read(folder, recordings={name[0]: {"format": "rdms", "file": name} for name in ("m.tsv", "p.csv")}).sets
+    np.testing.assert_array_equal(sets["m"], pairs[:1, None])
+    np.testing.assert_array_equal(sets["p"], pairs[:, None])
 
 
 def test_bad_files_of_ones_own(folder: Path) -> None:

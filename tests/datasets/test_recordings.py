@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from made import muse_table
 from refusals import refused
+from scipy.io import savemat
 from sklearn.covariance import LedoitWolf
 
 from brainalign.arrays import Responses
+from brainalign.cli import main
 from brainalign.datasets import audit_study, epochs_to_responses, make_epochs, read_epochs, read_muse, read_subject
 from brainalign.datasets.formats import check_same_channels, fit_whitener, read_raw_run, read_recordings
 from brainalign.simulation import sensor_info
@@ -73,12 +75,13 @@ def descriptor(folder: Path, **changes: object) -> Study:
     return parse(Study, content | changes, "test")
 
 
-def save_epochs(path: Path, kinds: dict[str, str], samples=None, bads=(), metadata=True) -> None:
+def save_epochs(path: Path, kinds: dict[str, str], samples=None, bads=(), metadata=True, shown="xyxy") -> None:
     info = mne.create_info(list(kinds), 100.0, list(kinds.values()))
-    info["bads"] = list(bads)
     events = None if samples is None else np.column_stack([samples, 0 * samples, 0 * samples + 1])
     values = 1e-6 * np.random.default_rng(0).normal(size=(4, len(kinds), 61))
-    table = pd.DataFrame({"category": list("xyxy")}) if metadata else None
+    values[0, 0, 40:42] = np.nan if "NaN" in bads else values[0, 0, 40:42]
+    info["bads"] = [name for name in bads if name != "NaN"]
+    table = pd.DataFrame({"category": [name.strip() if name != "-" else None for name in shown]}) if metadata else None
     epochs = mne.EpochsArray(values, info, events, tmin=-0.2, metadata=table, verbose="error")
     epochs.save(path, overwrite=True, verbose="error")
 
@@ -93,6 +96,16 @@ def test_mne_epochs_in(tmp_path: Path) -> None:
     np.testing.assert_allclose(responses.trials["onset_s"], [0.5, 1.5, 4.0, 5.0, *[np.nan] * 4])
     save_epochs(tmp_path / "b-epo.fif", kinds, metadata=False)
     refused(r"the epochs of recording 2 have no column category", read_recordings, descriptor(tmp_path), "1")
+    save_epochs(tmp_path / "b-epo.fif", kinds, shown="x- y")
+    refused("2 epochs of recording 2 have no category", read_recordings, descriptor(tmp_path), "1")
+    save_epochs(tmp_path / "b-epo.fif", kinds, bads=("NaN",))
+    assert "1 of 2 targets are NaN" in str(audit_study(descriptor(tmp_path)).problems)
+    for change, message in (
+        ({"epochs": {"baseline_s": [-0.5, 0.0]}}, r"baseline -0.5 s lies outside the epochs, .* -0.200 to 0.400"),
+        ({"epochs": {"tmin_s": -0.3, "tmax_s": 0.3}}, "tmin -0.3 s lies outside"),
+        ({"recordings": {"1": {"format": "epochs", "epochs": ["a-epo.fif"], "picks": "mag"}}}, "no mag channels"),
+    ):
+        refused(message, read_recordings, descriptor(tmp_path, **change), "1")
     kinds = {"Cz": "eeg", "Pz": "eeg", "Oz": "eeg", "EOG1": "eog", "STI": "stim"}
     save_epochs(tmp_path / "a-epo.fif", kinds)
     save_epochs(tmp_path / "b-epo.fif", kinds, bads=("Pz", "EOG1"))
@@ -117,6 +130,7 @@ def test_a_bids_folder_of_categories(path: Path, tmp_path: Path) -> None:
 
     responses = read()
     direct = epochs_to_responses([make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.3)])
+    refused("cut .Event time samples", make_epochs, raw, pd.concat([events] * 2), band_hz=None, tmin=0.0, tmax=0.3)
     assert responses.trials["category"].tolist() == direct.trials["category"].tolist()
     np.testing.assert_allclose(responses.values, direct.values, atol=0.1)
     misspelt = descriptor(tmp_path, recordings={"1": files}, markers={"face": "face", "huose": "house"})
@@ -138,13 +152,10 @@ def viewing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rate, n = 250.0, 250 * 50
     time = np.arange(n) / rate
     for run in "1234":
-        onsets = 2 + 1.9 * np.arange(24) + rng.uniform(0, 0.2, 24)
-        shown = np.tile(rng.permutation(SHOWN), 2)
+        onsets, shown = 2 + 1.9 * np.arange(24) + rng.uniform(0, 0.2, 24), np.tile(rng.permutation(SHOWN), 2)
         blinks = sum(150 * np.exp(-0.5 * ((time - at) / 0.08) ** 2) for at in onsets + rng.uniform(0, 0.5, 24))
-        shapes = [np.exp(-0.5 * ((time - at - 0.2) / 0.04) ** 2) for at in onsets]
-        evoked = amplitudes[shown].to_numpy() @ shapes
-        mains = 20 * np.sin(2 * np.pi * 50 * time)
-        sources = rng.normal(size=(3, n)).cumsum(axis=1)
+        evoked = amplitudes[shown].to_numpy() @ [np.exp(-0.5 * ((time - at - 0.2) / 0.04) ** 2) for at in onsets]
+        mains, sources = 20 * np.sin(2 * np.pi * 50 * time), rng.normal(size=(3, n)).cumsum(axis=1)
         sources = 2 * sources / sources.std(axis=1, keepdims=True)
         values = rng.normal(size=(len(PLACES), 3)) @ sources + rng.normal(size=(len(PLACES), n)) + mains
         values += np.array([*PLACES.values()])[:, None] * blinks
@@ -231,8 +242,7 @@ def test_faces_are_marker_two(root: Path) -> None:
     """What the descriptor says: the temporal electrodes are more negative for marker 2, 209 ms after it."""
     responses = read_recordings(load_descriptor(root / "data" / "n170.yaml"), "1")
     assert (len(responses.trials), responses.trials["run"].nunique()) == (1139, 6)
-    at = int(np.abs(responses.times - 0.209).argmin())
-    face = (responses.trials["category"] == "face").to_numpy()
+    at, face = int(np.abs(responses.times - 0.209).argmin()), (responses.trials["category"] == "face").to_numpy()
     for sensor, least in (("TP9", -4), ("TP10", -5)):
         x = responses.values[:, responses.targets["target_id"].tolist().index(sensor), at]
         error = np.sqrt(x[face].var() / face.sum() + x[~face].var() / (~face).sum())
@@ -311,8 +321,7 @@ def sub04(tmp_path):
 
 
 def test_values_times_places_and_units_of_meg_in_the_head(sub04, tmp_path) -> None:
-    responses = read_epochs(sub04, picks="eeg")
-    expected = eeg_epochs()
+    responses, expected = read_epochs(sub04, picks="eeg"), eeg_epochs()
     np.testing.assert_allclose(responses.values, expected.get_data() * 1e6, rtol=1e-4, atol=1e-3)
     assert responses.units == "µV"
     np.testing.assert_allclose(responses.times, expected.times, atol=1e-9)
@@ -367,6 +376,24 @@ def test_epochs_without_metadata_need_a_table(tmp_path) -> None:
     refused(r"no column 'stimulus_id' \(did you mean 'stim_id'", read_epochs, saved(epochs, sub04), picks="eeg")
 
 
+def test_epochs_of_eeglab(tmp_path: Path) -> None:
+    """Their events are the stimuli of trials, or the categories of a study without stimuli."""
+    values, names = np.random.default_rng(0).normal(size=(12, 3, 50)), ["face", "house", "S 12"] * 4
+    events = np.array([(name, 11 + 50 * k, k + 1) for k, name in enumerate(names)], "O,O,O")
+    of_epochs = np.array([(k + 1, name, 0.0) for k, name in enumerate(names)], "O,O,O")
+    events.dtype.names, of_epochs.dtype.names = ("type", "latency", "epoch"), ("event", "eventtype", "eventlatency")
+    stored = dict.fromkeys(("urevent", "icawinv", "icaweights", "icasphere"), ()) | {"setname": "a", "ref": "common"}
+    stored |= {"nbchan": 3, "pnts": 50, "trials": 12, "srate": 100.0, "xmin": -0.1, "xmax": 0.39}
+    stored |= {"chanlocs": np.array([("Cz",), ("Pz",), ("Oz",)], [("labels", "O")]), "event": events}
+    stored |= {"epoch": of_epochs, "data": values.transpose(1, 2, 0)}  # microvolts
+    savemat(tmp_path / "a.set", {"EEG": stored}, appendmat=False)
+    responses = read_epochs(tmp_path / "a.set", picks="eeg")
+    assert responses.trials["stimulus_id"].tolist() == names
+    np.testing.assert_allclose(responses.values, values, rtol=1e-5)
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    assert read_recordings(load_descriptor(tmp_path / "study.yaml"), "01").trials["category"].tolist() == names
+
+
 def test_bad_flat_and_other_channels(tmp_path, sub04) -> None:
     epochs = eeg_epochs()
     epochs.info["bads"] = ["Pz"]
@@ -374,8 +401,7 @@ def test_bad_flat_and_other_channels(tmp_path, sub04) -> None:
     bad = saved(epochs, tmp_path / "a-epo.fif")
     refused(r"1 of 6 channels are marked bad \(Pz\); interpolate", read_epochs, bad, picks="eeg")
     dropped = read_epochs(bad, picks="eeg", bad_channels="drop")
-    assert dropped.targets["target_id"].tolist() == ["Fz", "Cz", "C3", "C4"]
-    assert dropped.targets.attrs["n_dropped"] == 2
+    assert (dropped.targets["target_id"].tolist(), dropped.targets.attrs["n_dropped"]) == (["Fz", "Cz", "C3", "C4"], 2)
     epochs.info["bads"] = []
     refused(r"0 channels hold NaN and 1 are flat \(Oz\)", read_epochs, saved(epochs, bad), picks="eeg")
     refused("6 channels but 6 expected: lacks CZ", read_epochs, sub04, picks="eeg", channels=["Fz", "CZ", *EEG[2:]])
@@ -403,8 +429,7 @@ def test_several_files_are_one_recording(tmp_path, sub04) -> None:
     assert named["session"].tolist() == [*"111111222222"]  # a file each
     assert named["repeat"].tolist() == responses.trials["repeat"].tolist()
     assert named["trial_id"].is_unique
-    table = tmp_path / "trials.tsv"
-    dropped = []
+    table, dropped = tmp_path / "trials.tsv", []
     for name, gone in (("c", [1, 4]), ("d", [0])):
         epochs = mne.read_epochs(tmp_path / f"{name}-epo.fif", verbose="error").drop(gone, verbose="error")
         dropped.append(saved(epochs, tmp_path / f"{name}{name}-epo.fif"))
@@ -413,7 +438,9 @@ def test_several_files_are_one_recording(tmp_path, sub04) -> None:
     whole = sub04.read_bytes()
     for content in (whole[: len(whole) // 2], b"not a fif file at all"):
         sub04.write_bytes(content)
-        refused(r"sub-04_eeg-epo\.fif: truncated, or not epochs that MNE saved", read_epochs, sub04, picks="eeg")
+        refused(
+            r"sub-04_eeg-epo\.fif: truncated, or not epochs that MNE or EEGLAB saved", read_epochs, sub04, picks="eeg"
+        )
     refused("no such file", read_epochs, tmp_path / "none-epo.fif")
 
 
@@ -445,8 +472,7 @@ def test_noise_of_new_epochs_becomes_white(noise, shrinkage) -> None:
 
 def test_it_is_the_inverse_root_of_ledoit_wolf_by_sensor_type_and_of_averages() -> None:
     values, ids, targets, *_ = world(n_stimuli=4, n_repeats=3)
-    whitener = fit_whitener(values, TIMES, targets, stimulus_ids=ids)
-    cells = values.reshape(4, 3, 12, len(TIMES))
+    whitener, cells = fit_whitener(values, TIMES, targets, stimulus_ids=ids), values.reshape(4, 3, 12, len(TIMES))
     residuals = (cells - cells.mean(axis=1, keepdims=True)).reshape(12, 12, len(TIMES)) * np.sqrt(12 / 8)
     reference = LedoitWolf(assume_centered=True).fit(np.moveaxis(residuals, 1, 2).reshape(-1, 12))
     np.testing.assert_allclose(np.linalg.inv(whitener.matrix @ whitener.matrix), reference.covariance_, rtol=1e-8)

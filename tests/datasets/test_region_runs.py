@@ -18,8 +18,7 @@ N_REGIONS = 5
 def write(folder: Path, **changes: object) -> Path:
     """Write four runs of two people, one longer than the others, and their descriptor."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    rows = []
+    rng, rows = np.random.default_rng(0), []
     for k, (subject, task) in enumerate([("01", "rest"), ("01", "film"), ("02", "rest"), ("02", "film")]):
         values = rng.normal(size=(44 if k == 2 else 40, N_REGIONS)) + 0.1 * np.arange(44 if k == 2 else 40)[:, None]
         if k % 2:
@@ -55,13 +54,11 @@ def test_runs_are_detrended_and_people_and_regions_tabled(tmp_path: Path) -> Non
     without_names(tmp_path)
     study = read(path)
     expected = pd.DataFrame({"subject": ["01", "01", "02", "02"], "run": ["1", "2"] * 2, "split": ""})
-    expected = expected.assign(n_frames=[40, 40, 44, 40], task=["rest", "film"] * 2)
-    pd.testing.assert_frame_equal(study.people, expected)
+    pd.testing.assert_frame_equal(study.people, expected.assign(n_frames=[40, 40, 44, 40], task=["rest", "film"] * 2))
     assert study.regions.to_dict("list") == {"region_id": [f"r{k}" for k in range(5)], "network": list("aabbb")}
     assert (study.dropped, study.tr_s, study.series.shape) == ([], 0.72, (4, 40, N_REGIONS))
     for k, values in enumerate(study.series):
-        raw = np.load(tmp_path / f"{k}.npy")[:40]
-        line = np.column_stack([np.ones(40), np.arange(40)])
+        raw, line = np.load(tmp_path / f"{k}.npy")[:40], np.column_stack([np.ones(40), np.arange(40)])
         left = raw - line @ np.linalg.lstsq(line, raw, rcond=None)[0]
         np.testing.assert_allclose(values, left / left.std(axis=0), atol=1e-5)
     path = write(tmp_path / "bare", regions=None)
@@ -80,8 +77,7 @@ def test_runs_are_detrended_and_people_and_regions_tabled(tmp_path: Path) -> Non
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "mixed")
-    refused("names other regions", read, path)
+    refused("names other regions", read, write(tmp_path / "mixed"))
     folder = tmp_path / "bad"
     path = write(folder)
     without_names(folder)
@@ -96,8 +92,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     refused("constant", read, path)
     np.save(folder / "0.npy", values[:12])
     refused("12 frames", read, path)
-    path = write(folder, labels=["agee"])
-    refused("did you mean 'age'", read, path)
+    refused("did you mean 'age'", read, write(folder, labels=["agee"]))
     refused("tr_s is not given", load_descriptor, write(tmp_path, tr_s=None))
     refused("belong together", load_descriptor, write(tmp_path, derivatives="out"))
     path = write(tmp_path)
@@ -107,10 +102,8 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
 
 def test_runs_and_derivatives_are_inputs(tmp_path: Path) -> None:
     """A rule that declares them runs again when a run was written again."""
-    path = write(tmp_path)
-    tables = {"people.tsv", "regions.tsv"}
-    found = load_descriptor(path).inputs()
-    assert {file.name for file in found} == tables | {"0.npy", "1.csv", "2.npy", "3.csv"}
+    path, tables = write(tmp_path), {"people.tsv", "regions.tsv"}
+    assert {file.name for file in load_descriptor(path).inputs()} == tables | {"0.npy", "1.csv", "2.npy", "3.csv"}
     (tmp_path / "2.npy").unlink()  # left to the stage, which names it
     assert {file.name for file in load_descriptor(path).inputs()} == tables | {"0.npy", "1.csv", "3.csv"}
     stem = "sub-01_task-rest"

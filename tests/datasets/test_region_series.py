@@ -22,8 +22,7 @@ NAMES = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
 def drifting(n: int, rng, motion: np.ndarray) -> np.ndarray:
     """Return (frames, n): noise around 500 with a trend, a slow drift, and some of the motion."""
     time = np.arange(FRAMES)[:, None]
-    values = rng.normal(size=(FRAMES, n)) + 0.05 * time + 3 * np.sin(time / 45)
-    return 500 + values + motion @ rng.normal(size=(6, n))
+    return 500 + (rng.normal(size=(FRAMES, n)) + 0.05 * time + 3 * np.sin(time / 45)) + motion @ rng.normal(size=(6, n))
 
 
 class Study:
@@ -214,8 +213,7 @@ def test_grayordinates_of_fmriprep_and_maps_that_are_no_series(tmp_path) -> None
         series_of = read_region_series([file], atlas, high_pass_hz=None, confounds=confounds).series[0]
         explained[name] = np.abs(series_of.T @ centred.to_numpy()).max()
     assert explained["clean"] < 0.5 < 5 < explained["bare"]
-    axis = nibabel.load(series).header.get_axis(1)
-    maps = tmp_path / "maps.dtseries.nii"
+    axis, maps = nibabel.load(series).header.get_axis(1), tmp_path / "maps.dtseries.nii"
     nibabel.save(Cifti2Image(values[:3], (ScalarAxis(["a", "b", "c"]), axis)), maps)
     refused("its rows are no frames", read_region_series, [SeriesFile("01", maps)], atlas)
 

@@ -24,8 +24,7 @@ def words(n: int, rng: np.random.Generator) -> str:
     return " ".join("".join(rng.choice(list("abcdefghij"), rng.integers(2, 8))) for _ in range(n))
 
 
-def test_similarity_and_near_duplicates_against_the_full_table() -> None:
-    rng = np.random.default_rng(0)
+def test_similarity_and_near_duplicates_against_the_full_table(rng: np.random.Generator) -> None:
     for _ in range(60):
         a = "".join(rng.choice(list("abc"), rng.integers(0, 12)))
         b = "".join(rng.choice(list("abc"), rng.integers(0, 12)))
@@ -39,8 +38,7 @@ def test_similarity_and_near_duplicates_against_the_full_table() -> None:
     rng = np.random.default_rng(1)
     texts = [words(4, rng) for _ in range(25)]
     texts += [text[: k % len(text)] + "X" * (1 + k % 3) + text[k % len(text) + k % 2 :] for k, text in enumerate(texts)]
-    found = sentences.near_duplicate_texts(texts, 0.9)
-    folded = [text.casefold() for text in texts]
+    found, folded = sentences.near_duplicate_texts(texts, 0.9), [text.casefold() for text in texts]
     expected = [
         (a, b)
         for a, b in itertools.combinations(range(len(texts)), 2)
@@ -70,8 +68,7 @@ def test_groups_are_chains_of_near_duplicates() -> None:
 
 
 def corpus(n: int = 60, subjects=("A", "B", "C"), seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    rows = []
+    rng, rows = np.random.default_rng(seed), []
     for task in ("NR", "TSR"):
         texts = [words(8, rng) for _ in range(n)]
         for subject in subjects:
@@ -124,33 +121,28 @@ def test_planted_leaks_are_named() -> None:
     def rows_of(side: str) -> np.ndarray:
         return np.flatnonzero(clean["split"] == side)
 
-    leaky = clean.copy()
-    moved = rows_of("test")[0]
+    leaky, moved = clean.copy(), rows_of("test")[0]
     leaky.loc[moved, "split"] = "train"
     (problem,) = datasets.text_leakage(leaky, table)
     assert problem.what.startswith("1 sentences are both train and test (trials ")
     assert set(problem.rows) == set(table["trial_id"][table["text"] == table["text"][moved]])
     refused(f"splits: fold 0: 1 sentences .*{problem.rows[0]}", datasets.stop_on, [problem])
-
     leaky = clean.copy()
     leaky.loc[rows_of("val")[0], "split"] = "train"
     (problem,) = datasets.text_leakage(leaky, table)
     assert problem.what.startswith("repeats in validation: 1 sentences are both train and val")
-
     # A text under two ids: the text counts.
     renamed, test_text = table.copy(), table["text"][rows_of("test")[0]]
     train_row = rows_of("train")[0]
     renamed.loc[train_row, "text"] = test_text.upper()
     (problem,) = datasets.text_leakage(clean, renamed)
     assert table["trial_id"][train_row] in problem.rows
-
     near = table.copy()
     near.loc[train_row, "text"] = test_text[:12] + "#" + test_text[13:]
     (problem,) = datasets.text_leakage(clean, near)
     assert "1 pairs of almost the same text lie in two splits" in problem.what
     assert near["trial_id"][train_row] in problem.rows
     assert not datasets.text_leakage(clean, near, similarity=0.999)
-
     assert "3 trials are not in the table of sentences" in datasets.text_leakage(clean, table.iloc[3:])[0].what
     assert "there is no test trial" in datasets.text_leakage(clean[clean["split"] != "test"], table)[0].what
     twice = pd.concat([clean, clean.iloc[:2]], ignore_index=True)
@@ -199,11 +191,9 @@ def test_the_order_test_by_hand() -> None:
     ]
     shown = pd.DataFrame(rows, columns=["trial_id", "dataset", "subject", "task", "row", "split", "text", "label"])
     accuracy, null, p, told = sentences.order_leak(shown, "label", n_permutations=20000, seed=1)
-    assert accuracy == 0.75
-    assert told == ["b0", "a1", "a2"]
+    assert (accuracy, told) == (0.75, ["b0", "a1", "a2"])
     # Two of p, two of q: a pair is alike in 1 of 3; four of p, one of r: in 3 of 5, and both pairs where r is neither.
-    assert null == pytest.approx((2 / 3 + 2 * 3 / 5) / 4, abs=0.006)
-    assert p == pytest.approx(1 / 3, abs=0.015)
+    assert (null, p) == (pytest.approx((2 / 3 + 2 * 3 / 5) / 4, abs=0.006), pytest.approx(1 / 3, abs=0.015))
     small = [sentences.order_leak(shown, "label", n_permutations=9, seed=seed) for seed in (1, 1, 2, 3)]
     assert small[0] == small[1]
     assert len({found[1] for found in small}) > 1
@@ -224,8 +214,7 @@ def test_blocks_are_left_out_with_their_texts() -> None:
     assert (set(first["split"]), len(first[first["split"] == "test"])) == ({"train", "test"}, 30)
     assert len(first) == len(table) - 3  # the shared text is not trained on
     broken = folds.copy()
-    row = int(np.flatnonzero((broken["fold"] == 0) & (broken["split"] == "test"))[0])
-    broken.loc[row, "split"] = "train"
+    broken.loc[int(np.flatnonzero((broken["fold"] == 0) & (broken["split"] == "test"))[0]), "split"] = "train"
     found = datasets.text_leakage(broken, table, left_out="block")
     assert any("block zuco1-NR-block000 is tested and trained on" in problem.what for problem in found)
     refused("blocks of 0 sentences", datasets.order_blocks, table, 0)

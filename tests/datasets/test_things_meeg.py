@@ -1,6 +1,7 @@
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from brainalign import datasets
 from brainalign.datasets import drop_tested_concepts, read_subject, read_things_epochs, things_image_rows
 from brainalign.datasets.published import concept_splits
 from brainalign.datasets.studies import check_modality_splits, read_modalities
+from brainalign.datasets.studies.modalities import _table
 from brainalign.simulation import Modality, shared_space, write_modalities
 from brainalign.study import Study, load_descriptor, parse
+from brainalign.workflow.estimates import _held_mb
 
 CHANNELS, TIMES = ["Pz", "O1", "O2"], np.linspace(-0.2, 0.79, 10)
 PARTS = {"training": "train", "test": "test"}
@@ -190,6 +193,13 @@ def test_a_study_of_modalities_takes_a_release(things, tmp_path, release) -> Non
     assert (set(trials["subject"]), set(trials["task"])) == ({"01"}, {"viewing"})
 
 
+def test_ids_are_text_in_every_kind_of_table_and_plans_know_the_size_of_files(tmp_path: Path) -> None:
+    pd.DataFrame({"stimulus_id": [1, 2]}).to_parquet(tmp_path / "ids.parquet")
+    assert _table(tmp_path / "ids.parquet", ["stimulus_id"])["stimulus_id"].tolist() == ["1", "2"]
+    (tmp_path / "signals.npy").write_bytes(bytes(2**21))
+    assert _held_mb(SimpleNamespace(inputs=lambda: [tmp_path, tmp_path / "signals.npy"])) == 16
+
+
 def write_raw(things, **changes) -> dict[str, list[int]]:
     """Write two sessions of raw EEG with a bump 100 ms after each onset, as high as the number of the condition."""
     rng = np.random.default_rng(3)
@@ -218,8 +228,7 @@ def read_raw(things, **options):
 
 
 def test_raw_eeg2_is_cut_at_its_conditions(things) -> None:
-    shown = write_raw(things)
-    published = read_raw(things)
+    shown, published = write_raw(things), read_raw(things)
     responses, trials = published.responses, published.responses.trials
     names = {part: things_image_rows(things.images, part)["stimulus_id"].tolist() for part in ("training", "test")}
     expected = [names[part][number - 1] for part in ("training", "test") for number in shown[part]]

@@ -126,8 +126,7 @@ def test_prepare_checks_that_the_odd_one_is_last(tmp_path: Path, published: bool
     world = concept_world(30, 3, 3500, n_repeated=20, n_people=5, seed=1)
     path = write(tmp_path, world, **({} if published else {"embedding": None, "dimensions": None}))
     code, out, stimuli = prepare(path, tmp_path / "results")
-    assert code == 0
-    assert main(["check", str(path)]) == 0
+    assert (code, main(["check", str(path)])) == (0, 0)
     arrays, details = load(out, Arrays), load_sidecar(out)["details"]
     np.testing.assert_array_equal(arrays["triplets"], world.triplets)
     assert ("embedding" in arrays) == published

@@ -211,8 +211,7 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
         expected = resample(eeg(n, seed)[:104], samples, axis=1)
         np.testing.assert_allclose(read.signals[row, :104, :samples], expected, atol=1e-4)
         assert not read.signals[row, :, samples:].any()
-    kept = read_zuco(tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="keep")
-    assert len(kept.sentences) == 8
+    assert len(read_zuco(tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="keep").sentences) == 8
     refused(r"1 sentences are not in", read_zuco, tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="raise")
     refused("tables: no task 'TSR'", read_zuco, tmp_path, dataset="zuco1", tables={"TSR": table})
     path = tmp_path / "nr_1.csv"

@@ -205,8 +205,7 @@ def test_meaning_beside_the_same_drift_is_called_brain() -> None:
 def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     _, train, test = topics_in_turn(0, n_subjects=2)
     whole = decoding.neighbours_in_time(train.meta, train.targets, test.meta)
-    widths = 2.0 ** np.arange(6)
-    place = train.meta["trial_index"].to_numpy(dtype=float)
+    widths, place = 2.0 ** np.arange(6), train.meta["trial_index"].to_numpy(dtype=float)
     subject, stimulus = (train.meta[name].to_numpy() for name in ("subject", "stimulus_id"))
     apart = (subject[:, None] == subject) & (stimulus[:, None] != stimulus)
     means = []

@@ -32,9 +32,7 @@ def test_all_weights_of_the_menu_learn_and_subject_matrices_begin_as_the_identit
     for name in EEG_ENCODERS:
         encoder = eeg_encoder(name, SHAPE)
         tokens, vectors = encoder(signals, None, prompt)
-        assert tokens.shape[0] == 4
-        assert tokens.shape[2] == encoder.width
-        assert vectors.shape == (4, 7)
+        assert (tokens.shape[0], tokens.shape[2], vectors.shape) == (4, encoder.width, (4, 7))
         (vectors.square().sum() + tokens.square().sum()).backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
     refused("did you mean 'tiny'", eeg_encoder, "tyny", SHAPE)

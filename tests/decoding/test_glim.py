@@ -26,15 +26,12 @@ def opened(encoder: GlimEncoder) -> GlimEncoder:
 
 def test_published_sizes_have_published_shapes_and_times_are_sines_and_cosines() -> None:
     shape = EegShape(n_channels=104, n_times=1280, n_outputs=1024, n_tasks=3, n_datasets=2, n_subjects=30)
-    encoder = GlimEncoder(shape).eval()
-    mask = torch.arange(1280) < 900
+    encoder, mask = GlimEncoder(shape).eval(), torch.arange(1280) < 900
     with torch.no_grad():
         tokens, vector = encoder(torch.randn(1, 104, 1280, generator=seeded()), mask[None], torch.ones(1, 3).long())
-    assert tokens.shape == (1, 96, 1024)
-    assert vector.shape == (1, 1024)
+    assert (tokens.shape, vector.shape) == ((1, 96, 1024), (1, 1024))
     assert len(encoder.blocks) == len(encoder.align) == 6
-    assert encoder.blocks[0].attend.embed_dim == 128
-    assert encoder.align[0].linear1.weight.shape == (1024, 256)
+    assert (encoder.blocks[0].attend.embed_dim, encoder.align[0].linear1.weight.shape) == (128, (1024, 256))
     assert encoder.prompt.unknown.tolist() == [0, 1, 1]
     code = time_code(50, 8)
     np.testing.assert_allclose(code[:, 0], np.sin(np.arange(50)), atol=1e-5)
@@ -42,10 +39,8 @@ def test_published_sizes_have_published_shapes_and_times_are_sines_and_cosines()
 
 
 def test_what_is_masked_or_comes_later_does_not_change_the_output() -> None:
-    encoder = opened(small(SHAPE))
-    signals = torch.randn(2, 6, 20, generator=seeded())
-    mask = torch.arange(20) < torch.tensor([[12], [20]])
-    prompt = torch.ones(2, 3, dtype=torch.long)
+    encoder, signals = opened(small(SHAPE)), torch.randn(2, 6, 20, generator=seeded())
+    mask, prompt = torch.arange(20) < torch.tensor([[12], [20]]), torch.ones(2, 3, dtype=torch.long)
     changed = signals.clone()
     changed[0, :, 12:] = 100.0
     for a, b in zip(encoder(signals, mask, prompt), encoder(changed, mask, prompt), strict=True):

@@ -29,8 +29,7 @@ def relations(world: GroundedWords) -> pd.DataFrame:
 
 def test_captions_score_by_the_best_places_of_their_words_also_when_saved(world, fitted, tmp_path) -> None:
     captions = [[3], [5, 7, 9], [0, 1]]
-    found = fitted.scores(captions, world.scenes[:6])
-    words = fitted.embed()
+    found, words = fitted.scores(captions, world.scenes[:6]), fitted.embed()
     with torch.no_grad():
         places = fitted.network_.embed_places(torch.from_numpy(world.scenes[:6])).double().numpy()
     places /= np.linalg.norm(places, axis=2, keepdims=True)

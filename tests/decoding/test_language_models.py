@@ -111,12 +111,10 @@ def test_special_tokens_that_differ_or_are_missing_are_named(kind: str, special,
 
 
 def test_models_that_cannot_be_taken_as_they_are_are_named(tmp_path: Path) -> None:
-    folder = save_small("gpt2", tmp_path)
-    tokenizer = word_tokenizer(TRAIN)
+    folder, tokenizer = save_small("gpt2", tmp_path), word_tokenizer(TRAIN)
     tokenizer.eos_token = None
     refused("has no eos_token_id", CausalLanguage, transformers.AutoModelForCausalLM.from_pretrained(folder), tokenizer)
-    folder = save_small("t5", tmp_path)
-    weights = tmp_path / "model.safetensors"
+    folder, weights = save_small("t5", tmp_path), tmp_path / "model.safetensors"
     torch.save(load_file(weights), tmp_path / "pytorch_model.bin")
     weights.unlink()
     refused("trust_pickle", LANGUAGE_MODELS["pretrained"], folder)

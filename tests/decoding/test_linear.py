@@ -40,9 +40,10 @@ def test_equal_to_kernel_ridge_of_scikit_learn(sharing: str, features: str) -> N
 
 
 def test_features_by_hand() -> None:
-    signals = np.random.default_rng(2).normal(size=(5, 3, 20))
-    power = signal_features(signals, "log_power").reshape(5, 2, 3)
-    np.testing.assert_allclose(power[1, 1, 2], np.log(np.mean(signals[1, 2, 8:16] ** 2)), atol=1e-4)
+    signals = np.random.default_rng(2).normal(size=(5, 3, 20)) * [[[1e5]], *[[[1]]] * 4]  # a loud trial is beside
+    units = np.array([1.0, 1e3, 1e-9])[:, None]  # sensors of several kinds in one pattern
+    power = signal_features(signals * units, "log_power").reshape(5, 2, 3)
+    np.testing.assert_allclose(power[1, 1, 2], np.log(np.mean((signals * units)[1, 2, 8:16] ** 2)), atol=1e-4)
     products = signal_features(signals, "covariance").reshape(5, 2, 6)
     assert products[4, 0, 1] == pytest.approx(np.mean(signals[4, 0, :8] * signals[4, 1, :8]))
     np.testing.assert_array_equal(signal_features(-signals, "covariance"), products.reshape(5, -1))  # blind to the sign
@@ -50,6 +51,8 @@ def test_features_by_hand() -> None:
 
 def test_a_penalty_at_the_edge_of_the_grid_is_said() -> None:
     signals, targets, subjects = trials()
+    alone = np.r_[subjects[:-1], ["alone"]]
+    refused("nothing varies in 1 training trial.* of subject alone", LinearDecoder("own").fit, signals, targets, alone)
     same = (signals, targets - targets.mean(axis=0), subjects)
     with pytest.warns(RuntimeWarning, match=r"penalty 1 is at the edge of those tried, 1 to 100"):
         LinearDecoder(penalties=(1.0, 10.0, 100.0)).fit(*same, same)  # fitted trials: the less penalty the better

@@ -31,6 +31,8 @@ def test_hidden_regions_and_networks_are_found(world: RoiSeries, fitted) -> None
     mask = decoding.hidden_masks(len(test), networks, 1, seed=1)[decoding.HALF][0]
     assert [*decoding.hidden_masks(2, ["b", "b", "a"], 1)] == [decoding.HALF, "b", "a"]
     assert [*decoding.hidden_masks(2, ["b"] * 3, 1)] == [decoding.HALF]
+    sums = {n: {decoding.HALF: np.array([e, [[100]] * 3])} for n, e in (("a", [[60]] * 3), ("b", [[59], [58], [57]]))}
+    assert decoding.fill_table(sums, ["1", "2", "3"], reference="a")["verdict"][1] == "tie"  # t = 3.46
     linear = decoding.hidden_r2(test, decoding.ConditionalGaussian().fit(train).reconstruct(test, mask), mask)
     assert decoding.hidden_r2(test, fitted.reconstruct(test, mask), mask) > 0.8 * linear > 0.15
     by = {"model": fitted.region_embeddings_, "connectivity": decoding.mean_connectivity(train)}
@@ -43,8 +45,7 @@ def test_hidden_regions_and_networks_are_found(world: RoiSeries, fitted) -> None
 def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, attention: str) -> None:
     model = decoding.MaskedBrainModel(design, attention, n_blocks=3, n_steps=3, width=16, batch_size=8)
     model.fit(world.series)
-    hidden = np.arange(36) % 3 == 0
-    other = world.series[:3].copy()
+    hidden, other = np.arange(36) % 3 == 0, world.series[:3].copy()
     other[:, :, hidden] = np.random.default_rng(0).normal(size=other[:, :, hidden].shape)
     filled = model.reconstruct(world.series[:3], hidden)
     assert np.allclose(filled, model.reconstruct(other, hidden), atol=1e-5)
@@ -55,8 +56,7 @@ def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, at
 
 def test_attention_is_the_softmax_of_embeddings_also_of_a_saved_model(tmp_path, world, fitted) -> None:
     torch.manual_seed(0)
-    block = _EmbeddingAttention(6, 1, 8)
-    e = torch.randn(5, 6)
+    block, e = _EmbeddingAttention(6, 1, 8), torch.randn(5, 6)
     silent = torch.tensor([[False, True, False, False, False]])
     q, k = (layer(e).detach().numpy() for layer in (block.query, block.key))
     logits = np.exp(q @ k.T / np.sqrt(6)) * (1 - np.eye(5)) * ~silent.numpy()
@@ -65,16 +65,14 @@ def test_attention_is_the_softmax_of_embeddings_also_of_a_saved_model(tmp_path, 
     assert block.weights(e)[0, 0].diagonal().abs().max() == 0
     assert _EmbeddingAttention(6, 1, 8, self_loops=True).weights(e)[0, 0].diagonal().min() > 0
     fitted.save(tmp_path / "model.safetensors")
-    again = decoding.MaskedBrainModel.load(tmp_path / "model.safetensors", device="cpu")
-    hidden = np.arange(36) < 9
+    again, hidden = decoding.MaskedBrainModel.load(tmp_path / "model.safetensors", device="cpu"), np.arange(36) < 9
     assert np.array_equal(again.reconstruct(world.series[:2], hidden), fitted.reconstruct(world.series[:2], hidden))
     assert again.regions_ == fitted.regions_
     assert again.ratio == fitted.ratio
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: decoding.MaskedBrainModel) -> None:
-    series = world.series[:3].copy()
-    hidden = np.arange(36) < 9
+    series, hidden = world.series[:3].copy(), np.arange(36) < 9
     refused("35 regions but the model was fitted to 36", fitted.reconstruct, series[:, :, :35], hidden[:35])
     refused("15 frames but 20", fitted.embed, series[:, :15])
     refused("hidden has shape", fitted.reconstruct, series, hidden[:4])
@@ -92,8 +90,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: 
 def test_the_gaussian_is_the_conditional_mean_and_the_lagged_one_sees_what_follows() -> None:
     world = roi_lagged(16, 200, 5, seed=4)
     train, test = world.series[:12], world.series[12:]
-    hidden = world.regions["network"].eq("B1").to_numpy()
-    flat = train.reshape(-1, 30).astype(float)
+    hidden, flat = world.regions["network"].eq("B1").to_numpy(), train.reshape(-1, 30).astype(float)
     cov = flat.T @ flat / len(flat)
     weights = np.linalg.solve(cov[~hidden][:, ~hidden] + 0.3 * np.eye(25), cov[~hidden][:, hidden])
     filled = decoding.ConditionalGaussian(penalties=(0.3,)).fit(train).reconstruct(test, hidden)
@@ -118,6 +115,8 @@ def test_lag_and_penalty_are_chosen_on_other_people() -> None:
     one = decoding.ConditionalGaussian().fit(series, ["p0"] * 16)
     assert one.penalty_ == decoding.ConditionalGaussian().fit(series).penalty_
     refused("people has 3 rows", decoding.ConditionalGaussian().fit, series, people[:3])
+    alone = decoding.ConditionalGaussian(lags=(0, 1, 2)).fit(series[:1])  # chooses nothing
+    assert (alone.lag_, alone.penalty_) == (1, 0.5)
 
 
 def test_a_subject_on_both_sides_stops_the_study(world: RoiSeries) -> None:
@@ -129,8 +128,7 @@ def test_a_subject_on_both_sides_stops_the_study(world: RoiSeries) -> None:
 
 def test_fine_tuning_leaves_the_model_alone_and_people_who_validate_out(fitted: decoding.MaskedBrainModel) -> None:
     world = roi_series(32, 160, 6, trait=0.7, seed=5)
-    labels = world.subjects["trait"].to_numpy()
-    before = fitted.region_embeddings_
+    labels, before = world.subjects["trait"].to_numpy(), fitted.region_embeddings_
     tuned = decoding.FineTuned(fitted, n_steps=40, batch_size=10, n_segments=6).fit(world.series[:22], labels[:22])
     assert (tuned.predict(world.series[22:]) == labels[22:]).mean() >= 0.7
     assert np.array_equal(before, fitted.region_embeddings_)

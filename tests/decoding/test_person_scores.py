@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 from refusals import refused
 
 from brainalign.decoding import correlation_features, person_scores, tangent_features
 from brainalign.decoding.masked.subject_scores import _fold_people
+from brainalign.pipelines.decode.decode_series import _known
 from brainalign.simulation import roi_series
 
 QUICK = {"n_permutations": 10, "n_repeats": 2, "n_draws": 300}
@@ -25,8 +27,7 @@ def test_a_planted_trait_is_found_in_connectivity_and_not_in_noise(rng: np.rando
 
 
 def test_states_are_permuted_within_people_and_what_is_a_persons_own_gives_nothing() -> None:
-    rng = np.random.default_rng(2)
-    people = np.repeat([f"p{k}" for k in range(20)], 4)
+    rng, people = np.random.default_rng(2), np.repeat([f"p{k}" for k in range(20)], 4)
     states = np.tile(["off", "on", "off", "on"], 20)
     own = np.repeat(rng.normal(size=(20, 6)), 4, axis=0)  # tells people, not states
     features = {"correlation": own + 0.01 * rng.normal(size=own.shape)}
@@ -50,9 +51,32 @@ def test_p_values_of_noise_are_even_nobody_is_in_two_folds_and_bad_input() -> No
     assert sorted(np.concatenate(folds)) == list(range(33))
     for fold in folds:
         assert not set(people[fold]) & set(np.delete(people, fold))
-    refused("3 subjects are fewer than 5 folds", _fold_people, np.arange(3), np.array(list("abc")), 5, None)
+    rounds = [np.sort(_fold_people(np.arange(33.0), people, 5, np.random.default_rng(k))[0]).tolist() for k in (0, 1)]
+    assert rounds[0] != rounds[1]  # though numbers have one order
+    refused("labels: 3 subjects are fewer than 5 folds", person_scores, {"correlation": x[:3]}, [1, 2, 3], list("abc"))
+    once = ["x", *"yyyyy"]
+    refused("one subject alone has x", person_scores, {"correlation": np.zeros((6, 2))}, once, list("abcdef"))
     x = np.zeros((6, 2))
     people = list("abcdef")
     refused("nothing to tell apart", person_scores, {"correlation": x}, ["one"] * 6, people)
     refused("reference 'correlation'", person_scores, {"other": x}, list("xyxyxy"), people)
     refused("5 rows", person_scores, {"correlation": x[:5]}, list("xyxyxy"), people)
+
+
+def test_noise_predicts_numbers_with_r_about_0_and_every_interval_is_defined() -> None:
+    people, found = [f"p{k:02d}" for k in range(20)], []
+    for seed in range(6):
+        x, y = np.random.default_rng(seed).normal(size=(20, 11)), np.random.default_rng([seed, 1]).normal(size=20)
+        table = person_scores({"correlation": x}, y, people, n_permutations=4, n_repeats=2, n_draws=1, seed=seed)
+        found.append(table["null_mean"].item())
+    assert abs(np.mean(found)) < 0.1  # folds of other means and sizes: -0.2
+    two = np.repeat([1.0, 2.0], [10, 2])
+    table = person_scores({"correlation": x[:12]}, two, people[:12], n_permutations=0, n_repeats=1)
+    assert table[["low", "high", "difference_low"]].notna().all(axis=None)
+
+
+def test_numbers_that_hardly_change_within_people_are_traits() -> None:
+    age, people = np.repeat(np.linspace(20, 60, 16), 2), pd.DataFrame({"subject": np.repeat(np.arange(16), 2)})
+    rows, trait = _known(people.assign(age=(age + np.arange(32) % 4 // 3).astype(str)), "age", 5)
+    assert (trait, rows["value"].tolist()[:4]) == (True, [20, 20, *[age[2] + 0.5] * 2])
+    assert not _known(people.assign(age=np.arange(32) % 7), "age", 5)[1]

@@ -166,8 +166,7 @@ def persons() -> Any:
     """Return scores by features of people: correlation_features, tangent_features, tokens; and what was fine-tuned."""
     model = masked().fit(SERIES)
     series = np.concatenate([SERIES, SERIES[:, ::-1] + 0.3 * RNG(22).normal(size=SERIES.shape).astype(np.float32)])
-    features = dict(decoding.person_features(model, series))
-    people = [f"p{k % 9 // 2}" for k in range(18)]
+    features, people = dict(decoding.person_features(model, series)), [f"p{k % 9 // 2}" for k in range(18)]
     states, traits = np.array(list("xyyxyxxyxyxyyxxyxy")), np.array(["u", "v", "u", "v", "v"])[np.arange(18) % 9 // 2]
     options = {"n_folds": 2, "n_repeats": 2, "n_permutations": 3, "n_draws": 30, "confidence": 0.8, "seed": 2}
     numbers = features["correlation"][:, 0] + RNG(23).normal(size=18)
@@ -216,8 +215,7 @@ CASES = {one.__name__: one for one in (matrices, *OF_WORDS, *OF_SERIES, studies)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CASES)
 def test_results_of_fixed_seeds_are_as_they_were(name: str) -> None:
-    before = torch.get_rng_state()
-    found = CASES[name]()
+    before, found = torch.get_rng_state(), CASES[name]()
     assert torch.equal(torch.get_rng_state(), before)  # nobody else is disturbed
     assert all(table.index.is_unique for table in tables(found))
     RECORD.check(name, found)

@@ -16,8 +16,7 @@ def trials(n: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_weights_and_intercepts_predict_as_the_decoder_does(features: str) -> None:
     signals, targets, subjects = trials()
     decoder = LinearDecoder("own", features).fit(signals, targets, subjects)
-    seen = signal_features(signals, features)
-    predicted = decoder.predict(signals, subjects)
+    seen, predicted = signal_features(signals, features), decoder.predict(signals, subjects)
     for subject, (weights, intercept) in decoder.coefficients().items():
         rows = subjects == subject
         np.testing.assert_allclose(seen[rows] @ weights + intercept, predicted[rows], atol=1e-8)
@@ -27,8 +26,7 @@ def test_weights_and_intercepts_predict_as_the_decoder_does(features: str) -> No
 def test_maps_predict_like_ridge_and_as_their_mean_for_someone_new() -> None:
     signals, targets, subjects = trials()
     maps = RidgeMaps.fit(signals, targets, subjects)
-    expected = LinearDecoder("own").fit(signals, targets, subjects)
-    x = torch.tensor(signals, dtype=torch.float32)
+    expected, x = LinearDecoder("own").fit(signals, targets, subjects), torch.tensor(signals, dtype=torch.float32)
     np.testing.assert_allclose(maps(x, torch.tensor(subjects)).numpy(), expected.predict(signals, subjects), atol=1e-4)
     new = maps(x[:5], torch.zeros(5, dtype=torch.long)).numpy()
     of_all = [maps(x[:5], torch.full((5,), k)).numpy() for k in (1, 2, 3)]
@@ -47,8 +45,7 @@ def test_folds_leave_the_stimulus_out_and_see_nothing_in_noise() -> None:
 
     assert relation(fitted) > 0.6  # signals are noise: it looks good where it was fitted
     assert abs(relation(held)) < 0.25
-    # Changing the targets of one stimulus leaves what is predicted for its own trials alone.
-    other = targets.copy()
+    other = targets.copy()  # changing the targets of one stimulus leaves what is predicted for its own trials alone
     other[stimuli == 4] += 50
     again, _ = cross_fitted(signals, other, subjects, stimuli, 5, np.random.default_rng(0), penalties=(penalty,))
     np.testing.assert_array_equal(again[stimuli == 4], held[stimuli == 4])

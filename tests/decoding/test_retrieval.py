@@ -34,8 +34,7 @@ def test_ways_are_the_mean_over_random_galleries() -> None:
                 others = rng.choice(np.delete(np.arange(30), i), k - 1, replace=False)
                 hits.append((similar[i, others] < similar[i, i]).all())
         row = found.set_index("measure").loc[f"{k}-way"]
-        assert row["value"] == pytest.approx(np.mean(hits), abs=0.02)
-        assert row["chance"] == pytest.approx(1 / k)
+        assert (row["value"], row["chance"]) == (pytest.approx(np.mean(hits), abs=0.02), pytest.approx(1 / k))
     np.testing.assert_allclose(way_accuracy(30, 30), np.eye(30)[0], atol=1e-12)
     np.testing.assert_allclose(way_accuracy(2000, 24).mean(), 1 / 24)
 
@@ -46,8 +45,7 @@ def test_nothing_is_found_in_noise_and_bad_input_is_named() -> None:
     gallery = rng.normal(size=(20, 6))
     found = retrieval_accuracy(rng.normal(size=(50, 6)), gallery, shown, range(20)).table.set_index("measure")
     assert found.loc["top-1", "p"] > 0.01
-    assert found.loc["top-1", "majority"] == pytest.approx(31 / 50)
-    assert found.loc["top-1", "chance"] == 1 / 20
+    assert (found.loc["top-1", "majority"], found.loc["top-1", "chance"]) == (pytest.approx(31 / 50), 1 / 20)
     # Always naming the frequent stimulus looks good beside chance, and exchanges of stimuli say what it is.
     constant = retrieval_accuracy(np.tile(gallery[:1], (50, 1)), gallery, shown, range(20)).table.set_index("measure")
     assert constant.loc["top-1", "value"] == constant.loc["top-1", "majority"]
@@ -56,8 +54,7 @@ def test_nothing_is_found_in_noise_and_bad_input_is_named() -> None:
     refused("not in the gallery .*70.*77", retrieval_accuracy, vectors, vectors, [*range(8), 77, 70], range(10))
     refused("same space", retrieval_accuracy, vectors[:, :2], vectors, range(10), range(10))
     refused("NaN", retrieval_accuracy, np.full((10, 3), np.nan), vectors, range(10), range(10))
-    rows = [0, 0, 1, 2]
-    task = "give the task, not the subject"
+    rows, task = [0, 0, 1, 2], "give the task, not the subject"
     refused(task, retrieval_accuracy, vectors[rows], vectors, rows, range(10), groups=np.array(list("abaa")))
     refused("nothing to retrieve", retrieval_accuracy, vectors[:1], vectors[:1], [0], [0])
 
@@ -65,8 +62,7 @@ def test_nothing_is_found_in_noise_and_bad_input_is_named() -> None:
 def test_averaging_repeats_raises_accuracy_towards_the_ceiling() -> None:
     rng = np.random.default_rng(7)
     n, repeats = 25, 16
-    gallery = rng.normal(size=(n, 10))
-    whose = np.repeat(["a", "b"], n * repeats)
+    gallery, whose = rng.normal(size=(n, 10)), np.repeat(["a", "b"], n * repeats)
     trials = pd.DataFrame({"stimulus_id": np.tile(np.arange(n), 2 * repeats), "subject": whose})
     signals = gallery[trials["stimulus_id"]] + 3 * rng.normal(size=(len(trials), 10))
     curve = repeat_curve(signals, trials, lambda x, _: x, gallery, range(n), n_draws=5)
@@ -76,7 +72,9 @@ def test_averaging_repeats_raises_accuracy_towards_the_ceiling() -> None:
     # Halves are as noisy as the queries, so they set less than the noiseless gallery does.
     assert (curve["ceiling"][:-1] < curve["value"][:-1]).all()
     assert np.isnan(curve["ceiling"].iloc[-1])
-    null = repeat_curve(rng.normal(size=signals.shape), trials, lambda x, _: x, gallery, range(n), n_draws=5)
+    apart, seen = trials.assign(subject=trials["stimulus_id"] // 5, n_samples=whose == "a"), []
+    null = repeat_curve(rng.normal(size=signals.shape), apart, lambda x, t: (seen.append(t), x)[1], gallery, range(n))
+    assert not seen[-1]["n_samples"].any()  # those that all trials of an average have
     assert (null["value"] < 0.12).all()
     assert (null["ceiling"].dropna() < 0.12).all()
 
@@ -84,10 +82,8 @@ def test_averaging_repeats_raises_accuracy_towards_the_ceiling() -> None:
 def labelled(noise: float) -> World:
     """Three labels, one of them frequent, of 40 texts that two subjects read; all vectors share an offset."""
     rng = np.random.default_rng(0)
-    means = 1.2 * rng.normal(size=(3, 8))
-    label = np.repeat([0, 0, 1, 2], 10)
-    texts = means[label] + rng.normal(size=(40, 8)) + 5
-    shown = np.tile(np.arange(40), 2)
+    means, label = 1.2 * rng.normal(size=(3, 8)), np.repeat([0, 0, 1, 2], 10)
+    texts, shown = means[label] + rng.normal(size=(40, 8)) + 5, np.tile(np.arange(40), 2)
     decoded = texts[shown] + noise * rng.normal(size=(80, 8))
     wordings = {name: means[k] + 0.3 * rng.normal(size=(4, 8)) + 5 for k, name in enumerate("abc")}
     return decoded, texts[shown], shown, np.array(list("abc"))[label][shown], wordings
@@ -101,21 +97,20 @@ def test_labels_are_told_but_not_from_noise_by_the_majority_or_without_any() -> 
     assert table.loc["balanced accuracy", "value"] == pytest.approx(balanced_accuracy_score(labels, found.told))
     assert (table["p"] < 0.01).all()
     assert (table["value"] <= table["text_ceiling"]).all()
-    assert table.loc["micro accuracy", "majority"] == 0.5
-    assert table["n_stimuli"].tolist() == [40, 40]
+    assert (table.loc["micro accuracy", "majority"], table["n_stimuli"].tolist()) == (0.5, [40, 40])
     assert np.diag(found.confusion).sum() / 80 == pytest.approx(table.loc["micro accuracy", "value"])
     # With the offset left in, all vectors point one way.
     off = zero_shot_labels(decoded, texts, shown, labels, wordings, np.zeros(8)).table["value"]
     assert off[0] < table.loc["micro accuracy", "value"]
     decoded, texts, shown, labels, wordings = labelled(0.0)
     noise = np.random.default_rng(1).normal(size=decoded.shape) + 5
-    table = zero_shot_labels(noise, texts, shown, labels, wordings, np.full(8, 5.0)).table
-    assert (table["p"] > 0.01).all()
+    assert (zero_shot_labels(noise, texts, shown, labels, wordings, np.full(8, 5.0)).table["p"] > 0.01).all()
     constant = np.tile(wordings["a"].mean(axis=0), (80, 1))
     table = zero_shot_labels(constant, texts, shown, labels, wordings, np.full(8, 5.0)).table.set_index("measure")
     assert table["value"].tolist() == pytest.approx([0.5, 1 / 3])
     assert (table["p"] == 1).all()
     decoded, texts, shown, labels, wordings = labelled(1.0)
-    given, two = (decoded, texts, shown), {k: wordings[k] for k in "ab"}
-    refused(r"label\(s\) c", zero_shot_labels, *given, labels, two, np.zeros(8))
+    given, words = (decoded, texts, shown), {k.replace("c", "0"): wordings[k] for k in "abc"}
+    number = np.where(labels == "c", 0, labels.astype(object))
+    refused("for 0, only for '0', 'a', 'b'", zero_shot_labels, *given, number, words, np.zeros(8))
     refused("several labels", zero_shot_labels, *given, np.where(np.arange(80), labels, "c"), wordings, np.zeros(8))

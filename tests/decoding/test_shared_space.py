@@ -8,9 +8,11 @@ import torch
 from refusals import refused
 
 from brainalign import decoding
+from brainalign.config import DecodeModalitiesSettings
 from brainalign.decoding import Trials, fused_embedding, space_retrieval
 from brainalign.decoding import shared_space as paths
 from brainalign.decoding.training import SubjectScale
+from brainalign.pipelines.decode import decode_modalities
 from brainalign.simulation import Modality, SharedWorld, shared_space
 
 SMALL = (Modality("eeg", 2, 8, 16, 0.3, 4), Modality("fmri", 2, 60, 0, 0.4, 4))
@@ -56,6 +58,19 @@ def test_ridge_alone_is_the_ridge_beside(small) -> None:
             np.testing.assert_allclose(embedding, unit, atol=1e-4)
 
 
+def test_somebody_new_gets_the_mean_of_all_ridges(small) -> None:
+    train, test = ({"fmri": part["fmri"]} for part in small)
+    new = {"fmri": Trials(test["fmri"].signals, test["fmri"].targets, test["fmri"].meta.assign(subject="new"))}
+    found = decoding.SharedSpace(steps=1, width=16, blend=1.0, penalty=1.0).fit(train, test)
+    decoded = decoding.independent_ridges(train, new)["fmri"]
+    unit = decoded / np.linalg.norm(decoded, axis=1, keepdims=True)
+    np.testing.assert_allclose(decoding.embed_all(found, new)["fmri"], unit, atol=1e-4)
+    images = pd.unique(np.concatenate([part["fmri"].meta["stimulus_id"] for part in (train, test)]))
+    alike = pd.DataFrame({"contrast": np.arange(len(images)) % 150}, index=images)  # as of mirrored images
+    table = decode_modalities._low_level(alike, train, test, DecodeModalitiesSettings(permutations=19), 0)
+    assert set(table["decoder"]) == {"low level"}
+
+
 @pytest.mark.parametrize("subject_layers", [True, False])
 def test_ridge_of_many_trials_is_the_dual_ridge_without_its_kernel(subject_layers: bool) -> None:
     rng = np.random.default_rng(4)
@@ -65,8 +80,7 @@ def test_ridge_of_many_trials_is_the_dual_ridge_without_its_kernel(subject_layer
     subjects = meta["subject"].to_numpy()
     scale = SubjectScale.fit(signals, subjects)
     tracemalloc.start()
-    path = paths.LinearPath.fit(trials, scale, 0.3, subject_layers)
-    peak = tracemalloc.get_traced_memory()[1]
+    path, peak = paths.LinearPath.fit(trials, scale, 0.3, subject_layers), tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4e6  # the kernel of one subject has 16 MB
     x = scale.apply(signals, subjects)
@@ -102,8 +116,7 @@ def test_padded_voxels_take_no_part(small) -> None:
     train, test = small
     padded = {}
     for part, trials in (("train", train["fmri"]), ("test", test["fmri"])):
-        signals = trials.signals.copy()
-        fewer = (trials.meta["subject"] == "fmri02").to_numpy()
+        signals, fewer = trials.signals.copy(), (trials.meta["subject"] == "fmri02").to_numpy()
         signals[fewer, 50:] = 0 if part == "train" else 1e6  # whatever stands there
         padded[part] = decoding.Trials(signals, trials.targets, trials.meta)
     space = decoding.SharedSpace(steps=60, width=32).fit({"fmri": padded["train"]})
@@ -117,8 +130,7 @@ def test_padded_voxels_take_no_part(small) -> None:
 
 def test_gates_sum_to_one_and_full_networks_have_the_published_sizes() -> None:
     torch.manual_seed(0)
-    mixture = paths.SoftMixture(8, 5, 3, 16)
-    x = torch.randn(7, 8)
+    mixture, x = paths.SoftMixture(8, 5, 3, 16), torch.randn(7, 8)
     gates = mixture.gates(x)
     np.testing.assert_allclose(gates.sum(dim=1).detach(), 1, atol=1e-6)
     weights = mixture.experts.weight.view(3, 5, 8)
@@ -138,6 +150,8 @@ def test_gates_sum_to_one_and_full_networks_have_the_published_sizes() -> None:
 def test_bad_input_stops_before_training(small, fitted: decoding.SharedSpace) -> None:
     train, test = small
     refused("nothing varies", SubjectScale.fit, np.ones((3, 4)), np.repeat("a", 3))
+    dead = np.c_[np.full(61, 3.2e-5), np.arange(61.0)]
+    assert SubjectScale.fit(dead, np.repeat("a", 61)).constant() == {"a": 1}
     refused("no modality", decoding.SharedSpace().fit, {})
     eeg, asked = train["eeg"], test["fmri"]
     leaked = asked.meta.assign(stimulus_id=["image0000", *asked.meta["stimulus_id"][1:]])

@@ -9,8 +9,7 @@ Signals = np.ndarray
 
 @pytest.fixture(scope="module")
 def signals() -> Signals:
-    rng = np.random.default_rng(0)
-    mixing = np.array([[1, 0.8, 0], [0, 1, -0.6], [0.3, 0, 1]])
+    rng, mixing = np.random.default_rng(0), np.array([[1, 0.8, 0], [0, 1, -0.6], [0.3, 0, 1]])
     noise = np.cumsum(rng.normal(size=(400, 3, 60)), axis=2) * 0.1 + rng.normal(size=(400, 3, 60))
     return mixing @ (noise - noise.mean() + np.exp(-0.5 * ((np.arange(60) - 20) / 3) ** 2))
 
@@ -22,8 +21,7 @@ def cross(signals: Signals) -> np.ndarray:
 
 @pytest.mark.parametrize("keep", ["power", "cross-spectrum"])
 def test_random_phases(signals: Signals, keep: str) -> None:
-    made = phase_randomised(signals, np.random.default_rng(1), keep)
-    amplitude = np.abs(np.fft.rfft(signals, axis=2))
+    made, amplitude = phase_randomised(signals, np.random.default_rng(1), keep), np.abs(np.fft.rfft(signals, axis=2))
     np.testing.assert_allclose(np.abs(np.fft.rfft(made, axis=2)), amplitude, atol=1e-9)  # of every trial
     evoked, left = np.abs(signals.mean(axis=0)).max(), np.abs(made.mean(axis=0)).max()
     assert left < 0.3 * evoked

@@ -9,8 +9,7 @@ from brainalign.decoding import Components, Trials, decoder_of, exchange_relevan
 
 def test_components_are_those_of_scikit_learn_whitened(rng: np.random.Generator) -> None:
     vectors = rng.normal(size=(60, 12)) @ rng.normal(size=(12, 12))
-    found = Components.fit(vectors[:50], 5)
-    reference = PCA(5).fit(vectors[:50])
+    found, reference = Components.fit(vectors[:50], 5), PCA(5).fit(vectors[:50])
     expected = reference.transform(vectors) / np.sqrt(reference.explained_variance_ * 49 / 50)
     np.testing.assert_allclose(np.abs(found.transform(vectors)), np.abs(expected), atol=1e-9)
     np.testing.assert_allclose(found.transform(vectors[:50]).std(axis=0), 1)
@@ -21,9 +20,11 @@ def test_components_are_those_of_scikit_learn_whitened(rng: np.random.Generator)
     refused("span 3 dimensions, fewer than the 5", Components.fit, vectors[:50] @ np.diag([1, 1, 1, *[0] * 9]), 5)
 
 
-def test_stimuli_that_no_gallery_holds() -> None:
+def test_stimuli_that_no_gallery_holds_and_few_with_as_many_others_meet_all(rng: np.random.Generator) -> None:
     table = pd.DataFrame({"subject": ["a", "b"] * 3, "stimulus_id": np.arange(6) // 2})
     refused("1 tested stimuli are not in the gallery", subject_curve, np.ones((6, 2)), table, np.ones((2, 2)), [0, 1])
+    many = pd.DataFrame({"subject": [*[0, 1] * 40, 2, 3, 2, 3], "stimulus_id": [*np.arange(80) // 2, 0, 0, 1, 1]})
+    assert subject_curve(rng.normal(size=(84, 3)), many, np.eye(40)[:, :3], range(40))["ceiling"].iloc[1] < 0.25
 
 
 def test_relevance_is_where_the_signal_was(rng: np.random.Generator) -> None:

@@ -11,8 +11,7 @@ from brainalign.decoding import History, LogitScale, clip_loss, train
 def test_clip_loss_is_the_mean_of_both_cross_entropies_without_trials_of_one_stimulus() -> None:
     a, b = torch.randn(2, 8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     unit = [x / np.sqrt((x**2).sum(1, keepdims=True)) for x in (a.numpy(), b.numpy())]
-    logits = 10 * unit[0] @ unit[1].T
-    expected = 0.0
+    logits, expected = 10 * unit[0] @ unit[1].T, 0.0
     for table in (logits, logits.T):
         expected += np.mean(np.log(np.exp(table).sum(1)) - np.diag(table)) / 2
     assert clip_loss(a, b, 10.0, torch.arange(8)).item() == pytest.approx(expected, abs=1e-12)
@@ -58,8 +57,7 @@ def test_training_ends_where_validation_stands_still() -> None:
     module, history, seen = plateau([0.1, 0.2, 0.5, 0.3], 100)
     assert history.converged is True
     assert not module.training
-    assert (history.chosen, len(history.losses)) == (30, 90)
-    assert module.weight.item() == pytest.approx(seen[2])
+    assert (history.chosen, len(history.losses), module.weight.item()) == (30, 90, pytest.approx(seen[2]))
     moved = [seen[k] - seen[2] for k in (5, 7)]  # 10 steps further, from the best, at a fifth and a 25th of the rate
     assert moved[0] == pytest.approx(5 * moved[1], rel=0.3)
     assert abs(seen[3] - seen[2]) > 3 * abs(moved[0])

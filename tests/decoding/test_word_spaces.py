@@ -12,8 +12,7 @@ def test_scenes_of_the_same_words_do_not_compete_and_nothing_is_at_chance(rng: n
     sets = np.repeat(np.arange(10), 2)
     scores = (sets[:, None] == sets).astype(float)  # a caption cannot tell the two scenes of its words apart
     found = decoding.scene_retrieval(scores, sets, n_draws=50).set_index("measure")
-    assert found.loc["top-1", "value"] == 1
-    assert found.loc["top-1", "n_gallery"] == 19
+    assert (found.loc["top-1", "value"], found.loc["top-1", "n_gallery"]) == (1, 19)
     assert decoding.scene_retrieval(scores, np.arange(20), n_draws=50).set_index("measure").loc["top-1", "value"] == 0
     options = {"n_permutations": 99, "n_draws": 10}
     tables = [decoding.scene_retrieval(rng.normal(size=(40, 40)), np.arange(40), seed=k, **options) for k in range(60)]
@@ -25,8 +24,7 @@ def test_norms_are_predicted_as_scikit_learn_does_with_the_same_folds_and_penalt
     vectors = rng.normal(size=(60, 5))
     norms = pd.DataFrame(vectors @ rng.normal(size=(5, 2)) + 0.5 * rng.normal(size=(60, 2)), columns=["a", "b"])
     found = decoding.norm_prediction({"text": vectors}, norms, n_permutations=2, n_draws=10).set_index("norm")
-    order = np.random.default_rng([0, 0x40E]).permutation(60)
-    best = -np.inf
+    order, best = np.random.default_rng([0, 0x40E]).permutation(60), -np.inf
     predicted = np.empty((60, 2))
     for alpha in (1e-3, 0.1, 1.0):
         for test in np.array_split(order, 5):
@@ -58,8 +56,7 @@ def test_a_space_that_knows_the_norms_beats_the_text_and_one_of_noise_does_not()
 
 
 def test_clusters_agree_with_the_classes_that_made_them_and_not_with_shuffled_ones() -> None:
-    rng = np.random.default_rng(2)
-    classes = np.arange(90) % 3
+    rng, classes = np.random.default_rng(2), np.arange(90) % 3
     vectors = 6 * np.eye(3)[classes] + rng.normal(size=(90, 3))
     found = decoding.word_clusters({"own": vectors}, classes, n_permutations=50).iloc[0]
     assert found["ari"] > 0.95

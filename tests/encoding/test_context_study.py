@@ -38,8 +38,7 @@ def respond(images: np.ndarray, weights: np.ndarray, ratio: float, seed: int) ->
 @pytest.fixture(scope="module")
 def pretrained() -> PretrainedLayer:
     rng = np.random.default_rng(0)
-    images = WORLD.images(300, rng)
-    subjects = []
+    images, subjects = WORLD.images(300, rng), []
     for seed in (1, 2):
         responses = respond(images, WORLD.weights(200, rng), 1.5, seed)
         subjects.append((np.arange(300), (responses - responses.mean(axis=0)) / responses.std(axis=0)))
@@ -73,8 +72,7 @@ def test_the_curve_shows_what_the_prior_gives(pretrained: PretrainedLayer) -> No
     assert ev.loc["in_context", "explained_variance"].is_monotonic_increasing
     assert ev.loc[("ridge_full", 250), "explained_variance"] > ev.loc[("ridge_pooled", 50), "explained_variance"]
     assert ev.loc[("ridge_full", 250), ["se", "low", "high"]].isna().all()
-    assert ev.index[ev["beyond"]].tolist() == [("in_context", 50)]
-    assert set(table["group"]) == {"on", "off"}
+    assert (ev.index[ev["beyond"]].tolist(), set(table["group"])) == ([("in_context", 50)], {"on", "off"})
     assert (ev["n_repeats"] == [5] * 15 + [1]).all()
     assert (ev.loc["in_context", ["difference", "low", "high"]] == 0).all(axis=None)
     off = table[table["group"] == "off"].set_index(["method", "size"])["explained_variance"]
@@ -92,8 +90,7 @@ def test_intervals_are_over_contexts(pretrained: PretrainedLayer, monkeypatch: p
     images, Y = left_out()
     options = {"test": TEST, "groups": GROUPS, "sizes": (10,), "n_repeats": 4, "confidence": 0.9}
     table = encoding.context_curve(pretrained, pretrained.reduction(images), Y, **options)
-    table = table.set_index(["group", "method"])
-    off = kept[0][kept[0]["target"] >= N_VOXELS]
+    table, off = table.set_index(["group", "method"]), kept[0][kept[0]["target"] >= N_VOXELS]
     each = off.groupby(["method", "repeat"])["explained_variance"].mean().unstack("repeat")
     expected = stats.ttest_rel(each.loc["in_context"], each.loc["ridge_pooled"]).confidence_interval(0.9)
     row = table.loc[("off", "ridge_pooled")]
@@ -165,8 +162,7 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     assert found == expected
     del said[:]
     subjects[0][1][0, 0] += 1  # other data: nothing of it may be taken over
-    options = {"seeds": (0,), "progress": lambda *step: said.append(step[:2])}
-    pretrain(features, subjects, **options, folder=tmp_path)
+    pretrain(features, subjects, seeds=(0,), progress=lambda *step: said.append(step[:2]), folder=tmp_path)
     assert said == [(0, k) for k in range(1, 7)]
 
 
@@ -174,8 +170,7 @@ def test_voxels_are_chosen_by_their_repeats() -> None:
     """Responses to images shown twice: some voxels repeat, some are noise, one is silent."""
     rng = np.random.default_rng(1)
     ids = np.array([f"i{k}" for k in rng.permutation(np.repeat(np.arange(30), 2))])
-    signal = {name: rng.normal(size=4) for name in ids}
-    values = rng.normal(size=(60, 9))
+    signal, values = {name: rng.normal(size=4) for name in ids}, rng.normal(size=(60, 9))
     values[:, :4] += 2 * np.stack([signal[name] for name in ids])
     values[:, 8] = 1
     images, kept = training_voxels(values, ids, 0.5)
@@ -202,8 +197,7 @@ def responses(n_images: int, n_voxels: int, ratio: float, seed: int) -> tuple[np
 
 def test_prior_is_recovered_where_plain_covariance_is_too_large() -> None:
     subjects = [responses(120, 400, 1.5, seed)[:2] for seed in range(3)]
-    truth = np.trace(WORLD.prior_covariance)
-    prior = estimate_prior(subjects)
+    truth, prior = np.trace(WORLD.prior_covariance), estimate_prior(subjects)
     # Least squares adds its own variance to every direction; 1,200 voxels fix the trace to about 5 %.
     plain = np.hstack([np.linalg.lstsq(np.c_[X, np.ones(len(X))], Y)[0] for X, Y in subjects])
     assert np.trace(np.cov(plain)) > 1.15 * truth
@@ -259,8 +253,7 @@ def test_contexts_are_disjoint_and_never_scored() -> None:
         every = np.concatenate(repeats)
         assert len(set(every)) == len(every)
         assert every.max() < 250
-    assert len(table) == 3 * 2 * 5 * 40
-    assert set(table["method"]) == {"recorder", "ridge_pooled", "ridge_per_target"}
+    assert (len(table), set(table["method"])) == (3 * 2 * 5 * 40, {"recorder", "ridge_pooled", "ridge_per_target"})
     mine = table[(table["method"] == "recorder") & (table["size"] == 10) & (table["repeat"] == 2)]
     expected = np.repeat(X[250:, :1], 40, axis=1)
     np.testing.assert_allclose(mine["r"], pearson(Y[250:], expected))
@@ -338,8 +331,7 @@ def test_planted_concepts_lead_and_noise_prefers_nothing(on_concepts: in_context
     assert (best.loc[["FFA", "PPA"], "selectivity"] > 2 * best.loc[["FFA", "PPA"], "chance"]).all()
     assert (table.loc[table["group"] == "noise", "selectivity"].abs() < table["chance"].max()).all()
     cautious = [clone(one).set_params(fallback=True, min_group=20, n_checks=60) for one in on_concepts.encoders]
-    roi = np.repeat(["FFA", "PPA", "noise"], 30)
-    few = replace(on_concepts, encoders=tuple(cautious))
+    roi, few = np.repeat(["FFA", "PPA", "noise"], 30), replace(on_concepts, encoders=tuple(cautious))
     safe = encoding.text_preferences(few, X[:10], Y[:10], texts, WORDS, REGIONS, roi=roi).set_index(["group", "text"])
     assert safe.loc[("FFA", "face"), "selectivity"] > safe.loc[("FFA", "house"), "selectivity"]
 

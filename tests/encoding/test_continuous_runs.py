@@ -70,13 +70,13 @@ def test_the_mean_of_both_r2_is_that_of_endless_data() -> None:
 
 
 def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> None:
-    rng = np.random.default_rng(6)
-    runs = np.repeat(list("abcdef"), 50)
+    rng, runs = np.random.default_rng(6), np.repeat(list("abcdef"), 50)
     X, Y = smooth(rng, 300, 3), smooth(rng, 300, 2).astype(np.float32)
     Y[1:] += X[:-1, :2]
     folds = scoring.run_folds("abcdef", 2, "cf")
     assert folds == [(["b", "e"], ["a", "d"]), (["a", "d"], ["b", "e"]), (["a", "b", "d", "e"], ["c", "f"])]
     assert scoring.run_folds("abc") == [(["b", "c"], ["a"]), (["a", "c"], ["b"]), (["a", "b"], ["c"])]
+    assert len(scoring.run_folds("abc", 5)) == 3  # none is empty
     fit = encoding.fit_runs([X], Y, runs, (0, 1), folds)
     for trained, tested in folds:
         inside = np.isin(runs, trained)
@@ -86,6 +86,8 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
             for target in range(2):
                 theirs = Ridge(fit.alphas[k, target]).fit(Z[inside], Y[inside, target]).predict(Z[runs == run])
                 assert np.isclose(fit.r[k, target], np.corrcoef(theirs, Y[runs == run, target])[0, 1], atol=1e-5)
+    flat = np.c_[X, np.where(runs == "f", X[:, 0], 0.1)]  # in all runs that train there
+    np.testing.assert_allclose(encoding.fit_runs([flat], Y, runs, (0, 1), folds).r[[2, 5]], fit.r[[2, 5]], atol=1e-5)
     changed = Y.copy()
     changed[np.isin(runs, ["c", "f"])] *= -1
     again = encoding.fit_runs([X], changed, runs, (0, 1), folds)
@@ -135,12 +137,14 @@ def test_layers_are_chosen_without_the_run_that_tests_them() -> None:
     by_hand = encoding.fit_runs([{name: layers["odd" if name == "b" else "steady"] for name in names}], Y, runs, (0,))
     np.testing.assert_allclose(by_hand.r[1], fits["odd"].r[1])
     np.testing.assert_allclose(by_hand.r[[0, 2, 3]], fits["steady"].r[[0, 2, 3]])
+    # A constant target has no score, and decides nothing.
+    flat = {name: encoding.fit_runs([layers[name]], np.c_[Y, 0 * Y], runs, (0,)) for name in ("odd", "steady")}
+    assert all(values is layers["steady"] for values in scoring.best_layers(layers, flat, names)[1].values())
 
 
 def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
     """Each draw is a fit to shifted responses, at the same penalties; by a quarter of a run where runs are short."""
-    rng = np.random.default_rng(3)
-    runs = np.repeat(list("abc"), 40)
+    rng, runs = np.random.default_rng(3), np.repeat(list("abc"), 40)
     X, Y = smooth(rng, 120, 3), smooth(rng, 120, 2).astype(np.float32)
     fit = encoding.fit_runs([X], Y, runs, DELAYS)
     (draws,) = scoring.run_null([X], Y, runs, DELAYS, fit, encoding.turned_in_time(runs, 3, 20))
@@ -172,8 +176,7 @@ def test_random_phases_keep_power_and_correlations_of_targets(n: int) -> None:
 
 def test_the_null_of_what_a_band_adds_turns_only_what_others_leave() -> None:
     """Responses that are not turned give what was found; turned, what the others predict stays and the band's goes."""
-    rng = np.random.default_rng(6)
-    runs = np.repeat(list("abcd"), 100)
+    rng, runs = np.random.default_rng(6), np.repeat(list("abcd"), 100)
     bands = {"one": smooth(rng, 400, 3), "other": smooth(rng, 400, 3)}
     Y = bands["one"] @ rng.normal(size=(3, 4))
     Y += (bands["other"] @ rng.normal(size=(3, 4))) * [1, 1, 0, 0] + rng.normal(size=Y.shape)
@@ -204,8 +207,7 @@ def test_nulls_reject_as_often_as_they_should(null: Literal["shift", "phase"]) -
     """
     rejected, n = np.zeros(2), 200
     for seed in range(n):
-        rng = np.random.default_rng(100 + seed)
-        runs = np.repeat(list("abcd"), 60)
+        rng, runs = np.random.default_rng(100 + seed), np.repeat(list("abcd"), 60)
         X, Y, other = smooth(rng, 240, 1), smooth(rng, 240, 3).astype(np.float32), smooth(rng, 240, 2)
         turns = encoding.turned_in_time(runs, 99, 10, null, seed)
         fit = encoding.fit_runs([X], Y, runs, DELAYS)

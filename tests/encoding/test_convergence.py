@@ -86,8 +86,7 @@ def test_bad_input() -> None:
 
 def test_planted_half_times_between_checkpoints_above_rounding_and_bad_input() -> None:
     """Saturating curves s(t) = s0 + (1 - s0)(1 - 2^(-t / h)) reach half of their rise at h."""
-    steps = np.arange(0, 2001, 20.0)
-    halves = np.array([50.0, 130.0, 300.0])
+    steps, halves = np.arange(0, 2001, 20.0), np.array([50.0, 130.0, 300.0])
     scores = 1 - 2 ** (-steps[:, None] / halves)
     found = half_times(steps, scores, ["V1", "V4", "IT"])
     expected = -halves * np.log2(1 - 0.5 * scores[-1])
@@ -97,15 +96,13 @@ def test_planted_half_times_between_checkpoints_above_rounding_and_bad_input() -
     raised = half_times(steps, 0.2 + 0.8 * scores, ["V1", "V4", "IT"])
     assert raised["half_time_from_start"].to_numpy() == pytest.approx(expected, abs=0.05)
     assert (raised["half_time"] < raised["half_time_from_start"]).all()
-    # A sharp step: a cubic spline would swing below and cross the level earlier.
-    steps = np.array([0.0, 1, 2, 3, 4, 5])
+    steps = np.array([0.0, 1, 2, 3, 4, 5])  # a sharp step: a cubic spline would swing below and cross the level earlier
     assert half_times(steps, np.array([0, 0, 0, 1.0, 1, 1]))["half_time"].item() == pytest.approx(2.5)
     early = half_times(steps, np.array([0, 0.6, 0.1, 0.2, 0.9, 1]))  # the first crossing counts
     assert 0 < early["half_time"].item() < 1
     assert half_times(steps, np.array([0, 0.25, 0.5, 0.75, 0.9, 1.0]))["half_time"].item() == 2
     assert half_times(steps, np.array([0.8, 0.5, 0.9, 1, 1, 1]))["half_time"].item() == 0
-    # At a local peak the cubic is flat, and no root lies before it.
-    steps, above = np.arange(5.0), np.nextafter(0.5, 1)
+    steps, above = np.arange(5.0), np.nextafter(0.5, 1)  # at a local peak the cubic is flat, and no root lies before it
     assert half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))["half_time"].item() == pytest.approx(2)
     refused("ascending order", half_times, np.array([0, 20, 10]), np.zeros(3))
     refused("scores has 2 rows but steps has 3", half_times, np.array([0, 10, 20]), np.zeros((2, 4)))

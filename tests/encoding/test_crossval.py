@@ -11,8 +11,7 @@ N_RUNS, N_STIMULI, N_TARGETS = 6, 5, 30
 
 @pytest.fixture
 def design() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    stimuli = np.tile(np.arange(N_STIMULI), N_RUNS)
+    rng, stimuli = np.random.default_rng(0), np.tile(np.arange(N_STIMULI), N_RUNS)
     space = rng.normal(size=(N_STIMULI, 12))
     signal = space @ rng.normal(size=(12, N_TARGETS)) / np.sqrt(12)
     return {
@@ -41,7 +40,6 @@ def test_row_space_keeps_inner_products() -> None:
     assert narrow.shape == (7, 4)
     np.testing.assert_allclose(narrow @ narrow.T, X @ X.T, atol=1e-10)
     assert (narrow[0] == narrow[5]).all()  # equal rows stay equal to the last bit, so that ties stay ties
-
     np.testing.assert_array_equal(row_space(np.zeros((6, 4))), np.zeros((6, 1)))
 
 
@@ -74,8 +72,7 @@ def test_trials_are_averaged_before_identification_and_no_score_has_no_p(design:
     """With two runs left out every stimulus occurs twice; equal predictions must not share the credit."""
     runs, stimuli = design["runs"], design["stimuli"]
     test = np.isin(runs, [0, 1])
-    folds = [(np.flatnonzero(~test), np.flatnonzero(test))]
-    encoder = Ridge((0.1,), dtype="float64")
+    folds, encoder = [(np.flatnonzero(~test), np.flatnonzero(test))], Ridge((0.1,), dtype="float64")
     scores = encode_folds(encoder, design["X"], design["Y"][None], folds, runs, stimuli)
     assert scores.correct.shape == (1, 1, N_STIMULI)
     predicted = encoder.fit(design["X"][~test], design["Y"][~test]).predict(design["X"][runs == 0])
@@ -87,6 +84,15 @@ def test_trials_are_averaged_before_identification_and_no_score_has_no_p(design:
     found = evaluate(Ridge((1.0,)), np.ones_like(design["X"]), design["Y"], folds, n_permutations=20, **runs)
     assert np.isnan(found.observed.r).all()
     assert np.isnan(found.null.share_good).all()
+
+
+def test_stimuli_of_equal_features_change_places_and_nothing_else() -> None:
+    """Three stimuli of two categories: 6³ orders of them are 3³ of what is predicted, all reached at chance alike."""
+    rng, runs, stimuli = np.random.default_rng(0), np.repeat(np.arange(3), 3), np.tile(np.arange(3), 3)
+    X = np.eye(2)[np.array([0, 1, 1])[stimuli]]
+    Y = X @ rng.uniform([[2], [-3]], [[3], [-2]], (2, 40)) + 0.1 * rng.normal(size=(9, 40))
+    options = {"leave_out": "run", "stimulus_ids": stimuli, "runs": runs, "n_permutations": 199}
+    assert np.ptp(evaluate(Ridge((1.0, 10.0)), X, Y, leave_one_run_out(runs), **options).null.p) == 0
 
 
 @pytest.mark.parametrize("leave_out", ["run", "stimulus"])
@@ -112,8 +118,7 @@ def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
     options = {"leave_out": "run", "stimulus_ids": stimuli, "runs": runs, "seed": 5}
     found = evaluate(model, X, Y, folds, n_permutations=400, **options)
     for fold, (train, test) in enumerate(folds):
-        fitted = SklearnRidge(10.0).fit(X[train], Y[train]).predict(X[test])
-        order = np.argsort(stimuli[test])
+        fitted, order = SklearnRidge(10.0).fit(X[train], Y[train]).predict(X[test]), np.argsort(stimuli[test])
         correct, _ = identification(fitted[order][None], Y[test][order][None])
         np.testing.assert_array_equal(found.observed.correct[0, fold, : len(test)], correct[0])
         assert np.isnan(found.observed.correct[0, fold, len(test) :]).all()

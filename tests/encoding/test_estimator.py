@@ -22,6 +22,8 @@ def test_it_is_the_regressor_that_was_named_for_each_target() -> None:
     for target in range(4):
         inside = cross_val_score(lasso, X, Y[:, target], groups=groups, cv=GroupKFold(5), scoring="r2")
         np.testing.assert_allclose(found.cv_scores_[0, target], inside.mean())
+    still = np.where(groups[:, None] % 5 == 0, 0, Y)  # constant in a fold, which has no R² of it
+    assert np.isfinite(EstimatorEncoder("sklearn.linear_model:Lasso").fit(X, still, groups=groups % 5).cv_scores_).all()
     found = EstimatorEncoder("sklearn.svm:SVR", {"C": 10.0}).fit(X, Y)
     assert (found.predict(X).shape, len(found.estimator_.estimators_)) == (Y.shape, 4)
     assert EstimatorEncoder("sklearn.svm:SVR").fit(X, Y[:, :1]).predict(X[:7]).shape == (7, 1)
@@ -61,7 +63,10 @@ def test_what_is_no_regressor_is_refused(estimator: str, options: dict[str, obje
 
 def test_folds_need_groups() -> None:
     lasso = EstimatorEncoder("sklearn.linear_model:Lasso")
-    refused("3 groups cannot make cv: 5 folds", lasso.fit, X, Y, groups=np.repeat([0, 1, 2], 30))
+    lasso.fit(X, Y, groups=np.repeat([0, 1, 2], 30))  # three folds then, as of ridge
+    assert np.isfinite(lasso.fit(X[:5], Y[:5]).cv_scores_).all()  # of two rows or more, as of ridge
+    refused(r"Y has shape \(90,\); give", lasso.fit, X, Y[:, 0])
+    refused("needs 2 groups or more", lasso.fit, X, Y, groups=np.zeros(90))
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e-9, 0.4])

@@ -26,8 +26,7 @@ RELIABLE_ROWS = np.arange(4)
 
 def study(ceiling: np.ndarray, seed: int = 0, repeats=2, n_features: int = 8) -> dict[str, np.ndarray]:
     """Return shuffled trials of a study; stimuli are named, the last `N_TEST` of them are the test."""
-    n = N_TRAIN + N_TEST
-    most = int(np.max(repeats))
+    n, most = N_TRAIN + N_TEST, int(np.max(repeats))
     world = linear_world(n, n_features, most, ceiling, seed)
     kept = np.arange(most)[:, None] < np.broadcast_to(repeats, n)
     stimulus = np.broadcast_to(np.arange(n), kept.shape)[kept]
@@ -95,8 +94,7 @@ def scored() -> tuple[encoding.HeldOut, dict[str, np.ndarray]]:
 def test_the_null_permutes_predictions(scored: tuple[encoding.HeldOut, dict[str, np.ndarray]]) -> None:
     found, _ = scored
     rng = np.random.default_rng(5)
-    places = np.argsort(rng.permutation(N_TEST))
-    starts = [rng.permutation(N_TEST) for _ in range(-(-199 // N_TEST))]
+    places, starts = np.argsort(rng.permutation(N_TEST)), [rng.permutation(N_TEST) for _ in range(-(-199 // N_TEST))]
     orders = [start[(places + shift) % N_TEST] for start in starts for shift in range(N_TEST)][:199]
     pairs = list(zip(found.predicted.T, found.measured.T, strict=True))
     null = np.array([[pearsonr(one[o], other).statistic for one, other in pairs] for o in orders])
@@ -135,8 +133,7 @@ def test_the_refitted_control_finds_nothing_and_undefined_targets_have_no_p(scor
 
 
 def test_bad_input() -> None:
-    data = study(np.full(3, 0.5))
-    encoder = encoding.Ridge((1.0,))
+    data, encoder = study(np.full(3, 0.5)), encoding.Ridge((1.0,))
     both = np.append(data["train"], data["test"][0])
     refused("1 rows are in both train and test", encoding.evaluate_held_out, encoder, **data | {"train": both})
     refused("7 test stimuli or more; got", encoding.evaluate_held_out, encoder, **data | {"test": data["test"][:4]})
@@ -174,8 +171,7 @@ def test_tokens_and_semantics_follow_their_stimuli() -> None:
     np.testing.assert_allclose(found.control_r, plainly.control_r, atol=1e-9)
     assert found.seconds > 0
     told = found.encoder.told_
-    assert (told["tokens"].shape, told["semantics"].shape) == ((N_TRAIN, 2, 5), (N_TRAIN, 3))
-    assert told["grid"] == (1, 2)
+    assert (told["tokens"].shape, told["semantics"].shape, told["grid"]) == ((N_TRAIN, 2, 5), (N_TRAIN, 3), (1, 2))
     assert told["roi"] is labels
     short = data | {"semantics": semantics[:3]}
     refused("semantics has 3 rows but Y has 160", encoding.evaluate_held_out, _Pooled((3.0,)), tokens, **short)
@@ -278,15 +274,13 @@ def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monk
     rng = np.random.default_rng(0)
     X, n_targets = rng.normal(size=(600, 6)), 24_000
     values = (X[:, :1] + rng.normal(size=(600, n_targets))).astype(np.float32)  # 58 MB
-    order = rng.permutation(600)
-    single = responses_of(values, [f"s{k:03d}" for k in range(600)])
+    order, single = rng.permutation(600), responses_of(values, [f"s{k:03d}" for k in range(600)])
     given = single, order[:590], order[590:], tmp_path / "new" / "averages.npy"
     ridge = encoding.Ridge((1.0, 100.0), cv=3, per_target_alpha=not pooled, device="cpu")
     found = []
     for least in (values.nbytes + 1, values.nbytes):
         averaged, *sides = average_split(*given, least=least)
-        ids = averaged.trials["stimulus_id"].to_numpy()
-        features = X[np.concatenate(given[1:3])]
+        ids, features = averaged.trials["stimulus_id"].to_numpy(), X[np.concatenate(given[1:3])]
         tracemalloc.start()
         one = encoding.evaluate_held_out(ridge, features, averaged.values, *sides, ids, n_permutations=0, n_boot=0)
         peak = tracemalloc.get_traced_memory()[1]
@@ -302,8 +296,7 @@ def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monk
 def data(seed: int = 0) -> tuple[np.ndarray, Responses]:
     """Six vertices in two regions that overlap; the last two are noise."""
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(100, 5))
-    weights = rng.normal(size=(5, 6)) * [1, 1, 1, 1, 0, 0]
+    X, weights = rng.normal(size=(100, 5)), rng.normal(size=(5, 6)) * [1, 1, 1, 1, 0, 0]
     values, rois = X @ weights + rng.normal(size=(100, 6)), [["a"], ["a"], ["a", "b"], ["b"], ["b"], []]
     return X, responses_of(values, [f"i{k}" for k in range(100)], roi=rois, targets={"kind": "vertex"})
 
@@ -319,8 +312,7 @@ def found(X: np.ndarray, responses: Responses, metric: str, groups: dict[str, np
 def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
     X, responses = data()
     ceiling = np.array([0.5, 0.5, 0.5, 0.5, 0.0, 0.0])
-    groups = encoding.target_groups(responses, ceiling > 0.2)
-    other = responses.values.copy()
+    groups, other = encoding.target_groups(responses, ceiling > 0.2), responses.values.copy()
     other[TEST] = np.random.default_rng(9).normal(size=other[TEST].shape)
     one, two = (found(X, replace(responses, values=values), metric, groups) for values in (responses.values, other))
     scores, noise = (scoring.score_table(each, responses, ceiling, RELIABLE_ROWS, 0.2) for each in (one, two))

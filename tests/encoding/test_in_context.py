@@ -22,6 +22,7 @@ from brainalign.encoding import (
     unit_rows,
 )
 from brainalign.encoding.in_context import NETWORKS, Episode, InContextNetwork, NetworkSize, Voxels, taken
+from brainalign.encoding.in_context.study import InContextEnsemble, _group_means, scaling_curve
 from brainalign.simulation import voxel_prior_world
 from brainalign.statistics import explained_variance
 
@@ -46,8 +47,7 @@ def trained() -> InContextEncoder:
 
 def test_fit_changes_no_weight_and_forgets_the_order(trained: InContextEncoder) -> None:
     X, Y, new, _ = voxels(30, 50, 2)
-    before = trained.parameter_hash()
-    first = clone(trained).fit(X, Y)
+    before, first = trained.parameter_hash(), clone(trained).fit(X, Y)
     order = np.random.default_rng(3).permutation(30)
     second = clone(trained).fit(X[order], Y[order])
     assert np.abs(first.predict(new) - second.predict(new)).max() < 1e-4
@@ -93,8 +93,7 @@ def test_responses_in_other_units_blocks_and_torch(trained: InContextEncoder, mo
     monkeypatch.setattr("brainalign.encoding.in_context.encoder.target_block", lambda *_: 7)
     np.testing.assert_allclose(clone(trained).fit(X, Y).coef_, whole.coef_, atol=1e-5)
     X, Y, new, truth = voxels(15, 6, 6)
-    expected = clone(trained).fit(X, Y)
-    tensors = clone(trained).fit(torch.as_tensor(X), torch.as_tensor(Y))
+    expected, tensors = clone(trained).fit(X, Y), clone(trained).fit(torch.as_tensor(X), torch.as_tensor(Y))
     assert isinstance(tensors.coef_, torch.Tensor)
     np.testing.assert_allclose(tensors.predict(torch.as_tensor(new)).numpy(), expected.predict(new), atol=1e-5)
     scores = tensors.score_targets(torch.as_tensor(new), torch.as_tensor(truth))
@@ -167,8 +166,7 @@ def test_errors_count_by_signal_and_noise_of_possible_weights() -> None:
     sd = (design @ weights.T).std(dim=0)
     torch.testing.assert_close(made.signal_sd(weights), sd, rtol=1e-3, atol=1e-5)
     noise = torch.full((1, 1), float(sd.median()))
-    counts = made.counts(weights[None], noise)[0]
-    ratio = noise[0] / sd
+    counts, ratio = made.counts(weights[None], noise)[0], noise[0] / sd
     possible = (ratio > 0.5) & (ratio < 4)
     assert 5 < possible.sum() < 50
     torch.testing.assert_close(counts, possible / (sd * ratio**in_context.NOISE_WEIGHT) ** 2, rtol=1e-3, atol=1e-5)
@@ -238,8 +236,7 @@ def test_short_trainings_have_a_schedule(steps: int) -> None:
 def test_real_voxels_of_other_subjects_are_learned_from() -> None:
     """A prior that says nothing: what is learned of voxels' common weights comes from the other subjects alone."""
     images = WORLD.images(500, np.random.default_rng(0))
-    flat = WeightPrior(np.zeros(17), np.eye(17))
-    subject = voxels(200, 400, 8, ratio=0.7)[:2]
+    flat, subject = WeightPrior(np.zeros(17), np.eye(17)), voxels(200, 400, 8, ratio=0.7)[:2]
     X, Y, new, truth = voxels(15, 200, 9)
     scores = []
     for steps, subjects in (((0, 100, 0), []), ((0, 1, 100), [subject])):
@@ -251,8 +248,7 @@ def test_real_voxels_of_other_subjects_are_learned_from() -> None:
 
 def test_weights_that_real_voxels_may_have_keep_their_clusters(rng: np.random.Generator) -> None:
     """Two clusters with a gap between: draws have the prior's covariance, as a Gaussian's would, but not its middle."""
-    X = WORLD.images(300, rng)
-    W = WORLD.weights(400, rng) * 0.3
+    X, W = WORLD.images(300, rng), WORLD.weights(400, rng) * 0.3
     W[0] += np.where(np.arange(400) % 2, 3.0, -3.0)
     subject = (X, X @ W[:-1] + W[-1] + 0.3 * rng.normal(size=(300, 400)))
     prior = estimate_prior([subject])
@@ -361,6 +357,19 @@ def test_groups_fall_back_by_themselves(trained: InContextEncoder, monkeypatch: 
     for label, errors in again.context_errors_.items():  # ridge has its own folds where rows are grouped
         for name in ("in_context", "empirical_bayes"):
             assert errors[name] == pytest.approx(encoder.context_errors_[label][name], rel=1e-6)
+
+
+def test_what_is_constant_in_a_context_is_predicted_by_its_value(trained: InContextEncoder) -> None:
+    X, Y = WORLD.images(80, np.random.default_rng(0)), np.random.default_rng(1).normal(size=(80, 6))
+    Y[:, 1] = np.arange(80) % 40 == 39
+    ensemble = InContextEnsemble([trained], np.array(list("aababb")))
+    assert (ensemble.fit(X[60:70], Y[60:70]).predict(X[:3])[:, 1] == 0).all()
+    encoders = {"mine": ensemble, "one": trained}
+    table = scaling_curve(encoders, X, Y, test=np.arange(40), sizes=(10,), n_repeats=2, prior=PRIOR)
+    flat = table[table["r"].isna()]
+    assert (set(flat["target"]), set(flat["method"])) == ({1}, set(table["method"]))
+    assert flat["explained_variance"].abs().max() < 1e-6
+    assert _group_means(table, {"all": np.arange(6)}, 6).notna().all(axis=None)
 
 
 def test_three_images_are_enough(trained: InContextEncoder) -> None:

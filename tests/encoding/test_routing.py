@@ -43,8 +43,7 @@ def test_equations(feedforward: int | None) -> None:
         expected = net.bias.clone()
         for q, query in enumerate(net.queries):
             keys = torch.stack([net.content_key(x) + net.position_key(net.code[p]) for p, x in enumerate(tokens)])
-            values = torch.stack([net.value(x) for x in tokens])
-            heads = [slice(0, 4), slice(4, 8)]
+            values, heads = torch.stack([net.value(x) for x in tokens]), [slice(0, 4), slice(4, 8)]
             shares = [torch.softmax(keys[:, head] @ query[head] / 2, dim=0) for head in heads]
             gathered = torch.cat([share @ values[:, head] for share, head in zip(shares, heads, strict=True)])
             if feedforward is not None:
@@ -87,20 +86,17 @@ def test_keys_hold_content_or_position_alone(keys: str, follows: bool) -> None:
 
 def test_parcels_are_found_in_training_rows_only_of_many_targets() -> None:
     rng = np.random.default_rng(3)
-    X = rng.normal(size=(100, 12, 5)).astype(np.float32)
-    truth = np.repeat([0, 1, 2], 4)
+    X, truth = rng.normal(size=(100, 12, 5)).astype(np.float32), np.repeat([0, 1, 2], 4)
     Y = rng.normal(size=(100, 3))[:, truth] + 0.3 * rng.normal(size=(100, 12))
     encoder = RoutingEncoder("parcel", n_parcels=3, **QUICK).fit(X, Y, grid=GRID)
     assert len(set(zip(encoder.members_.argmax(axis=0).tolist(), truth.tolist(), strict=True))) == 3
     # The rows that choose the epoch may say anything about parcels.
-    held = carve_validation(100, encoder.validation, None, encoder.seed)[1]
-    other = Y.copy()
+    held, other = carve_validation(100, encoder.validation, None, encoder.seed)[1], Y.copy()
     other[held] = 50 * rng.normal(size=(len(held), 3))[:, np.tile([0, 1, 2], 4)]
     again = RoutingEncoder("parcel", n_parcels=3, **QUICK).fit(X, other, grid=GRID)
     np.testing.assert_array_equal(again.members_, encoder.members_)
     # Leading components of the profiles are enough; missing responses do not stop it.
-    rng = np.random.default_rng(3)
-    truth = np.repeat(np.arange(5), 40)
+    rng, truth = np.random.default_rng(3), np.repeat(np.arange(5), 40)
     Y = rng.normal(size=(150, 5))[:, truth] + rng.normal(size=(150, 200))
     Y[rng.random(Y.shape) < 0.05] = np.nan
     names, members = parcels_of(Y, 5, seed=0)
@@ -118,8 +114,7 @@ def test_padding_is_not_attended_to() -> None:
     assert (weights[~there] == 0).all()
     assert (weights[there] > 0).all()
     np.testing.assert_allclose(weights.sum(axis=2), 1, atol=1e-6)
-    expected = encoder.predict(X)[1::2]
-    module = encoder.module_
+    expected, module = encoder.predict(X)[1::2], encoder.module_
     module.code = module.code[:8]
     short = torch.from_numpy(X[1::2, :8])  # the same images without the padded tokens
     np.testing.assert_allclose(module.unscaled(module(short)).detach(), expected, atol=1e-5)
@@ -144,7 +139,7 @@ def test_units_do_not_matter_and_sizes_are_published() -> None:
     other = RoutingEncoder(**QUICK).fit(100 * X + 7, 5 * Y - 3, grid=GRID, roi=ROI)
     np.testing.assert_allclose(other.predict(100 * X + 7), 5 * plain.predict(X) - 3, atol=2e-3)
     # One layer of the published width, with layer norms and a feed-forward network, trains as any other.
-    X, Y = small(24)
+    X, Y = small(30)
     encoder = ENCODERS["routing"](**PUBLISHED_ROUTING | {"epochs": 1}).fit(X, Y, grid=GRID, roi=ROI)
     assert encoder.module_.queries.shape == (3, 768)
     assert encoder.n_parameters_ == sum(p.numel() for p in encoder.module_.parameters())

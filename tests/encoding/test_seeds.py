@@ -11,8 +11,7 @@ GRID = (2, 3)
 
 
 @pytest.fixture
-def world() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
+def world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     X = rng.normal(size=(120, 6, 3)).astype(np.float32)
     return X, X[:, [1, 4], 0] + 0.3 * rng.normal(size=(120, 2)).astype(np.float32)
 
@@ -32,8 +31,7 @@ def test_the_mean_of_single_seeds_and_of_targets_that_are_not_trained(world) -> 
     alone = FactorizedReadout(epochs=4).fit(X, Y[:, [1]], grid=GRID)
     np.testing.assert_array_equal(one.predict(X)[:, 1], alone.predict(X)[:, 0])
     np.testing.assert_allclose(one.predict(X)[:, 0], Y[:, 0].mean(), rtol=1e-5)
-    assert np.isnan(one.validation_r_).tolist() == [True, False]
-    assert one.n_parameters_ == alone.n_parameters_
+    assert (np.isnan(one.validation_r_).tolist(), one.n_parameters_) == ([True, False], alone.n_parameters_)
 
 
 def test_a_refit_on_other_data_is_never_the_fit(world, tmp_path: Path) -> None:

@@ -118,8 +118,7 @@ def targets(n: int = 12) -> pd.DataFrame:
 def test_halves_depend_on_the_stimuli_alone() -> None:
     names = np.array([f"image{k}" for k in range(31)])
     choice, scored = half_rows(names, seed=3)
-    assert (len(choice), len(scored)) == (15, 16)
-    assert sorted([*choice, *scored]) == list(range(31))
+    assert (len(choice), len(scored), sorted([*choice, *scored])) == (15, 16, list(range(31)))
     order = np.random.default_rng(1).permutation(31)
     again, _ = half_rows(names[order], seed=3)
     assert set(names[order][again]) == set(names[choice])
@@ -134,8 +133,7 @@ def test_each_half_is_scored_by_itself(rng: np.random.Generator) -> None:
     fit = partial(encoding.evaluate_held_out, Ridge((1.0, 10.0)), **options)
     results = {f"layer{k}": fit(X, Y, *split) for k, X in enumerate(layers)}
     found = split_scores(results, targets(), AREAS, ceiling=np.full(12, 0.25), n_permutations=50, n_draws=60, seed=1)
-    assert (found.layers, found.areas) == (["layer0", "layer1"], list(AREAS))
-    assert found.n_stimuli == (20, 20)
+    assert (found.layers, found.areas, found.n_stimuli) == (["layer0", "layer1"], list(AREAS), (20, 20))
     first = results["layer0"]
     for name, rows in zip(("choice_r", "r"), half_rows(first.test_ids, 1), strict=True):
         by_hand = [np.corrcoef(first.predicted[rows, v], first.measured[rows, v])[0, 1] for v in AREAS["V4"]]

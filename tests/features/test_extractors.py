@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from refusals import refused
@@ -76,9 +77,16 @@ class TestSentences:
         extractor.extract(stimuli(["a cat"], ["a dog"]), rows := new_rows(2))
         assert rows.layers["mean"].shape == (2, 16)
         np.testing.assert_allclose(np.linalg.norm(rows.layers["mean"], axis=1), 1, atol=1e-6)
+        with pytest.warns(UserWarning, match="has 802 tokens, of which the model reads the first 512"):
+            assert extractor.vectors(["a cat " * 400]).shape == (1, 16)
+        kept = safetensors.torch.load_file(tmp_path / "model" / "model.safetensors")
+        named = {f"module.{name}": values for name, values in kept.items()}
+        safetensors.torch.save_file(named, tmp_path / "model" / "model.safetensors", {"format": "pt"})
+        refused(r"lack \d+ tensors of the model", SentenceExtractor(str(tmp_path / "model")).vectors, ["a cat"])
         before = extractor.digest()
         torch.manual_seed(1)
-        transformers.BertModel(config).save_pretrained(tmp_path / "model")
+        transformers.BertModel(config).to(torch.bfloat16).save_pretrained(tmp_path / "model")
+        assert extractor.vectors(["a cat"]).shape == (1, 16)  # of half precision
         of_hub = [SentenceExtractor(name).digest() for name in ("lab/one", "lab/other")]
         assert len({before, extractor.digest(), *of_hub}) == 4  # other weights are other features
 
@@ -107,8 +115,7 @@ def clip(tmp_path: Path) -> str:
 
 
 def test_images_and_texts_lie_where_the_model_puts_them(clip: str) -> None:
-    model = transformers.AutoModel.from_pretrained(clip).eval()
-    images = torch.rand(3, 3, 32, 32)
+    model, images = transformers.AutoModel.from_pretrained(clip).eval(), torch.rand(3, 3, 32, 32)
     texts = ["a face", "house", "a hand a face"]
     batch = transformers.AutoTokenizer.from_pretrained(clip)(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -123,6 +130,9 @@ def test_images_and_texts_lie_where_the_model_puts_them(clip: str) -> None:
         ours = torch.nn.functional.normalize(values["visual_projection"], dim=1)
         np.testing.assert_allclose(ours, output.image_embeds, atol=1e-5)
         assert values["encoder.layers.1"].shape == (3, 17 * 16 if pooling == "flatten" else 16)
+    text, picture = (SIZES | {"vocab_size": len(WORDS), "num_hidden_layers": 1} for _ in range(2))
+    transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=picture)).save_pretrained(clip)
+    np.testing.assert_allclose([embed_texts(clip, [one])[0] for one in texts], embed_texts(clip, texts), atol=1e-6)
 
 
 def test_other_layers_do_not_know_of_the_projection(clip: str) -> None:

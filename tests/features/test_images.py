@@ -38,10 +38,8 @@ def test_crop_scale_and_normalisation_are_what_they_say_and_in_the_digest() -> N
     out = Preprocessing(crop=(4, 4), mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), scale=2.0)(image)
     for channel, (mean, std) in enumerate(zip((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), strict=True)):
         np.testing.assert_allclose(out[0, channel], (2 * image[0, channel, 1:5, 2:6] - mean) / std, rtol=1e-5)
-    wide = Preprocessing(resize=12)(torch.rand(1, 3, 6, 8))
-    assert wide.shape == (1, 3, 12, 16)
-    wide = Preprocessing(crop=(2, 4))(image)
-    assert torch.equal(wide, Preprocessing(crop=(4, 4))(image)[:, :, 1:3])
+    assert Preprocessing(resize=12)(torch.rand(1, 3, 6, 8)).shape == (1, 3, 12, 16)
+    assert torch.equal(Preprocessing(crop=(2, 4))(image), Preprocessing(crop=(4, 4))(image)[:, :, 1:3])
     assert Preprocessing(crop=(8, 8))(torch.ones(1, 3, 6, 8))[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
     changes = {
         "resize": 3, "crop": (3, 3), "mean": (0.5, 0, 0), "std": (0.5, 1, 1), "resample": "nearest", "scale": 255,
@@ -93,8 +91,7 @@ def test_rows_are_resized_images_pixel_by_pixel_and_gradients_reach_them(images:
     assert (image.grad[0, :, 10:40, 10:30] != 0).all()
     # As Pillow resizes them, red, green and blue of the top left pixel first
     PixelsExtractor(image_size=12, batch_size=3).extract(images, rows := new_rows(7))
-    assert (rows.layers["pixels"].dtype, rows.grids) == (np.float32, {"pixels": (12, 12)})
-    assert rows.sizes == [3, 3, 1]
+    assert (rows.layers["pixels"].dtype, rows.grids, rows.sizes) == (np.float32, {"pixels": (12, 12)}, [3, 3, 1])
     for path, values in zip(images["path"], rows.layers["pixels"], strict=True):
         resized = Image.open(path).convert("RGB").resize((12, 12), Image.Resampling.BICUBIC)
         np.testing.assert_allclose(values, np.asarray(resized).reshape(144, 3) / 255, atol=1.5 / 255)
@@ -115,8 +112,7 @@ def test_images_are_read_while_the_network_looks_at_those_before(images, new_row
     begun[7].set()  # after the last image there is none
     n_threads = torch.get_num_threads()
     extractor.extract(images, rows := new_rows(7))
-    assert waited == [True] * 7
-    assert torch.get_num_threads() == n_threads
+    assert (waited, torch.get_num_threads()) == ([True] * 7, n_threads)
     monkeypatch.undo()
     PixelsExtractor(image_size=12, batch_size=1).extract(images, alone := new_rows(7))
     np.testing.assert_array_equal(rows.layers["pixels"], alone.layers["pixels"])
@@ -164,8 +160,7 @@ def test_sizes_are_part_of_the_digest() -> None:
 def test_a_layer_is_set_up_as_the_configuration_says(tmp_path) -> None:
     """The device is the caller's, and the seed goes to networks that have one."""
     pixels = image_features({"extractor": "pixels", "image_size": 8}, "pixels", "plain", seed=3)
-    assert pixels(torch.rand(2, 3, 20, 30)).shape == (2, 192)
-    assert (pixels.layer, pixels.name) == ("pixels", "plain")
+    assert (pixels(torch.rand(2, 3, 20, 30)).shape, pixels.layer, pixels.name) == ((2, 192), "pixels", "plain")
     random = {"extractor": "efficientnet", "weights": "random", "image_size": 32, "device": "cuda", "seed": 9}
     chosen = image_features(random, "stem", "drawn", "cpu", seed=3).inner._extractor
     assert (chosen.seed, chosen.device, chosen.weights) == (3, "cpu", "random")
@@ -180,10 +175,8 @@ def test_a_layer_is_set_up_as_the_configuration_says(tmp_path) -> None:
 
 def test_stored_features_are_those_of_the_network(images: pd.DataFrame) -> None:
     module, paths = image_features({"extractor": "pixels", "image_size": 4}, "pixels", "plain"), images["path"].tolist()
-    stored = torch.cat([module(load_image(path)[None]) for path in paths]).numpy()
-    spread = np.linspace(0.1, 0.5, 48)
-    scale = np.sqrt((spread**2).mean())
-    off = np.zeros_like(stored)
+    stored, spread = torch.cat([module(load_image(path)[None]) for path in paths]).numpy(), np.linspace(0.1, 0.5, 48)
+    scale, off = np.sqrt((spread**2).mean()), np.zeros_like(stored)
     off[3, 5] = -0.009 * scale
     check_stored_features(module, paths, stored + off, spread)
     more = stored + 1.3 * off
@@ -211,8 +204,7 @@ def test_known_images_have_known_luminance_and_contrast() -> None:
 @pytest.mark.parametrize(("cycles", "band"), [(24, 1), (12, 2), (6, 3)])
 def test_a_grating_has_its_power_in_its_own_octave(cycles: float, band: int) -> None:
     spectrum = image_properties([grating(cycles)], n_bands=5)[[f"spectrum_{k}" for k in range(1, 6)]].iloc[0]
-    assert spectrum.idxmax() == f"spectrum_{band}"
-    assert np.exp(spectrum).sum() == pytest.approx(1, abs=1e-6)
+    assert (spectrum.idxmax(), np.exp(spectrum).sum()) == (f"spectrum_{band}", pytest.approx(1, abs=1e-6))
     assert np.exp(spectrum.max()) > 0.95
     brighter = image_properties([grating(cycles, 0.5, 0.3)], n_bands=5)
     np.testing.assert_allclose(brighter[spectrum.index].iloc[0].max(), spectrum.max(), atol=1e-6)
@@ -242,7 +234,7 @@ def test_vectors_of_contrast_are_decoded_from_contrast_and_those_of_fixations_fr
     signals = rng.normal(size=(n, 2, 8))
     for truth, name, other in ((contrast / 0.1, "contrast", "fixations"), (fixations / 5, "fixations", "contrast")):
         targets = np.column_stack([np.cos(truth / 3), np.sin(truth / 3)])
-        trials = Trials(signals, targets, meta)
+        trials = Trials(signals, targets, meta.assign(contrasts="a"))
         train, test = trials.select(np.arange(250)), trials.select(np.arange(250, n))
         found = nuisance_scores(train, test, n_permutations=300).table.set_index(["nuisance", "measure"])
         assert found.loc[(name, "top-5"), "p"] < 0.01

@@ -11,7 +11,7 @@ import transformers
 from refusals import refused
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from brainalign.features import LanguageExtractor
+from brainalign.features import LanguageExtractor, SentenceExtractor
 from brainalign.study import find_weights, quantized_file
 
 LETTERS = {letter: k + 4 for k, letter in enumerate(" abcdefghijklmnopqrstuvwxyz")}
@@ -38,7 +38,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
         if name == "bert":
             letters.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
-        transformers.PreTrainedTokenizerFast(tokenizer_object=letters).save_pretrained(folder / name)
+        marks = {"eos_token": "[SEP]"} | ({"pad_token": "[UNK]", "padding_side": "left"} if name == "gpt2" else {})
+        transformers.PreTrainedTokenizerFast(tokenizer_object=letters, **marks).save_pretrained(folder / name)
     return folder
 
 
@@ -65,8 +66,7 @@ def test_words_have_the_states_of_their_tokens(saved: Path, states: Callable, fa
     framed = [1, *ids, 2] if family == "bert" else ids
     with torch.inference_mode():
         hidden = model(input_ids=torch.tensor([framed]), output_hidden_states=True).hidden_states
-    ends = np.cumsum([len(word) + 1 for word in WORDS]) - 2 + (family == "bert")
-    found = states(family, WORDS)
+    ends, found = np.cumsum([len(word) + 1 for word in WORDS]) - 2 + (family == "bert"), states(family, WORDS)
     assert list(found) == ["layer0", "layer1", "layer2"]
     for k, layer in enumerate(found.values()):
         np.testing.assert_allclose(layer, hidden[k][0].numpy()[ends], atol=1e-5)
@@ -84,6 +84,8 @@ def test_causal_models_know_nothing_later(saved: Path, states: Callable, family:
     described = LanguageExtractor(str(saved / family), context=12).describe()
     assert (described["sees_future"], described["context"]) == (False, 12)
     assert LanguageExtractor(str(saved / "bert")).describe()["sees_future"]
+    vectors = SentenceExtractor(str(saved / family)).vectors  # texts side by side, of a tokenizer that pads nothing
+    np.testing.assert_allclose(vectors(["a dog", "postman"]), [*vectors(["a dog"]), *vectors(["postman"])], atol=1e-6)
 
 
 def test_windows_give_half_their_context_and_fit_the_positions_of_a_model(saved: Path, states: Callable) -> None:

@@ -116,11 +116,11 @@ class ResNetLike(nn.Module):
 class Swinlike(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList([nn.Conv2d(3, 6, 4, 4)])
-        self.last = nn.Identity()
+        self.blocks = nn.ModuleList([nn.ModuleList([nn.Conv2d(3, 6, 4, 4)])])
+        self.last, self.output_fmt = nn.Identity(), "NHWC"
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.last(self.blocks[0](images).permute(0, 2, 3, 1))
+        return self.last(self.blocks[0][0](images).permute(0, 2, 3, 1))
 
 
 def test_timm(monkeypatch, images: pd.DataFrame, new_rows: type) -> None:
@@ -142,9 +142,11 @@ def test_timm(monkeypatch, images: pd.DataFrame, new_rows: type) -> None:
     extractor.extract(images, writer := new_rows(7))
     assert writer.layers["layer2"].shape == (7, 4)
     refused("did you mean 'resnet18'", network, TimmExtractor("resnet8"))
-    swin = TimmExtractor("swin", layers=("last",), channels_last=True)
-    swin.extract(images, writer := new_rows(7))
+    TimmExtractor("swin", layers=("last",)).extract(images, writer := new_rows(7))
     assert writer.layers["last"].shape == (7, 6)
+    config |= {"crop_mode": "squash", "crop_pct": 0.7}
+    assert (swin := TimmExtractor("swin")).network.preprocessing.resize == (40, 40)
+    assert swin.layer_names == ("blocks.0.0",)
 
 
 def test_torchvision(monkeypatch) -> None:
@@ -153,8 +155,7 @@ def test_torchvision(monkeypatch) -> None:
     transforms = types.SimpleNamespace(**sizes, interpolation=types.SimpleNamespace(value="bilinear"))
 
     class Weights(Enum):
-        IMAGENET1K_V1 = 1
-        DEFAULT = 1
+        IMAGENET1K_V1, DEFAULT = 1, 1
 
         def transforms(self) -> types.SimpleNamespace:
             return transforms
@@ -195,8 +196,7 @@ def reference(weights: dict[str, torch.Tensor], images: torch.Tensor) -> dict[st
         mean, var, scale, shift = (weights[f"{name}.{key}"].reshape(1, -1, 1, 1) for key in keys)
         return (x - mean) / torch.sqrt(var + 1e-3) * scale + shift
 
-    strides = {1: 2, 3: 2, 5: 2, 11: 2}
-    found = {}
+    strides, found = {1: 2, 3: 2, 5: 2, 11: 2}, {}
     x = found["stem"] = norm(same(images, weights["_conv_stem.weight"], 2, 1), "_bn0").clamp(0, 6)
     for k in range(16):
         name, y = f"_blocks.{k}", x
@@ -212,8 +212,7 @@ def reference(weights: dict[str, torch.Tensor], images: torch.Tensor) -> dict[st
 
 
 def test_equals_plain_functions_of_the_published_weights(trained: EfficientNetExtractor) -> None:
-    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    module = trained.network.module
+    images, module = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), trained.network.module
     assert sum(p.numel() for p in module.parameters()) == 4_652_008
     expected = reference(module.state_dict(), (images * 255 - 127) / 128)
     trained_features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, trained.layer_names)

@@ -62,8 +62,7 @@ def tables(folder: Path) -> Any:
         features.OneHotExtractor(), features.RandomExtractor(5, 2, 3),
     ]  # fmt: skip
     many = features.RandomExtractor(2, 1).extract(pd.DataFrame({"stimulus_id": range(9)}), Kept([1]))
-    ids = [one.describe() for one in made[1:3]]
-    numbers = [int(f"0{one.digest():.7}", 16) for one in made[1:]]
+    ids, numbers = [one.describe() for one in made[1:3]], [int(f"0{one.digest():.7}", 16) for one in made[1:]]
     return [extracted(one, TABLE, [3, 0, 2]) for one in made], many, ids, numbers
 
 

@@ -31,8 +31,7 @@ class TestSparseProjection:
         np.testing.assert_allclose(projection(values.reshape(4, 5, 5_000)).reshape(20, -1), whole, atol=1e-5)
 
     def test_gradient_is_the_transposed_projection(self) -> None:
-        projection = SparseProjection(30, 5)
-        values = torch.randn(2, 30, requires_grad=True)
+        projection, values = SparseProjection(30, 5), torch.randn(2, 30, requires_grad=True)
         weights = torch.randn(2, 5)
         (projection(values) * weights).sum().backward()
         np.testing.assert_allclose(values.grad, weights @ projection.components_.to_dense().float(), atol=1e-5)
@@ -58,6 +57,9 @@ class TestPCA:
             np.testing.assert_allclose(np.abs(ours.transform(values)), np.abs(theirs.transform(self.values)))
 
     def test_limits(self) -> None:
+        whole, some = np.round(10 * self.values).astype(np.int64), np.arange(20)
+        expected = PCA(2).fit(whole + 0.0, rows=some).transform(whole + 0.0)
+        np.testing.assert_allclose(PCA(2).fit(whole, rows=some).transform(whole), expected, rtol=1e-5)
         refused(r"5 training rows of 6 features give at most 4 .* = 5", PCA(5).fit, self.values, rows=np.arange(5))
         refused("NaN", PCA(2).fit, np.full((9, 3), np.nan), rows=np.arange(9))
 
@@ -66,8 +68,7 @@ class TestPCA:
 def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_components: int | None, rng) -> None:
     values, train = rng.normal(size=(30, 8)).astype(np.float32), np.arange(20)
     options = {"n_components": n_components, "maps": maps}
-    ours = layer_inputs(values, train, **options)
-    other = values.copy()
+    ours, other = layer_inputs(values, train, **options), values.copy()
     other[20:] = 50 + 9 * rng.normal(size=(10, 8))  # nothing of the test rows may reach the training rows
     np.testing.assert_array_equal(layer_inputs(other, train, **options)[:20], ours[:20])
     assert ours.shape[1] == (n_components or 8)
@@ -151,8 +152,7 @@ def test_dead_atoms_are_brought_back():
     dead.encoder.data[2], dead.silent[2] = 0, 1000  # explains nothing of what others leave
     with_it, dead.silent[2] = dead.loss(rows), 0
     assert with_it.item() == pytest.approx(dead.loss(rows).item() + 1 / 32)
-    # Without the auxiliary loss an atom that never fires has no gradient.
-    lone = TopK(4, 6, 1)
+    lone = TopK(4, 6, 1)  # without the auxiliary loss an atom that never fires has no gradient
     lone.encoder.data[2] = 0
     lone.loss(rows).backward()
     assert lone.atoms.grad[2].abs().sum() == 0

@@ -35,7 +35,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("speech")
     for name, make in MODELS.items():
         torch.manual_seed(3)
-        make().save_pretrained(folder / name)
+        make().half().save_pretrained(folder / name)
         whisper = transformers.WhisperFeatureExtractor(20, chunk_length=10)
         (whisper if name == "whisper" else transformers.Wav2Vec2FeatureExtractor()).save_pretrained(folder / name)
     MODELS["hubert"]().save_pretrained(folder / "unprepared")
@@ -52,32 +52,36 @@ def pieces(folder: Path, *runs: str, rate_hz: float = 5.0) -> pd.DataFrame:
     return table.assign(stimulus_id=[f"s{k}" for k in range(len(table))])
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_rows_are_means_over_the_frames_of_a_window_read_by_hand(saved: Path, new_rows: type, name: str) -> None:
-    table = pieces(saved, "one", "two")
+@pytest.mark.parametrize(("name", "hz"), [("wav2vec2", 5), ("hubert", 50), ("whisper", 5)])
+def test_rows_are_means_over_the_frames_of_a_window_read_by_hand(
+    saved: Path, new_rows: type, name: str, hz: int
+) -> None:
+    """Frames of convolutions see 400 samples every 320."""
+    table, edge = pieces(saved, "one", "two", rate_hz=hz), 0 if name == "whisper" else 40
+    n = len(table) // 2
     rows, rest = new_rows(len(table)), new_rows(len(table), given=tuple(range(30)))
-    extractor = SpeechExtractor(str(saved / name), rate_hz=5, context_s=3, chunk_s=1, batch_size=3)
+    extractor = SpeechExtractor(str(saved / name), rate_hz=hz, context_s=3, chunk_s=1, batch_size=3)
     extractor.extract(table, rows)
     assert rows.done.all()
     assert list(rows.layers) == ["layer0", "layer1", "layer2"]
     extractor.extract(table, rest)
-    model = MODELS[name]().from_pretrained(saved / name).eval()
+    model = MODELS[name]().from_pretrained(saved / name).float().eval()
     kind = transformers.WhisperFeatureExtractor if name == "whisper" else transformers.Wav2Vec2FeatureExtractor
     reader = kind.from_pretrained(saved / name)
-    for run, start in (("one", 0), ("two", 36)):
+    for run, start in (("one", 0), ("two", n)):
         sound, rate = read_sound(saved / f"{run}.wav")
         sound = sound if rate == HZ else resample_poly(sound, 640, 441)
-        heard = np.concatenate([np.zeros(3 * HZ, dtype=np.float32), sound, np.zeros(HZ, dtype=np.float32)])
+        heard = np.pad(sound.astype(np.float32), (3 * HZ + edge, HZ + edge))
         for chunk in (0, 4, 7):  # the second of which rows are new, and the three before it
-            window = heard[chunk * HZ : (chunk + 4) * HZ]
+            window = heard[chunk * HZ : (chunk + 4) * HZ + 2 * edge]
             given = reader(window, sampling_rate=HZ, return_tensors="pt")[reader.model_input_names[0]]
             with torch.inference_mode():
                 part = model.get_encoder() if name == "whisper" else model
                 states = part(given, output_hidden_states=True).hidden_states
-            times = (np.arange(states[0].shape[1]) + 0.5) * (10 if name == "whisper" else 4) / states[0].shape[1]
-            for row in range(start + 5 * chunk, min(start + 5 * chunk + 5, start + 36)):
-                begin = 3 + (row - start - 5 * chunk) / 5
-                inside = torch.tensor((times >= begin - 1e-9) & (times < begin + 0.2 - 1e-9))
+            times = (np.arange(states[0].shape[1]) + 0.5) / 50
+            for row in range(start + hz * chunk, min(start + hz * (chunk + 1), start + n)):
+                begin = 3 + (row - start) / hz - chunk
+                inside = torch.tensor((times >= begin - 1e-9) & (times < begin + 1 / hz - 1e-9))
                 for k, state in enumerate(states):
                     expected = state[0][inside].mean(dim=0).numpy()
                     np.testing.assert_allclose(rows.layers[f"layer{k}"][row], expected, atol=2e-5)
@@ -224,8 +228,7 @@ def test_signals_are_filtered_as_scipy_does_keep_their_level_and_lose_what_is_fa
     np.testing.assert_allclose(features.resample_signal(times, values, rows, 0.5)[2:36], theirs[6:40], atol=1e-5)
     times, rows = (np.arange(4000) + 0.5) / 40, np.arange(1.0, 110, 2.0)
     waves = np.stack([np.full(4000, 3.0), *(np.sin(2 * np.pi * hz * times) for hz in (0.05, 0.6, 2.0))], axis=1)
-    found = features.resample_signal(times, waves, rows, 2.0)
-    inside = rows < 95
+    found, inside = features.resample_signal(times, waves, rows, 2.0), rows < 95
     np.testing.assert_allclose(found[rows < 100, 0], 3, rtol=1e-5)
     assert np.abs(found[inside, 1] - np.sin(2 * np.pi * 0.05 * rows[inside])).max() < 0.05
     assert np.abs(found[inside][3:, 2:]).max() < 0.03
@@ -238,11 +241,12 @@ def test_means_of_rows_are_those_of_pandas_and_loudness_and_motion_by_hand() -> 
     """Samples before the first row and after the last are left out; a row without samples is zero."""
     rng = np.random.default_rng(2)
     times, values = rng.permutation(np.arange(0.02, 30, 0.04)), rng.normal(size=(750, 3))
-    kept = np.abs(times - 14) > 1.5
-    rows = np.arange(3.0, 27, 2.0)
+    kept, rows = np.abs(times - 14) > 1.5, np.arange(3.0, 27, 2.0)
     expected = pd.DataFrame(values[kept]).groupby(pd.cut(times[kept], np.arange(2.0, 28, 2.0)), observed=False).mean()
     found = features.block_means(times[kept], values[kept], rows, 2.0)
     np.testing.assert_allclose(found, expected.fillna(0), atol=1e-6)
+    rare = features.block_means(np.arange(4.0), np.arange(4.0)[:, None], np.arange(0, 3, 0.25), 0.25)
+    np.testing.assert_allclose(rare.ravel(), [0, 0, 0.5, 1, 1, 1, 1.5, 2, 2, 2, 2.5, 3])
     refused("NaN or infinite", features.block_means, times, values * np.nan, rows, 2.0)
     refused("give one vector per time", features.block_means, times, values[1:], rows, 2.0)
     rate = 16000
@@ -254,3 +258,6 @@ def test_means_of_rows_are_those_of_pandas_and_loudness_and_motion_by_hand() -> 
     luminance, motion = features.picture_changes(frames)
     np.testing.assert_allclose(luminance, frames.mean(axis=(1, 2)))
     np.testing.assert_allclose(motion, [0, *np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2))])
+    grey, whole = (255 * frames).astype(np.uint8), np.round(3e4 * wave).astype(np.int16)  # as files hold them
+    np.testing.assert_allclose(features.picture_changes(grey), features.picture_changes(grey + 0.0))
+    np.testing.assert_allclose(features.loudness(whole, rate), features.loudness(whole + 0.0, rate))

@@ -47,6 +47,7 @@ READERS: dict[str, tuple[str, dict, dict, dict]] = {
     "qwen2vl": ("Qwen2VL", QWEN, LANGUAGE | {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}, {}),
 }  # fmt: skip
 KINDS = (*TOWERS, *list(READERS)[:-1])
+TOWERS |= {"mae": ("ViTMAE", SMALL), "aimv2": ("Aimv2Vision", SMALL)}  # it draws patches; a class token in its head
 
 
 def make(kind: str) -> transformers.PreTrainedModel:
@@ -81,10 +82,8 @@ def hidden_states(folder: str, images: torch.Tensor) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_layers_are_the_models_hidden_states(saved, kind: str) -> None:
-    folder = saved(kind)
-    images = torch.rand(2, 3, 32, 32)
-    expected = hidden_states(folder, images)
-    flat = VisionExtractor(folder, pooling="flatten")
+    folder, images = saved(kind), torch.rand(2, 3, 32, 32)
+    expected, flat = hidden_states(folder, images), VisionExtractor(folder, pooling="flatten")
     values, _ = flat.features(images, flat.layer_names)
     assert len(values) == len(expected)
     last = flat.layer_names[-1]  # some models put their final norm into the last hidden state
@@ -93,10 +92,10 @@ def test_layers_are_the_models_hidden_states(saved, kind: str) -> None:
             np.testing.assert_allclose(ours, theirs.flatten(1), atol=1e-5, err_msg=layer)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "mae", "aimv2"])
 def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None:
     folder = saved(kind)
-    n_prefix = {"vit": 1, "clip": 1, "registers": 5, "llava": 1, "internvl": 1, "blip2": 1}.get(kind, 0)
+    n_prefix = {"vit": 1, "clip": 1, "registers": 5, "llava": 1, "internvl": 1, "blip2": 1, "mae": 1}.get(kind, 0)
     layer = VisionExtractor(folder).layer_names[0]
     found = {}
     for pooling in ("mean", "flatten", "tokens"):
@@ -159,8 +158,7 @@ def test_one_forward_pass_for_all_layers(saved, images: pd.DataFrame, new_rows: 
 
 def test_digest_follows_content_not_place(saved, tmp_path: Path) -> None:
     folder = Path(saved("vit"))
-    before = VisionExtractor(str(folder)).digest()
-    moved = tmp_path / "elsewhere"
+    before, moved = VisionExtractor(str(folder)).digest(), tmp_path / "elsewhere"
     folder.rename(moved)
     assert VisionExtractor(str(moved)).digest() == before
     (moved / "preprocessor_config.json").write_text(json.dumps(PROCESSOR | {"resample": 2}))
@@ -186,11 +184,17 @@ class TestPreprocessing:
         vit = {"size": 224, "feature_extractor_type": "ViTFeatureExtractor"}
         assert preprocessing_of(vit, "m").resize == (224, 224)
         assert preprocessing_of({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, "m").crop == (224, 224)
+        norm = {"size": 64, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
+        twice = preprocessing_of(norm | {"image_processor_type": "EfficientNetImageProcessor"}, "m")
+        assert twice.std == pytest.approx([0.04] * 3)
+        levit = {"size": {"shortest_edge": 224}, "crop_size": 224, "image_processor_type": "LevitImageProcessor"}
+        assert preprocessing_of(levit, "m").resize == 256
         assert preprocessing_of({"do_resize": False, "do_rescale": False, "do_normalize": False}, "m").scale == 255
 
     def test_what_is_not_known_is_refused(self) -> None:
         refused("asks for do_pad", preprocessing_of, {"do_pad": True}, "m")
         refused("asks for do_image_splitting", preprocessing_of, {"do_image_splitting": True}, "m")
+        refused("asks for size_divisor", preprocessing_of, {"size_divisor": 32}, "m")
         refused("resamples by 1", preprocessing_of, {"resample": 1}, "m")
         refused("longest_edge", preprocessing_of, {"size": {"longest_edge": 3}}, "m")
 

@@ -113,8 +113,7 @@ def test_variances_of_stimuli_by_brute_force(method: str) -> None:
     """Every drawn copy has the variance of its stimulus; equal variances change nothing, ceilings included."""
     subjects, models = world(6)
     drawn, stimuli = index_draws(np.random.default_rng(7), 6)
-    stimuli = np.sort(stimuli, axis=1)
-    variances = np.random.default_rng(8).uniform(0.2, 3, size=N_STIMULI)
+    stimuli, variances = np.sort(stimuli, axis=1), np.random.default_rng(8).uniform(0.2, 3, size=N_STIMULI)
     found = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=variances)
     for draw in range(6):
         scores = written_out(subjects, models, stimuli[draw], method, variances)
@@ -125,6 +124,18 @@ def test_variances_of_stimuli_by_brute_force(method: str) -> None:
     equal = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=np.full(N_STIMULI, 2.0))
     for name, values in g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli)).draws.items():
         np.testing.assert_allclose(equal.draws[name], values, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["spearman", "pearson"])
+def test_a_constant_subject_and_draws_without_a_pair(method: str) -> None:
+    (subjects, models), draws = world(), index_draws(np.random.default_rng(1))
+    draws[1][3] = 5  # the same stimulus every time
+    with_one = np.insert(subjects, 2, 0.3, axis=0)
+    expected, found = (g.dual_bootstrap(x, models, method, draws=draws, over="stimuli") for x in (subjects, with_one))
+    assert np.isnan(expected.draws["stimuli"]).any(axis=1).tolist() == [k == 3 for k in range(N_BOOT)]
+    np.testing.assert_allclose(found.draws["stimuli"], expected.draws["stimuli"], atol=1e-10)
+    subjects[1, np.max(PAIRS, axis=0) > 5], draws[1][3] = np.nan, np.arange(N_STIMULI) % 6 + 6
+    assert g.flexible_bootstrap(subjects, [models[0]], method, rng=np.random.default_rng(2), draws=draws).n_undefined
 
 
 def test_bad_input() -> None:
@@ -226,8 +237,7 @@ def test_the_honest_best_of_layers_and_of_all(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("method", ["spearman", "rho-a", "pearson", "whitened-cosine"])
 def test_errors_at_many_places_are_those_of_each(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where pairs are missing, a repeat is constant, and places are taken two at a time."""
-    rdms = np.stack([world(seed)[0][:3] for seed in range(5)])
-    models = world()[1]
+    rdms, models = np.stack([world(seed)[0][:3] for seed in range(5)]), world()[1]
     rdms[1, 0, 4], rdms[3, 1], models[2, 7] = np.nan, 1.0, np.nan
     monkeypatch.setattr("brainalign.geometry.inference.bootstrap.CHUNK_BYTES", 2 * 8 * 3 * rdms.shape[-1])
     found = g.bootstrap_places(rdms, models, method, 50, np.random.default_rng(4))

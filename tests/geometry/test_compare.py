@@ -7,9 +7,12 @@ from refusals import refused
 from scipy.stats import rankdata
 
 import brainalign.geometry as g
+from brainalign.arrays import Arrays
 from brainalign.condensed import square_rdms
 from brainalign.geometry.inference import METHODS
 from brainalign.geometry.rdms import rank_rdms
+from brainalign.pipelines.compare.references import _average, _same
+from brainalign.report.pages.rdms import _matrices
 
 TOOLBOX = {
     "spearman": "spearman", "rho-a": "rho-a", "tau-a": "tau-a", "pearson": "corr", "cosine": "cosine",
@@ -82,6 +85,20 @@ def test_what_is_constant_is_undefined_and_what_does_not_fit_is_refused() -> Non
     refused(r"sigma_k of shape \(8, 8\) has 1 NaN", g.compare, ones, ones, "whitened-cosine", missing)
 
 
+def test_rdms_that_lack_pairs_are_pooled_shown_and_known_again() -> None:
+    whole, some = np.arange(1.0, 7), np.array([np.nan, 2, np.nan, 4, np.nan, 6])
+    assert g.pooled_rdm(np.stack([whole, some]), "spearman").tolist() == [1, 1.75, 3, 3.75, 5, 5.75]
+    for method in ("cosine", "pearson"):
+        found = g.subject_rdms(np.stack([[whole, 10 * some], [whole, np.nan * whole]]), method)
+        assert g.compare(found, whole, method).min() > 0.95
+        assert found[1].tolist() == whole.tolist()  # a session more or less changes no scale
+    assert _same(some, some[None, None])
+    assert _average(np.stack([[some], [whole]])).tolist() == [1, 1.75, 3, 3.75, 5, 5.75]
+    section = _matrices(Arrays(set_a=some, set_b=whole, layer_c=whole[::-1]), ["x"] * 4)
+    assert [panel.id for panel in section.panels] == ["matrices", "mdsb"]
+    assert section.paragraphs == ["Of 3 RDMs those of a and b are most alike (Pearson r 1.000)."]
+
+
 def test_replicates_are_disjoint_pairs_of_runs() -> None:
     rng = np.random.default_rng(3)
     runs = np.repeat(["r1", "r2", "r3", "r4", "r5"], 4)
@@ -93,6 +110,9 @@ def test_replicates_are_disjoint_pairs_of_runs() -> None:
     i, j = np.triu_indices(4, 1)
     by_hand = ((cube[0, i] - cube[0, j]) * (cube[1, i] - cube[1, j])).mean(axis=1)
     np.testing.assert_allclose(found[1], by_hand, atol=1e-12)
+    kept = (runs != "r4") | (conditions != 2)  # a condition of one run has no product
+    found = g.replicate_rdms(patterns[kept], "crossnobis", conditions[kept], runs[kept])
+    np.testing.assert_allclose(found[1], np.where((i == 2) | (j == 2), np.nan, by_hand), atol=1e-12)
 
 
 def test_many_rdms_are_ranked_as_each_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,16 +27,14 @@ def law(world) -> np.ndarray:
 
 
 def test_hidden_frames_are_simulated_from_the_frames_before_and_no_other(world) -> None:
-    features = ball_features(world.frames)
-    calls = []
+    features, calls = ball_features(world.frames), []
 
     def simulate(context: np.ndarray, n_steps: int) -> np.ndarray:
         calls.append((context.shape, n_steps))
         return g.constant_velocity(context, n_steps)
 
     found = g.roll_out(np.where(world.visible[:, :, None], features, np.nan), world.visible, simulate, n_context=5)
-    assert sum(shape[0] for shape, _ in calls) == 18
-    assert {shape[1] for shape, _ in calls} == {5}
+    assert (sum(shape[0] for shape, _ in calls), {shape[1] for shape, _ in calls}) == (18, {5})
     np.testing.assert_array_equal(found[world.visible], features[world.visible])
     for condition in range(18):
         start = world.visible[condition].sum()

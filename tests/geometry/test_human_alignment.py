@@ -36,8 +36,7 @@ def test_divergences_by_hand() -> None:
 
 
 def test_the_temperature_of_given_choices_is_found() -> None:
-    similarities = g.object_similarities(features())
-    triplets = drawn(30, 500)
+    similarities, triplets = g.object_similarities(features()), drawn(30, 500)
     p = g.choice_probabilities(similarities / 3.7, triplets)
     assert g.choice_temperature(similarities, triplets, p) == pytest.approx(3.7, rel=1e-4)
     # Of choices that have nothing to do with it, the entropy is as good as that of no choice.
@@ -168,8 +167,7 @@ def test_a_teacher_minimises_its_loss() -> None:
     def loss(weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         aligned = standard @ weight.T + bias
         choices = log_choices(aligned @ aligned.T, torch.from_numpy(triplets))
-        apart = weight - weight.diagonal().mean() * torch.eye(5)
-        before = neighbours(standard)
+        apart, before = weight - weight.diagonal().mean() * torch.eye(5), neighbours(standard)
         kept = (before.exp() * (before - neighbours(aligned))).sum(dim=1).mean()
         people = (target * (target.log() - choices)).sum(dim=1).mean()
         return people + 0.02 * ((apart**2).sum() + (bias**2).sum()) + 0.3 * kept
@@ -228,8 +226,7 @@ def test_ties_share_the_prediction_probabilities_are_a_softmax_and_ceilings_by_h
 
 def test_copies_of_a_triplet_stay_together(rng: np.random.Generator) -> None:
     triplets = np.concatenate([WORLD.triplets, g.shuffled_triplets(WORLD.triplets[:700], rng), WORLD.repeats])
-    split = g.split_triplets(triplets, 0.2, rng)
-    keys = g.triplet_keys(triplets)
+    split, keys = g.split_triplets(triplets, 0.2, rng), g.triplet_keys(triplets)
     assert not np.intersect1d(keys[split.train], keys[split.test]).size
     assert len(split.train) + len(split.test) == len(triplets)
     kept = g.unrepeated(triplets, WORLD.repeats, 24)
@@ -243,6 +240,8 @@ def test_unseen_objects_are_in_no_training_triplet(rng: np.random.Generator) -> 
     assert not np.isin(WORLD.triplets[split.train], split.unseen).any()
     assert np.isin(WORLD.triplets[split.test], split.unseen).all()
     assert len(split.unseen) == 10
+    thirty = np.random.default_rng(1).permuted(np.tile(np.arange(30), (4000, 1)), axis=1)[:, :3]
+    assert [len(one.unseen) for one in g.split_objects_in_turn(thirty, 30, 0.25, 4, rng)] == [7] * 4  # of 7.5
     in_turn = g.split_objects_in_turn(WORLD.triplets, 24, 0.25, 4, np.random.default_rng(0))
     assert sorted(np.concatenate([split.unseen for split in in_turn])) == list(range(24))
     refused("5 splits with 6 of 24 objects", g.split_objects_in_turn, WORLD.triplets, 24, 0.25, 5, rng)
@@ -253,6 +252,7 @@ def test_unseen_objects_are_in_no_training_triplet(rng: np.random.Generator) -> 
 def test_the_odd_column_is_found(place: int, rng: np.random.Generator) -> None:
     moved = WORLD.triplets[:, [[2, 0, 1], [0, 2, 1], [0, 1, 2]][place]]
     assert g.odd_column_shares(moved, 24, rng).argmax() == place
+    np.testing.assert_array_equal(*(g.spectral_similarities(some, 24) for some in (moved, moved.astype(np.uint8))))
     shares = g.odd_column_shares(moved, 24, rng, TRUE)
     assert shares.argmax() == place
     assert shares[place] == pytest.approx(g.odd_one_out_accuracy(TRUE, WORLD.triplets))
@@ -302,8 +302,7 @@ def test_an_embedding_is_that_of_its_seed(kind: str) -> None:
 def test_readouts_and_their_nulls(rng: np.random.Generator) -> None:
     regressor = Ridge(np.logspace(-2, 4, 7), cv=3, dtype="float64")
     with_nothing = np.hstack([WORLD.embedding, rng.random((24, 1)), np.ones((24, 1))])
-    again = copy.deepcopy(rng)
-    found = g.fit_dimensions(WORLD.features, with_nothing, regressor, 4, 19, rng)
+    again, found = copy.deepcopy(rng), g.fit_dimensions(WORLD.features, with_nothing, regressor, 4, 19, rng)
     assert found.r2[:3].min() > 0.9
     assert found.p[:3].max() == 1 / 20 < found.p[3]
     assert found.null.shape == (19, 5)
@@ -328,6 +327,11 @@ def test_regions_beside_judgements_and_choices_without_ceilings(rng: np.random.G
     train, tests = WORLD.triplets[:900], {"triplets": WORLD.triplets[900:], "repeated": WORLD.repeats}
     without = g.choice_table({}, train, {"triplets": tests["triplets"]}, 24, None)
     assert without["kind"].tolist() == ["baseline"]
+    uneven = np.concatenate([tests["repeated"], np.repeat(tests["repeated"][:1], 40, axis=0)])
+    ceilings = g.repeated_ceilings(uneven, 24)
+    again = g.choice_table({}, train, {"repeated": uneven}, 24, ceilings, WORLD.embedding).iloc[-1]
+    assert again["n_triplets"] == ceilings.n_triplets == 60
+    assert again["accuracy"] == g.odd_one_out_accuracy(TRUE, *g.judged_shares(uneven)) <= ceilings.accuracy_high
     assert without[["ceiling_low", "ceiling_high", "share_low", "share_high"]].isna().all(axis=None)
     shared = {"a": WORLD.triplets[899:]}
     refused("1 of 601 triplets of the split .a. are trained on", g.choice_table, {}, train, shared, 24, None)

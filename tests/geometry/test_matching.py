@@ -5,7 +5,7 @@ from scipy.linalg import subspace_angles
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.spatial import procrustes
 from sklearn.cross_decomposition import CCA
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import Lasso, LinearRegression, Ridge
 
 import brainalign.geometry as g
 
@@ -73,8 +73,7 @@ def test_nulls_stand_where_they_should(pair: tuple[np.ndarray, np.ndarray, np.nd
         assert null.score + 0.1 < g.match_units(X[:N], turned_fit, method, (X[N:], turned)).score < 0.4
     # Every unit keeps its own values; every geometry its distances.
     assert (np.sort(shuffled, axis=0) == np.sort(Y, axis=0)).all()
-    whole = np.vstack([turned_fit, turned])
-    centred = Y - Y.mean(0)
+    whole, centred = np.vstack([turned_fit, turned]), Y - Y.mean(0)
     assert np.allclose(whole @ whole.T, centred @ centred.T, atol=1e-9)
 
 
@@ -89,12 +88,16 @@ def test_wide_copies_are_turned_without_their_units_and_ridge_both_ways() -> Non
     X = rng.normal(size=(400, 6))
     Y = X[:, :2] + rng.normal(size=(400, 2))
     forward, backward = g.linear_predictivity(X, Y, Ridge(1.0))
-    assert forward == pytest.approx(0.5, abs=0.06)
-    assert backward == pytest.approx(0.5 * 2 / 6, abs=0.06)
+    assert (forward, backward) == (pytest.approx(0.5, abs=0.06), pytest.approx(0.5 * 2 / 6, abs=0.06))
     turned = Y @ np.linalg.qr(rng.normal(size=(2, 2)))[0]
     assert g.linear_predictivity(X, turned, Ridge(1.0)) == pytest.approx((forward, backward), abs=1e-8)
     assert g.linear_predictivity(X, X[:, ::-1], LinearRegression()) == pytest.approx((1, 1), abs=1e-10)
     assert max(g.linear_predictivity(X, rng.normal(size=(400, 2)), Ridge(1.0))) < 0.02
+    units = rng.normal(size=(60, 300))
+    found = g.compare_networks(
+        {("a", "1"): units, ("b", "1"): units[:, :3]}, ("predicts",), regressor=Lasso(0.1), draws=1
+    )
+    assert found["value"][0] > 0.9  # of single units, which a rotation would mix
     refused(r"folds must be 2 to the number of stimuli \(4\); got 5", g.linear_predictivity, X[:4], Y[:4], Ridge())
 
 

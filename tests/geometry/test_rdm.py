@@ -21,9 +21,8 @@ TOOLBOX = {"shrink-diagonal": "shrinkage_diag", "shrink-identity": "shrinkage_ey
 
 
 @pytest.fixture
-def patterns() -> dict[str, np.ndarray]:
+def patterns(rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Rows in an order of their own in every run: sorting by label must not reorder the RDM."""
-    rng = np.random.default_rng(0)
     names = np.array([f"c{k}" for k in [3, 1, 7, 0, 5, 2, 6, 4]])
     conditions = np.concatenate([names, *(rng.permutation(names) for _ in range(RUNS - 1))])
     made = {"patterns": rng.normal(size=(RUNS * CONDITIONS, CHANNELS)), "conditions": conditions}
@@ -44,8 +43,7 @@ def toolbox_rdm(data: dict[str, np.ndarray], method: str, **options: object) -> 
 def test_equals_rsatoolbox(method: str, patterns: dict) -> None:
     """Averages also of unequal numbers of rows in unequal runs, where crossnobis has another form here."""
     data = patterns | {"patterns": np.abs(patterns["patterns"])}
-    precision = data.pop("precision")
-    methods = [method]
+    precision, methods = data.pop("precision"), [method]
     if method not in g.DISTANCES:
         methods = [name for name in g.DISTANCES if name != "crossnobis"]
         keep = np.random.default_rng(2).permutation(RUNS * CONDITIONS)[:30]
@@ -148,8 +146,7 @@ def test_bad_input(patterns: dict, change: dict[str, object], message: str) -> N
 def test_precision_that_is_no_inverse_covariance_is_refused() -> None:
     rng = np.random.default_rng(5)
     patterns, runs = rng.normal(size=(12, 6)), np.repeat([0, 1], 6)
-    conditions = np.tile(np.arange(6), 2)
-    whole = np.linalg.inv(np.cov(rng.normal(size=(40, 6)).T))
+    conditions, whole = np.tile(np.arange(6), 2), np.linalg.inv(np.cov(rng.normal(size=(40, 6)).T))
     centred = np.eye(6) - 1 / 6  # of channels that sum to 0
     values, vectors = np.linalg.eigh(whole)
     indefinite = (vectors * np.where(np.arange(6) == 0, -0.1 * values, values)) @ vectors.T
@@ -187,9 +184,8 @@ def by_hand(data: dict[str, np.ndarray], precisions: list[np.ndarray]) -> np.nda
     return np.array(found)
 
 
-def test_pairs_take_the_runs_that_hold_both() -> None:
+def test_pairs_take_the_runs_that_hold_both(rng: np.random.Generator) -> None:
     # Patterns whose runs lack conditions and list them in orders of their own; every pair shares 2 runs.
-    rng = np.random.default_rng(0)
     runs, conditions = np.repeat(np.arange(N_RUNS), N_CONDITIONS), np.tile(np.arange(N_CONDITIONS), N_RUNS)
     keep = ~np.isin(np.arange(N_RUNS * N_CONDITIONS), [7, 10, 14, 15, 29])  # the first run holds all, in order
     order = np.r_[np.arange(N_CONDITIONS), N_CONDITIONS + rng.permutation((N_RUNS - 1) * N_CONDITIONS)]
@@ -203,6 +199,10 @@ def test_pairs_take_the_runs_that_hold_both() -> None:
     runs = np.repeat(np.arange(4), 5)  # rows are conditions where no labels are given
     numbered = g.rdm(flat, "crossnobis", np.tile(range(5), 4), runs)
     np.testing.assert_allclose(g.rdm(flat, "crossnobis", runs=runs), numbered)
+    own = [np.linalg.inv(np.cov(rng.normal(size=(60, 20)).T)) for _ in range(4)]
+    named, shown = np.array(["d", "c", "b", "a"])[runs], np.tile(range(5), 4)
+    halves = g.replicate_rdms(flat, "crossnobis", shown, named, own)
+    np.testing.assert_allclose(halves[0], g.rdm(flat[10:], "crossnobis", shown[10:], named[10:], own[2:]))
     rng = np.random.default_rng(1)
     precisions = [np.linalg.inv(np.cov(rng.normal(size=(40, N_CHANNELS)).T * (1 + r))) for r in range(N_RUNS)]
     same = (None, [np.eye(N_CHANNELS)] * N_RUNS), (precisions[0], precisions[:1] * N_RUNS)
@@ -243,8 +243,7 @@ def test_noise_equals_rsatoolbox(method: str, n: int, p: int, dof: int | None) -
         return  # singular
     assert set(TOOLBOX) == set(g.NOISE_COVARIANCES)
     residuals = residuals_of(n, p)
-    before = residuals.tobytes()
-    found = g.noise_covariance(residuals, dof, method)
+    before, found = residuals.tobytes(), g.noise_covariance(residuals, dof, method)
     assert residuals.tobytes() == before
     covariance = rsatoolbox.data.noise.cov_from_residuals(residuals, dof, TOOLBOX[method])
     scale = np.abs(covariance).max()

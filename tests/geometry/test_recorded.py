@@ -74,8 +74,7 @@ def concepts() -> Any:
 def concept_tables() -> Any:
     asked = {"b": ((3, 1, 2), 0.3), "a": ((5, 4), 0.99)}
     fits = {name: g.fit_concepts(sparse, TRIPLETS[20:], 11, *one) for name, one in asked.items()}
-    tests = {"new": TRIPLETS[:20], "all": TRIPLETS[:9]}
-    train = g.unrepeated(TRIPLETS, TRIPLETS[:20], 11)
+    tests, train = {"new": TRIPLETS[:20], "all": TRIPLETS[:9]}, g.unrepeated(TRIPLETS, TRIPLETS[:20], 11)
     names, words = list("ABCDEFGHIJK"), list("wxyz")
     return (
         {name: [one.embedding, one.shuffled, one.reproducible, one.found_again] for name, one in fits.items()},
@@ -111,8 +110,7 @@ def alignment_study() -> Any:
         ("net", "b"): OBJECTS, ("net", "c"): np.sin(OBJECTS), ("other", "a"): OBJECTS[:, ::-1] + np.cos(OBJECTS),
         ("other", "d"): np.cos(2 * OBJECTS[:, :3]), ("last", "e"): OBJECTS[:, 1:] ** 0.5,
     }  # fmt: skip
-    kinds = RNG(36).permutation(np.unique(np.sort(TRIPLETS, axis=1), axis=0))
-    kinds = RNG(37).permuted(kinds, axis=1)
+    kinds = RNG(37).permuted(RNG(36).permutation(np.unique(np.sort(TRIPLETS, axis=1), axis=0)), axis=1)
     tests = {"new": (kinds[40:50], None), "soft": (kinds[50:], SURE[: len(kinds) - 50])}
     teacher = partial(g.HumanTeacher, (0.3, 0.05), held_share=0.5, max_iterations=5)
     made = teacher, lambda n: g.HumanAlignment(n_steps=2 + n, batch_size=30)

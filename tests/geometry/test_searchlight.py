@@ -27,8 +27,7 @@ def around() -> g.Neighbourhoods:
 @pytest.fixture(scope="module")
 def data(around: g.Neighbourhoods) -> dict[str, np.ndarray]:
     """Patterns on a large offset, conditions in an order of their own in every run, and noise."""
-    rng = np.random.default_rng(1)
-    n = around.members.shape[1]
+    rng, n = np.random.default_rng(1), around.members.shape[1]
     residuals = rng.normal(size=(60, n)) @ (np.eye(n) + 0.1 * rng.normal(size=(n, n)))
     made = {"patterns": 100 + rng.normal(size=(RUNS * CONDITIONS, n)), "runs": np.repeat(np.arange(RUNS), CONDITIONS)}
     made["conditions"] = np.concatenate([rng.permutation(CONDITIONS) for _ in range(RUNS)])
@@ -74,6 +73,8 @@ def test_a_single_voxel_has_a_distance_and_what_cannot_be_is_refused(data: dict,
     assert np.isnan(g.searchlight_rdms(three, alone, "correlation")[0]).all()
     expected = g.rdm(three[:, :1], "euclidean")
     np.testing.assert_allclose(g.searchlight_rdms(three, alone, "euclidean")[0], expected, atol=1e-12)
+    flat = np.random.default_rng(1).normal(size=(21, 3)) * [1, 1, 0] + [0, 0, 0.1]
+    assert g.Searchlight(three, alone, "euclidean", residuals=flat).n_channels_left_out == 1
     patterns, noise = data["patterns"], data["residuals"]
     refused("the second axis of patterns has", g.searchlight_rdms, patterns[:, :-1], around, "correlation")
     refused("needs 2 or more; got 1", g.searchlight_rdms, patterns[:CONDITIONS], around, "crossnobis")
@@ -85,8 +86,7 @@ def test_a_single_voxel_has_a_distance_and_what_cannot_be_is_refused(data: dict,
 @pytest.fixture(scope="module")
 def search() -> g.Searchlight:
     """With a voxel that is NaN, and neighbourhoods in which one pattern is constant."""
-    rng = np.random.default_rng(0)
-    voxels = np.argwhere(np.ones((5, 4, 4), dtype=bool))
+    rng, voxels = np.random.default_rng(0), np.argwhere(np.ones((5, 4, 4), dtype=bool))
     patterns = rng.normal(size=(N, len(voxels)))
     patterns[0, 3] = np.nan
     patterns[2, voxels[:, 0] < 2] = 1.0
@@ -102,8 +102,7 @@ def models() -> np.ndarray:
 
 @pytest.mark.parametrize("comparison", [name for name in g.COMPARISONS if name != "tau-a"])
 def test_equals_comparing_every_permutation(search: g.Searchlight, models: np.ndarray, comparison: str) -> None:
-    found = g.searchlight_map(search, models, comparison, DRAWS, SEED)
-    rdms = search.rdms()
+    found, rdms = g.searchlight_map(search, models, comparison, DRAWS, SEED), search.rdms()
     assert (np.isfinite(rdms).any(axis=1) & ~np.isfinite(rdms).all(axis=1)).any()
     orders = np.random.default_rng(SEED).permuted(np.tile(np.arange(N), (DRAWS, 1)), axis=1)
     i, j = np.triu_indices(N, 1)
@@ -112,8 +111,7 @@ def test_equals_comparing_every_permutation(search: g.Searchlight, models: np.nd
     np.testing.assert_array_equal(found.n_nan, np.isnan(expected).sum(axis=1))
     for k, model in enumerate(models):
         null = g.compare(rdms, square_rdms(model)[orders[:, i], orders[:, j]], comparison)
-        score = expected[k][:, None]
-        undefined = np.isnan(expected[k])
+        score, undefined = expected[k][:, None], np.isnan(expected[k])
         p = (1 + (null >= score - 1e-10).sum(axis=1)) / (1 + DRAWS)
         np.testing.assert_allclose(found.p[k], np.where(undefined, np.nan, p))
         np.testing.assert_allclose(found.q[k], fdr(np.where(undefined, np.nan, p)))
@@ -168,8 +166,7 @@ def test_a_killed_run_goes_on(search: g.Searchlight, models: np.ndarray, tmp_pat
     np.testing.assert_allclose(found.scores, whole.scores, atol=1e-6)
     np.testing.assert_allclose(found.p, whole.p)
     np.testing.assert_allclose(found.p_fwer, whole.p_fwer)
-    # Blocks of other options are not taken over.
-    computed.clear()
+    computed.clear()  # blocks of other options are not taken over
     with pytest.raises(KeyboardInterrupt):
         g.searchlight_map(search, models, "pearson", DRAWS, SEED, progress=progress)
     g.searchlight_map(search, models, "spearman", DRAWS, SEED, progress=progress)
@@ -177,12 +174,10 @@ def test_a_killed_run_goes_on(search: g.Searchlight, models: np.ndarray, tmp_pat
 
 
 def test_millimetres_come_from_the_affine_and_nothing_outside_the_mask_is_used(rng: np.random.Generator) -> None:
-    voxels = np.argwhere(rng.random((8, 7, 6)) > 0.3)
-    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    voxels, turn = np.argwhere(rng.random((8, 7, 6)) > 0.3), np.linalg.qr(rng.normal(size=(3, 3)))[0]
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = turn @ np.diag([2.0, 3.0, 3.5]), [-50, 20, 7]
-    found = g.volume_neighbourhoods(voxels, affine, 6.0)
-    mm = voxels * [2.0, 3.0, 3.5]
+    found, mm = g.volume_neighbourhoods(voxels, affine, 6.0), voxels * [2.0, 3.0, 3.5]
     near = np.linalg.norm(mm[:, None] - mm[None], axis=2) <= 6.0 + 1e-9
     np.testing.assert_array_equal(found.members.toarray(), near)
     np.testing.assert_array_equal(found.centres, np.arange(len(voxels)))
@@ -199,8 +194,7 @@ def test_millimetres_come_from_the_affine_and_nothing_outside_the_mask_is_used(r
 
 def distances(coordinates: np.ndarray, faces: np.ndarray, cortex: np.ndarray) -> np.ndarray:
     ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    ends = ends[cortex[ends].all(axis=1)]
-    graph = np.zeros((len(coordinates),) * 2)
+    ends, graph = ends[cortex[ends].all(axis=1)], np.zeros((len(coordinates),) * 2)
     graph[ends[:, 0], ends[:, 1]] = np.linalg.norm(coordinates[ends[:, 0]] - coordinates[ends[:, 1]], axis=1)
     return np.asarray(dijkstra(csr_array(np.maximum(graph, graph.T))))
 
@@ -212,8 +206,7 @@ def test_discs_follow_the_mesh() -> None:
     near = np.flatnonzero(np.linalg.norm(coordinates - coordinates[500], axis=1) < 35)
     number = np.full(len(coordinates), -1)
     number[near] = np.arange(len(near))
-    faces = number[part.faces]
-    cortex = np.random.default_rng(0).random(len(near)) > 0.15
+    faces, cortex = number[part.faces], np.random.default_rng(0).random(len(near)) > 0.15
     coordinates, faces = coordinates[near], faces[(faces >= 0).all(axis=1)]
     found = g.surface_neighbourhoods(coordinates, faces, radius_mm=9.0, cortex=cortex)
     near = (distances(coordinates, faces, cortex) <= 9.0)[cortex]

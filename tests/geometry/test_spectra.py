@@ -38,8 +38,7 @@ def test_participation_ratio_and_rankme(rng: np.random.Generator) -> None:
 def test_exponent_over_a_fixed_range_and_without_noise_by_cross_validation() -> None:
     exact = np.arange(1.0, 201) ** -1.3
     found = g.power_law(exact)
-    assert found.exponent == pytest.approx(1.3, abs=1e-12)
-    assert (found.r2, found.n_left_out) == (pytest.approx(1), 0)
+    assert (found.exponent, found.r2, found.n_left_out) == (pytest.approx(1.3, abs=1e-12), pytest.approx(1), 0)
     values = g.eigenspectrum(power(500, 500, np.random.default_rng(2)))
     assert g.power_law(values).exponent == pytest.approx(1, abs=0.12)
     assert g.power_law(values, (200, 450)).exponent > 1.3  # the tail of a sample is not that of the truth
@@ -64,8 +63,7 @@ def test_two_nearest_neighbours(d: int) -> None:
     found = g.two_nn(X)
     assert found.dimension == pytest.approx(d, rel=0.1)
     twice = g.two_nn(np.vstack([X, X[:100]]))
-    assert (twice.n, twice.n_duplicates) == (1500, 100)
-    assert twice.dimension == pytest.approx(found.dimension)
+    assert (twice.n, twice.n_duplicates, twice.dimension) == (1500, 100, pytest.approx(found.dimension))
     assert np.isnan(g.two_nn(np.ones((8, 2))).dimension)
     three = g.two_nn(np.array([[0.0], [1.0], [3.0], [3.0]]))
     assert three.dimension == pytest.approx(2 / np.log([3 / 1, 2 / 1, 3 / 2]).sum())
@@ -74,8 +72,7 @@ def test_two_nearest_neighbours(d: int) -> None:
 
 def test_capacity_of_circles_against_the_integral() -> None:
     """F of a disc of radius R: 0, (R t - t0)² / (1 + R²), or t0² + t², by where the probe lies."""
-    radius = 0.8
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    radius, angles = 0.8, np.linspace(0, 2 * np.pi, 24, endpoint=False)
     rng = np.random.default_rng(6)
     axes = np.linalg.qr(rng.normal(size=(40, 40)))[0]
     # Two manifolds of opposite centres: the mean of centres is 0, and their norms are 1.
@@ -91,9 +88,8 @@ def test_capacity_of_circles_against_the_integral() -> None:
             value = t0**2 + t**2
         return value * t * np.exp(-(t**2) / 2) * np.exp(-(t0**2) / 2) / np.sqrt(2 * np.pi)
 
-    truth = 1 / dblquad(cost, 0, 8, -8, 8, epsabs=1e-4)[0]
     found = g.manifold_capacity(X, np.repeat(["a", "b"], 24), 800)
-    assert found.mean_capacity == pytest.approx(truth, rel=0.06)
+    assert found.mean_capacity == pytest.approx(1 / dblquad(cost, 0, 8, -8, 8, epsabs=1e-4)[0], rel=0.06)
     assert found.radius == pytest.approx(np.full(2, radius), rel=0.1)
     points = g.manifold_capacity(np.repeat(rng.normal(size=(10, 40)), 3, axis=0), np.repeat(np.arange(10), 3), 200)
     assert (points.capacity, points.mean_capacity) == (pytest.approx(np.full(10, 2.0)), pytest.approx(2))
@@ -104,8 +100,7 @@ def test_capacity_of_circles_against_the_integral() -> None:
 
 
 def test_noise_looks_collapsed_only_to_itself_and_more_classes_than_a_simplex() -> None:
-    rng = np.random.default_rng(8)
-    labels = np.repeat(np.arange(10), 30)
+    rng, labels = np.random.default_rng(8), np.repeat(np.arange(10), 30)
     drawn = [rng.normal(size=(300, 34)) for _ in range(8)]
     inside = [g.neural_collapse(X, labels, centroids="in_sample") for X in drawn]
     left_out = [g.neural_collapse(X, labels) for X in drawn]
@@ -115,8 +110,7 @@ def test_noise_looks_collapsed_only_to_itself_and_more_classes_than_a_simplex() 
     assert np.mean([found.accuracy for found in apart]) == pytest.approx(0.10, abs=0.03)
     assert np.isfinite([found.cdnv for found in inside]).all()
     assert sum(found.n_undefined for found in left_out) > 45  # half of the pairs are no distance apart
-    rng = np.random.default_rng(10)
-    labels = np.repeat(np.arange(8), 4)
+    rng, labels = np.random.default_rng(10), np.repeat(np.arange(8), 4)
     X = rng.normal(size=(8, 3))[labels] + 0.01 * rng.normal(size=(32, 3))
     found = g.neural_collapse(X, labels)
     assert np.isnan(found.simplex)
@@ -132,8 +126,7 @@ def test_near_copies_count_once(kept: type) -> None:
     X = 3 + (rng.normal(size=(400, 5)) @ rng.normal(size=(5, 40)))
     copies = (X[:8] * (1 + 1e-7 * rng.normal(size=(8, 40)))).astype(np.float32)
     alone, both = g.two_nn(X.astype(kept)), g.two_nn(np.concatenate([X, copies]).astype(kept))
-    assert (both.n, both.n_duplicates) == (400, 8)
-    assert both.dimension == pytest.approx(alone.dimension, rel=0.01)
+    assert (both.n, both.n_duplicates, both.dimension) == (400, 8, pytest.approx(alone.dimension, rel=0.01))
     assert (alone.n_duplicates, alone.dimension) == (0, pytest.approx(5, rel=0.15))
     assert g.compare_dimensions({"both": np.concatenate([X, copies]).astype(kept)})["n_duplicates"].eq(8).all()
 
@@ -235,11 +228,19 @@ def test_planted_categories_stand_out_whatever_rotation_unless_too_few(rng: np.r
     assert turned["capacity"] == pytest.approx(found.loc["capacity", "value"], rel=0.1)  # other probes
 
 
+def test_categories_at_the_mean_of_all_have_no_capacity_and_stop_nothing() -> None:
+    X, design = np.eye(2)[np.repeat([0, 1], 20)], np.repeat(np.eye(4), 8, axis=0)[:, :2]
+    found = measured(X, np.repeat(["x", "y"], 20), draws=20)  # of two units, shuffled halves often have equal means
+    assert np.isfinite(found.loc[["capacity", "nc1"], ["value", "null", "null_high"]].to_numpy(float)).all()
+    crossed = measured(design, np.tile(["x", "y"], 16)).loc["capacity"]
+    assert np.isnan(crossed["value"])
+    assert crossed["note"] == "a category lies at the mean of all"
+
+
 def test_halves_are_those_of_neural_collapse() -> None:
     """Its mean over both directions, with the least-squares read-out trained beside the means."""
     X, labels = np.random.default_rng(1).normal(size=(32, 5)) + np.repeat(np.eye(4, 5), 8, axis=0), LABELS
-    first = np.tile([True, False], 16)
-    expected = []
+    first, expected = np.tile([True, False], 16), []
     for fit in (first, ~first):
         in_turn = np.arange(16).reshape(4, 4).T.ravel()  # of the four categories
         READ_OUT.fit(X[fit][in_turn], np.eye(4)[np.repeat(np.arange(4), 8)[fit]][in_turn])
@@ -286,19 +287,17 @@ def test_collapse_follows_its_definitions(kind: str) -> None:
     found = g.neural_collapse(X, labels, classifier=(weights, biases), centroids=kind)
     left_out, names = kind == "leave_one_out", ["a", "b", "c"]
     groups = [X[labels == name] for name in names]
-    means = np.stack([group.mean(axis=0) for group in groups])
-    own = []
+    means, own = np.stack([group.mean(axis=0) for group in groups]), []
     for group in groups:
         rest = [np.delete(group, k, axis=0) if left_out else group for k in range(len(group))]
         own.append(group - np.stack([part.mean(axis=0) for part in rest]))
-    about = means - means.mean(axis=0)
-    within = np.mean([part.T @ part / len(part) for part in own], axis=0)
+    about, within = means - means.mean(axis=0), np.mean([part.T @ part / len(part) for part in own], axis=0)
     assert found.nc1 == pytest.approx(np.trace(within @ np.linalg.pinv(about.T @ about / 3, rcond=1e-9)) / 3)
     spread = [group.var(axis=0, ddof=1).sum() * left_out for group in groups]
     cdnv, cosines, kernels = [], [], []
     for i, j in ((0, 1), (0, 2), (1, 2)):
         apart = ((means[i] - means[j]) ** 2).sum() - spread[i] / len(groups[i]) - spread[j] / len(groups[j])
-        cdnv.append(sum((own[k] ** 2).sum() / len(own[k]) for k in (i, j)) / (2 * apart))
+        cdnv.append(sum(groups[k].var(axis=0, ddof=int(left_out)).sum() for k in (i, j)) / (2 * apart))
         u, v = (about[k] / np.linalg.norm(about[k]) for k in (i, j))
         cosines.append(u @ v)
         kernels.append(np.exp(-2 * ((u - v) ** 2).sum()))

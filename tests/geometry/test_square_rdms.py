@@ -150,8 +150,7 @@ PAIRS = np.triu_indices(5, 1)
 
 
 @pytest.fixture
-def patterns() -> LabelledPatterns:
-    rng = np.random.default_rng(0)
+def patterns(rng: np.random.Generator) -> LabelledPatterns:
     orders = [np.arange(5)] + [rng.permutation(5) for _ in range(3)]
     values, runs = np.abs(rng.normal(size=(20, 9))), np.repeat(["r2", "r1", "r4", "r3"], 5)
     more = {"onset_s": np.arange(20.0)}, {"roi": np.array(["V1"] * 4 + ["V2"] * 5)}, {"task": "fixation"}
@@ -191,9 +190,8 @@ def test_there_and_back(what: str, request: pytest.FixtureRequest, tmp_path: obj
 def test_rsatoolbox_computes_the_same_from_the_patterns(method: str, patterns: LabelledPatterns) -> None:
     precision = np.diag(np.linspace(0.5, 2, 9)) if method in ("mahalanobis", "crossnobis") else None
     options = {"cv_descriptor": "run"} if method == "crossnobis" else {}
-    theirs = rsatoolbox.rdm.calc_rdm(to_rsatoolbox(patterns), method, "condition", precision, **options)
     mine = rdm(patterns.patterns, method, patterns.conditions, patterns.runs, precision)
-    read = from_rsatoolbox(theirs)
+    read = from_rsatoolbox(rsatoolbox.rdm.calc_rdm(to_rsatoolbox(patterns), method, "condition", precision, **options))
     assert read.method == method
     place = [list(read.conditions).index(name) for name in CONDITIONS]
     square = np.zeros((5, 5))

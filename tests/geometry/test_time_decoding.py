@@ -41,8 +41,7 @@ class Balanced(LinearDiscriminantAnalysis):
 
 def world(n_classes: int, seed: int = 0):
     rng = np.random.default_rng(seed)
-    labels = rng.integers(n_classes, size=N)
-    patterns = rng.normal(size=(n_classes, SENSORS, TIMES))
+    labels, patterns = rng.integers(n_classes, size=N), rng.normal(size=(n_classes, SENSORS, TIMES))
     noise = np.einsum("ij,njt->nit", rng.normal(size=(SENSORS, SENSORS)), rng.normal(size=(N, SENSORS, TIMES)))
     runs = np.repeat(np.arange(RUNS), N // RUNS)
     return 0.8 * patterns[labels] + noise + 5, np.array([f"c{k}" for k in labels]), runs
@@ -122,8 +121,7 @@ def test_contiguous_folds_keep_a_guard() -> None:
     onsets = np.concatenate([np.arange(40) * 0.6, np.arange(30) * 0.6])
     groups = np.repeat(["a", "b"], [40, 30])
     folds = g.contiguous_folds(groups, onsets, 5, guard_s=0.7)
-    assert len(folds) == 10
-    assert sorted(np.concatenate([test for _, test in folds])) == list(range(70))
+    assert (len(folds), sorted(np.concatenate([test for _, test in folds]))) == (10, list(range(70)))
     for train, test in folds:
         assert len(set(groups[np.r_[train, test]])) == 1
         assert np.abs(onsets[train][:, None] - onsets[test]).min() >= 0.7
@@ -142,6 +140,10 @@ def test_bad_input_is_named_and_what_says_nothing_does_not_stop_it() -> None:
     assert np.isnan(found.folds[0]).all()
     assert np.isfinite(found.score).all()
     values, labels, runs = world(3)
+    two, fold = world(2), g.leave_one_group_out(runs)[:1]
+    dead = [np.where((runs == np.unique(runs)[0])[:, None, None], two[0][:, :1], level) for level in (0.0, 0.1)]
+    flat = [g.decode_times(np.concatenate([two[0], one], axis=1), two[1], fold).score for one in dead]
+    np.testing.assert_allclose(*flat)  # whatever the level of what is flat in training
     folds, alone = g.leave_one_group_out(runs), np.where((runs != 0) & (labels == "c2"), "c1", labels)
     refused(r"3 categories \(c0, c1, c2\), but auc needs exactly two", g.decode_times, values, labels, folds)
     some = [(np.arange(30, 60), np.arange(30))]
@@ -193,6 +195,9 @@ def test_as_rsatoolbox_moment_by_moment(values, method: str, bin_size: int) -> N
 def test_moments_that_do_not_fit(values) -> None:
     noise = np.stack([np.eye(MOVIE_SENSORS)] * 3)
     refused(r"3 precisions but 7 moments", g.rdm_movie, values, "crossnobis", NAMES, RUN, precision=noise)
+    rows = np.random.default_rng(2).normal(size=(60, MOVIE_SENSORS))
+    noises = g.noise_covariance(rows), g.noise_precision(rows)
+    np.testing.assert_allclose(*(g.rdm_movie(values, "crossnobis", NAMES, RUN, one) for one in noises))
     refused(r"bin_size 8", g.rdm_movie, values, "euclidean", bin_size=8)
     movie = g.rdm_movie(values, "euclidean", NAMES, RUN)
     np.testing.assert_allclose(g.rdm_time_generalization(movie), np.corrcoef(movie), atol=1e-12)

@@ -55,8 +55,7 @@ def test_b6_and_b8_the_closest_pair_stays_and_missing_infinite_and_constant_rdms
     for k in (3, 5, 9):  # sparse and dense
         square = square_rdms(d[None])[0]
         ranks = np.argsort(np.argsort(square + np.diag([np.inf] * 12), axis=1), axis=1)
-        lengths = np.where((ranks < k) | (k > ranks.T), square, np.inf)
-        found = geodesic(d, neighbors=k)
+        lengths, found = np.where((ranks < k) | (k > ranks.T), square, np.inf), geodesic(d, neighbors=k)
         np.testing.assert_allclose(found.rdms, min_plus(lengths)[i, j], atol=1e-12)
         assert (found.rdms[d.argmin()], found.n_components) == (0, 1)
     np.testing.assert_allclose(geodesic(rdms[0], quantile=1.0).rdms, rdms[0])  # a metric is its own geodesic
@@ -68,6 +67,13 @@ def test_b6_and_b8_the_closest_pair_stays_and_missing_infinite_and_constant_rdms
     np.testing.assert_allclose(found[0, seen], closed_form(rank_rdms(d[:1])[0, seen], 0.2, 0.8), atol=1e-12)
     np.testing.assert_array_equal(found[2:], geotopological(rdms[2:]))
     refused("1 dissimilarities are infinite", geotopological, np.where(np.arange(66) == 3, np.inf, rdms[0]))
+
+
+@pytest.mark.parametrize("n", [3, 6, 10])
+def test_a_model_of_categories_stays_what_it_is(n: int) -> None:
+    """Of few categories or many: both quantiles may be of the pairs between them, which are most."""
+    categories = rdm(np.eye(n)[np.arange(4 * n) % n], "euclidean")
+    np.testing.assert_array_equal(geotopological(categories), categories > 0)
 
 
 @pytest.mark.parametrize(("how", "far"), [("nan", np.nan), ("max_finite", 2.0), ("largest", np.nan)])
@@ -99,8 +105,7 @@ def centred(d: np.ndarray) -> np.ndarray:
 def test_all_cells_in_one_product_equal_the_definition(rng: np.random.Generator) -> None:
     x = rng.normal(size=(12, 2))
     y = x[:, :1] ** 2 + 0.1 * rng.normal(size=(12, 1))
-    found = dependence_test(x, y, 19, np.random.default_rng(1), step=0.25)
-    again = np.random.default_rng(1)
+    found, again = dependence_test(x, y, 19, np.random.default_rng(1), step=0.25), np.random.default_rng(1)
     orders = [np.arange(12), *(again.permutation(12) for _ in range(19))]
     grid = threshold_grid(0.25)
     forms = [[squareform(_clipped(pdist(v)[None], *cell, False)[0]) for cell in grid] for v in (x, y)]
@@ -138,7 +143,7 @@ def test_what_does_not_vary_has_no_p(rng: np.random.Generator) -> None:
     assert found.n_flat == found.n_cells
     binary = dependence_test(np.arange(20) % 2, np.arange(20) % 2, 99, rng, step=0.25)
     assert binary.p == 0.01
-    assert 0 < binary.n_flat < binary.n_cells
+    assert binary.n_flat == 0  # every pair of thresholds shows the two categories
 
 
 CELLS = np.array([(0.0, 1.0), (0.0, 0.5), (0.2, 0.8), (0.45, 0.55), (0.5, 0.5), (0.9, 1.0), (0.1, 0.35)])
@@ -153,8 +158,7 @@ def centroid_accuracy(region_rdms: np.ndarray, who: list[int], copies: np.ndarra
     """Return hits of each subject by the definition: correlations with means of unit-variance RDMs."""
     copies = np.ones(len(region_rdms)) if copies is None else copies
     centred = region_rdms - region_rdms.mean(axis=-1, keepdims=True)
-    unit = centred / np.linalg.norm(centred, axis=-1, keepdims=True)
-    hits = np.zeros(len(region_rdms))
+    unit, hits = centred / np.linalg.norm(centred, axis=-1, keepdims=True), np.zeros(len(region_rdms))
     for s in who:
         rest = [t for t in who if t != s]
         mean = np.average(unit[rest], axis=0, weights=copies[rest])
@@ -176,27 +180,26 @@ def test_the_grid_and_its_families() -> None:
     refused("step must divide 1", g.threshold_grid, 0.3)
 
 
-@pytest.mark.parametrize("ties", [False, True])
-def test_all_thresholds_at_once_equal_one_transform_after_another(region_rdms: np.ndarray, ties: bool) -> None:
+@pytest.mark.parametrize("ties", ["none", "steps", "categories"])
+def test_all_thresholds_at_once_equal_one_transform_after_another(region_rdms: np.ndarray, ties: str) -> None:
     flat = region_rdms.reshape(15, -1)
-    flat = np.round(flat, 0) if ties else flat
+    few = np.quantile(flat, 0.3, axis=1, keepdims=True)
+    flat = {"none": flat, "steps": np.round(flat, 0), "categories": (flat > few).astype(float)}[ties]
     for gram, (lower, upper) in zip(RankedRdms(flat).grams(CELLS), CELLS, strict=True):
         forms = g.geotopological(flat, lower, upper)
         np.testing.assert_allclose(gram, np.nan_to_num(g.compare(forms, forms, "pearson")), atol=1e-12)
 
 
 def test_accuracy_and_nested_choice_follow_their_definitions(region_rdms: np.ndarray) -> None:
-    found = g.identify_regions(region_rdms, CELLS)
-    forms = [g.geotopological(region_rdms, *cell) for cell in CELLS]
+    found, forms = g.identify_regions(region_rdms, CELLS), [g.geotopological(region_rdms, *cell) for cell in CELLS]
     hits = np.array([centroid_accuracy(some, list(range(5))) for some in forms])
     np.testing.assert_allclose(found.accuracy, hits.sum(axis=1) / 15)
     assert found.raw == pytest.approx(centroid_accuracy(region_rdms, list(range(5))).sum() / 15)
     total = 0.0
     for s in range(5):
         inner = [centroid_accuracy(some, [t for t in range(5) if t != s]).sum() for some in forms]
-        best = np.flatnonzero(np.isclose(inner, max(inner)))
         chosen = int(np.flatnonzero((found.cells == found.chosen[s]).all(axis=1))[0])
-        assert chosen in best
+        assert chosen in np.flatnonzero(np.isclose(inner, max(inner)))
         total += hits[chosen, s]
     assert (found.nested, found.chance) == (pytest.approx(total / 15), pytest.approx(1 / 3))
     assert (found.n_tested, found.n_pairs, found.n_missing_pairs) == (15, 66, 0)
@@ -206,8 +209,7 @@ def test_accuracy_and_nested_choice_follow_their_definitions(region_rdms: np.nda
 
 
 def test_thresholds_are_chosen_by_others_and_shuffled_regions_are_at_chance(region_rdms: np.ndarray) -> None:
-    found = g.identify_regions(region_rdms, CELLS)
-    spoilt = region_rdms.copy()
+    found, spoilt = g.identify_regions(region_rdms, CELLS), region_rdms.copy()
     spoilt[0] = np.random.default_rng(0).random(spoilt[0].shape)  # whose own thresholds do not depend on it
     np.testing.assert_array_equal(g.identify_regions(spoilt, CELLS).chosen[0], found.chosen[0])
     null = g.identify_regions(region_rdms, CELLS, n_shuffles=200, rng=np.random.default_rng(0))
@@ -232,6 +234,13 @@ def test_layers_against_regions(region_rdms: np.ndarray, rng: np.random.Generato
     assert found["rank"].agreement.min() >= 0.6
     np.testing.assert_allclose(found["rank"].fit[3], g.compare(region_rdms[3], layers, "spearman"))
     np.testing.assert_allclose(found["raw"].fit[3], g.compare(region_rdms[3], layers, "pearson"))
+    some = region_rdms + rng.normal(size=region_rdms.shape) * 2
+    some[0, 1] = np.nan  # a region that a subject does not have
+    noisy = g.layer_agreement(some, layers, {"raw": None})["raw"]
+    for region, fit in enumerate(np.moveaxis(noisy.fit, 1, 0)):
+        kept = fit[np.isfinite(fit).all(axis=1)]
+        hits = [np.delete(kept, k, 0).sum(axis=0).argmax() == one.argmax() for k, one in enumerate(kept)]
+        assert noisy.agreement[region] == pytest.approx(np.mean(hits)) != 1
     gone = region_rdms.copy()
     gone[:, 1] = np.nan
     assert g.layer_agreement(gone, layers, {"rank": (0.0, 1.0)})["rank"].best.tolist() == [0, -1, 2]

@@ -21,8 +21,7 @@ SPECTRA = {
     "pairs": lambda k: torch.arange(k, dtype=torch.float64).div(2, rounding_mode="floor") + 1,
     "steep": lambda k: torch.logspace(-8, 8, k, dtype=torch.float64),
 }
-# rows, rank, penalties, targets
-SCORES = [(1, 1, 1, 1), (8, 31, 20, 65), (65, 65, 1, 31), (31, 129, 70, 1)]
+SCORES = [(1, 1, 1, 1), (8, 31, 20, 65), (65, 65, 1, 31), (31, 129, 70, 1)]  # rows, rank, penalties, targets
 LARGEST = (40, 257, 50, 129)  # takes the interpreter seconds: near pairs at the diagonal alone, and everywhere
 PRODUCTS = [(1, 1, 1), (65, 31, 7), (31, 257, 65), (257, 65, 257)]  # rows, features, targets
 PATTERNS = [(1, 2, 1), (3, 31, 65), (2, 65, 31), (1, 257, 65), (4, 16, 257), (2, 1, 5)]  # matrices, rows, channels
@@ -58,8 +57,7 @@ def score(shape: tuple[int, ...], spectrum: str, device: str, amplitude: float =
     units = torch.logspace(-6, 6, n_targets, dtype=torch.float64, device=device) * amplitude
     coefficients = normal((rank, n_targets), device, 1) * eigenvalues.sqrt()[:, None] * units
     observed = normal((n_rows, n_targets), device, 2) * units
-    projections = basis.T @ observed
-    alphas = torch.logspace(-1, 7, n_penalties, dtype=torch.float64, device=device)
+    projections, alphas = basis.T @ observed, torch.logspace(-1, 7, n_penalties, dtype=torch.float64, device=device)
     exact = kernels.held_out(basis, eigenvalues, alphas, torch.float64)
     fold = kernels.held_out(basis, eigenvalues, alphas, torch.float32)
     near = import_triton("held_out").symmetric(fold.pairs, fold.near / 2, rank) if fold.near.ndim == 1 else fold.near
@@ -121,8 +119,7 @@ def correlation_rdms(shape: tuple[int, int, int], device: str) -> None:
     if shape[1] > 8:
         patterns[0, 3], patterns[0, 5] = 0.1, patterns[0, 4]
     mine = import_triton("rdm_triton").correlation_rdms(patterns)
-    truth = kernels.reference.correlation_rdms(patterns.double())
-    plain = kernels.reference.correlation_rdms(patterns)
+    truth, plain = kernels.reference.correlation_rdms(patterns.double()), kernels.reference.correlation_rdms(patterns)
     assert torch.equal(mine.isnan(), truth.isnan()), shape
     if shape[1] > 8:
         assert int(mine.isnan().sum()) == shape[1] - 1
@@ -193,8 +190,7 @@ def huge() -> None:
     del mine, z
     left, right = torch.randn((64, 66_000), device="cuda"), torch.randn((64, 66_000), device="cuda")
     product = kernels.cross_product(left, right)
-    last = (left[:, -70:].double().T @ right.double()).float()
-    torch.testing.assert_close(product[-70:], last, rtol=0, atol=2e-5)
+    torch.testing.assert_close(product[-70:], (left[:, -70:].double().T @ right.double()).float(), rtol=0, atol=2e-5)
     del product
     patterns = torch.randn((70_000, 80, 400), device="cuda")
     last = kernels.reference.correlation_rdms(patterns[-3:].double()).float()

@@ -39,8 +39,7 @@ def encode(ceiling: np.ndarray, seed: int, n_permutations: int = 99) -> dict[str
     data = runs_world(ceiling, seed)
     options = {"leave_out": "run", "n_permutations": n_permutations, "seed": seed}
     found = evaluate(Ridge(ALPHAS, cv=3), folds=leave_one_run_out(data["runs"]), **options, **data)
-    p = found.null.p
-    accuracy = found.observed.correct.mean()
+    p, accuracy = found.null.p, found.observed.correct.mean()
     return {
         "p": p,
         "fwer": statistics.permutation_test(found.observed.r[0], found.null.max_r, "max"),

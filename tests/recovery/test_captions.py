@@ -92,16 +92,14 @@ def study(seed: int, n_images: int, n_voxels: int) -> Found:
     evidence = synthesis.attribute_evidence(captioner, weights, embeddings[train], labels, chosen)
     null = [synthesis.attribute_evidence(captioner, w, embeddings[train], labels, chosen) for w in nulls]
     silenced = synthesis.silence_attributes(evidence, null)
-    matters = np.concatenate([cared[name] for name in ATTRIBUTES])
-    said = silenced["said"].to_numpy() != synthesis.ANY
+    matters, said = np.concatenate([cared[name] for name in ATTRIBUTES]), silenced["said"].to_numpy() != synthesis.ANY
     captions = synthesis.caption_targets(synthesis.project_to_bank(weights, embeddings[train], chosen), captioner)
     scores = synthesis.caption_scores(captions, units[test], responses[test])
 
     def above(predicted: np.ndarray) -> float:
         return float((fdr(permuted_correlations(predicted, responses[test], 999, 0).p) <= 0.05).mean())
 
-    predicted = units[test] @ weights
-    shuffled_scores = synthesis.caption_scores(drawn, units[test], responses[test])
+    predicted, shuffled_scores = units[test] @ weights, synthesis.caption_scores(drawn, units[test], responses[test])
     named, wrongly = float(said[matters].mean()), float((said & ~matters).sum() / max(said.sum(), 1))
     r = [scores.r, scores.permuted_r, scores.frequent_r, pearson(predicted, responses[test])]
     shares = above(scores.predicted), above(shuffled_scores.predicted)

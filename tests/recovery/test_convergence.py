@@ -24,8 +24,7 @@ def folds_of(n_images: int, seed: int) -> list[np.ndarray]:
 
 def held_out(X: np.ndarray, Y: np.ndarray, groups: dict[str, np.ndarray], fold: np.ndarray, n: int) -> list[np.ndarray]:
     """Return r, its draws and its null of every group of targets, on the images of one fold."""
-    rest = np.setdiff1d(np.arange(len(Y)), fold)
-    names = np.array([f"image{k}" for k in range(len(Y))])
+    rest, names = np.setdiff1d(np.arange(len(Y)), fold), np.array([f"image{k}" for k in range(len(Y))])
     options = {"n_permutations": n, "n_boot": n, "target_groups": groups, "seed": int(fold[0])}
     found = evaluate_held_out(Ridge(ALPHAS), X, Y, rest, fold, names, **options)
     return [found.group_r, found.group_draws, found.group_null]
@@ -52,8 +51,7 @@ def score_network(layers: list[np.ndarray], world: Hierarchy, seed: int, n: int)
 
 
 def scores_of(world: Hierarchy, seed: int, n: int = 100) -> tuple[LayerScores, Convergence]:
-    trained = score_network(world.layers, world, seed, n)
-    other = score_network(world.random_layers, world, seed, n)
+    trained, other = score_network(world.layers, world, seed, n), score_network(world.random_layers, world, seed, n)
     about = {"times_s": world.times_s, "separation_mm": world.separation_mm}
     found = convergence_scores(trained, world.distance_mm, random=other, **about, seed=seed)
     return trained, found
@@ -132,8 +130,7 @@ def test_a_planted_hierarchy(record: Record) -> None:
 
 
 def fold_mean(X: np.ndarray, Y: np.ndarray, seed: int) -> float:
-    folds = folds_of(len(Y), seed)
-    label = np.empty(len(Y), dtype=int)
+    folds, label = folds_of(len(Y), seed), np.empty(len(Y), dtype=int)
     for k, fold in enumerate(folds):
         label[fold] = k
     pairs = [(np.flatnonzero(label != k), np.flatnonzero(label == k)) for k in range(N_FOLDS)]
@@ -197,8 +194,7 @@ def test_area_null(n_maps: int, seed: int, record: Record) -> None:
     world = hierarchy(n_images=20, seed=seed)
     target = world.distance_mm
     line = np.abs(target[:, None] - target)
-    rng = np.random.default_rng(seed)
-    direction = (target - target.mean()) / target.std()
+    rng, direction = np.random.default_rng(seed), (target - target.mean()) / target.std()
     for name, separation in (("on a sheet", world.separation_mm), ("on a line", line)):
         unrelated = smooth_maps(separation, 20, n_maps, seed=seed)
         low, high = unrelated.min(axis=1, keepdims=True), unrelated.max(axis=1, keepdims=True)

@@ -25,8 +25,7 @@ def test_planted_atoms_are_found_from_any_start(record: Record) -> None:
         starts = [SparseAutoencoder(64, 3, epochs=40, seed=100 * seed + start) for start in range(2)]
         fits = [start.fit(world.features[:N_TRAINING]) for start in starts]
         quality = dictionary_quality(fits[0], world.features[N_TRAINING:])
-        alike = stability([fit.atoms_ for fit in fits])
-        truth = float(match_atoms(world.atoms, fits[0].atoms_).mean())
+        alike, truth = stability([fit.atoms_ for fit in fits]), float(match_atoms(world.atoms, fits[0].atoms_).mean())
         found.append([1 - quality.unexplained, truth, alike["stability"], alike["random_stability"]])
     values = np.array(found)
     expected = {"R² of rows not trained on": 0.85, "mean cosine with planted atoms": 0.85, "cosine of two starts": 0.8}
@@ -58,8 +57,7 @@ def test_pursuit_tells_siblings_apart(record: Record) -> None:
 
 def codes_and_others(seed: int, n_rows: int, epochs: int, *, shuffle: bool = False) -> dict[str, float]:
     """Return the mean r of every encoder with targets that answer to one atom each, as strongly as their noise."""
-    world = sparse_mixtures(n_rows, seed=seed)
-    rng = np.random.default_rng(seed)
+    world, rng = sparse_mixtures(n_rows, seed=seed), np.random.default_rng(seed)
     signal = world.codes[:, rng.choice(64, 20, replace=False)]
     Y = (signal / signal.std(axis=0) + rng.normal(size=signal.shape)).astype(np.float32)
     study = study_of(rng.permutation(Y) if shuffle else Y, seed, epochs)

@@ -60,15 +60,13 @@ def study(regions: tuple[str, ...], seed: int, n_scenes: int, n_steps: int, n_se
     scores = annotators(regions, n_scenes, n_steps, seed)
     given = {"recorded": recorded}
     found = {name: synthesis.semantic_directions(pipe, "supervised", scores[name], **given) for name in regions}
-    respond = truth(regions)
-    tried = list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
+    respond, tried = truth(regions), list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
     plain = respond(next(iter(found.values())).edit(pipe, 0.0, tried).images)
     curves = np.stack([
         [plain if a == 0 else respond(found[name].edit(pipe, a, tried).images) for a in ALPHAS] for name in regions
     ])  # (n_regions, n_alphas, n_images, n_regions scored)  # fmt: skip
     longest = max(found.values(), key=lambda one: float(one.scale[0]))
-    drawn = synthesis.random_directions(longest, n_random, seed=seed)
-    few = tried[:N_RANDOM_IMAGES]
+    drawn, few = synthesis.random_directions(longest, n_random, seed=seed), tried[:N_RANDOM_IMAGES]
     ends = []
     for k in range(n_random):
         both = [ALPHAS[0]] * len(few) + [ALPHAS[-1]] * len(few)

@@ -164,8 +164,7 @@ def test_phase_locked_sentences(study: Callable[..., Study], record: Record) -> 
     check_nulls(matrices, [*NULLS, ("brain", "phase-randomised"), ("brain", "pre-stimulus")], "ridge", record)
     # Courses are symmetric: reversed, the six components in the middle stay where they are, and are found.
     limit = np.mean([one.cell("brain", "time-reversed", "top-1")["limit"] for one in matrices])
-    values = values_of(matrices, "brain", "time-reversed")
-    expected = f"mean <= {limit:.3f} falls short; each <= .07"
+    values, expected = values_of(matrices, "brain", "time-reversed"), f"mean <= {limit:.3f} falls short; each <= .07"
     record("top-1, tested on time-reversed, all 24 components", said(values), expected)
     assert max(values) <= 0.07
     assert len(outer) == 18
@@ -181,8 +180,7 @@ def test_phase_locked_sentences_by_networks(study: Callable[..., Study], record:
         one = study(eeg_text, seed)
         for sharing, values in linear.items():
             values.append(one.ridge(sharing).mean(axis=1))
-        own = one.ridge()
-        hits = one.network(encoder="tiny", seed=seed)
+        own, hits = one.ridge(), one.network(encoder="tiny", seed=seed)
         tiny.append(hits.mean(axis=1))
         tiny_gains.append(one.difference(hits, own))
         spreads.append([])

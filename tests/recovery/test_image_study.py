@@ -28,8 +28,7 @@ PATTERNS = {"3 repeats": lambda rng: np.full(1000, 3), "1 to 3 repeats": lambda 
 
 def single_trials(level: float, n_targets: int, pattern: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng([seed, 7])
-    repeats = PATTERNS[pattern](rng)
-    world = linear_world(1000, 20, 3, np.full(n_targets, level), seed)
+    repeats, world = PATTERNS[pattern](rng), linear_world(1000, 20, 3, np.full(n_targets, level), seed)
     kept = np.arange(3)[:, None] < repeats
     ids = np.broadcast_to(np.arange(1000), kept.shape)[kept]
     order = rng.permutation(len(ids))
@@ -114,8 +113,7 @@ def test_layers(seeds: tuple[int, ...], record: Record) -> None:
     for seed in seeds:
         rng = np.random.default_rng(seed)
         layers = hierarchy(500, rng)
-        planted = {f"area{k}": LAYERS[k] for k in range(6)}
-        n = 40
+        planted, n = {f"area{k}": LAYERS[k] for k in range(6)}, 40
         sources = [*layers, None]
         signals = []
         for source in sources:
@@ -212,8 +210,7 @@ def test_latencies(seeds: tuple[int, ...], record: Record) -> None:
         rng = np.random.default_rng(seed)
         layers = [rng.normal(size=(250, 10)) for _ in range(4)]
         peaks = np.array([0.08, 0.15, 0.24]) + 0.01 * rng.integers(-1, 2, 3)
-        Y = meeg(layers[:3], peaks, 1.2, rng)
-        points = np.arange(12 * len(TIMES)).reshape(12, -1)
+        Y, points = meeg(layers[:3], peaks, 1.2, rng), np.arange(12 * len(TIMES)).reshape(12, -1)
         groups = {f"{k}": points[:, k] for k in range(len(TIMES))}
         scored = [(s.group_r, s.group_draws, s.group_null) for s in score_layers(layers, Y, groups, 80, seed)]
         found = [statistics.score_latency(*one, TIMES, window=(0, np.inf)) for one in scored]
@@ -258,8 +255,7 @@ def test_clusters(case: tuple[tuple[tuple[str, float], ...], int, int], record: 
             test = statistics.cluster_permutation(*maps, ring, threshold=threshold, kind=kind)
             found[kind].append(test.mask())
     for kind, threshold in rules:
-        false = sum(mask.any() for mask in found[kind][:n_null])
-        planted = found[kind][n_null:]
+        false, planted = sum(mask.any() for mask in found[kind][:n_null]), found[kind][n_null:]
         power = sum(mask[2:6, 10:20].any() for mask in planted)
         overlap = [mask[2:6, 10:20].sum() / mask.sum() for mask in planted if mask.any()]
         check_size(int(false), n_null)
@@ -280,8 +276,7 @@ def test_false_discoveries(n: int, record: Record) -> None:
     q = 0.05
     proportions, recalls, family, controls, nulls = [], [], [], [], []
     for seed in range(n):
-        rng = np.random.default_rng(seed)
-        true = np.arange(300) < 60
+        rng, true = np.random.default_rng(seed), np.arange(300) < 60
         world = linear_world(160, 10, 1, np.where(true, 0.35, 0.0), seed)
         shared = rng.normal(size=(160, 5)) @ rng.normal(size=(5, 300))  # noise that targets have in common
         Y = world.repeats[0] + 0.3 * shared / np.sqrt(5)
@@ -348,8 +343,7 @@ def test_planted_families_win_their_targets() -> None:
     rows = np.concatenate(list(world.regions.values()))
     winners = statistics.target_winners(candidates(world, 3), rows)
     planted = np.concatenate([[world.winners[name]] * len(rows) for name, rows in world.regions.items()])
-    shown = (winners["q"] < 0.05).to_numpy()
-    of_one = planted != ""
+    shown, of_one = (winners["q"] < 0.05).to_numpy(), planted != ""
     assert (winners["family"] == planted)[shown & of_one].mean() >= 0.85
     noise = np.isin(rows, world.regions["none"])
     assert shown[noise].mean() <= 0.1

@@ -56,8 +56,7 @@ class Trained:
     def voxels(self, images: np.ndarray, seed: int, ratio: float, n_voxels: int = N_VOXELS, *, on_prior: bool = True):
         rng = np.random.default_rng([seed, 6, on_prior])
         weights = self.world.weights(n_voxels, rng, on_prior=on_prior)
-        Y = images @ weights[:-1] + weights[-1]
-        noise_sd = self.world.noise_sd(weights, ratio)
+        Y, noise_sd = images @ weights[:-1] + weights[-1], self.world.noise_sd(weights, ratio)
         Y[:500] += noise_sd * rng.normal(size=(500, n_voxels))
         return Y, noise_sd
 
@@ -169,8 +168,7 @@ def test_fallback(record: Record) -> None:
             }
             rows.append({"size": size} | {name: values.mean() for name, values in found.items()})
     table = pd.DataFrame(rows)
-    mean = table.groupby("size").mean()
-    lost = table["off, pooled ridge"] - table["off, fallback"]
+    mean, lost = table.groupby("size").mean(), table["off, pooled ridge"] - table["off, fallback"]
     assert (mean["off, fallback"] >= mean["off, pooled ridge"] - 0.02).all(), mean
     assert lost.max() <= 0.07, table
     record("region on the prior, N = 20, 50, 100", "unchanged", "unchanged")

@@ -100,8 +100,7 @@ def test_debiased_cka_of_unrelated_units(sizes: tuple[tuple[int, ...], int], rec
             X, Y = rng.normal(size=(2, 100, p))
             found[k] = cka(X, Y)
             plain += cka(X, Y, debiased=False) / draws
-        se = found.std(ddof=1) / np.sqrt(draws)
-        text = f"{found.mean():.4f}, {found.std(ddof=1):.4f}, {plain:.3f}"
+        se, text = found.std(ddof=1) / np.sqrt(draws), f"{found.mean():.4f}, {found.std(ddof=1):.4f}, {plain:.3f}"
         record(f"p = {p}: mean, sd, mean of the plain CKA", text, "0 ± 3 SE, <= .02")
         assert abs(found.mean()) <= 3 * se
         assert found.std(ddof=1) <= 0.02

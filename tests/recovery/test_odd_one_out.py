@@ -57,8 +57,7 @@ def test_choices_and_dimensions(method: str, worlds: int, starts: int, record: R
         nothing = geometry.odd_one_out_accuracy(geometry.object_similarities(fit.embedding), shuffled)
         spectral = geometry.odd_one_out_accuracy(geometry.spectral_similarities(train, 60), test, p)
         r, _ = geometry.match_dimensions(world.embedding, fit.reproducible)
-        n_found = fit.found_again.reproducible.sum()
-        alike = similarity_r(world, fit.reproducible)
+        n_found, alike = fit.found_again.reproducible.sum(), similarity_r(world, fit.reproducible)
         rows.append([ceiling, *found, nothing, spectral, (r > 0.8).sum(), n_found, alike])
         assert found[0] / ceiling >= 0.95
         assert share(found[1], ceiling) >= 0.9
@@ -87,14 +86,12 @@ def test_unseen_objects(method: str, worlds: int, starts: int, record: Record) -
     """Odd-one-out world, triplets of three objects that were in no training triplet, read out of features; 3 seeds"""
     rows = []
     for seed in range(worlds):
-        world = concept_world(seed=seed)
-        rng = np.random.default_rng(seed)
+        world, rng = concept_world(seed=seed), np.random.default_rng(seed)
         for split in geometry.split_objects_in_turn(world.triplets, 60, 0.25, 3 if worlds > 1 else 1, rng):
             train, test, p = world.triplets[split.train], world.triplets[split.test], world.probabilities[split.test]
             ceiling = p.max(axis=1).mean()
             embedding = make(method, 1)((seed,)).fit(train, 60).embedding_
-            ridge = Ridge(alphas=tuple(np.logspace(-2, 4, 7)), cv=5)
-            noise = rng.normal(size=world.features.shape)
+            ridge, noise = Ridge(alphas=tuple(np.logspace(-2, 4, 7)), cv=5), rng.normal(size=world.features.shape)
             read = (world.features, noise)
             alike = [geometry.unseen_similarities(x, embedding, split.unseen, ridge) for x in read]
             alike += [geometry.object_similarities(world.features, "cosine"), geometry.object_similarities(embedding)]
@@ -151,8 +148,7 @@ def test_readouts_of_nothing_are_called_as_often_as_they_should(n: int, record: 
     regressor = Ridge(np.logspace(-1, 4, 4), cv=3, dtype="float64")
     false, true = [], []
     for seed in range(n):
-        world = concept_world(30, 3, 10, n_features=8, seed=seed)
-        rng = np.random.default_rng(seed)
+        world, rng = concept_world(30, 3, 10, n_features=8, seed=seed), np.random.default_rng(seed)
         weak = world.features + world.features.std(axis=0) * rng.normal(size=world.features.shape)
         fit = geometry.fit_dimensions(rng.normal(size=(30, 8)), world.embedding[:, :1], regressor, 3, 39, rng)
         false.append(fit.p[0])
@@ -278,8 +274,7 @@ def test_a_network_learns_end_to_end(record: Record, rng: np.random.Generator) -
     """Human alignment of EfficientNet-Lite0, trained end to end on 64 scenes judged by shape, scored on 48 others"""
     scenes = draw_scenes(112, seed=3)
     images = torch.from_numpy(render(scenes, 48)).permute(0, 3, 1, 2).float() / 255
-    shape = np.unique(scenes["shape"], return_inverse=True)[1]
-    size = scenes["size"].to_numpy()
+    shape, size = np.unique(scenes["shape"], return_inverse=True)[1], scenes["size"].to_numpy()
     people = 4 * (shape[:, None] == shape) - 10 * np.abs(size[:, None] - size)  # so some choices are harder
     train, test = geometry.draw_triplets(shape[:64], 1000, rng), 64 + geometry.draw_triplets(shape[64:], 1000, rng)
     judged, expected = geometry.choice_probabilities(people, train), geometry.choice_probabilities(people, test)

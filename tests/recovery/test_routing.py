@@ -38,8 +38,7 @@ def scores(world: ObjectWorld, predicted: np.ndarray) -> dict[str, float]:
 
 
 def landed(world: ObjectWorld, encoder: RoutingEncoder) -> dict[str, float]:
-    cells = world.cells[n_training(world) :]
-    most = encoder.attention(split(world)[2]).argmax(axis=2)
+    cells, most = world.cells[n_training(world) :], encoder.attention(split(world)[2]).argmax(axis=2)
     hits: dict[str, list[float]] = {"what": [], "whatwhere": []}
     for query, name in enumerate(encoder.queries_):
         kind, which = OBJECT_ROIS[name]
@@ -75,8 +74,7 @@ def products(tokens: np.ndarray) -> np.ndarray:
 def random_features(tokens: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(tokens.shape[2], 1000)).astype(np.float32)
-    offsets = rng.normal(size=1000).astype(np.float32)
-    parts = np.array_split(tokens, max(1, len(tokens) // 50))
+    offsets, parts = rng.normal(size=1000).astype(np.float32), np.array_split(tokens, max(1, len(tokens) // 50))
     return np.concatenate([np.maximum(part @ weights + offsets, 0).mean(axis=1) for part in parts])
 
 
@@ -158,8 +156,7 @@ def test_attention(record: Record) -> None:
     seconds = []
     for seed in SEEDS:
         world = object_world(seed=seed)
-        held = split(world)[2]
-        start = time.process_time()
+        held, start = split(world)[2], time.process_time()
         encoder = routing(world, seed)
         seconds.append(time.process_time() - start)
         null = routing(world, seed, permuted=True)

@@ -212,8 +212,7 @@ def test_latencies(seed: int, kind: str, record: Record) -> None:
 def test_sensor_ceilings(kind: str) -> None:
     """The share of variance that repeats, over many trials, is the planted one."""
     scenes = simulation.draw_scenes(500, 3)
-    drives = drives_of_noise(scenes, 3)
-    trials = simulation.schedule(list(scenes["stimulus_id"]), 2, 1, 3)
+    drives, trials = drives_of_noise(scenes, 3), simulation.schedule(list(scenes["stimulus_id"]), 2, 1, 3)
     info = simulation.sensor_info(kind, "mag")
     responses, truth = simulation.simulate_meeg(trials, drives.what, drives.stimulus_ids, info, 3)
     epochs = simulation.to_epochs(responses, info)
@@ -238,8 +237,7 @@ def scaled(values: np.ndarray) -> np.ndarray:
 
 def layer_scores(study: World, maps: dict[str, np.ndarray], responses: Responses, seed: int) -> SplitScores:
     """Return what the encode stage leaves of one network and subject."""
-    Y = by_stimulus(responses, study.scenes).astype(np.float32)
-    times = responses.times
+    Y, times = by_stimulus(responses, study.scenes).astype(np.float32), responses.times
     if times is None:
         rois = responses.targets["roi"].str[0]
         groups = {str(roi): np.asarray(rows) for roi, rows in rois.groupby(rois).groups.items()}

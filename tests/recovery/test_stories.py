@@ -63,8 +63,7 @@ def test_unique_shares_are_the_planted_ones_less_what_estimating_costs(seed: int
     fits = fits_without(bands, Y, runs, delays, sets=[("language", "sound")]) | {(): whole}
     unique = {name: common_r2([name], fits) for name in bands}
     common = common_r2(["language", "sound"], fits)
-    written_out = least_squares(list(bands.values()), Y, runs, delays)
-    group = world.targets["roi"].to_numpy()
+    written_out, group = least_squares(list(bands.values()), Y, runs, delays), world.targets["roi"].to_numpy()
     for name in STORY_GROUPS:
         own = group == name
         assert whole.r2[:, own].mean() > written_out[:, own].mean() + 0.01, name

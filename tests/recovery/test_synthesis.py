@@ -25,8 +25,7 @@ def one_thread() -> None:
 def studies() -> dict[int, tuple[Synthesised, pd.DataFrame]]:
     found = {}
     for seed in SEEDS:
-        sampling = Sampling(n_images=64, batch_size=64, seed=100 + seed)
-        check = SEEDS[(seed + 1) % len(SEEDS)]
+        sampling, check = Sampling(n_images=64, seed=100 + seed), SEEDS[(seed + 1) % len(SEEDS)]
         study = synthesise(tuple(LEAST), seed, sampling, check=check)
         found[seed] = study, synthesis_gains(study.table)
     return found
@@ -88,8 +87,7 @@ def test_encoders_of_shuffled_voxels_raise_nothing(record: Record) -> None:
         drift = nulls.pivot(index="null", columns="seed", values="true") - start
         drift = drift[nulls["seed"].unique()]
         m, n = drift.shape
-        error = np.sqrt(drift.mean(axis=1).var() / m + drift.mean(axis=0).var() / n)
-        mean = drift.to_numpy().mean()
+        error, mean = np.sqrt(drift.mean(axis=1).var() / m + drift.mean(axis=0).var() / n), drift.to_numpy().mean()
         said = f"{beyond['p']:.2f}; {mean:+.2f} (se {error:.2f}), {drift.mean(axis=1).max():+.2f}"
         wanted = "p = .05 (colour, size, place, shapes); mean within 3 se of 0 (but size)"
         record(f"{region}: p among 19 null encoders; their gains, mean and largest", said, wanted)

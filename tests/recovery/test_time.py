@@ -71,8 +71,7 @@ def first_of_two(seed: int) -> tuple[float, bool, bool]:
     world = category_epochs(seed=seed, peaks_s=(0.15, 0.35), amplitude=1.5)
     folds = leave_one_group_out(world.recordings)
     found = decode_times(world.values, world.labels, folds)
-    exchange = Exchange(world.labels, np.arange(len(world.labels)), world.recordings)
-    after = world.times >= 0
+    exchange, after = Exchange(world.labels, np.arange(len(world.labels)), world.recordings), world.times >= 0
     draws = found.draws(folds, exchange.draws(100, np.random.default_rng(seed)))[:, after]
     score, times = found.score[after], world.times[after]
     window = first_hump(score, times, 0.62, chance=0.5)  # about what the largest of permuted labels reaches

@@ -38,10 +38,8 @@ def test_idiosyncratic_outliers(seeds: int, record: Record) -> None:
     of = dict(zip(NAMES, values.T, strict=True))
     for name in NAMES:
         record(f"accuracy, {name}", f"{of[name].mean():.3f}", f"{PAGE[name]} (prototype)" if PAGE[name] else "beside")
-    over_rank = ttest_1samp(of["topological"] - of["rank"], 0)
-    over_clip = of["topological"] - of["upper clip"]
-    se = over_clip.std(ddof=1) / np.sqrt(seeds)
-    gain = (of["topological"] - of["rank"]).mean()
+    over_rank, over_clip = ttest_1samp(of["topological"] - of["rank"], 0), of["topological"] - of["upper clip"]
+    se, gain = over_clip.std(ddof=1) / np.sqrt(seeds), (of["topological"] - of["rank"]).mean()
     record("topological - rank (t)", f"{gain:.3f} ({over_rank.statistic:.1f})", ">= .03, t > 3")
     record("topological - upper clip (SE)", f"{over_clip.mean():.3f} ({se:.3f})", "robust clipping suffices")
     assert gain >= 0.03
@@ -68,11 +66,9 @@ def test_monotone_warps_change_nothing_but_raw_rdms(record: Record) -> None:
     """Topological RSA under a monotone warp of every RDM's own; 3 seeds"""
     rows = []
     for seed in range(3):
-        rng = np.random.default_rng(seed)
-        plain = rdm(region_patterns("outliers", seed=seed), "euclidean")
+        rng, plain = np.random.default_rng(seed), rdm(region_patterns("outliers", seed=seed), "euclidean")
         power = np.exp(rng.uniform(np.log(0.2), np.log(5), size=(12, 6, 1)))
-        warped = identify_regions((plain / plain.max()) ** power)
-        unwarped = identified("outliers", seed)
+        warped, unwarped = identify_regions((plain / plain.max()) ** power), identified("outliers", seed)
         np.testing.assert_array_equal(warped.accuracy, unwarped.accuracy)
         rows.append((warped.raw, unwarped.raw))
     record("raw accuracy, warped and not", " and ".join(f"{x:.3f}" for x in np.mean(rows, axis=0)), "shown")
@@ -84,8 +80,7 @@ def test_shuffled_labels_and_nothing_to_find(record: Record) -> None:
     """Topological RSA, nested choice with nothing to find: labels shuffled within subjects, 3 seeds of 30 shuffles"""
     nested, best = [], []
     for seed in range(3):
-        rng = np.random.default_rng(seed)
-        rdms = rdm(region_patterns("outliers", seed=seed), "euclidean")
+        rng, rdms = np.random.default_rng(seed), rdm(region_patterns("outliers", seed=seed), "euclidean")
         found = identify_regions(rdms, n_shuffles=30, rng=rng)
         nested.append(found.shuffled)
         best.append(found.shuffled_best)
@@ -144,11 +139,9 @@ POWER = {"sine": ".99 to 1", "circle": ".78", "checkerboard": ".85"}
 @pytest.mark.acceptance
 def test_size_of_the_dependence_test(record: Record) -> None:
     """Adaptive dependence test, n = 50, 99 permutations: size over 500 independent pairs"""
-    rng = np.random.default_rng(0)
-    n = 500
+    rng, n = np.random.default_rng(0), 500
     tests = [dependence_test(*dependent_pair("independent", 50, rng), 99, rng) for _ in range(n)]
-    rejected = sum(test.p <= 0.05 for test in tests)
-    plain = sum(test.plain_p <= 0.05 for test in tests)
+    rejected, plain = sum(test.p <= 0.05 for test in tests), sum(test.plain_p <= 0.05 for test in tests)
     upper = binomtest(rejected, n).proportion_ci(0.9, "exact").high
     record("false positives (upper 95 % bound)", f"{rejected / n:.3f} ({upper:.3f})", "upper bound <= .075")
     record("false positives of plain distance correlation", f"{plain / n:.3f}", "beside")

@@ -50,8 +50,7 @@ def test_equals_scaled_ridge_per_candidate(widths: tuple[int, ...], solver: str)
 @pytest.mark.filterwarnings("ignore")
 def test_equals_himalaya_on_the_same_candidates() -> None:
     Xs, Y = world(n=150, widths=(8, 11), t=30, seed=3)
-    Xs = [(X - X.mean(axis=0)).astype(np.float32) for X in Xs]
-    Y = (Y - Y.mean(axis=0)).astype(np.float32)
+    Xs, Y = [(X - X.mean(axis=0)).astype(np.float32) for X in Xs], (Y - Y.mean(axis=0)).astype(np.float32)
     candidates = np.random.default_rng(1).dirichlet([1, 1], size=12)
     backend = set_backend("numpy")
     options = {"n_iter": candidates.astype("f4"), "alphas": np.array(ALPHAS, dtype="f4"), "progress_bar": False}
@@ -62,8 +61,7 @@ def test_equals_himalaya_on_the_same_candidates() -> None:
     np.testing.assert_allclose(mine.cv_scores_.max(axis=0), backend.to_numpy(peer.cv_scores_).max(axis=0), atol=1e-4)
     # himalaya reports log(delta) = log(share / alpha).
     close = np.sort(mine.cv_scores_, axis=0)
-    decided = close[-1] - close[-2] > 1e-4
-    shares = np.exp(backend.to_numpy(peer.deltas_))
+    decided, shares = close[-1] - close[-2] > 1e-4, np.exp(backend.to_numpy(peer.deltas_))
     np.testing.assert_allclose(shares[:, decided], (mine.deltas_ / mine.alpha_)[:, decided], rtol=1e-3)
     np.testing.assert_allclose(mine.predict(Xs)[:, decided], peer.predict(np.concatenate(Xs, 1))[:, decided], atol=1e-3)
 
@@ -90,13 +88,11 @@ def test_split_scores_add_up(metric: str) -> None:
 
 def test_one_band_is_ridge_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     Xs, Y = world(widths=(9,))
-    plain = Ridge(ALPHAS, dtype="float64").fit(Xs[0], Y)
-    one = BandedRidge(ALPHAS, 1, dtype="float64").fit(Xs, Y)
+    plain, one = Ridge(ALPHAS, dtype="float64").fit(Xs[0], Y), BandedRidge(ALPHAS, 1, dtype="float64").fit(Xs, Y)
     np.testing.assert_allclose(one.coef_[0], plain.coef_, atol=1e-9)
     np.testing.assert_allclose(one.intercept_, plain.intercept_, atol=1e-9)
     Xs, Y = world(t=40)
-    whole = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)
-    slices = "brainalign.regression.banded.blocks_of"
+    whole, slices = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y), "brainalign.regression.banded.blocks_of"
     monkeypatch.setattr(slices, lambda n, *_: [slice(i, min(i + 7, n)) for i in range(0, n, 7)])
     monkeypatch.setattr("brainalign.regression.banded.target_block", lambda *_: 14)
     parts = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)
@@ -109,8 +105,7 @@ def test_every_candidate_is_decomposed_once_for_all_targets_that_fit(n_targets, 
     monkeypatch.setattr("brainalign.regression.banded.target_block", lambda n, *_: min(n, memory))
     blocks = [slice(start, min(start + 1024, n_targets)) for start in range(0, n_targets, 1024)]
     held = list(banded._that_fit(blocks, 1, torch.device("cpu")))
-    assert len(held) == runs
-    assert [block for each in held for block in each] == blocks
+    assert (len(held), [block for each in held for block in each]) == (runs, blocks)
 
 
 def test_bad_input() -> None:
@@ -125,16 +120,14 @@ def test_bad_input() -> None:
 
 def study(seed: int = 0, n_repeats: int = 2) -> dict[str, Any]:
     """Return trials of two independent layers and four regions; CEILING is the signal's share of averages' variance."""
-    rng = np.random.default_rng(seed)
-    n = N_TRAIN + N_TEST
+    rng, n = np.random.default_rng(seed), N_TRAIN + N_TEST
     Xs = [rng.normal(size=(n, WIDTH)) * scale for scale in (1.0, 5.0)]
     signal = np.zeros((n, len(SHARES) * N_TARGETS))
     for name, shares in SHARES.items():
         for X, share in zip(Xs, shares, strict=True):
             part = (X - X.mean(axis=0)) @ rng.normal(size=(WIDTH, N_TARGETS))
             signal[:, GROUPS[name]] += np.sqrt(share) * part / part.std(axis=0)
-    sd = np.sqrt(n_repeats * (1 - CEILING) / CEILING)
-    stimulus = rng.permutation(np.repeat(np.arange(n), n_repeats))
+    sd, stimulus = np.sqrt(n_repeats * (1 - CEILING) / CEILING), rng.permutation(np.repeat(np.arange(n), n_repeats))
     Y = signal[stimulus] + sd * rng.normal(size=(len(stimulus), signal.shape[1]))
     return {
         "X": [(X / X.std())[stimulus] for X in Xs], "Y": Y.astype(np.float32),
@@ -158,8 +151,7 @@ def test_planted_shares_are_recovered(found: HeldOut) -> None:
     """A layer adds its share of the ceiling, less what estimating its weights costs: at most (1 - ceiling) p / n."""
     parts = found.partition
     error = parts.group_draws.std(axis=0)  # (n_bands, n_groups)
-    planted = CEILING * np.array(list(SHARES.values())).T
-    cost = 2 * WIDTH / N_TRAIN
+    planted, cost = CEILING * np.array(list(SHARES.values())).T, 2 * WIDTH / N_TRAIN
     assert (np.abs(parts.group_split - planted) < 3 * error + cost).all()
     assert (error < 0.06).all()
     assert (np.abs(parts.group_split[:, 3]) < cost).all()  # nothing was planted
@@ -182,8 +174,7 @@ def test_a_draw_is_a_resampled_test_set() -> None:
     X, Y, train, test = data["X"], data["Y"], data["train"], data["test"]
     banded = BandedRidge((1.0, 100.0), 4, dtype="float64").fit([x[train] for x in X], Y[train])
     groups = [np.arange(7), np.r_[5:60], np.array([], dtype=int)]  # they overlap, and one is empty
-    parts = partition(banded, [x[test] for x in X], Y[test], groups, n_draws=5, seed=9)
-    n = len(test)
+    parts, n = partition(banded, [x[test] for x in X], Y[test], groups, n_draws=5, seed=9), len(test)
     for draw, count in enumerate(np.random.default_rng(9).multinomial(n, np.full(n, 1 / n), size=5)):
         rows = np.repeat(test, count)
         split = banded.split_scores([x[rows] for x in X], Y[rows])

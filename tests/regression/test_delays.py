@@ -34,8 +34,7 @@ def drawn(n_features: int, delays: tuple[int, ...], runs: np.ndarray = MANY) -> 
 def test_designs_are_those_written_out(delays: tuple[int, ...]) -> None:
     """Runs of unequal length, one not longer than a delay; nothing crosses from run to run."""
     X = np.random.default_rng(0).normal(size=(14, 3))
-    design = DelayedFeatures(X, delays, RUNS)
-    expected = written_out(X, delays, RUNS)
+    design, expected = DelayedFeatures(X, delays, RUNS), written_out(X, delays, RUNS)
     np.testing.assert_array_equal(design.rows()[:].numpy(), expected)
     np.testing.assert_array_equal(design[RUNS != "a"].rows()[:].numpy(), expected[RUNS != "a"])
     assert design.shape == expected.shape

@@ -38,8 +38,7 @@ def test_float32_keeps_its_digits_whatever_the_spectrum(n: int, p: int, decay: f
     """Condition numbers of X'X from 1 to 1e15: the scores stay within 1e-5 of scikit-learn's in float64."""
     X = features(n, p, decay).astype(np.float32)
     Y = targets(X, 30).astype(np.float32)
-    expected = cv_scores(X, Y, list(KFold(5).split(X)), ALPHAS)
-    ridge = Ridge(ALPHAS).fit(X, Y)
+    expected, ridge = cv_scores(X, Y, list(KFold(5).split(X)), ALPHAS), Ridge(ALPHAS).fit(X, Y)
     assert (np.abs(ridge.cv_scores_ - expected) / (1 + np.abs(expected))).max() < 1e-5
     assert (expected.max(axis=0) - expected[[ALPHAS.index(a) for a in ridge.alpha_], np.arange(30)] < 1e-5).all()
     for target in range(0, 30, 7):
@@ -50,8 +49,7 @@ def test_float32_keeps_its_digits_whatever_the_spectrum(n: int, p: int, decay: f
 @pytest.mark.parametrize("sizes", [[40, 30, 20, 10], [70, 3, 3, 24], [1, 1, 98]])
 def test_folds_of_any_size(sizes: list[int]) -> None:
     X = features(100, 12, 0.5)
-    Y = targets(X, 6)
-    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    Y, groups = targets(X, 6), np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
     folds = [split for split in GroupKFold(len(sizes)).split(X, groups=groups) if len(split[1]) > 1]
     ridge = Ridge(ALPHAS, cv="groups", dtype="float64").fit(X, Y, groups=groups)
     np.testing.assert_allclose(ridge.cv_scores_, cv_scores(X, Y, folds, ALPHAS), atol=1e-8)
@@ -81,8 +79,7 @@ def test_what_products_cannot_hold_is_decomposed_by_svd_and_said() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_deficient_features(X: np.ndarray, dtype: str) -> None:
     Y = np.random.default_rng(0).normal(size=(40, 3)) + X[:, :1]
-    ridge = Ridge(ALPHAS, dtype=dtype).fit(X, Y)
-    expected = cv_scores(X, Y, list(KFold(5).split(X)), ALPHAS)
+    ridge, expected = Ridge(ALPHAS, dtype=dtype).fit(X, Y), cv_scores(X, Y, list(KFold(5).split(X)), ALPHAS)
     np.testing.assert_allclose(ridge.cv_scores_, expected, atol=1e-5 if dtype == "float32" else 1e-9)
     assert np.isfinite(ridge.coef_).all()
 
@@ -104,8 +101,7 @@ def sparse(n: int, p: int, amplitude: float) -> np.ndarray:
 @pytest.mark.parametrize("smallest", [0.0, 1e-6, 0.1])
 def test_what_training_rows_lack_is_not_magnified(X: np.ndarray, n_runs: int, smallest: float) -> None:
     """Held-out rows reach into directions in which training rows have next to nothing but rounding."""
-    runs = np.repeat(np.arange(n_runs), len(X) // n_runs)
-    rng = np.random.default_rng(3)
+    runs, rng = np.repeat(np.arange(n_runs), len(X) // n_runs), np.random.default_rng(3)
     X = X.astype(np.float32)
     Y = X[:, 2:] @ rng.normal(size=(X.shape[1] - 2, 20)) / X[:, 2:].std() / 8
     Y = (Y + rng.normal(size=(len(X), 20))).astype("f")
@@ -134,14 +130,12 @@ def test_smallest_inputs() -> None:
     undecided = Ridge((1.0, 2.0), cv=2).fit(X, Y)
     assert undecided.alpha_.tolist() == [2.0]
     assert np.isnan(undecided.cv_scores_).all()
-    three = Ridge(ALPHAS, cv=3).fit(np.arange(9.0)[:, None], np.arange(9.0)[:, None] ** 2)
-    assert np.isfinite(three.cv_scores_).all()
+    assert np.isfinite(Ridge(ALPHAS, cv=3).fit(np.arange(9.0)[:, None], np.arange(9.0)[:, None] ** 2).cv_scores_).all()
 
 
 def test_layers_share_targets_and_equal_separate_fits() -> None:
     layers = {"a": features(70, 9, 0), "b": features(70, 200, 1, seed=3), "c": features(70, 20, 2, seed=4)}
-    Y = targets(layers["a"], 11)
-    groups = np.arange(70) % 6
+    Y, groups = targets(layers["a"], 11), np.arange(70) % 6
     together = {name: Ridge(ALPHAS, per_target_alpha=name != "c") for name in layers}
     fit_layers(together, layers, Y, groups=groups)
     for name, X in layers.items():
@@ -303,8 +297,7 @@ def test_filters_are_closer_where_held_out_rows_reach_further() -> None:
 def test_many_runs_left_out_one_by_one(shape: tuple[int, int], decay: float, metric: Literal["r2", "r"]) -> None:
     """Runs of different length, rows out of order, fewer rows than features and more: float64 scikit-learn's scores."""
     n, t = shape[0], 12
-    X = falling(*shape, decay) + 2
-    rng = np.random.default_rng(1)
+    X, rng = falling(*shape, decay) + 2, np.random.default_rng(1)
     signal = X @ rng.normal(size=(shape[1], t))
     Y = (signal / signal.std(axis=0) + 1.5 * rng.normal(size=(n, t)) + 5).astype(np.float32)
     runs = rng.permutation(np.repeat(np.arange(16), rng.permutation(np.r_[np.full(8, n // 16 - 1), [n // 16 + 1] * 8])))

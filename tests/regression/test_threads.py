@@ -30,10 +30,8 @@ def test_items_keep_their_order_and_have_one_thread_each(three_threads: None) ->
         return item, torch.get_num_threads(), threading.current_thread().name
 
     found = in_threads(look, range(6), CPU)
-    assert [item for item, _, _ in found] == list(range(6))
-    assert {threads for _, threads, _ in found} == {1}
-    assert len({name for _, _, name in found}) == 3
-    assert torch.get_num_threads() == 3
+    assert ([item for item, _, _ in found], {threads for _, threads, _ in found}) == (list(range(6)), {1})
+    assert (len({name for _, _, name in found}), torch.get_num_threads()) == (3, 3)
     alone = in_threads(lambda item: threading.current_thread().name, range(2), torch.device("cuda"))
     assert set(alone) == {threading.current_thread().name}  # a GPU has its own queue
 
@@ -62,14 +60,11 @@ def test_a_large_decomposition_has_all_threads(three_threads: None, shape, large
     alone = not large or n_threads == 1
     with threadpool_limits(2, user_api="blas"):
         with threads_for(*shape):
-            assert torch.get_num_threads() == (1 if alone else 3)
-            assert blas_threads() == {1 if alone else 2}
+            assert (torch.get_num_threads(), blas_threads()) == ((1 if alone else 3), {1 if alone else 2})
         with pytest.raises(ValueError, match="inside"), threads_for(*shape):
             raise ValueError("inside")
-        assert torch.get_num_threads() == n_threads
-        assert blas_threads() == {2}
-        assert in_threads(lambda _: blas_threads(), range(2), CPU) == [{1}, {1}]
-        assert blas_threads() == {2}
+        assert (torch.get_num_threads(), blas_threads()) == (n_threads, {2})
+        assert (in_threads(lambda _: blas_threads(), range(2), CPU), blas_threads()) == ([{1}, {1}], {2})
 
 
 @pytest.mark.parametrize("shape", [(60, 20), (40, 90)], ids=["primal", "dual"])
@@ -99,8 +94,7 @@ def test_a_fit_is_the_same_as_on_one_thread(three_threads: None, shape: tuple[in
 def test_every_thread_has_as_many_targets(three_threads: None, n_targets: int) -> None:
     blocks = blocks_of(n_targets, 5000, 2048, 2048, 20, CPU)
     sizes = [block.stop - block.start for block in blocks]
-    assert [block.start for block in blocks] == [0, *np.cumsum(sizes)[:-1]]
-    assert sum(sizes) == n_targets
+    assert ([block.start for block in blocks], sum(sizes)) == ([0, *np.cumsum(sizes)[:-1]], n_targets)
     assert len(sizes) % 3 == 0
     assert max(sizes) - min(sizes) < len(sizes)
 
@@ -118,8 +112,7 @@ def test_folds_have_a_thread_each_unless_threads_are_more(
     monkeypatch.setattr("brainalign.regression.folds.inner_fold", look)
     rows, tests = torch.zeros(2 * size, size), [slice(i, i + 1) for i in range(n_folds)]
     folds = inner_folds(rows, torch.ones(size), tests, torch.ones(1), grams=None, single=True)
-    assert [fold.test for fold in folds] == tests
-    assert sorted(seen) == sorted(threads)
+    assert ([fold.test for fold in folds], sorted(seen)) == (tests, sorted(threads))
     # The first fails without float64; those that come after what ran beside it do not try.
     assert [fold.single for fold in folds] == [0 < number < at_once for number in range(n_folds)]
 
@@ -128,8 +121,7 @@ def test_large_matrices_go_one_by_one_where_memory_is_short(three_threads: None)
     large, small, gpu = (5000, 2048), (200, 100), torch.device("cuda")
     assert side_by_side(5, large, 1, CPU) == side_by_side(5, small, 1, CPU) == 3
     assert side_by_side(5, large, 2**60, CPU) == 1  # not two, which would leave the third thread idle
-    assert side_by_side(5, small, 2**60, CPU) == 3
-    assert side_by_side(2, large, 1, CPU) == 1  # each then has three threads
+    assert (side_by_side(5, small, 2**60, CPU), side_by_side(2, large, 1, CPU)) == (3, 1)  # each then has three threads
     assert side_by_side(2, small, 1, CPU) == 2
     assert side_by_side(5, large, 1, gpu) == side_by_side(0, small, 1, CPU) == 1
 

@@ -40,16 +40,14 @@ def test_finds_what_least_squares_finds() -> None:
 
 def test_a_killed_run_goes_on_to_the_same_network(tmp_path: Path) -> None:
     """Dropout, the order of rows and the schedule continue as if nothing had happened."""
-    how = Training(epochs=6, batch_size=16)
-    whole = linear(0.3)
+    how, whole = Training(epochs=6, batch_size=16), linear(0.3)
     expected = fit(whole, how)
     killed(3, fit, linear(0.3), how, checkpoint=tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
     seen: list[int] = []
     resumed = linear(0.3)
     found = fit(resumed, how, checkpoint=tmp_path, progress=lambda epoch: seen.append(epoch.number))
-    assert seen == [4, 5, 6]
-    assert [epoch[:3] for epoch in found] == [epoch[:3] for epoch in expected]
+    assert (seen, [epoch[:3] for epoch in found]) == ([4, 5, 6], [epoch[:3] for epoch in expected])
     for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
         assert torch.equal(a, b)
     assert not list(tmp_path.iterdir())  # nothing is left to resume
@@ -69,8 +67,7 @@ def test_a_checkpoint_of_another_training_is_not_taken(other: str, tmp_path: Pat
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_training() -> None:
-    network = linear()
-    scores = iter([0.1, 0.5, 0.4, float("nan"), 0.5, 0.9])
+    network, scores = linear(), iter([0.1, 0.5, 0.4, float("nan"), 0.5, 0.9])
     kept: list[torch.Tensor] = []
 
     def score(rows: torch.Tensor) -> float:
@@ -102,10 +99,10 @@ def test_validation_rows_are_whole_groups() -> None:
     groups = np.arange(100) // 7
     fitted, held = carve_validation(100, 0.2, groups, seed=1)
     assert not set(groups[fitted]) & set(groups[held])
-    assert sorted([*fitted, *held]) == list(range(100))
-    assert len(np.unique(groups[held])) == 3
+    assert (sorted([*fitted, *held]), len(np.unique(groups[held]))) == (list(range(100)), 3)
     np.testing.assert_array_equal(carve_validation(100, 0.2, groups, seed=1)[1], held)
     assert list(carve_validation(100, 0.2, groups, seed=2)[1]) != list(held)
+    assert [len(part) for part in carve_validation(20, 0.1, None, seed=1)] == [17, 3]
 
 
 def test_bad_input() -> None:

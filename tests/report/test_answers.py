@@ -122,11 +122,15 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
     apart = answer_of_rdms(scores, twins, "Spearman", 0.9, {"V1": "net late", "V4": "pixels"})
     told = "A dissociation: net late is ahead of all others in V1; pixels is ahead of all others in V4."
     assert re.fullmatch(f"net late is ahead of all others on V1.*net late scores highest on IT: .*{told}", apart.words)
+    assert "net early scores highest on V4" in apart.words  # another is ahead there of all but combinations
     alike = scores[scores["model"] == "net"].assign(layer="late")
     assert answer_of_rdms(alike, twins, "Spearman", 0.9).words.endswith("net late scores highest on every set.")
     beaten = answer_of_rdms(scores, twins.assign(mean=[0.3, 0.1, 0.3]), "Spearman", 0.95)
     assert (beaten.opening, beaten.holds) == ("Not shown.", False)
-    assert answer_of_rdms(scores.assign(low=0.01), twins[:2], "Spearman", 0.95).opening == "Yes."
+    for p, other, opening in ((0.01, 0.9, "Yes."), (0.02, 0.9, "In IT, V4, PPA."), (0.02, 0.02, "Yes.")):
+        tried = scores.assign(low=0.01, p=p).assign(p=lambda t, p=p, q=other: [q, p, q, p, p, p])  # three on V1
+        assert answer_of_rdms(tried, twins[:2], "Spearman", 0.95).opening == opening
+    assert answer.words.startswith("net late scores highest of 3 on V1: ")
     several = scores.assign(reference=[f"set{k}" for k in range(6)], low=[0.1] * 5 + [-0.1])
     assert answer_of_rdms(several, twins, "Spearman", 0.95).opening == "In set0, set1, set2 and 2 others."
     assert answer_of_rdms(scores[:0], twins, "Spearman", 0.95) is None

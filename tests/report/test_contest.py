@@ -78,8 +78,9 @@ def test_volumes_have_no_map_and_nothing_appears_without_a_contest(material: Ima
     targets = of.targets.drop(columns=["vertex"]).assign(i=0, j=0, k=0, kind="voxel")
     material.responses = Responses(of.values, of.trials, targets, "z")
     assert [panel.id for panel in contest_section(material).panels] == ["contest"]
+    material.contest = table()[-3:]
+    assert "task-optimised in reliable targets; undecided: 0 of 1" in contest_sentence(material)[0]
     for nothing in (None, pd.DataFrame({"region": np.empty(0, dtype=str)})):
         material.contest = nothing
         assert contest_section(material) is None
-        assert contest_sentence(material) == []
-        assert len(contest_methods(material)) == 1  # captions are still said
+        assert (contest_sentence(material), len(contest_methods(material))) == ([], 1)  # captions are still said

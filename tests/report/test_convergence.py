@@ -71,9 +71,9 @@ def test_every_score_stands_beside_its_nulls_and_its_twin() -> None:
     assert re.search(told, " ".join(section.paragraphs))
     spoilt = tables()
     spatial = spoilt["convergence"]["score"] == "spatial"
-    spoilt["convergence"].loc[spatial, "p_areas"] = 0.2
+    spoilt["convergence"].loc[spatial, ["p_areas", "p_layers"]] = [0.2, 1 / 40320]  # the least of 8 layers
     spoilt["convergence"].loc[spatial, "p_independent_areas"] = 0.001  # never a verdict
-    assert "not above its nulls" in " ".join(convergence_section(spoilt, "area0").paragraphs)
+    assert "not above its nulls (p (layers) < .0001" in " ".join(convergence_section(spoilt, "area0").paragraphs)
     chapter = Chapter("", [section, Section("other", "", paragraphs=["None, <i>since</i> nothing was asked."])])
     page = page_of(StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t")), chapter)
     check(page, "&lt;i&gt;since", unsaid=["<b>head</b>"])

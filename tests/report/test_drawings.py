@@ -18,6 +18,7 @@ from PIL import Image
 
 from brainalign.config import Config
 from brainalign.report import kit
+from brainalign.report.encoding_sections import layer_profile
 from brainalign.report.geometry_sections import rdm_panel
 from brainalign.report.pages import blocks_figures
 
@@ -47,10 +48,11 @@ def test_marks_tell_the_rows_of_their_table(rng: np.random.Generator) -> None:
     assert told(figure) == [f"log10 alpha {x}, share {y:g}" for x, y in zip((-1, 0, 1), (0.75, 0, 0.25), strict=True)]
     figure = Figure()
     ax = figure.add_subplot()
-    ax.set_yticks([0, 1], ["early", "late"])
+    ax.set_yticks([0, 1], ["_early", "late"])
     ax.barh([0, 1], [0.2, -0.1], left=[1, 0], label="net")
-    ax.errorbar([0.5], [0], [0.1], fmt="o", label="mean")
-    assert told(figure) == ["net, 0.2, early", "net, -0.1, late", "mean, 0.5, early"]
+    ax.errorbar([0.5], [0], [0.1], fmt="o", label="mean", capsize=2)
+    ax.plot([0.2], [0.5], "o")  # between two ticks
+    assert told(figure) == ["net, 0.2, _early", "net, -0.1, late", "0.2", "mean, 0.5, _early"]
     figure = Figure()
     ax = figure.add_subplot()
     ax.plot([0, 1], [0, 1])
@@ -58,10 +60,22 @@ def test_marks_tell_the_rows_of_their_table(rng: np.random.Generator) -> None:
     assert told(figure) == []
 
 
+def test_marks_tell_the_layers_of_their_own_network() -> None:
+    names = {"_orig_mod": [f"_{k}" for k in range(12)], "net": ["first", "last"]}
+    rows = pd.DataFrame([(model, layer) for model in names for layer in names[model]], columns=["model", "layer"])
+    rows = rows.assign(roi="V1", r=np.linspace(0.1, 0.3, 14), se=0.01, null_mean=0.0, null_high=0.03, ceiling_r=0.6)
+    figure = layer_profile(rows.assign(decided=True, reason=""))
+    assert {"\u200b_orig_mod", "net"} < {text.get_text() for text in figure.legends[0].get_texts()}
+    said = [title.split(", ")[-2] for title in told(figure)]
+    assert sorted(said) == sorted([*rows["layer"], "_11", "last"])  # and the star of each
+    table = rows.assign(quantity="r", value=rows["r"], null_mean=np.nan, chance=0.0)
+    figure = blocks_figures.layer_scores(table, list(names))
+    assert [title.split(", ")[-2] for title in told(figure)] == rows["layer"].tolist()
+
+
 def noisy(*shape: int) -> Figure:
     figure = Figure()
-    ax = figure.add_subplot()
-    values = np.random.default_rng(0).normal(size=shape)
+    ax, values = figure.add_subplot(), np.random.default_rng(0).normal(size=shape)
     ax.imshow(values) if len(shape) > 1 else ax.plot(values, ".")
     return figure
 
@@ -75,8 +89,7 @@ def test_pixels_and_many_marks_stay_pictures() -> None:
     parts = [kit.Panel("x", "Pixels", "c", noisy(5, 5)), kit.Panel("y", "Marks", "c", noisy(50))]
     (panel,) = kit.together("all", "All", parts)
     ((name, drawing),) = panel.drawings
-    assert name == "B  Marks"
-    assert drawing.count("<title>") == 50
+    assert (name, drawing.count("<title>")) == ("B  Marks", 50)
     assert len(panel.image) > 1000
     assert kit.Panel("p", "P", "c", noisy(50)).image == ""
     pairs = [kit.Panel(f"n{k}", f"N{k}", "c", noisy(600)) for k in range(2)]

@@ -93,8 +93,7 @@ def test_what_it_rests_on_is_said_and_texts_beyond_chance() -> None:
     check(text(section), "<td>1.100</td><td>1.050</td><td>.900</td><td>ridge (fell back)</td>", str(escape(EVIL)))
     assert EVIL not in " ".join(map(str, section.blocks))
     few_images_section(material(curve(), ABOUT | {"layers": {"a": LAYER | {"seed_r": [0.4, 0.5]}}}))
-    section = few_images_section(material(curve((RELIABLE,)).assign(ceiling=np.nan)))
-    assert "there is no ceiling" in text(section)
+    assert "there is no ceiling" in text(few_images_section(material(curve((RELIABLE,)).assign(ceiling=np.nan))))
     assert few_images_section(material(pd.DataFrame())) is None
     words = ["face", EVIL, "$house$", "hand", "tree", "car"]
     rows = [(group, word, 1 - 0.2 * k) for group in ("FFA", EVIL) for k, word in enumerate(words)]

@@ -90,8 +90,7 @@ def test_folds_of_splits_and_their_labels() -> None:
     rows = pd.DataFrame(every, columns=["name", "fold", "group", "tested"])
     rows["split"] = np.where(rows["tested"], "test", "train")
     runs, pairs = panels(figures.split_matrix(rows))
-    assert cells(runs).tolist() == [[0, 0, 1], [1, 0, 0]]
-    assert cells(pairs).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert (cells(runs).tolist(), cells(pairs).tolist()) == ([[0, 0, 1], [1, 0, 0]], [[0, 1, 0], [0, 0, 1], [1, 0, 0]])
     assert (runs.get_title(), pairs.get_title()) == ("runs: 2 folds", "pairs: 3 folds")
     rows = [{"name": n, "fold": 0, "group": f"run_{k}", "split": "test"} for n in "abc" for k in range(25)]
     first, _, _ = panels(figures.split_matrix(pd.DataFrame(rows)))
@@ -172,8 +171,7 @@ def test_subjects_of_a_group() -> None:
         mine = of.loc[ax.get_title()].rename(index="sub-{}".format, level="subject")
         assert drawn.scored(ax, colours) == drawn.near(mine[["value", "low", "high"]])
     models = [f"a network of a long name, number {k} (random weights)" for k in range(5)]
-    figure = group.group_figure(made({"quantity": ["r"], "subject": ["1"], "model": models}))
-    assert sorted(legend(figure)) == models
+    assert sorted(legend(group.group_figure(made({"quantity": ["r"], "subject": ["1"], "model": models})))) == models
     rows = made({"encoder": [f"ridge, tokens and semantics {k}" for k in range(4)], "group": ["V1"]}, value="r")
     encoders.encoder_scores(rows.assign(ceiling_r=0.7, null_low=-0.06, null_high=0.05))
 

@@ -30,8 +30,7 @@ def study() -> SynthesisedImages:
             about = {"condition": condition, "region": region, "null": null, "scale": scale}
             rows += [about | {"seed": seed, "image": image, "scored": scored} for scored in REGIONS]
             image += 1
-    table = changing(pd.DataFrame(rows), ["guide", "check", "true"], -2, 3)
-    table = changing(table, ["valid", "typical"], 0, 1)
+    table = changing(changing(pd.DataFrame(rows), ["guide", "check", "true"], -2, 3), ["valid", "typical"], 0, 1)
     table.loc[table["scored"] == "V4", "true"] = np.nan
     images = np.arange(image, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
     gains = made({"region": REGIONS, "score": ["guide", "check", "true"], "condition": ["guided"], "against": ["null"]},
@@ -106,8 +105,7 @@ def test_sheets_leave_places_empty_and_shrink_large_images() -> None:
     image = np.full((4, 2, 3), 7, dtype=np.uint8)
     strip = sheets.Strip("a name that is too long for one line of the sheet", [None, image], ["", "note"])
     (ax,) = sheets.contact_sheet([strip], ["one", "two"]).axes
-    sheet = np.asarray(ax.images[0].get_array())
-    rows, columns = np.nonzero((sheet == 7).all(axis=2))
+    rows, columns = np.nonzero((np.asarray(ax.images[0].get_array()) == 7).all(axis=2))
     side, left = sheets.SIDE, sheets.MARGIN + sheets.SIDE + sheets.GAP
     top = sheets.HEADER
     assert (rows.min(), rows.max() + 1) == (top, top + side)
@@ -154,8 +152,7 @@ def test_images_along_directions() -> None:
         }),
     ):  # fmt: skip
         for ax in panels(figure):
-            part = by[ax.get_title()]
-            mosaic = np.asarray(ax.images[0].get_array())
+            part, mosaic = by[ax.get_title()], np.asarray(ax.images[0].get_array())
             of = part.set_index(["seed", "alpha"])["image"]
             expected = [[of[seed, alpha] for alpha in (-2.0, 0.0, 1.0)] for seed in sorted(set(part["seed"]))]
             assert mosaic[::4, ::4, 0].tolist() == expected
@@ -181,8 +178,7 @@ def test_explained_variance_by_images() -> None:
 
 def test_captions_of_voxels_and_words_of_images_and_regions() -> None:
     rows = pd.DataFrame({"temperature": [np.inf, 3, 0, 30], "chosen": [False, True, False, False]})
-    rows = changing(rows, ["score", "se"])
-    voxel_captions.temperature_figure(rows)
+    voxel_captions.temperature_figure(changing(rows, ["score", "se"]))
     names = list(voxel_captions.LABELS)[::-1]
     rows = made({"region": ["V4", "PPA", "none", *(f"r{k}" for k in range(9))], "of": names}, value="r")
     sizes = {"V4": 30, "PPA": 50, "none": 0} | {f"r{k}": 20 - k for k in range(9)}
@@ -196,14 +192,12 @@ def test_captions_of_voxels_and_words_of_images_and_regions() -> None:
     rows = made({"space": spaces, "measure": ["top-5", "top-1", "rank"]}, "chance", "null_mean", "null_sd")
     rows["chance"] = rows.groupby("measure")["chance"].transform("first")
     grounding.retrieval_figure(rows.assign(null_sd=rows["null_sd"] / 10))
-    positions = np.random.default_rng(0).normal(size=(70, 3))
-    names = [f"w{k}" for k in range(70)]
+    positions, names = np.random.default_rng(0).normal(size=(70, 3)), [f"w{k}" for k in range(70)]
     axes = pd.DataFrame({"axis": [1, 2, 3], "variance": [0.4, 0.2, 0.1], "name": ["size", "", "x"]})
     grounding.words_figure(positions, names, axes)
     grounding.words_figure(positions[:, :1], names, axes.head(1))
     rows = made({"group": ["V4", "PPA", "V1", "LO"], "text": [f"t{k}" for k in range(7)]}, value="selectivity")
-    rows = rows.assign(chance=rows["group"].map({"V4": 0.4, "PPA": 0.5, "V1": 0.45, "LO": 0.3}))
-    few_images.text_bars(rows)
+    few_images.text_bars(rows.assign(chance=rows["group"].map({"V4": 0.4, "PPA": 0.5, "V1": 0.45, "LO": 0.3})))
 
 
 def test_where_regions_look(rng: np.random.Generator) -> None:
@@ -221,5 +215,4 @@ def test_where_regions_look(rng: np.random.Generator) -> None:
                 np.testing.assert_allclose(np.asarray(ax.images[-1].get_array())[..., 3], 0.25 + 0.6 * shade)
                 np.testing.assert_allclose(cells(ax), pictures["s1"].mean(axis=2))
     encoders.field_maps(rng.random((8, 6)), (2, 3), [f"r{k}" for k in range(8)])  # in rows
-    fields = np.arange(12.0).reshape(2, 6)
-    encoders.field_maps(fields, (2, 3), ["a", "b"])
+    encoders.field_maps(np.arange(12.0).reshape(2, 6), (2, 3), ["a", "b"])

@@ -54,8 +54,7 @@ def test_many_layers_keep_their_names_and_their_parts_and_regions() -> None:
     partition.partition_bars(rows, "R²")
     rows = made({"group": ["V4", "PPA"], "layer": ["c", "a", "b"]}, value="weight")
     rows["weight"] /= 2  # those of a group add up to 1 at most
-    rows = rows.drop(rows[(rows["group"] == "V4") & (rows["layer"] == "a")].index)
-    encoders.layer_weights(rows)
+    encoders.layer_weights(rows.drop(rows[(rows["group"] == "V4") & (rows["layer"] == "a")].index))
     rows = profile_rows().assign(r=lambda table: table["r"] - 0.3)
     ax = panels(layers.roi_layer_heatmap(rows, "untrained"))[0]
     of = rows[rows["model"] == "untrained"].set_index(["roi", "layer"])["r"]

@@ -53,8 +53,7 @@ def test_layers_over_distance_time_and_training(rng: np.random.Generator) -> Non
     rows = made(levels_of, value="latency_s").rename(columns={"low": "latency_low_s", "high": "latency_high_s"})
     rows = rows.sort_values("number", kind="stable").assign(decided=rows["number"] != 1)
     rows["layer"] = rows["network"].str[0] + rows["number"].astype(str)
-    rows = rows[~((rows["network"] == "random") & (rows["number"] == 2))]
-    convergence.latency_of_layers(rows, ["first", "second"])
+    convergence.latency_of_layers(rows[~((rows["network"] == "random") & (rows["number"] == 2))], ["first", "second"])
     scores = ["encoding", "rsa", "flat"]
     curves_of = made({"score": scores, "area": ["", "V1"], "step": [0, 10, 100]}, value="value")
     half = made({"score": scores, "area": ["", "V1", "V4"]}, "final", value="half_time")
@@ -65,8 +64,7 @@ def test_layers_over_distance_time_and_training(rng: np.random.Generator) -> Non
     half.loc[(half["score"] == "rsa") & (half["area"] == ""), "low"] = np.nan
     figure = convergence.half_time_curves(curves_of, half)
     left, _ = panels(figure)
-    whole = half[half["area"] == ""].set_index("score")
-    colours = legend(figure)
+    whole, colours = half[half["area"] == ""].set_index("score"), legend(figure)
     assert set(colours) == {"encoding", "rsa"}
     for name in colours:
         part = curves_of[(curves_of["score"] == name) & (curves_of["area"] == "")].sort_values("step")
@@ -74,8 +72,7 @@ def test_layers_over_distance_time_and_training(rng: np.random.Generator) -> Non
     rows = made({"quantity": ["layer", "r"], "map": ["myelin", "gradient", "thickness"]}, "null_sd", "q", value="r")
     rows = rows.assign(r=rows["r"] * np.where(np.arange(6) % 2, 1, -1), n=rows["quantity"].map({"layer": 40, "r": 50}))
     rows["q"] = np.where(rows["map"] == "myelin", 0.03, 0.06)
-    first = rows["map"].iloc[0]
-    rows.loc[(rows["map"] == first) & (rows["quantity"] == rows["quantity"].iloc[0]), "r"] = np.nan
+    rows.loc[(rows["map"] == rows["map"].iloc[0]) & (rows["quantity"] == rows["quantity"].iloc[0]), "r"] = np.nan
     convergence.map_correlations(rows)
 
 
@@ -113,11 +110,9 @@ def test_fits_over_layers(several: bool) -> None:
 
 
 def test_rdms_grouped_by_category() -> None:
-    categories = ["face", "car", "face", "car", "face"]
-    pairs = np.arange(10.0)[::-1]
+    categories, pairs = ["face", "car", "face", "car", "face"], np.arange(10.0)[::-1]
     rdms = {"net": pairs, "brain": pairs**2, "more": -pairs, "last": pairs}
-    shown = panels(reference_rdms.rdm_grid(rdms, categories))
-    order = [0, 2, 4, 1, 3]
+    shown, order = panels(reference_rdms.rdm_grid(rdms, categories)), [0, 2, 4, 1, 3]
     assert kit.layer_name(pd.Series({"model": "pixels", "layer": "pixels"})) == "pixels"
     matrix = np.zeros((5, 5))
     matrix[np.triu_indices(5, 1)] = pairs / 9

@@ -26,8 +26,7 @@ TIMES = np.arange(-0.1, 0.3, 0.05)
 
 
 def places(n: int = N_TARGETS) -> pd.DataFrame:
-    xyz = np.random.default_rng(0).normal(size=(n, 3)) * [30, 60, 10]
-    table = pd.DataFrame(xyz, columns=["x_mm", "y_mm", "z_mm"])
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(n, 3)) * [30, 60, 10], columns=["x_mm", "y_mm", "z_mm"])
     return table.assign(target_id=[f"t{k}" for k in range(n)], kind="parcel", hemi="", roi=[[]] * n)
 
 
@@ -165,6 +164,13 @@ def test_pages_speak_of_what_was_recorded(case: str) -> None:
     check(text, unsaid=[*unsaid, "categor", "of images", "volume", "linear classifier", "multinomial"])
     check(text, unsaid=["predicts 0 scores"])
     assert re.search(r"\bblocks? (?!show)", text) is None
+
+
+def test_targets_are_counted_by_one_ceiling_and_those_left_out_are_told() -> None:
+    made = material(NOWHERE.copy())
+    made.ceiling["ceiling"] = 0.05  # of single trials; scores are of averages
+    made.responses.targets.attrs["n_dropped"] = 3
+    check(said_of(made), f"{N_TARGETS} of {N_TARGETS} targets are reliable", "targets, 3 left out as NaN or constant;")
 
 
 def test_searchlights_in_voxels_are_sliced() -> None:

@@ -91,7 +91,6 @@ def test_windows_with_their_control() -> None:
     assert over(ax, points(ax), "y") == {n: [approx(v)] for n, v in zip(names, rows["score"], strict=True)}
     grey = [name for name, mark in zip(ticks(ax, "y").values(), points(ax), strict=True) if mark.colour == canvas.GREY]
     assert set(grey) == set(names[rows["control"]])
-
     rows = made({"target_id": ["Cz", "Pz", "Oz"], "time_s": TIMES}, value="effect").sort_values("time_s", kind="stable")
     late = (rows["time_s"] > 0.05) & (rows["target_id"] == "Pz")
     decoding_over_time.sensor_courses(rows.assign(significant=late), "d")
@@ -102,8 +101,7 @@ def test_courses_of_a_group() -> None:
     scores = made({"subject": ["01", "02", "03"], "time_s": TIMES}, value="score").assign(chance=0.5)
     scores = scores[(scores["subject"] != "02") | (scores["time_s"] < 0.3)].sort_values("time_s", kind="stable")
     (ax,) = panels(group_of_recordings.group_courses(scores, "AUC"))
-    drawn = curves(ax)
-    wide = scores.pivot(index="time_s", columns="subject", values="score")
+    drawn, wide = curves(ax), scores.pivot(index="time_s", columns="subject", values="score")
     assert [approx(y, nan_ok=True) for _, y in drawn[""]] == [wide[name].tolist() for name in wide]
     whole = wide.dropna()
     assert drawn["mean of 3 subjects"] == [(approx([-100, 0, 100]), approx(whole.mean(axis=1).tolist()))]

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from pages import BETAS, EVIL, RECORD, check, config, image_study, page_of, stud
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config
+from brainalign.pipelines.summarize.held_out import _rows
 from brainalign.report import kit, pages
 from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
 from brainalign.report.pages import beside_trained, failed_chapter, leak_sentence
@@ -90,6 +92,18 @@ def test_a_page_is_whole_and_its_findings_follow_from_the_numbers(material: kit.
     material.summary.loc[material.summary["quantity"] == "mean r", ["value", "p"]] = [np.nan, np.nan]
     text = words(image_page(material))
     check(text, "net with ridge has no mean r: its predictions are constant.", unsaid=["p = –"])
+
+
+def test_shares_are_of_targets_whose_ceiling_is_known(material: kit.ImageMaterial, made_figures: list[Any]) -> None:
+    scores = encoding().scores.assign(split="test", p_fwer=0.01, r2_normalized=[*[np.nan] * (2 * N - 2), 0.9, 1.1])
+    profile = encoding().profile.assign(low=0.2, high=0.4, control_r=0.0, n_targets=N)
+    rows = pd.DataFrame(_rows(scores, profile, "b", 0.01)).query("quantity == 'share above ceiling'")
+    assert rows["value"].tolist() == [pytest.approx(np.nan, nan_ok=True), 0.5]
+    fits = {("net", "ridge"): replace(encoding(), scores=scores.assign(ceiling=np.nan))}
+    asked = replace(material, encodings=fits, config=config(models=MODELS, summarize={"q": 0.01}))
+    mean, share, *_ = pages.images_chapter(asked).answer.numbers
+    assert (mean["name"], share["control"]) == ("mean r over targets", "q < .01, chance 0")
+    made_figures.clear()
 
 
 def test_a_fit_is_known_by_model_and_method(material: kit.ImageMaterial) -> None:
@@ -171,7 +185,7 @@ def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | No
     names = {"published": ("V1", ""), "layer": ("net", "a")}
     table = pd.DataFrame([{"kind": kind, "model": names[kind][0], "layer": names[kind][1]} for kind in kinds])
     table = table.assign(reference="human", score=0.3, se=0.02, low=0.2, high=0.4, ceiling_low=0.4, ceiling_high=0.6)
-    table = table.assign(group_score=0.5, n_subjects=4, mean=np.nan, sd=np.nan, n=np.nan)
+    table = table.assign(group_score=0.5, p=0.001, n_subjects=4, mean=np.nan, sd=np.nan, n=np.nan)
     best = {"kind": "best", "reference": "human", "family": "all", "model": "V1", "layer": "", "decided": False}
     table = pd.concat([table, random, pd.DataFrame([best | {"sentence": EVIL}])], ignore_index=True)
     record = RECORD | {"files": {"rdm.json": {"sha256": "0" * 64}}, "details": {"categories": ["x"] * 4}}

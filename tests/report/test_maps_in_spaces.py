@@ -33,9 +33,8 @@ def trials(tmp_path: Path) -> Path:
 
 
 def read(trials: Path, betas: object, **options: object) -> pd.DataFrame:
-    responses = read_betas(betas, trials, standardize="none", bad_targets="keep", **options)
     kept = trials.with_name("targets.parquet")
-    responses.targets.to_parquet(kept)
+    read_betas(betas, trials, standardize="none", bad_targets="keep", **options).targets.to_parquet(kept)
     return pd.read_parquet(kept)
 
 
@@ -65,8 +64,7 @@ def test_a_volume_keeps_its_grid_even_where_one_slice_is_read(tmp_path: Path, tr
     assert image.shape == (9, 8, 7, 2)
     np.testing.assert_allclose(image.affine, affine, atol=1e-6)
     volume = image.get_fdata()
-    assert np.argwhere(volume > 0).tolist() == [[4, 2, 3, 0], [4, 2, 3, 1]]
-    assert volume[4, 2, 3].tolist() == [1, 2]
+    assert (np.argwhere(volume > 0).tolist(), volume[4, 2, 3].tolist()) == ([[4, 2, 3, 0], [4, 2, 3, 1]], [1, 2])
     assert np.isfinite(volume[..., 0]).sum() == 16
 
 
@@ -75,8 +73,7 @@ def test_every_fsaverage_is_drawn_on_the_vertices_of_the_fifth(tmp_path: Path, t
     targets = read(trials, {hemi: surface_maps(tmp_path / f"{hemi}.func.gii", n) for hemi in "LR"})
     patch = targets["target_id"].eq("vertex-R-300").to_numpy()
     image = written(tmp_path, targets, np.stack([patch, patch]).astype(float))["hemi-R_statmap.func.gii"]
-    assert [array.meta["Name"] for array in image.darrays] == ["a", "b"]
-    assert len(image.darrays[0].data) == n
+    assert ([array.meta["Name"] for array in image.darrays], len(image.darrays[0].data)) == (["a", "b"], n)
     assert np.flatnonzero(image.darrays[0].data).tolist() == [300]
     assert image.meta["AnatomicalStructurePrimary"] == "CortexRight"
     drawn = drawn_vertices(targets)
@@ -102,8 +99,7 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
     targets = read(trials, tmp_path / "betas.dscalar.nii")
     patch = targets["target_id"].isin(["vertex-R-20000", "voxel-41-51-40"]).to_numpy(dtype=float)
     ((name, image),) = written(tmp_path, targets, np.stack([patch, patch])).items()
-    assert name == "statmap.dscalar.nii"
-    assert image.nifti_header.get_intent()[0] == "ConnDenseScalar"
+    assert (name, image.nifti_header.get_intent()[0]) == ("statmap.dscalar.nii", "ConnDenseScalar")
     assert (image.header.get_axis(0).name.tolist(), image.header.get_axis(1)) == (["a", "b"], axis)
     found = [image.header.get_axis(1)[int(row)] for row in np.flatnonzero(image.get_fdata()[0])]
     assert [str(name) for _, _, name in found] == ["CIFTI_STRUCTURE_CORTEX_RIGHT", "CIFTI_STRUCTURE_THALAMUS_LEFT"]
@@ -185,6 +181,7 @@ def test_parcels_are_painted_into_their_atlas(tmp_path: Path, trials: Path) -> N
     slices = [np.ma.filled(shown.get_array(), np.nan) for ax in drawn.figure.axes for shown in ax.images]
     assert {round(float(value), 2) for shown in slices for value in shown[np.isfinite(shown)]} >= {0.3, 0.5}
     parcels.write_text("target_id\nhV4\nV3\n")
+    (tmp_path / "atlas.tsv").write_text("index\tname\n7\tV3\n12\tV3\n300\thV4\n")
     refused("1 targets are no parcels of it .V3; it has", read_array, tmp_path / "values.npy", trials, **options)
 
 
@@ -210,8 +207,7 @@ def test_own_surfaces_are_seen_from_both_sides(tmp_path: Path, trials: Path, rng
     patch = np.where(targets["x_mm"] < -65, 0.8, np.where(targets["x_mm"] < 0, 0.0, np.nan))
     drawn = place_map(targets, patch, label="r", vmax=0.8)
     red, grey = matplotlib.colormaps["RdBu_r"](1.0), to_rgba(HIDDEN)
-    colours = [ax.collections[0].get_facecolors() for ax in drawn.figure.axes[:4]]
-    n = int((patch == 0.8).sum())
+    colours, n = [ax.collections[0].get_facecolors() for ax in drawn.figure.axes[:4]], int((patch == 0.8).sum())
     np.testing.assert_allclose(colours[0][-n:], [red] * n)  # drawn last: on top
     np.testing.assert_allclose(colours[1][:n], [red] * n)
     np.testing.assert_allclose(colours[2], [grey] * 500)

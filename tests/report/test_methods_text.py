@@ -15,6 +15,7 @@ from pages import BETAS, image_study, study
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config
+from brainalign.datasets.splits import make_splits
 from brainalign.report import kit
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
 from brainalign.report.kit import cleaning_words, methods_text
@@ -38,6 +39,11 @@ Case = tuple[dict[str, Any], str]  # changes, and what must be said
 
 def fitted(**method: Any) -> dict[str, Any]:
     return {"config": {"methods": {"ridge": method}}}
+
+
+def shown(stimuli: str, runs: str, leave_out: str = "run", folds: int | None = None) -> dict[str, Any]:
+    splits = {"s": {"leave_out": leave_out, "folds": folds}}
+    return fitted(encoder="ridge", cv=2) | {"shown": (list(stimuli), list(runs)), "splits": splits}
 
 
 def compared(**options: Any) -> dict[str, Any]:
@@ -106,12 +112,18 @@ CASES: dict[str, list[Case]] = {
         ({"fmri": {"detrend": False, "standardize": "none"}}, "read with nilearn."),
         ({"config": {"encode": {"permutations": 0}}}, "identified"),
         ({"config": {"encode": {"permutations": 0}}}, "For zero-shot"),
-        ({"config": {"compare": {"distances": ["correlation"]}}}, "correlation distances"),
+        ({"distance": "correlation"}, "correlation distances"),
         ({"ceiling_low": 0.3}, "ceiling band"), ({"low": 0.3}, "bootstrap intervals"), ({"interval": 0.2}, "95% t"),
         (fitted(encoder="ridge", alphas=[3.0]), "ridge regression with a free intercept: ridge (alpha 3)"),
         (fitted(encoder="estimator", estimator="a.py:Net"), "predicted by regression: ridge (a.py:Net)"),
         (fitted(encoder="ridge", cv="groups"), "one-run-out"),
         ({"stages": ["prepare"]}, "read with nilearn"),
+        (shown("aabbccdd", "1" * 8, "stimulus", 2), "over repeats of a category, of a single block, in units of"),
+        (shown("aabbccdd", "1" * 8, "stimulus", 2), "2 folds of whole stimuli inside the training stimuli). Scores"),
+        (shown("aabb" * 3, "111122223333"), "over single blocks. Nulls"),
+        (shown("aabbccdd", "12" * 4, "stimulus", 2), "; r and R² are over averages of each one's blocks; its null"),
+        (shown("abcabc", "112233"), "pairs of repeats"), (shown("ababab", "112233"), "disjoint pairs of runs"),
+        (shown("aabbccdd", "11223344"), "held-out runs are averaged first, also for r and R²."),
     ],
 }  # fmt: skip
 
@@ -134,8 +146,7 @@ def images(changes: dict[str, Any], _: Any) -> Any:
     settings = config(**{"models": {"minilm": {"extractor": "efficientnet"}}} | changes.get("config", {}))
     scores = pd.DataFrame({"ceiling": [changes.get("ceiling", 0.5)], "reliable": True, "repeats_q": 0.01})
     profile = pd.DataFrame({"control_r": [changes.get("control_r", 0.01)]})
-    empty = pd.DataFrame()
-    of = image_study(recordings=subjects, **read)
+    empty, of = pd.DataFrame(), image_study(recordings=subjects, **read)
     material = kit.ImageMaterial(settings, "study", of, changes.get("subject", "01"), ceiling=scores)
     if changes.get("encodings", True):
         material.encodings["minilm", "ridge"] = kit.ImageEncoding(scores, profile, empty, empty)
@@ -185,8 +196,18 @@ def concepts(changes: dict[str, Any], _: Any) -> Any:
 def blocks(changes: dict[str, Any], small: Any) -> Any:
     content = small.descriptor()
     content["fmri"] |= changes.get("fmri", {})
-    material = kit.Material(config(**changes.get("config", {})), "study", parse(Study, content, "test"), "1")
-    row = {"ceiling_low": changes.get("ceiling_low", np.nan), "low": changes.get("low", np.nan)}
+    content["splits"] = changes.get("splits", content["splits"])
+    of = parse(Study, content, "test")
+    material = kit.Material(config(**changes.get("config", {})), "study", of, "1")
+    if "shown" in changes:
+        stimuli, runs = changes["shown"]
+        material.responses = responses_of(np.zeros((len(stimuli), 1), np.float32), stimuli, run=runs)
+        material.splits = make_splits(material.responses.trials, of.splits["s"], 0).assign(name="s")
+    row = {
+        "distance": changes.get("distance", "crossnobis"),
+        "ceiling_low": changes.get("ceiling_low", np.nan),
+        "low": changes.get("low", np.nan),
+    }
     material.comparison = pd.DataFrame([row])
     material.summary = pd.DataFrame({"layer": ["l", "all"], "low": [changes.get("interval", np.nan), 0]})
     for stage in changes.get("stages", ["prepare", "extract", "encode", "compare", "summarize"]):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from pages import check, config
 
+from brainalign.config import SummarizeSettings
 from brainalign.report import kit
 from brainalign.report.kit import CITATIONS, Answer, Chapter, Panel, Section, new_figure, write_figures
 from brainalign.report.pages import answers
@@ -54,7 +56,8 @@ def test_what_tells_stimuli_apart_is_answered_first(material: kit.Material, kept
     answer = answers.answer_of_blocks(material)
     assert (answer.question, answer.opening, answer.holds) == ("Do responses tell the categories apart?", "Yes.", True)
     kept(answer)
-    share = {"model": ["b", "a"], "quantity": "share of targets at q < 0.05 (FDR)", "value": [0.9, 0.3], "layer": "l"}
+    share = {"model": ["b", "a", "a"], "quantity": "share of targets at q < 0.05 (FDR)", "value": [0.9, 0.9, 0.3]}
+    share |= {"method": ["fixed", "fixed", "ridge"], "layer": "l", "split": "runs"}
     rows = pd.concat([material.summary.assign(high=0.7), pd.DataFrame(share)], ignore_index=True)
     material.summary = rows
     noise = {"extractor": "random", "n_features": 4, "n_draws": 9}
@@ -62,9 +65,13 @@ def test_what_tells_stimuli_apart_is_answered_first(material: kit.Material, kept
     answer = answers.answer_of_blocks(material)
     assert "Random features do so as well (.600): this tells of responses, not of what models know." in answer.words
     kept(answer)
-    material.summary = rows.assign(p=0.03)
+    share = rows["quantity"].replace("share of targets at q < 0.05 (FDR)", "share of targets at q < 0.1 (FDR)")
+    asked = replace(material, summary=rows.assign(quantity=share))
+    asked.config = material.config.model_copy(update={"summarize": SummarizeSettings(q=0.1)})
+    assert answers.answer_of_blocks(asked).numbers[1]["control"] == "q < .1, chance 0"
+    material.summary = rows.assign(p=0.03, sd=0.1)
     answer = answers.answer_of_blocks(material)
-    assert (answer.opening, answer.holds) == ("Not shown.", False)
+    assert (answer.opening, answer.holds, "over layers]" in answer.words) == ("Not shown.", False, True)
     kept(answer)
     material.summary = rows[rows["quantity"] == "pair matching"]
     kept(answers.answer_of_blocks(material))
@@ -87,14 +94,14 @@ def test_layers_are_named_where_a_model_of_images_has_several(material: kit.Mate
 
 def test_no_p_is_printed_as_0(material: kit.Material) -> None:
     assert kit.p_equals(1 / 5001) == kit.p_number(1 / 5001) == "< .001"  # the least that 5,000 permutations give
-    assert kit.p_value(1 / 50_001, 50_000) == "p < .0001 (50,000 permutations)"
+    assert kit.p_value(1 / 50_001, 50_000) == "p < .0001 of 50,000 permutations"
     material.summary = summary(0.5, 0.5)
     row = {"model": "a", "layer": "l", "distance": "crossnobis", "comparison": "cosine", "score": 0.3, "p": 1 / 5001}
     material.comparison = pd.DataFrame([row | {"ceiling_low": 0.4, "ceiling_high": 0.5}])
     assert "crossnobis/cosine .300 (p < .001, ceiling" in said(material)
     nan = float("nan")
     assert [kit.number(0.5), kit.number(-0.25, 2), kit.number(12.0), kit.number(nan)] == [".500", "-.25", "12.000", "–"]
-    assert kit.p_value(0.004975, 200) == "p = .0050 (200 permutations)"
+    assert kit.p_value(0.004975, 200) == "p = .0050 of 200 permutations"
     assert kit.p_value(0.05, 19) == "p = .0500 (the smallest p that 19 permutations can give: too few to show more)"
     assert [kit.least_p(0.1, 19), kit.least_p(0.01, 99), kit.least_p(0.05, 0)] == ["", "", ""]
     assert "99 permutations can give: too few to show more with 6 models" in kit.least_p(0.01, 99, 6)
@@ -127,6 +134,7 @@ def test_what_is_found_follows_from_the_numbers(material: kit.Material, kept: Ca
 def test_methods_cite_only_what_ran(material: kit.Material) -> None:
     assert [keys for _, keys in kit.methods_text(material)] == [["snakemake"]]
     material.sidecars["x"] = {"stage": "compare"}
+    material.comparison = pd.DataFrame({"distance": ["crossnobis"], "ceiling_low": np.nan, "low": np.nan})
     cited = [key for _, keys in kit.methods_text(material) for key in keys]
     check(cited, "crossnobis", unsaid=["ridge"])
     assert set(cited) <= set(kit.CITATIONS)

@@ -89,8 +89,7 @@ def parts_of(page: str) -> dict[str, str]:
 
 
 def test_the_documentation_asks_ten_questions_of_every_kind_of_page() -> None:
-    assert HEADER[1:] == [*KINDS]
-    assert [len(row) for row in ROWS] == [1 + len(KINDS)] * 10
+    assert (HEADER[1:], [len(row) for row in ROWS]) == ([*KINDS], [1 + len(KINDS)] * 10)
     assert all(sum(row[0].startswith(start) for row in ROWS) == 1 for start in ANSWERS)
 
 

@@ -239,6 +239,7 @@ def test_encoders_and_layers_in_words(kept: Kept) -> None:
     )  # fmt: skip
     (found,) = encoders.side_sentences("net", rows, timed=False)
     assert "ahead of ridge in 4 regions: 1, behind: 1, undecided: 2; ahead of mean in 1 regions: 1, behind: 0" in found
+    assert "ahead of ridge over all reliable targets: 1, " in encoders.side_sentences("net", rows[:2], timed=False)[0]
     others = [(rows["encoder"] != "mean", True), (rows["encoder"] == "trained", False)]
     kept(found, [encoders.side_sentences("net", rows[which], timed=timed) for which, timed in others])
     columns = "encoder r low high seed_mean seed_sd n_seeds difference difference_low difference_high"
@@ -415,8 +416,7 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -
         assert (answer.opening, answer.holds) == (opening, p < 0.05)
         assert answer.words.startswith("Face and car can" if p < 0.05 else "Face and car are not shown to")
         assert answer.words.count("Before the marker") == 1  # of one scheme
-        assert answer.numbers[-1]["value"] == value
-        assert [ax.get_title() for ax in panels(answer.panel.figure)] == ["all"]
+        assert (answer.numbers[-1]["value"], [ax.get_title() for ax in panels(answer.panel.figure)]) == (value, ["all"])
         assert "decoded" in {panel.id for panel in section.panels}  # every group of sensors
         kept(answer.words, answer.numbers)
     kept(geometry.decoding_over_time._cards(WINDOWS))

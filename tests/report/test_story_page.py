@@ -93,6 +93,14 @@ def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -
     continuous_chapter(material)
 
 
+def test_the_best_of_two_models_needs_half_of_p(material: StudyMaterial) -> None:
+    scores = material.tables["runscores"].query("kind in @continuous.KINDS and test_set == ''")
+    scores.loc[(scores["model"] == "acoustic") & (scores["region"] == "A1"), "r"] = np.nan
+    for p, verdict in ((0.02, "predicts"), (0.03, "is not shown to predict")):
+        found = continuous._findings(scores.assign(p=p), material.tables["runshares"], 0)
+        assert found[0].startswith(f"A1: language {verdict} the runs left out, r = .310")
+
+
 def test_maps_of_runs(material: StudyMaterial) -> None:
     names, both = [f"t{k}" for k in range(12)], SHARING.join(["language", "acoustic"])
     xyz = np.random.default_rng(0).normal(size=(12, 3)) * 30
@@ -171,7 +179,7 @@ def test_a_model_of_movies_is_held_against_its_best_control(kept: Callable[..., 
         material: Any = SimpleNamespace(tables={"dynamicsfolds": folds(n, gap)}, config=asked)
         found = dynamics._findings(material, followed())
         assert verdict in found[1]
-        assert "p = .0120 (83 permutations)" in found[0]
+        assert "p = .0120 of 83 permutations" in found[0]
         failed = dynamics.failed_following(followed(), folds(n, gap))
         assert [(each.value, each.chance, each.p) for each in failed] == [(0.3, 0.0, 0.1)] * (gap < 0)
         assert not dynamics.failed_following(followed().assign(p=0.06), folds(n, gap))

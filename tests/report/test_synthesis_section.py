@@ -92,8 +92,7 @@ def study(*, truth: bool = True, **regions: dict[str, tuple[float, ...]]) -> kit
 
 
 def changed(made: kit.SynthesisedImages, against: str, score: str, interval: tuple[float, float], **more: Any) -> Any:
-    chosen = (made.gains["against"] == against) & (made.gains["score"] == score)
-    other = made.gains.copy()
+    chosen, other = (made.gains["against"] == against) & (made.gains["score"] == score), made.gains.copy()
     other.loc[chosen, ["gain", "low", "high"]] = (sum(interval) / 2, *interval)
     for name, value in more.items():
         other.loc[chosen, name] = value
@@ -208,6 +207,8 @@ def test_specificity_is_of_the_own_region() -> None:
     assert "at most 1, which is a typical natural image, and .5 twice as far" in captions(study())["means"]
     near = Typicality(lambda images: images.flatten(1), np.arange(10.0)[:, None])  # natural ones are 1 apart
     np.testing.assert_allclose(near(torch.tensor([9.5, 11.0]).reshape(2, 1, 1, 1)), [1.0, 0.5])
+    apart = Typicality(lambda images: images.flatten(1), np.array([[0.0], [1.0], [2.0], [4.0]]))
+    np.testing.assert_allclose(apart(torch.tensor([1.0, 4.0]).reshape(2, 1, 1, 1)), [1.0, 0.5])  # not near themselves
 
 
 def picture(figure: Any) -> np.ndarray:

@@ -142,8 +142,7 @@ def concepts_material(**fitted: Any) -> StudyMaterial:
 
 
 def test_choices_and_what_they_rest_on() -> None:
-    tables = (material := concepts_material()).tables
-    chapter = concepts.concepts_chapter(material)
+    tables, chapter = (material := concepts_material()).tables, concepts.concepts_chapter(material)
     kinds = [{"kind": kind, "split": "triplets"} for kind in KINDS.values()]
     best, shuffled, counts, _ = (value_of(tables["choices"], "accuracy", **kind) for kind in kinds)
     check(chapter.findings[0], f"predicts {best} of 1,234 held-out", f"choices {shuffled}, ", f"training {counts}. ")

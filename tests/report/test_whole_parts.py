@@ -29,8 +29,7 @@ def test_synthesised_images_are_shown_with_all_their_tables_or_not(missing: str 
         synthesize={"prior": "p", "subjects": ["01"]} | {"guide": {"model": "net", "layer": "a"}}
         | {"check": {"model": "other", "layer": "b"}},
     )  # fmt: skip
-    run = Run(settings, check=False)
-    noted = Provenance("synthesize", {}, "")
+    run, noted = Run(settings, check=False), Provenance("synthesize", {}, "")
     for suffix in [name for name in PARTS if name != missing]:
         path = run.artifact(suffix, "scenes", subject="01")
         made = Arrays({"images": np.zeros((1, 2, 2, 3))}) if suffix == PARTS[0] else pd.DataFrame({"of": [suffix]})

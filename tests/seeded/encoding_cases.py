@@ -49,8 +49,7 @@ AREAS = dict.fromkeys("abc", SHOWN), PLACES, {str(k): np.array([k, k + 1]) for k
 def pretrained(seed: int = 0) -> in_context.PretrainedLayer:
     sizes = {"n_steps": (0, 3, 0), "n_voxels": 4, "context_sizes": (4, 8)}
     quick = encoding.InContextEncoder(**sizes, fallback=False, device="cpu")
-    axes = encoding.Reduction(X.mean(axis=0), np.eye(6)[:4])
-    responses = (Y - Y.mean(axis=0)) / Y.std(axis=0)
+    axes, responses = encoding.Reduction(X.mean(axis=0), np.eye(6)[:4]), (Y - Y.mean(axis=0)) / Y.std(axis=0)
     return encoding.pretrain_layer(quick, axes, X, [(np.arange(24), responses)], seeds=(seed,))
 
 
@@ -67,8 +66,7 @@ def converged(seed: int, n_subjects: int = 1) -> pd.DataFrame:
 
     def scores(k: int) -> encoding.SplitScores:
         rng = RNG(k)
-        r = rng.random((9, 8))
-        noise = 0.01 * rng.normal(size=(19, 9, 8))
+        r, noise = rng.random((9, 8)), 0.01 * rng.normal(size=(19, 9, 8))
         arrays = {"choice_r": r, "choice_draws": r + noise, "choice_null": noise, "r": r, "draws": r + noise}
         arrays |= {"null": noise, "places": rng.normal(size=(8, 3)), "ceiling_r": np.ones(8)}
         return encoding.SplitScores(list("abcdefghi"), [f"area{j}" for j in range(8)], "fMRI", arrays, (9, 9))
@@ -105,7 +103,7 @@ ENCODING: dict[str, Callable[[int], Any]] = {
     "GaussianReadout": lambda s: tokens(encoding.GaussianReadout(seed=s)),
     "InContextEncoder": lambda s: pretrained(s).encoders[0].parameter_hash(),
     "ResponseOptimisedEncoder": lambda s: RESPONSES.set_params(seed=s).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
-    "RoutingEncoder": lambda s: tokens(encoding.RoutingEncoder(d_model=4, seed=s), roi=np.repeat(["a", "b"], 3)),
+    "RoutingEncoder": lambda s: tokens(encoding.RoutingEncoder(validation=0.2, seed=s), roi=np.repeat(["a", "b"], 3)),
     "SeedEnsemble": lambda s: encoding.SeedEnsemble(READOUT, (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
     "SemanticSpatialReadout": lambda s: tokens(encoding.SemanticSpatialReadout(seed=s), semantics=X[:, :2]),
     "context_curve": lambda s: of_context(encoding.context_curve, sizes=(5,), **CURVE, seed=s).query(UNSHUFFLED)["r"],

@@ -1,10 +1,8 @@
-"""What tests make, in short, held against a record: a change that no test asked about is seen, too.
-
-A record says nothing of right or wrong, that is what the tests are for. Where a change is meant, look at what it does,
-then write the record anew: RECORD=1 in the environment of the tests that read it, all of a file in one worker (--dist
-loadfile). Kept are, of every array, text, column and kind of mark, how many numbers there are, sums of them that size
-and order decide, and a checksum of words.
-"""
+"""What tests make, in short, held against a record: a change that no test asked about is seen, too. A record says
+nothing of right or wrong, that is what the tests are for. Where a change is meant, look at what it does, then write
+the record anew: RECORD=1 in the environment of the tests that read it, all of a file in one worker (--dist
+loadfile). Kept are, of every array, text, column and kind of mark, how many numbers there are, sums of them that
+size and order decide, and a checksum of words."""
 
 import dataclasses
 import json
@@ -24,7 +22,7 @@ import torch
 ROOT = re.escape(str(Path(__file__).parents[2]))
 PASSING = re.compile(
     rf"/[^\s'\"]*?/pytest-\d+/(?:popen-gw\d+/)?[^/\s'\"]*|{ROOT}|\b[0-9a-f]{{12,}}\b|\d{{4}}-\d\d-\d\dT[\d:.+]+|data:[^\"']+"
-    r"|[A-Za-z0-9+/]{100,}={0,2}"
+    r"|[A-Za-z0-9+/]{100,}={0,2}|\bH4sI[A-Za-z0-9+/]+={0,2}"
 )
 NUMBER = re.compile(r"(?<![\w.#])[-−+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
@@ -138,8 +136,7 @@ class Record:
 
     def check_case(self, name: str, case: Callable[..., Any], folder: Path, tolerance: float = 1e-4) -> None:
         """Check the results of a case, which may write into a folder and disturbs nobody's random numbers."""
-        before = torch.get_rng_state()
-        found = case(*[folder] * case.__code__.co_argcount)
+        before, found = torch.get_rng_state(), case(*[folder] * case.__code__.co_argcount)
         assert torch.equal(torch.get_rng_state(), before)
         self.check(name, found, tolerance)
 
@@ -175,7 +172,7 @@ class Stage:
     def options(self, _: str, kind: type) -> Any:
         return kind(**self.given)
 
-    def load(self, name: str, _: type) -> Any:
+    def load(self, name: str, _: type, *, stored: bool = False) -> Any:
         return self.inputs[name]
 
     def has(self, name: str) -> bool:

@@ -276,8 +276,7 @@ def test_betas_and_areas(study: Path) -> None:
         assert np.isfinite(values).all()
         labels = nibabel.load(study / f"sub-01/sub-01_hemi-{hemi}_rois.label.gii")
         names = labels.labeltable.get_labels_as_dict()
-        rois = np.array([names[key] for key in labels.darrays[0].data])
-        mine = truth[truth["hemi"] == hemi]
+        rois, mine = np.array([names[key] for key in labels.darrays[0].data]), truth[truth["hemi"] == hemi]
         np.testing.assert_array_equal(np.where(rois == "???", "", rois), mine["roi"])
         assert mine.groupby("roi").size().min() >= 10
         assert set(mine.loc[mine["kind"] == "what", "layer"]) == set(LAYERS)
@@ -314,8 +313,7 @@ def test_generator_loads_as_any_hugging_face_model(study: Path) -> None:
 
 def test_same_seed_same_bytes_and_another_differs(study: Path, tmp_path: Path) -> None:
     only_fmri = {"meg_subjects": 0, "eeg_subjects": 0}
-    assert run(tmp_path / "a", **only_fmri) == 0
-    assert run(tmp_path / "b", seed=1, **only_fmri) == 0
+    assert (run(tmp_path / "a", **only_fmri), run(tmp_path / "b", seed=1, **only_fmri)) == (0, 0)
     for name in ("stimuli/stimuli.tsv", "sub-01/sub-01_hemi-L_betas.func.gii", "sub-01/sub-01_rest.tsv"):
         here = (study / name).read_bytes()
         assert (tmp_path / "a" / name).read_bytes() == here

@@ -126,8 +126,7 @@ def test_fits_of_other_stimuli_or_targets_are_refused() -> None:
 def preference(scores: np.ndarray, noise: float = 0.01, null: float = 0.02, **options: float):
     rng = np.random.default_rng(0)
     draws = scores + noise * rng.normal(size=(400, *scores.shape))
-    null_r = null * rng.normal(size=(199, *scores.shape))
-    rois = [f"area{k}" for k in range(len(scores))]
+    null_r, rois = null * rng.normal(size=(199, *scores.shape)), [f"area{k}" for k in range(len(scores))]
     return st.layer_preference(scores, draws, null_r, rois, LAYERS[: scores.shape[1]], **options)
 
 

@@ -10,10 +10,9 @@ import brainalign.statistics as st
 
 
 @pytest.fixture
-def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
+def pair(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     monkeypatch.setattr("brainalign.statistics.correlations.BLOCK", 70)  # several blocks of targets, the last not full
     monkeypatch.setattr("brainalign.statistics.scores.BLOCK", 25 * 70)
-    rng = np.random.default_rng(0)
     measured = 1000 + rng.normal(size=(25, 300))
     return measured + 2 * rng.normal(size=measured.shape), measured
 
@@ -102,7 +101,7 @@ def test_against_scipy_and_sklearn(rng: np.random.Generator) -> None:
 def test_a_constant_that_centring_does_not_make_zero_is_constant(value: float) -> None:
     constant, varied = np.full((7, 1), value), np.random.default_rng(0).normal(size=(7, 1))
     undefined = [st.pearson(constant, constant), st.pearson(constant, varied), st.pearson(varied, constant)]
-    undefined += [st.r2(constant, varied), st.explained_variance(constant, varied)]
+    undefined += [st.r2(measured=constant, predicted=varied), st.explained_variance(constant, varied)]
     assert np.isnan([*undefined, st.noise_ceiling(np.full((4, 30, 1), value), n_halvings=5)]).all()
     # What varies little beside a large mean still varies, in float32 by one step of rounding.
     np.testing.assert_allclose(st.pearson(1000 + 1e-6 * varied, varied), 1)
@@ -110,6 +109,13 @@ def test_a_constant_that_centring_does_not_make_zero_is_constant(value: float) -
     assert np.isnan(st.pearson(step, varied)).all()
     step[3] = np.nextafter(step[3], np.float32(np.inf))
     assert np.isfinite([st.pearson(step, varied), st.r2(step, varied), st.explained_variance(step, varied)]).all()
+
+
+def test_a_target_with_nan_has_no_p_and_leaves_the_others_theirs(rng: np.random.Generator) -> None:
+    varied = rng.normal(size=(9, 3))
+    null = st.permuted_correlations(varied, np.where(np.arange(27).reshape(9, 3) == 2, np.nan, varied), 19, 0)
+    assert np.isnan(null.p).tolist() == [False, False, True]
+    assert np.isfinite(null.max_r).all()
 
 
 def test_normalised_r2_divides_by_a_variance_and_is_not_clipped() -> None:
@@ -143,8 +149,7 @@ def test_linear_classification_is_sklearns_on_held_out_rows(rng: np.random.Gener
     labels = np.tile(["a", "b", "c"], 20)
     responses = rng.normal(size=(60, 5)) + (labels[:, None] == np.array(["a", "b", "c", "a", "b"]))
     folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
-    found = st.linear_classification(responses, labels, folds)
-    expected = []
+    found, expected = st.linear_classification(responses, labels, folds), []
     for train, test in folds:
         mean, sd = responses[train].mean(axis=0), responses[train].std(axis=0)
         model = LogisticRegression(max_iter=2000).fit((responses[train] - mean) / sd, labels[train])
@@ -173,8 +178,7 @@ def test_the_area_under_the_curve_is_sklearns_on_held_out_rows() -> None:
 def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_scale() -> None:
     rng = np.random.default_rng(4)
     X, Y = rng.normal(size=(30, 4)) * [1, 5, 0.2, 0] + 3, rng.normal(size=(30, 3)) * [1, 7, 0] + 2
-    unseen = rng.normal(size=(6, 4)) + 3
-    scale = np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
+    unseen, scale = rng.normal(size=(6, 4)) + 3, np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
     for standardise in (False, True):
         divided = (X / scale, unseen / scale) if standardise else (X, unseen)
         expected = Ridge(2.0).fit(divided[0], Y).predict(divided[1])

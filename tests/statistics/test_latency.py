@@ -46,8 +46,7 @@ def test_peak_and_onset_by_hand() -> None:
 
 
 def test_two_equal_peaks_are_undecided() -> None:
-    course = bump(0.1, 0.02) + 0.98 * bump(0.35, 0.02)
-    null = noisy(0 * TIMES, 0.05, 200, 4)
+    course, null = bump(0.1, 0.02) + 0.98 * bump(0.35, 0.02), noisy(0 * TIMES, 0.05, 200, 4)
     found = score_latency(course, noisy(course, 0.05, 300, 5), null, TIMES)
     assert not found.decided
     assert found.reason == "peak does not beat the next one by more than 2 SE"
@@ -119,8 +118,7 @@ def ring(n: int) -> sparse.coo_array:
 
 def smooth(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Noise over sensors of a ring and time, smooth over both."""
-    noise = rng.normal(size=shape)
-    noise = ndimage.gaussian_filter1d(noise, 2, axis=-1)
+    noise = ndimage.gaussian_filter1d(rng.normal(size=shape), 2, axis=-1)
     noise = ndimage.gaussian_filter1d(noise, 1, axis=-2, mode="wrap")
     return noise / noise.std()
 

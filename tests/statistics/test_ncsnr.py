@@ -23,8 +23,7 @@ def plain_share(values: np.ndarray, ids: np.ndarray) -> float:
     """One target, by loops: pooled noise variance, then the signal variance that explains the total one."""
     groups = [values[ids == name] for name in sorted(set(ids))]
     k = np.array([len(group) for group in groups])
-    noise = sum(((group - group.mean()) ** 2).sum() for group in groups) / (k - 1).sum()
-    n = k.sum()
+    noise, n = sum(((group - group.mean()) ** 2).sum() for group in groups) / (k - 1).sum(), k.sum()
     signal = (((values - values.mean()) ** 2).sum() - (n - 1) * noise) / (n - (k**2).sum() / n)
     return signal / (abs(signal) + noise)
 
@@ -49,14 +48,12 @@ def test_identity_with_the_published_formulas() -> None:
     # encoders.md: s2n = mean within-image variance (ddof 1), s2s = 1 − s2n, ncsnr = √(s2s / s2n)
     within = np.mean([values[ids == name].var(axis=0, ddof=1) for name in np.unique(ids)], axis=0)
     np.testing.assert_allclose(st.ncsnr(values, ids), np.sqrt((1 - within) / within), rtol=2e-3)
-    ratio = st.ncsnr(values, ids)
-    rho1 = st.signal_share(values, ids)
+    ratio, rho1 = st.ncsnr(values, ids), st.signal_share(values, ids)
     np.testing.assert_allclose(rho1, ratio**2 / (1 + ratio**2))  # single-trial correlation
     for n in (1, 3, 10):
         np.testing.assert_allclose(st.spearman_brown(rho1, n), st.noise_ceiling_from_ncsnr(ratio, n))
         np.testing.assert_allclose(st.noise_ceiling_from_share(rho1, n), st.noise_ceiling_from_ncsnr(ratio, n))
-    n_repeats = np.repeat([3, 2, 1], [5, 3, 2])
-    expected = 0.49 / (0.49 + (5 / 3 + 3 / 2 + 2) / 10)
+    n_repeats, expected = np.repeat([3, 2, 1], [5, 3, 2]), 0.49 / (0.49 + (5 / 3 + 3 / 2 + 2) / 10)
     np.testing.assert_allclose(st.noise_ceiling_from_ncsnr(0.7, n_repeats), expected)
     np.testing.assert_allclose(st.noise_ceiling_from_ncsnr(-0.7, n_repeats), -expected)
     np.testing.assert_allclose(st.spearman_brown(np.array([0.5, 0.25]), np.array([2, 1 / 5])), [2 / 3, 1 / 16])
@@ -67,6 +64,8 @@ def test_edges() -> None:
     values = np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 3.0], [0.0, 3.0]])
     share = st.signal_share(values, ids)
     assert np.isnan(share[0])  # constant
+    assert np.isnan(st.signal_share(np.full((21, 1), 36.6), np.repeat(np.arange(7), 3)))
+    np.testing.assert_array_equal(values[:, 1], [1, 1, 3, 3])  # what is given stays as it is
     assert share[1] == 1  # repeats without noise
     assert st.noise_ceiling_from_ncsnr(st.ncsnr(values, ids), 3)[1] == 1
     refused("shown twice; got 4 trials of 4 stimuli", st.ncsnr, values, np.arange(4))
@@ -111,8 +110,7 @@ def test_targets_are_reliable_whose_repeats_are_alike() -> None:
     rng = np.random.default_rng(5)
     values, signal = rng.standard_t(5, size=(len(ids), 4000)), rng.normal(size=(212, 200))
     values[:, :200] += 4 * signal[ids.astype(int)]
-    q = st.repeats_q(values, ids)
-    p = stats.f_oneway(*(values[ids == str(k)] for k in range(12))).pvalue
+    q, p = st.repeats_q(values, ids), stats.f_oneway(*(values[ids == str(k)] for k in range(12))).pvalue
     np.testing.assert_allclose(q, stats.false_discovery_control(p), rtol=1e-9)
     np.testing.assert_allclose(st.repeats_q(values[:24], ids[:24]), q, rtol=1e-9)  # stimuli shown once are no evidence
     table = pd.DataFrame({"ceiling": st.noise_ceiling_from_share(st.signal_share(values, ids), 2), "repeats_q": q})

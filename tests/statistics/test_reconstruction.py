@@ -80,8 +80,7 @@ def test_n_way_is_the_mean_over_all_draws() -> None:
     similar = np.random.default_rng(3).integers(0, 4, size=(7, 7)).astype(float)  # many ties
     expected = []
     for i in range(7):
-        others = [j for j in range(7) if j != i]
-        draws = [[similar[i, j] for j in some] for some in combinations(others, 3)]
+        draws = [[similar[i, j] for j in some] for some in combinations([j for j in range(7) if j != i], 3)]
         expected.append(np.mean([(similar[i, i] >= max(d)) / (1 + sum(x == similar[i, i] for x in d)) for d in draws]))
     assert st.n_way_identification(similar, 4).tolist() == pytest.approx(expected)
 
@@ -91,8 +90,7 @@ def test_structural_similarity_follows_its_definition_and_dimensions_of_patterns
     axis = np.arange(-5, 6)
     window = np.exp(-0.5 * (axis[:, None] ** 2 + axis[None] ** 2) / 1.5**2)
     window /= window.sum()
-    grey = np.array([0.2125, 0.7154, 0.0721])[:, None, None]
-    expected = []
+    grey, expected = np.array([0.2125, 0.7154, 0.0721])[:, None, None], []
     for x, y in zip((a * grey).sum(axis=1), (b * grey).sum(axis=1), strict=True):
         mx, my, xx, yy, xy = (convolve2d(v, window, mode="valid") for v in (x, y, x * x, y * y, x * y))
         top = (2 * mx * my + 1e-4) * (2 * (xy - mx * my) + 9e-4)

@@ -56,6 +56,7 @@ def test_exchanged_features_and_p_values_that_count_the_observed_and_fdr() -> No
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null, "max"), [3 / 4, 1 / 4])
     np.testing.assert_allclose(st.permutation_test(np.array([2.0, 5.0]), null.max(axis=1), "max"), [3 / 4, 1 / 4])
     np.testing.assert_allclose(st.permutation_test(np.array(0.1 + 0.2), np.array([0.3])), 1.0)  # equal but for rounding
+    assert st.permutation_test(np.array([2.0]), np.array([[1.0], [np.nan], [np.nan]])) == 1 / 2
     assert np.isnan(st.permutation_test(np.array([np.nan]), null[:, :1])).all()
     p = np.array([0.01, 0.04, np.nan, 0.03, 0.5])
     np.testing.assert_allclose(st.fdr(p)[[0, 1, 3, 4]], [0.04, 0.16 / 3, 0.16 / 3, 0.5])
@@ -79,8 +80,7 @@ def test_the_interval_over_folds_is_corrected_and_p_of_an_exact_test() -> None:
     scores = np.array([0.5, 0.6, 0.4, 0.7, 0.5, 0.55])
     interval = st.cross_validated_interval(scores, test_share=1 / 5)
     reach = stats.t.ppf(0.975, 5) * scores.std(ddof=1) * np.sqrt(1 / 6 + 1 / 5)
-    assert interval.mean == pytest.approx(scores.mean())
-    assert interval.high - interval.mean == pytest.approx(reach)
+    assert (interval.mean, interval.high - interval.mean) == (pytest.approx(scores.mean()), pytest.approx(reach))
     assert interval.mean - interval.low == pytest.approx(reach)
     refused("got 3", st.cross_validated_interval, scores[:3], 0.5)
     scores = np.random.default_rng(0).normal(0.4, 1, size=(7, 5))
@@ -149,6 +149,8 @@ def test_crossed_bootstrap_covers() -> None:
     assert found.high - found.low > 1.5 * (effects.std() / np.sqrt(300) * 2 * 1.96)
     assert found.n == 25
     refused("distinct stimuli", crossed_bootstrap, np.ones(20), np.zeros(20), np.arange(20) % 3)
+    whose = np.array(["a", None] * 10, dtype=object)
+    refused("no subject or no stimulus", crossed_bootstrap, np.ones(20), whose, np.arange(20))
     refused("1 values that are not finite", crossed_bootstrap, np.r_[np.ones(19), np.nan], np.zeros(20), np.arange(20))
     for n_subjects, n_stimuli in ((19, 20), (20, 19)):
         refused("one label", crossed_bootstrap, np.ones(20), np.zeros(n_subjects), np.arange(n_stimuli))

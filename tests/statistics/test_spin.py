@@ -13,8 +13,7 @@ N = 300  # vertices per hemisphere
 
 
 def fibonacci(n: int = N) -> np.ndarray:
-    z = 1 - (2 * np.arange(n) + 1) / n
-    turn = np.pi * (1 + 5**0.5) * np.arange(n)
+    z, turn = 1 - (2 * np.arange(n) + 1) / n, np.pi * (1 + 5**0.5) * np.arange(n)
     radius = np.sqrt(1 - z**2)
     return 100 * np.column_stack([radius * np.cos(turn), radius * np.sin(turn), z])
 
@@ -31,8 +30,7 @@ def test_hemispheres_turn_as_mirror_images_by_uniform_rotations() -> None:
         assert np.array_equal(left, right - N)
     # What the places get lies as far apart as the places do, up to the grain of the mesh.
     for order in spin_orders(SPHERE, HEMI, 5):
-        turned = SPHERE[order[:N]]
-        before = np.linalg.norm(LEFT[:, None] - LEFT, axis=2)
+        turned, before = SPHERE[order[:N]], np.linalg.norm(LEFT[:, None] - LEFT, axis=2)
         after = np.linalg.norm(turned[:, None] - turned, axis=2)
         assert np.abs(before - after).max() < 40  # two vertices, each off by less than a spacing of 20 mm
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.98
@@ -47,10 +45,8 @@ def test_the_medial_wall_gives_no_value_and_maps_that_say_nothing_a_reason() -> 
     given = spin_test(np.where(wall, np.nan, values), {"y": SPHERE[:, 1]}, orders).iloc[0]
     landed = [(~wall[order], values[order]) for order in orders]  # a place in the wall may get a value, too
     null = [np.corrcoef(turned[there], SPHERE[there, 1])[0, 1] for there, turned in landed]
-    assert given["null_sd"] == pytest.approx(np.std(null, ddof=1))
-    assert (given["n"], given["n_spins"]) == ((~wall).sum(), 50)
-    orders = list(spin_orders(SPHERE, HEMI, 5))
-    values = SPHERE[:, 0]
+    assert (given["null_sd"], given["n"], given["n_spins"]) == (pytest.approx(np.std(null, ddof=1)), (~wall).sum(), 50)
+    orders, values = list(spin_orders(SPHERE, HEMI, 5)), SPHERE[:, 0]
     maps = {"constant": np.full(2 * N, 0.1), "empty": np.full(2 * N, np.nan), "itself": values}
     found = spin_test(values, maps, orders).set_index("map")
     for column in "rpq":
@@ -58,8 +54,7 @@ def test_the_medial_wall_gives_no_value_and_maps_that_say_nothing_a_reason() -> 
     assert found["reason"].tolist() == ["constant map, or fewer than 3 entries in common"] * 2 + [""]
     flat, steep = (spin_test(0.1 + size * values, {"itself": values}, orders)["r"][0] for size in (0, 1e-9))
     assert np.isnan(flat)
-    assert steep == pytest.approx(1)
-    assert found.loc["itself", "r"] == pytest.approx(1)
+    assert (steep, found.loc["itself", "r"]) == (pytest.approx(1), pytest.approx(1))
 
 
 def smooth_values(places: np.ndarray, n_maps: int, seed: int, length_mm: float = 60) -> np.ndarray:
@@ -69,8 +64,7 @@ def smooth_values(places: np.ndarray, n_maps: int, seed: int, length_mm: float =
 
 
 def test_size_where_vertices_are_far_from_independent() -> None:
-    wall = SPHERE[:, 2] > 80
-    orders = list(spin_orders(SPHERE, HEMI, 199))
+    wall, orders = SPHERE[:, 2] > 80, list(spin_orders(SPHERE, HEMI, 199))
     sides = [smooth_values(SPHERE[side == HEMI], 12 * 11, seed, 40) for seed, side in enumerate("LR")]
     hits, naive = 0, 0
     for values, *maps in np.where(wall, np.nan, np.hstack(sides)).reshape(12, 11, -1):
@@ -92,8 +86,7 @@ def test_planted_maps_are_found_few_areas_compared_with_smooth_maps_too_few_not(
     found = area_map_test(values, {f"map{k}": row for k, row in enumerate(maps)}, SPINS, SEPARATION).set_index("map")
     assert found.loc["map0", "q"] <= 0.05
     assert (found["q"].drop("map0") > 0.05).all()
-    assert set(found["null"]) == {"spin"}
-    assert found.loc["map0", "r"] == pytest.approx(np.corrcoef(values, maps[0])[0, 1])
+    assert (set(found["null"]), found.loc["map0", "r"]) == ({"spin"}, pytest.approx(np.corrcoef(values, maps[0])[0, 1]))
     assert (found["null_sd"] > 1 / np.sqrt(89)).all()  # smooth maps correlate by chance more than independent areas
     some = np.argsort(SEPARATION[0])[:12]
     part, maps = SEPARATION[np.ix_(some, some)], smooth_values(PLACES, 2, seed=3)[:, some]
@@ -139,8 +132,7 @@ def test_likelihoods_and_surrogates_by_hand(sheet: tuple[np.ndarray, np.ndarray]
     for kernel, length, nugget in product(kernels, lengths, NUGGETS):
         values, vectors = np.linalg.eigh(kernel(separation / length))
         variances = (1 - nugget) * np.maximum(values, 0) + nugget + JITTER
-        covariance = contrasts.T @ (vectors * variances) @ vectors.T @ contrasts
-        y = maps @ contrasts
+        covariance, y = contrasts.T @ (vectors * variances) @ vectors.T @ contrasts, maps @ contrasts
         rest = (y * np.linalg.solve(covariance, y.T).T).sum(axis=1)
         likelihood = -(np.linalg.slogdet(covariance)[1] + 19 * np.log(rest)) / 2
         null = np.corrcoef(places[:, 0], noise * np.sqrt(variances) @ vectors.T)[0, 1:]

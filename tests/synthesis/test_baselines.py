@@ -38,10 +38,8 @@ def likeness(images: Tensor) -> Tensor:
 
 
 def test_generations_by_hand(shows: Shows) -> None:
-    """The fitter half has children; what is new in them falls from a half to a twentieth, and the last are fewer.
-
-    So evolution and the best of as many cost the same.
-    """
+    """The fitter half has children; what is new in them falls from a half to a twentieth, and the last are fewer. So
+    evolution and the best of as many cost the same."""
     draws = torch.Generator().manual_seed(7)
     noise = torch.randn((4, 12, 8, 8), generator=draws)
     for share, n_children in ((0.5, 4), (0.5 / 10**0.5, 4), (0.05, 4), (0.05, 3)):
@@ -70,8 +68,7 @@ def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, mo
 
     by_region = {"guide": responses(1), "check": responses(2), "true": responses(-3)}
     judges = Judges(by_region, {"typical": lambda images: images[:, 2].mean((1, 2)).numpy()})
-    natural = torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    natural = (natural * 255).round() / 255
+    natural = (torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
     sampling = Sampling(n_images=3, share_kept=0.7, n_steps=2, recurrence=2, scale=30.0, batch_size=2, seed=2)
     nulls = [lambda images: -objectives["red"](images), lambda images: images.mean((1, 2, 3))]
     prompts = {"green": "ab", "red": "cd"}
@@ -121,8 +118,7 @@ def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, mo
         for condition, sign in (("natural", 1), ("natural true", -1)):
             top = (sign * objective(natural)).argsort(descending=True)[:2]
             expected[condition, region, -1, 0] = ([-1, -1], natural[top])
-    mine = table[table["scored"] == "red"]
-    grouped = mine.groupby(["condition", "region", "null", "scale"], sort=False)
+    grouped = table[table["scored"] == "red"].groupby(["condition", "region", "null", "scale"], sort=False)
     assert set(grouped.groups) == set(expected)
     for key, rows in grouped:
         assert rows["seed"].tolist() == expected[key][0], key
@@ -157,18 +153,15 @@ def test_searches_keep_the_share_that_is_kept_of_guided_images(pipe, share: floa
     archive = archive_of(found.images, found.table.assign(typical=0.0, check=0.0), sampling.n_kept)
     guided = found.table.query("condition == 'guided'").nlargest(n_kept, "guide")
     assert sorted(archive.table[archive.table["condition"] == "guided"]["seed"]) == sorted(guided["seed"])
-    assert set(archive.table["seed"]) == set(guided["seed"])
-    assert len(archive.images) == 2 * n_kept
+    assert (set(archive.table["seed"]), len(archive.images)) == (set(guided["seed"]), 2 * n_kept)
 
 
 def test_shares_that_are_kept_and_natural_images_of_the_highest_scores(shows: Shows) -> None:
     found = sampling_of(SynthesizeSettings(n_images=20, share_kept=0.2), seed=3)
-    assert found == Sampling(n_images=20, share_kept=0.2, seed=3)
-    assert found.n_kept == 4
+    assert (found, found.n_kept) == (Sampling(n_images=20, share_kept=0.2, seed=3), 4)
     images = torch.arange(6.0)[:, None, None, None].expand(6, 3, 2, 2)
     found = _best(images, np.array([0.1, 0.9, -1.0, 0.9, 0.3, 0.0]), 3)
-    assert found.images[:, 0, 0, 0].tolist() == [1, 3, 4]
-    assert found.scores.tolist() == [0.9, 0.9, 0.3]
+    assert (found.images[:, 0, 0, 0].tolist(), found.scores.tolist()) == ([1, 3, 4], [0.9, 0.9, 0.3])
     refused("ask for fewer", _best, torch.zeros(2, 3, 4, 4), np.zeros(2), 3)
     refused("ask for fewer", best_of, shows, likeness, 5, 4)
     refused("allow for more", evolve, shows, likeness, 5, 4)

@@ -10,13 +10,13 @@ from seeded.recorded import Record
 from brainalign import synthesis
 from brainalign.encoding import Ridge
 from brainalign.statistics import fdr
+from brainalign.study import attribute_labels
 
 D, N_BANK, N_VOXELS = 7, 53, 5
 
 
 @pytest.fixture
-def world() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
+def world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(D, N_VOXELS)), rng.normal(size=(N_BANK, D)) + 0.5
 
 
@@ -98,6 +98,15 @@ def test_attributes_are_named_one_by_one_and_silenced() -> None:
     refused("two values", synthesis.AttributeCaptioner, {"colour": (["red"], colour[:1])})
 
 
+def test_what_a_cell_leaves_empty_is_said_so() -> None:
+    table = pd.DataFrame(
+        {"stimulus_id": list("abcd"), "animal": ["cat", "", "dog", "cat"], "area": ["1", "2", "", "4"]}
+    )
+    assert attribute_labels(table, ["animal"])["animal"].tolist() == ["cat", "no animal", "dog", "cat"]
+    assert list(attribute_labels(table, [])) == ["animal"]
+    refused("area is a number, but 1 of 4 images have none", attribute_labels, table, ["area"])
+
+
 def test_evidence_is_a_regression_on_attributes() -> None:
     rng = np.random.default_rng(2)
     values = {"colour": ["red", "blue", "green"], "shape": ["disc", "cross"]}
@@ -117,8 +126,7 @@ def test_evidence_is_a_regression_on_attributes() -> None:
     for name, words in values.items():
         prior = np.array([(labels[name] == word).mean() for word in words])
         for voxel, word in enumerate(said[name]):
-            k = words.index(word)
-            contrast = np.zeros(design.shape[1])
+            k, contrast = words.index(word), np.zeros(design.shape[1])
             contrast[start : start + len(words) - 1] = (np.arange(1, len(words)) == k) - prior[1:]
             error = np.sqrt(contrast @ np.linalg.inv(design.T @ design) @ contrast * variance[voxel])
             share = synthesis.bank_shares(weights, bank, (labels[name] == word)[:, None], 3.0)[voxel, 0]

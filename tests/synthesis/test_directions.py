@@ -57,8 +57,7 @@ def planted(n: int, strength: float, seed: int = 0) -> tuple[synthesis.Trajector
     draws = torch.Generator().manual_seed(seed)
     direction = torch.randn(STEPS, *SHAPE, generator=draws)
     direction /= direction.norm()
-    score = torch.randn(n, generator=draws)
-    bottleneck = torch.randn(STEPS, n, *SHAPE, generator=draws)
+    score, bottleneck = torch.randn(n, generator=draws), torch.randn(STEPS, n, *SHAPE, generator=draws)
     bottleneck += strength * score[:, None, None, None] * direction[:, None]
     images = (0.5 + 0.1 * score)[:, None, None, None].expand(n, 3, 4, 4)
     empty = torch.zeros(STEPS, n, 3, 4, 4)
@@ -113,8 +112,7 @@ def test_singular_vectors_are_those_of_the_explicit_jacobian(pipe: object, recor
     assert torch.allclose(vectors.flatten(1) @ vectors.flatten(1).T, torch.eye(3), atol=1e-4)
     found = synthesis.semantic_directions(pipe, "jacobian", recorded=recorded, n_directions=3, image=image)
     per_step = found.vectors.transpose(0, 1)[step].flatten(1)
-    per_step = per_step / per_step.norm(dim=1, keepdim=True)
-    assert float(torch.linalg.svdvals(per_step @ right[:3].T).min()) > 0.9
+    assert float(torch.linalg.svdvals((per_step / per_step.norm(dim=1, keepdim=True)) @ right[:3].T).min()) > 0.9
 
 
 def test_pullback_is_the_gradient_by_finite_differences(pipe: object, recorded: synthesis.Trajectories) -> None:
@@ -128,17 +126,15 @@ def test_pullback_is_the_gradient_by_finite_differences(pipe: object, recorded: 
         seen = (1 - signal).sqrt() * x0 + (1 - (1 - signal).sqrt()) * recorded.latents[step]
         return float((seen / 2 + 0.5).mean())  # the gradient passes through clamped pixels
 
-    expected = (score(0.05) - score(-0.05)) / 0.1
     whole = torch.stack([_gradient(pipe, recorded, k) for k in range(STEPS)])
-    assert float((whole[step] * direction).sum()) == pytest.approx(expected, rel=0.02)
+    assert float((whole[step] * direction).sum()) == pytest.approx((score(0.05) - score(-0.05)) / 0.1, rel=0.02)
     assert cosine(found, whole) == pytest.approx(1, abs=1e-4)
     torch.testing.assert_close(_pulled_back(pipe, recorded, brightness, batch_size=10), whole, atol=1e-6, rtol=1e-3)
 
 
 def _gradient(pipe: object, recorded: synthesis.Trajectories, step: int) -> Tensor:
     h = recorded.bottleneck[step].clone().requires_grad_(True)
-    share = (1 - torch.tensor(recorded.alphas[step])).sqrt()
-    x0 = denoised_at(pipe, recorded, step, range(len(h)), h)
+    share, x0 = (1 - torch.tensor(recorded.alphas[step])).sqrt(), denoised_at(pipe, recorded, step, range(len(h)), h)
     (gradient,) = torch.autograd.grad((share * x0 / 2).mean(dim=(1, 2, 3)).sum(), h)
     return gradient.mean(dim=0)
 
@@ -196,8 +192,7 @@ def test_an_edit_moves_the_middle_block_of_the_conditional_half_by_so_many_sd(pi
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_hooks_are_gone_whatever_happens(pipe: object, recorded, error: type[BaseException]) -> None:
-    before = [parameter.requires_grad for parameter in pipe.unet.parameters()]
-    shift = torch.ones(STEPS, 1, *SHAPE)
+    before, shift = [parameter.requires_grad for parameter in pipe.unet.parameters()], torch.ones(STEPS, 1, *SHAPE)
 
     def interrupted() -> None:
         with edited(pipe, shift, recorded.timesteps, 1):
@@ -206,8 +201,7 @@ def test_hooks_are_gone_whatever_happens(pipe: object, recorded, error: type[Bas
 
     with pytest.raises(error):
         interrupted()
-    assert hooks(pipe) == 0
-    assert [parameter.requires_grad for parameter in pipe.unet.parameters()] == before
+    assert (hooks(pipe), [parameter.requires_grad for parameter in pipe.unet.parameters()]) == (0, before)
     assert not pipe.unet.training
 
 
@@ -250,27 +244,23 @@ def test_all_of_a_study_by_hand(plain_pipe: Callable[[int], object]) -> None:
         torch.testing.assert_close(studied.directions[key].vectors, direction.vectors, atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(studied.directions[key].scale, direction.scale, atol=1e-4, rtol=1e-3)
         rows = mine[(mine[["method", "region", "direction", "orthogonal"]] == list(key)).all(axis=1)]
-        assert rows["alpha"].tolist() == [-2.0] * 6 + [0.0] * 6 + [2.0] * 6
-        assert rows["seed"].tolist() == seeds * 3
+        assert (rows["alpha"].tolist(), rows["seed"].tolist()) == ([-2.0] * 6 + [0.0] * 6 + [2.0] * 6, seeds * 3)
         for alpha, part in rows.groupby("alpha"):
             images = direction.edit(pipe, alpha, seeds).images.permute(0, 2, 3, 1).numpy() * 255
             assert np.abs(stored[part["image"].tolist()] - images).max() < 1.6, key
     longest = max(expected.values(), key=lambda one: float(one.scale[0]))
-    chance = table[(table["control"] != "") & (table["scored"] == "green")]
-    drawn = random_directions(longest, 3, 3)
+    chance, drawn = table[(table["control"] != "") & (table["scored"] == "green")], random_directions(longest, 3, 3)
     for k in range(3):
         scores = list(objectives.values())[k % 2](recorded.images)
         scores = scores[torch.from_numpy(np.random.default_rng([3, k]).permutation(24))]
         shuffled = semantic_directions(pipe, "supervised", lambda _, scores=scores: scores, recorded=recorded)
         for control, direction in (("random", drawn.select([k])), ("shuffled", replace(shuffled, scale=longest.scale))):
             rows = chance[(chance["control"] == control) & (chance["number"] == k)]
-            assert rows["alpha"].tolist() == [-2.0] * 4 + [2.0] * 4
-            assert rows["seed"].tolist() == seeds[:4] * 2
+            assert (rows["alpha"].tolist(), rows["seed"].tolist()) == ([-2.0] * 4 + [2.0] * 4, seeds[:4] * 2)
             assert set(rows["image"]) == {-1}
             images = direction.edit(pipe, rows["alpha"].to_numpy(), rows["seed"].tolist()).images
             np.testing.assert_allclose(rows["guide"], channels(images)[:, 1], atol=2e-3)
             np.testing.assert_allclose(rows["check"], -channels(images)[:, 1], atol=2e-3)
-
     own |= {f"{name} alone": expected["supervised", name, 0, True] for name in REGIONS}
     given = [studied.cosines["cosine"][k : k + 2].tolist() for k in range(0, 8, 2)]
     np.testing.assert_allclose(given, cosines([*own.values()])[:, :2], atol=1e-3)

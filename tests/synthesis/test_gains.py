@@ -26,11 +26,9 @@ def test_definitions_by_hand() -> None:
     half = len(table) // 2
     table.loc[half:, "scored"] = "b"  # what another region makes of the same images
     table.loc[half:, "true"] = np.nan
-    found = synthesis_gains(table, confidence=0.8, seed=4)
-    rng = np.random.default_rng([4, 0x6A1])
+    found, rng = synthesis_gains(table, confidence=0.8, seed=4), np.random.default_rng([4, 0x6A1])
     mine = table[:half]
-    own = mine[mine["condition"] == "guided"]
-    expected = []
+    own, expected = mine[mine["condition"] == "guided"], []
     for score in ("guide", "true"):
         ends, whole = [0.1, 0.9], own[score].mean()
         other = {name: mine[mine["condition"] == name] for name in ("unguided", "natural", "null")}
@@ -42,9 +40,8 @@ def test_definitions_by_hand() -> None:
         natural = other["natural"][score].to_numpy()
         kept = own.nlargest(len(natural), "guide")[score].to_numpy()
         orders = rng.permuted(np.tile(np.concatenate([kept, natural]), (10_000, 1)), axis=1)
-        null = orders[:, :9].mean(axis=1) - orders[:, 9:].mean(axis=1)
         gain = kept.mean() - natural.mean()
-        p = (1 + (np.abs(null) >= abs(gain) - 1e-12).sum()) / 10_001
+        p = (1 + (np.abs(orders[:, :9].mean(axis=1) - orders[:, 9:].mean(axis=1)) >= abs(gain) - 1e-12).sum()) / 10_001
         drawn = [rng.choice(values, size=(10_000, 9)).mean(axis=1) for values in (kept, natural)]
         expected.append(("natural", score, kept.mean(), gain, *np.quantile(drawn[0] - drawn[1], ends), p, 9))
         nulls = other["null"].groupby("null")[score].mean().to_numpy()
@@ -62,8 +59,7 @@ def test_a_matched_image_has_the_luminance_and_contrast_of_its_own() -> None:
     images = 0.5 + 0.05 * torch.randn((3, 3, 16, 16), generator=generator)
     mean, contrast = torch.tensor([[0.4, 0.5, 0.6], [0.02, 0.04, 0.06]])[..., None, None, None]
     like = mean + contrast * torch.randn((3, 3, 16, 16), generator=generator)
-    grey = _match(images, like).mean(dim=1).flatten(1)
-    goal = like.mean(dim=1).flatten(1)
+    grey, goal = _match(images, like).mean(dim=1).flatten(1), like.mean(dim=1).flatten(1)
     torch.testing.assert_close(grey.mean(dim=1), goal.mean(dim=1), atol=1e-3, rtol=0)
     torch.testing.assert_close(grey.std(dim=1), goal.std(dim=1), atol=1e-3, rtol=0)
     apart = images.mean(dim=1).flatten(1)

@@ -153,6 +153,14 @@ def test_ddim_is_euler_on_one_grid(pipe: BrainGuidedPipeline, guided: bool) -> N
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
 
 
+def test_noise_may_begin_without_any_signal(pipe: BrainGuidedPipeline) -> None:
+    options = {"prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True}
+    pipe.scheduler = diffusers.DDIMScheduler(clip_sample=False, **options)
+    found, plain = (pipe(objective, generator=seeds(1), num_inference_steps=4) for objective in (linear, None))
+    assert found.images.isfinite().all()
+    assert linear(found.images) > linear(plain.images)
+
+
 def test_start_stop_and_recurrence_choose_the_steps(pipe: BrainGuidedPipeline) -> None:
     options: dict[str, Any] = {"num_inference_steps": 10, "start": 0.2, "stop": 0.5, "recurrence": 3}
     guided = pipe(linear, generator=seeds(1), return_trace=True, **options)
@@ -174,8 +182,7 @@ def test_a_repeated_step_starts_from_its_own_noise_level(kind: Any) -> None:
 
 
 def test_recurrence_adds_just_that_noise(pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = steps_of(pipe, monkeypatch, num_inference_steps=4, recurrence=2, generator=seeds(1))
-    draws = seeds(1)[0]
+    seen, draws = steps_of(pipe, monkeypatch, num_inference_steps=4, recurrence=2, generator=seeds(1)), seeds(1)[0]
     first, fresh = (torch.randn(1, 12, 8, 8, generator=draws) for _ in range(2))
     torch.testing.assert_close(seen[0][2], first)
     kept = alpha_bar(pipe.scheduler, 0) / alpha_bar(pipe.scheduler, 1)

@@ -54,8 +54,7 @@ def test_what_is_saved_is_what_is_loaded(pipe: BrainGuidedPipeline, tmp_path: Pa
 def test_half_precision_files_become_single(pipe: BrainGuidedPipeline, tmp_path: Path) -> None:
     pipe.to(torch.float16).save_pretrained(tmp_path)
     loaded = BrainGuidedPipeline.from_pretrained(tmp_path)
-    assert {weight.dtype for weight in loaded.unet.parameters()} == {torch.float32}
-    assert loaded.vae.dtype == torch.float32
+    assert ({weight.dtype for weight in loaded.unet.parameters()}, loaded.vae.dtype) == ({torch.float32}, torch.float32)
     assert loaded(redness, generator=seeds(), **SHORT).scores.isfinite().all()
 
 
@@ -79,8 +78,7 @@ def test_stable_diffusion_is_loaded_without_its_checker_and_guided(stable_diffus
     monkeypatch.setattr("socket.socket.connect", no_network)
     pipe = BrainGuidedPipeline.from_pretrained(stable_diffusion)
     parts = {name for name, part in pipe.components.items() if part is not None}
-    assert parts == {"unet", "scheduler", "vae", "text_encoder", "tokenizer"}
-    assert pipe.image_size == 16
+    assert (parts, pipe.image_size) == ({"unet", "scheduler", "vae", "text_encoder", "tokenizer"}, 16)
     for options in ({}, {"prompt": "cat"}, {"prompt": ["cat", "b"], "classifier_free_scale": 3.0}):
         plain = pipe(generator=seeds(), **SHORT, **options).images
         guided = pipe(redness, generator=seeds(), guidance_scale=50, trust_radius=0.5, **SHORT, **options)
@@ -136,8 +134,7 @@ def test_errors_of_the_scheduler(pipe: BrainGuidedPipeline, latent_pipe: BrainGu
 def test_errors_of_the_objective_come_before_sampling(pipe: BrainGuidedPipeline) -> None:
     calls: list[int] = []
     pipe.unet.register_forward_hook(lambda *_: calls.append(0))
-    mixing = torch.nn.Linear(3 * 8 * 8, 1)
-    grey = torch.nn.Conv2d(1, 1, 3)
+    mixing, grey = torch.nn.Linear(3 * 8 * 8, 1), torch.nn.Conv2d(1, 1, 3)
     for objective, message in (
         (lambda x: redness(x) * float("nan"), "NaN"),
         (lambda x: redness(x) / 0, "infinite"),
@@ -305,8 +302,7 @@ def test_stable_diffusion_xl_is_loaded_and_guided(large: diffusers.StableDiffusi
     large.save_pretrained(tmp_path)
     pipe = load_prior(str(tmp_path), recurrence=2, dtype="bfloat16")
     assert pipe.unet.dtype == pipe.text_encoder_2.dtype == torch.bfloat16
-    pipe = load_prior(str(tmp_path), recurrence=2)
-    images = []
+    pipe, images = load_prior(str(tmp_path), recurrence=2), []
     for options in ({}, {"prompt": "cat"}, {"prompt": "dog", "classifier_free_scale": 3.0, "negative_prompt": "a"}):
         plain = pipe(generator=seeds(), **SHORT, **options).images
         guided = pipe(redness, generator=seeds(), guidance_scale=50, trust_radius=0.5, **SHORT, **options)

@@ -11,8 +11,7 @@ N_FEATURES, N_TARGETS = 5, 7
 
 
 @pytest.fixture
-def encoder() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    rng = np.random.default_rng(0)
+def encoder(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return rng.normal(size=(N_FEATURES, N_TARGETS)), rng.normal(size=N_TARGETS)
 
 
@@ -64,8 +63,7 @@ def test_a_contrast_is_a_difference_and_a_pattern_a_correlation(encoder: tuple[N
 
 
 def test_saved_encoders_are_taken_by_region_and_role() -> None:
-    rng = np.random.default_rng(3)
-    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    rng, images = np.random.default_rng(3), torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     values = features(images).numpy()
     arrays = {f"{role}_coef": rng.normal(size=(N_FEATURES, N_TARGETS)) for role in ("guide", "check")}
     arrays |= {f"{role}_intercept": rng.normal(size=N_TARGETS) for role in ("guide", "check")}
@@ -119,8 +117,7 @@ def test_errors(encoder: tuple[NDArray[np.float64], ...]) -> None:
 def test_views_of_a_perfect_denoiser_are_near_the_images(pipe: BrainGuidedPipeline) -> None:
     """With x0 known, w = √(1 − ā) x + (1 − √(1 − ā)) u: by the schedule, near x at either end."""
     images = torch.full((400, 3, 16, 16), 0.75)
-    clean = pipe.denoiser(1).latents(images[:1])
-    alphas = pipe.scheduler.alphas_cumprod
+    clean, alphas = pipe.denoiser(1).latents(images[:1]), pipe.scheduler.alphas_cumprod
 
     class Knows(torch.nn.Module):
         config, dtype, device = pipe.unet.config, torch.float32, torch.device("cpu")

@@ -12,9 +12,7 @@ N_STEPS, N_BATCH = 102, 5
 
 
 def rate(step: int) -> float:
-    if step < 10:
-        return (step + 1) / 10
-    return 0.05 + 0.95 * (1 + np.cos(np.pi * (step - 10) / 92)) / 2
+    return (step + 1) / 10 if step < 10 else 0.05 + 0.95 * (1 + np.cos(np.pi * (step - 10) / 92)) / 2
 
 
 def test_training_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +25,6 @@ def test_training_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not learned.training
     assert not any(weights.requires_grad for weights in learned.parameters())
     assert codec.config.block == 2
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         unet = UNet2DModel(sample_size=4, in_channels=12, out_channels=12, **UNET).train()

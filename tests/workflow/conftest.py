@@ -91,12 +91,10 @@ def commands(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterat
 
 @pytest.fixture(scope="session")
 def snakemake(commands: Path) -> Start:
-
     def start(arguments: Sequence[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         environment = environment | {"PATH": f"{commands}{os.pathsep}{environment['PATH']}"}
-        command = [str(commands / "snakemake"), *arguments]
         options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-        return subprocess.run(command, cwd=folder, env=environment, **options)
+        return subprocess.run([str(commands / "snakemake"), *arguments], cwd=folder, env=environment, **options)
 
     return start
 
@@ -113,7 +111,6 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def make_checkout(tmp_path_factory, make_study, compiled: Path, snakemake) -> Callable[[str], Checkout]:
-
     def make(name: str) -> Checkout:
         checkout = Checkout.make(tmp_path_factory.mktemp(name), compiled, snakemake)
         make_study(checkout.root / "study").write()

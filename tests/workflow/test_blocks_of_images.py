@@ -52,8 +52,7 @@ class PictureStudy:
         self.descriptor = self.study.write(labels=self.labels, volumes=self.volumes(), stimuli=stimuli)
 
     def volumes(self) -> np.ndarray:
-        rng = np.random.default_rng(3)
-        centred = self.features - self.features.mean(axis=0)
+        rng, centred = np.random.default_rng(3), self.features - self.features.mean(axis=0)
         patterns = np.zeros((len(centred), 60))
         patterns[:, :N_DRIVEN] = centred @ rng.normal(size=(centred.shape[1], N_DRIVEN))
         patterns[:, :N_DRIVEN] /= patterns[:, :N_DRIVEN].std(axis=0)
@@ -94,8 +93,7 @@ ONCE = [list(np.random.default_rng(run).permutation(6)) for run in range(5)]
 @pytest.mark.parametrize("unequal", [False, True])
 def test_several_blocks_of_a_category_in_a_run(tmp_path: Path, make_study, unequal: bool) -> None:
     """Scores are those of ridge by hand, driven voxels are found, ceilings are those of single blocks; as good where
-    some categories have more of them than others. An image is an input of models that look at it.
-    """
+    some categories have more of them than others. An image is an input of models that look at it."""
     rng = np.random.default_rng(6 if unequal else 5)
     order = [rng.permutation([*range(6), *rng.integers(0, 6, 4)]).tolist() for _ in range(4)]
     if not unequal:

@@ -9,6 +9,7 @@ import pytest
 from jobs import run_step
 from made import responses_of, splits_of
 from rsatoolbox.rdm import load_rdm
+from scipy.stats import spearmanr
 from seeded.recorded import Record
 
 from brainalign import geometry
@@ -30,9 +31,8 @@ LAYERS = ("true", "other", "single", "equal")
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]:
+def study(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]:
     """Write responses to every stimulus in every run, splits that test all of them, noise, and features, one true."""
-    rng = np.random.default_rng(0)
     truth = rng.normal(size=(N_STIMULI, N_TARGETS))
     rows = np.concatenate([np.arange(N_STIMULI)] + [rng.permutation(N_STIMULI) for _ in range(N_RUNS - 1)])
     runs = np.repeat(np.arange(N_RUNS), N_STIMULI).astype(str)
@@ -82,12 +82,25 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     assert theirs.conditions.tolist() == NAMES
 
 
+def test_patterns_shown_once(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]) -> None:
+    """Without a list of distances no repeats are multiplied, and the one RDM there is is compared."""
+    folder, responses, _, models = study
+    one = responses.select(trials=np.arange(N_STIMULI))
+    save(files(folder, "responses")["responses"], one, BY)
+    save(files(folder, "splits")["splits"], splits_of(one, NAMES), BY)
+    assert run(folder, {"permutations": 50}, in_turn=True) == 0
+    table = load(files(folder, "comparison")["comparison"], pd.DataFrame).set_index(["layer", "comparison"])
+    assert (set(table["distance"]), set(table["n"])) == ({"correlation"}, {1})
+    mine = geometry.rdm(one.values, "correlation")
+    assert table["score"]["true", "spearman"] == pytest.approx(spearmanr(mine, models["true"]).statistic, abs=1e-6)
+    assert table["p"]["true", "spearman"] <= 0.05
+
+
 @pytest.mark.parametrize("distance", ["correlation", "crossnobis", "euclidean"])
 def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]], distance: str) -> None:
     folder, responses, _, _ = study
     assert run(folder, {"distances": [distance], "permutations": 50, "draws": 100}) == 0
-    where = files(folder, "rdm", "comparison")
-    trials = responses.trials
+    where, trials = files(folder, "rdm", "comparison"), responses.trials
     found = load(where["rdm"], Arrays)
     average = geometry.rdm(responses.values, distance, trials["stimulus_id"].to_numpy(), trials["run"].to_numpy())
     np.testing.assert_allclose(found["responses"][0], average, rtol=1e-4, atol=1e-6)
@@ -98,8 +111,7 @@ def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
 
 def test_images_compared_topologically(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]) -> None:
     folder, responses, _, models = study
-    stacked = np.stack([models["true"], models["other"]])
-    stimuli = pd.DataFrame({"stimulus_id": NAMES})
+    stacked, stimuli = np.stack([models["true"], models["other"]]), pd.DataFrame({"stimulus_id": NAMES})
     layers = load(artifact_path(folder, "d", "features", model="net"), Layers)
     kept = Layers({name: Features(layers[name].values, stimuli, name) for name in ("true", "other")})
     save(artifact_path(folder, "d", "features", model="net"), kept, Provenance("extract", {}, ""))
@@ -144,14 +156,12 @@ def in_runs(values: np.ndarray, n_runs: int, targets: pd.DataFrame) -> Responses
 @pytest.fixture(scope="module")
 def blocks() -> tuple[Responses, dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Features as patterns in the ball around voxel (3, 3, 1), a mask with a corner cut off, and residuals."""
-    rng = np.random.default_rng(0)
-    inside = np.ones((7, 6, 3), dtype=bool)
+    rng, inside = np.random.default_rng(0), np.ones((7, 6, 3), dtype=bool)
     inside[5:, 4:] = False
     voxels = np.argwhere(inside)
     targets = pd.DataFrame(voxels, columns=["i", "j", "k"])
     targets[["x_mm", "y_mm", "z_mm"]] = 3.0 * voxels
-    planted = np.linalg.norm(voxels - [3, 3, 1], axis=1) <= 2
-    true = np.zeros((N_SHOWN, len(voxels)))
+    planted, true = np.linalg.norm(voxels - [3, 3, 1], axis=1) <= 2, np.zeros((N_SHOWN, len(voxels)))
     true[:, planted] = features = rng.normal(size=(N_SHOWN, planted.sum()))
     values = np.tile(true, (N_BLOCKS, 1)) + 0.7 * rng.normal(size=(N_BLOCKS * N_SHOWN, len(voxels)))
     residuals = rng.normal(size=(160, len(voxels)))
@@ -173,8 +183,7 @@ def test_a_planted_ball(blocks: tuple, tmp_path: Path) -> None:
     # What the table says of a centre is what the library says of its voxels.
     members = geometry.volume_neighbourhoods(np.argwhere(inside), AFFINE, 6.0).members[[40]].indices
     precision = geometry.noise_precision(residuals[:, members], 150)
-    trials = responses.trials
-    values = responses.values[:, members]
+    trials, values = responses.trials, responses.values[:, members]
     mine = geometry.rdm(values, "crossnobis", trials["stimulus_id"].to_numpy(), trials["run"].to_numpy(), precision)
     model = geometry.rdm(layers["net"].astype(np.float32), "euclidean")
     assert net["score"][40] == pytest.approx(np.corrcoef(mine, model)[0, 1], abs=1e-6)
@@ -215,6 +224,5 @@ def test_images_on_the_surface(tmp_path: Path) -> None:
     for hemi in "LR":
         image = nibabel.load(found_at(tmp_path).with_name(f"sub-1_model-net_searchlight_hemi-{hemi}_statmap.func.gii"))
         assert image.meta["AnatomicalStructurePrimary"] == {"L": "CortexLeft", "R": "CortexRight"}[hemi]
-        shown = image.darrays[0].data
-        mine = centres["hemi"].to_numpy() == hemi
+        shown, mine = image.darrays[0].data, centres["hemi"].to_numpy() == hemi
         np.testing.assert_allclose(shown[centres["vertex"].to_numpy()[mine]], table["score"][mine], atol=1e-6)

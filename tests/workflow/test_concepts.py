@@ -87,8 +87,7 @@ def test_choices_dimensions_networks_and_regions(tables, world: ConceptWorld) ->
     assert row["ceiling_low"] < row["accuracy"] < row["ceiling_high"]  # what was planted
     details = load_sidecar(artifact_path(tables[1], "things", "choices"))["details"]
     arrays = load(artifact_path(tables[1], "things", "triplets"), Arrays)
-    n_kept = len(unrepeated(arrays["triplets"], arrays["repeats"], 30))
-    assert details["n_left_out"] == len(arrays["triplets"]) - n_kept
+    assert details["n_left_out"] == len(arrays["triplets"]) - len(unrepeated(arrays["triplets"], arrays["repeats"], 30))
     kept = tables[0]["conceptdimensions"].query("method == 'sparse' and reproducible")["dimension"].tolist()
     assert tables[0]["readouts"].query("model == 'knows'")["dimension"].tolist() == kept
     dimensions = tables[0]["conceptdimensions"].query("method == 'sparse'")
@@ -145,8 +144,7 @@ def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWo
 
 
 def test_text_files_become_a_page(tmp_path: Path, world: ConceptWorld) -> None:
-    descriptor = write_study(tmp_path / "things", world)
-    options = OPTIONS | {"methods": ["sparse"]}
+    descriptor, options = write_study(tmp_path / "things", world), OPTIONS | {"methods": ["sparse"]}
     config = configured(descriptor, concepts=options)
     run_all(config)
     networks = load(artifact_path(config.results, "things", "networks"), pd.DataFrame)

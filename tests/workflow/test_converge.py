@@ -1,7 +1,5 @@
-"""Stages encode and converge on a planted hierarchy: scores, twins of random weights, half-times, maps.
-
-Of several subjects, and of sensors, tests/recovery/test_simulated_study.py asks the same of the library.
-"""
+"""Stages encode and converge on a planted hierarchy: scores, twins of random weights, half-times, maps. Of several
+subjects, and of sensors, tests/recovery/test_simulated_study.py asks the same of the library."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,8 +93,7 @@ def test_a_hierarchy_half_times_and_maps_are_found_in_training(tmp_path: Path) -
         study.encode(f"step{step}", mixed)
     checkpoints = {step: f"step{step}" for step in CHECKPOINTS[:-1]} | {CHECKPOINTS[-1]: "net"}
     later = half[np.round(world.depth).astype(int)]
-    unrelated = smooth_maps(world.separation_mm, 20, 3, seed=5)
-    places = places_of(world.separation_mm)
+    unrelated, places = smooth_maps(world.separation_mm, 20, 3, seed=5), places_of(world.separation_mm)
     sphere = np.column_stack([np.full(18, -100.0), places[:, 0] + 200, places[:, 1]])
     table = pd.DataFrame({"area": [f"area{k:02d}" for k in range(18)]})
     table[["sphere_x", "sphere_y", "sphere_z"]] = sphere
@@ -134,9 +131,7 @@ def test_what_is_held_against_maps() -> None:
         "subject": ["01", "01", "03", "01"], "score": ["encoding"] * 3 + ["spatial"], "area": ["V1", "", "V2", "V1"],
         "half_time": [5.0, 6.0, 7.0, 8.0], "half_time_from_start": [1.0, 2.0, 3.0, 4.0],
     })  # fmt: skip
-    of_start = "half-time from the first checkpoint"
-    expected = {"02": {"best layer": {"V1": 3}}}
+    of_start, expected = "half-time from the first checkpoint", {"02": {"best layer": {"V1": 3}}}
     expected |= {"01": {"best layer": {"V1": 0, "V2": 2}, "half-time": {"V1": 5.0}, of_start: {"V1": 1.0}}}
     expected |= {"03": {"half-time": {"V2": 7.0}, of_start: {"V2": 3.0}}}
-    assert stage._values(areas, half) == expected
-    assert stage._values(areas[:0], half[:0]) == {}
+    assert (stage._values(areas, half), stage._values(areas[:0], half[:0])) == (expected, {})

@@ -88,8 +88,7 @@ def test_the_page_is_self_contained_and_small(demo: Path, page: str, summary: pd
     assert {reference for reference in references if not reference.startswith(("data:", "#"))} == {"../index.html"}
     assert '<a href="haxby-slice/sub-1.html">' in (demo.parent / "index.html").read_text()
     assert {reference[1:] for reference in references if reference.startswith("#")} <= set(ids)
-    assert len(ids) == len(set(ids))
-    assert [i.removeprefix("figure-") for i in ids if i.startswith("figure-")] == FIGURES
+    assert (len(ids), [i.removeprefix("figure-") for i in ids if i.startswith("figure-")]) == (len(set(ids)), FIGURES)
     images = re.findall(r'<img[^>]*? src="([^"]*)"', page)
     assert len(images) == len(re.findall(r'<img[^>]*? alt="[^"]', page)) == len(FIGURES) - N_DRAWINGS + N_ORDERS
     assert page.count("<svg") == N_DRAWINGS + N_PARTS

@@ -82,8 +82,7 @@ def test_the_encoder_predicts_what_it_does_alone(extended, monkeypatch: pytest.M
     told = load(extended.root / "results/scenes/sub-01/responses/sub-01_responses.safetensors", Responses)
     ((train, test),) = folds_of(results(extended, "responses/sub-01_splits.parquet"), told.trials)
     X = layer_inputs(features.align_to(told).values, train=train, maps=True)
-    both = np.hstack([X, told.values])
-    ids = told.trials["stimulus_id"].to_numpy()
+    both, ids = np.hstack([X, told.values]), told.trials["stimulus_id"].to_numpy()
     means = [pd.DataFrame(both[rows]).groupby(ids[rows]).mean() for rows in (train, test)]
     (trainX, trainY), (testX, testY) = (np.split(mean.to_numpy(), [X.shape[1]], axis=1) for mean in means)
     predicted = np.median([Ridge(alpha=a).fit(trainX, trainY).predict(testX) for a in (0.1, 1, 10)], axis=0)
@@ -95,8 +94,7 @@ def test_the_analysis_gives_what_numpy_does_and_stands_on_the_page(extended) -> 
     table = results(extended, "compare/sub-01_reliability.parquet").set_index("region")
     trials, values = results(extended, "responses/sub-01_responses_trials.parquet"), responses(extended)
     order = [np.lexsort([trials["stimulus_id"], trials["repeat"] != k])[:24] for k in (1, 2)]
-    pairs = np.triu_indices(24, 1)
-    page = (extended.root / "results/scenes/sub-01.html").read_text()
+    pairs, page = np.triu_indices(24, 1), (extended.root / "results/scenes/sub-01.html").read_text()
     for region, columns in (("IT", slice(0, 5)), ("V4", slice(5, 10))):
         halves = [values[rows][:, columns].astype(float) for rows in order]
         r = np.corrcoef([((half[:, None] - half[None]) ** 2).sum(axis=2)[pairs] for half in halves])[0, 1]

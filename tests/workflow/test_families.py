@@ -104,8 +104,7 @@ def test_captions_are_averaged_and_a_changed_one_costs_a_row(run, tmp_path: Path
         assert run_step("extract", settings, inputs=files, outputs={"features": copied}) == 0
         table.loc[table["stimulus_id"] == layer.stimuli["stimulus_id"].iloc[7], "caption"] = "something else altogether"
     changed = ~np.isclose(load(copied, Layers)["mean"].values, layer.values, atol=1e-5).all(axis=1)
-    assert np.flatnonzero(changed).tolist() == [7]
-    assert load_sidecar(copied)["details"]["n_rows_reused"] == 95
+    assert (np.flatnonzero(changed).tolist(), load_sidecar(copied)["details"]["n_rows_reused"]) == ([7], 95)
 
 
 def test_other_test_images_stop_the_contest(run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,11 +161,12 @@ def test_every_family_is_fitted_where_one_is(scenes) -> None:
 N_IMAGES, N_TARGETS = 40, 30
 
 
-def write_subject(root: Path, subject: str, values: np.ndarray, n_targets: int = N_TARGETS) -> list[Path]:
+def write_subject(root: Path, subject: str, values: np.ndarray, n_targets: int = N_TARGETS, **of: str) -> list[Path]:
     """Write responses (n_images, n_targets) shown twice each, the first half for training; return the paths."""
     images = [f"image{k}" for k in range(N_IMAGES)]
-    rois = [["early"] if k < 10 else ["late"] if k < 20 else [] for k in range(n_targets)]
+    rois = [[of.get("area", "early")] if k < 10 else ["late"] if k < 20 else [] for k in range(n_targets)]
     responses = responses_of(np.tile(values, (2, 1)), images * 2, roi=rois)
+    responses.targets.attrs["space"] = {"name": of.get("space", "MNI152")}
     paths = [artifact_path(root, "study", suffix, subject=subject) for suffix in ("responses", "splits")]
     for path, content in zip(paths, (responses, splits_of(responses, images[N_IMAGES // 2 :])), strict=True):
         save(path, content, Provenance("prepare", {}, ""))
@@ -195,6 +195,10 @@ def test_what_subjects_share_is_found_where_it_was_planted(tmp_path: Path, rng: 
     assert abs(table.loc["late", "lower"].mean()) < 0.1
     others = write_subject(tmp_path, "04", values[:, :25].astype(np.float32), 25)
     assert ceilings(tmp_path, [subjects[0], others]).empty  # of other targets
+    own = [write_subject(tmp_path, name, values, space="") for name in ("05", "06")]
+    assert ceilings(tmp_path, own).empty  # numbered alike, but each in a brain of its own
+    named = [write_subject(tmp_path, name, values, area=area) for name, area in (("07", "V4"), ("08", "IT"))]
+    assert set(ceilings(tmp_path, named)["group"]) == {"late"}  # no region of one is laid on another's
 
 
 def test_the_layer_of_a_model_is_not_chosen_by_its_test_score() -> None:

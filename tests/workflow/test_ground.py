@@ -45,13 +45,11 @@ def material() -> ImageMaterial:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ground")
-    rng = np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("ground"), np.random.default_rng(0)
     scenes = draw_scenes(N_IMAGES, seed=1, textures=("plain",))
     code = {name: 2 * rng.standard_normal(N_CHANNELS) for name in [*COLOURS, *SHAPES]}
     tokens = rng.standard_normal((N_IMAGES, N_PLACES, N_CHANNELS))
-    where = rng.integers(N_PLACES, size=N_IMAGES)
-    seen = zip(scenes.colour, scenes["shape"], strict=True)
+    where, seen = rng.integers(N_PLACES, size=N_IMAGES), zip(scenes.colour, scenes["shape"], strict=True)
     tokens[np.arange(N_IMAGES), where] += [code[colour] + code[shape] for colour, shape in seen]
     table = scenes.assign(path="").astype({"size": str, "x": str, "y": str, "ground": str})
     layers = {"last": Features(tokens.astype(np.float32), table, "last", (2, 3))}
@@ -155,8 +153,7 @@ CAPTIONS = ("captions", "captionscores", "captiontemperatures")
 
 @pytest.fixture(scope="module")
 def voxels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
-    folder = tmp_path_factory.mktemp("captions")
-    scenes = clear_scenes(N_IMAGES, seed=1)
+    folder, scenes = tmp_path_factory.mktemp("captions"), clear_scenes(N_IMAGES, seed=1)
     signal, planted = captioned_voxels(scenes, {"colour": 0.8, "shape": 0.8}, N_VOXELS, noise_sd=0.3, seed=1)
     rng = np.random.default_rng(0)
     values = np.tile(signal, (2, 1)) + 0.5 * rng.normal(size=(2 * N_IMAGES, N_VOXELS))

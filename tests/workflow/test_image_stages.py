@@ -25,7 +25,7 @@ from brainalign.geometry import BASELINES, rdm
 from brainalign.io import Provenance, artifact_files, artifact_path, file_digest, load, load_sidecar, save, write_sealed
 from brainalign.pipelines.encode import held_out
 from brainalign.pipelines.report import report
-from brainalign.pipelines.report.failures import failures_of
+from brainalign.pipelines.report.failures import failures_of, failures_of_group
 from brainalign.report.geometry_sections import IDENTIFICATION_TABLES, identification_section
 from brainalign.statistics import noise_ceiling_from_share, signal_share
 from brainalign.study import load_descriptor
@@ -200,6 +200,8 @@ def test_the_group_page_after_a_failure(several: ImageRun, monkeypatch: pytest.M
         lost.write_text(text)
     assert draw_incomplete(several.config) == 0  # after a failure elsewhere
     assert not path.exists()
+    changed = workflow.Run(several.config.model_copy(update={"confidence": 0.9}))  # and a run that was interrupted
+    assert "of an earlier configuration" in failures_of(changed, "scenes", "01")[0].message
 
 
 def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
@@ -238,6 +240,8 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
             leave(path, [*left, *read.get(step.name, [])], step.name)
     assert {step.name for step, _ in planned} >= read.keys()
     assert failures_of(run, "scenes", "01") == []
+    artifact_path(config.results, "scenes", "regions").with_suffix(".json").unlink()  # a page of before is there
+    assert [failure.stage for failure in failures_of_group(run, "scenes")[""]] == ["identify"]
     artifact_path(config.results, "scenes", "splits", subject="03").with_suffix(".json").unlink()
     assert {failure.stage for failure in failures_of(run, "scenes", "01")} == {"ground", "ground_regions"}
 
@@ -337,16 +341,14 @@ def test_trained_encoders_stand_beside_simpler_ones(trained: tuple[ImageRun, str
     table = run.table("baselines", subject="01", model="net", method="route")
     assert list(pd.unique(table["encoder"])) == ["routing", "factorized"]
     path = run.path("fields", subject="01", model="net", method="route")
-    about = load_sidecar(path)["details"]
-    maps = load(path, Arrays)["block2"]
+    about, maps = load_sidecar(path)["details"], load(path, Arrays)["block2"]
     assert about["layers"]["block2"] == {"grid": [16, 16], "regions": ["seen", "unseen", "reliable targets"]}
     np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-4)
     assert "pixels, ResponseOptimisedEncoder, seed 1: epoch 3 of 3, loss " in said
     table = run.table("baselines", subject="01", model="pixels", method="core").set_index(["encoder", "group"])
     assert list(table.index.unique("encoder")) == ["response_optimised", *RIDGES, "factorized"]
     counts = table.xs("reliable targets", level="group")[["n_parameters", "n_targets"]]
-    n_targets = counts["n_targets"].iloc[0]
-    core = 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
+    n_targets, core = counts["n_targets"].iloc[0], 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
     each = [3 * 3 + 6 + 1, *2 * [12 * 12 * 3 + 1], *2 * [3 + 1], 12 * 12 + 3 + 1]  # of a target
     assert (counts["n_parameters"] - n_targets * np.array(each)).tolist() == [core, 0, 0, 0, 0, 0]
     path = run.path("fields", subject="01", model="pixels", method="core")
@@ -514,8 +516,7 @@ OPTIONS = {"stimuli": 16, "draws": 100, "shuffles": 20}
 
 
 def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
-    rng = np.random.default_rng(0)
-    paths = []
+    rng, paths = np.random.default_rng(0), []
     layers = rng.normal(size=(2, N_STIMULI, 5))
     layers[0] = patterns[:, 0].mean(axis=0)[:, :5] * 10
     for s, of_subject in enumerate(patterns):
@@ -554,8 +555,7 @@ def tables(outputs: dict[str, Path]) -> dict[str, pd.DataFrame]:
 
 def test_tables_are_as_they_were_and_one_region_is_a_reason(outputs, tmp_path, patterns) -> None:
     found, about = tables(outputs), load_sidecar(outputs["regions"])["details"]
-    counts = ("n_subjects", "n_regions", "n_stimuli", "n_tested")
-    assert [about[name] for name in counts] == [5, 4, 16, 19]
+    assert [about[name] for name in ("n_subjects", "n_regions", "n_stimuli", "n_tested")] == [5, 4, 16, 19]
     assert (about["regions"], about["subjects"], about["reason"]) == (REGIONS, ["01", "02", "03", "04", "05"], "")
     rows, surface, agreement = found.values()
     assert (len(rows), len(surface), agreement["layer"][0]) == (2 + len(BASELINES), 229, "first")
@@ -574,8 +574,7 @@ def test_a_run_names_regions_of_three_subjects(make_image_study, tmp_path: Path)
     run = ImageRun(study, {"models": {"one": RANDOM}, "identify": {"draws": 100, "shuffles": 20}}, pages=())(*subjects)
     run_all(run.config, "summarize_group", "identify", "report_group")
     rows = run.table("regions").set_index("name")
-    assert list(rows.index) == ["raw", *BASELINES, "nested"]
-    assert rows.loc["rank", "accuracy"] == 1
+    assert (list(rows.index), rows.loc["rank", "accuracy"]) == (["raw", *BASELINES, "nested"], 1)
     details = load_sidecar(Path(run.path("regions")))["details"]
     assert (details["n_subjects"], details["n_regions"]) == (3, 2)
     page = run.page("group")

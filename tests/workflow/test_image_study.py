@@ -84,8 +84,7 @@ def test_what_is_planted_is_found_there_alone(results: Path) -> None:
     decisions = table(results, "01", "encoding", "preference", model="net", method="ridge").set_index("roi")
     assert decisions.loc["seen", ["best", "decided"]].tolist() == ["block4", True]
     assert not decisions.loc["unseen", "decided"]
-    parts = table(results, "01", "encoding", "partition", model="net", method="banded")
-    parts = parts.set_index(["group", "layer"])
+    parts = table(results, "01", "encoding", "partition", model="net", method="banded").set_index(["group", "layer"])
     assert parts.loc[("seen", "block4"), "low"] > 2 * parts.loc[("seen", "block2"), "high"]
     assert parts.loc["unseen", "split"].max() < 0.02
     comparison = table(results, "01", "geometry", "comparison")
@@ -175,8 +174,7 @@ def test_another_image_reruns_all_that_follows_from_it(root: Path) -> None:
 
 def test_a_subject_that_fails_takes_nothing_with_it(root: Path, results: Path, capsys) -> None:
     epochs = root / "scenes" / "eeg-epo.fif"
-    before = epochs.read_bytes()
-    config = parse(Config, configured(root), "test")
+    before, config = epochs.read_bytes(), parse(Config, configured(root), "test")
     epochs.write_bytes(before[:5000])
     with pytest.raises(AssertionError):
         run_all(config, "prepare", subjects=["02"])
@@ -188,7 +186,7 @@ def test_a_subject_that_fails_takes_nothing_with_it(root: Path, results: Path, c
     assert draw_incomplete(config) == 0
     epochs.write_bytes(before)
     page = (results / "sub-02_incomplete.html").read_text(encoding="utf-8")
-    for part in ('id="errors"', "prepare stopped", "truncated, or not epochs that MNE saved"):
+    for part in ('id="errors"', "prepare stopped", "truncated, or not epochs that MNE or EEGLAB saved"):
         assert part in page
     assert 'id="figure-course"' not in page  # scores of the epochs as they were
 

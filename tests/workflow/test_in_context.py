@@ -88,9 +88,7 @@ def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run.extract()
     write(study, np.asarray(load(run.path("features", model="net"), Layers)["draw1"].values, dtype=np.float64))
     run.prepare("01", "03", "04")
-    assert run.pretrain("01") == 0
-    assert run.encode("01") == 0
-    assert run.encode("01", "ridge") == 0
+    assert (run.pretrain("01"), run.encode("01"), run.encode("01", "ridge")) == (0, 0, 0)
     return run
 
 
@@ -139,8 +137,7 @@ def brief(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]
 @contextmanager
 def kept(path: str) -> Iterator[Provenance]:
     """Give an artifact back its files afterwards; yield a provenance for what stands in for it."""
-    before = {file: Path(file).read_bytes() for file in artifact_files(path)}
-    about = load_sidecar(path)
+    before, about = {file: Path(file).read_bytes() for file in artifact_files(path)}, load_sidecar(path)
     try:
         yield Provenance(about["stage"], about["settings"], "0", about["seed"])
     finally:
@@ -151,8 +148,7 @@ def kept(path: str) -> Iterator[Provenance]:
 @contextmanager
 def others(run: Run, subject: str, test_only: bool) -> Iterator[None]:
     path = run.path("responses", subject=subject)
-    before = load(path, Responses)
-    splits = pd.read_parquet(run.path("splits", subject=subject))
+    before, splits = load(path, Responses), pd.read_parquet(run.path("splits", subject=subject))
     test = splits.loc[splits["split"] == "test", "trial_id"]
     rows = before.trials["trial_id"].isin(test).to_numpy() if test_only else np.ones(len(before.trials), dtype=bool)
     values = before.values.copy()
@@ -225,8 +221,7 @@ def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(pretrain, "_say", killed)
     with pytest.raises(KeyboardInterrupt):
         two.pretrain("01", output)
-    assert two.pretrain("01", output) == 0
-    assert said[15:] == [(1, step) for step in range(1, 13)]
+    assert (two.pretrain("01", output), said[15:]) == (0, [(1, step) for step in range(1, 13)])
     assert Path(output).read_bytes() == Path(whole).read_bytes()
 
 
@@ -279,8 +274,7 @@ def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
     texts = configured(run.study, model, "texts", subjects=["01", "03"], **method)
     texts.extract()
     texts.prepare("01", "03", "04")
-    assert texts.pretrain("01") == 0
-    assert texts.encode("01") == 0
+    assert (texts.pretrain("01"), texts.encode("01")) == (0, 0)
     table = pd.DataFrame(load_sidecar(texts.of("curve", "01"))["details"]["layers"]["visual_projection"]["texts"])
     assert (table["chance"] > 0).all()
     assert table["selectivity"].abs().max() < 3 * table["chance"].max()

@@ -119,8 +119,7 @@ def test_few_stimuli_are_drawn_and_counted_and_ids_keep_their_zeros(networks: Ne
     table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
     given = Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"]
     known = match._known(*given, MatchSettings(features=("size", "kind")))
-    assert known["size"].tolist() == [2.0, 1.5]
-    assert known["kind"].tolist() == ["b", "a"]
+    assert (known["size"].tolist(), known["kind"].tolist()) == ([2.0, 1.5], ["b", "a"])
     wrong = "match.features: stimuli.tsv has no column colour; its columns are"
     refused(wrong, match._known, *given, MatchSettings(features=("kind", "colour")))
 
@@ -134,8 +133,7 @@ class Study:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.world = folder, abstraction_world(10, 8, 2, seed=4)
-        rng = np.random.default_rng(0)
-        n = len(self.world.basic)
+        rng, n = np.random.default_rng(0), len(self.world.basic)
         self.ids = [f"object{k:03d}" for k in range(n)]
         drawn = np.unique(np.sort(rng.integers(n, size=(20_000, 3)), axis=1), axis=0)
         drawn = rng.permutation(drawn[(np.diff(drawn, axis=1) > 0).all(axis=1)])

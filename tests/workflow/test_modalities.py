@@ -151,8 +151,7 @@ def write_things(folder: Path) -> Path:
 
 def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     """Epochs as THINGS-EEG2 pickles them, and features of a network as the vectors of images."""
-    descriptor = write_things(tmp_path)
-    place = tmp_path / "results" / "things" / "group" / "modalities"
+    descriptor, place = write_things(tmp_path), tmp_path / "results" / "things" / "group" / "modalities"
     options = OPTIONS | {"beside": ["shuffled"], "model": "pixels"}
     datasets = {"things": {"descriptor": str(descriptor), "models": ["pixels"]}}
     config = config_of(descriptor, datasets=datasets, models=PIXELS, decode_modalities=options)

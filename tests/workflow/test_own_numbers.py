@@ -20,6 +20,7 @@ from brainalign.pipelines import run_job
 from brainalign.pipelines.report.failures import failures_of
 from brainalign.pipelines.report.report import shelf_of
 from brainalign.regression import cluster
+from brainalign.statistics import noise_ceiling_from_share
 from brainalign.workflow import STEPS, Run, job_of, report_path
 
 N, N_TEST, N_REPEATS = 48, 16, 3
@@ -30,15 +31,11 @@ NAMES = [f"s{number}" for number in range(N)]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stimuli of which nothing but ids is known; vectors in other order; units that follow them, and units that do not.
-
-    Units of "02" do from 0.1 s on.
-    """
-    folder = tmp_path_factory.mktemp("mine")
-    rng = np.random.default_rng(8)
+    Units of "02" do from 0.1 s on."""
+    folder, rng = tmp_path_factory.mktemp("mine"), np.random.default_rng(8)
     shown = pd.DataFrame({"stimulus_id": NAMES, "test": ["TRUE"] * N_TEST + ["FALSE"] * (N - N_TEST)})
     shown.to_csv(folder / "stimuli.csv", index=False)
-    vectors = rng.normal(size=(N, 4))
-    order = rng.permutation(N)
+    vectors, order = rng.normal(size=(N, 4)), rng.permutation(N)
     with h5py.File(folder / "vectors.h5", "w") as file:
         file["stimulus_id"] = [NAMES[row] for row in order]
         file["planted"], file["other"] = vectors[order], rng.normal(size=(N, 4))
@@ -85,8 +82,7 @@ def test_check_says_what_was_taken_for_what(folder: Path, capsys: pytest.Capture
 def test_units_follow_the_vectors_that_drive_them_from_when_on_they_do(config: Config) -> None:
     fits = [{"subject": name, "model": "mine", "method": "ridge"} for name in ("01", "02")]
     alone, over_time = (pd.read_parquet(artifact_path(config.results, "mine", "scores", **fit)) for fit in fits)
-    table = alone.pivot(index="target_id", columns="layer", values="r")
-    seen = [f"u{k}" for k in range(10)]
+    table, seen = alone.pivot(index="target_id", columns="layer", values="r"), [f"u{k}" for k in range(10)]
     assert table.loc[seen, "planted"].mean() > 0.8
     assert abs(table.loc[seen, "other"].mean()) < 0.35
     assert abs(table.drop(index=seen)["planted"].mean()) < 0.2
@@ -101,9 +97,11 @@ def test_units_follow_the_vectors_that_drive_them_from_when_on_they_do(config: C
 
 def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, tmp_path: Path, capsys) -> None:
     """By a column of the table of stimuli; what a study left before it held stimuli out is of no use to its pages."""
-    for name in ("rates.npz", "units.csv"):
-        shutil.copy(folder / name, tmp_path)
-    pd.read_csv(folder / "trials.tsv", sep="\t").assign(session=0).to_csv(tmp_path / "trials.csv", index=False)
+    shutil.copy(folder / "units.csv", tmp_path)
+    trials = pd.read_csv(folder / "trials.tsv", sep="\t").assign(session=0)
+    kept = (trials.index < 2 * N) | trials["stimulus_id"].isin(NAMES[::2])  # every other stimulus is shown twice
+    trials[kept].to_csv(tmp_path / "trials.csv", index=False)
+    np.savez(tmp_path / "rates.npz", rates=np.load(folder / "rates.npz")["rates"][kept])
     files = {"format": "array", "values": "rates.npz", "key": "rates", "trials": "trials.csv", "targets": "units.csv"}
     models = {"mine": {"extractor": "table", "file": str(folder / "vectors.h5")}}
 
@@ -126,11 +124,12 @@ def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, t
     splits, ceiling, scores = map(pd.read_parquet, places)
     test = splits[splits["split"] == "test"]
     assert sorted(test.groupby("fold")["group"].unique().str.join("")) == [f"k{k}" for k in range(6)]
-    table = scores[scores["layer"] == "planted"].set_index("target_id")["r"]
-    seen = [f"u{k}" for k in range(10)]
+    table, seen = scores[scores["layer"] == "planted"].set_index("target_id")["r"], [f"u{k}" for k in range(10)]
     assert table[seen].mean() > 0.6
     assert abs(table.drop(seen).mean()) < 0.1
     ceilings = ceiling.set_index("target_id")["ceiling"]
+    limit = noise_ceiling_from_share(ceilings, np.tile([N_REPEATS, 2], N // 2))
+    assert scores[scores["layer"] == "planted"].set_index("target_id")["ceiling"].to_numpy() == pytest.approx(limit)
     assert ceilings[seen].mean() > 0.5 > 10 * abs(ceilings.drop(seen).mean())
     run = Run(of(6, {"column": "test", "value": True}))
     failures = failures_of(run, "mine", "01")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import config_of, run_all, run_step
+from jobs import asked, config_of, reruns, run_all, run_step
 from made import responses_of, splits_of
 from PIL import Image
 from refusals import refused
@@ -31,8 +31,7 @@ def configured(descriptor: Path, **changes: object) -> Config:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures, and RDMs of five subjects that follow them, as .npy; of four that do not, as .csv of one each."""
-    folder = tmp_path_factory.mktemp("mine")
-    rng = np.random.default_rng(5)
+    folder, rng = tmp_path_factory.mktemp("mine"), np.random.default_rng(5)
     pictures = rng.integers(0, 256, size=(N, 8, 8, 3)).astype(np.uint8)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / f"{number}.png")
@@ -64,6 +63,8 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
     assert names == pd.read_csv(folder / "stimuli.tsv", sep="\t")["stimulus_id"].tolist()
     np.testing.assert_allclose(written.get_matrices()[:5], np.load(folder / "cortex.npy"), rtol=1e-6)
     assert "RDMs of cortex (5), retina (1)" in group_report_path(config.results, "mine").read_text()
+    (folder / "named.yaml").write_text((folder / "mine.yaml").read_text().replace("cortex:", "V1:"))
+    assert reruns(asked(config), configured(folder / "named.yaml"))["prepare_rdms"] == 1  # though files are the same
 
 
 def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:

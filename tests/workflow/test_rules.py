@@ -1,7 +1,5 @@
-"""The workflow as text: lint, what rules and profiles declare, what a dry-run lists, what stops it, who locks it.
-
-Jobs go to SLURM as the profile says: by Snakemake's own plugin, to a stand-in that runs what is submitted.
-"""
+"""The workflow as text: lint, what rules and profiles declare, what a dry-run lists, what stops it, who locks it. Jobs
+go to SLURM as the profile says: by Snakemake's own plugin, to a stand-in that runs what is submitted."""
 
 import json
 import os
@@ -20,7 +18,7 @@ from worlds.matrix import Cell
 from brainalign.config import Config, load_config
 from brainalign.io import artifact_path
 from brainalign.study import parse
-from brainalign.workflow import STEPS, Job, Run, forget, jobs, note, planned, running
+from brainalign.workflow import STEPS, Job, Run, forget, jobs, note, planned, reached, running
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -42,6 +40,7 @@ def test_lint_and_what_every_rule_declares(run, root: Path) -> None:
     assert directives <= set(re.findall(r"^ +(\w+)(?::|=)", text, flags=re.MULTILINE))
     programs = {root / "pipelines" / step.folder / f"{step.name}.py" for step in STEPS.values()}
     assert [path for path in programs if not path.is_file()] == []
+    assert {"kernels/blas.py", "study/vectors.py"} <= reached("compare/searchlight").keys()
     assert len((root / "Snakefile").read_text().splitlines()) < 45
 
 
@@ -88,9 +87,9 @@ def test_what_stages_load_themselves_is_declared(make_image_study, root: Path, t
     datasets |= {"rest": {"descriptor": str(tmp_path / "rest" / "rest.yaml")}}
     models = {"net": {"extractor": "vision", "weights": str(tmp_path / "net"), "pooling": "tokens"}}
     models |= {"words": {"extractor": "sentence", "weights": str(tmp_path / "words")}}
-    content = {"results": str(tmp_path / "results"), "datasets": datasets, "models": models}
-    content |= {"methods": {"ridge": {"encoder": "ridge"}}, "ground": {"model": "net", "text": "words"}}
-    content |= {"decode": {"decoders": {"ridge": {"decoder": "linear"}, "written": decoder}}}
+    content = {"results": f"{tmp_path}/results", "datasets": datasets, "ground": {"model": "net", "text": "words"}}
+    own = {"ridge": {"decoder": "linear"}, "written": decoder | {"encoder": f"{tmp_path}/own.py:Net"}}
+    content |= {"models": models, "methods": {"ridge": {"encoder": "ridge"}}, "decode": {"decoders": own}}
     whole = Run(parse(Config, content, "test"))
     jobs_of = [(step, [read(whole, of) for read in step.reads.values()]) for step, of in planned(whole)]
     found = [(step.name, {str(path) for paths in files for path in paths}) for step, files in jobs_of]
@@ -99,7 +98,7 @@ def test_what_stages_load_themselves_is_declared(make_image_study, root: Path, t
         return [step for step, files in found if str(tmp_path / name) in files]
 
     assert "ground" in readers("words/model.safetensors")
-    assert readers("writer/model.safetensors") == ["decode"]  # once: not of ridge
+    assert readers("writer/model.safetensors") == readers("own.py") == ["decode"]  # once: not of ridge
     assert readers("rest/people.tsv") == readers("rest/01.npy") == ["prepare_series"]
 
 
@@ -107,7 +106,6 @@ def test_what_stages_load_themselves_is_declared(make_image_study, root: Path, t
 def test_every_key_of_a_profile_is_an_option(root: Path, name: str) -> None:
     profile = yaml.safe_load((root / "snakemake" / "profiles" / name / "config.yaml").read_text())
     known = {option.lstrip("-") for action in get_argument_parser()._actions for option in action.option_strings}
-    assert profile
     assert set(profile) <= known
     assert {rule.partition("=")[0] for rule in profile.get("groups", [])} <= set(STEPS)
     assert profile["rerun-incomplete"] is True  # a killed run leaves outputs that only look finished

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import config_of, run_all
+from jobs import asked, config_of, reruns, run_all
 from nibabel.cifti2 import BrainModelAxis, Cifti2Header, Cifti2Image, SeriesAxis
 from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
 from PIL import Image
@@ -139,8 +139,7 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     drifts = slow_drifts(60, 2.0, "linear", 0.01)
     assert basis.shape[1] == drifts.shape[1] + 7  # the constant column is no confound
     together = np.linalg.lstsq(np.column_stack([x, drifts, confounds[:60]]), still[:60, 0], rcond=None)[0][0]
-    cleared = x - basis @ (basis.T @ x)
-    residual = still[:60] - basis @ (basis.T @ still[:60])
+    cleared, residual = x - basis @ (basis.T @ x), still[:60] - basis @ (basis.T @ still[:60])
     assert cleared @ residual[:, 0] / (cleared @ cleared) == pytest.approx(together)
     np.testing.assert_allclose(moved[:60], residual / residual.std(axis=0), atol=1e-3)
     config = configured(tmp_path).model_dump(mode="json")
@@ -153,6 +152,10 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     r = pd.read_parquet(artifact_path(config.results, "story", "runtargets", subject="01")).set_index("model")["r"]
     groups = pd.read_csv(folder / "targets.tsv", sep="\t")["roi"].to_numpy()
     assert r["language"].to_numpy()[groups == "language"].mean() > 0.2
+    known = asked(config)
+    for file in [*(tmp_path / "derivatives").rglob("*run-3*")]:
+        file.rename(str(file).replace("run-3", "run-4"))
+    assert "prepare_events" in reruns(known, config)  # its folder of events is the same
 
 
 def _moved(folder: Path) -> None:

@@ -95,8 +95,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder, world = tmp_path_factory.mktemp("sentences") / "planted", {"world": "eeg_text", "n_subjects": 1}
     run = simulated(folder, simulate=world, eog=["Fp1", "Fp2"])
     assert run.prepare() == run.extract() == 0
-    assert [run.decode(name) for name in DECODERS] == [0, 0, 0]
-    assert run.report() == 0
+    assert ([run.decode(name) for name in DECODERS], run.report()) == ([0, 0, 0], 0)
     return run
 
 

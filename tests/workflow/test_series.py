@@ -54,8 +54,7 @@ def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
     series = np.asarray(load(study[0]["series"], Arrays)["series"])
     traces = {name: np.asarray(values) for name, values in load(study[0]["filledtraces"], Arrays).items()}
     assert np.allclose(series[traces["run"], :, traces["region"]], traces["true"])
-    assert model.reconstruct(series[:1], np.arange(24) < 6).shape == (1, 80, 24)
-    assert draw_page(study[1], "rest") == 0
+    assert (model.reconstruct(series[:1], np.arange(24) < 6).shape, draw_page(study[1], "rest")) == ((1, 80, 24), 0)
     page = group_report_path(study[1].results, "rest").read_text()
     assert about["steps"] == {"masked model": 30, "regions shifted": 30, "no masking": 30}
     assert set(about["converged"].values()) == {False}  # 30 steps are the most there are
@@ -90,11 +89,9 @@ def test_splits_are_of_people_and_all_or_none_are_given() -> None:
     refused("both sides need some", decode_series.test_runs, people.assign(split="train"), 0)
     people = pd.DataFrame({"subject": list("aabb"), "trait": list("xxyy")})
     joined, rows = decode_series.per_person(np.arange(4 * 25, dtype=np.float32).reshape(4, 25, 1), people, 10)
-    assert joined.shape == (2, 40, 1)
-    assert (joined[0, 19:21, 0].tolist(), rows["trait"].tolist()) == ([19, 25], ["x", "y"])
+    assert (joined.shape, joined[0, 19:21, 0].tolist(), rows["trait"].tolist()) == ((2, 40, 1), [19, 25], ["x", "y"])
     values = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
-    found = decode_series.region_map(values, list("abcdefg"), list("nnmmmkk"))
-    expected = PCA(2).fit(values)
+    found, expected = decode_series.region_map(values, list("abcdefg"), list("nnmmmkk")), PCA(2).fit(values)
     np.testing.assert_allclose(found[["x", "y"]].abs(), np.abs(expected.transform(values)), atol=1e-5)
     np.testing.assert_allclose(found["share"], expected.explained_variance_ratio_.sum(), rtol=1e-5)
     assert found[["region_id", "network"]].agg("".join, axis=1).tolist() == ["an", "bn", "cm", "dm", "em", "fk", "gk"]
@@ -104,17 +101,39 @@ def test_a_job_runs_again_from_its_sidecar(study, capfd: pytest.CaptureFixture[s
     path = study[0]["series"]
     before = path.read_bytes()
     path.unlink()
-    assert main(["rerun", str(path)]) == 0
-    assert path.read_bytes() == before
+    assert (main(["rerun", str(path)]), path.read_bytes()) == (0, before)
     assert "prepare_series of dataset rest: writes " in capfd.readouterr().out
+
+
+def test_stimuli_that_are_shown_again_are_exchanged_as_wholes(tmp_path: Path) -> None:
+    """Eight stimuli whose categories are arbitrary: telling stimuli apart is no sign of categories."""
+    rng = np.random.default_rng(4)
+    ids, runs = np.tile(np.arange(8), 12), np.repeat(["1", "2", "3"], 32)
+    values = 2 * rng.normal(size=(8, 5))[ids][:, :, None] + rng.normal(size=(96, 5, 6))
+    path, output = (artifact_path(tmp_path, "d", name, subject="1") for name in ("responses", "timewindows"))
+    options = {"permutations": 39, "square_permutations": 19, "draws": 100, "square_step": 3, "noise": "none"}
+    settings = {"decode_times": options, "confidence": 0.8, "sensors": {}, "windows": {"all": [0.0, 0.2]}}
+    targets = {"target_id": list("vwxyz"), "kind": "sensor", "hemi": "", "sensor_type": "eeg", "x_mm": np.arange(5.0)}
+    targets |= {"y_mm": 0.0, "z_mm": 0.0}
+    trials = {"category": np.array(list("abbaabab"))[ids], "run": runs, "onset_s": np.arange(96) % 32 * 2.0}
+    p = []
+    for names in (ids, np.arange(96)):  # and as if every trial had shown a stimulus of its own
+        of = responses_of(values, names.astype(str), targets=targets, times=np.arange(6) / 25, **trials)
+        save(path, of, Provenance("test", {}, ""))
+        names = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
+        outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in names}
+        assert run_step("decode_times", settings, inputs={"responses": path}, outputs=outputs) == 0
+        row = load(output, pd.DataFrame).iloc[0]
+        assert row["score"] > 0.8
+        p.append(row["p"])
+    assert p[0] > 0.05 > p[1]
 
 
 @pytest.mark.parametrize("kinds", ["abab", "abca"])
 def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: str) -> None:
     rng = np.random.default_rng(3)
     n, times = 48, np.round(np.arange(-4, 12) * 0.04, 2)
-    labels = np.array(list(kinds))[np.arange(n) % 4]
-    course = np.exp(-0.5 * ((times - 0.2) / 0.07) ** 2)
+    labels, course = np.array(list(kinds))[np.arange(n) % 4], np.exp(-0.5 * ((times - 0.2) / 0.07) ** 2)
     place = np.array([{"a": 0, "b": 1, "c": 2}[label] for label in labels])
     values = rng.normal(size=(n, 5, len(times))) + 1.2 * rng.normal(size=(3, 5))[place][:, :, None] * course
     targets = {"target_id": list("vwxyz"), "kind": "sensor", "hemi": "", "sensor_type": "eeg"}

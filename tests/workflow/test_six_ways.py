@@ -1,8 +1,6 @@
 """Six labs' folders from `init` to a page: what is planted is found, and scores are those that are computed apart.
-
 References read the raw files with numpy, pandas, MNE and nibabel, and fit with scikit-learn and scipy; of a run they
-take which stimuli were held out, and nothing else.
-"""
+take which stimuli were held out, and nothing else."""
 
 import time
 from collections.abc import Callable
@@ -70,8 +68,7 @@ def check_blocks(folder: Path) -> Found:
     for rows in labels.groupby("run").indices.values():
         clean = detrend(series[rows], axis=0)
         series[rows] = clean / clean.std(axis=0, ddof=1)
-    number = (labels != labels.shift()).any(axis=1).cumsum()
-    kept = labels["shape"] != "rest"
+    number, kept = (labels != labels.shift()).any(axis=1).cumsum(), labels["shape"] != "rest"
     trials = labels[kept].groupby(number[kept]).first()
     Y = np.stack([series[rows + 3].mean(axis=0) for rows in labels[kept].groupby(number[kept]).groups.values()])
     runs, X = trials["run"].to_numpy(), labs.pixels(folder, trials["shape"].tolist())
@@ -196,8 +193,7 @@ def check_ecog(folder: Path) -> Found:
     spectrum, axes = np.linalg.eigh(LedoitWolf(assume_centered=True).fit(noise).covariance_)
     words, Y, train, test = halves(folder, np.einsum("st,ntm->nsm", (axes / np.sqrt(spectrum)) @ axes.T, raw))
     held = np.load(folder / "vectors.npz")
-    X = held["words"][[held["stimulus_id"].tolist().index(word) for word in words]]
-    flat = Y.reshape(len(Y), -1)
+    X, flat = held["words"][[held["stimulus_id"].tolist().index(word) for word in words]], Y.reshape(len(Y), -1)
     r = predicted(of_equal_variance(X, train, columns=True), flat, train, test, KFold(5), None)
     expected = correlations(r, flat[test]).reshape(10, 17)
     scores = table(folder, "scores", subject="01", model="vectors", method="ridge")
@@ -235,10 +231,8 @@ def test_a_folder_becomes_a_page_whose_figures_are_right(way: str, tmp_path: Pat
     study = folder / "study.yaml"
     lines = [line for line in study.read_text().splitlines() if line.strip() and not line.strip().startswith("#")]
     assert len(lines) <= 15
-    assert main(["check", str(study)]) == 0
-    assert main(["run", str(study), "--cores", "2"]) == 0
-    seconds = time.monotonic() - start
-    pages = list((folder / "results").glob("*/*.html"))
+    assert (main(["check", str(study)]), main(["run", str(study), "--cores", "2"])) == (0, 0)
+    seconds, pages = time.monotonic() - start, list((folder / "results").glob("*/*.html"))
     assert pages
     assert all("<figure" in page.read_text() for page in pages)
     score, expected, tolerance = check(folder)

@@ -84,7 +84,7 @@ def test_a_change_reruns_what_depends_on_it(
 @pytest.mark.parametrize(("file", "old", "new", "expected"), [
     ("root/done.yaml", "permutations: 20", "permutations: 21", SCORED),
     ("root/study/small.yaml", "A small", "Another small", {"report": 1}),
-    ("lib/brainalign/kernels/held_out.py", "", "\n", SCORED),
+    ("lib/brainalign/kernels/held_out.py", "", "\n", SCORED | {"compare": 1}),
     ("lib/brainalign/io/artifacts.py", "", "\n", EVERYTHING),
     ("lib/brainalign/config/settings.py", "", "\n", {}),
 ])  # fmt: skip
@@ -194,7 +194,7 @@ def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     study = make_study(copied.root / "study", signal=0.0)  # the same study, now without any signal
     study.write()
     broken = copied.lib / "encoding" / "scoring" / "crossval.py"
-    drawn = broken.read_text().replace("rng = np.random", "raise RuntimeError('broken')\n    rng = np.random")
+    drawn = broken.read_text().replace("rng, by_run = np", "raise RuntimeError('broken')\n    rng, by_run = np")
     broken.write_text(drawn)
     figures = copied.lib / "report" / "pages" / "blocks_figures.py"
     failing = figures.read_text().replace("def mds_points(", "def mds_points(*_):\n    1 / 0\n\n\ndef unused(")

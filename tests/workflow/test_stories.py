@@ -32,7 +32,7 @@ from brainalign.pipelines.encode import continuous
 from brainalign.report.kit import StudyMaterial
 from brainalign.report.pages import group_of_runs_chapter
 from brainalign.simulation import STORY_GROUPS, story, write_story
-from brainalign.statistics import RELIABLE, reliable_targets
+from brainalign.statistics import RELIABLE, noise_ceiling_from_share, reliable_targets
 from brainalign.study import Shape, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import report_path
 
@@ -61,7 +61,7 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     for model, other in (("language", "sound"), ("sound", "language")):
         for region in (model, "both"):
             assert tested.loc[(model, region), "r"] > 0.25
-            assert tested.loc[(model, region), "p"] == 1 / 40
+            assert tested.loc[(model, region), "p"] == 1 / 60
             assert tested.loc[(model, region), "r"] > 3 * tested.loc[(model, region), "null_95"]
         assert tested.loc[(other, model), "r"] < 0.5 * tested.loc[(model, model), "r"]
     controls = tested.loc[["random", "event rate"]]
@@ -130,8 +130,7 @@ def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> 
         inside = places.loc[places["roi"] == region, "target_id"].tolist()
         if len(inside) == row["n_targets"]:  # of a region of which all targets repeat
             mine = of_targets.loc[[(model, name) for name in inside]]
-            assert mine["r"].mean() == pytest.approx(row["r"])
-            assert (mine["p_fwer"] < 0.05).mean() == row["share"]
+            assert (mine["r"].mean(), (mine["p_fwer"] < 0.05).mean()) == (pytest.approx(row["r"]), row["share"])
             assert np.sqrt(mine["ceiling"].clip(lower=0)).mean() == pytest.approx(row["ceiling"])
             assert np.isnan(row["low"])  # five runs are too few for an interval
     path = artifact_path(config.results, "story", "runtargets", subject="01")
@@ -171,18 +170,22 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     Record(Path(__file__).parent / "recorded_stages.json").check(f"rows of {n_runs} runs", tables)
 
 
+LATE = 4  # rows
+
+
 def test_what_others_share_predicts_a_subject(folder: Path, tmp_path: Path) -> None:
-    """Three share a space and what they hear, of whom one lacks a target; the fourth lies in a space of its own."""
+    """Three share a space and what they hear, of whom one lacks a target and is late; the fourth has its own space."""
     rng, names, kept = np.random.default_rng(3), np.array(["v0", "v1", "v2"]), {"02": [0, 2]}
     common, recordings = rng.normal(size=(3, 75, 3)).cumsum(axis=1), {}
     for subject in ("01", "02", "03", "own"):
         targets = kept.get(subject, [0, 1, 2])
         for run, values in enumerate(common + 3 * rng.normal(size=common.shape) * [0, 1, 1]):
-            np.save(tmp_path / f"{subject}_{run}.npy", values[:, targets])
+            np.save(tmp_path / f"{subject}_{run}.npy", values[LATE * (subject == "02") :, targets])
         pd.DataFrame({"target_id": names[targets]}).to_csv(tmp_path / f"{subject}.tsv", sep="\t", index=False)
         files = {f"story{run + 1}": f"{subject}_{run}.npy" for run in range(3)}
         recordings[subject] = {"format": "runs", "tr_s": 2.0, "targets": f"{subject}.tsv", "files": files}
         recordings[subject] |= {"space": "scanner" if subject == "own" else "parcels"}
+        recordings[subject] |= {"first_row_s": 2.0 * LATE} if subject == "02" else {}
     for name in ("words.tsv", "language.npy", "sound.npy"):
         shutil.copy(folder / name, tmp_path)
     content = {"name": "story", "stimuli": "words.tsv", "recordings": recordings, "splits": {"s": {"leave_out": "run"}}}
@@ -193,19 +196,24 @@ def test_what_others_share_predicts_a_subject(folder: Path, tmp_path: Path) -> N
     table = {subject: pd.read_parquet(path(subject=subject)).set_index("target_id") for subject in ("01", "02", "03")}
     assert not path(subject="own").exists()
     study = load_descriptor(tmp_path / "story.yaml")
-    values = {name: read_continuous(study, name).responses.values.reshape(3, 60, -1) for name in table}
-    mean = (values["02"][..., 1] + values["03"][..., 2]) / 2
+    read = {name: read_continuous(study, name).responses.values for name in table}
+    values = {name: of.reshape(3, -1, of.shape[1]) for name, of in read.items()}
+    late = np.pad(values["02"], ((0, 0), (LATE, 0), (0, 0)), constant_values=np.nan)
+    mean = np.nanmean([late[..., 1], values["03"][..., 2]], axis=0)
     by_run = [np.corrcoef(own, others)[0, 1] for own, others in zip(values["01"][..., 2], mean, strict=True)]
     assert table["01"].loc["v2", "r"] == pytest.approx(np.tanh(np.arctanh(by_run).mean()), abs=1e-5)
     assert table["01"]["n_others"].to_dict() == {"v0": 2, "v1": 1, "v2": 2}
-    assert all(of.loc["v0", "r"] > 0.99 > 0.9 > of.loc["v2", "r"] for of in table.values())
+    assert all(of.loc["v0", "r"] > 0.9 > of.loc["v2", "r"] for of in table.values())
 
 
 def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: Path) -> None:
     """One set holds what was planted, the other responses to something else."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
     np.save(tmp_path / "story5.npy", np.random.default_rng(0).normal(size=(75, 4 * N_VOXELS)))
-    content = described(tmp_path)
+    heard = np.load(tmp_path / "story4.npy")
+    np.save(tmp_path / "story4_again.npy", heard + np.random.default_rng(1).normal(size=heard.shape))
+    files = {f"story{run + 1}": f"story{run + 1}.npy" for run in range(5)}
+    content = described(tmp_path, files=files | {"story4": ["story4.npy", "story4_again.npy"]})
     content["continuous"] = {"test_sets": {"alike": ["story4"], "strange": ["story5"]}, "hrf": "spm"}
     (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
     config = configured(tmp_path)
@@ -213,6 +221,11 @@ def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: P
     scores = pd.read_parquet(artifact_path(config.results, "story", "runscores", subject="01"))
     r = scores[scores["region"] == "sound"].set_index(["test_set", "kind", "model"])["r"]
     assert min(r["", "model", "sound"], r["alike", "model", "sound"]) > 0.2 > 0.1 > abs(r["strange", "model", "sound"])
+    share = pd.read_parquet(artifact_path(config.results, "story", "ceiling", subject="01"))["signal_share"]
+    for of, presentations in (("", [1, 1, 1]), ("alike", [2])):  # a ceiling of the runs that a score is of
+        bound = np.mean([noise_ceiling_from_share(share, n) for n in presentations], axis=0)
+        found = scores.loc[scores["test_set"].eq(of) & scores["kind"].eq("joint"), ["n_targets", "ceiling"]]
+        assert np.abs(found["ceiling"] - np.sqrt(np.maximum(bound, 0))[:N_VOXELS].mean()).min() < 1e-6
     page = re.sub(r"\s+", " ", report_path(config.results, "story", "01").read_text())
     assert "predicted from all others: alike: story4; strange: story5." in page
     assert "convolved with SPM's response function and its derivatives to onset and dispersion" in html.unescape(page)
@@ -222,6 +235,14 @@ def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: P
     shares = pd.read_parquet(artifact_path(config.results, "story", "runshares", subject="01"))
     planted = shares[shares["region"].eq(shares["model"])]
     assert (planted["limit"] > planted["unique"] + 0.01).all()
+
+
+def test_constant_features_are_zero_without_their_drifts(rng) -> None:
+    drifts = np.linalg.qr(np.vander(np.linspace(-1, 1, 90), 3))[0]
+    X = np.c_[rng.normal(size=90), np.full((90, 2), [0.3, 1e4]), 5 + 1e-3 * rng.normal(size=90)]
+    left = continuous.without_drifts(X, drifts)
+    assert not left[:, 1:3].any()
+    np.testing.assert_allclose(left[:, [0, 3]], (X - drifts @ (drifts.T @ X))[:, [0, 3]])
 
 
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
@@ -299,7 +320,7 @@ def listened(folder: Path, **changes: object) -> dict[str, object]:
     def planted(seconds: np.ndarray) -> np.ndarray:
         return np.cos(2 * np.pi * waves[0][..., None] * seconds + waves[1][..., None]).sum(axis=1)
 
-    for k, offset in enumerate((3.5, 0.25, 7.0), start=1):
+    for k, offset in enumerate((898 / 256, 0.25, 7.0), start=1):  # one lies between samples of 64 Hz
         seconds = np.arange(256 * 70) / 256
         info = mne.create_info([*sensors, "VEOG"], 256.0, ["eeg"] * 3 + ["eog"])
         mains = 30 * np.sin(2 * np.pi * 50 * seconds)
@@ -325,11 +346,14 @@ def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path) -> None:
     for run, rows in read.responses.trials.groupby("run"):
         onsets = rows["onset_s"].to_numpy()
         np.testing.assert_allclose(onsets, np.arange(len(onsets)) / 64)
-        assert len(rows) == {"story1": 4256, "story2": 4464, "story3": 4032}[run]
+        assert len(rows) == {"story1": 4255, "story2": 4464, "story3": 4032}[run]
         inner = (onsets > 3) & (onsets < 57)  # filters ring at the ends
-        expected = planted(onsets[inner])[[0, 2]]
-        values = read.responses.values[rows.index][inner].T
+        expected, values = planted(onsets[inner])[[0, 2]], read.responses.values[rows.index][inner].T
         assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(values, expected, strict=True)) > 0.995
+    files = {"a": ["story1_raw.fif", "story3_raw.fif"], "b": "story2_raw.fif", "c": "story2_raw.fif"}
+    described(tmp_path, **content["recordings"]["01"] | {"files": files})
+    read = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01")
+    assert (read.responses.trials["run"] == "a").sum() == 4032  # as many rows as the shorter one has
 
 
 def test_recordings_and_descriptors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -396,8 +420,7 @@ def subjects(tmp_path: Path) -> list[str]:
         targets = targets_of(k)
         n = len(targets)
         trials = pd.DataFrame({"trial_id": ["a", "b"], "stimulus_id": ["a", "b"], "onset_s": [0.0, 2.0]})
-        trials = trials.assign(session="", run="1", repeat=1)
-        patch = (targets["i"] >= 3).to_numpy()
+        trials, patch = trials.assign(session="", run="1", repeat=1), (targets["i"] >= 3).to_numpy()
         found = [targets[["target_id"]].assign(model=model, r=rng.normal(0, 0.05, n)) for model in MODELS]
         found[0]["r"] += 0.3 * patch
         contents = {"responses": Responses(rng.normal(size=(2, n)).astype(np.float32), trials, targets, "z")}

@@ -28,7 +28,7 @@ from brainalign.report.synthesis_sections import directions_section
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
 from brainalign.study import parse
 from brainalign.synthesis import BrainGuidedPipeline
-from brainalign.workflow import jobs
+from brainalign.workflow import STEPS, Run, jobs
 
 BY = Provenance("test", {}, "")
 REGIONS, N_IMAGES, N_TEST, N_VOXELS = ["red", "large"], 120, 30, 6
@@ -71,8 +71,7 @@ class Study:
 
     def write(self) -> None:
         (self.folder / "stimuli").mkdir()
-        images = render(clear_scenes(N_IMAGES, 3), 32)
-        ids = [f"scene{k}" for k in range(N_IMAGES)]
+        images, ids = render(clear_scenes(N_IMAGES, 3), 32), [f"scene{k}" for k in range(N_IMAGES)]
         for name, image in zip(ids, images, strict=True):
             Image.fromarray(image).save(self.folder / "stimuli" / f"{name}.png")
         paths = [f"{name}.png" for name in ids]
@@ -82,8 +81,7 @@ class Study:
         order = np.random.default_rng(2).permutation(2 * N_IMAGES)
         regions = [*np.repeat(REGIONS, N_VOXELS), "small", "small"]
         values = np.concatenate([*voxels])[order].astype(np.float32)
-        values = np.concatenate([values, values[:, :2]], axis=1)
-        responses = responses_of(values, np.tile(ids, 2)[order], roi=regions)
+        responses = responses_of(np.concatenate([values, values[:, :2]], axis=1), np.tile(ids, 2)[order], roi=regions)
         save(self.path("responses"), responses, BY)
         ceiling = np.where(np.arange(len(regions)) % N_VOXELS == 0, 0.1, 0.6)  # the first voxel of each is unreliable
         save(self.path("ceiling"), responses.targets[["target_id"]].assign(ceiling=ceiling, repeats_q=np.nan), BY)
@@ -119,8 +117,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("synthesize")
     made = Study(folder, pixel_prior(folder / "prior"))
     made.write()
-    assert made.guide() == 0
-    assert made.synthesize(simulated=True, scales=[3.0]) == 0
+    assert (made.guide(), made.synthesize(simulated=True, scales=[3.0])) == (0, 0)
     return made
 
 
@@ -134,8 +131,7 @@ def test_encoders_share_no_image_and_predict_those_held_out(study: Study) -> Non
     arrays, about = study.arrays("guides"), load_sidecar(study.path("guides"))["details"]
     used = [arrays[f"{role}_images"] for role in ("guide", "check", "test")]
     assert sum(map(len, used)) == len(np.unique(np.concatenate(used))) == N_IMAGES
-    table = pd.read_csv(study.table, sep="\t")
-    assert set(table["stimulus_id"].iloc[used[2]]) == {f"scene{k}" for k in range(N_TEST)}
+    assert set(pd.read_csv(study.table, sep="\t")["stimulus_id"].iloc[used[2]]) == {f"scene{k}" for k in range(N_TEST)}
     assert arrays["rows"].tolist() == [k for k in range(2 * N_VOXELS) if k % N_VOXELS]  # reliable ones
     for size in ("prior", "full"):
         assert about["r"]["guide"][size]["red"] > 0.5  # of size, a line through pixels says little
@@ -274,8 +270,13 @@ def test_what_is_planned_and_what_a_change_reruns(make_image_study, tmp_path: Pa
     refused("'02' is not among the fMRI subjects", planned, subjects=["02"])
     refused("voxels of subject 01 are not put into words", planned, prompts="captions")
     usual = SynthesizeSettings(prior="data/prior", guide=OPTIONS["guide"], check=OPTIONS["check"])
-    for changes, refits in (({"scale": 5.0}, False), ({"n_images": 4}, False), ({"views": 3}, True)):
+    other = {"scheduler": "DDIMScheduler"}  # without which a prior may not load
+    for changes, refits in (({"scale": 5.0}, False), ({"n_images": 4}, False), ({"views": 3}, True), (other, True)):
         assert (usual.model_copy(update=changes).of_the_guide() != usual.of_the_guide()) == refits
+    of = {"dataset": "scenes", "subject": "01"}
+    for step in ("guide", "directions"):
+        given = STEPS[step].settings(Run(config(tmp_path, dtype="float16", **other)), of)["synthesize"]
+        assert (given["scheduler"], given["dtype"]) == ("DDIMScheduler", "float16")
 
 
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
@@ -303,8 +304,7 @@ class Encoders:
         layer = Features(np.zeros((40, 2), dtype=np.float32), stimuli, "pixels")
         save(self.path("features", model="fine"), Layers({"pixels": layer}), BY)
         truth = true_responses(measure_things(images))[list(ASKED)].to_numpy()
-        truth = np.repeat((truth - truth.mean(axis=0)) / truth.std(axis=0), 2, axis=1)
-        half = np.arange(40)
+        truth, half = np.repeat((truth - truth.mean(axis=0)) / truth.std(axis=0), 2, axis=1), np.arange(40)
         arrays = {"rows": np.arange(4), "guide_images": half[:20], "check_images": half[20:]}
         for role, size in SIZES.items():
             step = 32 // size

@@ -39,14 +39,11 @@ class AbstractionWorld:
 
 
 def abstraction_world(n_superordinate=10, n_basic=8, n_instances=4, seed=0) -> AbstractionWorld:
-    """Draw a hierarchy of objects, people's similarities and the features of two networks.
-
-    An object is the sum of a superordinate, a basic and an instance vector. Networks have the first HIDDEN times as
-    long, and a look-alike vector instead: basic categories are dealt to as many look-alike groups as there are
-    superordinate categories, each of a superordinate category to another group.
-    """
-    n_dimensions = 2 * SUPERORDINATE_DIMENSIONS + 2 * DIMENSIONS
-    rng = np.random.default_rng(seed)
+    """Draw a hierarchy of objects, people's similarities and the features of two networks. An object is the sum of a
+    superordinate, a basic and an instance vector. Networks have the first HIDDEN times as long, and a look-alike
+    vector instead: basic categories are dealt to as many look-alike groups as there are superordinate categories,
+    each of a superordinate category to another group."""
+    n_dimensions, rng = 2 * SUPERORDINATE_DIMENSIONS + 2 * DIMENSIONS, np.random.default_rng(seed)
     basic = np.repeat(np.arange(n_superordinate * n_basic), n_instances)
     superordinate = basic // n_basic
     lookalike = (superordinate + basic % n_basic) % n_superordinate

@@ -13,10 +13,8 @@ INDIFFERENT = ""  # of an attribute that a voxel does not care for
 def labelled_embeddings(
     scenes: pd.DataFrame, attributes: Sequence[str], n_features: int = 48, noise: float = 0.6, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Embed scenes as CLIP-like models do: what all share, a unit vector per value, and noise of a length.
-
-    Lengths of the embeddings (n_scenes, n_features) are uniform in 8 to 12.
-    """
+    """Embed scenes as CLIP-like models do: what all share, a unit vector per value, and noise of a length. Lengths of
+    the embeddings (n_scenes, n_features) are uniform in 8 to 12."""
     rng = np.random.default_rng([seed, 0xE3B])
     total = np.tile(2 * _unit(rng.standard_normal(n_features)), (len(scenes), 1))
     for name in attributes:
@@ -30,10 +28,8 @@ def captioned_voxels(
     scenes: pd.DataFrame, attributes: Mapping[str, float], n_voxels: int = 60, noise_sd: float = 1.0, seed: int = 0
 ) -> tuple[NDArray[np.float32], pd.DataFrame]:
     """Simulate voxels that answer to one value of each attribute they care for: z-scored sum of matches + noise.
-
-    `attributes` are columns of scenes, with the share of voxels that care for each; every voxel cares for one or more.
-    Returns responses (n_scenes, n_voxels), and the value each voxel prefers, "" where it does not care.
-    """
+    `attributes` are columns of scenes, with the share of voxels that care for each; every voxel cares for one or
+    more. Returns responses (n_scenes, n_voxels), and the value each voxel prefers, "" where it does not care."""
     rng = np.random.default_rng([seed, 0xCA9])
     values = {name: sorted(scenes[name].unique()) for name in attributes}
     rows: list[dict[str, Any]] = []
@@ -43,8 +39,7 @@ def captioned_voxels(
             cares[list(attributes)[rng.integers(len(attributes))]] = True
         drawn = {name: values[name][rng.integers(len(values[name]))] for name in attributes}
         rows.append({name: drawn[name] if cares[name] else INDIFFERENT for name in attributes})
-    planted = pd.DataFrame(rows)
-    signal = np.zeros((len(scenes), n_voxels))
+    planted, signal = pd.DataFrame(rows), np.zeros((len(scenes), n_voxels))
     for name in attributes:
         signal += scenes[name].to_numpy()[:, None] == planted[name].to_numpy()
     signal = (signal - signal.mean(axis=0)) / signal.std(axis=0)

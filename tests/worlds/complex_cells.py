@@ -36,14 +36,11 @@ class ComplexCells:
 
 
 def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, seed: int = 0) -> ComplexCells:
-    """Simulate voxels that sum features of two layers over a Gaussian field.
-
-    The first layer squares and adds the outputs of a pair of filters a quarter of a cycle apart, so that an inverted
-    image gives the same responses: no linear function of pixels predicts anything. The second layer compares
-    orientations (its weights sum to 0 over them), so that contrast alone says little.
-    """
-    rng = np.random.default_rng(seed)
-    n = n_train + n_test
+    """Simulate voxels that sum features of two layers over a Gaussian field. The first layer squares and adds the
+    outputs of a pair of filters a quarter of a cycle apart, so that an inverted image gives the same responses: no
+    linear function of pixels predicts anything. The second layer compares orientations (its weights sum to 0 over
+    them), so that contrast alone says little."""
+    rng, n = np.random.default_rng(seed), n_train + n_test
     images = _images(n, rng)
     maps = _features(images, rng)  # (n, N_FEATURES, 8, 8)
     fields, weights = _readouts(n_voxels, rng)
@@ -83,8 +80,7 @@ def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
     pair -= envelope * pair.sum(axis=(2, 3), keepdims=True) / envelope.sum()  # blind to brightness
     filters = torch.from_numpy(pair.reshape(-1, 1, FILTER, FILTER))
     outputs = torch.nn.functional.conv2d(torch.from_numpy(images)[:, None], filters, padding=half)
-    energies = outputs.square().unflatten(1, (2, N_ORIENTATIONS)).sum(dim=1)
-    energies = _unit(torch.nn.functional.avg_pool2d(energies, 2))
+    energies = _unit(torch.nn.functional.avg_pool2d(outputs.square().unflatten(1, (2, N_ORIENTATIONS)).sum(dim=1), 2))
     weights = rng.normal(size=(N_FEATURES, N_ORIENTATIONS, 3, 3))
     weights -= weights.mean(axis=1, keepdims=True)
     return np.asarray(_unit(torch.nn.functional.conv2d(energies, torch.from_numpy(weights), padding=1).relu()).numpy())

@@ -35,13 +35,10 @@ def category_epochs(
     smoothness: float = 1.5,
     seed: int = 0,
 ) -> CategoryEpochs:
-    """Draw epochs from -.1 to .5 s; categories differ by `amplitude` standard deviations of the noise at the peaks.
-
-    One pattern at all peaks (lasting), or one for each, orthogonal to the others (moving); `width_s` is the standard
-    deviation of a peak, `smoothness` that of the noise's filter, in samples.
-    """
-    rng = np.random.default_rng([seed, 0xCA7])
-    times = np.arange(-0.1, 0.5 - 1e-9, step_s)
+    """Draw epochs from -.1 to .5 s; categories differ by `amplitude` standard deviations of the noise at the peaks. One
+    pattern at all peaks (lasting), or one for each, orthogonal to the others (moving); `width_s` is the standard
+    deviation of a peak, `smoothness` that of the noise's filter, in samples."""
+    rng, times = np.random.default_rng([seed, 0xCA7]), np.arange(-0.1, 0.5 - 1e-9, step_s)
     patterns = np.linalg.qr(rng.normal(size=(n_sensors, n_sensors)))[0]
     side = rng.integers(2, size=n_trials)
     values = gaussian_filter1d(rng.normal(size=(n_trials, n_sensors, len(times))), smoothness, axis=2)

@@ -1,7 +1,5 @@
 """A film with sound and words, of known truth: voxels that follow its loudness, its motion, its luminance, or nothing.
-
-Words are vectors that hold the loudness around them, and noise: they predict what loudness drives, and add nothing.
-"""
+Words are vectors that hold the loudness around them, and noise: they predict what loudness drives, and add nothing."""
 
 from pathlib import Path
 
@@ -24,8 +22,7 @@ def write_film(folder: Path, *, seed: int, n_runs=5, n_rows=75, n_voxels=6, sign
     for run in names:
         seconds = 2 * n_rows
         level = np.exp(0.8 * _slow(rng, round(seconds / FINE_S), 20))  # on the fine clock
-        carrier = rng.choice([-1.0, 1.0], seconds * SOUND_HZ)
-        sound = carrier * np.repeat(level, round(FINE_S * SOUND_HZ)) ** (1 / 0.6)
+        sound = rng.choice([-1.0, 1.0], seconds * SOUND_HZ) * np.repeat(level, round(FINE_S * SOUND_HZ)) ** (1 / 0.6)
         wavfile.write(folder / f"{run}.wav", SOUND_HZ, (30000 * sound / np.abs(sound).max()).astype(np.int16))
         steps = np.round(60 * rng.uniform(0, 1, seconds * FPS) * (_slow(rng, seconds * FPS, 10) > 0)).astype(int)
         grey = 128 + 30 * np.sign(_slow(rng, seconds * FPS, 40))  # luminance knows nothing of motion

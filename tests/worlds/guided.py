@@ -1,8 +1,6 @@
-"""Worlds in which images are guided towards a region: simulated voxels, encoders of them, and neurons that judge.
-
-An encoder of noisy voxels guides; neurons that look at the pixels judge, and they know nothing of the encoder. Scale,
-trust radius and recurrence are those of the method page, chosen on other seeds and other encoders.
-"""
+"""Worlds in which images are guided towards a region: simulated voxels, encoders of them, and neurons that judge. An
+encoder of noisy voxels guides; neurons that look at the pixels judge, and they know nothing of the encoder. Scale,
+trust radius and recurrence are those of the method page, chosen on other seeds and other encoders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -88,9 +86,8 @@ def fit_encoder(regions: tuple[str, ...], seed: int) -> Encoder:
 
 def read_out(parts: list[np.ndarray], voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients and intercepts of voxels; a scene and its views stay in one fold."""
-    scenes = np.tile(np.arange(len(voxels)), len(parts))
     shown = np.concatenate(parts), np.tile(voxels, (len(parts), 1))
-    ridge = Ridge(ALPHAS, cv=5, device="cpu").fit(*shown, groups=scenes)
+    ridge = Ridge(ALPHAS, cv=5, device="cpu").fit(*shown, groups=np.tile(np.arange(len(voxels)), len(parts)))
     return np.asarray(ridge.coef_), np.asarray(ridge.intercept_)
 
 
@@ -110,12 +107,9 @@ def null_objectives(guide: Encoder, n_nulls: int, seed: int) -> list[synthesis.R
 def synthesise(
     regions: tuple[str, ...], seed: int, sampling: synthesis.Sampling, n_nulls: int = 0, check: int | None = None
 ) -> synthesis.Synthesised:
-    """Fit a guiding encoder, and sample every condition, evolution where there are nulls, too.
-
-    The encoder of the world `check` looks at the images as well.
-    """
-    pipe = prior()
-    guide = fit_encoder(regions, 2 * seed)
+    """Fit a guiding encoder, and sample every condition, evolution where there are nulls, too. The encoder of the world
+    `check` looks at the images as well."""
+    pipe, guide = prior(), fit_encoder(regions, 2 * seed)
     natural = render(clear_scenes(2000, 90_000 + seed), SIZE)
     of_natural = true_responses(measure_things(natural))[list(regions)]
 

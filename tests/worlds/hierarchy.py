@@ -1,10 +1,8 @@
-"""A world with a planted hierarchy: deeper layers drive areas farther from V1, and sensors later.
-
-600 images; 6 layers of 30 features, h' = .5h + .9tanh(1.5hM) + .3ε, standardised, M ~ N(0, 1/30). 18 areas × 6 voxels
-mix two adjacent layers at a depth linear in 0 to 5; distance from V1 0 to 80 mm with sd 4 mm, on a half disc around V1;
-signal over noise sd .7, so no r above .573. 30 sensors × 60 times from −.1 to .5 s: layer l speaks in a Gaussian of
-sd 25 ms about 80 + 50·l ms; noise sd 3.
-"""
+"""A world with a planted hierarchy: deeper layers drive areas farther from V1, and sensors later. 600 images; 6 layers
+of 30 features, h' = .5h + .9tanh(1.5hM) + .3ε, standardised, M ~ N(0, 1/30). 18 areas × 6 voxels mix two adjacent
+layers at a depth linear in 0 to 5; distance from V1 0 to 80 mm with sd 4 mm, on a half disc around V1; signal over
+noise sd .7, so no r above .573. 30 sensors × 60 times from −.1 to .5 s: layer l speaks in a Gaussian of sd 25 ms
+about 80 + 50·l ms; noise sd 3."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,24 +40,19 @@ class Hierarchy:
 
 
 def hierarchy(n_images=600, n_layers=6, n_features=30, n_areas=18, *, seed=0) -> Hierarchy:
-    """Simulate a network, another with random weights, areas along a hierarchy, and sensors over time.
-
-    Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
-    arXiv:2508.18226
-    """
+    """Simulate a network, another with random weights, areas along a hierarchy, and sensors over time. Raugel J et al.
+    (2025). Disentangling the factors of convergence between brains and computer vision models. arXiv:2508.18226"""
     rng = np.random.default_rng(seed)
     images = rng.normal(size=(n_images, n_features))
     layers = _network(images, n_layers, rng)
     random_layers = _network(images @ rng.normal(size=(n_features, n_features)), n_layers, rng)
-    depth = np.linspace(0, n_layers - 1, n_areas)
-    area = np.repeat(np.arange(n_areas), N_VOXELS)
+    depth, area = np.linspace(0, n_layers - 1, n_areas), np.repeat(np.arange(n_areas), N_VOXELS)
     voxels = np.column_stack([_mixture(layers, depth[a], rng) for a in area])
     voxels = SIGNAL_SD * voxels + rng.normal(size=voxels.shape)
     distance = np.linspace(0, DISTANCE_MM, n_areas) + rng.normal(0, DISTANCE_SD_MM, n_areas)
     angle = rng.uniform(-np.pi / 2, np.pi / 2, n_areas)
     places = distance[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
-    times = np.linspace(-0.1, 0.5, 60)
-    latency = FIRST_S + STEP_S * np.arange(n_layers)
+    times, latency = np.linspace(-0.1, 0.5, 60), FIRST_S + STEP_S * np.arange(n_layers)
     course = np.exp(-((times - latency[:, None]) ** 2) / (2 * WIDTH_S**2))  # (n_layers, n_times)
     spoken = [layer @ rng.normal(0, n_features**-0.5, (n_features, N_SENSORS)) for layer in layers]
     sensors = np.einsum("lns,lt->nst", np.stack(spoken), course)
@@ -73,8 +66,7 @@ def _standardised(values: Values) -> Values:
 
 
 def _network(images: Values, n_layers: int, rng: np.random.Generator) -> list[Values]:
-    layers = [_standardised(images)]
-    n = images.shape[1]
+    layers, n = [_standardised(images)], images.shape[1]
     for _ in range(n_layers - 1):
         h = layers[-1]
         mixed = np.tanh(1.5 * h @ rng.normal(0, n**-0.5, (n, n)))

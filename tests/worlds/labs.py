@@ -87,8 +87,7 @@ def blocks(folder: Path) -> None:
 
 def betas(folder: Path) -> None:
     """Betas of sixty photographs, shown twice, in a volume of MNI; the half with i < 3 follows their pixels."""
-    rng = np.random.default_rng(2)
-    names = photographs(folder / "photos", 60)
+    rng, names = np.random.default_rng(2), photographs(folder / "photos", 60)
     drive = components(pixels(folder / "photos", names), 4) @ rng.normal(size=(4, 60))
     shown = shown_in_runs(folder, names, 2, rng)
     values = 2 * rng.normal(size=(len(shown), 120))
@@ -131,12 +130,10 @@ def story(folder: Path) -> None:
 
 def rdms(folder: Path) -> None:
     """RDMs of two regions and fifteen people on 78 photographs: V1 follows their pixels, IT something else."""
-    rng = np.random.default_rng(4)
-    names = photographs(folder / "photos", 78)
+    rng, names = np.random.default_rng(4), photographs(folder / "photos", 78)
     truth = pdist(pixels(folder / "photos", names), "correlation"), pdist(rng.normal(size=(78, 5)))
     for region, distances in zip(("V1", "IT"), truth, strict=True):
-        noise = 2 * rng.normal(size=(15, len(distances)))
-        values = (distances - distances.mean()) / distances.std() + noise
+        values = (distances - distances.mean()) / distances.std() + (2 * rng.normal(size=(15, len(distances))))
         np.save(folder / f"{region}_rdms.npy", values - values.min() + 0.1)
 
 
@@ -166,14 +163,10 @@ MOMENTS = np.linspace(-0.2, 0.6, 17)
 
 def ecog(folder: Path) -> None:
     """Electrodes by moments as an array: those of STG follow the vectors of forty words from 100 to 400 ms."""
-    rng = np.random.default_rng(6)
-    names = [f"w{k:02d}" for k in range(40)]
-    vectors = rng.normal(size=(40, 5))
-    shown = shown_in_runs(folder, names, 3, rng)
-    values = rng.normal(size=(len(shown), 10, 17))
-    late = (MOMENTS > 0.09) & (MOMENTS < 0.41)
-    drive = vectors @ rng.normal(size=(5, 5)) / np.sqrt(5)
-    values[:, :5] += drive[shown][..., None] * late
+    rng, names = np.random.default_rng(6), [f"w{k:02d}" for k in range(40)]
+    vectors, shown = rng.normal(size=(40, 5)), shown_in_runs(folder, names, 3, rng)
+    values, late = rng.normal(size=(len(shown), 10, 17)), (MOMENTS > 0.09) & (MOMENTS < 0.41)
+    values[:, :5] += (vectors @ rng.normal(size=(5, 5)) / np.sqrt(5))[shown][..., None] * late
     np.save(folder / "ecog.npy", values.astype(np.float32))
     np.save(folder / "times.npy", MOMENTS)
     np.savez(folder / "vectors.npz", stimulus_id=np.array(names), words=vectors)

@@ -1,8 +1,6 @@
-"""A small study in every form that a user may have it: what was shown, how it was recorded, what is tested.
-
-Responses are linear in `N_FACTORS` numbers of each stimulus, in half of the targets; the others are noise. The numbers
-stand in the pixels of images, are principal components of the embeddings of texts, or are a table of their own.
-"""
+"""A small study in every form that a user may have it: what was shown, how it was recorded, what is tested. Responses
+are linear in `N_FACTORS` numbers of each stimulus, in half of the targets; the others are noise. The numbers stand
+in the pixels of images, are principal components of the embeddings of texts, or are a table of their own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,8 +121,7 @@ class Cell:
             np.savez(folder / "vectors.npz", planted=values, noise=noise, stimulus_id=names)  # two layers
         if self.split in ("runs", "stimuli", "folds"):
             return listed
-        # Every topic is on both sides.
-        table["set"] = np.where(np.arange(len(names)) % 8 < 3, "test", "train")
+        table["set"] = np.where(np.arange(len(names)) % 8 < 3, "test", "train")  # every topic is on both sides
         table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
         return "stimuli.tsv"
 
@@ -162,9 +159,7 @@ class Cell:
         if self.recording == "epochs":
             return (scores["time_s"].to_numpy() > 0.05) & scores["target_id"].isin(SENSORS[6:]).to_numpy()
         number = scores.groupby("layer").cumcount().to_numpy()
-        if self.recording == "surface":
-            return number % N_VERTICES < N_PLANTED
-        return number < N_PLANTED
+        return (number % N_VERTICES if self.recording == "surface" else number) < N_PLANTED
 
     @property
     def name(self) -> str:
@@ -173,8 +168,7 @@ class Cell:
 
     def run(self, folder: Path, *, without: tuple[str, ...] = ("report_group",)) -> "Found":
         """Write, check and run everything, to the page of the subject; steps whose names begin as these do are not."""
-        config = self.write(folder)
-        refused = complaints(folder)
+        config, refused = self.write(folder), complaints(folder)
         assert not refused, refused
         run_all(config, *(name for name in STEPS if not name.startswith(without)))
         place = {"subject": "01", "model": "planted", "method": self.method}
@@ -209,8 +203,7 @@ def complaints(folder: Path) -> list[str]:
 
 
 def pictures(values: np.ndarray) -> np.ndarray:
-    rng = np.random.default_rng(5)
-    levels = 128 + 36 * values.reshape(-1, 2, 2)
+    rng, levels = np.random.default_rng(5), 128 + 36 * values.reshape(-1, 2, 2)
     grain = rng.normal(size=(len(values), 32, 32, 3)) * 16
     return (levels.repeat(16, axis=1).repeat(16, axis=2)[..., None] + grain).clip(0, 255).astype(np.uint8)
 

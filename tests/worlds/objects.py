@@ -1,7 +1,5 @@
-"""Objects in grids of tokens: ROIs that follow an object wherever it is, look at one place, or do both.
-
-What they read moves with the image, so no fixed weighting of places predicts the first and the last kind.
-"""
+"""Objects in grids of tokens: ROIs that follow an object wherever it is, look at one place, or do both. What they read
+moves with the image, so no fixed weighting of places predicts the first and the last kind."""
 
 from dataclasses import dataclass
 
@@ -55,8 +53,7 @@ def object_world(n_training: int = 2400, n_test: int = 600, n_targets: int = 10,
     for k in range(N_OBJECTS):
         tokens[np.arange(n_images), cells[:, k], k] += 2
         tokens[np.arange(n_images), cells[:, k], N_OBJECTS:] = attributes[:, k]
-    left = cells % GRID[1] < GRID[1] // 2
-    parts = []
+    left, parts = cells % GRID[1] < GRID[1] // 2, []
     for kind, which in OBJECT_ROIS.values():
         weights = rng.normal(size=(N_ATTRIBUTES, n_targets)) / np.sqrt(N_ATTRIBUTES)
         if kind == "where":
@@ -65,7 +62,6 @@ def object_world(n_training: int = 2400, n_test: int = 600, n_targets: int = 10,
         else:
             shown = np.sqrt(2) * left[:, which] if kind == "whatwhere" else np.ones(n_images)
             parts.append(shown[:, None] * (attributes[:, which] @ weights))
-    signal = np.hstack(parts)
-    n_repeats = np.where(np.arange(n_images) < n_training, 1, 3)
+    signal, n_repeats = np.hstack(parts), np.where(np.arange(n_images) < n_training, 1, 3)
     noise = rng.normal(size=signal.shape) / np.sqrt(n_repeats)[:, None]
     return ObjectWorld(tokens, GRID, cells, np.repeat(list(OBJECT_ROIS), n_targets), signal, signal + noise, n_repeats)

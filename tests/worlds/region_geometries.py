@@ -12,14 +12,11 @@ REGION_REGIMES = {"outliers": 1.5, "isotropic": 2.5}  # sd of the noise of a cha
 
 
 def region_patterns(regime: str, n_subjects=12, n_regions=6, n_stimuli=40, seed=0, signal=1.0) -> Values:
-    """Simulate patterns of regions in subjects, (n_subjects, n_regions, n_stimuli, 60).
-
-    Regions share a latent of 8 dimensions and differ by half as much; every subject maps the latent of every region
-    onto channels of its own, with independent noise.
-
-    In "outliers" four stimuli of every subject and region lie elsewhere, as idiosyncratic experience would have it,
-    under noise of sd 1.5; "isotropic" is noise alone, of sd 2.5. A signal of 0 leaves no region anything of its own.
-    """
+    """Simulate patterns of regions in subjects, (n_subjects, n_regions, n_stimuli, 60). Regions share a latent of 8
+    dimensions and differ by half as much; every subject maps the latent of every region onto channels of its own,
+    with independent noise. In "outliers" four stimuli of every subject and region lie elsewhere, as idiosyncratic
+    experience would have it, under noise of sd 1.5; "isotropic" is noise alone, of sd 2.5. A signal of 0 leaves no
+    region anything of its own."""
     rng = np.random.default_rng(seed)
     latent = rng.normal(size=(1, n_stimuli, N_LATENT))
     latent = latent + signal * OWN * rng.normal(size=(n_regions, n_stimuli, N_LATENT))
@@ -27,8 +24,7 @@ def region_patterns(regime: str, n_subjects=12, n_regions=6, n_stimuli=40, seed=
     if regime == "outliers":
         odd = rng.random((n_subjects, n_regions, n_stimuli)).argsort(axis=-1) < DISPLACED
         seen[odd] += DISPLACEMENT * rng.normal(size=(int(odd.sum()), N_LATENT))
-    maps = rng.normal(size=(n_subjects, n_regions, N_LATENT, N_CHANNELS)) / np.sqrt(N_LATENT)
-    patterns = seen @ maps
+    patterns = seen @ (rng.normal(size=(n_subjects, n_regions, N_LATENT, N_CHANNELS)) / np.sqrt(N_LATENT))
     return np.asarray(patterns + REGION_REGIMES[regime] * rng.normal(size=patterns.shape))
 
 
@@ -55,8 +51,7 @@ def _circle(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
 
 
 def _checkerboard(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
-    column = np.floor(4 * x)
-    return 4 * x, 2 * rng.integers(0, 2, len(x)) + column % 2 + rng.random(len(x))
+    return 4 * x, 2 * rng.integers(0, 2, len(x)) + np.floor(4 * x) % 2 + rng.random(len(x))
 
 
 RELATIONS = {"independent": _independent, "linear": _linear, "sine": _sine, "circle": _circle}

@@ -22,14 +22,12 @@ def selective_voxels(
     images: NDArray[np.uint8], regions: Sequence[str], n_voxels: int = 20, noise_sd: float = 1.0, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     """Simulate voxels of regions: gain × z-scored response of the region's neuron + noise, gain uniform in .6-1.2.
-
-    `regions` are names in `SHAPE_NEURONS`. Returns responses (n_images, n_regions × n_voxels) and each voxel's region.
-    """
+    `regions` are names in `SHAPE_NEURONS`. Returns responses (n_images, n_regions × n_voxels) and each voxel's
+    region."""
     rng = np.random.default_rng([seed, 0x5E1])
     found = true_responses(measure_things(images))[list(regions)]
     signal = ((found - found.mean()) / found.std(ddof=0)).to_numpy()
-    gain = rng.uniform(*GAIN, (len(regions), n_voxels))
-    voxels = (signal[:, :, None] * gain).reshape(len(images), -1)
+    voxels = (signal[:, :, None] * rng.uniform(*GAIN, (len(regions), n_voxels))).reshape(len(images), -1)
     voxels += noise_sd * rng.standard_normal(voxels.shape)
     return voxels.astype(np.float32), np.repeat(list(regions), n_voxels)
 
@@ -37,12 +35,10 @@ def selective_voxels(
 def train_scene_network(
     scenes: pd.DataFrame, images: torch.Tensor, *, views: torch.Tensor | None = None, n_steps: int, seed: int = 0
 ) -> torch.nn.Module:
-    """Train a convolutional network to name shape and colour and measure size and place, through 64 features.
-
-    Views (n_views, n_scenes, 3, size, size) are other pictures of the same scenes, such as denoised ones: three of five
+    """Train a convolutional network to name shape and colour and measure size and place, through 64 features. Views
+    (n_views, n_scenes, 3, size, size) are other pictures of the same scenes, such as denoised ones: three of five
     rows of every batch are taken from them. The frozen network maps images (n, 3, size, size) in [0, 1] to features
-    (n, 64) of mean 0 and variance 1 over features.
-    """
+    (n, 64) of mean 0 and variance 1 over features."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers: list[nn.Module] = []
@@ -56,8 +52,7 @@ def train_scene_network(
     colour = torch.tensor([list(COLOURS).index(c) for c in scenes["colour"]])
     measures = torch.tensor(scenes[list(MEASURES)].to_numpy(np.float32))
     measures = (measures - measures.mean(dim=0)) / measures.std(dim=0)
-    parameters = [*network.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=4e-3, weight_decay=1e-3)
+    optimizer = torch.optim.AdamW([*network.parameters(), *head.parameters()], lr=4e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=n_steps)
     draws = torch.Generator().manual_seed(seed)
     for _ in range(n_steps):

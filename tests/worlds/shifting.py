@@ -38,8 +38,7 @@ def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, 
     maps = 3 * uniform_filter(noise, (1, 3, 3, 1))[:, 1:-1, 1:-1]  # 3 × 3 means away from the border: variance 1
     state = rng.uniform(-1, 1, size=(n, 2))
     semantics = np.hstack([state, rng.normal(size=(n, 6))]) + 0.05 * rng.normal(size=(n, 8))
-    shifting = np.arange(n_voxels) < n_voxels // 2
-    base = rng.uniform(-0.3, 0.3, size=(n_voxels, 2))
+    shifting, base = np.arange(n_voxels) < n_voxels // 2, rng.uniform(-0.3, 0.3, size=(n_voxels, 2))
     shifts = GAIN * shifting[:, None] * state[:, None]  # (n_images, n_voxels, 2)
     weights = rng.normal(size=(n_voxels, channels)) / np.sqrt(channels)
     signal = np.empty((n, n_voxels))
@@ -54,5 +53,4 @@ def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, 
     train, test = np.arange(n_train), np.arange(n_train, n)
     sd = np.where(np.arange(n) < n_train, TRAINING_NOISE, TEST_NOISE)
     responses = signal + sd[:, None] * rng.normal(size=signal.shape)
-    tokens = maps.reshape(n, rows * cols, channels)
-    return ShiftingFields(tokens, semantics, responses, shifts, shifting, train, test)
+    return ShiftingFields(maps.reshape(n, rows * cols, channels), semantics, responses, shifts, shifting, train, test)

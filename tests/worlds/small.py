@@ -13,15 +13,12 @@ Values = NDArray[np.float64]
 
 
 def linear_gaussian_reference(X: Values, Y: Values, noise_sd: Values, prior_mean: Values, prior_covariance: Values):
-    """Return the posterior mean of weights and bias (n_features + 1, n_voxels), prior and noise being known.
-
-    The best linear estimate from a context, m + C A' (A C A' + s² I)⁻¹ (y − A m) with A = [X, 1]: a reference, no
-    bound on scores that weigh voxels otherwise than squared error does. `noise_sd` is one of each voxel.
-    """
+    """Return the posterior mean of weights and bias (n_features + 1, n_voxels), prior and noise being known. The best
+    linear estimate from a context, m + C A' (A C A' + s² I)⁻¹ (y − A m) with A = [X, 1]: a reference, no bound on
+    scores that weigh voxels otherwise than squared error does. `noise_sd` is one of each voxel."""
     design = np.column_stack([X, np.ones(len(X))])
     values, vectors = np.linalg.eigh(design @ prior_covariance @ design.T)
-    rotated = vectors.T @ (Y - (design @ prior_mean)[:, None])
-    shrunk = vectors @ (rotated / (values[:, None] + np.square(noise_sd)))
+    shrunk = vectors @ ((vectors.T @ (Y - (design @ prior_mean)[:, None])) / (values[:, None] + np.square(noise_sd)))
     return np.asarray(prior_mean[:, None] + prior_covariance @ design.T @ shrunk)
 
 
@@ -32,14 +29,11 @@ class SwissRoll:
 
 
 def swiss_roll(n: int, seed: int = 0) -> SwissRoll:
-    """Simulate points spread evenly in angle and height over a sheet rolled up one and a half times.
-
-    Tenenbaum JB, de Silva V, Langford JC (2000). A global geometric framework for nonlinear dimensionality reduction.
-    Science 290:2319-2323. doi:10.1126/science.290.5500.2319
-    """
+    """Simulate points spread evenly in angle and height over a sheet rolled up one and a half times. Tenenbaum JB, de
+    Silva V, Langford JC (2000). A global geometric framework for nonlinear dimensionality reduction. Science
+    290:2319-2323. doi:10.1126/science.290.5500.2319"""
     rng = np.random.default_rng(seed)
-    angle = 1.5 * np.pi * (1 + 2 * rng.random(n))
-    height = 21 * rng.random(n)
+    angle, height = 1.5 * np.pi * (1 + 2 * rng.random(n)), 21 * rng.random(n)
     points = np.column_stack([angle * np.cos(angle), height, angle * np.sin(angle)])
     return SwissRoll(points, np.column_stack([(angle * np.sqrt(1 + angle**2) + np.arcsinh(angle)) / 2, height]))
 
@@ -49,15 +43,10 @@ LIKENESS = 0.7  # mean cosine of children of a parent
 
 
 def hierarchical_mixtures(n_rows: int, seed: int = 0) -> SparseWorld:
-    """Mix two children of different parents per row, each with a weight between 1 and 2.
-
-    Children of a parent share its direction, so one look at a row that holds a child finds all its siblings too. After
-    the best atom is taken out, they are gone.
-    Atoms are the children, siblings next to each other.
-
-    Costa V, Fel T, Lubana ES, Tolooshams B, Ba D (2025). From flat to hierarchical: extracting sparse representations
-    with matching pursuit. arXiv:2506.03093
-    """
+    """Mix two children of different parents per row, each with a weight between 1 and 2. Children of a parent share its
+    direction, so one look at a row that holds a child finds all its siblings too. After the best atom is taken out,
+    they are gone. Atoms are the children, siblings next to each other. Costa V, Fel T, Lubana ES, Tolooshams B, Ba D
+    (2025). From flat to hierarchical: extracting sparse representations with matching pursuit. arXiv:2506.03093"""
     rng = np.random.default_rng(seed)
     axes = np.linalg.qr(rng.normal(size=(N_FEATURES, N_FEATURES)))[0].T
     parents, room = axes[:N_PARENTS], axes[N_PARENTS:]

@@ -23,7 +23,7 @@ def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, objec
 def configured(folder: Path) -> Config:
     models = {name: {"extractor": "table", "file": str(folder / f"{name}.npy")} for name in ("language", "sound")}
     models["random"] = {"extractor": "random", "n_features": 4}
-    return config_of(folder / "story.yaml", models=models, encode={"permutations": 39, "n_candidates": 5})
+    return config_of(folder / "story.yaml", models=models, encode={"permutations": 59, "n_candidates": 5})
 
 
 def write_release(folder: Path, story: Path, *, cut: tuple[int, int], repeated: tuple[str, ...]) -> None:

@@ -32,15 +32,9 @@ def audit(
     problems = _picture_problems(descriptor)
     for subject in subjects or descriptor.recordings:
         kept: list[formats.Fingerprint] = []
-        problems += [
-            Problem(
-                f"{descriptor.name}: recordings.{subject}.{field}"
-                if field in _FIELDS
-                else f"{descriptor.name}: {field}",
-                what,
-            )
-            for field, what in _problems(descriptor, subject, kept)
-        ]
+        for field, what in _problems(descriptor, subject, kept):
+            place = f"recordings.{subject}.{field}" if field in _FIELDS else field
+            problems.append(Problem(f"{descriptor.name}: {place}", what))
         problems += [Problem(f"{descriptor.name}: fmri", what, "warning") for what in _doubts(descriptor, subject)]
         for volumes in kept:
             # Neighbouring volumes of a run may be alike, as where motion was interpolated; runs are left out in turn.
@@ -131,7 +125,7 @@ def _label_problems(descriptor: Study, labels: pd.DataFrame) -> Iterator[tuple[s
     if descriptor.left_out and labels["run"].nunique() < 2:
         yield (
             "labels",
-            f"there is one run only ({labels['run'].iloc[0]!r}); cross-validation leaves runs out and needs 2 or more, "
+            f"there is one run only ({labels['run'].iloc[0]!r}); cross-validation leaves runs out and needs 3 or more, "
             "so number the runs in the second column of the labels",
         )
         return

@@ -14,18 +14,20 @@ from brainalign.datasets import formats
 from brainalign.datasets.checks.blocks import audit
 from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes, space_problems
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.splits import leakage_audit, make_image_split, make_splits, repeat_counts, split_card
+from brainalign.datasets.splits import group_labels, leakage_audit, make_image_split, repeat_counts, split_card
 from brainalign.datasets.studies import (
     changed_files,
     continuous_problems,
     image_split,
     look_at_images,
     marked_images,
+    modality_copies,
     outside_problems,
     read_categories,
     read_continuous,
     read_events,
     read_judgements,
+    read_modalities,
     read_sentence_study,
     read_stimuli,
     read_subject,
@@ -52,6 +54,10 @@ CARD = {
 }
 
 
+ONE_TARGET = (
+    "there is one target, and patterns over targets tell what was left out; give two or more, or hold stimuli out "
+    "(splits: column and value, or share)"
+)
 LEAST_IN_A_FOLD = 3  # stimuli: a correlation over two says nothing
 
 
@@ -145,7 +151,7 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
         images, problems = look_at_images(stimuli)
         of = "images" if "path" in stimuli else "stimuli"
         found.facts[0] += f", {len(stimuli)} stimuli"
-        if descriptor.has_images or descriptor.holds_out:  # of runs left out no picture lies on two sides
+        if descriptor.has_images or {rule.leave_out for rule in descriptor.splits.values()} - {"run", "session"}:
             found.problems += [replace(problem, where=of) for problem in problems]
         if descriptor.held_out is not None:
             test = marked_images(stimuli, *descriptor.held_out)
@@ -165,7 +171,11 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
             rows.append({"subject": subject} | _size(responses))
             prints[subject] = formats.of_responses(responses)
             found.problems += _of_values(descriptor, where, responses)
+            if descriptor.held_out is None and len(responses.targets) < 2 and subject not in descriptor.decoded:
+                found.problems.append(Problem(where, ONE_TARGET))
             found.problems += space_problems(where, descriptor.space_of(subject), responses.targets)
+            if subject in descriptor.decoded:
+                found.problems += _of_parts(descriptor, subject, responses)
             sizes = roi_sizes(responses.targets)
             if len(sizes):
                 table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
@@ -213,6 +223,9 @@ def _of_values(descriptor: Study, where: str, responses: Responses) -> Iterator[
         yield Problem(where, what, "warning")
     if responses.times is not None:  # bad channels are raised or dropped when epochs are read
         yield from found
+        if ", " in responses.units and not (descriptor.holds_out and descriptor.epochs.whiten):
+            what = f"patterns mix {responses.units}, and larger numbers weigh more; give one kind (picks: mag or grad)"
+            yield Problem(where, f"{what}, or hold stimuli out, so that sensors are whitened", "warning")
         return
     dropped = descriptor.betas.bad_targets == "drop"
     for problem in found:
@@ -238,7 +251,7 @@ def _of_trials(
     problems = inspect_trials(where, trials, stimuli["stimulus_id"].tolist(), test or None)
     if descriptor.held_out is None:
         copies = formats.copy_problems(formats.copied_trials({"": signals}), where)
-        return [*problems, *copies, *_of_folds(descriptor, where, trials)], None
+        return [*problems, *copies, *_of_folds(descriptor, where, trials, images)], None
     name, rule = descriptor.held_out
     if rule.column is not None and not test:
         return problems, None  # the split was refused for all subjects already
@@ -258,11 +271,13 @@ def _of_trials(
     return problems, split_card(splits, trials, images)
 
 
-def _of_folds(descriptor: Study, where: str, trials: pd.DataFrame) -> Iterator[Problem]:
+def _of_folds(
+    descriptor: Study, where: str, trials: pd.DataFrame, images: formats.ImageAudit | None
+) -> Iterator[Problem]:
     """Yield what keeps runs or stimuli from being left out in turn."""
     for name, rule in descriptor.left_out.items():
         try:
-            splits = make_splits(trials, rule, seed=0)
+            splits = image_split(trials, rule, [], images, seed=0)
         except BrainalignError as error:
             yield Problem(f"{where}: splits.{name}", str(error))
             continue
@@ -280,12 +295,12 @@ def _of_folds(descriptor: Study, where: str, trials: pd.DataFrame) -> Iterator[P
 
 
 def _check_decodable(splits: pd.DataFrame, stimuli: pd.DataFrame) -> None:
-    """Raise where images have no categories, or one of the sides has a single one."""
+    """Raise where images have no category, or one of the sides has a single one."""
     if "category" not in stimuli:
         raise BrainalignError("decoded over time, but the images have no category; give their table a column category")
     categories = splits["stimulus_id"].map(stimuli.set_index("stimulus_id")["category"])
-    for _, side in categories.groupby(splits["split"]):
-        check_categories(sorted(side.dropna().unique()), "accuracy")
+    for _, side in group_labels(splits.assign(category=categories), "category").groupby(splits["split"]):
+        check_categories(sorted(side.unique()), "accuracy")
 
 
 def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Problem]:
@@ -312,15 +327,27 @@ def _recordings(descriptor: Study, found: StudyAudit) -> None:
             continue
         prints[subject] = formats.of_responses(responses)
         found.problems += formats.copy_problems(formats.copied_trials({"": prints[subject]}), where)
+        wrong = inspect_responses(where, responses)  # flat sensors are decoded from like others
+        found.problems += [problem for problem in wrong if "NaN" in problem.what]
         counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
         found.tables[f"trials of {where}"] = counts.rename_axis("recording").reset_index()
         found.problems += _of_recordings(where, responses.trials)
-        ids = set(responses.targets["target_id"])
-        for name, sensors in descriptor.sensors.items():
-            missing = [sensor for sensor in sensors if sensor not in ids]
-            if missing:
-                found.problems.append(Problem(f"sensors.{name}", f"{listed(missing)} not recorded from {subject}"))
+        found.problems += _of_parts(descriptor, subject, responses)
     found.problems += _between_subjects(prints)
+
+
+def _of_parts(descriptor: Study, subject: str, responses: Responses) -> Iterator[Problem]:
+    """Yield the sensors and windows to be decoded for themselves that a subject's recordings lack."""
+    ids, times = set(responses.targets["target_id"]), responses.times
+    assert times is not None  # as `check_responses` says
+    (first, last), step = times[[0, -1]], (times[-1] - times[0]) / max(len(times) - 1, 1)
+    for name, sensors in descriptor.sensors.items():
+        if missing := [sensor for sensor in sensors if sensor not in ids]:
+            yield Problem(f"sensors.{name}", f"{listed(missing)} not recorded from {subject}")
+    for name, (start, stop) in descriptor.windows.items():
+        if start < first - 1.5 * step or stop > last + 1.5 * step:  # ends of epochs are rounded
+            what = f"{start:g} to {stop:g} s, but epochs of {subject} last from {first:g} to {last:g} s; shorten it"
+            yield Problem(f"windows.{name}", what)
 
 
 def _of_recordings(where: str, trials: pd.DataFrame) -> Iterator[Problem]:
@@ -383,11 +410,6 @@ def _videos(descriptor: Study, found: StudyAudit) -> None:
             shape = neural.shape
             rows.append({"subject": subject, "conditions": shape[0], "frames": shape[1]})
             rows[-1] |= {"neurons": shape[2], "repeats": shape[3]}
-            if shape[:2] != videos.visible.shape:
-                raise BrainalignError(
-                    f"neural has {shape[0]} conditions of {shape[1]} frames, but the videos have "
-                    f"{videos.visible.shape}; use the same order and frames"
-                )
             check_neural(neural, videos.visible)
         except BrainalignError as error:
             found.problems.append(_problem(descriptor, error, where))
@@ -427,9 +449,10 @@ def _series(descriptor: Study, found: StudyAudit) -> None:
 
 
 def _modalities(descriptor: Study, found: StudyAudit) -> None:
-    """Look for the files of recordings in several modalities; what they hold is checked when they are prepared."""
-    found.facts.append(f"{len(descriptor.recordings)} recordings, read when they are prepared")
+    """Read every recording of every modality, as prepare does."""
+    found.facts.append(f"{len(descriptor.recordings)} recordings")
     descriptor.all_files()
+    found.problems += modality_copies(read_modalities(descriptor))
 
 
 def _continuous(descriptor: Study, found: StudyAudit) -> None:

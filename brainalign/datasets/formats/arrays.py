@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, StoredArray
 from brainalign.checks import BrainalignError, check_choice, check_unique, did_you_mean, listed
-from brainalign.datasets.formats.betas import finish_responses, label_names
+from brainalign.datasets.formats.betas import finish_responses, label_names, whole_labels
 from brainalign.datasets.formats.fmri import open_image, read_volumes
 from brainalign.datasets.formats.meeg import without_bad_sensors
 from brainalign.datasets.formats.surfaces import empty_lists
-from brainalign.datasets.formats.trials import complete_trials, read_table, read_trials
+from brainalign.datasets.formats.trials import as_numbers, complete_trials, read_table, read_trials
 from brainalign.io import (
     MISSING,
     chosen_array,
@@ -182,9 +182,9 @@ def target_table(path: Path | None, n_targets: int, kind: str, atlas: Path | Non
     sides = table.get("hemi", pd.Series([""] * len(table))).fillna("").astype(str).replace(list(MISSING), "")
     for side in sides.unique():
         check_choice(f"{path}: hemi", side.lower(), HEMISPHERES)
-    for name in (*AXES, *GRIDS):
-        if name in table or name in AXES:
-            table[name] = _numbers(table, name, path)
+    table = table.assign(**{name: np.nan for name in AXES if name not in table})
+    for name in {*AXES, *GRIDS} & {*table}:
+        table[name] = as_numbers(table, name, str(path), whole=name in GRIDS)
     known = {"kind": kind, "sensor_type": kind} if kind == "sensor" else {"kind": kind}
     table = table.assign(
         hemi=[HEMISPHERES[side.lower()] for side in sides],
@@ -202,16 +202,18 @@ def _in_atlas(targets: pd.DataFrame, path: Path) -> pd.DataFrame:
     target_id is a name in the table beside the atlas (the same name, .tsv: index, name), or the number of a parcel.
     """
     image = open_image(path)
-    labels = np.nan_to_num(read_volumes(path)).round().astype(np.int32)
+    labels = whole_labels(path, read_volumes(path))
     labels = labels.reshape(labels.shape[:3])
     present = np.unique(labels[labels > 0])
     numbers = {str(number): int(number) for number in present}
-    numbers |= {name: number for name, number in label_names(path, "", present.tolist()).items() if number in present}
+    named = [of for of in label_names(path, "", present.tolist()) if of[1] in present]
+    once = pd.Series([name for name, _ in named], dtype=object).value_counts() == 1
+    numbers |= {name: number for name, number in named if once[name]}
     lost = [name for name in targets["target_id"] if name not in numbers]
     if lost:
         raise BrainalignError(
             f"{path}: {len(lost)} targets are no parcels of it ({listed(lost)}; it has {listed(list(numbers), 4)}); "
-            "name target_id as in its table of index and name, or by number"
+            "name target_id as in its table of index and name, by number where parcels share a name"
         )
     own = targets["target_id"].map(numbers).to_numpy()
     voxels = np.argwhere(labels > 0)
@@ -223,16 +225,6 @@ def _in_atlas(targets: pd.DataFrame, path: Path) -> pd.DataFrame:
     targets.attrs["space"] = {"shape": list(labels.shape), "affine": np.asarray(image.affine).tolist()}
     targets.attrs["space"]["labels"] = packed_labels(labels)
     return targets
-
-
-def _numbers(table: pd.DataFrame, name: str, path: Path | None) -> NDArray[Any]:
-    cells = table.get(name, pd.Series([np.nan] * len(table))).replace(list(MISSING), np.nan)
-    numbers = pd.to_numeric(cells, errors="coerce")
-    wrong = cells.notna() & numbers.isna() if name in AXES else numbers % 1 != 0
-    if wrong.any():
-        row, kind = int(np.flatnonzero(wrong)[0]), "a number" if name in AXES else "a whole number"
-        raise BrainalignError(f"{path}: {name} is {table[name].iloc[row]!r} in row {row + 1}; it must be {kind}")
-    return np.asarray(numbers, dtype=np.float64 if name in AXES else np.int64)
 
 
 def _names(cell: Any) -> list[str]:

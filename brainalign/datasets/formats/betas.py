@@ -23,7 +23,7 @@ from brainalign.datasets.formats.surfaces import (
     vertex_table,
 )
 from brainalign.datasets.formats.trials import read_trials
-from brainalign.io import load_image_file, read_text_table
+from brainalign.io import load_image_file, read_text_table, reading
 
 Paths = Path | Sequence[Path]
 Regions = dict[str, NDArray[np.bool_]]
@@ -266,9 +266,9 @@ def _read_volume(
         parts.append(read_volumes(path)[inside].T)
     regions: Regions = {}
     for key, path in rois.items():
-        labels = _on_grid(path, load_image_file(path), image, mask)
-        for name, region in label_names(path, key, np.unique(labels[labels != 0]).astype(int).tolist()).items():
-            regions[name] = (labels == region)[inside]
+        labels = whole_labels(path, _on_grid(path, load_image_file(path), image, mask))
+        for name, region in label_names(path, key, np.unique(labels[labels != 0]).tolist()):
+            regions[name] = regions.get(name, False) | (labels == region)[inside]
     return np.concatenate(parts), voxel_table(inside, image.affine), regions
 
 
@@ -291,11 +291,23 @@ def _on_grid(path: Path, image: Any, expected: Any, reference: Path | None = Non
     return data.reshape(data.shape[:3])
 
 
-def label_names(path: Path, key: str, values: list[int]) -> dict[str, int]:
-    """Return the value of each region of a label image: named by the BIDS table beside it, else after its key."""
+def whole_labels(path: Path, labels: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return the values of a label image as whole numbers; others, as interpolation leaves them, are refused."""
+    whole = np.nan_to_num(labels).round().astype(np.int32)
+    if (between := labels[np.abs(labels - whole) > 0.01]).size:  # scaled integers are rounded
+        raise BrainalignError(
+            f"{path}: labels {between.size} voxels by fractions ({between[0]:g}), where regions are whole numbers; "
+            "resample it with interpolation='nearest', or threshold it"
+        )
+    return whole
+
+
+def label_names(path: Path, key: str, values: list[int]) -> list[tuple[str, int]]:
+    """List names and values of the regions of a label image: of the BIDS table beside it, else after its key."""
     table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
     if table.exists():
         names = read_text_table(table)
-        numbers = pd.to_numeric(names["index"])
-        return {str(name): int(index) for index, name in zip(numbers, names["name"], strict=True) if index}
-    return {key: values[0] if values else 1} if len(values) < 2 else {f"{key}{value}": value for value in values}
+        with reading(table, "not a table of index (whole numbers) and name", "name its columns so, as BIDS does"):
+            rows = zip(names["name"], names["index"].astype(float).astype(int), strict=True)
+            return [(name, index) for name, index in rows if index]
+    return [(key, values[0] if values else 1)] if len(values) < 2 else [(f"{key}{value}", value) for value in values]

@@ -175,8 +175,7 @@ def _run(files: dict[str, Path], folder: Path, source: Path, raw: Path, session:
         raise BrainalignError(
             f"{next(iter(files.values()))}: found hemispheres {sorted(files)} of this run; give a volume, or L and R"
         )
-    bold = next(iter(files.values()))
-    mask = None
+    bold, mask = next(iter(files.values())), None
     if "" in files:
         mask = bold.with_name(bold.name.replace("_desc-preproc_bold", "_desc-brain_mask"))
         mask = mask if mask.exists() else None

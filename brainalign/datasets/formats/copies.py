@@ -225,8 +225,7 @@ def copy_problems(pairs: pd.DataFrame, where: str, sides: Sequence[pd.DataFrame]
     """
     if not len(pairs):
         return []
-    apart = _on_two_sides(pairs, sides)
-    problems = []
+    apart, problems = _on_two_sides(pairs, sides), []
     for (part_a, place_a, part_b, place_b, split), some in pairs.assign(split=apart).groupby(
         ["part_a", "place_a", "part_b", "place_b", "split"], sort=False
     ):

@@ -108,8 +108,7 @@ def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
     cut at the end of the run.
     """
     lag = options.lag_volumes
-    changed = (labels != labels.shift()).any(axis=1)
-    blocks = []
+    changed, blocks = (labels != labels.shift()).any(axis=1), []
     for _, block in labels.groupby(changed.cumsum(), sort=False):
         label, run = block.iloc[0]
         if label == options.rest:

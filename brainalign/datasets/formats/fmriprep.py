@@ -21,6 +21,7 @@ from brainalign.io import MISSING, load_image_file, read_text_table
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 Series = NDArray[np.float32]
+LEAST_SEEN = 0.2  # of the highest point of a response that trials of a length usually reach
 
 
 def read_fmriprep(
@@ -192,6 +193,14 @@ def _design(
     )
     trials = [name for name in design if re.fullmatch(r"trial\d{5}", name)]
     rest = [name for name in design if name not in trials]
+    # A response that the run ends before shows is estimated from almost nothing, and would outweigh all others.
+    peaks, lasts = design[trials].abs().max(), events.set_index("trial_type").loc[trials, "duration"]
+    unseen = [name for name in trials if peaks[name] < LEAST_SEEN * peaks[lasts <= lasts[name]].median()]
+    if unseen:
+        raise BrainalignError(
+            f"{run.events}: the run ends before the responses of {len(unseen)} trials are seen (rows "
+            f"{listed([str(int(name[5:]) + 1) for name in unseen])}); write n/a for their stimuli"
+        )
     if design.shape[1] >= n_volumes:
         raise BrainalignError(
             f"{run.events}: {len(trials)} trials and {len(rest)} other regressors for {n_volumes} volumes cannot be "

@@ -39,9 +39,8 @@ class ImageAudit:
 
     def problems(self) -> list[Problem]:
         """Return missing and unreadable images as errors, repeated ones as warnings."""
-        found = []
-        bad = self.table[self.table["problem"] != ""]
-        for kind, remedy in {"missing": "correct the paths or copy the files", "unreadable": "copy them again"}.items():
+        found, bad = [], self.table[self.table["problem"] != ""]
+        for kind, remedy in {"missing": "correct the paths", "unreadable": "copy them again, in 8 bits"}.items():
             rows = bad[bad["problem"].str.startswith(kind)]
             if len(rows):
                 first = listed([f"{s} ({path})" for s, path in zip(rows["stimulus_id"], rows["path"], strict=True)])
@@ -122,7 +121,9 @@ def _look_at(path: Path) -> tuple[dict[str, object], Bits, NDArray[np.float32]]:
         return row | {"problem": "missing"}, *nothing
     row["sha256"] = hashlib.sha256(content).hexdigest()
     try:
-        picture = open_picture(path).convert("RGB")
+        if (picture := open_picture(path)).mode[0] in "IF":  # image networks refuse it, too
+            raise BrainalignError(f"has the mode {picture.mode}, of more than 8 bits")
+        picture = picture.convert("RGB")
     except BrainalignError as error:
         return row | {"problem": f"unreadable: {error}"}, *nothing
     row |= {"width": picture.width, "height": picture.height}

@@ -14,6 +14,7 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.formats.surfaces import empty_lists
 from brainalign.datasets.formats.trials import complete_trials, read_trials
+from brainalign.io import reading
 
 # MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
 UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
@@ -72,10 +73,10 @@ def read_epochs(
     epochs = [open_epochs(part) for part in paths]
     table = _trials_of(paths, epochs, trials)
     for part, recording in zip(paths, epochs, strict=True):
-        _pick(part, recording, picks, channels)
+        pick_kind(part, recording, picks, channels)
     check_same_channels({str(p): sensor_table(e) for p, e in zip(paths, epochs, strict=True)})
     n_marked = drop_marked(paths, epochs, bad_channels)
-    parts = [_prepared(p, e, tmin, tmax, decimate, baseline) for p, e in zip(paths, epochs, strict=True)]
+    parts = [cut_epochs(p, e, tmin, tmax, decimate, baseline) for p, e in zip(paths, epochs, strict=True)]
     times = [recording.times for recording in parts]
     if any(len(other) != len(times[0]) or not np.allclose(other, times[0]) for other in times):
         raise BrainalignError(f"{listed(paths)} have other times than each other; epoch them alike or give tmin, tmax")
@@ -117,16 +118,15 @@ def _difference(found: list[str], expected: list[str]) -> str:
 
 
 def open_epochs(path: Path) -> Any:
-    """Return the epochs of a file that MNE saved."""
+    """Return the epochs of a file that MNE saved, or EEGLAB (.set): their events then say what was shown."""
     mne: Any = importlib.import_module("mne")
-    if not path.exists():
-        raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
-    try:
-        epochs = mne.read_epochs(path, preload=True, verbose="error")
-    except Exception as error:  # MNE raises whatever its parser stumbles over in a truncated file
-        raise BrainalignError(
-            f"{path}: truncated, or not epochs that MNE saved ({error}); save them again with epochs.save"
-        ) from error
+    with reading(path, "truncated, or not epochs that MNE or EEGLAB saved", "save them again with epochs.save"):
+        if path.suffix.lower() == ".set":
+            epochs = mne.read_epochs_eeglab(path, verbose="error")
+            names = {code: name for name, code in epochs.event_id.items()}
+            epochs.metadata = pd.DataFrame({"category": [names[code] for code in epochs.events[:, 2]]})
+        else:
+            epochs = mne.read_epochs(path, preload=True, verbose="error")
     if not len(epochs):
         raise BrainalignError(
             f"{path}: holds no epochs (of {len(epochs.drop_log)} events all were dropped); reject fewer, or leave the "
@@ -160,6 +160,8 @@ def _trials_of(paths: list[Path], epochs: list[Any], trials: Path | None) -> pd.
                 "to a table with the column stimulus_id, or give trials: with a row per epoch"
             )
         metadata = recording.metadata
+        if path.suffix.lower() == ".set":
+            metadata = metadata.rename(columns={"category": "stimulus_id"})
         if len(paths) > 1 and "session" not in metadata:
             metadata = metadata.assign(session=str(number))
         tables.append(metadata)
@@ -169,7 +171,8 @@ def _trials_of(paths: list[Path], epochs: list[Any], trials: Path | None) -> pd.
     return complete_trials(table, f"metadata of {listed(paths)}")
 
 
-def _pick(path: Path, epochs: Any, picks: str, channels: Sequence[str] | None) -> None:
+def pick_kind(path: Path, epochs: Any, picks: str, channels: Sequence[str] | None = None) -> None:
+    """Keep the sensors of one kind, in place; they must be `channels` where these are given."""
     present = epochs.get_channel_types()
     if not set(present) & set(PICKS[picks]):
         raise BrainalignError(f"{path}: no {picks} channels; it has {listed(sorted(set(present)), 8)}: correct picks")
@@ -194,7 +197,7 @@ def drop_marked(paths: Sequence[Path | str], epochs: Sequence[Any], bad_channels
     return len(bads)
 
 
-def _prepared(
+def cut_epochs(
     path: Path, epochs: Any, tmin: float | None, tmax: float | None, decimate: int, baseline: tuple[float, float] | None
 ) -> Any:
     """Return the epochs with baseline, times and sampling as asked."""

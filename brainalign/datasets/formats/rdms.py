@@ -191,7 +191,7 @@ def _matrices(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file by name; that of a .npy or .csv has none."""
     if path.suffix in SEPARATORS:
         with io.reading(path, "no table of numbers", "write one row per stimulus, without names or with all of them"):
-            return {"": np.loadtxt(path, delimiter=SEPARATORS[path.suffix], ndmin=2)}
+            return {"": np.loadtxt(path, delimiter=SEPARATORS[path.suffix], ndmin=2, encoding="utf-8-sig")}
     if path.suffix in (".npy", ".npz", ".safetensors"):
         return io.read_numbers(path)
     stored = io.stored_arrays(path, [name for name, shape in io.array_shapes(path).items() if shape])
@@ -202,8 +202,9 @@ def _has_names(path: Path) -> bool:
     """Tell whether the first line of a table holds names, not numbers alone."""
     if path.suffix not in SEPARATORS:
         return False
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return _numbers(pd.Series(next(lines, "0").strip().split(SEPARATORS[path.suffix]))) is None
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        cells = pd.Series(next(lines, "0").strip("\r\n").split(SEPARATORS[path.suffix]))
+    return not cells[0].strip(' "') or _numbers(cells) is None  # pandas leaves the corner of a matrix empty
 
 
 def _numbers(cells: pd.Series) -> Values | None:
@@ -245,7 +246,7 @@ def _table_rdms(path: Path, stimuli: list[str], key: str | None) -> tuple[Values
         if cells is None:
             raise BrainalignError(f"{path}: some cells are no numbers; leave those of missing pairs empty")
         return condensed_rdms(str(path), cells.reshape(square.shape), any_axes=True)[None], {}
-    ends = [name for name in names if set(table[name]) <= set(stimuli)]
+    ends = [name for name in names if name not in ("subject", "session", key, *WORDS) and {*table[name]} <= {*stimuli}]
     if len(ends) != 2:
         raise BrainalignError(
             f"{path}: the {len(stimuli)} stimuli of the study stand neither around a matrix nor in two of the columns "

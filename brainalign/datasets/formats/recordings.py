@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from brainalign.checks import BrainalignError, check_columns, did_you_mean, list
 from brainalign.datasets.formats import meeg
 from brainalign.datasets.formats.bids_stimuli import import_bids, read_bids_stimuli
 from brainalign.datasets.formats.trials import complete_trials
-from brainalign.io import read_text_table, reading
+from brainalign.io import MISSING, read_text_table, reading
 from brainalign.study import BidsFiles, RawOptions, Study, table_column
 
 MUSE_CHANNELS = ("TP9", "AF7", "AF8", "TP10")
@@ -98,16 +99,7 @@ def read_raw_run(
             raw = mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path), verbose="error")
         else:
             raw = mne.io.read_raw(path, verbose="error")
-    raw = clean_raw(raw, options, str(path), sfreq_hz)
-    if start_event is not None:
-        at = raw.annotations.onset[raw.annotations.description == start_event]
-        if len(at) != 1:
-            known = sorted(set(map(str, raw.annotations.description)))
-            raise BrainalignError(
-                f"{path}: {len(at)} events are called {start_event!r}{did_you_mean(start_event, known)}, where the "
-                f"stimulus begins at one; there are {listed(known, 8) or 'none'}: correct start_event"
-            )
-        raw.crop(float(at[0]) - raw.first_time, None, verbose="error")
+    raw = clean_raw(raw, options, str(path), sfreq_hz, start_event)
     bads = set(raw.info["bads"])
     sensors = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind in meeg.UNITS]
     if not sensors:
@@ -118,11 +110,13 @@ def read_raw_run(
     return values.astype(np.float32), targets
 
 
-def clean_raw(raw: Any, options: RawOptions, where: str, resample_hz: float | None = None) -> Any:
+def clean_raw(
+    raw: Any, options: RawOptions, where: str, resample_hz: float | None = None, start_event: str | None = None
+) -> Any:
     """Clean a recording by MNE, in place but for `maxwell`, and in the usual order.
 
-    Signal space separation, filters (no delay), components or projections of the eyes and the heart, reference, and
-    resampling. Channels that are marked bad take no part in it; the separation makes those of MEG anew.
+    Signal space separation, filters (no delay), components or projections of the eyes and the heart, reference, what is
+    before `start_event` cut off, resampling. Bad channels take no part; the separation makes those of MEG anew.
     """
     raw.load_data(verbose="error")
     rate = float(raw.info["sfreq"])
@@ -146,11 +140,23 @@ def clean_raw(raw: Any, options: RawOptions, where: str, resample_hz: float | No
     if options.artifacts is not None:
         _remove_artifacts(raw, options, where)
     if options.reference is not None:
-        raw.set_eeg_reference(
-            options.reference if options.reference == "average" else list(options.reference), verbose="error"
-        )
+        channels = options.reference if options.reference == "average" else list(options.reference)
+        raw.set_eeg_reference(channels, verbose="error")
+    if start_event is not None:
+        at = raw.annotations.onset[raw.annotations.description == start_event]
+        if len(at) != 1:
+            known = sorted(set(map(str, raw.annotations.description)))
+            raise BrainalignError(
+                f"{where}: {len(at)} events are called {start_event!r}{did_you_mean(start_event, known)}, where the "
+                f"stimulus begins at one; there are {listed(known, 8) or 'none'}: correct start_event"
+            )
+        # Before resampling: samples and first_time are rounded to the new rate.
+        raw.crop(float(at[0]) - raw.first_time, None, verbose="error")
     if resample_hz is not None and resample_hz != rate:
-        raw.resample(resample_hz, verbose="error")
+        whole = Fraction(resample_hz / rate).limit_denominator(1000).denominator
+        # Where length or padding are no whole number of new samples, MNE moves these by up to half of one.
+        raw.crop(0, raw.times[len(raw.times) // whole * whole - 1], verbose="error")
+        raw.resample(resample_hz, npad=whole * -(-100 // whole), verbose="error")
     return raw
 
 
@@ -245,26 +251,25 @@ def make_epochs(
     raw = raw.copy().load_data(verbose="error")
     if band_hz is not None:
         raw.filter(*band_hz, verbose="error")
-    table = np.column_stack([events["sample"] + raw.first_samp, np.zeros(len(events)), np.ones(len(events))]).astype(
-        int
-    )
-    epochs = mne.Epochs(
-        raw,
-        table,
-        {"shown": 1},
-        tmin,
-        tmax,
-        baseline=baseline,
-        reject=None if reject_uv is None else {"eeg": 1e-6 * reject_uv},
-        metadata=events.drop(columns="sample").reset_index(drop=True),
-        preload=True,
-        verbose="error",
-    )
+    n = len(events)
+    table = np.column_stack([events["sample"] + raw.first_samp, np.zeros(n), np.ones(n)]).astype(int)
+    remedy = "list every event once, and leave reject_uv out where there is no EEG"
+    with reading(str(raw.filenames[0] or "the recording"), "its epochs cannot be cut", remedy):
+        epochs = mne.Epochs(
+            raw,
+            table,
+            {"shown": 1},
+            tmin,
+            tmax,
+            baseline=baseline,
+            reject=None if reject_uv is None else {"eeg": 1e-6 * reject_uv},
+            metadata=events.drop(columns="sample").reset_index(drop=True),
+            preload=True,
+            verbose="error",
+        )
     if not len(epochs):
         why = "exceed reject_uv or lie" if reject_uv is not None else "lie"
-        raise BrainalignError(
-            f"all {len(events)} epochs {why} beyond the recording's ends; check tmin, tmax, reject_uv"
-        )
+        raise BrainalignError(f"all {n} epochs {why} beyond the recording's ends; check tmin, tmax, reject_uv")
     return epochs
 
 
@@ -299,6 +304,8 @@ def epochs_to_responses(
                 f"the epochs of recording {number} have no column category in their metadata; set one"
             )
         table = epochs.metadata.reset_index(drop=True)
+        if n := (table["category"].isna() | table["category"].isin(MISSING)).sum():
+            raise BrainalignError(f"{n} epochs of recording {number} have no category; name one, or drop them")
         table = table if "stimulus_id" in table else table.assign(stimulus_id=table["category"])
         table = table if {"onset_s", "onset"} & set(table) else table.assign(onset_s=_onsets_s(epochs))
         tables.append(table.drop(columns=["trial_id", "repeat"], errors="ignore").assign(run=str(number)))
@@ -369,11 +376,9 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
         recordings = []
         for path in descriptor.found_files(subject).values():
             epochs = meeg.open_epochs(path)
-            if cut.baseline_s is not None:
-                epochs.apply_baseline(cut.baseline_s, verbose="error")
             if files.picks is not None:
-                epochs.pick(files.picks, verbose="error")
-            recordings.append(epochs.crop(cut.tmin_s, cut.tmax_s, verbose="error"))
+                meeg.pick_kind(path, epochs, files.picks)
+            recordings.append(meeg.cut_epochs(path, epochs, cut.tmin_s, cut.tmax_s, 1, cut.baseline_s))
         return epochs_to_responses(recordings, decimate=cut.decimate)
     if files.format == "bids":
         root = descriptor.found_files(subject)["root"]

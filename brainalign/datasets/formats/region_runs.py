@@ -73,8 +73,7 @@ def read_region_runs(descriptor: Study) -> RegionRuns:
     dropped: list[str] = []
     if files.derivatives is None:
         runs = [_read_run(descriptor.locate(Path(path), f"recordings.{name}.people: path")) for path in table["path"]]
-        tr_s = float(files.tr_s or 0)
-        people = table.drop(columns="path")
+        tr_s, people = float(files.tr_s or 0), table.drop(columns="path")
         named = [found for _, found in runs if found is not None]
         names = named[0] if named else None
         other = [k for k, (_, found) in enumerate(runs) if found != runs[0][1]]
@@ -179,8 +178,7 @@ def _check_people(files: SeriesFiles, table: pd.DataFrame) -> None:
 def _read_run(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
     """Return a run (n_frames, n_regions), and its regions where the file names them."""
     if path.suffix == ".npy":
-        values = read_numbers(path)[""]
-        names = None
+        values, names = read_numbers(path)[""], None
     else:
         table = read_table(path)
         numbers = table.apply(pd.to_numeric, errors="coerce")

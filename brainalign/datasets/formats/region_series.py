@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_columns, check_rows, check_unique, listed
+from brainalign.datasets.formats.betas import whole_labels
 from brainalign.datasets.formats.bids import SeriesFile
 from brainalign.datasets.formats.cifti import cifti_axis, grayordinates, read_dlabel
 from brainalign.datasets.formats.fmri import read_volumes
@@ -154,13 +155,13 @@ def _volume_means(file: SeriesFile, atlas: Path, names: Path | str | None) -> tu
     image, labels = load_image_file(file.bold), load_image_file(atlas)
     if len(image.shape) != 4:
         raise BrainalignError(f"{file.bold}: has shape {image.shape}; give a series of volumes (4-D)")
-    numbers = np.unique(image_values(atlas, labels).astype(np.int64))
+    numbers = np.unique(whole_labels(atlas, image_values(atlas, labels, np.float32))).astype(np.int64)
     numbers = numbers[numbers > 0]
     if len(labels.shape) != 3 or not len(numbers):
         raise BrainalignError(f"{atlas}: has shape {labels.shape} and {len(numbers)} labels; give a volume of labels")
     if labels.shape != image.shape[:3] or not np.allclose(labels.affine, image.affine, atol=1e-3):
         labels = resample_to_img(labels, image.slicer[..., :1], interpolation="nearest")
-    data = image_values(atlas, labels).astype(np.int64).reshape(image.shape[:3])
+    data = whole_labels(atlas, image_values(atlas, labels, np.float32)).reshape(image.shape[:3])
     if file.mask is not None:
         mask = load_image_file(file.mask)
         if mask.shape[:3] != image.shape[:3]:
@@ -203,8 +204,7 @@ def _grayordinate_means(file: SeriesFile, atlas: Path) -> tuple[Values, pd.DataF
     regions = read_dlabel(atlas, targets)
     values = image_values(file.bold, image, np.float32)  # (n_frames, n_grayordinates)
     means = np.full((len(values), len(regions)), np.nan, dtype=np.float32)
-    hemi = []
-    sides = targets["hemi"].to_numpy()
+    hemi, sides = [], targets["hemi"].to_numpy()
     for column, inside in enumerate(regions.values()):
         if inside.any():
             means[:, column] = values[:, inside].mean(axis=1)

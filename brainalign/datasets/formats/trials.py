@@ -26,11 +26,11 @@ def read_table(path: Path) -> pd.DataFrame:
     BrainalignError
         If the file does not exist, has another ending or cannot be read as a table; see `read_text_table`.
     """
-    check_choice(f"the ending of {path}", path.suffix, SEPARATORS)
+    check_choice(f"the ending of {path}", path.suffix.lower(), SEPARATORS)
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
-    if path.suffix != ".parquet":
-        return read_text_table(path, SEPARATORS[path.suffix])
+    if path.suffix.lower() != ".parquet":
+        return read_text_table(path, SEPARATORS[path.suffix.lower()])
     return read_parquet(path)
 
 
@@ -67,7 +67,7 @@ def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
         raise BrainalignError(f"{source}: no trial; give one row per trial")
     _check_spelling(columns, source)
     table = table.reset_index(drop=True)
-    ids = {name: _as_ids(table[name]) for name in ("trial_id", "stimulus_id", "session", "run") if name in table}
+    ids = {name: as_ids(table[name]) for name in ("trial_id", "stimulus_id", "session", "run") if name in table}
     for name, column in ids.items():
         empty = np.flatnonzero(column.isin(MISSING))
         if len(empty):
@@ -81,9 +81,9 @@ def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
     for name in ("session", "run"):
         result[name] = ids.get(name, pd.Series(["1"] * n_trials))
     counted = result.groupby("stimulus_id", sort=False).cumcount() + 1
-    result["repeat"] = _as_numbers(table, "repeat", source).astype(int) if "repeat" in table else counted
+    result["repeat"] = as_numbers(table, "repeat", source, whole=True) if "repeat" in table else counted
     onset = next((name for name in ("onset_s", "onset") if name in table), None)
-    result["onset_s"] = _as_numbers(table, onset, source) if onset else np.nan
+    result["onset_s"] = as_numbers(table, onset, source) if onset else np.nan
     rest = [name for name in table if name not in {*result, "onset"}]
     return pd.concat([result, table[rest]], axis=1)
 
@@ -97,18 +97,19 @@ def _check_spelling(columns: list[str], source: str) -> None:
             raise BrainalignError(f"{source}: no column {name!r}, but {given!r}; rename it to {name!r}")
 
 
-def _as_ids(column: "pd.Series[Any]") -> "pd.Series[str]":
+def as_ids(column: "pd.Series[Any]") -> "pd.Series[str]":
+    """Write ids as text, those of tables of numbers too."""
     if pd.api.types.is_float_dtype(column) and not (column.dropna() % 1).any():
         column = column.astype("Int64")  # 3.0 means the stimulus "3"; a missing cell made the column floating
     return column.astype(object).where(column.notna(), "").astype(str)
 
 
-def _as_numbers(table: pd.DataFrame, name: str, source: str) -> "pd.Series[float]":
-    column = table[name].replace(list(MISSING), np.nan) if name != "repeat" else table[name]
-    numbers = pd.to_numeric(column, errors="coerce")
-    wrong = numbers.isna() & column.notna() if name != "repeat" else numbers % 1 != 0
+def as_numbers(table: pd.DataFrame, name: str, source: str, *, whole: bool = False) -> "pd.Series[Any]":
+    """Return a column as numbers, NaN where nothing is known; whole ones must all be known."""
+    cells = table[name].replace(list(MISSING), np.nan)
+    numbers = pd.to_numeric(cells, errors="coerce")
+    wrong = numbers % 1 != 0 if whole else numbers.isna() & cells.notna()
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        kind = "a whole number" if name == "repeat" else "a number"
+        row, kind = int(np.flatnonzero(wrong)[0]), "a whole number" if whole else "a number"
         raise BrainalignError(f"{source}: {name} is {table[name].iloc[row]!r} in row {row + 1}; it must be {kind}")
-    return numbers
+    return numbers.astype(int if whole else float)

@@ -207,8 +207,7 @@ def parcel_means(maps: Mapping[str, Values], parcels: Parcels) -> pd.DataFrame:
     BrainalignError
         If a map has another number of vertices than the labels.
     """
-    n = len(parcels.names)
-    means = {}
+    n, means = len(parcels.names), {}
     for name, values in maps.items():
         check_rows(f"map {name!r}", len(values), "the labels", len(parcels.labels), "give maps on the same mesh")
         kept = (parcels.labels >= 0) & np.isfinite(values)

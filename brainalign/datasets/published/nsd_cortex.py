@@ -92,8 +92,7 @@ def read_nsd_cortex(
         values[number * N_TRIALS : (number + 1) * N_TRIALS] = np.concatenate(parts, axis=1)
     responses = Responses(common.without_missing(values), trials, targets, "z (within session)")
     responses = common.finish_published(responses, standardize=standardize, bad_targets=bad_targets)
-    splits = _splits(metadata, trials)
-    ceiling = None
+    splits, ceiling = _splits(metadata, trials), None
     if len(ncsnr) == len(SIDES):
         squares = np.concatenate(ncsnr).astype(np.float64) ** 2
         ceiling = common.ceiling_table(targets, squares / (squares + 1), splits)

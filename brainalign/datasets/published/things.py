@@ -75,8 +75,7 @@ def read_things(
     place, name = Path(folder), f"sub-{common.subject_number(subject):02d}"
     voxel_path, trial_path = place / f"{name}_VoxelMetadata.csv", place / f"{name}_StimulusMetadata.csv"
     voxels = _table(voxel_path, VOXEL_COLUMNS)
-    trials = _trials(trial_path)
-    regions = _regions(voxel_path, voxels)
+    trials, regions = _trials(trial_path), _regions(voxel_path, voxels)
     kept = common.choose_targets(regions, len(voxels), within)
     columns = _in_sessions(trial_path, trials, sessions)
     targets = _targets(voxel_path, voxels).assign(roi=region_lists(regions, len(voxels)))

@@ -49,8 +49,7 @@ def text_leakage(
     needed = ["text", *([left_out] if left_out else []), *([label] if label else [])]
     needed += ["dataset", "subject", "task", "row"] if label else []
     check_columns("the table of sentences", sentences, needed)
-    problems = []
-    texts = sentences["text"].drop_duplicates().tolist()
+    problems, texts = [], sentences["text"].drop_duplicates().tolist()
     pairs = near_duplicate_texts(texts, similarity)
     pairs = pairs.assign(a=[texts[row] for row in pairs["row_a"]], b=[texts[row] for row in pairs["row_b"]])
     for fold, table in splits.groupby("fold", sort=True):

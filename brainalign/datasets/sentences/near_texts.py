@@ -76,8 +76,7 @@ def near_duplicate_texts(texts: Sequence[str], similarity: float = 0.95) -> pd.D
     characters, in numpy.
     """
     folded = [text.casefold() for text in texts]
-    counts = _counts(folded)
-    pairs = []
+    counts, pairs = _counts(folded), []
     for a in range(len(folded) - 1):
         for b in (a + 1 + _possible(counts[a], counts[a + 1 :], similarity)).tolist():
             found = levenshtein_similarity(folded[a], folded[b], least=similarity)

@@ -139,8 +139,7 @@ def leave_out(
     for fold, value in enumerate(values):
         inside = base["left_out"].eq(value)
         if splits is None:
-            tested = inside
-            side = np.where(inside, "test", "train")
+            tested, side = inside, np.where(inside, "test", "train")
             used = inside | ~base["group"].isin(base["group"][inside])
         else:
             tested = inside & base["split"].eq("test")

@@ -36,7 +36,8 @@ def make_image_split(
     folds : int, optional
         Instead of `test`: every stimulus is tested in one of so many disjoint folds.
     seed : int
-        Of the drawing; recorded in the table, which itself is the permutation.
+        Of the drawing, recorded in the table. Subjects who saw the same stimuli are tested on the same, whatever the
+        order.
     together : DataFrame, optional
         stimulus_a, stimulus_b: pairs (near-duplicates) that what is drawn keeps on one side.
     inner : {"stimulus", "run"}
@@ -57,8 +58,7 @@ def make_image_split(
     if (test is None) == (folds is None):
         raise BrainalignError("give test (stimuli or a share) or folds (a number), exactly one of them")
     groups = _groups(trials, together)
-    random = np.random.default_rng(seed)
-    stimuli = trials["stimulus_id"]
+    random, stimuli = np.random.default_rng(seed), trials["stimulus_id"]
     if folds is not None:
         tested = _draw_folds(groups, folds, random)
     else:
@@ -127,19 +127,16 @@ def _chosen(
     if isinstance(wanted, str):
         raise BrainalignError(f"{name} is {wanted!r}; give a list of stimulus ids or a share")
     if isinstance(wanted, int | float):
-        names = pd.unique(groups[free])
+        names = np.sort(np.asarray(groups[free].unique()))  # in whatever order a subject saw them
         count = round(wanted * len(names))
         if not 0 < wanted < 1 or not 0 < count < len(names):
             raise BrainalignError(
                 f"{name} is {wanted}, which is {count} of {len(names)} stimuli; give a share between 0 and 1 that "
                 "leaves some on both sides"
             )
-        return np.asarray(free & groups.isin(random.permutation(np.asarray(names))[:count]))
+        return np.asarray(free & groups.isin(random.permutation(names)[:count]))
     listed_ids = [str(stimulus) for stimulus in wanted or ()]
-    twice = sorted({stimulus for stimulus in listed_ids if listed_ids.count(stimulus) > 1}) if len(
-        set(listed_ids)
-    ) < len(listed_ids) else []  # fmt: skip
-    if twice:
+    if twice := sorted({*pd.Series(listed_ids, dtype=object)[lambda ids: ids.duplicated()]}):
         raise BrainalignError(f"{name} lists {listed(twice)} more than once; list each stimulus once")
     chosen = np.asarray(free & stimuli.isin(listed_ids))
     if not chosen.any():
@@ -153,7 +150,7 @@ def _chosen(
 
 
 def _draw_folds(groups: "pd.Series[str]", n_folds: int, random: np.random.Generator) -> list[NDArray[np.bool_]]:
-    names = pd.unique(groups)
+    names = np.sort(np.asarray(groups.unique()))
     if not 2 <= n_folds <= len(names):
         raise BrainalignError(f"folds is {n_folds} for {len(names)} stimuli; give 2 to {len(names)}")
-    return [np.asarray(groups.isin(part)) for part in np.array_split(random.permutation(np.asarray(names)), n_folds)]
+    return [np.asarray(groups.isin(part)) for part in np.array_split(random.permutation(names), n_folds)]

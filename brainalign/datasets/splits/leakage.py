@@ -185,8 +185,7 @@ def _duplicates(fold: pd.DataFrame, split: str, images: ImageAudit | None) -> di
     if images is None:
         return {f"{name}{suffix}": np.nan for name in names.values() for suffix in ("", "_across")}
     mine = set(fold["stimulus_id"][fold["split"] == split])
-    across = _across(fold, images.pairs)
-    counts = {}
+    across, counts = _across(fold, images.pairs), {}
     for kind, name in names.items():
         pairs = images.pairs[images.pairs["kind"] == kind]
         counts[name] = float((pairs["stimulus_a"].isin(mine) & pairs["stimulus_b"].isin(mine)).sum())

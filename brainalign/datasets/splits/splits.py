@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_folds, did_you_mean, listed
+from brainalign.io import MISSING
 from brainalign.study import Split
 
 MAX_FOLDS = 1000
@@ -24,7 +25,11 @@ def group_labels(trials: pd.DataFrame, leave_out: str | None) -> "pd.Series[str]
             f"leave_out: the trials have no column {column!r}{did_you_mean(column, map(str, trials))}; give run, "
             f"session, stimulus, or one of {', '.join(map(str, trials))}"
         )
-    return trials[column].astype(str)
+    labels = trials[column].astype(str)
+    if len(empty := trials["trial_id"][labels.isin(MISSING)]):
+        what = f"{len(empty)} of {len(labels)} trials have an empty {column} ({listed(empty.tolist())})"
+        raise BrainalignError(f"{what}; fill it, or leave these trials out of the table and of the data")
+    return labels
 
 
 def check_trials_known(splits: pd.DataFrame, trials: pd.DataFrame) -> None:
@@ -66,7 +71,7 @@ def make_splits(trials: pd.DataFrame, split: Split, seed: int) -> pd.DataFrame:
         raise BrainalignError(
             f"every {size} of {len(names)} {many} left out makes {n_folds:,} folds; use a smaller size, or folds"
         )
-    drawn = np.random.default_rng(seed).permutation(np.asarray(names, dtype=object))
+    drawn = np.random.default_rng(seed).permutation(np.sort(np.asarray(names, dtype=object)))
     parts = combinations(names, size) if split.folds is None else np.array_split(drawn, split.folds)
     folds = []
     for fold, left_out in enumerate(parts):

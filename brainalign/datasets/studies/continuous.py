@@ -15,7 +15,7 @@ from brainalign.arrays import Responses, Values
 from brainalign.checks import BrainalignError, check_columns, check_unique, listed, naming
 from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.studies.events import read_bids_events, read_event_files
+from brainalign.datasets.studies.events import read_bids_events, read_event_files, usual_names
 from brainalign.io import array_shapes, load_image_file, read_json, stored_arrays
 from brainalign.study import RunFiles, Study, check_repetition_time
 
@@ -74,8 +74,7 @@ def read_events(study: Study) -> pd.DataFrame:
         table = read_bids_events(path, recorded_runs(study))
     else:
         table = read_event_files(path, study.continuous.tier) if path.is_dir() else formats.read_table(path)
-    table = table.rename(columns={"story": "run", "onset": "onset_s", "duration": "duration_s"})
-    table = table.rename(columns={"text": "caption", "word": "caption"})
+    table = usual_names(table)
     check_columns(path, table, ("run", "onset_s"), "add it")
     texts = table.get("caption", pd.Series(dtype=str)).astype(str)
     merged = np.flatnonzero(texts.str.contains("[\t\n]", regex=True))
@@ -122,15 +121,15 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
             shown += held
         presentations[run] = len(shown)
         lengths = sorted({len(values) for values in shown})
+        if files.kind == "recordings" and lengths[0] >= MOST_CUT * lengths[-1]:  # which somebody stops by hand
+            shown, lengths = [values[: lengths[0]] for values in shown], lengths[:1]
         if len(lengths) > 1:
             raise BrainalignError(
                 f"recordings.{subject}.files.{run}: presentations have {listed(lengths)} rows; cut them to one length"
             )
         kept = slice(start, lengths[0] - stop)
         if lengths[0] - start - stop < LEAST_ROWS:
-            turned = (
-                "; its axes may be exchanged" if files.kind == "arrays" and shown[0].shape[1] > 2 * lengths[0] else ""
-            )
+            turned = "; its axes may be exchanged" * (files.kind == "arrays" and shown[0].shape[1] > 2 * lengths[0])
             raise BrainalignError(
                 f"recordings.{subject}.files.{run}: {lengths[0]} rows leave {max(lengths[0] - start - stop, 0)} after "
                 f"trimming {start} and {stop}; a run needs {LEAST_ROWS}: join runs, or shorten trim_s{turned}"
@@ -179,18 +178,13 @@ def continuous_problems(study: Study, events: pd.DataFrame) -> list[Problem]:
     events : DataFrame
         As `read_events` gives them.
     """
-    problems = []
-    shown = set(events["run"])
+    problems, shown = [], set(events["run"])
     for subject, files in study.recordings.items():
         assert isinstance(files, RunFiles)
         silent = [run for run in files.files if run not in shown]
         if silent and shown:
-            problems.append(
-                Problem(
-                    f"recordings.{subject}.files",
-                    f"{listed(silent)}: no event is of such a run; the table has {listed(sorted(shown))}: use one name",
-                )
-            )
+            what = f"{listed(silent)}: no event is of such a run; the table has {listed(sorted(shown))}: use one name"
+            problems.append(Problem(f"recordings.{subject}.files", what))
     lost = sorted(shown - set(recorded_runs(study)))
     if lost:
         problems.append(Problem("stimuli", f"{listed(lost)}: nobody was recorded in these runs; left out", "warning"))
@@ -224,10 +218,8 @@ def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -
             idle = [other for other, at in heard.items() if at < IDLE * last[other]]
             cut = share < MOST_CUT and not idle
             if idle:
-                what += (
-                    f"{listed(idle)} {'goes' if len(idle) == 1 else 'go'} on long after the last event: correct the "
-                )
-                what += "names, where they are exchanged, or "
+                what += f"{listed(idle)} {'goes' if len(idle) == 1 else 'go'} on long after the last event: "
+                what += "correct the names, where they are exchanged, or "
             what += "right where the recording was cut short, else " if cut else ""
             what += "give onsets in seconds from the start of the run"
             problems.append(Problem(f"recordings.{subject}.files.{run}", what, "warning" if cut else "error"))

@@ -1,6 +1,6 @@
 """Events in the files that annotation programs write, a file per run: TextGrid of Praat, CTM, SRT, or tables.
 
-Of all of them come onset_s, duration_s and text; intervals without text, or with a mark of silence, are left out.
+Of all of them come onset_s, duration_s and caption; intervals without text, or with a mark of silence, are left out.
 """
 
 import re
@@ -14,7 +14,8 @@ from brainalign.datasets.formats import read_table
 from brainalign.io import MISSING, reading
 
 Events = list[tuple[float, float, str]]
-COLUMNS = ["onset_s", "duration_s", "text"]
+COLUMNS = ["onset_s", "duration_s", "caption"]
+SYNONYMS = {"story": "run", "onset": "onset_s", "duration": "duration_s", "text": "caption", "word": "caption"}
 # Of a TextGrid, long or short: texts in quotation marks (doubled inside), and numbers that are no index in brackets.
 PIECES = re.compile(r'"((?:[^"]|"")*)"|(?<![\w.\[])([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.\]])')
 # Marks of aligners for what is no word: silence, breaths, noises of lips and mouth, ends of sentences.
@@ -23,7 +24,7 @@ ARROW = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d
 
 
 def read_event_files(folder: Path, tier: str | None = None) -> pd.DataFrame:
-    """Read the events of every run from a folder: run (the name of its file), onset_s, duration_s, text.
+    """Read the events of every run from a folder: run (the name of its file), onset_s, duration_s, caption.
 
     Parameters
     ----------
@@ -70,8 +71,15 @@ def read_bids_events(folder: Path, runs: Sequence[str]) -> pd.DataFrame:
             )
         part = read_table(files[0])
         texts_of = [column for column in ("text", "word") if column in part]
-        parts.append((part[~part[texts_of].isin(MISSING).any(axis=1)] if texts_of else part).assign(run=run))
+        parts.append(usual_names(part[~part[texts_of].isin(MISSING).any(axis=1)] if texts_of else part).assign(run=run))
     return pd.concat(parts, ignore_index=True)
+
+
+def usual_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Name the columns of events as they are called here; where that name is there too, the synonym is left out."""
+    for name, usual in SYNONYMS.items():
+        table = table.drop(columns=name, errors="ignore") if usual in table else table.rename(columns={name: usual})
+    return table
 
 
 def _textgrid(path: Path, tier: str | None) -> pd.DataFrame:
@@ -117,7 +125,7 @@ def _srt(path: Path, tier: str | None) -> pd.DataFrame:
 
 
 def _table(path: Path, _: str | None) -> pd.DataFrame:
-    return read_table(path)
+    return usual_names(read_table(path))
 
 
 def _spoken(events: Events) -> pd.DataFrame:

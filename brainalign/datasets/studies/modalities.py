@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_columns, check_finite, check_rows, check_unique, listed
-from brainalign.datasets.formats import copied_trials, copy_problems, fingerprint
+from brainalign.datasets.formats import as_ids, copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.published import read_things_epochs
 from brainalign.io import read_numbers, read_parquet, read_text_table
@@ -190,4 +190,4 @@ def _array(path: Path) -> Values:
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
     check_columns(path, table, columns)
-    return table
+    return table.assign(stimulus_id=as_ids(table["stimulus_id"]))

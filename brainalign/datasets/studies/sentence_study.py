@@ -29,8 +29,7 @@ def read_sentence_study(descriptor: Study) -> tuple[Responses, sentences.TextRec
     TextRecordings
         The same with the ledger of what was dropped.
     """
-    typos = {**sentences.TYPOS, **descriptor.sentences.typos}
-    parts = []
+    typos, parts = {**sentences.TYPOS, **descriptor.sentences.typos}, []
     for name, release in descriptor.recordings.items():
         assert isinstance(release, ZucoFiles)
         paths = descriptor.found_files(name)

@@ -23,7 +23,7 @@ from brainalign.datasets.published import (
     read_things_eeg2_raw,
     read_things_epochs,
 )
-from brainalign.datasets.splits import make_image_split
+from brainalign.datasets.splits import group_labels, make_image_split, make_splits
 from brainalign.io import file_digest
 from brainalign.study import (
     AlgonautsFiles,
@@ -68,7 +68,7 @@ def read_categories(study: Study, subject: str) -> Responses:
     assert times is not None  # as `check_responses` says
     if trials["onset_s"].isna().all():
         trials = trials.assign(onset_s=2.0 * (times[-1] - times[0]) * np.arange(len(trials)))
-    trials = trials.assign(category=trials["category" if "category" in trials else "stimulus_id"])
+    trials = trials.assign(category=group_labels(trials, "category" if "category" in trials else "stimulus_id"))
     trials.attrs["n_rejected"] = [0] * trials.groupby(["session", "run"]).ngroups
     return replace(responses, trials=trials)
 
@@ -161,14 +161,9 @@ def _things_epochs(study: Study, subject: str, _: bool) -> Responses:
     given: dict[str, Any] = {"images": paths["images"], "trust_pickle": files.trust_pickle, "hashes": False}
     given["bad_channels"] = cut.bad_channels
     if files.release == "eeg2_raw":
-        given |= {
-            "sessions": files.sessions,
-            "band_hz": cut.band_hz,
-            "baseline": cut.baseline_s,
-            "decimate": cut.decimate,
-        }
         low, high = cut.span_s
-        return read_things_eeg2_raw(paths["root"], files.participant, tmin=low, tmax=high, **given).responses
+        given |= _cut(study) | {"sessions": files.sessions, "band_hz": cut.band_hz, "tmin": low, "tmax": high}
+        return read_things_eeg2_raw(paths["root"], files.participant, **given).responses
     read = read_things_epochs(paths["root"], files.participant, release=files.release, **given).responses
     assert read.times is not None
     first = -np.inf if cut.tmin_s is None else cut.tmin_s - 1e-6
@@ -265,8 +260,7 @@ def read_stimuli(study: Study, table: Path | None = None) -> pd.DataFrame:
     """
     if table is not None:
         return read_images_table(table)
-    found = listed_table(study)
-    paths = study.image_paths()
+    found, paths = listed_table(study), study.image_paths()
     return found.assign(path=[str(paths[name]) for name in found["stimulus_id"]]) if paths else found
 
 
@@ -280,8 +274,9 @@ def read_images_table(path: Path) -> pd.DataFrame:
     """
     table = formats.read_table(path)
     check_columns(path, table, ["stimulus_id"])
+    table = table.assign(stimulus_id=formats.as_ids(table["stimulus_id"]))
     check_unique(path, table["stimulus_id"])
-    return table.assign(path=[str(path.parent / file) for file in table["path"]]) if "path" in table else table
+    return table.assign(path=[str(path.parent / str(file)) for file in table["path"]]) if "path" in table else table
 
 
 def look_at_images(stimuli: pd.DataFrame) -> tuple[formats.ImageAudit | None, list[Problem]]:
@@ -334,14 +329,19 @@ def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
 def image_split(
     trials: pd.DataFrame, rule: Split, test: list[str], images: formats.ImageAudit | None, *, seed: int
 ) -> pd.DataFrame:
-    """Return the split that a rule of the descriptor asks for; see `make_image_split`.
+    """Return the split that a rule of the descriptor asks for; see `make_image_split` and `make_splits`.
 
     Tested images are of `marked_images`. What is drawn keeps pairs of like images on one side; what the table marks
     stays as marked, and is audited.
     """
-    if rule.share is None:
+    if rule.leave_out is not None:
+        splits = make_splits(trials, rule, seed)
+        if not rule.of_stimuli or rule.folds is None or images is None or images.pairs.empty:
+            return splits
+    if rule.column is not None:
         return make_image_split(trials, test=test, seed=seed)
-    return make_image_split(trials, test=rule.share, seed=seed, together=None if images is None else images.pairs)
+    pairs = None if images is None else images.pairs
+    return make_image_split(trials, test=rule.share, folds=rule.folds, seed=seed, together=pairs)
 
 
 def changed_files(descriptor: Study) -> list[str]:

@@ -262,8 +262,7 @@ class GroundedLanguage:
         rows = np.arange(len(scenes)) if where is None else where
         check_rows("words", len(words), "scenes", len(rows), "give one word per scene")
         _check_numbers(words, len(self.text_))
-        device = self.text_.device
-        found = []
+        device, found = self.text_.device, []
         with torch.no_grad():
             for part in np.array_split(np.arange(len(words)), -(-len(words) // CHUNK)):
                 text = self.text_[torch.from_numpy(words[part].astype(np.int64)).to(device)]

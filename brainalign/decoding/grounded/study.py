@@ -78,8 +78,7 @@ def ground_study(
     BrainalignError
         If an image is in both parts, or a part has fewer than two images with words.
     """
-    spoken = said.any(axis=1)
-    both = int((train & test).sum())
+    spoken, both = said.any(axis=1), int((train & test).sum())
     if both:
         raise BrainalignError(f"{both} images are in training and test; an image belongs to one of them")
     mine, held = np.flatnonzero(train & spoken), np.flatnonzero(test & spoken)
@@ -165,12 +164,10 @@ def scene_retrieval(
     if len(kinds) < 2:
         raise BrainalignError(f"all {len(sets)} captions hold the same words; nothing to retrieve")
     rivals = codes[:, None] != codes[None]
-    n_gallery = 1 + rivals.sum(axis=1)
-    rows = []
+    n_gallery, rows = 1 + rivals.sum(axis=1), []
     for name, accuracy in _measures(n_gallery, n_ways):
         hits = _hits(scores, rivals, n_gallery, accuracy)
-        own = np.diagonal(hits)
-        apart = [np.nan] * 3
+        own, apart = np.diagonal(hits), [np.nan] * 3
         if best is not None:
             ahead = np.diagonal(_hits(best, rivals, n_gallery, accuracy)) - own
             apart = [float(ahead.mean()), *stimulus_interval(ahead, np.zeros(len(own)), codes, n_draws, seed)]

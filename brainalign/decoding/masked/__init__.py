@@ -20,7 +20,7 @@ from brainalign.decoding.masked.study import (
     tangent_features,
 )
 from brainalign.decoding.masked.study import validation_runs as validation_runs
-from brainalign.decoding.masked.subject_scores import FineTuned, fine_tuned_row, person_scores
+from brainalign.decoding.masked.subject_scores import FineTuned, check_labels, fine_tuned_row, person_scores
 
 __all__ = [
     "HALF", "ConditionalGaussian", "FineTuned", "MaskedBrainModel", "correlation_features", "fill_table", "filled_sums",

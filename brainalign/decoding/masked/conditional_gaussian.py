@@ -60,11 +60,11 @@ class ConditionalGaussian:
         ----------
         series : array (n_runs, n_frames, n_regions), z-scored per run
         people : sequence of str (n_runs), optional
-            Whose run it is. Without it, or with one subject only, runs stand for subjects.
+            Whose run it is. Without it, or with one subject, runs stand for subjects; one run keeps the middle ones.
         """
         values = check_series(series, 2 * max(self.lags) + 2)
-        self.lag_, self.penalty_ = self.lags[0], self.penalties[0]
-        if len(self.lags) * len(self.penalties) > 1:
+        self.lag_, self.penalty_ = self.lags[len(self.lags) // 2], self.penalties[len(self.penalties) // 2]
+        if len(values) > 1 < len(self.lags) * len(self.penalties):
             inner = self._inner(len(values), people)
             self.covariances_ = _autocovariances(values[~inner], 2 * max(self.lags))
             hidden = np.random.default_rng(self.seed).permutation(values.shape[2]) < values.shape[2] // 2
@@ -107,12 +107,7 @@ class ConditionalGaussian:
         if len(np.unique(whose)) == 1:
             whose = np.arange(n_runs)
         names = whose[np.sort(np.unique(whose, return_index=True)[1])]  # in order of appearance
-        n_inner = max(1, round(INNER_SHARE * len(names)))
-        if n_inner >= len(names):
-            raise BrainalignError(
-                f"{len(names)} runs or subjects leave none to choose lag and penalty on; give more, or one of each"
-            )
-        return np.isin(whose, names[-n_inner:])
+        return np.isin(whose, names[-max(1, round(INNER_SHARE * len(names))) :])
 
     def _predict(self, visible: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         shifts = range(-self.lag_, self.lag_ + 1)

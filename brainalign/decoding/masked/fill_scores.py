@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from brainalign.checks import BrainalignError
 
@@ -32,8 +33,7 @@ def hidden_masks(
         Of one name only: no network is hidden as a whole.
     n_halves, seed : int
     """
-    of = np.asarray(networks)
-    rng = np.random.default_rng([seed, 0x41DE])
+    of, rng = np.asarray(networks), np.random.default_rng([seed, 0x41DE])
     ranks = [rng.random((n_runs, len(of))).argsort(axis=1).argsort(axis=1) for _ in range(n_halves)]
     masks: dict[str, list[NDArray[np.bool_]]] = {HALF: [rank < len(of) // 2 for rank in ranks]}
     names = list(dict.fromkeys(of.tolist()))
@@ -53,8 +53,7 @@ def filled_sums(fill: Fill, series: NDArray[np.float32], masks: Mapping[str, Seq
     masks : mapping
         From `hidden_masks`.
     """
-    squares = (series.astype(np.float64) ** 2).sum(axis=1)
-    found = {}
+    squares, found = (series.astype(np.float64) ** 2).sum(axis=1), {}
     for name, each in masks.items():
         total = np.zeros((2, *squares.shape))
         for mask in each:
@@ -98,23 +97,24 @@ def fill_table(
     if reference not in sums:
         raise BrainalignError(f"reference {reference!r} is not among the predictors ({', '.join(sums)})")
     names, of = np.unique(np.asarray(people), return_inverse=True)
-    rng = np.random.default_rng([seed, 0xB007])
-    weights = np.stack(
-        [np.bincount(d, minlength=len(names)) for d in rng.integers(len(names), size=(n_draws, len(names)))]
-    )
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    rng, n = np.random.default_rng([seed, 0xB007]), len(names)
+    weights = np.stack([np.bincount(d, minlength=n) for d in rng.integers(n, size=(n_draws, n))])
+    # Student's t: among 8 people percentiles of the draws called 12 % of ties better or worse. One person has none.
+    scale = stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt(n / (n - 1)) if n > 1 else np.nan
+    reach = scale * np.array([-1, 1])
     by = {name: _views(some, np.asarray(networks)) for name, some in sums.items()}
     rows = []
     for view in by[reference]:
         drawn, own = {}, {}
         for name in sums:
             per_run = by[name][view]  # (2, n_runs)
-            per_person = np.stack([np.bincount(of, weights=part, minlength=len(names)) for part in per_run])
+            per_person = np.stack([np.bincount(of, weights=part, minlength=n) for part in per_run])
             own[name] = 1 - per_person[0].sum() / per_person[1].sum()
             drawn[name] = 1 - (weights @ per_person[0]) / (weights @ per_person[1])
         for name in sums:
-            low, high = np.quantile(drawn[name], tails)
-            below, above = np.quantile(drawn[name] - drawn[reference], tails)
+            difference = own[name] - own[reference]
+            low, high = own[name] + reach * drawn[name].std()
+            below, above = difference + reach * (drawn[name] - drawn[reference]).std()
             verdict = "better" if below > 0 else "worse" if above < 0 else "tie"
             rows.append(
                 {
@@ -124,13 +124,13 @@ def fill_table(
                     "r2": own[name],
                     "low": low,
                     "high": high,
-                    "difference": own[name] - own[reference],
+                    "difference": difference,
                     "difference_low": below,
                     "difference_high": above,
                     "verdict": "reference" if name == reference else verdict,
                 }
             )
-    return pd.DataFrame(rows).assign(n_people=len(names))
+    return pd.DataFrame(rows).assign(n_people=n)
 
 
 def _views(sums: Sums, networks: NDArray[Any]) -> dict[tuple[str, str], NDArray[np.float64]]:

@@ -35,24 +35,38 @@ def check_people_apart(train: Sequence[str], test: Sequence[str]) -> None:
     check_apart(train, test, "subjects", "split by subject, not by run")
 
 
+def check_labels(name: str, labels: NDArray[Any], people: NDArray[Any], n_folds: int) -> None:
+    """Raise unless labels (n_rows) can be told apart in every fold over people."""
+    values, n_people = np.unique(labels), len(np.unique(people))
+    if len(values) < 2:
+        raise BrainalignError(f"{name}: one value in all {len(labels)} rows; there is nothing to tell apart")
+    if n_people < n_folds:
+        raise BrainalignError(f"{name}: {n_people} subjects are fewer than {n_folds} folds; give more, or fewer folds")
+    rare = [value for value in values if labels.dtype.kind not in "iuf" and len({*people[labels == value]}) < 2]
+    if rare:
+        raise BrainalignError(f"{name}: one subject alone has {rare[0]!s}; leave it empty, or give more subjects")
+
+
 def _fold_people(
     labels: NDArray[Any], people: NDArray[Any], n_folds: int, rng: np.random.Generator
 ) -> list[NDArray[np.intp]]:
     """Return the test rows of every fold: a person is in one fold, and folds have like shares of people's labels."""
-    names, first = np.unique(people, return_index=True)
-    if len(names) < n_folds:
-        raise BrainalignError(f"{len(names)} subjects are fewer than {n_folds} folds; give more or use fewer folds")
+    rows = np.lexsort((pd.Series(labels).groupby(labels).transform("size"), people))  # a person's rarest label first
+    names, first = np.unique(people[rows], return_index=True)
     order = rng.permutation(len(names))
-    order = order[np.argsort(labels[first][order], kind="stable")]  # like labels lie together, and are dealt out
+    order = order[np.argsort(labels[rows][first][order], kind="stable")]  # like labels lie together, and are dealt out
+    dealt = np.tile(np.arange(n_folds), (-(-len(names) // n_folds), 1))
+    if labels.dtype.kind in "iuf":  # numbers have one order: folds would be the same in every round
+        dealt = rng.permuted(dealt, axis=1)
     fold = np.empty(len(names), dtype=int)
-    fold[order] = np.arange(len(names)) % n_folds
+    fold[order] = dealt.ravel()[: len(names)]
     of_row = fold[np.searchsorted(names, people)]
     return [np.flatnonzero(of_row == k) for k in range(n_folds)]
 
 
 @dataclass(frozen=True)
 class _Out:
-    """Held-out predictions: correct or predicted values (n_rows), averaged over repeats, and one round under nulls."""
+    """Held-out predictions (n_rows): correct, or values as deviations from training; over repeats, once under nulls."""
 
     own: Values
     null: Values  # (n_permutations, n_rows)
@@ -102,15 +116,14 @@ def person_scores(
     Raises
     ------
     BrainalignError
-        If rows do not fit, the reference is missing, values are not finite, or there is one class only.
+        If rows do not fit, the reference is missing, values are not finite, or labels cannot be told apart in folds.
     """
     given, whose = np.asarray(labels), np.asarray([str(name) for name in people])
     check_rows("labels", len(given), "people", len(whose), "give one label per row")
     if reference not in features:
         raise BrainalignError(f"reference {reference!r} is not among the features ({', '.join(features)})")
-    numeric = bool(np.issubdtype(given.dtype, np.number))
-    if not numeric and len(np.unique(given)) < 2:
-        raise BrainalignError(f"all {len(given)} labels are {given[0]!r}; there is nothing to tell apart")
+    check_labels("labels", given, whose, n_folds)
+    numeric = given.dtype.kind in "iuf"
     for name, values in features.items():
         if not callable(values):
             check_rows(name, len(values), "labels", len(given), "give one row of features per label")
@@ -130,10 +143,9 @@ def person_scores(
     of = np.searchsorted(names, whose)
     draws = [np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[of] for _ in range(n_draws)]
     every = np.ones(len(given))
-    draws = [weight for weight in draws if numeric or len(np.unique(given[weight > 0])) == len(np.unique(given))]
+    draws = [one for one in draws if len(np.unique(given[one > 0])) >= (2 if numeric else len(np.unique(given)))]
     drawn = {k: np.array([_score(one.own, given, weight, numeric) for weight in draws]) for k, one in out.items()}
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    rows = []
+    tails, rows = [(1 - confidence) / 2, (1 + confidence) / 2], []
     for name, one in out.items():
         score = _score(one.own, given, every, numeric)
         null = np.array([_score(p, y, every, numeric) for p, y in zip(one.null, shuffled, strict=True)])
@@ -201,9 +213,10 @@ def _predicted(
     from sklearn.linear_model import LogisticRegression
 
     if numeric:
-        return np.asarray(Ridge(RIDGE_ALPHAS, dtype="float64").fit(inside, known, groups=people).predict(outside))
-    if len(np.unique(known)) < 2:
-        raise BrainalignError(f"a fold has only the label {known[0]!r} to learn from; use fewer folds or more people")
+        ridge = Ridge(RIDGE_ALPHAS, dtype="float64").fit(inside, known, groups=people)
+        # Noise would give r < 0: the mean trained on is high where a fold is low, and what is weak goes the wrong way.
+        size = max(float(np.std(ridge.predict(inside))), 1e-9 * float(known.std()))
+        return np.asarray((ridge.predict(outside) - known.mean()) / size)
     fitted = LogisticRegression(C=LOGISTIC_C, class_weight="balanced", max_iter=500).fit(inside, known)
     return np.asarray(fitted.predict(outside) == own, dtype=np.float64)
 

@@ -32,9 +32,9 @@ def repeat_curve(
     signals : array (n_trials, ...)
         Test trials.
     trials : DataFrame (n_trials)
-        stimulus_id, subject.
+        stimulus_id, subject, and what else `embed` asks for.
     embed : callable
-        (averages (n, ...), DataFrame (n) of stimulus_id and subject) to vectors (n, n_dimensions).
+        (averages (n, ...), their first trials (n), n_samples as all of them have) to vectors (n, n_dimensions).
     gallery : array (n_rows, n_dimensions)
     gallery_ids : (n_rows,) ids
     top : int
@@ -45,25 +45,30 @@ def repeat_curve(
     Returns
     -------
     DataFrame
-        n_averaged, value and sd (over draws), ceiling (averages of that many repeats retrieve averages of as many
-        others of the same subject; NaN where there are not twice as many), chance, n_stimuli, n_subjects.
+        n_averaged, value and sd (over draws), ceiling (averages of that many repeats retrieve, among all stimuli, as
+        many others of the same subject; NaN where there are not twice as many), chance, n_stimuli, n_subjects.
     """
     check_rows("signals", len(signals), "trials", len(trials), "give one row of the table per trial")
     rows_of = [np.asarray(rows) for rows in trials.groupby(["subject", "stimulus_id"], sort=False).indices.values()]
-    first = trials.iloc[[rows[0] for rows in rows_of]][["stimulus_id", "subject"]].reset_index(drop=True)
+    first = trials.iloc[[rows[0] for rows in rows_of]].reset_index(drop=True)
     fewest = min(len(rows) for rows in rows_of)
     vectors, column = _gallery(gallery, gallery_ids, first["stimulus_id"])
     counts = {"n_stimuli": first["stimulus_id"].nunique(), "n_subjects": first["subject"].nunique()}
     found = []
+
+    def embedded(chosen: list[NDArray[np.intp]]) -> Values:
+        lengths = {name: [trials[name].iloc[rows].min() for rows in chosen] for name in {*trials} & {"n_samples"}}
+        return embed(np.stack([signals[rows].mean(axis=0) for rows in chosen]), first.assign(**lengths))
+
     for count in [*(2**k for k in range(int(np.log2(fewest)) + 1) if 2**k < fewest), fewest]:
         rng = np.random.default_rng([seed, count])
         values, ceilings = [], []
         for _ in range(n_draws):
             drawn = [rng.permutation(rows) for rows in rows_of]
-            queries = embed(np.stack([signals[rows[:count]].mean(axis=0) for rows in drawn]), first)
+            queries = embedded([rows[:count] for rows in drawn])
             values.append(_top(similarity_ranks(queries, vectors), column, top))
             if 2 * count <= fewest:
-                others = embed(np.stack([signals[rows[count : 2 * count]].mean(axis=0) for rows in drawn]), first)
+                others = embedded([rows[count : 2 * count] for rows in drawn])
                 ceilings.append(_halves(queries, others, first, top))
         found.append(_point(count, values, ceilings, top / len(vectors)) | counts)
     return pd.DataFrame(found)
@@ -86,7 +91,8 @@ def _halves(queries: Values, others: Values, first: pd.DataFrame, top: int) -> f
     """Compute the top-k accuracy of retrieving one half by the other, within subjects, weighted by their stimuli."""
     hits = 0.0
     for rows in first.groupby("subject", sort=False).indices.values():
-        ranks = similarity_ranks(queries[rows], others[rows])
+        order = np.concatenate([rows, np.arange(len(first))])  # what a subject was not shown competes by other subjects
+        ranks = similarity_ranks(queries[rows], others[order[~first["stimulus_id"].iloc[order].duplicated()]])
         hits += _top(ranks, np.arange(len(rows)), top) * len(rows)
     return hits / len(first)
 
@@ -118,7 +124,7 @@ def subject_curve(
     -------
     DataFrame
         n_averaged (1, 2, 4, ... and the most that two stimuli have), value and sd (over draws), ceiling (means of that
-        many subjects retrieve means of as many others among the same stimuli; NaN where fewer than two stimuli have
+        many subjects retrieve means of as many others among all stimuli with so many; NaN where fewer than two have
         twice as many), chance, n_stimuli (with so many subjects).
 
     Raises
@@ -140,18 +146,17 @@ def subject_curve(
     found = []
     for count in counts:
         rng = np.random.default_rng([seed, count])
-        enough, twice = np.flatnonzero(sizes >= count), np.flatnonzero(sizes >= 2 * count)
+        enough = np.flatnonzero(sizes >= count)
+        twice = np.flatnonzero(sizes[enough] >= 2 * count)
         values, ceilings = [], []
         for _ in range(n_draws):
             drawn = {k: rng.permutation(sizes[k]) for k in enough}
             means = np.stack([stacks[k][drawn[k][:count]].mean(axis=0) for k in enough])
             values.append(_top(similarity_ranks(means, vectors), columns[enough], top))
-            if len(twice) > 1:
-                one, other = (
-                    np.stack([stacks[k][drawn[k][part]].mean(axis=0) for k in twice])
-                    for part in (slice(0, count), slice(count, 2 * count))
-                )
-                ceilings.append(_top(similarity_ranks(one, other), np.arange(len(twice)), top))
+            if len(twice) > 1:  # stimuli without as many others compete by the subjects they have
+                rest = [stacks[k][drawn[k][count * (sizes[k] >= 2 * count) :][:count]] for k in enough]
+                others = np.stack([each.mean(axis=0) for each in rest])
+                ceilings.append(_top(similarity_ranks(means[twice], others), twice, top))
         found.append(_point(count, values, ceilings, top / len(vectors)) | {"n_stimuli": len(enough)})
     return pd.DataFrame(found)
 
@@ -160,4 +165,4 @@ def _point(count: int, values: list[float], ceilings: list[float], chance: float
     """Return what a curve has at a number of averages."""
     ceiling = float(np.mean(ceilings)) if ceilings else np.nan
     of_draws = {"value": float(np.mean(values)), "sd": float(np.std(values))}
-    return {"n_averaged": count, **of_draws, "ceiling": ceiling, "chance": chance}
+    return {"n_averaged": count, **of_draws, "ceiling": ceiling, "chance": min(1.0, chance)}

@@ -222,8 +222,7 @@ def altered(trials: Trials, kind: str, rng: np.random.Generator, within: Sequenc
         signals = time_reversed(signals, lengths)
     elif kind == "shuffled":
         groups = trials.column(*within).groupby(list(within), sort=False).ngroup().to_numpy()
-        order = permute_within(groups, 1, rng)[0]
-        meta = trials.meta
+        order, meta = permute_within(groups, 1, rng)[0], trials.meta
         if lengths is not None:  # they go with the signals
             meta = meta.assign(n_samples=lengths[order])
         return Trials(signals[order], trials.targets, meta)

@@ -50,8 +50,9 @@ def signal_features(signals: Values, kind: Literal["raw", "log_power", "covarian
     windows = signals[:, :, : n_times // window * window].reshape(n, n_channels, -1, window).swapaxes(1, 2)
     if kind == "log_power":
         power = np.square(windows).mean(axis=3)
-        # A silent channel has no logarithm; a millionth of the mean power stands for it.
-        return np.asarray(np.log(power + 1e-6 * power.mean()).reshape(n, -1))
+        # Silence has no logarithm; a millionth of the channel's mean power stands for it, of all where that is silent.
+        own, mean = power.mean(axis=1, keepdims=True), power.mean(axis=(1, 2), keepdims=True)
+        return np.asarray(np.log(power + 1e-6 * np.where(own > 0, own, mean) + np.finfo(float).tiny).reshape(n, -1))
     products = windows @ windows.swapaxes(2, 3) / window  # (n, n_windows, n_channels, n_channels)
     return np.asarray(products[:, :, *np.triu_indices(n_channels)].reshape(n, -1))
 
@@ -133,8 +134,7 @@ class LinearDecoder:
                 f"{len(grid)} settings need validation trials to choose by; give them, or one setting"
             )
         self._units = _Units.of(signals, subjects) if self.sharing != "own" else None
-        seen = self._features(signals, subjects)
-        held = None
+        seen, held = self._features(signals, subjects), None
         if len(grid) > 1 and validation is not None:
             held = self._features(validation[0], np.asarray(validation[2]))
         best = -np.inf
@@ -195,11 +195,16 @@ class LinearDecoder:
             mean, target_mean = seen[rows].mean(axis=0), targets[rows].mean(axis=0)
             scale = np.ones_like(mean)
             if self.features != "raw":
-                spread = seen[rows].std(axis=0)
+                spread = (seen[rows] - seen[rows][:1]).std(axis=0)  # exactly 0 of constants
                 scale = np.where(spread > 0, spread, 1)
             x = seen[rows] - mean
             x /= scale
             kernel = self._kernel(x, subjects[rows], x, subjects[rows], rho)
+            if not np.trace(kernel) > 0:
+                whose = "" if name is None else f" of subject {name}"
+                raise BrainalignError(
+                    f"nothing varies in {len(x)} training trial(s){whose}; give more, or leave them out"
+                )
             kernel[np.diag_indices(len(x))] += penalty * np.trace(kernel) / len(x)
             dual = cho_solve(cho_factor(kernel, lower=True, overwrite_a=True), targets[rows] - target_mean)
             fitted[name] = _Fitted(x, subjects[rows], mean, scale, dual, target_mean)

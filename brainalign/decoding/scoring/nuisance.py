@@ -142,7 +142,7 @@ def nuisance_features(train: Trials, test: Trials, label: str | None = None) -> 
         From text: "length" (words) and "word frequency" (mean log frequency in the training texts); from trial_index
         "trial index" (itself, and 20 stretches of the session) and "neighbours in time" (targets of training trials
         nearby, see `neighbours_in_time`); "subject"; "task"; from n_fixations "fixations"; from the columns of
-        `image_properties` "luminance", "contrast", "spectrum".
+        `image_properties` "luminance", "contrast", "spectrum". Columns without any number are left out.
     label : str, optional
         Column whose values neighbours in time have, in place of targets.
 
@@ -153,10 +153,10 @@ def nuisance_features(train: Trials, test: Trials, label: str | None = None) -> 
     """
     check_unseen([train], [test])
     found: dict[str, tuple[Values, Values]] = {}
-    numbers = {
-        nuisance: [name for name in (*train.meta, *test.meta) if str(name).startswith(start)]
-        for nuisance, start in NUMBERS.items()
-    }
+    table = pd.concat([train.meta, test.meta])
+    numeric = [name for name in table if str(name).startswith(tuple(NUMBERS.values()))]
+    numeric = [name for name in numeric if pd.to_numeric(table[name], errors="coerce").notna().any()]
+    numbers = {nuisance: [n for n in numeric if str(n).startswith(start)] for nuisance, start in NUMBERS.items()}
     for name in ("text", "trial_index", *(name for names in numbers.values() for name in names)):
         if (name in train.meta) != (name in test.meta):
             raise BrainalignError(f"only one of train and test has the column {name!r}; give it to both")
@@ -179,9 +179,9 @@ def nuisance_features(train: Trials, test: Trials, label: str | None = None) -> 
         found[NEIGHBOURS] = neighbours_in_time(train.meta, np.asarray(targets, dtype=float), test.meta)
     for nuisance, names in numbers.items():
         if names:
-            columns = list(dict.fromkeys(names))
-            found[nuisance] = _pair([trials.meta[columns].to_numpy(dtype=float) for trials in (train, test)])
-            check_finite(nuisance, np.concatenate(found[nuisance]), f"fill in or drop the column(s) {columns}")
+            sides = [trials.meta[names].apply(pd.to_numeric, errors="coerce") for trials in (train, test)]
+            found[nuisance] = _pair(sides)
+            check_finite(nuisance, np.concatenate(found[nuisance]), f"fill in or drop the column(s) {names}")
     for name in ("subject", "task"):
         levels = np.asarray(train.meta[name].unique(), dtype=object)
         found[name] = _pair([trials.meta[name].to_numpy(dtype=object)[:, None] == levels for trials in (train, test)])

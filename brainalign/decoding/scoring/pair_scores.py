@@ -4,7 +4,9 @@ Measures of one sentence against another are parts that add up over a corpus: wh
 sacrebleu, rouge-score and jiwer (extra `eval`) do what they do; overlap of content words is ours.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -86,7 +88,8 @@ def content_overlaps(
 
 
 def _rouge1(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:
-    scorer = import_optional("rouge_score.rouge_scorer", "eval", "ROUGE").RougeScorer(["rouge1"])
+    tokens = SimpleNamespace(tokenize=lambda text: re.findall(r"[^\W_]+", text))  # its own know no letters but a to z
+    scorer = import_optional("rouge_score.rouge_scorer", "eval", "ROUGE").RougeScorer(["rouge1"], tokenizer=tokens)
     return np.array([[[scorer.score(r, g)["rouge1"].fmeasure] for r in references] for g in generated])
 
 

@@ -95,6 +95,7 @@ def retrieval_accuracy(
     >>> float(found.table.set_index("measure").loc["top-1", "value"])
     1.0
     """
+    queries, gallery = np.asarray(queries), np.asarray(gallery)
     _check(queries, gallery, shown, gallery_ids)
     vectors, ids = distinct_gallery(gallery, gallery_ids)
     column = pd.Index(ids).get_indexer(pd.Index(np.asarray(shown)))

@@ -73,9 +73,9 @@ def zero_shot_labels(
         If shapes do not fit, a label has no wording, or a stimulus has several labels.
     """
     names = np.array(list(wordings), dtype=object)
-    absent = sorted({str(one) for one in labels} - {str(name) for name in names})
+    absent, known = (sorted(map(repr, some)) for some in ({*np.asarray(labels).tolist()} - {*wordings}, wordings))
     if absent:
-        raise BrainalignError(f"no wordings for the label(s) {listed(absent)}; give sentences that say them")
+        raise BrainalignError(f"no wordings for {listed(absent)}, only for {listed(known)}; give some for every label")
     for name, given in (("texts", texts), ("shown", shown), ("labels", labels)):
         check_rows(name, len(given), "decoded", len(decoded), "give one per trial")
     check_finite("decoded", decoded, "drop those trials and count them")
@@ -88,8 +88,7 @@ def zero_shot_labels(
     if (of_stimulus[column] != true).any():
         raise BrainalignError("a stimulus has several labels; give each one, or leave it out")
     groups = None if groups is None else group_of_stimuli(np.asarray(groups), column, np.asarray(ids))
-    counts = pd.Series(true).value_counts()
-    rows = []
+    counts, rows = pd.Series(true).value_counts(), []
     # Balanced: each label counts alike, however many trials it has.
     even = len(true) / (len(counts) * counts.loc[list(of_stimulus)].to_numpy())
     for measure, weight in (("micro accuracy", np.ones(len(ids))), ("balanced accuracy", even)):

@@ -158,8 +158,7 @@ class PatchConv(nn.Module):
 
     def forward(self, x: Tensor, subjects: Tensor) -> Tensor:
         """Return vectors (n, width) of trials (n, n_channels, n_times)."""
-        x = self.subjects(x, subjects)
-        parts = []
+        x, parts = self.subjects(x, subjects), []
         for length, embed in zip(self.patches, self.embed, strict=True):
             cut = x[:, :, : x.shape[2] // length * length].unflatten(2, (-1, length))
             parts.append(embed(cut.transpose(1, 2).flatten(2)))  # (n, n_patches, inner)

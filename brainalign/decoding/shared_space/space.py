@@ -300,8 +300,7 @@ class SharedSpace:
         network = self.network_
 
         def run(modules: list[nn.Module], forward: Forward, parts: Mapping[str, _TrainingData], check: Any) -> History:
-            names = list(parts)
-            rng = np.random.default_rng(self.seed)
+            names, rng = list(parts), np.random.default_rng(self.seed)
             n_steps = min(self.steps, CYCLE) if check is None and self.schedule == "plateau" else self.steps
             rows = {name: batches(len(parts[name].signals), self.batch_size, n_steps, rng) for name in names}
 

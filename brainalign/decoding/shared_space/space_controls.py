@@ -52,7 +52,7 @@ def independent_ridges(
     """Return vectors of test trials decoded by one ridge per modality and subject: no network, nothing shared.
 
     Every channel and time (or voxel) is standardised by each subject's training trials, as for a shared space: ridge
-    would else hear only the channels of the largest unit.
+    would else hear only the channels of the largest unit. Somebody new gets the mean of all ridges.
 
     Parameters
     ----------
@@ -68,10 +68,12 @@ def independent_ridges(
     check_unseen(train.values(), test.values())
     found = {}
     for name, given in train.items():
-        seen, asked = (trials.meta["subject"].to_numpy() for trials in (given, test[name]))
+        seen, asked = (trials.meta["subject"].to_numpy().astype(str) for trials in (given, test[name]))
         scale = SubjectScale.fit(given.signals, seen)
         decoder = make().fit(_timed(scale.apply(given.signals, seen)), given.targets, seen)
-        found[name] = decoder.predict(_timed(scale.apply(test[name].signals, asked)), asked)
+        new, signals = ~np.isin(asked, scale.names), _timed(scale.apply(test[name].signals, asked))
+        names = scale.names if new.any() else scale.names[:1]
+        found[name] = np.mean([decoder.predict(signals, np.where(new, one, asked)) for one in names], axis=0)
     return found
 
 

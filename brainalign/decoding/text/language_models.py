@@ -19,7 +19,7 @@ import torch
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.decoding.text.language import IGNORED, CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.training import batches, train
-from brainalign.study import find_weights, quantized_file
+from brainalign.study import check_complete, find_weights, quantized_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -65,9 +65,13 @@ def pretrained(weights: str, *, dtype: Dtype = "float32", trust_pickle: bool = F
     given |= quantized_file(Path(where))
     try:
         config = AutoConfig.from_pretrained(where, **given)
-        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model = kind.from_pretrained(
-            where, dtype=DTYPES[dtype], use_safetensors=None if trust_pickle else True, **given
+        kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model, loading = kind.from_pretrained(
+            where,
+            dtype=DTYPES[dtype],
+            use_safetensors=None if trust_pickle else True,
+            output_loading_info=True,
+            **given,
         )
         tokenizer = AutoTokenizer.from_pretrained(where, **given)
     except (OSError, ValueError, KeyError) as error:
@@ -76,6 +80,7 @@ def pretrained(weights: str, *, dtype: Dtype = "float32", trust_pickle: bool = F
             f"cannot load a language model from {weights!r}: {reason} Give a folder with model.safetensors, "
             "config.json and tokenizer, or a hub id; trust_pickle=True loads other weight files, if you trust them"
         ) from error
+    check_complete(loading["missing_keys"], weights)
     return (Seq2SeqLanguage if config.is_encoder_decoder else CausalLanguage)(model, tokenizer, weights)
 
 

@@ -50,8 +50,7 @@ class RidgeMaps(nn.Module):
     def forward(self, signals: Tensor, subjects: Tensor) -> Tensor:
         """Return p (n, n_targets) of signals (n, n_channels, n_times) of subjects (n,)."""
         # One subject at a time: the weights of every trial would not fit into memory.
-        p = self.intercepts[subjects]
-        x = signals.flatten(1)
+        p, x = self.intercepts[subjects], signals.flatten(1)
         for subject in subjects.unique():
             rows = (subjects == subject).nonzero()[:, 0]
             p = p.index_add(0, rows, x[rows] @ self.weights[subject])

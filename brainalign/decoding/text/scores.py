@@ -68,8 +68,7 @@ def text_scores(
     texts, text = _distinct([" ".join(words(text)) for text in references])
     if "" in texts:
         raise BrainalignError(f"{int((text == texts.index('')).sum())} references have no words; drop those sentences")
-    empty = sum(not gists[k] for k in gist)
-    rows = []
+    empty, rows = sum(not gists[k] for k in gist), []
     controls = _controls(text, len(texts), tasks, labels)
     for measure in measures:
         compare, total, sign = MEASURES[measure]

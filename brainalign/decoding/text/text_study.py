@@ -109,6 +109,10 @@ def study_text(
         zeroshot, confusion, nuisances, leftblocks, textscores, relevance, sentences (a row per test trial, first seed).
     """
     given = _joined(study.train, study.val)
+    # First, as it takes seconds: what is wrong with the tables shows before networks are trained.
+    nuisances = nuisance_scores(
+        given, study.test, _hits, answers=_nearest(study.train), n_permutations=n_permutations, seed=seeds[0]
+    )
     fitted = {seed: make(given, seed) for seed in seeds}
     first = fitted[seeds[0]]
 
@@ -133,9 +137,6 @@ def study_text(
     trained = _decoding(first, study.train)(study.train.signals, study.train.meta).sentences
     zero, confusion = _zero_shot(shown.vectors, study, n_permutations, seeds[0])
     has_blocks = leave_out_blocks and "block" in study.test.meta
-    nuisances = nuisance_scores(
-        given, study.test, _hits, answers=_nearest(study.train), n_permutations=n_permutations, seed=seeds[0]
-    )
     tables = {
         "controls": matrix.table,
         "retrieval": pd.concat([one.table.assign(seed=seed) for seed, one in found.items()], ignore_index=True),
@@ -163,9 +164,7 @@ def _decoding(one: TextFit, train: Trials) -> Callable[[Values, pd.DataFrame], D
 
     def decode(signals: Values, meta: pd.DataFrame) -> Decoded:
         vectors = one.embed(signals, meta)
-        if one.generate is not None:
-            return Decoded(vectors, one.generate(signals, meta))
-        return nearest(vectors)
+        return nearest(vectors) if one.generate is None else Decoded(vectors, one.generate(signals, meta))
 
     return decode
 
@@ -214,12 +213,7 @@ def _averaged(fit: TextFit, vectors: Values, study: TextStudy, n_draws: int, see
     curve = subject_curve(vectors, test.meta, test.targets, ids, n_draws=n_draws, seed=seed)
     tables = [curve.assign(over="subjects")]
     if test.meta.groupby(["subject", "stimulus_id"]).size().min() > 1:
-        task = test.meta.drop_duplicates("stimulus_id").set_index("stimulus_id")["task"]
-
-        def embed(signals: Values, table: pd.DataFrame) -> Values:
-            return fit.embed(signals, table.assign(task=table["stimulus_id"].map(task)))
-
-        repeats = repeat_curve(test.signals, test.meta, embed, test.targets, ids, n_draws=n_draws, seed=seed)
+        repeats = repeat_curve(test.signals, test.meta, fit.embed, test.targets, ids, n_draws=n_draws, seed=seed)
         tables.append(repeats.drop(columns="n_subjects").assign(over="repeats"))
     return pd.concat(tables, ignore_index=True)
 
@@ -228,10 +222,8 @@ def _zero_shot(vectors: Values, study: TextStudy, n: int, seed: int) -> tuple[pd
     empty = pd.DataFrame(columns=["measure", "value", "chance", "majority", "text_ceiling", "p"])
     counts = pd.DataFrame(columns=["true", "told", "n"])
     meta = study.test.meta
-    if "label" not in meta:
-        return empty, counts
-    rows = meta["label"].ne("").to_numpy()
-    if meta["label"][rows].nunique() < 2:
+    rows = meta["label"].ne("").to_numpy() if "label" in meta else np.zeros(len(meta), dtype=bool)
+    if not rows.any() or meta["label"][rows].nunique() < 2:
         return empty, counts
     found = zero_shot_labels(
         study.components.inverse(vectors[rows]),

@@ -79,7 +79,7 @@ class SubjectScale:
         for name in names:
             own = np.asarray(signals[labels == name], dtype=np.float64)
             means.append(own.mean(axis=0))
-            deviations.append(own.std(axis=0))
+            deviations.append((own - own[:1]).std(axis=0))  # exactly 0 of constants
             if not deviations[-1].any():
                 raise BrainalignError(
                     f"subject {name}: nothing varies in its {len(own)} training trials; give more trials, or leave it "

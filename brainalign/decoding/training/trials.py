@@ -66,7 +66,9 @@ class Trials:
         counts = np.bincount(codes)
         sums = np.zeros((len(counts), *self.signals.shape[1:]))
         np.add.at(sums, codes, self.signals)
-        means = (sums / counts.reshape(-1, *[1] * (sums.ndim - 1))).astype(self.signals.dtype)
+        means = (sums / counts.reshape(-1, *[1] * (sums.ndim - 1))).astype(
+            np.result_type(self.signals.dtype, np.float32)
+        )
         meta = self.meta.iloc[first].reset_index(drop=True).assign(n_averaged=counts)
         return Trials(means, self.targets[first], meta)
 

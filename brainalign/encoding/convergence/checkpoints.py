@@ -86,8 +86,7 @@ def _areas(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
     last = scores[-1]
     columns = np.arange(len(last.areas))
     value, drawn, order, order_drawn = [], [], [], []
-    decided = _decided_areas(last)
-    distance = last.arrays["distance"]
+    decided, distance = _decided_areas(last), last.arrays["distance"]
     for some in scores:
         choice = np.nan_to_num(some.arrays["choice_r"], nan=-np.inf)
         best = choice.argmax(axis=0)

@@ -109,7 +109,7 @@ def posterior_weights(
 
 def _least_squares(X: Array, Y: Array) -> tuple[Values, Values, Values]:
     """Return weights (n_features + 1, n_voxels), noise variances (n_voxels,) and the inverse of the design's moment."""
-    check_arrays("X", X, Y)
+    check_arrays("X", X, Y, varying=True)
     x, y = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y))
     design = np.column_stack([x, np.ones(len(x))])
     left = len(x) - design.shape[1]
@@ -187,7 +187,7 @@ class EmpiricalBayesRidge(LinearWeights, BaseEstimator):  # type: ignore[misc]
             If shapes do not fit, values are not finite, a target is constant, or a keyword is given.
         """
         refuse("EmpiricalBayesRidge", groups=groups, grid=grid, roi=roi, semantics=semantics)
-        check_arrays("X", X, Y)
+        check_arrays("X", X, Y, varying=True)
         check_features("X", X, self.prior.n_features, "prior")
         x, y = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y))
         design = np.column_stack([x, np.ones(len(x))])

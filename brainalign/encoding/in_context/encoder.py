@@ -188,7 +188,7 @@ class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[mis
         for number, (features, responses) in enumerate(subjects):
             name = f"X of subject {number}"
             inputs.check_features(name, features, prior.n_features, "prior")
-            check_arrays(name, features, responses)
+            check_arrays(name, features, responses, varying=True)
             inputs.check_unit_rows(name, features)
             if len(features) < needed:
                 raise BrainalignError(
@@ -261,7 +261,7 @@ class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[mis
         refuse("InContextEncoder", grid=grid, semantics=semantics)
         self._check_pretrained()
         inputs.check_context(X, self.n_features_)
-        check_arrays("X", X, Y)
+        check_arrays("X", X, Y, varying=True)
         labels = labels_of(groups)
         if labels is not None:
             check_rows("groups", len(labels), "X", len(X), "give one label per image")

@@ -87,8 +87,7 @@ def compare_groups(
             bayes = EmpiricalBayesRidge(prior).fit(X, responses)
             sums[BAYES] = left_out_errors(bayes, X, responses, folds, chosen)
         ridge, sums[RIDGE] = pooled_ridge(X, (responses - mean) / sd, folds, chosen, groups)
-        best = taken(sums, sizes)
-        stand_in = None
+        best, stand_in = taken(sums, sizes), None
         if best == BAYES:
             stand_in = _rows(bayes)
         elif best == RIDGE:
@@ -117,8 +116,7 @@ def taken(sums: Mapping[str, NDArray[np.float64]], sizes: NDArray[np.intp]) -> s
 
 def _better(difference: NDArray[np.float64], sizes: NDArray[np.intp], least: float = 0.0) -> bool:
     """Return whether the mean of differences is below 0 by more than `least` and a standard error."""
-    n = len(sizes)
-    mean = difference.sum() / sizes.sum()
+    n, mean = len(sizes), difference.sum() / sizes.sum()
     error = np.sqrt(n / (n - 1) * np.square(difference - mean * sizes).sum()) / sizes.sum()
     return bool(mean < -max(MARGIN * error, least))
 
@@ -166,8 +164,7 @@ def pooled_ridge(
     x = X.double() - X.double().mean(dim=0)
     gram, one = x @ x.T, torch.eye(len(x), device=x.device, dtype=torch.float64)
     hat = torch.linalg.solve(gram + float(ridge.alpha_[0]) * one, gram) + 1 / len(x)
-    errors = Y.double() - hat @ Y.double()
-    sums = np.zeros(len(folds))
+    errors, sums = Y.double() - hat @ Y.double(), np.zeros(len(folds))
     for k, (left_out, targets) in enumerate(zip(folds, chosen, strict=True)):
         kept = one[left_out][:, left_out] - hat[left_out][:, left_out]
         sums[k] = float(torch.linalg.solve(kept, errors[left_out][:, targets]).square().sum())

@@ -179,8 +179,7 @@ class Voxels:
         """Draw voxels, and for each its own images."""
         device, generator = self.bank.device, self.generator
         whitened = torch.randn(n_voxels, len(self.mean), generator=generator).to(device)
-        weights = self.mean + whitened @ self.root.T
-        n_real = 0
+        weights, n_real = self.mean + whitened @ self.root.T, 0
         if self.real is not None:
             n_real = n_voxels // 2
             weights[:n_real] = self.real[torch.randint(len(self.real), (n_real,), generator=generator).to(device)]

@@ -94,8 +94,7 @@ def pretrain_layer(
         )
     X = reduction(features)
     known = [(X[rows], responses) for rows, responses in subjects]
-    prior = estimate_prior(known)
-    networks = []
+    prior, networks = estimate_prior(known), []
     for seed in seeds:
         one = clone(encoder).set_params(seed=seed)
         say = None if progress is None else partial(progress, seed)

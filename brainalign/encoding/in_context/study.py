@@ -202,7 +202,8 @@ def context_curve(
     test = row_numbers("test", test, len(X))
     pool = np.setdiff1d(np.arange(len(X)), test)
     _check_pool(len(pool), sizes, n_repeats)
-    Y = (Y - Y[pool].mean(axis=0)) / Y[pool].std(axis=0)
+    sd = Y[pool].std(axis=0)
+    Y = (Y - Y[pool].mean(axis=0)) / np.where(sd > 0, sd, 1)
     ensemble = InContextEnsemble(pretrained.encoders, roi)
     plain = InContextEnsemble([clone(one).set_params(fallback=False) for one in pretrained.encoders])
     encoders: dict[str, Predictor] = {IN_CONTEXT: ensemble, SHUFFLED: ShuffledContext(plain, seed)}
@@ -236,7 +237,7 @@ def _group_means(table: pd.DataFrame, groups: Mapping[str, Rows], n_targets: int
     for name, targets in groups.items():
         if len(targets):
             means = {
-                score: table[score].to_numpy().reshape(-1, n_targets)[:, targets].mean(axis=1)
+                score: pd.DataFrame(table[score].to_numpy().reshape(-1, n_targets)[:, targets]).mean(axis=1)
                 for score in ("explained_variance", "r")
             }
             found.append(keys.assign(group=name, n_targets=len(targets), **means))
@@ -341,14 +342,14 @@ def scaling_curve(
             f"{n_repeats} disjoint contexts of {max(sizes)} need {needed} images but {len(pool)} are not in test; "
             "lower sizes or n_repeats"
         )
-    rng = np.random.default_rng(seed)
-    tables = []
+    rng, tables = np.random.default_rng(seed), []
     for size in sizes:
         contexts = rng.permutation(pool)[: size * n_repeats].reshape(n_repeats, size)
         for repeat, context in enumerate(contexts):
             for name, encoder in {**encoders, **baselines}.items():
-                fitted = clone(encoder).fit(X[context], Y[context])
-                predicted = np.asarray(fitted.predict(X[held_out]))
+                varies = (np.ptp(Y[context], axis=0) > 0) | isinstance(encoder, InContextEnsemble)  # which sees to it
+                predicted = np.tile(Y[context].mean(axis=0), (len(held_out), 1))
+                predicted[:, varies] = clone(encoder).fit(X[context], Y[context][:, varies]).predict(X[held_out])
                 scores = {
                     "method": name,
                     "size": size,
@@ -375,7 +376,7 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
     roi : array (n_chosen,), optional
         Label per chosen target: each region falls back to ridge, or does not, by itself.
     targets : array of target numbers, optional
-        That are encoded; the others are predicted by their mean. All where not given.
+        That are encoded where the context has them vary; others are predicted by their mean. All where not given.
 
     Attributes
     ----------
@@ -398,11 +399,13 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
         """Encode the context (n_images, n_features), (n_images, n_targets)."""
         chosen = np.arange(Y.shape[1]) if self.targets is None else np.asarray(self.targets)
         self.means_ = Y.mean(axis=0)
+        varies = np.ptp(Y[:, chosen], axis=0) > 0
+        roi, chosen = None if self.roi is None else np.asarray(self.roi)[varies], chosen[varies]
         # Columns of a row-major selection lie apart in memory; the network wants them side by side.
         context = np.ascontiguousarray(Y[:, chosen])
-        self.encoders_ = [clone(encoder).fit(X, context, groups=groups, roi=self.roi) for encoder in self.encoders]
+        self.encoders_ = [clone(encoder).fit(X, context, groups=groups, roi=roi) for encoder in self.encoders]
         self.chosen_ = chosen
-        members = groups_of_targets(self.roi, len(chosen), self.encoders_[0].min_group)
+        members = groups_of_targets(roi, len(chosen), self.encoders_[0].min_group)
         rows = [
             {"seed": one.seed, "group": label, "n_targets": len(members[label])}
             | {name: one.context_errors_[label].get(name, np.nan) for name in ERRORS}

@@ -225,7 +225,9 @@ def text_preferences(
 def _selectivity(ensemble: InContextEnsemble, X: Values, Y: Values, queries: Values) -> Values:
     """Compute the selectivity of each target for texts (n_texts, n_targets): the mean over networks."""
     ensemble.fit(X, Y)
-    return np.asarray(text_selectivity(np.mean([one.coef_ for one in ensemble.encoders_], axis=0), queries))
+    coef = np.zeros((X.shape[1], Y.shape[1]))  # of what is constant in the context
+    coef[:, ensemble.chosen_] = np.mean([one.coef_ for one in ensemble.encoders_], axis=0)
+    return np.asarray(text_selectivity(coef, queries))
 
 
 def text_selectivity(coef: Array, text: Array, reference: Array | None = None) -> Array:

@@ -127,6 +127,10 @@ class TokenEncoder(_Fitted, regression.MeanScore, BaseEstimator):  # type: ignor
         """Number of parameters that are trained."""
         return sum(parameter.numel() for parameter in self.module_.parameters() if parameter.requires_grad)
 
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {name: value for name, value in self.get_params().items() if name not in NOT_KEPT}
+
     def predict(self, X: regression.Array, semantics: regression.Array | None = None) -> regression.Array:
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
         raise NotImplementedError(f"{type(self).__name__} predicts nothing")
@@ -150,11 +154,10 @@ class TokenEncoder(_Fitted, regression.MeanScore, BaseEstimator):  # type: ignor
         tensors = self.module_.state_dict() | {"validation_r": torch.as_tensor(self.validation_r_)} | more
         tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
         write_atomically(folder / "encoder.safetensors", lambda path: save_file(tensors, path))
-        options = {name: value for name, value in self.get_params().items() if name not in NOT_KEPT}
         history = [tuple(epoch) for epoch in self.history_]
         write_json(
             folder / "encoder.json",
-            {"encoder": type(self).__name__, "options": options, "history": history, "fitted": content},
+            {"encoder": type(self).__name__, "options": self._options, "history": history, "fitted": content},
         )
 
     @classmethod
@@ -248,7 +251,6 @@ class Readout(_FittedReadout, TokenEncoder):
             raise BrainalignError(f"{name} needs semantics=(n_rows, n_semantic); without them choose another read-out")
         shape = check_fit_arrays(X, Y, grid, semantics)
         rows = regression.carve_validation(len(Y), self.validation, regression.labels_of(groups), self.seed)
-        regression.check_validation(len(rows[1]), len(Y), self.validation)
         whole = _scaled(shape, X, Y, semantics, rows[0]).to(pick_device(self.device))
         arrays = _Arrays(whole, X, Y, semantics)
         networks: list[nn.Module] = []
@@ -264,7 +266,7 @@ class Readout(_FittedReadout, TokenEncoder):
                 regression.Training.of(self),
                 seed=seed,
                 checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
-                data=(X, Y) if semantics is None else (X, Y, semantics),
+                data=(X, Y, semantics, shape, self._options),
                 progress=self.progress,
             )
             with torch.no_grad():

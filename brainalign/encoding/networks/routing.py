@@ -182,7 +182,7 @@ class RoutingEncoder(TokenEncoder):
             how,
             seed=self.seed,
             checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
-            data=(X, Y),
+            data=(X, Y, self.members_, self._options),
             progress=self.progress,
         )
         self.validation_r_ = same_kind_as(Y)(self._r(X, Y, torch.from_numpy(rows[1])))

@@ -81,7 +81,7 @@ def run_folds(names: Sequence[str], n_folds: int | None = None, apart: Sequence[
     Runs that are `apart` are never trained on; they are tested from all others.
     """
     inside = [name for name in names if name not in apart]
-    n = n_folds or len(inside)
+    n = min(n_folds or len(inside), len(inside))  # more folds than runs would be empty
     folds: list[Fold] = [([name for i, name in enumerate(inside) if i % n != k], inside[k::n]) for k in range(n)]
     return folds + ([(inside, list(apart))] if apart else [])
 
@@ -137,7 +137,8 @@ def fit_runs(
             banded = BandedRidge(n_candidates=max(n_candidates, len(bands) + 1), cv="groups", seed=seed)
             banded.fit(train, Y[inside], groups=groups)
             chosen = banded.cv_scores_, banded.alpha_, banded.deltas_
-        inner = np.nanmax(chosen[0], axis=0).mean()
+        best = np.nan_to_num(chosen[0], nan=-np.inf).max(axis=0)
+        inner = np.mean(best[np.isfinite(best)] if np.isfinite(best).any() else best)  # a constant target has none
         seen = np.zeros(0)
         if with_trained:
             fitted, given = np.asarray(ridge.predict(train[0]) if len(bands) == 1 else banded.predict(train)), Y[inside]
@@ -261,14 +262,15 @@ def run_null(
     """
     sets = sets or [list(turns)]
     total = [np.zeros((len(next(iter(turns.values()))), Y.shape[1])) for _ in sets]
+    counted = [np.isfinite(fit.r[np.isin([*turns], [*chosen])]).sum(axis=0) for chosen in sets]  # as observed r are
     for ridge, inside, tested, some in _maps(bands, runs, delays, fit, folds or run_folds(list(turns))):
         for first, run, predicted, moved in _turned(ridge, Y[:, some], runs, inside, tested, turns):
             units = moved - moved.mean(axis=0)
             norm = np.sqrt(np.einsum("ijk,ijk->jk", predicted, predicted) * np.einsum("ijk,ijk->jk", units, units))
             z = fisher(np.einsum("ijk,ijk->jk", predicted, units) / np.where(norm > 0, norm, 1))
-            for chosen, draws in zip(sets, total, strict=True):
+            for chosen, draws, n in zip(sets, total, counted, strict=True):
                 if run in chosen:
-                    draws[first : first + len(z), some] += z / len(chosen)
+                    draws[first : first + len(z), some] += z / np.maximum(n[some], 1)
     return [np.tanh(draws) for draws in total]
 
 
@@ -436,7 +438,8 @@ def fisher(r: Values) -> Values:
 
 def scaled(band: Values, train: NDArray[np.bool_]) -> Values:
     """Centre and scale features by training rows; those constant there are zero."""
-    mean, sd = band[train].mean(axis=0), band[train].std(axis=0)
+    own = band[train]
+    mean, sd = own.mean(axis=0), (own - own[:1]).std(axis=0)  # exactly 0 of constants
     return np.where(sd > 0, (band - mean) / np.where(sd > 0, sd, 1), 0).astype(np.float32)
 
 

@@ -32,6 +32,7 @@ from brainalign.statistics import (
     r2,
     without_rounding,
 )
+from brainalign.statistics.classification import TIE
 
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 Inputs = Callable[[Values, NDArray[np.intp]], Values]
@@ -329,8 +330,7 @@ def evaluate(
         If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
     check_folds(folds, len(responses))
-    rng = np.random.default_rng(seed)
-    by_run = leave_out == "run"
+    rng, by_run = np.random.default_rng(seed), leave_out == "run"
     scored: Callable[..., FoldScores] = partial(
         encode_folds,
         encoder,
@@ -370,7 +370,7 @@ def evaluate(
         some = few if len(few) > 1 else np.append(few, (few + 1) % len(null.p))  # one target is no pattern
         longer = stacks(responses[:, some], (LONGER - 1) * n_permutations)
         alone = next(longer).r
-        reached = sum((found.r >= alone).sum(axis=0) for found in longer)[: len(few)]
+        reached = sum((found.r >= alone - TIE).sum(axis=0) for found in longer)[: len(few)]
         null.p[few] = (null.p[few] * (1 + n_permutations) + reached) / (1 + LONGER * n_permutations)
     return Evaluation(observed, null)
 
@@ -397,7 +397,7 @@ def _null(permuted: Iterable[FoldScores], observed_r: Values, good_r: float) -> 
         r = scores.r if np.isnan(observed_r).all() else np.nan_to_num(scores.r)
         share_good.append(np.where(np.isnan(r).all(axis=1), np.nan, (r > good_r).mean(axis=1)))
         max_r.append(r.max(axis=1))
-        reached += (r >= observed_r).sum(axis=0)
+        reached += (r >= observed_r - TIE).sum(axis=0)  # stimuli of equal features change places, and nothing else
     maxima = np.concatenate(max_r)
     p = np.where(np.isnan(observed_r), np.nan, (1 + reached) / (1 + len(maxima)))
     return Null(np.concatenate(accuracy), np.concatenate(share_good), maxima, p)

@@ -120,15 +120,14 @@ def evaluate_held_out(
         [take_rows(X, train) for X in arrays],
         take_rows(flat, train),
         ids[train],
-        None if groups is None else groups[train],
+        None if groups is None else np.asarray(groups)[train],
     )
     held_out = _averaged([take_rows(X, test) for X in arrays], flat[test], ids[test])
     # What an encoder is given: all bands, or the one array.
     fit_X, test_X = (some.Xs[: len(Xs)] if banded else some.Xs[0] for some in (rows, held_out))
     fit_semantics, test_semantics = (None if semantics is None else some.Xs[-1] for some in (rows, held_out))
     given = {"groups": labels, "roi": roi, "grid": grid, "semantics": fit_semantics}
-    start = time.monotonic()
-    fitted = _fit(encoder, fit_X, rows.Y, given)
+    start, fitted = time.monotonic(), _fit(encoder, fit_X, rows.Y, given)
     seconds = time.monotonic() - start
     predicted = _predict(fitted, test_X, test_semantics)
     named = {} if target_groups is None else dict(target_groups)
@@ -196,8 +195,7 @@ def _training_rows(
     """Return the rows to fit and the labels that inner folds keep together."""
     codes, names = pd.factorize(ids)
     counts = np.bincount(codes)
-    first = np.unique(codes, return_index=True)[1]
-    labels = None
+    first, labels = np.unique(codes, return_index=True)[1], None
     if groups is not None:
         labels = np.asarray(groups)
         split = np.unique(codes[labels != labels[first][codes]])

@@ -97,7 +97,7 @@ def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, con
             "p": statistics.permutation_test(r, null),
             "p_fwer": statistics.permutation_test(r, null[:, ~np.isnan(r)].max(axis=1, initial=-1), correct="max"),
             "control_r": found.control_group_r,
-            "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
+            "ceiling_r": statistics.group_means(np.sqrt(np.maximum(ceiling, 0)), list(groups.values())),
             "cv_score": statistics.group_means(_inner(found), list(groups.values())),
             "n_targets": [len(rows) for rows in groups.values()],
         }
@@ -188,15 +188,12 @@ def latency_table(results: Results, times: NDArray[np.floating]) -> pd.DataFrame
     """
     rows = []
     for layer, found in results.items():
-        n = len(times)  # the groups are the times, then the reliable targets
+        seen = np.flatnonzero(np.isfinite(found.group_r[: len(times)]))  # groups are times, then the reliable targets
         row: dict[str, Any] = dict.fromkeys((entry.name for entry in fields(statistics.Latency)), np.nan)
         row |= {"decided": False, "reason": "no score: predictions or responses are constant"}
-        if np.isfinite(found.group_r[:n]).all():
-            row = vars(
-                statistics.score_latency(
-                    found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
-                )
-            )
+        if (times[seen] >= 0).any():
+            curves = found.group_r[seen], found.group_draws[:, seen], found.group_null[:, seen]
+            row = vars(statistics.score_latency(*curves, times[seen], window=(0.0, np.inf)))
         rows.append({"layer": layer} | row)
     return pd.DataFrame(rows)
 

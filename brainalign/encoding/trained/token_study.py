@@ -299,8 +299,7 @@ class TokenStudy:
         layers : iterable of (name, tokens (n_trials, n_tokens, n_channels), grid)
         findings : TokenFindings
         """
-        share = self.encoder.validation
-        check_validation(round(share * self.n_images), self.n_images, share, "training images")
+        check_validation(self.n_images, self.encoder.validation, "training images")
         told = self._labels() | ({} if self.semantics is None else {"semantics": self.semantics})
         alone: dict[str, Contender] = {}
         together = NetworkEnsemble()

@@ -1,7 +1,8 @@
 """Frames of a film in their context, from video models of transformers that read patches over time, as VideoMAE does.
 
 A film is read in windows of as many frames as the model takes, which overlap by half: of every window but the first the
-second half is kept, so that a frame knows at least half a window before it, and at most half a window after it.
+second half is kept, so that a frame knows at least half a window before it, and at most half a window after it; those
+of the first half of a film see on to the end of the first window.
 
 Tong Z et al. (2022). VideoMAE: masked autoencoders are data-efficient learners for self-supervised video pre-training.
 NeurIPS. arXiv:2203.12602

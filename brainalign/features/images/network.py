@@ -263,8 +263,7 @@ class NetworkExtractor(ABC):
             return read
 
         read_layers(network.module, images, {network.module_of(layer): reader(layer) for layer in layers})
-        unseen = [layer for layer in layers if layer not in found]
-        if unseen:
+        if unseen := [layer for layer in layers if layer not in found]:
             raise BrainalignError(
                 f"the forward pass never reached layer(s) {listed(unseen)}, or two names mean the same module; "
                 "leave them out"
@@ -283,14 +282,15 @@ class NetworkExtractor(ABC):
 
 
 def main_blocks(module: nn.Module) -> dict[str, str]:
-    """Name a network's main blocks, by themselves: the items of its outermost lists of modules.
+    """Name a network's main blocks, by themselves: the items of its outermost lists of modules, not of lists of lists.
 
     Where it has no such list, its direct parts that have weights, a sequence among them item by item unless there are
     several.
     """
     lists: list[str] = []
     for name, part in module.named_modules():
-        if isinstance(part, nn.ModuleList) and len(part) and not any(name.startswith(f"{other}.") for other in lists):
+        items = isinstance(part, nn.ModuleList) and len(part) and not isinstance(part[0], nn.ModuleList)
+        if items and not any(name.startswith(f"{other}.") for other in lists):
             lists.append(name)
     names = [f"{name}.{key}" for name in lists for key, _ in module.get_submodule(name).named_children()]
     parts = {name: part for name, part in module.named_children() if not lists and _has_weights(part)}

@@ -26,7 +26,7 @@ class TimmExtractor(NetworkExtractor):
     random_weights : bool
         Untrained, from `seed`.
     channels_last : bool
-        Whether maps come as (n, rows, columns, channels), as in timm's Swin models.
+        Whether maps come as (n, rows, columns, channels); of models that say so themselves (Swin) it is known.
     layers, pooling, batch_size, reduce, seed, device
         As of `NetworkExtractor`; all main blocks where no layers are given.
 
@@ -51,10 +51,10 @@ class TimmExtractor(NetworkExtractor):
             module = timm.create_model(self.model, pretrained=not self.random_weights)
         data: dict[str, Any] = timm.data.resolve_model_data_config(module)
         rows, columns = data["input_size"][1:]
-        squash = data.get("crop_mode") == "squash"
+        edges = int(rows / data["crop_pct"]), int(columns / data["crop_pct"])
         preprocessing = Preprocessing(
-            (rows, columns) if squash else int(rows / data["crop_pct"]),
-            None if squash else (rows, columns),
+            edges if data.get("crop_mode") == "squash" else edges[0],
+            (rows, columns),
             tuple(data["mean"]),
             tuple(data["std"]),
             data["interpolation"],
@@ -62,7 +62,8 @@ class TimmExtractor(NetworkExtractor):
         has_cls = getattr(module, "cls_token", None) is not None
         n_prefix = int(getattr(module, "num_prefix_tokens", has_cls))
         about = f"timm {timm.__version__} {self.model}"
-        return Network(module, preprocessing, main_blocks(module), n_prefix, has_cls, about, self.channels_last)
+        last = self.channels_last or getattr(module, "output_fmt", "") == "NHWC"
+        return Network(module, preprocessing, main_blocks(module), n_prefix, has_cls, about, last)
 
 
 @dataclass(eq=False, repr=False)
@@ -76,7 +77,7 @@ class TorchvisionExtractor(NetworkExtractor):
     weights : str
         "DEFAULT", another of the model's sets of weights ("IMAGENET1K_V1"), or "random".
     channels_last : bool
-        Whether maps come as (n, rows, columns, channels), as in torchvision's Swin models.
+        Whether maps come as (n, rows, columns, channels); of torchvision's Swin models it is known.
     layers, pooling, batch_size, reduce, seed, device
         As of `NetworkExtractor`; all main blocks where no layers are given.
 
@@ -110,7 +111,8 @@ class TorchvisionExtractor(NetworkExtractor):
         preprocessing = Preprocessing(size, (crop, crop), tuple(data.mean), tuple(data.std), resample)
         has_cls = getattr(module, "class_token", None) is not None
         about = f"torchvision {torchvision.__version__} {self.model}"
-        return Network(module, preprocessing, main_blocks(module), int(has_cls), has_cls, about, self.channels_last)
+        last = self.channels_last or self.model.startswith("swin")
+        return Network(module, preprocessing, main_blocks(module), int(has_cls), has_cls, about, last)
 
 
 @dataclass(eq=False, repr=False)

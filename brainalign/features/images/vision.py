@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.network import Network, NetworkExtractor, main_blocks
 from brainalign.io import read_json
-from brainalign.study import find_weights
+from brainalign.study import check_complete, find_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,6 +29,7 @@ SHARED = "visual_projection"  # the layer that a CLIP-like model shares between 
 TOWERS = ("vision_tower", "vision_model", "visual")  # as models call what looks at images
 NEEDS_MORE = (
     *("do_pad", "do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "rescale_offset"),
+    *("keep_aspect_ratio", "size_divisor"),
     # An image in several pieces, of which the tower sees one after the other.
     *("do_image_splitting", "do_pan_and_scan", "crop_to_patches", "image_grid_pinpoints"),
 )
@@ -76,7 +77,7 @@ class VisionExtractor(NetworkExtractor):
         tower = _vision_tower(model, self.weights)
         if SHARED in (self.layers or ()):
             _project(tower, model, self.weights)
-        names = [name for name, _ in tower.named_parameters()]
+        names = [name for name, _ in tower.named_parameters() if not name.startswith("head.")]  # there AIMv2 pools
         has_cls = any(name.endswith(("cls_token", "class_embedding", "class_token")) for name in names)
         extra = sum(name.endswith("distillation_token") for name in names)
         extra += sum(int(p.shape[-2]) for name, p in tower.named_parameters() if name.endswith("register_tokens"))
@@ -115,7 +116,7 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> "PreTrain
         if random_seed is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(random_seed)
-                return cast("PreTrainedModel", kind(config).float())
+                return _seeing_all(kind(config).float())
         model, loading = kind.from_pretrained(
             where, config=config, local_files_only=offline, dtype=torch.float32, output_loading_info=True, **given
         )
@@ -125,12 +126,23 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> "PreTrain
             "by save_pretrained (safe_serialization), a package that carries a model, or a hub id"
         ) from error
     # What a file lacks would be made up at random; heads on top of the last layer are often left out on purpose.
-    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
-    if missing:
-        raise BrainalignError(
-            f"the weights in {weights!r} lack {len(missing)} tensors of the model ({listed(missing)}); "
-            "give the folder of the whole model, or random_weights for an untrained one"
-        )
+    check_complete(loading["missing_keys"], weights)
+    if any(key.startswith("pooler.") for key in loading["missing_keys"]):
+        model.pooler = None
+    return _seeing_all(model)
+
+
+def _seeing_all(model: Any) -> "PreTrainedModel":
+    """Give a masked autoencoder every patch in its place; by itself it draws a quarter of them at every pass."""
+
+    def whole(patches: Tensor, _: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        n, length = patches.shape[:2]
+        return patches, patches.new_zeros(n, length), torch.arange(length, device=patches.device).expand(n, length)
+
+    embeddings: Any = getattr(model, "embeddings", None)
+    if hasattr(embeddings, "random_masking"):
+        embeddings.random_masking = whole
+        model.config.mask_ratio = 0.0  # the digest holds it: features of drawn patches are not taken over
     return cast("PreTrainedModel", model)
 
 
@@ -188,8 +200,7 @@ def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
     name : str
         Of the model, for messages.
     """
-    unknown = [key for key in NEEDS_MORE if config.get(key)]
-    if unknown:
+    if unknown := [key for key in NEEDS_MORE if config.get(key)]:
         raise BrainalignError(
             f"the preprocessing of {name!r} asks for {listed(unknown)}, which is not known here; wrap the model and "
             "its preprocessing in a function of yours (extractor 'user')"
@@ -206,21 +217,26 @@ def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
     scale = 255 * float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 255.0
     normalise = config.get("do_normalize", True) and "image_mean" in config
     mean, std = (config["image_mean"], config["image_std"]) if normalise else ((0.0,) * 3, (1.0,) * 3)
+    if _kind(config).startswith("EfficientNet") and config.get("include_top", True):
+        std = [value**2 for value in std]  # normalises again, by the spread alone
     return Preprocessing(resize, crop, tuple(mean), tuple(std), RESAMPLE[resample], scale)
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    return str(config.get("image_processor_type", config.get("feature_extractor_type", "")))
 
 
 def _size(config: Mapping[str, Any], name: str) -> tuple[int | tuple[int, int], tuple[int, int] | None]:
     """Choose the size to resize to, and the crop that belongs to it (ConvNext)."""
     size = config["size"]
-    kind = str(config.get("image_processor_type", config.get("feature_extractor_type", "")))
     if isinstance(size, int):
-        size = {"shortest_edge": size} if kind.startswith(NO_SQUARE) else {"height": size, "width": size}
+        size = {"shortest_edge": size} if _kind(config).startswith(NO_SQUARE) else {"height": size, "width": size}
     if not isinstance(size, Mapping) or set(size) != {"shortest_edge"}:
         return _pair(size, name), None
     edge = int(size["shortest_edge"])
     if config.get("crop_pct") is not None:  # ConvNext: small sizes are cropped, larger ones squeezed
         return (int(edge / config["crop_pct"]), (edge, edge)) if edge < 384 else ((edge, edge), None)
-    return edge, None
+    return (int(256 / 224 * edge) if _kind(config).startswith("Levit") else edge), None
 
 
 def _pair(size: object, name: str) -> tuple[int, int]:

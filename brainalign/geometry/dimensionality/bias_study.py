@@ -72,8 +72,7 @@ def feature_bias(
     position, and more. TMLR. arXiv:2405.05847; Lampinen AK et al. (2025). arXiv:2507.22216
     """
     X = centred(representation("X", X))
-    columns = _design(features, len(X))
-    total = np.sum(X**2)
+    columns, total = _design(features, len(X)), np.sum(X**2)
     explained_all = np.sum(_fitted(np.hstack(list(columns.values())), X) ** 2)
     parts = np.array_split(np.random.default_rng(seed).permutation(len(X)), folds)
     rows = []

@@ -1,5 +1,6 @@
 """Categories of stimuli as manifolds of a layer: capacity and collapse at equal numbers, beside shuffled categories."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,20 +142,23 @@ def _table(value: dict[str, float], null: list[dict[str, float]], notes: dict[st
     for measure in MANIFOLD_MEASURES:
         note, row = notes.get(measure, ""), dict.fromkeys(("value", "null", "null_low", "null_high"), np.nan)
         if not note:
-            found = [draw[measure] for draw in null]
-            row = {"value": value[measure], "null": np.median(found), "null_low": min(found), "null_high": max(found)}
+            found = np.array([draw[measure] for draw in null])
+            found = found[~np.isnan(found)]  # of shuffled categories one may lie at the mean of all
+            row |= {"value": value[measure]}
+            row |= {"null": np.median(found), "null_low": found.min(), "null_high": found.max()} if len(found) else {}
+            undefined = measure in CAPACITY and np.isnan(value[measure])
+            note = "a category lies at the mean of all" if undefined else ""
         rows.append({"measure": measure} | row | {"n_draws": len(null), "note": note})
     return pd.DataFrame(rows)
 
 
 def _measured(X: Values, codes: NDArray[np.intp], regressor: Regressor, n_probes: int, seed: int) -> dict[str, float]:
     """Compute every measure; halves of each category by place, so that inner folds hold all categories."""
-    capacity = manifold_capacity(X, codes, n_probes, seed)
-    found = {
-        "capacity": capacity.mean_capacity,
-        "radius": float(capacity.radius.mean()),
-        "dimension": float(capacity.dimension.mean()),
-    }
+    found = dict.fromkeys(CAPACITY, np.nan)
+    with suppress(BrainalignError):  # a category lies at the mean of all, as a shuffled one may
+        capacity = manifold_capacity(X, codes, n_probes, seed)
+        means = capacity.mean_capacity, float(capacity.radius.mean()), float(capacity.dimension.mean())
+        found = dict(zip(CAPACITY, means, strict=True))
     place = np.empty(len(codes), dtype=np.intp)
     for k in range(codes.max() + 1):
         rows = np.flatnonzero(codes == k)

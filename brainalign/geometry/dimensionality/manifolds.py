@@ -217,7 +217,7 @@ def neural_collapse(
     spread = np.array([np.sum((X[codes == k] - means[k]) ** 2) / (counts[k] - 1) for k in range(len(names))])
     noise = np.zeros(len(names)) if centroids == "in_sample" and held_out is None else spread / counts
     around = np.array([np.mean(np.sum(residual[own == k] ** 2, axis=1)) for k in range(len(names))])
-    cdnv, n_undefined = _cdnv(means, around, noise)
+    cdnv, n_undefined = _cdnv(means, around - noise * shrink, noise)
     about = means - means.mean(axis=0)
     added = noise if leave_out else np.zeros(len(names))  # a held-out stimulus is compared with whole means, as usual
     nearest = _nearest(Z, own, means, residual, added, added * shrink)
@@ -265,8 +265,7 @@ def _cdnv(means: Values, around: Values, noise: Values) -> tuple[float, int]:
 
 def _nc2(about: Values) -> tuple[float, float, float, float]:
     """Return equinorm, equiangle, distance from a simplex, uniformity."""
-    n = len(about)
-    norms = np.linalg.norm(about, axis=1)
+    n, norms = len(about), np.linalg.norm(about, axis=1)
     if norms.min() <= ROUNDING * norms.max(initial=0) or not norms.max():
         return (float("nan"),) * 4
     directions = about / norms[:, None]
@@ -296,5 +295,6 @@ def _classifier(
             f"the classifier has weights {weights.shape} and biases {biases.shape}, but there are {n_classes} classes "
             f"and {about.shape[1]} units; give ({n_classes}, {about.shape[1]}) and ({n_classes},)"
         )
-    nc3 = np.linalg.norm(weights / np.linalg.norm(weights) - about / np.linalg.norm(about))
+    with np.errstate(invalid="ignore"):  # a read-out of equal means weighs nothing
+        nc3 = np.linalg.norm(weights / np.linalg.norm(weights) - about / np.linalg.norm(about))
     return float(nc3), float(np.mean((Z @ weights.T + biases).argmax(axis=1) == nearest))

@@ -122,8 +122,7 @@ def power_law(eigenvalues: Values, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     if seen.sum() < 3:
         return PowerLaw(float("nan"), float("nan"), int((~seen).sum()))
     x, y = np.log(np.arange(first, last + 1)[seen]), np.log(values[seen])
-    slope = float(np.polyfit(x, y, 1)[0])
-    spread = y.var()
+    slope, spread = float(np.polyfit(x, y, 1)[0]), y.var()
     r2 = float(np.corrcoef(x, y)[0, 1] ** 2) if spread > 0 else 1.0
     return PowerLaw(-slope, r2, int((~seen).sum()))
 

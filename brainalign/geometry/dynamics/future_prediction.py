@@ -292,8 +292,7 @@ def movie_agreement(
     brain = np.nan_to_num(unit_forms(rdm_movie(flat, "crossnobis", labels, runs), "spearman")[0])
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(n_conditions) for _ in range(n_permutations)]
-    upper = np.triu_indices(n_conditions, 1)
-    tables = []
+    upper, tables = np.triu_indices(n_conditions, 1), []
     for name, X in models.items():
         movie = rdm_movie(np.moveaxis(np.asarray(X, dtype=np.float64)[:, times], 1, 2), "euclidean")
         ranks = np.nan_to_num(unit_forms(movie, "spearman")[0])  # zeros where no conditions are told apart
@@ -376,8 +375,7 @@ def roll_out(features: Values, visible: NDArray[np.bool_], simulate: Simulate, n
 
 def _hidden(visible: NDArray[np.bool_], n_context: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return where each condition is hidden from, and for how many frames."""
-    lengths = (~visible).sum(axis=1)
-    starts = (~visible).argmax(axis=1)
+    lengths, starts = (~visible).sum(axis=1), (~visible).argmax(axis=1)
     for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         if not length:
             continue

@@ -134,8 +134,7 @@ def compare_checkpoints(
     wanted = np.stack([condensed_rdms(f"the reference {name}", one) for name, one in references.items()])
     n_states = len(square_rdms(wanted)[0])
     orders = [rng.permutation(n_states) for _ in range(n_permutations)]
-    upper = np.triu_indices(n_states, 1)
-    rows = []
+    upper, rows = np.triu_indices(n_states, 1), []
     for name, values in modules.items():
         check_rows(f"module {name}", len(values), "returns", len(returns), "give one return per checkpoint")
         for checkpoint, of_states in enumerate(values):

@@ -110,11 +110,15 @@ def compare(rdms_a: Kind, rdms_b: Kind, method: str, sigma_k: Kind | None = None
 
 
 def pooled_rdm(rdms: Values, method: str) -> Values:
-    """Return the mean of RDMs in the form the comparison sees: of ranks, of unit variance, or of unit mean square."""
+    """Return the mean of RDMs in the form the comparison sees: of ranks, of unit variance, or of unit mean square.
+
+    Ranks among fewer pairs are stretched to those among the most: a rank says which share of pairs is below.
+    """
     check_choice("method", method, COMPARISONS)
     kind, rdms = COMPARISONS[method], condensed_rdms("rdms", rdms, "n_rdms", some_pairs=True)
     if kind.ranks:
-        forms = rank_rdms(rdms)
+        n = np.isfinite(rdms).sum(axis=1, keepdims=True)
+        forms = (rank_rdms(rdms) - 0.5) * (n.max(initial=0) / np.where(n > 0, n, np.nan)) + 0.5
     else:
         forms = rdms - defined_mean(rdms, axis=1)[:, None] if kind.centre else rdms
         scale = np.sqrt(defined_mean(np.square(forms), axis=1))[:, None]
@@ -122,8 +126,8 @@ def pooled_rdm(rdms: Values, method: str) -> Values:
     return defined_mean(forms, axis=0)
 
 
-def defined_mean(values: Values, axis: int) -> Values:
-    """Compute the mean over the finite values along an axis; NaN where there is none."""
+def defined_mean(values: Values, axis: int | tuple[int, ...]) -> Values:
+    """Compute the mean over the finite values along axes; NaN where there is none."""
     seen = np.isfinite(values)
     n = seen.sum(axis=axis)
     return np.asarray(np.where(seen, values, 0).sum(axis=axis) / np.where(n > 0, n, np.nan))

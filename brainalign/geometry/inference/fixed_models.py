@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -31,16 +32,22 @@ def replicate_rdms(
     of `rdm`; pairs are of all conditions, in the order of their first appearance, NaN for those that a pair of runs
     does not hold, which `compare` and `rdm_noise_ceiling` take as missing.
     """
-    names = np.unique(runs)
+    conditions, runs = np.asarray(conditions), np.asarray(runs)
+    names, shown = np.unique(runs), pd.unique(runs)
+    given: Any = precision if isinstance(precision, Sequence) or getattr(precision, "ndim", 2) == 3 else None
     pairs = names[: 2 * (len(names) // 2)].reshape(-1, 2)
     codes, every = pd.factorize(np.asarray(conditions))
     i, j = np.triu_indices(len(every), 1)
     found = np.full((len(pairs), len(i)), np.nan)
     for row, pair in zip(found, pairs, strict=True):
-        rows = np.flatnonzero(np.isin(runs, pair))
+        of_each = [np.isin(np.arange(len(every)), codes[runs == run]) for run in pair]
+        held = np.logical_and(*of_each) if method == "crossnobis" else np.logical_or(*of_each)
+        rows = np.flatnonzero(np.isin(runs, pair) & held[codes])
         rows = rows[np.argsort(codes[rows], kind="stable")]
-        held = np.isin(np.arange(len(every)), codes[rows])
-        row[held[i] & held[j]] = rdm(patterns[rows], method, conditions[rows], runs[rows], precision)
+        # One precision per run, in the order in which runs appear, as `rdm` takes them.
+        own: Any = precision if given is None else [given[list(shown).index(run)] for run in pd.unique(runs[rows])]
+        if len(rows):
+            row[held[i] & held[j]] = rdm(patterns[rows], method, conditions[rows], runs[rows], own)
     return found
 
 
@@ -105,6 +112,11 @@ class RdmTest:
         """Replicates left out because they compare with nothing."""
         return int(np.isnan(self.per_replicate).sum())
 
+    @property
+    def null_mean(self) -> float:
+        """Mean over the permutations that compare with something."""
+        return mean_of_defined(self.null)
+
     @classmethod
     def over(cls, per_replicate: Values, nulls: Values) -> Self:
         """Return the test of the mean over replicates, each with its null (n_replicates, n_permutations)."""
@@ -112,7 +124,9 @@ class RdmTest:
         if not there.any():
             return cls(np.nan, per_replicate, np.nan, np.full(nulls.shape[1], np.nan))
         score, null = float(per_replicate[there].mean()), nulls[there].mean(axis=0)
-        return cls(score, per_replicate, float(permutation_test(np.asarray(score), null)), null)
+        made = null[np.isfinite(null)]  # where pairs are missing, some orders compare with nothing
+        p = float(permutation_test(np.asarray(score), made)) if len(made) else np.nan
+        return cls(score, per_replicate, p, null)
 
 
 def rdm_permutation_test(

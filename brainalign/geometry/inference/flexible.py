@@ -12,7 +12,7 @@ from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, index_draws, resampled_over
-from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison
+from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, defined_mean
 from brainalign.geometry.inference.resampled import Products, Resampled, mean_over_subjects, multiplicities
 from brainalign.geometry.rdms import mean_ranks
 
@@ -74,9 +74,9 @@ class _CrossValidation:
         """Return scores and ceilings (n_subjects, n_models + 2) without resampling, and the mean ceilings (2,)."""
         shapes = (n_divisions, self.n_subjects), (n_divisions, n_stimuli_of(len(self.stack.seen)))
         folds = self._folds(*(np.ones(shape) for shape in shapes))
-        scores = sum(np.where(tested[:, :, None] > 0, found, 0) for found, tested in folds) / self.n_folds[1]
-        ceilings = np.mean([_weighted_mean(found, tested)[:, -2:] for found, tested in folds], axis=(0, 1))
-        return np.asarray(np.mean(scores, axis=0)), np.asarray(ceilings)
+        scores = np.array([np.where(tested[:, :, None] > 0, found, np.nan) for found, tested in folds])
+        ceilings = np.array([_weighted_mean(found, tested)[:, -2:] for found, tested in folds])
+        return defined_mean(scores, axis=(0, 1)), defined_mean(ceilings, axis=(0, 1))
 
     def _folds(self, subjects: Values, stimuli: Values) -> list[tuple[Values, Values]]:
         """Return scores of every subject (n_draws, n_subjects, n_models + 2) and which were tested, fold by fold."""
@@ -107,6 +107,8 @@ class _CrossValidation:
         pools = np.zeros((len(stimuli), self.stack.rdms.shape[1]))
         for pool, drawn, weights in zip(pools, subjects, self.stack.pair_weights(stimuli), strict=True):
             pairs, first = _copies(weights)
+            if not len(pairs):
+                continue
             pool[pairs[first]] = (drawn @ mean_ranks(self.stack.rdms[: self.n_subjects, pairs]))[first]
         return pools
 

@@ -15,7 +15,7 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, compare_models, dual_bootstrap
-from brainalign.geometry.inference.comparisons import COMPARISONS, defined_mean
+from brainalign.geometry.inference.comparisons import COMPARISONS, defined_mean, pooled_rdm
 from brainalign.geometry.inference.fixed_models import RdmTest, session_average, warn_of_few_orders
 from brainalign.geometry.inference.flexible import FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.study import check_combination
@@ -67,7 +67,7 @@ def score_references(
     Parameters
     ----------
     sets : dict of array (n_subjects, n_sessions, n_pairs)
-        A subject's RDM is the mean of the ranks within its sessions for comparisons of ranks, else their mean.
+        A subject's RDM is that of `subject_rdms`.
     candidates : dict of array (n_pairs,) by (model, layer)
         Layer "" for a model without layers. NaN marks missing pairs.
     method : str
@@ -86,6 +86,8 @@ def score_references(
     for reference, rdms in sets.items():
         skipped = set((exclude or {}).get(reference, ()))
         keys = [key for key in candidates if key not in skipped]
+        if not keys:
+            continue
         models = np.stack([condensed_rdms(" ".join(key), candidates[key]) for key in keys])
         result = dual_bootstrap(subject_rdms(rdms, method), models, method, n_boot, np.random.default_rng(seed))
         scores.append(_score_rows(result, keys, alpha).assign(reference=reference))
@@ -96,6 +98,8 @@ def score_references(
             label = {"reference": reference, "family": family}
             differences.append(found.assign(**label))
             best.append(_best(result, keys, rows, found, alpha).assign(**label))
+    if not scores:
+        raise BrainalignError("every candidate is the reference set itself; give another model")
     return ReferenceScores(*(_joined(tables) for tables in (scores, per_subject, differences, best)))
 
 
@@ -114,17 +118,24 @@ def _families(keys: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
 
 
 def subject_rdms(rdms: Values, method: str) -> Values:
-    """Return an RDM per subject: mean ranks for comparisons of ranks; else the mean over the sessions that have it."""
+    """Return an RDM per subject: mean ranks for comparisons of ranks; else the mean over sessions.
+
+    Of sessions that lack different pairs it is that of `pooled_rdm`: a pair must not be large because the session that
+    has it is.
+    """
     rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_sessions", some_pairs=True)
     if COMPARISONS[method].ranks:
         return session_average(rdms)
-    return defined_mean(rdms, axis=1)
+    seen, means = np.isfinite(rdms), defined_mean(rdms, axis=1)
+    lacks = (seen != seen.any(axis=1, keepdims=True)).any(axis=2) & seen.any(axis=2)
+    for row in np.flatnonzero(lacks.any(axis=1)):
+        means[row] = pooled_rdm(rdms[row], method)
+    return means
 
 
 def _score_rows(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float) -> pd.DataFrame:
     """Return a row per model with its error, interval, p, ceiling and gap: the columns of `ReferenceScores.scores`."""
-    n = len(keys)
-    se = result.se()
+    n, se = len(keys), result.se()
     half = stdtrit(result.dof, 1 - alpha / 2) * se
     _, p = result.test(np.eye(n, n + 2), two_sided=False)
     gaps = np.eye(n, n + 2)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.condensed import n_stimuli_of, square_rdms
-from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison
+from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, defined_mean
 from brainalign.geometry.rdms import dense_codes, equal_masks
 
 CHUNK_BYTES = 100_000_000
@@ -172,7 +172,8 @@ def noise_ceilings(products: Products, subjects: Values) -> Values:
     """Return lower and upper noise ceiling of every draw (n_draws, 2), from products of the subjects' RDMs.
 
     Of multiplicities (n_draws, n_subjects): leaving a subject out leaves all its copies out; the ceilings are means
-    over the different subjects of the draw. One draw of subjects goes with many of stimuli, or the other way round.
+    over the different subjects of the draw, but for those whose RDM is constant in it. One draw of subjects goes with
+    many of stimuli, or the other way round.
     """
     kind, weights = products.kind, products.weights
     if products.forms is not None:
@@ -181,8 +182,9 @@ def noise_ceilings(products: Products, subjects: Values) -> Values:
         found = [_ranked_ceiling(kind, *draw) for draw in zip(*each, strict=True)]
         return np.array(found).reshape(-1, 2)
     # Pools are means of RDMs of unit root mean square, so every product with a pool is a sum of entries of the Gram.
-    scale = 1 / np.sqrt(np.where(products.power > 0, products.power, np.nan))
-    g = products.gram * scale[:, :, None] * scale[:, None, :]
+    known = np.isfinite(products.norms) & (products.power > 0)
+    scale, subjects = 1 / np.sqrt(np.where(known, products.power, np.nan)), subjects * known
+    g = np.nan_to_num(products.gram * scale[:, :, None] * scale[:, None, :])
     own, pooled = np.einsum("dss->ds", g), (g @ subjects[:, :, None])[..., 0]  # (n_draws, n_subjects)
     everything = (subjects * pooled).sum(axis=1)[:, None]
     rest = everything - 2 * subjects * pooled + np.square(subjects) * own
@@ -190,7 +192,7 @@ def noise_ceilings(products: Products, subjects: Values) -> Values:
         upper = pooled / np.sqrt(own * everything)
         lower = (pooled - subjects * own) / np.sqrt(own * np.where(rest > 1e-12 * everything, rest, np.nan))
     drawn = subjects > 0
-    n_drawn = drawn.sum(axis=1)
+    n_drawn = np.where(drawn.any(axis=1), drawn.sum(axis=1), np.nan)
     lower = np.where(n_drawn > 1, np.where(drawn, lower, 0).sum(axis=1) / n_drawn, np.nan)
     return np.stack([lower, np.where(drawn, upper, 0).sum(axis=1) / n_drawn], axis=1)
 
@@ -198,6 +200,8 @@ def noise_ceilings(products: Products, subjects: Values) -> Values:
 def _ranked_ceiling(kind: Comparison, forms: Values, weights: Values, subjects: Values) -> tuple[float, float]:
     """Return the ceilings of one draw: mean ranks of subjects, ranked again, against each subject's ranks."""
     drawn, present = np.flatnonzero(subjects), weights > 0
+    if present.sum() < 2:
+        return np.nan, np.nan
     forms, weights = forms[drawn][:, present], weights[present]
     everything = subjects[drawn] @ forms
     pools = np.concatenate([everything[None], everything - subjects[drawn, None] * forms])
@@ -211,7 +215,7 @@ def _ranked_ceiling(kind: Comparison, forms: Values, weights: Values, subjects: 
     with np.errstate(divide="ignore", invalid="ignore"):
         upper = products[0] / np.sqrt(own * pooled[0])
         lower = np.diag(products[1:]) / np.sqrt(own * pooled[1:])
-    return (float(lower.mean()) if len(drawn) > 1 else np.nan), float(upper.mean())
+    return (float(defined_mean(lower, axis=0)) if len(drawn) > 1 else np.nan), float(defined_mean(upper, axis=0))
 
 
 def _weighted_ranks(values: Values, weights: Values) -> Values:
@@ -219,8 +223,7 @@ def _weighted_ranks(values: Values, weights: Values) -> Values:
     ordered = values[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     group = np.add.reduceat(weights[order], starts)
-    rank = np.cumsum(group) - (group - 1) / 2
-    ranks = np.empty(len(values))
+    rank, ranks = np.cumsum(group) - (group - 1) / 2, np.empty(len(values))
     ranks[order] = np.repeat(rank, np.diff(np.append(starts, len(values))))
     return ranks
 

@@ -85,7 +85,10 @@ def compare_networks(
                 if matched:
                     found = _matched(units[a], units[b], measure, halves, draws, np.random.default_rng([seed, 1]))
                 else:
-                    found = _compared(axes[a], axes[b], measure, regressor, draws, seed, max(widths))
+                    # Our ridge takes layers rotated to fewer axes; other regressors may look at single units.
+                    rotated = measure not in PREDICTED or hasattr(regressor, "per_target_alpha")
+                    of = axes if rotated else values
+                    found = _compared(of[a], of[b], measure, regressor, draws, seed, max(widths))
             except BrainalignError as error:
                 found = {"value": np.nan, "null": np.nan, "null_high": np.nan, "rotated": np.nan, "note": str(error)}
             sizes = {"n_stimuli": n, "n_fit": len(halves[0]) if matched else 0}

@@ -213,8 +213,7 @@ def align_networks(
     """
     _check(layers, teacher_model)
     triplet_splits.check_triplets_apart(train[0], {name: test for name, (test, _) in tests.items()})
-    rng = np.random.default_rng(seed)
-    seen = np.unique(train[0])
+    rng, seen = np.random.default_rng(seed), np.unique(train[0])
     own = {key: values for key, values in layers.items() if key[0] == teacher_model}
     fitted = {key: make_teacher().fit(values, *train) for key, values in own.items()}
     key = min(fitted, key=lambda name: min(fitted[name].held_out_.values(), default=0.0))
@@ -329,8 +328,7 @@ def _over_objects(values: Values, triplets: Triplets, draws: int, seed: int) -> 
     """Return the standard deviation of a mean over triplets when their objects are drawn with repetition."""
     shown, numbers = np.unique(triplets, return_inverse=True)
     rows = numbers.reshape(triplets.shape)
-    rng = np.random.default_rng(seed)
-    means = []
+    rng, means = np.random.default_rng(seed), []
     for _ in range(draws):
         times = np.bincount(rng.integers(len(shown), size=len(shown)), minlength=len(shown))
         weight = times[rows].prod(axis=1)

@@ -279,8 +279,7 @@ class HumanTeacher:
         rows = judgements.check_triplets(triplets, len(values))
         p = judgements.check_probabilities(probabilities, len(rows))
         shown, numbers = np.unique(rows, return_inverse=True)
-        rows = numbers.reshape(rows.shape)
-        values = values[shown]
+        rows, values = numbers.reshape(rows.shape), values[shown]
         self.centre_ = values.mean(axis=0)
         self.scale_ = float(np.sqrt(((values - self.centre_) ** 2).sum(axis=1).mean()))
         if not self.scale_ > 0:
@@ -344,8 +343,7 @@ class HumanTeacher:
         """Return log probabilities of every object's neighbours, (n_objects, n_objects - 1)."""
         import torch
 
-        unit = torch.nn.functional.normalize(values, dim=1)
-        n = len(values)
+        unit, n = torch.nn.functional.normalize(values, dim=1), len(values)
         cosines = (unit @ unit.T / self.local_temperature).flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1)
         return cosines.log_softmax(dim=1)
 

@@ -92,8 +92,7 @@ def reproducible_dimensions(
         )
     n = len(embeddings[0])
     order = np.arange(n) if rng is None else rng.permutation(n)
-    halves = [order[::2], order[1::2]]
-    found = []
+    halves, found = [order[::2], order[1::2]], []
     for s, reference in enumerate(embeddings):
         others = [_found_again(reference, other, halves) for t, other in enumerate(embeddings) if t != s]
         found.append(np.mean(others, axis=0))
@@ -187,7 +186,8 @@ def choice_table(
     DataFrame
         A row per candidate and split: name, kind (embedding, reproducible, baseline, published, control), split,
         accuracy, se (over choices), n_triplets, n_dimensions, chance, ceiling_low, ceiling_high, share_low, share_high
-        (of the way from chance to the ceiling's bounds).
+        (of the way from chance to the ceiling's bounds). Of the split "repeated", as its ceilings, over the different
+        triplets that were judged twice or more.
     """
     check_triplets_apart(train, tests)
     candidates: list[tuple[str, str, Values, int]] = []
@@ -203,15 +203,16 @@ def choice_table(
         candidates.append(("published", "published", judgements.object_similarities(published), published.shape[1]))
     low, high = (ceilings.accuracy_low, ceilings.accuracy_high) if ceilings else (np.nan, np.nan)
     rows = []
-    for split, test in tests.items():
+    for split, judged in tests.items():
+        test, shares = judgements.judged_shares(judged) if split == "repeated" else (judged, None)
         for name, kind, similarities, n_dimensions in candidates:
-            accuracy = judgements.odd_one_out_accuracy(similarities, test)
+            accuracy = judgements.odd_one_out_accuracy(similarities, test, shares)
             se = float(np.sqrt(accuracy * (1 - accuracy) / len(test)))
             row = {"name": name, "kind": kind, "split": split, "accuracy": accuracy, "se": se}
             row |= {"n_triplets": len(test), "n_dimensions": n_dimensions}
             row |= {"chance": CHANCE, "ceiling_low": low, "ceiling_high": high}
-            shares = [(accuracy - CHANCE) / (bound - CHANCE) for bound in (high, low)]
-            rows.append(row | dict(zip(("share_low", "share_high"), shares, strict=True)))
+            way = [(accuracy - CHANCE) / (bound - CHANCE) for bound in (high, low)]
+            rows.append(row | dict(zip(("share_low", "share_high"), way, strict=True)))
     return pd.DataFrame(rows)
 
 
@@ -267,8 +268,7 @@ def odd_column_shares(
     orders = [(*pair, odd) for odd, pair in enumerate(PAIRS)]
     if similarities is not None:
         return np.array([judgements.odd_one_out_accuracy(similarities, rows[:, order]) for order in orders])
-    split = split_triplets(rows, 0.5, rng)
-    shares = []
+    split, shares = split_triplets(rows, 0.5, rng), []
     for order in orders:
         found = spectral_similarities(rows[split.train][:, order], n_objects)
         shares.append(judgements.odd_one_out_accuracy(found, rows[split.test][:, order]))
@@ -309,7 +309,7 @@ def spectral_similarities(triplets: Triplets, n_objects: int) -> NDArray[np.floa
     n = n_objects
     remaining, shown = np.zeros(n * n), np.zeros(n * n)
     for k, (i, j) in enumerate(PAIRS):
-        places = triplets[:, i] * n + triplets[:, j]
+        places = triplets[:, i].astype(np.int64) * n + triplets[:, j]
         counts = np.bincount(places, minlength=n * n)
         shown += counts
         remaining += counts if k == 2 else 0

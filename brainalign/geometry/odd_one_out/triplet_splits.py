@@ -65,13 +65,14 @@ def split_objects_in_turn(
     """Split objects several times; no object is unseen twice, so that the test triplets of splits share none."""
     rows = check_triplets(triplets, n_objects)
     size = round(test_share * n_objects)
+    if n_splits * test_share <= 1:  # shares that all objects are enough for, rounded down where need be
+        size = min(size, n_objects // n_splits)
     if n_splits * size > n_objects:
         raise BrainalignError(
             f"{n_splits} splits with {size} of {n_objects} objects unseen in turn need {n_splits * size} objects; "
             "choose fewer splits or a smaller share"
         )
-    order = rng.permutation(n_objects)
-    found = []
+    order, found = rng.permutation(n_objects), []
     for k in range(n_splits):
         unseen = np.isin(np.arange(n_objects), order[k * size : (k + 1) * size])
         held = unseen[rows].sum(axis=1)
@@ -159,8 +160,7 @@ def draw_triplets(
     """
     check_choice("level", level, LEVELS)
     names, group = np.unique(np.asarray(groups), return_inverse=True)
-    counts = np.bincount(group)
-    order = np.argsort(group, kind="stable")
+    counts, order = np.bincount(group), np.argsort(group, kind="stable")
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     within = {"fine": 3, "boundary": 2, "coarse": 1}[level]
     large = np.flatnonzero(counts >= within)

@@ -53,8 +53,7 @@ def design_of(n_rows: int, conditions: NDArray[Any] | None, runs: NDArray[Any] |
 
     Without conditions, a row is a condition of its run, and every run lists the same conditions in the same order.
     """
-    given = {"conditions": conditions, "runs": runs}
-    coded = {}
+    given, coded = {"conditions": conditions, "runs": runs}, {}
     for name, labels in given.items():
         if labels is not None:
             values = np.asarray(labels)
@@ -309,8 +308,7 @@ def rdm(
             f"patterns have shape {tuple(patterns.shape)}; give rows × channels, at least one of each"
         )
     values: Any = float64_of(patterns)
-    design = design_of(values.shape[-2], conditions, runs)
-    whitening = None
+    design, whitening = design_of(values.shape[-2], conditions, runs), None
     if precision is not None:
         if method not in WHITENED:
             instead = "mahalanobis" if method == "euclidean" else "crossnobis or mahalanobis"

@@ -80,8 +80,7 @@ def noise_precision(residuals: Kind, dof: int | None = None, method: str = "shri
 
 def _shrunk_to_diagonal(deviations: Values, variances: Values, dof: int) -> NoiseCovariance:
     """Shrink correlations by the share of their squares that is noise of estimation."""
-    n = len(deviations)
-    standard = deviations / np.sqrt(variances)
+    n, standard = len(deviations), deviations / np.sqrt(variances)
     squares = np.square(standard)
     # Sums over pairs of channels without the matrices of pairs: those of products of squares are squares of sums.
     fourth = np.square(squares.sum(axis=1)).sum() - np.square(squares).sum()

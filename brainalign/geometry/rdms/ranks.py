@@ -50,8 +50,7 @@ def sorted_ties(rdms: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def tie_ends(ties: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Find the first and the last entry that every sorted entry (n_rdms, n_pairs) is tied with."""
-    place = np.arange(ties.shape[1])
-    change = np.diff(ties, axis=1) != 0
+    place, change = np.arange(ties.shape[1]), np.diff(ties, axis=1) != 0
     edge = np.ones((len(ties), 1), dtype=bool)
     first = np.maximum.accumulate(np.where(np.hstack([edge, change]), place, 0), axis=1)
     last = np.where(np.hstack([change, edge]), place, len(place))

@@ -189,8 +189,7 @@ def _edges(coordinates: Values, faces: NDArray[np.intp], kept: NDArray[np.bool_]
     ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     ends = np.unique(np.sort(ends[kept[ends].all(axis=1)], axis=1), axis=0)  # an edge of two faces counts once
     lengths = np.linalg.norm(coordinates[ends[:, 0]] - coordinates[ends[:, 1]], axis=1)
-    number = np.cumsum(kept) - 1
-    n = int(kept.sum())
+    number, n = np.cumsum(kept) - 1, int(kept.sum())
     there, back = number[ends].T
     both = (np.concatenate([there, back]), np.concatenate([back, there]))
     return csr_array((np.tile(lengths, 2), both), shape=(n, n))

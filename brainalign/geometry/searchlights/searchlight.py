@@ -251,7 +251,8 @@ def _unit_noise(residuals: Values, dof: int | None, n_channels: int) -> tuple[Va
     dof = len(residuals) - 1 if dof is None else dof
     if dof < 1:
         raise BrainalignError(f"{len(residuals)} residuals leave {dof} degrees of freedom; noise needs 1 or more")
-    deviations = residuals - residuals.mean(axis=0)
+    deviations = residuals - residuals[:1]  # exactly 0 of constants
+    deviations = deviations - deviations.mean(axis=0)
     root = np.sqrt(np.square(deviations).mean(axis=0))
     return deviations / np.where(root > 0, root, 1), root * np.sqrt(len(residuals) / dof), dof
 

@@ -223,8 +223,7 @@ def _summary(found: dict[str, Values], search: Searchlight, n_permutations: int,
         np.moveaxis(found[name], 0, 1).reshape(found[name].shape[1], -1)[:, :n]
         for name in ("scores", "reached", "total")
     )
-    largest = found["largest"].max(axis=0)
-    undefined = np.isnan(scores)
+    largest, undefined = found["largest"].max(axis=0), np.isnan(scores)
     p = np.where(undefined, np.nan, (1 + reached) / (1 + n_permutations))
     p_fwer = np.stack([_p_of_largest(row, null, ties) for row, null in zip(scores, largest, strict=True)])
     q = np.stack([fdr(row) for row in p])

@@ -316,8 +316,7 @@ def _scores(decided: Values, truth: Codes, score: str) -> Values:
     if score == "auc":
         return auc(decided[..., 1, :] - decided[..., 0, :], truth == 1)
     right = decided.argmax(axis=-2) == truth
-    n_classes = decided.shape[-2]
-    recalls = []
+    n_classes, recalls = decided.shape[-2], []
     for code in range(n_classes):
         member = truth == code
         with np.errstate(invalid="ignore"):

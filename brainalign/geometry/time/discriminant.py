@@ -54,7 +54,7 @@ def fit_discriminants(train: Values, member: Values, ridge: float | None = None)
     train = np.asarray(train, dtype=np.float64)
     check_rows("labels", member.shape[2], "the training trials", len(train), "give a label per trial")
     check_finite("the training trials", train, "drop the channels or trials that hold them")
-    mean, sd = train.mean(axis=0), train.std(axis=0)
+    mean, sd = train.mean(axis=0), (train - train[:1]).std(axis=0)  # exactly 0 of constants
     sd = np.where(sd > 0, sd, 1)
     scaled = (train - mean) / sd
     ridge = max(shrinkage_ridge(scaled) if ridge is None else ridge, 1e-10)

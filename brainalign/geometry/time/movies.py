@@ -1,5 +1,6 @@
 """Geometry that changes: dissimilarities at every moment, and how alike the geometries of two moments are."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.geometry.inference import compare
-from brainalign.geometry.rdms import rdm
+from brainalign.geometry.rdms import Precision, rdm
 
 
 def rdm_movie(
@@ -16,7 +17,7 @@ def rdm_movie(
     method: str,
     conditions: NDArray[Any] | None = None,
     runs: NDArray[Any] | None = None,
-    precision: Values | None = None,
+    precision: Precision | None = None,
     bin_size: int = 1,
 ) -> Values:
     """Return dissimilarities of every pair of conditions at every moment, as one batched product.
@@ -27,7 +28,7 @@ def rdm_movie(
     method, conditions, runs
         As for `rdm`.
     precision : array (n_channels, n_channels) or (n_times or n_bins, n_channels, n_channels), optional
-        Inverse noise covariance, shared or of each moment.
+        Inverse noise covariance, shared or of each moment; or `NoiseCovariance`, one or a list.
     bin_size : int
         Successive samples that are averaged first; samples that fill no bin at the end are left out.
 
@@ -49,13 +50,12 @@ def rdm_movie(
     parts = np.asarray(values[:, :, : n_bins * bin_size], dtype=np.float64)
     binned = parts.reshape(*parts.shape[:2], n_bins, bin_size).mean(axis=3)
     frames = np.moveaxis(binned, 2, 0)
-    if precision is None or precision.ndim == 2:
+    if not isinstance(precision, Sequence) and getattr(precision, "ndim", 2) == 2:
         return rdm(frames, method, conditions, runs, precision)
-    if len(precision) != n_bins:
-        raise BrainalignError(f"{len(precision)} precisions but {n_bins} moments; give one of each, or a shared one")
-    return np.stack(
-        [rdm(frame, method, conditions, runs, noise) for frame, noise in zip(frames, precision, strict=True)]
-    )
+    each: Any = precision
+    if len(each) != n_bins:
+        raise BrainalignError(f"{len(each)} precisions but {n_bins} moments; give one of each, or a shared one")
+    return np.stack([rdm(frame, method, conditions, runs, noise) for frame, noise in zip(frames, each, strict=True)])
 
 
 def rdm_time_generalization(movie: Values, other: Values | None = None, method: str = "pearson") -> Values:

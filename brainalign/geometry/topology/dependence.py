@@ -91,8 +91,7 @@ def dependence_test(
     """
     x, y = (np.asarray(v, dtype=np.float64).reshape(len(v), -1) for v in (x, y))
     _check(x, y, n_permutations)
-    grid = threshold_grid(step)
-    n = len(x)
+    grid, n = threshold_grid(step), len(x)
     distances = [pdist(v) for v in (x, y)]
     forms = [_Forms.of(d, grid) for d in distances]
     i, j = np.triu_indices(n, 1)
@@ -146,7 +145,8 @@ class _Forms:
         n = len(widths)
         wide = np.where(widths > 0, widths, 1)[:, None]
         steps = np.clip((distances - quantiles[:-1, None]) / wide, 0, 1)
-        above = (distances > quantiles[:-1, None]).astype(np.float64)
+        least = quantiles[:-1, None]
+        above = np.where(least < distances.max(), distances > least, distances >= least).astype(np.float64)
         weights = np.zeros((len(grid), 2 * n))
         for row, (lower, upper) in zip(weights, np.searchsorted(levels, grid), strict=True):
             width = quantiles[upper] - quantiles[lower]

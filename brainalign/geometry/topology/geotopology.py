@@ -203,7 +203,8 @@ def _clipped(values: Values, lower: float, upper: float, rank: bool) -> Values:
     a, b = np.quantile(x, [lower, upper], axis=1)[..., None]
     width = b - a
     with np.errstate(over="ignore"):
-        found = np.where(width > 0, np.clip((x - a) / np.where(width > 0, width, 1), 0, 1), x > a)
+        above = np.where(a < x.max(axis=1, keepdims=True), x > a, x >= a)  # both quantiles may be of the largest, tied
+        found = np.where(width > 0, np.clip((x - a) / np.where(width > 0, width, 1), 0, 1), above)
     found[constant] = np.nan
     return np.asarray(found)
 
@@ -310,7 +311,6 @@ def _agreement(fit: Values) -> LayerAgreement:
     shown = np.where(there[..., None], fit, 0)
     total, n = shown.sum(axis=0), there.sum(axis=0)
     best = np.where(n > 0, total.argmax(axis=1), -1)
-    others = (total - shown).argmax(axis=2)
-    tested = there & (n > 1)
+    others, tested = (total - shown).argmax(axis=2), there & (n > 1)
     hits = ((others == shown.argmax(axis=2)) & tested).sum(axis=0)
     return LayerAgreement(fit, best, hits / np.where(n > 1, n, np.nan))

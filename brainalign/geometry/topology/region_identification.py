@@ -100,8 +100,7 @@ def _credit_and_margin(products: Values, squared: Values, others: NDArray[np.boo
     r[..., diagonal, diagonal] = NONE
     wrong = r.max(axis=-1)
     margin = true - wrong
-    credit = (margin > TIE).astype(np.float64)
-    tied = np.abs(margin) <= TIE
+    credit, tied = (margin > TIE).astype(np.float64), np.abs(margin) <= TIE
     if tied.any():
         credit[tied] = 1 / (1 + (r[tied] >= wrong[tied][:, None] - TIE).sum(axis=-1))
     return credit, margin
@@ -349,10 +348,9 @@ class RankedRdms:
         even = bool((kept == kept[0]).all())
         for gram, (lower, upper) in zip(found, np.searchsorted(levels, cells), strict=True):
             a, width = quantiles[:, lower, None], (quantiles[:, upper] - quantiles[:, lower])[:, None]
-            binary = width == 0
-            forms = x - a
+            binary, forms = width == 0, x - a
             if binary.any():
-                steps = forms > 0
+                steps = np.where(forms.max(axis=1, keepdims=True) > 0, forms > 0, forms >= 0)  # as of one transform
             forms *= 1 / np.where(binary, 1, width)
             np.clip(forms, 0, 1, out=forms)
             if binary.any():

@@ -30,7 +30,7 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
         mine = rows[rows["family"] == family].set_index("region").reindex(regions)
         x = np.arange(len(regions)) + (k - (len(families) - 1) / 2) * step
         above.vlines(x, mine["low"], mine["high"], color=colours[family], linewidth=1.4)
-        above.plot(x, mine["r"], "o", color=colours[family], markersize=4, label=family)
+        above.plot(x, mine["r"], "o", color=colours[family], markersize=4, label=kit.legend_name(family))
     for place, (_, row) in enumerate(rows[rows["winner"]].set_index("region").reindex(regions).iterrows()):
         _bounds(above, place, row)
         colour = colours[row["family"]]
@@ -149,8 +149,7 @@ def _maps(material: kit.ImageMaterial, rows: pd.DataFrame) -> list[kit.Panel]:
 
 
 def _table(rows: pd.DataFrame) -> Markup:
-    families = list(pd.unique(rows["family"]))
-    cells = []
+    families, cells = list(pd.unique(rows["family"])), []
     for region, mine in rows.groupby("region", sort=False):
         of, best = mine.set_index("family"), mine[mine["winner"]].iloc[0]
         scores = [f"{kit.number(of['r'][name])} ({of['model'][name]}, {of['layer'][name]})" for name in families]
@@ -167,7 +166,8 @@ def contest_sentence(material: kit.ImageMaterial) -> list[str]:
     rows = material.contest
     if rows is None or rows.empty:
         return []
-    best = rows[rows["winner"] & (rows["region"] != RELIABLE)]
+    regions = rows[rows["region"] != RELIABLE] if rows["region"].ne(RELIABLE).any() else rows
+    best = regions[regions["winner"]]
     parts = [
         f"{family} in {', '.join(mine['region'])}"
         for family, mine in best[best["decided"]].groupby("family", sort=False)

@@ -71,7 +71,7 @@ def _verdicts(model: str, scores: pd.DataFrame) -> list[str]:
             nulls = {"layers": trained["p_layers"], "areas": trained["p_areas"], "images": trained["p_stimuli"]}
             needed = {"encoding": ("images",), "spatial": ("layers", "areas"), "temporal": ("layers",)}[str(score)]
             passed = all(pd.notna(nulls[name]) and nulls[name] <= LEVEL for name in needed)
-            given = ", ".join(f"p ({name}) {kit.number(nulls[name], 4)}" for name in needed)
+            given = ", ".join(f"p ({name}) {kit.p_number(nulls[name], 4)}" for name in needed)
             verdict = "above its nulls" if passed else "not above its nulls"
             said.append(f"{score} {kit.number(trained['value'])}, {verdict} ({given}); {twin}")
         if here["score"].nunique():
@@ -239,7 +239,8 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
             depth = max(int(mine.loc[mine["network"] == network, "number"].max()), 1)
             x = rows["number"].to_numpy(dtype=float) / depth
             label = f"{network} weights"
-            ax.errorbar(x, middle, spread, fmt=marker, color=colour, markersize=5, capsize=3, label=label)
+            marks = ax.errorbar(x, middle, spread, fmt=marker, color=colour, markersize=5, capsize=3, label=label)
+            kit.name_marks(marks, rows["layer"].tolist())
         first = mine[mine["network"] == "trained"]
         last = max(len(first) - 1, 1)
         ax.set_xticks(list(first["number"] / last), list(first["layer"]), rotation=60, ha="right", fontsize=7)
@@ -305,7 +306,7 @@ def map_correlations(rows: pd.DataFrame) -> Figure:
             ax.barh(place, row["r"], height=0.5, color=kit.COLOURS[0] if row["q"] <= 0.05 else "#a8c8de")
             side = "left" if row["r"] >= 0 else "right"
             offset = 0.03 if row["r"] >= 0 else -0.03
-            ax.text(row["r"] + offset, place, f"q {kit.number(row['q'])}", fontsize=6, va="center", ha=side)
+            ax.text(row["r"] + offset, place, f"q {kit.p_number(row['q'])}", fontsize=6, va="center", ha=side)
         ax.axvline(0, color=kit.GREY, linewidth=0.6)
         ax.set_xlim(-1.25, 1.25)
         ax.set_yticks(range(len(maps)), maps if k == 0 else [], fontsize=7)

@@ -32,19 +32,12 @@ def encoder_scores(rows: pd.DataFrame) -> Figure:
         mine = rows[rows["encoder"] == encoder].set_index("group").reindex(groups)
         x = np.arange(len(groups)) + (k - (len(encoders) - 1) / 2) * step
         ax.vlines(x, mine["low"], mine["high"], color=kit.COLOURS[k % len(kit.COLOURS)], linewidth=1.4)
-        marker = MARKERS[k // len(kit.COLOURS) % len(MARKERS)]
-        ax.plot(x, mine["r"], marker, color=kit.COLOURS[k % len(kit.COLOURS)], markersize=4, label=encoder)
+        marker, label = MARKERS[k // len(kit.COLOURS) % len(MARKERS)], kit.legend_name(encoder)
+        ax.plot(x, mine["r"], marker, color=kit.COLOURS[k % len(kit.COLOURS)], markersize=4, label=label)
     for place, group in enumerate(groups):
         of, left, right = rows[rows["group"] == group].iloc[0], place - 0.45, place + 0.45
-        ax.fill_between(
-            [left, right],
-            of["null_low"],
-            of["null_high"],
-            color=kit.NULL,
-            linewidth=0,
-            zorder=0,
-            label="exchanged predictions",
-        )
+        style: dict[str, Any] = {"color": kit.NULL, "linewidth": 0, "zorder": 0, "label": "exchanged predictions"}
+        ax.fill_between([left, right], of["null_low"], of["null_high"], **style)
         if np.isfinite(of["ceiling_r"]):
             ax.hlines(of["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
     ax.axhline(0, color=kit.GREY, linewidth=0.6)
@@ -132,7 +125,7 @@ def _beside(
     """Return the layer of a fit that was chosen, its rows, and their figure, sentences and table."""
     label, layer = material.label(model, method), material.chosen(model, method)
     rows = side_rows(material, model, method, layer)
-    shown = rows[(rows["group"] == RELIABLE) == material.timed].dropna(subset=["r"])
+    shown = _places(rows, material.timed).dropna(subset=["r"])
     words: dict[str, Any] = {"id": f"{kind}{model}{method}", "model": model, "layer": layer}
     panels = []
     if len(shown):
@@ -140,6 +133,12 @@ def _beside(
         panels = [kit.captioned(kind, f"{title} of {model}, {layer}", figure, rows, confidence=confidence, **words)]
     table = side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets")
     return layer, rows, panels, side_sentences(label, rows, material.timed), table
+
+
+def _places(rows: pd.DataFrame, timed: bool) -> pd.DataFrame:
+    """Return the rows of regions; of all reliable targets where there are none, or over all times."""
+    regions = rows[rows["group"] != RELIABLE]
+    return rows[rows["group"] == RELIABLE] if timed or regions.empty else regions
 
 
 def side_rows(material: kit.ImageMaterial, model: str, method: str, layer: str) -> pd.DataFrame:
@@ -153,12 +152,12 @@ def side_rows(material: kit.ImageMaterial, model: str, method: str, layer: str) 
 def side_sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
     """Say where the trained encoder is ahead, where behind, and where neither can be said."""
     names = list(pd.unique(rows["encoder"]))
-    regions = rows[rows["group"] == RELIABLE] if timed else rows[rows["group"] != RELIABLE]
-    found = []
+    regions, found = _places(rows, timed), []
     for name in names[1:]:
         mine = regions[(regions["encoder"] == name) & regions["difference"].notna()]
         ahead, behind = int((mine["difference_low"] > 0).sum()), int((mine["difference_high"] < 0).sum())
-        what = "over all sensors and times" if timed else f"in {len(mine)} regions"
+        what = f"in {len(mine)} regions" if regions["group"].ne(RELIABLE).any() else f"over all {RELIABLE}"
+        what = "over all sensors and times" if timed else what
         found.append(f"ahead of {name} {what}: {ahead}, behind: {behind}, undecided: {len(mine) - ahead - behind}")
     if not found:
         return []
@@ -231,7 +230,8 @@ def layer_weights(rows: pd.DataFrame) -> Figure:
     start = np.zeros(len(groups))
     for layer, colour in kit.layer_colours(layers).items():
         weight = rows[rows["layer"] == layer].set_index("group")["weight"].reindex(groups).fillna(0).to_numpy()
-        ax.barh(groups, weight, left=start, color=colour, edgecolor="white", linewidth=0.5, label=layer)
+        label = kit.legend_name(layer)
+        ax.barh(groups, weight, left=start, color=colour, edgecolor="white", linewidth=0.5, label=label)
         start = start + weight
     ax.axvline(1, color="black", linewidth=0.6)
     ax.set_xlim(0, 1.02)

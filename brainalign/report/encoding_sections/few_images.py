@@ -65,16 +65,8 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
         for beyond, part in mine.groupby("beyond"):
             face = "white" if beyond else colour
             name = "_" if beyond else label  # names with an underscore stay out of the legend
-            ax.plot(
-                part["size"],
-                part["explained_variance"],
-                marker,
-                color=colour,
-                mfc=face,
-                ms=4,
-                label=name,
-                zorder=above + 0.05,
-            )
+            style: dict[str, Any] = {"color": colour, "mfc": face, "ms": 4, "label": name, "zorder": above + 0.05}
+            ax.plot(part["size"], part["explained_variance"], marker, **style)
     full = rows.loc[rows["method"] == FULL, "explained_variance"]
     if len(full):
         ax.axhline(full.iloc[0], color=kit.GREY, linewidth=1, label="ridge, all training images")
@@ -108,6 +100,7 @@ def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
             "n_repeats": int(rows.loc[rows["method"] != FULL, "n_repeats"].max()),
             "n_pool": int(rows.loc[rows["method"] == FULL, "size"].max()),
             "ceiling": rows["ceiling"].notna().any(),
+            "cut": (shown["explained_variance"] < LOWEST).any(),
         }
         title = f"{label}, {layer}: from few images to many"
         figure, place = context_curves(shown), f"curve{model}{method}"
@@ -140,8 +133,7 @@ def _sentences(
     others = ", ".join(
         f"{name} ({use['n_voxels']:,} voxels, {use['n_images']:,} images)" for name, use in about["subjects"].items()
     )
-    seeds = len(mine["seed_r"])
-    spread = ""
+    seeds, spread = len(mine["seed_r"]), ""
     if seeds > 1:
         sd = float(np.std(mine["seed_r"], ddof=1))
         spread = f" Single seeds: mean r {kit.number(float(np.mean(mine['seed_r'])))} ± {kit.number(sd)}."

@@ -214,13 +214,11 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
         return None
     first = material.label(*next(iter(material.of_layers)))
     n_regions = rows["roi"].nunique()
-    drawn = _largest_regions(rows)
-    some = ""
+    drawn, some = _largest_regions(rows), ""
     if n_regions > MOST_PANELS:
         some = f" Drawn are the {MOST_PANELS} of {n_regions} regions with most targets."
     n_layers = rows.groupby("model")["layer"].nunique()
-    deep = n_layers.max() > 1
-    controls = material.labels(material.controls)
+    deep, controls = n_layers.max() > 1, material.labels(material.controls)
     panels = [
         kit.captioned(
             "profile" if deep else "regionscores",
@@ -336,39 +334,21 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
         control = model in random_weights
         name = f"{model} (random weights)" if control else str(model)
         style = "--" if control else "-"
-        ax.errorbar(
-            x,
-            part["r"],
-            part["se"],
-            fmt=f"o{style}",
-            color=colours[str(model)],
-            markersize=3,
-            linewidth=1.2,
-            capsize=2,
-            label=name,
-        )
+        line = ax.errorbar(
+            x, part["r"], part["se"], fmt=f"o{style}", color=colours[str(model)],
+            markersize=3, linewidth=1.2, capsize=2, label=kit.legend_name(name),
+        )  # fmt: skip
+        kit.name_marks(line, part["layer"].tolist())
         if not control:
             # Of one layer the band is a little wider than its mark: between one point and itself nothing is seen.
             across, band = (x, part) if len(part) > 1 else (x + np.array([-0.04, 0.04]), part.iloc[[0, 0]])
-            ax.fill_between(
-                across,
-                band["null_mean"],
-                band["null_high"],
-                color=kit.NULL,
-                alpha=0.6,
-                linewidth=0,
-                label="permuted, mean to upper end",
-            )
+            style_of_band: dict[str, Any] = {"color": kit.NULL, "alpha": 0.6, "label": "permuted, mean to upper end"}
+            ax.fill_between(across, band["null_mean"], band["null_high"], linewidth=0, **style_of_band)
             if bool(part["decided"].iloc[0]):
-                best = int(part["r"].to_numpy().argmax())
-                ax.plot(
-                    x[best],
-                    part["r"].iloc[best],
-                    "*",
-                    color=colours[str(model)],
-                    markersize=10,
-                    label="best layer, decided",
-                )
+                best = int(np.nanargmax(part["r"].to_numpy()))
+                place, colour = (x[best], part["r"].iloc[best]), colours[str(model)]
+                (star,) = ax.plot(*place, "*", color=colour, markersize=10, label="best layer, decided")
+                kit.name_marks(star, [part["layer"].iloc[best]])
             elif part["layer"].nunique() > 1:  # of one layer there is nothing to decide
                 undecided.append(str(model))
     if rows["ceiling_r"].notna().any():

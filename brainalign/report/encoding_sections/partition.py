@@ -40,20 +40,12 @@ def _region(ax: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
     """Draw the bars of one region; the joint one stands apart."""
     for x, (_, row) in enumerate(rows.iterrows()):
         place = x + 0.6 * bool(row["joint"])
-        name = JOINT if row["joint"] else str(row["layer"])
+        name = JOINT if row["joint"] else kit.legend_name(row["layer"])
         ax.bar(place, row["split"], 0.8, color="black" if row["joint"] else colours[row["layer"]], label=name)
         # An interval of a bootstrap may leave out the value itself.
         ax.vlines(place, row["low"], row["high"], color=kit.GREY if row["joint"] else "black", linewidth=1)
-        ax.plot(
-            place,
-            row["control_split"],
-            "D",
-            color="white",
-            markeredgecolor=kit.GREY,
-            markersize=4,
-            label=CONTROL,
-            zorder=3,
-        )
+        diamond: dict[str, Any] = {"color": "white", "markeredgecolor": kit.GREY, "markersize": 4, "zorder": 3}
+        ax.plot(place, row["control_split"], "D", label=CONTROL, **diamond)
     ceiling = rows["ceiling"].iloc[0]
     if np.isfinite(ceiling):
         ax.axhline(ceiling, color="black", linestyle="--", linewidth=0.8, label=CEILING)
@@ -72,7 +64,7 @@ def partition_over_time(rows: pd.DataFrame, score: str) -> Figure:
     for layer, part in rows.groupby("layer", sort=False):
         joint = bool(part["joint"].iloc[0])
         time_ms, colour = 1000 * part["group"].astype(float), "black" if joint else colours[str(layer)]
-        ax.plot(time_ms, part["split"], color=colour, linewidth=1.4, label=JOINT if joint else str(layer))
+        ax.plot(time_ms, part["split"], color=colour, linewidth=1.4, label=JOINT if joint else kit.legend_name(layer))
         ax.fill_between(time_ms, part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
         if joint:
             ax.plot(time_ms, part["control_split"], color=kit.GREY, linewidth=1, label=CONTROL)

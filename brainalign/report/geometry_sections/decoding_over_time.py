@@ -141,7 +141,8 @@ def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list
         )
     texts.append(
         (
-            f"{splits}Permutations exchange labels within recordings and train anew ({options.permutations} times; "
+            f"{splits}Permutations exchange labels of trials within recordings, or of stimuli where categories have "
+            f"several that were shown again and again, and train anew ({options.permutations} times; "
             f"{options.square_permutations} for generalisation over time); clusters are compared with the largest of "
             "each permutation; their borders carry no guarantee.",
             ("maxstat",),
@@ -263,7 +264,7 @@ def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
     figure, (ax,) = kit.new_figure(6.0, 3.2)
     for k, (name, part) in enumerate(effects.groupby("target_id", sort=False)):
         colour, x = kit.COLOURS[k % len(kit.COLOURS)], 1000 * part["time_s"]
-        ax.plot(x, part["effect"], color=colour, linewidth=0.9, label=str(name))
+        ax.plot(x, part["effect"], color=colour, linewidth=0.9, label=kit.legend_name(name))
         ax.plot(x, part["effect"].where(part["significant"]), color=colour, linewidth=3)
     ax.axhline(0, color=kit.GREY, linewidth=0.6)
     ax.axvline(0, color="black", linewidth=0.8, linestyle=":")

@@ -19,9 +19,10 @@ def evoked_section(material: kit.SubjectMaterial) -> kit.Section | None:
         return None
     targets, times = responses.targets, np.asarray(responses.times, dtype=float)
     evoked = np.asarray(responses.values.mean(axis=0), dtype=float)
-    strength = np.sqrt((evoked**2).mean(axis=0))
-    kinds = targets.reindex(columns=["sensor_type"])["sensor_type"].unique()
-    title = NAMES.get(str(kinds[0]), "Evoked response")
+    kinds = targets.reindex(columns=["sensor_type"])["sensor_type"].astype(str)
+    first, several = kinds.iloc[0], kinds.nunique() > 1
+    strength = np.sqrt((evoked[kinds == first] ** 2).mean(axis=0))  # types have units of their own
+    title = NAMES.get(first, "Evoked response")
     numbers = pd.DataFrame(evoked.T, columns=list(targets["target_id"])).assign(time_s=times)
     if kit.lie_on_the_head(targets) and len(targets) >= FEW_SENSORS:
         rows = numbers.melt("time_s", var_name="target_id", value_name="r").assign(significant=False)
@@ -38,7 +39,7 @@ def evoked_section(material: kit.SubjectMaterial) -> kit.Section | None:
     top = int(np.where(times >= 0, strength, 0).argmax())
     text = (
         f"Over {len(responses.trials):,} trials the mean response is largest at {1000 * times[top]:.0f} ms: "
-        f"{kit.number(strength[top])} {responses.units.split(',')[0]}, root mean square over sensors."
+        f"{strength[top]:.3g} {responses.units.split(',')[0]}, root mean square over sensors{f' ({first})' * several}."
     )
     return kit.Section("evoked", title, [panel], [text])
 
@@ -56,7 +57,7 @@ def _courses(responses: Responses) -> Figure:
         middle, error = values.mean(axis=0), TO_95 * values.std(axis=0) / np.sqrt(max(len(values) - 1, 1))
         for k, ax in enumerate(axes):
             ax.fill_between(x, middle[k] - error[k], middle[k] + error[k], color=colour, alpha=0.25, linewidth=0)
-            ax.plot(x, middle[k], color=colour, linewidth=1.3, label=f"{name} ({len(values):,})")
+            ax.plot(x, middle[k], color=colour, linewidth=1.3, label=kit.legend_name(f"{name} ({len(values):,})"))
     for ax, target in zip(axes, targets, strict=True):
         ax.axhline(0, color=kit.GREY, linewidth=0.6)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")

@@ -219,8 +219,7 @@ def _gap(row: Mapping[str, Any], column: str) -> str:
 
 
 def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any]) -> str:
-    row = _row(rows, "nested")
-    chosen = surface[surface["chosen"] > 0]
+    row, chosen = _row(rows, "nested"), surface[surface["chosen"] > 0]
     cells = ", ".join(
         f"({kit.number(a, 2)}, {kit.number(b, 2)})" for a, b in zip(chosen["lower"], chosen["upper"], strict=True)
     )
@@ -251,7 +250,7 @@ def _sizes(about: Mapping[str, Any]) -> str:
 
 _DRAWS = {
     "draws_with_vanished_regions": "some region was left with one subject",
-    "undefined_draws": "fewer than 3 different subjects came up, so that none could choose",
+    "undefined_draws": "thresholds could not be chosen: fewer than 3 subjects came up who share regions",
 }
 
 
@@ -272,8 +271,7 @@ _OVER = {"rank": "over_rank", "upper clip": "over_clip"}
 
 def _layers(agreement: pd.DataFrame) -> Markup:
     """Return a row per model and region, a column per transform."""
-    transforms = list(pd.unique(agreement["transform"]))
-    cells = []
+    transforms, cells = list(pd.unique(agreement["transform"])), []
     for (model, region), part in agreement.groupby(["model", "region"], sort=False):
         mine = part.set_index("transform").reindex(transforms)
         shown = [

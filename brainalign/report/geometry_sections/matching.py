@@ -118,8 +118,8 @@ def dimension_profiles(table: pd.DataFrame) -> Figure:
     for ax, measure in zip(axes, measures, strict=False):
         for model in models:
             mine = table[(table["model"] == model) & (table["measure"] == measure)].sort_values("number")
-            depth = mine["number"] / max(mine["number"].max(), 1)
-            ax.plot(depth, mine["value"], "o-", color=colours[model], markersize=3, linewidth=1, label=str(model))
+            depth, label = mine["number"] / max(mine["number"].max(), 1), kit.legend_name(model)
+            ax.plot(depth, mine["value"], "o-", color=colours[model], markersize=3, linewidth=1, label=label)
         _label(ax, measure, "relative depth")
     kit.legend_below(figure, axes[: len(measures)], 4)
     return figure
@@ -137,7 +137,7 @@ def dimension_training(table: pd.DataFrame) -> Figure:
         for (network, layer), mine in table[table["measure"] == measure].groupby(["network", "number"], sort=False):
             mine = mine.sort_values("step")
             shade = str(0.75 - 0.7 * float(mine["number"].iloc[0]) / last)
-            label = f"{network} {layer}"
+            label = kit.legend_name(f"{network} {layer}")
             ax.plot(mine["step"], mine["value"], "o-", color=shade, markersize=3, linewidth=1, label=label)
         ax.set_xscale("symlog", linthresh=1)
         _label(ax, measure, "training step")
@@ -156,8 +156,9 @@ def feature_shares(table: pd.DataFrame) -> Figure:
         for feature in features:
             mine = table[(table["model"] == model) & (table["feature"] == feature)].sort_values("number")
             x, shown, colour = mine["number"], mine["decodability"].clip(lower=0), colours[feature]
-            ax.plot(x, mine["explained"], "o-", color=colour, markersize=4, label=f"{feature}: variance")
-            ax.plot(x, shown, ":", color=colour, label=f"{feature}: read out")
+            name = kit.legend_name(feature)
+            ax.plot(x, mine["explained"], "o-", color=colour, markersize=4, label=f"{name}: variance")
+            ax.plot(x, shown, ":", color=colour, label=f"{name}: read out")
         ax.axhline(0, color=kit.GREY, linewidth=0.6)
         ax.set_ylim(-0.03, 1.03)
         _label(ax, str(model), "layer")
@@ -210,7 +211,7 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
             for name in colours:
                 mine = part[lines.loc[part.index] == name].sort_values("step" if training else "number")
                 depth = mine["step"] if training else mine["number"] / max(mine["number"].max(), 1)
-                _band_line(ax, depth, mine, colours[name], str(name))
+                _band_line(ax, depth, mine, colours[name], kit.legend_name(name))
             if not np.isfinite(part["value"].astype(float)).any():
                 ax.text(0.5, 0.5, "no value", transform=ax.transAxes, fontsize=7, ha="center")
                 ax.set(xticks=[], yticks=[])

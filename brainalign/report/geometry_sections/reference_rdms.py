@@ -88,18 +88,8 @@ def _random_mark(ax: Axes, line: int, row: "pd.Series[Any]", random: pd.DataFram
     ]
     for _, control in same.iterrows():
         label = f"random weights, mean ± sd of {int(control['n'])}"
-        ax.errorbar(
-            control["mean"],
-            line,
-            xerr=control["sd"],
-            fmt="d",
-            color="#555555",
-            markersize=4,
-            capsize=3,
-            label=label,
-            zorder=4,
-            markeredgecolor="white",
-        )
+        style: dict[str, Any] = {"color": "#555555", "markersize": 4, "capsize": 3, "markeredgecolor": "white"}
+        ax.errorbar(control["mean"], line, xerr=control["sd"], fmt="d", label=label, zorder=4, **style)
 
 
 def layer_curves(
@@ -138,7 +128,7 @@ def layer_curves(
 
 def _combined_lines(ax: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
     for _, row in rows.iterrows():
-        name, colour = f"{row['model']} {row['layer']}", colours.get(row["model"], kit.GREY)
+        name, colour = kit.legend_name(f"{row['model']} {row['layer']}"), colours.get(row["model"], kit.GREY)
         ax.axhline(row["score"], color=colour, linestyle="--", linewidth=1.2, label=f"{name}, held out")
         ax.axhline(row["selected"], color=colour, linestyle=":", linewidth=1.2, label=f"{name}: best layer, held out")
 
@@ -150,20 +140,15 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
         ax.axhspan(*band, color=kit.CEILING, label="noise ceiling", zorder=0)
     for model, part in rows.groupby("model", sort=False):
         x = np.arange(len(part)) if rows["model"].nunique() == 1 else np.linspace(0, 1, len(part))
-        ax.errorbar(
-            x,
-            part["score"],
-            part["se"],
-            fmt="o-",
-            color=colours[str(model)],
-            markersize=3,
-            capsize=2,
-            linewidth=1.2,
-            label=str(model),
-        )
+        line = ax.errorbar(
+            x, part["score"], part["se"], fmt="o-", color=colours[str(model)],
+            markersize=3, capsize=2, linewidth=1.2, label=kit.legend_name(model),
+        )  # fmt: skip
+        kit.name_marks(line, part["layer"].tolist())
         for place in np.flatnonzero(part["best"].to_numpy(dtype=bool)):
             top = x[place], part["score"].iloc[place]
-            ax.plot(*top, "*", color=colours[str(model)], markersize=12, label="best layer")
+            (star,) = ax.plot(*top, "*", color=colours[str(model)], markersize=12, label="best layer")
+            kit.name_marks(star, [part["layer"].iloc[place]])
         control = None if random is None else random[random["model"] == model].set_index("layer").reindex(part["layer"])
         if control is not None and control["mean"].notna().any():
             some = control["mean"].notna().to_numpy()
@@ -280,7 +265,7 @@ def rdm_grid(
                 "category per condition"
             )
         matrix = np.zeros((n, n))
-        matrix[upper] = (rankdata(pairs, nan_policy="omit") - 1) / max(len(pairs) - 1, 1)
+        matrix[upper] = (rankdata(pairs, nan_policy="omit") - 1) / max(np.isfinite(pairs).sum() - 1, 1)
         matrix += matrix.T
         image = ax.imshow(matrix[np.ix_(order, order)], cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
         for border in borders:
@@ -319,7 +304,7 @@ def mds_categories(
             color=kit.COLOURS[k % len(kit.COLOURS)],
             marker=markers[k // len(kit.COLOURS) % len(markers)],
             alpha=0.85,
-            label=f"{name} ({here.sum()})",
+            label=kit.legend_name(f"{name} ({here.sum()})"),
         )
         for place in np.flatnonzero(here) if len(pictures) else ():
             frame = {"edgecolor": kit.COLOURS[k % len(kit.COLOURS)], "linewidth": 1.5}

@@ -72,8 +72,7 @@ def searchlights_of(shelf: kit.Shelf) -> dict[str, pd.DataFrame]:
 
 def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, Any], targets: pd.DataFrame) -> str:
     """State a model's searchlight result: how many centres exceed the largest fit by chance, and the best centre."""
-    layer = best_layer(table)
-    lost = sum(details["n_nan"].values())
+    layer, lost = best_layer(table), sum(details["n_nan"].values())
     without = f" {lost:,} fits are undefined and count as none." if lost else ""
     if layer is None:
         return f"{model}: no centre has a fit; its geometry has no distances, or the patterns are constant.{without}"
@@ -86,10 +85,10 @@ def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, 
         "5 % of them"
     )
     best = mine.iloc[int(np.nanargmax(mine["score"].to_numpy()))]
-    place = targets.set_index("target_id").loc[best["target_id"]]
-    where = ", ".join(f"{place[axis]:.0f}" for axis in ("x_mm", "y_mm", "z_mm"))
+    place = targets.set_index("target_id").loc[best["target_id"], ["x_mm", "y_mm", "z_mm"]]
+    where = f"{', '.join(f'{axis:.0f}' for axis in place)} mm; " if place.notna().all() else ""
     top = (
-        f"the best of {layer} is {kit.number(best['score'])} around {best['target_id']} ({where} mm; "
+        f"the best of {layer} is {kit.number(best['score'])} around {best['target_id']} ({where}"
         f"p {kit.p_equals(best['p_anywhere'], 4)})"
     )
     if not n_found:
@@ -103,7 +102,7 @@ def searchlight_methods(material: kit.SubjectMaterial) -> list[tuple[str, list[s
         return []
     model, table = next(iter(material.searchlights.items()))
     details = details_of(material, model)
-    noise = {"full": "whitened by the noise covariance of its voxels (Ledoit-Wolf shrinkage per neighbourhood)"}
+    noise = {"full": "whitened by the noise covariance of its voxels (Schäfer-Strimmer shrinkage per neighbourhood)"}
     noise["diagonal"] = "scaled by the noise of each voxel"
     whitened = f", {noise[details['noise']]}" if details["noise"] in noise else ""
     text = (

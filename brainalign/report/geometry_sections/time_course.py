@@ -265,14 +265,8 @@ def score_over_time(
         for (model, layer), part in rows.groupby(["model", "layer"], sort=False):
             ordered = part.sort_values("time_s")
             key = (str(model), str(layer))
-            ax.plot(
-                1000 * ordered["time_s"],
-                ordered[column],
-                "--" if model in random_weights else "-",
-                color=colours[key],
-                linewidth=1.3,
-                label=_name(rows, key),
-            )
+            style, label = "--" if model in random_weights else "-", kit.legend_name(_name(rows, key))
+            ax.plot(1000 * ordered["time_s"], ordered[column], style, color=colours[key], linewidth=1.3, label=label)
     for ax, low, high in ((mean, "null_low", "null_high"), (best, "null_low", "best_null_high")):
         if high in rows.columns:
             band = rows.groupby("time_s").agg(low=(low, "min"), high=(high, "max"))
@@ -385,7 +379,7 @@ def layer_latencies(peaks: pd.DataFrame) -> Figure:
             else:
                 ax.text(left, line, f"undecided: {row['reason']}", fontsize=6.5, color="#555555", va="center")
             if first == 0:
-                ax.plot([], [], "o-", color=colours[model], label=model)
+                ax.plot([], [], "o-", color=colours[model], label=kit.legend_name(model))
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set(xlabel="time of the largest score (ms from onset)", ylabel="layer")
@@ -421,7 +415,7 @@ def rsa_over_time(
         for (model, layer), line in part.groupby(["model", "layer"], sort=False):
             key, ordered = (str(model), str(layer)), line.sort_values("time_s")
             x = 1000 * ordered["time_s"]
-            ax.plot(x, ordered["score"], color=colours[key], linewidth=1.3, label=_name(rows, key))
+            ax.plot(x, ordered["score"], color=colours[key], linewidth=1.3, label=kit.legend_name(_name(rows, key)))
             ax.fill_between(x, ordered["low"], ordered["high"], color=colours[key], alpha=0.2, linewidth=0)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.axhline(0, color=kit.GREY, linewidth=0.6)

@@ -16,6 +16,7 @@ from brainalign.report.kit.canvas import compressed as compressed
 from brainalign.report.kit.canvas import label_axes as label_axes
 from brainalign.report.kit.canvas import layer_colours as layer_colours
 from brainalign.report.kit.canvas import legend_below as legend_below
+from brainalign.report.kit.canvas import legend_name as legend_name
 from brainalign.report.kit.canvas import letter as letter
 from brainalign.report.kit.canvas import model_colours as model_colours
 from brainalign.report.kit.canvas import new_figure as new_figure
@@ -24,6 +25,7 @@ from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
 from brainalign.report.kit.captions import CAPTIONS, EXPLAINED, SYNTHESIS_CAPTIONS
 from brainalign.report.kit.citations import CITATIONS as CITATIONS
+from brainalign.report.kit.drawings import name_marks as name_marks
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
 from brainalign.report.kit.failed_controls import TO_95 as TO_95
 from brainalign.report.kit.failed_controls import FailedControl

@@ -88,6 +88,11 @@ def share_axis(axes: Sequence[Axes], *, x: bool = False, y: bool = True) -> None
             ax.set(**{name: (min(low), max(high))})
 
 
+def legend_name(name: object) -> str:
+    """Return a name from data as legends show it: they leave out those that begin with "_"."""
+    return f"\u200b{name}" if str(name).startswith("_") else str(name)
+
+
 def drawn_marks(ax: Axes) -> list[tuple[Any, str]]:
     """List what a legend of these axes names (handle, label), but for what has no place: a ceiling nobody knows."""
     return [pair for pair in zip(*ax.get_legend_handles_labels(), strict=True) if _has_a_place(pair[0])]

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -24,7 +25,14 @@ THEME = {"#000000": "currentColor", "#555555": "currentColor", "#ffffff": "var(-
 # What makes a drawing large: the fonts that might stand in for its own, and places beyond hundredths of a point.
 FONTS, PLACES = r"(font-family:|font: [\w. ]*?px)[^;\"]*", r' (?:d|x|y|transform)="[^"]*"'
 WIDE = 5.0  # inches; narrower figures can be read on a phone
+Place = Callable[[float], str]  # what names a place on an axis
 AXES_BYTES, MARK_BYTES, POINT_BYTES = 8000, 200, 20  # of axes with ticks, of a mark, of a point of a line
+
+
+def name_marks(line: Any, names: Sequence[str]) -> None:
+    """Say what the marks of a line stand for: ticks name few of many layers, and those of one network of several."""
+    marks = line[0] if isinstance(line, ErrorbarContainer) else line
+    marks.names_along_x = [*map(str, names)]
 
 
 def drawing_bytes(figure: Figure) -> float:
@@ -98,10 +106,12 @@ def _marks(figure: Figure) -> Iterator[tuple[Artist, list[str]]]:
     """Yield every artist with marks, and what each mark says: its name in the legend and its place on both axes."""
     for ax in figure.axes:
         x, y = _place(ax.xaxis), _place(ax.yaxis)
-        errors = {id(box[0]): box.get_label() for box in ax.containers if isinstance(box, ErrorbarContainer)}
+        boxes = [box for box in ax.containers if isinstance(box, ErrorbarContainer)]
+        errors, caps = {box[0]: box.get_label() for box in boxes}, {cap for box in boxes for cap in box[1]}
         for line in ax.lines:
-            if _has_marks(line) and line.get_transform() is ax.transData:
-                yield line, _said(errors.get(id(line), line.get_label()), line.get_xydata(), x, y)
+            if _has_marks(line) and line.get_transform() is ax.transData and line not in caps:
+                said, names = errors.get(line, line.get_label()), getattr(line, "names_along_x", None)
+                yield line, _said(said, line.get_xydata(), x, y, names)
         for cloud in (area for area in ax.collections if isinstance(area, PathCollection)):
             yield cloud, _said(cloud.get_label(), cloud.get_offsets(), x, y)
         for bars in (box for box in ax.containers if isinstance(box, BarContainer)):
@@ -112,22 +122,29 @@ def _marks(figure: Figure) -> Iterator[tuple[Artist, list[str]]]:
                 yield bar, _said(bars.get_label(), [place], x, y)
 
 
-def _said(label: object, points: ArrayLike, x: Callable[[float], str], y: Callable[[float], str]) -> list[str]:
-    """Write what every mark says that is drawn: those that have a place."""
+def _said(label: object, points: ArrayLike, x: Place, y: Place, names: Sequence[str] | None = None) -> list[str]:
+    """Write what every mark says that is drawn: those that have a place; `names` stand for places along x."""
     places: NDArray[np.float64] = np.ma.filled(np.ma.asarray(points, dtype=float), np.nan)
-    parts = [(str(label), x(a), y(b)) for a, b in places if np.isfinite([a, b]).all()]
-    return [", ".join(part for part in each if part and not part.startswith("_")) for each in parts]
+    of = "" if str(label).startswith("_") else str(label)
+    along = names or [x(a) for a, _ in places]
+    parts = [(of, name, y(b)) for name, (a, b) in zip(along, places, strict=True) if np.isfinite([a, b]).all()]
+    return [", ".join(filter(None, each)) for each in parts]
 
 
 def _has_marks(line: matplotlib.lines.Line2D) -> bool:
     return line.get_marker() not in ("", " ", "none", "None", None)
 
 
-def _place(axis: Axis) -> Callable[[float], str]:
-    """Make what names a place on an axis: by the label nearest to it, or by a number after the title of the axis."""
-    ticks, title = np.asarray(axis.get_ticklocs()), axis.get_label_text()
+def _place(axis: Axis) -> Place:
+    """Make what names a place on an axis: by the label of the tick there, or by a number after the axis's title."""
+    ticks, title = np.asarray(axis.get_ticklocs(), dtype=float), axis.get_label_text()
     formatter = axis.get_major_formatter()
     if not len(ticks) or not isinstance(formatter, FixedFormatter | FuncFormatter):
         return lambda value: f"{title} {value:.3g}".strip()
-    names = formatter.format_ticks(ticks.tolist())
-    return lambda value: names[int(np.abs(ticks - value).argmin())]
+    names, near = formatter.format_ticks(ticks.tolist()), 0.45 * np.diff(np.sort(ticks)).min(initial=np.inf)
+
+    def named(value: float) -> str:
+        k = int(np.abs(ticks - value).argmin())
+        return names[k] if abs(ticks[k] - value) <= near else f"{title} {value:.3g}" * bool(title)
+
+    return named

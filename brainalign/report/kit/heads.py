@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from brainalign.report.kit.canvas import COLOURS, GREY, label_axes
 HEAD_RADIUS = 0.095  # m, of the circle that topomaps draw as the head
 ON_THE_HEAD = {"eeg", "mag", "grad"}  # types of sensors, as MNE names them; electrodes in the brain have others
 MOST_HEADS, LEAST_PEAK = 5, 0.1  # in a row, and the least prominence of their times as a share of the largest
+FEWEST_PLACES = 3
 FINE_MM = 1.0  # sensors nearer than this lie at one place (the two gradiometers of a Neuromag triplet)
 
 
@@ -33,8 +36,7 @@ def flatten_positions(positions_m: NDArray[np.floating]) -> NDArray[np.float64]:
     # |x|² = 2 c·x + (R² − |c|²) is linear in the centre c.
     solution, *_ = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(axis=1), rcond=None)
     x, y, z = (points - solution[:3]).T
-    polar = np.arctan2(np.hypot(x, y), z)
-    around = np.arctan2(y, x)
+    polar, around = np.arctan2(np.hypot(x, y), z), np.arctan2(y, x)
     plane: NDArray[np.float64] = (
         np.c_[np.cos(around), np.sin(around)] * (polar / max(np.pi / 2, polar.max(initial=0)) * HEAD_RADIUS)[:, None]
     )
@@ -69,7 +71,7 @@ def topomaps(scores: pd.DataFrame, targets: pd.DataFrame, *, label: str = "r on 
     for place, kind, part in zip(range(0, len(rows) * len(types), len(rows)), types, parts, strict=True):
         here = targets[targets["sensor_type"] == kind]
         values = {time: _at_places(here, part[part["time_s"] == time]) for time in chosen}
-        vmax = max(float(np.nanmax(np.abs(r))) for _, r, _ in values.values()) or 1.0
+        vmax = max(float(np.abs(r).max(initial=0)) for _, r, _ in values.values()) or 1.0
         heads = [figure.add_subplot(grid[place, column]) for column in range(len(chosen))]
         image: Any = None
         for ax, (time, (places, r, marked)) in zip(heads, values.items(), strict=True):
@@ -130,7 +132,7 @@ def _at_places(
     targets: pd.DataFrame, scores: pd.DataFrame
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return places (n, 3; m), mean r and whether any sensor there is significant, for sensors with a score."""
-    joined = targets.merge(scores[["target_id", "r", "significant"]], on="target_id")
+    joined = targets.merge(scores[["target_id", "r", "significant"]].dropna(subset="r"), on="target_id")
     xyz = ["x_mm", "y_mm", "z_mm"]
     rounded = (joined[xyz] / FINE_MM).round().rename(columns={name: f"at_{name}" for name in xyz})
     grouped = joined.join(rounded).groupby(list(rounded.columns), sort=False)
@@ -141,9 +143,15 @@ def _at_places(
 def _topomap(
     ax: Axes, places: NDArray[np.float64], r: NDArray[np.float64], marked: NDArray[np.bool_], vmax: float
 ) -> Any:
-    """Draw one head, interpolated by MNE."""
+    """Draw one head, interpolated by MNE; an empty one where too few places have a score to interpolate."""
     from mne.viz import plot_topomap
 
+    if len(r) < FEWEST_PLACES:
+        turn = np.linspace(0, 2 * np.pi, 100)
+        ax.plot(HEAD_RADIUS * np.cos(turn), HEAD_RADIUS * np.sin(turn), color="black", linewidth=1)
+        ax.set_aspect("equal")
+        ax.set_axis_off()
+        return ScalarMappable(Normalize(-vmax, vmax), "RdBu_r")
     image, _ = plot_topomap(
         r,
         flatten_positions(places),

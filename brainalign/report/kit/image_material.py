@@ -84,6 +84,12 @@ class ImageMaterial(SubjectMaterial):
         return [self.label(*fit) for model in models for fit in fits if fit[0] == model]
 
     @property
+    def has_ceilings(self) -> bool:
+        """Whether any target of any fit has a ceiling; a table of a stage that failed may lack the column."""
+        scores = (encoding.scores.reindex(columns=["ceiling"]) for encoding in self.encodings.values())
+        return any(bool(table.notna().any(axis=None)) for table in scores)
+
+    @property
     def of_layers(self) -> dict[tuple[str, str], ImageEncoding]:
         """Encodings with a fit per layer, whose layers can be compared."""
         return {key: encoding for key, encoding in self.encodings.items() if not self.joint(key[1])}

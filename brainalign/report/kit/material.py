@@ -218,8 +218,7 @@ class Material(SubjectMaterial):
     @property
     def full_rank_models(self) -> list[str]:
         """Names of the models all of whose layers tell n stimuli apart in n − 1 dimensions."""
-        full = self.n_stimuli - 1
-        found = []
+        full, found = self.n_stimuli - 1, []
         for model, method in self.encodings:
             record = self.sidecars[f"sub-{self.subject}_model-{model}_method-{method}_scores.parquet"]
             if model not in found and min(record["details"]["rank"].values()) == full:

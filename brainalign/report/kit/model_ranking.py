@@ -54,7 +54,8 @@ def ranked_models(
     ax.axvline(0, color=GREY, linewidth=0.6)
     ax.set_yticks(range(len(rows)), rows["name"], fontsize=9)
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    label_axes(ax, x=measure, ticks="x")
+    left_out = int(table["value"].notna().sum()) - len(rows)
+    label_axes(ax, x=measure + f" ({left_out} lower ones not drawn)" * bool(left_out), ticks="x")
     return figure
 
 

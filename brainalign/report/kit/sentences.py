@@ -9,7 +9,7 @@ from brainalign import config
 from brainalign.checks import listed
 from brainalign.report.kit.material import Material, StudyMaterial, SubjectMaterial
 from brainalign.report.kit.tables import number, p_equals, p_value
-from brainalign.study import FmriOptions, RawOptions
+from brainalign.study import FmriOptions, RawOptions, Split
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
 SAME = 0.02  # share identified, by which spaces of full rank may differ without a penalty
@@ -176,7 +176,8 @@ def _geometry(material: Material) -> str:
         for _, row in rows.iterrows()
     ]
     name = material.name_of(model, rows["layer"].iloc[0])
-    return f"Geometry: the RDM of {name} fits the response RDMs with {'; '.join(parts)}."
+    fits = "; ".join(parts).replace("ceiling – to –", "no ceiling")  # of one RDM in all
+    return f"Geometry: the RDM of {name} fits the response RDMs with {fits}."
 
 
 def methods_text(material: Material) -> list[tuple[str, list[str]]]:
@@ -252,10 +253,11 @@ def recordings_text(material: StudyMaterial) -> str:
     """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected."""
     cut, files = material.descriptor.epochs, material.descriptor.recordings[material.subject]
     start, stop = (1000 * moment for moment in cut.span_s)
-    if files.format == "epochs":
+    if files.format in ("epochs", "array"):
         first = "their start" if cut.tmin_s is None else f"{start:.0f} ms"
         last = "their end" if cut.tmax_s is None else f"{stop:.0f} ms"
-        text = f"Epochs saved by MNE-Python were read as they were filtered, and cut from {first} to {last}"
+        source = "in an array" if files.format == "array" else "saved by MNE-Python or EEGLAB"
+        text = f"Epochs {source} were read as they were filtered, and cut from {first} to {last}"
     else:
         span = f"cut from {start:.0f} to {stop:.0f} ms"
         source = "with MNE-Python" if files.format == "bids" else "from files of a Muse headset"
@@ -264,7 +266,7 @@ def recordings_text(material: StudyMaterial) -> str:
     if cut.baseline_s is not None:
         start, stop = (1000 * moment for moment in cut.baseline_s)
         text += f"; the mean from {start:.0f} to {stop:.0f} ms was subtracted"
-    if cut.reject_uv is not None and files.format != "epochs":
+    if cut.reject_uv is not None and files.format not in ("epochs", "array"):
         text += f"; epochs in which an EEG channel spans more than {cut.reject_uv:g} µV were left out"
     if cut.decimate > 1:
         text += f"; one of {cut.decimate} samples was kept"
@@ -283,10 +285,23 @@ def _blocks_text(options: FmriOptions) -> str:
     )
 
 
+def _design(material: Material) -> tuple[bool, bool, bool]:
+    """Tell whether one run is all, whether each of several shows every stimulus, whether any tested is trained on."""
+    if material.responses is None or material.splits is None:
+        return False, True, True
+    trials = material.responses.trials
+    shown = pd.crosstab([trials["session"], trials["run"]], trials["stimulus_id"]).to_numpy()
+    sides = material.splits.merge(trials[["trial_id", "stimulus_id"]]).groupby(["name", "fold", "stimulus_id"])["split"]
+    return len(shown) == 1, len(shown) > 1 and bool(shown.all()), bool(sides.nunique().gt(1).any())
+
+
 def _prepare_text(material: Material) -> tuple[str, list[str]]:
     nouns, (read, keys) = material.nouns, reading_methods(material)
     if material.ceiling is not None and material.ceiling["ceiling"].isna().all():
         return read, keys
+    if not _design(material)[1]:
+        text = f"{read} Noise ceilings follow from the ratio of signal to noise variance over repeats of "
+        return f"{text}{nouns.a_stimulus}, of a single {nouns.trial}, in units of variance, and are not clamped.", keys
     means = f" (of the mean of {nouns.a_stimulus}'s {nouns.trials} in each)" if material.several_blocks else ""
     text = (
         f"{read} Noise ceilings are split-half correlations over runs{means}, averaged over random halvings and scaled "
@@ -330,6 +345,9 @@ def _network(model: config.ImageModel, extractor: str) -> str:
 def _encode_text(material: Material) -> tuple[str, list[str]]:
     nouns, methods, regression = material.nouns, [], "ridge regression with a free intercept"
     target, targets = ("score", "scores") if material.timed else (nouns.target, nouns.targets)
+    rules, (alone, _, trained_on) = list(material.descriptor.left_out.values()), _design(material)
+    rule = next((each for each in rules if not each.of_stimuli), rules[0])
+    of = rule if alone else Split(leave_out="run")
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
         if isinstance(method, config.TrainedMethod | config.InContextMethod):
@@ -340,32 +358,28 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
         elif len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")
         else:
-            one = (
-                f"a penalty per {target}"
-                if getattr(method, "per_target_alpha", True)
-                else f"one penalty for all {targets}"
-            )
+            each = getattr(method, "per_target_alpha", True)
+            one = f"a penalty per {target}" if each else f"one penalty for all {targets}"
             one = f"all layers in one fit, each with its share of {one}" if method.joint else one
-            folds = "leave-one-run-out" if method.cv == "groups" else f"{method.cv} folds of whole runs"
+            whole = f"{method.cv} folds of whole {of.plural}"
+            folds = f"leave-one-{of.leave_out}-out" if method.cv == "groups" else whole
             methods.append(
                 f"{name} ({one}, chosen among {len(method.alphas)} alphas from {min(method.alphas):g} to "
-                f"{max(method.alphas):g} by {method.metric} in {folds} inside the training runs)"
+                f"{max(method.alphas):g} by {method.metric} in {folds} inside the training {rule.plural})"
             )
     n_permutations, several = material.config.encode.of("left_out").null_draws, material.several_blocks
-    text = (
-        f"Responses were predicted by {regression}: "
-        f"{'; '.join(methods)}. Scores were "
-        f"computed within each held-out fold and then averaged. A held-out {nouns.stimulus} counts as identified when "
-        f"its prediction correlates best with it over {nouns.targets}{' and times' * material.timed}"
-        + (
-            f"; its {nouns.trials} in the held-out runs are averaged first, r and R² are over single {nouns.trials}. "
-            if several
-            else ". "
+    fits = f"Responses were predicted by {regression}: {'; '.join(methods)}"
+    text = f"{fits}. Scores were computed within each held-out fold and then averaged. "
+    if not rule.of_stimuli:
+        over = f"r and R² are over single {nouns.trials}" if trained_on else "also for r and R²"
+        over = f"; its {nouns.trials} in the held-out {rule.plural} are averaged first, {over}"
+        text += (
+            f"A held-out {nouns.stimulus} counts as identified when its prediction correlates best with it over "
+            f"{nouns.targets}{' and times' * material.timed}{over * (several or not trained_on)}. "
         )
-    )
-    keys = ["ridge", "identification"]
+    keys = ["ridge", *["identification"] * (not rule.of_stimuli)]
     # What is never trained on is exchanged as a whole; of runs every one is permuted by itself.
-    within = "within runs" if any(map(material.trained_on_all, material.descriptor.left_out)) else "as wholes"
+    within = "within runs" if trained_on else "as wholes"
     if n_permutations:
         text += (
             f"Nulls refit everything, penalties included: {n_permutations:,} permutations of the {nouns.stimuli} "
@@ -385,7 +399,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
         words = "features of words and categories have no places"
         why = "so few images cannot train them" if material.descriptor.has_images else words
     text += f"Encoders of tokens (spatial read-outs, routing) do not apply: {why}."
-    rules = [split for split in material.descriptor.left_out.values() if split.of_stimuli]
+    rules = [split for split in rules if split.of_stimuli]
     if rules:
         every = " and ".join(
             f"every {rule.size} {nouns.stimuli}" if rule.folds is None else f"{rule.folds} parts of the {nouns.stimuli}"
@@ -395,6 +409,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             f" For zero-shot prediction {every} were left out of training in turn, and each two of their predicted "
             "patterns matched to the two measured ones"
         )
+        text += f"; r and R² are over averages of each one's {nouns.trials}" * any(split.folds for split in rules)
         text += f"; its null exchanges which features belong to which {nouns.stimulus}." if n_permutations else "."
         keys.append("zeroshot")
     return text, keys
@@ -422,22 +437,24 @@ def rdm_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
 
 
 def _compare_text(material: Material) -> tuple[str, list[str]]:
-    compare = material.config.compare
+    compare, table = material.config.compare, material.comparison
+    assert table is not None
+    runs = "runs" if _design(material)[1] else "repeats"
+    distances = list(table["distance"].unique())
     text = (
-        f"Representational dissimilarities were measured by {' and '.join(compare.distances)} distances on disjoint "
-        f"pairs of runs, and compared with the {compare.feature_distance}-distance RDMs of the feature spaces by "
-        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the "
-        f"{material.nouns.stimuli}."
+        f"Representational dissimilarities were measured by {' and '.join(distances)} distances on disjoint "
+        f"pairs of {runs} (of all trials, where a stimulus was shown once), and compared with the "
+        f"{compare.feature_distance}-distance RDMs of the feature spaces by {' and '.join(compare.comparisons)}; p "
+        f"from {compare.permutations:,} permutations of the {material.nouns.stimuli}."
     )
     keys = ["rsa"]
-    table = pd.DataFrame() if material.comparison is None else material.comparison
-    if "ceiling_low" in table and table["ceiling_low"].notna().any():
-        text += " The ceiling band is each pair of runs against the mean of the others (lower) and of all (upper)."
+    if table["ceiling_low"].notna().any():
+        text += f" The ceiling band is each pair of {runs} against the mean of the others (lower) and of all (upper)."
         keys.append("rsaceiling")
-    if "low" in table and table["low"].notna().any():
-        text += " Intervals of these fits are expanded percentile bootstrap intervals over pairs of runs."
+    if table["low"].notna().any():
+        text += f" Intervals of these fits are expanded percentile bootstrap intervals over pairs of {runs}."
         keys.append("bootstrap")
-    whitened = [name for name in compare.distances if name in ("crossnobis", "mahalanobis")]
+    whitened = [name for name in distances if name in ("crossnobis", "mahalanobis")]
     keys += ["crossnobis"] * bool(whitened)
     if whitened and material.descriptor.in_blocks:
         text += (
@@ -459,7 +476,7 @@ def _summarize_text(material: Material) -> tuple[str, list[str]]:
     rows = pd.DataFrame(columns=["layer", "low"]) if material.summary is None else material.summary
     if rows.loc[rows["layer"] != "all", "low"].notna().any():  # over layers it is their range
         text += (
-            f" Intervals over held-out runs are {material.config.confidence:.0%} t intervals corrected for the "
+            f" Intervals over {material.tested} are {material.config.confidence:.0%} t intervals corrected for the "
             "training data folds share, which errs on the wide side. They describe this subject measured again with "
             "these stimuli, not other subjects or other stimuli."
         )

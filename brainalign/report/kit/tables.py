@@ -43,15 +43,16 @@ def p_equals(p: float, digits: int = 3) -> str:
 
 
 def interval(row: "pd.Series[float]") -> str:
-    """Return the interval of a row, low to high in brackets after a space; nothing where there is none."""
-    return f" [{number(row['low'])} to {number(row['high'])}]" if np.isfinite(row["low"]) else ""
+    """Return the interval of a row (its range over layers) in brackets after a space; nothing where there is none."""
+    over = " over layers" * bool(pd.notna(row.get("sd")))
+    return f" [{number(row['low'])} to {number(row['high'])}{over}]" if np.isfinite(row["low"]) else ""
 
 
 def p_value(p: float, n_permutations: float) -> str:
     """Return a p value with what it rests on; "–" where there was no test."""
     if pd.isna(p):
         return "–"
-    rests_on = f" ({int(n_permutations):,} permutations)" if n_permutations else ""
+    rests_on = f" of {int(n_permutations):,} permutations" if n_permutations else ""
     return f"p {p_equals(p, 4)}{least_p(p, n_permutations) or rests_on}"
 
 
@@ -111,8 +112,7 @@ def score_table(rows: pd.DataFrame, controls: Sequence[str] = ()) -> Markup:
     largest = rows[~rows["model"].isin(list(controls))].groupby(["quantity", "subject"])["value"].max()
     body = []
     for (quantity, model), part in rows.groupby(["quantity", "model"], sort=False):
-        control = model in controls
-        by_subject = part.set_index("subject")
+        control, by_subject = model in controls, part.set_index("subject")
         cells: list[str | Markup] = [
             str(quantity),
             Markup('<span class="soft">{}</span>').format(model) if control else str(model),

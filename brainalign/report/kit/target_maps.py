@@ -81,7 +81,7 @@ def target_map(
         image, edge = (_volume(targets, of, material.mask) for of in (values, marked))
         figure = draw_map(image, material.mask, material.bold, outline=edge, **options)
         fmri = material.descriptor.fmri
-        where = f"Drawn on the mean functional image; {'' if fmri is None else fmri.space}."
+        where = f"Drawn on the mean functional image{'' if fmri is None else f' ({fmri.space})'}."
         return TargetMap(figure, where, volume_viewer(image, material.mask, material.bold, **options))
     return place_map(targets, values, outline=marked, **options)
 

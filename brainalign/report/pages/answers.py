@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report import kit
-from brainalign.statistics import RELIABLE
+from brainalign.statistics import RELIABLE, fdr
 
 NOT_SHOWN = "Not shown."
 NEAR_CHANCE = "should be near chance"
+UNTRAINED = "what training adds is beyond it"  # random weights predict something
 
 
 def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, object]]) -> kit.Answer | None:
@@ -43,11 +44,13 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     sentences += [f"It is ahead of {_few(beaten)}."] * bool(beaten) + [f"It ties with {_few(equal)}."] * bool(equal)
     ceiling = _ceiling_r(material, str(best["model"]), str(best["method"]))
     beside = f"chance {kit.number(best['null'])}" + f", ceiling {kit.number(ceiling)}" * bool(np.isfinite(ceiling))
-    numbers = [_number("mean r over reliable targets", best, beside)]
+    which = "reliable " * material.has_ceilings
+    numbers = [_number(f"mean r over {which}targets", best, beside)]
     share = next((value for name, value in mine.items() if str(name).startswith("share with q")), np.nan)
-    of = f"share of reliable {nouns.targets} predicted"
-    numbers.append({"name": of, "value": kit.number(share), "control": "q < .05, chance 0"})
-    numbers += _control_number(control)
+    of = f"share of {which}{nouns.targets} predicted"
+    numbers.append({"name": of, "value": kit.number(share), "control": _level(material)})
+    untrained = control is not None and control["model"] in material.controls
+    numbers += _control_number(control, UNTRAINED if untrained else NEAR_CHANCE)
     panel = _ranking(table, tied, "mean r", ceiling, material.config.confidence, *material.models)
     question = f"Do models predict this brain's responses to new {nouns.stimuli}?"
     return kit.Answer(question, "Yes." if holds else NOT_SHOWN, " ".join(sentences), holds, panel, numbers)
@@ -83,14 +86,17 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
     )
     numbers = [_number(f"{quantity}, {split}", best, f"chance {kit.number(best['chance'])}"), *_control_number(control)]
     if control is not None and material.trained_on_all(split):
+        numbers[-1]["control"] = f"a space that knows nothing, p {kit.p_equals(control['p'])}"
+    if control is not None and material.trained_on_all(split) and holds and control["p"] < kit.LEVEL:
         # Any space of full rank gives every trained stimulus a pattern of its own.
         numbers[-1]["control"] = "suffices: a space that knows nothing keeps trained stimuli apart"
         words += f" Random features do so as well ({kit.number(control['value'])}): "
         words += "this tells of responses, not of what models know."
-    found = material.summary_rows("share of targets at q < 0.05 (FDR)", model=str(best["model"]))
+    row = f"share of targets at q < {material.config.summarize.q:g} (FDR)"
+    found = material.pooled_rows(row, split=split, model=str(best["model"]), method=str(best["method"]))
     if len(found):
         share = {"name": f"share of {nouns.targets} predicted", "value": kit.number(found["value"].iloc[0])}
-        numbers.insert(1, share | {"control": "q < .05, chance 0"})
+        numbers.insert(1, share | {"control": _level(material)})
     linear = material.summary_rows("classification", split=split) if quantity == "identification" else table[:0]
     linear = linear.assign(name=linear["method"] + " classifier", null=linear["chance"], control=False)
     drawn = pd.concat([table, linear], ignore_index=True) if len(linear) else table
@@ -166,21 +172,26 @@ def answer_of_rdms(
 
     `decided` holds the models that are ahead of all others, by the reference sets in which one is.
     """
+    # The best of many candidates: its p counts for all of them.
+    scores = scores.assign(q=scores.groupby("reference")["p"].transform(lambda p: fdr(p.to_numpy())))
     best = scores.loc[scores.groupby("reference", sort=False)["score"].idxmax().dropna()]
     if best.empty:
         return None
     sure, told, numbers, leaders = [], [], [], []
-    one = len(scores) == len(best)
+    one, n = len(scores) == len(best), scores.groupby("reference")["score"].count()
     for _, row in best.iterrows():
         twins = random.loc[random["reference"] == row["reference"], "mean"].max()
         beside = "no ceiling"
         if np.isfinite(row["ceiling_low"]):
             beside = f"ceiling {kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}"
         beside += f", random weights {kit.number(twins)}" if np.isfinite(twins) else ""
-        sure += [row["reference"]] if row["low"] > 0 and not twins >= row["score"] else []
+        above = row["low"] > 0 and row["q"] < kit.LEVEL
+        sure += [row["reference"]] if above and not twins >= row["score"] else []
         name, extent = kit.layer_name(row), kit.interval(row)
         leaders.append(name)
-        does = "fits" if one else "is ahead of all others on" if row["reference"] in decided else "scores highest on"
+        ahead = decided.get(row["reference"]) == name  # combinations of layers are in no comparison of all
+        of = f" of {n[row['reference']]}" if n[row["reference"]] > 1 else ""
+        does = "fits" if one else "is ahead of all others on" if ahead else f"scores highest{of} on"
         told.append(f"{name} {does} {row['reference']}: {kit.number(row['score'])}{extent}, {beside}.")
         note = ", ".join(each for each in (extent.strip(), beside, "chance 0") if each)
         numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": note})
@@ -300,6 +311,10 @@ def _number(name: str, row: pd.Series, more: str | bool) -> dict[str, str]:
     return {"name": name, "value": kit.number(row["value"]), "control": ", ".join(each for each in beside if each)}
 
 
+def _level(material: kit.Material | kit.ImageMaterial) -> str:
+    return f"q < {material.config.summarize.q:g}, chance 0".replace(" 0.", " .")
+
+
 def _control_number(control: pd.Series | None, note: str = NEAR_CHANCE) -> list[dict[str, str]]:
     if control is None:
         return []
@@ -326,6 +341,8 @@ def _ranking(
     more = "Bars at the right join models that cannot be told apart. " * bool(tied)
     upper = "; shaded: up to its upper bound" * (np.size(ceiling) > 1)
     more += f"Dashed: what noise leaves to be predicted{upper}." * bool(np.isfinite(ceiling).all())
+    pooled = table.reindex(columns=["sd", "low"]).notna().all(axis=1).any()
+    more += " Of a model with several layers: their mean and range." * bool(pooled)
     return kit.captioned(
         "ranking", "Models, best first", figure, table.reindex(columns=columns),
         measure=measure, confidence=confidence, more=more, controls=table["control"].any(),

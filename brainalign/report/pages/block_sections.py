@@ -62,8 +62,8 @@ def blocks_chapter(material: kit.Material) -> kit.Chapter:
         [*kit.findings(material).values()],
         answer=answer_of_blocks(material),
         headline=_table_rows(material.summary),
-        interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
-        "over layers, n of them.",
+        interval_note=f"Intervals: over {material.tested}, none where folds overlap or are few; for layer 'all': the "
+        "range over layers, n of them.",
         summary=material.summary,
         methods=[*steps, *searchlight_methods(material), closing],
         failed_controls=kit.failed_spaces(material),
@@ -120,11 +120,10 @@ def _data(material: kit.Material) -> kit.Section | None:
     repeats = responses.trials.groupby("stimulus_id").size()
     spread = f"{repeats.min()}" if repeats.nunique() == 1 else f"{repeats.min()} to {repeats.max()}"
     blocks = material.descriptor.in_blocks
-    recorded = f"units: {responses.units}."
-    if blocks:
-        recorded = (
-            f"{record['n_dropped_voxels']} left out as NaN or constant; {recorded} Coordinates: {record['space']}."
-        )
+    recorded = f"units: {responses.units}." + (f" Coordinates: {record['space']}." if blocks else "")
+    dropped = record["n_dropped_voxels"] if blocks else responses.targets.attrs.get("n_dropped", 0)
+    if blocks or dropped:
+        recorded = f"{dropped} left out as NaN or constant; {recorded}"
     if responses.times is not None:
         recorded = (
             f"{len(responses.times)} times from {_ms(responses.times[0])} to {_ms(responses.times[-1])}; {recorded}"
@@ -172,7 +171,8 @@ def _identification(material: kit.Material) -> kit.Section | None:
         chance = float(rows["chance"].iloc[0])
         figure = figures.null_histogram(null, items["correct"].mean(), chance, "share identified")
         numbers = pd.DataFrame({"accuracy": null})
-        spread = {"mean": null.mean(), "error": null.std() / np.sqrt(len(null))}
+        within = "within runs" if material.trained_on_all(first.split) else "as wholes"
+        spread = {"mean": null.mean(), "error": null.std() / np.sqrt(len(null)), "within": within}
         panels.append(_panel(material, "null", "Permutation null", figure, numbers, **spread))
     told = _found(material, "identification")
     told = told or [f"{kit.number(items['correct'].mean())} of {len(items)} test items are identified."]
@@ -194,10 +194,12 @@ def _maps(material: kit.Material) -> kit.Section | None:
         )
     r, q, p_fwer = (scores[name].to_numpy() for name in ("r", "q", "p_fwer"))
     vmax = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
-    drawn = kit.target_map(material, r, label="Pearson r, held-out runs", vmax=vmax)
+    label = f"Pearson r, {material.tested}"
+    drawn = kit.target_map(material, r, label=label, vmax=vmax)
     if drawn is None or material.mask is None:
         return None
     values = {"model": first.model, "method": first.method, "split": first.split, "where": drawn.where}
+    values["tested"] = f"in {material.tested}"
     panels = [_panel(material, "scoremap", "Score map", drawn, scores, **values)]
     if np.isfinite(q).any():
         drawn = kit.target_map(
@@ -209,41 +211,38 @@ def _maps(material: kit.Material) -> kit.Section | None:
         panels.append(
             _panel(material, "significance", "Significance", drawn, table, q=level, where=drawn.where, **counts)
         )
-    panels += panels_in_mni(
-        material.responses.targets, r, pd.Series(q), level, label="Pearson r, held-out runs", vmax=vmax
-    )
+    panels += panels_in_mni(material.responses.targets, r, pd.Series(q), level, label=label, vmax=vmax)
     return kit.Section("maps", "Maps", panels, _found(material, "maps"))
 
 
 def _repeats(material: kit.Material) -> str:
-    return f"a single {material.nouns.trial} that repeats over runs"
+    averages = bool(material.encodings) and material.descriptor.left_out[material.first.split].of_stimuli
+    return f"{'an average' if averages else 'a single ' + material.nouns.trial} that repeats over runs"
 
 
 def _ceilings(material: kit.Material) -> kit.Section | None:
     if material.ceiling is None or material.responses is None:
         return None
-    ceiling = material.ceiling["ceiling"].to_numpy()
+    threshold, panels = material.config.ceiling_threshold, []
+    known = material.ceiling.assign(reliable=reliable_targets(material.ceiling, threshold))
+    if material.encodings:  # of what they score: single trials or averages
+        known = material.first.of(material.first.encoding.scores)
+    ceiling, n_reliable = known["ceiling"].to_numpy(), int(known["reliable"].sum())
+    numbers = material.ceiling.assign(ceiling=ceiling)
     if np.isnan(ceiling).all():
         text = f"No {material.nouns.stimulus} was shown in two runs: there is no noise ceiling."
         return kit.Section("ceilings", "Ceilings and penalties", [], [text, *_alphas(material)])
-    threshold, panels = material.config.ceiling_threshold, []
-    if material.mask is not None and material.bold is not None:
-        shown, vmax = np.where(ceiling > 0, ceiling, np.nan), float(np.ceil(10 * ceiling.max()) / 10)
+    if material.mask is not None and material.bold is not None and (ceiling > 0).any():
+        shown, vmax = np.where(ceiling > 0, ceiling, np.nan), float(np.ceil(10 * np.nanmax(ceiling)) / 10)
         drawn = kit.target_map(material, shown, label="noise ceiling (share of variance)", vmax=vmax, diverging=False)
         assert drawn is not None
-        title, repeats = "Noise ceiling map", _repeats(material)
-        panels = [_panel(material, "ceilingmap", title, drawn, material.ceiling, repeats=repeats)]
+        panels = [_panel(material, "ceilingmap", "Noise ceiling map", drawn, numbers, repeats=_repeats(material))]
     histogram = figures.ceiling_histogram(ceiling, threshold)
-    n_reliable = int(reliable_targets(material.ceiling, threshold).sum())
-    panels.append(
-        _panel(material, "ceilinghistogram", "Noise ceilings", histogram, material.ceiling, n_reliable=n_reliable)
-    )
+    panels.append(_panel(material, "ceilinghistogram", "Noise ceilings", histogram, numbers, n_reliable=n_reliable))
     if material.encodings:
-        first = material.first
-        scores = first.of(first.encoding.scores)
-        title = f"Score against ceiling ({first.model}, {first.method})"
-        table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized", "reliable"]]
-        panels.append(_panel(material, "scoreceiling", title, figures.score_against_ceiling(scores, threshold), table))
+        title = f"Score against ceiling ({material.first.model}, {material.first.method})"
+        table = known[["target_id", "r", "r2_signed", "ceiling", "r2_normalized", "reliable"]]
+        panels.append(_panel(material, "scoreceiling", title, figures.score_against_ceiling(known, threshold), table))
     text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} are reliable ({reliable_rule(threshold)})."
     return kit.Section("ceilings", "Ceilings and penalties", panels, [text, *_alphas(material)])
 
@@ -290,7 +289,7 @@ def _layers(material: kit.Material) -> kit.Section | None:
     controls = [model for model in models if material.config.models[model].random]
     figure = figures.layer_scores(table, list(material.config.models), controls)
     meaning = (
-        f"In held-out runs every {material.nouns.stimulus} was trained on, so layers that tell all of them apart "
+        f"In {material.tested} every {material.nouns.stimulus} was trained on, so layers that tell all of them apart "
         "identify them equally well but for their penalty: read what layers add from pairs that were never trained on "
         "and from the fit of RDMs."
     ) * material.trained_on_all(material.first.split)
@@ -308,8 +307,7 @@ def _zero_shot(material: kit.Material) -> kit.Section | None:
     splits = material.splits_that_leave("stimulus")
     if material.summary is None or not material.encodings or not splits:
         return None
-    first = material.first
-    panels = []
+    first, panels = material.first, []
     for split in splits:
         rows = material.summary_rows("pair matching", split=split, method=first.method)
         rows = rows[rows["layer"] != "all"]
@@ -340,7 +338,7 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     if material.timed:
         return rsa_course_section(material)
     stimuli = material.nouns.stimuli
-    distances = material.config.compare.distances
+    distances = list(material.comparison["distance"].unique())
     layers = material.comparison.drop_duplicates("model")[["model", "layer"]].to_numpy()
     rdms = {f"responses: {name}": material.rdms[name] for name in distances}
     # Of several layers the first is drawn: the fit of each stands in the bars.
@@ -348,8 +346,8 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     table = pd.DataFrame(rdms)
     pairs = zip(*np.triu_indices(len(material.labels), 1), strict=True)
     table.insert(0, "pair", [f"{material.labels[i]} - {material.labels[j]}" for i, j in pairs])
-    untested = ", ".join(sorted(set(material.comparison.loc[material.comparison["note"] != "", "model"])))
-    note = f"No test for {untested}: all {stimuli} are equally far apart there." if untested else ""
+    untested = material.comparison[material.comparison["note"] != ""].drop_duplicates(["model", "layer", "note"])
+    note = " ".join(f"No test for {kit.layer_name(row)}: {row['note']}." for _, row in untested.iterrows())
     points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
     title = f"Dissimilarities of {stimuli}"

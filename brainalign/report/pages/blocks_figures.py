@@ -13,14 +13,16 @@ from brainalign.report.kit import (
     COLOURS,
     GREY,
     MOST_MARKS,
+    legend_name,
     model_colours,
+    name_marks,
     new_figure,
     p_equals,
     panel_grid,
     ranked_models,
 )
 
-MOST_NAMED = 30  # stimuli whose names and numbers can be read in a figure
+MOST_NAMED, MOST_NUMBERED = 30, 12  # stimuli whose names, and whose numbers in cells, can be read in a figure
 
 
 def split_matrix(splits: pd.DataFrame) -> Figure:
@@ -77,7 +79,7 @@ def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: 
     )
     for k, (name, value) in enumerate(observed.items()):
         if name == headline:
-            ax.axvline(value, color=COLOURS[5], linewidth=2, label=f"{name} {value:.3f}")
+            ax.axvline(value, color=COLOURS[5], linewidth=2, label=legend_name(f"{name} {value:.3f}"))
         else:
             label = "single wordings" if k == 1 else None
             ax.plot(value, top * (0.45 + 0.07 * (k % 6)), "o", color=COLOURS[0], markersize=5, label=label)
@@ -95,7 +97,7 @@ def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Seq
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (ax,) = new_figure(4.6, 4.0)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for i, j in np.argwhere(counts > 0) if len(labels) <= MOST_NAMED else ():
+    for i, j in np.argwhere(counts > 0) if len(labels) <= MOST_NUMBERED else ():
         colour = "white" if shares[i, j] > 0.55 else "black"
         ax.text(j, i, f"{shares[i, j]:.2f}".lstrip("0"), ha="center", va="center", fontsize=7, color=colour)
     places, names = _some(labels)
@@ -134,9 +136,12 @@ def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequ
             # Networks of different depth share the axis: the first and last layer of each lie at its ends.
             x = np.linspace(0, 1, len(of))
             style = "--" if model in random_weights else "-"
-            ax.plot(x, of["value"], f"o{style}", color=colours[str(model)], markersize=3, linewidth=1.2, label=model)
+            label, colour = legend_name(model), colours[str(model)]
+            lines = ax.plot(x, of["value"], f"o{style}", color=colour, markersize=3, linewidth=1.2, label=label)
             if of["null_mean"].notna().any():
-                ax.plot(x, of["null_mean"], "_", color=GREY, markersize=7)
+                lines += ax.plot(x, of["null_mean"], "_", color=GREY, markersize=7)
+            for line in lines:
+                name_marks(line, depths[str(model)])
         if part["chance"].notna().any():
             ax.axhline(part["chance"].dropna().iloc[0], color="black", linestyle=":", linewidth=1)
         longest = max(depths.values(), key=len)
@@ -157,6 +162,7 @@ def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
     ax.axvline(0, color="black", linestyle=":", linewidth=1)
     ax.axvline(threshold, color=COLOURS[5], linewidth=1.5, label=f"threshold {threshold:g}")
     ax.set(xlabel="noise ceiling (share of variance that repeats)", ylabel="targets")
+    ax.locator_params(axis="y", integer=True)
     ax.legend(fontsize=8, frameon=False)
     return figure
 

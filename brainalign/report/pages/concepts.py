@@ -193,8 +193,7 @@ def _cards(material: StudyMaterial) -> list[dict[str, str]]:
     fitted = material.details("choices")
     if not material.tables:
         return []
-    cards = []
-    ceilings = fitted["ceilings"]
+    cards, ceilings = [], fitted["ceilings"]
     for kind, name in (("embedding", "accuracy"), ("baseline", "without training"), ("published", "published")):
         row = _first(material, kind)
         if row is not None:
@@ -376,8 +375,7 @@ def _alignment(material: StudyMaterial) -> Section:
 
 
 def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
-    fitted = material.details("choices")
-    options = material.config.concepts
+    fitted, options = material.details("choices"), material.config.concepts
     penalty = f"a penalty of {options.alphas[0]:g}"
     if len(options.alphas) > 1:
         penalty = (

@@ -27,10 +27,11 @@ CAPTIONS = {
         time within runs; open marks: controls; dotted: ceiling, where runs were presented twice; dashed: r
         with the mean of other subjects in the same space, no bound, as what is a subject's own is not in it. Good: a
         model far right of its grey bar and of the controls. Bad: a control does as well: then the model need not know
-        what was said or shown.""",
+        what was said or shown. [cut: Drawn are the first regions; the table has all.]""",
     "testset": """
         The same in runs that no fit has seen, predicted from all others; 95 % intervals over these runs. Good: scores
-        like those above. Bad: scores above and none here: the model fits what is common to the runs trained on.""",
+        like those above. Bad: scores above and none here: the model fits what is common to the runs trained on.
+        [cut: Drawn are the first regions.]""",
     "runmap": """
         r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
         p < .05, corrected for all targets ({n:,} of them). Good: contiguous patches. Bad: single targets scattered
@@ -59,7 +60,7 @@ CAPTIONS = {
         interval above 0 and a bar above its dotted line. Bad: a large score in the figure above and nothing here: other
         models explain the same. Estimating costs R². Diamonds stand where endless data would bring the bar: halfway to
         the same number in runs trained on, so far as penalties suit the noise. A diamond far above its bar: record
-        more, or give the model fewer features.""",
+        more, or give the model fewer features. [cut: Drawn are the first regions; the numbers are of all.]""",
     "rundelays": """
         Size of ridge weights at each delay, each model by itself. Of fMRI good: a rise and a fall with the largest
         weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
@@ -88,7 +89,8 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     tested = scores[scores["kind"].isin(KINDS)].assign(others=scores["region"].map(_others(material)).astype(float))
     apart, tested = tested[tested["test_set"] != ""], tested[tested["test_set"] == ""]
     drawn = material.config.encode.of("continuous").null_draws
-    colours, found = _colours(material), _findings(tested, tables["runshares"], drawn)
+    informed = tested[~tested["model"].isin(material.uninformed)]
+    colours, found = _colours(material), _findings(informed, tables["runshares"], drawn)
     return kit.Chapter(
         kind,
         [
@@ -150,7 +152,7 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         part = rows[rows["model"] == model].set_index("region").reindex(regions)
         x = np.arange(len(regions)) + (k - (len(models) - 1) / 2) * width
         colour = np.mean([to_rgb(colours.get(name, kit.NULL)) for name in model.split(SHARING)], axis=0)
-        ax.bar(x, part["unique"], width=0.9 * width, color=colour, label=_name(model))
+        ax.bar(x, part["unique"], width=0.9 * width, color=colour, label=kit.legend_name(_name(model)))
         ax.vlines(x, part["low"], part["high"], color="black", linewidth=1)
         ax.plot(x, part["limit"], "D", color="black", markerfacecolor="white", markersize=3, label="of endless data")
         ax.hlines(part["null_95"], x - width / 2, x + width / 2, color="black", linewidth=1, linestyle=":")
@@ -167,11 +169,16 @@ def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     figure, (ax,) = kit.new_figure(4.6, 2.8)
     for model, part in rows.groupby("model", sort=False):
         share, colour = part["weight"] / part["weight"].max(), colours[str(model)]
-        ax.plot(part["delay_s"], share, "o-", color=colour, label=_name(model), markersize=3)
+        ax.plot(part["delay_s"], share, "o-", color=colour, label=kit.legend_name(_name(model)), markersize=3)
     ax.set_ylim(0, 1.05)
     kit.label_axes(ax, x="delay (s)", y="weights (share of largest)", ticks="both")
     kit.legend_below(figure, [ax], 3)
     return figure
+
+
+def _is_cut(rows: pd.DataFrame) -> bool:
+    """Tell whether figures leave out some regions."""
+    return rows["region"].nunique() > MOST_REGIONS
 
 
 def _name(model: object) -> str:
@@ -188,7 +195,8 @@ def _colours(material: kit.StudyMaterial) -> dict[str, str]:
 def _prediction(
     tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str], said: Sequence[str]
 ) -> kit.Section:
-    panels = [_panel("predictedruns", "Runs predicted from the others", predicted_runs(tested, colours), tested)]
+    figure = predicted_runs(tested, colours)
+    panels = [_panel("predictedruns", "Runs predicted from the others", figure, tested, cut=_is_cut(tested))]
     layers = scores[scores["kind"] == "layer"]
     if layers.groupby("model")["layer"].nunique().max() > 1:
         cells = [[row["model"], row["layer"], row["region"], kit.number(row["r"])] for _, row in layers.iterrows()]
@@ -214,7 +222,12 @@ def _prediction(
 def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str]) -> list[kit.Section]:
     panels = [
         _panel(
-            "testset", f"Test set: {name}", predicted_runs(of.assign(others=np.nan), colours), of, id=f"testset-{name}"
+            "testset",
+            f"Test set: {name}",
+            predicted_runs(of.assign(others=np.nan), colours),
+            of,
+            id=f"testset-{name}",
+            cut=_is_cut(of),
         )
         for name, of in apart.groupby("test_set", sort=False)
     ]
@@ -291,7 +304,8 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
 
 
 def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
-    panel = _panel("runshares", "What each model adds", variance_shares(shares, colours), shares)
+    figure = variance_shares(shares, colours)
+    panel = _panel("runshares", "What each model adds", figure, shares, cut=_is_cut(shares))
     top = shares[shares["model"] != "all"].sort_values("unique", ascending=False).iloc[0]
     text = f"{_name(top['model'])} adds most: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
     return kit.Section("shares", "Which model explains what", [panel], [f"{text} (p {kit.p_equals(top['p'], 4)})."])
@@ -312,7 +326,8 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int) -
         if models.empty:
             continue
         best, control = _best(models), _best(part[part["kind"] == "control"])
-        verdict = "predicts" if best["p"] < kit.LEVEL else "is not shown to predict"
+        sure = best["p"] * len(models) < kit.LEVEL and best["r"] > 0
+        verdict = "predicts" if sure else "is not shown to predict"
         found.append(
             f"{region}: {best['model']} {verdict} the runs left out, r = {kit.number(best['r'])} ({_range(best)}95 % "
             f"of the null below {kit.number(best['null_95'])}, {kit.p_value(best['p'], n_permutations)}); "
@@ -336,7 +351,7 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int) -
 
 
 def _best(rows: pd.DataFrame) -> pd.Series:
-    return rows.iloc[int(rows["r"].to_numpy().argmax())]
+    return rows.iloc[int(rows["r"].fillna(-np.inf).to_numpy().argmax())]
 
 
 def _range(row: pd.Series) -> str:

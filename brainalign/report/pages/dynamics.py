@@ -45,8 +45,7 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
     figure, (ax,) = kit.new_figure(7.2, 3.6)
     first = rows.drop_duplicates("time").sort_values("time")
     scale = 1 if frame_s is None else frame_s
-    x = scale * first["time"].to_numpy()
-    shade = ax.twinx()
+    x, shade = scale * first["time"].to_numpy(), ax.twinx()
     shade.fill_between(x, 0, first["hidden"], step="mid", color=kit.NULL, linewidth=0, alpha=0.6)
     shade.set_ylim(0, 1)
     kit.label_axes(shade, y="share of conditions hidden", ticks="both")
@@ -57,7 +56,7 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
     for (network, name, role), part in rows.groupby(["network", "name", "role"], sort=False):
         if part["score"].isna().all():  # it tells no conditions apart
             continue
-        label = ", ".join(text for text in (str(network), str(name)) if text)
+        label = kit.legend_name(", ".join(text for text in (str(network), str(name)) if text))
         x = scale * part["time"].to_numpy()
         if role == "model":
             ax.plot(x, part["score"], color=kit.COLOURS[n_models % len(kit.COLOURS)], linewidth=1.6, label=label)
@@ -121,8 +120,7 @@ def _data(material: kit.StudyMaterial) -> kit.Section:
 
 
 def _following(material: kit.StudyMaterial, scores: pd.DataFrame) -> kit.Section:
-    panels = []
-    movies = material.tables["dynamicsmovies"]
+    panels, movies = [], material.tables["dynamicsmovies"]
     for k, (region, part) in enumerate(scores.groupby("region", sort=False)):
         where = "" if scores["region"].nunique() == 1 else f", {region}"
         bars = followed_bars(part)
@@ -139,8 +137,7 @@ def _following(material: kit.StudyMaterial, scores: pd.DataFrame) -> kit.Section
 
 def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
     """Write the findings on dynamics as sentences that follow from the numbers alone."""
-    found = []
-    folds = material.tables["dynamicsfolds"]
+    found, folds = [], material.tables["dynamicsfolds"]
     for (region, epoch), part in scores.groupby(["region", "epoch"], sort=False):
         models, controls = (part[part["role"] == role] for role in ("model", "control"))
         if models.empty:

@@ -17,7 +17,7 @@ from brainalign.report.geometry_sections import (
     identification_section,
     matching_section,
 )
-from brainalign.report.pages.answers import answer_of_group
+from brainalign.report.pages.answers import UNTRAINED, answer_of_group
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
 
 
@@ -62,8 +62,7 @@ def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     ]
     summary = tables["summary"]
     scores = summary[summary["chosen"] & (summary["quantity"] == "mean r")]
-    shared = tables.get("ceiling", pd.DataFrame())
-    failed = []
+    shared, failed = tables.get("ceiling", pd.DataFrame()), []
     if "regions" in tables:
         failed = failed_identification(tables["regions"], material.details("regions"))
     alone = "groupmaps" not in tables and len(study.recordings) > 1
@@ -128,7 +127,8 @@ def scores_chapter(
         table = kit.folded("All comparisons", kit.comparison_table(comparisons))
         whole.append(kit.Section("comparisons", "Comparisons", paragraphs=[text], blocks=[table]))
     failed = [*failed_comparisons(comparisons, controls), *failed_controls]
-    return kit.Chapter(group_of(n), whole, answer=answer_of_group(scores, controls, n), failed_controls=failed)
+    answer = answer_of_group(scores, controls, n, beside=UNTRAINED)
+    return kit.Chapter(group_of(n), whole, answer=answer, failed_controls=failed)
 
 
 def scores_section(table: Markup, scores: pd.DataFrame, notes: Sequence[str], caption: str) -> kit.Section:
@@ -202,15 +202,9 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
             spread = np.nan_to_num([mine["value"] - mine["low"], mine["high"] - mine["value"]]).clip(0)
             marker = "Dsv^"[list(controls).index(model) % 4] if model in controls else "o"
             ax.errorbar(
-                x,
-                mine["value"],
-                spread,
-                fmt=marker,
-                color=colours.get(model, kit.GREY),
-                markersize=5,
-                capsize=3,
-                label=model,
-            )
+                x, mine["value"], spread, fmt=marker, color=colours.get(model, kit.GREY),
+                markersize=5, capsize=3, label=kit.legend_name(model),
+            )  # fmt: skip
         if "ceiling" in part.columns:
             for k, level in enumerate(part.groupby("subject")["ceiling"].first().reindex(subjects)):
                 ax.hlines(level, k - 0.42, k + 0.42, color="black", linestyle="--", linewidth=1, label="noise ceiling")
@@ -256,8 +250,7 @@ def group_sections(
         Models with random weights.
     confidence : float
     """
-    models = list(pd.unique(scores["model"]))
-    sections = []
+    models, sections = list(pd.unique(scores["model"])), []
     for modality, rows in scores.groupby("modality", sort=False):
         figure = group_figure(rows, models, controls)
         panel = kit.captioned(
@@ -285,13 +278,15 @@ def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
     rows = rows[rows["quantity"] == quantity].dropna(subset=["value"])
     if rows.empty:
         return f"No model has {quantity} in any subject: no target repeats well enough to be predicted."
-    first = rows.sort_values("value", ascending=False, kind="stable").drop_duplicates("subject")["model"].value_counts()
+    highest = rows[rows["value"] == rows.groupby("subject")["value"].transform("max")]
+    first, alone = highest["model"].value_counts(), len(highest) == highest["subject"].nunique()
     means = rows.groupby("model")["value"].mean().sort_values(ascending=False)
     beside = [f"best control {name} {kit.number(means[name])}" for name in means.index if name in controls]
     name, n, fitted = first.index[0], rows["subject"].nunique(), (rows["model"] == first.index[0]).sum()
     extent = "on average" if fitted == n else f"in the {fitted} it was fitted to"
     value = f"{quantity} {kit.number(means[name])} {extent}"
-    return f"{name} is best in {first.iloc[0]} of {n} subject{'s' * (n > 1)}, {'; '.join([value, *beside[:1]])}."
+    best = "best" if alone else "best, alone or with others,"
+    return f"{name} is {best} in {first.iloc[0]} of {n} subject{'s' * (n > 1)}, {'; '.join([value, *beside[:1]])}."
 
 
 def _shared(table: pd.DataFrame) -> kit.Section:

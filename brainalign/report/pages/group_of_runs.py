@@ -2,7 +2,7 @@
 
 from brainalign.report.kit import Chapter, Section, Shelf, StudyMaterial, captioned
 from brainalign.report.pages.answers import answer_of_group
-from brainalign.report.pages.continuous import EVERYWHERE
+from brainalign.report.pages.continuous import EVERYWHERE, MOST_REGIONS
 from brainalign.report.pages.group import group_figure, group_of
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
 from brainalign.statistics import RELIABLE
@@ -24,14 +24,15 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
     told = scores[(scores["kind"] != "layer") & (scores["test_set"] == "")].rename(columns={"r": "value"})
     told = told.assign(quantity=told["region"]).drop(columns="ceiling")
     controls = [*material.uninformed, *told.loc[told["kind"] == "control", "model"].unique()]
-    figure = group_figure(told, list(told["model"].unique()), controls)
-    sections = [
-        Section("prediction", "Models in every subject", [captioned("grouprunscores", "r by region", figure, told)])
-    ]
+    drawn = told[told["region"].isin(told["region"].unique()[:MOST_REGIONS])]  # an atlas would fill 100 rows of panels
+    figure = group_figure(drawn, list(told["model"].unique()), controls)
+    panel = captioned("grouprunscores", "r by region", figure, told, cut=len(drawn) < len(told))
+    sections = [Section("prediction", "Models in every subject", [panel])]
     sections += group_maps(material)
-    first = told[told["region"].isin((RELIABLE, EVERYWHERE)) & (told["kind"] != "joint")]
-    drawn = material.config.encode.of("continuous").null_draws
-    answer = answer_of_group(first, controls, first["subject"].nunique(), n_permutations=drawn)
+    # All targets are called reliable in those subjects of whom some are not.
+    first = told[told["region"].isin((RELIABLE, EVERYWHERE)) & (told["kind"] != "joint")].assign(quantity="mean r")
+    draws = material.config.encode.of("continuous").null_draws
+    answer = answer_of_group(first, controls, first["subject"].nunique(), n_permutations=draws)
     return Chapter(
         kind, sections, [*mapped_findings(material), *material.descriptor.notes], answer=answer, summary=told
     )

@@ -67,19 +67,20 @@ def _data(material: kit.ImageMaterial) -> kit.Section | None:
     if material.responses is None or material.splits is None:
         return None
     responses, details, nouns = material.responses, material.details("splits"), material.nouns
+    lost = f" ({n:,} left out as NaN or constant)" if (n := responses.targets.attrs.get("n_dropped")) else ""
     twice = ", or one picture under two names," if material.descriptor.has_images else ""
     paragraphs = [
         f"{len(responses.trials):,} {nouns.trials} of {responses.trials['stimulus_id'].nunique():,} {nouns.stimuli}, "
-        f"{len(responses.targets):,} {nouns.targets}; units: {responses.units}.",
+        f"{len(responses.targets):,} {nouns.targets}{lost}; units: {responses.units}.",
         *material.descriptor.notes,
         f"{nouns.stimuli.capitalize()} are split as wholes: every repeat of {nouns.a_stimulus} lies on one side. A "
         f"stimulus{twice} on both sides would have stopped the run.",
         *(f"Note: {warning}" for warning in details.get("warnings", [])),
     ]
-    card = pd.DataFrame(details.get("card", []))
-    blocks = []
+    card, blocks = pd.DataFrame(details.get("card", [])), []
     if len(card):
-        card["repeats"] = card["repeats_min"].astype(str) + " to " + card["repeats_max"].astype(str)
+        low, high = (card[f"repeats_{end}"].astype(str) for end in ("min", "max"))
+        card["repeats"] = low.where(low == high, low + " to " + high)
         for kind in ("duplicates", "near_duplicates") if material.descriptor.has_images else ():
             card[kind] = [
                 "–" if pd.isna(inside) else f"{inside:g} ({across:g})"

@@ -1,6 +1,6 @@
 """The page of a subject with stimuli held out: findings in words, cards, sections, methods, provenance."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -144,7 +144,9 @@ def _failed_words(material: kit.ImageMaterial) -> Iterator[kit.FailedControl]:
 
 def _headline(material: kit.ImageMaterial, summary: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of the layer chosen in training of every model; all layers are in the CSV."""
-    shown = summary[summary["chosen"]].assign(chance=0.0)
+    shown = summary[summary["chosen"]]
+    extreme = shown["quantity"].isin(["largest r", "share above ceiling"])  # above 0 by chance alone
+    shown = shown.assign(chance=np.where(extreme, np.nan, 0.0))
     columns = ["quantity", "split", "model", "method", "layer", "value", "low", "high", "chance", "null_mean", "p", "n"]
     return [{str(k): v for k, v in row.items()} for row in shown.reindex(columns=columns).to_dict("records")]
 
@@ -155,7 +157,7 @@ def image_findings(material: kit.ImageMaterial) -> list[str]:
         return []
     sentences = []
     # A mean is taken over the reliable targets, or over all without a noise ceiling.
-    known = _is_known(encoding.scores for encoding in material.encodings.values())
+    known = material.has_ceilings
     counted = "reliable" if known else f"(all: no {material.nouns.stimulus} was repeated, so there is no noise ceiling)"
     for (model, method), mine in material.summary[material.summary["chosen"]].groupby(["model", "method"], sort=False):
         value = {str(row["quantity"]): row for _, row in mine.iterrows()}
@@ -242,7 +244,7 @@ def _methods(material: kit.ImageMaterial) -> list[tuple[str, Sequence[str]]]:
     if material.encodings:
         texts += [*_fits(material), _scoring(material)]
     texts += contest_methods(material)
-    if material.ceiling is not None and _is_known([material.ceiling]):
+    if material.ceiling is not None and material.ceiling.reindex(columns=["ceiling"]).notna().any(axis=None):
         text = (
             "Noise ceilings follow from the ratio of signal to noise variance over repeats of "
             f"{material.nouns.a_stimulus}, in units of "
@@ -258,15 +260,10 @@ def _methods(material: kit.ImageMaterial) -> list[tuple[str, Sequence[str]]]:
     return texts
 
 
-def _is_known(tables: Iterable[pd.DataFrame]) -> bool:
-    """Return whether any target of any table has a ceiling; a table of a stage that failed may lack the column."""
-    return any("ceiling" in table and bool(table["ceiling"].notna().any()) for table in tables)
-
-
 def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     """Describe the scores of predictions and their tests."""
     options, stimuli = material.config.encode.of("held_out"), material.nouns.stimuli
-    known = _is_known(encoding.scores for encoding in material.encodings.values())
+    known = material.has_ceilings
     averaged = ", whose repeats were averaged" * known
     threshold = material.config.ceiling_threshold
     tested = f"over targets with a ceiling above {threshold:g}" if known else "over all targets"

@@ -65,8 +65,7 @@ def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
 
 def _findings(material: kit.StudyMaterial) -> list[str]:
     fitted = material.details("spaceretrieval")
-    nulls = _nulls(material.tables["spaceretrieval"])
-    said = []
+    nulls, said = _nulls(material.tables["spaceretrieval"]), []
     if False in fitted.get("converged", {}).values():
         said.append(
             f"Not converged: {material.config.decode_modalities.steps:,} batches of every modality were too few for "
@@ -190,8 +189,7 @@ def _change(row: pd.Series) -> str:
 
 
 def _not_comparable(material: kit.StudyMaterial) -> list[str]:
-    fitted = material.details("spaceretrieval")
-    unequal = []
+    fitted, unequal = material.details("spaceretrieval"), []
     for key, what in (
         ("n_train", "training images"),
         ("n_test", "images in the gallery"),
@@ -235,8 +233,7 @@ def _between(material: kit.StudyMaterial) -> kit.Section:
 
 
 def _within(material: kit.StudyMaterial) -> kit.Section:
-    fitted = material.details("spaceretrieval")
-    rows = _rows(material)
+    fitted, rows = material.details("spaceretrieval"), _rows(material)
     rows = rows[rows["kind"].isin(["image", "averaged", "subjects", "fused"])]
     panel = kit.captioned("spacewithin", "Images found from the brain", within_bars(rows, "top-5"), rows, id="within")
     changes = material.tables["spacechanges"]
@@ -292,8 +289,7 @@ def _repeats(material: kit.StudyMaterial) -> kit.Section:
 
 
 def _geometry(material: kit.StudyMaterial) -> kit.Section:
-    table = material.tables["spacegeometry"]
-    title = "Geometry of concepts"
+    table, title = material.tables["spacegeometry"], "Geometry of concepts"
     header = ["decoder", "patterns", "Spearman's r", "p", "mean of exchanged images", "images"]
     cells = [
         [NAMES[row["decoder"]], row["source"], kit.number(row["r"]), kit.p_number(row["p"]),

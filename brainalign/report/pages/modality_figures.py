@@ -51,8 +51,7 @@ def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
         ax.fill_between([x - 0.4, x + 0.4], 0, high, color=NULL, label="95 % of exchanged images")
         for k, name in enumerate(shown):
             if name in part.index:
-                row = part.loc[name]
-                error = None
+                row, error = part.loc[name], None
                 if np.isfinite(row["low"]):
                     error = [[max(row["value"] - row["low"], 0)], [max(row["high"] - row["value"], 0)]]
                 ax.errorbar(x + (k - 1) * 0.2, row["value"], error, fmt="o", color=DECODERS[name], capsize=3,

@@ -85,8 +85,7 @@ def _sets(scores: pd.DataFrame) -> str:
 
 def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
     """Return models and layers (rows) by reference sets (columns), with intervals and random weights."""
-    references = list(pd.unique(scores["reference"]))
-    body = []
+    references, body = list(pd.unique(scores["reference"])), []
     for (model, layer), part in scores.groupby(["model", "layer"], sort=False):
         by_set = part.set_index("reference")
         combined = part["kind"].eq("combination").any()
@@ -240,13 +239,14 @@ def _matrices(rdms: Arrays, categories: list[str], pictures: Sequence[NDArray[np
     shown = {name.split("_", 1)[1]: rdms[name] for name in sorted(rdms, key=lambda name: name.startswith("layer_"))}
     panels = [rdm_panel(shown, categories, "RDMs", "matrices")]
     for name, values in shown.items():
-        if f"set_{name}" in rdms:
+        if f"set_{name}" in rdms and np.isfinite(values).all():
             points = mds_points(values, len(categories))
             title = f"The images in the geometry of {name}"
             figure = mds_categories(points, categories, pictures)
             colour = "; colour: category" * (1 < len(set(categories)) < len(categories))
             panels.append(kit.captioned("referencemds", title, figure, id=f"mds{name}", colour=colour))
-    alike = np.tril(np.corrcoef(np.stack([*shown.values()])), -1) if len(shown) > 1 else np.zeros((1, 1))
+    r = pd.DataFrame(shown).corr().fillna(-1).to_numpy()  # over the pairs that both have
+    alike = np.where(np.tri(len(r), k=-1, dtype=bool), r, -2)
     first, second = (list(shown)[k] for k in np.unravel_index(alike.argmax(), alike.shape))
     text = f"Of {len(shown)} RDMs those of {second} and {first} are most alike (Pearson r {kit.number(alike.max())})."
     if len(shown) == 1:

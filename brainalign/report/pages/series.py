@@ -213,8 +213,7 @@ def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
 
 
 def _findings(material: kit.StudyMaterial) -> list[str]:
-    fitted = material.details("maskedmodel")
-    sentences = []
+    fitted, sentences = material.details("maskedmodel"), []
     late = [name for name, converged in fitted.get("converged", {}).items() if converged is False]
     if late:
         steps = material.config.decode_series.model.n_steps
@@ -324,8 +323,7 @@ def _networks(material: kit.StudyMaterial) -> kit.Section:
 
 
 def _people(material: kit.StudyMaterial) -> kit.Section:
-    scores = material.tables["personscores"]
-    title = "Traits and states"
+    scores, title = material.tables["personscores"], "Traits and states"
     if scores.empty:
         return kit.Section("people", title, [], ["No label of people was asked for (labels in the descriptor)."])
     labels = list(pd.unique(scores["label"]))[:MOST_FIGURES]
@@ -376,7 +374,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
     }[options.attention]
     lagged = (
         " Lagged: also of frames before and after, by block-Toeplitz autocovariances; lag and penalty were chosen on "
-        "all runs of inner training subjects (on inner runs, where one subject is trained on)."
+        "all runs of inner training subjects (on inner runs, where one subject is trained on; of one run the middle)."
     ) * any(settings.lags)
     texts = [
         f"Runs were detrended and z-scored per region. Masked model ({options.design}, {options.attention} attention): "

@@ -141,8 +141,7 @@ def direction_curves(found: kit.FoundDirections, method: str) -> Figure:
     regions = found.regions[:MOST_REGIONS]
     figure, axes, _ = kit.panel_grid(len(regions), 3, (2.8, 2.6), margin=(1.0, 0.4))
     for ax, region in zip(axes, regions, strict=False):
-        judge = found.judge_of(region)
-        mine = found.rows(region, method)
+        judge, mine = found.judge_of(region), found.rows(region, method)
         mine = mine[mine["scored"] == region]
         middle = float(mine.loc[mine["alpha"] == 0, judge].mean())
         _draw_chance(ax, found.table, region, judge, middle)

@@ -162,8 +162,7 @@ def region_sentences(regions: pd.DataFrame) -> list[str]:
     places = regions[regions["group"] != RELIABLE]
     places = places if len(places) else regions
     mine = places[places["encoder"] == "grounded"]
-    sure = int((mine["q"] < 0.05).sum())
-    found = []
+    sure, found = int((mine["q"] < 0.05).sum()), []
     for name in [name for name in SPACES if name != "grounded"]:
         rows = places[(places["encoder"] == name) & places["difference"].notna()]
         ahead, behind = int((rows["difference_low"] > 0).sum()), int((rows["difference_high"] < 0).sum())
@@ -208,8 +207,7 @@ def _explained(details: Mapping[str, Any]) -> str:
 def _axes_sentence(axes: pd.DataFrame, attributes: pd.DataFrame) -> str:
     if attributes.empty:
         return "Nothing is known of the words that could name the axes; the words at their ends must do."
-    named = int((axes["name"] != "").sum())
-    tests = len(attributes)
+    named, tests = int((axes["name"] != "").sum()), len(attributes)
     text = (
         f"{named} of {len(axes)} principal axes correlate with something known of the words (q < .05, {tests} tests)."
     )
@@ -239,7 +237,7 @@ def _axes_table(axes: pd.DataFrame, attributes: pd.DataFrame) -> Markup:
                 str(best["attribute"]) + ("" if best["q"] < 0.05 else " (not significant)"),
                 kit.number(best["r"]),
                 kit.number(best["null_high"]),
-                kit.number(best["q"]),
+                kit.p_number(best["q"]),
             ]
         rows.append([str(row["axis"]), f"{row['variance']:.0%}", row["low_words"], row["high_words"], *near])
     return kit.html_table(header, rows, "Principal axes of grounded words")
@@ -271,8 +269,7 @@ def _regions_table(regions: pd.DataFrame) -> Markup:
 
 def _norms_sentence(norms: pd.DataFrame, details: Mapping[str, Any]) -> str:
     rows: dict[str, Any] = {str(row["space"]): row for row in norms[norms["norm"] == ALL_NORMS].to_dict("records")}
-    mine = rows["grounded"]
-    sure = "a tie"
+    mine, sure = rows["grounded"], "a tie"
     if mine["gain_low"] > 0 or mine["gain_high"] < 0:
         sure = "better" if mine["gain"] > 0 else "worse"
     return (

@@ -189,7 +189,8 @@ def scale_sweep(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
     for ax, (judge, label) in zip(axes, judges.items(), strict=True):
         for region in regions:
             means = swept[swept["region"] == region].groupby("scale")[judge].mean().reindex(scales)
-            ax.plot(range(len(scales)), means, "o-", color=colours[region], markersize=3, linewidth=1.1, label=region)
+            name = kit.legend_name(region)
+            ax.plot(range(len(scales)), means, "o-", color=colours[region], markersize=3, linewidth=1.1, label=name)
         if used in scales:
             ax.axvline(scales.index(used), color=kit.GREY, linestyle=":", linewidth=0.9, label="scale used")
         ax.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales], fontsize=7)
@@ -244,7 +245,7 @@ def step_trace(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
     for ax, (column, label) in zip(axes, STEP_COLUMNS.items(), strict=True):
         for region in regions:
             mine = study.steps[study.steps["region"] == region].sort_values("step")
-            ax.plot(mine["step"], mine[column], color=colours[region], linewidth=1.2, label=region)
+            ax.plot(mine["step"], mine[column], color=colours[region], linewidth=1.2, label=kit.legend_name(region))
         kit.label_axes(ax, label, x="step, from noise to image")
         positive = study.steps[column] > 0
         if column == "grad_rms" and positive.any():

@@ -212,7 +212,7 @@ def _table(table: pd.DataFrame) -> Markup:
     rows = [
         [str(row["target_id"]), str(row["region"]), str(row["caption"])]
         + [kit.number(float(row[name])) for name in ("r", "permuted_r", "nearest_r", "encoder_r")]
-        + [kit.number(float(np.sqrt(max(row["ceiling"], 0)))), kit.number(float(row["q"]))]
+        + [kit.number(float(np.sqrt(max(row["ceiling"], 0)))), kit.p_number(float(row["q"]))]
         for _, row in best.iterrows()
     ]
     return kit.html_table(header, rows, f"The {len(rows)} voxels whose captions predict best")

@@ -58,7 +58,8 @@ def occluded_ball(
 
     Parameters
     ----------
-    n_conditions, n_times, n_neurons, n_repeats : int
+    n_times : int
+        16 or more, so that the curtain comes down before the end.
     n_videos : int
         For training.
     noise : float
@@ -67,12 +68,6 @@ def occluded_ball(
         Last neurons, which are noise alone.
     side : int
         Pixels of a frame.
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If the curtain would not come down before the end.
     """
     if n_times < 16:
         raise BrainalignError(f"the ball is hidden after up to 12 frames; give n_times of 16 or more, got {n_times}")
@@ -93,11 +88,7 @@ def occluded_ball(
 def ball_features(frames: NDArray[np.generic]) -> Values:
     """Compute a frozen encoder's features of a ball: centre of brightness and its change, (n, n_times, 4).
 
-    An empty frame has its centre in the middle of the box.
-
-    Parameters
-    ----------
-    frames : array (n_conditions, n_times, side, side)
+    Frames are (n_conditions, n_times, side, side); an empty one has its centre in the middle of the box.
     """
     light = np.asarray(frames, dtype=np.float64)
     total = light.sum(axis=(2, 3))
@@ -113,14 +104,7 @@ def ball_features(frames: NDArray[np.generic]) -> Values:
 def ball_future(context: Values, n_steps: int) -> Values:
     """Roll the features of `ball_features` out by the true law of motion: straight on, reflected by the walls.
 
-    Parameters
-    ----------
-    context : array (n, n_context, 4)
-    n_steps : int
-
-    Returns
-    -------
-    array (n, n_steps, 4)
+    The context is (n, n_context, 4), what comes of it (n, n_steps, 4).
     """
     place, velocity = context[:, -1, :2].copy(), context[:, -1, 2:].copy()
     found = []

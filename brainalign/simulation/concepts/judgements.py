@@ -52,20 +52,12 @@ def concept_world(
 
     Parameters
     ----------
-    n_objects, n_dimensions : int
     n_triplets : int
-        Of the different triplets that there are.
+        Of the different triplets that there are; more are refused.
     n_repeated, n_people : int
         Triplets that are not among these, and how often each of them is judged.
-    n_features : int
     noise : float
         Of the features, in standard deviations of what is mixed.
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If there are not so many triplets.
     """
     possible = n_objects * (n_objects - 1) * (n_objects - 2) // 6
     if n_triplets + n_repeated > possible:

@@ -79,19 +79,13 @@ def grounded_words(
     Parameters
     ----------
     n_words : int
+        One or more for every pair of class and topic.
     n_train, n_test : int
         Scenes.
     leak : float
         How much of the visual code text vectors hold.
     strength : float
         Of the objects over unit noise; 0: scenes show nothing.
-    n_locations, n_channels, n_text : int
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer words than pairs of class and topic, or fewer than two locations.
     """
     if n_words < N_CLASSES * N_TOPICS or n_locations < 2:
         raise BrainalignError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -65,13 +65,7 @@ class MeegTruth:
 
 
 def layer_latencies(layers: Sequence[str]) -> pd.DataFrame:
-    """Return when each layer is expressed: layer, depth (0 to 1), latency_s, width_s.
-
-    Raises
-    ------
-    BrainalignError
-        If the last layers would peak after the epoch's end.
-    """
+    """Return when each layer is expressed: layer, depth (0 to 1), latency_s, width_s; all must fit the epoch."""
     latency = (FIRST_S + STEP_S * np.arange(len(layers))).round(6)
     if latency[-1] + 2 * WIDTH_S > STOP_S or len(layers) > len(SOURCES_M):
         raise BrainalignError(f"{len(layers)} layers do not fit; plant at most {len(SOURCES_M)}")
@@ -80,14 +74,7 @@ def layer_latencies(layers: Sequence[str]) -> pd.DataFrame:
 
 
 def sensor_info(kind: str, sensors: Literal["all", "mag"] = "all") -> mne.Info:
-    """Return real sensor positions, in head coordinates.
-
-    Parameters
-    ----------
-    kind : {"meg", "eeg"}
-    sensors : {"all", "mag"}
-        Of the MEG: "mag" leaves the gradiometers out.
-    """
+    """Return real sensor positions of "meg" or "eeg", in head coordinates; "mag" leaves the gradiometers out."""
     import mne
 
     check_choice("kind", kind, SENSORS)
@@ -262,30 +249,15 @@ def _sensor_targets(info: mne.Info) -> pd.DataFrame:
 
 
 def to_epochs(responses: Responses, info: mne.Info) -> mne.BaseEpochs:
-    """Return epochs as MNE has them, the table of trials as their metadata.
-
-    Parameters
-    ----------
-    responses : Responses
-        (n_trials, n_sensors, n_times).
-    info : mne.Info
-        From `sensor_info`.
-    """
+    """Return responses (n_trials, n_sensors, n_times) as epochs of MNE, the table of trials as their metadata."""
     import mne
 
     if responses.times is None:
         raise BrainalignError(f"responses of shape {responses.values.shape} have no times; epochs need them")
     n = len(responses.trials)
     events = np.stack([200 * np.arange(n), np.zeros(n, int), np.ones(n, int)], axis=1)  # one every 2 s
-    epochs = mne.EpochsArray(
-        responses.values,
-        info,
-        events,
-        tmin=float(responses.times[0]),
-        event_id={"stimulus": 1},
-        metadata=responses.trials,
-        verbose=False,
-    )
+    about: dict[str, Any] = {"event_id": {"stimulus": 1}, "metadata": responses.trials, "verbose": False}
+    epochs = mne.EpochsArray(responses.values, info, events, tmin=float(responses.times[0]), **about)
     if "eeg" in epochs.get_channel_types(unique=True):
         epochs.set_eeg_reference("average", projection=False, verbose=False)
     return epochs

@@ -96,7 +96,6 @@ def shared_space(
 
     Parameters
     ----------
-    modalities : sequence of Modality
     n_train, n_images : int
         Training concepts, and images of each.
     n_test : int
@@ -107,7 +106,6 @@ def shared_space(
         Of the mixing's variance that subjects have in common: 0, every subject its own; 1, all the same.
     n_codes, n_dimensions : int
         Of the code, and of the image vectors.
-    seed : int
 
     Raises
     ------
@@ -180,14 +178,7 @@ def pink(white: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def write_modalities(world: SharedWorld, folder: Path) -> list[Path]:
-    """Write stimuli.csv, vectors.npy, and <modality>/<subject>.npy with <subject>_trials.csv.
-
-    Parameters
-    ----------
-    world : SharedWorld
-    folder : path
-        Made where it does not exist.
-    """
+    """Write stimuli.csv, vectors.npy, and <modality>/<subject>.npy with <subject>_trials.csv; makes the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "stimuli.csv", folder / "vectors.npy"]
     world.stimuli.to_csv(written[0], index=False)

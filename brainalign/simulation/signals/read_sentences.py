@@ -113,12 +113,10 @@ def eeg_text(
         With stimulus_id and text; `text_sentences` where not given.
     snr : float
         Standard deviation of the signal over that of the noise; 0: nothing to find.
-    n_subjects, n_channels, n_times, n_components : int
     shares : (float, float)
         Of the sentences for validation and test, rounded down and to the nearest.
     power : bool
         Let only the power of waves carry z, as `eeg_power` does.
-    seed : int
 
     Raises
     ------
@@ -185,6 +183,5 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float
     """Return noise of unit standard deviation, amplitude f^−1/2 (mean as first bin), related between channels."""
     i = np.arange(shape[1])
     related = 0.5 * np.eye(shape[1]) + 0.5 * np.exp(-np.abs(i[:, None] - i) / 4)
-    return np.asarray(
-        np.einsum("cd,ndt->nct", np.linalg.cholesky(related), pink(rng.normal(size=shape)), optimize=True)
-    )
+    mixing = np.linalg.cholesky(related)
+    return np.asarray(np.einsum("cd,ndt->nct", mixing, pink(rng.normal(size=shape)), optimize=True))

@@ -57,19 +57,12 @@ def roi_series(
 
     Parameters
     ----------
-    n_subjects, n_frames, regions_per_network : int
     trait : float
-        Mean correlation of networks 0 and 1 in people with a high trait, and minus it in the others; 0: no trait.
+        Mean correlation of networks 0 and 1 in people with a high trait, minus it in the others; within ± .9, 0: none.
     state_strength : float
-        Correlation of networks 4 and 5 in state 1, and minus it in state 0; 0: no states.
+        Correlation of networks 4 and 5 in state 1, and minus it in state 0, within ± .9; 0: no states.
     state_frames : int
         Frames after which the state changes.
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than two subjects, or a correlation is not within ± .9.
     """
     if n_subjects < 2 or min(n_frames, regions_per_network, state_frames) < 1:
         raise BrainalignError(f"{n_subjects} subjects, {n_frames} frames; give at least two subjects and one frame")
@@ -79,8 +72,7 @@ def roi_series(
     signs = rng.permutation(np.arange(n_subjects) % 2 * 2 - 1)
     states = np.zeros((n_subjects, n_frames), dtype=np.int64)
     if state_strength:
-        starts = rng.integers(2, size=n_subjects)
-        states = (np.arange(n_frames) // state_frames + starts[:, None]) % 2
+        states = (np.arange(n_frames) // state_frames + rng.integers(2, size=n_subjects)[:, None]) % 2
     network = np.repeat(np.arange(6), regions_per_network)
     series = np.empty((n_subjects, n_frames, len(network)), dtype=np.float32)
     for s in range(n_subjects):
@@ -92,11 +84,11 @@ def roi_series(
         noise = autoregressive(rng.normal(size=(n_frames, len(network))), NOISE_AUTOCORRELATION)
         series[s] = zscored(STRENGTH * z[:, network] + NOISE * noise)
     names = [f"network{k}" for k in network]
-    ids = [f"region{k:02d}" for k in range(len(network))]
+    regions = pd.DataFrame({"region_id": [f"region{k:02d}" for k in range(len(network))], "network": names})
     subjects = pd.DataFrame({"subject": [f"{k + 1:02d}" for k in range(n_subjects)]})
     if trait:
         subjects["trait"] = np.where(signs > 0, "high", "low")
-    return RoiSeries(series, pd.DataFrame({"region_id": ids, "network": names}), subjects, states)
+    return RoiSeries(series, regions, subjects, states)
 
 
 def _ties(first: float, last: float) -> NDArray[np.float64]:
@@ -110,13 +102,7 @@ def _ties(first: float, last: float) -> NDArray[np.float64]:
 def autoregressive(shocks: NDArray[np.float64], memory: float, innovation: float | None = None) -> NDArray[np.float64]:
     """Return x_t = memory · x_(t−1) + innovation · shock_t along the first axis, stationary from its first row.
 
-    Parameters
-    ----------
-    shocks : array (n_frames, n_columns)
-        Of unit variance.
-    memory : float
-    innovation : float, optional
-        √(1 − memory²) where not given, so that the variance is 1.
+    Shocks have unit variance; so have the results with the innovation √(1 − memory²), which is taken if none is given.
     """
     innovation = np.sqrt(1 - memory**2) if innovation is None else innovation
     series = shocks * innovation
@@ -144,13 +130,7 @@ LAG = SMOOTH = 3
 def roi_lagged(
     n_subjects: int = 48, n_frames: int = 320, regions_per_network: int = 10, n_pairs: int = 3, *, seed: int = 0
 ) -> RoiSeries:
-    """Simulate leaders and followers.
-
-    Raises
-    ------
-    BrainalignError
-        If runs are shorter than twice the lag.
-    """
+    """Simulate leaders and followers; runs shorter than twice the lag are refused."""
     if n_frames < 2 * LAG or min(n_subjects, regions_per_network, n_pairs) < 1:
         raise BrainalignError(f"{n_frames} frames cannot show a lag of {LAG}; give at least {2 * LAG}")
     rng = np.random.default_rng([seed, 0x1A66])
@@ -212,9 +192,8 @@ def simulate_rest(regions: pd.DataFrame, n_volumes: int, seed: int) -> pd.DataFr
     z = np.lib.stride_tricks.sliding_window_view(shocks, SMOOTH, axis=0).sum(axis=2) / np.sqrt(SMOOTH)
     noise = autoregressive(rng.normal(size=(n_volumes, len(regions))), NOISE_AUTOCORRELATION)
     starts = LAG - regions["lag"].to_numpy()  # z begins `LAG` volumes before the scan
-    carried = np.stack(
-        [z[start : start + n_volumes, k] for start, k in zip(starts, regions["source"], strict=True)], axis=1
-    )
+    each = zip(starts, regions["source"], strict=True)
+    carried = np.stack([z[start : start + n_volumes, k] for start, k in each], axis=1)
     series = REST_STRENGTH * carried + np.sqrt(1 - REST_STRENGTH**2) * noise
     series = (series - series.mean(axis=0)) / series.std(axis=0)
     return pd.DataFrame(series, columns=list(regions["region"]))

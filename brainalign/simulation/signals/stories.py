@@ -81,11 +81,9 @@ def story(
         Runs that are heard twice.
     n_features : (int, int)
         Of language and of sound; more than six each, of which six are correlated.
-    seed : int
     """
     rng = np.random.default_rng(seed)
-    n, fine_s = len(STORY_GROUPS) * n_targets, min(0.1, step_s / 4)
-    slow = step_s >= SLOW_S
+    n, fine_s, slow = len(STORY_GROUPS) * n_targets, min(0.1, step_s / 4), step_s >= SLOW_S
     peaks = rng.uniform(4, 7, n) if slow else rng.uniform(0.1, 0.3, n)
     kernels = np.stack([_response(peak, slow, fine_s) for peak in peaks], axis=1)
     follows = {"language": np.repeat([1.0, 0, 1, 0], n_targets), "sound": np.repeat([0, 1.0, 1, 0], n_targets)}
@@ -132,13 +130,9 @@ def story(
 
 
 def write_story(world: Story, folder: Path) -> None:
-    """Write words.tsv, targets.tsv, features and runs as .npy, as a lab has them.
+    """Write words.tsv, targets.tsv, features and runs as .npy, as a lab has them; makes the folder.
 
-    Parameters
-    ----------
-    world : Story
-    folder : Path
-        Made where it is not there. Runs are `story1.npy` ..., second presentations `story1_again.npy`.
+    Runs are `story1.npy` ..., second presentations `story1_again.npy`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     world.words.to_csv(folder / "words.tsv", sep="\t", index=False)

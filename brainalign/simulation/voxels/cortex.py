@@ -115,10 +115,8 @@ def plan_areas(layers: list[str]) -> pd.DataFrame:
         raise BrainalignError(f"{len(layers)} layers, but the hierarchy has {len(VENTRAL)} levels; plant fewer")
     rows = []
     for stream, kind, centres in (("ventral", "what", VENTRAL), ("dorsal", "where", DORSAL)):
-        rows += [
-            (f"{stream}{k + 1}", kind, layer, "", *centre)
-            for k, (layer, centre) in enumerate(zip(layers, centres, strict=False))
-        ]
+        for k, (layer, centre) in enumerate(zip(layers, centres, strict=False)):
+            rows.append((f"{stream}{k + 1}", kind, layer, "", *centre))
     rows += [(name, "preference", "", name, *SELECTIVE[name]) for name in PREFERENCES]
     return pd.DataFrame(rows, columns=["roi", "kind", "layer", "preference", "x_mm", "y_mm", "z_mm"])
 
@@ -126,19 +124,13 @@ def plan_areas(layers: list[str]) -> pd.DataFrame:
 def cortex_drives(maps: Mapping[str, NDArray[np.float32]], scenes: pd.DataFrame) -> CortexDrives:
     """Compute what drives every area from layers of a network and the variables of the scenes.
 
-    Parameters
-    ----------
-    maps : mapping of arrays (n_scenes, rows, columns, n_channels)
-        By layer, in order of depth.
-    scenes : DataFrame (n_scenes)
+    Maps are (n_scenes, rows, columns, n_channels), by layer in order of depth.
     """
     flat = {layer: values.reshape(len(values), -1) for layer, values in maps.items()}
     where = {}
     for hemi in HEMIS:
-        fields = {
-            layer: field_weights(values.shape[1], values.shape[2], FIELD_X[hemi], FIELD_Y, FIELD_SD)
-            for layer, values in maps.items()
-        }
+        at = (FIELD_X[hemi], FIELD_Y, FIELD_SD)
+        fields = {layer: field_weights(values.shape[1], values.shape[2], *at) for layer, values in maps.items()}
         where[hemi] = layer_drives(flat, WHERE_DRIVES, WHERE_COMPONENTS[: len(maps)], fields)
     pooled = {layer: pool_everywhere(values) for layer, values in maps.items()}
     return CortexDrives(
@@ -248,9 +240,8 @@ def simulate_cortex(
         table.insert(0, "kind", "vertex")
         table.insert(0, "target_id", [f"{hemi}{vertex}" for vertex in truth["vertex"]])
         targets.append(table)
-    responses = Responses(
-        np.concatenate(betas, axis=1), trials, pd.concat(targets, ignore_index=True), "percent signal change"
-    )
+    everywhere = pd.concat(targets, ignore_index=True)
+    responses = Responses(np.concatenate(betas, axis=1), trials, everywhere, "percent signal change")
     return responses, pd.concat(truths, ignore_index=True)
 
 
@@ -269,16 +260,7 @@ def _standardize(values: NDArray[np.floating], n_channels: int) -> Floats:
 
 
 def pool_everywhere(maps: NDArray[np.float32]) -> Floats:
-    """Average a layer over the image: what is there, wherever it is.
-
-    Parameters
-    ----------
-    maps : array (n, rows, columns, n_channels)
-
-    Returns
-    -------
-    array (n, n_channels)
-    """
+    """Average a layer (n, rows, columns, n_channels) over the image: what is there, wherever it is."""
     return np.asarray(maps.mean(axis=(1, 2), dtype=np.float64))
 
 
@@ -326,7 +308,6 @@ def layer_drives(
     ----------
     features : mapping of arrays (n_stimuli, n_features)
         By layer: from `pool_everywhere`, or whole maps (n_stimuli, rows · columns · n_channels).
-    n_drives : int
     n_components : sequence of int (n_layers)
         Fewer make drives that other networks share, more make drives that only this layer has.
     fields : mapping of arrays (rows · columns), optional
@@ -384,14 +365,7 @@ def _z(values: Floats) -> Floats:
 def preferences(scenes: pd.DataFrame) -> pd.DataFrame:
     """Return the true response of every selective area to every scene, z-scored over scenes.
 
-    Parameters
-    ----------
-    scenes : DataFrame (n_scenes)
-
-    Returns
-    -------
-    DataFrame (n_scenes)
-        A column per entry of `PREFERENCES`, index stimulus_id.
+    The table has a column per entry of `PREFERENCES` and the index stimulus_id.
     """
     columns = {name: _z(response(scenes).to_numpy(float)) for name, response in PREFERENCES.items()}
     return pd.DataFrame(columns, index=pd.Index(scenes["stimulus_id"]))

@@ -46,11 +46,10 @@ def _answers(scenes: pd.DataFrame) -> tuple[dict[str, torch.Tensor], torch.Tenso
     """Return class numbers by variable, and size and place scaled to [-1, 1]."""
     import torch
 
-    classes = {
-        name: torch.tensor([options.index(value) for value in scenes[name]]) for name, options in CHOICES.items()
-    }
+    numbers = {name: [options.index(value) for value in scenes[name]] for name, options in CHOICES.items()}
     scaled = [2 * (scenes[name] - low) / (high - low) - 1 for name, (low, high) in RANGES.items()]
-    return classes, torch.tensor(np.stack(scaled, axis=1), dtype=torch.float32)
+    measures = torch.tensor(np.stack(scaled, axis=1), dtype=torch.float32)
+    return {name: torch.tensor(of) for name, of in numbers.items()}, measures
 
 
 def train_generator(
@@ -63,7 +62,6 @@ def train_generator(
     scenes : DataFrame (n_scenes)
         Others than the study's, so that no layer has learned a study image by heart.
     images : array (n_scenes, size, size, 3), uint8
-    n_epochs, batch_size, seed : int
 
     Returns
     -------
@@ -110,19 +108,7 @@ def train_generator(
 def activations(
     model: torch.nn.Module, images: NDArray[np.uint8], batch_size: int = 50
 ) -> dict[str, NDArray[np.float32]]:
-    """Run images through the network.
-
-    Parameters
-    ----------
-    model : transformers.ResNetModel
-    images : array (n, size, size, 3), uint8
-    batch_size : int
-
-    Returns
-    -------
-    dict
-        By layer, in order of `LAYERS`: array (n, rows, columns, n_channels).
-    """
+    """Run images (n, size, size, 3) through the network: by layer in order of depth, (n, rows, columns, n_channels)."""
     import torch
 
     parts: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in LAYERS}

@@ -37,15 +37,8 @@ def linear_world(n_stimuli: int, n_features: int, n_repeats: int, ceiling: Array
 
     Parameters
     ----------
-    n_stimuli, n_features, n_repeats : int
     ceiling : array (n_targets,)
         In [0, 1]; 0 plants a target without signal.
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If a ceiling lies outside [0, 1].
 
     Examples
     --------
@@ -125,13 +118,7 @@ class VoxelPriorWorld:
 
 
 def voxel_prior_world(n_features: int = 16, n_latents: int = 3, seed: int = 0) -> VoxelPriorWorld:
-    """Draw what voxels and images of a world share.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer features than latents.
-    """
+    """Draw what voxels and images of a world share; there must be as many features as latents, or more."""
     if n_features < n_latents:
         raise BrainalignError(f"n_features is {n_features} but n_latents {n_latents}; take more features than latents")
     rng = np.random.default_rng([seed, 2])

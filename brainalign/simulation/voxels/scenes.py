@@ -50,7 +50,6 @@ def draw_scenes(
 
     Parameters
     ----------
-    n_scenes : int
     seed : int
         The scenes are a function of n_scenes and seed.
     textures : sequence of str
@@ -112,13 +111,7 @@ def _word(value: float, bounds: tuple[float, float], words: Sequence[str]) -> st
 
 
 def caption(scene: "pd.Series[Any]") -> str:
-    """Describe a scene in a sentence: size, colour, texture, shape, place, ground.
-
-    Parameters
-    ----------
-    scene : Series
-        A row of `draw_scenes`.
-    """
+    """Describe a scene, a row of `draw_scenes`, in a sentence: size, colour, texture, shape, place, ground."""
     row = _word(float(scene["y"]), CENTRE, ("upper", "middle", "lower"))
     column = _word(float(scene["x"]), CENTRE, ("left", "centre", "right"))
     if row == "middle":
@@ -170,23 +163,9 @@ def _render(scenes: pd.DataFrame, size: int) -> NDArray[np.uint8]:
 
 
 def render(scenes: pd.DataFrame, size: int = 128) -> NDArray[np.uint8]:
-    """Draw scenes, antialiased by 2 × 2 supersampling.
+    """Draw scenes as uint8 (n_scenes, size, size, 3), antialiased by 2 × 2 supersampling.
 
-    Parameters
-    ----------
-    scenes : DataFrame (n_scenes)
-        From `draw_scenes`, or with its columns.
-    size : int
-        Rows and columns in pixels.
-
-    Returns
-    -------
-    array (n_scenes, size, size, 3), uint8
-
-    Raises
-    ------
-    BrainalignError
-        If the size is not positive, or a shape, colour or texture does not exist.
+    They come from `draw_scenes`, or are a table with its columns; shapes, colours and textures must exist.
     """
     if size < 1:
         raise BrainalignError(f"size must be a positive number of pixels; got {size}")
@@ -203,11 +182,5 @@ CLEAR_RADIUS, CLEAR_CENTRE = (0.22, 0.34), (0.37, 0.63)
 
 
 def clear_scenes(n_scenes: int, seed: int = 0) -> pd.DataFrame:
-    """Draw scenes that stay clear at 32 pixels: plain, large enough, near the centre.
-
-    Parameters
-    ----------
-    n_scenes, seed : int
-        As of `draw_scenes`.
-    """
+    """Draw scenes that stay clear at 32 pixels: plain, large enough, near the centre; arguments as of `draw_scenes`."""
     return draw_scenes(n_scenes, seed, textures=("plain",), radius=CLEAR_RADIUS, centre=CLEAR_CENTRE)

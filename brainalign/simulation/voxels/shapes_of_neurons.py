@@ -58,10 +58,7 @@ class Things:
 def measure_things(images: NDArray[np.uint8] | NDArray[np.floating]) -> Things:
     """Measure the largest coloured thing of every image; of an image without one, all is 0.
 
-    Parameters
-    ----------
-    images : array (n_images, size, size, 3)
-        uint8, or float in [0, 1].
+    Images are (n_images, size, size, 3), of uint8, or of floats in [0, 1].
     """
     if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
         raise BrainalignError(f"neurons look at images (n, size, size, 3); got the shape {images.shape}")
@@ -70,24 +67,16 @@ def measure_things(images: NDArray[np.uint8] | NDArray[np.floating]) -> Things:
     coloured = chroma > CHROMA
     thing = np.stack([_largest(mask) for mask in coloured])
     n_pixels, size = thing.sum(axis=(1, 2)), images.shape[1]
-    place = (np.arange(size) + 0.5) / size
-    some = np.maximum(n_pixels, 1)
+    place, some = (np.arange(size) + 0.5) / size, np.maximum(n_pixels, 1)
     x = (thing * place).sum(axis=(1, 2)) / some
     y = (thing * place[:, None]).sum(axis=(1, 2)) / some
     # The darker part of a striped thing has its hue too, but says less of it.
     weight = (thing * chroma)[..., None]
     colour = (weight * values).sum(axis=(1, 2)) / np.maximum(weight.sum(axis=(1, 2)), 1e-9)
     area = n_pixels / size**2
-    hue, saturation = _hue(colour)
-    return Things(
-        hue,
-        saturation,
-        area,
-        x,
-        y,
-        pd.DataFrame({name: _overlap(name, thing, x, y, area) for name in SHAPES}),
-        1 - n_pixels / np.maximum(coloured.sum(axis=(1, 2)), 1),
-    )
+    overlap = pd.DataFrame({name: _overlap(name, thing, x, y, area) for name in SHAPES})
+    stray = 1 - n_pixels / np.maximum(coloured.sum(axis=(1, 2)), 1)
+    return Things(*_hue(colour), area, x, y, overlap, stray)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

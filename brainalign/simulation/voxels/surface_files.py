@@ -15,14 +15,7 @@ ENCODING = "GIFTI_ENCODING_B64BIN"
 
 
 def betas_image(values: NDArray[np.float32], names: Sequence[str], hemi: str) -> "GiftiImage":
-    """Return one data array per trial, named by its trial.
-
-    Parameters
-    ----------
-    values : array (n_trials, n_vertices)
-    names : sequence of str
-    hemi : {"L", "R"}
-    """
+    """Return one data array per trial (n_trials, n_vertices) of a hemisphere ("L", "R"), named by its trial."""
     from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
 
     darrays = [
@@ -39,16 +32,7 @@ def betas_image(values: NDArray[np.float32], names: Sequence[str], hemi: str) ->
 
 
 def labels_image(rois: Sequence[str], hemi: str, names: Sequence[str]) -> "GiftiImage":
-    """Return the area of every vertex as one label array.
-
-    Parameters
-    ----------
-    rois : sequence of str (n_vertices)
-        "" outside areas.
-    hemi : {"L", "R"}
-    names : sequence of str
-        All areas; key 0 is outside.
-    """
+    """Return the area of every vertex ("" outside) as one label array; of `names`, all areas, key 0 is outside."""
     from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
 
     keys = {"": 0} | {name: k + 1 for k, name in enumerate(names)}

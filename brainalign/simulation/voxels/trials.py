@@ -17,26 +17,10 @@ def schedule(
     trials_per_run: int = 50,
     trial_s: float = 4.0,
 ) -> pd.DataFrame:
-    """Spread repeats of stimuli at random over sessions and runs.
+    """Spread repeats of stimuli at random over sessions and runs, an onset every `trial_s` seconds.
 
-    Parameters
-    ----------
-    stimulus_ids : sequence of str
-    n_repeats, n_sessions, seed : int
-    trials_per_run : int
-    trial_s : float
-        Seconds from one onset to the next.
-
-    Returns
-    -------
-    DataFrame (n_trials)
-        trial_id, stimulus_id, session, run (counted within the session), repeat (0 for the first time a stimulus is
-        seen), onset_s (from the start of the run), in order of time.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer trials than sessions.
+    The table has, in order of time, trial_id, stimulus_id, session, run (counted within the session), repeat (0 for the
+    first time a stimulus is seen), onset_s (from the start of the run). There are as many trials as sessions, or more.
     """
     shown = np.repeat(np.asarray(stimulus_ids, dtype=object), n_repeats)
     if not 1 <= n_sessions <= len(shown):

@@ -51,14 +51,9 @@ def caption_targets(projected: Values, captioner: Captioner) -> Captions:
     Parameters
     ----------
     projected : array (n_voxels, d)
-        From `project_to_bank`.
+        From `project_to_bank`; finite.
     captioner : callable
         `VocabularyCaptioner`, `AttributeCaptioner`, `PrefixCaptioner`, `TextCaptioner` around a function, or alike.
-
-    Raises
-    ------
-    BrainalignError
-        If projected weights are no matrix or not finite, or captions do not fit them.
     """
     projected = np.asarray(projected, dtype=np.float64)
     if projected.ndim != 2 or not np.isfinite(projected).all():
@@ -141,12 +136,7 @@ class AttributeCaptioner:
         return self.said({name: each(points).texts for name, each in self.vocabularies.items()})
 
     def said(self, values: Mapping[str, NDArray[np.str_]]) -> Captions:
-        """Return captions of known values, of which some may be `ANY`.
-
-        Parameters
-        ----------
-        values : mapping of arrays (n_voxels,) of str
-        """
+        """Return captions of known values (n_voxels,) by attribute, of which some may be `ANY`."""
         parts, embeddings = [], []
         for name, each in self.vocabularies.items():
             row = {ANY: np.zeros(each.embeddings.shape[1])}
@@ -266,10 +256,8 @@ def project_to_bank(
     selectivity. ICLR. arXiv:2310.04420
     """
 
-    def content(_: slice, units: Values, norms: Values) -> Values:
-        return np.column_stack([units, norms])  # (n, d + 1)
-
-    sums = _softmax_average(weights, bank, temperature, center, chunk, content)
+    asked = (weights, bank, temperature, center, chunk)
+    sums = _softmax_average(*asked, lambda _, units, norms: np.column_stack([units, norms]))  # (n_voxels, d + 1)
     direction = sums[:, :-1]
     length = np.linalg.norm(direction, axis=1, keepdims=True)
     # Images that cancel have no mean direction: it stays zero.
@@ -302,10 +290,8 @@ def bank_shares(
             f"memberships have {len(memberships)} rows but the bank {bank.shape[0]} images; give one row per image"
         )
 
-    def content(rows: slice, units: Values, norms: Values) -> Values:
-        return np.asarray(memberships[rows], dtype=np.float64)
-
-    return _softmax_average(weights, bank, temperature, center, chunk, content)
+    asked = (weights, bank, temperature, center, chunk)
+    return _softmax_average(*asked, lambda rows, _, __: np.asarray(memberships[rows], dtype=np.float64))
 
 
 def _softmax_average(
@@ -342,8 +328,7 @@ def _softmax_average(
         kept = np.exp(most - highest)
         shares = np.exp(temperature * cosines - highest)
         sums = sums * kept[:, None] + shares.T @ columns
-        total = total * kept + shares.sum(axis=0)
-        most = highest
+        total, most = total * kept + shares.sum(axis=0), highest
     assert sums is not None
     return sums / total[:, None]
 

@@ -49,13 +49,7 @@ class PrefixCaptioner:
     max_tokens: int = 30
 
     def __call__(self, projected: Values) -> list[str]:
-        """Return the likeliest continuation of every row (greedy).
-
-        Raises
-        ------
-        BrainalignError
-            If the embeddings are of another size than those of the training.
-        """
+        """Return the likeliest continuation (greedy) of every row, an embedding of as many features as in training."""
         import torch
 
         wanted: Any = self.mapping[0].in_features
@@ -72,14 +66,9 @@ class PrefixCaptioner:
             with torch.inference_mode():
                 prefix = _prefix(self.mapping, model, part)
                 ended = _end_of(self.tokenizer)
-                written = model.generate(
-                    inputs_embeds=prefix,
-                    attention_mask=torch.ones(prefix.shape[:2], dtype=torch.long),
-                    max_new_tokens=self.max_tokens,
-                    do_sample=False,
-                    eos_token_id=ended,
-                    pad_token_id=ended,
-                )
+                seen = {"inputs_embeds": prefix, "attention_mask": torch.ones(prefix.shape[:2], dtype=torch.long)}
+                ends = {"max_new_tokens": self.max_tokens, "eos_token_id": ended, "pad_token_id": ended}
+                written = model.generate(**seen, **ends, do_sample=False)
             texts += [text.strip() for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
         return texts
 
@@ -93,13 +82,7 @@ class PrefixCaptioner:
 
     @classmethod
     def from_folder(cls, folder: Path, max_tokens: int = 30) -> PrefixCaptioner:
-        """Read what `save` wrote; neither pickle nor the network is touched.
-
-        Raises
-        ------
-        BrainalignError
-            If a part is missing or does not fit the others.
-        """
+        """Read what `save` wrote; neither pickle nor the network is touched."""
         import torch
         from safetensors.torch import load_file
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -107,13 +90,13 @@ class PrefixCaptioner:
         if not (folder / MAPPING).is_file():
             raise BrainalignError(f"{folder} holds no {MAPPING}; give a folder written by PrefixCaptioner.save")
         try:
-            model = AutoModelForCausalLM.from_pretrained(folder / MODEL, use_safetensors=True, local_files_only=True)
+            given: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "dtype": torch.float32}
+            model = AutoModelForCausalLM.from_pretrained(folder / MODEL, **given)
             tokenizer = AutoTokenizer.from_pretrained(folder / MODEL, local_files_only=True)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise BrainalignError(f"cannot load the language model in {folder}: {reason}") from error
-        weights = load_file(folder / MAPPING)
-        width = _width(model)
+        weights, width = load_file(folder / MAPPING), _width(model)
         d, hidden, out = weights["0.weight"].shape[1], weights["0.weight"].shape[0], weights["2.weight"].shape[0]
         if out % width:
             raise BrainalignError(
@@ -152,7 +135,6 @@ def train_prefix_captioner(
         Of AdamW, with the rate falling to 0.
     train_language_model : bool
         The mapping alone suffices for a model that knows its language.
-    seed : int
 
     Raises
     ------

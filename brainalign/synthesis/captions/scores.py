@@ -53,14 +53,12 @@ def caption_scores(
 
     Parameters
     ----------
-    captions : Captions
     images : array (n_images, d)
         Embeddings of images that neither encoder nor temperature has seen.
     responses : array (n_images, n_voxels)
         Averages over repeats.
     n_permutations : int
         Of captions over voxels, drawn without fixed partners: a voxel may get its own caption or the like of it.
-    seed : int
 
     References
     ----------
@@ -81,8 +79,7 @@ def caption_scores(
     everyone = a.T @ b  # r of the caption of one voxel with the responses of another
     r = nothing.copy()
     r[known] = everyone[np.arange(len(known)), known]
-    rng = np.random.default_rng(seed)
-    permuted = nothing.copy()
+    rng, permuted = np.random.default_rng(seed), nothing.copy()
     orders = [rng.permutation(len(known)) for _ in range(n_permutations)]
     permuted[known] = np.mean([everyone[order, known] for order in orders], axis=0)
     top = Counter(captions.texts[known].tolist()).most_common(1)[0][0]
@@ -99,7 +96,6 @@ def temperature_curve(
     ----------
     weights, bank
         As of `project_to_bank`; weights fitted without the validation images.
-    captioner : callable
     images, responses : array (n_images, d), array (n_images, n_voxels)
         Validation images: neither those of the fit nor those of the test.
     temperatures : sequence of float
@@ -150,13 +146,11 @@ def attribute_evidence(
 
     Parameters
     ----------
-    captioner : AttributeCaptioner
     weights : array (d, n_voxels)
     bank : array (n_bank, d)
         Images whose attributes are known.
     labels : mapping of sequences (n_bank)
         Value of every attribute of every image.
-    temperature : float
     named : array, optional
         Another bank, by which values are named; the share is always of the labelled one.
 
@@ -166,9 +160,8 @@ def attribute_evidence(
         A row per voxel and attribute: voxel, attribute, value, share, prior (share of images that have the value) and
         strength: how much more the encoder predicts for images with the value than for all, other attributes held
         constant (least squares; error: its standard error over images): by chance large images may more often be
-        red. Shares alone say little:
-        weights of shuffled responses have some direction too, and it points along the main axes of the embedding,
-        which may well be attributes.
+        red. Shares alone say little: weights of shuffled responses have some direction too, and it points along the
+        main axes of the embedding, which may well be attributes.
     """
     images = np.asarray(bank[:], dtype=np.float64)
     predicted = images / np.linalg.norm(images, axis=1, keepdims=True) @ weights  # (n_bank, n_voxels)
@@ -191,14 +184,10 @@ def attribute_evidence(
         prior = kinds[attribute].mean(axis=0)
         contrasts = effects[1:][mine] - prior @ effects[1:][mine]
         spread = ((solved[1:][mine] - prior @ solved[1:][mine]) ** 2).sum(axis=1)  # of contrasts, per variance
-        rows.append(
-            pd.DataFrame({"voxel": voxels, "attribute": attribute, "value": values}).assign(
-                share=shares[:, mine][voxels, column],
-                prior=prior[column],
-                strength=contrasts[column, voxels],
-                error=np.sqrt(spread[column] * left_over),
-            )
-        )
+        table = pd.DataFrame({"voxel": voxels, "attribute": attribute, "value": values})
+        measures = {"share": shares[:, mine][voxels, column], "prior": prior[column]}
+        measures |= {"strength": contrasts[column, voxels], "error": np.sqrt(spread[column] * left_over)}
+        rows.append(table.assign(**measures))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -223,11 +212,6 @@ def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: 
     -------
     DataFrame
         `evidence` with p, q and said: the value, or `ANY`.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than two refits, which no size can be taken from.
     """
     if len(null) < 2:
         raise BrainalignError(f"attributes need two refits to exchanged images or more; got {len(null)}")

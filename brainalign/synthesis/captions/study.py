@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled")
 N_ORDERS = 20  # of captions over voxels, whose intervals are averaged
 
+Regions = Mapping[str, NDArray[np.intp]]
+
 
 @dataclass(frozen=True)
 class VoxelCaptions:
@@ -81,9 +83,7 @@ class CaptionStudy:
     confidence: float = 0.95
     seed: int = 0
 
-    def __call__(
-        self, train: tuple[Values, Values], test: tuple[Values, Values], regions: Mapping[str, NDArray[np.intp]]
-    ) -> VoxelCaptions:
+    def __call__(self, train: tuple[Values, Values], test: tuple[Values, Values], regions: Regions) -> VoxelCaptions:
         """Caption voxels.
 
         Parameters
@@ -110,16 +110,12 @@ class CaptionStudy:
         scores = caption_scores(captions, images, test[1], seed=self.seed)
         spoken: NDArray[np.bool_] = np.asarray(np.isfinite(captions.embeddings).all(axis=1))
         predicted["frequent"] = np.where(spoken, scores.frequent[:, None], np.nan)
-        for name, control, at in (
-            ("bankmean", weights, 0.0),
-            ("nearest", weights, np.inf),
-            ("shuffled", nulls[0], temperature),
-        ):
+        limits = (("bankmean", weights, 0.0), ("nearest", weights, np.inf), ("shuffled", nulls[0], temperature))
+        for name, control, at in limits:
             other = captioners.caption_targets(captioners.project_to_bank(control, bank, at), self.captioner)
             predicted[name] = np.where(spoken, images @ self._as_silent_as(captions, other).embeddings.T, np.nan)
         table["encoder_r"] = pearson(predicted["encoder"], test[1])
-        table["r"] = scores.r
-        table["permuted_r"] = scores.permuted_r
+        table["r"], table["permuted_r"] = scores.r, scores.permuted_r
         for name in ("frequent", "bankmean", "nearest", "shuffled"):
             table[f"{name}_r"] = pearson(predicted[name], test[1])
         table["p"], table["q"] = self._p(predicted["caption"], test[1], spoken)
@@ -131,9 +127,8 @@ class CaptionStudy:
         held, fitted = order[:n], order[n:]
         weights = np.asarray(self.ridge.fit(units[fitted], responses[fitted]).coef_, dtype=np.float64)
         # The bank may hold the validation images: it says what images look like, not what voxels answer.
-        return temperature_curve(
-            weights, bank, self.captioner, units[held], responses[held], [0.0, *self.temperatures, np.inf]
-        )
+        tried = [0.0, *self.temperatures, np.inf]
+        return temperature_curve(weights, bank, self.captioner, units[held], responses[held], tried)
 
     def _named(
         self, weights: Values, nulls: Sequence[Values], embeddings: Values, bank: captioners.Bank, temperature: float
@@ -168,18 +163,13 @@ class CaptionStudy:
     def _p(self, predicted: Values, measured: Values, spoken: NDArray[np.bool_]) -> tuple[Values, Values]:
         p, q = np.full((2, len(spoken)), np.nan)
         if spoken.any():
-            seed = [self.seed, 0x9E4]
-            asked = predicted[:, spoken], measured[:, spoken]
-            p[spoken] = permuted_correlations(*asked, self.n_permutations, seed, sequential=True).p
+            asked = predicted[:, spoken], measured[:, spoken], self.n_permutations, [self.seed, 0x9E4]
+            p[spoken] = permuted_correlations(*asked, sequential=True).p
             q[spoken] = fdr(p[spoken])
         return p, q
 
     def _scores(
-        self,
-        predicted: Mapping[str, Values],
-        measured: Values,
-        regions: Mapping[str, NDArray[np.intp]],
-        spoken: NDArray[np.bool_],
+        self, predicted: Mapping[str, Values], measured: Values, regions: Regions, spoken: NDArray[np.bool_]
     ) -> pd.DataFrame:
         """Compare means over the voxels of regions on resampled test images, the same ones for all."""
         groups = [rows[spoken[rows]] for rows in regions.values()]
@@ -199,8 +189,7 @@ class CaptionStudy:
             order[voxels] = rng.permutation(voxels)
             mixed.append(drawn(kept["caption"][:, order]))
         found["permuted"] = np.mean([r for r, _ in mixed], axis=0), np.mean([draws for _, draws in mixed], axis=0)
-        tail = (1 - self.confidence) / 2
-        rows = []
+        tail, rows = (1 - self.confidence) / 2, []
         for k, region in enumerate(regions):
             for name in ("encoder", "caption", *CONTROLS):
                 r, draws = found[name][0][k], found[name][1][:, k]

@@ -58,39 +58,29 @@ def generators(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
 
-def _middle_block(pipe: BrainGuidedPipeline) -> nn.Module:
-    """Return the innermost block of the denoiser."""
-    block = getattr(pipe.unet, "mid_block", None)
-    if not isinstance(block, nn.Module):
-        raise BrainalignError(
-            f"directions live in the middle block of a UNet; {type(pipe.unet).__name__} has none; use a UNet2DModel or "
-            "a UNet2DConditionModel that was built with one"
-        )
-    return block
-
-
 @contextmanager
 def watched(
     pipe: BrainGuidedPipeline, change: Callable[[float, Tensor], Tensor | None], seen: dict[str, Any] | None = None
 ) -> Iterator[None]:
     """Call `change` with the time and the output of the middle block, and put in its place what it returns, if any.
 
-    Parameters
-    ----------
-    seen : dict, optional
-        Receives the arguments of every call of the network: sample, timestep, others.
+    `seen` receives the arguments of every call of the network: sample, timestep, others.
     """
     given = {} if seen is None else seen
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        named = dict(zip(("sample", "timestep", "encoder_hidden_states"), args, strict=False)) | kwargs
         given.clear()
-        given.update(named)
+        given.update(dict(zip(("sample", "timestep", "encoder_hidden_states"), args, strict=False)) | kwargs)
 
     def after(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor | None:
         return change(float(torch.as_tensor(given["timestep"]).flatten()[0]), output)
 
-    block = _middle_block(pipe)
+    block = getattr(pipe.unet, "mid_block", None)
+    if not isinstance(block, nn.Module):
+        raise BrainalignError(
+            f"directions live in the middle block of a UNet; {type(pipe.unet).__name__} has none; use a UNet2DModel or "
+            "a UNet2DConditionModel that was built with one"
+        )
     handles = [pipe.unet.register_forward_pre_hook(before, with_kwargs=True), block.register_forward_hook(after)]
     try:
         yield
@@ -106,10 +96,8 @@ def record_trajectories(
 
     Parameters
     ----------
-    pipe : BrainGuidedPipeline
     seeds : sequence of int
         One image each.
-    batch_size : int
     **options
         Of the pipeline: num_inference_steps, prompt_embeds ...; directions are applied under the same.
 
@@ -125,39 +113,23 @@ def record_trajectories(
     inputs: dict[str, Tensor | Mapping[str, Tensor]] = {}
     for start in range(0, len(seeds), batch_size):
         mine = list(seeds[start : start + batch_size])
-        bottleneck: dict[float, Tensor] = {}
-        latents: dict[float, Tensor] = {}
+        kept: dict[float, tuple[Tensor, Tensor]] = {}
         seen: dict[str, Any] = {}
 
-        def keep(
-            time: float,
-            output: Tensor,
-            n: int = len(mine),
-            bottleneck: dict[float, Tensor] = bottleneck,
-            latents: dict[float, Tensor] = latents,
-            seen: dict[str, Any] = seen,
-        ) -> None:
-            bottleneck[time] = output[-n:].detach()  # the conditional half is the last
-            latents[time] = seen["sample"][-n:].detach()
+        def keep(time: float, output: Tensor, n: int = len(mine), kept: Any = kept, seen: Any = seen) -> None:
+            kept[time] = output[-n:].detach(), seen["sample"][-n:].detach()  # the conditional half is the last
             for name, value in seen.items():
                 if name not in ("sample", "timestep") and isinstance(value, Tensor | Mapping):
                     inputs[name] = _each(value, lambda tensor: tensor[-1:].detach())
 
         with watched(pipe, keep, seen):
             images: Tensor = pipe(None, num_images=len(mine), generator=generators(mine), **options).images
-        parts.append((torch.stack(list(bottleneck.values())), torch.stack(list(latents.values())), images))
+        bottleneck, latents = map(torch.stack, zip(*kept.values(), strict=True))
+        parts.append((bottleneck, latents, images))
     share = dict(zip(pipe.scheduler.timesteps.tolist(), signal_shares(pipe.scheduler).tolist(), strict=True))
-    times = tuple(bottleneck)
-    return Trajectories(
-        torch.cat([part[0] for part in parts], dim=1),
-        torch.cat([part[1] for part in parts], dim=1),
-        times,
-        tuple(share[time] for time in times),
-        torch.cat([part[2] for part in parts]),
-        tuple(int(seed) for seed in seeds),
-        dict(options),
-        inputs,
-    )
+    bottleneck, latents = (torch.cat([part[k] for part in parts], dim=1) for k in (0, 1))
+    images, alphas = torch.cat([part[2] for part in parts]), tuple(share[time] for time in kept)
+    return Trajectories(bottleneck, latents, tuple(kept), alphas, images, tuple(map(int, seeds)), dict(options), inputs)
 
 
 def _each(value: Tensor | Mapping[str, Tensor], change: Callable[[Tensor], Tensor]) -> Tensor | dict[str, Tensor]:
@@ -173,7 +145,6 @@ def edited(pipe: BrainGuidedPipeline, shift: Tensor, timesteps: Sequence[float],
 
     Parameters
     ----------
-    pipe : BrainGuidedPipeline
     shift : Tensor (n_steps, n_images or 1, channels, rows, columns)
     timesteps : sequence of float (n_steps,)
     n_images : int
@@ -202,8 +173,7 @@ def denoised_at(pipe: BrainGuidedPipeline, recorded: Trajectories, step: int, ro
     `h` (n, channels, rows, columns) takes the place, differentiably, of what the middle block put out for the images
     `rows` of `recorded`, which may occur more than once.
     """
-    u = recorded.latents[step][list(rows)]
-    time = recorded.timesteps[step]
+    u, time = recorded.latents[step][list(rows)], recorded.timesteps[step]
     inputs = {
         name: _each(value, lambda tensor: tensor.expand(len(u), *tensor.shape[1:]))
         for name, value in recorded.inputs.items()

@@ -7,6 +7,7 @@ while an image forms changes what is in it, and leaves the rest of the same seed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,8 +62,7 @@ def _regression_gradient(centred: Tensor, scores: Tensor) -> Tensor:
 
 def _without_span(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
     """Return unit vectors from which the span of others is taken out."""
-    length = vectors.norm(dim=1, keepdim=True)
-    left = vectors
+    length, left = vectors.norm(dim=1, keepdim=True), vectors
     if others:
         basis, _ = torch.linalg.qr(torch.cat(list(others)).double().T)
         unit = (vectors / length).double()
@@ -137,12 +137,10 @@ class Directions:
 
         Parameters
         ----------
-        pipe : BrainGuidedPipeline
         alpha : float or array (n_images,)
             In standard deviations; 0 gives the images of the same seeds without any edit.
         generator : sequence of torch.Generator or of int (n_images,)
             Or their seeds.
-        direction : int
         **options
             Of the pipeline, in the place of those that the direction was found with.
 
@@ -161,25 +159,13 @@ class Directions:
         amount = torch.as_tensor(np.broadcast_to(np.asarray(alpha, dtype=np.float64), n).copy())
         amount = (amount * float(self.scale[direction])).to(self.vectors)
         shift = self.vectors[direction][:, None] * amount[None, :, None, None, None]
-        arguments = {**self.options, **options}
-        if not amount.any():
-            return pipe(None, num_images=n, generator=seeded, **arguments)
-        with edited(pipe, shift, self.timesteps, n):
-            return pipe(None, num_images=n, generator=seeded, **arguments)
+        with edited(pipe, shift, self.timesteps, n) if amount.any() else nullcontext():
+            return pipe(None, num_images=n, generator=seeded, **{**self.options, **options})
 
     def without(self, others: Sequence[Directions], recorded: Trajectories) -> Directions:
-        """Return the directions without what others span, so that each changes what is its own.
+        """Return the directions without what others span, so that each changes what is its own, if anything is left.
 
-        Parameters
-        ----------
-        others : sequence of Directions
-        recorded : Trajectories
-            Whose projections give the new unit of alpha.
-
-        Raises
-        ------
-        BrainalignError
-            If nothing is left of a direction.
+        Projections of the trajectories `recorded` give the new unit of alpha.
         """
         flat = _without_span(self.vectors.flatten(1), [other.vectors.flatten(1) for other in others])
         scale = (_centred_rows(recorded) @ flat.T).std(dim=0)
@@ -209,7 +195,6 @@ def semantic_directions(
 
     Parameters
     ----------
-    pipe : BrainGuidedPipeline
     method : {"pca", "jacobian", "supervised", "ridge", "pullback"}
         pca: principal components of the trajectories of seeds. jacobian: what changes one image most. supervised: mean
         of the tenth of the seeds whose images score highest minus that of the lowest tenth. ridge: the scores'
@@ -217,7 +202,6 @@ def semantic_directions(
         a region's response as the annotator they are brain-supervised.
     objective : callable, optional
         Images (n, 3, H, W) in [0, 1] to a score each; for pullback it must be differentiable.
-    n_seeds : int
     n_directions : int
         Of pca and jacobian; the others find one.
     spatial : {"full", "mean"}

@@ -32,6 +32,8 @@ SHUFFLED = ("supervised", "ridge")  # of these, those that scores in another ord
 FOUND = 200_000  # seeds of the images that directions are found with start here
 
 Key = tuple[str, str, int, bool]  # method, region, number of the direction, whether others were taken out
+Values = NDArray[np.floating]
+Said = tuple[dict[str, Values], dict[str, Values]]  # by judges of images, and of images in every region
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,6 @@ class DirectionStudy:
 
     Parameters
     ----------
-    pipe : BrainGuidedPipeline
     objectives : mapping of callables
         By region, images (n, 3, H, W) in [0, 1] to (n,): the annotators.
     judges : Judges
@@ -75,7 +76,6 @@ class DirectionStudy:
         Images that directions are found with.
     n_directions : int
         Of methods that ask no region.
-    spatial : {"full", "mean"}
     alphas : sequence of float
         Rising, 0 among them.
     n_images : int
@@ -83,7 +83,6 @@ class DirectionStudy:
     n_controls, n_control_images : int
         Directions of chance, as long as the longest of a region: random maps, and what shuffled scores find. They are
         tried at the first and the last alpha.
-    n_steps, batch_size, seed : int
     progress : callable, optional
         Called with a line of words.
     """
@@ -115,12 +114,8 @@ class DirectionStudy:
         self.rows.clear()
         first = 1_000_003 * self.seed
         self._say(f"{self.n_seeds} seeds to find directions with")
-        recorded = record_trajectories(
-            self.pipe,
-            range(first + FOUND, first + FOUND + self.n_seeds),
-            batch_size=self.batch_size,
-            num_inference_steps=self.n_steps,
-        )
+        seeds, options = range(first + FOUND, first + FOUND + self.n_seeds), {"num_inference_steps": self.n_steps}
+        recorded = record_trajectories(self.pipe, seeds, batch_size=self.batch_size, **options)
         found = dict(self._found(recorded))
         longest = max(found.values(), key=lambda one: float(one.scale[0]))
         tried = list(range(first, first + self.n_images))
@@ -179,41 +174,25 @@ class DirectionStudy:
             found = semantic_directions(self.pipe, method, said, recorded=recorded, spatial=self.spatial)
             yield "shuffled", k, replace(found, scale=longest.scale)
 
-    def _edited(self, direction: Directions, alphas: NDArray[np.floating], seeds: list[int]) -> Tensor:
+    def _edited(self, direction: Directions, alphas: Values, seeds: list[int]) -> Tensor:
         parts = []
         for start in range(0, len(seeds), self.batch_size):
             some = slice(start, start + self.batch_size)
             parts.append(direction.edit(self.pipe, alphas[some], seeds[some]).images)
         return (torch.cat(parts).float() * 255).round() / 255  # as in the file that people will open
 
-    def _judged(self, images: Tensor) -> tuple[dict[str, NDArray[np.floating]], dict[str, NDArray[np.floating]]]:
-        return (
-            {name: judge(images) for name, judge in self.judges.by_image.items()},
-            {name: judge(images) for name, judge in self.judges.by_region.items()},
-        )
+    def _judged(self, images: Tensor) -> Said:
+        by_image = {name: judge(images) for name, judge in self.judges.by_image.items()}
+        return by_image, {name: judge(images) for name, judge in self.judges.by_region.items()}
 
     def _note(
-        self,
-        key: Key,
-        control: tuple[str, int],
-        alphas: NDArray[np.floating],
-        seeds: list[int],
-        said: tuple[dict[str, NDArray[np.floating]], dict[str, NDArray[np.floating]]],
-        start: int | None,
+        self, key: Key, control: tuple[str, int], alphas: Values, seeds: list[int], said: Said, start: int | None
     ) -> None:
         by_image, by_region = said
-        method, region, direction, orthogonal = key
-        about: dict[str, object] = {
-            "method": method,
-            "region": region,
-            "direction": direction,
-            "orthogonal": orthogonal,
-            "control": control[0],
-            "number": control[1],
-            "alpha": alphas,
-            "image": -1 if start is None else start + np.arange(len(seeds)),
-            "seed": seeds,
-        }
+        about: dict[str, object] = dict(zip(("method", "region", "direction", "orthogonal"), key, strict=True))
+        about |= dict(zip(("control", "number"), control, strict=True))
+        images = -1 if start is None else start + np.arange(len(seeds))
+        about |= {"alpha": alphas, "image": images, "seed": seeds}
         for k, scored in enumerate(self.objectives):
             values = {name: matrix[:, k] for name, matrix in by_region.items()}
             self.rows.append(pd.DataFrame(about | by_image | {"scored": scored} | values))

@@ -75,12 +75,8 @@ def evolve(
     n_images : int
         Kept, and made in every generation.
     n_evaluations : int
-        Images that are sampled in all: the compute, which guidance at the same cost is compared with.
-
-    Raises
-    ------
-    BrainalignError
-        If not even the first generation can be sampled.
+        Images that are sampled in all: the compute, which guidance at the same cost is compared with; one generation
+        at least.
 
     References
     ----------
@@ -98,8 +94,7 @@ def evolve(
         share = MUTATION * 10 ** -min(generation / max(1, n_whole - 1), 1)
         fitter = np.argsort(-scores, kind="stable")[: max(1, n_images // 2)]
         parents = fitter[torch.randint(len(fitter), (n_children,), generator=draws).numpy()]
-        fresh = _noise(pipe, n_children, draws)
-        children = (1 - share) ** 0.5 * noise[parents.copy()] + share**0.5 * fresh
+        children = (1 - share) ** 0.5 * noise[parents.copy()] + share**0.5 * _noise(pipe, n_children, draws)
         born = _sampled(pipe, children, batch_size, options)
         everyone = np.concatenate([scores, _scored(objective, born)])
         kept = np.argsort(-everyone, kind="stable")[:n_images].copy()
@@ -124,10 +119,8 @@ def _noise(pipe: "BrainGuidedPipeline", n: int, draws: torch.Generator) -> Tenso
 
 
 def _sampled(pipe: "BrainGuidedPipeline", noise: Tensor, batch_size: int, options: dict[str, Any]) -> Tensor:
-    parts = [
-        pipe(num_images=len(part), latents=part, **options).images.float().cpu() for part in noise.split(batch_size)
-    ]
-    return torch.cat(parts)
+    parts = (pipe(num_images=len(part), latents=part, **options).images for part in noise.split(batch_size))
+    return torch.cat([images.float().cpu() for images in parts])
 
 
 def _scored(objective: Objective, images: Tensor) -> NDArray[np.floating]:

@@ -251,7 +251,8 @@ def check_scheduler(scheduler: Any, recurrence: int) -> None:
 def signal_shares(scheduler: Any) -> Tensor:
     """Return ā of every step that the scheduler has planned, (n_steps,)."""
     if SCHEDULERS[type(scheduler).__name__] == "alphas_cumprod":
-        return torch.as_tensor(scheduler.alphas_cumprod)[scheduler.timesteps.long().cpu()]
+        # A zero of "zero-terminal SNR" divides the noise; diffusers' own steps with sigmas take this in its place.
+        return torch.as_tensor(scheduler.alphas_cumprod)[scheduler.timesteps.long().cpu()].clamp_min(2**-24)
     return 1 / (1 + torch.as_tensor(scheduler.sigmas).cpu()[: len(scheduler.timesteps)] ** 2)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from brainalign.statistics import permutation_test
 
 Floats = NDArray[np.floating]
+Gain = tuple[float, float, float, float, int]  # gain, low, high, p, n
 
 SCORES = ("guide", "check", "true", "valid", "typical")
 PAIRED = ("unguided", "recurrent", "prompted")
@@ -25,7 +26,6 @@ def synthesis_gains(table: pd.DataFrame, confidence: float = 0.95, seed: int = 0
         `Synthesised.table`.
     confidence : float
         Of the bootstrap intervals over images.
-    seed : int
 
     Returns
     -------
@@ -41,8 +41,7 @@ def synthesis_gains(table: pd.DataFrame, confidence: float = 0.95, seed: int = 0
     -----
     Images of one encoder are draws of its prior: an interval over them says nothing of other encoders or people.
     """
-    rng = np.random.default_rng([seed, 0x6A1])
-    rows = []
+    rng, rows = np.random.default_rng([seed, 0x6A1]), []
     scores = [name for name in SCORES if name in table and table[name].notna().any()]
     for region in table.loc[table["condition"] == "guided", "region"].unique():
         mine = table[table["scored"] == region]
@@ -79,16 +78,14 @@ def _against(
         yield "null", own[score].mean(), *_beyond(value, nulls.groupby("null")[score].mean().to_numpy(), confidence)
 
 
-def _paired(gains: Floats, confidence: float, rng: np.random.Generator) -> tuple[float, float, float, float, int]:
+def _paired(gains: Floats, confidence: float, rng: np.random.Generator) -> Gain:
     n = len(gains)
     signs = rng.choice([-1.0, 1.0], size=(N_DRAWS, n))
     p = float(permutation_test(np.abs(gains.mean()), np.abs(signs @ gains) / n))
     return (float(gains.mean()), *_quantiles(_draws(gains, rng), confidence), p, n)
 
 
-def _unpaired(
-    own: Floats, other: Floats, confidence: float, rng: np.random.Generator
-) -> tuple[float, float, float, float, int]:
+def _unpaired(own: Floats, other: Floats, confidence: float, rng: np.random.Generator) -> Gain:
     gain = own.mean() - other.mean()
     orders = rng.permuted(np.tile(np.concatenate([own, other]), (N_DRAWS, 1)), axis=1)
     null = orders[:, : len(own)].mean(axis=1) - orders[:, len(own) :].mean(axis=1)
@@ -96,7 +93,7 @@ def _unpaired(
     return (float(gain), *_quantiles(_draws(own, rng) - _draws(other, rng), confidence), p, len(own))
 
 
-def _beyond(value: float, nulls: Floats, confidence: float) -> tuple[float, float, float, float, int]:
+def _beyond(value: float, nulls: Floats, confidence: float) -> Gain:
     low, high = _quantiles(value - nulls, confidence)
     return float(value - nulls.mean()), low, high, float(permutation_test(np.asarray(value), nulls)), len(nulls)
 

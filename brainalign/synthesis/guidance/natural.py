@@ -31,16 +31,12 @@ class NaturalImages:
 
     Parameters
     ----------
-    paths : sequence of str
-    size : int
     device : torch.device or str
         To which images are brought.
     """
 
     def __init__(self, paths: Sequence[str], size: int, device: torch.device | str = "cpu") -> None:
-        self.paths = list(paths)
-        self.size = size
-        self.device = device
+        self.paths, self.size, self.device = list(paths), size, device
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -106,7 +102,9 @@ class Typicality:
         """Return a number in [0, 1] per image, (n,)."""
         with torch.no_grad():
             values = self.network(images).float().cpu().numpy()
-        nearest = _distances((values / self._scale).astype(np.float64), self._natural).min(axis=1)
+        apart = _distances((values / self._scale).astype(np.float64), self._natural)
+        apart[apart < 1e-3 * self._usual] = np.inf  # a natural image is no neighbour of itself
+        nearest = apart.min(axis=1)
         return np.asarray(np.minimum(1, self._usual / np.maximum(nearest, 1e-12)))
 
 
@@ -138,11 +136,8 @@ def denoised_views(
 
     Parameters
     ----------
-    pipe : BrainGuidedPipeline
     images : tensor (n, 3, size, size) in [0, 1]
         Of the size of the pipeline's images.
-    n_draws : int
-    seed : int
     batch_size : int
         Images whose noise is drawn together: another one gives other noise.
     at_once : int, optional
@@ -151,11 +146,6 @@ def denoised_views(
     Returns
     -------
     tensor (n_draws, n, 3, size, size) in [0, 1]
-
-    Raises
-    ------
-    BrainalignError
-        If the images have another size or range, or the scheduler is not supported.
     """
     size = pipe.image_size
     if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):

@@ -75,8 +75,7 @@ class RegionObjective(nn.Module):
         rows, away = _columns("targets", targets, weights), _columns("minus", minus, weights)
         if (kind == "pattern") != (pattern is not None) or (kind == "pattern" and minus is not None):
             raise BrainalignError('give a pattern with kind="pattern", and neither it nor minus with the other kind')
-        self.features = features
-        self.kind = kind
+        self.features, self.kind = features, kind
         self.mean, self.sd, self.minus_mean, self.minus_sd = mean, sd, minus_mean, minus_sd
         # Of a mean over targets only the mean of their weights matters; a pattern needs each.
         chosen = weights[:, rows], offsets[rows]
@@ -115,12 +114,7 @@ class RegionObjective(nn.Module):
         """Return the objective in standard deviations over natural images, whose features (n, d) are given.
 
         Where there is a region to avoid, it is the difference of the two standard scores, whose own standard deviation
-        is another one.
-
-        Raises
-        ------
-        BrainalignError
-            If the predicted response does not vary over them, or the objective is a pattern.
+        is another one. A pattern, or a response that does not vary over them, is refused.
         """
         if self.kind == "pattern":
             raise BrainalignError("a correlation with a pattern has a scale of its own; leave it as it is")
@@ -194,21 +188,18 @@ class SavedEncoders:
         found = {}
         for name, (plus, minus) in self.asked.items():
             assert plus is not None
-            against: dict[str, Any] = {}
+            units: dict[str, Any] = {"mean": float(means[plus]), "sd": float(sds[plus])}
             if minus is not None:
-                against = {"minus_mean": float(means[minus]), "minus_sd": float(sds[minus])}
-                against["minus"] = self.regions[minus]
-            found[name] = RegionObjective(
-                features, coef, intercept, self.regions[plus], mean=float(means[plus]), sd=float(sds[plus]), **against
-            )
+                units |= {"minus_mean": float(means[minus]), "minus_sd": float(sds[minus])}
+                units["minus"] = self.regions[minus]
+            found[name] = RegionObjective(features, coef, intercept, self.regions[plus], **units)
         return found
 
     def nulls(self, features: Callable[[Tensor], Tensor]) -> list[RegionObjective]:
         """Return an objective of every shuffled encoder; they take turns at the regions."""
         found = []
-        for number, (coef, intercept) in enumerate(
-            zip(self.arrays["null_coef"], self.arrays["null_intercept"], strict=True)
-        ):
+        encoders = zip(self.arrays["null_coef"], self.arrays["null_intercept"], strict=True)
+        for number, (coef, intercept) in enumerate(encoders):
             k = number % len(self.regions)
             mean, sd = (float(self.arrays[f"null_{of}"][number, k]) for of in ("mean", "sd"))
             # One that learned nothing at all guides nowhere: its noise is not to be blown up.

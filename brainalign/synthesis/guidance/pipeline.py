@@ -142,7 +142,6 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
             A folder never touches the network.
         trust_pickle : bool
             Also read weights that are pickles, which can run anything.
-        dtype : torch.dtype
         **options
             Of `DiffusionPipeline.from_pretrained`.
 
@@ -151,15 +150,11 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         BrainalignError
             If there is no such folder, or its weights cannot be read.
         """
-        name = str(folder)
-        local = Path(folder).is_dir()
+        name, local = str(folder), Path(folder).is_dir()
         if not local and (Path(folder).is_absolute() or name.startswith(".") or name.count("/") != 1):
             raise BrainalignError(f"there is no folder {name!r} with a diffusion model; check the path")
-        options = {
-            "use_safetensors": None if trust_pickle else True,
-            "local_files_only": local,
-            "low_cpu_mem_usage": False,
-        } | options
+        usual = {"use_safetensors": None if trust_pickle else True, "low_cpu_mem_usage": False}
+        options = usual | {"local_files_only": local} | options
         try:
             return super().from_pretrained(name, dtype=dtype, **options)  # type: ignore[no-any-return]
         except (OSError, ValueError, RuntimeError) as error:
@@ -182,15 +177,11 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         """Rows and columns of the images in pixels."""
         size = self.unet.config.sample_size
         side = size if isinstance(size, int) else size[0]
-        return int(side * self._decoded_per_latent)
-
-    @property
-    def _decoded_per_latent(self) -> int:
         if self.vae is None:
-            return 1
+            return int(side)
         if isinstance(self.vae, PixelShuffleCodec):
-            return int(self.vae.config.block)
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+            return int(side * self.vae.config.block)
+        return int(side * 2 ** (len(self.vae.config.block_out_channels) - 1))
 
     def __call__(
         self,
@@ -221,7 +212,6 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         objective : callable, optional
             Images (n, 3, H, W) in [0, 1] to a score each, differentiable; `RegionObjective`. None or a scale of 0: no
             guidance.
-        num_images : int
         guidance_scale : float
             Of the objective, in standard deviations over natural images. Not that of classifier-free guidance.
         trust_radius : float
@@ -229,7 +219,6 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         generator : torch.Generator or list of them
             One per image makes an image independent of the others in its batch; a single one draws for all, as in
             diffusers.
-        num_inference_steps : int
         prompt : str or list of str, optional
             One for all images, or one for each.
         prompt_embeds, negative_prompt_embeds : tensor (1 or n, n_tokens, width), optional
@@ -250,7 +239,6 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         latents : tensor, optional
             Initial noise of unit variance, instead of the generator's first draw.
         output_type : {"pt", "np", "pil"}
-        return_trace : bool
 
         Raises
         ------
@@ -293,13 +281,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         classifier_free_scale: float = 0.0,
         negative_prompt: str | list[str] | None = None,
     ) -> Denoiser:
-        """Return the network with what it is told of so many images; parameters as of a call.
-
-        Raises
-        ------
-        BrainalignError
-            If a prompt is missing or not wanted.
-        """
+        """Return the network with what it is told of so many images; parameters as of a call."""
         embeds, added = prompt_embeddings(
             self, num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale, negative_prompt
         )
@@ -354,8 +336,6 @@ def _check_numbers(counts: dict[str, int], start: float, stop: float, trust_radi
 
 def _check_components(pipe: DiffusionPipeline, guided: bool) -> None:
     """Raise where the models cannot be sampled from, or not be differentiated."""
-    from brainalign.synthesis.guidance.codec import PixelShuffleCodec
-
     pixels = pipe.vae is None or isinstance(pipe.vae, PixelShuffleCodec)
     if not pixels and pipe.scheduler.config.get("clip_sample", False):
         raise BrainalignError(

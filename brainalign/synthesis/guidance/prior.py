@@ -53,7 +53,6 @@ def train_prior(
         Square, a side that is a multiple of 4; their mirror images are learned, too.
     n_steps : int
         After a warm-up the rate falls along a cosine to a twentieth; sampling before the end of it is much worse.
-    seed : int
     progress : callable, optional
         Called with the step and the loss of its batch, every 100 steps.
 
@@ -61,11 +60,6 @@ def train_prior(
     -------
     UNet2DModel, DDIMScheduler, PixelShuffleCodec
         The components of a `BrainGuidedPipeline`; weights are averaged over training.
-
-    Raises
-    ------
-    BrainalignError
-        If the images are not square colour images whose side is a multiple of 4.
 
     References
     ----------
@@ -189,12 +183,9 @@ def load_prior(
     if save_memory:
         pipe.save_memory()
     try:
-        tried = pipe(
-            lambda images: images.mean(dim=(1, 2, 3)),
-            generator=[torch.Generator().manual_seed(0)],
-            num_inference_steps=2,
-            recurrence=recurrence,
-        )
+        draws = [torch.Generator().manual_seed(0)]
+        steps: dict[str, Any] = {"num_inference_steps": 2, "recurrence": recurrence}
+        tried = pipe(lambda images: images.mean(dim=(1, 2, 3)), generator=draws, **steps)
     except (RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, BrainalignError):
             raise BrainalignError(f"the prior {prior}: {error}") from error
@@ -202,8 +193,7 @@ def load_prior(
             f"the prior {prior} samples no image: {str(error).splitlines()[0]}; its network, autoencoder and scheduler "
             "must belong to each other"
         ) from error
-    size = pipe.image_size
-    shape = tuple(tried.images.shape)
+    size, shape = pipe.image_size, tuple(tried.images.shape)
     if shape != (1, 3, size, size) or size < SMALLEST:
         raise BrainalignError(
             f"the prior {prior} makes images of the shape {shape[1:]}, but square colour images (3, {size}, {size}) of "

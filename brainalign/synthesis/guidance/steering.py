@@ -56,18 +56,8 @@ class Guide:
     ) -> Tensor:
         """Return the network's output that means the guided estimate x₀'.
 
-        Parameters
-        ----------
-        denoiser : Denoiser
-        u : tensor (n, channels, rows, columns)
-            The network's input.
-        t : tensor
-            Timestep.
-        a : tensor
-            ā, the share of signal in the input.
-        step : int
-        config : mapping
-            Of the scheduler: what the network predicts, and whether x₀ is clipped.
+        `u` (n, channels, rows, columns) is the network's input, `t` the timestep and `a` the share of signal, ā. The
+        config of the scheduler says what the network predicts, and whether x₀ is clipped.
         """
         to_x0, to_output = PREDICTIONS[config.get("prediction_type", "epsilon")]
         with torch.enable_grad(), torch.autocast(u.device.type, enabled=False):
@@ -87,15 +77,8 @@ class Guide:
         moved = x0.detach() + d
         if config.get("clip_sample", False):
             moved = moved.clamp(-config["clip_sample_range"], config["clip_sample_range"])
-        self.trace.add(
-            step,
-            t,
-            score=scores.detach(),
-            grad_rms=_rms(g),
-            d_rms=_rms(d),
-            clipped=size > self.radius,
-            nonfinite=nonfinite,
-        )
+        measures = {"score": scores.detach(), "grad_rms": _rms(g), "d_rms": _rms(d), "clipped": size > self.radius}
+        self.trace.add(step, t, **measures, nonfinite=nonfinite)
         return to_output(moved, u.detach(), a)
 
     def _scores(self, images: Tensor) -> Tensor:

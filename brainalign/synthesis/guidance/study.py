@@ -75,13 +75,10 @@ class SynthesisStudy:
 
     Parameters
     ----------
-    pipe : BrainGuidedPipeline
     objectives : mapping of callables
         By region, images (n, 3, H, W) in [0, 1] to (n,): what guides.
-    judges : Judges
     natural : tensor (n, 3, H, W) or NaturalImages
         Natural images at the size of the pipeline's, in [0, 1]. Judges are handed them whole, and slice them.
-    sampling : Sampling
     prompts : mapping, optional
         By region words for it, where the pipeline reads text: what they alone give stands beside.
     progress : callable, optional
@@ -161,27 +158,15 @@ class SynthesisStudy:
             chosen = seeds[:n_null_images]
             found.add(self._sample(null, chosen)[0], "null", seeds=chosen, null=number, scale=sampling.scale)
         self._add_sweep(found, scales)
-        cost = {
-            "unguided_seconds": plain_seconds / n,
-            "guided_seconds": guided_seconds / n / len(self.objectives),
-            "ratio": ratio,
-            "n_pool": n_pool,
-        }
-        return found.done(cost)
+        cost = {"unguided_seconds": plain_seconds / n, "guided_seconds": guided_seconds / n / len(self.objectives)}
+        return found.done(cost | {"ratio": ratio, "n_pool": n_pool})
 
     def _evolved(self, region: str, n_samples: int) -> Tensor:
         """Evolve the noise with as many samples as best-of-n, the cost of guidance."""
-        found = evolve(
-            self.pipe,
-            self.objectives[region],
-            self.sampling.n_images,
-            n_evaluations=n_samples,
-            seed=self.sampling.seed,
-            **self._told(),
-            num_inference_steps=self.sampling.n_steps,
-            batch_size=self.sampling.batch_size,
-        )
-        return _as_shown(found.images[: self.sampling.n_kept])
+        sampling, objective = self.sampling, self.objectives[region]
+        options = self._told() | {"num_inference_steps": sampling.n_steps, "batch_size": sampling.batch_size}
+        found = evolve(self.pipe, objective, sampling.n_images, n_samples, sampling.seed, **options)
+        return _as_shown(found.images[: sampling.n_kept])
 
     def _add_searched(self, found: _JudgedImages, n_pool: int) -> None:
         """Add the best of as many samples as guidance would pay for, and the best images there are."""
@@ -241,7 +226,7 @@ class SynthesisStudy:
             seconds += _clock(self.pipe.device) - begun
             parts.append(_as_shown(out.images))
             if found is not None and out.trace is not None:
-                found.trace(region, out.trace)
+                found.traces.append(out.trace.assign(region=region))
         return torch.cat(parts), seconds
 
     def _told(self, prompt: str | None = None) -> dict[str, Any]:
@@ -324,8 +309,7 @@ class _JudgedImages:
     """Images and what judges say of them, as they come."""
 
     def __init__(self, judges: Judges, regions: list[str]) -> None:
-        self.judges = judges
-        self.regions = regions
+        self.judges, self.regions = judges, regions
         self.images: list[NDArray[np.uint8]] = []
         self.tables: list[pd.DataFrame] = []
         self.traces: list[pd.DataFrame] = []
@@ -342,8 +326,7 @@ class _JudgedImages:
         scale: float = 0.0,
     ) -> None:
         """Judge images of a condition and keep them."""
-        n = len(images)
-        grey = images.mean(dim=1)
+        n, grey = len(images), images.mean(dim=1).flatten(1)
         own: dict[str, Any] = {
             "image": np.arange(self.n, self.n + n),
             "condition": condition,
@@ -351,8 +334,8 @@ class _JudgedImages:
             "seed": np.full(n, -1) if seeds is None else np.asarray(seeds),
             "null": null,
             "scale": float(scale),
-            "contrast": grey.flatten(1).std(dim=1, correction=0).cpu().numpy(),
-            "luminance": grey.flatten(1).mean(dim=1).cpu().numpy(),
+            "contrast": grey.std(dim=1, correction=0).cpu().numpy(),
+            "luminance": grey.mean(dim=1).cpu().numpy(),
         }
         own |= {name: np.asarray(judge(images), float) for name, judge in self.judges.by_image.items()}
         said = {name: judge(images) for name, judge in self.judges.by_region.items()}
@@ -361,10 +344,6 @@ class _JudgedImages:
             self.tables.append(pd.DataFrame(own | {"scored": scored} | by))
         self.images.append((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
         self.n += n
-
-    def trace(self, region: str, trace: pd.DataFrame) -> None:
-        """Keep what every step of one region's guidance did."""
-        self.traces.append(trace.assign(region=region))
 
     def done(self, cost: dict[str, float]) -> Synthesised:
         """Return everything that was kept."""
