@@ -328,10 +328,7 @@ def check_responses(study: Any) -> None:
     """Raise where recordings that give responses are of formats, splits or windows that no step can serve together."""
     volumes = [name for name, files in study.recordings.items() if files.format == "nifti"]
     if volumes and len(volumes) < len(study.recordings):
-        raise ValueError(
-            f"recordings {listed(volumes)} are blocks in volumes (format: nifti) and the others are not; describe "
-            "two studies"
-        )
+        raise ValueError(f"recordings {listed(volumes)} are blocks in volumes and the others not; describe two studies")
     if volumes and study.fmri is None:
         raise ValueError("fmri: give tr_s and space: blocks in volumes (format: nifti) are read with them")
     if study.is_fitted and not study.stimuli:
@@ -350,6 +347,9 @@ def check_responses(study: Any) -> None:
             raise ValueError(f"recordings.{name}.picks: say which sensors are read: meg, mag, grad or eeg")
     if not study.is_fitted and not study.over_time:
         raise ValueError("splits: say what is left out, like {leave_out: run}, or {share: 0.2} of the stimuli")
+    unused = [name for name in (*RawOptions.model_fields, "resample_hz", "reject_uv") if getattr(study.epochs, name)]
+    if unused and all(files.format in ("epochs", "array") for files in study.recordings.values()):
+        raise ValueError(f"epochs: {listed(unused)} are of raw recordings, and these are cut already; leave them out")
     low, high = study.epochs.span_s if raw else (study.epochs.tmin_s, study.epochs.tmax_s)
     for name, (start, stop) in study.windows.items():
         before, after = low is not None and start < low, high is not None and stop > high
@@ -357,10 +357,7 @@ def check_responses(study: Any) -> None:
             raise ValueError(f"windows.{name}: {start} to {stop} s do not lie in order within the epochs")
     timed = [name for name in study.recordings if study.modality(name) == "meeg"]
     if not study.holds_out and timed and len(timed) < len(study.recordings):
-        raise ValueError(
-            f"recordings {listed(timed)} are over time and the others are not; where runs or stimuli are left out "
-            "in turn, describe two studies"
-        )
+        raise ValueError(f"recordings {listed(timed)} are over time, the others not; hold stimuli out, or describe two")
     if study.decoded and study.left_out:
         raise ValueError("decoded: categories are decoded where stimuli are held out (splits: column, share)")
     for name in study.decoded:

@@ -52,9 +52,9 @@ def compared(**options: Any) -> dict[str, Any]:
 
 CASES: dict[str, list[Case]] = {
     "recordings": [
-        ({"files": EPOCHS, "epochs": {"band_hz": [1, 30]}}, "as they were filtered"),
+        ({"files": EPOCHS}, "as they were filtered"),
         ({"files": BIDS, "epochs": {"band_hz": [1, 30]}}, "from 1 to 30 Hz"), ({"files": MUSE}, "not filtered"),
-        ({"files": EPOCHS, "epochs": {"reject_uv": 100}}, ""), ({"files": BIDS, "epochs": {"reject_uv": 100}}, "µV"),
+        ({"files": BIDS, "epochs": {"reject_uv": 100}}, "µV"),
         ({"files": EPOCHS, "epochs": {"baseline_s": [-0.1, 0]}}, "from -100 to 0 ms was subtracted"),
         ({"files": EPOCHS, "epochs": {"decimate": 4}}, "one of 4 samples"),
         ({"files": EPOCHS, "epochs": {"tmin_s": -0.2, "tmax_s": 0.4}}, "cut from -200 ms to 400 ms"),

@@ -59,7 +59,6 @@ def beside(**files: Any) -> Callable[[Content, Content], object]:
 
 
 ARRAY: Content = {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}
-SPARSE: Content = {"encoder": "dictionary"}
 PAIRS, DRAWN = {"leave_out": "stimulus", "size": 2}, {"share": 0.1}
 RUNS = {"leave_out": "run"}
 REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
@@ -76,13 +75,14 @@ REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("images-blocks-runs", model(**SENTENCES), "read texts, but its stimuli are images"),
     ("images-array-column", model(**SENTENCES), "read texts, but its stimuli have none"),
     ("vectors-array-runs", lambda study, run: study["stimuli"].update(other={}), "no vector of 1 of 25 stimuli"),
-    ("vectors-blocks-runs", beside(**ARRAY), "01 are blocks in volumes (format: nifti) and the others are not"),
-    ("vectors-array-runs", beside(**ARRAY, times_s=[0.0, 0.1]), "02 are over time and the others are not"),
+    ("vectors-blocks-runs", beside(**ARRAY), "01 are blocks in volumes and the others not"),
+    ("vectors-array-runs", beside(**ARRAY, times_s=[0.0, 0.1]), "02 are over time, the others not"),
+    ("vectors-array-runs", lambda study, run: study.update(epochs={"band_hz": [1, 30]}), "band_hz are of raw"),
     ("vectors-blocks-runs", lambda study, run: study.pop("fmri"), "fmri: give tr_s and space"),
     ("vectors-array-runs", lambda study, run: _save(run, np.ones((120, 24, 2))), "give times_s"),
     ("vectors-array-runs", option("compare", distances=["mahalanobis"]), "needs the noise of volumes around blocks"),
     ("vectors-array-column", lambda study, run: _shown_once(run), "and some stimuli that are compared were shown"),
-    ("vectors-array-runs", lambda study, run: run.update(methods={"d": SPARSE}), "with stimuli held out"),
+    ("vectors-array-runs", lambda study, run: run.update(methods={"d": {"encoder": "dictionary"}}), "with stimuli"),
 )
 
 
