@@ -160,9 +160,10 @@ def test_networks_beside_networks() -> None:
         (*pair, "a", "x", "cca", NAN, NAN, NAN, NAN, 50, "too few"),
         (*pair, "a", "x", "svcca", 0.5, 0.1, 0.2, NAN, 9, ""),
     )  # fmt: skip
+    pairs = pd.concat([pairs, *(pairs.assign(model_b=f"net{k}") for k in range(6))])
     rows = [("net", k, "pr", 3.0 + k, 60, -1, "net") for k in (0, 1)]
-    dimensions = frame("model number measure value n step network", *rows)
-    geometry.matching_section(dict(zip(MATCHING_TABLES, (pairs, dimensions, dimensions.head(0), told), strict=True)))
+    tables = pairs, (dimensions := frame("model number measure value n step network", *rows)), dimensions.head(0), told
+    assert "(6 of 7 drawn)" in str(geometry.matching_section(dict(zip(MATCHING_TABLES, tables, strict=True))).panels)
 
 
 def manifolds_told() -> pd.DataFrame:

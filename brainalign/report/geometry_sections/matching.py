@@ -32,11 +32,9 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
         blocks.append(_table(pairs))
         first = str(pairs["measure"].iloc[0])
         shown = pairs[pairs["measure"] == first]
-        panels.append(
-            kit.captioned(
-                "matchingpairs", f"Layers of two networks, {first}", pair_heatmaps(shown), shown, measure=first
-            )
-        )
+        few = kit.drawn_of(MOST_PAIRS, shown.groupby(["model_a", "model_b"]).ngroups)
+        title = f"Layers of two networks, {first}{few}"
+        panels.append(kit.captioned("matchingpairs", title, pair_heatmaps(shown), shown, measure=first))
     early, late = dimensions["step"] < 0, dimensions["step"] >= 0
     for name, rows, draw, over in (
         ("layers", dimensions[early], dimension_profiles, "layers, from first to last"),
@@ -62,7 +60,8 @@ def _manifolds(table: pd.DataFrame) -> list[kit.Panel]:
         ("matchingmanifoldtraining", "training", measured[measured["step"] >= 0]),
     ):
         if len(part):
-            title = f"Categories over {over}: capacity and collapse"
+            few = kit.drawn_of(MOST_FEATURES, part["feature"].nunique())
+            title = f"Categories over {over}: capacity and collapse{few}"
             panels.append(kit.captioned("matchingmanifolds", title, manifold_profiles(part), part, id=name, over=over))
     return panels
 

@@ -43,6 +43,7 @@ from brainalign.report.kit.model_ranking import Ceiling as Ceiling
 from brainalign.report.kit.model_ranking import Pairs as Pairs
 from brainalign.report.kit.model_ranking import ranked_models as ranked_models
 from brainalign.report.kit.page import Answer, Chapter, Panel, Section, captioned, drawn_sections, render_page, together
+from brainalign.report.kit.page import drawn_of as drawn_of
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI
 from brainalign.report.kit.sentences import cleaning_words as cleaning_words
 from brainalign.report.kit.sentences import findings as findings

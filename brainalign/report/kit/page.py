@@ -265,6 +265,11 @@ def captioned(
     return Panel(id or key, title, " ".join(text.format(**values).split()), figure, numbers, html)
 
 
+def drawn_of(most: int, n: int) -> str:
+    """Say, in a title, how many of n are drawn, where these are not all."""
+    return f" ({most} of {n} drawn)" * (n > most)
+
+
 def together(id: str, title: str, parts: Sequence[Panel]) -> list[Panel]:
     """Return panels as one figure: one picture with a letter for each, one caption for all, numbers for each.
 

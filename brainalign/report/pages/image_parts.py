@@ -142,7 +142,9 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
     if groups and len(details["conditions"]) <= 200:
         categories = _categories(material, details["conditions"])
         shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:9])}
-        panels.append(geometry_sections.rdm_panel(shown, categories, "RDMs by region", "rdm"))
+        panels.append(
+            geometry_sections.rdm_panel(shown, categories, f"RDMs by region{kit.drawn_of(9, len(groups))}", "rdm")
+        )
     top = best.sort_values("score", ascending=False).iloc[0]
     limits = [kit.number(top[name]) for name in ("ceiling_low", "ceiling_high")]
     name, n_regions = kit.space_name(top["model"], top["layer"]), best["reference"].nunique()

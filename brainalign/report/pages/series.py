@@ -327,7 +327,8 @@ def _people(material: kit.StudyMaterial) -> kit.Section:
     if scores.empty:
         return kit.Section("people", title, [], ["No label of people was asked for (labels in the descriptor)."])
     labels = list(pd.unique(scores["label"]))[:MOST_FIGURES]
-    panel = kit.captioned("personscores", title, person_figure(scores[scores["label"].isin(labels)]), scores)
+    few = kit.drawn_of(MOST_FIGURES, scores["label"].nunique())
+    panel = kit.captioned("personscores", title + few, person_figure(scores[scores["label"].isin(labels)]), scores)
     columns: kit.Columns = {
         "label": lambda row: f"{row['label']} ({row['kind']})",
         "from": lambda row: str(row["name"]),

@@ -23,23 +23,19 @@ def directions_section(found: kit.FoundDirections) -> kit.Section:
     if found.regions:
         method = _method(found)
         judge = kit.SUREST[found.judge_of(found.regions[0])]
-        images.append(kit.captioned("directionstrips", "Images along each region's direction", strips(found, method)))
-        parts.append(
-            kit.captioned(
-                "directioncurves",
-                f"Response along each region's own direction ({method})",
-                direction_curves(found, method),
-                gains,
-                judge=f"the {judge}",
-            )
-        )
+        few = kit.drawn_of(MOST_REGIONS, len(found.regions))
+        title = f"Images along each region's direction{few}"
+        images.append(kit.captioned("directionstrips", title, strips(found, method)))
+        title, figure = f"Response along each region's own direction ({method}){few}", direction_curves(found, method)
+        parts.append(kit.captioned("directioncurves", title, figure, gains, judge=f"the {judge}"))
     if len(found.cosines) and len(found.regions) > 1:
         figure = cosine_maps(found.cosines[found.cosines["method"] == _method(found)])
         title = "Directions of regions beside each other"
         parts.append(kit.captioned("directioncosines", title, figure, found.cosines))
     free = found.table[(found.table["region"] == "") & (found.table["control"] == "")]
     if len(free):
-        title = "Directions that no region was asked for"
+        n = len(free.drop_duplicates(["method", "direction"]))
+        title = f"Directions that no region was asked for{kit.drawn_of(MOST_REGIONS, n)}"
         images.append(kit.captioned("directionsfree", title, free_strips(found, free)))
     panels = kit.together("directionimages", "Images along directions", images)
     panels += kit.together("directionresponses", "What regions answer along their directions", parts)

@@ -113,15 +113,9 @@ def voxel_captions_section(material: kit.ImageMaterial) -> kit.Section | None:
     if len(curve):
         parts.append(kit.captioned("captiontemperature", "Temperature", temperature_figure(curve), curve))
     if scores["r"].notna().any():
-        parts.append(
-            kit.captioned(
-                "captionscores",
-                "Captions beside controls",
-                caption_scores_figure(scores),
-                scores,
-                confidence=material.config.confidence,
-            )
-        )
+        title = "Captions beside controls" + kit.drawn_of(MOST_REGIONS, scores[scores["n"] > 0]["region"].nunique())
+        figure, confidence = caption_scores_figure(scores), material.config.confidence
+        parts.append(kit.captioned("captionscores", title, figure, scores, confidence=confidence))
     parts.append(kit.captioned("captionnouns", "Words by region", noun_figure(details["nouns"])))
     panels = kit.together("captionscores", "How well captions predict, and what they say", parts)
     panels += kit.together("captionmaps", "Captions on the flattened cortex", _maps(material, table, details))
