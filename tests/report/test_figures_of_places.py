@@ -126,7 +126,7 @@ def said_of(made: Material) -> str:
 
 
 def sensors() -> pd.DataFrame:
-    around, down = np.linspace(0, 2 * np.pi, 12, endpoint=False), np.tile([0.5, 1.2], 6)
+    around, down = np.linspace(0, 5.9, 12), np.tile([0.5, 1.2], 6) + np.linspace(0, 0.2, 12)  # no four on a circle
     xyz = 95 * np.c_[np.cos(around) * np.sin(down), np.sin(around) * np.sin(down), np.cos(down)]
     table, names = pd.DataFrame(xyz, columns=["x_mm", "y_mm", "z_mm"]), [f"E{k}" for k in range(12)]
     return table.assign(target_id=names, kind="sensor", sensor_type="eeg", hemi="", roi=[[]] * len(names))

@@ -125,8 +125,8 @@ def volume_viewer(
     colours = matplotlib.colormaps[COLOUR_SCALES[drawn.kind]](np.linspace(0, 1, LEVELS), bytes=True)[:, :3].tolist()
     about = {
         "shape": codes.shape,
-        "mm": zooms.tolist(),
-        "origin": (affine[:3, 3] + zooms * starts).tolist(),
+        "mm": zooms.round(6).tolist(),
+        "origin": (affine[:3, 3] + zooms * starts).round(6).tolist(),
         "colours": colours,
     }
     cuts = Markup("").join(
