@@ -14,7 +14,7 @@ from scipy.special import ndtri, stdtr
 
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.statistics.resampling import MIN_UNITS, Interval, permutation_test, permute_within
+from brainalign.statistics.resampling import MIN_UNITS, Interval, expanded_tail, permutation_test, permute_within
 
 
 @dataclass(frozen=True)
@@ -239,12 +239,12 @@ def crossed_bootstrap(
     n_draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Return the mean over trials with a percentile interval over subjects and stimuli drawn with replacement.
+    """Return the mean over trials with an expanded percentile interval over draws of subjects and stimuli.
 
-    A trial counts as often as its subject is drawn times as often as its stimulus is. For means this errs on the wide
-    side. With one subject only stimuli are drawn, and the interval speaks of that subject; with fewer than `MIN_UNITS`
-    subjects it is still too narrow for people in general, and fewer stimuli are refused. `n` of the interval is the
-    number of distinct stimuli.
+    Both are drawn with replacement; a trial counts as often as its subject is drawn times as often as its stimulus is.
+    Percentiles are those of `bootstrap` for the fewer of both; for means this errs on the wide side. With one subject
+    only stimuli are drawn, and the interval speaks of that subject; with fewer than `MIN_UNITS` subjects it is too
+    narrow for people in general, and fewer stimuli are refused. `n` of the interval is the number of distinct stimuli.
 
     References
     ----------
@@ -271,8 +271,8 @@ def crossed_bootstrap(
     if n_subjects > 1:
         of_subjects = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_draws).astype(float)
     of_stimuli = rng.multinomial(n_stimuli, np.full(n_stimuli, 1 / n_stimuli), size=n_draws)
-    total = ((of_subjects @ sums) * of_stimuli).sum(axis=1)
-    drawn = ((of_subjects @ counts) * of_stimuli).sum(axis=1)
+    total, drawn = (((of_subjects @ cells) * of_stimuli).sum(axis=1) for cells in (sums, counts))
     means = total[drawn > 0] / drawn[drawn > 0]  # with gaps in the design a draw may hold no trial
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    tail = expanded_tail(min(n for n in (n_subjects, n_stimuli) if n >= MIN_UNITS), confidence)
+    low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(values.mean()), float(low), float(high), n_stimuli)

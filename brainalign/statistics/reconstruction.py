@@ -264,11 +264,10 @@ def effective_dimension(features: Values) -> float:
     ----------
     features : array (n, d)
     """
-    centred = np.asarray(features, dtype=np.float64)
-    centred = centred - centred.mean(axis=0)
-    variances = np.linalg.svd(centred, compute_uv=False) ** 2
+    values = np.asarray(features, dtype=np.float64)
+    variances = np.linalg.svd(values - values.mean(axis=0), compute_uv=False) ** 2
     total = variances.sum()
-    return float(total**2 / (variances**2).sum()) if total > 1e-18 * centred.size else 0.0
+    return float(total**2 / (variances**2).sum()) if total > 1e-24 * (values**2).sum() else 0.0
 
 
 def retrieve(reconstructed: Values, training: Values, extractor: Extractor | None = None) -> Floats:
@@ -276,14 +275,9 @@ def retrieve(reconstructed: Values, training: Values, extractor: Extractor | Non
 
     A reconstruction that scores no better than this one says no more than which training image comes near.
     """
-    if extractor is None:
-        similar = unit_rows(reconstructed) @ unit_rows(training).T
-    else:
-        name = "the first extractor"
-        similar = (
-            unit_rows(_features(name, extractor, reconstructed)) @ unit_rows(_features(name, extractor, training)).T
-        )
-    return np.asarray(training[similar.argmax(axis=1)], dtype=np.float64)
+    both = reconstructed, training
+    a, b = both if extractor is None else (_features("the first extractor", extractor, some) for some in both)
+    return np.asarray(training[(unit_rows(a) @ unit_rows(b).T).argmax(axis=1)], dtype=np.float64)
 
 
 def _features(name: str, extractor: Extractor, images: Values) -> Floats:

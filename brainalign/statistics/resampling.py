@@ -191,6 +191,11 @@ def _units(values: Values) -> Values:
     return values
 
 
+def expanded_tail(n: int, confidence: float) -> float:
+    """Compute the share of draws of n units below an expanded percentile interval, and above it; see `bootstrap`."""
+    return float(ndtr(-stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt(n / (n - 1))))
+
+
 def bootstrap(values: Values, confidence: float = 0.95, n_draws: int = 5000, seed: int = 0) -> Interval:
     """Return the mean over units with an expanded percentile bootstrap interval.
 
@@ -219,6 +224,6 @@ def bootstrap(values: Values, confidence: float = 0.95, n_draws: int = 5000, see
     values = _units(values)
     n = len(values)
     draws = np.random.default_rng(seed).choice(values, size=(n_draws, n)).mean(axis=1)
-    tail = ndtr(-stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt(n / (n - 1)))
+    tail = expanded_tail(n, confidence)
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(float(values.mean()), float(low), float(high), n)

@@ -128,7 +128,10 @@ def test_near_copies_count_once(kept: type) -> None:
     alone, both = g.two_nn(X.astype(kept)), g.two_nn(np.concatenate([X, copies]).astype(kept))
     assert (both.n, both.n_duplicates, both.dimension) == (400, 8, pytest.approx(alone.dimension, rel=0.01))
     assert (alone.n_duplicates, alone.dimension) == (0, pytest.approx(5, rel=0.15))
-    assert g.compare_dimensions({"both": np.concatenate([X, copies]).astype(kept)})["n_duplicates"].eq(8).all()
+    given = np.concatenate([X.astype(kept), np.nextafter(X[:8].astype(kept), kept(99))])
+    table = g.compare_dimensions({"both": given})
+    assert table["n_duplicates"].eq(8).all()
+    assert table["value"].iloc[-1] == g.two_nn(given).dimension
 
 
 def test_distinct_points_stay_whatever_the_others_are() -> None:

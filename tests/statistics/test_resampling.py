@@ -145,6 +145,9 @@ def test_crossed_bootstrap_covers() -> None:
         found = crossed_bootstrap(effects, subject, stimulus, n_draws=300, seed=k)
         inside.append(found.low <= 0 <= found.high)
     assert np.mean(inside) >= 0.89
+    few = [rng.normal(size=7) for _ in range(300)]  # stimuli of one subject
+    found_few = [crossed_bootstrap(x, np.zeros(7), np.arange(7), n_draws=300, seed=k) for k, x in enumerate(few)]
+    assert np.mean([some.low <= 0 <= some.high for some in found_few]) >= 0.93
     # Trials drawn as if they were independent are far too sure.
     assert found.high - found.low > 1.5 * (effects.std() / np.sqrt(300) * 2 * 1.96)
     assert found.n == 25

@@ -306,7 +306,8 @@ def compare_dimensions(
         n_duplicates = len(X) - len(_different(representations[name]))
         about = {"n": n, "n_available": len(X), "n_units": X.shape[1], "n_duplicates": n_duplicates}
         for measure in measures:
-            found = np.array([DIMENSIONS[measure](X[subset]) for subset in chosen])
+            # As they were given: what rounding is depends on what the numbers are kept in.
+            found = np.array([DIMENSIONS[measure](np.asarray(representations[name])[some]) for some in chosen])
             sd = found.std(ddof=1) if len(found) > 1 else float("nan")
             rows.append({"name": name, "measure": measure, "value": found.mean(), "sd": sd} | about)
     return pd.DataFrame(rows)
