@@ -234,7 +234,7 @@ class GaussianMethod(ReadoutMethod):
     """A Gaussian field and channel weights per target."""
 
     encoder: Literal["gaussian"]
-    field: Literal["point", "integrated"] = "point"
+    field: Literal["point", "integrated"] = "integrated"
 
 
 class SemanticMethod(ReadoutMethod):

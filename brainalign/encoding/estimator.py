@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
@@ -75,16 +75,15 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
         X, Y = np.asarray(X), np.asarray(Y)
         if Y.ndim != 2:
             raise BrainalignError(f"Y has shape {Y.shape}; give (n_rows, n_targets), one target as Y[:, None]")
-        one, inner, rows = self._new(), layout(len(X), self.cv, groups), np.arange(len(X))
+        inner, rows = layout(len(X), self.cv, groups), np.arange(len(X))
         scores: list[Values] = []
         for where in inner.tests:  # as of ridge
             test = np.sort(rows[where] if inner.order is None else inner.order[where])
-            train = np.delete(rows, test)
-            found = clone(one).fit(X[train], Y[train]).predict(X[test])
+            found = self._fitted(np.delete(X, test, axis=0), np.delete(Y, test, axis=0)).predict(X[test])
             scores.append(r2(Y[test], np.reshape(found, Y[test].shape)))
         n_defined = np.isfinite(scores).sum(axis=0)  # a target may be constant in a fold
         self.cv_scores_ = (np.nan_to_num(scores).sum(axis=0) / np.where(n_defined > 0, n_defined, np.nan))[None]
-        self.estimator_ = one.fit(X, Y)
+        self.estimator_ = self._fitted(X, Y)
         self.n_targets_ = Y.shape[1]
         return self
 
@@ -92,7 +91,7 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
         """Predict all targets: array (n_rows, n_targets)."""
         return np.reshape(self.estimator_.predict(X), (len(X), self.n_targets_))
 
-    def _new(self) -> Any:
+    def _fitted(self, X: Values, Y: Values) -> Any:
         from sklearn.multioutput import MultiOutputRegressor
         from sklearn.utils import get_tags
 
@@ -108,4 +107,6 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
                 f"{self.estimator} makes a {type(made).__name__} without fit and predict; name a regressor"
             )
         single = isinstance(made, BaseEstimator) and not get_tags(made).target_tags.multi_output
-        return MultiOutputRegressor(made) if single else made
+        made = MultiOutputRegressor(made) if single else made
+        made.fit(X, Y)  # what it returns may be nothing
+        return made

@@ -101,6 +101,7 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     null = scoring.run_null([X], Y, runs, (0, 1), fit, still, folds, ["abde", "cf"])
     for draws, rows in zip(null, ([0, 1, 3, 4], [2, 5]), strict=True):
         np.testing.assert_allclose(draws, [scoring.mean_over_runs(fit.r[rows])] * 2, atol=1e-6)
+    assert np.isnan(encoding.fit_runs([X], np.where(runs[:, None] == "c", 0.1, Y), runs, (0, 1), folds).r2[2]).all()
 
 
 def test_what_two_bands_share_is_told_apart_from_what_each_has() -> None:
@@ -189,13 +190,18 @@ def test_the_null_of_what_a_band_adds_turns_only_what_others_leave() -> None:
     added = scoring.common_r2(["other"], fits)
     still = {run: np.ones((2, 51), dtype=complex) for run in "abcd"}
     found = scoring.unique_null(bands, "other", fits, Y, runs, (0,), still, averaged=["b", "d"])
-    lost = added[[1, 3]].mean(axis=0)
-    np.testing.assert_allclose(found, [lost, lost], atol=1e-4)
+    np.testing.assert_allclose(found, [added[[1, 3]].mean(axis=0)] * 2, atol=1e-4)
     null = scoring.unique_null(bands, "other", fits, Y, runs, (0,), encoding.turned_in_time(runs, 99, 20))
     p = permutation_test(added.mean(axis=0), null)
     assert (p[:2] == 0.01).all()
     assert (p[2:] > 0.05).all()
     assert null[:, 2:].mean() == pytest.approx(added[:, 2:].mean(), abs=0.02)
+    Y = bands["one"] @ rng.normal(size=(3, 40)) + 0.3 * rng.normal(size=(400, 40))
+    whole = encoding.fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=3)
+    fits = encoding.fits_without(bands, Y, runs, (0,)) | {(): whole}
+    null = scoring.unique_null(bands, "other", fits, Y, runs, (0,), encoding.turned_in_time(runs, 19, 20))
+    same = ((whole.deltas[:, 1] == 0) & (whole.alphas == fits["other",].alphas)).all(axis=0)  # one fit: all are ties
+    assert {*permutation_test(scoring.common_r2(["other"], fits).mean(axis=0), null)[same]} == {1}
 
 
 @pytest.mark.acceptance

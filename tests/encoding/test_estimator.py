@@ -33,14 +33,12 @@ def test_a_function_of_a_file_makes_it_and_it_is_scored_like_any_encoder(tmp_pat
     path = tmp_path / "mine.py"
     path.write_text(
         "import numpy as np\n\n\nclass Mean:\n    def __init__(self, shift=0):\n        self.shift = shift\n\n"
-        "    def get_params(self, deep=True):\n        return {'shift': self.shift}\n\n"
-        "    def fit(self, X, Y):\n        self.mean = Y.mean(axis=0)\n        return self\n\n"
+        "    def fit(self, X, Y):\n        self.mean = Y.mean(axis=0)\n\n"
         "    def predict(self, X):\n        return np.tile(self.mean + self.shift, (len(X), 1))\n"
     )
     found = EstimatorEncoder(f"{path}:Mean", {"shift": 2}).fit(X, Y)
     np.testing.assert_allclose(found.predict(X[:2]), np.tile(Y.mean(axis=0) + 2, (2, 1)))
-    ids = np.array([f"s{k}" for k in range(90)])
-    split = np.arange(70), np.arange(70, 90)
+    ids, split = np.array([f"s{k}" for k in range(90)]), (np.arange(70), np.arange(70, 90))
     options = {"n_permutations": 99, "n_boot": 0, "control": "refit"}
     lasso = EstimatorEncoder("sklearn.linear_model:Lasso", {"alpha": 0.05})
     found = evaluate_held_out(lasso, X, Y, *split, stimulus_ids=ids, **options)

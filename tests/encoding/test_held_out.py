@@ -366,3 +366,5 @@ def test_the_whole_table_of_groups() -> None:
         values |= {"n_targets": [len(own) for own in rows]}
         table = scoring.group_table(each, groups, ceiling, 0.8)
         pd.testing.assert_frame_equal(table, pd.DataFrame(values), check_dtype=False, rtol=1e-5)
+    equal = replace(one, group_null=np.tile(one.group_r - 1e-7, (50, 1)))
+    assert (scoring.group_table(equal, groups, ceiling, 0.8)["p"] == 1).all()  # to the rounding of float32

@@ -149,8 +149,7 @@ def test_draws_are_from_the_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brainalign.encoding.in_context.meta_training.N_DRAWS", 40_000)
     made, _, _ = synthetic(1, 5, (1.0, 1.0))
     X, Y, *_ = voxels(12, 3, 3)
-    noise = np.array([0.3, 1.0, 2.0])
-    shared = torch.as_tensor(X).float().expand(3, -1, -1)
+    noise, shared = np.array([0.3, 1.0, 2.0]), torch.as_tensor(X).float().expand(3, -1, -1)
     draws = made.posterior(shared, torch.as_tensor(Y.T).float(), torch.as_tensor(noise).float()[:, None]).double()
     expected = linear_gaussian_reference(X, Y, noise, PRIOR.mean, PRIOR.covariance)
     np.testing.assert_allclose(draws.mean(dim=1).numpy().T, expected, atol=0.02)
@@ -305,8 +304,7 @@ def test_leave_one_out_of_empirical_bayes_is_exact() -> None:
         folds = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         chosen = [np.array([0, 3])] * len(folds)
         for fold, found in zip(folds, in_context.left_out_errors(fitted, X, Y, folds, chosen), strict=True):
-            kept = np.setdiff1d(np.arange(24), fold)
-            off = []
+            kept, off = np.setdiff1d(np.arange(24), fold), []
             for target in chosen[0]:
                 noise = np.sqrt(fitted.noise_[[target]])
                 weights = linear_gaussian_reference(X[kept], Y[kept][:, [target]], noise, *prior)

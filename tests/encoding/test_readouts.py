@@ -108,7 +108,7 @@ def test_the_gaussian_one_is_a_factorized_one_with_its_fields(field: str) -> Non
 
 
 def test_points_are_drawn_around_the_mean_in_training_only_by_roots_of_covariances() -> None:
-    gaussian = start(encoding.GaussianReadout(), Shape((1, 41), 1, 1), seed=0)
+    gaussian = start(encoding.GaussianReadout("point"), Shape((1, 41), 1, 1), seed=0)
     torch.nn.init.ones_(gaussian.weight)
     with torch.no_grad():
         gaussian.mean[:] = torch.tensor([0.3, 0.0])

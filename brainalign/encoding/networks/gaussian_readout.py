@@ -51,12 +51,12 @@ class GaussianReadout(Readout):
     --------
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(300, 15, 2))
-    >>> readout = GaussianReadout("integrated").fit(X, X[:, 7, :1], grid=(3, 5))
+    >>> readout = GaussianReadout().fit(X, X[:, 7, :1], grid=(3, 5))
     >>> bool(np.abs(readout.means_).max() < 0.1)
     True
     """
 
-    field: Literal["point", "integrated"] = "point"
+    field: Literal["point", "integrated"] = "integrated"
     _: KW_ONLY
     restarts: int = 1
 

@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Rows, Values
 from brainalign.regression import BandedRidge, DelayedFeatures, Ridge, centred_product, rotate
-from brainalign.statistics import pearson
+from brainalign.statistics import pearson, r2
 
 Band = Values | Mapping[str, Values]  # features, or those for each run that is left out
 COLUMNS = 2048  # of responses that are predicted at once
+ROUNDING = 1e-6  # R² of fits that differ by float32 alone, as where a band has no share in the joint one
 Turns = Mapping[str, NDArray[np.complex128]]  # of the frequencies of each run, draw by draw
 Names = tuple[str, ...]
 Fold = tuple[Sequence[str], Sequence[str]]  # runs to train on, runs to test
@@ -142,16 +143,16 @@ def fit_runs(
         seen = np.zeros(0)
         if with_trained:
             fitted, given = np.asarray(ridge.predict(train[0]) if len(bands) == 1 else banded.predict(train)), Y[inside]
-            seen = np.mean([_r2(fitted[groups == run], given[groups == run]) for run in trained], axis=0)
+            seen = np.mean([r2(given[groups == run], fitted[groups == run]) for run in trained], axis=0)
         for run in tested:
             test = runs == run
             held = [design[test] for design in designs]
             predicted = np.asarray(ridge.predict(held[0]) if len(bands) == 1 else banded.predict(held))
-            r2 = _r2(predicted, Y[test])
-            split = r2[None] if len(bands) == 1 else np.asarray(banded.split_scores(held, Y[test]))
-            rows[run] = (pearson(predicted, Y[test]), r2, split, inner, *map(np.asarray, chosen[1:]), seen)
-    r, r2, split, inner, alphas, deltas, seen = (np.stack(part) for part in zip(*(rows[k] for k in names), strict=True))
-    return RunFit(r, r2, split, np.mean(weights, axis=0) if weights else np.zeros(0), inner, alphas, deltas, seen)
+            found = r2(Y[test], predicted)
+            split = found[None] if len(bands) == 1 else np.asarray(banded.split_scores(held, Y[test]))
+            rows[run] = (pearson(predicted, Y[test]), found, split, inner, *map(np.asarray, chosen[1:]), seen)
+    r, whole, split, inner, alphas, deltas, seen = map(np.stack, zip(*(rows[k] for k in names), strict=True))
+    return RunFit(r, whole, split, np.mean(weights, axis=0) if weights else np.zeros(0), inner, alphas, deltas, seen)
 
 
 def fits_without(
@@ -199,7 +200,8 @@ def common_r2(names: Sequence[str], fits: Mapping[Names, RunFit], *, limit: bool
     """
     # Where nothing is left to predict from, R² is 0.
     parts = [sign * (fits[left].limit_r2 if limit else fits[left].r2) for sign, left in _terms(names) if left in fits]
-    return np.asarray(np.sum(parts, axis=0))
+    found = np.sum(parts, axis=0)
+    return np.where(np.abs(found) < ROUNDING, 0, found)
 
 
 def _terms(names: Sequence[str]) -> list[tuple[int, Names]]:
@@ -310,7 +312,8 @@ def unique_null(
     Freedman D, Lane D (1983). A nonstochastic interpretation of reported significance levels. Journal of Business &
     Economic Statistics 1:292-298. doi:10.1080/07350015.1983.10509354
     """
-    names, folds = averaged or list(turns), folds or run_folds(list(turns))
+    folds, names = folds or run_folds(list(turns)), averaged or list(turns)
+    scored = {run: np.isfinite(found) for run, found in zip(turns, fits[()].r2, strict=True) if run in names}
     others = [band for other, band in bands.items() if other != name]
     kept = np.zeros(Y.shape, dtype=np.float32)
     for ridge, inside, tested, some in _maps(others, runs, delays, fits[name,], folds):
@@ -319,10 +322,10 @@ def unique_null(
     for sign, of, fit in ((1, list(bands.values()), fits[()]), (-1, others, fits[name,])):
         for ridge, inside, tested, some in _maps(of, runs, delays, fit, folds):
             for first, run, predicted, moved in _turned(ridge, Y[:, some], runs, inside, tested, turns, kept[:, some]):
-                if run in names:
-                    r2 = _r2(predicted, moved - moved.mean(axis=0))
-                    lost[first : first + len(r2), some] += sign * r2 / len(names)
-    return lost
+                if run in scored:
+                    part = sign * np.where(scored[run][some], r2(moved - moved.mean(axis=0), predicted), 0)
+                    lost[first : first + len(part), some] += part / np.maximum(sum(scored.values())[some], 1)
+    return np.where(np.abs(lost) < ROUNDING, 0, lost)  # ties count against the observed
 
 
 def turned_in_time(
@@ -441,8 +444,3 @@ def scaled(band: Values, train: NDArray[np.bool_]) -> Values:
     own = band[train]
     mean, sd = own.mean(axis=0), (own - own[:1]).std(axis=0)  # exactly 0 of constants
     return np.where(sd > 0, (band - mean) / np.where(sd > 0, sd, 1), 0).astype(np.float32)
-
-
-def _r2(predicted: Values, Y: Values) -> Values:
-    total = ((Y - Y.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
-    return np.asarray(1 - ((Y - predicted) ** 2).sum(axis=0, dtype=np.float64) / np.where(total > 0, total, np.nan))

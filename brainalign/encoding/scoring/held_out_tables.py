@@ -12,7 +12,7 @@ from brainalign import statistics
 from brainalign.arrays import Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.encoding.networks import SeedEnsemble
-from brainalign.encoding.scoring.held_out_scores import HeldOut
+from brainalign.encoding.scoring.held_out_scores import TIE, HeldOut
 from brainalign.regression import Partition
 
 METRICS = {
@@ -84,6 +84,7 @@ def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, con
     low, high = np.quantile(found.group_draws, tails, axis=0)
     r, null = found.group_r, found.group_null
     # Corrected for the choice among groups: the largest group of every permutation. One without a score has no null.
+    maxima = null[:, ~np.isnan(r)].max(axis=1, initial=-1)
     return pd.DataFrame(
         {
             "group": found.groups,
@@ -94,8 +95,8 @@ def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, con
             "null_mean": null.mean(axis=0),
             "null_low": np.quantile(null, tails[0], axis=0),
             "null_high": np.quantile(null, tails[1], axis=0),
-            "p": statistics.permutation_test(r, null),
-            "p_fwer": statistics.permutation_test(r, null[:, ~np.isnan(r)].max(axis=1, initial=-1), correct="max"),
+            "p": statistics.permutation_test(r - TIE, null),
+            "p_fwer": statistics.permutation_test(r - TIE, maxima, correct="max"),
             "control_r": found.control_group_r,
             "ceiling_r": statistics.group_means(np.sqrt(np.maximum(ceiling, 0)), list(groups.values())),
             "cv_score": statistics.group_means(_inner(found), list(groups.values())),
