@@ -207,8 +207,7 @@ def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.Mon
     whole = decoding.neighbours_in_time(train.meta, train.targets, test.meta)
     widths, place = 2.0 ** np.arange(6), train.meta["trial_index"].to_numpy(dtype=float)
     subject, stimulus = (train.meta[name].to_numpy() for name in ("subject", "stimulus_id"))
-    apart = (subject[:, None] == subject) & (stimulus[:, None] != stimulus)
-    means = []
+    apart, means = (subject[:, None] == subject) & (stimulus[:, None] != stimulus), []
     for width in widths:
         weights = np.exp(-np.abs(place[:, None] - place) / width) * apart
         means.append(weights @ train.targets / weights.sum(axis=1, keepdims=True))

@@ -183,8 +183,7 @@ def trials(rng: np.random.Generator, vectors: np.ndarray, ids: list[str], n_subj
 @pytest.fixture
 def world() -> tuple[dict[str, Trials], dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(N, D))
-    ids = [f"image{k}" for k in range(N)]
+    vectors, ids = rng.normal(size=(N, D)), [f"image{k}" for k in range(N)]
     made = {"eeg": trials(rng, vectors, ids, 3, 1.5), "fmri": trials(rng, vectors[:20], ids[:20], 2, 0.3)}
     return {name: pair[0] for name, pair in made.items()}, {name: pair[1] for name, pair in made.items()}
 

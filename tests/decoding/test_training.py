@@ -17,8 +17,7 @@ def test_clip_loss_is_the_mean_of_both_cross_entropies_without_trials_of_one_sti
     assert clip_loss(a, b, 10.0, torch.arange(8)).item() == pytest.approx(expected, abs=1e-12)
     a, b = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
     stimuli = torch.tensor([0, 0, 1, 2, 3, 4])
-    logits = 5 * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
-    rows = []
+    logits, rows = 5 * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T, []
     for table in (logits, logits.T):
         for i in range(6):
             kept = [j for j in range(6) if j == i or stimuli[j] != stimuli[i]]

@@ -241,9 +241,9 @@ def test_functions_of_users_are_checked_and_nouns_are_whole_words() -> None:
     named = synthesis.TextCaptioner(lambda rows: ["red", "red"], embed=lambda texts: np.ones((len(texts), D)))
     assert synthesis.caption_targets(np.ones((2, D)), named).embeddings.shape == (2, D)
     refused("one per voxel", synthesis.caption_targets, np.ones((3, D)), synthesis.TextCaptioner(lambda rows: ["red"]))
-    texts = ["a red scarf", "a car, on a road", "", "carts"]
-    shares = synthesis.noun_shares(texts, {"V1": np.arange(4), "V2": np.array([], dtype=int)}, ["car", "red scarf"])
-    assert shares["V1"] == {"car": 0.25, "red scarf": 0.25}
+    texts = ["a red scarf", "a car, on a road", "", "carts, red_scarf's"]
+    shares = synthesis.noun_shares(texts, {"V1": np.arange(4), "V2": np.array([], dtype=int)}, ["car", "red_scarf"])
+    assert shares["V1"] == {"car": 0.25, "red_scarf": 0.5}
     assert np.isnan(shares["V2"]["car"])
 
 

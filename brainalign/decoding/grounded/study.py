@@ -164,16 +164,16 @@ def scene_retrieval(
     if len(kinds) < 2:
         raise BrainalignError(f"all {len(sets)} captions hold the same words; nothing to retrieve")
     rivals = codes[:, None] != codes[None]
-    n_gallery, rows = 1 + rivals.sum(axis=1), []
+    n_gallery, rows, member = 1 + rivals.sum(axis=1), [], (codes[:, None] == np.arange(len(kinds))).astype(float)
     for name, accuracy in _measures(n_gallery, n_ways):
         hits = _hits(scores, rivals, n_gallery, accuracy)
         own, apart = np.diagonal(hits), [np.nan] * 3
         if best is not None:
             ahead = np.diagonal(_hits(best, rivals, n_gallery, accuracy)) - own
             apart = [float(ahead.mean()), *stimulus_interval(ahead, np.zeros(len(own)), codes, n_draws, seed)]
-        of_set = np.stack([hits[:, codes == k].mean(axis=1) for k in range(len(kinds))], axis=1)
-        # Sets change places, with all their captions; the right pairs are those of caption and scene, not of sets.
-        test = statistics.pairing_test(of_set, codes, n_permutations=n_permutations, seed=seed)
+        # All scenes of a set get the words of another set; they keep their galleries, and count as often.
+        of_set = (member / member.sum(axis=0)).T @ hits @ member * len(kinds) / len(scores)
+        test = statistics.pairing_test(of_set, np.arange(len(kinds)), n_permutations=n_permutations, seed=seed)
         low, high = stimulus_interval(own, np.zeros(len(own)), codes, n_draws, seed)
         rows.append(
             {

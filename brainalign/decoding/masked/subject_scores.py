@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError, check_apart, check_finite, check_rows
@@ -139,19 +140,20 @@ def person_scores(
             _held_out(values, some, whose, [tests], numeric) for some, tests in zip(shuffled, folds_of, strict=True)
         ]
         out[name] = _Out(_held_out(values, given, whose, folds, numeric), np.array(permuted).reshape(-1, len(given)))
-    names = np.unique(whose)
-    of = np.searchsorted(names, whose)
+    names, of = np.unique(whose, return_inverse=True)
     draws = [np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[of] for _ in range(n_draws)]
     every = np.ones(len(given))
     draws = [one for one in draws if len(np.unique(given[one > 0])) >= (2 if numeric else len(np.unique(given)))]
     drawn = {k: np.array([_score(one.own, given, weight, numeric) for weight in draws]) for k, one in out.items()}
-    tails, rows = [(1 - confidence) / 2, (1 + confidence) / 2], []
+    # As in `fill_table`: among 6 people percentiles of the draws covered 75 %, and called 21 % of ties better or worse.
+    n, rows = len(names), []
+    reach = np.array([-1, 1]) * stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt(n / (n - 1))
     for name, one in out.items():
         score = _score(one.own, given, every, numeric)
         null = np.array([_score(p, y, every, numeric) for p, y in zip(one.null, shuffled, strict=True)])
-        low, high = np.quantile(drawn[name], tails)
+        low, high = np.clip(score + reach * drawn[name].std(), -1 if numeric else 0, 1)
         difference = score - _score(out[reference].own, given, every, numeric)
-        below, above = np.quantile(drawn[name] - drawn[reference], tails)
+        below, above = difference + reach * (drawn[name] - drawn[reference]).std()
         verdict = "better" if below > 0 else "worse" if above < 0 else "tie"
         rows.append(
             {
@@ -170,7 +172,7 @@ def person_scores(
                 "verdict": "reference" if name == reference else verdict,
             }
         )
-    return pd.DataFrame(rows).assign(n_people=len(names), n_repeats=n_repeats, n_permutations=n_permutations)
+    return pd.DataFrame(rows).assign(n_people=n, n_repeats=n_repeats, n_permutations=n_permutations)
 
 
 def _shuffled(labels: NDArray[Any], people: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:

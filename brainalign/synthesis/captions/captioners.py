@@ -192,8 +192,9 @@ def noun_shares(
 
 def holds(text: str, noun: str) -> bool:
     """Return whether a text holds a word or phrase as a whole: "car" is not in "scarf"."""
-    words = "".join(letter if letter.isalnum() or letter == "-" else " " for letter in text.lower()).split()
-    return f" {noun.lower()} " in f" {' '.join(words)} "
+    apart = ["".join(one if one.isalnum() or one == "-" else " " for one in of.lower()) for of in (text, noun)]
+    mine, asked = (f" {' '.join(words.split())} " for words in apart)
+    return asked in mine
 
 
 def _units(rows: Values) -> NDArray[np.float64]:

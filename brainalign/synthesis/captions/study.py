@@ -93,7 +93,8 @@ class CaptionStudy:
         regions : mapping of arrays of voxel numbers
         """
         embeddings, responses = train
-        units, images = _units(embeddings), _units(test[0])
+        units, images = (np.asarray(part, dtype=np.float64) for part in (embeddings, test[0]))
+        units, images = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (units, images))
         bank = embeddings if self.bank is None else self.bank
         curve = pd.DataFrame(columns=["temperature", "score", "se", "n_captions", "chosen"])
         temperature = self.temperature
@@ -147,8 +148,7 @@ class CaptionStudy:
         for name, rows in known.groupby("attribute", sort=False):
             columns[str(name)] = rows["said"].to_numpy(dtype=np.str_)
             columns |= {f"{name}_{part}": rows[part].to_numpy() for part in ("share", "prior", "p", "q")}
-        names = list(self.captioner.vocabularies)
-        return self.captioner.said({name: columns[name] for name in names}), pd.DataFrame(columns)
+        return self.captioner.said({name: columns[name] for name in self.captioner.vocabularies}), pd.DataFrame(columns)
 
     def _as_silent_as(self, captions: captioners.Captions, other: captioners.Captions) -> captioners.Captions:
         """Return other captions that say something of the same attributes: only what they say differs."""
@@ -204,11 +204,6 @@ class CaptionStudy:
                     | {"n": len(groups[k]), "n_silent": len(regions[region]) - len(groups[k])}
                 )
         return pd.DataFrame(rows)
-
-
-def _units(rows: Values) -> NDArray[np.float64]:
-    rows = np.asarray(rows, dtype=np.float64)
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def shuffled_weights(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from brainalign.statistics import permutation_test
 
@@ -25,7 +26,7 @@ def synthesis_gains(table: pd.DataFrame, confidence: float = 0.95, seed: int = 0
     table : DataFrame
         `Synthesised.table`.
     confidence : float
-        Of the bootstrap intervals over images.
+        Of the intervals over images: Student's t, Welch's where images are not paired; NaN of a single image.
 
     Returns
     -------
@@ -82,26 +83,27 @@ def _paired(gains: Floats, confidence: float, rng: np.random.Generator) -> Gain:
     n = len(gains)
     signs = rng.choice([-1.0, 1.0], size=(N_DRAWS, n))
     p = float(permutation_test(np.abs(gains.mean()), np.abs(signs @ gains) / n))
-    return (float(gains.mean()), *_quantiles(_draws(gains, rng), confidence), p, n)
+    return (float(gains.mean()), *_around(float(gains.mean()), (gains,), confidence), p, n)
 
 
 def _unpaired(own: Floats, other: Floats, confidence: float, rng: np.random.Generator) -> Gain:
-    gain = own.mean() - other.mean()
+    gain = float(own.mean() - other.mean())
     orders = rng.permuted(np.tile(np.concatenate([own, other]), (N_DRAWS, 1)), axis=1)
     null = orders[:, : len(own)].mean(axis=1) - orders[:, len(own) :].mean(axis=1)
-    p = float(permutation_test(np.abs(gain), np.abs(null)))
-    return (float(gain), *_quantiles(_draws(own, rng) - _draws(other, rng), confidence), p, len(own))
+    p = float(permutation_test(np.asarray(abs(gain)), np.abs(null)))
+    return (gain, *_around(gain, (own, other), confidence), p, len(own))
 
 
 def _beyond(value: float, nulls: Floats, confidence: float) -> Gain:
-    low, high = _quantiles(value - nulls, confidence)
+    low, high = np.quantile(value - nulls, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     return float(value - nulls.mean()), low, high, float(permutation_test(np.asarray(value), nulls)), len(nulls)
 
 
-def _draws(values: Floats, rng: np.random.Generator) -> Floats:
-    return np.asarray(rng.choice(values, size=(N_DRAWS, len(values))).mean(axis=1))
-
-
-def _quantiles(values: Floats, confidence: float) -> tuple[float, float]:
-    ends = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(ends[0]), float(ends[1])
+def _around(gain: float, parts: tuple[Floats, ...], confidence: float) -> tuple[float, float]:
+    if min(map(len, parts)) < 2:
+        return np.nan, np.nan
+    shares, dof = np.array([(part.var(ddof=1) / len(part), len(part) - 1) for part in parts]).T
+    total = max(float(shares.sum()), np.finfo(float).tiny)
+    of_all = 1 / max(float((np.square(shares / total) / dof).sum()), 1 / dof.sum())
+    reach = float(stdtrit(of_all, (1 + confidence) / 2) * total**0.5)
+    return gain - reach, gain + reach
