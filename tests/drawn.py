@@ -88,8 +88,7 @@ def bars(ax: Axes) -> list[Bar]:
 
 def zones(ax: Axes) -> list[tuple[float, float]]:
     boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
-    boxes = [box for box in boxes if box.get_data_transform() is not ax.transData]
-    ends = []
+    boxes, ends = [box for box in boxes if box.get_data_transform() is not ax.transData], []
     for box in boxes:
         vertical = box.get_data_transform() is ax.get_xaxis_transform(which="grid")
         start, length = (box.get_x(), box.get_width()) if vertical else (box.get_y(), box.get_height())
@@ -264,8 +263,7 @@ def gaps_of(figure: Figure) -> list[str]:
 
 def _problems_of_panels(figure: Figure) -> list[str]:
     """Return what is wrong with a grid of panels: too small ones, rows and columns of which none is seen."""
-    problems = []
-    specs = [spec for ax in panels(figure) if (spec := ax.get_subplotspec())]
+    problems, specs = [], [spec for ax in panels(figure) if (spec := ax.get_subplotspec())]
     for shape in {spec.get_gridspec().get_geometry() for spec in specs}:
         mine = [spec for spec in specs if spec.get_gridspec().get_geometry() == shape]
         height, width = figure.get_size_inches()[::-1] / shape

@@ -92,7 +92,7 @@ def fmriprep(folder: Path) -> None:
     for run in "123":
         stem = f"sub-02_task-look_run-{run}"
         events = pd.DataFrame({"onset": 4 + 8.0 * np.arange(6), "duration": 2.0, "trial_type": "image"})
-        events["stimulus_id"] = [f"img{k}" for k in rng.permutation(6)]
+        events["stim_file"] = [f"img{k}.png" for k in rng.permutation(6)]
         events.to_csv(raw / f"{stem}_events.tsv", sep="\t", index=False)
         bold = nibabel.Nifti1Image(500 + rng.normal(size=(3, 3, 2, 40)).astype("float32"), np.eye(4))
         bold.header.set_zooms((2.0, 2.0, 2.0, 1.5))
@@ -285,7 +285,7 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
 def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"w{k:02d}" for k in range(30)]
     np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of(names, tmp_path, 3), 4)))
-    pd.DataFrame({"stimulus_id": names, "test": np.arange(30) % 3 == 0}).to_csv(tmp_path / "words.CSV", index=False)
+    pd.DataFrame({"stimulus_id": names, "test": np.arange(30) % 3 // 2}).to_csv(tmp_path / "words.CSV", index=False)
     pd.DataFrame({"roi": ["V4", "V4", "IT", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
     vectors = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"], index=pd.Index(names, name="stimulus_id"))
     vectors.to_parquet(tmp_path / "a-net.parquet")
@@ -296,7 +296,7 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "cells.csv"}
     models = {"anet": "a-net.parquet", "anet2": "a_net.csv", "other": "other.csv"}
     assert (study["stimuli"], study["recordings"]) == ("words.CSV", {"01": files})
-    assert study["splits"] == {"held": {"column": "test", "value": "True"}}
+    assert study["splits"] == {"held": {"column": "test", "value": "1"}}
     assert study["models"] == {name: {"extractor": "table", "file": file} for name, file in models.items()}
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
@@ -322,7 +322,7 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
     (tmp_path / "study.yaml").unlink()
     for name in files:
         trials = tmp_path / name / "trials.tsv"
-        trials.write_text(trials.read_text().replace("stimulus_id", "shown", 1))
+        trials.write_text(trials.read_text().replace("stimulus_id", "shown", 1).replace(".png", ".bmp"))
     assert main(["init", str(tmp_path), "--yes"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert re.search(r"anna/trials.tsv has the columns .*shown.* but no stimulus_id: call that of", said)
@@ -364,7 +364,7 @@ def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> N
     shown = [(f"w{k % 6}", k // 6, *rng.normal(size=4).round(3)) for k in range(24)]
     table = pd.DataFrame(shown, columns=["stimulus_id", "run", *(f"V1_{k}" for k in range(1, 5))])
     table.loc[3, "V1_3"] = np.nan
-    table.to_csv(tmp_path / "all.csv", sep=";", decimal=",", quoting=2, index=False)
+    table.to_csv(tmp_path / "all.tsv", sep="\t", decimal=",", quoting=2, index=False)
     table[["stimulus_id", "run"]].to_csv(tmp_path / "few.csv", sep=";", quoting=2, index=False)
     refused("separated by semicolons", read_text_table, tmp_path / "few.csv")
     (tmp_path / "few.csv").unlink()
@@ -431,7 +431,7 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
     for path in [tmp_path / "study.yaml", tmp_path / "eeg.mat", *tmp_path.glob("*.t*")]:
         path.unlink()
     shown, areas = [names[k].encode() for k in order], np.repeat(["V1", "IT"], 4)
-    np.savez(tmp_path / "sub-a.npz", betas=rng.normal(size=(8, 81)), image=shown, area=areas)
+    np.savez(tmp_path / "sub-a.npz", betas=rng.normal(size=(8, 81)), names=shown, area=areas)
     assert main(["init", str(tmp_path), "--yes"]) == 0
     responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "a")
     assert (responses.values.shape, list(responses.regions())) == ((81, 8), ["IT", "V1"])
@@ -451,7 +451,7 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
     values = rng.normal(size=(2, 30, 4)).astype(np.float32)
     tables = [pd.DataFrame(table, columns=["V1_1", "V1_2", "IT_1", "IT_2"]) for table in values]
     shown = [f"{name}.png" for name in names] * 3
-    told = {"image": shown, "session": np.repeat([1, 2, 3], 10), "rt": rng.uniform(size=30), "onset": np.arange(30.0)}
+    told = {"image": shown, "session": np.repeat([1, 2, 3], 10), "RT_ms": range(30), "luminance": np.arange(30.0)}
     table = pd.concat([one.assign(**told, subject=who) for one, who in zip(tables, "ab", strict=True)])
     np.savez(tmp_path / "features.npz", stimulus_id=[f"{name}.png" for name in names], own=rng.normal(size=(10, 3)))
     table = table.sample(60, random_state=0).sort_index(kind="stable")
@@ -490,6 +490,7 @@ def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Pa
     keys = [(who, day, name, cell) for who in "ab" for day in "12" for name in names for cell in ("n1", "n2", "n3")]
     table = pd.DataFrame(keys, columns=["subject", "day", "image", "neuron"])
     table["area"], table["depth"] = table["neuron"].map({"n1": "V4", "n2": "IT", "n3": "IT"}), table["neuron"].str[1:]
+    table["trial"] = range(len(table))
     table["rt"], table["rate"] = table.groupby(["subject", "day", "image"]).ngroup(), rng.normal(size=len(table))
     table = table[(table["subject"] != "a") | (table["day"] != "1") | (table["neuron"] != "n2")]  # not recorded then
     table.sample(len(table), random_state=0).sort_values("day", kind="stable").to_csv(
@@ -515,7 +516,7 @@ def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, c
         np.save(tmp_path / f"sub-{name}_X.npy", rng.normal(size=(40, 3, 9)))
         mine, file = np.roll(shown, 7 * (name == "b")), tmp_path / f"sub-{name}_{labels}"
         np.save(file, mine) if file.suffix == ".npy" else file.write_text("\n".join(mine))
-    np.save(tmp_path / "times.npy", times)
+    np.save(tmp_path / "times.npy", times * 1000)
     (tmp_path / "channel_names.txt").write_text("Fz\nCz\nPz\n")  # called so by nobody that is known
     (tmp_path / "electrodes.txt").write_text("Fz\nCz\nPz\n")
     assert main(["init", str(tmp_path), "--yes"]) == 0
@@ -551,6 +552,8 @@ def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
 def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, file: str) -> None:
     images(tmp_path, names := [f"im{k:02d}" for k in range(20)])
     shown, values = names * 2, rng.normal(size=(40, 5)).astype(np.float32)
+    own = pd.DataFrame({"image": names, "size": range(20)}).to_csv(sep="\t", index=False)
+    (tmp_path / "stimuli.tsv").write_text(own)  # is never written over
     fields = {"rates": values, "image": np.array(shown, dtype=object), "area": np.array([*"VVVIT"], dtype=object)}
     if file.endswith(".mat"):
         savemat(tmp_path / file, {"exp": fields, "version": 2.0})
@@ -563,6 +566,7 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
     np.testing.assert_array_equal(responses.values, values)
     assert responses.trials["stimulus_id"].tolist() == shown
     assert {area: len(rows) for area, rows in responses.regions().items()} == {"I": 1, "T": 1, "V": 3}
+    assert (tmp_path / "stimuli.tsv").read_text() == own
     if file.endswith(".mat"):
         refused("holds no array 'rates'.*it has .*exp/rates", read_array, tmp_path / file, Path("t.tsv"), key="rates")
 
@@ -665,9 +669,10 @@ def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> N
     )
     shutil.rmtree(tmp_path / "subj01")
     zarr.save(str(tmp_path / "rates.zarr"), values := rng.normal(size=(30, 4)))
+    (tmp_path / "seen.txt").write_text("\n".join(f"w{k}" for k in range(29, -1, -1)))  # says another order
     assert main(["init", str(tmp_path), "--yes"]) == 0
     responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
-    assert responses.trials["stimulus_id"].tolist() == [f"w{k}" for k in range(30)]
+    assert responses.trials["stimulus_id"].tolist() == [f"w{k}" for k in range(29, -1, -1)]
     np.testing.assert_allclose(responses.values, values, rtol=1e-6)
 
 

@@ -17,11 +17,13 @@ from brainalign.commands.lab import (
     RAW,
     RUN,
     SOUNDS,
+    SUBJECT,
     TABLES,
     TRANSCRIPTS,
     VOLUMES,
     Ask,
     Lab,
+    are_names,
     as_word,
     by_subject,
     cells_of,
@@ -30,7 +32,7 @@ from brainalign.commands.lab import (
     of_task,
 )
 from brainalign.commands.unpack import unpack_cells, unpack_order, unpack_tables, unpack_vectors
-from brainalign.io import array_shapes, read_lines, stored_arrays, writing
+from brainalign.io import array_shapes, stored_arrays, writing
 from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns
 
 
@@ -44,6 +46,9 @@ def init_study(folder: Path, ask: Ask) -> Path:
     before, found = {*lab.files}, None
     try:
         found = _described(lab)
+        for path in () if found else lab.written - before:  # of a first look, before names were understood
+            (folder / path).unlink()
+            lab.written.discard(path)
         copies = [] if found else [*unpack_cells(lab), *unpack_vectors(lab)]
         copies += [] if found else [*lab.rename_columns("stimulus_id", "target_id"), *unpack_tables(lab)]
         if copies:
@@ -65,11 +70,17 @@ def init_study(folder: Path, ask: Ask) -> Path:
     hint = ""
     if columns and "stimulus_id" not in columns:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
-    if books := lab.ending(".xlsx", ".xls", ".ods"):
-        hint += f" Save the sheets of {books[0]} as .csv."
-    if pickles := lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"):
-        hint += f" Save the arrays of {pickles[0]} as .npz."
-    hint += f" {lab.unread[0]}." if lab.unread else ""
+    spikes = [path for path in lab.ending(*ARRAYS) if "spike_times" in str(array_shapes(lab.folder / path))]
+    remedies: dict[str, Any] = {
+        "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods"),
+        "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
+        "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
+        "Join {} and its like into one file, and list their stimuli in trials.tsv": []
+        if lab.volumes()[0]
+        else lab.ending(*VOLUMES)[2:],
+        "{}": lab.unread,
+    }
+    hint += "".join(f" {remedy.format(of[0])}." for remedy, of in remedies.items() if of)
     raise BrainalignError(
         f"{folder}: none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}.{hint} Name the "
         "folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
@@ -142,19 +153,18 @@ def _fmriprep(lab: Lab) -> dict[str, Any] | None:
         return None
     places = [_root(path) for path in (bold[0], events[0])]
     columns = table_columns(lab.folder / events[0])
-    column = "stimulus_id" if "stimulus_id" in columns else "trial_type"
     task = re.search(r"task-([A-Za-z0-9]+)", bold[0].name)
     events = [path for path in events if task is None or f"task-{task[1]}_" in path.name] or events
+    cells = {name: [cell for path in events for cell in cells_of(lab, path, name)] for name in columns}
+    seen = [name for name in columns if are_names(cells[name], lab.shown())]
+    column = "stimulus_id" if "stimulus_id" in columns else next(iter(seen), "trial_type")
     shared = {"format": "fmriprep", "derivatives": str(places[0]), "raw": str(places[1])}
-    recordings = {
-        name: {**shared, "participant": name, **({"task": task[1]} if task else {})} for name in by_subject(bold)
-    }
-    stimuli = lab.stimuli()
-    shown: Any = (
-        str(stimuli) if stimuli else _names(lab, [name for path in events for name in cells_of(lab, path, column)])
-    )
+    shared |= {"task": task[1]} if task else {}
+    recordings = {name: shared | {"participant": name} for name in by_subject(bold)}
     chosen = lab.answer("glm", f"column of events.tsv that names the stimulus ({', '.join(columns)})", column)
-    runs = len({match[1] for path in bold if (match := RUN.search(path.name))})
+    stimuli = lab.stimuli(cells.get(chosen, ()))
+    shown: Any = str(stimuli) if stimuli else _names(lab, cells.get(chosen, []))
+    runs = max(len({(path.parent, *RUN.findall(path.name)) for path in of}) for of in by_subject(bold).values())
     glm, splits = {"stimulus_column": chosen}, lab.splits(stimuli, runs)
     return {"stimuli": shown, "recordings": recordings, "glm": glm, "splits": splits}
 
@@ -179,9 +189,7 @@ def _algonauts(lab: Lab) -> dict[str, Any] | None:
     if (shown := Path("stimuli.tsv")) not in lab.files:
         lab.written.add(shown)
         table.to_csv(lab.folder / shown, sep="\t", index=False)
-    lab.remarks["recordings"] = (
-        "rois: [] reads no regions; trust_pickle: true instead reads them: their names are pickles"
-    )
+    lab.remarks["recordings"] = "rois: [] reads no regions; trust_pickle: true instead does: their names are pickles"
     shared: dict[str, Any] = {"format": "algonauts", "root": ".", "rois": []}
     recordings = {name: shared | {"participant": name} for name in people}
     return {"stimuli": str(shown), "recordings": recordings, "splits": lab.splits(shown, 1)}
@@ -226,15 +234,11 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
     kinds = dict.fromkeys(name for path in events for name in cells_of(lab, path, "trial_type"))
     lab.remarks["markers"] = "category of every trial_type; leave out what is none"
     root = _root(files[0])
-    recordings: dict[str, Any] = {}
-    for name, of in by_subject(files).items():
-        recordings[name] = {
-            "format": "bids",
-            "root": str(root),
-            "participant": name,
-            "task": task,
-            **({"datatype": "meg"} if "_meg." in of[0].name else {}),
-        }
+    shared = {"format": "bids", "root": str(root), "task": task}
+    recordings: dict[str, Any] = {
+        name: shared | {"participant": name, **({"datatype": "meg"} if "_meg." in of[0].name else {})}
+        for name, of in by_subject(files).items()
+    }
     stimuli = lab.stimuli()
     shown = set(table_column(lab.folder / stimuli, "stimulus_id")) if stimuli else set()
     for column in table_columns(lab.folder / events[0]) if shown else ():
@@ -312,13 +316,9 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     recordings: dict[str, Any] = {}
     people = by_subject(bold)
     for name, of in people.items():
-        what = (
-            {"labels": str(of_subject(name, labels, people))}
-            if labels
-            else {"events": [str(tables[path]) for path in of]}
-        )
-        series = str(of[0]) if labels else [str(path) for path in of]
-        recordings[name] = {"format": "nifti", "bold": series, "mask": str(of_subject(name, masks, people)), **what}
+        what: dict[str, Any] = {"bold": [str(path) for path in of], "events": [str(tables.get(path)) for path in of]}
+        what = {"bold": str(of[0]), "labels": str(of_subject(name, labels, people))} if labels else what
+        recordings[name] = {"format": "nifti", "mask": str(of_subject(name, masks, people)), **what}
     cells = [name for path in bold if not labels for name in cells_of(lab, tables[path], "trial_type")]
     if labels:
         cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
@@ -370,15 +370,12 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
             name = re.sub(r"[^A-Za-z0-9]", "", bare) or "rdms"
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
-    published = {"model_rdms": str(models[0])} if models else {}
-    return {"stimuli": str(stimuli), "recordings": recordings, **published}
+    return {"stimuli": str(stimuli), "recordings": recordings, **({"model_rdms": str(models[0])} if models else {})}
 
 
 def _pairs(shapes: Mapping[str, tuple[int, ...]], n: int) -> bool:
     """Tell whether the one array of a file ends in pairs of n stimuli, or in matrices of them."""
-    return len(shapes) == 1 and all(
-        shape[-1:] == (n * (n - 1) // 2,) or shape[-2:] == (n, n) for shape in shapes.values()
-    )
+    return len(shapes) == 1 and all(of[-1:] == (n * (n - 1) // 2,) or of[-2:] == (n, n) for of in shapes.values())
 
 
 def _rows(lab: Lab) -> dict[str, Any] | None:
@@ -413,8 +410,9 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             of = [path for path in of if str(path) == chosen] or of
         table = str(of_subject(name, trials, people))
         if of[0] in surfaces:
-            rois = {"rois": hemispheres} if (hemispheres := hemispheres_of(labels)) else {}
-            recordings[name] = {"format": "betas", "betas": hemispheres_of(of), **rois, "trials": table}
+            rois = {"rois": {side: paths[0] for side, paths in hemispheres_of(labels).items()}} if labels else {}
+            maps = {side: paths if len(paths) > 1 else paths[0] for side, paths in hemispheres_of(of).items()}
+            recordings[name] = {"format": "betas", "betas": maps, **rois, "trials": table}
             continue
         betas: Any = str(of[0]) if len(of) == 1 else [str(path) for path in of]
         if of[0] in cifti:
@@ -430,12 +428,19 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
         else:
             named = {"targets": str(of_subject(name, units, people))} if units else {}
             shapes, (key, axis) = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ("", 0)
+            n = shapes.get(key, ())[:1]
+            alike = [one for one, shape in shapes.items() if shape[:1] == n and np.prod(shape) > max(shape, default=1)]
+            if len(alike) > 1 and not axis:
+                key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
             how: dict[str, Any] = {"key": key} if len(shapes) > 1 else {}
             how |= {"trials_axis": axis} if axis else {}
             ids = table_column(lab.folder / table, "stimulus_id")
             repeats = _repeats(lab, shapes, key, axis) if len({*ids}) == len(ids) else {}
             how, times = how | repeats, _times(lab, of[0], shapes, key, axis, *repeats.values())
             recordings[name] = {"format": "array", "values": str(of[0]), **how, "trials": table, **named, **times}
+    if len(people) > 1 and len({path.parent for path in data}) == 1 and not SUBJECT.search(str(data)):
+        said = f"{listed([str(path) for path in data])} are taken to be of a person each: leave out what is of nobody"
+        lab.remarks["recordings"] = "; ".join([said, lab.remarks.get("recordings", "")]).rstrip("; ")
     ids = table_column(lab.folder / trials[0], "stimulus_id")
     if not stimuli and "times_s" in recordings.get(name, {}) and len({*ids}) <= MOST_CATEGORIES:
         return {"recordings": recordings}  # categories are decoded
@@ -461,9 +466,7 @@ def _repeats(lab: Lab, shapes: Mapping[str, tuple[int, ...]], key: str, axis: in
         return {}
     shortest = min(others, key=lambda other: shape[other])
     sizes = " x ".join(map(str, shape))
-    chosen = lab.answer(
-        "recordings", f"axis, from 0, of repeats in {sizes}, none where it is no repeats", str(shortest)
-    )
+    chosen = lab.answer("recordings", f"axis, from 0, of repeats in {sizes}, none where they are none", str(shortest))
     return {"repeats_axis": int(chosen)} if chosen.isdecimal() else {}
 
 
@@ -475,21 +478,23 @@ def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str
     shape = shapes.get(key, ())
     if len(shape) < 2 + len(rows) or shape[-1] == 1:
         return {}
+    inside: list[str] = []
     written, others = "times.txt", [axis for axis in range(len(shape)) if axis not in rows]
     if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem]:
         written, at = str(files[0]), lab.folder / files[0]
-        n = int(np.prod(array_shapes(at)[""])) if at.suffix == ".npy" else len(read_lines(at))
+        seconds = stored_arrays(at, [""])[""].ravel() if at.suffix == ".npy" else np.genfromtxt(at).ravel()
     elif inside := [
         name for name, of in shapes.items() if name[:1] == "t" and int(np.prod(of)) in [shape[axis] for axis in others]
     ]:
         seconds = stored_arrays(lab.folder / path, inside[:1])[inside[0]].ravel()
-        n, seconds = len(seconds), seconds / 1000 if np.abs(seconds).max() > LONGEST_S else seconds
     else:
         n = shape[others[1]]
         ends = lab.answer("recordings", f"seconds of the first and the last of the {n} samples", "0 1").split()
         seconds = np.linspace(float(ends[0]), float(ends[-1]), n)
-    if not files:
-        (lab.folder / written).write_text("\n".join(f"{s:.6g}" for s in seconds) + "\n")
+    n, in_ms = len(seconds), (files or inside) and np.abs(seconds).max(initial=0) > LONGEST_S
+    if not files or in_ms:
+        written = written.rpartition(".")[0] + "_s.txt" if files else written
+        (lab.folder / written).write_text("\n".join(f"{s / 1000 if in_ms else s:.6g}" for s in seconds) + "\n")
     axis = next((axis for axis in reversed(others) if shape[axis] == n), 2)
     return {"times_s": written, **({"times_axis": axis} if axis != 2 else {})}
 

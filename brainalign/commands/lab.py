@@ -1,12 +1,14 @@
 """A lab's folder: its files, what their names and tables say, and what is asked about them."""
 
 import csv
+import io
 import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.io import array_shapes, load_image_file, read_parquet
-from brainalign.study import MIN_TEST, table_column, table_columns, table_row
+from brainalign.io import array_shapes, load_image_file
+from brainalign.study import MIN_TEST, table_column, table_columns, table_rows
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
 RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
 VOLUMES, CIFTI = (".nii", ".nii.gz"), (".dscalar.nii", ".dtseries.nii")
 TRANSCRIPTS = (".textgrid", ".ctm", ".srt")
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 SOUNDS, FILMS = (".wav", ".flac", ".mp3", ".m4a"), (".mp4", ".mkv", ".mov", ".avi", ".webm")
 SUBJECT = re.compile(r"(?<![A-Za-z0-9])sub(?:j|ject)?(?:[-_]|(?=\d))([A-Za-z0-9]+)", re.IGNORECASE)
 RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
@@ -30,14 +32,15 @@ HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
     "stimulus_id": "stimulus stim_id stim image_id image picture item stim_file filename file",
-    "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel",
+    "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
     "path": "image_path image_file filename file",
     "session": "session_id ses day",
     "run": "run_id block",
     "roi": "area brain_area region",
 }
 Ask = Callable[[str, str], str]
-YES_NO = {"true", "false"}
+YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
+DECIMAL = re.compile(r"^(-?\d+),(\d+(?:[eE][-+]?\d+)?)$")  # as spreadsheets of half of Europe write it
 HELD_OUT = ("test", "shared", "val")  # what sets of stimuli are called that are not trained on
 MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 
@@ -96,35 +99,55 @@ class Lab:
 
     def rename_columns(self, *asked: str) -> list[Path]:
         """Write tables of what is asked for anew, under names that studies know, and return the copies."""
-        copies, said = [], []
+        copies, said, shown = [], [], self.shown()
         for path in self.ending(*TABLES):
-            known, between = table_columns(self.folder / path), "," if path.suffix.lower() == ".csv" else "\t"
-            if len(known) == 1 and ";" in known[0]:  # of a spreadsheet where the comma is for decimals
-                between = ";"
-                with (self.folder / path).open(encoding="utf-8-sig", newline="") as file:
-                    known = next(csv.reader(file, delimiter=between))
+            known, first = self.head(path)
+            between = ";" if len(known) == 1 and ";" in known[0] else ""  # where the comma is for decimals
+            if between:
+                known, first = self.head(path, between)
             names = study_names(known)
+            if "name" in known and re.search("electrodes|channels", path.stem):  # of BIDS
+                names |= {"name": "target_id"}
+            cells = sorted(zip(known, first, strict=False), key=lambda cell: names.get(cell[0]) != "stimulus_id")
+            likely = (name for name, cell in cells if name not in shown and are_names([cell], shown))
+            column = (name for name in likely if are_names(table_column(self.folder / path, name, between), shown))
+            # What cells name says more than what a column is called.
+            if "stimulus_id" not in known and (told := next(column, "")) and names.get(told) != "stimulus_id":
+                names = {old: new for old, new in names.items() if new != "stimulus_id"} | {told: "stimulus_id"}
             header = [names.get(name, name) for name in known]
             is_of = next((name for name in ("stimulus_id", "target_id") if name in header), None)
-            if is_of not in asked or header == table_columns(self.folder / path):
+            decimal = any(map(DECIMAL.fullmatch, first))
+            if is_of not in asked or not (between or decimal or header != known):
                 continue
             copy = path.with_name(f"{path.stem}_renamed.tsv")
-            self.written.add(copy)
-            if path.suffix == ".parquet":
-                rows = read_parquet(self.folder / path).to_numpy().tolist()
-            else:
-                with (self.folder / path).open(encoding="utf-8-sig", newline="") as file:
-                    _, *rows = csv.reader(file, delimiter=between)
-            if between == ";":
-                rows = [[re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in rows]
-            with (self.folder / copy).open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file, delimiter="\t").writerows([header, *rows])
+            _, *rows = table_rows(self.folder / path, between)
+            numbers = ([DECIMAL.sub(r"\1.\2", cell) for cell in row] for row in rows)
+            self.write(copy, [header, *(numbers if decimal or between else rows)])
             self.files[self.files.index(path)] = copy
             copies.append(copy)
             changed = ", ".join(f"{new} for {old}" for old, new in names.items())
             said.append(f"{copy} is {path}{f' with {changed}' if changed else ''}")
         self.remark_on_stimuli(*said)
         return copies
+
+    def write(self, path: Path, rows: Iterable[Iterable[str]]) -> None:
+        """Write a table, never over one of the lab's own."""
+        csv.writer(text := io.StringIO(), delimiter="\t", lineterminator="\n").writerows(rows)
+        there, content = self.folder / path, text.getvalue().encode()
+        if path not in self.written and there.exists() and there.read_bytes() != content:
+            raise BrainalignError(f"{there}: lies there already, and would be written anew; move or rename it")
+        there.write_bytes(content)
+        self.written.add(path)
+
+    def shown(self) -> set[str]:
+        """Name what was shown as its images are called, or as tables of stimuli call it."""
+        tables = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
+        called = {name for path in tables for name in table_column(self.folder / path, "stimulus_id")}
+        return called.union(*((path.name, path.stem) for path in self.ending(*IMAGES)))
+
+    def head(self, path: Path, separator: str = "") -> list[list[str]]:
+        """Return the columns of a table, and the cells of its first row."""
+        return [*islice(table_rows(self.folder / path, separator), 2), [], []][:2]
 
     def remark_on_stimuli(self, *said: str) -> None:
         """Remark on what was written, beside the only key that no question remarks on."""
@@ -143,23 +166,40 @@ class Lab:
         found = self.tables("run", "onset_s")
         return [path for path in found if "stimulus_id" not in table_columns(self.folder / path)]
 
-    def stimuli(self) -> Path | None:
-        """Return the table of what was shown; of a folder of images it is written, with their names as ids."""
+    def stimuli(self, told: Collection[str] = ()) -> Path | None:
+        """Return the table of what was shown; of a folder of images it is written, with their names as ids.
+
+        `told` are names that trials have for it, where no table of trials says so.
+        """
         shown = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
         shown = [path for path in shown if not self.holds_vectors(path)] or shown
-        if shown:
-            return next((path for path in shown if "stim" in path.stem), shown[0])
-        images = self.ending(*IMAGES)
-        if not images:
-            return None
-        tables = [self.folder / path for path in self.tables("stimulus_id")]
-        counts = Counter(name for path in tables for name in table_column(path, "stimulus_id"))
+        listed_in = next((path for path in shown if "stim" in path.stem), shown[0] if shown else None)
+        images, table = self.ending(*IMAGES), Path(f"{listed_in.stem}_images.tsv" if listed_in else "stimuli.tsv")
+        table = table if listed_in or table not in self.files else Path("stimuli_images.tsv")
+        if not images or (listed_in and {"path", "text", "caption"} & {*table_columns(self.folder / listed_in)}):
+            return listed_in
+        tables = [self.folder / path for path in ([listed_in] if listed_in else self.tables("stimulus_id"))]
+        counts = Counter([*told, *(name for path in tables for name in table_column(path, "stimulus_id"))])
         names = image_names(images, counts)
         if counts and not counts.keys() & {*names} and (numbers := _numbers(images, counts)):
             names = numbers
-            self.remark_on_stimuli(
-                f"{names[0]} is {images[0].name}, {names[-1]} {images[-1].name}: correct stimuli.tsv if not"
-            )
+            ends = f"{names[0]} is {images[0].name}, {names[-1]} {images[-1].name}"
+            self.remark_on_stimuli(f"{ends}: correct {table} if not")
+        # Folders of nothing that was shown hold figures; where two hold the same names, one may hold masks.
+        used = [path.parent for path, name in zip(images, names, strict=True) if name in counts or not counts]
+        if len({*names}) < len(names):
+            places = ", ".join(dict.fromkeys(map(str, used)))
+            used = [Path(self.answer("images", f"folder of the images, of {places}", str(used[0])))]
+            self.remark_on_stimuli(f"images are those of {used[0]}")
+        of = {path: name for path, name in zip(images, names, strict=True) if path.parent in (used or [path.parent])}
+        images, names = list(of), list(of.values())
+        if listed_in:
+            (header, *cells), at = table_rows(self.folder / listed_in), {name: str(path) for path, name in of.items()}
+            if not counts.keys() <= at.keys():
+                return listed_in
+            self.write(table, [[*header, "path"], *([*row, at[row[header.index("stimulus_id")]]] for row in cells)])
+            self.remark_on_stimuli(f"{table} is {listed_in} with the images of these names")
+            return table
         # Test images are repeated, for their noise ceiling, where the others are many.
         often = {name for name in names if counts and counts[name] > 2 * median(counts.values())}
         columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
@@ -170,9 +210,8 @@ class Lab:
             columns["set"] = ["test" if name in often else "train" for name in names]
             self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
         rows = [columns, *zip(*columns.values(), strict=True)]
-        self.written.add(Path("stimuli.tsv"))
-        (self.folder / "stimuli.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
-        return Path("stimuli.tsv")
+        self.write(table, rows)
+        return table
 
     def lists_trials(self, path: Path) -> bool:
         """Tell whether a table has a row per trial: it is called so, has runs or onsets, or names a stimulus twice."""
@@ -182,7 +221,7 @@ class Lab:
 
     def holds_vectors(self, path: Path) -> bool:
         """Tell whether a table has several columns beside the ids, all of them numbers."""
-        columns, first = table_columns(self.folder / path), table_row(self.folder / path)
+        columns, first = self.head(path)
         cells = [cell for name, cell in zip(columns, first, strict=False) if name != "stimulus_id"]
         return len(cells) > 1 and all(map(is_number, cells))
 
@@ -209,16 +248,23 @@ class Lab:
             if len(values) > MOST_SETS:
                 continue
             named = [*HELD_OUT]
-            if column.lower() in (*named, "held_out", "heldout") and {value.lower() for value in values} == YES_NO:
-                named = [value for value in values if value.lower() == "true"]
+            of = {value.lower(): value for value in values}
+            if column.lower() in (*named, "held_out", "heldout") and of.keys() & YES and of.keys() & NO:
+                named = [of[value] for value in YES & of.keys()]
             value = next((value for value in named if value in values), None)
             if value:
                 return {"held": {"column": column, "value": value}}
         n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else len({*ids})
-        share = f"{max(0.2, (MIN_TEST + 1) / n if n else 0):.2g}"
+        share = f"{min(0.8, max(0.2, (MIN_TEST + 1) / n if n else 0)):.2g}"
         default = share if n > 20 or runs < 3 else "run"
         held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
         return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
+
+
+def are_names(cells: Collection[str], shown: Collection[str]) -> bool:
+    """Tell whether cells, which are no numbers, all name something that was shown."""
+    names = {Path(cell).name for cell in cells}
+    return names <= {*shown} and not all(map(is_number, names))
 
 
 def study_names(known: list[str]) -> dict[str, str]:
@@ -332,18 +378,17 @@ def of_task(lab: Lab, paths: list[Path]) -> list[Path]:
     return [path for path in paths if f"task-{chosen}_" in path.name]
 
 
-def hemispheres_of(paths: list[Path]) -> dict[str, str]:
-    """Return the first file of each hemisphere, by what stands in its name: L, R, lh or rh."""
-    named = [(HEMISPHERE.search(path.name), path) for path in paths]
-    return {match[1].upper(): str(path) for match, path in reversed(named) if match}
+def hemispheres_of(paths: list[Path]) -> dict[str, list[str]]:
+    """Return the files of each hemisphere, by what stands in their names: L, R, lh or rh."""
+    sides = [(match[1].upper(), str(path)) for path in paths if (match := HEMISPHERE.search(path.name))]
+    return {side: [path for of, path in sides if of == side] for side in dict(sorted(sides))}
 
 
 def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
     text = path.with_name(path.name.split(".")[0]).as_posix()
     for run in sorted(runs, key=len, reverse=True):
         text = re.sub(as_word(run), " ", text)
-    text = HEMISPHERE.sub(" ", text) if path.suffix == ".gii" else text
-    return re.findall(r"[A-Za-z0-9]+", PART.sub(" ", text))
+    return re.findall("[A-Za-z0-9]+", PART.sub(" ", HEMISPHERE.sub(" ", text) if path.suffix == ".gii" else text))
 
 
 def as_word(name: str) -> str:

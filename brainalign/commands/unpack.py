@@ -1,6 +1,5 @@
 """Files of a lab's that say several things at once, taken apart into the files that a study is made of."""
 
-import csv
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from brainalign.commands.lab import (
     SUBJECT,
     VOLUMES,
     Lab,
+    are_names,
     image_names,
     is_number,
     study_names,
@@ -38,9 +38,9 @@ UNITS = {"target_id", "roi"}
 # What files of what was shown are called, beside an array.
 LABELS = dict.fromkeys(("y", "label", "condition", "category", "class", "order", "stim_order", "stimuli"), "stimulus")
 # Columns of numbers that are no responses, though a table of trials may have them.
-BESIDE = {"onset", "onset_s", "duration", "duration_s", "trial", "trial_id", "repeat", "repetition", "rt", "age"}
+BESIDE = {"onset", "duration", "trial", "repeat", "repetition", "rep", "rt", "age", "index", "block", "unnamed"}
 PEOPLE = ("subject", "participant", "subject_id", "participant_id")
-LEAST_TARGETS = 3
+LEAST_TARGETS, LONGEST_CHANNEL = 3, 4  # letters, as AFz
 KEYS = {"session", "run", "trial", "trial_id", "repeat", "repetition", "onset", "onset_s"}  # what tells trials apart
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
@@ -51,33 +51,34 @@ def unpack_vectors(lab: Lab) -> list[Path]:
     MATLAB's files often hold both, and a folder of NumPy's a file each (X.npy, y.npy).
     """
     written: list[Path] = []
+    shown = lab.shown()
     for path in lab.ending(*ARRAYS):
-        with suppress(BrainalignError):
+        cells, named = {}, {}
+        with suppress(BrainalignError, TypeError):  # what holds no numbers or text is left alone
             shapes = array_shapes(lab.folder / path)
             largest = max(shapes.values(), key=lambda shape: (len(shape) > 1, np.prod(shape)), default=())
             vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
             vectors = [name for name in vectors if max(shapes[name]) in largest]
-            beside = _beside(lab, path, largest) if len(largest) > 1 else {}
-            length = {name: max(shapes[name]) for name in vectors} | {name: len(of) for name, of in beside.items()}
-            last = {name.rpartition("/")[2]: name for name in length}  # of groups, and MATLAB's structs
+            beside = _beside(lab, path, largest, shown) if len(largest) > 1 else {}
+            last = {name.rpartition("/")[2]: name for name in [*vectors, *beside]}  # of groups, and MATLAB's structs
             named = study_names(list(last)) | {name: name for name in last if name in CALLED}
             if "stimulus_id" not in named.values():
                 named |= dict.fromkeys([name for name in last if name.lower() in LABELS][:1], "stimulus_id")
-            named = {last[old]: new for old, new in named.items()}
-            for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
-                of = {old: new for old, new in named.items() if (new in UNITS) == (kind == "units")}
-                first = next((old for old, new in of.items() if new in asked), None)
-                of = {old: new for old, new in of.items() if first and length[old] == length[first]}
-                if not of:
-                    continue
-                content = stored_arrays(lab.folder / path, of.keys() - beside.keys()) | beside
-                columns = [[new, *map(_cell, content[old].ravel())] for old, new in of.items()]
-                written.append(path.with_name(f"{path.stem}_{kind}.tsv"))
-                lab.written.add(written[-1])
-                with (lab.folder / written[-1]).open("w", encoding="utf-8", newline="") as file:
-                    csv.writer(file, delimiter="\t").writerows(zip(*columns, strict=True))
-                said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
-                lab.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
+            contents = stored_arrays(lab.folder / path, vectors) | beside
+            cells = {name: [*map(_cell, contents[of].ravel())] for name, of in last.items()}
+            if told := [name for name, of in cells.items() if are_names(of, shown)]:  # more than what they are called
+                told.sort(key=lambda name: (len(cells[name]) != largest[0], named.get(name) != "stimulus_id"))
+                named = {old: new for old, new in named.items() if new != "stimulus_id"} | {told[0]: "stimulus_id"}
+        for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
+            of = {old: new for old, new in named.items() if cells and (new in UNITS) == (kind == "units")}
+            first = next((old for old, new in of.items() if new in asked), None)
+            of = {old: new for old, new in of.items() if first and len(cells[old]) == len(cells[first])}
+            if not of:
+                continue
+            written.append(path.with_name(f"{path.stem}_{kind}.tsv"))
+            lab.write(written[-1], zip(*([new, *cells[old]] for old, new in of.items()), strict=True))
+            said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
+            lab.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
     lab.files += written
     return written
 
@@ -89,9 +90,7 @@ def unpack_cells(lab: Lab) -> list[Path]:
         with suppress(BrainalignError):
             content = stored_arrays(lab.folder / path, array_shapes(lab.folder / path))
             cells = {name: values.ravel().tolist() for name, values in content.items() if values.dtype.kind in "OU"}
-            arrays = [
-                name for name, parts in cells.items() if all(min(np.shape(part), default=0) > 1 for part in parts)
-            ]
+            arrays = [name for name, parts in cells.items() if all(min(np.shape(of), default=0) > 1 for of in parts)]
             if not arrays:
                 continue
             n = len(cells[arrays[0]])
@@ -120,7 +119,8 @@ def unpack_order(lab: Lab) -> bool:
     They are in the order of a table of stimuli or, of images, of their names (9 before 10), in the folder of a subject
     where these have their own.
     """
-    tables, own = lab.tables("stimulus_id"), {model["file"] for model in lab.vectors().values()}
+    own = {model["file"] for model in lab.vectors().values()}
+    tables = sorted(lab.tables("stimulus_id"), key=lambda path: "stim" in path.stem)
     images = sorted(lab.ending(*IMAGES), key=lambda path: list(map(_counted, re.split(r"(\d+)", path.as_posix()))))
     orders = {path: table_column(lab.folder / path, "stimulus_id") for path in tables if str(path) not in own}
     if not orders:
@@ -137,10 +137,13 @@ def unpack_order(lab: Lab) -> bool:
         trials = path.with_name("trials.tsv")
         if fitting and str(path) not in own and trials not in (*lab.files, *written):
             written[trials] = ids = orders[fitting[0]]
-            (lab.folder / trials).write_text("\n".join(["stimulus_id", *ids]) + "\n", encoding="utf-8")
+            lab.write(trials, [["stimulus_id"], *([name] for name in ids)])
     for trials, ids in [*written.items()][:1]:
         lab.remark_on_stimuli(f"trials are taken to be in order, {ids[0]} to {ids[-1]}: correct {trials} if not")
-    lab.written |= {*written}
+        others = [path for path in lab.ending(".json", ".txt", ".csv", ".tsv") if path not in (*orders, *written)]
+        texts = {path: (lab.folder / path).read_text(errors="replace") for path in others}
+        naming = [path for path, text in texts.items() if all(Path(name).stem in text for name in ids)]
+        lab.remark_on_stimuli(*(f"{path} names them too" for path in naming))
     lab.files += written
     return bool(written)
 
@@ -149,17 +152,19 @@ def _counted(part: str) -> int | str:
     return int(part) if part.isdecimal() else part
 
 
-def _beside(lab: Lab, path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> dict[str, NDArray[Any]]:
     """Return vectors as long as an axis of an array that lie in files beside it, by what these are called."""
     found, mine = {}, SUBJECT.search(path.stem)
-    for file in lab.ending(".npy", ".txt"):
+    for file in lab.ending(".npy", ".txt", ".csv", ".tsv"):
         of = SUBJECT.search(file.stem)
         if file.parent != path.parent or (of and mine and of[1] != mine[1]):
             continue
         name = SUBJECT.sub("", file.stem).strip("-_. ").lower()
         name = LABELS.get(name) or LABELS.get(name.removesuffix("s"), name.removesuffix("s"))
-        if file.suffix == ".txt":
+        if file.suffix != ".npy":
             values = np.array(read_lines(lab.folder / file))
+            if file.suffix != ".txt" and not are_names(values.tolist(), shown):  # a list without a header is no table
+                continue
         elif max(array_shapes(lab.folder / file)[""], default=0) in shape:
             values = stored_arrays(lab.folder / file, [""])[""]
         else:
@@ -182,20 +187,29 @@ def unpack_tables(lab: Lab) -> list[Path]:
             continue
         read = read_parquet if path.suffix == ".parquet" else read_text_table
         table = read(lab.folder / path).astype(str)
-        told = {"stimulus_id", "run", "session", *UNITS, *PEOPLE, *BESIDE}
+        told = {"stimulus_id", "run", "session", *UNITS, *PEOPLE}
         columns = [str(name) for name in table]
         names = [name for name in columns if name.lower() not in told and _is_numeric(table[name])]
+        names = [name for name in names if not BESIDE & {*re.findall("[a-z]+", name.lower())[:1]}]
         table[names] = table[names].replace(list(MISSING), np.nan).astype(float)
         person = next((name for name in columns if name.lower() in PEOPLE), None)
         long = "target_id" in columns
         if long:
             trial = [*([person] if person else []), "stimulus_id", *(name for name in columns if name.lower() in KEYS)]
+            if table.groupby(trial)["target_id"].nunique().max() == 1:  # trials are counted on from neuron to neuron
+                trial = [name for name in trial if name.lower() not in ("trial", "trial_id")]
+                lab.remark_on_stimuli("neurons have trials of their own: the first of each share a row, and so on")
             table[OF_TRIAL] = table.groupby([*trial, "target_id"]).cumcount()
             trial.append(OF_TRIAL)
             for same in ("target_id", trial):  # depth is of a neuron, and a reaction time of a trial
                 names = [name for name in names if table.groupby(same)[name].nunique().max() > 1]
             if len(names) > 1:
                 names = [lab.answer("recordings", f"column of the responses: {', '.join(names)}", names[-1])]
+        odd = [name for name in names if len(name) > LONGEST_CHANNEL and not re.search(r"\d$", name)]
+        if not long and odd and len(names) - len(odd) >= LEAST_TARGETS:
+            question = f"columns that are no responses, of {', '.join(odd)} beside {names[-1]}"
+            none = lab.answer("recordings", question, ", ".join(odd)).split(", ")
+            names = [name for name in names if name not in none]
         if len(names) < (1 if long else LEAST_TARGETS):
             continue
         for subject, rows in table.groupby(person, sort=False) if person else [("", table)]:
@@ -206,8 +220,9 @@ def unpack_tables(lab: Lab) -> list[Path]:
                 values, trials, units = _widened(rows, names[0], trial)
             else:
                 values, trials = rows[names], rows.drop(columns=names)
-                areas = [re.fullmatch(r"(.*[A-Za-z].*?)[-_ .]\d+", name) for name in names]
-                units = pd.DataFrame({"target_id": names, "roi": [area[1] if area else "" for area in areas]})
+                areas = [of and of[1] for of in (re.fullmatch(r"(.*[A-Za-z].*?)[-_ .]\d+", name) for name in names)]
+                areas = ["" if area in (None, *CALLED["target_id"].split()) else area for area in areas]
+                units = pd.DataFrame({"target_id": names, "roi": areas})
             np.save(lab.folder / files[0], values.to_numpy(dtype=np.float32))
             trials.to_csv(lab.folder / files[1], sep="\t", index=False)
             units.to_csv(lab.folder / files[2], sep="\t", index=False)
@@ -244,4 +259,4 @@ def _cell(value: Any) -> str:
         value = value.flat[0]
     if isinstance(value, bytes):  # of HDF5
         return value.decode()
-    return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value).rstrip()  # MATLAB pads texts

@@ -40,9 +40,7 @@ def chosen_array(path: Path, key: str | None = None) -> str:
             "`key`"
         )
     if key is None and len(names) != 1:
-        raise BrainalignError(
-            f"{path}: holds {len(names)} arrays ({listed(names, 8) or 'none'}); say which one with `key`"
-        )
+        raise BrainalignError(f"{path}: holds {len(names)} arrays ({listed(names, 8) or 'none'}); say which one: `key`")
     return names[0] if key is None else key
 
 
@@ -101,9 +99,7 @@ def _datasets(path: Path, *, turned: bool = False) -> Shapes:
     shapes: Shapes = {}
 
     def note(name: str, item: Any) -> None:
-        if getattr(item, "shape", None) is not None and not name.startswith(
-            "#"
-        ):  # where MATLAB keeps the cells of others
+        if getattr(item, "shape", None) is not None and not name.startswith("#"):  # MATLAB's cells
             shapes[name] = tuple(map(int, item.shape[::-1] if turned else item.shape))
 
     with open_hdf5(path) as file:
@@ -169,9 +165,7 @@ def _zarr_arrays(path: Path) -> dict[str, Any]:
     try:
         import zarr
     except ImportError:
-        raise BrainalignError(
-            f'{path}: .zarr needs the package zarr; pip install "zarr>=3.1", or save as .npy'
-        ) from None
+        raise BrainalignError(f'{path}: .zarr needs the package zarr; pip install "zarr>=3.1", or save .npy') from None
     with reading(path, BROKEN.format(".zarr"), PIECES_TOGETHER):
         store: Any = zarr.open(path, mode="r")
         return {"": store} if hasattr(store, "shape") else dict(store.arrays())

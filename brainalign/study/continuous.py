@@ -96,9 +96,7 @@ class RunFiles(Strict):
         if len(sorts) > 1 or (self.kind == "volumes") > (self.mask is not None):
             raise ValueError("runs are volumes with a mask, or arrays: give mask, or one sort of files for all runs")
         if (self.kind == "surfaces") != bool(self.right):
-            raise ValueError(
-                "right: of surfaces files are the left hemisphere and right the other, run by run; give both"
-            )
+            raise ValueError("right: of surfaces files are the left hemisphere, right the other, run by run; give both")
         for run in self.files if self.right else ():
             if len(_listed(self.right.get(run, ()))) != len(self.presentations(run)):
                 raise ValueError(f"right: {run} has other files than on the left; give every run on both sides")
@@ -182,9 +180,7 @@ def _of_fmriprep(name: str, files: dict[str, Any], places: list[Path]) -> dict[s
     if place is None:
         raise ValueError(f"recordings.{name}: no folder sub-{participant} in {given}; correct derivatives, participant")
     paths = sorted((place / given / f"sub-{participant}").rglob("*_bold.*"))
-    paths = [
-        path for path in paths if re.search(r"(_desc-preproc_bold\.nii(\.gz)?|\.func\.gii|\.dtseries\.nii)$", path.name)
-    ]
+    paths = [at for at in paths if re.search(r"(_desc-preproc_bold\.nii(\.gz)?|\.func\.gii|\.dtseries\.nii)$", at.name)]
     for entity in ("task", "space"):
         there = sorted({_entities(path).get(entity, "") for path in paths})
         if (wanted := files.get(entity)) is not None:

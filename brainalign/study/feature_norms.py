@@ -39,9 +39,7 @@ def read_feature_norms(path: str | Path) -> pd.DataFrame:
     numbers: pd.DataFrame = table.apply(pd.to_numeric, errors="coerce")
     wrong = [str(name) for name in table if (numbers[name].isna() & table[name].notna()).any()]
     if wrong or np.isinf(numbers.to_numpy(dtype=float)).any():
-        raise BrainalignError(
-            f"{path}: {listed(wrong or list(table))} holds what is no finite number; norms are numbers"
-        )
+        raise BrainalignError(f"{path}: {listed(wrong or list(table))} holds no finite numbers; correct them")
     numbers.index = pd.Index(words, name="word")
     return numbers
 

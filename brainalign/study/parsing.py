@@ -86,8 +86,7 @@ def _complaint(kind: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         *parents, key = problem["loc"]
         keys = _keys_at(kind, parents)
-        near = did_you_mean(str(key), keys)
-        return f"unknown key {path!r}{near or '; valid here: ' + ', '.join(sorted(keys))}"
+        return f"unknown key {path!r}{did_you_mean(str(key), keys) or '; valid here: ' + ', '.join(sorted(keys))}"
     if "[key]" in loc and problem["type"] == "literal_error":
         path = path.removesuffix(f".{problem['input']}.[key]")
         return f"{path}: a key must be {problem['ctx']['expected']}; got {problem['input']!r}"

@@ -287,9 +287,7 @@ def find_weights(name: str) -> str:
     inside = "/" in name and folder.is_dir()  # of hub ids no folder has the name of the owner
     if name.startswith((".", "/", "~")) or inside or name.count("/") > 1:
         near = did_you_mean(name, [str(folder / path.name) for path in folder.iterdir()]) if inside else ""
-        raise BrainalignError(
-            f"no folder {name} with a model{near}; give a folder, a package that carries one, or a hub id"
-        )
+        raise BrainalignError(f"no folder {name} with a model{near}; give a folder, a package with one, or a hub id")
     try:
         files = importlib.metadata.files(name) or []
     except importlib.metadata.PackageNotFoundError:

@@ -29,8 +29,7 @@ def known_shape(study: Study) -> Shape | None:
     """Return the size of the largest subject's data; None where neither descriptor nor files say it."""
     if study.shape is not None or study.data_type not in ("responses", "continuous"):
         return study.shape
-    key = (str(study.folder), study.model_dump_json(exclude={"title", "citation", "notes"}))
-    return _measured(*key, _Held(study))
+    return _measured(str(study.folder), study.model_dump_json(exclude={"title", "citation", "notes"}), _Held(study))
 
 
 def has_unknown_size(study: Study) -> bool:

@@ -1,7 +1,7 @@
 """What was shown: stimuli that a descriptor lists itself, or the columns of a table of them."""
 
 import csv
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -40,30 +40,26 @@ def _are_described_alike(stimuli: dict[str, Stimulus] | Path) -> dict[str, Stimu
 Stimuli = Annotated[dict[str, Stimulus] | Path, AfterValidator(_are_described_alike)]
 
 
+def table_rows(path: Path, separator: str = "") -> Iterator[list[str]]:
+    """Yield the rows of a table, its header first; without a `separator` a comma parts those of .csv, else a tab."""
+    if path.suffix == ".parquet":
+        table = read_parquet(path)
+        yield from ([*map(str, row)] for row in [[*table], *table.astype(object).to_numpy().tolist()])
+        return
+    with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
+        yield from csv.reader(file, delimiter=separator or ("," if path.suffix.lower() == ".csv" else "\t"))
+
+
 def table_columns(path: Path) -> list[str]:
     """List the columns of a table of stimuli; a text has one, of ids."""
-    if path.suffix == ".txt":
-        return ["stimulus_id"]
-    if path.suffix == ".parquet":
-        return list(map(str, read_parquet(path)))
-    with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file, delimiter="," if path.suffix.lower() == ".csv" else "\t"), [])
+    return ["stimulus_id"] if path.suffix == ".txt" else next(table_rows(path), [])
 
 
-def table_row(path: Path) -> list[str]:
-    """List the cells of the first row of a table; none where it has no row."""
-    if path.suffix == ".parquet":
-        return [str(cell) for row in read_parquet(path)[:1].itertuples(index=False) for cell in row]
-    with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
-        return next(islice(csv.reader(file, delimiter="," if path.suffix.lower() == ".csv" else "\t"), 1, None), [])
-
-
-def table_column(table: Path, name: str) -> list[str]:
+def table_column(table: Path, name: str, separator: str = "") -> list[str]:
     """Return a column of a table, nothing where there is none: what is wrong with a table is said when it is read."""
     if table.suffix == ".txt":
         return [line.strip() for line in read_lines(table) if line.strip()]
-    if table.suffix == ".parquet":
-        return [str(value) for value in read_parquet(table).get(name, [])]
-    with reading(table, "not a readable table"), table.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, delimiter="," if table.suffix.lower() == ".csv" else "\t")
-        return [row[name] for row in rows if row.get(name)]
+    rows = table_rows(table, separator)
+    header = next(rows, [])
+    at = header.index(name) if name in header else len(header)
+    return [row[at] for row in rows if at < len(row) and row[at]]

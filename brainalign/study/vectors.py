@@ -185,9 +185,7 @@ def _ids(cells: NDArray[Any], path: Path) -> list[str]:
     """Return ids as text: of bytes what they spell, of 3.0 the id "3"."""
     with reading(path, "its ids are no text", "write it again"):
         spelt = [cell.decode() if isinstance(cell, bytes) else cell for cell in cells]
-        names = [
-            str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip() for cell in spelt
-        ]
+        names = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one).strip() for one in spelt]
         "".join(names).encode()  # a damaged array holds what no text does
     empty = [row + 1 for row, name in enumerate(names) if name in ("", "nan", "None", "<NA>")]
     if empty:

@@ -99,9 +99,7 @@ class SeriesWorld(Strict):
     @model_validator(mode="after")
     def _states_are_runs(self) -> Self:
         if "state" in self.known and self.state_frames >= self.n_frames:
-            raise ValueError(
-                f"state_frames: {self.state_frames} of {self.n_frames} frames leave one state only; give fewer"
-            )
+            raise ValueError(f"state_frames: {self.state_frames} of {self.n_frames} frames leave one state; give fewer")
         missing = [name for name in self.labels if name not in self.known]
         if missing:
             raise ValueError(

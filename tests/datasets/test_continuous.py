@@ -178,8 +178,7 @@ def test_runs_that_are_there_twice_or_without_events(tmp_path: Path) -> None:
     content = {"name": "s", "folder": tmp_path, "stimuli": "events.tsv", "splits": {"runs": {"leave_out": "run"}}}
     files = {name: {run: f"{name}{run}.npy" for run in runs} for name, runs in {"2": "cad", "1": "abe"}.items()}
     content["recordings"] = {name: recorded | {"files": of} for name, of in files.items()}
-    about = parse(Study, content, "test")
-    events = pd.DataFrame({"run": [*"bzbyae"]})
+    about, events = parse(Study, content, "test"), pd.DataFrame({"run": [*"bzbyae"]})
     found = studies.continuous_problems(about, events)
     unknown = "c, d: no event is of such a run; the table has a, b, e and 2 more: use one name"
     unrecorded = "y, z: nobody was recorded in these runs; left out"
@@ -222,8 +221,7 @@ def test_frames_and_pieces_of_sound_are_given_to_models(tmp_path: Path) -> None:
     rows = [(f"{r}_film{k:06d}", r, (k - 1) / 2, 0.5, "film", str(tmp_path / path)) for r, k, path in shown]
     frames = pd.DataFrame(rows, columns=["stimulus_id", "run", "onset_s", "duration_s", "sampled", "path"])
     pd.testing.assert_frame_equal(studies.film_frames(about), frames)
-    heard = studies.sampled_stimuli(about, "sound", 4.0)
-    counts = {"b": 11, "a": 5, "c": 4}
+    heard, counts = studies.sampled_stimuli(about, "sound", 4.0), {"b": 11, "a": 5, "c": 4}
     pieces = [(f"{run}_sound{k + 1:06d}", run, k / 4, 0.25) for run, n in counts.items() for k in range(n)]
     expected = pd.DataFrame(pieces, columns=["stimulus_id", "run", "onset_s", "duration_s"])
     expected = expected.assign(sampled="sound", path=[str(tmp_path / f"{run}.wav") for run in expected["run"]])

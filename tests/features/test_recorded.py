@@ -41,8 +41,7 @@ def extracted(extractor: Any, table: pd.DataFrame, pending: Any) -> list[Any]:
 
 
 def dynamics() -> Any:
-    videos = RNG(2).normal(size=(7, 9, 4)).cumsum(axis=1) * [1, 2, 0.5, 0] + 3
-    found = []
+    videos, found = RNG(2).normal(size=(7, 9, 4)).cumsum(axis=1) * [1, 2, 0.5, 0] + 3, []
     for head in features.HEADS:
         for n_steps, n_context in ((0, 3), (5, 2)):
             model = features.LatentDynamics(head, n_context, 5, n_steps, batch_size=4, learning_rate=0.05, seed=2)

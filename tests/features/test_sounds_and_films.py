@@ -182,8 +182,7 @@ def test_what_reads_no_film_is_refused(films: Path, new_rows: type) -> None:
 
 def test_lanczos_sums_are_those_written_out(rng: np.random.Generator) -> None:
     onsets, durations, times = rng.uniform(0, 60, 80), rng.uniform(0, 1, 80), np.arange(0.75, 60, 1.5)
-    vectors = rng.normal(size=(80, 3))
-    expected = np.zeros((len(times), 3))
+    vectors, expected = rng.normal(size=(80, 3)), np.zeros((len(times), 3))
     for i, t in enumerate(times):
         for onset, duration, vector in zip(onsets, durations, vectors, strict=True):
             x = (t - onset - duration / 2) / 1.5
@@ -194,8 +193,7 @@ def test_lanczos_sums_are_those_written_out(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("step", [0.72, 2.0])
 def test_responses_are_those_of_nilearn(step: float) -> None:
-    times = step * np.arange(60)
-    values = np.zeros((60, 2))
+    times, values = step * np.arange(60), np.zeros((60, 2))
     values[[3, 20], 0], values[8, 1] = [1, -2], 0.5
     found = features.answered(values, features.hemodynamic_responses(step)).reshape(60, 3, 2)
     for k, events in enumerate(([[3, 20], [1, -2]], [[8], [0.5]])):
@@ -221,8 +219,7 @@ def test_what_is_no_number_is_refused(place: int) -> None:
 def test_signals_are_filtered_as_scipy_does_keep_their_level_and_lose_what_is_fast() -> None:
     """50 samples a second onto rows of 0.5 s: a FIR filter whose taps are the kernel, every 25th sample."""
     times, rows = (np.arange(1000) + 0.5) / 50, np.arange(0.51, 20, 0.5)
-    values = np.random.default_rng(0).normal(size=(1000, 2))
-    x = np.arange(-75, 76) / 25
+    values, x = np.random.default_rng(0).normal(size=(1000, 2)), np.arange(-75, 76) / 25
     taps = np.sinc(x) * np.sinc(x / 3)
     theirs = upfirdn(taps / taps.sum(), values, down=25, axis=0)  # three rows late; rows are samples 25, 50 ...
     np.testing.assert_allclose(features.resample_signal(times, values, rows, 0.5)[2:36], theirs[6:40], atol=1e-5)

@@ -96,8 +96,7 @@ def test_layers_are_the_models_hidden_states(saved, kind: str) -> None:
 def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None:
     folder = saved(kind)
     n_prefix = {"vit": 1, "clip": 1, "registers": 5, "llava": 1, "internvl": 1, "blip2": 1, "mae": 1}.get(kind, 0)
-    layer = VisionExtractor(folder).layer_names[0]
-    found = {}
+    layer, found = VisionExtractor(folder).layer_names[0], {}
     for pooling in ("mean", "flatten", "tokens"):
         VisionExtractor(folder, layers=(layer,), pooling=pooling).extract(images, writer := new_rows(7))
         found[pooling] = writer.layers[layer]
@@ -145,8 +144,7 @@ def test_of_a_model_that_reads_texts_the_image_tower_alone_is_loaded(saved, kind
 
 
 def test_one_forward_pass_for_all_layers(saved, images: pd.DataFrame, new_rows: type) -> None:
-    extractor = VisionExtractor(saved("vit"), batch_size=4)
-    calls = []
+    extractor, calls = VisionExtractor(saved("vit"), batch_size=4), []
     extractor.network.module.embeddings.register_forward_hook(lambda *_: calls.append("embeddings"))
     extractor.network.module.layers[2].mlp.register_forward_hook(lambda *_: calls.append("last"))
     extractor.extract(images, new_rows(7))

@@ -167,8 +167,7 @@ def null_world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def rejections(n: int, over: str, seed: int) -> np.ndarray:
     """Return whether the test of each study called the equally good models, and the worse one, different."""
     rng = np.random.default_rng(seed)
-    contrasts = np.array([[1.0, -1, 0, 0, 0], [1, 0, -1, 0, 0]])
-    found = []
+    contrasts, found = np.array([[1.0, -1, 0, 0, 0], [1, 0, -1, 0, 0]]), []
     for _ in range(n):
         found.append(g.dual_bootstrap(*null_world(rng), "pearson", 200, rng, over=over).test(contrasts)[1] <= 0.05)
     return np.array(found)

@@ -100,8 +100,7 @@ def test_rdms_that_lack_pairs_are_pooled_shown_and_known_again() -> None:
 
 
 def test_replicates_are_disjoint_pairs_of_runs() -> None:
-    rng = np.random.default_rng(3)
-    runs = np.repeat(["r1", "r2", "r3", "r4", "r5"], 4)
+    rng, runs = np.random.default_rng(3), np.repeat(["r1", "r2", "r3", "r4", "r5"], 4)
     conditions = np.concatenate([np.arange(4)] + [rng.permutation(4) for _ in range(4)])
     patterns = rng.normal(size=(20, 15))
     found = g.replicate_rdms(patterns, "crossnobis", conditions, runs)
@@ -210,8 +209,7 @@ def test_equals_freedman_and_lane_step_by_step(method: str) -> None:
     np.testing.assert_allclose(found.per_replicate, [partial(row, x[0], z, metric) for row in y], atol=1e-10)
     orders = np.random.default_rng(1).permuted(np.tile(np.arange(N), (20, 1)), axis=1)
     for order, expected in zip(orders, found.null, strict=True):
-        back = np.argsort(order)
-        scores = []
+        back, scores = np.argsort(order), []
         for row in y:
             fitted = z.T @ np.linalg.solve(z @ metric @ z.T, z @ metric @ row)
             scores.append(partial(fitted + square_rdms(row - fitted)[np.ix_(back, back)][PAIRS], x[0], z, metric))

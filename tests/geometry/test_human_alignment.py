@@ -283,8 +283,7 @@ def test_dimensions_are_found_again_whatever_their_order(rng: np.random.Generato
 def test_an_embedding_is_that_of_its_seed(kind: str) -> None:
     """Starts are trained together and are the same as alone; objects that were never shown are 0 and marked."""
     triplets = WORLD.triplets[(WORLD.triplets != 5).all(axis=1)]
-    options = {"n_dims": 8, "least_steps": 0, "batch_size": 500}
-    sparse = kind == "sparse"
+    options, sparse = {"n_dims": 8, "least_steps": 0, "batch_size": 500}, kind == "sparse"
     make = partial(g.SparseConcepts if sparse else g.VariationalConcepts, **options)
     own = {"alphas": (0.04,)} if sparse else {"epochs": 100, "least_objects": 3}
     both, alone = (make(seeds=seeds, **own).fit(triplets, 24) for seeds in ((3, 4), (4,)))

@@ -130,8 +130,7 @@ def test_debiased_cka_against_u_centred_matrices() -> None:
     rng = np.random.default_rng(2)
     latent = rng.normal(size=(20, 4))
     X = latent @ rng.normal(size=(4, 3)) + 5
-    Y = latent @ rng.normal(size=(4, 60)) + rng.normal(size=(20, 60)) - 3
-    centred = []
+    Y, centred = latent @ rng.normal(size=(4, 60)) + rng.normal(size=(20, 60)) - 3, []
     for Z in (X, Y):
         K, n = Z @ Z.T, len(Z)
         np.fill_diagonal(K, 0)

@@ -56,8 +56,7 @@ def study(seed: int, n_images: int, n_voxels: int) -> Found:
     test, validation, train = np.split(order, [n_images // 5, 2 * n_images // 5])
     rng = np.random.default_rng([seed, 1])
 
-    labels = {name: scenes[name].to_numpy()[train] for name in ATTRIBUTES}
-    attributes = {}
+    labels, attributes = {name: scenes[name].to_numpy()[train] for name in ATTRIBUTES}, {}
     for name in ATTRIBUTES:
         values = sorted(set(labels[name]))
         attributes[name] = values, np.stack([units[train][labels[name] == value].mean(axis=0) for value in values])
@@ -82,8 +81,7 @@ def study(seed: int, n_images: int, n_voxels: int) -> Found:
     nulls = synthesis.shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 19, rng)
     drawn = synthesis.caption_targets(synthesis.project_to_bank(nulls[0], embeddings[train], chosen), captioner)
     # Captions given to other voxels: what agreement there is by the attributes' prior alone.
-    orders = [rng.permutation(n_voxels) for _ in range(1000)]
-    prior = []
+    orders, prior = [rng.permutation(n_voxels) for _ in range(1000)], []
     for mixed in orders:
         hits = [drawn.values[name][mixed][cared[name]] == planted[name].to_numpy()[cared[name]] for name in ATTRIBUTES]
         prior.append(np.concatenate(hits).mean())
@@ -103,8 +101,7 @@ def study(seed: int, n_images: int, n_voxels: int) -> Found:
     named, wrongly = float(said[matters].mean()), float((said & ~matters).sum() / max(said.sum(), 1))
     r = [scores.r, scores.permuted_r, scores.frequent_r, pearson(predicted, responses[test])]
     shares = above(scores.predicted), above(shuffled_scores.predicted)
-    ends = tuple(np.quantile(prior, [0.025, 0.975]))
-    means = [float(of.mean()) for of in r]
+    ends, means = tuple(np.quantile(prior, [0.025, 0.975])), [float(of.mean()) for of in r]
     return Found(at, chosen, accuracy(drawn.values), ends, float(majority), named, wrongly, *means, *shares)
 
 

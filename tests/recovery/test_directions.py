@@ -57,8 +57,7 @@ def study(regions: tuple[str, ...], seed: int, n_scenes: int, n_steps: int, n_se
     pipe = synthesis.BrainGuidedPipeline.from_pretrained(PRIOR)
     pipe.set_progress_bar_config(disable=True)
     recorded = synthesis.record_trajectories(pipe, range(1000 * seed, 1000 * seed + n_seeds))
-    scores = annotators(regions, n_scenes, n_steps, seed)
-    given = {"recorded": recorded}
+    scores, given = annotators(regions, n_scenes, n_steps, seed), {"recorded": recorded}
     found = {name: synthesis.semantic_directions(pipe, "supervised", scores[name], **given) for name in regions}
     respond, tried = truth(regions), list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
     plain = respond(next(iter(found.values())).edit(pipe, 0.0, tried).images)
@@ -80,8 +79,7 @@ def test_brain_supervised_directions_raise_the_true_response(seed: int, record: 
     """Directions of a region's encoder raise its true response over -3 to 3 SD; directions of chance stay flat."""
     sizes = {"n_scenes": 2000, "n_steps": 300, "n_seeds": 256, "n_images": 24, "n_random": 19}
     curves, ends, alike, _ = study(REGIONS, seed, **sizes)
-    slopes = (ends[:, 1] - ends[:, 0]).mean(axis=1)
-    monotone = []
+    slopes, monotone = (ends[:, 1] - ends[:, 0]).mean(axis=1), []
     for k, region in enumerate(REGIONS):
         own = curves[k, :, :, k]
         gain = own[-1] - own[0]  # paired by seed

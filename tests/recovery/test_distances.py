@@ -89,8 +89,7 @@ def test_size_and_power_of_the_largest_fit(n: tuple[int, int], record: Record) -
     """Searchlight: false positives anywhere on the map, and a planted sphere of radius 2 voxels."""
     n_null, n_power = n
     around = geometry.volume_neighbourhoods(VOXELS, np.eye(4), RADIUS_MM)
-    inside = np.linalg.norm(VOXELS - CENTRE, axis=1) <= RADIUS_MM
-    hits = {0.0: 0, EFFECT: 0}
+    inside, hits = np.linalg.norm(VOXELS - CENTRE, axis=1) <= RADIUS_MM, {0.0: 0, EFFECT: 0}
     for effect, n in ((0.0, n_null), (EFFECT, n_power)):
         for seed in range(n):
             rng = np.random.default_rng([seed, round(10 * effect)])

@@ -211,8 +211,7 @@ def test_phase_locked_sentences_by_networks(study: Callable[..., Study], record:
 
 def test_sentences_written_from_eeg(study: Callable[..., Study], record: Record) -> None:
     """World eeg_text: the tiny network writes through a frozen language model of training texts; seeds 1-3"""
-    found = {"brain": [], "noise": [], "pre-stimulus": []}
-    top1 = []
+    found, top1 = {"brain": [], "noise": [], "pre-stimulus": []}, []
     for seed in SEEDS:
         one = study(eeg_text, seed)
         texts = one.train.meta["text"].tolist()

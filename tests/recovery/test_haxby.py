@@ -52,8 +52,7 @@ def study(root: Path) -> Study:
 
 def test_all_categories_in_training(study: Study, record: Record) -> None:
     """Haxby slice, leave one run out, least squares on the category labels (alpha .001)"""
-    scores = {}
-    random = study.extract(RandomExtractor(n_draws=3, seed=1))
+    scores, random = {}, study.extract(RandomExtractor(n_draws=3, seed=1))
     for name, space in {"minilm": study.spaces["mean"], "onehot": study.spaces["onehot"], **random}.items():
         scores[name] = study.evaluate(space, "runs", Ridge((0.001,)), 0).observed.correct.mean()
     for name, score in scores.items():

@@ -114,8 +114,7 @@ def test_layers(seeds: tuple[int, ...], record: Record) -> None:
         rng = np.random.default_rng(seed)
         layers = hierarchy(500, rng)
         planted, n = {f"area{k}": LAYERS[k] for k in range(6)}, 40
-        sources = [*layers, None]
-        signals = []
+        sources, signals = [*layers, None], []
         for source in sources:
             signal = np.zeros((500, n)) if source is None else source @ rng.normal(size=(source.shape[1], n))
             signals.append(np.sqrt(0.3) * signal / max(signal.std(), 1e-9))

@@ -60,9 +60,7 @@ def inspect_trials(
         )
     elif (tested < 2).all():
         kind = "stimuli were" if test is None else "test stimuli were"
-        what = (
-            f"zero repeats: all {len(tested)} {kind} shown once, so there is no noise ceiling; scores stand without one"
-        )
+        what = f"zero repeats: all {len(tested)} {kind} shown once, so there is no noise ceiling; scores have none"
         problems.append(Problem(where, what, "warning", tuple(tested.index)))
     elif tested.nunique() > 1:
         what = (

@@ -108,9 +108,8 @@ def read_array(
     if (numbers.ndim == 3) != (times_s is not None):
         remedy = "leave out times_s" if numbers.ndim == 2 else "give times_s, the seconds of its third axis"
         raise BrainalignError(f"{what} has shape {numbers.shape}; {remedy}")
-    axes = (
-        [trials_axis, 1 - trials_axis] if numbers.ndim == 2 else [trials_axis, 3 - trials_axis - times_axis, times_axis]
-    )
+    others = [1 - trials_axis] if numbers.ndim == 2 else [3 - trials_axis - times_axis, times_axis]
+    axes = [trials_axis, *others]
     if sorted(axes) != [*range(numbers.ndim)]:
         also = f", times_axis {times_axis}" * (numbers.ndim == 3)
         raise BrainalignError(f"{what} has shape {numbers.shape} but trials_axis is {trials_axis}{also}; correct these")

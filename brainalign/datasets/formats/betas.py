@@ -244,8 +244,7 @@ def _read_surface(
             for name, inside in read_surface_rois(rois[hemi], hemi, part.shape[1]).items():
                 whole = regions.setdefault(name, np.zeros(n_targets, dtype=bool))
                 whole[starts[hemi] : starts[hemi] + part.shape[1]] |= inside
-    values = np.concatenate(list(maps.values()), axis=1)
-    return values, on_mesh(tables, space, n_vertices), regions
+    return np.concatenate(list(maps.values()), axis=1), on_mesh(tables, space, n_vertices), regions
 
 
 def _read_volume(

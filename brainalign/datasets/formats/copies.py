@@ -140,9 +140,7 @@ def copied_trials(parts: Mapping[str, Fingerprint]) -> pd.DataFrame:
         alike = {name: part for name, part in parts.items() if part.shape == shape}
         values = np.concatenate([part.values for part in alike.values()])
         names = np.concatenate([np.full(len(part.trials), name, dtype=object) for name, part in alike.items()])
-        places, trials = (
-            np.concatenate([getattr(part, field) for part in alike.values()]) for field in ("places", "trials")
-        )
+        places, trials = (np.concatenate([getattr(part, of) for part in alike.values()]) for of in ("places", "trials"))
         pairs = _pairs(values, pd.MultiIndex.from_arrays([names, places]).factorize()[0])
         sides = {"a": pairs[:, 0], "b": pairs[:, 1]}
         found.append(
@@ -188,8 +186,7 @@ def _spread_within(values: NDArray[np.float32], groups: NDArray[np.intp]) -> NDA
     """Return the spread of each value over the trials of a recording, the median over recordings."""
     recordings = [values[groups == group] for group in np.unique(groups)]
     # A trial of each: the spread between them.
-    spreads = [_spread(rows) for rows in recordings if len(rows) > 1] or [_spread(values)]
-    return np.asarray(np.median(spreads, axis=0))
+    return np.asarray(np.median([_spread(rows) for rows in recordings if len(rows) > 1] or [_spread(values)], axis=0))
 
 
 def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:

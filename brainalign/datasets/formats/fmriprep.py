@@ -131,9 +131,7 @@ def _events(run: FmriprepRun, stimulus_column: str) -> tuple[pd.DataFrame, pd.Da
     check_columns(run.events, table, [stimulus_column], "name the column of the stimulus in stimulus_column")
     shown = ~table[stimulus_column].isin(MISSING)
     if not shown.any():
-        raise BrainalignError(
-            f"{run.events}: {stimulus_column} is empty in every row; fill in which stimulus was shown"
-        )
+        raise BrainalignError(f"{run.events}: {stimulus_column} is empty in every row; say which stimulus was shown")
     numbers = table[["onset", "duration"]].apply(pd.to_numeric, errors="coerce")
     if numbers.isna().any(axis=None):
         row = int(np.flatnonzero(numbers.isna().any(axis=1))[0])

@@ -90,5 +90,4 @@ def _coarser(faces: NDArray[np.intp], n_vertices: int) -> NDArray[np.intp]:
     old = np.full((faces.max() + 1, 2), -1, dtype=np.intp)
     old[of_new[::2, 0]] = np.stack([of_new[::2, 1], of_new[1::2, 1]], axis=1)
     middle = faces[(faces >= n_vertices).all(axis=1)]
-    corners = np.sort(old[middle].reshape(len(middle), 6), axis=1)  # every old corner twice
-    return np.ascontiguousarray(corners[:, ::2])
+    return np.ascontiguousarray(np.sort(old[middle].reshape(len(middle), 6), axis=1)[:, ::2])  # each corner is twice

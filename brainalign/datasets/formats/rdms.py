@@ -156,9 +156,7 @@ def read_rdm_study(study: Study) -> RdmSets:
             continue
         arrays = _matrices(path)
         if one.key is None and len(arrays) > 1:
-            raise BrainalignError(
-                f"{path}: holds {len(arrays)} arrays ({listed(list(arrays))}); say which one with key"
-            )
+            raise BrainalignError(f"{path}: holds {len(arrays)} arrays ({listed([*arrays])}); say which one with key")
         key = next(iter(arrays), "") if one.key is None else one.key
         check_choice(f"recordings.{name}.key", key, arrays)
         rdms = condensed_rdms(f"{path}: {key}" if key else str(path), _stacked(arrays[key]), any_axes=True)
@@ -174,9 +172,7 @@ def _models(path: Path, stimuli: pd.DataFrame) -> dict[str, Values]:
     rdms, labels = _rsatoolbox_rdms(path, stimuli["stimulus_id"].astype(str).tolist())
     names = labels.get("name", labels.get("model", []))
     if len(set(names)) != len(rdms):
-        raise BrainalignError(
-            f"{path}: {len(rdms)} RDMs of models need as many names; give a descriptor `name` of RDMs"
-        )
+        raise BrainalignError(f"{path}: {len(rdms)} RDMs of models need as many names; give a descriptor `name`")
     return dict(zip(names, rdms, strict=True))
 
 
@@ -338,9 +334,7 @@ def _by_subjects(rdms: Values, labels: Mapping[str, list[str]]) -> Values:
     sessions = pd.Series(labels["subject"]).groupby(labels["subject"], sort=False)
     counts = sessions.size()
     if counts.nunique() > 1:
-        raise BrainalignError(
-            f"RDMs by subject: {counts.to_dict()}; give every subject as many sessions, or average them"
-        )
+        raise BrainalignError(f"RDMs by subject: {counts.to_dict()}; give each as many sessions, or average them")
     return np.stack([rdms[rows] for rows in sessions.indices.values()])
 
 

@@ -193,9 +193,7 @@ def _remove_artifacts(raw: Any, options: RawOptions, where: str) -> None:
             raw, n_grad=1, n_mag=1, n_eeg=1, ch_name=eyes, average=True, reject=None, no_proj=True, verbose="error"
         )
         if not projections:
-            raise BrainalignError(
-                f"{where}: artifacts: no blink in {listed(eyes)}; name other channels, or leave it out"
-            )
+            raise BrainalignError(f"{where}: artifacts: no blink in {listed(eyes)}; name others, or leave it out")
         raw.add_proj(projections, verbose="error").apply_proj(verbose="error")
         return
     slow = raw.copy().filter(1.0, None, verbose="error")  # drifts would take the first components
@@ -300,9 +298,7 @@ def epochs_to_responses(
     used, n_marked = _sensors_of(recordings, bad_channels)
     for number, epochs in enumerate(used, start=1):
         if epochs.metadata is None or "category" not in epochs.metadata:
-            raise BrainalignError(
-                f"the epochs of recording {number} have no column category in their metadata; set one"
-            )
+            raise BrainalignError(f"the epochs of recording {number} have no column category in metadata; set one")
         table = epochs.metadata.reset_index(drop=True)
         if n := (table["category"].isna() | table["category"].isin(MISSING)).sum():
             raise BrainalignError(f"{n} epochs of recording {number} have no category; name one, or drop them")

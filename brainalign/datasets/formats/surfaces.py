@@ -118,9 +118,7 @@ def _coordinates(hemi: str, n_vertices: int, space: str, mesh: Path | None) -> N
         with reading(mesh, "not a readable surface"):
             xyz = np.asarray(load_surf_mesh(mesh).coordinates, dtype=np.float64)
         if len(xyz) != n_vertices:
-            raise BrainalignError(
-                f"{mesh}: has {len(xyz):,} vertices but the maps have {n_vertices:,}; give their mesh"
-            )
+            raise BrainalignError(f"{mesh}: has {len(xyz):,} vertices but maps have {n_vertices:,}; give their mesh")
         return xyz
     if SPACES.get(space) == n_vertices and n_vertices <= SPACES["fsaverage5"]:
         from nilearn.datasets import load_fsaverage

@@ -84,8 +84,7 @@ def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
     result["repeat"] = as_numbers(table, "repeat", source, whole=True) if "repeat" in table else counted
     onset = next((name for name in ("onset_s", "onset") if name in table), None)
     result["onset_s"] = as_numbers(table, onset, source) if onset else np.nan
-    rest = [name for name in table if name not in {*result, "onset"}]
-    return pd.concat([result, table[rest]], axis=1)
+    return pd.concat([result, table[[name for name in table if name not in {*result, "onset"}]]], axis=1)
 
 
 def _check_spelling(columns: list[str], source: str) -> None:

@@ -77,8 +77,7 @@ def read_neural(descriptor: Study, subject: str) -> NDArray[Any]:
 
 def neurons_of(descriptor: Study, subject: str, n_neurons: int) -> dict[str, slice]:
     """Find the neurons of each region of a subject; one region of all where none is named."""
-    named = _regions(descriptor, subject)
-    return {name: slice(*pair) for name, pair in named.items()} or {"all": slice(0, n_neurons)}
+    return {name: slice(*pair) for name, pair in _regions(descriptor, subject).items()} or {"all": slice(0, n_neurons)}
 
 
 def _regions(descriptor: Study, subject: str) -> dict[str, tuple[int, int]]:

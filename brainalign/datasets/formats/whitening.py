@@ -132,8 +132,7 @@ def _residuals(values: Values, stimulus_ids: Sequence[str] | None) -> Values:
     np.add.at(sums, codes, values)
     repeated = counts[codes] > 1
     residuals = (values - (sums / counts[:, None, None])[codes])[repeated]
-    n_means = int((counts > 1).sum())
-    return np.asarray(residuals * np.sqrt(len(residuals) / (len(residuals) - n_means)))
+    return np.asarray(residuals * np.sqrt(len(residuals) / (len(residuals) - int((counts > 1).sum()))))
 
 
 def _inverse_root(samples: Values, method: str) -> tuple[Values, float, int]:

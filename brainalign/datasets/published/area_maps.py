@@ -62,8 +62,7 @@ class AreaMaps:
         unit = self.places / np.linalg.norm(self.places, axis=1, keepdims=True)
         unit[self.hemi == "R", 0] *= -1
         # Of two points apart by the chord c the angle is 2·arcsin(c/2), exact for neighbours too.
-        chord = np.linalg.norm(unit[:, None] - unit, axis=2)
-        return np.asarray(2 * radius * np.arcsin((chord / 2).clip(0, 1)))
+        return np.asarray(2 * radius * np.arcsin((np.linalg.norm(unit[:, None] - unit, axis=2) / 2).clip(0, 1)))
 
 
 def read_area_maps(path: Path) -> AreaMaps:

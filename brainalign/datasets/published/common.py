@@ -60,9 +60,7 @@ def load_npy(path: Path, n_axes: int, remedy: str, *, mapped: bool = False) -> N
     required(path, remedy)
     values = read_npy(path, mapped=mapped)
     if values.dtype.kind not in "iufb" or values.ndim != n_axes:
-        raise BrainalignError(
-            f"{path}: holds {values.dtype} of shape {values.shape}; expected numbers with {n_axes} axes"
-        )
+        raise BrainalignError(f"{path}: is {values.dtype} of shape {values.shape}; expected numbers with {n_axes} axes")
     return values
 
 

@@ -145,9 +145,7 @@ def _regions(path: Path, voxels: pd.DataFrame) -> common.Regions:
         inside = _numbers(path, voxels, column)
         other = inside[~np.isin(inside, (0, 1))]
         if len(other):
-            raise BrainalignError(
-                f"{path}: column {column!r} holds {other[0]:g}; expected a region, 1 inside and 0 outside"
-            )
+            raise BrainalignError(f"{path}: column {column!r} holds {other[0]:g}; expected a region, 1 inside, else 0")
         if inside.any():
             found[str(column)] = inside == 1
     return found

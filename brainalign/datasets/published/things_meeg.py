@@ -81,9 +81,7 @@ def read_things_epochs(
     check_choice("release", release, RELEASES)
     check_choice("bad_channels", bad_channels, ("raise", "drop"))
     place = required(Path(folder) / f"sub-{subject_number(subject):02d}", REMEDY)
-    rows = {
-        name: things_image_rows(images, name, trust_pickle=trust_pickle, hashes=hashes) for name in ("training", "test")
-    }
+    rows = {of: things_image_rows(images, of, trust_pickle=trust_pickle, hashes=hashes) for of in ("training", "test")}
     tested = set(rows["test"]["concept"])
     parts, tables, axes = [], [], []
     n_dropped = 0
@@ -105,9 +103,7 @@ def read_things_epochs(
         n_repeats = values.shape[1]
         parts.append(values.reshape(-1, *values.shape[2:]))
         repeated = table.loc[table.index.repeat(n_repeats)].reset_index(drop=True)
-        tables.append(
-            repeated.assign(repeat=np.tile(np.arange(1, n_repeats + 1), len(table)), partition=name, run=name)
-        )
+        tables.append(repeated.assign(repeat=np.tile(np.arange(n_repeats) + 1, len(table)), partition=name, run=name))
     _same_axes(*axes)
     trials = complete_trials(pd.concat(tables, ignore_index=True), str(place))
     kind = "eeg" if release == "eeg2" else "mag"

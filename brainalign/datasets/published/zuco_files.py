@@ -100,9 +100,7 @@ def _read_hdf5(path: Path) -> Iterator[tuple[str, Values]]:
             check_stored(fields[field])
         columns = [fields[field][()].ravel() for field in FIELDS]
         if len(columns[0]) != len(columns[1]):
-            raise BrainalignError(
-                f"{path}: {len(columns[0])} texts but {len(columns[1])} recordings; download it again"
-            )
+            raise BrainalignError(f"{path}: {len(columns[0])} texts but {len(columns[1])} recordings; download again")
         for text, raw in zip(*columns, strict=True):
             yield _text(file[text] if text else None), _values(file[raw] if raw else None).T
 

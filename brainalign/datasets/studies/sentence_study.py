@@ -94,9 +94,7 @@ def sentence_sensors(descriptor: Study, n_channels: int) -> pd.DataFrame:
         try:
             known = make_standard_montage(descriptor.sentences.montage).get_positions()["ch_pos"]
         except ValueError as error:
-            raise BrainalignError(
-                f"sentences.montage: {error}; name one of mne.channels.get_builtin_montages()"
-            ) from error
+            raise BrainalignError(f"sentences.montage: {error}; see mne.channels.get_builtin_montages") from error
         absent = [name for name in names if name not in known]
         if absent:
             raise BrainalignError(
@@ -159,5 +157,4 @@ def split_problems(descriptor: Study, splits: pd.DataFrame, trials: pd.DataFrame
         return found
     ordered = sentences.text_leakage(splits, trials, similarity=similarity, label="label", seed=seed)
     level: Literal["error", "warning"] = "error" if descriptor.sentences.block_size is None else "warning"
-    new = [Problem(ORDER, one.what, level, one.rows) for one in ordered if one not in found]
-    return [*found, *new]
+    return [*found, *(Problem(ORDER, one.what, level, one.rows) for one in ordered if one not in found)]
