@@ -81,6 +81,9 @@ def test_frames_after_the_end_are_left_out_and_the_law_agrees_while_all_is_seen(
     assert found.set_index("epoch").loc["occluded", "n_frames"] == (~world.visible).sum() - 12
     assert found["n_dropped"].tolist() == [1, 1]
     assert (found["r"] > found["null_95"]).all()
+    moved = shorter + 9 * ~world.visible[..., None, None]  # neurons that answer to being hidden
+    again = g.score_dynamics({"law": law}, moved, world.visible, ridge(), folds=3, n_permutations=4).models
+    np.testing.assert_allclose(again["null_mean"], found["null_mean"], atol=1e-6)
     assert g.movie_agreement({"law": law}, shorter, world.visible, n_permutations=5)["time"].max() == 15
     models = {"law": law, "time": g.time_features(18, 18)}
     found = g.movie_agreement(models, world.neural, world.visible, n_permutations=19, seed=3)

@@ -77,7 +77,7 @@ def test_a_single_voxel_has_a_distance_and_what_cannot_be_is_refused(data: dict,
     assert g.Searchlight(three, alone, "euclidean", residuals=flat).n_channels_left_out == 1
     patterns, noise = data["patterns"], data["residuals"]
     refused("the second axis of patterns has", g.searchlight_rdms, patterns[:, :-1], around, "correlation")
-    refused("needs 2 or more; got 1", g.searchlight_rdms, patterns[:CONDITIONS], around, "crossnobis")
+    refused("needs 2; got 1", g.searchlight_rdms, patterns[:CONDITIONS], around, "crossnobis")
     refused("correlation distance uses no noise", g.searchlight_rdms, patterns, around, "correlation", residuals=noise)
     refused("degrees of freedom", g.searchlight_rdms, patterns, around, "euclidean", residuals=noise, dof=0)
     refused("did you mean 'crossnobis'", g.searchlight_rdms, patterns, around, "crosnobis")

@@ -130,9 +130,7 @@ class LinearDecoder:
         rhos = self.rhos if self.sharing == "partial" else (0.0,)
         grid = list(product(rhos, self.penalties))
         if len(grid) > 1 and validation is None:
-            raise BrainalignError(
-                f"{len(grid)} settings need validation trials to choose by; give them, or one setting"
-            )
+            raise BrainalignError(f"{len(grid)} settings need validation trials to choose by; give them or one setting")
         self._units = _Units.of(signals, subjects) if self.sharing != "own" else None
         seen, held = self._features(signals, subjects), None
         if len(grid) > 1 and validation is not None:

@@ -87,7 +87,8 @@ def score_dynamics(
     Features are standardised on the training frames of every fold, the regressor is fitted anew, and r is taken over
     the test frames of an epoch within the fold. The null gives every condition the neurons of another one at the same
     frames and fits anew: what time alone predicts is in it too. Exchanging predictions without a new fit would not do,
-    because folds train on each other's chance relations; frames that some condition lacks do not enter p.
+    because folds train on each other's chance relations. Neither frames that some condition lacks enter p, nor the
+    mean answer of neurons to being hidden, which would be exchanged with its condition.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def score_dynamics(
             X = np.asarray(X, dtype=np.float64)
             r = _fold_scores(X, Y, epoch.fitted, epoch.scored, regressor, parts)
             by_fold = np.nanmean(r / scale, axis=1)
-            same, *rest = _exchanged(X, Y, scale, epoch, present, regressor, parts, orders)
+            same, *rest = _exchanged(X, Y, scale, epoch, present, ~visible, regressor, parts, orders)
             shuffled = np.array(rest)
             about = {"model": name, "epoch": epoch.name}
             found = np.full(len(epoch.kept), np.nan)
@@ -218,12 +219,19 @@ def _exchanged(
     scale: Values,
     epoch: _Epoch,
     present: NDArray[np.bool_],
+    hidden: NDArray[np.bool_],
     regressor: GroupedRegressor,
     parts: list[Any],
     orders: list[Any],
 ) -> list[float]:
-    """Return the mean score for every order of the conditions of Y, each order fitted like targets of its own."""
+    """Return the mean score for every order of the conditions of Y, each order fitted like targets of its own.
+
+    What neurons answer to being hidden, at any given time, is taken out first: it would come with their conditions.
+    """
     common = present.all(axis=0)
+    apart = (hidden - hidden.mean(axis=0)) * common
+    answer = np.tensordot(apart, np.nan_to_num(Y), 2) / max(np.square(apart).sum(), 1e-12)
+    Y = Y - hidden[..., None] * answer
     fitted, scored = epoch.fitted & common, epoch.scored & common
     if not scored.any():
         return [float("nan")] * len(orders)

@@ -304,9 +304,7 @@ def rdm(
     """
     check_choice("method", method, DISTANCES)
     if patterns.ndim < 2 or 0 in patterns.shape[-2:]:
-        raise BrainalignError(
-            f"patterns have shape {tuple(patterns.shape)}; give rows × channels, at least one of each"
-        )
+        raise BrainalignError(f"patterns have shape {tuple(patterns.shape)}; give rows × channels, at least one each")
     values: Any = float64_of(patterns)
     design, whitening = design_of(values.shape[-2], conditions, runs), None
     if precision is not None:

@@ -98,9 +98,7 @@ class Searchlight:
         if method == "crossnobis":
             cube, present = design.run_means(patterns)  # (n_runs, n_conditions, n_channels)
             if len(cube) < 2:
-                raise BrainalignError(
-                    f"crossnobis multiplies runs with each other and needs 2 or more; got {len(cube)}"
-                )
+                raise BrainalignError(f"crossnobis multiplies runs with each other and needs 2; got {len(cube)}")
             if not present.all():
                 run, condition = np.argwhere(~present)[0]
                 raise BrainalignError(
