@@ -58,7 +58,7 @@ def reading(path: Path | str, wrong: str, remedy: str = AGAIN) -> Iterator[None]
     except Exception as error:
         reason = " ".join(str(error).split())[:LONGEST]
         reason = f"{type(error).__name__}: {reason}" if isinstance(error, LookupError) or not reason else reason
-        remedy = "save it as text in UTF-8" if isinstance(error, UnicodeDecodeError) else remedy
+        remedy = "save it as text in UTF-8" if (type(error), remedy) == (UnicodeDecodeError, AGAIN) else remedy
         raise BrainalignError(f"{path}: {wrong} ({reason}); {remedy}") from error
 
 
