@@ -75,7 +75,7 @@ def _sentences(found: kit.FoundDirections, gains: pd.DataFrame) -> list[str]:
             + (f" Besides, {row['other']} changes by {kit.number(row['other_gain'])}." if row["other"] else "")
         )
         guide = mine.loc["guide"] if "guide" in mine.index else None
-        if guide is not None and guide["low"] > 0 and not row["low"] > 0:
+        if guide is not None and guide["low"] > 0 >= row["low"] and row["high"] < guide["gain"]:
             failed.append(region)
     if failed:
         texts.append(

@@ -70,11 +70,11 @@ def warning(study: SynthesisedImages, region: str) -> str:
 
 
 def _not_rising(study: SynthesisedImages, region: str) -> list[str]:
-    """List the judges besides the guide whose scores do not rise."""
-    found = []
+    """List the judges besides the guide whose scores do not rise, surely by less than those of the guide."""
+    found, guide = [], study.gain(region, "unguided", "guide")
     for judge in study.judges:
         gain = study.gain(region, "unguided", judge)
-        if judge != "guide" and gain is not None and not gain["low"] > 0:
+        if guide is not None and gain is not None and not gain["low"] > 0 and gain["high"] < guide["gain"]:
             found.append(f"the {JUDGES[judge]} does not ({_interval(gain)})")
     return found
 
