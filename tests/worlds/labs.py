@@ -166,7 +166,7 @@ def ecog(folder: Path) -> None:
     rng, names = np.random.default_rng(6), [f"w{k:02d}" for k in range(40)]
     vectors, shown = rng.normal(size=(40, 5)), shown_in_runs(folder, names, 3, rng)
     values, late = rng.normal(size=(len(shown), 10, 17)), (MOMENTS > 0.09) & (MOMENTS < 0.41)
-    values[:, :5] += (vectors @ rng.normal(size=(5, 5)) / np.sqrt(5))[shown][..., None] * late
+    values[:, :5] += 2 * (vectors @ rng.normal(size=(5, 5)) / np.sqrt(5))[shown][..., None] * late
     np.save(folder / "ecog.npy", values.astype(np.float32))
     np.save(folder / "times.npy", MOMENTS)
     np.savez(folder / "vectors.npz", stimulus_id=np.array(names), words=vectors)
