@@ -386,7 +386,7 @@ def test_directions_in_words(kept: Kept) -> None:
         ("red", "pca", False, "check", 0.8, 0.5, 1.1, True, 0.2, 0.15, 0.05, "big", -0.3),
         ("red", "pca", False, "guide", 0.9, 0.6, 1.2, True, 0.21, 0.16, 0.01, "", NAN),
         ("red", "pca", True, "check", 0.7, 0.4, 1.0, True, 0.22, 0.17, 0.02, "big", 0.1),
-        ("big", "pca", False, "check", 0.1, -0.1, 0.3, False, 0.4, NAN, 0.5, "", NAN),
+        ("big", "pca", False, "check", 0.05, -0.1, 0.15, False, 0.4, NAN, 0.5, "", NAN),
         ("big", "pca", False, "guide", 0.2, 0.1, 0.4, False, 0.41, NAN, 0.6, "", NAN),
         ("red", "other", False, "check", 9.0, 9.0, 9.0, True, 9.0, 9.0, 9.0, "", NAN),
     )
