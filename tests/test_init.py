@@ -3,7 +3,7 @@
 import io
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,17 @@ rng = np.random.default_rng(11)
 NAMES = ("cat", "dog", "car")
 
 
+def described(folder: Path) -> Study:
+    (folder / "study.yaml").unlink(missing_ok=True)
+    assert main(["init", str(folder), "--yes"]) == 0
+    return load_descriptor(folder / "study.yaml")
+
+
+def remove(paths: Iterable[Path]) -> None:
+    for path in [*paths]:
+        path.unlink()
+
+
 def images(folder: Path, names: list[str]) -> None:
     (folder / "images").mkdir()
     for name in names:
@@ -53,14 +64,15 @@ def shown_images(folder: Path) -> int:
 
 
 def electrodes(folder: Path) -> None:
-    np.save(folder / "ecog.npy", rng.normal(size=(shown_images(folder), 4, 11)))
+    np.save(folder / "ecog.npy", rng.normal(size=(shown_images(folder), 11, 4)))
+    (folder / "channels.tsv").write_text("name\nA1\nA2\nA3\nA4\n")  # which of the two axes is of times
 
 
 def own_vectors(folder: Path) -> None:
     names = [f"w{k}" for k in range(6)]
     np.save(folder / "rates.npy", rng.normal(size=(trials_of(names, folder, 6), 10)))
     (folder / "stimuli.csv").write_text("stimulus_id\n" + "\n".join(names) + "\n")
-    np.savez(folder / "vectors.npz", stimulus_id=np.array(names), words=rng.normal(size=(6, 4)))
+    np.savez(folder / "embeddings.npz", stimulus_id=np.array(names), words=rng.normal(size=(6, 4)))
 
 
 def epochs(folder: Path) -> None:
@@ -73,7 +85,6 @@ def epochs(folder: Path) -> None:
 
 
 def film(folder: Path) -> None:
-    """Runs, a film each and nothing else; of five frames a second two are looked at."""
     for run in ("run1", "run2", "run3"):
         np.save(folder / f"sub-01_{run}.npy", rng.normal(size=(60, 8)))
         with av.open(str(folder / f"{run}.mkv"), "w") as container:
@@ -124,7 +135,6 @@ def bids_of_images(folder: Path) -> None:
 
 
 def stories_of_fmriprep(folder: Path) -> None:
-    """Runs of three tasks in two spaces; events name a word each."""
     fmriprep(folder)
     for path in folder.rglob("*_task-look_run-*"):
         path.rename(path.with_name(re.sub("task-look_run-", "task-story", path.name)))
@@ -177,7 +187,6 @@ def cells_of_matlab(folder: Path) -> None:
 
 
 def blocks_in_runs(folder: Path) -> None:
-    """A series and events per run, a mask per person, and pictures; short pauses are no rest."""
     images(folder, list(NAMES))
     for person in ("07", "12"):
         place = folder / f"sub-{person}" / "func"
@@ -194,17 +203,16 @@ def blocks_in_runs(folder: Path) -> None:
 
 
 def betas_of_sessions(folder: Path) -> None:
-    """Two people, a file per session, regions, repeats in any number, and test images in common."""
     names = [f"p{k:02d}" for k in range(40)]
     images(folder, names)
     columns = {"stimulus_id": names, "path": [f"images/{name}.png" for name in names]}
-    pd.DataFrame(columns | {"part": np.repeat(["test", "train"], 20)}).to_csv(folder / "pictures.csv", index=False)
+    pd.DataFrame(columns | {"part": np.repeat(["Test", "Train"], 20)}).to_csv(folder / "pictures.csv", index=False)
     for person in ("s1", "s2"):
         (folder / person).mkdir()
         shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 40)))
-        sessions = np.repeat(["1", "2"], [30, len(shown) - 30])
+        sessions = np.repeat(["9", "10"], [30, len(shown) - 30])
         pd.DataFrame({"session": sessions, "stimulus_id": shown}).to_csv(folder / person / "design.csv", index=False)
-        for session, n in (("1", 30), ("2", len(shown) - 30)):
+        for session, n in (("9", 30), ("10", len(shown) - 30)):
             maps = nibabel.Nifti1Image(rng.normal(size=(3, 3, 2, n)).astype("float32"), np.eye(4))
             nibabel.save(maps, folder / person / f"betas_session{session}.nii.gz")
         for name, values in (("brainmask", np.ones((3, 3, 2))), ("rois", np.arange(18).reshape(3, 3, 2) % 3)):
@@ -212,7 +220,6 @@ def betas_of_sessions(folder: Path) -> None:
 
 
 def rdms_of_matlab(folder: Path) -> None:
-    """Stimuli x stimuli x people by region, as MATLAB stacks them, and models in a file of their own."""
     images(folder, [f"p{k:02d}" for k in range(12)])
     stacks = {name: [squareform(rng.uniform(0.1, 1, 66)) for _ in range(5)] for name in ("V1", "IT")}
     savemat(folder / "RDMs.mat", {name: np.stack(matrices, axis=2) for name, matrices in stacks.items()})
@@ -220,7 +227,6 @@ def rdms_of_matlab(folder: Path) -> None:
 
 
 def bids_of_sessions(folder: Path) -> None:
-    """Two sessions with runs of the same numbers, and a task of other events."""
     bids(folder, (("a", "1"), ("a", "2"), ("b", "1")))
     for path in [*folder.rglob("*ses-b_task-faces_run-1_*")]:
         other = path.read_bytes().replace(b"task-faces", b"task-words").replace(b"house", b"verbs")
@@ -241,7 +247,7 @@ def test_what_init_writes_runs(make: Callable[[Path], None], tmp_path: Path, cap
     written = (folder / "study.yaml").read_text()
     assert len(written.splitlines()) <= 15
     pictured = any(folder.glob("*/*.png")) and make not in (blocks_in_runs, betas_of_sessions, stories_of_fmriprep)
-    assert ("stimuli: stimuli.tsv\n" in written) == pictured
+    assert ("stimuli: stimuli.tsv" in written) == pictured
     assert main(["check", str(folder / "study.yaml")]) == 0, capsys.readouterr().out
     assert main(["plan", str(folder / "study.yaml")]) == 0
     assert "report" in capsys.readouterr().out
@@ -274,9 +280,9 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
     assert responses.trials.groupby("run").size().to_dict() == {"1": 3, "2": 3, "3": 3}
     assert responses.trials["onset_s"].tolist() == [4.5, 15.0, 25.5] * 3  # volumes whose middle lies inside
     content, _ = written(betas_of_sessions)
-    assert content["recordings"]["s2"]["betas"] == [f"s2/betas_session{k}.nii.gz" for k in (1, 2)]
+    assert content["recordings"]["s2"]["betas"] == [f"s2/betas_session{k}.nii.gz" for k in (9, 10)]
     assert content["recordings"]["s2"]["rois"] == {"areas": "s2/rois.nii.gz"}
-    assert content["splits"] == {"held": {"column": "part", "value": "test"}}
+    assert content["splits"] == {"held": {"column": "part", "value": "Test"}}
     assert written(rdms_of_matlab)[0]["recordings"]["IT"] == {"format": "rdms", "file": "RDMs.mat", "key": "IT"}
     trials = read_subject(written(bids_of_sessions)[1], "01").trials
     assert trials.groupby("run", sort=False)["session"].first().to_dict() == {"1": "a", "2": "a", "3": "b"}
@@ -310,13 +316,16 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
     for name in people:
         (tmp_path / name).mkdir()
         n = trials_of([f"{one}.png" for one in names], tmp_path / name)
-        np.save(tmp_path / name / "betas.npy", rng.normal(size=(n, 6)))
+        for area, size in (("V4", 2), ("IT", 4)):
+            np.save(tmp_path / name / f"{area}.npy", rng.normal(size=(n, size)))
         np.save(tmp_path / name / "weights.npy", np.ones((n + 1, 6)))
         (tmp_path / name / "._trials.tsv").write_bytes(b"\xff")  # of macOS
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    files = {name: {"values": f"{name}/betas.npy", "trials": f"{name}/trials.tsv"} for name in people}
-    described = yaml.safe_load((tmp_path / "study.yaml").read_text())
-    assert described["recordings"] == {name: {"format": "array", **of} for name, of in files.items()}
+    study = described(tmp_path)
+    files = {name: (f"sub-{name}_joined.npy", f"{name}/trials.tsv") for name in people}
+    assert {name: (str(of.values), str(of.trials)) for name, of in study.recordings.items()} == files
+    responses = read_subject(study, "bo", as_they_are=True)
+    for area, rows in responses.regions().items():
+        np.testing.assert_allclose(responses.values[:, rows], np.load(tmp_path / "bo" / f"{area}.npy"), rtol=1e-6)
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     assert "3 subject(s), 40 stimuli" in " ".join(capsys.readouterr().out.split())
     (tmp_path / "study.yaml").unlink()
@@ -346,18 +355,27 @@ def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Pa
     for k in (1, 2):
         write(f"sub-0{k}_trials.tsv", f"sub-{k}_resp.npy")
     assert [files["trials"] for files in recordings().values()] == ["sub-01_trials.tsv", "sub-02_trials.tsv"]
+    tables = [pd.read_csv(path, sep="\t") for path in sorted(tmp_path.glob("*_trials.tsv"))]
+    pd.concat(tables, keys=[1, 2], names=["participant"]).reset_index(0).to_csv(tmp_path / "both.csv", index=False)
     (tmp_path / "sub-02_trials.tsv").unlink()
+    (tmp_path / "sub-01_trials.tsv").rename(tmp_path / "sub-01.away")
+    assert [files["trials"] for files in recordings().values()] == ["sub-1_both.tsv", "sub-2_both.tsv"]
+    remove(tmp_path.glob("*both*"))
+    (tmp_path / "sub-01.away").rename(tmp_path / "sub-01_trials.tsv")
     assert "subject 2: sub-01_trials.tsv are called after others" in recordings(2)
     (tmp_path / "sub-01_trials.tsv").rename(tmp_path / "trials.tsv")
     assert [files["trials"] for files in recordings().values()] == ["trials.tsv"] * 2
-    for path in tmp_path.iterdir():
-        path.unlink()
-    for k in (1, 2):
+    remove(tmp_path.iterdir())
+    for k in (9, 10):
         write(f"sub-01_ses-{k}_trials.tsv", f"sub-01_ses-{k}_betas.npy")
+    assert recordings()["01"]["values"] == "sub-01_joined.npy"
+    parts = [np.load(tmp_path / f"sub-01_ses-{k}_betas.npy") for k in (9, 10)]
+    np.testing.assert_array_equal(np.load(tmp_path / "sub-01_joined.npy"), np.concatenate(parts))
+    (tmp_path / "sub-01_ses-10_betas.npy").rename(tmp_path / "sub-01_ses-10_raw.npy")
     assert "has 2 files of responses" in recordings(2)
-    (tmp_path / "sub-01_ses-2_trials.tsv").unlink()
-    assert recordings()["01"]["values"] == "sub-01_ses-1_betas.npy"
-    assert "which is read: change it where sub-01_ses-1_betas.npy is wrong" in (tmp_path / "study.yaml").read_text()
+    (tmp_path / "sub-01_ses-10_trials.tsv").unlink()
+    assert recordings()["01"]["values"] == "sub-01_ses-9_betas.npy"
+    assert "which is read: change it where sub-01_ses-9_betas.npy is wrong" in (tmp_path / "study.yaml").read_text()
 
 
 def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> None:
@@ -368,8 +386,7 @@ def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> N
     table[["stimulus_id", "run"]].to_csv(tmp_path / "few.csv", sep=";", quoting=2, index=False)
     refused("separated by semicolons", read_text_table, tmp_path / "few.csv")
     (tmp_path / "few.csv").unlink()
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    study = load_descriptor(tmp_path / "study.yaml")
+    study = described(tmp_path)
     assert "1 of 4 targets are NaN or infinite in some session (V1_3)" in str(audit_study(study).problems)
     trials = pd.read_csv(tmp_path / study.recordings["01"].trials, sep="\t")
     assert trials["run"].tolist() == table["run"].tolist()
@@ -398,13 +415,10 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     np.testing.assert_array_equal(responses.regions()["V4"], [0, 1])
     assert pd.read_csv(tmp_path / "cells_renamed.tsv", sep="\t")["depth"].tolist() == [0.5, 1, 2]
     (tmp_path / "presented.csv").unlink()  # the trials are called as studies call them, the cells are not
-    for name in ("study.yaml", "cells_renamed.tsv"):
-        (tmp_path / name).unlink()
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    described = yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"]["01"]
-    assert (described["trials"], described["targets"]) == ("presented_renamed.tsv", "cells_renamed.tsv")
-    for path in [tmp_path / "study.yaml", tmp_path / "counts.npy", *tmp_path.glob("*.tsv")]:
-        path.unlink()
+    (tmp_path / "cells_renamed.tsv").unlink()
+    files = described(tmp_path).recordings["01"]
+    assert (files.trials, files.targets) == (Path("presented_renamed.tsv"), Path("cells_renamed.tsv"))
+    remove([tmp_path / "study.yaml", tmp_path / "counts.npy", *tmp_path.glob("*.tsv")])
     assert main(["init", str(tmp_path), "--yes"]) == 2
     assert not list(tmp_path.glob("*_renamed.tsv"))
 
@@ -419,29 +433,29 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
         for name in ("Oz", "Pz"):
             file[f"#refs#/{name}"] = np.array([[ord(letter)] for letter in name], dtype="uint16")
         file["channel"] = np.array([[file["#refs#/Oz"].ref, file["#refs#/Pz"].ref]], dtype=h5py.ref_dtype)
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01")
+    responses = read_subject(described(tmp_path), "01")
     assert responses.targets["target_id"].tolist() == ["Oz", "Pz"]
     np.testing.assert_allclose(responses.times, [0, 0.05, 0.1, 0.15, 0.2])
     np.testing.assert_array_equal(responses.values, data.transpose(2, 0, 1).astype(np.float32))
-    pictures = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", index_col=0, dtype=str)["path"]
     names = sorted(path.name for path in (tmp_path / "images").iterdir())
-    assert [Path(pictures[name]).name for name in responses.trials["stimulus_id"]] == [names[k] for k in order]
-    assert "1 is Ab.png, 27 zb.png: correct stimuli.tsv if not" in (tmp_path / "study.yaml").read_text()
-    for path in [tmp_path / "study.yaml", tmp_path / "eeg.mat", *tmp_path.glob("*.t*")]:
-        path.unlink()
+    for listing in (names, names[::-1]):
+        pictures = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", index_col=0, dtype=str)["path"]
+        assert [Path(pictures[name]).name for name in responses.trials["stimulus_id"]] == [listing[k] for k in order]
+        said = "{} is Ab.png, {} zb.png: correct stimuli.tsv if not".format(*(1, 27)[:: 1 if listing is names else -1])
+        assert said in (tmp_path / "study.yaml").read_text()
+        (tmp_path / "list.txt").write_text("\n".join(names[::-1]))  # says another order than the alphabet
+        (tmp_path / "stimuli.tsv").unlink()
+        described(tmp_path)
+    remove([tmp_path / "study.yaml", tmp_path / "eeg.mat", *tmp_path.glob("*.t*")])
     shown, areas = [names[k].encode() for k in order], np.repeat(["V1", "IT"], 4)
     np.savez(tmp_path / "sub-a.npz", betas=rng.normal(size=(8, 81)), names=shown, area=areas)
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "a")
+    responses = read_subject(described(tmp_path), "a")
     assert (responses.values.shape, list(responses.regions())) == ((81, 8), ["IT", "V1"])
     assert (tmp_path / "sub-a_trials.tsv").read_text().split()[1:] == [names[k] for k in order]
-    (tmp_path / "study.yaml").unlink()
     np.save(tmp_path / "eye.npy", rng.normal(size=(2, 81)))  # of trials, too, but others have them as rows
     np.save(tmp_path / "rates.npy", rng.normal(size=(81, 4)))
     (tmp_path / "sub-a.npz").unlink()
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    assert [one.values.name for one in load_descriptor(tmp_path / "study.yaml").recordings.values()] == ["rates.npy"]
+    assert [one.values.name for one in described(tmp_path).recordings.values()] == ["rates.npy"]
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -465,8 +479,7 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
     monkeypatch.setattr("builtins.input", left)
     assert main(["init", str(tmp_path)]) == 2  # nobody answers: nothing stays but what others wrote meanwhile
     assert {*tmp_path.rglob("*")} == before | {tmp_path / "copied.txt"}
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    study = load_descriptor(tmp_path / "study.yaml")
+    study = described(tmp_path)
     assert set(study.recordings) == {"a", "b"}
     assert "file: features.npz" in (tmp_path / "study.yaml").read_text()
     for name, own in zip("ab", values, strict=True):
@@ -475,8 +488,7 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
         assert responses.trials["stimulus_id"].tolist() == shown
         assert {area: len(rows) for area, rows in responses.regions().items()} == {"IT": 2, "V1": 2}
     (tmp_path / "study.yaml").unlink()
-    for path in tmp_path.glob("*all*"):
-        path.unlink()
+    remove(tmp_path.glob("*all*"))
     table[["V1_1", "V1_2", "image", "session"]].to_csv(tmp_path / "all.csv", index=False)  # too few to be responses
     (tmp_path / "more.xlsx").touch()
     assert main(["init", str(tmp_path), "--yes"]) == 2
@@ -484,7 +496,6 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
 
 
 def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Path) -> None:
-    """In any order of the neurons; what is of a neuron or of a trial is no response."""
     names = [f"p{k:02d}" for k in range(12)]
     images(tmp_path, names)
     keys = [(who, day, name, cell) for who in "ab" for day in "12" for name in names for cell in ("n1", "n2", "n3")]
@@ -493,20 +504,17 @@ def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Pa
     table["trial"] = range(len(table))
     table["rt"], table["rate"] = table.groupby(["subject", "day", "image"]).ngroup(), rng.normal(size=len(table))
     table = table[(table["subject"] != "a") | (table["day"] != "1") | (table["neuron"] != "n2")]  # not recorded then
-    table.sample(len(table), random_state=0).sort_values("day", kind="stable").to_csv(
-        tmp_path / "rates.csv", index=False
-    )
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    study = load_descriptor(tmp_path / "study.yaml")
+    mixed = table.sample(len(table), random_state=0).sort_values("day", kind="stable")
+    mixed.to_csv(tmp_path / "rates.csv", index=False)
+    study = described(tmp_path)
     for who in "ab":
         responses = read_subject(study, who, as_they_are=True)
         assert (responses.values.shape, len(responses.regions()["IT"])) == ((24, 3), 2)
         asked = table[table["subject"] == who].set_index(["day", "image", "neuron"])["rate"]
-        for row, (day, name) in enumerate(
-            zip(responses.trials["session"], responses.trials["stimulus_id"], strict=True)
-        ):
+        trials = responses.trials[["session", "stimulus_id"]].itertuples(index=False)
+        for values, (day, name) in zip(responses.values, trials, strict=True):
             expected = asked[day, name].reindex(responses.targets["target_id"])
-            np.testing.assert_allclose(responses.values[row], expected, rtol=1e-6)
+            np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("labels", ["y.npy", "Labels.txt", "class.txt"])
@@ -519,8 +527,7 @@ def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, c
     np.save(tmp_path / "times.npy", times * 1000)
     (tmp_path / "channel_names.txt").write_text("Fz\nCz\nPz\n")  # called so by nobody that is known
     (tmp_path / "electrodes.txt").write_text("Fz\nCz\nPz\n")
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    study = load_descriptor(tmp_path / "study.yaml")
+    study = described(tmp_path)
     assert not study.is_fitted
     for name in ("a", "b"):
         responses = read_categories(study, name)
@@ -533,15 +540,13 @@ def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, c
 
 
 def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
-    """As Brain-Score keeps neurons: presentation x neuroid x one window."""
     images(tmp_path, [f"im{k}" for k in range(12)])
     shown, values = [f"im{k}" for k in np.tile(np.arange(12), 3)], rng.normal(size=(36, 5, 1))
     with h5py.File(tmp_path / "assembly.nc", "w") as file:
         file["data"], file["time_bin_start"], file["repetition"] = values, [70], np.repeat(np.arange(3), 12)
         for name, texts in (("image_id", shown), ("neuroid_id", list("abcde")), ("region", ["V4"] * 2 + ["IT"] * 3)):
             file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
+    responses = read_subject(described(tmp_path), "01", as_they_are=True)
     np.testing.assert_allclose(responses.values, values[..., 0].astype(np.float32))
     assert responses.trials["stimulus_id"].tolist() == shown
     assert responses.targets["target_id"].tolist() == list("abcde")
@@ -551,7 +556,7 @@ def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["experiment.mat", "experiment.h5"])
 def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, file: str) -> None:
     images(tmp_path, names := [f"im{k:02d}" for k in range(20)])
-    shown, values = names * 2, rng.normal(size=(40, 5)).astype(np.float32)
+    shown, values = [*names, *rng.permutation(names).tolist()], rng.normal(size=(40, 5)).astype(np.float32)
     own = pd.DataFrame({"image": names, "size": range(20)}).to_csv(sep="\t", index=False)
     (tmp_path / "stimuli.tsv").write_text(own)  # is never written over
     fields = {"rates": values, "image": np.array(shown, dtype=object), "area": np.array([*"VVVIT"], dtype=object)}
@@ -559,10 +564,10 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
         savemat(tmp_path / file, {"exp": fields, "version": 2.0})
     else:
         with h5py.File(tmp_path / file, "w") as stored:
-            for name, content in fields.items():
-                stored[f"exp/{name}"] = content
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
+            for day, name in ((day, name) for day in (0, 1) for name in fields):
+                rows = slice(None) if name == "area" else np.s_[20 * day : 20 * day + 20]
+                stored[f"day{day}/{name}"] = fields[name][rows]
+    responses = read_subject(described(tmp_path), "01", as_they_are=True)
     np.testing.assert_array_equal(responses.values, values)
     assert responses.trials["stimulus_id"].tolist() == shown
     assert {area: len(rows) for area, rows in responses.regions().items()} == {"I": 1, "T": 1, "V": 3}
@@ -588,8 +593,7 @@ def test_cells_of_matlab_are_people(tmp_path: Path, version: str) -> None:
                     stored = [[ord(letter)] for letter in part] if name == "subjects" else np.atleast_2d(part).T
                     file[f"#refs#/{name}{k}"] = np.array(stored, "uint16" if name == "subjects" else float)
                 file[name] = np.array([[file[f"#refs#/{name}{k}"].ref] for k in range(2)], dtype=h5py.ref_dtype)
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    study = load_descriptor(tmp_path / "study.yaml")
+    study = described(tmp_path)
     assert [*study.recordings] == ["anna", "bob"]
     for who, own, order in zip(study.recordings, values, shown, strict=True):
         responses = read_subject(study, who, as_they_are=True)
@@ -607,18 +611,24 @@ def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending:
             (tmp_path / "images").rename(tmp_path / "scenes" / folder)
         names = [f"{folder}/{k:02d}{ending}" for folder in folders for k in range(9)]
         np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of(names, tmp_path), 5)))
-        assert main(["init", str(tmp_path), "--yes"]) == 0
-        study = load_descriptor(tmp_path / "study.yaml")
+        study = described(tmp_path)
         table = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", dtype=str).set_index("stimulus_id")
         assert set(table.index) == set(names)
         assert table[column].tolist() == [name.split("/")[0] for name in table.index]
         assert all(row["path"].endswith(f"{name.removesuffix('.png')}.png") for name, row in table.iterrows())
-        told = ("set", "test") if column == "set" else (None, None)
-        assert (study.held_out[1].column, study.held_out[1].value) == told
+        held = study.held_out[1]
+        assert (held.column, held.value) == (("set", "test") if column == "set" else (None, None))
         assert main(["check", str(tmp_path / "study.yaml")]) == 0
+        if column == "set":  # a Y for each set, and an X that is of nobody
+            remove(tmp_path.glob("*.[tn]*"))
+            parts = {name: rng.normal(size=(9, 5)).astype(np.float32) for name in ("X_test", "Y_test", "Y_train")}
+            for name, part in parts.items():
+                np.save(tmp_path / f"{name}.npy", np.r_[part, part] if name == "X_test" else part)
+            responses = read_subject(described(tmp_path), "01", as_they_are=True)
+            np.testing.assert_array_equal(responses.values, np.r_[parts["Y_test"], parts["Y_train"]])
+            assert responses.trials["stimulus_id"].str[:5].tolist() == ["test/"] * 9 + ["train"] * 9
         shutil.rmtree(tmp_path / "scenes")
-        for path in (tmp_path / "study.yaml", tmp_path / "stimuli.tsv"):
-            path.unlink()
+        (tmp_path / "stimuli.tsv").unlink()
 
 
 def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
@@ -628,15 +638,13 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     np.savez(tmp_path / "mean.npz", rates=values[..., 0], image=names)
     for kept, other in (("psth", "mean"), ("mean", "psth")):
         (tmp_path / f"{other}.npz").rename(tmp_path / "kept.away")
-        assert main(["init", str(tmp_path), "--yes"]) == 0
-        responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
+        responses = read_subject(described(tmp_path), "01", as_they_are=True)
         expected = values.reshape(60, 8, 6)
         np.testing.assert_array_equal(responses.values, expected if kept == "psth" else expected[..., 0])
         assert responses.trials["stimulus_id"].tolist() == list(np.repeat(names, 3))
         assert "axis, from 0, of repeats in 20 x 3 x 8" in (tmp_path / "study.yaml").read_text()  # to be corrected
         (tmp_path / "kept.away").rename(tmp_path / f"{other}.npz")
-        for path in (*tmp_path.glob("*.yaml"), *tmp_path.glob("*.t*")):
-            path.unlink()
+        remove(tmp_path.glob("*.t*"))
 
 
 def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> None:
@@ -662,16 +670,12 @@ def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> N
         path.write_text("shown\nmine\n")
     assert main(["init", str(tmp_path), "--yes"]) == 2
     assert [path.read_text() for path in tmp_path.rglob("trials.tsv")] == ["shown\nmine\n"]
-    for path in tmp_path.rglob("trials.tsv"):
-        path.unlink()
-    pd.DataFrame({"stimulus_id": [f"w{k}" for k in range(30)], "text": "word"}).to_csv(
-        tmp_path / "stimuli.tsv", sep="\t"
-    )
+    remove(tmp_path.rglob("trials.tsv"))
+    pd.DataFrame({"stimulus_id": [f"w{k}" for k in range(30)], "text": "word"}).to_csv(tmp_path / "stimuli.csv")
     shutil.rmtree(tmp_path / "subj01")
     zarr.save(str(tmp_path / "rates.zarr"), values := rng.normal(size=(30, 4)))
     (tmp_path / "seen.txt").write_text("\n".join(f"w{k}" for k in range(29, -1, -1)))  # says another order
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    responses = read_subject(load_descriptor(tmp_path / "study.yaml"), "01", as_they_are=True)
+    responses = read_subject(described(tmp_path), "01", as_they_are=True)
     assert responses.trials["stimulus_id"].tolist() == [f"w{k}" for k in range(29, -1, -1)]
     np.testing.assert_allclose(responses.values, values, rtol=1e-6)
 
@@ -684,8 +688,7 @@ def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> 
             shutil.copytree(tmp_path / "sub-01", tmp_path / f"sub-{person:02d}", dirs_exist_ok=True)
             for path in (tmp_path / f"sub-{person:02d}").rglob("sub-01*"):
                 path.rename(path.with_name(path.name.replace("sub-01", f"sub-{person:02d}")))
-        study.unlink(missing_ok=True)
-        assert main(["init", str(tmp_path), "--yes"]) == 0
+        described(tmp_path)
         written = study.read_text()
         assert len(written.splitlines()) <= 15
         assert len(re.findall(r"^  \S+: {format: bids.*}$", written, re.MULTILINE)) == lines
@@ -699,12 +702,12 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}
     assert main(["init", str(tmp_path), "--yes"]) == 0
     assert yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"] == files
-    (tmp_path / "study.yaml").unlink()
     (tmp_path / "IT.npy").unlink()
     names = [path.stem for path in (tmp_path / "photos").iterdir()]
-    np.save(tmp_path / "V1.npy", np.ones((trials_of(names, tmp_path), 78 * 77 // 2)))
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    assert "format: array" in (tmp_path / "study.yaml").read_text()
+    for shape in ((trials_of(names, tmp_path), 78 * 77 // 2), (78, 78)):
+        np.save(tmp_path / "V1.npy", rng.normal(size=shape))
+        assert described(tmp_path).recordings["01"].format == "array"
+        (tmp_path / "trials.tsv").unlink()
 
 
 def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -734,11 +737,9 @@ def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
         image.header.set_zooms((2.0, 2.0, 2.0, zoom))
         image.header.set_xyzt_units("mm", unit)
         nibabel.save(image, tmp_path / "sub-01_bold.nii.gz")
-        (tmp_path / "study.yaml").unlink(missing_ok=True)
-        assert main(["init", str(tmp_path), "--yes"]) == 0
-        written = (tmp_path / "study.yaml").read_text()
-        assert f"tr_s: {tr_s}" in written
-        assert f"# repetition time in seconds ({known}): change it where" in written
+        described(tmp_path)
+        for said in (f"tr_s: {tr_s}", f"# repetition time in seconds ({known}): change it where"):
+            assert said in (tmp_path / "study.yaml").read_text()
 
 
 def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -747,8 +748,7 @@ def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))
     assert main(["init", str(tmp_path)]) == 0
     np.testing.assert_allclose(np.loadtxt(tmp_path / "times.txt"), np.linspace(-0.2, 0.8, 11))
-    (tmp_path / "study.yaml").unlink()
-    assert main(["init", str(tmp_path), "--yes"]) == 0  # the file that lies there is taken
+    described(tmp_path)  # the file that lies there is taken
     assert "times_s: times.txt" in (tmp_path / "study.yaml").read_text()
 
 

@@ -96,11 +96,7 @@ def _item(page: Path, link: str) -> str:
 def write_page_figures(config: Path, folder: Path) -> int:
     """Write the figures of every page of a run that there is, a folder each; returns the largest exit status.
 
-    Parameters
-    ----------
-    config : path
-        The YAML of the run.
-    folder : path
+    `config` is the YAML of the run.
     """
     if not config.is_file():
         raise BrainalignError(f"{config}: no file; name the YAML of the run whose figures are to be written")
@@ -122,10 +118,7 @@ def write_page_figures(config: Path, folder: Path) -> int:
 def open_report(place: Path) -> Path:
     """Open the index of a run in the browser, where there is a display; returns where it lies.
 
-    Parameters
-    ----------
-    place : path
-        The YAML of the run, the folder it lies in, or the folder of its results.
+    `place` is the YAML of the run, the folder it lies in, or the folder of its results.
     """
     if place.is_file():
         with folder_of_run(place) as file:

@@ -31,9 +31,17 @@ from brainalign.commands.lab import (
     of_subject,
     of_task,
 )
-from brainalign.commands.unpack import unpack_cells, unpack_order, unpack_tables, unpack_vectors
+from brainalign.commands.unpack import (
+    JOINED,
+    join_parts,
+    unpack_cells,
+    unpack_order,
+    unpack_people,
+    unpack_tables,
+    unpack_vectors,
+)
 from brainalign.io import array_shapes, stored_arrays, writing
-from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns
+from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns, table_rows
 
 
 def init_study(folder: Path, ask: Ask) -> Path:
@@ -45,12 +53,14 @@ def init_study(folder: Path, ask: Ask) -> Path:
     lab = Lab(folder, ask)
     before, found = {*lab.files}, None
     try:
+        kept = before.union(unpack_people(lab))
         found = _described(lab)
-        for path in () if found else lab.written - before:  # of a first look, before names were understood
+        for path in () if found else lab.written - kept:  # of a first look, before names were understood
             (folder / path).unlink()
             lab.written.discard(path)
         copies = [] if found else [*unpack_cells(lab), *unpack_vectors(lab)]
-        copies += [] if found else [*lab.rename_columns("stimulus_id", "target_id"), *unpack_tables(lab)]
+        copies += [] if found else lab.rename_columns("stimulus_id", "target_id")
+        copies += [] if found else [*unpack_people(lab), *unpack_tables(lab)]
         if copies:
             found = _described(lab)
         if not found and unpack_order(lab):
@@ -201,14 +211,16 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
     if not files:
         return None
     stimuli: Any = lab.stimuli()
-    picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg")
+    first = None if files[0].suffix == ".set" else _epochs_of_mne(lab.folder / files[0])
+    kinds = ["eeg"] if first is None else first.get_channel_types(unique=True)
+    picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg" if "eeg" in kinds else "meg")
     people = by_subject(files)
     several = max(map(len, people.values())) > 1
     recordings = {
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
         for name, of in people.items()
     }
-    trials = None if several or files[0].suffix == ".set" else _metadata(lab.folder / files[0])
+    trials = None if several or first is None else first.metadata
     if trials is None or "stimulus_id" not in trials:  # categories of recordings, decoded over time
         return {"recordings": recordings}
     shown = str(stimuli) if stimuli else _names(lab, list(trials["stimulus_id"]))
@@ -216,10 +228,10 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
 
 
-def _metadata(epochs: Path) -> Any:
+def _epochs_of_mne(path: Path) -> Any:
     import mne
 
-    return mne.read_epochs(epochs, preload=False, verbose="error").metadata
+    return mne.read_epochs(path, preload=False, verbose="error")
 
 
 def _raw(lab: Lab) -> dict[str, Any] | None:
@@ -352,7 +364,7 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     if stimuli is None:
         return None
     ids = table_column(lab.folder / stimuli, "stimulus_id")
-    files = files or [path for path in arrays if _pairs(array_shapes(lab.folder / path), len(ids))]
+    files = files or [path for path in arrays if _pairs(lab.folder / path, len(ids))]
     if not files:
         return None
     models = [path for path in files if "model" in path.stem.lower()]
@@ -370,74 +382,50 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
             name = re.sub(r"[^A-Za-z0-9]", "", bare) or "rdms"
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
+    if any(path in arrays for path in files):
+        lab.remark_on_stimuli(f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}")
     return {"stimuli": str(stimuli), "recordings": recordings, **({"model_rdms": str(models[0])} if models else {})}
 
 
-def _pairs(shapes: Mapping[str, tuple[int, ...]], n: int) -> bool:
-    """Tell whether the one array of a file ends in pairs of n stimuli, or in matrices of them."""
-    return len(shapes) == 1 and all(of[-1:] == (n * (n - 1) // 2,) or of[-2:] == (n, n) for of in shapes.values())
+def _pairs(path: Path, n: int) -> bool:
+    """Tell whether the one array of a file ends in pairs of n stimuli, or in matrices of them, which are symmetric."""
+    shapes = array_shapes(path)
+    key, shape = next(iter(shapes.items()), ("", ()))
+    if len(shapes) == 1 and shape[-2:] == (n, n):
+        matrices = stored_arrays(path, [key])[key]
+        return np.array_equal(matrices, np.swapaxes(matrices, -1, -2), equal_nan=True)
+    return len(shapes) == 1 and shape[-1:] == (n * (n - 1) // 2,)
 
 
 def _rows(lab: Lab) -> dict[str, Any] | None:
     """Describe arrays, or maps, with a table of a trial per row."""
-    trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path)]
-    volumes, masks, regions = lab.volumes()
-    surfaces, labels, cifti = lab.ending(".func.gii"), lab.ending(".label.gii"), lab.ending(*CIFTI)
-    data = lab.ending(*ARRAYS) or volumes or surfaces or cifti
+    trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path) and JOINED not in path.stem]
+    data = lab.ending(*ARRAYS) or lab.volumes()[0] or lab.ending(".func.gii") or lab.ending(*CIFTI)
     stimuli = lab.stimuli() if trials and data else None
     models = lab.vectors()
-    own = {model["file"] for model in models.values()}
-    data = [path for path in data if str(path) not in own and "time" not in path.stem]
+    data = _of_responses(lab, trials) if lab.ending(*ARRAYS) else data
     if not (trials and data):
         return None
-    numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
-    arrays = [path for path in data if path in lab.ending(*ARRAYS)]
-    keys = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in arrays}
-    rows = [path for path, found in keys.items() if found and found[1] == 0]  # else trials are another axis
-    data = rows or [path for path in arrays if keys[path]] or data  # others hold something else
-    units = lab.units() if arrays else []
     recordings: dict[str, Any] = {}
     people, tables = by_subject(data), by_subject(trials)
     for name, of in people.items():
-        several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
-        if len(of) > (len(hemispheres_of(of)) if of[0] in surfaces else 1) and len(tables.get(name, ())) > 1:
-            raise BrainalignError(
-                f"{several} and {len(tables[name])} tables of trials; join them into one file and one table, with a "
-                "column session or run"
-            )
-        if len(of) > 1 and of[0] not in (*surfaces, *volumes, *cifti):
-            chosen = lab.answer("recordings", f"{several}; which is read", str(of[0]))
-            of = [path for path in of if str(path) == chosen] or of
-        table = str(of_subject(name, trials, people))
-        if of[0] in surfaces:
-            rois = {"rois": {side: paths[0] for side, paths in hemispheres_of(labels).items()}} if labels else {}
-            maps = {side: paths if len(paths) > 1 else paths[0] for side, paths in hemispheres_of(of).items()}
-            recordings[name] = {"format": "betas", "betas": maps, **rois, "trials": table}
+        table = of_subject(name, trials, people)
+        own, is_array = tables.get(name) or [table], of[0].name.lower().endswith(ARRAYS)
+        if is_array and (joined := join_parts(lab, name, of, own)):
+            recordings[name] = _array(lab, name, *joined, people)
             continue
-        betas: Any = str(of[0]) if len(of) == 1 else [str(path) for path in of]
-        if of[0] in cifti:
-            parcels = lab.ending(".dlabel.nii")
-            rois = {"rois": {"areas": str(of_subject(name, parcels, people))}} if parcels else {}
-            recordings[name] = {"format": "betas", "betas": betas, **rois, "trials": table}
-        elif of[0] in volumes:
-            mask = {"mask": str(of_subject(name, masks, people))} if masks else {}
-            known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
-            space = {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
-            rois = {"rois": {"areas": str(of_subject(name, regions, people))}} if regions else {}
-            recordings[name] = {"format": "betas", "betas": betas, **mask, **rois, **space, "trials": table}
+        several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
+        if len(own) > 1 and len(of) > (len(hemispheres_of(of)) if of[0].suffix == ".gii" else 1):
+            raise BrainalignError(
+                f"{several} and {len(own)} tables of trials; join them into one file and one table, with a column "
+                "session or run"
+            )
+        if is_array:
+            chosen = str(of[0]) if len(of) == 1 else lab.answer("recordings", f"{several}; which is read", str(of[0]))
+            values = next((path for path in of if str(path) == chosen), of[0])
+            recordings[name] = _array(lab, name, values, table, lab.units(), people)
         else:
-            named = {"targets": str(of_subject(name, units, people))} if units else {}
-            shapes, (key, axis) = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ("", 0)
-            n = shapes.get(key, ())[:1]
-            alike = [one for one, shape in shapes.items() if shape[:1] == n and np.prod(shape) > max(shape, default=1)]
-            if len(alike) > 1 and not axis:
-                key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
-            how: dict[str, Any] = {"key": key} if len(shapes) > 1 else {}
-            how |= {"trials_axis": axis} if axis else {}
-            ids = table_column(lab.folder / table, "stimulus_id")
-            repeats = _repeats(lab, shapes, key, axis) if len({*ids}) == len(ids) else {}
-            how, times = how | repeats, _times(lab, of[0], shapes, key, axis, *repeats.values())
-            recordings[name] = {"format": "array", "values": str(of[0]), **how, "trials": table, **named, **times}
+            recordings[name] = {"format": "betas"} | _maps(lab, name, of, people) | {"trials": str(table)}
     if len(people) > 1 and len({path.parent for path in data}) == 1 and not SUBJECT.search(str(data)):
         said = f"{listed([str(path) for path in data])} are taken to be of a person each: leave out what is of nobody"
         lab.remarks["recordings"] = "; ".join([said, lab.remarks.get("recordings", "")]).rstrip("; ")
@@ -448,6 +436,49 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     runs = len(set(table_column(lab.folder / trials[0], "run")))
     described = {"models": models} if models else {}
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs, ids), **described}
+
+
+def _of_responses(lab: Lab, trials: list[Path]) -> list[Path]:
+    """Choose the arrays of responses: those with a row per trial, else with another axis of trials, else all."""
+    numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
+    axes = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in lab.responses()}
+    rows = [path for path, found in axes.items() if found and found[1] == 0]
+    return rows or [path for path, found in axes.items() if found] or [*axes]
+
+
+def _maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) -> dict[str, Any]:
+    """Describe the maps of a person: surfaces, grayordinates or volumes, and the regions that lie in them."""
+    labels, parcels, (_, masks, regions) = lab.ending(".label.gii"), lab.ending(".dlabel.nii"), lab.volumes()
+    if of[0].suffix == ".gii":
+        rois = {"rois": {side: paths[0] for side, paths in hemispheres_of(labels).items()}} if labels else {}
+        maps = {side: paths if len(paths) > 1 else paths[0] for side, paths in hemispheres_of(of).items()}
+        return {"betas": maps, **rois}
+    betas: dict[str, Any] = {"betas": str(of[0]) if len(of) == 1 else [str(path) for path in of]}
+    if of[0] in lab.ending(*CIFTI):
+        return betas | ({"rois": {"areas": str(of_subject(name, parcels, people))}} if parcels else {})
+    betas |= {"mask": str(of_subject(name, masks, people))} if masks else {}
+    betas |= {"rois": {"areas": str(of_subject(name, regions, people))}} if regions else {}
+    known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
+    return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
+
+
+def _array(
+    lab: Lab, name: str, values: Path, table: Path, units: list[Path], people: Collection[str]
+) -> dict[str, Any]:
+    """Describe the array of a person: which one it is, its axes and times, and what its columns are."""
+    ids, shapes = table_column(lab.folder / table, "stimulus_id"), array_shapes(lab.folder / values)
+    key, axis = _of_trials(shapes, {len(ids)}) or ("", 0)
+    n = shapes.get(key, ())[:1]
+    alike = [one for one, shape in shapes.items() if shape[:1] == n and np.prod(shape) > max(shape, default=1)]
+    if len(alike) > 1 and not axis:
+        key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
+    named = {"targets": str(of_subject(name, units, people))} if units else {}
+    columns = [len(rows) - 1 for path in named.values() for rows in [[*table_rows(lab.folder / path)]]]
+    how: dict[str, Any] = {"key": key} if len(shapes) > 1 else {}
+    how |= {"trials_axis": axis} if axis else {}
+    repeats = _repeats(lab, shapes, key, axis) if len({*ids}) == len(ids) else {}
+    times = _times(lab, values, shapes, key, columns, axis, *repeats.values())
+    return {"format": "array", "values": str(values), **how, **repeats, "trials": str(table), **named, **times}
 
 
 def _of_trials(shapes: Mapping[str, tuple[int, ...]], numbers: Collection[int]) -> tuple[str, int] | None:
@@ -470,10 +501,12 @@ def _repeats(lab: Lab, shapes: Mapping[str, tuple[int, ...]], key: str, axis: in
     return {"repeats_axis": int(chosen)} if chosen.isdecimal() else {}
 
 
-def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str, *rows: int) -> dict[str, Any]:
+def _times(
+    lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str, columns: list[int], *rows: int
+) -> dict[str, Any]:
     """Return the seconds of an array's axis of times: of a file, of another array, or written from its ends.
 
-    `rows` are the axes of trials, and of repeats.
+    `columns` are how many targets are listed, if any; `rows` the axes of trials, and of repeats.
     """
     shape = shapes.get(key, ())
     if len(shape) < 2 + len(rows) or shape[-1] == 1:
@@ -488,7 +521,7 @@ def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str
     ]:
         seconds = stored_arrays(lab.folder / path, inside[:1])[inside[0]].ravel()
     else:
-        n = shape[others[1]]
+        n = next((shape[axis] for axis in reversed(others) if shape[axis] not in columns), shape[others[1]])
         ends = lab.answer("recordings", f"seconds of the first and the last of the {n} samples", "0 1").split()
         seconds = np.linspace(float(ends[0]), float(ends[-1]), n)
     n, in_ms = len(seconds), (files or inside) and np.abs(seconds).max(initial=0) > LONGEST_S

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.io import array_shapes, load_image_file
+from brainalign.io import array_shapes, load_image_file, read_lines, stored_arrays
 from brainalign.study import MIN_TEST, table_column, table_columns, table_rows
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
@@ -27,11 +27,14 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 SOUNDS, FILMS = (".wav", ".flac", ".mp3", ".m4a"), (".mp4", ".mkv", ".mov", ".avi", ".webm")
 SUBJECT = re.compile(r"(?<![A-Za-z0-9])sub(?:j|ject)?(?:[-_]|(?=\d))([A-Za-z0-9]+)", re.IGNORECASE)
 RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
-PART = re.compile(r"(?<![A-Za-z])(?:sess?|session|run|block|part)[-_]?\d+|ses-[A-Za-z0-9]+", re.IGNORECASE)
+SESSION, SET = r"(?:sess?|session|run|block|part|day)[-_]?\d+", r"(?:train|test)(?:ing)?(?![A-Za-z])"
+PART = re.compile(rf"(?<![A-Za-z])(?:{SESSION}|{SET})|ses-[A-Za-z0-9]+", re.IGNORECASE)
+AREA = r"[lr]h|left|right|h?V[1-4][AdvB]?|MT|IT|LOC?|FFA|PPA|EBA|OFA|OPA|RSC|EVC"
+REGION = re.compile(rf"(?<![A-Za-z0-9])(?:{AREA})(?![A-Za-z0-9])")
 HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
-    "stimulus_id": "stimulus stim_id stim image_id image picture item stim_file filename file",
+    "stimulus_id": "stimulus stim_id stim image_id image picture item stim_file trialinfo filename file",
     "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
     "path": "image_path image_file filename file",
     "session": "session_id ses day",
@@ -41,6 +44,7 @@ CALLED = {
 Ask = Callable[[str, str], str]
 YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
 DECIMAL = re.compile(r"^(-?\d+),(\d+(?:[eE][-+]?\d+)?)$")  # as spreadsheets of half of Europe write it
+JOINED = "joined"  # in the names of files that are several of a lab's
 HELD_OUT = ("test", "shared", "val")  # what sets of stimuli are called that are not trained on
 MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 
@@ -49,11 +53,7 @@ MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 class Lab:
     """A lab's folder: its files as paths inside it, and what is asked about them.
 
-    Parameters
-    ----------
-    folder : path
-    ask : callable (question, default)
-        Returns the answer.
+    `ask` is called with a question and its default, and returns the answer.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class Lab:
     unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        paths = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*"))
+        paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=_counted)
         # Hidden are copies of git-annex, and what macOS writes beside files (._trials.tsv). A folder .zarr is an array.
         paths = [path for path in paths if not any(part == "results" or part[0] == "." for part in path.parts)]
         paths = [path for path in paths if not any(folder.suffix == ".zarr" for folder in path.parents)]
@@ -111,8 +111,16 @@ class Lab:
             cells = sorted(zip(known, first, strict=False), key=lambda cell: names.get(cell[0]) != "stimulus_id")
             likely = (name for name, cell in cells if name not in shown and are_names([cell], shown))
             column = (name for name in likely if are_names(table_column(self.folder / path, name, between), shown))
-            # What cells name says more than what a column is called.
-            if "stimulus_id" not in known and (told := next(column, "")) and names.get(told) != "stimulus_id":
+            # What cells name says more than what a column is called, but for an id that another kind of table has, too.
+            key = next((old for old, new in names.items() if new == "stimulus_id"), None)
+            others = [self.head(other)[0] for other in self.ending(*TABLES)]
+            joined = any(key in of and of != known for of in others)
+            if (
+                "stimulus_id" not in known
+                and not joined
+                and (told := next(column, ""))
+                and names.get(told) != "stimulus_id"
+            ):
                 names = {old: new for old, new in names.items() if new != "stimulus_id"} | {told: "stimulus_id"}
             header = [names.get(name, name) for name in known]
             is_of = next((name for name in ("stimulus_id", "target_id") if name in header), None)
@@ -121,8 +129,18 @@ class Lab:
                 continue
             copy = path.with_name(f"{path.stem}_renamed.tsv")
             _, *rows = table_rows(self.folder / path, between)
-            numbers = ([DECIMAL.sub(r"\1.\2", cell) for cell in row] for row in rows)
-            self.write(copy, [header, *(numbers if decimal or between else rows)])
+            if decimal or between:
+                rows = [[DECIMAL.sub(r"\1.\2", cell) for cell in row] for row in rows]
+            if "path" in header and path.parent == Path():  # which may be a name alone
+                lies = {image.name: str(image) for image in self.ending(*IMAGES)}
+                rows = [
+                    [
+                        lies.get(Path(cell).name, cell) if name == "path" else cell
+                        for name, cell in zip(header, row, strict=False)
+                    ]
+                    for row in rows
+                ]
+            self.write(copy, [header, *rows])
             self.files[self.files.index(path)] = copy
             copies.append(copy)
             changed = ", ".join(f"{new} for {old}" for old, new in names.items())
@@ -180,8 +198,9 @@ class Lab:
             return listed_in
         tables = [self.folder / path for path in ([listed_in] if listed_in else self.tables("stimulus_id"))]
         counts = Counter([*told, *(name for path in tables for name in table_column(path, "stimulus_id"))])
+        images = images if counts else self.listing(images)
         names = image_names(images, counts)
-        if counts and not counts.keys() & {*names} and (numbers := _numbers(images, counts)):
+        if counts and not counts.keys() & {*names} and (numbers := _numbers(images, counts, self.listing)):
             names = numbers
             ends = f"{names[0]} is {images[0].name}, {names[-1]} {images[-1].name}"
             self.remark_on_stimuli(f"{ends}: correct {table} if not")
@@ -213,6 +232,21 @@ class Lab:
         self.write(table, rows)
         return table
 
+    def listing(self, images: list[Path]) -> list[Path]:
+        """Order images as a list that names each of them once, a text or a vector of an array; else as they lie."""
+        of = {name: path for path in images for name in (path.name, path.stem)}
+        lists: dict[Path, list[list[str]]] = {path: [read_lines(self.folder / path)] for path in self.ending(".txt")}
+        for path in self.ending(*ARRAYS):
+            fitting = [key for key, n in array_shapes(self.folder / path).items() if np.prod(n) == len(images)]
+            vectors = stored_arrays(self.folder / path, fitting).values()
+            lists[path] = [[*map(cell_text, values.ravel())] for values in vectors]
+        for path, names in ((path, names) for path, each in lists.items() for names in each):
+            order = [of[name] for name in (Path(name).name for name in names) if name in of]
+            if {*order} == {*images} and len(order) == len(names) == len(images):
+                self.remark_on_stimuli(f"images are counted as {path} lists them")
+                return order
+        return images
+
     def lists_trials(self, path: Path) -> bool:
         """Tell whether a table has a row per trial: it is called so, has runs or onsets, or names a stimulus twice."""
         columns = set(table_columns(self.folder / path))
@@ -229,13 +263,22 @@ class Lab:
         """Describe a lab's vectors as models: tables of numbers by stimulus, and arrays that are called so."""
         tables = [path for path in self.tables("stimulus_id") if self.holds_vectors(path)]
         tables = [path for path in tables if not self.lists_trials(path)]
-        named = [path for path in self.ending(*ARRAYS) if "feature" in path.stem or "vector" in path.stem]
+        named = [path for path in self.ending(*ARRAYS) if re.search("feature|vector|embed", path.stem, re.IGNORECASE)]
         models: dict[str, Any] = {}
         for path in [*named, *tables]:
             name = re.sub(r"[^A-Za-z0-9]", "", path.stem) or "own"
             name += "" if name not in models else str(1 + sum(known.startswith(name) for known in models))
             models[name] = {"extractor": "table", "file": str(path)}
         return models
+
+    def responses(self) -> list[Path]:
+        """List the arrays that may be of responses: no vectors and times, and no X beside a Y of several columns."""
+        known = {model["file"] for model in self.vectors().values()}
+        found = [path for path in self.ending(*ARRAYS) if str(path) not in known and "time" not in path.stem]
+        found = [path for path in found if JOINED not in path.stem]
+        y = [path for path in found if re.match("Y(?![a-z])", path.stem, re.IGNORECASE)]
+        wide = any(len(of) > 1 and min(of) > 1 for path in y for of in array_shapes(self.folder / path).values())
+        return [path for path in found if not (wide and re.match("X(?![a-z])", path.stem, re.IGNORECASE))]
 
     def splits(self, stimuli: Path | None, runs: int, ids: Collection[str] = ()) -> dict[str, Any]:
         """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli.
@@ -247,18 +290,21 @@ class Lab:
             values = set(table_column(self.folder / str(stimuli), column))
             if len(values) > MOST_SETS:
                 continue
-            named = [*HELD_OUT]
-            of = {value.lower(): value for value in values}
+            of, named = {value.lower(): value for value in values}, [*HELD_OUT]
             if column.lower() in (*named, "held_out", "heldout") and of.keys() & YES and of.keys() & NO:
-                named = [of[value] for value in YES & of.keys()]
-            value = next((value for value in named if value in values), None)
-            if value:
+                named = [*YES & of.keys()]
+            if value := next((of[value] for value in named if value in of), None):
                 return {"held": {"column": column, "value": value}}
         n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else len({*ids})
         share = f"{min(0.8, max(0.2, (MIN_TEST + 1) / n if n else 0)):.2g}"
         default = share if n > 20 or runs < 3 else "run"
         held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
         return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
+
+
+def _counted(path: Path) -> list[str | int]:
+    """Sort paths as people count: session 2 before 10, for files are read one after the other."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())]
 
 
 def are_names(cells: Collection[str], shown: Collection[str]) -> bool:
@@ -290,8 +336,8 @@ def image_names(images: list[Path], shown: Collection[str]) -> list[str]:
     ]
 
 
-def _numbers(images: list[Path], shown: Collection[str]) -> list[str]:
-    """Number images as trials do: by the last number in their names, else by their order from 0 or 1; else not."""
+def _numbers(images: list[Path], shown: Collection[str], listing: Callable[[list[Path]], list[Path]]) -> list[str]:
+    """Number images as trials do: by the last number in their names, else by an order from 0 or 1; else not."""
     if not all(name.isdecimal() for name in shown):
         return []
     asked = {int(name): name for name in shown}
@@ -300,7 +346,8 @@ def _numbers(images: list[Path], shown: Collection[str]) -> list[str]:
     if len({*last}) == len(images) and {*last} >= {*asked}:
         numbers = last
     elif start in (0, 1) and max(asked) == start + len(images) - 1:
-        numbers = list(range(start, start + len(images)))
+        places = {path: start + k for k, path in enumerate(listing(images))}
+        numbers = [places[path] for path in images]
     else:
         return []
     return [asked.get(number, str(number)) for number in numbers]
@@ -336,7 +383,7 @@ def subject_of(path: Path) -> str:
 def by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[Path]]:
     """Sort files by subject; where none is called sub-..., by the words in which their paths differ.
 
-    Those of runs, sessions and hemispheres do not count.
+    Those of runs, sessions, sets, hemispheres and regions do not count.
     """
     told = len(paths) == 1 or any(SUBJECT.search(path.as_posix()) for path in paths)
     names = {path: [] if told else _words(path, runs) for path in paths}
@@ -388,9 +435,19 @@ def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
     text = path.with_name(path.name.split(".")[0]).as_posix()
     for run in sorted(runs, key=len, reverse=True):
         text = re.sub(as_word(run), " ", text)
-    return re.findall("[A-Za-z0-9]+", PART.sub(" ", HEMISPHERE.sub(" ", text) if path.suffix == ".gii" else text))
+    region = HEMISPHERE if path.suffix == ".gii" else REGION
+    return re.findall("[A-Za-z0-9]+", PART.sub(" ", text if runs else region.sub(" ", text)))
 
 
 def as_word(name: str) -> str:
     """Write a pattern of a name that stands by itself."""
     return rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
+
+
+def cell_text(value: Any) -> str:
+    """Write an entry of a vector: MATLAB's cells hold arrays, and its counts are fractions."""
+    while isinstance(value, np.ndarray) and value.size:
+        value = value.flat[0]
+    if isinstance(value, bytes):  # of HDF5
+        return value.decode()
+    return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value).rstrip()  # MATLAB pads texts

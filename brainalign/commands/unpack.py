@@ -9,15 +9,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, listed
 from brainalign.commands.lab import (
     ARRAYS,
     CALLED,
     IMAGES,
+    JOINED,
+    PART,
+    REGION,
+    SET,
     SUBJECT,
     VOLUMES,
     Lab,
     are_names,
+    cell_text,
     image_names,
     is_number,
     study_names,
@@ -53,34 +58,55 @@ def unpack_vectors(lab: Lab) -> list[Path]:
     written: list[Path] = []
     shown = lab.shown()
     for path in lab.ending(*ARRAYS):
-        cells, named = {}, {}
+        found: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {}
         with suppress(BrainalignError, TypeError):  # what holds no numbers or text is left alone
-            shapes = array_shapes(lab.folder / path)
-            largest = max(shapes.values(), key=lambda shape: (len(shape) > 1, np.prod(shape)), default=())
-            vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
-            vectors = [name for name in vectors if max(shapes[name]) in largest]
-            beside = _beside(lab, path, largest, shown) if len(largest) > 1 else {}
-            last = {name.rpartition("/")[2]: name for name in [*vectors, *beside]}  # of groups, and MATLAB's structs
-            named = study_names(list(last)) | {name: name for name in last if name in CALLED}
-            if "stimulus_id" not in named.values():
-                named |= dict.fromkeys([name for name in last if name.lower() in LABELS][:1], "stimulus_id")
-            contents = stored_arrays(lab.folder / path, vectors) | beside
-            cells = {name: [*map(_cell, contents[of].ravel())] for name, of in last.items()}
-            if told := [name for name, of in cells.items() if are_names(of, shown)]:  # more than what they are called
-                told.sort(key=lambda name: (len(cells[name]) != largest[0], named.get(name) != "stimulus_id"))
-                named = {old: new for old, new in named.items() if new != "stimulus_id"} | {told[0]: "stimulus_id"}
-        for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
-            of = {old: new for old, new in named.items() if cells and (new in UNITS) == (kind == "units")}
-            first = next((old for old, new in of.items() if new in asked), None)
-            of = {old: new for old, new in of.items() if first and len(cells[old]) == len(cells[first])}
-            if not of:
-                continue
-            written.append(path.with_name(f"{path.stem}_{kind}.tsv"))
-            lab.write(written[-1], zip(*([new, *cells[old]] for old, new in of.items()), strict=True))
-            said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
-            lab.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
+            found = {
+                group: _vectors(lab, path, of, shown) for group, of in _groups(array_shapes(lab.folder / path)).items()
+            }
+        for group, (cells, named) in found.items():
+            for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
+                of = {old: new for old, new in named.items() if cells and (new in UNITS) == (kind == "units")}
+                first = next((old for old, new in of.items() if new in asked), None)
+                of = {old: new for old, new in of.items() if first and len(cells[old]) == len(cells[first])}
+                if not of:
+                    continue
+                written.append(path.with_name("_".join([path.stem, *filter(None, group.split("/")), f"{kind}.tsv"])))
+                lab.write(written[-1], zip(*([new, *cells[old]] for old, new in of.items()), strict=True))
+                said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
+                lab.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
     lab.files += written
     return written
+
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _groups(shapes: Shapes) -> dict[str, Shapes]:
+    """Part the arrays of a file by group where several hold one that is called like the largest: sessions, say."""
+    largest = max(shapes, key=lambda name: (len(shapes[name]) > 1, np.prod(shapes[name])), default="")
+    groups = [name.rpartition("/")[0] for name in shapes if Path(name).name == Path(largest).name]
+    within = {group: {name: of for name, of in shapes.items() if name.startswith(f"{group}/")} for group in groups}
+    return within if len(groups) > 1 else {"": shapes}
+
+
+def _vectors(lab: Lab, path: Path, shapes: Shapes, shown: set[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the vectors of an array's axes, in its file or beside it, and what studies call them."""
+    largest = max(shapes.values(), key=lambda shape: (len(shape) > 1, np.prod(shape)), default=())
+    vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
+    vectors = [name for name in vectors if max(shapes[name]) in largest]
+    beside = _beside(lab, path, largest, shown) if len(largest) > 1 else {}
+    last = {name.rpartition("/")[2]: name for name in [*vectors, *beside]}  # of groups, and MATLAB's structs
+    named = study_names(list(last)) | {name: name for name in last if name in CALLED}
+    if "stimulus_id" not in named.values():
+        named |= dict.fromkeys([name for name in last if name.lower() in LABELS][:1], "stimulus_id")
+    elif "target_id" not in named.values():  # labels beside what was shown are those of channels
+        named |= dict.fromkeys([name for name in last if name.lower() in ("label", "labels")][:1], "target_id")
+    contents = stored_arrays(lab.folder / path, vectors) | beside
+    cells = {name: [*map(cell_text, contents[of].ravel())] for name, of in last.items()}
+    if told := [name for name, of in cells.items() if are_names(of, shown)]:  # more than what they are called
+        told.sort(key=lambda name: (len(cells[name]) != largest[0], named.get(name) != "stimulus_id"))
+        named = {old: new for old, new in named.items() if new != "stimulus_id"} | {told[0]: "stimulus_id"}
+    return cells, named
 
 
 def unpack_cells(lab: Lab) -> list[Path]:
@@ -97,7 +123,7 @@ def unpack_cells(lab: Lab) -> list[Path]:
             names = [f"{k + 1:02d}" for k in range(n)]
             for name, parts in cells.items():
                 if name.removesuffix("s") in ("name", *PEOPLE) and len(parts) == n:
-                    told = [re.sub("[^A-Za-z0-9]", "", _cell(part)) for part in parts]
+                    told = [re.sub("[^A-Za-z0-9]", "", cell_text(part)) for part in parts]
                     names = told if len({*told} - {""}) == n else names
             shared = {name: values for name, values in content.items() if values.dtype != object}
             of = {name: parts for name, parts in cells.items() if len(parts) == n}
@@ -113,6 +139,59 @@ def unpack_cells(lab: Lab) -> list[Path]:
     return written
 
 
+def unpack_people(lab: Lab) -> list[Path]:
+    """Write a table of everybody's trials as one for each person, where arrays or maps are told by person."""
+    written: list[Path] = []
+    called = {subject_of(path) for path in lab.ending(*ARRAYS, *VOLUMES)}
+    for path in lab.tables("stimulus_id") if len(called) > 1 else ():
+        table = _read_table(lab.folder / path)
+        person = next((str(name) for name in table if str(name).lower() in PEOPLE), "")
+        if person and table[person].nunique() > 1 and lab.lists_trials(path):
+            for who, rows in table.groupby(person, sort=False):
+                own = path.with_name(f"sub-{re.sub('sub(j|ject)?[-_]?|[^A-Za-z0-9]', '', str(who))}_{path.stem}.tsv")
+                lab.write(own, [[*rows], *rows.to_numpy().tolist()])
+                written.append(own)
+            lab.files.remove(path)
+            lab.remark_on_stimuli(f"sub-..._{path.stem}.tsv are the rows of {path} by {person}")
+    lab.files += [own for own in written if own not in lab.files]
+    return written
+
+
+def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tuple[Path, Path, list[Path]] | None:
+    """Write a person's sessions below each other, or regions side by side; return array, trials and units, else None.
+
+    Names of sessions differ in their numbers alone; they have a table of trials each, or one that has all their rows.
+    """
+    shapes = {path: array_shapes(lab.folder / path) for path in files}
+    parts = {(path, key): of for path, known in shapes.items() for key, of in known.items() if len(of) > 1}
+    trials = [_read_table(lab.folder / path) for path in tables]
+    rows, n_trials = [of[0] for of in parts.values()], [len(table) for table in trials]
+    called = [f"{path} {key}".strip() for path, key in parts]
+    regions = [found[0] for path, key in parts if (found := REGION.search(key or path.stem))]
+    shown = {tuple(table["stimulus_id"]) for table in trials}
+    beside = len({*regions}) == len(parts) and {*rows} == {*n_trials} and len(shown) == 1
+    below = not regions and len({PART.sub("", one) for one in called}) == 1 and n_trials in (rows, [sum(rows)])
+    if len(parts) < 2 or not (below or beside) or len({of[1:] if below else of[2:] for of in parts.values()}) > 1:
+        return None
+    values, table, units = (Path(f"sub-{name}_{JOINED}{kind}") for kind in (".npy", "_trials.tsv", "_units.tsv"))
+    arrays = [stored_arrays(lab.folder / path, [key])[key] for path, key in parts]
+    np.save(lab.folder / values, np.concatenate(arrays, axis=0 if below else 1))
+    lab.written.add(values)
+    how = "one after the other" if below else "side by side"
+    lab.remark_on_stimuli(f"{values} is {listed(called)}, {how}")
+    if beside:
+        is_side = {region[0].lower() for region in regions} == {"l", "r"}
+        of_columns = [region for region, array in zip(regions, arrays, strict=True) for _ in range(array.shape[1])]
+        lab.write(units, [["hemi" if is_side else "roi"], *([region] for region in of_columns)])
+    elif len(trials) > 1:
+        for k, of in enumerate(trials):  # training and test trials are of the same sessions
+            if not {"session", "run"} & {*of} and not re.search(SET, str(tables[k])):
+                of["session"] = str(k + 1)
+        whole = pd.concat(trials)
+        lab.write(table, [[*whole], *whole.to_numpy().tolist()])
+    return values, table if below and len(trials) > 1 else tables[0], [units] if beside else lab.units()
+
+
 def unpack_order(lab: Lab) -> bool:
     """Write tables of trials where no file tells them, but an axis of an array is as long as stimuli are many.
 
@@ -121,22 +200,26 @@ def unpack_order(lab: Lab) -> bool:
     """
     own = {model["file"] for model in lab.vectors().values()}
     tables = sorted(lab.tables("stimulus_id"), key=lambda path: "stim" in path.stem)
-    images = sorted(lab.ending(*IMAGES), key=lambda path: list(map(_counted, re.split(r"(\d+)", path.as_posix()))))
     orders = {path: table_column(lab.folder / path, "stimulus_id") for path in tables if str(path) not in own}
     if not orders:
-        for path, name in zip(images, image_names(images, ()), strict=True):
+        for path, name in zip(lab.ending(*IMAGES), image_names(lab.ending(*IMAGES), ()), strict=True):
             orders.setdefault(path.parent, []).append(name)
-    written: dict[Path, list[str]] = {}
-    for path in () if any(map(lab.lists_trials, tables)) else [*lab.ending(*ARRAYS), *lab.volumes()[0]]:
+    fits: dict[Path, list[str]] = {}
+    for path in () if any(map(lab.lists_trials, tables)) else [*lab.responses(), *lab.volumes()[0]]:
         if path.name.lower().endswith(ARRAYS):
             shape = max(array_shapes(lab.folder / path).values(), key=lambda of: (len(of) > 1, np.prod(of)), default=())
         else:
             shape = (load_image_file(lab.folder / path).shape[3], 1)
         fitting = [place for place, ids in orders.items() if len(shape) > 1 and len(ids) in shape]
         fitting = [place for place in fitting if subject_of(place) == subject_of(path)] or fitting
-        trials = path.with_name("trials.tsv")
-        if fitting and str(path) not in own and trials not in (*lab.files, *written):
-            written[trials] = ids = orders[fitting[0]]
+        fitting = [place for place in fitting if PART.findall(place.name) == PART.findall(path.stem)] or fitting
+        fits |= {path: orders[fitting[0]]} if fitting else {}
+    written: dict[Path, list[str]] = {}
+    for path, ids in fits.items():
+        alike = all(of == ids for other, of in fits.items() if other.parent == path.parent)
+        trials = path.with_name("trials.tsv" if alike else f"{path.stem}_trials.tsv")
+        if trials not in (*lab.files, *written):
+            written[trials] = ids
             lab.write(trials, [["stimulus_id"], *([name] for name in ids)])
     for trials, ids in [*written.items()][:1]:
         lab.remark_on_stimuli(f"trials are taken to be in order, {ids[0]} to {ids[-1]}: correct {trials} if not")
@@ -148,18 +231,14 @@ def unpack_order(lab: Lab) -> bool:
     return bool(written)
 
 
-def _counted(part: str) -> int | str:
-    return int(part) if part.isdecimal() else part
-
-
 def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> dict[str, NDArray[Any]]:
     """Return vectors as long as an axis of an array that lie in files beside it, by what these are called."""
-    found, mine = {}, SUBJECT.search(path.stem)
+    found = {}
     for file in lab.ending(".npy", ".txt", ".csv", ".tsv"):
-        of = SUBJECT.search(file.stem)
-        if file.parent != path.parent or (of and mine and of[1] != mine[1]):
+        told = [(name.findall(file.stem), name.findall(path.stem)) for name in (SUBJECT, PART)]
+        if file.parent != path.parent or any(of and mine and of != mine for of, mine in told):
             continue
-        name = SUBJECT.sub("", file.stem).strip("-_. ").lower()
+        name = PART.sub("", SUBJECT.sub("", file.stem)).strip("-_. ").lower()
         name = LABELS.get(name) or LABELS.get(name.removesuffix("s"), name.removesuffix("s"))
         if file.suffix != ".npy":
             values = np.array(read_lines(lab.folder / file))
@@ -185,38 +264,16 @@ def unpack_tables(lab: Lab) -> list[Path]:
     for path in lab.tables("stimulus_id") if not others else ():
         if not lab.lists_trials(path):
             continue
-        read = read_parquet if path.suffix == ".parquet" else read_text_table
-        table = read(lab.folder / path).astype(str)
-        told = {"stimulus_id", "run", "session", *UNITS, *PEOPLE}
-        columns = [str(name) for name in table]
-        names = [name for name in columns if name.lower() not in told and _is_numeric(table[name])]
-        names = [name for name in names if not BESIDE & {*re.findall("[a-z]+", name.lower())[:1]}]
-        table[names] = table[names].replace(list(MISSING), np.nan).astype(float)
-        person = next((name for name in columns if name.lower() in PEOPLE), None)
-        long = "target_id" in columns
-        if long:
-            trial = [*([person] if person else []), "stimulus_id", *(name for name in columns if name.lower() in KEYS)]
-            if table.groupby(trial)["target_id"].nunique().max() == 1:  # trials are counted on from neuron to neuron
-                trial = [name for name in trial if name.lower() not in ("trial", "trial_id")]
-                lab.remark_on_stimuli("neurons have trials of their own: the first of each share a row, and so on")
-            table[OF_TRIAL] = table.groupby([*trial, "target_id"]).cumcount()
-            trial.append(OF_TRIAL)
-            for same in ("target_id", trial):  # depth is of a neuron, and a reaction time of a trial
-                names = [name for name in names if table.groupby(same)[name].nunique().max() > 1]
-            if len(names) > 1:
-                names = [lab.answer("recordings", f"column of the responses: {', '.join(names)}", names[-1])]
-        odd = [name for name in names if len(name) > LONGEST_CHANNEL and not re.search(r"\d$", name)]
-        if not long and odd and len(names) - len(odd) >= LEAST_TARGETS:
-            question = f"columns that are no responses, of {', '.join(odd)} beside {names[-1]}"
-            none = lab.answer("recordings", question, ", ".join(odd)).split(", ")
-            names = [name for name in names if name not in none]
-        if len(names) < (1 if long else LEAST_TARGETS):
+        table = _read_table(lab.folder / path)
+        person = next((str(name) for name in table if str(name).lower() in PEOPLE), None)
+        names, trial = _response_columns(lab, table, [person] if person else [])
+        if not names:
             continue
         for subject, rows in table.groupby(person, sort=False) if person else [("", table)]:
             stem = f"sub-{re.sub('[^A-Za-z0-9]', '', str(subject))}_{path.stem}" if subject else path.stem
             files = [path.with_name(f"{stem}_{kind}") for kind in ("values.npy", "trials.tsv", "units.tsv")]
             lab.written |= {*files}
-            if long:
+            if trial:
                 values, trials, units = _widened(rows, names[0], trial)
             else:
                 values, trials = rows[names], rows.drop(columns=names)
@@ -228,10 +285,41 @@ def unpack_tables(lab: Lab) -> list[Path]:
             units.to_csv(lab.folder / files[2], sep="\t", index=False)
             written += files
         lab.files.remove(path)
-        what = f"column {names[0]}" if long else f"columns {names[0]} to {names[-1]}"
+        what = f"column {names[0]}" if trial else f"columns {names[0]} to {names[-1]}"
         lab.remark_on_stimuli(f"..._values.npy are the {what} of {path}")
     lab.files += written
     return written
+
+
+def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple[list[str], list[str]]:
+    """Return the columns of responses, if any, and, of rows of a trial and a target, those that tell trials apart."""
+    columns, told = [str(name) for name in table], {"stimulus_id", "run", "session", *UNITS, *PEOPLE}
+    names = [name for name in columns if name.lower() not in told and _is_numeric(table[name])]
+    names = [name for name in names if not BESIDE & {*re.findall("[a-z]+", name.lower())[:1]}]
+    table[names] = table[names].replace(list(MISSING), np.nan).astype(float)
+    if "target_id" in columns:
+        trial = [*person, "stimulus_id", *(name for name in columns if name.lower() in KEYS)]
+        if table.groupby(trial)["target_id"].nunique().max() == 1:  # trials are counted on from neuron to neuron
+            trial = [name for name in trial if name.lower() not in ("trial", "trial_id")]
+            lab.remark_on_stimuli("neurons have trials of their own: the first of each share a row, and so on")
+        table[OF_TRIAL] = table.groupby([*trial, "target_id"]).cumcount()
+        trial.append(OF_TRIAL)
+        for same in (["target_id"], trial):  # depth is of a neuron, and a reaction time of a trial
+            names = [name for name in names if table.groupby(same)[name].nunique().max() > 1]
+        if len(names) > 1:
+            names = [lab.answer("recordings", f"column of the responses: {', '.join(names)}", names[-1])]
+        return names, trial
+    odd = [name for name in names if len(name) > LONGEST_CHANNEL and not re.search(r"\d$", name)]
+    if odd and len(names) - len(odd) >= LEAST_TARGETS:
+        question = f"columns that are no responses, of {', '.join(odd)} beside {names[-1]}"
+        none = lab.answer("recordings", question, ", ".join(odd)).split(", ")
+        names = [name for name in names if name not in none]
+    return names if len(names) >= LEAST_TARGETS else [], []
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    read = read_parquet if path.suffix == ".parquet" else read_text_table
+    return read(path).astype(str)
 
 
 def _is_numeric(cells: "pd.Series[str]") -> bool:
@@ -251,12 +339,3 @@ def _widened(table: pd.DataFrame, name: str, trial: list[str]) -> tuple[pd.DataF
     units = table.drop_duplicates("target_id")
     wide = table.set_index([*trial, "target_id"])[name].unstack()
     return wide.loc[trials.index, units["target_id"]], trials, units[[name for name in units if name in UNITS]]
-
-
-def _cell(value: Any) -> str:
-    """Write an entry of a vector: MATLAB's cells hold arrays, and its counts are fractions."""
-    while isinstance(value, np.ndarray) and value.size:
-        value = value.flat[0]
-    if isinstance(value, bytes):  # of HDF5
-        return value.decode()
-    return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value).rstrip()  # MATLAB pads texts

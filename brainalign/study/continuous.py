@@ -397,11 +397,7 @@ def check_continuous(study: Any) -> None:
 def in_one_space(study: Any, subject: str) -> list[str]:
     """List the other subjects of a study whose targets lie in the same space as those of a subject.
 
-    Parameters
-    ----------
-    study : Study
-        Its recordings name the space; where they do not, or it is of one brain alone, nobody shares it.
-    subject : str
+    Recordings name the space; where they do not, or it is of one brain alone, nobody shares it.
     """
     space = study.space_of(subject)
     if space.lower() in OWN_SPACES:

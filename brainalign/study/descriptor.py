@@ -472,11 +472,7 @@ def _paths(field: str, value: object) -> Iterator[tuple[str, Path]]:
 def load_descriptor(path: str | Path, raw: str | Path | None = None) -> Study:
     """Read and validate the descriptor of a study; relative files are looked for beside it.
 
-    Parameters
-    ----------
-    path : path
-    raw : path, optional
-        Where the files of a simulated study are written to and read from.
+    `raw` is where the files of a simulated study are written to and read from.
     """
     path = Path(path)
     content = read_yaml(path)

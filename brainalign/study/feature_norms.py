@@ -15,15 +15,8 @@ LEAST_NORMS = 10  # words with norms
 def read_feature_norms(path: str | Path) -> pd.DataFrame:
     """Return norms (n_words, n_norms), words in lower case as the index.
 
-    Parameters
-    ----------
-    path : path
-        Comma-separated, or tab-separated where the name ends in .tsv.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no column `word`, a word stands twice, or a norm is no number.
+    Raises BrainalignError if there is no column `word`, a word stands twice, or a norm is no number. The file is comma-
+    separated, or tab-separated where its name ends in .tsv.
     """
     path = Path(path)
     if not path.is_file():

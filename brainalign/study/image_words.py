@@ -131,11 +131,7 @@ def image_captions(
 def check_captions(stimulus_ids: Sequence[str], texts: Sequence[Sequence[str | None]]) -> None:
     """Raise where a stimulus has no text.
 
-    Parameters
-    ----------
-    stimulus_ids : sequence of str
-    texts : sequence of sequences of str
-        As many per stimulus as there are.
+    Of `texts` there are as many per stimulus as there are.
     """
     named = zip(stimulus_ids, texts, strict=True)
     silent = [name for name, wordings in named if not any(text and str(text).strip() for text in wordings)]
@@ -179,6 +175,8 @@ def attribute_labels(
 ) -> dict[str, NDArray[np.str_]]:
     """Return the word of every attribute for every image; numbers become words of equally many images.
 
+    Raises BrainalignError if there is no such column, or all images have the same value in one.
+
     Parameters
     ----------
     stimuli : DataFrame (n_images)
@@ -187,11 +185,6 @@ def attribute_labels(
         Columns; all with 2 to 12 different values where not given.
     words : mapping, optional
         For columns of numbers, from small to large.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such column, or all images have the same value in one.
     """
     names = tuple(attributes) or tuple(
         str(name)

@@ -30,6 +30,8 @@ M = TypeVar("M", bound=BaseModel)
 def parse(kind: type[M], content: object, source: str) -> M:
     """Build a settings model, turning every complaint into one short line.
 
+    Raises BrainalignError with a line per problem; an unknown key comes with the nearest valid one.
+
     Parameters
     ----------
     kind : type
@@ -38,11 +40,6 @@ def parse(kind: type[M], content: object, source: str) -> M:
         What YAML or JSON gave.
     source : str
         Names the file in the message.
-
-    Raises
-    ------
-    BrainalignError
-        With a line per problem; an unknown key comes with the nearest valid one.
     """
     try:
         return kind.model_validate(content)
@@ -195,10 +192,8 @@ def _size(node: Any, known: dict[int, float]) -> float:
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file.
 
-    Raises
-    ------
-    BrainalignError
-        If there is none, it is not valid, a mapping has a key twice, or aliases stand for too many values.
+    Raises BrainalignError if there is none, it is not valid, a mapping has a key twice, or aliases stand for too many
+    values.
     """
     if not path.is_file():
         folder = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []

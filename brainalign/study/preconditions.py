@@ -99,14 +99,7 @@ def check_shared_stimuli(n: int) -> None:
 
 
 def check_shared_objects(names: Sequence[str], n_objects: int, n_subjects: int) -> None:
-    """Raise where too few objects of judgements were shown to all subjects of a brain dataset.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of those that were.
-    n_objects, n_subjects : int
-    """
+    """Raise where too few objects of judgements were shown to all subjects of a brain dataset."""
     if len(names) < LEAST_OBJECTS:
         raise BrainalignError(
             f"concepts.regions_of: {len(names)} of {n_objects} objects were shown to all of its {n_subjects} fMRI "
@@ -128,11 +121,7 @@ def check_combination(name: str, model: str, chosen: Collection[str] | None, kno
 def check_repeated(distance: str, n_repeats: int) -> None:
     """Raise where repeats of the test images are multiplied, and some were shown once.
 
-    Parameters
-    ----------
-    distance : str
-    n_repeats : int
-        Of the test image that was shown least.
+    `n_repeats` are those of the test image that was shown least.
     """
     if distance == "crossnobis" and n_repeats < 2:
         raise BrainalignError(
@@ -167,15 +156,13 @@ def check_dynamics(visible: NDArray[np.bool_], *, context: int | None = None, fo
 def check_neural(neural: NDArray[np.floating], visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Check neural recordings and mark the frames that were recorded, (n_conditions, n_times).
 
+    Raises BrainalignError if shapes do not fit, there are fewer than two repeats, or NaN is anywhere but after the end
+    of a trial.
+
     Parameters
     ----------
     neural : array (n_conditions, n_times, n_neurons, n_repeats)
     visible : array (n_conditions, n_times) of bool
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit, there are fewer than two repeats, or NaN is anywhere but after the end of a trial.
     """
     if neural.ndim != 4 or neural.shape[:2] != visible.shape or neural.shape[3] < 2:
         raise BrainalignError(
@@ -199,12 +186,7 @@ def check_neural(neural: NDArray[np.floating], visible: NDArray[np.bool_]) -> ND
 def check_latency_window(times: NDArray[np.floating], window: tuple[float, float] | None) -> None:
     """Raise where the window in which a peak is looked for holds too few samples.
 
-    Parameters
-    ----------
-    times : array (n_times,)
-        Seconds from the stimulus.
-    window : (float, float), optional
-        All times where not given.
+    `times` are seconds from the stimulus, all of them where there is no `window`.
     """
     if window is None:
         return
@@ -309,10 +291,7 @@ def _is_model(file: PurePath) -> bool:
 def quantized_file(folder: Path) -> dict[str, str]:
     """Choose the arguments of transformers for a model of one .gguf file without config.json; else none.
 
-    Raises
-    ------
-    BrainalignError
-        If there are several such files, or a package that reads them is missing.
+    Raises BrainalignError if there are several such files, or a package that reads them is missing.
     """
     files = sorted(folder.glob("*.gguf"))
     if not files or (folder / "config.json").is_file():
@@ -333,14 +312,8 @@ def check_saved_layers(folder: Path, layers: Iterable[str]) -> None:
     """Raise where a layer cannot be in a network, going by the names of its weights in the folder.
 
     A layer without weights of its own is let pass where the module it stands in is there, and so is one whose first
-    module is not among them: transformers renames weights as it loads them (encoder.layer.0 to layers.0).
-
-    Parameters
-    ----------
-    folder : Path
-        With model.safetensors; others are not looked into.
-    layers : iterable of str
-        Names of modules.
+    module is not among them: transformers renames weights as it loads them (encoder.layer.0 to layers.0). `folder` is
+    one with model.safetensors, others are not looked into; `layers` are names of modules.
     """
     modules = _modules(folder / "model.safetensors")
     for layer in layers if modules else ():

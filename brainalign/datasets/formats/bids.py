@@ -73,6 +73,8 @@ def find_series(
 ) -> list[SeriesFile]:
     """Return the preprocessed runs of a subject in the order of sessions and runs; events are not needed.
 
+    Raises BrainalignError if there is no such folder, bold, confounds or repetition time, or several tasks or spaces.
+
     Parameters
     ----------
     derivatives : Path
@@ -83,11 +85,6 @@ def find_series(
         Needed where there are several.
     kind : {"volume", "cifti"}
         *_desc-preproc_bold.nii.gz, or *_bold.dtseries.nii.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such folder, bold, confounds or repetition time, or several tasks or spaces.
     """
     folder = derivatives / f"sub-{subject}"
     if not folder.is_dir():

@@ -87,14 +87,7 @@ def fingerprint(values: Any, trials: Sequence[Any], places: Sequence[Any]) -> Fi
 
 
 def response_copies(responses: Responses, where: str, sides: Sequence[pd.DataFrame] | None = None) -> list[Problem]:
-    """Say which trials of some responses have the same signals; see `copy_problems`.
-
-    Parameters
-    ----------
-    responses : Responses
-    where : str
-    sides : sequence of DataFrame, optional
-    """
+    """Say which trials of some responses have the same signals; see `copy_problems`."""
     return copy_problems(copied_trials({"": of_responses(responses)}), where, sides)
 
 
@@ -258,10 +251,7 @@ def _on_two_sides(pairs: pd.DataFrame, sides: Sequence[pd.DataFrame] | None) -> 
 def copied_files(files: Mapping[str, Path]) -> list[tuple[str, str]]:
     """Return the pairs of names whose files hold the same bytes; only files of one size are read.
 
-    Parameters
-    ----------
-    files : mapping of Path
-        By what to call each; folders are passed over.
+    `files` are called by any names; folders are passed over.
     """
     by_size: dict[int, list[str]] = {}
     for name, path in files.items():
@@ -299,12 +289,7 @@ def copied_recordings(descriptor: Study, subject: str | None = None) -> list[Pro
     """Say which recordings of a study are the same file: an error within a subject, else a warning.
 
     Tables, masks and lists of what was shown may be the same for all. Files that are missing are left to the readers.
-
-    Parameters
-    ----------
-    descriptor : Study
-    subject : str, optional
-        Only what concerns this one.
+    With `subject` only what concerns this one.
     """
     owners: dict[str, str] = {}
     files: dict[str, Path] = {}

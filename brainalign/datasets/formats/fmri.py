@@ -192,11 +192,8 @@ def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArra
 def read_fmri(descriptor: Study, subject: str) -> Recording:
     """Read one subject: nilearn detrends and z-scores within run; blocks are averaged after the lag.
 
-    Raises
-    ------
-    BrainalignError
-        If files disagree with each other or with the descriptor. `brainalign.datasets.checks.blocks` finds all such
-        problems at once; run it first.
+    Raises BrainalignError if files disagree with each other or with the descriptor. `brainalign.datasets.checks.blocks`
+    finds all such problems at once; run it first.
     """
     import nibabel
     from nilearn.signal import clean

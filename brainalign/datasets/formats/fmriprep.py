@@ -42,6 +42,9 @@ def read_fmriprep(
 ) -> Responses:
     """Estimate a response per trial: least squares with a regressor for every trial of a run.
 
+    Raises BrainalignError if files are missing or disagree, events lack the stimulus column, or a design cannot be
+    estimated.
+
     Parameters
     ----------
     derivatives, raw, subject, task, space
@@ -66,11 +69,6 @@ def read_fmriprep(
     Responses
         z within session, or coefficients of nilearn's regressors in percent of the mean over the run (the regressor of
         a short event peaks below 1, so its coefficient exceeds the peak of the response).
-
-    Raises
-    ------
-    BrainalignError
-        If files are missing or disagree, events lack the stimulus column, or a design cannot be estimated.
     """
     check_choice("noise_model", noise_model, ("ols", "ar1"))
     runs = find_runs(derivatives, raw, subject, task=task, space=space)

@@ -61,15 +61,7 @@ class ImageAudit:
 def audit_images(stimuli: pd.DataFrame) -> ImageAudit:
     """Read every image once and compare all pairs.
 
-    Parameters
-    ----------
-    stimuli : DataFrame
-        stimulus_id and path.
-
-    Raises
-    ------
-    BrainalignError
-        If the table lacks stimulus_id or path.
+    Raises BrainalignError if the table lacks stimulus_id or path.
     """
     check_columns("the table of stimuli", stimuli, ("stimulus_id", "path"))
     rows, hashes, thumbnails = [], [], []
@@ -94,12 +86,7 @@ def audit_images(stimuli: pd.DataFrame) -> ImageAudit:
 def audit_texts(stimuli: pd.DataFrame, texts: Sequence[str]) -> ImageAudit:
     """Find stimuli that have the text of another, but for case, spaces and punctuation.
 
-    Parameters
-    ----------
-    stimuli : DataFrame
-        stimulus_id.
-    texts : sequence of str
-        One per stimulus; those without words are like no other.
+    Of `texts` there is one per stimulus; those without words are like no other.
     """
     table = pd.DataFrame({"stimulus_id": stimuli["stimulus_id"].astype(str), "problem": ""})
     read = pd.Series([" ".join(words(text)) for text in texts], index=table.index)

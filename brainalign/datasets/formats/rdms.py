@@ -125,16 +125,9 @@ def _kriegeskorte92(find: Find, supplement: str) -> RdmSets:
 def read_rdm_study(study: Study) -> RdmSets:
     """Read the matrices that a descriptor names: sets of your own, or those of the 92 images.
 
-    Parameters
-    ----------
-    study : Study
-        Recordings are sets by their names. Of your own, a row per stimulus of its table in the order of the RDMs; an
-        RDM is a row of pairs or a symmetric matrix, and axes before it are subjects, and sessions.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such set, a file is unreadable, or its arrays do not fit the stimuli.
+    Raises BrainalignError if there is no such set, a file is unreadable, or its arrays do not fit the stimuli.
+    Recordings are sets by their names. Of your own, a row per stimulus of its table in the order of the RDMs; an RDM is
+    a row of pairs or a symmetric matrix, and axes before it are subjects, and sessions.
     """
     files = study.found_files()
     if any(isinstance(one, Kriegeskorte92Files) for one in study.recordings.values()):
@@ -212,14 +205,7 @@ def _numbers(cells: pd.Series) -> Values | None:
 
 
 def rdm_keys(path: Path, stimuli: list[str]) -> list[str]:
-    """List the values of the column by which a table of pairs holds several sets, such as regions; [] of other files.
-
-    Parameters
-    ----------
-    path : Path
-    stimuli : list of str
-        Their ids.
-    """
+    """List the values of the column by which a table of pairs holds several sets, as regions; [] of other files."""
     if not _has_names(path):
         return []
     table = io.read_text_table(path)
@@ -341,9 +327,7 @@ def _by_subjects(rdms: Values, labels: Mapping[str, list[str]]) -> Values:
 def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
     """Say which sets are equal, and which matrices of one: an error between subjects, who are left out in turn.
 
-    Parameters
-    ----------
-    sets : mapping of array (n_subjects, n_sessions, n_pairs)
+    `sets` are arrays (n_subjects, n_sessions, n_pairs).
     """
     problems: list[Problem] = []
     for (name, values), (other, others) in combinations(sets.items(), 2):

@@ -36,6 +36,9 @@ RATE_ERROR = 0.02  # a clock this far from the nominal rate means lost samples
 def read_muse(path: Path, markers: Mapping[str, str]) -> tuple[Any, pd.DataFrame]:
     """Read a CSV file of a Muse headset: timestamps (s), TP9, AF7, AF8, TP10 (µV) and Marker0.
 
+    Raises BrainalignError if columns are missing, values are no numbers, the clock contradicts the rate, or no marker
+    is known.
+
     Parameters
     ----------
     path : Path
@@ -48,11 +51,6 @@ def read_muse(path: Path, markers: Mapping[str, str]) -> tuple[Any, pd.DataFrame
         256 samples per second, in volts, with the places of the 10-05 system.
     events : DataFrame
         sample, onset_s (s from the first sample), category.
-
-    Raises
-    ------
-    BrainalignError
-        If columns are missing, values are no numbers, the clock contradicts the rate, or no marker is known.
     """
     mne: Any = importlib.import_module("mne")
     table = read_text_table(path, ",")
@@ -226,6 +224,8 @@ def make_epochs(
 ) -> Any:
     """Filter a recording without delay (FIR) and cut epochs; metadata hold the columns of the events.
 
+    Raises BrainalignError if no epoch is left.
+
     Parameters
     ----------
     raw : mne.io.Raw
@@ -239,11 +239,6 @@ def make_epochs(
         Seconds whose mean is subtracted.
     reject_uv : float, optional
         Epochs in which an EEG channel spans more than this (µV, largest minus smallest) are left out.
-
-    Raises
-    ------
-    BrainalignError
-        If no epoch is left.
     """
     mne: Any = importlib.import_module("mne")
     raw = raw.copy().load_data(verbose="error")
@@ -276,6 +271,9 @@ def epochs_to_responses(
 ) -> Responses:
     """Return the epochs of one subject's recordings as responses.
 
+    Raises BrainalignError if there are no metadata, categories or sensors, channels or times differ between recordings,
+    channels are bad and `bad_channels` is "raise", or decimation aliases.
+
     Parameters
     ----------
     recordings : sequence of mne.Epochs
@@ -287,12 +285,6 @@ def epochs_to_responses(
     bad_channels : {"raise", "drop", "keep"}
         What to do with channels that hold NaN or are flat. Those that a recording marks bad are left out of all, with
         a warning, unless it is "raise". `targets.attrs["n_dropped"]` counts both.
-
-    Raises
-    ------
-    BrainalignError
-        If there are no metadata, categories or sensors, channels or times differ between recordings, channels are bad
-        and `bad_channels` is "raise", or decimation aliases.
     """
     tables, parts = [], []
     used, n_marked = _sensors_of(recordings, bad_channels)

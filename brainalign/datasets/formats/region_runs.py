@@ -52,16 +52,8 @@ class RegionRuns:
 def read_region_runs(descriptor: Study) -> RegionRuns:
     """Read what a descriptor names: a table of series per run, or derivatives of fMRIPrep and an atlas.
 
-    Parameters
-    ----------
-    descriptor : Study
-        With a recording of format series.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing or malformed, runs have other regions or repetition times, a label is no column, series
-        are not finite or constant, or `check_sides` raises.
+    Raises BrainalignError if a file is missing or malformed, runs have other regions or repetition times, a label is no
+    column, series are not finite or constant, or `check_sides` raises.
     """
     name, files = next(iter(descriptor.recordings.items()), ("", None))
     if not isinstance(files, SeriesFiles):
@@ -109,15 +101,9 @@ def read_region_runs(descriptor: Study) -> RegionRuns:
 def check_sides(people: pd.DataFrame) -> None:
     """Raise where runs cannot be parted into training and test by subjects.
 
-    Parameters
-    ----------
-    people : DataFrame (n_runs)
-        subject, and split: "" in every row where a share of the subjects is to be drawn.
-
-    Raises
-    ------
-    BrainalignError
-        If split is given for some runs only, a subject is on both sides, a side has no run, or there is one subject.
+    Raises BrainalignError if split is given for some runs only, a subject is on both sides, a side has no run, or there
+    is one subject. `people` has a row per run: subject, and split, which is "" in every row where a share of the
+    subjects is to be drawn.
     """
     given = people["split"] != ""
     if given.any() and not given.all():
@@ -138,10 +124,7 @@ def check_sides(people: pd.DataFrame) -> None:
 def detrended(values: NDArray[np.floating[Any]], who: str = "the run") -> NDArray[np.float32]:
     """Return a run (n_frames, n_regions) without linear trend, z-scored.
 
-    Raises
-    ------
-    BrainalignError
-        If values are not finite, or a region is constant.
+    Raises BrainalignError if values are not finite, or a region is constant.
     """
     check_finite(f"the series of {who}", values, "leave out these regions or the run")
     line = np.linspace(-1, 1, len(values))[:, None]

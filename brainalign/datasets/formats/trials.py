@@ -16,15 +16,8 @@ SEPARATORS = {".tsv": "\t", ".csv": ",", ".parquet": ""}
 def read_table(path: Path) -> pd.DataFrame:
     """Return a table as it is in the file; the cells of text files stay text, so that ids keep their zeros.
 
-    Parameters
-    ----------
-    path : Path
-        .tsv, .csv or .parquet.
-
-    Raises
-    ------
-    BrainalignError
-        If the file does not exist, has another ending or cannot be read as a table; see `read_text_table`.
+    Raises BrainalignError if the file does not exist, has another ending or cannot be read as a table; see
+    `read_text_table`. `path` ends in .tsv, .csv or .parquet.
     """
     check_choice(f"the ending of {path}", path.suffix.lower(), SEPARATORS)
     if not path.exists():
@@ -47,19 +40,9 @@ def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
     """Return the table with every column a table of trials has; all ids are text.
 
     Only stimulus_id is required. Where absent, trial_id numbers the rows, session and run are "1", repeat counts the
-    presentations of a stimulus from 1, and onset_s is taken from the BIDS column onset, or unknown (NaN).
-
-    Parameters
-    ----------
-    table : DataFrame
-    source : str
-        Names the table in messages.
-
-    Raises
-    ------
-    BrainalignError
-        If stimulus_id is missing (the message names the nearest column), has empty cells, or session or run seem
-        misspelt; if repeat or onset_s are not numbers, or there is no row.
+    presentations of a stimulus from 1, and onset_s is taken from the BIDS column onset, or unknown (NaN). Raises
+    BrainalignError if stimulus_id is missing (the message names the nearest column), has empty cells, or session or run
+    seem misspelt; if repeat or onset_s are not numbers, or there is no row. `source` names the table in messages.
     """
     columns = [str(column) for column in table]
     check_columns(source, columns, ["stimulus_id"])

@@ -45,10 +45,7 @@ class Whitener:
 def noise_source(times: Values, stimulus_ids: Sequence[str]) -> Literal["baseline", "residuals"]:
     """Choose the source of the noise of training epochs: repeats where there are some, else the baseline.
 
-    Raises
-    ------
-    BrainalignError
-        If no stimulus was shown twice and nothing was recorded before the stimulus.
+    Raises BrainalignError if no stimulus was shown twice and nothing was recorded before the stimulus.
     """
     if len(set(stimulus_ids)) < len(stimulus_ids):
         return "residuals"
