@@ -94,8 +94,8 @@ def held_out_prediction(
     rows of X where they vary (`standardise`). `given` is what the fit is told besides, such as `groups`.
     """
     middle, mean = X.mean(axis=0), Y.mean(axis=0)
-    spread, range_ = X.std(axis=0) if standardise else np.zeros(1), np.ptp(Y, axis=0)
-    scale, varies = np.where(spread > 0, spread, 1), range_ > ROUNDING * range_.max(initial=0)
+    varied, range_ = np.ptp(X, axis=0) > 0, np.ptp(Y, axis=0)  # the spread of a constant is rounding, seldom 0
+    scale, varies = np.where(varied & standardise, X.std(axis=0), 1), range_ > ROUNDING * range_.max(initial=0)
     found = np.tile(np.asarray(mean, dtype=np.float64), (len(unseen), 1))
     if varies.any():
         fit: Any = regressor.fit

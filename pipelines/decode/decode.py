@@ -28,15 +28,9 @@ def decode(job: Job) -> None:
         raise BrainalignError(
             f"decoder {job.labels['method']} leaves no blocks out, but {ordered[0]}: delete its leave_out_blocks: false"
         )
-    found = study_text(
-        study,
-        decoder_of(chosen),
-        seeds=[job.seed + seed for seed in options.seeds],
-        n_permutations=options.permutations,
-        n_draws=options.draws,
-        n_averages=options.averages,
-        leave_out_blocks=blocks,
-    )
+    draws = {"n_permutations": options.permutations, "n_draws": options.draws, "n_averages": options.averages}
+    seeds = [job.seed + seed for seed in options.seeds]
+    found = study_text(study, decoder_of(chosen), seeds=seeds, leave_out_blocks=blocks, **draws)
     said = {
         measure: verdict(
             found.matrix, measure, found.tables["leftblocks"] if found.has_blocks else None, nuisances=found.nuisances

@@ -210,21 +210,14 @@ def _changes(found: Mapping[str, dict[str, Values]], test: Parts) -> pd.DataFram
 def _curves(space: decoding.SharedSpace, single: Parts, options: DecodeModalitiesSettings, seed: int) -> pd.DataFrame:
     tables = []
     for name, part in single.items():
-        meta, distinct = part.meta, part.distinct()
+        vectors, ids = part.targets, part.meta["stimulus_id"].to_numpy()
 
         def embed(signals: Values, table: pd.DataFrame, name: str = name) -> Values:
             return space.embed(name, signals, table["subject"].to_numpy())
 
         for top in (1, 5):
             curve = decoding.repeat_curve(
-                part.signals,
-                meta,
-                embed,
-                distinct.targets,
-                distinct.meta["stimulus_id"].to_numpy(),
-                top=top,
-                n_draws=options.draws,
-                seed=seed,
+                part.signals, part.meta, embed, vectors, ids, top=top, n_draws=options.draws, seed=seed
             )
             tables.append(curve.assign(modality=name, measure=f"top-{top}"))
     return pd.concat(tables, ignore_index=True)

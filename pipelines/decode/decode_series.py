@@ -11,6 +11,7 @@ from brainalign.config import SeriesSettings
 from brainalign.datasets.formats import check_sides
 from brainalign.decoding import MaskedBrainModel, masked_study, person_features, person_scores
 from brainalign.decoding.masked import check_labels, fine_tuned_row
+from brainalign.io import MISSING
 from brainalign.workflow import Job
 
 TEST_SHARE = 0.25  # of the subjects, where the table of people has no split
@@ -99,7 +100,7 @@ def region_map(embeddings: NDArray[np.float32], regions: list[str], networks: li
 def _known(people: pd.DataFrame, label: str, n_folds: int) -> tuple[pd.DataFrame, bool]:
     """Return the runs whose label is known, as subject and value (a number or a word), and whether it is a trait."""
     rows = people[["subject"]].assign(value=people[label]).reset_index(drop=True)
-    rows = rows[~rows["value"].astype(str).isin(["", "n/a", "nan", "NaN", "None"])]
+    rows = rows[~rows["value"].astype(str).isin(MISSING)]
     numbers = pd.to_numeric(rows["value"], errors="coerce")
     if numbers.notna().all() and numbers.nunique() > 2:
         means = numbers.groupby(rows["subject"]).transform("mean")

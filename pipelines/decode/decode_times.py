@@ -43,6 +43,11 @@ class _Study:
         self.labels = self.responses.trials["category"].to_numpy(dtype=str)
         self.measure: Any = "auc" if len(set(self.labels)) == 2 else "accuracy"
         self.permuted = self.exchange.permuted(self.settings.permutations, np.random.default_rng(self.seed))
+        if len(self.folds) > 1:  # of blocks or few trials a recording alone may leave a category nothing to train on
+            every = np.concatenate([self.labels[None], self.permuted])
+            parts = [train for train, _ in self.folds[WITHIN]]
+            if not all((every[:, train] == kind).any(axis=1).all() for train in parts for kind in {*self.labels}):
+                del self.folds[WITHIN]
 
     @property
     def times(self) -> NDArray[Any]:
@@ -288,11 +293,11 @@ def _window_row(
     low = high = logistic = np.nan
     scores = found.folds[:, 0]
     if scheme == WITHIN:  # each recording is trained on for itself, so recordings are independent
-        scores = np.nanmean(scores.reshape(-1, study.settings.n_folds), axis=1)
+        scores = pd.DataFrame(scores.reshape(-1, study.settings.n_folds)).mean(axis=1).dropna().to_numpy()
         if len(scores) >= statistics.MIN_UNITS:
             interval = statistics.bootstrap(scores, study.confidence, seed=study.seed)
             low, high = interval.low, interval.high
-    elif len(scores) >= statistics.MIN_UNITS:
+    elif len(scores := scores[np.isfinite(scores)]) >= statistics.MIN_UNITS:
         interval = statistics.cross_validated_interval(scores, 1 / (len(scores) - 1), study.confidence)
         low, high = interval.low, interval.high
     if study.measure == "auc":

@@ -186,7 +186,7 @@ def test_duplicates_are_listed(tmp_path) -> None:
 def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
     materials = tmp_path / "sentiment_labels_task1.csv"
     rows = ["sentence_id;sentence;control;sentiment_label", "# positive=1, neutral=0, negative=-1"]
-    rows += ['1;"The film is empty of ideas.";;-1', f"2;{TEXTS[1]};;0", '3;"Never read; by anyone.";;1', ""]
+    rows += ["1;The film is\u2028empty of ideas.;;-1", f"2;{TEXTS[1]};;0", '3;"Never read; by anyone.";;1', ""]
     materials.write_text("\n".join(rows), encoding="utf-8")
     table = read_task_table(materials)
     assert table["text"].tolist() == ["The film is empty of ideas.", TEXTS[1], "Never read; by anyone."]
@@ -231,7 +231,7 @@ def test_signals_may_go_to_a_file_and_texts_are_repaired(tmp_path) -> None:
     assert np.load(tmp_path / "signals.npy").shape == (2, 128, 1280)  # the row of the dropped trial is gone
     assert (tmp_path / "signals.npy").stat().st_size < 2 * 128 * 1280 * 4 + 4096
     assert [path.name for path in tmp_path.glob("*.npy")] == ["signals.npy"]
-    for text in ("Bôcher’s “house” – naïve", "Marić", "das Café", "日本 and 😀"):
+    for text in ("Bôcher’s “house” – naïve", "Marić", "das Café", "日本 and 😀", "“allé…” „Spaß“ CAFÉ–BAR"):
         data = text.encode()
         assert clean_text(data.decode("latin-1")) == text
         with contextlib.suppress(UnicodeDecodeError):  # five bytes have no character in this code

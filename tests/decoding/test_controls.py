@@ -45,13 +45,11 @@ def test_a_decoder_that_uses_the_brain() -> None:
     for cell in (("brain", "noise"), ("brain", "pre-stimulus"), ("noise", "brain"), ("shuffled", "brain")):
         assert (nulls.loc[[cell], "value"] <= nulls.loc[[cell], "limit"]).all(), cell
     said = decoding.verdict(matrix, nuisances=decoding.nuisance_scores(train, test, n_permutations=99))
-    assert said.uses_brain
-    assert said.not_excluded == ()
+    assert (said.uses_brain, said.not_excluded) == (True, ())
     assert said.sentences[0].startswith("The decoder uses the brain: top-1 0.")
     assert "locked to the stimulus" in str(said)
     unasked = decoding.verdict(matrix)  # nobody looked at the place in the session
-    assert not unasked.uses_brain
-    assert unasked.not_excluded == ("place in the session",)
+    assert (unasked.uses_brain, unasked.not_excluded) == (False, ("place in the session",))
 
 
 def test_a_decoder_that_reads_the_table_does_not_use_the_brain() -> None:
@@ -198,6 +196,8 @@ def test_meaning_beside_the_same_drift_is_called_brain() -> None:
     assert turned["neighbours"].sum() < blocks["neighbours"].sum()
     of_r = decoding.nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T})
     few = decoding.nuisance_scores(train, test.select(np.arange(20)), n_permutations=99)
+    one = [decoding.Trials(of.signals, of.targets, of.meta.assign(label="a")) for of in (train, test)]
+    assert (decoding.nuisance_scores(*one, label="label", n_permutations=9).table["value"] == 1).all()
     refused("not scored by 'top-1'", decoding.verdict, matrix, "top-1", nuisances=of_r)
     refused("score the same test", decoding.verdict, matrix, "top-1", nuisances=few)
 

@@ -38,11 +38,9 @@ def test_all_weights_of_the_menu_learn_and_subject_matrices_begin_as_the_identit
     refused("did you mean 'tiny'", eeg_encoder, "tyny", SHAPE)
     refused("shorter than the window 8", eeg_encoder, "envelope", EegShape(5, 6, 7))
     layers = SubjectLayers(3, 5, 5)
-    signals, _ = recordings()
     subjects = torch.tensor([-1, 0, 1, 2])
     torch.testing.assert_close(layers(signals, subjects), signals)
-    with torch.no_grad():
-        layers.weight.copy_(torch.randn(3, 5, 5, generator=torch.Generator().manual_seed(1)))
+    layers.weight.data.copy_(torch.randn(3, 5, 5, generator=torch.Generator().manual_seed(1)))
     mixed = layers(signals, subjects)
     torch.testing.assert_close(mixed[0], layers.weight.mean(dim=0) @ signals[0])
     torch.testing.assert_close(mixed[3], layers.weight[2] @ signals[3])

@@ -48,8 +48,6 @@ def test_what_is_masked_or_comes_later_does_not_change_the_output() -> None:
     changed[0, :, 11] = 100.0
     assert not torch.allclose(encoder(signals, mask, prompt)[1][0], encoder(changed, mask, prompt)[1][0], atol=1e-3)
     torch.testing.assert_close(encoder(signals, torch.ones_like(mask), prompt)[0], encoder(signals, None, prompt)[0])
-    encoder = opened(small(SHAPE))
-    signals, prompt = torch.randn(1, 6, 20, generator=seeded()), torch.ones(1, 3, dtype=torch.long)
     before = encoder(signals, None, prompt)[0].detach()
     encoder.queries.data[4] += torch.randn(24, generator=seeded(2))
     after = encoder(signals, None, prompt)[0].detach()

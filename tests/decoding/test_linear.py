@@ -64,8 +64,7 @@ def test_a_penalty_at_the_edge_of_the_grid_is_said() -> None:
 
 def test_settings_are_chosen_on_validation_trials() -> None:
     signals, targets, subjects = trials()
-    decoder = LinearDecoder("partial", penalties=(1e-6, 1e6), rhos=(0.1, 1.0))
-    refused("4 settings need validation", decoder.fit, signals, targets, subjects)
+    refused("4 settings need validation", LinearDecoder("partial", penalties=(1, 2), rhos=(0.1, 1)).fit, *trials())
     targets = targets - targets.mean(axis=0)
     same = signals, targets, subjects
     decoder = LinearDecoder("partial", penalties=(1e-3, 1e-2, 1e6), rhos=(0.1, 1.0))
@@ -73,7 +72,6 @@ def test_settings_are_chosen_on_validation_trials() -> None:
     assert decoder.fit(signals, targets, subjects, (signals, targets, subjects)).penalty_ == 1e-3
     refused("NaN", LinearDecoder().fit, np.full((60, 4, 16), np.nan), targets, subjects)
     refused(r"subject\(s\) new", LinearDecoder().fit(*same).predict, signals, np.repeat("new", 60))
-    vectors = np.zeros((576, 30))
-    refused("lower n_components", eeg_text, vectors[:, :10])
-    refused("one vector per sentence", eeg_text, vectors[:10])
+    refused("lower n_components", eeg_text, np.zeros((576, 10)))
+    refused("one vector per sentence", eeg_text, np.zeros((10, 30)))
     refused("at least 8 times", signal_features, signals[:, :, :5], "covariance")

@@ -80,6 +80,6 @@ def test_noise_predicts_numbers_with_r_about_0_and_every_interval_is_defined() -
 
 def test_numbers_that_hardly_change_within_people_are_traits() -> None:
     age, people = np.repeat(np.linspace(20, 60, 16), 2), pd.DataFrame({"subject": np.repeat(np.arange(16), 2)})
-    rows, trait = _known(people.assign(age=(age + np.arange(32) % 4 // 3).astype(str)), "age", 5)
+    rows, trait = _known(people.assign(age=[*(age + np.arange(32) % 4 // 3).astype(str)[:30], "N/A", "<NA>"]), "age", 5)
     assert (trait, rows["value"].tolist()[:4]) == (True, [20, 20, *[age[2] + 0.5] * 2])
     assert not _known(people.assign(age=np.arange(32) % 7), "age", 5)[1]

@@ -50,6 +50,8 @@ def test_folds_leave_the_stimulus_out_and_see_nothing_in_noise() -> None:
     again, _ = cross_fitted(signals, other, subjects, stimuli, 5, np.random.default_rng(0), penalties=(penalty,))
     np.testing.assert_array_equal(again[stimuli == 4], held[stimuli == 4])
     assert not np.allclose(again, held)
+    rare = np.where((stimuli < 2) & (subjects == 1), 2, 1)  # somebody of two stimuli, one of them in some folds
+    assert np.isfinite(cross_fitted(signals, targets, rare, stimuli, 5, np.random.default_rng(0))[0]).all()
     few, rng = (signals[:9], targets[:9], subjects[:9], stimuli[:9]), np.random.default_rng(0)
     refused("5 folds do not fit 3 training stimuli", cross_fitted, *few, 5, rng)
     alone = np.where(stimuli == 0, 2, 1)

@@ -105,10 +105,13 @@ def test_labels_are_told_but_not_from_noise_by_the_majority_or_without_any() -> 
     decoded, texts, shown, labels, wordings = labelled(0.0)
     noise = np.random.default_rng(1).normal(size=decoded.shape) + 5
     assert (zero_shot_labels(noise, texts, shown, labels, wordings, np.full(8, 5.0)).table["p"] > 0.01).all()
-    constant = np.tile(wordings["a"].mean(axis=0), (80, 1))
-    table = zero_shot_labels(constant, texts, shown, labels, wordings, np.full(8, 5.0)).table.set_index("measure")
+    many = np.repeat(np.arange(80), np.where(shown % 5 == 0, 6, 1))  # some texts were read more often
+    constant = np.tile(wordings["a"].mean(axis=0), (160, 1))
+    uneven = constant, texts[many], shown[many], labels[many]
+    table = zero_shot_labels(*uneven, wordings, np.full(8, 5.0)).table.set_index("measure")
     assert table["value"].tolist() == pytest.approx([0.5, 1 / 3])
-    assert (table["p"] == 1).all()
+    assert table.loc["balanced accuracy", ["null_mean", "null_sd"]].tolist() == pytest.approx([1 / 3, 0])
+    assert (table["p"] >= [0.1, 1]).all()
     decoded, texts, shown, labels, wordings = labelled(1.0)
     given, words = (decoded, texts, shown), {k.replace("c", "0"): wordings[k] for k in "abc"}
     number = np.where(labels == "c", 0, labels.astype(object))

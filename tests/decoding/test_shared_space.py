@@ -121,8 +121,7 @@ def test_padded_voxels_take_no_part(small) -> None:
         padded[part] = decoding.Trials(signals, trials.targets, trials.meta)
     space = decoding.SharedSpace(steps=60, width=32).fit({"fmri": padded["train"]})
     assert space.scales_["fmri"].constant() == {"fmri01": 0, "fmri02": 10}
-    clean = padded["test"].signals.copy()
-    clean[clean == 1e6] = 0
+    clean = np.where(padded["test"].signals == 1e6, 0, padded["test"].signals)
     subjects = test["fmri"].meta["subject"].to_numpy()
     found = [space.embed("fmri", values, subjects) for values in (padded["test"].signals, clean)]
     np.testing.assert_array_equal(*(values[subjects == "fmri02"] for values in found))
@@ -136,14 +135,12 @@ def test_gates_sum_to_one_and_full_networks_have_the_published_sizes() -> None:
     weights = mixture.experts.weight.view(3, 5, 8)
     expected = sum(gates[:, e, None] * (x @ weights[e].T + mixture.experts.bias.view(3, 5)[e]) for e in range(3))
     np.testing.assert_allclose(mixture(x).detach(), expected.detach(), atol=1e-5)
-    torch.manual_seed(0)
     eeg = paths.PatchConv(2, (63, 250))
     assert eeg.convolved[-1].in_features == 1440
     assert eeg.places.std().item() == pytest.approx(0.02, rel=0.05)
     assert eeg(torch.randn(2, 63, 250), torch.tensor([0, 1])).shape == (2, 1024)
     fmri = paths.MODALITY_ENCODERS["full"]["voxels"](1, (70,), width=1024)
-    assert isinstance(fmri, paths.VoxelLinear)
-    assert fmri.subjects.weight.shape == (1, 8 * 1024, 70)
+    assert (type(fmri), fmri.subjects.weight.shape) == (paths.VoxelLinear, (1, 8 * 1024, 70))
     assert fmri(torch.randn(3, 70), torch.zeros(3, dtype=torch.long)).shape == (3, 1024)
 
 
@@ -199,6 +196,12 @@ def test_averages_are_better_than_single_subjects_and_noise_is_at_chance(world) 
     nothing = space_retrieval(noise, test, n_permutations=200, top=(1,))
     assert ((nothing["value"] - nothing["chance"]).abs() < 4 * nothing["null_sd"]).all()
     assert (nothing["p"] > 0.01).mean() > 0.8
+    # Subjects are drawn anew both as who asks and as who is asked.
+    test, embedding = trials(rng, rng.normal(size=(N, D)), [f"image{k}" for k in range(N)], 8, 0.3)
+    embedding[test.meta["subject"] > "3"] = rng.normal(size=(4 * N, D))  # half of them know nothing
+    row = space_retrieval({"eeg": embedding}, {"eeg": test}, kinds=("subjects",), n_permutations=19, top=(1,)).iloc[0]
+    of_subjects = 2 * 3 / 7 * 0.5 / 8**0.5  # standard error: what a subject finds, and what is found by it
+    assert row["high"] - row["low"] == pytest.approx(2 * 2.36 * of_subjects, rel=0.3)
 
 
 def test_a_fused_embedding_is_the_mean_of_unit_vectors_of_averages(world) -> None:

@@ -123,9 +123,6 @@ class Parrot:
     def generate(self, states: Tensor, beams: int = 1, max_length: int = 64) -> list[str]:
         return [str(int(k)) for k in (states.mean(dim=1) @ self.table.T).argmax(dim=1)]
 
-    def text_states(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
-
 
 def test_words_are_learned_through_the_bridge_and_survive_the_file(tmp_path: Path) -> None:
     train, test = trials(160, subjects="a"), trials(60, first=1000, subjects="a")
@@ -167,7 +164,6 @@ def test_relevance_lies_where_the_signal_was_put(encoder: str, tmp_path: Path) -
     noise = np.random.default_rng(8).normal(size=test.signals.shape)
     assert abs(decoder.attention(noise, test.meta, test.targets)[carried].sum()) < 0.3 * found[carried].sum()
     refused("one vector per trial", decoder.attention, test.signals, test.meta, test.targets[:3])
-    path = tmp_path / "decoder.safetensors"
-    decoder.save(path)
-    again = TextDecoder.load(path, device="cpu")
+    decoder.save(tmp_path / "decoder.safetensors")
+    again = TextDecoder.load(tmp_path / "decoder.safetensors", device="cpu")
     np.testing.assert_array_equal(decoder.embed(test.signals, test.meta), again.embed(test.signals, test.meta))

@@ -51,5 +51,8 @@ def test_validation_trials_choose_and_are_not_fitted(rng: np.random.Generator) -
     only = decoder_of({"decoder": "linear", "penalties": (fit.chosen["penalty"],)})
     again = only(Trials(signals, np.where(meta["split"].eq("val").to_numpy()[:, None], 99.0, targets), meta), 0)
     np.testing.assert_allclose(fit.embed(signals, meta), again.embed(signals, meta))
+    new = Trials(signals, targets, meta.assign(subject=meta["split"]))  # somebody else validates
+    assert decoder_of({"decoder": "linear", "penalties": grid, "sharing": "pooled"})(new, 0).chosen == fit.chosen
+    refused("nobody of val is in train", decoder_of({"decoder": "linear", "penalties": grid}), new, 0)
     none = Trials(signals, targets, meta.assign(split="train"))
     refused("0 of 60 trials validate", decoder_of({"decoder": "linear"}), none, 0)

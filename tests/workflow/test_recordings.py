@@ -1,6 +1,7 @@
 """Stages on recordings of categories, in this process: a small study of planted epochs, then the N170 recordings."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -12,9 +13,10 @@ from jobs import config_of, draw_page, run_all, run_step
 from shown import Record
 from worlds.epochs import category_epochs
 
-from brainalign.arrays import Arrays
-from brainalign.config import Config, load_descriptors
+from brainalign.arrays import Arrays, Responses
+from brainalign.config import Config, DecodeTimesSettings, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
+from brainalign.pipelines.decode import decode_times
 from brainalign.workflow import jobs, report_path
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
@@ -86,21 +88,25 @@ def test_what_is_planted_is_in_the_tables_and_on_the_page(planted: tuple[Config,
     assert "a against b, recordings left out, 0 to 480 ms" in page
 
 
-def test_a_window_asked_for(planted: tuple[Config, str], tmp_path: Path) -> None:
+def test_a_window_asked_for_and_a_recording_of_one_category(planted: tuple[Config, str], tmp_path: Path) -> None:
     config, dataset = planted
     responses = artifact_path(config.results, dataset, "responses", subject="1")
-
-    def run(window: list[float]) -> int:
-        options = OPTIONS | {"permutations": 19, "latency_window_s": window}
-        settings = {"decode_times": options, "confidence": 0.95, "sensors": {}, "windows": {}}
-        suffixes = {name: "safetensors" if name == "squares" else "parquet" for name in OUTPUTS}
-        outputs = {f"time{name}": tmp_path / f"{name}.{suffix}" for name, suffix in suffixes.items()}
-        return run_step("decode_times", settings, inputs={"responses": responses}, outputs=outputs)
-
-    assert run([0.18, 0.4]) == 0  # behind the peak: largest where it begins
+    options = OPTIONS | {"permutations": 19, "latency_window_s": [0.18, 0.4]}  # behind the peak
+    settings = {"decode_times": options, "confidence": 0.95, "sensors": {}, "windows": {}}
+    suffixes = {name: "safetensors" if name == "squares" else "parquet" for name in OUTPUTS}
+    outputs = {f"time{name}": tmp_path / f"{name}.{suffix}" for name, suffix in suffixes.items()}
+    assert run_step("decode_times", settings, inputs={"responses": responses}, outputs=outputs) == 0
     peaks = pd.read_parquet(tmp_path / "peaks.parquet")
     assert peaks["hump"].tolist() == ["window asked for", "highest hump"]
     assert "edge of the window" in peaks["reason"].iloc[0]
+    # Eight recordings, of which one has one category: it cannot be trained on for itself, and tests nothing.
+    found = load(responses, Responses)
+    part = np.arange(len(found.trials)) * 8 // len(found.trials)
+    trials = found.trials.assign(run=part.astype(str), category=found.trials["category"].where(part > 0, "a"))
+    study = decode_times._study(replace(found, trials=trials), None, DecodeTimesSettings(**OPTIONS), 0.95, 0)
+    (row,) = decode_times._windows(study, {"all": np.arange(4)}, {"response": (0.0, 0.48)}).to_dict("records")
+    assert (row["scheme"], row["n_folds"]) == ("recordings left out", 8)
+    assert row["low"] < row["score"]
 
 
 @pytest.mark.acceptance

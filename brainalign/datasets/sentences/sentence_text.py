@@ -22,7 +22,12 @@ BYTES = {bytes([b]).decode("cp1252", errors="replace"): b for b in range(0x80, 0
     chr(b): b for b in range(0x80, 0x100)
 }
 REST = "".join(re.escape(char) for char, byte in BYTES.items() if byte < 0xC0 and char != "\ufffd")
-MISREAD = re.compile(f"[\u00c2-\u00df][{REST}]|[\u00e0-\u00ef][{REST}]{{2}}|[\u00f0-\u00f4][{REST}]{{3}}")
+# Ends of words as in "café\xa0»", "Spaß“" or "CAFÉ–BAR" were read as they are: most leads do not go on with a word.
+MISREAD = re.compile(
+    f"(?:[\u00c2-\u00c5]|(?<![A-Z\u00c0-\u00de])[\u00c6-\u00de]|(?<![A-Za-z\u00c0-\u00ff])\u00df)[{REST}]"
+    f"|(?:\u00e1(?=[\u00ba\u00bb])|\u00e2|(?<![A-Za-z\u00c0-\u00ff])[\u00e0\u00e1\u00e3-\u00ef])[{REST}]{{2}}"
+    f"|[\u00f0-\u00f4][{REST}]{{3}}"
+)
 
 
 def clean_text(text: str, typos: Mapping[str, str] = TYPOS) -> str:
@@ -89,10 +94,10 @@ def read_task_table(
     except OSError as error:
         raise BrainalignError(f"{path}: cannot be read ({error}); give a CSV file of sentences") from error
     try:
-        lines = content.decode("utf-8-sig").splitlines(keepends=True)
+        lines = StringIO(content.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError:
-        lines = content.decode("cp1252", errors="replace").splitlines(keepends=True)
-    kept = [line.rstrip("\r\n") for line in lines if not line.startswith("#") and line.strip()]
+        lines = StringIO(content.decode("cp1252", errors="replace"), newline=None)
+    kept = [line.rstrip("\n") for line in lines if not line.startswith("#") and line.strip()]
     separator = max(";,\t", key=kept[0].count) if kept else ","
     header, rows = (kept[:1], kept[1:]) if columns is None else ([], kept)
     if all(row.endswith(separator) for row in rows):  # a separator that ends every line begins no cell

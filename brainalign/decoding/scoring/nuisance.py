@@ -251,5 +251,7 @@ def _predicted(train: Trials, given: Values, asked: Values, label: str | None) -
         ridge = Ridge(cv=max(2, min(5, len(np.unique(stimuli)) // 2)), per_target_alpha=False)
         return held_out_prediction(ridge, given, train.targets, asked, standardise=True, groups=stimuli)
     labels = train.column(label)[label].to_numpy()
+    if len(set(labels)) < 2:
+        return np.full(len(asked), labels[0], dtype=object)
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     return np.asarray(logistic.fit(given, labels).predict(asked))

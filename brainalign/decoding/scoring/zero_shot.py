@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.decoding.scoring.retrieval import group_of_stimuli
-from brainalign.statistics import pairing_test
+from brainalign.statistics import PairingTest, exchanged, permutation_test, sums_by_stimulus
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,23 @@ def zero_shot_labels(
     groups = None if groups is None else group_of_stimuli(np.asarray(groups), column, np.asarray(ids))
     counts, rows = pd.Series(true).value_counts(), []
     # Balanced: each label counts alike, however many trials it has.
-    even = len(true) / (len(counts) * counts.loc[list(of_stimulus)].to_numpy())
-    for measure, weight in (("micro accuracy", np.ones(len(ids))), ("balanced accuracy", even)):
-        found = pairing_test((told[:, None] == of_stimulus) * weight, column, groups, n_permutations, seed)
+    even = len(true) / (len(counts) * counts.loc[list(true)].to_numpy())
+    as_told, stimuli = sums_by_stimulus((told[:, None] == of_stimulus).astype(float), column)
+    orders = exchanged(stimuli, len(ids), groups, n_permutations, np.random.default_rng(seed))
+    orders = np.concatenate([stimuli[None], orders])
+    right, n, label = as_told[stimuli, orders], np.bincount(column), pd.factorize(of_stimulus)[0][orders]
+    # An exchange gives a label to stimuli of more or fewer trials.
+    recalls = [((label == k) * right).sum(axis=1) / ((label == k) * n).sum(axis=1) for k in range(len(counts))]
+    micro, balanced = right.sum(axis=1) / len(true), np.mean(recalls, axis=0)
+    for measure, of, weight in (("micro accuracy", micro, 1.0), ("balanced accuracy", balanced, even)):
+        found = PairingTest(float(of[0]), of[1:], float(permutation_test(of[0], of[1:])), len(true), len(ids))
         rows.append(
             {
                 "measure": measure,
                 "value": found.value,
                 "chance": 1 / len(names),
                 "majority": counts.iloc[0] / len(true) if measure == "micro accuracy" else 1 / len(counts),
-                "text_ceiling": float(((ceiling == true) * weight[column]).mean()),
+                "text_ceiling": float(((ceiling == true) * weight).mean()),
                 **found.against_null(),
                 **found.counts(),
                 "n_labels": len(names),

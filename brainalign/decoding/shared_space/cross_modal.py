@@ -157,8 +157,7 @@ def _searches(embeddings: Mapping[str, Values], test: Mapping[str, Trials]) -> I
         subjects = trials.meta["subject"].to_numpy()
         yield _Search("image", name, "image vectors", [(embeddings[name], shown, gallery, subjects)])
         means, _ = fused_embedding(embeddings, {name: trials}, ids)
-        everyone = np.full(len(ids), "all")
-        yield _Search("averaged", name, "image vectors", [(means, np.arange(len(ids)), gallery, everyone)])
+        yield _Search("averaged", name, "image vectors", [(means, np.arange(len(ids)), gallery, np.full(len(ids), ""))])
         pairs = list(_subject_pairs(embeddings[name], trials))
         if pairs:
             yield _Search("subjects", name, name, pairs)
@@ -166,16 +165,14 @@ def _searches(embeddings: Mapping[str, Values], test: Mapping[str, Trials]) -> I
         ids = _common([test[one], test[other]])
         if len(ids) > 1:
             query, sought = (fused_embedding(embeddings, {name: test[name]}, ids)[0] for name in (one, other))
-            everyone = np.full(len(ids), "all")
-            yield _Search("modalities", one, other, [(query, np.arange(len(ids)), sought, everyone)])
+            yield _Search("modalities", one, other, [(query, np.arange(len(ids)), sought, np.full(len(ids), ""))])
     ids = _common(list(test.values()))
     if len(test) > 1 and len(ids) > 1:
         means, _ = fused_embedding(embeddings, test, ids)
         first = next(iter(test.values()))
         gallery, known = distinct_gallery(first.targets, first.meta["stimulus_id"].to_numpy())
         gallery = gallery[pd.Index(known).get_indexer(pd.Index(ids))]
-        everyone = np.full(len(ids), "all")
-        yield _Search("fused", "all", "image vectors", [(means, np.arange(len(ids)), gallery, everyone)])
+        yield _Search("fused", "all", "image vectors", [(means, np.arange(len(ids)), gallery, np.full(len(ids), ""))])
 
 
 def _subject_pairs(
@@ -201,8 +198,11 @@ def _row(search: _Search, k: int, n_permutations: int, seed: int) -> dict[str, A
         people.append(subjects)
     pair_scores, column, who = np.concatenate(hits), np.concatenate(columns), np.concatenate(people)
     test = pairing_test(pair_scores, column, None, n_permutations, seed)
-    own = pair_scores[np.arange(len(column)), column]
-    low, high = stimulus_interval(own, who, column, 1000, seed)
+    own, n_subjects = pair_scores[np.arange(len(column)), column], len(np.unique(who))
+    if search.kind == "subjects":
+        pseudo = _pseudo_values(own.reshape(len(hits), -1), n_subjects)
+        own, who, column = pseudo.ravel(), *(each.ravel() for each in np.indices(pseudo.shape))
+    low, high = np.clip(stimulus_interval(own, who, column, 1000, seed), 0, 1)
     n_gallery = pair_scores.shape[1]
     return {
         "kind": search.kind,
@@ -216,8 +216,18 @@ def _row(search: _Search, k: int, n_permutations: int, seed: int) -> dict[str, A
         **test.against_null(),
         "n_gallery": n_gallery,
         **test.counts(),
-        "n_subjects": len(np.unique(who)),
+        "n_subjects": n_subjects,
     }
+
+
+def _pseudo_values(pairs: Values, n: int) -> Values:
+    """Compute what each of n subjects adds to the mean over ordered pairs (n_subjects, n_stimuli), by the jackknife.
+
+    A subject asks and is asked: drawn by who asks alone, intervals covered 73 % of 95. Of two, the mean alone is known.
+    """
+    without = [[k not in pair for pair in permutations(range(n), 2)] for k in range(n)]
+    mean: Values = pairs.mean(axis=0)
+    return n * mean - (n - 1) * np.stack([pairs[rows].mean(axis=0) for rows in without]) if n > 2 else mean[None]
 
 
 def _common(parts: list[Trials]) -> NDArray[Any]:

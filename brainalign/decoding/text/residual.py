@@ -117,7 +117,7 @@ def _paths(signals: Values, targets: Values, asked: Values, penalties: tuple[flo
     x = x - mean
     values, axes = np.linalg.eigh(x @ x.T)
     cross, y = (asked.reshape(len(asked), x.shape[1]) - mean) @ x.T @ axes, axes.T @ (targets - target_mean)
-    level = values.sum() / len(x)
+    level = max(values.sum() / len(x), np.finfo(float).tiny)  # nothing varies in one trial: predict its target
     return [target_mean + (cross / (values.clip(min=0) + penalty * level)) @ y for penalty in penalties]
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Values
@@ -82,9 +81,13 @@ def _linear(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
     def fit(trials: Trials, seed: int) -> TextFit:
         train, val = _sides(trials)
         decoder = LinearDecoder(**options)
+        if decoder.sharing == "own":  # has nothing for people who only validate
+            val = val.select(val.meta["subject"].isin(train.meta["subject"]).to_numpy())
+            if not len(val.meta):
+                raise BrainalignError(
+                    'nobody of val is in train; give trials of some, or sharing "pooled" or "partial"'
+                )
         held = (val.signals, val.targets, val.meta["subject"].to_numpy())
-        known = np.isin(held[2], train.meta["subject"].to_numpy())
-        held = (held[0][known], held[1][known], held[2][known])
         decoder.fit(train.signals, train.targets, train.meta["subject"].to_numpy(), held)
         return TextFit(
             lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy()),

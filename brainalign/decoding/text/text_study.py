@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -191,19 +192,9 @@ def _hits(outputs: Decoded, distinct: Trials) -> dict[str, Values]:
 
 
 def _retrieval(vectors: Values, study: TextStudy, n_permutations: int, n_draws: int, seed: int) -> Retrieval:
-    meta = study.test.meta
-    shown = meta["stimulus_id"].to_numpy()
-    return retrieval_accuracy(
-        vectors,
-        study.test.targets,
-        shown,
-        shown,
-        subjects=meta["subject"].to_numpy(),
-        groups=meta["task"].to_numpy(),
-        n_permutations=n_permutations,
-        n_draws=n_draws,
-        seed=seed,
-    )
+    shown, subjects, groups = (study.test.meta[name].to_numpy() for name in ("stimulus_id", "subject", "task"))
+    about: dict[str, Any] = {"subjects": subjects, "groups": groups, "n_permutations": n_permutations, "seed": seed}
+    return retrieval_accuracy(vectors, study.test.targets, shown, shown, n_draws=n_draws, **about)
 
 
 def _averaged(fit: TextFit, vectors: Values, study: TextStudy, n_draws: int, seed: int) -> pd.DataFrame:
@@ -225,17 +216,10 @@ def _zero_shot(vectors: Values, study: TextStudy, n: int, seed: int) -> tuple[pd
     rows = meta["label"].ne("").to_numpy() if "label" in meta else np.zeros(len(meta), dtype=bool)
     if not rows.any() or meta["label"][rows].nunique() < 2:
         return empty, counts
-    found = zero_shot_labels(
-        study.components.inverse(vectors[rows]),
-        study.test_vectors[rows],
-        meta["stimulus_id"].to_numpy()[rows],
-        meta["label"].to_numpy()[rows],
-        study.wordings,
-        study.components.mean,
-        groups=meta["task"].to_numpy()[rows],
-        n_permutations=n,
-        seed=seed,
-    )
+    shown, labels, groups = (meta[name].to_numpy()[rows] for name in ("stimulus_id", "label", "task"))
+    vectors, texts = study.components.inverse(vectors[rows]), study.test_vectors[rows]
+    given = vectors, texts, shown, labels, study.wordings, study.components.mean
+    found = zero_shot_labels(*given, groups=groups, n_permutations=n, seed=seed)
     return found.table, found.confusion.reset_index().melt(id_vars="true", var_name="told", value_name="n")
 
 
@@ -272,17 +256,11 @@ def _text_scores(
     # The extra `eval` is optional: what is not installed is left out.
     measures = ["content", *(name for name, package in OVERLAP.items() if importlib.util.find_spec(package))]
     labels = meta["label"].tolist() if "label" in meta and meta["label"].ne("").all() else None
+    about: dict[str, Any] = {"tasks": meta["task"].tolist(), "labels": labels, "measures": measures, "seed": seed}
     tables = []
     for name, sentences in said.items():
-        table = text_scores(
-            sentences,
-            meta["text"].tolist(),
-            tasks=meta["task"].tolist(),
-            labels=labels,
-            measures=measures,
-            n_permutations=n if name == "decoded" else 99,
-            seed=seed,
-        )
+        n_permutations = n if name == "decoded" else 99
+        table = text_scores(sentences, meta["text"].tolist(), n_permutations=n_permutations, **about)
         tables.append(table.assign(sentences=name))
     return pd.concat(tables, ignore_index=True)
 
