@@ -37,9 +37,9 @@ class Design:
     def fit(
         self, centred: torch.Tensor, coef: torch.Tensor | None = None, units: torch.Tensor | None = None
     ) -> "BlockFit":
-        """Score every penalty on centred targets (n_rows, n_targets); write the best coefficients into `coef`."""
+        """Score every penalty on centred targets (n_rows, n_targets), for each or, without `coef` to fill, for all."""
         block = block_of(self.rotation.rows, centred, self.order.tests, self.roots)
-        found = scores(self.folds, block, self.metric, len(self.alphas)).cpu()
+        found = scores(self.folds, block, self.metric, len(self.alphas), together=coef is None).cpu()
         alpha = best_alpha(self.alphas, found)
         if coef is not None:
             self._solve(block.rotated[:-1], alpha, coef, units)

@@ -346,10 +346,6 @@ class _Run:
             raise
 
 
-if TYPE_CHECKING:
-    from dask.distributed import Client
-
-
 @contextmanager
 def cluster(where: str = "local", *, n_workers: int | None = None, **options: Any) -> Iterator[Client]:
     """Connect to workers for as long as the block lasts; those it started end with it.

@@ -1,7 +1,7 @@
 """Scores of all penalties in inner cross-validation, for a block of targets."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -83,8 +83,17 @@ def block_of(
     return Block(targets, total, parts, means, held_out)
 
 
-def scores(folds: Iterable[InnerFold], block: Block, metric: Literal["r2", "r"], n_alphas: int) -> torch.Tensor:
-    """Return the score of every penalty averaged over the folds in which it is defined (n_alphas, n_targets)."""
+def scores(
+    folds: Iterable[InnerFold], block: Block, metric: Literal["r2", "r"], n_alphas: int, *, together: bool = False
+) -> torch.Tensor:
+    """Return the score of every penalty averaged over the folds in which it is defined (n_alphas, n_targets).
+
+    With `together`, errors of all folds count alike: R² over few rows has no bound below, and where targets share a
+    penalty, one that hardly varies in a fold would choose for all.
+    """
+    if together and metric == "r2" and block.held_out:
+        variation = torch.stack([each.variation for each in block.held_out]).nanmean(dim=0)
+        block = replace(block, held_out=[each._replace(variation=variation) for each in block.held_out])
     total = block.targets.new_zeros((n_alphas, block.targets.shape[1]))
     defined = torch.zeros_like(total)
     for number, fold in enumerate(folds):

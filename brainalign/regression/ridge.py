@@ -46,8 +46,9 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Ridge regression with one penalty per target (or one for all), in closed form.
 
     Minimises Σ (y − x·w − b)² + alpha |w|² with a free intercept. Alpha maximises the score averaged over inner folds,
-    every fold counting the same; of equal scores the larger alpha wins. Everything is refitted on all rows. Arrays,
-    tensors, tables and lists of numbers will do, in any unit; `score` is one number, as tools of scikit-learn ask for.
+    every fold counting the same (R² of targets that share one: of the errors of all folds together); of equal scores
+    the larger alpha wins. Everything is refitted on all rows. Arrays, tensors, tables and lists of numbers will do, in
+    any unit; `score` is one number, as tools of scikit-learn ask for.
 
     Parameters
     ----------

@@ -296,7 +296,7 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
     # A copy: it is overwritten, and a worker that tries again needs what it was given.
     order = job.layout()
     smallest = min(job.alphas) / order.weight
-    side = principal(_tensor(found).clone(), (n_rows, n_features), smallest, dtype, primal=job.primal)
+    side = principal(torch.from_numpy(np.array(found)), (n_rows, n_features), smallest, dtype, primal=job.primal)
     if side is None:  # the one step that wants all features at once
         whole = by_svd(order.sort(torch.from_numpy(job.X.read())), torch.from_numpy(mean), dtype, order.roots)
         _put(job, "axes", whole.axes)
@@ -327,10 +327,7 @@ def fold_gram(job: Job, test: slice) -> NDArray[np.float64]:
 
 def add_all(grams: list[NDArray[Any]]) -> NDArray[np.float64]:
     """Sum the Grams of folds in float64."""
-    found = np.zeros(grams[0].shape)
-    for each in grams:
-        found += each
-    return found
+    return sum(grams[1:], grams[0])
 
 
 def fold(
@@ -459,8 +456,3 @@ def _centred(job: Job, where: slice) -> torch.Tensor:
 
 def _put(job: Job, name: str, values: torch.Tensor) -> None:
     np.save(job.folder / f"{name}.npy", values.contiguous().numpy())
-
-
-def _tensor(values: NDArray[Any]) -> torch.Tensor:
-    """Return an array as a tensor; copied where it is only to be read, as what came over the network may be."""
-    return torch.from_numpy(np.require(values, requirements="W"))

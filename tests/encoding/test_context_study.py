@@ -172,7 +172,7 @@ def test_voxels_are_chosen_by_their_repeats() -> None:
     ids = np.array([f"i{k}" for k in rng.permutation(np.repeat(np.arange(30), 2))])
     signal, values = {name: rng.normal(size=4) for name in ids}, rng.normal(size=(60, 9))
     values[:, :4] += 2 * np.stack([signal[name] for name in ids])
-    values[:, 8] = 1
+    values[:, 8] = 0.1
     images, kept = training_voxels(values, ids, 0.5)
     assert kept.shape == (30, 4)
     np.testing.assert_allclose(kept.mean(axis=0), 0, atol=1e-6)

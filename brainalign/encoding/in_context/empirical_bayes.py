@@ -58,7 +58,7 @@ def estimate_prior(subjects: Sequence[tuple[Array, Array]]) -> WeightPrior:
     Raises
     ------
     BrainalignError
-        If a subject has too few images for least squares.
+        If a subject has too few images for least squares, or there is a single voxel.
     """
     weights, sampling = [], []
     for X, Y in subjects:
@@ -66,9 +66,14 @@ def estimate_prior(subjects: Sequence[tuple[Array, Array]]) -> WeightPrior:
         weights.append(found)
         sampling.append(noise.sum() * inverse)
     every = np.hstack(weights)
-    covariance = np.cov(every) - np.sum(sampling, axis=0) / every.shape[1]
-    values, vectors = np.linalg.eigh(covariance)
-    floor = JITTER * max(values[-1], JITTER)  # what is left of a direction without variance may be negative
+    if every.shape[1] < 2:
+        raise BrainalignError(
+            f"there is {every.shape[1]} voxel in all, and a prior is of what voxels have in common; give more voxels, "
+            "or more subjects"
+        )
+    spread = np.cov(every)
+    values, vectors = np.linalg.eigh(spread - np.sum(sampling, axis=0) / every.shape[1])
+    floor = JITTER * max(values[-1], JITTER * np.trace(spread))  # what a direction has left may be negative
     return WeightPrior(every.mean(axis=1), (vectors * np.maximum(values, floor)) @ vectors.T)
 
 

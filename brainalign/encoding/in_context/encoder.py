@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.in_context import inputs
-from brainalign.encoding.in_context.empirical_bayes import WeightPrior, posterior_weights
+from brainalign.encoding.in_context.empirical_bayes import JITTER, WeightPrior, posterior_weights
 from brainalign.encoding.in_context.fallback import NETWORK, compare_groups
 from brainalign.encoding.in_context.meta_training import Curriculum, Progress, meta_train
 from brainalign.encoding.in_context.network import (
@@ -197,7 +197,7 @@ class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[mis
                 )
         device = pick_device(self.device)
         drawn = prior if self.prior == "normal" else prior.independent()
-        root = np.linalg.cholesky(drawn.covariance + 1e-6 * np.eye(len(drawn.mean)))
+        root = np.linalg.cholesky(drawn.covariance + JITTER * np.trace(drawn.covariance) * np.eye(len(drawn.mean)))
         images = as_tensor(X).float().to(device)
         self.n_features_, self.prior_ = prior.n_features, prior
         real = None

@@ -238,7 +238,8 @@ def real_episode(
     context = responses[:, :n_images] * n_queries**0.5
     queries = _with_bias(X[rows[n_images:]]) / n_queries**0.5
     images = X[rows[:n_images]].expand(n_voxels, -1, -1)
-    return Episode(images, context, queries, responses[:, n_images:], context.std(dim=1, keepdim=True))
+    sd = context.std(dim=1, keepdim=True)  # errors of a voxel that is silent in its context count nothing
+    return Episode(images, context, queries, responses[:, n_images:], sd.masked_fill(sd == 0, torch.inf))
 
 
 def _optimisers(network: InContextNetwork, curriculum: Curriculum) -> list[torch.optim.Optimizer]:

@@ -139,8 +139,8 @@ class InContextNetwork(nn.Module):
         Y : tensor (n_voxels, n_images)
             The network reads them z-scored over each context.
         """
-        mean, sd = Y.mean(dim=1, keepdim=True), Y.std(dim=1, keepdim=True)
-        sd = torch.where(sd > 0, sd, self.units[1])  # a voxel may be silent but for the image left out
+        mean, spread = Y.mean(dim=1, keepdim=True), Y.std(dim=1, keepdim=True)
+        sd = torch.where(spread > 0, spread, self.units[1])  # a voxel may be silent but for the image left out
         scale = math.sqrt(self.n_features)
         X, y = scale * (X @ self.axes), ((Y - mean) / sd)[..., None]
         parts = [X, y, X * y] if self.size.token == "product" else [X, y]
@@ -149,7 +149,7 @@ class InContextNetwork(nn.Module):
         for number, block in enumerate(self.blocks, start=1):
             # Of the last block only the first register is read.
             tokens = block(tokens, sharpness, 1 if number == len(self.blocks) else tokens.shape[1])
-        found = self.head(self.norm(tokens[:, 0])) * sd
+        found = self.head(self.norm(tokens[:, 0])) * spread
         return torch.cat([scale * found[:, :-1] @ self.axes.T, found[:, -1:] + mean], dim=1)
 
     def _registers(self, mean: torch.Tensor, sd: torch.Tensor, n_images: int) -> torch.Tensor:

@@ -37,7 +37,7 @@ def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float
     """
     images = average_repeats(values, stimulus_ids)
     mean, sd = images.values.mean(axis=0), images.values.std(axis=0)
-    kept = sd > 0
+    kept = np.ptp(images.values, axis=0) > 0  # rounding leaves an sd of what is constant
     if images.counts.max() > 1:
         ceiling = noise_ceiling_from_share(signal_share(values, stimulus_ids), images.counts)
         ceilings = pd.DataFrame({"ceiling": ceiling, "repeats_q": repeats_q(values, stimulus_ids)})

@@ -336,12 +336,7 @@ def scaling_curve(
         raise BrainalignError(f"encoders named {listed(taken)} are baselines of every curve; choose other names")
     held_out = row_numbers("test", test, len(X))
     pool = np.setdiff1d(np.arange(len(X)), held_out)
-    needed = max(sizes) * n_repeats
-    if needed > len(pool):
-        raise BrainalignError(
-            f"{n_repeats} disjoint contexts of {max(sizes)} need {needed} images but {len(pool)} are not in test; "
-            "lower sizes or n_repeats"
-        )
+    check_contexts(len(pool), sizes, n_repeats)
     rng, tables = np.random.default_rng(seed), []
     for size in sizes:
         contexts = rng.permutation(pool)[: size * n_repeats].reshape(n_repeats, size)
