@@ -31,7 +31,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What encoders depend on; the rest of the section concerns only what is done with them.
 OF_THE_GUIDE = (
     *("prior", "guide", "check", "regions", "min_targets", "n_nulls", "views", "alphas", "dtype", "device"),
-    "scheduler",  # the prior is loaded, to see that it can be guided
+    *("batch_size", "scheduler"),  # what fits into memory; the prior is loaded, to see that it can be guided
 )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from refusals import refused
 from torch import Tensor
 
@@ -37,6 +38,10 @@ def likeness(images: Tensor) -> Tensor:
     return torch.cosine_similarity(images.flatten(1), WANTED.flatten()[None])
 
 
+def channel(k: int) -> Callable[[Tensor], Tensor]:
+    return lambda images: images[:, k].mean((1, 2)) - images[:, 2].mean((1, 2))
+
+
 def test_generations_by_hand(shows: Shows) -> None:
     """The fitter half has children; what is new in them falls from a half to a twentieth, and the last are fewer. So
     evolution and the best of as many cost the same."""
@@ -51,16 +56,15 @@ def test_generations_by_hand(shows: Shows) -> None:
     torch.testing.assert_close(found.images, noise)
     assert found.n_evaluations == shows.n_sampled == 19
     assert evolve(shows, likeness, 4, 4).n_evaluations == 4
+    noisy, options = BrainGuidedPipeline(shows.unet, DDPMScheduler(), shows.vae), {"num_inference_steps": 2}
+    made = [of(noisy, channel(0), 2, 5, 11, n, **options).images for of in (best_of, evolve) for n in (2, 5)]
+    torch.testing.assert_close(made[::2], made[1::2], atol=1e-3, rtol=0)  # whatever the batches, and again
 
 
 def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeds, options and judges of all conditions; every stretch of work takes longer than the one before."""
     ticks, lines = itertools.count(), []
     monkeypatch.setattr("brainalign.synthesis.guidance.study._clock", lambda device: float(next(ticks) ** 2))
-
-    def channel(k: int) -> Callable[[Tensor], Tensor]:
-        return lambda images: images[:, k].mean((1, 2)) - images[:, 2].mean((1, 2))
-
     objectives = {"red": channel(0), "green": channel(1)}
 
     def responses(factor: float) -> Callable[[Tensor], np.ndarray]:
@@ -143,13 +147,10 @@ def test_what_a_study_needs(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedP
 
 @pytest.mark.parametrize(("share", "n_kept"), [(1.0, 4), (0.5, 2)])
 def test_searches_keep_the_share_that_is_kept_of_guided_images(pipe, share: float, n_kept: int) -> None:
-    def redness(images: Tensor) -> Tensor:
-        return (images[:, 0] - images[:, 1]).mean((1, 2))
-
-    judges = Judges({"guide": lambda images: redness(images[:]).detach()[:, None].numpy()})
+    judges = Judges({"guide": lambda images: channel(0)(images[:]).detach()[:, None].numpy()})
     natural = torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     sampling = Sampling(n_images=4, n_steps=2, recurrence=1, share_kept=share)
-    found = SynthesisStudy(pipe, {"red": redness}, judges, natural, sampling).run()
+    found = SynthesisStudy(pipe, {"red": channel(0)}, judges, natural, sampling).run()
     archive = archive_of(found.images, found.table.assign(typical=0.0, check=0.0), sampling.n_kept)
     guided = found.table.query("condition == 'guided'").nlargest(n_kept, "guide")
     assert sorted(archive.table[archive.table["condition"] == "guided"]["seed"]) == sorted(guided["seed"])

@@ -270,8 +270,8 @@ def test_what_is_planned_and_what_a_change_reruns(make_image_study, tmp_path: Pa
     refused("'02' is not among the fMRI subjects", planned, subjects=["02"])
     refused("voxels of subject 01 are not put into words", planned, prompts="captions")
     usual = SynthesizeSettings(prior="data/prior", guide=OPTIONS["guide"], check=OPTIONS["check"])
-    other = {"scheduler": "DDIMScheduler"}  # without which a prior may not load
-    for changes, refits in (({"scale": 5.0}, False), ({"n_images": 4}, False), ({"views": 3}, True), (other, True)):
+    other, kept = {"scheduler": "DDIMScheduler"}, {"scale": 5.0, "n_images": 4}  # without `other` a prior may not load
+    for changes, refits in ((kept, False), ({"views": 3}, True), ({"batch_size": 4}, True), (other, True)):
         assert (usual.model_copy(update=changes).of_the_guide() != usual.of_the_guide()) == refits
     of = {"dataset": "scenes", "subject": "01"}
     for step in ("guide", "directions"):

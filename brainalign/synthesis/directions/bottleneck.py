@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, float32, nn, promote_types
 
 from brainalign.checks import BrainalignError
 from brainalign.synthesis.guidance import PREDICTIONS, check_scheduler, signal_shares
@@ -29,7 +29,7 @@ class Trajectories:
     Attributes
     ----------
     bottleneck : Tensor (n_steps, n_seeds, channels, rows, columns)
-        Output of the middle block; with classifier-free guidance that of the conditional half.
+        Output of the middle block, in single precision or better; of classifier-free guidance the conditional half.
     latents : Tensor (n_steps, n_seeds, ...)
         What the network was given at each step.
     timesteps : tuple of float (n_steps,)
@@ -109,23 +109,23 @@ def record_trajectories(
     check_scheduler(pipe.scheduler, 1)
     if not len(seeds):
         raise BrainalignError("directions are found from seeds; got none")
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    parts: list[tuple[Tensor, ...]] = []
     inputs: dict[str, Tensor | Mapping[str, Tensor]] = {}
     for start in range(0, len(seeds), batch_size):
         mine = list(seeds[start : start + batch_size])
-        kept: dict[float, tuple[Tensor, Tensor]] = {}
+        kept: dict[float, tuple[Tensor, ...]] = {}
         seen: dict[str, Any] = {}
 
         def keep(time: float, output: Tensor, n: int = len(mine), kept: Any = kept, seen: Any = seen) -> None:
-            kept[time] = output[-n:].detach(), seen["sample"][-n:].detach()  # the conditional half is the last
+            both = (every[-n:].detach() for every in (output, seen["sample"]))  # the conditional half is the last
+            kept[time] = tuple(some.to(promote_types(some.dtype, float32)) for some in both)
             for name, value in seen.items():
                 if name not in ("sample", "timestep") and isinstance(value, Tensor | Mapping):
                     inputs[name] = _each(value, lambda tensor: tensor[-1:].detach())
 
         with watched(pipe, keep, seen):
             images: Tensor = pipe(None, num_images=len(mine), generator=generators(mine), **options).images
-        bottleneck, latents = map(torch.stack, zip(*kept.values(), strict=True))
-        parts.append((bottleneck, latents, images))
+        parts.append((*map(torch.stack, zip(*kept.values(), strict=True)), images))
     share = dict(zip(pipe.scheduler.timesteps.tolist(), signal_shares(pipe.scheduler).tolist(), strict=True))
     bottleneck, latents = (torch.cat([part[k] for part in parts], dim=1) for k in (0, 1))
     images, alphas = torch.cat([part[2] for part in parts]), tuple(share[time] for time in kept)
@@ -175,10 +175,10 @@ def denoised_at(pipe: BrainGuidedPipeline, recorded: Trajectories, step: int, ro
     """
     u, time = recorded.latents[step][list(rows)], recorded.timesteps[step]
     inputs = {
-        name: _each(value, lambda tensor: tensor.expand(len(u), *tensor.shape[1:]))
+        name: _each(value, lambda tensor: tensor.to(pipe.unet.dtype).expand(len(u), *tensor.shape[1:]))
         for name, value in recorded.inputs.items()
     }
-    with watched(pipe, lambda _, __: h):
-        output = pipe.unet(u, torch.tensor(time, device=u.device), **inputs).sample
+    with watched(pipe, lambda _, output: h.to(output)):
+        output = pipe.unet(u.to(pipe.unet.dtype), torch.tensor(time, device=u.device), **inputs).sample
     to_x0, _ = PREDICTIONS[pipe.scheduler.config.get("prediction_type", "epsilon")]
-    return to_x0(output, u, torch.tensor(recorded.alphas[step]).to(u))
+    return to_x0(output.to(u), u, torch.tensor(recorded.alphas[step]).to(u))

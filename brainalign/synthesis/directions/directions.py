@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.directions.bottleneck import (
@@ -24,7 +25,7 @@ from brainalign.synthesis.directions.bottleneck import (
     generators,
     record_trajectories,
 )
-from brainalign.synthesis.guidance import Denoiser, Objective, clamped_images
+from brainalign.synthesis.guidance import Denoiser, Objective, clamped_images, score_gradient
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput
@@ -109,7 +110,7 @@ class Directions:
         Standard deviation over seeds of their projection on each vector: the unit of alpha.
     explained : Tensor (n_directions,)
         pca: share of the variance of trajectories. jacobian: share of the squared singular values of those found.
-        Others: squared correlation, over the seeds they were found with, of the projection and the annotator.
+        Others: squared correlation, over the seeds they were found with, of projection and annotator (NaN: `without`).
     timesteps : tuple of float (n_steps,)
     options : mapping
         Arguments of the pipeline that directions were found with.
@@ -156,8 +157,7 @@ class Directions:
         """
         seeded = [one if isinstance(one, torch.Generator) else generators([one])[0] for one in generator]
         n = len(seeded)
-        amount = torch.as_tensor(np.broadcast_to(np.asarray(alpha, dtype=np.float64), n).copy())
-        amount = (amount * float(self.scale[direction])).to(self.vectors)
+        amount = (torch.as_tensor(alpha).double().expand(n) * float(self.scale[direction])).to(self.vectors)
         shift = self.vectors[direction][:, None] * amount[None, :, None, None, None]
         with edited(pipe, shift, self.timesteps, n) if amount.any() else nullcontext():
             return pipe(None, num_images=n, generator=seeded, **{**self.options, **options})
@@ -169,7 +169,7 @@ class Directions:
         """
         flat = _without_span(self.vectors.flatten(1), [other.vectors.flatten(1) for other in others])
         scale = (_centred_rows(recorded) @ flat.T).std(dim=0)
-        return replace(self, vectors=flat.reshape(self.vectors.shape), scale=scale)
+        return replace(self, vectors=flat.reshape(self.vectors.shape), scale=scale, explained=scale * torch.nan)
 
     def select(self, rows: Sequence[int]) -> Directions:
         """Return some of the directions."""
@@ -239,19 +239,22 @@ def semantic_directions(
     asks = method in ("supervised", "ridge", "pullback")
     if asks and objective is None:
         raise BrainalignError(f"{method} directions need an objective: a function of images that scores each")
-    if recorded is None:
-        if n_seeds < LEAST:
-            raise BrainalignError(f"directions need {LEAST} seeds or more; got {n_seeds}")
-        recorded = record_trajectories(pipe, range(seed, seed + n_seeds), **options)
-    if len(recorded.seeds) < LEAST:
-        raise BrainalignError(f"directions need {LEAST} seeds or more; got {len(recorded.seeds)}")
+    n_given = n_seeds if recorded is None else len(recorded.seeds)
+    if n_given < LEAST:
+        raise BrainalignError(f"directions need {LEAST} seeds or more; got {n_given}")
+    recorded = recorded or record_trajectories(pipe, range(seed, seed + n_seeds), **options)
     scores = _scores(objective, recorded) if asks and objective is not None else None
     shape = recorded.bottleneck.shape
     centred = _centred_rows(recorded)  # (n_seeds, n_steps · channels · rows · columns)
     if method == "pca":
         vectors, _ = _principal_components(centred, n_directions)
     elif method == "jacobian":
-        vectors = _jacobian_directions(pipe, recorded, image, n_directions).flatten(1)
+        dtype = pipe.unet.dtype  # the rounding of half precision hides small differences
+        torch.nn.Module.to(pipe.unet, torch.promote_types(dtype, torch.float32))
+        try:
+            vectors = _jacobian_directions(pipe, recorded, image, n_directions).flatten(1)
+        finally:
+            torch.nn.Module.to(pipe.unet, dtype)
     elif method == "supervised" and scores is not None:
         order, k = scores.argsort(), max(2, round(EXTREMES * len(scores)))
         vectors = (centred[order[-k:]].mean(dim=0) - centred[order[:k]].mean(dim=0))[None]
@@ -288,8 +291,7 @@ def random_directions(like: Directions, n_directions: int, seed: int = 0) -> Dir
 
 def cosines(directions: Sequence[Directions]) -> NDArray[np.float64]:
     """Return the cosine of every two first directions, (n, n)."""
-    flat = torch.stack([one.vectors[0].flatten() for one in directions]).double()
-    flat = flat / flat.norm(dim=1, keepdim=True)
+    flat = normalize(torch.stack([one.vectors[0].flatten() for one in directions]).double())
     return np.asarray((flat @ flat.T).cpu().numpy())
 
 
@@ -308,7 +310,7 @@ def _scores(objective: Objective, recorded: Trajectories) -> Tensor:
 def _pulled_back(
     pipe: BrainGuidedPipeline, recorded: Trajectories, objective: Objective, batch_size: int = 64
 ) -> Tensor:
-    """Return the mean over seeds of the gradient of the score by the output of the middle block, a map per step."""
+    """Return the mean over seeds of the gradient, as in guidance, by the output of the middle block, a map per step."""
     gradients = []
     for step in range(len(recorded.timesteps)):
         total = torch.zeros_like(recorded.bottleneck[step, 0])
@@ -319,13 +321,13 @@ def _pulled_back(
             denoiser = Denoiser(pipe.unet, pipe.vae)
             with torch.enable_grad():
                 x0 = denoised_at(pipe, recorded, step, rows, h)
-                seen = (1 - signal).sqrt() * x0 + (1 - (1 - signal).sqrt()) * u  # as in guidance
-                score = objective(clamped_images(denoiser, seen))
+                images = clamped_images(denoiser, (1 - signal).sqrt() * x0 + (1 - (1 - signal).sqrt()) * u)
+                score = objective(images)
                 if not score.requires_grad:
                     raise BrainalignError(
                         "pullback needs a differentiable objective; supervised and ridge take any function of images"
                     )
-                (gradient,) = torch.autograd.grad(score.sum(), h)
+                gradient = score_gradient(denoiser, score, images, h)
             total += gradient.nan_to_num().sum(dim=0)
         gradients.append(total / len(recorded.seeds))
     return torch.stack(gradients)
@@ -351,8 +353,7 @@ def _jacobian_directions(pipe: BrainGuidedPipeline, recorded: Trajectories, imag
 
         vectors, values = _singular_vectors(clean, h, start, iterations)
         if steps:
-            before = steps[-1].flatten(1)
-            alike = vectors.flatten(1) @ (before / before.norm(dim=1, keepdim=True).clamp_min(1e-12)).T
+            alike = vectors.flatten(1) @ normalize(steps[-1].flatten(1)).T
             _, mine = linear_sum_assignment(-alike.abs().T.cpu().numpy())
             order = torch.as_tensor(mine, device=vectors.device)
             sign = torch.where(alike[order, torch.arange(len(order))] < 0, -1.0, 1.0)

@@ -167,11 +167,8 @@ class DirectionStudy:
                 scores = objective(recorded.images)
             order = torch.from_numpy(np.random.default_rng([self.seed, k]).permutation(len(scores)))
             shuffled = scores[order.to(scores.device)]
-
-            def said(_: Tensor, scores: Tensor = shuffled) -> Tensor:
-                return scores
-
-            found = semantic_directions(self.pipe, method, said, recorded=recorded, spatial=self.spatial)
+            options: dict[str, Any] = {"objective": lambda _, scores=shuffled: scores, "spatial": self.spatial}
+            found = semantic_directions(self.pipe, method, recorded=recorded, **options)
             yield "shuffled", k, replace(found, scale=longest.scale)
 
     def _edited(self, direction: Directions, alphas: Values, seeds: list[int]) -> Tensor:

@@ -12,7 +12,7 @@ from brainalign.synthesis.guidance.gains import synthesis_gains
 from brainalign.synthesis.guidance.natural import NaturalImages, Typicality, denoised_views, features_of_views, resized
 from brainalign.synthesis.guidance.objective import RegionObjective, SavedEncoders
 from brainalign.synthesis.guidance.prior import SCHEDULE, load_prior, train_prior
-from brainalign.synthesis.guidance.steering import Guide, Objective, Trace, clamped_images
+from brainalign.synthesis.guidance.steering import Guide, Objective, Trace, clamped_images, score_gradient
 from brainalign.synthesis.guidance.study import Judges, Sampling, Synthesised, SynthesisStudy
 
 if TYPE_CHECKING:

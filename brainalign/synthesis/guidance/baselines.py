@@ -49,7 +49,8 @@ def best_of(
     The objective takes images (n, 3, H, W) in [0, 1] to (n,) and need not be differentiable; options are those of the
     pipeline.
     """
-    images = _sampled(pipe, _noise(pipe, n_evaluations, torch.Generator().manual_seed(seed)), batch_size, options)
+    draws = torch.Generator().manual_seed(seed)
+    images = _sampled(pipe, _noise(pipe, n_evaluations, draws), seed, batch_size, options)
     return _best(images, _scored(objective, images), n_images)
 
 
@@ -71,7 +72,7 @@ def evolve(
     Parameters
     ----------
     pipe, objective, seed, batch_size, **options
-        As of `best_of`; the sampler must be deterministic (DDIM).
+        As of `best_of`; of a sampler that draws noise itself (DDPM), a child inherits the initial noise alone.
     n_images : int
         Kept, and made in every generation.
     n_evaluations : int
@@ -87,7 +88,7 @@ def evolve(
         raise BrainalignError(f"{n_images} images cannot evolve within {n_evaluations} samples; allow for more")
     draws = torch.Generator().manual_seed(seed)
     noise = _noise(pipe, n_images, draws)
-    images = _sampled(pipe, noise, batch_size, options)
+    images = _sampled(pipe, noise, seed, batch_size, options)
     scores = _scored(objective, images)
     n_whole, n_left = n_evaluations // n_images - 1, n_evaluations % n_images
     for generation, n_children in enumerate([n_images] * n_whole + [n_left] * (n_left > 0)):
@@ -95,7 +96,7 @@ def evolve(
         fitter = np.argsort(-scores, kind="stable")[: max(1, n_images // 2)]
         parents = fitter[torch.randint(len(fitter), (n_children,), generator=draws).numpy()]
         children = (1 - share) ** 0.5 * noise[parents.copy()] + share**0.5 * _noise(pipe, n_children, draws)
-        born = _sampled(pipe, children, batch_size, options)
+        born = _sampled(pipe, children, seed, batch_size, options)
         everyone = np.concatenate([scores, _scored(objective, born)])
         kept = np.argsort(-everyone, kind="stable")[:n_images].copy()
         noise, images, scores = torch.cat([noise, children])[kept], torch.cat([images, born])[kept], everyone[kept]
@@ -113,14 +114,15 @@ def _best(images: Tensor, scores: NDArray[np.floating], n_images: int) -> Search
 
 
 def _noise(pipe: "BrainGuidedPipeline", n: int, draws: torch.Generator) -> Tensor:
-    size = pipe.unet.config.sample_size
-    rows, columns = (size, size) if isinstance(size, int) else size
-    return torch.randn((n, pipe.unet.config.in_channels, rows, columns), generator=draws)
+    sides = np.broadcast_to(pipe.unet.config.sample_size, 2).tolist()  # rows and columns, or one number for both
+    return torch.randn((n, pipe.unet.config.in_channels, *sides), generator=draws)
 
 
-def _sampled(pipe: "BrainGuidedPipeline", noise: Tensor, batch_size: int, options: dict[str, Any]) -> Tensor:
-    parts = (pipe(num_images=len(part), latents=part, **options).images for part in noise.split(batch_size))
-    return torch.cat([images.float().cpu() for images in parts])
+def _sampled(pipe: "BrainGuidedPipeline", noise: Tensor, seed: int, batch_size: int, options: dict[str, Any]) -> Tensor:
+    own = [torch.Generator().manual_seed(seed + 1 + k) for k in range(len(noise))]  # some samplers draw at every step
+    parts = [slice(k, k + batch_size) for k in range(0, len(noise), batch_size)]
+    told: list[dict[str, Any]] = [{"latents": noise[part], "generator": own[part]} | options for part in parts]
+    return torch.cat([pipe(num_images=len(each["latents"]), **each).images.float().cpu() for each in told])
 
 
 def _scored(objective: Objective, images: Tensor) -> NDArray[np.floating]:

@@ -38,9 +38,8 @@ def _initial_noise(
     """Return noise of unit variance (num_images, channels, rows, columns): `latents`, if given, or drawn."""
     if isinstance(generator, list) and len(generator) != num_images:
         raise BrainalignError(f"{num_images} images need a generator each; got {len(generator)}")
-    size = pipe.unet.config.sample_size
-    rows, columns = (size, size) if isinstance(size, int) else size
-    shape = (num_images, pipe.unet.config.in_channels, rows, columns)
+    sides = np.broadcast_to(pipe.unet.config.sample_size, 2).tolist()  # rows and columns, or one number for both
+    shape = (num_images, pipe.unet.config.in_channels, *sides)
     dtype = promote_types(pipe.unet.dtype, float32)
     if latents is None:
         noise: Tensor = randn_tensor(shape, generator=generator, device=pipe.device, dtype=dtype)
@@ -175,8 +174,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
     @property
     def image_size(self) -> int:
         """Rows and columns of the images in pixels."""
-        size = self.unet.config.sample_size
-        side = size if isinstance(size, int) else size[0]
+        side = np.ravel(self.unet.config.sample_size)[0]
         if self.vae is None:
             return int(side)
         if isinstance(self.vae, PixelShuffleCodec):

@@ -145,7 +145,7 @@ def load_prior(
     scheduler: str | None = None,
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
 ) -> "BrainGuidedPipeline":
-    """Load a diffusion model and sample one guided image in two steps, so that what does not fit shows at once.
+    """Load a diffusion model and sample a guided image in as few steps as can be: what does not fit shows at once.
 
     Parameters
     ----------
@@ -183,9 +183,9 @@ def load_prior(
     if save_memory:
         pipe.save_memory()
     try:
-        draws = [torch.Generator().manual_seed(0)]
-        steps: dict[str, Any] = {"num_inference_steps": 2, "recurrence": recurrence}
-        tried = pipe(lambda images: images.mean(dim=(1, 2, 3)), generator=draws, **steps)
+        n_steps = getattr(pipe.scheduler, "pndm_order", 2)
+        how: dict[str, Any] = {"generator": [torch.Generator().manual_seed(0)], "recurrence": recurrence}
+        tried = pipe(lambda images: images.mean(dim=(1, 2, 3)), num_inference_steps=n_steps, **how)
     except (RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, BrainalignError):
             raise BrainalignError(f"the prior {prior}: {error}") from error

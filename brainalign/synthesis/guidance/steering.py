@@ -68,7 +68,7 @@ class Guide:
             w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
             images = clamped_images(denoiser, w)
             scores = self._scores(images)
-            g = _scaled_gradient(scores, images, u) if denoiser.overflows else torch.autograd.grad(scores.sum(), u)[0]
+            g = score_gradient(denoiser, scores, images, u)
         nonfinite = (~g.isfinite()).flatten(1).sum(dim=1)
         g = g.nan_to_num(0.0, 0.0, 0.0)
         d = self.scale * (1 - a) / a.sqrt() * g
@@ -126,12 +126,14 @@ def check_scores(scores: Tensor, n_images: int) -> Tensor:
     return scores
 
 
-def _scaled_gradient(scores: Tensor, images: Tensor, u: Tensor) -> Tensor:
-    """Return ∂ Σ s / ∂u where a network works in float16, whose smallest number is 6e-8 and whose largest 65,504.
+def score_gradient(denoiser: Denoiser, scores: Tensor, images: Tensor, u: Tensor) -> Tensor:
+    """Return ∂ Σ s / ∂u, also where a network works in float16, of which all numbers are between 6e-8 and 65,504.
 
     A backward pass is linear, and images are independent: each one's gradient enters the networks with a largest entry
     of 1 and is brought back to its size afterwards, in single precision. Where it overflows, it enters smaller.
     """
+    if not denoiser.overflows:
+        return torch.autograd.grad(scores.sum(), u)[0]
     (of_images,) = torch.autograd.grad(scores.sum(), images, retain_graph=True)
     size = of_images.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(of_images.dtype).tiny)[:, None, None, None]
     for power in ENTRIES:
