@@ -167,8 +167,8 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
             )
         check_finite("features of the training videos", exact, "leave those videos out")
         self._mean = exact.mean(axis=(0, 1))
-        scale = exact.std(axis=(0, 1))
-        self._scale = np.where(scale > 0, scale, 1.0)
+        varies = np.ptp(exact, axis=(0, 1)) > 0  # the spread of a constant is rounding, seldom 0
+        self._scale = np.where(varies, exact.std(axis=(0, 1)), 1.0)
         data = torch.from_numpy((exact - self._mean) / self._scale).float()
         rng = np.random.default_rng(self.seed)
         with torch.random.fork_rng(devices=[]):

@@ -12,10 +12,7 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 
 ROUNDING = 1e-12  # relative; what varies less is constant: centring leaves about 1e-16 of a column of .1
-
 FLAT = 1e-6  # of the spread of responses: sums of float32 differ by some 1e-7 of them with the number of threads
-
-
 BLOCK = 2**21  # values whose float64 copies are held at once
 
 Score = TypeVar("Score", bound=Callable[..., Values])
@@ -23,7 +20,6 @@ Score = TypeVar("Score", bound=Callable[..., Values])
 
 def _in_blocks(score: Score) -> Score:
     """Let a function of columns see some at a time: what it makes of them in float64 would be many times as large."""
-
     named_as = signature(score)
 
     @wraps(score)

@@ -14,16 +14,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from brainalign import encoding
 from brainalign.encoding import ResponseOptimisedEncoder, networks
-from brainalign.encoding.networks import (
-    LOSSES,
-    WARPS,
-    Shape,
-    affine_matrix,
-    semantic_readout,
-    start,
-    token_inputs,
-    warp,
-)
+from brainalign.encoding.networks import LOSSES, WARPS, Shape, semantic_readout, start, token_inputs, warp
 from brainalign.regression import carve_validation
 from brainalign.statistics import pearson
 
@@ -138,6 +129,9 @@ def test_losses_leave_missing_responses_out() -> None:
     assert all(loss(predicted, torch.full((30, 4), torch.nan)) == 0 for loss in LOSSES.values())
     expected = [pearson(predicted[known[:, v], v].numpy(), measured[known[:, v], v].numpy()) for v in range(4)]
     np.testing.assert_allclose(networks.correlations(predicted, holes), expected, atol=1e-6)
+    constant = torch.full((30, 4), 0.1, dtype=torch.float64)
+    assert networks.correlations(constant, holes.double()).isnan().all()
+    assert (token_inputs.semantic_moments(constant, np.arange(29))[1] == 0).all()
 
 
 @pytest.mark.parametrize(("kind", "loss"), [("factorized", "concordance"), ("semantic", "mse")])
@@ -306,7 +300,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     ("affine", (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), [[2, 2, 3], [4, 6, 6]]),
 ])  # fmt: skip
 def test_what_numbers_mean(mode: str, numbers: tuple[float, ...], matrix: list[list[float]]) -> None:
-    found = affine_matrix(mode, torch.tensor([numbers, numbers]))
+    found = networks.affine_matrix(mode, torch.tensor([numbers, numbers]))
     torch.testing.assert_close(found, torch.tensor([matrix, matrix], dtype=torch.float32))
 
 
@@ -314,7 +308,7 @@ def test_what_numbers_mean(mode: str, numbers: tuple[float, ...], matrix: list[l
 def test_moved_fields_equal_torch_and_shifts_those_of_the_centre_of_mass(mode: str) -> None:
     generator = torch.Generator().manual_seed(1)
     maps = torch.rand(3, ROWS, COLS, generator=generator)
-    matrices = affine_matrix(mode, 0.4 * torch.randn(4, 3, WARPS[mode], generator=generator))
+    matrices = networks.affine_matrix(mode, 0.4 * torch.randn(4, 3, WARPS[mode], generator=generator))
     points = affine_grid(matrices.flatten(0, 1), [12, 1, ROWS, COLS], align_corners=True)
     expected = grid_sample(maps.repeat(4, 1, 1)[:, None], points, padding_mode="zeros", align_corners=True)[:, 0]
     torch.testing.assert_close(warp(maps, matrices).flatten(0, 1), expected, atol=1e-5, rtol=0)
@@ -322,7 +316,7 @@ def test_moved_fields_equal_torch_and_shifts_those_of_the_centre_of_mass(mode: s
     size = 81
     y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
     field = torch.exp(-((x - 0.2).square() + (y + 0.1).square()) / (2 * 0.08**2))[None]
-    matrices = affine_matrix(mode, torch.full((1, 1, WARPS[mode]), 0.15))
+    matrices = networks.affine_matrix(mode, torch.full((1, 1, WARPS[mode]), 0.15))
     row, col = ndimage.center_of_mass(warp(field, matrices)[0, 0].numpy())
     before_row, before_col = ndimage.center_of_mass(field[0].numpy())
     expected = torch.tensor([col - before_col, row - before_row]) * 2 / (size - 1)

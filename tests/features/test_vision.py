@@ -47,7 +47,10 @@ READERS: dict[str, tuple[str, dict, dict, dict]] = {
     "qwen2vl": ("Qwen2VL", QWEN, LANGUAGE | {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}, {}),
 }  # fmt: skip
 KINDS = (*TOWERS, *list(READERS)[:-1])
+PVT = {"num_encoder_blocks": 2, "patch_sizes": [8, 2], "strides": [8, 2], "hidden_sizes": [16, 16], "image_size": 32}
+PVT |= {"depths": [1, 1], "num_attention_heads": [1, 1], "sequence_reduction_ratios": [1, 1], "mlp_ratios": [1, 1]}
 TOWERS |= {"mae": ("ViTMAE", SMALL), "aimv2": ("Aimv2Vision", SMALL)}  # it draws patches; a class token in its head
+TOWERS |= {"pvt": ("Pvt", PVT), "yolos": ("Yolos", SMALL | {"image_size": [32, 32]})}  # in its last stage; at the end
 
 
 def make(kind: str) -> transformers.PreTrainedModel:
@@ -92,7 +95,7 @@ def test_layers_are_the_models_hidden_states(saved, kind: str) -> None:
             np.testing.assert_allclose(ours, theirs.flatten(1), atol=1e-5, err_msg=layer)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "mae", "aimv2"])
+@pytest.mark.parametrize("kind", [*KINDS, "mae", "aimv2", "pvt"])
 def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None:
     folder = saved(kind)
     n_prefix = {"vit": 1, "clip": 1, "registers": 5, "llava": 1, "internvl": 1, "blip2": 1, "mae": 1}.get(kind, 0)
@@ -179,8 +182,8 @@ class TestPreprocessing:
     def test_old_files_and_small_convnext(self) -> None:
         old = preprocessing_of({"size": 224, "feature_extractor_type": "CLIPFeatureExtractor", "crop_size": 200}, "m")
         assert (old.resize, old.crop) == (224, None)
-        vit = {"size": 224, "feature_extractor_type": "ViTFeatureExtractor"}
-        assert preprocessing_of(vit, "m").resize == (224, 224)
+        vit = preprocessing_of({"size": 224, "feature_extractor_type": "ViTFeatureExtractor"}, "m")
+        assert vit.resize == (224, 224)
         assert preprocessing_of({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, "m").crop == (224, 224)
         norm = {"size": 64, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
         twice = preprocessing_of(norm | {"image_processor_type": "EfficientNetImageProcessor"}, "m")
@@ -210,10 +213,9 @@ class TestBadInput:
     def test_models_that_cannot_be_used(self, saved, tmp_path: Path) -> None:
         folder = Path(saved("vit"))
         weights = folder / "model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:2000])
-        refused("cannot load an image model", load, folder)
-        weights.unlink()
-        refused("cannot load an image model", load, folder)
+        for spoil in (lambda: weights.write_bytes(weights.read_bytes()[:2000]), weights.unlink):
+            spoil()
+            refused("cannot load an image model", load, folder)
         (folder / "preprocessor_config.json").unlink()
         refused(r"has no preprocessor_config\.json", load, folder)
         text = tmp_path / "text"
@@ -221,6 +223,7 @@ class TestBadInput:
         (text / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
         refused(r"BertModel\) takes no images but input_ids", load, text)
         refused("takes no images but hidden_states", load, saved("qwen2vl"))  # patches, cut beforehand
+        refused("are not in the order of the image, or not alone, as 'mean'", load, saved("yolos"))
 
     def test_weights_that_lack_tensors_are_not_made_up(self, saved) -> None:
         file = Path(saved("vit")) / "model.safetensors"

@@ -177,12 +177,15 @@ def test_the_area_under_the_curve_is_sklearns_on_held_out_rows() -> None:
 
 def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_scale() -> None:
     rng = np.random.default_rng(4)
-    X, Y = rng.normal(size=(30, 4)) * [1, 5, 0.2, 0] + 3, rng.normal(size=(30, 3)) * [1, 7, 0] + 2
-    unseen, scale = rng.normal(size=(6, 4)) + 3, np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
+    X, Y = rng.normal(size=(30, 4)) * [1, 5, 0.2, 0] + 0.1, rng.normal(size=(30, 3)) * [1, 7, 0] + 2
+    unseen, scale = rng.normal(size=(6, 4)) + 3, [*X[:, :3].std(axis=0), 1]
     for standardise in (False, True):
         divided = (X / scale, unseen / scale) if standardise else (X, unseen)
         expected = Ridge(2.0).fit(divided[0], Y).predict(divided[1])
         np.testing.assert_allclose(st.held_out_prediction(Ridge(2.0), X, Y, unseen, standardise=standardise), expected)
+    last = type("Last", (), {"fit": lambda *_: None, "predict": lambda _, rows: rows[:, 3:]})()
+    found = st.held_out_prediction(last, X, Y[:, :1], unseen, standardise=True)[:, 0]
+    np.testing.assert_allclose(found - unseen[:, 3], Y[:, 0].mean() - 0.1)
     np.testing.assert_array_equal(st.held_out_prediction(None, X, Y[:, 2:], unseen), np.full((6, 1), 2.0))
     one = st.held_out_prediction(Ridge(2.0), X, Y[:, :1], unseen)
     np.testing.assert_allclose(one[:, 0], Ridge(2.0).fit(X, Y[:, 0]).predict(unseen))

@@ -380,15 +380,10 @@ class AreaNulls:
         if self.spins is None:
             part = self.separation[np.ix_(decided, decided)]
             options: Any = {"n_surrogates": self.n_permutations, "seed": self.seed, "alternative": "greater"}
-            name, p = (
-                "smooth random maps",
-                statistics.smooth_map_test(numbers[decided], direction, part, **options).p[0],
-            )
+            p = statistics.smooth_map_test(numbers[decided], direction, part, **options).p[0]
         else:
             shown = np.full(len(numbers), np.nan)
             shown[decided] = numbers[decided]
-            name, p = (
-                "spin",
-                statistics.spin_test(shown, {"distance": self.distance}, self.spins, "greater")["p"].iloc[0],
-            )
+            p = statistics.spin_test(shown, {"distance": self.distance}, self.spins, "greater")["p"].iloc[0]
+        name = "smooth random maps" if self.spins is None else "spin"
         return {"p_areas": float(p), "p_independent_areas": float(independent), "area_null": name}

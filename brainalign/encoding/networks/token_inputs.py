@@ -116,9 +116,10 @@ def target_scales(Y: Array, rows: NDArray[np.intp]) -> Scales:
 def correlations(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
     """Return Pearson's r of each column over its measured rows, in float64; NaN where either side is constant."""
     known = ~measured.isnan()
+    first = known.int().argmax(dim=0)[None]  # about one of them constants are exactly 0
 
     def centred(values: torch.Tensor) -> torch.Tensor:
-        values = torch.where(known, values.double(), 0.0)
+        values = torch.where(known, values.double() - values.double().gather(0, first), 0.0)
         return torch.where(known, values - values.sum(dim=0) / known.sum(dim=0), 0.0)
 
     a, b = centred(predicted), centred(measured)
@@ -185,7 +186,7 @@ def finite(tokens: torch.Tensor) -> torch.Tensor:
 def semantic_moments(semantics: Array, fitted: NDArray[np.intp]) -> Scales:
     """Return mean and standard deviation of each semantic value over the fitted rows."""
     values = as_tensor(semantics)[fitted].double().cpu()
-    return values.mean(dim=0), values.std(dim=0, correction=0)
+    return values.mean(dim=0), (values - values[:1]).std(dim=0, correction=0)  # constants: exactly 0
 
 
 def rows_at_once(shape: Shape) -> int:

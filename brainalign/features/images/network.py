@@ -255,9 +255,11 @@ class NetworkExtractor(ABC):
                 values = values.to(torch.promote_types(values.dtype, torch.float32))
                 if network.channels_last and values.ndim == 4:
                     values = values.permute(0, 3, 1, 2)
-                pooled = pool(values, self.pooling, network.n_prefix, network.has_cls, layer)
-                found[layer] = self._projected(layer, pooled)
-                if self.pooling == "tokens" and (grid := token_grid(values, network.n_prefix, size)):
+                # PVT has a class token in its last stage alone: without it the others fill their grid.
+                early = not token_grid(values, network.n_prefix, size) and bool(token_grid(values, 0, size))
+                n_prefix, has_cls = (0, False) if early else (network.n_prefix, network.has_cls)
+                found[layer] = self._projected(layer, pool(values, self.pooling, n_prefix, has_cls, layer))
+                if self.pooling == "tokens" and (grid := token_grid(values, n_prefix, size)):
                     grids[layer] = grid
 
             return read

@@ -27,6 +27,8 @@ RESAMPLE: dict[int, Resample] = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # P
 NO_SQUARE = ("CLIP", "ConvNext", "Bit", "ChineseCLIP")  # in their older files a plain size is the shortest edge
 SHARED = "visual_projection"  # the layer that a CLIP-like model shares between images and texts
 TOWERS = ("vision_tower", "vision_model", "visual")  # as models call what looks at images
+# By type of model, poolings that its order of tokens, or of axes, makes wrong.
+MISPLACED = {"hiera": ("tokens",)} | dict.fromkeys(("yolos", "sam", "sam_vision_model", "sam_hq"), ("mean", "tokens"))
 NEEDS_MORE = (
     *("do_pad", "do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "rescale_offset"),
     *("keep_aspect_ratio", "size_divisor"),
@@ -75,6 +77,11 @@ class VisionExtractor(NetworkExtractor):
         preprocessing = preprocessing_of(processor_config(where), self.weights)
         model = load_vision_model(self.weights, self.seed if self.random_weights else None)
         tower = _vision_tower(model, self.weights)
+        if self.pooling in MISPLACED.get(tower.config.model_type, ()):
+            raise BrainalignError(
+                f"pooling: tokens of {self.weights!r} ({type(tower).__name__}) are not in the order of the image, or "
+                f"not alone, as {self.pooling!r} has it; take 'flatten', or a function of yours (extractor 'user')"
+            )
         if SHARED in (self.layers or ()):
             _project(tower, model, self.weights)
         names = [name for name, _ in tower.named_parameters() if not name.startswith("head.")]  # there AIMv2 pools

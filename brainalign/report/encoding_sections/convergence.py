@@ -60,11 +60,7 @@ def _verdicts(model: str, scores: pd.DataFrame) -> list[str]:
             if "," in str(score):
                 continue  # the secondary form is in the table
             trained, random = (part[part["network"] == name].iloc[0] for name in ("trained", "random"))
-            twin = (
-                f"random weights: {kit.number(random['value'])}"
-                if pd.notna(random["value"])
-                else "random weights: none"
-            )
+            twin = f"random weights: {kit.number(random['value']) if pd.notna(random['value']) else 'none'}"
             if pd.isna(trained["value"]):
                 said.append(f"{score}: none ({trained['reason']}); {twin}")
                 continue
