@@ -22,6 +22,7 @@ from brainalign.io.provenance import Provenance as Provenance
 from brainalign.io.readers import array_names as array_names
 from brainalign.io.readers import check_stored as check_stored
 from brainalign.io.readers import image_values as image_values
+from brainalign.io.readers import load_ahead as load_ahead
 from brainalign.io.readers import load_image_file as load_image_file
 from brainalign.io.readers import open_hdf5 as open_hdf5
 from brainalign.io.readers import open_picture as open_picture

@@ -7,11 +7,14 @@ the checksums of gzip, zip and PNG, which libraries that stop early never reach.
 import gzip
 import json
 import zipfile
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,8 @@ from brainalign.checks import BrainalignError
 if TYPE_CHECKING:
     import pandas as pd
 
+Part = TypeVar("Part")
+Loaded = TypeVar("Loaded")
 AGAIN = "copy or download it again"
 LONGEST = 200  # characters of what a library says
 MOST_PACKED = 1032  # deflate packs no more bytes than these into one
@@ -286,3 +291,21 @@ def open_picture(path: Path | str, name: str = "") -> Any:
         picture = Image.open(path)
         picture.load()
         return picture
+
+
+def load_ahead(
+    load: Callable[[Part], Loaded], parts: Iterable[Part], n_threads: int | None = None
+) -> Iterator[tuple[Part, Loaded]]:
+    """Yield parts and what they become, in order; threads, as many as torch may use, load the next ones meanwhile."""
+    import torch  # here: reading a table takes none
+
+    at_first, later = torch.get_num_threads(), iter(parts)
+    try:
+        with ThreadPoolExecutor(n_threads or at_first, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            waiting = deque((part, pool.submit(load, part)) for part in islice(later, n_threads or at_first))
+            while waiting:
+                part, loaded = waiting.popleft()
+                waiting.extend((other, pool.submit(load, other)) for other in islice(later, 1))
+                yield part, loaded.result()
+    finally:
+        torch.set_num_threads(at_first)  # what a thread says of itself holds for threads to come, too

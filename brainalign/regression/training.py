@@ -21,7 +21,7 @@ from torch import nn
 
 from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, check_choice, check_folds
-from brainalign.io import write_atomically
+from brainalign.io import load_ahead, write_atomically
 
 LEAST_VALIDATION = 3  # rows: fewer have no correlation to speak of
 
@@ -162,12 +162,13 @@ def check_validation(n: int, share: float, what: str = "rows", n_apart: int | No
 
 def train(
     network: nn.Module,
-    loss: Callable[[torch.Tensor], torch.Tensor],
+    loss: Callable[[Any], torch.Tensor],
     score: Callable[[torch.Tensor], float],
     rows: tuple[NDArray[np.intp], NDArray[np.intp]],
     how: Training,
     *,
     seed: int,
+    read: Callable[[torch.Tensor], Any] | None = None,
     checkpoint: Path | None = None,
     data: Sequence[Any] = (),
     progress: Callable[[Epoch], None] | None = None,
@@ -187,6 +188,8 @@ def train(
         Training rows and validation rows.
     how : Training
     seed : int
+    read : function of rows (n,), optional
+        Returns what the loss takes instead of rows; threads read the next batches while one is learned from.
     checkpoint : Path, optional
         Folder for the state after each epoch; it is found again by what is trained, on what and how, and deleted at
         the end.
@@ -222,7 +225,8 @@ def train(
             torch.manual_seed(seed * 1_000_003 + number)  # of its own, so that a resumed run draws the same
             batches = fitted[torch.randperm(len(fitted))].split(how.batch_size)
             network.train()
-            found = descend(map(loss, batches), optimizer, schedule, clip=how.clip, mixed_precision=how.mixed_precision)
+            given = batches if read is None else (found for _, found in load_ahead(read, batches, 2))
+            found = descend(map(loss, given), optimizer, schedule, clip=how.clip, mixed_precision=how.mixed_precision)
         mean = sum(value * len(batch) for value, batch in zip(found.tolist(), batches, strict=True)) / len(fitted)
         network.eval()
         with torch.no_grad():

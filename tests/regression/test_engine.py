@@ -197,8 +197,8 @@ def test_the_gpu_gives_what_the_cpu_gives(n: int, p: int, decay: float) -> None:
         slow, fast = (Ridge(ALPHAS, metric=metric, device=device).fit(X, Y) for device in ("cpu", "cuda"))
         # R² is 1 less a ratio of squares: rows hardly more than columns and no penalty make it −12.
         np.testing.assert_allclose(fast.cv_scores_, slow.cv_scores_, atol=1e-5, rtol=1e-5)
-        same = fast.alpha_ == slow.alpha_
-        assert same.mean() > 0.98
+        same, ordered = fast.alpha_ == slow.alpha_, np.sort(slow.cv_scores_, axis=0)
+        assert (same | (ordered[-1] - ordered[-2] < 1e-4)).mean() > 0.98  # equal scores leave the choice to rounding
         assert (np.linalg.norm(fast.coef_ - slow.coef_, axis=0) / np.linalg.norm(slow.coef_, axis=0))[same].max() < 1e-4
     halves = [X[:, : p // 2], X[:, p // 2 :]]
     slow, fast = (BandedRidge(ALPHAS, 5, device=device).fit(halves, Y) for device in ("cpu", "cuda"))

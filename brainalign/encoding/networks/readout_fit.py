@@ -265,6 +265,7 @@ class Readout(_FittedReadout, TokenEncoder):
                 rows,
                 regression.Training.of(self),
                 seed=seed,
+                read=lambda some: (some, arrays.tokens_of(some)),
                 checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
                 data=(X, Y, semantics, shape, self._options),
                 progress=self.progress,
@@ -345,17 +346,20 @@ class _Arrays:
         self.Y = whole.standard("Y", regression.as_tensor(Y))
         self.semantics = None if semantics is None else whole.standard("semantics", regression.as_tensor(semantics))
 
-    def predicted(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-        tokens = self.whole.standard("tokens", rows_of(self.tokens, rows, torch.device("cpu")))
+    def tokens_of(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.whole.standard("tokens", rows_of(self.tokens, rows, self.Y.device))
+
+    def predicted(self, network: nn.Module, rows: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         return cast(torch.Tensor, network(tokens, None if self.semantics is None else self.semantics[rows]))
 
     def loss_of(
         self, network: nn.Module, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
-        return lambda rows: loss(self.predicted(network, rows), self.Y[rows])
+    ) -> Callable[[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
+        return lambda batch: loss(self.predicted(network, *batch), self.Y[batch[0]])
 
     def correlations_of(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-        found = in_parts(lambda some: self.predicted(network, some), rows, rows_at_once(self.whole.shape))
+        predicted = lambda some: self.predicted(network, some, self.tokens_of(some))  # noqa: E731
+        found = in_parts(predicted, rows, rows_at_once(self.whole.shape))
         return correlations(found, self.Y[rows])
 
     def score_of(self, network: nn.Module) -> Callable[[torch.Tensor], float]:

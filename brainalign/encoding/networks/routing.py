@@ -176,11 +176,12 @@ class RoutingEncoder(TokenEncoder):
         self.n_tokens_ = X.shape[1]
         self.history_ = train(
             module,
-            lambda some: LOSSES["mse"](module(rows_of(X, some, device)), module.scaled(rows_of(Y, some, device))),
+            lambda batch: LOSSES["mse"](module(batch[0]), module.scaled(batch[1])),
             lambda some: float(self._r(X, Y, some).nanmean()),
             rows,
             how,
             seed=self.seed,
+            read=lambda some: (rows_of(X, some, device), rows_of(Y, some, device)),
             checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
             data=(X, Y, self.members_, self._options),
             progress=self.progress,

@@ -6,11 +6,8 @@ features that extraction stored.
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -26,7 +23,6 @@ from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.io import film_of, open_pictures, reading
 
 Part = TypeVar("Part")
-Loaded = TypeVar("Loaded")
 RESAMPLE = ("nearest", "bilinear", "bicubic")
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 
@@ -154,22 +150,6 @@ def load_images(paths: Sequence[str | Path], names: Sequence[str], preprocessing
                 f"{names[0]!r} has {tuple(batch[0].shape[2:])}; give a crop or an exact size"
             )
     return torch.cat(batch)
-
-
-def load_ahead(
-    load: Callable[[Part], Loaded], parts: Iterable[Part], n_threads: int | None = None
-) -> Iterator[tuple[Part, Loaded]]:
-    """Yield parts and what they become, in order; threads, as many as torch may use, load the next ones meanwhile."""
-    at_first, later = torch.get_num_threads(), iter(parts)
-    try:
-        with ThreadPoolExecutor(n_threads or at_first, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            waiting = deque((part, pool.submit(load, part)) for part in islice(later, n_threads or at_first))
-            while waiting:
-                part, loaded = waiting.popleft()
-                waiting.extend((other, pool.submit(load, other)) for other in islice(later, 1))
-                yield part, loaded.result()
-    finally:
-        torch.set_num_threads(at_first)  # what a thread says of itself holds for threads to come, too
 
 
 def load_in_processes(load: Callable[[Part], Tensor], parts: Sequence[Part], n: int) -> Iterator[Tensor]:

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer
-from brainalign.features.images.files import Preprocessing, load_ahead, load_images
+from brainalign.features.images.files import Preprocessing, load_images
 from brainalign.features.images.vision import load_vision_model, preprocessing_of, processor_config
 from brainalign.features.text import check_layers, model_digest
+from brainalign.io import load_ahead
 from brainalign.study import find_weights
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device, target_block
 from brainalign.features.extractor import Writer, batches
-from brainalign.features.images.files import Preprocessing, check_images, load_ahead, load_images, load_in_processes
+from brainalign.features.images.files import Preprocessing, check_images, load_images, load_in_processes
 from brainalign.features.reduction import SparseProjection
+from brainalign.io import load_ahead
 
 READ_AT_ONCE = 8  # images that a thread reads together: a batch of a processor, where more are no faster
 MOST_AT_ONCE = 256  # images of a batch on a GPU: of more, ViT-B gains nothing
@@ -207,14 +208,15 @@ class NetworkExtractor(ABC):
         on_gpu, n = device.type == "cuda", torch.get_num_threads()
         loaded = load_in_processes(load, parts, n) if on_gpu else (images for _, images in load_ahead(load, parts))
 
-        def look(rows: NDArray[np.intp]) -> tuple[dict[str, NDArray[np.float32]], dict[str, tuple[int, int]]]:
-            images = torch.cat([next(loaded) for _ in range(0, len(rows), READ_AT_ONCE)])
+        def look(images: Tensor) -> tuple[dict[str, NDArray[np.float32]], dict[str, tuple[int, int]]]:
             values, grids = self._looked_at(images.to(device))
             return {name: value.cpu().numpy() for name, value in values.items()}, grids
 
-        # A GPU looks at the next images while features are written.
-        looked = load_ahead(look, groups, 1) if on_gpu else ((rows, look(rows)) for rows in groups)
-        for rows, (values, grids) in looked:
+        # A GPU looks at images while the next are read and features are written. Processes are begun by this thread:
+        # begun by one that ends before them, they would end with an error.
+        read = (torch.cat([next(loaded) for _ in range(0, len(rows), READ_AT_ONCE)]) for rows in groups)
+        looked = load_ahead(look, read, 1) if on_gpu else ((None, look(images)) for images in read)
+        for rows, (_, (values, grids)) in zip(groups, looked, strict=True):
             writer.write(rows, values, grids)
 
     def _looked_at(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:

@@ -233,8 +233,8 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
             spread = np.abs(ends - middle).reshape(2, -1)
             # Networks of different depth share the axis: the first and the last layer of each lie at its ends.
             depth = max(int(mine.loc[mine["network"] == network, "number"].max()), 1)
-            x = rows["number"].to_numpy(dtype=float) / depth
-            label = f"{network} weights"
+            beside = 0.0 if marker == "o" else 0.025  # marks of one place and time would hide each other
+            x, label = rows["number"].to_numpy(dtype=float) / depth + beside, f"{network} weights"
             marks = ax.errorbar(x, middle, spread, fmt=marker, color=colour, markersize=5, capsize=3, label=label)
             kit.name_marks(marks, rows["layer"].tolist())
         first = mine[mine["network"] == "trained"]

@@ -313,7 +313,7 @@ def mds_categories(
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     if len(categories) > len(names):
-        ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        kit.legend_below(figure, [ax], 6)
         return figure
     ax.margins(0.25)
     for name, place in zip(categories, points, strict=True) if len(names) <= MOST_NAMED else ():
