@@ -10,8 +10,9 @@ Jain S, Huth AG (2018). Incorporating context into language encoding models for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+@dataclass(eq=False, repr=False)
 class LanguageExtractor:
     """Reads texts with a language model: the words of a run in order, each in the context of those before it.
 
@@ -51,24 +53,20 @@ class LanguageExtractor:
         Of random weights.
     """
 
-    reads: Literal[""] = ""  # a word's row follows from those before it
+    reads: ClassVar[Literal[""]] = ""  # a word's row follows from those before it
 
-    def __init__(
-        self,
-        weights: str,
-        layers: Sequence[str] | None = None,
-        context: int = 256,
-        pooling: Literal["last", "mean"] = "last",
-        random_weights: bool = False,
-        revision: str | None = None,
-        batch_size: int = 8,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        seed: int = 0,
-    ) -> None:
-        check_choice("pooling", pooling, {"last", "mean"})
-        self.weights, self.layers, self.context, self.pooling = weights, layers, context, pooling
-        self.random_weights, self.revision, self.batch_size = random_weights, revision, batch_size
-        self.device, self.seed = device, seed
+    weights: str
+    layers: Sequence[str] | None = None
+    context: int = 256
+    pooling: Literal["last", "mean"] = "last"
+    random_weights: bool = False
+    revision: str | None = None
+    batch_size: int = 8
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("pooling", self.pooling, {"last", "mean"})
 
     def digest(self) -> str:
         """Return the sha256 over the model's files, its revision, and the releases that run it."""

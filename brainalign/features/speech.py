@@ -5,9 +5,10 @@ row knows at least `context_s` before it and at most `chunk_s` after it. Before 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+@dataclass(eq=False, repr=False)
 class SpeechExtractor:
     """Reads sounds with a speech model: rows at a rate, each in the context of what was heard before.
 
@@ -45,24 +47,18 @@ class SpeechExtractor:
         As of `LanguageExtractor`.
     """
 
-    reads: Literal["sound"] = "sound"
+    reads: ClassVar[Literal["sound"]] = "sound"
 
-    def __init__(
-        self,
-        weights: str,
-        layers: Sequence[str] | None = None,
-        rate_hz: float = 10.0,
-        context_s: float = 8.0,
-        chunk_s: float = 2.0,
-        random_weights: bool = False,
-        revision: str | None = None,
-        batch_size: int = 8,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        seed: int = 0,
-    ) -> None:
-        self.weights, self.layers, self.rate_hz, self.context_s = weights, layers, rate_hz, context_s
-        self.chunk_s, self.random_weights, self.revision = chunk_s, random_weights, revision
-        self.batch_size, self.device, self.seed = batch_size, device, seed
+    weights: str
+    layers: Sequence[str] | None = None
+    rate_hz: float = 10.0
+    context_s: float = 8.0
+    chunk_s: float = 2.0
+    random_weights: bool = False
+    revision: str | None = None
+    batch_size: int = 8
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = 0
 
     def digest(self) -> str:
         """Return the sha256 over the model's files, its revision, and the releases that run it."""

@@ -33,9 +33,8 @@ class TableExtractor:
     reads: Literal[""] = ""  # of a stimulus nothing but its id
 
     def __init__(self, file: str | Path, ids: str | Path | None = None, layers: Sequence[str] | None = None) -> None:
-        self.file = Path(file)
+        self.file, self.layers = Path(file), layers
         self.ids = None if ids is None else Path(ids)
-        self.layers = layers
 
     def digest(self) -> str:
         """Return the sha256 over the files."""
@@ -96,9 +95,7 @@ class RandomExtractor:
     reads: Literal[""] = ""
 
     def __init__(self, n_features: int = 384, n_draws: int = 1, seed: int = 0) -> None:
-        self.n_features = n_features
-        self.n_draws = n_draws
-        self.seed = seed
+        self.n_features, self.n_draws, self.seed = n_features, n_draws, seed
 
     def digest(self) -> str:
         """Return the digest of the seed."""

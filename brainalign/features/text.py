@@ -4,8 +4,9 @@ import hashlib
 import importlib.metadata
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+@dataclass(eq=False, repr=False)
 class SentenceExtractor:
     """Embeds the wordings of each stimulus: texts that stand for it, or captions of an image.
 
@@ -41,17 +43,15 @@ class SentenceExtractor:
     doi:10.18653/v1/D19-1410
     """
 
-    reads: Literal["texts"] = "texts"
+    reads: ClassVar[Literal["texts"]] = "texts"
 
-    def __init__(
-        self,
-        weights: str,
-        wordings: Literal["mean", "each"] = "mean",
-        batch_size: int = 32,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-    ) -> None:
-        check_choice("wordings", wordings, {"mean", "each"})
-        self.weights, self.wordings, self.batch_size, self.device = weights, wordings, batch_size, device
+    weights: str
+    wordings: Literal["mean", "each"] = "mean"
+    batch_size: int = 32
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        check_choice("wordings", self.wordings, {"mean", "each"})
 
     def digest(self) -> str:
         """Return the sha256 over the model's files (for a hub id: over the id) and the releases that run it."""

@@ -9,6 +9,7 @@ attribute_labels    columns with few different words, and numbers in equally man
 
 import re
 from collections.abc import Container, Mapping, Sequence
+from unicodedata import category
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,9 @@ def words(text: str) -> list[str]:
     >>> words("The dog wasn't happy, at home.")
     ['the', 'dog', "wasn't", 'happy', 'at', 'home']
     """
-    return re.findall(r"\w+(?:'\w+)*", text.lower().replace("’", "'"))
+    marks = "" if text.isascii() else "".join(one for one in set(text) if category(one).startswith("M"))
+    letters = rf"[\w{marks}]+"  # vowels of Hindi or Thai are marks, which \w leaves out
+    return re.findall(f"{letters}(?:'{letters})*", text.lower().replace("’", "'"))
 
 
 def text_column(columns: Container[str]) -> str | None:

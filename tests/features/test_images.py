@@ -143,10 +143,9 @@ def test_a_gpu_is_given_what_a_processor_is(images: pd.DataFrame, new_rows: type
     card = type("Card", (str,), {"type": "cuda"})("cpu")
     network, threads = "brainalign.features.images.network", []
     monkeypatch.setattr(f"{network}.pick_device", lambda _: card)
-    note = lambda load, parts, n: (threads.append(threading.current_thread()) or load(part) for part in parts)  # noqa: E731
-    PixelsExtractor(image_size=12, batch_size=3).extract(images, rows := new_rows(7))
+    note = lambda *given: (threads.append(threading.current_thread()) or found for found in load_in_processes(*given))  # noqa: E731
     monkeypatch.setattr(f"{network}.load_in_processes", note)
-    PixelsExtractor(image_size=12, batch_size=3).extract(images, new_rows(7))
+    PixelsExtractor(image_size=12, batch_size=3).extract(images, rows := new_rows(7))
     assert set(threads) == {threading.main_thread()}  # processes of a thread that ends before them end with an error
     assert rows.sizes == [3, 3, 1]
     np.testing.assert_array_equal(rows.layers["pixels"], expected.layers["pixels"])

@@ -11,8 +11,9 @@ arXiv:2506.09985
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+@dataclass(eq=False, repr=False)
 class VideoExtractor:
     """Reads films with a video model: a row per frame, the mean over its patches.
 
@@ -41,19 +43,14 @@ class VideoExtractor:
         As of `LanguageExtractor`.
     """
 
-    reads: Literal["film"] = "film"
+    reads: ClassVar[Literal["film"]] = "film"
 
-    def __init__(
-        self,
-        weights: str,
-        layers: Sequence[str] | None = None,
-        random_weights: bool = False,
-        batch_size: int = 2,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        seed: int = 0,
-    ) -> None:
-        self.weights, self.layers, self.random_weights = weights, layers, random_weights
-        self.batch_size, self.device, self.seed = batch_size, device, seed
+    weights: str
+    layers: Sequence[str] | None = None
+    random_weights: bool = False
+    batch_size: int = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = 0
 
     def digest(self) -> str:
         """Return the sha256 over the model's files and the releases that run it."""
