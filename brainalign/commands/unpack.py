@@ -32,6 +32,7 @@ from brainalign.io import (
     MISSING,
     array_shapes,
     load_image_file,
+    located_array,
     read_lines,
     read_parquet,
     read_text_table,
@@ -168,21 +169,24 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     rows, n_trials = [of[0] for of in parts.values()], [len(table) for table in trials]
     called = [f"{path} {key}".strip() for path, key in parts]
     regions = [found[0] for path, key in parts if (found := REGION.search(key or path.stem))]
-    shown = {tuple(table["stimulus_id"]) for table in trials}
-    beside = len({*regions}) == len(parts) and {*rows} == {*n_trials} and len(shown) == 1
+    beside = len({*regions}) == len(parts) and {*rows} == {*n_trials}
+    beside = beside and len({tuple(table["stimulus_id"]) for table in trials}) == 1
     below = not regions and len({PART.sub("", one) for one in called}) == 1 and n_trials in (rows, [sum(rows)])
     if len(parts) < 2 or not (below or beside) or len({of[1:] if below else of[2:] for of in parts.values()}) > 1:
         return None
     values, table, units = (Path(f"sub-{name}_{JOINED}{kind}") for kind in (".npy", "_trials.tsv", "_units.tsv"))
-    arrays = [stored_arrays(lab.folder / path, [key])[key] for path, key in parts]
-    np.save(lab.folder / values, np.concatenate(arrays, axis=0 if below else 1))
+    arrays = [located_array(lab.folder / path, of) or stored_arrays(lab.folder / path, [of])[of] for path, of in parts]
+    axis, shape = 0 if below else 1, [*arrays[0].shape]
+    ends = np.cumsum([array.shape[axis] for array in arrays]).tolist()
+    shape[axis], kind = ends[-1], np.result_type(*(array.dtype for array in arrays))
+    joined = np.lib.format.open_memmap(lab.folder / values, "w+", kind, tuple(shape))
+    for array, place in zip(arrays, np.split(joined, ends[:-1], axis), strict=True):
+        place[...] = array[...]  # one at a time: together they may exceed memory
     lab.written.add(values)
-    how = "one after the other" if below else "side by side"
-    lab.remark_on_stimuli(f"{values} is {listed(called)}, {how}")
+    lab.remark_on_stimuli(f"{values} is {listed(called)}, {'one after the other' if below else 'side by side'}")
     if beside:
-        is_side = {region[0].lower() for region in regions} == {"l", "r"}
-        of_columns = [region for region, array in zip(regions, arrays, strict=True) for _ in range(array.shape[1])]
-        lab.write(units, [["hemi" if is_side else "roi"], *([region] for region in of_columns)])
+        what = "hemi" if {region[0].lower() for region in regions} == {"l", "r"} else "roi"
+        lab.write(units, [[what], *([region] for region in np.repeat(regions, np.diff([0, *ends])).tolist())])
     elif len(trials) > 1:
         for k, of in enumerate(trials):  # training and test trials are of the same sessions
             if not {"session", "run"} & {*of} and not re.search(SET, str(tables[k])):

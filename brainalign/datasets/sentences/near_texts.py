@@ -88,11 +88,6 @@ def near_duplicate_texts(texts: Sequence[str], similarity: float = 0.95) -> pd.D
 def match_texts(texts: Sequence[str], candidates: Sequence[str], similarity: float = 0.95) -> pd.DataFrame:
     """Return for each text the candidate it is: the same but for case, else the most alike above `similarity`.
 
-    Parameters
-    ----------
-    texts, candidates : sequences of str
-    similarity : float
-
     Returns
     -------
     DataFrame (n_texts)

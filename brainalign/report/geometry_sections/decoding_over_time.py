@@ -210,15 +210,10 @@ def decoded_square(
 ) -> Figure:
     """Draw generalisation over time: rows train, columns test; outlined where a cluster is significant.
 
-    Parameters
-    ----------
-    score, significant : array (n_times, n_times)
-    times_s : array (n_times,)
-    chance : float
-    measure : str
+    score, significant: array (n_times, n_times). chance: middle of the colours. measure: what they show.
     """
     figure, (ax,) = kit.new_figure(5.2, 4.3)
-    edges = 1000 * np.array([times_s[0], times_s[-1]])
+    edges = _edges_ms(times_s)
     reach = max(float(np.abs(score - chance).max()), 1e-6)
     image = ax.imshow(
         score, origin="lower", extent=(*edges, *edges), cmap="RdBu_r", vmin=chance - reach, vmax=chance + reach
@@ -235,6 +230,12 @@ def decoded_square(
     return figure
 
 
+def _edges_ms(times_s: NDArray[Any]) -> tuple[float, float]:
+    """Return where cells of an image begin and end whose middles are times."""
+    half = np.ptp(times_s) / max(len(times_s) - 1, 1) / 2
+    return 1000 * float(times_s[0] - half), 1000 * float(times_s[-1] + half)
+
+
 def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequence[str]) -> Figure:
     """Draw the area under the curve of every pair of conditions over time.
 
@@ -244,7 +245,7 @@ def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequen
     names = [f"{conditions[i]} against {conditions[j]}" for i, j in zip(first.tolist(), second.tolist(), strict=True)]
     figure, (ax,) = kit.new_figure(6.5, 1.4 + min(0.22 * len(names), 5))
     reach = max(float(np.nanmax(np.abs(pairs - 0.5))), 1e-6)
-    extent = (1000 * times_s[0], 1000 * times_s[-1], len(names) - 0.5, -0.5)
+    extent = (*_edges_ms(times_s), len(names) - 0.5, -0.5)
     image = ax.imshow(pairs.T, aspect="auto", extent=extent, cmap="RdBu_r", vmin=0.5 - reach, vmax=0.5 + reach)
     ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
     if len(names) <= 24:
