@@ -77,7 +77,7 @@ def test_generalisation_over_time() -> None:
     pairs = np.arange(6).reshape(2, 3) / 10
     ax = panels(decoding_over_time.decoded_pairs(pairs, np.array([0.0, 0.2]), ["face", "car", "house"]))[0]
     assert ticks(ax, "y") == {0: "face against car", 1: "face against house", 2: "car against house"}
-    assert cells(ax).tolist() == pairs.T.tolist() and ax.images[0].get_extent() == [-100, 300, 2.5, -0.5]
+    assert cells(ax).tolist() == pairs.T.tolist() and np.allclose(ax.images[0].get_extent(), [-100, 300, 2.5, -0.5])
     decoding_over_time.decoded_pairs(np.ones((2, 28)), np.array([0.0, 0.2]), [*"abcdefgh"])
 
 
