@@ -154,7 +154,7 @@ def _compare(r: Values, draws: Values, null: Values, widening: float, confidence
     }
 
 
-def interval_widening(n_train: int, n_test: int, confidence: float) -> float:
+def interval_widening(n_train: float, n_test: int, confidence: float) -> float:
     """Compute the factor that widens an interval of draws of test stimuli: few were drawn, from one training set.
 
     t quantiles and n − 1 for few test stimuli, and √(1 + n_test / n_train) for fits that other training stimuli would

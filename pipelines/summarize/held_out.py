@@ -105,7 +105,8 @@ def _differences(
         return pd.DataFrame(columns=DIFFERENCES)
     drawn = np.column_stack([draws[a] - draws[b] for a, b in pairs])
     differences = np.array([float(best["value"][a]) - float(best["value"][b]) for a, b in pairs])
-    low, high = np.quantile(drawn, tails, axis=0)
+    widening = statistics.interval_widening(np.inf, n_images, confidence)  # Student's t, as p has it
+    low, high = differences + widening * (np.quantile(drawn, tails, axis=0) - differences)
     rows = [
         {"model_a": a[0], "model_b": b[0], "method_a": a[1], "method_b": b[1], "n": best["n"][a]}
         | {"layer_a": best["layer"][a], "layer_b": best["layer"][b], "quantity": "mean r"}

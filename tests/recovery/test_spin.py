@@ -59,8 +59,7 @@ def test_spin_on_the_real_sphere(n_parcels: int, n_rotated: int, n_fixed: int, l
 def test_half_times_along_a_real_map(record: Record, rng: np.random.Generator) -> None:
     """Half-times planted along the real myelin map, from noisy training curves of 100 parcels"""
     means, separation, spins = schaefer(100)
-    steps = np.r_[0, np.geomspace(10, 1e5, 40)]
-    myelin = means["t1wt2w"].to_numpy()
+    steps, myelin = np.r_[0, np.geomspace(10, 1e5, 40)], means["t1wt2w"].to_numpy()
     halves = 1000 * np.exp(-0.5 * (myelin - myelin.mean()) / myelin.std() + 0.5 * rng.normal(size=100))
     curves = 0.4 * (1 - 2 ** (-steps[:, None] / halves)) + 0.01 * rng.normal(size=(len(steps), 100))
     found = half_times(steps, curves, list(means.index))

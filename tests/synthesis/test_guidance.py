@@ -141,8 +141,7 @@ def linear_schedule(kind: Any, **options: Any) -> Any:
 def test_ddim_is_euler_on_one_grid(pipe: BrainGuidedPipeline, guided: bool) -> None:
     pipe.to(torch.float64)
     objective = curved if guided else None
-    found = []
-    start = torch.randn(2, 12, 8, 8, generator=seeds(1)[0], dtype=torch.float64)
+    found, start = [], torch.randn(2, 12, 8, 8, generator=seeds(1)[0], dtype=torch.float64)
     for kind in (diffusers.DDIMScheduler, diffusers.EulerDiscreteScheduler):
         pipe.scheduler = linear_schedule(kind)
         if kind is diffusers.EulerDiscreteScheduler:  # starts at x + sigma noise: √(1 + sigma²) times DDIM's noise

@@ -77,8 +77,7 @@ def saved(config: Config, suffix: str, kind: type, **labels: str) -> Any:
 def scores_by_hand(study: PictureStudy, responses: Responses, features: np.ndarray) -> np.ndarray:
     """Return r per voxel of ridge on features of the same total variance, each run left out in turn."""
     stimuli, runs = (responses.trials[name].to_numpy() for name in ("stimulus_id", "run"))
-    X = features[[study.study.names.index(name) for name in stimuli]]
-    r = []
+    X, r = features[[study.study.names.index(name) for name in stimuli]], []
     for train, test in LeaveOneGroupOut().split(X, groups=runs):
         centred = X - X[train].mean(axis=0)
         scaled = centred * np.sqrt(1000 / np.square(centred[train]).sum(axis=1).mean())

@@ -86,6 +86,10 @@ def test_the_planted_families_win(run) -> None:
     assert right[winners["q"] < 0.05].mean() > 0.95
     said = "Best of 2 families of models: task-optimised in seen; language in unseen; undecided: 0 of 2 regions."
     assert said in run.page("sub-01")
+    row, of = run.table("differences", subject="01").iloc[0], {"subject": "01", "method": "ridge"}
+    nulls = [run.table("null", model=row[f"model_{k}"], **of).set_index("layer").loc[row[f"layer_{k}"]] for k in "ab"]
+    first, second = (null["draw_r"].dropna().to_numpy() for null in nulls)  # t of 31 degrees, whose draws are small
+    assert row["high"] - row["low"] == pytest.approx(1.0573 * np.ptp(np.quantile(first - second, [0.025, 0.975])), 1e-3)
 
 
 def test_captions_are_averaged_and_a_changed_one_costs_a_row(run, tmp_path: Path) -> None:
