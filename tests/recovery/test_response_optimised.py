@@ -32,8 +32,7 @@ def products(world: ComplexCells, reach: int = 3) -> np.ndarray:
     """Return products of pixels up to 3 rows and columns apart, averaged over 2 × 2 places: what energies sum."""
     rows, cols = world.grid
     images = world.tokens.reshape(-1, rows, cols)
-    padded = np.pad(images, ((0, 0), (0, reach), (reach, reach)))
-    found = []
+    padded, found = np.pad(images, ((0, 0), (0, reach), (reach, reach))), []
     for down in range(reach + 1):
         for right in range(-reach if down else 0, reach + 1):
             there = padded[:, down : down + rows, reach + right : reach + right + cols]

@@ -17,24 +17,12 @@ NOBODY = "nobody in training"
 
 
 def embed_all(space: SharedSpace, trials: Mapping[str, Trials]) -> dict[str, Values]:
-    """Return embeddings of every trial by modality.
-
-    Parameters
-    ----------
-    space : SharedSpace
-    trials : mapping of Trials
-    """
+    """Return embeddings of every trial by modality (n_trials, n_dimensions)."""
     return {name: space.embed(name, part.signals, part.meta["subject"].to_numpy()) for name, part in trials.items()}
 
 
 def without_own_layers(space: SharedSpace, trials: Mapping[str, Trials]) -> dict[str, Values]:
-    """Return embeddings with the mean subject layer for everybody; scales stay each subject's own.
-
-    Parameters
-    ----------
-    space : SharedSpace
-    trials : mapping of Trials
-    """
+    """Return embeddings with the mean subject layer for everybody; scales stay each subject's own."""
     found: dict[str, Values] = {}
     for name, part in trials.items():
         scale = space.scales_[name]

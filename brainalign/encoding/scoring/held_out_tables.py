@@ -69,7 +69,8 @@ def score_table(
 def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, confidence: float) -> pd.DataFrame:
     """Return a row per group: mean r with standard error and interval over test images, its null, the refit control.
 
-    `cv_score` is the score inside the training images: what a layer may be chosen by.
+    Percentiles of draws are widened to Student's t: as they are, those of 20 images cover .88 to .93. `cv_score` is the
+    score inside the training images: what a layer may be chosen by.
 
     Parameters
     ----------
@@ -81,8 +82,9 @@ def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, con
         Of the intervals.
     """
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(found.group_draws, tails, axis=0)
     r, null = found.group_r, found.group_null
+    widening = statistics.interval_widening(np.inf, len(found.test_ids), confidence)
+    low, high = np.clip(r + widening * (np.quantile(found.group_draws, tails, axis=0) - r), -1, 1)
     # Corrected for the choice among groups: the largest group of every permutation. One without a score has no null.
     maxima = null[:, ~np.isnan(r)].max(axis=1, initial=-1)
     return pd.DataFrame(
