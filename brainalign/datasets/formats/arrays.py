@@ -54,10 +54,6 @@ def read_array(
 ) -> Responses:
     """Read responses from a file of arrays.
 
-    Raises BrainalignError if a file cannot be read or is shorter than its header says, the array is no array of real
-    numbers with two or three axes, its axes and the tables or times differ in length, or targets are bad and
-    `bad_targets` is "raise".
-
     Parameters
     ----------
     values : Path
@@ -86,6 +82,12 @@ def read_array(
     work : Path, optional
         Leave values without times on disk, those of .npy and of HDF5 that is not packed: in their file, or, z-scored or
         without bad targets, in this .npy file, which is overwritten.
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read or is shorter than its header says, the array is no array of real numbers with two or
+        three axes, its axes and the tables or times differ in length, or targets are bad and `bad_targets` is "raise".
     """
     check_choice("standardize", standardize, ("session", "none"))
     name = chosen_array(values, key)

@@ -45,10 +45,6 @@ def read_betas(
 ) -> Responses:
     """Read single-trial response maps.
 
-    Raises BrainalignError if files are truncated, differ from each other in length or grid, there is another number of
-    maps than of trials, a region is unknown, all regions or one of `roi_names` are empty, or targets are bad and
-    `bad_targets` is "raise".
-
     Parameters
     ----------
     betas : mapping of hemisphere ("L", "R") to path, or path
@@ -75,6 +71,13 @@ def read_betas(
         those left out.
     units : str
         Of the maps.
+
+    Raises
+    ------
+    BrainalignError
+        If files are truncated, differ from each other in length or grid, there is another number of maps than of
+        trials, a region is unknown, all regions or one of `roi_names` are empty, or targets are bad and `bad_targets`
+        is "raise".
     """
     check_choice("standardize", standardize, ("session", "none"))
     table = read_trials(trials)

@@ -37,9 +37,6 @@ def read_bids_stimuli(
 ) -> tuple[Any, pd.DataFrame]:
     """Read a raw recording and its *_events.tsv; `make_epochs` and `epochs_to_responses` make responses of them.
 
-    Raises BrainalignError if mne-bids is missing, there is no such file, channel or column, an onset is no number or
-    lies outside the recording, or no event is left.
-
     Parameters
     ----------
     root : Path
@@ -61,6 +58,12 @@ def read_bids_stimuli(
         marked, and `epochs_to_responses` drops them.
     events : DataFrame
         sample, onset_s, stimulus_id, which is the category, too, and the other columns of the file.
+
+    Raises
+    ------
+    BrainalignError
+        If mne-bids is missing, there is no such file, channel or column, an onset is no number or lies outside the
+        recording, or no event is left.
     """
     check_choice("names", names, ("as written", "file stem"))
     check_choice("datatype", datatype, CHANNELS)

@@ -35,9 +35,6 @@ def read_epochs(
 ) -> Responses:
     """Read epochs saved by MNE.
 
-    Raises BrainalignError if a file cannot be read, has no such sensors, other channels than expected or bad ones, no
-    metadata where they are needed, another number of trials, or not the times asked for; or decimation would alias.
-
     Parameters
     ----------
     path : Path or list of Path
@@ -63,6 +60,12 @@ def read_epochs(
     Responses
         values (n_trials, n_sensors, n_times) in µV, fT or fT/cm; times in seconds; targets with sensor_type and x_mm,
         y_mm, z_mm in head coordinates (device coordinates of MEG recorded without a head position).
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read, has no such sensors, other channels than expected or bad ones, no metadata where
+        they are needed, another number of trials, or not the times asked for; or decimation would alias.
     """
     check_choice("picks", picks, PICKS)
     check_choice("bad_channels", bad_channels, ("raise", "drop"))
@@ -89,7 +92,10 @@ def read_epochs(
 def check_same_channels(recordings: Mapping[str, pd.DataFrame]) -> None:
     """Raise unless all recordings have the same sensors in the same order.
 
-    `recordings` has the targets of each, by its name (a file, a subject).
+    Parameters
+    ----------
+    recordings : mapping
+        The targets of each recording, by its name (a file, a subject).
     """
     names = list(recordings)
     first = recordings[names[0]]["target_id"].tolist() if names else []

@@ -110,10 +110,6 @@ BLANKED = 0.15  # share of words hidden in what the encoder reads; the decoder w
 
 def word_tokenizer(texts: Sequence[str]) -> "PreTrainedTokenizerFast":
     """Return a tokenizer whose tokens are the lower-case words and punctuation marks of `texts`.
-
-    Parameters
-    ----------
-    texts : sequence of str
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
