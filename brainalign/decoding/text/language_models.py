@@ -109,8 +109,7 @@ BLANKED = 0.15  # share of words hidden in what the encoder reads; the decoder w
 
 
 def word_tokenizer(texts: Sequence[str]) -> "PreTrainedTokenizerFast":
-    """Return a tokenizer whose tokens are the lower-case words and punctuation marks of `texts`.
-    """
+    """Return a tokenizer whose tokens are the lower-case words and punctuation marks of `texts`."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
