@@ -274,8 +274,8 @@ def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     text = (
         f"Scores are Pearson correlations over test {stimuli}{averaged}. Nulls exchange the predictions between test "
         f"{stimuli} ({options.permutations:,} times, ten times as often where few of them reach a target's r); "
-        f"{control}intervals resample test {stimuli} ({options.draws} draws). {means}False discovery rate {tested}: "
-        "Benjamini-Hochberg."
+        f"{control}intervals resample test {stimuli} ({options.draws} draws, widened to Student's t). {means}"
+        f"False discovery rate {tested}: Benjamini-Hochberg."
     )
     return text, ("maxstat", "sequential", "bootstrap", "fdr")
 
