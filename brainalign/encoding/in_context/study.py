@@ -113,8 +113,8 @@ def score_context(
     shown = average_repeats(responses[train], stimulus_ids[train])
     pool = shown.ids
     _check_pool(len(pool), sizes, n_repeats)
-    mean, sd = shown.values.mean(axis=0), shown.values.std(axis=0)
-    sd = np.where(sd > 0, sd, 1)  # of those that are not encoded
+    mean, varies = shown.values.mean(axis=0), np.ptp(shown.values, axis=0) > 0
+    sd = np.where(varies, shown.values.std(axis=0), 1)  # of those that are not encoded
     averages, tested = (shown.values - mean) / sd, (responses[test] - mean) / sd
     held = average_repeats(tested, stimulus_ids[test])
     X_pool, X_held = X[train][shown.first], X[test][held.first]
@@ -202,8 +202,8 @@ def context_curve(
     test = row_numbers("test", test, len(X))
     pool = np.setdiff1d(np.arange(len(X)), test)
     _check_pool(len(pool), sizes, n_repeats)
-    sd = Y[pool].std(axis=0)
-    Y = (Y - Y[pool].mean(axis=0)) / np.where(sd > 0, sd, 1)
+    sd = np.where(np.ptp(Y[pool], axis=0) > 0, Y[pool].std(axis=0), 1)
+    Y = (Y - Y[pool].mean(axis=0)) / sd
     ensemble = InContextEnsemble(pretrained.encoders, roi)
     plain = InContextEnsemble([clone(one).set_params(fallback=False) for one in pretrained.encoders])
     encoders: dict[str, Predictor] = {IN_CONTEXT: ensemble, SHUFFLED: ShuffledContext(plain, seed)}

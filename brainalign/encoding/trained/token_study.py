@@ -143,8 +143,9 @@ def _interactions(layer: TokenLayer) -> dict[str, Contender]:
     if x.shape[1] > n_tokens:
         projection = SparseRandomProjection(n_tokens, random_state=0).fit(np.zeros((1, x.shape[1]), x.dtype))
         x = np.concatenate([projection.transform(x[rows]) for rows in row_blocks(x)])
-    x, sd = np.asarray(layer.scaled(x, maps=True)), z[layer.train].std(axis=0)
-    z = (z - z[layer.train].mean(axis=0)) / np.where(sd > 0, sd, 1)  # constant ones stay 0 in training rows
+    x, seen = np.asarray(layer.scaled(x, maps=True)), z[layer.train]
+    # What is constant in training rows stays 0 in them; its standard deviation is rounding, seldom 0.
+    z = (z - seen.mean(axis=0)) / np.where(np.ptp(seen, axis=0) > 0, seen.std(axis=0), 1)
     both = np.concatenate([x, *(x * value[:, None] for value in z.T)], axis=1)
     return layer.ridge("ridge, tokens times semantics", both.astype(np.float32))
 
