@@ -273,6 +273,9 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
     assert cells["models"] == {"model": {"extractor": "table", "file": "model.csv"}}
     with h5py.File(tmp_path / "cells_of_matlab" / "mua.mat") as file:
         np.testing.assert_allclose(read_subject(study, "01").values, np.moveaxis(file["mua"][()], 2, 0), atol=1e-6)
+    written(fmriprep)
+    remove([*(tmp_path / "fmriprep").rglob("*.png"), tmp_path / "fmriprep" / "stimuli.tsv"])
+    assert described(tmp_path / "fmriprep").glm.stimulus_column == "stim_file"  # all are of one trial_type
     content, study = written(blocks_in_runs)
     files = [f"sub-12/func/sub-12_task-oneback_run-{run}_events.tsv" for run in (1, 2, 3)]
     assert content["recordings"]["12"]["events"] == files
@@ -296,11 +299,11 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     vectors = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"], index=pd.Index(names, name="stimulus_id"))
     vectors.to_parquet(tmp_path / "a-net.parquet")
     vectors.to_csv(tmp_path / "a_net.csv")
-    vectors.to_csv(tmp_path / "other.csv")
+    np.savez(tmp_path / "other.npz", stimulus_id=names, last=vectors)  # told by its ids
     assert main(["init", str(tmp_path)]) == 0  # nothing is left to ask
     study = yaml.safe_load((tmp_path / "study.yaml").read_text())
     files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "cells.csv"}
-    models = {"anet": "a-net.parquet", "anet2": "a_net.csv", "other": "other.csv"}
+    models = {"anet": "a-net.parquet", "anet2": "a_net.csv", "other": "other.npz"}
     assert (study["stimuli"], study["recordings"]) == ("words.CSV", {"01": files})
     assert study["splits"] == {"held": {"column": "test", "value": "1"}}
     assert study["models"] == {name: {"extractor": "table", "file": file} for name, file in models.items()}
@@ -711,8 +714,9 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
 
 
 def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys) -> None:
+    savemat(tmp_path / "data_face.mat", {"F": np.ones((2, 9)), "ChannelFlag": np.ones((2, 1))})  # of Brainstorm
     assert main(["init", str(tmp_path)]) == 2
-    assert "none of its 0 files is what a study is made of" in capsys.readouterr().err
+    assert re.search(r"none of its 1 files is [\s\S]* data_face.mat as epochs\s+of MNE", capsys.readouterr().err)
     labs.blocks(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert main(["init", str(tmp_path)]) == 2

@@ -30,6 +30,7 @@ from brainalign.commands.lab import (
     hemispheres_of,
     of_subject,
     of_task,
+    study_names,
 )
 from brainalign.commands.unpack import (
     JOINED,
@@ -61,10 +62,8 @@ def init_study(folder: Path, ask: Ask) -> Path:
         copies = [] if found else [*unpack_cells(lab), *unpack_vectors(lab)]
         copies += [] if found else lab.rename_columns("stimulus_id", "target_id")
         copies += [] if found else [*unpack_people(lab), *unpack_tables(lab)]
-        if copies:
-            found = _described(lab)
-        if not found and unpack_order(lab):
-            found = _described(lab)
+        found = _described(lab) if copies else found
+        found = _described(lab) if not found and unpack_order(lab) else found
     finally:
         for path in () if found else lab.written - before:
             (folder / path).unlink(missing_ok=True)
@@ -76,18 +75,19 @@ def init_study(folder: Path, ask: Ask) -> Path:
         return target
     lab = Lab(folder, ask)
     trials = next((path for path in lab.ending(*TABLES) if "trial" in path.stem), None)
-    columns = [] if trials is None else table_columns(lab.folder / trials)
-    hint = ""
+    columns, hint = [] if trials is None else table_columns(lab.folder / trials), ""
     if columns and "stimulus_id" not in columns:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
-    spikes = [path for path in lab.ending(*ARRAYS) if "spike_times" in str(array_shapes(lab.folder / path))]
+    told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
+    spikes = [path for path, arrays in told.items() if "spike_times" in arrays]
+    epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
+    volumes = [] if lab.volumes()[0] else lab.ending(*VOLUMES)[2:]
     remedies: dict[str, Any] = {
+        "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
         "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods"),
         "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
-        "Join {} and its like into one file, and list their stimuli in trials.tsv": []
-        if lab.volumes()[0]
-        else lab.ending(*VOLUMES)[2:],
+        "Join {} and its like into one file, and list their stimuli in trials.tsv": volumes,
         "{}": lab.unread,
     }
     hint += "".join(f" {remedy.format(of[0])}." for remedy, of in remedies.items() if of)
@@ -167,7 +167,9 @@ def _fmriprep(lab: Lab) -> dict[str, Any] | None:
     events = [path for path in events if task is None or f"task-{task[1]}_" in path.name] or events
     cells = {name: [cell for path in events for cell in cells_of(lab, path, name)] for name in columns}
     seen = [name for name in columns if are_names(cells[name], lab.shown())]
-    column = "stimulus_id" if "stimulus_id" in columns else next(iter(seen), "trial_type")
+    seen += ["trial_type", *(old for old, new in study_names(columns).items() if new == "stimulus_id")]
+    several = (name for name in seen if len({*cells.get(name, ())}) > 2)  # where all are of one type, their files tell
+    column = "stimulus_id" if "stimulus_id" in columns else next(several, "trial_type")
     shared = {"format": "fmriprep", "derivatives": str(places[0]), "raw": str(places[1])}
     shared |= {"task": task[1]} if task else {}
     recordings = {name: shared | {"participant": name} for name in by_subject(bold)}
@@ -210,8 +212,11 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
     files = files or [path for path in lab.ending(".set") if "task-" not in path.name]  # of EEGLAB
     if not files:
         return None
+    import mne
+
     stimuli: Any = lab.stimuli()
-    first = None if files[0].suffix == ".set" else _epochs_of_mne(lab.folder / files[0])
+    of_mne = files[0].suffix != ".set"
+    first: Any = mne.read_epochs(lab.folder / files[0], preload=False, verbose="error") if of_mne else None
     kinds = ["eeg"] if first is None else first.get_channel_types(unique=True)
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg" if "eeg" in kinds else "meg")
     people = by_subject(files)
@@ -228,12 +233,6 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
 
 
-def _epochs_of_mne(path: Path) -> Any:
-    import mne
-
-    return mne.read_epochs(path, preload=False, verbose="error")
-
-
 def _raw(lab: Lab) -> dict[str, Any] | None:
     """Describe raw BIDS recordings of M/EEG, whose events have a category each."""
     files = [path for path in lab.ending(*RAW) if re.search(r"_(meg|eeg)\.", path.name) and "task-" in path.name]
@@ -243,7 +242,6 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
     files = of_task(lab, files)
     task = str(re.findall(r"task-([A-Za-z0-9]+)", files[0].name)[0])
     events = [path for path in events if f"task-{task}_" in path.name]
-    kinds = dict.fromkeys(name for path in events for name in cells_of(lab, path, "trial_type"))
     lab.remarks["markers"] = "category of every trial_type; leave out what is none"
     root = _root(files[0])
     shared = {"format": "bids", "root": str(root), "task": task}
@@ -261,7 +259,8 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
             recordings = {name: files | named for name, files in recordings.items()}
             splits = lab.splits(stimuli, max(map(len, by_subject(files).values())))
             return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
-    return {"recordings": recordings, "markers": {name: name for name in kinds}}
+    kinds = {name: name for path in events for name in cells_of(lab, path, "trial_type")}
+    return {"recordings": recordings, "markers": kinds}
 
 
 def _story(lab: Lab) -> dict[str, Any] | None:
@@ -337,8 +336,7 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     rest = next((name for name in ("rest", "baseline", "fixation") if name in cells), "rest")
     names = [name for name in dict.fromkeys(cells) if name != rest]
     images = {path.stem: str(path) for path in lab.ending(*IMAGES)}
-    pictured = all(name in images for name in names)
-    shown = {name: {"path": images[name]} for name in names} if pictured else _names(lab, names)
+    shown = {name: {"path": images[name]} for name in names} if {*names} <= images.keys() else _names(lab, names)
     fmri = {"tr_s": float(tr), "space": "of the scanner", **({"rest": rest} if rest != "rest" else {})}
     return {"stimuli": shown, "recordings": recordings, "fmri": fmri, "splits": {"runs": {"leave_out": "run"}}}
 

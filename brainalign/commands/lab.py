@@ -115,12 +115,8 @@ class Lab:
             key = next((old for old, new in names.items() if new == "stimulus_id"), None)
             others = [self.head(other)[0] for other in self.ending(*TABLES)]
             joined = any(key in of and of != known for of in others)
-            if (
-                "stimulus_id" not in known
-                and not joined
-                and (told := next(column, ""))
-                and names.get(told) != "stimulus_id"
-            ):
+            told = "" if joined or "stimulus_id" in known else next(column, "")
+            if told and names.get(told) != "stimulus_id":
                 names = {old: new for old, new in names.items() if new != "stimulus_id"} | {told: "stimulus_id"}
             header = [names.get(name, name) for name in known]
             is_of = next((name for name in ("stimulus_id", "target_id") if name in header), None)
@@ -133,13 +129,9 @@ class Lab:
                 rows = [[DECIMAL.sub(r"\1.\2", cell) for cell in row] for row in rows]
             if "path" in header and path.parent == Path():  # which may be a name alone
                 lies = {image.name: str(image) for image in self.ending(*IMAGES)}
-                rows = [
-                    [
-                        lies.get(Path(cell).name, cell) if name == "path" else cell
-                        for name, cell in zip(header, row, strict=False)
-                    ]
-                    for row in rows
-                ]
+                at = header.index("path")
+                for row in rows:
+                    row[at : at + 1] = [lies.get(Path(cell).name, cell) for cell in row[at : at + 1]]
             self.write(copy, [header, *rows])
             self.files[self.files.index(path)] = copy
             copies.append(copy)
@@ -222,14 +214,12 @@ class Lab:
         # Test images are repeated, for their noise ceiling, where the others are many.
         often = {name for name in names if counts and counts[name] > 2 * median(counts.values())}
         columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
-        folders = {path.parent.name for path in images}
-        if len(folders) > 1:
+        if len(folders := {path.parent.name for path in images}) > 1:
             columns["set" if folders & {*HELD_OUT} else "category"] = [path.parent.name for path in images]
         if "set" not in columns and MIN_TEST <= len(often) <= len(names) / 2:
             columns["set"] = ["test" if name in often else "train" for name in names]
             self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
-        rows = [columns, *zip(*columns.values(), strict=True)]
-        self.write(table, rows)
+        self.write(table, [columns, *zip(*columns.values(), strict=True)])
         return table
 
     def listing(self, images: list[Path]) -> list[Path]:
@@ -260,16 +250,29 @@ class Lab:
         return len(cells) > 1 and all(map(is_number, cells))
 
     def vectors(self) -> dict[str, Any]:
-        """Describe a lab's vectors as models: tables of numbers by stimulus, and arrays that are called so."""
-        tables = [path for path in self.tables("stimulus_id") if self.holds_vectors(path)]
-        tables = [path for path in tables if not self.lists_trials(path)]
-        named = [path for path in self.ending(*ARRAYS) if re.search("feature|vector|embed", path.stem, re.IGNORECASE)]
+        """Describe vectors as models: tables of them, arrays called so, and those with ids beside others of trials."""
+        told = self.tables("stimulus_id")
+        rows = {len(table_column(self.folder / path, "stimulus_id")) for path in told if self.lists_trials(path)}
+        arrays = {path: array_shapes(self.folder / path) for path in self.ending(*ARRAYS)}
+        others = [of for of in arrays.values() if "stimulus_id" not in of]
+        rows |= {max(of[old]) for of in others for old, new in study_names([*of]).items() if new == "stimulus_id"}
+        rows &= {n for of in others for shape in of.values() for n in shape}
+        named = [path for path, of in arrays.items() if rows - {*of.get("stimulus_id", rows)} and self._has_ids(path)]
+        named += [path for path in arrays if re.search("feature|vector|embed", path.stem, re.IGNORECASE)]
+        tables = [path for path in told if self.holds_vectors(path) and not self.lists_trials(path)]
         models: dict[str, Any] = {}
-        for path in [*named, *tables]:
+        for path in dict.fromkeys([*named, *tables]):
             name = re.sub(r"[^A-Za-z0-9]", "", path.stem) or "own"
             name += "" if name not in models else str(1 + sum(known.startswith(name) for known in models))
             models[name] = {"extractor": "table", "file": str(path)}
         return models
+
+    def _has_ids(self, path: Path) -> bool:
+        """Tell whether a file of no subject names its rows, and each of them once."""
+        with suppress(BrainalignError):  # where there are none, or pickled ones
+            ids = [*map(cell_text, stored_arrays(self.folder / path, ["stimulus_id"])["stimulus_id"].ravel())]
+            return len(ids) == len({*ids}) and not SUBJECT.search(str(path))
+        return False
 
     def responses(self) -> list[Path]:
         """List the arrays that may be of responses: no vectors and times, and no X beside a Y of several columns."""

@@ -58,7 +58,7 @@ def unpack_vectors(lab: Lab) -> list[Path]:
     """
     written: list[Path] = []
     shown = lab.shown()
-    for path in lab.ending(*ARRAYS):
+    for path in lab.responses():
         found: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {}
         with suppress(BrainalignError, TypeError):  # what holds no numbers or text is left alone
             found = {
@@ -263,8 +263,7 @@ def unpack_tables(lab: Lab) -> list[Path]:
     Responses are columns of numbers, or one column where a row is of a trial and a target.
     """
     written: list[Path] = []
-    own = {model["file"] for model in lab.vectors().values()}  # of stimuli, which are no responses
-    others = [path for path in lab.ending(*ARRAYS, *VOLUMES) if str(path) not in own]
+    others = [*lab.responses(), *lab.ending(*VOLUMES)]
     for path in lab.tables("stimulus_id") if not others else ():
         if not lab.lists_trials(path):
             continue

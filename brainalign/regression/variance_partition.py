@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.regression.inputs import Array
-from brainalign.statistics import group_means
+from brainalign.statistics import group_means, interval_widening
 
 BLOCK = 512  # targets whose draws are in memory at once
 ROUNDING = 1e-12
@@ -54,6 +54,8 @@ class Partition:
     control_split : array (n_bands, n_targets) or None
         Of a refit on permuted training responses.
     control_group_split : array (n_bands, n_groups) or None
+    n_rows : int
+        Test stimuli.
     """
 
     metric: Literal["r2", "r"]
@@ -63,6 +65,7 @@ class Partition:
     group_draws: Values
     control_split: Values | None
     control_group_split: Values | None
+    n_rows: int
 
     def table(
         self,
@@ -75,8 +78,8 @@ class Partition:
     ) -> pd.DataFrame:
         """Return a row per group and band, and one of the bands together, whose score is the sum of theirs.
 
-        Intervals are those of the draws, moved to have the score as their mean: drawn rows vary less about their own
-        mean, so that R² of a draw lies below R² of the rows by about (1 - R²) / n_rows.
+        Intervals are those of the draws, widened to Student's t, and moved to have the score as their mean: drawn rows
+        vary less about their own mean, so that R² of a draw lies below R² of the rows by about (1 - R²) / n_rows.
 
         Parameters
         ----------
@@ -96,8 +99,8 @@ class Partition:
             group, layer, split, low, high, control_split, joint (whether it is the sum), ceiling, n_targets, metric.
         """
         tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-        undefined = np.full_like(self.group_split, np.nan)
-        control = undefined if self.control_group_split is None else self.control_group_split
+        control = self.group_split * np.nan if self.control_group_split is None else self.control_group_split
+        widening = interval_widening(np.inf, self.n_rows, confidence)
         common = {
             "ceiling": group_means(ceiling, list(groups.values())),
             "n_targets": [len(rows) for rows in groups.values()],
@@ -110,7 +113,7 @@ class Partition:
             split, draws = self.group_split[which].sum(axis=0), self.group_draws[:, which].sum(axis=1)
             low = high = np.full(len(split), np.nan)
             if len(draws):
-                low, high = np.quantile(draws, tails, axis=0) + split - draws.mean(axis=0)
+                low, high = split + widening * (np.quantile(draws, tails, axis=0) - draws.mean(axis=0))
             values = {"split": split, "low": low, "high": high, "control_split": control[which].sum(axis=0)}
             tables.append(pd.DataFrame({"group": list(groups), "layer": band, "joint": joint} | values | common))
         return pd.concat(tables, ignore_index=True)
@@ -174,17 +177,14 @@ def partition(
         weights = torch.as_tensor(np.concatenate([np.ones((1, n_rows)), counts]) / n_rows).to(observed)
         found = product_measure(parts, observed, encoder.metric, weights).cpu().numpy()
         split[:, block] = found[0]
-        known = ~np.isnan(found[1:])
-        for number, member in enumerate(members):
-            inside = member[block]
-            if n_draws and inside.any():
-                totals[..., number] += np.nansum(found[1:, :, inside], axis=2)
-                defined[..., number] += known[:, :, inside].sum(axis=2)
+        for number, inside in enumerate(member[block] for member in members):
+            totals[..., number] += np.nansum(found[1:, :, inside], axis=2)
+            defined[..., number] += (~np.isnan(found[1:, :, inside])).sum(axis=2)
     draws = np.divide(totals, defined, out=np.full_like(totals, np.nan), where=defined > 0)
     others = None if control is None else np.asarray(control.split_scores(Xs, Y))
     group_others = None if others is None else _means(others, groups)
-    deltas = np.asarray(encoder.deltas_)
-    return Partition(encoder.metric, deltas, split, _means(split, groups), draws, others, group_others)
+    means, deltas = _means(split, groups), np.asarray(encoder.deltas_)
+    return Partition(encoder.metric, deltas, split, means, draws, others, group_others, n_rows)
 
 
 def _means(split: Values, groups: Sequence[NDArray[Any]]) -> Values:

@@ -161,7 +161,7 @@ def interval_widening(n_train: float, n_test: int, confidence: float) -> float:
     have moved.
     """
     tail = (1 + confidence) / 2
-    of_few = stdtrit(n_test - 1, tail) / ndtri(tail) * np.sqrt(n_test / (n_test - 1))
+    of_few = stdtrit(n_test - 1, tail) / ndtri(tail) * np.sqrt(n_test / max(n_test - 1, 1))
     return float(of_few * np.sqrt(1 + n_test / n_train))
 
 

@@ -19,7 +19,7 @@ from brainalign.study import check_latency_window
 from brainalign.workflow import Job
 
 EVERYTHING = "all"
-WINDOW_STEP = 2  # every so many-th sample of a window that is decoded as a whole
+AVERAGED = 2  # neighbouring samples of a window that is decoded as a whole: half the features, and less noise
 ACROSS, WITHIN, IMAGES = "recordings left out", "within recordings", "images left out"
 
 FIRST, HIGHEST, ASKED = "first hump", "highest hump", "window asked for"
@@ -274,8 +274,9 @@ def _windows(
                 inside = np.flatnonzero(
                     (study.times >= start) & (study.times < stop if stop <= 0 else study.times <= stop)
                 )
-                samples = study.responses.values[:, sensors][:, :, inside[::WINDOW_STEP]]
-                flat = samples.reshape(len(samples), -1)
+                samples, starts = study.responses.values[:, sensors][:, :, inside], np.arange(0, len(inside), AVERAGED)
+                means = np.add.reduceat(samples, starts, axis=2) / np.diff([*starts, len(inside)])
+                flat = means.reshape(len(means), -1)
                 found = decode_moments(
                     flat[:, :, None], study.labels, folds, permuted=study.permuted, score=study.measure
                 )

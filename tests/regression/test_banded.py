@@ -184,22 +184,22 @@ def test_a_draw_is_a_resampled_test_set() -> None:
     assert parts.control_split is None
 
 
-def test_intervals_hold_the_score_of_other_test_sets(rng: np.random.Generator) -> None:
-    """Nominally 95 %; without moving the draws to the score, the joint one holds it in 78 % of test sets of 60."""
+@pytest.mark.parametrize(("metric", "n", "least"), [("r2", 60, 0.87), ("r", 12, 0.93)])
+def test_intervals_hold_the_score_of_other_test_sets(metric: str, n: int, least: float, rng) -> None:
+    """Of 95 % not moved to the score, the joint one holds it in 78 % of test sets of 60; r of 12, not widened, 90 %."""
     groups, weights = {"all": np.arange(10)}, [rng.normal(size=(WIDTH, 10)) for _ in range(2)]
 
     def drawn(n: int) -> tuple[list[np.ndarray], np.ndarray]:
         Xs = [rng.normal(size=(n, WIDTH)) for _ in weights]
         return Xs, sum(X @ w for X, w in zip(Xs, weights, strict=True)) + 4 * rng.normal(size=(n, 10))
 
-    banded = BandedRidge(n_candidates=6, dtype="float64").fit(*drawn(200))
-    parts = banded.split_scores(*drawn(100_000)).mean(axis=1)
+    fit = BandedRidge(n_candidates=6, dtype="float64", metric=metric).fit(*drawn(200))
+    parts = fit.split_scores(*drawn(100_000)).mean(axis=1)
     truth, held = np.append(parts, parts.sum()), []
-    for seed in range(200):
-        found = partition(banded, *drawn(60), list(groups.values()), n_draws=200, seed=seed)
-        table = found.table(groups, ["a", "b"], np.ones(10), 0.95)
+    for k in range(200):
+        table = partition(fit, *drawn(n), [groups["all"]], n_draws=200, seed=k).table(groups, "ab", np.ones(10), 0.95)
         held.append((table["low"] < truth) & (truth < table["high"]))
-    assert (np.mean(held, axis=0) > 0.87).all()
+    assert (np.mean(held, axis=0) > least).all()
 
 
 def test_one_list_for_one_kind_of_encoder() -> None:

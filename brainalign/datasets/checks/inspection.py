@@ -55,9 +55,8 @@ def inspect_trials(
     counts = repeat_counts(trials)
     tested = counts if test is None else counts[counts.index.isin(list(test))]
     if test is not None and not len(tested):
-        problems.append(
-            Problem(where, f"none of the {len(test)} test stimuli was shown to this subject; check the ids")
-        )
+        what = f"none of the {len(test)} test stimuli was shown to this subject; check the ids"
+        problems.append(Problem(where, what))
     elif (tested < 2).all():
         kind = "stimuli were" if test is None else "test stimuli were"
         what = f"zero repeats: all {len(tested)} {kind} shown once, so there is no noise ceiling; scores have none"
@@ -84,10 +83,12 @@ def inspect_responses(where: str, responses: Responses) -> list[Problem]:
     for kind, found in zip(("NaN or infinite", "constant"), bad_targets_of(responses, "session"), strict=True):
         if found.any():
             ids = responses.targets["target_id"][found].tolist()
-            what = (
-                f"{found.sum()} of {len(found)} targets are {kind} in some session ({listed(ids)}); shrink the mask, "
-                "or set bad_targets (bad_channels) to drop, which leaves them out and counts them"
-            )
+            every = range(len(responses.trials)) if found.all() else ()
+            empty = [str(k + 1) for k in every if not np.isfinite(responses.values[k]).any()]
+            remedy = "shrink the mask, or set bad_targets (bad_channels) to drop, which leaves them out and counts them"
+            if empty:
+                remedy = f"{len(empty)} trials hold no number (rows {listed(empty)}): drop them from values and trials"
+            what = f"{found.sum()} of {len(found)} targets are {kind} in some session ({listed(ids)}); {remedy}"
             problems.append(Problem(where, what, rows=tuple(ids)))
     sizes = roi_sizes(responses.targets).groupby("roi", sort=False)["n_targets"].sum()
     small = sizes[sizes < 2]  # of which there is no pattern
@@ -124,10 +125,8 @@ def space_problems(where: str, space: str, targets: pd.DataFrame) -> list[Proble
     outside = float(((places[known] < low) | (places[known] > high)).any(axis=1).mean())
     if outside <= 0.05:
         return []
-    spans = [
-        f"{name} {a:.0f} to {b:.0f}"
-        for name, a, b in zip("xyz", places[known].min(axis=0), places[known].max(axis=0), strict=True)
-    ]
+    ends = (places[known].min(axis=0), places[known].max(axis=0))
+    spans = [f"{name} {a:.0f} to {b:.0f}" for name, a, b in zip("xyz", *ends, strict=True)]
     what = (
         f"space is {space}, but {outside:.0%} of its targets lie outside of that head ({', '.join(spans)} mm; it has "
         f"{', '.join(f'{name[0]} {a} to {b}' for name, (a, b) in HEAD_MM.items())}); give mm, or space: scanner"

@@ -128,7 +128,7 @@ def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list
     texts.append(
         (
             f"Sensors were {noise}standardised. At every moment a linear discriminant with the shrinkage of Ledoit and "
-            f"Wolf was trained and tested; windows are decoded from all their samples at once{logistic}.",
+            f"Wolf was trained and tested; windows are decoded from the means of every two of their samples{logistic}.",
             ("ledoitwolf", *["sklearn"] * bool(logistic)),
         )
     )

@@ -47,7 +47,7 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     which = "reliable " * material.has_ceilings
     numbers = [_number(f"mean r over {which}targets", best, beside)]
     share = next((value for name, value in mine.items() if str(name).startswith("share with q")), np.nan)
-    of = f"share of {which}{nouns.targets} predicted"
+    of = f"share of {which}{nouns.targets}{' × times' * material.timed} predicted"
     numbers.append({"name": of, "value": kit.number(share), "control": _level(material)})
     untrained = control is not None and control["model"] in material.controls
     numbers += _control_number(control, UNTRAINED if untrained else NEAR_CHANCE)

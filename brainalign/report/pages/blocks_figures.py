@@ -72,7 +72,7 @@ def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: 
         null, bins=bins.tolist(), color="#c8c8c8", weights=np.full(len(null), 1 / max(len(null), 1)), label="permuted"
     )
     if len(null):
-        ax.axvline(np.quantile(null, 0.95), color=GREY, linestyle="--", linewidth=1, label="95 % of permuted")
+        ax.axvline(np.quantile(null, 0.95), color="black", ls="--", lw=1, zorder=3, label="95 % of permuted")
     top = ax.get_ylim()[1]
     ax.plot(
         random_spaces, np.full(len(random_spaces), top * 0.05), "|", color="black", markersize=9, label="random spaces"

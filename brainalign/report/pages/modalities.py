@@ -261,7 +261,7 @@ def _within(material: kit.StudyMaterial) -> kit.Section:
 def _table(rows: pd.DataFrame, label: str) -> Markup:
     """Return a row per search and measure: the joint space with interval and p, and what stands beside it."""
     decoders = [name for name in NAMES if name != "joint" and name in set(rows["decoder"])]
-    header = ["search", "from", "in", "measure", "joint", "interval", "p", "chance", *decoders]
+    header = ["search", "from", "in", "measure", "joint", "95 % interval", "p", "chance", *decoders]
     keys = ["kind", "query", "gallery", "measure"]
     values = rows.pivot_table(index=keys, columns="decoder", values="value", sort=False)
     cells = []

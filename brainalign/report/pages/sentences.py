@@ -197,8 +197,8 @@ def _methods(material: TextMaterial) -> list[tuple[str, Sequence[str]]]:
         "Retrieval: a sentence's rank is the number of different test sentences whose vector is at least as similar "
         "(cosine) as its own, so that ties count against the decoder. The full set of test sentences is the gallery; "
         "k-way accuracy is its mean over all galleries of k.",
-        f"p: {options.permutations:,} exchanges of different sentences within the task. Intervals: "
-        f"{options.draws:,} bootstrap draws of subjects and sentences.",
+        f"p: {options.permutations:,} exchanges of different sentences within the task. 95 % "
+        f"intervals: {options.draws:,} bootstrap draws of subjects and sentences.",
         "Control matrix: the decoder is trained on EEG, on noise with each subject's mean spectrum, and on pairs of "
         "EEG and sentence shuffled within subject and task; each is tested on EEG, noise, shuffled EEG, EEG with "
         "random phases and EEG played backwards"

@@ -264,7 +264,8 @@ def _filled(material: kit.StudyMaterial) -> kit.Section:
     prepared = material.details("series")
     fitted = material.details("maskedmodel")
     filled = material.tables["filled"]
-    panels = [kit.captioned("filled", "Hidden regions", filled_figure(filled), filled)]
+    sure = f"{material.config.confidence:.0%} interval over subjects"
+    panels = [kit.captioned("filled", "Hidden regions", filled_figure(filled), filled, sure=sure)]
     if (filled["network"] != "").any():
         figure = filled_networks_figure(filled)
         panels.append(kit.captioned("filledby", "Network by network", figure, filled[filled["network"] != ""]))
@@ -281,7 +282,7 @@ def _filled(material: kit.StudyMaterial) -> kit.Section:
         "predictor": lambda row: str(row["name"]),
         "kind": lambda row: str(row["kind"]),
         "R²": lambda row: kit.number(row["r2"]),
-        "interval over subjects": lambda row: f"{kit.number(row['low'])} to {kit.number(row['high'])}",
+        sure: kit.between,
         f"minus {INSTANT}": lambda row: (
             "–" if row["verdict"] == "reference" else f"{kit.number(row['difference'])} ({row['verdict']})"
         ),
@@ -328,12 +329,14 @@ def _people(material: kit.StudyMaterial) -> kit.Section:
         return kit.Section("people", title, [], ["No label of people was asked for (labels in the descriptor)."])
     labels = list(pd.unique(scores["label"]))[:MOST_FIGURES]
     few = kit.drawn_of(MOST_FIGURES, scores["label"].nunique())
-    panel = kit.captioned("personscores", title + few, person_figure(scores[scores["label"].isin(labels)]), scores)
+    sure = f"{material.config.confidence:.0%} interval over subjects"
+    figure = person_figure(scores[scores["label"].isin(labels)])
+    panel = kit.captioned("personscores", title + few, figure, scores, sure=sure)
     columns: kit.Columns = {
         "label": lambda row: f"{row['label']} ({row['kind']})",
         "from": lambda row: str(row["name"]),
         "score": lambda row: f"{row['metric']} {kit.number(row['score'])}",
-        "interval over subjects": kit.between,
+        sure: kit.between,
         "chance": lambda row: kit.number(row["chance"], 2),
         "permuted labels: mean, largest": lambda row: (
             "–" if pd.isna(row["null_mean"]) else f"{kit.number(row['null_mean'])}, {kit.number(row['null_high'])}"

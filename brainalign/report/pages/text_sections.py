@@ -162,20 +162,18 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
         [
             str(name),
             *(
-                f"{kit.number(cell.loc[(name, m), 'value'])} (p {kit.p_equals(cell.loc[(name, m), 'p'])})"
-                for m in measures
+                f"{kit.number(row['value'])} (chance {kit.number(row['chance'])}, p {kit.p_equals(row['p'])})"
+                for row in (cell.loc[(name, m)] for m in measures)
             ),
         ]
         for name in pd.unique(nuisances["nuisance"])
     ]
-    chance = nuisances[nuisances["nuisance"] == "subject"].set_index("measure")["chance"]
-    header = [f"{m}, chance {kit.number(chance[m])}" for m in measures]
     text = [
         "What is known of a trial without any brain signal, decoded by ridge (a label by logistic regression) and "
         "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences; "
         "neighbours in time: what the same subject read nearby, which is all that a slow drift can tell."
     ]
-    table = kit.html_table(["without EEG", *header], rows, "Baselines without EEG")
+    table = kit.html_table(["without EEG", *measures], rows, "Baselines without EEG")
     return [
         kit.Section("controls", "Control matrix", panels, [_beside_noise(*each) for each in decoders.items()]),
         kit.Section("baselines", "Without the brain", [], text, [table, *_blocks(decoders)]),
@@ -223,8 +221,9 @@ def retrieval_section(decoders: Tables) -> kit.Section:
             interval = "–" if pd.isna(first["low"]) else f"{kit.number(first['low'])} to {kit.number(first['high'])}"
             rows.append(
                 [
-                    name, str(measure), Markup("<b>{}</b>").format(kit.number(part["value"].mean())), spread, interval,
-                    kit.number(first["chance"]), f"{kit.number(first['null_mean'])} ± {kit.number(first['null_sd'])}",
+                    name, str(measure), Markup("<b>{}</b>").format(kit.number(part["value"].mean())), spread,
+                    interval, kit.number(first["chance"]),
+                    f"{kit.number(first['null_mean'])} ± {kit.number(first['null_sd'])}",
                     kit.number(first["majority"]), kit.p_number(part["p"].max()),
                 ]
             )  # fmt: skip
@@ -249,7 +248,7 @@ def retrieval_section(decoders: Tables) -> kit.Section:
     ]
     text = [
         f"{int(first_table['n_trials']):,} test trials of {int(first_table['n_subjects'])} subjects, "
-        f"{n} different test sentences. Scores are means over seeds; interval (of the first seed): subjects and "
+        f"{n} different test sentences. Scores are means over seeds; 95 % interval (of the first seed): subjects and "
         "sentences drawn anew; p: the largest of the seeds."
     ]
     return kit.Section(
@@ -410,21 +409,11 @@ def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Secti
         said.append(
             f"{name}: similarity falls most, by {kit.number(top['loss'])}, without {top['target_id']} at {when}."
         )
-        if placed:
-            scores = table.rename(columns={"loss": "r"}).assign(significant=False)
-            figure = kit.topomaps(scores, targets, label="loss of similarity")
-            panels.append(kit.captioned("textrelevance", f"Channels and times, {name}", figure, table, id=f"heads{k}"))
-        else:
-            panels.append(
-                kit.captioned(
-                    "textrelevance",
-                    f"Channels and times, {name}",
-                    None,
-                    table,
-                    id=f"heads{k}",
-                    html=Markup("<p>No topography: the descriptor names no montage.</p>"),
-                )
-            )
+        scores = table.rename(columns={"loss": "r"}).assign(significant=False)
+        figure = kit.topomaps(scores, targets, label="loss of similarity") if placed else None
+        html = Markup("" if placed else "<p>No topography: the descriptor names no montage.</p>")
+        title = f"Channels and times, {name}"
+        panels.append(kit.captioned("textrelevance", title, figure, table, id=f"heads{k}", html=html))
     return [kit.Section("relevance", "Channels and times", panels, said)]
 
 
