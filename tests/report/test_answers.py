@@ -70,7 +70,7 @@ def runs(p: float, n_models: int = 1) -> pd.DataFrame:
     rows += [("model9", "model", "A1", np.nan, p), ("event rate", "control", "A1", 0.8, 0.4)]
     table = pd.DataFrame(rows, columns=["model", "kind", "region", "r", "p"])
     table = table.assign(low=table["r"] - 0.05, high=table["r"] + 0.04)
-    return table.assign(null_95=0.06, share=0.25, n_targets=1200, ceiling=0.6)
+    return table.assign(null_mean=0.0, null_95=0.06, share=0.25, n_targets=1200, ceiling=0.6)
 
 
 @pytest.mark.parametrize(("p", "n_models", "holds"), [(0.01, 1, True), (0.01, 6, False), (0.2, 1, False)])

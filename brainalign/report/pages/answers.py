@@ -131,7 +131,7 @@ def answer_of_runs(
     if region is None:
         return None
     rows = tested[(tested["region"] == region) & (tested["kind"] != "joint")]
-    table = rows.rename(columns={"model": "name", "r": "value", "null_95": "null"})
+    table = rows.rename(columns={"model": "name", "r": "value", "null_mean": "null"})
     table = table.assign(control=(table["kind"] == "control") | table["name"].isin(controls))
     best, control = _first_of(table)
     if best is None:
@@ -151,7 +151,7 @@ def answer_of_runs(
     if len(others) and others["r"].notna().any():
         top = others.iloc[int(np.nanargmax(others["r"]))]
         words += f" It is strongest in {top['region']}: {top['model']}, r = {kit.number(top['r'])}."
-    numbers = [_number(f"mean r, {region}", best, f"95 % of the null below {kit.number(best['null'])}")]
+    numbers = [_number(f"mean r, {region}", best, f"95 % of the null below {kit.number(best['null_95'])}")]
     share = {"name": "targets predicted by themselves", "value": f"{best['share'] * best['n_targets']:.0f}"}
     numbers.append(share | {"control": f"of {best['n_targets']:,}, p < .05 corrected for all"})
     unread = control is not None and control["name"] not in controls
@@ -346,4 +346,5 @@ def _ranking(
     return kit.captioned(
         "ranking", "Models, best first", figure, table.reindex(columns=columns),
         measure=measure, confidence=confidence, more=more, controls=table["control"].any(),
+        intervals=table.reindex(columns=["low"]).notna().any(axis=None),
     )  # fmt: skip

@@ -254,8 +254,9 @@ def group_sections(
     for modality, rows in scores.groupby("modality", sort=False):
         figure = group_figure(rows, models, controls)
         panel = kit.captioned(
-            "group", f"Models in every subject, {modality}", figure, rows, id=f"group{modality}", confidence=confidence
-        )
+            "group", f"Models in every subject, {modality}", figure, rows, id=f"group{modality}",
+            confidence=confidence, intervals=rows["low"].notna().any(),
+        )  # fmt: skip
         panels = [panel] if rows["value"].notna().any() else []
         sections.append(kit.Section(f"modality{modality}", str(modality), panels, [best_in_subjects(rows, controls)]))
     if len(shared):

@@ -46,6 +46,7 @@ def group_of_recordings_chapter(material: GroupOfRecordings) -> kit.Chapter:
             group_figure(told, controls=controls),
             told,
             confidence=material.config.confidence,
+            intervals=told["low"].notna().any(),
         ),
     ]
     words = {"question": "Do recordings tell categories apart in everybody?", "measure": measure}
