@@ -157,7 +157,8 @@ def check_eeg(folder: Path) -> Found:
             values = 1e6 * mne.io.read_raw_brainvision(path, verbose="error").get_data()
             events = pd.read_csv(path.with_name(path.name.replace("_eeg.vhdr", "_events.tsv")), sep="\t")
             starts = np.round(events["onset"] * labs.SFREQ).astype(int)
-            X += [values[:, start : start + 51 : 2].ravel() for start in starts]
+            cut = [values[:, start : start + 51] for start in starts]
+            X += [np.column_stack([x[:, :50].reshape(len(x), 25, 2).mean(axis=2), x[:, 50]]).ravel() for x in cut]
             kinds += events["trial_type"].tolist()
         X, second, aucs = np.stack(X), np.array(kinds) == "house", []
         for run in range(4):
