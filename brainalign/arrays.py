@@ -300,6 +300,11 @@ class Responses:
         at_once = max(1, BLOCK_BYTES // (8 * n_trials * max(1, int(np.prod(self.values.shape[2:])))))
         return (slice(first, first + at_once) for first in range(0, len(self.targets), at_once))
 
+    def samples_within(self, start: float, stop: float) -> Rows:
+        """Number the samples of a window that is decoded as a whole; one before the stimulus leaves its end out."""
+        times = np.empty(0) if self.times is None else self.times
+        return np.flatnonzero((times >= start) & (times < stop if stop <= 0 else times <= stop))
+
     def regions(self) -> dict[str, Rows]:
         """List the rows of the targets of every region, by its name."""
         named = self.targets["roi"].explode().dropna()

@@ -53,6 +53,7 @@ from brainalign.statistics.resampling import Interval as Interval
 from brainalign.statistics.resampling import bootstrap as bootstrap
 from brainalign.statistics.resampling import cross_validated_interval as cross_validated_interval
 from brainalign.statistics.resampling import exchange_features as exchange_features
+from brainalign.statistics.resampling import expanded_tail as expanded_tail
 from brainalign.statistics.resampling import fdr as fdr
 from brainalign.statistics.resampling import permutation_test as permutation_test
 from brainalign.statistics.resampling import permute_stimuli as permute_stimuli

@@ -271,9 +271,7 @@ def _windows(
     for scheme, folds in study.folds.items():
         for group, sensors in groups.items():
             for name, (start, stop) in windows.items():
-                inside = np.flatnonzero(
-                    (study.times >= start) & (study.times < stop if stop <= 0 else study.times <= stop)
-                )
+                inside = study.responses.samples_within(start, stop)
                 samples, starts = study.responses.values[:, sensors][:, :, inside], np.arange(0, len(inside), AVERAGED)
                 means = np.add.reduceat(samples, starts, axis=2) / np.diff([*starts, len(inside)])
                 flat = means.reshape(len(means), -1)

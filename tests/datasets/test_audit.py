@@ -304,6 +304,7 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
         ({"stimuli": "stimuli/stimulus.tsv"}, "stimuli: no file stimuli/stimulus.tsv in"),
         ({"sha256": {"trials.tsv": "0" * 64}}, "sha256: "),
         ({"decoded": ["02"], "sensors": {"a": ["Xz"]}, "windows": {"w": [0, 9]}}, "Xz not recorded from 02\nwindows.w"),
+        ({"decoded": ["02"], "windows": {"w": [-1e-3, 0]}}, "windows.w: -0.001 to 0 s hold no sample of 02"),
     ):
         assert message in errors(edit(path, **scenes.descriptor(**changes)))
     path, table = scenes.write(), scenes.folder / "stimuli" / "stimuli.tsv"

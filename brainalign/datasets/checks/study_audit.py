@@ -348,7 +348,7 @@ def _of_parts(descriptor: Study, subject: str, responses: Responses) -> Iterator
         if start < first - 1.5 * step or stop > last + 1.5 * step:  # ends of epochs are rounded
             what = f"{start:g} to {stop:g} s, but epochs of {subject} last from {first:g} to {last:g} s; shorten it"
             yield Problem(f"windows.{name}", what)
-        elif not ((times >= start) & (times <= stop)).any():
+        elif not len(responses.samples_within(start, stop)):
             yield Problem(f"windows.{name}", f"{start:g} to {stop:g} s hold no sample of {subject}; widen it")
 
 

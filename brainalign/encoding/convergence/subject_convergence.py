@@ -21,7 +21,7 @@ from brainalign.encoding.convergence.scores import (
     temporal_score,
 )
 from brainalign.encoding.scoring import FMRI, SplitScores, separations
-from brainalign.statistics.resampling import expanded_tail
+from brainalign.statistics import expanded_tail
 
 SPATIAL = ("spatial", "spatial, centre of mass")
 NO_ORIGIN = "no region was named from which distances are measured"

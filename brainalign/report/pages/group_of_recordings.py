@@ -1,6 +1,7 @@
 """The page over all subjects whose recordings were decoded: windows in every subject, and their courses together."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,16 +39,10 @@ def group_of_recordings_chapter(material: GroupOfRecordings) -> kit.Chapter:
     told = windows.assign(model="decoding (" + windows["window"] + ")", value=windows["score"], quantity=measure)
     controls = list(told.loc[told["control"].astype(bool), "model"].unique())
     scores = _of_all(decoded, "timescores")
+    sure: dict[str, Any] = {"confidence": material.config.confidence, "intervals": told["low"].notna().any()}
     panels = [
         kit.captioned("groupdecoded", "Course in every subject", group_courses(scores, measure), scores),
-        kit.captioned(
-            "group",
-            "Windows in every subject",
-            group_figure(told, controls=controls),
-            told,
-            confidence=material.config.confidence,
-            intervals=told["low"].notna().any(),
-        ),
+        kit.captioned("group", "Windows in every subject", group_figure(told, controls=controls), told, **sure),
     ]
     words = {"question": "Do recordings tell categories apart in everybody?", "measure": measure}
     failed = [
