@@ -46,7 +46,8 @@ def caption(job: Job) -> None:
         for name in job.outputs:
             job.save(name, pd.DataFrame({"caption": np.empty(0, dtype=str)}), **about)
         return
-    weights = str(job.settings["model"].get("weights", ""))
+    model = job.settings["model"]
+    weights = str(model["weights"]) if model["extractor"] == "vision" else ""  # EfficientNet has a layer "head", too
     # What embeds texts in the space of the images; None where the model cannot.
     embed = partial(embed_texts, weights) if layer in SHARED_LAYERS and _has_texts(weights) else None
     captioner, labels = _captioner(options, shown[0], embed)
@@ -118,7 +119,7 @@ def _bank(job: Job, path: Path | None, layer: str) -> Values | None:
 
 
 def _has_texts(weights: str) -> bool:
-    """Return whether weights are those of a model of images and texts: EfficientNet has a layer called head too."""
+    """Return whether weights are those of a model of images and texts."""
     from transformers import AutoConfig
 
     try:
