@@ -58,8 +58,7 @@ def trials_of(names: list[str], folder: Path, n_runs: int = 3) -> int:
 
 
 def shown_images(folder: Path) -> int:
-    names = [f"p{k:02d}" for k in range(40)]
-    images(folder, names)
+    images(folder, names := [f"p{k:02d}" for k in range(40)])
     return trials_of(names, folder)
 
 
@@ -76,12 +75,12 @@ def own_vectors(folder: Path) -> None:
 
 
 def epochs(folder: Path) -> None:
-    names = [f"p{k:02d}" for k in range(30)]
-    images(folder, names)
+    images(folder, names := [f"p{k:02d}" for k in range(30)])
     info = mne.create_info(["Cz", "Pz", "Oz"], 50.0, "eeg")
-    shown = pd.DataFrame({"stimulus_id": np.tile(names, 2), "session": np.repeat([0, 1], 30)})
-    data = mne.EpochsArray(rng.normal(size=(60, 3, 30)) * 1e-6, info, tmin=-0.1, metadata=shown, verbose="error")
-    data.save(folder / "sub-01-epo.fif", verbose="error")
+    events, codes = np.arange(30)[:, None] * [1, 0, 1], {name: k for k, name in enumerate(names)}
+    for session in (1, 2):
+        data = mne.EpochsArray(rng.normal(size=(30, 3, 30)) * 1e-6, info, events, -0.1, codes, verbose="error")
+        data.save(folder / f"sub-01_ses-{session}-epo.fif", verbose="error")
 
 
 def film(folder: Path) -> None:
@@ -104,7 +103,8 @@ def fmriprep(folder: Path) -> None:
         stem = f"sub-02_task-look_run-{run}"
         events = pd.DataFrame({"onset": 4 + 8.0 * np.arange(6), "duration": 2.0, "trial_type": "image"})
         events["stim_file"] = [f"img{k}.png" for k in rng.permutation(6)]
-        events.to_csv(raw / f"{stem}_events.tsv", sep="\t", index=False)
+        rest = pd.DataFrame({"onset": [1, 2, 3], "duration": 1, "trial_type": ["cue", "rest", "key"]})
+        pd.concat([rest, events]).to_csv(raw / f"{stem}_events.tsv", sep="\t", index=False, na_rep="n/a")
         bold = nibabel.Nifti1Image(500 + rng.normal(size=(3, 3, 2, 40)).astype("float32"), np.eye(4))
         bold.header.set_zooms((2.0, 2.0, 2.0, 1.5))
         nibabel.save(bold, func / f"{stem}_space-MNI_desc-preproc_bold.nii.gz")
@@ -147,8 +147,7 @@ def stories_of_fmriprep(folder: Path) -> None:
 
 
 def grayordinates(folder: Path) -> None:
-    names = [f"p{k:02d}" for k in range(40)]
-    images(folder, names)
+    images(folder, names := [f"p{k:02d}" for k in range(40)])
     axis = BrainModelAxis.from_mask(np.arange(32492) < 200, "CortexLeft")
     scalars = ScalarAxis([f"b{k}" for k in range(trials_of(names, folder))])
     maps = nibabel.Cifti2Image(rng.normal(size=(len(scalars), len(axis))).astype("float32"), (scalars, axis))
@@ -179,7 +178,7 @@ def cells_of_matlab(folder: Path) -> None:
     """Trials x times x cells of version 7.3 beside their times; vectors are all that is known of stimuli."""
     names = [f"tex{k}" for k in range(30)]
     shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 30)))
-    pd.DataFrame({"stimulus_id": shown}).to_csv(folder / "order.csv", index=False)
+    pd.DataFrame({"stimulus_id": shown, "trial": range(len(shown), 0, -1)}).to_csv(folder / "order.csv", index=False)
     vectors = pd.DataFrame({"stimulus_id": names, "a": rng.normal(size=30), "b": rng.normal(size=30)})
     vectors.to_csv(folder / "model.csv", index=False)
     with h5py.File(folder / "mua.mat", "w", userblock_size=512) as file:
@@ -203,8 +202,7 @@ def blocks_in_runs(folder: Path) -> None:
 
 
 def betas_of_sessions(folder: Path) -> None:
-    names = [f"p{k:02d}" for k in range(40)]
-    images(folder, names)
+    images(folder, names := [f"p{k:02d}" for k in range(40)])
     columns = {"stimulus_id": names, "path": [f"images/{name}.png" for name in names]}
     pd.DataFrame(columns | {"part": np.repeat(["Test", "Train"], 20)}).to_csv(folder / "pictures.csv", index=False)
     for person in ("s1", "s2"):
@@ -269,6 +267,7 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
         assert story["recordings"][person] == expected
     cells, study = written(cells_of_matlab)
     files = {"values": "mua.mat", "key": "mua", "trials": "order.csv", "times_s": "times.txt", "times_axis": 1}
+    assert "# rows are in the order of order.csv" in (tmp_path / "cells_of_matlab" / "study.yaml").read_text()
     assert cells["recordings"] == {"01": {"format": "array"} | files}
     assert cells["models"] == {"model": {"extractor": "table", "file": "model.csv"}}
     with h5py.File(tmp_path / "cells_of_matlab" / "mua.mat") as file:
@@ -313,8 +312,7 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
 
 def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody is called sub-01; trials name images with their ending; another array has as many rows as nothing."""
-    names = [f"p{k:02d}" for k in range(40)]
-    images(tmp_path, names)
+    images(tmp_path, names := [f"p{k:02d}" for k in range(40)])
     people = ("anna", "annabo", "bo")  # a name within another's
     for name in people:
         (tmp_path / name).mkdir()
@@ -397,8 +395,7 @@ def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> N
 
 def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Path) -> None:
     """Eight images are shown four times as often: those are for testing."""
-    names = [f"p{k:02d}" for k in range(40)]
-    images(tmp_path, names)
+    images(tmp_path, names := [f"p{k:02d}" for k in range(40)])
     shown = [f"{name}.png" for day in range(3) for name in [*rng.permutation(names), *3 * names[20:28]]]
     presented = pd.DataFrame({"Image": shown, "day": np.repeat(["mon", "tue", "wed"], 64)})
     presented = presented.assign(comment=96 * ["a, b", ""])
@@ -520,12 +517,12 @@ def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Pa
             np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("labels", ["y.npy", "Labels.txt", "class.txt"])
+@pytest.mark.parametrize("labels", ["sub-{}_y.npy", "{}_Labels.txt", "{}_class.txt"])
 def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, capsys) -> None:
     shown, times = np.repeat(["house", "face"], 20), np.linspace(-0.1, 0.3, 9)
     for name in ("a", "b"):
-        np.save(tmp_path / f"sub-{name}_X.npy", rng.normal(size=(40, 3, 9)))
-        mine, file = np.roll(shown, 7 * (name == "b")), tmp_path / f"sub-{name}_{labels}"
+        np.save(tmp_path / f"{labels.partition('{')[0]}{name}_X.npy", rng.normal(size=(40, 3, 9)))
+        mine, file = np.roll(shown, 7 * (name == "b")), tmp_path / labels.format(name)
         np.save(file, mine) if file.suffix == ".npy" else file.write_text("\n".join(mine))
     np.save(tmp_path / "times.npy", times * 1000)
     (tmp_path / "channel_names.txt").write_text("Fz\nCz\nPz\n")  # called so by nobody that is known
@@ -648,6 +645,9 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
         assert "axis, from 0, of repeats in 20 x 3 x 8" in (tmp_path / "study.yaml").read_text()  # to be corrected
         (tmp_path / "kept.away").rename(tmp_path / f"{other}.npz")
         remove(tmp_path.glob("*.t*"))
+    remove(tmp_path.glob("*.npz"))
+    np.save(tmp_path / "betas.npy", values[..., 0].swapaxes(0, 1))  # of a person each
+    np.testing.assert_array_equal(read_subject(described(tmp_path), "03", as_they_are=True).values, values[:, 2, :, 0])
 
 
 def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> None:

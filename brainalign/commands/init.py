@@ -1,7 +1,8 @@
 """`brainalign init FOLDER`: looks at a lab's folder, asks what it cannot see, and writes one YAML that runs."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,39 +10,11 @@ import numpy as np
 import yaml
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.commands.lab import (
-    ARRAYS,
-    CIFTI,
-    FILMS,
-    IMAGES,
-    RAW,
-    RUN,
-    SOUNDS,
-    SUBJECT,
-    TABLES,
-    TRANSCRIPTS,
-    VOLUMES,
-    Ask,
-    Lab,
-    are_names,
-    as_word,
-    by_subject,
-    cells_of,
-    hemispheres_of,
-    of_subject,
-    of_task,
-    study_names,
-)
-from brainalign.commands.unpack import (
-    JOINED,
-    join_parts,
-    unpack_cells,
-    unpack_order,
-    unpack_people,
-    unpack_tables,
-    unpack_vectors,
-)
-from brainalign.io import array_shapes, stored_arrays, writing
+from brainalign.commands import lab as labs
+from brainalign.commands import unpack
+from brainalign.commands.lab import ARRAYS, CIFTI, VOLUMES, Ask, Lab
+from brainalign.commands.unpack import Shapes
+from brainalign.io import MISSING, array_shapes, stored_arrays, writing
 from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns, table_rows
 
 
@@ -54,16 +27,16 @@ def init_study(folder: Path, ask: Ask) -> Path:
     lab = Lab(folder, ask)
     before, found = {*lab.files}, None
     try:
-        kept = before.union(unpack_people(lab))
+        kept = before.union(unpack.unpack_people(lab))
         found = _described(lab)
         for path in () if found else lab.written - kept:  # of a first look, before names were understood
             (folder / path).unlink()
             lab.written.discard(path)
-        copies = [] if found else [*unpack_cells(lab), *unpack_vectors(lab)]
-        copies += [] if found else lab.rename_columns("stimulus_id", "target_id")
-        copies += [] if found else [*unpack_people(lab), *unpack_tables(lab)]
+        copies = [] if found else [*unpack.unpack_cells(lab), *unpack.unpack_vectors(lab)]
+        copies += [] if found else lab.rename_columns("stimulus_id", "target_id", "onset_s")
+        copies += [] if found else [*unpack.unpack_people(lab), *unpack.unpack_tables(lab)]
         found = _described(lab) if copies else found
-        found = _described(lab) if not found and unpack_order(lab) else found
+        found = _described(lab) if not found and unpack.unpack_order(lab) else found
     finally:
         for path in () if found else lab.written - before:
             (folder / path).unlink(missing_ok=True)
@@ -74,21 +47,28 @@ def init_study(folder: Path, ask: Ask) -> Path:
             target.write_text(_written({"name": name} | study, lab, form))
         return target
     lab = Lab(folder, ask)
-    trials = next((path for path in lab.ending(*TABLES) if "trial" in path.stem), None)
+    trials = next((path for path in lab.ending(*labs.TABLES) if "trial" in path.stem), None)
     columns, hint = [] if trials is None else table_columns(lab.folder / trials), ""
     if columns and "stimulus_id" not in columns:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
     told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
     spikes = [path for path, arrays in told.items() if "spike_times" in arrays]
     epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
+    worded = lab.tables("word") or lab.tables("text")
+    silent = [] if lab.tables("stimulus_id") or worded else lab.responses()
+    pickled = [error.partition(": ")[0] for error in lab.unread if "unpickled" in error]
     volumes = [] if lab.volumes()[0] else lab.ending(*VOLUMES)[2:]
     remedies: dict[str, Any] = {
         "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
         "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods"),
+        "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": silent,
+        "Call the columns of {} run (as responses are called), onset_s (in seconds) and text": worded,
+        "Describe {} by hand (docs/pages/concepts.md)": [path for path in lab.files if "triplet" in str(path)],
+        "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item())": pickled,
         "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
         "Join {} and its like into one file, and list their stimuli in trials.tsv": volumes,
-        "{}": lab.unread,
+        "{}": [error for error in lab.unread if "unpickled" not in error],
     }
     hint += "".join(f" {remedy.format(of[0])}." for remedy, of in remedies.items() if of)
     raise BrainalignError(
@@ -102,6 +82,7 @@ def _described(lab: Lab) -> tuple[str, dict[str, Any]] | None:
     return next(((form, study) for form, describe in FORMS.items() if (study := describe(lab))), None)
 
 
+A_GLM = "estimate a response per trial first, from derivatives of fMRIPrep (docs/pages/fmriprep.md) or by GLMsingle"
 MOST_LINES = 15
 MOST_CATEGORIES = 12  # that are decoded over time, where nothing says what they look like
 
@@ -114,36 +95,33 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
     last = f"# {models}methods may follow; without, {'what suits the stimuli, and ' if models else ''}ridge"
     if not {"stimuli", "splits"} & study.keys():
         last = "# decode_times may follow: how categories are decoded, moment by moment"
+    flow: Any = partial(yaml.safe_dump, sort_keys=False, default_flow_style=True, width=1_000_000)
     room = MOST_LINES - len(study) - len([*lines, last])
     for key, value in study.items():
         nested = isinstance(value, dict)
         text = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=None if nested else False, width=10_000)
         first, *more = text.splitlines()
         if nested and len(more) > room:  # a line for each entry, where there is room for that
-            first, more = f"{key}:", [f"  {_flow({name: entry})[1:-1]}" for name, entry in value.items()]
+            first, more = f"{key}:", [f"  {flow({name: entry}).strip()[1:-1]}" for name, entry in value.items()]
         if len(more) > room:
-            first, more = f"{key}: {_flow(value)}", []
+            first, more = f"{key}: {flow(value).strip()}", []
         room -= len(more)
         lines += [first + (f"  # {lab.remarks[key]}" if key in lab.remarks else ""), *more]
     return "\n".join([*lines, last]) + "\n"
-
-
-def _flow(value: Any) -> str:
-    return str(yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=1_000_000)).strip()
 
 
 def _story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
     """Describe derivatives whose runs have words: one in every event, or tables or transcripts that are called so."""
     bold = _preprocessed(lab)
     events = [path for path in lab.ending("_events.tsv") if {"word", "text"} & set(table_columns(lab.folder / path))]
-    told = [path.parent for path in lab.ending(*TRANSCRIPTS)] or [_root(path) for path in events] or lab.words()
+    told = [path.parent for path in lab.ending(*labs.TRANSCRIPTS)] or [_root(path) for path in events] or lab.words()
     if not bold or not told:
         return None
     spaces = list(dict.fromkeys(match[1] for path in bold if (match := re.search(r"space-([A-Za-z0-9]+)", path.name))))
     which = f"space of the volumes: {', '.join(spaces)}"
     space = {"space": lab.answer("recordings", which, spaces[0])} if len(spaces) > 1 else {}
     shared = {"format": "runs", "derivatives": str(_root(bold[0])), **space}
-    recordings = {name: {**shared, "participant": name} for name in by_subject(bold)}
+    recordings = {name: {**shared, "participant": name} for name in labs.by_subject(bold)}
     return {"stimuli": str(told[0]), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
 
@@ -158,32 +136,39 @@ def _root(path: Path) -> Path:
 
 
 def _fmriprep(lab: Lab) -> dict[str, Any] | None:
-    bold, events = of_task(lab, _preprocessed(lab)), lab.ending("_events.tsv")
+    bold, events = labs.of_task(lab, _preprocessed(lab)), lab.ending("_events.tsv")
     if not bold or not events:
         return None
-    places = [_root(path) for path in (bold[0], events[0])]
+    places, people = [str(_root(path)) for path in (bold[0], events[0])], labs.by_subject(bold)
     columns = table_columns(lab.folder / events[0])
     task = re.search(r"task-([A-Za-z0-9]+)", bold[0].name)
     events = [path for path in events if task is None or f"task-{task[1]}_" in path.name] or events
-    cells = {name: [cell for path in events for cell in cells_of(lab, path, name)] for name in columns}
-    seen = [name for name in columns if are_names(cells[name], lab.shown())]
-    seen += ["trial_type", *(old for old, new in study_names(columns).items() if new == "stimulus_id")]
-    several = (name for name in seen if len({*cells.get(name, ())}) > 2)  # where all are of one type, their files tell
+    key, rows, of_shown = _rows_of_events(lab, events)
+    cells = {name: [row[name] for row in rows if row.get(name, "") not in MISSING] for name in columns}
+    seen = [*(name for name in columns if labs.are_names(cells[name], lab.shown())), "trial_type", *key]
+    several = (name for name in seen if len({row.get(name, "") for row in of_shown} - {*MISSING}) > 2)
     column = "stimulus_id" if "stimulus_id" in columns else next(several, "trial_type")
-    shared = {"format": "fmriprep", "derivatives": str(places[0]), "raw": str(places[1])}
-    shared |= {"task": task[1]} if task else {}
-    recordings = {name: shared | {"participant": name} for name in by_subject(bold)}
+    shared = {"format": "fmriprep", "derivatives": places[0], "raw": places[1], **({"task": task[1]} if task else {})}
+    recordings = {name: shared | {"participant": name} for name in people}
     chosen = lab.answer("glm", f"column of events.tsv that names the stimulus ({', '.join(columns)})", column)
     stimuli = lab.stimuli(cells.get(chosen, ()))
     shown: Any = str(stimuli) if stimuli else _names(lab, cells.get(chosen, []))
-    runs = max(len({(path.parent, *RUN.findall(path.name)) for path in of}) for of in by_subject(bold).values())
+    runs = max(len({(path.parent, *labs.RUN.findall(path.name)) for path in of}) for of in people.values())
     glm, splits = {"stimulus_column": chosen}, lab.splits(stimuli, runs)
     return {"stimuli": shown, "recordings": recordings, "glm": glm, "splits": splits}
 
 
+def _rows_of_events(lab: Lab, paths: list[Path]) -> tuple[list[str], list[dict[str, str]], list[dict[str, str]]]:
+    """Return the column of events that names what was shown, if any, all rows, and those of what was shown."""
+    key = [old for old, new in labs.study_names(table_columns(lab.folder / paths[0])).items() if new == "stimulus_id"]
+    tables = [[*table_rows(lab.folder / path)] for path in paths]
+    rows = [dict(zip(header, row, strict=False)) for header, *of in tables for row in of]
+    return key, rows, [row for row in rows if key and row.get(key[0], "") not in MISSING] or rows
+
+
 def _names(lab: Lab, names: list[str]) -> dict[str, Any]:
     """Describe stimuli by their names as texts, where there is neither table nor image of them."""
-    lab.remarks["stimuli"] = "names as texts; say what was shown, in words"
+    lab.remark("stimuli", "names as texts, say what was shown in words")
     return {name: {"texts": [name.replace("_", " ")]} for name in dict.fromkeys(names)}
 
 
@@ -212,77 +197,76 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
     files = files or [path for path in lab.ending(".set") if "task-" not in path.name]  # of EEGLAB
     if not files:
         return None
-    import mne
+    from brainalign.datasets import open_epochs
 
-    stimuli: Any = lab.stimuli()
-    of_mne = files[0].suffix != ".set"
-    first: Any = mne.read_epochs(lab.folder / files[0], preload=False, verbose="error") if of_mne else None
-    kinds = ["eeg"] if first is None else first.get_channel_types(unique=True)
+    first = open_epochs(lab.folder / files[0])
+    kinds, trials = first.get_channel_types(unique=True), first.metadata
+    names = [] if trials is None else [*trials.get("stimulus_id", trials.get("category", ())).astype(str)]
+    stimuli: Any = lab.stimuli(names)
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg" if "eeg" in kinds else "meg")
-    people = by_subject(files)
+    people = labs.by_subject(files)
     several = max(map(len, people.values())) > 1
     recordings = {
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
         for name, of in people.items()
     }
-    trials = None if several or first is None else first.metadata
-    if trials is None or "stimulus_id" not in trials:  # categories of recordings, decoded over time
-        return {"recordings": recordings}
-    shown = str(stimuli) if stimuli else _names(lab, list(trials["stimulus_id"]))
+    known = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else []
+    if trials is None or ("stimulus_id" not in trials and not {*names} <= {*known}):
+        return {"recordings": recordings}  # categories, decoded over time
+    shown = str(stimuli) if stimuli else _names(lab, names)
     runs = trials["run"].nunique() if "run" in trials else 0
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
 
 
 def _raw(lab: Lab) -> dict[str, Any] | None:
     """Describe raw BIDS recordings of M/EEG, whose events have a category each."""
-    files = [path for path in lab.ending(*RAW) if re.search(r"_(meg|eeg)\.", path.name) and "task-" in path.name]
+    files = [path for path in lab.ending(*labs.RAW) if re.search(r"_(meg|eeg)\.", path.name) and "task-" in path.name]
     events = [path for path in lab.files if path.name.endswith("_events.tsv")]
     if not files or not events:
         return None
-    files = of_task(lab, files)
+    files = labs.of_task(lab, files)
     task = str(re.findall(r"task-([A-Za-z0-9]+)", files[0].name)[0])
     events = [path for path in events if f"task-{task}_" in path.name]
-    lab.remarks["markers"] = "category of every trial_type; leave out what is none"
-    root = _root(files[0])
-    shared = {"format": "bids", "root": str(root), "task": task}
+    shared = {"format": "bids", "root": str(_root(files[0])), "task": task}
     recordings: dict[str, Any] = {
         name: shared | {"participant": name, **({"datatype": "meg"} if "_meg." in of[0].name else {})}
-        for name, of in by_subject(files).items()
+        for name, of in labs.by_subject(files).items()
     }
     stimuli = lab.stimuli()
     shown = set(table_column(lab.folder / stimuli, "stimulus_id")) if stimuli else set()
     for column in table_columns(lab.folder / events[0]) if shown else ():
-        names = {Path(name).stem for path in events for name in cells_of(lab, path, column)}
+        names = {Path(name).stem for path in events for name in labs.cells_of(lab, path, column)}
         if names and names <= shown:  # of images: encoders predict from what was shown
             named = {"stimulus_column": column, "names": "file stem"}
-            del lab.remarks["markers"]
             recordings = {name: files | named for name, files in recordings.items()}
-            splits = lab.splits(stimuli, max(map(len, by_subject(files).values())))
+            splits = lab.splits(stimuli, max(map(len, labs.by_subject(files).values())))
             return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
-    kinds = {name: name for path in events for name in cells_of(lab, path, "trial_type")}
+    lab.remark("markers", "category of every trial_type; leave out what is none")
+    kinds = {name: name for path in events for name in labs.cells_of(lab, path, "trial_type")}
     return {"recordings": recordings, "markers": kinds}
 
 
 def _story(lab: Lab) -> dict[str, Any] | None:
-    tables, transcripts = lab.words(), lab.ending(*TRANSCRIPTS)
+    tables, transcripts = lab.words(), lab.transcripts()
     words = tables[0] if tables else transcripts[0].parent if transcripts else None
-    heard = transcripts or lab.ending(*SOUNDS, *FILMS)
+    heard = transcripts or lab.ending(*labs.SOUNDS, *labs.FILMS)
     runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
     volumes, masks, _ = lab.volumes()
     data = [*lab.ending(*ARRAYS, *CIFTI), *volumes]
-    called = {path: run for path in data for run in runs if re.search(as_word(run), path.name.split(".")[0])}
+    called = {path: run for path in data for run in runs if re.search(labs.as_word(run), path.name.split(".")[0])}
     recordings: dict[str, Any] = {}
-    people = by_subject([*called], runs)
+    people = labs.by_subject([*called], runs)
     for name, of in people.items():
-        files = {called[path]: str(path) for path in of}
+        parts = {run: [str(path) for path in of if called[path] == run] for run in map(called.__getitem__, of)}
+        files: dict[str, Any] = {run: at if at[1:] else at[0] for run, at in parts.items()}  # several are presentations
         if len(files) < 2:
             continue
         recordings[name] = recording = {"format": "runs", "files": _pattern(lab, of, files)}
         if {*of} <= {*volumes} and masks:
-            recording["mask"] = str(of_subject(name, masks, people))
+            recording["mask"] = str(labs.of_subject(name, masks, people))
         elif of[0].name.lower().endswith(ARRAYS):
             units = lab.units()
-            recording |= {"targets": str(of_subject(name, units, people))} if units else {}
+            recording |= {"targets": str(labs.of_subject(name, units, people))} if units else {}
             shapes = [array_shapes(lab.folder / path) for path in of]
             key = min(shapes[0], key=lambda array: len(shapes[0][array]))
             others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
@@ -296,7 +280,7 @@ def _story(lab: Lab) -> dict[str, Any] | None:
     clock = lab.answer("recordings", f"seconds from row to row (tr_s; of samples sfreq_hz instead{more})", step)
     recordings = {name: files | {"tr_s": float(clock)} for name, files in recordings.items()}
     signals: dict[str, Any] = {}
-    for kind, endings in (("sounds", SOUNDS), ("films", FILMS)):
+    for kind, endings in (("sounds", labs.SOUNDS), ("films", labs.FILMS)):
         found = {path.stem: path for path in lab.ending(*endings)}
         if found.keys() >= set(runs):
             signals[kind] = _pattern(lab, [found[run] for run in runs], {run: str(found[run]) for run in runs})
@@ -307,7 +291,7 @@ def _story(lab: Lab) -> dict[str, Any] | None:
     return study | {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
 
-def _pattern(lab: Lab, paths: list[Path], files: dict[str, str]) -> Any:
+def _pattern(lab: Lab, paths: list[Path], files: dict[str, Any]) -> Any:
     """Write files that are called like their runs, and lie alone in a folder, as one pattern."""
     ending = paths[0].name.partition(".")[2]
     pattern = paths[0].with_name(f"*.{ending}")
@@ -319,23 +303,27 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     bold, masks, _ = lab.volumes()
     labels = [path for path in lab.ending(".txt") if "label" in path.stem]
     tables = {path: path.with_name(f"{path.name.partition('_bold.nii')[0]}_events.tsv") for path in bold if not labels}
-    bold = of_task(lab, [path for path in bold if labels or tables[path] in lab.files])
+    bold = labs.of_task(lab, [path for path in bold if labels or tables[path] in lab.files])
     if not (masks and bold):
         return None
+    if not labels:
+        key, _, rows = _rows_of_events(lab, [tables[path] for path in bold])
+        if key and len({row.get("trial_type") for row in rows}) < 3 <= len({row[key[0]] for row in rows}):
+            raise BrainalignError(f"{tables[bold[0]]}: {key[0]} names what was shown in each trial; {A_GLM}")
     step, known = _header_step(lab.folder / bold[0])
     tr = lab.answer("fmri", f"repetition time in seconds ({known})", step)
     recordings: dict[str, Any] = {}
-    people = by_subject(bold)
+    people = labs.by_subject(bold)
     for name, of in people.items():
         what: dict[str, Any] = {"bold": [str(path) for path in of], "events": [str(tables.get(path)) for path in of]}
-        what = {"bold": str(of[0]), "labels": str(of_subject(name, labels, people))} if labels else what
-        recordings[name] = {"format": "nifti", "mask": str(of_subject(name, masks, people)), **what}
-    cells = [name for path in bold if not labels for name in cells_of(lab, tables[path], "trial_type")]
+        what = {"bold": str(of[0]), "labels": str(labs.of_subject(name, labels, people))} if labels else what
+        recordings[name] = {"format": "nifti", "mask": str(labs.of_subject(name, masks, people)), **what}
+    cells = [name for path in bold if not labels for name in labs.cells_of(lab, tables[path], "trial_type")]
     if labels:
         cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
     rest = next((name for name in ("rest", "baseline", "fixation") if name in cells), "rest")
     names = [name for name in dict.fromkeys(cells) if name != rest]
-    images = {path.stem: str(path) for path in lab.ending(*IMAGES)}
+    images = {path.stem: str(path) for path in lab.ending(*labs.IMAGES)}
     shown = {name: {"path": images[name]} for name in names} if {*names} <= images.keys() else _names(lab, names)
     fmri = {"tr_s": float(tr), "space": "of the scanner", **({"rest": rest} if rest != "rest" else {})}
     return {"stimuli": shown, "recordings": recordings, "fmri": fmri, "splits": {"runs": {"leave_out": "run"}}}
@@ -356,6 +344,8 @@ def _header_step(path: Path) -> tuple[str, str]:
 
 
 def _rdms(lab: Lab) -> dict[str, Any] | None:
+    from brainalign.datasets.formats import rdm_keys
+
     arrays = lab.ending(*ARRAYS)
     files = [path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower()]
     stimuli = lab.stimuli() if files or (arrays and not lab.tables("stimulus_id", "run")) else None
@@ -368,12 +358,8 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     models = [path for path in files if "model" in path.stem.lower()]
     recordings: dict[str, Any] = {}
     for path in [path for path in files if path not in models]:
-        if path in arrays:
-            names = list(array_shapes(lab.folder / path))
-        else:
-            from brainalign.datasets.formats import rdm_keys
-
-            names = rdm_keys(lab.folder / path, ids) or [""]
+        at = lab.folder / path
+        names = list(array_shapes(at)) if path in arrays else rdm_keys(at, ids) or [""]
         for key in names:
             several = {"key": key} if len(names) > 1 else {}
             bare = re.sub(r"[-_ ]?rdms?$", "", key if several else path.stem, flags=re.IGNORECASE)
@@ -381,7 +367,7 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
     if any(path in arrays for path in files):
-        lab.remark_on_stimuli(f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}")
+        lab.remark("stimuli", f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}")
     return {"stimuli": str(stimuli), "recordings": recordings, **({"model_rdms": str(models[0])} if models else {})}
 
 
@@ -397,36 +383,39 @@ def _pairs(path: Path, n: int) -> bool:
 
 def _rows(lab: Lab) -> dict[str, Any] | None:
     """Describe arrays, or maps, with a table of a trial per row."""
-    trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path) and JOINED not in path.stem]
+    trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path) and labs.JOINED not in path.stem]
     data = lab.ending(*ARRAYS) or lab.volumes()[0] or lab.ending(".func.gii") or lab.ending(*CIFTI)
     stimuli = lab.stimuli() if trials and data else None
     models = lab.vectors()
-    data = _of_responses(lab, trials) if lab.ending(*ARRAYS) else data
+    numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
+    data = _of_responses(lab, numbers) if lab.ending(*ARRAYS) else data
+    data = unpack.unpack_axis(lab, data[0], numbers) if len(data) == 1 and data[0] in lab.ending(*ARRAYS) else data
     if not (trials and data):
         return None
     recordings: dict[str, Any] = {}
-    people, tables = by_subject(data), by_subject(trials)
+    people, tables = labs.by_subject(data), labs.by_subject(trials)
     for name, of in people.items():
-        table = of_subject(name, trials, people)
+        table = labs.of_subject(name, trials, people)
+        if lab.is_mixed(table):
+            lab.remark("recordings", f"rows are in the order of {table}, which is not that of its trials")
         own, is_array = tables.get(name) or [table], of[0].name.lower().endswith(ARRAYS)
-        if is_array and (joined := join_parts(lab, name, of, own)):
+        if is_array and (joined := unpack.join_parts(lab, name, of, own)):
             recordings[name] = _array(lab, name, *joined, people)
             continue
         several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
-        if len(own) > 1 and len(of) > (len(hemispheres_of(of)) if of[0].suffix == ".gii" else 1):
-            raise BrainalignError(
-                f"{several} and {len(own)} tables of trials; join them into one file and one table, with a column "
-                "session or run"
-            )
+        if len(own) > 1 and len(of) > (len(labs.hemispheres_of(of)) if of[0].suffix == ".gii" else 1):
+            remedy = A_GLM if "_bold." in str(of) else "join them into a file and a table with a column session or run"
+            raise BrainalignError(f"{several} and {len(own)} tables of trials; {remedy}")
         if is_array:
             chosen = str(of[0]) if len(of) == 1 else lab.answer("recordings", f"{several}; which is read", str(of[0]))
             values = next((path for path in of if str(path) == chosen), of[0])
             recordings[name] = _array(lab, name, values, table, lab.units(), people)
         else:
             recordings[name] = {"format": "betas"} | _maps(lab, name, of, people) | {"trials": str(table)}
-    if len(people) > 1 and len({path.parent for path in data}) == 1 and not SUBJECT.search(str(data)):
-        said = f"{listed([str(path) for path in data])} are taken to be of a person each: leave out what is of nobody"
-        lab.remarks["recordings"] = "; ".join([said, lab.remarks.get("recordings", "")]).rstrip("; ")
+    if len(people) > 1 and len({path.parent for path in data}) == 1 and not labs.SUBJECT.search(str(data)):
+        lab.remark(
+            "recordings", f"{listed([*map(str, data)])} are taken to be of a person each: leave out any of nobody"
+        )
     ids = table_column(lab.folder / trials[0], "stimulus_id")
     if not stimuli and "times_s" in recordings.get(name, {}) and len({*ids}) <= MOST_CATEGORIES:
         return {"recordings": recordings}  # categories are decoded
@@ -436,9 +425,8 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs, ids), **described}
 
 
-def _of_responses(lab: Lab, trials: list[Path]) -> list[Path]:
+def _of_responses(lab: Lab, numbers: Collection[int]) -> list[Path]:
     """Choose the arrays of responses: those with a row per trial, else with another axis of trials, else all."""
-    numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
     axes = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in lab.responses()}
     rows = [path for path, found in axes.items() if found and found[1] == 0]
     return rows or [path for path, found in axes.items() if found] or [*axes]
@@ -448,50 +436,49 @@ def _maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) -> dict[
     """Describe the maps of a person: surfaces, grayordinates or volumes, and the regions that lie in them."""
     labels, parcels, (_, masks, regions) = lab.ending(".label.gii"), lab.ending(".dlabel.nii"), lab.volumes()
     if of[0].suffix == ".gii":
-        rois = {"rois": {side: paths[0] for side, paths in hemispheres_of(labels).items()}} if labels else {}
-        maps = {side: paths if len(paths) > 1 else paths[0] for side, paths in hemispheres_of(of).items()}
+        rois = {"rois": {side: paths[0] for side, paths in labs.hemispheres_of(labels).items()}} if labels else {}
+        maps = {side: paths if len(paths) > 1 else paths[0] for side, paths in labs.hemispheres_of(of).items()}
         return {"betas": maps, **rois}
     betas: dict[str, Any] = {"betas": str(of[0]) if len(of) == 1 else [str(path) for path in of]}
     if of[0] in lab.ending(*CIFTI):
-        return betas | ({"rois": {"areas": str(of_subject(name, parcels, people))}} if parcels else {})
-    betas |= {"mask": str(of_subject(name, masks, people))} if masks else {}
-    betas |= {"rois": {"areas": str(of_subject(name, regions, people))}} if regions else {}
+        return betas | ({"rois": {"areas": str(labs.of_subject(name, parcels, people))}} if parcels else {})
+    betas |= {"mask": str(labs.of_subject(name, masks, people))} if masks else {}
+    betas |= {"rois": {"areas": str(labs.of_subject(name, regions, people))}} if regions else {}
     known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
     return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
 
 
-def _array(
-    lab: Lab, name: str, values: Path, table: Path, units: list[Path], people: Collection[str]
-) -> dict[str, Any]:
+def _array(lab: Lab, who: str, file: Path, table: Path, units: list[Path], people: Collection[str]) -> dict[str, Any]:
     """Describe the array of a person: which one it is, its axes and times, and what its columns are."""
-    ids, shapes = table_column(lab.folder / table, "stimulus_id"), array_shapes(lab.folder / values)
+    ids, shapes = table_column(lab.folder / table, "stimulus_id"), array_shapes(lab.folder / file)
     key, axis = _of_trials(shapes, {len(ids)}) or ("", 0)
-    n = shapes.get(key, ())[:1]
-    alike = [one for one, shape in shapes.items() if shape[:1] == n and np.prod(shape) > max(shape, default=1)]
+    shape, sizes = shapes.get(key, ()), " x ".join(map(str, shapes.get(key, ())))
+    if shape.count(len(ids)) > 1:
+        axis = int(lab.answer("recordings", f"axis, from 0, of trials in {sizes}", str(axis)))
+    alike = [one for one, of in shapes.items() if of[:1] == shape[:1] and np.prod(of) > max(of, default=1)]
     if len(alike) > 1 and not axis:
         key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
-    named = {"targets": str(of_subject(name, units, people))} if units else {}
+    named = {"targets": str(labs.of_subject(who, units, people))} if units else {}
     columns = [len(rows) - 1 for path in named.values() for rows in [[*table_rows(lab.folder / path)]]]
-    how: dict[str, Any] = {"key": key} if len(shapes) > 1 else {}
-    how |= {"trials_axis": axis} if axis else {}
-    repeats = _repeats(lab, shapes, key, axis) if len({*ids}) == len(ids) else {}
-    times = _times(lab, values, shapes, key, columns, axis, *repeats.values())
-    return {"format": "array", "values": str(values), **how, **repeats, "trials": str(table), **named, **times}
+    how: dict[str, Any] = ({"key": key} if len(shapes) > 1 else {}) | ({"trials_axis": axis} if axis else {})
+    repeats = _repeats(lab, file, shape, axis) if len({*ids}) == len(ids) else {}
+    if len(shape) - len(repeats) > 3:
+        raise BrainalignError(f"{file}: {key} is {sizes}; save trials x voxels of a mask, or volumes as NIfTI")
+    times = _times(lab, file, shapes, key, columns, axis, *repeats.values())
+    return {"format": "array", "values": str(file), **how, **repeats, "trials": str(table), **named, **times}
 
 
-def _of_trials(shapes: Mapping[str, tuple[int, ...]], numbers: Collection[int]) -> tuple[str, int] | None:
+def _of_trials(shapes: Shapes, numbers: Collection[int]) -> tuple[str, int] | None:
     """Return the array of a file that has a row per trial, the largest of several, or another axis, and the axis."""
     found = [(name, axis) for name, of in shapes.items() if len(of) > 1 for axis, n in enumerate(of) if n in numbers]
     size = {name: int(np.prod(of)) for name, of in shapes.items()}
     return max(found, key=lambda at: (size[at[0]] > max(shapes[at[0]]), at[1] == 0, size[at[0]]), default=None)
 
 
-def _repeats(lab: Lab, shapes: Mapping[str, tuple[int, ...]], key: str, axis: int) -> dict[str, int]:
+def _repeats(lab: Lab, values: Path, shape: tuple[int, ...], axis: int) -> dict[str, int]:
     """Return the axis of repeats of stimuli that have a row each: the shortest but one, where nothing has times."""
-    shape = shapes.get(key, ())
-    timed = any("time" in name for name in [*shapes, *(path.stem for path in lab.files)])
     others = [other for other in range(len(shape)) if other != axis]
-    if len(others) < 2 + timed:
+    if len(others) < 2 + lab.timed(values):
         return {}
     shortest = min(others, key=lambda other: shape[other])
     sizes = " x ".join(map(str, shape))
@@ -499,9 +486,7 @@ def _repeats(lab: Lab, shapes: Mapping[str, tuple[int, ...]], key: str, axis: in
     return {"repeats_axis": int(chosen)} if chosen.isdecimal() else {}
 
 
-def _times(
-    lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str, columns: list[int], *rows: int
-) -> dict[str, Any]:
+def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *rows: int) -> dict[str, Any]:
     """Return the seconds of an array's axis of times: of a file, of another array, or written from its ends.
 
     `columns` are how many targets are listed, if any; `rows` the axes of trials, and of repeats.
@@ -509,14 +494,12 @@ def _times(
     shape = shapes.get(key, ())
     if len(shape) < 2 + len(rows) or shape[-1] == 1:
         return {}
-    inside: list[str] = []
     written, others = "times.txt", [axis for axis in range(len(shape)) if axis not in rows]
+    inside = [name for name, of in shapes.items() if name[:1] == "t" and np.prod(of) in [shape[k] for k in others]]
     if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem]:
         written, at = str(files[0]), lab.folder / files[0]
         seconds = stored_arrays(at, [""])[""].ravel() if at.suffix == ".npy" else np.genfromtxt(at).ravel()
-    elif inside := [
-        name for name, of in shapes.items() if name[:1] == "t" and int(np.prod(of)) in [shape[axis] for axis in others]
-    ]:
+    elif inside:
         seconds = stored_arrays(lab.folder / path, inside[:1])[inside[0]].ravel()
     else:
         n = next((shape[axis] for axis in reversed(others) if shape[axis] not in columns), shape[others[1]])

@@ -34,13 +34,15 @@ REGION = re.compile(rf"(?<![A-Za-z0-9])(?:{AREA})(?![A-Za-z0-9])")
 HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
-    "stimulus_id": "stimulus stim_id stim image_id image picture item stim_file trialinfo filename file",
+    "stimulus_id": "stimulus stim_id stim stimuli image_id image image_name img picture item stim_file trialinfo "
+    "filename file nsdid nsd_id cocoid coco_id image_index stim_index",
     "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
     "path": "image_path image_file filename file",
     "session": "session_id ses day",
-    "run": "run_id block",
+    "run": "run_id block story",
     "roi": "area brain_area region",
 }
+ONSET = re.compile(r"(onset|start|begin|time)s?([-_ ]*\(?(s|secs?|seconds?)\)?)?", re.IGNORECASE)  # of a word
 Ask = Callable[[str, str], str]
 YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
 DECIMAL = re.compile(r"^(-?\d+),(\d+(?:[eE][-+]?\d+)?)$")  # as spreadsheets of half of Europe write it
@@ -99,7 +101,7 @@ class Lab:
 
     def rename_columns(self, *asked: str) -> list[Path]:
         """Write tables of what is asked for anew, under names that studies know, and return the copies."""
-        copies, said, shown = [], [], self.shown()
+        copies, shown = [], self.shown()
         for path in self.ending(*TABLES):
             known, first = self.head(path)
             between = ";" if len(known) == 1 and ";" in known[0] else ""  # where the comma is for decimals
@@ -108,18 +110,22 @@ class Lab:
             names = study_names(known)
             if "name" in known and re.search("electrodes|channels", path.stem):  # of BIDS
                 names |= {"name": "target_id"}
+            if {"run", "word", "text"} & {*known, *names.values()} > {"run"}:
+                names |= dict.fromkeys([old for old in known if ONSET.fullmatch(old)][:1], "onset_s")
             cells = sorted(zip(known, first, strict=False), key=lambda cell: names.get(cell[0]) != "stimulus_id")
             likely = (name for name, cell in cells if name not in shown and are_names([cell], shown))
             column = (name for name in likely if are_names(table_column(self.folder / path, name, between), shown))
             # What cells name says more than what a column is called, but for an id that another kind of table has, too.
             key = next((old for old, new in names.items() if new == "stimulus_id"), None)
-            others = [self.head(other)[0] for other in self.ending(*TABLES)]
-            joined = any(key in of and of != known for of in others)
-            told = "" if joined or "stimulus_id" in known else next(column, "")
+            joined = any(key in of and of != known for of, _ in map(self.head, self.ending(*TABLES)))
+            several = [] if joined or "stimulus_id" in known else [*column]
+            told = several[0] if several else ""
+            if len(several) > 1 and names.get(told) != "stimulus_id":
+                told = self.answer("stimuli", f"column of {path} with what was shown: {', '.join(several)}", told)
             if told and names.get(told) != "stimulus_id":
                 names = {old: new for old, new in names.items() if new != "stimulus_id"} | {told: "stimulus_id"}
             header = [names.get(name, name) for name in known]
-            is_of = next((name for name in ("stimulus_id", "target_id") if name in header), None)
+            is_of = next((name for name in ("stimulus_id", "target_id", "onset_s") if name in header), None)
             decimal = any(map(DECIMAL.fullmatch, first))
             if is_of not in asked or not (between or decimal or header != known):
                 continue
@@ -136,8 +142,7 @@ class Lab:
             self.files[self.files.index(path)] = copy
             copies.append(copy)
             changed = ", ".join(f"{new} for {old}" for old, new in names.items())
-            said.append(f"{copy} is {path}{f' with {changed}' if changed else ''}")
-        self.remark_on_stimuli(*said)
+            self.remark("stimuli", f"{copy} is {path}{f' with {changed}' if changed else ''}")
         return copies
 
     def write(self, path: Path, rows: Iterable[Iterable[str]]) -> None:
@@ -159,22 +164,25 @@ class Lab:
         """Return the columns of a table, and the cells of its first row."""
         return [*islice(table_rows(self.folder / path, separator), 2), [], []][:2]
 
-    def remark_on_stimuli(self, *said: str) -> None:
-        """Remark on what was written, beside the only key that no question remarks on."""
-        if said:
-            before = self.remarks.get("stimuli", said[0]).split("; ")
-            self.remarks["stimuli"] = "; ".join(dict.fromkeys([*before, *said]))
+    def remark(self, key: str, *said: str) -> None:
+        """Remark on what was written or taken, beside a key, once."""
+        self.remarks[key] = "; ".join(dict.fromkeys([*filter(None, self.remarks.get(key, "").split("; ")), *said]))
 
     def answer(self, key: str, question: str, default: str) -> str:
         """Ask once; what was taken is remarked beside the key."""
         found = self.answers[question] = self.answers.get(question) or self.ask(question, default)
-        self.remarks[key] = f"{question}: change it where {found} is wrong"
+        self.remark(key, f"{question}: change it where {found} is wrong")
         return found
+
+    def transcripts(self) -> list[Path]:
+        """List the files that say what was said in a run each, after which they are called."""
+        tables = [*self.tables("onset", "word"), *self.tables("onset", "text")]
+        tables = [path for path in tables if not {"run", "story"} & {*table_columns(self.folder / path)}]
+        return self.ending(*TRANSCRIPTS) or (tables if len(tables) > 1 else [])
 
     def words(self) -> list[Path]:
         """List the tables of what was said, and when, in runs."""
-        found = self.tables("run", "onset_s")
-        return [path for path in found if "stimulus_id" not in table_columns(self.folder / path)]
+        return [of for of in self.tables("run", "onset_s") if "stimulus_id" not in table_columns(self.folder / of)]
 
     def stimuli(self, told: Collection[str] = ()) -> Path | None:
         """Return the table of what was shown; of a folder of images it is written, with their names as ids.
@@ -195,13 +203,13 @@ class Lab:
         if counts and not counts.keys() & {*names} and (numbers := _numbers(images, counts, self.listing)):
             names = numbers
             ends = f"{names[0]} is {images[0].name}, {names[-1]} {images[-1].name}"
-            self.remark_on_stimuli(f"{ends}: correct {table} if not")
+            self.remark("stimuli", f"{ends}: correct {table} if not")
         # Folders of nothing that was shown hold figures; where two hold the same names, one may hold masks.
         used = [path.parent for path, name in zip(images, names, strict=True) if name in counts or not counts]
         if len({*names}) < len(names):
             places = ", ".join(dict.fromkeys(map(str, used)))
             used = [Path(self.answer("images", f"folder of the images, of {places}", str(used[0])))]
-            self.remark_on_stimuli(f"images are those of {used[0]}")
+            self.remark("stimuli", f"images are those of {used[0]}")
         of = {path: name for path, name in zip(images, names, strict=True) if path.parent in (used or [path.parent])}
         images, names = list(of), list(of.values())
         if listed_in:
@@ -209,7 +217,7 @@ class Lab:
             if not counts.keys() <= at.keys():
                 return listed_in
             self.write(table, [[*header, "path"], *([*row, at[row[header.index("stimulus_id")]]] for row in cells)])
-            self.remark_on_stimuli(f"{table} is {listed_in} with the images of these names")
+            self.remark("stimuli", f"{table} is {listed_in} with the images of these names")
             return table
         # Test images are repeated, for their noise ceiling, where the others are many.
         often = {name for name in names if counts and counts[name] > 2 * median(counts.values())}
@@ -233,7 +241,7 @@ class Lab:
         for path, names in ((path, names) for path, each in lists.items() for names in each):
             order = [of[name] for name in (Path(name).name for name in names) if name in of]
             if {*order} == {*images} and len(order) == len(names) == len(images):
-                self.remark_on_stimuli(f"images are counted as {path} lists them")
+                self.remark("stimuli", f"images are counted as {path} lists them")
                 return order
         return images
 
@@ -242,6 +250,11 @@ class Lab:
         columns = set(table_columns(self.folder / path))
         ids = [] if {"text", "caption"} & columns else table_column(self.folder / path, "stimulus_id")
         return bool("trial" in path.stem or {"onset", "onset_s", "run", "session"} & columns or len(ids) > len({*ids}))
+
+    def is_mixed(self, path: Path) -> bool:
+        """Tell whether a table counts trials in another order than its rows have."""
+        cells = [table_column(self.folder / path, of) for of in self.head(path)[0] if of.lower().startswith("trial")]
+        return any(all(map(is_number, of)) and len({*of}) == len(of) and of != sorted(of, key=float) for of in cells)
 
     def holds_vectors(self, path: Path) -> bool:
         """Tell whether a table has several columns beside the ids, all of them numbers."""
@@ -277,11 +290,15 @@ class Lab:
     def responses(self) -> list[Path]:
         """List the arrays that may be of responses: no vectors and times, and no X beside a Y of several columns."""
         known = {model["file"] for model in self.vectors().values()}
-        found = [path for path in self.ending(*ARRAYS) if str(path) not in known and "time" not in path.stem]
-        found = [path for path in found if JOINED not in path.stem]
+        found = [path for path in self.ending(*ARRAYS) if str(path) not in known]
+        found = [path for path in found if not re.search(f"time|{JOINED}", path.stem)]
         y = [path for path in found if re.match("Y(?![a-z])", path.stem, re.IGNORECASE)]
         wide = any(len(of) > 1 and min(of) > 1 for path in y for of in array_shapes(self.folder / path).values())
         return [path for path in found if not (wide and re.match("X(?![a-z])", path.stem, re.IGNORECASE))]
+
+    def timed(self, path: Path) -> bool:
+        """Tell whether there are times, in a file of arrays or beside it."""
+        return any("time" in name for name in [*array_shapes(self.folder / path), *(of.stem for of in self.files)])
 
     def splits(self, stimuli: Path | None, runs: int, ids: Collection[str] = ()) -> dict[str, Any]:
         """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli.
@@ -389,7 +406,7 @@ def by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[
     Those of runs, sessions, sets, hemispheres and regions do not count.
     """
     told = len(paths) == 1 or any(SUBJECT.search(path.as_posix()) for path in paths)
-    names = {path: [] if told else _words(path, runs) for path in paths}
+    names = {path: [] if told else words_of(path, runs) for path in paths}
     shared = set.intersection(*map(set, names.values())) if names else set()
     subjects: dict[str, list[Path]] = {}
     for path, words in names.items():
@@ -400,10 +417,11 @@ def by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[
 
 def of_subject(name: str, paths: list[Path], names: Collection[str]) -> Path:
     """Choose the file of a subject, `1` and `01` being one, or else the first that is of none of the subjects."""
-    bare, groups = _bare(name), by_subject(paths)
-    own = [path for called, of in groups.items() if _bare(called) == bare and called in _joined(of[0]) for path in of]
-    others = {*map(_bare, names)} - {bare}
-    told = [path for path in paths if SUBJECT.search(path.as_posix()) or others & {*map(_bare, _words(path))}]
+    bare, groups = bare_name(name), by_subject(paths)
+    joined = {who: re.sub("[^A-Za-z0-9]", "", of[0].as_posix()) for who, of in groups.items()}
+    own = [path for who, of in groups.items() if bare_name(who) == bare and who in joined[who] for path in of]
+    others = {*map(bare_name, names)} - {bare}
+    told = [path for path in paths if SUBJECT.search(path.as_posix()) or others & {*map(bare_name, words_of(path))}]
     found = own or [path for path in paths if path not in told] or (paths if {*names} == {"01"} else [])
     if not found:
         called = listed([str(path) for path in paths])
@@ -411,11 +429,8 @@ def of_subject(name: str, paths: list[Path], names: Collection[str]) -> Path:
     return found[0]
 
 
-def _joined(path: Path) -> str:
-    return "".join(re.findall("[A-Za-z0-9]", path.as_posix()))
-
-
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
+    """Return a name in small letters, numbers without leading zeros."""
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name).lower()
 
 
@@ -434,7 +449,8 @@ def hemispheres_of(paths: list[Path]) -> dict[str, list[str]]:
     return {side: [path for of, path in sides if of == side] for side in dict(sorted(sides))}
 
 
-def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
+def words_of(path: Path, runs: Collection[str] = ()) -> list[str]:
+    """Return the words of a path but for those of runs, sessions, sets, hemispheres and regions."""
     text = path.with_name(path.name.split(".")[0]).as_posix()
     for run in sorted(runs, key=len, reverse=True):
         text = re.sub(as_word(run), " ", text)

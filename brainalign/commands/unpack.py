@@ -1,6 +1,7 @@
 """Files of a lab's that say several things at once, taken apart into the files that a study is made of."""
 
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,35 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import io
 from brainalign.checks import BrainalignError, listed
-from brainalign.commands.lab import (
-    ARRAYS,
-    CALLED,
-    IMAGES,
-    JOINED,
-    PART,
-    REGION,
-    SET,
-    SUBJECT,
-    VOLUMES,
-    Lab,
-    are_names,
-    cell_text,
-    image_names,
-    is_number,
-    study_names,
-    subject_of,
-)
-from brainalign.io import (
-    MISSING,
-    array_shapes,
-    load_image_file,
-    located_array,
-    read_lines,
-    read_parquet,
-    read_text_table,
-    stored_arrays,
-)
+from brainalign.commands import lab as labs
+from brainalign.commands.lab import ARRAYS, CALLED, JOINED, PART, SUBJECT, Lab
 from brainalign.study import table_column
 
 UNITS = {"target_id", "roi"}
@@ -62,7 +38,8 @@ def unpack_vectors(lab: Lab) -> list[Path]:
         found: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {}
         with suppress(BrainalignError, TypeError):  # what holds no numbers or text is left alone
             found = {
-                group: _vectors(lab, path, of, shown) for group, of in _groups(array_shapes(lab.folder / path)).items()
+                group: _vectors(lab, path, of, shown)
+                for group, of in _groups(io.array_shapes(lab.folder / path)).items()
             }
         for group, (cells, named) in found.items():
             for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
@@ -74,7 +51,7 @@ def unpack_vectors(lab: Lab) -> list[Path]:
                 written.append(path.with_name("_".join([path.stem, *filter(None, group.split("/")), f"{kind}.tsv"])))
                 lab.write(written[-1], zip(*([new, *cells[old]] for old, new in of.items()), strict=True))
                 said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
-                lab.remark_on_stimuli(f"..._{kind}.tsv are of {path.suffix} files: {said}")
+                lab.remark("stimuli", f"..._{kind}.tsv are of {path.suffix} files: {said}")
     lab.files += written
     return written
 
@@ -97,14 +74,14 @@ def _vectors(lab: Lab, path: Path, shapes: Shapes, shown: set[str]) -> tuple[dic
     vectors = [name for name in vectors if max(shapes[name]) in largest]
     beside = _beside(lab, path, largest, shown) if len(largest) > 1 else {}
     last = {name.rpartition("/")[2]: name for name in [*vectors, *beside]}  # of groups, and MATLAB's structs
-    named = study_names(list(last)) | {name: name for name in last if name in CALLED}
+    named = labs.study_names(list(last)) | {name: name for name in last if name in CALLED}
     if "stimulus_id" not in named.values():
         named |= dict.fromkeys([name for name in last if name.lower() in LABELS][:1], "stimulus_id")
     elif "target_id" not in named.values():  # labels beside what was shown are those of channels
         named |= dict.fromkeys([name for name in last if name.lower() in ("label", "labels")][:1], "target_id")
-    contents = stored_arrays(lab.folder / path, vectors) | beside
-    cells = {name: [*map(cell_text, contents[of].ravel())] for name, of in last.items()}
-    if told := [name for name, of in cells.items() if are_names(of, shown)]:  # more than what they are called
+    contents = io.stored_arrays(lab.folder / path, vectors) | beside
+    cells = {name: [*map(labs.cell_text, contents[of].ravel())] for name, of in last.items()}
+    if told := [name for name, of in cells.items() if labs.are_names(of, shown)]:  # more than what they are called
         told.sort(key=lambda name: (len(cells[name]) != largest[0], named.get(name) != "stimulus_id"))
         named = {old: new for old, new in named.items() if new != "stimulus_id"} | {told[0]: "stimulus_id"}
     return cells, named
@@ -115,7 +92,7 @@ def unpack_cells(lab: Lab) -> list[Path]:
     written: list[Path] = []
     for path in lab.ending(".mat"):
         with suppress(BrainalignError):
-            content = stored_arrays(lab.folder / path, array_shapes(lab.folder / path))
+            content = io.stored_arrays(lab.folder / path, io.array_shapes(lab.folder / path))
             cells = {name: values.ravel().tolist() for name, values in content.items() if values.dtype.kind in "OU"}
             arrays = [name for name, parts in cells.items() if all(min(np.shape(of), default=0) > 1 for of in parts)]
             if not arrays:
@@ -124,7 +101,7 @@ def unpack_cells(lab: Lab) -> list[Path]:
             names = [f"{k + 1:02d}" for k in range(n)]
             for name, parts in cells.items():
                 if name.removesuffix("s") in ("name", *PEOPLE) and len(parts) == n:
-                    told = [re.sub("[^A-Za-z0-9]", "", cell_text(part)) for part in parts]
+                    told = [re.sub("[^A-Za-z0-9]", "", labs.cell_text(part)) for part in parts]
                     names = told if len({*told} - {""}) == n else names
             shared = {name: values for name, values in content.items() if values.dtype != object}
             of = {name: parts for name, parts in cells.items() if len(parts) == n}
@@ -133,27 +110,44 @@ def unpack_cells(lab: Lab) -> list[Path]:
             for k, file in enumerate(files):
                 own = {name: parts[k] for name, parts in of.items() if np.asarray(parts[k]).dtype.kind in "biufU"}
                 np.savez(lab.folder / file, allow_pickle=False, **shared | own)
-            lab.remark_on_stimuli(f"{files[0]} to {files[-1].name} are the cells of {path}")
+            lab.remark("stimuli", f"{files[0]} to {files[-1].name} are the cells of {path}")
             lab.files.remove(path)
             written += files
     lab.files += written
     return written
 
 
+def unpack_axis(lab: Lab, path: Path, n_trials: Collection[int]) -> list[Path]:
+    """Write an array of people x stimuli x targets as one of each person; return the files, or else the file."""
+    (key, shape), *_ = sorted(io.array_shapes(lab.folder / path).items(), key=lambda of: -int(np.prod(of[1])))
+    told, sizes = SUBJECT.search(str(path)) or lab.timed(path), " x ".join(map(str, shape))
+    told = told or len(shape) != 3 or shape[1] not in n_trials or shape[0] in n_trials or shape[0] >= min(shape[1:])
+    question = f"what the first axis of {sizes} is of: people or repeats"
+    if told or lab.answer("recordings", question, "people") != "people":
+        return [path]
+    files = [path.with_name(f"sub-{k + 1:02d}_{path.stem}.npy") for k in range(shape[0])]
+    for file, values in zip(files, io.stored_arrays(lab.folder / path, [key])[key], strict=True):
+        lab.written.add(file)
+        np.save(lab.folder / file, values)
+    return files
+
+
 def unpack_people(lab: Lab) -> list[Path]:
     """Write a table of everybody's trials as one for each person, where arrays or maps are told by person."""
     written: list[Path] = []
-    called = {subject_of(path) for path in lab.ending(*ARRAYS, *VOLUMES)}
+    called = {*map(labs.bare_name, labs.by_subject(lab.ending(*ARRAYS, *labs.VOLUMES)))}
     for path in lab.tables("stimulus_id") if len(called) > 1 else ():
         table = _read_table(lab.folder / path)
         person = next((str(name) for name in table if str(name).lower() in PEOPLE), "")
-        if person and table[person].nunique() > 1 and lab.lists_trials(path):
-            for who, rows in table.groupby(person, sort=False):
-                own = path.with_name(f"sub-{re.sub('sub(j|ject)?[-_]?|[^A-Za-z0-9]', '', str(who))}_{path.stem}.tsv")
+        groups = table.groupby(person) if person else ()
+        of = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", str(who)): rows for who, rows in groups}
+        if len(of) > 1 and called & {*map(labs.bare_name, of)} and lab.lists_trials(path):
+            for who, rows in of.items():
+                own = path.with_name(f"sub-{who}_{path.stem}.tsv")
                 lab.write(own, [[*rows], *rows.to_numpy().tolist()])
                 written.append(own)
             lab.files.remove(path)
-            lab.remark_on_stimuli(f"sub-..._{path.stem}.tsv are the rows of {path} by {person}")
+            lab.remark("stimuli", f"sub-..._{path.stem}.tsv are the rows of {path} by {person}")
     lab.files += [own for own in written if own not in lab.files]
     return written
 
@@ -163,19 +157,21 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
 
     Names of sessions differ in their numbers alone; they have a table of trials each, or one that has all their rows.
     """
-    shapes = {path: array_shapes(lab.folder / path) for path in files}
+    shapes = {path: io.array_shapes(lab.folder / path) for path in files}
     parts = {(path, key): of for path, known in shapes.items() for key, of in known.items() if len(of) > 1}
     trials = [_read_table(lab.folder / path) for path in tables]
     rows, n_trials = [of[0] for of in parts.values()], [len(table) for table in trials]
     called = [f"{path} {key}".strip() for path, key in parts]
-    regions = [found[0] for path, key in parts if (found := REGION.search(key or path.stem))]
+    regions = [found[0] for path, key in parts if (found := labs.REGION.search(key or path.stem))]
     beside = len({*regions}) == len(parts) and {*rows} == {*n_trials}
     beside = beside and len({tuple(table["stimulus_id"]) for table in trials}) == 1
     below = not regions and len({PART.sub("", one) for one in called}) == 1 and n_trials in (rows, [sum(rows)])
     if len(parts) < 2 or not (below or beside) or len({of[1:] if below else of[2:] for of in parts.values()}) > 1:
         return None
     values, table, units = (Path(f"sub-{name}_{JOINED}{kind}") for kind in (".npy", "_trials.tsv", "_units.tsv"))
-    arrays = [located_array(lab.folder / path, of) or stored_arrays(lab.folder / path, [of])[of] for path, of in parts]
+    arrays = [
+        io.located_array(lab.folder / path, of) or io.stored_arrays(lab.folder / path, [of])[of] for path, of in parts
+    ]
     axis, shape = 0 if below else 1, [*arrays[0].shape]
     ends = np.cumsum([array.shape[axis] for array in arrays]).tolist()
     shape[axis], kind = ends[-1], np.result_type(*(array.dtype for array in arrays))
@@ -183,13 +179,13 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     for array, place in zip(arrays, np.split(joined, ends[:-1], axis), strict=True):
         place[...] = array[...]  # one at a time: together they may exceed memory
     lab.written.add(values)
-    lab.remark_on_stimuli(f"{values} is {listed(called)}, {'one after the other' if below else 'side by side'}")
+    lab.remark("stimuli", f"{values} is {listed(called)}, {'one after the other' if below else 'side by side'}")
     if beside:
         what = "hemi" if {region[0].lower() for region in regions} == {"l", "r"} else "roi"
         lab.write(units, [[what], *([region] for region in np.repeat(regions, np.diff([0, *ends])).tolist())])
     elif len(trials) > 1:
         for k, of in enumerate(trials):  # training and test trials are of the same sessions
-            if not {"session", "run"} & {*of} and not re.search(SET, str(tables[k])):
+            if not {"session", "run"} & {*of} and not re.search(labs.SET, str(tables[k])):
                 of["session"] = str(k + 1)
         whole = pd.concat(trials)
         lab.write(table, [[*whole], *whole.to_numpy().tolist()])
@@ -206,16 +202,18 @@ def unpack_order(lab: Lab) -> bool:
     tables = sorted(lab.tables("stimulus_id"), key=lambda path: "stim" in path.stem)
     orders = {path: table_column(lab.folder / path, "stimulus_id") for path in tables if str(path) not in own}
     if not orders:
-        for path, name in zip(lab.ending(*IMAGES), image_names(lab.ending(*IMAGES), ()), strict=True):
+        for path, name in zip(lab.ending(*labs.IMAGES), labs.image_names(lab.ending(*labs.IMAGES), ()), strict=True):
             orders.setdefault(path.parent, []).append(name)
     fits: dict[Path, list[str]] = {}
     for path in () if any(map(lab.lists_trials, tables)) else [*lab.responses(), *lab.volumes()[0]]:
         if path.name.lower().endswith(ARRAYS):
-            shape = max(array_shapes(lab.folder / path).values(), key=lambda of: (len(of) > 1, np.prod(of)), default=())
+            shape = max(
+                io.array_shapes(lab.folder / path).values(), key=lambda of: (len(of) > 1, np.prod(of)), default=()
+            )
         else:
-            shape = (load_image_file(lab.folder / path).shape[3], 1)
+            shape = (io.load_image_file(lab.folder / path).shape[3], 1)
         fitting = [place for place, ids in orders.items() if len(shape) > 1 and len(ids) in shape]
-        fitting = [place for place in fitting if subject_of(place) == subject_of(path)] or fitting
+        fitting = [place for place in fitting if labs.subject_of(place) == labs.subject_of(path)] or fitting
         fitting = [place for place in fitting if PART.findall(place.name) == PART.findall(path.stem)] or fitting
         fits |= {path: orders[fitting[0]]} if fitting else {}
     written: dict[Path, list[str]] = {}
@@ -226,11 +224,11 @@ def unpack_order(lab: Lab) -> bool:
             written[trials] = ids
             lab.write(trials, [["stimulus_id"], *([name] for name in ids)])
     for trials, ids in [*written.items()][:1]:
-        lab.remark_on_stimuli(f"trials are taken to be in order, {ids[0]} to {ids[-1]}: correct {trials} if not")
+        lab.remark("stimuli", f"trials are taken to be in order, {ids[0]} to {ids[-1]}: correct {trials} if not")
         others = [path for path in lab.ending(".json", ".txt", ".csv", ".tsv") if path not in (*orders, *written)]
         texts = {path: (lab.folder / path).read_text(errors="replace") for path in others}
         naming = [path for path, text in texts.items() if all(Path(name).stem in text for name in ids)]
-        lab.remark_on_stimuli(*(f"{path} names them too" for path in naming))
+        lab.remark("stimuli", *(f"{path} names them too" for path in naming))
     lab.files += written
     return bool(written)
 
@@ -238,18 +236,23 @@ def unpack_order(lab: Lab) -> bool:
 def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> dict[str, NDArray[Any]]:
     """Return vectors as long as an axis of an array that lie in files beside it, by what these are called."""
     found = {}
+    wide = (of for of in lab.responses() if any(len(n) > 1 < min(n) for n in io.array_shapes(lab.folder / of).values()))
+    mine, *those = ({*map(labs.bare_name, labs.words_of(of))} for of in (path, *wide) if of.parent == path.parent)
+    own, others = mine - mine.intersection(*those), mine.union(*those) - mine
     for file in lab.ending(".npy", ".txt", ".csv", ".tsv"):
-        told = [(name.findall(file.stem), name.findall(path.stem)) for name in (SUBJECT, PART)]
-        if file.parent != path.parent or any(of and mine and of != mine for of, mine in told):
+        parts = [(name.findall(file.stem), name.findall(path.stem)) for name in (SUBJECT, PART)]
+        words = re.findall("[A-Za-z0-9]+", PART.sub("", SUBJECT.sub("", file.stem)).lower())
+        of_another = {*map(labs.bare_name, words)} & others or any(of and told and of != told for of, told in parts)
+        if file.parent != path.parent or of_another:
             continue
-        name = PART.sub("", SUBJECT.sub("", file.stem)).strip("-_. ").lower()
+        name = "_".join(word for word in words if labs.bare_name(word) not in own)
         name = LABELS.get(name) or LABELS.get(name.removesuffix("s"), name.removesuffix("s"))
         if file.suffix != ".npy":
-            values = np.array(read_lines(lab.folder / file))
-            if file.suffix != ".txt" and not are_names(values.tolist(), shown):  # a list without a header is no table
+            values = np.array(io.read_lines(lab.folder / file))
+            if file.suffix != ".txt" and not labs.are_names(values.tolist(), shown):  # a list has no header
                 continue
-        elif max(array_shapes(lab.folder / file)[""], default=0) in shape:
-            values = stored_arrays(lab.folder / file, [""])[""]
+        elif max(io.array_shapes(lab.folder / file)[""], default=0) in shape:
+            values = io.stored_arrays(lab.folder / file, [""])[""]
         else:
             continue
         if values.size in shape and values.size == max(values.shape):
@@ -263,7 +266,7 @@ def unpack_tables(lab: Lab) -> list[Path]:
     Responses are columns of numbers, or one column where a row is of a trial and a target.
     """
     written: list[Path] = []
-    others = [*lab.responses(), *lab.ending(*VOLUMES)]
+    others = [*lab.responses(), *lab.ending(*labs.VOLUMES)]
     for path in lab.tables("stimulus_id") if not others else ():
         if not lab.lists_trials(path):
             continue
@@ -289,7 +292,7 @@ def unpack_tables(lab: Lab) -> list[Path]:
             written += files
         lab.files.remove(path)
         what = f"column {names[0]}" if trial else f"columns {names[0]} to {names[-1]}"
-        lab.remark_on_stimuli(f"..._values.npy are the {what} of {path}")
+        lab.remark("stimuli", f"..._values.npy are the {what} of {path}")
     lab.files += written
     return written
 
@@ -299,12 +302,12 @@ def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple
     columns, told = [str(name) for name in table], {"stimulus_id", "run", "session", *UNITS, *PEOPLE}
     names = [name for name in columns if name.lower() not in told and _is_numeric(table[name])]
     names = [name for name in names if not BESIDE & {*re.findall("[a-z]+", name.lower())[:1]}]
-    table[names] = table[names].replace(list(MISSING), np.nan).astype(float)
+    table[names] = table[names].replace(list(io.MISSING), np.nan).astype(float)
     if "target_id" in columns:
         trial = [*person, "stimulus_id", *(name for name in columns if name.lower() in KEYS)]
         if table.groupby(trial)["target_id"].nunique().max() == 1:  # trials are counted on from neuron to neuron
             trial = [name for name in trial if name.lower() not in ("trial", "trial_id")]
-            lab.remark_on_stimuli("neurons have trials of their own: the first of each share a row, and so on")
+            lab.remark("stimuli", "neurons have trials of their own: the first of each share a row, and so on")
         table[OF_TRIAL] = table.groupby([*trial, "target_id"]).cumcount()
         trial.append(OF_TRIAL)
         for same in (["target_id"], trial):  # depth is of a neuron, and a reaction time of a trial
@@ -321,14 +324,14 @@ def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    read = read_parquet if path.suffix == ".parquet" else read_text_table
+    read = io.read_parquet if path.suffix == ".parquet" else io.read_text_table
     return read(path).astype(str)
 
 
 def _is_numeric(cells: "pd.Series[str]") -> bool:
     """Tell whether cells are numbers, at least half of them known."""
-    known = cells[~cells.isin(MISSING)]
-    return 2 * len(known) >= len(cells) and all(map(is_number, known))
+    known = cells[~cells.isin(io.MISSING)]
+    return 2 * len(known) >= len(cells) and all(map(labs.is_number, known))
 
 
 def _widened(table: pd.DataFrame, name: str, trial: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

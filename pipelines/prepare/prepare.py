@@ -116,7 +116,7 @@ def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> lis
     where = f"{study.name}: recordings.{subject}"
     datasets.stop_on(checks.inspect_trials(where, trials, study.stimulus_ids()))
     images, doubts, rules = None, list[datasets.Problem](), study.left_out.items()
-    if any(rule.of_stimuli for _, rule in rules):
+    if asked := [rule for _, rule in rules if rule.leave_out not in ("run", "session")]:
         stimuli = studies.read_stimuli(study, job.path("stimuli") if job.has("stimuli") else None)
         images, doubts = studies.look_at_images(stimuli)
         datasets.stop_on(doubts)
@@ -126,7 +126,7 @@ def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> lis
     repeats = int(trials["stimulus_id"].value_counts().min())
     table = responses.target_table().assign(ceiling=ceiling, repeats_q=q)
     job.save("ceiling", table, definition=OF_ONE_TRIAL, n_repeats=repeats)
-    return doubts if any(rule.of_stimuli and rule.folds is None for _, rule in rules) else []  # folds keep copies
+    return [] if all(rule.of_stimuli and rule.folds for rule in asked) else doubts  # folds keep copies
 
 
 def _whitened(

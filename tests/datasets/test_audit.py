@@ -512,6 +512,11 @@ def test_copies_of_stimuli_left_out_are_in_one_fold_or_told_of(lab: Path, tmp_pa
     folds = splits.drop_duplicates("stimulus_id").set_index("stimulus_id")["fold"].loc[NAMES].to_numpy()
     np.testing.assert_array_equal(folds[:15], folds[15:])
     assert load_sidecar(outputs["responses"])["details"]["warnings"] == [str(warning)]
+    table("trials.tsv", lambda t: t.assign(theme=t["stimulus_id"].str[1]))(folder, study)  # p00: 0, its copy p15: 1
+    (folder / "study.yaml").write_text(yaml.safe_dump(study | {"splits": {"s": {"leave_out": "theme"}}}))
+    (error,) = audit_study(load_descriptor(folder / "study.yaml")).errors
+    assert "15 pairs of stimuli are the same text in another theme, so that one trains while" in error.what
+    assert run_step("prepare", {"prepare": {}}, inputs=inputs, outputs=outputs, labels={"subject": "01"}, seed=3) == 2
 
 
 @pytest.mark.parametrize("kind", ["arrays", "betas", "runs", "volumes", "rdms"])

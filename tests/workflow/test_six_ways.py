@@ -116,8 +116,8 @@ def check_story(folder: Path) -> Found:
     residual = np.eye(n) - slow @ np.linalg.pinv(slow)
     X, Y, runs = [], [], np.repeat(np.arange(6), n)
     for run in range(1, 7):
-        mine = (words["run"] == f"story{run}").to_numpy()
-        x = (times[:, None] - (words["onset_s"] + 0.1).to_numpy()[mine]) / 2
+        mine = (words["story"] == f"story{run}").to_numpy()
+        x = (times[:, None] - (words["start"] + 0.1).to_numpy()[mine]) / 2
         X.append(residual @ (np.sinc(x) * np.sinc(x / 3) * (abs(x) < 3)) @ vectors[mine])
         values = residual @ np.load(folder / f"story{run}.npy")[kept]
         Y.append(values / values.std(axis=0))

@@ -115,7 +115,7 @@ def story(folder: Path) -> None:
     tables = []
     for run in range(1, 7):
         said, onsets = rng.integers(len(WORDS), size=390), 1 + 0.5 * np.arange(390)
-        tables.append(pd.DataFrame({"run": f"story{run}", "onset_s": onsets, "duration_s": 0.2}))
+        tables.append(pd.DataFrame({"story": f"story{run}", "start": onsets, "duration_s": 0.2}))
         tables[-1]["text"] = np.array(WORDS)[said]
         fine = np.zeros((20 * STORY_ROWS, 20))
         fine[np.round(10 * (onsets + 0.1)).astype(int)] = meaning[said]

@@ -27,7 +27,7 @@ from brainalign.datasets.formats.fmri import read_volumes as read_volumes
 from brainalign.datasets.formats.fmri import voxel_table as voxel_table
 from brainalign.datasets.formats.fmriprep import read_confounds, read_fmriprep
 from brainalign.datasets.formats.images import ImageAudit, audit_images, audit_texts, near_duplicates
-from brainalign.datasets.formats.meeg import check_same_channels, read_epochs, without_bad_sensors
+from brainalign.datasets.formats.meeg import check_same_channels, open_epochs, read_epochs, without_bad_sensors
 from brainalign.datasets.formats.meshes import load_mesh
 from brainalign.datasets.formats.rdms import (
     RdmSets,
@@ -55,6 +55,7 @@ from brainalign.datasets.formats.whitening import Whitener, fit_whitener, noise_
 
 __all__ = [
     "Recording", "SeriesFile", "audit_images", "complete_trials", "detrended", "epochs_to_responses", "find_series",
-    "make_epochs", "read_array", "read_betas", "read_bids_stimuli", "read_epochs", "read_fmri", "read_fmriprep",
-    "read_muse", "read_neural", "read_rdm_study", "read_region_series", "read_table", "read_trials", "read_videos",
+    "make_epochs", "open_epochs", "read_array", "read_betas", "read_bids_stimuli", "read_epochs", "read_fmri",
+    "read_fmriprep", "read_muse", "read_neural", "read_rdm_study", "read_region_series", "read_table", "read_trials",
+    "read_videos",
 ]  # fmt: skip

@@ -120,13 +120,13 @@ def _difference(found: list[str], expected: list[str]) -> str:
 def open_epochs(path: Path) -> Any:
     """Return the epochs of a file that MNE saved, or EEGLAB (.set): their events then say what was shown."""
     mne: Any = importlib.import_module("mne")
-    with reading(path, "truncated, or not epochs that MNE or EEGLAB saved", "save them again with epochs.save"):
-        if path.suffix.lower() == ".set":
-            epochs = mne.read_epochs_eeglab(path, verbose="error")
+    again = reading(path, "truncated, or not epochs that MNE or EEGLAB saved", "save them again with epochs.save")
+    with again, mne.use_log_level("error"):
+        of_set = path.suffix.lower() == ".set"
+        epochs = mne.read_epochs_eeglab(path) if of_set else mne.read_epochs(path)
+        if epochs.metadata is None and (of_set or len(epochs.event_id) > 1):
             names = {code: name for name, code in epochs.event_id.items()}
             epochs.metadata = pd.DataFrame({"category": [names[code] for code in epochs.events[:, 2]]})
-        else:
-            epochs = mne.read_epochs(path, preload=True, verbose="error")
     if not len(epochs):
         raise BrainalignError(
             f"{path}: holds no epochs (of {len(epochs.drop_log)} events all were dropped); reject fewer, or leave the "
@@ -160,7 +160,7 @@ def _trials_of(paths: list[Path], epochs: list[Any], trials: Path | None) -> pd.
                 "to a table with the column stimulus_id, or give trials: with a row per epoch"
             )
         metadata = recording.metadata
-        if path.suffix.lower() == ".set":
+        if [*metadata] == ["category"]:  # of events
             metadata = metadata.rename(columns={"category": "stimulus_id"})
         if len(paths) > 1 and "session" not in metadata:
             metadata = metadata.assign(session=str(number))

@@ -99,10 +99,10 @@ def _finish(study: Study, as_they_are: bool) -> dict[str, Any]:
 
 def _epochs(study: Study, subject: str, _: bool) -> Responses:
     files, paths = _given(study, subject, EpochFiles)
-    if isinstance(files.epochs, tuple):
+    if isinstance(files.epochs, tuple) and not study.holds_out:
         return formats.read_recordings(study, subject)
     return formats.read_epochs(
-        paths["epochs"],
+        study.placed(files.epochs),
         trials=paths.get("trials"),
         picks=files.picks or "eeg",
         bad_channels=study.epochs.bad_channels,
@@ -332,16 +332,30 @@ def image_split(
     """Return the split that a rule of the descriptor asks for; see `make_image_split` and `make_splits`.
 
     Tested images are of `marked_images`. What is drawn keeps pairs of like images on one side; what the table marks
-    stays as marked, and is audited.
+    stays as marked, and is audited. Raises where what is left out by a column of the trials has a copy in training.
     """
     if rule.leave_out is not None:
         splits = make_splits(trials, rule, seed)
+        if images is not None and rule.leave_out not in ("run", "session", "stimulus"):
+            _check_copies(splits, rule.leave_out, images)
         if not rule.of_stimuli or rule.folds is None or images is None or images.pairs.empty:
             return splits
     if rule.column is not None:
         return make_image_split(trials, test=test, seed=seed)
     pairs = None if images is None else images.pairs
     return make_image_split(trials, test=rule.share, folds=rule.folds, seed=seed, together=pairs)
+
+
+def _check_copies(splits: pd.DataFrame, column: str, images: formats.ImageAudit) -> None:
+    """Raise where a stimulus of one group has the file or the text of one of another, whichever folds are drawn."""
+    same = images.pairs[images.pairs["kind"] == "duplicate"]
+    of = splits.groupby("stimulus_id")["group"].agg(frozenset).to_dict() if len(same) else {}
+    pairs = [(a, b) for a, b in zip(same["stimulus_a"], same["stimulus_b"], strict=True) if a in of and b in of]
+    if leaked := [f"{a} and {b}" for a, b in pairs if of[a] != of[b] and min(len(of[a]), len(of[b])) == 1]:
+        raise BrainalignError(
+            f"{len(leaked)} pairs of stimuli are the same {images.what} in another {column}, so that one trains while "
+            f"the other is tested: {listed(leaked)}; leave one of each out, or give both the same {column}"
+        )
 
 
 def changed_files(descriptor: Study) -> list[str]:
