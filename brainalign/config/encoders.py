@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brainalign.study import Name, Strict
+from brainalign.study import Name, Names, Seeds, Strict
 
 ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-2, 11))  # logspace(-1, 5, 13)
 
@@ -18,12 +18,8 @@ class MethodUse(Strict):
     joint: ClassVar[bool] = False  # all layers of a model in one fit, else a fit per layer
     trained: ClassVar[bool] = False  # a network on tokens
 
-    models: tuple[Name, ...] | None = Field(
-        None, min_length=1, description="that it is used on: all of the dataset where not given"
-    )
-    subjects: tuple[Name, ...] | None = Field(
-        None, min_length=1, description="that it is used on: all of the dataset where not given"
-    )
+    models: Names | None = Field(None, description="that it is used on: all of the dataset where not given")
+    subjects: Names | None = Field(None, description="that it is used on: all of the dataset where not given")
 
     def used_on(self, model: str, subject: str | None = None) -> bool:
         """Return whether a model is fitted by this method (for a subject), where a dataset uses both."""
@@ -31,19 +27,24 @@ class MethodUse(Strict):
         return on_subject and (self.models is None or model in self.models)
 
 
-class RidgeMethod(MethodUse):
-    """Ridge regression, alpha by cross-validation inside the training data."""
+class PenaltyMethod(MethodUse):
+    """What ridge regressions share: penalties, and how they are chosen."""
 
-    encoder: Literal["ridge"]
     alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
     cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
         5, description="inner folds of whole groups; 'groups' leaves one group out"
     )
-    solver: Literal["auto", "primal", "dual"] = "auto"
     metric: Literal["r2", "r"] = "r2"
-    per_target_alpha: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
+
+
+class RidgeMethod(PenaltyMethod):
+    """Ridge regression, alpha by cross-validation inside the training data."""
+
+    encoder: Literal["ridge"]
+    solver: Literal["auto", "primal", "dual"] = "auto"
+    per_target_alpha: bool = True
 
 
 class EstimatorMethod(MethodUse):
@@ -60,26 +61,20 @@ class EstimatorMethod(MethodUse):
     device: Literal["cpu"] = "cpu"
 
 
-class BandedRidgeMethod(MethodUse):
+class BandedRidgeMethod(PenaltyMethod):
     """Ridge regression on all layers of a model at once, each with its own share of the penalty: what each adds."""
 
     joint: ClassVar[bool] = True
 
     encoder: Literal["banded"]
-    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
     n_candidates: int = Field(
         20, ge=1, description="shares of the layers to try: even, each layer alone, then random ones"
     )
-    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
-        5, description="inner folds of whole groups; 'groups' leaves one group out"
-    )
     solver: Literal["auto", "primal", "dual"] = "auto"
     metric: Literal["r2", "r"] = Field("r2", description="the score that is maximised and split over the layers")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["float32", "float64"] = "float32"
 
 
-class DictionaryMethod(MethodUse):
+class DictionaryMethod(PenaltyMethod):
     """Ridge regression on sparse codes of each layer, beside simpler spaces of the same width."""
 
     encoder: Literal["dictionary"]
@@ -92,14 +87,8 @@ class DictionaryMethod(MethodUse):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0, 1, 2), min_length=1, description="starts: scores are of the first, the others show whether atoms are stable"
     )
-    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
-    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
-        5, description="inner folds of whole groups; 'groups' leaves one group out"
-    )
-    metric: Literal["r2", "r"] = "r2"
     per_target_alpha: bool = True
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="of the regression")
-    dtype: Literal["float32", "float64"] = "float32"
 
     @model_validator(mode="after")
     def _options_go_together(self) -> Self:
@@ -144,9 +133,7 @@ class InContextMethod(MethodUse):
     min_group: int = Field(100, ge=1, description="targets of a region that decides by itself")
     n_checks: int = Field(5000, ge=1, description="(image, target) pairs that a region leaves out")
     n_components: int = Field(32, ge=2, description="principal components that the features of a layer are reduced to")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (0,), min_length=1, description="a network each; scores are of their mean prediction"
-    )
+    seeds: Seeds = Field((0,), description="a network each; scores are of their mean prediction")
     sizes: tuple[Annotated[int, Field(ge=3)], ...] = Field(
         (10, 20, 50, 100), min_length=1, description="of the contexts of the curve"
     )
@@ -245,7 +232,7 @@ class SemanticMethod(ReadoutMethod):
     warp: Literal["translation", "rotation", "scale", "shear", "affine"] = "translation"
     warp_features: bool = False
     n_hidden: int = Field(32, ge=1)
-    restarts: int = Field(2, ge=1, description="trainings, of which each target keeps its best by validation r")
+    restarts: int = Field(2, ge=1, description="trainings, beside one whose fields stay still; a target keeps its best")
 
 
 class RoutingMethod(TrainedMethod):

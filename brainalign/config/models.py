@@ -57,37 +57,37 @@ class SentenceModel(ModelUse):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class LanguageModel(ModelUse):
+class NumberedModel(ModelUse):
+    """What networks share whose layers are numbered."""
+
+    weights: str = Field(description="local folder, Python package that carries a model, or hub id")
+    layers: tuple[str, ...] | None = Field(None, min_length=1, description="layer0, layer1, ...; all where not given")
+    random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
+    batch_size: int = Field(8, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class LanguageModel(NumberedModel):
     """A causal or masked language model: words of a story in their context, or texts by themselves."""
 
     reads_texts: ClassVar[bool] = True
 
     extractor: Literal["language"]
-    weights: str = Field(description="local folder, Python package that carries a model, or hub id")
-    layers: tuple[str, ...] | None = Field(None, min_length=1, description="layer0, layer1, ...; all where not given")
     context: int = Field(256, ge=4, description="tokens of a window; windows overlap by half")
     pooling: Literal["last", "mean"] = Field("last", description="of the tokens of a word, or of a text")
-    random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
     revision: str | None = Field(None, description="of a hub id")
-    batch_size: int = Field(8, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class SpeechModel(ModelUse):
+class SpeechModel(NumberedModel):
     """A speech model, such as wav2vec 2, HuBERT or the encoder of Whisper, on the sounds of runs."""
 
     reads_sounds: ClassVar[bool] = True
 
     extractor: Literal["speech"]
-    weights: str = Field(description="local folder, Python package that carries a model, or hub id")
-    layers: tuple[str, ...] | None = Field(None, min_length=1, description="layer0, layer1, ...; all where not given")
     rate_hz: float = Field(10.0, gt=0, description="rows per second, before they meet the clock of the recording")
     context_s: float = Field(8.0, ge=0, description="heard before what a window adds")
     chunk_s: float = Field(2.0, gt=0, description="that a window adds: the most that a row can hear ahead")
-    random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
     revision: str | None = Field(None, description="of a hub id")
-    batch_size: int = Field(8, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
     def _chunks_hold_whole_rows(self) -> Self:
@@ -115,17 +115,13 @@ class SpeechModel(ModelUse):
             )
 
 
-class VideoModel(ModelUse):
+class VideoModel(NumberedModel):
     """A video model that reads patches over time, such as VideoMAE or V-JEPA 2, on the films of runs."""
 
     reads_films: ClassVar[bool] = True
 
     extractor: Literal["video"]
-    weights: str = Field(description="local folder, Python package that carries a model, or hub id")
-    layers: tuple[str, ...] | None = Field(None, min_length=1, description="layer0, layer1, ...; all where not given")
-    random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
     batch_size: int = Field(2, ge=1, description="windows per forward pass")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class OneHotModel(ModelUse):

@@ -66,9 +66,9 @@ def encode_left_out(job: Job) -> None:
     }
     if kind is BandedRidge:
         given = {ALL_LAYERS: list(given.values())}
-    pooling = job.details("features").get("pooling")  # of images: texts have none
-    # Layers of networks differ in size and scale; embeddings of texts have unit length.
-    inputs = partial(layer_inputs, maps=pooling in ("flatten", "tokens")) if pooling else None
+    of = job.details("features")  # "pooling" of layers, "ids" of one's own vectors: any unit; embeddings have length 1
+    scaled = partial(layer_inputs, maps=of.get("pooling") in ("flatten", "tokens"))
+    inputs = scaled if {"pooling", "ids"} & {*of} else None
     splits, runs = job.load("splits", pd.DataFrame), group_labels(responses.trials, "run").to_numpy()
     stimuli, Y = responses.trials["stimulus_id"].to_numpy(), responses.values.reshape(len(responses.trials), -1)
     for split, rule in job.details("splits")["splits"].items():
@@ -100,7 +100,7 @@ def encode_left_out(job: Job) -> None:
                 inputs=inputs,
             )
             labels = {"split": split, "layer": name}
-            if np.isfinite(evaluation.observed.r).any() or left_out == "run":
+            if left_out == "run" or n_test > 2:  # two have no r
                 tables["scores"].append(
                     _scores(evaluation, responses, limit, n_test).assign(reliable=reliable, **labels)
                 )

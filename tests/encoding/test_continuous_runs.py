@@ -26,8 +26,7 @@ def test_predictions_are_those_of_ridge_on_a_design_written_out(rng: np.random.G
     Y[2:] += 10 * X[:-2, :2]
     shapes = np.array([[0.2, 1.0, 0.0], [0.6, 0.0, -1.0], [0.4, 0.0, 0.0]])
     fit = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS, with_trained=True)
-    again = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS, responses=shapes)
-    weights = []
+    again, weights = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS, responses=shapes), []
     for k, run in enumerate("abc"):
         train = runs != run
         Z = (X - X[train].mean(axis=0)) / np.r_[X[train].std(axis=0)[:3], 1]

@@ -58,8 +58,7 @@ def test_runs_and_zero_shot_equal_plain_loops(design: dict[str, np.ndarray]) -> 
     np.testing.assert_array_equal(scores.correct[0], correct)
     folds, stimuli = leave_two_out(design["stimuli"]), design["stimuli"]
     given = design["X"], design["Y"][None], folds, design["runs"], stimuli
-    scores = encode_folds(Ridge((5.0,), dtype="float64"), *given, leave_out="stimulus")
-    expected = []
+    scores, expected = encode_folds(Ridge((5.0,), dtype="float64"), *given, leave_out="stimulus"), []
     for train, test in folds:
         predicted = SklearnRidge(alpha=5.0).fit(design["X"][train], design["Y"][train]).predict(design["X"][test])
         rows = [stimuli[test] == stimulus for stimulus in np.unique(stimuli[test])]

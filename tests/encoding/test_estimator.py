@@ -70,8 +70,7 @@ def test_folds_need_groups() -> None:
 @pytest.mark.parametrize("mean", [0.0, 1e-9, 0.4])
 def test_rounding_is_no_prediction(mean: float) -> None:
     """Sums of float32 in another order differ by 1e-8; r would be computed of that."""
-    measured = RNG.normal(size=(40, 5))
-    flat = (mean + 1e-8 * RNG.normal(size=(40, 5))).astype(np.float64)
+    measured, flat = RNG.normal(size=(40, 5)), (mean + 1e-8 * RNG.normal(size=(40, 5))).astype(np.float64)
     assert np.isnan(pearson(without_rounding(flat, measured), measured)).all()
     small = 1e-4 * measured  # strongly shrunken, and right
     np.testing.assert_allclose(pearson(without_rounding(small, measured), measured), 1)

@@ -17,6 +17,7 @@ from brainalign.arrays import Responses, StoredArray
 from brainalign.encoding import scoring
 from brainalign.encoding.scoring import average_repeats, average_split
 from brainalign.simulation import linear_world
+from brainalign.statistics import RELIABLE
 
 N_TRAIN, N_TEST = 60, 20
 PLACES = {"a": range(5), "b": (5, 6, 7), "a-b": (8, 9), "c-d": (1, 2, 3), "e": (0, 4)}
@@ -116,13 +117,19 @@ def test_the_refitted_control_finds_nothing_and_undefined_targets_have_no_p(scor
     found, _ = scored
     np.testing.assert_allclose(found.control_group_r[1], found.control_r[10:].mean())
     assert found.group_r[1] > 0.5
-    controls = []
-    for seed in range(12):
-        data = study(np.full(10, 0.7), seed=20 + seed)
-        refit = {"n_permutations": 0, "control": "refit", "seed": seed}
-        one = encoding.evaluate_held_out(encoding.Ridge((1.0, 30.0)), **data, **refit)
-        controls.append(one.control_r.mean())
+    ridge, refit = encoding.Ridge((1.0, 30.0)), {"n_permutations": 0, "control": "refit"}
+    worlds = [study(np.full(10, 0.7), seed=20 + seed) | refit | {"seed": seed} for seed in range(12)]
+    controls = [encoding.evaluate_held_out(ridge, **world).control_r.mean() for world in worlds]
     assert abs(np.mean(controls)) < 3 * np.std(controls) / np.sqrt(12)
+    rng, of, above = np.random.default_rng(3), {"n_permutations": 99, "control": "refit", "seed": 3}, []
+    data = {"X": rng.normal(size=(100, 4)), "train": TRAIN, "test": TEST, "stimulus_ids": np.arange(100)}
+    data["Y"] = (data["X"] @ [3, 1, 1, 1])[:, None] + 3 * rng.normal(size=(100, 10))
+    fits, leaking = [], {"predict": lambda self, X: data["Y"][TEST]}
+    leaking["fit"] = lambda self, X, Y: fits.append(len(X)) or encoding.Ridge.fit(self, X, Y)
+    for encoder in (encoding.Ridge, type("Leaking", (encoding.Ridge,), leaking)):  # first, the 1st predicts by chance
+        found = encoding.evaluate_held_out(encoder((1.0, 30.0)), **data, **of, target_groups={RELIABLE: np.arange(10)})
+        above.append(found.control_group_r[0] > found.group_null.mean() + 3 * found.group_null.std())
+    assert (above, len(fits)) == ([False, True], 9)
     data = study(np.full(3, 0.5), seed=9)
     data["Y"][data["test"], 1] = 7.0
     one = {"one": np.array([1])}
@@ -162,8 +169,7 @@ def test_tokens_and_semantics_follow_their_stimuli() -> None:
     data = study(np.linspace(0.1, 0.6, 6))
     X = data.pop("X")
     semantics, tokens = X[:, 5:], X[:, None, :5] * np.array([0.5, 1.5])[:, None]
-    labels = np.arange(6) // 2
-    options = {"n_permutations": 0, "n_boot": 0, "control": "refit"}
+    labels, options = np.arange(6) // 2, {"n_permutations": 0, "n_boot": 0, "control": "refit"}
     given = {"roi": labels, "grid": (1, 2), "semantics": semantics}
     found = encoding.evaluate_held_out(_Pooled((3.0,), dtype="float64"), tokens, **data, **given, **options)
     plainly = encoding.evaluate_held_out(encoding.Ridge((3.0,), dtype="float64"), X, **data, **options)
@@ -233,9 +239,7 @@ def test_stimuli_stand_in_order_of_first_appearance(ids: list) -> None:
     np.testing.assert_allclose(found.values, grouped.mean().loc[found.ids], rtol=1e-6)
     np.testing.assert_array_equal(found.counts, grouped.size().loc[found.ids])
     assert (found.first.tolist(), found.values.dtype) == ([ids.index(name) for name in found.ids], np.float32)
-
-
-def test_averages_of_counts_are_not_rounded() -> None:
+    # Means of counts are not rounded.
     assert average_repeats(np.array([[1], [2], [0], [1]]), np.array(list("aabb"))).values.ravel().tolist() == [1.5, 0.5]
     assert average_repeats(np.array([[3], [4]], dtype=np.int16), np.array(list("ab"))).values.dtype == np.float32
     refused("give one stimulus id per trial", average_repeats, np.zeros((3, 1)), np.array(["a", "b"]))
@@ -282,10 +286,11 @@ def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monk
         averaged, *sides = average_split(*given, least=least)
         ids, features = averaged.trials["stimulus_id"].to_numpy(), X[np.concatenate(given[1:3])]
         tracemalloc.start()
-        one = encoding.evaluate_held_out(ridge, features, averaged.values, *sides, ids, n_permutations=0, n_boot=0)
+        found.append(
+            encoding.evaluate_held_out(ridge, features, averaged.values, *sides, ids, n_permutations=0, n_boot=0)
+        )
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        found.append(one)
     assert isinstance(averaged.values, StoredArray)
     assert peak < values.nbytes / 4
     for name in ("r", "predicted", "measured"):

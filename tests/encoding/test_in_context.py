@@ -331,8 +331,7 @@ def test_groups_fall_back_by_themselves(trained: InContextEncoder, monkeypatch: 
     rng = np.random.default_rng(12)
     foreign = WORLD.weights(150, rng, on_prior=False)
     noise = WORLD.noise_sd(foreign, 1.5) * rng.normal(size=(30, 150))
-    Y = np.hstack([on, X @ foreign[:-1] + foreign[-1] + noise])
-    roi = np.repeat(["known", "foreign"], 150)
+    Y, roi = np.hstack([on, X @ foreign[:-1] + foreign[-1] + noise]), np.repeat(["known", "foreign"], 150)
     free, bayes = clone(trained).fit(X, Y), EmpiricalBayesRidge(PRIOR).fit(X, on)
     assert not np.allclose(free.coef_[:, :150], bayes.coef_, rtol=1e-2)
     for relevant, name, known in ((0.05, "in_context", free.coef_[:, :150]), (0.0, "empirical_bayes", bayes.coef_)):

@@ -144,6 +144,7 @@ def test_finds_planted_fields_and_weights(kind: str, loss: str) -> None:
     assert (pearson(readout.fields_.reshape(2, -1), FIELD.reshape(2, -1), axis=1) > 0.95).all()
     np.testing.assert_allclose(readout.weights_, WEIGHTS * scale[:, None], atol=0.35)
     assert (readout.validation_r_ > 0.9).all()
+    assert kind != "semantic" or 1 in readout.restart_  # whose fields stay still, as those planted do
     assert (readout.score_targets(X, holes, **given(readout)) > 0.93).all()
 
 
@@ -156,10 +157,10 @@ def test_predictions_are_fields_times_weights(kind: str) -> None:
 
 def test_each_target_keeps_its_best_restart() -> None:
     options = {"epochs": 2, "batch_size": 100}
-    whole = fitted("semantic", restarts=3, seed=4, **options)
-    first = fitted("semantic", restarts=1, seed=4, **options)
+    whole = fitted("semantic", restarts=3, seed=3, **options)
+    first = fitted("semantic", restarts=1, seed=3, **options)
     assert (whole.validation_r_ >= first.validation_r_).all()
-    assert [epoch.number for epoch in whole.history_] == [1, 2] * 3
+    assert [epoch.number for epoch in whole.history_] == [1, 2] * 4  # the last for fields that stay still
     assert whole.history_[:2][0][:3] == first.history_[0][:3]
     assert len(np.unique(whole.restart_)) > 1
     # The targets of the first restart are predicted as if there had been no other.
@@ -209,7 +210,7 @@ def test_saved_and_loaded(kind: str, tmp_path: Path) -> None:
 
 # In the second of two restarts, and with normalisation and random numbers.
 @pytest.mark.parametrize(("kind", "options", "left"), [
-    ("semantic", {"epochs": 2, "restarts": 2}, [1, 2, 2]), ("response", {"epochs": 4, "dropout": 0.2}, [4]),
+    ("semantic", {"epochs": 2, "restarts": 2}, [1, 2, 2, 1, 2]), ("response", {"epochs": 4, "dropout": 0.2}, [4]),
     ("routing", {"epochs": 4, "dropout": 0.2}, [4]),
 ])  # fmt: skip
 def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[int], tmp_path: Path) -> None:

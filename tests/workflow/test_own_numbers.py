@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vectors, order = rng.normal(size=(N, 4)), rng.permutation(N)
     with h5py.File(folder / "vectors.h5", "w") as file:
         file["stimulus_id"] = [NAMES[row] for row in order]
-        file["planted"], file["other"] = vectors[order], rng.normal(size=(N, 4))
+        file["planted"], file["other"] = vectors[order] * (1e-3, 1e-3, 1e-3, 100), rng.normal(size=(N, 4))
     shown = np.concatenate([rng.permutation(N) for _ in range(N_REPEATS)])
     trials = pd.DataFrame({"stimulus_id": np.array(NAMES)[shown], "session": np.repeat(range(N_REPEATS), N)})
     trials.to_csv(folder / "trials.tsv", sep="\t", index=False)

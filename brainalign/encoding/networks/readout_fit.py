@@ -224,6 +224,11 @@ class Readout(_FittedReadout, TokenEncoder):
         """
         raise NotImplementedError(f"{type(self).__name__} has no network")
 
+    def starts(self, shape: Shape) -> list[tuple[int, nn.Module]]:
+        """Return the seeds of trainings with the networks that they start with."""
+        others = np.random.default_rng(self.seed).integers(2**31, size=self.restarts - 1).tolist()
+        return [(seed, start(self, shape, seed)) for seed in (self.seed, *others)]
+
     @property
     def reads_semantics(self) -> bool:
         """Whether `fit` and `predict` need what each image means."""
@@ -256,8 +261,8 @@ class Readout(_FittedReadout, TokenEncoder):
         networks: list[nn.Module] = []
         scores: list[torch.Tensor] = []
         self.history_ = []
-        for seed in [self.seed, *np.random.default_rng(self.seed).integers(2**31, size=self.restarts - 1).tolist()]:
-            networks.append(start(self, shape, seed).to(arrays.Y.device))
+        for seed, network in self.starts(shape):
+            networks.append(network.to(arrays.Y.device))
             self.history_ += regression.train(
                 networks[-1],
                 arrays.loss_of(networks[-1], LOSSES[self.loss]),

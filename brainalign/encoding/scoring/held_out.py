@@ -19,6 +19,8 @@ from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictio
 from brainalign.regression import BandedEncoder, partition
 from brainalign.study import check_test_stimuli
 
+ORDERS = 8  # of a refit that goes on predicting
+
 
 @dataclass(frozen=True)
 class _Stimuli:
@@ -60,7 +62,8 @@ def evaluate_held_out(
       the test stimuli only, so those of several layers or models are paired.
     - Control "refit": training stimuli exchange their features, which is to permute their responses without a second
       copy of these, and the encoder is fitted once more, with all its choices: what leaks through the procedure itself
-      would show.
+      would show. So may chance: what features predict is near their random combinations too, so that refits vary more
+      than the null. One that predicts the reliable targets is refitted, in 8 orders at most (by chance all: 1 in 256).
 
     Parameters
     ----------
@@ -131,36 +134,24 @@ def evaluate_held_out(
     seconds = time.monotonic() - start
     predicted = _predict(fitted, test_X, test_semantics)
     named = {} if target_groups is None else dict(target_groups)
-    refitted, control_predicted = None, None
-    if control == "refit":
-        order = np.random.default_rng([seed, 1]).permutation(len(rows.Y))  # single trials where repeats differ
+    rng = np.random.default_rng([seed, 1])
+
+    def refit() -> tuple[Any, Values]:
+        order = rng.permutation(len(rows.Y))  # single trials where repeats differ
         other_X = [take_rows(X, order) for X in rows.Xs]
-        others = {"groups": None if labels is None else labels[order], "roi": roi, "grid": grid}
+        others = given | {"groups": None if labels is None else labels[order]}
         others["semantics"] = None if semantics is None else other_X[-1]
         refitted = _fit(encoder, other_X[: len(Xs)] if banded else other_X[0], rows.Y, others)
-        control_predicted = _predict(refitted, test_X, test_semantics)
-    parts = None
-    if banded:
-        several = list(named.values())
-        parts = partition(fitted, held_out.Xs, held_out.Y, several, control=refitted, n_draws=n_boot, seed=seed)
-    return score_predictions(
-        fitted,
-        predicted,
-        held_out.Y,
-        held_out.ids,
-        held_out.counts,
-        shape=Y.shape[1:],
-        n_permutations=n_permutations,
-        n_boot=n_boot,
-        n_maps=n_maps,
-        target_groups=named,
-        refitted=refitted,
-        control_predicted=control_predicted,
-        partition=parts,
-        seconds=seconds,
-        seed=seed,
-        n_train=len(np.unique(ids[train])),
-    )
+        return refitted, _predict(refitted, test_X, test_semantics)
+
+    options: dict[str, Any] = {"n_permutations": n_permutations, "n_boot": n_boot, "n_maps": n_maps, "seed": seed}
+    options |= {"shape": Y.shape[1:], "target_groups": named, "seconds": seconds, "n_train": len(np.unique(ids[train]))}
+    options["controls"] = (refit() for _ in range(ORDERS if control == "refit" else 0))
+    found = score_predictions(fitted, predicted, held_out.Y, held_out.ids, held_out.counts, **options)
+    if not banded:
+        return found
+    how = {"control": found.refitted, "n_draws": n_boot, "seed": seed}
+    return replace(found, partition=partition(fitted, held_out.Xs, held_out.Y, list(named.values()), **how))
 
 
 def _side(rows: Rows) -> Any:

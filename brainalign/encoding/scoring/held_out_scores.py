@@ -1,6 +1,6 @@
 """Scores of predictions for stimuli that were held out, with their permutation null and bootstrap."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Rows, Values
 from brainalign.regression import Partition
 from brainalign.statistics import (
+    RELIABLE,
     CorrelationNull,
     bootstrap_correlations,
     fdr,
@@ -23,6 +24,7 @@ from brainalign.statistics import (
 )
 
 TIE = 1e-6  # the null's r are float32
+CHANCE = 2.0  # standard deviations over its mean that exchanged predictions seldom reach
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,7 @@ def score_predictions(
     n_boot: int = 1000,
     n_maps: int = 0,
     target_groups: Mapping[str, NDArray[Any]] | None = None,
-    refitted: Any = None,
-    control_predicted: Values | None = None,
-    partition: Partition | None = None,
+    controls: Iterable[tuple[Any, Values]] = (),
     seconds: float = float("nan"),
     seed: int = 0,
     n_train: int | None = None,
@@ -120,11 +120,9 @@ def score_predictions(
         Of a response, for the permuted maps; (n_targets,) where not given.
     n_permutations, n_boot, n_maps, target_groups, seed
         As for `evaluate_held_out`.
-    refitted : fitted encoder, optional
-        To exchanged training responses.
-    control_predicted : array (n_test, n_targets), optional
-        What that one predicts.
-    partition : Partition, optional
+    controls : iterable of (fitted encoder, array (n_test, n_targets))
+        Refits to exchanged training responses, and what they predict: the next is asked for while the reliable targets
+        are predicted better than exchanged predictions do. The last one is kept.
     seconds : float
     n_train : int, optional
         Different training stimuli.
@@ -142,7 +140,14 @@ def score_predictions(
     draws = np.empty((0, len(named)))
     if n_boot and named:
         draws = bootstrap_correlations(predicted, measured, list(named.values()), n_draws=n_boot, seed=seed)
-    control_r = None if control_predicted is None else pearson(without_rounding(control_predicted, measured), measured)
+    refitted, control_r, control_group_r = None, None, None
+    judged = np.array([name == RELIABLE for name in named], dtype=bool)
+    for refit in controls:
+        refitted, control_r = refit[0], pearson(without_rounding(refit[1], measured), measured)
+        control_group_r = group_means(control_r, list(named.values()))
+        by_chance = np.inf if null is None else null.group_r.mean(axis=0) + CHANCE * null.group_r.std(axis=0)
+        if not ((control_group_r > by_chance) & judged).any():
+            break
     return HeldOut(
         encoder=encoder,
         test_ids=test_ids,
@@ -164,8 +169,7 @@ def score_predictions(
         group_null=np.empty((0, len(named))) if null is None else null.group_r,
         group_draws=draws,
         control_r=control_r,
-        control_group_r=None if control_r is None else group_means(control_r, list(named.values())),
-        partition=partition,
+        control_group_r=control_group_r,
         seconds=seconds,
         refitted=refitted,
         n_train=n_train,

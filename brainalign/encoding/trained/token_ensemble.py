@@ -59,7 +59,7 @@ class NetworkEnsemble:
             like.measured,
             like.test_ids,
             like.n_repeats,
-            control_predicted=means.get("control"),
+            controls=[(None, means["control"])] if "control" in means else [],
             seconds=self.seconds,
             n_train=like.n_train,
         )
