@@ -196,8 +196,8 @@ def signal_share(values: Values, stimulus_ids: NDArray[Any]) -> Values:
 def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     """Return the noise-ceiling signal-to-noise ratio sign(σ²s) · √(|σ²s| / σ²n), for any pattern of repeats.
 
-    Where it is positive it is the ncsnr of the Natural Scenes Dataset. There, negative values, which only noise gives,
-    are set to 0; here they are kept, so that averages over targets are unbiased (`np.maximum(ncsnr, 0)` clamps).
+    Where it is positive it is the ncsnr of the Natural Scenes Dataset, which sets negative values, as noise gives, to 0
+    (`np.maximum(ncsnr, 0)`). Roots are too small on average where they are small: average `signal_share` over targets.
 
     Parameters
     ----------

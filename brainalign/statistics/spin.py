@@ -82,7 +82,7 @@ def spin_test(
     """Correlate a map with others, and compare with the correlations of the rotated map.
 
     p = (1 + #{rotations whose r reaches the observed one}) / (1 + n_spins). The null is that the two maps are
-    unrelated and either of them equally smooth everywhere. A rotation counts when half of the places have a value.
+    unrelated and either of them equally smooth everywhere. A rotation counts that leaves half of the n places or more.
 
     Parameters
     ----------
@@ -105,11 +105,10 @@ def spin_test(
     values = np.asarray(values, dtype=np.float64)
     for name, given in maps.items():
         check_rows(f"map {name!r}", len(given), "values", len(values), "give maps of the same vertices or parcels")
-    blocks = _alike(maps)
+    blocks = _alike(maps, values)
     padded = np.append(values, np.nan)  # entry −1
-    n_places = int(np.isfinite(values).sum())
-    null = [_correlations(padded[order], blocks, len(maps), max(3, n_places // 2)) for order in orders]
-    found = _correlations(values, blocks, len(maps), 3)
+    null = [_correlations(padded[order], blocks, len(maps)) for order in orders]
+    found = _correlations(values, blocks, len(maps))
     draws, rows = np.array(null).reshape(-1, len(maps)), []
     for k, (name, given) in enumerate(maps.items()):
         r, spun = found[k], draws[np.isfinite(draws[:, k]), k]
@@ -126,8 +125,8 @@ def spin_test(
     return table
 
 
-def _alike(maps: Mapping[str, Values]) -> list[tuple[list[int], NDArray[np.intp], Values]]:
-    """Gather maps that have values in the same places: (their numbers, the places, values (n_maps, n_places))."""
+def _alike(maps: Mapping[str, Values], values: Values) -> list[tuple[list[int], NDArray[np.intp], Values, int]]:
+    """Gather maps with values in the same places: (numbers, places, values (n_maps, n_places), fewest that count)."""
     gathered: dict[bytes, list[int]] = {}
     arrays = [np.asarray(given, dtype=np.float64) for given in maps.values()]
     for k, given in enumerate(arrays):
@@ -136,16 +135,17 @@ def _alike(maps: Mapping[str, Values]) -> list[tuple[list[int], NDArray[np.intp]
     for numbers in gathered.values():
         where = np.flatnonzero(np.isfinite(arrays[numbers[0]]))
         block = np.stack([arrays[k][where] for k in numbers])
-        blocks.append((numbers, where, block - block.mean(axis=1, keepdims=True) if len(where) else block))
+        least = max(3, int(np.isfinite(values[where]).sum()) // 2)
+        blocks.append((numbers, where, block - block.mean(axis=1, keepdims=True) if len(where) else block, least))
     return blocks
 
 
 def _correlations(
-    values: Values, blocks: list[tuple[list[int], NDArray[np.intp], Values]], n_maps: int, least: int
+    values: Values, blocks: list[tuple[list[int], NDArray[np.intp], Values, int]], n_maps: int
 ) -> NDArray[np.float64]:
-    """Return r with every map over the places that have both values; NaN with fewer than `least` of them."""
+    """Return r with every map over the places that have both values; NaN with fewer of them than count."""
     r = np.full(n_maps, np.nan)
-    for numbers, where, block in blocks:
+    for numbers, where, block, least in blocks:
         x = values[where]
         kept = np.isfinite(x)
         if kept.sum() < least:

@@ -337,8 +337,9 @@ def _prepare(config: Config, descriptor: Study, *_: str) -> Cost:
 def _encode(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Estimate fits to blocks: a fold decomposes its features once, the rest grows with targets and permutations."""
     trials, targets = _sizes(descriptor)
+    each = 0.01 * (config.methods[method].encoder == "estimator")  # s, since every draw is a fit of its own
     seconds = _layers(config, descriptor, model) * sum(
-        folds * (0.004 + n_sets * targets * work / 1.4e10)
+        folds * (0.004 + n_sets * (each + targets * work / 1.4e10))
         for n_sets, folds, work in _response_sets(config, descriptor, model, method)
     )
     return Cost(900 + round(12 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
@@ -498,15 +499,16 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
     """Yield (response sets, outer folds, floating point operations per target and fold) of an encode job's splits."""
     shape = shape_of(descriptor)
     runs, trials = shape.runs, shape.trials
-    settings: Any = config.methods[method]  # ridge: the others are refused for studies of blocks
-    inner = 0 if len(settings.alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
+    settings: Any = config.methods[method]
+    alphas = getattr(settings, "alphas", (0.0, 0.0))  # regressors of scikit-learn have inner folds, too
+    inner = 0 if len(alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
     n_stimuli = _n_stimuli(descriptor, trials)
     rank = min(n_stimuli, trials)
     for name, split in descriptor.splits.items():
         permuted = config.models[model].permute
         n = config.encode.of("left_out").null_draws
         folds = split.folds or math.comb(n_stimuli if split.of_stimuli else runs, split.size)
-        work = 4 * rank * trials + inner * rank * (2 * trials + len(settings.alphas) * (rank + 12))
+        work = 4 * rank * trials + inner * rank * (2 * trials + len(alphas) * (rank + 12))
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work
 
 

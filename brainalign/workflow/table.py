@@ -584,6 +584,7 @@ ROWS = (
         lambda run, of: {
             "ground": run.config.ground.model_dump(mode="json", exclude={"subjects"}),
             "text": run.config.extractor_of(run.config.ground.text) if run.config.ground.text else {},
+            **chosen("confidence")(run, of),
         },
         device=lambda run, of: wants_device(run.config.ground.device),
     ),
@@ -619,7 +620,7 @@ ROWS = (
             "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances",
             "leftblocks", "textscores", "relevance", "sentences",
         ),
-        lambda run, of: {"decode": run.config.decode.of(of["method"])},
+        lambda run, of: {"decode": run.config.decode.of(of["method"]), **chosen("confidence")(run, of)},
         device=lambda run, of: wants_device(run.config.decode.device_of(of["method"])),
     ),
     Step(
@@ -629,7 +630,8 @@ ROWS = (
             **own("modalities", "modalitytrials", "modalitystimuli"),
             "features": features(lambda run, of: _vectors_of_images(run, of["dataset"])),
         },
-        ("spaceretrieval", "sharedspace", "spacechanges", "spacecurve", "spacegeometry"), chosen("decode_modalities"),
+        ("spaceretrieval", "sharedspace", "spacechanges", "spacecurve", "spacegeometry"),
+        chosen("decode_modalities", "confidence"),
         device=lambda run, of: wants_device(run.config.decode_modalities.device),
         makes={
             "weights": lambda run, of: (

@@ -59,7 +59,7 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
             kind="layer",
         )
         if topological:  # never without rank RSA
-            table["rank_score"] = geometry.compare(repeats[k], stacked, "spearman").mean(axis=0)
+            table["rank_score"] = pd.DataFrame(geometry.compare(repeats[k], stacked, "spearman")).mean()
         tables.append(table)
     timed = responses.times is not None
     if settings.combinations and not timed:

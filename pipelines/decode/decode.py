@@ -28,7 +28,8 @@ def decode(job: Job) -> None:
         raise BrainalignError(
             f"decoder {job.labels['method']} leaves no blocks out, but {ordered[0]}: delete its leave_out_blocks: false"
         )
-    draws = {"n_permutations": options.permutations, "n_draws": options.draws, "n_averages": options.averages}
+    draws: dict[str, Any] = {"n_permutations": options.permutations, "n_draws": options.draws}
+    draws |= {"n_averages": options.averages, "confidence": job.settings["confidence"]}
     seeds = [job.seed + seed for seed in options.seeds]
     found = study_text(study, decoder_of(chosen), seeds=seeds, leave_out_blocks=blocks, **draws)
     said = {

@@ -43,18 +43,16 @@ def decode_modalities(job: Job) -> None:
     )
     found |= _beside(options.beside, make, train, val, test, job.seed)
     found["noise at test"] = decoding.embed_all(space, decoding.null_trials(test, "noise", job.seed + 1))
+    drawn: dict[str, Any] = {"n_permutations": options.permutations, "seed": job.seed}
+    drawn["confidence"] = job.settings["confidence"]
     tables = [
         decoding.space_retrieval(
-            embeddings,
-            test,
-            n_permutations=options.permutations,
-            seed=job.seed,
-            kinds=KINDS if name in ("joint", "ridge", "unimodal") else CONTROL_KINDS,
+            embeddings, test, kinds=KINDS if name in ("joint", "ridge", "unimodal") else CONTROL_KINDS, **drawn
         ).assign(decoder=name)
         for name, embeddings in found.items()
     ]
     if properties is not None:
-        tables.append(_low_level(properties, train, test, options, job.seed))
+        tables.append(_low_level(properties, train, test, options.penalty, **drawn))
     found["mean layer"] = decoding.without_own_layers(space, test)
     about = {
         "n_train": {name: len(part.distinct().meta) for name, part in train.items()},
@@ -169,9 +167,7 @@ def _beside(
     return found
 
 
-def _low_level(
-    properties: pd.DataFrame, train: Parts, test: Parts, options: DecodeModalitiesSettings, seed: int
-) -> pd.DataFrame:
+def _low_level(properties: pd.DataFrame, train: Parts, test: Parts, penalty: float, **drawn: Any) -> pd.DataFrame:
     """Return retrieval by luminance, contrast and spectrum alone, which ridge decodes: it needs no network."""
     shown = pd.concat([part.meta["stimulus_id"] for part in train.values()]).unique()
     varying = properties.loc[:, properties.loc[shown].std() > 0]
@@ -185,13 +181,8 @@ def _low_level(
         return found
 
     given, asked = aimed(train), aimed(test)
-    embeddings = decoding.independent_ridges(
-        given, asked, lambda: decoding.LinearDecoder("own", penalties=(options.penalty,))
-    )
-    table = decoding.space_retrieval(
-        embeddings, asked, n_permutations=options.permutations, seed=seed, kinds=("image", "fused")
-    )
-    return table.assign(decoder="low level")
+    embeddings = decoding.independent_ridges(given, asked, lambda: decoding.LinearDecoder("own", penalties=(penalty,)))
+    return decoding.space_retrieval(embeddings, asked, kinds=("image", "fused"), **drawn).assign(decoder="low level")
 
 
 def _changes(found: Mapping[str, dict[str, Values]], test: Parts) -> pd.DataFrame:

@@ -43,6 +43,7 @@ def ground(job: Job) -> None:
         train,
         test,
         n_permutations=options.permutations,
+        confidence=job.settings["confidence"],
         seed=job.seed,
     )
     attributes = pd.DataFrame(index=range(len(words)))
@@ -89,6 +90,7 @@ def ground(job: Job) -> None:
             norms[known],
             n_permutations=min(options.permutations, 200),
             n_draws=options.draws,
+            confidence=job.settings["confidence"],
             seed=job.seed,
         )
     job.save("groundednorms", predicted, **about)

@@ -46,7 +46,7 @@ def test_a_decoder_that_uses_the_brain() -> None:
         assert (nulls.loc[[cell], "value"] <= nulls.loc[[cell], "limit"]).all(), cell
     said = decoding.verdict(matrix, nuisances=decoding.nuisance_scores(train, test, n_permutations=99))
     assert (said.uses_brain, said.not_excluded) == (True, ())
-    assert said.sentences[0].startswith("The decoder uses the brain: top-1 0.")
+    assert all(part in said.sentences[0] for part in ("The decoder uses the brain: top-1 0.", ", p = 0.003, above"))
     assert "locked to the stimulus" in str(said)
     unasked = decoding.verdict(matrix)  # nobody looked at the place in the session
     assert (unasked.uses_brain, unasked.not_excluded) == (False, ("place in the session",))

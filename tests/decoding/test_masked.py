@@ -67,8 +67,7 @@ def test_attention_is_the_softmax_of_embeddings_also_of_a_saved_model(tmp_path, 
     fitted.save(tmp_path / "model.safetensors")
     again, hidden = decoding.MaskedBrainModel.load(tmp_path / "model.safetensors", device="cpu"), np.arange(36) < 9
     assert np.array_equal(again.reconstruct(world.series[:2], hidden), fitted.reconstruct(world.series[:2], hidden))
-    assert again.regions_ == fitted.regions_
-    assert again.ratio == fitted.ratio
+    assert (again.regions_, again.ratio) == (fitted.regions_, fitted.ratio)
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: decoding.MaskedBrainModel) -> None:
@@ -76,6 +75,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: 
     refused("35 regions but the model was fitted to 36", fitted.reconstruct, series[:, :, :35], hidden[:35])
     refused("15 frames but 20", fitted.embed, series[:, :15])
     refused("hidden has shape", fitted.reconstruct, series, hidden[:4])
+    refused("1 to 20 frames.* got 21", fitted.reconstruct, series, hidden, stride=21)
     refused("nothing to be seen", fitted.reconstruct, series, np.ones(36, bool))
     series[1, 5, 2] = np.nan
     refused("1 NaN or infinite", decoding.MaskedBrainModel().fit, series)

@@ -28,6 +28,9 @@ def test_a_planted_trait_is_found_in_connectivity_and_not_in_noise(rng: np.rando
     half = person_scores(features, trait, people, **FEW, n_folds=3, n_draws=300, confidence=0.5).set_index("name")
     reach = [(of["difference_high"] - of["difference"]).drop("correlation") for of in (table, half)]
     np.testing.assert_allclose(reach[0] / reach[1], t.ppf(0.975, 39) / t.ppf(0.75, 39))  # of people less one
+    told = np.where(np.arange(40) % 8, 1.0, -1.0)[:, None] * np.where(trait == trait[0], 1, -1)[:, None]
+    sure = (person_scores({"correlation": told}, trait, people, **FEW, n_folds=k, n_draws=2000) for k in (2, 5))
+    np.testing.assert_allclose(np.divide(*(of["score"] - of["low"] for of in sure)), np.sqrt(3 / 2.25), rtol=0.05)
 
 
 def test_states_are_permuted_within_people_and_what_is_a_persons_own_gives_nothing() -> None:

@@ -17,8 +17,8 @@ def test_ranks_by_hand_and_ties_count_against(rng: np.random.Generator) -> None:
     queries, gallery = rng.normal(size=(20, 5)), rng.normal(size=(8, 5))
     expected = [[(row >= one).sum() for one in row] for row in cosine(queries, gallery)]
     np.testing.assert_array_equal(similarity_ranks(queries, gallery), expected)
-    assert (similarity_ranks(queries, np.ones((8, 5))) == 8).all()  # a gallery of one vector
-    assert (similarity_ranks(np.zeros((3, 5)), gallery) == 8).all()  # an empty answer
+    for asked, given in ((queries, np.ones((8, 5))), (np.zeros((3, 5)), gallery)):  # one vector, an empty answer
+        assert (similarity_ranks(asked, given) == 8).all()
 
 
 def test_ways_are_the_mean_over_random_galleries() -> None:
@@ -35,6 +35,8 @@ def test_ways_are_the_mean_over_random_galleries() -> None:
                 hits.append((similar[i, others] < similar[i, i]).all())
         row = found.set_index("measure").loc[f"{k}-way"]
         assert (row["value"], row["chance"]) == (pytest.approx(np.mean(hits), abs=0.02), pytest.approx(1 / k))
+    half = retrieval_accuracy(queries, gallery, range(30), range(30), ways=(2, 10), confidence=0.5).table
+    assert (half["high"] - half["low"] < 0.5 * (found["high"] - found["low"])).all()
     np.testing.assert_allclose(way_accuracy(30, 30), np.eye(30)[0], atol=1e-12)
     np.testing.assert_allclose(way_accuracy(2000, 24).mean(), 1 / 24)
 
@@ -106,8 +108,7 @@ def test_labels_are_told_but_not_from_noise_by_the_majority_or_without_any() -> 
     noise = np.random.default_rng(1).normal(size=decoded.shape) + 5
     assert (zero_shot_labels(noise, texts, shown, labels, wordings, np.full(8, 5.0)).table["p"] > 0.01).all()
     many = np.repeat(np.arange(80), np.where(shown % 5 == 0, 6, 1))  # some texts were read more often
-    constant = np.tile(wordings["a"].mean(axis=0), (160, 1))
-    uneven = constant, texts[many], shown[many], labels[many]
+    uneven = np.tile(wordings["a"].mean(axis=0), (160, 1)), texts[many], shown[many], labels[many]
     table = zero_shot_labels(*uneven, wordings, np.full(8, 5.0)).table.set_index("measure")
     assert table["value"].tolist() == pytest.approx([0.5, 1 / 3])
     assert table.loc["balanced accuracy", ["null_mean", "null_sd"]].tolist() == pytest.approx([1 / 3, 0])

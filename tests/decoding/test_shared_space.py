@@ -8,7 +8,6 @@ import torch
 from refusals import refused
 
 from brainalign import decoding
-from brainalign.config import DecodeModalitiesSettings
 from brainalign.decoding import Trials, fused_embedding, space_retrieval
 from brainalign.decoding import shared_space as paths
 from brainalign.decoding.training import SubjectScale
@@ -67,8 +66,7 @@ def test_somebody_new_gets_the_mean_of_all_ridges(small) -> None:
     np.testing.assert_allclose(decoding.embed_all(found, new)["fmri"], unit, atol=1e-4)
     images = pd.unique(np.concatenate([part["fmri"].meta["stimulus_id"] for part in (train, test)]))
     alike = pd.DataFrame({"contrast": np.arange(len(images)) % 150}, index=images)  # as of mirrored images
-    table = decode_modalities._low_level(alike, train, test, DecodeModalitiesSettings(permutations=19), 0)
-    assert set(table["decoder"]) == {"low level"}
+    assert set(decode_modalities._low_level(alike, train, test, 1.0, n_permutations=19)["decoder"]) == {"low level"}
 
 
 @pytest.mark.parametrize("subject_layers", [True, False])
@@ -136,8 +134,7 @@ def test_gates_sum_to_one_and_full_networks_have_the_published_sizes() -> None:
     expected = sum(gates[:, e, None] * (x @ weights[e].T + mixture.experts.bias.view(3, 5)[e]) for e in range(3))
     np.testing.assert_allclose(mixture(x).detach(), expected.detach(), atol=1e-5)
     eeg = paths.PatchConv(2, (63, 250))
-    assert eeg.convolved[-1].in_features == 1440
-    assert eeg.places.std().item() == pytest.approx(0.02, rel=0.05)
+    assert (eeg.convolved[-1].in_features, eeg.places.std().item()) == (1440, pytest.approx(0.02, rel=0.05))
     assert eeg(torch.randn(2, 63, 250), torch.tensor([0, 1])).shape == (2, 1024)
     fmri = paths.MODALITY_ENCODERS["full"]["voxels"](1, (70,), width=1024)
     assert (type(fmri), fmri.subjects.weight.shape) == (paths.VoxelLinear, (1, 8 * 1024, 70))
@@ -147,8 +144,7 @@ def test_gates_sum_to_one_and_full_networks_have_the_published_sizes() -> None:
 def test_bad_input_stops_before_training(small, fitted: decoding.SharedSpace) -> None:
     train, test = small
     refused("nothing varies", SubjectScale.fit, np.ones((3, 4)), np.repeat("a", 3))
-    dead = np.c_[np.full(61, 3.2e-5), np.arange(61.0)]
-    assert SubjectScale.fit(dead, np.repeat("a", 61)).constant() == {"a": 1}
+    assert SubjectScale.fit(np.c_[np.full(61, 3.2e-5), np.arange(61.0)], np.repeat("a", 61)).constant() == {"a": 1}
     refused("no modality", decoding.SharedSpace().fit, {})
     eeg, asked = train["eeg"], test["fmri"]
     leaked = asked.meta.assign(stimulus_id=["image0000", *asked.meta["stimulus_id"][1:]])
@@ -172,8 +168,7 @@ N, D = 30, 12
 
 def trials(rng: np.random.Generator, vectors: np.ndarray, ids: list[str], n_subjects: int, noise: float):
     shown = {"stimulus_id": ids * n_subjects, "subject": np.repeat(np.arange(n_subjects).astype(str), len(ids))}
-    meta = pd.DataFrame(shown | {"task": "viewing"})
-    targets = np.tile(vectors, (n_subjects, 1))
+    meta, targets = pd.DataFrame(shown | {"task": "viewing"}), np.tile(vectors, (n_subjects, 1))
     return Trials(np.zeros((len(meta), 3)), targets, meta), targets + noise * rng.normal(size=targets.shape)
 
 

@@ -108,6 +108,8 @@ def test_noise_looks_collapsed_only_to_itself_and_more_classes_than_a_simplex() 
     assert np.mean([found.accuracy for found in inside]) == pytest.approx(0.38, abs=0.04)
     assert np.mean([found.accuracy for found in left_out]) == pytest.approx(0.10, abs=0.03)
     assert np.mean([found.accuracy for found in apart]) == pytest.approx(0.10, abs=0.03)
+    twos = [g.neural_collapse(rng.normal(size=(24, 40)), np.repeat(np.arange(12), 2)) for _ in range(200)]
+    assert np.mean([found.accuracy for found in twos]) == pytest.approx(1 / 12, abs=0.015)  # in classes of 2, too
     assert np.isfinite([found.cdnv for found in inside]).all()
     assert sum(found.n_undefined for found in left_out) > 45  # half of the pairs are no distance apart
     rng, labels = np.random.default_rng(10), np.repeat(np.arange(8), 4)
@@ -312,12 +314,13 @@ def test_collapse_follows_its_definitions(kind: str) -> None:
     assert found.uniformity == pytest.approx(np.log(np.mean(kernels)))
     unit = [part / np.linalg.norm(part) for part in (weights, about)]
     assert found.nc3 == pytest.approx(np.linalg.norm(unit[0] - unit[1]))
-    right, agree = [], []
-    for k, group in enumerate(groups):
-        distances = np.stack([((group - means[c]) ** 2).sum(1) - spread[c] / len(groups[c]) for c in range(3)], axis=1)
-        distances[:, k] = (own[k] ** 2).sum(axis=1) - spread[k] / (len(group) - 1)
-        right.append((distances.argmin(axis=1) == k).mean())
-        agree += (distances.argmin(axis=1) == (group @ weights.T + biases).argmax(axis=1)).tolist()
+    right, agree, pooled = [], [], np.dot(spread, [3, 2, 5]) / 10
+    for k, group in enumerate(groups):  # the j-th of every class is left out, counted round again
+        rests = [[np.delete(of, j % len(of), 0) if left_out else of for of in groups] for j in range(len(group))]
+        means = np.array([[rest.mean(axis=0) for rest in row] for row in rests])
+        nearest = (((group[:, None] - means) ** 2).sum(axis=2) - pooled / np.array([3, 2, 5])).argmin(axis=1)
+        right.append((nearest == k).mean())
+        agree += (nearest == (group @ weights.T + biases).argmax(axis=1)).tolist()
     assert (found.accuracy, found.agreement) == pytest.approx((np.mean(right), np.mean(agree)))
     assert (found.n_classes, found.n_undefined) == (3, 0)
 

@@ -193,8 +193,7 @@ def test_rsatoolbox_computes_the_same_from_the_patterns(method: str, patterns: L
     mine = rdm(patterns.patterns, method, patterns.conditions, patterns.runs, precision)
     read = from_rsatoolbox(rsatoolbox.rdm.calc_rdm(to_rsatoolbox(patterns), method, "condition", precision, **options))
     assert read.method == method
-    place = [list(read.conditions).index(name) for name in CONDITIONS]
-    square = np.zeros((5, 5))
+    place, square = [list(read.conditions).index(name) for name in CONDITIONS], np.zeros((5, 5))
     square[PAIRS] = read.rdms[0]
     np.testing.assert_allclose((square + square.T)[np.ix_(place, place)][PAIRS], mine, atol=1e-10)
 

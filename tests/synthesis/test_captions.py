@@ -243,8 +243,7 @@ def test_functions_of_users_are_checked_and_nouns_are_whole_words() -> None:
     refused("one per voxel", synthesis.caption_targets, np.ones((3, D)), synthesis.TextCaptioner(lambda rows: ["red"]))
     texts = ["a red scarf", "a car, on a road", "", "carts, red_scarf's"]
     shares = synthesis.noun_shares(texts, {"V1": np.arange(4), "V2": np.array([], dtype=int)}, ["car", "red_scarf"])
-    assert shares["V1"] == {"car": 0.25, "red_scarf": 0.5}
-    assert np.isnan(shares["V2"]["car"])
+    assert (shares["V1"], np.isnan(shares["V2"]["car"])) == ({"car": 0.25, "red_scarf": 0.5}, True)
 
 
 def test_a_language_model_learns_to_caption(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -264,6 +263,7 @@ def test_a_language_model_learns_to_caption(tmp_path: Path, rng: np.random.Gener
     captioner = synthesis.train_prefix_captioner(points[:200], names[:200], model, fast, **options)
     written = captioner(points[200:])
     assert np.mean([a == b for a, b in zip(written, names[200:], strict=True)]) > 0.9
+    model.generation_config.update(num_beams=3, min_new_tokens=9)  # a model's own ways of writing are not followed
     captioner.save(tmp_path)
     assert synthesis.PrefixCaptioner.from_folder(tmp_path)(points[200:]) == written
     refused("trained on embeddings of 5 features; got 3", captioner, points[:, :3])

@@ -138,8 +138,7 @@ def test_half_precision_finds_the_same(plain_pipe: Callable[[int], object], reco
     given = {"objective": lambda images: 1e-5 * brightness(images), "n_directions": 2}  # its gradients are too small
     seen = record_trajectories(half, range(24), num_inference_steps=STEPS)
     found = semantic_directions(half, method, recorded=seen, **given)
-    expected = semantic_directions(plain_pipe(4), method, recorded=recorded, **given).vectors[0]
-    assert abs(cosine(found, expected)) > 0.99
+    assert abs(cosine(found, semantic_directions(plain_pipe(4), method, recorded=recorded, **given).vectors[0])) > 0.99
     assert (half.unet.dtype, found.vectors.dtype, found.scale.dtype) == (torch.float16, torch.float32, torch.float32)
 
 
@@ -270,8 +269,7 @@ def test_all_of_a_study_by_hand(plain_pipe: Callable[[int], object]) -> None:
 def made_up(rise: float, check: float) -> FoundDirections:
     """Return a study of two regions in which the guide rises by `rise` per strength and the judges by `check`."""
     rng = np.random.default_rng(0)
-    tried = product(REGIONS, (False, True), enumerate((-2.0, 0.0, 2.0)), range(8), REGIONS)
-    rows = []
+    tried, rows = product(REGIONS, (False, True), enumerate((-2.0, 0.0, 2.0)), range(8), REGIONS), []
     for region, orthogonal, (place, alpha), image, scored in tried:
         drift = (scored == region) * alpha * np.array([rise, check, check]) + 0.1 * rng.normal(size=3)
         about = {"region": region, "orthogonal": orthogonal, "control": "", "number": -1, "alpha": alpha, "seed": image}

@@ -95,8 +95,7 @@ def test_the_gradient_is_that_of_differences(pipe, monkeypatch, through: bool, p
 
     def score(u: Tensor) -> float:
         with torch.no_grad():
-            said = pipe.denoiser(1)(u if through else z, t)
-            clean, _ = clean_and_noise(said, u, alpha, predicted)
+            clean, _ = clean_and_noise(pipe.denoiser(1)(u if through else z, t), u, alpha, predicted)
             share = sqrt(1 - alpha)
             pixels = nn.functional.pixel_shuffle(share * clean + (1 - share) * u, 2)
             assert objective is linear or float(pixels.abs().max()) < 1

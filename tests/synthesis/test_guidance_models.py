@@ -124,7 +124,8 @@ def test_errors_of_the_scheduler(pipe: BrainGuidedPipeline, latent_pipe: BrainGu
     for kind in (diffusers.HeunDiscreteScheduler, diffusers.EulerAncestralDiscreteScheduler):
         pipe.scheduler = kind(prediction_type="sample")
         refused("cannot step with predictions of the sample", pipe, redness, **SHORT)
-    pipe.scheduler = diffusers.EulerDiscreteScheduler(prediction_type="v_prediction")
+    pipe.scheduler = diffusers.DPMSolverMultistepScheduler(beta_schedule="squaredcos_cap_v2", use_karras_sigmas=True)
+    assert pipe(num_images=1, num_inference_steps=20).images.isfinite().all()  # its first steps have one time
     refused("recurrence", pipe, redness, recurrence=2, **SHORT)
     latent_pipe.scheduler = diffusers.DDIMScheduler(clip_sample=True)
     refused("clip_sample=False", latent_pipe, **SHORT)

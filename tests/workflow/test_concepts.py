@@ -12,6 +12,7 @@ from refusals import refused
 from worlds.small import write_things_files
 
 from brainalign.arrays import Arrays, Features, Layers
+from brainalign.cli import main
 from brainalign.config import ConceptSettings, Config, load_descriptors
 from brainalign.geometry import rdm, unrepeated
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
@@ -143,7 +144,7 @@ def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWo
     refused("no object is unseen twice", load, concepts={"object_splits": 5})
 
 
-def test_text_files_become_a_page(tmp_path: Path, world: ConceptWorld) -> None:
+def test_text_files_become_a_page(tmp_path: Path, world: ConceptWorld, capsys: pytest.CaptureFixture[str]) -> None:
     descriptor, options = write_study(tmp_path / "things", world), OPTIONS | {"methods": ["sparse"]}
     config = configured(descriptor, concepts=options)
     run_all(config)
@@ -151,3 +152,5 @@ def test_text_files_become_a_page(tmp_path: Path, world: ConceptWorld) -> None:
     assert networks["cosine"].iloc[0] == pytest.approx(1 / 3, abs=0.15)  # features at random
     changed = configured(descriptor, concepts=options | {"folds": 4})
     assert reruns(asked(config), changed) == {"concepts": 1, "report_group": 1}
+    descriptor.write_text(descriptor.read_text() + "concepts: {object_share: 0.04}\n")
+    assert (main(["check", str(descriptor)]), "with 1 of 30 objects unseen" in capsys.readouterr().out) == (1, True)

@@ -151,7 +151,7 @@ def test_every_family_is_fitted_where_one_is(scenes) -> None:
     missing = config(scenes, datasets={"scenes": of | {"models": ["net"]}}, contest=families)
     refused("none of minilm is fitted in scenes", load_descriptors, missing)
     elsewhere = config(scenes, datasets={"scenes": of | {"models": ["untrained"]}}, contest=families)
-    refused("no study of images fits the models", load_descriptors, elsewhere)
+    refused("no study with stimuli held out", load_descriptors, elsewhere)
     apart = {"ridge": RIDGE | {"models": ["minilm"]}, "other": RIDGE | {"models": ["net"], "subjects": ["02"]}}
     sensors = config(scenes, methods=apart, models={"net": NETWORK, "minilm": MINILM}, contest=families)
     refused(r"contest: no subject of scenes has responses in regions \(fMRI\)", load_descriptors, sensors)

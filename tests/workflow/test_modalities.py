@@ -166,8 +166,7 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     assert image.loc["shuffled", "value"] <= image.loc["shuffled", "chance"] + 4 * image.loc["shuffled", "null_sd"]
     assert draw_page(config, "things") == 0
     recorded, image = tmp_path / "eeg2" / "sub-01" / "preprocessed_eeg_training.npy", next(tmp_path.rglob("*_a.png"))
-    decoded = {"prepare_modalities": 1, "decode_modalities": 1, "report_group": 1}
-    known = asked(config)
+    decoded, known = {"prepare_modalities": 1, "decode_modalities": 1, "report_group": 1}, asked(config)
     assert reruns(known, config, recorded) == decoded
     Image.new("RGB", (16, 16), "white").save(image)
     assert reruns(known, config) == decoded | {"extract": 1}

@@ -161,8 +161,7 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
     targets = pd.DataFrame({"target_id": ["u", "v", "w"], "kind": "sensor", "hemi": "", "roi": [[]] * 3})
     vectors, times = rng.normal(size=(14, 6)) * np.arange(1, 7), np.arange(-10, 8) * 0.02 - 0.001
     values = rng.normal(size=(24, 3, 18)) + (vectors[stimulus] @ rng.normal(size=(6, 3)))[:, :, None] * (times > 0)
-    stimuli = pd.DataFrame({"stimulus_id": [*ids, "label:x:0", "label:y:0"]})
-    sides = np.full(12, "train")
+    stimuli, sides = pd.DataFrame({"stimulus_id": [*ids, "label:x:0", "label:y:0"]}), np.full(12, "train")
     sides[[1, 6, 10]], sides[[3, 8]] = "test", "val"
     splits = pd.DataFrame({"trial_id": trials["trial_id"], "split": sides[stimulus]}).iloc[1:]
     options = OPTIONS | {"n_components": 3, "averages": 2, "decoders": {"ridge": {"decoder": "linear"}}}

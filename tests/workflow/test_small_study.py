@@ -132,8 +132,7 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
         pytest.skip("this environment was not made by `make setup`")
     # The environment stands, whatever the ages of the files in the copy.
     command = ["make", "-o", ".venv/installed", "run", f"CONFIG={config}"]
-    log = checkout.root / "killed.log"
-    where = {"cwd": checkout.root, "env": checkout.environment}
+    log, where = checkout.root / "killed.log", {"cwd": checkout.root, "env": checkout.environment}
     with log.open("w") as output:
         running = subprocess.Popen(command, **where, start_new_session=True, stdout=output, stderr=output)
     results = checkout.root / "results of" / "kill" / "small"

@@ -57,6 +57,7 @@ def ground_study(
     test: NDArray[np.bool_],
     *,
     n_permutations: int = 1000,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> GroundStudy:
     """Ground words in training images, and retrieve test images by their captions.
@@ -71,7 +72,7 @@ def ground_study(
         Which words captions hold.
     images : array (n_images, n_locations, n_channels)
     train, test : array (n_images,) of bool
-    n_permutations, seed : int
+    n_permutations, confidence, seed : int, float, int
 
     Raises
     ------
@@ -97,10 +98,9 @@ def ground_study(
         "ridge": _linear(text, said, images, mine, held),
         "shuffled": control.scores(asked, images[held]),
     }
+    options: dict[str, Any] = {"n_permutations": n_permutations, "confidence": confidence, "seed": seed}
     tables = [
-        scene_retrieval(each, sets, best=scores["grounded"], n_permutations=n_permutations, seed=seed).assign(
-            space=name
-        )
+        scene_retrieval(each, sets, best=scores["grounded"], **options).assign(space=name)
         for name, each in scores.items()
     ]
     spaces = {"grounded": model.embed(), "text": np.asarray(text, dtype=np.float64), "shuffled": control.embed()}
@@ -129,6 +129,7 @@ def scene_retrieval(
     n_ways: int = 100,
     n_permutations: int = 1000,
     n_draws: int = 2000,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Retrieve every scene by its caption among scenes whose captions hold other words.
@@ -143,7 +144,7 @@ def scene_retrieval(
         Scores of another model of the same captions and scenes, which these are compared with.
     n_ways : int
         Also: first among so many, the mean over all galleries; left out where the whole gallery is not larger.
-    n_permutations, n_draws, seed : int
+    n_permutations, n_draws, confidence, seed : int, int, float, int
 
     Returns
     -------
@@ -165,32 +166,21 @@ def scene_retrieval(
         raise BrainalignError(f"all {len(sets)} captions hold the same words; nothing to retrieve")
     rivals = codes[:, None] != codes[None]
     n_gallery, rows, member = 1 + rivals.sum(axis=1), [], (codes[:, None] == np.arange(len(kinds))).astype(float)
+    drawn = np.zeros(len(scores)), codes, n_draws, seed, confidence
     for name, accuracy in _measures(n_gallery, n_ways):
         hits = _hits(scores, rivals, n_gallery, accuracy)
         own, apart = np.diagonal(hits), [np.nan] * 3
         if best is not None:
             ahead = np.diagonal(_hits(best, rivals, n_gallery, accuracy)) - own
-            apart = [float(ahead.mean()), *stimulus_interval(ahead, np.zeros(len(own)), codes, n_draws, seed)]
+            apart = [float(ahead.mean()), *stimulus_interval(ahead, *drawn)]
         # All scenes of a set get the words of another set; they keep their galleries, and count as often.
         of_set = (member / member.sum(axis=0)).T @ hits @ member * len(kinds) / len(scores)
         test = statistics.pairing_test(of_set, np.arange(len(kinds)), n_permutations=n_permutations, seed=seed)
-        low, high = stimulus_interval(own, np.zeros(len(own)), codes, n_draws, seed)
-        rows.append(
-            {
-                "measure": name,
-                "value": test.value,
-                "low": low,
-                "high": high,
-                "chance": float(np.mean([accuracy[n].mean() for n in n_gallery])),
-                **test.against_null(),
-                "n_gallery": int(n_gallery.min()),
-                "n_scenes": len(scores),
-                "n_sets": len(kinds),
-                "difference": apart[0],
-                "difference_low": apart[1],
-                "difference_high": apart[2],
-            }
-        )
+        low, high = stimulus_interval(own, *drawn)
+        row: dict[str, Any] = {"measure": name, "value": test.value, "low": low, "high": high}
+        row |= {"chance": float(np.mean([accuracy[n].mean() for n in n_gallery])), **test.against_null()}
+        row |= {"n_gallery": int(n_gallery.min()), "n_scenes": len(scores), "n_sets": len(kinds)}
+        rows.append(row | dict(zip(("difference", "difference_low", "difference_high"), apart, strict=True)))
     return pd.DataFrame(rows)
 
 

@@ -214,16 +214,19 @@ class MaskedBrainModel:
             Values of hidden regions are not read.
         hidden : array of bool (n_regions) or (n_runs, n_regions)
         stride : int, optional
-            Frames between segments; they do not overlap by default.
+            Frames from segment to segment; they do not overlap by default.
         edge : int
             Frames at the ends of a segment that are used only where no other segment has them in its middle.
 
         Raises
         ------
         BrainalignError
-            If regions are not those it was fitted to, or `hidden` does not fit or leaves nothing to be seen.
+            If regions are not those it was fitted to, `hidden` does not fit or leaves nothing to be seen, or `stride`
+            leaves frames out.
         """
         values = check_series(series, self.frames_read, len(self.regions_))
+        if stride is not None and stride not in range(1, self.frames_read + 1):
+            raise BrainalignError(f"stride is 1 to {self.frames_read} frames, what a segment has; got {stride}")
         hidden = check_hidden(hidden, len(values), values.shape[2])
         starts = segment_starts(values.shape[1], self.frames_read, stride or self.frames_read)
         filled = np.empty((len(values), len(starts), self.frames_read, values.shape[2]), dtype=np.float32)

@@ -145,9 +145,11 @@ def person_scores(
     every = np.ones(len(given))
     draws = [one for one in draws if len(np.unique(given[one > 0])) >= (2 if numeric else len(np.unique(given)))]
     drawn = {k: np.array([_score(one.own, given, weight, numeric) for weight in draws]) for k, one in out.items()}
-    # As in `fill_table`: among 6 people percentiles of the draws covered 75 %, and called 21 % of ties better or worse.
+    # As in `fill_table`; folds share people to train on, as in `cross_validated_interval`, which the draws do not know:
+    # for three classes these alone covered 83 to 90 %, and differences of ties 84 %.
     n, rows = len(names), []
-    reach = np.array([-1, 1]) * stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt(n / (n - 1))
+    wider = np.sqrt(n / (n - 1) * (1 + n_folds / (n_folds - 1)))
+    reach = np.array([-1, 1]) * stdtrit(n - 1, (1 + confidence) / 2) * wider
     for name, one in out.items():
         score = _score(one.own, given, every, numeric)
         null = np.array([_score(p, y, every, numeric) for p, y in zip(one.null, shuffled, strict=True)])

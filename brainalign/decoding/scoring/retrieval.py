@@ -59,6 +59,7 @@ def retrieval_accuracy(
     ways: Sequence[int] = (2, 4, 10, 24),
     n_permutations: int = 1000,
     n_draws: int = 2000,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> Retrieval:
     """Retrieve the shown stimulus of every trial from the gallery of distinct stimuli.
@@ -80,7 +81,7 @@ def retrieval_accuracy(
     ways : sequence of int
         k-way: the shown stimulus first among k. The mean over all galleries, which random ones approach. Those larger
         than the gallery are left out.
-    n_permutations, n_draws, seed : int
+    n_permutations, n_draws, confidence, seed : int, int, float, int
 
     Raises
     ------
@@ -114,7 +115,7 @@ def retrieval_accuracy(
     for measure, n, accuracy in _measures(len(ids), top, ways):
         of_trial = accuracy[ranks[np.arange(len(column)), column] - 1]
         test = pairing_test(accuracy[ranks - 1], column, stimulus_groups, n_permutations, seed)
-        low, high = stimulus_interval(of_trial, people, column, n_draws, seed)
+        low, high = stimulus_interval(of_trial, people, column, n_draws, seed, confidence)
         rows.append(
             {
                 "measure": measure,
@@ -168,12 +169,12 @@ def group_of_stimuli(groups: NDArray[Any], column: Rows, ids: NDArray[Any]) -> N
 
 
 def stimulus_interval(
-    values: Values, subjects: NDArray[Any], stimuli: NDArray[Any], n_draws: int, seed: int
+    values: Values, subjects: NDArray[Any], stimuli: NDArray[Any], n_draws: int, seed: int, confidence: float
 ) -> tuple[float, float]:
     """Bound the mean of values of trials, subjects and stimuli drawn anew; NaN where stimuli are too few."""
     if len(np.unique(stimuli)) < MIN_UNITS:
         return np.nan, np.nan
-    interval = crossed_bootstrap(values, subjects, stimuli, n_draws=n_draws, seed=seed)
+    interval = crossed_bootstrap(values, subjects, stimuli, confidence, n_draws, seed)
     return interval.low, interval.high
 
 

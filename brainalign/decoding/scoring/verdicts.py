@@ -97,7 +97,8 @@ def verdict(
     if 1 / (1 + matrix.n_permutations) > level:
         raise BrainalignError(f"{matrix.n_permutations} permutations cannot reach p {level}; take 1000 or more")
     real = matrix.cell("brain", "brain", measure)
-    score = f"{measure} {real['value']:.3f}, chance {real['chance']:.3f}, p {real['p']:.3f}"
+    p = f"= {real['p']:.3f}" if real["p"] >= 0.001 else "< 0.001"
+    score = f"{measure} {real['value']:.3f}, chance {real['chance']:.3f}, p {p}"
     as_good = []
     for trained, tested in cells:
         without = trained != "brain" or tested not in {"brain", *SURVIVE}
@@ -124,6 +125,7 @@ def verdict(
         )
     elif open_to:
         name, value = open_to[0]
+        name = {"all": "all of this together", "nothing": "the mean of training trials"}.get(name, name)
         said = (
             f"Nothing shows that the decoder uses the brain: {name}, known without any signal, scores {value:.3f}, "
             f"which brain signals do not beat at p ≤ {level:g} ({score})."

@@ -45,6 +45,7 @@ def space_retrieval(
     kinds: Sequence[str] = KINDS,
     top: Sequence[int] = (1, 5),
     n_permutations: int = 1000,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Score embeddings of test trials, one per subject and stimulus, in every direction.
@@ -58,7 +59,7 @@ def space_retrieval(
     kinds : sequence of str
         Of "image", "averaged", "subjects", "modalities", "fused".
     top : sequence of int
-    n_permutations, seed : int
+    n_permutations, confidence, seed : int, float, int
 
     Returns
     -------
@@ -79,7 +80,7 @@ def space_retrieval(
     rows = []
     for search in _searches(embeddings, test):
         if search.kind in kinds:
-            rows += [_row(search, k, n_permutations, seed) for k in top]
+            rows += [_row(search, k, n_permutations, confidence, seed) for k in top]
     return pd.DataFrame(rows)
 
 
@@ -190,7 +191,7 @@ def _subject_pairs(
         yield means[one], np.arange(len(ids)), means[other], np.full(len(ids), subjects[one])
 
 
-def _row(search: _Search, k: int, n_permutations: int, seed: int) -> dict[str, Any]:
+def _row(search: _Search, k: int, n_permutations: int, confidence: float, seed: int) -> dict[str, Any]:
     hits, columns, people = [], [], []
     for queries, shown, gallery, subjects in search.parts:
         hits.append((similarity_ranks(queries, gallery) <= k).astype(float))
@@ -202,22 +203,11 @@ def _row(search: _Search, k: int, n_permutations: int, seed: int) -> dict[str, A
     if search.kind == "subjects":
         pseudo = _pseudo_values(own.reshape(len(hits), -1), n_subjects)
         own, who, column = pseudo.ravel(), *(each.ravel() for each in np.indices(pseudo.shape))
-    low, high = np.clip(stimulus_interval(own, who, column, 1000, seed), 0, 1)
+    low, high = np.clip(stimulus_interval(own, who, column, 1000, seed, confidence), 0, 1)
     n_gallery = pair_scores.shape[1]
-    return {
-        "kind": search.kind,
-        "query": search.query,
-        "gallery": search.gallery,
-        "measure": f"top-{k}",
-        "value": test.value,
-        "low": low,
-        "high": high,
-        "chance": min(1.0, k / n_gallery),
-        **test.against_null(),
-        "n_gallery": n_gallery,
-        **test.counts(),
-        "n_subjects": n_subjects,
-    }
+    about: dict[str, Any] = {"kind": search.kind, "query": search.query, "gallery": search.gallery}
+    about |= {"measure": f"top-{k}", "value": test.value, "low": low, "high": high, "chance": min(1.0, k / n_gallery)}
+    return about | {**test.against_null(), "n_gallery": n_gallery, **test.counts(), "n_subjects": n_subjects}
 
 
 def _pseudo_values(pairs: Values, n: int) -> Values:

@@ -237,6 +237,7 @@ class _Frozen(ABC):
             forced_bos_token_id=getattr(own, "forced_bos_token_id", None),
         )
         mask = torch.ones(states.shape[:2], dtype=torch.long, device=states.device)
+        self.model.generation_config = config  # where a config says nothing, transformers 5 takes the model's own
         with torch.no_grad():
             rows = self.model.generate(attention_mask=mask, generation_config=config, **self._read(states))
         return self._texts(rows)

@@ -88,6 +88,7 @@ def study_text(
     n_permutations: int = 1000,
     n_draws: int = 2000,
     n_averages: int = 20,
+    confidence: float = 0.95,
     leave_out_blocks: bool = True,
 ) -> TextFound:
     """Fit a decoder for every seed and score it with its controls.
@@ -98,8 +99,9 @@ def study_text(
     make : callable
         From `decoder_of`.
     seeds : sequence of int
-    n_permutations, n_draws, n_averages : int
-        Exchanges of distinct sentences; bootstrap draws; choices of the subjects or repeats that are averaged.
+    n_permutations, n_draws, n_averages, confidence : int, int, int, float
+        Exchanges of distinct sentences; bootstrap draws; choices of the subjects or repeats that are averaged; of
+        intervals.
     leave_out_blocks : bool
         Where the table has blocks.
 
@@ -133,7 +135,8 @@ def study_text(
         n_permutations=n_permutations,
     )
     decoded = {seed: _decoding(one, study.train)(study.test.signals, study.test.meta) for seed, one in fitted.items()}
-    found = {seed: _retrieval(one.vectors, study, n_permutations, n_draws, seed) for seed, one in decoded.items()}
+    drawn: dict[str, Any] = {"n_permutations": n_permutations, "n_draws": n_draws, "confidence": confidence}
+    found = {seed: _retrieval(one.vectors, study, seed=seed, **drawn) for seed, one in decoded.items()}
     shown = decoded[seeds[0]]
     trained = _decoding(first, study.train)(study.train.signals, study.train.meta).sentences
     zero, confusion = _zero_shot(shown.vectors, study, n_permutations, seeds[0])
@@ -191,10 +194,9 @@ def _hits(outputs: Decoded, distinct: Trials) -> dict[str, Values]:
     return {**retrieval_hits(outputs.vectors, distinct), **{name: of[row] for name, of in overlap.items()}}
 
 
-def _retrieval(vectors: Values, study: TextStudy, n_permutations: int, n_draws: int, seed: int) -> Retrieval:
+def _retrieval(vectors: Values, study: TextStudy, **drawn: Any) -> Retrieval:
     shown, subjects, groups = (study.test.meta[name].to_numpy() for name in ("stimulus_id", "subject", "task"))
-    about: dict[str, Any] = {"subjects": subjects, "groups": groups, "n_permutations": n_permutations, "seed": seed}
-    return retrieval_accuracy(vectors, study.test.targets, shown, shown, n_draws=n_draws, **about)
+    return retrieval_accuracy(vectors, study.test.targets, shown, shown, subjects=subjects, groups=groups, **drawn)
 
 
 def _averaged(fit: TextFit, vectors: Values, study: TextStudy, n_draws: int, seed: int) -> pd.DataFrame:

@@ -173,8 +173,8 @@ def neural_collapse(
 
     Every class counts alike, whatever its size. Means of the measured stimuli themselves flatter noise (nearest mean of
     10 classes of 6 in 50 units: well above the chance of .10): by default a stimulus is left out of the mean it is
-    compared with, and squared distances of and to means lose what noise adds to them. It adds more to the mean that a
-    stimulus is left out of: without that step, accuracy for noise in many units is far below chance.
+    compared with, as one of each other class is out of theirs, so that noise favours no class; and squared distances
+    of and to means lose what noise adds to them.
 
     Parameters
     ----------
@@ -219,8 +219,8 @@ def neural_collapse(
     around = np.array([np.mean(np.sum(residual[own == k] ** 2, axis=1)) for k in range(len(names))])
     cdnv, n_undefined = _cdnv(means, around - noise * shrink, noise)
     about = means - means.mean(axis=0)
-    added = noise if leave_out else np.zeros(len(names))  # a held-out stimulus is compared with whole means, as usual
-    nearest = _nearest(Z, own, means, residual, added, added * shrink)
+    added = (counts - 1) @ spread / (counts - 1).sum() / (counts - 1) if leave_out else np.zeros(len(names))
+    nearest = _nearest(Z, own, means, added, leave_out)
     nc3, agreement = _classifier(classifier, about, Z, nearest, len(names))
     return NeuralCollapse(
         _nc1(about, residual, own),
@@ -275,12 +275,17 @@ def _nc2(about: Values) -> tuple[float, float, float, float]:
     return float(norms.std() / norms.mean()), float(cosines.std()), simplex, uniformity
 
 
-def _nearest(
-    Z: Values, own: NDArray[Any], means: Values, residual: Values, noise: Values, own_noise: Values
-) -> NDArray[np.intp]:
-    """Find the class with the nearest mean; squared distances lose the `noise` of the mean of each class."""
-    squared = np.sum(Z**2, axis=1)[:, None] + np.sum(means**2, axis=1) - noise - 2 * Z @ means.T
-    squared[np.arange(len(Z)), own] = np.sum(residual**2, axis=1) - own_noise[own]
+def _nearest(Z: Values, own: NDArray[Any], means: Values, noise: Values, leave_out: bool) -> NDArray[np.intp]:
+    """Find the class with the nearest mean; squared distances lose the `noise` of the mean of each class.
+
+    With `leave_out`, the k-th stimulus of a class meets means without the k-th of every class, counted round again.
+    """
+    squared = np.empty((len(Z), len(means)))
+    place = np.array([np.count_nonzero(own[:row] == k) for row, k in enumerate(own)])
+    for k, mean in enumerate(means):
+        rows = np.flatnonzero(own == k)
+        moved = (mean - Z[rows[place % len(rows)]]) / (len(rows) - 1) if leave_out else 0
+        squared[:, k] = np.sum((Z - mean - moved) ** 2, axis=1) - noise[k]
     return np.asarray(squared.argmin(axis=1))
 
 

@@ -40,7 +40,7 @@ def geotopological(rdms: Values, lower: float = 0.2, upper: float = 0.8, rank: b
     """Return RDMs in which all pairs nearer than a quantile are 0 and all farther than another are 1.
 
     clip((x − a) / (b − a), 0, 1), where a and b are the quantiles `lower` and `upper` of x, always of one RDM. With
-    equal quantiles it is 1 where x > a, else 0.
+    equal quantiles it is 1 where x > a, or where x = a if nothing is larger, else 0.
 
     Parameters
     ----------

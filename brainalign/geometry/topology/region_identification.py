@@ -83,8 +83,7 @@ def _name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | No
         left = total - weight[rest] - weight[s] > 0
         pooled = copies[rest, None] * (present[rest] & left)
         right, margin = _credit_and_margin(products, both, left)
-        value = ((right + MARGIN * margin) * pooled).sum(axis=(1, 2))
-        choice[:, s] = value if pooled.any() else np.nan
+        choice[:, s] = ((right + MARGIN * margin) * pooled).sum(axis=(1, 2)) if pooled.any() else np.nan
     vanished = float((copies[:, None] * (present & ~others)).sum())
     return _NamedRegions((credit * tested).sum(axis=2), choice, float(tested.sum()), vanished)
 
@@ -133,6 +132,7 @@ class RegionIdentification:
     chosen : array (n_subjects, 2)
         Thresholds that the other subjects choose for each.
     chance : float
+        One region per subject; relabelled ones are named less often where some subjects lack a region.
     n_subjects, n_regions, n_stimuli, n_pairs, n_tested : int
     n_missing_pairs : int
         Pairs that some RDM lacks, left out of all.
@@ -230,8 +230,8 @@ def identify_regions(
     surface = _Surface(rdms[..., kept], present, cells)
     orders = [_relabelled(present, rng) for _ in range(n_shuffles)] if rng is not None else []
     found, *shuffled = surface.named(None, orders)
-    # Without a generator there are no draws to be made.
-    draws = index_draws(n_subjects, n_stimuli, n_boot, rng or np.random.default_rng(0), draws)
+    named = present & (present.sum(axis=0) > 1)
+    draws = index_draws(n_subjects, n_stimuli, n_boot, rng or np.random.default_rng(0), draws)  # without rng: none
     counts = multiplicities(draws[0], n_subjects), multiplicities(draws[1], n_stimuli)
     boot = [_resampled(surface, kept, *drawn) for drawn in zip(*counts, strict=True)]
     return RegionIdentification(
@@ -240,7 +240,7 @@ def identify_regions(
         raw=float(surface.raw(None).accuracy[0]),
         nested=found.nested,
         chosen=cells[found.chosen],
-        chance=1 / n_regions,
+        chance=float(named.any(axis=1).sum() / (found.tested or np.nan)),
         n_subjects=n_subjects,
         n_regions=n_regions,
         n_stimuli=n_stimuli,

@@ -51,6 +51,7 @@ class PrefixCaptioner:
     def __call__(self, projected: Values) -> list[str]:
         """Return the likeliest continuation (greedy) of every row, an embedding of as many features as in training."""
         import torch
+        from transformers import GenerationConfig
 
         wanted: Any = self.mapping[0].in_features
         if projected.shape[1] != wanted:
@@ -60,15 +61,17 @@ class PrefixCaptioner:
             )
         model: Any = self.language_model
         model.eval()
+        ended, n = _end_of(self.tokenizer), self.max_tokens
+        ends = {"max_new_tokens": n, "eos_token_id": ended, "pad_token_id": ended, "do_sample": False}
+        # Where a config says nothing, transformers takes the model's own: beams, penalties.
+        model.generation_config = GenerationConfig(**ends)  # type: ignore[no-untyped-call]
         texts: list[str] = []
         for start in range(0, len(projected), BATCH):
             part = torch.as_tensor(projected[start : start + BATCH], dtype=torch.float32)
             with torch.inference_mode():
                 prefix = _prefix(self.mapping, model, part)
-                ended = _end_of(self.tokenizer)
                 seen = {"inputs_embeds": prefix, "attention_mask": torch.ones(prefix.shape[:2], dtype=torch.long)}
-                ends = {"max_new_tokens": self.max_tokens, "eos_token_id": ended, "pad_token_id": ended}
-                written = model.generate(**seen, **ends, do_sample=False)
+                written = model.generate(**seen, generation_config=model.generation_config)
             texts += [text.strip() for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
         return texts
 

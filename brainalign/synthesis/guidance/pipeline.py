@@ -255,6 +255,8 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
             num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale, negative_prompt
         )
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        if hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(0)  # where two steps have one time it would begin with the second
         shares = signal_shares(self.scheduler).to(self.device, torch.promote_types(self.unet.dtype, torch.float32))
         z = _initial_noise(self, num_images, generator, latents) * self.scheduler.init_noise_sigma
         guide, trace = None, Trace(return_trace)
