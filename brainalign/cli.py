@@ -144,19 +144,19 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
     with folder_of_run(arguments.descriptor) as file:
         content = read_yaml(file)
         if not isinstance(content, dict) or not {"datasets", *RUN_KEYS} & content.keys():
-            descriptor = load_descriptor(file)
-            status, named = _check_dataset(descriptor, console), descriptor.data_type != "videos"
+            descriptor, config = load_descriptor(file), load_config(file)
+            status, named = _check_dataset(descriptor, console, config), descriptor.data_type != "videos"
             if not status and not named:
                 console.print("[yellow]before it runs, a configuration has to name a model: dynamics.models[/yellow]")
             if not status:
-                _print_analyses(Run(load_config(file), check=named), console)
+                _print_analyses(Run(config, check=named), console)
             return status
         config = load_config(file)
         run = Run(config)
         for name, descriptor in run.descriptors.items():
             for line in check_table_models(config, name, descriptor):
                 console.print(escape(line))
-        status = max([_check_dataset(descriptor, console) for descriptor in run.descriptors.values()], default=0)
+        status = max([_check_dataset(each, console, config) for each in run.descriptors.values()], default=0)
         if not status:
             _print_analyses(run, console)
         return status
@@ -171,12 +171,12 @@ def _print_analyses(run: Run, console: Console) -> None:
             console.print(escape(f"  with {what}: {', '.join(step.name for step in steps)}"), soft_wrap=True)
 
 
-def _check_dataset(descriptor: Study, console: Console) -> int:
+def _check_dataset(descriptor: Study, console: Console, config: Config) -> int:
     from brainalign.datasets import audit_study
 
     found = audit_study(descriptor)
     if not found.errors:
-        found.problems += _odd_last(descriptor) if descriptor.data_type == "judgements" else []
+        found.problems += _judgements(descriptor, config) if descriptor.data_type == "judgements" else []
     for title, numbers in found.tables.items():
         if len(numbers):
             cells = numbers.astype(object).where(numbers.notna(), "–").astype(str)
@@ -194,14 +194,19 @@ def _check_dataset(descriptor: Study, console: Console) -> int:
     return 0
 
 
-def _odd_last(descriptor: Any) -> "list[Problem]":
-    """Find judgements whose odd one does not stand last, as a run would."""
-    from brainalign.datasets import Problem, read_judgements
-    from brainalign.geometry import check_odd_last
+def _judgements(descriptor: Any, config: Config) -> "list[Problem]":
+    """Find judgements whose odd one does not stand last, or of too few unseen objects, as a run would."""
+    import numpy as np
 
-    study = read_judgements(descriptor)
+    from brainalign import geometry
+    from brainalign.datasets import Problem, read_judgements
+
+    study, options, rng = read_judgements(descriptor), config.concepts, np.random.default_rng(config.seed)
+    n = len(study.objects)
     try:
-        check_odd_last(study.triplets, len(study.objects), study.embedding)
+        geometry.check_odd_last(study.triplets, n, study.embedding)
+        triplets = geometry.unrepeated(study.triplets, study.repeats, n)
+        geometry.split_objects_in_turn(triplets, n, options.object_share, options.object_splits, rng)
     except BrainalignError as error:
         return [Problem("recordings", str(error))]
     return []

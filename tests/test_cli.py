@@ -70,8 +70,7 @@ def test_default_options_stop_no_study_whose_stimuli_were_shown_once(tmp_path: P
     recordings = {"01": {"format": "array", "values": "values.npy", "trials": "trials.tsv"}}
     content = {"name": "once", "stimuli": "trials.tsv", "recordings": recordings}
     content |= {"splits": {"s": {"leave_out": "stimulus", "folds": 5}}}
-    asked = content | {"compare": {"distances": ["crossnobis"]}}
-    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked))
+    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(content | {"compare": {"distances": ["crossnobis"]}}))
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRAINALIGN_DATA", "data")

@@ -145,6 +145,7 @@ def test_mistakes_in_a_study_of_images(scenes) -> None:
     for changes, message in (
         ({"recordings": {"01": FILES | {"format": "beta"}}}, r"01: must be one of .*did you mean 'betas'"),
         ({"recordings": {"01": {"betas": "x.nii.gz", "trials": "t.tsv"}}}, r"recordings.01.*format"),
+        ({"recordings": {"01": FILES | {"betas": {}}}}, r"recordings.01.betas: give the path of one file"),
         ({"recordings": {"01": FILES | {"betas": {"left": "l.gii"}}}}, r"recordings.01.betas: a key must be 'L' or"),
         ({"recordings": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}}, r"picks: .*did you mean 'eeg'"),
         ({"recordings": {"sub_01": FILES}}, r"recordings.sub_01"),

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, did_you_mean
-from brainalign.study import Name, Strict, text_column
+from brainalign.study import Name, Strict, Strings, text_column
 
 CAPTIONERS = ("attributes", "vocabulary", "nearest", "prefix")
 
@@ -17,9 +17,7 @@ class CaptionSettings(Strict):
 
     model: Name | None = Field(None, description="whose features embed images; none: nothing is captioned")
     layer: str | None = Field(None, description="the last one where not given")
-    subjects: tuple[str, ...] | None = Field(
-        None, min_length=1, description="fMRI subjects: all of a dataset where not given"
-    )
+    subjects: Strings | None = Field(None, description="fMRI subjects: all of a dataset where not given")
     captioner: str = Field(
         "attributes",
         description="attributes: of each the best value, from columns of the table of images; vocabulary: the nearest "

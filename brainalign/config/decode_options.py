@@ -4,7 +4,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brainalign.study import Name, Strict
+from brainalign.study import Name, Seeds, Strict
+
+OF_BLOCKS = (
+    "one more training per block, where the descriptor asks for blocks; without, the verdict needs a score above what "
+    "the place in the session tells"
+)
 
 
 class LinearDecoding(Strict):
@@ -20,11 +25,7 @@ class LinearDecoding(Strict):
         (0.1, 0.3, 1.0), min_length=1, description="what subjects share, with sharing: partial"
     )
     window: int = Field(8, ge=1, description="samples, of power and covariance")
-    leave_out_blocks: bool = Field(
-        True,
-        description="one more training per block, where the descriptor asks for blocks; without, the verdict needs a "
-        "score above what the place in the session tells",
-    )
+    leave_out_blocks: bool = Field(True, description=OF_BLOCKS)
 
 
 class NetworkDecoding(Strict):
@@ -45,11 +46,7 @@ class NetworkDecoding(Strict):
         "best_val", description="weights: the last, or those that retrieve validation sentences best"
     )
     device: Literal["auto", "cpu", "cuda"] = "cpu"
-    leave_out_blocks: bool = Field(
-        True,
-        description="one more training per block, where the descriptor asks for blocks; without, the verdict needs a "
-        "score above what the place in the session tells",
-    )
+    leave_out_blocks: bool = Field(True, description=OF_BLOCKS)
     language: Literal["word_t5", "pretrained", "smollm"] | None = Field(
         None,
         description="a frozen language model that writes sentences: one made of the training texts, weights of yours, "
@@ -78,9 +75,7 @@ class DecodeSettings(Strict):
     n_components: int = Field(
         24, ge=2, description="principal components of the vectors of training sentences that are decoded"
     )
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (0, 1, 2), min_length=1, description="of trainings, noise and shuffles; spread over them is reported"
-    )
+    seeds: Seeds = Field((0, 1, 2), description="of trainings, noise and shuffles; spread over them is reported")
     permutations: int = Field(1000, ge=99, description="of distinct test sentences")
     draws: int = Field(2000, ge=100, description="bootstrap of subjects and sentences, for intervals")
     averages: int = Field(20, ge=1, description="random choices of the subjects or repeats that are averaged")

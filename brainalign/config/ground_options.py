@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from brainalign.study import Name, Strict
+from brainalign.study import Name, Strict, Strings
 
 
 class GroundSettings(Strict):
@@ -16,9 +16,7 @@ class GroundSettings(Strict):
     )
     layer: str | None = Field(None, description="the last one where not given")
     text: Name | None = Field(None, description="a model of sentences, whose vectors of single words are grounded")
-    subjects: tuple[str, ...] | None = Field(
-        None, min_length=1, description="fMRI subjects whose regions are predicted: all of a dataset where not given"
-    )
+    subjects: Strings | None = Field(None, description="whose regions are predicted: all of fMRI where not given")
     norms: Path | None = Field(None, description="feature norms: CSV with word and a column of numbers per norm")
     attributes: tuple[str, ...] = Field(
         (), description="columns of numbers of the table of images, which name axes: their mean over a word's images"

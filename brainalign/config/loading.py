@@ -37,7 +37,7 @@ def load_config(path: str | Path) -> Config:
         return parse(Config, content, str(path))
     study = load_descriptor(path)
     given = {key: value for key, value in content.items() if key in RUN_KEYS}
-    results = Path(given.get("results") or path.parent / "results")
+    results = Path(str(given.get("results") or path.parent / "results"))
     told = study.simulate.models(results / study.name / "raw") if isinstance(study.simulate, StoryWorld) else None
     defaults = {"results": results, "models": told or default_models(study), "methods": RIDGE}
     return parse(Config, defaults | given | {"datasets": {study.name: {"descriptor": path}}}, str(path))
@@ -114,8 +114,8 @@ def _check_contest(config: Config, descriptors: Mapping[str, Study]) -> None:
         held = True
     if not held:
         raise BrainalignError(
-            f"contest: no study of images fits the models of its families ({', '.join(config.contest)}); add them to "
-            "the models of a dataset, or leave the contest out"
+            f"contest: no study with stimuli held out (splits: column and value, or share) fits its families "
+            f"({', '.join(config.contest)}); add their models to a dataset that has one, or leave the contest out"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, did_you_mean
-from brainalign.study import Name, Strict, check_known
+from brainalign.study import Name, Names, Strict, Strings, check_known
 
 SchedulerName = Literal[
     "DDIMScheduler",
@@ -54,13 +54,9 @@ class SynthesizeSettings(Strict):
     check: LayerOf | None = Field(
         None, description="features of the encoder that judges, of another model; it is fitted to other images"
     )
-    subjects: tuple[Name, ...] | None = Field(
-        None, min_length=1, description="fMRI subjects: all of a dataset where not given"
-    )
-    regions: tuple[str, ...] | None = Field(
-        None,
-        min_length=1,
-        description="names of regions, or of one against another (`a-b`); all with enough reliable targets by default",
+    subjects: Names | None = Field(None, description="fMRI subjects: all of a dataset where not given")
+    regions: Strings | None = Field(
+        None, description="names, or those of one against another (`a-b`); all with enough reliable targets by default"
     )
     min_targets: int = Field(10, ge=1, description="reliable targets that a region has at least")
     views: int = Field(
@@ -202,9 +198,7 @@ class DirectionSettings(Strict):
         description="how directions are found: from a region's response to seeds (the first three), or asking no "
         "region; none: no directions are sought",
     )
-    regions: tuple[str, ...] | None = Field(
-        None, min_length=1, description="of those that `synthesize` has encoders of; all by default"
-    )
+    regions: Strings | None = Field(None, description="of those that `synthesize` has encoders of; all by default")
     n_seeds: int = Field(256, ge=20, description="images that directions are found with")
     n_directions: int = Field(3, ge=1, description="of methods that ask no region")
     spatial: Literal["full", "mean"] = Field("full", description="mean: the same change at every place, for colour")

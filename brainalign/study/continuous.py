@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from brainalign.checks import did_you_mean, listed
 from brainalign.io import array_shapes, chosen_array, read_json
-from brainalign.study.parsing import Name, Strict
+from brainalign.study.parsing import Name, Paths, Strict
 from brainalign.study.responses import Hemisphere, RawOptions, RepetitionTime
 
 OWN_SPACES = ("", "scanner", "of the scanner", "native", "individual", "t1w", "fsnative")  # of one brain alone
@@ -39,15 +39,15 @@ class RunFiles(Strict):
     gives: ClassVar[str] = "continuous"
 
     format: Literal["runs"]
-    files: dict[str, Path | tuple[Path, ...]] = Field(
+    files: dict[str, Paths] = Field(
         min_length=2,
         description="by run: 4-D NIfTI with mask; GIFTI or .mgh of the left hemisphere; .dtseries.nii; M/EEG that MNE "
         "reads (.vhdr, .fif, .edf, .bdf, .set); or .npy, .npz, .h5, .mat, .zarr of (rows, targets). Several where the "
         "same stimulus was shown again: their mean is fitted, ceilings come from them. Or a pattern such as bold/*.h5, "
         "whose * is the run",
     )
-    right: dict[str, Path | tuple[Path, ...]] = Field({}, description="the right hemisphere, where files are the left")
-    mask: Path | tuple[Path, ...] | None = Field(
+    right: dict[str, Paths] = Field({}, description="the right hemisphere, where files are the left")
+    mask: Paths | None = Field(
         None, description="NIfTI, non-zero inside; needed for volumes. Of several what is inside all"
     )
     rois: dict[str, Path] = Field({}, description="label files: by hemisphere on surfaces, by name in volumes")
@@ -63,7 +63,7 @@ class RunFiles(Strict):
         None, description="of derivatives, without sub-, where it is not the name of the recording"
     )
     task: str | None = Field(None, description="of derivatives; all where not given, a story each")
-    confounds: dict[str, Path | tuple[Path, ...]] = Field(
+    confounds: dict[str, Paths] = Field(
         {}, description="by run: table with a row per volume, whose columns continuous.confounds are regressed out"
     )
     repeats: str | None = Field(

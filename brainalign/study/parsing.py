@@ -24,6 +24,10 @@ class Strict(BaseModel):
 
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
+Paths = Path | Annotated[tuple[Path, ...], Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+Strings = Annotated[tuple[str, ...], Field(min_length=1)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from brainalign.checks import listed
-from brainalign.study.parsing import Strict
+from brainalign.study.parsing import Paths, Strict
 from brainalign.study.preconditions import LONGEST_TR_S
 
 Hemisphere = Literal["L", "R"]
@@ -28,7 +28,7 @@ class BlockFiles(Strict):
     """Volumes of a block design, with a label each."""
 
     format: Literal["nifti"]
-    bold: Path | tuple[Path, ...] = Field(description="4-D NIfTI, all runs one after the other; or one per run, a list")
+    bold: Paths = Field(description="4-D NIfTI, all runs one after the other; or one per run, a list")
     mask: Path = Field(description="NIfTI of the same grid, non-zero inside")
     labels: Path | None = Field(None, description="text, one line per volume: label and run")
     events: tuple[Path, ...] = Field(
@@ -50,7 +50,7 @@ class BetaFiles(Strict):
     """One response per trial and vertex or voxel."""
 
     format: Literal["betas"]
-    betas: Path | tuple[Path, ...] | dict[Hemisphere, Path | tuple[Path, ...]] = Field(
+    betas: Paths | Annotated[dict[Hemisphere, Paths], Field(min_length=1)] = Field(
         description="a map per trial: NIfTI (with `mask`), CIFTI, or {L: GIFTI, R: GIFTI}; lists are read in turn"
     )
     trials: Path = Field(description="table, a row per trial: stimulus_id [session, run, repeat, onset_s]")
@@ -107,7 +107,7 @@ class EpochFiles(Strict):
     timed: ClassVar[bool] = True
 
     format: Literal["epochs"]
-    epochs: Path | tuple[Path, ...] = Field(
+    epochs: Paths = Field(
         description="epochs of MNE (-epo.fif) or EEGLAB (.set); several are recordings, numbered as runs, whose "
         "metadata have a category"
     )
