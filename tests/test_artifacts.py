@@ -381,8 +381,7 @@ class TestWriter:
 def test_sidecars_are_plain_json(tmp_path: Path, provenance: io.Provenance) -> None:
     path = io.artifact_path(tmp_path, "d", "rdm", subject="1")
     io.save(path, Arrays(a=np.arange(3.0)), provenance, conditions=["x", "y"])
-    record = json.loads(path.with_suffix(".json").read_text())
-    reader = io.Provenance("next", {}, "digest")
+    record, reader = json.loads(path.with_suffix(".json").read_text()), io.Provenance("next", {}, "digest")
     io.load(path, Arrays, reader)
     later = path.with_name("sub-1_scores.parquet")
     io.save(later, a_table(), reader)  # which notes what was read

@@ -52,8 +52,7 @@ class Tree:
         frames = 0.75 + TR * np.arange(VOLUMES)  # slice-time reference in the middle of the volume
         named = events.assign(trial_type=[f"t{k:03d}" for k in range(len(events))])[["onset", "duration", "trial_type"]]
         design = make_first_level_design_matrix(frames, named, hrf_model="spm", drift_model=None)
-        amplitude = np.zeros((13, self.patterns.shape[1]))
-        at = events["stimulus_id"].ne("n/a").to_numpy()
+        amplitude, at = np.zeros((13, self.patterns.shape[1])), events["stimulus_id"].ne("n/a").to_numpy()
         amplitude[at] = self.patterns[order] + 1.0
         amplitude[~at] = 3.0
         series = design.to_numpy()[:, :13] @ amplitude

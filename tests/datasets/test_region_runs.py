@@ -66,8 +66,7 @@ def test_runs_are_detrended_and_people_and_regions_tabled(tmp_path: Path) -> Non
     bare = read(path)
     assert bare.regions.to_dict("list") == {"region_id": [f"region-{k}" for k in range(1, 6)], "network": ["all"] * 5}
     named = tmp_path / "named"
-    path = write(named, labels=[])
-    people = pd.read_csv(named / "people.tsv", sep="\t", dtype=str)
+    path, people = write(named, labels=[]), pd.read_csv(named / "people.tsv", sep="\t", dtype=str)
     people.iloc[[1, 3]].assign(subject=["01", "02"]).to_csv(named / "people.tsv", sep="\t", index=False)
     table = pd.read_csv(named / "regions.tsv", sep="\t").iloc[::-1]
     table.to_csv(named / "regions.tsv", sep="\t", index=False)  # by name, whatever their order

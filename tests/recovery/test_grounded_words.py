@@ -27,8 +27,7 @@ def figures(world: GroundedWords, seed: int, shuffle: int = 0) -> dict[str, floa
     known = np.array([int(name) for name in model.relation_names_])
     roles = (captions.T, captions.T[::-1])
     told, swapped = (known[model.relate(one, other, seen).argmax(axis=1)] for one, other in roles)
-    spaces = {"grounded": model.embed(), "text": world.text}
-    few = {"n_permutations": 5, "n_draws": 50}
+    spaces, few = {"grounded": model.embed(), "text": world.text}, {"n_permutations": 5, "n_draws": 50}
     norms = [norm_prediction(spaces, pd.DataFrame(one), **few) for one in (world.visual, world.textual)]
     visual, textual = (table.set_index(["norm", "space"])["r2"][ALL_NORMS] for table in norms)
     looks = word_clusters(spaces, world.words["visual"], n_permutations=10).set_index("space")["ari"]

@@ -68,8 +68,7 @@ def trained(seed: int) -> Trained:
     images, weights = world.images(500, rng), world.weights(500, rng)
     responses = images @ weights[:-1] + weights[-1]
     responses += world.noise_sd(weights, 1.5) * rng.normal(size=responses.shape)
-    prior = estimate_prior([(images, responses)])
-    start = time.process_time()
+    prior, start = estimate_prior([(images, responses)]), time.process_time()
     encoder = InContextEncoder(fallback=False, seed=seed).pretrain(world.images(2000, rng), prior)
     return Trained(world, prior, encoder, time.process_time() - start)
 

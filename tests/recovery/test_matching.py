@@ -24,8 +24,7 @@ def trained(seed: int, level: float = 0.05, most_steps: int = 400) -> tuple[np.n
     """
     draw = torch.Generator().manual_seed(seed)
     bits, truth = images(N_TRAIN, draw)
-    wanted = torch.tensor([[task != "xor", task != "linear"] for task in TASKS]).float()
-    n = len(TASKS)
+    wanted, n = torch.tensor([[task != "xor", task != "linear"] for task in TASKS]).float(), len(TASKS)
     weights = [torch.randn(n, N_BITS, WIDTH, generator=draw) * (2 / N_BITS) ** 0.5, torch.zeros(n, 1, WIDTH)]
     weights += [torch.randn(n, WIDTH, 2, generator=draw) / WIDTH**0.5]
     for part in weights:

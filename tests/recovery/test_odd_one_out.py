@@ -89,8 +89,7 @@ def test_unseen_objects(method: str, worlds: int, starts: int, record: Record) -
         world, rng = concept_world(seed=seed), np.random.default_rng(seed)
         for split in geometry.split_objects_in_turn(world.triplets, 60, 0.25, 3 if worlds > 1 else 1, rng):
             train, test, p = world.triplets[split.train], world.triplets[split.test], world.probabilities[split.test]
-            ceiling = p.max(axis=1).mean()
-            embedding = make(method, 1)((seed,)).fit(train, 60).embedding_
+            ceiling, embedding = p.max(axis=1).mean(), make(method, 1)((seed,)).fit(train, 60).embedding_
             ridge, noise = Ridge(alphas=tuple(np.logspace(-2, 4, 7)), cv=5), rng.normal(size=world.features.shape)
             read = (world.features, noise)
             alike = [geometry.unseen_similarities(x, embedding, split.unseen, ridge) for x in read]

@@ -28,8 +28,7 @@ def ranking(n: int = 4) -> pd.DataFrame:
 def test_models_are_drawn_from_the_best_to_the_worst() -> None:
     table = ranking().sample(4, random_state=1)
     table.loc[2, ["value", "null"]] = [0.25, np.nan]
-    tied = [("m2", "m3"), ("m1", "m2")]
-    options = {"measure": "mean r", "models": ["m3", "m0", "m1"]}
+    tied, options = [("m2", "m3"), ("m1", "m2")], {"measure": "mean r", "models": ["m3", "m0", "m1"]}
     (ax,) = panels(model_ranking.ranked_models(table, tied, ceiling=(0.5, 0.75), **options))
     rows = table.sort_index(ascending=False)
     assert list(ticks(ax, "y").values()) == list(rows["name"])
@@ -110,8 +109,8 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
     rows += [("IT", "net", "late", 0.05, -0.02), ("V4", "net", "early", 0.2, 0.1), ("PPA", "net", "early", 0.2, -0.1)]
     scores = pd.DataFrame(rows, columns=["reference", "model", "layer", "score", "low"])
     scores = scores.assign(high=scores["score"] + 0.2, ceiling_low=[0.4] * 4 + [np.nan] * 2, ceiling_high=0.5, p=0.01)
-    twins = pd.DataFrame({"reference": ["V1", "V1", "V4"], "mean": [0.02, 0.01, 0.3]})
-    twins = twins.assign(model="twin", layer="early")
+    twins = pd.DataFrame({"reference": ["V1", "V1", "V4"], "mean": [0.02, 0.01, 0.3], "model": "twin"})
+    twins["layer"] = "early"
     answer = answer_of_rdms(scores, twins, "Spearman", 0.9)
     assert (answer.opening, answer.holds) == ("In V1.", True)
     kept(answer)
@@ -124,6 +123,7 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
     assert re.fullmatch(f"net late is ahead of all others on V1.*net late scores highest on IT: .*{told}", apart.words)
     assert "net early scores highest on V4" in apart.words  # another is ahead there of all but combinations
     alike = scores[scores["model"] == "net"].assign(layer="late")
+    alike = pd.concat([alike, alike.assign(model="onehot", score=np.nan)], ignore_index=True)  # equal distances
     assert answer_of_rdms(alike, twins, "Spearman", 0.9).words.endswith("net late scores highest on every set.")
     beaten = answer_of_rdms(scores, twins.assign(mean=[0.3, 0.1, 0.3]), "Spearman", 0.95)
     assert (beaten.opening, beaten.holds) == ("Not shown.", False)

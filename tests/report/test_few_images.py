@@ -92,13 +92,13 @@ def test_what_it_rests_on_is_said_and_texts_beyond_chance() -> None:
     section = few_images_section(material(curve()))
     check(text(section), "<td>1.100</td><td>1.050</td><td>.900</td><td>ridge (fell back)</td>", str(escape(EVIL)))
     assert EVIL not in " ".join(map(str, section.blocks))
-    few_images_section(material(curve(), ABOUT | {"layers": {"a": LAYER | {"seed_r": [0.4, 0.5]}}}))
+    many, seeds = curve((*"abcdefghi", RELIABLE)), {"layers": {"a": LAYER | {"seed_r": [0.4, 0.5]}}}
+    assert few_images_section(material(many, ABOUT | seeds)).panels[0].title.endswith("(8 of 9 drawn)")
     assert "there is no ceiling" in text(few_images_section(material(curve((RELIABLE,)).assign(ceiling=np.nan))))
     assert few_images_section(material(pd.DataFrame())) is None
     words = ["face", EVIL, "$house$", "hand", "tree", "car"]
-    rows = [(group, word, 1 - 0.2 * k) for group in ("FFA", EVIL) for k, word in enumerate(words)]
-    table = pd.DataFrame(rows, columns=["group", "text", "selectivity"])
-    table = table.assign(chance=np.where(table["group"] == "FFA", 0.7, 2.0))
+    rows = [(g, word, 1 - 0.2 * k, at) for g, at in (("FFA", 0.7), (EVIL, 2.0)) for k, word in enumerate(words)]
+    table = pd.DataFrame(rows, columns=["group", "text", "selectivity", "chance"])
     layers = {"layers": {"a": LAYER | {"texts": table.to_dict("records")}}}
     ((_, panel),) = (found.parts for found in few_images_section(material(curve(), ABOUT | layers)).panels)
     found = str(panel.html)

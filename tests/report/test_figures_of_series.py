@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import cells, curves, panels, points
+from drawn import cells, curves, panels, points, ticks
 from made import changing, made
 from pages import check
 
@@ -60,14 +60,13 @@ def test_regions_traces_and_people(rng: np.random.Generator) -> None:
     names = list(pd.unique(whole["name"]))[::-1]
     for ax, view in zip(panels(series.filled_figure(rows)), pd.unique(whole["hidden"]), strict=True):
         of = whole[whole["hidden"] == view].set_index("name")
-        assert [(mark.x, mark.y) for mark in points(ax)] == [(of.loc[n, "r2"], i) for i, n in enumerate(names)]
+        assert [(mark.x, ticks(ax, "y")[mark.y]) for mark in points(ax)] == [(of.loc[n, "r2"], n) for n in names]
     series.filled_networks_figure(rows)
     rows = changing(pd.DataFrame({"network": [f"n{k}" for k in range(10)] * 2}), ["x", "y"]).assign(share=0.43)
     series.embedding_figure(rows)
     traces = {name: rng.normal(size=(2, 50)) for name in ("true", "model", "gaussian")}
-    series.traces_figure(traces, ["V1", "V2"], 2.0, 21.0)
-    series.traces_figure(traces, ["a", "b"], 2.0, 1.0)
-    series.traces_figure(traces, ["a", "b"], 0.5)
+    for lasting in ((2.0, 21.0), (2.0, 1.0), (0.5,)):
+        series.traces_figure(traces, ["a", "b"], *lasting)
     names = {"label": ["age", "state"], "name": ["embedding", "connectivity", "chance"]}
     rows = made(names, "null_high", value="score")
     rows = rows.drop(rows[(rows["label"] == "age") & (rows["name"] == "chance")].index)

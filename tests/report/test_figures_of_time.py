@@ -51,7 +51,8 @@ def test_scores_over_time() -> None:
 
 
 def test_latencies_of_layers_and_decoded_courses() -> None:
-    time_course.layer_latencies(PEAKS.iloc[::-1])
+    figure = time_course.layer_latencies(PEAKS.iloc[::-1])
+    assert [said for *_, said in words(*panels(figure))] == ["untrained, undecided: far"]
     models = [f"m{k}" for k in range(9)]  # all stay in the line of their layer
     peaks = made({"model": models, "layer": ["a", "b", "c"]}, value="peak_s").assign(decided=True, reason="")
     peaks = peaks.rename(columns={"low": "low_s", "high": "high_s"})

@@ -30,7 +30,7 @@ def encoding() -> kit.ImageEncoding:
         scores[name] = np.linspace(0, highest, 2 * N)
     scores = scores.assign(ceiling=0.5, p=0.01, q=0.02, reliable=True)
     profile = pd.DataFrame({"group": [EVIL, "reliable targets"] * 2, "layer": ["a", "a", "b", "b"]}).assign(
-        r=0.3, se=0.02, null_mean=0.0, null_low=-0.1, null_high=0.1, ceiling_r=0.7, p=0.01, cv_score=0.1
+        r=0.3, se=0.02, null_mean=0.0, null_low=-0.1, null_high=0.1, ceiling_r=0.7, p=0.01, cv_score=0.1, n_targets=200
     )
     preference = pd.DataFrame({"roi": [EVIL], "best": ["b"], "decided": [False], "reason": ["a tie"]})
     return kit.ImageEncoding(scores, profile, preference, pd.DataFrame({"layer": np.empty(0, dtype=str)}))
@@ -149,7 +149,10 @@ def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: kit.ImageMateri
     profile = pd.concat([one.profile.iloc[[0, 2]].assign(group=name, n_targets=k) for k, name in enumerate(names)])
     preference = pd.concat([one.preference.assign(roi=name) for name in names])
     material.encodings["net", "ridge"] = replace(one, profile=profile, preference=preference)
+    few = replace(one, profile=profile.assign(n_targets=lambda rows: rows["n_targets"] // 2), preference=preference)
+    material.encodings["rand", "ridge"] = few  # means over fewer targets are no match
     (panel,) = layers_section(material).panels
+    assert "(fitted to reliable targets alone): rand. Drawn" in panel.pieces[0].caption
     assert f"{MOST_PANELS} of 180 regions with most targets" in panel.pieces[0].caption
     assert [ax.get_title() for ax in panel.pieces[0].figure.axes if ax.get_visible()] == names[-MOST_PANELS:]
     with unarranged():
@@ -209,8 +212,7 @@ def test_a_small_null_that_leaks_is_not_hidden_by_a_larger_one_at_chance() -> No
 def test_random_weights_stand_beside_the_network_they_are_a_twin_of() -> None:
     """Two networks of the same layer names, a twin of each of them, and a second twin of the first."""
     small = {"extractor": "efficientnet", "image_size": 64}
-    large = {"extractor": "efficientnet", "image_size": 128}
-    drawn = {"weights": "random", "n_draws": 3}
+    large, drawn = {"extractor": "efficientnet", "image_size": 128}, {"weights": "random", "n_draws": 3}
     models = {"a": small, "b": large, "rb": large | drawn, "ra": small | drawn, "ra2": small | drawn | {"n_draws": 5}}
     random = pd.DataFrame({"reference": "human", "model": ["rb", "ra", "ra2", "alone"], "layer": "block0", "mean": 0.1})
     found = beside_trained(random, ["a", "b"], config(models=models))

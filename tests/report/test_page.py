@@ -196,8 +196,7 @@ def test_every_figure_is_a_drawing_with_numbers_and_caption(tmp_path: Path) -> N
     answer = Answer("Is it?", "Yes.", "It is.", True, panel("answer", 8.6, "Shows\n  it."))
     keys = list(CITATIONS)[:2]
     chapter = Chapter(answer=answer, sections=[Section("all", "All", [both, table])], methods=[("Was done.", keys)])
-    written = write_figures([chapter], tmp_path / "figures")
-    stems = ["01_answer", "02_left", "03_right"]
+    written, stems = write_figures([chapter], tmp_path / "figures"), ["01_answer", "02_left", "03_right"]
     names = [f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf", "csv")]
     assert [path.name for path in written] == [*names, "captions.md", "methods.md", "references.bib"]
     for stem, width, height in zip(stems, (183, 89, 89), (63.84, 66.75, 66.75), strict=True):

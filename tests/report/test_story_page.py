@@ -81,7 +81,7 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
 def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -> None:
     chapter = continuous_chapter(material)
     assert chapter.answer is None  # of no region with all targets
-    added = "variance is added by language (R² .040, 95 % interval .010 to .070)."
+    added = "variance is added by language (R² .040, 90% interval .010 to .070)."
     assert list(chapter.findings)[1] == f"A1: beyond all other models and controls, {added}"
     material.tables["runshares"]["low"] = np.nan
     assert not [text for text in continuous_chapter(material).findings if "add" in text]
@@ -97,7 +97,7 @@ def test_the_best_of_two_models_needs_half_of_p(material: StudyMaterial) -> None
     scores = material.tables["runscores"].query("kind in @continuous.KINDS and test_set == ''")
     scores.loc[(scores["model"] == "acoustic") & (scores["region"] == "A1"), "r"] = np.nan
     for p, verdict in ((0.02, "predicts"), (0.03, "is not shown to predict")):
-        found = continuous._findings(scores.assign(p=p), material.tables["runshares"], 0)
+        found = continuous._findings(scores.assign(p=p), material.tables["runshares"], 0, "90%")
         assert found[0].startswith(f"A1: language {verdict} the runs left out, r = .310")
 
 
@@ -175,14 +175,14 @@ def test_a_model_of_movies_is_held_against_its_best_control(kept: Callable[..., 
         (8, 0.3, "which excludes 0"), (8, -0.004, "so that nothing is shown beyond the control"),
         (MIN_UNITS - 1, 0.3, "; too few folds for an interval."),
     ):  # fmt: skip
-        asked = SimpleNamespace(dynamics=SimpleNamespace(permutations=83))
+        asked = SimpleNamespace(dynamics=SimpleNamespace(permutations=83), confidence=0.99)
         material: Any = SimpleNamespace(tables={"dynamicsfolds": folds(n, gap)}, config=asked)
         found = dynamics._findings(material, followed())
         assert verdict in found[1]
         assert "p = .0120 of 83 permutations" in found[0]
-        failed = dynamics.failed_following(followed(), folds(n, gap))
+        failed = dynamics.failed_following(followed(), folds(n, gap), 0.99)
         assert [(each.value, each.chance, each.p) for each in failed] == [(0.3, 0.0, 0.1)] * (gap < 0)
-        assert not dynamics.failed_following(followed().assign(p=0.06), folds(n, gap))
+        assert not dynamics.failed_following(followed().assign(p=0.06), folds(n, gap), 0.99)
         kept(found)
     scores = followed()
     kept(dynamics._cards(scores), dynamics._cards(scores[scores["epoch"] == "visible"]))

@@ -208,14 +208,13 @@ def test_modalities_in_one_space_and_one_alone() -> None:
 
 
 def text_material() -> TextMaterial:
-    tested = ["brain", "noise", "time-reversed", "pre-stimulus"]
-    measures = {"measure": ["top-1", "top-5"]}
+    tested, measures = ["brain", "noise", "time-reversed", "pre-stimulus"], {"measure": ["top-1", "top-5"]}
     controls = made({"trained": ["brain", "noise", "shuffled"], "tested": tested, **measures}, "limit", seed=3)
     controls = controls.assign(chance=0.02, limit=0.9, p=0.5)
     before = (controls["tested"] == "pre-stimulus") & (controls["trained"] == "brain")
     controls.loc[before & (controls["measure"] == "top-1"), ["value", "limit", "p", "chance"]] = 0.3, 0.06, 0.001, 0.03
     numbers = ("chance", "null_mean", "null_sd", "majority", "p")
-    nuisances = made({"nuisance": ["subject", "trial index", "neighbours in time"], **measures}, "p", "chance")
+    nuisances = made({"nuisance": ["all", "trial index", "neighbours in time"], **measures}, "p", "chance")
     rows = [("t1", "s1", "a b", "a c", "a d", 2), ("t2", "s2", "e f", "e g", "e h", 1), ("t3", "s1", "i", "j", "k", 3)]
     scores = made({**measures, "sentences": ["decoded", "constant", "teacher-forced", "teacher-forced noise"]},
                   "rotated", "gap", "p").replace({"top-1": "bleu1", "top-5": "wer"}).assign(control="all")  # fmt: skip
@@ -230,8 +229,8 @@ def text_material() -> TextMaterial:
         "confusion": frame("true told n", [("u", "v", 2), ("v", "v", 3), ("u", "u", 4)]),
         "relevance": made({"target_id": ["Cz", "Pz"], "time_s": [0.0, 0.1]}, value="loss"),
     }  # fmt: skip
-    said = {"not_excluded": {"top-1": ["trial index", "neighbours in time"]}, "blocks_fail": ["top-1"], "others": []}
-    said |= {"uses_brain": {"content words": False}, "verdict": {"content words": ["Said.", "More."]}, "chosen": {}}
+    said = {"not_excluded": {"top-1": ["trial index", "all"]}, "blocks_fail": ["top-1"], "others": [], "chosen": {}}
+    said |= {"uses_brain": {"content words": False}, "verdict": {"content words": ["Said.", "More."]}}
     said |= {"test_trials": ["t1", "t2", "t3"], "sentences_by": "search", "explained": 0.8, "decoder": {"decoder": "x"}}
     counts = {"train": 2000, "val": 30, "test": 40}
     said["splits"] = {"texts": counts, "trials": {name: 3 * n for name, n in counts.items()}, "warnings": ["Careful."]}
@@ -251,7 +250,7 @@ def test_text_from_recordings() -> None:
     tables, (brain, time, _) = material.decoders["ridge"], chapter.failed_controls
     assert brain.name == "ridge, trained on brain, tested on pre-stimulus (top-1)"
     assert (brain.value, brain.chance, brain.p, brain.limit) == (0.3, 0.03, 0.001, 0.06)
-    assert "which does not beat it" in time.meaning
+    assert time.meaning.endswith(" Nor does it beat all nuisances together.")
     assert not [c for c in tables["nuisances"]["chance"] if f"(chance {number(c)}" not in chapter.sections[1].blocks[0]]
     header, *lines = cells(chapter.sections[2].blocks[0])
     found = pd.DataFrame(lines, columns=header).set_index("measure")

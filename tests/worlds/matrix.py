@@ -94,8 +94,8 @@ class Cell:
         run |= {"models": {"planted": MODELS[self.stimuli]}, "methods": {self.method: METHODS[self.method]}}
         run |= {"encode": {"permutations": 100, "draws": 100}, "compare": {"permutations": 60, "draws": 100}}
         if self.stimuli == "vectors":
-            file = "vectors.npz" if self.method == "banded" else "vectors.csv"
-            run["models"] = {"planted": MODELS["vectors"] | {"file": str(folder / file)}}
+            file = folder / ("vectors.npz" if self.method == "banded" else "vectors.csv")
+            run["models"] = {"planted": MODELS["vectors"] | {"file": str(file)}, "onehot": {"extractor": "onehot"}}
         change(study, run)
         for name, content in {"study": study, "config": run}.items():
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

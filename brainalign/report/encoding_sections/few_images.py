@@ -102,7 +102,8 @@ def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
             "ceiling": rows["ceiling"].notna().any(),
             "cut": (shown["explained_variance"] < LOWEST).any(),
         }
-        title = f"{label}, {layer}: from few images to many"
+        n_named = rows.loc[rows["group"] != RELIABLE, "group"].nunique()
+        title = f"{label}, {layer}: from few images to many{kit.drawn_of(MOST_REGIONS, n_named)}"
         figure, place = context_curves(shown), f"curve{model}{method}"
         parts = [kit.captioned("fewimages", title, figure, rows, id=place, **words)]
         paragraphs += _sentences(material, label, layer, rows, about)

@@ -212,8 +212,10 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     rows = pd.concat([_profile_rows(material, key) for key in material.of_layers], ignore_index=True)
     if rows.empty:
         return None
-    first = material.label(*next(iter(material.of_layers)))
-    n_regions = rows["roi"].nunique()
+    # A mean over the reliable targets of a region alone is no match for one over all of them.
+    others = pd.unique(rows.loc[rows["n_targets"] < rows.groupby("roi")["n_targets"].transform("max"), "model"])
+    rows = rows[~rows["model"].isin(others)]
+    first, n_regions = rows["model"].iloc[0], rows["roi"].nunique()
     drawn, some = _largest_regions(rows), ""
     if n_regions > MOST_PANELS:
         some = f" Drawn are the {MOST_PANELS} of {n_regions} regions with most targets."
@@ -228,7 +230,8 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
             id="profile",
             random=rows["model"].isin(controls).any(),
             ceiling=rows["ceiling_r"].notna().any(),
-            drawn=f"{some} The numbers are of all." if some else "",
+            drawn=some and f"{some} The numbers are of all.",
+            others=", ".join(others),
         )
     ]
     if n_layers[first] > 1:

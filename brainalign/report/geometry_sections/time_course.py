@@ -364,10 +364,9 @@ def layer_latencies(peaks: pd.DataFrame) -> Figure:
     """
     shown, names = list(pd.unique(peaks["model"])), list(pd.unique(peaks["layer"]))
     colours = kit.model_colours(shown)
-    step = min(0.22, 0.8 / max(len(shown), 1))  # the marks of a layer stay in its line
-    figure, (ax,) = kit.new_figure(6.4, 1.3 + 0.3 * len(names))
-    decided = peaks[peaks["decided"].astype(bool)]
-    left = 1000 * float(decided["low_s"].min()) if len(decided) else 0.0
+    step = 0.8 / max(len(shown), 1)  # the marks of a layer stay in its line
+    tall = 0.3 if peaks["decided"].all() else max(0.3, 0.16 * len(shown))  # words need a line of their own
+    figure, (ax,) = kit.new_figure(6.4, 1.3 + tall * len(names))
     for k, model in enumerate(shown):
         offset = step * (k - (len(shown) - 1) / 2)
         for first, (_, row) in enumerate(peaks[peaks["model"] == model].iterrows()):
@@ -377,14 +376,17 @@ def layer_latencies(peaks: pd.DataFrame) -> Figure:
                 ax.hlines(line, low, high, color=colours[model], linewidth=1.6)
                 ax.plot(middle, line, "o", color=colours[model], markersize=5)
             else:
-                ax.text(left, line, f"undecided: {row['reason']}", fontsize=6.5, color="#555555", va="center")
+                said = f"{model}, " * (len(shown) > 1) + f"undecided: {str(row['reason']).split('; ')[0]}"
+                ax.text(
+                    0.01, line, said, fontsize=6.5, color="#555555", va="center", transform=ax.get_yaxis_transform()
+                )
             if first == 0:
                 ax.plot([], [], "o-", color=colours[model], label=kit.legend_name(model))
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set(xlabel="time of the largest score (ms from onset)", ylabel="layer")
     if len(shown) > 1:
-        ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        kit.legend_below(figure, [ax], 4)
     return figure
 
 

@@ -79,7 +79,8 @@ def _stacked(figure: Figure, name: str) -> str:
     """Return every panel of a wide figure, and its legends, as a view into its drawing, for narrow screens."""
     width, height = 72 * figure.get_size_inches()
     axes = [ax for ax in figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"]
-    if len(axes) < 2 or width <= 72 * WIDE:
+    bare = [ax for ax in axes if len(ax.get_yticks()) and not any(name.get_text() for name in ax.get_yticklabels())]
+    if len(axes) < 2 or width <= 72 * WIDE or bare:  # a panel alone would not say what its rows are
         return ""
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]  # one: it remembers widths
     boxes = [part.get_tightbbox(renderer) for part in [*axes, *figure.legends]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, stdtrit
 
 from brainalign.report.kit.material import DecodedTimes, Material
 from brainalign.report.kit.sentences import SAME, untuned_identification
@@ -166,7 +167,8 @@ def _nulls(summary: pd.DataFrame, stimuli: str) -> Iterator[FailedControl]:
     tested = summary[summary["quantity"].isin(["identification", "pair matching"]) & summary["p"].notna()]
     for _, row in tested.iterrows():
         error = (row["null_95"] - row["null_mean"]) / TO_95 / np.sqrt(row["n_null"])
-        if row["null_mean"] > row["chance"] + SEVERAL * error:
+        limit = row["chance"] - stdtrit(row["n_null"] - 1, ndtr(-SEVERAL)) * error  # a spread of few draws; of one none
+        if row["null_mean"] > limit:
             yield FailedControl(
                 f"{row['quantity'].capitalize()} after permuting {stimuli}, {row['model']} with {row['method']}, "
                 f"layer {row['layer']}, {row['split']}",
@@ -174,7 +176,7 @@ def _nulls(summary: pd.DataFrame, stimuli: str) -> Iterator[FailedControl]:
                 f"Permuted {stimuli} hold nothing, so something of the test items reaches training: scores of "
                 "this split are too high, and their p is not to be trusted.",
                 float(row["chance"]),
-                limit=float(row["chance"] + SEVERAL * error),
+                limit=float(limit),
                 section="identification" if row["quantity"] == "identification" else "zeroshot",
             )
 
@@ -183,7 +185,7 @@ def _random(material: Material, split: str) -> Iterator[FailedControl]:
     """Return random spaces whose mean over draws matches pairs above chance."""
     rows = material.summary_rows("pair matching", split=split, layer="all")
     for _, row in rows[rows["model"].isin(material.models_of("random"))].iterrows():
-        limit = 0.5 + SPREADS * row["sd"] / np.sqrt(row["n"])
+        limit = 0.5 - stdtrit(row["n"] - 1, ndtr(-SPREADS)) * row["sd"] / np.sqrt(row["n"])
         if row["value"] > limit:
             yield FailedControl(
                 f"Pair matching by {int(row['n'])} random spaces ({row['model']} with {row['method']}), {split}",

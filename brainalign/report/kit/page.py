@@ -79,11 +79,12 @@ class Panel:
     def _figures(self, *, drawn: bool) -> list[tuple[str, str, Figure]]:
         """List name, id and figure of those pieces that become drawings, if these fit together, or of the others."""
         pieces = [(piece, piece.figure) for piece in self.pieces if piece.figure is not None]
-        sizes = [drawing_bytes(figure) for _, figure in pieces]
-        fit = sum(size for size in sizes if np.isfinite(size)) <= MOST_BYTES
+        sizes = np.array([drawing_bytes(figure) for _, figure in pieces])
+        first = np.logical_and.accumulate(np.isfinite(sizes))  # drawings stand above pictures: letters keep their order
+        first &= sizes[first].sum() <= MOST_BYTES
         names = [f"{letter(k)}  {piece.title}" if self.parts else "" for k, (piece, _) in enumerate(pieces)]
-        each = zip(names, pieces, sizes, strict=True)
-        return [(name, of.id, figure) for name, (of, figure), size in each if (fit and np.isfinite(size)) == drawn]
+        each = zip(names, pieces, first, strict=True)
+        return [(name, of.id, figure) for name, (of, figure), early in each if early == drawn]
 
     @property
     def csv(self) -> str:

@@ -173,8 +173,9 @@ def answer_of_rdms(
     `decided` holds the models that are ahead of all others, by the reference sets in which one is.
     """
     # The best of many candidates: its p counts for all of them.
+    scores = scores.dropna(subset=["score"])  # of equal distances, as of one feature per stimulus, there is none
     scores = scores.assign(q=scores.groupby("reference")["p"].transform(lambda p: fdr(p.to_numpy())))
-    best = scores.loc[scores.groupby("reference", sort=False)["score"].idxmax().dropna()]
+    best = scores.loc[scores.groupby("reference", sort=False)["score"].idxmax()]
     if best.empty:
         return None
     sure, told, numbers, leaders = [], [], [], []
@@ -198,7 +199,7 @@ def answer_of_rdms(
     reference = best["reference"].iloc[0]
     twins = random[random["reference"] == reference].assign(score=random["mean"], control=True)
     first = pd.concat([scores[scores["reference"] == reference].assign(control=False), twins], ignore_index=True)
-    tops = first.loc[first.groupby("model", sort=False)["score"].idxmax().dropna()]
+    tops = first.loc[first.groupby("model", sort=False)["score"].idxmax()]
     names = [kit.layer_name(row) for _, row in tops.iterrows()]
     table = tops.assign(name=names, value=tops["score"], null=0.0, control=tops["control"].astype(bool))
     measure = f"{measure.capitalize()} with RDMs of {reference}"
@@ -262,7 +263,7 @@ def answer_of_group(
          "control": "above chance within the subject, p < .05"},
         {"name": f"{measure}, mean over subjects", "value": kit.number(best["value"]),
          "control": f"range {kit.number(mine['value'].min())} to {kit.number(mine['value'].max())}"},
-        *_control_number(control, beside),
+        *_control_number(None if control is None else pd.Series({**control, "low": np.nan}), beside),
     ]  # fmt: skip
     figure = kit.ranked_models(table, measure=measure)
     panel = kit.captioned(

@@ -23,14 +23,14 @@ EVERYWHERE = "all targets"
 CAPTIONS = {
     "predictedruns": """
         r between prediction and response in runs left out, mean over runs and over the targets of a region (their
-        number in brackets), with 95 % intervals over runs; grey bars: 95 % of fits to responses that were turned in
-        time within runs; open marks: controls; dotted: ceiling, where runs were presented twice; dashed: r
+        number in brackets), with {level} intervals over runs; grey bars: 95 % of fits to responses that were turned
+        in time within runs; open marks: controls; dotted: ceiling, where runs were presented twice; dashed: r
         with the mean of other subjects in the same space, no bound, as what is a subject's own is not in it. Good: a
         model far right of its grey bar and of the controls. Bad: a control does as well: then the model need not know
         what was said or shown. [cut: Drawn are the first regions; the table has all.]""",
     "testset": """
-        The same in runs that no fit has seen, predicted from all others; 95 % intervals over these runs. Good: scores
-        like those above. Bad: scores above and none here: the model fits what is common to the runs trained on.
+        The same in runs that no fit has seen, predicted from all others; {level} intervals over these runs. Good:
+        scores like those above. Bad: scores above and none here: the model fits what is common to the runs trained on.
         [cut: Drawn are the first regions.]""",
     "runmap": """
         r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
@@ -54,7 +54,7 @@ CAPTIONS = {
         that people share, whatever a model makes of them. Good: the models' map is red where this one is. Red here and
         white there: something is shared that no model holds.""",
     "runshares": """
-        R² that is lost when a model leaves the joint fit of all models and controls, with 95 % intervals over
+        R² that is lost when a model leaves the joint fit of all models and controls, with {level} intervals over
         runs; dotted: 95 % of fits in which what the others leave unexplained was turned in time. Of models joined by
         &: what they explain alike and nothing else does; shared by several: the rest, controls included. Good: an
         interval above 0 and a bar above its dotted line. Bad: a large score in the figure above and nothing here: other
@@ -90,14 +90,15 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     apart, tested = tested[tested["test_set"] != ""], tested[tested["test_set"] == ""]
     drawn = material.config.encode.of("continuous").null_draws
     informed = tested[~tested["model"].isin(material.uninformed)]
-    colours, found = _colours(material), _findings(informed, tables["runshares"], drawn)
+    colours, level = _colours(material), f"{material.config.confidence:.0%}"
+    found = _findings(informed, tables["runshares"], drawn, level)
     return kit.Chapter(
         kind,
         [
-            _prediction(tested, scores, colours, found[:1]),
-            *_test_sets(apart, colours),
+            _prediction(tested, scores, colours, found[:1], level),
+            *_test_sets(apart, colours, level),
             *_maps(material),
-            _shares(tables["runshares"], colours),
+            _shares(tables["runshares"], colours, level),
             _delays(tables["rundelays"], colours),
         ],
         [*found, *_findings_apart(apart), *material.descriptor.notes],
@@ -176,9 +177,9 @@ def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     return figure
 
 
-def _is_cut(rows: pd.DataFrame) -> bool:
-    """Tell whether figures leave out some regions."""
-    return rows["region"].nunique() > MOST_REGIONS
+def _words(rows: pd.DataFrame, level: str) -> dict[str, Any]:
+    """Gather what captions say of rows: the level of their intervals, and whether some regions are left out."""
+    return {"level": level, "cut": rows["region"].nunique() > MOST_REGIONS}
 
 
 def _name(model: object) -> str:
@@ -193,10 +194,10 @@ def _colours(material: kit.StudyMaterial) -> dict[str, str]:
 
 
 def _prediction(
-    tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str], said: Sequence[str]
+    tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str], said: Sequence[str], level: str
 ) -> kit.Section:
     figure = predicted_runs(tested, colours)
-    panels = [_panel("predictedruns", "Runs predicted from the others", figure, tested, cut=_is_cut(tested))]
+    panels = [_panel("predictedruns", "Runs predicted from the others", figure, tested, **_words(tested, level))]
     layers = scores[scores["kind"] == "layer"]
     if layers.groupby("model")["layer"].nunique().max() > 1:
         cells = [[row["model"], row["layer"], row["region"], kit.number(row["r"])] for _, row in layers.iterrows()]
@@ -219,18 +220,11 @@ def _prediction(
     return kit.Section("prediction", "How well models predict", panels, [*said])
 
 
-def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str]) -> list[kit.Section]:
-    panels = [
-        _panel(
-            "testset",
-            f"Test set: {name}",
-            predicted_runs(of.assign(others=np.nan), colours),
-            of,
-            id=f"testset-{name}",
-            cut=_is_cut(of),
-        )
-        for name, of in apart.groupby("test_set", sort=False)
-    ]
+def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str], level: str) -> list[kit.Section]:
+    panels = []
+    for name, of in apart.groupby("test_set", sort=False):
+        figure, words = predicted_runs(of.assign(others=np.nan), colours), _words(of, level)
+        panels.append(_panel("testset", f"Test set: {name}", figure, of, id=f"testset-{name}", **words))
     return [kit.Section("test-sets", "Runs never trained on", panels, _findings_apart(apart))] if panels else []
 
 
@@ -303,9 +297,9 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
     )
 
 
-def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
+def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit.Section:
     figure = variance_shares(shares, colours)
-    panel = _panel("runshares", "What each model adds", figure, shares, cut=_is_cut(shares))
+    panel = _panel("runshares", "What each model adds", figure, shares, **_words(shares, level))
     top = shares[shares["model"] != "all"].sort_values("unique", ascending=False).iloc[0]
     text = f"{_name(top['model'])} adds most: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
     return kit.Section("shares", "Which model explains what", [panel], [f"{text} (p {kit.p_equals(top['p'], 4)})."])
@@ -318,7 +312,7 @@ def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
     return kit.Section("delays", "Delays", [panel], [f"Weights are largest at {told}."])
 
 
-def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int) -> list[str]:
+def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int, level: str) -> list[str]:
     """Write what was found as sentences that follow from the numbers alone."""
     found = []
     for region, part in tested.groupby("region", sort=False):
@@ -329,22 +323,25 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int) -
         sure = best["p"] * len(models) < kit.LEVEL and best["r"] > 0
         verdict = "predicts" if sure else "is not shown to predict"
         found.append(
-            f"{region}: {best['model']} {verdict} the runs left out, r = {kit.number(best['r'])} ({_range(best)}95 % "
-            f"of the null below {kit.number(best['null_95'])}, {kit.p_value(best['p'], n_permutations)}); "
+            f"{region}: {best['model']} {verdict} the runs left out, r = {kit.number(best['r'])} ({_range(best, level)}"
+            f"95 % of the null below {kit.number(best['null_95'])}, {kit.p_value(best['p'], n_permutations)}); "
             f"{control['model']} alone: {kit.number(control['r'])}. "
             f"By themselves {round(best['share'] * best['n_targets']):,} of {best['n_targets']:,} targets are "
             f"predicted (p < {kit.LEVEL:g}, corrected for all targets)."
         )
         beyond = shares[(shares["region"] == region) & shares["model"].isin(models["model"])]
         added = beyond[(beyond["low"] > 0) & (beyond["p"] < kit.LEVEL)]
-        more = [f"{row['model']} (R² {kit.number(row['unique'])}, {_range(row)[:-2]})" for _, row in added.iterrows()]
+        more = [
+            f"{row['model']} (R² {kit.number(row['unique'])}, {_range(row, level)[:-2]})" for _, row in added.iterrows()
+        ]
         if more:
             found.append(f"{region}: beyond all other models and controls, variance is added by {', '.join(more)}.")
         elif beyond["low"].notna().any():
             found.append(f"{region}: no model is shown to add to the others and the controls.")
         common = shares[(shares["region"] == region) & shares["model"].str.contains(SHARING, regex=False)]
         found += [
-            f"{region}: {row['model']} share R² {kit.number(row['unique'])} that nothing else has ({_range(row)[:-2]})."
+            f"{region}: {row['model']} share R² {kit.number(row['unique'])} that nothing else has "
+            f"({_range(row, level)[:-2]})."
             for _, row in common[common["low"] > 0].iterrows()
         ]
     return found
@@ -354,8 +351,8 @@ def _best(rows: pd.DataFrame) -> pd.Series:
     return rows.iloc[int(rows["r"].fillna(-np.inf).to_numpy().argmax())]
 
 
-def _range(row: pd.Series) -> str:
-    return "" if np.isnan(row["low"]) else f"95 % interval {kit.number(row['low'])} to {kit.number(row['high'])}, "
+def _range(row: Any, level: str) -> str:
+    return "" if np.isnan(row["low"]) else f"{level} interval {kit.between(row)}, "
 
 
 def _headline(tested: pd.DataFrame) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def dynamics_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         interval_note="Intervals: over folds of conditions, none of fewer than six.",
         summary=scores,
         methods=methods,
-        failed_controls=failed_following(scores, material.tables["dynamicsfolds"]),
+        failed_controls=failed_following(scores, material.tables["dynamicsfolds"], material.config.confidence),
     )
 
 
@@ -151,11 +151,12 @@ def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
         )
         found.append(first)
         if epoch == "occluded" and len(controls):
-            found.append(_beside(best, controls, folds[(folds["region"] == region) & (folds["epoch"] == epoch)]))
+            of = folds[(folds["region"] == region) & (folds["epoch"] == epoch)]
+            found.append(_beside(best, controls, of, material.config.confidence))
     return found
 
 
-def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[kit.FailedControl]:
+def failed_following(scores: pd.DataFrame, folds: pd.DataFrame, confidence: float) -> list[kit.FailedControl]:
     """Return controls as good as the best model during hidden frames, where that is above its null."""
     found = []
     for region, part in scores[scores["epoch"] == "occluded"].groupby("region", sort=False):
@@ -166,7 +167,7 @@ def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[kit.Fail
         gap = _gap(best, control, folds[(folds["region"] == region) & (folds["epoch"] == "occluded")])
         low = gap.mean()
         if len(gap) >= MIN_UNITS and np.isfinite(gap).all():
-            low = cross_validated_interval(gap, 1 / (len(gap) - 1)).low
+            low = cross_validated_interval(gap, 1 / (len(gap) - 1), confidence).low
         if best["p"] < kit.LEVEL and not low > 0:
             found.append(
                 kit.FailedControl(
@@ -192,7 +193,7 @@ def _gap(best: pd.Series, control: pd.Series, folds: pd.DataFrame) -> Any:
     return one - other
 
 
-def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame) -> str:
+def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame, confidence: float) -> str:
     """Say how far the best model is above the best control, paired over folds."""
     control = controls.iloc[int(controls["r_normalized"].to_numpy().argmax())]
     gap = _gap(best, control, folds)
@@ -202,9 +203,9 @@ def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame) -> str
     )
     if len(gap) < MIN_UNITS or not np.isfinite(gap).all():
         return f"{text}; too few folds for an interval."
-    interval = cross_validated_interval(gap, 1 / (len(gap) - 1))
+    interval = cross_validated_interval(gap, 1 / (len(gap) - 1), confidence)
     verdict = "which excludes 0" if interval.low > 0 else "so that nothing is shown beyond the control"
-    return f"{text} (95 % interval {kit.number(interval.low)} to {kit.number(interval.high)}, {verdict})."
+    return f"{text} ({confidence:.0%} interval {kit.number(interval.low)} to {kit.number(interval.high)}, {verdict})."
 
 
 def _name(row: pd.Series) -> str:
@@ -220,14 +221,8 @@ def _cards(scores: pd.DataFrame) -> list[dict[str, str]]:
             continue
         best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
         beside = f"best control {kit.number(controls['r_normalized'].max())}, " if len(controls) else ""
-        cards.append(
-            {
-                "name": f"{region}: {_name(best)}",
-                "value": kit.number(best["r_normalized"]),
-                "control": f"{beside}p {kit.p_equals(best['p'], 4)}",
-                "split": EPOCH_NAMES[first],
-            }
-        )
+        of = {"name": f"{region}: {_name(best)}", "value": kit.number(best["r_normalized"])}
+        cards.append(of | {"control": f"{beside}p {kit.p_equals(best['p'], 4)}", "split": EPOCH_NAMES[first]})
     return cards
 
 

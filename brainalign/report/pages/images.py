@@ -89,7 +89,7 @@ def _failed_encodings(material: kit.ImageMaterial) -> Iterator[kit.FailedControl
             limit = row["null_mean"] + kit.SPREADS * (row["null_high"] - row["null_mean"]) / to_high
             if np.isfinite(limit) and row["control_r"] > limit:
                 yield kit.FailedControl(
-                    f"{name}, {layer}, refitted on responses exchanged between {nouns.stimuli}, mean r",
+                    f"{name}, {layer}, refitted on responses exchanged between {nouns.stimuli}, in every order, mean r",
                     float(row["control_r"]),
                     f"Exchanged responses hold nothing of {nouns.a_stimulus}; what predicts nevertheless (a split "
                     f"that shares {nouns.stimuli} or runs, a trend over all of them) is in the other scores as "
@@ -270,7 +270,9 @@ def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     means = f"Means are over reliable targets: {reliable_rule(threshold)} (F test over repeats of {stimuli}). " * known
     profiles = [encoding.profile for encoding in material.encodings.values()]
     refit = any("control_r" in profile and profile["control_r"].notna().any() for profile in profiles)
-    control = f"one refit on training responses exchanged between {stimuli} is shown as a control; " * refit
+    control = f"a refit on training responses exchanged between {stimuli} is shown as a control, the last of up to 8 "
+    control += "orders while it predicts, which all do by chance once in 256 times at most; "
+    control *= refit
     text = (
         f"Scores are Pearson correlations over test {stimuli}{averaged}. Nulls exchange the predictions between test "
         f"{stimuli} ({options.permutations:,} times, ten times as often where few of them reach a target's r); "

@@ -229,7 +229,8 @@ def _between(material: kit.StudyMaterial) -> kit.Section:
         f"mean embeddings of another. Chance is {kit.number(first['chance'])} (top-1) and {chance} (top-5) where "
         "galleries are of this size. n.s.: p above .05, images exchanged."
     ]
-    return kit.Section("between", title, panels, paragraphs, [_table(rows, "From modality to modality")])
+    blocks = [_table(rows, "From modality to modality", material.config.confidence)]
+    return kit.Section("between", title, panels, paragraphs, blocks)
 
 
 def _within(material: kit.StudyMaterial) -> kit.Section:
@@ -251,17 +252,17 @@ def _within(material: kit.StudyMaterial) -> kit.Section:
     if unknown:
         paragraphs.append(f"Test trials of subjects who were not in training, embedded by the mean layer: {unknown}.")
     blocks = [
-        _table(rows, "Images found from the brain"),
+        _table(rows, "Images found from the brain", material.config.confidence),
         Markup("<h3>Differences, image by image</h3>"),
         kit.html_table(header, cells, "Differences from the joint space"),
     ]
     return kit.Section("within", "Within modalities", [panel], paragraphs, blocks)
 
 
-def _table(rows: pd.DataFrame, label: str) -> Markup:
+def _table(rows: pd.DataFrame, label: str, confidence: float) -> Markup:
     """Return a row per search and measure: the joint space with interval and p, and what stands beside it."""
     decoders = [name for name in NAMES if name != "joint" and name in set(rows["decoder"])]
-    header = ["search", "from", "in", "measure", "joint", "95 % interval", "p", "chance", *decoders]
+    header = ["search", "from", "in", "measure", "joint", f"{confidence:.0%} interval", "p", "chance", *decoders]
     keys = ["kind", "query", "gallery", "measure"]
     values = rows.pivot_table(index=keys, columns="decoder", values="value", sort=False)
     cells = []

@@ -1,6 +1,5 @@
 """The page of sentences decoded from EEG: whether brains are used first, then scores, and sentences last."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from brainalign.config import LinearDecoding
 from brainalign.io import read_parquet, table_path
 from brainalign.report.kit import Chapter, FailedControl, Section, Shelf, StudyMaterial, number, p_equals
 from brainalign.report.pages.text_sections import (
+    BARE,
     control_sections,
     data_section,
     label_section,
@@ -22,6 +22,7 @@ from brainalign.report.pages.text_sections import (
 OTHERS = {"pre-stimulus": "on the time before the sentence", "EOG only": "on the channels of the eyes alone"}
 WITH_BRAIN = ("brain", "phase-randomised", "time-reversed")
 LEVEL = 0.01  # of the verdict
+NAMED = {"all": "all nuisances together", "nothing": "the mean of training sentences"}
 TEXT_TABLES = (
     "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",
     "textscores", "relevance", "sentences",
@@ -69,7 +70,7 @@ def text_chapter(material: TextMaterial) -> Chapter:
         ledger, targets = (material.tables.get(name, pd.DataFrame()) for name in ("ledger", "targets"))
         sections = [
             *control_sections(decoders, said),
-            retrieval_section(decoders),
+            retrieval_section(decoders, material.config.confidence),
             sentence_section(decoders, said, options.examples, material.config.seed),
             *label_section(decoders),
             *relevance_section(decoders, targets),
@@ -119,9 +120,10 @@ def failed_decoding(
         known = [name for name in names if (name, measure) in nuisances.index]
         if known:
             row = nuisances.loc[(known[0], measure)]
-            others = f" Nor does it beat {', '.join(known[1:])}." if known[1:] else ""
+            first, *more = (NAMED.get(name, name) for name in known)
+            others = f" Nor does it beat {', '.join(more)}." if more else ""
             yield FailedControl(
-                f"{known[0]} alone, without EEG ({measure})",
+                f"{first}, without EEG ({measure})",
                 float(row["value"]),
                 f"{decoder} scores {number(real['value'].iloc[0])}, which does not beat it: it may use the brain "
                 f"for nothing else.{others}",
@@ -145,10 +147,9 @@ def failed_decoding(
 def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
     """Tabulate the verdicts of the controls on every decoder, in words."""
     names = {"top-1": "retrieval", "content words": "words of the decoded sentences"}
-    bare = re.compile(r"(?<![\d.])0(?=\.\d)")  # as numbers of the page are written
     return [
         {"name": f"{decoder}, {names[measure]}", "uses": details["uses_brain"][measure],
-         "words": bare.sub("", sentences[0]), "more": bare.sub("", " ".join(sentences[1:]))}
+         "words": BARE.sub("", sentences[0]), "more": BARE.sub("", " ".join(sentences[1:]))}
         for decoder, details in material.said.items()
         for measure, sentences in details["verdict"].items()
     ]  # fmt: skip
@@ -197,8 +198,8 @@ def _methods(material: TextMaterial) -> list[tuple[str, Sequence[str]]]:
         "Retrieval: a sentence's rank is the number of different test sentences whose vector is at least as similar "
         "(cosine) as its own, so that ties count against the decoder. The full set of test sentences is the gallery; "
         "k-way accuracy is its mean over all galleries of k.",
-        f"p: {options.permutations:,} exchanges of different sentences within the task. 95 % "
-        f"intervals: {options.draws:,} bootstrap draws of subjects and sentences.",
+        f"p: {options.permutations:,} exchanges of different sentences within the task. "
+        f"{material.config.confidence:.0%} intervals: {options.draws:,} bootstrap draws of subjects and sentences.",
         "Control matrix: the decoder is trained on EEG, on noise with each subject's mean spectrum, and on pairs of "
         "EEG and sentence shuffled within subject and task; each is tested on EEG, noise, shuffled EEG, EEG with "
         "random phases and EEG played backwards"

@@ -26,8 +26,8 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
     rows = filled[filled["network"] == ""]
     views = list(pd.unique(rows["hidden"]))
     names = list(pd.unique(rows["name"]))[::-1]
-    figure, axes = kit.new_figure(3.4 + 2.8 * len(views), 1.0 + 0.3 * len(names), len(views))
-    for k, (ax, view) in enumerate(zip(axes, views, strict=True)):
+    figure, axes = kit.new_figure(5.0, 0.5 + (0.7 + 0.25 * len(names)) * len(views), 1, len(views))
+    for ax, view in zip(axes, views, strict=True):
         part = rows[rows["hidden"] == view].set_index("name")
         for place, name in enumerate(names):
             row = part.loc[name]
@@ -35,7 +35,7 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
             style: dict[str, Any] = {"color": KIND_COLOURS[row["kind"]], "markersize": 5, "capsize": 2}
             ax.errorbar(row["r2"], place, xerr=[[low], [high]], fmt="o", label=row["kind"], **style)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
-        ax.set_yticks(range(len(names)), names if k == 0 else [""] * len(names), fontsize=8)
+        ax.set_yticks(range(len(names)), names, fontsize=8)
         ax.set_ylim(-0.6, len(names) - 0.4)
         kit.label_axes(ax, f"hidden: {view}", x="R² of hidden regions", ticks="x")
     kit.legend_below(figure, axes, 4)
@@ -111,13 +111,8 @@ def person_figure(scores: pd.DataFrame) -> Figure:
             ends = np.nan_to_num([row["score"] - row["low"], row["high"] - row["score"]]).clip(min=0)
             ax.errorbar(row["score"], place, xerr=ends[:, None], fmt="o", color=kit.COLOURS[0], markersize=5, capsize=2)
             if pd.notna(row["null_high"]):
-                height: dict[str, Any] = {
-                    "height": 0.7,
-                    "color": kit.NULL,
-                    "zorder": 0,
-                    "label": "up to the largest of permuted labels",
-                }
-                ax.barh(place, row["null_high"] - row["chance"], left=row["chance"], **height)
+                wide, said = row["null_high"] - row["chance"], "up to the largest of permuted labels"
+                ax.barh(place, wide, left=row["chance"], height=0.7, color=kit.NULL, zorder=0, label=said)
         ax.axvline(part["chance"].iloc[0], color="black", linewidth=0.8, linestyle=":", label="chance")
         ax.set_yticks(range(len(part)), part["name"], fontsize=8)
         kit.label_axes(ax, label, x=part["metric"].iloc[0], ticks="x")

@@ -17,6 +17,7 @@ from brainalign.report import kit
 
 WORDS = {"brain": "EEG", "shuffled": "shuffled pairs"}
 LEVEL = 0.01
+BARE = re.compile(r"(?<![\d.])0(?=\.\d)")  # what verdicts write before a point, and numbers of the page do not
 
 
 def matrix_figure(controls: pd.DataFrame) -> Figure:
@@ -171,7 +172,7 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
     text = [
         "What is known of a trial without any brain signal, decoded by ridge (a label by logistic regression) and "
         "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences; "
-        "neighbours in time: what the same subject read nearby, which is all that a slow drift can tell."
+        "neighbours in time: what the same subject read nearby, all that a slow drift can tell; all: these together."
     ]
     table = kit.html_table(["without EEG", *measures], rows, "Baselines without EEG")
     return [
@@ -211,7 +212,7 @@ def _gain(gains: pd.Series[float]) -> str:
     return f"{kit.number(gains.mean())} ± {kit.number(error)}"
 
 
-def retrieval_section(decoders: Tables) -> kit.Section:
+def retrieval_section(decoders: Tables, confidence: float) -> kit.Section:
     """Return retrieval of every decoder: by measure, by k, by how much is averaged, by subject and seed."""
     rows: list[list[str | Markup]] = []
     for name, tables in decoders.items():
@@ -248,8 +249,8 @@ def retrieval_section(decoders: Tables) -> kit.Section:
     ]
     text = [
         f"{int(first_table['n_trials']):,} test trials of {int(first_table['n_subjects'])} subjects, "
-        f"{n} different test sentences. Scores are means over seeds; 95 % interval (of the first seed): subjects and "
-        "sentences drawn anew; p: the largest of the seeds."
+        f"{n} different test sentences. Scores are means over seeds; {confidence:.0%} interval (of the first seed): "
+        "subjects and sentences drawn anew; p: the largest of the seeds."
     ]
     return kit.Section(
         "retrieval",
@@ -294,7 +295,7 @@ def sentence_section(
         ]
         by = details["sentences_by"]
         header = ["subject", "true", f"decoded ({by})", "retrieved", "rank of the true one"]
-        verdict = details["verdict"]["content words"][0]
+        verdict = BARE.sub("", details["verdict"]["content words"][0])
         blocks.append(Markup('<h3 style="margin-top: 1.4rem">{}</h3><p>{}</p>').format(name, verdict))
         blocks.append(kit.html_table(header, rows, f"Sentences, {name}"))
         blocks += [_score_table(tables["textscores"]), *_forced_table(tables["textscores"])]
