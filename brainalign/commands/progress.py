@@ -63,8 +63,7 @@ class RunProgress:
         self.console.print(f"{self.n_done}/{self.n_jobs} {STEPS[rule].name} {labels} ({seconds:.0f} s)", markup=False)
         elapsed = time.monotonic() - self.begun
         left = elapsed * max(self.to_do - self.done, 0.0) / self.done
-        clock = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-        self.bar.update(self.task, completed=self.done, total=self.to_do, description=f"about {clock} left")
+        self.bar.update(self.task, completed=self.done, total=self.to_do, description=f"about {_clock(left)} left")
 
     def _fail(self, of: dict[str, Any]) -> None:
         logs = [Path(str(path).split(" (")[0]) for path in of["log"]]
@@ -85,6 +84,10 @@ class RunProgress:
             self.console.print("what had been computed is kept; correct what failed and run again")
         if status and full:
             self.console.print(f"full log: {full.resolve()}", markup=False)
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def handler_class(progress: RunProgress) -> type[LogHandlerBase]:

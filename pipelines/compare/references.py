@@ -62,7 +62,6 @@ def compare_references(job: Job) -> None:
         for (model, layer), values in candidates.items()
     }
     write_rsatoolbox(job, {("responses", name): rdms for name, rdms in sets.items()} | of_models, details["stimuli"])
-    # Means of ranks, over the subjects that have a pair.
     shown = {f"set_{of}": geometry.pooled_rdm(geometry.session_average(r), "spearman") for of, r in sets.items()}
     pairs = dict.fromkeys((str(model), str(layer)) for model, layer in best[["model", "layer"]].to_numpy())
     tops = [pair for pair in pairs if pair in layers]  # the layer with the largest fit of every network

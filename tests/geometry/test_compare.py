@@ -11,7 +11,7 @@ from brainalign.arrays import Arrays
 from brainalign.condensed import square_rdms
 from brainalign.geometry.inference import METHODS
 from brainalign.geometry.rdms import rank_rdms
-from brainalign.pipelines.compare.references import _average, _same
+from brainalign.pipelines.compare.references import _same
 from brainalign.report.pages.rdms import _matrices
 
 TOOLBOX = {
@@ -93,7 +93,6 @@ def test_rdms_that_lack_pairs_are_pooled_shown_and_known_again() -> None:
         assert g.compare(found, whole, method).min() > 0.95
         assert found[1].tolist() == whole.tolist()  # a session more or less changes no scale
     assert _same(some, some[None, None])
-    assert _average(np.stack([[some], [whole]])).tolist() == [1, 1.75, 3, 3.75, 5, 5.75]
     section = _matrices(Arrays(set_a=some, set_b=whole, layer_c=whole[::-1]), ["x"] * 4)
     assert [panel.id for panel in section.panels] == ["matrices", "mdsb"]
     assert section.paragraphs == ["Of 3 RDMs those of a and b are most alike (Pearson r 1.000)."]

@@ -145,8 +145,7 @@ def person_scores(
     every = np.ones(len(given))
     draws = [one for one in draws if len(np.unique(given[one > 0])) >= (2 if numeric else len(np.unique(given)))]
     drawn = {k: np.array([_score(one.own, given, weight, numeric) for weight in draws]) for k, one in out.items()}
-    # As in `fill_table`; folds share people to train on, as in `cross_validated_interval`, which the draws do not know:
-    # for three classes these alone covered 83 to 90 %, and differences of ties 84 %.
+    # As in `fill_table`; draws do not know that folds share people to train on, as `cross_validated_interval` does.
     n, rows = len(names), []
     wider = np.sqrt(n / (n - 1) * (1 + n_folds / (n_folds - 1)))
     reach = np.array([-1, 1]) * stdtrit(n - 1, (1 + confidence) / 2) * wider
