@@ -313,10 +313,10 @@ class Readout(_FittedReadout, TokenEncoder):
         return {"restart": torch.as_tensor(self.restart_)}, self.module_.shape._asdict()
 
     def _restore(self, tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:
-        self.restart_ = tensors.pop("restart").numpy()
         shape = Shape(**content | {"grid": tuple(content["grid"])})
-        whole, chosen = Standardised(shape), tensors["chosen"]
-        whole.keep([start(self, shape, self.seed)] * (int(chosen.max()) + 1), chosen)
+        whole, chosen = Standardised(shape), tensors.pop("restart")
+        self.restart_ = chosen.numpy()
+        whole.keep([network for _, network in self.starts(shape)], chosen)
         whole.load_state_dict(tensors)
         self._describe(whole.to(pick_device(self.device)), lambda tensor: np.asarray(tensor.cpu()))
 

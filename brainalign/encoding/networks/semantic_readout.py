@@ -1,7 +1,7 @@
 """The semantic spatial read-out: where a target looks moves with what the image means."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -80,8 +80,8 @@ class SemanticSpatialReadout(Readout):
     def starts(self, shape: Shape) -> list[tuple[int, nn.Module]]:
         """Return the seeds of trainings with the networks that they start with; the fields of the last stay still."""
         seed = int(np.random.default_rng([self.seed, 1]).integers(2**31))
-        still = start(self, shape, seed)
-        still.get_buffer("still").fill_(True)
+        still = cast(_Semantic, start(self, shape, seed))
+        still.still = True
         return [*super().starts(shape), (seed, still)]
 
     def _check_options(self) -> None:
@@ -116,7 +116,7 @@ class _Semantic(nn.Module):
         self.hidden = nn.Sequential(nn.Linear(shape.n_semantic, n_hidden), nn.ReLU())
         self.warp_weight = nn.Parameter(torch.zeros(shape.n_targets, n_numbers, n_hidden))
         self.warp_bias = nn.Parameter(torch.zeros(shape.n_targets, n_numbers))
-        self.register_buffer("still", torch.tensor(False))
+        self.still = False
         self.of_features = nn.Linear(n_hidden, shape.n_channels * n_numbers) if warp_features else None
         if self.of_features is not None:
             nn.init.zeros_(self.of_features.weight)
@@ -134,9 +134,9 @@ class _Semantic(nn.Module):
         return moved_centre(self.fields(), self.matrices(self.hidden(semantics), slice(None)))
 
     def forward(self, tokens: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
-        fields, hidden, n = self.fields(), self.hidden(semantics), len(tokens)
         if self.still:
-            return pooled(tokens, fields, self.weight) + self.bias
+            return pooled(tokens, self.fields(), self.weight) + self.bias
+        fields, hidden, n = self.fields(), self.hidden(semantics), len(tokens)
         if self.of_features is not None:
             numbers = self.of_features(hidden).view(1, n * tokens.shape[2], -1)
             maps = tokens.mT.unflatten(2, self.grid).flatten(0, 1)  # of every row and channel

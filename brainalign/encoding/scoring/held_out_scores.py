@@ -142,10 +142,10 @@ def score_predictions(
         draws = bootstrap_correlations(predicted, measured, list(named.values()), n_draws=n_boot, seed=seed)
     refitted, control_r, control_group_r = None, None, None
     judged = np.array([name == RELIABLE for name in named], dtype=bool)
+    by_chance = np.inf if null is None else null.group_r.mean(axis=0) + CHANCE * null.group_r.std(axis=0)
     for refit in controls:
         refitted, control_r = refit[0], pearson(without_rounding(refit[1], measured), measured)
         control_group_r = group_means(control_r, list(named.values()))
-        by_chance = np.inf if null is None else null.group_r.mean(axis=0) + CHANCE * null.group_r.std(axis=0)
         if not ((control_group_r > by_chance) & judged).any():
             break
     return HeldOut(
