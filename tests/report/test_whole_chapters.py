@@ -41,7 +41,7 @@ def frame(columns: str, rows: Any) -> pd.DataFrame:
 
 def material_of(tables: dict[str, pd.DataFrame], of: Any, noted: dict[str, Any], **more: Any) -> StudyMaterial:
     sidecars: Any = {f"x_{name}.parquet": {"details": details} for name, details in noted.items()}
-    settings = config(concepts={"regions_of": "study"})
+    settings = config(concepts={"regions_of": "study"}, confidence=0.9)
     return StudyMaterial(settings, "study", of, tables=tables, sidecars=sidecars, **more)
 
 

@@ -26,9 +26,9 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
     controls = [*material.uninformed, *told.loc[told["kind"] == "control", "model"].unique()]
     drawn = told[told["region"].isin(told["region"].unique()[:MOST_REGIONS])]  # an atlas would fill 100 rows of panels
     figure = group_figure(drawn, list(told["model"].unique()), controls)
-    panel = captioned("grouprunscores", "r by region", figure, told, cut=len(drawn) < len(told))
-    sections = [Section("prediction", "Models in every subject", [panel])]
-    sections += group_maps(material)
+    words = {"cut": len(drawn) < len(told), "confidence": material.config.confidence}
+    panel = captioned("grouprunscores", "r by region", figure, told, **words)
+    sections = [Section("prediction", "Models in every subject", [panel]), *group_maps(material)]
     # All targets are called reliable in those subjects of whom some are not.
     first = told[told["region"].isin((RELIABLE, EVERYWHERE)) & (told["kind"] != "joint")].assign(quantity="mean r")
     draws = material.config.encode.of("continuous").null_draws

@@ -229,14 +229,15 @@ def _between(material: kit.StudyMaterial) -> kit.Section:
         f"mean embeddings of another. Chance is {kit.number(first['chance'])} (top-1) and {chance} (top-5) where "
         "galleries are of this size. n.s.: p above .05, images exchanged."
     ]
-    blocks = [_table(rows, "From modality to modality", material.config.confidence)]
-    return kit.Section("between", title, panels, paragraphs, blocks)
+    table = _table(rows, "From modality to modality", material.config.confidence)
+    return kit.Section("between", title, panels, paragraphs, [table])
 
 
 def _within(material: kit.StudyMaterial) -> kit.Section:
     fitted, rows = material.details("spaceretrieval"), _rows(material)
     rows = rows[rows["kind"].isin(["image", "averaged", "subjects", "fused"])]
-    panel = kit.captioned("spacewithin", "Images found from the brain", within_bars(rows, "top-5"), rows, id="within")
+    figure, words = within_bars(rows, "top-5"), {"id": "within", "confidence": material.config.confidence}
+    panel = kit.captioned("spacewithin", "Images found from the brain", figure, rows, **words)
     changes = material.tables["spacechanges"]
     header = ["joint space against", "modality", "top-5 difference", "standard error", "images", "clear"]
     cells = [

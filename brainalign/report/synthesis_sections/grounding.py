@@ -64,8 +64,7 @@ def words_figure(positions: NDArray[np.floating[Any]], words: Sequence[str], axe
         f"axis {row['axis']}{': ' + str(row['name']) if row['name'] else ''} ({row['variance']:.0%} of variance)"
         for _, row in axes.head(2).iterrows()
     ]
-    ax.set_xlabel(labels[0])
-    ax.set_ylabel(labels[1] if len(labels) > 1 else "")
+    ax.set(xlabel=labels[0], ylabel=labels[1] if len(labels) > 1 else "")
     ax.margins(0.12)
     return figure
 
@@ -86,10 +85,10 @@ def grounding_section(material: kit.ImageMaterial) -> kit.Section | None:
     if not material.grounding or material.grounded_words is None:
         return None
     scores, axes, attributes, norms = (material.grounding[name] for name in GROUNDING_TABLES)
-    details = material.details("groundedwords")
-    arrays = material.grounded_words
+    details, arrays = material.details("groundedwords"), material.grounded_words
+    figure, confidence = retrieval_figure(scores), material.config.confidence
     parts = [
-        kit.captioned("groundedretrieval", "Images by captions", retrieval_figure(scores), scores),
+        kit.captioned("groundedretrieval", "Images by captions", figure, scores, confidence=confidence),
         kit.captioned(
             "groundedaxes", "Words on their axes", words_figure(arrays["positions"], details["words"], axes), axes
         ),
