@@ -459,7 +459,8 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
     study: Any = SimpleNamespace(recordings=dict.fromkeys(subjects), notes=())
     read: Any = SimpleNamespace(random=False, extractor="table")
     encode = SimpleNamespace(of=lambda kind: SimpleNamespace(null_draws=0))
-    config: Any = SimpleNamespace(models={"language": read}, models_of=lambda dataset: ["language"], encode=encode)
+    models = {"models": {"language": read}, "models_of": lambda dataset: ["language"]}
+    config: Any = SimpleNamespace(**models, encode=encode, confidence=0.95)
     page = group_of_runs_chapter(StudyMaterial(config, "story", study, "", tables=tables))
     (maps,) = [section for section in page.sections if section.title == "Maps over subjects"]
     assert all('class="volume"' in panel.html for panel in maps.panels)  # can be sliced

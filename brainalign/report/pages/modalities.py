@@ -236,8 +236,8 @@ def _between(material: kit.StudyMaterial) -> kit.Section:
 def _within(material: kit.StudyMaterial) -> kit.Section:
     fitted, rows = material.details("spaceretrieval"), _rows(material)
     rows = rows[rows["kind"].isin(["image", "averaged", "subjects", "fused"])]
-    figure, words = within_bars(rows, "top-5"), {"id": "within", "confidence": material.config.confidence}
-    panel = kit.captioned("spacewithin", "Images found from the brain", figure, rows, **words)
+    figure, title, confidence = within_bars(rows, "top-5"), "Images found from the brain", material.config.confidence
+    panel = kit.captioned("spacewithin", title, figure, rows, id="within", confidence=confidence)
     changes = material.tables["spacechanges"]
     header = ["joint space against", "modality", "top-5 difference", "standard error", "images", "clear"]
     cells = [
@@ -253,7 +253,7 @@ def _within(material: kit.StudyMaterial) -> kit.Section:
     if unknown:
         paragraphs.append(f"Test trials of subjects who were not in training, embedded by the mean layer: {unknown}.")
     blocks = [
-        _table(rows, "Images found from the brain", material.config.confidence),
+        _table(rows, title, confidence),
         Markup("<h3>Differences, image by image</h3>"),
         kit.html_table(header, cells, "Differences from the joint space"),
     ]
