@@ -66,7 +66,7 @@ def lower_gram(rows: torch.Tensor, total: torch.Tensor | None = None) -> torch.T
     """
     n, p = rows.shape
     total = rows.new_zeros((p, p)) if total is None else total
-    if rows.device.type != "cpu" or not rows.numel():
+    if rows.device.type != "cpu" or rows.numel() * p < LARGE:
         return total.addmm_(rows.T, rows)
     values = rows.numpy()
     if not (values.flags.c_contiguous or values.flags.f_contiguous):

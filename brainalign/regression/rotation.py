@@ -27,6 +27,7 @@ STEPS = 6  # of power iteration, by which the largest eigenvalue is known to som
 SQUARED = 1e-10
 CHUNK = 2**20  # values of the features in float64 at once: 8 MB, near what caches hold
 LEAST = 256  # rows
+ASKED = 100  # of fewer columns, float64 finds eigenvectors before it is known whether float32 would do
 WIDER = 4  # times are pieces of columns in a file, which reads whole pages of every row
 ILL_CONDITIONED = (
     "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
@@ -261,7 +262,7 @@ def _benign(matrix: torch.Tensor, null: int) -> bool:
 
     Of K - t as many are below 0 as in D of its decomposition LDL' (Sylvester), whose blocks of two have one each.
     """
-    if not len(matrix):
+    if len(matrix) < ASKED:
         return False
     lower = (matrix / unit_of(matrix.diagonal().sqrt()) ** 2).float().tril_()
     diagonal = lower.diagonal().clone()
