@@ -83,12 +83,14 @@ def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -
     assert chapter.answer is None  # of no region with all targets
     added = "variance is added by language (R² .040, 90% interval .010 to .070)."
     assert list(chapter.findings)[1] == f"A1: beyond all other models and controls, {added}"
-    material.tables["runshares"]["low"] = np.nan
-    assert not [text for text in continuous_chapter(material).findings if "add" in text]
+    shares = material.tables["runshares"]
+    shares["low"], shares["unique"] = np.nan, shares["unique"].where(shares["p"].notna(), 9)
+    added = (chapter := continuous_chapter(material)).sections[-2]
+    assert not [text for text in (*chapter.findings, added.panels[0].caption) if "add" in text or "intervals" in text]
+    assert added.paragraphs == ["event rate adds most: R² .050 in V1 that nothing else has (p = .0100)."]
     row = ["language", "A1", ".310", ".210 to .410", ".110", ".0120", ".600", ".450", "50", "26%"]
     assert cells(continuous_chapter(material).sections[0].panels[2].html)[1] == row
-    scores = material.tables["runscores"]
-    material.tables["runscores"] = scores[~((scores["kind"] == "layer") & (scores["layer"] == "early"))]
+    material.tables["runscores"] = material.tables["runscores"].query("kind != 'layer' or layer != 'early'")
     del material.tables["intersubject"]
     continuous_chapter(material)
 
@@ -111,8 +113,7 @@ def test_maps_of_runs(material: StudyMaterial) -> None:
     rows["r"] += 0.2 * (rows["model"] == "language") - 1.0 * (rows["target_id"] == "t1")
     material.tables |= {"runtargets": rows, "rununiques": rows.drop(columns="r")}
     heard_by = {"r": np.linspace(-0.42, 0.31, 11), "n_others": [3] * 10 + [4]}
-    others = pd.DataFrame({"target_id": names[::-1][:11]} | heard_by)
-    material.tables["intersubject"] = others
+    others = material.tables["intersubject"] = pd.DataFrame({"target_id": names[::-1][:11]} | heard_by)
     (section,) = MAPS(material)
     of = rows.set_index(["model", "target_id"])
     for panel, column in zip(section.panels, ["r", "r", *["unique"] * 3], strict=True):
@@ -143,8 +144,7 @@ def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> N
     plain |= {"delays": list(range(1, 10)), "folds": 5, "resample": "kernel", "test_sets": {}, "hrf": "spm"}
     material.sidecars["sub-1_responses.safetensors"] = {"details": READ | plain}
     del material.tables["intersubject"]
-    shares = material.tables["runshares"]
-    material.tables["runshares"] = shares[~shares["model"].str.contains(SHARING, regex=False)]
+    material.tables["runshares"] = material.tables["runshares"].query("not model.str.contains(@SHARING, regex=False)")
     (read, _), (fitted, cited), *_ = continuous_chapter(material).methods
     assert "convolved with SPM's response function and its derivatives to onset and dispersion, and entered" in fitted
     assert "informed" in cited

@@ -167,7 +167,7 @@ def _geometry(material: Material) -> str:
         return (
             f"Geometry: the RDM of {material.name_of(model, row['layer'])} fits that of the {material.nouns.targets} "
             f"best at {1000 * float(row['group']):.0f} ms, with {number(row['score'])} (p {p_equals(row['p_fwer'])}, "
-            f"corrected over times; ceiling {number(row['ceiling_low'])} to {number(row['ceiling_high'])})."
+            f"corrected over times and layers; ceiling {number(row['ceiling_low'])} to {number(row['ceiling_high'])})."
         )
     rows = rows.drop_duplicates(["distance", "comparison"])
     parts = [
@@ -389,10 +389,11 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             f"{nouns.stimuli} are shown equally often, those that few reach are permuted ten times as often. "
         )
         keys += ["maxstat", "fdr", "sequential"]
-    if any(material.config.models[name].reads_images for name in material.config.models_of(material.dataset)):
+    models = [(name, material.config.models[name]) for name in material.config.models_of(material.dataset)]
+    if scaled := [name for name, model in models if model.reads_images or model.reads_vectors]:
         text += (
-            f"Features of images were centred and scaled, on the training {nouns.trials}, so that every layer has the "
-            "same total variance; those averaged over places were z-scored one by one. "
+            f"Features of {', '.join(scaled)} were centred and scaled, on the training {nouns.trials}, so that every "
+            "layer has the same total variance; all but those of single places were z-scored one by one. "
         )
     why = "they are fitted where one set of stimuli is held out"
     if material.descriptor.in_blocks:

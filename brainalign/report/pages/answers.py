@@ -33,14 +33,12 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
         str(pair["b"] if pair["better"] == pair["a"] else pair["a"]) for pair in pairs if pair["better"] == best["name"]
     ]
     equal = [next(iter({*pair} - {best["name"]})) for pair in tied if best["name"] in pair]
-    words = [
-        f"{best['name']} predicts responses to {nouns.stimuli} it was not trained on",
-        *([f"{of_ceiling:.0%} of what repeats explain"] if np.isfinite(of_ceiling) else []),
-    ]
+    words = f"{best['name']} predicts responses to {nouns.stimuli} it was not trained on"
+    words += f", {of_ceiling:.0%} of what repeats explain" if np.isfinite(of_ceiling) else ""
     evidence = _evidence(best, table, material.config.encode.of("held_out").null_draws)
     holds = _holds(best, table)
-    sentences = [f"{', '.join(words)} ({evidence})."] if holds else []
-    sentences = sentences or [f"The best model, {best['name']}, is not above chance ({evidence})."]
+    words = words if holds else f"The best model, {best['name']}, is not above chance"
+    sentences = [f"{words} ({evidence})."]
     sentences += [f"It is ahead of {_few(beaten)}."] * bool(beaten) + [f"It ties with {_few(equal)}."] * bool(equal)
     ceiling = _ceiling_r(material, str(best["model"]), str(best["method"]))
     beside = f"chance {kit.number(best['null'])}" + f", ceiling {kit.number(ceiling)}" * bool(np.isfinite(ceiling))
@@ -79,19 +77,19 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
     if best is None:
         return None
     nouns, holds = material.nouns, _holds(best, table)
-    verb = "are told apart" if holds else "are not shown to be told apart"
     words = (
-        f"The {material.n_stimuli} {nouns.stimuli} {verb} by what {best['name']} predicts of held-out "
-        f"{nouns.trials}: {quantity} {_evidence(best, table, best['n_null'])}."
+        f"The {material.n_stimuli} {nouns.stimuli} are {'not shown to be ' * (not holds)}told apart by what "
+        f"{best['name']} predicts of held-out {nouns.trials}: {quantity} {_evidence(best, table, best['n_null'])}."
     )
     numbers = [_number(f"{quantity}, {split}", best, f"chance {kit.number(best['chance'])}"), *_control_number(control)]
     if control is not None and material.trained_on_all(split):
-        numbers[-1]["control"] = f"a space that knows nothing, p {kit.p_equals(control['p'])}"
-    if control is not None and material.trained_on_all(split) and holds and control["p"] < kit.LEVEL:
-        # Any space of full rank gives every trained stimulus a pattern of its own.
-        numbers[-1]["control"] = "suffices: a space that knows nothing keeps trained stimuli apart"
-        words += f" Random features do so as well ({kit.number(control['value'])}): "
-        words += "this tells of responses, not of what models know."
+        tested = bool(np.isfinite(control["p"]))  # not of several draws, or of one that is not permuted
+        numbers[-1]["control"] = "a space that knows nothing" + f", p {kit.p_equals(control['p'])}" * tested
+        if holds and (control["p"] < kit.LEVEL if tested else control["low"] > control["chance"]):
+            # Any space of full rank gives every trained stimulus a pattern of its own.
+            numbers[-1]["control"] = "suffices: a space that knows nothing keeps trained stimuli apart"
+            words += f" Random features do so as well ({kit.number(control['value'])}): "
+            words += "this tells of responses, not of what models know."
     row = f"share of targets at q < {material.config.summarize.q:g} (FDR)"
     found = material.pooled_rows(row, split=split, model=str(best["model"]), method=str(best["method"]))
     if len(found):
@@ -284,10 +282,8 @@ def answer_of_group(
 def _first_of(table: pd.DataFrame) -> tuple[pd.Series | None, pd.Series | None]:
     """Return the best model and the best control, None where there is none with a score."""
     known = table[table["value"].notna()]
-    models, controls = known[~known["control"].astype(bool)], known[known["control"].astype(bool)]
-    best, control = (
-        rows.iloc[int(rows["value"].to_numpy().argmax())] if len(rows) else None for rows in (models, controls)
-    )
+    parts = known[~known["control"].astype(bool)], known[known["control"].astype(bool)]
+    best, control = (rows.iloc[int(rows["value"].to_numpy().argmax())] if len(rows) else None for rows in parts)
     return best, control
 
 

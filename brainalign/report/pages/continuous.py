@@ -23,15 +23,15 @@ EVERYWHERE = "all targets"
 CAPTIONS = {
     "predictedruns": """
         r between prediction and response in runs left out, mean over runs and over the targets of a region (their
-        number in brackets), with {level} intervals over runs; grey bars: 95 % of fits to responses that were turned
-        in time within runs; open marks: controls; dotted: ceiling, where runs were presented twice; dashed: r
-        with the mean of other subjects in the same space, no bound, as what is a subject's own is not in it. Good: a
-        model far right of its grey bar and of the controls. Bad: a control does as well: then the model need not know
-        what was said or shown. [cut: Drawn are the first regions; the table has all.]""",
+        number in brackets)[low: , with {level} intervals over runs]; grey bars: 95 % of fits to responses that were
+        turned in time within runs; open marks: controls[ceiling: ; dotted: ceiling, where runs were presented
+        twice][others: ; dashed: r with the mean of other subjects in the same space, no bound, as what is a subject's
+        own is not in it]. Good: a model far right of its grey bar and of the controls. Bad: a control does as well:
+        then the model need not know what was said or shown. [cut: Drawn are the first regions; the table has all.]""",
     "testset": """
-        The same in runs that no fit has seen, predicted from all others; {level} intervals over these runs. Good:
-        scores like those above. Bad: scores above and none here: the model fits what is common to the runs trained on.
-        [cut: Drawn are the first regions.]""",
+        The same in runs that no fit has seen, predicted from all others[low: ; {level} intervals over these runs].
+        Good: scores like those above. Bad: scores above and none here: the model fits what is common to the runs
+        trained on. [cut: Drawn are the first regions.]""",
     "runmap": """
         r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
         p < .05, corrected for all targets ({n:,} of them). Good: contiguous patches. Bad: single targets scattered
@@ -54,8 +54,8 @@ CAPTIONS = {
         that people share, whatever a model makes of them. Good: the models' map is red where this one is. Red here and
         white there: something is shared that no model holds.""",
     "runshares": """
-        R² that is lost when a model leaves the joint fit of all models and controls, with {level} intervals over
-        runs; dotted: 95 % of fits in which what the others leave unexplained was turned in time. Of models joined by
+        R² that is lost when a model leaves the joint fit of all models and controls[low: , with {level} intervals over
+        runs]; dotted: 95 % of fits in which what the others leave unexplained was turned in time. Of models joined by
         &: what they explain alike and nothing else does; shared by several: the rest, controls included. Good: an
         interval above 0 and a bar above its dotted line. Bad: a large score in the figure above and nothing here: other
         models explain the same. Estimating costs R². Diamonds stand where endless data would bring the bar: halfway to
@@ -178,8 +178,9 @@ def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
 
 
 def _words(rows: pd.DataFrame, level: str) -> dict[str, Any]:
-    """Gather what captions say of rows: the level of their intervals, and whether some regions are left out."""
-    return {"level": level, "cut": rows["region"].nunique() > MOST_REGIONS}
+    """Gather what captions say of rows: the level of intervals, what is drawn, and whether regions are left out."""
+    drawn = {name: rows.get(name, pd.Series()).notna().any() for name in ("low", "ceiling", "others")}
+    return {"level": level, "cut": rows["region"].nunique() > MOST_REGIONS, **drawn}
 
 
 def _name(model: object) -> str:
@@ -298,10 +299,12 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
 
 
 def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit.Section:
-    figure = variance_shares(shares, colours)
-    panel = _panel("runshares", "What each model adds", figure, shares, **_words(shares, level))
-    top = shares[shares["model"] != "all"].sort_values("unique", ascending=False).iloc[0]
-    text = f"{_name(top['model'])} adds most: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
+    figure, words = variance_shares(shares, colours), _words(shares, level)
+    panel = _panel("runshares", "What each model adds", figure, shares, **words)
+    alone = ~shares["model"].isin([*WHOLE]) & ~shares["model"].str.contains(SHARING, regex=False)
+    top = shares[alone].sort_values("unique", ascending=False).iloc[0]
+    verb = "adds most" if top["unique"] > 0 else "comes first of models that add nothing"
+    text = f"{top['model']} {verb}: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
     return kit.Section("shares", "Which model explains what", [panel], [f"{text} (p {kit.p_equals(top['p'], 4)})."])
 
 

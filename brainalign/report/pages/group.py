@@ -111,14 +111,14 @@ def scores_chapter(
     failed_controls : sequence of FailedControl
         Besides random weights that predict better than a trained network, which `comparisons` tell.
     """
-    table_note = (
-        f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its "
-        "subject and quantity; whether it is better is said under Comparisons. Grey: random weights, a control."
-    )
+    compared = comparisons is not None and len(comparisons) > 0
+    table_note = f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its subject "
+    table_note += "and quantity" + "; whether it is better is said under Comparisons" * compared
+    table_note += ". Grey: random weights, a control."
     n = scores["subject"].nunique()
     said = f"{len(scores)} scores of {scores['model'].nunique()} models in {n} subject{'s' * (n > 1)}."
     whole = [*sections, scores_section(kit.score_table(scores, controls), scores, [said, *notes], table_note)]
-    if comparisons is not None and len(comparisons):
+    if comparisons is not None and compared:
         n_called = sum(kit.better_model(row) != "tie" for row in comparisons.to_dict("records"))
         text = (
             f"{n_called} of {len(comparisons)} differences between models are called, the others are ties as far as "
