@@ -37,7 +37,7 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
         comparable(rdms, settings.comparison, settings) for rdms in (repeats, stacked)
     )
     found = geometry.rdm_permutation_places(
-        compared, of_models, method, settings.permutations, np.random.default_rng(job.seed)
+        compared, of_models, method, settings.permutations, np.random.default_rng(job.seed), [of for of, _ in models]
     )
     drawn = _best_layers(list(models), found.scores)
     se = np.full(found.scores.shape, np.nan)
@@ -83,7 +83,7 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
         groups="times in s" if timed else "regions",
         comparison=settings.comparison,
         thresholds=list(settings.thresholds) if topological else None,
-        p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups",
+        p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups and layers",
         se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
         score="mean over the comparisons with the RDM of each repeat (crossnobis: each disjoint pair of repeats), as "
         "the ceiling is",
@@ -118,12 +118,8 @@ def _combined(
 
 def _best_layers(models: list[tuple[str, str]], scores: Values) -> NDArray[np.intp]:
     """Return the row of one layer per model: the one with the largest mean fit over regions or times."""
-    means = np.nan_to_num(scores, nan=-1.0).mean(axis=0)
-    best: dict[str, int] = {}
-    for row, (model, _) in enumerate(models):
-        if model not in best or means[row] > means[best[model]]:
-            best[model] = row
-    return np.array(list(best.values()), dtype=np.intp)
+    means = pd.Series(np.nan_to_num(scores, nan=-1.0).mean(axis=0))
+    return means.groupby([model for model, _ in models], sort=False).idxmax().to_numpy(dtype=np.intp)
 
 
 def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | None]]:

@@ -246,6 +246,10 @@ def test_scores_and_nulls_equal_a_plain_loop(method: str) -> None:
     np.testing.assert_allclose(found.p, (1 + (stack >= found.scores).sum(axis=0)) / 51)
     np.testing.assert_allclose(found.p_fwer, (1 + (stack.max(axis=1, keepdims=True) >= found.scores).sum(axis=0)) / 51)
     np.testing.assert_allclose(found.null_mean, stack.mean(axis=0), atol=1e-12)
+    layers = g.rdm_permutation_places(places, models, method, 50, np.random.default_rng(0), ["deep", "flat", "deep"])
+    largest = stack[:, :, ::2].max(axis=(1, 2))[:, None, None]
+    np.testing.assert_allclose(layers.p_fwer[:, ::2], (1 + (largest >= found.scores[:, ::2]).sum(axis=0)) / 51)
+    np.testing.assert_array_equal(layers.p_fwer[:, 1], found.p_fwer[:, 1])
     repeats = np.stack([places, places[::-1]], axis=1)  # (n_places, 2, n_pairs): averaged after the comparison
     twice = g.rdm_permutation_places(repeats, models, method, 50, np.random.default_rng(0))
     np.testing.assert_allclose(twice.scores, (found.scores + found.scores[::-1]) / 2, atol=1e-12)

@@ -1,5 +1,6 @@
 """Model geometries against the geometry of many places at once: regions, searchlight centres, moments."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of
 from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, defined_mean, unit_forms
 from brainalign.geometry.inference.fixed_models import warn_of_few_orders
+from brainalign.statistics import permutation_test
 
 CHUNK_BYTES = 50_000_000
 METHODS = tuple(name for name, kind in COMPARISONS.items() if not kind.concordance)
@@ -25,7 +27,7 @@ class PlacesTest:
     p : array (n_places, n_models)
         One-sided, for this place alone.
     p_fwer : array (n_places, n_models)
-        Against the largest fit over places of every permutation.
+        Against the largest fit of every permutation over places, and over the models of a family.
     null_mean, null_high : array (n_places, n_models)
         Mean and 95 % point under permutation.
     """
@@ -38,7 +40,12 @@ class PlacesTest:
 
 
 def rdm_permutation_places(
-    rdms: Values, models: Values, method: str, n_permutations: int, rng: np.random.Generator
+    rdms: Values,
+    models: Values,
+    method: str,
+    n_permutations: int,
+    rng: np.random.Generator,
+    families: Sequence[str] | None = None,
 ) -> PlacesTest:
     """Compare models with the RDMs of every place, and with the stimuli of the models exchanged.
 
@@ -55,6 +62,8 @@ def rdm_permutation_places(
         A key of `COMPARISONS` but "tau-a".
     n_permutations : int
     rng : Generator
+    families : sequence of str, optional
+        A label per model: the network of each layer, where the best layer is looked for. Else each is its own.
 
     Returns
     -------
@@ -71,11 +80,8 @@ def rdm_permutation_places(
     Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis. Frontiers in Systems Neuroscience
     2:4. doi:10.3389/neuro.06.004.2008
     """
-    rdms, models = (
-        condensed_rdms("rdms", rdms, any_axes=True),
-        condensed_rdms("models", models, "n_models", some_pairs=True),
-    )
-    rdms = np.atleast_2d(rdms)
+    rdms = np.atleast_2d(condensed_rdms("rdms", rdms, any_axes=True))
+    models = condensed_rdms("models", models, "n_models", some_pairs=True)
     if rdms.ndim > 3:
         raise BrainalignError(
             f"rdms have shape {rdms.shape}; give (n_places, n_pairs) or (n_places, n_repeats, n_pairs)"
@@ -88,18 +94,17 @@ def rdm_permutation_places(
     orders = np.stack([rng.permutation(n_stimuli) for _ in range(n_permutations)])
     scores = places @ forms.T
     least = scores - TIE  # an exchange that leaves a model as it is reaches its score but for rounding
-    reached, largest_reached, total = (np.zeros(scores.shape) for _ in range(3))
-    high = np.full(scores.shape, np.nan)
-    for k, form in enumerate(forms):
+    p, total, high = (np.empty(scores.shape) for _ in range(3))
+    labels = [str(k) for k in range(len(models))] if families is None else families
+    largest = dict.fromkeys(labels, np.full(n_permutations, -np.inf))
+    for k, (form, label) in enumerate(zip(forms, labels, strict=True)):
         null = _null(form, places, orders)
-        reached[:, k] = (null >= least[:, k]).sum(axis=0)
-        largest = np.nan_to_num(null, nan=-np.inf).max(axis=1)
-        largest_reached[:, k] = (largest[:, None] >= least[:, k]).sum(axis=0)
+        p[:, k] = permutation_test(least[:, k], null)
+        largest[label] = np.fmax(largest[label], np.fmax.reduce(null, axis=1))
         total[:, k] = null.mean(axis=0)
         high[:, k] = np.quantile(null, 0.95, axis=0)
-    undefined = np.isnan(scores)
-    p, p_fwer = ((1 + counts) / (1 + n_permutations) for counts in (reached, largest_reached))
-    return PlacesTest(scores, np.where(undefined, np.nan, p), np.where(undefined, np.nan, p_fwer), total, high)
+    p_fwer = [permutation_test(row, largest[label], "max") for row, label in zip(least.T, labels, strict=True)]
+    return PlacesTest(scores, p, np.stack(p_fwer, axis=1), total, high)
 
 
 def _check(rdms: Values, models: Values, method: str) -> None:
@@ -115,6 +120,5 @@ def _check(rdms: Values, models: Values, method: str) -> None:
 
 def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:
     """Return the comparison of a form with all places under every order of its stimuli, (n_permutations, n_places)."""
-    step = max(1, CHUNK_BYTES // (8 * len(form)))
-    parts = [orders[start : start + step] for start in range(0, len(orders), step)]
+    parts = np.array_split(orders, 1 + 8 * len(form) * len(orders) // CHUNK_BYTES)
     return np.concatenate([exchanged_rdms(form, part) @ places.T for part in parts])
