@@ -377,6 +377,14 @@ def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Pa
     (tmp_path / "sub-01_ses-10_trials.tsv").unlink()
     assert recordings()["01"]["values"] == "sub-01_ses-9_betas.npy"
     assert "which is read: change it where sub-01_ses-9_betas.npy is wrong" in (tmp_path / "study.yaml").read_text()
+    remove({*tmp_path.glob("*.npy"), *tmp_path.glob("*joined*")})
+    np.savez(tmp_path / "sub-01.npz", **{"ses-10": parts[1][1:], "ses-9": parts[0]})
+    assert recordings()["01"]["key"] == "ses-9"
+    assert "which of ses-10, ses-9 is read" in (tmp_path / "study.yaml").read_text()
+    trials = pd.read_csv(tmp_path / "sub-01_ses-9_trials.tsv", sep="\t")
+    trials[1:].to_csv(tmp_path / "sub-01_ses-10_trials.tsv", sep="\t", index=False)
+    assert recordings()["01"]["values"] == "sub-01_joined.npy"
+    np.testing.assert_array_equal(np.load(tmp_path / "sub-01_joined.npy"), np.concatenate([parts[0], parts[1][1:]]))
 
 
 def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> None:
@@ -648,6 +656,14 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     remove(tmp_path.glob("*.npz"))
     np.save(tmp_path / "betas.npy", values[..., 0].swapaxes(0, 1))  # of a person each
     np.testing.assert_array_equal(read_subject(described(tmp_path), "03", as_they_are=True).values, values[:, 2, :, 0])
+    remove(tmp_path.glob("*.[nty]*"))
+    shown = np.stack([rng.permutation(20) for _ in range(2)])
+    for k, order in enumerate(shown):  # as GLMsingle and NSD write them: places are axes, a session shows each once
+        np.save(tmp_path / f"ses-{k}_betas.npy", values[order, 0, None, None, :, 0])
+        pd.DataFrame({"trial": range(20), "73KID": order}).to_csv(tmp_path / f"ses-{k}_design.csv", index=False)
+    responses = read_subject(described(tmp_path), "01", as_they_are=True)
+    assert responses.trials["stimulus_id"].astype(int).tolist() == shown.ravel().tolist()
+    np.testing.assert_array_equal(responses.values, values[shown.ravel(), 0, :, 0])
 
 
 def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> None:
@@ -705,6 +721,8 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}
     assert main(["init", str(tmp_path), "--yes"]) == 0
     assert yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"] == files
+    np.save(tmp_path / "IT.npy", 1 - np.corrcoef(rng.normal(size=(78, 5))))  # symmetric but for rounding
+    assert described(tmp_path).recordings["IT"].format == "rdms"
     (tmp_path / "IT.npy").unlink()
     names = [path.stem for path in (tmp_path / "photos").iterdir()]
     for shape in ((trials_of(names, tmp_path), 78 * 77 // 2), (78, 78)):
@@ -717,6 +735,12 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     savemat(tmp_path / "data_face.mat", {"F": np.ones((2, 9)), "ChannelFlag": np.ones((2, 1))})  # of Brainstorm
     assert main(["init", str(tmp_path)]) == 2
     assert re.search(r"none of its 1 files is [\s\S]* data_face.mat as epochs\s+of MNE", capsys.readouterr().err)
+    words = pd.DataFrame({"word": ["a", "b"]})
+    data = mne.EpochsArray(np.ones((2, 1, 9)), mne.create_info(1, 9.0, "eeg"), metadata=words, verbose="error")
+    data.save(tmp_path / "words-epo.fif", verbose="error")
+    assert main(["init", str(tmp_path)]) == 2
+    assert "words-epo.fif: its metadata has the columns word, but no" in " ".join(capsys.readouterr().err.split())
+    remove(tmp_path.iterdir())
     labs.blocks(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert main(["init", str(tmp_path)]) == 2

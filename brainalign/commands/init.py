@@ -54,16 +54,19 @@ def init_study(folder: Path, ask: Ask) -> Path:
     told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
     spikes = [path for path, arrays in told.items() if "spike_times" in arrays]
     epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
-    worded = lab.tables("word") or lab.tables("text")
-    silent = [] if lab.tables("stimulus_id") or worded else lab.responses()
+    worded = [path for path in [*lab.tables("word"), *lab.tables("text")] if path not in lab.tables("stimulus_id")]
+    worded.sort(key=lambda path: not any(map(labs.ONSET.fullmatch, table_columns(lab.folder / path))))
+    silent = [] if lab.tables("stimulus_id") else lab.responses()
     pickled = [error.partition(": ")[0] for error in lab.unread if "unpickled" in error]
     volumes = [] if lab.volumes()[0] else lab.ending(*VOLUMES)[2:]
     remedies: dict[str, Any] = {
         "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
-        "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods"),
+        "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods", ".feather"),
         "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": silent,
         "Call the columns of {} run (as responses are called), onset_s (in seconds) and text": worded,
-        "Describe {} by hand (docs/pages/concepts.md)": [path for path in lab.files if "triplet" in str(path)],
+        "Describe {} by hand (docs/pages/concepts.md)": [
+            path for path in lab.files if re.search("triplet|odd.?one", str(path))
+        ],
         "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item())": pickled,
         "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
@@ -201,7 +204,11 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
 
     first = open_epochs(lab.folder / files[0])
     kinds, trials = first.get_channel_types(unique=True), first.metadata
-    names = [] if trials is None else [*trials.get("stimulus_id", trials.get("category", ())).astype(str)]
+    key = next((name for name in ("stimulus_id", "category") if trials is not None and name in trials), None)
+    if trials is not None and key is None:
+        has = f"its metadata has the columns {listed([*trials])}, but no stimulus_id and no category"
+        raise BrainalignError(f"{files[0]}: {has}; call that of what was shown so and save the epochs again")
+    names = [] if key is None else [*trials[key].astype(str)]
     stimuli: Any = lab.stimuli(names)
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg" if "eeg" in kinds else "meg")
     people = labs.by_subject(files)
@@ -377,7 +384,7 @@ def _pairs(path: Path, n: int) -> bool:
     key, shape = next(iter(shapes.items()), ("", ()))
     if len(shapes) == 1 and shape[-2:] == (n, n):
         matrices = stored_arrays(path, [key])[key]
-        return np.array_equal(matrices, np.swapaxes(matrices, -1, -2), equal_nan=True)
+        return np.allclose(matrices, np.swapaxes(matrices, -1, -2), equal_nan=True)
     return len(shapes) == 1 and shape[-1:] == (n * (n - 1) // 2,)
 
 
@@ -455,16 +462,20 @@ def _array(lab: Lab, who: str, file: Path, table: Path, units: list[Path], peopl
     shape, sizes = shapes.get(key, ()), " x ".join(map(str, shapes.get(key, ())))
     if shape.count(len(ids)) > 1:
         axis = int(lab.answer("recordings", f"axis, from 0, of trials in {sizes}", str(axis)))
-    alike = [one for one, of in shapes.items() if of[:1] == shape[:1] and np.prod(of) > max(of, default=1)]
+    alike = [one for one, of in shapes.items() if np.prod(of) > max(of, default=1)]
+    alike = [one for one in alike if shape[:1] == shapes[one][:1] or shape[1:] == shapes[one][1:]]
     if len(alike) > 1 and not axis:
         key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
     named = {"targets": str(labs.of_subject(who, units, people))} if units else {}
     columns = [len(rows) - 1 for path in named.values() for rows in [[*table_rows(lab.folder / path)]]]
     how: dict[str, Any] = ({"key": key} if len(shapes) > 1 else {}) | ({"trials_axis": axis} if axis else {})
+    others = shape[:axis] + shape[axis + 1 :]
+    if len(others) > 2 and np.prod(others) == max(others):  # GLMsingle keeps axes of one
+        shape, axis = (len(ids), max(others)), 0
     repeats = _repeats(lab, file, shape, axis) if len({*ids}) == len(ids) else {}
     if len(shape) - len(repeats) > 3:
         raise BrainalignError(f"{file}: {key} is {sizes}; save trials x voxels of a mask, or volumes as NIfTI")
-    times = _times(lab, file, shapes, key, columns, axis, *repeats.values())
+    times = _times(lab, file, shapes | {key: shape}, key, columns, axis, *repeats.values())
     return {"format": "array", "values": str(file), **how, **repeats, "trials": str(table), **named, **times}
 
 

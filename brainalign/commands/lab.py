@@ -35,7 +35,7 @@ HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
     "stimulus_id": "stimulus stim_id stim stimuli image_id image image_name img picture item stim_file trialinfo "
-    "filename file nsdid nsd_id cocoid coco_id image_index stim_index",
+    "filename file nsdid nsd_id 73kid 73k_id cocoid coco_id image_index stim_index",
     "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
     "path": "image_path image_file filename file",
     "session": "session_id ses day",
@@ -66,7 +66,7 @@ class Lab:
     unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=_counted)
+        paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=counted)
         # Hidden are copies of git-annex, and what macOS writes beside files (._trials.tsv). A folder .zarr is an array.
         paths = [path for path in paths if not any(part == "results" or part[0] == "." for part in path.parts)]
         paths = [path for path in paths if not any(folder.suffix == ".zarr" for folder in path.parents)]
@@ -249,7 +249,8 @@ class Lab:
         """Tell whether a table has a row per trial: it is called so, has runs or onsets, or names a stimulus twice."""
         columns = set(table_columns(self.folder / path))
         ids = [] if {"text", "caption"} & columns else table_column(self.folder / path, "stimulus_id")
-        return bool("trial" in path.stem or {"onset", "onset_s", "run", "session"} & columns or len(ids) > len({*ids}))
+        told = {"trial", "trial_id", "onset", "onset_s", "run", "session"} & {*map(str.lower, columns)}
+        return bool("trial" in path.stem or told or len(ids) > len({*ids}))
 
     def is_mixed(self, path: Path) -> bool:
         """Tell whether a table counts trials in another order than its rows have."""
@@ -322,7 +323,7 @@ class Lab:
         return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
 
 
-def _counted(path: Path) -> list[str | int]:
+def counted(path: Path) -> list[str | int]:
     """Sort paths as people count: session 2 before 10, for files are read one after the other."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())]
 

@@ -124,9 +124,11 @@ def test_what_stays_on_disk_is_what_is_read(form, standardize, tmp_path, trials,
 @pytest.mark.parametrize("axes", [(1, 0), *itertools.permutations(range(3))], ids=str)
 def test_trials_targets_and_times_are_axes_in_any_order(axes: tuple[int, ...], tmp_path: Path, trials: Path) -> None:
     values = SERIES if len(axes) == 3 else MAPS
-    np.save(tmp_path / "values.npy", np.moveaxis(values, range(values.ndim), axes))
+    moved = np.moveaxis(values, range(values.ndim), axes)
+    np.save(tmp_path / "values.npy", moved if values.ndim == 3 else moved[:, None, None])  # as GLMsingle keeps places
     times = {"times_s": TIMES, "times_axis": axes[2]} if len(axes) == 3 else {"work": tmp_path / "w.npy"}
-    read = read_array(tmp_path / "values.npy", trials, trials_axis=axes[0], standardize="none", **times)
+    axis = axes[0] if len(axes) == 3 else 3 * axes[0]
+    read = read_array(tmp_path / "values.npy", trials, trials_axis=axis, standardize="none", **times)
     np.testing.assert_array_equal(read.values, values.astype(np.float32))
 
 

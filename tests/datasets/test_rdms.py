@@ -97,8 +97,10 @@ def test_tables_that_name_their_stimuli(folder: Path) -> None:
     table.replace({"left": {"a": "x"}}).to_csv(folder / "long.tsv", sep="\t", index=False)
     refused("the 4 stimuli of the study stand neither around", read, folder, recordings=of_table)
     table.assign(left="a", right="b")[table["region"] == "V1"].to_csv(folder / "long.tsv", sep="\t", index=False)
-    both = "a and b have dissimilarities .* of the same subject and session"
-    refused(both, read, folder, recordings={"V1": of_table["V1"]})
+    refused("a and b have dissim.* of the same subject and session", read, folder, recordings={"V1": of_table["V1"]})
+    table = table[["left", "right", "distance"]].set_axis([*"ab", "Similarity"], axis=1)
+    table.to_csv(folder / "long.tsv", sep="\t", index=False)
+    refused("'Similarity' are similarities by their name", read, folder, recordings=some)
 
 
 def test_stimuli_and_subjects_may_be_numbers(folder: Path) -> None:

@@ -101,8 +101,9 @@ def read_array(
     if repeats_axis is not None:
         numbers, table, times_axis = _each_repeat(numbers, table, (trials_axis, repeats_axis, times_axis), what, trials)
         trials_axis = 0
-    if times_s is None and numbers.ndim == 3 and numbers.shape[2] == 1:  # a single window
-        numbers = numbers[:, :, 0]
+    others = [n for axis, n in enumerate(numbers.shape) if axis != trials_axis]
+    if times_s is None and numbers.ndim == len(others) + 1 > 2 and np.prod(others) == max(others) > 0:  # axes of one
+        numbers, trials_axis = np.moveaxis(numbers[:], trials_axis, 0).reshape(-1, max(others)), 0
     if numbers.ndim not in (2, 3) or 0 in numbers.shape:
         raise BrainalignError(f"{what} has shape {numbers.shape}; give rows x targets, or rows x targets x times")
     if (numbers.ndim == 3) != (times_s is not None):

@@ -5,6 +5,7 @@ as .npy, .csv, .npz, .safetensors, .h5 or .mat: rows of pairs (row-major upper t
 or what names its stimuli itself: a .csv or .tsv, with ids around a matrix or in a row per pair, or rsatoolbox's HDF5.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -250,6 +251,10 @@ def _table_rdms(path: Path, stimuli: list[str], key: str | None) -> tuple[Values
         raise BrainalignError(
             f"{path}: key {key!r} leaves {len(table)} rows, and {listed(known) or 'no column'} may be dissimilarities; "
             "give as key that column, or a value of another"
+        )
+    if re.search("(?<!dis)similar", known[0].lower()):
+        raise BrainalignError(
+            f"{path}: {known[0]!r} are similarities by their name; give dissimilarities, such as 1 - r"
         )
     of_sets = [table[name] for name in ("subject", "session") if name in table] or [table[ends[0]] * 0]
     rdms, subjects = list[Values](), list[str]()
