@@ -3,12 +3,14 @@
 import io
 import logging
 import re
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from pages import BROWSER, DARK, inaccessible
@@ -71,7 +73,7 @@ def test_memory_bounds_what_runs_side_by_side(folder: Path, monkeypatch: pytest.
     assert "encode mine" not in printed
     commands: list[list[str]] = []
 
-    def start(command: list[str], env: object) -> SimpleNamespace:
+    def start(command: list[str], **_: object) -> SimpleNamespace:
         commands.append(command)
         return SimpleNamespace(wait=lambda: 0)
 
@@ -199,9 +201,14 @@ def test_the_index_compares_studies_by_what_repeats(folder: Path) -> None:
 @pytest.mark.acceptance
 def test_a_study_of_one_file_runs_to_its_page(folder: Path, tmp_path: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
+    with subprocess.Popen(["brainalign", "run", "lab/study.yaml"], stdout=subprocess.PIPE, text=True) as killed:
+        assert "1/6 " in killed.stdout.readline()
+        started = psutil.Process(killed.pid).children(recursive=True)
+        killed.kill()
+    assert psutil.wait_procs(started, 20)[1] == []  # nobody is left to wait for them
     assert main(["run", "lab/study.yaml", "--cores", "1"]) == 0
     printed, page = capfd.readouterr().out, folder / "results" / "mine" / "sub-01.html"
-    assert "6/6 report mine 01" in printed
+    assert "5/5 report mine 01" in printed  # what was ready before is kept
     assert f"page: {page}" in printed
     assert page.is_file()
     assert "are told apart by what mine predicts of held-out" in (folder / "results" / "index.html").read_text()

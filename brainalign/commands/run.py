@@ -1,12 +1,16 @@
 """`brainalign run`: the workflow of the package on a YAML, from any folder.
 
-Snakemake is another process, which this one waits for: an interrupt reaches both, and Snakemake ends its jobs itself.
+Snakemake is another process, which this one waits for: an interrupt is passed on to it and its jobs, as is the end of
+this process.
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -20,6 +24,7 @@ from brainalign.study import Study
 from brainalign.workflow import Run, running
 
 STATE = Path(".snakemake")
+PR_SET_PDEATHSIG = 1
 
 
 def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments: Sequence[str]) -> int:
@@ -61,7 +66,7 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
         environment = os.environ | {"PATH": search}
         if list((STATE / "locks").glob("*")) and not running(STATE):  # of a run that was killed
             subprocess.run([*command, "--unlock", "--quiet"], env=environment, check=False)
-        return _wait(subprocess.Popen([*command, *arguments], env=environment))
+        return _wait(subprocess.Popen([*command, *arguments], env=environment, preexec_fn=_apart))
 
 
 def _check_data(descriptor: Study, path: Path) -> None:
@@ -83,9 +88,17 @@ def _written(config: Config, name: str) -> Path:
     return path
 
 
+def _apart() -> None:
+    """Give Snakemake and its jobs a group of their own, and a signal when this process ends, whatever ended it."""
+    os.setpgid(0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGUSR1)
+
+
 def _wait(process: subprocess.Popen[bytes]) -> int:
     while True:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            continue
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)

@@ -3,7 +3,9 @@
 At its end, whatever it was, the pages that are there.
 """
 
+import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,7 @@ from brainalign.workflow import Run, page_paths
 
 def main(config: Path, arguments: list[str]) -> int:
     """Run Snakemake on a configuration; returns its exit status."""
+    signal.signal(signal.SIGUSR1, _ended)
     run = Run(load_config(config), check=False)
     console = Console(highlight=False, soft_wrap=True)
     progress = RunProgress(run, console)
@@ -37,6 +40,13 @@ def main(config: Path, arguments: list[str]) -> int:
         for page in [*pages, *([write_index(run)] if pages else [])]:
             console.print(f"page: {page.resolve()}", markup=False)
     return status
+
+
+def _ended(*_: object) -> None:
+    """End jobs when `brainalign run` is gone, and Snakemake as an interrupt does; jobs in the background ignore that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Snakemake's own handler waits for a lock that this thread may hold
+    os.killpg(0, signal.SIGTERM)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

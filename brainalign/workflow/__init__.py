@@ -8,6 +8,7 @@ from brainalign.workflow.plan import PlannedJob, jobs
 from brainalign.workflow.run import Run, group_report_path, image_state, log_path, report_path, wants_gpu
 from brainalign.workflow.steps import Step as Step
 from brainalign.workflow.table import STEPS as STEPS
+from brainalign.workflow.table import changes_of as changes_of
 from brainalign.workflow.table import incomplete_pages as incomplete_pages
 from brainalign.workflow.table import job_of as job_of
 from brainalign.workflow.table import page_jobs as page_jobs

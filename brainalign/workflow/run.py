@@ -4,17 +4,20 @@ Never imports torch: Snakemake reads this file while it builds the DAG.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from brainalign.config import Config, TableModel, load_descriptors
 from brainalign.devices import visible_gpus
-from brainalign.io import artifact_path, read_parquet, read_text_table
+from brainalign.io import artifact_path, file_digest, read_parquet, read_text_table
 from brainalign.study import Study, files_of
 
 # What a job is of: dataset, and subject, model and method where it has them. In the pattern of a rule they are
 # wildcards.
 Labels = Mapping[str, str]
+LONG = 10**6  # bytes: Snakemake looks at the content of shorter files
 
 
 class Run:
@@ -101,13 +104,13 @@ class Run:
     def image_state(self, of: Labels) -> str:
         """Digest what changes when an image does; of images that the run makes itself their table says it."""
         descriptor = self.descriptors[of["dataset"]]
-        if descriptor.is_simulated:
-            return ""
-        films = [folder for folder in self.signals(of["dataset"]) if folder.is_dir()]
-        frames = [(file.name, file.stat()) for file in files_of(*films)]
-        listed = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in frames)
-        digest = hashlib.sha256(listed.encode()).hexdigest() if films else ""
-        return "".join(map(image_state, descriptor.image_tables())) + digest
+        return "" if descriptor.is_simulated else "".join(map(image_state, descriptor.image_tables()))
+
+    def states(self, read: Iterable[str | Path]) -> list[str]:
+        """Tell files of a lab, and those in folders, from others of their names: older ones may take their places."""
+        made = tuple(f"{self.config.results / name}{os.sep}" for name in self.config.datasets)
+        given = [Path(path) for path in read if not str(path).startswith(made)]
+        return [file_state(file) for file in files_of(*given) if file.is_file()]
 
     def caption_table(self, of: Labels) -> list[str]:
         """List the table of captions of a study; nothing where the table of images holds them."""
@@ -202,20 +205,19 @@ def image_state(table: str | Path) -> str:
     table : path
         .tsv, .csv or .parquet with the column path, relative to the table; nothing is checked here.
     """
-    table = Path(table)
-    paths: Iterable[str]
-    if table.suffix == ".parquet":
-        paths = read_parquet(table).get("path", [])
-    else:
-        paths = read_text_table(table).get("path", [])
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            found = (table.parent / path).stat()
-            digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
-        except OSError:
-            digest.update(f"{path} missing\n".encode())
-    return digest.hexdigest()
+    table, listed = Path(table), ""
+    read: Callable[[Path], Any] = read_parquet if table.suffix == ".parquet" else read_text_table
+    for name in read(table).get("path", []):
+        path = table.parent / str(name)
+        stat = path.stat() if path.is_file() else None
+        listed += f"{name} {stat.st_size} {stat.st_mtime_ns}\n" if stat else f"{name} missing\n"
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def file_state(file: Path) -> str:
+    """Return what changes when a file does: its content, or of one that takes long to read its size and age."""
+    stat = file.stat()
+    return f"{stat.st_size} {int(stat.st_mtime)}" if stat.st_size > LONG else file_digest(file)
 
 
 def wants_device(device: str) -> bool:

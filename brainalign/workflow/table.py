@@ -3,6 +3,7 @@
 Rows stand in the order of dependence. Never imports torch: Snakemake reads this file while it builds the DAG.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -767,6 +768,12 @@ for _step in ROWS:
 def step_digest(run: Run, step: Step, of: Labels) -> str:
     """Digest the code that the results of a job depend on: an edit reruns the jobs that may use it, and no other."""
     return code_digest(f"{step.folder}/{step.name}", step.without(run, of))
+
+
+def changes_of(run: Run, step: Step, of: Labels) -> str:
+    """Digest what changes the results of a job: its settings, what it watches, and the files of a lab that it reads."""
+    files = {name: run.states(read(run, of)) for name, read in step.reads.items()}
+    return hashlib.sha256(json.dumps([settings_of(run, step, of), step.watches(run, of), files]).encode()).hexdigest()
 
 
 def planned(run: Run, dataset: str | None = None) -> list[tuple[Step, Labels]]:

@@ -1,7 +1,4 @@
 # What the rules share: the run, the costs of its jobs, what is asked for.
-import hashlib
-import json
-
 from brainalign.checks import BrainalignError
 from brainalign.commands import write_index
 from brainalign.config import Config
@@ -11,13 +8,13 @@ from brainalign.study import parse as parse_settings  # "parse" is a name of Sna
 from brainalign.workflow import (
     STEPS,
     Run,
+    changes_of,
     estimate,
     forget,
     incomplete_pages,
     job_of,
     note,
     page_paths,
-    settings_of,
     step_digest,
 )
 
@@ -69,15 +66,9 @@ def outputs_of(step):
     return files
 
 
-def changes_of(step):
-    """Return a digest of what changes a result: other settings rerun the job."""
-
-    def digest(wildcards):
-        of = labels_of(step, wildcards)
-        changes = json.dumps([settings_of(RUN, step, of), step.watches(RUN, of)])
-        return hashlib.sha256(changes.encode()).hexdigest()
-
-    return digest
+def state_of(step):
+    """Return a digest of what changes a result: other settings or files rerun the job."""
+    return lambda wildcards: changes_of(RUN, step, labels_of(step, wildcards))
 
 
 def code_of(step):

@@ -19,7 +19,7 @@ for step in STEPS.values():
             runtime=minutes(step),
             gpu=device(step),
         params:
-            settings=changes_of(step),
+            settings=state_of(step),
             library=code_of(step),
             seed=RUN.config.seed,
             job=file_of(step),
