@@ -43,7 +43,7 @@ def main(config: Path, arguments: list[str]) -> int:
 
 
 def _ended(*_: object) -> None:
-    """End jobs when `brainalign run` is gone, and Snakemake as an interrupt would, which in the background is ignored."""
+    """End jobs, and Snakemake as an interrupt would, when `brainalign run` is gone; an interrupt may be ignored."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Snakemake's own handler waits for a lock that this thread may hold
     os.killpg(0, signal.SIGTERM)
     raise KeyboardInterrupt
