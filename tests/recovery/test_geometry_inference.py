@@ -45,7 +45,7 @@ def test_permutations_of_stimuli(n: int, record: Record) -> None:
 
 
 @cases(30, 500)("n")
-@pytest.mark.filterwarnings("ignore:spearman")
+@pytest.mark.filterwarnings("ignore:partial tests")
 @pytest.mark.parametrize("method", ["pearson", "spearman", "whitened-pearson"])
 def test_over_and_above_related_models(n: int, method: str, record: Record) -> None:
     """A model over and above two others that share its latents (Freedman-Lane): 14 stimuli, 6 subjects"""
@@ -76,7 +76,7 @@ def test_over_and_above_related_models(n: int, method: str, record: Record) -> N
 
 
 @cases(40, 500)("n")
-@pytest.mark.filterwarnings("ignore:spearman")
+@pytest.mark.filterwarnings("ignore:partial tests")
 @pytest.mark.parametrize(("method", "limit"), [("pearson", 0.05), ("spearman", 0.09)])
 def test_over_and_above_at_high_signal(n: int, method: str, limit: float, record: Record) -> None:
     """Partial tests where nearly all is signal, seen through maps of six subjects: 14 stimuli"""

@@ -196,7 +196,7 @@ def rdm_partial_test(
 
     Chance findings called at .05 with two others, 14 stimuli, 6 subjects and signal of 1 to 10 times the noise (300
     studies each): by exchange of stimuli alone .03 to .08 for Pearson's r, .04 to .07 whitened, .06 to .13 for
-    Spearman's; by both .01 to .05, .01 to .03, and .02 to .08. Of one RDM there is the exchange alone.
+    Spearman's; by both .01 to .05, .01 to .03, and .02 to .08. Of 1 to 3 there is the exchange alone: .08 to .20.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def rdm_partial_test(
     Warns
     -----
     RuntimeWarning
-        With "spearman", whose p is somewhat too small.
+        With "spearman", or fewer than four replicates, whose p is too small.
 
     Raises
     ------
@@ -237,10 +237,10 @@ def rdm_partial_test(
     conditions. Psychometrika 72:563-581. doi:10.1007/s11336-007-9016-1
     """
     y, x, z = _forms(rdms, model, others, method)
-    if COMPARISONS[method].ranks:
+    if COMPARISONS[method].ranks or len(y) < LEAST_SUBJECTS:
         warnings.warn(
-            f"{method}: partial tests of ranks call .07 of chance findings at .05, of fewer than {LEAST_SUBJECTS} "
-            "subjects up to .13; use 'whitened-pearson' or 'pearson', which call .05",
+            f"partial tests of {LEAST_SUBJECTS} subjects or more call .05 of chance findings at .05 for 'pearson' and "
+            f"'whitened-pearson', .07 of ranks, and up to .20 of fewer subjects; these are {method} of {len(y)}",
             RuntimeWarning,
             stacklevel=2,
         )
