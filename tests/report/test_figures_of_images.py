@@ -156,7 +156,10 @@ def test_images_along_directions() -> None:
             of = part.set_index(["seed", "alpha"])["image"]
             expected = [[of[seed, alpha] for alpha in (-2.0, 0.0, 1.0)] for seed in sorted(set(part["seed"]))]
             assert mosaic[::4, ::4, 0].tolist() == expected
-    directions.direction_curves(found, "pca")
+    curve = panels(directions.direction_curves(found, "pca"))[0]
+    mine = found.rows("red", "pca").query("scored == 'red'").groupby("alpha")["true"]
+    limits = (mine.mean() + 12.7062 * mine.sem()).max()  # of two seeds
+    assert curve.collections[0].get_paths()[0].get_extents().y1 == approx(limits)
     said = directions.cosine_maps(found.cosines.assign(cosine=[-0.8, 0.5] * (len(found.cosines) // 2))).axes[0].texts
     assert {(text.get_text(), text.get_color()) for text in said} == {("-0.80", "white"), ("0.50", "black")}
     directions.cosine_maps(found.cosines[~found.cosines["orthogonal"]])

@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from brainalign.report import kit
 
@@ -145,7 +146,7 @@ def direction_curves(found: kit.FoundDirections, method: str) -> Figure:
             if name not in mine or mine[name].isna().all():
                 continue
             values = mine.pivot(index="seed", columns="alpha", values=name)
-            mean, error = values.mean(), 1.96 * values.std() / np.sqrt(len(values))
+            mean, error = values.mean(), stdtrit(len(values) - 1, 0.975) * values.sem()  # of few seeds
             ax.fill_between(mean.index, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
             ax.plot(mean.index, mean, "o-", color=colour, markersize=3, linewidth=1.2, label=kit.SUREST[name])
         ax.axhline(middle, color="black", linewidth=0.5, linestyle=":")
