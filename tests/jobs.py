@@ -4,8 +4,10 @@ import inspect
 import json
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -13,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import psutil
 import yaml
 
 import brainalign
@@ -184,3 +187,11 @@ class ImageRun:
             run_all(self.config, "summarize_group")
             assert "group" not in self.pages or draw_page(self.config, "scenes") == 0
         return self
+
+
+def wait_for(ended: list[psutil.Process]) -> None:
+    """Wait for the end of processes, which nobody may be left to reap."""
+    for process in ended:
+        with suppress(psutil.NoSuchProcess):
+            while process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.05)

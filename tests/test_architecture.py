@@ -33,7 +33,6 @@ ALLOWED |= {"cli": ALLOWED["commands"] | {"commands"}}
 MOST_FILES = 20  # of a folder: with more, a room is found by searching and not by the tree
 TORCH_FREE = ("checks", "condensed", "config", "io", "study", "workflow", "workflow.plan")
 # Their classes derive from diffusers' own; `brainalign.synthesis` imports these files when they are asked for.
-DIFFUSERS = {"codec", "pipeline"}
 OPTIONAL = {"nilearn", "mne", "diffusers", "transformers", "dask", "triton"}
 
 
@@ -154,7 +153,7 @@ def test_heavy_packages_are_imported_where_they_are_used() -> None:
         heavy = {module.split(".")[0] for module in imports(path, top_level=True)} & OPTIONAL
         if path.name.endswith("_triton.py"):  # themselves imported only where there is a GPU
             heavy -= {"triton"}
-        if path.parent.name == "guidance" and path.stem in DIFFUSERS:
+        if path.parent.name == "guidance" and path.stem in {"codec", "pipeline"}:
             heavy -= {"diffusers", "transformers"}
         assert not heavy, f"{path} imports {heavy} at the top"
 

@@ -57,13 +57,9 @@ def trials_of(names: list[str], folder: Path, n_runs: int = 3) -> int:
     return len(shown)
 
 
-def shown_images(folder: Path) -> int:
-    images(folder, names := [f"p{k:02d}" for k in range(40)])
-    return trials_of(names, folder)
-
-
 def electrodes(folder: Path) -> None:
-    np.save(folder / "ecog.npy", rng.normal(size=(shown_images(folder), 11, 4)))
+    images(folder, names := [f"p{k:02d}" for k in range(40)])
+    np.save(folder / "ecog.npy", rng.normal(size=(trials_of(names, folder), 11, 4)))
     (folder / "channels.tsv").write_text("name\nA1\nA2\nA3\nA4\n")  # which of the two axes is of times
 
 

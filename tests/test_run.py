@@ -13,6 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from jobs import wait_for
 from pages import BROWSER, DARK, inaccessible
 from rich.console import Console
 from worlds.matrix import Cell
@@ -205,7 +206,7 @@ def test_a_study_of_one_file_runs_to_its_page(folder: Path, tmp_path: Path, monk
         assert "1/6 " in killed.stdout.readline()
         started = psutil.Process(killed.pid).children(recursive=True)
         killed.kill()
-    assert psutil.wait_procs(started, 20)[1] == []  # nobody is left to wait for them
+    wait_for(started)
     assert main(["run", "lab/study.yaml", "--cores", "1"]) == 0
     printed, page = capfd.readouterr().out, folder / "results" / "mine" / "sub-01.html"
     assert "5/5 report mine 01" in printed  # what was ready before is kept

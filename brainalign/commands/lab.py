@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.io import array_shapes, load_image_file, read_lines, stored_arrays
+from brainalign.io import array_shapes, counting_order, load_image_file, read_lines, stored_arrays
 from brainalign.study import MIN_TEST, table_column, table_columns, table_rows
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
@@ -66,7 +66,7 @@ class Lab:
     unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=counted)
+        paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=counting_order)
         # Hidden are copies of git-annex, and what macOS writes beside files (._trials.tsv). A folder .zarr is an array.
         paths = [path for path in paths if not any(part == "results" or part[0] == "." for part in path.parts)]
         paths = [path for path in paths if not any(folder.suffix == ".zarr" for folder in path.parents)]
@@ -321,11 +321,6 @@ class Lab:
         default = share if n > 20 or runs < 3 else "run"
         held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
         return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
-
-
-def counted(path: Path) -> list[str | int]:
-    """Sort paths as people count: session 2 before 10, for files are read one after the other."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())]
 
 
 def are_names(cells: Collection[str], shown: Collection[str]) -> bool:

@@ -160,7 +160,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     shapes = {path: io.array_shapes(lab.folder / path) for path in files}
     parts = {(path, key): of for path, known in shapes.items() for key, of in known.items() if len(of) > 1}
     if len(tables) > 1:  # whose order that of arrays in a file need not be
-        parts = dict(sorted(parts.items(), key=lambda of: (files.index(of[0][0]), labs.counted(Path(of[0][1])))))
+        parts = dict(sorted(parts.items(), key=lambda of: (files.index(of[0][0]), io.counting_order(Path(of[0][1])))))
     trials = [_read_table(lab.folder / path) for path in tables]
     rows, n_trials = [of[0] for of in parts.values()], [len(table) for table in trials]
     called = [f"{path} {key}".strip() for path, key in parts]

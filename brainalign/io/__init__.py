@@ -21,6 +21,7 @@ from brainalign.io.media import film_length, film_of, name_frame, open_pictures,
 from brainalign.io.provenance import Provenance as Provenance
 from brainalign.io.readers import array_names as array_names
 from brainalign.io.readers import check_stored as check_stored
+from brainalign.io.readers import counting_order as counting_order
 from brainalign.io.readers import image_values as image_values
 from brainalign.io.readers import load_ahead as load_ahead
 from brainalign.io.readers import load_image_file as load_image_file

@@ -6,6 +6,7 @@ the checksums of gzip, zip and PNG, which libraries that stop early never reach.
 
 import gzip
 import json
+import re
 import zipfile
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -65,6 +66,11 @@ def reading(path: Path | str, wrong: str, remedy: str = AGAIN) -> Iterator[None]
         reason = f"{type(error).__name__}: {reason}" if isinstance(error, LookupError) or not reason else reason
         remedy = "save it as text in UTF-8" if (type(error), remedy) == (UnicodeDecodeError, AGAIN) else remedy
         raise BrainalignError(f"{path}: {wrong} ({reason}); {remedy}") from error
+
+
+def counting_order(path: Path) -> list[str | int]:
+    """Split a path into a key that sorts as people count, frame 9 before frame 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())]
 
 
 def read_json(path: Path | str, wrong: str = "not a readable JSON object", remedy: str = "write it again") -> Any:

@@ -285,8 +285,7 @@ def total(job: Job, rows: slice) -> tuple[NDArray[np.float64], Seen]:
 def gram(job: Job, where: slice) -> NDArray[np.float64]:
     """Return the lower triangle of centred X'X of some rows or, dual, XX' of some columns, in float64."""
     part = _centred(job, where)
-    found: NDArray[np.float64] = lower_gram(part if job.primal else part.T).numpy()
-    return found
+    return lower_gram(part if job.primal else part.T).numpy()
 
 
 def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram", "svd"]]:
@@ -321,8 +320,7 @@ def rotate_rows(job: Job, other: NpyFile, where: slice) -> None:
 
 def fold_gram(job: Job, test: slice) -> NDArray[np.float64]:
     """Return the lower triangle of rows' · rows of a fold's rotated rows."""
-    found: NDArray[np.float64] = fold_grams(mapped(job.folder / "rows.npy"), [test])[0].numpy()
-    return found
+    return fold_grams(mapped(job.folder / "rows.npy"), [test])[0].numpy()
 
 
 def add_all(grams: list[NDArray[Any]]) -> NDArray[np.float64]:
@@ -419,8 +417,7 @@ def solve_shard(
     for block, centred, means[block] in _targets(job, design, where, stored):
         design.solve(centred, given[block], coef[block], stored.of(block).units)
     job.coef.write(coef.numpy(), where)
-    found: NDArray[np.float64] = design.intercept(means, coef).cpu().numpy()
-    return found
+    return design.intercept(means, coef).cpu().numpy()
 
 
 def _targets(

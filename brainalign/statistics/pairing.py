@@ -227,8 +227,7 @@ def largest_difference_p(t: Values, dof: float, draws: Values) -> Values:
     tail = stdtr(dof, -np.abs(t))
     z = -ndtri(np.maximum(tail, np.exp(-700.0)))
     # The largest of many differences is never less likely to be large than one of them.
-    p: Values = np.maximum(permutation_test(z, largest, correct="max"), 2 * tail)
-    return p
+    return np.maximum(permutation_test(z, largest, correct="max"), 2 * tail)
 
 
 def crossed_bootstrap(

@@ -137,8 +137,7 @@ class Job:
 
     def details(self, name: str) -> dict[str, Any]:
         """Read what the step that saved an artifact noted beside it."""
-        details: dict[str, Any] = load_sidecar(self.path(name))["details"]
-        return details
+        return load_sidecar(self.path(name))["details"]
 
     def save(self, name: str, content: Any, images: Mapping[str, Any] | None = None, /, **details: object) -> None:
         """Save an artifact by suffix, with images of the same numbers beside it and what shall stand in its sidecar."""

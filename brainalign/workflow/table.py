@@ -813,5 +813,4 @@ def settings_of(run: Run, step: Step, of: Labels) -> dict[str, Any]:
         name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
         for name, value in step.settings(run, of).items()
     }
-    plain: dict[str, Any] = json.loads(json.dumps(dumped))
-    return plain
+    return json.loads(json.dumps(dumped))

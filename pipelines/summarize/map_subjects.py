@@ -46,8 +46,7 @@ def _fitted_maps(job: Job, cohort: Sequence[str]) -> Maps:
         if "chosen" in told:
             mine = told[(told["model"] == model) & (told["method"] == method) & told["chosen"]]
             table = table[table["layer"] == mine["layer"].iloc[0]]
-        r: pd.Series[float] = table.groupby("target_id", sort=False)["r"].mean()
-        return r
+        return table.groupby("target_id", sort=False)["r"].mean()
 
     whole = [fit for fit in fits if all((subject, *fit) in paths for subject in cohort)]
     return {

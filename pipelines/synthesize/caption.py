@@ -111,8 +111,7 @@ def _bank(job: Job, path: Path | None, layer: str) -> Values | None:
         return None
     if path.suffix == ".npy":
         job.provenance.read("bank", path)
-        mapped: Values = np.load(path, mmap_mode="r", allow_pickle=False)
-        return mapped
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     layers = load(path, Layers, job.provenance, stored=True)
     check_choice(f"layer of the bank {path}", layer, layers)
     return np.asarray(layers[layer].values)

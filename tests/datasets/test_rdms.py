@@ -18,8 +18,7 @@ from brainalign.datasets.formats import RdmSets, read_kriegeskorte92, write_stim
 from brainalign.study import Study, parse
 
 FOLDER = Path(os.environ.get("BRAINALIGN_DATA", "nowhere")) / "kriegeskorte92"
-SUPPLEMENT = "Kriegeskorte_Neuron2008_supplementalData.mat"
-FILES = (SUPPLEMENT, "92_brainRDMs.mat", "92_behavRDMs.mat", "92_modelRDMs.mat")
+FILES = ("Kriegeskorte_Neuron2008_supplementalData.mat", "92_brainRDMs.mat", "92_behavRDMs.mat", "92_modelRDMs.mat")
 real = pytest.mark.skipif(not FOLDER.is_dir(), reason="needs kriegeskorte92 in the folder named by BRAINALIGN_DATA")
 
 

@@ -73,7 +73,6 @@ N_STIMULI, N_PERMUTATIONS, RADIUS_MM = 12, 199, 2.0
 EFFECT = 1.0  # sd of the planted patterns, in noise of sd 1
 
 VOXELS = np.argwhere(np.ones((7, 7, 5), dtype=bool))
-CENTRE = np.array([2, 3, 2])
 
 
 def measured(rng: np.random.Generator, features: np.ndarray, inside: np.ndarray, effect: float) -> np.ndarray:
@@ -89,7 +88,7 @@ def test_size_and_power_of_the_largest_fit(n: tuple[int, int], record: Record) -
     """Searchlight: false positives anywhere on the map, and a planted sphere of radius 2 voxels."""
     n_null, n_power = n
     around = geometry.volume_neighbourhoods(VOXELS, np.eye(4), RADIUS_MM)
-    inside, hits = np.linalg.norm(VOXELS - CENTRE, axis=1) <= RADIUS_MM, {0.0: 0, EFFECT: 0}
+    inside, hits = np.linalg.norm(VOXELS - np.array([2, 3, 2]), axis=1) <= RADIUS_MM, {0.0: 0, EFFECT: 0}
     for effect, n in ((0.0, n_null), (EFFECT, n_power)):
         for seed in range(n):
             rng = np.random.default_rng([seed, round(10 * effect)])

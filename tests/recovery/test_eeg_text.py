@@ -105,11 +105,6 @@ def study(minilm: np.ndarray) -> Callable[[Callable[..., EegText], int], Study]:
     return lru_cache(maxsize=3)(lambda make, seed: Study(make(minilm, seed=seed)))
 
 
-def unlike_their_mirror(world: EegText) -> np.ndarray:
-    unit = world.courses / np.linalg.norm(world.courses, axis=1, keepdims=True)
-    return np.flatnonzero((unit * unit[:, ::-1]).sum(axis=1) < 0.05)
-
-
 def reach(values: list[float], low: float) -> bool:
     """Return whether the mean over seeds is at `low` within two standard errors."""
     return bool(np.mean(values) + 2 * np.std(values, ddof=1) / np.sqrt(len(values)) >= low)
@@ -152,7 +147,8 @@ def test_phase_locked_sentences(study: Callable[..., Study], record: Record) -> 
             values.append(one.ridge(sharing).mean(axis=1))
         matrices.append(one.linear_matrix("raw", (0, 1)))
         verdicts.append(one.verdict(matrices[-1]))
-        outer = unlike_their_mirror(one.world)
+        unit = one.world.courses / np.linalg.norm(one.world.courses, axis=1, keepdims=True)
+        outer = np.flatnonzero((unit * unit[:, ::-1]).sum(axis=1) < 0.05)  # unlike their mirror
         mirrored.append(one.linear_matrix("raw", (0,), outer, **chosen))
     for sharing, low, page in (("own", 0.72, ".72-.75"), ("pooled", 0.68, ".68-.72"), ("partial", 0.75, ".75-.77")):
         top1, top5 = ([pair[k] for pair in found[sharing]] for k in (0, 1))

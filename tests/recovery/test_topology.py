@@ -34,8 +34,7 @@ PAGE = {"raw": ".27", "rank": ".75", "upper clip": "", "geo-topological": ".82",
 @cases(3, 12)("seeds")
 def test_idiosyncratic_outliers(seeds: int, record: Record) -> None:
     """Topological RSA, outlier world: 6 regions, 40 stimuli, 12 subjects, chance .167; 12 seeds, paired"""
-    values = accuracies("outliers", seeds)
-    of = dict(zip(NAMES, values.T, strict=True))
+    of = dict(zip(NAMES, accuracies("outliers", seeds).T, strict=True))
     for name in NAMES:
         record(f"accuracy, {name}", f"{of[name].mean():.3f}", f"{PAGE[name]} (prototype)" if PAGE[name] else "beside")
     over_rank, over_clip = ttest_1samp(of["topological"] - of["rank"], 0), of["topological"] - of["upper clip"]
@@ -53,8 +52,7 @@ def test_idiosyncratic_outliers(seeds: int, record: Record) -> None:
 @cases(2, 6)("seeds")
 def test_isotropic_noise_is_an_honest_small_loss(seeds: int, record: Record) -> None:
     """Topological RSA under isotropic noise of sd 2.5; 6 seeds"""
-    values = accuracies("isotropic", seeds)
-    of = dict(zip(NAMES, values.T, strict=True))
+    of = dict(zip(NAMES, accuracies("isotropic", seeds).T, strict=True))
     for name in NAMES:
         record(f"accuracy, {name}", f"{of[name].mean():.3f}", "raw .76, rank .75, .2-.8 .73, topological .69 (proto)")
     assert abs((of["geo-topological"] - of["rank"]).mean()) <= 0.06

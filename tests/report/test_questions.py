@@ -63,10 +63,6 @@ def test_of_subjects_in_whom_nothing_repeats_it_is_said_that_no_model_has_a_scor
     assert re.match("No model has .* in any subject: no target repeats", section.paragraphs[0])
 
 
-def rdms() -> str:
-    return made_up("image_page").rdm_page(config(), ("published", "layer"))
-
-
 def text() -> str:
     made = made_up("whole_chapters").text_material()
     made.sidecars["x_responses.parquet"] |= RECORD | {"files": {"x_responses.parquet": {"sha256": "0" * 64}}}
@@ -75,7 +71,8 @@ def text() -> str:
 
 KINDS: dict[str, tuple[Callable[[], str], str]] = {
     "images": (images, "net"), "categories": (categories, "onehot"), "all subjects": (subjects, "effnet"),
-    "RDMs": (rdms, "V1"), "text from EEG": (text, "ridge"),
+    "RDMs": (lambda: made_up("image_page").rdm_page(config(), ("published", "layer")), "V1"),
+    "text from EEG": (text, "ridge"),
 }  # fmt: skip
 
 

@@ -11,10 +11,6 @@ UNET |= {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D
 N_STEPS, N_BATCH = 102, 5
 
 
-def rate(step: int) -> float:
-    return (step + 1) / 10 if step < 10 else 0.05 + 0.95 * (1 + np.cos(np.pi * (step - 10) / 92)) / 2
-
-
 def test_training_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prior, "UNET", UNET)
     monkeypatch.setattr(prior, "BATCH", N_BATCH)
@@ -42,7 +38,8 @@ def test_training_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         signal = scheduler.alphas_cumprod[times][:, None, None, None]
         said = unet(signal.sqrt() * latents + (1 - signal).sqrt() * noise, times).sample
         loss = (said - signal.sqrt() * noise + (1 - signal).sqrt() * latents).square().mean()
-        optimizer.param_groups[0]["lr"] = 2e-3 * rate(step)
+        share = (step + 1) / 10 if step < 10 else 0.05 + 0.95 * (1 + np.cos(np.pi * (step - 10) / 92)) / 2
+        optimizer.param_groups[0]["lr"] = 2e-3 * share
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)

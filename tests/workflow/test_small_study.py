@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from jobs import asked, draw_page, reruns, run_all
+from jobs import asked, draw_page, reruns, run_all, wait_for
 
 from brainalign.config import Config, load_config
 from brainalign.io import artifact_path, entities_of, load_sidecar
@@ -109,13 +109,6 @@ def copied(finished, tmp_path: Path):
     return replace(finished, root=tmp_path / "root", lib=tmp_path / "lib" / "brainalign")
 
 
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def environment_of(checkout, real: Path) -> Path:
     (checkout.root / ".venv" / "bin").mkdir(parents=True)
     for path in [*real.iterdir(), *(real / "bin").iterdir()]:
@@ -150,8 +143,7 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     killed = psutil.Process(running.pid).children(recursive=True)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    while any(is_alive(process) for process in killed):
-        time.sleep(0.05)
+    wait_for(killed)
     n_recorded = log.read_text().count("Finished jobid:")
     finished = {path: path.stat().st_mtime_ns for path in results.rglob("[!.]*.json") if "progress" not in path.name}
     assert n_recorded >= 2  # features and responses at least

@@ -235,5 +235,4 @@ class _Store:
             )
             file.truncate(file.tell() + 4 * n * shape[1] * shape[2])
         os.replace(self.partial, self.path)
-        stored: NDArray[np.float32] = np.load(self.path, mmap_mode="r")
-        return stored
+        return np.load(self.path, mmap_mode="r")

@@ -56,8 +56,7 @@ def _possible(text: NDArray[np.int32], others: NDArray[np.int32], similarity: fl
     near: NDArray[np.intp] = np.flatnonzero(np.abs(others.sum(axis=1) - text.sum()) < most)
     changes = others[near] - text
     fewest = np.maximum(changes.clip(min=0).sum(axis=1), (-changes).clip(min=0).sum(axis=1))
-    possible: NDArray[np.intp] = near[fewest < most[near]]
-    return possible
+    return near[fewest < most[near]]
 
 
 def _counts(texts: Sequence[str]) -> NDArray[np.int32]:

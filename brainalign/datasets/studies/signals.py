@@ -1,15 +1,12 @@
 """What was heard and seen while runs went on: sounds and films, cut into rows with an onset, and how long they last."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.continuous import MOST_CUT, ContinuousRuns
-from brainalign.io import film_length, name_frame, read_sound
+from brainalign.io import counting_order, film_length, name_frame, read_sound
 from brainalign.study import RunFiles, Study
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -25,7 +22,7 @@ def film_frames(study: Study) -> pd.DataFrame:
             paths = [name_frame(place, k / fps) for k in range(int(film_length(place) * fps))]
         else:
             files = [file for file in place.iterdir() if file.suffix.lower() in IMAGES]
-            paths = [str(file) for file in sorted(files, key=_by_number)]
+            paths = [str(file) for file in sorted(files, key=counting_order)]
         if not paths:
             raise BrainalignError(
                 f"continuous.films.{run}: {place} holds no image ({', '.join(IMAGES)}) or no frame at {fps:g} per "
@@ -111,8 +108,3 @@ def _rows(run: str, n: int, rate_hz: float, signal: str) -> pd.DataFrame:
     return pd.DataFrame(
         {"stimulus_id": ids, "run": run, "onset_s": onsets, "duration_s": 1 / rate_hz, "sampled": signal}
     )
-
-
-def _by_number(path: Path) -> list[tuple[int, str]]:
-    """Order frame10 behind frame9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]

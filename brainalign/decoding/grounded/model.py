@@ -301,11 +301,11 @@ class _Grounding(nn.Module):
 
     def embed_words(self, text: Tensor) -> Tensor:
         """Return words in the shared space (n_words, n_dimensions), of any length."""
-        return self.words((text - self.text_mean) / self.text_scale)  # type: ignore[no-any-return]
+        return self.words((text - self.text_mean) / self.text_scale)
 
     def embed_places(self, scenes: Tensor) -> Tensor:
         """Return places in the shared space (n_scenes, n_locations, n_dimensions), of any length."""
-        return self.places((scenes - self.places_mean) / self.places_scale)  # type: ignore[no-any-return]
+        return self.places((scenes - self.places_mean) / self.places_scale)
 
     def similarities(self, text: Tensor, scenes: Tensor) -> Tensor:
         """Return the cosine of every word with every location of every scene (n_words, n_scenes, n_locations)."""

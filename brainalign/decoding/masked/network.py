@@ -72,8 +72,7 @@ class _TinyMasked(nn.Module):
         """Return segments (n, n_segments, length, n_regions) filled in; hidden is (n, n_segments, n_regions)."""
         n, k = segments.shape[:2]
         tokens = self.regions(segments.flatten(0, 1), hidden.flatten(0, 1))
-        filled: Tensor = self.read(tokens).transpose(1, 2).unflatten(0, (n, k))
-        return filled
+        return self.read(tokens).transpose(1, 2).unflatten(0, (n, k))
 
 
 class _FullMasked(nn.Module):
@@ -106,8 +105,7 @@ class _FullMasked(nn.Module):
         pooled = self.over_segments(pooled.flatten(1, 2)).view_as(pooled).flatten(0, 1)
         asked = self.asked(self.regions.embeddings).expand(n * k, -1, -1)
         decoded = self.read(self.norm(self.decoder(asked, pooled)))  # (n · n_segments, n_regions, length)
-        filled: Tensor = decoded.transpose(1, 2).unflatten(0, (n, k))
-        return filled
+        return decoded.transpose(1, 2).unflatten(0, (n, k))
 
 
 def masked_network(n_regions: int, config: Mapping[str, Any]) -> _TinyMasked | _FullMasked:
@@ -173,8 +171,7 @@ class _EmbeddingAttention(nn.Module):
         values = self.value(self.before(tokens)).view(n, n_regions, self.n_heads, -1)
         gathered = torch.einsum("nhij,njhd->nihd", self.weights(embeddings, silent).expand(n, -1, -1, -1), values)
         tokens = tokens + self.out(gathered.reshape(n, n_regions, width))
-        after: Tensor = tokens + self.mlp(self.after(tokens))
-        return after
+        return tokens + self.mlp(self.after(tokens))
 
 
 class _SelfAttention(nn.Module):
@@ -191,5 +188,4 @@ class _SelfAttention(nn.Module):
         normed = self.before(tokens)
         placed = normed + embeddings
         tokens = tokens + self.attention(placed, placed, normed, key_padding_mask=silent, need_weights=False)[0]
-        after: Tensor = tokens + self.mlp(self.after(tokens))
-        return after
+        return tokens + self.mlp(self.after(tokens))

@@ -348,8 +348,7 @@ class FineTuned:
         return torch.atanh(related[:, i, j].clamp(-0.9999, 0.9999))
 
     def _scores(self, segments: Tensor) -> Tensor:
-        scores: Tensor = self._read((self._features(segments) - self._mean) / self._scale)
-        return scores
+        return self._read((self._features(segments) - self._mean) / self._scale)
 
 
 def _probe(features: Tensor, classes: NDArray[np.intp]) -> nn.Linear:

@@ -24,8 +24,7 @@ class _Residual(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.norm(x + self.mlp(x))
-        return found
+        return self.norm(x + self.mlp(x))
 
 
 class SignalConv(nn.Module):
@@ -69,8 +68,7 @@ class SignalConv(nn.Module):
 
     def forward(self, x: Tensor, subjects: Tensor) -> Tensor:
         """Return vectors (n, width) of trials (n, n_channels, n_times)."""
-        found: Tensor = self.body(self.subjects(x, subjects))
-        return found
+        return self.body(self.subjects(x, subjects))
 
 
 class PatchConv(nn.Module):
@@ -167,8 +165,7 @@ class PatchConv(nn.Module):
             tokens = tokens + self.jitter * torch.randn_like(tokens)
             tokens = tokens * (torch.rand(tokens.shape[:2], device=tokens.device) >= self.masked)[..., None]
         tokens = self.back(self.attention(tokens + self.places))
-        found: Tensor = self.head(self.convolved(tokens[:, None]))
-        return found
+        return self.head(self.convolved(tokens[:, None]))
 
 
 class VoxelLinear(nn.Module):
@@ -211,8 +208,7 @@ class VoxelLinear(nn.Module):
     def forward(self, x: Tensor, subjects: Tensor) -> Tensor:
         """Return vectors (n, width) of responses (n, n_voxels)."""
         tokens = self.subjects(self.dropout(x), subjects).unflatten(1, (self.tokens, -1))
-        found: Tensor = self.head(tokens.mean(dim=1))
-        return found
+        return self.head(tokens.mean(dim=1))
 
 
 def _signal_shape(shape: tuple[int, ...], least: int) -> tuple[int, int]:

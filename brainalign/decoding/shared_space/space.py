@@ -333,8 +333,7 @@ class SharedSpace:
             path = nn.ModuleList([encoder, head])
 
             def alone(_: str, x: Tensor, subjects: Tensor, path: nn.ModuleList = path) -> Tensor:
-                found: Tensor = path[1](path[0](x, subjects))
-                return found
+                return path[1](path[0](x, subjects))
 
             history[name] = run([encoder, head], alone, {name: data[name]}, None)
             encoder.requires_grad_(False)
@@ -443,8 +442,7 @@ class _SpaceNetwork(nn.Module):
 
     def forward(self, modality: str, x: Tensor, subjects: Tensor) -> Tensor:
         """Return embeddings (n, n_dimensions), not of unit length."""
-        found: Tensor = self.mixture(self.encoders[modality](x, subjects))
-        return found
+        return self.mixture(self.encoders[modality](x, subjects))
 
 
 class _TrainingData(NamedTuple):

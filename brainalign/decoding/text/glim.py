@@ -88,8 +88,7 @@ class AdaptiveBlock(nn.Module):
         scale1, shift1, gate1, scale2, shift2, gate2 = self.adapt(F.silu(prompt))[:, None].chunk(6, dim=-1)
         read = self.normal[0](x) * (1 + scale1) + shift1
         x = x + gate1 * self.attend(read, read, read, key_padding_mask=padded, need_weights=False)[0]
-        passed: Tensor = x + gate2 * self.think(self.normal[1](x) * (1 + scale2) + shift2)
-        return passed
+        return x + gate2 * self.think(self.normal[1](x) * (1 + scale2) + shift2)
 
 
 class _QueryPool(nn.Module):
@@ -107,8 +106,7 @@ class _QueryPool(nn.Module):
         read = self.normal(states)
         query = self.query.expand(len(states), -1, -1)
         found = self.attend(query, read, read, key_padding_mask=padded, need_weights=False)[0]
-        vector: Tensor = self.out(found[:, 0])
-        return vector
+        return self.out(found[:, 0])
 
 
 class GlimEncoder(nn.Module):

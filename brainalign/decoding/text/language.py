@@ -289,8 +289,7 @@ class Seq2SeqLanguage(_Frozen):
         return {"encoder_outputs": BaseModelOutput(last_hidden_state=self._on(states))}
 
     def _logits(self, states: Tensor, labels: Tensor) -> Tensor:
-        logits: Tensor = self.model(**self._read(states), labels=labels).logits
-        return logits
+        return self.model(**self._read(states), labels=labels).logits
 
     def text_states(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Compute the encoder's states of texts (n, n_tokens, width), and the mask of their tokens."""
@@ -331,8 +330,7 @@ class CausalLanguage(_Frozen):
         read = self._on(states)
         told = self.model.get_input_embeddings()(labels[:, :-1].clamp(min=0))
         logits = self.model(inputs_embeds=torch.cat([read, told], dim=1)).logits
-        after: Tensor = logits[:, states.shape[1] - 1 :]
-        return after
+        return logits[:, states.shape[1] - 1 :]
 
     def _read(self, states: Tensor) -> dict[str, Any]:
         return {"inputs_embeds": self._on(states)}

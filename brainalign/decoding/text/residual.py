@@ -68,8 +68,7 @@ class RidgeResidual(nn.Module):
 
     def forward(self, p: Tensor, vector: Tensor) -> Tensor:
         """Return v (n, n_outputs)."""
-        v: Tensor = self.a * p + self.g * self.normal(vector)
-        return v
+        return self.a * p + self.g * self.normal(vector)
 
 
 def cross_fitted(

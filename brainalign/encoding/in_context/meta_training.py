@@ -224,8 +224,7 @@ class Voxels:
         mean = torch.cholesky_solve(rooted.transpose(1, 2) @ centred[..., None], lower)
         normal = torch.randn(len(X), len(self.mean), N_DRAWS, generator=self.generator).to(X)
         whitened = mean + torch.linalg.solve_triangular(lower.transpose(1, 2), normal, upper=True)
-        drawn: torch.Tensor = self.mean + (self.root @ whitened).transpose(1, 2)
-        return drawn
+        return self.mean + (self.root @ whitened).transpose(1, 2)
 
 
 def real_episode(
@@ -277,8 +276,7 @@ def _schedules(
 
 def _loss(network: InContextNetwork, episode: Episode) -> torch.Tensor:
     error = (network(episode.X, episode.Y) @ episode.queries.T - episode.answers) / episode.scale
-    loss: torch.Tensor = error.square().sum(dim=1).clamp(max=LARGEST_LOSS).mean()
-    return loss
+    return error.square().sum(dim=1).clamp(max=LARGEST_LOSS).mean()
 
 
 def _with_bias(X: torch.Tensor) -> torch.Tensor:

@@ -191,7 +191,7 @@ class ContextBlock(nn.Module):
         attended = functional.scaled_dot_product_attention(query * sharpness, key, value)
         tokens = tokens[:, :n_out] + self.drop(self.join(attended.transpose(1, 2).reshape(n, n_out, width)))
         gate, hidden = self.gate(self.gated_norm(tokens)).chunk(2, dim=-1)
-        return tokens + self.drop(self.out(functional.silu(gate) * hidden))  # type: ignore[no-any-return]
+        return tokens + self.drop(self.out(functional.silu(gate) * hidden))
 
 
 class ResidualLayer(nn.Module):
@@ -210,7 +210,7 @@ class ResidualLayer(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return (..., n_out) of values (..., n_in)."""
-        return self.linear(values) + self.hidden(values)  # type: ignore[no-any-return]
+        return self.linear(values) + self.hidden(values)
 
 
 PRIOR = "prior/"  # before the names of its two arrays

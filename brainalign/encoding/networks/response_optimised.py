@@ -204,10 +204,8 @@ class ResponseNetwork(nn.Module):
 
     def fields(self) -> torch.Tensor:
         """Return fields (n_targets, rows, cols) over the core's grid."""
-        fields: torch.Tensor = self.readout.fields()  # type: ignore[operator]
-        return fields
+        return self.readout.fields()  # type: ignore[operator]
 
     def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
         """Return responses (n, n_targets)."""
-        y: torch.Tensor = self.readout(self.core(tokens), semantics)
-        return y
+        return self.readout(self.core(tokens), semantics)

@@ -184,8 +184,7 @@ class _FeedForward(nn.Module):
 
     def forward(self, gathered: torch.Tensor) -> torch.Tensor:
         mixed = self.mix(gathered)
-        normed: torch.Tensor = self.norm(mixed + self.layers(mixed))
-        return normed
+        return self.norm(mixed + self.layers(mixed))
 
 
 N_COMPONENTS = 64  # of response profiles: parcels lie in the leading ones, and k-means on all rows takes far longer

@@ -100,8 +100,7 @@ class EfficientNetLite0(nn.Module):
         for block in self._blocks:
             maps = block(maps)
         maps = self.head(self._bn1(self._conv_head(maps)))  # (n, 1280, rows / 32, columns / 32)
-        logits: Tensor = self._fc(maps.mean(dim=(2, 3)))
-        return logits
+        return self._fc(maps.mean(dim=(2, 3)))
 
 
 def _trained() -> EfficientNetLite0:

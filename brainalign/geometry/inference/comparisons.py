@@ -105,8 +105,7 @@ def compare(rdms_a: Kind, rdms_b: Kind, method: str, sigma_k: Kind | None = None
             if seen.sum() >= 2:
                 block = _compare_complete(a[rows_a][:, seen], b[rows_b][:, seen], kind, seen, precision)
                 found[np.ix_(rows_a, rows_b)] = block
-    scores: Kind = as_kind_of(found, rdms_a)
-    return scores
+    return as_kind_of(found, rdms_a)
 
 
 def pooled_rdm(rdms: Values, method: str) -> Values:

@@ -60,8 +60,7 @@ class LowRankCovariance:
         y: Kind = patterns / scale
         if len(loadings):
             y = y - ((y @ loadings.T) @ axes * shares) @ axes.T @ loadings
-        solved: Kind = y / scale
-        return solved
+        return y / scale
 
     @cached_property
     def _eigen(self) -> tuple[Values, Values]:
@@ -102,8 +101,7 @@ class WholeCovariance:
 
     def precision(self) -> Values:
         """Return the inverse covariance, (n_channels, n_channels)."""
-        inverse: Values = cho_solve((self.factor, True), np.eye(self.n_channels), overwrite_b=True)
-        return inverse
+        return cho_solve((self.factor, True), np.eye(self.n_channels), overwrite_b=True)
 
     def solve(self, patterns: Kind) -> Kind:
         """Return patterns (..., n_channels) times the inverse covariance."""
@@ -112,8 +110,7 @@ class WholeCovariance:
             solved = namespace_of(patterns).cholesky_solve(columns, as_kind_of(self.factor, patterns))
         else:
             solved = cho_solve((self.factor, True), columns)
-        result: Kind = solved.T.reshape(patterns.shape)
-        return result
+        return solved.T.reshape(patterns.shape)
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,7 @@ class _PrecisionMatrix:
         return self.inverse
 
     def solve(self, patterns: Kind) -> Kind:
-        product: Kind = patterns @ as_kind_of(self.inverse, patterns)
-        return product
+        return patterns @ as_kind_of(self.inverse, patterns)
 
 
 NoiseCovariance: TypeAlias = LowRankCovariance | WholeCovariance | _PrecisionMatrix  # whatever form it is kept in

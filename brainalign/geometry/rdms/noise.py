@@ -74,8 +74,7 @@ def noise_precision(residuals: Kind, dof: int | None = None, method: str = "shri
 
     For many channels pass `noise_covariance` to `rdm` instead: it whitens without this matrix.
     """
-    precision: Kind = as_kind_of(noise_covariance(residuals, dof, method).precision(), residuals)
-    return precision
+    return as_kind_of(noise_covariance(residuals, dof, method).precision(), residuals)
 
 
 def _shrunk_to_diagonal(deviations: Values, variances: Values, dof: int) -> NoiseCovariance:

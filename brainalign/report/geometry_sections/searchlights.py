@@ -119,8 +119,7 @@ def searchlight_methods(material: kit.SubjectMaterial) -> list[tuple[str, list[s
 
 def details_of(material: kit.SubjectMaterial, model: str) -> Mapping[str, Any]:
     """Return the details of a model's searchlights."""
-    found: Mapping[str, Any] = material.sidecars[f"sub-{material.subject}_model-{model}_searchlight.parquet"]["details"]
-    return found
+    return material.sidecars[f"sub-{material.subject}_model-{model}_searchlight.parquet"]["details"]
 
 
 def best_layer(table: pd.DataFrame) -> str | None:

@@ -87,22 +87,15 @@ def target_map(
 
 
 def place_map(
-    targets: pd.DataFrame,
-    values: NDArray[Any],
-    *,
-    label: str,
-    vmax: float,
-    diverging: bool = True,
-    outline: NDArray[Any] | None = None,
+    targets: pd.DataFrame, values: NDArray[Any], *, outline: NDArray[Any] | None = None, **options: Any
 ) -> TargetMap | None:
     """Draw a value per target where the table of targets says that they lie; None where it does not.
 
     Options are those of `target_map`.
     """
-    options: dict[str, Any] = {"label": label, "vmax": vmax, "diverging": diverging}
     marked = np.zeros(len(targets)) if outline is None else np.asarray(outline, dtype=float)
     drawn = DRAWN.get(_space(targets))
-    return None if drawn is None else drawn(targets, np.asarray(values), marked, options)
+    return None if drawn is None else drawn(targets, np.asarray(values), marked, {"diverging": True} | options)
 
 
 def _space(targets: pd.DataFrame) -> str:

@@ -57,8 +57,7 @@ def _regression_gradient(centred: Tensor, scores: Tensor) -> Tensor:
     components = centred @ vectors.T / spread  # (n_seeds, n_components), orthogonal, of unit variance
     weights = components.T @ (scores - scores.mean()).to(centred) / (n * (1 + PENALTY))
     # In units of spread a step is as likely along one component as along another.
-    gradient: Tensor = (weights * spread) @ vectors
-    return gradient
+    return (weights * spread) @ vectors
 
 
 def _without_span(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
@@ -76,8 +75,7 @@ def _without_span(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
             "nothing is left of a direction: it is zero, or lies in the span of those it must be orthogonal to; "
             "use fewer of them, or another method"
         )
-    unit_left: Tensor = left / remaining
-    return unit_left
+    return left / remaining
 
 
 def _explained_by(method: str, centred: Tensor, projected: Tensor, scores: Tensor | None, vectors: Tensor) -> Tensor:

@@ -54,8 +54,7 @@ class Denoiser:
         if self.classifier_free_scale <= 1:
             return self._network(u, t, **told)
         empty, prompted = self._network(torch.cat([u, u]), t, **told).chunk(2)
-        mixed: Tensor = empty + self.classifier_free_scale * (prompted - empty)
-        return mixed
+        return empty + self.classifier_free_scale * (prompted - empty)
 
     def _network(self, u: Tensor, t: Tensor, **told: Any) -> Tensor:
         # Latents stay in single precision whatever the network works in: steps of a scheduler are small differences.
@@ -80,8 +79,7 @@ class Denoiser:
             return pixels
         encoded = self.vae.encode(pixels.to(self.vae.dtype))
         latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        scaled: Tensor = latents.to(images.dtype) * self.vae.config.scaling_factor
-        return scaled
+        return latents.to(images.dtype) * self.vae.config.scaling_factor
 
 
 def prompt_embeddings(

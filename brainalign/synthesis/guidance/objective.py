@@ -131,8 +131,7 @@ class RegionObjective(nn.Module):
         predicted = values @ self._coef + self._intercept
         if self._pattern is not None:
             centred, wanted = predicted - predicted.mean(dim=1, keepdim=True), self._pattern - self._pattern.mean()
-            correlation: Tensor = (centred @ wanted) / (centred.norm(dim=1) * wanted.norm()).clamp_min(1e-12)
-            return correlation
+            return (centred @ wanted) / (centred.norm(dim=1) * wanted.norm()).clamp_min(1e-12)
         score: Tensor = (predicted[:, 0] - self.mean) / self.sd
         if self._minus is None:
             return score

@@ -42,8 +42,7 @@ def _initial_noise(
     shape = (num_images, pipe.unet.config.in_channels, *sides)
     dtype = promote_types(pipe.unet.dtype, float32)
     if latents is None:
-        noise: Tensor = randn_tensor(shape, generator=generator, device=pipe.device, dtype=dtype)
-        return noise
+        return randn_tensor(shape, generator=generator, device=pipe.device, dtype=dtype)
     if tuple(latents.shape) != shape:
         raise BrainalignError(f"initial noise must have the shape {shape}; got {tuple(latents.shape)}")
     return latents.to(pipe.device, dtype)
@@ -155,7 +154,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         usual = {"use_safetensors": None if trust_pickle else True, "low_cpu_mem_usage": False}
         options = usual | {"local_files_only": local} | options
         try:
-            return super().from_pretrained(name, dtype=dtype, **options)  # type: ignore[no-any-return]
+            return super().from_pretrained(name, dtype=dtype, **options)
         except (OSError, ValueError, RuntimeError) as error:
             raise BrainalignError(
                 f"cannot load a diffusion model from {name!r}: {str(error).splitlines()[0]}. Give a folder in the "

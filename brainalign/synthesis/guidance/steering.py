@@ -105,8 +105,7 @@ def clamped_images(denoiser: Denoiser, latents: Tensor) -> Tensor:
     pixels = denoiser.pixels(latents)
     if pixels.dtype != torch.float64:
         pixels = pixels.float()  # half precision becomes single
-    images: Tensor = _Clamp.apply(pixels / 2 + 0.5)  # type: ignore[no-untyped-call]
-    return images
+    return _Clamp.apply(pixels / 2 + 0.5)  # type: ignore[no-untyped-call]
 
 
 def check_scores(scores: Tensor, n_images: int) -> Tensor:
@@ -155,5 +154,4 @@ def _shaken(images: Tensor, generator: Generators) -> Tensor:
     # Two values of the noise say where to: no draw of another kind is needed.
     shifts = noise[:, 0, 0, :2].clamp(-1.49, 1.49).round().long().tolist()
     moved = torch.stack([image.roll(shift, dims=(1, 2)) for image, shift in zip(images, shifts, strict=True)])
-    shaken: Tensor = moved + JITTER * noise
-    return shaken
+    return moved + JITTER * noise
