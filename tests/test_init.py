@@ -24,7 +24,7 @@ from scipy.io import savemat, wavfile
 from scipy.spatial.distance import squareform
 
 from brainalign.cli import main
-from brainalign.datasets import audit_study, read_array, read_subject
+from brainalign.datasets import audit_study, read_array, read_rdm_study, read_subject
 from brainalign.datasets.studies import read_categories
 from brainalign.io import read_text_table
 from brainalign.study import Study, load_descriptor
@@ -304,6 +304,16 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     assert study["models"] == {name: {"extractor": "table", "file": file} for name, file in models.items()}
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
+    remove(path for path in tmp_path.iterdir() if path.name != "a_net.csv")
+    (tmp_path / "a_net.csv").rename(tmp_path / "mine.csv")
+    pd.DataFrame(rng.normal(size=(30, 3)), names, ["v0", "v1", "v2"]).to_csv(
+        tmp_path / "responses.csv", index_label="image"
+    )
+    np.save(tmp_path / "layer4.npy", vectors)
+    assert main(["init", str(tmp_path), "--yes"]) == 0  # tables of responses beside arrays of features
+    study = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    assert study["recordings"]["01"]["values"] == "responses_renamed_values.npy"
+    assert [of["file"] for of in study["models"].values()] == ["layer4.npy", "mine.csv"]
 
 
 def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -578,6 +588,22 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
     assert (tmp_path / "stimuli.tsv").read_text() == own
     if file.endswith(".mat"):
         refused("holds no array 'rates'.*it has .*exp/rates", read_array, tmp_path / file, Path("t.tsv"), key="rates")
+        return
+    remove(tmp_path.glob("*_*"))
+    with h5py.File(tmp_path / file, "w") as stored:  # groups that are people; trials lie behind
+        for k, who in enumerate(("sub-A1", "B-2")):
+            stored[f"{who}/rates"], stored[f"{who}/image"] = values[:, : 3 + k].T, shown[20 * k :] + shown[: 20 * k]
+    study = described(tmp_path)
+    for k, who in enumerate(("A1", "B2")):
+        responses = read_subject(study, who, as_they_are=True)
+        np.testing.assert_array_equal(responses.values, values[:, : 3 + k])
+        assert responses.trials["stimulus_id"].tolist() == shown[20 * k :] + shown[: 20 * k]
+    remove([*tmp_path.glob("*_*"), tmp_path / "study.yaml"])
+    with h5py.File(tmp_path / file, "a") as stored:  # people who have sessions are not taken for one
+        for who, day in (("sub-A1", 1), ("sub-A1", 2), ("B-2", 1), ("B-2", 2)):
+            stored[f"{who}/ses{day}/rates"], stored[f"{who}/ses{day}/image"] = values.T, shown
+        del stored["sub-A1/rates"], stored["B-2/rates"]
+    assert main(["init", str(tmp_path), "--yes"]) == 2
 
 
 @pytest.mark.parametrize("version", ["5", "7.3"])
@@ -712,6 +738,11 @@ def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> 
 
 def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -> None:
     labs.rdms(tmp_path)
+    names = [path.stem for path in (tmp_path / "photos").iterdir()]
+    for k, pairs in enumerate(rng.random((2, 78 * 77 // 2))):
+        pd.DataFrame(squareform(pairs), names, names).to_csv(tmp_path / f"model{k}_rdm.csv")
+    assert [*read_rdm_study(described(tmp_path)).models] == ["model0_rdm", "model1_rdm"]
+    remove([*tmp_path.glob("model*"), tmp_path / "study.yaml"])
     for region in ("V1", "IT"):
         (tmp_path / f"{region}_rdms.npy").rename(tmp_path / f"{region}.npy")
     files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}
@@ -720,7 +751,6 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     np.save(tmp_path / "IT.npy", 1 - np.corrcoef(rng.normal(size=(78, 5))))  # symmetric but for rounding
     assert described(tmp_path).recordings["IT"].format == "rdms"
     (tmp_path / "IT.npy").unlink()
-    names = [path.stem for path in (tmp_path / "photos").iterdir()]
     for shape in ((trials_of(names, tmp_path), 78 * 77 // 2), (78, 78)):
         np.save(tmp_path / "V1.npy", rng.normal(size=shape))
         assert described(tmp_path).recordings["01"].format == "array"
@@ -736,6 +766,12 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     data.save(tmp_path / "words-epo.fif", verbose="error")
     assert main(["init", str(tmp_path)]) == 2
     assert "words-epo.fif: its metadata has the columns word, but no" in " ".join(capsys.readouterr().err.split())
+    remove(tmp_path.iterdir())
+    np.save(tmp_path / "rates.npy", np.ones((trials_of([*"123"], tmp_path), 4)))
+    np.save(tmp_path / "shown.npy", np.ones((3, 8, 8, 3)))
+    assert main(["init", str(tmp_path)]) == 2
+    said = "numbers tell what was shown, which no model can read; add images .*shown.npy: holds images; save each as"
+    assert re.search(said, " ".join(capsys.readouterr().err.split()))
     remove(tmp_path.iterdir())
     labs.blocks(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())

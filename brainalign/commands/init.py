@@ -64,6 +64,12 @@ def init_study(folder: Path, ask: Ask) -> Path:
         "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods", ".feather"),
         "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": silent,
         "Call the columns of {} run (as responses are called), onset_s (in seconds) and text": worded,
+        "Call {} and its like ..._rdm.csv, and list what they are about in stimuli.csv (stimulus_id)": [
+            path
+            for path in lab.ending(".csv")
+            for first, *rows in [[*table_rows(lab.folder / path)]]
+            if first[1:] == [row[0] for row in rows]
+        ],
         "Describe {} by hand (docs/pages/concepts.md)": [
             path for path in lab.files if re.search("triplet|odd.?one", str(path))
         ],
@@ -351,7 +357,7 @@ def _header_step(path: Path) -> tuple[str, str]:
 
 
 def _rdms(lab: Lab) -> dict[str, Any] | None:
-    from brainalign.datasets.formats import rdm_keys
+    from brainalign.datasets.formats import model_rdms, rdm_keys
 
     arrays = lab.ending(*ARRAYS)
     files = [path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower()]
@@ -362,9 +368,13 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     files = files or [path for path in arrays if _pairs(lab.folder / path, len(ids))]
     if not files:
         return None
-    models = [path for path in files if "model" in path.stem.lower()]
+    models = given = [path for path in files if "model" in path.stem.lower()]
+    if len(models) > 1:
+        found = {name: of for path in models for name, of in model_rdms(lab.folder / path, ids).items()}
+        models = [Path(f"models_{labs.JOINED}.npz")]
+        np.savez(lab.folder / models[0], allow_pickle=False, **found)
     recordings: dict[str, Any] = {}
-    for path in [path for path in files if path not in models]:
+    for path in [path for path in files if path not in given]:
         at = lab.folder / path
         names = list(array_shapes(at)) if path in arrays else rdm_keys(at, ids) or [""]
         for key in names:
@@ -373,6 +383,8 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
             name = re.sub(r"[^A-Za-z0-9]", "", bare) or "rdms"
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
+    if sum(labs.SUBJECT.search(path.name) is not None for path in files) > 1:
+        lab.remark("recordings", "one array of subjects x pairs instead of a file each is a set with a noise ceiling")
     if any(path in arrays for path in files):
         lab.remark("stimuli", f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}")
     return {"stimuli": str(stimuli), "recordings": recordings, **({"model_rdms": str(models[0])} if models else {})}
@@ -410,13 +422,17 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             recordings[name] = _array(lab, name, *joined, people)
             continue
         several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
-        if len(own) > 1 and len(of) > (len(labs.hemispheres_of(of)) if of[0].suffix == ".gii" else 1):
+        if len(own) > 1 and (is_array or len(of) > (len(labs.hemispheres_of(of)) if of[0].suffix == ".gii" else 1)):
             remedy = A_GLM if "_bold." in str(of) else "join them into a file and a table with a column session or run"
             raise BrainalignError(f"{several} and {len(own)} tables of trials; {remedy}")
         if is_array:
             chosen = str(of[0]) if len(of) == 1 else lab.answer("recordings", f"{several}; which is read", str(of[0]))
             values = next((path for path in of if str(path) == chosen), of[0])
-            recordings[name] = _array(lab, name, values, table, lab.units(), people)
+            groups = unpack.people_in(array_shapes(lab.folder / values)) or {name: ""}
+            those = groups if len(groups) > 1 else people
+            for who, group in groups.items():
+                table = labs.of_subject(who, trials, those)
+                recordings[who] = _array(lab, who, values, table, lab.units(), those, group)
         else:
             recordings[name] = {"format": "betas"} | _maps(lab, name, of, people) | {"trials": str(table)}
     if len(people) > 1 and len({path.parent for path in data}) == 1 and not labs.SUBJECT.search(str(data)):
@@ -424,8 +440,11 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             "recordings", f"{listed([*map(str, data)])} are taken to be of a person each: leave out any of nobody"
         )
     ids = table_column(lab.folder / trials[0], "stimulus_id")
-    if not stimuli and "times_s" in recordings.get(name, {}) and len({*ids}) <= MOST_CATEGORIES:
+    if not stimuli and "times_s" in next(iter(recordings.values())) and len({*ids}) <= MOST_CATEGORIES:
         return {"recordings": recordings}  # categories are decoded
+    if not stimuli and not models and all(map(labs.is_number, ids)):
+        remedy = "which no model can read; add images that are called so, or stimuli.tsv with a path or text of each"
+        raise BrainalignError(f"{trials[0]}: numbers tell what was shown, {'; '.join([remedy, *lab.unread])}")
     shown: Any = str(stimuli) if stimuli else _names(lab, ids)
     runs = len(set(table_column(lab.folder / trials[0], "run")))
     described = {"models": models} if models else {}
@@ -455,9 +474,12 @@ def _maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) -> dict[
     return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
 
 
-def _array(lab: Lab, who: str, file: Path, table: Path, units: list[Path], people: Collection[str]) -> dict[str, Any]:
+def _array(
+    lab: Lab, who: str, file: Path, table: Path, units: list[Path], people: Collection[str], group: str = ""
+) -> dict[str, Any]:
     """Describe the array of a person: which one it is, its axes and times, and what its columns are."""
-    ids, shapes = table_column(lab.folder / table, "stimulus_id"), array_shapes(lab.folder / file)
+    ids, every = table_column(lab.folder / table, "stimulus_id"), array_shapes(lab.folder / file)
+    shapes = {name: of for name, of in every.items() if name.startswith(group)}
     key, axis = _of_trials(shapes, {len(ids)}) or ("", 0)
     shape, sizes = shapes.get(key, ()), " x ".join(map(str, shapes.get(key, ())))
     if shape.count(len(ids)) > 1:
@@ -468,7 +490,7 @@ def _array(lab: Lab, who: str, file: Path, table: Path, units: list[Path], peopl
         key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
     named = {"targets": str(labs.of_subject(who, units, people))} if units else {}
     columns = [len(rows) - 1 for path in named.values() for rows in [[*table_rows(lab.folder / path)]]]
-    how: dict[str, Any] = ({"key": key} if len(shapes) > 1 else {}) | ({"trials_axis": axis} if axis else {})
+    how: dict[str, Any] = ({"key": key} if len(every) > 1 else {}) | ({"trials_axis": axis} if axis else {})
     others = shape[:axis] + shape[axis + 1 :]
     if len(others) > 2 and np.prod(others) == max(others):  # GLMsingle keeps axes of one
         shape, axis = (len(ids), max(others)), 0

@@ -73,7 +73,9 @@ class Lab:
         self.files = [path for path in paths if (self.folder / path).is_file() or path.suffix == ".zarr"]
         for path in self.ending(*ARRAYS):
             try:
-                array_shapes(self.folder / path)
+                sizes = array_shapes(self.folder / path).values()
+                if sizes and all(len(of) == 4 and of[1] == of[2] and of[3] == 3 for of in sizes):
+                    raise BrainalignError(f"{path}: holds images; save each as a file that is called as trials call it")
             except BrainalignError as error:
                 self.files.remove(path)
                 self.unread.append(str(error))
@@ -250,7 +252,13 @@ class Lab:
         columns = set(table_columns(self.folder / path))
         ids = [] if {"text", "caption"} & columns else table_column(self.folder / path, "stimulus_id")
         told = {"trial", "trial_id", "onset", "onset_s", "run", "session"} & {*map(str.lower, columns)}
-        return bool("trial" in path.stem or told or len(ids) > len({*ids}))
+        return bool("trial" in path.stem or told or len(ids) > len({*ids}) or self.holds_responses(path))
+
+    def holds_responses(self, path: Path) -> bool:
+        """Tell whether a table is called after responses, and has columns that are numbered as targets are."""
+        numbered = [name for name in self.head(path)[0] if name[-1:].isdecimal()]
+        called = re.search("(?i)respon|voxel|(?<![a-z])(beta|rate)s?(?![a-z])", path.stem)
+        return bool(called and len(numbered) > 2 and self.holds_vectors(path))
 
     def is_mixed(self, path: Path) -> bool:
         """Tell whether a table counts trials in another order than its rows have."""
@@ -273,6 +281,8 @@ class Lab:
         rows &= {n for of in others for shape in of.values() for n in shape}
         named = [path for path, of in arrays.items() if rows - {*of.get("stimulus_id", rows)} and self._has_ids(path)]
         named += [path for path in arrays if re.search("feature|vector|embed", path.stem, re.IGNORECASE)]
+        if any(map(self.holds_responses, told)) or any(path.match("*_values.npy") for path in self.written):
+            named += [path for path in arrays if path not in self.written]  # tables hold the responses, or held them
         tables = [path for path in told if self.holds_vectors(path) and not self.lists_trials(path)]
         models: dict[str, Any] = {}
         for path in dict.fromkeys([*named, *tables]):

@@ -67,6 +67,13 @@ def _groups(shapes: Shapes) -> dict[str, Shapes]:
     return within if len(groups) > 1 else {"": shapes}
 
 
+def people_in(shapes: Shapes) -> dict[str, str]:
+    """Name the people who have a group each in a file, by what stands before the names of their arrays, if any."""
+    names = [group for group in _groups(shapes) if group and not PART.search(group) and not labs.REGION.search(group)]
+    people = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", name): f"{name}/" for name in names}
+    return people if len(people) > 1 else {}
+
+
 def _vectors(lab: Lab, path: Path, shapes: Shapes, shown: set[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Return the vectors of an array's axes, in its file or beside it, and what studies call them."""
     largest = max(shapes.values(), key=lambda shape: (len(shape) > 1, np.prod(shape)), default=())

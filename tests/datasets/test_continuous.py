@@ -132,7 +132,7 @@ def made(onsets: dict[str, np.ndarray]) -> studies.ContinuousRuns:
 RUNS = {"b": np.arange(1.0, 100), "a": np.arange(1.0, 80)}
 FITTING = {"b": [5, 60, 95.0], "a": [3, 75.0]}
 WHOLE = "every run goes on long after its last event"
-IN_MINUTES = f"{WHOLE} (47.3 s beside 79 s); give onsets in seconds, if these"
+IN_MINUTES = f"{WHOLE} (47.3 s beside 79 s); correct tr_s, or give onsets in seconds, if these"
 NONE_LEFT = "no event is left when its first row begins (0.5 s beside 1 s); correct first_row_s, trim_s or onsets, in"
 CUT = "10% of its events begin after its end (160 s beside 99 s); right where the recording was cut short, else give "
 EXCHANGED = "10% of its events begin after its end (160 s beside 99 s); a goes on long after the last event: correct "
@@ -144,7 +144,7 @@ def test_events_outside_of_their_run() -> None:
         (FITTING | {"z": [1e6]}, None, ""),
         ({"b": [5, 59.3], "a": [3, 47.3]}, "stimuli", IN_MINUTES),
         ({"b": [5, 59.5], "a": [3, 47.3]}, None, ""),
-        ({"b": [5, 59.3]}, "stimuli", f"{WHOLE} (59.3 s beside 99 s); give onsets in seconds, if "),
+        ({"b": [5, 59.3]}, "stimuli", f"{WHOLE} (59.3 s beside 99 s); correct tr_s, or give onsets "),
         (FITTING | {"a": [0.25, 0.5]}, "recordings.7.files.a", NONE_LEFT),
         (FITTING | {"a": [0.5, 1.0]}, None, ""),
         (FITTING | {"b": [*range(1, 20), 160.0]}, None, ""),

@@ -31,6 +31,7 @@ from brainalign.datasets.formats.meeg import check_same_channels, open_epochs, r
 from brainalign.datasets.formats.meshes import load_mesh
 from brainalign.datasets.formats.rdms import (
     RdmSets,
+    model_rdms,
     rdm_copies,
     rdm_keys,
     read_kriegeskorte92,

@@ -156,14 +156,18 @@ def read_rdm_study(study: Study) -> RdmSets:
         rdms = condensed_rdms(f"{path}: {key}" if key else str(path), _stacked(arrays[key]), any_axes=True)
         # One RDM is that of one subject; without sessions there is one.
         sets[name] = rdms[None, None] if rdms.ndim == 1 else rdms[:, None] if rdms.ndim == 2 else rdms
-    return RdmSets(stimuli, sets, _models(files["model_rdms"], stimuli) if "model_rdms" in files else {})
+    check_columns("the table of stimuli", stimuli, ["stimulus_id"])
+    ids = stimuli["stimulus_id"].astype(str).tolist()
+    return RdmSets(stimuli, sets, model_rdms(files["model_rdms"], ids) if "model_rdms" in files else {})
 
 
-def _models(path: Path, stimuli: pd.DataFrame) -> dict[str, Values]:
-    """Return the RDMs of models by name: that of its array, or the descriptor `name` of rsatoolbox."""
+def model_rdms(path: Path, stimuli: list[str]) -> dict[str, Values]:
+    """Return the RDMs of models by name: that of its array or file, or the descriptor `name` of rsatoolbox."""
+    if _has_names(path):
+        return {path.stem: _table_rdms(path, stimuli, None)[0][0]}
     if not _is_of_rsatoolbox(path):
-        return {key: condensed_rdms(f"{path}: {key}", values) for key, values in _matrices(path).items()}
-    rdms, labels = _rsatoolbox_rdms(path, stimuli["stimulus_id"].astype(str).tolist())
+        return {key or path.stem: condensed_rdms(f"{path}: {key}", of) for key, of in _matrices(path).items()}
+    rdms, labels = _rsatoolbox_rdms(path, stimuli)
     names = labels.get("name", labels.get("model", []))
     if len(set(names)) != len(rdms):
         raise BrainalignError(f"{path}: {len(rdms)} RDMs of models need as many names; give a descriptor `name`")

@@ -204,7 +204,7 @@ def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -
     heard = {str(run): float(at) for run, at in events.groupby("run")["onset_s"].max().items() if str(run) in last}
     if heard and all(first[run] < at < 0.6 * last[run] for run, at in heard.items()):
         run, at = next(iter(heard.items()))
-        what = f"every run goes on long after its last event ({at:g} s beside {last[run]:g} s); "
+        what = f"every run goes on long after its last event ({at:g} s beside {last[run]:g} s); correct tr_s, or "
         problems.append(Problem("stimuli", f"{what}give onsets in seconds, if these are in volumes", "warning"))
     for name, onsets in events.groupby("run")["onset_s"]:
         run = str(name)
