@@ -741,8 +741,11 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     names = [path.stem for path in (tmp_path / "photos").iterdir()]
     for k, pairs in enumerate(rng.random((2, 78 * 77 // 2))):
         pd.DataFrame(squareform(pairs), names, names).to_csv(tmp_path / f"model{k}_rdm.csv")
-    assert [*read_rdm_study(described(tmp_path)).models] == ["model0_rdm", "model1_rdm"]
-    remove([*tmp_path.glob("model*"), tmp_path / "study.yaml"])
+        np.save(tmp_path / f"sub-{k}_LO_rdm.npy", squareform(pairs))
+    read = read_rdm_study(described(tmp_path))
+    assert ([*read.models], [*read.sets]) == (["model0_rdm", "model1_rdm"], ["IT", "V1", "LO"])
+    np.testing.assert_array_equal(read.sets["LO"][1, 0], pairs)  # a file each, one set
+    remove([*tmp_path.glob("model*"), *tmp_path.glob("*LO*"), tmp_path / "study.yaml"])
     for region in ("V1", "IT"):
         (tmp_path / f"{region}_rdms.npy").rename(tmp_path / f"{region}.npy")
     files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}

@@ -1,7 +1,9 @@
 """`brainalign init FOLDER`: looks at a lab's folder, asks what it cannot see, and writes one YAML that runs."""
 
+import itertools
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -360,7 +362,9 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     from brainalign.datasets.formats import model_rdms, rdm_keys
 
     arrays = lab.ending(*ARRAYS)
-    files = [path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower()]
+    files = [
+        path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower() and labs.JOINED not in path.stem
+    ]
     stimuli = lab.stimuli() if files or (arrays and not lab.tables("stimulus_id", "run")) else None
     if stimuli is None:
         return None
@@ -374,17 +378,26 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
         models = [Path(f"models_{labs.JOINED}.npz")]
         np.savez(lab.folder / models[0], allow_pickle=False, **found)
     recordings: dict[str, Any] = {}
+    sets: dict[str, list[Path]] = {}
     for path in [path for path in files if path not in given]:
+        sets.setdefault(labs.SUBJECT.sub("", path.with_suffix("").as_posix()), []).append(path)
+    for kept, of in sets.items():
+        with suppress(BrainalignError, ValueError):  # of several RDMs a file
+            rdms = [one for path in of for (one,) in [model_rdms(lab.folder / path, ids).values()] if len(of) > 1]
+            joined = Path(f"{re.sub('[^A-Za-z0-9]+', '_', kept).strip('_')}_{labs.JOINED}.npy")
+            if rdms:
+                np.save(lab.folder / joined, rdms)
+                lab.remark("recordings", f"{joined} is {listed(of)}, a subject each")
+                of[:], arrays = [joined], [*arrays, joined]
+    for path in itertools.chain(*sets.values()):
         at = lab.folder / path
         names = list(array_shapes(at)) if path in arrays else rdm_keys(at, ids) or [""]
         for key in names:
             several = {"key": key} if len(names) > 1 else {}
-            bare = re.sub(r"[-_ ]?rdms?$", "", key if several else path.stem, flags=re.IGNORECASE)
-            name = re.sub(r"[^A-Za-z0-9]", "", bare) or "rdms"
+            bare = key if several else path.stem.removesuffix(f"_{labs.JOINED}")
+            name = re.sub(r"[-_ ]?rdms?$|[^A-Za-z0-9]", "", bare, flags=re.IGNORECASE) or "rdms"
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
-    if sum(labs.SUBJECT.search(path.name) is not None for path in files) > 1:
-        lab.remark("recordings", "one array of subjects x pairs instead of a file each is a set with a noise ceiling")
     if any(path in arrays for path in files):
         lab.remark("stimuli", f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}")
     return {"stimuli": str(stimuli), "recordings": recordings, **({"model_rdms": str(models[0])} if models else {})}
