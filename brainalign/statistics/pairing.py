@@ -241,13 +241,16 @@ def crossed_bootstrap(
     """Return the mean over trials with an expanded percentile interval over draws of subjects and stimuli.
 
     Both are drawn with replacement; a trial counts as often as its subject is drawn times as often as its stimulus is.
-    Percentiles are those of `bootstrap` for the fewer of both; for means this errs on the wide side. With one subject
+    Percentiles are those of `bootstrap` for the fewer of both. Draws hold three times what single cells vary by; with
+    `MIN_UNITS` subjects or more it is counted once: else 95 % intervals of gains covered 99 to 100 %. With one subject
     only stimuli are drawn, and the interval speaks of that subject; with fewer than `MIN_UNITS` subjects it is too
     narrow for people in general, and fewer stimuli are refused. `n` of the interval is the number of distinct stimuli.
 
     References
     ----------
     Owen AB (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1:386-411. doi:10.1214/07-AOAS122
+    Cameron AC, Gelbach JB, Miller DL (2011). Robust inference with multiway clustering. Journal of Business & Economic
+    Statistics 29:238-249. doi:10.1198/jbes.2010.07136
     """
     values = np.asarray(values, dtype=np.float64)
     for name, labels in (("subjects", subjects), ("stimuli", stimuli)):
@@ -273,5 +276,10 @@ def crossed_bootstrap(
     total, drawn = (((of_subjects @ cells) * of_stimuli).sum(axis=1) for cells in (sums, counts))
     means = total[drawn > 0] / drawn[drawn > 0]  # with gaps in the design a draw may hold no trial
     tail = expanded_tail(min(n for n in (n_subjects, n_stimuli) if n >= MIN_UNITS), confidence)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(values.mean()), float(low), float(high), n_stimuli)
+    mean, ends = values.mean(), np.quantile(means, [tail, 1 - tail])
+    off = sums - mean * counts
+    by_subject, by_stimulus, by_cell = (np.square(part).sum() for part in (off.sum(axis=1), off.sum(axis=0), off))
+    if n_subjects >= MIN_UNITS and by_cell > 0:
+        once = max(by_subject + by_stimulus - by_cell, by_subject, by_stimulus)
+        ends = mean + np.sqrt(once / (by_subject + by_stimulus + by_cell)) * (ends - mean)
+    return Interval(float(mean), float(ends[0]), float(ends[1]), n_stimuli)

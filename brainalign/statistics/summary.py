@@ -43,7 +43,7 @@ def _mean_over_folds(scores: "pd.Series[float]", test_share: float, confidence: 
     if np.isnan(test_share) or len(scores) < MIN_UNITS:
         return float(scores.mean()), np.nan, np.nan
     interval = cross_validated_interval(scores.to_numpy(), test_share, confidence)
-    return interval.mean, interval.low, interval.high
+    return interval.mean, max(interval.low, 0.0), min(interval.high, 1.0)  # of accuracies, where t knows no ends
 
 
 def summarize_encoding(

@@ -298,7 +298,7 @@ def _window_row(
             low, high = interval.low, interval.high
     elif len(scores := scores[np.isfinite(scores)]) >= statistics.MIN_UNITS:
         interval = statistics.cross_validated_interval(scores, 1 / (len(scores) - 1), study.confidence)
-        low, high = interval.low, interval.high
+        low, high = max(interval.low, 0.0), min(interval.high, 1.0)
     if study.measure == "auc":
         logistic = float(np.nanmean(statistics.logistic_auc(flat, study.labels, folds)))
     null = found.null[:, 0]

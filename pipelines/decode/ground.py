@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from brainalign import decoding
-from brainalign.arrays import Arrays, Features, Layers
+from brainalign.arrays import Arrays, Layers
 from brainalign.checks import check_choice
 from brainalign.config import GroundSettings
 from brainalign.features import SentenceExtractor
@@ -29,7 +28,9 @@ def ground(job: Job) -> None:
     name = options.layer or list(layers)[-1]
     check_choice("ground.layer", name, layers)
     images = layers[name]
-    train, test = _parts(images, job.load_all("splits", pd.DataFrame))
+    splits = pd.concat(job.load_all("splits", pd.DataFrame))
+    test = images.stimuli["stimulus_id"].isin(splits.loc[splits["split"] == "test", "stimulus_id"]).to_numpy()
+    train = ~test  # what nobody is tested on: images of neither kind, too
     words, said = decoding.caption_words(_texts(job, images.stimuli), train, options.min_images)
     text = SentenceExtractor(str(job.settings["text"]["weights"]), device="cpu").vectors(words).astype(np.float64)
     chosen = ("n_dimensions", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
@@ -94,13 +95,6 @@ def ground(job: Job) -> None:
             seed=job.seed,
         )
     job.save("groundednorms", predicted, **about)
-
-
-def _parts(images: Features, splits: Sequence[pd.DataFrame]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the images that nobody is tested on, and those that somebody is; images of neither kind train too."""
-    tested = {name for table in splits for name in table.loc[table["split"] == "test", "stimulus_id"]}
-    test = images.stimuli["stimulus_id"].isin(tested).to_numpy()
-    return ~test, test
 
 
 def _texts(job: Job, stimuli: pd.DataFrame) -> list[list[str]]:

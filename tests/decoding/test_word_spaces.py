@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
 from brainalign import decoding
+from brainalign.statistics import bootstrap_correlations
 
 
 def test_scenes_of_the_same_words_do_not_compete_and_nothing_is_at_chance(rng: np.random.Generator) -> None:
@@ -54,6 +57,15 @@ def test_a_space_that_knows_the_norms_beats_the_text_and_one_of_noise_does_not()
     assert rows.loc["noise", "r2"] < 0.05
     assert rows.loc["noise", "p"] > 0.05
     assert rows.loc["noise", "gain_low"] < 0 < rows.loc["noise", "gain_high"]
+    equal = []
+    for k in range(40):
+        heard = (shared := rng.normal(size=(20, 4))) + 0.7 * rng.normal(size=(2, 20, 4))
+        two, told = (
+            dict(zip(("text", "other"), heard, strict=True)),
+            pd.DataFrame(shared[:, :1] + rng.normal(size=(20, 1))),
+        )
+        equal.append(decoding.norm_prediction(two, told, n_permutations=1, n_draws=100, seed=k).iloc[2])
+    assert np.mean([row["gain_low"] > 0 or row["gain_high"] < 0 for row in equal]) <= 0.12
     refused("too few", decoding.norm_prediction, {"text": codes[:6]}, norms[:6])
     refused("the same 0", decoding.norm_prediction, {"text": codes}, norms * 0)
 
@@ -119,4 +131,9 @@ def test_regions_are_predicted_by_the_space_that_holds_what_they_answer_to() -> 
     assert table.loc[("grounded", "noise"), "p"] > 0.05
     assert table.loc[("grounded", "seeing"), "ceiling_r"] == pytest.approx(0.9)
     assert table.loc[("text", "noise"), "difference_low"] < 0 < table.loc[("text", "noise"), "difference_high"]
+    told, few = text[:12] @ rng.normal(size=(3, 12)), responses[:12]
+    fit = decoding.word_regions({"text": (text[12:36], text[:12])}, responses[12:36], few, {"all": np.arange(12)},
+                                lambda X, Y: SimpleNamespace(predict=lambda X: told), n_draws=200)  # fmt: skip
+    plain = bootstrap_correlations(told, few, [np.arange(12)], n_draws=200, seed=0)
+    assert (fit["high"] - fit["low"])[0] > 1.3 * np.ptp(np.quantile(plain, [0.025, 0.975]))  # few images: Student's t
     refused("none of the words", decoding.caption_vectors, np.zeros((2, 12)), looks)

@@ -42,3 +42,5 @@ def summaries() -> Any:
 
 def test_summaries_are_as_they_were() -> None:
     RECORD.check("summaries", summaries())
+    near = pd.DataFrame({"accuracy": [1.0] * 6 + [0.5], "chance": 0.5, "split": "run"})
+    assert summary.summarize_decoding(near, {"run": summary.SplitInfo("run", 0.2)}, 0.95)[0]["high"] == 1

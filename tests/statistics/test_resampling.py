@@ -145,6 +145,8 @@ def test_crossed_bootstrap_covers() -> None:
         found = crossed_bootstrap(effects, subject, stimulus, n_draws=300, seed=k)
         inside.append(found.low <= 0 <= found.high)
     assert np.mean(inside) >= 0.89
+    lone = [crossed_bootstrap(x, subject, stimulus, n_draws=300) for x in rng.normal(size=(40, 300))]  # trials alone
+    assert np.mean([some.high - some.low for some in lone]) * np.sqrt(300) < 6.5  # 4.7 by Student's t, of draws 7.6
     few = [rng.normal(size=7) for _ in range(300)]  # stimuli of one subject
     found_few = [crossed_bootstrap(x, np.zeros(7), np.arange(7), n_draws=300, seed=k) for k, x in enumerate(few)]
     assert np.mean([some.low <= 0 <= some.high for some in found_few]) >= 0.93
