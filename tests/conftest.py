@@ -15,11 +15,13 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from drawn import unarranged, watched
 from PIL import Image
 from seeded.recorded import Record
 
+from brainalign.features import EfficientNetExtractor
 from brainalign.kernels import blas
 from brainalign.simulation import betas_image, draw_scenes, labels_image, render
 
@@ -144,6 +146,14 @@ class SmallImageStudy:
         content |= {"stimuli": "stimuli/stimuli.tsv", "recordings": recordings}
         content |= {"splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}}}
         return content | {"shape": {"runs": 4, "trials": len(self.trials), "targets": 2 * self.n_vertices}} | changes
+
+    def network_patterns(self) -> np.ndarray:
+        """Return the first principal components (n_images, 3) of what an EfficientNet sees in the images."""
+        images = torch.from_numpy(render(self.scenes, self.size)).permute(0, 3, 1, 2) / 255
+        features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, ["block4"])
+        values = features["block4"].numpy().astype(np.float64)
+        left, scale, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
+        return left[:, :3] * scale[:3]
 
     def write(self, patterns: np.ndarray | None = None, **changes: object) -> Path:
         """Write everything and return the path of the descriptor; planted are patterns (n_images, n), or random."""

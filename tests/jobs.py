@@ -105,16 +105,13 @@ class Rows(dict[str, np.ndarray]):
 
 def draw_page(config: Config, dataset: str, subject: str | None = None) -> int:
     labels = {"dataset": dataset} if subject is None else {"dataset": dataset, "subject": subject}
-    return run_step("report" if subject else "report_group", _whole(config), labels=labels)
+    whole = {"configuration": config.model_dump(mode="json")}
+    return run_step("report" if subject else "report_group", whole, labels=labels)
 
 
 def draw_incomplete(config: Config) -> int:
     """Draw pages of whatever there is wherever something failed, as after a failed run."""
     return run_job(incomplete_pages(Run(config, check=False)))
-
-
-def _whole(config: Config) -> dict[str, Any]:
-    return {"configuration": config.model_dump(mode="json")}
 
 
 def files_entered(job: Callable[[], object]) -> set[Path]:

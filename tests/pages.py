@@ -1,12 +1,15 @@
 """What an eye reads off a page, and studies for pages that nothing was recorded for."""
 
 import importlib.resources
+import importlib.util
 import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from html import unescape
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,6 +30,16 @@ RECORD |= {"settings": "", "inputs": {}, "library": {"digest": "0" * 64}}
 def words(html: object) -> str:
     text = re.sub(r"<(script|style).*?</\1>", "", str(html), flags=re.DOTALL)
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+@cache
+def made_up(section: str) -> ModuleType:
+    """Import a file of tests, named from their folder and without its ending, for what it makes up."""
+    path = Path(__file__).parent / f"{section}.py"
+    spec = importlib.util.spec_from_file_location(f"made_up_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

@@ -39,7 +39,9 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
     found = geometry.rdm_permutation_places(
         compared, of_models, method, settings.permutations, np.random.default_rng(job.seed), [of for of, _ in models]
     )
-    drawn = _best_layers(list(models), found.scores)
+    # Of every model the layer with the largest mean fit over regions or times.
+    means = pd.Series(np.nan_to_num(found.scores, nan=-1.0).mean(axis=0))
+    drawn = means.groupby([model for model, _ in models], sort=False).idxmax().to_numpy(dtype=np.intp)
     se = np.full(found.scores.shape, np.nan)
     rng = np.random.default_rng(job.seed)
     se[:, drawn] = geometry.bootstrap_places(compared, of_models[drawn], method, settings.draws, rng)
@@ -114,12 +116,6 @@ def _combined(
     found = found.rename(columns={"reference": "group"}).assign(p=found["null_p"], p_fwer=np.nan, kind="combination")
     columns = ["model", "layer", "group", "score", "se", "p", "p_fwer", "null_mean", "null_high"]
     return found[[*columns, "ceiling_low", "ceiling_high", "kind", "weights"]]
-
-
-def _best_layers(models: list[tuple[str, str]], scores: Values) -> NDArray[np.intp]:
-    """Return the row of one layer per model: the one with the largest mean fit over regions or times."""
-    means = pd.Series(np.nan_to_num(scores, nan=-1.0).mean(axis=0))
-    return means.groupby([model for model, _ in models], sort=False).idxmax().to_numpy(dtype=np.intp)
 
 
 def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | None]]:

@@ -17,7 +17,8 @@ def summarize_group(job: Job) -> None:
     """Compare every subject with the others where they saw the same images; save the ceilings."""
     cohorts: dict[tuple[object, ...], dict[str, Responses]] = {}
     for path, splits in zip(job.paths("responses"), job.load_all("splits", pd.DataFrame), strict=True):
-        test = _test_averages(load(path, Responses, job.provenance), splits)
+        every, tested = load(path, Responses, job.provenance), splits.loc[splits["split"] == "test", "trial_id"]
+        test = every.select(trials=every.trials["trial_id"].isin(tested).to_numpy()).average_repeats()
         times = () if test.times is None else tuple(np.round(test.times, 6).tolist())
         cohorts.setdefault((*_places(test.targets), times), {})[entities_of(path)["sub"]] = test
     tables = [_ceilings(cohort) for cohort in cohorts.values() if len(cohort) > 1]
@@ -37,11 +38,6 @@ def _places(targets: pd.DataFrame) -> tuple[object, ...]:
         return (object(),)  # of one brain alone, however its targets are numbered
     places = [] if sensors or "vertex" in targets else ["x_mm", "y_mm", "z_mm"]
     return targets.reindex(columns=["target_id", *places]).round(2).to_csv(), space.get("name"), space.get("labels")
-
-
-def _test_averages(responses: Responses, splits: pd.DataFrame) -> Responses:
-    test = splits.loc[splits["split"] == "test", "trial_id"]
-    return responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy()).average_repeats()
 
 
 def _ceilings(cohort: dict[str, Responses]) -> pd.DataFrame:

@@ -96,13 +96,19 @@ def test_bad_files(folder: Path, tmp_path: Path) -> None:
 
 
 @real
-def test_the_real_maps() -> None:
+def test_the_real_maps_become_a_table_of_parcels(tmp_path: Path) -> None:
     maps = datasets.read_cortical_maps(REAL)
     parcels = datasets.read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
     means = datasets.parcel_means(maps.maps, parcels)
     assert (list(means), means.shape) == (["fc_gradient0", "mpc_gradient0", "t1wt2w", "thickness"], (100, 4))
     assert means.notna().all(axis=None)
     assert means["thickness"].between(1.5, 4).all()
+    sided = replace(parcels, names=[f"{side}_{name}" for side, name in zip(parcels.hemi, parcels.names, strict=True)])
+    found = datasets.read_area_maps(write(tmp_path, datasets.area_maps_table(means, sided)))
+    assert found.areas == list(parcels.names)
+    assert found.hemi.tolist() == ["L"] * 50 + ["R"] * 50  # each parcel lies in one
+    assert found.maps["thickness"] == pytest.approx(means["thickness"].to_numpy())
+    assert found.covers_sphere
     assert parcels.hemi.tolist() == ["L"] * 50 + ["R"] * 50
     # Myelin is high where the cortex is thin (Glasser & Van Essen 2011, doi:10.1523/JNEUROSCI.2180-11.2011).
     assert means["t1wt2w"].corr(means["thickness"]) == pytest.approx(-0.698, abs=0.001)
@@ -158,19 +164,6 @@ def test_bad_tables(tmp_path: Path) -> None:
         (TABLE.assign(sphere_x=0.0, sphere_y=0.0, sphere_z=0.0), "in the middle of the sphere"),
     ):
         refused(message, datasets.read_area_maps, write(tmp_path, table))
-
-
-@real
-def test_parcels_of_the_real_maps_become_a_table(tmp_path: Path) -> None:
-    maps = datasets.read_cortical_maps(REAL)
-    parcels = datasets.read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
-    means = datasets.parcel_means(maps.maps, parcels)
-    sided = replace(parcels, names=[f"{side}_{name}" for side, name in zip(parcels.hemi, parcels.names, strict=True)])
-    found = datasets.read_area_maps(write(tmp_path, datasets.area_maps_table(means, sided)))
-    assert found.areas == list(parcels.names)
-    assert found.hemi.tolist() == ["L"] * 50 + ["R"] * 50  # each parcel lies in one
-    assert found.maps["thickness"] == pytest.approx(means["thickness"].to_numpy())
-    assert found.covers_sphere
 
 
 @pytest.mark.parametrize("n_vertices", [642, 2562])

@@ -17,13 +17,6 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def opened(encoder: GlimEncoder) -> GlimEncoder:
-    for block in encoder.blocks:
-        block.adapt.weight.data.normal_(0, 0.3, generator=seeded())
-        block.adapt.bias.data.normal_(0, 0.3, generator=seeded(1))
-    return encoder.eval()
-
-
 def test_published_sizes_have_published_shapes_and_times_are_sines_and_cosines() -> None:
     shape = EegShape(n_channels=104, n_times=1280, n_outputs=1024, n_tasks=3, n_datasets=2, n_subjects=30)
     encoder, mask = GlimEncoder(shape).eval(), torch.arange(1280) < 900
@@ -39,7 +32,10 @@ def test_published_sizes_have_published_shapes_and_times_are_sines_and_cosines()
 
 
 def test_what_is_masked_or_comes_later_does_not_change_the_output() -> None:
-    encoder, signals = opened(small(SHAPE)), torch.randn(2, 6, 20, generator=seeded())
+    encoder, signals = small(SHAPE).eval(), torch.randn(2, 6, 20, generator=seeded())
+    for block in encoder.blocks:
+        block.adapt.weight.data.normal_(0, 0.3, generator=seeded())
+        block.adapt.bias.data.normal_(0, 0.3, generator=seeded(1))
     mask, prompt = torch.arange(20) < torch.tensor([[12], [20]]), torch.ones(2, 3, dtype=torch.long)
     changed = signals.clone()
     changed[0, :, 12:] = 100.0

@@ -18,13 +18,9 @@ SAID = [
 ]  # fmt: skip
 
 
-def plain(texts: list[str]) -> list[str]:
-    return [" ".join(words(text)) for text in texts]
-
-
 def test_equal_to_the_packages_and_by_hand() -> None:
     found = text_scores(SAID, TEXTS, n_permutations=20).set_index("measure")["value"]
-    said, texts = plain(SAID), plain(TEXTS)
+    said, texts = ([" ".join(words(text)) for text in each] for each in (SAID, TEXTS))
     for order in (1, 2):
         bleu = BLEU(max_ngram_order=order, tokenize="none", smooth_method="none", force=True)
         assert found[f"bleu{order}"] == pytest.approx(bleu.corpus_score(said, [texts]).score / 100)
@@ -42,16 +38,12 @@ def test_equal_to_the_packages_and_by_hand() -> None:
     assert two.loc["wer", "gap"] == pytest.approx(2 / 6)
 
 
-def corpus() -> tuple[list[str], list[str], list[str]]:
+def test_controls_take_away_what_a_task_and_a_label_give() -> None:
     rng, tasks = np.random.default_rng(0), ["films"] * 30 + ["lives"] * 30
     shared = {"films": "film plot acting", "lives": "born died president"}
-    label = [("good", "bad")[k % 2] for k in range(60)]
+    labels = [("good", "bad")[k % 2] for k in range(60)]
     own = [f"word{rng.integers(1000)} thing{k}" for k in range(60)]
-    return [f"{shared[t]} {a} {o}" for t, a, o in zip(tasks, label, own, strict=True)], tasks, label
-
-
-def test_controls_take_away_what_a_task_and_a_label_give() -> None:
-    texts, tasks, labels = corpus()
+    texts = [f"{shared[t]} {a} {o}" for t, a, o in zip(tasks, labels, own, strict=True)]
     measures = ("content", "wer")
     right = text_scores(texts, texts, tasks=tasks, labels=labels, measures=measures).set_index(["measure", "control"])
     assert (right["p"] < 0.01).all()

@@ -33,18 +33,14 @@ class Rows:
             self.layers[name][rows] = tensor
 
 
-def draw_image(path: Path, seed: int, size: tuple[int, int] = (40, 32)) -> None:
-    small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(path)
-
-
 @pytest.fixture
 def images(tmp_path: Path) -> pd.DataFrame:
     folder = tmp_path / "images"
     folder.mkdir()
     paths = [folder / f"s{k}.png" for k in range(7)]
     for k, path in enumerate(paths):
-        draw_image(path, k, (40 + 3 * k, 32 + k))
+        small = np.random.default_rng(k).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((40 + 3 * k, 32 + k), Image.Resampling.BICUBIC).save(path)
     return pd.DataFrame({"stimulus_id": [path.stem for path in paths], "path": [str(path) for path in paths]})
 
 

@@ -119,21 +119,18 @@ def test_what_a_mark_tells_is_escaped() -> None:
     assert "<title>&lt;img src=x" in drawn
 
 
-def moving() -> list[kit.Panel]:
-    values = np.full((3, 3, 3), 0.1)
-    values[1, 1, 1] = 1.0
-    image, mask = (nibabel.Nifti1Image(each, np.diag([2.0, 2.0, 2.0, 1.0])) for each in (values, np.ones((3, 3, 3))))
-    viewer = kit.volume_viewer(image, mask, None, label="r", vmax=1.0, diverging=True)
-    rdms = {"net": np.arange(6.0)[::-1]}
-    return [rdm_panel(rdms, list("aaaa"), "RDMs", "rdm"), kit.Panel("volume", "Volume", "", None, html=viewer)]
-
-
 @needs_browser
 @pytest.mark.parametrize(("flags", "ink", "paper"), [
     ((), "rgb(28, 30, 33)", "rgb(255, 255, 255)"), ((DARK,), "rgb(232, 234, 237)", "rgb(169, 175, 184)"),
 ])  # fmt: skip
 def test_black_is_the_ink_of_the_theme(tmp_path: Path, flags: tuple[str, ...], ink: str, paper: str, probed) -> None:
     """Pictures have a ground for black ink; they open large, matrices are reordered, and volumes are cut."""
+    values = np.full((3, 3, 3), 0.1)
+    values[1, 1, 1] = 1.0
+    image, mask = (nibabel.Nifti1Image(each, np.diag([2.0, 2.0, 2.0, 1.0])) for each in (values, np.ones((3, 3, 3))))
+    viewer = kit.volume_viewer(image, mask, None, label="r", vmax=1.0, diverging=True)
+    rdms = rdm_panel({"net": np.arange(6.0)[::-1]}, list("aaaa"), "RDMs", "rdm")
+    shown = page(black_bar(), rdms, kit.Panel("volume", "Volume", "", None, html=viewer))
     probe = """<script>addEventListener("load", () => {
       const style = (name) => getComputedStyle(document.querySelector(name));
       document.body.dataset.ink = [style(".drawing path:has(> title)").fill, style(".drawing text").fill,
@@ -154,7 +151,7 @@ def test_black_is_the_ink_of_the_theme(tmp_path: Path, flags: tuple[str, ...], i
           slider.nextElementSibling.textContent].join("|");
       }, 900);
     });</script>"""
-    content = dumped(tmp_path, probed(page(black_bar(), *moving()), probe), "--virtual-time-budget=4000", *flags)
+    content = dumped(tmp_path, probed(shown, probe), "--virtual-time-budget=4000", *flags)
     (found,) = re.findall('data-ink="([^"]*)"', content)
     assert found.split("|") == [*[ink] * 3, paper]
     (moved,) = re.findall('data-moved="([^"]*)"', content)

@@ -37,12 +37,6 @@ def grid() -> pd.DataFrame:
     })  # fmt: skip
 
 
-def in_mni() -> pd.DataFrame:
-    table = grid()
-    table.attrs["space"] = {"name": "MNI152"}
-    return table
-
-
 def test_a_mark_per_target_in_each_view() -> None:
     targets, values = places(), np.linspace(-0.3, 0.6, N_TARGETS)
     values[3] = np.nan
@@ -134,9 +128,11 @@ def sensors() -> pd.DataFrame:
 
 NOWHERE = places().assign(kind="target", x_mm=np.nan, y_mm=np.nan, z_mm=np.nan)
 VERTICES = NOWHERE.assign(kind="vertex", hemi="L", vertex=np.arange(N_TARGETS) + 9000)
+IN_MNI = grid()
+IN_MNI.attrs["space"] = {"name": "MNI152"}
 CASES = {
     "voxels": (grid(), "voxels", ["scoremap", "ceilingmap"], ["vertices", "sensors", "glass brain", "MNI152"]),
-    "standard head": (in_mni(), "voxels", ["scoremap", "glassbrain", "ceilingmap"], ["vertices", "sensors"]),
+    "standard head": (IN_MNI, "voxels", ["scoremap", "glassbrain", "ceilingmap"], ["vertices", "sensors"]),
     "vertices": (VERTICES, "vertices", ["surface"], ["voxel", "sensors", "targetmap"]),
     "another mesh": (VERTICES.assign(vertex=range(N_TARGETS)), "vertices", ["scorehistogram"], ["voxel", "sensors"]),
     "places": (places(), "parcels", ["scoremap", "ceilingmap"], ["voxel", "vertices", "sensors"]),

@@ -13,7 +13,6 @@ import pytest
 from made import responses_of
 from pages import BETAS, image_study, study
 
-from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.datasets.splits import make_splits
 from brainalign.report import kit
@@ -135,9 +134,8 @@ def config(**content: object) -> Config:
 def recordings(changes: dict[str, Any], _: Any) -> Any:
     of = study(recordings={"1": changes["files"]}, markers={"1": "a", "2": "b"}, epochs=changes.get("epochs", {}))
     windows = pd.DataFrame({"scheme": ["recordings left out", "within recordings"], "logistic": 0.6})
-    decoded = kit.DecodedTimes({"timewindows": windows}, Arrays(), {}) if changes.get("decoded", True) else None
-    material = kit.SubjectMaterial(config(decode_times=changes.get("decode", {})), "study", of, "1", decoded=decoded)
-    return recordings_page._methods(material)
+    material = kit.SubjectMaterial(config(decode_times=changes.get("decode", {})), "study", of, "1")
+    return recordings_page.decoding_methods(material, windows if changes.get("decoded", True) else pd.DataFrame())
 
 
 def images(changes: dict[str, Any], _: Any) -> Any:

@@ -152,7 +152,7 @@ def test_regions_named_across_subjects() -> None:
 
 
 def test_networks_beside_networks() -> None:
-    pair, told = ("net", "other"), manifolds_told()
+    pair = ("net", "other")
     pairs = frame(
         "model_a model_b layer_a layer_b measure value null null_high rotated n_stimuli note",
         (*pair, "a", "x", "cka", 0.2, 0.1, 0.2, 0.3, 50, ""), (*pair, "a", "y", "cka", 0.7, 0.11, 0.22, 0.33, 60, ""),
@@ -162,11 +162,7 @@ def test_networks_beside_networks() -> None:
     )  # fmt: skip
     pairs = pd.concat([pairs, *(pairs.assign(model_b=f"net{k}") for k in range(6))])
     rows = [("net", k, "pr", 3.0 + k, 60, -1, "net") for k in (0, 1)]
-    tables = pairs, (dimensions := frame("model number measure value n step network", *rows)), dimensions.head(0), told
-    assert "(6 of 7 drawn)" in str(geometry.matching_section(dict(zip(MATCHING_TABLES, tables, strict=True))).panels)
-
-
-def manifolds_told() -> pd.DataFrame:
+    dimensions = frame("model number measure value n step network", *rows)
     measures = ("capacity", "radius", "dimension", "nc1", "cdnv", "simplex", "accuracy", "nc3", "agreement")
     rows = []
     for number, share in ((0, 0.5), (1, 1.0)):
@@ -176,7 +172,9 @@ def manifolds_told() -> pd.DataFrame:
             rows.append(("net", f"l{number}", number, "kind", measure, value, null, 3, 20 - (1 - number), 1, ""))
     rows += [("net", "l0", 0, "place", measure, NAN, NAN, 0, 0, 0, "few") for measure in measures]
     columns = "model layer number feature measure value null n_categories n_each n_left_out note"
-    return frame(columns, *rows).assign(null_low=0.01, null_high=0.02, step=-1, network="net")
+    told = frame(columns, *rows).assign(null_low=0.01, null_high=0.02, step=-1, network="net")
+    tables = dict(zip(MATCHING_TABLES, (pairs, dimensions, dimensions.head(0), told), strict=True))
+    assert "(6 of 7 drawn)" in str(geometry.matching_section(tables).panels)
 
 
 def test_searchlights_scores_over_time_and_clusters(kept: Kept) -> None:
@@ -422,10 +420,8 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -
         kept(answer.words, answer.numbers)
     kept(geometry.decoding_over_time._cards(WINDOWS))
     monkeypatch.setattr(geometry.decoding_over_time.kit, "recordings_text", lambda _: "recorded")
-    material.decoded, material.config = None, SimpleNamespace(decode_times=DecodeTimesSettings())
-    kept(geometry.decoding_over_time._methods(material))
-    material.decoded = decoded(facts, ["Cz"])
-    kept(geometry.decoding_over_time._methods(material))
+    material.config = SimpleNamespace(decode_times=DecodeTimesSettings())
+    kept(geometry.decoding_methods(material, pd.DataFrame()))
+    kept(geometry.decoding_methods(material, WINDOWS))
     material.config = SimpleNamespace(decode_times=DecodeTimesSettings(noise="none", latency_window_s=(0.1, 0.3)))
-    material.decoded.tables["timewindows"] = WINDOWS[WINDOWS["scheme"] == SCHEMES[1]].assign(logistic=NAN)
-    kept(geometry.decoding_over_time._methods(material))
+    kept(geometry.decoding_methods(material, WINDOWS[WINDOWS["scheme"] == SCHEMES[1]].assign(logistic=NAN)))

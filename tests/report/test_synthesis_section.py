@@ -113,14 +113,6 @@ def captions(made: kit.SynthesisedImages) -> dict[str, str]:
     return {piece.id: piece.caption for panel in panels for piece in panel.pieces}
 
 
-def on_page(made: kit.SynthesisedImages) -> list[Any]:
-    sentences = synthesis.contests, synthesis.matched_sentence, synthesis.specific_sentence
-    said = [made.without_truth, made.contrasts, *(of(made) for of in sentences)]
-    for region in made.table.loc[made.table["condition"] == "guided", "region"].unique():
-        said += [synthesis.objections(made, region), synthesis.warning(made, region), synthesis.verdict(made, region)]
-    return [*said, words(made), synthesis.synthesis_findings(material(made))]
-
-
 def of_one_judge_each() -> kit.SynthesisedImages:
     made = study(red=ALL_RISE, V1=ALL_RISE, V2=ALL_RISE)
     table = made.table.assign(true=made.table["true"].where(made.table["scored"] == "red"))
@@ -192,7 +184,11 @@ def test_what_is_claimed_and_what_is_warned_of(case: str, kept: Callable[..., No
     made, region, claimed, warned, said = SAID[case]
     assert bool(synthesis.warning(made, region)) == warned
     assert ("not claimed" not in synthesis.verdict(made, region)) == claimed
-    found = on_page(made)
+    sentences = synthesis.contests, synthesis.matched_sentence, synthesis.specific_sentence
+    found = [made.without_truth, made.contrasts, *(of(made) for of in sentences)]
+    for name in made.table.loc[made.table["condition"] == "guided", "region"].unique():
+        found += [of(made, name) for of in (synthesis.objections, synthesis.warning, synthesis.verdict)]
+    found += [words(made), synthesis.synthesis_findings(material(made))]
     assert said in str(found)
     kept(found)
 

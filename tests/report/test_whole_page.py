@@ -1,21 +1,17 @@
 """The page of a subject with every section there is: how many figures it has, and how large it is."""
 
 import base64
-import importlib.util
 import io
 import re
 from dataclasses import replace
-from functools import cache
 from itertools import product
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from made import responses_of
-from pages import BETAS, RECORD, config, image_study
+from pages import BETAS, RECORD, config, image_study, made_up
 from PIL import Image
 
 from brainalign.arrays import Arrays
@@ -44,15 +40,6 @@ FITS = {
     ("pixels", "core"): {"encoder": "response_optimised"},
 }  # fmt: skip
 VALUES = ("shape", "colour", "texture", "size")
-
-
-@cache
-def made_up(section: str) -> ModuleType:
-    path = Path(__file__).parent.parent / f"{section}.py"
-    spec = importlib.util.spec_from_file_location(f"made_up_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def rows(**levels: Any) -> pd.DataFrame:

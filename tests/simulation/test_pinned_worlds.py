@@ -50,15 +50,11 @@ SPOT = np.full((2, 16, 16, 3), 128, dtype=np.uint8)  # nothing, and one red pixe
 SPOT[1, 4, 9] = [255, 0, 0]
 
 
-def points(n: int) -> np.ndarray:
-    z, turn = 1 - (2 * np.arange(n) + 1) / n, np.pi * (1 + 5**0.5) * np.arange(n)
-    return 100 * np.column_stack([np.sqrt(1 - z**2) * np.cos(turn), np.sqrt(1 - z**2) * np.sin(turn), z])
-
-
 def cortex() -> simulation.Cortex:
     from scipy.spatial import ConvexHull
 
-    sphere = points(400)
+    z, turn = 1 - (2 * np.arange(400) + 1) / 400, np.pi * (1 + 5**0.5) * np.arange(400)
+    sphere = 100 * np.column_stack([np.sqrt(1 - z**2) * np.cos(turn), np.sqrt(1 - z**2) * np.sin(turn), z])
     faces = ConvexHull(sphere).simplices.astype(np.int64)
     pial = {"L": sphere * [0.3, 0.7, 0.5] - [30, 20, 0], "R": sphere * [0.3, 0.7, 0.5] + [30, -20, 0]}
     return simulation.Cortex(pial, dict.fromkeys("LR", sphere), dict.fromkeys("LR", faces))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from refusals import refused
+from scipy.special import softmax
 from seeded.recorded import Record
 
 from brainalign import synthesis
@@ -20,38 +21,31 @@ def world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(D, N_VOXELS)), rng.normal(size=(N_BANK, D)) + 0.5
 
 
-def dense(weights: np.ndarray, bank: np.ndarray, temperature: float) -> np.ndarray:
-    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
-    logits = temperature * (weights / np.linalg.norm(weights, axis=0)).T @ units.T
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    mean = p @ units
-    return mean / np.linalg.norm(mean, axis=1, keepdims=True) * (p @ np.linalg.norm(bank, axis=1))[:, None]
-
-
 @pytest.mark.parametrize("chunk", [1, 8, 53, 1000])
 @pytest.mark.parametrize("temperature", [0.0, 3.0, 150.0, 1e6])
 def test_the_streamed_projection_is_the_dense_one(world: tuple, chunk: int, temperature: float) -> None:
+    weights, bank = world
+    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    p = softmax(temperature * (weights / np.linalg.norm(weights, axis=0)).T @ units.T, axis=1)
+    mean = p @ units
+    dense = mean / np.linalg.norm(mean, axis=1, keepdims=True) * (p @ np.linalg.norm(bank, axis=1))[:, None]
     found = synthesis.project_to_bank(*world, temperature=temperature, chunk=chunk)
-    np.testing.assert_allclose(found, dense(*world, temperature), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found, dense, rtol=1e-9, atol=1e-9)
 
 
 def test_the_nearest_image_is_taken_also_streamed_or_from_the_centre(world: tuple, tmp_path: Path) -> None:
     weights, bank = world
-    nearest = (bank / np.linalg.norm(bank, axis=1, keepdims=True) @ weights).argmax(axis=0)
+    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    nearest = (units @ weights).argmax(axis=0)
     for chunk in (5, 100):
         found = synthesis.project_to_bank(weights, bank, np.inf, chunk=chunk)
         np.testing.assert_allclose(found, bank[nearest], rtol=1e-9)
     dask = pytest.importorskip("dask.array")
-    weights, bank = world
     np.save(tmp_path / "bank.npy", bank)
     expected = synthesis.project_to_bank(weights, bank, 20, center=True)
-    found = synthesis.project_to_bank(weights, np.load(tmp_path / "bank.npy", mmap_mode="r"), 20, center=True, chunk=9)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    found = synthesis.project_to_bank(weights, dask.from_array(bank, chunks=(10, 3)), 20, center=True, chunk=9)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    weights, bank = world
-    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    for stored in (np.load(tmp_path / "bank.npy", mmap_mode="r"), dask.from_array(bank, chunks=(10, 3))):
+        found = synthesis.project_to_bank(weights, stored, 20, center=True, chunk=9)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
     apart = units - units.mean(axis=0)
     apart /= np.linalg.norm(apart, axis=1, keepdims=True)
     nearest = synthesis.project_to_bank(weights, bank, np.inf, center=True, chunk=10)

@@ -11,14 +11,7 @@ from torch import Tensor
 
 from brainalign import synthesis
 from brainalign.report.kit import FoundDirections, direction_gains
-from brainalign.synthesis import (
-    DirectionStudy,
-    Judges,
-    cosines,
-    random_directions,
-    record_trajectories,
-    semantic_directions,
-)
+from brainalign.synthesis import DirectionStudy, Judges, random_directions, record_trajectories, semantic_directions
 from brainalign.synthesis.directions import denoised_at, edited
 from brainalign.synthesis.directions.directions import _pulled_back, _singular_vectors
 
@@ -261,7 +254,7 @@ def test_all_of_a_study_by_hand(plain_pipe: Callable[[int], object]) -> None:
             np.testing.assert_allclose([rows["guide"], -rows["check"]], [channels(images)[:, 1]] * 2, atol=2e-3)
     own |= {f"{name} alone": expected["supervised", name, 0, True] for name in REGIONS}
     given = [studied.cosines["cosine"][k : k + 2].tolist() for k in range(0, 8, 2)]
-    np.testing.assert_allclose(given, cosines([*own.values()])[:, :2], atol=1e-3)
+    np.testing.assert_allclose(given, synthesis.cosines([*own.values()])[:, :2], atol=1e-3)
     refused("must rise, with 0 among them", DirectionStudy(None, {"a": len}, Judges({}), alphas=(1.0, 2.0)).run)
     refused("need a region", DirectionStudy(None, {}, Judges({})).run)
 

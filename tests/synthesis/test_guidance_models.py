@@ -28,14 +28,6 @@ def redness(images: Tensor) -> Tensor:
     return 10 * (images[:, 0] - images[:, 1:].mean(1)).mean((1, 2))
 
 
-def theirs(pipe: BrainGuidedPipeline) -> diffusers.StableDiffusionPipeline:
-    parts = {name: part for name, part in pipe.components.items() if part is not None}
-    unchecked = dict.fromkeys(("safety_checker", "feature_extractor")) | {"requires_safety_checker": False}
-    made = diffusers.StableDiffusionPipeline(**parts, **unchecked)
-    made.set_progress_bar_config(disable=True)
-    return made
-
-
 def test_what_is_saved_is_what_is_loaded(pipe: BrainGuidedPipeline, tmp_path: Path) -> None:
     expected = pipe(redness, generator=seeds(), **SHORT)
     pipe.save_pretrained(tmp_path / "prior")
@@ -271,7 +263,11 @@ def test_a_negative_prompt_is_led_away_from(latent_pipe: BrainGuidedPipeline) ->
     away = latent_pipe(generator=seeds(), negative_prompt="dog", **options).images
     assert not torch.equal(plain, away)
     assert torch.equal(latent_pipe(generator=seeds(), negative_prompt="", **options).images, plain)
-    expected = theirs(latent_pipe)(["cat"] * 2, negative_prompt=["dog"] * 2, guidance_scale=3.0, num_inference_steps=3,
+    parts = {name: part for name, part in latent_pipe.components.items() if part is not None}
+    unchecked = dict.fromkeys(("safety_checker", "feature_extractor")) | {"requires_safety_checker": False}
+    theirs = diffusers.StableDiffusionPipeline(**parts, **unchecked)
+    theirs.set_progress_bar_config(disable=True)
+    expected = theirs(["cat"] * 2, negative_prompt=["dog"] * 2, guidance_scale=3.0, num_inference_steps=3,
                       generator=seeds(), output_type="pt").images  # fmt: skip
     torch.testing.assert_close(away, expected, rtol=0, atol=1e-5)
     refused("classifier_free_scale", latent_pipe, negative_prompt="dog", **SHORT)

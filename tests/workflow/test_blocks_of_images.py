@@ -74,18 +74,6 @@ def saved(config: Config, suffix: str, kind: type, **labels: str) -> Any:
     return load(artifact_path(config.results, "small", suffix, **labels), kind)
 
 
-def scores_by_hand(study: PictureStudy, responses: Responses, features: np.ndarray) -> np.ndarray:
-    """Return r per voxel of ridge on features of the same total variance, each run left out in turn."""
-    stimuli, runs = (responses.trials[name].to_numpy() for name in ("stimulus_id", "run"))
-    X, r = features[[study.study.names.index(name) for name in stimuli]], []
-    for train, test in LeaveOneGroupOut().split(X, groups=runs):
-        centred = X - X[train].mean(axis=0)
-        scaled = centred * np.sqrt(1000 / np.square(centred[train]).sum(axis=1).mean())
-        predicted = Ridge(alpha=ALPHA).fit(scaled[train], responses.values[train]).predict(scaled[test])
-        r.append([np.corrcoef(a, b)[0, 1] for a, b in zip(predicted.T, responses.values[test].T, strict=True)])
-    return np.mean(r, axis=0)
-
-
 ONCE = [list(np.random.default_rng(run).permutation(6)) for run in range(5)]
 
 
@@ -105,7 +93,13 @@ def test_several_blocks_of_a_category_in_a_run(tmp_path: Path, make_study, unequ
     counts = responses.trials.groupby(["run", "stimulus_id"]).size()
     assert counts.nunique() > 2 if unequal else set(counts) == {2}
     scores = saved(config, "scores", pd.DataFrame, subject="1", model="pixels", method="fixed")
-    np.testing.assert_allclose(scores["r"], scores_by_hand(study, responses, study.features), atol=1e-4)
+    X, r = study.features[[study.study.names.index(name) for name in responses.trials["stimulus_id"]]], []
+    for train, test in LeaveOneGroupOut().split(X, groups=responses.trials["run"]):
+        centred = X - X[train].mean(axis=0)
+        scaled = centred * np.sqrt(1000 / np.square(centred[train]).sum(axis=1).mean())  # of the same total variance
+        predicted = Ridge(alpha=ALPHA).fit(scaled[train], responses.values[train]).predict(scaled[test])
+        r.append([np.corrcoef(a, b)[0, 1] for a, b in zip(predicted.T, responses.values[test].T, strict=True)])
+    np.testing.assert_allclose(scores["r"], np.mean(r, axis=0), atol=1e-4)
     assert scores["r"][:N_DRIVEN].median() > 0.55
     assert scores["p"][:N_DRIVEN].max() < 0.05
     assert abs(scores["r"][N_DRIVEN:].mean()) < 0.15

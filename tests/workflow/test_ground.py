@@ -62,17 +62,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def options(**changes: object) -> dict[str, Any]:
-    given = {"model": "net", "text": "minilm", "n_steps": 150, "batch_size": 32, "device": "cpu", "permutations": 199}
-    return given | {"draws": 100, "attributes": ["size", "x"]} | changes
-
-
-def run(folder: Path, **changes: object) -> int:
-    inputs: dict[str, Any] = {"features": artifact_path(folder, "d", "features", model="net")}
-    inputs |= {"splits": artifact_path(folder, "d", "splits", subject="1"), "norms": changes.get("norms", [])}
-    outputs = {name: artifact_path(folder, "d", name) for name in OUTPUTS}
-    settings = {"ground": options(**changes), "text": TEXT, "confidence": 0.95}
-    return run_step("ground", settings, inputs=inputs, outputs=outputs)
+OPTIONS: dict[str, Any] = {"model": "net", "text": "minilm", "n_steps": 150, "batch_size": 32, "device": "cpu"}
+OPTIONS |= {"permutations": 199, "draws": 100, "attributes": ["size", "x"]}
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +71,12 @@ def grounded(study: Path) -> Path:
     norms = pd.DataFrame({"word": [*COLOURS, *SHAPES, "small", "large", "left", "upper", "unheard"]})
     norms = norms.assign(is_colour=norms["word"].isin(list(COLOURS)).astype(int), length=norms["word"].str.len())
     norms.to_csv(study / "norms.csv", index=False)
-    assert run(study, norms=str(study / "norms.csv")) == 0
-    settings = {"ground": options(), "ceiling_threshold": 0.1, "confidence": 0.95}
+    inputs: dict[str, Any] = {"features": artifact_path(study, "d", "features", model="net")}
+    inputs |= {"splits": artifact_path(study, "d", "splits", subject="1"), "norms": str(study / "norms.csv")}
+    outputs = {name: artifact_path(study, "d", name) for name in OUTPUTS}
+    settings = {"ground": OPTIONS | {"norms": str(study / "norms.csv")}, "text": TEXT, "confidence": 0.95}
+    assert run_step("ground", settings, inputs=inputs, outputs=outputs) == 0
+    settings = {"ground": OPTIONS, "ceiling_threshold": 0.1, "confidence": 0.95}
     inputs = {name: artifact_path(study, "d", name, subject="1") for name in ("responses", "splits", "ceiling")}
     inputs["groundedwords"] = artifact_path(study, "d", "groundedwords")
     outputs = {"groundedregions": artifact_path(study, "d", "groundedregions", subject="1")}

@@ -266,20 +266,17 @@ CORE = TRAINED | {"encoder": "response_optimised", "n_channels": [4, 6], "kernel
 RIDGES = [f"ridge, {name}{kind}" for name in ("all tokens", "mean token") for kind in ("", ", one penalty")]
 
 
-def vision_transformer(folder: Path) -> dict[str, object]:
+def test_class_tokens_stand_beside_tokens_of_the_same_layers_with_permutations(scenes, tmp_path: Path) -> None:
+    """It has no place, so it comes from the same network as another model; its scores are those of ridge on that."""
+    scenes.write()
+    folder = tmp_path / "vit"
     transformers.set_seed(0)
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
     transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=16, patch_size=4)).save_pretrained(folder)
     processor = {"size": {"height": 16, "width": 16}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
     processor |= {"do_resize": True, "resample": 3, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True}
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
-    return {"extractor": "vision", "weights": str(folder), "layers": ["layers.0", "layers.1"]}
-
-
-def test_class_tokens_stand_beside_tokens_of_the_same_layers_with_permutations(scenes, tmp_path: Path) -> None:
-    """It has no place, so it comes from the same network as another model; its scores are those of ridge on that."""
-    scenes.write()
-    model = vision_transformer(tmp_path / "vit")
+    model = {"extractor": "vision", "weights": str(folder), "layers": ["layers.0", "layers.1"]}
     models = {"net": model | {"pooling": "tokens"}, "cls": model | {"pooling": "cls"}}
     methods = {"ridge": {"encoder": "ridge", "models": ["cls"], "device": "cpu"}}
     methods |= {"fac": TRAINED | {"models": ["net"], "cls": "cls", "baselines": ["mean"], "targets": "all"}}

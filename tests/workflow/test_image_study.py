@@ -6,17 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import yaml
 from jobs import asked, draw_incomplete, reruns, run_all, run_step
 from PIL import Image
 
 from brainalign.arrays import Responses
 from brainalign.config import Config
-from brainalign.features import EfficientNetExtractor
 from brainalign.io import artifact_path, load
 from brainalign.pipelines.summarize.held_out import _recovery as planted_and_recovered
-from brainalign.simulation import render
 from brainalign.study import parse
 from brainalign.workflow import jobs, log_path
 
@@ -29,14 +26,6 @@ NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_s
 PREPARED = ("responses", "splits", "ceiling")
 SECTIONS = {"01": ("data", "maps", "layers", "partition", "geometry", "ceilings", "contest")}
 SECTIONS |= {"02": ("data", "time", "partition", "geometry", "ceilings")}
-
-
-def patterns(study) -> np.ndarray:
-    images = torch.from_numpy(render(study.scenes, study.size)).permute(0, 3, 1, 2) / 255
-    features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, ["block4"])
-    values = features["block4"].numpy().astype(np.float64)
-    left, scale, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
-    return left[:, :3] * scale[:3]
 
 
 def configured(root: Path, **changes: object) -> dict[str, object]:
@@ -53,7 +42,7 @@ def configured(root: Path, **changes: object) -> dict[str, object]:
 def root(tmp_path_factory: pytest.TempPathFactory, make_image_study) -> Path:
     root = tmp_path_factory.mktemp("images")
     study = make_image_study(root / "scenes", n_images=72, n_test=24, size=64, n_vertices=2562, n_roi=100)
-    study.write(patterns(study))
+    study.write(study.network_patterns())
     config = parse(Config, configured(root), "test")
     assert Counter(job.rule for job in jobs(config)) == EVERYTHING
     run_all(config)

@@ -109,22 +109,19 @@ def copied(finished, tmp_path: Path):
     return replace(finished, root=tmp_path / "root", lib=tmp_path / "lib" / "brainalign")
 
 
-def environment_of(checkout, real: Path) -> Path:
-    (checkout.root / ".venv" / "bin").mkdir(parents=True)
-    for path in [*real.iterdir(), *(real / "bin").iterdir()]:
-        if path.name != "bin":
-            (checkout.root / ".venv" / path.relative_to(real)).symlink_to(path)
-    return checkout.root / ".venv" / "bin" / "python"
-
-
 def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     """SIGKILL everything in the middle; the documented command starts again and redoes only what was not finished."""
     checkout = make_checkout("killed")
     # One model: stages run in processes of their own here, which must be killed, and each takes seconds to import.
     changes = {"encode": {"permutations": 500}}
     config = checkout.write_config("kill", models={"onehot": {"extractor": "onehot"}}, **changes)
-    python = environment_of(checkout, Path(os.environ.get("VIRTUAL_ENV", Path(__file__).parents[2] / ".venv")))
-    if not (checkout.root / ".venv" / "installed").exists():
+    real = Path(os.environ.get("VIRTUAL_ENV", Path(__file__).parents[2] / ".venv"))
+    environment = checkout.root / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    for path in [*real.iterdir(), *(real / "bin").iterdir()]:
+        if path.name != "bin":
+            (environment / path.relative_to(real)).symlink_to(path)
+    if not (environment / "installed").exists():
         pytest.skip("this environment was not made by `make setup`")
     # The environment stands, whatever the ages of the files in the copy.
     command = ["make", "-o", ".venv/installed", "run", f"CONFIG={config}"]
@@ -150,8 +147,10 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     assert not (results / "sub-1.html").exists()
     locked = checkout.snakemake(config, check=False)
     assert "LockException" in locked.stderr + locked.stdout  # why the command unlocks first
-    python.unlink()
-    python.symlink_to(commands / "python")  # nothing is killed any more: stages need not import for seconds
+    (environment / "bin" / "python").unlink()
+    (environment / "bin" / "python").symlink_to(
+        commands / "python"
+    )  # nothing is killed any more: stages need not import for seconds
     again = subprocess.run(command, **where, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (results / "sub-1.html").exists()

@@ -404,20 +404,15 @@ SHAPE, AFFINE = (5, 4, 3), np.diag([4.0, 4.0, 4.0, 1.0])
 MODELS = ("language", "event rate", "all")
 
 
-def targets_of(lost: int) -> pd.DataFrame:
-    ijk = np.argwhere(np.ones(SHAPE))
-    table = pd.DataFrame(ijk, columns=["i", "j", "k"]).assign(target_id=[f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
-    table[["x_mm", "y_mm", "z_mm"]] = ijk * 4.0
-    table = table.assign(kind="voxel", hemi="", roi=[[] for _ in ijk]).drop(index=lost).reset_index(drop=True)
-    table.attrs["space"] = {"name": "MNI152", "shape": list(SHAPE), "affine": AFFINE.tolist()}
-    return table
-
-
 @pytest.fixture
 def subjects(tmp_path: Path) -> list[str]:
-    rng, names = np.random.default_rng(4), [f"0{k}" for k in range(1, 8)]
+    rng, names, ijk = np.random.default_rng(4), [f"0{k}" for k in range(1, 8)], np.argwhere(np.ones(SHAPE))
+    every = pd.DataFrame(ijk, columns=["i", "j", "k"]).assign(target_id=[f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
+    every[["x_mm", "y_mm", "z_mm"]] = ijk * 4.0
+    every = every.assign(kind="voxel", hemi="", roi=[[] for _ in ijk])
+    every.attrs["space"] = {"name": "MNI152", "shape": list(SHAPE), "affine": AFFINE.tolist()}
     for k, name in enumerate(names):
-        targets = targets_of(k)
+        targets = every.drop(index=k).reset_index(drop=True)  # another voxel is lost in each
         n = len(targets)
         trials = pd.DataFrame({"trial_id": ["a", "b"], "stimulus_id": ["a", "b"], "onset_s": [0.0, 2.0]})
         trials, patch = trials.assign(session="", run="1", repeat=1), (targets["i"] >= 3).to_numpy()

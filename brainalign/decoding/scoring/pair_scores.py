@@ -44,8 +44,7 @@ def content_hits(outputs: Sequence[str], distinct: Trials) -> Mapping[str, Value
     distinct : Trials
         One per stimulus; its table has the column text.
     """
-    texts = distinct.column("text")["text"]
-    return {"content words": content_overlaps(outputs, texts.tolist())}
+    return {"content words": content_overlaps(outputs, distinct.column("text")["text"].tolist())}
 
 
 def label_hits(label: str) -> PairScore:

@@ -111,9 +111,11 @@ def verdict(
     if real["p"] > level:
         said = f"Nothing shows that the decoder uses the brain: it scores at chance ({score})."
     elif as_good:
-        trained, tested, value = max(as_good, key=lambda one: one[2])
+        *kinds, value = max(as_good, key=lambda one: one[2])
+        named = {"brain": "brain signals", "shuffled": "shuffled pairs"}
+        trained, tested = (named.get(kind, kind) for kind in kinds)
         said = (
-            f"The decoder does not use the brain: trained on {_words(trained)} and tested on {_words(tested)} it "
+            f"The decoder does not use the brain: trained on {trained} and tested on {tested} it "
             f"scores {value:.3f}, which brain signals do not beat at p ≤ {level:g} ({score})."
         )
     elif not in_blocks:
@@ -164,20 +166,17 @@ def _not_excluded(
     return unbeaten
 
 
-def _words(kind: str) -> str:
-    return {"brain": "brain signals", "shuffled": "shuffled pairs"}.get(kind, kind)
-
-
 def _blocks(blocks: pd.DataFrame | None, measure: str, level: float) -> tuple[bool, list[str]]:
     if blocks is None:
         return True, []
     rows = blocks[blocks["measure"] == measure]
-    above = {"chance": _above(rows["value"] - rows["chance"], level)}
-    gains = {"chance": float((rows["value"] - rows["chance"]).mean())}
+    gains = {"chance": rows["value"] - rows["chance"]}
     if "neighbours" in rows and rows["neighbours"].notna().any():
-        above["what trials nearby tell"] = _above(rows["value"] - rows["neighbours"], level)
-        gains["what trials nearby tell"] = float((rows["value"] - rows["neighbours"]).mean())
-    parts = [f"{gains[name]:+.3f} from {name} ({'above' if over else 'not above'} it)" for name, over in above.items()]
+        gains["what trials nearby tell"] = rows["value"] - rows["neighbours"]
+    above = {name: _above(gain, level) for name, gain in gains.items()}
+    parts = [
+        f"{gains[name].mean():+.3f} from {name} ({'above' if over else 'not above'} it)" for name, over in above.items()
+    ]
     return all(above.values()), [f"Blocks left out score {', '.join(parts)} on average of {len(rows)} blocks."]
 
 

@@ -235,8 +235,7 @@ class TextDecoder:
             # The gradient of a cosine vanishes where v is right; that of the projection does not.
             unit = vector / vector.detach().norm(dim=1, keepdim=True).clamp(min=1e-12)
             toward = vector.detach() if targets is None else vector.new_tensor(targets[first : first + len(x)])
-            similarity = (unit * F.normalize(toward, dim=1)).sum()
-            (gradient,) = torch.autograd.grad(similarity, x)
+            (gradient,) = torch.autograd.grad((unit * F.normalize(toward, dim=1)).sum(), x)
             total += (gradient * x).detach().sum(dim=0).double().cpu().numpy()
             count += len(x) if mask is None else mask.sum(dim=0).cpu().numpy()
             first += len(x)

@@ -213,11 +213,8 @@ def _where(material: kit.ImageMaterial, model: str, method: str, layer: str, row
     if details["stimuli"]:
         figure = attention_maps(fields, grid, names, details["stimuli"], material.pictures)
         return [kit.captioned("attention", f"Where {label} attends", figure, id=f"attention{model}{method}")]
-    return [
-        kit.captioned(
-            "fields", f"Spatial fields of {label}", field_maps(fields[0], grid, names), id=f"fields{model}{method}"
-        )
-    ]
+    figure = field_maps(fields[0], grid, names)
+    return [kit.captioned("fields", f"Spatial fields of {label}", figure, id=f"fields{model}{method}")]
 
 
 def layer_weights(rows: pd.DataFrame) -> Figure:
@@ -307,16 +304,12 @@ def _stability(label: str, row: Mapping[str, Any]) -> str:
 
 
 def _quality(quality: Sequence[Mapping[str, Any]], title: str) -> Markup:
-    header = ["layer", "unexplained variance", "atoms per image", "never used", "alike over starts", "random atoms"]
-    cells = [
-        [
-            str(row["layer"]),
-            f"{row['unexplained']:.0%}",
-            f"{row['n_active']:.1f} of {row['n_atoms']}",
-            f"{row['dead']:.0%}",
-            kit.number(row.get("stability", float("nan"))),
-            kit.number(row.get("random_stability", float("nan"))),
-        ]
-        for row in quality
-    ]
-    return kit.html_table(header, cells, title)
+    columns: kit.Columns = {
+        "layer": lambda row: str(row["layer"]),
+        "unexplained variance": lambda row: f"{row['unexplained']:.0%}",
+        "atoms per image": lambda row: f"{row['n_active']:.1f} of {row['n_atoms']}",
+        "never used": lambda row: f"{row['dead']:.0%}",
+        "alike over starts": lambda row: kit.number(row.get("stability", float("nan"))),
+        "random atoms": lambda row: kit.number(row.get("random_stability", float("nan"))),
+    }
+    return kit.row_table(pd.DataFrame(quality), columns, title)

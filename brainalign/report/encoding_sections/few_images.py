@@ -200,28 +200,24 @@ def _verdicts(label: str, rows: pd.DataFrame) -> list[str]:
 
 def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
     """Tabulate the method taken in each region, in-context or a ridge fall-back, with the errors that decided it."""
-    header = ["region", "targets", "error, in-context", "error, empirical Bayes", "error, ridge", "taken"]
-    several = len(about["seed_r"]) > 1
-    rows = [
-        [
-            f"{row['group']} (seed {row['seed']})" if several else str(row["group"]),
-            f"{int(row['n_targets']):,}",
-            kit.number(row["in_context"]),
-            kit.number(row["empirical_bayes"]),
-            kit.number(row["ridge"]),
-            TAKEN[row["taken"]],
-        ]
-        for row in about["fallbacks"]
-    ]
-    if not rows:
+    if not about["fallbacks"]:
         return Markup("<p>{}: no fall-back was asked for, so in-context weights stand everywhere.</p>").format(label)
+    several = len(about["seed_r"]) > 1
+    columns: kit.Columns = {
+        "region": lambda row: f"{row['group']} (seed {row['seed']})" if several else str(row["group"]),
+        "targets": lambda row: f"{int(row['n_targets']):,}",
+        "error, in-context": lambda row: kit.number(row["in_context"]),
+        "error, empirical Bayes": lambda row: kit.number(row["empirical_bayes"]),
+        "error, ridge": lambda row: kit.number(row["ridge"]),
+        "taken": lambda row: TAKEN[row["taken"]],
+    }
     title = f"{label}: leave-one-out errors on the {about['n_context']} images of the context"
     note = Markup(
         '<p class="soft">{}, in units of their variance (1: no better than the mean), region by region, before any '
         "test image is seen. The network stays unless empirical-Bayes ridge is better by more than a standard error "
         "over images; the better of the two must beat ridge by as much, or ridge is taken.</p>"
     ).format(title)
-    return kit.html_table(header, rows, title) + note
+    return kit.row_table(pd.DataFrame(about["fallbacks"]), columns, title) + note
 
 
 def _score_table(label: str, rows: pd.DataFrame, confidence: float) -> Markup:

@@ -171,7 +171,14 @@ def _on_the_cortex(
             "ceiling, never clipped; many would mean ceilings too low to divide by. "
         )
     caption = kit.CAPTIONS["surface"].format(hidden=hidden, normalized=normalized)
-    flat = _flat_caption(maps[0], len(scores), hidden, tested)
+    beyond = int((maps[0].values > maps[0].vmax).sum())
+    flat = kit.CAPTIONS["flatmap"].format(
+        hidden=hidden,
+        n_shown=maps[0].n_shown,
+        n=len(scores),
+        pointed=f", {beyond:,} of them with a larger r than the scale's end (pointed)" if beyond else "",
+        tested=tested,
+    )
     panels = [
         kit.Panel("surface", "Inflated", caption, None, numbers, html=kit.surface_viewer(maps)),
         kit.Panel("flat", f"Flattened: {maps[0].title}", flat, kit.flat_maps(maps[0])),
@@ -182,13 +189,6 @@ def _on_the_cortex(
         )
         panels.append(kit.Panel("flatlayers", f"Flattened: {best[0].title}", caption, kit.flat_maps(best[0])))
     return panels
-
-
-def _flat_caption(drawn: kit.SurfaceMap, n: int, hidden: str, tested: str) -> str:
-    """Write the caption of the flat map of r; it counts the values beyond the end of the scale where there are any."""
-    beyond = int((drawn.values > drawn.vmax).sum())
-    pointed = f", {beyond:,} of them with a larger r than the scale's end (pointed)" if beyond else ""
-    return kit.CAPTIONS["flatmap"].format(hidden=hidden, n_shown=drawn.n_shown, n=n, pointed=pointed, tested=tested)
 
 
 def _preference_maps(
@@ -358,7 +358,11 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
         ax.axhline(rows["ceiling_r"].mean(), color="black", linestyle="--", linewidth=0.8, label="noise ceiling (r)")
     ax.axhline(0, color=kit.GREY, linewidth=0.6)
     longest = max((part for _, part in rows.groupby("model", sort=False)), key=len)
-    _layer_ticks(ax, list(longest["layer"]))
+    layers = longest["layer"].tolist()
+    step = -(-len(layers) // 8)
+    places = np.arange(len(layers))[::step] / max(len(layers) - 1, 1)
+    ax.set_xticks(list(places), layers[::step], rotation=60, ha="right", fontsize=7)
+    ax.tick_params(axis="y", labelsize=7)
     if rows.groupby("model")["layer"].agg(tuple).nunique() > 1:
         ax.set_xlabel(f"relative depth (layers of {longest['model'].iloc[0]})", fontsize=7)
     if undecided:
@@ -367,13 +371,6 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
         few = len(undecided) <= MOST_NAMES
         text = "undecided: " + (", ".join(undecided) if few else f"{len(undecided)} models (no star)")
         ax.text(0.03, 0.99, textwrap.fill(text, 30), transform=ax.transAxes, fontsize=6, va="top", color="#555555")
-
-
-def _layer_ticks(ax: Axes, layers: Sequence[str]) -> None:
-    step = -(-len(layers) // 8)
-    places = np.arange(len(layers))[::step] / max(len(layers) - 1, 1)
-    ax.set_xticks(list(places), list(layers[::step]), rotation=60, ha="right", fontsize=7)
-    ax.tick_params(axis="y", labelsize=7)
 
 
 def roi_layer_heatmap(rows: pd.DataFrame, model: str) -> Figure:

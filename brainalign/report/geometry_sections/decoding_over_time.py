@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.config import DecodeTimesSettings
 from brainalign.report import kit
 from brainalign.report.geometry_sections.evoked import FEW_SENSORS, evoked_section
 
@@ -39,7 +38,7 @@ def recordings_chapter(material: kit.SubjectMaterial) -> kit.Chapter:
         _cards(windows),
         answer,
         summary=windows,
-        methods=_methods(material),
+        methods=decoding_methods(material, windows),
         failed_controls=kit.failed_windows(decoded),
     )
 
@@ -111,12 +110,6 @@ def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def _methods(material: kit.SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """List the paragraphs of the methods with the keys of their references; on decoding only where it was done."""
-    decoded = material.decoded
-    return decoding_methods(material, pd.DataFrame() if decoded is None else decoded.tables["timewindows"])
-
-
 def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list[tuple[str, tuple[str, ...]]]:
     """List paragraphs on the recordings of the subject of a page, and on how these windows were decoded, if any."""
     texts: list[tuple[str, tuple[str, ...]]] = [(kit.recordings_text(material), ())]
@@ -148,9 +141,13 @@ def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list
             ("maxstat",),
         )
     )
+    where = "the first hump after the stimulus (from the first three moments in a row above the permuted null)"
+    if options.latency_window_s is not None:
+        start, stop = (1000 * moment for moment in options.latency_window_s)
+        where = f"the window asked for ({start:.0f} to {stop:.0f} ms)"
     texts.append(
         (
-            f"Latencies are of {_where(options)}: the largest score, the centre above half the height, and the rise to "
+            f"Latencies are of {where}: the largest score, the centre above half the height, and the rise to "
             "that height. Beside them stands the highest hump, called undecided where it does not beat the next one by "
             f"two standard errors. Intervals resample test trials within recordings ({options.draws} draws), in the "
             "same window.",
@@ -158,13 +155,6 @@ def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list
         )
     )
     return texts
-
-
-def _where(options: DecodeTimesSettings) -> str:
-    if options.latency_window_s is not None:
-        start, stop = (1000 * moment for moment in options.latency_window_s)
-        return f"the window asked for ({start:.0f} to {stop:.0f} ms)"
-    return "the first hump after the stimulus (from the first three moments in a row above the permuted null)"
 
 
 def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFrame, measure: str) -> Figure:

@@ -34,8 +34,7 @@ def write_figures(chapters: Sequence[Chapter], folder: Path) -> list[Path]:
     written, captions = [], []
     for n, panel in enumerate(_drawn(chapters), start=1):
         stem = f"{n:02d}_{panel.id}"
-        caption = " ".join(panel.caption.split())
-        captions.append(f"## {n}. {panel.title}\n\n{caption}\n")
+        captions.append(f"## {n}. {panel.title}\n\n{' '.join(panel.caption.split())}\n")
         written += [_write_svg(panel, folder / f"{stem}.svg"), folder / f"{stem}.pdf"]
         assert panel.figure is not None
         panel.figure.savefig(written[-1], metadata={"CreationDate": None})

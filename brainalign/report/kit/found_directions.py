@@ -87,7 +87,9 @@ def direction_gains(found: FoundDirections) -> pd.DataFrame:
             if len(change) >= MIN_UNITS:
                 interval = bootstrap(change)
                 low, high = interval.low, interval.high
-            chance = _changes_by_chance(found.table, region, judge)
+            # The mean change of the region along every direction of chance, by control and number.
+            by_chance = found.table[(found.table["control"] != "") & (found.table["scored"] == region)]
+            chance = _mean_change(by_chance, ["control", "number"], judge)
             kind = "shuffled" if "shuffled" in chance.index.get_level_values("control") else "random"
             same = chance.loc[kind].to_numpy(dtype=float) if len(chance) else np.zeros(0)
             besides = _besides(mine, region, judge)
@@ -112,10 +114,8 @@ def direction_gains(found: FoundDirections) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _changes_by_chance(table: pd.DataFrame, region: str, judge: str) -> "pd.Series[Any]":
-    """Return the mean change of a region along every direction of chance, by control and number."""
-    mine = table[(table["control"] != "") & (table["scored"] == region)]
-    means = mine.groupby(["control", "number", "alpha"])[judge].mean().unstack("alpha")
+def _mean_change(rows: pd.DataFrame, by: list[str], judge: str) -> "pd.Series[Any]":
+    means = rows.groupby([*by, "alpha"])[judge].mean().unstack("alpha")
     return means.iloc[:, -1] - means.iloc[:, 0] if len(means) else pd.Series(dtype=float)
 
 
@@ -123,7 +123,6 @@ def _besides(mine: pd.DataFrame, region: str, judge: str) -> tuple[str, float]:
     others = mine[mine["scored"] != region].dropna(subset=[judge])
     if others.empty:
         return "", float("nan")
-    means = others.groupby(["scored", "alpha"])[judge].mean().unstack("alpha")
-    change = means.iloc[:, -1] - means.iloc[:, 0]
+    change = _mean_change(others, ["scored"], judge)
     most = str(change.abs().idxmax())
     return most, float(change[most])

@@ -117,13 +117,8 @@ def _courses(ax: Axes, scores: pd.DataFrame, label: str) -> None:
 def _link(head: Axes, course: Axes, time_ms: float) -> None:
     """Draw a line from a head to its time."""
     course.axvline(time_ms, color=GREY, linewidth=0.8)
-    ends: dict[str, Any] = {
-        "xyA": (0.5, 0.0),
-        "coordsA": head.transAxes,
-        "xyB": (time_ms, 1),
-        "coordsB": course.get_xaxis_transform(),
-    }
-    line = ConnectionPatch(**ends, color=GREY, linewidth=0.8)
+    below: Any = course.get_xaxis_transform()
+    line = ConnectionPatch((0.5, 0.0), (time_ms, 1), head.transAxes, below, color=GREY, linewidth=0.8)
     line.set_in_layout(False)
     head.figure.add_artist(line)
 

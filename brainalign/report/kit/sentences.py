@@ -121,17 +121,12 @@ def untuned_identification(material: Material, split: str) -> pd.DataFrame:
     return rows[rows["model"].isin(material.full_rank_models)]
 
 
-def _of_layer(material: Material, row: "pd.Series[float]") -> str:
-    """Name the layer that a score is of, where its model has several."""
-    model, layer = str(row["model"]), str(row["layer"])
-    return f"with {material.name_of(model, layer)} " if model in material.layered_models else ""
-
-
 def _zero_shot(material: Material, split: str) -> str:
     row = _headline(material, "pair matching", split)
     if row is None:
         return ""
-    space = _of_layer(material, row)
+    model, layer = str(row["model"]), str(row["layer"])
+    space = f"with {material.name_of(model, layer)} " if model in material.layered_models else ""
     text = (
         f"Zero-shot ({split}, stimuli never trained on): {space}{number(row['value'])} of {int(row['n'])} pairs are "
         f"matched (chance .500; {_null(row, with_95=True)})."

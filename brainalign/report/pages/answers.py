@@ -40,7 +40,10 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     words = words if holds else f"The best model, {best['name']}, is not above chance"
     sentences = [f"{words} ({evidence})."]
     sentences += [f"It is ahead of {_few(beaten)}."] * bool(beaten) + [f"It ties with {_few(equal)}."] * bool(equal)
-    ceiling = _ceiling_r(material, str(best["model"]), str(best["method"]))
+    fit = str(best["model"]), str(best["method"])
+    profile = material.encodings[fit].profile
+    means = profile[(profile["group"] == RELIABLE) & (profile["layer"] == material.chosen(*fit))]
+    ceiling = float(means["ceiling_r"].iloc[0]) if "ceiling_r" in means and len(means) else np.nan
     beside = f"chance {kit.number(best['null'])}" + f", ceiling {kit.number(ceiling)}" * bool(np.isfinite(ceiling))
     which = "reliable " * material.has_ceilings
     numbers = [_number(f"mean r over {which}targets", best, beside)]
@@ -321,13 +324,6 @@ def _control_number(control: pd.Series | None, note: str = NEAR_CHANCE) -> list[
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
-
-
-def _ceiling_r(material: kit.ImageMaterial, model: str, method: str) -> float:
-    """Return the mean correlation that noise leaves to the targets that scores are means over."""
-    profile = material.encodings[model, method].profile
-    rows = profile[(profile["group"] == RELIABLE) & (profile["layer"] == material.chosen(model, method))]
-    return float(rows["ceiling_r"].iloc[0]) if "ceiling_r" in rows and len(rows) else np.nan
 
 
 def _ranking(

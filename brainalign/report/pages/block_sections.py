@@ -125,9 +125,8 @@ def _data(material: kit.Material) -> kit.Section | None:
     if blocks or dropped:
         recorded = f"{dropped} left out as NaN or constant; {recorded}"
     if responses.times is not None:
-        recorded = (
-            f"{len(responses.times)} times from {_ms(responses.times[0])} to {_ms(responses.times[-1])}; {recorded}"
-        )
+        first, last = 1000 * responses.times[[0, -1]]
+        recorded = f"{len(responses.times)} times from {first:.0f} ms to {last:.0f} ms; {recorded}"
     paragraphs = [
         f"{len(responses.trials)} trials{' (blocks)' * blocks} of {len(repeats)} stimuli, {spread} repeats each, in "
         f"{responses.trials[['session', 'run']].drop_duplicates().shape[0]} runs{_in_a_run(material)}; "
@@ -150,10 +149,6 @@ def _data(material: kit.Material) -> kit.Section | None:
         )
     panel = _panel(material, "splits", "Split card", figures.split_matrix(splits), splits)
     return kit.Section("data", "Data and splits", [panel], paragraphs)
-
-
-def _ms(time_s: float) -> str:
-    return f"{1000 * time_s:.0f} ms"
 
 
 def _identification(material: kit.Material) -> kit.Section | None:

@@ -267,27 +267,18 @@ def _choices(material: StudyMaterial) -> Section:
 def _dimensions(material: StudyMaterial) -> Section:
     table = material.tables["conceptdimensions"]
     least = material.config.concepts.least_r
-    panel = captioned(
-        "conceptdimensions",
-        "Dimensions found again",
-        reproducibility_figure(table, least),
-        table.assign(top=table["top"].map(", ".join)),
-        id="dimensions",
-        least=least,
-    )
+    figure, numbers = reproducibility_figure(table, least), table.assign(top=table["top"].map(", ".join))
+    title = "Dimensions found again"
+    panel = captioned("conceptdimensions", title, figure, numbers, id="dimensions", least=least)
     published = table["published"].ne("").any()
     header = ["dimension", "found again, |r|", "share of weight", "objects that have most of it"]
     blocks = []
     for method, part in table.groupby("method", sort=False):
         rows: list[list[str | Markup]] = []
         for _, row in part.iterrows():
-            r = number(row["r"], 2)
-            shown = (
-                Markup("<b>{}</b>").format(r)
-                if row["reproducible"]
-                else Markup('<span class="soft">{}</span>').format(r)
-            )
-            cells: list[str | Markup] = [str(row["dimension"]), shown, number(row["weight"], 2)]
+            strength = Markup("<b>{}</b>") if row["reproducible"] else Markup('<span class="soft">{}</span>')
+            r, share = (number(row[name], 2) for name in ("r", "weight"))
+            cells: list[str | Markup] = [str(row["dimension"]), strength.format(r), share]
             # A cell cannot be given a class here; a span that may break keeps long lists inside the page.
             cells.append(Markup('<span style="white-space: normal">{}</span>').format(", ".join(row["top"])))
             if published:
@@ -329,16 +320,10 @@ def _networks(material: StudyMaterial) -> Section:
         "p: objects exchanged. RSA: Spearman's r of dissimilarities with those of the embedding, "
         f"{int(networks['n_objects'].iloc[0])} objects. R²: of the dimensions that are found again, objects held out.",
     ]
-    figure = network_figure(networks, material.tables["choices"])
+    figure, grid = network_figure(networks, material.tables["choices"]), readout_grid(readouts, networks)
     panels = [
         captioned("conceptnetworks", "Networks without training, and read out", figure, networks, id="networks"),
-        captioned(
-            "conceptreadouts",
-            "Which dimensions a layer holds",
-            readout_grid(readouts, networks),
-            readouts,
-            id="readouts",
-        ),
+        captioned("conceptreadouts", "Which dimensions a layer holds", grid, readouts, id="readouts"),
     ]
     return Section("networks", title, panels, paragraphs, [row_table(networks, columns, title)])
 

@@ -90,7 +90,10 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     apart, tested = tested[tested["test_set"] != ""], tested[tested["test_set"] == ""]
     drawn = material.config.encode.of("continuous").null_draws
     informed = tested[~tested["model"].isin(material.uninformed)]
-    colours, level = _colours(material), f"{material.config.confidence:.0%}"
+    models, level = material.config.models_of(material.dataset), f"{material.config.confidence:.0%}"
+    beside = [name for name in dict.fromkeys(tables["rundelays"]["model"]) if name not in models]
+    greys = {name: str(0.3 + 0.12 * k) for k, name in enumerate(beside)}
+    colours = kit.model_colours(models, material.uninformed) | greys | {"all": "black", "shared": kit.NULL}
     found = _findings(informed, tables["runshares"], drawn, level)
     return kit.Chapter(
         kind,
@@ -185,13 +188,6 @@ def _words(rows: pd.DataFrame, level: str) -> dict[str, Any]:
 
 def _name(model: object) -> str:
     return WHOLE.get(str(model), str(model))
-
-
-def _colours(material: kit.StudyMaterial) -> dict[str, str]:
-    models, controls = material.config.models_of(material.dataset), material.uninformed
-    beside = [*dict.fromkeys(material.tables["rundelays"]["model"])]
-    greys = {name: str(0.3 + 0.12 * k) for k, name in enumerate(name for name in beside if name not in models)}
-    return kit.model_colours(models, controls) | greys | {"all": "black", "shared": kit.NULL}
 
 
 def _prediction(
@@ -293,9 +289,8 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
     ceilings = material.tables["runtargets"].drop_duplicates("target_id")[["target_id", "reliable"]]
     table = material.tables["targets"][["target_id", "roi"]].merge(material.tables["intersubject"]).merge(ceilings)
     table = table[table["reliable"]]
-    return {str(name): float(r) for name, r in table.explode("roi").groupby("roi")["r"].mean().items()} | dict.fromkeys(
-        (EVERYWHERE, RELIABLE), table["r"].mean()
-    )
+    means = table.explode("roi").groupby("roi")["r"].mean()
+    return {str(name): float(r) for name, r in means.items()} | dict.fromkeys((EVERYWHERE, RELIABLE), table["r"].mean())
 
 
 def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit.Section:

@@ -143,13 +143,12 @@ def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
         if models.empty:
             continue
         best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
-        first = (
+        found.append(
             f"{region}, {EPOCH_NAMES[str(epoch)]}: {_name(best)} predicts {int(best['n_neurons'])} neurons with r / "
             f"sqrt(reliability) = {kit.number(best['r_normalized'])} ({int(best['n_dropped'])} dropped as unreliable; "
             f"conditions exchanged: {kit.number(best['null_mean'])}, "
             f"{kit.p_value(best['p'], material.config.dynamics.permutations)})."
         )
-        found.append(first)
         if epoch == "occluded" and len(controls):
             of = folds[(folds["region"] == region) & (folds["epoch"] == epoch)]
             found.append(_beside(best, controls, of, material.config.confidence))

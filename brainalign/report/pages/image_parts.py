@@ -20,10 +20,9 @@ def gather_images(shelf: kit.Shelf) -> kit.ImageMaterial:
     material.responses = shelf.fetch("responses", Responses)
     material.splits = shelf.fetch("splits", pd.DataFrame)
     material.mask, material.bold = (shelf.fetch(suffix, Nifti1Image) for suffix in ("mask", "bold"))
-    for labels in shelf.each("features"):
-        shelf.fetch("features", object, **labels)
-    for labels in shelf.each("network"):
-        shelf.fetch("network", object, **labels)
+    for suffix in ("features", "network"):
+        for labels in shelf.each(suffix):
+            shelf.fetch(suffix, object, **labels)
     for labels in shelf.each("scores"):
         tables, key = shelf.tables(FIT_TABLES, **labels), (labels["model"], labels["method"])
         fields = shelf.fetch("fields", Arrays, **labels)
@@ -53,9 +52,8 @@ def _add_pictures(material: kit.ImageMaterial, names: Sequence[str]) -> None:
     """Add small copies of some images; those that are no longer there are left out."""
     names = [name for name in names if name not in material.pictures]
     table = material.descriptor.stimulus_table()
-    if not names or table is None:
-        return
-    material.pictures.update(kit.thumbnails(table, names))
+    if names and table is not None:
+        material.pictures.update(kit.thumbnails(table, names))
 
 
 def image_sections(material: kit.ImageMaterial) -> list[kit.Section]:
@@ -174,17 +172,11 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
         return kit.Section(
             "ceilings", "Ceilings", paragraphs=[f"No {stimulus} was shown twice: there is no noise ceiling."]
         )
+    histogram, scatter = ceiling_histogram(ceiling, threshold), score_against_ceiling(scores, threshold)
+    title = "Distribution over targets"
     panels = [
-        kit.captioned(
-            "ceilinghistogram",
-            "Distribution over targets",
-            ceiling_histogram(ceiling, threshold),
-            id="ceilings",
-            n_reliable=reliable,
-        ),
-        kit.captioned(
-            "scoreceiling", f"Score against ceiling ({model}, {layer})", score_against_ceiling(scores, threshold)
-        ),
+        kit.captioned("ceilinghistogram", title, histogram, id="ceilings", n_reliable=reliable),
+        kit.captioned("scoreceiling", f"Score against ceiling ({model}, {layer})", scatter),
     ]
     units = f"{material.nouns.targets}{' × times' if material.timed else ''}"
     text = (
@@ -217,10 +209,8 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}
         shown = rows.drop(columns=["planted"], errors="ignore").rename(columns=names)
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
-        figure, place = (
-            encoding_sections.planted_layers(shown, layers),
-            f"plantedlayers{''.join(filter(str.isalnum, str(model)))}",
-        )
+        figure = encoding_sections.planted_layers(shown, layers)
+        place = f"plantedlayers{''.join(filter(str.isalnum, str(model)))}"
         layered.append(kit.captioned("plantedlayers", f"With {model}", figure, shown, id=place))
     selective = table[table["what"] == "preference"]
     if len(selective):
@@ -231,11 +221,8 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
     latencies = table[table["what"] == "latency"]
     if len(latencies) and material.responses is not None and material.responses.times is not None:
         step = float(np.diff(material.responses.times).mean() * 1000)
-        panels.append(
-            kit.captioned(
-                "plantedlatencies", "Latencies", encoding_sections.planted_latencies(latencies, step), latencies
-            )
-        )
+        figure = encoding_sections.planted_latencies(latencies, step)
+        panels.append(kit.captioned("plantedlatencies", "Latencies", figure, latencies))
     told = [f"{what[0].upper()}{what[1:]}: {found}." for what, found in encoding_sections.recovered_words(table)]
     told += ["These data were simulated: what was planted is known, and stands here beside what was found."]
     panels = kit.together("recovery", "What was planted, and what was found", panels)

@@ -51,22 +51,20 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         *(note for record in material.sidecars.values() for note in record["details"].get("warnings", [])),
         study.origin,
     ]
+    leading = comparison[(comparison["kind"] == "best") & (comparison["family"] == "all")]
+    leading = leading[leading["decided"].astype(bool)]  # ahead of all others
+    leaders = {row["reference"]: kit.layer_name(row) for _, row in leading.iterrows()}
+    n_replicates = scores.groupby("reference", sort=False)["n_subjects"].max()
     return kit.Chapter(
-        _sets(scores),
+        "RDMs of " + ", ".join(f"{name} ({int(n)})" for name, n in n_replicates.items()),
         [
             scores_section(_table(scores, random), comparison, notes, table_note),
             _fits(comparison, scores, random, material.tables["differences"], config),
             _matrices(material.arrays["rdm"], material.details("rdm")["categories"], _pictures(material)),
         ],
-        answer=answer_of_rdms(scores, random, config.compare.comparison, config.confidence, _leaders(comparison)),
+        answer=answer_of_rdms(scores, random, config.compare.comparison, config.confidence, leaders),
         failed_controls=[*failed_twins(scores, random, config)],
     )
-
-
-def _leaders(comparison: pd.DataFrame) -> dict[str, str]:
-    """Return the model that is ahead of all others, by the reference sets in which one is."""
-    best = comparison[(comparison["kind"] == "best") & (comparison["family"] == "all")]
-    return {row["reference"]: kit.layer_name(row) for _, row in best[best["decided"].astype(bool)].iterrows()}
 
 
 def _pictures(material: kit.StudyMaterial) -> list[NDArray[np.uint8]]:
@@ -75,12 +73,6 @@ def _pictures(material: kit.StudyMaterial) -> list[NDArray[np.uint8]]:
     names = [str(name) for name in material.details("rdm").get("conditions", ())]
     found = kit.thumbnails(table, names) if table.is_file() else {}
     return [found[name] for name in names] if len(found) == len(names) else []
-
-
-def _sets(scores: pd.DataFrame) -> str:
-    """Name the sets of matrices, with how many replicates each has."""
-    each = scores.groupby("reference", sort=False)["n_subjects"].max()
-    return "RDMs of " + ", ".join(f"{name} ({int(n)})" for name, n in each.items())
 
 
 def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:

@@ -148,12 +148,8 @@ def series_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     )
 
 
-def _overall(material: kit.StudyMaterial) -> list[tuple[str, Rows]]:
-    """Return R² over all networks, by what is hidden: a row per predictor, by its name."""
-    return _by_view(material.tables["filled"])
-
-
 def _by_view(filled: pd.DataFrame) -> list[tuple[str, Rows]]:
+    """Return R² over all networks, by what is hidden: a row per predictor, by its name."""
     return [(str(view), _by_name(part)) for view, part in filled[filled["network"] == ""].groupby("hidden", sort=False)]
 
 
@@ -188,7 +184,7 @@ def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
     if not material.tables:
         return []
     cards = []
-    for view, part in _overall(material):
+    for view, part in _by_view(material.tables["filled"]):
         beside = f"Gaussians {kit.number(part[INSTANT]['r2'])}, lagged {kit.number(part[LAGGED]['r2'])}"
         cards.append({"name": f"R², {view} hidden", "value": kit.number(part[MODEL]["r2"]), "control": beside})
     agreement = material.tables["regionnetworks"]
@@ -217,7 +213,7 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
             "raise decode_series.model.n_steps before the model is compared with anything."
         )
     lag = fitted["lag"]
-    for view, part in _overall(material):
+    for view, part in _by_view(material.tables["filled"]):
         model, lagged = part[MODEL], part[LAGGED]
         words = {
             "better": "beats the instantaneous Gaussian, the simplest predictor",

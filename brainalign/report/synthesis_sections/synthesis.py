@@ -57,14 +57,10 @@ def synthesis_blocks(study: kit.SynthesisedImages) -> list[Markup]:
     return [*_warnings(study), *_encoders(study)]
 
 
-def _shown(study: kit.SynthesisedImages) -> list[str]:
-    """Return the regions to draw: those that the guiding encoder predicts best where there are many."""
-    ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.guide_r(region), nan=-1.0))
-    return [region for region in study.regions if region in ranked[:MOST_DRAWN]]
-
-
 def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
-    shown = _shown(study)
+    # Of many regions those are drawn that the guiding encoder predicts best.
+    ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.guide_r(region), nan=-1.0))
+    shown = [region for region in study.regions if region in ranked[:MOST_DRAWN]]
     words = {"scores": " / ".join(kit.JUDGES[judge] for judge in study.judges)}
     words["invalid"] = " ✗: no valid image of this world." if study.known("valid") else ""
     words["contrasts"] = " (of one region against another: a difference of these)" if study.contrasts else ""
