@@ -72,9 +72,7 @@ def init_study(folder: Path, ask: Ask) -> Path:
             for first, *rows in [[*table_rows(lab.folder / path)]]
             if first[1:] == [row[0] for row in rows]
         ],
-        "Describe {} by hand (docs/pages/concepts.md)": [
-            path for path in lab.files if re.search("triplet|odd.?one", str(path))
-        ],
+        "Give {} a column odd, and list its objects in stimuli.csv": [path for path in lab.files if "odd" in str(path)],
         "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item())": pickled,
         "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
@@ -358,6 +356,15 @@ def _header_step(path: Path) -> tuple[str, str]:
     return f"{seconds:g}", "1 in a header may mean unknown" if zooms[3] == 1 else "as the header says"
 
 
+def _judgements(lab: Lab) -> dict[str, Any] | None:
+    columns = {path: " ".join(table_columns(lab.folder / path)).lower() for path in lab.ending(".csv", ".tsv")}
+    files = [str(path) for path, names in columns.items() if "odd" in names]
+    if not files or (stimuli := lab.stimuli()) is None:
+        return None
+    judged = {"format": "triplets", "triplets": files, "duplicates": "keep"}
+    return {"stimuli": str(stimuli), "recordings": {"people": judged}}
+
+
 def _rdms(lab: Lab) -> dict[str, Any] | None:
     from brainalign.datasets.formats import model_rdms, rdm_keys
 
@@ -568,6 +575,7 @@ FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
     "raw recordings of M/EEG in BIDS": _raw,
     "runs of a story or film, with its words or itself": _story,
     "volumes with a mask and a label each": _blocks,
+    "odd-one-out judgements of three objects": _judgements,
     "dissimilarity matrices with their stimuli": _rdms,
     "arrays or maps with a table of trials": _rows,
 }

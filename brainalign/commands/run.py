@@ -1,7 +1,6 @@
 """`brainalign run`: the workflow of the package on a YAML, from any folder.
 
-Snakemake is another process, which this one waits for: an interrupt is passed on to it and its jobs, as is the end of
-this process.
+Snakemake is another process, to which interrupts of this one are passed on, and its end.
 """
 
 import ctypes

@@ -83,7 +83,8 @@ class TripletFiles(Strict):
 
     format: Literal["triplets"]
     triplets: tuple[Path, ...] = Field(
-        min_length=1, description="numbers of three objects per line, between blanks; the odd one stands last"
+        min_length=1,
+        description="three numbers of objects a line, the odd one last; or .csv of three ids and a column odd",
     )
     repeats: tuple[Path, ...] = Field(
         (), description="the same for triplets that several people judged: ceilings come from these, and no fit"

@@ -107,10 +107,11 @@ class Run:
         return "" if descriptor.is_simulated else "".join(map(image_state, descriptor.image_tables()))
 
     def states(self, read: Iterable[str | Path]) -> list[str]:
-        """Tell files of a lab, and those in folders, from others of their names: older ones may take their places."""
+        """Tell files of a lab, and those in folders, by their content, or long ones by size and age."""
         made = tuple(f"{self.config.results / name}{os.sep}" for name in self.config.datasets)
         given = [Path(path) for path in read if not str(path).startswith(made)]
-        return [file_state(file) for file in files_of(*given) if file.is_file()]
+        found = [(file, file.stat()) for file in files_of(*given) if file.is_file()]
+        return [f"{at.st_size} {int(at.st_mtime)}" if at.st_size > LONG else file_digest(file) for file, at in found]
 
     def caption_table(self, of: Labels) -> list[str]:
         """List the table of captions of a study; nothing where the table of images holds them."""
@@ -212,12 +213,6 @@ def image_state(table: str | Path) -> str:
         stat = path.stat() if path.is_file() else None
         listed += f"{name} {stat.st_size} {stat.st_mtime_ns}\n" if stat else f"{name} missing\n"
     return hashlib.sha256(listed.encode()).hexdigest()
-
-
-def file_state(file: Path) -> str:
-    """Return what changes when a file does: its content, or of one that takes long to read its size and age."""
-    stat = file.stat()
-    return f"{stat.st_size} {int(stat.st_mtime)}" if stat.st_size > LONG else file_digest(file)
 
 
 def wants_device(device: str) -> bool:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from jobs import run_step
@@ -43,6 +44,29 @@ def test_what_is_written_is_read(tmp_path: Path, world: ConceptWorld, index_base
     np.testing.assert_allclose(found.embedding, world.embedding, atol=1e-6)
     assert found.dimensions == ["property 1", "property 2", "property 3"]
     assert found.objects.iloc[7].tolist() == ["thing_07_a", "thing 07 a"]
+
+
+@pytest.mark.parametrize("odd", ["name", "place", "one of three"])
+def test_a_table_may_name_objects(tmp_path: Path, world: ConceptWorld, odd: str, capsys) -> None:
+    path, last = write(tmp_path, world, triplets=["named.csv"], duplicates="keep"), world.triplets[:, 2]
+    names = read_objects(tmp_path / "unique_id.txt")["stimulus_id"].to_numpy()
+    turned = np.random.default_rng(1).permuted(world.triplets, axis=1)
+    told = {"name": names[last], "place": 1 + (turned == last[:, None]).argmax(axis=1)}
+    table = pd.DataFrame(names[turned], columns=["left", "middle", "right"]).assign(odd=told.get(odd), rt_ms=700)
+    if odd == "one of three":
+        table = pd.DataFrame(names[world.triplets], columns=["left", "right", "odd"])
+    table.to_csv(tmp_path / "named.csv", index=False)
+    found = read_judgements(load_descriptor(path))
+    np.testing.assert_array_equal(np.sort(found.triplets[:, :2]), np.sort(world.triplets[:, :2]))
+    np.testing.assert_array_equal(found.triplets[:, 2], last)
+    np.testing.assert_array_equal(found.repeats, world.repeats)
+    pd.DataFrame({"stimulus_id": names}).to_csv(tmp_path / "stimuli.csv", index=False)
+    assert main(["init", str(tmp_path), "--yes"]) == main(["check", str(tmp_path / "study.yaml")]) == 0
+    assert "odd-one-out judgements" in (tmp_path / "study.yaml").read_text()
+    table.assign(odd="thing").to_csv(tmp_path / "named.csv", index=False)
+    refused("900 triplets are not three .* of which odd is one", read_judgements, load_descriptor(path))
+    table.drop(columns="odd").to_csv(tmp_path / "named.csv", index=False)
+    refused("of its columns left, .* and none tells the odd one", read_judgements, load_descriptor(path))
 
 
 def test_the_things_descriptor_names_files_of_this_format(root: Path, tmp_path: Path, monkeypatch) -> None:

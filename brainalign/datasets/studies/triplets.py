@@ -1,4 +1,4 @@
-"""Odd-one-out judgements as they are published: text files of three numbers, a list of objects, an embedding."""
+"""Odd-one-out judgements: text files of three numbers or tables of three names, a list of objects, an embedding."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.studies.subjects import read_images_table
-from brainalign.io import read_lines, reading
+from brainalign.io import read_lines, read_text_table, reading
 from brainalign.study import Study, TripletFiles
 
 Numbers = NDArray[np.int64]
@@ -66,12 +66,13 @@ def read_judgements(descriptor: Study) -> Judgements:
     paths = descriptor.found_files(subject)
     objects = read_objects(descriptor.locate(Path(str(descriptor.stimuli)), "stimuli"))
     names = objects["stimulus_id"].tolist()
-    triplets, repeats = (
-        [read_triplets(path) for label, path in paths.items() if label.startswith(field)]
-        for field in ("triplets.", "repeats.")
-    )
-    base = _index_base([*triplets, *repeats], len(objects), files.index_base)
-    judged = np.concatenate(triplets) - base
+    given = {label: path for label, path in paths.items() if label.startswith(("triplets.", "repeats."))}
+    named = {label: read_named_triplets(path, names) for label, path in given.items() if _has_names(path)}
+    counted = {label: read_triplets(path) for label, path in given.items() if label not in named}
+    base = _index_base([*counted.values()], len(objects), files.index_base) if counted else 0
+    read = named | {label: values - base for label, values in counted.items()}
+    triplets, repeats = ([read[label] for label in given if label.startswith(field)] for field in ("trip", "rep"))
+    judged = np.concatenate(triplets)
     missing = np.setdiff1d(np.arange(len(objects)), judged)
     if len(missing):
         raise BrainalignError(
@@ -94,7 +95,7 @@ def read_judgements(descriptor: Study) -> Judgements:
         raise BrainalignError(
             f"recordings.{subject}.dimensions describes {len(words)} dimensions, but there is {width}; give both"
         )
-    again = np.concatenate(repeats) - base if repeats else np.zeros((0, 3), np.int64)
+    again = np.concatenate(repeats) if repeats else np.zeros((0, 3), np.int64)
     return Judgements(objects, judged, again, embedding, words, base)
 
 
@@ -131,6 +132,47 @@ def read_triplets(path: Path) -> Numbers:
             f"{numbers[twice[0]].tolist()}); a triplet has three different objects"
         )
     return numbers
+
+
+def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
+    """Read a .csv or .tsv of three columns with ids of objects, and one called "odd" that names the odd one.
+
+    That column may also count the odd one among the three, from 0 or 1, or be one of the three itself.
+
+    Returns
+    -------
+    array (n_triplets, 3)
+        Rows of `objects`; the odd one last.
+
+    Raises
+    ------
+    BrainalignError
+        If there are no such columns, a triplet holds an object twice, or the odd one is none of its three.
+    """
+    table = read_text_table(path).apply(lambda cells: cells.str.strip())
+    odd = next((name for name in table if "odd" in name.lower()), "")
+    three = [name for name in table if name != odd and {*table[name]} <= {*objects}]
+    if not odd or len(three) not in (2, 3):
+        raise BrainalignError(
+            f"{path}: of its columns {listed([*table])} {listed(three) or 'none'} hold ids of objects, and "
+            f"{odd or 'none'} tells the odd one; give three columns of stimulus_id, and a fourth called odd"
+        )
+    shown, told = table[three].to_numpy(), table[odd].tolist()
+    if {*told} in ({*"012"}, {*"123"}) and len(three) == 3 and not {*told} <= {*objects}:  # places
+        told = [row[int(place) - ("3" in told)] for row, place in zip(shown, told, strict=True)]
+    rows = [[*(name for name in row if name != last), last] for row, last in zip(shown, told, strict=True)]
+    wrong = [k for k, row in enumerate(rows) if not len(row) == len({*row} & {*objects}) == 3]
+    if wrong:
+        raise BrainalignError(
+            f"{path}: {len(wrong)} triplets are not three different objects of which {odd} is one (first: row "
+            f"{wrong[0] + 1}: {listed(table.loc[wrong[0], [*three, odd]].tolist())}); name it, or its place from 1 to 3"
+        )
+    return pd.Index(objects).get_indexer(pd.Index(np.ravel(rows))).reshape(-1, 3).astype(np.int64)
+
+
+def _has_names(path: Path) -> bool:
+    """Tell whether a table begins with names of columns."""
+    return path.suffix in (".csv", ".tsv") and bool(re.search("[A-Za-z]", next(iter(read_lines(path)), "")))
 
 
 def read_objects(path: Path) -> pd.DataFrame:
