@@ -270,7 +270,9 @@ def _table(title: str, rows: Iterable[Iterable[str]], *columns: str) -> Table:
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     with folder_of_run(arguments.config) as file:
         config = load_config(file)
-        planned, unknown = jobs(config), _unknown_sizes(config)
+        planned, raw = jobs(config), config.raw_folder
+        studies = {name: load_descriptor(use.descriptor, raw=raw(name)) for name, use in config.datasets.items()}
+        unknown = [name for name, study in studies.items() if has_unknown_size(study)]
     columns = ("stage", "jobs", "memory of one (MB)", "time, one core (min)", "disk (MB)")
     table = _table(str(arguments.config), (), *columns)
     for column in table.columns[1:]:
@@ -305,13 +307,6 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     command = shlex.join(["brainalign", "run", str(arguments.config)])
     console.print(f"results go to {config.results}; to run it: {command}", markup=False)
     return 0
-
-
-def _unknown_sizes(config: Config) -> list[str]:
-    studies: dict[str, Study] = {
-        name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
-    }
-    return [name for name, study in studies.items() if has_unknown_size(study)]
 
 
 if __name__ == "__main__":

@@ -604,6 +604,10 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
             stored[f"{who}/ses{day}/rates"], stored[f"{who}/ses{day}/image"] = values.T, shown
         del stored["sub-A1/rates"], stored["B-2/rates"]
     assert main(["init", str(tmp_path), "--yes"]) == 2
+    with h5py.File(tmp_path / file, "w") as stored:
+        stored["a/rates"], stored["a/image"] = np.ones((40, 3, 11)) + rng.normal(size=(40, 3, 1)), shown
+        stored["a"].attrs["fs"], stored["a/rates"].attrs["tmin"] = [100.0], -0.02
+    np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, np.arange(-2, 9) / 100)
 
 
 @pytest.mark.parametrize("version", ["5", "7.3"])
@@ -813,6 +817,10 @@ def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytes
     np.testing.assert_allclose(np.loadtxt(tmp_path / "times.txt"), np.linspace(-0.2, 0.8, 11))
     described(tmp_path)  # the file that lies there is taken
     assert "times_s: times.txt" in (tmp_path / "study.yaml").read_text()
+    (tmp_path / "times.txt").unlink()
+    for _ in range(2):  # a guess does not become knowledge
+        described(tmp_path)
+        assert "0 1 is wrong" in (tmp_path / "study.yaml").read_text()
 
 
 @pytest.mark.acceptance

@@ -16,7 +16,7 @@ from brainalign.commands import lab as labs
 from brainalign.commands import unpack
 from brainalign.commands.lab import ARRAYS, CIFTI, VOLUMES, Ask, Lab
 from brainalign.commands.unpack import Shapes
-from brainalign.io import MISSING, array_shapes, stored_arrays, writing
+from brainalign.io import MISSING, array_shapes, open_hdf5, stored_arrays, writing
 from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns, table_rows
 
 
@@ -549,21 +549,36 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
         return {}
     written, others = "times.txt", [axis for axis in range(len(shape)) if axis not in rows]
     inside = [name for name, of in shapes.items() if name[:1] == "t" and np.prod(of) in [shape[k] for k in others]]
-    if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem]:
+    if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem and "assumed" not in file.stem]:
         written, at = str(files[0]), lab.folder / files[0]
         seconds = stored_arrays(at, [""])[""].ravel() if at.suffix == ".npy" else np.genfromtxt(at).ravel()
     elif inside:
         seconds = stored_arrays(lab.folder / path, inside[:1])[inside[0]].ravel()
     else:
         n = next((shape[axis] for axis in reversed(others) if shape[axis] not in columns), shape[others[1]])
-        ends = lab.answer("recordings", f"seconds of the first and the last of the {n} samples", "0 1").split()
+        known = _clock(lab.folder / path, key, n)
+        ends = lab.answer("recordings", f"seconds of the first and the last of the {n} samples", known).split()
         seconds = np.linspace(float(ends[0]), float(ends[-1]), n)
+        written = "times_assumed.txt" if ends == ["0", "1"] else written  # which the next init asks for again
     n, in_ms = len(seconds), (files or inside) and np.abs(seconds).max(initial=0) > LONGEST_S
     if not files or in_ms:
         written = written.rpartition(".")[0] + "_s.txt" if files else written
         (lab.folder / written).write_text("\n".join(f"{s / 1000 if in_ms else s:.6g}" for s in seconds) + "\n")
     axis = next((axis for axis in reversed(others) if shape[axis] == n), 2)
     return {"times_s": written, **({"times_axis": axis} if axis != 2 else {})}
+
+
+def _clock(path: Path, key: str, n: int) -> str:
+    """Return the first and the last second of n samples: as the attributes of HDF5 say, else 0 and 1."""
+    told: dict[str, Any] = {}
+    if path.suffix in (".h5", ".hdf5"):
+        with open_hdf5(path) as file:
+            told = {
+                name: np.ravel(of)[0] for at in (file, file[key].parent, file[key]) for name, of in at.attrs.items()
+            }
+    rate = next((told[name] for name in ("fs", "sfreq", "srate", "sampling_rate", "sample_rate") if name in told), 0)
+    first = next((told[name] for name in ("tmin", "tmin_s", "t0") if name in told), 0)
+    return f"{first:g} {first + (n - 1) / rate:g}" if rate else "0 1"
 
 
 # What a folder may be, by what its first line says; the first that fits is taken.

@@ -67,7 +67,9 @@ def read_judgements(descriptor: Study) -> Judgements:
     objects = read_objects(descriptor.locate(Path(str(descriptor.stimuli)), "stimuli"))
     names = objects["stimulus_id"].tolist()
     given = {label: path for label, path in paths.items() if label.startswith(("triplets.", "repeats."))}
-    named = {label: read_named_triplets(path, names) for label, path in given.items() if _has_names(path)}
+    tables = [label for label, path in given.items() if path.suffix in (".csv", ".tsv")]
+    tables = [label for label in tables if re.search("[A-Za-z]", next(iter(read_lines(given[label])), ""))]
+    named = {label: read_named_triplets(given[label], names) for label in tables}
     counted = {label: read_triplets(path) for label, path in given.items() if label not in named}
     base = _index_base([*counted.values()], len(objects), files.index_base) if counted else 0
     read = named | {label: values - base for label, values in counted.items()}
@@ -168,11 +170,6 @@ def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
             f"{wrong[0] + 1}: {listed(table.loc[wrong[0], [*three, odd]].tolist())}); name it, or its place from 1 to 3"
         )
     return pd.Index(objects).get_indexer(pd.Index(np.ravel(rows))).reshape(-1, 3).astype(np.int64)
-
-
-def _has_names(path: Path) -> bool:
-    """Tell whether a table begins with names of columns."""
-    return path.suffix in (".csv", ".tsv") and bool(re.search("[A-Za-z]", next(iter(read_lines(path)), "")))
 
 
 def read_objects(path: Path) -> pd.DataFrame:

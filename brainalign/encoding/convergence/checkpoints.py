@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from brainalign.arrays import Values
@@ -86,7 +85,9 @@ def _areas(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
     last = scores[-1]
     columns = np.arange(len(last.areas))
     value, drawn, order, order_drawn = [], [], [], []
-    decided, distance = _decided_areas(last), last.arrays["distance"]
+    layers_r, their_draws, null = (last.arrays[f"choice_{part}"].swapaxes(-1, -2) for part in ("r", "draws", "null"))
+    decided = layer_preference(layers_r, their_draws, null, last.areas, last.layers)["decided"].to_numpy(dtype=bool)
+    distance = last.arrays["distance"]
     for some in scores:
         choice = np.nan_to_num(some.arrays["choice_r"], nan=-np.inf)
         best = choice.argmax(axis=0)
@@ -103,17 +104,6 @@ def _areas(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
     if decided.sum() >= 3 and np.isfinite(distance).all():
         found["spatial", ""] = (np.array(order), np.array(order_drawn).T)
     return found | {("encoding", name): (r[:, k], draws[:, :, k]) for k, name in enumerate(last.areas)}
-
-
-def _decided_areas(last: SplitScores) -> NDArray[np.bool_]:
-    table = layer_preference(
-        last.arrays["choice_r"].T,
-        last.arrays["choice_draws"].transpose(0, 2, 1),
-        last.arrays["choice_null"].transpose(0, 2, 1),
-        last.areas,
-        last.layers,
-    )
-    return np.asarray(table["decided"], dtype=bool)
 
 
 def _sensors(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
