@@ -357,8 +357,15 @@ def _header_step(path: Path) -> tuple[str, str]:
 
 
 def _judgements(lab: Lab) -> dict[str, Any] | None:
-    columns = {path: " ".join(table_columns(lab.folder / path)).lower() for path in lab.ending(".csv", ".tsv")}
-    files = [str(path) for path, names in columns.items() if "odd" in names]
+    from brainalign.datasets.studies import odd_column
+
+    files = []
+    for path in lab.ending(".csv", ".tsv"):
+        header, *rows = [*table_rows(lab.folder / path)]
+        odd = odd_column(header)
+        if odd and ("odd" in odd.lower() or all(row.count(row[header.index(odd)]) == 2 for row in rows)):
+            files.append(str(path))
+            lab.remark("recordings", f"{odd} is taken for what does not belong with the two others")
     if not files or (stimuli := lab.stimuli()) is None:
         return None
     judged = {"format": "triplets", "triplets": files, "duplicates": "keep"}

@@ -53,6 +53,7 @@ def test_a_table_may_name_objects(tmp_path: Path, world: ConceptWorld, odd: str,
     turned = np.random.default_rng(1).permuted(world.triplets, axis=1)
     told = {"name": names[last], "place": 1 + (turned == last[:, None]).argmax(axis=1)}
     table = pd.DataFrame(names[turned], columns=["left", "middle", "right"]).assign(odd=told.get(odd), rt_ms=700)
+    table = table.rename(columns={"odd": "choice"}) if odd == "name" else table
     if odd == "one of three":
         table = pd.DataFrame(names[world.triplets], columns=["left", "right", "odd"])
     table.to_csv(tmp_path / "named.csv", index=False)
@@ -63,9 +64,17 @@ def test_a_table_may_name_objects(tmp_path: Path, world: ConceptWorld, odd: str,
     pd.DataFrame({"stimulus_id": names}).to_csv(tmp_path / "stimuli.csv", index=False)
     assert main(["init", str(tmp_path), "--yes"]) == main(["check", str(tmp_path / "study.yaml")]) == 0
     assert "odd-one-out judgements" in (tmp_path / "study.yaml").read_text()
-    table.assign(odd="thing").to_csv(tmp_path / "named.csv", index=False)
-    refused("900 triplets are not three .* of which odd is one", read_judgements, load_descriptor(path))
-    table.drop(columns="odd").to_csv(tmp_path / "named.csv", index=False)
+    table.assign(**{table.columns[2 if odd == "one of three" else 3]: "thing"}).to_csv(
+        tmp_path / "named.csv", index=False
+    )
+    refused("900 triplets are not three .* of which (odd|choice) is one", read_judgements, load_descriptor(path))
+    compared = {"left": names[0], "middle": names[turned[:, 1]], "right": names[turned[:, 2]]}
+    table = pd.DataFrame(compared).query("middle != left and right != left").assign(choice=lambda rows: rows["right"])
+    table.to_csv(tmp_path / "named.csv", index=False)
+    refused(
+        "choice is never left, as if the others had been compared with that one", read_judgements, load_descriptor(path)
+    )
+    table.drop(columns="choice").to_csv(tmp_path / "named.csv", index=False)
     refused("of its columns left, .* and none tells the odd one", read_judgements, load_descriptor(path))
 
 

@@ -31,7 +31,7 @@ from brainalign.datasets.studies.subjects import (
     read_stimuli,
     read_subject,
 )
-from brainalign.datasets.studies.triplets import Judgements, read_judgements, read_objects, read_triplets
+from brainalign.datasets.studies.triplets import Judgements, odd_column, read_judgements, read_objects, read_triplets
 
 __all__ = [
     "Judgements", "changed_files", "read_categories", "read_images_table", "read_judgements", "read_objects",

@@ -1,7 +1,7 @@
 """Odd-one-out judgements: text files of three numbers or tables of three names, a list of objects, an embedding."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def read_triplets(path: Path) -> Numbers:
 
 
 def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
-    """Read a .csv or .tsv of three columns with ids of objects, and one called "odd" that names the odd one.
+    """Read a .csv or .tsv of three columns with ids of objects, and one called "odd" or "choice" that names one.
 
     That column may also count the odd one among the three, from 0 or 1, or be one of the three itself.
 
@@ -149,10 +149,11 @@ def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
     Raises
     ------
     BrainalignError
-        If there are no such columns, a triplet holds an object twice, or the odd one is none of its three.
+        If there are no such columns, a triplet holds an object twice, the odd one is none of its three, or what is
+        called choice is never in one of the columns: that one was the standard, which the others were compared with.
     """
     table = read_text_table(path).apply(lambda cells: cells.str.strip())
-    odd = next((name for name in table if "odd" in name.lower()), "")
+    odd = odd_column(table)
     three = [name for name in table if name != odd and {*table[name]} <= {*objects}]
     if not odd or len(three) not in (2, 3):
         raise BrainalignError(
@@ -169,7 +170,19 @@ def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
             f"{path}: {len(wrong)} triplets are not three different objects of which {odd} is one (first: row "
             f"{wrong[0] + 1}: {listed(table.loc[wrong[0], [*three, odd]].tolist())}); name it, or its place from 1 to 3"
         )
+    never = [name for name in three if "odd" not in odd.lower() and len(table) > 20 and not (table[name] == told).any()]
+    if never:
+        raise BrainalignError(
+            f"{path}: {odd} is never {never[0]}, as if the others had been compared with that one; call the column of "
+            "what does not belong odd"
+        )
     return pd.Index(objects).get_indexer(pd.Index(np.ravel(rows))).reshape(-1, 3).astype(np.int64)
+
+
+def odd_column(names: Iterable[str]) -> str:
+    """Find the name of the column that tells the odd one; "" where there is none."""
+    told = ((name, word) for word in ("odd", "choice", "chosen") for name in names if word in name.lower())
+    return next((name for name, _ in told), "")
 
 
 def read_objects(path: Path) -> pd.DataFrame:

@@ -162,7 +162,10 @@ def convergence_scores(
         latencies = _latencies(scores, times_s, labels)
         rows += [_row(network, "encoding", **_encoding(scores, orders))]
         rows += [_row(network, score, **part) for score, part in _spatial(scores, found, labels, orders, nulls).items()]
-        rows += [_row(network, "temporal", **_temporal(scores, times_s, latencies, orders))]
+        timed: dict[str, object] = {"reason": "no sensor scores were given"}
+        if scores.sensor_r is not None and times_s is not None:
+            timed = temporal_score(np.nanmean(scores.sensor_r, axis=1), np.asarray(times_s), latencies, orders)
+        rows += [_row(network, "temporal", **timed)]
         area_rows.append(found.assign(network=network))
         layer_rows.append(latencies.assign(network=network))
     return Convergence(
@@ -274,14 +277,6 @@ def _latencies(scores: LayerScores, times_s: Values | None, layers: list[str]) -
         found = layer_latencies(course, scores.time_draws, scores.time_null, np.asarray(times_s), layers)
     found.insert(2, "r", np.nanmean(scores.r, axis=1))
     return found
-
-
-def _temporal(
-    scores: LayerScores, times_s: Values | None, latencies: pd.DataFrame, orders: Values
-) -> dict[str, object]:
-    if scores.sensor_r is None or times_s is None:
-        return {"reason": "no sensor scores were given"}
-    return temporal_score(np.nanmean(scores.sensor_r, axis=1), np.asarray(times_s), latencies, orders)
 
 
 MIN_LAYERS = 3

@@ -78,18 +78,14 @@ def winner_maps(
         winner=pd.Series(names, index=table.index, dtype=object).where(shown, None), margin=table["margin"].where(shown)
     )
     colours = kit.model_colours(list(families))
-    pale = {UNDECIDED.format(name): _pale(colour) for name, colour in colours.items()}
+    paler = {name: [PALE + (1 - PALE) * part for part in to_rgb(colour)] for name, colour in colours.items()}
+    pale = {UNDECIDED.format(name): to_hex((red, green, blue)) for name, (red, green, blue) in paler.items()}
     winners = kit.surface_map(
         table, "winner", title="Best family", unit="family", kind="categorical", categories=colours | pale
     )
     return winners, kit.surface_map(
         table, "margin", title="Margin of the best family", unit="difference in r to the second", vmin=0.0
     )
-
-
-def _pale(colour: str) -> str:
-    red, green, blue = (PALE + (1 - PALE) * part for part in to_rgb(colour))
-    return to_hex((red, green, blue))
 
 
 def contest_section(material: kit.ImageMaterial) -> kit.Section | None:

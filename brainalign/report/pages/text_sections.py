@@ -198,18 +198,14 @@ def _blocks(decoders: Tables) -> list[Markup]:
     for name, tables in decoders.items():
         for measure, part in tables["leftblocks"].groupby("measure", sort=False):
             means = [part[column].mean() for column in ("value", "chance", "neighbours")]
-            gains = [_gain(part["value"] - part[column]) for column in ("chance", "neighbours")]
+            over: list[pd.Series[float]] = [part["value"] - part[column] for column in ("chance", "neighbours")]
+            gains = [f"{kit.number(gain.mean())} ± {kit.number(gain.std() / len(gain) ** 0.5)}" for gain in over]
             rows.append([name, str(measure), str(len(part)), *map(kit.number, means), *gains])
     if not rows:
         return [Markup("<p>No whole blocks of the session were left out.</p>")]
     header = ["decoder", "measure", "blocks left out", "score", "chance", "sentences nearby",
               "above chance (± standard error over blocks)", "above sentences nearby"]  # fmt: skip
     return [kit.folded("Whole blocks of the session left out", kit.html_table(header, rows, "Blocks left out"))]
-
-
-def _gain(gains: pd.Series[float]) -> str:
-    error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
-    return f"{kit.number(gains.mean())} ± {kit.number(error)}"
 
 
 def retrieval_section(decoders: Tables, confidence: float) -> kit.Section:

@@ -92,8 +92,9 @@ def _implausible(study: SynthesisedImages, region: str) -> list[str]:
 
 def contests(study: SynthesisedImages) -> list[str]:
     """Return, for every other way to find images, in which regions guided ones are ahead, behind or not told apart."""
+    pool, n = " of {:.0f} (as costly: a guided image takes {:.1f} times as long)", study.cost.get("n_pool")
     names = {
-        "best of n": f"the best unguided images{_pool(study)}",
+        "best of n": f"the best unguided images{'' if n is None else pool.format(n, study.cost['ratio'])}",
         "evolved": "images evolved in noise space",
         "natural": "the natural images that the guiding encoder ranks highest",
         "natural true": "the natural images of the largest true response",
@@ -130,12 +131,6 @@ def _contest(study: SynthesisedImages, against: str, words: str, judge: str, reg
 def _by_judge(study: SynthesisedImages) -> dict[str, list[str]]:
     """Return the regions that the truth judges, and those that the other encoder judges."""
     return {judge: [name for name in study.regions if study.judge_of(name) == judge] for judge in WHO}
-
-
-def _pool(study: SynthesisedImages) -> str:
-    if "n_pool" not in study.cost:
-        return ""
-    return f" of {int(study.cost['n_pool'])} (as costly: a guided image takes {study.cost['ratio']:.1f} times as long)"
 
 
 def specific_sentence(study: SynthesisedImages) -> str:
