@@ -107,6 +107,8 @@ def test_triplets_as_decimals_and_a_table_of_objects(tmp_path: Path) -> None:
     assert read_objects(path).to_numpy().tolist() == [["bat1", "bat", images[0]], ["hot_dog", "hot dog", images[1]]]
     path.write_text("stimulus_id\tx\nbat1\t3\nhot_dog\t4\n")
     assert read_objects(path)["label"].tolist() == ["bat", "hot dog"]
+    path.write_text("stimulus_id\n" + "\n".join(numbered := [f"object_{k}" for k in range(3)]) + "\n")
+    assert read_objects(path)["label"].tolist() == numbered
     path.write_text("stimulus_Id\nbat1\n")
     refused(r"no column .stimulus_id..*did you mean 'stimulus_Id'", read_objects, path)
 

@@ -198,6 +198,7 @@ def read_objects(path: Path) -> pd.DataFrame:
         twice = ids[ids.duplicated()].tolist()
         raise BrainalignError(f"{path}: every object needs an id of its own; empty or repeated: {listed(twice)}")
     labels = [re.sub(r"\d+$", "", name).replace("_", " ").strip() or name for name in ids]
+    labels = labels if 2 * len({*labels}) > len(labels) else ids.tolist()  # of object_0, object_1, ...
     found = pd.DataFrame({"stimulus_id": ids, "label": table["label"].str.strip() if "label" in table else labels})
     return found.assign(path=[str(Path(file).absolute()) for file in table["path"]]) if "path" in table else found
 
