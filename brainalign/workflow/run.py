@@ -107,11 +107,11 @@ class Run:
         return "" if descriptor.is_simulated else "".join(map(image_state, descriptor.image_tables()))
 
     def states(self, read: Iterable[str | Path]) -> list[str]:
-        """Tell files of a lab, and those in folders, by their content, or long ones by size and age."""
+        """Tell files of a lab by their content; long ones, and those in folders, by size and age."""
         made = tuple(f"{self.config.results / name}{os.sep}" for name in self.config.datasets)
-        given = [Path(path) for path in read if not str(path).startswith(made)]
-        found = [(file, file.stat()) for file in files_of(*given) if file.is_file()]
-        return [f"{at.st_size} {int(at.st_mtime)}" if at.st_size > LONG else file_digest(file) for file, at in found]
+        given = dict.fromkeys(Path(path) for path in read if not str(path).startswith(made))
+        found = [(file, file.stat(), file in given) for file in files_of(*given) if file.is_file()]
+        return [file_digest(at) if of and s.st_size < LONG else f"{s.st_size} {s.st_mtime}" for at, s, of in found]
 
     def caption_table(self, of: Labels) -> list[str]:
         """List the table of captions of a study; nothing where the table of images holds them."""
