@@ -172,8 +172,7 @@ def layer_inputs(
     factor = np.ones_like(variance)
     if not maps:
         spread = np.sqrt(variance)
-        least = np.maximum(1e-6 * np.abs(mean), 1e-12 * spread.max())  # units of columns may differ; rounding is less
-        factor = np.where(spread > least, 1 / np.where(spread > 0, spread, 1), 0)
+        factor = np.where(spread > 1e-6 * spread.max(), 1 / np.where(spread > 0, spread, 1), 0)
     total = float(variance @ factor**2)
     factor *= np.sqrt(TOTAL_VARIANCE / total) if total else 1
     dtype = np.result_type(flat.dtype, np.float32)
