@@ -766,8 +766,9 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
 
 def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys) -> None:
     savemat(tmp_path / "data_face.mat", {"F": np.ones((2, 9)), "ChannelFlag": np.ones((2, 1))})  # of Brainstorm
+    (tmp_path / "notes.csv").touch()
     assert main(["init", str(tmp_path)]) == 2
-    assert re.search(r"none of its 1 files is [\s\S]* data_face.mat as epochs\s+of MNE", capsys.readouterr().err)
+    assert re.search(r"none of its 2 files is [\s\S]* data_face.mat as epochs\s+of MNE", capsys.readouterr().err)
     words = pd.DataFrame({"word": ["a", "b"]})
     data = mne.EpochsArray(np.ones((2, 1, 9)), mne.create_info(1, 9.0, "eeg"), metadata=words, verbose="error")
     data.save(tmp_path / "words-epo.fif", verbose="error")

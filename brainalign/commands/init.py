@@ -69,8 +69,8 @@ def init_study(folder: Path, ask: Ask) -> Path:
         "Call {} and its like ..._rdm.csv, and list what they are about in stimuli.csv (stimulus_id)": [
             path
             for path in lab.ending(".csv")
-            for first, *rows in [[*table_rows(lab.folder / path)]]
-            if first[1:] == [row[0] for row in rows]
+            for first in [table_columns(lab.folder / path)]
+            if first[1:] and first[1:] == [row[0] for row in table_rows(lab.folder / path)][1:]
         ],
         "Give {} a column odd, and list its objects in stimuli.csv": [path for path in lab.files if "odd" in str(path)],
         "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item())": pickled,
@@ -361,9 +361,10 @@ def _judgements(lab: Lab) -> dict[str, Any] | None:
 
     files = []
     for path in lab.ending(".csv", ".tsv"):
-        header, *rows = [*table_rows(lab.folder / path)]
-        odd = odd_column(header)
-        if odd and ("odd" in odd.lower() or all(row.count(row[header.index(odd)]) == 2 for row in rows)):
+        odd, at = odd_column(columns := table_columns(lab.folder / path)), lab.folder / path
+        if odd and (
+            "odd" in odd.lower() or all(row.count(row[columns.index(odd)]) == 2 for row in [*table_rows(at)][1:])
+        ):
             files.append(str(path))
             lab.remark("recordings", f"{odd} is taken for what does not belong with the two others")
     if not files or (stimuli := lab.stimuli()) is None:

@@ -152,19 +152,19 @@ def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
         If there are no such columns, a triplet holds an object twice, the odd one is none of its three, or what is
         called choice is never in one of the columns: that one was the standard, which the others were compared with.
     """
-    table = read_text_table(path).apply(lambda cells: cells.str.strip())
+    table, known = read_text_table(path).apply(lambda cells: cells.str.strip()), {*objects}
     odd = odd_column(table)
-    three = [name for name in table if name != odd and {*table[name]} <= {*objects}]
+    three = [name for name in table if name != odd and {*table[name]} <= known]
     if not odd or len(three) not in (2, 3):
         raise BrainalignError(
             f"{path}: of its columns {listed([*table])} {listed(three) or 'none'} hold ids of objects, and "
             f"{odd or 'none'} tells the odd one; give three columns of stimulus_id, and a fourth called odd"
         )
     shown, told = table[three].to_numpy(), table[odd].tolist()
-    if {*told} in ({*"012"}, {*"123"}) and len(three) == 3 and not {*told} <= {*objects}:  # places
+    if {*told} in ({*"012"}, {*"123"}) and len(three) == 3 and not {*told} <= known:  # places
         told = [row[int(place) - ("3" in told)] for row, place in zip(shown, told, strict=True)]
     rows = [[*(name for name in row if name != last), last] for row, last in zip(shown, told, strict=True)]
-    wrong = [k for k, row in enumerate(rows) if not len(row) == len({*row} & {*objects}) == 3]
+    wrong = [k for k, row in enumerate(rows) if not len(row) == len({*row} & known) == 3]
     if wrong:
         raise BrainalignError(
             f"{path}: {len(wrong)} triplets are not three different objects of which {odd} is one (first: row "
