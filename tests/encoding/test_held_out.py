@@ -155,6 +155,18 @@ def test_bad_input() -> None:
     refused("must be one of 'none', 'refit'", encoding.evaluate_held_out, encoder, **data, control="rfit")
 
 
+def test_of_many_targets_some_of_each_group_are_refitted_as_all_would_be() -> None:
+    data, groups = study(np.full(2300, 0.4)), {"large": np.arange(2100), "small": np.arange(2000, 2200)}
+    options, ridge = {"n_permutations": 0, "control": "refit"}, encoding.Ridge((3.0,), per_target_alpha=False)
+    some = encoding.evaluate_held_out(ridge, **data, **options, target_groups=groups, roi=np.arange(2300) % 3)
+    every = encoding.evaluate_held_out(ridge, **data, **options)
+    drawn = np.flatnonzero(~np.isnan(some.control_r))
+    assert ((drawn < 2000).sum() >= 900, (drawn >= 2000).sum(), drawn[-1]) == (True, 200, 2199)
+    np.testing.assert_allclose(some.control_r[drawn], every.control_r[drawn], atol=1e-5)
+    np.testing.assert_allclose(some.control_group_r[1], every.control_r[2000:2200].mean(), atol=1e-5)
+    assert abs(some.control_group_r[0] - every.control_r[:2100].mean()) < 0.02
+
+
 class _Pooled(encoding.Ridge):
     def fit(self, X, Y, *, groups=None, roi=None, grid=None, semantics=None):
         self.told_ = {"tokens": X, "roi": roi, "grid": grid, "semantics": semantics}

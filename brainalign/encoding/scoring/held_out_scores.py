@@ -54,7 +54,7 @@ class HeldOut:
     group_draws : array (n_boot, n_groups)
         Under resampling of test stimuli.
     control_r : array (n_targets,) or None
-        r after a refit on permuted training responses.
+        r after a refit on permuted training responses; NaN for targets that were not refitted.
     control_group_r : array (n_groups,) or None
     partition : Partition or None
         What each band of features adds; None where X is one array.
@@ -103,7 +103,7 @@ def score_predictions(
     n_boot: int = 1000,
     n_maps: int = 0,
     target_groups: Mapping[str, NDArray[Any]] | None = None,
-    controls: Iterable[tuple[Any, Values]] = (),
+    controls: Iterable[tuple[Any, Values, Any]] = (),
     seconds: float = float("nan"),
     seed: int = 0,
     n_train: int | None = None,
@@ -120,7 +120,7 @@ def score_predictions(
         Of a response, for the permuted maps; (n_targets,) where not given.
     n_permutations, n_boot, n_maps, target_groups, seed
         As for `evaluate_held_out`.
-    controls : iterable of (fitted encoder, array (n_test, n_targets))
+    controls : iterable of (fitted encoder, array (n_test, n_refitted), numbers of those targets or a slice of all)
         Refits to exchanged training responses, and what they predict: the next is asked for while the reliable targets
         are predicted better than exchanged predictions do. The last one is kept.
     seconds : float
@@ -143,8 +143,9 @@ def score_predictions(
     refitted, control_r, control_group_r = None, None, None
     judged = np.array([name == RELIABLE for name in named], dtype=bool)
     by_chance = np.inf if null is None else null.group_r.mean(axis=0) + CHANCE * null.group_r.std(axis=0)
-    for refit in controls:
-        refitted, control_r = refit[0], pearson(without_rounding(refit[1], measured), measured)
+    for fit, others, targets in controls:
+        refitted, control_r = fit, np.full(len(r), np.nan, r.dtype)
+        control_r[targets] = pearson(without_rounding(others, measured[:, targets]), measured[:, targets])
         control_group_r = group_means(control_r, list(named.values()))
         if not ((control_group_r > by_chance) & judged).any():
             break

@@ -59,7 +59,7 @@ class NetworkEnsemble:
             like.measured,
             like.test_ids,
             like.n_repeats,
-            controls=[(None, means["control"])] if "control" in means else [],
+            controls=[(None, means["control"], slice(None))] if "control" in means else [],
             seconds=self.seconds,
             n_train=like.n_train,
         )
