@@ -44,6 +44,11 @@ def test_repeats_are_averaged_whatever_the_index_of_the_table(rng: np.random.Gen
     assert averaged.meta["stimulus_id"].tolist() == [list("abcde")[int(value)] for value in averaged.targets[:, 0]]
 
 
+def test_few_images_call_no_more_chance_differences_than_many(rng: np.random.Generator) -> None:
+    worlds = [pd.DataFrame(each) for each in rng.normal(size=(600, 6, 1))]
+    assert np.mean([decoding.paired_change(hits, hits * 0).clear for hits in worlds]) <= 0.075
+
+
 def test_ridge_alone_is_the_ridge_beside(small) -> None:
     """Also for the ridge of another penalty, and after the file."""
     train, test = small

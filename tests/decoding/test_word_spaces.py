@@ -70,6 +70,17 @@ def test_a_space_that_knows_the_norms_beats_the_text_and_one_of_noise_does_not()
     refused("the same 0", decoding.norm_prediction, {"text": codes}, norms * 0)
 
 
+def test_intervals_of_few_words_cover_what_is_expected() -> None:
+    rng, covered, few = np.random.default_rng(2), [], {"n_permutations": 1, "n_draws": 200}
+    mix, to = rng.normal(size=(5, 15)), rng.normal(size=(5, 3))
+    for k in range(200):  # R² of 20 words is skewed: stretched in its own unit, 95 % intervals cover 90 %
+        norms = pd.DataFrame((codes := rng.normal(size=(20, 5))) @ to + 0.5 * rng.normal(size=(20, 3)))
+        spaces = {"text": codes @ mix + 0.3 * rng.normal(size=(20, 15))}
+        covered.append(decoding.norm_prediction(spaces, norms, seed=k, **few)[["low", "r2", "high"]][:3])
+    low, r2, high = np.array(covered).transpose(2, 0, 1)
+    assert ((low <= r2.mean(axis=0)) & (r2.mean(axis=0) <= high)).mean() >= 0.92
+
+
 def test_clusters_agree_with_the_classes_that_made_them_and_not_with_shuffled_ones() -> None:
     rng, classes = np.random.default_rng(2), np.arange(90) % 3
     vectors = 6 * np.eye(3)[classes] + rng.normal(size=(90, 3))

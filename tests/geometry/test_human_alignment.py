@@ -1,5 +1,6 @@
 import copy
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -332,5 +333,13 @@ def test_regions_beside_judgements_and_choices_without_ceilings(rng: np.random.G
     assert again["n_triplets"] == ceilings.n_triplets == 60
     assert again["accuracy"] == g.odd_one_out_accuracy(TRUE, *g.judged_shares(uneven)) <= ceilings.accuracy_high
     assert without[["ceiling_low", "ceiling_high", "share_low", "share_high"]].isna().all(axis=None)
+    every, rows = np.array(list(combinations(range(24), 3))), []
+    for _ in range(100):  # the error of triplets judged five times, beside what it is of
+        order = rng.permutation(len(every))[:360]
+        judged = np.repeat(every[order[300:]], 5, axis=0)
+        odd = (rng.random((300, 1)) > g.choice_probabilities(TRUE, judged).cumsum(axis=1)[:, :2]).sum(axis=1)
+        judged = np.take_along_axis(judged, np.argsort(np.arange(3) == odd[:, None], axis=1, kind="stable"), axis=1)
+        rows.append(g.choice_table({}, every[order[:300]], {"repeated": judged}, 24, None, WORLD.embedding).iloc[-1])
+    assert np.mean([row["se"] for row in rows]) == pytest.approx(np.std([row["accuracy"] for row in rows]), rel=0.2)
     shared = {"a": WORLD.triplets[899:]}
     refused("1 of 601 triplets of the split .a. are trained on", g.choice_table, {}, train, shared, 24, None)

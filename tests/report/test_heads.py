@@ -98,8 +98,10 @@ def test_what_stimuli_evoke_stands_at_its_peaks(sensors: pd.DataFrame) -> None:
     section = evoked_section(SimpleNamespace(responses=whole))
     assert section.title == "Event-related potential"
     strength = np.sqrt((whole.values.mean(axis=0) ** 2).mean(axis=0)).max()
-    said = f"Over 60 trials the mean response is largest at 100 ms: {strength:.3g} µV, root mean square over sensors."
-    assert section.paragraphs == [said]
+    said = f"Over 60 trials the mean response is largest at 100 ms: {strength:.3g} µV, root mean square over sensors"
+    assert section.paragraphs == [f"{said}; p = .01, against the largest with trials of random sign."]
+    quiet = replace(whole, values=rng.normal(size=values.shape))
+    assert "p = .0" not in evoked_section(SimpleNamespace(responses=quiet)).paragraphs[0]
     *heads, _ = panels(section.panels[0].figure)
     assert [ax.get_title() for ax in heads] == ["100 ms", "250 ms"]
     axes = panels(evoked_section(SimpleNamespace(responses=whole.select(targets=np.arange(4)))).panels[0].figure)
@@ -116,8 +118,8 @@ def test_what_stimuli_evoke_stands_at_its_peaks(sensors: pd.DataFrame) -> None:
     values = lost.values[..., ::-1] * np.where(kinds["sensor_type"] == "mag", 1e-6, 1)[:, None]
     two = replace(lost, targets=kinds, values=values, units="T (mag), T/m (grad)")
     strength = np.sqrt((values[:, :32].mean(axis=0) ** 2).mean(axis=0))[times >= 0].max()
-    said = f"{strength:.3g} T (mag), root mean square over sensors (mag)."
-    assert evoked_section(SimpleNamespace(responses=two)).paragraphs[0].endswith(said)
+    said = f"{strength:.3g} T (mag), root mean square over sensors (mag); p = .01, "
+    assert said in evoked_section(SimpleNamespace(responses=two)).paragraphs[0]
     many = whole.trials.assign(category=[f"c{k}" for k in range(len(whole.trials))])
     (ax, *_) = panels(evoked_section(SimpleNamespace(responses=replace(lost, trials=many))).panels[0].figure)
     assert list(curves(ax)) == ["all trials (60)"]

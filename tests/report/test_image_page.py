@@ -113,6 +113,11 @@ def test_a_fit_is_known_by_model_and_method(material: kit.ImageMaterial) -> None
     fits = (("net", "ridge"), ("rand", "ridge"), ("net", "banded"))
     assert [material.chosen(*fit) for fit in fits] == ["b", "c", "d"]
     assert replace(material, summary=None).chosen("net", "ridge") == "a"
+    banded, better = ("net", "banded"), summary("net", "banded", value=0.31).assign(layer="d")
+    asked = replace(material, encodings=material.encodings | {banded: encoding()})
+    assert asked.leading(asked.encodings) == ("net", "ridge")  # of equal ones the first, and random weights never
+    asked.summary = pd.concat([summary("rand", value=0.9), summary("net"), better])
+    assert asked.leading(asked.encodings) == banded
     for model, method in (("rand", "ridge"), ("net", "banded"), ("net", "ridge")):
         material.sidecars[f"sub-01_model-{model}_method-{method}_fields.npz"] = {"details": {"layers": model + method}}
     assert material.fields_of("net", "ridge") == {"layers": "netridge"}

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
@@ -133,8 +134,8 @@ class PairedChange:
 
     @property
     def clear(self) -> bool:
-        """Return whether the difference is more than two standard errors."""
-        return abs(self.value) > 2 * self.se
+        """Tell whether the difference is more than Student's t allows, two-sided at .05."""
+        return bool(abs(self.value) > stdtrit(self.n_stimuli - 1, 0.975) * self.se)
 
 
 def paired_change(hits: pd.DataFrame, other: pd.DataFrame) -> PairedChange:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
@@ -92,13 +91,14 @@ def rdm_permutation_places(
     places, forms = defined_mean(repeats, axis=1), unit_forms(models, method)[0]
     n_stimuli = n_stimuli_of(rdms.shape[-1])
     orders = np.stack([rng.permutation(n_stimuli) for _ in range(n_permutations)])
+    parts = np.array_split(orders, 1 + 8 * rdms.shape[-1] * n_permutations // CHUNK_BYTES)
     scores = places @ forms.T
     least = scores - TIE  # an exchange that leaves a model as it is reaches its score but for rounding
     p, total, high = (np.empty(scores.shape) for _ in range(3))
     labels = [str(k) for k in range(len(models))] if families is None else families
     largest = dict.fromkeys(labels, np.full(n_permutations, -np.inf))
     for k, (form, label) in enumerate(zip(forms, labels, strict=True)):
-        null = _null(form, places, orders)
+        null = np.concatenate([exchanged_rdms(form, part) @ places.T for part in parts])  # (n_permutations, n_places)
         p[:, k] = permutation_test(least[:, k], null)
         largest[label] = np.fmax(largest[label], np.fmax.reduce(null, axis=1))
         total[:, k] = null.mean(axis=0)
@@ -116,9 +116,3 @@ def _check(rdms: Values, models: Values, method: str) -> None:
             "the same stimuli"
         )
     warn_of_few_orders(n_stimuli_of(n_pairs))
-
-
-def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:
-    """Return the comparison of a form with all places under every order of its stimuli, (n_permutations, n_places)."""
-    parts = np.array_split(orders, 1 + 8 * len(form) * len(orders) // CHUNK_BYTES)
-    return np.concatenate([exchanged_rdms(form, part) @ places.T for part in parts])

@@ -185,7 +185,7 @@ def choice_table(
     -------
     DataFrame
         A row per candidate and split: name, kind (embedding, reproducible, baseline, published, control), split,
-        accuracy, se (over choices), n_triplets, n_dimensions, chance, ceiling_low, ceiling_high, share_low, share_high
+        accuracy, se (over triplets), n_triplets, n_dimensions, chance, ceiling_low, ceiling_high, share_low, share_high
         (of the way from chance to the ceiling's bounds). Of the split "repeated", as its ceilings, over the different
         triplets that were judged twice or more.
     """
@@ -206,8 +206,9 @@ def choice_table(
     for split, judged in tests.items():
         test, shares = judgements.judged_shares(judged) if split == "repeated" else (judged, None)
         for name, kind, similarities, n_dimensions in candidates:
-            accuracy = judgements.odd_one_out_accuracy(similarities, test, shares)
-            se = float(np.sqrt(accuracy * (1 - accuracy) / len(test)))
+            named = judgements.odd_one_out_shares(similarities, test)
+            credit = named[:, 2] if shares is None else (named * shares).sum(axis=1)
+            accuracy, se = float(credit.mean()), float(credit.std() / np.sqrt(len(test)))
             row = {"name": name, "kind": kind, "split": split, "accuracy": accuracy, "se": se}
             row |= {"n_triplets": len(test), "n_dimensions": n_dimensions}
             row |= {"chance": CHANCE, "ceiling_low": low, "ceiling_high": high}

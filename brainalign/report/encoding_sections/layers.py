@@ -18,25 +18,27 @@ MOST_PANELS = 40  # panels of a figure: those of a whole atlas would be higher t
 
 
 def maps_section(material: kit.ImageMaterial) -> kit.Section | None:
-    """Return maps of the first model: score, ceiling, best layer of each region and its margin.
+    """Return maps of the model that predicts best: score, ceiling, best layer of each region and its margin.
 
     None without fits, and of responses over time.
     """
     if material.timed or not material.encodings or material.responses is None:
         return None
-    (model, method), encoding = next(iter(material.encodings.items()))
+    model, method = fit = material.leading(material.encodings)
     layer, targets, stimuli = material.chosen(model, method), material.responses.targets, material.nouns.stimuli
     best: Sequence[kit.SurfaceMap] = ()
+    layered = material.leading(material.of_layers or material.encodings)
     if kit.drawn_vertices(targets) is not None:
-        best = _preference_maps(targets, encoding.preference, list(pd.unique(encoding.profile["layer"])), model)
+        shown = material.encodings[layered]
+        best = _preference_maps(targets, shown.preference, list(pd.unique(shown.profile["layer"])), layered[0])
     return score_maps(
         material,
-        encoding.scores[encoding.scores["layer"] == layer],
+        material.encodings[fit].scores.query("layer == @layer"),
         kit.space_name(model, layer),
         tested=f"on test {stimuli}",
         repeats=f"averages over the repeats of the test {stimuli}",
         best=best,
-        model=model,
+        model=layered[0],
     )
 
 

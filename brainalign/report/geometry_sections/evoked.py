@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.special import stdtrit
 
-from brainalign.arrays import Responses
+from brainalign.arrays import Responses, Rows, Values
 from brainalign.report import kit
+from brainalign.statistics import permutation_test
 
 FEW_SENSORS = 16  # below it colours between sensors would be mere interpolation
-TO_95 = 1.96
+FLIPS = 99  # of the signs of trials
 NAMES = {"eeg": "Event-related potential", "mag": "Event-related field", "grad": "Event-related field"}
 
 
@@ -36,12 +39,26 @@ def evoked_section(material: kit.SubjectMaterial) -> kit.Section | None:
         )
         of = " of each category" * ("category" in responses.trials)
         panel = kit.captioned("evokedsensors", f"{title} at {which}", figure, numbers, id="evoked", of=of)
-    top = int(np.where(times >= 0, strength, 0).argmax())
+    after = times >= min(0.0, times[-1])
+    top = int(np.where(after, strength, 0).argmax())
+    p = kit.p_equals(_peak_p(responses.values, np.flatnonzero(kinds == first), after), 2)
     text = (
         f"Over {len(responses.trials):,} trials the mean response is largest at {1000 * times[top]:.0f} ms: "
-        f"{strength[top]:.3g} {responses.units.split(',')[0]}, root mean square over sensors{f' ({first})' * several}."
+        f"{strength[top]:.3g} {responses.units.split(',')[0]}, root mean square over sensors{f' ({first})' * several}; "
+        f"p {p}, against the largest with trials of random sign."
     )
     return kit.Section("evoked", title, [panel], [text])
+
+
+def _peak_p(values: Values, sensors: Rows, after: NDArray[np.bool_]) -> float:
+    """Compute p of the largest mean over trials; without a response a trial is as likely upside down."""
+    signs = np.random.default_rng(0).choice(np.array([-1, 1], dtype=np.float32), (1 + FLIPS, len(values)))
+    signs[0] = 1
+    strength = np.zeros((1 + FLIPS, int(after.sum())))
+    for sensor in sensors:  # all of them would need much memory
+        strength += np.square(signs @ values[:, sensor, after], dtype=np.float64)
+    largest = strength.max(axis=1)
+    return float(permutation_test(largest[:1], largest[1:, None])[0])
 
 
 def _courses(responses: Responses) -> Figure:
@@ -54,7 +71,8 @@ def _courses(responses: Responses) -> Figure:
     figure, axes, _ = kit.panel_grid(len(targets), 2, (4.0, 2.3), margin=(0.0, 0.4))
     for colour, name in zip(kit.COLOURS, sorted(of.unique()), strict=False):
         values = np.asarray(responses.values[(of == name).to_numpy()], dtype=float)
-        middle, error = values.mean(axis=0), TO_95 * values.std(axis=0) / np.sqrt(max(len(values) - 1, 1))
+        middle, dof = values.mean(axis=0), max(len(values) - 1, 1)
+        error = stdtrit(dof, 0.975) * values.std(axis=0) / np.sqrt(dof)
         for k, ax in enumerate(axes):
             ax.fill_between(x, middle[k] - error[k], middle[k] + error[k], color=colour, alpha=0.25, linewidth=0)
             ax.plot(x, middle[k], color=colour, linewidth=1.3, label=kit.legend_name(f"{name} ({len(values):,})"))

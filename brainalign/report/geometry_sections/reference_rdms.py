@@ -119,18 +119,15 @@ def layer_curves(
         part = rows[rows["reference"] == reference]
         _curve_panel(ax, part, None if random is None else random[random["reference"] == reference], colours)
         if combined is not None:
-            _combined_lines(ax, combined[combined["reference"] == reference], colours)
+            for _, row in combined[combined["reference"] == reference].iterrows():
+                name, colour = kit.legend_name(f"{row['model']} {row['layer']}"), colours.get(row["model"], kit.GREY)
+                ax.axhline(row["score"], color=colour, linestyle="--", linewidth=1.2, label=f"{name}, held out")
+                best = f"{name}: best layer, held out"
+                ax.axhline(row["selected"], color=colour, linestyle=":", linewidth=1.2, label=best)
         ax.set_title(reference, fontsize=9)
     kit.share_axis(axes)
     kit.legend_below(figure, axes, 4)
     return figure
-
-
-def _combined_lines(ax: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    for _, row in rows.iterrows():
-        name, colour = kit.legend_name(f"{row['model']} {row['layer']}"), colours.get(row["model"], kit.GREY)
-        ax.axhline(row["score"], color=colour, linestyle="--", linewidth=1.2, label=f"{name}, held out")
-        ax.axhline(row["selected"], color=colour, linestyle=":", linewidth=1.2, label=f"{name}: best layer, held out")
 
 
 def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colours: Mapping[str, str]) -> None:

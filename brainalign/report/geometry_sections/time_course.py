@@ -23,7 +23,6 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         return None
     rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
-    model, method = next(iter(material.encodings))
     chosen = _of_chosen_layers(material, rows)
     figure = score_over_time(
         chosen,
@@ -44,7 +43,7 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         peaks = peaks[peaks["model"].isin(separate)]
         figure = layer_latencies(peaks)
         panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
-    panels += list(_topographies(material, model, method))
+    panels += list(_topographies(material, *material.leading(material.encodings)))
     return kit.Section("time", "Scores over time", panels, [_peak(chosen, "mean_r", "mean r")])
 
 

@@ -1,6 +1,6 @@
 """What the page of a subject with stimuli held out draws from. What a failed stage did not leave is None."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class ImageMaterial(SubjectMaterial):
     Attributes
     ----------
     encodings : dict
-        By (model, method), in the order of the configuration; maps are drawn of the first.
+        By (model, method), in the order of the configuration.
     pictures : dict
         Small images (size, size, 3), uint8, of the stimuli that attention is shown for.
     """
@@ -93,6 +93,13 @@ class ImageMaterial(SubjectMaterial):
     def of_layers(self) -> dict[tuple[str, str], ImageEncoding]:
         """Encodings with a fit per layer, whose layers can be compared."""
         return {key: encoding for key, encoding in self.encodings.items() if not self.joint(key[1])}
+
+    def leading(self, fits: Collection[tuple[str, str]]) -> tuple[str, str]:
+        """Choose the fit that maps are drawn of: of models that know the stimuli, the one with the largest mean r."""
+        rows = [] if self.summary is None else self.summary.query("chosen and quantity == 'mean r'").to_dict("records")
+        scores = {(row["model"], row["method"]): np.nan_to_num(row["value"], nan=-np.inf) for row in rows}
+        informed = [fit for fit in fits if fit[0] not in self.uninformed]
+        return max(informed or fits, key=lambda fit: scores.get(fit, -np.inf))
 
     def joint(self, method: str) -> bool:
         """Return whether a method fits all layers of a model at once."""

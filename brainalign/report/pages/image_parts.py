@@ -163,7 +163,8 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
     if material.ceiling is None or not material.encodings:
         return None
     threshold, stimulus, stimuli = material.config.ceiling_threshold, material.nouns.stimulus, material.nouns.stimuli
-    (model, method), encoding = next(iter(material.encodings.items()))
+    model, method = material.leading(material.encodings)
+    encoding = material.encodings[model, method]
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer]
     ceiling = material.ceiling["ceiling"].to_numpy()

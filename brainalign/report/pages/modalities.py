@@ -87,11 +87,11 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
     if len(nulls):
         said.append(leak_sentence(nulls))
     for _, row in _rows(material, decoder="low level", kind="image", measure="top-1").iterrows():
-        joint = _rows(material, decoder="joint", kind="image", query=row["query"], measure="top-1")["value"].iloc[0]
+        joint = _rows(material, decoder="joint", kind="image", query=row["query"], measure="top-1").iloc[0]
         said.append(
             f"Luminance, contrast and spectrum of the images, decoded from {row['query']} by ridge, find "
-            f"{kit.number(row['value'])} (chance {kit.number(row['chance'])}) where the joint space finds "
-            f"{kit.number(joint)}: so much needs no vector of a network."
+            f"{kit.number(row['value'])}{kit.interval(row)} (chance {kit.number(row['chance'])}) where the joint space "
+            f"finds {kit.number(joint['value'])}{kit.interval(joint)}: so much needs no vector of a network."
         )
     changes = material.tables["spacechanges"]
     whole = changes[changes["modality"] == "all"].set_index("beside")
@@ -182,7 +182,7 @@ def _signed(value: float) -> str:
 
 
 def _change(row: pd.Series) -> str:
-    words = "no difference beyond two standard errors"
+    words = "no clear difference"
     if row["clear"]:
         words = "better" if row["change"] > 0 else "worse"
     return f"{_signed(row['change'])} ± {kit.number(row['se'])} top-5 over {int(row['n_stimuli'])} images: {words}."
