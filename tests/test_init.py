@@ -1,8 +1,10 @@
 """`brainalign init`: a folder of every kind becomes a YAML of at most 15 lines that `check` and `plan` take."""
 
 import io
+import json
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -574,6 +576,7 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
     own = pd.DataFrame({"image": names, "size": range(20)}).to_csv(sep="\t", index=False)
     (tmp_path / "stimuli.tsv").write_text(own)  # is never written over
     fields = {"rates": values, "image": np.array(shown, dtype=object), "area": np.array([*"VVVIT"], dtype=object)}
+    fields |= {"isi": np.ones(40), "validTrials": np.arange(40) > 2}
     if file.endswith(".mat"):
         savemat(tmp_path / file, {"exp": fields, "version": 2.0})
     else:
@@ -586,8 +589,15 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
     assert responses.trials["stimulus_id"].tolist() == shown
     assert {area: len(rows) for area, rows in responses.regions().items()} == {"I": 1, "T": 1, "V": 3}
     assert (tmp_path / "stimuli.tsv").read_text() == own
+    assert "validTrials says: leave out of" in (tmp_path / "study.yaml").read_text() or file.endswith(".h5")
     if file.endswith(".mat"):
         refused("holds no array 'rates'.*it has .*exp/rates", read_array, tmp_path / file, Path("t.tsv"), key="rates")
+        remove(tmp_path.glob("*_*"))
+        orders = {"s1": shown, "s2": shown[::-1]}
+        people = {who: fields | {"image": np.array(order, dtype=object)} for who, order in orders.items()}
+        savemat(tmp_path / file, {"exp": people})  # structs in a struct
+        study = described(tmp_path)
+        assert {who: read_subject(study, who).trials["stimulus_id"].tolist() for who in study.recordings} == orders
         return
     remove(tmp_path.glob("*_*"))
     with h5py.File(tmp_path / file, "w") as stored:  # groups that are people; trials lie behind
@@ -610,14 +620,18 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
     np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, np.arange(-2, 9) / 100)
 
 
-@pytest.mark.parametrize("version", ["5", "7.3"])
+@pytest.mark.parametrize("version", ["5", "7.3", "struct"])
 def test_cells_of_matlab_are_people(tmp_path: Path, version: str) -> None:
     images(tmp_path, [f"im{k:02d}" for k in range(1, 21)])
     shown = [np.tile(rng.permutation(20) + 1.0, 2) for _ in range(2)]
     values = [rng.normal(size=(40, 5 + k)) for k in range(2)]
     cells = {"betas": np.array([*values, None], dtype=object)[:2], "order": np.array([*shown, None], dtype=object)[:2]}
     cells["subjects"] = np.array(["an-na", "bob"], dtype=object)
-    if version == "5":
+    if version == "struct":
+        people = np.zeros((1, 2), dtype=[(name, "O") for name in cells])
+        people[0] = [*zip(*(of.tolist() for of in cells.values()), strict=True)]
+        savemat(tmp_path / "all.mat", {"people": people})
+    elif version == "5":
         savemat(tmp_path / "all.mat", cells | {"tr": 2.0})
     else:
         with h5py.File(tmp_path / "all.mat", "w", userblock_size=512) as file:
@@ -808,6 +822,77 @@ def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
         described(tmp_path)
         for said in (f"tr_s: {tr_s}", f"# repetition time in seconds ({known}): change it where"):
             assert said in (tmp_path / "study.yaml").read_text()
+
+
+def test_a_clock_is_read_where_it_stands(tmp_path: Path) -> None:
+    """In a .json beside the array, in numbers of its file; times there do not make people of cells."""
+    electrodes(tmp_path)
+    at = tmp_path / "eeg.json"
+    for told in ({"SamplingFrequency": "100 Hz", "info": {"tmin_ms": -50}}, {"sampling_rate": 100, "t0": -0.05}):
+        at.write_text(json.dumps(told))
+        np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, np.arange(-5, 6) / 100)
+        (tmp_path / "times.txt").unlink()
+    (tmp_path / "raw.json").write_text('{"fs": 1000}')  # which of the two is not said
+    described(tmp_path)
+    assert "0 1 is wrong" in (tmp_path / "study.yaml").read_text()
+    rates = np.load(tmp_path / "ecog.npy")[:, :, :3]
+    remove(
+        [at, *(tmp_path / name for name in ("raw.json", "ecog.npy", "times_assumed.txt")), *tmp_path.glob("channels*")]
+    )
+    areas = np.array(["V1", "V1", "IT"])
+    clock = {"sfreq": 100.0, "tmin": -0.05, "targets": np.arange(3), "area": areas}
+    for file in ({"t": np.arange(-5, 6) * 10.0, "area": areas}, clock):
+        savemat(tmp_path / "ecog.mat", {"psth": rates.transpose(2, 0, 1), **file})
+        responses = read_subject(described(tmp_path), "01")
+        np.testing.assert_allclose(responses.times, np.arange(-5, 6) / 100)
+        assert responses.values.shape == (120, 3, 11)
+        assert responses.targets["roi"].str[0].tolist() == areas.tolist()
+        remove([*tmp_path.glob("times*"), *tmp_path.glob("ecog_*")])
+    np.savez(tmp_path / "ecog.npz", rates=rates[:, :3], times_ms=[-20, 0, 20])
+    (tmp_path / "ecog.mat").unlink()
+    np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, [-0.02, 0, 0.02])
+    assert "axis, from 0, of times in 120 x 3 x 3: change it where 2" in (tmp_path / "study.yaml").read_text()
+    remove([tmp_path / "ecog.npz", *tmp_path.glob("times*")])
+    for who, rate in (("sub-1", 100), ("sub-2", 50)):  # each has a clock, and keeps it when all is described again
+        np.savez(
+            tmp_path / f"{who}.npz", rates=rates.transpose(0, 2, 1), fs=rate, **({"area": areas} if rate == 50 else {})
+        )
+    for study in (described(tmp_path), described(tmp_path)):
+        for who, rate in (("1", 100), ("2", 50)):
+            np.testing.assert_allclose(read_subject(study, who).times, np.arange(11) / rate)
+
+
+def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
+    film(tmp_path)
+    rows = "".join(f"run{run},w{k},{k}\n" for run in (1, 2, 3) for k in range(30))
+    (tmp_path / "words.csv").write_text("story,word,start\n" + rows)
+    (tmp_path / "bold.json").write_text('{"RepetitionTime": 1.5}')
+    study = described(tmp_path)
+    assert study.stimuli == Path("words_renamed.tsv")
+    assert study.recordings["01"].tr_s == 1.5
+    (tmp_path / "bold.json").write_text('{"SamplingFrequency": 64}')
+    assert described(tmp_path).recordings["01"].sfreq_hz == 64  # so that 60 rows are a second
+    assert "begin after its end" in str(audit_study(load_descriptor(tmp_path / "study.yaml")).problems)
+    remove(tmp_path.glob("words*"))
+    for run in (1, 2, 3):
+        (tmp_path / f"run{run}.csv").write_text("word,start_ms\na,10\n")
+    described(tmp_path)
+    assert "run1.csv is not read: call its columns onset" in (tmp_path / "study.yaml").read_text()
+
+
+def test_images_are_known_in_other_letters_and_asked_for_where_counts_are_doubtful(tmp_path: Path, monkeypatch) -> None:
+    letters = [f"B\u00e4r {k:02d}" for k in range(20)]  # one letter here, two on disks of macOS
+    images(tmp_path, [unicodedata.normalize("NFD", name).upper() for name in letters])
+    np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of([f"{name}.PNG" for name in letters], tmp_path), 5)))
+    described(tmp_path)
+    assert main(["check", str(tmp_path / "study.yaml")]) == 0
+    remove([tmp_path / "stimuli.tsv", tmp_path / "study.yaml"])
+    np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of([str(k) for k in range(1, 16)], tmp_path), 5)))
+    answers = iter(["1", ""])  # the number of the first image, what is held out
+    monkeypatch.setattr("builtins.input", lambda *_: next(answers))
+    assert main(["init", str(tmp_path)]) == 0
+    paths = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t").set_index("stimulus_id")["path"]
+    assert [paths[k][-6:-4] for k in (1, 15)] == ["00", "14"]
 
 
 def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,16 +42,13 @@ class _Layer:
         self.model = model
 
 
-def _more_subjects(study: Study) -> dict[str, Any]:
-    files = next(iter(study.recordings.values()), None)
-    return {str(k): files for k in range(LEAST_SUBJECTS)} if files is not None else {}
-
-
 CHANGES: dict[str, Callable[[Config, Study, list[str]], Changed]] = {
     "splits: {runs: {leave_out: run}}": _studied(splits=lambda study: {"runs": Split(leave_out="run")}),
     "splits: {held: {share: 0.2}}, stimuli held out": _studied(splits=lambda study: {"held": Split(share=0.2)}),
     "decoded: [subjects]": _studied(decoded=lambda study: tuple(study.recordings)),
-    f"{LEAST_SUBJECTS} subjects": _studied(recordings=_more_subjects),
+    f"{LEAST_SUBJECTS} subjects": _studied(
+        recordings=lambda study: {str(k): of for of in [*study.recordings.values()][:1] for k in range(LEAST_SUBJECTS)}
+    ),
     "searchlight.models": _options("searchlight", models=tuple),
     "align.teacher": _options("align", teacher=lambda models: models[0]),
     "match.models": _options("match", models=tuple),

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.commands import lab as labs
 from brainalign.commands import unpack
 from brainalign.commands.lab import ARRAYS, CIFTI, VOLUMES, Ask, Lab
-from brainalign.commands.unpack import Shapes
-from brainalign.io import MISSING, array_shapes, open_hdf5, stored_arrays, writing
+from brainalign.commands.unpack import Shapes, read_table
+from brainalign.io import MISSING, array_shapes, load_image_file, stored_arrays, writing
 from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns, table_rows
 
 
@@ -77,6 +78,11 @@ def init_study(folder: Path, ask: Ask) -> Path:
         "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
         "Join {} and its like into one file, and list their stimuli in trials.tsv": volumes,
+        "Call {} ...hemi-L.func.gii or ...hemi-R.func.gii": [] if lab.ending(*labs.SURFACES) else lab.ending(".gii"),
+        "Save epochs of {} by MNE as ...-epo.fif, with metadata, or put it into BIDS": lab.ending(*labs.RAW),
+        "Where nothing is shown, list {} and its like in people.tsv (docs/pages/masked_models.md)": [
+            path for path in lab.ending(*ARRAYS, ".csv") if re.search("(?i)time_?series|_ts|rest", path.stem)
+        ],
         "{}": [error for error in lab.unread if "unpickled" not in error],
     }
     hint += "".join(f" {remedy.format(of[0])}." for remedy, of in remedies.items() if of)
@@ -93,6 +99,7 @@ def _described(lab: Lab) -> tuple[str, dict[str, Any]] | None:
 
 A_GLM = "estimate a response per trial first, from derivatives of fMRIPrep (docs/pages/fmriprep.md) or by GLMsingle"
 MOST_LINES = 15
+MARKED = re.compile(r"(?i)(?<![a-z])(?:valid|good|keep|include|exclude|reject|bad|mask)")  # trials that do not count
 MOST_CATEGORIES = 12  # that are decoded over time, where nothing says what they look like
 
 
@@ -100,6 +107,7 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
     """Write a study with its remarks; a key takes several lines where there is room for them."""
     lines = [f"# {form}; check: brainalign check study.yaml; run: brainalign run study.yaml"]
     lines += [f"# {len(lab.unread)} file(s) left out: {lab.unread[0]}"] if lab.unread else []
+    lines += [f"# not read: {listed(idle)}"] if (idle := _idle(lab, study)) else []
     models = "models and " if "models" not in study else ""
     last = f"# {models}methods may follow; without, {'what suits the stimuli, and ' if models else ''}ridge"
     if not {"stimuli", "splits"} & study.keys():
@@ -117,6 +125,24 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
         room -= len(more)
         lines += [first + (f"  # {lab.remarks[key]}" if key in lab.remarks else ""), *more]
     return "\n".join([*lines, last]) + "\n"
+
+
+def _idle(lab: Lab, study: dict[str, Any]) -> list[str]:
+    """List the tables, arrays and maps that neither a study names, itself or by folder or pattern, nor a remark."""
+    values: list[Any] = [*study.values()]
+    named: set[str] = set()
+    while values:
+        value = values.pop()
+        named |= {value} if isinstance(value, str) else set()
+        values += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    patterns, remarks = [name for name in named if "*" in name], " ".join(lab.remarks.values())
+    return [
+        str(path)
+        for path in lab.ending(*labs.TABLES, *ARRAYS, *VOLUMES, ".gii", ".annot", ".mgh")
+        if not named & {str(path), *map(str, path.parents)} and not any(map(path.match, patterns))
+        if path.name not in remarks and path not in lab.written | lab.used
+        if not {str(path.with_suffix(ending)) for ending in VOLUMES} & named  # names of regions
+    ]
 
 
 def _story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
@@ -223,6 +249,11 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
         for name, of in people.items()
     }
+    tables = [path for path in lab.tables("stimulus_id") if trials is None and lab.lists_trials(path)]
+    for name, recording in recordings.items() if tables else ():
+        recording["trials"] = str(table := labs.of_subject(name, tables, people))
+        trials = read_table(lab.folder / table)
+        names += trials["stimulus_id"]
     known = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else []
     if trials is None or ("stimulus_id" not in trials and not {*names} <= {*known}):
         return {"recordings": recordings}  # categories, decoded over time
@@ -288,10 +319,20 @@ def _story(lab: Lab) -> dict[str, Any] | None:
     if not recordings:
         return None
     first = next(iter(called))
-    step, known = ("2", "") if first.name.lower().endswith(ARRAYS) else _header_step(lab.folder / first)
-    more = f"; {known}" if known else ""
-    clock = lab.answer("recordings", f"seconds from row to row (tr_s; of samples sfreq_hz instead{more})", step)
-    recordings = {name: files | {"tr_s": float(clock)} for name, files in recordings.items()}
+    if first.name.lower().endswith(ARRAYS):
+        rate, known = lab.clock(first)[0], ""
+        step = "2" if not rate else f"{rate:g} Hz" if rate > 5 else f"{1 / rate:g}"
+    else:
+        step, known = _header_step(lab.folder / first)
+    more = f" ({known})" if known else ""
+    clock = lab.answer("recordings", f"seconds from row to row, or samples per second as 64 Hz{more}", step)
+    step_s = {"sfreq_hz" if "Hz" in clock else "tr_s": float(clock.removesuffix("Hz"))}
+    recordings = {name: files | step_s for name, files in recordings.items()}
+    if not words:  # where sounds or films were enough to tell the runs
+        words = next((path for path in lab.rename_columns("onset_s") if path in lab.words()), None)
+        worded = [] if words else [*lab.tables("word"), *lab.tables("text")]
+        for path in [path for path in worded if path not in lab.tables("stimulus_id")][:1]:
+            lab.remark("recordings", f"{path} is not read: call its columns onset (in seconds) and word, or run, too")
     signals: dict[str, Any] = {}
     for kind, endings in (("sounds", labs.SOUNDS), ("films", labs.FILMS)):
         found = {path.stem: path for path in lab.ending(*endings)}
@@ -387,11 +428,13 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     files = files or [path for path in arrays if _pairs(lab.folder / path, len(ids))]
     if not files:
         return None
+    ends = (len(ids) * (len(ids) - 1) // 2,), (len(ids), len(ids))
     models = given = [path for path in files if "model" in path.stem.lower()]
     if len(models) > 1:
         found = {name: of for path in models for name, of in model_rdms(lab.folder / path, ids).items()}
         models = [Path(f"models_{labs.JOINED}.npz")]
         np.savez(lab.folder / models[0], allow_pickle=False, **found)
+        lab.used |= {*given}
     recordings: dict[str, Any] = {}
     sets: dict[str, list[Path]] = {}
     for path in [path for path in files if path not in given]:
@@ -403,10 +446,15 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
             if rdms:
                 np.save(lab.folder / joined, rdms)
                 lab.remark("recordings", f"{joined} is {listed(of)}, a subject each")
+                lab.used |= {*of}
                 of[:], arrays = [joined], [*arrays, joined]
+    itself: list[Path] = []
     for path in itertools.chain(*sets.values()):
         at = lab.folder / path
-        names = list(array_shapes(at)) if path in arrays else rdm_keys(at, ids) or [""]
+        shapes = array_shapes(at) if path in arrays else dict.fromkeys(rdm_keys(at, ids), ends[0])
+        names = [key for key, of in shapes.items() if {of[-1:], of[-2:], of[:2], of[:1]} & {*ends}] or [*shapes] or [""]
+        if "rdm_descriptors" in "".join(shapes):  # rsatoolbox's, whose patterns are named
+            names, itself = [""], [*itself, path]
         for key in names:
             several = {"key": key} if len(names) > 1 else {}
             bare = key if several else path.stem.removesuffix(f"_{labs.JOINED}")
@@ -414,24 +462,25 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
     if any(path in arrays for path in files):
-        lab.remark("stimuli", f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}")
+        lists = [path for path, names in lab.lists(ids, len(ids)) if names != ids and path not in itself]
+        others = [f", which is not that of {path}" for path in lists]
+        lab.remark("stimuli", f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}{''.join(others[:1])}")
     return {"stimuli": str(stimuli), "recordings": recordings, **({"model_rdms": str(models[0])} if models else {})}
 
 
 def _pairs(path: Path, n: int) -> bool:
-    """Tell whether the one array of a file ends in pairs of n stimuli, or in matrices of them, which are symmetric."""
+    """Tell whether the arrays of a file end in pairs of n stimuli, or in matrices of them, which are symmetric."""
     shapes = array_shapes(path)
-    key, shape = next(iter(shapes.items()), ("", ()))
-    if len(shapes) == 1 and shape[-2:] == (n, n):
-        matrices = stored_arrays(path, [key])[key]
-        return np.allclose(matrices, np.swapaxes(matrices, -1, -2), equal_nan=True)
-    return len(shapes) == 1 and shape[-1:] == (n * (n - 1) // 2,)
+    if shapes and all(of[-2:] == (n, n) for of in shapes.values()):
+        arrays = stored_arrays(path, shapes).values()
+        return all(np.allclose(of, np.swapaxes(of, -1, -2), equal_nan=True) for of in arrays)
+    return bool(shapes) and all(of[-1:] == (n * (n - 1) // 2,) for of in shapes.values())
 
 
 def _rows(lab: Lab) -> dict[str, Any] | None:
     """Describe arrays, or maps, with a table of a trial per row."""
     trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path) and labs.JOINED not in path.stem]
-    data = lab.ending(*ARRAYS) or lab.volumes()[0] or lab.ending(".func.gii") or lab.ending(*CIFTI)
+    data = lab.ending(*ARRAYS) or lab.volumes()[0] or lab.ending(*labs.SURFACES) or lab.ending(*CIFTI)
     stimuli = lab.stimuli() if trials and data else None
     models = lab.vectors()
     numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
@@ -441,8 +490,16 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
         return None
     recordings: dict[str, Any] = {}
     people, tables = labs.by_subject(data), labs.by_subject(trials)
+    if lab.ending(*ARRAYS) and not lab.units():
+        units = unpack.unpack_vectors(lab, ["units"])
+        for path in units if len(labs.by_subject(units)) < len(people) else ():
+            lab.files.remove(path)
+            lab.written.discard(path)
+            (lab.folder / path).unlink()
+            lab.remark("recordings", f"areas of {path.stem.removesuffix('_units')} are not read: others have none")
     for name, of in people.items():
-        table = labs.of_subject(name, trials, people)
+        beside = sorted(trials, key=lambda path: path.parent != of[0].parent)  # fmri/trials.tsv is of fmri/betas.npy
+        table = labs.of_subject(name, beside, people)
         if lab.is_mixed(table):
             lab.remark("recordings", f"rows are in the order of {table}, which is not that of its trials")
         own, is_array = tables.get(name) or [table], of[0].name.lower().endswith(ARRAYS)
@@ -450,7 +507,9 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             recordings[name] = _array(lab, name, *joined, people)
             continue
         several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
-        if len(own) > 1 and (is_array or len(of) > (len(labs.hemispheres_of(of)) if of[0].suffix == ".gii" else 1)):
+        if len(own) > 1 and (
+            is_array or len(of) > (len(labs.hemispheres_of(of)) if of[0].suffix in (".gii", ".mgh") else 1)
+        ):
             remedy = A_GLM if "_bold." in str(of) else "join them into a file and a table with a column session or run"
             raise BrainalignError(f"{several} and {len(own)} tables of trials; {remedy}")
         if is_array:
@@ -459,7 +518,7 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             groups = unpack.people_in(array_shapes(lab.folder / values)) or {name: ""}
             those = groups if len(groups) > 1 else people
             for who, group in groups.items():
-                table = labs.of_subject(who, trials, those)
+                table = labs.of_subject(who, beside, those)
                 recordings[who] = _array(lab, who, values, table, lab.units(), those, group)
         else:
             recordings[name] = {"format": "betas"} | _maps(lab, name, of, people) | {"trials": str(table)}
@@ -473,10 +532,44 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     if not stimuli and not models and all(map(labs.is_number, ids)):
         remedy = "which no model can read; add images that are called so, or stimuli.tsv with a path or text of each"
         raise BrainalignError(f"{trials[0]}: numbers tell what was shown, {'; '.join([remedy, *lab.unread])}")
+    for path in () if lab.ending(*labs.IMAGES) else lab.ending(*labs.TABLES):  # of words, say, in another column
+        (header, first), (key, *_) = lab.head(path), [*lab.head(path)[0], ""]
+        if "stimulus_id" in header or len(header) < 3 or not all(map(labs.is_number, first[1:])):
+            continue
+        rows = {row[0]: row for row in [*table_rows(lab.folder / path)][1:]}
+        if {*ids} <= rows.keys():
+            lab.write(
+                copy := path.with_name(f"{path.stem}_renamed.tsv"), [["stimulus_id", *header[1:]], *rows.values()]
+            )
+            lab.remark("models", f"{copy} is {path} with stimulus_id for {key}")
+            models[re.sub(r"[^A-Za-z0-9]", "", path.stem)] = {"extractor": "table", "file": str(copy)}
     shown: Any = str(stimuli) if stimuli else _names(lab, ids)
     runs = len(set(table_column(lab.folder / trials[0], "run")))
-    described = {"models": models} if models else {}
+    order = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else [*shown]
+    described = {"models": {name: of | _whose(lab, Path(of["file"]), order) for name, of in models.items()}}
+    described = described if models else {}
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs, ids), **described}
+
+
+def _whose(lab: Lab, vectors: Path, order: list[str]) -> dict[str, Any]:
+    """Say whose the rows of an array of vectors are, where it does not itself: as a list says that names each once."""
+    shapes = array_shapes(lab.folder / vectors) if vectors.name.lower().endswith(ARRAYS) else {"stimulus_id": ()}
+    if "stimulus_id" in shapes:
+        return {}
+    n = next((of[0] for of in shapes.values() if len(of) == 2), 0)
+    lists = {path: names for path, names in lab.lists(order, n) if path not in lab.tables("stimulus_id")}
+    told = [vectors] if vectors in lists else [path for path in lists if path.suffix not in ARRAYS]
+    if not told:
+        lab.remark("models", f"rows of {vectors} are taken to be those of {order[0]} to {order[-1]}: give ids if not")
+        return {}
+    which = str(told[0])
+    if len({*map(tuple, (lists[path] for path in told))}) > 1:
+        which = lab.answer("models", f"what lists the rows of {vectors}: {listed([*map(str, told)])}", which)
+    ids = vectors.with_name(f"{vectors.stem}_ids.tsv")
+    lab.write(ids, [["stimulus_id"], *([name] for name in lists[Path(which)])])
+    lab.remark("models", f"{ids} are the rows of {vectors} as {which} lists them")
+    layers = [name for name, of in shapes.items() if len(of) == 2]
+    return {"ids": str(ids)} | ({"layers": layers} if len(layers) < len(shapes) else {})
 
 
 def _of_responses(lab: Lab, numbers: Collection[int]) -> list[Path]:
@@ -489,17 +582,44 @@ def _of_responses(lab: Lab, numbers: Collection[int]) -> list[Path]:
 def _maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) -> dict[str, Any]:
     """Describe the maps of a person: surfaces, grayordinates or volumes, and the regions that lie in them."""
     labels, parcels, (_, masks, regions) = lab.ending(".label.gii"), lab.ending(".dlabel.nii"), lab.volumes()
-    if of[0].suffix == ".gii":
+    if of[0] in lab.ending(*labs.SURFACES):
         rois = {"rois": {side: paths[0] for side, paths in labs.hemispheres_of(labels).items()}} if labels else {}
         maps = {side: paths if len(paths) > 1 else paths[0] for side, paths in labs.hemispheres_of(of).items()}
         return {"betas": maps, **rois}
     betas: dict[str, Any] = {"betas": str(of[0]) if len(of) == 1 else [str(path) for path in of]}
     if of[0] in lab.ending(*CIFTI):
         return betas | ({"rois": {"areas": str(labs.of_subject(name, parcels, people))}} if parcels else {})
-    betas |= {"mask": str(labs.of_subject(name, masks, people))} if masks else {}
-    betas |= {"rois": {"areas": str(labs.of_subject(name, regions, people))}} if regions else {}
+    masks, regions = (labs.all_of_subject(name, paths, people) if paths else [] for paths in (masks, regions))
+    apart = [path for path in masks if "brain" not in path.name and not labs.PART.search(path.name)]
+    if apart and masks[1:]:
+        masks, parts = _mask_and_parts(lab, name, masks, apart)
+        regions = [*parts, *regions]
+    called = {
+        path: re.sub(r"(?i)masks?|rois?|sub-[a-z0-9]+|[^a-z0-9]", "", path.name.split(".")[0]) for path in regions
+    }
+    called = dict.fromkeys(regions, "areas") if len(regions) == 1 else called
+    betas |= {"mask": str(masks[0])} if masks else {}
+    betas |= {"rois": {name or path.name: str(path) for path, name in called.items()}} if regions else {}
     known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
     return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
+
+
+def _mask_and_parts(lab: Lab, name: str, masks: list[Path], apart: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Part masks into the one around all others, written where none is, and those of regions inside it."""
+    images = {path: load_image_file(lab.folder / path) for path in masks}
+    inside = {path: np.asanyarray(image.dataobj) > 0 for path, image in images.items()}
+    if len({of.shape for of in inside.values()}) > 1:
+        return masks, []
+    every = np.any([*inside.values()], axis=0)
+    if whole := [path for path, of in inside.items() if (of == every).all()]:
+        return whole, [path for path in apart if path != whole[0]]
+    import nibabel
+
+    joined = Path(f"sub-{name}_{labs.JOINED}_mask.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(every.astype("u1"), images[masks[0]].affine), lab.folder / joined)
+    lab.written.add(joined)
+    lab.remark("recordings", f"{joined} is all of {listed([*map(str, apart)])}")
+    return [joined], apart
 
 
 def _array(
@@ -516,6 +636,9 @@ def _array(
     alike = [one for one in alike if shape[:1] == shapes[one][:1] or shape[1:] == shapes[one][1:]]
     if len(alike) > 1 and not axis:
         key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
+    marks = [name for name, of in shapes.items() if np.prod(of) == len(ids) and MARKED.search(name)]
+    if marks:
+        lab.remark("recordings", f"all rows are read, whatever {listed(marks)} says: leave out of {file} what is none")
     named = {"targets": str(labs.of_subject(who, units, people))} if units else {}
     columns = [len(rows) - 1 for path in named.values() for rows in [[*table_rows(lab.folder / path)]]]
     how: dict[str, Any] = ({"key": key} if len(every) > 1 else {}) | ({"trials_axis": axis} if axis else {})
@@ -556,37 +679,45 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
     if len(shape) < 2 + len(rows) or shape[-1] == 1:
         return {}
     written, others = "times.txt", [axis for axis in range(len(shape)) if axis not in rows]
-    inside = [name for name, of in shapes.items() if name[:1] == "t" and np.prod(of) in [shape[k] for k in others]]
-    if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem and "assumed" not in file.stem]:
-        written, at = str(files[0]), lab.folder / files[0]
-        seconds = stored_arrays(at, [""])[""].ravel() if at.suffix == ".npy" else np.genfromtxt(at).ravel()
+    lengths = [shape[axis] for axis in others]
+    inside = [name for name, of in shapes.items() if labs.TIMES.fullmatch(name) and np.prod(of) in lengths]
+    files: list[tuple[str, NDArray[np.float64]]] = []
+    of_others = {f"{of.stem}_times" for of in lab.responses() if of != path}
+    whose = {*labs.SUBJECT.findall(str(path))}
+    for file in lab.ending(".npy", ".txt"):
+        apart = file.stem in of_others or not {*labs.SUBJECT.findall(str(file))} <= whose
+        if labs.TIMES.fullmatch(file.stem) and "assumed" not in file.stem and not apart:
+            at = lab.folder / file
+            stored = stored_arrays(at, [""])[""] if at.suffix == ".npy" else np.genfromtxt(at)
+            files.append((str(file), stored.ravel()))
+            lab.used.add(file)
+    if files:  # reaction times may lie there, too; where none fits, the first is taken for `check` to refuse
+        written, seconds = min(files, key=lambda of: len(of[1]) not in lengths)
     elif inside:
         seconds = stored_arrays(lab.folder / path, inside[:1])[inside[0]].ravel()
     else:
         n = next((shape[axis] for axis in reversed(others) if shape[axis] not in columns), shape[others[1]])
-        known = _clock(lab.folder / path, key, n)
-        ends = lab.answer("recordings", f"seconds of the first and the last of the {n} samples", known).split()
-        seconds = np.linspace(float(ends[0]), float(ends[-1]), n)
+        rate, first = lab.clock(path, key)
+        known = f"{first:g} {first + (n - 1) / rate:g}" if rate else "0 1"
+        question = f"seconds of the first and the last of the {n} samples"
+        if rate and {lab.clock(of) for of in lab.responses()} != {(rate, first)}:  # people with clocks of their own
+            question, written = f"{question} of {path}", str(path.with_name(f"{path.stem}_times.txt"))
+        ends = lab.answer("recordings", question, known).split()
+        seconds = np.round(np.linspace(float(ends[0]), float(ends[-1]), n), 9)
         written = "times_assumed.txt" if ends == ["0", "1"] else written  # which the next init asks for again
-    n, in_ms = len(seconds), (files or inside) and np.abs(seconds).max(initial=0) > LONGEST_S
+    n, called = len(seconds), Path(written).stem if files else "".join(inside[:1])
+    in_ms = bool(called) and (called.lower().endswith("ms") or np.abs(seconds).max(initial=0) >= LONGEST_S)
+    if called and not in_ms and np.abs(seconds).max(initial=0) >= labs.LATEST_START_S:  # -50 to 50, or volumes to 20 s
+        question = f"unit of {called}, {seconds[0]:g} to {seconds[-1]:g}: s or ms"
+        in_ms = lab.answer("recordings", question, "ms" if seconds[0] < 0 else "s") == "ms"
     if not files or in_ms:
         written = written.rpartition(".")[0] + "_s.txt" if files else written
         (lab.folder / written).write_text("\n".join(f"{s / 1000 if in_ms else s:.6g}" for s in seconds) + "\n")
     axis = next((axis for axis in reversed(others) if shape[axis] == n), 2)
+    if lengths.count(n) > 1:
+        sizes = " x ".join(map(str, shape))
+        axis = int(lab.answer("recordings", f"axis, from 0, of times in {sizes}", str(axis)))
     return {"times_s": written, **({"times_axis": axis} if axis != 2 else {})}
-
-
-def _clock(path: Path, key: str, n: int) -> str:
-    """Return the first and the last second of n samples: as the attributes of HDF5 say, else 0 and 1."""
-    told: dict[str, Any] = {}
-    if path.suffix in (".h5", ".hdf5"):
-        with open_hdf5(path) as file:
-            told = {
-                name: np.ravel(of)[0] for at in (file, file[key].parent, file[key]) for name, of in at.attrs.items()
-            }
-    rate = next((told[name] for name in ("fs", "sfreq", "srate", "sampling_rate", "sample_rate") if name in told), 0)
-    first = next((told[name] for name in ("tmin", "tmin_s", "t0") if name in told), 0)
-    return f"{first:g} {first + (n - 1) / rate:g}" if rate else "0 1"
 
 
 # What a folder may be, by what its first line says; the first that fits is taken.

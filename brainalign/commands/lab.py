@@ -3,8 +3,9 @@
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.io import array_shapes, counting_order, load_image_file, read_lines, stored_arrays
+from brainalign.io import array_shapes, counting_order, load_image_file, open_hdf5, read_json, read_lines, stored_arrays
 from brainalign.study import MIN_TEST, table_column, table_columns, table_rows
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
 RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
+SURFACES = (".func.gii", ".shape.gii", ".mgh")
 VOLUMES, CIFTI = (".nii", ".nii.gz"), (".dscalar.nii", ".dtseries.nii")
 TRANSCRIPTS = (".textgrid", ".ctm", ".srt")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -35,13 +37,17 @@ HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
     "stimulus_id": "stimulus stim_id stim stimuli image_id image image_name img picture item stim_file trialinfo "
-    "filename file nsdid nsd_id 73kid 73k_id cocoid coco_id image_index stim_index",
+    "filename file nsdid nsd_id 73kid 73k_id cocoid coco_id image_index stim_index image_idx img_idx stim_idx img_id",
     "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
     "path": "image_path image_file filename file",
     "session": "session_id ses day",
     "run": "run_id block story",
     "roi": "area brain_area region",
 }
+# What files say of their samples, in small letters and without units: how many a second, and when the first is.
+STEP, RATE = ("tr", "repetitiontime"), ("fs", "sfreq", "srate", "samplingrate", "samplerate", "samplingfrequency")
+START, LATEST_START_S = ("tmin", "t0", "starttime"), 10.0  # beyond, milliseconds are meant
+TIMES = re.compile(r"(?i)(?:.*/)?(?:[^/]*time[^/]*|t(?:_?m?s|t|vec|axis|points)?)")  # what arrays of times are called
 ONSET = re.compile(r"(onset|start|begin|time)s?([-_ ]*\(?(s|secs?|seconds?)\)?)?", re.IGNORECASE)  # of a word
 Ask = Callable[[str, str], str]
 YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
@@ -62,6 +68,7 @@ class Lab:
     ask: Ask
     remarks: dict[str, str] = field(default_factory=dict)
     written: set[Path] = field(default_factory=set)
+    used: set[Path] = field(default_factory=set)
     answers: dict[str, str] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
 
@@ -87,9 +94,11 @@ class Lab:
     def volumes(self) -> tuple[list[Path], list[Path], list[Path]]:
         """List the series of volumes, the masks, and what else is one volume and called after regions."""
         found = [path for path in self.ending(*VOLUMES) if path not in self.ending(*CIFTI, ".dlabel.nii")]
+        found = [path for path in found if JOINED not in path.name]
         masks = sorted((path for path in found if "mask" in path.name), key=lambda path: "brain" not in path.name)
         single = [path for path in found if path not in masks and _is_single(self.folder / path)]
-        regions = [path for path in single if re.search("roi|atlas|parcel|label|area", path.name, re.IGNORECASE)]
+        told = re.compile(rf"(?i:roi|atlas|parcel|label|area)|{REGION.pattern}")
+        regions = [path for path in single if told.search(str(path))]
         return [path for path in found if path not in (*masks, *single)], masks, regions
 
     def tables(self, *columns: str) -> list[Path]:
@@ -202,7 +211,7 @@ class Lab:
         counts = Counter([*told, *(name for path in tables for name in table_column(path, "stimulus_id"))])
         images = images if counts else self.listing(images)
         names = image_names(images, counts)
-        if counts and not counts.keys() & {*names} and (numbers := _numbers(images, counts, self.listing)):
+        if counts and not counts.keys() & {*names} and (numbers := _numbers(self, images, counts)):
             names = numbers
             ends = f"{names[0]} is {images[0].name}, {names[-1]} {images[-1].name}"
             self.remark("stimuli", f"{ends}: correct {table} if not")
@@ -235,17 +244,31 @@ class Lab:
     def listing(self, images: list[Path]) -> list[Path]:
         """Order images as a list that names each of them once, a text or a vector of an array; else as they lie."""
         of = {name: path for path in images for name in (path.name, path.stem)}
-        lists: dict[Path, list[list[str]]] = {path: [read_lines(self.folder / path)] for path in self.ending(".txt")}
-        for path in self.ending(*ARRAYS):
-            fitting = [key for key, n in array_shapes(self.folder / path).items() if np.prod(n) == len(images)]
-            vectors = stored_arrays(self.folder / path, fitting).values()
-            lists[path] = [[*map(cell_text, values.ravel())] for values in vectors]
-        for path, names in ((path, names) for path, each in lists.items() for names in each):
-            order = [of[name] for name in (Path(name).name for name in names) if name in of]
-            if {*order} == {*images} and len(order) == len(names) == len(images):
+        for path, names in self.lists(of, len(images)):
+            order = [of[name] for name in names]
+            if path.suffix not in TABLES and {*order} == {*images}:
                 self.remark("stimuli", f"images are counted as {path} lists them")
                 return order
         return images
+
+    def lists(self, known: Collection[str], n: int) -> Iterator[tuple[Path, list[str]]]:
+        """Find texts, vectors of arrays and columns of tables that name n of what is known, once each, in an order.
+
+        Folders and endings of names do not count where they are not known.
+        """
+        found = [(path, read_lines(self.folder / path)) for path in self.ending(".txt")]
+        for path in self.ending(*ARRAYS):
+            with suppress(BrainalignError):  # pickled ones
+                fitting = [key for key, of in array_shapes(self.folder / path).items() if np.prod(of) == max(of) == n]
+                vectors = stored_arrays(self.folder / path, fitting).values()
+                found += [(path, [*map(cell_text, values.ravel())]) for values in vectors]
+        for path in self.ending(*TABLES):
+            found += [(path, table_column(self.folder / path, name)) for name in table_columns(self.folder / path)]
+        for path, cells in found:
+            forms = [(cell, Path(cell).name, Path(cell).stem) for cell in cells]
+            names = [name for of in forms for name in [form for form in of if form in known][:1]]
+            if len({*names}) == len(cells) == n:
+                yield path, names
 
     def lists_trials(self, path: Path) -> bool:
         """Tell whether a table has a row per trial: it is called so, has runs or onsets, or names a stimulus twice."""
@@ -308,8 +331,32 @@ class Lab:
         return [path for path in found if not (wide and re.match("X(?![a-z])", path.stem, re.IGNORECASE))]
 
     def timed(self, path: Path) -> bool:
-        """Tell whether there are times, in a file of arrays or beside it."""
-        return any("time" in name for name in [*array_shapes(self.folder / path), *(of.stem for of in self.files)])
+        """Tell whether there are times, in a file of arrays or beside it, or a clock."""
+        names = [*array_shapes(self.folder / path), *(of.stem for of in self.ending(".npy", ".txt"))]
+        return any(map(TIMES.fullmatch, names)) or self.clock(path)[0] > 0
+
+    def clock(self, path: Path, key: str = "") -> tuple[float, float]:
+        """Return samples per second, and when the first is (s), as a .json beside a file or it itself says; else 0."""
+        at, whose = self.folder / path, {*SUBJECT.findall(str(path))}
+        beside = [of for of in self.ending(".json") if of.parent in path.parents]
+        beside = [of for of in beside if {*SUBJECT.findall(str(of))} <= whose]
+        beside.sort(key=lambda of: of.stem == path.stem)  # what is called alike says it last
+        sidecars: list[dict[str, Any]] = [{}]
+        for of in beside:
+            with suppress(BrainalignError):  # a list, say, of what was shown
+                content = read_json(self.folder / of)
+                parts = [part for part in content.values() if isinstance(part, dict)]
+                sidecars.append({name: value for part in (*parts, content) for name, value in part.items()})
+        alike = any(of.stem == path.stem for of in beside) or len({_stated(of, RATE) for of in sidecars} - {0.0}) < 2
+        told = {name: value for of in sidecars for name, value in of.items()} if alike else {}
+        single = [name for name, of in array_shapes(at).items() if np.prod(of) == 1]
+        told |= stored_arrays(at, [name for name in single if _bare(name) in (*STEP, *RATE, *START)])
+        if path.suffix in (".h5", ".hdf5", ".hf5", ".nc"):
+            with open_hdf5(at) as file:
+                groups = (file, file[key].parent, file[key]) if key else (file,)
+                told |= {name: value for of in groups for name, value in of.attrs.items()}
+        step, rate, start = (_stated(told, names) for names in (STEP, RATE, START))
+        return rate if rate > 0 or step <= 0 else 1 / step, start / 1000 if abs(start) >= LATEST_START_S else start
 
     def splits(self, stimuli: Path | None, runs: int, ids: Collection[str] = ()) -> dict[str, Any]:
         """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli.
@@ -341,9 +388,10 @@ def are_names(cells: Collection[str], shown: Collection[str]) -> bool:
 
 def study_names(known: list[str]) -> dict[str, str]:
     """Name what is called otherwise as studies do, and leave what is called so, or so called already."""
-    lower, names = {name.lower(): name for name in reversed(known)}, {}
+    lower = {re.sub("[-_ ]", "", name.lower()): name for name in reversed(known)}  # stimIdx, Image ID
+    names: dict[str, str] = {}
     for name, called in CALLED.items():
-        others = [lower[other] for other in [name, *called.split()] if other in lower]
+        others = [lower[of] for other in [name, *called.split()] if (of := other.replace("_", "")) in lower]
         if others and name not in known and others[0] not in names:
             names[others[0]] = name
     return names
@@ -356,27 +404,59 @@ def image_names(images: list[Path], shown: Collection[str]) -> list[str]:
         for path in images
     }
     counts = Counter(form for forms in endings.values() for form in forms)
+    # Windows takes dog.JPG for Dog.jpg, and macOS parts an umlaut from its letter.
+    alike = {_folded(name): name for name in shown if name not in counts}
     return [
-        next((form for form in forms if form in shown), None) or next(form for form in forms[::-1] if counts[form] == 1)
+        next((form for form in forms if form in shown), None)
+        or next((alike[of] for of in map(_folded, forms) if of in alike), None)
+        or next(form for form in forms[::-1] if counts[form] == 1)
         for forms in endings.values()
     ]
 
 
-def _numbers(images: list[Path], shown: Collection[str], listing: Callable[[list[Path]], list[Path]]) -> list[str]:
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     """Number images as trials do: by the last number in their names, else by an order from 0 or 1; else not."""
     if not all(name.isdecimal() for name in shown):
         return []
+    for path in lab.ending(*TABLES):  # of trigger codes
+        columns = {name: table_column(lab.folder / path, name) for name in table_columns(lab.folder / path)}
+        codes = next((of for of in columns.values() if {*of} >= {*shown} and len({*of}) == len(of)), [])
+        named = next((of for of in columns.values() if codes and are_names(of, lab.shown())), [])
+        code_of = dict(zip([Path(name).stem for name in named], codes, strict=False))
+        if code_of.keys() >= {image.stem for image in images}:
+            lab.remark("stimuli", f"numbers of images are those of {path}")
+            return [code_of[image.stem] for image in images]
     asked = {int(name): name for name in shown}
     last = [int(found[-1]) if (found := re.findall(r"\d+", path.stem)) else -1 for path in images]
     start = min(asked)
     if len({*last}) == len(images) and {*last} >= {*asked}:
-        numbers = last
+        first = "0"
+        if min(last) == 0 < start and max(asked) <= len(images):  # as counts from 1 are, where not all were shown
+            first = lab.answer("stimuli", f"number of {images[last.index(0)].name}: 0 as it is called, or 1", "0")
+        numbers = [number + int(first) for number in last]
     elif start in (0, 1) and max(asked) == start + len(images) - 1:
-        places = {path: start + k for k, path in enumerate(listing(images))}
+        places = {path: start + k for k, path in enumerate(lab.listing(images))}
         numbers = [places[path] for path in images]
     else:
         return []
     return [asked.get(number, str(number)) for number in numbers]
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[-_ ](?:hz|m?s)$|[-_ ]", "", name.rpartition("/")[2].lower())
+
+
+def _stated(told: dict[str, Any], names: Collection[str]) -> float:
+    """Return the number that stands under any of some names, the last of several; 0 where none does."""
+    for name in reversed(told):
+        text = cell_text(told[name]).split()[:1] if _bare(name) in names else []  # 250 Hz
+        if text and is_number(text[0]):
+            return float(text[0])
+    return 0.0
 
 
 def is_number(cell: str) -> bool:
@@ -422,7 +502,12 @@ def by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[
 
 
 def of_subject(name: str, paths: list[Path], names: Collection[str]) -> Path:
-    """Choose the file of a subject, `1` and `01` being one, or else the first that is of none of the subjects."""
+    """Choose the first file of a subject; see `all_of_subject`."""
+    return all_of_subject(name, paths, names)[0]
+
+
+def all_of_subject(name: str, paths: list[Path], names: Collection[str]) -> list[Path]:
+    """Choose the files of a subject, `1` and `01` being one, or else those that are of none of the subjects."""
     bare, groups = bare_name(name), by_subject(paths)
     joined = {who: re.sub("[^A-Za-z0-9]", "", of[0].as_posix()) for who, of in groups.items()}
     own = [path for who, of in groups.items() if bare_name(who) == bare and who in joined[who] for path in of]
@@ -432,7 +517,7 @@ def of_subject(name: str, paths: list[Path], names: Collection[str]) -> Path:
     if not found:
         called = listed([str(path) for path in paths])
         raise BrainalignError(f"subject {name}: {called} are called after others; name a file of each of them alike")
-    return found[0]
+    return found
 
 
 def bare_name(name: str) -> str:
@@ -460,7 +545,7 @@ def words_of(path: Path, runs: Collection[str] = ()) -> list[str]:
     text = path.with_name(path.name.split(".")[0]).as_posix()
     for run in sorted(runs, key=len, reverse=True):
         text = re.sub(as_word(run), " ", text)
-    region = HEMISPHERE if path.suffix == ".gii" else REGION
+    region = HEMISPHERE if path.suffix in (".gii", ".mgh") else REGION
     return re.findall("[A-Za-z0-9]+", PART.sub(" ", text if runs else region.sub(" ", text)))
 
 

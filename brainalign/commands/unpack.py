@@ -1,5 +1,6 @@
 """Files of a lab's that say several things at once, taken apart into the files that a study is made of."""
 
+import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
@@ -27,7 +28,7 @@ KEYS = {"session", "run", "trial", "trial_id", "repeat", "repetition", "onset", 
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
 
-def unpack_vectors(lab: Lab) -> list[Path]:
+def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> list[Path]:
     """Write what arrays, or files of vectors beside them, say of rows and columns into tables; return these.
 
     MATLAB's files often hold both, and a folder of NumPy's a file each (X.npy, y.npy).
@@ -42,7 +43,8 @@ def unpack_vectors(lab: Lab) -> list[Path]:
                 for group, of in _groups(io.array_shapes(lab.folder / path)).items()
             }
         for group, (cells, named) in found.items():
-            for kind, asked in {"trials": {"stimulus_id"}, "units": UNITS}.items():
+            for kind in kinds:
+                asked = UNITS if kind == "units" else {"stimulus_id"}
                 of = {old: new for old, new in named.items() if cells and (new in UNITS) == (kind == "units")}
                 first = next((old for old, new in of.items() if new in asked), None)
                 of = {old: new for old, new in of.items() if first and len(cells[old]) == len(cells[first])}
@@ -70,7 +72,8 @@ def _groups(shapes: Shapes) -> dict[str, Shapes]:
 def people_in(shapes: Shapes) -> dict[str, str]:
     """Name the people who have a group each in a file, by what stands before the names of their arrays, if any."""
     names = [group for group in _groups(shapes) if group and not PART.search(group) and not labs.REGION.search(group)]
-    people = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", name): f"{name}/" for name in names}
+    around = len(os.path.commonpath(names)) if len(names) > 1 else 0  # a group of all of them is no part of a name
+    people = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", name[around:]): f"{name}/" for name in names}
     return people if len(people) > 1 else {}
 
 
@@ -95,11 +98,16 @@ def _vectors(lab: Lab, path: Path, shapes: Shapes, shown: set[str]) -> tuple[dic
 
 
 def unpack_cells(lab: Lab) -> list[Path]:
-    """Write MATLAB's cells, where each holds the array of a person, as a file for each; what all share goes along."""
+    """Write MATLAB's cells, where each holds the array of a person, as a file for each; what all share goes along.
+
+    So with a struct of several: its fields are cells.
+    """
     written: list[Path] = []
     for path in lab.ending(".mat"):
         with suppress(BrainalignError):
             content = io.stored_arrays(lab.folder / path, io.array_shapes(lab.folder / path))
+            for name, struct in [*content.items()]:
+                content |= {f"{name}/{field}": struct[field] for field in struct.dtype.names or ()}
             cells = {name: values.ravel().tolist() for name, values in content.items() if values.dtype.kind in "OU"}
             arrays = [name for name, parts in cells.items() if all(min(np.shape(of), default=0) > 1 for of in parts)]
             if not arrays:
@@ -107,15 +115,19 @@ def unpack_cells(lab: Lab) -> list[Path]:
             n = len(cells[arrays[0]])
             names = [f"{k + 1:02d}" for k in range(n)]
             for name, parts in cells.items():
-                if name.removesuffix("s") in ("name", *PEOPLE) and len(parts) == n:
+                if name.rpartition("/")[2].removesuffix("s") in ("name", *PEOPLE) and len(parts) == n:
                     told = [re.sub("[^A-Za-z0-9]", "", labs.cell_text(part)) for part in parts]
                     names = told if len({*told} - {""}) == n else names
-            shared = {name: values for name, values in content.items() if values.dtype != object}
+            shared = {name: values for name, values in content.items() if values.dtype.kind in "biufU"}
             of = {name: parts for name, parts in cells.items() if len(parts) == n}
             files = [path.with_name(f"sub-{name}_{path.stem}.npz") for name in names]
             lab.written |= {*files}
             for k, file in enumerate(files):
-                own = {name: parts[k] for name, parts in of.items() if np.asarray(parts[k]).dtype.kind in "biufU"}
+                own = {name: np.asarray(parts[k]) for name, parts in of.items()}
+                for name, values in own.items():  # cells of texts in cells
+                    if values.dtype == object and all(np.asarray(text).dtype.kind == "U" for text in values.flat):
+                        own[name] = np.array([*map(labs.cell_text, values.flat)])
+                own = {name: values for name, values in own.items() if values.dtype.kind in "biufU"}
                 np.savez(lab.folder / file, allow_pickle=False, **shared | own)
             lab.remark("stimuli", f"{files[0]} to {files[-1].name} are the cells of {path}")
             lab.files.remove(path)
@@ -136,6 +148,7 @@ def unpack_axis(lab: Lab, path: Path, n_trials: Collection[int]) -> list[Path]:
     for file, values in zip(files, io.stored_arrays(lab.folder / path, [key])[key], strict=True):
         lab.written.add(file)
         np.save(lab.folder / file, values)
+    lab.used.add(path)
     return files
 
 
@@ -144,7 +157,7 @@ def unpack_people(lab: Lab) -> list[Path]:
     written: list[Path] = []
     called = {*map(labs.bare_name, labs.by_subject(lab.ending(*ARRAYS, *labs.VOLUMES)))}
     for path in lab.tables("stimulus_id") if len(called) > 1 else ():
-        table = _read_table(lab.folder / path)
+        table = read_table(lab.folder / path)
         person = next((str(name) for name in table if str(name).lower() in PEOPLE), "")
         groups = table.groupby(person) if person else ()
         of = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", str(who)): rows for who, rows in groups}
@@ -168,7 +181,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     parts = {(path, key): of for path, known in shapes.items() for key, of in known.items() if len(of) > 1}
     if len(tables) > 1:  # whose order that of arrays in a file need not be
         parts = dict(sorted(parts.items(), key=lambda of: (files.index(of[0][0]), io.counting_order(Path(of[0][1])))))
-    trials = [_read_table(lab.folder / path) for path in tables]
+    trials = [read_table(lab.folder / path) for path in tables]
     rows, n_trials = [of[0] for of in parts.values()], [len(table) for table in trials]
     called = [f"{path} {key}".strip() for path, key in parts]
     regions = [found[0] for path, key in parts if (found := labs.REGION.search(key or path.stem))]
@@ -188,6 +201,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     for array, place in zip(arrays, np.split(joined, ends[:-1], axis), strict=True):
         place[...] = array[...]  # one at a time: together they may exceed memory
     lab.written.add(values)
+    lab.used |= {*files, *tables}
     lab.remark("stimuli", f"{values} is {listed(called)}, {'one after the other' if below else 'side by side'}")
     if beside:
         what = "hemi" if {region[0].lower() for region in regions} == {"l", "r"} else "roi"
@@ -266,6 +280,7 @@ def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> di
             continue
         if values.size in shape and values.size == max(values.shape):
             found[name] = values.ravel()
+            lab.used.add(file)
     return found
 
 
@@ -279,7 +294,7 @@ def unpack_tables(lab: Lab) -> list[Path]:
     for path in lab.tables("stimulus_id") if not others else ():
         if not lab.lists_trials(path):
             continue
-        table = _read_table(lab.folder / path)
+        table = read_table(lab.folder / path)
         person = next((str(name) for name in table if str(name).lower() in PEOPLE), None)
         names, trial = _response_columns(lab, table, [person] if person else [])
         if not names:
@@ -332,7 +347,8 @@ def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple
     return names if len(names) >= LEAST_TARGETS else [], []
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of texts."""
     read = io.read_parquet if path.suffix == ".parquet" else io.read_text_table
     return read(path).astype(str)
 

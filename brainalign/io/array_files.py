@@ -144,7 +144,7 @@ def _variables(path: Path) -> Shapes:
     structs = [name for name, shape, kind in found if kind == "struct" and shape == (1, 1)]
     shapes = {name: tuple(map(int, shape)) for name, shape, _ in found if name not in structs}
     fields = _read_variables(path, structs) if structs else {}
-    return shapes | {name: values.shape for name, values in fields.items() if name not in structs}
+    return shapes | {name: values.shape for name, values in fields.items() if not values.dtype.names}
 
 
 def _read_variables(path: Path, names: Collection[str]) -> Values:
@@ -155,9 +155,12 @@ def _read_variables(path: Path, names: Collection[str]) -> Values:
     with reading(path, BROKEN.format(".mat")):
         content = loadmat(path, variable_names=list(owners))
     found = {name: np.asarray(content[name]) for name in owners if name in content}
-    structs = {name: of for name, of in found.items() if of.dtype.names and of.size == 1}
-    for name, of in structs.items():
-        found |= {f"{name}/{field}": np.asarray(of[field].item()) for field in of.dtype.names or ()}
+    pending = [*found]
+    for name in pending:  # grows: structs hold structs
+        of = found[name]
+        fields = of.dtype.names if of.dtype.names and of.size == 1 else ()
+        found |= {f"{name}/{field}": np.asarray(of[field].item()) for field in fields}
+        pending += [f"{name}/{field}" for field in fields]
     return {name: of for name, of in found.items() if name in names or name.partition("/")[0] in names}
 
 

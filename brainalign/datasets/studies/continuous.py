@@ -213,7 +213,7 @@ def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -
             problems.append(
                 Problem(f"recordings.{subject}.files.{run}", f"{what}correct first_row_s, trim_s or onsets, in seconds")
             )
-        if run in last and (share := float((onsets > last[run] + 60).mean())) > 0.05:
+        if run in last and (share := float((onsets > last[run] + min(60, last[run])).mean())) > 0.05:
             what = f"{share:.0%} of its events begin after its end ({onsets.max():g} s beside {last[run]:g} s); "
             idle = [other for other, at in heard.items() if at < IDLE * last[other]]
             cut = share < MOST_CUT and not idle
