@@ -92,15 +92,28 @@ def reruns(known: Mapping[tuple[str, ...], object], config: Config, *edited: Pat
     return dict(found)
 
 
-class Rows(dict[str, np.ndarray]):
-    """Takes what an extractor writes of n stimuli: values by layer, batches joined."""
+class Rows:
+    """Takes what an extractor writes of n stimuli, of which some are there: values by layer."""
 
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self.pending = np.arange(n)
+    def __init__(self, n_rows: int, given: tuple[int, ...] = ()) -> None:
+        self.done = np.isin(np.arange(n_rows), given)
+        self.layers: dict[str, np.ndarray] = {}
+        self.grids: dict[str, tuple[int, int]] = {}
+        self.sizes: list[int] = []
 
-    def write(self, rows: np.ndarray, values: Mapping[str, np.ndarray], grids: object = None) -> None:
-        self |= {name: np.concatenate([*([self[name]] if name in self else []), part]) for name, part in values.items()}
+    @property
+    def pending(self) -> np.ndarray:
+        return np.flatnonzero(~self.done)
+
+    def write(self, rows: np.ndarray, values: dict[str, np.ndarray], grids: dict | None = None) -> None:
+        assert not self.done[rows].any()
+        self.done[rows] = True
+        self.sizes.append(len(rows))
+        self.grids |= grids or {}
+        for name, tensor in values.items():
+            if name not in self.layers:
+                self.layers[name] = np.full((len(self.done), *tensor.shape[1:]), np.nan, dtype=tensor.dtype)
+            self.layers[name][rows] = tensor
 
 
 def draw_page(config: Config, dataset: str, subject: str | None = None) -> int:

@@ -141,7 +141,9 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
             If shapes do not fit, values are not finite, or candidates are no shares.
         """
         rows, Y = self._rows(Xs), as_targets(Y)
-        candidates, units = self._check(rows, Y)
+        check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
+        looked = [check_arrays(f"Xs[{number}]", X, Y, looked=number > 0) for number, X in enumerate(rows)]
+        candidates, units = self._shares(rows), units_of(looked[0])
         device, dtype = pick_device(self.device), getattr(torch, self.dtype)
         alphas = torch.tensor(alphas_of(self.alphas), dtype=torch.float64, device=device)
         order = layout(len(Y), self.cv, labels_of(groups)).weigh(*row_weights(sample_weight, len(Y)))
@@ -240,12 +242,6 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         if not isinstance(Xs, Sequence) or isinstance(Xs, str) or not len(Xs):
             raise BrainalignError("BandedRidge wants a list of feature arrays, one per band; for one array use Ridge")
         return [as_rows(f"Xs[{number}]", X) for number, X in enumerate(Xs)]
-
-    def _check(self, Xs: Sequence[Rows], Y: Array) -> tuple[NDArray[np.float64], torch.Tensor | None]:
-        """Return the candidates, and the units of the targets."""
-        check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
-        looked = [check_arrays(f"Xs[{number}]", X, Y, looked=number > 0) for number, X in enumerate(Xs)]
-        return self._shares(Xs), units_of(looked[0])
 
     def _shares(self, Xs: Sequence[Rows]) -> NDArray[np.float64]:
         if self.candidates is None:

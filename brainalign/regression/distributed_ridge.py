@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -112,7 +112,9 @@ def fit_distributed(
     try:
         with temporary_folder(scratch / coef.stem) as folder:
             job, scales = _plan(ridge, X, Y, unfinished, folder, groups, roi, sample_weight, scale, shard, chunk)
-            with _connected(client) as connected:
+            # A client that is given goes on; one that is made here ends with the block.
+            until = cluster(client or "local") if client is None or isinstance(client, str) else nullcontext(client)
+            with until as connected:
                 run = _Run(connected, job, chunk)
                 stored = Stored(scales, run.look(scales))
                 run.decompose()
@@ -220,16 +222,6 @@ def _scales(scale: float | Array | None, n_targets: int) -> NDArray[np.float64] 
     if not np.isfinite(given).all() or not given.all():
         raise BrainalignError("scale must be finite and not 0: it turns stored integers into responses")
     return np.broadcast_to(given.ravel(), n_targets).copy()
-
-
-@contextmanager
-def _connected(client: Client | str | None) -> Iterator[Client]:
-    """Yield the given client as it is, or one that ends with the block."""
-    if client is None or isinstance(client, str):
-        with cluster(client or "local") as connected:
-            yield connected
-    else:
-        yield client
 
 
 class _Run:

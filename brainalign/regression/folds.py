@@ -198,19 +198,16 @@ def inner_fold(
         project = _with_row(basis, shifts) if primal else left.to(rows)
     way: Literal["primal", "dual"] = "primal" if primal else "dual"
     reach = (held_rows.double().square().mean(dim=0) * n_train / eigenvalues).sqrt()
-    few = few_filters(eigenvalues, alphas, _most(n_test, *project.shape, primal=primal), rows.dtype, reach)
+    n_inputs, rank = project.shape
+    # Predictions by so many filters take at most a share `PAYS` of the work in the eigenbasis.
+    most = int(PAYS * (rank * (n_inputs + rank + n_test)) / (n_test * (n_inputs + n_test * primal)))
+    few = few_filters(eigenvalues, alphas, most, rows.dtype, reach)
     if few is None or rows.device.type != "cpu":  # a GPU has a kernel of its own
         form = held_out(held_rows, eigenvalues, alphas, rows.dtype, own_roots)
         return InnerFold(test, way, project, held_rows, form, single, own_roots)
     mixed = few.mix(held_rows)
     own = product(mixed, held_rows.T) if primal else mixed.new_empty((0, n_test))
     return InnerFold(test, way, product(mixed, project.T).T, own.T, few, single, own_roots)
-
-
-def _most(n_test: int, n_inputs: int, rank: int, *, primal: bool) -> int:
-    """Return of how many filters predictions take at most a share `PAYS` of the work in the eigenbasis."""
-    in_eigenbasis = rank * (n_inputs + rank + n_test)
-    return int(PAYS * in_eigenbasis / (n_test * (n_inputs + n_test * primal)))
 
 
 def _with_row(basis: torch.Tensor, row: torch.Tensor) -> torch.Tensor:

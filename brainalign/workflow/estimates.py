@@ -298,8 +298,9 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
 
     Of n images and targets t, with r = min(n, p) axes of p features: 2 r t (n + folds · min(r, n - n / folds) + p)
     operations turn targets into the axes of all images and of every fold, and into weights; decompositions take some
-    9 r³ each. In memory are averages, their copy in another order, weights of two fits, and test images of each layer;
-    of averages that lie on disk a few times the test images; and the axes of one layer, with products of r × r.
+    9 r³ each. Exchanged images are fitted to some of each group of targets, here to 2,000 in all. In memory are
+    averages, their copy in another order, weights of both fits, and test images of each layer; of averages that lie on
+    disk a few times the test images; and the axes of one layer, with products of r × r.
     """
     options = config.methods[method]
     cost, widths = _fit_cost(descriptor, _searches(config, model, method)), _widths(config.models[model])
@@ -310,7 +311,8 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     n_layers = len(widths) or _n_layers(config.models[model])
     shared = config.cluster_of(method)
     held = 0.7 if shared or 4 * images * targets > 2**30 else 2.1 + 0.1 * n_layers
-    memory = 1000 + (4 * images * held + 8 * max(widths, default=1000) * (not shared)) * targets / MB
+    fitted = targets + min(targets, 2000)
+    memory = 1000 + 4 * (images * held * targets + max(widths, default=1000) * (not shared) * fitted) / MB
     memory += max((4 * r * (p + 6 * r) for p in widths for r in [min(images, p)]), default=0) / MB
     if shared:  # weights are on disk, too: a worker has a shard of them
         memory += 600 * ((shared["workers"] or os.cpu_count() or 1) if shared["where"] == "local" else 0)
@@ -319,7 +321,7 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     operations = 0.0
     for p in widths:
         r = min(images, p)
-        operations += 4 * r * targets * (images + folds * min(r, images - images / folds) + p)
+        operations += 2 * r * fitted * (images + folds * min(r, images - images / folds) + p)
         operations += 2 * 9 * (1 + folds) * r**3
     drawn = len(widths) * _n_drawn(config) * images * targets
     operations *= 2 if shared else 1  # shards are read and written by task
@@ -512,12 +514,6 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work
 
 
-def _converge(config: Config, descriptor: Study, *_: str) -> Cost:
-    """Estimate nulls of every network, in every subject and in their mean."""
-    subjects = 1 + len(descriptor.subject_names)
-    return Cost(1500, START_S + round(0.4 * len(config.converge.networks) * subjects), 5)
-
-
 def _match(config: Config, *_: object) -> Cost:
     """Estimate every pair of layers of every pair of models, with nulls."""
     options, n = config.match, len(config.match.models)
@@ -525,17 +521,6 @@ def _match(config: Config, *_: object) -> Cost:
         1 + options.draws
     )
     return Cost(600, START_S + round(0.15 * work), 1)
-
-
-def _ground(config: Config, *_: object) -> Cost:
-    """Estimate two trainings; every step meets as many places as a batch has."""
-    return Cost(700, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20)
-
-
-def _rollout(config: Config, _: Study, model: str, __: str) -> Cost:
-    """Estimate the heads that are trained; the model's own time is not known."""
-    heads = len(config.dynamics.models[model].heads)
-    return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
 
 
 def _decode_modalities(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -563,7 +548,10 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "prepare": _prepare_trials,
     "prepare_sentences": _prepare_sentences,
     "extract": _extract,
-    "rollout": _rollout,
+    # The heads that are trained; the model's own time is not known.
+    "rollout": lambda config, _, model, __: Cost(
+        3000, 60 + round(0.02 * len(config.dynamics.models[model].heads) * config.dynamics.training_steps), 50
+    ),
     "pretrain": _pretrain,
     "encode": _encode,
     "encode_held_out": _encode_held_out,
@@ -577,7 +565,10 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "caption": _caption,
     "synthesize": _synthesize,
     "directions": _directions,
-    "ground": _ground,
+    # Two trainings; every step meets as many places as a batch has.
+    "ground": lambda config, *_: Cost(
+        700, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20
+    ),
     "ground_regions": lambda config, descriptor, *_: _passes(
         config, descriptor, START_S + config.ground.draws // 300, 0
     ),
@@ -588,7 +579,10 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "align": _align,
     "summarize_held_out": _summarize_held_out,
     "summarize_group": lambda config, descriptor, *_: _passes(config, descriptor),
-    "converge": _converge,
+    # Nulls of every network, in every subject and in their mean.
+    "converge": lambda config, study, *_: Cost(
+        1500, START_S + round(0.4 * len(config.converge.networks) * (1 + len(study.subject_names))), 5
+    ),
     "match": _match,
     # All thresholds in every draw.
     "identify": lambda config, study, *_: Cost(2500, 30 + config.identify.draws * len(study.scanned) // 4, 1),

@@ -135,12 +135,6 @@ def _vectors_of_images(run: Run, dataset: str) -> list[str]:
     return [] if run.descriptors[dataset].vectors or model is None else [model]
 
 
-def _pretrained(run: Run) -> Iterator[Labels]:
-    for of in each_fit_of("responses", where=_is_fitted)(run):
-        if isinstance(run.config.methods[of["method"]], InContextMethod):
-            yield of
-
-
 def _searchlights(run: Run) -> Iterator[Labels]:
     for of in each_subject_of("responses")(run):
         for model in run.config.searchlights_of(of["dataset"], run.descriptors[of["dataset"]], of["subject"]):
@@ -199,39 +193,6 @@ def _but(name: str) -> Callable[[Run, Labels], tuple[str, ...]]:
     return without
 
 
-def _of_the_fit(run: Run, of: Labels) -> dict[str, Any]:
-    return {
-        "method": run.config.encoder_of(of["method"]),
-        "encode": run.config.encode.of("held_out"),
-        **chosen("ceiling_threshold", "confidence")(run, of),
-        **run.config.texts_of(of["model"], of["method"]),
-    }
-
-
-def _of_the_captions(run: Run, of: Labels) -> dict[str, Any]:
-    model = run.config.caption.model
-    return {
-        "caption": run.config.caption.model_dump(mode="json", exclude={"subjects"}),
-        "model": run.config.extractor_of(model) if model else {},
-        **chosen("ceiling_threshold", "confidence")(run, of),
-    }
-
-
-def _of_the_contest(run: Run, of: Labels) -> dict[str, Any]:
-    contest = run.config.contest_of(of["dataset"], run.descriptors[of["dataset"]], of["subject"])
-    return {"contest": contest, **chosen("summarize", "confidence")(run, of)}
-
-
-def _of_the_directions(run: Run, of: Labels) -> dict[str, Any]:
-    shared = {"prior", "guide", "check", "steps", "n_natural", "device", "save_memory", "scheduler", "dtype"}
-    return {
-        "directions": run.config.directions,
-        "synthesize": run.config.synthesize.model_dump(mode="json", include=shared),
-        "models": run.config.encoders_of_synthesis(),
-        "simulated": of["dataset"] in run.simulated,
-    }
-
-
 def _rsatoolbox(run: Run, of: Labels) -> Path:
     """Locate the RDMs of a job as a file of rsatoolbox, beside their artifact."""
     [rdms] = own("rdm")["rdm"](run, of)
@@ -272,6 +233,7 @@ _PAGE: dict[str, Reader] = {"found": _page_reads, **DESCRIPTOR}
 
 ENCODED = ("left_out", "held_out", "continuous")
 IN_CONTEXT, TRAINED = ("encoding/in_context/",), ("encoding/networks/", "encoding/trained/")
+SAMPLING = {"prior", "guide", "check", "steps", "n_natural", "device", "save_memory", "scheduler", "dtype"}
 
 # fmt: off
 STIMULI_TABLE = {"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])}
@@ -377,7 +339,10 @@ ROWS = (
     ),
     Step(
         "pretrain", "encode", "What in-context encoding of one subject learns from the others.",
-        _pretrained, FIT,
+        lambda run: (
+            of for of in each_fit_of("responses", where=_is_fitted)(run) if run.config.pretraining_of(of["method"])
+        ),
+        FIT,
         {
             "held_out": lambda run, of: [run.artifact("splits", of["dataset"], subject=of["subject"])],
             "responses": lambda run, of: run.other_scanned("responses", of),
@@ -417,7 +382,13 @@ ROWS = (
             "scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble",
             "fields", "draws", "halves", "curve",
         ),
-        _of_the_fit, without=_but("held_out"), device=lambda run, of: wants_gpu(run.config, of["method"]), spreads=True,
+        lambda run, of: {
+            "method": run.config.encoder_of(of["method"]),
+            "encode": run.config.encode.of("held_out"),
+            **chosen("ceiling_threshold", "confidence")(run, of),
+            **run.config.texts_of(of["model"], of["method"]),
+        },
+        without=_but("held_out"), device=lambda run, of: wants_gpu(run.config, of["method"]), spreads=True,
         data="held_out",
     ),
     Step(
@@ -533,7 +504,12 @@ ROWS = (
             "features": features(lambda run, of: [run.config.caption.model]),
             "others": _others_of_captions,
         },
-        ("captions", "captionscores", "captiontemperatures"), _of_the_captions,
+        ("captions", "captionscores", "captiontemperatures"),
+        lambda run, of: {
+            "caption": run.config.caption.model_dump(mode="json", exclude={"subjects"}),
+            "model": run.config.extractor_of(run.config.caption.model) if run.config.caption.model else {},
+            **chosen("ceiling_threshold", "confidence")(run, of),
+        },
     ),
     Step(
         "synthesize", "synthesize", "Images that the regions of a subject would prefer, beside controls.",
@@ -567,7 +543,13 @@ ROWS = (
         ),
         SUBJECT,
         {**own("guides"), **STIMULI, "features": features(lambda run, of: run.encoders_of_images()[:1]), **PRIOR},
-        ("directions", "directionscores", "directionimages"), _of_the_directions,
+        ("directions", "directionscores", "directionimages"),
+        lambda run, of: {
+            "directions": run.config.directions,
+            "synthesize": run.config.synthesize.model_dump(mode="json", include=SAMPLING),
+            "models": run.config.encoders_of_synthesis(),
+            "simulated": of["dataset"] in run.simulated,
+        },
         device=lambda run, of: wants_device(run.config.synthesize.device), priority=2,
     ),
     Step(
@@ -680,7 +662,12 @@ ROWS = (
             **each_fit("scores", "profile", "preference", "null", "draws"),
             "truth": lambda run, of: run.raw_inputs(of) if of["dataset"] in run.simulated else [],
         },
-        ("summary", "recovery", "differences", "contest", "winners"), _of_the_contest, data="held_out",
+        ("summary", "recovery", "differences", "contest", "winners"),
+        lambda run, of: {
+            "contest": run.config.contest_of(of["dataset"], run.descriptors[of["dataset"]], of["subject"]),
+            **chosen("summarize", "confidence")(run, of),
+        },
+        data="held_out",
     ),
     Step(
         "summarize_group", "summarize", "What the subjects of a study of images share.",

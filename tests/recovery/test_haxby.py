@@ -36,7 +36,7 @@ class Study:
     def extract(self, extractor) -> dict[str, np.ndarray]:
         rows = Rows(len(self.table))
         extractor.extract(self.table, rows)
-        return rows
+        return rows.layers
 
     def evaluate(self, space: np.ndarray, split: str, encoder: Ridge, n_permutations: int):
         rows = pd.Index(self.table["stimulus_id"]).get_indexer(self.stimuli)

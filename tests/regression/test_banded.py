@@ -142,14 +142,9 @@ def evaluated(seed: int = 0, metric: str = "r2", **options: Any) -> HeldOut:
     return evaluate_held_out(banded, **study(seed), **options, seed=seed)
 
 
-@pytest.fixture(scope="module")
-def found() -> HeldOut:
-    return evaluated()
-
-
-def test_planted_shares_are_recovered(found: HeldOut) -> None:
+def test_planted_shares_are_recovered() -> None:
     """A layer adds its share of the ceiling, less what estimating its weights costs: at most (1 - ceiling) p / n."""
-    parts = found.partition
+    parts = evaluated().partition
     error = parts.group_draws.std(axis=0)  # (n_bands, n_groups)
     planted, cost = CEILING * np.array(list(SHARES.values())).T, 2 * WIDTH / N_TRAIN
     assert (np.abs(parts.group_split - planted) < 3 * error + cost).all()

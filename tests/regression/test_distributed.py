@@ -179,23 +179,19 @@ class Starts(WorkerPlugin):
                 file.write(f"{key}\n")
 
 
-def write_responses(path: Path, X: np.ndarray, n_targets: int) -> None:
-    rng = np.random.default_rng(1)
-    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=(len(X), n_targets))
-    weights = rng.normal(size=(X.shape[1], len(range(0, n_targets, 97)))) * 40
-    for row in range(0, len(X), 100):
-        rows = rng.integers(-2000, 2000, size=(len(X[row : row + 100]), n_targets), dtype=np.int16)
-        rows[:, ::97] += np.round(X[row : row + 100] @ weights).astype(np.int16)
-        mapped[row : row + 100] = rows
-
-
 @cases((300, 6_000, "2GB", 300), (4_000, 200_000, "1GB", None))("sizes")
 def test_a_killed_worker_costs_its_shard(sizes, tmp_path: Path, threads: Client, record: Record) -> None:
     """Two dask workers fit a file larger than their memory, one is killed in the middle."""
     n_rows, n_targets, limit, shard = sizes
     X = np.random.default_rng(0).normal(size=(n_rows, 64)).astype(np.float32)
     np.save(tmp_path / "X.npy", X)
-    write_responses(tmp_path / "Y.npy", X, n_targets)
+    rng = np.random.default_rng(1)
+    mapped = np.lib.format.open_memmap(tmp_path / "Y.npy", mode="w+", dtype=np.int16, shape=(n_rows, n_targets))
+    weights = rng.normal(size=(64, len(range(0, n_targets, 97)))) * 40
+    for row in range(0, n_rows, 100):
+        rows = rng.integers(-2000, 2000, size=(len(X[row : row + 100]), n_targets), dtype=np.int16)
+        rows[:, ::97] += np.round(X[row : row + 100] @ weights).astype(np.int16)
+        mapped[row : row + 100] = rows
     options: dict[str, Any] = {"scale": 1 / 300, "shard": shard, "chunk": 2**25}
     paths = tmp_path / "X.npy", tmp_path / "Y.npy"
     ridge = {"alphas": ALPHAS, "cv": 3}

@@ -1,4 +1,3 @@
-import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -115,10 +114,9 @@ def test_bad_input(options: dict[str, object], change: dict[str, object], messag
 
 def test_a_constant_target_is_its_mean_and_changes_no_other() -> None:
     flat = GIVEN | {"Y": np.c_[GIVEN["Y"], np.full(30, 0.3)]}
-    for encoder in (Ridge(ALPHAS), Ridge(ALPHAS, dtype="float32")):
-        found = encoder.fit(**flat).predict(GIVEN["X"])
-        np.testing.assert_allclose(found[:, 3], 0.3, rtol=1e-6)
-        np.testing.assert_allclose(found[:, :3], encoder.fit(**GIVEN).predict(GIVEN["X"]), rtol=1e-5)
+    found = Ridge(ALPHAS).fit(**flat).predict(GIVEN["X"])
+    np.testing.assert_allclose(found[:, 3], 0.3, rtol=1e-6)
+    np.testing.assert_allclose(found[:, :3], Ridge(ALPHAS).fit(**GIVEN).predict(GIVEN["X"]), rtol=1e-5)
 
 
 def test_folds_of_one_row_choose_no_penalty() -> None:
@@ -204,6 +202,7 @@ def agree(found: Ridge | BandedRidge, X: object, Y: np.ndarray, expected: tuple[
     assert (np.abs(found.predict(X) - fitted) / Y.std(axis=0)).max() < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # says that it takes the SVD
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("path", PATHS)
@@ -213,9 +212,7 @@ def test_equals_scikit_learn_in_any_unit(path: str, unit: str, weighted: bool) -
     sample_weight = weights if weighted else None
     scores, fitted = known(path, weighted)
     ridge = Ridge([smallest * a * of_x**2 for a in FEW_ALPHAS], cv=cv, device="cpu")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # says that it takes the SVD
-        ridge.fit(X * of_x, Y * of_y + shift, groups=groups, sample_weight=sample_weight)
+    ridge.fit(X * of_x, Y * of_y + shift, groups=groups, sample_weight=sample_weight)
     assert (ridge.decomposition_ == "svd") == (path == "svd")
     agree(ridge, X * of_x, Y * of_y, (scores, fitted * of_y + shift))
     by_hand = (X * of_x) @ ridge.coef_.astype(np.float64) + ridge.intercept_
@@ -224,6 +221,7 @@ def test_equals_scikit_learn_in_any_unit(path: str, unit: str, weighted: bool) -
     np.testing.assert_allclose(ridge.score_targets(X * of_x, Y * of_y + shift, sample_weight), expected, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("unit", ["plain", "all"])
 @pytest.mark.parametrize("path", ["primal", "dual", "svd"])
@@ -233,9 +231,7 @@ def test_the_same_on_files_and_workers(path: str, unit: str, weighted: bool, tmp
     given = {"groups": groups, "sample_weight": weights if weighted else None}
     expected = reference(X, Y, groups, 5, given["sample_weight"], tuple(smallest * a for a in FEW_ALPHAS))
     ridge = Ridge([smallest * a * of_x**2 for a in FEW_ALPHAS], device="cpu")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        fit_distributed(ridge, X * of_x, Y * of_y + shift, coef=tmp_path / "c.npy", client=client, shard=4, **given)
+    fit_distributed(ridge, X * of_x, Y * of_y + shift, coef=tmp_path / "c.npy", client=client, shard=4, **given)
     agree(ridge, X * of_x, Y * of_y, (expected[0], expected[1] * of_y + shift))
 
 
@@ -283,6 +279,7 @@ def test_a_weight_is_as_many_copies_in_the_same_fold(path: str) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("path", PATHS)
 def test_features_in_a_file_are_as_in_memory(path: str, tmp_path: Path, client: Client) -> None:
     """Rows in another order than in the file, among others, and scaled as they are read."""
@@ -293,18 +290,16 @@ def test_features_in_a_file_are_as_in_memory(path: str, tmp_path: Path, client: 
     whole.tofile(tmp_path / "X.bin")
     stored = StoredArray(tmp_path / "X.bin", 0, whole.shape, whole.dtype, order, standard=(0 * factor + 3, factor))
     given: dict[str, Any] = {"groups": groups, "sample_weight": weights}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        for encoder, read, held in (
-            (Ridge(FEW_ALPHAS, cv=PATHS[path][2], device="cpu"), stored, X),
-            (BandedRidge(FEW_ALPHAS, n_candidates=3, device="cpu"), [stored, stored], [X, X]),
-        ):
-            found, expected = (clone(encoder).fit(some, Y, **given) for some in (read, held))
-            np.testing.assert_allclose(found.predict(read), expected.predict(held), rtol=1e-5, atol=1e-5)
-            np.testing.assert_allclose(found.cv_scores_, expected.cv_scores_, rtol=1e-5, atol=1e-6)
-        ridge = Ridge(FEW_ALPHAS, device="cpu")
-        fit_distributed(ridge, stored, Y, coef=tmp_path / "c.npy", client=client, **given)
-        np.testing.assert_allclose(ridge.predict(X), clone(ridge).fit(X, Y, **given).predict(X), rtol=1e-5, atol=1e-5)
+    for encoder, read, held in (
+        (Ridge(FEW_ALPHAS, cv=PATHS[path][2], device="cpu"), stored, X),
+        (BandedRidge(FEW_ALPHAS, n_candidates=3, device="cpu"), [stored, stored], [X, X]),
+    ):
+        found, expected = (clone(encoder).fit(some, Y, **given) for some in (read, held))
+        np.testing.assert_allclose(found.predict(read), expected.predict(held), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found.cv_scores_, expected.cv_scores_, rtol=1e-5, atol=1e-6)
+    ridge = Ridge(FEW_ALPHAS, device="cpu")
+    fit_distributed(ridge, stored, Y, coef=tmp_path / "c.npy", client=client, **given)
+    np.testing.assert_allclose(ridge.predict(X), clone(ridge).fit(X, Y, **given).predict(X), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooled", [False, True])

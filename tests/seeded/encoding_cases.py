@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jobs import Rows
 
 from brainalign import encoding, features
 from brainalign.encoding import in_context
-from seeded.networks import Kept
 from seeded.worlds import RNG, X, Y, case, ridge
 
 GRID = (2, 3)
@@ -138,8 +138,7 @@ def user(seed: int, function: str = "drawn", **options: Any) -> Any:
 
 
 def random_draws(seed: int) -> dict[str, np.ndarray]:
-    kept = Kept()
-    features.RandomExtractor(5, 2, seed).extract(pd.DataFrame({"stimulus_id": list("abc")}), kept)
+    features.RandomExtractor(5, 2, seed).extract(pd.DataFrame({"stimulus_id": list("abc")}), kept := Rows(3))
     return kept.layers
 
 

@@ -1,6 +1,5 @@
-"""Networks as a user writes them, and a writer that keeps what it is given."""
+"""Networks as a user writes them."""
 
-import numpy as np
 import torch
 
 
@@ -29,15 +28,3 @@ class Video:
 
 def video() -> Video:
     return Video()
-
-
-class Kept:
-    """Of three rows, none of them written yet."""
-
-    pending = np.arange(3)
-
-    def __init__(self) -> None:
-        self.layers: dict[str, np.ndarray] = {}
-
-    def write(self, rows: np.ndarray, values: dict[str, np.ndarray], grids: object = None) -> None:
-        self.layers |= values

@@ -29,9 +29,7 @@ def plain_pipe() -> Callable[[int], BrainGuidedPipeline]:
             torch.manual_seed(0)
             sides = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
             unet = UNet2DModel(sample_size=size, **SIZES, **sides)
-        made = BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler(prediction_type="v_prediction"))
-        made.set_progress_bar_config(disable=True)
-        return made
+        return BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler(prediction_type="v_prediction"))
 
     return make
 
@@ -41,9 +39,7 @@ def pipe() -> BrainGuidedPipeline:
     torch.manual_seed(0)
     sides = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
     unet = UNet2DModel(sample_size=8, in_channels=12, out_channels=12, **SIZES, **sides)
-    made = BrainGuidedPipeline(unet.eval(), DDIMScheduler(**SCHEDULE), PixelShuffleCodec())
-    made.set_progress_bar_config(disable=True)
-    return made
+    return BrainGuidedPipeline(unet.eval(), DDIMScheduler(**SCHEDULE), PixelShuffleCodec())
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +78,7 @@ def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def latent_pipe(stable_diffusion: Path) -> BrainGuidedPipeline:
     """A fresh copy of the tiny Stable Diffusion, loaded as guidance loads it."""
-    pipe = BrainGuidedPipeline.from_pretrained(stable_diffusion)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return BrainGuidedPipeline.from_pretrained(stable_diffusion)
 
 
 @pytest.fixture
@@ -98,6 +92,4 @@ def large(latent_pipe: BrainGuidedPipeline) -> diffusers.StableDiffusionXLPipeli
     first = CLIPTextModel(CLIPTextConfig(**text)).eval()
     other = CLIPTextModelWithProjection(CLIPTextConfig(**text | second)).eval()
     words, parts = [latent_pipe.tokenizer] * 2, (unet.eval(), latent_pipe.scheduler)
-    pipe = diffusers.StableDiffusionXLPipeline(latent_pipe.vae, first, other, *words, *parts, add_watermarker=False)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return diffusers.StableDiffusionXLPipeline(latent_pipe.vae, first, other, *words, *parts, add_watermarker=False)

@@ -57,9 +57,7 @@ def steps_of(pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch, **optio
 def test_without_guidance_it_is_ddim_bit_for_bit(pipe: BrainGuidedPipeline, objective: Any) -> None:
     images = pipe(objective, guidance_scale=0, num_images=3, num_inference_steps=6, generator=seeds(3)).images
     plain = BrainGuidedPipeline(pipe.unet, pipe.scheduler)  # DDIM's own shows the network's channels as they are
-    plain.set_progress_bar_config(disable=True)
     theirs = diffusers.DDIMPipeline(pipe.unet, pipe.scheduler)
-    theirs.set_progress_bar_config(disable=True)
     expected = theirs(3, generator=seeds(3), num_inference_steps=6, output_type="pt").images
     assert torch.equal(plain(num_images=3, num_inference_steps=6, generator=seeds(3)).images, expected)
     assert torch.equal(images, nn.functional.pixel_shuffle(expected, 2))
@@ -70,7 +68,6 @@ def test_without_guidance_it_is_stable_diffusion_bit_for_bit(latent_pipe: BrainG
     parts = {name: part for name, part in latent_pipe.components.items() if part is not None}
     parts |= {"scheduler": copy.deepcopy(latent_pipe.scheduler), "safety_checker": None, "feature_extractor": None}
     theirs = diffusers.StableDiffusionPipeline(**parts, requires_safety_checker=False)
-    theirs.set_progress_bar_config(disable=True)
     common: dict[str, Any] = {"num_inference_steps": 4, "output_type": "pt"}
     embeds, negative = (torch.randn(2, 8, 8, generator=g) for g in seeds(2))
     for given in ({"prompt": ["a cat", "b"]}, {"prompt_embeds": embeds, "negative_prompt_embeds": negative}):

@@ -164,7 +164,6 @@ def test_errors_of_prompts(latent_pipe: BrainGuidedPipeline) -> None:
     refused(r"n_tokens, 8\)", latent_pipe, prompt_embeds=torch.zeros(3, 8, 8), **SHORT)
     refused("not both", latent_pipe, prompt="a", prompt_embeds=torch.zeros(1, 8, 8), **SHORT)
     silent = BrainGuidedPipeline(latent_pipe.unet, latent_pipe.scheduler, latent_pipe.vae)
-    silent.set_progress_bar_config(disable=True)
     refused("prompt_embeds", silent, **SHORT)
     embeds = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))
     found, expected = (one(prompt_embeds=embeds, generator=seeds(), **SHORT).images for one in (silent, latent_pipe))
@@ -266,7 +265,6 @@ def test_a_negative_prompt_is_led_away_from(latent_pipe: BrainGuidedPipeline) ->
     parts = {name: part for name, part in latent_pipe.components.items() if part is not None}
     unchecked = dict.fromkeys(("safety_checker", "feature_extractor")) | {"requires_safety_checker": False}
     theirs = diffusers.StableDiffusionPipeline(**parts, **unchecked)
-    theirs.set_progress_bar_config(disable=True)
     expected = theirs(["cat"] * 2, negative_prompt=["dog"] * 2, guidance_scale=3.0, num_inference_steps=3,
                       generator=seeds(), output_type="pt").images  # fmt: skip
     torch.testing.assert_close(away, expected, rtol=0, atol=1e-5)
@@ -278,7 +276,6 @@ def test_a_negative_prompt_is_led_away_from(latent_pipe: BrainGuidedPipeline) ->
 def test_two_text_encoders_are_read_as_diffusers_reads_them(large, zeros: bool, away: list[str] | None) -> None:
     large.register_to_config(force_zeros_for_empty_prompt=zeros)
     ours = BrainGuidedPipeline.from_pipe(large)
-    ours.set_progress_bar_config(disable=True)
     words = ["cat", "a"]
     denoiser = ours.denoiser(2, words, classifier_free_scale=3.0, negative_prompt=away)
     told, empty, pooled, pooled_empty = large.encode_prompt(words, negative_prompt=away)
@@ -312,7 +309,6 @@ def test_stable_diffusion_xl_is_loaded_and_guided(large: diffusers.StableDiffusi
 
 def test_directions_are_told_what_stable_diffusion_xl_was(large: diffusers.StableDiffusionXLPipeline) -> None:
     pipe = BrainGuidedPipeline.from_pipe(large)
-    pipe.set_progress_bar_config(disable=True)
     recorded = record_trajectories(pipe, [0, 1], prompt="cat", classifier_free_scale=3.0, num_inference_steps=2)
     with torch.no_grad():
         estimate = denoised_at(pipe, recorded, 1, [0, 1], recorded.bottleneck[1])

@@ -47,7 +47,6 @@ def schedulers(models: Models) -> Any:
             clips = {"clip_sample": predicted == "sample"} if may_clip else {}
             scheduler = getattr(diffusers, name)(**betas, prediction_type=predicted, **clips)
             pipe = BrainGuidedPipeline(unet, scheduler, models("pipe").vae)
-            pipe.set_progress_bar_config(disable=True)
             again = 2 if name in guidance.denoiser.RECURRENT else 1
             check_scheduler(scheduler, again)
             out = pipe(liked, 1, generator=seeds(1), num_inference_steps=5, recurrence=again, guidance_scale=1.0)

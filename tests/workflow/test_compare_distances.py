@@ -153,8 +153,7 @@ def in_runs(values: np.ndarray, n_runs: int, targets: pd.DataFrame) -> Responses
     return responses_of(values, [f"s{k}" for k in range(N_SHOWN)] * n_runs, targets=dict(targets), run=runs)
 
 
-@pytest.fixture(scope="module")
-def blocks() -> tuple[Responses, dict[str, np.ndarray], np.ndarray, np.ndarray]:
+def test_a_planted_ball(tmp_path: Path) -> None:
     """Features as patterns in the ball around voxel (3, 3, 1), a mask with a corner cut off, and residuals."""
     rng, inside = np.random.default_rng(0), np.ones((7, 6, 3), dtype=bool)
     inside[5:, 4:] = False
@@ -166,11 +165,7 @@ def blocks() -> tuple[Responses, dict[str, np.ndarray], np.ndarray, np.ndarray]:
     values = np.tile(true, (N_BLOCKS, 1)) + 0.7 * rng.normal(size=(N_BLOCKS * N_SHOWN, len(voxels)))
     residuals = rng.normal(size=(160, len(voxels)))
     layers = {"net": features, "other": rng.normal(size=(N_SHOWN, 6))}
-    return in_runs(values, N_BLOCKS, targets), layers, inside, residuals
-
-
-def test_a_planted_ball(blocks: tuple, tmp_path: Path) -> None:
-    responses, layers, inside, residuals = blocks
+    responses = in_runs(values, N_BLOCKS, targets)
     mask = nibabel.Nifti1Image(inside.astype(np.uint8), AFFINE)
     assert search(tmp_path, responses, layers, OPTIONS, mask=mask, noise=Arrays(residuals=residuals)) == 0
     table, record = load(found_at(tmp_path), pd.DataFrame), load_sidecar(found_at(tmp_path))

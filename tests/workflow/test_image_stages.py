@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -299,11 +297,9 @@ def test_class_tokens_stand_beside_tokens_of_the_same_layers_with_permutations(s
     refused("encode.permutations is 0", load_descriptors, ImageRun(scenes, {"encode": {"permutations": 0}}).config)
 
 
-@pytest.fixture(scope="module")
-def trained(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageRun, str]:
-    """A subject with encoders of tokens and of pixels beside ridge; what was said of their epochs."""
-    study = make_image_study(tmp_path_factory.mktemp("trained") / "scenes")
-    study.write()
+def test_trained_encoders_stand_beside_simpler_ones(scenes, capsys) -> None:
+    """Encoders of tokens and of pixels beside ridge; what was said of their epochs."""
+    scenes.write()
     tokens, pixels = {"models": ["net"], "subjects": ["01"]}, {"models": ["pixels"], "subjects": ["01"]}
     attending = {"encoder": "routing", "seeds": [0], "baselines": ["factorized"], "rest": True}
     sparse = {"encoder": "dictionary", "width": 12, "n_active": 2, "epochs": 60, "seeds": [4, 5]}
@@ -311,12 +307,8 @@ def trained(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> tuple
     methods |= {"route": TRAINED | tokens | attending, "core": CORE | pixels}
     methods |= {"sparse": sparse | pixels | {"cv": 3, "device": "cpu"}}
     models = {"net": TOKENS, "pixels": {"extractor": "pixels", "image_size": 12}}
-    with redirect_stdout(StringIO()) as said:
-        return ImageRun(study, {"models": models, "methods": methods})("01"), said.getvalue()
-
-
-def test_trained_encoders_stand_beside_simpler_ones(trained: tuple[ImageRun, str]) -> None:
-    run, said = trained
+    run = ImageRun(scenes, {"models": models, "methods": methods})("01")
+    said = capsys.readouterr().out
     assert "block2, FactorizedReadout, seed 1: epoch 3 of 3, loss " in said
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "group"])
     first = table.loc["factorized"]

@@ -1,6 +1,5 @@
 """In-context encoding as a method: pre-training on other subjects, what may enter it, curve and report."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from features.conftest import clip  # noqa: F401 (a fixture here, too)
 from jobs import ImageRun, asked, draw_page, outside_its_digest, reruns, run_all
 
 from brainalign import workflow
@@ -250,25 +250,9 @@ def test_an_incomplete_report_knows_what_networks_rest_on(run: Run) -> None:
     assert stages() == before
 
 
-WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a", "face", "house", "hand"]
-
-
-def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
-    """A tiny model of images and texts, from disk: what it says means nothing, and none of it is beyond chance."""
-    import torch
-    import transformers
-
-    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 1}
-    text = sizes | {"vocab_size": len(WORDS), "bos_token_id": 2, "eos_token_id": 3}
-    vision = sizes | {"image_size": 32, "patch_size": 8}
-    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)
-    torch.manual_seed(0)
-    transformers.CLIPModel(config).save_pretrained(tmp_path / "clip")
-    (tmp_path / "words.txt").write_text("\n".join(WORDS))
-    transformers.BertTokenizerFast(vocab=str(tmp_path / "words.txt")).save_pretrained(tmp_path / "clip")
-    about = {"do_resize": False, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
-    (tmp_path / "clip" / "preprocessor_config.json").write_text(json.dumps(about))
-    model = {"extractor": "vision", "weights": str(tmp_path / "clip"), "layers": ["visual_projection"]}
+def test_regions_are_asked_about_texts(run: Run, clip: str) -> None:  # noqa: F811
+    """None of what a tiny model of images and texts says is beyond chance."""
+    model = {"extractor": "vision", "weights": clip, "layers": ["visual_projection"]}
     queries = ["a face", "a house", "a hand"]
     method = {"text_queries": queries, "n_steps": [0, 6, 0], "n_components": 6, "fallback": False}
     texts = configured(run.study, model, "texts", subjects=["01", "03"], **method)

@@ -134,7 +134,12 @@ class GroundedLanguage:
         return self
 
     def _fit_relations(self, scenes: NDArray[np.float32], relations: pd.DataFrame, rng: np.random.Generator) -> None:
-        where = _checked_relations(relations, len(scenes))
+        missing = [name for name in ("scene", "subject", "object", "relation") if name not in relations]
+        if missing:
+            raise BrainalignError(f"relations lack {listed(missing)}; give scene, subject, object and relation")
+        where = relations["scene"].to_numpy(dtype=np.intp)
+        if len(where) == 0 or where.min() < 0 or where.max() >= len(scenes):
+            raise BrainalignError(f"relations name scenes that are not among the {len(scenes)}; number them from 0")
         codes, names = pd.factorize(relations["relation"].astype(str), sort=True)
         self.relation_names_ = [str(name) for name in names]
         both = [self._fetch(relations[role].to_numpy(), scenes, where)[0] for role in ("subject", "object")]
@@ -262,13 +267,15 @@ class GroundedLanguage:
         rows = np.arange(len(scenes)) if where is None else where
         check_rows("words", len(words), "scenes", len(rows), "give one word per scene")
         _check_numbers(words, len(self.text_))
-        device, found = self.text_.device, []
+        device, objects, attention = self.text_.device, [], []
         with torch.no_grad():
             for part in np.array_split(np.arange(len(words)), -(-len(words) // CHUNK)):
                 text = self.text_[torch.from_numpy(words[part].astype(np.int64)).to(device)]
                 seen = torch.from_numpy(scenes[rows[part]]).to(device)
-                found.append(_fetch_objects(self.network_, text, seen, self.sharpness))
-        objects, attention = zip(*found, strict=True)
+                places, asked = self.network_.embed_places(seen), self.network_.embed_words(text)
+                similar = torch.einsum("nd,nld->nl", F.normalize(asked, dim=-1), F.normalize(places, dim=-1))
+                attention.append((self.sharpness * similar).softmax(dim=1))  # (n, n_locations)
+                objects.append(torch.einsum("nl,nld->nd", attention[-1], places))
         return torch.cat(objects), torch.cat(attention)
 
 
@@ -326,14 +333,6 @@ class _Grounding(nn.Module):
         made = cls(n_text, weights["places.0.weight"].shape[1], n_hidden, n_dimensions)
         made.load_state_dict(weights)
         return made
-
-
-def _fetch_objects(network: _Grounding, text: Tensor, scenes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
-    """Return the object that a word fetches from its scene (n, n_dimensions), and where it looked (n, n_locations)."""
-    places = network.embed_places(scenes)
-    similar = torch.einsum("nd,nld->nl", F.normalize(network.embed_words(text), dim=-1), F.normalize(places, dim=-1))
-    attention = (sharpness * similar).softmax(dim=1)
-    return torch.einsum("nl,nld->nd", attention, places), attention
 
 
 class _RelationReadout(nn.Module):
@@ -428,14 +427,3 @@ def same_words(captions: Captions) -> NDArray[np.intp]:
     if sets.max() == 0:
         raise BrainalignError(f"all {len(captions)} captions hold the same words; nothing tells the scenes apart")
     return np.asarray(sets)
-
-
-def _checked_relations(relations: pd.DataFrame, n_scenes: int) -> NDArray[np.intp]:
-    """Return the scene (n,) of every relation."""
-    missing = [name for name in ("scene", "subject", "object", "relation") if name not in relations]
-    if missing:
-        raise BrainalignError(f"relations lack {listed(missing)}; give scene, subject, object and relation")
-    where = relations["scene"].to_numpy(dtype=np.intp)
-    if len(where) == 0 or where.min() < 0 or where.max() >= n_scenes:
-        raise BrainalignError(f"relations name scenes that are not among the {n_scenes}; number them from 0")
-    return where

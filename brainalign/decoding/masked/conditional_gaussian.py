@@ -65,7 +65,13 @@ class ConditionalGaussian:
         values = check_series(series, 2 * max(self.lags) + 2)
         self.lag_, self.penalty_ = self.lags[len(self.lags) // 2], self.penalties[len(self.penalties) // 2]
         if len(values) > 1 < len(self.lags) * len(self.penalties):
-            inner = self._inner(len(values), people)
+            # All runs of the last subjects choose, so that nobody is on both sides.
+            whose = np.arange(len(values)) if people is None else np.asarray([str(name) for name in people])
+            check_rows("people", len(whose), "series", len(values), "name the subject of every run")
+            if len(np.unique(whose)) == 1:
+                whose = np.arange(len(values))
+            names = whose[np.sort(np.unique(whose, return_index=True)[1])]  # in order of appearance
+            inner = np.isin(whose, names[-max(1, round(INNER_SHARE * len(names))) :])
             self.covariances_ = _autocovariances(values[~inner], 2 * max(self.lags))
             hidden = np.random.default_rng(self.seed).permutation(values.shape[2]) < values.shape[2] // 2
             scores = {}
@@ -99,15 +105,6 @@ class ConditionalGaussian:
                     values[runs][:, :, ~mask], mask
                 )
         return filled
-
-    def _inner(self, n_runs: int, people: Sequence[str] | None) -> NDArray[np.bool_]:
-        """Select the runs that choose lag and penalty: all of the last subjects, so that nobody is on both sides."""
-        whose = np.arange(n_runs) if people is None else np.asarray([str(name) for name in people])
-        check_rows("people", len(whose), "series", n_runs, "name the subject of every run")
-        if len(np.unique(whose)) == 1:
-            whose = np.arange(n_runs)
-        names = whose[np.sort(np.unique(whose, return_index=True)[1])]  # in order of appearance
-        return np.isin(whose, names[-max(1, round(INNER_SHARE * len(names))) :])
 
     def _predict(self, visible: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         shifts = range(-self.lag_, self.lag_ + 1)

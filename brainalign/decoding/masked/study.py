@@ -147,7 +147,14 @@ def masked_study(
     agreement = pd.DataFrame()
     if len(set(networks)) > 1:
         agreement = network_agreement(embeddings, networks, network_permutations, seed)
-    traces = _traces(held_out, masks[fill_scores.HALF][0], _filling(model), gaussians[LAGGED], n_traces, seed)
+    # Hidden regions over time are drawn at random, without a look at how well they are filled in.
+    mask = masks[fill_scores.HALF][0]
+    places = np.argwhere(mask)
+    run, region = places[np.random.default_rng([seed, 0x7ACE]).permutation(len(places))[:n_traces]].T
+    by = {"true": held_out, "model": _filling(model)(held_out, mask)}
+    by["gaussian"] = gaussians[LAGGED].reconstruct(held_out, mask)
+    traces: dict[str, NDArray[Any]] = {name: np.array(one[run, :, region]) for name, one in by.items()}
+    traces |= {"run": run, "region": region}
     return SeriesStudyTables(model, gaussians[LAGGED], filled, agreement, traces, histories)
 
 
@@ -178,23 +185,6 @@ def _filling(model: MaskedBrainModel) -> Callable[..., NDArray[np.float32]]:
     length = model.segment_frames
     stride = length // 2 if model.design == "tiny" else None
     return partial(model.reconstruct, stride=stride, edge=length // 4 if stride else 0)
-
-
-def _traces(
-    series: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    fill: Callable[..., NDArray[np.float32]],
-    gaussian: ConditionalGaussian,
-    n: int,
-    seed: int,
-) -> dict[str, NDArray[Any]]:
-    """Return hidden regions over time, drawn at random without a look at how well they are filled in."""
-    places = np.argwhere(mask)
-    drawn = places[np.random.default_rng([seed, 0x7ACE]).permutation(len(places))[:n]]
-    run, region = drawn.T
-    by = {"true": series, "model": fill(series, mask), "gaussian": gaussian.reconstruct(series, mask)}
-    found: dict[str, NDArray[Any]] = {name: np.array(some[run, :, region]) for name, some in by.items()}
-    return found | {"run": run, "region": region}
 
 
 def person_features(model: MaskedBrainModel, series: NDArray[np.float32]) -> Mapping[str, Features]:

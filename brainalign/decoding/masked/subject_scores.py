@@ -196,18 +196,14 @@ def _held_out(
         for test in tests:
             train = np.setdiff1d(np.arange(len(labels)), test)
             values = features(train) if callable(features) else np.asarray(features, dtype=np.float64)
-            inside, outside = _reduced(values, train, test)
+            mean, sd = values[train].mean(axis=0), values[train].std(axis=0)
+            scale = np.where(sd > 0, sd, 1) * np.sqrt(values.shape[1])
+            inside, outside = (values[train] - mean) / scale, (values[test] - mean) / scale
+            # In the space that training rows span no linear fit with an L2 penalty changes.
+            axes = np.linalg.svd(inside, full_matrices=False)[2]
+            inside, outside = inside @ axes.T, outside @ axes.T
             found[test] += _predicted(inside, labels[train], people[train], outside, labels[test], numeric) / len(folds)
     return found
-
-
-def _reduced(values: Values, train: NDArray[np.intp], test: NDArray[np.intp]) -> tuple[Values, Values]:
-    """Return standardised features in the space that training rows span: no linear fit with an L2 penalty changes."""
-    mean, sd = values[train].mean(axis=0), values[train].std(axis=0)
-    scale = np.where(sd > 0, sd, 1) * np.sqrt(values.shape[1])
-    inside, outside = (values[train] - mean) / scale, (values[test] - mean) / scale
-    axes = np.linalg.svd(inside, full_matrices=False)[2]
-    return inside @ axes.T, outside @ axes.T
 
 
 def _predicted(

@@ -154,7 +154,16 @@ def control_matrix(
         shapes differ.
     """
     others = dict(other_tests or {})
-    _check(train, test, others, trained_on, tested_on)
+    check_unseen([train], [test])
+    for chosen, menu in ((trained_on, TRAINED), (tested_on, TESTED)):
+        for name in chosen:
+            check_choice("a kind of trials", name, menu)
+        if "brain" not in chosen:
+            raise BrainalignError(f"a control matrix compares with 'brain'; add it to {list(chosen)}")
+    for name, signals in others.items():
+        check_rows(f"other_tests[{name!r}]", len(signals), "test", len(test.meta), "give the same trials")
+        if name in TESTED:
+            raise BrainalignError(f"other_tests has {name!r}, which is made here; choose another name")
     distinct = test.distinct()
     shown = test.shown(distinct)
     groups = group_of_stimuli(test.meta["task"].to_numpy(), shown, distinct.meta["stimulus_id"].to_numpy())
@@ -194,21 +203,6 @@ def control_matrix(
         )
     subjects = test.meta["subject"].to_numpy()
     return ControlMatrix(pd.DataFrame(rows), sums, shown, groups, subjects, n_permutations, seeds[0])
-
-
-def _check(
-    train: Trials, test: Trials, others: Mapping[str, Values], trained_on: Sequence[str], tested_on: Sequence[str]
-) -> None:
-    check_unseen([train], [test])
-    for chosen, menu in ((trained_on, TRAINED), (tested_on, TESTED)):
-        for name in chosen:
-            check_choice("a kind of trials", name, menu)
-        if "brain" not in chosen:
-            raise BrainalignError(f"a control matrix compares with 'brain'; add it to {list(chosen)}")
-    for name, signals in others.items():
-        check_rows(f"other_tests[{name!r}]", len(signals), "test", len(test.meta), "give the same trials")
-        if name in TESTED:
-            raise BrainalignError(f"other_tests has {name!r}, which is made here; choose another name")
 
 
 def altered(trials: Trials, kind: str, rng: np.random.Generator, within: Sequence[str], keep: Keep) -> Trials:

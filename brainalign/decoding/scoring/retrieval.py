@@ -97,7 +97,15 @@ def retrieval_accuracy(
     1.0
     """
     queries, gallery = np.asarray(queries), np.asarray(gallery)
-    _check(queries, gallery, shown, gallery_ids)
+    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+        raise BrainalignError(
+            f"queries {queries.shape} and gallery {gallery.shape} must be (n_trials, n_dimensions) and "
+            "(n_stimuli, n_dimensions) of the same space"
+        )
+    check_rows("queries", len(queries), "shown", len(shown), "name the shown stimulus of every trial")
+    check_rows("gallery", len(gallery), "gallery_ids", len(gallery_ids), "name the stimulus of every row")
+    check_finite("queries", queries, "drop those trials and count them")
+    check_finite("gallery", gallery, "embed those stimuli again")
     vectors, ids = distinct_gallery(gallery, gallery_ids)
     column = pd.Index(ids).get_indexer(pd.Index(np.asarray(shown)))
     if (column < 0).any():
@@ -139,18 +147,6 @@ def retrieval_accuracy(
         chosen=ids[_similarities(queries, vectors).argmax(axis=1)],
         gallery_ids=ids,
     )
-
-
-def _check(queries: Values, gallery: Values, shown: Any, gallery_ids: Any) -> None:
-    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
-        raise BrainalignError(
-            f"queries {queries.shape} and gallery {gallery.shape} must be (n_trials, n_dimensions) and "
-            "(n_stimuli, n_dimensions) of the same space"
-        )
-    check_rows("queries", len(queries), "shown", len(shown), "name the shown stimulus of every trial")
-    check_rows("gallery", len(gallery), "gallery_ids", len(gallery_ids), "name the stimulus of every row")
-    check_finite("queries", queries, "drop those trials and count them")
-    check_finite("gallery", gallery, "embed those stimuli again")
 
 
 def group_of_stimuli(groups: NDArray[Any], column: Rows, ids: NDArray[Any]) -> NDArray[np.intp]:

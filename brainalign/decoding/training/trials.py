@@ -118,7 +118,12 @@ def _twins(one: list[Trials], other: list[Trials]) -> list[tuple[str, str]]:
     stimuli, values = pd.concat(tables, ignore_index=True), np.concatenate(vectors)
     found = _twins_by_text(stimuli, values)
     if (stimuli["text"] == "").any():
-        found |= _twins_by_vector(stimuli.assign(vector=_same(values)))
+        stimuli["vector"] = _same(values)
+        # Alone with a vector on their side, unless both have a text: texts say more.
+        alone = stimuli.drop_duplicates(["vector", "side", "name"]).drop_duplicates(["vector", "side"], keep=False)
+        pairs = alone[alone["side"] == 0].merge(alone[alone["side"] == 1], on="vector", suffixes=("", "_other"))
+        pairs = pairs[(pairs["text"] == "") | (pairs["text_other"] == "")]
+        found |= set(zip(pairs["name"], pairs["name_other"], strict=True))
     return sorted(found)
 
 
@@ -139,14 +144,6 @@ def _twins_by_text(stimuli: pd.DataFrame, values: Values) -> set[tuple[str, str]
             rows = same.any(axis=1)
             found |= set(zip(names[block[rows]], names[b[same[rows].argmax(axis=1)]], strict=True))
     return found
-
-
-def _twins_by_vector(stimuli: pd.DataFrame) -> set[tuple[str, str]]:
-    """Return stimuli alone with a vector on their side, unless both have a text: texts say more."""
-    alone = stimuli.drop_duplicates(["vector", "side", "name"]).drop_duplicates(["vector", "side"], keep=False)
-    pairs = alone[alone["side"] == 0].merge(alone[alone["side"] == 1], on="vector", suffixes=("", "_other"))
-    pairs = pairs[(pairs["text"] == "") | (pairs["text_other"] == "")]
-    return set(zip(pairs["name"], pairs["name_other"], strict=True))
 
 
 def _same(values: Values) -> NDArray[np.intp]:

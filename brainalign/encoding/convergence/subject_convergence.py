@@ -76,13 +76,22 @@ def converge_subjects(
             f"the trained network has scores of subjects {listed(sorted(trained))}, the random one of "
             f"{listed(sorted(random))}; fit both to the same subjects"
         )
-    _check_names(trained, [*origin, *(areas or ())])
+    known = sorted({area for scores in trained.values() for area in scores.areas})
+    for name in [*origin, *(areas or ())] if known else ():
+        if name not in known:
+            raise BrainalignError(
+                f"region {name!r} is not among the regions of any subject ({listed(known, 12)})"
+                f"{did_you_mean(name, known)}; correct converge.origin or areas"
+            )
     parts = []
     pairs = {name: (of_areas(trained[name], areas, origin), of_areas(random[name], areas, origin)) for name in trained}
     for measured, subjects, (mine, twin) in cohorts(pairs):
         members = [pairs[name] for name in subjects]
-        if mine.reason or twin.reason:
-            found = _without(mine.reason or twin.reason, measured)
+        if reason := mine.reason or twin.reason:  # rows say why there is no score
+            names = ("encoding", *SPATIAL) if measured == FMRI else ("temporal",)
+            about = {"value": np.nan, "n": 0, "area_null": "", "reason": reason}
+            rows = [{"network": of, "score": name} | about for of in ("trained", "random") for name in names]
+            found = SubjectConvergence(pd.DataFrame(rows), pd.DataFrame(), pd.DataFrame())
         elif measured == FMRI:
             found = _of_areas(mine, twin, origin, n_permutations, seed)
         else:
@@ -119,27 +128,6 @@ def of_areas(scores: SplitScores, areas: Sequence[str] | None, origin: Sequence[
     everything = {**scores.arrays, "distance": distance}
     arrays = {name: values[kept] if name == "places" else values[..., kept] for name, values in everything.items()}
     return replace(scores, areas=names, arrays=arrays, reason="" if names else "no region takes part")
-
-
-def _check_names(subjects: Mapping[str, SplitScores], names: Sequence[str]) -> None:
-    known = sorted({area for scores in subjects.values() for area in scores.areas})
-    for name in names:
-        if known and name not in known:
-            raise BrainalignError(
-                f"region {name!r} is not among the regions of any subject ({listed(known, 12)})"
-                f"{did_you_mean(name, known)}; correct converge.origin or areas"
-            )
-
-
-def _without(reason: str, measured: str) -> SubjectConvergence:
-    """Return rows that say why there is no score."""
-    names = ("encoding", *SPATIAL) if measured == FMRI else ("temporal",)
-    rows = [
-        {"network": network, "score": score, "value": np.nan, "n": 0, "area_null": "", "reason": reason}
-        for network in ("trained", "random")
-        for score in names
-    ]
-    return SubjectConvergence(pd.DataFrame(rows), pd.DataFrame(), pd.DataFrame())
 
 
 def _of_areas(

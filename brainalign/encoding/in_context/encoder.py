@@ -181,7 +181,12 @@ class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[mis
             If an option is out of range, shapes do not fit, rows are not unit length, a subject has too few images or
             training diverges.
         """
-        self._check_options()
+        check_choice("network", self.network, NETWORKS)
+        check_choice("prior", self.prior, {"normal", "independent"})
+        check_choice("units", self.units, {"prior", "any"})
+        check_choice("optimizer", self.optimizer, {"muon", "adamw"})
+        check_choice("metric", self.metric, inputs.METRICS)
+        inputs.check_ranges(self.n_steps, self.context_sizes, self.noise_ratio)
         inputs.check_features("X", X, prior.n_features, "prior")
         inputs.check_unit_rows("X", X)
         needed = self.context_sizes[1] + self.n_queries
@@ -395,14 +400,6 @@ class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[mis
             for where in torch.arange(Y.shape[1], device=X.device).split(min(size, BLOCK)):
                 found[where] = network(X.expand(len(where), -1, -1), Y[:, where].T)
         return found
-
-    def _check_options(self) -> None:
-        check_choice("network", self.network, NETWORKS)
-        check_choice("prior", self.prior, {"normal", "independent"})
-        check_choice("units", self.units, {"prior", "any"})
-        check_choice("optimizer", self.optimizer, {"muon", "adamw"})
-        check_choice("metric", self.metric, inputs.METRICS)
-        inputs.check_ranges(self.n_steps, self.context_sizes, self.noise_ratio)
 
     def _check_units(self, Y: Array) -> None:
         """Warn where the responses are far larger or smaller than those of training."""

@@ -114,7 +114,10 @@ def meta_train(
             torch.cuda.set_rng_state(kept["cuda"], bank.device)
     network.train()
     for step in range(len(losses), n_steps):
-        size = largest if step < steps[0] else _log_uniform(smallest, largest, generator)
+        size = largest
+        if step >= steps[0]:  # even on a logarithmic scale: small contexts are the harder ones, and the cheaper
+            share = float(torch.rand(1, generator=generator))
+            size = min(largest, int(smallest * ((largest + 1) / smallest) ** share))
         # Voxels of other subjects have the noise of these; every other step of the last phase keeps its whole range.
         if step < steps[0] + steps[1] or (step - steps[0] - steps[1]) % 2:
             episode = voxels.episode(curriculum.n_voxels, size)
@@ -281,9 +284,3 @@ def _loss(network: InContextNetwork, episode: Episode) -> torch.Tensor:
 
 def _with_bias(X: torch.Tensor) -> torch.Tensor:
     return torch.cat([X, torch.ones_like(X[:, :1])], dim=1)
-
-
-def _log_uniform(low: int, high: int, generator: torch.Generator) -> int:
-    """Draw a size evenly on a logarithmic scale: small contexts are the harder ones, and the cheaper."""
-    share = float(torch.rand(1, generator=generator))
-    return min(high, int(low * ((high + 1) / low) ** share))

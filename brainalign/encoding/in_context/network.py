@@ -144,22 +144,18 @@ class InContextNetwork(nn.Module):
         scale = math.sqrt(self.n_features)
         X, y = scale * (X @ self.axes), ((Y - mean) / sd)[..., None]
         parts = [X, y, X * y] if self.size.token == "product" else [X, y]
-        tokens = torch.cat([self._registers(mean, sd, Y.shape[1]), self.token(torch.cat(parts, dim=-1))], dim=1)
+        registers = self.registers.expand(len(mean), -1, -1)
+        if self.facts is not None:
+            length = torch.full_like(mean, math.log(Y.shape[1]))
+            facts = torch.cat([length, (sd / self.units[1]).log(), (mean - self.units[0]) / sd], dim=1)
+            registers = registers + self.facts(facts)[:, None]
+        tokens = torch.cat([registers, self.token(torch.cat(parts, dim=-1))], dim=1)
         sharpness = math.log(tokens.shape[1]) / math.log(self.size.attention_base)
         for number, block in enumerate(self.blocks, start=1):
             # Of the last block only the first register is read.
             tokens = block(tokens, sharpness, 1 if number == len(self.blocks) else tokens.shape[1])
         found = self.head(self.norm(tokens[:, 0])) * spread
         return torch.cat([scale * found[:, :-1] @ self.axes.T, found[:, -1:] + mean], dim=1)
-
-    def _registers(self, mean: torch.Tensor, sd: torch.Tensor, n_images: int) -> torch.Tensor:
-        registers = self.registers.expand(len(mean), -1, -1)
-        if self.facts is None:
-            return registers
-        length = torch.full_like(mean, math.log(n_images))
-        facts = torch.cat([length, (sd / self.units[1]).log(), (mean - self.units[0]) / sd], dim=1)
-        known: torch.Tensor = self.facts(facts)
-        return registers + known[:, None]
 
     def bytes_per_voxel(self, n_images: int) -> int:
         """Return about how much memory one voxel's context takes on its way through a block, without gradients."""

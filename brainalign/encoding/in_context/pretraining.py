@@ -95,33 +95,24 @@ def pretrain_layer(
     X = reduction(features)
     known = [(X[rows], responses) for rows, responses in subjects]
     prior, networks = estimate_prior(known), []
+    asked = known if encoder.n_steps[2] else []
+    arrays = [X, prior.mean, prior.covariance, *(array for subject in asked for array in subject)]
     for seed in seeds:
         one = clone(encoder).set_params(seed=seed)
-        say = None if progress is None else partial(progress, seed)
-        networks.append(_pretrained(one, X, prior, known if encoder.n_steps[2] else [], folder, say))
+        networks.append(one)
+        told: dict[str, Any] = {"subjects": asked, "progress": None if progress is None else partial(progress, seed)}
+        if folder is None:
+            one.pretrain(X, prior, **told)
+            continue
+        place = folder / digest_of(sorted(one.get_params().items()), *arrays)
+        if (place / "finished").exists():
+            networks[-1] = InContextEncoder.load(place / "network.safetensors")
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        one.pretrain(X, prior, **told, checkpoint=place / "checkpoint")
+        one.save(place / "network.safetensors")
+        (place / "finished").touch()  # last: a folder without it was cut short
     return PretrainedLayer(reduction, prior, tuple(networks))
-
-
-def _pretrained(
-    encoder: InContextEncoder,
-    X: NDArray[np.float32],
-    prior: WeightPrior,
-    subjects: list[tuple[Values, Values]],
-    folder: Path | None,
-    progress: Callable[[int, int, float], None] | None,
-) -> InContextEncoder:
-    """Return a network that an earlier run finished, or meta-train it."""
-    if folder is None:
-        return encoder.pretrain(X, prior, subjects=subjects, progress=progress)
-    arrays = [X, prior.mean, prior.covariance, *(array for subject in subjects for array in subject)]
-    place = folder / digest_of(sorted(encoder.get_params().items()), *arrays)
-    if (place / "finished").exists():
-        return InContextEncoder.load(place / "network.safetensors")
-    place.mkdir(parents=True, exist_ok=True)
-    encoder.pretrain(X, prior, subjects=subjects, progress=progress, checkpoint=place / "checkpoint")
-    encoder.save(place / "network.safetensors")
-    (place / "finished").touch()  # last: a folder without it was cut short
-    return encoder
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -256,7 +255,12 @@ class Readout(_FittedReadout, TokenEncoder):
             raise BrainalignError(f"{name} needs semantics=(n_rows, n_semantic); without them choose another read-out")
         shape = check_fit_arrays(X, Y, grid, semantics)
         rows = regression.carve_validation(len(Y), self.validation, regression.labels_of(groups), self.seed)
-        whole = _scaled(shape, X, Y, semantics, rows[0]).to(pick_device(self.device))
+        whole = Standardised(shape)  # by training rows; its networks follow
+        whole.set_moments("Y", target_scales(Y, rows[0]))
+        whole.set_moments("tokens", token_scales(X, rows[0], finite))
+        if semantics is not None:
+            whole.set_moments("semantics", semantic_moments(semantics, rows[0]))
+        whole.to(pick_device(self.device))
         arrays = _Arrays(whole, X, Y, semantics)
         networks: list[nn.Module] = []
         scores: list[torch.Tensor] = []
@@ -370,18 +374,6 @@ class _Arrays:
     def score_of(self, network: nn.Module) -> Callable[[torch.Tensor], float]:
         """Return the mean validation r over targets, as a function of rows."""
         return lambda rows: float(self.correlations_of(network, rows).nanmean())
-
-
-def _scaled(
-    shape: Shape, X: regression.Array, Y: regression.Array, semantics: regression.Array | None, fitted: NDArray[np.intp]
-) -> Standardised:
-    """Return a module without networks that knows the moments of the training rows."""
-    whole = Standardised(shape)
-    whole.set_moments("Y", target_scales(Y, fitted))
-    whole.set_moments("tokens", token_scales(X, fitted, finite))
-    if semantics is not None:
-        whole.set_moments("semantics", semantic_moments(semantics, fitted))
-    return whole
 
 
 def _squared(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:

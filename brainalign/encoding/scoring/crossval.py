@@ -185,13 +185,6 @@ def split_folds(
     return pd.DataFrame(table)
 
 
-def _averaging(stimulus_ids: NDArray[Any]) -> Values:
-    """Return the matrix (n_stimuli, n_rows) that averages the rows of each stimulus."""
-    _, codes = np.unique(stimulus_ids, return_inverse=True)
-    average = (codes == np.arange(codes.max() + 1)[:, None]).astype(np.float64)
-    return np.asarray(average / average.sum(axis=1, keepdims=True))
-
-
 def encode_folds(
     encoder: Encoder,
     X: Several,
@@ -224,7 +217,9 @@ def encode_folds(
     determination = r.copy()
     alphas, correct, chosen = [], [], []
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
-        average = _averaging(stimulus_ids[test])
+        _, codes = np.unique(stimulus_ids[test], return_inverse=True)
+        average = (codes == np.arange(codes.max() + 1)[:, None]).astype(np.float64)
+        average /= average.sum(axis=1, keepdims=True)  # (n_stimuli, n_rows): means over the rows of each stimulus
         patterns = average @ predicted, average @ measured
         told, seen = (predicted, measured) if leave_out == "run" else patterns
         if leave_out == "run" or len(average) >= LEAST_SCORED:

@@ -64,7 +64,10 @@ class DictionaryStudy:
             contenders = {"ridge, sparse codes": _contender(found, codes)} | self._simpler(X, seen)
             sizes = [len(rows) for rows in self.subject.groups.values()]
             self.tables.append(side_by_side(contenders, sizes, self.subject.confidence).assign(layer=layer))
-            self.quality.append({"layer": layer, "n_images": len(seen)} | self._quality(dictionaries, X[held]))
+            row = {"layer": layer, "n_images": len(seen)} | vars(dictionary_quality(dictionaries[0], X[held]))
+            if len(dictionaries) > 1:  # of the atoms over other starts
+                row |= stability([each.atoms_ for each in dictionaries], self.subject.seed)
+            self.quality.append(row | {"n_atoms": self.width, "n_starts": len(dictionaries)})
             yield layer, found
 
     def _simpler(self, X: Values, seen: Rows) -> dict[str, Contender]:
@@ -80,13 +83,6 @@ class DictionaryStudy:
             name: _contender(self.subject.evaluate(self.ridge, values, n_permutations=0), values)
             for name, values in inputs.items()
         }
-
-    def _quality(self, dictionaries: Sequence[SparseAutoencoder], held: Values) -> dict[str, object]:
-        """Measure the quality of a dictionary on test images, and the stability of its atoms over other starts."""
-        measured: dict[str, object] = dict(vars(dictionary_quality(dictionaries[0], held)))
-        if len(dictionaries) > 1:
-            measured |= stability([each.atoms_ for each in dictionaries], self.subject.seed)
-        return measured | {"n_atoms": self.width, "n_starts": len(dictionaries)}
 
 
 def _contender(found: HeldOut, X: Values) -> Contender:

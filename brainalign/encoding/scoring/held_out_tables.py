@@ -25,7 +25,7 @@ METRICS = {
     "p_fwer": "the same against the maximum over targets",
     "q": "Benjamini-Hochberg over the targets of one layer whose ceiling exceeds the threshold; others are not tested",
     "reliable": "ceiling above the threshold and repeats alike (F test, q < .05): the targets that means are over",
-    "control_r": "r after a refit on training responses exchanged between images",
+    "control_r": "r after a refit on training responses exchanged between images; of many targets, of some",
     "cv_r": "r inside the training images; where folds were scored by R², the square root of what is above 0",
 }
 SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
@@ -327,7 +327,7 @@ def side_by_side(contenders: Mapping[str, Contender], n_targets: Sequence[int], 
         difference, apart = first.group_r - found.group_r, first.group_draws - found.group_draws
         low, high = found.group_r + widening * (np.quantile(found.group_draws, tails, axis=0) - found.group_r)
         apart_low, apart_high = difference + widening * (np.quantile(apart, tails, axis=0) - difference)
-        mean, sd = _over_seeds(contender.seed_r, len(found.groups))
+        undefined, seed_r = np.full(len(found.groups), np.nan), contender.seed_r
         tables.append(
             pd.DataFrame(
                 {
@@ -336,9 +336,9 @@ def side_by_side(contenders: Mapping[str, Contender], n_targets: Sequence[int], 
                     "r": found.group_r,
                     "low": low,
                     "high": high,
-                    "seed_mean": mean,
-                    "seed_sd": sd,
-                    "n_seeds": 1 if contender.seed_r is None else len(contender.seed_r),
+                    "seed_mean": undefined if seed_r is None else seed_r.mean(axis=0),
+                    "seed_sd": undefined if seed_r is None or len(seed_r) == 1 else seed_r.std(axis=0, ddof=1),
+                    "n_seeds": 1 if seed_r is None else len(seed_r),
                     "difference": difference,
                     "difference_low": apart_low,
                     "difference_high": apart_high,
@@ -349,13 +349,3 @@ def side_by_side(contenders: Mapping[str, Contender], n_targets: Sequence[int], 
             )
         )
     return pd.concat(tables, ignore_index=True)
-
-
-def _over_seeds(
-    seed_r: NDArray[np.floating[Any]] | None, n_groups: int
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
-    """Return mean and standard deviation over seeds of each group's mean r; NaN where there is nothing to vary."""
-    undefined = np.full(n_groups, np.nan)
-    if seed_r is None:
-        return undefined, undefined
-    return seed_r.mean(axis=0), seed_r.std(axis=0, ddof=1) if len(seed_r) > 1 else undefined

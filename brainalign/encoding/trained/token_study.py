@@ -113,19 +113,15 @@ def _second_order(layer: TokenLayer) -> dict[str, Contender]:
     tokens: Any = layer.tokens
     _, n_tokens, n_channels = tokens.shape
     if n_channels > MOST_CHANNELS:  # image by image: all tokens may be larger than memory
-        leading, n_channels = _leading_channels(tokens, layer.train), MOST_CHANNELS
+        moment = np.zeros((n_channels, n_channels))
+        for row in layer.train:
+            moment += tokens[row].T @ tokens[row]
+        n_channels = MOST_CHANNELS
+        leading = np.asarray(np.linalg.eigh(moment)[1][:, -n_channels:], dtype=tokens.dtype)
         tokens = (each @ leading for each in tokens)
     pairs = np.triu_indices(n_channels)
     products = np.stack([(each.T @ each)[pairs] for each in tokens]) / n_tokens
     return layer.ridge("ridge, products of channels", layer.scaled(products, maps=False))
-
-
-def _leading_channels(tokens: Values, train: NDArray[np.intp]) -> Values:
-    """Return weights (n_channels, MOST_CHANNELS) of the directions in which training tokens are largest."""
-    moment = np.zeros((tokens.shape[2], tokens.shape[2]))
-    for row in train:
-        moment += tokens[row].T @ tokens[row]
-    return np.asarray(np.linalg.eigh(moment)[1][:, -MOST_CHANNELS:], dtype=tokens.dtype)
 
 
 def _interactions(layer: TokenLayer) -> dict[str, Contender]:
@@ -302,6 +298,8 @@ class TokenStudy:
         """
         check_validation(self.n_images, self.encoder.validation, "training images")
         told = self._labels() | ({} if self.semantics is None else {"semantics": self.semantics})
+        ids = pd.Index(self.subject.stimulus_ids)
+        once = np.flatnonzero(~ids.duplicated())  # the first trial of each stimulus
         alone: dict[str, Contender] = {}
         together = NetworkEnsemble()
         for name, tokens, grid in layers:
@@ -312,7 +310,7 @@ class TokenStudy:
                 )
             ensemble = self.ensemble_of(name, self.encoder).set_params(targets=self.targets)
             found = self.subject.evaluate_in_full(ensemble, tokens, grid=grid, **told)
-            layer = TokenLayer(self, name, tokens, grid, self._shown_first(found), told)
+            layer = TokenLayer(self, name, tokens, grid, once[ids[once].get_indexer(found.test_ids)], told)
             shown = (take_rows(tokens, layer.test), None if self.semantics is None else self.semantics[layer.test])
             alone[name] = Contender.trained(found, self.groups, *shown)
             findings.tables.append(self._table({self.name: alone[name]} | self._beside(layer), name))
@@ -344,12 +342,6 @@ class TokenStudy:
     def _table(self, contenders: Mapping[str, Contender], layer: str) -> pd.DataFrame:
         sizes = [len(rows) for rows in self.groups.values()]
         return side_by_side(contenders, sizes, self.subject.confidence).assign(layer=layer)
-
-    def _shown_first(self, found: HeldOut) -> Rows:
-        """Return the first trial of each test stimulus, in the order of the scores."""
-        ids = self.subject.stimulus_ids
-        first = np.flatnonzero(~pd.Series(ids).duplicated())
-        return np.asarray(first[pd.Index(ids[first]).get_indexer(found.test_ids)])
 
     def _labels(self) -> dict[str, Any]:
         """Label the targets that share a query, for encoders that have queries of regions or hemispheres."""

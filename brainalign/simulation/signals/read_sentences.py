@@ -132,7 +132,10 @@ def eeg_text(
     n_val, n_test = int(shares[0] * n), round(shares[1] * n)
     split = np.array(["val"] * n_val + ["test"] * n_test + ["train"] * (n - n_val - n_test))[rng.permutation(n)]
     sentences = sentences.assign(split=split)
-    z = _components(np.asarray(vectors, dtype=np.float64), split == "train", n_components)
+    vectors, train = np.asarray(vectors, dtype=np.float64), split == "train"
+    centred = vectors - vectors[train].mean(axis=0)
+    z = centred @ np.linalg.svd(centred[train], full_matrices=False)[2][:n_components].T
+    z /= z[train].std(axis=0)  # principal components, fitted on training rows and of unit variance there
     shape = (n_channels, n_components)
     mixing = 0.7 * rng.normal(size=shape) + 0.7 * rng.normal(size=(n_subjects, *shape))
     times = np.arange(n_times) / n_times
@@ -169,14 +172,6 @@ def eeg_power(
 ) -> EegText:
     """Simulate EEG in which only power carries z, as `eeg_text` does: nothing linear in the signal can find it."""
     return eeg_text(vectors, sentences, snr=snr, power=True, seed=seed, **sizes)
-
-
-def _components(vectors: NDArray[np.float64], train: NDArray[np.bool_], n: int) -> NDArray[np.float64]:
-    """Return principal components, fitted on training rows and of unit variance there."""
-    mean = vectors[train].mean(axis=0)
-    axes = np.linalg.svd(vectors[train] - mean, full_matrices=False)[2][:n]
-    scores = (vectors - mean) @ axes.T
-    return np.asarray(scores / scores[train].std(axis=0))
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from brainalign.checks import BrainalignError
 
@@ -77,7 +78,8 @@ def roi_series(
     series = np.empty((n_subjects, n_frames, len(network)), dtype=np.float32)
     for s in range(n_subjects):
         tie = np.clip(signs[s] * trait + TRAIT_SPREAD * rng.normal(), -0.9, 0.9)
-        roots = [np.linalg.cholesky(_ties(tie, sign * state_strength)) for sign in (-1, 1)]
+        pairs = [[[[1, r], [r, 1]] for r in (tie, TIED, sign * state_strength)] for sign in (-1, 1)]
+        roots = [np.linalg.cholesky(block_diag(*three)) for three in pairs]  # of the correlations of six networks
         shocks = rng.normal(size=(n_frames, 6))
         shocks = np.where(states[s][:, None] == 1, shocks @ roots[1].T, shocks @ roots[0].T)
         z = autoregressive(shocks, MEMORY, INNOVATION)
@@ -89,14 +91,6 @@ def roi_series(
     if trait:
         subjects["trait"] = np.where(signs > 0, "high", "low")
     return RoiSeries(series, regions, subjects, states)
-
-
-def _ties(first: float, last: float) -> NDArray[np.float64]:
-    """Return the correlations of six networks."""
-    ties = np.eye(6)
-    for i, value in ((0, first), (2, TIED), (4, last)):
-        ties[i, i + 1] = ties[i + 1, i] = value
-    return ties
 
 
 def autoregressive(shocks: NDArray[np.float64], memory: float, innovation: float | None = None) -> NDArray[np.float64]:

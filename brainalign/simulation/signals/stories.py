@@ -88,7 +88,11 @@ def story(
     kernels = np.stack([_response(peak, slow, fine_s) for peak in peaks], axis=1)
     follows = {"language": np.repeat([1.0, 0, 1, 0], n_targets), "sound": np.repeat([0, 1.0, 1, 0], n_targets)}
     sizes = dict(zip(FEATURES, n_features, strict=True))
-    weights = _weights(n, sizes, rng)
+    common = _unit_columns(rng.normal(size=(COMMON, n)))
+    weights = {  # (n_features, n) of unit length: Q of their power on what both spaces hold, alike in both
+        name: np.concatenate([np.sqrt(Q) * common, np.sqrt(1 - Q) * _unit_columns(rng.normal(size=(size - COMMON, n)))])
+        for name, size in sizes.items()
+    }
     words, features, planted, responses = [], {name: [] for name in FEATURES}, {}, {}  # type: ignore[var-annotated]
     for k in range(n_runs):
         run = f"story{k + 1}"
@@ -111,10 +115,12 @@ def story(
     scale = np.concatenate([series[begun:] for series in planted.values()]).std(axis=0)
     for k, run in enumerate(planted):
         planted[run] = np.sqrt(explained) * planted[run] / np.where(scale > 0, scale, 1)
-        responses[run] = tuple(
-            (100 + planted[run] + _noise(n_rows, n, explained, rng)).astype(np.float32)
-            for _ in range(1 + (k < repeated))
-        )
+        presentations = []
+        for _ in range(1 + (k < repeated)):
+            drift = np.linspace(-1, 1, n_rows)[:, None] * rng.normal(size=n)
+            noise = np.sqrt(1 - explained) * autoregressive(rng.normal(size=(n_rows, n)), NOISE_MEMORY) + drift
+            presentations.append((100 + planted[run] + noise).astype(np.float32))
+        responses[run] = tuple(presentations)
     group = np.repeat(STORY_GROUPS, n_targets)
     unique, whole = 1 - RHO**2 * Q, 2 + 2 * RHO * Q
     shares = {
@@ -157,15 +163,6 @@ def _gamma(t: NDArray[np.float64], shape: float) -> NDArray[np.float64]:
     return np.asarray(np.exp((shape - 1) * np.log(np.maximum(t, 1e-12)) - t - gammaln(shape)), dtype=np.float64)
 
 
-def _weights(n: int, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
-    """Draw weights (n_features, n), of unit length: Q of their power on what both spaces hold, alike in both."""
-    common = _unit_columns(rng.normal(size=(COMMON, n)))
-    return {
-        name: np.concatenate([np.sqrt(Q) * common, np.sqrt(1 - Q) * _unit_columns(rng.normal(size=(size - COMMON, n)))])
-        for name, size in sizes.items()
-    }
-
-
 def _unit_columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(values / np.sqrt((values**2).sum(axis=0)))
 
@@ -176,8 +173,3 @@ def _features(n_words: int, sizes: Mapping[str, int], rng: np.random.Generator) 
     steps["sound"][:, :COMMON] *= np.sqrt(1 - RHO**2)
     steps["sound"][:, :COMMON] += RHO * steps["language"][:, :COMMON]
     return {name: autoregressive(values, WORD_MEMORY) for name, values in steps.items()}
-
-
-def _noise(n_rows: int, n: int, explained: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    drift = np.linspace(-1, 1, n_rows)[:, None] * rng.normal(size=n)
-    return np.asarray(np.sqrt(1 - explained) * autoregressive(rng.normal(size=(n_rows, n)), NOISE_MEMORY) + drift)

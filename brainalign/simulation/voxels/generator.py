@@ -42,16 +42,6 @@ def _inputs(images: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float().div_(127.5).sub_(1)
 
 
-def _answers(scenes: pd.DataFrame) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Return class numbers by variable, and size and place scaled to [-1, 1]."""
-    import torch
-
-    numbers = {name: [options.index(value) for value in scenes[name]] for name, options in CHOICES.items()}
-    scaled = [2 * (scenes[name] - low) / (high - low) - 1 for name, (low, high) in RANGES.items()]
-    measures = torch.tensor(np.stack(scaled, axis=1), dtype=torch.float32)
-    return {name: torch.tensor(of) for name, of in numbers.items()}, measures
-
-
 def train_generator(
     scenes: pd.DataFrame, images: NDArray[np.uint8], *, n_epochs: int = 4, batch_size: int = 32, seed: int = 0
 ) -> torch.nn.Module:
@@ -83,7 +73,9 @@ def train_generator(
     n_steps = n_epochs * -(-len(scenes) // batch_size)
     optimizer = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=n_steps)
-    classes, measures = _answers(scenes)
+    classes = [torch.tensor([menu.index(value) for value in scenes[name]]) for name, menu in CHOICES.items()]
+    scaled = [2 * (scenes[name] - low) / (high - low) - 1 for name, (low, high) in RANGES.items()]  # [-1, 1]
+    measures = torch.tensor(np.stack(scaled, axis=1), dtype=torch.float32)
     rng = np.random.default_rng([seed, 0x6E])
     model.train()
 
@@ -96,7 +88,7 @@ def train_generator(
                 outputs = head(torch.nn.functional.adaptive_avg_pool2d(map_, 2).flatten(1))
                 parts = outputs.split([*(len(options) for options in CHOICES.values()), len(RANGES)], dim=1)
                 loss = torch.nn.functional.mse_loss(parts[-1], measures[rows])
-                for part, answer in zip(parts, classes.values(), strict=False):
+                for part, answer in zip(parts, classes, strict=False):
                     loss = loss + torch.nn.functional.cross_entropy(part, answer[rows])
                 yield loss
 

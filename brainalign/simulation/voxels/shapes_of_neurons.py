@@ -96,18 +96,13 @@ def _hue(colours: Floats) -> tuple[Floats, Floats]:
     return hsv[:, 0], hsv[:, 1]
 
 
-def _unit_shape(name: str) -> tuple[float, float, float]:
-    """Return the area and the centre of gravity of a shape of radius 1."""
-    axis = np.linspace(-1.2, 1.2, 481, dtype=np.float32)
-    u, v = np.meshgrid(axis, axis)
-    inside = SHAPES[name](u, v)
-    return float(inside.mean() * 2.4**2), float(u[inside].mean()), float(v[inside].mean())
-
-
 def _overlap(name: str, thing: NDArray[np.bool_], x: Floats, y: Floats, area: Floats) -> Floats:
     """Return the intersection over union of things and a shape of their area around their centre of gravity."""
-    unit_area, off_x, off_y = _unit_shape(name)
-    radius = np.sqrt(np.maximum(area, 1e-6) / unit_area)
+    axis = np.linspace(-1.2, 1.2, 481, dtype=np.float32)
+    u, v = np.meshgrid(axis, axis)
+    inside = SHAPES[name](u, v)  # of radius 1
+    off_x, off_y = float(u[inside].mean()), float(v[inside].mean())
+    radius = np.sqrt(np.maximum(area, 1e-6) / float(inside.mean() * 2.4**2))
     size = thing.shape[1]
     place = (np.arange(size * SUPERSAMPLING) + 0.5) / (size * SUPERSAMPLING)
     u = (place[None, None, :] - x[:, None, None]) / radius[:, None, None] + off_x

@@ -119,7 +119,11 @@ class CaptionStudy:
         table["r"], table["permuted_r"] = scores.r, scores.permuted_r
         for name in ("frequent", "bankmean", "nearest", "shuffled"):
             table[f"{name}_r"] = pearson(predicted[name], test[1])
-        table["p"], table["q"] = self._p(predicted["caption"], test[1], spoken)
+        table["p"], table["q"] = np.nan, np.nan
+        if spoken.any():
+            asked = predicted["caption"][:, spoken], test[1][:, spoken], self.n_permutations, [self.seed, 0x9E4]
+            table.loc[spoken, "p"] = permuted_correlations(*asked, sequential=True).p
+            table.loc[spoken, "q"] = fdr(table.loc[spoken, "p"].to_numpy())
         return VoxelCaptions(table, self._scores(predicted, test[1], regions, spoken), curve, temperature)
 
     def _curve(self, units: Values, responses: Values, bank: captioners.Bank) -> pd.DataFrame:
@@ -159,14 +163,6 @@ class CaptionStudy:
             for name, said in other.values.items()
         }
         return self.captioner.said(values)
-
-    def _p(self, predicted: Values, measured: Values, spoken: NDArray[np.bool_]) -> tuple[Values, Values]:
-        p, q = np.full((2, len(spoken)), np.nan)
-        if spoken.any():
-            asked = predicted[:, spoken], measured[:, spoken], self.n_permutations, [self.seed, 0x9E4]
-            p[spoken] = permuted_correlations(*asked, sequential=True).p
-            q[spoken] = fdr(p[spoken])
-        return p, q
 
     def _scores(
         self, predicted: Mapping[str, Values], measured: Values, regions: Regions, spoken: NDArray[np.bool_]

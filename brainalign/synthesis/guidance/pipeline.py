@@ -246,7 +246,15 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         """
         check_choice("output_type", output_type, ("pt", "np", "pil"))
         counts = {"num_images": num_images, "num_inference_steps": num_inference_steps, "recurrence": recurrence}
-        _check_numbers(counts | {"n_smooth": n_smooth}, start, stop, trust_radius)
+        for name, count in (counts | {"n_smooth": n_smooth}).items():
+            if count < 1:
+                raise BrainalignError(f"{name} must be at least 1; got {count}")
+        if not 0 <= start <= stop <= 1:
+            raise BrainalignError(
+                f"start and stop are shares of the steps, 0 <= start <= stop <= 1; got {start}, {stop}"
+            )
+        if not trust_radius > 0:
+            raise BrainalignError(f"trust_radius must be positive, inf for none; got {trust_radius}")
         check_scheduler(self.scheduler, recurrence)
         guided = objective is not None and guidance_scale != 0
         _check_components(self, guided)
@@ -269,7 +277,11 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
                 z = self._step(denoiser, guide, z, t, i, shares[i], recurrence if i in steps else 1, generator)
             images = denoiser.images(z)
             scores = None if objective is None else check_scores(objective(images.float()), num_images)
-        return GuidedOutput(images=_as_type(images, output_type), scores=scores, trace=trace.table())
+        found: Any = images
+        if output_type != "pt":
+            arrays = images.cpu().permute(0, 2, 3, 1).float().numpy()
+            found = arrays if output_type == "np" else DiffusionPipeline.numpy_to_pil(np.asarray(arrays))
+        return GuidedOutput(images=found, scores=scores, trace=trace.table())
 
     def denoiser(
         self,
@@ -313,24 +325,6 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
                 o = denoiser(u, t)
             z = self.scheduler.step(o, t, z, **extra).prev_sample
         return z
-
-
-def _as_type(images: Tensor, output_type: str) -> Any:
-    if output_type == "pt":
-        return images
-    arrays = images.cpu().permute(0, 2, 3, 1).float().numpy()
-    return arrays if output_type == "np" else DiffusionPipeline.numpy_to_pil(np.asarray(arrays))
-
-
-def _check_numbers(counts: dict[str, int], start: float, stop: float, trust_radius: float) -> None:
-    """Raise unless counts are one at least, start and stop are shares of the steps, and the radius is positive."""
-    for name, count in counts.items():
-        if count < 1:
-            raise BrainalignError(f"{name} must be at least 1; got {count}")
-    if not 0 <= start <= stop <= 1:
-        raise BrainalignError(f"start and stop are shares of the steps, 0 <= start <= stop <= 1; got {start}, {stop}")
-    if not trust_radius > 0:
-        raise BrainalignError(f"trust_radius must be positive, inf for none; got {trust_radius}")
 
 
 def _check_components(pipe: DiffusionPipeline, guided: bool) -> None:

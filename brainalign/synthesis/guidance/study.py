@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -150,23 +151,22 @@ class SynthesisStudy:
         ratio = guided_seconds / len(self.objectives) / max(plain_seconds, 1e-9)
         n_pool = max(n, round(ratio * n))
         self._add_searched(found, n_pool)
-        for region in self.objectives if evolution else ():
+        # With as many samples as best-of-n, the cost of guidance.
+        options = self._told() | {"num_inference_steps": sampling.n_steps, "batch_size": sampling.batch_size}
+        for region, objective in self.objectives.items() if evolution else ():
             self._say(f"evolved for {region}")
-            found.add(self._evolved(region, n_pool), "evolved", region)
+            images = evolve(self.pipe, objective, n, n_pool, sampling.seed, **options).images
+            found.add(_as_shown(images[: sampling.n_kept]), "evolved", region)
         for number, null in enumerate(nulls):
             self._say(f"null encoder {number + 1} of {len(nulls)}")
             chosen = seeds[:n_null_images]
             found.add(self._sample(null, chosen)[0], "null", seeds=chosen, null=number, scale=sampling.scale)
-        self._add_sweep(found, scales)
+        seeds = self._seeds(VALIDATION, n)
+        for scale, (region, objective) in product(scales, self.objectives.items()):
+            self._say(f"scale {scale:g} for {region}")
+            found.add(self._sample(objective, seeds, scale=scale)[0], "sweep", region, seeds, scale=scale)
         cost = {"unguided_seconds": plain_seconds / n, "guided_seconds": guided_seconds / n / len(self.objectives)}
         return found.done(cost | {"ratio": ratio, "n_pool": n_pool})
-
-    def _evolved(self, region: str, n_samples: int) -> Tensor:
-        """Evolve the noise with as many samples as best-of-n, the cost of guidance."""
-        sampling, objective = self.sampling, self.objectives[region]
-        options = self._told() | {"num_inference_steps": sampling.n_steps, "batch_size": sampling.batch_size}
-        found = evolve(self.pipe, objective, sampling.n_images, n_samples, sampling.seed, **options)
-        return _as_shown(found.images[: sampling.n_kept])
 
     def _add_searched(self, found: _JudgedImages, n_pool: int) -> None:
         """Add the best of as many samples as guidance would pay for, and the best images there are."""
@@ -183,14 +183,6 @@ class SynthesisStudy:
                 if judge in by_natural:
                     top = np.argsort(-by_natural[judge][:, k], kind="stable")[:n]
                     found.add(self.natural[top.copy()], condition, region)
-
-    def _add_sweep(self, found: _JudgedImages, scales: Sequence[float]) -> None:
-        seeds = self._seeds(VALIDATION, self.sampling.n_images)
-        for scale in scales:
-            for region, objective in self.objectives.items():
-                self._say(f"scale {scale:g} for {region}")
-                images, _ = self._sample(objective, seeds, scale=scale)
-                found.add(images, "sweep", region, seeds, scale=scale)
 
     def _seeds(self, first: int, n: int) -> list[int]:
         return [1_000_003 * self.sampling.seed + first + k for k in range(n)]
