@@ -38,16 +38,13 @@ def piece_of(piece: Section | Panel | Chapter) -> list[Any]:
 
 def _style(ax: Axes) -> list[Any]:
     """Return how marks are drawn, not where."""
-    scales = [(axis.get_scale(), *_parameters(axis.get_transform())) for axis in (ax.xaxis, ax.yaxis)]
+    axes, of_scale = (ax.xaxis, ax.yaxis), ("base", "linthresh")
+    scales = [(axis.get_scale(), *(getattr(axis.get_transform(), name, 0.0) for name in of_scale)) for axis in axes]
     lines = [(line.get_linestyle(), line.get_linewidth(), line.get_alpha()) for line in ax.lines]
     images = [(image.get_clim(), image.get_extent(), image.origin) for image in ax.images]
     areas = [(area.get_clim(), area.get_array(), area.get_linewidths(), area.get_alpha()) for area in ax.collections]
     texts = [(str(text.get_fontweight()), getattr(text, "xyann", 0)) for text in ax.texts]
     return [scales, lines, images, areas, texts, [box.get_alpha() for box in ax.patches], ax.get_title(loc="left")]
-
-
-def _parameters(transform: Any) -> list[float]:
-    return [getattr(transform, name, 0.0) for name in ("base", "linthresh")]
 
 
 def _is_named(ax: Any, axis: str) -> bool:

@@ -1,22 +1,14 @@
 """Every study of the matrix of stimuli, recordings and splits, from descriptor to page: what was planted is found."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import unarranged
 from shown import Record
 from worlds.matrix import CELLS, Cell, check_planted_is_found, p_of_nothing
 
 pytestmark = pytest.mark.acceptance
-
-
-@pytest.fixture(scope="module", autouse=True)
-def pages_are_unarranged() -> Iterator[None]:
-    with unarranged():
-        yield
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)

@@ -1,5 +1,7 @@
 """Regions whose geometry subjects share, seen through what they do not share: maps, noise, odd stimuli, warps."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,26 +35,17 @@ def dependent_pair(relation: str, n: int, rng: np.random.Generator) -> tuple[Val
     return RELATIONS[relation](rng.random(n), rng)
 
 
-def _independent(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
-    return x, rng.random(len(x))
-
-
-def _linear(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
-    return x, x + 0.75 * rng.normal(size=len(x))
-
-
-def _sine(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
-    return x, np.sin(8 * np.pi * x) + 0.2 * rng.normal(size=len(x))
-
-
 def _circle(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
     noise = 0.1 * rng.normal(size=(2, len(x)))
     return np.cos(2 * np.pi * x) + noise[0], np.sin(2 * np.pi * x) + noise[1]
 
 
-def _checkerboard(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
-    return 4 * x, 2 * rng.integers(0, 2, len(x)) + np.floor(4 * x) % 2 + rng.random(len(x))
-
-
-RELATIONS = {"independent": _independent, "linear": _linear, "sine": _sine, "circle": _circle}
-RELATIONS |= {"checkerboard": _checkerboard}
+RELATIONS: dict[str, Callable[[Values, np.random.Generator], tuple[Values, Values]]] = {
+    "independent": lambda x, rng: (x, rng.random(len(x))),
+    "linear": lambda x, rng: (x, x + 0.75 * rng.normal(size=len(x))),
+    "sine": lambda x, rng: (x, np.sin(8 * np.pi * x) + 0.2 * rng.normal(size=len(x))),
+    "circle": _circle,
+    "checkerboard": lambda x, rng: (
+        4 * x, 2 * rng.integers(0, 2, len(x)) + np.floor(4 * x) % 2 + rng.random(len(x)),
+    ),
+}  # fmt: skip
