@@ -166,7 +166,8 @@ def _drawn_targets(groups: Mapping[str, NDArray[Any]], n_targets: int, seed: int
     rng = np.random.default_rng([seed, 2])
     numbers = [np.arange(n_targets)[rows] for rows in groups.values()]
     some = [rng.choice(rows, min(len(rows), REFITTED), replace=False) for rows in numbers]
-    return np.unique(np.concatenate(some)) if n_targets > REFITTED and some else slice(None)
+    drawn = np.unique(np.concatenate(some or [[]]))
+    return drawn if n_targets > REFITTED and len(drawn) else slice(None)
 
 
 def _side(rows: Rows) -> Any:
