@@ -22,6 +22,7 @@ import zarr
 from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
 from PIL import Image
 from refusals import refused
+from rsatoolbox.rdm import RDMs
 from scipy.io import savemat, wavfile
 from scipy.spatial.distance import squareform
 
@@ -29,7 +30,7 @@ from brainalign.cli import main
 from brainalign.datasets import audit_study, read_array, read_rdm_study, read_subject
 from brainalign.datasets.studies import read_categories
 from brainalign.io import read_text_table
-from brainalign.study import Study, load_descriptor
+from brainalign.study import Study, load_descriptor, read_vectors
 from worlds import labs
 
 rng = np.random.default_rng(11)
@@ -769,9 +770,17 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}
     assert main(["init", str(tmp_path), "--yes"]) == 0
     assert yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"] == files
-    np.save(tmp_path / "IT.npy", 1 - np.corrcoef(rng.normal(size=(78, 5))))  # symmetric but for rounding
-    assert described(tmp_path).recordings["IT"].format == "rdms"
-    (tmp_path / "IT.npy").unlink()
+    np.savez(tmp_path / "IT.npz", a=1 - np.corrcoef(rng.normal(size=(78, 5))), b=squareform(pairs))  # but for rounding
+    RDMs(pairs, pattern_descriptors={"name": names[::-1]}).save(tmp_path / "LO_rdm.hdf5", "hdf5")
+    np.savez(tmp_path / "FFA_rdm.npz", rdm=squareform(pairs), shown=names[::-1])  # says its order, as stimuli do not
+    np.savez(tmp_path / "features.npz", layer=rng.normal(size=(78, 3)), shown=names)
+    read = read_rdm_study(described(tmp_path))
+    assert (read.stimuli["stimulus_id"].tolist(), [*read.sets]) == (names[::-1], ["FFA", "LO"])
+    np.testing.assert_allclose([read.sets[name][0, 0] for name in read.sets], [pairs, pairs])
+    assert "models:  # features_ids.tsv are the rows of features.npz" in (tmp_path / "study.yaml").read_text()
+    remove([*tmp_path.glob("*_rdm.*"), *tmp_path.glob("features*"), *tmp_path.glob("*_ordered.tsv")])
+    assert {of.format for of in described(tmp_path).recordings.values()} == {"rdms"}
+    remove(tmp_path.glob("IT.np*"))
     for shape in ((trials_of(names, tmp_path), 78 * 77 // 2), (78, 78)):
         np.save(tmp_path / "V1.npy", rng.normal(size=shape))
         assert described(tmp_path).recordings["01"].format == "array"
@@ -860,6 +869,60 @@ def test_a_clock_is_read_where_it_stands(tmp_path: Path) -> None:
     for study in (described(tmp_path), described(tmp_path)):
         for who, rate in (("1", 100), ("2", 50)):
             np.testing.assert_allclose(read_subject(study, who).times, np.arange(11) / rate)
+
+
+def test_what_lies_beside_is_read_or_named(tmp_path: Path) -> None:
+    """Trials in the folder of their array, lists of whose vectors are, tables of words, masks of areas."""
+    names, tables = [f"w{k}" for k in range(24)], {}
+    for folder, file in (("fmri", "betas.npy"), ("meg", "rates.npy")):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / file, rng.normal(size=(trials_of(names, tmp_path / folder), 5)))
+        tables[f"{folder}{file[:-4]}"] = read_text_table(tmp_path / folder / "trials.tsv")["stimulus_id"].tolist()
+    order, vectors = rng.permutation(names), np.arange(72.0).reshape(24, 3)
+    (tmp_path / "list.txt").write_text("\n".join(f"/photos/{name}.png" for name in order))
+    np.save(tmp_path / "features.npy", vectors)
+    np.savez(tmp_path / "embedding.npz", layer=vectors, label=order, version=1)
+    (tmp_path / "notes.txt").write_bytes(b"\xff")
+    pd.DataFrame(vectors, pd.Index(order, name="word")).to_csv(tmp_path / "glove.csv")
+    (tmp_path / "cells.csv").write_text("id,depth\na,1\n")
+    study = described(tmp_path)
+    assert {who: read_subject(study, who).trials["stimulus_id"].tolist() for who in study.recordings} == tables
+    written = (tmp_path / "study.yaml").read_text()
+    assert "# not read: cells.csv\n" in written
+    for of in yaml.safe_load(written)["models"].values():
+        ids = tmp_path / of["ids"] if "ids" in of else None
+        found = read_vectors(tmp_path / of["file"], ids, of.get("layers"))
+        assert (len(found.layers), found.rows_of(order).tolist()) == (1, [*range(24)]), of
+    shutil.rmtree(tmp_path / "meg")
+    (tmp_path / "fmri" / "betas.npy").unlink()
+    at = np.arange(18).reshape(3, 3, 2)
+    volumes = {"betas": rng.normal(size=(3, 3, 2, 72)), "V1_mask": at % 3 == 0, "FFA_mask": at % 3 == 1}
+    for name, values in volumes.items():
+        nibabel.save(nibabel.Nifti1Image(values.astype("f4"), np.eye(4)), tmp_path / "fmri" / f"{name}.nii.gz")
+    regions = read_subject(described(tmp_path), "01").regions()
+    assert {area: rows.tolist() for area, rows in regions.items()} == {
+        "FFA": [*range(1, 12, 2)],
+        "V1": [*range(0, 12, 2)],
+    }
+
+
+def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path) -> None:
+    images(tmp_path, names := [f"p{k:02d}" for k in range(9)])
+    shown = np.repeat([*range(9)], 3)
+    events = np.c_[np.arange(27), 0 * shown, (shown + 4) % 9 + 1]
+    data = mne.EpochsArray(rng.normal(size=(27, 2, 9)), mne.create_info(2, 50.0, "eeg"), events, verbose="error")
+    data.save(tmp_path / "s-epo.fif", verbose="error")
+    codes = pd.DataFrame({"code": [(k + 4) % 9 + 1 for k in range(9)], "file": [f"{name}.png" for name in names]})
+    codes.to_csv(tmp_path / "triggers.csv", index=False)
+    study = described(tmp_path)
+    paths = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", dtype=str).set_index("stimulus_id")["path"]
+    trials = read_subject(study, "01").trials["stimulus_id"]
+    assert [Path(paths[name]).stem for name in trials] == [names[k] for k in shown]
+    remove([tmp_path / "stimuli.tsv", tmp_path / "triggers.csv"])
+    mne.EpochsArray(data.get_data(), data.info, verbose="error").save(tmp_path / "s-epo.fif", overwrite=True)
+    trials_of(names, tmp_path)
+    trials = read_subject(described(tmp_path), "01").trials
+    pd.testing.assert_frame_equal(trials[["stimulus_id", "run"]], read_text_table(tmp_path / "trials.tsv"))
 
 
 def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
     for name, recording in recordings.items() if tables else ():
         recording["trials"] = str(table := labs.of_subject(name, tables, people))
         trials = read_table(lab.folder / table)
-        names += trials["stimulus_id"]
+        names.extend(trials["stimulus_id"])
     known = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else []
     if trials is None or ("stimulus_id" not in trials and not {*names} <= {*known}):
         return {"recordings": recordings}  # categories, decoded over time
@@ -448,12 +448,13 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
                 lab.remark("recordings", f"{joined} is {listed(of)}, a subject each")
                 lab.used |= {*of}
                 of[:], arrays = [joined], [*arrays, joined]
-    itself: list[Path] = []
+    vectors = {name: of for name, of in lab.vectors().items() if Path(of["file"]) not in (*files, *given)}
+    itself = [path for path in files if path not in arrays]  # which name their own
     for path in itertools.chain(*sets.values()):
         at = lab.folder / path
         shapes = array_shapes(at) if path in arrays else dict.fromkeys(rdm_keys(at, ids), ends[0])
         names = [key for key, of in shapes.items() if {of[-1:], of[-2:], of[:2], of[:1]} & {*ends}] or [*shapes] or [""]
-        if "rdm_descriptors" in "".join(shapes):  # rsatoolbox's, whose patterns are named
+        if "rdm_descriptors" in "".join(shapes):  # rsatoolbox's
             names, itself = [""], [*itself, path]
         for key in names:
             several = {"key": key} if len(names) > 1 else {}
@@ -461,11 +462,18 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
             name = re.sub(r"[-_ ]?rdms?$|[^A-Za-z0-9]", "", bare, flags=re.IGNORECASE) or "rdms"
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
+    itself += [Path(of["file"]) for of in vectors.values()]
+    lists = [(path, names) for path, names in lab.lists(ids, len(ids)) if names != ids and path not in itself]
+    if order := next((names for path, names in lists if path in files), []):
+        header, *rows = table_rows(lab.folder / stimuli)
+        place = header.index("stimulus_id")
+        ids, stimuli = order, stimuli.with_name(f"{stimuli.stem}_ordered.tsv")
+        lab.write(stimuli, [header, *sorted(rows, key=lambda row: order.index(row[place]))])
     if any(path in arrays for path in files):
-        lists = [path for path, names in lab.lists(ids, len(ids)) if names != ids and path not in itself]
-        others = [f", which is not that of {path}" for path in lists]
+        others = [f", which is not that of {path}" for path, names in lists if names != ids]
         lab.remark("stimuli", f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}{''.join(others[:1])}")
-    return {"stimuli": str(stimuli), "recordings": recordings, **({"model_rdms": str(models[0])} if models else {})}
+    described = {"stimuli": str(stimuli), "recordings": recordings} | _models(lab, vectors, ids)
+    return described | ({"model_rdms": str(models[0])} if models else {})
 
 
 def _pairs(path: Path, n: int) -> bool:
@@ -480,17 +488,21 @@ def _pairs(path: Path, n: int) -> bool:
 def _rows(lab: Lab) -> dict[str, Any] | None:
     """Describe arrays, or maps, with a table of a trial per row."""
     trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path) and labs.JOINED not in path.stem]
-    data = lab.ending(*ARRAYS) or lab.volumes()[0] or lab.ending(*labs.SURFACES) or lab.ending(*CIFTI)
+    arrays = lab.responses()
+    data = arrays or lab.volumes()[0] or lab.ending(*labs.SURFACES) or lab.ending(*CIFTI)
     stimuli = lab.stimuli() if trials and data else None
     models = lab.vectors()
     numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
-    data = _of_responses(lab, numbers) if lab.ending(*ARRAYS) else data
-    data = unpack.unpack_axis(lab, data[0], numbers) if len(data) == 1 and data[0] in lab.ending(*ARRAYS) else data
+    if arrays:  # those with a row per trial, else with another axis of trials, else all
+        axes = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in arrays}
+        data = [path for path, found in axes.items() if found and found[1] == 0]
+        data = data or [path for path, found in axes.items() if found] or arrays
+    data = unpack.unpack_axis(lab, data[0], numbers) if len(data) == 1 and data[0] in arrays else data
     if not (trials and data):
         return None
     recordings: dict[str, Any] = {}
     people, tables = labs.by_subject(data), labs.by_subject(trials)
-    if lab.ending(*ARRAYS) and not lab.units():
+    if arrays and not lab.units():
         units = unpack.unpack_vectors(lab, ["units"])
         for path in units if len(labs.by_subject(units)) < len(people) else ():
             lab.files.remove(path)
@@ -546,9 +558,14 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     shown: Any = str(stimuli) if stimuli else _names(lab, ids)
     runs = len(set(table_column(lab.folder / trials[0], "run")))
     order = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else [*shown]
-    described = {"models": {name: of | _whose(lab, Path(of["file"]), order) for name, of in models.items()}}
-    described = described if models else {}
-    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs, ids), **described}
+    described = {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs, ids)}
+    return described | _models(lab, models, order)
+
+
+def _models(lab: Lab, models: dict[str, Any], order: list[str]) -> dict[str, Any]:
+    """Describe models, if any, with whose their rows are."""
+    found = {name: of | _whose(lab, Path(of["file"]), order) for name, of in models.items()}
+    return {"models": found} if found else {}
 
 
 def _whose(lab: Lab, vectors: Path, order: list[str]) -> dict[str, Any]:
@@ -572,13 +589,6 @@ def _whose(lab: Lab, vectors: Path, order: list[str]) -> dict[str, Any]:
     return {"ids": str(ids)} | ({"layers": layers} if len(layers) < len(shapes) else {})
 
 
-def _of_responses(lab: Lab, numbers: Collection[int]) -> list[Path]:
-    """Choose the arrays of responses: those with a row per trial, else with another axis of trials, else all."""
-    axes = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in lab.responses()}
-    rows = [path for path, found in axes.items() if found and found[1] == 0]
-    return rows or [path for path, found in axes.items() if found] or [*axes]
-
-
 def _maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) -> dict[str, Any]:
     """Describe the maps of a person: surfaces, grayordinates or volumes, and the regions that lie in them."""
     labels, parcels, (_, masks, regions) = lab.ending(".label.gii"), lab.ending(".dlabel.nii"), lab.volumes()
@@ -594,12 +604,11 @@ def _maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) -> dict[
     if apart and masks[1:]:
         masks, parts = _mask_and_parts(lab, name, masks, apart)
         regions = [*parts, *regions]
-    called = {
-        path: re.sub(r"(?i)masks?|rois?|sub-[a-z0-9]+|[^a-z0-9]", "", path.name.split(".")[0]) for path in regions
-    }
-    called = dict.fromkeys(regions, "areas") if len(regions) == 1 else called
+    kind = re.compile(r"(?i)masks?|rois?|atlas|labels?|parcels?|sub-[a-z0-9]+|[^a-z0-9]")
     betas |= {"mask": str(masks[0])} if masks else {}
-    betas |= {"rois": {name or path.name: str(path) for path, name in called.items()}} if regions else {}
+    betas |= (
+        {"rois": {kind.sub("", path.name.split(".")[0]) or "areas": str(path) for path in regions}} if regions else {}
+    )
     known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
     return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
 

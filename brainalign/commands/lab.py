@@ -256,15 +256,20 @@ class Lab:
 
         Folders and endings of names do not count where they are not known.
         """
-        found = [(path, read_lines(self.folder / path)) for path in self.ending(".txt")]
-        for path in self.ending(*ARRAYS):
-            with suppress(BrainalignError):  # pickled ones
-                fitting = [key for key, of in array_shapes(self.folder / path).items() if np.prod(of) == max(of) == n]
-                vectors = stored_arrays(self.folder / path, fitting).values()
-                found += [(path, [*map(cell_text, values.ravel())]) for values in vectors]
-        for path in self.ending(*TABLES):
-            found += [(path, table_column(self.folder / path, name)) for name in table_columns(self.folder / path)]
-        for path, cells in found:
+        found: list[tuple[Path, Iterable[str]]] = []
+        for path in self.ending(".txt", *ARRAYS, *TABLES):
+            with suppress(BrainalignError):  # what is no text, and pickled ones
+                if path.suffix == ".txt":
+                    found.append((path, filter(str.strip, read_lines(self.folder / path))))
+                elif path in self.ending(*TABLES):
+                    _, *rows = [*table_rows(self.folder / path)] or [[]]
+                    found += [(path, cells) for cells in (zip(*rows, strict=False) if len(rows) == n else ())]
+                else:
+                    shapes = array_shapes(self.folder / path)
+                    fitting = [key for key, of in shapes.items() if np.prod(of) == max(of, default=0) == n]
+                    vectors = stored_arrays(self.folder / path, fitting).values()
+                    found += [(path, map(cell_text, values.ravel())) for values in vectors]
+        for path, cells in ((path, [*cells]) for path, cells in found):
             forms = [(cell, Path(cell).name, Path(cell).stem) for cell in cells]
             names = [name for of in forms for name in [form for form in of if form in known][:1]]
             if len({*names}) == len(cells) == n:
@@ -423,9 +428,9 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     if not all(name.isdecimal() for name in shown):
         return []
     for path in lab.ending(*TABLES):  # of trigger codes
-        columns = {name: table_column(lab.folder / path, name) for name in table_columns(lab.folder / path)}
-        codes = next((of for of in columns.values() if {*of} >= {*shown} and len({*of}) == len(of)), [])
-        named = next((of for of in columns.values() if codes and are_names(of, lab.shown())), [])
+        columns = [*zip(*[*table_rows(lab.folder / path)][1:], strict=False)]
+        codes = next((of for of in columns if {*of} >= {*shown} and len({*of}) == len(of)), ())
+        named = next((of for of in columns if codes and are_names(of, lab.shown())), ())
         code_of = dict(zip([Path(name).stem for name in named], codes, strict=False))
         if code_of.keys() >= {image.stem for image in images}:
             lab.remark("stimuli", f"numbers of images are those of {path}")

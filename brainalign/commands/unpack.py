@@ -205,7 +205,12 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     lab.remark("stimuli", f"{values} is {listed(called)}, {'one after the other' if below else 'side by side'}")
     if beside:
         what = "hemi" if {region[0].lower() for region in regions} == {"l", "r"} else "roi"
-        lab.write(units, [[what], *([region] for region in np.repeat(regions, np.diff([0, *ends])).tolist())])
+        of_parts = [path.with_name(f"{path.stem}_units.tsv") for path, _ in parts]
+        known = [read_table(lab.folder / at) if at in lab.files else pd.DataFrame() for at in of_parts]
+        sizes = [len(of) for of in known] == np.diff([0, *ends]).tolist()
+        known = known if sizes else [pd.DataFrame(index=range(n)) for n in np.diff([0, *ends])]
+        whole = pd.concat([of.assign(**{what: region}) for of, region in zip(known, regions, strict=True)])
+        lab.write(units, [[*whole], *whole.to_numpy().tolist()])
     elif len(trials) > 1:
         for k, of in enumerate(trials):  # training and test trials are of the same sessions
             if not {"session", "run"} & {*of} and not re.search(labs.SET, str(tables[k])):

@@ -24,14 +24,9 @@ SERIES = RNG.normal(size=(6, 3, 5))
 TIMES = [-0.1, 0.0, 0.1, 0.2, 0.3]
 
 
-def _hdf5(path: Path, values: np.ndarray) -> None:
+def _hdf5(path: Path, values: np.ndarray, name: str = "betas", **how: str) -> None:
     with h5py.File(path, "w") as file:
-        file.create_dataset("glm/betas", data=values, compression="gzip")
-
-
-def _plain_hdf5(path: Path, values: np.ndarray) -> None:
-    with h5py.File(path, "w") as file:
-        file["betas"] = values
+        file.create_dataset(name, data=values, **how)
 
 
 def _zarr(path: Path, values: np.ndarray) -> None:
@@ -39,11 +34,11 @@ def _zarr(path: Path, values: np.ndarray) -> None:
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path, np.ndarray], object], str | None]] = {
-    "npy": ("values.npy", np.save, None), "hdf5": ("values.h5", _hdf5, None),
+    "npy": ("values.npy", np.save, None), "hdf5 as it is": ("values.h5", _hdf5, None),
     "npz": ("values.npz", lambda path, values: np.savez_compressed(path, betas=values, noise=values[:2]), "betas"),
-    "hdf5 as it is": ("values.h5", _plain_hdf5, None),
+    "hdf5": ("values.h5", lambda path, values: _hdf5(path, values, "glm/betas", compression="gzip"), None),
     "mat 5": ("values.mat", lambda path, values: scipy.io.savemat(path, {"betas": values}), None),
-    "mat 7.3": ("values.mat", lambda path, values: _plain_hdf5(path, values.T), None),  # as MATLAB turns it around
+    "mat 7.3": ("values.mat", lambda path, values: _hdf5(path, values.T), None),  # as MATLAB turns it around
     "zarr": ("values.zarr", _zarr, None),
 }  # fmt: skip
 

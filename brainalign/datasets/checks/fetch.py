@@ -93,14 +93,11 @@ def _fetch(descriptor: Study, name: str, url: str, place: Path) -> Fetched:
             os.replace(pooch.retrieve(url, known, fname=target.name, path=folder), target)
     except (OSError, ValueError) as error:  # of requests all are OSErrors; a wrong checksum is a ValueError
         raise BrainalignError(f"{descriptor.name}: cannot fetch {name} from {url}: {error}") from error
-    if expected is None and target.suffix != ".html" and _is_web_page(target):
+    with target.open("rb") as file:
+        is_page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    if expected is None and target.suffix != ".html" and is_page:
         target.unlink()
         raise BrainalignError(
             f"{descriptor.name}: {url} leads to a web page, not to {name}; download the file there by hand to {target}"
         )
     return Fetched(name, target, True, file_digest(target), expected is not None)
-
-
-def _is_web_page(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))

@@ -81,7 +81,9 @@ def fingerprint(values: Any, trials: Sequence[Any], places: Sequence[Any]) -> Fi
     for start in range(0, len(values), n_rows):
         block = np.asarray(values[start : start + n_rows])
         if len(shape) > 1 and shape[-1] > 2:
-            block = _without_lines(block)
+            line = np.linspace(-1, 1, block.shape[-1])  # of each series, taken off like its mean
+            block = block - block.mean(axis=-1, keepdims=True, dtype=np.float64)
+            block = block - (block @ line / (line @ line))[..., None] * line
         parts.append(block.reshape(len(block), -1)[:, chosen].astype(np.float32))
     return Fingerprint(np.concatenate(parts), np.asarray(trials, dtype=object), np.asarray(places, dtype=object), shape)
 
@@ -105,13 +107,6 @@ def _chosen(shape: tuple[int, ...]) -> NDArray[np.intp]:
     if n <= MOST_VALUES:
         return np.arange(n)
     return np.sort(np.random.default_rng(n).choice(n, MOST_VALUES, replace=False))
-
-
-def _without_lines(block: NDArray[Any]) -> NDArray[np.float64]:
-    """Return series less the mean and the line of each (last axis)."""
-    line = np.linspace(-1, 1, block.shape[-1])
-    centred = block - block.mean(axis=-1, keepdims=True, dtype=np.float64)
-    return np.asarray(centred - (centred @ line / (line @ line))[..., None] * line)
 
 
 def copied_trials(parts: Mapping[str, Fingerprint]) -> pd.DataFrame:
@@ -156,7 +151,9 @@ def _pairs(values: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.
     values, groups = values[rich], groups[rich]
     if len(values) < 2:
         return np.zeros((0, 2), dtype=np.intp)
-    spread = _spread_within(values, groups)
+    recordings = [values[groups == group] for group in np.unique(groups)]
+    # Of each value over the trials of a recording, the median over recordings; of a trial each, between them.
+    spread = np.median([_spread(rows) for rows in recordings if len(rows) > 1] or [_spread(values)], axis=0)
     used = spread > 0
     if used.sum() < LEAST_DIFFERENT:
         return np.zeros((0, 2), dtype=np.intp)
@@ -173,13 +170,6 @@ def _pairs(values: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.
     )
     pairs = np.sort(near[equal], axis=1)
     return np.asarray(rich[pairs[np.lexsort(pairs.T[::-1])]])
-
-
-def _spread_within(values: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the spread of each value over the trials of a recording, the median over recordings."""
-    recordings = [values[groups == group] for group in np.unique(groups)]
-    # A trial of each: the spread between them.
-    return np.asarray(np.median([_spread(rows) for rows in recordings if len(rows) > 1] or [_spread(values)], axis=0))
 
 
 def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -153,7 +153,11 @@ def read_rdm_study(study: Study) -> RdmSets:
             raise BrainalignError(f"{path}: holds {len(arrays)} arrays ({listed([*arrays])}); say which one with key")
         key = next(iter(arrays), "") if one.key is None else one.key
         check_choice(f"recordings.{name}.key", key, arrays)
-        rdms = condensed_rdms(f"{path}: {key}" if key else str(path), _stacked(arrays[key]), any_axes=True)
+        values = arrays[key]
+        n = values.shape[0] if values.ndim else 0
+        if values.ndim in (3, 4) and values.shape[1] == n > 1 and values.shape[-2:] != (n, n):
+            values = np.moveaxis(values, (0, 1), (-2, -1))  # MATLAB's files have subjects and sessions behind matrices
+        rdms = condensed_rdms(f"{path}: {key}" if key else str(path), values, any_axes=True)
         # One RDM is that of one subject; without sessions there is one.
         sets[name] = rdms[None, None] if rdms.ndim == 1 else rdms[:, None] if rdms.ndim == 2 else rdms
     check_columns("the table of stimuli", stimuli, ["stimulus_id"])
@@ -174,19 +178,12 @@ def model_rdms(path: Path, stimuli: list[str]) -> dict[str, Values]:
     return dict(zip(names, rdms, strict=True))
 
 
-def _stacked(values: NDArray[Any]) -> NDArray[Any]:
-    """Return matrices behind the axes of subjects and sessions, which MATLAB's files have behind matrices."""
-    n = values.shape[0] if values.ndim else 0
-    behind = values.ndim in (3, 4) and values.shape[1] == n > 1 and values.shape[-2:] != (n, n)
-    return np.moveaxis(values, (0, 1), (-2, -1)) if behind else values
-
-
 def _matrices(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file by name; that of a .npy or .csv has none."""
     if path.suffix in SEPARATORS:
         with io.reading(path, "no table of numbers", "write one row per stimulus, without names or with all of them"):
             return {"": np.loadtxt(path, delimiter=SEPARATORS[path.suffix], ndmin=2, encoding="utf-8-sig")}
-    if path.suffix in (".npy", ".npz", ".safetensors"):
+    if path.suffix in (".npy", ".safetensors"):
         return io.read_numbers(path)
     stored = io.stored_arrays(path, [name for name, shape in io.array_shapes(path).items() if shape])
     return {name: values for name, values in stored.items() if values.dtype.kind in "iufb"}

@@ -60,7 +60,11 @@ def read_region_runs(descriptor: Study) -> RegionRuns:
         raise BrainalignError(f"{descriptor.name}: no recordings of format series; there are no files to read")
     paths = descriptor.found_files(name)
     table = read_table(paths["people"]).astype(str)
-    _check_people(files, table)
+    check_columns(files.people, table, ["subject", *([] if files.derivatives else ["path"]), *files.labels])
+    if table.empty:
+        raise BrainalignError(f"{files.people} has no rows; give one per run")
+    if wrong := sorted(set(table.get("split", [])) - SPLITS):
+        raise BrainalignError(f"{files.people}: split is {wrong[0]!r} in some row; write train, test or nothing")
     names: list[str] | None = None
     dropped: list[str] = []
     if files.derivatives is None:
@@ -146,16 +150,6 @@ def series_copies(study: RegionRuns) -> list[Problem]:
     # Subjects are left out as wholes, whatever the split says.
     sides = [pd.DataFrame({"trial_id": numbers, "split": people[name], "fold": 0}) for name in ("subject", "split")]
     return copy_problems(pairs, "recordings", sides)
-
-
-def _check_people(files: SeriesFiles, table: pd.DataFrame) -> None:
-    needed = ["subject", *([] if files.derivatives else ["path"]), *files.labels]
-    check_columns(files.people, table, needed)
-    if table.empty:
-        raise BrainalignError(f"{files.people} has no rows; give one per run")
-    wrong = sorted(set(table.get("split", [])) - SPLITS)
-    if wrong:
-        raise BrainalignError(f"{files.people}: split is {wrong[0]!r} in some row; write train, test or nothing")
 
 
 def _read_run(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:

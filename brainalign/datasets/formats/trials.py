@@ -48,7 +48,11 @@ def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
     check_columns(source, columns, ["stimulus_id"])
     if not len(table):
         raise BrainalignError(f"{source}: no trial; give one row per trial")
-    _check_spelling(columns, source)
+    for name in ("session", "run"):  # of 'sesion' all trials would become one, and be z-scored as one
+        near = difflib.get_close_matches(name, [column.lower() for column in columns], n=1, cutoff=0.8)
+        if name not in columns and near:
+            given = next(column for column in columns if column.lower() == near[0])
+            raise BrainalignError(f"{source}: no column {name!r}, but {given!r}; rename it to {name!r}")
     table = table.reset_index(drop=True)
     ids = {name: as_ids(table[name]) for name in ("trial_id", "stimulus_id", "session", "run") if name in table}
     for name, column in ids.items():
@@ -68,15 +72,6 @@ def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
     onset = next((name for name in ("onset_s", "onset") if name in table), None)
     result["onset_s"] = as_numbers(table, onset, source) if onset else np.nan
     return pd.concat([result, table[[name for name in table if name not in {*result, "onset"}]]], axis=1)
-
-
-def _check_spelling(columns: list[str], source: str) -> None:
-    """Refuse 'sesion': all trials would silently become one session, and be z-scored as one."""
-    for name in ("session", "run"):
-        near = difflib.get_close_matches(name, [column.lower() for column in columns], n=1, cutoff=0.8)
-        if name not in columns and near:
-            given = next(column for column in columns if column.lower() == near[0])
-            raise BrainalignError(f"{source}: no column {name!r}, but {given!r}; rename it to {name!r}")
 
 
 def as_ids(column: "pd.Series[Any]") -> "pd.Series[str]":

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +85,15 @@ def read_braincorl(folder: Path | str, subject: str) -> BraincorlSubject:
                 f"features and {n_voxels} voxels of {name}_unique_*.npy and the {len(common_x)} common images"
             )
     for file, found in ((f"{name}_unique_img_feats_normed.npy", own_x), ("common_img_feats_normed.npy", common_x)):
-        _check_lengths(place / file, found)
+        check_finite(str(place / file), found, "download it again")
+        lengths = np.linalg.norm(found, axis=1)
+        far = np.abs(lengths - 1) > 1e-2  # half precision keeps three digits
+        if far.any():
+            first = int(np.flatnonzero(far)[0])
+            raise BrainalignError(
+                f"{place / file}: {far.sum()} of {len(far)} rows are not of length 1 (first: row {first + 1} of length "
+                f"{lengths[first]:.3f}); divide each by its length"
+            )
     ids = [f"{name}-unique-{row:05d}" for row in range(len(own_x))]
     shared = [f"common-{row:05d}" for row in range(len(common_x))]
     trials = complete_trials(pd.DataFrame({"stimulus_id": ids + shared}), str(place))
@@ -103,14 +110,3 @@ def read_braincorl(folder: Path | str, subject: str) -> BraincorlSubject:
 
 def _floats(path: Path) -> NDArray[np.float32]:
     return load_npy(path, 2, REMEDY).astype(np.float32)
-
-
-def _check_lengths(path: Path, features: NDArray[Any]) -> None:
-    check_finite(str(path), features, "download it again")
-    lengths = np.linalg.norm(features, axis=1)
-    far = np.abs(lengths - 1) > 1e-2  # half precision keeps three digits
-    if far.any():
-        raise BrainalignError(
-            f"{path}: {far.sum()} of {len(far)} rows are not of length 1 (first: row {int(np.flatnonzero(far)[0]) + 1} "
-            f"of length {lengths[far][0]:.3f}); divide each by its length"
-        )

@@ -82,8 +82,11 @@ def read_nsd_cortex(
         mine = columns[hemi] = common.choose_targets(every, len(nowhere), within)
         lists = region_lists({region: inside[mine] for region, inside in regions.items()}, len(mine))
         tables.append(vertex_table(hemi, len(nowhere), "fsaverage").iloc[mine].assign(roi=lists.array))
-        if f"{SIDES[hemi]}_ncsnr" in metadata:
-            ncsnr.append(_whole(about, metadata, f"{SIDES[hemi]}_ncsnr")[columns[hemi]])
+        if (key := f"{SIDES[hemi]}_ncsnr") in metadata:
+            whole = np.asarray(metadata[key]).ravel()
+            if len(whole) != SPACES["fsaverage"]:
+                raise BrainalignError(f"{about}: {key} has {len(whole)} values; expected {SPACES['fsaverage']}")
+            ncsnr.append(whole[columns[hemi]])
     targets = on_mesh(tables, "fsaverage", dict.fromkeys(SIDES, len(nowhere)))
     values = np.empty((len(trials), len(targets)), dtype=np.float32)
     for number, session in enumerate(chosen):
@@ -136,13 +139,6 @@ def _regions(about: Path, metadata: dict[Any, Any], side: str) -> common.Regions
             found[str(name)] = np.zeros(SPACES["fsaverage"], dtype=bool)
             found[str(name)][rows] = True
     return found
-
-
-def _whole(about: Path, metadata: dict[Any, Any], key: str) -> NDArray[Any]:
-    values = np.asarray(metadata[key]).ravel()
-    if len(values) != SPACES["fsaverage"]:
-        raise BrainalignError(f"{about}: {key} has {len(values)} values; expected {SPACES['fsaverage']}")
-    return values
 
 
 def _splits(metadata: dict[Any, Any], trials: pd.DataFrame) -> pd.DataFrame:

@@ -170,7 +170,10 @@ def _read_values(
     names of its columns are pickled, so blocks are told by their type and size.
     """
     with open_hdf5(common.required(path, REMEDY)) as file:
-        blocks = _blocks(path, file)
+        if "ResponseData" not in file:
+            raise BrainalignError(f"{path}: has {listed(list(file)) or 'nothing'}; expected a group 'ResponseData'")
+        group = file["ResponseData"]
+        blocks = {name: group[name] for name in group if name.startswith("block") and name.endswith("_values")}
         betas, first = _find_betas(path, blocks, len(voxel_ids), n_trials)
         check_stored(betas)
         for block in blocks.values():
@@ -186,13 +189,6 @@ def _read_values(
                 part = betas[start : start + ROWS, begin:end]
                 out[:, here] = part[rows[here] - start][:, columns - columns[0]].T
         return out
-
-
-def _blocks(path: Path, file: Any) -> dict[str, Any]:
-    if "ResponseData" not in file:
-        raise BrainalignError(f"{path}: has {listed(list(file)) or 'nothing'}; expected a group 'ResponseData'")
-    group = file["ResponseData"]
-    return {name: group[name] for name in group if name.startswith("block") and name.endswith("_values")}
 
 
 def _find_betas(path: Path, blocks: dict[str, Any], n_voxels: int, n_trials: int) -> tuple[Any, int]:

@@ -60,7 +60,10 @@ def make_image_split(
     groups = _groups(trials, together)
     random, stimuli = np.random.default_rng(seed), trials["stimulus_id"]
     if folds is not None:
-        tested = _draw_folds(groups, folds, random)
+        names = np.sort(np.asarray(groups.unique()))
+        if not 2 <= folds <= len(names):
+            raise BrainalignError(f"folds is {folds} for {len(names)} stimuli; give 2 to {len(names)}")
+        tested = [np.asarray(groups.isin(part)) for part in np.array_split(random.permutation(names), folds)]
     else:
         tested = [_chosen("test", test, stimuli, groups, np.ones(len(trials), dtype=bool), random)]
     tables = []
@@ -147,10 +150,3 @@ def _chosen(
             f"called {listed(shown.tolist())}"
         )
     return chosen
-
-
-def _draw_folds(groups: "pd.Series[str]", n_folds: int, random: np.random.Generator) -> list[NDArray[np.bool_]]:
-    names = np.sort(np.asarray(groups.unique()))
-    if not 2 <= n_folds <= len(names):
-        raise BrainalignError(f"folds is {n_folds} for {len(names)} stimuli; give 2 to {len(names)}")
-    return [np.asarray(groups.isin(part)) for part in np.array_split(random.permutation(names), n_folds)]
