@@ -20,7 +20,7 @@ import pytest
 from drawn import panels, points
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from pages import DARK, EVIL, RECORD, cells, check, dumped, inaccessible, needs_browser
+from pages import DARK, EVIL, RECORD, cells, check, config, dumped, image_study, inaccessible, needs_browser
 from PIL import Image
 
 from brainalign.config import Config
@@ -380,3 +380,15 @@ def test_every_model_is_told_in_every_subject() -> None:
     del material.tables["summary"]
     chapter = group_of_blocks_chapter(material)
     assert (chapter.answer, "3" in chapter.kind) == (None, True)
+
+
+def test_arrays_over_time_are_no_average_with_others() -> None:
+    array = {"format": "array", "values": "v.npy", "trials": "t.tsv"}
+    people = image_study(recordings={"01": array, "02": array | {"times_s": [0.0, 0.1]}})
+    failed = kit.StudyMaterial(
+        config(models={"net": {"extractor": "onehot"}}), "study", people, failures=[kit.Failure("compare", "01", "")]
+    )
+    page, table = SimpleNamespace(subject="", descriptor=people), pd.DataFrame({"model": ["net"], "method": "ridge"})
+    shelf = {"page": page, "whole": ["01", "02"], "material": lambda _: failed, "fetch": lambda *_, subject: table}
+    gathered = pages.gather_group(SimpleNamespace(**shelf))
+    assert gathered.tables["summary"]["modality"].tolist() == ["array", "array over time"]

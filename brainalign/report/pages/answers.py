@@ -207,8 +207,10 @@ def answer_of_rdms(
     panel = _ranking(table, (), measure, (table["ceiling_low"].iloc[0], table["ceiling_high"].iloc[0]), confidence)
     opening = NOT_SHOWN if not sure else "Yes." if len(sure) == len(best) else f"In {_few(sure)}."
     words = " ".join(told[:3])
-    if len(told) > 1 and not one:
-        words += f" {leaders[0]} scores highest on every set." if len({*leaders}) == 1 else f" {_dissociation(decided)}"
+    if len(told) > 1 and not one and len({*leaders}) > 1:
+        words += f" {_dissociation(decided)}"
+    elif 1 < len(told) == len(sure) and not one:
+        words += f" {leaders[0]} scores highest on every set."
     return kit.Answer("Do models arrange the stimuli as brains do?", opening, words, bool(sure), panel, numbers[:3])
 
 

@@ -8,15 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from brainalign.report import kit
+from brainalign.report import geometry_sections, kit
 from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section, recovered_words
-from brainalign.report.geometry_sections import (
-    IDENTIFICATION_TABLES,
-    MATCHING_TABLES,
-    failed_identification,
-    identification_section,
-    matching_section,
-)
 from brainalign.report.pages.answers import UNTRAINED, answer_of_group
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
 
@@ -43,8 +36,8 @@ def gather_group(shelf: kit.Shelf) -> kit.StudyMaterial | None:
             ["ceiling"],
             ["grouptargets", "groupmaps"],
             CONVERGENCE_TABLES,
-            IDENTIFICATION_TABLES,
-            MATCHING_TABLES,
+            geometry_sections.IDENTIFICATION_TABLES,
+            geometry_sections.MATCHING_TABLES,
         ):
             material.tables |= shelf.tables(suffixes)
     return material
@@ -64,7 +57,7 @@ def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     scores = summary[summary["chosen"] & (summary["quantity"] == "mean r")]
     shared, failed = tables.get("ceiling", pd.DataFrame()), []
     if "regions" in tables:
-        failed = failed_identification(tables["regions"], material.details("regions"))
+        failed = geometry_sections.failed_identification(tables["regions"], material.details("regions"))
     alone = "groupmaps" not in tables and len(study.recordings) > 1
     notes = [
         *["No map over subjects: none share a space that the recordings name (`space: MNI152`)."] * alone,
@@ -147,7 +140,8 @@ def _modality(study: Any, subject: str) -> str:
     """Name the modality of a subject in words of the table's header."""
     files = study.recordings[subject]
     if files.format == "array":
-        return "array"  # of cells, electrodes, parcels: the descriptor does not say
+        # Of cells, electrodes, parcels: the descriptor does not say; without times in no unit of those with them.
+        return "array over time" if study.modality(subject) == "meeg" else "array"
     sensors = getattr(files, "picks", None) or getattr(files, "datatype", None)
     return str(sensors).upper() if sensors else "M/EEG" if study.modality(subject) == "meeg" else "fMRI"
 
@@ -171,10 +165,10 @@ def _over_subjects(material: kit.StudyMaterial) -> Iterator[kit.Section]:
     if CONVERGENCE_TABLES[0] in tables:
         origins = material.config.convergence_of(material.dataset).origins
         yield convergence_section({name: tables[name] for name in CONVERGENCE_TABLES}, " and ".join(origins))
-    if IDENTIFICATION_TABLES[0] in tables:
-        yield identification_section(tables, material.details("regions"), material.config.confidence)
-    if MATCHING_TABLES[0] in tables:
-        yield matching_section(tables)
+    if geometry_sections.IDENTIFICATION_TABLES[0] in tables:
+        yield geometry_sections.identification_section(tables, material.details("regions"), material.config.confidence)
+    if geometry_sections.MATCHING_TABLES[0] in tables:
+        yield geometry_sections.matching_section(tables)
 
 
 def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, controls: Sequence[str] = ()) -> Figure:
