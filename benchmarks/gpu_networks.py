@@ -1,6 +1,6 @@
 """Networks on a GPU: what extraction and routing take beside bare loops of torch, in images per second.
 
-python -P benchmarks/gpu_networks.py [--images N] [--tokens N] [--device cpu]
+python benchmarks/gpu_networks.py [--images N] [--tokens N] [--device cpu]
 
 Extraction: a vision transformer (ViT-B/16, random weights), all layers, means over places, of photographs of 500 x 375
 pixels; the least a card takes is that of images that already lie on it, by batch and precision. Routing: 256 tokens of
@@ -31,6 +31,7 @@ from extraction import draw, extract
 LARGE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 SMALL = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3}
 N_TARGETS, EPOCHS = 2000, 3
+LEAST_OF_FULL_SIZE = 1000  # images whose tokens are 256 of 768 channels
 
 
 def seconds(run: Callable[[], object], repeats: int = 3) -> float:
@@ -106,7 +107,8 @@ def bare(
 
 def of_tokens(n: int, device: str) -> None:
     """Print seconds of an epoch of routing, as written here and as the encoder does it."""
-    shape = (n, 256, 768) if device == "cuda" else (n, 16, 32)
+    side, width = (16, 768) if n >= LEAST_OF_FULL_SIZE else (4, 32)
+    shape = (n, side**2, width)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tokens.bin"
@@ -117,14 +119,13 @@ def of_tokens(n: int, device: str) -> None:
         tokens = stored[...]
         responses = rng.normal(size=(n, N_TARGETS)).astype(np.float32)
         sides = np.repeat(["L", "R"], N_TARGETS // 2)
-        grid = (16, 16) if device == "cuda" else (4, 4)
         for mixed in (False, True) if device == "cuda" else (False,):
             of = "bfloat16" if mixed else "float32"
             report(f"epoch of a bare loop in memory, {of}", bare_epoch(tokens, responses, device, mixed), "s")
             for where, X in (("memory", tokens), ("file", stored)):
                 encoder = RoutingEncoder("hemisphere", epochs=EPOCHS, device=device, mixed_precision=mixed)
                 started = time.perf_counter()
-                encoder.fit(X, responses, grid=grid, roi=sides)
+                encoder.fit(X, responses, grid=(side, side), roi=sides)
                 report(f"epoch of RoutingEncoder, {where}, {of}", min(e.seconds for e in encoder.history_), "s")
                 report(f"  its whole fit of {EPOCHS} epochs", time.perf_counter() - started, "s")
 

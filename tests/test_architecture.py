@@ -161,12 +161,10 @@ def test_heavy_packages_are_imported_where_they_are_used() -> None:
 def test_stages_start_fast() -> None:
     """Torch, scikit-learn and scipy.stats take a second or more each, of every job that imports them."""
     heavy = {"decoding", "encoding", "features"}
-
-    def is_light(step: Step) -> bool:
+    light = []
+    for step in STEPS.values():
         read = [path for path in reached(program_of(step)).values() if path.suffix == ".py"]
-        return not any(heavy & set(map(target_of, imports(path))) for path in read)
-
-    light = [step for step in STEPS.values() if is_light(step)]
+        light += [step] * (not any(heavy & set(map(target_of, imports(path))) for path in read))
     assert len(light) > 15
     modules = [f"brainalign.{name}" for name in TORCH_FREE]  # without which a plan is made
     modules += [f"brainalign.pipelines.{step.folder}.{step.name}" for step in light]

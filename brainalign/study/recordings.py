@@ -16,23 +16,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import listed
+from brainalign.study import responses
 from brainalign.study.continuous import RunFiles
 from brainalign.study.parsing import Name, Strict
-from brainalign.study.responses import (
-    AlgonautsFiles,
-    ArrayFiles,
-    BetaFiles,
-    BidsFiles,
-    BlockFiles,
-    EpochFiles,
-    FmriprepFiles,
-    MuseFiles,
-    NsdCortexFiles,
-    NsdFiles,
-    RepetitionTime,
-    ThingsEpochFiles,
-    ThingsFmriFiles,
-)
 
 WHAT = Field("", description="what these matrices are, in words")
 
@@ -136,7 +122,7 @@ class SeriesFiles(Strict):
     derivatives: Path | None = Field(None, description="output folder of fMRIPrep")
     scans: ScanOptions | None = Field(None, description="needed with derivatives")
     labels: tuple[str, ...] = Field((), description="columns of people to predict: traits, or states of a run")
-    tr_s: RepetitionTime | None = Field(None, gt=0, description="repetition time, s; else that of scans")
+    tr_s: responses.RepetitionTime | None = Field(None, gt=0, description="repetition time, s; else that of scans")
 
     @model_validator(mode="after")
     def _made_or_scanned(self) -> Self:
@@ -266,18 +252,18 @@ class NeuralFiles(Strict):
 
 
 Recording = Annotated[
-    BlockFiles
-    | BetaFiles
-    | ArrayFiles
-    | EpochFiles
-    | MuseFiles
-    | BidsFiles
-    | FmriprepFiles
-    | AlgonautsFiles
-    | NsdFiles
-    | NsdCortexFiles
-    | ThingsFmriFiles
-    | ThingsEpochFiles
+    responses.BlockFiles
+    | responses.BetaFiles
+    | responses.ArrayFiles
+    | responses.EpochFiles
+    | responses.MuseFiles
+    | responses.BidsFiles
+    | responses.FmriprepFiles
+    | responses.AlgonautsFiles
+    | responses.NsdFiles
+    | responses.NsdCortexFiles
+    | responses.ThingsFmriFiles
+    | responses.ThingsEpochFiles
     | RunFiles
     | RdmFiles
     | Kriegeskorte92Files

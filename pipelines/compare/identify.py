@@ -37,7 +37,14 @@ def identify(job: Job) -> None:
         about["reason"] = str(error)
     else:
         tables = [_identified(found, job.settings["confidence"]), _thresholds(found), _agreement(regions, rdms, layers)]
-        about |= _counts(found) | {
+        names = ("chance", "n_subjects", "n_regions", "n_stimuli", "n_pairs", "n_tested", "n_missing_pairs")
+        about |= {name: getattr(found, name) for name in names} | {
+            "n_draws": len(found.draws),
+            "n_shuffles": len(found.shuffled),
+            "mean_dropped_pairs": float(found.dropped_pairs.mean()),
+            "draws_with_vanished_regions": int((found.vanished > 0).sum()),
+            "undefined_draws": int(np.isnan(found.nested_draws).sum()),
+            "best_of_shuffled": float(found.shuffled_best.mean()),
             "regions": regions,
             "subjects": [entities_of(path)["sub"] for path in job.paths("rdm")],
         }
@@ -69,18 +76,6 @@ def _aligned(job: Job, most: int, rng: np.random.Generator) -> tuple[list[str], 
     models = rdms_among(np.asarray(arrays[0]["models"]), details[0]["conditions"], names)
     layers = {(model, layer): rdm for (model, layer), rdm in zip(details[0]["models"], models, strict=True)}
     return regions, rdms, layers
-
-
-def _counts(found: RegionIdentification) -> dict[str, Any]:
-    names = ("chance", "n_subjects", "n_regions", "n_stimuli", "n_pairs", "n_tested", "n_missing_pairs")
-    return {name: getattr(found, name) for name in names} | {
-        "n_draws": len(found.draws),
-        "n_shuffles": len(found.shuffled),
-        "mean_dropped_pairs": float(found.dropped_pairs.mean()),
-        "draws_with_vanished_regions": int((found.vanished > 0).sum()),
-        "undefined_draws": int(np.isnan(found.nested_draws).sum()),
-        "best_of_shuffled": float(found.shuffled_best.mean()),
-    }
 
 
 def _identified(found: RegionIdentification, confidence: float) -> pd.DataFrame:

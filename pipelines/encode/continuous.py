@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign import encoding
+from brainalign import encoding, statistics
 from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeSettings
@@ -16,15 +16,6 @@ from brainalign.datasets.studies import run_drifts
 from brainalign.encoding import scoring
 from brainalign.features import answered, block_means, hemodynamic_responses, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
-from brainalign.statistics import (
-    MIN_UNITS,
-    RELIABLE,
-    SHARING,
-    cross_validated_interval,
-    noise_ceiling_from_share,
-    permutation_test,
-    reliable_targets,
-)
 from brainalign.workflow import Job
 
 EVERYWHERE = "all targets"
@@ -43,7 +34,7 @@ def encode_continuous(job: Job) -> None:
     shown = delays  # in rows, of the figure of weights
     if functions is not None:
         delays, shown = [0], list(range(len(functions)))
-    reliable = reliable_targets(ceilings, job.settings["ceiling_threshold"])
+    reliable = statistics.reliable_targets(ceilings, job.settings["ceiling_threshold"])
     regions = _regions(responses.targets, reliable)
     names = list(dict.fromkeys(runs.tolist()))
     scores: list[dict[str, object]] = []
@@ -59,7 +50,8 @@ def encode_continuous(job: Job) -> None:
     rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
     share, times = ceilings["signal_share"].to_numpy(), noted["presentations"]
     bounds = {
-        name: np.mean([noise_ceiling_from_share(share, times[run]) for run in of], axis=0) for name, of in sets.items()
+        name: np.mean([statistics.noise_ceiling_from_share(share, times[run]) for run in of], axis=0)
+        for name, of in sets.items()
     }
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     for model, layers in features.items():
@@ -87,8 +79,8 @@ def encode_continuous(job: Job) -> None:
             )
             scores += [row | {"test_set": name} for row in listed]
         r = scoring.mean_over_runs(fit.r[rows[""]])
-        p = permutation_test(r, null[0])
-        corrected = permutation_test(r, null[0], "max")
+        p = statistics.permutation_test(r, null[0])
+        corrected = statistics.permutation_test(r, null[0], "max")
         table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "r": r})
         targets.append(
             table.assign(
@@ -104,7 +96,7 @@ def encode_continuous(job: Job) -> None:
     largest = len(models) if len(models) <= MOST_IN_SETS else 2
     several = [of for n in range(2, largest + 1) for of in combinations(models, n)]
     less = encoding.fits_without(bands, Y, runs, delays, parts, sets=several, **options) | {(): together}
-    every_set = {SHARING.join(of): of for of in (*zip(bands, strict=True), *several)}
+    every_set = {statistics.SHARING.join(of): of for of in (*zip(bands, strict=True), *several)}
     common = {name: scoring.common_r2(of, less)[rows[""]] for name, of in every_set.items()}
     limits = {name: scoring.common_r2(of, less, limit=True)[rows[""]] for name, of in every_set.items()}
     nulls = {name: scoring.unique_null(bands, name, less, Y, runs, delays, turns, parts, sets[""]) for name in bands}
@@ -138,8 +130,8 @@ def encode_continuous(job: Job) -> None:
         mean = np.nanmean(part, axis=0)
         table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": name, "unique": mean})
         if name in nulls:
-            corrected = permutation_test(mean, nulls[name], "max")
-            table = table.assign(p=permutation_test(mean, nulls[name]), p_fwer=corrected)
+            corrected = statistics.permutation_test(mean, nulls[name], "max")
+            table = table.assign(p=statistics.permutation_test(mean, nulls[name]), p_fwer=corrected)
         of_targets.append(table)
     values = np.stack([table["unique"].to_numpy() for table in of_targets])
     images = brain_maps(responses.targets, values, names=list(common))
@@ -200,7 +192,7 @@ def without_drifts(found: Values, drifts: Values) -> Values:
 def _regions(targets: pd.DataFrame, kept: NDArray[np.bool_]) -> dict[str, Rows]:
     """Return the targets of every region: those that repeat, where repeats were recorded."""
     named = targets["roi"].explode().dropna()
-    found = {EVERYWHERE if kept.all() else RELIABLE: np.flatnonzero(kept)}
+    found = {EVERYWHERE if kept.all() else statistics.RELIABLE: np.flatnonzero(kept)}
     found |= {str(roi): np.array([k for k in rows if kept[k]]) for roi, rows in named.groupby(named).groups.items()}
     return {name: rows for name, rows in found.items() if len(rows)} or {EVERYWHERE: np.arange(len(targets))}
 
@@ -218,7 +210,7 @@ def _score_rows(
 ) -> list[dict[str, object]]:
     """List the mean r of a fit in every region, with its null, interval and ceiling where it has them."""
     r, found = scoring.mean_over_runs(of_runs), []
-    corrected = np.full(len(r), np.nan) if null is None else permutation_test(r, null, "max")
+    corrected = np.full(len(r), np.nan) if null is None else statistics.permutation_test(r, null, "max")
     for region, rows in regions.items():
         row: dict[str, Any] = {"model": model, "layer": layer, "kind": kind, "region": region, "n_targets": len(rows)}
         row["r"], row["ceiling"] = float(np.nanmean(r[rows])), float(np.sqrt(np.maximum(ceiling[rows], 0)).mean())
@@ -264,13 +256,13 @@ def _share_rows(
 def _against(found: object, null: Values) -> dict[str, float]:
     """Return where the mean over targets stands in its null (n_permutations, n_targets)."""
     means = np.nanmean(null, axis=1)
-    p = float(permutation_test(np.asarray(found), means))
+    p = float(statistics.permutation_test(np.asarray(found), means))
     return {"null_mean": float(means.mean()), "null_95": float(np.quantile(means, 0.95)), "p": p}
 
 
 def _interval(values: Values, ratio: float, confidence: float) -> dict[str, float]:
     """Return the interval of a mean over runs; NaN of too few."""
-    if len(values) < MIN_UNITS or not np.isfinite(values).all():
+    if len(values) < statistics.MIN_UNITS or not np.isfinite(values).all():
         return {"low": np.nan, "high": np.nan}
-    interval = cross_validated_interval(values, ratio, confidence)
+    interval = statistics.cross_validated_interval(values, ratio, confidence)
     return {"low": interval.low, "high": interval.high}

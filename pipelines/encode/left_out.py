@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
+from brainalign import statistics
 from brainalign.arrays import Layers, Responses, flatten_rows
 from brainalign.config import EncodeSettings
 from brainalign.datasets import folds_of
@@ -17,15 +18,6 @@ from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, evaluate, tar
 from brainalign.encoding.scoring import LeftOut, split_folds
 from brainalign.features import layer_inputs
 from brainalign.io import brain_maps
-from brainalign.statistics import (
-    exchange_features,
-    fdr,
-    noise_ceiling_from_share,
-    normalized_r2,
-    permutation_test,
-    reliable_targets,
-    signed_r2,
-)
 from brainalign.workflow import Job
 
 ALL_LAYERS = "all layers"  # of a joint fit
@@ -79,8 +71,8 @@ def encode_left_out(job: Job) -> None:
         if left_out != "run":  # averages are scored
             repeats = [np.unique(stimuli[test], return_counts=True)[1] for _, test in folds]
             n_test = round(np.mean([len(counts) for counts in repeats]))
-            limit = noise_ceiling_from_share(ceiling, np.concatenate(repeats))
-        reliable = reliable_targets(ceilings.assign(ceiling=limit), threshold)
+            limit = statistics.noise_ceiling_from_share(ceiling, np.concatenate(repeats))
+        reliable = statistics.reliable_targets(ceilings.assign(ceiling=limit), threshold)
         alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
         inner = group_labels(responses.trials, rule["leave_out"]).to_numpy() if alone else runs
         for name, read in given.items():
@@ -117,7 +109,7 @@ def encode_left_out(job: Job) -> None:
                     Y,
                     folds,
                     inner,
-                    exchange_features(stimuli, within, 1, np.random.default_rng(job.seed))[0],
+                    statistics.exchange_features(stimuli, within, 1, np.random.default_rng(job.seed))[0],
                     target_groups(responses, reliable),
                     limit,
                     inputs=inputs,
@@ -151,13 +143,13 @@ def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n
     return responses.target_table().assign(
         r=r,
         r2=observed.r2[0],
-        r2_signed=signed_r2(r),
+        r2_signed=statistics.signed_r2(r),
         ceiling=ceiling,
-        r2_normalized=normalized_r2(r, ceiling),
+        r2_normalized=statistics.normalized_r2(r, ceiling),
         alpha=np.median(observed.alpha[:, 0], axis=0),
         p=p,
-        p_fwer=np.nan if null is None else permutation_test(r, null.max_r, "max"),
-        q=fdr(p),
+        p_fwer=np.nan if null is None else statistics.permutation_test(r, null.max_r, "max"),
+        q=statistics.fdr(p),
         n_test=n_test,
     )
 

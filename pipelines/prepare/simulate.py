@@ -47,15 +47,21 @@ class _Output:
 
 def simulate(job: Job) -> None:
     """Write every file of a study of simulated subjects, and last the list of them all."""
+    from PIL import Image
+
     size = job.options("simulate", SimulateOptions)
     seed, root = job.seed, job.path("folder")
     root.mkdir(parents=True, exist_ok=True)
     (root / SIDECAR).unlink(missing_ok=True)  # readers refuse the folder until it is complete
     output = _Output(root)
 
-    scenes = _stimuli(size, seed)
+    scenes = simulation.draw_scenes(size.n_shared + size.n_unique, seed)
+    scenes["set"] = ["shared"] * size.n_shared + ["unique"] * size.n_unique  # held out, and for training
+    scenes.insert(1, "path", [f"images/{stimulus_id}.png" for stimulus_id in scenes["stimulus_id"]])
     images = simulation.render(scenes, size.image_size)
-    _write_stimuli(output, scenes, images)
+    for path, image in zip(scenes["path"], images, strict=True):
+        output.write(f"stimuli/{path}", Image.fromarray(image).save)
+    output.tsv("stimuli/stimuli.tsv", scenes)
     drives = simulation.cortex_drives(_generator(output, size, seed, images), scenes)
     layers = simulation.layer_latencies(drives.layers)
     output.parquet("truth/layers.parquet", [layers])
@@ -75,22 +81,6 @@ def simulate(job: Job) -> None:
             output.parquet(f"truth/{name}.parquet", tables)
     record = job.provenance.record([], {"subjects": _subjects(size), "n_stimuli": len(scenes)})
     write_json(root / SIDECAR, record | {"files": output.files})
-
-
-def _stimuli(size: SimulateOptions, seed: int) -> pd.DataFrame:
-    """Draw the scenes; `set` is shared (held out) or unique (for training)."""
-    scenes = simulation.draw_scenes(size.n_shared + size.n_unique, seed)
-    scenes["set"] = ["shared"] * size.n_shared + ["unique"] * size.n_unique
-    scenes.insert(1, "path", [f"images/{stimulus_id}.png" for stimulus_id in scenes["stimulus_id"]])
-    return scenes
-
-
-def _write_stimuli(output: _Output, scenes: pd.DataFrame, images: np.ndarray) -> None:
-    from PIL import Image
-
-    for path, image in zip(scenes["path"], images, strict=True):
-        output.write(f"stimuli/{path}", lambda file, image=image: Image.fromarray(image).save(file))  # type: ignore[misc]
-    output.tsv("stimuli/stimuli.tsv", scenes)
 
 
 def _generator(output: _Output, size: SimulateOptions, seed: int, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from brainalign.arrays import Responses, Values
+from brainalign.arrays import Responses
 from brainalign.io import brain_maps, entities_of, load
 from brainalign.statistics import sign_flip_test
 from brainalign.workflow import Job
@@ -71,12 +71,7 @@ def _joint_maps(job: Job, cohort: Sequence[str]) -> Maps:
 def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
     """Save the targets that the largest group of subjects in one space shares, and the maps over these subjects.
 
-    Parameters
-    ----------
-    job : Job
-        With the responses of all subjects, and the setting `spaces`: by subject, empty where nobody shares it.
-    maps_of : callable
-        Returns what is mapped, given the names of these subjects.
+    `maps_of` makes the maps of subjects with these names. The setting `spaces` is empty for who shares none.
     """
     paths = {entities_of(path)["sub"]: path for path in job.paths("responses")}
     spaces: dict[str, str] = job.settings["spaces"]
@@ -87,7 +82,10 @@ def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
         targets = _shared_targets([load(paths[name], Responses, job.provenance).targets for name in cohort])
     for (quantity, model), values_of in maps_of(cohort).items() if len(targets) else ():
         values = np.stack([values_of(name).reindex(targets["target_id"]).to_numpy(dtype=float) for name in cohort])
-        t, p, p_fwer = _tested(np.arctanh(np.clip(values, -0.999, 0.999)) if quantity == "r" else values, job.seed)
+        z = np.arctanh(np.clip(values, -0.999, 0.999)) if quantity == "r" else values
+        t, p, p_fwer = np.full((3, len(targets)), np.nan)
+        if len(cohort) >= LEAST_TESTED:
+            t, p, p_fwer = sign_flip_test(z, job.seed)
         found = {"quantity": quantity, "model": model, "mean": values.mean(axis=0), "t": t, "p": p, "p_fwer": p_fwer}
         tables.append(targets[["target_id"]].assign(**found, n_subjects=len(cohort)))
     names = [f"{TITLES[table['quantity'].iloc[0]]}, {table['model'].iloc[0]}" for table in tables]
@@ -113,11 +111,3 @@ def _shared_targets(tables: list[pd.DataFrame]) -> pd.DataFrame:
     found = tables[0].set_index("target_id").loc[shared].reset_index()
     found.attrs = dict(tables[0].attrs)
     return found
-
-
-def _tested(values: Values, seed: int) -> tuple[Values, Values, Values]:
-    """Return t, p and p_fwer over subjects; NaN of too few."""
-    if len(values) >= LEAST_TESTED:
-        return sign_flip_test(values, seed)
-    nothing = np.full(values.shape[1], np.nan)
-    return nothing, nothing, nothing

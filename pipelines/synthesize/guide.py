@@ -44,10 +44,6 @@ class _Study:
         """Return the files of images."""
         return [self.paths[image] for image in images]
 
-    def by_region(self, images: Rows, places: Mapping[str, Rows]) -> Values:
-        """Return mean responses (n_images, n_regions)."""
-        return _means(self.responses[images], places)
-
 
 def guide(job: Job) -> None:
     """Fit the encoders that guide and judge images, and twins to responses of exchanged images."""
@@ -106,7 +102,7 @@ def _fitted(
     """Return the arrays of both encoders and of the null encoders, and correlations on test images by region."""
     arrays: dict[str, NDArray[Any]] = {}
     r: dict[str, dict[str, dict[str, float]]] = {}
-    test, measured = study.images["test"], study.by_region(study.images["test"], places)
+    test, measured = study.images["test"], _means(study.responses[study.images["test"]], places)
     for role, other in zip(ROLES, reversed(ROLES), strict=True):
         images, network = study.images[role], networks[role]
         print(f"{role}: {len(images)} images and {options.views} views of each", flush=True)
@@ -187,9 +183,8 @@ def _rows(features: Features, stimuli: pd.DataFrame) -> Values:
 
 
 def _correlations(predicted: Values, measured: Values, places: Mapping[str, Rows]) -> dict[str, float]:
-    """Return r of the mean of every region."""
-    return {name: _r(predicted[:, k], measured[:, k]) for k, name in enumerate(places)}
-
-
-def _r(a: Values, b: Values) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
+    """Return r of the mean of every region, 0 where one of the two is constant."""
+    return {
+        name: float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
+        for name, a, b in zip(places, predicted.T, measured.T, strict=True)
+    }

@@ -91,7 +91,11 @@ def setting_of(job: Job, options: SynthesizeSettings, batch_size: int, pipe: Any
         image_features(models[role], about[role]["layer"], about[role]["model"], device, job.seed) for role in ROLES
     )
     stimuli = next(iter(job.load("features", Layers, stored=True).values())).stimuli
-    natural = synthesis.NaturalImages(_natural_files(job, stimuli, arrays, options.n_natural), pipe.image_size, device)
+    shown = np.sort(np.concatenate([arrays["guide_images"], arrays["check_images"]]))
+    if len(shown) > options.n_natural:  # more than are held in memory
+        shown = np.sort(np.random.default_rng([job.seed, 0x7A7]).choice(shown, options.n_natural, replace=False))
+    files = [str(job.path("stimuli").parent / path) for path in stimuli["path"].iloc[shown]]
+    natural = synthesis.NaturalImages(files, pipe.image_size, device)
     batched = dict(zip(ROLES, (_in_batches(network, batch_size) for network in (guide, check)), strict=True))
     by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, of) for role, of in batched.items()}
     by_image: dict[str, Callable[[Tensor], Values]] = {
@@ -194,14 +198,6 @@ def archive_of(images: NDArray[np.uint8], table: pd.DataFrame, n_kept: int) -> _
     shown = own[columns].assign(region=region, stimulus_id=names)
     shown.loc[shown["condition"] == "unguided", ["guide", "check"]] = np.nan  # of no region in particular
     return _ImageArchive(images[own["image"]], shown[["stimulus_id", *columns]])
-
-
-def _natural_files(job: Job, stimuli: pd.DataFrame, arrays: Arrays, most: int) -> list[str]:
-    """Return the files of training images, a random sample where there are more than are held in memory."""
-    rows = np.sort(np.concatenate([arrays["guide_images"], arrays["check_images"]]))
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng([job.seed, 0x7A7]).choice(rows, most, replace=False))
-    return [str(job.path("stimuli").parent / path) for path in stimuli["path"].iloc[rows]]
 
 
 def _neurons(asked: list[str], known: list[str], natural: synthesis.NaturalImages) -> Callable[[Tensor], Values]:

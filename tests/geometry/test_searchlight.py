@@ -34,15 +34,6 @@ def data(around: g.Neighbourhoods) -> dict[str, np.ndarray]:
     return made | {"residuals": residuals - residuals.mean(axis=0)}
 
 
-def looped(data: dict, around: g.Neighbourhoods, method: str, precision: Precision | None) -> np.ndarray:
-    found = []
-    for centre in range(len(around.centres)):
-        members = around.members[[centre]].indices
-        P = None if precision is None else precision(data["residuals"][:, members])
-        found.append(g.rdm(data["patterns"][:, members], method, data["conditions"], data["runs"], P))
-    return np.stack(found)
-
-
 CASES = {
     "correlation": ("correlation", None, {}),
     "euclidean": ("euclidean", None, {}),
@@ -59,7 +50,11 @@ def test_equals_the_rdm_of_each_neighbourhood(data: dict, around, method: str, p
     arguments = (data["patterns"], around, method, data["conditions"], data["runs"])
     found = g.searchlight_rdms(*arguments, **noise, **options)
     named = "mahalanobis" if method == "euclidean" and precision is not None else method
-    expected = looped(data, around, named, precision)
+    expected = []
+    for centre in range(len(around.centres)):
+        members = around.members[[centre]].indices
+        P = None if precision is None else precision(data["residuals"][:, members])
+        expected.append(g.rdm(data["patterns"][:, members], named, data["conditions"], data["runs"], P))
     np.testing.assert_allclose(found, expected, atol=1e-10, rtol=0)
     single = g.searchlight_rdms(*arguments, **noise, **options, dtype="float32")  # centred: the offset costs nothing
     np.testing.assert_allclose(single, expected, atol=1e-5, rtol=0)

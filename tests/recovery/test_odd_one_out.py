@@ -15,7 +15,7 @@ from worlds.abstraction import AbstractionWorld, abstraction_world
 from brainalign import geometry
 from brainalign.encoding import Ridge
 from brainalign.features import EfficientNetExtractor
-from brainalign.simulation import ConceptWorld, concept_world, draw_scenes, render
+from brainalign.simulation import concept_world, draw_scenes, render
 
 # Reduced, the other method's choices and dimensions are those of tests/workflow/test_concepts.py.
 IN_FULL = [pytest.param(name, 3, 20, id=name, marks=pytest.mark.acceptance) for name in geometry.CONCEPT_METHODS]
@@ -32,12 +32,6 @@ def make(method: str, n_alphas: int = 4):
 def share(accuracy: float, ceiling: float) -> float:
     """Return how far an accuracy is from chance to the ceiling."""
     return (accuracy - geometry.CHANCE) / (ceiling - geometry.CHANCE)
-
-
-def similarity_r(world: ConceptWorld, embedding: np.ndarray) -> float:
-    pairs = np.triu_indices(len(embedding), 1)
-    both = [geometry.object_similarities(values)[pairs] for values in (embedding, world.embedding)]
-    return float(np.corrcoef(both)[0, 1])
 
 
 @reduced_for_sparse
@@ -57,7 +51,9 @@ def test_choices_and_dimensions(method: str, worlds: int, starts: int, record: R
         nothing = geometry.odd_one_out_accuracy(geometry.object_similarities(fit.embedding), shuffled)
         spectral = geometry.odd_one_out_accuracy(geometry.spectral_similarities(train, 60), test, p)
         r, _ = geometry.match_dimensions(world.embedding, fit.reproducible)
-        n_found, alike = fit.found_again.reproducible.sum(), similarity_r(world, fit.reproducible)
+        pairs = np.triu_indices(len(world.embedding), 1)
+        both = [geometry.object_similarities(values)[pairs] for values in (fit.reproducible, world.embedding)]
+        n_found, alike = fit.found_again.reproducible.sum(), np.corrcoef(both)[0, 1]
         rows.append([ceiling, *found, nothing, spectral, (r > 0.8).sum(), n_found, alike])
         assert found[0] / ceiling >= 0.95
         assert share(found[1], ceiling) >= 0.9

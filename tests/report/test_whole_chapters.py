@@ -49,11 +49,6 @@ def rows_of(chapter: Chapter, section: int, block: int = 0) -> list[list[str]]:
     return cells(chapter.sections[section].blocks[block])[1:]
 
 
-def value_of(table: pd.DataFrame, column: str, **labels: str) -> str:
-    (value,) = table.loc[np.all([table[name] == label for name, label in labels.items()], axis=0), column]
-    return number(value)
-
-
 def series_material(lag: int = 2, n_test: int = 19) -> StudyMaterial:
     filled = frame("name kind network r2 low high verdict difference difference_low difference_high", FILLED)
     more = filled[filled["network"] == ""].eval("r2 = r2 + 0.1\nhigh = high + 0.2")
@@ -143,8 +138,8 @@ def concepts_material(**fitted: Any) -> StudyMaterial:
 
 def test_choices_and_what_they_rest_on() -> None:
     tables, chapter = (material := concepts_material()).tables, concepts.concepts_chapter(material)
-    kinds = [{"kind": kind, "split": "triplets"} for kind in KINDS.values()]
-    best, shuffled, counts, _ = (value_of(tables["choices"], "accuracy", **kind) for kind in kinds)
+    accuracy = tables["choices"].query("split == 'triplets'").set_index("kind")["accuracy"]
+    best, shuffled, counts, _ = (number(accuracy[kind]) for kind in KINDS.values())
     check(chapter.findings[0], f"predicts {best} of 1,234 held-out", f"choices {shuffled}, ", f"training {counts}. ")
     for line, (_, row) in zip(rows_of(chapter, 2), tables["networks"].iterrows(), strict=True):
         names = ("cosine", "p", "dot", "unseen", "unseen_p", "unseen_cosine", "rsa", "rsa_p")

@@ -20,18 +20,6 @@ from seeded.simulation_cases import SPACES, WORLDS
 from worlds.abstraction import abstraction_world
 
 from brainalign import simulation
-from brainalign.simulation import (
-    LAYERS,
-    activations,
-    caption,
-    draw_scenes,
-    measure_things,
-    render,
-    rest_networks,
-    schedule,
-    simulate_rest,
-    true_responses,
-)
 from brainalign.simulation.voxels import COLOURS, SHAPES
 
 RNG = np.random.default_rng
@@ -179,8 +167,8 @@ def test_weights_are_those_of_the_prior_and_others_of_the_same_size() -> None:
 
 @pytest.mark.parametrize("textures", [("plain",), ("striped",)])
 def test_things_are_measured_as_they_were_drawn(textures: tuple[str, ...]) -> None:
-    scenes = draw_scenes(160, 3, textures=textures)
-    things = measure_things(render(scenes, 32))
+    scenes = simulation.draw_scenes(160, 3, textures=textures)
+    things = simulation.measure_things(simulation.render(scenes, 32))
     assert (things.overlap.idxmax(axis=1).to_numpy() == scenes["shape"]).mean() >= 0.99
     assert things.valid.all()
     # A triangle's centre of gravity lies above the centre of its outline's box, never beside it.
@@ -191,8 +179,8 @@ def test_things_are_measured_as_they_were_drawn(textures: tuple[str, ...]) -> No
 
 
 def test_neurons_prefer_what_they_are_named_for() -> None:
-    scenes = draw_scenes(320, 4, textures=("plain",))
-    found = true_responses(measure_things(render(scenes, 32)))
+    scenes = simulation.draw_scenes(320, 4, textures=("plain",))
+    found = simulation.true_responses(simulation.measure_things(simulation.render(scenes, 32)))
     for shape in SHAPES:
         mine = (scenes["shape"] == shape).to_numpy()
         assert found.loc[mine, shape].min() > found.loc[~mine, shape].max()
@@ -207,21 +195,24 @@ def test_neurons_prefer_what_they_are_named_for() -> None:
 def test_what_is_no_thing_gives_nothing_captions_floats_and_bad_scenes() -> None:
     images = np.full((6, 32, 32, 3), 128, np.uint8)  # two of nothing, four of scattered spots
     images[2:][np.random.default_rng(0).random((4, 32, 32)) < 0.2] = (np.array(COLOURS["red"]) * 255).astype(np.uint8)
-    things = measure_things(images)
+    things = simulation.measure_things(images)
     assert not things.valid.any()
-    assert (true_responses(things)[:2].to_numpy() == 0).all()
+    assert (simulation.true_responses(things)[:2].to_numpy() == 0).all()
     assert (things.stray[2:] > 0.3).all()
-    scenes = draw_scenes(200, 5)
-    assert [caption(scene) for _, scene in scenes.iterrows()] == scenes["caption"].tolist()
+    scenes = simulation.draw_scenes(200, 5)
+    assert [simulation.caption(scene) for _, scene in scenes.iterrows()] == scenes["caption"].tolist()
     look = {"shape": "circle", "colour": "red", "texture": "plain", "size": 0.29, "x": 0.34, "y": 0.34, "ground": 0.36}
-    assert caption(pd.Series(look)) == "a large red circle in the upper left on a dark background"
-    images = render(scenes[:10], 32)
-    np.testing.assert_allclose(true_responses(measure_things(images)), true_responses(measure_things(images / 255)))
+    assert simulation.caption(pd.Series(look)) == "a large red circle in the upper left on a dark background"
+    images = simulation.render(scenes[:10], 32)
+    np.testing.assert_allclose(
+        simulation.true_responses(simulation.measure_things(images)),
+        simulation.true_responses(simulation.measure_things(images / 255)),
+    )
     assert set(simulation.PREFERENCES) <= set(simulation.SHAPE_NEURONS)
-    refused("did you mean 'circle'", render, scenes.assign(shape="circel"))
-    refused("at least 1", draw_scenes, 0)
-    refused("positive number of pixels", render, scenes, 0)
-    refused(r"got the shape \(2, 3, 32, 32\)", measure_things, np.zeros((2, 3, 32, 32)))
+    refused("did you mean 'circle'", simulation.render, scenes.assign(shape="circel"))
+    refused("at least 1", simulation.draw_scenes, 0)
+    refused("positive number of pixels", simulation.render, scenes, 0)
+    refused(r"got the shape \(2, 3, 32, 32\)", simulation.measure_things, np.zeros((2, 3, 32, 32)))
 
 
 def test_what_cannot_be_built() -> None:
@@ -257,7 +248,7 @@ def test_sidecar_names_every_file_and_stimuli(study: Path) -> None:
     assert record["details"]["subjects"] == {"01": "fmri", "02": "meg", "03": "eeg"}
     table = pd.read_csv(study / "stimuli/stimuli.tsv", sep="\t")
     assert table["set"].value_counts().to_dict() == {"unique": 28, "shared": 12}
-    for path, image in zip(table["path"], render(draw_scenes(40, 0), 128), strict=True):
+    for path, image in zip(table["path"], simulation.render(simulation.draw_scenes(40, 0), 128), strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(study / "stimuli" / path)), image)
 
 
@@ -275,7 +266,7 @@ def test_betas_and_areas(study: Path) -> None:
         rois, mine = np.array([names[key] for key in labels.darrays[0].data]), truth[truth["hemi"] == hemi]
         np.testing.assert_array_equal(np.where(rois == "???", "", rois), mine["roi"])
         assert mine.groupby("roi").size().min() >= 10
-        assert set(mine.loc[mine["kind"] == "what", "layer"]) == set(LAYERS)
+        assert set(mine.loc[mine["kind"] == "what", "layer"]) == set(simulation.LAYERS)
 
 
 def test_epochs(study: Path) -> None:
@@ -301,8 +292,8 @@ def test_generator_loads_as_any_hugging_face_model(study: Path) -> None:
     model = AutoModel.from_pretrained(study / "generator", local_files_only=True).eval()
     assert sum(parameter.numel() for parameter in model.parameters()) < 500_000
     names = dict(model.named_modules())
-    assert all(layer in names for layer in LAYERS)
-    found = activations(model, render(draw_scenes(3, 0), 128))
+    assert all(layer in names for layer in simulation.LAYERS)
+    found = simulation.activations(model, simulation.render(simulation.draw_scenes(3, 0), 128))
     assert list(found) == ["embedder", *(f"encoder.stages.{k}" for k in range(4))]
     assert [values.shape[:3] for values in found.values()] == [(3, n, n) for n in (32, 32, 16, 8, 4)]
 
@@ -321,5 +312,5 @@ def test_bad_settings_are_named_and_what_cannot_be_simulated_refused(tmp_path, c
     assert "did you mean 'n_repeats'" in capsys.readouterr().err
     assert run(tmp_path, image_size=100) == 2
     assert "multiple of 128" in capsys.readouterr().err
-    refused("fewer sessions", schedule, ["a"], 1, 2, 0)
-    refused("lag", simulate_rest, rest_networks(["ventral1", "dorsal1"]), 4, 0)
+    refused("fewer sessions", simulation.schedule, ["a"], 1, 2, 0)
+    refused("lag", simulation.simulate_rest, simulation.rest_networks(["ventral1", "dorsal1"]), 4, 0)

@@ -158,11 +158,6 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     assert "prepare_events" in reruns(known, config)  # its folder of events is the same
 
 
-def _moved(folder: Path) -> None:
-    run = next(folder.rglob("*run-2*_bold.nii.gz"))
-    run.rename(run.with_name("sub-01_task-story_run-2_space-T1w_desc-preproc_bold.nii.gz"))
-
-
 @pytest.mark.parametrize(("spoil", "message"), [
     (lambda f: next(f.rglob("*run-2_events.tsv")).unlink(), "no .*of task-story_run-2"),
     (lambda f: (f / "bids/sub-02_task-story_run-2_events.tsv").write_text("onset\n1\n"), "differ, but .*run-2 is"),
@@ -170,7 +165,9 @@ def _moved(folder: Path) -> None:
     (lambda f: next(f.rglob("*run-2_desc-conf*")).unlink(), "confounds_timeseries.tsv"),
     (lambda f: next(f.rglob("*run-2*_bold.json")).write_text('{"RepetitionTime": 3}'), "tr_s is 2, .* says 3 s"),
     (lambda f: f.joinpath("derivatives/sub-01").rename(f / "derivatives/sub-1"), "no folder sub-01 in derivatives"),
-    (_moved, "there is MNI152NLin2009cAsym, T1w"),
+    (lambda f: (run := next(f.rglob("*run-2*_bold.nii.gz"))).rename(
+        run.with_name("sub-01_task-story_run-2_space-T1w_desc-preproc_bold.nii.gz")
+    ), "there is MNI152NLin2009cAsym, T1w"),
 ])  # fmt: skip
 def test_gaps_in_derivatives_are_named(folder: Path, tmp_path: Path, spoil, message: str) -> None:
     bids(tmp_path, folder)

@@ -43,7 +43,13 @@ def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, se
     rng, n = np.random.default_rng(seed), n_train + n_test
     images = _images(n, rng)
     maps = _features(images, rng)  # (n, N_FEATURES, 8, 8)
-    fields, weights = _readouts(n_voxels, rng)
+    y, x = np.meshgrid(*[np.linspace(-1, 1, SIZE // 2)] * 2, indexing="ij")
+    centres = rng.uniform(-0.6, 0.6, size=(n_voxels, 2, 1, 1))
+    distance = np.square(x - centres[:, 0]) + np.square(y - centres[:, 1])
+    fields = np.exp(-distance / (2 * FIELD_SD**2)).reshape(n_voxels, -1)
+    fields /= fields.sum(axis=1, keepdims=True)
+    weights = rng.normal(size=(n_voxels, N_FEATURES))
+    weights -= weights.mean(axis=1, keepdims=True)
     signal = np.einsum("ncp,vp,vc->nv", maps.reshape(n, N_FEATURES, -1), fields, weights, optimize=True)
     signal = (signal - signal.mean(axis=0)) / signal.std(axis=0)
     sd = np.where(np.arange(n) < n_train, TRAINING_NOISE, TEST_NOISE)
@@ -89,12 +95,3 @@ def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
 def _unit(maps: "torch.Tensor") -> "torch.Tensor":
     sd, mean = maps.std(dim=(0, 2, 3), keepdim=True), maps.mean(dim=(0, 2, 3), keepdim=True)
     return (maps - mean) / sd
-
-
-def _readouts(n_voxels: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    y, x = np.meshgrid(*[np.linspace(-1, 1, SIZE // 2)] * 2, indexing="ij")
-    centres = rng.uniform(-0.6, 0.6, size=(n_voxels, 2, 1, 1))
-    distance = np.square(x - centres[:, 0]) + np.square(y - centres[:, 1])
-    fields = np.exp(-distance / (2 * FIELD_SD**2)).reshape(n_voxels, -1)
-    weights = rng.normal(size=(n_voxels, N_FEATURES))
-    return fields / fields.sum(axis=1, keepdims=True), weights - weights.mean(axis=1, keepdims=True)

@@ -35,16 +35,11 @@ def dependent_pair(relation: str, n: int, rng: np.random.Generator) -> tuple[Val
     return RELATIONS[relation](rng.random(n), rng)
 
 
-def _circle(x: Values, rng: np.random.Generator) -> tuple[Values, Values]:
-    noise = 0.1 * rng.normal(size=(2, len(x)))
-    return np.cos(2 * np.pi * x) + noise[0], np.sin(2 * np.pi * x) + noise[1]
-
-
 RELATIONS: dict[str, Callable[[Values, np.random.Generator], tuple[Values, Values]]] = {
     "independent": lambda x, rng: (x, rng.random(len(x))),
     "linear": lambda x, rng: (x, x + 0.75 * rng.normal(size=len(x))),
     "sine": lambda x, rng: (x, np.sin(8 * np.pi * x) + 0.2 * rng.normal(size=len(x))),
-    "circle": _circle,
+    "circle": lambda x, rng: [np.cos(2 * np.pi * x), np.sin(2 * np.pi * x)] + 0.1 * rng.normal(size=(2, len(x))),
     "checkerboard": lambda x, rng: (
         4 * x, 2 * rng.integers(0, 2, len(x)) + np.floor(4 * x) % 2 + rng.random(len(x)),
     ),

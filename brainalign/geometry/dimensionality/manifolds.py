@@ -83,7 +83,9 @@ def manifold_capacity(X: Values, labels: NDArray[Any], n_probes: int = 200, seed
         points = _points(group - centre)
         if points is None:
             raise BrainalignError(f"the centre of manifold {name!r} lies at the mean of all centres: no capacity")
-        found.append(_of_probes(points, _probes(points.shape[1], n_probes, np.random.default_rng([seed, number]))))
+        half = np.random.default_rng([seed, number]).normal(size=(n_probes // 2, points.shape[1]))
+        half[:, -1] /= np.sqrt(np.mean(half[:, -1] ** 2))
+        found.append(_of_probes(points, np.concatenate([half, -half])))
     capacity, radius, dimension = np.array(found).T
     return ManifoldCapacity(capacity, radius, dimension)
 
@@ -97,12 +99,6 @@ def _points(group: Values) -> Values | None:
     U, sizes, _ = np.linalg.svd((group - middle) / size, full_matrices=False)
     kept = sizes > 1e-10 * max(sizes[0], 1)
     return np.hstack([U[:, kept] * sizes[kept], np.ones((len(group), 1))])
-
-
-def _probes(n_axes: int, n: int, rng: np.random.Generator) -> Values:
-    half = rng.normal(size=(n // 2, n_axes))
-    half[:, -1] /= np.sqrt(np.mean(half[:, -1] ** 2))
-    return np.concatenate([half, -half])
 
 
 def _of_probes(points: Values, probes: Values) -> tuple[float, float, float]:

@@ -237,16 +237,13 @@ def _different(X: Values) -> NDArray[np.float64]:
     return middle[stays]
 
 
-def _exponent(X: Values) -> float:
-    values = eigenspectrum(X)
-    return power_law(values).exponent if len(values) >= RANKS[1] else float("nan")
-
-
 DIMENSIONS: dict[str, Callable[[Values], float]] = {
     "participation ratio": participation_ratio,
     "rankme": rankme,
     "rankme, eigenvalues": lambda X: rankme(X, spectrum="eigen", center=True),
-    f"spectral exponent, ranks {RANKS[0]} to {RANKS[1]}": _exponent,
+    f"spectral exponent, ranks {RANKS[0]} to {RANKS[1]}": lambda X: (
+        power_law(values).exponent if len(values := eigenspectrum(X)) >= RANKS[1] else float("nan")
+    ),
     "two nearest neighbours": lambda X: two_nn(X).dimension,
 }
 

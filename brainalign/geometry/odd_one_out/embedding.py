@@ -207,7 +207,8 @@ class SparseConcepts(_Concepts):
         split = split_triplets(rows, self.validation_share, np.random.default_rng(self.seeds[0]))
         alphas = sorted(self.alphas)
         trained = self._train(rows[split.train], n_objects, [(alpha, self.seeds[0]) for alpha in alphas])
-        surprise = np.stack([_surprise(found, rows[split.test]) for found in trained])
+        p = [choice_probabilities(object_similarities(found), rows[split.test])[:, 2] for found in trained]
+        surprise = -np.log(np.maximum(p, 1e-12))  # the cross-entropy of every choice
         means = surprise.mean(axis=1)
         excess = surprise - surprise[means.argmin()]
         se = excess.std(axis=1, ddof=1) / np.sqrt(len(split.test)) if len(split.test) > 1 else np.zeros(len(alphas))
@@ -238,12 +239,6 @@ class SparseConcepts(_Concepts):
         kept = np.flatnonzero(weights[self.seen_].max(axis=0) >= self.least_weight)
         embedding = np.where(self.seen_[:, None], weights[:, kept], 0)
         return np.asarray(embedding[:, np.argsort(-embedding.sum(axis=0), kind="stable")])
-
-
-def _surprise(embedding: Values, triplets: NDArray[np.int64]) -> Values:
-    """Return the cross-entropy of every choice."""
-    p = choice_probabilities(object_similarities(embedding), triplets)[:, 2]
-    return np.asarray(-np.log(np.maximum(p, 1e-12)))
 
 
 @dataclass(eq=False, repr=False)

@@ -92,8 +92,12 @@ def volume_neighbourhoods(voxels: NDArray[np.integer[Any]], affine: Values, radi
         )
     _check_radius(radius_mm, np.linalg.norm(affine[:3, :3], axis=0), "voxels are {:.3g} mm wide")
     points = voxels @ affine[:3, :3].T + affine[:3, 3]
-    pairs = cKDTree(points).query_pairs(radius_mm * (1 + SLACK), output_type="ndarray")
-    return _of_pairs(pairs[:, 0], pairs[:, 1], len(points))
+    first, second = cKDTree(points).query_pairs(radius_mm * (1 + SLACK), output_type="ndarray").T
+    centres = np.arange(len(points))  # each is in its own neighbourhood
+    rows, columns = np.concatenate([first, second, centres]), np.concatenate([second, first, centres])
+    members = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(points), len(points)))
+    members.sort_indices()
+    return Neighbourhoods(centres, members)
 
 
 def surface_neighbourhoods(
@@ -172,16 +176,6 @@ def _check_radius(radius_mm: float, steps: Values, what: str) -> None:
             f"radius_mm is {radius_mm:g}, but {what.format(smallest)}: every searchlight would be its centre alone; "
             f"take two to three times the usual step, such as {2.5 * usual:.2g}"
         )
-
-
-def _of_pairs(first: NDArray[np.intp], second: NDArray[np.intp], n: int) -> Neighbourhoods:
-    """Return the neighbourhoods in which every pair of channels, and every channel with itself, belongs together."""
-    centres = np.arange(n)
-    rows = np.concatenate([first, second, centres])
-    columns = np.concatenate([second, first, centres])
-    members = csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
-    members.sort_indices()
-    return Neighbourhoods(centres, members)
 
 
 def _edges(coordinates: Values, faces: NDArray[np.intp], kept: NDArray[np.bool_]) -> csr_array:

@@ -274,7 +274,10 @@ def _gathered_correlations(
     mean = torch.bmm(local.new_full((1, 1, size), 1 / size).expand(n_centres, 1, size), local)
     local -= mean
     # On a CPU the product itself holds the norms; elsewhere values are scaled before they are rounded.
-    gram = _gram(local) if dtype == torch.float64 and not local.is_cuda else None
+    gram = None
+    if dtype == torch.float64 and not local.is_cuda:
+        values = local.numpy()  # numpy sees that both factors are one, and computes half of the product
+        gram = torch.from_numpy(np.matmul(values.transpose(0, 2, 1), values))
     square = local.square().sum(dim=1) if gram is None else gram.diagonal(dim1=1, dim2=2)
     # The rule of `rdm`: what remains of a pattern after centring is rounding.
     constant = square <= 1e-24 * (square + size * mean[:, 0].square())
@@ -288,14 +291,6 @@ def _gathered_correlations(
         gram *= scale[:, :, None]
         gram *= -scale[:, None]
     return gram.view(n_centres, n * n).index_select(1, pairs).add_(1)
-
-
-def _gram(local: torch.Tensor) -> torch.Tensor:
-    """Return X'X of every matrix. numpy sees that both factors are one, and computes half of the product."""
-    import torch
-
-    values = local.numpy()
-    return torch.from_numpy(np.matmul(values.transpose(0, 2, 1), values))
 
 
 def _averaged_distances(

@@ -302,15 +302,11 @@ def layer_agreement(
     for name, cell in transforms.items():
         regions, of_model = (x if cell is None else geotopological(x, *cell) for x in (rdms, layers))
         fit = compare(regions.reshape(-1, rdms.shape[-1]), of_model, "pearson").reshape(*rdms.shape[:2], len(layers))
-        found[name] = _agreement(fit)
+        there: NDArray[np.bool_] = np.asarray(np.isfinite(fit).all(axis=2))  # (n_subjects, n_regions)
+        shown = np.where(there[..., None], fit, 0)
+        total, n = shown.sum(axis=0), there.sum(axis=0)
+        best = np.where(n > 0, total.argmax(axis=1), -1)
+        others, tested = (total - shown).argmax(axis=2), there & (n > 1)
+        hits = ((others == shown.argmax(axis=2)) & tested).sum(axis=0)
+        found[name] = LayerAgreement(fit, best, hits / np.where(n > 1, n, np.nan))
     return found
-
-
-def _agreement(fit: Values) -> LayerAgreement:
-    there: NDArray[np.bool_] = np.asarray(np.isfinite(fit).all(axis=2))  # (n_subjects, n_regions)
-    shown = np.where(there[..., None], fit, 0)
-    total, n = shown.sum(axis=0), there.sum(axis=0)
-    best = np.where(n > 0, total.argmax(axis=1), -1)
-    others, tested = (total - shown).argmax(axis=2), there & (n > 1)
-    hits = ((others == shown.argmax(axis=2)) & tested).sum(axis=0)
-    return LayerAgreement(fit, best, hits / np.where(n > 1, n, np.nan))

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
@@ -32,7 +31,10 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
         above.vlines(x, mine["low"], mine["high"], color=colours[family], linewidth=1.4)
         above.plot(x, mine["r"], "o", color=colours[family], markersize=4, label=kit.legend_name(family))
     for place, (_, row) in enumerate(rows[rows["winner"]].set_index("region").reindex(regions).iterrows()):
-        _bounds(above, place, row)
+        ends, label = [place - 0.45, place + 0.45], "best family, exchanged predictions"
+        above.fill_between(ends, 0, row["null_high"], color=kit.NULL, linewidth=0, zorder=0, label=label)
+        if np.isfinite(row["ceiling_r"]):
+            above.hlines(row["ceiling_r"], *ends, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
         colour = colours[row["family"]]
         below.vlines(place, row["ahead_low"], row["ahead_high"], color=colour, linewidth=1.4)
         below.plot(place, row["ahead"], "o", color=colour, markerfacecolor=colour if row["decided"] else "white")
@@ -44,15 +46,6 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
     below.set_xticks(range(len(regions)), regions, fontsize=7, rotation=40 if len(regions) > 6 else 0, ha="center")
     kit.legend_below(figure, [above], 3)
     return figure
-
-
-def _bounds(ax: Axes, x: int, row: "pd.Series[float]") -> None:
-    """Draw ceiling and chance of one region."""
-    left, right = x - 0.45, x + 0.45
-    label = "best family, exchanged predictions"
-    ax.fill_between([left, right], 0, row["null_high"], color=kit.NULL, linewidth=0, zorder=0, label=label)
-    if np.isfinite(row["ceiling_r"]):
-        ax.hlines(row["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
 
 
 def winner_maps(

@@ -129,9 +129,11 @@ def _panels(model: str, tables: Mapping[str, pd.DataFrame], origin: str) -> list
         drawn = pd.concat(parts, ignore_index=True)
         panel("convergencetime", "", f"Latency of the layers of {model}", latency_of_layers(drawn, both), drawn)
     if len(curves):
-        firsts = _first_of_each(curves)
-        some = [pd.concat([_of(table, who) for who in firsts]) for table in (curves, tables["halftimes"])]
-        words = ", ".join(f"{_name(subject)}, {measured}" for measured, subject in firsts)
+        firsts: dict[str, str] = {}  # a subject per way of measuring: curves of several would cover each other
+        for measured, subject in _shown(curves):
+            firsts.setdefault(measured, subject)
+        some = [pd.concat([_of(table, who) for who in firsts.items()]) for table in (curves, tables["halftimes"])]
+        words = ", ".join(f"{_name(subject)}, {measured}" for measured, subject in firsts.items())
         figure = half_time_curves(*some)
         panel("halftimes", "", f"Convergence of {model} over training", figure, some[1], who=words)
     maps = tables["maps"]
@@ -149,14 +151,6 @@ def _of(table: pd.DataFrame, who: tuple[str, str], network: str | None = None) -
     """Return the rows of one (how measured, subject), and of one network."""
     mine = table[(table["measured"] == who[0]) & (table["subject"] == who[1])]
     return mine if network is None else mine[mine["network"] == network]
-
-
-def _first_of_each(curves: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return one (how measured, subject) per way of measuring: curves of several would cover each other."""
-    found: dict[str, str] = {}
-    for measured, subject in _shown(curves):
-        found.setdefault(measured, subject)
-    return list(found.items())
 
 
 def _title(scores: pd.DataFrame, network: str, score: str) -> str:

@@ -113,8 +113,7 @@ def encoders_section(material: kit.ImageMaterial) -> kit.Section | None:
         parts += _where(material, model, method, layer, rows)
         if sentence := ensemble_sentence(material, model, method):
             paragraphs.append(sentence)
-        if panel := ensemble_panel(material, model, method):
-            parts.append(panel)
+            parts.append(ensemble_panel(material, model, method))
         panels += kit.together(f"encoder{model}{method}", f"{material.label(model, method)} beside others", parts)
     return kit.Section("encoders", "Encoders side by side", panels, paragraphs, blocks) if blocks else None
 
@@ -124,29 +123,23 @@ def _beside(
 ) -> tuple[str, pd.DataFrame, list[kit.Panel], list[str], Markup]:
     """Return the layer of a fit that was chosen, its rows, and their figure, sentences and table."""
     label, layer = material.label(model, method), material.chosen(model, method)
-    rows = side_rows(material, model, method, layer)
+    encoding = material.encodings[model, method]
+    table, profile = (of[of["layer"] == layer] for of in (encoding.baselines, encoding.profile))
+    rows = table.merge(profile[["group", "ceiling_r", "null_low", "null_high", "control_r"]], on="group")
     shown = _places(rows, material.timed).dropna(subset=["r"])
     words: dict[str, Any] = {"id": f"{kind}{model}{method}", "model": model, "layer": layer}
     panels = []
     if len(shown):
         figure, confidence = encoder_scores(shown), material.config.confidence
         panels = [kit.captioned(kind, f"{title} of {model}, {layer}", figure, rows, confidence=confidence, **words)]
-    table = side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets")
-    return layer, rows, panels, side_sentences(label, rows, material.timed), table
+    told = side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets")
+    return layer, rows, panels, side_sentences(label, rows, material.timed), told
 
 
 def _places(rows: pd.DataFrame, timed: bool) -> pd.DataFrame:
     """Return the rows of regions; of all reliable targets where there are none, or over all times."""
     regions = rows[rows["group"] != RELIABLE]
     return rows[rows["group"] == RELIABLE] if timed or regions.empty else regions
-
-
-def side_rows(material: kit.ImageMaterial, model: str, method: str, layer: str) -> pd.DataFrame:
-    """Return the table of one layer, with the ceiling and the chance of its groups."""
-    encoding = material.encodings[model, method]
-    profile = encoding.profile[encoding.profile["layer"] == layer]
-    table = encoding.baselines[encoding.baselines["layer"] == layer]
-    return table.merge(profile[["group", "ceiling_r", "null_low", "null_high", "control_r"]], on="group")
 
 
 def side_sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
@@ -239,11 +232,9 @@ def layer_weights(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def ensemble_panel(material: kit.ImageMaterial, model: str, method: str) -> kit.Panel | None:
-    """Return the figure of which layers are read, with its table; None where layers were not combined."""
+def ensemble_panel(material: kit.ImageMaterial, model: str, method: str) -> kit.Panel:
+    """Return the figure of which layers are read, with its table, where layers were combined."""
     table = material.encodings[model, method].ensemble
-    if table.empty:
-        return None
     alone = table[table["layer"] != table["layer"].iloc[0]].dropna(subset=["weight"])
     shown = alone[(alone["group"] == RELIABLE) == material.timed]
     shown = shown if len(shown) else alone
@@ -284,10 +275,19 @@ def dictionaries_section(material: kit.ImageMaterial) -> kit.Section | None:
             continue
         label = material.label(model, method)
         layer, _, parts, sentences, table = _beside(material, model, method, "dictionaries", "Sparse codes")
+        columns: kit.Columns = {
+            "layer": lambda row: str(row["layer"]),
+            "unexplained variance": lambda row: f"{row['unexplained']:.0%}",
+            "atoms per image": lambda row: f"{row['n_active']:.1f} of {row['n_atoms']}",
+            "never used": lambda row: f"{row['dead']:.0%}",
+            "alike over starts": lambda row: kit.number(row.get("stability", float("nan"))),
+            "random atoms": lambda row: kit.number(row.get("random_stability", float("nan"))),
+        }
         quality = material.details_of(model, method, "baselines").get("dictionaries", [])
         panels += parts
         paragraphs += [*sentences, *(_stability(label, row) for row in quality if row["layer"] == layer)]
-        blocks += [table, _quality(quality, f"{label}: dictionaries by layer, on test images")]
+        title = f"{label}: dictionaries by layer, on test images"
+        blocks += [table, kit.row_table(pd.DataFrame(quality), columns, title)]
     return kit.Section("dictionaries", "Sparse dictionaries", panels, paragraphs, blocks) if blocks else None
 
 
@@ -301,15 +301,3 @@ def _stability(label: str, row: Mapping[str, Any]) -> str:
         f"{kit.number(row['stability'])} (random atoms: {kit.number(row['random_stability'])}); {row['same']:.0%} "
         f"are the same (cosine above .9). So {verdict}. Learned from {row['n_images']:,} images."
     )
-
-
-def _quality(quality: Sequence[Mapping[str, Any]], title: str) -> Markup:
-    columns: kit.Columns = {
-        "layer": lambda row: str(row["layer"]),
-        "unexplained variance": lambda row: f"{row['unexplained']:.0%}",
-        "atoms per image": lambda row: f"{row['n_active']:.1f} of {row['n_atoms']}",
-        "never used": lambda row: f"{row['dead']:.0%}",
-        "alike over starts": lambda row: kit.number(row.get("stability", float("nan"))),
-        "random atoms": lambda row: kit.number(row.get("random_stability", float("nan"))),
-    }
-    return kit.row_table(pd.DataFrame(quality), columns, title)

@@ -218,8 +218,10 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     others = pd.unique(rows.loc[rows["n_targets"] < rows.groupby("roi")["n_targets"].transform("max"), "model"])
     rows = rows[~rows["model"].isin(others)]
     first, n_regions = rows["model"].iloc[0], rows["roi"].nunique()
-    drawn, some = _largest_regions(rows), ""
+    drawn, some = rows, ""
     if n_regions > MOST_PANELS:
+        sizes = rows.drop_duplicates("roi").set_index("roi")["n_targets"]
+        drawn = rows[rows["roi"].isin(sizes.nlargest(MOST_PANELS).index)]
         some = f" Drawn are the {MOST_PANELS} of {n_regions} regions with most targets."
     n_layers = rows.groupby("model")["layer"].nunique()
     deep, controls = n_layers.max() > 1, material.labels(material.controls)
@@ -240,24 +242,13 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
         caption = kit.CAPTIONS["heatmap"].format(model=first) + some
         panels.append(kit.Panel("heatmap", f"Regions and layers of {first}", caption, roi_layer_heatmap(drawn, first)))
     panels = kit.together("layers", "Layers by region", panels)
-    return kit.Section("layers", "Layers" if deep else "Regions", panels, [_best_region(rows[rows["model"] == first])])
-
-
-def _best_region(rows: pd.DataFrame) -> str:
-    """State where the model of these rows predicts best, and in how many regions one layer is the best."""
-    best, regions = rows.sort_values("r", ascending=False).iloc[0], rows.drop_duplicates("roi")
-    text = f"{best['model']} predicts {best['roi']} best of {len(regions)} regions, mean r {kit.number(best['r'])}"
-    if rows["layer"].nunique() > 1:
-        text += f" ({best['layer']}); which layer is the best is decided in {int(regions['decided'].sum())} of them"
-    return f"{text}."
-
-
-def _largest_regions(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the regions to draw: all, or those of most targets where there are many."""
-    if rows["roi"].nunique() <= MOST_PANELS:
-        return rows
-    sizes = rows.drop_duplicates("roi").set_index("roi")["n_targets"]
-    return rows[rows["roi"].isin(sizes.nlargest(MOST_PANELS).index)]
+    mine = rows[rows["model"] == first]
+    best = mine.sort_values("r", ascending=False).iloc[0]
+    text = f"{first} predicts {best['roi']} best of {mine['roi'].nunique()} regions, mean r {kit.number(best['r'])}"
+    if n_layers[first] > 1:
+        n_decided = int(mine.drop_duplicates("roi")["decided"].sum())
+        text += f" ({best['layer']}); which layer is the best is decided in {n_decided} of them"
+    return kit.Section("layers", "Layers" if deep else "Regions", panels, [f"{text}."])
 
 
 def _profile_rows(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:

@@ -48,7 +48,10 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
     if len(manifolds):
         blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
         panels += _manifolds(manifolds)
-    paragraphs = [*(text.format(n=n) for text in kit.EXPLAINED["matching"]), *manifold_notes(manifolds)]
+    noted = manifolds[(manifolds["measure"] == "capacity") & (manifolds["note"] != "") & (manifolds["n_each"] == 0)]
+    notes = noted.drop_duplicates("feature")[["feature", "note"]].to_numpy()
+    paragraphs = [text.format(n=n) for text in kit.EXPLAINED["matching"]]
+    paragraphs += [f"No capacity or collapse of {feature}: {note}." for feature, note in notes]
     return kit.Section("matching", TITLE, panels, paragraphs, blocks)
 
 
@@ -273,10 +276,3 @@ def manifold_table(table: pd.DataFrame) -> Markup:
 def _beside_null(row: "pd.Series[float]") -> str:
     words = ["∞" if np.isinf(row[name]) else kit.number(row[name]) for name in ("value", "null")]
     return "–" if pd.isna(row["value"]) else f"{words[0]} (shuffled {words[1]})"
-
-
-def manifold_notes(table: pd.DataFrame) -> list[str]:
-    """Return a sentence per feature that has no manifolds, and why."""
-    noted = table[(table["measure"] == "capacity") & (table["note"] != "") & (table["n_each"] == 0)]
-    noted = noted.drop_duplicates("feature")
-    return [f"No capacity or collapse of {row['feature']}: {row['note']}." for _, row in noted.iterrows()]

@@ -17,18 +17,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.io import brain_maps, inflated_fslr, voxel_affine
+from brainalign.report.kit import surface
 from brainalign.report.kit.canvas import HIDDEN, MOST_MARKS, new_figure
 from brainalign.report.kit.material import SubjectMaterial
-from brainalign.report.kit.surface import (
-    COLOUR_SCALES,
-    HEMISPHERES,
-    N_VERTICES,
-    SurfaceMap,
-    drawn_vertices,
-    flat_maps,
-    fsaverage5,
-    surface_map,
-)
 from brainalign.report.kit.viewer import volume_viewer
 
 if TYPE_CHECKING:
@@ -100,7 +91,7 @@ def place_map(
 
 def _space(targets: pd.DataFrame) -> str:
     """Return the key of `DRAWN` for the space of targets; empty where it cannot be drawn."""
-    if drawn_vertices(targets) is not None:
+    if surface.drawn_vertices(targets) is not None:
         return "fsaverage"
     placed = np.isfinite(targets.reindex(columns=AXES).to_numpy(dtype=float)).all(axis=1)
     if "vertex" in targets:
@@ -116,14 +107,14 @@ def _space(targets: pd.DataFrame) -> str:
 def _on_fsaverage(
     targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]
 ) -> TargetMap:
-    vertices, label = drawn_vertices(targets), options["label"]
+    vertices, label = surface.drawn_vertices(targets), options["label"]
     assert vertices is not None  # as `_space` says
-    drawn = surface_map(
+    drawn = surface.surface_map(
         vertices.merge(pd.DataFrame({"target_id": targets["target_id"], "shown": values})),
         "shown", title=label, unit=label, kind="diverging" if options["diverging"] else "sequential", vmin=0.0,
         vmax=options["vmax"],
     )  # fmt: skip
-    return TargetMap(flat_maps(drawn), "Drawn on the flattened cortex of fsaverage5.")
+    return TargetMap(surface.flat_maps(drawn), "Drawn on the flattened cortex of fsaverage5.")
 
 
 def _in_volume(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]) -> TargetMap:
@@ -150,7 +141,7 @@ def _on_surfaces(
     figure, axes = new_figure(8.6, 3.0, 4)
     scale = ScalarMappable(
         Normalize(-options["vmax"] if options["diverging"] else 0.0, options["vmax"]),
-        COLOUR_SCALES["diverging" if options["diverging"] else "sequential"],
+        surface.COLOUR_SCALES["diverging" if options["diverging"] else "sequential"],
     )
     for ax, (hemi, side, towards) in zip(axes, SIDES, strict=True):
         rows = np.flatnonzero((targets["hemi"] == hemi) & (targets["vertex"] >= 0))
@@ -162,7 +153,7 @@ def _on_surfaces(
         across, up = (places[order][:, 1:] * [towards, 1]).T
         ax.scatter(across, up, c=colours, s=size, linewidths=0, rasterized=True)
         ax.set(aspect="equal", xticks=[], yticks=[])
-        ax.set_title(f"{HEMISPHERES[hemi]}, {side}", fontsize=9)
+        ax.set_title(f"{surface.HEMISPHERES[hemi]}, {side}", fontsize=9)
         ax.spines[:].set_visible(False)
     figure.colorbar(scale, ax=axes, shrink=0.75, pad=0.01, aspect=25).set_label(options["label"], fontsize=8)
     return TargetMap(figure, "Drawn at the vertices of the surfaces that the descriptor gives.")
@@ -225,8 +216,8 @@ def maps_in_mni(
         )  # fmt: skip
     figure.suptitle(label, fontsize=9)
     kind: Any = "diverging" if diverging else "sequential"
-    cortex = SurfaceMap(label, label, _projected(image), kind, low, vmax)
-    return {"glassbrain": figure} | ({"projection": flat_maps(cortex)} if cortex.n_shown else {})
+    cortex = surface.SurfaceMap(label, label, _projected(image), kind, low, vmax)
+    return {"glassbrain": figure} | ({"projection": surface.flat_maps(cortex)} if cortex.n_shown else {})
 
 
 def _projected(image: Nifti1Image) -> NDArray[np.float64]:
@@ -235,7 +226,7 @@ def _projected(image: Nifti1Image) -> NDArray[np.float64]:
     from nilearn.surface import vol_to_surf
 
     known = nibabel.Nifti1Image(np.isfinite(np.asarray(image.dataobj)).astype(np.float32), image.affine)
-    meshes, projected = fsaverage5(), np.full((2, N_VERTICES), np.nan)
+    meshes, projected = surface.fsaverage5(), np.full((2, surface.N_VERTICES), np.nan)
     for row, side in enumerate(("left", "right")):
         pial, white = (meshes[name].parts[side] for name in ("pial", "white_matter"))
         with warnings.catch_warnings():
@@ -290,7 +281,7 @@ def place_marks(
     for ax, (name, (across, up)) in zip(axes, VIEWS.items(), strict=True):
         marks = ax.scatter(
             places[shown, across], places[shown, up], c=values[shown], s=size, vmin=-vmax if diverging else 0,
-            vmax=vmax, cmap=COLOUR_SCALES["diverging" if diverging else "sequential"], edgecolors=edges,
+            vmax=vmax, cmap=surface.COLOUR_SCALES["diverging" if diverging else "sequential"], edgecolors=edges,
             linewidths=0.7, rasterized=len(shown) > MOST_MARKS,
         )  # fmt: skip
         ax.set_title(name, fontsize=9)

@@ -13,18 +13,8 @@ from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
-from brainalign.report import kit
+from brainalign.report import geometry_sections, kit
 from brainalign.report.encoding_sections import panels_in_mni, partition_section, score_maps
-from brainalign.report.geometry_sections import (
-    evoked_section,
-    in_orders,
-    left_out_course_section,
-    mds_categories,
-    rsa_course_section,
-    searchlight_methods,
-    searchlight_section,
-    searchlights_of,
-)
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.report.pages.answers import answer_of_blocks
 from brainalign.statistics import reliable_rule, reliable_targets
@@ -47,7 +37,7 @@ def gather_blocks(shelf: kit.Shelf) -> kit.Material:
     if material.responses is not None:
         material.conditions = list(pd.unique(material.responses.trials["stimulus_id"]))
     material.comparison = shelf.fetch("comparison", pd.DataFrame)
-    material.searchlights = searchlights_of(shelf)
+    material.searchlights = geometry_sections.searchlights_of(shelf)
     material.decoding = shelf.fetch("decoding", pd.DataFrame)
     material.summary = shelf.fetch("summary", pd.DataFrame)
     return material
@@ -65,7 +55,7 @@ def blocks_chapter(material: kit.Material) -> kit.Chapter:
         interval_note=f"Intervals: over {material.tested}, none where folds overlap or are few; for layer 'all': the "
         "range over layers, n of them.",
         summary=material.summary,
-        methods=[*steps, *searchlight_methods(material), closing],
+        methods=[*steps, *geometry_sections.searchlight_methods(material), closing],
         failed_controls=kit.failed_spaces(material),
     )
 
@@ -178,7 +168,7 @@ def _maps(material: kit.Material) -> kit.Section | None:
     if not material.encodings or material.responses is None:
         return None
     if material.timed:
-        return left_out_course_section(material)
+        return geometry_sections.left_out_course_section(material)
     first = material.first
     scores, level = first.of(first.encoding.scores), material.config.summarize.q
     if not material.descriptor.in_blocks:
@@ -331,7 +321,7 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     if material.rdms is None or material.comparison is None:
         return None
     if material.timed:
-        return rsa_course_section(material)
+        return geometry_sections.rsa_course_section(material)
     stimuli = material.nouns.stimuli
     distances = list(material.comparison["distance"].unique())
     layers = material.comparison.drop_duplicates("model")[["model", "layer"]].to_numpy()
@@ -346,9 +336,11 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
     title = f"Dissimilarities of {stimuli}"
-    views = in_orders(rdms, material.labels, title, "rdm", partial(figures.rdm_matrices, rdms, material.labels))
+    views = geometry_sections.in_orders(
+        rdms, material.labels, title, "rdm", partial(figures.rdm_matrices, rdms, material.labels)
+    )
     assert views[0].figure is not None
-    arranged = mds_categories(points, material.labels)
+    arranged = geometry_sections.mds_categories(points, material.labels)
     panels = [
         replace(_panel(material, "rdm", title, views[0].figure, table), orders=views if len(views) > 1 else ()),
         _panel(material, "mds", f"Arrangement of {stimuli} ({distances[0]})", arranged, places),
@@ -364,6 +356,6 @@ def _geometry(material: kit.Material) -> kit.Section | None:
 
 
 SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [
-    _data, evoked_section, _identification, _maps, _ceilings, _layers, partition_section, _zero_shot, _geometry,
-    searchlight_section,
+    _data, geometry_sections.evoked_section, _identification, _maps, _ceilings, _layers, partition_section, _zero_shot,
+    _geometry, geometry_sections.searchlight_section,
 ]  # fmt: skip

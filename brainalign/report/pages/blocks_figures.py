@@ -9,18 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.condensed import condensed_rdms
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    MOST_MARKS,
-    legend_name,
-    model_colours,
-    name_marks,
-    new_figure,
-    p_equals,
-    panel_grid,
-    ranked_models,
-)
+from brainalign.report import kit
 
 MOST_NAMED, MOST_NUMBERED = 30, 12  # stimuli whose names, and whose numbers in cells, can be read in a figure
 
@@ -28,7 +17,7 @@ MOST_NAMED, MOST_NUMBERED = 30, 12  # stimuli whose names, and whose numbers in 
 def split_matrix(splits: pd.DataFrame) -> Figure:
     """Draw which groups each fold tests (rows are folds), one panel per split."""
     names = pd.unique(splits["name"])
-    figure, axes, _ = panel_grid(len(names), 2, (4.4, 3.2))
+    figure, axes, _ = kit.panel_grid(len(names), 2, (4.4, 3.2))
     for ax, name in zip(axes, names, strict=False):
         part = splits[splits["name"] == name]
         tested = part.assign(test=part["split"] == "test").pivot_table(
@@ -44,9 +33,9 @@ def split_matrix(splits: pd.DataFrame) -> Figure:
 
 def null_histogram(null: NDArray[Any], observed: float, chance: float, quantity: str) -> Figure:
     """Draw a permutation distribution with the observed value and chance."""
-    figure, (ax,) = new_figure(5.2, 2.6)
-    ax.hist(null, bins=30, color=GREY)
-    ax.axvline(observed, color=COLOURS[5], linewidth=2, label=f"observed {observed:.3f}")
+    figure, (ax,) = kit.new_figure(5.2, 2.6)
+    ax.hist(null, bins=30, color=kit.GREY)
+    ax.axvline(observed, color=kit.COLOURS[5], linewidth=2, label=f"observed {observed:.3f}")
     ax.axvline(chance, color="black", linestyle=":", label=f"chance {chance:.3f}")
     ax.set(xlabel=quantity, ylabel=f"of {len(null)} permutations")
     ax.legend(fontsize=8, frameon=False)
@@ -66,7 +55,7 @@ def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: 
         Scores of spaces without meaning.
     headline : str
     """
-    figure, (ax,) = new_figure(6.8, 3.2)
+    figure, (ax,) = kit.new_figure(6.8, 3.2)
     bins = np.linspace(0, 1, 30)
     ax.hist(
         null, bins=bins.tolist(), color="#c8c8c8", weights=np.full(len(null), 1 / max(len(null), 1)), label="permuted"
@@ -79,10 +68,10 @@ def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: 
     )
     for k, (name, value) in enumerate(observed.items()):
         if name == headline:
-            ax.axvline(value, color=COLOURS[5], linewidth=2, label=legend_name(f"{name} {value:.3f}"))
+            ax.axvline(value, color=kit.COLOURS[5], linewidth=2, label=kit.legend_name(f"{name} {value:.3f}"))
         else:
             label = "single wordings" if k == 1 else None
-            ax.plot(value, top * (0.45 + 0.07 * (k % 6)), "o", color=COLOURS[0], markersize=5, label=label)
+            ax.plot(value, top * (0.45 + 0.07 * (k % 6)), "o", color=kit.COLOURS[0], markersize=5, label=label)
     ax.axvline(0.5, color="black", linestyle=":", linewidth=1, label="chance")
     ax.set(xlabel="share of pairs matched", ylabel="share of permutations", xlim=(0, 1.02))
     ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
@@ -95,7 +84,7 @@ def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Seq
     counts = np.zeros((len(codes), len(codes)))
     np.add.at(counts, (items["item"].map(codes), items["chosen"].map(codes)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, (ax,) = new_figure(4.6, 4.0)
+    figure, (ax,) = kit.new_figure(4.6, 4.0)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.argwhere(counts > 0) if len(labels) <= MOST_NUMBERED else ():
         colour = "white" if shares[i, j] > 0.55 else "black"
@@ -127,8 +116,8 @@ def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequ
         Models of random weights: grey and dashed.
     """
     panels = list(rows.groupby("quantity", sort=False))
-    colours = model_colours(models, random_weights)
-    figure, axes, _ = panel_grid(len(panels), 2, (4.2, 2.7), least=8.4)
+    colours = kit.model_colours(models, random_weights)
+    figure, axes, _ = kit.panel_grid(len(panels), 2, (4.2, 2.7), least=8.4)
     for ax, (quantity, part) in zip(axes, panels, strict=False):
         depths: dict[str, list[str]] = {}
         for model, of in part.groupby("model", sort=False):
@@ -136,12 +125,12 @@ def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequ
             # Networks of different depth share the axis: the first and last layer of each lie at its ends.
             x = np.linspace(0, 1, len(of))
             style = "--" if model in random_weights else "-"
-            label, colour = legend_name(model), colours[str(model)]
+            label, colour = kit.legend_name(model), colours[str(model)]
             lines = ax.plot(x, of["value"], f"o{style}", color=colour, markersize=3, linewidth=1.2, label=label)
             if of["null_mean"].notna().any():
-                lines += ax.plot(x, of["null_mean"], "_", color=GREY, markersize=7)
+                lines += ax.plot(x, of["null_mean"], "_", color=kit.GREY, markersize=7)
             for line in lines:
-                name_marks(line, depths[str(model)])
+                kit.name_marks(line, depths[str(model)])
         if part["chance"].notna().any():
             ax.axhline(part["chance"].dropna().iloc[0], color="black", linestyle=":", linewidth=1)
         longest = max(depths.values(), key=len)
@@ -157,10 +146,10 @@ def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequ
 
 def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
     """Draw the distribution of noise ceilings over targets; left of 0 is what the estimator gives without signal."""
-    figure, (ax,) = new_figure(4.4, 3.4)
-    ax.hist(ceiling, bins=40, color=COLOURS[0])
+    figure, (ax,) = kit.new_figure(4.4, 3.4)
+    ax.hist(ceiling, bins=40, color=kit.COLOURS[0])
     ax.axvline(0, color="black", linestyle=":", linewidth=1)
-    ax.axvline(threshold, color=COLOURS[5], linewidth=1.5, label=f"threshold {threshold:g}")
+    ax.axvline(threshold, color=kit.COLOURS[5], linewidth=1.5, label=f"threshold {threshold:g}")
     ax.set(xlabel="noise ceiling (share of variance that repeats)", ylabel="targets")
     ax.locator_params(axis="y", integer=True)
     ax.legend(fontsize=8, frameon=False)
@@ -172,20 +161,20 @@ def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
 
     Reliable targets whose score exceeds their ceiling (a normalised score above 1) are marked and counted.
     """
-    figure, (ax,) = new_figure(4.6, 4.2)
+    figure, (ax,) = kit.new_figure(4.6, 4.2)
     x, y, reliable = (scores[name].to_numpy() for name in ("ceiling", "r2_signed", "reliable"))
     above = reliable & (y > x)
-    if len(scores) > MOST_MARKS:
+    if len(scores) > kit.MOST_MARKS:
         cells = ax.hexbin(x, y, gridsize=45, bins="log", mincnt=1, cmap="Blues")
         figure.colorbar(cells, ax=ax, shrink=0.7, label="targets")
     else:
-        colours = np.where(reliable, COLOURS[0], "#c8c8c8")
+        colours = np.where(reliable, kit.COLOURS[0], "#c8c8c8")
         ax.scatter(x, y, s=8, color=colours, alpha=0.7, linewidths=0)
-    ax.axvline(threshold, color=COLOURS[5], linewidth=1, label=f"threshold {threshold:g}")
+    ax.axvline(threshold, color=kit.COLOURS[5], linewidth=1, label=f"threshold {threshold:g}")
     ax.axline((0, 0), slope=1, color="black", linewidth=1, linestyle="--", label="score = ceiling")
-    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axhline(0, color=kit.GREY, linewidth=0.6)
     label = f"above the ceiling: {above.sum():,} of {reliable.sum():,}"
-    ax.plot(x[above], y[above], "^", color=COLOURS[5], markersize=4 if above.sum() < 200 else 2, label=label)
+    ax.plot(x[above], y[above], "^", color=kit.COLOURS[5], markersize=4 if above.sum() < 200 else 2, label=label)
     ax.set(xlabel="noise ceiling (variance)", ylabel="r · |r|")
     figure.legend(fontsize=7, frameon=False, loc="outside lower center", ncols=2)
     return figure
@@ -193,7 +182,7 @@ def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
 
 def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str], order: NDArray[np.intp]) -> Figure:
     """Draw RDMs as matrices, each on its own scale; labels are as the RDMs are, conditions drawn in this order."""
-    figure, axes, columns = panel_grid(len(rdms), 3, (3.0, 3.0))
+    figure, axes, columns = kit.panel_grid(len(rdms), 3, (3.0, 3.0))
     i, j = np.triu_indices(len(labels), 1)
     for k, (ax, (name, pairs)) in enumerate(zip(axes, rdms.items(), strict=False)):
         matrix = np.zeros((len(labels), len(labels)))
@@ -225,8 +214,8 @@ def rsa_ranking(rows: pd.DataFrame, controls: Sequence[str], measure: str, model
     several = (of.size() > 1).to_numpy()
     table.loc[several, ["low", "high"]] = of["score"].agg(["min", "max"]).to_numpy()[several]
     table.loc[several, "p"] = np.nan  # of each layer
-    tested = [f"{name}, p {p_equals(p)}" if np.isfinite(p) else name for name, p in table["p"].items()]
+    tested = [f"{name}, p {kit.p_equals(p)}" if np.isfinite(p) else name for name, p in table["p"].items()]
     table = table.assign(name=np.array(tested, dtype=object), null=table["null_mean"]).reset_index()
     low, high = rows[["ceiling_low", "ceiling_high"]].iloc[0]
     table = table.assign(control=table["model"].isin(controls))
-    return ranked_models(table, measure=measure, ceiling=(low, high), models=models)
+    return kit.ranked_models(table, measure=measure, ceiling=(low, high), models=models)

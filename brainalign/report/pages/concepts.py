@@ -11,29 +11,15 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from brainalign.report import kit
 from brainalign.report.geometry_sections import ALIGNMENT_TABLES, alignment_section, failed_alignment, no_alignment
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    NULL,
-    Chapter,
-    Columns,
-    Section,
-    Shelf,
-    StudyMaterial,
-    captioned,
-    html_table,
-    label_axes,
-    legend_below,
-    model_colours,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    row_table,
-)
 
-COLOUR_OF = {"embedding": COLOURS[0], "reproducible": COLOURS[4], "baseline": COLOURS[1], "published": COLOURS[2]}
+COLOUR_OF = {
+    "embedding": kit.COLOURS[0],
+    "reproducible": kit.COLOURS[4],
+    "baseline": kit.COLOURS[1],
+    "published": kit.COLOURS[2],
+}
 KINDS = {
     "embedding": "{name} embedding",
     "reproducible": "{name}, dimensions found again",
@@ -49,19 +35,19 @@ def accuracy_figure(choices: pd.DataFrame) -> Figure:
     """Draw the accuracy of every candidate between chance and the ceiling, a panel per split."""
     splits = list(pd.unique(choices["split"]))
     n = max(len(choices[choices["split"] == split]) for split in splits)
-    figure, axes = new_figure(3.4 + 2.8 * len(splits), 1.1 + 0.3 * n, len(splits))
+    figure, axes = kit.new_figure(3.4 + 2.8 * len(splits), 1.1 + 0.3 * n, len(splits))
     for k, (ax, split) in enumerate(zip(axes, splits, strict=True)):
         part = choices[choices["split"] == split].iloc[::-1]
         y = np.arange(len(part))
         _between(ax, part.iloc[0], part["accuracy"])
         for place, (_, row) in zip(y, part.iterrows(), strict=True):
-            colour = COLOUR_OF.get(row["kind"], GREY)
+            colour = COLOUR_OF.get(row["kind"], kit.GREY)
             ax.errorbar(row["accuracy"], place, xerr=1.96 * row["se"], fmt="o", color=colour, markersize=5, capsize=2)
         names = [KINDS[kind].format(name=name) for name, kind in zip(part["name"], part["kind"], strict=True)]
         ax.set_yticks(y, names if k == 0 else [""] * len(y), fontsize=8)
-        label_axes(ax, SPLITS.get(split, split), x="accuracy", ticks="x")
+        kit.label_axes(ax, SPLITS.get(split, split), x="accuracy", ticks="x")
         ax.set_ylim(-0.6, len(part) - 0.4)
-    legend_below(figure, axes, 3)
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -69,7 +55,9 @@ def _between(ax: Axes, row: pd.Series, values: pd.Series[float] | pd.DataFrame) 
     """Draw chance and the ceiling, across an axis that holds all accuracies."""
     ax.axvline(row["chance"], color="black", linewidth=0.8, linestyle=":", label="chance")
     if pd.notna(row["ceiling_low"]):
-        ax.axvspan(row["ceiling_low"], row["ceiling_high"], color=NULL, zorder=0, label="ceiling of accuracy, bounds")
+        ax.axvspan(
+            row["ceiling_low"], row["ceiling_high"], color=kit.NULL, zorder=0, label="ceiling of accuracy, bounds"
+        )
     seen = np.append(values.to_numpy(dtype=float), row["ceiling_high"])
     ax.set_xlim(np.nanmin([0.3, *seen]) - 0.05, np.nanmax([0.7, *seen]) + 0.05)
 
@@ -77,14 +65,14 @@ def _between(ax: Axes, row: pd.Series, values: pd.Series[float] | pd.DataFrame) 
 def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
     """Draw how well every dimension is found again from other starts, a panel per method."""
     methods = list(pd.unique(dimensions["method"]))
-    figure, axes = new_figure(4.4 * max(len(methods), 1), 2.6, max(len(methods), 1))
+    figure, axes = kit.new_figure(4.4 * max(len(methods), 1), 2.6, max(len(methods), 1))
     for ax, method in zip(axes, methods, strict=False):
         part = dimensions[dimensions["method"] == method]
-        colours = [COLOURS[0] if kept else GREY for kept in part["reproducible"]]
+        colours = [kit.COLOURS[0] if kept else kit.GREY for kept in part["reproducible"]]
         ax.bar(part["dimension"], part["r"], color=colours, width=0.8)
         ax.axhline(least_r, color="black", linewidth=0.8, linestyle="--")
         ax.set_ylim(0, 1.02)
-        label_axes(
+        kit.label_axes(
             ax,
             f"{method}: {int(part['reproducible'].sum())} of {len(part)} found again",
             x="dimension, largest first",
@@ -99,8 +87,8 @@ def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
 def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
     """Draw networks' layers: as they are on held-out triplets, and read out on triplets of unseen objects."""
     shown = networks.iloc[::-1]
-    colours = model_colours(list(pd.unique(networks["model"])))
-    figure, axes = new_figure(9.0, 1.2 + 0.26 * len(shown), 2)
+    colours = kit.model_colours(list(pd.unique(networks["model"])))
+    figure, axes = kit.new_figure(9.0, 1.2 + 0.26 * len(shown), 2)
     y = np.arange(len(shown))
     about = (("cosine", "null_high", "as they are, held-out triplets"), ("unseen", "unseen_null_high", ""))
     for k, (ax, (value, high, title)) in enumerate(zip(axes, about, strict=True)):
@@ -112,8 +100,8 @@ def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
         names = [f"{model} {layer}" for model, layer in zip(shown["model"], shown["layer"], strict=True)]
         ax.set_yticks(y, names if k == 0 else [""] * len(y), fontsize=7)
         ax.set_ylim(-0.6, len(shown) - 0.4)
-        label_axes(ax, title or "dimensions read out, unseen objects", x="odd-one-out accuracy", ticks="x")
-    legend_below(figure, axes, 3)
+        kit.label_axes(ax, title or "dimensions read out, unseen objects", x="odd-one-out accuracy", ticks="x")
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -124,7 +112,7 @@ def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
     by = readouts.set_index(["model", "layer", "dimension"])
     values = np.array([[by.loc[(*layer, number), "r2"] for number in numbers] for layer in layers], dtype=float)
     nulls = np.array([[by.loc[(*layer, number), "null_high"] for number in numbers] for layer in layers], dtype=float)
-    figure, (ax,) = new_figure(2.4 + 0.3 * len(numbers), 1.0 + 0.26 * len(layers))
+    figure, (ax,) = kit.new_figure(2.4 + 0.3 * len(numbers), 1.0 + 0.26 * len(layers))
     picture = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     bar = figure.colorbar(picture, ax=ax, shrink=0.9)
     bar.set_label("held-out R²", fontsize=8)
@@ -139,20 +127,20 @@ def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
 
 def region_figure(regions: pd.DataFrame) -> Figure:
     """Draw how well the geometry of brain regions fits judged similarity, with its null and ceiling."""
-    figure, (ax,) = new_figure(max(5.2, 1.2 + 0.5 * len(regions)), 3.0)
+    figure, (ax,) = kit.new_figure(max(5.2, 1.2 + 0.5 * len(regions)), 3.0)
     x = np.arange(len(regions))
-    ax.bar(x, regions["score"], color=COLOURS[0], width=0.6, label="regions")
-    ax.bar(x, regions["null_high"], color=NULL, width=0.75, zorder=0, label=PERMUTED)
+    ax.bar(x, regions["score"], color=kit.COLOURS[0], width=0.6, label="regions")
+    ax.bar(x, regions["null_high"], color=kit.NULL, width=0.75, zorder=0, label=PERMUTED)
     for place, (_, row) in zip(x, regions.iterrows(), strict=True):
         if pd.notna(row["ceiling_low"]):
             span = [row["ceiling_low"], row["ceiling_high"]]
             ax.fill_between(
-                [place - 0.4, place + 0.4], *span, color=COLOURS[1], alpha=0.35, linewidth=0, label="ceiling"
+                [place - 0.4, place + 0.4], *span, color=kit.COLOURS[1], alpha=0.35, linewidth=0, label="ceiling"
             )
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(x, list(regions["region"]), fontsize=8, rotation=45 if len(regions) > 8 else 0)
-    label_axes(ax, y="Spearman's r", ticks="y")
-    legend_below(figure, [ax], 3)
+    kit.label_axes(ax, y="Spearman's r", ticks="y")
+    kit.legend_below(figure, [ax], 3)
     return figure
 
 
@@ -161,17 +149,17 @@ FEW_STARTS = 20
 DEPENDENT = "Intervals are over choices, and say nothing of other objects or people."
 
 
-def gather_concepts(shelf: Shelf) -> StudyMaterial:
+def gather_concepts(shelf: kit.Shelf) -> kit.StudyMaterial:
     """Gather what was learned of odd-one-out judgements, and the networks that were aligned with them."""
     aligned = ALIGNMENT_TABLES if shelf.each(ALIGNMENT_TABLES[0]) else ()
     return shelf.study((*CONCEPT_TABLES, *aligned), noted=["triplets"])
 
 
-def concepts_chapter(material: StudyMaterial) -> Chapter:
+def concepts_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of choices, of the dimensions behind them, and of who has these."""
     whole, makers = bool(material.tables), (_choices, _dimensions, _networks, _regions, _alignment)
     aligned = ALIGNMENT_TABLES[0] in material.tables
-    return Chapter(
+    return kit.Chapter(
         "Odd-one-out judgements",
         [make(material) for make in makers] if whole else [],
         [*_findings(material), *material.descriptor.notes] if whole else [],
@@ -182,14 +170,14 @@ def concepts_chapter(material: StudyMaterial) -> Chapter:
     )
 
 
-def _first(material: StudyMaterial, kind: str, split: str = "triplets") -> pd.Series[Any] | None:
+def _first(material: kit.StudyMaterial, kind: str, split: str = "triplets") -> pd.Series[Any] | None:
     """Return the row of the first method, or of the only one of its kind."""
     choices = material.tables["choices"]
     rows = choices[(choices["kind"] == kind) & (choices["split"] == split)]
     return None if rows.empty else rows.iloc[0]
 
 
-def _cards(material: StudyMaterial) -> list[dict[str, str]]:
+def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
     fitted = material.details("choices")
     if not material.tables:
         return []
@@ -197,11 +185,11 @@ def _cards(material: StudyMaterial) -> list[dict[str, str]]:
     for kind, name in (("embedding", "accuracy"), ("baseline", "without training"), ("published", "published")):
         row = _first(material, kind)
         if row is not None:
-            control = f"chance {number(row['chance'])}, {int(row['n_triplets']):,} triplets"
+            control = f"chance {kit.number(row['chance'])}, {int(row['n_triplets']):,} triplets"
             title = name if row["name"] == name else f"{name}, {row['name']}"
-            cards.append({"name": title, "value": number(row["accuracy"]), "control": control})
+            cards.append({"name": title, "value": kit.number(row["accuracy"]), "control": control})
     if ceilings:
-        bounds = f"{number(ceilings['accuracy_low'])} to {number(ceilings['accuracy_high'])}"
+        bounds = f"{kit.number(ceilings['accuracy_low'])} to {kit.number(ceilings['accuracy_high'])}"
         about = f"{ceilings['n_triplets']:,} triplets judged several times"
         cards.append({"name": "ceiling of accuracy", "value": bounds, "control": about})
     for method, part in material.tables["conceptdimensions"].groupby("method", sort=False):
@@ -210,26 +198,27 @@ def _cards(material: StudyMaterial) -> list[dict[str, str]]:
     return cards
 
 
-def _findings(material: StudyMaterial) -> list[str]:
+def _findings(material: kit.StudyMaterial) -> list[str]:
     fitted = material.details("choices")
     best, shuffled, baseline = (_first(material, kind) for kind in ("embedding", "control", "baseline"))
     assert best is not None
     assert shuffled is not None
     assert baseline is not None
     sentences = [
-        f"The {best['name']} embedding predicts {number(best['accuracy'])} of {int(best['n_triplets']):,} held-out "
-        f"choices (chance {number(best['chance'])}); fitted to shuffled choices {number(shuffled['accuracy'])}, "
-        f"similarities counted without training {number(baseline['accuracy'])}. {DEPENDENT}"
+        f"The {best['name']} embedding predicts {kit.number(best['accuracy'])} of {int(best['n_triplets']):,} held-out "
+        f"choices (chance {kit.number(best['chance'])}); fitted to shuffled choices "
+        f"{kit.number(shuffled['accuracy'])}, similarities counted without training "
+        f"{kit.number(baseline['accuracy'])}. {DEPENDENT}"
     ]
     ceilings, repeated = fitted["ceilings"], _first(material, "embedding", "repeated")
     if ceilings and repeated is not None:
         sentences.append(
             f"On the {ceilings['n_triplets']:,} triplets that were judged several times it predicts "
-            f"{number(repeated['accuracy'])} of the choices; always naming the most frequent choice would predict "
-            f"{number(ceilings['accuracy_low'])} to {number(ceilings['accuracy_high'])}, so that it is "
-            f"{number(repeated['share_low'], 2)} to {number(repeated['share_high'], 2)} of the way from chance to the "
-            f"ceiling. Two people agree on {number(ceilings['agreement'])} of them, which is another question and no "
-            "ceiling of accuracy."
+            f"{kit.number(repeated['accuracy'])} of the choices; always naming the most frequent choice would predict "
+            f"{kit.number(ceilings['accuracy_low'])} to {kit.number(ceilings['accuracy_high'])}, so that it is "
+            f"{kit.number(repeated['share_low'], 2)} to {kit.number(repeated['share_high'], 2)} of the way from chance "
+            f"to the ceiling. Two people agree on {kit.number(ceilings['agreement'])} of them, which is another "
+            "question and no ceiling of accuracy."
         )
     else:
         sentences.append("There is no ceiling: no triplets that were judged several times were given.")
@@ -243,11 +232,13 @@ def _findings(material: StudyMaterial) -> list[str]:
     return sentences
 
 
-def _choices(material: StudyMaterial) -> Section:
+def _choices(material: kit.StudyMaterial) -> kit.Section:
     choices = material.tables["choices"]
-    panel = captioned("conceptchoices", "Between chance and ceiling", accuracy_figure(choices), choices, id="choices")
+    panel = kit.captioned(
+        "conceptchoices", "Between chance and ceiling", accuracy_figure(choices), choices, id="choices"
+    )
     prepared, fitted = material.details("triplets"), material.details("choices")
-    shares = ", ".join(number(share) for share in prepared["odd_column_shares"])
+    shares = ", ".join(kit.number(share) for share in prepared["odd_column_shares"])
     paragraphs = [
         f"{prepared['n_triplets']:,} judgements of {prepared['n_different']:,} different triplets of "
         f"{fitted['n_objects']:,} objects; {fitted['n_train']:,} for training. The same three objects are never "
@@ -261,15 +252,15 @@ def _choices(material: StudyMaterial) -> Section:
             "The published embedding may have been fitted to some of the triplets that are held out here, so that its "
             "accuracy may be too high."
         )
-    return Section("choices", "Predicted choices", [panel], paragraphs)
+    return kit.Section("choices", "Predicted choices", [panel], paragraphs)
 
 
-def _dimensions(material: StudyMaterial) -> Section:
+def _dimensions(material: kit.StudyMaterial) -> kit.Section:
     table = material.tables["conceptdimensions"]
     least = material.config.concepts.least_r
     figure, numbers = reproducibility_figure(table, least), table.assign(top=table["top"].map(", ".join))
     title = "Dimensions found again"
-    panel = captioned("conceptdimensions", title, figure, numbers, id="dimensions", least=least)
+    panel = kit.captioned("conceptdimensions", title, figure, numbers, id="dimensions", least=least)
     published = table["published"].ne("").any()
     header = ["dimension", "found again, |r|", "share of weight", "objects that have most of it"]
     blocks = []
@@ -277,39 +268,39 @@ def _dimensions(material: StudyMaterial) -> Section:
         rows: list[list[str | Markup]] = []
         for _, row in part.iterrows():
             strength = Markup("<b>{}</b>") if row["reproducible"] else Markup('<span class="soft">{}</span>')
-            r, share = (number(row[name], 2) for name in ("r", "weight"))
+            r, share = (kit.number(row[name], 2) for name in ("r", "weight"))
             cells: list[str | Markup] = [str(row["dimension"]), strength.format(r), share]
             # A cell cannot be given a class here; a span that may break keeps long lists inside the page.
             cells.append(Markup('<span style="white-space: normal">{}</span>').format(", ".join(row["top"])))
             if published:
-                cells.append(f"{row['published']} ({number(row['published_r'], 2)})" if row["published"] else "–")
+                cells.append(f"{row['published']} ({kit.number(row['published_r'], 2)})" if row["published"] else "–")
             rows.append(cells)
         columns = [*header, "published partner (|r|)"] if published else header
         blocks.append(Markup("<h3>{}</h3>").format(f"{method} embedding"))
-        blocks.append(html_table(columns, rows, f"Dimensions of the {method} embedding"))
+        blocks.append(kit.html_table(columns, rows, f"Dimensions of the {method} embedding"))
     told = [
         f"{method}: {int(part['reproducible'].sum())} of {len(part)} dimensions found again (|r| at least {least:g})."
         for method, part in table.groupby("method", sort=False)
     ]
-    return Section("dimensions", "Dimensions", [panel], told, blocks)
+    return kit.Section("dimensions", "Dimensions", [panel], told, blocks)
 
 
-def _networks(material: StudyMaterial) -> Section:
+def _networks(material: kit.StudyMaterial) -> kit.Section:
     networks, readouts = material.tables["networks"], material.tables["readouts"]
     title = "Networks beside judgements"
     if networks.empty:
-        return Section("networks", title, paragraphs=["No features of networks were extracted."])
+        return kit.Section("networks", title, paragraphs=["No features of networks were extracted."])
     options = material.config.concepts
-    columns: Columns = {
+    columns: kit.Columns = {
         "layer": lambda row: f"{row['model']} {row['layer']}",
-        "as they are, cosine": lambda row: f"{number(row['cosine'])} (p {p_equals(row['p'])})",
-        "dot product": lambda row: number(row["dot"]),
+        "as they are, cosine": lambda row: f"{kit.number(row['cosine'])} (p {kit.p_equals(row['p'])})",
+        "dot product": lambda row: kit.number(row["dot"]),
         "read out, unseen objects": lambda row: (
-            f"{number(row['unseen'])} ± {number(row['unseen_sd'])} (p {p_equals(row['unseen_p'])})"
+            f"{kit.number(row['unseen'])} ± {kit.number(row['unseen_sd'])} (p {kit.p_equals(row['unseen_p'])})"
         ),
-        "cosine, unseen objects": lambda row: number(row["unseen_cosine"]),
-        "RSA": lambda row: f"{number(row['rsa'])} (p {p_equals(row['rsa_p'])})",
-        "mean R²": lambda row: number(row["mean_r2"], 2),
+        "cosine, unseen objects": lambda row: kit.number(row["unseen_cosine"]),
+        "RSA": lambda row: f"{kit.number(row['rsa'])} (p {kit.p_equals(row['rsa_p'])})",
+        "mean R²": lambda row: kit.number(row["mean_r2"], 2),
     }
     paragraphs = [
         "Left: the pair of a triplet whose features are most similar remains, without any training. Right: dimensions "
@@ -322,44 +313,44 @@ def _networks(material: StudyMaterial) -> Section:
     ]
     figure, grid = network_figure(networks, material.tables["choices"]), readout_grid(readouts, networks)
     panels = [
-        captioned("conceptnetworks", "Networks without training, and read out", figure, networks, id="networks"),
-        captioned("conceptreadouts", "Which dimensions a layer holds", grid, readouts, id="readouts"),
+        kit.captioned("conceptnetworks", "Networks without training, and read out", figure, networks, id="networks"),
+        kit.captioned("conceptreadouts", "Which dimensions a layer holds", grid, readouts, id="readouts"),
     ]
-    return Section("networks", title, panels, paragraphs, [row_table(networks, columns, title)])
+    return kit.Section("networks", title, panels, paragraphs, [kit.row_table(networks, columns, title)])
 
 
-def _regions(material: StudyMaterial) -> Section:
+def _regions(material: kit.StudyMaterial) -> kit.Section:
     regions, other = material.tables["conceptregions"], material.config.concepts.regions_of
     title = "Brain regions beside judgements"
     if regions.empty:
         reason = "the configuration names no dataset under concepts.regions_of"
         if other is not None:
             reason = f"{other} is not there"
-        return Section("regions", title, paragraphs=[f"No brain regions stand beside the judgements: {reason}."])
+        return kit.Section("regions", title, paragraphs=[f"No brain regions stand beside the judgements: {reason}."])
     row = regions.iloc[0]
     paragraphs = [
         f"Dataset {other}: Spearman's r of each region's dissimilarities with those of the embedding, mean over "
         f"{int(regions['n_subjects'].max())} subjects, {int(row['n_objects'])} objects that all of them saw. "
         "Judgements and responses are of different people."
     ]
-    columns: Columns = {
+    columns: kit.Columns = {
         "region": lambda row: str(row["region"]),
-        "Spearman's r": lambda row: number(row["score"]),
-        "p (objects exchanged)": lambda row: p_number(row["p"]),
-        "ceiling over subjects": lambda row: f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])}",
+        "Spearman's r": lambda row: kit.number(row["score"]),
+        "p (objects exchanged)": lambda row: kit.p_number(row["p"]),
+        "ceiling over subjects": lambda row: f"{kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}",
         "subjects": lambda row: str(int(row["n_subjects"])),
     }
-    panel = captioned("conceptregions", title, region_figure(regions), regions, id="regions")
-    return Section("regions", title, [panel], paragraphs, [row_table(regions, columns, title)])
+    panel = kit.captioned("conceptregions", title, region_figure(regions), regions, id="regions")
+    return kit.Section("regions", title, [panel], paragraphs, [kit.row_table(regions, columns, title)])
 
 
-def _alignment(material: StudyMaterial) -> Section:
+def _alignment(material: kit.StudyMaterial) -> kit.Section:
     if ALIGNMENT_TABLES[0] not in material.tables:
         return no_alignment("No network was aligned with these judgements: align.teacher names none of its models.")
     return alignment_section({name: material.tables[name] for name in ALIGNMENT_TABLES}, material.details("alignment"))
 
 
-def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
+def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
     fitted, options = material.details("choices"), material.config.concepts
     penalty = f"a penalty of {options.alphas[0]:g}"
     if len(options.alphas) > 1:

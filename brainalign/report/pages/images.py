@@ -15,18 +15,11 @@ from brainalign.config import (
     RidgeMethod,
     TrainedMethod,
 )
-from brainalign.report import kit
+from brainalign.report import kit, synthesis_sections
 from brainalign.report.encoding_sections import contest_methods, contest_sentence
 from brainalign.report.geometry_sections import searchlight_methods
 from brainalign.report.pages.answers import answer_of_images
 from brainalign.report.pages.image_parts import image_sections
-from brainalign.report.synthesis_sections import (
-    caption_methods,
-    grounding_methods,
-    synthesis_findings,
-    synthesis_methods,
-    warning,
-)
 from brainalign.statistics import RELIABLE, reliable_rule
 
 
@@ -69,7 +62,7 @@ def failed_image_controls(material: kit.ImageMaterial) -> list[kit.FailedControl
     study = material.synthesised
     for region in [] if study is None else study.regions:
         assert study is not None
-        if text := warning(study, region):
+        if text := synthesis_sections.warning(study, region):
             judge = next((name for name in study.judges if name != "guide"), "guide")
             gain = study.gain(region, "unguided", judge)
             value = float("nan") if gain is None else float(gain["gain"])
@@ -183,7 +176,7 @@ def image_findings(material: kit.ImageMaterial) -> list[str]:
         )
     sentences += _comparisons(material)
     sentences += contest_sentence(material)
-    sentences += synthesis_findings(material)
+    sentences += synthesis_sections.synthesis_findings(material)
     sentences += _decisions(material)
     return sentences
 
@@ -254,9 +247,9 @@ def _methods(material: kit.ImageMaterial) -> list[tuple[str, Sequence[str]]]:
     if material.comparison is not None:
         texts.append(kit.rdm_methods(material))
     texts += searchlight_methods(material)
-    texts += synthesis_methods(material)
-    texts += caption_methods(material)
-    texts += grounding_methods(material)
+    texts += synthesis_sections.synthesis_methods(material)
+    texts += synthesis_sections.caption_methods(material)
+    texts += synthesis_sections.grounding_methods(material)
     return texts
 
 

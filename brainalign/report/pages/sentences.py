@@ -9,15 +9,7 @@ import pandas as pd
 from brainalign.config import LinearDecoding
 from brainalign.io import read_parquet, table_path
 from brainalign.report.kit import Chapter, FailedControl, Section, Shelf, StudyMaterial, number, p_equals
-from brainalign.report.pages.text_sections import (
-    BARE,
-    control_sections,
-    data_section,
-    label_section,
-    relevance_section,
-    retrieval_section,
-    sentence_section,
-)
+from brainalign.report.pages import text_sections
 
 OTHERS = {"pre-stimulus": "on the time before the sentence", "EOG only": "on the channels of the eyes alone"}
 WITH_BRAIN = ("brain", "phase-randomised", "time-reversed")
@@ -69,12 +61,12 @@ def text_chapter(material: TextMaterial) -> Chapter:
     if decoders:
         ledger, targets = (material.tables.get(name, pd.DataFrame()) for name in ("ledger", "targets"))
         sections = [
-            *control_sections(decoders, said),
-            retrieval_section(decoders, material.config.confidence),
-            sentence_section(decoders, said, options.examples, material.config.seed),
-            *label_section(decoders),
-            *relevance_section(decoders, targets),
-            data_section(ledger, material.details("responses"), next(iter(said.values()))),
+            *text_sections.control_sections(decoders, said),
+            text_sections.retrieval_section(decoders, material.config.confidence),
+            text_sections.sentence_section(decoders, said, options.examples, material.config.seed),
+            *text_sections.label_section(decoders),
+            *text_sections.relevance_section(decoders, targets),
+            text_sections.data_section(ledger, material.details("responses"), next(iter(said.values()))),
         ]
     return Chapter(
         "Text from EEG",
@@ -149,7 +141,7 @@ def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
     names = {"top-1": "retrieval", "content words": "words of the decoded sentences"}
     return [
         {"name": f"{decoder}, {names[measure]}", "uses": details["uses_brain"][measure],
-         "words": BARE.sub("", sentences[0]), "more": BARE.sub("", " ".join(sentences[1:]))}
+         "words": text_sections.BARE.sub("", sentences[0]), "more": text_sections.BARE.sub("", " ".join(sentences[1:]))}
         for decoder, details in material.said.items()
         for measure, sentences in details["verdict"].items()
     ]  # fmt: skip

@@ -1,7 +1,6 @@
 """The section on directions: what changes along them, what a region answers, and what directions of chance do."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,7 +140,12 @@ def direction_curves(found: kit.FoundDirections, method: str) -> Figure:
         judge, mine = found.judge_of(region), found.rows(region, method)
         mine = mine[mine["scored"] == region]
         middle = float(mine.loc[mine["alpha"] == 0, judge].mean())
-        _draw_chance(ax, found.table, region, judge, middle)
+        chance = found.table[(found.table["control"] != "") & (found.table["scored"] == region)]
+        for (control, _), part in chance.groupby(["control", "number"], sort=False):
+            ends = part.groupby("alpha")[judge].mean()  # a straight line through the unedited mean
+            line = middle + ends.to_numpy(dtype=float) - ends.mean()
+            style, label = (":", "shuffled responses") if control == "shuffled" else ("-", "random directions")
+            ax.plot(ends.index, line, style, color=kit.GREY, linewidth=0.6, label=label)
         for colour, name in zip(kit.COLOURS, kit.SUREST, strict=False):
             if name not in mine or mine[name].isna().all():
                 continue
@@ -154,16 +158,6 @@ def direction_curves(found: kit.FoundDirections, method: str) -> Figure:
     axes[0].set_ylabel("response (SD over natural images)", fontsize=8)
     kit.legend_below(figure, axes, 5)
     return figure
-
-
-def _draw_chance(ax: Any, table: pd.DataFrame, region: str, judge: str, middle: float) -> None:
-    """Draw every direction of chance as a straight line between its ends, through the unedited mean."""
-    mine = table[(table["control"] != "") & (table["scored"] == region)]
-    for (control, _), part in mine.groupby(["control", "number"], sort=False):
-        ends = part.groupby("alpha")[judge].mean()
-        line = middle + ends.to_numpy(dtype=float) - ends.mean()
-        style, label = (":", "shuffled responses") if control == "shuffled" else ("-", "random directions")
-        ax.plot(ends.index, line, style, color=kit.GREY, linewidth=0.6, label=label)
 
 
 def cosine_maps(table: pd.DataFrame) -> Figure:

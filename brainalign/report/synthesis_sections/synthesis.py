@@ -8,15 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from brainalign.report import kit
-from brainalign.report.synthesis_sections.sheets import (
-    failures,
-    gallery,
-    minimal_pairs,
-    nulls,
-    scale_sweep,
-    specificity,
-    step_trace,
-)
+from brainalign.report.synthesis_sections import sheets
 from brainalign.report.synthesis_sections.synthesis_words import (
     caveats,
     contests,
@@ -54,7 +46,15 @@ def synthesis_text(study: kit.SynthesisedImages) -> list[str]:
 
 def synthesis_blocks(study: kit.SynthesisedImages) -> list[Markup]:
     """Return warnings where there are some, and how good the encoders are."""
-    return [*_warnings(study), *_encoders(study)]
+    blocks, found = [], [text for text in (warning(study, region) for region in study.regions) if text]
+    if found:
+        items = Markup("").join(Markup("<p>{}</p>").format(text) for text in found)
+        title = (
+            f"Warning: in {len(found)} of {len(study.regions)} regions the guiding encoder rises and another judge "
+            "does not follow."
+        )
+        blocks = [Markup('<div class="check found"><b>{}</b>{}</div>').format(title, items)]
+    return [*blocks, *_encoders(study)]
 
 
 def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
@@ -72,18 +72,22 @@ def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
     panels = []
     for k in range(0, len(shown), GALLERIES):
         regions = shown[k : k + GALLERIES]
-        sheets = [
-            kit.Panel(f"gallery{k + place}", f"Images for {region}", captions["gallery"], gallery(study, region))
+        drawn = [
+            kit.Panel(f"gallery{k + place}", f"Images for {region}", captions["gallery"], sheets.gallery(study, region))
             for place, region in enumerate(regions)
         ]
-        panels += kit.together(f"galleries{k}", f"Images for {' and '.join(regions)}", sheets)
+        panels += kit.together(f"galleries{k}", f"Images for {' and '.join(regions)}", drawn)
     responses, amounts = [], []
     if "unguided" in conditions:
         panels.append(
-            kit.Panel("pairs", "The same seeds, guided for each region", captions["pairs"], minimal_pairs(study, shown))
+            kit.Panel(
+                "pairs", "The same seeds, guided for each region", captions["pairs"], sheets.minimal_pairs(study, shown)
+            )
         )
         responses.append(
-            kit.Panel("specificity", "Whose response rises", captions["specificity"], specificity(study), study.gains)
+            kit.Panel(
+                "specificity", "Whose response rises", captions["specificity"], sheets.specificity(study), study.gains
+            )
         )
     tables = [
         kit.Panel("gains", "Gains over every control", captions["gains"], None, study.gains, html=gains_table(study)),
@@ -97,35 +101,25 @@ def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
         )
         numbers = study.table[study.table["condition"] == "null"].groupby(["null", "scored"])[study.judges].mean()
         responses.append(
-            kit.Panel("nulls", "Encoders of shuffled responses", caption, nulls(study), numbers.reset_index())
+            kit.Panel("nulls", "Encoders of shuffled responses", caption, sheets.nulls(study), numbers.reset_index())
         )
     if "sweep" in conditions:
         swept = own[own["condition"] == "sweep"]
         numbers = swept.groupby(["region", "scale"], sort=False)[[*study.judges, *study.plausible]].mean().reset_index()
-        amounts.append(kit.Panel("sweep", "Scale of guidance", captions["sweep"], scale_sweep(study, shown), numbers))
+        amounts.append(
+            kit.Panel("sweep", "Scale of guidance", captions["sweep"], sheets.scale_sweep(study, shown), numbers)
+        )
     if len(study.steps):
         amounts.append(
-            kit.Panel("trace", "From noise to image", captions["trace"], step_trace(study, shown), study.steps)
+            kit.Panel("trace", "From noise to image", captions["trace"], sheets.step_trace(study, shown), study.steps)
         )
     return [
         *panels,
         *kit.together("responses", "Whose response rises, and by chance", responses),
         *kit.together("gains", "Gains and means", tables),
         *kit.together("amounts", "Scale of guidance, and its steps", amounts),
-        kit.Panel("failures", "The worst images", captions["failures"], failures(study, shown)),
+        kit.Panel("failures", "The worst images", captions["failures"], sheets.failures(study, shown)),
     ]
-
-
-def _warnings(study: kit.SynthesisedImages) -> list[Markup]:
-    found = [text for text in (warning(study, region) for region in study.regions) if text]
-    if not found:
-        return []
-    items = Markup("").join(Markup("<p>{}</p>").format(text) for text in found)
-    title = (
-        f"Warning: in {len(found)} of {len(study.regions)} regions the guiding encoder rises and another judge does "
-        "not follow."
-    )
-    return [Markup('<div class="check found"><b>{}</b>{}</div>').format(title, items)]
 
 
 def _encoders(study: kit.SynthesisedImages) -> list[Markup]:
