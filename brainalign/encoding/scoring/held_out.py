@@ -166,7 +166,7 @@ def _drawn_targets(groups: Mapping[str, NDArray[Any]], n_targets: int, seed: int
     rng = np.random.default_rng([seed, 2])
     numbers = [np.arange(n_targets)[rows] for rows in groups.values()]
     some = [rng.choice(rows, min(len(rows), REFITTED), replace=False) for rows in numbers]
-    drawn = np.unique(np.concatenate(some or [[]]))
+    drawn = np.unique(np.concatenate([np.arange(0), *some]))
     return drawn if n_targets > REFITTED and len(drawn) else slice(None)
 
 

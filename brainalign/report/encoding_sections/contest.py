@@ -31,10 +31,12 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
         above.vlines(x, mine["low"], mine["high"], color=colours[family], linewidth=1.4)
         above.plot(x, mine["r"], "o", color=colours[family], markersize=4, label=kit.legend_name(family))
     for place, (_, row) in enumerate(rows[rows["winner"]].set_index("region").reindex(regions).iterrows()):
-        ends, label = [place - 0.45, place + 0.45], "best family, exchanged predictions"
-        above.fill_between(ends, 0, row["null_high"], color=kit.NULL, linewidth=0, zorder=0, label=label)
+        left, right, label = place - 0.45, place + 0.45, "best family, exchanged predictions"
+        above.fill_between([left, right], 0, row["null_high"], color=kit.NULL, linewidth=0, zorder=0, label=label)
         if np.isfinite(row["ceiling_r"]):
-            above.hlines(row["ceiling_r"], *ends, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
+            above.hlines(
+                row["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling"
+            )
         colour = colours[row["family"]]
         below.vlines(place, row["ahead_low"], row["ahead_high"], color=colour, linewidth=1.4)
         below.plot(place, row["ahead"], "o", color=colour, markerfacecolor=colour if row["decided"] else "white")
