@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from shown import Record
+from worlds.guided import tensor
 from worlds.captioned import captioned_voxels
 from worlds.scene_networks import train_scene_network
 
@@ -38,13 +39,9 @@ class Found(NamedTuple):
 def network_embeddings(scenes: pd.DataFrame, seed: int) -> np.ndarray:
     """Embed scenes by a small network that learned to name other scenes."""
     others = clear_scenes(1000, seed=100 + seed)
-
-    def pictures(table: pd.DataFrame) -> torch.Tensor:
-        return torch.as_tensor(render(table, 32)).permute(0, 3, 1, 2).float() / 255
-
-    network = train_scene_network(others, pictures(others), n_steps=250, seed=seed)
+    network = train_scene_network(others, tensor(render(others, 32)), n_steps=250, seed=seed)
     with torch.inference_mode():
-        return network(pictures(scenes)).numpy().astype(np.float64)
+        return network(tensor(render(scenes, 32))).numpy().astype(np.float64)
 
 
 def study(seed: int, n_images: int, n_voxels: int) -> Found:

@@ -4,29 +4,20 @@ The annotator is an encoder of noisy simulated voxels; neurons that look at the 
 found with are not among those they are tried on.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
 from shown import Record
-from torch import Tensor
+from worlds.guided import prior, tensor, truth
 from worlds.scene_networks import selective_voxels, train_scene_network
 
 from brainalign import synthesis
 from brainalign.encoding import Ridge
-from brainalign.simulation import clear_scenes, measure_things, render, true_responses
+from brainalign.simulation import clear_scenes, render
 
-PRIOR = Path(__file__).parents[2] / "data" / "prior"
 REGIONS = ("red", "large", "leftside", "cross")
 ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 TRIED = 100_000  # seeds of images start here
 N_RANDOM_IMAGES = 8  # of a random direction
-
-
-def tensor(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
 def annotators(regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int):
@@ -42,24 +33,14 @@ def annotators(regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int)
     return {region: objective.standardised(features) for region, objective in found.items()}
 
 
-def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
-    natural = true_responses(measure_things(render(clear_scenes(1000, 90_000), 32)))[list(regions)]
-
-    def respond(images: Tensor) -> np.ndarray:
-        found = true_responses(measure_things(images.permute(0, 2, 3, 1).numpy()))[list(regions)]
-        return ((found - natural.mean()) / natural.std(ddof=0)).to_numpy()
-
-    return respond
-
-
 def study(regions: tuple[str, ...], seed: int, n_scenes: int, n_steps: int, n_seeds: int, n_images: int, n_random: int):
     """Return true responses by region and alpha, those of random directions at both ends, cosines, and their spread."""
-    pipe = synthesis.BrainGuidedPipeline.from_pretrained(PRIOR)
-    pipe.set_progress_bar_config(disable=True)
+    pipe = prior()
     recorded = synthesis.record_trajectories(pipe, range(1000 * seed, 1000 * seed + n_seeds))
     scores, given = annotators(regions, n_scenes, n_steps, seed), {"recorded": recorded}
     found = {name: synthesis.semantic_directions(pipe, "supervised", scores[name], **given) for name in regions}
-    respond, tried = truth(regions), list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
+    respond = truth(regions, render(clear_scenes(1000, 90_000), 32))
+    tried = list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
     plain = respond(next(iter(found.values())).edit(pipe, 0.0, tried).images)
     curves = np.stack([
         [plain if a == 0 else respond(found[name].edit(pipe, a, tried).images) for a in ALPHAS] for name in regions

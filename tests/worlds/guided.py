@@ -35,6 +35,17 @@ def tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
+def truth(regions: tuple[str, ...], natural: np.ndarray) -> Callable[[Tensor], np.ndarray]:
+    """Return a function of images to their true responses, in standard deviations over natural ones."""
+    of_natural = true_responses(measure_things(natural))[list(regions)]
+
+    def respond(images: Tensor) -> np.ndarray:
+        found = true_responses(measure_things(images.permute(0, 2, 3, 1).numpy()))[list(regions)]
+        return ((found - of_natural.mean()) / of_natural.std(ddof=0)).to_numpy()
+
+    return respond
+
+
 @dataclass(frozen=True)
 class Encoder:
     """A network and a ridge read-out of simulated voxels, with what its training images give."""
@@ -111,16 +122,11 @@ def synthesise(
     `check` looks at the images as well."""
     pipe, guide = prior(), fit_encoder(regions, 2 * seed)
     natural = render(clear_scenes(2000, 90_000 + seed), SIZE)
-    of_natural = true_responses(measure_things(natural))[list(regions)]
-
-    def true(images: Tensor) -> np.ndarray:
-        found = true_responses(measure_things(images.permute(0, 2, 3, 1).numpy()))[list(regions)]
-        return ((found - of_natural.mean()) / of_natural.std(ddof=0)).to_numpy()
 
     def valid(images: Tensor) -> np.ndarray:
         return measure_things(images.permute(0, 2, 3, 1).numpy()).valid.astype(float)
 
-    by_region = {"guide": guide.judge(), "true": true}
+    by_region = {"guide": guide.judge(), "true": truth(regions, natural)}
     if check is not None:
         by_region["check"] = fit_encoder(regions, 2 * check).judge()
     objectives = {region: guide.objective(region) for region in regions}
