@@ -28,6 +28,7 @@ from scipy.spatial.distance import squareform
 
 from brainalign.cli import main
 from brainalign.datasets import audit_study, read_array, read_rdm_study, read_subject
+from brainalign.datasets.formats import read_block_labels
 from brainalign.datasets.studies import read_categories
 from brainalign.io import read_text_table
 from brainalign.study import Study, load_descriptor, read_vectors
@@ -292,7 +293,8 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
 def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"w{k:02d}" for k in range(30)]
     np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of(names, tmp_path, 3), 4)))
-    pd.DataFrame({"stimulus_id": names, "test": np.arange(30) % 3 // 2}).to_csv(tmp_path / "words.CSV", index=False)
+    stimuli = pd.DataFrame({"stimulus_id": names, "kind": "word", "test": np.arange(30) % 3 // 2})
+    stimuli.to_csv(tmp_path / "words.CSV", index=False)
     pd.DataFrame({"roi": ["V4", "V4", "IT", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
     vectors = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"], index=pd.Index(names, name="stimulus_id"))
     vectors.to_parquet(tmp_path / "a-net.parquet")
@@ -305,6 +307,14 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     assert (study["stimuli"], study["recordings"]) == ("words.CSV", {"01": files})
     assert study["splits"] == {"held": {"column": "test", "value": "1"}}
     assert study["models"] == {name: {"extractor": "table", "file": file} for name, file in models.items()}
+    for column, n, held in (
+        ("shared1000", 2, {"column": "shared1000", "value": "1"}),
+        ("isTrain", 2, {"column": "isTrain", "value": "0"}),
+        ("fold", 3, {"leave_out": "fold"}),
+    ):
+        stimuli.assign(**{"test": "no", column: np.arange(30) % n}).to_csv(tmp_path / "words.CSV", index=False)
+        described(tmp_path)
+        assert yaml.safe_load((tmp_path / "study.yaml").read_text())["splits"] == {"held": held}
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
     remove(path for path in tmp_path.iterdir() if path.name != "a_net.csv")
@@ -431,10 +441,17 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     assert responses.trials["session"].tolist() == presented["day"].tolist()
     np.testing.assert_array_equal(responses.regions()["V4"], [0, 1])
     assert pd.read_csv(tmp_path / "cells_renamed.tsv", sep="\t")["depth"].tolist() == [0.5, 1, 2]
+    renamed = tmp_path / "presented_renamed.tsv"
+    read_text_table(renamed).assign(fold=lambda of: np.where(of["stimulus_id"] < "p08", "val", "train")).to_csv(
+        renamed, sep="\t", index=False
+    )
+    (tmp_path / "stimuli.tsv").unlink()
     (tmp_path / "presented.csv").unlink()  # the trials are called as studies call them, the cells are not
     (tmp_path / "cells_renamed.tsv").unlink()
     files = described(tmp_path).recordings["01"]
     assert (files.trials, files.targets) == (Path("presented_renamed.tsv"), Path("cells_renamed.tsv"))
+    stimuli = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", index_col=0)  # trials say which were for testing
+    assert stimuli.index[stimuli["set"] == "test"].tolist() == [f"{name}.png" for name in names[:8]]
     remove([tmp_path / "study.yaml", tmp_path / "counts.npy", *tmp_path.glob("*.tsv")])
     assert main(["init", str(tmp_path), "--yes"]) == 2
     assert not list(tmp_path.glob("*_renamed.tsv"))
@@ -833,6 +850,25 @@ def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
             assert said in (tmp_path / "study.yaml").read_text()
 
 
+def test_a_list_of_conditions_for_each_run_labels_its_volumes(tmp_path: Path, capsys) -> None:
+    blocks_in_runs(tmp_path)
+    before = {who: read_block_labels(described(tmp_path), who) for who in ("07", "12")}
+    remove([tmp_path / "study.yaml", *tmp_path.rglob("*_events.tsv")])
+    assert main(["init", str(tmp_path), "--yes"]) == 2
+    assert "..._events.tsv beside it (onset, duration, trial_type)" in " ".join(capsys.readouterr().err.split())
+    for who, volumes in before.items():
+        for run, of in volumes.groupby("run"):
+            (tmp_path / f"sub-{who}" / f"sub-{who}_run-{run}_conditions.txt").write_text("\n".join(of["label"]))
+    study = described(tmp_path)
+    for who, volumes in before.items():
+        pd.testing.assert_frame_equal(read_block_labels(study, who), volumes)
+    remove(tmp_path.glob("*_joined_*"))
+    for path in [*tmp_path.rglob("*_conditions.txt")]:  # a map of a stimulus each, none of them twice in turn
+        path.write_text("\n".join(np.resize(NAMES, len(path.read_text().splitlines()))))
+    trials = read_subject(described(tmp_path), "07").trials
+    assert trials["stimulus_id"].tolist() == [name for run in (1, 2, 3) for name in np.resize(NAMES, 26 + run)]
+
+
 def test_a_clock_is_read_where_it_stands(tmp_path: Path) -> None:
     """In a .json beside the array, in numbers of its file; times there do not make people of cells."""
     electrodes(tmp_path)
@@ -859,6 +895,9 @@ def test_a_clock_is_read_where_it_stands(tmp_path: Path) -> None:
         remove([*tmp_path.glob("times*"), *tmp_path.glob("ecog_*")])
     np.savez(tmp_path / "ecog.npz", rates=rates[:, :3], times_ms=[-20, 0, 20])
     (tmp_path / "ecog.mat").unlink()
+    np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, [-0.02, 0, 0.02])
+    np.savez(tmp_path / "ecog.npz", rates=rates[:, :3], bin_edges=[-0.03, -0.01, 0.01, 0.03])
+    remove(tmp_path.glob("times*"))
     np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, [-0.02, 0, 0.02])
     assert "axis, from 0, of times in 120 x 3 x 3: change it where 2" in (tmp_path / "study.yaml").read_text()
     remove([tmp_path / "ecog.npz", *tmp_path.glob("times*")])
@@ -938,9 +977,14 @@ def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
     assert "begin after its end" in str(audit_study(load_descriptor(tmp_path / "study.yaml")).problems)
     remove(tmp_path.glob("words*"))
     for run in (1, 2, 3):
-        (tmp_path / f"run{run}.csv").write_text("word,start_ms\na,10\n")
-    described(tmp_path)
-    assert "run1.csv is not read: call its columns onset" in (tmp_path / "study.yaml").read_text()
+        (tmp_path / f"words_run{run}.csv").write_text(f"word,start_ms,end (ms)\na,{run}000,{run}500\n")
+    np.save(tmp_path / "features.npy", np.ones((3, 2)))
+    for films in ("*.none", "*.mkv"):  # beside them, and alone
+        remove(tmp_path.glob(films))
+        words = read_text_table(tmp_path / described(tmp_path).stimuli)
+        assert "features: {extractor: table, file: features.npy}" in (tmp_path / "study.yaml").read_text()
+        assert words["run"].tolist() == ["run1", "run2", "run3"]
+        assert words[["onset_s", "duration_s"]].astype(float).to_numpy().tolist() == [[1, 0.5], [2, 0.5], [3, 0.5]]
 
 
 def test_images_are_known_in_other_letters_and_asked_for_where_counts_are_doubtful(tmp_path: Path, monkeypatch) -> None:

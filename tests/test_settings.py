@@ -325,7 +325,9 @@ def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
     path.write_text("a: 1\nsubjects:\n  '01': {x: 1}\n  '02': {x: 1}\n  '01': {x: 2}\n")
     refused(r"c.yaml: line 5: the key '01' is there already, in line 3; .* another", read_yaml, path)
     path.write_text("a: [1, 2")
-    refused("not valid YAML", load_config, path)
+    refused("line 1: not valid YAML: expected ',' or ']'", load_config, path)
+    path.write_text("name: a\nrecordngs: {}\n")
+    refused(r"unknown key 'recordngs' \(did you mean 'recordings'", load_config, path)
     path.write_text("one: &one {x: 1, y: 2}\ntwo: {<<: *one, x: 3}\n1: a\n'1': b\n")
     assert read_yaml(path) == {"one": {"x": 1, "y": 2}, "two": {"x": 3, "y": 2}, 1: "a", "1": "b"}
 

@@ -36,6 +36,7 @@ def init_study(folder: Path, ask: Ask) -> Path:
             (folder / path).unlink()
             lab.written.discard(path)
         copies = [] if found else [*unpack.unpack_cells(lab), *unpack.unpack_vectors(lab)]
+        copies += [] if found else [*unpack.unpack_words(lab), *unpack.unpack_labels(lab)]
         copies += [] if found else lab.rename_columns("stimulus_id", "target_id", "onset_s")
         copies += [] if found else [*unpack.unpack_people(lab), *unpack.unpack_tables(lab)]
         found = _described(lab) if copies else found
@@ -55,7 +56,7 @@ def init_study(folder: Path, ask: Ask) -> Path:
     if columns and "stimulus_id" not in columns:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
     told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
-    spikes = [path for path, arrays in told.items() if "spike_times" in arrays]
+    spikes = [path for path, arrays in told.items() if "spike_times" in f"{path.stem} {arrays}"]
     epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
     worded = [path for path in [*lab.tables("word"), *lab.tables("text")] if path not in lab.tables("stimulus_id")]
     worded.sort(key=lambda path: not any(map(labs.ONSET.fullmatch, table_columns(lab.folder / path))))
@@ -66,6 +67,9 @@ def init_study(folder: Path, ask: Ask) -> Path:
         "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
         "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods", ".feather"),
         "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": silent,
+        "Join {} and its like as features.npy, and list its rows in words.tsv (run, onset_s, duration_s)": [
+            of for of in lab.ending(*labs.TABLES, *ARRAYS) if re.search("(?i)feature|envelope|annot|regressor", of.stem)
+        ],
         "Call the columns of {} run (as responses are called), onset_s (in seconds) and text": worded,
         "Call {} and its like ..._rdm.csv, and list what they are about in stimuli.csv (stimulus_id)": [
             path
@@ -77,6 +81,8 @@ def init_study(folder: Path, ask: Ask) -> Path:
         "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item())": pickled,
         "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
+        "Say what was shown in {}: trials.tsv (stimulus_id, a row per map), ..._events.tsv beside it (onset, duration, "
+        "trial_type), or a text with a condition a line for every volume of each run": lab.volumes()[0],
         "Join {} and its like into one file, and list their stimuli in trials.tsv": volumes,
         "Call {} ...hemi-L.func.gii or ...hemi-R.func.gii": [] if lab.ending(*labs.SURFACES) else lab.ending(".gii"),
         "Save epochs of {} by MNE as ...-epo.fif, with metadata, or put it into BIDS": lab.ending(*labs.RAW),
@@ -329,10 +335,11 @@ def _story(lab: Lab) -> dict[str, Any] | None:
     step_s = {"sfreq_hz" if "Hz" in clock else "tr_s": float(clock.removesuffix("Hz"))}
     recordings = {name: files | step_s for name, files in recordings.items()}
     if not words:  # where sounds or films were enough to tell the runs
-        words = next((path for path in lab.rename_columns("onset_s") if path in lab.words()), None)
+        told = [*lab.rename_columns("onset_s"), *unpack.unpack_words(lab)]
+        words = next((path for path in told if path in lab.words()), None)
         worded = [] if words else [*lab.tables("word"), *lab.tables("text")]
         for path in [path for path in worded if path not in lab.tables("stimulus_id")][:1]:
-            lab.remark("recordings", f"{path} is not read: call its columns onset (in seconds) and word, or run, too")
+            lab.remark("recordings", f"{path} is not read: call its columns onset_s, word and run (as responses are)")
     signals: dict[str, Any] = {}
     for kind, endings in (("sounds", labs.SOUNDS), ("films", labs.FILMS)):
         found = {path.stem: path for path in lab.ending(*endings)}
@@ -342,7 +349,11 @@ def _story(lab: Lab) -> dict[str, Any] | None:
         signals["fps"] = float(lab.answer("continuous", "frames of films per second that models see", "2"))
     study: dict[str, Any] = {"stimuli": str(words)} if words else {}
     study |= {"continuous": signals} if signals else {}
-    return study | {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+    n = len(table_column(lab.folder / words, "run")) if words in lab.words() else 0
+    rows = {name: [shape[:1] for shape in array_shapes(lab.folder / name).values()] for name in lab.ending(".npy")}
+    models = {name: of for name, of in lab.vectors().items() if (n,) in rows.get(Path(of["file"]), [])}
+    study |= {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+    return study | ({"models": models} if models else {})
 
 
 def _pattern(lab: Lab, paths: list[Path], files: dict[str, Any]) -> Any:
@@ -370,7 +381,9 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     people = labs.by_subject(bold)
     for name, of in people.items():
         what: dict[str, Any] = {"bold": [str(path) for path in of], "events": [str(tables.get(path)) for path in of]}
-        what = {"bold": str(of[0]), "labels": str(labs.of_subject(name, labels, people))} if labels else what
+        if labels:
+            what = {"bold": what["bold"] if of[1:] else str(of[0])}
+            what["labels"] = str(labs.of_subject(name, labels, people))
         recordings[name] = {"format": "nifti", "mask": str(labs.of_subject(name, masks, people)), **what}
     cells = [name for path in bold if not labels for name in labs.cells_of(lab, tables[path], "trial_type")]
     if labels:
@@ -522,7 +535,8 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
         if len(own) > 1 and (
             is_array or len(of) > (len(labs.hemispheres_of(of)) if of[0].suffix in (".gii", ".mgh") else 1)
         ):
-            remedy = A_GLM if "_bold." in str(of) else "join them into a file and a table with a column session or run"
+            remedy = "join them into a file and a table with a column session or run, or call each sub-... of a name"
+            remedy = A_GLM if "_bold." in str(of) else f"{remedy} of its own, where their neurons differ"
             raise BrainalignError(f"{several} and {len(own)} tables of trials; {remedy}")
         if is_array:
             chosen = str(of[0]) if len(of) == 1 else lab.answer("recordings", f"{several}; which is read", str(of[0]))
@@ -689,7 +703,8 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
         return {}
     written, others = "times.txt", [axis for axis in range(len(shape)) if axis not in rows]
     lengths = [shape[axis] for axis in others]
-    inside = [name for name, of in shapes.items() if labs.TIMES.fullmatch(name) and np.prod(of) in lengths]
+    named = [name for name in shapes if labs.TIMES.fullmatch(name)]
+    inside = [name for name in named if np.prod(shapes[name]) - ("edge" in name.lower()) in lengths]
     files: list[tuple[str, NDArray[np.float64]]] = []
     of_others = {f"{of.stem}_times" for of in lab.responses() if of != path}
     whose = {*labs.SUBJECT.findall(str(path))}
@@ -698,12 +713,12 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
         if labs.TIMES.fullmatch(file.stem) and "assumed" not in file.stem and not apart:
             at = lab.folder / file
             stored = stored_arrays(at, [""])[""] if at.suffix == ".npy" else np.genfromtxt(at)
-            files.append((str(file), stored.ravel()))
+            files.append((str(file), _middles(file.stem, stored)))
             lab.used.add(file)
     if files:  # reaction times may lie there, too; where none fits, the first is taken for `check` to refuse
         written, seconds = min(files, key=lambda of: len(of[1]) not in lengths)
     elif inside:
-        seconds = stored_arrays(lab.folder / path, inside[:1])[inside[0]].ravel()
+        seconds = _middles(inside[0], stored_arrays(lab.folder / path, inside[:1])[inside[0]])
     else:
         n = next((shape[axis] for axis in reversed(others) if shape[axis] not in columns), shape[others[1]])
         rate, first = lab.clock(path, key)
@@ -719,7 +734,7 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
     if called and not in_ms and np.abs(seconds).max(initial=0) >= labs.LATEST_START_S:  # -50 to 50, or volumes to 20 s
         question = f"unit of {called}, {seconds[0]:g} to {seconds[-1]:g}: s or ms"
         in_ms = lab.answer("recordings", question, "ms" if seconds[0] < 0 else "s") == "ms"
-    if not files or in_ms:
+    if not files or in_ms or "edge" in called.lower():
         written = written.rpartition(".")[0] + "_s.txt" if files else written
         (lab.folder / written).write_text("\n".join(f"{s / 1000 if in_ms else s:.6g}" for s in seconds) + "\n")
     axis = next((axis for axis in reversed(others) if shape[axis] == n), 2)
@@ -727,6 +742,12 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
         sizes = " x ".join(map(str, shape))
         axis = int(lab.answer("recordings", f"axis, from 0, of times in {sizes}", str(axis)))
     return {"times_s": written, **({"times_axis": axis} if axis != 2 else {})}
+
+
+def _middles(name: str, times: NDArray[Any]) -> NDArray[np.float64]:
+    """Return times in a row; of bins whose edges they are, the middles."""
+    row = times.ravel().astype(float)
+    return (row[1:] + row[:-1]) / 2 if "edge" in name.lower() else row
 
 
 # What a folder may be, by what its first line says; the first that fits is taken.

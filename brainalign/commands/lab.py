@@ -47,13 +47,16 @@ CALLED = {
 # What files say of their samples, in small letters and without units: how many a second, and when the first is.
 STEP, RATE = ("tr", "repetitiontime"), ("fs", "sfreq", "srate", "samplingrate", "samplerate", "samplingfrequency")
 START, LATEST_START_S = ("tmin", "t0", "starttime"), 10.0  # beyond, milliseconds are meant
-TIMES = re.compile(r"(?i)(?:.*/)?(?:[^/]*time[^/]*|t(?:_?m?s|t|vec|axis|points)?)")  # what arrays of times are called
+# What arrays of times are called; those of edges have one more than there are bins.
+TIMES = re.compile(r"(?i)(?:.*/)?(?:[^/]*(?:time|bin[-_]?(?:edge|cent))[^/]*|t(?:_?m?s|t|vec|axis|points)?)")
 ONSET = re.compile(r"(onset|start|begin|time)s?([-_ ]*\(?(s|secs?|seconds?)\)?)?", re.IGNORECASE)  # of a word
 Ask = Callable[[str, str], str]
 YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
 DECIMAL = re.compile(r"^(-?\d+),(\d+(?:[eE][-+]?\d+)?)$")  # as spreadsheets of half of Europe write it
 JOINED = "joined"  # in the names of files that are several of a lab's
-HELD_OUT = ("test", "shared", "val")  # what sets of stimuli are called that are not trained on
+# What sets of stimuli are called that are not trained on, and columns that tell them, as is_test and shared1000.
+HELD_OUT = ("test", "shared", "val", "held")
+OF_SET = re.compile(rf"(?i)(?:is[-_ ]?)?({'|'.join(HELD_OUT)}|train)(?:ing|idation|[-_ ]?out|\d+)?(?:[-_ ]?set)?")
 MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 
 
@@ -235,6 +238,12 @@ class Lab:
         columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
         if len(folders := {path.parent.name for path in images}) > 1:
             columns["set" if folders & {*HELD_OUT} else "category"] = [path.parent.name for path in images]
+        sets = [(path, *found) for path in tables if (found := self.held_out(path))]
+        if sets and "set" not in columns:
+            rows = {of: zip(table_column(of[0], "stimulus_id"), table_column(*of[:2]), strict=True) for of in sets}
+            often = {name for of, cells in rows.items() for name, cell in cells if cell == of[2]}
+            columns["set"] = ["test" if name in often else "train" for name in names]
+            self.remarks["splits"] = f"test: {sets[0][1]} is {sets[0][2]} in {sets[0][0].name}"
         if "set" not in columns and MIN_TEST <= len(often) <= len(names) / 2:
             columns["set"] = ["test" if name in often else "train" for name in names]
             self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
@@ -331,6 +340,7 @@ class Lab:
         known = {model["file"] for model in self.vectors().values()}
         found = [path for path in self.ending(*ARRAYS) if str(path) not in known]
         found = [path for path in found if not re.search(f"time|{JOINED}", path.stem)]
+        found = [path for path in found if any(len(of) > 1 for of in array_shapes(self.folder / path).values())]
         y = [path for path in found if re.match("Y(?![a-z])", path.stem, re.IGNORECASE)]
         wide = any(len(of) > 1 and min(of) > 1 for path in y for of in array_shapes(self.folder / path).values())
         return [path for path in found if not (wide and re.match("X(?![a-z])", path.stem, re.IGNORECASE))]
@@ -369,20 +379,28 @@ class Lab:
         `ids` are those of trials, for where there is no table of stimuli.
         """
         columns = table_columns(self.folder / stimuli) if stimuli else []
-        for column in columns:
-            values = set(table_column(self.folder / str(stimuli), column))
-            if len(values) > MOST_SETS:
-                continue
-            of, named = {value.lower(): value for value in values}, [*HELD_OUT]
-            if column.lower() in (*named, "held_out", "heldout") and of.keys() & YES and of.keys() & NO:
-                named = [*YES & of.keys()]
-            if value := next((of[value] for value in named if value in of), None):
-                return {"held": {"column": column, "value": value}}
+        if stimuli and (told := self.held_out(stimuli)):
+            return {"held": {"column": told[0], "value": told[1]}}
         n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else len({*ids})
         share = f"{min(0.8, max(0.2, (MIN_TEST + 1) / n if n else 0)):.2g}"
         default = share if n > 20 or runs < 3 else "run"
-        held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
-        return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
+        folds = [column for column in columns if column.lower() in ("fold", "folds", "cv_fold")]
+        default = folds[0] if folds and len({*table_column(self.folder / str(stimuli), folds[0])}) > 2 else default
+        what = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
+        return {"held": {"share": float(what)}} if what.replace(".", "").isdigit() else {"held": {"leave_out": what}}
+
+    def held_out(self, table: Path) -> tuple[str, str] | None:
+        """Find the column of a table that tells test stimuli from others, if any, and what it says of them."""
+        for column in table_columns(self.folder / table):
+            of = {value.lower(): value for value in table_column(self.folder / table, column)}
+            marked = OF_SET.fullmatch(column)
+            sets = {found[1].lower(): value for value in of.values() if (found := OF_SET.fullmatch(value))}
+            held = [sets[name] for name in HELD_OUT if name in sets]
+            if marked and of.keys() & YES and of.keys() & NO:
+                held = [of[value] for value in of.keys() & (NO if marked[1].lower() == "train" else YES)]
+            if held and len(of) <= MOST_SETS:
+                return column, held[0]
+        return None
 
 
 def are_names(cells: Collection[str], shown: Collection[str]) -> bool:

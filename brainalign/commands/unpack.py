@@ -1,5 +1,6 @@
 """Files of a lab's that say several things at once, taken apart into the files that a study is made of."""
 
+import itertools
 import os
 import re
 from collections.abc import Collection
@@ -132,6 +133,71 @@ def unpack_cells(lab: Lab) -> list[Path]:
             lab.remark("stimuli", f"{files[0]} to {files[-1].name} are the cells of {path}")
             lab.files.remove(path)
             written += files
+    lab.files += written
+    return written
+
+
+ONSETS = re.compile(r"(?i)(?:onset|start|begin|time)s?[-_ (]*(?:m?s|secs?|seconds?)?\)?")
+ENDS = re.compile(r"(?i)(?:end|offset|stop|duration)s?[-_ (]*(?:m?s|secs?|seconds?)?\)?")
+
+
+def unpack_words(lab: Lab) -> list[Path]:
+    """Write tables of words, one a run or with onsets in ms, as one; runs are called as the files of responses are."""
+    data = [path.name.split(".")[0] for path in lab.ending(*ARRAYS, *labs.VOLUMES)]
+    parts: dict[Path, pd.DataFrame] = {}
+    for path in [*lab.tables("word"), *lab.tables("text")]:
+        table = read_table(lab.folder / path)
+        onset, end = (next((str(name) for name in table if of.fullmatch(str(name))), "") for of in (ONSETS, ENDS))
+        bits = re.split("([-_ .])", path.stem)
+        pieces = ["".join(bits[a:b]) for a in range(0, len(bits), 2) for b in range(len(bits), a, -2)]
+        pieces.sort(key=len, reverse=True)
+        called = next((piece for piece in pieces if any(re.search(labs.as_word(piece), name) for name in data)), "")
+        run = table["run"] if "run" in table else pd.Series(called, table.index)
+        known = "run" in table and labs.ONSET.fullmatch(onset)  # its columns have but to be renamed
+        if known or not onset or "stimulus_id" in table or SUBJECT.search(path.name) or not run.all():
+            continue
+        onsets, until = (
+            pd.to_numeric(table[name], errors="coerce") / (1000 if re.search(r"ms\)?$", name) else 1)
+            for name in (onset, end or onset)
+        )
+        parts[path] = pd.DataFrame(
+            {"run": run, "onset_s": onsets, "text": table["word" if "word" in table else "text"]}
+        )
+        if end:
+            parts[path]["duration_s"] = until if "dur" in end.lower() else until - onsets
+    if not parts or len({of["run"].iloc[0] for of in parts.values()}) < len(parts):
+        return []
+    words, whole = Path(f"words_{JOINED}.tsv"), pd.concat(parts.values())
+    lab.write(words, [[*whole], *whole.fillna("n/a").astype(str).to_numpy().tolist()])
+    lab.remark("stimuli", f"{words} is {listed([*map(str, parts)])}, runs called as responses are")
+    lab.used |= {*parts}
+    lab.files = [path for path in lab.files if path not in parts] + [words]
+    return [words]
+
+
+def unpack_labels(lab: Lab) -> list[Path]:
+    """Write lists of a condition for every volume, one a run, as lines `label run`; of maps, as a table of trials."""
+    written: list[Path] = []
+    for who, of in labs.by_subject(lab.volumes()[0]).items() if lab.volumes()[1] else ():
+        rows: list[tuple[str, str]] = []
+        for k, path in enumerate(of):
+            n, mine = io.load_image_file(lab.folder / path).shape[-1], [PART.findall(path.name), labs.subject_of(path)]
+            lists = [file for file in lab.ending(".txt") if [PART.findall(file.name), labs.subject_of(file)] == mine]
+            lines = {file: [*filter(str.strip, io.read_lines(lab.folder / file))] for file in lists}
+            fits = [file for file, found in lines.items() if len(found) == n and not any(map(labs.is_number, found))]
+            rows += [(re.sub(r"\s+", "_", line.strip()), str(k + 1)) for file in fits[:1] for line in lines[file]]
+            lab.used |= {*fits[:1]}
+        if len({run for _, run in rows}) != len(of) or len(of) < 2:
+            continue
+        if sum(one == other for one, other in itertools.pairwise(rows)) > len(rows) / 2:  # blocks, or pauses
+            written.append(Path(f"sub-{who}_{JOINED}_labels.txt"))
+            lab.written.add(written[-1])
+            (lab.folder / written[-1]).write_text("".join(f"{label} {run}\n" for label, run in rows))
+            lab.remark("recordings", f"{written[-1]} is what lists a condition for every volume")
+        else:  # maps of a stimulus each
+            written.append(Path(f"sub-{who}_maps_trials.tsv"))
+            lab.write(written[-1], [("stimulus_id", "run"), *rows])
+            lab.remark("stimuli", f"{written[-1]} is what lists a stimulus for every map")
     lab.files += written
     return written
 
@@ -329,7 +395,8 @@ def unpack_tables(lab: Lab) -> list[Path]:
 def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple[list[str], list[str]]:
     """Return the columns of responses, if any, and, of rows of a trial and a target, those that tell trials apart."""
     columns, told = [str(name) for name in table], {"stimulus_id", "run", "session", *UNITS, *PEOPLE}
-    names = [name for name in columns if name.lower() not in told and _is_numeric(table[name])]
+    of = {name: table[name][~table[name].isin(io.MISSING)] for name in columns if name.lower() not in told}
+    names = [name for name, known in of.items() if 2 * len(known) >= len(table) and all(map(labs.is_number, known))]
     names = [name for name in names if not BESIDE & {*re.findall("[a-z]+", name.lower())[:1]}]
     table[names] = table[names].replace(list(io.MISSING), np.nan).astype(float)
     if "target_id" in columns:
@@ -356,12 +423,6 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a table of texts."""
     read = io.read_parquet if path.suffix == ".parquet" else io.read_text_table
     return read(path).astype(str)
-
-
-def _is_numeric(cells: "pd.Series[str]") -> bool:
-    """Tell whether cells are numbers, at least half of them known."""
-    known = cells[~cells.isin(io.MISSING)]
-    return 2 * len(known) >= len(cells) and all(map(labs.is_number, known))
 
 
 def _widened(table: pd.DataFrame, name: str, trial: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

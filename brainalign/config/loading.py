@@ -33,7 +33,8 @@ def load_config(path: str | Path) -> Config:
     """
     path = Path(path)
     content = read_yaml(path)
-    if not isinstance(content, dict) or "datasets" in content or not {"recordings", "simulate"} & content.keys():
+    of_study = {"recordings", "simulate", "stimuli", "splits", "name"}  # any: one of them may be misspelt
+    if not isinstance(content, dict) or "datasets" in content or not of_study & content.keys():
         return parse(Config, content, str(path))
     study = load_descriptor(path)
     given = {key: value for key, value in content.items() if key in RUN_KEYS}

@@ -212,7 +212,9 @@ def read_yaml(path: Path) -> Any:
         except BrainalignError as error:
             raise BrainalignError(f"{path}: {error}") from None
         except yaml.YAMLError as error:
-            raise BrainalignError(f"{path}: not valid YAML: {str(error).splitlines()[-1].strip()}") from None
+            at, what = getattr(error, "problem_mark", None), getattr(error, "problem", None) or error
+            line = f"line {at.line + 1}: " if at else ""
+            raise BrainalignError(f"{path}: {line}not valid YAML: {what}; indent by spaces, quote texts") from None
 
 
 def check_known(place: str, name: str, known: Mapping[str, object], kind: str) -> None:

@@ -88,7 +88,10 @@ def read_vectors(file: Path, ids: Path | None = None, layers: Sequence[str] | No
         source = f"column {ID} of {file.name}"
     else:
         stored, values = _from_arrays(file, layers)
-        names = stored if ids is None else _listed_ids(ids)
+        names = stored
+        if ids is not None:
+            cells = _table(ids)[ID].to_numpy(dtype=object) if ids.suffix in TABLES else read_lines(ids)
+            names = _ids(np.array(cells, dtype=object), ids)
         source = f"array {ID} of {file.name}" if ids is None else ids.name
         if names is None:
             source = f"not given: rows of {file.name} are taken in the order of the stimuli"
@@ -173,12 +176,6 @@ def _from_arrays(path: Path, layers: Sequence[str] | None) -> tuple[list[str] | 
         if array.dtype.kind not in "iufb":
             raise BrainalignError(f"{path}: {name or 'its array'} holds {array.dtype}; give real numbers")
     return names, {name or ONLY: array for name, array in stored.items()}
-
-
-def _listed_ids(path: Path) -> list[str]:
-    if path.suffix in TABLES:
-        return _ids(_table(path)[ID].to_numpy(dtype=object), path)
-    return _ids(np.array(read_lines(path), dtype=object), path)
 
 
 def _ids(cells: NDArray[Any], path: Path) -> list[str]:

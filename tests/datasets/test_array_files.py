@@ -156,6 +156,7 @@ def test_repeats_of_their_own_axis_are_trials_but_for_missing_ones(axes: tuple[i
 def test_what_does_not_fit_is_refused(tmp_path: Path, trials: Path) -> None:
     for values, options, message in (
         (MAPS[:5], {}, "has shape (5, 3) but {trials} has 6 rows"),
+        (np.tile(MAPS.T, 5), {}, "in the same order; cut frames or samples that go on into trials x targets x times"),
         (MAPS, {"times_s": TIMES}, "has shape (6, 3); leave out times_s"),
         (MAPS, {"trials_axis": 2}, "has shape (6, 3) but trials_axis is 2; correct these"),
         (MAPS.T, {}, "has 6 rows; give one per row, in the same order, or trials_axis: 1 where values are so"),

@@ -93,7 +93,7 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
         encodings={("net", "ridge"): kit.ImageEncoding(scores, profile, empty, clusters)},
         grounding={"groundedscores": words},
     )  # fmt: skip
-    patch.setattr(image_page, "grounding_methods", lambda _: [])
+    patch.setattr(image_page.synthesis_sections, "grounding_methods", lambda _: [])
     pair = {"model_a": "net", "model_b": "twin", "method_a": "ridge", "method_b": "ridge", "difference": -0.1}
     pair |= {"low": -0.15, "high": -0.05, "p": 0.01 if fails else 0.3}
     material.differences = pd.DataFrame([pair])
@@ -170,7 +170,7 @@ PAGES: dict[str, tuple[Make, list[tuple[str, ...]]]] = {
     ]),
     "blocks": (blocks, [("after permuting", ".560", "chance .500"), ("random spaces", ".700", "limit .643")]),
     "rdms": (rdms, [("twin a, random weights", ".310")]),
-    "groups": (groups, [("random weights, twin", ".100"), ("relabelling", ".300", "chance .250")]),
+    "groups": (groups, [("a control, twin", ".100"), ("relabelling", ".300", "chance .250")]),
     "concepts": (concepts, [("shuffled choices", ".610", "chance .333")]),
 }  # fmt: skip
 

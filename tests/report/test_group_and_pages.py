@@ -373,10 +373,11 @@ def test_every_model_is_told_in_every_subject() -> None:
         assert [mark.y for mark in drawn["identification, runs"] if mark.label == name] == pytest.approx(values)
     assert "A note." in chapter.findings
     material.tables["summary"] = summary().query("subject != '03' or model != 'net'")
-    one = "net is best in 2 of 3 subjects, identification, runs .760 in the 2 it was fitted to; best control twin .540."
-    assert group_of_blocks_chapter(material).sections[0].paragraphs == [one]
+    one = "net scores highest in 2 of 3 subjects, identification, runs .760 in the 2 it was fitted to"
+    assert group_of_blocks_chapter(material).sections[0].paragraphs == [f"{one}; best control twin .540."]
+    assert pages.group.best_in_subjects(summary(), ["net"]).startswith("twin scores highest in 0 of 3 subjects")
     tie = pages.group.best_in_subjects(summary().query("layer == 'early'").assign(value=0.7), [])
-    assert tie.startswith("net is best, alone or with others, in 3 of 3 subjects")
+    assert tie.startswith("net scores highest, alone or with others, in 3 of 3 subjects")
     del material.tables["summary"]
     chapter = group_of_blocks_chapter(material)
     assert (chapter.answer, "3" in chapter.kind) == (None, True)

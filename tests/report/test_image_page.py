@@ -29,7 +29,7 @@ def encoding() -> kit.ImageEncoding:
     for name, highest in (("r", 0.6), ("r2_signed", 0.36), ("r2_normalized", 0.7)):
         scores[name] = np.linspace(0, highest, 2 * N)
     scores = scores.assign(ceiling=0.5, p=0.01, q=0.02, reliable=True)
-    profile = pd.DataFrame({"group": [EVIL, "reliable targets"] * 2, "layer": ["a", "a", "b", "b"]}).assign(
+    profile = pd.DataFrame({"group": [EVIL, "reliable targets"] * 2, "layer": [*"aabb"], "p_fwer": 0.04}).assign(
         r=0.3, se=0.02, null_mean=0.0, null_low=-0.1, null_high=0.1, ceiling_r=0.7, p=0.01, cv_score=0.1, n_targets=200
     )
     preference = pd.DataFrame({"roi": [EVIL], "best": ["b"], "decided": [False], "reason": ["a tie"]})
@@ -156,7 +156,8 @@ def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: kit.ImageMateri
     material.encodings["net", "ridge"] = replace(one, profile=profile, preference=preference)
     few = replace(one, profile=profile.assign(n_targets=lambda rows: rows["n_targets"] // 2), preference=preference)
     material.encodings["rand", "ridge"] = few  # means over fewer targets are no match
-    (panel,) = layers_section(material).panels
+    (panel,) = (section := layers_section(material)).panels
+    assert "mean r .300 (p = .040, corrected for regions, not for layers)" in section.paragraphs[0]
     assert "(fitted to reliable targets alone): rand. Drawn" in panel.pieces[0].caption
     assert f"{MOST_PANELS} of 180 regions with most targets" in panel.pieces[0].caption
     assert [ax.get_title() for ax in panel.pieces[0].figure.axes if ax.get_visible()] == names[-MOST_PANELS:]

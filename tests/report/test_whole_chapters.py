@@ -146,9 +146,11 @@ def test_choices_and_what_they_rest_on() -> None:
         assert re.findall(r"\.\d{3}", " ".join(line[1:6]).replace(" ± .020", "")) == [number(row[n]) for n in names]
     material = concepts_material(ceilings=None, alpha_at_edge=False, starts=20)
     tables = material.tables | {name: material.tables[name].head(0) for name in ("networks", "conceptregions")}
-    material.tables = tables | {"choices": tables["choices"].query("kind != 'published'")}
-    tables["conceptdimensions"]["published"] = ""
-    assert "study is not there" in concepts.concepts_chapter(material).sections[3].paragraphs[0]
+    choices = tables["choices"].query("kind != 'published'").assign(ceiling_low=np.nan, ceiling_high=np.nan)
+    material.tables = tables | {"choices": choices, "conceptdimensions": tables["conceptdimensions"].head(0)}
+    _, dimensions, _, regions = (chapter := concepts.concepts_chapter(material)).sections[:4]
+    assert ("Grey band" in chapter.answer.panel.caption, dimensions.panels) == (False, [])  # neither can be drawn
+    assert "study is not there" in regions.paragraphs[0]
 
 
 def modalities_material(**fitted: Any) -> StudyMaterial:

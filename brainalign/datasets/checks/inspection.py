@@ -43,7 +43,8 @@ def inspect_trials(
     if unknown:
         what = (
             f"{len(unknown)} stimuli were shown that the table of stimuli lacks ({listed(unknown)})"
-            f"{did_you_mean(unknown[0], known)}; add them to the table or correct the trials"
+            f"{did_you_mean(unknown[0], known)}; add them to the table, which has {listed(sorted(known))}, or correct "
+            "the trials, and leave out those in which nothing was shown"
         )
         problems.append(Problem(where, what, rows=tuple(unknown)))
     never = sorted(known - set(shown))

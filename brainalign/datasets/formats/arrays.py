@@ -121,13 +121,12 @@ def read_array(
     places = target_table(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target", atlas)
     for axis, length, source in ((0, len(table), trials), (1, len(places), targets)):
         if numbers.shape[axis] != length:
-            turned = (
-                f", or trials_axis: {shape.index(length)} where values are so" if length in shape and not axis else ""
-            )
-            raise BrainalignError(
-                f"{what} has shape {shape} but {source} has {length} rows; give one per "
-                f"{('row', 'target')[axis]}, in the same order{turned}"
-            )
+            remedy = f"give one per {('row', 'target')[axis]}, in the same order"
+            if length in shape and not axis:
+                remedy += f", or trials_axis: {shape.index(length)} where values are so"
+            elif not axis and max(shape) > 2 * length:
+                remedy += "; cut frames or samples that go on into trials x targets x times, from each onset"
+            raise BrainalignError(f"{what} has shape {shape} but {source} has {length} rows; {remedy}")
     if times_s is None:
         if not isinstance(numbers, StoredArray):
             numbers = numbers.astype(np.float32, copy=False)

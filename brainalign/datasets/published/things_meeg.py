@@ -86,7 +86,9 @@ def read_things_epochs(
     parts, tables, axes = [], [], []
     n_dropped = 0
     for name, table in rows.items():
-        path = _present(place, RELEASES[release][name])
+        called = RELEASES[release][name]
+        there = [place / one for one in called if (place / one).exists()]
+        path = there[0] if there else required(place / called[0], f"give a folder with {' or '.join(called)}")
         content = load_pickled_dict(path, REMEDY, trust_pickle=trust_pickle)
         values, channels, times = _checked(path, content, RELEASES[release]["values"])
         axes.append((path, channels, times))
@@ -114,13 +116,6 @@ def read_things_epochs(
     responses = without_bad_sensors(responses, place, bad_channels)
     responses.trials.attrs["n_dropped_concepts"] = int(n_dropped)
     return Published(responses, concept_splits(responses.trials))
-
-
-def _present(place: Path, names: Sequence[str]) -> Path:
-    for name in names:
-        if (place / name).exists():
-            return place / name
-    return required(place / names[0], f"give a folder with {' or '.join(names)}")
 
 
 def _checked(

@@ -217,7 +217,8 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     # A mean over the reliable targets of a region alone is no match for one over all of them.
     others = pd.unique(rows.loc[rows["n_targets"] < rows.groupby("roi")["n_targets"].transform("max"), "model"])
     rows = rows[~rows["model"].isin(others)]
-    first, n_regions = rows["model"].iloc[0], rows["roi"].nunique()
+    leading, n_regions = material.label(*material.leading(material.of_layers)), rows["roi"].nunique()
+    first = leading if (rows["model"] == leading).any() else rows["model"].iloc[0]
     drawn, some = rows, ""
     if n_regions > MOST_PANELS:
         sizes = rows.drop_duplicates("roi").set_index("roi")["n_targets"]
@@ -244,7 +245,9 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     panels = kit.together("layers", "Layers by region", panels)
     mine = rows[rows["model"] == first]
     best = mine.sort_values("r", ascending=False).iloc[0]
-    text = f"{first} predicts {best['roi']} best of {mine['roi'].nunique()} regions, mean r {kit.number(best['r'])}"
+    where = f"{best['roi']}, of {mine['roi'].nunique()} regions"
+    text = f"{first} scores highest in {where}: mean r {kit.number(best['r'])}"
+    text += kit.corrected_p(best["p_fwer"], "regions" + ", not for layers" * bool(n_layers[first] > 1))
     if n_layers[first] > 1:
         n_decided = int(mine.drop_duplicates("roi")["decided"].sum())
         text += f" ({best['layer']}); which layer is the best is decided in {n_decided} of them"

@@ -44,15 +44,16 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         figure = layer_latencies(peaks)
         panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
     panels += list(_topographies(material, *material.leading(material.encodings)))
-    return kit.Section("time", "Scores over time", panels, [_peak(chosen, "mean_r", "mean r")])
+    return kit.Section("time", "Scores over time", panels, [_peak(chosen, "mean_r", "mean r", "times")])
 
 
-def _peak(rows: pd.DataFrame, score: str, words: str) -> str:
-    """State which model comes highest, and when (s from the stimulus)."""
+def _peak(rows: pd.DataFrame, score: str, words: str, corrected: str) -> str:
+    """State which model comes highest, when (s from the stimulus), and its p, corrected for times."""
     top = rows.sort_values(score, ascending=False).iloc[0]
     when = f"{1000 * top['time_s']:.0f} ms"
     name = kit.space_name(top["model"], top["layer"])
-    return f"{name} reaches the highest {words}, {kit.number(top[score])}, at {when}."
+    p = kit.corrected_p(top["p_fwer"], corrected)
+    return f"{name} reaches the highest {words}, {kit.number(top[score])}, at {when}{p}."
 
 
 def _of_chosen_layers(material: kit.ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:
@@ -219,7 +220,8 @@ def rsa_course_section(material: kit.SubjectMaterial) -> kit.Section | None:
         return None
     figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
     panel = kit.captioned("rsatime", "RSA over time", figure, best, id="rsa")
-    return kit.Section("geometry", "Geometry over time", [panel], [_peak(best, "score", "fit of RDMs")])
+    told = _peak(best, "score", "fit of RDMs", "times and layers")
+    return kit.Section("geometry", "Geometry over time", [panel], [told])
 
 
 def best_layers(table: pd.DataFrame) -> pd.DataFrame:

@@ -65,6 +65,7 @@ from brainalign.report.kit.tables import Columns as Columns
 from brainalign.report.kit.tables import better_model as better_model
 from brainalign.report.kit.tables import between as between
 from brainalign.report.kit.tables import comparison_table, html_table, row_table, score_table
+from brainalign.report.kit.tables import corrected_p as corrected_p
 from brainalign.report.kit.tables import folded as folded
 from brainalign.report.kit.tables import interval as interval
 from brainalign.report.kit.tables import layer_name as layer_name

@@ -317,7 +317,7 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
     return environment.get_template("page.html").render(
         page=page,
         stem=f"sub-{page.subject}" if page.subject else page.dataset,
-        kind=", ".join(chapter.kind for chapter in chapters if chapter.kind),
+        kind=", ".join(dict.fromkeys(chapter.kind for chapter in chapters if chapter.kind)),
         chapters=chapters,
         sections=sections,
         failed_controls=[control for chapter in chapters for control in chapter.failed_controls],

@@ -56,6 +56,11 @@ def p_value(p: float, n_permutations: float) -> str:
     return f"p {p_equals(p, 4)}{least_p(p, n_permutations) or rests_on}"
 
 
+def corrected_p(p: float, over: str) -> str:
+    """Put a p value into brackets, with what it is corrected for; nothing where there was no test."""
+    return f" (p {p_equals(p)}, corrected for {over})" if pd.notna(p) else ""
+
+
 def least_p(p: float, n_permutations: float, n_models: int = 1) -> str:
     """Say, to follow a p value, that permutations are too few to show anything: p is the least they can give.
 

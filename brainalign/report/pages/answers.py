@@ -149,9 +149,9 @@ def answer_of_runs(
         words += f" {control['name']} alone predicts {kit.number(control['value'])}; beside all others {best['name']} "
         words += f"adds R² {kit.number(own['unique'])}, p {kit.p_equals(own['p'])}."
     others = tested[(tested["kind"] == "model") & ~tested["region"].isin(everywhere) & ~tested["model"].isin(controls)]
-    if len(others) and others["r"].notna().any():
+    if opening != NOT_SHOWN and others["r"].notna().any():
         top = others.iloc[int(np.nanargmax(others["r"]))]
-        words += f" It is strongest in {top['region']}: {top['model']}, r = {kit.number(top['r'])}."
+        words += f" Of regions r is highest in {top['region']}: {top['model']}, {kit.number(top['r'])}."
     numbers = [_number(f"mean r, {region}", best, f"95 % of the null below {kit.number(best['null_95'])}")]
     share = {"name": "targets predicted by themselves", "value": f"{best['share'] * best['n_targets']:.0f}"}
     numbers.append(share | {"control": f"of {best['n_targets']:,}, p < .05 corrected for all"})
@@ -197,7 +197,7 @@ def answer_of_rdms(
         told.append(f"{name} {does} {row['reference']}: {kit.number(row['score'])}{extent}, {beside}.")
         note = ", ".join(each for each in (extent.strip(), beside, "chance 0") if each)
         numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": note})
-    reference = best["reference"].iloc[0]
+    reference = [*sure, best["reference"].iloc[0]][0]  # drawn is what the answer rests on
     twins = random[random["reference"] == reference].assign(score=random["mean"], control=True)
     first = pd.concat([scores[scores["reference"] == reference].assign(control=False), twins], ignore_index=True)
     tops = first.loc[first.groupby("model", sort=False)["score"].idxmax()]

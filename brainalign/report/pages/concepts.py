@@ -234,9 +234,8 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
 
 def _choices(material: kit.StudyMaterial) -> kit.Section:
     choices = material.tables["choices"]
-    panel = kit.captioned(
-        "conceptchoices", "Between chance and ceiling", accuracy_figure(choices), choices, id="choices"
-    )
+    title, known = "Between chance and ceiling", choices["ceiling_low"].notna().any()
+    panel = kit.captioned("conceptchoices", title, accuracy_figure(choices), choices, id="choices", ceiling=known)
     prepared, fitted = material.details("triplets"), material.details("choices")
     shares = ", ".join(kit.number(share) for share in prepared["odd_column_shares"])
     paragraphs = [
@@ -244,8 +243,7 @@ def _choices(material: kit.StudyMaterial) -> kit.Section:
         f"{fitted['n_objects']:,} objects; {fitted['n_train']:,} for training. The same three objects are never "
         f"on both sides of a split; {fitted['n_left_out']:,} judgements were left out because their triplet is one of "
         "those judged several times.",
-        f"That the odd one stands last was verified: taken as the odd one, the three columns predict {shares} of the "
-        "choices.",
+        f"The odd one stands last; taken as the odd one, the three columns predict {shares} of the choices.",
     ]
     if (choices["kind"] == "published").any():
         paragraphs.append(
@@ -257,6 +255,8 @@ def _choices(material: kit.StudyMaterial) -> kit.Section:
 
 def _dimensions(material: kit.StudyMaterial) -> kit.Section:
     table = material.tables["conceptdimensions"]
+    if table.empty:
+        return kit.Section("dimensions", "Dimensions", paragraphs=["No dimension was found: the embeddings are empty."])
     least = material.config.concepts.least_r
     figure, numbers = reproducibility_figure(table, least), table.assign(top=table["top"].map(", ".join))
     title = "Dimensions found again"
@@ -311,11 +311,12 @@ def _networks(material: kit.StudyMaterial) -> kit.Section:
         "p: objects exchanged. RSA: Spearman's r of dissimilarities with those of the embedding, "
         f"{int(networks['n_objects'].iloc[0])} objects. R²: of the dimensions that are found again, objects held out.",
     ]
-    figure, grid = network_figure(networks, material.tables["choices"]), readout_grid(readouts, networks)
-    panels = [
-        kit.captioned("conceptnetworks", "Networks without training, and read out", figure, networks, id="networks"),
-        kit.captioned("conceptreadouts", "Which dimensions a layer holds", grid, readouts, id="readouts"),
-    ]
+    choices, drawn = material.tables["choices"], "Networks without training, and read out"
+    known: dict[str, Any] = {"ceiling": np.isfinite(choices["ceiling_low"].iloc[0]), "id": "networks"}
+    panels = [kit.captioned("conceptnetworks", drawn, network_figure(networks, choices), networks, **known)]
+    if len(readouts):
+        grid = readout_grid(readouts, networks)
+        panels.append(kit.captioned("conceptreadouts", "Which dimensions a layer holds", grid, readouts, id="readouts"))
     return kit.Section("networks", title, panels, paragraphs, [kit.row_table(networks, columns, title)])
 
 

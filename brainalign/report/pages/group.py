@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from brainalign.report import geometry_sections, kit
 from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section, recovered_words
-from brainalign.report.pages.answers import UNTRAINED, answer_of_group
+from brainalign.report.pages.answers import answer_of_group
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
 
 
@@ -102,12 +102,12 @@ def scores_chapter(
     confidence : float
         Of the intervals in `scores`.
     failed_controls : sequence of FailedControl
-        Besides random weights that predict better than a trained network, which `comparisons` tell.
+        Besides controls that predict better than a trained network, which `comparisons` tell.
     """
     compared = comparisons is not None and len(comparisons) > 0
     table_note = f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its subject "
     table_note += "and quantity" + "; whether it is better is said under Comparisons" * compared
-    table_note += ". Grey: random weights, a control."
+    table_note += ". Grey: a control."
     n = scores["subject"].nunique()
     said = f"{len(scores)} scores of {scores['model'].nunique()} models in {n} subject{'s' * (n > 1)}."
     whole = [*sections, scores_section(kit.score_table(scores, controls), scores, [said, *notes], table_note)]
@@ -120,7 +120,7 @@ def scores_chapter(
         table = kit.folded("All comparisons", kit.comparison_table(comparisons))
         whole.append(kit.Section("comparisons", "Comparisons", paragraphs=[text], blocks=[table]))
     failed = [*failed_comparisons(comparisons, controls), *failed_controls]
-    answer = answer_of_group(scores, controls, n, beside=UNTRAINED)
+    answer = answer_of_group(scores, controls, n, beside="what models know is beyond it")
     return kit.Chapter(group_of(n), whole, answer=answer, failed_controls=failed)
 
 
@@ -212,16 +212,16 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
 
 
 def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> Iterator[kit.FailedControl]:
-    """Return models with random weights that predict better than trained ones."""
+    """Return controls, of random weights or features, that predict better than models that know the stimuli."""
     for _, row in (pd.DataFrame() if comparisons is None else comparisons).iterrows():
         sign = 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0
         better, other = (row["model_a"], row["model_b"])[::sign] if sign else ("", "")
         if row["p"] < kit.LEVEL and better in controls and other not in controls:
             yield kit.FailedControl(
-                f"sub-{row['subject']}: random weights, {better}, predict better than {other}: difference of "
+                f"sub-{row['subject']}: a control, {better}, predicts better than {other}: difference of "
                 f"{row['quantity']}",
                 abs(float(row["difference"])),
-                "What the trained network predicts is no evidence of what it learned.",
+                f"What {other} predicts is no evidence of what it learned.",
                 p=float(row["p"]),
                 section="comparisons",
             )
@@ -241,7 +241,7 @@ def group_sections(
     shared : DataFrame
         Leave-one-subject-out ceilings: subjects, group, subject, lower, upper, n_targets, n_images; or no rows.
     controls : sequence of str
-        Models with random weights.
+        Models that are controls.
     confidence : float
     """
     models, sections = list(pd.unique(scores["model"])), []
@@ -261,7 +261,9 @@ def group_sections(
 
 
 def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
-    """State which model is the best in how many subjects, by the first quantity, beside the best control.
+    """State which model scores highest in how many subjects, by the first quantity, beside the best control.
+
+    A control is not named for it, and takes from the models the subjects in whom it scores higher.
 
     Parameters
     ----------
@@ -274,14 +276,17 @@ def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
     if rows.empty:
         return f"No model has {quantity} in any subject: no target repeats well enough to be predicted."
     highest = rows[rows["value"] == rows.groupby("subject")["value"].transform("max")]
-    first, alone = highest["model"].value_counts(), len(highest) == highest["subject"].nunique()
+    alone, n = len(highest) == highest["subject"].nunique(), rows["subject"].nunique()
     means = rows.groupby("model")["value"].mean().sort_values(ascending=False)
     beside = [f"best control {name} {kit.number(means[name])}" for name in means.index if name in controls]
-    name, n, fitted = first.index[0], rows["subject"].nunique(), (rows["model"] == first.index[0]).sum()
+    counts = highest["model"].value_counts()
+    models = [model for model in means.index if model not in controls] or [*means.index]
+    name = max(models, key=lambda model: counts.get(model, 0))  # of as many subjects, the one with the largest mean
+    fitted = (rows["model"] == name).sum()
     extent = "on average" if fitted == n else f"in the {fitted} it was fitted to"
     value = f"{quantity} {kit.number(means[name])} {extent}"
-    best = "best" if alone else "best, alone or with others,"
-    return f"{name} is {best} in {first.iloc[0]} of {n} subject{'s' * (n > 1)}, {'; '.join([value, *beside[:1]])}."
+    highest_in = f"scores highest{'' if alone else ', alone or with others,'} in {counts.get(name, 0)} of {n}"
+    return f"{name} {highest_in} subject{'s' * (n > 1)}, {'; '.join([value, *beside[:1]])}."
 
 
 def _shared(table: pd.DataFrame) -> kit.Section:

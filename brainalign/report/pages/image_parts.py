@@ -146,8 +146,9 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
     top = best.sort_values("score", ascending=False).iloc[0]
     limits = [kit.number(top[name]) for name in ("ceiling_low", "ceiling_high")]
     name, n_regions = kit.space_name(top["model"], top["layer"]), best["reference"].nunique()
-    which = "the RDM best" if n_regions == 1 else f"RDMs of {top['reference']} best, of {n_regions} regions"
-    text = f"{name} fits {which}: {kit.number(top['score'])}"
+    which = "the RDM" if n_regions == 1 else f"RDMs of {top['reference']}, of {n_regions} regions"
+    text = f"{name} comes closest to {which}: {kit.number(top['score'])}"
+    text += kit.corrected_p(top["p_fwer"], "regions and layers")
     known = f", noise ceiling {' to '.join(limits)}." if np.isfinite(top["ceiling_high"]) else "."
     return kit.Section("geometry", "Geometry", panels, [text + known])
 

@@ -132,13 +132,14 @@ def _fits(
         "combined": len(combined),
         "ceiling": bars["ceiling_high"].notna().any(),
     }
-    curves = layer_curves(layers, matched, models, combined)
     panels = [
         kit.captioned(
             "referencebars", "Fits to the reference sets", reference_bars(bars, matched), bars, id="bars", **shown
-        ),
-        kit.captioned("referencelayers", "Fits over the layers", curves, layers, id="layers", verdicts="", **shown),
+        )
     ]
+    if layers.groupby("model")["layer"].nunique().gt(1).any():
+        title, curves = "Fits over the layers", layer_curves(layers, matched, models, combined)
+        panels.append(kit.captioned("referencelayers", title, curves, layers, id="layers", verdicts="", **shown))
     return kit.Section("fits", "Which model fits, and how well", panels, sentences)
 
 
