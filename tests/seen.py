@@ -23,7 +23,8 @@ def account_of(figure: Figure) -> list[Any]:
         marks: list[Any] = [read(ax) for read in MARKS]
         marks += [drawn.levels(ax, "x"), drawn.levels(ax, "y"), drawn.curves(ax)]
         marks += [image.get_array() for image in ax.images]
-        marks += [drawn.ticks(ax, axis) for axis in "xy" if _is_named(ax, axis)]
+        formats = {"x": ax.xaxis.get_major_formatter(), "y": ax.yaxis.get_major_formatter()}
+        marks += [drawn.ticks(ax, axis) for axis in "xy" if isinstance(formats[axis], FixedFormatter | FuncFormatter)]
         marks.append([ax.get_title(), ax.get_xlabel(), ax.get_ylabel(), ax.get_xlim(), ax.get_ylim()])
         panels.append([summary(mark) for mark in [*marks, _style(ax)]])
     return ["", *panels, summary([drawn.legend(figure), *figure.get_size_inches()])]
@@ -45,10 +46,6 @@ def _style(ax: Axes) -> list[Any]:
     areas = [(area.get_clim(), area.get_array(), area.get_linewidths(), area.get_alpha()) for area in ax.collections]
     texts = [(str(text.get_fontweight()), getattr(text, "xyann", 0)) for text in ax.texts]
     return [scales, lines, images, areas, texts, [box.get_alpha() for box in ax.patches], ax.get_title(loc="left")]
-
-
-def _is_named(ax: Any, axis: str) -> bool:
-    return isinstance((ax.xaxis if axis == "x" else ax.yaxis).get_major_formatter(), FixedFormatter | FuncFormatter)
 
 
 def _leaves(content: Any) -> Iterator[Any]:

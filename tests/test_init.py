@@ -307,13 +307,10 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     assert (study["stimuli"], study["recordings"]) == ("words.CSV", {"01": files})
     assert study["splits"] == {"held": {"column": "test", "value": "1"}}
     assert study["models"] == {name: {"extractor": "table", "file": file} for name, file in models.items()}
-    for column, n, held in (
-        ("shared1000", 2, {"column": "shared1000", "value": "1"}),
-        ("isTrain", 2, {"column": "isTrain", "value": "0"}),
-        ("fold", 3, {"leave_out": "fold"}),
-    ):
+    for column, n, value in (("shared1000", 2, "1"), ("isTrain", 2, "0"), ("fold", 3, "")):
         stimuli.assign(**{"test": "no", column: np.arange(30) % n}).to_csv(tmp_path / "words.CSV", index=False)
         described(tmp_path)
+        held = {"column": column, "value": value} if value else {"leave_out": column}
         assert yaml.safe_load((tmp_path / "study.yaml").read_text())["splits"] == {"held": held}
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
@@ -442,9 +439,8 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     np.testing.assert_array_equal(responses.regions()["V4"], [0, 1])
     assert pd.read_csv(tmp_path / "cells_renamed.tsv", sep="\t")["depth"].tolist() == [0.5, 1, 2]
     renamed = tmp_path / "presented_renamed.tsv"
-    read_text_table(renamed).assign(fold=lambda of: np.where(of["stimulus_id"] < "p08", "val", "train")).to_csv(
-        renamed, sep="\t", index=False
-    )
+    trials = read_text_table(renamed).assign(fold=lambda of: np.where(of["stimulus_id"] < "p08", "val", "train"))
+    trials.to_csv(renamed, sep="\t", index=False)
     (tmp_path / "stimuli.tsv").unlink()
     (tmp_path / "presented.csv").unlink()  # the trials are called as studies call them, the cells are not
     (tmp_path / "cells_renamed.tsv").unlink()
@@ -881,9 +877,7 @@ def test_a_clock_is_read_where_it_stands(tmp_path: Path) -> None:
     described(tmp_path)
     assert "0 1 is wrong" in (tmp_path / "study.yaml").read_text()
     rates = np.load(tmp_path / "ecog.npy")[:, :, :3]
-    remove(
-        [at, *(tmp_path / name for name in ("raw.json", "ecog.npy", "times_assumed.txt")), *tmp_path.glob("channels*")]
-    )
+    remove([path for name in ("*.json", "ecog*", "times*", "channels*") for path in tmp_path.glob(name)])
     areas = np.array(["V1", "V1", "IT"])
     clock = {"sfreq": 100.0, "tmin": -0.05, "targets": np.arange(3), "area": areas}
     for file in ({"t": np.arange(-5, 6) * 10.0, "area": areas}, clock):
@@ -902,9 +896,8 @@ def test_a_clock_is_read_where_it_stands(tmp_path: Path) -> None:
     assert "axis, from 0, of times in 120 x 3 x 3: change it where 2" in (tmp_path / "study.yaml").read_text()
     remove([tmp_path / "ecog.npz", *tmp_path.glob("times*")])
     for who, rate in (("sub-1", 100), ("sub-2", 50)):  # each has a clock, and keeps it when all is described again
-        np.savez(
-            tmp_path / f"{who}.npz", rates=rates.transpose(0, 2, 1), fs=rate, **({"area": areas} if rate == 50 else {})
-        )
+        told = {"fs": rate} | ({"area": areas} if rate == 50 else {})
+        np.savez(tmp_path / f"{who}.npz", rates=rates.transpose(0, 2, 1), **told)
     for study in (described(tmp_path), described(tmp_path)):
         for who, rate in (("1", 100), ("2", 50)):
             np.testing.assert_allclose(read_subject(study, who).times, np.arange(11) / rate)
@@ -939,10 +932,7 @@ def test_what_lies_beside_is_read_or_named(tmp_path: Path) -> None:
     for name, values in volumes.items():
         nibabel.save(nibabel.Nifti1Image(values.astype("f4"), np.eye(4)), tmp_path / "fmri" / f"{name}.nii.gz")
     regions = read_subject(described(tmp_path), "01").regions()
-    assert {area: rows.tolist() for area, rows in regions.items()} == {
-        "FFA": [*range(1, 12, 2)],
-        "V1": [*range(0, 12, 2)],
-    }
+    assert [regions[area].tolist() for area in ("FFA", "V1")] == [[*range(1, 12, 2)], [*range(0, 12, 2)]]
 
 
 def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path) -> None:

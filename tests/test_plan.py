@@ -229,7 +229,6 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("directions", {}, (1003, 38, 8.0)), ("directions", PATHS, (1003, 238, 12.5)),
         ("encode_held_out generator ridge", {}, (2957, 146, 20)),
         ("encode_held_out generator banded", {}, (10113, 291, 20)),
-        ("encode_held_out efficientnet ridge", {}, (2957, 175, 20)),
         ("encode_held_out generator banded", asked("encode", permutations=900, draws=700), (10113, 461, 20)),
         ("encode_held_out generatortokens routing", routing(), (10113, 124, 20)),
         ("encode_held_out generatortokens routing", routing(baselines=["factorized", "gaussian"]), (10113, 219, 20)),

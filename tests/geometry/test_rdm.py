@@ -30,15 +30,6 @@ def patterns(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return made | {"runs": np.repeat(np.arange(RUNS), CONDITIONS), "precision": precision}
 
 
-def toolbox_rdm(data: dict[str, np.ndarray], method: str, **options: object) -> np.ndarray:
-    """Return rsatoolbox's RDM with pairs in our order; it sorts conditions by label."""
-    labels = {"condition": data["conditions"], "run": data["runs"]}
-    dataset = rsatoolbox.data.Dataset(data["patterns"], obs_descriptors=labels)
-    found = rsatoolbox.rdm.calc_rdm(dataset, method=method, descriptor="condition", **options)
-    order = [list(found.pattern_descriptors["condition"]).index(name) for name in data["conditions"][:CONDITIONS]]
-    return found.get_matrices()[0][np.ix_(order, order)][np.triu_indices(CONDITIONS, 1)]
-
-
 @pytest.mark.parametrize("method", [*g.DISTANCES, "averages of some rows"])
 def test_equals_rsatoolbox(method: str, patterns: dict) -> None:
     """Averages also of unequal numbers of rows in unequal runs, where crossnobis has another form here."""
@@ -49,10 +40,16 @@ def test_equals_rsatoolbox(method: str, patterns: dict) -> None:
         keep = np.random.default_rng(2).permutation(RUNS * CONDITIONS)[:30]
         keep = np.r_[np.arange(CONDITIONS), keep[keep >= CONDITIONS]]
         data = {name: values[keep] for name, values in data.items()}
+    labels = {"condition": data["conditions"], "run": data["runs"]}
+    dataset = rsatoolbox.data.Dataset(data["patterns"], obs_descriptors=labels)
     for name in methods:
         for P in {"mahalanobis": [precision], "crossnobis": [None, precision]}.get(name, [None]):
             options = {"cv_descriptor": "run"} if name == "crossnobis" else {}
-            expected = toolbox_rdm(data, name, **options if P is None else options | {"noise": P})
+            options |= {} if P is None else {"noise": P}
+            theirs = rsatoolbox.rdm.calc_rdm(dataset, method=name, descriptor="condition", **options)
+            sorted_by_label = list(theirs.pattern_descriptors["condition"])
+            order = [sorted_by_label.index(label) for label in data["conditions"][:CONDITIONS]]
+            expected = theirs.get_matrices()[0][np.ix_(order, order)][np.triu_indices(CONDITIONS, 1)]
             found = g.rdm(data["patterns"], name, data["conditions"], data["runs"], P)
             np.testing.assert_allclose(found, expected, atol=1e-10, rtol=0)
 

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from brainalign.geometry.searchlights import searchlight_maps
 from brainalign.statistics import fdr
 
 RUNS, CONDITIONS, DOF = 4, 7, 50
-Precision = Callable[[np.ndarray], np.ndarray]
 N, DRAWS, SEED = 7, 59, 3
 
 

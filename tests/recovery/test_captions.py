@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from shown import Record
-from worlds.guided import tensor
 from worlds.captioned import captioned_voxels
+from worlds.guided import tensor
 from worlds.scene_networks import train_scene_network
 
 from brainalign import synthesis
@@ -36,17 +36,11 @@ class Found(NamedTuple):
     above_chance_shuffled: float
 
 
-def network_embeddings(scenes: pd.DataFrame, seed: int) -> np.ndarray:
-    """Embed scenes by a small network that learned to name other scenes."""
-    others = clear_scenes(1000, seed=100 + seed)
-    network = train_scene_network(others, tensor(render(others, 32)), n_steps=250, seed=seed)
-    with torch.inference_mode():
-        return network(tensor(render(scenes, 32))).numpy().astype(np.float64)
-
-
 def study(seed: int, n_images: int, n_voxels: int) -> Found:
-    scenes = clear_scenes(n_images, seed=seed)
-    embeddings = network_embeddings(scenes, seed)
+    scenes, others = clear_scenes(n_images, seed=seed), clear_scenes(1000, seed=100 + seed)
+    network = train_scene_network(others, tensor(render(others, 32)), n_steps=250, seed=seed)  # learned to name others
+    with torch.inference_mode():
+        embeddings = network(tensor(render(scenes, 32))).numpy().astype(np.float64)
     units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     responses, planted = captioned_voxels(scenes, {"colour": 0.75, "shape": 0.75}, n_voxels, seed=seed)
     order = np.random.default_rng(seed).permutation(n_images)

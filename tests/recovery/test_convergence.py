@@ -50,13 +50,6 @@ def score_network(layers: list[np.ndarray], world: Hierarchy, seed: int, n: int)
     return LayerScores(*choice, scored[0], scored[2], sensor_r, over_time[1], over_time[2])
 
 
-def scores_of(world: Hierarchy, seed: int, n: int = 100) -> tuple[LayerScores, Convergence]:
-    trained, other = score_network(world.layers, world, seed, n), score_network(world.random_layers, world, seed, n)
-    about = {"times_s": world.times_s, "separation_mm": world.separation_mm}
-    found = convergence_scores(trained, world.distance_mm, random=other, **about, seed=seed)
-    return trained, found
-
-
 def row(found: Convergence, score: str, network: str = "trained") -> dict:
     table = found.scores
     return table[(table["network"] == network) & (table["score"] == score)].iloc[0].to_dict()
@@ -71,7 +64,9 @@ def test_a_planted_hierarchy(record: Record) -> None:
     shown: dict[str, list[float]] = {}
     for seed in (*MUST_PASS, *FURTHER):
         world = hierarchy(seed=seed)
-        trained, found = scores_of(world, seed)
+        trained, other = (score_network(of, world, seed, 100) for of in (world.layers, world.random_layers))
+        about = {"times_s": world.times_s, "separation_mm": world.separation_mm}
+        found = convergence_scores(trained, world.distance_mm, random=other, **about, seed=seed)
         names = ("encoding", "spatial", "spatial, centre of mass", "temporal")
         encoding, spatial, mass, temporal = (row(found, name) for name in names)
         line = convergence_scores(trained, world.distance_mm, times_s=world.times_s, seed=seed)

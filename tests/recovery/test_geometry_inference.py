@@ -1,5 +1,7 @@
 """Size and power of the tests of representational geometry, and what weights fitted to it are worth."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest, kstest
@@ -12,6 +14,16 @@ def measured(patterns: np.ndarray, n_subjects: int, noise: float, rng: np.random
     maps = rng.normal(size=(n_subjects, patterns.shape[1], 30)) / np.sqrt(patterns.shape[1])
     signal = patterns @ maps
     return geometry.rdm(signal + noise * rng.normal(size=signal.shape), "euclidean")
+
+
+def related(seed: int, noise: float, *, own: bool = False) -> tuple[Any, Any, Any, np.random.Generator]:
+    """Simulate subjects, a model with two latents of its own that they see or not, and others that share its rest."""
+    rng = np.random.default_rng(seed)
+    first, second, third = rng.normal(size=(3, 14, 3))
+    others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
+    latents = np.hstack([first, second, rng.normal(size=(14, 2))])
+    rdms = measured(latents if own else latents[:, :6], 6, noise, rng)
+    return rdms, geometry.rdm(latents, "euclidean"), others, rng
 
 
 @cases(16, 200)("n")
@@ -51,21 +63,12 @@ def test_over_and_above_related_models(n: int, method: str, record: Record) -> N
     """A model over and above two others that share its latents (Freedman-Lane): 14 stimuli, 6 subjects"""
     false, naive, power, n_power = 0, 0, 0, max(n // 5, 25)
     for seed in range(n):
-        rng = np.random.default_rng(300_000 + seed)
-        first, second, third = rng.normal(size=(3, 14, 3))
-        others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
-        model = geometry.rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
-        rdms = measured(np.hstack([first, second]), 6, 1.0, rng)
+        rdms, model, others, rng = related(300_000 + seed, 1.0)
         false += geometry.rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
         if seed < n_power:
             naive += geometry.rdm_permutation_test(rdms, model, method, 199, rng).p <= 0.05
     for seed in range(n_power):
-        rng = np.random.default_rng(400_000 + seed)
-        first, second, third = rng.normal(size=(3, 14, 3))
-        others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
-        own = rng.normal(size=(14, 2))
-        model = geometry.rdm(np.hstack([first, second, own]), "euclidean")
-        rdms = measured(np.hstack([first, second, own]), 6, 1.0, rng)
+        rdms, model, others, rng = related(400_000 + seed, 1.0, own=True)
         power += geometry.rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
     check_size(false, n)
     assert naive / n_power >= 0.5
@@ -82,11 +85,7 @@ def test_over_and_above_at_high_signal(n: int, method: str, limit: float, record
     """Partial tests where nearly all is signal, seen through maps of six subjects: 14 stimuli"""
     alone, both = 0, 0
     for seed in range(n):
-        rng = np.random.default_rng(600_000 + seed)
-        first, second, third = rng.normal(size=(3, 14, 3))
-        others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
-        model = geometry.rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
-        rdms = measured(np.hstack([first, second]), 6, 0.1, rng)
+        rdms, model, others, rng = related(600_000 + seed, 0.1)
         found = geometry.rdm_partial_test(rdms, model, others, method, 199, rng)
         alone += found.p_stimuli <= 0.05
         both += found.p <= 0.05

@@ -8,7 +8,6 @@ from shown import Record
 from brainalign.decoding import ALL_NORMS, GroundedLanguage, norm_prediction, same_words, scene_retrieval, word_clusters
 from brainalign.simulation import GroundedWords, grounded_words
 
-SEEDS = (1, 2, 3)
 N_SHUFFLES = 5  # what one of them scores varies: visual R² of .05 to .10 at seed 2
 
 
@@ -51,7 +50,7 @@ def figures(world: GroundedWords, seed: int, shuffle: int = 0) -> dict[str, floa
 
 
 @pytest.mark.acceptance
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_grounded_words(seed: int, record: Record) -> None:
     """`grounded_words`: word vectors pulled towards scenes by captions alone."""
     world = grounded_words(seed=seed)

@@ -24,7 +24,6 @@ RATIOS = (0.7, 1.5, 3.0)
 SIZES = (10, 20, 50, 100)
 SEEDS = (0, 1, 2)
 METHODS = ("in_context", "reference", "empirical_bayes", "ridge_pooled", "ridge_per_target")
-N_VOXELS = 300
 
 
 class Reference:
@@ -53,7 +52,7 @@ class Trained:
     def images(self, seed: int) -> np.ndarray:
         return self.world.images(1000, np.random.default_rng([seed, 5]))
 
-    def voxels(self, images: np.ndarray, seed: int, ratio: float, n_voxels: int = N_VOXELS, *, on_prior: bool = True):
+    def voxels(self, images: np.ndarray, seed: int, ratio: float, n_voxels: int = 300, *, on_prior: bool = True):
         rng = np.random.default_rng([seed, 6, on_prior])
         weights = self.world.weights(n_voxels, rng, on_prior=on_prior)
         Y, noise_sd = images @ weights[:-1] + weights[-1], self.world.noise_sd(weights, ratio)

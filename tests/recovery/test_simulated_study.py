@@ -43,11 +43,15 @@ class World:
 
 @cache
 def world(seed: int) -> World:
+    from transformers import ResNetConfig, ResNetModel
+
     scenes, training = simulation.draw_scenes(N_IMAGES, seed), simulation.draw_scenes(320, seed + 999)
     n_epochs = 3 if seed else 1  # reduced in `make test`
     model = simulation.train_generator(training, simulation.render(training), n_epochs=n_epochs, seed=seed)
     images = simulation.render(scenes)
-    maps, untrained = (simulation.activations(network, images) for network in (model, untrained_generator(seed)))
+    torch.manual_seed(seed + 17)
+    networks = model, ResNetModel(ResNetConfig(**CONFIG)).eval()  # and one without training
+    maps, untrained = (simulation.activations(network, images) for network in networks)
     return World(scenes, maps, simulation.cortex_drives(maps, scenes), untrained)
 
 
@@ -59,13 +63,6 @@ def cortex(study: World, seed: int, person: int = 0) -> tuple[Responses, pd.Data
     kept = truth["kind"].isin(["what", "where"]).to_numpy(copy=True)
     kept[np.flatnonzero(truth["kind"] == "none")[::20]] = True
     return responses.select(targets=kept).zscore("session").average_repeats(), truth[kept].reset_index(drop=True)
-
-
-def untrained_generator(seed: int) -> torch.nn.Module:
-    from transformers import ResNetConfig, ResNetModel
-
-    torch.manual_seed(seed + 17)
-    return ResNetModel(ResNetConfig(**CONFIG)).eval()
 
 
 @cache

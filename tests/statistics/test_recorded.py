@@ -10,12 +10,11 @@ from seeded.recorded import Record
 from brainalign.statistics import summary
 
 RECORD = Record(Path(__file__).parent / "recorded.json")
-RNG = np.random.default_rng
 NAN = np.nan
 
 
 def summaries() -> Any:
-    rng = RNG(22)
+    rng = np.random.default_rng(22)
     cells = [(split, layer) for split in ("run", "stimulus") for layer in ("l2", "l1")]
     each = [pd.DataFrame({"fold": np.arange(21) // 3 + k, "correct": rng.random(21) < 0.5 + 0.1 * k}) for k in range(4)]
     columns = ["r", "ceiling", "r2_normalized", "q", "p_fwer"], ["accuracy", "share_good", "max_r"]

@@ -17,7 +17,6 @@ from brainalign.synthesis import BrainGuidedPipeline, guidance
 from brainalign.synthesis.guidance import check_scheduler, natural
 
 RECORD = Record(Path(__file__).parent / "recorded.json")
-RNG = np.random.default_rng
 Models = Callable[[str], Any]
 
 
@@ -59,7 +58,7 @@ def schedulers(models: Models) -> Any:
 def natural_images(models: Models) -> Any:
     pipe, paths, folder = models("pipe"), [], models("tmp_path")
     for k in range(5):
-        pixels = RNG(k).integers(0, 256, (12 + k, 20 - k, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(k).integers(0, 256, (12 + k, 20 - k, 3), dtype=np.uint8)
         paths.append(str(folder / f"{k}.png"))
         Image.fromarray(pixels).save(paths[-1])
     images = synthesis.NaturalImages(paths, 16)

@@ -263,8 +263,8 @@ def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     means = f"Means are over reliable targets: {reliable_rule(threshold)} (F test over repeats of {stimuli}). " * known
     profiles = [encoding.profile for encoding in material.encodings.values()]
     refit = any("control_r" in profile and profile["control_r"].notna().any() for profile in profiles)
-    control = f"a refit on training responses exchanged between {stimuli} is shown as a control, the last of up to 8 "
-    control += "orders while it predicts, which all do by chance once in 256 times at most; "
+    control = f"a refit on training responses exchanged between {stimuli} (ridge: of at most 1,000 targets a group) "
+    control += "is a control, the last of up to 8 orders while it predicts, all of which do so 1 time in 256 at most; "
     control *= refit
     text = (
         f"Scores are Pearson correlations over test {stimuli}{averaged}. Nulls exchange the predictions between test "
