@@ -41,14 +41,15 @@ def test_undecided_models_are_named_while_their_names_leave_room(n: int, said: s
     rows = rows.sort_values("model").assign(se=0.01, null_mean=0.0, null_high=0.04, ceiling_r=0.7, decided=False)
     (ax,) = panels(layers.layer_profile(rows.assign(reason="at its null")))
     assert [text.replace("\n", " ") for _, _, text in words(ax)] == [said]
+    (ax,) = panels(layers.layer_profile(rows.drop_duplicates("model").assign(layer=lambda of: of["model"], reason="")))
+    assert (ax.get_xlabel(), [*ticks(ax).values()]) == ("", [""])  # a layer each: no depth, and no name for all
 
 
 def test_many_layers_keep_their_names_and_their_parts_and_regions() -> None:
     rows = made({"roi": ["V1"], "model": ["net"], "layer": [f"l{k}" for k in range(20)]}, value="r")
     rows = rows.assign(se=0.1, null_mean=0.0, null_high=0.1, ceiling_r=0.9, decided=False, reason="")
     (ax,) = panels(layers.layer_profile(rows))
-    order = list(rows["layer"])
-    assert {round(19 * place): name for place, name in ticks(ax).items()} == {k: order[k] for k in range(0, 20, 3)}
+    assert {round(19 * place): name for place, name in ticks(ax).items()} == rows["layer"][::3].to_dict()
     rows = partition_rows(["V4", "V1", "PPA", "LO", "MT"])
     rows.loc[rows["group"] == "V1", "ceiling"] = np.nan
     partition.partition_bars(rows, "R²")

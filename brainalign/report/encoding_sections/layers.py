@@ -357,9 +357,11 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
     layers = longest["layer"].tolist()
     step = -(-len(layers) // 8)
     places = np.arange(len(layers))[::step] / max(len(layers) - 1, 1)
-    ax.set_xticks(list(places), layers[::step], rotation=60, ha="right", fontsize=7)
+    differ = rows.groupby("model")["layer"].agg(tuple).nunique() > 1
+    ticks = layers[::step] if len(layers) > 1 or not differ else [""]  # a layer each has no depth, nor one name
+    ax.set_xticks(list(places), ticks, rotation=60, ha="right", fontsize=7)
     ax.tick_params(axis="y", labelsize=7)
-    if rows.groupby("model")["layer"].agg(tuple).nunique() > 1:
+    if differ and len(layers) > 1:
         ax.set_xlabel(f"relative depth (layers of {longest['model'].iloc[0]})", fontsize=7)
     if undecided:
         low, high = ax.get_ylim()

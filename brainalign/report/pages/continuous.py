@@ -307,7 +307,8 @@ def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
     panel = _panel("rundelays", "When responses follow", delay_weights(weights, colours), weights)
     tops = weights.sort_values("weight", ascending=False, kind="stable").drop_duplicates("model")
     told = ", ".join(f"{row['delay_s']:g} s ({_name(row['model'])})" for _, row in tops.iterrows())
-    return kit.Section("delays", "Delays", [panel], [f"Weights are largest at {told}."])
+    text = f"Weights are largest at {told}; of models that predict nothing this says nothing."
+    return kit.Section("delays", "Delays", [panel], [text])
 
 
 def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int, level: str) -> list[str]:
