@@ -700,15 +700,15 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     np.savez(tmp_path / "mean.npz", rates=values[..., 0], image=names)
     for kept, other in (("psth", "mean"), ("mean", "psth")):
         (tmp_path / f"{other}.npz").rename(tmp_path / "kept.away")
-        responses = read_subject(described(tmp_path), "01", as_they_are=True)
-        expected = values.reshape(60, 8, 6)
-        np.testing.assert_array_equal(responses.values, expected if kept == "psth" else expected[..., 0])
+        responses, rates = read_subject(described(tmp_path), "01", as_they_are=True), values.reshape(60, 8, 6)
+        np.testing.assert_array_equal(responses.values, rates if kept == "psth" else rates[..., 0])
         assert responses.trials["stimulus_id"].tolist() == list(np.repeat(names, 3))
         assert "axis, from 0, of repeats in 20 x 3 x 8" in (tmp_path / "study.yaml").read_text()  # to be corrected
         (tmp_path / "kept.away").rename(tmp_path / f"{other}.npz")
         remove(tmp_path.glob("*.t*"))
     remove(tmp_path.glob("*.npz"))
-    np.save(tmp_path / "betas.npy", values[..., 0].swapaxes(0, 1))  # of a person each
+    np.save(tmp_path / "betas.npy", values[..., 0].swapaxes(0, 1))  # of a person each; targets are no volumes
+    (tmp_path / "bold.json").write_text('{"RepetitionTime": 2}')
     np.testing.assert_array_equal(read_subject(described(tmp_path), "03", as_they_are=True).values, values[:, 2, :, 0])
     remove(tmp_path.glob("*.[nty]*"))
     shown = np.stack([rng.permutation(20) for _ in range(2)])

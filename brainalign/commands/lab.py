@@ -348,10 +348,13 @@ class Lab:
     def timed(self, path: Path) -> bool:
         """Tell whether there are times, in a file of arrays or beside it, or a clock."""
         names = [*array_shapes(self.folder / path), *(of.stem for of in self.ending(".npy", ".txt"))]
-        return any(map(TIMES.fullmatch, names)) or self.clock(path)[0] > 0
+        return any(map(TIMES.fullmatch, names)) or self.clock(path, volumes=False)[0] > 0
 
-    def clock(self, path: Path, key: str = "") -> tuple[float, float]:
-        """Return samples per second, and when the first is (s), as a .json beside a file or it itself says; else 0."""
+    def clock(self, path: Path, key: str = "", *, volumes: bool = True) -> tuple[float, float]:
+        """Return samples per second, and when the first is (s), as a .json beside a file or it itself says; else 0.
+
+        A repetition time is of volumes: it does not tell whether an array goes on in time.
+        """
         at, whose = self.folder / path, {*SUBJECT.findall(str(path))}
         beside = [of for of in self.ending(".json") if of.parent in path.parents]
         beside = [of for of in beside if {*SUBJECT.findall(str(of))} <= whose]
@@ -370,7 +373,7 @@ class Lab:
             with open_hdf5(at) as file:
                 groups = (file, file[key].parent, file[key]) if key else (file,)
                 told |= {name: value for of in groups for name, value in of.attrs.items()}
-        step, rate, start = (_stated(told, names) for names in (STEP, RATE, START))
+        step, rate, start = (_stated(told, names) for names in (STEP * volumes, RATE, START))
         return rate if rate > 0 or step <= 0 else 1 / step, start / 1000 if abs(start) >= LATEST_START_S else start
 
     def splits(self, stimuli: Path | None, runs: int, ids: Collection[str] = ()) -> dict[str, Any]:

@@ -20,9 +20,7 @@ from brainalign.regression import BandedEncoder, Ridge, partition
 from brainalign.study import check_test_stimuli
 
 ORDERS = 8  # of a refit that goes on predicting
-REFITTED = (
-    1000  # targets of a group, whose mean a refit is judged by: as sure as that of all, at a fraction of the cost
-)
+REFITTED = 1000  # targets of a group, by whose mean a refit is judged: nearly as sure as that of all
 
 
 @dataclass(frozen=True)
