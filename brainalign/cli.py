@@ -152,11 +152,12 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
                 _print_analyses(Run(config, check=named), console)
             return status
         config = load_config(file)
+        studies = Run(config, check=False).descriptors.values()  # what is wrong with the data is told, whatever else is
+        status = max([_check_dataset(each, console, config) for each in studies], default=0)
         run = Run(config)
         for name, descriptor in run.descriptors.items():
             for line in check_table_models(config, name, descriptor):
                 console.print(escape(line))
-        status = max([_check_dataset(each, console, config) for each in run.descriptors.values()], default=0)
         if not status:
             _print_analyses(run, console)
         return status

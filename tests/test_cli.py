@@ -37,6 +37,11 @@ def test_check_tells_warnings_from_errors(scenes, capsys: pytest.CaptureFixture[
     assert "1 of 24 images are missing" in printed
     assert "2 warning(s)" in printed
     assert "nothing" not in printed.split("1 problem(s)")[1]
+    path.write_text(f"{path.read_text()}\nmodels: {{own: {{extractor: table, file: none.npy}}}}\n")
+    assert main(["check", str(path)]) == 2
+    told = capsys.readouterr()
+    assert "1 of 24 images are missing" in told.out
+    assert "none.npy: no such file" in told.err
 
 
 def test_plan_adds_up_and_mistakes_end_in_one_line(root, monkeypatch, capsys, tmp_path) -> None:
