@@ -63,8 +63,9 @@ def encode_continuous(job: Job) -> None:
         for layer, fit in every.items() if model not in controls else ():
             scores += _score_rows(model, layer, "layer", fit.r[rows[""]], ceiling, regions)
         weights += [
-            {"model": model, "delay_s": delay * noted["step_s"], "weight": weight}
-            for delay, weight in zip(shown, fits[model].weights, strict=True)
+            {"model": model, "region": region, "delay_s": delay * noted["step_s"], "weight": weight}
+            for region, places in regions.items()
+            for delay, weight in zip(shown, fits[model].weights[:, places].mean(axis=1), strict=True)
         ]
     options: Any = {"n_candidates": settings.n_candidates, "seed": job.seed, "with_trained": True}
     fits["all"] = together = encoding.fit_runs(list(bands.values()), Y, runs, delays, parts, **options)
@@ -115,7 +116,7 @@ def encode_continuous(job: Job) -> None:
     told = {"p_fwer": "against the largest r over targets", "maps": [f"r, {name}" for name in fits]}
     job.save("runtargets", pd.concat(targets, ignore_index=True), images, **told)
     job.save("runfolds", pd.DataFrame(folds))
-    job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features and targets")
+    job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features, mean over targets")
     whole, split = together.r2[rows[""]], dict(zip(bands, together.split[rows[""]].swapaxes(0, 1), strict=True))
     limits["all"] = together.limit_r2[rows[""]]
     shares = pd.DataFrame(_share_rows(whole, split, common, nulls, regions, ratios[""], confidence))

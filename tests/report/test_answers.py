@@ -165,6 +165,12 @@ def test_a_group_is_counted(kept: Kept) -> None:
     assert answer_of_group(rows, ["net", "twin"], 2) is None
     kept(answer_of_group(rows[rows["model"] == "net"].drop(columns="chance"), [], 2))
     assert answer_of_group(rows, ["twin"], 3).opening == "Yes."
+    rows.loc[0, ["value", "low"]] = np.nan  # in one subject nothing repeats
+    partial = answer_of_group(rows, ["twin"], 2)
+    assert "in 1 of 2 subjects, mean r .200 over 1 of them (" in partial.words
+    assert partial.numbers[1]["name"] == "mean r, mean over 1 of 2 subjects"
+    nothing = answer_of_group(rows.assign(value=np.nan), ["twin"], 2)
+    assert (nothing.opening, nothing.words) == ("Not shown.", "No model has mean r in any subject.")
 
 
 def test_more_models_need_more_subjects(kept: Kept) -> None:

@@ -63,8 +63,7 @@ def test_many_layers_keep_their_names_and_their_parts_and_regions() -> None:
     np.testing.assert_allclose(cells(ax), [[of[roi, name] for name in names] for roi in rois])
     (dot,) = points(ax, "o")
     assert (names[int(dot.x)], rois[int(dot.y)]) == (of["V4"].idxmax(), "V4")
-    ends = [layers._end_of_scale(np.array(values)) for values in ([0.01, 0.23], [-0.3, 0.0], [np.nan, 1.31])]
-    assert ends == [0.3, 1.0, 1.4]
+    assert [layers._end_of_scale(np.array(r)) for r in ([0.01, 0.23], [-0.3, 0.0], [np.nan, 1.31])] == [0.3, 1.0, 1.4]
 
 
 def partition_rows(groups: list) -> pd.DataFrame:
@@ -78,7 +77,9 @@ def partition_rows(groups: list) -> pd.DataFrame:
 def test_parts_of_a_joint_score_over_time(known: bool) -> None:
     rows = partition_rows([-0.1, 0.0, 0.1, 0.25]).sort_values("group", kind="stable")
     rows["ceiling"] = rows["ceiling"].where([known and time != 0.1 for time in rows["group"]])
-    partition.partition_over_time(rows, "r")
+    (ax,) = panels(partition.partition_over_time(rows, "r"))
+    drawn = [([-100, 0, 100, 250], approx(rows.loc[rows["joint"], "ceiling"].tolist(), nan_ok=True))]
+    assert curves(ax).get("noise ceiling", []) == (drawn if known else [])
 
 
 def test_networks_and_their_layers() -> None:
@@ -87,8 +88,7 @@ def test_networks_and_their_layers() -> None:
     rows = made({"model": ["net", "deep"], "number": [2, 0, 1], "measure": ["pr", "twonn", "void", "mle"]})
     rows["network"] = "net"
     rows.loc[rows["measure"] == "void", "value"] = np.nan
-    kinds = [name for name in pd.unique(rows["measure"]) if name != "void"]
-    for ax, kind in zip(panels(matching.dimension_profiles(rows)), kinds, strict=True):
+    for ax, kind in zip(panels(matching.dimension_profiles(rows)), ("twonn", "mle", "pr"), strict=True):
         for model, part in rows[rows["measure"] == kind].sort_values("number").groupby("model"):
             assert curves(ax)[model] == [([0, 0.5, 1], approx(part["value"].tolist()))]
     steps = made({"network": ["net"], "step": [100, 0, 10], "number": [2, 0, 1], "measure": ["pr", "void"]})

@@ -115,8 +115,11 @@ def test_runs_shares_and_delays() -> None:
     limits = rows[rows["model"] != "all"].set_index(["model", "region"])["limit"]
     order = [(model, region) for model in limits.index.unique(0) for region in dict.fromkeys(rows["region"])]
     assert [mark.y for mark in points(ax)] == [limits[pair] for pair in order]
-    rows = pd.DataFrame({"model": ["language"] * 3 + ["acoustic"] * 3, "delay_s": [2.0, 4, 6] * 2})
+    rows = pd.DataFrame({"model": ["language"] * 3 + ["acoustic"] * 3, "delay_s": [2.0, 4, 6] * 2, "region": "A1"})
     rows["weight"] = [0.1, 0.4, 0.2, 3.0, 1.5, 0.75]
     weights = {"language": [0.25, 1, 0.5], "acoustic": [1, 0.5, 0.25]}
     expected = {name: [([2, 4, 6], pytest.approx(values))] for name, values in weights.items()}
-    assert curves(panels(continuous.delay_weights(rows, COLOURS))[0]) == expected
+    rows = pd.concat([rows, rows[:3].assign(region="V1", weight=[5, 1, 2.5])])
+    ax, other = panels(continuous.delay_weights(rows, COLOURS))
+    assert curves(ax) == expected
+    assert curves(other) == {"language": [([2, 4, 6], pytest.approx([1, 0.2, 0.5]))]}

@@ -378,6 +378,8 @@ def test_every_model_is_told_in_every_subject() -> None:
     assert pages.group.best_in_subjects(summary(), ["net"]).startswith("twin scores highest in 0 of 3 subjects")
     tie = pages.group.best_in_subjects(summary().query("layer == 'early'").assign(value=0.7), [])
     assert tie.startswith("net scores highest, alone or with others, in 3 of 3 subjects")
+    of_one = summary().query("model == 'net' and layer == 'late'")
+    assert pages.group.best_in_subjects(of_one, []) == "net: identification .620 on average."
     del material.tables["summary"]
     chapter = group_of_blocks_chapter(material)
     assert (chapter.answer, "3" in chapter.kind) == (None, True)

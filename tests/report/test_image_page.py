@@ -91,7 +91,27 @@ def test_a_page_is_whole_and_its_findings_follow_from_the_numbers(material: kit.
     assert (tied.opening, tied.holds) == ("Not shown.", False)
     material.summary.loc[material.summary["quantity"] == "mean r", ["value", "p"]] = [np.nan, np.nan]
     text = words(image_page(material))
-    check(text, "net with ridge has no mean r: its predictions are constant.", unsaid=["p = –"])
+    constant = "Not shown. No model has a score: predictions are constant."
+    check(text, constant, "net with ridge has no mean r: its predictions are constant.", unsaid=["p = –"])
+    material.summary["n"] = 0
+    check(words(image_page(material)), "No model has a score: no target repeats well enough to be predicted.")
+
+
+def test_layers_that_are_not_drawn_are_told_where_they_come_closest(material: kit.ImageMaterial) -> None:
+    table = pd.DataFrame({"group": ["V1", "V1", "IT", "IT"], "layer": [*"abab"], "score": [0.6, 0.1, 0.1, 0.5]})
+    table = table.assign(model="net", se=[0.05, np.nan] * 2, p_fwer=0.01, ceiling_low=np.nan, ceiling_high=np.nan)
+    material.comparison, material.rdms = table, Arrays({})
+    _, elsewhere = pages.image_parts._geometry(material).paragraphs
+    assert elsewhere == "Layers that are not drawn come closest elsewhere: net (b) to IT (.500, p = .010)."
+
+
+def test_colours_are_of_fits_and_features_without_content_have_none(material: kit.ImageMaterial) -> None:
+    models = {"blind": {"extractor": "random", "n_features": 3}} | MODELS | {"last": MODELS["net"]}
+    methods = {"ridge": {"encoder": "ridge"}, "banded": {"encoder": "banded", "models": ["net"]}}
+    asked = replace(material, config=config(models=models, methods=methods))
+    fits = dict(zip(["net (ridge)", "net (banded)", "last"], kit.COLOURS, strict=False))
+    assert kit.model_colours(asked.labels(asked.models)) == fits
+    assert kit.model_colours(asked.models) == {"net": kit.COLOURS[0], "last": kit.COLOURS[2]}
 
 
 def test_shares_are_of_targets_whose_ceiling_is_known(material: kit.ImageMaterial, made_figures: list[Any]) -> None:

@@ -58,14 +58,16 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     scores["n_targets"] = np.where(large, 1200, 50)
     shares = pd.DataFrame(SHARES, columns=["model", "region", "unique", "low", "high", "p"]).assign(null_95=0.01)
     shares["limit"] = shares["unique"] + 0.011
-    delays = pd.DataFrame({"model": ["language", "acoustic", "event rate", "motion", "all"], "delay_s": 2.0})
+    follows = [("language", "A1", 2.0), ("language", "A1", 4.0), ("language", "V1", 6.0)]
+    follows += [(name, "A1", 2.0) for name in ("acoustic", "event rate", "motion")]
+    delays = pd.DataFrame(follows, columns=["model", "region", "delay_s"])
     names = ["a", "b", "c"]
     tables = {
         "runscores": scores,
         "runtargets": pd.DataFrame({"target_id": names, "ceiling": [0.5, 0.6, 0.0], "reliable": [True, True, False]}),
         "targets": pd.DataFrame({"target_id": names, "roi": [["A1"], ["A1", "V1"], ["V1"]]}),
         "intersubject": pd.DataFrame({"target_id": names, "r": [0.4, 0.5, 0.9], "n_others": [3, 4, 3]}),
-        "rundelays": delays.assign(weight=1.0),
+        "rundelays": delays.assign(weight=delays["delay_s"]),
         "runshares": shares,
     }
     models = {name: SimpleNamespace(random=False, extractor="table") for name in ("language", "acoustic")}
@@ -88,6 +90,14 @@ def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -
     added = (chapter := continuous_chapter(material)).sections[-2]
     assert not [text for text in (*chapter.findings, added.panels[0].caption) if "add" in text or "intervals" in text]
     assert added.paragraphs == ["event rate adds most: R² .050 in V1 that nothing else has (p = .0100)."]
+    delays = chapter.sections[-1].paragraphs
+    assert delays == ["Weights are largest at 4 s (language, A1), 6 s (language, V1)."]
+    tested = material.tables["runscores"]
+    material.tables |= {"runscores": tested.assign(p=0.03), "runshares": shares.assign(p=0.05)}
+    silent = continuous_chapter(material).sections[-2:]
+    assert silent[0].paragraphs[0].startswith("event rate comes first of models that are not shown to add anything")
+    assert (silent[1].panels, *silent[1].paragraphs) == ([], "No model is shown to predict: weights tell no delay.")
+    material.tables |= {"runscores": tested, "runshares": shares}
     row = ["language", "A1", ".310", ".210 to .410", ".110", ".0120", ".600", ".450", "50", "26%"]
     assert cells(continuous_chapter(material).sections[0].panels[2].html)[1] == row
     material.tables["runscores"] = material.tables["runscores"].query("kind != 'layer' or layer != 'early'")

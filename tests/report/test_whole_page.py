@@ -100,7 +100,7 @@ def details(regions: list[str], layers: list[str]) -> dict[str, dict[str, Any]]:
         "model-net_method-sparse_baselines": {"dictionaries": [quality | {"layer": layer} for layer in layers]},
         "model-tokens_method-routing_fields": {"layers": fields_of, "stimuli": list("abcd")},
         "model-pixels_method-core_fields": {"layers": fields_of, "stimuli": []},
-        "rdm": {"groups": regions, "conditions": [f"s{k}" for k in range(N_CONDITIONS)]},
+        "rdm": {"groups": regions, "conditions": [f"s{k}" for k in range(N_CONDITIONS)], "models": [["net", "layer0"]]},
         "model-net_searchlight": light,
         "captions": captions | {"nouns": {name: dict.fromkeys(words[:12], 0.3) for name in regions}},
         "groundedwords": grounded | {"text": "t", "n_train": 90, "model_layer": layers[-1]},
@@ -163,7 +163,7 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
     made = ImageMaterial(
         settings, "study", image_study(recordings={"01": BETAS, "02": BETAS}), "01", responses=responses,
         splits=pd.DataFrame({"split": ["train", "test"]}), ceiling=targets[["target_id"]].assign(ceiling=0.5),
-        encodings=encodings(regions, layers), rdms=Arrays({"responses": pairs}),
+        encodings=encodings(regions, layers), rdms=Arrays({"responses": pairs, "models": pairs[:1]}),
         comparison=rows(group=regions, model=["net", "other"], layer=layers[:1]).assign(kind="layer"),
         searchlights={"net": rows(target_id=targets["target_id"], layer=layers).assign(p_anywhere=0.01, n_channels=30)},
         captions=captions(regions, targets), **grounding(regions), recovery=recovery(regions, layers),

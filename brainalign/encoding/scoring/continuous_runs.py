@@ -49,8 +49,8 @@ class RunFit:
         Of each run by itself; NaN for a constant target.
     split : array (n_runs, n_bands, n_targets)
         Product measure of R²: what each band adds, summing to `r2`; negative where bands correlate.
-    weights : array (n_delays,)
-        Root mean square over features and targets, mean over runs; of a single band, else empty.
+    weights : array (n_delays, n_targets)
+        Root mean square over features, mean over runs; of a single band, else empty.
     inner : array (n_runs,)
         Mean over targets of the score on inner folds, which sees no row of the run that is left out.
     alphas : array (n_runs, n_targets)
@@ -130,9 +130,9 @@ def fit_runs(
         train, groups = [design[inside] for design in designs], runs[inside]
         if len(bands) == 1:
             ridge = Ridge(cv="groups").fit(train[0], Y[inside], groups=groups)
-            coefficients = np.asarray(ridge.coef_).reshape(len(delays) if responses is None else responses.shape[1], -1)
-            coefficients = coefficients if responses is None else responses @ coefficients
-            weights.append(np.sqrt((coefficients.astype(np.float64) ** 2).mean(axis=1)))
+            shapes = np.eye(len(delays)) if responses is None else responses
+            coefficients = np.asarray(ridge.coef_, dtype=np.float64).reshape(shapes.shape[1], -1, Y.shape[1])
+            weights.append(np.sqrt((np.tensordot(shapes, coefficients, 1) ** 2).mean(axis=1)))
             chosen: tuple[Any, ...] = ridge.cv_scores_, ridge.alpha_, np.ones((1, Y.shape[1]))
         else:
             banded = BandedRidge(n_candidates=max(n_candidates, len(bands) + 1), cv="groups", seed=seed)

@@ -305,13 +305,13 @@ def layer_profile(
         of permuted responses), ceiling_r (square root of the ceiling), decided (bool, of the roi and model), reason.
         Layers in the order of their first row.
     models : sequence of str, optional
-        Every model of the study in its order, for colours that agree with other figures.
+        Models of the study that know the stimuli, for colours that agree with other figures; others are grey.
     random_weights : sequence of str
         Models of random weights: grey and dashed.
     """
     kit.check_columns("the table of layer profiles", rows, PROFILE_COLUMNS)
     rois, shown = list(pd.unique(rows["roi"])), list(pd.unique(rows["model"]))
-    colours = kit.model_colours(models or shown, random_weights)
+    colours = dict.fromkeys(shown, kit.GREY) | kit.model_colours(models or shown, random_weights)
     figure, axes, columns = kit.panel_grid(len(rois), 4, (2.1, 2.3), margin=(1.2, 0.7), least=5.2)
     for k, (ax, roi) in enumerate(zip(axes, rois, strict=False)):
         _profile_panel(ax, rows[rows["roi"] == roi], colours, random_weights)

@@ -36,10 +36,11 @@ def reference_bars(
     random : DataFrame, optional
         reference, model, layer, mean, sd, n (initialisations) of networks with random weights.
     models, controls : sequence of str, optional
-        Every model of the study, and those that are grey, for colours that agree with other figures.
+        Models of the study that know the stimuli, for colours that agree with other figures; others are grey.
     """
     references = list(pd.unique(rows["reference"]))
-    colours = kit.model_colours(models or list(pd.unique(rows["model"])), controls)
+    shown = list(pd.unique(rows["model"]))
+    colours = dict.fromkeys(shown, kit.GREY) | kit.model_colours(models or shown, controls)
     most = int(rows.groupby("reference").size().max())
     figure, axes, _ = kit.panel_grid(len(references), 2, (4.5, 0.55 + 0.2 * most), margin=(0.0, 0.7), least=9.0)
     for ax, reference in zip(axes, references, strict=False):

@@ -68,9 +68,9 @@ def label_axes(
 
 
 def model_colours(models: Sequence[str], controls: Sequence[str] = ()) -> dict[str, str]:
-    """Return a colour per model of the study in its order, the same in all figures; controls are grey, and use none."""
+    """Return a colour per model of the study by its first place, the same in all figures; controls are grey."""
     shown = [model for model in models if model not in controls]
-    return {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(shown)} | dict.fromkeys(controls, GREY)
+    return {model: COLOURS[shown.index(model) % len(COLOURS)] for model in shown} | dict.fromkeys(controls, GREY)
 
 
 def layer_colours(layers: Sequence[str]) -> dict[str, str]:

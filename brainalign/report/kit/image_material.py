@@ -80,8 +80,7 @@ class ImageMaterial(SubjectMaterial):
 
     def labels(self, models: Sequence[str]) -> list[str]:
         """List the names of all fits of some models."""
-        fits = self.config.fits_of(self.dataset, self.subject)
-        return [self.label(*fit) for model in models for fit in fits if fit[0] == model]
+        return [self.label(*fit) for fit in self.config.fits_of(self.dataset) if fit[0] in models]
 
     @property
     def has_ceilings(self) -> bool:

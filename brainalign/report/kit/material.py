@@ -148,8 +148,9 @@ class SubjectMaterial(StudyMaterial):
 
     @property
     def models(self) -> list[str]:
-        """Models in the order of the configuration, controls last: their colours agree over the page."""
-        return sorted(self.config.models_of(self.dataset), key=lambda name: name in self.controls)
+        """Models that know the stimuli, one for each of their fits: places give colours, others are grey."""
+        fitted = (model for model, _ in self.config.fits_of(self.dataset))
+        return [name for name in (*fitted, *self.config.models_of(self.dataset)) if name not in self.uninformed]
 
     @property
     def controls(self) -> list[str]:

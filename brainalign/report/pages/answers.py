@@ -24,6 +24,10 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     table = chosen[chosen["quantity"] == "mean r"].rename(columns={"null_mean": "null"})
     table = table.assign(control=table["model"].isin(material.uninformed))
     best, control = _first_of(table)
+    question = f"Do models predict this brain's responses to new {nouns.stimuli}?"
+    if best is None and not table["control"].all():
+        why = "predictions are constant" if table["n"].any() else "no target repeats well enough to be predicted"
+        return kit.Answer(question, NOT_SHOWN, f"No model has a score: {why}.", holds=False)
     if best is None:
         return None
     mine = chosen[chosen["name"] == best["name"]].set_index("quantity")["value"]
@@ -52,8 +56,8 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     numbers.append({"name": of, "value": kit.number(share), "control": _level(material)})
     untrained = control is not None and control["model"] in material.controls
     numbers += _control_number(control, UNTRAINED if untrained else NEAR_CHANCE)
-    panel = _ranking(table, tied, "mean r", ceiling, material.config.confidence, *material.models)
-    question = f"Do models predict this brain's responses to new {nouns.stimuli}?"
+    models, by_fit = material.labels(material.models), table.drop(columns="model")
+    panel = _ranking(by_fit, tied, "mean r", ceiling, material.config.confidence, *models)
     return kit.Answer(question, "Yes." if holds else NOT_SHOWN, " ".join(sentences), holds, panel, numbers)
 
 
@@ -151,7 +155,8 @@ def answer_of_runs(
     others = tested[(tested["kind"] == "model") & ~tested["region"].isin(everywhere) & ~tested["model"].isin(controls)]
     if opening != NOT_SHOWN and others["r"].notna().any():
         top = others.iloc[int(np.nanargmax(others["r"]))]
-        words += f" Of regions r is highest in {top['region']}: {top['model']}, {kit.number(top['r'])}."
+        words += f" Of regions r is highest in {top['region']}: {top['model']}, {kit.number(top['r'])}"
+        words += f", p {kit.p_equals(top['p'])}, not corrected for regions."
     numbers = [_number(f"mean r, {region}", best, f"95 % of the null below {kit.number(best['null_95'])}")]
     share = {"name": "targets predicted by themselves", "value": f"{best['share'] * best['n_targets']:.0f}"}
     numbers.append(share | {"control": f"of {best['n_targets']:,}, p < .05 corrected for all"})
@@ -250,21 +255,24 @@ def answer_of_group(
         control=means["model"].isin(controls),
     )
     best, control = _first_of(table)
+    if best is None and not table["control"].all():
+        return kit.Answer(question, NOT_SHOWN, f"No model has {measure} in any subject.", holds=False)
     if best is None:
         return None
     mine = scores[scores["model"] == best["name"]]
+    some = f"{int(best['count'])} of " * bool(best["count"] < len(mine))  # of the others nothing repeats
     tested = "p" in mine
     sure = mine["p"] < kit.LEVEL if tested else mine["low"] > 0
     above = int((sure & (mine["value"] > chance)).sum())
     words = f"{best['name']} is above chance in {above} of {len(mine)} subjects, {measure} {kit.number(best['value'])}"
-    words += f", chance {kit.number(chance)}" * bool(chance)
+    words += f" over {some}them" * bool(some) + f", chance {kit.number(chance)}" * bool(chance)
     if tested and not above and (least := kit.least_p(mine["p"].min(), n_permutations)):
         words += f", p {kit.p_equals(mine['p'].min())}{least}"
     words += f" (best control {control['name']}: {kit.number(control['value'])})." if control is not None else "."
     numbers = [
         {"name": f"subjects above chance: {best['name']}", "value": f"{above} of {len(mine)}",
          "control": "above chance within the subject, p < .05"},
-        {"name": f"{measure}, mean over subjects", "value": kit.number(best["value"]),
+        {"name": f"{measure}, mean over {some}{len(mine)} subjects", "value": kit.number(best["value"]),
          "control": f"range {kit.number(mine['value'].min())} to {kit.number(mine['value'].max())}"},
         *_control_number(None if control is None else pd.Series({**control, "low": np.nan}), beside),
     ]  # fmt: skip

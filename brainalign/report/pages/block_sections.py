@@ -272,7 +272,7 @@ def _layers(material: kit.Material) -> kit.Section | None:
     table["layer"] = table["layer"].str.replace(r"_draw\d+$", "", regex=True)  # random networks: the mean over draws
     table = table.groupby(columns[:3], sort=False, as_index=False).mean()
     controls = [model for model in models if material.config.models[model].random]
-    figure = figures.layer_scores(table, list(material.config.models), controls)
+    figure = figures.layer_scores(table, material.models, controls)
     meaning = (
         f"In {material.tested} every {material.nouns.stimulus} was trained on, so layers that tell all of them apart "
         "identify them equally well but for their penalty: read what layers add from pairs that were never trained on "

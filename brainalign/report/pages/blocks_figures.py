@@ -111,12 +111,12 @@ def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequ
     rows : DataFrame
         A row per quantity, model and layer: value, chance and null_mean (NaN where there is none). Layers in order.
     models : sequence of str
-        Every model of the study in its order, for colours that agree with other figures.
+        Models of the study that know the stimuli, for colours that agree with other figures; others are grey.
     random_weights : sequence of str
         Models of random weights: grey and dashed.
     """
     panels = list(rows.groupby("quantity", sort=False))
-    colours = kit.model_colours(models, random_weights)
+    colours = dict.fromkeys(rows["model"], kit.GREY) | kit.model_colours(models, random_weights)
     figure, axes, _ = kit.panel_grid(len(panels), 2, (4.2, 2.7), least=8.4)
     for ax, (quantity, part) in zip(axes, panels, strict=False):
         depths: dict[str, list[str]] = {}

@@ -62,8 +62,9 @@ CAPTIONS = {
         the same number in runs trained on, so far as penalties suit the noise. A diamond far above its bar: record
         more, or give the model fewer features. [cut: Drawn are the first regions; the numbers are of all.]""",
     "rundelays": """
-        Size of ridge weights at each delay, each model by itself. Of fMRI good: a rise and a fall with the largest
-        weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
+        Size of ridge weights at each delay, each model by itself, where it predicts the region and targets of it.
+        Of fMRI good: a rise and a fall with the largest weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large
+        as after it, which no cause explains. [cut: Drawn are the first regions; the numbers are of all.]""",
 }
 MOST_REGIONS = 9  # of a figure; all of them stand in its table
 _panel = partial(kit.captioned, captions=CAPTIONS)
@@ -102,7 +103,7 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
             *_test_sets(apart, colours, level),
             *_maps(material),
             _shares(tables["runshares"], colours, level),
-            _delays(tables["rundelays"], colours),
+            _delays(tables["rundelays"], tested, colours, level),
         ],
         [*found, *_findings_apart(apart), *material.descriptor.notes],
         answer=answer_of_runs(
@@ -168,15 +169,17 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
 
 
 def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
-    """Draw the size of weights at every delay, of each model by itself, as a share of its largest."""
-    kit.check_columns("the table of delays", rows, ["model", "delay_s", "weight"])
-    figure, (ax,) = kit.new_figure(4.6, 2.8)
-    for model, part in rows.groupby("model", sort=False):
-        share, colour = part["weight"] / part["weight"].max(), colours[str(model)]
-        ax.plot(part["delay_s"], share, "o-", color=colour, label=kit.legend_name(_name(model)), markersize=3)
-    ax.set_ylim(0, 1.05)
-    kit.label_axes(ax, x="delay (s)", y="weights (share of largest)", ticks="both")
-    kit.legend_below(figure, [ax], 3)
+    """Draw the size of weights at every delay in every region, of each model by itself, as a share of its largest."""
+    kit.check_columns("the table of delays", rows, ["model", "region", "delay_s", "weight"])
+    regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
+    figure, axes, _ = kit.panel_grid(len(regions), 3, (2.7, 2.2), (0.0, 0.5), least=4.6)
+    for ax, region in zip(axes, regions, strict=True):
+        for model, part in rows[rows["region"] == region].groupby("model", sort=False):
+            share, colour = part["weight"] / part["weight"].max(), colours[str(model)]
+            ax.plot(part["delay_s"], share, "o-", color=colour, label=kit.legend_name(_name(model)), markersize=3)
+        ax.set_ylim(0, 1.05)
+        kit.label_axes(ax, region, x="delay (s)", y="weights (share of largest)", ticks="both")
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -298,17 +301,25 @@ def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit
     panel = _panel("runshares", "What each model adds", figure, shares, **words)
     alone = ~shares["model"].isin([*WHOLE]) & ~shares["model"].str.contains(SHARING, regex=False)
     top = shares[alone].sort_values("unique", ascending=False).iloc[0]
-    verb = "adds most" if top["unique"] > 0 else "comes first of models that add nothing"
+    sure = top["unique"] > 0 and top["p"] < kit.LEVEL
+    verb = "adds most" if sure else "comes first of models that are not shown to add anything"
     text = f"{top['model']} {verb}: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
     return kit.Section("shares", "Which model explains what", [panel], [f"{text} (p {kit.p_equals(top['p'], 4)})."])
 
 
-def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
-    panel = _panel("rundelays", "When responses follow", delay_weights(weights, colours), weights)
-    tops = weights.sort_values("weight", ascending=False, kind="stable").drop_duplicates("model")
-    told = ", ".join(f"{row['delay_s']:g} s ({_name(row['model'])})" for _, row in tops.iterrows())
-    text = f"Weights are largest at {told}; of models that predict nothing this says nothing."
-    return kit.Section("delays", "Delays", [panel], [text])
+def _delays(weights: pd.DataFrame, tested: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit.Section:
+    n_models = tested.loc[tested["kind"] == "model", "model"].nunique()
+    sure = tested[(tested["p"] * n_models < kit.LEVEL) & (tested["r"] > 0) & (tested["share"] > 0)]
+    known = weights.merge(sure[["model", "region"]])  # weights of what predicts nothing are of noise
+    if known.empty:
+        return kit.Section("delays", "Delays", paragraphs=["No model is shown to predict: weights tell no delay."])
+    panel = _panel("rundelays", "When responses follow", delay_weights(known, colours), weights, **_words(known, level))
+    tops = known.loc[known.groupby(["region", "model"], sort=False)["weight"].idxmax()]
+    whole = tops["region"].isin((RELIABLE, EVERYWHERE))  # which regions may answer at delays of their own
+    tops = tops if whole.all() else tops[~whole]
+    told = [f"{row['delay_s']:g} s ({_name(row['model'])}, {row['region']})" for _, row in tops.iterrows()]
+    more = f" and {len(told) - MOST_REGIONS} more" * (len(told) > MOST_REGIONS)
+    return kit.Section("delays", "Delays", [panel], [f"Weights are largest at {', '.join(told[:MOST_REGIONS])}{more}."])
 
 
 def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int, level: str) -> list[str]:
@@ -321,12 +332,12 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int, l
         best, control = _best(models), _best(part[part["kind"] == "control"])
         sure = best["p"] * len(models) < kit.LEVEL and best["r"] > 0
         verdict = "predicts" if sure else "is not shown to predict"
+        beside = f"; {control['model']} alone: {kit.number(control['r'])}" if pd.notna(control["r"]) else ""  # constant
         found.append(
             f"{region}: {best['model']} {verdict} the runs left out, r = {kit.number(best['r'])} ({_range(best, level)}"
-            f"95 % of the null below {kit.number(best['null_95'])}, {kit.p_value(best['p'], n_permutations)}); "
-            f"{control['model']} alone: {kit.number(control['r'])}. "
-            f"By themselves {round(best['share'] * best['n_targets']):,} of {best['n_targets']:,} targets are "
-            f"predicted (p < {kit.LEVEL:g}, corrected for all targets)."
+            f"95 % of the null below {kit.number(best['null_95'])}, {kit.p_value(best['p'], n_permutations)})"
+            f"{beside}. By themselves {round(best['share'] * best['n_targets']):,} of {best['n_targets']:,} targets "
+            f"are predicted (p < {kit.LEVEL:g}, corrected for all targets)."
         )
         beyond = shares[(shares["region"] == region) & shares["model"].isin(models["model"])]
         added = beyond[(beyond["low"] > 0) & (beyond["p"] < kit.LEVEL)]

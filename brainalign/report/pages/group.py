@@ -60,10 +60,10 @@ def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         failed = geometry_sections.failed_identification(tables["regions"], material.details("regions"))
     alone = "groupmaps" not in tables and len(study.recordings) > 1
     notes = [
-        *["No map over subjects: none share a space that the recordings name (`space: MNI152`)."] * alone,
+        *["No map over subjects: none share a space that the recordings name (space: MNI152)."] * alone,
         "Every score is of the layer that scores best inside the training stimuli (the first one where nothing is "
         "scored there, as with a single penalty; all layers where they are fitted jointly), over reliable targets. "
-        "Intervals are over images: they say nothing of other subjects.",
+        "Intervals are over stimuli: they say nothing of other subjects.",
         *study.notes,
     ]
     sections = [
@@ -108,8 +108,8 @@ def scores_chapter(
     table_note = f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its subject "
     table_note += "and quantity" + "; whether it is better is said under Comparisons" * compared
     table_note += ". Grey: a control."
-    n = scores["subject"].nunique()
-    said = f"{len(scores)} scores of {scores['model'].nunique()} models in {n} subject{'s' * (n > 1)}."
+    n, n_models = scores["subject"].nunique(), scores["model"].nunique()
+    said = f"{len(scores)} scores of {n_models} model{'s' * (n_models > 1)} in {n} subject{'s' * (n > 1)}."
     whole = [*sections, scores_section(kit.score_table(scores, controls), scores, [said, *notes], table_note)]
     if comparisons is not None and compared:
         n_called = sum(kit.better_model(row) != "tie" for row in comparisons.to_dict("records"))
@@ -285,6 +285,8 @@ def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
     fitted = (rows["model"] == name).sum()
     extent = "on average" if fitted == n else f"in the {fitted} it was fitted to"
     value = f"{quantity} {kit.number(means[name])} {extent}"
+    if len(means) == 1:
+        return f"{name}: {value}."
     highest_in = f"scores highest{'' if alone else ', alone or with others,'} in {counts.get(name, 0)} of {n}"
     return f"{name} {highest_in} subject{'s' * (n > 1)}, {'; '.join([value, *beside[:1]])}."
 
@@ -297,7 +299,7 @@ def _shared(table: pd.DataFrame) -> kit.Section:
         rows.append([str(group), str(subjects), f"{low} to {high}", f"{part['n_targets'].iloc[0]:,}"])
     text = (
         f"{rows[0][0]}: the ceiling across subjects is {rows[0][2]} ({rows[0][1]}). "
-        f"Signed r² of each subject's responses to the {int(table['n_images'].iloc[0])} test images all saw with the "
+        f"Signed r² of each subject's responses to the {int(table['n_images'].iloc[0])} test stimuli all saw with the "
         "mean of the other subjects (lower end) and of all subjects (upper end), averaged over targets and subjects, "
         "target by target. Near 0: the subjects' patterns differ from target to target, and only a model fitted to "
         "each subject can predict them."

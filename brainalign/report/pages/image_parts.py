@@ -135,22 +135,32 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
             combined="kind" in best and (best["kind"] == "combination").any(),
         )
     ]
-    details = material.details("rdm")
+    top = best.sort_values("score", ascending=False).iloc[0]
+    details, closest = material.details("rdm"), [top["model"], top["layer"]]
     groups = details.get("groups", [])
     if groups and len(details["conditions"]) <= 200:
-        categories = _categories(material, details["conditions"])
-        shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:9])}
-        panels.append(
-            geometry_sections.rdm_panel(shown, categories, f"RDMs by region{kit.drawn_of(9, len(groups))}", "rdm")
-        )
-    top = best.sort_values("score", ascending=False).iloc[0]
+        categories, of = _categories(material, details["conditions"]), details["models"]
+        shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:8])}
+        shown |= {kit.space_name(*closest): material.rdms["models"][of.index(closest)]} if closest in of else {}
+        title = f"RDMs by region{kit.drawn_of(8, len(groups))}, and of the closest layer"
+        panels.append(geometry_sections.rdm_panel(shown, categories, title, "rdm"))
     limits = [kit.number(top[name]) for name in ("ceiling_low", "ceiling_high")]
     name, n_regions = kit.space_name(top["model"], top["layer"]), best["reference"].nunique()
     which = "the RDM" if n_regions == 1 else f"RDMs of {top['reference']}, of {n_regions} regions"
     text = f"{name} comes closest to {which}: {kit.number(top['score'])}"
     text += kit.corrected_p(top["p_fwer"], "regions and layers")
     known = f", noise ceiling {' to '.join(limits)}." if np.isfinite(top["ceiling_high"]) else "."
-    return kit.Section("geometry", "Geometry", panels, [text + known])
+    # A figure with a layer of each model says little of a region that another layer fits.
+    firsts = table.loc[table.dropna(subset=["score"]).groupby("group", sort=False)["score"].idxmax()]
+    others = firsts[~firsts.index.isin(best.index) & (firsts["p_fwer"] < kit.LEVEL)]
+    closer = [
+        f"{kit.space_name(row['model'], row['layer'])} to {row['group']} ({kit.number(row['score'])}, p "
+        f"{kit.p_equals(row['p_fwer'])})"
+        for _, row in others.iterrows()
+    ]
+    more = f" and {len(closer) - 5} more" * (len(closer) > 5)
+    undrawn = [f"Layers that are not drawn come closest elsewhere: {', '.join(closer[:5])}{more}."] * bool(closer)
+    return kit.Section("geometry", "Geometry", panels, [text + known, *undrawn])
 
 
 def _categories(material: kit.ImageMaterial, conditions: list[str]) -> list[str]:
