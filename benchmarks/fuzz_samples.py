@@ -53,8 +53,7 @@ from brainalign.datasets.formats.bids import _timing
 from brainalign.datasets.formats.region_series import _names
 from brainalign.datasets.published import load_npy, read_sentences
 from brainalign.datasets.published.cortical_maps import _read_column
-from brainalign.datasets.published.nsd import _check_sessions, _read_voxels
-from brainalign.datasets.published.nsd_rois import _read_ctab
+from brainalign.datasets.published.nsd import _check_sessions, _read_ctab, _read_voxels
 from brainalign.datasets.studies.triplets import _embedding
 from brainalign.decoding.shared_space.space import _read_space
 from brainalign.decoding.text.decoder import KEY, _read_decoder

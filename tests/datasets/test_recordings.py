@@ -378,9 +378,10 @@ def test_epochs_without_metadata_need_a_table(tmp_path) -> None:
 
 def test_epochs_of_eeglab(tmp_path: Path) -> None:
     """Their events are the stimuli of trials, or the categories of a study without stimuli."""
-    values, names = np.random.default_rng(0).normal(size=(12, 3, 50)), ["face", "house", "S 12"] * 4
-    events = np.array([(name, 11 + 50 * k, k + 1) for k, name in enumerate(names)], "O,O,O")
-    of_epochs = np.array([(k + 1, name, 0.0) for k, name in enumerate(names)], "O,O,O")
+    values, names = np.random.default_rng(0).normal(size=(12, 3, 50)), ["face", "7", "S 12"] * 4
+    types = [float(name) if name == "7" else name for name in names]  # numbers where they are no texts
+    events = np.array([(name, 11 + 50 * k, k + 1) for k, name in enumerate(types)], "O,O,O")
+    of_epochs = np.array([(k + 1, name, 0.0) for k, name in enumerate(types)], "O,O,O")
     events.dtype.names, of_epochs.dtype.names = ("type", "latency", "epoch"), ("event", "eventtype", "eventlatency")
     stored = dict.fromkeys(("urevent", "icawinv", "icaweights", "icasphere"), ()) | {"setname": "a", "ref": "common"}
     stored |= {"nbchan": 3, "pnts": 50, "trials": 12, "srate": 100.0, "xmin": -0.1, "xmax": 0.39}

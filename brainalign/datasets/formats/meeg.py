@@ -125,7 +125,7 @@ def open_epochs(path: Path) -> Any:
         of_set = path.suffix.lower() == ".set"
         epochs = mne.read_epochs_eeglab(path) if of_set else mne.read_epochs(path)
         if epochs.metadata is None and (of_set or len(epochs.event_id) > 1):
-            names = {code: name for name, code in epochs.event_id.items()}
+            names = {code: name.removesuffix(".0") for name, code in epochs.event_id.items()}  # numbers of MATLAB's
             epochs.metadata = pd.DataFrame({"category": [names[code] for code in epochs.events[:, 2]]})
     if not len(epochs):
         raise BrainalignError(

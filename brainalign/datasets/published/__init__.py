@@ -13,11 +13,10 @@ from brainalign.datasets.published.cortical_maps import (
     read_glasser,
     read_schaefer,
 )
+from brainalign.datasets.published.nsd import NSD_ROIS as NSD_ROIS
 from brainalign.datasets.published.nsd import NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.published.nsd_cortex import read_nsd_cortex
-from brainalign.datasets.published.nsd_design import NSD_SESSIONS, read_nsd_design
-from brainalign.datasets.published.nsd_images import write_nsd_images
-from brainalign.datasets.published.nsd_rois import NSD_ROIS as NSD_ROIS
+from brainalign.datasets.published.nsd_design import NSD_SESSIONS, read_nsd_design, write_nsd_images
 from brainalign.datasets.published.things import read_things
 from brainalign.datasets.published.things_eeg2_raw import read_things_eeg2_raw
 from brainalign.datasets.published.things_images import concept_splits, drop_tested_concepts, things_image_rows

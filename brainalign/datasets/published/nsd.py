@@ -1,5 +1,6 @@
-"""Volumes of the Natural Scenes Dataset: sessions of 750 trials as integers, read a session at a time."""
+"""Volumes of the Natural Scenes Dataset: 750 trials a session, read one at a time, and volumes that label voxels."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.formats import open_image, region_lists, voxel_table
+from brainalign.datasets.formats import open_image, read_volumes, region_lists, voxel_table
 from brainalign.datasets.published import common
 from brainalign.datasets.published.nsd_design import N_TRIALS, read_nsd_design
-from brainalign.datasets.published.nsd_rois import NSD_ROIS, read_nsd_regions, read_nsd_volume
 from brainalign.datasets.splits import make_image_split
-from brainalign.io import check_stored, open_hdf5
+from brainalign.io import check_stored, open_hdf5, read_lines
 
+NSD_ROIS = ("nsdgeneral", "prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words", "streams")
 NSD_SCALE = 1 / 300  # percent signal change of one step of the stored integers
 TRIALS_AT_ONCE = 25  # of a file that stores volumes, held whole while voxels are taken out of them
 FOLDER = "give the folder that holds nsddata and nsddata_betas, as the release has them"
@@ -230,3 +231,47 @@ def _check_sessions(files: dict[int, Path], grid: tuple[int, ...], number: int) 
                 f"{path}: 'betas' is {dtype} of shape {shape}; expected int16 of shape {expected}: other {wrong} than "
                 "750 trials on the grid of the mask; download it again, or give space= as the betas have it"
             )
+
+
+def read_nsd_volume(path: Path, grid: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return a volume of the release."""
+    data = read_volumes(path)
+    if data.shape != tuple(grid):
+        raise BrainalignError(f"{path}: has the grid {data.shape}; expected {tuple(grid)}, that of the mask")
+    return data
+
+
+def read_nsd_regions(root: Path, place: Path, inside: NDArray[np.bool_], rois: Sequence[str]) -> common.Regions:
+    """Read the masks of the regions of a subject's labellings, over the voxels inside."""
+    folder = common.required(place / "roi", "download nsddata/ppdata of the subject")
+    found: common.Regions = {}
+    for roi in rois:
+        path = common.required(folder / f"{roi}.nii.gz", "name labellings that are there with rois=")
+        ids = read_nsd_volume(path, inside.shape)[inside]
+        tables = [
+            root / "nsddata" / "freesurfer" / place.parent.name / "label" / f"{roi}.mgz.ctab",
+            root / "nsddata" / "freesurfer" / "fsaverage" / "label" / f"{roi}.mgz.ctab",
+            root / "nsddata" / "templates" / f"{roi}.ctab",
+        ]
+        table = next((table for table in tables if table.exists()), None)
+        if table is None and set(np.unique(ids[ids > 0])) <= {1}:
+            more = common.named_regions(ids, {1: roi}, path, path)  # a mask, as nsdgeneral, is named after its file
+        elif table is None:
+            raise BrainalignError(f"{path}: labels several regions, and there is no table of their names {tables[0]}")
+        else:
+            more = common.named_regions(ids, _read_ctab(table), path, table)
+        common.add_regions(found, more, path)
+    return found
+
+
+def _read_ctab(path: Path) -> dict[int, str]:
+    """Return the names of a colour table: a line per region, its id and name [and colour]."""
+    names = {}
+    for number, line in enumerate(read_lines(path), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) < 2 or not re.fullmatch(r"-?[0-9]+", words[0]):
+            raise BrainalignError(f"{path}: line {number} is {line!r}; expected an id and a name")
+        names[int(words[0])] = words[1]
+    return names

@@ -1,4 +1,4 @@
-"""What the Natural Scenes Dataset showed to whom and when: nsd_expdesign.mat."""
+"""What the Natural Scenes Dataset showed to whom and when (nsd_expdesign.mat), and its one file of 73,000 images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.published.common import nsd_image, required
-from brainalign.io import reading
+from brainalign.io import make_folder, open_hdf5, reading, writing
 
 NSD_SESSIONS = (40, 40, 32, 30, 40, 32, 40, 30)
 N_TRIALS = 750  # of a session
@@ -100,3 +101,49 @@ def read_nsd_design(path: Path) -> NsdDesign:
             "columns of subjectim"
         )
     return NsdDesign(images - 1, order.ravel() - 1, [nsd_image(int(image)) for image in shared.ravel() - 1])
+
+
+def write_nsd_images(folder: Path | str, stimulus_ids: Sequence[str], into: Path | str) -> pd.DataFrame:
+    """Write images as .png and stimuli.tsv, the table of images of a descriptor, beside them.
+
+    Parameters
+    ----------
+    folder : path
+        Holds nsddata and nsddata_stimuli.
+    stimulus_ids : sequence of str
+        As in the table of trials ("nsd-02950"); each is written once.
+    into : path
+        Folder, made where there is none.
+
+    Returns
+    -------
+    DataFrame
+        stimulus_id, path (relative), set ("shared" or "unique").
+
+    Raises
+    ------
+    BrainalignError
+        If the file of images is missing, damaged or of another shape, or has no such image.
+    """
+    root, into = Path(folder), Path(into)
+    shared = set(read_nsd_design(root / "nsddata" / "experiments" / "nsd" / "nsd_expdesign.mat").shared)
+    path = root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5"
+    required(path, "download nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5 of the release")
+    names = sorted(set(stimulus_ids))
+    make_folder(into)
+    with open_hdf5(path) as file:
+        bricks = file.get("imgBrick")
+        if bricks is None or bricks.ndim != 4 or bricks.shape[3] != 3 or bricks.dtype != np.uint8:
+            found = f"{bricks.dtype} of shape {bricks.shape}" if bricks is not None else "no dataset 'imgBrick'"
+            raise BrainalignError(f"{path}: has {found}; expected 'imgBrick', uint8 of shape (73000, 425, 425, 3)")
+        for name in names:
+            number = name.removeprefix("nsd-")
+            if not number.isdigit() or int(number) >= len(bricks):
+                raise BrainalignError(f"{path}: has no image {name!r}; expected nsd-00000 to {len(bricks) - 1}")
+            image = Image.fromarray(bricks[int(number)])
+            with writing(into / f"{name}.png"):
+                image.save(into / f"{name}.png")
+    table = pd.DataFrame({"stimulus_id": names, "path": [f"{name}.png" for name in names]})
+    table["set"] = ["shared" if name in shared else "unique" for name in names]
+    table.to_csv(into / "stimuli.tsv", sep="\t", index=False)
+    return table
