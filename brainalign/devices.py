@@ -7,7 +7,8 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -27,6 +28,17 @@ def pick_device(device: str) -> "torch.device":
     if device == "cuda" and not torch.cuda.is_available():
         raise BrainalignError("device is 'cuda' but torch sees no GPU here; use device 'auto' or 'cpu'")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def seeded(seed: int, device: "torch.device | None" = None) -> Iterator[None]:
+    """Draw from `seed` with torch; leave its global generator as it was, those of GPUs too if `device` is one."""
+    import torch
+
+    on_gpu = device is not None and device.type == "cuda"
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if on_gpu else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def target_block(n_targets: int, bytes_per_target: int, device: "torch.device") -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from brainalign.arrays import Values, map_rows, take_rows
 from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.devices import seeded
 from brainalign.features.reduction import moments
 from brainalign.regression import descend
 
@@ -22,7 +23,20 @@ AUXILIARY = 1 / 32  # share of the loss by which atoms that never fire learn wha
 DEAD_AFTER = 100  # steps without firing after which an atom counts as dead in training
 
 
-class TopK(nn.Module):
+class _Atoms(nn.Module):
+    def __init__(self, n_features: int, n_atoms: int, n_active: int) -> None:
+        super().__init__()
+        self.n_active = n_active
+        self.bias = nn.Parameter(torch.zeros(n_features))
+        self.atoms = nn.Parameter(nn.functional.normalize(torch.randn(n_atoms, n_features)))
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Bring atoms back to unit length."""
+        self.atoms.div_(self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8))
+
+
+class TopK(_Atoms):
     """Codes are the k largest of ReLU(W (x − b)); a row is their sum of unit atoms, plus b.
 
     Atoms that did not fire for a while learn to explain what the others leave over (the auxiliary loss), so that few
@@ -36,10 +50,7 @@ class TopK(nn.Module):
     silent: Tensor
 
     def __init__(self, n_features: int, n_atoms: int, n_active: int) -> None:
-        super().__init__()
-        self.n_active = n_active
-        self.bias = nn.Parameter(torch.zeros(n_features))
-        self.atoms = nn.Parameter(nn.functional.normalize(torch.randn(n_atoms, n_features)))
+        super().__init__(n_features, n_atoms, n_active)
         self.encoder = nn.Parameter(self.atoms.detach().clone())
         self.register_buffer("silent", torch.zeros(n_atoms, dtype=torch.long))  # steps since an atom fired
 
@@ -64,13 +75,8 @@ class TopK(nn.Module):
         again = rest - _largest(raised, min(n_dead, 2 * self.n_active)) @ self.atoms[dead]
         return unexplained + AUXILIARY * again.square().sum() / rest.square().sum()
 
-    @torch.no_grad()
-    def normalise(self) -> None:
-        """Bring atoms back to unit length."""
-        self.atoms.div_(self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8))
 
-
-class MatchingPursuit(nn.Module):
+class MatchingPursuit(_Atoms):
     """One atom after the other explains what the earlier ones left: r ← r − (w_j · r) w_j, j the largest w · r.
 
     What is left never grows. Encoder and decoder share the unit atoms, so that a step depends on what came before it.
@@ -86,12 +92,6 @@ class MatchingPursuit(nn.Module):
     Costa V, Fel T, Lubana ES, Tolooshams B, Ba D (2025). From flat to hierarchical: extracting sparse representations
     with matching pursuit. arXiv:2506.03093
     """
-
-    def __init__(self, n_features: int, n_atoms: int, n_active: int) -> None:
-        super().__init__()
-        self.n_active = n_active
-        self.bias = nn.Parameter(torch.zeros(n_features))
-        self.atoms = nn.Parameter(nn.functional.normalize(torch.randn(n_atoms, n_features)))
 
     def encode(self, rows: Tensor) -> Tensor:
         """Return codes (n_rows, n_atoms) of rows (n_rows, n_features)."""
@@ -110,11 +110,6 @@ class MatchingPursuit(nn.Module):
             codes = codes.scatter_add(1, chosen[:, None], weight[:, None])
             rest = rest - weight[:, None] * self.atoms[chosen]
         return codes, rest
-
-    @torch.no_grad()
-    def normalise(self) -> None:
-        """Bring atoms back to unit length."""
-        self.atoms.div_(self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8))
 
 
 def _largest(values: Tensor, k: int) -> Tensor:
@@ -191,8 +186,7 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
         self.scale_ = float(np.sqrt(np.einsum("nf,nf->n", train, train, dtype=np.float64).mean()))
         if self.scale_ <= 1e-6 * largest:
             raise BrainalignError("the training rows are all alike; a dictionary needs features that vary")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             self._train(torch.from_numpy(train).div_(self.scale_))
         return self
 

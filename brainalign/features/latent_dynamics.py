@@ -17,6 +17,7 @@ from torch import nn
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.devices import seeded
 from brainalign.regression import descend
 
 LEAK = 0.5  # share of its state that the continuous-time network renews per frame
@@ -57,47 +58,42 @@ class Lstm(nn.Module):
 
     def __init__(self, n_units: int, n_context: int, width: int) -> None:
         super().__init__()
-        self.cell = nn.LSTMCell(n_units, width)
+        self.cell = self._cell(n_units, width)
         self.change = nn.Linear(width, n_units)
+
+    def _cell(self, n_units: int, width: int) -> nn.Module:
+        """Return what makes the next state, its hidden units first, of a frame and the state before, None at first."""
+        return nn.LSTMCell(n_units, width)
 
     def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
         """Return (n_conditions, n_steps, n_units): what follows context (n_conditions, n_context, n_units)."""
-        state: tuple[torch.Tensor, torch.Tensor] | None = None
+        state: Any = None
         for frame in context.unbind(1):
             state = self.cell(frame, state)
         last, future = context[:, -1], []
         for step in range(n_steps):
-            if step:
-                state = self.cell(last, state)
-            assert state is not None
+            state = self.cell(last, state) if step else state
             last = last + self.change(state[0])
             future.append(last)
         return torch.stack(future, dim=1)
 
 
-class Ctrnn(nn.Module):
-    """A continuous-time network, h' = (1 − a)·h + a·ReLU(W h + U z + b), one Euler step per frame."""
-
-    def __init__(self, n_units: int, n_context: int, width: int) -> None:
+class _LeakyCell(nn.Module):
+    def __init__(self, n_units: int, width: int) -> None:
         super().__init__()
         self.input = nn.Linear(n_units, width)
         self.recurrent = nn.Linear(width, width, bias=False)
-        self.change = nn.Linear(width, n_units)
 
-    def _next(self, state: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
-        return (1 - LEAK) * state + LEAK * torch.relu(self.recurrent(state) + self.input(frame))
+    def forward(self, frame: torch.Tensor, state: tuple[torch.Tensor] | None) -> tuple[torch.Tensor]:
+        h = frame.new_zeros(len(frame), self.recurrent.in_features) if state is None else state[0]
+        return ((1 - LEAK) * h + LEAK * torch.relu(self.recurrent(h) + self.input(frame)),)
 
-    def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
-        """Return (n_conditions, n_steps, n_units): what follows context (n_conditions, n_context, n_units)."""
-        state = context.new_zeros(len(context), self.recurrent.in_features)
-        for frame in context.unbind(1):
-            state = self._next(state, frame)
-        last, future = context[:, -1], []
-        for step in range(n_steps):
-            state = self._next(state, last) if step else state
-            last = last + self.change(state)
-            future.append(last)
-        return torch.stack(future, dim=1)
+
+class Ctrnn(Lstm):
+    """A continuous-time network, h' = (1 − a)·h + a·ReLU(W h + U z + b), one Euler step per frame."""
+
+    def _cell(self, n_units: int, width: int) -> nn.Module:
+        return _LeakyCell(n_units, width)
 
 
 # Each rolls standardised features out: context (n, n_context, n_units) to (n, n_steps, n_units).
@@ -171,8 +167,7 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
         self._scale = np.where(varies, exact.std(axis=(0, 1)), 1.0)
         data = torch.from_numpy((exact - self._mean) / self._scale).float()
         rng = np.random.default_rng(self.seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             self._network = HEADS[self.head](exact.shape[2], self.n_context, self.width)
         self.losses_ = self._train(data, rng) if any(True for _ in self._network.parameters()) else np.zeros(0)
         return self

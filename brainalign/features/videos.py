@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, did_you_mean
+from brainalign.devices import seeded
 
 
 @runtime_checkable
@@ -48,8 +49,7 @@ def load_video_model(reference: str, seed: int = 0) -> tuple[VideoModel, str]:
     """
     function, source = find_function(reference)
     options = {"seed": seed} if "seed" in inspect.signature(function).parameters else {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = function(**options)
     if not isinstance(model, VideoModel):
         raise BrainalignError(

@@ -273,9 +273,9 @@ def fit_layers(
             fit.read(where, centred, of_block)
 
     in_threads(read, blocks, device)
-    for fit in fits.values():
-        fit.choose_pooled(roi)
     pooled = [fit for fit in fits.values() if not fit.encoder.per_target_alpha]
+    for fit in pooled:  # one alpha for all targets, or one per label
+        fit.alpha = pooled_alpha(fit.design.alphas, fit.scores, labels_of(roi))
 
     def solve(where: slice) -> None:
         of_block = None if units is None else units[where]
@@ -309,11 +309,6 @@ class _Fit:
         """Score a block of targets, and solve for it unless its alphas are chosen together with others'."""
         found = self.design.fit(centred, self.coef[where] if self.encoder.per_target_alpha else None, units)
         self.scores[:, where], self.alpha[where] = found.scores, found.alpha
-
-    def choose_pooled(self, roi: Array | None) -> None:
-        """Choose one alpha for all targets, or one per label."""
-        if not self.encoder.per_target_alpha:
-            self.alpha = pooled_alpha(self.design.alphas, self.scores, labels_of(roi))
 
     def finish(self, means: torch.Tensor, like: Callable[[torch.Tensor], Array]) -> None:
         """Leave what was found in the encoder, as the kind of array the user gave."""

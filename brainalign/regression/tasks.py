@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,31 +97,37 @@ class NpyFile:
         start, stop, _ = trail.indices(n_trail)
         # torch aligns memory for its vector instructions: the same values give the same bits in every process.
         out = torch.empty((last - first, stop - start), dtype=getattr(torch, self.dtype)).numpy()
-        with self._opened(os.O_RDONLY) as file:
+        with self._opened(os.O_RDONLY) as fd:
             if stop - start == n_trail:
-                self._fill(file.fd, out, first * n_trail)
+                self._fill(fd, out, first * n_trail)
             else:
                 for row, values in enumerate(out, first):
-                    self._fill(file.fd, values, row * n_trail + start)
+                    self._fill(fd, values, row * n_trail + start)
         return out.T if self.by_column else out
 
     def write(self, values: NDArray[Any], rows: slice | NDArray[np.intp]) -> None:
         """Overwrite whole rows: those of a slice, or any in the order given."""
         values = np.ascontiguousarray(values, dtype=self.dtype)
-        with self._opened(os.O_WRONLY) as file:
+        with self._opened(os.O_WRONLY) as fd:
             if isinstance(rows, slice):
-                self._put(file.fd, values, rows.start * self.shape[1])
+                self._put(fd, values, rows.start * self.shape[1])
             else:
                 for row, value in zip(rows.tolist(), values, strict=True):
-                    self._put(file.fd, value, row * self.shape[1])
+                    self._put(fd, value, row * self.shape[1])
 
-    def _opened(self, how: int) -> _Opened:
+    @contextmanager
+    def _opened(self, how: int) -> Iterator[int]:
+        """Open the file for a block, as a descriptor."""
         try:
-            return _Opened(os.open(self.path, how))
+            fd = os.open(self.path, how)
         except FileNotFoundError as error:
             raise BrainalignError(
                 f"a worker finds no file {self.path}; put data, coefficients and scratch where all machines see them"
             ) from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def _fill(self, fd: int, out: NDArray[Any], position: int) -> None:
         left = out.reshape(-1).view(np.uint8).data
@@ -137,19 +144,6 @@ class NpyFile:
         while left:
             n_bytes = os.pwrite(fd, left, place)
             left, place = left[n_bytes:], place + n_bytes
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """An open file descriptor, closed on leaving the block."""
-
-    fd: int
-
-    def __enter__(self) -> _Opened:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
 
 
 @dataclass(frozen=True)

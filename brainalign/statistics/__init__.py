@@ -13,6 +13,7 @@ from brainalign.statistics.ceilings import repeats_q as repeats_q
 from brainalign.statistics.ceilings import signal_share as signal_share
 from brainalign.statistics.ceilings import spearman_brown as spearman_brown
 from brainalign.statistics.ceilings import split_half_reliability as split_half_reliability
+from brainalign.statistics.classification import Encoder as Encoder
 from brainalign.statistics.classification import Regressor as Regressor
 from brainalign.statistics.classification import held_out_prediction as held_out_prediction
 from brainalign.statistics.classification import held_out_r2 as held_out_r2

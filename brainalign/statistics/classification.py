@@ -75,6 +75,16 @@ def logistic_auc(
 ROUNDING = 1e-12  # of the target that varies most: what varies less does so by rounding
 
 
+class Encoder(Protocol):
+    """What cross-validation asks of an encoder of many targets: the contract of `ENCODERS`."""
+
+    def fit(self, X: Any, Y: Any, *, groups: Any = None) -> object:
+        """Fit X (n_rows, n_features) to Y (n_rows, n_targets), rows of one of the groups (n_rows,) kept together."""
+
+    def predict(self, X: Any, /) -> Any:
+        """Return (n_rows, n_targets)."""
+
+
 class Regressor(Protocol):
     """Anything with fit and predict, such as `brainalign.regression.Ridge` or scikit-learn's."""
 

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.decoding.training import LogitScale, batches, pair_loss, train
-from brainalign.devices import pick_device
+from brainalign.devices import pick_device, seeded
 from brainalign.io import read_safetensors, reading
 
 Captions = Sequence[Sequence[int] | NDArray[Any]]
@@ -104,8 +104,7 @@ class GroundedLanguage:
         self.text_ = torch.from_numpy(text).float().to(device)
         tensors = torch.from_numpy(seen), torch.from_numpy(same_words(captions))
         rng = np.random.default_rng([self.seed, 0x6E1])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**31)))
+        with seeded(int(rng.integers(2**31))):
             self.network_ = _Grounding(text.shape[1], seen.shape[2], self.n_hidden, self.n_dimensions)
         self.network_.standardise(torch.from_numpy(text).float(), tensors[0])
         self.network_.to(device)

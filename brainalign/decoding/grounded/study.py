@@ -10,7 +10,7 @@ Every space is scaled to the same total variance over training images, so that t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -204,14 +204,6 @@ def _measures(n_gallery: Rows, n_ways: int) -> list[tuple[str, dict[int, Values]
     return found
 
 
-class _Regression(Protocol):
-    """What is fitted to predict responses."""
-
-    def predict(self, X: Values) -> Values:
-        """Return responses (n_images, n_targets)."""
-        ...
-
-
 def caption_vectors(said: NDArray[Any], vectors: Values) -> NDArray[np.float64]:
     """Return the mean vector of the words of every caption (n_images, n_dimensions).
 
@@ -233,7 +225,7 @@ def word_regions(
     train: Values,
     test: Values,
     regions: Mapping[str, NDArray[np.intp]],
-    regress: Callable[[Values, Values], _Regression],
+    regress: Callable[[Values, Values], statistics.Regressor],
     *,
     ceiling: Values | None = None,
     n_permutations: int = 1000,

@@ -16,7 +16,7 @@ from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding.masked.network import masked_loss, masked_network, token_correlations
 from brainalign.decoding.masked.segments import check_hidden, check_series, hidden_regions, joined, segment_starts
 from brainalign.decoding.training import History, train
-from brainalign.devices import pick_device
+from brainalign.devices import pick_device, seeded
 from brainalign.io import read_safetensors, reading
 
 N_VALIDATED = 192  # segments of validation runs, drawn once
@@ -308,8 +308,7 @@ class MaskedBrainModel:
             return cls.from_state(state, json.loads(about["config"]), json.loads(about["regions"]), device)
 
     def _build(self, n_regions: int, device: torch.device) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             self.network_ = masked_network(n_regions, self.config).to(device)
 
     def _batches(

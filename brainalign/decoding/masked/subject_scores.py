@@ -65,14 +65,6 @@ def _fold_people(
     return [np.flatnonzero(of_row == k) for k in range(n_folds)]
 
 
-@dataclass(frozen=True)
-class _Out:
-    """Held-out predictions (n_rows): correct, or values as deviations from training; over repeats, once under nulls."""
-
-    own: Values
-    null: Values  # (n_permutations, n_rows)
-
-
 def person_scores(
     features: Mapping[str, Features],
     labels: Sequence[Any] | NDArray[Any],
@@ -134,26 +126,26 @@ def person_scores(
     folds = [_fold_people(given, whose, n_folds, rng) for _ in range(n_repeats)]
     apart = np.random.default_rng([seed, 0x9E1])
     folds_of = [_fold_people(some, whose, n_folds, apart) for some in shuffled]
-    out = {}
-    for name, values in features.items():
-        permuted = [
-            _held_out(values, some, whose, [tests], numeric) for some, tests in zip(shuffled, folds_of, strict=True)
-        ]
-        out[name] = _Out(_held_out(values, given, whose, folds, numeric), np.array(permuted).reshape(-1, len(given)))
+    # Held-out predictions (n_rows): correct, or values as deviations from training; over repeats, once under nulls.
+    own = {name: _held_out(values, given, whose, folds, numeric) for name, values in features.items()}
+    permuted = {
+        name: [_held_out(values, some, whose, [tests], numeric) for some, tests in zip(shuffled, folds_of, strict=True)]
+        for name, values in features.items()
+    }
     names, of = np.unique(whose, return_inverse=True)
     draws = [np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[of] for _ in range(n_draws)]
     every = np.ones(len(given))
     draws = [one for one in draws if len(np.unique(given[one > 0])) >= (2 if numeric else len(np.unique(given)))]
-    drawn = {k: np.array([_score(one.own, given, weight, numeric) for weight in draws]) for k, one in out.items()}
+    drawn = {k: np.array([_score(one, given, weight, numeric) for weight in draws]) for k, one in own.items()}
     # As in `fill_table`; draws do not know that folds share people to train on, as `cross_validated_interval` does.
     n, rows = len(names), []
     wider = np.sqrt(n / (n - 1) * (1 + n_folds / (n_folds - 1)))
     reach = np.array([-1, 1]) * stdtrit(n - 1, (1 + confidence) / 2) * wider
-    for name, one in out.items():
-        score = _score(one.own, given, every, numeric)
-        null = np.array([_score(p, y, every, numeric) for p, y in zip(one.null, shuffled, strict=True)])
+    for name, one in own.items():
+        score = _score(one, given, every, numeric)
+        null = np.array([_score(p, y, every, numeric) for p, y in zip(permuted[name], shuffled, strict=True)])
         low, high = np.clip(score + reach * drawn[name].std(), -1 if numeric else 0, 1)
-        difference = score - _score(out[reference].own, given, every, numeric)
+        difference = score - _score(own[reference], given, every, numeric)
         below, above = difference + reach * (drawn[name] - drawn[reference]).std()
         verdict = "better" if below > 0 else "worse" if above < 0 else "tie"
         rows.append(

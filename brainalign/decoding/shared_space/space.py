@@ -9,11 +9,10 @@ counts is chosen per modality on validation images: a network needs more trials 
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -36,10 +35,11 @@ from brainalign.decoding.training import (
     clip_loss,
     train,
 )
-from brainalign.devices import pick_device
+from brainalign.devices import pick_device, seeded
 from brainalign.io import reading
 
 Forward = Callable[[str, Tensor, Tensor], Tensor]
+TrainingData = tuple[Tensor, Tensor, Tensor, Tensor]  # of a modality: signals, subjects, targets, stimuli by trial
 # Batches of every modality, the most in a cycle that takes the place of a plateau: `steps` are then a limit that
 # validation hardly reaches, and without it nothing says which weights of so long a training are the best.
 CYCLE = 300
@@ -160,8 +160,9 @@ class SharedSpace:
         self.n_dimensions_ = next(iter(train.values())).targets.shape[1]
         self.linear_: dict[str, LinearPath] = {}
         self.blend_ = dict.fromkeys(train, 0.0)  # while the network is trained
-        with _seeded(self.seed):
-            self._build(pick_device(self.device))
+        device = pick_device(self.device)
+        with seeded(self.seed, device):
+            self._build(device)
             validate = (lambda: self._validated(held)) if held else None
             self.history_ = self._trained(self._training_data(seen), validate)
         self.network_.eval()
@@ -270,12 +271,27 @@ class SharedSpace:
     @classmethod
     def load(cls, path: Path | str) -> "SharedSpace":
         """Return a space that `save` wrote, on the CPU."""
-        arguments, scales, n_dimensions, state, blend, linear = _read_space(Path(path))
-        space = cls(**arguments)
-        space.scales_, space.blend_, space.linear_ = scales, blend, linear
-        space.shapes_ = {name: scale.mean.shape[1:] for name, scale in scales.items()}
-        space.n_dimensions_ = n_dimensions
-        with _seeded(0):
+        from safetensors import safe_open
+
+        with reading(Path(path), "is no shared space", "give a file that SharedSpace.save wrote"):
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                about = json.loads((file.metadata() or {})["shared_space"])
+            arguments = about["arguments"] | {"scale": tuple(about["arguments"]["scale"])}
+            space = cls(**arguments)
+            space.blend_, space.n_dimensions_ = about["blend"], about["n_dimensions"]
+            space.scales_ = {
+                name: SubjectScale(names, *(np.asarray(tensors[f"{part}.{name}"]) for part in ("mean", "deviation")))
+                for name, names in about["subjects"].items()
+            }
+            space.linear_ = {
+                name: LinearPath(*(np.asarray(tensors[f"{part}.{name}"]) for part in ("linear", "intercepts")))
+                for name in space.blend_
+                if f"linear.{name}" in tensors
+            }
+        state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+        space.shapes_ = {name: scale.mean.shape[1:] for name, scale in space.scales_.items()}
+        with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten
             space._build(torch.device("cpu"))
         space.network_.load_state_dict(state)
         space.network_.eval()
@@ -283,9 +299,7 @@ class SharedSpace:
 
     def _build(self, device: torch.device) -> None:
         n_layers = {name: len(scale.names) if self.subject_layers else 1 for name, scale in self.scales_.items()}
-        sizes = (self.width, self.n_dimensions_, self.n_experts, self.router)
-        network = _SpaceNetwork(self.size, self.shapes_, n_layers, *sizes, self.scale, self.options or {})
-        self.network_ = network.to(device)
+        self.network_ = _SpaceNetwork(self, n_layers).to(device)
 
     def _inputs(self, modality: str, values: Values, subjects: NDArray[Any]) -> tuple[Tensor, Tensor]:
         """Return standardised values and the subject layer of every trial, on the device of the network."""
@@ -295,23 +309,22 @@ class SharedSpace:
         layers = torch.from_numpy(rows if self.subject_layers else np.zeros_like(rows))
         return torch.from_numpy(scale.apply(values, subjects)).to(device), layers.to(device)
 
-    def _trained(self, data: "Mapping[str, _TrainingData]", validate: Callable[[], float] | None) -> dict[str, History]:
+    def _trained(self, data: Mapping[str, TrainingData], validate: Callable[[], float] | None) -> dict[str, History]:
         """Train the network, jointly or encoders alone and then the mixture; the last phase alone is validated."""
         network = self.network_
 
-        def run(modules: list[nn.Module], forward: Forward, parts: Mapping[str, _TrainingData], check: Any) -> History:
+        def run(modules: list[nn.Module], forward: Forward, parts: Mapping[str, TrainingData], check: Any) -> History:
             names, rng = list(parts), np.random.default_rng(self.seed)
             n_steps = min(self.steps, CYCLE) if check is None and self.schedule == "plateau" else self.steps
-            rows = {name: batches(len(parts[name].signals), self.batch_size, n_steps, rng) for name in names}
+            rows = {name: batches(len(parts[name][0]), self.batch_size, n_steps, rng) for name in names}
 
             def loss(step: int) -> Tensor:
                 name = names[step % len(names)]
-                part = parts[name]
-                chosen = torch.from_numpy(next(rows[name])).to(part.signals.device)
-                targets = part.targets[chosen]
-                found = forward(name, part.signals[chosen], part.subjects[chosen])
+                chosen = torch.from_numpy(next(rows[name])).to(parts[name][0].device)
+                signals, subjects, targets, stimuli = (tensor[chosen] for tensor in parts[name])
+                found = forward(name, signals, subjects)
                 distance = (found - targets).square().sum(dim=-1).mean()
-                return clip_loss(found, targets, network.scale(), part.stimuli[chosen]) + self.regression * distance
+                return clip_loss(found, targets, network.scale(), stimuli) + self.regression * distance
 
             return train(
                 [*modules, network.scale],
@@ -328,8 +341,7 @@ class SharedSpace:
             return {"joint": run([network.encoders, network.mixture], network, data, validate)}
         history = {}
         for name, encoder in network.encoders.items():
-            head = nn.Linear(network.width, network.n_dimensions).to(data[name].signals.device)
-
+            head = nn.Linear(self.width, self.n_dimensions_).to(data[name][0].device)
             path = nn.ModuleList([encoder, head])
 
             def alone(_: str, x: Tensor, subjects: Tensor, path: nn.ModuleList = path) -> Tensor:
@@ -340,14 +352,14 @@ class SharedSpace:
         history["mixture"] = run([network.mixture], network, data, validate)  # encoders stay in evaluation mode
         return history
 
-    def _training_data(self, train: Mapping[str, Trials]) -> "dict[str, _TrainingData]":
+    def _training_data(self, train: Mapping[str, Trials]) -> dict[str, TrainingData]:
         ids = {i: k for k, i in enumerate(sorted({str(i) for t in train.values() for i in t.meta["stimulus_id"]}))}
         data = {}
         for name, trials in train.items():
             x, layers = self._inputs(name, trials.signals, trials.meta["subject"].to_numpy())
             targets = F.normalize(torch.from_numpy(np.asarray(trials.targets, dtype=np.float32)), dim=-1)
             stimuli = torch.tensor([ids[str(i)] for i in trials.meta["stimulus_id"]])
-            data[name] = _TrainingData(x, layers, targets.to(x.device), stimuli.to(x.device))
+            data[name] = x, layers, targets.to(x.device), stimuli.to(x.device)
         return data
 
     def _validated(self, val: Mapping[str, Trials]) -> float:
@@ -357,14 +369,6 @@ class SharedSpace:
             network = self._network(name, trials.signals, trials.meta["subject"].to_numpy())
             found.append(reciprocal_rank(network, trials.targets, trials.meta["stimulus_id"]))
         return float(np.mean(found))
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw weights and dropout from `seed`, and leave the global generators as they were."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
 
 
 def _check(train: Mapping[str, Trials], val: Mapping[str, Trials]) -> None:
@@ -387,68 +391,23 @@ def _check(train: Mapping[str, Trials], val: Mapping[str, Trials]) -> None:
     check_unseen(train.values(), val.values(), ("train", "val"))
 
 
-def _read_space(
-    path: Path,
-) -> tuple[dict[str, Any], dict[str, SubjectScale], int, dict[str, Tensor], dict[str, float], dict[str, LinearPath]]:
-    """Read arguments, scales by modality, the size of the space, the network's weights, shares of ridge, and ridge."""
-    from safetensors import safe_open
-
-    with reading(path, "is no shared space", "give a file that SharedSpace.save wrote"):
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {})["shared_space"])
-        scales = {
-            name: SubjectScale(names, *(np.asarray(tensors[f"{part}.{name}"]) for part in ("mean", "deviation")))
-            for name, names in about["subjects"].items()
-        }
-        about["arguments"]["scale"] = tuple(about["arguments"]["scale"])
-        state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-        linear = {
-            name: LinearPath(*(np.asarray(tensors[f"{part}.{name}"]) for part in ("linear", "intercepts")))
-            for name in about["blend"]
-            if f"linear.{name}" in tensors
-        }
-        return about["arguments"], scales, about["n_dimensions"], state, about["blend"], linear
-
-
 class _SpaceNetwork(nn.Module):
     """An encoder per modality, the projector they share, and the learned temperature."""
 
-    def __init__(
-        self,
-        size: str,
-        shapes: Mapping[str, tuple[int, ...]],
-        n_layers: Mapping[str, int],
-        width: int,
-        n_dimensions: int,
-        n_experts: int,
-        router: int,
-        scale: tuple[float, float],
-        options: Mapping[str, Mapping[str, Any]],
-    ) -> None:
+    def __init__(self, space: SharedSpace, n_layers: Mapping[str, int]) -> None:
         super().__init__()
-        menu = MODALITY_ENCODERS[size]
+        menu, options = MODALITY_ENCODERS[space.size], space.options or {}
         self.encoders = nn.ModuleDict(
             {
                 name: menu["signals" if len(shape) == 2 else "voxels"](
-                    n_layers[name], tuple(shape), width, **options.get(name, {})
+                    n_layers[name], tuple(shape), space.width, **options.get(name, {})
                 )
-                for name, shape in shapes.items()
+                for name, shape in space.shapes_.items()
             }
         )
-        self.mixture = SoftMixture(width, n_dimensions, n_experts, router)
-        self.scale = LogitScale(*scale)
-        self.width, self.n_dimensions = width, n_dimensions
+        self.mixture = SoftMixture(space.width, space.n_dimensions_, space.n_experts, space.router)
+        self.scale = LogitScale(*space.scale)
 
     def forward(self, modality: str, x: Tensor, subjects: Tensor) -> Tensor:
         """Return embeddings (n, n_dimensions), not of unit length."""
         return self.mixture(self.encoders[modality](x, subjects))
-
-
-class _TrainingData(NamedTuple):
-    """What is known of the training trials of a modality; a row each."""
-
-    signals: Tensor
-    subjects: Tensor
-    targets: Tensor
-    stimuli: Tensor

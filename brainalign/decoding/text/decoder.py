@@ -31,7 +31,7 @@ from brainalign.decoding.text.eeg_encoders import Augmentation, eeg_encoder
 from brainalign.decoding.text.language import LanguageBridge, LanguageModel
 from brainalign.decoding.text.residual import RidgeMaps, RidgeResidual, cross_fitted, spread
 from brainalign.decoding.training import train as train_network
-from brainalign.devices import pick_device
+from brainalign.devices import pick_device, seeded
 from brainalign.io import reading
 
 Inputs = tuple[Tensor, Tensor | None, Tensor]  # scaled signals, mask, prompt
@@ -134,9 +134,8 @@ class TextDecoder:
         shape = training.EegShape(*sizes)
         scale = training.signal_scale(train, self.known_)
         device = pick_device(self.device)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(self.seed)
-            self.network_ = self._network(shape)
+        with seeded(self.seed, device):
+            self.network_ = _TextNetwork(self, shape)
             self.network_.scale.load_state_dict(scale.state_dict())
             held_out = _fit_ridge(self.network_, self.known_, train, self.seed)
             self.penalty_ = self.network_.penalty
@@ -270,12 +269,17 @@ class TextDecoder:
         BrainalignError
             If the file holds no decoder, or none that writes through this language model.
         """
-        about, state = _read_decoder(path)
+        wrong, remedy = "not a readable text decoder", "give a file that TextDecoder.save wrote"
+        with reading(path, wrong, remedy), safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get(KEY, "null"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        if about is None:
+            raise BrainalignError(f"{path} holds no text decoder; {remedy}")
         decoder = cls(**about["settings"] | {"device": device, "language": language})
         decoder.known_ = training.Known(*(tuple(names) for names in about["known"]))
         decoder.spread_, decoder.penalty_ = about["spread"], about["penalty"]
         with torch.random.fork_rng(devices=[]):
-            decoder.network_ = decoder._network(training.EegShape(*about["shape"]))
+            decoder.network_ = _TextNetwork(decoder, training.EegShape(*about["shape"]))
         if language is None:
             state = {name: tensor for name, tensor in state.items() if not name.startswith("bridge.")}
         try:
@@ -286,9 +290,6 @@ class TextDecoder:
             ) from error
         decoder.network_.to(pick_device(device)).eval()
         return decoder
-
-    def _network(self, shape: training.EegShape) -> "_TextNetwork":
-        return _TextNetwork(self.encoder, shape, self.encoder_options, self.language, self.bridge_options)
 
     def _trained(
         self,
@@ -348,32 +349,12 @@ class TextDecoder:
         return self.network_.bridge
 
 
-def _read_decoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a decoder that `write_decoder` wrote: its description, and the state of its network."""
-    with (
-        reading(path, "not a readable text decoder", "give a file that TextDecoder.save wrote"),
-        safe_open(path, "pt") as file,
-    ):
-        about = json.loads((file.metadata() or {}).get(KEY, "null"))
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    if about is None:
-        raise BrainalignError(f"{path} holds no text decoder; give a file that TextDecoder.save wrote")
-    return about, state
-
-
 class _TextNetwork(nn.Module):
     """From raw signals to tokens and vectors."""
 
-    def __init__(
-        self,
-        encoder: str,
-        shape: training.EegShape,
-        options: Mapping[str, Any] | None = None,
-        language: LanguageModel | None = None,
-        bridge_options: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, decoder: TextDecoder, shape: training.EegShape) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, encoder = shape, decoder.encoder
         n, d = shape.n_subjects, shape.n_outputs
         self.scale = training.ChannelScale(torch.zeros(n, shape.n_channels), torch.ones(n, shape.n_channels))
         self.penalty = float("nan")  # of ridge, where there is one and it was fitted
@@ -382,11 +363,11 @@ class _TextNetwork(nn.Module):
         if encoder == RESIDUAL:
             self.ridge = RidgeMaps(torch.zeros(n, shape.n_channels * shape.n_times, d), torch.zeros(n, d))
             self.residual = RidgeResidual(d)
-        self.encoder = eeg_encoder(BESIDE_RIDGE if encoder == RESIDUAL else encoder, shape, options)
+        self.encoder = eeg_encoder(BESIDE_RIDGE if encoder == RESIDUAL else encoder, shape, decoder.encoder_options)
         self.bridge: LanguageBridge | None = None
-        if language is not None:
+        if decoder.language is not None:
             width = int(self.encoder.width)  # type: ignore[arg-type]
-            self.bridge = LanguageBridge(language, width, d, **(bridge_options or {}))
+            self.bridge = LanguageBridge(decoder.language, width, d, **(decoder.bridge_options or {}))
 
     def forward(
         self, signals: Tensor, mask: Tensor | None, prompt: Tensor, p: Tensor | None = None

@@ -19,6 +19,7 @@ import torch
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.decoding.text.language import IGNORED, CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.training import batches, train
+from brainalign.devices import seeded
 from brainalign.study import check_complete, find_weights, quantized_file
 
 if TYPE_CHECKING:
@@ -173,8 +174,7 @@ def word_t5(train_texts: Sequence[str], seed: int = 0, *, n_steps: int = 260, wi
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     tokens, mask = batch["input_ids"], batch["attention_mask"]
     labels = tokens.masked_fill(mask == 0, IGNORED)
-    with torch.random.fork_rng(devices=[]):  # first weights and dropout
-        torch.manual_seed(seed)
+    with seeded(seed):  # first weights and dropout
         model = T5ForConditionalGeneration(config)
         rows = batches(len(texts), 32, n_steps, rng)
 

@@ -136,7 +136,10 @@ def study_text(
     )
     decoded = {seed: _decoding(one, study.train)(study.test.signals, study.test.meta) for seed, one in fitted.items()}
     drawn: dict[str, Any] = {"n_permutations": n_permutations, "n_draws": n_draws, "confidence": confidence}
-    found = {seed: _retrieval(one.vectors, study, seed=seed, **drawn) for seed, one in decoded.items()}
+    ids, subjects, groups = (study.test.meta[name].to_numpy() for name in ("stimulus_id", "subject", "task"))
+    asked = study.test.targets, ids, ids
+    drawn |= {"subjects": subjects, "groups": groups}
+    found = {seed: retrieval_accuracy(one.vectors, *asked, seed=seed, **drawn) for seed, one in decoded.items()}
     shown = decoded[seeds[0]]
     trained = _decoding(first, study.train)(study.train.signals, study.train.meta).sentences
     zero, confusion = _zero_shot(shown.vectors, study, n_permutations, seeds[0])
@@ -192,11 +195,6 @@ def _hits(outputs: Decoded, distinct: Trials) -> dict[str, Values]:
     sentences, row = np.unique(np.array(outputs.sentences, dtype=object), return_inverse=True)
     overlap = content_hits(list(sentences), distinct)
     return {**retrieval_hits(outputs.vectors, distinct), **{name: of[row] for name, of in overlap.items()}}
-
-
-def _retrieval(vectors: Values, study: TextStudy, **drawn: Any) -> Retrieval:
-    shown, subjects, groups = (study.test.meta[name].to_numpy() for name in ("stimulus_id", "subject", "task"))
-    return retrieval_accuracy(vectors, study.test.targets, shown, shown, subjects=subjects, groups=groups, **drawn)
 
 
 def _averaged(fit: TextFit, vectors: Values, study: TextStudy, n_draws: int, seed: int) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
-from brainalign.devices import pick_device, target_block
+from brainalign.devices import pick_device, seeded, target_block
 from brainalign.encoding.in_context import inputs
 from brainalign.encoding.in_context.empirical_bayes import JITTER, WeightPrior, posterior_weights
 from brainalign.encoding.in_context.fallback import NETWORK, compare_groups
@@ -209,8 +209,7 @@ class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[mis
         known = [(features, responses) for features, responses in subjects if len(features) > prior.n_features + 1]
         if known and self.prior == "normal":
             real = torch.from_numpy(posterior_weights(prior, known, N_REAL, self.seed).T.copy()).float().to(device)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed, device):
             size, knows_units = NETWORKS[self.network], self.units == "prior"
             self.network_ = InContextNetwork(prior.n_features, size, knows_units=knows_units).to(device)
             mean, covariance = (as_tensor(part).to(device) for part in (drawn.mean, drawn.covariance))

@@ -8,7 +8,7 @@ network itself, given responses that were exchanged between the images of its co
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from brainalign.encoding.in_context.inputs import MIN_CONTEXT
 from brainalign.encoding.in_context.pretraining import PretrainedLayer
 from brainalign.encoding.scoring import HeldOut, average_repeats
 from brainalign.regression import Array, Ridge, check_shapes
-from brainalign.statistics import explained_variance, pearson
+from brainalign.statistics import Regressor, explained_variance, pearson
 from brainalign.study import check_contexts
 
 IN_CONTEXT, SHUFFLED, FULL = "in_context", "shuffled_context", "ridge_full"
@@ -206,7 +206,7 @@ def context_curve(
     Y = (Y - Y[pool].mean(axis=0)) / sd
     ensemble = InContextEnsemble(pretrained.encoders, roi)
     plain = InContextEnsemble([clone(one).set_params(fallback=False) for one in pretrained.encoders])
-    encoders: dict[str, Predictor] = {IN_CONTEXT: ensemble, SHUFFLED: ShuffledContext(plain, seed)}
+    encoders: dict[str, Regressor] = {IN_CONTEXT: ensemble, SHUFFLED: ShuffledContext(plain, seed)}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the context has .* more than the", UserWarning)  # the table says it
         table = scaling_curve(
@@ -265,22 +265,12 @@ def _over_contexts(means: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return table.assign(low=table["difference"] - wide, high=table["difference"] + wide).drop(columns="spread")
 
 
-class Predictor(Protocol):
-    """What a scaling curve asks of an encoder."""
-
-    def fit(self, X: Values, Y: Values) -> Any:
-        """Fit all targets."""
-
-    def predict(self, X: Values) -> Values:
-        """Predict all targets."""
-
-
-def curve_baselines(prior: WeightPrior | None = None) -> dict[str, Predictor]:
+def curve_baselines(prior: WeightPrior | None = None) -> dict[str, Regressor]:
     """Build the baselines of an in-context encoder: ridge and, with a prior, empirical-Bayes ridge.
 
     Ridge comes twice, with a pooled alpha and with an alpha per target. The prior is that of other voxels.
     """
-    baselines: dict[str, Predictor] = {
+    baselines: dict[str, Regressor] = {
         "ridge_pooled": Ridge(UNIT_ALPHAS, per_target_alpha=False),
         "ridge_per_target": Ridge(UNIT_ALPHAS),
     }
@@ -288,7 +278,7 @@ def curve_baselines(prior: WeightPrior | None = None) -> dict[str, Predictor]:
 
 
 def scaling_curve(
-    encoders: Mapping[str, Predictor],
+    encoders: Mapping[str, Regressor],
     X: Values,
     Y: Values,
     *,

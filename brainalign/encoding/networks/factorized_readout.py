@@ -76,39 +76,33 @@ class FactorizedReadout(Readout):
 
     def network(self, shape: Shape) -> nn.Module:
         """Return the network for standardised arrays, before training."""
-        return _Factorized(shape)
+        return FactorizedNetwork(shape)
 
 
-class _Factorized(nn.Module):
-    per_target = ("field", "weight", "bias")
+class FactorizedNetwork(nn.Module):
+    """Fields that start nearly flat, times channel weights that start at zero."""
+
+    per_target: tuple[str, ...] = ("field", "weight", "bias")
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.grid = shape.grid
-        self.field = flat_fields(shape)
+        self.field = nn.Parameter(0.1 + 0.01 * torch.randn(shape.n_targets, shape.grid[0] * shape.grid[1]))
         self.weight = nn.Parameter(torch.zeros(shape.n_targets, shape.n_channels))
         self.bias = nn.Parameter(torch.zeros(shape.n_targets))
 
     def fields(self) -> torch.Tensor:
-        return unit_fields(self.field, self.grid)
+        """Return fields (n_targets, rows, cols) of norm 1, once the parameter is projected to values >= 0.
 
-    def forward(self, tokens: torch.Tensor, semantics: None = None) -> torch.Tensor:
+        Projected, a cell that went to zero can come back; the gradient of relu would leave it there.
+        """
+        with torch.no_grad():
+            self.field.clamp_(min=0)
+        return nn.functional.normalize(self.field, dim=1).reshape(-1, *self.grid)
+
+    def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
+        """Return responses (n, n_targets)."""
         return pooled(tokens, self.fields(), self.weight) + self.bias
-
-
-def flat_fields(shape: Shape) -> nn.Parameter:
-    """Return fields (n_targets, n_tokens) that are nearly flat."""
-    return nn.Parameter(0.1 + 0.01 * torch.randn(shape.n_targets, shape.grid[0] * shape.grid[1]))
-
-
-def unit_fields(field: nn.Parameter, grid: tuple[int, int]) -> torch.Tensor:
-    """Return fields (n_targets, rows, cols) of norm 1, once the parameter is projected to values >= 0.
-
-    Projected, a cell that went to zero can come back; the gradient of relu would leave it there.
-    """
-    with torch.no_grad():
-        field.clamp_(min=0)
-    return nn.functional.normalize(field, dim=1).reshape(-1, *grid)
 
 
 def pooled(tokens: torch.Tensor, fields: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

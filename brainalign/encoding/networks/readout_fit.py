@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from brainalign import regression
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.devices import pick_device
+from brainalign.devices import pick_device, seeded
 from brainalign.encoding.networks.token_inputs import (
     Scales,
     Shape,
@@ -90,16 +90,8 @@ class Standardised(nn.Module):
         return y * self.get_buffer("sd_Y") + self.get_buffer("mean_Y")
 
 
-class _Fitted:
-    """What a fit leaves in an encoder."""
-
-    module_: Any  # a network of its own kind
-    history_: list[regression.Epoch]
-    validation_r_: regression.Array
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
-class TokenEncoder(_Fitted, regression.MeanScore, BaseEstimator):  # type: ignore[misc]
+class TokenEncoder(regression.MeanScore, BaseEstimator):  # type: ignore[misc]
     """A network between tokens and responses: how it is trained, scored and kept.
 
     Parameters
@@ -120,6 +112,10 @@ class TokenEncoder(_Fitted, regression.MeanScore, BaseEstimator):  # type: ignor
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint: str | Path | None = None
     progress: Callable[[regression.Epoch], None] | None = None
+
+    module_: Any = field(init=False)  # what a fit leaves: a network of its own kind
+    history_: list[regression.Epoch] = field(init=False)
+    validation_r_: regression.Array = field(init=False)
 
     @property
     def n_parameters_(self) -> int:
@@ -327,8 +323,7 @@ class Readout(_FittedReadout, TokenEncoder):
 
 def start(readout: Readout, shape: Shape, seed: int) -> nn.Module:
     """Return the network of a read-out as training from a seed starts with it."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return readout.network(shape)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.devices import pick_device
+from brainalign.devices import pick_device, seeded
 from brainalign.encoding.networks.readout_fit import LOSSES, TokenEncoder
 from brainalign.encoding.networks.routing_network import RoutingNetwork, members_of, parcels_of, position_code
 from brainalign.encoding.networks.token_inputs import (
@@ -167,8 +167,7 @@ class RoutingEncoder(TokenEncoder):
         self.queries_, self.members_ = self._queries(Y, roi, rows[0])
         x_scales = token_scales(X, rows[0])  # last: it reads all tokens
         device = pick_device(self.device)
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
+        with seeded(self.seed, device):
             module = self._network(X.shape[2], code)
         module.set_scales(*x_scales, *y_scales)
         self.module_ = module.to(device)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import grid_sample
 
 from brainalign.checks import check_choice
-from brainalign.encoding.networks.factorized_readout import flat_fields, pooled, unit_fields
+from brainalign.encoding.networks.factorized_readout import FactorizedNetwork
 from brainalign.encoding.networks.readout_fit import Readout, in_batches, start
 from brainalign.encoding.networks.token_inputs import Shape, check_predict_arrays, chunked
 from brainalign.regression import Array
@@ -104,15 +104,12 @@ class SemanticSpatialReadout(Readout):
         return in_batches(whole, moved, semantics)
 
 
-class _Semantic(nn.Module):
-    per_target = ("field", "weight", "bias", "warp_weight", "warp_bias")
+class _Semantic(FactorizedNetwork):
+    per_target = (*FactorizedNetwork.per_target, "warp_weight", "warp_bias")
 
     def __init__(self, shape: Shape, mode: str, warp_features: bool, n_hidden: int) -> None:
-        super().__init__()
-        self.grid, self.mode, n_numbers = shape.grid, mode, WARPS[mode]
-        self.field = flat_fields(shape)  # the first random numbers, as in the factorized read-out
-        self.weight = nn.Parameter(torch.zeros(shape.n_targets, shape.n_channels))
-        self.bias = nn.Parameter(torch.zeros(shape.n_targets))
+        super().__init__(shape)  # takes the first random numbers: the same fields as of the factorized read-out
+        self.mode, n_numbers = mode, WARPS[mode]
         self.hidden = nn.Sequential(nn.Linear(shape.n_semantic, n_hidden), nn.ReLU())
         self.warp_weight = nn.Parameter(torch.zeros(shape.n_targets, n_numbers, n_hidden))
         self.warp_bias = nn.Parameter(torch.zeros(shape.n_targets, n_numbers))
@@ -122,9 +119,6 @@ class _Semantic(nn.Module):
             nn.init.zeros_(self.of_features.weight)
             nn.init.zeros_(self.of_features.bias)
 
-    def fields(self) -> torch.Tensor:
-        return unit_fields(self.field, self.grid)
-
     def matrices(self, hidden: torch.Tensor, where: slice) -> torch.Tensor:
         """Return the warps (n, targets of the slice, 2, 3)."""
         numbers = torch.einsum("nh,vkh->nvk", hidden, self.warp_weight[where]) + self.warp_bias[where]
@@ -133,9 +127,9 @@ class _Semantic(nn.Module):
     def shifts(self, semantics: torch.Tensor) -> torch.Tensor:
         return moved_centre(self.fields(), self.matrices(self.hidden(semantics), slice(None)))
 
-    def forward(self, tokens: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
         if self.still:
-            return pooled(tokens, self.fields(), self.weight) + self.bias
+            return super().forward(tokens)
         fields, hidden, n = self.fields(), self.hidden(semantics), len(tokens)
         if self.of_features is not None:
             numbers = self.of_features(hidden).view(1, n * tokens.shape[2], -1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from brainalign.statistics import (
     FEW,
     LONGER,
     MIN_UNITS,
+    Encoder,
     cross_validated_interval,
     exchange_features,
     group_means,
@@ -39,16 +40,6 @@ Inputs = Callable[[Values, NDArray[np.intp]], Values]
 Several = Values | Sequence[Values]  # features (n_rows, n_features), or those of every band
 LeftOut = Literal["run", "group", "stimulus"]
 LEAST_SCORED = 3  # stimuli of a fold: over fewer nothing correlates
-
-
-class Encoder(Protocol):
-    """What cross-validation asks of an encoder: the contract of `ENCODERS`."""
-
-    def fit(self, X: Any, Y: Values, *, groups: Any = None) -> Any:
-        """Fit all targets."""
-
-    def predict(self, X: Any) -> Values:
-        """Predict all targets."""
 
 
 @dataclass(frozen=True)

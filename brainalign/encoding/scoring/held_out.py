@@ -14,23 +14,13 @@ from sklearn.base import clone
 
 from brainalign.arrays import Responses, Rows, StoredArray, Values, average_rows, flatten_rows, take_rows
 from brainalign.checks import BrainalignError, check_apart, check_choice, check_folds, check_rows
-from brainalign.encoding.scoring.crossval import Encoder
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
 from brainalign.regression import BandedEncoder, Ridge, partition
+from brainalign.statistics import Encoder
 from brainalign.study import check_test_stimuli
 
 ORDERS = 8  # of a refit that goes on predicting
 REFITTED = 1000  # targets of a group, by whose mean a refit is judged: nearly as sure as that of all
-
-
-@dataclass(frozen=True)
-class _Stimuli:
-    """One row per stimulus, in order of first appearance (sorted ids would put categories into contiguous folds)."""
-
-    ids: NDArray[Any]
-    counts: Rows
-    Xs: list[Values]  # one per band; after them the semantics, where given
-    Y: Values
 
 
 def evaluate_held_out(
@@ -121,18 +111,19 @@ def evaluate_held_out(
     check_apart(ids[train], ids[test], "stimuli", "split by stimulus_id, not by trial")
     check_test_stimuli(ids[test].tolist())
     flat = flatten_rows(Y)
-    rows, labels = _training_rows(
+    # Of every band, and after them the semantics, where given.
+    train_Xs, train_Y, labels = _training_rows(
         [take_rows(X, train) for X in arrays],
         take_rows(flat, train),
         ids[train],
         None if groups is None else np.asarray(groups)[train],
     )
-    held_out = _averaged([take_rows(X, test) for X in arrays], flat[test], ids[test])
+    test_Xs, held_out = _averaged([take_rows(X, test) for X in arrays], flat[test], ids[test])
     # What an encoder is given: all bands, or the one array.
-    fit_X, test_X = (some.Xs[: len(Xs)] if banded else some.Xs[0] for some in (rows, held_out))
-    fit_semantics, test_semantics = (None if semantics is None else some.Xs[-1] for some in (rows, held_out))
+    fit_X, test_X = (some[: len(Xs)] if banded else some[0] for some in (train_Xs, test_Xs))
+    fit_semantics, test_semantics = (None if semantics is None else some[-1] for some in (train_Xs, test_Xs))
     given = {"groups": labels, "roi": roi, "grid": grid, "semantics": fit_semantics}
-    start, fitted = time.monotonic(), _fit(encoder, fit_X, rows.Y, given)
+    start, fitted = time.monotonic(), _fit(encoder, fit_X, train_Y, given)
     seconds = time.monotonic() - start
     predicted = _predict(fitted, test_X, test_semantics)
     named = {} if target_groups is None else dict(target_groups)
@@ -140,23 +131,23 @@ def evaluate_held_out(
     drawn = _drawn_targets(named, flat.shape[1], seed) if isinstance(encoder, Ridge) else slice(None)
 
     def refit() -> tuple[Any, Values, Any]:
-        order = rng.permutation(len(rows.Y))  # single trials where repeats differ
-        other_X = [take_rows(X, order) for X in rows.Xs]
+        order = rng.permutation(len(train_Y))  # single trials where repeats differ
+        other_X = [take_rows(X, order) for X in train_Xs]
         others = given | {"groups": None if labels is None else labels[order]}
         others["roi"] = None if roi is None else np.asarray(roi)[drawn]
         others["semantics"] = None if semantics is None else other_X[-1]
-        some = rows.Y if isinstance(drawn, slice) else np.stack([row[drawn] for row in rows.Y])
+        some = train_Y if isinstance(drawn, slice) else np.stack([row[drawn] for row in train_Y])
         refitted = _fit(encoder, other_X[: len(Xs)] if banded else other_X[0], some, others)
         return refitted, _predict(refitted, test_X, test_semantics), drawn
 
     options: dict[str, Any] = {"n_permutations": n_permutations, "n_boot": n_boot, "n_maps": n_maps, "seed": seed}
     options |= {"shape": Y.shape[1:], "target_groups": named, "seconds": seconds, "n_train": len(np.unique(ids[train]))}
     options["controls"] = (refit() for _ in range(ORDERS if control == "refit" else 0))
-    found = score_predictions(fitted, predicted, held_out.Y, held_out.ids, held_out.counts, **options)
+    found = score_predictions(fitted, predicted, held_out.values, held_out.ids, held_out.counts, **options)
     if not banded:
         return found
     how = {"control": found.refitted, "n_draws": n_boot, "seed": seed}
-    return replace(found, partition=partition(fitted, held_out.Xs, held_out.Y, list(named.values()), **how))
+    return replace(found, partition=partition(fitted, test_Xs, held_out.values, list(named.values()), **how))
 
 
 def _drawn_targets(groups: Mapping[str, NDArray[Any]], n_targets: int, seed: int) -> Any:
@@ -174,8 +165,8 @@ def _side(rows: Rows) -> Any:
     return slice(first, first + len(rows)) if np.array_equal(rows, np.arange(first, first + len(rows))) else rows
 
 
-def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:
-    """Return averages over the trials of each stimulus, and its features."""
+def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> "tuple[list[Values], Averages]":
+    """Return the features of each stimulus, and averages over its trials."""
     averages = average_repeats(Y, ids)
     if len(averages.ids) < len(ids):
         first = averages.first[pd.Index(averages.ids).get_indexer(ids)]
@@ -185,7 +176,7 @@ def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:
                 "X differs between trials of a stimulus; give each trial the features of its stimulus"
             )
         Xs = [take_rows(X, averages.first) for X in Xs]
-    return _Stimuli(averages.ids, averages.counts, Xs, averages.values)
+    return Xs, averages
 
 
 def _alike(rows: Values, others: Values) -> bool:
@@ -196,8 +187,8 @@ def _alike(rows: Values, others: Values) -> bool:
 
 def _training_rows(
     Xs: list[Values], Y: Values, ids: NDArray[Any], groups: NDArray[Any] | None
-) -> tuple[_Stimuli, NDArray[Any] | None]:
-    """Return the rows to fit and the labels that inner folds keep together."""
+) -> tuple[list[Values], Values, NDArray[Any] | None]:
+    """Return features and responses to fit, and the labels that inner folds keep together."""
     codes, names = pd.factorize(ids)
     counts = np.bincount(codes)
     first, labels = np.unique(codes, return_index=True)[1], None
@@ -210,8 +201,9 @@ def _training_rows(
                 "train and test on the same stimulus; leave groups out, inner folds then hold whole stimuli"
             )
     if (counts == counts[0]).all():
-        return _averaged(Xs, Y, ids), None if labels is None else labels[first]
-    return _Stimuli(ids, np.ones(len(ids), dtype=np.intp), Xs, Y), ids if labels is None else labels
+        Xs, averages = _averaged(Xs, Y, ids)
+        return Xs, averages.values, None if labels is None else labels[first]
+    return Xs, Y, ids if labels is None else labels
 
 
 def _fit(encoder: Encoder | BandedEncoder, X: Values | list[Values], Y: Values, given: Mapping[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from brainalign.checks import BrainalignError, check_choice
+from brainalign.devices import seeded
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.network import Network, NetworkExtractor
 
@@ -105,8 +106,7 @@ class EfficientNetLite0(nn.Module):
 
 def _random(seed: int) -> EfficientNetLite0:
     """Initialise a network, batch norm on noise images: a control must not fail because its activations shrink."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = EfficientNetLite0()
         for part in network.modules():
             if isinstance(part, nn.Conv2d):

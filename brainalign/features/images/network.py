@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -251,22 +251,19 @@ class NetworkExtractor(ABC):
         grids: dict[str, tuple[int, int]] = {}
         size = (int(images.shape[2]), int(images.shape[3]))
 
-        def reader(layer: str) -> Callable[[object], None]:
-            def read(output: object) -> None:
-                values = as_tensor(output, layer)
-                values = values.to(torch.promote_types(values.dtype, torch.float32))
-                if network.channels_last and values.ndim == 4:
-                    values = values.permute(0, 3, 1, 2)
-                # PVT has a class token in its last stage alone: without it the others fill their grid.
-                early = not token_grid(values, network.n_prefix, size) and bool(token_grid(values, 0, size))
-                n_prefix, has_cls = (0, False) if early else (network.n_prefix, network.has_cls)
-                found[layer] = self._projected(layer, pool(values, self.pooling, n_prefix, has_cls, layer))
-                if self.pooling == "tokens" and (grid := token_grid(values, n_prefix, size)):
-                    grids[layer] = grid
+        def read(layer: str, output: object) -> None:
+            values = as_tensor(output, layer)
+            values = values.to(torch.promote_types(values.dtype, torch.float32))
+            if network.channels_last and values.ndim == 4:
+                values = values.permute(0, 3, 1, 2)
+            # PVT has a class token in its last stage alone: without it the others fill their grid.
+            early = not token_grid(values, network.n_prefix, size) and bool(token_grid(values, 0, size))
+            n_prefix, has_cls = (0, False) if early else (network.n_prefix, network.has_cls)
+            found[layer] = self._projected(layer, pool(values, self.pooling, n_prefix, has_cls, layer))
+            if self.pooling == "tokens" and (grid := token_grid(values, n_prefix, size)):
+                grids[layer] = grid
 
-            return read
-
-        read_layers(network.module, images, {network.module_of(layer): reader(layer) for layer in layers})
+        read_layers(network.module, images, {network.module_of(layer): partial(read, layer) for layer in layers})
         if unseen := [layer for layer in layers if layer not in found]:
             raise BrainalignError(
                 f"the forward pass never reached layer(s) {listed(unseen)}, or two names mean the same module; "

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from brainalign.checks import BrainalignError, did_you_mean, import_optional
+from brainalign.devices import seeded
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.network import Network, NetworkExtractor, main_blocks
 from brainalign.features.videos import find_function
@@ -46,8 +46,7 @@ class TimmExtractor(NetworkExtractor):
         if not timm.is_model(name):
             near = did_you_mean(name, timm.list_models())
             raise BrainalignError(f"timm has no model {self.model!r}{near}; see timm.list_models()")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             module = timm.create_model(self.model, pretrained=not self.random_weights)
         data: dict[str, Any] = timm.data.resolve_model_data_config(module)
         rows, columns = data["input_size"][1:]
@@ -102,8 +101,7 @@ class TorchvisionExtractor(NetworkExtractor):
         if chosen not in menu.__members__:
             raise BrainalignError(f"{self.model} has the weights {[*menu.__members__, 'random']}; got {self.weights!r}")
         weights = menu[chosen]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             module = models.get_model(self.model, weights=None if self.weights == "random" else weights)
         data = weights.transforms()
         resample: Literal["nearest", "bilinear", "bicubic"] = data.interpolation.value
@@ -154,8 +152,7 @@ class UserExtractor(NetworkExtractor):
         """
         function, source = find_function(self.function)
         options = {"seed": self.seed} if "seed" in inspect.signature(function).parameters else {}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             module = function(**options)
         if not isinstance(module, nn.Module):
             raise BrainalignError(f"{self.function} returned {type(module).__name__}; it must return a torch nn.Module")

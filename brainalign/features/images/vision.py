@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.devices import seeded
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.network import Network, NetworkExtractor, main_blocks
 from brainalign.io import read_json
@@ -121,8 +122,7 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> "PreTrain
             given["key_mapping"] = {rf"^(model\.)?({'|'.join(TOWERS)})\.(vision_model\.)?": ""}
         kind: Any = type(plan)
         if random_seed is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(random_seed)
+            with seeded(random_seed):
                 return _seeing_all(kind(config).float())
         model, loading = kind.from_pretrained(
             where, config=config, local_files_only=offline, dtype=torch.float32, output_loading_info=True, **given

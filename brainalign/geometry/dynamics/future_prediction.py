@@ -5,7 +5,7 @@ Features of frames that were shown, simulated ones of hidden frames; neurons and
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from brainalign.checks import BrainalignError, check_choice, check_finite
 from brainalign.condensed import square_rdms
 from brainalign.geometry.inference import unit_forms
 from brainalign.geometry.time import rdm_movie
-from brainalign.statistics import MIN_UNITS, cross_validated_interval, noise_ceiling, pearson, permutation_test
+from brainalign.statistics import MIN_UNITS, Encoder, cross_validated_interval, noise_ceiling, pearson, permutation_test
 from brainalign.study import check_dynamics, check_neural
 
 Simulate = Callable[[Values, int], Values]  # context (n, n_context, n_units), n_steps -> (n, n_steps, n_units)
@@ -25,16 +25,6 @@ N_WAVES = 6  # of time alone
 FIT_ON = ("epoch", "visible")
 MOST_VALUES = 2e7  # of exchanged responses at once
 CONSTANT = 1e-9  # spread of predictions, in spreads of the response, that is none
-
-
-class GroupedRegressor(Protocol):
-    """Ridge of many targets whose penalties are chosen with whole groups left out: `brainalign.encoding.Ridge`."""
-
-    def fit(self, X: Any, Y: Any, *, groups: Any) -> object:
-        """Fit X (n_rows, n_features) to Y (n_rows, n_targets), groups (n_rows,) kept together."""
-
-    def predict(self, X: Any, /) -> Any:
-        """Return (n_rows, n_targets)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,7 @@ def score_dynamics(
     models: Mapping[str, Values],
     neural: Values,
     visible: NDArray[np.bool_],
-    regressor: GroupedRegressor,
+    regressor: Encoder,
     *,
     folds: int = 6,
     min_reliability: float = 0.1,
@@ -97,7 +87,7 @@ def score_dynamics(
     neural : array (n_conditions, n_times, n_neurons, n_repeats)
         Frames after the end of a shorter trial are NaN in all neurons and repeats, and in no other place.
     visible : array (n_conditions, n_times) of bool
-    regressor : GroupedRegressor
+    regressor : Encoder
     folds : int
         Of conditions; six or more give intervals.
     min_reliability : float
@@ -191,12 +181,7 @@ def _epochs(
 
 
 def _fold_scores(
-    X: Values,
-    Y: Values,
-    fitted: NDArray[np.bool_],
-    scored: NDArray[np.bool_],
-    regressor: GroupedRegressor,
-    parts: list[Any],
+    X: Values, Y: Values, fitted: NDArray[np.bool_], scored: NDArray[np.bool_], regressor: Encoder, parts: list[Any]
 ) -> Values:
     """Return r by fold and target (n_folds, n_targets)."""
     conditions = np.broadcast_to(np.arange(len(X))[:, None], fitted.shape)
@@ -220,7 +205,7 @@ def _exchanged(
     epoch: _Epoch,
     present: NDArray[np.bool_],
     hidden: NDArray[np.bool_],
-    regressor: GroupedRegressor,
+    regressor: Encoder,
     parts: list[Any],
     orders: list[Any],
 ) -> list[float]:

@@ -2,6 +2,7 @@
 
 from brainalign.geometry.inference.bootstrap import bootstrap_places, compare_models, dual_bootstrap, index_draws
 from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, Comparison, compare, pooled_rdm, unit_forms
+from brainalign.geometry.inference.comparisons import defined_mean as defined_mean
 from brainalign.geometry.inference.fixed_models import (
     rdm_noise_ceiling,
     rdm_partial_test,

@@ -39,7 +39,9 @@ class _Training:
             pool = subjects / norms[:, :n]
             fits = crossed / (norms[:, :n, None] * norms[:, None, rows])
         pool = np.where(np.isfinite(pool), pool, 0)
-        return cls(products.gram[:, rows, rows], np.einsum("ds,dsk->dk", pool, crossed), _weighted_mean(fits, subjects))
+        return cls(
+            products.gram[:, rows, rows], np.einsum("ds,dsk->dk", pool, crossed), mean_over_subjects(fits, subjects)
+        )
 
 
 class _CrossValidation:
@@ -64,7 +66,7 @@ class _CrossValidation:
         found = []
         for start in range(0, len(subjects), CHUNK):
             drawn = subjects[start : start + CHUNK], stimuli[start : start + CHUNK]
-            parts = [_weighted_mean(scores, tested) for scores, tested in self._folds(*drawn)]
+            parts = [mean_over_subjects(scores, tested) for scores, tested in self._folds(*drawn)]
             n_drawn = [(counts > 0).sum(axis=1) for counts in drawn]
             enough = (n_drawn[0] >= self.n_folds[0]) & (n_drawn[1] >= 3 * self.n_folds[1])
             found.append(np.where(enough[:, None], np.mean(parts, axis=0), np.nan))
@@ -75,7 +77,7 @@ class _CrossValidation:
         shapes = (n_divisions, self.n_subjects), (n_divisions, n_stimuli_of(len(self.stack.seen)))
         folds = self._folds(*(np.ones(shape) for shape in shapes))
         scores = np.array([np.where(tested[:, :, None] > 0, found, np.nan) for found, tested in folds])
-        ceilings = np.array([_weighted_mean(found, tested)[:, -2:] for found, tested in folds])
+        ceilings = np.array([mean_over_subjects(found, tested)[:, -2:] for found, tested in folds])
         return defined_mean(scores, axis=(0, 1)), defined_mean(ceilings, axis=(0, 1))
 
     def _folds(self, subjects: Values, stimuli: Values) -> list[tuple[Values, Values]]:
@@ -167,13 +169,6 @@ def _copies(weights: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     present = np.flatnonzero(weights)
     repeats = weights[present].astype(np.intp)
     return np.repeat(present, repeats), np.cumsum(repeats) - repeats
-
-
-def _weighted_mean(values: Values, counts: Values) -> Values:
-    """Return means over subjects (n_draws, n) of values (n_draws, n_subjects, n), over those that have one."""
-    weights = np.where(np.isfinite(values), counts[:, :, None], 0)
-    total = weights.sum(axis=1)
-    return np.asarray((weights * np.nan_to_num(values)).sum(axis=1) / np.where(total > 0, total, np.nan))
 
 
 KEPT = 1 - np.exp(-1)  # share of the stimuli, or subjects, that a draw holds

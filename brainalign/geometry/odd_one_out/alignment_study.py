@@ -24,6 +24,7 @@ from brainalign.geometry.odd_one_out.triplets import (
     odd_one_out_shares,
 )
 from brainalign.geometry.rdms import mean_ranks
+from brainalign.statistics import pearson
 
 Triplets = NDArray[np.integer[Any]]
 Objects = NDArray[np.integer[Any]]
@@ -123,9 +124,7 @@ def score_alignment(
 def _rank_correlation(a: Values, b: Values) -> float:
     # A triplet judged twice is a tie, in whatever order its entropy was summed.
     a, b = (mean_ranks(np.asarray(values, dtype=np.float64)[None])[0] for values in (a, b))
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    return float(a @ b) / size if size > 0 else float("nan")
+    return float(pearson(a, b))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of, s
 from brainalign.geometry.inference import METHODS, TIE, compare, stimulus_orders, unit_forms
 from brainalign.geometry.searchlights.searchlight import Searchlight
 from brainalign.io import TensorStream
-from brainalign.statistics import fdr
+from brainalign.statistics import fdr, permutation_test
 
 BLOCK = 1024  # centres between two records of progress
 AT_ONCE = 100_000_000  # bytes of permuted models
@@ -67,7 +67,7 @@ class SearchlightMap:
 
     def p_anywhere(self) -> Values:
         """Return p against the largest fit over centres and models (n_models, n_centres): for the best of layers."""
-        return np.stack([_p_of_largest(row, self._anywhere, TIES["float32"]) for row in self.scores])
+        return permutation_test(self.scores - TIES["float32"], self._anywhere, correct="max")
 
     @property
     def _anywhere(self) -> Values:
@@ -225,15 +225,11 @@ def _summary(found: dict[str, Values], search: Searchlight, n_permutations: int,
     )
     largest, undefined = found["largest"].max(axis=0), np.isnan(scores)
     p = np.where(undefined, np.nan, (1 + reached) / (1 + n_permutations))
-    p_fwer = np.stack([_p_of_largest(row, null, ties) for row, null in zip(scores, largest, strict=True)])
+    p_fwer = np.stack(
+        [permutation_test(row - ties, null, correct="max") for row, null in zip(scores, largest, strict=True)]
+    )
     q = np.stack([fdr(row) for row in p])
     return SearchlightMap(scores, p, p_fwer, q, total / n_permutations, largest, search.neighbourhoods.sizes)
-
-
-def _p_of_largest(scores: Values, largest: Values, ties: float) -> Values:
-    """Return the share of permutations, with the observed, whose largest fit reaches each score."""
-    reached = len(largest) - np.searchsorted(np.sort(largest), scores - ties)
-    return np.where(np.isnan(scores), np.nan, (1 + reached) / (1 + len(largest)))
 
 
 def _exceeded(largest: Values, p: float) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_folds, check_rows, listed
+from brainalign.geometry.inference import defined_mean
 from brainalign.geometry.time.areas_under_curve import auc, auc_draws
 from brainalign.geometry.time.discriminant import Codes, Discriminants, fit_discriminants, membership
 from brainalign.study import check_categories, check_folds_within
@@ -128,7 +129,7 @@ class TimeScores:
                 total = member.sum(axis=1, keepdims=True)
                 recalls.append((member @ decided) / np.where(total > 0, total, np.nan))
             parts.append(np.nanmean(recalls, axis=0))
-        return _over_folds(np.stack(parts))
+        return defined_mean(np.stack(parts), axis=0)
 
 
 def decode_times(
@@ -183,7 +184,7 @@ def decode_times(
         decisions[k][:, time] = decided[:, 0, 1] - decided[:, 0, 0]
         if score == "accuracy":
             decisions[k][:, time] = decided[:, 0].argmax(axis=1) == truth[k]
-    return TimeScores(found[:, 0], _over_folds(found)[1:], decisions, truth, 1 / len(names), score)
+    return TimeScores(found[:, 0], defined_mean(found, axis=0)[1:], decisions, truth, 1 / len(names), score)
 
 
 def decode_generalization(
@@ -212,7 +213,7 @@ def decode_generalization(
     for k, time, fitted, tests in _fits(values, codes, len(names), folds, whiteners, ridge):
         decided = fitted.decide(np.swapaxes(tests, 1, 2))  # (n_test, n_times, n_labelings, n_classes)
         found[k, :, time] = _scores(np.transpose(decided, (2, 1, 3, 0)), codes[:, None, folds[k][1]], score)
-    scores = _over_folds(found)
+    scores = defined_mean(found, axis=0)
     return scores[0], scores[1:]
 
 
@@ -264,7 +265,7 @@ def pairwise_movie(
             mine = (shown == i) | (shown == j)
             if mine.any():
                 found[k, :, pair] = auc((decided[j] - decided[i])[:, mine], shown[mine] == j)
-    return np.asarray(_over_folds(found))
+    return defined_mean(found, axis=0)
 
 
 def _codes(
@@ -322,10 +323,3 @@ def _scores(decided: Values, truth: Codes, score: str) -> Values:
         with np.errstate(invalid="ignore"):
             recalls.append((right & member).sum(axis=-1) / np.where(member.any(axis=-1), member.sum(axis=-1), np.nan))
     return np.asarray(np.nanmean(np.stack(recalls), axis=0))
-
-
-def _over_folds(found: Values) -> Values:
-    """Return the mean over folds (first axis) in which the score is defined; NaN where it is in none."""
-    known = ~np.isnan(found)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(known, found, 0).sum(axis=0) / known.sum(axis=0))

@@ -93,25 +93,24 @@ def dependence_test(
     _check(x, y, n_permutations)
     grid, n = threshold_grid(step), len(x)
     distances = [pdist(v) for v in (x, y)]
-    forms = [_Forms.of(d, grid) for d in distances]
+    bases, weights, plain = zip(*(_forms(d, grid) for d in distances), strict=True)
     i, j = np.triu_indices(n, 1)
     # Centring one side centres the product, and zero diagonals leave pairs alone.
-    centred = _centred_square(square_rdms(forms[0].basis))[:, i, j]
+    centred = _centred_square(square_rdms(bases[0]))[:, i, j]
     orders = np.stack([np.arange(n), *(rng.permutation(n) for _ in range(n_permutations))])
     pair = np.zeros((n, n), dtype=np.intp)
     pair[i, j] = pair[j, i] = np.arange(len(i))
     # (n_basis, n_permutations + 1, n_pairs)
-    moved = np.take(forms[1].basis, pair[orders[:, i], orders[:, j]], axis=1)
+    moved = np.take(bases[1], pair[orders[:, i], orders[:, j]], axis=1)
     products = np.moveaxis(moved @ centred.T, 2, 0)  # (n_basis of x, n_basis of y, n_permutations + 1)
     highest = np.full(n_permutations + 1, -np.inf)
     z, best, n_flat = -np.inf, (0, 0), 0
-    for first, studentised in _studentised(forms[0].weights, forms[1].weights, products):
+    for first, studentised in _studentised(weights[0], weights[1], products):
         n_flat += int(np.isneginf(studentised[:, :, 0]).sum())
         highest = np.maximum(highest, studentised.max(axis=(0, 1)))
         here = np.unravel_index(int(studentised[:, :, 0].argmax()), studentised.shape[:2])
         if studentised[here][0] > z:
             z, best = float(studentised[here][0]), (first + int(here[0]), int(here[1]))
-    plain = [forms[k].plain for k in (0, 1)]
     of_plain = np.einsum("i,ijb,j->b", plain[0], products, plain[1])
     lower_x, upper_x = map(float, grid[best[0]])
     lower_y, upper_y = map(float, grid[best[1]])
@@ -119,7 +118,7 @@ def dependence_test(
         p=_p(highest) if np.isfinite(z) else np.nan,
         z=z if np.isfinite(z) else np.nan,
         thresholds=((lower_x, upper_x), (lower_y, upper_y)),
-        correlation=_correlation(*(form.weights[k] @ form.basis for form, k in zip(forms, best, strict=True))),
+        correlation=_correlation(*(w[k] @ basis for w, basis, k in zip(weights, bases, best, strict=True))),
         plain_p=_p(of_plain),
         plain_correlation=_correlation(*distances),
         n=n,
@@ -129,32 +128,25 @@ def dependence_test(
     )
 
 
-@dataclass(frozen=True)
-class _Forms:
-    """Transformed distances at all thresholds as sums of few: every clip is a weighted sum of clips one step wide."""
+def _forms(distances: Values, grid: Values) -> tuple[Values, Values, Values]:
+    """Return a basis of the transformed distances, and the weights of every threshold and of plain distances in it.
 
-    basis: Values
-    weights: Values
-    plain: Values
-
-    @classmethod
-    def of(cls, distances: Values, grid: Values) -> "_Forms":
-        levels = np.unique(grid)
-        quantiles = np.quantile(distances, levels)
-        widths = np.diff(quantiles)
-        n = len(widths)
-        wide = np.where(widths > 0, widths, 1)[:, None]
-        steps = np.clip((distances - quantiles[:-1, None]) / wide, 0, 1)
-        least = quantiles[:-1, None]
-        above = np.where(least < distances.max(), distances > least, distances >= least).astype(np.float64)
-        weights = np.zeros((len(grid), 2 * n))
-        for row, (lower, upper) in zip(weights, np.searchsorted(levels, grid), strict=True):
-            width = quantiles[upper] - quantiles[lower]
-            if width > 0:
-                row[lower:upper] = widths[lower:upper] / width
-            elif lower < n:  # nothing lies above the largest
-                row[n + lower] = 1
-        return cls(np.concatenate([steps, above]), weights, np.append(widths, np.zeros(n)))
+    Every clip is a weighted sum of clips one step wide.
+    """
+    levels = np.unique(grid)
+    quantiles = np.quantile(distances, levels)
+    widths = np.diff(quantiles)
+    n, least = len(widths), quantiles[:-1, None]
+    steps = np.clip((distances - least) / np.where(widths > 0, widths, 1)[:, None], 0, 1)
+    above = np.where(least < distances.max(), distances > least, distances >= least).astype(np.float64)
+    weights = np.zeros((len(grid), 2 * n))
+    for row, (lower, upper) in zip(weights, np.searchsorted(levels, grid), strict=True):
+        width = quantiles[upper] - quantiles[lower]
+        if width > 0:
+            row[lower:upper] = widths[lower:upper] / width
+        elif lower < n:  # nothing lies above the largest
+            row[n + lower] = 1
+    return np.concatenate([steps, above]), weights, np.append(widths, np.zeros(n))
 
 
 def _centred_square(square: Values) -> Values:

@@ -137,17 +137,13 @@ def _noise(
     return noise
 
 
-@dataclass(frozen=True)
-class _Model:
-    """Fields of everything, in the sensors' units."""
+def _scaled_fields(
+    info: mne.Info, n_layers: int, n_drives: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Place dipoles and scale their fields: noise to `NOISE_SD` in each type of sensor, signals to `SNR`.
 
-    signal: Floats  # (n_layers, n_drives, n_sensors)
-    background: Floats  # (N_BACKGROUND, n_sensors)
-    white_sd: Floats  # (n_sensors)
-
-
-def _scaled_model(info: mne.Info, n_layers: int, n_drives: int, rng: np.random.Generator) -> _Model:
-    """Place dipoles and scale their fields: noise to `NOISE_SD` in each type of sensor, signals to `SNR`."""
+    Of signals (n_layers, n_drives, n_sensors), of the background (N_BACKGROUND, n_sensors), and the sd of white noise.
+    """
     places = np.repeat(np.array(SOURCES_M[:n_layers]), n_drives, axis=0)
     places[1::2, 0] *= -1
     everywhere = rng.normal(size=(N_BACKGROUND, 3))
@@ -166,7 +162,7 @@ def _scaled_model(info: mne.Info, n_layers: int, n_drives: int, rng: np.random.G
         white_sd[mine] = NOISE_SD[name] * np.sqrt(1 - BACKGROUND_SHARE)
         strength = np.sqrt((signal[..., mine] ** 2).sum(axis=1).mean(axis=1))  # per layer
         signal[..., mine] *= (SNR * NOISE_SD[name] / strength)[:, None, None]
-    return _Model(signal, background, white_sd)
+    return signal, background, white_sd
 
 
 def simulate_meeg(
@@ -198,21 +194,21 @@ def simulate_meeg(
     times = np.round(np.arange(START_S, STOP_S + 0.5 / SFREQ_HZ, 1 / SFREQ_HZ), 6)
     n_repeats = int(trials["repeat"].max()) + 1
     stacked = np.stack(list(drives.values()), axis=1)  # (n_stimuli, n_layers, n_drives)
-    model = _scaled_model(info, stacked.shape[1], stacked.shape[2], rng)
+    signal, background, white_sd = _scaled_fields(info, stacked.shape[1], stacked.shape[2], rng)
     course = np.exp(-((times - layers["latency_s"].to_numpy()[:, None]) ** 2) / (2 * WIDTH_S**2))
 
     position = {stimulus_id: k for k, stimulus_id in enumerate(stimulus_ids)}
     seen, stimulus = np.unique(trials["stimulus_id"].map(position).to_numpy(), return_inverse=True)
-    patterns = np.einsum("nlk,lks->nls", stacked[seen], model.signal)
+    patterns = np.einsum("nlk,lks->nls", stacked[seen], signal)
     signals = np.einsum("nls,lt->nst", patterns, course, optimize=True)
-    evoked = np.einsum("ls,lt->st", 2 * model.signal.mean(axis=1), course)  # the same in every trial
-    values = _noise(model.background, model.white_sd, len(trials), len(times), rng)
+    evoked = np.einsum("ls,lt->st", 2 * signal.mean(axis=1), course)  # the same in every trial
+    values = _noise(background, white_sd, len(trials), len(times), rng)
     values += (signals + evoked).astype(np.float32)[stimulus]
-    white = model.white_sd**2
+    white = white_sd**2
     if "eeg" in info.get_channel_types(unique=True):  # average reference; the fields have it already
         values -= values.mean(axis=1, keepdims=True)
         white = white * (1 - 2 / len(white)) + white.mean() / len(white)
-    noise = (model.background**2).sum(axis=0) + white
+    noise = (background**2).sum(axis=0) + white
     targets = _sensor_targets(info)
     variance = signals.var(axis=0)  # (n_sensors, n_times)
     parts = patterns.var(axis=0)[:, :, None] * course[:, None, :] ** 2  # (n_layers, n_sensors, n_times)

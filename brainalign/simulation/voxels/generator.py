@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.devices import seeded
 from brainalign.simulation.voxels.scenes import CENTRE, COLOURS, RADIUS, SHAPES, TEXTURES
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def train_generator(
 
     from brainalign.regression import descend
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = ResNetModel(ResNetConfig(**CONFIG))
         n_outputs = sum(len(options) for options in CHOICES.values()) + len(RANGES)
         # Heads read the map on a coarse grid: place must survive pooling.

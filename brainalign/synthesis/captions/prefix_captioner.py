@@ -11,6 +11,7 @@ import numpy as np
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
+from brainalign.devices import seeded
 
 if TYPE_CHECKING:
     import torch
@@ -156,8 +157,7 @@ def train_prefix_captioner(
     points = torch.as_tensor(np.asarray(embeddings), dtype=torch.float32)
     width = _width(language_model)
     hidden = max(width * n_prefix // 2, int(points.shape[1]))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         mapping = torch.nn.Sequential(
             torch.nn.Linear(points.shape[1], hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, n_prefix * width)
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-from brainalign.statistics import fdr
+from brainalign.statistics import fdr, permutation_test
 from brainalign.synthesis.captions.captioners import (
     ANY,
     AttributeCaptioner,
@@ -225,9 +225,7 @@ def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: 
     scaled = evidence["strength"].to_numpy() / size
     p = np.ones(len(evidence))
     for rows in evidence.groupby("attribute", sort=False).indices.values():
-        pooled = np.sort(drawn[:, rows].ravel())
-        above = len(pooled) - np.searchsorted(pooled, scaled[rows] - 1e-12)
-        p[rows] = (1 + above) / (1 + len(pooled))
+        p[rows] = permutation_test(scaled[rows], drawn[:, rows].ravel(), correct="max")
     corrected = fdr(p)
     return evidence.assign(p=p, q=corrected, said=np.where(corrected <= q, evidence["value"].astype(str), ANY))
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.devices import pick_device
+from brainalign.devices import pick_device, seeded
 from brainalign.regression import descend
 from brainalign.synthesis.guidance.denoiser import RECURRENT, SCHEDULERS
 
@@ -78,8 +78,7 @@ def train_prior(
     codec, scheduler = PixelShuffleCodec(), DDIMScheduler(**SCHEDULE)
     pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     draws = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         unet = UNet2DModel(sample_size=images.shape[1] // 2, in_channels=12, out_channels=12, **UNET)
     averaged = AveragedModel(unet, multi_avg_fn=None, avg_fn=_averaging)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=RATE)
