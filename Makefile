@@ -64,7 +64,7 @@ SLOW := tests/test_docs.py tests/kernels/test_triton.py tests/report/test_whole_
 	tests/report/test_group_and_pages.py tests/report/test_convergence.py tests/regression/test_engine.py \
 	tests/regression/test_distributed.py tests/encoding/test_token_study.py tests/encoding/test_subject_convergence.py \
 	tests/encoding/test_in_context.py tests/geometry/test_bootstrap.py \
-	tests/geometry/test_human_alignment.py tests/decoding/test_glim.py tests/features/test_extract_stage.py
+	tests/geometry/test_human_alignment.py tests/decoding/test_eeg_encoders.py tests/features/test_extract_stage.py
 quick: setup lint
 	$(PYTEST) -m "not acceptance" $(addprefix --ignore=,$(SLOW)) $(filter-out $(SLOW),$(OTHERS)) tests/workflow/test_rules.py
 

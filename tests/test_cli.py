@@ -135,8 +135,8 @@ def test_plan_finds_layers_and_weights_that_are_not_there(scenes, tmp_path: Path
     monkeypatch.chdir(tmp_path)
     for folder in ("net", "data/net"):
         Path(folder).mkdir(parents=True)
-        names = ["resnet.embedder.weight", "resnet.encoder.stages.0.conv.weight", "resnet.encoder.stages.1.conv.weight"]
-        save_file({name: np.zeros(1, np.float32) for name in names}, f"{folder}/model.safetensors")
+        names = ("embedder", "encoder.stages.0.conv", "encoder.stages.1.conv", "encoder.layer.0.conv")
+        save_file({f"resnet.{n}.weight": np.zeros(1, np.float32) for n in names}, f"{folder}/model.safetensors")
     content = {"datasets": {"scenes": {"descriptor": str(scenes.write())}}, "methods": {"ridge": {"encoder": "ridge"}}}
     net = {"extractor": "vision", "weights": "net"}
     for model, message in (
@@ -145,7 +145,7 @@ def test_plan_finds_layers_and_weights_that_are_not_there(scenes, tmp_path: Path
         (net | {"layers": ["encoder.stages.2"]}, "no layer 'encoder.stages.2'"),
         (net | {"weights": "./nett"}, r"models\.net: no folder ./nett .*did you mean 'net'"),
         (net | {"weights": "data/nett"}, r"no folder data/nett .*did you mean 'data/net'"),
-        (net | {"layers": ["encoder.stages.1", "encoder.act"]}, ""),
+        (net | {"layers": ["encoder.stages.1", "encoder.act", "encoder.layers.0"]}, ""),
         (net | {"weights": "somebody/somewhere"}, ""),
     ):
         Path("c.yaml").write_text(yaml.safe_dump(content | {"models": {"net": model}}))

@@ -95,8 +95,7 @@ def test_columns_that_captioners_need(lab: Lab) -> None:
     lab.load(caption={"model": "clip", "captioner": "vocabulary", "phrases": ["a face", "a house"]})
     lab.images(table.drop(columns="caption"))
     lab.refused("captioner: nearest needs a column caption", caption={"model": "net", "captioner": "nearest"})
-    trained = table["set"] == "unique"
-    lab.images(table.assign(kind=np.where(trained, "indoor", "outdoor")))  # differs in test images only
+    lab.images(table.assign(kind=np.where(table["set"] == "unique", "indoor", "outdoor")))  # only test images differ
     lab.refused("all training images have the same kind", caption={"model": "net", "attributes": ["kind"]})
     lab.images(table[["stimulus_id", "path", "set"]].assign(depth=np.arange(len(table))))
     lab.refused("has no column with 2 to 12 words", caption={"model": "net"})
@@ -112,8 +111,7 @@ def test_every_image_has_a_caption_where_texts_are_read(lab: Lab) -> None:
     lab.refused("1 of 50 stimuli have no caption (scene0003)", models=("words",))
     lab.load(models=("net",))
     lab.images(table.rename(columns={"caption": "captions"}))
-    lab.refused("texts, but its stimuli have none; give", models=("words",))
-    lab.refused("(did you mean 'captions'?)", models=("words",))
+    lab.refused(f"none; give {lab.folder}/stimuli.tsv a column text (did you mean 'captions'?)", models=("words",))
     lab.images(table.drop(columns="caption"))
     lab.content["captions"] = str(lab.folder / "captions.tsv")
     lab.load(models=("words",))  # a file that is not there is missed where files are
@@ -121,6 +119,8 @@ def test_every_image_has_a_caption_where_texts_are_read(lab: Lab) -> None:
     table[["stimulus_id", "caption"]][1:].to_csv(lab.folder / "captions.tsv", sep="\t", index=False)
     lab.refused("has no caption of 1 of 50 stimuli (scene0000)", models=("words",))
     pd.concat([table, table]).to_csv(lab.folder / "captions.tsv", sep="\t", index=False)
+    del lab.content["recordings"]["02"]  # over time
+    lab.content["splits"] = {"turns": {"leave_out": "stimulus", "folds": 5}}
     lab.refused("models.reader: a language model reads one text per stimulus, not 2; take", models=("words", "reader"))
 
 

@@ -10,7 +10,6 @@ from seeded.decoding_cases import DECODING
 from seeded.encoding_cases import ENCODING, FEATURES
 from seeded.geometry_cases import GEOMETRY, STATISTICS
 from seeded.recorded import arrays
-from seeded.simulation_cases import SIMULATION
 
 import brainalign
 
@@ -25,8 +24,8 @@ def equal(a: Any, b: Any) -> bool:
     )
 
 
-FOLDERS = {"geometry": GEOMETRY, "statistics": STATISTICS, "simulation": SIMULATION, "encoding": ENCODING}
-FOLDERS |= {"features": FEATURES, "decoding": DECODING}
+FOLDERS = {"geometry": GEOMETRY, "statistics": STATISTICS, "encoding": ENCODING}
+FOLDERS |= {"features": FEATURES, "decoding": DECODING, "simulation": {}}
 CASES = {f"{folder}: {name}": case for folder, cases in FOLDERS.items() for name, case in cases.items()}
 
 
@@ -43,16 +42,21 @@ def test_same_seed_same_result_another_seed_another(case: str) -> None:
 STAND_IN = "not installed here: tests/features/test_other_networks.py draws weights of a stand-in"
 DRAWN = "needs saved weights: tests/features/test_{}.py, test_random_weights_are_drawn"
 RECORDED = {"decoding": "ConditionalGaussian ControlMatrix FineTuned GroundedLanguage MaskedBrainModel TextDecoder"}
-RECORDED["decoding"] += " control_matrix exchange_relevance fill_table ground_study hidden_masks masked_study"
-RECORDED["decoding"] += " network_agreement permuted_frames person_scores shifted_regions study_text text_scores"
-RECORDED["decoding"] += " word_regions zero_shot_labels"
+RECORDED["decoding"] += " batches control_matrix exchange_relevance fill_table ground_study hidden_masks masked_study"
+RECORDED["decoding"] += " network_agreement nuisance_scores permuted_frames person_scores phase_randomised"
+RECORDED["decoding"] += " retrieval_accuracy scene_retrieval shifted_regions spectrum_noise study_text subject_curve"
+RECORDED["decoding"] += " text_scores word_regions zero_shot_labels"
 RECORDED["geometry"] = "SparseConcepts VariationalConcepts align_networks cluster_objects draw_triplets fit_concepts"
-RECORDED["geometry"] += " fit_dimensions network_tables odd_column_shares permuted_accuracies region_table"
-RECORDED["geometry"] += " reproducible_dimensions split_objects split_objects_in_turn split_triplets"
-RECORDED["encoding"] = "BandedRidge ImageSubject evaluate_held_out layer_draws"
+RECORDED["geometry"] += " fit_dimensions network_tables odd_column_shares permuted_accuracies rdm_permutation_test"
+RECORDED["geometry"] += " region_table reproducible_dimensions shuffled_triplets split_objects split_objects_in_turn"
+RECORDED["geometry"] += " split_triplets"
+RECORDED["encoding"] = "BandedRidge ImageSubject band_candidates evaluate_held_out layer_draws score_predictions"
+RECORDED["simulation"] = "clear_scenes concept_world draw_scenes eeg_power eeg_text grounded_words linear_world"
+RECORDED["simulation"] += " occluded_ball roi_lagged roi_series schedule shared_space simulate_cortex simulate_meeg"
+RECORDED["simulation"] += " simulate_rest story train_generator voxel_prior_world"
 TRAINS = "trains for seconds: tests/encoding/test_token_study.py, test_other_read_outs_share_the_options"
 DIGEST = "needs saved weights: tests/features/test_vision.py, test_digest_follows_content_not_place"
-RECORD = "whole results of a seed that is not the default: {}/test_recorded.py"
+RECORD = "whole results of a seed that is not the default: {}/recorded.json"
 ELSEWHERE = {of: dict.fromkeys(names.split(), RECORD.format(of)) for of, names in RECORDED.items()}
 ELSEWHERE["encoding"] |= {"SplitScores": "keeps the number that split_scores was given", "TokenStudy": TRAINS}
 ELSEWHERE["features"] = {"TimmExtractor": STAND_IN, "TorchvisionExtractor": STAND_IN, "VisionExtractor": DIGEST}

@@ -53,6 +53,7 @@ def matrix(keep: str = "power") -> decoding.ControlMatrix:
 
 
 def matrices() -> Any:
+    """Return matrices of signals as they are and of null ones: spectrum_noise, phase_randomised."""
     one, other = matrix(), matrix("cross-spectrum")
     beside = [one.difference("brain", "noise", "top-1"), one.gain("noise", "brain", "top-5", 0.9)]
     return one, other, beside, [one.beats(scores, key[2], 0.2) for key, scores in one.pair_scores.items()]
@@ -97,7 +98,7 @@ def regions() -> pd.DataFrame:
 
 
 def grounding() -> Any:
-    """Return a study of grounded words and a model of them, trained by pair_loss."""
+    """Return a study of grounded words (scene_retrieval) and a model of them, trained by pair_loss on batches."""
     rng = RNG(17)
     said = rng.random((30, 16)) < 0.15
     said[np.arange(30), np.arange(30) % 16] = True
@@ -183,7 +184,7 @@ def persons() -> Any:
 
 
 def studies() -> Any:
-    """Return the tables of decoders of both kinds, without and with repeats of what was read."""
+    """Return retrieval_accuracy, nuisance_scores, subject_curve and others of both kinds of decoders and of repeats."""
     vectors = RNG(41).normal(size=(12, 9)) * np.arange(1, 10)
     components = decoding.Components.fit(vectors[[0, 2, 5, 7, 9, 11]], 4)
     targets = components.transform(vectors[STIMULUS])

@@ -72,6 +72,7 @@ def timed() -> dict[str, encoding.HeldOut]:
 
 
 def tables() -> Any:
+    """Return tables of scores: of band_candidates and score_predictions, too."""
     banded = encoding.BandedRidge((0.1, 3.0, 100.0), 5, cv=3, device="cpu", seed=2)
     parts = evaluated(banded, [IMAGES[:, :2], IMAGES[:, 2:]])
     without = {name: replace(one, null=None, control_r=None) for name, one in layers().items()}

@@ -81,14 +81,15 @@ def test_refusals() -> None:
 
 def test_half_times_of_areas_are_found_in_their_order() -> None:
     late, given = 0.05 * np.arange(5), {step: areas(step, step / (step + HALF), noise=0.002) for step in STEPS}
+    given[STEPS[-1]].arrays["draws"][:13, :, 9] = given[STEPS[-1]].arrays["draws"][:11, :, 8] = -1  # have no half-time
     both = {step: {"01": one, "02": sensors(step, 0.08 + late * (step >= 10))} for step, one in given.items()}
     found = checkpoint_curves(both, origin=["area0"])
     times = found.half_times[(found.half_times["score"] == "encoding") & (found.half_times["area"] != "")]
-    assert times["area"].tolist() == NAMES
-    assert (np.diff(times["half_time"]) > 0).all()
+    assert times.sort_values("half_time")["area"].tolist() == NAMES
     expected = HALF / (1 + 2 * HALF / STEPS[-1])  # half of the last score, which is not yet the ceiling
     assert times["half_time"].to_numpy() == pytest.approx(expected, rel=0.25)
-    assert ((times["low"] <= times["half_time"]) & (times["half_time"] <= times["high"])).all()
+    inside = (times["low"] <= times["half_time"]) & (times["half_time"] <= times["high"])
+    assert [*inside, *times["low"].isna()] == [True] * 9 + [False] * 10 + [True]  # more than a tenth of 120 draws
     assert 3 <= found.half_times[found.half_times["area"] == ""].set_index("score").loc["temporal", "half_time"] <= 10
     curve = found.curves[(found.curves["score"] == "temporal")].set_index("step")["value"]
     assert curve[0] == 0 < 0.99 < curve[300]  # one latency for all layers is no order
@@ -147,8 +148,7 @@ def test_each_half_is_scored_by_itself(rng: np.random.Generator) -> None:
 def test_places_mirror_the_right_hemisphere() -> None:
     table = targets(4).assign(hemi=["L", "R", "", ""], x_mm=[-30.0, 30.0, 20.0, -20.0], y_mm=0.0)
     places = area_places(table, [np.array([0, 1]), np.array([2, 3]), np.empty(0, dtype=int)])
-    assert places[:2] == pytest.approx(np.array([[-30, 0, 0], [-20, 0, 0]]))  # not at the midline
-    assert np.isnan(places[2]).all()
+    assert places == pytest.approx(np.array([[-30, 0, 0], [-20, 0, 0], [np.nan] * 3]), nan_ok=True)  # not the midline
     assert separations(places[:2])[0, 1] == pytest.approx(10)
     assert np.isnan(area_places(table.drop(columns="x_mm"), [np.array([0])])).all()
     assert area_places(table.assign(x_mm=[np.nan, 30.0, 20.0, -20.0]), [np.array([0, 1])])[0, 0] == pytest.approx(-30)

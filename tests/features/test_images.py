@@ -154,11 +154,11 @@ def test_a_gpu_is_given_what_a_processor_is(images: pd.DataFrame, new_rows: type
 def test_sizes_are_part_of_the_digest() -> None:
     one, other = PixelsExtractor(image_size=12), PixelsExtractor(image_size=16)
     assert one.digest() == PixelsExtractor(image_size=12, batch_size=2).digest() != other.digest()
-    assert one.describe()["layers"] == ["pixels"]
-    assert one.describe()["pooling"] == "tokens"  # what makes ridge and encoders of tokens read it as a map
+    assert (one.describe()["layers"], one.describe()["pooling"]) == (["pixels"], "tokens")  # ridge reads it as a map
     assert EXTRACTORS["pixels"] is PixelsExtractor
     refused("image_size is 0; it must be positive", PixelsExtractor, image_size=0)
     refused("batch_size", PixelsExtractor, batch_size=0)
+    refused("layers must be a list of different names", EXTRACTORS["efficientnet"], layers=["block2", "block2"])
 
 
 def test_a_layer_is_set_up_as_the_configuration_says(tmp_path) -> None:

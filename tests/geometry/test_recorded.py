@@ -72,6 +72,7 @@ def concepts() -> Any:
 
 
 def concept_tables() -> Any:
+    """Return tables of what is fitted, to shuffled_triplets, too."""
     asked = {"b": ((3, 1, 2), 0.3), "a": ((5, 4), 0.99)}
     fits = {name: g.fit_concepts(sparse, TRIPLETS[20:], 11, *one) for name, one in asked.items()}
     tests, train = {"new": TRIPLETS[:20], "all": TRIPLETS[:9]}, g.unrepeated(TRIPLETS, TRIPLETS[:20], 11)
@@ -88,6 +89,7 @@ def concept_tables() -> Any:
 
 
 def beside_people() -> Any:
+    """Return tables of networks and regions, these by rdm_permutation_test."""
     wide, narrow = np.hstack([OBJECTS, np.sin(OBJECTS)]), OBJECTS[:, :2] + np.cos(OBJECTS)[:, 2:]
     layers = {("net", "b"): wide, ("other", "a"): narrow}
     shares = {"object_share": 0.4, "object_splits": 2, "folds": 3, "permutations": 19, "readout_permutations": 3}

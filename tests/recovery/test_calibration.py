@@ -77,7 +77,7 @@ def test_false_discovery_rate(n_replicates: int, record: Record) -> None:
     q, true = 0.05, np.repeat([True, False], [12, 48])
     proportions, recalls = [], []
     for seed in range(n_replicates):
-        found = encode(np.where(true, 0.6, 0.0), 30_000 + seed, n_permutations=499)["q"] <= q
+        found = encode(np.where(true, 0.6, 0.0), 30_000 + seed, n_permutations=199)["q"] <= q
         proportions.append((found & ~true).sum() / max(found.sum(), 1))
         recalls.append(found[true].mean())
     mean, error = np.mean(proportions), np.std(proportions) / np.sqrt(n_replicates)

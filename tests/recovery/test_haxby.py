@@ -90,8 +90,8 @@ def test_tuned_penalties(study: Study, record: Record) -> None:
 
 
 def test_zero_shot(study: Study, record: Record) -> None:
-    """Haxby slice, zero-shot: leave two categories out, 2,000 permutations of the embedding's rows"""
-    found = study.evaluate(study.spaces["mean"], "zeroshot", Ridge(), 2000)
+    """Haxby slice, zero-shot: leave two categories out, 1,000 permutations of the embedding's rows"""
+    found = study.evaluate(study.spaces["mean"], "zeroshot", Ridge(), 1000)
     value, null = found.observed.correct.mean(), found.null.accuracy
     p = float(permutation_test(np.asarray(value), null))
     record("mean of six wordings", f"{value:.3f} (p = {p:.3f})", "~.89 with the wordings of the specification")

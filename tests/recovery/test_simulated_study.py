@@ -281,22 +281,16 @@ def test_convergence(seed: int, record: Record) -> None:
         assert scores.loc[("trained", kind, "temporal"), "p_layers"] <= 2 / 120
 
 
-def trained(seed: int, scenes_seed: int) -> torch.nn.Module:
-    scenes = simulation.draw_scenes(800, scenes_seed)
-    return simulation.train_generator(scenes, simulation.render(scenes), n_epochs=3, seed=seed)
-
-
 @pytest.mark.acceptance
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_depth_with_another_network(seed: int, record: Record) -> None:
     """Depth of areas recovered with another trained network of the same relative depth"""
-    scenes = simulation.draw_scenes(N_IMAGES, seed)
-    images = simulation.render(scenes)
-    networks = trained(seed, seed + 999), trained(seed + 50, seed + 77)
-    generating, other = (simulation.activations(network, images) for network in networks)
-    responses, truth = cortex(World(scenes, generating, simulation.cortex_drives(generating, scenes), {}), seed)
+    study, training = world(seed), simulation.draw_scenes(800, seed + 77)
+    network = simulation.train_generator(training, simulation.render(training), n_epochs=3, seed=seed + 50)
+    other = simulation.activations(network, simulation.render(study.scenes))
+    responses, truth = cortex(study, seed)
     stimuli = responses.trials["stimulus_id"].to_numpy()
-    rows = pd.Index(scenes["stimulus_id"]).get_indexer(pd.Index(stimuli))
+    rows = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(stimuli))
     train, test = np.flatnonzero(rows >= N_SHARED), np.flatnonzero(rows < N_SHARED)
     found = []
     for kind, maps in (("what", False), ("where", True)):

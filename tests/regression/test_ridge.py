@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,11 +14,15 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, cross_val_predict
 from sklearn_ridge import cv_scores
+from torch.utils.flop_counter import FlopCounterMode
 
 from brainalign.arrays import StoredArray
 from brainalign.encoding import BandedRidge, Ridge
 from brainalign.regression import fit_distributed
 from brainalign.statistics import pearson
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from ridge_cost import ridge_cost
 
 ALPHAS = (0.01, 0.3, 10.0, 300.0, 1e4)
 
@@ -332,3 +337,16 @@ def test_what_no_float_holds_is_refused() -> None:
         (np.arange(90) < 18, "outside a fold"),
     ):
         refused(message, Ridge(device="cpu").fit, X, Y, sample_weight=wrong)
+
+
+@pytest.mark.parametrize(("n", "p"), [(400, 100), (150, 600)])
+def test_a_fit_costs_what_the_model_says(n: int, p: int, products_of_torch: None, rng: np.random.Generator) -> None:
+    """All products of `Ridge.fit`; decompositions and Gram matrices are LAPACK's and BLAS's own, out of sight."""
+    X = rng.normal(size=(n, p)) / np.sqrt(np.arange(1, p + 1))  # a spectrum with few eigenvalues near each other
+    Y = rng.normal(size=(n, 2000))
+    with FlopCounterMode(display=False) as counter:
+        Ridge(tuple(np.logspace(-1, 5, 20)), device="cpu").fit(X, Y)
+    cost = ridge_cost(n, p, 2000)
+    assert counter.get_total_flops() == pytest.approx(
+        cost.rotation + cost.projection + cost.scoring + cost.refit, rel=0.05
+    )

@@ -122,8 +122,6 @@ ENCODING |= [
     case(encoding.evaluate, ridge(), X, Y, PAIRS, leave_out="stimulus", **LEFT_OUT, part="stimuli", look="null"),
     case(encoding.turned_in_time, RUNS.astype(str), 5, 2),
     case(encoding.split_scores, *AREAS, **DRAWN, look="arrays"),
-    case(encoding.score_predictions, None, X, Y, np.arange(24), np.ones(24), n_permutations=9, look="null.max_r"),
-    case(encoding.band_candidates, 2, 5),
     case(encoding.scaling_curve, {"r": ridge()}, X, Y, **CURVE, sizes=(7,)),
     case(encoding.shuffled_regions, X[None], Y, np.ones(6), {"a": np.arange(6)}, 2),
 ]

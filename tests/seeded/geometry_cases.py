@@ -57,11 +57,9 @@ GEOMETRY |= [
     case(geometry.check_odd_last, TRIPLETS, 10),
     case(geometry.rdm_partial_test, SUBJECTS, MODELS[0], MODELS[1:], "pearson", 9, look="null"),
     case(geometry.rdm_permutation_places, SUBJECTS, MODELS, "pearson", 9, look="null_mean"),
-    case(geometry.rdm_permutation_test, SUBJECTS, MODELS[0], "pearson", 9, look="null"),
     case(geometry.score_dynamics, {"a": NEURAL[..., 0]}, NEURAL, VISIBLE, ridge(), **DYNAMICS),
     case(geometry.score_references, COMBINED[0], {("net", ""): MODELS[0]}, n_boot=9, look="scores.se"),
     case(geometry.searchlight_map, *SEARCH, n_permutations=9, look="largest"),
-    case(geometry.shuffled_triplets, TRIPLETS),
     case(geometry.shuffled_units, X),
 ]
 

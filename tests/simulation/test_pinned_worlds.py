@@ -16,13 +16,12 @@ from jobs import run_step
 from PIL import Image
 from refusals import refused
 from seeded.recorded import Record, tables
-from seeded.simulation_cases import SPACES, WORLDS
+from seeded.worlds import RNG, case
 from worlds.abstraction import abstraction_world
 
 from brainalign import simulation
 from brainalign.simulation.voxels import COLOURS, SHAPES
 
-RNG = np.random.default_rng
 SCENES = simulation.draw_scenes(40, 2)
 NAMES = SCENES["stimulus_id"].tolist()
 SHOWN = simulation.schedule(NAMES, 2, 3, 1, trials_per_run=7, trial_s=2.5)
@@ -34,6 +33,10 @@ MAPS = {"early": RNG(3).normal(size=(40, 6, 4, 8)).astype(np.float32), "late": R
 BALL = simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3)
 PRIOR = simulation.voxel_prior_world(7, 2, seed=3)
 THINGS = simulation.measure_things(simulation.render(simulation.draw_scenes(40, 3), 32))
+SPACES = (simulation.Modality("eeg", 2, 4, 8, 0.3, 3), simulation.Modality("fmri", 3, 6, 0, 0.5, 2))
+SHARED = {"n_train": 6, "n_test": 3, "train_repeats": 2, "share": 0.3, "n_codes": 3, "n_dimensions": 5}
+TEXTS = RNG(6).normal(size=(576, 24)) * np.geomspace(4, 0.1, 24)
+READING = {"n_subjects": 2, "n_channels": 4, "n_times": 9, "n_components": 6}
 SPOT = np.full((2, 16, 16, 3), 128, dtype=np.uint8)  # nothing, and one red pixel
 SPOT[1, 4, 9] = [255, 0, 0]
 
@@ -92,7 +95,21 @@ def written() -> Any:
     return found
 
 
-PINNED: dict[str, Callable[[], Any]] = {name: partial(make, 3) for name, make in WORLDS.items()}
+WORLDS = [
+    case(simulation.clear_scenes, 12),
+    case(simulation.concept_world, 12, 3, 60, n_repeated=5, n_people=3, n_features=7),
+    case(simulation.draw_scenes, 40),
+    case(simulation.eeg_power, TEXTS, **READING),
+    case(simulation.eeg_text, TEXTS, **READING),
+    case(simulation.grounded_words, 60, 50, 20, n_locations=4, n_channels=7, n_text=9),
+    case(simulation.linear_world, 9, 4, 3, [0.0, 0.3, 0.8]),
+    case(simulation.occluded_ball, 6, 20, 5, 3, n_videos=2, side=12),
+    case(simulation.roi_lagged, 3, 40, 2, 2),
+    case(simulation.roi_series, 5, 60, 2),
+    case(simulation.shared_space, SPACES, **SHARED),
+    case(simulation.simulate_rest, simulation.rest_networks(["ventral1", "dorsal1", "red"]), 30),
+]
+PINNED: dict[str, Callable[[], Any]] = {name: partial(make, 3) for name, make in WORLDS}
 PINNED |= {
     "concept_world of many": lambda: simulation.concept_world(120, 3, 400, n_repeated=5, n_people=3, seed=3),
     "ball_features": lambda: simulation.ball_features(BALL.frames),

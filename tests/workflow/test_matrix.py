@@ -1,13 +1,16 @@
-"""The matrix of stimuli, recordings and splits: a diagonal is run; what makes no sense is refused by `check`."""
+"""The matrix of stimuli, recordings and splits: a diagonal is run, and all of it in `make acceptance`; what makes no
+sense is refused by `check`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from worlds.matrix import Cell, Content, check_planted_is_found, complaints
+from shown import Record
+from worlds.matrix import CELLS, Cell, Content, check_planted_is_found, complaints, p_of_nothing
 
 from brainalign.io import artifact_path
 
@@ -36,6 +39,27 @@ def test_what_was_planted_is_found(cell: Cell, tmp_path: Path) -> None:
         assert parts.loc[("seen", "planted"), "control_split"] < 0.1
         assert parts.loc[("seen", "all layers"), "split"] == pytest.approx(parts.loc["seen"]["split"].iloc[:2].sum())
         assert "What each layer adds" in found.page
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_what_was_planted_is_found_in_every_study(cell: Cell, tmp_path: Path, record: Record) -> None:
+    """Studies of 24 stimuli in every format: targets that follow them, and those that do not"""
+    record(cell.name, check_planted_is_found(cell, cell.run(tmp_path)), "planted found, others at chance")
+
+
+@pytest.mark.acceptance
+def test_nothing_is_found_in_responses_to_other_stimuli(tmp_path: Path, record: Record) -> None:
+    """The same with responses to other stimuli than the tables say, in an order of its own for every study"""
+    cells = [cell for cell in CELLS if cell.stimuli == "vectors" and cell.recording != "surface"]
+    found = []
+    for cell in [replace(cell, shuffled=True) for cell in cells]:
+        p, words = p_of_nothing(cell, cell.run(tmp_path / cell.name, without=("compare", "report")))
+        record(cell.name, words, "nothing found")
+        found.append(p)
+    # Of 16 nulls 4 or more have p <= .05 in 7 of 1,000 tests.
+    assert sum(p <= 0.05 for p in found) <= 3
+    assert 0.15 < np.median(found) < 0.85
 
 
 def split(**rules: Content) -> Callable[[Content, Content], object]:

@@ -92,7 +92,7 @@ class Cell:
         run: Content = {"results": str(folder / "results")}
         run |= {"datasets": {"study": {"descriptor": str(folder / "study.yaml")}}}
         run |= {"models": {"planted": MODELS[self.stimuli]}, "methods": {self.method: METHODS[self.method]}}
-        run |= {"encode": {"permutations": 100, "draws": 100}, "compare": {"permutations": 60, "draws": 100}}
+        run |= {"encode": {"permutations": 60, "draws": 100}, "compare": {"permutations": 60, "draws": 100}}
         if self.stimuli == "vectors":
             file = folder / ("vectors.npz" if self.method == "banded" else "vectors.csv")
             run["models"] = {"planted": MODELS["vectors"] | {"file": str(file)}, "onehot": {"extractor": "onehot"}}
