@@ -1,15 +1,30 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import jiwer
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from refusals import refused
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU
+from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional as F
 
-from brainalign.decoding import TextDecoder, Trials, retrieval_accuracy
+from brainalign.decoding import (
+    Components,
+    TextDecoder,
+    Trials,
+    constant_sentence,
+    decoder_of,
+    exchange_relevance,
+    retrieval_accuracy,
+    subject_curve,
+    text_scores,
+)
+from brainalign.decoding.scoring import content_overlaps, words
 
 GLIM = {"n_blocks": 1, "n_heads": 2, "n_queries": 3, "n_query_blocks": 1}
 GLIM |= dict.fromkeys(("width", "query_width", "state_width"), 16)
@@ -167,3 +182,124 @@ def test_relevance_lies_where_the_signal_was_put(encoder: str, tmp_path: Path) -
     decoder.save(tmp_path / "decoder.safetensors")
     again = TextDecoder.load(tmp_path / "decoder.safetensors", device="cpu")
     np.testing.assert_array_equal(decoder.embed(test.signals, test.meta), again.embed(test.signals, test.meta))
+
+
+def test_components_are_those_of_scikit_learn_whitened(rng: np.random.Generator) -> None:
+    vectors = rng.normal(size=(60, 12)) @ rng.normal(size=(12, 12))
+    found, reference = Components.fit(vectors[:50], 5), PCA(5).fit(vectors[:50])
+    expected = reference.transform(vectors) / np.sqrt(reference.explained_variance_ * 49 / 50)
+    np.testing.assert_allclose(np.abs(found.transform(vectors)), np.abs(expected), atol=1e-9)
+    np.testing.assert_allclose(found.transform(vectors[:50]).std(axis=0), 1)
+    assert found.explained == pytest.approx(reference.explained_variance_ratio_.sum())
+    whole = Components.fit(vectors[:50], 12)
+    np.testing.assert_allclose(whole.inverse(whole.transform(vectors)), vectors, atol=1e-9)
+    refused(r"13 components need more than 50 training sentences of 12 dimensions", Components.fit, vectors[:50], 13)
+    refused("span 3 dimensions, fewer than the 5", Components.fit, vectors[:50] @ np.diag([1, 1, 1, *[0] * 9]), 5)
+
+
+def test_stimuli_that_no_gallery_holds_and_few_with_as_many_others_meet_all(rng: np.random.Generator) -> None:
+    table = pd.DataFrame({"subject": ["a", "b"] * 3, "stimulus_id": np.arange(6) // 2})
+    refused("1 tested stimuli are not in the gallery", subject_curve, np.ones((6, 2)), table, np.ones((2, 2)), [0, 1])
+    many = pd.DataFrame({"subject": [*[0, 1] * 40, 2, 3, 2, 3], "stimulus_id": [*np.arange(80) // 2, 0, 0, 1, 1]})
+    assert subject_curve(rng.normal(size=(84, 3)), many, np.eye(40)[:, :3], range(40))["ceiling"].iloc[1] < 0.25
+
+
+def test_relevance_is_where_the_signal_was(rng: np.random.Generator) -> None:
+    """A linear read-out of one channel in one quarter of the time."""
+    signals = rng.normal(size=(80, 5, 16))
+    meta = pd.DataFrame({"stimulus_id": [str(k) for k in range(80)], "subject": "a", "task": "t"})
+    targets = signals[:, 3, 8:12] @ rng.normal(size=(4, 4))
+    weights = np.linalg.lstsq(signals[:, 3, 8:12], targets, rcond=None)[0]
+    found = exchange_relevance(lambda x, _: x[:, 3, 8:12] @ weights, Trials(signals, targets, meta), n_windows=4)
+    used = found[(found["channel"] == 3) & (found["start"] == 8)]
+    assert used["share"].item() == pytest.approx(1, abs=0.15)
+    assert found.drop(used.index)["loss"].abs().max() < 1e-12
+    refused("17 windows of 16", exchange_relevance, lambda x, _: x, Trials(signals, targets, meta), n_windows=17)
+
+
+def test_validation_trials_choose_and_are_not_fitted(rng: np.random.Generator) -> None:
+    signals = rng.normal(size=(60, 3, 8))
+    targets = signals.reshape(60, -1) @ rng.normal(size=(24, 4)) + 5 * rng.normal(size=(60, 4))
+    meta = pd.DataFrame({"stimulus_id": [str(k) for k in range(60)], "subject": "a", "task": "t"})
+    meta["split"] = ["val"] * 15 + ["train"] * 45
+    grid = (1e-3, 1.0, 1e3)
+    fit = decoder_of({"decoder": "linear", "penalties": grid})(Trials(signals, targets, meta), 0)
+    assert fit.chosen["penalty"] in grid
+    only = decoder_of({"decoder": "linear", "penalties": (fit.chosen["penalty"],)})
+    again = only(Trials(signals, np.where(meta["split"].eq("val").to_numpy()[:, None], 99.0, targets), meta), 0)
+    np.testing.assert_allclose(fit.embed(signals, meta), again.embed(signals, meta))
+    new = Trials(signals, targets, meta.assign(subject=meta["split"]))  # somebody else validates
+    assert decoder_of({"decoder": "linear", "penalties": grid, "sharing": "pooled"})(new, 0).chosen == fit.chosen
+    refused("nobody of val is in train", decoder_of({"decoder": "linear", "penalties": grid}), new, 0)
+    none = Trials(signals, targets, meta.assign(split="train"))
+    refused("0 of 60 trials validate", decoder_of({"decoder": "linear"}), none, 0)
+
+
+TEXTS = [
+    "the dog was lovely in the garden .", "the soup was awful at the market .", "the train was late near the beach .",
+    "a goat was dreadful by the old school .", "the cake was excellent and rather sweet .", "the taxi was dirty .",
+]  # fmt: skip
+SAID = [
+    "the dog was awful in the garden .", "the soup was lovely .", "the train was the train was late .",
+    "a parrot by the school .", "the cake was excellent and rather sweet .", "",
+]  # fmt: skip
+
+
+def test_equal_to_the_packages_and_by_hand() -> None:
+    found = text_scores(SAID, TEXTS, n_permutations=20).set_index("measure")["value"]
+    said, texts = ([" ".join(words(text)) for text in each] for each in (SAID, TEXTS))
+    for order in (1, 2):
+        bleu = BLEU(max_ngram_order=order, tokenize="none", smooth_method="none", force=True)
+        assert found[f"bleu{order}"] == pytest.approx(bleu.corpus_score(said, [texts]).score / 100)
+    scorer = RougeScorer(["rouge1"])
+    rouge = [scorer.score(text, one)["rouge1"].fmeasure for one, text in zip(said, texts, strict=True)]
+    assert (found["rouge1"], found["wer"]) == (pytest.approx(np.mean(rouge)), pytest.approx(jiwer.wer(texts, said)))
+    assert text_scores(["чёрный кот", "für"], ["чёрный кот", "für"], measures=("rouge1",))["value"].item() == 1
+    said = [SAID[0], "it was in the", "It wasn’t a DOG!"]  # dog, garden; not awful
+    assert content_overlaps(said, TEXTS[:1]).ravel().tolist() == [2 / 3, 0, 1]
+    two = text_scores(["a red dog", "a blue cat"], ["a red cat", "a blue cat"], measures=("content", "wer"))
+    two = two.set_index("measure")
+    assert two.loc["content", "value"] == pytest.approx((1 / 2 + 1) / 2)
+    assert two.loc["content", "rotated"] == pytest.approx((0 + 1 / 2) / 2)
+    assert (two.loc["wer", "value"], two.loc["wer", "rotated"]) == (pytest.approx(1 / 6), pytest.approx((2 + 1) / 6))
+    assert two.loc["wer", "gap"] == pytest.approx(2 / 6)
+
+
+def test_controls_take_away_what_a_task_and_a_label_give() -> None:
+    rng, tasks = np.random.default_rng(0), ["films"] * 30 + ["lives"] * 30
+    shared = {"films": "film plot acting", "lives": "born died president"}
+    labels = [("good", "bad")[k % 2] for k in range(60)]
+    own = [f"word{rng.integers(1000)} thing{k}" for k in range(60)]
+    texts = [f"{shared[t]} {a} {o}" for t, a, o in zip(tasks, labels, own, strict=True)]
+    measures = ("content", "wer")
+    right = text_scores(texts, texts, tasks=tasks, labels=labels, measures=measures).set_index(["measure", "control"])
+    assert (right["p"] < 0.01).all()
+    content = right.loc["content"]
+    assert (content["value"] == 1).all()
+    assert content["rotated"].is_monotonic_increasing  # the closer the control, the more it gives
+    assert content.loc["within task x label", "gap"] == pytest.approx(2 / 6, abs=0.01)
+    # A decoder that knows task and label and nothing of the text: good overlap, and no gap within them.
+    order = np.random.default_rng(1).permuted(np.arange(60).reshape(2, 15, 2), axis=1).ravel()
+    prior = text_scores([texts[k] for k in order], texts, tasks=tasks, labels=labels, measures=measures)
+    prior = prior.set_index(["measure", "control"])
+    assert prior.loc[("content", "globally"), "gap"] > 0.2
+    assert prior.loc[("content", "globally"), "p"] < 0.01
+    row = prior.loc[("content", "within task x label")]
+    assert abs(row["gap"]) < 2 * row["null_sd"]
+    assert prior.loc[("content", "within task x label"), "p"] > 0.05
+    constant = text_scores([texts[0]] * 60, texts, tasks=tasks, measures=measures).set_index(["measure", "control"])
+    assert (constant["p"] > 0.01).all()
+    assert abs(constant.loc[("content", "within task"), "gap"]) < 0.02
+
+
+def test_bad_input_and_the_most_frequent_training_sentence_whatever_its_marks() -> None:
+    refused("rows but", text_scores, ["a"], ["a dog", "a cat"])
+    refused("did you mean 'bleu", text_scores, SAID, TEXTS, measures=("bleu",))
+    refused("no words", text_scores, SAID, [*TEXTS[:-1], "."])
+    apart = {"tasks": ["a"] * 6 + ["b"] * 6, "measures": ("content",)}
+    refused("several groups within task", text_scores, SAID * 2, TEXTS * 2, **apart)
+    refused("none can rotate", text_scores, SAID, TEXTS, tasks=list("abcdef"), measures=("content",))
+    refused("give tasks", text_scores, SAID, TEXTS, labels=list("aabbcc"), measures=("content",))
+    assert constant_sentence(["the dog ran .", "a cat sat.", "A cat sat .", "", "", ""]) == "a cat sat."
+    assert constant_sentence(["b", "a", "a", "b"]) == "b"  # a tie goes to the first
+    refused("none of 2", constant_sentence, ["", " . "])
