@@ -267,7 +267,11 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
         assert story["recordings"][person] == expected
     cells, study = written(cells_of_matlab)
     files = {"values": "mua.mat", "key": "mua", "trials": "order.csv", "times_s": "times.txt", "times_axis": 1}
-    assert "# rows are in the order of order.csv" in (tmp_path / "cells_of_matlab" / "study.yaml").read_text()
+    place = tmp_path / "cells_of_matlab"
+    assert "(as trials are listed) or trial: change it where table is wrong" in (place / "study.yaml").read_text()
+    order = pd.read_csv(place / "order.csv").rename(columns={"trial": "index"})
+    order.sort_values("stimulus_id").to_csv(place / "order.csv", index=False)  # when the array may not be sorted so
+    assert [*read_subject(described(place), "01").trials["stimulus_id"]] == [*order["stimulus_id"][::-1]]
     assert cells["recordings"] == {"01": {"format": "array"} | files}
     assert cells["models"] == {"model": {"extractor": "table", "file": "model.csv"}}
     with h5py.File(tmp_path / "cells_of_matlab" / "mua.mat") as file:
@@ -281,8 +285,14 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
     responses = read_subject(study, "12")
     assert responses.trials.groupby("run").size().to_dict() == {"1": 3, "2": 3, "3": 3}
     assert responses.trials["onset_s"].tolist() == [4.5, 15.0, 25.5] * 3  # volumes whose middle lies inside
-    content, _ = written(betas_of_sessions)
+    content, study = written(betas_of_sessions)
     assert content["recordings"]["s2"]["betas"] == [f"s2/betas_session{k}.nii.gz" for k in (9, 10)]
+    trials = read_subject(study, "s2").trials["stimulus_id"].tolist()
+    for design in (tmp_path / "betas_of_sessions").glob("*/design.csv"):  # a table of each session instead
+        for session, of in pd.read_csv(design, dtype=str).groupby("session"):
+            of.drop(columns="session").to_csv(design.with_name(f"trials_session{session}.csv"), index=False)
+        design.unlink()
+    assert read_subject(described(tmp_path / "betas_of_sessions"), "s2").trials["stimulus_id"].tolist() == trials
     assert content["recordings"]["s2"]["rois"] == {"areas": "s2/rois.nii.gz"}
     assert content["splits"] == {"held": {"column": "part", "value": "Test"}}
     assert written(rdms_of_matlab)[0]["recordings"]["IT"] == {"format": "rdms", "file": "RDMs.mat", "key": "IT"}
@@ -349,9 +359,10 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
     for name in files:
         trials = tmp_path / name / "trials.tsv"
         trials.write_text(trials.read_text().replace("stimulus_id", "shown", 1).replace(".png", ".bmp"))
+        trials.rename(trials.with_name("design.tsv"))
     assert main(["init", str(tmp_path), "--yes"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert re.search(r"anna/trials.tsv has the columns .*shown.* but no stimulus_id: call that of", said)
+    assert re.search(r"anna/design.tsv has the columns .*shown.* but no stimulus_id: call that of", said)
 
 
 def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Path, capsys) -> None:
@@ -401,6 +412,52 @@ def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Pa
     trials[1:].to_csv(tmp_path / "sub-01_ses-10_trials.tsv", sep="\t", index=False)
     assert recordings()["01"]["values"] == "sub-01_joined.npy"
     np.testing.assert_array_equal(np.load(tmp_path / "sub-01_joined.npy"), np.concatenate([parts[0], parts[1][1:]]))
+
+
+def test_people_and_test_stimuli_are_those_that_files_and_folders_name(tmp_path: Path) -> None:
+    names, orders, own = [f"w{k:02d}" for k in range(24)], {}, {}
+    pd.DataFrame({"stimulus_id": names, "text": names}).to_csv(tmp_path / "stimuli.csv", index=False)
+
+    def held() -> list[str]:
+        stimuli = read_text_table(tmp_path / study.stimuli)
+        return stimuli.loc[stimuli[study.held_out[1].column or "text"] == "test", "stimulus_id"].tolist()
+
+    for who in ("ann", "bob"):
+        (tmp_path / who / "neural").mkdir(parents=True)
+        shown = pd.DataFrame({"stimulus_id": rng.permutation(names * 2)})
+        shown.assign(is_test=shown["stimulus_id"] < "w08").to_csv(tmp_path / who / "trials.csv", index=False)
+        for kind in ("lfp", "spikes"):
+            np.save(tmp_path / who / "neural" / f"{kind}.npy", rng.normal(size=(48, 4)))
+            orders[f"{who}{kind}"] = shown["stimulus_id"].tolist()
+    study = described(tmp_path)
+    assert {who: read_subject(study, who).trials["stimulus_id"].tolist() for who in study.recordings} == orders
+    assert held() == names[:8]
+    for k, who in enumerate(("ann", "bob")):
+        shutil.rmtree(tmp_path / who)
+        own[f"sub{k}_rates"] = rng.normal(size=(24, 4 + k))
+        own[f"sub{k}_stim"] = np.r_[rng.permutation(names[9:]), rng.permutation(names[:9])]
+    for marks in ({"test_idx": np.arange(15, 24)}, {"split": np.repeat(["train", "val"], [15, 9])}):
+        remove(tmp_path.glob("*.tsv"))
+        np.savez(tmp_path / "all.npz", **own, **marks)
+        study = described(tmp_path)
+        for who in study.recordings:
+            responses = read_subject(study, who, as_they_are=True)
+            np.testing.assert_allclose(responses.values, own[f"sub{who}_rates"], rtol=1e-6)
+            assert responses.trials["stimulus_id"].tolist() == own[f"sub{who}_stim"].tolist()
+        assert ([*study.recordings], held()) == (["0", "1"], names[:9])
+    remove([tmp_path / "all.npz", *tmp_path.glob("*.tsv")])
+    for part, shown in (("train", names[9:]), ("test", names[:9])):  # a table for each
+        np.save(tmp_path / f"{part}_rates.npy", rng.normal(size=(len(shown), 4)))
+        (tmp_path / f"{part}_trials.csv").write_text("\n".join(["stimulus_id", *shown]))
+    study = described(tmp_path)
+    assert held() == names[:9]
+    remove(tmp_path.glob("*_*"))
+    values, shown = rng.normal(size=(2, 12, 4)), np.stack([rng.permutation(names[:12]), names[12:]]).astype(object)
+    parts = {"train_rates": values[1], "y_train": shown[1], "test_rates": values[0], "y_test": shown[0]}
+    savemat(tmp_path / "all.mat", parts)  # as they may lie in one file
+    responses = read_subject(study := described(tmp_path), "01", as_they_are=True)
+    np.testing.assert_allclose(responses.values, np.concatenate(values), rtol=1e-6)
+    assert (responses.trials["stimulus_id"].tolist(), held()) == ([*shown.ravel()], names[:12])
 
 
 def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> None:
@@ -484,6 +541,7 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
     assert (tmp_path / "sub-a_trials.tsv").read_text().split()[1:] == [names[k] for k in order]
     np.save(tmp_path / "eye.npy", rng.normal(size=(2, 81)))  # of trials, too, but others have them as rows
     np.save(tmp_path / "rates.npy", rng.normal(size=(81, 4)))
+    savemat(tmp_path / "shown.mat", {"path": np.array(shown)[:, None].astype(object)})  # which is no responses
     (tmp_path / "sub-a.npz").unlink()
     assert [one.values.name for one in described(tmp_path).recordings.values()] == ["rates.npy"]
 
@@ -572,15 +630,20 @@ def test_arrays_with_a_file_of_labels_are_decoded(tmp_path: Path, labels: str, c
 def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
     images(tmp_path, [f"im{k}" for k in range(12)])
     shown, values = [f"im{k}" for k in np.tile(np.arange(12), 3)], rng.normal(size=(36, 5, 1))
-    with h5py.File(tmp_path / "assembly.nc", "w") as file:
-        file["data"], file["time_bin_start"], file["repetition"] = values, [70], np.repeat(np.arange(3), 12)
-        for name, texts in (("image_id", shown), ("neuroid_id", list("abcde")), ("region", ["V4"] * 2 + ["IT"] * 3)):
-            file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
-    responses = read_subject(described(tmp_path), "01", as_they_are=True)
-    np.testing.assert_allclose(responses.values, values[..., 0].astype(np.float32))
-    assert responses.trials["stimulus_id"].tolist() == shown
-    assert responses.targets["target_id"].tolist() == list("abcde")
-    assert {area: len(rows) for area, rows in responses.regions().items()} == {"IT": 3, "V4": 2}
+    for animals, people in (("AAAAA", {"01": [*range(5)]}), ("ABABB", {"A": [0, 2], "B": [1, 3, 4]})):
+        with h5py.File(tmp_path / "assembly.nc", "w") as file:
+            file["data"], file["time_bin_start"], file["repetition"] = values, [70], np.repeat(np.arange(3), 12)
+            for name, texts in (("image_id", shown), ("neuroid_id", "abcde"), ("region", "VVIII"), ("animal", animals)):
+                file.create_dataset(name, data=[*texts], dtype=h5py.string_dtype())
+        for who, columns in [*people.items()] * 2:  # described twice alike
+            responses = read_subject(described(tmp_path), who, as_they_are=True)
+            np.testing.assert_allclose(responses.values, values[:, columns, 0].astype(np.float32))
+            assert responses.trials["stimulus_id"].tolist() == shown
+            told = zip(responses.targets["target_id"], responses.targets["roi"].str[0], strict=True)
+            assert [*told] == [("abcde"[k], "VVIII"[k]) for k in columns]
+        remove(tmp_path.glob("*.[nt]*"))
+    np.savez(tmp_path / "all.npz", betas=values[..., 0], image=shown, subject=np.repeat([1, 2], 18))  # rows of people
+    assert read_subject(described(tmp_path), "2").trials["stimulus_id"].tolist() == shown[18:]
 
 
 @pytest.mark.parametrize("file", ["experiment.mat", "experiment.h5"])
@@ -597,7 +660,7 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
         with h5py.File(tmp_path / file, "w") as stored:
             for day, name in ((day, name) for day in (0, 1) for name in fields):
                 rows = slice(None) if name == "area" else np.s_[20 * day : 20 * day + 20]
-                stored[f"day{day}/{name}"] = fields[name][rows]
+                stored[f"day{9 + day}/{name}"] = fields[name][rows]
     responses = read_subject(described(tmp_path), "01", as_they_are=True)
     np.testing.assert_array_equal(responses.values, values)
     assert responses.trials["stimulus_id"].tolist() == shown
@@ -803,8 +866,9 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
 def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys) -> None:
     savemat(tmp_path / "data_face.mat", {"F": np.ones((2, 9)), "ChannelFlag": np.ones((2, 1))})  # of Brainstorm
     (tmp_path / "notes.csv").touch()
+    savemat(tmp_path / "a.mat", {"alice": {"stim": np.ones((9, 4)), "brain": np.ones((9, 5))}})  # runs of a story
     assert main(["init", str(tmp_path)]) == 2
-    assert re.search(r"none of its 2 files is [\s\S]* data_face.mat as epochs\s+of MNE", capsys.readouterr().err)
+    assert re.search("its 3 files .*epochs of MNE.* run of a.mat", " ".join(capsys.readouterr().err.split()))
     words = pd.DataFrame({"word": ["a", "b"]})
     data = mne.EpochsArray(np.ones((2, 1, 9)), mne.create_info(1, 9.0, "eeg"), metadata=words, verbose="error")
     data.save(tmp_path / "words-epo.fif", verbose="error")
@@ -890,9 +954,10 @@ def test_a_clock_is_read_where_it_stands(tmp_path: Path) -> None:
     np.savez(tmp_path / "ecog.npz", rates=rates[:, :3], times_ms=[-20, 0, 20])
     (tmp_path / "ecog.mat").unlink()
     np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, [-0.02, 0, 0.02])
-    np.savez(tmp_path / "ecog.npz", rates=rates[:, :3], bin_edges=[-0.03, -0.01, 0.01, 0.03])
-    remove(tmp_path.glob("times*"))
-    np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, [-0.02, 0, 0.02])
+    for bins in ({"bin_edges": [-30, -10, 10, 30]}, {"time_start": [-30, -10, 10], "time_end": [-10, 10, 30]}):
+        np.savez(tmp_path / "ecog.npz", rates=rates[:, :3], **{name: np.array(at) / 1000 for name, at in bins.items()})
+        remove(tmp_path.glob("times*"))
+        np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, [-0.02, 0, 0.02])
     assert "axis, from 0, of times in 120 x 3 x 3: change it where 2" in (tmp_path / "study.yaml").read_text()
     remove([tmp_path / "ecog.npz", *tmp_path.glob("times*")])
     for who, rate in (("sub-1", 100), ("sub-2", 50)):  # each has a clock, and keeps it when all is described again
@@ -952,6 +1017,11 @@ def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path
     trials_of(names, tmp_path)
     trials = read_subject(described(tmp_path), "01").trials
     pd.testing.assert_frame_equal(trials[["stimulus_id", "run"]], read_text_table(tmp_path / "trials.tsv"))
+    remove(tmp_path.glob("*.tsv"))
+    data.metadata = pd.DataFrame({"rt": 0.5, "picture": [f"{names[k]}.png" for k in shown]})
+    data.save(tmp_path / "s-epo.fif", overwrite=True)
+    trials = read_subject(described(tmp_path), "01").trials["stimulus_id"]
+    assert trials.tolist() == data.metadata["picture"].tolist()
 
 
 def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
@@ -984,12 +1054,12 @@ def test_images_are_known_in_other_letters_and_asked_for_where_counts_are_doubtf
     described(tmp_path)
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     remove([tmp_path / "stimuli.tsv", tmp_path / "study.yaml"])
-    np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of([str(k) for k in range(1, 16)], tmp_path), 5)))
+    np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of([f"S{k:3d}" for k in range(1, 16)], tmp_path), 5)))
     answers = iter(["1", ""])  # the number of the first image, what is held out
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))
     assert main(["init", str(tmp_path)]) == 0
     paths = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t").set_index("stimulus_id")["path"]
-    assert [paths[k][-6:-4] for k in (1, 15)] == ["00", "14"]
+    assert [paths[name][-6:-4] for name in ("S  1", "S 15")] == ["00", "14"]
 
 
 def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,22 +51,28 @@ def init_study(folder: Path, ask: Ask) -> Path:
             target.write_text(_written({"name": name} | study, lab, form))
         return target
     lab = Lab(folder, ask)
-    trials = next((path for path in lab.ending(*labs.TABLES) if "trial" in path.stem), None)
+    trials = next((path for path in lab.ending(*labs.TABLES) if re.search("trial|design", path.stem)), None)
     columns, hint = [] if trials is None else table_columns(lab.folder / trials), ""
-    if columns and "stimulus_id" not in columns:
+    if columns and "stimulus_id" not in {*columns, *labs.study_names(columns).values()}:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
     told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
     spikes = [path for path, arrays in told.items() if "spike_times" in f"{path.stem} {arrays}"]
     epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
     worded = [path for path in [*lab.tables("word"), *lab.tables("text")] if path not in lab.tables("stimulus_id")]
     worded.sort(key=lambda path: not any(map(labs.ONSET.fullmatch, table_columns(lab.folder / path))))
-    silent = [] if lab.tables("stimulus_id") else lab.responses()
+    silent = [] if hint or lab.tables("stimulus_id") else lab.responses()
+    stories = [path for path in silent if re.search("/(stim|feat)", told[path])]
     pickled = [error.partition(": ")[0] for error in lab.unread if "unpickled" in error]
     volumes = [] if lab.volumes()[0] else lab.ending(*VOLUMES)[2:]
     remedies: dict[str, Any] = {
         "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
+        "Save the numbers of {} as .npy, a row per trial": [
+            of for of in (() if told else lab.ending(*labs.TABLES)) if lab.holds_vectors(of) and of != trials
+        ],
         "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods", ".feather"),
-        "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": silent,
+        "Save what each run of {} recorded as RUN.npy, join its features as features.npy, and list its rows in "
+        "words.tsv (run, onset_s, duration_s)": stories,
+        "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": [] if stories else silent,
         "Join {} and its like as features.npy, and list its rows in words.tsv (run, onset_s, duration_s)": [
             of for of in lab.ending(*labs.TABLES, *ARRAYS) if re.search("(?i)feature|envelope|annot|regressor", of.stem)
         ],
@@ -243,19 +249,24 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
     first = open_epochs(lab.folder / files[0])
     kinds, trials = first.get_channel_types(unique=True), first.metadata
     key = next((name for name in ("stimulus_id", "category") if trials is not None and name in trials), None)
-    if trials is not None and key is None:
+    people = labs.by_subject(files)
+    columns = [] if trials is None or key else [str(name) for name in trials]
+    told = [name for name in columns if labs.are_names({*trials[name].astype(str)}, lab.shown())]
+    told += [old for old, new in labs.study_names(columns).items() if new == "stimulus_id"]
+    if trials is not None and not (key or told):
         has = f"its metadata has the columns {listed([*trials])}, but no stimulus_id and no category"
         raise BrainalignError(f"{files[0]}: {has}; call that of what was shown so and save the epochs again")
+    tables = unpack.unpack_metadata(lab, people, told[0]) if told else []
     names = [] if key is None else [*trials[key].astype(str)]
     stimuli: Any = lab.stimuli(names)
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg" if "eeg" in kinds else "meg")
-    people = labs.by_subject(files)
     several = max(map(len, people.values())) > 1
     recordings = {
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
         for name, of in people.items()
     }
-    tables = [path for path in lab.tables("stimulus_id") if trials is None and lab.lists_trials(path)]
+    if trials is None:
+        tables = [unpack.unpack_mixed(lab, path) for path in lab.tables("stimulus_id") if lab.lists_trials(path)]
     for name, recording in recordings.items() if tables else ():
         recording["trials"] = str(table := labs.of_subject(name, tables, people))
         trials = read_table(lab.folder / table)
@@ -500,21 +511,24 @@ def _pairs(path: Path, n: int) -> bool:
 
 def _rows(lab: Lab) -> dict[str, Any] | None:
     """Describe arrays, or maps, with a table of a trial per row."""
-    trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path) and labs.JOINED not in path.stem]
+    copies = re.compile(f"{labs.JOINED}|{unpack.ORDERED}$")
+    trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path) and not copies.search(path.stem)]
     arrays = lab.responses()
     data = arrays or lab.volumes()[0] or lab.ending(*labs.SURFACES) or lab.ending(*CIFTI)
     stimuli = lab.stimuli() if trials and data else None
     models = lab.vectors()
     numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
     if arrays:  # those with a row per trial, else with another axis of trials, else all
-        axes = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in arrays}
+        shapes = {path: array_shapes(lab.folder / path) for path in arrays}
+        wide = [path for path in arrays if any(np.prod(of) > max(of, default=1) for of in shapes[path].values())]
+        axes = {path: _of_trials(shapes[path], numbers) for path in wide or arrays}  # vectors of MATLAB have two axes
         data = [path for path, found in axes.items() if found and found[1] == 0]
         data = data or [path for path, found in axes.items() if found] or arrays
     data = unpack.unpack_axis(lab, data[0], numbers) if len(data) == 1 and data[0] in arrays else data
     if not (trials and data):
         return None
     recordings: dict[str, Any] = {}
-    people, tables = labs.by_subject(data), labs.by_subject(trials)
+    people = labs.by_subject(data)
     if arrays and not lab.units():
         units = unpack.unpack_vectors(lab, ["units"])
         for path in units if len(labs.by_subject(units)) < len(people) else ():
@@ -522,15 +536,19 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             lab.written.discard(path)
             (lab.folder / path).unlink()
             lab.remark("recordings", f"areas of {path.stem.removesuffix('_units')} are not read: others have none")
+    if arrays and unpack.unpack_owners(lab, data, trials):
+        return _rows(lab)
+    trials = [unpack.unpack_mixed(lab, path) for path in trials]
     for name, of in people.items():
-        beside = sorted(trials, key=lambda path: path.parent != of[0].parent)  # fmri/trials.tsv is of fmri/betas.npy
+        # fmri/trials.tsv is of fmri/betas.npy, and a/trials.tsv of a/neural/rates.npy
+        beside = sorted(trials, key=lambda path: -len({*path.parents} & {*of[0].parents}))
         table = labs.of_subject(name, beside, people)
-        if lab.is_mixed(table):
-            lab.remark("recordings", f"rows are in the order of {table}, which is not that of its trials")
-        own, is_array = tables.get(name) or [table], of[0].name.lower().endswith(ARRAYS)
+        own, is_array = labs.by_subject(trials).get(name) or [table], of[0].name.lower().endswith(ARRAYS)
         if is_array and (joined := unpack.join_parts(lab, name, of, own)):
             recordings[name] = _array(lab, name, *joined, people)
             continue
+        if len(own) > 1 and of[0] in lab.volumes()[0] and unpack.is_alike(lab, of, own):
+            own = [table := unpack.join_tables(lab, name, own)]
         several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
         if len(own) > 1 and (
             is_array or len(of) > (len(labs.hemispheres_of(of)) if of[0].suffix in (".gii", ".mgh") else 1)
@@ -650,7 +668,7 @@ def _array(
 ) -> dict[str, Any]:
     """Describe the array of a person: which one it is, its axes and times, and what its columns are."""
     ids, every = table_column(lab.folder / table, "stimulus_id"), array_shapes(lab.folder / file)
-    shapes = {name: of for name, of in every.items() if name.startswith(group)}
+    shapes = unpack.groups(every)[group] if group else every
     key, axis = _of_trials(shapes, {len(ids)}) or ("", 0)
     shape, sizes = shapes.get(key, ()), " x ".join(map(str, shapes.get(key, ())))
     if shape.count(len(ids)) > 1:
@@ -718,7 +736,10 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
     if files:  # reaction times may lie there, too; where none fits, the first is taken for `check` to refuse
         written, seconds = min(files, key=lambda of: len(of[1]) not in lengths)
     elif inside:
-        seconds = _middles(inside[0], stored_arrays(lab.folder / path, inside[:1])[inside[0]])
+        ends = [name for name in inside if re.search("(?i)start|begin|end|stop", name)]
+        bounds = ends if len(ends) == 2 and ends[0] == inside[0] else inside[:1]  # of bins, whose middles are meant
+        arrays = stored_arrays(lab.folder / path, bounds)
+        seconds = np.mean([_middles(name, arrays[name]) for name in bounds], axis=0)
     else:
         n = next((shape[axis] for axis in reversed(others) if shape[axis] not in columns), shape[others[1]])
         rate, first = lab.clock(path, key)

@@ -199,10 +199,23 @@ class Lab:
         return [of for of in self.tables("run", "onset_s") if "stimulus_id" not in table_columns(self.folder / of)]
 
     def stimuli(self, told: Collection[str] = ()) -> Path | None:
-        """Return the table of what was shown; of a folder of images it is written, with their names as ids.
+        """Return the table of what was shown, with those for testing; of a folder of images it is written.
 
-        `told` are names that trials have for it, where no table of trials says so.
+        Their names are ids. `told` are names that trials have for it, where no table of trials says so.
         """
+        table = self._listed(told)
+        tested = self.tested() if table and not self.held_out(table) else set()
+        if not table or not tested & {*table_column(self.folder / table, "stimulus_id")}:
+            return table
+        header, *rows = table_rows(self.folder / table)
+        copy = table if table in self.written else table.with_name(f"{table.stem}_sets.tsv")
+        sets = ["test" if row[header.index("stimulus_id")] in tested else "train" for row in rows]
+        named = [*header, "tested" if "set" in header else "set"]
+        self.used.add(table)
+        self.write(copy, [named, *([*row, of] for row, of in zip(rows, sets, strict=True))])
+        return copy
+
+    def _listed(self, told: Collection[str]) -> Path | None:
         shown = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
         shown = [path for path in shown if not self.holds_vectors(path)] or shown
         listed_in = next((path for path in shown if "stim" in path.stem), shown[0] if shown else None)
@@ -238,17 +251,29 @@ class Lab:
         columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
         if len(folders := {path.parent.name for path in images}) > 1:
             columns["set" if folders & {*HELD_OUT} else "category"] = [path.parent.name for path in images]
-        sets = [(path, *found) for path in tables if (found := self.held_out(path))]
-        if sets and "set" not in columns:
-            rows = {of: zip(table_column(of[0], "stimulus_id"), table_column(*of[:2]), strict=True) for of in sets}
-            often = {name for of, cells in rows.items() for name, cell in cells if cell == of[2]}
-            columns["set"] = ["test" if name in often else "train" for name in names]
-            self.remarks["splits"] = f"test: {sets[0][1]} is {sets[0][2]} in {sets[0][0].name}"
-        if "set" not in columns and MIN_TEST <= len(often) <= len(names) / 2:
+        if "set" not in columns and not self.tested() and MIN_TEST <= len(often) <= len(names) / 2:
             columns["set"] = ["test" if name in often else "train" for name in names]
             self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
         self.write(table, [columns, *zip(*columns.values(), strict=True)])
         return table
+
+    def tested(self) -> set[str]:
+        """Name the stimuli that trials tell to be for testing, in a column or as their table is called; remark it."""
+        tables = [*filter(self.lists_trials, self.tables("stimulus_id"))]
+        called = {path: "".join(re.findall(rf"(?i)(?<![a-z]){SET}", str(path))[:1]).lower()[:4] for path in tables}
+        sides: dict[bool, set[str]] = {True: set(), False: set()}
+        said = []
+        for path in tables:
+            ids, told = table_column(self.folder / path, "stimulus_id"), self.held_out(path)
+            column, value = told or ("", "test" if "trai" in called.values() else "neither")
+            cells = table_column(self.folder / path, column) if told else [called[path]] * len(ids)
+            for name, cell in zip(ids, cells, strict=True):
+                sides[cell == value].add(name)
+            said += [f"{column} is {value} in {path.name}" if told else f"what {path} lists"] * (value in cells)
+        if not sides[True] or sides[False] <= sides[True]:
+            return set()
+        self.remarks["splits"] = f"test: {said[0]}"
+        return sides[True]
 
     def listing(self, images: list[Path]) -> list[Path]:
         """Order images as a list that names each of them once, a text or a vector of an array; else as they lie."""
@@ -296,11 +321,6 @@ class Lab:
         numbered = [name for name in self.head(path)[0] if name[-1:].isdecimal()]
         called = re.search("(?i)respon|voxel|(?<![a-z])(beta|rate)s?(?![a-z])", path.stem)
         return bool(called and len(numbered) > 2 and self.holds_vectors(path))
-
-    def is_mixed(self, path: Path) -> bool:
-        """Tell whether a table counts trials in another order than its rows have."""
-        cells = [table_column(self.folder / path, of) for of in self.head(path)[0] if of.lower().startswith("trial")]
-        return any(all(map(is_number, of)) and len({*of}) == len(of) and of != sorted(of, key=float) for of in cells)
 
     def holds_vectors(self, path: Path) -> bool:
         """Tell whether a table has several columns beside the ids, all of them numbers."""
@@ -445,8 +465,9 @@ def _folded(name: str) -> str:
 
 
 def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
-    """Number images as trials do: by the last number in their names, else by an order from 0 or 1; else not."""
-    if not all(name.isdecimal() for name in shown):
+    """Number images as trials do (7, or `S  7`): by the last number in their names, or by an order from 0 or 1."""
+    digits = {name: re.findall(r"\d*$", name)[0] for name in shown}
+    if not all(digits.values()) or len({name.removesuffix(of).rstrip() for name, of in digits.items()}) > 1:
         return []
     for path in lab.ending(*TABLES):  # of trigger codes
         columns = [*zip(*[*table_rows(lab.folder / path)][1:], strict=False)]
@@ -456,7 +477,7 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
         if code_of.keys() >= {image.stem for image in images}:
             lab.remark("stimuli", f"numbers of images are those of {path}")
             return [code_of[image.stem] for image in images]
-    asked = {int(name): name for name in shown}
+    asked = {int(digits[name]): name for name in shown}
     last = [int(found[-1]) if (found := re.findall(r"\d+", path.stem)) else -1 for path in images]
     start = min(asked)
     if len({*last}) == len(images) and {*last} >= {*asked}:

@@ -23,9 +23,14 @@ UNITS = {"target_id", "roi"}
 LABELS = dict.fromkeys(("y", "label", "condition", "category", "class", "order", "stim_order", "stimuli"), "stimulus")
 # Columns of numbers that are no responses, though a table of trials may have them.
 BESIDE = {"onset", "duration", "trial", "repeat", "repetition", "rep", "rt", "age", "index", "block", "unnamed"}
-PEOPLE = ("subject", "participant", "subject_id", "participant_id")
+PEOPLE = {f"{who}{of}" for who in ("subject", "participant", "patient", "monkey") for of in ("", "_id", "_name")}
+OWNERS = PEOPLE | {"animal", "animal_id", "mouse", "mouse_id"}  # of neurons; trials may say what was shown so
+OF_PART = re.compile(rf"(?i)^{labs.SET}|(?<![a-z]){labs.SET}$")  # train_x, x_test
+TEST_ROWS = re.compile(r"(?i)(?:.*/)?(?:test[-_]?(?:idx|inds?|index|indices)|(?:idx|inds?|index|indices)[-_]?test)")
 LEAST_TARGETS, LONGEST_CHANNEL = 3, 4  # letters, as AFz
 KEYS = {"session", "run", "trial", "trial_id", "repeat", "repetition", "onset", "onset_s"}  # what tells trials apart
+# Columns that count trials; unnamed is the index of a table in pandas. Copies of tables in their order are called so.
+COUNTS, ORDERED = re.compile(r"(?i)trial.*|(presentation[-_ ]?)?(order|index|number)|onset.*|unnamed.*|"), "in_order"
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
 
@@ -41,12 +46,13 @@ def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> li
         with suppress(BrainalignError, TypeError):  # what holds no numbers or text is left alone
             found = {
                 group: _vectors(lab, path, of, shown)
-                for group, of in _groups(io.array_shapes(lab.folder / path)).items()
+                for group, of in groups(io.array_shapes(lab.folder / path)).items()
             }
         for group, (cells, named) in found.items():
             for kind in kinds:
                 asked = UNITS if kind == "units" else {"stimulus_id"}
                 of = {old: new for old, new in named.items() if cells and (new in UNITS) == (kind == "units")}
+                of |= {name: name for name in cells if name.lower() in (OWNERS if kind == "units" else PEOPLE)}
                 first = next((old for old, new in of.items() if new in asked), None)
                 of = {old: new for old, new in of.items() if first and len(cells[old]) == len(cells[first])}
                 if not of:
@@ -62,19 +68,33 @@ def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> li
 Shapes = dict[str, tuple[int, ...]]
 
 
-def _groups(shapes: Shapes) -> dict[str, Shapes]:
-    """Part the arrays of a file by group where several hold one that is called like the largest: sessions, say."""
+def _parts(name: str) -> tuple[str, str]:
+    """Part the name of an array in a file into its group, or person, or set, and what it is of it."""
+    group, _, bare = name.rpartition("/")
+    marks = labs.OF_SET.fullmatch(name) or TEST_ROWS.fullmatch(name)  # which tell rows apart, and are of no set
+    told = None if group or marks else SUBJECT.match(name) or OF_PART.search(name)
+    return (told[0], (name[: told.start()] + name[told.end() :]).strip("-_")) if told else (group, bare)
+
+
+def groups(shapes: Shapes) -> dict[str, Shapes]:
+    """Part the arrays of a file by group or person where several hold one that is called like the largest.
+
+    Vectors beside the arrays of people are of them all.
+    """
     largest = max(shapes, key=lambda name: (len(shapes[name]) > 1, np.prod(shapes[name])), default="")
-    groups = [name.rpartition("/")[0] for name in shapes if Path(name).name == Path(largest).name]
-    within = {group: {name: of for name, of in shapes.items() if name.startswith(f"{group}/")} for group in groups}
-    return within if len(groups) > 1 else {"": shapes}
+    names = {_parts(name)[0]: name for name in shapes if _parts(name)[1] == _parts(largest)[1]}
+    within = {of: [one for one in shapes if _parts(one)[0] == of or one.startswith(f"{of}/")] for of in names}
+    flat = [name for name, of in shapes.items() if not _parts(name)[0] and np.prod(of) == max(of, default=1)]
+    alike = [of for of, name in names.items() if len(shapes[name]) == len(shapes[largest])]
+    found = {of: {one: shapes[one] for one in [*within[of], *flat * ("/" not in names[of])]} for of in alike}
+    return found if len(found) > 1 else {"": shapes}
 
 
 def people_in(shapes: Shapes) -> dict[str, str]:
     """Name the people who have a group each in a file, by what stands before the names of their arrays, if any."""
-    names = [group for group in _groups(shapes) if group and not PART.search(group) and not labs.REGION.search(group)]
+    names = [group for group in groups(shapes) if group and not PART.search(group) and not labs.REGION.search(group)]
     around = len(os.path.commonpath(names)) if len(names) > 1 else 0  # a group of all of them is no part of a name
-    people = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", name[around:]): f"{name}/" for name in names}
+    people = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", name[around:]): name for name in names}
     return people if len(people) > 1 else {}
 
 
@@ -84,10 +104,11 @@ def _vectors(lab: Lab, path: Path, shapes: Shapes, shown: set[str]) -> tuple[dic
     vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
     vectors = [name for name in vectors if max(shapes[name]) in largest]
     beside = _beside(lab, path, largest, shown) if len(largest) > 1 else {}
-    last = {name.rpartition("/")[2]: name for name in [*vectors, *beside]}  # of groups, and MATLAB's structs
+    last = {_parts(name)[1]: name for name in [*vectors, *beside]}  # of groups, people, and MATLAB's structs
     named = labs.study_names(list(last)) | {name: name for name in last if name in CALLED}
     if "stimulus_id" not in named.values():
-        named |= dict.fromkeys([name for name in last if name.lower() in LABELS][:1], "stimulus_id")
+        of = [name for name in last if {name.lower(), name.lower().removesuffix("s")} & LABELS.keys()]
+        named |= dict.fromkeys(of[:1], "stimulus_id")
     elif "target_id" not in named.values():  # labels beside what was shown are those of channels
         named |= dict.fromkeys([name for name in last if name.lower() in ("label", "labels")][:1], "target_id")
     contents = io.stored_arrays(lab.folder / path, vectors) | beside
@@ -95,6 +116,14 @@ def _vectors(lab: Lab, path: Path, shapes: Shapes, shown: set[str]) -> tuple[dic
     if told := [name for name, of in cells.items() if labs.are_names(of, shown)]:  # more than what they are called
         told.sort(key=lambda name: (len(cells[name]) != largest[0], named.get(name) != "stimulus_id"))
         named = {old: new for old, new in named.items() if new != "stimulus_id"} | {told[0]: "stimulus_id"}
+    told_apart = labs.OF_SET.fullmatch  # as is_test, or of texts that say train and test
+    named |= {name: name for name, of in cells.items() if told_apart(name) or all(map(told_apart, {*of}))}
+    n, first = next((len(cells[old]) for old, new in named.items() if new == "stimulus_id"), 0), path.suffix == ".mat"
+    for name in filter(TEST_ROWS.fullmatch, shapes):  # which MATLAB counts from 1
+        rows = io.stored_arrays(lab.folder / path, [name])[name].ravel() - first
+        if {*rows} <= {*range(n)}:
+            cells["set"], named["set"] = ["test" if k in rows else "train" for k in range(n)], "set"
+            lab.remark("splits", f"{name} of {path} are taken to be rows, counted from {int(first)}")
     return cells, named
 
 
@@ -202,6 +231,21 @@ def unpack_labels(lab: Lab) -> list[Path]:
     return written
 
 
+def unpack_metadata(lab: Lab, people: dict[str, list[Path]], column: str) -> list[Path]:
+    """Write the metadata of each person's epochs as a table of trials; their column says what was shown."""
+    from brainalign.datasets import open_epochs
+
+    written = [Path(f"sub-{who}_metadata_trials.tsv") for who in people]
+    for path, files in zip(written, people.values(), strict=True):
+        parts = [open_epochs(lab.folder / file).metadata for file in files]
+        parts = [of if "session" in of else of.assign(session=str(k + 1)) for k, of in enumerate(parts)]
+        whole = pd.concat(parts).rename(columns={column: "stimulus_id"}).astype(object).fillna("n/a")
+        lab.write(path, [[*whole], *whole.map(labs.cell_text).to_numpy().tolist()])
+    lab.remark("stimuli", f"..._metadata_trials.tsv are the metadata of epochs, with stimulus_id for {column}")
+    lab.files += [path for path in written if path not in lab.files]
+    return written
+
+
 def unpack_axis(lab: Lab, path: Path, n_trials: Collection[int]) -> list[Path]:
     """Write an array of people x stimuli x targets as one of each person; return the files, or else the file."""
     (key, shape), *_ = sorted(io.array_shapes(lab.folder / path).items(), key=lambda of: -int(np.prod(of[1])))
@@ -223,18 +267,81 @@ def unpack_people(lab: Lab) -> list[Path]:
     written: list[Path] = []
     called = {*map(labs.bare_name, labs.by_subject(lab.ending(*ARRAYS, *labs.VOLUMES)))}
     for path in lab.tables("stimulus_id") if len(called) > 1 else ():
-        table = read_table(lab.folder / path)
-        person = next((str(name) for name in table if str(name).lower() in PEOPLE), "")
-        groups = table.groupby(person) if person else ()
-        of = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", str(who)): rows for who, rows in groups}
-        if len(of) > 1 and called & {*map(labs.bare_name, of)} and lab.lists_trials(path):
-            for who, rows in of.items():
-                own = path.with_name(f"sub-{who}_{path.stem}.tsv")
-                lab.write(own, [[*rows], *rows.to_numpy().tolist()])
-                written.append(own)
-            lab.files.remove(path)
-            lab.remark("stimuli", f"sub-..._{path.stem}.tsv are the rows of {path} by {person}")
+        of = _of_people(read_table(lab.folder / path), PEOPLE)
+        if called & {*map(labs.bare_name, of)} and lab.lists_trials(path):
+            written += _write_rows(lab, path, of)
+    return written
+
+
+def unpack_mixed(lab: Lab, path: Path) -> Path:
+    """Return a table of trials, or a copy in the order in which it counts them, where its rows have another.
+
+    It is asked which order an array has: a table that was sorted by what was shown no longer tells.
+    """
+    table = read_table(lab.folder / path).reset_index(drop=True)
+    numbers, ids, mixed = table.apply(pd.to_numeric, errors="coerce"), table["stimulus_id"], {}
+    blocks = int((ids != ids.shift()).sum())  # as many as stimuli where the rows of each follow each other
+    is_sorted = blocks == ids.nunique() and (blocks < len(ids) or ids.is_monotonic_increasing)
+    within = [name for name in ("session", "run") if name in table and numbers[name].notna().all()]
+    for name in filter(COUNTS.fullmatch, map(str, table)):
+        by = [name] if numbers[name].is_unique and name[:5].lower() != "onset" else [*within, name]
+        order = numbers.sort_values(by).index
+        counts = numbers[by].notna().all(axis=None) and not numbers.duplicated(by).any()
+        if counts and not order.is_monotonic_increasing and (is_sorted or name[:5].lower() == "trial"):
+            mixed[name] = order
+    taken = path.with_name(f"{path.stem.removesuffix('trials')}values.npy") in lab.ending(".npy")  # from the table
+    if taken or not mixed:
+        return path
+    question = f"order of responses: table (as trials are listed) or {', '.join(mixed)}"
+    of = lab.answer("recordings", question, next(iter(mixed)) if is_sorted else "table")
+    copy = path.with_name(f"{path.stem}_{ORDERED}.tsv") if of in mixed else path
+    if copy != path:
+        lab.write(copy, [[*table], *table.loc[mixed[of]].to_numpy().tolist()])
+        lab.used.add(path)
+    return copy
+
+
+def unpack_owners(lab: Lab, files: list[Path], trials: list[Path]) -> bool:
+    """Write an array whose trials, or targets, are of several people as one of each, with their rows of the table.
+
+    All that is as long as the table is parted, and the rest goes along. Tells whether there was such an array.
+    """
+    pooled = [path for path in files if not SUBJECT.search(path.name)]
+    for table in [*trials, *lab.units()] if len(pooled) == 1 else ():
+        rows, shapes = read_table(lab.folder / table).reset_index(drop=True), io.array_shapes(lab.folder / pooled[0])
+        people, n = _of_people(rows, PEOPLE if table in trials else OWNERS), len(rows)
+        if people and max(shapes.values(), key=np.prod).count(n) == 1:
+            apart = [name for name, of in shapes.items() if n in of and not labs.TIMES.fullmatch(name)]
+            stored = io.stored_arrays(lab.folder / pooled[0], shapes)
+            stored = {name: part for name, part in stored.items() if part.dtype.kind in "biufU"}
+            for who, of in people.items():
+                own = pooled[0].with_name(f"sub-{who}_{pooled[0].stem}.npz")
+                mine = {name: stored[name].take(of.index, shapes[name].index(n)) for name in apart if name in stored}
+                np.savez(lab.folder / own, allow_pickle=False, **{k or "values": v for k, v in (stored | mine).items()})
+                lab.written.add(own)
+                lab.files += [own] if own not in lab.files else []
+            lab.files.remove(pooled[0])
+            _write_rows(lab, table, people)
+            return True
+    return False
+
+
+def _of_people(table: pd.DataFrame, called: Collection[str]) -> dict[str, pd.DataFrame]:
+    """Part the rows of a table by the first of its columns that is called so, where it names several people."""
+    person = next((str(name) for name in table if str(name).lower() in called), "")
+    groups = table[~table[person].isin(io.MISSING)].groupby(person) if person else ()
+    people = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", str(who)): rows for who, rows in groups}
+    return people if len(people) > 1 else {}
+
+
+def _write_rows(lab: Lab, path: Path, people: dict[str, pd.DataFrame]) -> list[Path]:
+    """Write the rows of each person as a table instead of that of all; return the tables."""
+    written = [path.with_name(f"sub-{who}_{path.stem}.tsv") for who in people]
+    for own, rows in zip(written, people.values(), strict=True):
+        lab.write(own, [[*rows], *rows.to_numpy().tolist()])
+    lab.files.remove(path)
     lab.files += [own for own in written if own not in lab.files]
+    lab.remark("stimuli", f"sub-..._{path.stem}.tsv are the rows of {path} by person")
     return written
 
 
@@ -243,8 +350,9 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
 
     Names of sessions differ in their numbers alone; they have a table of trials each, or one that has all their rows.
     """
-    shapes = {path: io.array_shapes(lab.folder / path) for path in files}
+    shapes, tables = {path: io.array_shapes(lab.folder / path) for path in files}, sorted(tables, key=io.counting_order)
     parts = {(path, key): of for path, known in shapes.items() for key, of in known.items() if len(of) > 1}
+    parts = {at: of for at, of in parts.items() if np.prod(of) > max(of)} or parts  # vectors of MATLAB have two axes
     if len(tables) > 1:  # whose order that of arrays in a file need not be
         parts = dict(sorted(parts.items(), key=lambda of: (files.index(of[0][0]), io.counting_order(Path(of[0][1])))))
     trials = [read_table(lab.folder / path) for path in tables]
@@ -256,7 +364,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     below = not regions and len({PART.sub("", one) for one in called}) == 1 and n_trials in (rows, [sum(rows)])
     if len(parts) < 2 or not (below or beside) or len({of[1:] if below else of[2:] for of in parts.values()}) > 1:
         return None
-    values, table, units = (Path(f"sub-{name}_{JOINED}{kind}") for kind in (".npy", "_trials.tsv", "_units.tsv"))
+    values, units = Path(f"sub-{name}_{JOINED}.npy"), Path(f"sub-{name}_{JOINED}_units.tsv")
     arrays = [
         io.located_array(lab.folder / path, of) or io.stored_arrays(lab.folder / path, [of])[of] for path, of in parts
     ]
@@ -277,13 +385,29 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
         known = known if sizes else [pd.DataFrame(index=range(n)) for n in np.diff([0, *ends])]
         whole = pd.concat([of.assign(**{what: region}) for of, region in zip(known, regions, strict=True)])
         lab.write(units, [[*whole], *whole.to_numpy().tolist()])
-    elif len(trials) > 1:
-        for k, of in enumerate(trials):  # training and test trials are of the same sessions
-            if not {"session", "run"} & {*of} and not re.search(labs.SET, str(tables[k])):
-                of["session"] = str(k + 1)
-        whole = pd.concat(trials)
-        lab.write(table, [[*whole], *whole.to_numpy().tolist()])
-    return values, table if below and len(trials) > 1 else tables[0], [units] if beside else lab.units()
+    return values, join_tables(lab, name, tables) if below else tables[0], [units] if beside else lab.units()
+
+
+def is_alike(lab: Lab, volumes: list[Path], tables: list[Path]) -> bool:
+    """Tell whether tables of trials have the numbers of sessions that volumes have, in order, and as many rows."""
+    parts = [[re.findall(r"\d+", "".join(PART.findall(path.name))) for path in of] for of in (volumes, tables)]
+    rows = [len(table_column(lab.folder / path, "stimulus_id")) for path in tables]
+    same = parts[0] == parts[1] and all(parts[0])
+    return same and rows == [io.load_image_file(lab.folder / path).shape[3] for path in volumes]
+
+
+def join_tables(lab: Lab, name: str, tables: list[Path]) -> Path:
+    """Write a person's tables of trials below each other, where there are several; return the one of all."""
+    if len(tables) < 2:
+        return tables[0]
+    trials = [read_table(lab.folder / path) for path in tables]
+    for k, of in enumerate(trials):  # training and test trials are of the same sessions
+        if not {"session", "run"} & {*of} and not re.search(labs.SET, str(tables[k])):
+            of["session"] = str(k + 1)
+    whole = pd.concat(trials)
+    lab.write(table := Path(f"sub-{name}_{JOINED}_trials.tsv"), [[*whole], *whole.to_numpy().tolist()])
+    lab.used |= {*tables}
+    return table
 
 
 def unpack_order(lab: Lab) -> bool:
@@ -366,7 +490,8 @@ def unpack_tables(lab: Lab) -> list[Path]:
         if not lab.lists_trials(path):
             continue
         table = read_table(lab.folder / path)
-        person = next((str(name) for name in table if str(name).lower() in PEOPLE), None)
+        called = OWNERS if "target_id" in table else PEOPLE
+        person = next((str(name) for name in table if str(name).lower() in called), None)
         names, trial = _response_columns(lab, table, [person] if person else [])
         if not names:
             continue
