@@ -46,6 +46,7 @@ def identify(job: Job) -> None:
             "undefined_draws": int(np.isnan(found.nested_draws).sum()),
             "best_of_shuffled": float(found.shuffled_best.mean()),
             "regions": regions,
+            "nearest": found.nearest.tolist(),
             "subjects": [entities_of(path)["sub"] for path in job.paths("rdm")],
         }
     job.save(

@@ -76,8 +76,7 @@ def test_parts_that_nothing_joins(how: str, far: float) -> None:
     place = np.array([0.0, 1, 2, 100, 101])
     i, j = np.triu_indices(5, 1)
     found = geodesic(place[j] - place[i], neighbors=1, disconnected=how)
-    small = np.nan if how == "largest" else 1.0
-    np.testing.assert_array_equal(found.rdms, [1, 2, far, far, 1, far, far, far, far, small])
+    np.testing.assert_array_equal(found.rdms, [1, 2, far, far, 1, *[far] * 4, np.nan if how == "largest" else 1])
     assert found.n_components == 2
 
 
@@ -132,11 +131,9 @@ def test_too_few_observations_or_permutations_are_refused(rng: np.random.Generat
 
 def test_what_does_not_vary_has_no_p(rng: np.random.Generator) -> None:
     found = dependence_test(np.ones(10), rng.normal(size=10), 19, rng, step=0.25)
-    assert np.isnan([found.p, found.z]).all()
-    assert found.n_flat == found.n_cells
+    assert (np.isnan([found.p, found.z]).all(), found.n_flat) == (True, found.n_cells)
     binary = dependence_test(np.arange(20) % 2, np.arange(20) % 2, 99, rng, step=0.25)
-    assert binary.p == 0.01
-    assert binary.n_flat == 0  # every pair of thresholds shows the two categories
+    assert (binary.p, binary.n_flat) == (0.01, 0)  # every pair of thresholds shows the two categories
 
 
 CELLS = np.array([(0.0, 1.0), (0.0, 0.5), (0.2, 0.8), (0.45, 0.55), (0.5, 0.5), (0.9, 1.0), (0.1, 0.35)])
@@ -194,6 +191,7 @@ def test_accuracy_and_nested_choice_follow_their_definitions(region_rdms: np.nda
         chosen = int(np.flatnonzero((found.cells == found.chosen[s]).all(axis=1))[0])
         assert chosen in np.flatnonzero(np.isclose(inner, max(inner)))
         total += hits[chosen, s]
+        assert (found.nearest[s] == [0, 1, 2]).sum() == hits[chosen, s]
     assert (found.nested, found.chance) == (pytest.approx(total / 15), pytest.approx(1 / 3))
     assert (found.n_tested, found.n_pairs, found.n_missing_pairs) == (15, 66, 0)
     alone = region_rdms.copy()

@@ -63,21 +63,21 @@ def test_what_cannot_be_right_is_noticed(made_figures: list[Figure]) -> None:
     good.plot([0.0, 2.0], [0.0, 1.0], "o")
     canvas.legend_below(figure, [ax, good], 2)
     empty.set_title("nothing")
-    problems = drawn.problems_of(figure)
-    assert len(problems) == 3
-    assert "2.0" in problems[0]
-    assert "'same'" in problems[1]
-    assert "empty" in problems[2]
+    for problem, said in zip(drawn.problems_of(figure), ("2.0", "'same'", "empty"), strict=True):
+        assert said in problem
+    good.set_xticks([0, 1], ["encoder.layers.11.attention.projection", "encoder.layers.12.mlp.linear"])
+    good.set_title("G_occipital_inferior_left_dorsal")
+    assert drawn.ticks(canvas.fit_names(figure).axes[2]) == {0: "enco…ojection", 1: "enco…p.linear"}
+    assert good.get_title() == "G_occ…eft_dorsal"
     figure, axes = canvas.new_figure(2.0, 2.0, 3, 2)
     for ax in axes[2:]:
         ax.set_visible(False)
     axes[0].axvline(0)
     axes[0].set_xticks([0, 1], ["a", "b"])
     axes[1].axhline(0)
-    small, rows, line = drawn.problems_of(figure)
-    assert "0.7 by 1.0 inches" in small
-    assert "rows [1] and columns [2] of (2, 3)" in rows
-    assert "line at 0 of x" in line
+    noticed = ("0.7 by 1.0 inches", "rows [1] and columns [2] of (2, 3)", "line at 0 of x")
+    for problem, said in zip(drawn.problems_of(figure), noticed, strict=True):
+        assert said in problem
     assert drawn.gaps_of(figure) == []
     axes[0].set_xlim(-0.5, 2.5)
     assert len(drawn.gaps_of(figure)) == 1
@@ -99,10 +99,9 @@ def test_folds_of_splits_and_their_labels() -> None:
 
 def test_permutations_zero_shot_matching_and_scores_at_the_depth_of_layers() -> None:
     null = np.array([0.1] * 3 + [0.2] * 5 + [0.4])
-    (ax,) = panels(figures.null_histogram(null, 0.37, 0.125, "accuracy"))
-    assert drawn.levels(ax, "x") == {"observed 0.370": [0.37], "chance 0.125": [0.125]}
-    (ax,) = panels(figures.ceiling_histogram(null, 0.15))
-    assert drawn.levels(ax, "x") == {"": [0.0], "threshold 0.15": [0.15]}
+    levels = drawn.levels(*panels(figures.null_histogram(null, 0.37, 0.125, "accuracy")), "x")
+    assert levels == {"observed 0.370": [0.37], "chance 0.125": [0.125]}
+    assert drawn.levels(*panels(figures.ceiling_histogram(null, 0.15)), "x") == {"": [0.0], "threshold 0.15": [0.15]}
     null, random = np.linspace(0.2, 0.7, 41), np.array([0.31, 0.52])
     observed = {"mean": 0.83, "word a": 0.61, "word b": 0.55, "word c": 0.72}
     (ax,) = panels(figures.zero_shot(observed, null, random, "mean"))

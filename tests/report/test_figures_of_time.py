@@ -51,7 +51,8 @@ def test_scores_over_time() -> None:
 
 
 def test_latencies_of_layers_and_decoded_courses() -> None:
-    figure = time_course.layer_latencies(PEAKS.iloc[::-1])
+    figure = time_course.layer_latencies(PEAKS.iloc[::-1], ["x", "net"])
+    assert legend(figure) == {"untrained": canvas.GREY, "net": canvas.COLOURS[1].lower()}
     assert [said for *_, said in words(*panels(figure))] == ["untrained, undecided: far"]
     models = [f"m{k}" for k in range(9)]  # all stay in the line of their layer
     peaks = made({"model": models, "layer": ["a", "b", "c"]}, value="peak_s").assign(decided=True, reason="")

@@ -29,6 +29,7 @@ class _NamedRegions:
 
     hits: Values  # (n_cells, n_subjects)
     choice: Values  # (n_cells, n_subjects): what each cell names among the others, when these are left out in turn
+    nearest: Values  # (n_cells, n_subjects, n_regions): numbers of regions; NaN where no other subject has it
     tested: float  # regions that could be named
     vanished: float  # regions that no other subject has
 
@@ -51,8 +52,9 @@ class _NamedRegions:
     @classmethod
     def joined(cls, parts: "list[_NamedRegions]") -> "_NamedRegions":
         """Return the regions named at the cells of all parts."""
-        hits, choice = (np.concatenate([getattr(part, name) for part in parts]) for name in ("hits", "choice"))
-        return cls(hits, choice, parts[0].tested, parts[0].vanished)
+        names = ("hits", "choice", "nearest")
+        hits, choice, nearest = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+        return cls(hits, choice, nearest, parts[0].tested, parts[0].vanished)
 
 
 def _name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | None = None) -> _NamedRegions:
@@ -73,7 +75,8 @@ def _name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | No
     row, itself = within.sum(axis=2), np.einsum("cssr->csr", within)
     squared = row.sum(axis=1, keepdims=True) - 2 * row + itself  # of the sum without one subject
     others = total - weight > 0  # whether the region is there without this subject
-    credit, _ = _credit_and_margin(sums, squared, others)
+    credit, _, nearest = _credit_and_margin(sums, squared, others)
+    nearest[:, ~(present & others)] = np.nan
     tested = copies[:, None] * (present & others)
     choice = np.full((len(grams), len(copies)), np.nan)
     for s in range(len(copies) if len(copies) > 2 else 0):
@@ -82,14 +85,14 @@ def _name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | No
         both = squared[:, rest] - 2 * row[:, s, None] + itself[:, s, None] + 2 * within[:, s, rest]
         left = total - weight[rest] - weight[s] > 0
         pooled = copies[rest, None] * (present[rest] & left)
-        right, margin = _credit_and_margin(products, both, left)
+        right, margin, _ = _credit_and_margin(products, both, left)
         choice[:, s] = ((right + MARGIN * margin) * pooled).sum(axis=(1, 2)) if pooled.any() else np.nan
     vanished = float((copies[:, None] * (present & ~others)).sum())
-    return _NamedRegions((credit * tested).sum(axis=2), choice, float(tested.sum()), vanished)
+    return _NamedRegions((credit * tested).sum(axis=2), choice, nearest, float(tested.sum()), vanished)
 
 
-def _credit_and_margin(products: Values, squared: Values, others: NDArray[np.bool_]) -> tuple[Values, Values]:
-    """Compute credit (1, or a share of a tie) and margin of every region, (n_cells, n_subjects, n_regions)."""
+def _credit_and_margin(products: Values, squared: Values, others: NDArray[np.bool_]) -> tuple[Values, Values, Values]:
+    """Compute credit (1, or a share of a tie), margin and nearest of every region, (n_cells, n_subjects, n_regions)."""
     norm = np.sqrt(np.maximum(squared, 0))
     r = products * np.where(norm > TIE, 1 / np.maximum(norm, TIE), 0)[:, :, None]
     if not others.all():
@@ -102,7 +105,7 @@ def _credit_and_margin(products: Values, squared: Values, others: NDArray[np.boo
     credit, tied = (margin > TIE).astype(np.float64), np.abs(margin) <= TIE
     if tied.any():
         credit[tied] = 1 / (1 + (r[tied] >= wrong[tied][:, None] - TIE).sum(axis=-1))
-    return credit, margin
+    return credit, margin, np.where(margin < -TIE, r.argmax(axis=-1), diagonal).astype(float)
 
 
 MIN_SUBJECTS = 3  # one is tested, one chooses thresholds, one is the mean
@@ -131,6 +134,8 @@ class RegionIdentification:
     nested : float
     chosen : array (n_subjects, 2)
         Thresholds that the other subjects choose for each.
+    nearest : array (n_subjects, n_regions)
+        Number of the region after which each is named there, ties as its own; NaN where no other subject has it.
     chance : float
         One region per subject; relabelled ones are named less often where some subjects lack a region.
     n_subjects, n_regions, n_stimuli, n_pairs, n_tested : int
@@ -154,6 +159,7 @@ class RegionIdentification:
     raw: float
     nested: float
     chosen: Values
+    nearest: Values
     chance: float
     n_subjects: int
     n_regions: int
@@ -240,6 +246,7 @@ def identify_regions(
         raw=float(surface.raw(None).accuracy[0]),
         nested=found.nested,
         chosen=cells[found.chosen],
+        nearest=found.nearest[found.chosen, np.arange(n_subjects)],
         chance=float(named.any(axis=1).sum() / (found.tested or np.nan)),
         n_subjects=n_subjects,
         n_regions=n_regions,
@@ -312,7 +319,7 @@ def _resampled(
     dropped = int((weights == 0).sum())
     if (subjects > 0).sum() < 2 or len(weights) - dropped < 2:
         nothing = np.full((len(surface.cells), 1), np.nan)
-        return _NamedRegions(nothing, nothing, 0, 0), np.nan, dropped
+        return _NamedRegions(nothing, nothing, nothing, 0, 0), np.nan, dropped
     return surface.named(weights, copies=subjects)[0], float(surface.raw(weights, subjects).accuracy[0]), dropped
 
 

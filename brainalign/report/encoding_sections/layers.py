@@ -245,8 +245,8 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     panels = kit.together("layers", "Layers by region", panels)
     mine = rows[rows["model"] == first]
     best = mine.sort_values("r", ascending=False).iloc[0]
-    where = f"{best['roi']}, of {mine['roi'].nunique()} regions"
-    text = f"{first} scores highest in {where}: mean r {kit.number(best['r'])}"
+    among = f", of {n_regions} regions" * (n_regions > 1)
+    text = f"{first} scores highest in {best['roi']}{among}: mean r {kit.number(best['r'])}"
     text += kit.corrected_p(best["p_fwer"], "regions" + ", not for layers" * bool(n_layers[first] > 1))
     if n_layers[first] > 1:
         n_decided = int(mine.drop_duplicates("roi")["decided"].sum())

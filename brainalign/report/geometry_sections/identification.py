@@ -1,5 +1,6 @@
 """The section on regions named across subjects: the surface over thresholds, its baselines and the verdict in words."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,40 +40,28 @@ def _draw_surface(figure: Figure, ax: Axes, surface: pd.DataFrame, rows: pd.Data
     )
     figure.colorbar(picture, ax=ax, shrink=0.7, label="accuracy")
     _outline(ax, family, step)
-    for name, part in surface.groupby("family", sort=False):
-        if name != "intermediate":
-            x, y = part["lower"].mean(), part["upper"].mean()
-            place = {"local": (0.42, 0.1), "global": (0.98, 0.7), "topology": (0.86, 0.5), "geometry": (0.3, 1.1)}
-            ax.annotate(
-                str(name),
-                (x, y),
-                place[str(name)],
-                fontsize=7,
-                ha="center",
-                va="center",
-                arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": kit.GREY},
-            )
+    place = {"local": (0.42, 0.1), "global": (0.98, 0.7), "topology": (0.86, 0.5), "geometry": (0.3, 1.1)}
+    arrow = {"arrowstyle": "-", "linewidth": 0.6, "color": kit.GREY}
+    for name, (x, y) in surface.groupby("family", sort=False)[["lower", "upper"]].mean().iterrows():
+        if name in place:
+            ax.annotate(name, (x, y), place[name], fontsize=7, ha="center", va="center", arrowprops=arrow)
     for name, mark in MARKS.items():
         mine = rows[rows["name"] == name]
         ax.plot(mine["lower"], mine["upper"], mark, color="white", markeredgecolor="black", markersize=6, label=name)
     chosen = surface[surface["chosen"] > 0]
     ax.plot(chosen["lower"], chosen["upper"], "*", color=kit.COLOURS[5], markersize=8, label="chosen (nested)")
     ax.legend(fontsize=6, loc="lower right", frameon=False)
-    ax.set_xlim(*edges)
-    ax.set_ylim(edges[0], 1.15)
+    ax.set(xlim=edges, ylim=(edges[0], 1.15))
     kit.label_axes(ax, x="lower threshold (quantile)", y="upper threshold (quantile)", ticks="both")
 
 
 def _outline(ax: Axes, family: np.ndarray, step: float) -> None:
     """Draw a line wherever two neighbours on the grid belong to different families."""
-    n = len(family)
-    for row in range(n):
-        for column in range(n):
-            x, y = column * step, row * step
-            if column + 1 < n and family[row, column] and family[row, column + 1] not in ("", family[row, column]):
-                ax.plot([x + step / 2] * 2, [y - step / 2, y + step / 2], color="white", linewidth=0.9)
-            if row + 1 < n and family[row, column] and family[row + 1, column] not in ("", family[row, column]):
-                ax.plot([x - step / 2, x + step / 2], [y + step / 2] * 2, color="white", linewidth=0.9)
+    for cells, turn in ((family, 1), (family.T, -1)):
+        left, right = cells[:, :-1], cells[:, 1:]
+        for row, column in np.argwhere((left != right) & (left != "") & (right != "")):
+            x, y = [(column + 0.5) * step] * 2, [(row - 0.5) * step, (row + 0.5) * step]
+            ax.plot(*(x, y)[::turn], color="white", linewidth=0.9)
 
 
 def _draw_rows(ax: Axes, rows: pd.DataFrame, chance: float) -> None:
@@ -82,18 +71,14 @@ def _draw_rows(ax: Axes, rows: pd.DataFrame, chance: float) -> None:
         colour = kit.COLOURS[5] if row["name"] == "nested" else kit.GREY if row["name"] == "raw" else kit.COLOURS[0]
         ax.plot([row["low"], row["high"]], [k, k], color=colour, linewidth=1.5)
         ax.plot(row["accuracy"], k, "o", color=colour, markersize=6)
+        if pd.notna(row["null_high"]):
+            ax.barh(k, float(row["null_high"]), height=0.5, color=kit.NULL, zorder=0)
     rank = float(rows.loc[rows["name"] == "rank", "accuracy"].iloc[0])
-    ax.axvline(rank, color=kit.COLOURS[0], linewidth=0.8, linestyle="--")
-    ax.text(rank, len(shown) - 0.45, "rank", fontsize=7, ha="center", va="bottom", color=kit.COLOURS[0])
-    ax.axvline(chance, color="black", linewidth=0.8, linestyle=":")
-    ax.text(chance, len(shown) - 0.45, "chance", fontsize=7, ha="center", va="bottom")
-    null = rows.loc[rows["name"] == "nested"].iloc[0]
-    if pd.notna(null["null_high"]):
-        k = int(np.flatnonzero((shown["name"] == "nested").to_numpy())[0])
-        ax.barh(k, float(null["null_high"]), height=0.5, color=kit.NULL, zorder=0)
+    for at, name, colour, style in ((rank, "rank", kit.COLOURS[0], "--"), (chance, "chance", "black", ":")):
+        ax.axvline(at, color=colour, linewidth=0.8, linestyle=style)
+        ax.text(at, len(shown) - 0.45, name, fontsize=7, ha="center", va="bottom", color=colour)
     ax.set_yticks(y, list(shown["name"]), fontsize=8)
-    ax.set_ylim(-0.6, len(shown) - 0.4)
-    ax.set_xlim(0, 1.02)
+    ax.set(xlim=(0, 1.02), ylim=(-0.6, len(shown) - 0.4))
     kit.label_axes(ax, x="share of regions named correctly", ticks="x")
 
 
@@ -136,8 +121,8 @@ def identification_section(
         chance=about["chance"],
         confidence=confidence,
     )
-    found = [identification_verdict(rows), _nested(rows, surface, about), _sizes(about)]
-    paragraphs = [*kit.EXPLAINED["identification"], *found]
+    found = [_nested(rows, surface, about), identification_verdict(rows), _sizes(about)]
+    paragraphs = [*found, *kit.EXPLAINED["identification"]]
     blocks = [_table(rows)]
     if len(agreement):
         blocks.append(_layers(agreement))
@@ -159,18 +144,17 @@ def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[
     about : mapping
         Its details.
     """
-    found = []
+    found, chance = [], about["chance"]
     for _, row in rows[rows["null_mean"].notna()].iterrows():
-        chance = float(about["chance"])
         error = (row["null_high"] - row["null_mean"]) / kit.TO_95 / np.sqrt(about["n_shuffles"])
-        if row["null_mean"] > chance + kit.SPREADS * error:
+        if row["null_mean"] > (limit := chance + kit.SPREADS * error):
             found.append(
                 kit.FailedControl(
                     f"Regions named after relabelling them ({row['name']}), mean of {about['n_shuffles']}",
                     float(row["null_mean"]),
                     "Relabelled regions have no name to be found, so that accuracies of this section are too high.",
-                    chance,
-                    limit=float(chance + kit.SPREADS * error),
+                    float(chance),
+                    limit=float(limit),
                     section="identification",
                 )
             )
@@ -223,6 +207,9 @@ def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any])
     cells = ", ".join(
         f"({kit.number(a, 2)}, {kit.number(b, 2)})" for a, b in zip(chosen["lower"], chosen["upper"], strict=True)
     )
+    names, nearest = about["regions"], about["nearest"]
+    pairs = ((names[r], names[int(q)]) for row in nearest for r, q in enumerate(row) if q >= 0 and q != r)
+    swaps = [f"{region} as {other} (subjects: {n})" for (region, other), n in Counter(pairs).most_common()]
     return (
         f"With thresholds chosen on the other subjects {kit.number(row['accuracy'])} of {about['n_tested']} regions "
         f"are named (chance {kit.number(float(about['chance']))}; regions relabelled {about['n_shuffles']} times: mean "
@@ -230,6 +217,8 @@ def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any])
         f"chosen were {cells}. The maximum of the surface, {kit.number(float(surface['accuracy'].max()))}, was found "
         f"by looking: with regions relabelled such a maximum is {kit.number(float(about['best_of_shuffled']))} on "
         "average, not chance."
+        + f" Named otherwise: {', '.join(swaps[:8])}{' and rarer ones' * (len(swaps) > 8)}."
+        * bool(swaps)
     )
 
 
@@ -242,10 +231,7 @@ def _sizes(about: Mapping[str, Any]) -> str:
     )
     if about["n_missing_pairs"]:
         text += f" {about['n_missing_pairs']} pairs are missing in some RDM and left out of all."
-    for count, what in _DRAWS.items():
-        if about[count]:
-            text += f" In {about[count]} draws {what}."
-    return text
+    return text + "".join(f" In {about[count]} draws {what}." for count, what in _DRAWS.items() if about[count])
 
 
 _DRAWS = {

@@ -31,7 +31,7 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         models=material.labels(material.models),
         random_weights=material.labels(material.controls),
     )
-    panels = [kit.captioned("timecourse", "Score over time", figure, rows, id="course")]
+    panels = [kit.captioned("timecourse", "Score over time, layer chosen in training", figure, rows, id="course")]
     separate = [material.label(*key) for key in material.of_layers]
     n_layers = rows.groupby("model")["layer"].nunique()
     several = [name for name in separate if n_layers[name] > 1]
@@ -41,7 +41,7 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         panels.append(kit.captioned("timecourse", title, every, id="courselayers"))
     if separate:
         peaks = peaks[peaks["model"].isin(separate)]
-        figure = layer_latencies(peaks)
+        figure = layer_latencies(peaks, material.labels(material.models))
         panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
     panels += list(_topographies(material, *material.leading(material.encodings)))
     return kit.Section("time", "Scores over time", panels, [_peak(chosen, "mean_r", "mean r", "times")])
@@ -340,31 +340,27 @@ def _draw_clusters(ax: Axes, rows: pd.DataFrame, clusters: pd.DataFrame, colours
         key = (str(model), str(layer))
         names.append(_name(rows, key))
         for _, cluster in part.iterrows():
-            ends = 1000 * np.array([cluster["start_s"], cluster["stop_s"]])
-            ax.barh(
-                line,
-                ends[1] - ends[0],
-                left=ends[0],
-                height=0.6,
-                color=colours[key],
-                alpha=1 if cluster["p"] < 0.05 else 0.25,
-            )
-            ax.text(ends[1] + 6, line, f"p={cluster['p']:.2g}".replace("0.", "."), fontsize=6.5, va="center")
+            start, stop = 1000 * cluster["start_s"], 1000 * cluster["stop_s"]
+            alpha = 1 if cluster["p"] < 0.05 else 0.25
+            ax.barh(line, stop - start, left=start, height=0.6, color=colours[key], alpha=alpha)
+            ax.text(stop + 6, line, f"p={cluster['p']:.2g}".replace("0.", "."), fontsize=6.5, va="center")
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set_ylim(len(names) - 0.4, -0.6)
     kit.label_axes(ax, y="clusters", ticks="x")
 
 
-def layer_latencies(peaks: pd.DataFrame) -> Figure:
+def layer_latencies(peaks: pd.DataFrame, models: Sequence[str] | None = None) -> Figure:
     """Draw when each layer predicts best; undecided layers stand in their line without a mark.
 
     Parameters
     ----------
     peaks : DataFrame
         A row per model and layer: peak_s, low_s, high_s (s), decided (bool), reason.
+    models : sequence of str, optional
+        Models of the study that know the stimuli, for colours that agree with other figures; others are grey.
     """
     shown, names = list(pd.unique(peaks["model"])), list(pd.unique(peaks["layer"]))
-    colours = kit.model_colours(shown)
+    colours = dict.fromkeys(shown, kit.GREY) | kit.model_colours(models or shown)
     step = 0.8 / max(len(shown), 1)  # the marks of a layer stay in its line
     tall = 0.3 if peaks["decided"].all() else max(0.3, 0.16 * len(shown))  # words need a line of their own
     figure, (ax,) = kit.new_figure(6.4, 1.3 + tall * len(names))
@@ -384,8 +380,7 @@ def layer_latencies(peaks: pd.DataFrame) -> Figure:
             if first == 0:
                 ax.plot([], [], "o-", color=colours[model], label=kit.legend_name(model))
     ax.set_yticks(range(len(names)), names, fontsize=8)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set(xlabel="time of the largest score (ms from onset)", ylabel="layer")
+    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="time of the largest score (ms from onset)", ylabel="layer")
     if len(shown) > 1:
         kit.legend_below(figure, [ax], 4)
     return figure

@@ -13,6 +13,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator
 from PIL import Image, ImageDraw, ImageFont
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito).
@@ -88,6 +90,26 @@ def share_axis(axes: Sequence[Axes], *, x: bool = False, y: bool = True) -> None
             ax.set(**{name: (min(low), max(high))})
 
 
+def fit_names(figure: Figure) -> Figure:
+    """Cut the middle of names beside axes, and of titles, that would push away what is drawn or run into each other."""
+    for ax in figure.axes:
+        grid = ax.get_subplotspec()
+        wide = 72 * figure.get_figwidth() / grid.get_gridspec().ncols if grid else np.inf  # points
+        ax.title.set_text(_cut(ax.title, 0.85 * wide))  # which stands over the axes alone
+        for axis in (ax.xaxis, ax.yaxis):
+            names = axis.get_ticklabels() if isinstance(axis.get_major_locator(), FixedLocator) else []
+            short = [_cut(name, 0.6 * wide) for name in names]
+            if len({*short}) == len({name.get_text() for name in names}) and any("…" in name for name in short):
+                axis.set_ticklabels(short)
+    return figure
+
+
+def _cut(text: Text, points: float) -> str:
+    """Return a line without its middle where it is too wide: ends of names tell layers and regions apart."""
+    said, most = text.get_text(), points / (0.6 * float(text.get_fontsize()))
+    return said if len(said) <= most or "\n" in said else f"{said[: int(most / 3)]}…{said[1 - int(most * 2 / 3) :]}"
+
+
 def legend_name(name: object) -> str:
     """Return a name from data as legends show it: they leave out those that begin with "_"."""
     return f"\u200b{name}" if str(name).startswith("_") else str(name)
@@ -159,7 +181,7 @@ def compressed(picture: Image.Image) -> bytes:
         shrunk = min(scale, MOST_SIDE / max(picture.size))
         smaller = picture.resize((max(1, round(picture.width * shrunk)), max(1, round(picture.height * shrunk))))
         buffer = io.BytesIO()
-        smaller.save(buffer, format="webp", quality=quality)
+        smaller.save(buffer, format="webp", quality=quality, alpha_quality=quality)
     return buffer.getvalue()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 
+from brainalign.report.kit.canvas import fit_names
 from brainalign.report.kit.citations import CITATIONS
 from brainalign.report.kit.page import Chapter, Panel
 
@@ -37,7 +38,7 @@ def write_figures(chapters: Sequence[Chapter], folder: Path) -> list[Path]:
         captions.append(f"## {n}. {panel.title}\n\n{' '.join(panel.caption.split())}\n")
         written += [_write_svg(panel, folder / f"{stem}.svg"), folder / f"{stem}.pdf"]
         assert panel.figure is not None
-        panel.figure.savefig(written[-1], metadata={"CreationDate": None})
+        fit_names(panel.figure).savefig(written[-1], metadata={"CreationDate": None})
         if panel.numbers is not None:
             written.append(folder / f"{stem}.csv")
             panel.numbers.to_csv(written[-1], index=False)
@@ -67,7 +68,7 @@ def _write_svg(panel: Panel, path: Path) -> Path:
     width, height = panel.figure.get_size_inches()
     column = COLUMNS_MM["one" if width <= WIDEST_IN_ONE else "two"]
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": panel.id}):
-        panel.figure.savefig(path, metadata={"Date": None})
+        fit_names(panel.figure).savefig(path, metadata={"Date": None})
     size = f'width="{column}mm" height="{column * height / width:.2f}mm"'
     path.write_text(re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', size, path.read_text("utf-8"), count=1), "utf-8")
     return path

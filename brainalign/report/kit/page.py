@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 import brainalign
-from brainalign.report.kit.canvas import MOST_BYTES, composite, drawn_marks, letter, picture_bytes
+from brainalign.report.kit.canvas import MOST_BYTES, composite, drawn_marks, fit_names, letter, picture_bytes
 from brainalign.report.kit.captions import CAPTIONS
 from brainalign.report.kit.citations import CITATIONS
 from brainalign.report.kit.drawings import drawing, drawing_bytes
@@ -78,7 +78,7 @@ class Panel:
 
     def _figures(self, *, drawn: bool) -> list[tuple[str, str, Figure]]:
         """List name, id and figure of those pieces that become drawings, if these fit together, or of the others."""
-        pieces = [(piece, piece.figure) for piece in self.pieces if piece.figure is not None]
+        pieces = [(piece, fit_names(piece.figure)) for piece in self.pieces if piece.figure is not None]
         sizes = np.array([drawing_bytes(figure) for _, figure in pieces])
         first = np.logical_and.accumulate(np.isfinite(sizes))  # drawings stand above pictures: letters keep their order
         first &= sizes[first].sum() <= MOST_BYTES

@@ -151,7 +151,8 @@ def _identification(material: kit.Material) -> kit.Section | None:
     items = first.of(first.encoding.identification)
     null = first.of(first.encoding.null)["accuracy"].to_numpy()
     confusion = figures.confusion_matrix(items, material.conditions, material.labels)
-    panels = [_panel(material, "confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items)]
+    name = material.name_of(first.model, first.layer)
+    panels = [_panel(material, "confusion", f"Confusion matrix ({name}, {first.method})", confusion, items)]
     if len(null):
         chance = float(rows["chance"].iloc[0])
         figure = figures.null_histogram(null, items["correct"].mean(), chance, "share identified")
@@ -171,8 +172,9 @@ def _maps(material: kit.Material) -> kit.Section | None:
         return geometry_sections.left_out_course_section(material)
     first = material.first
     scores, level = first.of(first.encoding.scores), material.config.summarize.q
+    name = material.name_of(first.model, first.layer)
     if not material.descriptor.in_blocks:
-        name, null = f"{material.name_of(first.model, first.layer)} with {first.method}", first.of(first.encoding.null)
+        name, null = f"{name} with {first.method}", first.of(first.encoding.null)
         limit = float(null["max_r"].quantile(0.95)) if len(null) else float("nan")
         return score_maps(
             material, scores, name, tested=f"in {material.tested}", repeats=_repeats(material), limit=limit
@@ -183,9 +185,8 @@ def _maps(material: kit.Material) -> kit.Section | None:
     drawn = kit.target_map(material, r, label=label, vmax=vmax)
     if drawn is None or material.mask is None:
         return None
-    values = {"model": first.model, "method": first.method, "split": first.split, "where": drawn.where}
-    values["tested"] = f"in {material.tested}"
-    panels = [_panel(material, "scoremap", "Score map", drawn, scores, **values)]
+    values = {"model": name, "method": first.method, "split": first.split, "tested": f"in {material.tested}"}
+    panels = [_panel(material, "scoremap", "Score map", drawn, scores, **values, where=drawn.where)]
     if np.isfinite(q).any():
         drawn = kit.target_map(
             material, np.where(q < level, r, np.nan), label=f"r where q < {level:g}", vmax=vmax, outline=p_fwer < 0.05
@@ -225,7 +226,8 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
     histogram = figures.ceiling_histogram(ceiling, threshold)
     panels.append(_panel(material, "ceilinghistogram", "Noise ceilings", histogram, numbers, n_reliable=n_reliable))
     if material.encodings:
-        title = f"Score against ceiling ({material.first.model}, {material.first.method})"
+        name = material.name_of(material.first.model, material.first.layer)
+        title = f"Score against ceiling ({name}, {material.first.method})"
         table = known[["target_id", "r", "r2_signed", "ceiling", "r2_normalized", "reliable"]]
         panels.append(_panel(material, "scoreceiling", title, figures.score_against_ceiling(known, threshold), table))
     text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} are reliable ({reliable_rule(threshold)})."

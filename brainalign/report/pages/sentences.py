@@ -14,7 +14,11 @@ from brainalign.report.pages import text_sections
 OTHERS = {"pre-stimulus": "on the time before the sentence", "EOG only": "on the channels of the eyes alone"}
 WITH_BRAIN = ("brain", "phase-randomised", "time-reversed")
 LEVEL = 0.01  # of the verdict
-NAMED = {"all": "all nuisances together", "nothing": "the mean of training sentences"}
+NAMED = {
+    "all": "all nuisances together",
+    "all but time": "all nuisances but time",
+    "nothing": "the mean of training sentences",
+}
 TEXT_TABLES = (
     "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",
     "textscores", "relevance", "sentences",

@@ -172,7 +172,8 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
     text = [
         "What is known of a trial without any brain signal, decoded by ridge (a label by logistic regression) and "
         "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences; "
-        "neighbours in time: what the same subject read nearby, all that a slow drift can tell; all: these together."
+        "neighbours in time: what the same subject read nearby, all that a slow drift can tell; all: these together; "
+        "all but time: these without what a slow drift can tell."
     ]
     table = kit.html_table(["without EEG", *measures], rows, "Baselines without EEG")
     return [
