@@ -197,8 +197,12 @@ def test_meaning_beside_the_same_drift_is_called_brain() -> None:
     assert turned["neighbours"].sum() < blocks["neighbours"].sum()
     of_r = decoding.nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T})
     few = decoding.nuisance_scores(train, test.select(np.arange(20)), n_permutations=99)
-    one = [decoding.Trials(of.signals, of.targets, of.meta.assign(label="a")) for of in (train, test)]
+    names = [f"{name}{k}" for name in nuisance.NUMBERS.values() for k in range(2)]  # each two tell a quarter of vectors
+    metas = [of.meta.assign(label="a").join(pd.DataFrame(of.targets, columns=names)) for of in (train, test)]
+    one = [decoding.Trials(of.signals, of.targets, meta) for of, meta in zip((train, test), metas, strict=True)]
     assert (decoding.nuisance_scores(*one, label="label", n_permutations=9).table["value"] == 1).all()
+    told_all = decoding.nuisance_scores(*one, n_permutations=99)
+    assert decoding.verdict(matrix, "top-1", blocks, nuisances=told_all).not_excluded == ("all but time",)
     refused("not scored by 'top-1'", decoding.verdict, matrix, "top-1", nuisances=of_r)
     refused("score the same test", decoding.verdict, matrix, "top-1", nuisances=few)
 
@@ -228,9 +232,8 @@ def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.Mon
 
 
 def test_neighbours_in_time_are_of_the_same_subject_and_bad_input() -> None:
-    table = pd.DataFrame({"stimulus_id": [0, 1, 1, 2, 3], "subject": list("aaaab"), "trial_index": range(5)})
-    table["task"] = "x"
-    targets = np.eye(5)
+    targets, table = np.eye(5), pd.DataFrame({"stimulus_id": [0, 1, 1, 2, 3], "subject": list("aaaab"), "task": "x"})
+    table["trial_index"] = range(5)
     asked = pd.DataFrame({"stimulus_id": [7, 8, 9], "subject": list("abc"), "task": "x", "trial_index": [1.5, 0, 0]})
     train, test = decoding.neighbours_in_time(table, targets, asked, width=1.0)
     near, far = np.exp(-0.5), np.exp(-1.5)
@@ -254,23 +257,20 @@ def test_neighbours_in_time_are_of_the_same_subject_and_bad_input() -> None:
     refused("lacks \\['block'\\]", decoding.leave_block_out, ridge(), train)
 
 
-Signals = np.ndarray
-
-
 @pytest.fixture(scope="module")
-def signals() -> Signals:
+def signals() -> np.ndarray:
     rng, mixing = np.random.default_rng(0), np.array([[1, 0.8, 0], [0, 1, -0.6], [0.3, 0, 1]])
     noise = np.cumsum(rng.normal(size=(400, 3, 60)), axis=2) * 0.1 + rng.normal(size=(400, 3, 60))
     return mixing @ (noise - noise.mean() + np.exp(-0.5 * ((np.arange(60) - 20) / 3) ** 2))
 
 
-def cross(signals: Signals) -> np.ndarray:
+def cross(signals: np.ndarray) -> np.ndarray:
     spectrum = np.fft.rfft(signals, axis=2)
     return np.einsum("ncf,ndf->fcd", spectrum, spectrum.conj()) / len(signals)
 
 
 @pytest.mark.parametrize("keep", ["power", "cross-spectrum"])
-def test_random_phases(signals: Signals, keep: str) -> None:
+def test_random_phases(signals: np.ndarray, keep: str) -> None:
     made, amplitude = phase_randomised(signals, np.random.default_rng(1), keep), np.abs(np.fft.rfft(signals, axis=2))
     np.testing.assert_allclose(np.abs(np.fft.rfft(made, axis=2)), amplitude, atol=1e-9)  # of every trial
     assert np.abs(made.mean(axis=0)).max() < 0.3 * np.abs(signals.mean(axis=0)).max()
@@ -284,7 +284,7 @@ def test_random_phases(signals: Signals, keep: str) -> None:
 
 @pytest.mark.parametrize("n_times", [60, 59])
 @pytest.mark.parametrize("keep", ["power", "cross-spectrum"])
-def test_noise_of_equal_spectrum(signals: Signals, keep: str, n_times: int) -> None:
+def test_noise_of_equal_spectrum(signals: np.ndarray, keep: str, n_times: int) -> None:
     signals = signals[:, :, :n_times]
     made = spectrum_noise(np.tile(signals, (10, 1, 1)), np.random.default_rng(2), keep=keep)
     found, planted = cross(made), cross(signals)
@@ -300,7 +300,7 @@ def test_noise_of_equal_spectrum(signals: Signals, keep: str, n_times: int) -> N
     assert abs(np.corrcoef(made[:400].ravel(), signals.ravel())[0, 1]) < 0.05
 
 
-def test_bad_input(signals: Signals) -> None:
+def test_bad_input(signals: np.ndarray) -> None:
     rng = np.random.default_rng(5)
     refused("did you mean 'power'", phase_randomised, signals, rng, "powers")
     refused("n_channels", time_reversed, signals[0])

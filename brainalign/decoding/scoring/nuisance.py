@@ -25,7 +25,7 @@ from brainalign.study import words
 # Nuisances that are numbers of the table as they stand; columns by their beginning.
 NUMBERS = {"fixations": "n_fixations", "luminance": "luminance", "contrast": "contrast", "spectrum": "spectrum_"}
 CHUNK = 2**20  # distances between trials that are held at once
-N_BINS = 20  # of the session: a line cannot follow blocks
+N_BINS = 20  # of numbers: a line cannot follow blocks of the session, nor vectors that curve with length
 NEIGHBOURS = "neighbours in time"
 # What a slow drift of the recording can tell: whole blocks left out answer these, too.
 OF_TIME = ("trial index", NEIGHBOURS, "all")
@@ -140,9 +140,10 @@ def nuisance_features(train: Trials, test: Trials, label: str | None = None) -> 
     ----------
     train, test : Trials
         From text: "length" (words) and "word frequency" (mean log frequency in the training texts); from trial_index
-        "trial index" (itself, and 20 stretches of the session) and "neighbours in time" (targets of training trials
-        nearby, see `neighbours_in_time`); "subject"; "task"; from n_fixations "fixations"; from the columns of
-        `image_properties` "luminance", "contrast", "spectrum". Columns without any number are left out.
+        "trial index" and "neighbours in time" (targets of training trials nearby, see `neighbours_in_time`); "subject";
+        "task"; from n_fixations "fixations"; from the columns of `image_properties` "luminance", "contrast",
+        "spectrum". Columns without any number are left out. Of a number there is itself, and which of 20 stretches with
+        equally many training trials it lies in: signals may tell of it what no line does.
     label : str, optional
         Column whose values neighbours in time have, in place of targets.
 
@@ -164,24 +165,20 @@ def nuisance_features(train: Trials, test: Trials, label: str | None = None) -> 
         texts = [[words(text) for text in trials.meta["text"]] for trials in (train, test)]
         counts = Counter(word for text in train.distinct().meta["text"] for word in words(text))
         total = sum(counts.values()) + len(counts)
-        found["length"] = _pair([[[len(text)] for text in side] for side in texts])
+        found["length"] = _stretched([[[len(text)] for text in side] for side in texts])
         # A word never seen in training counts once.
-        found["word frequency"] = _pair(
+        found["word frequency"] = _stretched(
             [[[np.mean([np.log((counts[w] + 1) / total) for w in text] or [0])] for text in side] for side in texts]
         )
     if "trial_index" in train.meta:
-        places = [trials.meta["trial_index"].to_numpy(dtype=float) for trials in (train, test)]
-        edges = np.quantile(places[0], np.linspace(0, 1, N_BINS + 1)[1:-1])
-        found["trial index"] = _pair(
-            [np.column_stack([place, np.eye(N_BINS)[np.searchsorted(edges, place)]]) for place in places]
-        )
+        found["trial index"] = _stretched([trials.meta[["trial_index"]] for trials in (train, test)])
         targets = train.targets if label is None else _one_hot(train, label)[1]
         found[NEIGHBOURS] = neighbours_in_time(train.meta, np.asarray(targets, dtype=float), test.meta)
     for nuisance, names in numbers.items():
         if names:
             sides = [trials.meta[names].apply(pd.to_numeric, errors="coerce") for trials in (train, test)]
-            found[nuisance] = _pair(sides)
-            check_finite(nuisance, np.concatenate(found[nuisance]), f"fill in or drop the column(s) {names}")
+            check_finite(nuisance, np.concatenate(sides), f"fill in or drop the column(s) {names}")
+            found[nuisance] = _stretched(sides)
     for name in ("subject", "task"):
         levels = np.asarray(train.meta[name].unique(), dtype=object)
         found[name] = _pair([trials.meta[name].to_numpy(dtype=object)[:, None] == levels for trials in (train, test)])
@@ -190,6 +187,16 @@ def nuisance_features(train: Trials, test: Trials, label: str | None = None) -> 
 
 def _pair(sides: list[Any]) -> tuple[Values, Values]:
     return np.asarray(sides[0], dtype=float), np.asarray(sides[1], dtype=float)
+
+
+def _stretched(sides: list[Any]) -> tuple[Values, Values]:
+    """Return numbers (n_trials, n_numbers) of both sides, and the stretch of each: what bends is then followed, too."""
+    train, test = _pair(sides)
+    edges = np.quantile(train, np.linspace(0, 1, N_BINS + 1)[1:-1], axis=0).T
+    stretches = [
+        [np.eye(N_BINS)[np.searchsorted(*some)] for some in zip(edges, side.T, strict=True)] for side in (train, test)
+    ]
+    return np.hstack([train, *stretches[0]]), np.hstack([test, *stretches[1]])
 
 
 def nuisance_scores(
@@ -202,7 +209,7 @@ def nuisance_scores(
     n_permutations: int = 1000,
     seed: int = 0,
 ) -> NuisanceScores:
-    """Decode vectors by ridge, or a label by logistic regression, from each nuisance, from all, and from nothing.
+    """Decode vectors by ridge, or a label by logistic regression, from each nuisance, all, all but time, and nothing.
 
     Parameters
     ----------
@@ -221,9 +228,11 @@ def nuisance_scores(
         If a stimulus is in train and test, or a table lacks a column.
     """
     features = nuisance_features(train, test, label)
-    both = [np.column_stack([pair[side] for pair in features.values()]) for side in (0, 1)]
-    nothing = np.ones((len(train.meta), 1)), np.ones((len(test.meta), 1))
-    menu = {"nothing": nothing, **features, "all": (both[0], both[1])}
+    # Drift may tell "all"; what length and frequency tell together is not answered by leaving blocks out.
+    together = {"all": list(features), "all but time": [name for name in features if name not in OF_TIME]}
+    menu = {"nothing": (np.ones((len(train.meta), 1)), np.ones((len(test.meta), 1))), **features}
+    for name, names in together.items():
+        menu[name] = _pair([np.column_stack([features[each][side] for each in names]) for side in (0, 1)])
     distinct = test.distinct()
     shown = test.shown(distinct)
     groups = group_of_stimuli(test.meta["task"].to_numpy(), shown, distinct.meta["stimulus_id"].to_numpy())
