@@ -112,10 +112,6 @@ def told(path: Path) -> tuple[str, str]:
     return "\n".join(map(str, found.errors)), "\n".join(map(str, found.warnings))
 
 
-def errors(path: Path) -> str:
-    return told(path)[0]
-
-
 def edit(path: Path, **changes: object) -> Path:
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False))
     return path
@@ -191,7 +187,7 @@ def test_images_missing_unreadable_alike_and_twice(scenes) -> None:
     assert stop == ""
     assert "1 pairs of near-duplicate images lie on two sides" in warn
     edit(path, splits={"shared": {"column": "set", "value": "shared"}})
-    assert "1 pairs of near-duplicate images lie on two sides" in errors(path)
+    assert "1 pairs of near-duplicate images lie on two sides" in told(path)[0]
     images[22].write_bytes(other)
     images[0].unlink()
     images[1].write_bytes(b"no picture")
@@ -202,7 +198,7 @@ def test_images_missing_unreadable_alike_and_twice(scenes) -> None:
     assert "1 pairs of stimuli are the same file: scene0020 and scene0021" in warn
     assert "scene0020" not in stop
     images[2].write_bytes(other)
-    stop = errors(path)
+    stop = told(path)[0]
     assert "recordings.01: splits.shared: fold 0: 1 pairs of duplicate images lie on two sides" in stop
     assert "scene0002 (test) and scene0022 (train)" in stop
 
@@ -213,7 +209,7 @@ def test_bad_targets_trials_and_their_images(scenes) -> None:
     values[3, 5] = np.nan
     values[:24, 7] = 1.0  # constant within the first session
     nibabel.save(betas_image(values, scenes.trials["trial_id"], "L"), scenes.folder / "L_betas.func.gii")
-    text = errors(path)
+    text = told(path)[0]
     assert "recordings.01: 1 of 1284 targets are NaN or infinite in some session (vertex-L-5)" in text
     assert "recordings.01: 1 of 1284 targets are constant in some session (vertex-L-7)" in text
     edit(path, betas={"bad_targets": "drop"})
@@ -223,17 +219,17 @@ def test_bad_targets_trials_and_their_images(scenes) -> None:
     values[:, : scenes.n_roi] = np.nan
     for hemi in ("L", "R"):
         nibabel.save(betas_image(values, scenes.trials["trial_id"], hemi), scenes.folder / f"{hemi}_betas.func.gii")
-    assert "recordings.01: every target of ROI seen holds NaN or is constant; check the maps" in errors(path)
+    assert "recordings.01: every target of ROI seen holds NaN or is constant; check the maps" in told(path)[0]
     path, trials = scenes.write(), scenes.trials
     trials[trials["stimulus_id"] != "scene0007"].to_csv(scenes.folder / "trials.tsv", sep="\t", index=False)
-    assert "there are 48 maps but" in errors(path)
+    assert "there are 48 maps but" in told(path)[0]
     table = scenes.folder / "trials.tsv"
     trials.replace({"stimulus_id": {"scene0007": "scene0008"}}).to_csv(table, sep="\t", index=False)
     text = told(path)[1]
     assert "1 of 24 stimuli of the table were never shown to this subject (scene0007)" in text
     assert "stimuli have 2 to 4 repeats (median 2); ceilings allow for it" in text
     trials.replace({"stimulus_id": {"scene0007": "scene0007x"}}).to_csv(table, sep="\t", index=False)
-    assert "1 stimuli were shown that the table of stimuli lacks (scene0007x)" in errors(path)
+    assert "1 stimuli were shown that the table of stimuli lacks (scene0007x)" in told(path)[0]
 
 
 def test_epochs_without_any_noise_to_whiten_by(make_image_study, tmp_path: Path) -> None:
@@ -243,7 +239,7 @@ def test_epochs_without_any_noise_to_whiten_by(make_image_study, tmp_path: Path)
     assert stop == ""
     assert "recordings.01: zero repeats: all 10 test stimuli were shown once" in warn
     path = study.write(epochs={"tmin_s": 0.02})
-    assert "no training image was shown twice and the epochs start at 0.020 s" in errors(path)
+    assert "no training image was shown twice and the epochs start at 0.020 s" in told(path)[0]
     study.write_epochs(study.trials, np.zeros((24, 1)), kinds=["mag", "grad"] * 6)
     path.write_text(path.read_text().replace("picks: eeg", "picks: meg"))
     stop, warn = told(edit(path, epochs={"tmin_s": 0.02, "whiten": False}))
@@ -289,7 +285,7 @@ def test_subjects_with_other_channels_or_broken_files(scenes) -> None:
     assert "recordings.03: against recordings.02: 12 channels but 12 expected: lacks Pz (did you mean 'POz'?)" in warn
     (scenes.folder / "L_betas.func.gii").write_bytes(b"<?xml")
     (scenes.folder / "eeg-epo.fif").unlink()
-    text = errors(path)  # every subject is looked at though one is broken
+    text = told(path)[0]  # every subject is looked at though one is broken
     assert "recordings.01: " in text
     assert "L_betas.func.gii: truncated, or not of the format its name says" in text
     assert "recordings.02.epochs: no file eeg-epo.fif in" in text
@@ -306,7 +302,7 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
         ({"decoded": ["02"], "sensors": {"a": ["Xz"]}, "windows": {"w": [0, 9]}}, "Xz not recorded from 02\nwindows.w"),
         ({"decoded": ["02"], "windows": {"w": [-1e-3, 0]}}, "windows.w: -0.001 to 0 s hold no sample of 02"),
     ):
-        assert message in errors(edit(path, **scenes.descriptor(**changes)))
+        assert message in told(edit(path, **scenes.descriptor(**changes)))[0]
     path, table = scenes.write(), scenes.folder / "stimuli" / "stimuli.tsv"
     content = pd.read_csv(table, sep="\t", dtype=str)
     content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
@@ -318,17 +314,16 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
     said = said.assign(text=[f"thing {k}" for k in range(len(content))])
     said.loc[2, "text"], said.loc[21, "text"] = "The old house.", "the old  HOUSE"
     said.to_csv(table, sep="\t", index=False)
-    told = "\n".join(map(str, audit_study(load_descriptor(path)).errors))
-    assert "1 pairs of duplicate texts lie on two sides: scene0002 (test) and scene0021 (train)" in told
+    assert "1 pairs of duplicate texts lie on two sides: scene0002 (test) and scene0021 (train)" in told(path)[0]
     content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
     edit(path, decoded=["02"], epochs={"tmin_s": 0.02})  # no baseline, but images shown twice to whiten by
-    assert errors(path) == ""
+    assert told(path)[0] == ""
     content.assign(category=content["category"].where(content.index > 0, "")).to_csv(table, sep="\t", index=False)
-    assert "trials have an empty category (" in errors(path)
+    assert "trials have an empty category (" in told(path)[0]
     content.drop(columns="category").to_csv(table, sep="\t", index=False)
-    assert "give their table a column category" in errors(path)
+    assert "give their table a column category" in told(path)[0]
     pd.concat([content, content[:1]]).to_csv(table, sep="\t", index=False)
-    assert "1 stimulus ids are there twice (scene0000); keep one each" in errors(path)
+    assert "1 stimulus ids are there twice (scene0000); keep one each" in told(path)[0]
 
 
 def test_files_may_be_made_by_the_workflow_or_not_be_there(root: Path, tmp_path: Path, monkeypatch) -> None:
@@ -336,7 +331,7 @@ def test_files_may_be_made_by_the_workflow_or_not_be_there(root: Path, tmp_path:
     assert found.problems == []
     assert any("made by the workflow" in fact for fact in found.facts)
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
-    assert "humanIT.files.1: no file 92_behavRDMs.mat in" in errors(root / "data" / "kriegeskorte92.yaml")
+    assert "humanIT.files.1: no file 92_behavRDMs.mat in" in told(root / "data" / "kriegeskorte92.yaml")[0]
 
 
 @pytest.mark.skipif(not KRIEGESKORTE.exists(), reason="kriegeskorte92 is not in BRAINALIGN_DATA: not checked")
@@ -349,7 +344,7 @@ def test_rdms(root: Path, tmp_path: Path) -> None:
     content["recordings"]["humanITT"] = content["recordings"].pop("humanIT")
     content["sha256"]["92_modelRDMs.mat"] = "0" * 64
     (tmp_path / "k.yaml").write_text(yaml.safe_dump(content))
-    text = errors(tmp_path / "k.yaml")
+    text = told(tmp_path / "k.yaml")[0]
     assert "got 'humanITT' (did you mean 'humanIT'?)" in text
     assert "92_modelRDMs.mat is not the file the descriptor names (sha256 differs); download it again from http" in text
 

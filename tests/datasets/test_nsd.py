@@ -25,6 +25,7 @@ GRID = (7, 6, 5)
 AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
 SPACE, BETAS = "func1pt8mm", "betas_fithrf_GLMdenoise_RR"
 NAMES = {"prf-visualrois": "0 Unknown\n1 V1v\n2 V1d\n3 V2v\n", "floc-faces": "0 Unknown 0 0 0 0\n1 FFA-1 255 0 0 0\n"}
+OPTIONS = {"sessions": [1, 2], "rois": ["nsdgeneral", *NAMES]}
 N = 163842
 # Neighbours in the file, so that few of its pages are written.
 CHOSEN = {"lh": np.array([0, 5, 163841]), "rh": np.array([0, 77])}
@@ -94,14 +95,11 @@ class Nsd:
             whole = chunks and tuple(np.minimum(chunks, values.T.shape))  # MATLAB's h5write reverses (x, y, z, trial)
             file.create_dataset(name, data=values.T, chunks=whole, compression="gzip" if chunks else None)
 
-    def options(self, **changes):
-        return {"sessions": [1, 2], "rois": ["nsdgeneral", *NAMES]} | changes
-
     def open(self, **changes):
-        return datasets.open_nsd(self.root, self.subject, **self.options(**changes))
+        return datasets.open_nsd(self.root, self.subject, **OPTIONS | changes)
 
     def read(self, **changes):
-        return datasets.read_nsd(self.root, self.subject, **self.options(**changes))
+        return datasets.read_nsd(self.root, self.subject, **OPTIONS | changes)
 
     @property
     def planted(self) -> np.ndarray:
@@ -489,9 +487,7 @@ def test_splits_follow_the_seed_and_places_may_be_unknown(challenge) -> None:
     pd.testing.assert_frame_equal(found.splits, make_image_split(found.responses.trials, test=0.25, val=0.25, seed=3))
     assert found.ceiling is None
     # The challenge's numbers are no vertices of a mesh, and no map may take them for such.
-    targets = found.responses.targets
-    assert "vertex" not in targets
-    assert targets["challenge_vertex"].tolist() == [*range(N_CHALLENGE["L"]), *range(N_CHALLENGE["R"])]
+    assert "vertex" not in found.responses.targets
 
 
 def test_nothing_is_unpickled_unasked(challenge, tmp_path) -> None:
@@ -576,14 +572,10 @@ class BrainCorl:
         }
         self.files = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
         for name, n in {"s2_unique_img_feats_normed.npy": N_OWN, "common_img_feats_normed.npy": N_COMMON}.items():
-            self.files[name] = self.units(rng, n)
+            x = rng.normal(size=(n, N_UNITS))
+            self.files[name] = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16)
         for name, values in self.files.items():
             np.save(root / name, values)
-
-    @staticmethod
-    def units(rng, n: int) -> np.ndarray:
-        x = rng.normal(size=(n, N_UNITS))
-        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.files[name + ".npy"].astype(np.float32)

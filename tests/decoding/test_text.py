@@ -13,18 +13,9 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional as F
 
-from brainalign.decoding import (
-    Components,
-    TextDecoder,
-    Trials,
-    constant_sentence,
-    decoder_of,
-    exchange_relevance,
-    retrieval_accuracy,
-    subject_curve,
-    text_scores,
-)
+from brainalign.decoding import Components, TextDecoder, Trials, retrieval_accuracy, subject_curve, text_scores
 from brainalign.decoding.scoring import content_overlaps, words
+from brainalign.decoding.text import constant_sentence, decoder_of, exchange_relevance
 
 GLIM = {"n_blocks": 1, "n_heads": 2, "n_queries": 3, "n_query_blocks": 1}
 GLIM |= dict.fromkeys(("width", "query_width", "state_width"), 16)
