@@ -55,8 +55,7 @@ from brainalign.datasets.published import load_npy, read_sentences
 from brainalign.datasets.published.cortical_maps import _read_column
 from brainalign.datasets.published.nsd import _check_sessions, _read_ctab, _read_voxels
 from brainalign.datasets.studies.triplets import _embedding
-from brainalign.decoding.shared_space.space import _read_space
-from brainalign.decoding.text.decoder import KEY, _read_decoder
+from brainalign.decoding import SharedSpace, TextDecoder, Trials
 from brainalign.encoding import FactorizedReadout, RoutingEncoder
 from brainalign.encoding.in_context import read_checkpoint
 from brainalign.features import load_image
@@ -268,22 +267,19 @@ def _read_rdm_study(folder: Path) -> object:
     return found.stimuli, found.sets
 
 
-def _space(folder: Path) -> None:
-    from safetensors.numpy import save_file as write
+def _trials(shape: tuple[int, ...]) -> Trials:
+    rng = np.random.default_rng(0)
+    meta = pd.DataFrame({"stimulus_id": [f"s{k}" for k in range(24)], "subject": ["s1", "s2"] * 12, "task": "x"})
+    return Trials(rng.normal(size=(24, *shape)).astype(np.float32), rng.normal(size=(24, 3)), meta)
 
-    about = {
-        "arguments": {"scale": [1, 2]},
-        "subjects": {"eeg": ["s1", "s2"]},
-        "n_dimensions": 3,
-        "blend": {"eeg": 0.5},
-    }
-    tensors = {"network.w": PATTERN, "mean.eeg": PATTERN[:2], "deviation.eeg": 1 + np.abs(PATTERN[:2])}
-    tensors |= {"linear.eeg": PATTERN, "intercepts.eeg": PATTERN[:2]}
-    write(tensors, folder / "space.safetensors", {"shared_space": json.dumps(about)})
+
+def _space(folder: Path) -> None:
+    SharedSpace(steps=1, width=8, device="cpu").fit({"fmri": _trials((6,))}).save(folder / "space.safetensors")
 
 
 def _decoder(folder: Path) -> None:
-    save_file({"w": PATTERN}, folder / "decoder.safetensors", {KEY: json.dumps({"settings": {}, "known": []})})
+    decoder = TextDecoder(encoder="tiny", n_epochs=1, batch_size=12, device="cpu").fit(_trials((4, 32)))
+    decoder.save(folder / "decoder.safetensors")
 
 
 def _checkpoint(folder: Path) -> None:
@@ -504,8 +500,8 @@ READERS = {
     "stream, marks": Reader("model-m_features.safetensors.partial.rows", _stream, _read_stream, "", True),
     "stream, record": Reader("model-m_features.safetensors.partial.json", _stream, _read_stream, "text", True),
     "state of a training": Reader("state.pt", _state, lambda f: read_state(f / "state.pt") or _whole(), "zip", True),
-    "shared space": Reader("space.safetensors", _space, lambda f: _plain(_read_space(f / "space.safetensors"))),
-    "text decoder": Reader("decoder.safetensors", _decoder, lambda f: _read_decoder(f / "decoder.safetensors")),
+    "shared space": Reader("space.safetensors", _space, lambda f: _loaded_space(f / "space.safetensors")),
+    "text decoder": Reader("decoder.safetensors", _decoder, lambda f: _loaded_decoder(f / "decoder.safetensors")),
     "in-context encoder": Reader(
         "network.safetensors", _checkpoint, lambda f: read_checkpoint(f / "network.safetensors")
     ),
@@ -534,11 +530,16 @@ def _whole() -> object:
     return {"network": {"w": torch.from_numpy(PATTERN)}, "history": [(1.0, 2.0)]}
 
 
-def _plain(found: tuple[Any, ...]) -> object:
-    arguments, scales, n_dimensions, state, blend, linear = found
-    scale = {name: (scale.mean, scale.deviation) for name, scale in scales.items()}
-    paths = {name: (path.weights, path.intercepts) for name, path in linear.items()}
-    return arguments, scale, n_dimensions, state, blend, paths
+def _loaded_space(path: Path) -> object:
+    space = SharedSpace.load(path)
+    scales = {name: (scale.names, scale.mean, scale.deviation) for name, scale in space.scales_.items()}
+    paths = {name: (path.weights, path.intercepts) for name, path in space.linear_.items()}
+    return space.blend_, scales, paths, space.network_.state_dict()
+
+
+def _loaded_decoder(path: Path) -> object:
+    decoder = TextDecoder.load(path, device="cpu")
+    return vars(decoder) | {"network_": decoder.network_.state_dict()}
 
 
 def _fitted(kind: Any, folder: Path) -> object:

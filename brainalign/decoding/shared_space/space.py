@@ -289,11 +289,11 @@ class SharedSpace:
                 for name in space.blend_
                 if f"linear.{name}" in tensors
             }
-        state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-        space.shapes_ = {name: scale.mean.shape[1:] for name, scale in space.scales_.items()}
-        with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten
-            space._build(torch.device("cpu"))
-        space.network_.load_state_dict(state)
+            state = {name[8:]: value for name, value in tensors.items() if name.startswith("network.")}
+            space.shapes_ = {name: scale.mean.shape[1:] for name, scale in space.scales_.items()}
+            with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten
+                space._build(torch.device("cpu"))
+            space.network_.load_state_dict(state)
         space.network_.eval()
         return space
 

@@ -270,16 +270,17 @@ class TextDecoder:
             If the file holds no decoder, or none that writes through this language model.
         """
         wrong, remedy = "not a readable text decoder", "give a file that TextDecoder.save wrote"
-        with reading(path, wrong, remedy), safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get(KEY, "null"))
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-        if about is None:
-            raise BrainalignError(f"{path} holds no text decoder; {remedy}")
-        decoder = cls(**about["settings"] | {"device": device, "language": language})
-        decoder.known_ = training.Known(*(tuple(names) for names in about["known"]))
-        decoder.spread_, decoder.penalty_ = about["spread"], about["penalty"]
-        with torch.random.fork_rng(devices=[]):
-            decoder.network_ = _TextNetwork(decoder, training.EegShape(*about["shape"]))
+        with reading(path, wrong, remedy):
+            with safe_open(path, "pt") as file:
+                about = json.loads((file.metadata() or {}).get(KEY, "null"))
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            if about is None:
+                raise BrainalignError(f"{path} holds no text decoder; {remedy}")
+            decoder = cls(**about["settings"] | {"device": device, "language": language})
+            decoder.known_ = training.Known(*(tuple(names) for names in about["known"]))
+            decoder.spread_, decoder.penalty_ = about["spread"], about["penalty"]
+            with torch.random.fork_rng(devices=[]):
+                decoder.network_ = _TextNetwork(decoder, training.EegShape(*about["shape"]))
         if language is None:
             state = {name: tensor for name, tensor in state.items() if not name.startswith("bridge.")}
         try:
