@@ -150,6 +150,8 @@ def test_orthogonalised_directions_share_nothing_and_an_edit_of_nothing_changes_
     assert synthesis.cosines([own, red])[0, 1] > 0.1
     assert float(own.vectors.norm()) == pytest.approx(1, abs=1e-5)
     assert red.without([green], recorded).explained.isnan().all()  # that of `red` is not what is left of it
+    both = replace(red, vectors=torch.cat([red.vectors, green.vectors]))  # of which one is enough
+    refused("nothing is left of a direction", both.without, [green], recorded)
     given["orthogonal_to"] = green
     refused("nothing is left of a direction", synthesis.semantic_directions, pipe, "supervised", greenness, **given)
     found = synthesis.semantic_directions(pipe, "supervised", brightness, recorded=recorded)
