@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, listed
-from brainalign.devices import pick_device
+from brainalign.devices import pick_device, seeded
 from brainalign.features.extractor import Writer, batches
 from brainalign.study import check_complete, find_weights, quantized_file
 
@@ -153,9 +153,9 @@ def load_text_model(
             given |= {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
             model, loading = AutoModel.from_pretrained(where, **given)
         else:
-            torch.manual_seed(random_seed)
             config, loading = AutoConfig.from_pretrained(where, **given), {"missing_keys": []}
-            model = AutoModel.from_config(config).float()  # type: ignore[no-untyped-call]
+            with seeded(random_seed):
+                model = AutoModel.from_config(config).float()  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise BrainalignError(
             f"cannot load a {reads} model from {weights!r}: {str(error).splitlines()[0]} Give a folder written by "

@@ -116,7 +116,9 @@ def test_windows_give_half_their_context_and_fit_the_positions_of_a_model(saved:
 
 
 def test_random_weights_are_drawn(states: Callable) -> None:
+    before = torch.get_rng_state()
     drawn = [states("gpt2", WORDS, random_weights=True, seed=seed)["layer2"] for seed in (1, 1, 2)]
+    assert torch.equal(torch.get_rng_state(), before)
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.allclose(drawn[0], drawn[2])
     assert not np.allclose(drawn[0], states("gpt2", WORDS)["layer2"])
