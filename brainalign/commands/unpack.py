@@ -331,7 +331,7 @@ def _of_people(table: pd.DataFrame, called: Collection[str]) -> dict[str, pd.Dat
     person = next((str(name) for name in table if str(name).lower() in called), "")
     groups = table[~table[person].isin(io.MISSING)].groupby(person) if person else ()
     people = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", str(who)): rows for who, rows in groups}
-    return people if len(people) > 1 else {}
+    return people if len(people) == len(groups) > 1 else {}  # signs alone may tell names apart
 
 
 def _write_rows(lab: Lab, path: Path, people: dict[str, pd.DataFrame]) -> list[Path]:

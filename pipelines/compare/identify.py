@@ -46,7 +46,7 @@ def identify(job: Job) -> None:
             "undefined_draws": int(np.isnan(found.nested_draws).sum()),
             "best_of_shuffled": float(found.shuffled_best.mean()),
             "regions": regions,
-            "nearest": found.nearest.tolist(),
+            "nearest": np.nan_to_num(found.nearest, nan=-1).astype(int).tolist(),  # JSON has no NaN
             "subjects": [entities_of(path)["sub"] for path in job.paths("rdm")],
         }
     job.save(

@@ -135,7 +135,7 @@ def test_regions_named_across_subjects() -> None:
     about = {"chance": 1 / 6, "n_tested": 18, "n_shuffles": 20, "best_of_shuffled": 0.231, "n_subjects": 3}
     about |= {"n_regions": 6, "n_stimuli": 40, "n_pairs": 780, "n_draws": 200, "mean_dropped_pairs": 12.4}
     about |= {"n_missing_pairs": 7, "draws_with_vanished_regions": 4, "undefined_draws": 2}
-    about |= {"regions": ["V1", "V2", "IT"], "nearest": [[1, 1, 2], [1, 0, NAN], [0, 1, 2]]}
+    about |= {"regions": ["V1", "V2", "IT"], "nearest": [[1, 1, 2], [1, 0, -1], [0, 1, 2]]}
     tables = dict(zip(IDENTIFICATION_TABLES, (REGION_ROWS, surface, agreement), strict=True))
     named, verdict = geometry.identification_section(tables, about).paragraphs[:2]
     assert named.endswith(" Named otherwise: V1 as V2 (subjects: 2), V2 as V1 (subjects: 1).")

@@ -311,7 +311,7 @@ def layer_profile(
     """
     kit.check_columns("the table of layer profiles", rows, PROFILE_COLUMNS)
     rois, shown = list(pd.unique(rows["roi"])), list(pd.unique(rows["model"]))
-    colours = dict.fromkeys(shown, kit.GREY) | kit.model_colours(models or shown, random_weights)
+    colours = kit.model_colours(models or shown, random_weights, shown)
     figure, axes, columns = kit.panel_grid(len(rois), 4, (2.1, 2.3), margin=(1.2, 0.7), least=5.2)
     for k, (ax, roi) in enumerate(zip(axes, rois, strict=False)):
         _profile_panel(ax, rows[rows["roi"] == roi], colours, random_weights)

@@ -208,7 +208,7 @@ def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any])
         f"({kit.number(a, 2)}, {kit.number(b, 2)})" for a, b in zip(chosen["lower"], chosen["upper"], strict=True)
     )
     names, nearest = about["regions"], about["nearest"]
-    pairs = ((names[r], names[int(q)]) for row in nearest for r, q in enumerate(row) if q >= 0 and q != r)
+    pairs = ((names[r], names[q]) for row in nearest for r, q in enumerate(row) if q >= 0 and q != r)
     swaps = [f"{region} as {other} (subjects: {n})" for (region, other), n in Counter(pairs).most_common()]
     return (
         f"With thresholds chosen on the other subjects {kit.number(row['accuracy'])} of {about['n_tested']} regions "

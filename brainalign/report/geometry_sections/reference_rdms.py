@@ -40,7 +40,7 @@ def reference_bars(
     """
     references = list(pd.unique(rows["reference"]))
     shown = list(pd.unique(rows["model"]))
-    colours = dict.fromkeys(shown, kit.GREY) | kit.model_colours(models or shown, controls)
+    colours = kit.model_colours(models or shown, controls, shown)
     most = int(rows.groupby("reference").size().max())
     figure, axes, _ = kit.panel_grid(len(references), 2, (4.5, 0.55 + 0.2 * most), margin=(0.0, 0.7), least=9.0)
     for ax, reference in zip(axes, references, strict=False):

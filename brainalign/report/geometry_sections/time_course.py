@@ -360,7 +360,7 @@ def layer_latencies(peaks: pd.DataFrame, models: Sequence[str] | None = None) ->
         Models of the study that know the stimuli, for colours that agree with other figures; others are grey.
     """
     shown, names = list(pd.unique(peaks["model"])), list(pd.unique(peaks["layer"]))
-    colours = dict.fromkeys(shown, kit.GREY) | kit.model_colours(models or shown)
+    colours = kit.model_colours(models or shown, others=shown)
     step = 0.8 / max(len(shown), 1)  # the marks of a layer stay in its line
     tall = 0.3 if peaks["decided"].all() else max(0.3, 0.16 * len(shown))  # words need a line of their own
     figure, (ax,) = kit.new_figure(6.4, 1.3 + tall * len(names))

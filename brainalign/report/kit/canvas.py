@@ -69,10 +69,11 @@ def label_axes(
         ax.tick_params(axis=ticks, labelsize=7)
 
 
-def model_colours(models: Sequence[str], controls: Sequence[str] = ()) -> dict[str, str]:
-    """Return a colour per model of the study by its first place, the same in all figures; controls are grey."""
-    shown = [model for model in models if model not in controls]
-    return {model: COLOURS[shown.index(model) % len(COLOURS)] for model in shown} | dict.fromkeys(controls, GREY)
+def model_colours(models: Sequence[str], controls: Sequence[str] = (), others: Sequence[str] = ()) -> dict[str, str]:
+    """Return a colour per model of the study by its first place, the same in all figures; controls, others are grey."""
+    known = [model for model in models if model not in controls]
+    colours = {model: COLOURS[known.index(model) % len(COLOURS)] for model in known}
+    return dict.fromkeys([*controls, *others], GREY) | colours
 
 
 def layer_colours(layers: Sequence[str]) -> dict[str, str]:
@@ -106,7 +107,7 @@ def fit_names(figure: Figure) -> Figure:
 
 def _cut(text: Text, points: float) -> str:
     """Return a line without its middle where it is too wide: ends of names tell layers and regions apart."""
-    said, most = text.get_text(), points / (0.6 * float(text.get_fontsize()))
+    said, most = text.get_text(), max(4, points / (0.6 * float(text.get_fontsize())))
     return said if len(said) <= most or "\n" in said else f"{said[: int(most / 3)]}…{said[1 - int(most * 2 / 3) :]}"
 
 

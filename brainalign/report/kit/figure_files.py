@@ -38,7 +38,7 @@ def write_figures(chapters: Sequence[Chapter], folder: Path) -> list[Path]:
         captions.append(f"## {n}. {panel.title}\n\n{' '.join(panel.caption.split())}\n")
         written += [_write_svg(panel, folder / f"{stem}.svg"), folder / f"{stem}.pdf"]
         assert panel.figure is not None
-        fit_names(panel.figure).savefig(written[-1], metadata={"CreationDate": None})
+        panel.figure.savefig(written[-1], metadata={"CreationDate": None})
         if panel.numbers is not None:
             written.append(folder / f"{stem}.csv")
             panel.numbers.to_csv(written[-1], index=False)

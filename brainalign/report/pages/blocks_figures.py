@@ -116,7 +116,7 @@ def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequ
         Models of random weights: grey and dashed.
     """
     panels = list(rows.groupby("quantity", sort=False))
-    colours = dict.fromkeys(rows["model"], kit.GREY) | kit.model_colours(models, random_weights)
+    colours = kit.model_colours(models, random_weights, list(rows["model"]))
     figure, axes, _ = kit.panel_grid(len(panels), 2, (4.2, 2.7), least=8.4)
     for ax, (quantity, part) in zip(axes, panels, strict=False):
         depths: dict[str, list[str]] = {}
