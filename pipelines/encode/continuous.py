@@ -1,6 +1,7 @@
 """Stimuli that go on: every model, alone and all in one fit, runs left out in turn."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -22,122 +23,196 @@ EVERYWHERE = "all targets"
 MOST_IN_SETS = 3  # models of which every set is told; of more, pairs
 
 
+@dataclass(frozen=True)
+class _Runs:
+    """The runs of a subject, how they are left out, and where and over which of them scores are averaged."""
+
+    responses: Responses
+    ceilings: pd.DataFrame
+    folds: list[scoring.Fold]
+    names: list[str]
+    sets: dict[str, list[str]]  # runs that are averaged: "" those left out in turn, then each test set
+    turns: Mapping[str, Values]  # of the null
+    delays: list[int]  # in rows
+    reliable: NDArray[np.bool_]
+    regions: dict[str, Rows]
+    times: Mapping[str, int]  # that each run was presented
+    confidence: float
+
+    @property
+    def fitted(self) -> tuple[Any, ...]:
+        """Responses, runs, delays and folds, as every fit takes them."""
+        return self.responses.values, self.responses.trials["run"].to_numpy(dtype=str), self.delays, self.folds
+
+    def of_set(self, name: str) -> Rows:
+        """Return which of the runs are of a set."""
+        return np.array([self.names.index(run) for run in self.sets[name]])
+
+    def ceiling(self, name: str) -> Values:
+        """Return the ceiling of every target, mean over the runs of a set."""
+        share = self.ceilings["signal_share"].to_numpy()
+        of_runs = [statistics.noise_ceiling_from_share(share, self.times[run]) for run in self.sets[name]]
+        return np.asarray(np.mean(of_runs, axis=0))
+
+    def interval(self, values: Values, name: str = "") -> dict[str, float]:
+        """Return the interval of a mean over the runs of a set; NaN of too few."""
+        if len(values) < statistics.MIN_UNITS or not np.isfinite(values).all():
+            return {"low": np.nan, "high": np.nan}
+        n_folds = len(self.folds) - (len(self.sets) > 1)  # the last one tests what is never trained on
+        interval = statistics.cross_validated_interval(values, 0.0 if name else 1 / (n_folds - 1), self.confidence)
+        return {"low": interval.low, "high": interval.high}
+
+
 def encode_continuous(job: Job) -> None:
     """Fit every layer of every model with delays, runs left out in turn; then all models and controls jointly."""
-    settings = job.options("encode", EncodeSettings)
-    responses, ceilings = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)
-    ceiling = ceilings["ceiling"].to_numpy()
-    noted = job.details("responses")
-    Y, runs, delays = responses.values, responses.trials["run"].to_numpy(dtype=str), list(noted["delays"])
+    settings, noted = job.options("encode", EncodeSettings), job.details("responses")
     functions = hemodynamic_responses(noted["step_s"]) if noted["hrf"] else None
-    features = _on_the_clock(job, responses.trials, noted, functions)
-    shown = delays  # in rows, of the figure of weights
-    if functions is not None:
-        delays, shown = [0], list(range(len(functions)))
-    reliable = statistics.reliable_targets(ceilings, job.settings["ceiling_threshold"])
-    regions = _regions(responses.targets, reliable)
-    names = list(dict.fromkeys(runs.tolist()))
-    scores: list[dict[str, object]] = []
-    targets, folds, weights = [], [], []
+    runs = _runs(job, settings, noted, hrf=functions is not None)
+    shown = runs.delays if functions is None else range(len(functions))  # in the figure of weights
     bands: dict[str, scoring.Band] = {}
     fits: dict[str, scoring.RunFit] = {}
-    apart: dict[str, list[str]] = noted["test_sets"]
-    parts = scoring.run_folds(names, noted["folds"], [run for of in apart.values() for run in of])
-    sets = {"": [run for run in names if not any(run in of for of in apart.values())], **apart}
-    ratios = {name: 0.0 if name else 1 / (len(parts) - bool(apart) - 1) for name in sets}
-    gap = max(round(settings.shift_s / noted["step_s"]), 1)
-    turns = encoding.turned_in_time(runs, settings.null_draws, gap, settings.null, job.seed)
-    rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
-    share, times = ceilings["signal_share"].to_numpy(), noted["presentations"]
-    bounds = {
-        name: np.mean([statistics.noise_ceiling_from_share(share, times[run]) for run in of], axis=0)
-        for name, of in sets.items()
-    }
+    layer_rows: list[dict[str, object]] = []
+    weights = []
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
-    for model, layers in features.items():
+    ceiling = runs.ceilings["ceiling"].to_numpy()
+    for model, layers in _on_the_clock(job, runs.responses.trials, noted, functions).items():
         every = {
-            layer: encoding.fit_runs([values], Y, runs, delays, parts, responses=functions)
-            for layer, values in layers.items()
+            layer: encoding.fit_runs([values], *runs.fitted, responses=functions) for layer, values in layers.items()
         }
-        fits[model], bands[model] = scoring.best_layers(layers, every, names)
+        fits[model], bands[model] = scoring.best_layers(layers, every, runs.names)
         for layer, fit in every.items() if model not in controls else ():
-            scores += _score_rows(model, layer, "layer", fit.r[rows[""]], ceiling, regions)
+            labels = {"model": model, "layer": layer, "kind": "layer"}
+            layer_rows += _score_rows(runs, labels, fit.r[runs.of_set("")], ceiling)
         weights += [
             {"model": model, "region": region, "delay_s": delay * noted["step_s"], "weight": weight}
-            for region, places in regions.items()
+            for region, places in runs.regions.items()
             for delay, weight in zip(shown, fits[model].weights[:, places].mean(axis=1), strict=True)
         ]
-    options: Any = {"n_candidates": settings.n_candidates, "seed": job.seed, "with_trained": True}
-    fits["all"] = together = encoding.fit_runs(list(bands.values()), Y, runs, delays, parts, **options)
-    confidence = job.settings["confidence"]
-    for model, fit in fits.items():
-        fitted = list(bands.values()) if model == "all" else [bands[model]]
-        null = scoring.run_null(fitted, Y, runs, delays, fit, turns, parts, list(sets.values()))
-        kind = "control" if model in controls else "joint" if model == "all" else "model"
-        for name, draws in zip(sets, null, strict=True):
-            listed = _score_rows(
-                model, "", kind, fit.r[rows[name]], bounds[name], regions, draws, ratios[name], confidence
-            )
-            scores += [row | {"test_set": name} for row in listed]
-        r = scoring.mean_over_runs(fit.r[rows[""]])
-        p = statistics.permutation_test(r, null[0])
-        corrected = statistics.permutation_test(r, null[0], "max")
-        table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "r": r})
-        targets.append(
-            table.assign(
-                r2=np.nanmean(fit.r2[rows[""]], axis=0), p=p, p_fwer=corrected, ceiling=ceiling, reliable=reliable
-            )
-        )
-        folds += [
-            {"model": model, "region": region, "run": run, "r": float(np.nanmean(fit.r[k, rows]))}
-            for region, rows in regions.items()
-            for k, run in enumerate(names)
-        ]
-    models = [name for name in bands if name in job.settings["informed"]]
-    largest = len(models) if len(models) <= MOST_IN_SETS else 2
-    several = [of for n in range(2, largest + 1) for of in combinations(models, n)]
-    less = encoding.fits_without(bands, Y, runs, delays, parts, sets=several, **options) | {(): together}
-    every_set = {statistics.SHARING.join(of): of for of in (*zip(bands, strict=True), *several)}
-    common = {name: scoring.common_r2(of, less)[rows[""]] for name, of in every_set.items()}
-    limits = {name: scoring.common_r2(of, less, limit=True)[rows[""]] for name, of in every_set.items()}
-    nulls = {name: scoring.unique_null(bands, name, less, Y, runs, delays, turns, parts, sets[""]) for name in bands}
+    options = {"n_candidates": settings.n_candidates, "seed": job.seed, "with_trained": True}
+    fits["all"] = encoding.fit_runs(list(bands.values()), *runs.fitted, **options)
     turned = {
         "shift": f"shifted circularly by {settings.shift_s:g} s or more",
         "phase": "given random phases, alike for all targets",
     }[settings.null]
+    job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features, mean over targets")
+    _save_scores(job, runs, fits, bands, {"all": "joint"} | dict.fromkeys(controls, "control"), layer_rows, turned)
+    _save_shares(job, runs, fits["all"], bands, options, turned)
+
+
+def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], *, hrf: bool) -> _Runs:
+    responses, ceilings = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)
+    labels = responses.trials["run"].to_numpy(dtype=str)
+    names, apart = list(dict.fromkeys(labels.tolist())), noted["test_sets"]
+    tested = [run for of in apart.values() for run in of]
+    gap = max(round(settings.shift_s / noted["step_s"]), 1)
+    reliable = statistics.reliable_targets(ceilings, job.settings["ceiling_threshold"])
+    return _Runs(
+        responses,
+        ceilings,
+        scoring.run_folds(names, noted["folds"], tested),
+        names,
+        {"": [run for run in names if run not in tested], **apart},
+        encoding.turned_in_time(labels, settings.null_draws, gap, settings.null, job.seed),
+        [0] if hrf else list(noted["delays"]),
+        reliable,
+        _regions(responses.targets, reliable),
+        noted["presentations"],
+        job.settings["confidence"],
+    )
+
+
+def _save_scores(
+    job: Job,
+    runs: _Runs,
+    fits: Mapping[str, scoring.RunFit],
+    bands: Mapping[str, scoring.Band],
+    kinds: Mapping[str, str],
+    rows: list[dict[str, object]],
+    turned: str,
+) -> None:
+    """Save how well every fit predicts: by region, with its null, after the rows of layers; by target; by run."""
+    Y, labels, delays, folds = runs.fitted
+    own = runs.of_set("")
+    targets, by_run = [], []
+    for model, fit in fits.items():
+        fitted = list(bands.values()) if model == "all" else [bands[model]]
+        nulls = scoring.run_null(fitted, Y, labels, delays, fit, runs.turns, folds, list(runs.sets.values()))
+        for name, null in zip(runs.sets, nulls, strict=True):
+            named = {"model": model, "layer": "", "kind": kinds.get(model, "model"), "test_set": name}
+            rows += _score_rows(runs, named, fit.r[runs.of_set(name)], runs.ceiling(name), null)
+        r = scoring.mean_over_runs(fit.r[own])
+        table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "model": model, "r": r})
+        targets.append(
+            table.assign(
+                r2=np.nanmean(fit.r2[own], axis=0),
+                p=statistics.permutation_test(r, nulls[0]),
+                p_fwer=statistics.permutation_test(r, nulls[0], "max"),
+                ceiling=runs.ceilings["ceiling"],
+                reliable=runs.reliable,
+            )
+        )
+        by_run += [
+            {"model": model, "region": region, "run": run, "r": float(np.nanmean(fit.r[k, places]))}
+            for region, places in runs.regions.items()
+            for k, run in enumerate(runs.names)
+        ]
     job.save(
         "runscores",
-        pd.DataFrame(scores).fillna({"test_set": ""}),
+        pd.DataFrame(rows).fillna({"test_set": ""}),
         r="of each run left out, mean over runs as Fisher's z, mean over the targets of a region",
         p=f"one-sided, responses of every run {turned}, and refitted",
         interval="over runs (Nadeau and Bengio)",
     )
-    images = brain_maps(responses.targets, np.stack([table["r"].to_numpy() for table in targets]), names=list(fits))
+    images = brain_maps(runs.responses.targets, np.stack([table["r"].to_numpy() for table in targets]), names=[*fits])
     told = {"p_fwer": "against the largest r over targets", "maps": [f"r, {name}" for name in fits]}
     job.save("runtargets", pd.concat(targets, ignore_index=True), images, **told)
-    job.save("runfolds", pd.DataFrame(folds))
-    job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features, mean over targets")
-    whole, split = together.r2[rows[""]], dict(zip(bands, together.split[rows[""]].swapaxes(0, 1), strict=True))
-    limits["all"] = together.limit_r2[rows[""]]
-    shares = pd.DataFrame(_share_rows(whole, split, common, nulls, regions, ratios[""], confidence))
+    job.save("runfolds", pd.DataFrame(by_run))
+
+
+def _save_shares(
+    job: Job,
+    runs: _Runs,
+    together: scoring.RunFit,
+    bands: Mapping[str, scoring.Band],
+    options: Mapping[str, Any],
+    turned: str,
+) -> None:
+    """Save what every model, and every set of them, has alone in the joint fit: by region and by target."""
+    models = [name for name in bands if name in job.settings["informed"]]
+    largest = len(models) if len(models) <= MOST_IN_SETS else 2
+    several = [of for n in range(2, largest + 1) for of in combinations(models, n)]
+    less = encoding.fits_without(bands, *runs.fitted, sets=several, **options) | {(): together}
+    every_set = {statistics.SHARING.join(of): of for of in (*zip(bands, strict=True), *several)}
+    own = runs.of_set("")
+    common = {name: scoring.common_r2(of, less)[own] for name, of in every_set.items()}
+    limits = {name: scoring.common_r2(of, less, limit=True)[own] for name, of in every_set.items()}
+    limits["all"] = together.limit_r2[own]
+    Y, labels, delays, folds = runs.fitted
+    nulls = {
+        name: scoring.unique_null(bands, name, less, Y, labels, delays, runs.turns, folds, runs.sets[""])
+        for name in bands
+    }
+    split = dict(zip(bands, together.split[own].swapaxes(0, 1), strict=True))
+    shares = pd.DataFrame(_share_rows(runs, together.r2[own], split, common, nulls))
     shares["limit"] = [
-        float(np.nanmean(limits[name][:, regions[region]])) if name in limits else np.nan
+        float(np.nanmean(limits[name][:, runs.regions[region]])) if name in limits else np.nan
         for name, region in zip(shares["model"], shares["region"], strict=True)
     ]
     left = f"one-sided, what other models leave unexplained of every run {turned}, and refitted"
     job.save("runshares", shares, p=left, limit="of endless data: half the sum of runs left out and runs trained on")
-    of_targets = []
+    targets = []
     for name, part in common.items():
         mean = np.nanmean(part, axis=0)
-        table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": name, "unique": mean})
+        table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "model": name, "unique": mean})
         if name in nulls:
             corrected = statistics.permutation_test(mean, nulls[name], "max")
             table = table.assign(p=statistics.permutation_test(mean, nulls[name]), p_fwer=corrected)
-        of_targets.append(table)
-    values = np.stack([table["unique"].to_numpy() for table in of_targets])
-    images = brain_maps(responses.targets, values, names=list(common))
-    maps = [f"unique R², {name}" for name in common]
-    job.save("rununiques", pd.concat(of_targets, ignore_index=True), images, maps=maps)
+        targets.append(table)
+    values = np.stack([table["unique"].to_numpy() for table in targets])
+    images = brain_maps(runs.responses.targets, values, names=list(common))
+    job.save(
+        "rununiques", pd.concat(targets, ignore_index=True), images, maps=[f"unique R², {name}" for name in common]
+    )
 
 
 def _on_the_clock(
@@ -199,46 +274,32 @@ def _regions(targets: pd.DataFrame, kept: NDArray[np.bool_]) -> dict[str, Rows]:
 
 
 def _score_rows(
-    model: str,
-    layer: str,
-    kind: str,
-    of_runs: Values,
-    ceiling: Values,
-    regions: dict[str, Rows],
-    null: Values | None = None,
-    ratio: float = 0.0,
-    confidence: float = 0.95,
+    runs: _Runs, labels: Mapping[str, str], of_runs: Values, ceiling: Values, null: Values | None = None
 ) -> list[dict[str, object]]:
     """List the mean r of a fit in every region, with its null, interval and ceiling where it has them."""
     r, found = scoring.mean_over_runs(of_runs), []
     corrected = np.full(len(r), np.nan) if null is None else statistics.permutation_test(r, null, "max")
-    for region, rows in regions.items():
-        row: dict[str, Any] = {"model": model, "layer": layer, "kind": kind, "region": region, "n_targets": len(rows)}
-        row["r"], row["ceiling"] = float(np.nanmean(r[rows])), float(np.sqrt(np.maximum(ceiling[rows], 0)).mean())
+    for region, rows in runs.regions.items():
+        row: dict[str, Any] = {**labels, "region": region, "n_targets": len(rows), "r": float(np.nanmean(r[rows]))}
+        row["ceiling"] = float(np.sqrt(np.maximum(ceiling[rows], 0)).mean())
         row |= dict.fromkeys(("low", "high", "null_mean", "null_95", "p", "share"), np.nan)
         if null is not None:
             row |= _against(row["r"], null[:, rows])
             row["share"] = float((corrected[rows] < 0.05).mean())
-            row |= _interval(np.nanmean(of_runs[:, rows], axis=1), ratio, confidence)
+            row |= runs.interval(np.nanmean(of_runs[:, rows], axis=1), labels["test_set"])
         found.append(row)
     return found
 
 
 def _share_rows(
-    r2: Values,
-    split: Mapping[str, Values],
-    common: Mapping[str, Values],
-    nulls: Mapping[str, Values],
-    regions: dict[str, Rows],
-    ratio: float,
-    confidence: float,
+    runs: _Runs, r2: Values, split: Mapping[str, Values], common: Mapping[str, Values], nulls: Mapping[str, Values]
 ) -> list[dict[str, object]]:
     """List what every model adds to the R² of the joint fit: product measure, and what is lost without it.
 
     Of several models what they share and no other has; "shared" is what is left of R² then.
     """
     rows: list[dict[str, object]] = []
-    for region, places in regions.items():
+    for region, places in runs.regions.items():
         whole = float(np.nanmean(r2[:, places]))
         rows.append({"model": "all", "region": region, "product": whole, "unique": np.nan, "low": np.nan})
         told = 0.0
@@ -246,7 +307,7 @@ def _share_rows(
             part = np.nanmean(of_runs[:, places], axis=1)
             product = float(np.nanmean(split[name][:, places])) if name in split else np.nan
             rows.append({"model": name, "region": region, "product": product, "unique": float(part.mean())})
-            rows[-1] |= _interval(part, ratio, confidence)
+            rows[-1] |= runs.interval(part)
             if name in nulls:
                 rows[-1] |= _against(rows[-1]["unique"], nulls[name][:, places])
             told += float(part.mean())
@@ -259,11 +320,3 @@ def _against(found: object, null: Values) -> dict[str, float]:
     means = np.nanmean(null, axis=1)
     p = float(statistics.permutation_test(np.asarray(found), means))
     return {"null_mean": float(means.mean()), "null_95": float(np.quantile(means, 0.95)), "p": p}
-
-
-def _interval(values: Values, ratio: float, confidence: float) -> dict[str, float]:
-    """Return the interval of a mean over runs; NaN of too few."""
-    if len(values) < statistics.MIN_UNITS or not np.isfinite(values).all():
-        return {"low": np.nan, "high": np.nan}
-    interval = statistics.cross_validated_interval(values, ratio, confidence)
-    return {"low": interval.low, "high": interval.high}

@@ -65,13 +65,7 @@ def encode_left_out(job: Job) -> None:
     stimuli, Y = responses.trials["stimulus_id"].to_numpy(), responses.values.reshape(len(responses.trials), -1)
     for split, rule in job.details("splits")["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
-        trained_on = any(np.isin(stimuli[test], stimuli[train]).any() for train, test in folds)
-        left_out: LeftOut = "stimulus" if rule["leave_out"] == "stimulus" else "run" if trained_on else "group"
-        limit, n_test = ceiling, round(np.mean([len(test) for _, test in folds]))
-        if left_out != "run":  # averages are scored
-            repeats = [np.unique(stimuli[test], return_counts=True)[1] for _, test in folds]
-            n_test = round(np.mean([len(counts) for counts in repeats]))
-            limit = statistics.noise_ceiling_from_share(ceiling, np.concatenate(repeats))
+        left_out, limit, n_test = _scored(rule["leave_out"], folds, stimuli, ceiling)
         reliable = statistics.reliable_targets(ceilings.assign(ceiling=limit), threshold)
         alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
         inner = group_labels(responses.trials, rule["leave_out"]).to_numpy() if alone else runs
@@ -91,13 +85,11 @@ def encode_left_out(job: Job) -> None:
                 seed=job.seed,
                 inputs=inputs,
             )
-            labels = {"split": split, "layer": name}
+            found = {"identification": _identification(evaluation, stimuli, folds, left_out), "null": _null(evaluation)}
             if left_out == "run" or n_test > 2:  # two have no r
-                tables["scores"].append(
-                    _scores(evaluation, responses, limit, n_test).assign(reliable=reliable, **labels)
-                )
-            tables["identification"].append(_identification(evaluation, stimuli, folds, left_out).assign(**labels))
-            tables["null"].append(_null(evaluation).assign(**labels))
+                found["scores"] = _scores(evaluation, responses, limit, n_test).assign(reliable=reliable)
+            for table, rows in found.items():
+                tables[table].append(rows.assign(split=split, layer=name))
             chosen = evaluation.observed.alpha
             ends = (min(alphas), max(alphas)) if alphas else ()
             edges[f"{split}/{name}"] = [float((chosen == alpha).mean()) for alpha in ends]
@@ -129,6 +121,19 @@ def encode_left_out(job: Job) -> None:
     job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
     nothing = pd.DataFrame({"layer": np.empty(0, dtype=str)})
     job.save("partition", pd.concat(tables["partition"] or [nothing], ignore_index=True), interval="over folds")
+
+
+def _scored(
+    rule: str, folds: Sequence[tuple[np.ndarray, np.ndarray]], stimuli: np.ndarray, ceiling: np.ndarray
+) -> tuple[LeftOut, np.ndarray, int]:
+    """Return what a split leaves out, and of what it scores the ceiling (n_targets,) and the number in a fold."""
+    trained_on = any(np.isin(stimuli[test], stimuli[train]).any() for train, test in folds)
+    left_out: LeftOut = "stimulus" if rule == "stimulus" else "run" if trained_on else "group"
+    if left_out == "run":
+        return left_out, ceiling, round(np.mean([len(test) for _, test in folds]))
+    repeats = [np.unique(stimuli[test], return_counts=True)[1] for _, test in folds]  # averages are scored
+    limit = statistics.noise_ceiling_from_share(ceiling, np.concatenate(repeats))
+    return left_out, limit, round(np.mean([len(counts) for counts in repeats]))
 
 
 def _rank(features: np.ndarray) -> int:

@@ -159,13 +159,16 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     rng, regions = np.random.default_rng(0), {"one": np.array([0]), "two": np.array([1, 2])}
     r, null = rng.uniform(-0.2, 0.6, (n_runs, 3)), 0.2 * rng.normal(size=(39, 3))
     ceiling, mean = np.array([0.25, 0.36, -0.1]), mean_over_runs(r)
-    found = pd.DataFrame(continuous._score_rows("m", "l", "k", r, ceiling, regions, null, 0.2, 0.9))
+    names: Any = [f"run{k}" for k in range(n_runs)]
+    runs = continuous._Runs(None, None, 6 * [()], names, {"": names}, {}, [], None, regions, {}, 0.9)
+    labels = {"model": "m", "layer": "l", "kind": "k", "test_set": ""}
+    found = pd.DataFrame(continuous._score_rows(runs, labels, r, ceiling, null))
     np.testing.assert_allclose(found["r"], [mean[rows].mean() for rows in regions.values()])
     assert found["low"].isna().all() == (n_runs == 5)
-    plain = continuous._score_rows("m", "l", "k", r, ceiling, regions)
+    plain = continuous._score_rows(runs, labels, r, ceiling)
     r2, split = rng.random((n_runs, 3)), {name: rng.random((n_runs, 3)) for name in "ab"}
     common = {name: rng.random((n_runs, 3)) for name in ("a", "b", "a & b")}
-    shares = continuous._share_rows(r2, split, common, {name: rng.random((39, 3)) for name in "ab"}, regions, 0.2, 0.9)
+    shares = continuous._share_rows(runs, r2, split, common, {name: rng.random((39, 3)) for name in "ab"})
     tables = {"scores": found, "plain": pd.DataFrame(plain), "shares": pd.DataFrame(shares)}
     Record(Path(__file__).parent / "recorded_stages.json").check(f"rows of {n_runs} runs", tables)
 

@@ -2,6 +2,7 @@
 
 from brainalign.encoding.scoring.continuous_runs import (
     Band,
+    Fold,
     RunFit,
     best_layers,
     common_r2,
