@@ -20,6 +20,8 @@ from brainalign.io import brain_maps, entities_of, load
 from brainalign.workflow import Job
 
 EVERYWHERE = "all targets"
+Bands = Mapping[str, scoring.Band]
+Fits = Mapping[str, scoring.RunFit]
 MOST_IN_SETS = 3  # models of which every set is told; of more, pairs
 
 
@@ -32,7 +34,8 @@ class _Runs:
     folds: list[scoring.Fold]
     names: list[str]
     sets: dict[str, list[str]]  # runs that are averaged: "" those left out in turn, then each test set
-    turns: Mapping[str, Values]  # of the null
+    turns: Mapping[str, NDArray[np.complex128]]  # of the null
+    turned: str  # in words
     delays: list[int]  # in rows
     reliable: NDArray[np.bool_]
     regions: dict[str, Rows]
@@ -88,15 +91,11 @@ def encode_continuous(job: Job) -> None:
             for region, places in runs.regions.items()
             for delay, weight in zip(shown, fits[model].weights[:, places].mean(axis=1), strict=True)
         ]
-    options = {"n_candidates": settings.n_candidates, "seed": job.seed, "with_trained": True}
+    options: Any = {"n_candidates": settings.n_candidates, "seed": job.seed, "with_trained": True}
     fits["all"] = encoding.fit_runs(list(bands.values()), *runs.fitted, **options)
-    turned = {
-        "shift": f"shifted circularly by {settings.shift_s:g} s or more",
-        "phase": "given random phases, alike for all targets",
-    }[settings.null]
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features, mean over targets")
-    _save_scores(job, runs, fits, bands, {"all": "joint"} | dict.fromkeys(controls, "control"), layer_rows, turned)
-    _save_shares(job, runs, fits["all"], bands, options, turned)
+    _save_scores(job, runs, fits, bands, {"all": "joint"} | dict.fromkeys(controls, "control"), layer_rows)
+    _save_shares(job, runs, fits["all"], bands, options)
 
 
 def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], *, hrf: bool) -> _Runs:
@@ -105,6 +104,7 @@ def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], *, hrf: 
     names, apart = list(dict.fromkeys(labels.tolist())), noted["test_sets"]
     tested = [run for of in apart.values() for run in of]
     gap = max(round(settings.shift_s / noted["step_s"]), 1)
+    shift, phase = f"shifted circularly by {settings.shift_s:g} s or more", "given random phases, alike for all targets"
     reliable = statistics.reliable_targets(ceilings, job.settings["ceiling_threshold"])
     return _Runs(
         responses,
@@ -113,6 +113,7 @@ def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], *, hrf: 
         names,
         {"": [run for run in names if run not in tested], **apart},
         encoding.turned_in_time(labels, settings.null_draws, gap, settings.null, job.seed),
+        shift if settings.null == "shift" else phase,
         [0] if hrf else list(noted["delays"]),
         reliable,
         _regions(responses.targets, reliable),
@@ -122,13 +123,7 @@ def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], *, hrf: 
 
 
 def _save_scores(
-    job: Job,
-    runs: _Runs,
-    fits: Mapping[str, scoring.RunFit],
-    bands: Mapping[str, scoring.Band],
-    kinds: Mapping[str, str],
-    rows: list[dict[str, object]],
-    turned: str,
+    job: Job, runs: _Runs, fits: Fits, bands: Bands, kinds: Mapping[str, str], rows: list[dict[str, object]]
 ) -> None:
     """Save how well every fit predicts: by region, with its null, after the rows of layers; by target; by run."""
     Y, labels, delays, folds = runs.fitted
@@ -160,7 +155,7 @@ def _save_scores(
         "runscores",
         pd.DataFrame(rows).fillna({"test_set": ""}),
         r="of each run left out, mean over runs as Fisher's z, mean over the targets of a region",
-        p=f"one-sided, responses of every run {turned}, and refitted",
+        p=f"one-sided, responses of every run {runs.turned}, and refitted",
         interval="over runs (Nadeau and Bengio)",
     )
     images = brain_maps(runs.responses.targets, np.stack([table["r"].to_numpy() for table in targets]), names=[*fits])
@@ -169,14 +164,7 @@ def _save_scores(
     job.save("runfolds", pd.DataFrame(by_run))
 
 
-def _save_shares(
-    job: Job,
-    runs: _Runs,
-    together: scoring.RunFit,
-    bands: Mapping[str, scoring.Band],
-    options: Mapping[str, Any],
-    turned: str,
-) -> None:
+def _save_shares(job: Job, runs: _Runs, together: scoring.RunFit, bands: Bands, options: Any) -> None:
     """Save what every model, and every set of them, has alone in the joint fit: by region and by target."""
     models = [name for name in bands if name in job.settings["informed"]]
     largest = len(models) if len(models) <= MOST_IN_SETS else 2
@@ -198,7 +186,7 @@ def _save_shares(
         float(np.nanmean(limits[name][:, runs.regions[region]])) if name in limits else np.nan
         for name, region in zip(shares["model"], shares["region"], strict=True)
     ]
-    left = f"one-sided, what other models leave unexplained of every run {turned}, and refitted"
+    left = f"one-sided, what other models leave unexplained of every run {runs.turned}, and refitted"
     job.save("runshares", shares, p=left, limit="of endless data: half the sum of runs left out and runs trained on")
     targets = []
     for name, part in common.items():

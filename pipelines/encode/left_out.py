@@ -88,8 +88,8 @@ def encode_left_out(job: Job) -> None:
             found = {"identification": _identification(evaluation, stimuli, folds, left_out), "null": _null(evaluation)}
             if left_out == "run" or n_test > 2:  # two have no r
                 found["scores"] = _scores(evaluation, responses, limit, n_test).assign(reliable=reliable)
-            for table, rows in found.items():
-                tables[table].append(rows.assign(split=split, layer=name))
+            for artifact, rows in found.items():
+                tables[artifact].append(rows.assign(split=split, layer=name))
             chosen = evaluation.observed.alpha
             ends = (min(alphas), max(alphas)) if alphas else ()
             edges[f"{split}/{name}"] = [float((chosen == alpha).mean()) for alpha in ends]

@@ -160,7 +160,7 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     r, null = rng.uniform(-0.2, 0.6, (n_runs, 3)), 0.2 * rng.normal(size=(39, 3))
     ceiling, mean = np.array([0.25, 0.36, -0.1]), mean_over_runs(r)
     names: Any = [f"run{k}" for k in range(n_runs)]
-    runs = continuous._Runs(None, None, 6 * [()], names, {"": names}, {}, [], None, regions, {}, 0.9)
+    runs = continuous._Runs(None, None, 6 * [()], names, {"": names}, {}, "", [], None, regions, {}, 0.9)
     labels = {"model": "m", "layer": "l", "kind": "k", "test_set": ""}
     found = pd.DataFrame(continuous._score_rows(runs, labels, r, ceiling, null))
     np.testing.assert_allclose(found["r"], [mean[rows].mean() for rows in regions.values()])
