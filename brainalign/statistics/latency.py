@@ -212,11 +212,10 @@ def first_hump(
     (start, stop) or None
         For `window` of `score_latency` and `hump_latency`; None where the score has no onset.
     """
-    n = min(n_consecutive, len(score))
-    above = np.asarray(np.lib.stride_tricks.sliding_window_view(score > threshold, n).all(axis=1))
-    if not above.any():
+    [found] = _onsets(score[None], threshold, n_consecutive, np.arange(float(len(score))))
+    if np.isnan(found):
         return None
-    onset, height = int(above.argmax()), score - chance
+    onset, height = int(found), score - chance
     below = np.flatnonzero(height[onset:] < np.maximum.accumulate(height[onset:]) / 2)
     end = onset + int(below[0]) if len(below) else len(score)
     best = onset + int(height[onset:end].argmax())

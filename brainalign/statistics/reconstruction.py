@@ -10,7 +10,7 @@ from scipy.special import gammaln
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.statistics.resampling import MIN_UNITS, bootstrap
+from brainalign.statistics.resampling import MIN_UNITS, bootstrap, permute_within
 
 GREY = (0.2125, 0.7154, 0.0721)  # luminance of red, green and blue (ITU-R BT.709), as scikit-image takes it
 SIGMA, REACH = 1.5, 5  # of the window: standard deviation and half width in pixels
@@ -138,7 +138,8 @@ def reconstruction_scores(
         Stimuli that the reconstruction was trained on: for the controls "mean image" and "retrieved".
     clusters : sequence (n,), optional
         Kind of each stimulus (category, or cluster of its features). Identification is then also given among stimuli
-        of the same cluster, where knowing the kind does not help, and among all others.
+        of the same cluster, where knowing the kind does not help, and among all others. Of the first, pairs are
+        permuted within clusters: those of all would judge what knows the kind alone by what knows nothing.
     n_ways : sequence of int
         Numbers of candidates, the right one among them; 2 is pairwise.
     n_permutations : int
@@ -193,6 +194,7 @@ def reconstruction_scores(
         sets["retrieved"] = retrieve(reconstructed, training, next(iter((extractors or {}).values()), None))
     rng = np.random.default_rng(seed)
     orders = np.array([rng.permutation(n) for _ in range(n_permutations)]).reshape(-1, n)
+    within = orders if labels is None else permute_within(labels, n_permutations, rng)
     rows: list[dict[str, object]] = []
 
     def add(images: str, metric: str, each: Floats, null: Floats | None, **more: object) -> None:
@@ -220,13 +222,14 @@ def reconstruction_scores(
                 raise BrainalignError(f"{features} gives {mine.shape[1]} and {goal.shape[1]} features of equal images")
             similar = unit_rows(mine) @ unit_rows(goal).T  # (n reconstructed, n targets)
             # Exchanged one at a time, where they are needed: each is as large as all pairs.
-            permuted = orders if name == "reconstructed" else orders[:0]
+            permuted, alike = (some if name == "reconstructed" else some[:0] for some in (orders, within))
             for n_way in n_ways:
                 for which, others in groups.items():
                     enough = others.sum(axis=1) >= n_way - 1
                     if not enough.any():
                         continue
-                    null = np.array([n_way_identification(similar[k], n_way, others)[enough].mean() for k in permuted])
+                    pairs = alike if which == "same cluster" else permuted
+                    null = np.array([n_way_identification(similar[k], n_way, others)[enough].mean() for k in pairs])
                     each = n_way_identification(similar, n_way, others)[enough]
                     add(name, f"{n_way}-way", each, null, features=features, distractors=which, chance=1 / n_way)
             null = np.array([1 - np.diagonal(similar[k]).mean() for k in permuted])

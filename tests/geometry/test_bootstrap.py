@@ -231,6 +231,9 @@ def test_the_honest_best_of_layers_and_of_all(rng: np.random.Generator) -> None:
     scores = found.scores.set_index(["reference", "model", "layer"]).loc["group"]
     assert scores["score"].idxmax()[0] in ("net", "published")
     assert scores.loc[("net", "b"), "p"] < 0.001 < scores.loc[("net", "a"), "p"]
+    cosines = g.score_references({"group": noisy}, two, "cosine", 20, 3).scores
+    assert cosines["gap_p"].notna().all()
+    assert cosines["p"].isna().all(), "of a model that has nothing to do with them it would be below .001 as well"
 
 
 @pytest.mark.parametrize("method", ["spearman", "rho-a", "pearson", "whitened-cosine"])

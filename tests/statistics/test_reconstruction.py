@@ -31,6 +31,7 @@ def test_the_whole_table_by_hand() -> None:
     table = st.reconstruction_scores(made, shown, extractors, training=training, **options)
     rng = np.random.default_rng(3)
     orders = [rng.permutation(7) for _ in range(19)]
+    within = st.permute_within(clusters, 19, rng)
 
     def r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.corrcoef(a, b)[: len(a), len(a) :]
@@ -63,7 +64,7 @@ def test_the_whole_table_by_hand() -> None:
             for n_way in (2, 3):
                 for which, others in (("all", everyone), ("same cluster", same & everyone), ("other clusters", ~same)):
                     kept = others.sum(axis=1) >= n_way - 1
-                    ordered = [similar, *(similar[order] for order in orders)]
+                    ordered = [similar, *(similar[k] for k in (within if which == "same cluster" else orders))]
                     each, *null = (st.n_way_identification(one, n_way, others)[kept] for one in ordered)
                     about = {"features": features, "distractors": which, "chance": 1 / n_way}
                     add(name, f"{n_way}-way", each, [float(one.mean()) for one in null], **about)

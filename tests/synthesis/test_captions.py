@@ -10,7 +10,7 @@ from seeded.recorded import Record
 
 from brainalign import synthesis
 from brainalign.encoding import Ridge
-from brainalign.statistics import fdr
+from brainalign.statistics import bootstrap_correlations, fdr, interval_widening
 from brainalign.study import attribute_labels
 
 D, N_BANK, N_VOXELS = 7, 53, 5
@@ -225,6 +225,10 @@ def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> 
     for name, each in predicted.items():
         r = [np.corrcoef(each[:, k], test[1][:, k])[0, 1] for k in range(3)]
         np.testing.assert_allclose(table[name][:3], r, atol=1e-6)
+    scores = found.scores.set_index(["region", "of"]).loc[("a", "caption")]
+    drawn = bootstrap_correlations(predicted["r"][:, :3], test[1][:, :3], [np.arange(3)], n_draws=60, seed=3)[:, 0]
+    ends = scores["r"] + interval_widening(np.inf, 40, 0.95) * (np.quantile(drawn, [0.025, 0.975]) - scores["r"])
+    np.testing.assert_allclose(scores[["low", "high"]].astype(float), ends, atol=1e-5)
     assert (table["p"][:3] == 1 / 991).all()
     np.testing.assert_allclose(table["q"][:3], fdr(table["p"][:3].to_numpy()))
     assert table.loc[3:, ["p", "q", "r", "nearest_r", "bankmean_r"]].isna().all(axis=None)

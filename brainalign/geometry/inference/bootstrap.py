@@ -173,6 +173,9 @@ def dual_bootstrap(
 ) -> DualBootstrap:
     """Evaluate models on resampled subjects and stimuli.
 
+    Stimuli count as drawn one by one. Of a few categories' exemplars errors are too small for other categories: two
+    equally good models were told apart at .05 in .13 of studies of 6 categories of 4, in .26 of 3 categories of 8.
+
     Parameters
     ----------
     rdms : array (n_subjects, n_pairs)

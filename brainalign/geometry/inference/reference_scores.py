@@ -31,9 +31,10 @@ class ReferenceScores:
     ----------
     scores : DataFrame
         A row per reference set and candidate: reference, model, layer, comparison, score (mean over subjects), se,
-        low, high (confidence interval), p (score above 0, one-sided), ceiling_low, ceiling_high, gap (score minus lower
-        ceiling), gap_se, gap_p (two-sided), n_subjects, n_stimuli, n_missing (pairs, most over subjects), n_boot, over,
-        note (why a score is undefined, or what the error does not cover).
+        low, high (confidence interval), p (score above 0, one-sided; NaN of cosines, which are above 0 by chance),
+        ceiling_low, ceiling_high, gap (score minus lower ceiling), gap_se, gap_p (two-sided), n_subjects, n_stimuli,
+        n_missing (pairs, most over subjects), n_boot, over, note (why a score is undefined, or what the error does not
+        cover).
     subjects : DataFrame
         reference, subject, model, layer, score, n_missing.
     differences : DataFrame
@@ -135,7 +136,7 @@ def subject_rdms(rdms: Values, method: str) -> Values:
 
 def _score_rows(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float) -> pd.DataFrame:
     """Return a row per model with its error, interval, p, ceiling and gap: the columns of `ReferenceScores.scores`."""
-    n, se = len(keys), result.se()
+    n, se, kind = len(keys), result.se(), COMPARISONS[result.method]
     half = stdtrit(result.dof, 1 - alpha / 2) * se
     _, p = result.test(np.eye(n, n + 2), two_sided=False)
     gaps = np.eye(n, n + 2)
@@ -149,7 +150,7 @@ def _score_rows(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float
         se=se,
         low=result.scores - half,
         high=result.scores + half,
-        p=p,
+        p=p if kind.centre or kind.concordance else np.nan,
         ceiling_low=result.ceiling[0],
         ceiling_high=result.ceiling[1],
         gap=result.scores - result.ceiling[0],

@@ -274,7 +274,8 @@ def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...
             "that the guiding encoder ranks highest, against as many of theirs; with unguided images and null encoders "
             "all of them."
         )
-    text = f"{listed}{nulls} Intervals are Student's t over images; p {signs}exchanges images."
+    of_best = "; of the best of many, whose worst varies too, p is that of t where it is larger"
+    text = f"{listed}{nulls} Intervals are Student's t over images; p {signs}exchanges images{of_best}."
     texts.append((text, ()))
     text = (
         "An image that looks right is no evidence that it was found in the brain: a generator shows what it was "

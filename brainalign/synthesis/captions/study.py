@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-from brainalign.statistics import bootstrap_correlations, fdr, pearson, permuted_correlations
+from brainalign.statistics import bootstrap_correlations, fdr, interval_widening, pearson, permuted_correlations
 from brainalign.synthesis.captions import captioners
 from brainalign.synthesis.captions.scores import (
     attribute_evidence,
@@ -167,7 +167,10 @@ class CaptionStudy:
     def _scores(
         self, predicted: Mapping[str, Values], measured: Values, regions: Regions, spoken: NDArray[np.bool_]
     ) -> pd.DataFrame:
-        """Compare means over the voxels of regions on resampled test images, the same ones for all."""
+        """Compare means over the voxels of regions on resampled test images, the same ones for all.
+
+        Percentiles are widened to Student's t: as they are, those of 12 images cover .90 instead of .95.
+        """
         groups = [rows[spoken[rows]] for rows in regions.values()]
         kept = {name: np.nan_to_num(values) for name, values in predicted.items()}
         rng = np.random.default_rng([self.seed, 0x0D3])
@@ -185,18 +188,18 @@ class CaptionStudy:
             order[voxels] = rng.permutation(voxels)
             mixed.append(drawn(kept["caption"][:, order]))
         found["permuted"] = np.mean([r for r, _ in mixed], axis=0), np.mean([draws for _, draws in mixed], axis=0)
-        tail, rows = (1 - self.confidence) / 2, []
+        tails, rows = [(1 - self.confidence) / 2, (1 + self.confidence) / 2], []
+        widening = interval_widening(np.inf, len(measured), self.confidence)
+        best, best_draws = found["caption"]
         for k, region in enumerate(regions):
             for name in ("encoder", "caption", *CONTROLS):
                 r, draws = found[name][0][k], found[name][1][:, k]
-                low, high, gain_low, gain_high = (
-                    float(np.quantile(part, at)) if len(groups[k]) else np.nan
-                    for part in (draws, found["caption"][1][:, k] - draws)
-                    for at in (tail, 1 - tail)
-                )
+                gain = best[k] - r
+                low, high = r + widening * (np.quantile(draws, tails) - r)
+                gain_low, gain_high = gain + widening * (np.quantile(best_draws[:, k] - draws, tails) - gain)
                 rows.append(
-                    {"region": region, "of": name, "r": r, "low": low, "high": high}
-                    | {"gain": found["caption"][0][k] - r, "gain_low": gain_low, "gain_high": gain_high}
+                    {"region": region, "of": name, "r": r, "low": max(low, -1), "high": min(high, 1)}
+                    | {"gain": gain, "gain_low": gain_low, "gain_high": gain_high}
                     | {"n": len(groups[k]), "n_silent": len(regions[region]) - len(groups[k])}
                 )
         return pd.DataFrame(rows)
