@@ -1,10 +1,12 @@
 """`brainalign init`: a folder of every kind becomes a YAML of at most 15 lines that `check` and `plan` take."""
 
 import io
+import itertools
 import json
 import re
 import shutil
 import unicodedata
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import pytest
 import yaml
 import zarr
 from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
+from numpy.typing import NDArray
 from PIL import Image
 from refusals import refused
 from rsatoolbox.rdm import RDMs
@@ -296,6 +299,18 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
     assert content["recordings"]["s2"]["rois"] == {"areas": "s2/rois.nii.gz"}
     assert content["splits"] == {"held": {"column": "part", "value": "Test"}}
     assert written(rdms_of_matlab)[0]["recordings"]["IT"] == {"format": "rdms", "file": "RDMs.mat", "key": "IT"}
+    place = tmp_path / "bids_of_images"
+    assert written(bids_of_images)[0]["recordings"]["01"]["names"] == "file stem"
+    for folder in "ab":  # of the same names
+        shutil.copytree(place / "images", place / "stimuli" / folder)
+    shutil.rmtree(place / "images")
+    (place / "stimuli.tsv").unlink()
+    for path in place.rglob("*_events.tsv"):
+        events = pd.read_csv(path, sep="\t")
+        events["stim_file"] = [f"{'ab'[k % 2]}/{Path(name).name}" for k, name in enumerate(events["stim_file"])]
+        events.to_csv(path, sep="\t", index=False)
+    shown = read_subject(described(place), "01").trials["stimulus_id"].tolist()
+    assert shown[-80:] == events["stim_file"].tolist()
     trials = read_subject(written(bids_of_sessions)[1], "01").trials
     assert trials.groupby("run", sort=False)["session"].first().to_dict() == {"1": "a", "2": "a", "3": "b"}
 
@@ -458,6 +473,91 @@ def test_people_and_test_stimuli_are_those_that_files_and_folders_name(tmp_path:
     responses = read_subject(study := described(tmp_path), "01", as_they_are=True)
     np.testing.assert_allclose(responses.values, np.concatenate(values), rtol=1e-6)
     assert (responses.trials["stimulus_id"].tolist(), held()) == ([*shown.ravel()], names[:12])
+
+
+def planted(study: Study, who: str) -> tuple[list[int], list[int]]:
+    """Return the numbers that responses hold in their first column, and those that names of images shown end in."""
+    responses, table = read_subject(study, who, as_they_are=True), read_text_table(study.folder / study.stimuli)
+    paths = dict(zip(table["stimulus_id"], table["path"], strict=True))
+    shown = [int(Path(paths[name]).stem[-2:]) for name in responses.trials["stimulus_id"]]
+    return responses.values[:, 0].round().astype(int).tolist(), shown
+
+
+def of_images(numbers: NDArray[np.int64], n: int = 5) -> NDArray[np.float32]:
+    return numbers[..., None] + 0.01 * rng.normal(size=(*numbers.shape, n)).astype(np.float32)
+
+
+def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: Path) -> None:
+    images(tmp_path, [f"im{k:02d}" for k in range(1, 21)])
+    every = np.arange(1, 21)
+
+    def table(name: str, numbers: Iterable[int], **columns: Any) -> None:
+        shown = [f"im{k:02d}.png" for k in numbers]
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pd.DataFrame({"image": shown, **columns}).to_csv(tmp_path / name, index=False)
+
+    def check(*people: str, **sizes: int) -> None:
+        study = described(tmp_path)
+        assert [*study.recordings] == [*people]
+        for who in people:
+            held, shown = planted(study, who)
+            assert (held, len(held)) == (shown, sizes["n"])
+        remove(path for path in tmp_path.rglob("*.*") if path.suffix != ".png")
+
+    order, rows = rng.permutation(every), np.tile(rng.permutation(20), 2)
+    listed = np.array([f"im{k:02d}.png" for k in order], dtype=object)
+    savemat(tmp_path / "all.mat", {"resp": of_images(order[rows]), "stimID": rows + 1.0, "imgNames": listed})
+    check("01", n=40)  # numbers are of the list, not those in the names that it has
+    for who, (run, shown) in itertools.product(("S1", "S2"), enumerate((order, every[::-1], order[::-1]))):
+        table(f"{who}/run{run}_order.csv", mine := np.roll(shown, int(who[1])))
+        np.save(tmp_path / who / f"run{run}_beta.npy", of_images(mine))
+    check("S1", "S2", n=60)  # which show each image once, in an order of their own
+    for ending in ("npy", "nii.gz"):
+        table("trials.csv", np.r_[order, order[::-1]], session=np.repeat([2, 1], 20))  # the last is listed first
+        for day, shown in ((2, order), (1, order[::-1])):
+            values = of_images(shown, 18)
+            if ending == "npy":
+                np.save(tmp_path / f"ses-{day}_betas.npy", values)
+            else:
+                maps = nibabel.Nifti1Image(values.T.reshape(3, 3, 2, 20), np.eye(4))
+                nibabel.save(maps, tmp_path / f"ses-{day}_betas.nii.gz")
+                nibabel.save(nibabel.Nifti1Image(np.ones((3, 3, 2), "u1"), np.eye(4)), tmp_path / "mask.nii.gz")
+        check("01", n=40)
+    train, test = order[:12], order[12:]
+    repeats = of_images(np.tile(test, (3, 1)))
+    repeats[2, 5] = np.nan  # was not repeated as often
+    table("stim_train.csv", train)
+    table("stim_test.csv", test)
+    np.save(tmp_path / "responses_train.npy", of_images(train))
+    np.save(tmp_path / "responses_test.npy", repeats)
+    check("01", n=12 + 3 * 8 - 1)
+    arrays = {}
+    for who, (name, shown) in itertools.product(("sub1", "sub2"), (("train", train), ("test", test))):
+        mine = rng.permutation(shown)
+        arrays |= {f"{who}_{name}_data": of_images(mine), f"{who}_{name}_stim": [f"im{k:02d}" for k in mine]}
+    np.savez(tmp_path / "data.npz", **arrays)
+    check("1", "2", n=20)
+    table("units_first.csv", every)
+    units = of_images(np.tile(every, (9, 1))).transpose(2, 1, 0)  # cells x images x more repeats than cells
+    np.save(tmp_path / "cells.npy", units)
+    pd.DataFrame({"unit_id": range(5), "depth": 0.5}).to_csv(tmp_path / "units.csv", index=False)
+    check("01", n=180)
+    for who in ("ada", "bea"):
+        table(f"{who}/trials.csv", mine := rng.permutation(np.tile(order, 2)), rt=0.5)
+        counts = pd.DataFrame(of_images(mine), columns=[f"V4_{k}" for k in range(5)])
+        counts = counts if who == "ada" else counts.T.rename_axis("voxel_id").set_axis(range(5)).reset_index()
+        counts.to_csv(tmp_path / who / "counts.csv", index=False)
+    check("ada", "bea", n=40)
+    for area in ("LHPPA", "RHPPA", "LO"):
+        np.save(tmp_path / f"{area}.npy", of_images(order))
+    table("trials.csv", order)
+    regions = read_subject(described(tmp_path), "01").regions()
+    assert {area: len(rows) for area, rows in regions.items()} == {"LHPPA": 5, "LO": 5, "RHPPA": 5}
+    remove([*tmp_path.glob("*.[tny]*"), tmp_path / "trials.csv"])
+    for day in (1, 2):  # tables of other sessions than the arrays
+        np.save(tmp_path / f"ses-{day}_betas.npy", of_images(order))
+        table(f"ses-{day + 1}_trials.csv", order)
+    assert main(["init", str(tmp_path), "--yes"]) == 2
 
 
 def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> None:
@@ -642,6 +742,8 @@ def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
             told = zip(responses.targets["target_id"], responses.targets["roi"].str[0], strict=True)
             assert [*told] == [("abcde"[k], "VVIII"[k]) for k in columns]
         remove(tmp_path.glob("*.[nt]*"))
+    (tmp_path / "old.nc").write_bytes(b"CDF\x01")
+    refused("is NetCDF 3, not 4; save it anew", read_array, tmp_path / "old.nc", tmp_path / "trials.tsv")
     np.savez(tmp_path / "all.npz", betas=values[..., 0], image=shown, subject=np.repeat([1, 2], 18))  # rows of people
     assert read_subject(described(tmp_path), "2").trials["stimulus_id"].tolist() == shown[18:]
 
@@ -727,7 +829,7 @@ def test_cells_of_matlab_are_people(tmp_path: Path, version: str) -> None:
 
 
 @pytest.mark.parametrize("ending", [".png", ""])
-def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending: str) -> None:
+def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending: str, capsys) -> None:
     """The same names in several folders, which are categories, or sets where one is held out."""
     for folders, column in ((("cat", "dog", "car"), "category"), (("train", "test"), "set")):
         (tmp_path / "scenes").mkdir()
@@ -744,6 +846,14 @@ def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending:
         held = study.held_out[1]
         assert (held.column, held.value) == (("set", "test") if column == "set" else (None, None))
         assert main(["check", str(tmp_path / "study.yaml")]) == 0
+        if column == "category":  # which another column than that of names tells
+            parted = read_text_table(tmp_path / "trials.tsv")["stimulus_id"].str.split("/", expand=True)
+            parted.set_axis(["category", "image"], axis=1).to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
+            (tmp_path / "stimuli.tsv").unlink()
+            (tmp_path / "study.yaml").unlink()
+            assert main(["init", str(tmp_path), "--yes"]) == 2
+            assert "write car/00.png, not the folder" in " ".join(capsys.readouterr().err.split())
+            remove(tmp_path.glob("trials*"))
         if column == "set":  # a Y for each set, and an X that is of nobody
             remove(tmp_path.glob("*.[tn]*"))
             parts = {name: rng.normal(size=(9, 5)).astype(np.float32) for name in ("X_test", "Y_test", "Y_train")}
@@ -753,7 +863,7 @@ def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending:
             np.testing.assert_array_equal(responses.values, np.r_[parts["Y_test"], parts["Y_train"]])
             assert responses.trials["stimulus_id"].str[:5].tolist() == ["test/"] * 9 + ["train"] * 9
         shutil.rmtree(tmp_path / "scenes")
-        (tmp_path / "stimuli.tsv").unlink()
+        (tmp_path / "stimuli.tsv").unlink(missing_ok=True)
 
 
 def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
@@ -855,6 +965,12 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     np.testing.assert_allclose([read.sets[name][0, 0] for name in read.sets], [pairs, pairs])
     assert "models:  # features_ids.tsv are the rows of features.npz" in (tmp_path / "study.yaml").read_text()
     remove([*tmp_path.glob("*_rdm.*"), *tmp_path.glob("features*"), *tmp_path.glob("*_ordered.tsv")])
+    structs = np.zeros((1, 2), dtype=[("RDM", "O"), ("name", "O"), ("color", "O")])  # of the toolbox for RSA
+    structs[0] = [(squareform(pairs + k), f"{name} | hIT", [0.0, 0.0, 1.0]) for k, name in enumerate("ab")]
+    savemat(tmp_path / "RDMs.mat", {"RDMs": structs})
+    sets = read_rdm_study(described(tmp_path)).sets
+    np.testing.assert_allclose([of[0, 0] for of in sets.values()][-2:], [pairs, pairs + 1])
+    remove(tmp_path.glob("*RDMs*"))
     assert {of.format for of in described(tmp_path).recordings.values()} == {"rdms"}
     remove(tmp_path.glob("IT.np*"))
     for shape in ((trials_of(names, tmp_path), 78 * 77 // 2), (78, 78)):
@@ -880,6 +996,12 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     assert main(["init", str(tmp_path)]) == 2
     said = "numbers tell what was shown, which no model can read; add images .*shown.npy: holds images; save each as"
     assert re.search(said, " ".join(capsys.readouterr().err.split()))
+    remove(tmp_path.iterdir())
+    np.save(tmp_path / "rates.npy", np.ones((trials_of(["cat", "dog"], tmp_path), 4)))
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("photos/cat.png", b"")
+    assert main(["init", str(tmp_path)]) == 2
+    assert "photos.zip holds what was shown (cat); unpack it" in " ".join(capsys.readouterr().err.split())
     remove(tmp_path.iterdir())
     labs.blocks(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -937,7 +1059,10 @@ def test_a_clock_is_read_where_it_stands(tmp_path: Path) -> None:
         at.write_text(json.dumps(told))
         np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, np.arange(-5, 6) / 100)
         (tmp_path / "times.txt").unlink()
-    (tmp_path / "raw.json").write_text('{"fs": 1000}')  # which of the two is not said
+    at.write_text('{"fs": 1000, "tmin": -5}')  # ms: 5 s before an image 10 ms tell nothing of it
+    np.testing.assert_allclose(read_subject(described(tmp_path), "01").times, np.arange(-5, 6) / 1000)
+    (tmp_path / "times.txt").unlink()
+    (tmp_path / "raw.json").write_text('{"fs": 100}')  # which of the two is not said
     described(tmp_path)
     assert "0 1 is wrong" in (tmp_path / "study.yaml").read_text()
     rates = np.load(tmp_path / "ecog.npy")[:, :, :3]

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import zipfile
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
@@ -17,7 +18,7 @@ from brainalign.commands import lab as labs
 from brainalign.commands import unpack
 from brainalign.commands.lab import ARRAYS, CIFTI, VOLUMES, Ask, Lab
 from brainalign.commands.unpack import Shapes, read_table
-from brainalign.io import MISSING, array_shapes, load_image_file, stored_arrays, writing
+from brainalign.io import MISSING, array_shapes, load_image_file, read_lines, reading, stored_arrays, writing
 from brainalign.study import LONGEST_S, header_step_s, table_column, table_columns, table_rows
 
 
@@ -30,12 +31,13 @@ def init_study(folder: Path, ask: Ask) -> Path:
     lab = Lab(folder, ask)
     before, found = {*lab.files}, None
     try:
-        kept = before.union(unpack.unpack_people(lab))
+        kept, remarks = before.union(unpack.unpack_people(lab)), {**lab.remarks}
         found = _described(lab)
+        lab.remarks = lab.remarks if found else remarks
         for path in () if found else lab.written - kept:  # of a first look, before names were understood
             (folder / path).unlink()
             lab.written.discard(path)
-        copies = [] if found else [*unpack.unpack_cells(lab), *unpack.unpack_vectors(lab)]
+        copies = [] if found else [*unpack.unpack_cells(lab), *unpack.unpack_sets(lab), *unpack.unpack_vectors(lab)]
         copies += [] if found else [*unpack.unpack_words(lab), *unpack.unpack_labels(lab)]
         copies += [] if found else lab.rename_columns("stimulus_id", "target_id", "onset_s")
         copies += [] if found else [*unpack.unpack_people(lab), *unpack.unpack_tables(lab)]
@@ -215,6 +217,11 @@ def _rows_of_events(lab: Lab, paths: list[Path]) -> tuple[list[str], list[dict[s
 
 def _names(lab: Lab, names: list[str]) -> dict[str, Any]:
     """Describe stimuli by their names as texts, where there is neither table nor image of them."""
+    for path in lab.ending(".zip"):
+        with reading(lab.folder / path, "not a whole .zip file"), zipfile.ZipFile(lab.folder / path) as archive:
+            called = {form for of in map(Path, archive.namelist()) for form in (of.name, of.stem)}
+        if {*names} & called:
+            raise BrainalignError(f"{path} holds what was shown ({listed(sorted({*names} & called))}); unpack it")
     lab.remark("stimuli", "names as texts, say what was shown in words")
     return {name: {"texts": [name.replace("_", " ")]} for name in dict.fromkeys(names)}
 
@@ -296,9 +303,13 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
     stimuli = lab.stimuli()
     shown = set(table_column(lab.folder / stimuli, "stimulus_id")) if stimuli else set()
     for column in table_columns(lab.folder / events[0]) if shown else ():
-        names = {Path(name).stem for path in events for name in labs.cells_of(lab, path, column)}
-        if names and names <= shown:  # of images: encoders predict from what was shown
-            named = {"stimulus_column": column, "names": "file stem"}
+        cells = {name for path in events for name in labs.cells_of(lab, path, column)}
+        if cells and labs.are_names(cells, lab.shown()):  # of images: encoders predict from what was shown
+            named = {"stimulus_column": column}
+            if {Path(name).stem for name in cells} <= shown:
+                named["names"] = "file stem"
+            else:  # in folders, which hold some of the same names
+                stimuli = lab.stimuli(cells)
             recordings = {name: files | named for name, files in recordings.items()}
             splits = lab.splits(stimuli, max(map(len, labs.by_subject(files).values())))
             return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
@@ -376,8 +387,9 @@ def _pattern(lab: Lab, paths: list[Path], files: dict[str, Any]) -> Any:
 
 
 def _blocks(lab: Lab) -> dict[str, Any] | None:
-    bold, masks, _ = lab.volumes()
-    labels = [path for path in lab.ending(".txt") if "label" in path.stem]
+    bold, masks, regions = lab.volumes()
+    of_regions = tuple(path.name.split(".")[0] for path in regions)  # whose names are no labels of volumes
+    labels = [path for path in lab.ending(".txt") if "label" in path.stem and not path.name.startswith(of_regions)]
     tables = {path: path.with_name(f"{path.name.partition('_bold.nii')[0]}_events.tsv") for path in bold if not labels}
     bold = labs.of_task(lab, [path for path in bold if labels or tables[path] in lab.files])
     if not (masks and bold):
@@ -424,7 +436,7 @@ def _header_step(path: Path) -> tuple[str, str]:
 def _judgements(lab: Lab) -> dict[str, Any] | None:
     from brainalign.datasets.studies import odd_column
 
-    files = []
+    files, again = list[str](), list[str]()
     for path in lab.ending(".csv", ".tsv"):
         odd, at = odd_column(columns := table_columns(lab.folder / path)), lab.folder / path
         if odd and (
@@ -432,9 +444,15 @@ def _judgements(lab: Lab) -> dict[str, Any] | None:
         ):
             files.append(str(path))
             lab.remark("recordings", f"{odd} is taken for what does not belong with the two others")
+    for path in () if files else lab.ending(".txt"):  # as THINGS has them
+        with suppress(BrainalignError):
+            rows = [line.split() for line in read_lines(lab.folder / path)]
+            if len(rows) > 1 and all(len({*row}) == len(row) == 3 and "".join(row).isdecimal() for row in rows):
+                (files if len({*map(frozenset, rows)}) > len(rows) / 2 else again).append(str(path))
+                lab.remark("recordings", "the last of three numbers is taken for the odd one")
     if not files or (stimuli := lab.stimuli()) is None:
         return None
-    judged = {"format": "triplets", "triplets": files, "duplicates": "keep"}
+    judged = {"format": "triplets", "triplets": files, **({"repeats": again} if again else {}), "duplicates": "keep"}
     return {"stimuli": str(stimuli), "recordings": {"people": judged}}
 
 
@@ -449,6 +467,9 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     if stimuli is None:
         return None
     ids = table_column(lab.folder / stimuli, "stimulus_id")
+    of_mat = {path: array_shapes(lab.folder / path).values() for path in files if path.suffix == ".mat"}
+    if any(max(map(np.prod, shapes), default=0) < len(ids) for shapes in of_mat.values()):
+        return None  # structs (RDMs(1).RDM) are taken apart first
     files = files or [path for path in arrays if _pairs(lab.folder / path, len(ids))]
     if not files:
         return None
@@ -481,8 +502,8 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
         if "rdm_descriptors" in "".join(shapes):  # rsatoolbox's
             names, itself = [""], [*itself, path]
         for key in names:
-            several = {"key": key} if len(names) > 1 else {}
-            bare = key if several else path.stem.removesuffix(f"_{labs.JOINED}")
+            several = {"key": key} if key and len(shapes) > 1 else {}
+            bare = key if names[1:] else path.stem.removesuffix(f"_{labs.JOINED}")
             name = re.sub(r"[-_ ]?rdms?$|[^A-Za-z0-9]", "", bare, flags=re.IGNORECASE) or "rdms"
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
@@ -522,7 +543,10 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
         shapes = {path: array_shapes(lab.folder / path) for path in arrays}
         wide = [path for path in arrays if any(np.prod(of) > max(of, default=1) for of in shapes[path].values())]
         axes = {path: _of_trials(shapes[path], numbers) for path in wide or arrays}  # vectors of MATLAB have two axes
-        data = [path for path, found in axes.items() if found and found[1] == 0]
+        each = len(axes) == len(trials)  # stimuli for testing may lie behind their repeats
+        data = [
+            path for path, found in axes.items() if found and (found[1] == 0 or (each and labs.PART.search(path.name)))
+        ]
         data = data or [path for path, found in axes.items() if found] or arrays
     data = unpack.unpack_axis(lab, data[0], numbers) if len(data) == 1 and data[0] in arrays else data
     if not (trials and data):
@@ -547,8 +571,13 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
         if is_array and (joined := unpack.join_parts(lab, name, of, own)):
             recordings[name] = _array(lab, name, *joined, people)
             continue
-        if len(own) > 1 and of[0] in lab.volumes()[0] and unpack.is_alike(lab, of, own):
-            own = [table := unpack.join_tables(lab, name, own)]
+        parts = [] if is_array else [read_table(lab.folder / path) for path in own]
+        if len(parts) == 1 < len(of):  # which may list the last session first
+            own = [table := unpack.join_tables(lab, name, own, unpack.in_parts(parts[0], [*map(str, of)]))]
+        told, named = (unpack.part_numbers(path.name for path in paths) for paths in (of, own))
+        if len(parts) > 1 and of[0] in lab.volumes()[0] and all(told) and told == named:
+            sizes = [load_image_file(lab.folder / path).shape[3] for path in of]
+            own = [table := unpack.join_tables(lab, name, own, parts)] if [*map(len, parts)] == sizes else own
         several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
         if len(own) > 1 and (
             is_array or len(of) > (len(labs.hemispheres_of(of)) if of[0].suffix in (".gii", ".mgh") else 1)
@@ -686,7 +715,7 @@ def _array(
     others = shape[:axis] + shape[axis + 1 :]
     if len(others) > 2 and np.prod(others) == max(others):  # GLMsingle keeps axes of one
         shape, axis = (len(ids), max(others)), 0
-    repeats = _repeats(lab, file, shape, axis) if len({*ids}) == len(ids) else {}
+    repeats = _repeats(lab, file, shape, axis, columns) if len({*ids}) == len(ids) else {}
     if len(shape) - len(repeats) > 3:
         raise BrainalignError(f"{file}: {key} is {sizes}; save trials x voxels of a mask, or volumes as NIfTI")
     times = _times(lab, file, shapes | {key: shape}, key, columns, axis, *repeats.values())
@@ -700,12 +729,15 @@ def _of_trials(shapes: Shapes, numbers: Collection[int]) -> tuple[str, int] | No
     return max(found, key=lambda at: (size[at[0]] > max(shapes[at[0]]), at[1] == 0, size[at[0]]), default=None)
 
 
-def _repeats(lab: Lab, values: Path, shape: tuple[int, ...], axis: int) -> dict[str, int]:
-    """Return the axis of repeats of stimuli that have a row each: the shortest but one, where nothing has times."""
+def _repeats(lab: Lab, values: Path, shape: tuple[int, ...], axis: int, columns: list[int]) -> dict[str, int]:
+    """Return the axis of repeats of stimuli that have a row each: the shortest but one, where nothing has times.
+
+    `columns` are how many targets are listed, if any.
+    """
     others = [other for other in range(len(shape)) if other != axis]
     if len(others) < 2 + lab.timed(values):
         return {}
-    shortest = min(others, key=lambda other: shape[other])
+    shortest = min(others, key=lambda other: (shape[other] in columns, shape[other]))
     sizes = " x ".join(map(str, shape))
     chosen = lab.answer("recordings", f"axis, from 0, of repeats in {sizes}, none where they are none", str(shortest))
     return {"repeats_axis": int(chosen)} if chosen.isdecimal() else {}
@@ -742,10 +774,11 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
         seconds = np.mean([_middles(name, arrays[name]) for name in bounds], axis=0)
     else:
         n = next((shape[axis] for axis in reversed(others) if shape[axis] not in columns), shape[others[1]])
-        rate, first = lab.clock(path, key)
+        rate, start = lab.clock(path, key)
+        first = start / (1000 if rate and start + (n - 1) / rate < 0 else 1)  # -5 of 60 ms, not seconds before
         known = f"{first:g} {first + (n - 1) / rate:g}" if rate else "0 1"
         question = f"seconds of the first and the last of the {n} samples"
-        if rate and {lab.clock(of) for of in lab.responses()} != {(rate, first)}:  # people with clocks of their own
+        if rate and {lab.clock(of) for of in lab.responses()} != {(rate, start)}:  # people with clocks of their own
             question, written = f"{question} of {path}", str(path.with_name(f"{path.stem}_times.txt"))
         ends = lab.answer("recordings", question, known).split()
         seconds = np.round(np.linspace(float(ends[0]), float(ends[-1]), n), 9)

@@ -31,13 +31,15 @@ SUBJECT = re.compile(r"(?<![A-Za-z0-9])sub(?:j|ject)?(?:[-_]|(?=\d))([A-Za-z0-9]
 RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
 SESSION, SET = r"(?:sess?|session|run|block|part|day)[-_]?\d+", r"(?:train|test)(?:ing)?(?![A-Za-z])"
 PART = re.compile(rf"(?<![A-Za-z])(?:{SESSION}|{SET})|ses-[A-Za-z0-9]+", re.IGNORECASE)
-AREA = r"[lr]h|left|right|h?V[1-4][AdvB]?|MT|IT|LOC?|FFA|PPA|EBA|OFA|OPA|RSC|EVC"
+SIDE = r"[lr]h|left|right"
+AREA = rf"{SIDE}|(?:[LRlr][Hh]?[-_]?)?(?:h?V[1-4][AdvB]?|MT|IT|LOC?|FFA|PPA|EBA|OFA|OPA|RSC|EVC|EarlyVis)"
 REGION = re.compile(rf"(?<![A-Za-z0-9])(?:{AREA})(?![A-Za-z0-9])")
 HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
     "stimulus_id": "stimulus stim_id stim stimuli image_id image image_name img picture item stim_file trialinfo "
-    "filename file nsdid nsd_id 73kid 73k_id cocoid coco_id image_index stim_index image_idx img_idx stim_idx img_id",
+    "filename file image_number img_number stim_number nsdid nsd_id 73kid 73k_id cocoid coco_id image_index stim_index "
+    "image_idx img_idx stim_idx img_id",
     "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
     "path": "image_path image_file filename file",
     "session": "session_id ses day",
@@ -219,6 +221,10 @@ class Lab:
         shown = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
         shown = [path for path in shown if not self.holds_vectors(path)] or shown
         listed_in = next((path for path in shown if "stim" in path.stem), shown[0] if shown else None)
+        known = {path: {*table_column(self.folder / path, "stimulus_id")} for path in self.tables("stimulus_id")}
+        trials = set[str]().union(*(ids for path, ids in known.items() if path not in shown))
+        if any(trials & known[path] - known[listed_in] for path in shown if listed_in):
+            listed_in = None  # lists of each run, or set
         images, table = self.ending(*IMAGES), Path(f"{listed_in.stem}_images.tsv" if listed_in else "stimuli.tsv")
         table = table if listed_in or table not in self.files else Path("stimuli_images.tsv")
         if not images or (listed_in and {"path", "text", "caption"} & {*table_columns(self.folder / listed_in)}):
@@ -235,6 +241,12 @@ class Lab:
         used = [path.parent for path, name in zip(images, names, strict=True) if name in counts or not counts]
         if len({*names}) < len(names):
             places = ", ".join(dict.fromkeys(map(str, used)))
+            for path in self.tables("stimulus_id"):
+                columns_of = [{*table_column(self.folder / path, of)} for of in table_columns(self.folder / path)]
+                if {folder.name for folder in used} in columns_of:
+                    remedy = f"write {used[0].name}/{images[0].name}, not the folder in a column of its own"
+                    file = str(path).replace("_renamed.tsv", ".*")
+                    raise BrainalignError(f"{file}: images in {places} have the same names; {remedy}")
             used = [Path(self.answer("images", f"folder of the images, of {places}", str(used[0])))]
             self.remark("stimuli", f"images are those of {used[0]}")
         of = {path: name for path, name in zip(images, names, strict=True) if path.parent in (used or [path.parent])}
@@ -437,7 +449,9 @@ def study_names(known: list[str]) -> dict[str, str]:
     lower = {re.sub("[-_ ]", "", name.lower()): name for name in reversed(known)}  # stimIdx, Image ID
     names: dict[str, str] = {}
     for name, called in CALLED.items():
-        others = [lower[of] for other in [name, *called.split()] if (of := other.replace("_", "")) in lower]
+        words = [other.replace("_", "") for other in [name, *called.split()]]
+        words += [f"{word}s" for word in words if name == "stimulus_id"]  # as vectors are called
+        others = [lower[word] for word in words if word in lower]
         if others and name not in known and others[0] not in names:
             names[others[0]] = name
     return names
@@ -479,14 +493,19 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
             return [code_of[image.stem] for image in images]
     asked = {int(digits[name]): name for name in shown}
     last = [int(found[-1]) if (found := re.findall(r"\d+", path.stem)) else -1 for path in images]
-    start = min(asked)
-    if len({*last}) == len(images) and {*last} >= {*asked}:
+    n, start, order = len(images), min(asked), lab.listing(images)
+    counts = start in (0, 1) and max(asked) == start + n - 1
+    is_called, is_listed = len({*last}) == n and {*last} >= {*asked}, order != images and max(asked) < n + (start > 0)
+    if is_called and is_listed:  # scene_7 may be the first of a list that trials count
+        question = "numbers of images: their place in what lists them, or the last number in their name"
+        is_listed = lab.answer("stimuli", question, "place" if counts else "name") == "place"
+    if is_called and not is_listed:
         first = "0"
-        if min(last) == 0 < start and max(asked) <= len(images):  # as counts from 1 are, where not all were shown
+        if min(last) == 0 < start and max(asked) <= n:  # as counts from 1 are, where not all were shown
             first = lab.answer("stimuli", f"number of {images[last.index(0)].name}: 0 as it is called, or 1", "0")
         numbers = [number + int(first) for number in last]
-    elif start in (0, 1) and max(asked) == start + len(images) - 1:
-        places = {path: start + k for k, path in enumerate(lab.listing(images))}
+    elif counts or (is_called and is_listed):
+        places = {path: (start > 0) + k for k, path in enumerate(order)}
         numbers = [places[path] for path in images]
     else:
         return []

@@ -3,7 +3,8 @@
 import itertools
 import os
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from brainalign import io
 from brainalign.checks import BrainalignError, listed
 from brainalign.commands import lab as labs
 from brainalign.commands.lab import ARRAYS, CALLED, JOINED, PART, SUBJECT, Lab
-from brainalign.study import table_column
+from brainalign.study import table_column, table_rows
 
 UNITS = {"target_id", "roi"}
 # What files of what was shown are called, beside an array.
@@ -31,6 +32,7 @@ LEAST_TARGETS, LONGEST_CHANNEL = 3, 4  # letters, as AFz
 KEYS = {"session", "run", "trial", "trial_id", "repeat", "repetition", "onset", "onset_s"}  # what tells trials apart
 # Columns that count trials; unnamed is the index of a table in pandas. Copies of tables in their order are called so.
 COUNTS, ORDERED = re.compile(r"(?i)trial.*|(presentation[-_ ]?)?(order|index|number)|onset.*|unnamed.*|"), "in_order"
+KINDS = {"ses": "session", "day": "session", "run": "run", "block": "run"}  # of parts, in names of files
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
 
@@ -85,7 +87,9 @@ def groups(shapes: Shapes) -> dict[str, Shapes]:
     names = {_parts(name)[0]: name for name in shapes if _parts(name)[1] == _parts(largest)[1]}
     within = {of: [one for one in shapes if _parts(one)[0] == of or one.startswith(f"{of}/")] for of in names}
     flat = [name for name, of in shapes.items() if not _parts(name)[0] and np.prod(of) == max(of, default=1)]
-    alike = [of for of, name in names.items() if len(shapes[name]) == len(shapes[largest])]
+    size = shapes.get(largest, ())  # stimuli for testing may have an axis of repeats where others have none
+    fits = {of: shapes[name] for of, name in names.items()}
+    alike = [name for name, of in fits.items() if len(of) == len(size) or (of[1:] and of[-1] == size[-1])]
     found = {of: {one: shapes[one] for one in [*within[of], *flat * ("/" not in names[of])]} for of in alike}
     return found if len(found) > 1 else {"": shapes}
 
@@ -153,15 +157,41 @@ def unpack_cells(lab: Lab) -> list[Path]:
             files = [path.with_name(f"sub-{name}_{path.stem}.npz") for name in names]
             lab.written |= {*files}
             for k, file in enumerate(files):
-                own = {name: np.asarray(parts[k]) for name, parts in of.items()}
-                for name, values in own.items():  # cells of texts in cells
-                    if values.dtype == object and all(np.asarray(text).dtype.kind == "U" for text in values.flat):
-                        own[name] = np.array([*map(labs.cell_text, values.flat)])
-                own = {name: values for name, values in own.items() if values.dtype.kind in "biufU"}
+                own = _plain({name: np.asarray(parts[k]) for name, parts in of.items()})
                 np.savez(lab.folder / file, allow_pickle=False, **shared | own)
             lab.remark("stimuli", f"{files[0]} to {files[-1].name} are the cells of {path}")
             lab.files.remove(path)
             written += files
+    lab.files += written
+    return written
+
+
+def _plain(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Choose arrays of numbers and of texts, those of cells or objects, too."""
+    objects = {name: of for name, of in arrays.items() if of.dtype == object}
+    objects = {name: of for name, of in objects.items() if all(np.asarray(text).dtype.kind == "U" for text in of.flat)}
+    texts = {name: np.array([*map(labs.cell_text, of.flat)]) for name, of in objects.items()}
+    return {name: of for name, of in (arrays | texts).items() if of.dtype.kind in "biufSU"}
+
+
+def unpack_sets(lab: Lab) -> list[Path]:
+    """Write a file for each person where one holds several sets or sessions of several (`sub1_train_data`)."""
+    written: list[Path] = []
+    for path in lab.ending(*ARRAYS):
+        shapes = io.array_shapes(lab.folder / path)
+        whose = {name: found[1] for name in shapes if (found := SUBJECT.match(name))}
+        parts = Counter(who for name, who in whose.items() if len(shapes[name]) > 1 and PART.search(name))
+        if len(parts) < 2 or min(parts.values()) < 2:
+            continue
+        stored = _plain(io.stored_arrays(lab.folder / path, shapes))
+        for who in parts:
+            mine = {name: of for name, of in stored.items() if whose.get(name, who) == who}
+            named = {SUBJECT.sub("", name, count=1).strip("-_/"): of for name, of in mine.items()}
+            written.append(path.with_name(f"sub-{who}_{path.stem}.npz"))
+            np.savez(lab.folder / written[-1], allow_pickle=False, **named)
+        lab.remark("stimuli", f"sub-..._{path.stem}.npz are the arrays of {path} by person")
+        lab.files.remove(path)
+    lab.written |= {*written}
     lab.files += written
     return written
 
@@ -250,6 +280,9 @@ def unpack_axis(lab: Lab, path: Path, n_trials: Collection[int]) -> list[Path]:
     """Write an array of people x stimuli x targets as one of each person; return the files, or else the file."""
     (key, shape), *_ = sorted(io.array_shapes(lab.folder / path).items(), key=lambda of: -int(np.prod(of[1])))
     told, sizes = SUBJECT.search(str(path)) or lab.timed(path), " x ".join(map(str, shape))
+    columns = {of: labs.table_columns(lab.folder / of) for of in lab.ending(*labs.TABLES)}
+    units = [of for of, known in columns.items() if UNITS & {*known, *labs.study_names(known).values()}]
+    told = told or shape[0] in [len([*table_rows(lab.folder / of)]) - 1 for of in units]
     told = told or len(shape) != 3 or shape[1] not in n_trials or shape[0] in n_trials or shape[0] >= min(shape[1:])
     question = f"what the first axis of {sizes} is of: people or repeats"
     if told or lab.answer("recordings", question, "people") != "people":
@@ -356,18 +389,37 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     if len(tables) > 1:  # whose order that of arrays in a file need not be
         parts = dict(sorted(parts.items(), key=lambda of: (files.index(of[0][0]), io.counting_order(Path(of[0][1])))))
     trials = [read_table(lab.folder / path) for path in tables]
-    rows, n_trials = [of[0] for of in parts.values()], [len(table) for table in trials]
     called = [f"{path} {key}".strip() for path, key in parts]
     regions = [found[0] for path, key in parts if (found := labs.REGION.search(key or path.stem))]
-    beside = len({*regions}) == len(parts) and {*rows} == {*n_trials}
+    beside = 1 < len({*regions}) == len(parts) and {of[0] for of in parts.values()} == {*map(len, trials)}
     beside = beside and len({tuple(table["stimulus_id"]) for table in trials}) == 1
-    below = not regions and len({PART.sub("", one) for one in called}) == 1 and n_trials in (rows, [sum(rows)])
-    if len(parts) < 2 or not (below or beside) or len({of[1:] if below else of[2:] for of in parts.values()}) > 1:
+    below = len(parts) > 1 and not regions and len({PART.sub("", one) for one in called}) == 1
+    trials = (len(tables) == 1 and below and in_parts(trials[0], called)) or trials
+    n_trials = [*map(len, trials)]
+    told = zip(part_numbers(called), part_numbers(tables), strict=False)
+    if len(tables) > 1 and any(not ({*a} <= {*b} or {*b} <= {*a}) for a, b in told):  # a table of another session
+        return None
+    # Stimuli for testing may have an axis of repeats where others have none.
+    wide, known = {of[1:] for of in parts.values() if len(of) == 2}, dict(zip(parts, n_trials, strict=False))
+    repeated = (
+        {at: of for at, of in parts.items() if of[2:] in wide and known.get(at) in of[:2]} if len(tables) > 1 else {}
+    )
+    rows = [known[at] if at in repeated else of[0] for at, of in parts.items()]
+    sizes = {of[2:] if beside or at in repeated else of[1:] for at, of in parts.items()}
+    if not (beside or (below and n_trials in (rows, [sum(rows)]))) or len(sizes) > 1:
         return None
     values, units = Path(f"sub-{name}_{JOINED}.npy"), Path(f"sub-{name}_{JOINED}_units.tsv")
-    arrays = [
+    arrays: list[Any] = [
         io.located_array(lab.folder / path, of) or io.stored_arrays(lab.folder / path, [of])[of] for path, of in parts
     ]
+    for k, (at, of) in enumerate(parts.items()):
+        if at in repeated:
+            own = of.index(n_trials[k])
+            if of[0] == of[1]:
+                own = int(lab.answer("recordings", f"axis, from 0, of stimuli in {called[k]}, {of}", "0"))
+            array = np.moveaxis(arrays[k][...], own, 0)
+            kept = ~np.isnan(array).all(axis=2)
+            arrays[k], trials[k] = array[kept], trials[k].loc[np.nonzero(kept)[0]]
     axis, shape = 0 if below else 1, [*arrays[0].shape]
     ends = np.cumsum([array.shape[axis] for array in arrays]).tolist()
     shape[axis], kind = ends[-1], np.result_type(*(array.dtype for array in arrays))
@@ -378,32 +430,42 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     lab.used |= {*files, *tables}
     lab.remark("stimuli", f"{values} is {listed(called)}, {'one after the other' if below else 'side by side'}")
     if beside:
-        what = "hemi" if {region[0].lower() for region in regions} == {"l", "r"} else "roi"
+        what = "hemi" if all(re.fullmatch(f"(?i){labs.SIDE}", region) for region in regions) else "roi"
         of_parts = [path.with_name(f"{path.stem}_units.tsv") for path, _ in parts]
-        known = [read_table(lab.folder / at) if at in lab.files else pd.DataFrame() for at in of_parts]
-        sizes = [len(of) for of in known] == np.diff([0, *ends]).tolist()
-        known = known if sizes else [pd.DataFrame(index=range(n)) for n in np.diff([0, *ends])]
-        whole = pd.concat([of.assign(**{what: region}) for of, region in zip(known, regions, strict=True)])
+        units_of = [read_table(lab.folder / at) if at in lab.files else pd.DataFrame() for at in of_parts]
+        if [*map(len, units_of)] != np.diff([0, *ends]).tolist():
+            units_of = [pd.DataFrame(index=range(n)) for n in np.diff([0, *ends])]
+        whole = pd.concat([of.assign(**{what: region}) for of, region in zip(units_of, regions, strict=True)])
         lab.write(units, [[*whole], *whole.to_numpy().tolist()])
-    return values, join_tables(lab, name, tables) if below else tables[0], [units] if beside else lab.units()
+    return values, join_tables(lab, name, tables, trials) if below else tables[0], [units] if beside else lab.units()
 
 
-def is_alike(lab: Lab, volumes: list[Path], tables: list[Path]) -> bool:
-    """Tell whether tables of trials have the numbers of sessions that volumes have, in order, and as many rows."""
-    parts = [[re.findall(r"\d+", "".join(PART.findall(path.name))) for path in of] for of in (volumes, tables)]
-    rows = [len(table_column(lab.folder / path, "stimulus_id")) for path in tables]
-    same = parts[0] == parts[1] and all(parts[0])
-    return same and rows == [io.load_image_file(lab.folder / path).shape[3] for path in volumes]
+def in_parts(table: pd.DataFrame, called: list[str]) -> list[pd.DataFrame]:
+    """Part trials by session, run or both, as their numbers stand in names, in the order of these; else nothing."""
+    told = [dict(re.findall(r"(?i)(ses|day|run|block)[a-z]*[-_]?(\d+)", " ".join(PART.findall(one)))) for one in called]
+    columns = [KINDS[kind.lower()] for kind in told[0]]
+    numbers = [*dict.fromkeys(tuple(map(int, of.values())) for of in told)]
+    if not columns or not {*columns} <= {*table}:
+        return []
+    own = [tuple(int(n) for cell in row for n in re.findall(r"\d+", cell)[:1]) for row in table[columns].to_numpy()]
+    # Files may count from 0 where a table does from 1.
+    rank = dict(zip(sorted({*own}), sorted(numbers), strict=False))
+    return [table[[rank[one] == of for one in own]] for of in numbers] if len({*own}) == len(numbers) else []
 
 
-def join_tables(lab: Lab, name: str, tables: list[Path]) -> Path:
-    """Write a person's tables of trials below each other, where there are several; return the one of all."""
-    if len(tables) < 2:
+def part_numbers(names: Iterable[Any]) -> list[list[int]]:
+    """Return the numbers of sessions and runs in names of files."""
+    return [[*map(int, re.findall(r"\d+", " ".join(PART.findall(str(name)))))] for name in names]
+
+
+def join_tables(lab: Lab, name: str, tables: list[Path], trials: list[pd.DataFrame]) -> Path:
+    """Write a person's trials, of a table or several, below each other; return the one of all, if need be a copy."""
+    if len(tables) < 2 and (not trials or pd.concat(trials).index.is_monotonic_increasing):
         return tables[0]
-    trials = [read_table(lab.folder / path) for path in tables]
-    for k, of in enumerate(trials):  # training and test trials are of the same sessions
-        if not {"session", "run"} & {*of} and not re.search(labs.SET, str(tables[k])):
-            of["session"] = str(k + 1)
+    for table, of in zip(tables, trials, strict=False) if len(tables) > 1 else ():
+        # Training and test trials are of the same sessions.
+        if not {"session", "run"} & {*of} and not re.search(labs.SET, str(table)):
+            of["session"] = str(1 + tables.index(table))
     whole = pd.concat(trials)
     lab.write(table := Path(f"sub-{name}_{JOINED}_trials.tsv"), [[*whole], *whole.to_numpy().tolist()])
     lab.used |= {*tables}
@@ -430,7 +492,9 @@ def unpack_order(lab: Lab) -> bool:
             )
         else:
             shape = (io.load_image_file(lab.folder / path).shape[3], 1)
-        fitting = [place for place, ids in orders.items() if len(shape) > 1 and len(ids) in shape]
+        mine = {*labs.words_of(path)}  # the order of S1/run1.npy is S1/run1.csv before S2/run1.csv
+        fitting = sorted(orders, key=lambda place: -len(mine & {*labs.words_of(place)}))
+        fitting = [place for place in fitting if len(shape) > 1 and len(orders[place]) in shape]
         fitting = [place for place in fitting if labs.subject_of(place) == labs.subject_of(path)] or fitting
         fitting = [place for place in fitting if PART.findall(place.name) == PART.findall(path.stem)] or fitting
         fits |= {path: orders[fitting[0]]} if fitting else {}
@@ -493,6 +557,15 @@ def unpack_tables(lab: Lab) -> list[Path]:
         called = OWNERS if "target_id" in table else PEOPLE
         person = next((str(name) for name in table if str(name).lower() in called), None)
         names, trial = _response_columns(lab, table, [person] if person else [])
+        beside = {} if trial else _counts(lab, path, table)
+        sizes = {of: len([*counts]) for of, counts in beside.items()} | ({str(path): len(names)} if names else {})
+        which = max(sizes, key=lambda of: sizes[of], default="")
+        if len(sizes) > 1:
+            which = lab.answer("recordings", f"table of the responses: {', '.join(sizes)}", which)
+        if which in beside:
+            names = [*map(str, beside[which])]
+            table = table.drop(columns=[*{*table} & {*names}]).join(beside[which])
+            lab.used.add(Path(which))
         if not names:
             continue
         for subject, rows in table.groupby(person, sort=False) if person else [("", table)]:
@@ -512,9 +585,26 @@ def unpack_tables(lab: Lab) -> list[Path]:
             written += files
         lab.files.remove(path)
         what = f"column {names[0]}" if trial else f"columns {names[0]} to {names[-1]}"
-        lab.remark("stimuli", f"..._values.npy are the {what} of {path}")
+        lab.remark("stimuli", f"..._values.npy are the {what} of {which}")
     lab.files += written
     return written
+
+
+def _counts(lab: Lab, path: Path, trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the tables of numbers beside one of trials that have a row, or a column, for each, with their targets."""
+    found: dict[str, pd.DataFrame] = {}
+    shared = {of: len({*labs.words_of(path)} & {*labs.words_of(of)}) for of in lab.ending(*labs.TABLES)}
+    for file in (of for of in shared if of.parent == path.parent and of not in lab.tables("stimulus_id")):
+        is_other = re.search("(?i)feature|vector|embed|regressor|confound|motion|eye|gaze", file.stem)
+        table = read_table(lab.folder / file) if lab.holds_vectors(file) and not is_other else pd.DataFrame()
+        if len(table) != len(trials) == table.shape[1] - 1:  # of voxels, which are numbered
+            table = table.set_index(table.columns[0]).T.rename(columns="voxel{}".format)
+        table = table.reset_index(drop=True)
+        counts = [name for name in {*table} & {*trials} if COUNTS.fullmatch(str(name))]
+        if len(table) == len(trials) and table[counts].equals(trials[counts]):
+            names, _ = _response_columns(lab, table, [])
+            found |= {str(file): table[names]} if names else {}
+    return {of: table for of, table in found.items() if shared[Path(of)] == max(shared[Path(one)] for one in found)}
 
 
 def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple[list[str], list[str]]:

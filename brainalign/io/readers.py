@@ -216,8 +216,11 @@ def open_hdf5(path: Path, wrong: str = "not a whole HDF5 file", remedy: str = "d
     """Open an HDF5 file for reading; see `reading` for what the block may raise."""
     import h5py
 
-    with reading(path, wrong, remedy), h5py.File(path, "r") as file:
-        yield file
+    with reading(path, wrong, remedy), path.open("rb") as start:
+        if start.read(3) == b"CDF":
+            raise BrainalignError(f'{path}: is NetCDF 3, not 4; save it anew by to_netcdf(..., engine="h5netcdf")')
+        with h5py.File(path, "r") as file:
+            yield file
 
 
 def check_stored(dataset: Any) -> None:

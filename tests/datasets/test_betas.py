@@ -177,6 +177,9 @@ def test_volumes_with_masks_and_named_atlas(study) -> None:
     first, named = responses.targets.iloc[0], responses.targets["roi"].explode().value_counts().to_dict()
     assert (first["i"], first["x_mm"], first["roi"], named) == (1, 2.0, ["V1"], {"V1": 24})  # of both hemispheres
     (folder / "atlas.tsv").unlink()
+    (folder / "atlas.csv").write_text("index,name\n1,V1\n2,IT\n3,\n")
+    assert study.read(folder / "betas.nii.gz", **options).targets["roi"].explode().value_counts()["IT"] == 12
+    (folder / "atlas.csv").unlink()
     with pytest.warns(RuntimeWarning, match="ROI visual3 is left out"):  # it lies outside the mask
         again = study.read(folder / "betas.nii.gz", **options)
     assert again.targets["roi"].explode().value_counts().to_dict() == {"visual1": 12, "visual2": 12}

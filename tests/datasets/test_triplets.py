@@ -76,6 +76,12 @@ def test_a_table_may_name_objects(tmp_path: Path, world: ConceptWorld, odd: str,
     )
     table.drop(columns="choice").to_csv(tmp_path / "named.csv", index=False)
     refused("of its columns left, .* and none tells the odd one", read_judgements, load_descriptor(path))
+    for name in ("named.csv", "study.yaml"):  # beside texts as THINGS has them
+        (tmp_path / name).unlink()
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    found = read_judgements(load_descriptor(tmp_path / "study.yaml"))
+    np.testing.assert_array_equal(found.triplets, world.triplets)
+    np.testing.assert_array_equal(found.repeats, world.repeats)
 
 
 def test_the_things_descriptor_names_files_of_this_format(root: Path, tmp_path: Path, monkeypatch) -> None:

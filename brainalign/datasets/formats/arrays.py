@@ -198,7 +198,7 @@ def target_table(path: Path | None, n_targets: int, kind: str, atlas: Path | Non
 def _in_atlas(targets: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return targets that are parcels of an atlas: they know their label, its centre in mm, and the atlas.
 
-    target_id is a name in the table beside the atlas (the same name, .tsv: index, name), or the number of a parcel.
+    target_id is a name in the table beside the atlas (the same name, .tsv or .csv: index, name), or a parcel's number.
     """
     image = open_image(path)
     labels = whole_labels(path, read_volumes(path))

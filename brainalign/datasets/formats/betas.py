@@ -302,9 +302,10 @@ def whole_labels(path: Path, labels: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def label_names(path: Path, key: str, values: list[int]) -> list[tuple[str, int]]:
-    """List names and values of the regions of a label image: of the BIDS table beside it, else after its key."""
-    table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
-    if table.exists():
+    """List names and values of the regions of a label image: of the table beside it, as of BIDS, else after its key."""
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    beside = [path.with_name(stem + ending) for ending in (".tsv", ".csv")]
+    for table in [file for file in beside if file.exists()][:1]:
         names = read_text_table(table)
         with reading(table, "not a table of index (whole numbers) and name", "name its columns so, as BIDS does"):
             rows = zip(names["name"], names["index"].astype(float).astype(int), strict=True)
