@@ -35,7 +35,9 @@ class DecodeModalitiesSettings(Strict):
     learning_rate: float = Field(2e-3, gt=0, description="published 3e-4")
     weight_decay: float = Field(0.05, ge=0)
     regression: float = Field(1.0, ge=0, description="weight of the squared distance beside the contrastive loss")
-    penalty: float = Field(1.0, gt=0, description="of ridge, in units of the mean eigenvalue")
+    penalty: float | None = Field(
+        None, gt=0, description="of ridge, in units of the mean eigenvalue; by folds of training images where not given"
+    )
     whiten: bool = Field(False, description="sensors by the noise of repeated training trials (MVNN)")
     beside: tuple[Literal["unimodal", "shuffled", "noise", "one layer"], ...] = Field(
         ("unimodal", "shuffled", "noise", "one layer"), description="further trainings that stand beside"

@@ -38,9 +38,7 @@ def decode_modalities(job: Job) -> None:
 
     space = make().fit(train, val or None)
     found = {"joint": decoding.embed_all(space, test)}
-    found["ridge"] = decoding.independent_ridges(
-        train, test, lambda: decoding.LinearDecoder("own", penalties=(options.penalty,))
-    )
+    found["ridge"] = decoding.independent_ridges(train, test, options.penalty)
     found |= _beside(options.beside, make, train, val, test, job.seed)
     found["noise at test"] = decoding.embed_all(space, decoding.null_trials(test, "noise", job.seed + 1))
     drawn: dict[str, Any] = {"n_permutations": options.permutations, "seed": job.seed}
@@ -167,7 +165,9 @@ def _beside(
     return found
 
 
-def _low_level(properties: pd.DataFrame, train: Parts, test: Parts, penalty: float, **drawn: Any) -> pd.DataFrame:
+def _low_level(
+    properties: pd.DataFrame, train: Parts, test: Parts, penalty: float | None, **drawn: Any
+) -> pd.DataFrame:
     """Return retrieval by luminance, contrast and spectrum alone, which ridge decodes: it needs no network."""
     shown = pd.concat([part.meta["stimulus_id"] for part in train.values()]).unique()
     varying = properties.loc[:, properties.loc[shown].std() > 0]
@@ -181,7 +181,7 @@ def _low_level(properties: pd.DataFrame, train: Parts, test: Parts, penalty: flo
         return found
 
     given, asked = aimed(train), aimed(test)
-    embeddings = decoding.independent_ridges(given, asked, lambda: decoding.LinearDecoder("own", penalties=(penalty,)))
+    embeddings = decoding.independent_ridges(given, asked, penalty)
     return decoding.space_retrieval(embeddings, asked, kinds=("image", "fused"), **drawn).assign(decoder="low level")
 
 

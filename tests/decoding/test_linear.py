@@ -7,7 +7,8 @@ from refusals import refused
 from sklearn.kernel_ridge import KernelRidge
 
 from brainalign.decoding import LinearDecoder, signal_features, spread
-from brainalign.decoding.text import RidgeMaps, cross_fitted
+from brainalign.decoding.scoring import cross_fitted
+from brainalign.decoding.text import RidgeMaps
 from brainalign.simulation import eeg_text
 
 

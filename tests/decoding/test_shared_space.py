@@ -55,8 +55,7 @@ def test_ridge_alone_is_the_ridge_beside(small) -> None:
     val = {"fmri": test["fmri"]}
     for penalty in (1.0, 30.0):
         space = decoding.SharedSpace(steps=1, width=16, blend=1.0, penalty=penalty).fit(train, val)
-        one = lambda p=penalty: decoding.LinearDecoder("own", penalties=(p,))  # noqa: E731
-        decoded = decoding.independent_ridges(train, test, one)
+        decoded = decoding.independent_ridges(train, test, penalty)
         for name, embedding in decoding.embed_all(space, test).items():
             unit = decoded[name] / np.linalg.norm(decoded[name], axis=1, keepdims=True)
             np.testing.assert_allclose(embedding, unit, atol=1e-4)
@@ -66,12 +65,32 @@ def test_somebody_new_gets_the_mean_of_all_ridges(small) -> None:
     train, test = ({"fmri": part["fmri"]} for part in small)
     new = {"fmri": Trials(test["fmri"].signals, test["fmri"].targets, test["fmri"].meta.assign(subject="new"))}
     found = decoding.SharedSpace(steps=1, width=16, blend=1.0, penalty=1.0).fit(train, test)
-    decoded = decoding.independent_ridges(train, new)["fmri"]
+    decoded = decoding.independent_ridges(train, new, 1.0)["fmri"]
     unit = decoded / np.linalg.norm(decoded, axis=1, keepdims=True)
     np.testing.assert_allclose(decoding.embed_all(found, new)["fmri"], unit, atol=1e-4)
     images = pd.unique(np.concatenate([part["fmri"].meta["stimulus_id"] for part in (train, test)]))
     alike = pd.DataFrame({"contrast": np.arange(len(images)) % 150}, index=images)  # as of mirrored images
     assert set(decode_modalities._low_level(alike, train, test, 1.0, n_permutations=19)["decoder"]) == {"low level"}
+
+
+def test_the_penalty_is_chosen_where_strong_waves_say_nothing() -> None:
+    """Most of the mean eigenvalue is theirs: a penalty of 1 drowned what the images did."""
+    rng = np.random.default_rng(4)
+    meta = pd.DataFrame({"stimulus_id": np.tile(np.arange(90), 2), "subject": np.repeat(["a", "b"], 90), "task": "x"})
+    vectors = rng.normal(size=(90, 6))[meta["stimulus_id"]]
+    waves = 9 * rng.normal(size=(180, 4, 1)) * np.cos(np.arange(32))
+    signals = (vectors @ rng.normal(size=(6, 32)))[:, None] * np.eye(4)[:1].T + rng.normal(size=(180, 4, 32)) + waves
+    every, seen = Trials(signals, vectors, meta), meta["stimulus_id"].to_numpy() < 60
+    train, test = {"eeg": every.select(seen)}, {"eeg": every.select(~seen)}
+    space = decoding.SharedSpace(steps=1, width=8, blend=1.0).fit(train)
+    assert space.penalty_["eeg"] < 0.1
+    chosen, fixed = (decoding.independent_ridges(train, test, penalty) for penalty in (None, 1.0))
+    found = [
+        decoding.stimulus_hits(each, test)["eeg"].mean() for each in (chosen, decoding.embed_all(space, test), fixed)
+    ]
+    assert min(found[:2]) > found[2] + 0.2
+    few = {"eeg": train["eeg"].select(meta["stimulus_id"][seen].to_numpy() < 9)}
+    assert decoding.SharedSpace(steps=1, width=8).fit(few).penalty_ == {"eeg": 1.0}  # nine images choose nothing
 
 
 @pytest.mark.parametrize("subject_layers", [True, False])

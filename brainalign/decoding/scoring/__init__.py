@@ -4,7 +4,8 @@ from brainalign.decoding.scoring.averaging import repeat_curve, subject_curve
 from brainalign.decoding.scoring.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.scoring.controls import Decode as Decode
 from brainalign.decoding.scoring.controls import altered as altered
-from brainalign.decoding.scoring.linear import PENALTIES, LinearDecoder, mean_cosine, signal_features, warn_of_edge
+from brainalign.decoding.scoring.linear import LinearDecoder, mean_cosine, signal_features
+from brainalign.decoding.scoring.linear import cross_fitted as cross_fitted
 from brainalign.decoding.scoring.nuisance import NuisanceScores, neighbours_in_time, nuisance_features, nuisance_scores
 from brainalign.decoding.scoring.pair_scores import MEASURES, content_hits, label_hits, retrieval_hits
 from brainalign.decoding.scoring.pair_scores import PairScore as PairScore

@@ -23,7 +23,14 @@ from torch.nn import functional as F
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 from brainalign.decoding.scoring import reciprocal_rank
-from brainalign.decoding.shared_space.linear_paths import USUAL, LinearPath, best_share, blended, held_out_stimuli
+from brainalign.decoding.shared_space.linear_paths import (
+    USUAL,
+    LinearPath,
+    best_penalty,
+    best_share,
+    blended,
+    held_out_stimuli,
+)
 from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS, SoftMixture
 from brainalign.decoding.training import (
     History,
@@ -78,8 +85,8 @@ class SharedSpace:
     blend : float, optional
         Share of each subject's ridge in embeddings; 0 is the network alone. Chosen on validation images where not
         given.
-    penalty : float
-        Of ridge, in units of the mean eigenvalue.
+    penalty : float, optional
+        Of ridge, in units of the mean eigenvalue; chosen per modality by folds of training images where not given.
     options : mapping, optional
         Of encoders by modality: {"eeg": {"kernel": 9}}.
     device, seed : str, int
@@ -87,8 +94,8 @@ class SharedSpace:
     Attributes
     ----------
     history_, scales_ : dict of History by phase, dict of SubjectScale by modality
-    blend_ : dict of float
-        Share of ridge, by modality.
+    blend_, penalty_ : dict of float
+        Share of ridge and its penalty, by modality; no penalty with blend 0.
 
     References
     ----------
@@ -123,7 +130,7 @@ class SharedSpace:
     schedule: Literal["one_cycle", "plateau"] = "one_cycle"
     patience: int = 300
     blend: float | None = None
-    penalty: float = 1.0
+    penalty: float | None = None
     options: Mapping[str, Mapping[str, Any]] | None = None
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     seed: int = 0
@@ -159,6 +166,7 @@ class SharedSpace:
         self.shapes_ = {name: trials.signals.shape[1:] for name, trials in train.items()}
         self.n_dimensions_ = next(iter(train.values())).targets.shape[1]
         self.linear_: dict[str, LinearPath] = {}
+        self.penalty_: dict[str, float] = {}
         self.blend_ = dict.fromkeys(train, 0.0)  # while the network is trained
         device = pick_device(self.device)
         with seeded(self.seed, device):
@@ -220,18 +228,20 @@ class SharedSpace:
     def _blend(self, train: Mapping[str, Trials], seen: Mapping[str, Trials], held: Mapping[str, Trials]) -> None:
         """Choose the shares by ridge on the same trials as the network; then fit it to all."""
         for name, trials in train.items():
-            share = USUAL if self.blend is None else self.blend
+            share, scale, own = USUAL if self.blend is None else self.blend, self.scales_[name], self.subject_layers
+            penalty = best_penalty(seen[name], scale, own, self.seed) if self.penalty is None else self.penalty
+            self.penalty_[name] = penalty
             if self.blend is None and name in held:
                 part = held[name]
                 subjects = part.meta["subject"].to_numpy()
                 network = self._network(name, part.signals, subjects)
-                self.linear_[name] = LinearPath.fit(seen[name], self.scales_[name], self.penalty, self.subject_layers)
+                self.linear_[name] = LinearPath.fit(seen[name], scale, penalty, own)
                 self.blend_[name] = 1.0
                 ridge = self._ridge(name, part.signals, subjects)[0]
                 share = best_share(network, ridge, part)
             self.blend_[name] = share
             if share > 0:
-                self.linear_[name] = LinearPath.fit(trials, self.scales_[name], self.penalty, self.subject_layers)
+                self.linear_[name] = LinearPath.fit(trials, scale, penalty, own)
 
     def unknown(self, modality: str, subjects: Any) -> int:
         """Count the trials of subjects who were not in training."""
@@ -262,6 +272,7 @@ class SharedSpace:
         names = [name for name in inspect.signature(type(self)).parameters if name != "device"]
         about = {
             "blend": self.blend_,
+            "penalty": self.penalty_,
             "arguments": {name: getattr(self, name) for name in names},
             "subjects": subjects,
             "n_dimensions": self.n_dimensions_,
@@ -279,7 +290,9 @@ class SharedSpace:
                 about = json.loads((file.metadata() or {})["shared_space"])
             arguments = about["arguments"] | {"scale": tuple(about["arguments"]["scale"])}
             space = cls(**arguments)
-            space.blend_, space.n_dimensions_ = about["blend"], about["n_dimensions"]
+            space.blend_, space.penalty_, space.n_dimensions_ = (
+                about[name] for name in ("blend", "penalty", "n_dimensions")
+            )
             space.scales_ = {
                 name: SubjectScale(names, *(np.asarray(tensors[f"{part}.{name}"]) for part in ("mean", "deviation")))
                 for name, names in about["subjects"].items()

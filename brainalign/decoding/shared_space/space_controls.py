@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from brainalign.arrays import Values
 from brainalign.checks import check_choice
-from brainalign.decoding.scoring import LinearDecoder, altered
+from brainalign.decoding.scoring import altered
+from brainalign.decoding.shared_space.linear_paths import LinearPath, best_penalty
 from brainalign.decoding.shared_space.space import SharedSpace
 from brainalign.decoding.training import SubjectScale, Trials, check_unseen
 
@@ -35,7 +35,7 @@ def without_own_layers(space: SharedSpace, trials: Mapping[str, Trials]) -> dict
 
 
 def independent_ridges(
-    train: Mapping[str, Trials], test: Mapping[str, Trials], make: Callable[[], Any] = LinearDecoder
+    train: Mapping[str, Trials], test: Mapping[str, Trials], penalty: float | None = None
 ) -> dict[str, Values]:
     """Return vectors of test trials decoded by one ridge per modality and subject: no network, nothing shared.
 
@@ -45,8 +45,8 @@ def independent_ridges(
     Parameters
     ----------
     train, test : mapping of Trials
-    make : callable
-        Returns a decoder with `fit(signals, targets, subjects)` and `predict(signals, subjects)`.
+    penalty : float, optional
+        As of `SharedSpace`.
 
     Raises
     ------
@@ -58,10 +58,9 @@ def independent_ridges(
     for name, given in train.items():
         seen, asked = (trials.meta["subject"].to_numpy().astype(str) for trials in (given, test[name]))
         scale = SubjectScale.fit(given.signals, seen)
-        decoder = make().fit(_timed(scale.apply(given.signals, seen)), given.targets, seen)
-        new, signals = ~np.isin(asked, scale.names), _timed(scale.apply(test[name].signals, asked))
-        names = scale.names if new.any() else scale.names[:1]
-        found[name] = np.mean([decoder.predict(signals, np.where(new, one, asked)) for one in names], axis=0)
+        taken = best_penalty(given, scale, own=True) if penalty is None else penalty
+        path = LinearPath.fit(given, scale, taken, own=True)
+        found[name] = path(scale.apply(test[name].signals, asked), scale.rows(asked))
     return found
 
 

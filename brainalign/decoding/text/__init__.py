@@ -5,7 +5,7 @@ from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, Augmentation, ee
 from brainalign.decoding.text.glim import GlimEncoder, Prompt, time_code
 from brainalign.decoding.text.language import CausalLanguage, LanguageBridge, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.text.language_models import LANGUAGE_MODELS, pretrained, smollm, word_t5, word_tokenizer
-from brainalign.decoding.text.residual import RidgeMaps, cross_fitted, spread
+from brainalign.decoding.text.residual import RidgeMaps, spread
 from brainalign.decoding.text.scores import constant_scores, constant_sentence, text_scores
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
 from brainalign.decoding.text.text_study import Components, TextStudy, exchange_relevance, study_text

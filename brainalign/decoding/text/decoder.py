@@ -26,10 +26,10 @@ from torch.nn import functional as F
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding import training
-from brainalign.decoding.scoring import reciprocal_rank
+from brainalign.decoding.scoring import cross_fitted, reciprocal_rank
 from brainalign.decoding.text.eeg_encoders import Augmentation, eeg_encoder
 from brainalign.decoding.text.language import LanguageBridge, LanguageModel
-from brainalign.decoding.text.residual import RidgeMaps, RidgeResidual, cross_fitted, spread
+from brainalign.decoding.text.residual import RidgeMaps, RidgeResidual, spread
 from brainalign.decoding.training import train as train_network
 from brainalign.devices import pick_device, seeded
 from brainalign.io import reading

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
-from brainalign.decoding.scoring import PENALTIES, LinearDecoder, mean_cosine, warn_of_edge
+from brainalign.decoding.scoring import LinearDecoder
 
 
 class RidgeMaps(nn.Module):
@@ -69,55 +68,6 @@ class RidgeResidual(nn.Module):
     def forward(self, p: Tensor, vector: Tensor) -> Tensor:
         """Return v (n, n_outputs)."""
         return self.a * p + self.g * self.normal(vector)
-
-
-def cross_fitted(
-    signals: Values,
-    targets: Values,
-    subjects: NDArray[np.integer[Any]],
-    stimuli: NDArray[np.integer[Any]],
-    n_folds: int,
-    rng: np.random.Generator,
-    penalties: tuple[float, ...] = PENALTIES,
-) -> tuple[NDArray[np.float32], float]:
-    """Predict every trial (n_trials, n_targets) by ridge fitted on other stimuli (from 0 on), and choose its penalty.
-
-    That with the highest mean cosine of such predictions is taken; a warning says where it is the last one.
-    """
-    n_stimuli = int(stimuli.max()) + 1
-    if not 2 <= n_folds <= n_stimuli:
-        raise BrainalignError(f"{n_folds} folds do not fit {n_stimuli} training stimuli; take from 2 to {n_stimuli}")
-    fold = (rng.permutation(n_stimuli) % n_folds)[stimuli]
-    found = {penalty: np.empty(targets.shape, dtype=np.float32) for penalty in penalties}
-    for k in range(n_folds):
-        held = fold == k
-        absent = np.setdiff1d(subjects, subjects[~held])
-        if len(absent):
-            raise BrainalignError(
-                f"a fold of {n_folds} leaves nothing to train on for {len(absent)} subjects; drop subjects with "
-                "few stimuli"
-            )
-        for subject in np.unique(subjects):
-            fitted, asked = ~held & (subjects == subject), held & (subjects == subject)
-            x, y, new = (
-                np.asarray(part, dtype=np.float64) for part in (signals[fitted], targets[fitted], signals[asked])
-            )
-            for penalty, predicted in zip(penalties, _paths(x, y, new, penalties), strict=True):
-                found[penalty][asked] = predicted
-    scores = {penalty: mean_cosine(predicted, targets) for penalty, predicted in found.items()}
-    warn_of_edge(scores)
-    best = max(penalties, key=lambda penalty: scores[penalty])
-    return found[best], best
-
-
-def _paths(signals: Values, targets: Values, asked: Values, penalties: tuple[float, ...]) -> list[Values]:
-    """Predict other trials by the ridge of one subject (n_asked, n_targets), for every penalty."""
-    x, mean, target_mean = signals.reshape(len(signals), -1), signals.mean(axis=0).ravel(), targets.mean(axis=0)
-    x = x - mean
-    values, axes = np.linalg.eigh(x @ x.T)
-    cross, y = (asked.reshape(len(asked), x.shape[1]) - mean) @ x.T @ axes, axes.T @ (targets - target_mean)
-    level = max(values.sum() / len(x), np.finfo(float).tiny)  # nothing varies in one trial: predict its target
-    return [target_mean + (cross / (values.clip(min=0) + penalty * level)) @ y for penalty in penalties]
 
 
 def spread(vectors: Values) -> float:

@@ -80,7 +80,8 @@ class RoutingNetwork(nn.Module):
         query, target = np.nonzero(members)  # ordered by query: its members are one slice of the packed weights
         self.counts = members.sum(axis=1).tolist()
         self.one_each = query.tolist() == target.tolist() == list(range(n_targets))
-        self.weight = nn.Parameter(torch.randn(len(target), d_model) / d_model**0.5)
+        # Zero, so that every target starts at its mean: random weights are noise that few images never unlearn.
+        self.weight = nn.Parameter(torch.zeros(len(target), d_model))
         self.bias = nn.Parameter(torch.zeros(n_targets))
         for linear in (self.content_key, self.position_key, self.value):
             if linear is not None:
