@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import unicodedata
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -17,7 +18,17 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.io import array_shapes, counting_order, load_image_file, open_hdf5, read_json, read_lines, stored_arrays
+from brainalign.io import (
+    MISSING,
+    array_shapes,
+    counting_order,
+    load_image_file,
+    open_hdf5,
+    read_json,
+    read_lines,
+    reading,
+    stored_arrays,
+)
 from brainalign.study import MIN_TEST, table_column, table_columns, table_rows
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
@@ -169,6 +180,12 @@ class Lab:
             raise BrainalignError(f"{there}: lies there already, and would be written anew; move or rename it")
         there.write_bytes(content)
         self.written.add(path)
+
+    def forget(self, paths: Collection[Path]) -> None:
+        """Delete files that were written, without which the folder is as it was."""
+        for path in paths:
+            (self.folder / path).unlink(missing_ok=True)
+        self.written -= {*paths}
 
     def shown(self) -> set[str]:
         """Name what was shown as its images are called, or as tables of stimuli call it."""
@@ -627,3 +644,22 @@ def cell_text(value: Any) -> str:
     if isinstance(value, bytes):  # of HDF5
         return value.decode()
     return f"{value:.15g}" if isinstance(value, float | np.floating) else str(value).rstrip()  # MATLAB pads texts
+
+
+def rows_of_events(lab: Lab, paths: list[Path]) -> tuple[list[str], list[dict[str, str]], list[dict[str, str]]]:
+    """Return the column of events that names what was shown, if any, all rows, and those of what was shown."""
+    key = [old for old, new in study_names(table_columns(lab.folder / paths[0])).items() if new == "stimulus_id"]
+    tables = [[*table_rows(lab.folder / path)] for path in paths]
+    rows = [dict(zip(header, row, strict=False)) for header, *of in tables for row in of]
+    return key, rows, [row for row in rows if key and row.get(key[0], "") not in MISSING] or rows
+
+
+def named_texts(lab: Lab, names: list[str]) -> dict[str, Any]:
+    """Describe stimuli by their names as texts, where there is neither table nor image of them."""
+    for path in lab.ending(".zip"):
+        with reading(lab.folder / path, "not a whole .zip file"), zipfile.ZipFile(lab.folder / path) as archive:
+            called = {form for of in map(Path, archive.namelist()) for form in (of.name, of.stem)}
+        if {*names} & called:
+            raise BrainalignError(f"{path} holds what was shown ({listed(sorted({*names} & called))}); unpack it")
+    lab.remark("stimuli", "names as texts, say what was shown in words")
+    return {name: {"texts": [name.replace("_", " ")]} for name in dict.fromkeys(names)}

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from brainalign import io
 from brainalign.checks import BrainalignError, listed
-from brainalign.commands import lab as labs
-from brainalign.commands.lab import ARRAYS, CALLED, JOINED, PART, SUBJECT, Lab
+from brainalign.commands.init import lab as labs
+from brainalign.commands.init.lab import ARRAYS, CALLED, JOINED, PART, SUBJECT, Lab
 from brainalign.study import table_column, table_rows
 
 UNITS = {"target_id", "roi"}

@@ -1,0 +1,115 @@
+"""Folders of dissimilarity matrices and of odd-one-out judgements."""
+
+import itertools
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.commands.init import lab as labs
+from brainalign.commands.init.lab import ARRAYS, Lab
+from brainalign.commands.init.trials import describe_models
+from brainalign.io import array_shapes, read_lines, stored_arrays
+from brainalign.study import table_column, table_columns, table_rows
+
+
+def describe_judgements(lab: Lab) -> dict[str, Any] | None:
+    """Describe tables that say which of three objects is the odd one."""
+    from brainalign.datasets.studies import odd_column
+
+    files, again = list[str](), list[str]()
+    for path in lab.ending(".csv", ".tsv"):
+        odd, at = odd_column(columns := table_columns(lab.folder / path)), lab.folder / path
+        if odd and (
+            "odd" in odd.lower() or all(row.count(row[columns.index(odd)]) == 2 for row in [*table_rows(at)][1:])
+        ):
+            files.append(str(path))
+            lab.remark("recordings", f"{odd} is taken for what does not belong with the two others")
+    for path in () if files else lab.ending(".txt"):  # as THINGS has them
+        with suppress(BrainalignError):
+            rows = [line.split() for line in read_lines(lab.folder / path)]
+            if len(rows) > 1 and all(len({*row}) == len(row) == 3 and "".join(row).isdecimal() for row in rows):
+                (files if len({*map(frozenset, rows)}) > len(rows) / 2 else again).append(str(path))
+                lab.remark("recordings", "the last of three numbers is taken for the odd one")
+    if not files or (stimuli := lab.stimuli()) is None:
+        return None
+    judged = {"format": "triplets", "triplets": files, **({"repeats": again} if again else {}), "duplicates": "keep"}
+    return {"stimuli": str(stimuli), "recordings": {"people": judged}}
+
+
+def describe_rdms(lab: Lab) -> dict[str, Any] | None:
+    """Describe dissimilarity matrices of people and models, with the stimuli that they are about."""
+    from brainalign.datasets.formats import model_rdms, rdm_keys
+
+    arrays = lab.ending(*ARRAYS)
+    files = [
+        path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower() and labs.JOINED not in path.stem
+    ]
+    stimuli = lab.stimuli() if files or (arrays and not lab.tables("stimulus_id", "run")) else None
+    if stimuli is None:
+        return None
+    ids = table_column(lab.folder / stimuli, "stimulus_id")
+    of_mat = {path: array_shapes(lab.folder / path).values() for path in files if path.suffix == ".mat"}
+    if any(max(map(np.prod, shapes), default=0) < len(ids) for shapes in of_mat.values()):
+        return None  # structs (RDMs(1).RDM) are taken apart first
+    files = files or [path for path in arrays if _pairs(lab.folder / path, len(ids))]
+    if not files:
+        return None
+    ends = (len(ids) * (len(ids) - 1) // 2,), (len(ids), len(ids))
+    models = given = [path for path in files if "model" in path.stem.lower()]
+    if len(models) > 1:
+        found = {name: of for path in models for name, of in model_rdms(lab.folder / path, ids).items()}
+        models = [Path(f"models_{labs.JOINED}.npz")]
+        np.savez(lab.folder / models[0], allow_pickle=False, **found)
+        lab.used |= {*given}
+    recordings: dict[str, Any] = {}
+    sets: dict[str, list[Path]] = {}
+    for path in [path for path in files if path not in given]:
+        sets.setdefault(labs.SUBJECT.sub("", path.with_suffix("").as_posix()), []).append(path)
+    for kept, of in sets.items():
+        with suppress(BrainalignError, ValueError):  # of several RDMs a file
+            rdms = [one for path in of for (one,) in [model_rdms(lab.folder / path, ids).values()] if len(of) > 1]
+            joined = Path(f"{re.sub('[^A-Za-z0-9]+', '_', kept).strip('_')}_{labs.JOINED}.npy")
+            if rdms:
+                np.save(lab.folder / joined, rdms)
+                lab.remark("recordings", f"{joined} is {listed(of)}, a subject each")
+                lab.used |= {*of}
+                of[:], arrays = [joined], [*arrays, joined]
+    vectors = {name: of for name, of in lab.vectors().items() if Path(of["file"]) not in (*files, *given)}
+    itself = [path for path in files if path not in arrays]  # which name their own
+    for path in itertools.chain(*sets.values()):
+        at = lab.folder / path
+        shapes = array_shapes(at) if path in arrays else dict.fromkeys(rdm_keys(at, ids), ends[0])
+        names = [key for key, of in shapes.items() if {of[-1:], of[-2:], of[:2], of[:1]} & {*ends}] or [*shapes] or [""]
+        if "rdm_descriptors" in "".join(shapes):  # rsatoolbox's
+            names, itself = [""], [*itself, path]
+        for key in names:
+            several = {"key": key} if key and len(shapes) > 1 else {}
+            bare = key if names[1:] else path.stem.removesuffix(f"_{labs.JOINED}")
+            name = re.sub(r"[-_ ]?rdms?$|[^A-Za-z0-9]", "", bare, flags=re.IGNORECASE) or "rdms"
+            name += "" if name not in recordings else str(1 + len(recordings))
+            recordings[name] = {"format": "rdms", "file": str(path), **several}
+    itself += [Path(of["file"]) for of in vectors.values()]
+    lists = [(path, names) for path, names in lab.lists(ids, len(ids)) if names != ids and path not in itself]
+    if order := next((names for path, names in lists if path in files), []):
+        header, *rows = table_rows(lab.folder / stimuli)
+        place = header.index("stimulus_id")
+        ids, stimuli = order, stimuli.with_name(f"{stimuli.stem}_ordered.tsv")
+        lab.write(stimuli, [header, *sorted(rows, key=lambda row: order.index(row[place]))])
+    if any(path in arrays for path in files):
+        others = [f", which is not that of {path}" for path, names in lists if names != ids]
+        lab.remark("stimuli", f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}{''.join(others[:1])}")
+    described = {"stimuli": str(stimuli), "recordings": recordings} | describe_models(lab, vectors, ids)
+    return described | ({"model_rdms": str(models[0])} if models else {})
+
+
+def _pairs(path: Path, n: int) -> bool:
+    """Tell whether the arrays of a file end in pairs of n stimuli, or in matrices of them, which are symmetric."""
+    shapes = array_shapes(path)
+    if shapes and all(of[-2:] == (n, n) for of in shapes.values()):
+        arrays = stored_arrays(path, shapes).values()
+        return all(np.allclose(of, np.swapaxes(of, -1, -2), equal_nan=True) for of in arrays)
+    return bool(shapes) and all(of[-1:] == (n * (n - 1) // 2,) for of in shapes.values())

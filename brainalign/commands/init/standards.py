@@ -1,0 +1,155 @@
+"""Folders in forms that many labs share: fMRIPrep, BIDS, epochs of MNE and EEGLAB, Algonauts."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.commands.init import lab as labs
+from brainalign.commands.init import unpack
+from brainalign.commands.init.lab import VOLUMES, Lab, named_texts, rows_of_events
+from brainalign.commands.init.unpack import read_table
+from brainalign.io import MISSING
+from brainalign.study import table_column, table_columns
+
+
+def describe_story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
+    """Describe derivatives whose runs have words: one in every event, or tables or transcripts that are called so."""
+    bold = _preprocessed(lab)
+    events = [path for path in lab.ending("_events.tsv") if {"word", "text"} & set(table_columns(lab.folder / path))]
+    told = [path.parent for path in lab.ending(*labs.TRANSCRIPTS)] or [_root(path) for path in events] or lab.words()
+    if not bold or not told:
+        return None
+    spaces = list(dict.fromkeys(match[1] for path in bold if (match := re.search(r"space-([A-Za-z0-9]+)", path.name))))
+    which = f"space of the volumes: {', '.join(spaces)}"
+    space = {"space": lab.answer("recordings", which, spaces[0])} if len(spaces) > 1 else {}
+    shared = {"format": "runs", "derivatives": str(_root(bold[0])), **space}
+    recordings = {name: {**shared, "participant": name} for name in labs.by_subject(bold)}
+    return {"stimuli": str(told[0]), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+
+
+def describe_fmriprep(lab: Lab) -> dict[str, Any] | None:
+    """Describe derivatives of fMRIPrep whose events name what was shown."""
+    bold, events = labs.of_task(lab, _preprocessed(lab)), lab.ending("_events.tsv")
+    if not bold or not events:
+        return None
+    places, people = [str(_root(path)) for path in (bold[0], events[0])], labs.by_subject(bold)
+    columns = table_columns(lab.folder / events[0])
+    task = re.search(r"task-([A-Za-z0-9]+)", bold[0].name)
+    events = [path for path in events if task is None or f"task-{task[1]}_" in path.name] or events
+    key, rows, of_shown = rows_of_events(lab, events)
+    cells = {name: [row[name] for row in rows if row.get(name, "") not in MISSING] for name in columns}
+    seen = [*(name for name in columns if labs.are_names(cells[name], lab.shown())), "trial_type", *key]
+    several = (name for name in seen if len({row.get(name, "") for row in of_shown} - {*MISSING}) > 2)
+    column = "stimulus_id" if "stimulus_id" in columns else next(several, "trial_type")
+    shared = {"format": "fmriprep", "derivatives": places[0], "raw": places[1], **({"task": task[1]} if task else {})}
+    recordings = {name: shared | {"participant": name} for name in people}
+    chosen = lab.answer("glm", f"column of events.tsv that names the stimulus ({', '.join(columns)})", column)
+    stimuli = lab.stimuli(cells.get(chosen, ()))
+    shown: Any = str(stimuli) if stimuli else named_texts(lab, cells.get(chosen, []))
+    runs = max(len({(path.parent, *labs.RUN.findall(path.name)) for path in of}) for of in people.values())
+    glm, splits = {"stimulus_column": chosen}, lab.splits(stimuli, runs)
+    return {"stimuli": shown, "recordings": recordings, "glm": glm, "splits": splits}
+
+
+def _preprocessed(lab: Lab) -> list[Path]:
+    return [path for path in lab.ending(*VOLUMES) if "desc-preproc_bold" in path.name]
+
+
+def _root(path: Path) -> Path:
+    """Return the folder around those of subjects."""
+    inner = re.compile(r"(sub|ses)-.*|func|anat")
+    return next(parent for parent in path.parents if not any(map(inner.fullmatch, parent.parts)))
+
+
+def describe_epochs(lab: Lab) -> dict[str, Any] | None:
+    """Describe epochs of MNE or EEGLAB, whose metadata or a table beside name what was shown."""
+    files = lab.ending("-epo.fif", "_epo.fif", "-epo.fif.gz")
+    files = files or [path for path in lab.ending(".set") if "task-" not in path.name]  # of EEGLAB
+    if not files:
+        return None
+    from brainalign.datasets import open_epochs
+
+    first = open_epochs(lab.folder / files[0])
+    kinds, trials = first.get_channel_types(unique=True), first.metadata
+    key = next((name for name in ("stimulus_id", "category") if trials is not None and name in trials), None)
+    people = labs.by_subject(files)
+    columns = [] if trials is None or key else [str(name) for name in trials]
+    told = [name for name in columns if labs.are_names({*trials[name].astype(str)}, lab.shown())]
+    told += [old for old, new in labs.study_names(columns).items() if new == "stimulus_id"]
+    if trials is not None and not (key or told):
+        has = f"its metadata has the columns {listed([*trials])}, but no stimulus_id and no category"
+        raise BrainalignError(f"{files[0]}: {has}; call that of what was shown so and save the epochs again")
+    tables = unpack.unpack_metadata(lab, people, told[0]) if told else []
+    names = [] if key is None else [*trials[key].astype(str)]
+    stimuli: Any = lab.stimuli(names)
+    picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg" if "eeg" in kinds else "meg")
+    several = max(map(len, people.values())) > 1
+    recordings = {
+        name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
+        for name, of in people.items()
+    }
+    if trials is None:
+        tables = [unpack.unpack_mixed(lab, path) for path in lab.tables("stimulus_id") if lab.lists_trials(path)]
+    for name, recording in recordings.items() if tables else ():
+        recording["trials"] = str(table := labs.of_subject(name, tables, people))
+        trials = read_table(lab.folder / table)
+        names.extend(trials["stimulus_id"])
+    known = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else []
+    if trials is None or ("stimulus_id" not in trials and not {*names} <= {*known}):
+        return {"recordings": recordings}  # categories, decoded over time
+    shown = str(stimuli) if stimuli else named_texts(lab, names)
+    runs = trials["run"].nunique() if "run" in trials else 0
+    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
+
+
+def describe_raw(lab: Lab) -> dict[str, Any] | None:
+    """Describe raw BIDS recordings of M/EEG, whose events have a category each."""
+    files = [path for path in lab.ending(*labs.RAW) if re.search(r"_(meg|eeg)\.", path.name) and "task-" in path.name]
+    events = [path for path in lab.files if path.name.endswith("_events.tsv")]
+    if not files or not events:
+        return None
+    files = labs.of_task(lab, files)
+    task = str(re.findall(r"task-([A-Za-z0-9]+)", files[0].name)[0])
+    events = [path for path in events if f"task-{task}_" in path.name]
+    shared = {"format": "bids", "root": str(_root(files[0])), "task": task}
+    recordings: dict[str, Any] = {
+        name: shared | {"participant": name, **({"datatype": "meg"} if "_meg." in of[0].name else {})}
+        for name, of in labs.by_subject(files).items()
+    }
+    stimuli = lab.stimuli()
+    shown = set(table_column(lab.folder / stimuli, "stimulus_id")) if stimuli else set()
+    for column in table_columns(lab.folder / events[0]) if shown else ():
+        cells = {name for path in events for name in labs.cells_of(lab, path, column)}
+        if cells and labs.are_names(cells, lab.shown()):  # of images: encoders predict from what was shown
+            named = {"stimulus_column": column}
+            if {Path(name).stem for name in cells} <= shown:
+                named["names"] = "file stem"
+            else:  # in folders, which hold some of the same names
+                stimuli = lab.stimuli(cells)
+            recordings = {name: files | named for name, files in recordings.items()}
+            splits = lab.splits(stimuli, max(map(len, labs.by_subject(files).values())))
+            return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
+    lab.remark("markers", "category of every trial_type; leave out what is none")
+    kinds = {name: name for path in events for name in labs.cells_of(lab, path, "trial_type")}
+    return {"recordings": recordings, "markers": kinds}
+
+
+def describe_algonauts(lab: Lab) -> dict[str, Any] | None:
+    """Describe the layout of Algonauts 2023, whose images stand in the names of files."""
+    inside = re.compile(r"subj(0[1-8])/training_split/training_fmri/")
+    people = sorted({match[1] for path in lab.files if (match := inside.match(path.as_posix()))})
+    if not people:
+        return None
+    import pandas as pd
+
+    from brainalign.datasets import read_algonauts_images
+
+    table = pd.concat([read_algonauts_images(lab.folder, name) for name in people]).drop_duplicates("stimulus_id")
+    if (shown := Path("stimuli.tsv")) not in lab.files:
+        lab.written.add(shown)
+        table.to_csv(lab.folder / shown, sep="\t", index=False)
+    lab.remarks["recordings"] = "rois: [] reads no regions; trust_pickle: true instead does: their names are pickles"
+    shared: dict[str, Any] = {"format": "algonauts", "root": ".", "rois": []}
+    recordings = {name: shared | {"participant": name} for name in people}
+    return {"stimuli": str(shown), "recordings": recordings, "splits": lab.splits(shown, 1)}

@@ -1,0 +1,81 @@
+"""Folders of stories and films: runs of responses that go on, with words, sounds or frames."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from brainalign.commands.init import lab as labs
+from brainalign.commands.init import unpack
+from brainalign.commands.init.lab import ARRAYS, CIFTI, Lab
+from brainalign.commands.init.volumes import header_step
+from brainalign.io import array_shapes
+from brainalign.study import table_column
+
+
+def describe_story(lab: Lab) -> dict[str, Any] | None:
+    """Describe runs of responses that go on in time, with tables of words, transcripts, sounds or films."""
+    tables, transcripts = lab.words(), lab.transcripts()
+    words = tables[0] if tables else transcripts[0].parent if transcripts else None
+    heard = transcripts or lab.ending(*labs.SOUNDS, *labs.FILMS)
+    runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
+    volumes, masks, _ = lab.volumes()
+    data = [*lab.ending(*ARRAYS, *CIFTI), *volumes]
+    called = {path: run for path in data for run in runs if re.search(labs.as_word(run), path.name.split(".")[0])}
+    recordings: dict[str, Any] = {}
+    people = labs.by_subject([*called], runs)
+    for name, of in people.items():
+        parts = {run: [str(path) for path in of if called[path] == run] for run in map(called.__getitem__, of)}
+        files: dict[str, Any] = {run: at if at[1:] else at[0] for run, at in parts.items()}  # several are presentations
+        if len(files) < 2:
+            continue
+        recordings[name] = recording = {"format": "runs", "files": _pattern(lab, of, files)}
+        if {*of} <= {*volumes} and masks:
+            recording["mask"] = str(labs.of_subject(name, masks, people))
+        elif of[0].name.lower().endswith(ARRAYS):
+            units = lab.units()
+            recording |= {"targets": str(labs.of_subject(name, units, people))} if units else {}
+            shapes = [array_shapes(lab.folder / path) for path in of]
+            key = min(shapes[0], key=lambda array: len(shapes[0][array]))
+            others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
+            several = {"key": key} if any(len(arrays) > 1 for arrays in shapes) else {}
+            recording |= several | ({"repeats": others[0]} if several and others else {})
+    if not recordings:
+        return None
+    first = next(iter(called))
+    if first.name.lower().endswith(ARRAYS):
+        rate, known = lab.clock(first)[0], ""
+        step = "2" if not rate else f"{rate:g} Hz" if rate > 5 else f"{1 / rate:g}"
+    else:
+        step, known = header_step(lab.folder / first)
+    more = f" ({known})" if known else ""
+    clock = lab.answer("recordings", f"seconds from row to row, or samples per second as 64 Hz{more}", step)
+    step_s = {"sfreq_hz" if "Hz" in clock else "tr_s": float(clock.removesuffix("Hz"))}
+    recordings = {name: files | step_s for name, files in recordings.items()}
+    if not words:  # where sounds or films were enough to tell the runs
+        told = [*lab.rename_columns("onset_s"), *unpack.unpack_words(lab)]
+        words = next((path for path in told if path in lab.words()), None)
+        worded = [] if words else [*lab.tables("word"), *lab.tables("text")]
+        for path in [path for path in worded if path not in lab.tables("stimulus_id")][:1]:
+            lab.remark("recordings", f"{path} is not read: call its columns onset_s, word and run (as responses are)")
+    signals: dict[str, Any] = {}
+    for kind, endings in (("sounds", labs.SOUNDS), ("films", labs.FILMS)):
+        found = {path.stem: path for path in lab.ending(*endings)}
+        if found.keys() >= set(runs):
+            signals[kind] = _pattern(lab, [found[run] for run in runs], {run: str(found[run]) for run in runs})
+    if "films" in signals:
+        signals["fps"] = float(lab.answer("continuous", "frames of films per second that models see", "2"))
+    study: dict[str, Any] = {"stimuli": str(words)} if words else {}
+    study |= {"continuous": signals} if signals else {}
+    n = len(table_column(lab.folder / words, "run")) if words in lab.words() else 0
+    rows = {name: [shape[:1] for shape in array_shapes(lab.folder / name).values()] for name in lab.ending(".npy")}
+    models = {name: of for name, of in lab.vectors().items() if (n,) in rows.get(Path(of["file"]), [])}
+    study |= {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+    return study | ({"models": models} if models else {})
+
+
+def _pattern(lab: Lab, paths: list[Path], files: dict[str, Any]) -> Any:
+    """Write files that are called like their runs, and lie alone in a folder, as one pattern."""
+    ending = paths[0].name.partition(".")[2]
+    pattern = paths[0].with_name(f"*.{ending}")
+    alone = {path for path in lab.files if path.match(str(pattern)) and path.parent == paths[0].parent} == {*paths}
+    return str(pattern) if alone and {path.name for path in paths} == {f"{run}.{ending}" for run in files} else files

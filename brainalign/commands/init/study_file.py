@@ -1,0 +1,182 @@
+"""`brainalign init FOLDER`: looks at a lab's folder, asks what it cannot see, and writes one YAML that runs."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.commands.init import lab as labs
+from brainalign.commands.init import unpack
+from brainalign.commands.init.lab import ARRAYS, VOLUMES, Ask, Lab
+from brainalign.commands.init.rdms import describe_judgements, describe_rdms
+from brainalign.commands.init.standards import (
+    describe_algonauts,
+    describe_epochs,
+    describe_fmriprep,
+    describe_raw,
+    describe_story_of_fmriprep,
+)
+from brainalign.commands.init.stories import describe_story
+from brainalign.commands.init.trials import describe_rows
+from brainalign.commands.init.volumes import describe_blocks
+from brainalign.io import array_shapes, writing
+from brainalign.study import table_columns, table_rows
+
+
+def init_study(folder: Path, ask: Ask) -> Path:
+    """Write `study.yaml` into a folder, for what lies there; returns where it lies."""
+    target = folder / "study.yaml"
+    if not folder.is_dir() or target.exists():
+        what = "there is a study.yaml already; move it away" if target.exists() else "no such folder; name another"
+        raise BrainalignError(f"{folder}: {what}")
+    lab = Lab(folder, ask)
+    before, found = {*lab.files}, None
+    try:
+        found = _described(lab, before)
+    finally:
+        if not found:
+            lab.forget(lab.written - before)
+    if not found:
+        raise _refusal(Lab(folder, ask))
+    form, study = found
+    name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
+    with writing(target):
+        target.write_text(_written({"name": name} | study, lab, form))
+    return target
+
+
+def _described(lab: Lab, before: set[Path]) -> tuple[str, dict[str, Any]] | None:
+    """Return the form of a folder and the study of it, as it stands or once its files are unpacked; None of neither."""
+    kept, remarks = before.union(unpack.unpack_people(lab)), {**lab.remarks}
+    if found := _first_form(lab):
+        return found
+    lab.remarks = remarks
+    lab.forget(lab.written - kept)  # what a first look wrote, before names were understood
+    copies = [*unpack.unpack_cells(lab), *unpack.unpack_sets(lab), *unpack.unpack_vectors(lab)]
+    copies += [*unpack.unpack_words(lab), *unpack.unpack_labels(lab)]
+    copies += lab.rename_columns("stimulus_id", "target_id", "onset_s")
+    copies += [*unpack.unpack_people(lab), *unpack.unpack_tables(lab)]
+    found = _first_form(lab) if copies else None
+    return _first_form(lab) if not found and unpack.unpack_order(lab) else found
+
+
+def _first_form(lab: Lab) -> tuple[str, dict[str, Any]] | None:
+    return next(((form, study) for form, describe in FORMS.items() if (study := describe(lab))), None)
+
+
+def _refusal(lab: Lab) -> BrainalignError:
+    """Return the error of a folder that has no form, with what may be done about the files that come closest."""
+    trials = next((path for path in lab.ending(*labs.TABLES) if re.search("trial|design", path.stem)), None)
+    columns, hint = [] if trials is None else table_columns(lab.folder / trials), ""
+    if columns and "stimulus_id" not in {*columns, *labs.study_names(columns).values()}:
+        hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
+    told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
+    spikes = [path for path, arrays in told.items() if "spike_times" in f"{path.stem} {arrays}"]
+    epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
+    worded = [path for path in [*lab.tables("word"), *lab.tables("text")] if path not in lab.tables("stimulus_id")]
+    worded.sort(key=lambda path: not any(map(labs.ONSET.fullmatch, table_columns(lab.folder / path))))
+    silent = [] if hint or lab.tables("stimulus_id") else lab.responses()
+    stories = [path for path in silent if re.search("/(stim|feat)", told[path])]
+    pickled = [error.partition(": ")[0] for error in lab.unread if "unpickled" in error]
+    volumes = [] if lab.volumes()[0] else lab.ending(*VOLUMES)[2:]
+    remedies: dict[str, Any] = {
+        "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
+        "Save the numbers of {} as .npy, a row per trial": [
+            of for of in (() if told else lab.ending(*labs.TABLES)) if lab.holds_vectors(of) and of != trials
+        ],
+        "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods", ".feather"),
+        "Save what each run of {} recorded as RUN.npy, join its features as features.npy, and list its rows in "
+        "words.tsv (run, onset_s, duration_s)": stories,
+        "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": [] if stories else silent,
+        "Join {} and its like as features.npy, and list its rows in words.tsv (run, onset_s, duration_s)": [
+            of for of in lab.ending(*labs.TABLES, *ARRAYS) if re.search("(?i)feature|envelope|annot|regressor", of.stem)
+        ],
+        "Call the columns of {} run (as responses are called), onset_s (in seconds) and text": worded,
+        "Call {} and its like ..._rdm.csv, and list what they are about in stimuli.csv (stimulus_id)": [
+            path
+            for path in lab.ending(".csv")
+            for first in [table_columns(lab.folder / path)]
+            if first[1:] and first[1:] == [row[0] for row in table_rows(lab.folder / path)][1:]
+        ],
+        "Give {} a column odd, and list its objects in stimuli.csv": [path for path in lab.files if "odd" in str(path)],
+        "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item())": pickled,
+        "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
+        "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
+        "Say what was shown in {}: trials.tsv (stimulus_id, a row per map), ..._events.tsv beside it (onset, duration, "
+        "trial_type), or a text with a condition a line for every volume of each run": lab.volumes()[0],
+        "Join {} and its like into one file, and list their stimuli in trials.tsv": volumes,
+        "Call {} ...hemi-L.func.gii or ...hemi-R.func.gii": [] if lab.ending(*labs.SURFACES) else lab.ending(".gii"),
+        "Save epochs of {} by MNE as ...-epo.fif, with metadata, or put it into BIDS": lab.ending(*labs.RAW),
+        "Where nothing is shown, list {} and its like in people.tsv (docs/pages/masked_models.md)": [
+            path for path in lab.ending(*ARRAYS, ".csv") if re.search("(?i)time_?series|_ts|rest", path.stem)
+        ],
+        "{}": [error for error in lab.unread if "unpickled" not in error],
+    }
+    hint += "".join(f" {remedy.format(of[0])}." for remedy, of in remedies.items() if of)
+    what = f"none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}"
+    remedy = "the folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
+    return BrainalignError(f"{lab.folder}: {what}.{hint} Name {remedy}")
+
+
+MOST_LINES = 15
+
+
+def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
+    """Write a study with its remarks; a key takes several lines where there is room for them."""
+    lines = [f"# {form}; check: brainalign check study.yaml; run: brainalign run study.yaml"]
+    lines += [f"# {len(lab.unread)} file(s) left out: {lab.unread[0]}"] if lab.unread else []
+    lines += [f"# not read: {listed(idle)}"] if (idle := _idle(lab, study)) else []
+    models = "models and " if "models" not in study else ""
+    last = f"# {models}methods may follow; without, {'what suits the stimuli, and ' if models else ''}ridge"
+    if not {"stimuli", "splits"} & study.keys():
+        last = "# decode_times may follow: how categories are decoded, moment by moment"
+    flow: Any = partial(yaml.safe_dump, sort_keys=False, default_flow_style=True, width=1_000_000)
+    room = MOST_LINES - len(study) - len([*lines, last])
+    for key, value in study.items():
+        nested = isinstance(value, dict)
+        text = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=None if nested else False, width=10_000)
+        first, *more = text.splitlines()
+        if nested and len(more) > room:  # a line for each entry, where there is room for that
+            first, more = f"{key}:", [f"  {flow({name: entry}).strip()[1:-1]}" for name, entry in value.items()]
+        if len(more) > room:
+            first, more = f"{key}: {flow(value).strip()}", []
+        room -= len(more)
+        lines += [first + (f"  # {lab.remarks[key]}" if key in lab.remarks else ""), *more]
+    return "\n".join([*lines, last]) + "\n"
+
+
+def _idle(lab: Lab, study: dict[str, Any]) -> list[str]:
+    """List the tables, arrays and maps that neither a study names, itself or by folder or pattern, nor a remark."""
+    values: list[Any] = [*study.values()]
+    named: set[str] = set()
+    while values:
+        value = values.pop()
+        named |= {value} if isinstance(value, str) else set()
+        values += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    patterns, remarks = [name for name in named if "*" in name], " ".join(lab.remarks.values())
+    return [
+        str(path)
+        for path in lab.ending(*labs.TABLES, *ARRAYS, *VOLUMES, ".gii", ".annot", ".mgh")
+        if not named & {str(path), *map(str, path.parents)} and not any(map(path.match, patterns))
+        if path.name not in remarks and path not in lab.written | lab.used
+        if not {str(path.with_suffix(ending)) for ending in VOLUMES} & named  # names of regions
+    ]
+
+
+# What a folder may be, by what its first line says; the first that fits is taken.
+FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
+    "derivatives of fMRIPrep with words": describe_story_of_fmriprep,
+    "derivatives of fMRIPrep with events": describe_fmriprep,
+    "Algonauts 2023": describe_algonauts,
+    "M/EEG epochs of MNE (-epo.fif) or EEGLAB (.set)": describe_epochs,
+    "raw recordings of M/EEG in BIDS": describe_raw,
+    "runs of a story or film, with its words or itself": describe_story,
+    "volumes with a mask and a label each": describe_blocks,
+    "odd-one-out judgements of three objects": describe_judgements,
+    "dissimilarity matrices with their stimuli": describe_rdms,
+    "arrays or maps with a table of trials": describe_rows,
+}
