@@ -136,6 +136,16 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
         told = answer_of_rdms(tried, twins[:2], "Spearman", 0.95)
         assert (told.opening, f"RDMs of {drawn}," in told.panel.caption) == (opening, True)
     assert answer.words.startswith("net late scores highest of 3 on V1: ")
+    # Random features are no candidate but a control, and a set that answers is one of six.
+    named = answer_of_rdms(scores, twins[:0], "Spearman", 0.9, {}, ["pixels"])
+    told = "net late scores highest of 2 on V1: .300 [.100 to .500], ceiling .400 to .500, random features .200."
+    assert named.words.startswith(told)
+    assert points(*panels(named.panel.figure), marker="o")[-1].colour == GREY
+    higher = scores.assign(score=np.where(scores["model"] == "pixels", 0.4, scores["score"]))
+    assert answer_of_rdms(higher, twins[:0], "Spearman", 0.9, {}, ["pixels"]).opening == "In V4."
+    one = scores[scores["model"] == "net"].assign(reference=[*"abcde"], low=0.1, p=[0.02, *[0.5] * 4])
+    luck = answer_of_rdms(one, twins, "Spearman", 0.95)
+    assert (luck.opening, luck.words[:29]) == ("Not shown.", "net early is not shown to fit")
     several = scores.assign(reference=[f"set{k}" for k in range(6)], low=[0.1] * 5 + [-0.1])
     assert answer_of_rdms(several, twins, "Spearman", 0.95).opening == "In set0, set1, set2 and 2 others."
     assert answer_of_rdms(scores[:0], twins, "Spearman", 0.95) is None

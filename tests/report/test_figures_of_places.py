@@ -15,7 +15,7 @@ from pages import RECORD, check, config, study
 
 from brainalign.arrays import Arrays
 from brainalign.report.geometry_sections import searchlight_section
-from brainalign.report.kit import Material, target_maps
+from brainalign.report.kit import Material, number, p_equals, target_maps
 from brainalign.report.pages import blocks_chapter
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics import fdr
@@ -213,12 +213,22 @@ def test_layers_geometry_and_stimuli_never_trained_on() -> None:
     of.rdms = Arrays(dict(zip(spaces, pairs, strict=True)))
     record = of.sidecars["sub-1_model-onehot_method-fixed_scores.parquet"]
     of.sidecars["sub-1_model-net_method-fixed_scores.parquet"] = record
-    shown = {panel.id: panel for section in blocks_chapter(of).sections for panel in section.panels}
+    chapter = blocks_chapter(of)
+    shown = {panel.id: panel for section in chapter.sections for panel in section.panels}
     values = {(q, m, n): v for q, m, n, v in rows[["quantity", "model", "layer", "value"]].itertuples(index=False)}
     expected = {(f"{q} (pairs)", m, n): v for (q, m, n), v in values.items() if m == "net"}
     first = fits[(fits["distance"] == "correlation") & (fits["model"] == "net")]
     expected |= {("fit of RDMs (correlation, cosine)", "net", n): v for n, v in zip("ab", first["score"], strict=True)}
     assert shown["blocklayers"].numbers.set_index(["quantity", "model", "layer"])["value"].to_dict() == expected
+    *_, told = chapter.findings  # of each distance the layer that fits best, its p times the number of layers
+    mine = fits[fits["model"] == "net"]
+    tops = mine.loc[mine.groupby("distance", sort=False)["score"].idxmax()]
+    best = [
+        f"{row['layer']} by {row['distance']}/cosine {number(row['score'])} (p {p_equals(min(2 * row['p'], 1.0))}"
+        for _, row in tops.iterrows()
+    ]
+    assert told.startswith(f"Geometry, the best of 2 layers of net (p times 2): {best[0]}, ")
+    assert f"; {best[1]}, " in told
 
 
 def test_maps_of_voxels_lie_where_they_do(made_figures: list[Figure]) -> None:

@@ -50,6 +50,23 @@ def test_scores_over_time() -> None:
     time_course.rsa_over_time(rows, random_weights=["untrained"])
 
 
+def test_marks_latencies_and_layers_that_have_no_curve_are_those_of_the_tables() -> None:
+    scores = pd.DataFrame({"target_id": ["Oz", "Oz", "Fz", "Fz", "Cz"], "time_s": [0.1, 0.2] * 2 + [0.1], "p": 0.01})
+    scores.loc[2, "p"] = 0.6  # of the cluster Fz is at 200 ms alone
+    clusters = pd.DataFrame({"p": [0.01, 0.2], "start": 0.1, "stop": 0.2, "sensors": [["Oz", "Fz"], ["Cz"]]})
+    assert time_course._in_clusters(scores, clusters).tolist() == [True, True, False, True, False]
+    said = "The time of the largest score is decided in 2 of 3 layers of net: "
+    said += "b at 100 ms [80 to 140], a at 50 ms [20 to 90]."
+    assert time_course._latencies(PEAKS.assign(model="net")) == [said]
+    none = "The time of the largest score is decided in 0 of 1 layers of untrained."
+    assert time_course._latencies(PEAKS[PEAKS["model"] == "untrained"]) == [none]
+    rows = pd.DataFrame({"layer": [*"aaabbb"], "time_s": [0.1, 0.2, 0.3] * 2, "score": [0.6, 0.1, 0.0, 0.1, 0.3, 0.4]})
+    rows = rows.assign(model="net", group=rows["time_s"].astype(str), place="at " + rows["time_s"].astype(str))
+    told = time_course.undrawn_layers(rows.assign(p_fwer=0.01), rows[:3])
+    assert told == ["Layers that are not drawn come closest elsewhere: net (b) at 0.3 (.400, p = .010)."]
+    assert time_course.undrawn_layers(rows.assign(p_fwer=0.2), rows[:3]) == []
+
+
 def test_latencies_of_layers_and_decoded_courses() -> None:
     figure = time_course.layer_latencies(PEAKS.iloc[::-1], ["x", "net"])
     assert legend(figure) == {"untrained": canvas.GREY, "net": canvas.COLOURS[1].lower()}

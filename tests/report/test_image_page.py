@@ -112,6 +112,8 @@ def test_colours_are_of_fits_and_features_without_content_have_none(material: ki
     fits = dict(zip(["net (ridge)", "net (banded)", "last"], kit.COLOURS, strict=False))
     assert kit.model_colours(asked.labels(asked.models)) == fits
     assert kit.model_colours(asked.models) == {"net": kit.COLOURS[0], "last": kit.COLOURS[2]}
+    many = kit.model_colours([f"m{k}" for k in range(28)])  # no colour means two of them, or a control
+    assert len({*many.values(), kit.GREY}) == 29
 
 
 def test_shares_are_of_targets_whose_ceiling_is_known(material: kit.ImageMaterial, made_figures: list[Any]) -> None:
@@ -177,7 +179,7 @@ def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: kit.ImageMateri
     few = replace(one, profile=profile.assign(n_targets=lambda rows: rows["n_targets"] // 2), preference=preference)
     material.encodings["rand", "ridge"] = few  # means over fewer targets are no match
     (panel,) = (section := layers_section(material)).panels
-    assert "mean r .300 (p = .040, corrected for regions, not for layers)" in section.paragraphs[0]
+    assert "mean r .300 (p = .080, corrected for regions and layers)" in section.paragraphs[0]
     assert "(fitted to reliable targets alone): rand. Drawn" in panel.pieces[0].caption
     assert f"{MOST_PANELS} of 180 regions with most targets" in panel.pieces[0].caption
     assert [ax.get_title() for ax in panel.pieces[0].figure.axes if ax.get_visible()] == names[-MOST_PANELS:]
@@ -221,7 +223,7 @@ def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | No
     differences = pd.DataFrame({"reference": ["human"], "family": ["all"], "p_max": [0.4]})
     tables = {"comparison": table, "differences": differences}
     of = {"tables": tables, "arrays": {"rdm": Arrays({"set_human": np.arange(6.0)})}, "sidecars": {"rdm.json": record}}
-    material = kit.StudyMaterial(settings, "d", descriptor, **of)
+    material = kit.StudyMaterial(settings, "study", descriptor, **of)
     return page_of(material, pages.rdms_chapter(material))
 
 

@@ -89,7 +89,8 @@ def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -
     shares["low"], shares["unique"] = np.nan, shares["unique"].where(shares["p"].notna(), 9)
     added = (chapter := continuous_chapter(material)).sections[-2]
     assert not [text for text in (*chapter.findings, added.panels[0].caption) if "add" in text or "intervals" in text]
-    assert added.paragraphs == ["event rate adds most: R² .050 in V1 that nothing else has (p = .0100)."]
+    corrected = "not corrected for models and regions"
+    assert added.paragraphs == [f"event rate adds most: R² .050 in V1 that nothing else has (p = .0100, {corrected})."]
     delays = chapter.sections[-1].paragraphs
     assert delays == ["Weights are largest at 4 s (language, A1), 6 s (language, V1)."]
     tested = material.tables["runscores"]

@@ -246,11 +246,14 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     mine = rows[rows["model"] == first]
     best = mine.sort_values("r", ascending=False).iloc[0]
     among = f", of {n_regions} regions" * (n_regions > 1)
-    text = f"{first} scores highest in {best['roi']}{among}: mean r {kit.number(best['r'])}"
-    text += kit.corrected_p(best["p_fwer"], "regions" + ", not for layers" * bool(n_layers[first] > 1))
+    name = kit.space_name(first, best["layer"]) if n_layers[first] > 1 else first
+    text = f"{name} scores highest in {best['roi']}{among}: mean r {kit.number(best['r'])}"
+    # Of each layer p is corrected for regions: of the best one it counts as often as there are layers.
+    p = min(best["p_fwer"] * n_layers[first], 1.0)
+    text += kit.corrected_p(p, "regions" + " and layers" * bool(n_layers[first] > 1))
     if n_layers[first] > 1:
         n_decided = int(mine.drop_duplicates("roi")["decided"].sum())
-        text += f" ({best['layer']}); which layer is the best is decided in {n_decided} of them"
+        text += f"; which layer is the best is decided in {n_decided} of {n_regions}"
     return kit.Section("layers", "Layers" if deep else "Regions", panels, [f"{text}."])
 
 

@@ -29,3 +29,4 @@ from brainalign.report.geometry_sections.time_course import course_section as co
 from brainalign.report.geometry_sections.time_course import layer_latencies, rsa_over_time, score_over_time
 from brainalign.report.geometry_sections.time_course import left_out_course_section as left_out_course_section
 from brainalign.report.geometry_sections.time_course import rsa_course_section as rsa_course_section
+from brainalign.report.geometry_sections.time_course import undrawn_layers as undrawn_layers

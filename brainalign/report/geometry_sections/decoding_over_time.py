@@ -47,7 +47,7 @@ def _data(material: kit.SubjectMaterial) -> kit.Section | None:
     if material.responses is None:
         return None
     trials = material.responses.trials
-    counts = trials.groupby("category").size()
+    counts, n_recordings = trials.groupby("category").size(), trials["run"].nunique()
     details = material.details("responses")
     rejected = sum(details.get("n_rejected", []))
     return kit.Section(
@@ -55,7 +55,8 @@ def _data(material: kit.SubjectMaterial) -> kit.Section | None:
         "Data",
         paragraphs=[
             f"{len(trials):,} trials ({', '.join(f'{n:,} {name}' for name, n in counts.items())}) of "
-            f"{trials['run'].nunique()} recordings of one person, {len(material.responses.targets)} sensors; "
+            f"{n_recordings} recording{'s' * (n_recordings > 1)} of one person, "
+            f"{len(material.responses.targets)} sensors; "
             f"{rejected} trials were left out (too large, or cut by an end of a recording).",
             "Whatever is found here holds for this person and these recordings; it is no statement about people.",
             *(f"Note: {warning}" for warning in details.get("warnings", [])),
@@ -279,13 +280,18 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     scores, windows, peaks = (tables[name] for name in ("timescores", "timewindows", "timepeaks"))
     measure, chance = str(facts["measure"]), float(scores["chance"].iloc[0])
     figure = decoded_courses(scores, tables["timeclusters"], peaks, measure)
+    # Where nothing can be told at a moment, nothing was learned: a direction of chance may yet split strong responses.
+    times, spans = squares["square_times"], tables["timeclusters"]
+    spans = spans[(spans["kind"] == "time") & (spans["group"] == "all") & (spans["p"] < kit.LEVEL)]
+    known = np.any([(row["start_s"] <= times) & (times <= row["stop_s"]) for _, row in spans.iterrows()], axis=0)
+    outlined = np.logical_and(squares["significant"], np.logical_and.outer(known, known))
     panels = [
         kit.captioned("decodedwindows", "Windows as a whole", _ranked(windows, measure), windows, id="windows"),
         kit.captioned("decodedcourse", "Moment by moment, by group of sensors", figure, scores, id="decoded"),
         kit.captioned(
             "decodedsquare",
             "Trained at one time, tested at another",
-            decoded_square(squares["generalization"], squares["significant"], squares["square_times"], chance, measure),
+            decoded_square(squares["generalization"], outlined, times, chance, measure),
             id="square",
         ),
     ]

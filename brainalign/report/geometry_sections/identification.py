@@ -224,10 +224,10 @@ def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any])
 
 def _sizes(about: Mapping[str, Any]) -> str:
     text = (
-        f"{about['n_subjects']} subjects, {about['n_regions']} regions, {about['n_stimuli']} images, "
-        f"{about['n_pairs']} pairs. Standard errors are of {about['n_draws']} draws of subjects and images, the same "
+        f"{about['n_subjects']} subjects, {about['n_regions']} regions, {about['n_stimuli']} stimuli, "
+        f"{about['n_pairs']} pairs. Standard errors are of {about['n_draws']} draws of subjects and stimuli, the same "
         f"for all thresholds, and too large where most regions are named: draws hold fewer different ones of both; a "
-        f"draw went without {about['mean_dropped_pairs']:.0f} pairs on average, of images that were not drawn."
+        f"draw went without {about['mean_dropped_pairs']:.0f} pairs on average, of stimuli that were not drawn."
     )
     if about["n_missing_pairs"]:
         text += f" {about['n_missing_pairs']} pairs are missing in some RDM and left out of all."

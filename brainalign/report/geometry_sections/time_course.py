@@ -39,12 +39,25 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         every = score_over_time(rows[rows["model"] == several[0]], peaks=peaks[peaks["model"] == several[0]])
         title = f"Score over time, every layer of {several[0]}"
         panels.append(kit.captioned("timecourse", title, every, id="courselayers"))
+    told = [_peak(chosen, "mean_r", "mean r", "times")]
     if separate:
         peaks = peaks[peaks["model"].isin(separate)]
         figure = layer_latencies(peaks, material.labels(material.models))
         panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
+        told += _latencies(peaks[peaks["model"] == several[0]]) if several else []
     panels += list(_topographies(material, *material.leading(material.encodings)))
-    return kit.Section("time", "Scores over time", panels, [_peak(chosen, "mean_r", "mean r", "times")])
+    return kit.Section("time", "Scores over time", panels, told)
+
+
+def _latencies(peaks: pd.DataFrame) -> list[str]:
+    """State when the layers of a model predict best (ms, with intervals): those that are decided."""
+    decided = peaks[peaks["decided"].astype(bool)]
+    times = [
+        f"{row['layer']} at {1000 * row['peak_s']:.0f} ms [{1000 * row['low_s']:.0f} to {1000 * row['high_s']:.0f}]"
+        for _, row in decided.iterrows()
+    ]
+    of = f"{len(decided)} of {len(peaks)} layers of {peaks['model'].iloc[0]}"
+    return [f"The time of the largest score is decided in {of}{': ' * bool(times)}{', '.join(times)}."]
 
 
 def _peak(rows: pd.DataFrame, score: str, words: str, corrected: str) -> str:
@@ -106,27 +119,32 @@ def _clusters(material: kit.ImageMaterial) -> pd.DataFrame:
 
 
 def _topographies(material: kit.ImageMaterial, model: str, method: str) -> Iterator[kit.Panel]:
-    """Yield maps of the head at times after the stimulus; sensors of a significant cluster are marked."""
+    """Yield maps of the head at times after the stimulus; what lies in a significant cluster is marked."""
     if material.responses is None:
         return
     encoding = material.encodings[model, method]
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer]
-    clusters = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
+    rows = scores.assign(significant=_in_clusters(scores, encoding.clusters[encoding.clusters["layer"] == layer]))
+    yield from _heads(material.responses.targets, rows, f"{model}, {layer}", "r on test stimuli", clusters=True)
+
+
+def _in_clusters(scores: pd.DataFrame, clusters: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which scores of sensors over time lie in a significant cluster."""
     marks: NDArray[np.bool_] = np.zeros(len(scores), dtype=bool)
-    for _, cluster in clusters.iterrows():
+    for _, cluster in clusters[clusters["p"] < kit.LEVEL].iterrows():
         during = scores["time_s"].between(cluster["start"], cluster["stop"])
         marks |= (during & scores["target_id"].isin(cluster["sensors"])).to_numpy()
-    yield from _heads(
-        material.responses.targets, scores.assign(significant=marks), f"{model}, {layer}", "r on test stimuli"
-    )
+    return marks & (scores["p"] < kit.LEVEL).to_numpy()  # a sensor need not be in it as long as the cluster lasts
 
 
-def _heads(targets: pd.DataFrame, scores: pd.DataFrame, name: str, label: str) -> Iterator[kit.Panel]:
+def _heads(
+    targets: pd.DataFrame, scores: pd.DataFrame, name: str, label: str, *, clusters: bool = False
+) -> Iterator[kit.Panel]:
     """Yield maps of the head at peaks, or of electrodes at the best time after onset; nothing without their places."""
     if kit.lie_on_the_head(targets):
-        figure = kit.topomaps(scores, targets, label=label)
-        yield kit.captioned("topomap", f"Topography of r ({name})", figure, id="topography")
+        figure, title = kit.topomaps(scores, targets, label=label), f"Topography of r ({name})"
+        yield kit.captioned("topomap", title, figure, id="topography", clusters=clusters)
         return
     means = scores[scores["time_s"] >= 0].groupby("time_s")["r"].mean().dropna()
     if means.empty:
@@ -142,7 +160,7 @@ def _heads(targets: pd.DataFrame, scores: pd.DataFrame, name: str, label: str) -
     )
     if drawn is not None:
         title = f"Where r lies at {1000 * best:.0f} ms ({name})"
-        yield kit.captioned("electrodes", title, drawn.figure, html=drawn.slices)
+        yield kit.captioned("electrodes", title, drawn.figure, html=drawn.slices, clusters=clusters)
 
 
 def left_out_course_section(material: kit.Material) -> kit.Section | None:
@@ -221,7 +239,26 @@ def rsa_course_section(material: kit.SubjectMaterial) -> kit.Section | None:
     figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
     panel = kit.captioned("rsatime", "RSA over time", figure, best, id="rsa")
     told = _peak(best, "score", "fit of RDMs", "times and layers")
-    return kit.Section("geometry", "Geometry over time", [panel], [told])
+    at = "at " + (1000 * rows["time_s"]).map("{:.0f} ms".format)
+    return kit.Section("geometry", "Geometry over time", [panel], [told, *undrawn_layers(rows.assign(place=at), best)])
+
+
+def undrawn_layers(table: pd.DataFrame, drawn: pd.DataFrame) -> list[str]:
+    """Name layers without a curve or bar that fit best somewhere: there the drawn layer of each model says little.
+
+    `table` has the rows of `drawn`, and besides those of all other layers, with `place`, in words.
+    """
+    firsts = table.loc[table.dropna(subset=["score"]).groupby("group", sort=False)["score"].idxmax()]
+    others = firsts[~firsts.index.isin(drawn.index) & (firsts["p_fwer"] < kit.LEVEL)]
+    if "time_s" in table:  # neighbouring times say the same
+        others = others.sort_values("score", ascending=False).drop_duplicates(["model", "layer"])
+    closer = [
+        f"{kit.space_name(row['model'], row['layer'])} {row['place']} ({kit.number(row['score'])}, p "
+        f"{kit.p_equals(row['p_fwer'])})"
+        for _, row in others.iterrows()
+    ]
+    more = f" and {len(closer) - 5} more" * (len(closer) > 5)
+    return [f"Layers that are not drawn come closest elsewhere: {', '.join(closer[:5])}{more}."] * bool(closer)
 
 
 def best_layers(table: pd.DataFrame) -> pd.DataFrame:
@@ -245,7 +282,7 @@ def score_over_time(
     ----------
     rows : DataFrame
         A row per model, layer and time_s (s from stimulus onset): mean_r, best_r (of the sensor that is best over the
-        whole epoch, chosen on training stimuli, or NaN), null_low and null_high (2.5 and 97.5 % of the permuted mean),
+        whole epoch, picked on the same stimuli, or NaN), null_low and null_high (2.5 and 97.5 % of the permuted mean),
         and, where known, best_null_high (95 % of the permuted best).
     clusters : DataFrame, optional
         model, layer, start_s, stop_s, p: intervals of a cluster permutation test of mean_r. Those with p < .05 are

@@ -19,6 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
+# Of more models than that: dark shades of five hues before lighter ones, so that no colour means two of them.
+MORE_COLOURS = tuple(map(to_hex, matplotlib.colormaps["tab20b"](np.arange(20).reshape(5, 4).T.ravel())))
 GREY = "#8c8c8c"  # controls: random weights, permuted
 NULL = "#d4d4d4"  # bands of what chance gives
 CEILING = "#f0dfb4"  # bands of what noise leaves to be predicted
@@ -72,7 +74,8 @@ def label_axes(
 def model_colours(models: Sequence[str], controls: Sequence[str] = (), others: Sequence[str] = ()) -> dict[str, str]:
     """Return a colour per model of the study by its first place, the same in all figures; controls, others are grey."""
     known = [model for model in models if model not in controls]
-    colours = {model: COLOURS[known.index(model) % len(COLOURS)] for model in known}
+    palette = COLOURS + MORE_COLOURS
+    colours = {model: palette[known.index(model) % len(palette)] for model in known}
     return dict.fromkeys([*controls, *others], GREY) | colours
 
 

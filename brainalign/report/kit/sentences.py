@@ -78,10 +78,11 @@ def _targets(material: Material, split: str) -> str:
     if share is None or best is None:
         return ""
     counted = f"pairs of a {material.nouns.target} and a time" if material.timed else material.nouns.targets
+    name = material.name_of(str(share["model"]), str(share["layer"]))
     return (
-        f"{share['value'] * share['n']:.0f} of {int(share['n'])} {counted} ({number(share['value'])}) reach r > "
-        f"{good_r:g} (permuted {number(share['null_mean'])}); the best reaches r = {number(best['value'])} (largest "
-        f"of a permuted map: {number(best['null_mean'])} on average)."
+        f"{name}: {share['value'] * share['n']:.0f} of {int(share['n'])} {counted} ({number(share['value'])}) reach "
+        f"r > {good_r:g} (permuted {number(share['null_mean'])}); the best reaches r = {number(best['value'])} "
+        f"(largest of a permuted map: {number(best['null_mean'])} on average)."
     )
 
 
@@ -164,15 +165,18 @@ def _geometry(material: Material) -> str:
             f"best at {1000 * float(row['group']):.0f} ms, with {number(row['score'])} (p {p_equals(row['p_fwer'])}, "
             f"corrected over times and layers; ceiling {number(row['ceiling_low'])} to {number(row['ceiling_high'])})."
         )
-    rows = rows.drop_duplicates(["distance", "comparison"])
-    parts = [
-        f"{row['distance']}/{row['comparison']} {number(row['score'])} (p {p_equals(row['p'])}, ceiling "
-        f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])})"
-        for _, row in rows.iterrows()
-    ]
-    name = material.name_of(model, rows["layer"].iloc[0])
-    fits = "; ".join(parts).replace("ceiling – to –", "no ceiling")  # of one RDM in all
-    return f"Geometry: the RDM of {name} fits the response RDMs with {fits}."
+    parts, n_layers = [], rows["layer"].nunique()
+    for (distance, measure), fits in rows.groupby(["distance", "comparison"], sort=False):
+        row = fits.sort_values("score", ascending=False, kind="stable").iloc[0]
+        which = f"{row['layer']} by " * (n_layers > 1)
+        parts.append(
+            f"{which}{distance}/{measure} {number(row['score'])} (p {p_equals(min(n_layers * row['p'], 1.0))}, ceiling "
+            f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])})"
+        )
+    told = "; ".join(parts).replace("ceiling – to –", "no ceiling")  # of one RDM in all
+    if n_layers > 1:
+        return f"Geometry, the best of {n_layers} layers of {model} (p times {n_layers}): {told}."
+    return f"Geometry: the RDM of {model} fits the response RDMs with {told}."
 
 
 def methods_text(material: Material) -> list[tuple[str, list[str]]]:

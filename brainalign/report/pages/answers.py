@@ -173,43 +173,52 @@ def answer_of_rdms(
     measure: str,
     confidence: float,
     decided: Mapping[str, str] = MappingProxyType({}),
+    controls: Sequence[str] = (),
 ) -> kit.Answer | None:
-    """Say whether models order the stimuli as reference RDMs do, in every reference set, and beside random weights.
+    """Say whether models order the stimuli as reference RDMs do, in every reference set, and beside controls.
 
-    `decided` holds the models that are ahead of all others, by the reference sets in which one is.
+    `decided` holds the models that are ahead of all others, by the reference sets in which one is. `controls` are
+    random features: models of `scores` that know nothing.
     """
-    # The best of many candidates: its p counts for all of them.
     scores = scores.dropna(subset=["score"])  # of equal distances, as of one feature per stimulus, there is none
+    unread, scores = (scores[scores["model"].isin(controls) == knows_nothing] for knows_nothing in (True, False))
+    # The best of many candidates: its p counts for all of them, and then for all sets.
     scores = scores.assign(q=scores.groupby("reference")["p"].transform(lambda p: fdr(p.to_numpy())))
     best = scores.loc[scores.groupby("reference", sort=False)["score"].idxmax()]
     if best.empty:
         return None
+    best = best.assign(q=fdr(best["q"].to_numpy()))
     sure, told, numbers, leaders = [], [], [], []
     one, n = len(scores) == len(best), scores.groupby("reference")["score"].count()
     for _, row in best.iterrows():
         twins = random.loc[random["reference"] == row["reference"], "mean"].max()
+        features = unread.loc[unread["reference"] == row["reference"], "score"].max()
+        above = row["low"] > 0 and row["q"] < kit.LEVEL and not np.fmax(twins, features) >= row["score"]
         beside = "no ceiling"
         if np.isfinite(row["ceiling_low"]):
             beside = f"ceiling {kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}"
         beside += f", random weights {kit.number(twins)}" if np.isfinite(twins) else ""
-        above = row["low"] > 0 and row["q"] < kit.LEVEL
-        sure += [row["reference"]] if above and not twins >= row["score"] else []
+        beside += f", random features {kit.number(features)}" if np.isfinite(features) else ""
+        sure += [row["reference"]] * bool(above)
         name, extent = kit.layer_name(row), kit.interval(row)
         leaders.append(name)
         ahead = decided.get(row["reference"]) == name  # combinations of layers are in no comparison of all
         of = f" of {n[row['reference']]}" if n[row["reference"]] > 1 else ""
-        does = "fits" if one else "is ahead of all others on" if ahead else f"scores highest{of} on"
+        fits = "fits" if above else "is not shown to fit"
+        does = fits if one else "is ahead of all others on" if ahead else f"scores highest{of} on"
         told.append(f"{name} {does} {row['reference']}: {kit.number(row['score'])}{extent}, {beside}.")
         note = ", ".join(each for each in (extent.strip(), beside, "chance 0") if each)
         numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": note})
     reference = [*sure, best["reference"].iloc[0]][0]  # drawn is what the answer rests on
-    twins = random[random["reference"] == reference].assign(score=random["mean"], control=True)
-    first = pd.concat([scores[scores["reference"] == reference].assign(control=False), twins], ignore_index=True)
+    known_nothing = pd.concat([random.assign(score=random["mean"]), unread]).assign(control=True)
+    first = pd.concat([scores.assign(control=False), known_nothing], ignore_index=True)
+    first = first[first["reference"] == reference]
     tops = first.loc[first.groupby("model", sort=False)["score"].idxmax()]
     names = [kit.layer_name(row) for _, row in tops.iterrows()]
     table = tops.assign(name=names, value=tops["score"], null=0.0, control=tops["control"].astype(bool))
     measure = f"{measure.capitalize()} with RDMs of {reference}"
-    panel = _ranking(table, (), measure, (table["ceiling_low"].iloc[0], table["ceiling_high"].iloc[0]), confidence)
+    ceiling, models = tuple(table[["ceiling_low", "ceiling_high"]].iloc[0]), pd.unique(scores["model"])
+    panel = _ranking(table, (), measure, ceiling, confidence, *models)
     opening = NOT_SHOWN if not sure else "Yes." if len(sure) == len(best) else f"In {_few(sure)}."
     words = " ".join(told[:3])
     if len(told) > 1 and not one and len({*leaders}) > 1:

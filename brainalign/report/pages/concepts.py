@@ -84,10 +84,10 @@ def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
     return figure
 
 
-def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
+def network_figure(networks: pd.DataFrame, choices: pd.DataFrame, controls: Sequence[str] = ()) -> Figure:
     """Draw networks' layers: as they are on held-out triplets, and read out on triplets of unseen objects."""
     shown = networks.iloc[::-1]
-    colours = kit.model_colours(list(pd.unique(networks["model"])))
+    colours = kit.model_colours(list(pd.unique(networks["model"])), controls)
     figure, axes = kit.new_figure(9.0, 1.2 + 0.26 * len(shown), 2)
     y = np.arange(len(shown))
     about = (("cosine", "null_high", "as they are, held-out triplets"), ("unseen", "unseen_null_high", ""))
@@ -313,7 +313,8 @@ def _networks(material: kit.StudyMaterial) -> kit.Section:
     ]
     choices, drawn = material.tables["choices"], "Networks without training, and read out"
     known: dict[str, Any] = {"ceiling": np.isfinite(choices["ceiling_low"].iloc[0]), "id": "networks"}
-    panels = [kit.captioned("conceptnetworks", drawn, network_figure(networks, choices), networks, **known)]
+    figure = network_figure(networks, choices, material.uninformed)
+    panels = [kit.captioned("conceptnetworks", drawn, figure, networks, **known)]
     if len(readouts):
         grid = readout_grid(readouts, networks)
         panels.append(kit.captioned("conceptreadouts", "Which dimensions a layer holds", grid, readouts, id="readouts"))

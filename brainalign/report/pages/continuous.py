@@ -304,7 +304,9 @@ def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit
     sure = top["unique"] > 0 and top["p"] < kit.LEVEL
     verb = "adds most" if sure else "comes first of models that are not shown to add anything"
     text = f"{top['model']} {verb}: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
-    return kit.Section("shares", "Which model explains what", [panel], [f"{text} (p {kit.p_equals(top['p'], 4)})."])
+    many = ", not corrected for models and regions" * bool(alone.sum() > 1)
+    text += f" (p {kit.p_equals(top['p'], 4)}{many})."
+    return kit.Section("shares", "Which model explains what", [panel], [text])
 
 
 def _delays(weights: pd.DataFrame, tested: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit.Section:

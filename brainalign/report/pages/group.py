@@ -54,7 +54,8 @@ def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         if name in material.uninformed
     ]
     summary = tables["summary"]
-    scores = summary[summary["chosen"] & (summary["quantity"] == "mean r")]
+    known = (summary["quantity"] == "mean r") | ((summary["quantity"] == "r²/ceiling") & summary["value"].notna())
+    scores = summary[summary["chosen"] & known]
     shared, failed = tables.get("ceiling", pd.DataFrame()), []
     if "regions" in tables:
         failed = geometry_sections.failed_identification(tables["regions"], material.details("regions"))

@@ -150,16 +150,7 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
     text = f"{name} comes closest to {which}: {kit.number(top['score'])}"
     text += kit.corrected_p(top["p_fwer"], "regions and layers")
     known = f", noise ceiling {' to '.join(limits)}." if np.isfinite(top["ceiling_high"]) else "."
-    # A figure with a layer of each model says little of a region that another layer fits.
-    firsts = table.loc[table.dropna(subset=["score"]).groupby("group", sort=False)["score"].idxmax()]
-    others = firsts[~firsts.index.isin(best.index) & (firsts["p_fwer"] < kit.LEVEL)]
-    closer = [
-        f"{kit.space_name(row['model'], row['layer'])} to {row['group']} ({kit.number(row['score'])}, p "
-        f"{kit.p_equals(row['p_fwer'])})"
-        for _, row in others.iterrows()
-    ]
-    more = f" and {len(closer) - 5} more" * (len(closer) > 5)
-    undrawn = [f"Layers that are not drawn come closest elsewhere: {', '.join(closer[:5])}{more}."] * bool(closer)
+    undrawn = geometry_sections.undrawn_layers(table.assign(place="to " + table["group"].astype(str)), best)
     return kit.Section("geometry", "Geometry", panels, [text + known, *undrawn])
 
 

@@ -46,7 +46,7 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         *(f"{name}: {files.description}." for name, files in study.recordings.items() if files.description),
         f"{COMPARED[config.compare.comparison]}, averaged over subjects. "
         "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
-        "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",
+        "Encoders do not apply: there are dissimilarities between stimuli, and no responses to predict.",
         *study.notes,
         *(note for record in material.sidecars.values() for note in record["details"].get("warnings", [])),
         study.origin,
@@ -59,10 +59,12 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         "RDMs of " + ", ".join(f"{name} ({int(n)})" for name, n in n_replicates.items()),
         [
             scores_section(_table(scores, random), comparison, notes, table_note),
-            _fits(comparison, scores, random, material.tables["differences"], config),
+            _fits(material, scores, random),
             _matrices(material.arrays["rdm"], material.details("rdm")["categories"], _pictures(material)),
         ],
-        answer=answer_of_rdms(scores, random, config.compare.comparison, config.confidence, leaders),
+        answer=answer_of_rdms(
+            scores, random, config.compare.comparison, config.confidence, leaders, material.uninformed
+        ),
         failed_controls=[*failed_twins(scores, random, config)],
     )
 
@@ -109,34 +111,30 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
     return kit.html_table(["model", *references], [band, *body], "Fits to the reference sets")
 
 
-def _fits(
-    comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame, config: Config
-) -> kit.Section:
-    best = comparison[comparison["kind"] == "best"]
+def _fits(material: kit.StudyMaterial, scores: pd.DataFrame, random: pd.DataFrame) -> kit.Section:
+    comparison, controls = material.tables["comparison"], material.uninformed
+    best = comparison[(comparison["kind"] == "best") & ~comparison["family"].isin(controls)]
     among = {"models": "models without layers", "all": "all of these"} | {
         str(model): f"layers of {model}" for model in scores.loc[scores["kind"] == "layer", "model"].unique()
     }
     sentences = [f"{row['reference']}, among {among[row['family']]}: {row['sentence']}" for _, row in best.iterrows()]
     published = scores[scores["kind"] == "published"]
-    layers = _with_verdicts(scores[scores["kind"] == "layer"], best, differences)
+    layers = _with_verdicts(scores[scores["kind"] == "layer"], best, material.tables["differences"])
     tops = set(layers.groupby(["model", "layer"], sort=False)["score"].mean().dropna().groupby("model").idxmax())
     is_top = [pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]
     chosen = layers[np.array(is_top, dtype=bool)]  # a list without entries would choose columns
     combined = scores[scores["kind"] == "combination"]
     sentences += [_combination_sentence(row) for _, row in combined.iterrows()]
-    bars = pd.concat([published, chosen, combined], ignore_index=True).sort_values("reference", kind="stable")
-    models = list(pd.unique(layers["model"]))
-    matched = beside_trained(random, models, config)
+    bars = pd.concat([published, chosen, combined], ignore_index=True)
+    models = [str(name) for name in pd.unique(scores["model"]) if name not in controls]
+    matched = beside_trained(random, models, material.config)
     shown: dict[str, Any] = {
         "random": len(matched),
         "combined": len(combined),
         "ceiling": bars["ceiling_high"].notna().any(),
     }
-    panels = [
-        kit.captioned(
-            "referencebars", "Fits to the reference sets", reference_bars(bars, matched), bars, id="bars", **shown
-        )
-    ]
+    figure, layers = reference_bars(bars, matched, models, controls), layers[~layers["model"].isin(controls)]
+    panels = [kit.captioned("referencebars", "Fits to the reference sets", figure, bars, id="bars", **shown)]
     if layers.groupby("model")["layer"].nunique().gt(1).any():
         title, curves = "Fits over the layers", layer_curves(layers, matched, models, combined)
         panels.append(kit.captioned("referencelayers", title, curves, layers, id="layers", verdicts="", **shown))
@@ -234,7 +232,7 @@ def _matrices(rdms: Arrays, categories: list[str], pictures: Sequence[NDArray[np
     for name, values in shown.items():
         if f"set_{name}" in rdms and np.isfinite(values).all():
             points = mds_points(values, len(categories))
-            title = f"The images in the geometry of {name}"
+            title = f"The stimuli in the geometry of {name}"
             figure = mds_categories(points, categories, pictures)
             colour = "; colour: category" * (1 < len(set(categories)) < len(categories))
             panels.append(kit.captioned("referencemds", title, figure, id=f"mds{name}", colour=colour))

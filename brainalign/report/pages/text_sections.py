@@ -405,7 +405,8 @@ def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Secti
         top = table.sort_values("loss", ascending=False).iloc[0]
         when = f"{1000 * top['time_s']:.0f} ms"
         said.append(
-            f"{name}: similarity falls most, by {kit.number(top['loss'])}, without {top['target_id']} at {when}."
+            f"{name}: similarity falls most, by {kit.number(top['loss'])}, without {top['target_id']} at {when} "
+            "(picked on these data, not tested)."
         )
         scores = table.rename(columns={"loss": "r"}).assign(significant=False)
         figure = kit.topomaps(scores, targets, label="loss of similarity") if placed else None
