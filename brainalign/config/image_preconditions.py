@@ -147,12 +147,7 @@ def check_image_study(config: Config, dataset: str, study: Study) -> None:
 def check_repeats(config: Config, dataset: str, study: Study) -> None:
     """Raise where distances between runs or repeats are asked for, and stimuli were shown once.
 
-    Parameters
-    ----------
-    config : Config
-    dataset : str
-    study : Study
-        With runs or stimuli left out in turn.
+    Of a study with runs or stimuli left out in turn.
     """
     tables = _Tables(study)
     if study.data_type == "responses":

@@ -273,17 +273,13 @@ def dictionary_quality(dictionary: SparseAutoencoder, values: Values) -> Diction
 
 
 def match_atoms(atoms: Values, others: Values) -> NDArray[np.float64]:
-    """Return the cosines of atoms with those of another dictionary, one to one so that their sum is largest.
+    """Return cosines (min(n_atoms, n_others),) of atoms with those of others, one to one so that their sum is largest.
 
     Parameters
     ----------
     atoms : array (n_atoms, n_features)
         Unit rows.
     others : array (n_others, n_features)
-
-    Returns
-    -------
-    array (min(n_atoms, n_others),)
 
     Raises
     ------

@@ -34,7 +34,7 @@ def resample_events(
     times_s: NDArray[np.floating],
     step_s: float | None = None,
 ) -> NDArray[np.float32]:
-    """Sum events through a Lanczos kernel at the times of a recording.
+    """Sum events through a Lanczos kernel at the times of a recording: (n_rows, n_features), float32.
 
     Parameters
     ----------
@@ -44,10 +44,6 @@ def resample_events(
         Evenly spaced, from the start of the run, as onsets are.
     step_s : float, optional
         Seconds between rows; those of the first two where not given.
-
-    Returns
-    -------
-    array (n_rows, n_features), float32
     """
     check_rows("events", len(onsets_s), "vectors", len(vectors), "give one vector per event")
     middles = np.asarray(onsets_s, dtype=np.float64) + np.asarray(durations_s, dtype=np.float64) / 2
@@ -68,7 +64,7 @@ def resample_events(
 def resample_signal(
     times_s: NDArray[np.floating], values: NDArray[np.floating], row_times_s: NDArray[np.floating], step_s: float
 ) -> NDArray[np.float32]:
-    """Low-pass samples of a signal and interpolate them at the times of a recording; 0 where it was silent.
+    """Low-pass samples of a signal and interpolate them at the times of rows (float32); 0 where it was silent.
 
     Parameters
     ----------
@@ -77,10 +73,6 @@ def resample_signal(
     values : array (n_samples, n_features)
     row_times_s : array (n_rows,)
         `step_s` seconds apart.
-
-    Returns
-    -------
-    array (n_rows, n_features), float32
     """
     step = max(step_s, float(times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1))
     nearest = np.clip(row_times_s, times_s[0], times_s[-1])
@@ -126,15 +118,8 @@ def hemodynamic_responses(step_s: float) -> NDArray[np.float64]:
 def answered(values: NDArray[np.floating], responses: NDArray[np.floating]) -> NDArray[np.float32]:
     """Convolve features of a run with response functions, which stand one after the other.
 
-    Parameters
-    ----------
-    values : array (n_rows, n_features)
-        Preceded by zeros.
-    responses : array (n_delays, n_functions)
-
-    Returns
-    -------
-    array (n_rows, n_functions x n_features), float32
+    Values (n_rows, n_features), preceded by zeros, and responses (n_delays, n_functions) give (n_rows, n_functions x
+    n_features), float32.
     """
     from scipy.signal import lfilter  # every step with features would import it
 
@@ -145,16 +130,7 @@ def answered(values: NDArray[np.floating], responses: NDArray[np.floating]) -> N
 def loudness(values: NDArray[np.floating], rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the envelope of a sound: root mean square of 5 ms, compressed; with the times of their middles.
 
-    Parameters
-    ----------
-    values : array (n_samples,)
-    rate : int
-        Samples per second.
-
-    Returns
-    -------
-    tuple of array (n,)
-        Seconds, and loudness.
+    Of values (n_samples,) at `rate` per second; returns seconds, then loudness, each (n,).
     """
     n = max(len(values) * ENVELOPE_HZ // rate, 1)
     edges = np.arange(n) * rate // ENVELOPE_HZ

@@ -62,12 +62,7 @@ def load_video_model(reference: str, seed: int = 0) -> tuple[VideoModel, str]:
 def video_features(model: VideoModel, frames: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
     """Compute a model's features of frames, by module; a model of one module has the name "".
 
-    Features are float32, frames go in as they are.
-
-    Parameters
-    ----------
-    model : VideoModel
-    frames : array (n_conditions, n_times, ...)
+    Features are float32, frames (n_conditions, n_times, ...) go in as they are.
     """
     found = model.features(frames)
     modules = dict(found) if isinstance(found, Mapping) else {"": found}
@@ -88,13 +83,7 @@ def video_features(model: VideoModel, frames: NDArray[Any]) -> dict[str, NDArray
 
 
 def find_function(reference: str) -> tuple[Callable[..., object], bytes]:
-    """Return a function and the source of the file it is in.
-
-    Parameters
-    ----------
-    reference : str
-        "module:function" of an installed module, or "path/to/file.py:function".
-    """
+    """Return a function ("module:function" or "path/to/file.py:function") and the source of the file it is in."""
     place, _, name = reference.rpartition(":")
     if not place or not name:
         raise BrainalignError(f"function must be 'module:function' or 'path/to/file.py:function'; got {reference!r}")

@@ -26,7 +26,7 @@ def spearman_brown(reliability: Values, factor: float) -> Values:
 
 
 def split_half_reliability(repeats: Values, n_halvings: int = 200, seed: int = 0) -> Values:
-    """Return the correlation over stimuli between averages of two halves of the repeats.
+    """Return the correlation (n_targets,) over stimuli between averages of two halves of the repeats.
 
     Averaged over random halvings; with an odd number of repeats each halving leaves one out. This is the reliability of
     an average over n_repeats // 2 repeats, and unclamped: without any signal it averages 0.
@@ -37,10 +37,6 @@ def split_half_reliability(repeats: Values, n_halvings: int = 200, seed: int = 0
         At least 2 repeats of 3 stimuli.
     n_halvings : int
     seed : int
-
-    Returns
-    -------
-    array (n_targets,)
     """
     n_repeats, n_stimuli = repeats.shape[:2]
     if n_repeats < 2 or n_stimuli < 3:
@@ -56,7 +52,7 @@ def split_half_reliability(repeats: Values, n_halvings: int = 200, seed: int = 0
 
 
 def noise_ceiling(repeats: Values, n_averaged: float = 1, n_halvings: int = 200, seed: int = 0) -> Values:
-    """Return the share of variance that repeats in responses averaged over `n_averaged` repeats.
+    """Return the share of variance (n_targets,) that repeats in responses averaged over `n_averaged` repeats.
 
     Split-half reliability, scaled to `n_averaged` repeats by Spearman-Brown. It is a variance: divide r² by it, or r
     by its square root. Unclamped, so that targets without signal average 0; negative reliabilities, which only
@@ -69,10 +65,6 @@ def noise_ceiling(repeats: Values, n_averaged: float = 1, n_halvings: int = 200,
         Repeats behind each response that is scored: 1 when the test set has single trials, below 1 where a repeat is
         itself a mean of several.
     n_halvings, seed : int
-
-    Returns
-    -------
-    array (n_targets,)
     """
     reliability = split_half_reliability(repeats, n_halvings, seed)
     return np.sign(reliability) * spearman_brown(np.abs(reliability), n_averaged / (repeats.shape[0] // 2))
@@ -196,17 +188,9 @@ def signal_share(values: Values, stimulus_ids: NDArray[Any]) -> Values:
 def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     """Return the noise-ceiling signal-to-noise ratio sign(σ²s) · √(|σ²s| / σ²n), for any pattern of repeats.
 
-    Where it is positive it is the ncsnr of the Natural Scenes Dataset, which sets negative values, as noise gives, to 0
-    (`np.maximum(ncsnr, 0)`). Roots are too small on average where they are small: average `signal_share` over targets.
-
-    Parameters
-    ----------
-    values, stimulus_ids
-        As for `signal_share`.
-
-    Returns
-    -------
-    array (n_targets[, n_times]), float64
+    Values and shape are as for `signal_share`. Where it is positive it is the ncsnr of the Natural Scenes Dataset,
+    which sets negative values, as noise gives, to 0 (`np.maximum(ncsnr, 0)`). Roots are too small on average where
+    they are small: average `signal_share` over targets.
 
     References
     ----------
@@ -222,12 +206,7 @@ def independent_share(parts: Sequence[Values]) -> Values:
 
     Products of two independent courses with autocorrelation ρ vary as those of n / Σρ² rows (Bartlett 1946). That is
     (ΣP)² / ΣP² over the frequencies of their spectrum P. A mean of m periodograms scatters by 1/m of its square, which
-    makes ΣP² 1 + 1/m times too large.
-
-    Parameters
-    ----------
-    parts : sequence of arrays (n_presentations, n_rows, n_targets)
-        Runs; n_rows may differ between them.
+    makes ΣP² 1 + 1/m times too large. Parts are runs (n_presentations, n_rows, n_targets), n_rows of each its own.
     """
     total, squares, rows = 0.0, 0.0, 0
     for part in parts:
@@ -272,12 +251,7 @@ def reliable_targets(ceilings: pd.DataFrame, threshold: float) -> NDArray[np.boo
 
     Either alone fails: with few repeats the ceiling of a fifth of all targets without signal exceeds .2, and with many
     the slightest signal is certain. Without any ceiling all are taken, where no test was made (q NaN) the ceiling says.
-
-    Parameters
-    ----------
-    ceilings : DataFrame
-        A row per target: ceiling, repeats_q.
-    threshold : float
+    The table has a row per target: ceiling, repeats_q.
     """
     ceiling, q = ceilings["ceiling"].to_numpy(), ceilings["repeats_q"].to_numpy()
     if not np.isfinite(ceiling).any():

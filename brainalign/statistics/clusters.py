@@ -246,12 +246,8 @@ N_NEIGHBOURS = 6  # of a sensor
 def sensor_adjacency(targets: pd.DataFrame) -> "csr_array[Any]":
     """Find the neighbours of sensors: the nearest ones, and those that call this one near; types apart.
 
-    Nearest places rather than triangles, because the two gradiometers of a place coincide.
-
-    Parameters
-    ----------
-    targets : DataFrame
-        Of sensors: sensor_type, x_mm, y_mm, z_mm; without positions none are neighbours.
+    Nearest places rather than triangles, because the two gradiometers of a place coincide. Sensors have
+    sensor_type, x_mm, y_mm, z_mm; without positions none are neighbours.
     """
     # Imported here, so that stages without sensors do not pay for it.
     from scipy.sparse import lil_array

@@ -91,14 +91,7 @@ def _hide_empty(means: NDArray[np.float64], groups: Groups | None, defined: NDAr
 
 
 def group_means(r: Values, groups: Groups) -> NDArray[np.float64]:
-    """Return the mean of r over the targets of each group that have one; NaN where none has.
-
-    Parameters
-    ----------
-    r : array (n_targets,)
-    groups : sequence of arrays of target numbers
-        They may overlap.
-    """
+    """Return the mean of r (n_targets,) over the targets of each group that have one; NaN where none has."""
     defined = ~np.isnan(r)
     means = _membership(groups, defined).T @ np.nan_to_num(np.asarray(r, dtype=np.float64))
     return _hide_empty(np.asarray(means), groups, defined)
@@ -312,9 +305,9 @@ def region_draws(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the mean r of every region for test stimuli drawn with replacement, and for predictions exchanged.
 
-    A target whose prediction is constant has no r and counts as 0 here: it is predicted no better than by its mean, and
-    every fit is averaged over the same targets. Draws and permutations depend on the seed and the number of stimuli
-    only, so those of several fits are paired.
+    Of shape (n_draws, n_regions) and (n_permutations, n_regions). A target whose prediction is constant has no r and
+    counts as 0 here: it is predicted no better than by its mean, and every fit is averaged over the same targets. Draws
+    and permutations depend on the seed and the number of stimuli only, so those of several fits are paired.
 
     Parameters
     ----------
@@ -323,11 +316,6 @@ def region_draws(
     regions : mapping of arrays of target numbers
         One target or more each; they may overlap.
     n_draws, n_permutations, seed : int
-
-    Returns
-    -------
-    draws : array (n_draws, n_regions)
-    null : array (n_permutations, n_regions)
     """
     used = np.unique(np.concatenate([*regions.values(), np.empty(0, dtype=np.intp)])).astype(np.intp)
     a, b = predicted[:, used], measured[:, used]

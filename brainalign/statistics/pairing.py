@@ -98,13 +98,7 @@ def pairing_test(
 
 
 def sums_by_stimulus(pair_scores: Values, shown: Rows) -> tuple[NDArray[np.float64], Rows]:
-    """Return sums over the trials of a shown stimulus (n_shown, n_stimuli, ...), and which stimuli were shown.
-
-    Parameters
-    ----------
-    pair_scores : array (n_trials, n_stimuli, ...)
-    shown : array (n_trials,) of int
-    """
+    """Return sums of scores (n_trials, n_stimuli, ...) over the trials of a shown stimulus, and which were shown."""
     stimuli, row = np.unique(shown, return_inverse=True)
     sums = np.zeros((len(stimuli), *pair_scores.shape[1:]))
     np.add.at(sums, row, pair_scores)

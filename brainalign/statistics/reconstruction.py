@@ -35,12 +35,7 @@ def check_images(name: str, images: Values) -> Values:
 
 
 def unit_rows(values: Values) -> Values:
-    """Return centred rows of length 1, whose products are correlations; a constant row becomes 0.
-
-    Parameters
-    ----------
-    values : array (n, ...)
-    """
+    """Return rows (n, ...) centred and of length 1, whose products are correlations; a constant row becomes 0."""
     rows = np.asarray(values).reshape(len(values), -1)
     largest = np.abs(rows).max(axis=1, keepdims=True)
     rows = rows - rows.mean(axis=1, keepdims=True)
@@ -53,10 +48,7 @@ def unit_rows(values: Values) -> Values:
 def pixel_correlations(a: Values, b: Values) -> Values:
     """Return the correlation over all pixels and colours of every image with every other (PixCorr), (n_a, n_b).
 
-    Parameters
-    ----------
-    a, b : array (n, 3, H, W), in [0, 1]
-        A constant image correlates 0 with everything.
+    Images are (n, 3, H, W) in [0, 1]; a constant one correlates 0 with everything.
     """
     return np.asarray(unit_rows(a) @ unit_rows(b).T)
 
@@ -261,12 +253,7 @@ def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.boo
 
 
 def effective_dimension(features: Values) -> float:
-    """Return the participation ratio (Σλ)² / Σλ² of the features' covariance; 0 where all rows are equal.
-
-    Parameters
-    ----------
-    features : array (n, d)
-    """
+    """Return the participation ratio (Σλ)² / Σλ² of the covariance of features (n, d); 0 where all rows are equal."""
     values = np.asarray(features, dtype=np.float64)
     variances = np.linalg.svd(values - values.mean(axis=0), compute_uv=False) ** 2
     total = variances.sum()

@@ -68,16 +68,8 @@ def permute_stimuli(
 ) -> Rows:
     """Return row orders that exchange stimuli as wholes: in every group, each stimulus takes the place of another.
 
-    The null of zero-shot prediction: which features belong to which stimulus is arbitrary.
-
-    Parameters
-    ----------
-    stimulus_ids, groups : array (n_rows,)
-        Every group must hold every stimulus, each as often as the others.
-
-    Returns
-    -------
-    array (n_permutations, n_rows) of row numbers
+    The null of zero-shot prediction: which features belong to which stimulus is arbitrary. Every group must hold every
+    stimulus, each as often as the others. Row numbers are (n_permutations, n_rows).
     """
     names, stimulus = np.unique(stimulus_ids, return_inverse=True)
     labels, group = np.unique(groups, return_inverse=True)
@@ -102,7 +94,7 @@ def permute_stimuli(
 
 
 def permutation_test(observed: Values, null: Values, correct: Literal["none", "max"] = "none") -> Values:
-    """Return one-sided p values (1 + #{null >= observed}) / (1 + n_permutations).
+    """Return one-sided p values (1 + #{null >= observed}) / (1 + n_permutations); NaN where `observed` is NaN.
 
     Parameters
     ----------
@@ -111,10 +103,6 @@ def permutation_test(observed: Values, null: Values, correct: Literal["none", "m
         The same statistic under permutation; for "max" the maxima over targets (n_permutations,) will do.
     correct : {"none", "max"}
         "max" compares with the largest value over targets of each permutation, which controls the family-wise error.
-
-    Returns
-    -------
-    array like `observed`; NaN where `observed` is NaN
 
     References
     ----------
@@ -138,10 +126,7 @@ def permutation_test(observed: Values, null: Values, correct: Literal["none", "m
 def fdr(p: Values) -> Values:
     """Return q values: the false discovery rate at which each test would be called (Benjamini and Hochberg 1995).
 
-    Parameters
-    ----------
-    p : array (n_tests,)
-        NaN marks tests that were not made; they stay NaN and do not count.
+    NaN marks tests that were not made; they stay NaN and do not count.
     """
     q, made = np.full(np.shape(p), np.nan), ~np.isnan(p)
     if made.any():

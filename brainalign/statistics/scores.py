@@ -56,12 +56,7 @@ def is_constant(deviations: Values, squares: Values) -> NDArray[np.bool_]:
 
 @_in_blocks
 def pearson(a: Values, b: Values, axis: int = 0) -> Values:
-    """Return Pearson's r along `axis`, in float64; NaN where either side is constant.
-
-    Parameters
-    ----------
-    a, b : array of the same shape
-    """
+    """Return Pearson's r of arrays of the same shape along `axis`, in float64; NaN where either side is constant."""
     _same_shape(a, b)
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     centred, sums, constant = [], [], np.asarray(False)
@@ -78,14 +73,10 @@ def pearson(a: Values, b: Values, axis: int = 0) -> Values:
 
 @_in_blocks
 def without_rounding(predicted: Values, measured: Values, axis: int = 0) -> Values:
-    """Replace predictions that differ by no more than rounding by their mean.
+    """Replace predictions (of the shape measured) that differ by no more than rounding by their mean.
 
     An encoder that can say nothing of some stimuli predicts one value for all, to the rounding of its sums. r has no
     scale and would be computed of that rounding. Predictions that vary less than `FLAT` of the responses are constant.
-
-    Parameters
-    ----------
-    predicted, measured : array of the same shape
     """
     _same_shape(predicted, measured)
     spread, scale = (np.std(values, axis=axis, keepdims=True, dtype=np.float64) for values in (predicted, measured))
@@ -127,10 +118,6 @@ def _one_minus_ratio(part: Values, measured: Values, axis: int) -> Values:
 def normalized_r2(r: Values, ceiling: Values) -> Values:
     """Return r·|r| / ceiling, never clipped; NaN where the ceiling is not positive.
 
-    Parameters
-    ----------
-    r : array (n_targets,)
-    ceiling : array (n_targets,)
-        Share of the variance of the *scored* responses that repeats: a variance, not a correlation.
+    The ceiling is the share of the variance of the *scored* responses that repeats: a variance, not a correlation.
     """
     return np.asarray(signed_r2(r) / np.where(ceiling > 0, ceiling, np.nan))

@@ -219,13 +219,7 @@ def _entities(path: Path) -> dict[str, str]:
 
 
 def with_signals(options: Any, places: Iterable[Path], downloads: Iterable[str]) -> Any:
-    """Fill in sounds and films by run where a descriptor gives patterns of them under continuous.
-
-    Parameters
-    ----------
-    options, places, downloads
-        As for `with_runs`, which says what is raised.
-    """
+    """Fill in sounds and films by run where a descriptor gives patterns of them under continuous; see `with_runs`."""
     given = options if isinstance(options, dict) else {}
     patterns = {kind: given[kind] for kind in ("sounds", "films") if isinstance(given.get(kind), str)}
     at = list(places)

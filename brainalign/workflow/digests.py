@@ -147,12 +147,6 @@ def digest_file(folder: str | Path, content: Mapping[str, object]) -> Path:
     """Write JSON to a file that is named by its digest, and return where it lies.
 
     As text of a command, settings would have to fit into what Linux takes as one argument, 128 KiB.
-
-    Parameters
-    ----------
-    folder : path
-    content : mapping
-        JSON values.
     """
     text = json.dumps(content)
     path = Path(folder, f"{hashlib.sha256(text.encode()).hexdigest()}.json")

@@ -54,12 +54,7 @@ class Cost:
 def estimate(stage: str, config: Config, descriptor: Study, model: str = "", method: str = "") -> Cost:
     """Return the cost of one job of a stage: fixed parts measured on two 2.5-GHz cores, the rest from sizes.
 
-    Parameters
-    ----------
-    stage : str
-    config, descriptor
-    model, method : str
-        Names in the configuration, for the stages that have them.
+    Model and method are names in the configuration, for the stages that have them.
     """
     check_choice("stage", stage, STEPS)
     return COSTS[stage](config, descriptor, model, method) if stage in COSTS else Cost(900, START_S, 20)
@@ -194,11 +189,6 @@ def _summarize_held_out(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate tables; what was planted is looked for in the responses."""
     cost = _passes(config, descriptor, each_s=1e-8)
     return cost if descriptor.simulate else replace(cost, memory_mb=700)
-
-
-def _simulate(config: Config, descriptor: Study, *_: str) -> Cost:
-    trials, targets = _sizes(descriptor)
-    return Cost(2500, 5 + round(1e-6 * trials * targets), 250)
 
 
 def _fit_cost(descriptor: Study, searches: float) -> Cost:
@@ -476,15 +466,10 @@ def _caption(config: Config, descriptor: Study, *_: str) -> Cost:
 def _searchlight(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate searchlights of one model with its permutations, of a hundred test images and five layers."""
     trials, targets = _sizes(descriptor)
-    n = min(_n_stimuli(descriptor, 100), trials)
+    n = min(len(descriptor.listed_stimuli) or 100, trials)  # the rows of a table are not read
     pairs = n * (n - 1) / 2
     seconds = targets * (8e-5 + pairs * (1e-8 + 5 * config.searchlight.permutations * 2.6e-11))
     return Cost(1200 + round(8 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
-
-
-def _n_stimuli(descriptor: Any, otherwise: int) -> int:
-    """Count the stimuli that a descriptor lists; of a table, whose rows are not read, another number stands for it."""
-    return len(getattr(descriptor, "listed_stimuli", ())) or otherwise
 
 
 def _layers(config: Config, descriptor: Any, model: str) -> int:
@@ -504,7 +489,7 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
     settings: Any = config.methods[method]
     alphas = getattr(settings, "alphas", (0.0, 0.0))  # regressors of scikit-learn have inner folds, too
     inner = 0 if len(alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
-    n_stimuli = _n_stimuli(descriptor, trials)
+    n_stimuli = len(descriptor.listed_stimuli) or trials
     rank = min(n_stimuli, trials)
     for name, split in descriptor.splits.items():
         permuted = config.models[model].permute
@@ -517,9 +502,7 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
 def _match(config: Config, *_: object) -> Cost:
     """Estimate every pair of layers of every pair of models, with nulls."""
     options, n = config.match, len(config.match.models)
-    work = n * (n - 1) // 2 * 2 * len(options.measures) * options.draws + n * len(options.features) * (
-        1 + options.draws
-    )
+    work = n * (n - 1) * len(options.measures) * options.draws + n * len(options.features) * (1 + options.draws)
     return Cost(600, START_S + round(0.15 * work), 1)
 
 
@@ -543,7 +526,7 @@ def _align(config: Config, *_: object) -> Cost:
 
 # By step; of a step that is not here, as of most that read small files, little more than its start.
 COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
-    "simulate": _simulate,
+    "simulate": lambda config, study, *_: Cost(2500, 5 + round(1e-6 * math.prod(_sizes(study))), 250),
     "prepare_blocks": _prepare,
     "prepare": _prepare_trials,
     "prepare_sentences": _prepare_sentences,

@@ -196,15 +196,10 @@ def group_report_path(results: str | Path, dataset: str, *, incomplete: bool = F
 
 
 def image_state(table: str | Path) -> str:
-    """Digest where the images of a table lie, how large they are and when they were written.
+    """Digest where the images of a table (column path, relative to it) lie, how large they are and when written.
 
     A parameter of the rules that read them, rather than thousands of inputs: a touched image reruns them, and extract
-    recomputes the rows whose bytes changed. A missing image is left to the audit, which names all of them.
-
-    Parameters
-    ----------
-    table : path
-        .tsv, .csv or .parquet with the column path, relative to the table; nothing is checked here.
+    recomputes the rows whose bytes changed. Nothing is checked: a missing image is left to the audit.
     """
     table, listed = Path(table), ""
     read: Callable[[Path], Any] = read_parquet if table.suffix == ".parquet" else read_text_table

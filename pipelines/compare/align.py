@@ -31,13 +31,16 @@ def align(job: Job) -> None:
     layers = layers_of(model_layers(job), stimuli)
     triplets = geometry.unrepeated(arrays["triplets"], repeats, n)
     split = geometry.split_objects(triplets, n, options.object_share, np.random.default_rng(job.seed))
-    train = triplets[split.train]
+    train, choices = triplets[split.train], None  # single ones
+    if options.choices != "judged":  # as probable as an embedding fitted to them has it
+        made = maker(options.choices, concepts)((job.seed,)).fit(train, n)
+        choices = geometry.choice_probabilities(geometry.object_similarities(made.embedding_), train)
     tests: dict[str, tuple[NDArray[Any], Values | None]] = {"unseen objects": (triplets[split.test], None)}
     if len(repeats):
         tests["repeated"] = geometry.judged_shares(repeats)
     study = geometry.align_networks(
         layers,
-        (train, _soft(train, n, options, concepts, job.seed)),
+        (train, choices),
         tests,
         options.teacher,
         lambda: geometry.HumanTeacher(options.penalties, options.local_weight, seed=job.seed),
@@ -72,16 +75,6 @@ def align(job: Job) -> None:
             table = geometry.region_table(rdms, maps[key](layers[key])[rows], concepts.permutations, job.seed)
             beside.append(table.assign(model=key[0], layer=key[1], control=control))
     job.save("alignedregions", pd.concat(beside, ignore_index=True), dataset=concepts.regions_of)
-
-
-def _soft(
-    train: NDArray[np.int64], n: int, options: AlignSettings, concepts: ConceptSettings, seed: int
-) -> Values | None:
-    """Compute the probabilities of training choices by an embedding fitted to them; None for single ones."""
-    if options.choices == "judged":
-        return None
-    made = maker(options.choices, concepts)((seed,))
-    return geometry.choice_probabilities(geometry.object_similarities(made.fit(train, n).embedding_), train)
 
 
 def _save_features(

@@ -29,7 +29,7 @@ def concepts(job: Job) -> None:
     stimuli, published = details["stimuli"], arrays.get("embedding")
     n, repeats = len(stimuli), arrays["repeats"]
     layers = layers_of(model_layers(job), stimuli)
-    regions = regions_of(job, stimuli)
+    rows, rdms = regions_of(job, stimuli)
     triplets = geometry.unrepeated(arrays["triplets"], repeats, n)
     split = geometry.split_triplets(triplets, options.test_share, np.random.default_rng(job.seed))
     train, tests = triplets[split.train], {"triplets": triplets[split.test]}
@@ -73,7 +73,6 @@ def concepts(job: Job) -> None:
     readouts["dimension"] = [int(numbers[k - 1]) for k in readouts["dimension"]]
     job.save("networks", networks, method=options.methods[0], permutations=options.permutations)
     job.save("readouts", readouts, permutations=options.readout_permutations)
-    rows, rdms = regions
     beside = geometry.region_table(rdms, first.reproducible[rows], options.permutations, job.seed)
     job.save("conceptregions", beside, permutations=options.permutations, dataset=options.regions_of)
 

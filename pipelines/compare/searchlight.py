@@ -1,6 +1,5 @@
 """searchlight: the geometry around every voxel or vertex of one subject against that of the layers of one model."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,8 @@ from brainalign.io import brain_maps, voxel_affine
 from brainalign.workflow import Job
 
 HEMISPHERES = ("L", "R")
-
-
-@dataclass
-class _Measured:
-    """Patterns of a subject by row, and what their noise is taken from."""
-
-    values: NDArray[np.floating[Any]]
-    conditions: NDArray[Any]
-    runs: NDArray[Any]
-    noise: dict[str, Any]
+# Patterns of a subject by row, their conditions and runs, and what their noise is taken from.
+Measured = tuple[NDArray[np.floating[Any]], NDArray[Any], NDArray[Any], dict[str, Any]]
 
 
 def searchlight(job: Job) -> None:
@@ -38,14 +29,13 @@ def searchlight(job: Job) -> None:
     blocks = not job.has("splits")
     distance = options.distance or ("crossnobis" if blocks else "correlation")
     measured = _blocks(job, responses, distance, options) if blocks else _images(job, responses, distance)
+    values, conditions, runs, noise = measured
     mask = job.load("mask", Nifti1Image) if job.has("mask") else None
     around, order = _around(job, responses.targets, options, mask)
-    noise = {name: part[:, order] if name == "residuals" else part for name, part in measured.noise.items()}
-    search = geometry.Searchlight(
-        measured.values[:, order], around, distance, measured.conditions, measured.runs,
-        **noise, dtype="float64" if blocks else "float32",
-    )  # fmt: skip
-    names = [str(name) for name in pd.unique(pd.Series(measured.conditions))]
+    noise = {name: part[:, order] if name == "residuals" else part for name, part in noise.items()}
+    dtype = "float64" if blocks else "float32"
+    search = geometry.Searchlight(values[:, order], around, distance, conditions, runs, **noise, dtype=dtype)
+    names = [str(name) for name in pd.unique(pd.Series(conditions))]
     models = geometry.feature_rdms(job.load("features", Layers, stored=True), names, options.feature_distance)
     found = geometry.searchlight_map(
         search,
@@ -90,16 +80,16 @@ def searchlight(job: Job) -> None:
     )
 
 
-def _blocks(job: Job, responses: Responses, distance: str, options: SearchlightSettings) -> _Measured:
+def _blocks(job: Job, responses: Responses, distance: str, options: SearchlightSettings) -> Measured:
     found: dict[str, Any] = {}
     if job.has("noise") and options.noise != "none" and distance != "correlation":
         residuals = job.load("noise", Arrays)["residuals"]
         found = {"residuals": residuals, "dof": job.details("noise")["dof"], "noise": options.noise}
     conditions = responses.trials["stimulus_id"].to_numpy()
-    return _Measured(responses.values[...], conditions, group_labels(responses.trials, "run").to_numpy(), found)
+    return responses.values[...], conditions, group_labels(responses.trials, "run").to_numpy(), found
 
 
-def _images(job: Job, responses: Responses, distance: str) -> _Measured:
+def _images(job: Job, responses: Responses, distance: str) -> Measured:
     """Return the test images; their repeats are runs, of which the first so many count that all images have."""
     table = job.load("splits", pd.DataFrame)
     test = table.loc[table["split"] == "test", "trial_id"]
@@ -110,7 +100,7 @@ def _images(job: Job, responses: Responses, distance: str) -> _Measured:
     else:
         cube = shown.average_repeats().values[None]
     rows = cube.reshape(-1, cube.shape[2])
-    return _Measured(rows, np.tile(names, len(cube)), np.repeat(np.arange(len(cube)), len(names)), {})
+    return rows, np.tile(names, len(cube)), np.repeat(np.arange(len(cube)), len(names)), {}
 
 
 def _around(

@@ -27,7 +27,10 @@ def decode_modalities(job: Job) -> None:
     """Put modalities and images into one space, and retrieve images from it beside ridge and nulls."""
     options = job.options("decode_modalities", DecodeModalitiesSettings)
     single, properties = _read(job, options)
-    splits = {split: _split(single, split) for split in ("train", "val", "test")}
+    splits: dict[str, Parts] = {}
+    for split in ("train", "val", "test"):
+        parts = {name: trials.select((trials.meta["split"] == split).to_numpy()) for name, trials in single.items()}
+        splits[split] = {name: part for name, part in parts.items() if len(part.meta)}
     train, val, test = ({name: part.averaged() for name, part in splits[split].items()} for split in splits)
 
     def make(**changed: Any) -> decoding.SharedSpace:
@@ -139,11 +142,6 @@ def _whitened(trials: decoding.Trials) -> decoding.Trials:
         whitener = fit_whitener(values[seen], times, targets, noise="residuals", stimulus_ids=shown)
         values[rows] = whitener.transform(values[rows])
     return replace(trials, signals=values)
-
-
-def _split(single: Parts, split: str) -> Parts:
-    parts = {name: trials.select((trials.meta["split"] == split).to_numpy()) for name, trials in single.items()}
-    return {name: part for name, part in parts.items() if len(part.meta)}
 
 
 def _beside(

@@ -75,13 +75,18 @@ def decode_times(job: Job) -> None:
     study = _study(responses, splits, settings, job.settings["confidence"], job.seed)
     check_latency_window(study.times, settings.latency_window_s)
     groups = _groups(responses, job.settings["sensors"])
-    found = {name: _over_time(study, rows) for name, rows in groups.items()}
+    folds = next(iter(study.folds.values()))
+    told: dict[str, Any] = {"permuted": study.permuted, "score": study.measure}
+    found = {
+        name: decode_moments(responses.values[:, rows], study.labels, folds, whiteners=study.whiteners(rows), **told)
+        for name, rows in groups.items()
+    }
     facts = {
         "measure": {"auc": "area under the curve", "accuracy": "balanced accuracy"}[study.measure],
         "categories": sorted(set(study.labels)),
         "scheme": next(iter(study.folds)),
         "n_permutations": settings.permutations,
-        "n_folds": len(next(iter(study.folds.values()))),
+        "n_folds": len(folds),
     }
     tables = [_time_table(study, name, scores) for name, scores in found.items()]
     job.save("timescores", pd.concat(tables, ignore_index=True), **facts)
@@ -97,7 +102,10 @@ def decode_times(job: Job) -> None:
     peaks = [row for name, scores in found.items() for row in _peaks(study, name, scores)]
     job.save("timepeaks", pd.DataFrame(peaks), interval="bootstrap over test trials or images", **facts)
     squares, square_clusters = _squares(study)
-    clusters = [_time_clusters(study, name, scores) for name, scores in found.items()]
+    clusters = []
+    for name, scores in found.items():
+        test = statistics.cluster_permutation(scores.score[None], scores.null[:, None], times=study.times)
+        clusters.append(_rows_of(test.table([name]), "time", name))
     job.save("timeclusters", pd.concat([*clusters, sensor_clusters, square_clusters], ignore_index=True))
     job.save("timesquares", squares, conditions=list(dict.fromkeys(study.labels)), **facts)
 
@@ -141,17 +149,6 @@ def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, 
     return groups
 
 
-def _over_time(study: _Study, rows: NDArray[np.intp]) -> geometry.TimeScores:
-    return decode_moments(
-        study.responses.values[:, rows],
-        study.labels,
-        next(iter(study.folds.values())),
-        permuted=study.permuted,
-        score=study.measure,
-        whiteners=study.whiteners(rows),
-    )
-
-
 def _time_table(study: _Study, name: str, found: geometry.TimeScores) -> pd.DataFrame:
     low, high = np.quantile(found.null, [0.025, 0.975], axis=0)
     return pd.DataFrame(
@@ -171,11 +168,6 @@ def _time_table(study: _Study, name: str, found: geometry.TimeScores) -> pd.Data
 def _rows_of(table: pd.DataFrame, kind: str, group: str) -> pd.DataFrame:
     named = table.rename(columns={"start": "start_s", "stop": "stop_s"})
     return named.drop(columns="cluster").assign(kind=kind, group=group)
-
-
-def _time_clusters(study: _Study, name: str, found: geometry.TimeScores) -> pd.DataFrame:
-    test = statistics.cluster_permutation(found.score[None], found.null[:, None], times=study.times)
-    return _rows_of(test.table([name]), "time", name)
 
 
 def _peaks(study: _Study, name: str, found: geometry.TimeScores) -> list[dict[str, object]]:

@@ -1,6 +1,5 @@
 """ground: words of captions grounded in the training images of a study; what their space holds, beside text vectors."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,12 +49,11 @@ def ground(job: Job) -> None:
     attributes = pd.DataFrame(index=range(len(words)))
     if options.attributes:
         attributes = decoding.word_attributes(said[train], images.stimuli.loc[train, list(options.attributes)])
-    norms = _norms(job, words)
-    beside = (
-        attributes
-        if norms is None
-        else pd.concat([attributes, norms.reset_index(drop=True).add_suffix(" (norm)")], axis=1)
-    )
+    norms, beside = None, attributes
+    if job.has("norms"):
+        job.provenance.read("norms", job.path("norms"))
+        norms = norms_of_words(job.path("norms"), words)  # NaN where a word has none
+        beside = pd.concat([attributes, norms.reset_index(drop=True).add_suffix(" (norm)")], axis=1)
     axes = decoding.word_axes(
         found.spaces["grounded"], words, beside, n_axes=options.axes, n_permutations=options.permutations, seed=job.seed
     )
@@ -103,12 +101,3 @@ def _texts(job: Job, stimuli: pd.DataFrame) -> list[list[str]]:
     captions = job.path("captions")
     job.provenance.read("captions", captions)
     return image_captions(stimuli, read_text_table(captions), captions.name)
-
-
-def _norms(job: Job, words: Sequence[str]) -> pd.DataFrame | None:
-    """Return the norms of the words, NaN where a word has none; None where no norms are given."""
-    if not job.has("norms"):
-        return None
-    path = job.path("norms")
-    job.provenance.read("norms", path)
-    return norms_of_words(path, words)

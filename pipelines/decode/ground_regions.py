@@ -28,8 +28,6 @@ def ground_regions(job: Job) -> None:
     groups = target_groups(responses, reliable_targets(ceilings, job.settings["ceiling_threshold"]))
     groups = {name: rows for name, rows in groups.items() if len(rows)}
     needed = np.unique(np.concatenate(list(groups.values())))
-    place = np.full(len(responses.targets), -1)
-    place[needed] = np.arange(len(needed))
     ((train, test),) = folds_of(job.load("splits", pd.DataFrame), responses.trials)
     said = words["said"]
     averaged = (responses.select(np.sort(part), needed).average_repeats() for part in (train, test))
@@ -46,7 +44,7 @@ def ground_regions(job: Job) -> None:
         vectors,
         shown[1],
         seen[1],
-        {name: place[rows] for name, rows in groups.items()},
+        {name: np.searchsorted(needed, rows) for name, rows in groups.items()},
         lambda X, Y: Ridge(alphas=options.alphas, device="cpu", dtype="float64").fit(X, Y),
         ceiling=ceilings["ceiling"].to_numpy()[needed],
         n_permutations=options.permutations,

@@ -4,7 +4,6 @@ Every network beside its twin of random weights, in every subject and in the mea
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -28,18 +27,6 @@ NUMBERS = {
 }
 
 
-@dataclass
-class _Tables:
-    """What the stage leaves, a list of tables per artifact."""
-
-    scores: list[pd.DataFrame]
-    areas: list[pd.DataFrame]
-    layers: list[pd.DataFrame]
-    curves: list[pd.DataFrame]
-    half_times: list[pd.DataFrame]
-    maps: list[pd.DataFrame]
-
-
 def converge(job: Job) -> None:
     """Compare every network with its random twin in all subjects; save scores, areas, latencies, curves and maps."""
     options = job.options("converge", ConvergeSettings)
@@ -53,7 +40,7 @@ def converge(job: Job) -> None:
     if job.has("published"):
         job.provenance.read("maps", job.path("published"))
         maps = read_area_maps(job.path("published"))
-    tables = _Tables([], [], [], [], [], [])
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in job.outputs}
     for network, pair in options.networks.items():
         trained, random = halves[network, pair.method], halves[pair.random, pair.method]
         found = converge_subjects(
@@ -65,27 +52,25 @@ def converge(job: Job) -> None:
             confidence=confidence,
             seed=seed,
         )
-        about = {"model": network, "random": pair.random, "method": pair.method}
-        for some, table in ((tables.scores, found.scores), (tables.areas, found.areas), (tables.layers, found.layers)):
-            some.append(table.assign(**about))
-        half = pd.DataFrame()
+        own = {"convergence": found.scores, "areas": found.areas, "latencies": found.layers}
         if network in options.checkpoints:
             steps = {
                 step: {subject: halves[model, pair.method][subject] for subject in trained}
                 for step, model in options.checkpoints[network].items()
             }
             over = checkpoint_curves(steps, origin=options.origins, areas=pair.areas, confidence=confidence)
-            tables.curves.append(over.curves.assign(**about))
-            half = over.half_times
-            tables.half_times.append(half.assign(**about))
+            own |= {"curves": over.curves, "halftimes": over.half_times}
+        for name, table in own.items():
+            tables[name].append(table.assign(model=network, random=pair.random, method=pair.method))
         if maps is not None:
-            tables.maps.append(_correlations(found.areas, half, maps, options.spins, seed).assign(model=network))
-    job.save("convergence", _joined(tables.scores), of=NUMBERS["scores"], origin=list(options.origins))
-    job.save("areas", _joined(tables.areas), of=NUMBERS["areas"])
-    job.save("latencies", _joined(tables.layers))
-    job.save("curves", _joined(tables.curves))
-    job.save("halftimes", _joined(tables.half_times), of=NUMBERS["half-times"])
-    correlations = _joined(tables.maps)[MAPS] if tables.maps else pd.DataFrame(columns=MAPS)
+            half = own.get("halftimes", pd.DataFrame())
+            tables["maps"].append(_correlations(found.areas, half, maps, options.spins, seed).assign(model=network))
+    job.save("convergence", _joined(tables["convergence"]), of=NUMBERS["scores"], origin=list(options.origins))
+    job.save("areas", _joined(tables["areas"]), of=NUMBERS["areas"])
+    job.save("latencies", _joined(tables["latencies"]))
+    job.save("curves", _joined(tables["curves"]))
+    job.save("halftimes", _joined(tables["halftimes"]), of=NUMBERS["half-times"])
+    correlations = _joined(tables["maps"])[MAPS] if tables["maps"] else pd.DataFrame(columns=MAPS)
     job.save("maps", correlations, of=NUMBERS["maps"])
 
 

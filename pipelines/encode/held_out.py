@@ -93,7 +93,9 @@ def _encode(job: Job, scheduler: str) -> None:
         side.tables, quality = dictionaries.tables, dictionaries.quality
     elif "epochs" in options:
         semantics = _semantics(training.pop("semantics", None), layers, responses, job)
-        cls = _cls_tokens(training.pop("cls"), responses, job)
+        # The CLS token of each trial's image (n_trials, n_channels), by layer; none where it was not asked for.
+        whole = {} if training.pop("cls") is None else job.load("cls", Layers)
+        cls = {name: features.align_to(responses).values for name, features in whole.items()}
         told = training | {"name": named, "encoder": encoder, "semantics": semantics, "cls": cls}
         study = encoding.TokenStudy.of(subject, **told, checkpoint=work, progress=_say)
         subject = replace(subject, groups=study.groups)
@@ -103,20 +105,16 @@ def _encode(job: Job, scheduler: str) -> None:
         few = _few_images(subject, layers, training, options, job)
         subject, fits = few.subject, few.fits(layers)
     else:
-        fits = _linear_fits(subject, layers, encoder, job)
+        given = _inputs(subject, layers, job)
+        if isinstance(encoder, encoding.BandedRidge):
+            given = iter([(ALL_LAYERS, [X for _, X in given])])
+        fits = ((name, subject.evaluate_in_full(encoder, X)) for name, X in given)
     about = {"split": splits["name"].iloc[0], "alphas": list(getattr(encoder, "alphas", ()))}
     results, profile = _save_scores(fits, subject, about, job)
     _save_layers(results, subject, job)
     _save_parts(results, subject, encoder, list(layers), job)
     _save_beside(profile, subject, side, few, quality, job)
     shutil.rmtree(work, ignore_errors=True)
-
-
-def _linear_fits(subject: encoding.ImageSubject, layers: Layers, encoder: Any, job: Job) -> Fits:
-    """Yield the evaluation of each layer, or of all in a joint fit."""
-    prepared = _inputs(subject, layers, job)
-    several = [(ALL_LAYERS, [X for _, X in prepared])] if isinstance(encoder, encoding.BandedRidge) else prepared
-    return ((name, subject.evaluate_in_full(encoder, X)) for name, X in several)
 
 
 def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[str, Any]]:
@@ -280,10 +278,3 @@ def _semantics(source: str | None, layers: Layers, responses: Responses, job: Jo
         return np.asarray(pd.get_dummies(features.stimuli["category"]).to_numpy(dtype=np.float32))
     last = list(job.load("semantics", Layers, stored=True).values())[-1].align_to(responses)
     return np.asarray(flatten_rows(last.values), dtype=np.float32)
-
-
-def _cls_tokens(source: str | None, responses: Responses, job: Job) -> dict[str, NDArray[np.floating]]:
-    """Return the CLS token of each trial's image (n_trials, n_channels), by layer; none where it was not asked for."""
-    if source is None:
-        return {}
-    return {name: features.align_to(responses).values for name, features in job.load("cls", Layers).items()}

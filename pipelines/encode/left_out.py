@@ -179,6 +179,5 @@ def _identification(
 def _null(evaluation: Evaluation) -> pd.DataFrame:
     null = evaluation.null
     names = ("accuracy", "share_good", "max_r")
-    if null is None:
-        return pd.DataFrame({"permutation": np.arange(0)} | {name: np.empty(0) for name in names})
-    return pd.DataFrame({"permutation": np.arange(len(null.accuracy))} | {name: getattr(null, name) for name in names})
+    found = {name: np.empty(0) if null is None else getattr(null, name) for name in names}
+    return pd.DataFrame({"permutation": np.arange(len(found["accuracy"]))} | found)

@@ -1,6 +1,6 @@
 """rollout: features over time of one model of videos, hidden frames as it expects them, with the controls of that."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,14 @@ def rollout(job: Job) -> None:
             own = roll_out(features, videos.visible, simulate, options.context)
         narrow = _narrowed(shown, options.components, job.seed)
         features, shown, own = narrow(features), narrow(shown), None if own is None else narrow(own)
-        heads = {} if videos.visible.all() else _trained(use.heads, shown, options, job.seed, training is None)
+        wanted = () if videos.visible.all() else use.heads
+        if wanted and training is None:
+            check_dynamics(np.ones(shown.shape[:2], dtype=bool), context=options.context)
+        heads = {  # dynamics by name, each followed by the same network untrained
+            name: LatentDynamics(head, options.context, options.width, steps, seed=job.seed).fit(shown)
+            for head in wanted
+            for name, steps in ((head, options.training_steps), (f"{head}, untrained", 0))
+        }
         for head, dynamics in heads.items():
             if len(dynamics.losses_):
                 losses[f"{before}{head}"] = float(dynamics.losses_[-20:].mean())
@@ -81,19 +88,6 @@ def _narrowed(shown: Values, n_components: int, seed: int) -> Callable[[Values],
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MOST_FRAMES])
     reduction = PCA(min(n_components, len(chosen) - 1)).fit(rows, rows=chosen)
     return lambda values: reduction.transform(values.reshape(-1, values.shape[2])).reshape(*values.shape[:2], -1)
-
-
-def _trained(
-    heads: Sequence[Any], shown: Values, options: DynamicsSettings, seed: int, own: bool
-) -> dict[str, LatentDynamics]:
-    """Return dynamics by name, each followed by the same network untrained."""
-    if heads and own:
-        check_dynamics(np.ones(shown.shape[:2], dtype=bool), context=options.context)
-    return {
-        name: LatentDynamics(head, options.context, options.width, steps, seed=seed).fit(shown)
-        for head in heads
-        for name, steps in ((head, options.training_steps), (f"{head}, untrained", 0))
-    }
 
 
 def _candidates(

@@ -37,9 +37,7 @@ def prepare_modalities(job: Job) -> None:
             seed=job.seed,
         )
         write_modalities(world, study.folder)
-    for name, path in study.found_files().items():
-        if path.is_file():
-            job.provenance.read(name, path)
+    study = job.study()
     data = read_modalities(study)
     copies = [*copied_recordings(study), *modality_copies(data)]
     stop_on(copies)

@@ -72,7 +72,11 @@ def simulate(job: Job) -> None:
         if cortex is not None and modality == "fmri":
             trials = simulation.schedule(list(scenes["stimulus_id"]), size.n_repeats, size.n_sessions, subject_seed)
             vertices.append(_write_fmri(output, subject, trials, drives, cortex, subject_seed))
-            regions.append(_write_rest(output, subject, drives, size.n_rest_volumes, subject_seed))
+            rest = simulation.rest_networks(list(simulation.plan_areas(drives.layers)["roi"]))
+            volumes = simulation.simulate_rest(rest, size.n_rest_volumes, subject_seed)
+            output.tsv(f"sub-{subject}/sub-{subject}_rest.tsv", volumes)
+            rest.insert(0, "subject", subject)
+            regions.append(rest)
         else:
             trials = simulation.schedule(list(scenes["stimulus_id"]), size.meeg_repeats, 1, subject_seed)
             sensors.append(_write_meeg(output, subject, modality, trials, drives, size, subject_seed))
@@ -120,16 +124,6 @@ def _write_fmri(
     output.tsv(f"{stem}_trials.tsv", trials)
     truth.insert(0, "subject", subject)
     return truth
-
-
-def _write_rest(
-    output: _Output, subject: str, drives: simulation.CortexDrives, n_volumes: int, seed: int
-) -> pd.DataFrame:
-    """Write the resting scan of a subject; return the truth."""
-    regions = simulation.rest_networks(list(simulation.plan_areas(drives.layers)["roi"]))
-    output.tsv(f"sub-{subject}/sub-{subject}_rest.tsv", simulation.simulate_rest(regions, n_volumes, seed))
-    regions.insert(0, "subject", subject)
-    return regions
 
 
 def _write_meeg(

@@ -200,24 +200,22 @@ def _moment(time_s: pd.Series) -> pd.Series:
 def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     """Return a row per area with a planted layer and model; depths run from 0 (first layer) to 1 (last)."""
     planted = vertices[vertices["layer"].fillna("") != ""].groupby("roi")["layer"].first()
-    depth, rows = layers.set_index("layer")["depth"], []
-    for (model, method), mine in decisions.groupby(["model", "method"], sort=False):
-        for _, row in mine[mine["roi"].isin(planted.index)].iterrows():
-            rows.append(
-                {
-                    "what": "layer",
-                    "model": model,
-                    "method": method,
-                    "area": row["roi"],
-                    "planted_layer": planted[row["roi"]],
-                    "recovered_layer": row["best"],
-                    "planted_depth": depth[planted[row["roi"]]],
-                    "recovered_depth": row["depth"],
-                    "decided": row["decided"],
-                    "reason": row["reason"],
-                }
-            )
-    return pd.DataFrame(rows)
+    found = decisions[decisions["roi"].isin(planted.index)]
+    wanted = found["roi"].map(planted)
+    return pd.DataFrame(
+        {
+            "what": "layer",
+            "model": found["model"],
+            "method": found["method"],
+            "area": found["roi"],
+            "planted_layer": wanted,
+            "recovered_layer": found["best"],
+            "planted_depth": wanted.map(layers.set_index("layer")["depth"]),
+            "recovered_depth": found["depth"],
+            "decided": found["decided"],
+            "reason": found["reason"],
+        }
+    )
 
 
 def _preferences(vertices: pd.DataFrame, responses: Responses, scenes: pd.DataFrame) -> pd.DataFrame:

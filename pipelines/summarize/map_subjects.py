@@ -79,7 +79,9 @@ def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
     cohort = [name for name in paths if len(sizes) and spaces[name] == sizes.index[0]]
     targets, tables = pd.DataFrame(), []
     if len(cohort) > 1:
-        targets = _shared_targets([load(paths[name], Responses, job.provenance).targets for name in cohort])
+        targets, *others = (load(paths[name], Responses, job.provenance).targets for name in cohort)
+        for other in others:
+            targets = targets[targets["target_id"].isin(other["target_id"])].reset_index(drop=True)
     for (quantity, model), values_of in maps_of(cohort).items() if len(targets) else ():
         values = np.stack([values_of(name).reindex(targets["target_id"]).to_numpy(dtype=float) for name in cohort])
         z = np.arctanh(np.clip(values, -0.999, 0.999)) if quantity == "r" else values
@@ -101,13 +103,3 @@ def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
         if len(cohort) >= LEAST_TESTED
         else f"none of fewer than {LEAST_TESTED} subjects: maps are descriptive",
     )
-
-
-def _shared_targets(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return the targets that all subjects have, with their places."""
-    shared = tables[0]["target_id"]
-    for table in tables[1:]:
-        shared = shared[shared.isin(table["target_id"])]
-    found = tables[0].set_index("target_id").loc[shared].reset_index()
-    found.attrs = dict(tables[0].attrs)
-    return found

@@ -51,9 +51,7 @@ def caption(job: Job) -> None:
     # What embeds texts in the space of the images; None where the model cannot.
     embed = partial(embed_texts, weights) if layer in SHARED_LAYERS and _has_texts(weights) else None
     captioner, labels = _captioner(options, shown[0], embed)
-    place = np.full(len(responses.targets), -1)
-    place[rows] = np.arange(len(rows))
-    regions = {name: place[of][place[of] >= 0] for name, of in groups.items()}
+    regions = {name: np.flatnonzero(np.isin(rows, of)) for name, of in groups.items()}
     study = synthesis.CaptionStudy(
         ridge=Ridge(alphas=options.alphas, device="cpu", dtype="float64"),
         captioner=captioner,

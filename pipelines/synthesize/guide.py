@@ -63,7 +63,13 @@ def guide(job: Job) -> None:
     networks, stored = {}, {}
     for role, chosen, path in zip(ROLES, (options.guide, options.check), job.paths("features"), strict=True):
         networks[role] = image_features(job.settings["models"][role], chosen.layer, chosen.model, device, job.seed)
-        stored[role] = _layer(load(path, Layers, job.provenance, stored=True), chosen.layer, chosen.model)
+        layers = load(path, Layers, job.provenance, stored=True)
+        if chosen.layer not in layers:
+            raise BrainalignError(
+                f"synthesize: {chosen.model} was extracted without the layer {chosen.layer!r}; its layers are "
+                f"{', '.join(layers)}"
+            )
+        stored[role] = layers[chosen.layer]
     stimuli = stored["guide"].stimuli
     study = _study(responses, job.load("splits", pd.DataFrame), stimuli, job.path("stimuli").parent, rows, job.seed)
     full = {role: _rows(of, stimuli) for role, of in stored.items()}
@@ -142,27 +148,19 @@ def _means(values: Values, places: Mapping[str, Rows]) -> Values:
     return np.stack([values[:, rows].mean(axis=1) for rows in places.values()], axis=1)
 
 
-def _layer(layers: Layers, name: str, model: str) -> Features:
-    if name not in layers:
-        raise BrainalignError(
-            f"synthesize: {model} was extracted without the layer {name!r}; its layers are {', '.join(layers)}"
-        )
-    return layers[name]
-
-
 def _study(
     responses: Responses, splits: pd.DataFrame, stimuli: pd.DataFrame, folder: Path, rows: Rows, seed: int
 ) -> _Study:
     ((train, test),) = folds_of(splits, responses.trials)
     ids = responses.trials["stimulus_id"].to_numpy()
     once = responses.average_repeats()
-    places = pd.Index(stimuli["stimulus_id"]).get_indexer(pd.Index(once.trials["stimulus_id"]))
+    index = pd.Index(stimuli["stimulus_id"])
+    places = index.get_indexer(pd.Index(once.trials["stimulus_id"]))
     if (places < 0).any():
         missing = once.trials["stimulus_id"][places < 0].tolist()
         raise BrainalignError(f"{len(missing)} images have no features ({listed(missing)}); extract them again")
     values = np.full((len(stimuli), len(rows)), np.nan)
     values[places] = once.values[:, rows]
-    index = pd.Index(stimuli["stimulus_id"])
     training, testing = (np.unique(index.get_indexer(pd.Index(np.unique(ids[some])))) for some in (train, test))
     order = np.random.default_rng([seed, 0x6D1]).permutation(training)
     check_halves(len(order))

@@ -39,11 +39,7 @@ class Fetched:
 def fetch_files(descriptor: Study, folder: Path | None = None) -> list[Fetched]:
     """Download what is not there yet; files with the right checksum are left as they are.
 
-    Parameters
-    ----------
-    descriptor : Study
-    folder : Path, optional
-        Where to, in a folder named after the dataset; the user's cache where not given.
+    They go to a folder named after the dataset, in the `folder` given or in the user's cache.
 
     Raises
     ------

@@ -388,11 +388,8 @@ def _rdms(descriptor: Study, found: StudyAudit) -> None:
 
 def _of_pictures(table: pd.DataFrame) -> list[Problem]:
     """List the problems of the images of a table, where it names some."""
-    return (
-        [replace(problem, where="images") for problem in formats.audit_images(table).problems()]
-        if "path" in table
-        else []
-    )
+    found = formats.audit_images(table).problems() if "path" in table else []
+    return [replace(problem, where="images") for problem in found]
 
 
 def _videos(descriptor: Study, found: StudyAudit) -> None:

@@ -110,17 +110,9 @@ def _chosen(shape: tuple[int, ...]) -> NDArray[np.intp]:
 
 
 def copied_trials(parts: Mapping[str, Fingerprint]) -> pd.DataFrame:
-    """Return every pair of trials whose signals are equal.
+    """Return every pair of trials whose signals are equal, in parts by subject or any name.
 
-    Parameters
-    ----------
-    parts : mapping of Fingerprint
-        By subject, or any name.
-
-    Returns
-    -------
-    DataFrame
-        A row per pair: part_a, place_a, trial_a, part_b, place_b, trial_b.
+    Columns are part_a, place_a, trial_a, part_b, place_b, trial_b.
     """
     columns = ["part_a", "place_a", "trial_a", "part_b", "place_b", "trial_b"]
     found = [pd.DataFrame(columns=columns)]

@@ -92,10 +92,7 @@ def read_epochs(
 def check_same_channels(recordings: Mapping[str, pd.DataFrame]) -> None:
     """Raise unless all recordings have the same sensors in the same order.
 
-    Parameters
-    ----------
-    recordings : mapping
-        The targets of each recording, by its name (a file, a subject).
+    Targets are given by the name of their recording (a file, a subject).
     """
     names = list(recordings)
     first = recordings[names[0]]["target_id"].tolist() if names else []

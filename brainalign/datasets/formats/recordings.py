@@ -371,7 +371,13 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
     if files.format == "bids":
         root = descriptor.found_files(subject)["root"]
         raws = [_bids_run(descriptor, files, root, *place) for place in _bids_places(files, root)]
-        _check_markers(descriptor, files, root)
+        tables = root.glob(f"sub-*/**/*task-{files.task}_*events.tsv")
+        known = sorted({name for table in tables for name in table_column(table, "trial_type")})
+        if files.stimulus_column is None and (lost := [name for name in descriptor.markers if name not in known]):
+            raise BrainalignError(
+                f"markers: no event of the task is called {listed(lost)}{did_you_mean(lost[0], known)}; there are "
+                f"{listed(known, 8)}"
+            )
     else:
         raws = [
             (clean_raw(raw, cut, str(path), cut.resample_hz), events)
@@ -409,17 +415,6 @@ def _bids_places(files: BidsFiles, root: Path) -> list[tuple[str | None, str | N
     unordered: list[tuple[str | None, str | None]] = [(files.session, run) for run in lost]
     unordered = unordered or list(found) or asked
     return sorted(unordered, key=lambda place: [(len(name), name) for name in (place[0] or "", place[1] or "")])
-
-
-def _check_markers(study: Study, files: BidsFiles, root: Path) -> None:
-    """Refuse markers that no event of anybody has."""
-    tables = root.glob(f"sub-*/**/*task-{files.task}_*events.tsv")
-    known = sorted({name for table in tables for name in table_column(table, "trial_type")})
-    if files.stimulus_column is None and (lost := [name for name in study.markers if name not in known]):
-        near = did_you_mean(lost[0], known)
-        raise BrainalignError(
-            f"markers: no event of the task is called {listed(lost)}{near}; there are {listed(known, 8)}"
-        )
 
 
 def _bids_run(

@@ -11,12 +11,7 @@ from brainalign.io import read_json, read_text_table, reading
 
 
 def nsd_coco_ids(folder: Path | str) -> dict[str, int]:
-    """Return the id in COCO of every image of NSD (by "nsd-00013"), from nsd_stim_info_merged.csv.
-
-    Parameters
-    ----------
-    folder : path
-        Holds nsddata.
+    """Return the id in COCO of every image of NSD (by "nsd-00013"), from nsd_stim_info_merged.csv in nsddata.
 
     Raises
     ------

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
@@ -95,7 +94,14 @@ def read_nsd_cortex(
         values[number * N_TRIALS : (number + 1) * N_TRIALS] = np.concatenate(parts, axis=1)
     responses = Responses(common.without_missing(values), trials, targets, "z (within session)")
     responses = common.finish_published(responses, standardize=standardize, bad_targets=bad_targets)
-    splits, ceiling = _splits(metadata, trials), None
+    images = {
+        name: {common.nsd_image(int(image)) for image in np.asarray(metadata.get(f"{name}_img_num", ())).ravel()}
+        for name in ("train", "val", "test")
+    }
+    # What has not been shown in the sessions read cannot be validated on, and would be refused.
+    val = sorted(images["val"] & set(trials["stimulus_id"])) or None
+    named = trials[trials["stimulus_id"].isin(set.union(*images.values()))]  # images in none are in no split
+    splits, ceiling = make_image_split(named, test=sorted(images["test"]), val=val, seed=0), None
     if len(ncsnr) == len(SIDES):
         squares = np.concatenate(ncsnr).astype(np.float64) ** 2
         ceiling = common.ceiling_table(targets, squares / (squares + 1), splits)
@@ -139,15 +145,3 @@ def _regions(about: Path, metadata: dict[Any, Any], side: str) -> common.Regions
             found[str(name)] = np.zeros(SPACES["fsaverage"], dtype=bool)
             found[str(name)][rows] = True
     return found
-
-
-def _splits(metadata: dict[Any, Any], trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the split of the metadata; images in none of its lists are in no split."""
-    lists = {
-        name: {common.nsd_image(int(image)) for image in np.asarray(metadata.get(f"{name}_img_num", ())).ravel()}
-        for name in ("train", "val", "test")
-    }
-    # What has not been shown in the sessions read cannot be validated on, and would be refused.
-    val = sorted(lists["val"] & set(trials["stimulus_id"])) or None
-    listed_trials = trials[trials["stimulus_id"].isin(set.union(*lists.values()))]
-    return make_image_split(listed_trials, test=sorted(lists["test"]), val=val, seed=0)

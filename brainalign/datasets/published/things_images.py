@@ -75,15 +75,8 @@ def things_image_rows(
 def drop_tested_concepts(responses: Responses) -> Responses:
     """Return the responses without the training trials of concepts that are tested too, as THINGS-MEG has them.
 
-    Parameters
-    ----------
-    responses : Responses
-        Whose trials have the columns concept and partition ("test" is tested).
-
-    Returns
-    -------
-    Responses
-        `trials.attrs["n_dropped_concepts"]` counts the concepts that lost trials.
+    Trials have the columns concept and partition ("test" is tested); `trials.attrs["n_dropped_concepts"]` of what is
+    returned counts the concepts that lost trials.
 
     Raises
     ------
@@ -107,12 +100,6 @@ def drop_tested_concepts(responses: Responses) -> Responses:
 
 
 def concept_splits(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per trial: those of the partition "test" are tested, the others train; groups are concepts.
-
-    Parameters
-    ----------
-    trials : DataFrame
-        trial_id, stimulus_id, concept, partition.
-    """
+    """Return a row per trial: those of the partition "test" are tested, the others train; groups are concepts."""
     table = trials[["trial_id", "stimulus_id"]].assign(group=trials["concept"])
     return table.assign(split=np.where(trials["partition"].eq("test"), "test", "train"), fold=0, seed=0)

@@ -106,13 +106,18 @@ def read_things_epochs(
         parts.append(values.reshape(-1, *values.shape[2:]))
         repeated = table.loc[table.index.repeat(n_repeats)].reset_index(drop=True)
         tables.append(repeated.assign(repeat=np.tile(np.arange(n_repeats) + 1, len(table)), partition=name, run=name))
-    _same_axes(*axes)
+    (one, channels, times), (other, other_channels, other_times) = axes
+    if channels != other_channels or len(times) != len(other_times) or not np.allclose(times, other_times):
+        raise BrainalignError(
+            f"{one} has {len(channels)} channels at {len(times)} times but {other} has {len(other_channels)} at "
+            f"{len(other_times)}, or others of the same number; take both files of one subject and preprocessing"
+        )
     trials = complete_trials(pd.concat(tables, ignore_index=True), str(place))
     kind = "eeg" if release == "eeg2" else "mag"
-    targets = pd.DataFrame({"target_id": axes[0][1], "kind": "sensor", "hemi": "", "sensor_type": kind})
+    targets = pd.DataFrame({"target_id": channels, "kind": "sensor", "hemi": "", "sensor_type": kind})
     targets = targets.assign(x_mm=np.nan, y_mm=np.nan, z_mm=np.nan, roi=empty_lists(len(targets)))
-    responses = Responses(np.concatenate(parts).astype(np.float32, copy=False), trials, targets, "as released",
-                          times=axes[0][2])  # fmt: skip
+    stacked = np.concatenate(parts).astype(np.float32, copy=False)
+    responses = Responses(stacked, trials, targets, "as released", times=times)
     responses = without_bad_sensors(responses, place, bad_channels)
     responses.trials.attrs["n_dropped_concepts"] = int(n_dropped)
     return Published(responses, concept_splits(responses.trials))
@@ -139,11 +144,3 @@ def _checked(
             f"{len(channels)} channels, {len(times)} times) as ch_names and times say"
         )
     return values, channels, times
-
-
-def _same_axes(one: tuple[Path, list[str], NDArray[Any]], other: tuple[Path, list[str], NDArray[Any]]) -> None:
-    if one[1] != other[1] or len(one[2]) != len(other[2]) or not np.allclose(one[2], other[2]):
-        raise BrainalignError(
-            f"{one[0]} has {len(one[1])} channels at {len(one[2])} times but {other[0]} has {len(other[1])} at "
-            f"{len(other[2])}, or others of the same number; take both files of one subject and preprocessing"
-        )

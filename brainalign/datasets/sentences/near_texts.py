@@ -113,11 +113,7 @@ def match_texts(texts: Sequence[str], candidates: Sequence[str], similarity: flo
 def text_groups(texts: Sequence[str], similarity: float = 0.95) -> NDArray[np.intp]:
     """Return the number of the group of each text: near-duplicates, and near-duplicates of these, share one.
 
-    Parameters
-    ----------
-    texts : sequence of str
-    similarity : float
-        See `near_duplicate_texts`.
+    For `similarity` see `near_duplicate_texts`.
     """
     groups = np.arange(len(texts))
     for a, b in near_duplicate_texts(texts, similarity)[["row_a", "row_b"]].to_numpy():

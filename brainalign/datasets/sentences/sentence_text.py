@@ -33,11 +33,7 @@ MISREAD = re.compile(
 def clean_text(text: str, typos: Mapping[str, str] = TYPOS) -> str:
     """Return a sentence in NFC, with one blank between words, UTF-8 that was read as Windows-1252 undone.
 
-    Parameters
-    ----------
-    text : str
-    typos : mapping
-        What to put in the place of each typing error; replaced wherever it occurs.
+    `typos` says what to put in the place of each typing error, wherever it occurs.
     """
     text = MISREAD.sub(_as_utf8, text)
     for wrong, right in typos.items():

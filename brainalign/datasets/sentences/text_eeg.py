@@ -111,10 +111,7 @@ class TextRecordings:
 def join_recordings(parts: Sequence[TextRecordings]) -> TextRecordings:
     """Return several recordings as one, for example ZuCo 1 and 2; a text has the same id in both.
 
-    Parameters
-    ----------
-    parts : sequence of TextRecordings
-        Whose shapes and units agree; the signals are copied into memory.
+    Their shapes and units agree; the signals are copied into memory.
 
     Raises
     ------

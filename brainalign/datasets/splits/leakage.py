@@ -139,12 +139,7 @@ def _across(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def split_card(splits: pd.DataFrame, trials: pd.DataFrame, images: ImageAudit | None = None) -> pd.DataFrame:
-    """Tabulate the contents of each split, for the report.
-
-    Parameters
-    ----------
-    splits, trials, images
-        As in `leakage_audit`.
+    """Tabulate the contents of each split, for the report; what is given is as in `leakage_audit`.
 
     Returns
     -------

@@ -170,14 +170,7 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
 
 
 def continuous_problems(study: Study, events: pd.DataFrame) -> list[Problem]:
-    """Say which events no recording has, and which recordings no event: an error, as both are misspelt runs.
-
-    Parameters
-    ----------
-    study : Study
-    events : DataFrame
-        As `read_events` gives them.
-    """
+    """Say which events no recording has, and which recordings no event: an error, as both are misspelt runs."""
     problems, shown = [], set(events["run"])
     for subject, files in study.recordings.items():
         assert isinstance(files, RunFiles)

@@ -282,10 +282,7 @@ def read_images_table(path: Path) -> pd.DataFrame:
 def look_at_images(stimuli: pd.DataFrame) -> tuple[formats.ImageAudit | None, list[Problem]]:
     """Audit the images of a study, or else its texts; of one without either, say what is not known then.
 
-    Parameters
-    ----------
-    stimuli : DataFrame
-        From `read_images_table`.
+    Stimuli are from `read_images_table`.
     """
     if "path" in stimuli:
         images = formats.audit_images(stimuli)

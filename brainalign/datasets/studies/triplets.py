@@ -102,12 +102,7 @@ def read_judgements(descriptor: Study) -> Judgements:
 
 
 def read_triplets(path: Path) -> Numbers:
-    """Read three whole numbers per line, between blanks.
-
-    Returns
-    -------
-    array (n_triplets, 3)
-        As in the file.
+    """Read three whole numbers per line, between blanks: (n_triplets, 3), as in the file.
 
     Raises
     ------
@@ -139,12 +134,8 @@ def read_triplets(path: Path) -> Numbers:
 def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
     """Read a .csv or .tsv of three columns with ids of objects, and one called "odd" or "choice" that names one.
 
-    That column may also count the odd one among the three, from 0 or 1, or be one of the three itself.
-
-    Returns
-    -------
-    array (n_triplets, 3)
-        Rows of `objects`; the odd one last.
+    That column may also count the odd one among the three, from 0 or 1, or be one of the three itself. Returns rows of
+    `objects` (n_triplets, 3), the odd one last.
 
     Raises
     ------

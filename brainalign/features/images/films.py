@@ -35,13 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, repr=False)
 class VideoExtractor:
-    """Reads films with a video model: a row per frame, the mean over its patches.
-
-    Parameters
-    ----------
-    weights, layers, random_weights, batch_size, device, seed
-        As of `LanguageExtractor`.
-    """
+    """Reads films with a video model: a row per frame, the mean over its patches; options as of `LanguageExtractor`."""
 
     reads: ClassVar[Literal["film"]] = "film"
 

@@ -98,8 +98,8 @@ def equal_variance(X: Values, features: Known, least: float = 0.03) -> NDArray[n
     """Return a representation in which every known feature it holds has the same variance: the control of feature bias.
 
     X is regressed on all features at once; the part of each is scaled to mean square 1 over stimuli, and what none of
-    them explains is dropped. What similarity
-    is left between networks after this does not rest on how much variance they give to each feature.
+    them explains is dropped. What similarity is left between networks after this does not rest on how much variance
+    they give to each feature. The shape (n_stimuli, n_units) stays.
 
     Parameters
     ----------
@@ -108,10 +108,6 @@ def equal_variance(X: Values, features: Known, least: float = 0.03) -> NDArray[n
     least : float
         Share of the variance from which on a feature counts as represented; twice the share of a shuffled feature where
         that is more. Others are left out, since scaling them up would make every network hold everything.
-
-    Returns
-    -------
-    array (n_stimuli, n_units)
 
     Raises
     ------
@@ -139,17 +135,15 @@ def equal_variance(X: Values, features: Known, least: float = 0.03) -> NDArray[n
 
 
 def whitened(X: Values, shrinkage: float = 0.01) -> NDArray[np.float64]:
-    """Return a representation whose principal components have nearly the same variance, for whitened RSA.
+    """Return a representation whose principal components have nearly the same variance (n_stimuli, n_units).
+
+    For whitened RSA.
 
     Parameters
     ----------
     X : array (n_stimuli, n_units)
     shrinkage : float
         Added to variances, as a share of their mean: components that are noise stay small.
-
-    Returns
-    -------
-    array (n_stimuli, n_units)
 
     Raises
     ------

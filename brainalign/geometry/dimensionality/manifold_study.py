@@ -159,10 +159,7 @@ def _measured(X: Values, codes: NDArray[np.intp], regressor: Regressor, n_probes
         capacity = manifold_capacity(X, codes, n_probes, seed)
         means = capacity.mean_capacity, float(capacity.radius.mean()), float(capacity.dimension.mean())
         found = dict(zip(CAPACITY, means, strict=True))
-    place = np.empty(len(codes), dtype=np.intp)
-    for k in range(codes.max() + 1):
-        rows = np.flatnonzero(codes == k)
-        place[rows] = np.arange(len(rows))
+    place = pd.Series(codes).groupby(codes).cumcount().to_numpy()
     order = np.lexsort((codes, place))
     one, other = (order[place[order] % 2 == k] for k in (0, 1))
     halves = [_collapse(X, codes, one, other, regressor), _collapse(X, codes, other, one, regressor)]

@@ -213,20 +213,24 @@ def neural_collapse(
     spread = np.array([np.sum((X[codes == k] - means[k]) ** 2) / (counts[k] - 1) for k in range(len(names))])
     noise = np.zeros(len(names)) if centroids == "in_sample" and held_out is None else spread / counts
     around = np.array([np.mean(np.sum(residual[own == k] ** 2, axis=1)) for k in range(len(names))])
-    cdnv, n_undefined = _cdnv(means, around - noise * shrink, noise)
+    i, j = np.triu_indices(len(names), 1)
+    apart = np.sum((means[i] - means[j]) ** 2, axis=1) - noise[i] - noise[j]
+    seen = apart > 0  # others have no distance beyond noise
+    within = around - noise * shrink
+    cdnv = (within[i] + within[j])[seen] / (2 * apart[seen])
     about = means - means.mean(axis=0)
     added = (counts - 1) @ spread / (counts - 1).sum() / (counts - 1) if leave_out else np.zeros(len(names))
     nearest = _nearest(Z, own, means, added, leave_out)
     nc3, agreement = _classifier(classifier, about, Z, nearest, len(names))
     return NeuralCollapse(
         _nc1(about, residual, own),
-        cdnv,
+        float(cdnv.mean()) if seen.any() else float("nan"),
         *_nc2(about),
         nc3,
         agreement,
         float(np.mean([np.mean(nearest[own == k] == k) for k in range(len(names))])),
         len(names),
-        n_undefined,
+        int((~seen).sum()),
     )
 
 
@@ -248,15 +252,6 @@ def _nc1(about: Values, residual: Values, own: NDArray[Any]) -> float:
     n = len(about)
     within = sum((part := residual[own == k]).T @ part / len(part) for k in range(n)) / n
     return float(np.trace(within @ np.linalg.pinv(about.T @ about / n, rcond=1e-10, hermitian=True)) / n)
-
-
-def _cdnv(means: Values, around: Values, noise: Values) -> tuple[float, int]:
-    """Return the mean over pairs of classes, and how many have no distance beyond noise."""
-    i, j = np.triu_indices(len(means), 1)
-    apart = np.sum((means[i] - means[j]) ** 2, axis=1) - noise[i] - noise[j]
-    seen = apart > 0
-    found = (around[i] + around[j])[seen] / (2 * apart[seen])
-    return (float(found.mean()) if seen.any() else float("nan")), int((~seen).sum())
 
 
 def _nc2(about: Values) -> tuple[float, float, float, float]:

@@ -186,11 +186,7 @@ def two_nn(X: Values) -> TwoNN:
 
     Copies, also those that differ by the rounding of float32 alone, count once: their distance would say nothing of the
     dimension and outweigh all others. Within 10 % for up to 10 dimensions; more need far more points than there are (20
-    dimensions, 1,500 points: 16).
-
-    Parameters
-    ----------
-    X : array (n_stimuli, n_units)
+    dimensions, 1,500 points: 16). X is (n_stimuli, n_units).
 
     References
     ----------

@@ -62,7 +62,7 @@ def successor_rdm(
     ahead: bool = False,
     distance: str = "euclidean",
 ) -> NDArray[np.float64]:
-    """Return the RDM of the states' successor representations, or of their successor features.
+    """Return the RDM (n_pairs,) of the states' successor representations, or of their successor features.
 
     On a ring or a line without a preferred direction the *order* of these dissimilarities is the same at every gamma
     above 0: compare them with "pearson" or "cosine", not by ranks.
@@ -76,10 +76,6 @@ def successor_rdm(
         One unit per state where not given.
     distance : str
         A key of `DISTANCES`.
-
-    Returns
-    -------
-    array (n_pairs,)
     """
     visits = successor_representation(transitions, gamma, ahead=ahead)
     if features is not None:

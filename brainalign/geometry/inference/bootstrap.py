@@ -41,7 +41,10 @@ class _CopiedEvaluation:
         """Return (n_draws, n_models + 2) for each array of subject multiplicities (n_draws or 1, n_subjects)."""
         found: list[list[Values]] = [[] for _ in subjects]
         for number, counts in enumerate(stimuli):
-            copied, variances = self._copied(counts)
+            copies = np.repeat(np.arange(len(counts)), counts.astype(np.intp))
+            i, j = np.triu_indices(len(copies), 1)
+            copied = np.where(copies[i] == copies[j], np.nan, self._square[:, copies[i], copies[j]])
+            variances = None if self.variances is None else self.variances[copies]
             rdms, models, shared = np.split(copied, [self.n_subjects, self.n_subjects + self._n_models])
             per_subject = compare(rdms, models, self.method, variances)[None]
             for results, drawn in zip(found, subjects, strict=True):
@@ -49,13 +52,6 @@ class _CopiedEvaluation:
                     scores = mean_over_subjects(per_subject, multiplicity[None])[0]
                     results.append(np.concatenate([scores, self._ceiling(shared, multiplicity, variances)]))
         return [np.stack(results) for results in found]
-
-    def _copied(self, counts: Values) -> tuple[Values, Values | None]:
-        """Return the RDMs of the drawn stimuli, (n_rdms, n_drawn_pairs), and the variances of these stimuli."""
-        drawn = np.repeat(np.arange(len(counts)), counts.astype(np.intp))
-        i, j = np.triu_indices(len(drawn), 1)
-        copied = np.where(drawn[i] == drawn[j], np.nan, self._square[:, drawn[i], drawn[j]])
-        return copied, None if self.variances is None else self.variances[drawn]
 
     def _ceiling(self, rdms: Values, counts: Values, variances: Values | None) -> Values:
         """Return lower and upper ceiling: means over the different subjects of the draw."""
@@ -211,7 +207,13 @@ def dual_bootstrap(
     )
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
     over = resampled_over(over, n_subjects)
-    _check_variances(method, sigma_k)
+    if sigma_k is not None and not COMPARISONS[method].whiten:
+        raise BrainalignError(f"sigma_k is for the whitened comparisons; {method!r} does not use it")
+    if sigma_k is not None and sigma_k.ndim != 1:
+        # With covariances, two copies of a stimulus would be one measurement, and no draw would have an inverse.
+        raise BrainalignError(
+            f"sigma_k has shape {sigma_k.shape}, but draws repeat stimuli; give variances (n_stimuli,), its diagonal"
+        )
     per_subject = compare(rdms, models, method, sigma_k)
     draws = index_draws(n_subjects, n_stimuli, n_boot, rng, draws)
     counts = multiplicities(draws[0], n_subjects), multiplicities(draws[1], n_stimuli)
@@ -237,13 +239,8 @@ def dual_bootstrap(
 def bootstrap_places(rdms: Values, models: Values, method: str, n_boot: int, rng: np.random.Generator) -> Values:
     """Return standard errors over stimuli of the fit of every model at every place, (n_places, n_models).
 
-    Those of `dual_bootstrap` over stimuli, place by place. All see the same draws, so a draw ranks the models once.
-
-    Parameters
-    ----------
-    rdms : array (n_places, n_repeats, n_pairs)
-    models, method, n_boot, rng
-        As for `dual_bootstrap`; not "tau-a".
+    Those of `dual_bootstrap` (but not of "tau-a") over stimuli, place by place, of RDMs (n_places, n_repeats, n_pairs).
+    All see the same draws, so a draw ranks the models once.
     """
     rdms = condensed_rdms("rdms", rdms, any_axes=True)
     models = condensed_rdms("models", models, "n_models", some_pairs=True)
@@ -286,16 +283,6 @@ def resampled_over(over: Factors, n_subjects: int) -> Factors:
     if over == "subjects" and n_subjects < 2:
         raise BrainalignError("subjects cannot be resampled when there is 1; use over='stimuli'")
     return "stimuli" if n_subjects == 1 else over
-
-
-def _check_variances(method: str, sigma_k: Values | None) -> None:
-    if sigma_k is not None and not COMPARISONS[method].whiten:
-        raise BrainalignError(f"sigma_k is for the whitened comparisons; {method!r} does not use it")
-    if sigma_k is not None and sigma_k.ndim != 1:
-        # With covariances, two copies of a stimulus would be one measurement, and no draw would have an inverse.
-        raise BrainalignError(
-            f"sigma_k has shape {sigma_k.shape}, but draws repeat stimuli; give variances (n_stimuli,), its diagonal"
-        )
 
 
 def _resample(

@@ -85,11 +85,17 @@ def rdm_permutation_places(
         raise BrainalignError(
             f"rdms have shape {rdms.shape}; give (n_places, n_pairs) or (n_places, n_repeats, n_pairs)"
         )
-    _check(rdms, models, method)
+    check_choice("method", method, METHODS)
+    if models.shape[1] != rdms.shape[-1]:
+        raise BrainalignError(
+            f"RDMs of places have {rdms.shape[-1]} pairs and those of models {models.shape[1]}; both need the pairs of "
+            "the same stimuli"
+        )
+    n_stimuli = n_stimuli_of(rdms.shape[-1])
+    warn_of_few_orders(n_stimuli)
     # Products of unit forms are comparisons; means over repeats. One that is constant compares with nothing: it is NaN.
     repeats = unit_forms(rdms.reshape(-1, rdms.shape[-1]), method)[1].reshape(len(rdms), -1, rdms.shape[-1])
     places, forms = defined_mean(repeats, axis=1), unit_forms(models, method)[0]
-    n_stimuli = n_stimuli_of(rdms.shape[-1])
     orders = np.stack([rng.permutation(n_stimuli) for _ in range(n_permutations)])
     parts = np.array_split(orders, 1 + 8 * rdms.shape[-1] * n_permutations // CHUNK_BYTES)
     scores = places @ forms.T
@@ -105,14 +111,3 @@ def rdm_permutation_places(
         high[:, k] = np.quantile(null, 0.95, axis=0)
     p_fwer = [permutation_test(row, largest[label], "max") for row, label in zip(least.T, labels, strict=True)]
     return PlacesTest(scores, p, np.stack(p_fwer, axis=1), total, high)
-
-
-def _check(rdms: Values, models: Values, method: str) -> None:
-    check_choice("method", method, METHODS)
-    n_pairs = rdms.shape[-1]
-    if models.shape[1] != n_pairs:
-        raise BrainalignError(
-            f"RDMs of places have {n_pairs} pairs and those of models {models.shape[1]}; both need the pairs of "
-            "the same stimuli"
-        )
-    warn_of_few_orders(n_stimuli_of(n_pairs))

@@ -82,7 +82,11 @@ def score_references(
     """
     if not sets or not candidates:
         raise BrainalignError(f"nothing to compare: {len(sets)} reference sets and {len(candidates)} candidates")
-    families = _families(list(candidates))
+    layers: dict[str, list[tuple[str, str]]] = {}
+    for key in candidates:
+        layers.setdefault(key[0] if key[1] else "models", []).append(key)
+    families = {name: members for name, members in layers.items() if len(members) > 1}
+    families |= {} if list(families.values()) == [list(candidates)] else {"all": list(candidates)}
     scores, per_subject, differences, best = [], [], [], []
     for reference, rdms in sets.items():
         skipped = set((exclude or {}).get(reference, ()))
@@ -95,7 +99,10 @@ def score_references(
         per_subject.append(_subjects(result, keys).assign(reference=reference))
         for family, members in families.items():
             rows = [keys.index(key) for key in members if key not in skipped]
-            found = _differences(result, keys, rows)
+            table = compare_models(result, [str(k) for k in range(len(keys))], rows)
+            pairs = [keys[int(top)] + keys[int(other)] for top, other in table[["model", "other"]].to_numpy()]
+            names = pd.DataFrame(pairs, columns=["model", "layer", "other_model", "other_layer"])
+            found = pd.concat([names, table.drop(columns=["model", "other"])], axis=1)
             label = {"reference": reference, "family": family}
             differences.append(found.assign(**label))
             best.append(_best(result, keys, rows, found, alpha).assign(**label))
@@ -108,14 +115,6 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     table = pd.concat(tables, ignore_index=True)
     first = [name for name in ("reference", "family") if name in table]
     return table[first + [name for name in table if name not in first]]
-
-
-def _families(keys: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    layers: dict[str, list[tuple[str, str]]] = {}
-    for key in keys:
-        layers.setdefault(key[0] if key[1] else "models", []).append(key)
-    families = {name: members for name, members in layers.items() if len(members) > 1}
-    return families if list(families.values()) == [keys] else families | {"all": keys}
 
 
 def subject_rdms(rdms: Values, method: str) -> Values:
@@ -170,13 +169,6 @@ def _subjects(result: DualBootstrap, keys: list[tuple[str, str]]) -> pd.DataFram
     table = pd.DataFrame(keys * n_subjects, columns=["model", "layer"])
     table.insert(0, "subject", np.repeat(np.arange(1, n_subjects + 1), n))
     return table.assign(score=result.per_subject.ravel(), n_missing=result.n_missing.ravel())
-
-
-def _differences(result: DualBootstrap, keys: list[tuple[str, str]], rows: list[int]) -> pd.DataFrame:
-    found = compare_models(result, [str(k) for k in range(len(keys))], rows)
-    pairs = [keys[int(best)] + keys[int(other)] for best, other in found[["model", "other"]].to_numpy()]
-    names = pd.DataFrame(pairs, columns=["model", "layer", "other_model", "other_layer"])
-    return pd.concat([names, found.drop(columns=["model", "other"])], axis=1)
 
 
 def _best(

@@ -21,7 +21,7 @@ from brainalign.geometry.network_similarity.unit_pairing import (
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 
 REPLICATED = 4  # copies of units are assigned where they are at most so many times the larger set: the faster way
-FIRST = 12  # best partners of every unit that the first linear programme knows
+FIRST = 12  # best partners of every unit that the first linear programme knows, and each further one learns
 OPTIMAL = 1e-9  # a reduced cost above it may still improve the coupling
 MOST_ROUNDS = 100
 
@@ -95,18 +95,15 @@ def match_units(
     for name, fit, other in zip("XY", (X, Y), judged, strict=True):
         check_rows(f"held-out {name}.T", other.shape[1], f"{name}.T", fit.shape[1], "give the same units")
     r = pair_correlations(*judged, rows, columns)
-    return UnitMatch(rows, columns, weights, r, _mean(r, weights))
+    seen = np.isfinite(r)
+    score = float(weights[seen] @ r[seen] / weights[seen].sum()) if seen.any() else float("nan")
+    return UnitMatch(rows, columns, weights, r, score)
 
 
 def _varying(values: Values) -> NDArray[np.intp]:
     """Return the units that are not constant, a block at a time."""
     blocks = range(0, values.shape[1], 1024)
     return np.flatnonzero(np.concatenate([(unit_norm(values[:, k : k + 1024]) != 0).any(axis=0) for k in blocks]))
-
-
-def _mean(r: Values, weights: Values) -> float:
-    seen = np.isfinite(r)
-    return float(weights[seen] @ r[seen] / weights[seen].sum()) if seen.any() else float("nan")
 
 
 def _one_to_one(X: Values, Y: Values) -> Pairs:
@@ -151,7 +148,7 @@ def shuffled_units(values: Values, rng: np.random.Generator) -> NDArray[np.float
 
 
 def rotated_copy(values: Values, rng: np.random.Generator, *others: Values) -> list[NDArray[np.float64]]:
-    """Return representations in axes turned at random: the same geometry, without any unit of before.
+    """Return representations, shaped as given, in axes turned at random: the same geometry, without any unit of before.
 
     What matching of units finds beyond this is about units; what it finds here is about the space they span.
 
@@ -161,11 +158,6 @@ def rotated_copy(values: Values, rng: np.random.Generator, *others: Values) -> l
     rng : numpy Generator
     others : arrays (any number, n_units)
         The same units on other stimuli, turned alike.
-
-    Returns
-    -------
-    list of array
-        Of the shapes given.
     """
     stacked = np.concatenate([np.asarray(part, dtype=np.float64) for part in (values, *others)])
     n, p = stacked.shape
@@ -179,21 +171,12 @@ def rotated_copy(values: Values, rng: np.random.Generator, *others: Values) -> l
 
 
 def best_coupling(gain: Values) -> Pairs:
-    """Return the coupling T >= 0 with row sums 1/p and column sums 1/q that maximises the sum of T * gain.
+    """Return the coupling T >= 0 with row sums 1/p and column sums 1/q that maximises the sum of T * gain (p, q).
 
     Equal sizes, and sizes with a small common multiple, are an assignment problem of (copies of) units; the
     rest is a linear programme over the best partners of every unit, to which pairs are added until the dual prices
-    prove that none is missing. Both are exact.
-
-    Parameters
-    ----------
-    gain : array (p, q)
-
-    Returns
-    -------
-    rows, columns : array (n_pairs,)
-    weights : array (n_pairs,)
-        Above 0, with sum 1; at most p + q - 1 pairs.
+    prove that none is missing. Both are exact. Rows, columns and weights (above 0, with sum 1) are those of the pairs
+    that carry any: p + q - 1 at most.
 
     References
     ----------
@@ -218,7 +201,10 @@ def _by_columns(gain: Values) -> Pairs:
     p, q = gain.shape
     whole = math.lcm(p, q)
     supply = np.concatenate([np.full(p, whole // p), np.full(q, whole // q)]).astype(np.float64)  # whole numbers
-    known = _first_pairs(gain)
+    known = _best_of_each(gain, -np.inf)
+    # And the steps from corner to corner that make a coupling possible, in units of 1 / (p q).
+    edges = np.unique(np.concatenate([np.arange(p) * q, np.arange(q) * p]))
+    known[edges // q, edges // p] = True
     for _ in range(MOST_ROUNDS):
         rows, columns = np.nonzero(known)
         n = len(rows)
@@ -235,24 +221,15 @@ def _by_columns(gain: Values) -> Pairs:
             carried = np.round(found.x).astype(np.int64)  # vertices of a transport problem are whole numbers
             kept = carried > 0
             return rows[kept], columns[kept], carried[kept] / whole
-        known |= _best_of_each(missing, FIRST, OPTIMAL)
+        known |= _best_of_each(missing, OPTIMAL)
     raise BrainalignError(f"the coupling of {p} with {q} units did not settle in {MOST_ROUNDS} rounds")
 
 
-def _first_pairs(gain: Values) -> NDArray[np.bool_]:
-    """Return the best partners of every unit, and the steps from corner to corner that make a coupling possible."""
-    p, q = gain.shape
-    known = _best_of_each(gain, FIRST, -np.inf)
-    edges = np.unique(np.concatenate([np.arange(p) * q, np.arange(q) * p]))  # in units of 1 / (p q)
-    known[edges // q, edges // p] = True
-    return known
-
-
-def _best_of_each(gain: Values, most: int, above: float) -> NDArray[np.bool_]:
-    """Select the pairs among the `most` best of their row or column, and above a level."""
+def _best_of_each(gain: Values, above: float) -> NDArray[np.bool_]:
+    """Select the pairs among the `FIRST` best of their row or column, and above a level."""
     chosen = np.zeros(gain.shape, dtype=bool)
     for axis in (0, 1):
-        n = min(most, gain.shape[axis])
+        n = min(FIRST, gain.shape[axis])
         best = np.argpartition(gain, -n, axis=axis).take(range(-n, 0), axis=axis)
         np.put_along_axis(chosen, best, True, axis=axis)
     return chosen & (gain > above)

@@ -16,7 +16,7 @@ from brainalign.statistics import Regressor, held_out_r2
 
 
 def similarity(X: Values, Y: Values, method: str = "cka") -> float:
-    """Compute the similarity of two representations; 1 for a copy with its units in another order.
+    """Compute the similarity of two representations; 1 for a copy with other order of units, NaN of a constant one.
 
     Parameters
     ----------
@@ -28,11 +28,6 @@ def similarity(X: Values, Y: Values, method: str = "cka") -> float:
         every invertible linear map ("cca", "svcca" up to its 99 % of variance; "pwcca" weighs by the units of X), and
         those that match units ("one_to_one", "soft": here on the stimuli the match was made on, so of unrelated units
         they are above 0; see `match_units` for held-out stimuli).
-
-    Returns
-    -------
-    float
-        NaN where it is undefined because a representation is constant.
 
     Raises
     ------
@@ -127,10 +122,7 @@ def cca(X: Values, Y: Values) -> float:
 def svcca(X: Values, Y: Values) -> float:
     """Return the mean canonical correlation of the principal components that hold 99 % of the variance.
 
-    Parameters
-    ----------
-    X, Y : array (n_stimuli, n_units)
-        Of any widths.
+    Both (n_stimuli, n_units), of any widths.
 
     Raises
     ------
@@ -150,12 +142,8 @@ def svcca(X: Values, Y: Values) -> float:
 def pwcca(X: Values, Y: Values) -> float:
     """Return the mean canonical correlation, each weighted by how much of the units of X its variate accounts for.
 
-    The weight of a variate h (n_stimuli,) is the sum of |<h, x>| over the units x of X: not symmetric in X and Y.
-
-    Parameters
-    ----------
-    X, Y : array (n_stimuli, n_units)
-        With fewer units than stimuli.
+    The weight of a variate h (n_stimuli,) is the sum of |<h, x>| over the units x of X: not symmetric in X and Y. Both
+    (n_stimuli, n_units) have fewer units than stimuli.
 
     References
     ----------

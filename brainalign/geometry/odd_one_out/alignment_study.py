@@ -30,7 +30,6 @@ Triplets = NDArray[np.integer[Any]]
 Objects = NDArray[np.integer[Any]]
 Layer = tuple[str, str]
 
-COLUMNS = ("role", "model", "layer", "control", "split", "level")
 MOST_FEATURES = 4096  # an affine map has this number squared
 
 
@@ -315,11 +314,9 @@ def _scored(
                 correct.setdefault(score.level, {})[control] = hits[mine]
                 gain = hits[mine] - correct[score.level]["unaligned"]
                 values = {key: value for key, value in asdict(score).items() if key != "rows"}
-                rows.append(
-                    dict(zip(COLUMNS, (role, *name, control, split, score.level), strict=True))
-                    | values
-                    | {"gain": float(gain.mean()), "gain_se": _over_objects(gain, triplets[mine], draws, seed)}
-                )
+                row = {"role": role, "model": name[0], "layer": name[1], "control": control, "split": split} | values
+                error = _over_objects(gain, triplets[mine], draws, seed)
+                rows.append(row | {"gain": float(gain.mean()), "gain_se": error})
     return rows
 
 

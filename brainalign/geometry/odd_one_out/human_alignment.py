@@ -175,11 +175,9 @@ class HumanAlignment:
 
         device = next(self.student_.parameters()).device
         wanted = np.arange(len(inputs)) if rows is None else np.asarray(rows)
-        found = []
+        parts = [wanted[first : first + self.batch_size] for first in range(0, len(wanted), self.batch_size)]
         with torch.no_grad():
-            for first in range(0, len(wanted), self.batch_size):
-                found.append(self.student_(_taken(inputs, wanted[first : first + self.batch_size], device)).cpu())
-        features = torch.cat(found)
+            features = torch.cat([self.student_(_taken(inputs, part, device)).cpu() for part in parts])
         if features.ndim != 2 or not torch.isfinite(features).all():
             raise BrainalignError(
                 f"the student gives features of shape {tuple(features.shape)}, which must be a table of finite numbers "

@@ -146,8 +146,7 @@ def network_tables(
     for (model, layer), features in layers.items():
         row: dict[str, Any] = {"model": model, "layer": layer, "n_features": features.shape[1], "n_triplets": len(test)}
         similarities = {kind: object_similarities(features, kind) for kind in ("cosine", "dot")}
-        for kind, values in similarities.items():
-            row[kind] = odd_one_out_accuracy(values, test)
+        row |= {kind: odd_one_out_accuracy(values, test) for kind, values in similarities.items()}
         null = permuted_accuracies(similarities["cosine"], some, options.permutations, rng)
         row |= {"null_mean": null.mean(), "null_high": np.quantile(null, 0.95)}
         row["p"] = (1 + (null >= odd_one_out_accuracy(similarities["cosine"], some) - 1e-12).sum()) / (1 + len(null))

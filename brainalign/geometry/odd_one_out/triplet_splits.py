@@ -131,7 +131,7 @@ def triplet_levels(triplets: NDArray[np.integer[Any]], groups: NDArray[Any]) -> 
 def draw_triplets(
     groups: NDArray[Any], n_triplets: int, rng: np.random.Generator, level: str = "boundary"
 ) -> NDArray[np.int64]:
-    """Draw triplets of one level; every group is as probable as any other.
+    """Draw triplets (n_triplets, 3) of one level; every group is as probable as any other.
 
     Parameters
     ----------
@@ -142,10 +142,6 @@ def draw_triplets(
     level : {"fine", "boundary", "coarse"}
         See `triplet_levels`. Of "boundary", the object of another group comes last: the 2-within, 1-across triplets
         that a student learns from.
-
-    Returns
-    -------
-    array (n_triplets, 3)
 
     Raises
     ------

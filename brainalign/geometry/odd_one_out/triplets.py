@@ -165,17 +165,11 @@ class TripletCeilings:
 
 
 def repeated_ceilings(triplets: Triplets, n_objects: int) -> TripletCeilings:
-    """Estimate both ceilings from triplets that were judged more than once.
+    """Estimate both ceilings from triplets (n_judgements, 3) that were judged more than once, the odd one last.
 
     Agreement is the share of equal choices among pairs of judgements, which is unbiased. The most frequent choice of
     few judgements is not: with all judgements in it it is too high, without the judgement that it is to predict too
     low, so that the ceiling of accuracy lies between.
-
-    Parameters
-    ----------
-    triplets : array (n_judgements, 3)
-        The odd one last; the first two in any order.
-    n_objects : int
 
     Raises
     ------

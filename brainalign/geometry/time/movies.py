@@ -20,7 +20,7 @@ def rdm_movie(
     precision: Precision | None = None,
     bin_size: int = 1,
 ) -> Values:
-    """Return dissimilarities of every pair of conditions at every moment, as one batched product.
+    """Return dissimilarities (n_times // bin_size, n_pairs) of conditions at every moment, as one batched product.
 
     Parameters
     ----------
@@ -31,10 +31,6 @@ def rdm_movie(
         Inverse noise covariance, shared or of each moment; or `NoiseCovariance`, one or a list.
     bin_size : int
         Successive samples that are averaged first; samples that fill no bin at the end are left out.
-
-    Returns
-    -------
-    array (n_times // bin_size, n_pairs)
 
     Raises
     ------

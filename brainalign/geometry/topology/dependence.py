@@ -90,7 +90,13 @@ def dependence_test(
     True
     """
     x, y = (np.asarray(v, dtype=np.float64).reshape(len(v), -1) for v in (x, y))
-    _check(x, y, n_permutations)
+    check_rows("x", len(x), "y", len(y), "give one row of each per observation")
+    for name, values in (("x", x), ("y", y)):
+        check_finite(name, values, "drop the rows that hold them from both")
+    if len(x) < LEAST:
+        raise BrainalignError(f"a test of dependence needs {LEAST} or more observations; got {len(x)}")
+    if n_permutations < 1:
+        raise BrainalignError(f"n_permutations must be 1 or more; got {n_permutations}")
     grid, n = threshold_grid(step), len(x)
     distances = [pdist(v) for v in (x, y)]
     bases, weights, plain = zip(*(_forms(d, grid) for d in distances), strict=True)
@@ -181,13 +187,3 @@ def _correlation(x: Values, y: Values) -> float:
     a, b = (_centred_square(square_rdms(d)) for d in (x, y))
     size = np.sqrt((a * a).sum() * (b * b).sum())
     return float(np.sqrt(max((a * b).sum() / size, 0))) if size > 0 else np.nan
-
-
-def _check(x: Values, y: Values, n_permutations: int) -> None:
-    check_rows("x", len(x), "y", len(y), "give one row of each per observation")
-    for name, values in (("x", x), ("y", y)):
-        check_finite(name, values, "drop the rows that hold them from both")
-    if len(x) < LEAST:
-        raise BrainalignError(f"a test of dependence needs {LEAST} or more observations; got {len(x)}")
-    if n_permutations < 1:
-        raise BrainalignError(f"n_permutations must be 1 or more; got {n_permutations}")

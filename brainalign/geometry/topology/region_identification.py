@@ -288,7 +288,10 @@ class _Surface:
 
     def raw(self, weights: NDArray[np.intp] | None, copies: Values | None = None) -> _NamedRegions:
         counts = np.ones(self.rdms.shape[1], dtype=np.intp) if weights is None else weights
-        gram = _normalised_gram(self.rdms[:, counts > 0], counts[counts > 0].astype(np.float64))
+        rows = self.rdms[:, counts > 0]
+        # Of any scale, so that what the mean loses by rounding is small.
+        scale = np.abs(rows).max(axis=1, keepdims=True)
+        gram = _correlations(rows / np.where(scale > 0, scale, 1), counts[counts > 0].astype(np.float64), False)
         return _name_regions(self._square(gram[None]), self.present, copies)
 
     def _square(self, grams: Values) -> Values:
@@ -388,13 +391,6 @@ class RankedRdms:
         x = np.empty_like(ranks)
         np.put_along_axis(x, column, ranks, axis=1)
         return x, levels, quantiles
-
-
-def _normalised_gram(rows: Values, weights: Values) -> Values:
-    """Return weighted Pearson's r between rows (n_rows, n_pairs); zero where a row is constant."""
-    # Of any scale, so that what the mean loses by rounding is small.
-    scale = np.abs(rows).max(axis=1, keepdims=True)
-    return _correlations(rows / np.where(scale > 0, scale, 1), weights, False)
 
 
 def _correlations(forms: Values, weights: Values, even: bool) -> Values:

@@ -99,7 +99,10 @@ def story(
         onsets = np.cumsum(rng.gamma(4, WORD_S / 4, round(1.2 * n_rows * step_s / WORD_S))).round(3)
         onsets = onsets[onsets < n_rows * step_s - 1]
         words.append(pd.DataFrame({"run": run, "onset_s": onsets, "duration_s": 0.2, "text": "word"}))
-        heard = _features(len(onsets), sizes, rng)
+        steps = {name: rng.normal(size=(len(onsets), size)) for name, size in sizes.items()}
+        steps["sound"][:, :COMMON] *= np.sqrt(1 - RHO**2)
+        steps["sound"][:, :COMMON] += RHO * steps["language"][:, :COMMON]
+        heard = {name: autoregressive(values, WORD_MEMORY) for name, values in steps.items()}  # of unit variance
         drive = sum(heard[name] @ weights[name] * follows[name] for name in FEATURES)
         impulses = np.zeros((round((n_rows + 1) * step_s / fine_s), n))
         np.add.at(impulses, np.round((onsets + 0.1) / fine_s).astype(int), drive)
@@ -165,11 +168,3 @@ def _gamma(t: NDArray[np.float64], shape: float) -> NDArray[np.float64]:
 
 def _unit_columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(values / np.sqrt((values**2).sum(axis=0)))
-
-
-def _features(n_words: int, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
-    """Draw features of words, of unit variance."""
-    steps = {name: rng.normal(size=(n_words, size)) for name, size in sizes.items()}
-    steps["sound"][:, :COMMON] *= np.sqrt(1 - RHO**2)
-    steps["sound"][:, :COMMON] += RHO * steps["language"][:, :COMMON]
-    return {name: autoregressive(values, WORD_MEMORY) for name, values in steps.items()}

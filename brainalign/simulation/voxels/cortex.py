@@ -252,13 +252,6 @@ def simulate_cortex(
 RIDGE = 1e-2  # penalty, as a share of the mean eigenvalue of the other layers' kernel
 
 
-def _standardize(values: NDArray[np.floating], n_channels: int) -> Floats:
-    """Centre features, scale channels alike at all places: pixels few scenes reach must not weigh as the centre."""
-    centred = (values - values.mean(axis=0, dtype=np.float64)).reshape(len(values), -1, n_channels)
-    spread = np.sqrt((centred**2).mean(axis=(0, 1)))
-    return np.asarray(centred / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).reshape(len(values), -1)
-
-
 def pool_everywhere(maps: NDArray[np.float32]) -> Floats:
     """Average a layer (n, rows, columns, n_channels) over the image: what is there, wherever it is."""
     return np.asarray(maps.mean(axis=(1, 2), dtype=np.float64))
@@ -329,7 +322,10 @@ def layer_drives(
     kernels, components = {}, {}
     for (layer, values), n_kept in zip(features.items(), n_components, strict=True):
         n_places = 1 if fields is None else len(fields[layer])
-        scaled = _standardize(values, values.shape[1] // n_places)
+        # Channels are scaled alike at all places: pixels few scenes reach must not weigh as the centre.
+        centred = (values - values.mean(axis=0, dtype=np.float64)).reshape(len(values), n_places, -1)
+        spread = np.sqrt((centred**2).mean(axis=(0, 1)))
+        scaled = (centred / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).reshape(len(values), -1)
         kernels[layer] = scaled @ scaled.T / scaled.shape[1]
         if fields is None:
             components[layer] = _components(kernels[layer], n_kept)

@@ -273,7 +273,7 @@ def bank_shares(
     center: bool = False,
     chunk: int = 65536,
 ) -> NDArray[np.float64]:
-    """Return the share of every voxel's softmax weight that lies on images of a kind.
+    """Return the share (n_voxels, n_kinds) of every voxel's softmax weight that lies on images of a kind.
 
     Parameters
     ----------
@@ -281,10 +281,6 @@ def bank_shares(
         As of `project_to_bank`.
     memberships : array (n_bank, n_kinds) of bool
         Which images are of which kind: red ones, small ones.
-
-    Returns
-    -------
-    array (n_voxels, n_kinds)
     """
     if len(memberships) != bank.shape[0]:
         raise BrainalignError(

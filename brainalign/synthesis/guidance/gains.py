@@ -81,7 +81,10 @@ def _against(
     if len(nulls):
         # On the seeds that the null encoders were given.
         value = own.loc[own["seed"].isin(nulls["seed"]), score].mean()
-        yield "null", own[score].mean(), *_beyond(value, nulls.groupby("null")[score].mean().to_numpy(), confidence)
+        null = nulls.groupby("null")[score].mean().to_numpy()
+        low, high = np.quantile(value - null, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+        p = float(permutation_test(np.asarray(value), null))
+        yield "null", own[score].mean(), float(value - null.mean()), low, high, p, len(null)
 
 
 def _paired(gains: Floats, confidence: float, rng: np.random.Generator) -> Gain:
@@ -114,11 +117,6 @@ def _of_best(scores: Floats, liked: Floats, share_left: float) -> tuple[float, i
     about = liked - liked.mean()
     slope = float(about @ (scores - scores.mean())) / max(float(about @ about), np.finfo(float).tiny)
     return float(scores.var(ddof=1) + share_left * (slope * about.min()) ** 2) / k, k - 1
-
-
-def _beyond(value: float, nulls: Floats, confidence: float) -> Gain:
-    low, high = np.quantile(value - nulls, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
-    return float(value - nulls.mean()), low, high, float(permutation_test(np.asarray(value), nulls)), len(nulls)
 
 
 def _around(gain: float, errors: Sequence[tuple[float, int]], confidence: float) -> tuple[float, float, float]:

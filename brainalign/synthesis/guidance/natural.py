@@ -27,13 +27,7 @@ def load_resized(paths: Sequence[str], size: int) -> Tensor:
 
 
 class NaturalImages:
-    """Image files at one size, read when they are asked for: a few are in memory at a time.
-
-    Parameters
-    ----------
-    device : torch.device or str
-        To which images are brought.
-    """
+    """Image files at one size, read to a device when they are asked for: a few are in memory at a time."""
 
     def __init__(self, paths: Sequence[str], size: int, device: torch.device | str = "cpu") -> None:
         self.paths, self.size, self.device = list(paths), size, device
@@ -129,7 +123,7 @@ def denoised_views(
     batch_size: int = 64,
     at_once: int | None = None,
 ) -> Tensor:
-    """Compute the views that guidance would show an encoder on its way to each image.
+    """Compute the views (n_draws, n, 3, size, size) that guidance would show an encoder on its way to each image.
 
     Per draw: t uniform over the training steps, u = √ā x + √(1 − ā) ε, one pass of the network to x₀, then
     w = √(1 − ā) x₀ + (1 − √(1 − ā)) u, decoded and clamped to [0, 1].
@@ -142,10 +136,6 @@ def denoised_views(
         Images whose noise is drawn together: another one gives other noise.
     at_once : int, optional
         Images that go through the networks together, which is what needs memory; `batch_size` where not given.
-
-    Returns
-    -------
-    tensor (n_draws, n, 3, size, size) in [0, 1]
     """
     size = pipe.image_size
     if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):

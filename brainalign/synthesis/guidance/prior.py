@@ -124,17 +124,6 @@ def _rate(step: int, n_steps: int) -> float:
 SMALLEST = 8  # pixels; below that no network sees anything
 
 
-def _with_scheduler(pipe: "BrainGuidedPipeline", name: str) -> Any:
-    """Return another scheduler with the settings of a pipeline's own, which are those its network was trained for."""
-    import diffusers
-
-    check_choice("scheduler", name, SCHEDULERS)
-    config = dict(pipe.scheduler.config)
-    # What DDIM and DDPM clip by default are pixels; latents of an autoencoder reach further.
-    clips = {"clip_sample": config.get("clip_sample", False)} if name in RECURRENT else {}
-    return getattr(diffusers, name).from_config(config, **clips)
-
-
 def load_prior(
     prior: str,
     device: str = "cpu",
@@ -178,7 +167,14 @@ def load_prior(
     if scheduler is None and recurrence > 1 and own in SCHEDULERS and own not in RECURRENT:
         scheduler = RECURRENT[0]
     if scheduler is not None and scheduler != own:
-        pipe.scheduler = _with_scheduler(pipe, scheduler)
+        import diffusers
+
+        check_choice("scheduler", scheduler, SCHEDULERS)
+        # The settings are of the pipeline's own, which its network was trained for. What DDIM and DDPM clip by default
+        # are pixels; latents of an autoencoder reach further.
+        config = dict(pipe.scheduler.config)
+        clips = {"clip_sample": config.get("clip_sample", False)} if scheduler in RECURRENT else {}
+        pipe.scheduler = getattr(diffusers, scheduler).from_config(config, **clips)
     if save_memory:
         pipe.save_memory()
     try:

@@ -67,7 +67,8 @@ class Guide:
             x0 = to_x0(o, u, a)
             w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
             images = clamped_images(denoiser, w)
-            scores = self._scores(images)
+            copies = [images] if self.n_smooth == 1 else [_shaken(images, self.generator) for _ in range(self.n_smooth)]
+            scores = torch.stack([check_scores(self.objective(copy), len(images)) for copy in copies]).mean(dim=0)
             g = score_gradient(denoiser, scores, images, u)
         nonfinite = (~g.isfinite()).flatten(1).sum(dim=1)
         g = g.nan_to_num(0.0, 0.0, 0.0)
@@ -80,11 +81,6 @@ class Guide:
         measures = {"score": scores.detach(), "grad_rms": _rms(g), "d_rms": _rms(d), "clipped": size > self.radius}
         self.trace.add(step, t, **measures, nonfinite=nonfinite)
         return to_output(moved, u.detach(), a)
-
-    def _scores(self, images: Tensor) -> Tensor:
-        """Return the scores of images, checked; averaged over copies where that is asked for."""
-        copies = [images] if self.n_smooth == 1 else [_shaken(images, self.generator) for _ in range(self.n_smooth)]
-        return torch.stack([check_scores(self.objective(copy), len(images)) for copy in copies]).mean(dim=0)
 
 
 class _Clamp(torch.autograd.Function):
