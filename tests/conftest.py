@@ -216,6 +216,19 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Check that a command or a step ends with exit code 2 and says why, without a traceback."""
+
+    def check(words: str, call: Callable[..., int], /, *arguments: object, **options: object) -> None:
+        assert call(*arguments, **options) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert "Traceback" not in said
+
+    return check
+
+
+@pytest.fixture
 def products_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave products on the CPU to torch, which counts them, whatever the processor."""
     monkeypatch.setattr(blas, "_by_openblas", lambda: False)

@@ -292,22 +292,17 @@ def collected() -> Iterator[list[Figure]]:
         plain(figure, *arguments, **options)  # type: ignore[arg-type]
         figures.append(figure)
 
-    Figure.__init__ = init  # type: ignore[method-assign, assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "__init__", init)
         yield figures
-    finally:
-        Figure.__init__ = plain  # type: ignore[method-assign]
 
 
 @contextmanager
 def unarranged() -> Iterator[None]:
     """Draw figures where they were made: arranging panels is two thirds of a picture, and decides no word or number."""
-    plain = ConstrainedLayoutEngine.execute
-    ConstrainedLayoutEngine.execute = lambda *_: None  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
         yield
-    finally:
-        ConstrainedLayoutEngine.execute = plain  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -320,8 +315,6 @@ def watched() -> Iterator[list[str]]:
         plain(canvas, *arguments, **options)
         problems.extend(problems_of(canvas.figure))
 
-    FigureCanvasAgg.draw = draw  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FigureCanvasAgg, "draw", draw)
         yield problems
-    finally:
-        FigureCanvasAgg.draw = plain  # type: ignore[method-assign]

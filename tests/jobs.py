@@ -2,12 +2,14 @@
 
 import inspect
 import json
+import os
 import sys
 import threading
 import time
+import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -45,6 +47,13 @@ def run_step(
     return run_job(Job(step, json.loads(json.dumps(settings or {})), whole, places, labels=labels or {}, seed=seed))
 
 
+def described(folder: Path, recorded: dict[str, object], stimuli: str = "stimuli.tsv", **split: object) -> Path:
+    """Write the descriptor of a subject, 01, and of one split."""
+    content = {"name": "mine", "stimuli": stimuli, "recordings": {"01": recorded}, "splits": {"held": split}}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
+    return folder / "mine.yaml"
+
+
 def prepare(descriptor: Path, stimuli: Path, subject: str) -> tuple[Responses, pd.DataFrame, pd.DataFrame]:
     kinds = {"responses.safetensors": Responses, "splits.parquet": pd.DataFrame, "ceiling.parquet": pd.DataFrame}
     places = {name: descriptor.parent / f"sub-{subject}_{name}" for name in kinds}
@@ -52,6 +61,18 @@ def prepare(descriptor: Path, stimuli: Path, subject: str) -> tuple[Responses, p
     outputs = {name.partition(".")[0]: place for name, place in places.items()}
     assert run_step("prepare", inputs=inputs, outputs=outputs, labels={"subject": subject}) == 0
     return tuple(load(places[name], kind) for name, kind in kinds.items())
+
+
+@contextmanager
+def kept(*paths: str | Path) -> Iterator[None]:
+    """Give files back afterwards, as old as they were."""
+    before = {Path(path): (Path(path).read_bytes(), Path(path).stat()) for path in paths}
+    try:
+        yield
+    finally:
+        for path, (content, about) in before.items():
+            path.write_bytes(content)
+            os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
 def run_all(config: Config, *steps: str, subjects: Collection[str] = ()) -> None:
@@ -197,6 +218,14 @@ class ImageRun:
             run_all(self.config, "summarize_group")
             assert "group" not in self.pages or draw_page(self.config, "scenes") == 0
         return self
+
+
+def peak_bytes(function: Callable[[], object]) -> int:
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 def wait_for(ended: list[psutil.Process]) -> None:

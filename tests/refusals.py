@@ -9,9 +9,10 @@ import pytest
 from brainalign.checks import BrainalignError
 
 
-def refused(message: str, call: Callable[..., object], /, *arguments: object, **options: object) -> None:
-    with pytest.raises(BrainalignError, match=message):
+def refused(message: str, call: Callable[..., object], /, *arguments: object, **options: object) -> str:
+    with pytest.raises(BrainalignError, match=message) as error:
         call(*arguments, **options)
+    return str(error.value)
 
 
 def killed(at: int, call: Callable[..., object], /, *arguments: object, **options: object) -> None:

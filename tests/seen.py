@@ -7,6 +7,7 @@ from typing import Any
 
 import drawn
 import pandas as pd
+import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FuncFormatter
@@ -70,7 +71,6 @@ def _leaves(content: Any) -> Iterator[Any]:
 def made_pieces() -> Iterator[list[Any]]:
     """Collect every section, panel and chapter that is made from here on."""
     made: list[Any] = []
-    plain = {kind: kind.__init__ for kind in (Section, Panel, Chapter)}
 
     def watched(init: Any) -> Any:
         def and_kept(self: Any, *arguments: Any, **options: Any) -> None:
@@ -79,10 +79,7 @@ def made_pieces() -> Iterator[list[Any]]:
 
         return and_kept
 
-    for kind, init in plain.items():
-        kind.__init__ = watched(init)  # type: ignore[misc]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (Section, Panel, Chapter):
+            patch.setattr(kind, "__init__", watched(kind.__init__))
         yield made
-    finally:
-        for kind, init in plain.items():
-            kind.__init__ = init  # type: ignore[misc]

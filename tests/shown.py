@@ -18,10 +18,20 @@ def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
     return lambda name: pytest.mark.parametrize(name, both)
 
 
-def check_size(hits: int, n: int) -> None:
+def within(
+    record: Record, quantity: str, value: float, about: str = "", *, least=-np.inf, most=np.inf, digits: int = 3
+) -> None:
+    """Show a value, with what is to be said of it, beside its limits; assert that it lies within them."""
+    limits = [f"{sign} {limit:.3g}" for sign, limit in ((">=", least), ("<=", most)) if np.isfinite(limit)]
+    record(quantity, f"{value:.{digits}f}{about}", ", ".join(limits))
+    assert least <= value <= most, f"{quantity}: {value}"
+
+
+def check_size(record: Record, test: str, hits: int, n: int) -> None:
     """In full the 95 % bound of a test's false positives is at most .075; reduced, they are compatible with .05."""
-    test = binomtest(int(hits), n, 0.05, alternative="greater" if n < 500 else "less")
-    assert test.pvalue > 0.01 if n < 500 else test.proportion_ci(0.95).high <= 0.075, f"{hits} of {n}"
+    found = binomtest(int(hits), n, 0.05, alternative="greater" if n < 500 else "less")
+    record(f"{test}: false positives at .05", f"{hits / n:.3f} (n = {n})", "95 % bound <= .075")
+    assert found.pvalue > 0.01 if n < 500 else found.proportion_ci(0.95).high <= 0.075, f"{test}: {hits} of {n}"
 
 
 def said(values: object) -> str:

@@ -34,10 +34,13 @@ def a_table() -> pd.DataFrame:
     return pd.DataFrame({"target_id": ["a", "b"], "r": [0.1, np.nan]})
 
 
-def some_responses() -> Responses:
-    trials = pd.DataFrame({"trial_id": ["t0", "t1"], "stimulus_id": ["a", "b"], "session": "1", "run": "1"})
-    targets = pd.DataFrame({"target_id": ["v0"], "kind": "voxel", "hemi": "L", "roi": [["V1"]]})
-    return Responses(np.array([[1.0], [2.0]], dtype=np.float32), trials.assign(repeat=1, onset_s=0.5), targets, "z")
+def responses(n_trials: int = 6, n_targets: int = 3, **columns: object) -> Responses:
+    rng = np.random.default_rng(0)
+    ids = {"trial_id": [f"t{k}" for k in range(n_trials)], "stimulus_id": [f"s{k % 3}" for k in range(n_trials)]}
+    order = {"session": "1", "run": [str(k // 3) for k in range(n_trials)], "repeat": 1, "onset_s": 0.5}
+    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(n_targets)], "kind": "voxel", "hemi": "L"})
+    trials, targets = pd.DataFrame(ids | order | columns), targets.assign(roi=[["V1"]] * n_targets)
+    return Responses(rng.normal(size=(n_trials, n_targets)), trials, targets, "z")
 
 
 def test_names() -> None:
@@ -52,10 +55,11 @@ def test_names() -> None:
 
 def test_responses_and_layers_round_trip(tmp_path: Path, provenance: io.Provenance) -> None:
     path = io.artifact_path(tmp_path, "d", "responses", subject="1")
-    io.save(path, some_responses(), provenance, note="x")
+    saved = replace(responses(2, 1), values=np.array([[1.0], [2.0]], dtype=np.float32))
+    io.save(path, saved, provenance, note="x")
     read = io.load(path, Responses)
-    np.testing.assert_array_equal(read.values, some_responses().values, strict=True)
-    pd.testing.assert_frame_equal(read.trials, some_responses().trials)
+    np.testing.assert_array_equal(read.values, saved.values, strict=True)
+    pd.testing.assert_frame_equal(read.trials, saved.trials)
     assert (read.targets["roi"][0].tolist(), read.units) == (["V1"], "z")
     assert all(Path(file).exists() for file in io.artifact_files(path))
     record = io.load_sidecar(path)
@@ -128,7 +132,7 @@ class TestSidecar:
     @pytest.fixture
     def path(self, tmp_path: Path, provenance: io.Provenance) -> Path:
         path = io.artifact_path(tmp_path, "d", "responses", subject="1")
-        io.save(path, some_responses(), provenance, dof=12)
+        io.save(path, responses(2, 1), provenance, dof=12)
         return path
 
     def test_a_damaged_or_edited_one_is_refused(self, path: Path) -> None:
@@ -200,10 +204,13 @@ class TestWriter:
         values = np.array([ord(digest) for digest in stimuli["sha256"].iloc[rows]], dtype=np.float32)
         return rows, {"one": np.stack([values, values + 0.5], 1), "maps": np.tile(values[:, None, None], (1, 4, 3))}
 
-    def finished(self, path: Path, stimuli: pd.DataFrame, provenance: io.Provenance) -> None:
+    def finished(self, path: Path, stimuli: pd.DataFrame, provenance: io.Provenance) -> int:
+        """Write what is pending of a file; return how many rows that were."""
         writer = io.open_writer(path, stimuli, provenance, "sha256")
+        n = len(writer.pending)
         writer.write(*self.some(stimuli, writer.pending), {"maps": (2, 2)})
         writer.close()
+        return n
 
     def test_streams_a_valid_safetensors_file(self, path: Path, provenance: io.Provenance) -> None:
         writer = io.open_writer(path, self.stimuli, provenance)
@@ -305,10 +312,7 @@ class TestWriter:
             bit = int(rng.integers(8 * len(content)))
             content[bit // 8] ^= 1 << bit % 8
             damaged.write_bytes(content)
-            writer = io.open_writer(path, self.stimuli, provenance, "sha256")
-            kept += 5 - len(writer.pending)
-            writer.write(*self.some(self.stimuli, writer.pending), {"maps": (2, 2)})
-            writer.close()
+            kept += 5 - self.finished(path, self.stimuli, provenance)
             read = io.load(path, Layers)
             np.testing.assert_array_equal(read["one"].values, expected["one"])
             np.testing.assert_array_equal(read["maps"].values, expected["maps"])
@@ -324,10 +328,7 @@ class TestWriter:
         cut = path.with_name(path.name + ".partial" + ending)
         cut.write_bytes(cut.read_bytes()[: int(share * cut.stat().st_size)])
         stimuli = self.stimuli.assign(sha256=list("vwxuz")) if changed else self.stimuli
-        writer = io.open_writer(path, stimuli, provenance, "sha256")
-        assert len(writer.pending) == 5
-        writer.write(*self.some(stimuli, np.arange(5)), {"maps": (2, 2)})
-        writer.close()
+        assert self.finished(path, stimuli, provenance) == 5
         np.testing.assert_array_equal(io.load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
 
     def test_another_process_may_not_write_the_same_file(self, path: Path, provenance: io.Provenance) -> None:
@@ -419,14 +420,6 @@ def test_what_killed_writers_left_is_removed_by_the_next(tmp_path: Path) -> None
     others = {path.name, ".previous.a_[1].json", "a_[1].json.partial"}
     assert {file.name for file in tmp_path.iterdir()} == {*kept, *others}
     assert json.loads(path.read_text()) == {"whole": 1}
-
-
-def responses(n_trials: int = 6, n_targets: int = 3, **columns: object) -> Responses:
-    rng = np.random.default_rng(0)
-    ids = {"trial_id": [f"t{k}" for k in range(n_trials)], "stimulus_id": [f"s{k % 3}" for k in range(n_trials)]}
-    order = {"session": "1", "run": [str(k // 3) for k in range(n_trials)], "repeat": 1, "onset_s": 0.0}
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(n_targets)], "kind": "voxel", "hemi": "", "roi": ""})
-    return Responses(rng.normal(size=(n_trials, n_targets)), pd.DataFrame(ids | order | columns), targets, "z")
 
 
 def test_select_and_align() -> None:

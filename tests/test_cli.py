@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from pages import check
 from safetensors.numpy import save_file
 
 from brainalign.cli import main
@@ -16,26 +17,20 @@ from brainalign.workflow import Run
 
 def test_doctor_lists_versions_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
-    printed = capsys.readouterr().out
-    for expected in ("torch", "nilearn", "linear algebra", "GPU", "extra weights", "extra vision"):
-        assert expected in printed
+    check(capsys.readouterr().out, "torch", "nilearn", "linear algebra", "GPU", "extra weights", "extra vision")
 
 
 def test_check_tells_warnings_from_errors(scenes, capsys: pytest.CaptureFixture[str]) -> None:
     path = scenes.write()
     assert main(["check", str(path)]) == 0
     printed = capsys.readouterr().out
-    assert "2 warning(s), which stop nothing" in printed
-    assert "4 of 4 runs have trials in more than one split" in printed
-    assert "nothing that would stop a run (2 subject(s), 24 stimuli)" in printed
-    assert "2 to 2 (median 2)" in printed
+    check(printed, "2 warning(s), which stop nothing", "4 of 4 runs have trials in more than one split")
+    check(printed, "nothing that would stop a run (2 subject(s), 24 stimuli)", "2 to 2 (median 2)")
     assert re.search(r"│ unseen +│ 60 +│ 60 +│", printed)
     next((scenes.folder / "stimuli" / "images").glob("*.png")).unlink()
     assert main(["check", str(path)]) == 1
     printed = capsys.readouterr().out
-    assert "scenes: 1 problem(s)" in printed
-    assert "1 of 24 images are missing" in printed
-    assert "2 warning(s)" in printed
+    check(printed, "scenes: 1 problem(s)", "1 of 24 images are missing", "2 warning(s)")
     assert "nothing" not in printed.split("1 problem(s)")[1]
     path.write_text(f"{path.read_text()}\nmodels: {{own: {{extractor: table, file: none.npy}}}}\n")
     assert main(["check", str(path)]) == 2
@@ -44,7 +39,7 @@ def test_check_tells_warnings_from_errors(scenes, capsys: pytest.CaptureFixture[
     assert "none.npy: no such file" in told.err
 
 
-def test_plan_adds_up_and_mistakes_end_in_one_line(root, monkeypatch, capsys, tmp_path) -> None:
+def test_plan_adds_up_and_mistakes_end_in_one_line(root, monkeypatch, capsys, fails, tmp_path) -> None:
     monkeypatch.chdir(root)
     assert main(["plan", "snakemake/config/demo.yaml"]) == 0
     printed = capsys.readouterr().out
@@ -58,15 +53,12 @@ def test_plan_adds_up_and_mistakes_end_in_one_line(root, monkeypatch, capsys, tm
     assert "brainalign run snakemake/config/demo.yaml" in printed
     config = tmp_path / "c.yaml"
     config.write_text("datasets: {}\nmodls: {}\n")
-    assert main(["plan", str(config)]) == 2
-    assert "unknown key 'modls' (did you mean 'models'?)" in capsys.readouterr().err
-    assert main(["plan", str(tmp_path)]) == 2
-    assert "no such file" in capsys.readouterr().err
-    assert main(["rerun", str(tmp_path / "nothing.parquet")]) == 2  # only what a step has saved runs again
-    assert "nothing.json" in capsys.readouterr().err
+    fails("unknown key 'modls' (did you mean 'models'?)", main, ["plan", str(config)])
+    fails("no such file", main, ["plan", str(tmp_path)])
+    fails("nothing.json", main, ["rerun", str(tmp_path / "nothing.parquet")])  # only what a step has saved runs again
 
 
-def test_default_options_stop_no_study_whose_stimuli_were_shown_once(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_default_options_stop_no_study_whose_stimuli_were_shown_once(tmp_path, monkeypatch, capsys, fails) -> None:
     """Thirty stimuli shown once, in a folder named from elsewhere: crossnobis multiplies repeats, no default does."""
     folder, names = tmp_path / "data" / "once", [f"s{k}" for k in range(30)]
     folder.mkdir(parents=True)
@@ -79,8 +71,7 @@ def test_default_options_stop_no_study_whose_stimuli_were_shown_once(tmp_path: P
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRAINALIGN_DATA", "data")
-    assert main(["check", "asked.yaml"]) == 2
-    assert "compare.distances: crossnobis multiplies repeats" in capsys.readouterr().err
+    fails("compare.distances: crossnobis multiplies repeats", main, ["check", "asked.yaml"])
     assert main(["check", "study.yaml"]) == 0
     monkeypatch.setenv("HOME", str(tmp_path))
     at_home = {"results": "~/out", "stimuli": "~/data/once/trials.tsv"}

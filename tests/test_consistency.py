@@ -221,8 +221,9 @@ def test_regions_categories_and_regressors_that_methods_ask_for(lab: Lab) -> Non
 
 
 def test_windows_of_latencies(lab: Lab, tmp_path: Path) -> None:
+    lab.content["decoded"] = ["02"]
+    lab.load(decode_times={"latency_window_s": [0.0, 0.3]})
     for window, epochs, message in (
-        ((0.0, 0.3), {}, None),
         ((0.1, 0.12), {}, "0.1 to 0.12 s holds 2 samples of epochs that go -0.08 to 0.3 s"),
         ((0.4, 0.6), {}, "0.4 to 0.6 s holds 0 samples"),
         ((0.1, 0.2), {"tmax_s": 0.1}, "0.1 to 0.2 s holds 1 samples of epochs that go -0.08 to 0.1 s"),
@@ -230,12 +231,9 @@ def test_windows_of_latencies(lab: Lab, tmp_path: Path) -> None:
     ):
         lab.content |= {"epochs": epochs, "decoded": ["02"]}
         asked = {"latency_window_s": list(window)}
-        if message is None:
-            lab.load(decode_times=asked)
-        else:
-            lab.refused(message, decode_times=asked)
-            lab.content["decoded"] = []
-            lab.load(decode_times=asked)
+        lab.refused(message, decode_times=asked)
+        lab.content["decoded"] = []
+        lab.load(decode_times=asked)
     content = {"name": "muse", "recordings": {"1": {"format": "muse", "recordings": ["a.csv"]}}}
     content |= {"markers": {"1": "house", "2": "face"}, "epochs": {"tmin_s": -0.1, "tmax_s": 0.4}}
     (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
@@ -319,13 +317,11 @@ def test_twins_and_checkpoints_must_be_fitted(scenes, tmp_path: Path) -> None:
     def methods(*models: str) -> dict[str, object]:
         return {"methods": {"ridge": {"encoder": "ridge", "models": list(models)}, "banded": {"encoder": "banded"}}}
 
+    by_run = {"ridge": {"encoder": "ridge", "cv": "groups"}}
     for changes, message in (
         (methods("net", "half"), "net is compared with untrained, but ridge is not used on untrained"),
         (methods("half"), "ridge is not used on net in scenes"),
-        (
-            {"methods": {"ridge": {"encoder": "ridge", "cv": "groups"}}},
-            "methods.ridge.cv: 'groups' leaves a run out, but",
-        ),
+        ({"methods": by_run}, "methods.ridge.cv: 'groups' leaves a run out, but"),
         ({"converge": CONVERGE | {"maps": str(tmp_path / "maps.tsv")}}, r"converge.maps: no file .*maps.tsv"),
     ):
         refused(message, load_descriptors, parse(Config, content(scenes, **changes), "test"))
@@ -361,7 +357,6 @@ def test_rows_are_found_by_id_and_without_ids_in_their_order(tmp_path: Path) -> 
     refused(re.escape("none.npy: no such file"), read_vectors, tmp_path / "none.npy")
     np.savez(tmp_path / "layers.npz", one=VALUES, two=VALUES[:3])
     refused("two has 3 rows but the first layer 4", read_vectors, tmp_path / "layers.npz")
-    (tmp_path / "ids.txt").write_text("\n".join(NAMES))
     refused("there are 4 ids", read_vectors, tmp_path / "layers.npz", tmp_path / "ids.txt", ["two"])
     pd.read_csv(_csv(tmp_path)).to_csv(tmp_path / "index.csv")
     refused(r"index.csv: 'Unnamed: 0' is an index, .* index=False", read_vectors, tmp_path / "index.csv")
@@ -387,12 +382,8 @@ def test_check_refuses_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixtu
     described, whole = with_vectors(tmp_path, file=str(path)), pd.read_csv(path, dtype={"stimulus_id": str})
     content = yaml.safe_load(described.read_text()) | {"compare": {"combinations": {"both": {"model": "own"}}}}
     refused("mine has 4 stimuli, but weights", load_descriptors, parse(Config, content, "test"))
-    content["compare"] = {"comparisons": ["cosine"]}
-    refused(
-        "cosine is first, but the matrices of mine are compared by spearman",
-        load_descriptors,
-        parse(Config, content, "test"),
-    )
+    config = parse(Config, content | {"compare": {"comparisons": ["cosine"]}}, "test")
+    refused("cosine is first, but the matrices of mine are compared by spearman", load_descriptors, config)
     for changes, message in (
         ({"stimulus_id": ["face", "house", "cat", "dog"]}, "has no vector of 1 of 4 stimuli (007)"),
         ({"stimulus_id": ["face", "house", "cat", "cat"]}, "1 stimulus ids are there twice (cat)"),
@@ -416,9 +407,8 @@ def test_an_edited_file_is_another_input(tmp_path: Path) -> None:
         (folder / name).touch()
     content = yaml.safe_load((tmp_path / "config.yaml").read_text())
     content["models"] = {"net": {"extractor": "sentence", "weights": str(folder)}}
-    assert Run(parse(Config, content, "test"), check=False).weights("net") == [
-        str(folder / n) for n in ("1_Pooling/config.json", "model.safetensors")
-    ]
+    read = Run(parse(Config, content, "test"), check=False).weights("net")
+    assert read == [str(folder / name) for name in ("1_Pooling/config.json", "model.safetensors")]
     run_all(config, "prepare_rdms", "extract")
     place = artifact_path(config.results, "mine", "features", model="own")
     np.testing.assert_allclose(load(place, Layers)["vectors"].values, VALUES, rtol=1e-6)

@@ -1,12 +1,12 @@
 """Nothing that is trained on is tested: every public function that is handed both sides refuses what is on both."""
 
-import tracemalloc
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import peak_bytes
 from refusals import refused
 
 from brainalign import decoding
@@ -138,11 +138,7 @@ def test_a_stimulus_on_both_sides_is_refused(function) -> None:
 
 def test_sides_are_compared_without_a_copy_of_the_signals() -> None:
     one, other = (replace(side, signals=np.zeros((len(side.meta), 64, 256))) for side in sides("apart"))
-    tracemalloc.start()
-    check_unseen([one], [other])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < one.signals.nbytes / 4
+    assert peak_bytes(lambda: check_unseen([one], [other])) < one.signals.nbytes / 4
 
 
 def test_triplets_that_were_trained_on_are_not_tested() -> None:

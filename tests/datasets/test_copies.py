@@ -1,5 +1,4 @@
 import shutil
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import run_step
+from jobs import peak_bytes, run_step
 from made import muse_table
 
 from brainalign import datasets
@@ -118,11 +117,8 @@ def test_what_is_kept_of_a_trial_by_hand_takes_little_memory(monkeypatch: pytest
         assert columns == sorted(set(columns))
         np.testing.assert_array_equal(some.values, large[:, columns].astype(np.float32))
     values = np.zeros((100, 64, 1000), dtype=np.float32)  # 26 MB; 3 * 51 MB where all are held in float64
-    tracemalloc.start()
-    kept, peak = known(values), tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert kept.values.shape == (100, 256)
-    assert peak < 25e6
+    assert peak_bytes(lambda: known(values)) < 25e6
+    assert known(values).values.shape == (100, 256)
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -214,7 +210,7 @@ def run_prepare(path: Path, subject: str, to: Path) -> int:
     return run_step("prepare_blocks", {"prepare": {"n_halvings": 2}}, **files, labels={"subject": subject})
 
 
-def test_a_run_or_an_image_that_is_there_twice(small, tmp_path, capsys) -> None:
+def test_a_run_or_an_image_that_is_there_twice(small, tmp_path, fails) -> None:
     path = small.write()
     descriptor = yaml.safe_load(path.read_text())
     shutil.copy(small.folder / "bold.nii.gz", small.folder / "other.nii.gz")
@@ -237,8 +233,7 @@ def test_a_run_or_an_image_that_is_there_twice(small, tmp_path, capsys) -> None:
     volumes[..., np.flatnonzero(runs == "2")[4:9]] = volumes[..., np.flatnonzero(runs == "0")[4:9]]
     path = small.write(volumes=volumes)
     assert ("error", "small: recordings.1.bold") in levels(path)
-    assert run_prepare(path, "1", tmp_path / "out") == 2
-    assert "5 pairs of trials of run 0 and of run 2" in capsys.readouterr().err
+    fails("5 pairs of trials of run 0 and of run 2", run_prepare, path, "1", tmp_path / "out")
 
 
 def test_trials_of_a_test_image_in_training_stop(scenes) -> None:
@@ -275,13 +270,12 @@ def run_prepare_recordings(path: Path, subject: str, to: Path) -> int:
 
 
 @pytest.mark.parametrize("second", ["0.csv", "again.csv"])
-def test_a_recording_that_is_there_twice_stops(recorded, second, tmp_path, capsys) -> None:
+def test_a_recording_that_is_there_twice_stops(recorded, second, tmp_path, fails) -> None:
     first = "0.csv" if second == "0.csv" else "2.csv"
     (tmp_path / "copy.csv").write_bytes((tmp_path / second).read_bytes())
     path = with_recordings(recorded, s1=[first, "1.csv", "copy.csv"])
     assert ("error", "recordings.1") in levels(path)
-    assert run_prepare_recordings(path, "1", tmp_path) == 2
-    assert "have the same signals" in capsys.readouterr().err
+    fails("have the same signals", run_prepare_recordings, path, "1", tmp_path)
 
 
 def test_a_recording_of_two_people_is_told(recorded, tmp_path) -> None:

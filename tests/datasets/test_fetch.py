@@ -96,20 +96,18 @@ def test_other_files_and_what_cannot_be_fetched_are_refused(site: Site, tmp_path
     refused("would lie outside", fetch_files, load_descriptor(path))
 
 
-def test_what_is_not_encrypted_needs_a_checksum(site: Site, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    path = site.write(none="")
-    assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 2
-    assert "give its checksum in `sha256`, or an address with https" in capsys.readouterr().err
+def test_what_is_not_encrypted_needs_a_checksum(site: Site, capsys, fails, monkeypatch) -> None:
+    path, data = site.write(none=""), site.folder / "data"
+    fails("give its checksum in `sha256`, or an address with https", main, ["fetch", str(path), "--to", str(data)])
     assert not site.asked
     path.write_text(path.read_text().replace("http://", "HTTP://"))
     refused(r"a\.txt comes from HTTP://", fetch_files, load_descriptor(path))
     monkeypatch.setattr("brainalign.datasets.checks.fetch.ENCRYPTED", ("http",))  # the server here speaks nothing else
     path = site.write(none="")
-    assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 0
+    assert main(["fetch", str(path), "--to", str(data)]) == 0
     printed = capsys.readouterr().out
     assert f"a.txt: {DIGESTS['a.txt']}" in printed
     assert "CC0" in printed
     (site.served / "a.txt").write_bytes(b"<!DOCTYPE html><html>log in</html>")
-    assert main(["fetch", str(path), "--to", str(site.folder / "again")]) == 2
-    assert "leads to a web page" in capsys.readouterr().err
+    fails("leads to a web page", main, ["fetch", str(path), "--to", str(site.folder / "again")])
     assert not (site.folder / "again" / "served" / "a.txt").exists()

@@ -5,6 +5,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import kept
 from nibabel.gifti import GiftiDataArray, GiftiImage
 from nilearn.glm.first_level import make_first_level_design_matrix
 from nilearn.signal import clean
@@ -138,12 +139,10 @@ def test_what_is_missing_or_cannot_be_used_is_named(tree) -> None:
         ("*_desc-brain_mask.nii.gz", "no .*desc-brain_mask.nii.gz beside it"),
         ("*_bold.json", "RepetitionTime is in none of"),
     ):
-        contents = {path: path.read_bytes() for path in paths(tree, gone)}
-        for path in contents:
-            path.unlink()
-        refused(message, tree.read)
-        for path, content in contents.items():
-            path.write_bytes(content)
+        with kept(*paths(tree, gone)):
+            for path in paths(tree, gone):
+                path.unlink()
+            refused(message, tree.read)
     events = paths(tree, "*ses-01*run-1_events.tsv")[0]
     whole = pd.read_csv(events, sep="\t", dtype=str, keep_default_na=False)
     many = [whole.iloc[[0]].assign(onset=str(1.37 * k), stimulus_id=f"s{k}") for k in range(240)]

@@ -7,6 +7,7 @@ import mne_bids
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import kept
 from PIL import Image, ImageDraw
 from refusals import refused
 
@@ -146,12 +147,10 @@ def test_flat_and_bad_channels(root, events) -> None:
     assert datasets.epochs_to_responses([epochs], bad_channels="drop").targets["target_id"].tolist() == ["Cz", "Pz"]
     channels = root / "sub-01" / "eeg" / "sub-01_task-read_run-1_channels.tsv"
     content = pd.read_csv(channels, sep="\t", dtype=str, keep_default_na=False)
-    content.assign(status=["good", "bad", "good", "good"]).to_csv(channels, sep="\t", index=False)
-    try:
+    with kept(channels):
+        content.assign(status=["good", "bad", "good", "good"]).to_csv(channels, sep="\t", index=False)
         assert read(root)[0].info["bads"] == ["Pz"]
         refused("cannot be read", read, root, datatype="meg")
-    finally:
-        content.to_csv(channels, sep="\t", index=False)
 
 
 def test_events_may_be_chosen_and_what_is_missing_is_named(root, events, monkeypatch) -> None:

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
-import yaml
 from dask.distributed import Client
-from jobs import prepare
+from jobs import described, prepare
 from PIL import Image
 from refusals import Trap, refused
 
@@ -274,14 +273,11 @@ def test_prepare_takes_the_folder(nsd) -> None:
     datasets.write_nsd_images(nsd.root, shown, nsd.root / "images")
     files = {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], "mask": "nsdgeneral"}
     files |= {"rois": ["nsdgeneral", *NAMES], "within": ["V1d", "V1v"]}
-    content = {"name": "nsd", "stimuli": "images/stimuli.tsv", "recordings": {"04": files}}
-    content |= {"splits": {"shared": {"column": "set", "value": "shared"}}}
-    descriptor = nsd.root / "nsd.yaml"
-    descriptor.write_text(yaml.safe_dump(content))
+    descriptor = described(nsd.root, files, "images/stimuli.tsv", column="set", value="shared")
     study = load_descriptor(descriptor)
     assert not datasets.audit_study(study).errors
-    assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("04")}
-    prepared, splits, ceiling = prepare(descriptor, nsd.root / "images" / "stimuli.tsv", "04")
+    assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("01")}
+    prepared, splits, ceiling = prepare(descriptor, nsd.root / "images" / "stimuli.tsv", "01")
     expected = nsd.read(sessions=[1], within=["V1d", "V1v"])
     np.testing.assert_array_equal(prepared.values, expected.responses.values)
     both = splits.set_index("trial_id")["split"], expected.splits.set_index("trial_id")["split"]
@@ -377,15 +373,13 @@ def test_a_study_takes_the_surface(cortex) -> None:
     table["set"] = ["test" if name in tested else "train" for name in table["stimulus_id"]]
     table.to_csv(cortex.root / "stimuli.tsv", sep="\t", index=False)
     files = {"format": "nsd_cortex", "root": ".", "participant": "01", "within": ["V1v", "FFA-1"], "sessions": [2]}
-    content = {"name": "nsd", "stimuli": "stimuli.tsv", "splits": {"test": {"column": "set", "value": "test"}}}
-    path = cortex.root / "nsd.yaml"
-    path.write_text(yaml.safe_dump(content | {"recordings": {"1": files | {"trust_pickle": True}}}))
-    study = load_descriptor(path)
-    assert {"lh_betas_sub-01.npy", "metadata_sub-01.npy"} <= {file.name for file in study.inputs("1")}
+    split = {"column": "set", "value": "test"}
+    study = load_descriptor(described(cortex.root, files | {"trust_pickle": True}, **split))
+    assert {"lh_betas_sub-01.npy", "metadata_sub-01.npy"} <= {file.name for file in study.inputs("01")}
     expected = cortex.read(sessions=[2], standardize="session").responses
-    np.testing.assert_array_equal(datasets.read_subject(study, "1").values, expected.values)
-    path.write_text(yaml.safe_dump(content | {"recordings": {"1": files}}))
-    refused("trust_pickle", datasets.read_subject, load_descriptor(path), "1")
+    np.testing.assert_array_equal(datasets.read_subject(study, "01").values, expected.values)
+    untrusted = load_descriptor(described(cortex.root, files, **split))
+    refused("trust_pickle", datasets.read_subject, untrusted, "01")
 
 
 def test_wrong_files_of_the_cortex(cortex) -> None:
@@ -540,10 +534,7 @@ def test_prepare_takes_the_folder_of_the_challenge(challenge) -> None:
     folder = challenge.root
     read_algonauts_images(folder, "1").to_csv(folder / "stimuli.tsv", sep="\t", index=False)
     files = {"format": "algonauts", "root": ".", "participant": "01", "trust_pickle": True}
-    content = {"name": "challenge", "stimuli": "stimuli.tsv", "recordings": {"01": files}}
-    content |= {"splits": {"drawn": {"share": 0.6}}}
-    descriptor = folder / "challenge.yaml"
-    descriptor.write_text(yaml.safe_dump(content))
+    descriptor = described(folder, files, share=0.6)
     study = load_descriptor(descriptor)
     assert not audit_study(study).errors
     inputs = {path.name for path in study.inputs("01")}
@@ -553,9 +544,8 @@ def test_prepare_takes_the_folder_of_the_challenge(challenge) -> None:
     assert prepared.targets["roi"].map(list).tolist() == challenge.read().responses.targets["roi"].tolist()
     assert splits["split"].value_counts().to_dict() == {"train": 5, "test": 7}
     assert ceiling["ceiling"].isna().all()  # averages over repeats tell nothing of their noise
-    content["recordings"]["01"] = files | {"trust_pickle": False}
-    descriptor.write_text(yaml.safe_dump(content))
-    (error,) = audit_study(load_descriptor(descriptor)).errors
+    untrusted = described(folder, files | {"trust_pickle": False}, share=0.6)
+    (error,) = audit_study(load_descriptor(untrusted)).errors
     assert "trust_pickle" in str(error)
 
 

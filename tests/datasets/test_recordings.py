@@ -437,11 +437,10 @@ def test_several_files_are_one_recording(tmp_path, sub04) -> None:
     pd.DataFrame({"stimulus_id": list("abcdefghijkl")}).to_csv(table, sep="\t", index=False)
     assert read_epochs(dropped, picks="eeg", trials=table).trials["stimulus_id"].tolist() == list("acdfhijkl")
     whole = sub04.read_bytes()
+    damaged = r"sub-04_eeg-epo\.fif: truncated, or not epochs that MNE or EEGLAB saved"
     for content in (whole[: len(whole) // 2], b"not a fif file at all"):
         sub04.write_bytes(content)
-        refused(
-            r"sub-04_eeg-epo\.fif: truncated, or not epochs that MNE or EEGLAB saved", read_epochs, sub04, picks="eeg"
-        )
+        refused(damaged, read_epochs, sub04, picks="eeg")
     refused("no such file", read_epochs, tmp_path / "none-epo.fif")
 
 

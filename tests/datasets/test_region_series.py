@@ -14,7 +14,6 @@ from brainalign.datasets.formats import read_region_runs
 from brainalign.study import load_descriptor
 
 TR, FRAMES, SHAPE = 0.8, 120, (6, 5, 4)
-SPACE = "MNI152NLin2009cAsym"
 NUMBERS = (1, 20, 30, 40)  # of the regions in the atlas
 NAMES = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
 
@@ -50,7 +49,7 @@ class Study:
         return f"sub-01_task-rest_run-{run}"
 
     def write(self, run) -> None:
-        stem = f"{self.stem(run)}_space-{SPACE}"
+        stem = f"{self.stem(run)}_space-MNI152NLin2009cAsym"
         nibabel.save(nibabel.Nifti1Image(self.volumes[run], np.eye(4)), self.func / f"{stem}_desc-preproc_bold.nii.gz")
         nibabel.save(nibabel.Nifti1Image(self.mask, np.eye(4)), self.func / f"{stem}_desc-brain_mask.nii.gz")
         (self.func / f"{stem}_desc-preproc_bold.json").write_text(json.dumps({"RepetitionTime": TR}))

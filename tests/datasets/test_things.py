@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from jobs import described
 from refusals import Trap, refused
 
 from brainalign.datasets import make_image_split, read_subject, read_things
@@ -101,12 +101,9 @@ def test_a_study_takes_the_folder(things) -> None:
     table = things.read().responses.trials.drop_duplicates("stimulus_id")[["stimulus_id", "trial_type"]]
     table.to_csv(things.root / "stimuli.tsv", sep="\t", index=False)
     files = {"format": "things_fmri", "root": ".", "participant": "01", "within": ["V1"]}
-    content = {"name": "things", "stimuli": "stimuli.tsv", "recordings": {"1": files}}
-    content |= {"splits": {"held": {"column": "trial_type", "value": "test"}}}
-    (things.root / "things.yaml").write_text(yaml.safe_dump(content))
-    study = load_descriptor(things.root / "things.yaml")
-    assert things.path("ResponseData.h5") in study.inputs("1")
-    found, expected = read_subject(study, "1"), things.read(within=["V1"], standardize="session").responses
+    study = load_descriptor(described(things.root, files, column="trial_type", value="test"))
+    assert things.path("ResponseData.h5") in study.inputs("01")
+    found, expected = read_subject(study, "01"), things.read(within=["V1"], standardize="session").responses
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.targets["target_id"].equals(expected.targets["target_id"])
 

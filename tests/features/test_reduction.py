@@ -9,7 +9,7 @@ import torch
 from refusals import refused
 from sklearn.decomposition import PCA as TheirPCA
 from sklearn.random_projection import SparseRandomProjection
-from worlds.sparse import sparse_mixtures
+from worlds.small import sparse_mixtures
 
 from brainalign.arrays import StoredArray
 from brainalign.features import PCA, RandomUnits, SparseAutoencoder, SparseProjection, layer_inputs, reduction

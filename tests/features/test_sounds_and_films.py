@@ -53,9 +53,7 @@ def pieces(folder: Path, *runs: str, rate_hz: float = 5.0) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("name", "hz"), [("wav2vec2", 5), ("hubert", 50), ("whisper", 5)])
-def test_rows_are_means_over_the_frames_of_a_window_read_by_hand(
-    saved: Path, new_rows: type, name: str, hz: int
-) -> None:
+def test_rows_are_means_over_the_frames_of_a_window_read_by_hand(saved: Path, new_rows, name: str, hz: int) -> None:
     """Frames of convolutions see 400 samples every 320."""
     table, edge = pieces(saved, "one", "two", rate_hz=hz), 0 if name == "whisper" else 40
     n = len(table) // 2

@@ -94,9 +94,8 @@ def test_wide_copies_are_turned_without_their_units_and_ridge_both_ways() -> Non
     assert g.linear_predictivity(X, X[:, ::-1], LinearRegression()) == pytest.approx((1, 1), abs=1e-10)
     assert max(g.linear_predictivity(X, rng.normal(size=(400, 2)), Ridge(1.0))) < 0.02
     units = rng.normal(size=(60, 300))
-    found = g.compare_networks(
-        {("a", "1"): units, ("b", "1"): units[:, :3]}, ("predicts",), regressor=Lasso(0.1), draws=1
-    )
+    networks = {("a", "1"): units, ("b", "1"): units[:, :3]}
+    found = g.compare_networks(networks, ("predicts",), regressor=Lasso(0.1), draws=1)
     assert found["value"][0] > 0.9  # of single units, which a rotation would mix
     refused(r"folds must be 2 to the number of stimuli \(4\); got 5", g.linear_predictivity, X[:4], Y[:4], Ridge())
 

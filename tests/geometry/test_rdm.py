@@ -1,5 +1,3 @@
-import tracemalloc
-from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -7,6 +5,7 @@ import pandas as pd
 import pytest
 import rsatoolbox
 import torch
+from jobs import peak_bytes
 from refusals import refused
 
 from brainalign import geometry as g
@@ -16,7 +15,6 @@ from brainalign.geometry.rdms import WholeCovariance
 
 RUNS, CONDITIONS, CHANNELS = 6, 8, 40
 N_RUNS, N_CONDITIONS, N_CHANNELS = 5, 6, 12
-PAIRS = list(combinations(range(N_CONDITIONS), 2))
 TOOLBOX = {"shrink-diagonal": "shrinkage_diag", "shrink-identity": "shrinkage_eye", "diag": "diag", "full": "full"}
 
 
@@ -168,7 +166,7 @@ def test_stimuli_are_matched_by_id_and_a_missing_one_is_named() -> None:
 def by_hand(data: dict[str, np.ndarray], precisions: list[np.ndarray]) -> np.ndarray:
     """Average products of differences over the pairs of runs that hold both conditions."""
     (runs, names), found = (list(dict.fromkeys(data[of])) for of in ("runs", "conditions")), []
-    for i, j in PAIRS:
+    for i, j in combinations(range(N_CONDITIONS), 2):
         products = []
         for a, b in combinations(range(N_RUNS), 2):
             cells = [(data["runs"] == runs[r]) & (data["conditions"] == names[c]) for r in (a, b) for c in (i, j)]
@@ -269,14 +267,6 @@ def test_all_forms_of_a_covariance_agree(method: str, n: int, p: int) -> None:
         expected = g.rdm(rows, measure, *labels, precision)
         for given in (rows, torch.from_numpy(rows)):
             np.testing.assert_allclose(g.rdm(given, measure, *labels, noise), expected, atol=1e-10)
-
-
-def peak_bytes(function: Callable[[], object]) -> int:
-    tracemalloc.start()
-    function()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
 
 
 @pytest.mark.parametrize(("method", "most"), [("shrink-diagonal", 0.25), ("shrink-identity", 0.25), ("diag", 0.1)])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from made import responses_of
 from shown import FURTHER, Record
-from worlds.small import hierarchical_mixtures
-from worlds.sparse import sparse_mixtures
+from worlds.small import hierarchical_mixtures, sparse_mixtures
 
 from brainalign.encoding import ImageSubject, Ridge
 from brainalign.encoding.scoring import DictionaryStudy

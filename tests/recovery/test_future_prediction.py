@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
-from shown import Record
+from shown import Record, within
 
 from brainalign import geometry
 from brainalign.encoding import Ridge
@@ -102,10 +102,8 @@ def test_size_and_power_of_exchanged_conditions(record: Record) -> None:
     wrong = [chance_of(seed, 0.0) <= 0.05 for seed in range(10000, 10500)]
     right = [chance_of(2000 + seed, 0.7) <= 0.05 for seed in range(100)]
     bound = float(binomtest(sum(wrong), 500).proportion_ci(0.9).high)
-    record("share of p <= .05, nothing planted (upper 95 % bound)", f"{np.mean(wrong):.3f} ({bound:.3f})", "<= .075")
-    record("share of p <= .05, signal of .7 sd beside another ball", f"{np.mean(right):.2f}", ">= .8")
-    assert bound <= 0.075
-    assert np.mean(right) >= 0.8
+    within(record, "p <= .05, nothing planted: upper 95 % bound", bound, f" of {np.mean(wrong):.3f}", most=0.075)
+    within(record, "share of p <= .05, signal of .7 sd beside another ball", np.mean(right), least=0.8)
 
 
 GAMMAS = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import binomtest, kstest
-from shown import Record, cases, check_size
+from shown import Record, cases, check_size, within
 
 from brainalign import geometry
 
@@ -38,8 +38,7 @@ def test_true_model_lies_between_the_ceilings(n: int, method: str, record: Recor
         subjects = geometry.rdm(patterns + 3 * rng.normal(size=(12, 24, 30)), "euclidean")
         low, high = geometry.rdm_noise_ceiling(subjects, method)
         inside += low <= geometry.compare(subjects, geometry.rdm(patterns, "euclidean"), method).mean() <= high
-    assert inside / n >= 0.9
-    record(f"{method}: inside the band", f"{inside / n:.3f} (n = {n})", ">= .9")
+    within(record, f"{method}: inside the band", inside / n, f" (n = {n})", least=0.9)
 
 
 @cases(25, 500)("n")
@@ -52,8 +51,7 @@ def test_permutations_of_stimuli(n: int, record: Record) -> None:
         model = geometry.rdm(rng.normal(size=(10, 6)), "euclidean")
         p.append(geometry.rdm_permutation_places(rdms, model[None], "whitened-pearson", 399, rng).p[0, 0])
     uniform = kstest(p, "uniform").pvalue
-    assert uniform > 0.01
-    record("p of one place, Kolmogorov-Smirnov against uniform", f"{uniform:.2f} (n = {n})", "> .01")
+    within(record, "p of one place, Kolmogorov-Smirnov against uniform", uniform, f" (n = {n})", least=0.01)
 
 
 @cases(30, 500)("n")
@@ -70,12 +68,9 @@ def test_over_and_above_related_models(n: int, method: str, record: Record) -> N
     for seed in range(n_power):
         rdms, model, others, rng = related(400_000 + seed, 1.0, own=True)
         power += geometry.rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
-    check_size(false, n)
-    assert naive / n_power >= 0.5
-    assert power / n_power >= 0.8
-    record(f"{method}: false positives at .05", f"{false / n:.3f} (n = {n})", "95 % bound <= .075")
-    record(f"{method}: the same, others ignored", f"{naive / n_power:.2f}", "too many")
-    record(f"{method}: power, 2 of 8 dimensions are its own", f"{power / n_power:.2f} (n = {n_power})", ">= .8")
+    check_size(record, method, false, n)
+    within(record, f"{method}: the same, others ignored: too many", naive / n_power, least=0.5)
+    within(record, f"{method}: power, 2 of 8 dimensions are its own", power / n_power, f" (n = {n_power})", least=0.8)
 
 
 @cases(40, 500)("n")
@@ -117,15 +112,12 @@ def test_random_candidates_gain_nothing(n: int, record: Record) -> None:
         called += found.test(np.array([[1.0, 0, 0, 0, 0]]), two_sided=False)[1][0] <= 0.05
     mean, error = np.mean(outside), np.std(outside) / np.sqrt(n)
     gain, gain_error = np.mean(gains), np.std(gains) / np.sqrt(n)
-    assert mean <= 3 * error
-    assert gain <= 3 * gain_error
-    assert np.mean(inside) > 3 * np.std(inside) / np.sqrt(n)
-    check_size(called, n)
-    record("six random candidates, in sample", f"{np.mean(inside):.3f}", "> 0: overfitting")
-    record("the same, cross-validated", f"{mean:.3f} +/- {error:.3f} (n = {n})", "<= 3 SE")
-    record("the same, called better than 0", f"{called / n:.2f}", "compatible with .05")
+    overfitted = 3 * np.std(inside) / np.sqrt(n)
+    within(record, "six random candidates, in sample: overfitting", np.mean(inside), least=overfitted)
+    within(record, "the same, cross-validated", mean, f" +/- {error:.3f} (n = {n})", most=3 * error)
+    check_size(record, "the same, called better than 0", called, n)
     record("gain of adding them to the true model, in sample", f"{np.mean(fooled):.4f}", "> 0: overfitting")
-    record("the same, cross-validated", f"{gain:.4f} +/- {gain_error:.4f}", "<= 3 SE")
+    within(record, "that gain, cross-validated", gain, f" +/- {gain_error:.4f}", most=3 * gain_error, digits=4)
 
 
 @cases(4, 60)("n")
@@ -145,9 +137,6 @@ def test_planted_weights(n: int, record: Record) -> None:
         found = geometry.flexible_bootstrap(subjects, models, "pearson", 30, rng)
         gaps.append(found.scores[0] - found.ceiling[0])
         better += found.test(np.array([[1.0, -1, 0, 0]]), two_sided=False)[1][0] <= 0.05
-    assert np.mean(errors) <= 0.1
-    assert np.mean(gaps) >= -0.03
-    assert better / n >= (0.8 if n >= 60 else 0.5)
-    record("largest error of a weight", f"{np.mean(errors):.3f} (n = {n})", "<= .1")
-    record("cross-validated score minus lower ceiling", f"{np.mean(gaps):.3f}", ">= -.03")
-    record("called better than the best candidate", f"{better / n:.2f}", ">= .8")
+    within(record, "largest error of a weight", np.mean(errors), f" (n = {n})", most=0.1)
+    within(record, "cross-validated score minus lower ceiling", np.mean(gaps), least=-0.03)
+    within(record, "called better than the best candidate", better / n, least=0.8 if n >= 60 else 0.5)

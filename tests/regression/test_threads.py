@@ -131,8 +131,7 @@ def test_what_is_decomposed_counts_not_what_is_given(three_threads: None, exact:
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr("brainalign.regression.folds.side_by_side", lambda _, shape, *__: asked.append(shape) or 1)
     rows = torch.linalg.qr(torch.randn(30, 8, dtype=torch.float64))[0]
+    folds = [slice(0, 5), slice(5, 30)]
     for solver in ("auto", "dual"):
-        inner_folds(
-            rows, torch.ones(8), [slice(0, 5), slice(5, 30)], torch.ones(1), grams=None, solver=solver, exact=exact
-        )
+        inner_folds(rows, torch.ones(8), folds, torch.ones(1), grams=None, solver=solver, exact=exact)
     assert asked == ([(25, 8)] * 2 if exact else [(8, 8), (25, 25)])

@@ -324,10 +324,8 @@ def test_same_seed_same_bytes_and_another_differs(study: Path, tmp_path: Path) -
         assert (tmp_path / "b" / name).read_bytes() != here
 
 
-def test_bad_settings_are_named_and_what_cannot_be_simulated_refused(tmp_path, capsys) -> None:
-    assert run(tmp_path, n_repeat=2) == 2
-    assert "did you mean 'n_repeats'" in capsys.readouterr().err
-    assert run(tmp_path, image_size=100) == 2
-    assert "multiple of 128" in capsys.readouterr().err
+def test_bad_settings_are_named_and_what_cannot_be_simulated_refused(tmp_path, fails) -> None:
+    fails("did you mean 'n_repeats'", run, tmp_path, n_repeat=2)
+    fails("multiple of 128", run, tmp_path, image_size=100)
     refused("fewer sessions", simulation.schedule, ["a"], 1, 2, 0)
     refused("lag", simulation.simulate_rest, simulation.rest_networks(["ventral1", "dorsal1"]), 4, 0)

@@ -93,9 +93,8 @@ def test_attributes_are_named_one_by_one_and_silenced() -> None:
 
 
 def test_what_a_cell_leaves_empty_is_said_so() -> None:
-    table = pd.DataFrame(
-        {"stimulus_id": list("abcd"), "animal": ["cat", "", "dog", "cat"], "area": ["1", "2", "", "4"]}
-    )
+    cells = {"animal": ["cat", "", "dog", "cat"], "area": ["1", "2", "", "4"]}
+    table = pd.DataFrame({"stimulus_id": list("abcd")} | cells)
     assert attribute_labels(table, ["animal"])["animal"].tolist() == ["cat", "no animal", "dog", "cat"]
     assert list(attribute_labels(table, [])) == ["animal"]
     refused("area is a number, but 1 of 4 images have none", attribute_labels, table, ["area"])

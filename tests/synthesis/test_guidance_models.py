@@ -2,6 +2,7 @@ import copy
 import itertools
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from diffusers import UNet2DModel
 from refusals import refused
 from torch import Tensor
 
+from brainalign import synthesis
 from brainalign.checks import BrainalignError
 from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec, denoised_views, load_prior, record_trajectories
 from brainalign.synthesis.directions import denoised_at
@@ -20,10 +22,7 @@ from brainalign.synthesis.guidance import Guide, Trace, prior, score_gradient, t
 
 SHORT: dict[str, Any] = {"num_images": 2, "num_inference_steps": 3}
 F32, F16, B16 = torch.float32, torch.float16, torch.bfloat16
-
-
-def seeds() -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(k) for k in range(2)]
+seeds = partial(synthesis.generators, range(2))
 
 
 def redness(images: Tensor) -> Tensor:

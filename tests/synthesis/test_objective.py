@@ -8,6 +8,8 @@ from torch import Tensor
 from brainalign.synthesis import BrainGuidedPipeline, RegionObjective, SavedEncoders, denoised_views
 
 N_FEATURES, N_TARGETS = 5, 7
+IMAGES = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+NATURAL = np.random.default_rng(1).normal(2, 3, (200, N_FEATURES))
 
 
 @pytest.fixture
@@ -21,50 +23,43 @@ def features(images: Tensor) -> Tensor:
 
 def test_score_is_the_standardised_mean_of_predictions(encoder: tuple[NDArray[np.float64], ...]) -> None:
     coef, intercept = encoder
-    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    predicted = features(images).numpy() @ coef + intercept
-    natural = np.random.default_rng(1).normal(2, 3, (200, N_FEATURES))
-    answers = natural @ coef + intercept
+    predicted, answers = features(IMAGES).numpy() @ coef + intercept, NATURAL @ coef + intercept
 
     def standard(columns: list[int]) -> NDArray[np.float64]:
         region = answers[:, columns].mean(1)
         return (predicted[:, columns].mean(1) - region.mean()) / region.std()
 
     plain = RegionObjective(features, coef, intercept, [1, 4])
-    np.testing.assert_allclose(plain(images).numpy(), predicted[:, [1, 4]].mean(1), rtol=1e-5)
-    known = plain.standardised(natural)
-    np.testing.assert_allclose(known(images).numpy(), standard([1, 4]), rtol=1e-4)
-    np.testing.assert_allclose(known.score(features(images).numpy()), known(images).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(plain(IMAGES).numpy(), predicted[:, [1, 4]].mean(1), rtol=1e-5)
+    known = plain.standardised(NATURAL)
+    np.testing.assert_allclose(known(IMAGES).numpy(), standard([1, 4]), rtol=1e-4)
+    np.testing.assert_allclose(known.score(features(IMAGES).numpy()), known(IMAGES).numpy(), rtol=1e-5)
     # The one it was made from still answers in units of responses.
-    np.testing.assert_allclose(plain(images).numpy(), predicted[:, [1, 4]].mean(1), rtol=1e-5)
+    np.testing.assert_allclose(plain(IMAGES).numpy(), predicted[:, [1, 4]].mean(1), rtol=1e-5)
     by_hand = RegionObjective(features, coef, intercept, [1, 4], mean=known.mean, sd=known.sd)
-    np.testing.assert_allclose(by_hand(images).numpy(), standard([1, 4]), rtol=1e-4)
+    np.testing.assert_allclose(by_hand(IMAGES).numpy(), standard([1, 4]), rtol=1e-4)
 
 
 def test_a_contrast_is_a_difference_and_a_pattern_a_correlation(encoder: tuple[NDArray[np.float64], ...]) -> None:
     coef, intercept = encoder
-    natural = np.random.default_rng(1).normal(2, 3, (200, N_FEATURES))
-    answers = natural @ coef + intercept
+    answers = NATURAL @ coef + intercept
     first, second = answers[:, [0, 2]].mean(1), answers[:, [5, 6]].mean(1)
     contrast = RegionObjective(features, coef, intercept, [0, 2], minus=[5, 6])
-    np.testing.assert_allclose(contrast.score(natural), first - second, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(contrast.score(NATURAL), first - second, rtol=1e-3, atol=1e-4)
     expected = (first - first.mean()) / first.std() - (second - second.mean()) / second.std()
-    np.testing.assert_allclose(contrast.standardised(natural).score(natural), expected, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(contrast.score(natural), first - second, rtol=1e-3, atol=1e-4)
-    coef, intercept = encoder
-    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(contrast.standardised(NATURAL).score(NATURAL), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(contrast.score(NATURAL), first - second, rtol=1e-3, atol=1e-4)
     wanted, rows = np.random.default_rng(2).normal(size=4), [0, 3, 4, 6]
     objective = RegionObjective(features, coef, intercept, rows, kind="pattern", pattern=wanted)
-    predicted = features(images).numpy() @ coef[:, rows] + intercept[rows]
+    predicted = features(IMAGES).numpy() @ coef[:, rows] + intercept[rows]
     expected = [np.corrcoef(row, wanted)[0, 1] for row in predicted]
-    np.testing.assert_allclose(objective(images).numpy(), expected, rtol=1e-4)
+    np.testing.assert_allclose(objective(IMAGES).numpy(), expected, rtol=1e-4)
     own = RegionObjective(features, coef, intercept, rows, kind="pattern", pattern=predicted[2])
-    assert float(own(images)[2]) == pytest.approx(1, abs=1e-5)
+    assert float(own(IMAGES)[2]) == pytest.approx(1, abs=1e-5)
 
 
 def test_saved_encoders_are_taken_by_region_and_role() -> None:
-    rng, images = np.random.default_rng(3), torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    values = features(images).numpy()
+    rng, values = np.random.default_rng(3), features(IMAGES).numpy()
     arrays = {f"{role}_coef": rng.normal(size=(N_FEATURES, N_TARGETS)) for role in ("guide", "check")}
     arrays |= {f"{role}_intercept": rng.normal(size=N_TARGETS) for role in ("guide", "check")}
     arrays |= {f"{role}_{of}": rng.uniform(0.5, 2, 3) for role in ("guide", "check") for of in ("mean", "sd")}
@@ -79,12 +74,12 @@ def test_saved_encoders_are_taken_by_region_and_role() -> None:
         a, c = ((answers[:, regions[name]].mean(axis=1) - mean[k]) / sd[k] for name, k in (("a", 0), ("c", 2)))
         assert list(saved.objectives(role, features)) == ["c", "c - a"]
         both = np.stack([c, c - a], axis=1)
-        np.testing.assert_allclose(saved.judge(role, features)(images), both, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(saved.judge(role, features)(IMAGES), both, rtol=1e-3, atol=1e-4)
     for number, null in enumerate(saved.nulls(features)):
         k = number % 3
         answers = values @ arrays["null_coef"][number][:, k] + arrays["null_intercept"][number, k]
         sd = max(arrays["null_sd"][number, k], 1e-6)
-        np.testing.assert_allclose(null(images), (answers - arrays["null_mean"][number, k]) / sd, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(null(IMAGES), (answers - arrays["null_mean"][number, k]) / sd, rtol=1e-3, atol=1e-4)
 
 
 def test_the_gradient_reaches_the_images(encoder: tuple[NDArray[np.float64], ...]) -> None:

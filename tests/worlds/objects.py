@@ -10,9 +10,8 @@ Values = NDArray[np.float64]
 
 GRID = (8, 8)
 N_OBJECTS, N_ATTRIBUTES = 4, 8
-PLACES = (9, 54)
 OBJECT_ROIS = {f"what{k}": ("what", k) for k in range(N_OBJECTS)}
-OBJECT_ROIS |= {f"where{place}": ("where", place) for place in PLACES}
+OBJECT_ROIS |= {f"where{place}": ("where", place) for place in (9, 54)}
 OBJECT_ROIS |= {f"whatwhere{k}": ("whatwhere", k) for k in range(N_OBJECTS)}
 """Kind of each ROI, and the object it follows or the token it looks at."""
 
