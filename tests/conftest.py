@@ -221,7 +221,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
 
     def check(words: str, call: Callable[..., int], /, *arguments: object, **options: object) -> None:
         assert call(*arguments, **options) == 2
-        said = capsys.readouterr().err
+        said = " ".join(capsys.readouterr().err.split())
         assert words in said
         assert "Traceback" not in said
 

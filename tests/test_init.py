@@ -647,7 +647,7 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, ending: str, capsys, monkeypatch) -> None:
+def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, ending: str, fails, monkeypatch) -> None:
     names = [f"p{k:02d}" for k in range(10)]
     images(tmp_path, names)
     values = rng.normal(size=(2, 30, 4)).astype(np.float32)
@@ -679,8 +679,7 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
     remove(tmp_path.glob("*all*"))
     table[["V1_1", "V1_2", "image", "session"]].to_csv(tmp_path / "all.csv", index=False)  # too few to be responses
     (tmp_path / "more.xlsx").touch()
-    assert main(["init", str(tmp_path), "--yes"]) == 2
-    assert "Save the sheets of more.xlsx as .csv." in " ".join(capsys.readouterr().err.split())
+    fails("Save the sheets of more.xlsx as .csv.", main, ["init", str(tmp_path), "--yes"])
 
 
 def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Path) -> None:
@@ -829,7 +828,7 @@ def test_cells_of_matlab_are_people(tmp_path: Path, version: str) -> None:
 
 
 @pytest.mark.parametrize("ending", [".png", ""])
-def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending: str, capsys) -> None:
+def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending: str, fails) -> None:
     """The same names in several folders, which are categories, or sets where one is held out."""
     for folders, column in ((("cat", "dog", "car"), "category"), (("train", "test"), "set")):
         (tmp_path / "scenes").mkdir()
@@ -851,8 +850,7 @@ def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending:
             parted.set_axis(["category", "image"], axis=1).to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
             (tmp_path / "stimuli.tsv").unlink()
             (tmp_path / "study.yaml").unlink()
-            assert main(["init", str(tmp_path), "--yes"]) == 2
-            assert "write car/00.png, not the folder" in " ".join(capsys.readouterr().err.split())
+            fails("write car/00.png, not the folder", main, ["init", str(tmp_path), "--yes"])
             remove(tmp_path.glob("trials*"))
         if column == "set":  # a Y for each set, and an X that is of nobody
             remove(tmp_path.glob("*.[tn]*"))
@@ -979,7 +977,7 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
         (tmp_path / "trials.tsv").unlink()
 
 
-def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys, fails) -> None:
     savemat(tmp_path / "data_face.mat", {"F": np.ones((2, 9)), "ChannelFlag": np.ones((2, 1))})  # of Brainstorm
     (tmp_path / "notes.csv").touch()
     savemat(tmp_path / "a.mat", {"alice": {"stim": np.ones((9, 4)), "brain": np.ones((9, 5))}})  # runs of a story
@@ -988,8 +986,7 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     words = pd.DataFrame({"word": ["a", "b"]})
     data = mne.EpochsArray(np.ones((2, 1, 9)), mne.create_info(1, 9.0, "eeg"), metadata=words, verbose="error")
     data.save(tmp_path / "words-epo.fif", verbose="error")
-    assert main(["init", str(tmp_path)]) == 2
-    assert "words-epo.fif: its metadata has the columns word, but no" in " ".join(capsys.readouterr().err.split())
+    fails("words-epo.fif: its metadata has the columns word, but no", main, ["init", str(tmp_path)])
     remove(tmp_path.iterdir())
     np.save(tmp_path / "rates.npy", np.ones((trials_of([*"123"], tmp_path), 4)))
     np.save(tmp_path / "shown.npy", np.ones((3, 8, 8, 3)))
@@ -1000,13 +997,11 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     np.save(tmp_path / "rates.npy", np.ones((trials_of(["cat", "dog"], tmp_path), 4)))
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.writestr("photos/cat.png", b"")
-    assert main(["init", str(tmp_path)]) == 2
-    assert "photos.zip holds what was shown (cat); unpack it" in " ".join(capsys.readouterr().err.split())
+    fails("photos.zip holds what was shown (cat); unpack it", main, ["init", str(tmp_path)])
     remove(tmp_path.iterdir())
     labs.blocks(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    assert main(["init", str(tmp_path)]) == 2
-    assert "repetition time in seconds" in " ".join(capsys.readouterr().err.split())
+    fails("repetition time in seconds", main, ["init", str(tmp_path)])
     assert not (tmp_path / "study.yaml").exists()
     monkeypatch.setattr("builtins.input", lambda *_: "1.5")
     assert main(["init", str(tmp_path)]) == 0
@@ -1032,12 +1027,11 @@ def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
             assert said in (tmp_path / "study.yaml").read_text()
 
 
-def test_a_list_of_conditions_for_each_run_labels_its_volumes(tmp_path: Path, capsys) -> None:
+def test_a_list_of_conditions_for_each_run_labels_its_volumes(tmp_path: Path, fails) -> None:
     blocks_in_runs(tmp_path)
     before = {who: read_block_labels(described(tmp_path), who) for who in ("07", "12")}
     remove([tmp_path / "study.yaml", *tmp_path.rglob("*_events.tsv")])
-    assert main(["init", str(tmp_path), "--yes"]) == 2
-    assert "..._events.tsv beside it (onset, duration, trial_type)" in " ".join(capsys.readouterr().err.split())
+    fails("..._events.tsv beside it (onset, duration, trial_type)", main, ["init", str(tmp_path), "--yes"])
     for who, volumes in before.items():
         for run, of in volumes.groupby("run"):
             (tmp_path / f"sub-{who}" / f"sub-{who}_run-{run}_conditions.txt").write_text("\n".join(of["label"]))
