@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from brainalign.checks import check_choice
-from brainalign.encoding.networks.factorized_readout import pooled
+from brainalign.encoding.networks.factorized_readout import FactorizedNetwork
 from brainalign.encoding.networks.readout_fit import Readout, Standardised
 from brainalign.encoding.networks.token_inputs import Shape, chunked
 from brainalign.regression import Array
@@ -23,7 +23,8 @@ class GaussianReadout(Readout):
     y_v = b_v + Σ_c f_vc x_c(place of v). With field="point" the place is drawn anew from N(mean_v, covariance_v) for
     every row and target in training, and is mean_v in prediction; features are interpolated between cells and zero (the
     channel's mean) outside the grid. With field="integrated" x_c is summed over the density of the Gaussian, brought to
-    L2 norm 1: the factorized read-out with fields of that shape. Weights start at zero, as the factorized one's do.
+    L2 norm 1: the factorized read-out with fields of that shape. Weights start at zero, as the factorized one's do, and
+    with field="point" stay as trained: all around a point, they know more than that point tells.
 
     Parameters
     ----------
@@ -64,6 +65,11 @@ class GaussianReadout(Readout):
         """Return the network for standardised arrays, before training."""
         return _Gaussian(shape, self.field)
 
+    @property
+    def solves(self) -> bool:
+        """Whether channel weights are solved for: never those trained around a point."""
+        return super().solves and self.field == "integrated"
+
     def _check_options(self) -> None:
         super()._check_options()
         check_choice("field", self.field, {"point", "integrated"})
@@ -75,11 +81,11 @@ class GaussianReadout(Readout):
             self.means_, self.covariances_ = like(whole.gather(lambda part: part.places())), like(roots @ roots.mT)
 
 
-class _Gaussian(nn.Module):
+class _Gaussian(FactorizedNetwork):
     per_target = ("mean", "root", "weight", "bias")
 
     def __init__(self, shape: Shape, kind: str) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # with fields of its own
         self.grid, self.kind = shape.grid, kind
         self.mean = nn.Parameter(0.01 * torch.randn(shape.n_targets, 2))
         # Logarithms of the diagonal of a lower triangular root of the covariance, and what is below the diagonal.
@@ -111,9 +117,9 @@ class _Gaussian(nn.Module):
         density = (-0.5 * scaled.square().sum(dim=1)).exp()
         return nn.functional.normalize(density, dim=1).reshape(-1, rows, cols)
 
-    def forward(self, tokens: torch.Tensor, semantics: None = None) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
         if self.kind == "integrated" or not self.training:
-            return pooled(tokens, self.fields(), self.weight) + self.bias
+            return super().forward(tokens)
         maps, means, roots = tokens.mT.unflatten(2, self.grid), self.places(), self.roots()
 
         def some(where: slice) -> torch.Tensor:

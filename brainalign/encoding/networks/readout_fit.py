@@ -1,6 +1,6 @@
 """What encoders of tokens share; of read-outs, a network trained from several starts, each target's best kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import nn
 from brainalign import regression
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device, seeded
+from brainalign.encoding.networks.closed_form import solve
 from brainalign.encoding.networks.token_inputs import (
     Scales,
     Shape,
@@ -225,6 +226,11 @@ class Readout(_FittedReadout, TokenEncoder):
         return [(seed, start(self, shape, seed)) for seed in (self.seed, *others)]
 
     @property
+    def solves(self) -> bool:
+        """Whether channel weights are solved for once fields are trained."""
+        return self.loss == "mse"
+
+    @property
     def reads_semantics(self) -> bool:
         """Whether `fit` and `predict` need what each image means."""
         return False
@@ -276,7 +282,9 @@ class Readout(_FittedReadout, TokenEncoder):
                 progress=self.progress,
             )
             with torch.no_grad():
-                scores.append(arrays.correlations_of(networks[-1], torch.as_tensor(rows[1])).cpu())
+                parts = [torch.as_tensor(part) for part in rows]
+                r = arrays.solved(network, parts) if self.solves else arrays.correlations_of(network, parts[1])
+                scores.append(r.cpu())
         chosen = torch.stack(scores).nan_to_num(-torch.inf).argmax(dim=0)  # the earlier of equal ones
         whole.keep(networks, chosen)
         self.restart_ = regression.same_kind_as(Y)(chosen)
@@ -353,8 +361,8 @@ class _Arrays:
     def tokens_of(self, rows: torch.Tensor) -> torch.Tensor:
         return self.whole.standard("tokens", rows_of(self.tokens, rows, self.Y.device))
 
-    def predicted(self, network: nn.Module, rows: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        return cast(torch.Tensor, network(tokens, None if self.semantics is None else self.semantics[rows]))
+    def predicted(self, network: Callable[..., Any], rows: torch.Tensor, tokens: torch.Tensor) -> Any:
+        return network(tokens, None if self.semantics is None else self.semantics[rows])
 
     def loss_of(
         self, network: nn.Module, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -365,6 +373,17 @@ class _Arrays:
         predicted = lambda some: self.predicted(network, some, self.tokens_of(some))  # noqa: E731
         found = in_parts(predicted, rows, rows_at_once(self.whole.shape))
         return correlations(found, self.Y[rows])
+
+    def solved(self, network: Any, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Solve for the channel weights of a network, and return r on validation rows before they taught them."""
+        seen = lambda some: self.predicted(network.seen, some, self.tokens_of(some))  # noqa: E731
+        sizes = *network.weight.shape, max(network.weight.shape[1], network.fields()[0].numel())
+        r: Any = None
+        for weight, bias in solve(seen, self.Y.__getitem__, rows, rows_at_once(self.whole.shape), sizes):
+            network.weight.copy_(weight)
+            network.bias.copy_(bias)
+            r = self.correlations_of(network, rows[1]) if r is None else r
+        return r
 
     def score_of(self, network: nn.Module) -> Callable[[torch.Tensor], float]:
         """Return the mean validation r over targets, as a function of rows."""

@@ -13,7 +13,7 @@ from brainalign.encoding.networks.factorized_readout import FactorizedReadout
 from brainalign.encoding.networks.gaussian_readout import GaussianReadout
 from brainalign.encoding.networks.readout_fit import Readout, Standardised, in_batches
 from brainalign.encoding.networks.semantic_readout import SemanticSpatialReadout
-from brainalign.encoding.networks.token_inputs import Shape, check_predict_arrays
+from brainalign.encoding.networks.token_inputs import Seen, Shape, check_predict_arrays
 from brainalign.regression import Array
 
 READOUTS = {"factorized": FactorizedReadout, "gaussian": GaussianReadout, "semantic": SemanticSpatialReadout}
@@ -205,6 +205,10 @@ class ResponseNetwork(nn.Module):
     def fields(self) -> torch.Tensor:
         """Return fields (n_targets, rows, cols) over the core's grid."""
         return self.readout.fields()  # type: ignore[operator]
+
+    def seen(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> Seen:
+        """Return what fields see of the core's maps (n, targets of a slice, n_channels), as a function of the slice."""
+        return self.readout.seen(self.core(tokens), semantics)  # type: ignore[operator]
 
     def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
         """Return responses (n, n_targets)."""

@@ -12,7 +12,7 @@ from torch.nn.functional import grid_sample
 from brainalign.checks import check_choice
 from brainalign.encoding.networks.factorized_readout import FactorizedNetwork
 from brainalign.encoding.networks.readout_fit import Readout, in_batches, start
-from brainalign.encoding.networks.token_inputs import Shape, check_predict_arrays, chunked
+from brainalign.encoding.networks.token_inputs import Seen, Shape, check_predict_arrays
 from brainalign.regression import Array
 
 
@@ -127,20 +127,15 @@ class _Semantic(FactorizedNetwork):
     def shifts(self, semantics: torch.Tensor) -> torch.Tensor:
         return moved_centre(self.fields(), self.matrices(self.hidden(semantics), slice(None)))
 
-    def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
+    def seen(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> Seen:
         if self.still:
-            return super().forward(tokens)
+            return super().seen(tokens)
         fields, hidden, n = self.fields(), self.hidden(semantics), len(tokens)
         if self.of_features is not None:
             numbers = self.of_features(hidden).view(1, n * tokens.shape[2], -1)
             maps = tokens.mT.unflatten(2, self.grid).flatten(0, 1)  # of every row and channel
             tokens = warp(maps, affine_matrix(self.mode, numbers)).view(n, -1, tokens.shape[1]).mT
-
-        def some(where: slice) -> torch.Tensor:
-            maps = warp(fields[where], self.matrices(hidden, where))  # (n, targets of the slice, rows, cols)
-            return (maps.flatten(2) @ tokens * self.weight[where]).sum(dim=2)
-
-        return chunked(some, len(fields), n * max(tokens.shape[1:])) + self.bias
+        return lambda where: warp(fields[where], self.matrices(hidden, where)).flatten(2) @ tokens
 
 
 WARPS = {"translation": 2, "rotation": 1, "scale": 2, "shear": 2, "affine": 6}

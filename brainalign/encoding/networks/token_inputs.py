@@ -15,6 +15,7 @@ from brainalign.regression import Array, as_tensor
 CHUNK = 2**22
 
 Scales = tuple[torch.Tensor, torch.Tensor]
+Seen = Callable[[slice], torch.Tensor]
 
 
 def check_tokens(X: Array, Y: Array, grid: tuple[int, int] | None, *, needs_grid: bool = True) -> None:
@@ -199,10 +200,15 @@ def chunked(of_targets: Callable[[slice], torch.Tensor], n_targets: int, values_
 
     Where it takes several chunks, each is computed anew for its gradient instead of being kept for it.
     """
-    step = max(1, CHUNK // max(values_per_target, 1))
-    if n_targets <= step:
-        return of_targets(slice(0, n_targets))
-    slices = [slice(start, min(start + step, n_targets)) for start in range(0, n_targets, step)]
+    parts = slices(n_targets, CHUNK // max(values_per_target, 1))
+    if len(parts) == 1:
+        return of_targets(parts[0])
     if torch.is_grad_enabled():
-        return torch.cat([checkpoint(of_targets, where, use_reentrant=False) for where in slices], dim=1)
-    return torch.cat([of_targets(where) for where in slices], dim=1)
+        return torch.cat([checkpoint(of_targets, where, use_reentrant=False) for where in parts], dim=1)
+    return torch.cat([of_targets(where) for where in parts], dim=1)
+
+
+def slices(n_targets: int, at_once: int) -> list[slice]:
+    """Return slices of all targets, a number of them (at least one) at once."""
+    step = max(1, at_once)
+    return [slice(start, min(start + step, n_targets)) for start in range(0, n_targets, step)]

@@ -50,15 +50,10 @@ def failed_image_controls(material: kit.ImageMaterial) -> list[kit.FailedControl
         if better in material.labels(material.controls):
             other = row["b"] if better == row["a"] else row["a"]
             if other not in material.labels(material.controls):
-                found.append(
-                    kit.FailedControl(
-                        f"Random weights, {better}, predict better than {other}: difference of mean r",
-                        abs(float(row["difference"])),
-                        "What the trained network predicts is no evidence of what it learned.",
-                        p=float(row["p"]),
-                        section="numbers",
-                    )
-                )
+                name = f"Random weights, {better}, predict better than {other}: difference of mean r"
+                text = "What the trained network predicts is no evidence of what it learned."
+                value, p = abs(float(row["difference"])), float(row["p"])
+                found.append(kit.FailedControl(name, value, text, p=p, section="numbers"))
     study = material.synthesised
     for region in [] if study is None else study.regions:
         assert study is not None
@@ -352,12 +347,14 @@ def _training(name: str, method: TrainedMethod) -> str:
         f"{getattr(method, 'readout', '')} read-out of its maps",
     }
     read = "images" if method.encoder == "response_optimised" else "the tokens of each layer"
+    solved = getattr(method, "loss", "") == "mse" and getattr(method, "field", "integrated") != "point"
+    chose = ", and the penalty of ridge, by which what fields see is then weighted" * solved
     seeds = f"seed {method.seeds[0]}"
     if len(method.seeds) > 1:
         seeds = f"{len(method.seeds)} seeds, whose predictions were averaged"
     return (
         f"{name}: {kinds[method.encoder]}, trained on {read} by AdamW for up to {method.epochs} "
-        f"epochs ({seeds}). {method.validation:.0%} of the training images chose the epoch."
+        f"epochs ({seeds}). {method.validation:.0%} of the training images chose the epoch{chose}."
         + (
             " Simpler encoders of the same tokens stand beside it; differences are paired over resampled test images."
             if method.baselines

@@ -1,0 +1,71 @@
+"""Read-out weights in closed form: ridge regression on what the fields of a trained network see."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from brainalign.encoding.networks.token_inputs import CHUNK, Seen, slices
+
+PENALTIES = torch.logspace(-3, 4, 15, dtype=torch.float64)  # in units of a target's mean eigenvalue
+
+
+def solve(
+    seen: Callable[[torch.Tensor], Seen],
+    responses: Callable[[torch.Tensor], torch.Tensor],
+    rows: Sequence[torch.Tensor],
+    at_once: int,
+    sizes: tuple[int, int, int],
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return weights (n_targets, n_channels) and offsets of ridge regression: of training rows, and of all rows.
+
+    One penalty, in units of each target's mean eigenvalue, serves all targets, the best of training rows for validation
+    rows: with few rows a choice for each target is noise.
+
+    Parameters
+    ----------
+    seen : function of rows (n,)
+        What targets of a slice read (n, targets, n_channels), as a function of the slice.
+    responses : function of rows (n,) to standardised responses (n, n_targets), NaN where missing
+    rows : training rows and validation rows
+    at_once : int
+        Rows that are seen in one go.
+    sizes : n_targets, n_channels, and the most numbers of a row and target that are held at once
+    """
+    n_targets, n_channels, most = sizes
+
+    def moments(part: torch.Tensor, where: slice) -> torch.Tensor:
+        """Return sums over measured rows of products of what is read, 1 and the response, by target."""
+        total = torch.zeros(where.stop - where.start, n_channels + 2, n_channels + 2, dtype=torch.float64)
+        for some in part.split(max(1, at_once)):
+            of_targets, measured = seen(some), responses(some)
+            total = total.to(measured.device)
+            for few in slices(len(total), CHUNK // (len(some) * most)):
+                there = slice(where.start + few.start, where.start + few.stop)
+                z, y = of_targets(there), measured[:, there, None].float()
+                both = torch.cat([z, torch.ones_like(y), y.nan_to_num()], dim=2) * ~y.isnan()
+                total[few] += torch.einsum("nvc,nvd->vcd", both, both)
+        return total
+
+    found = []
+    for where in slices(n_targets, 2 * CHUNK // (n_channels + 2) ** 2):
+        taught, held = (moments(part, where) for part in rows)
+        of_taught = _ridges(taught)
+        missed = torch.cat([of_taught, -torch.ones_like(of_taught[..., :1])], dim=2)
+        found.append((of_taught, _ridges(taught + held), torch.einsum("kvc,vcd,kvd->k", missed, held, missed)))
+    best = int(torch.stack([errors for *_, errors in found]).sum(dim=0).argmin())
+    both = (torch.cat([one[which][best] for one in found]).float() for which in (0, 1))
+    return [(one[:, :-1], one[:, -1]) for one in both]
+
+
+def _ridges(moments: torch.Tensor) -> torch.Tensor:
+    """Return weights and offset of ridge with each of the penalties (n_penalties, n_targets, n_channels + 1)."""
+    sums = moments[:, :, -2:-1]
+    about = moments - sums @ sums.mT / sums[:, -2:-1]
+    channels, cross = about[:, :-2, :-2], about[:, :-2, -1:]
+    # Of a field that is zero everywhere nothing is seen: its weights are zero.
+    level = channels.diagonal(dim1=1, dim2=2).mean(dim=1).clamp(min=1e-12)[:, None, None]
+    identity = level * torch.eye(channels.shape[1], dtype=level.dtype, device=level.device)
+    factors = (torch.linalg.cholesky(channels + penalty * identity) for penalty in PENALTIES.tolist())
+    weights = torch.stack([torch.cholesky_solve(cross, factor)[..., 0] for factor in factors])
+    offset = (sums[:, -1] - (weights[..., None, :] @ sums[:, :-2])[..., 0]) / sums[:, -2]
+    return torch.cat([weights, offset], dim=2)
