@@ -225,23 +225,11 @@ def norm_prediction(
         loss = np.maximum(1 - found[name], 1e-12)  # a ratio of squares: stretched as R², 20 words covered .88 to .90
         low, high = 1 - loss * (np.quantile(1 - drawn[name], tails[::-1], axis=0) / loss) ** wider
         gain_low, gain_high = gain + wider * (np.quantile(drawn[name] - drawn[baseline], tails, axis=0) - gain)
-        table = pd.DataFrame(
-            {
-                "space": name,
-                "norm": [*map(str, norms), ALL_NORMS],
-                "r2": found[name],
-                "low": low,
-                "high": high,
-                "gain": gain,
-                "gain_low": gain_low,
-                "gain_high": gain_high,
-                "null_mean": nulls[name].mean(axis=0),
-                "null_high": np.quantile(nulls[name], 0.95, axis=0),
-                "p": permutation_test(found[name], nulls[name]),
-                "n_words": len(values),
-            }
-        )
-        rows.append(table)
+        table = {"space": name, "norm": [*map(str, norms), ALL_NORMS], "r2": found[name], "low": low, "high": high}
+        table |= {"gain": gain, "gain_low": gain_low, "gain_high": gain_high}
+        table |= {"null_mean": nulls[name].mean(axis=0), "null_high": np.quantile(nulls[name], 0.95, axis=0)}
+        p = permutation_test(found[name], nulls[name])
+        rows.append(pd.DataFrame(table | {"p": p, "n_words": len(values)}))
     return pd.concat(rows, ignore_index=True)
 
 

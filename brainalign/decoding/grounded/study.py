@@ -283,24 +283,8 @@ def word_regions(
         apart_low, apart_high = apart + widening * (np.quantile(first[1] - draws, tails, axis=0) - apart)
         null_low, null_high = np.quantile(null, [0.025, 0.975], axis=0)
         p = np.where(np.isfinite(r), (1 + (null >= r - 1e-9).sum(axis=0)) / (1 + n_permutations), np.nan)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "encoder": name,
-                    "group": names,
-                    "r": r,
-                    "low": low,
-                    "high": high,
-                    "difference": apart,
-                    "difference_low": apart_low,
-                    "difference_high": apart_high,
-                    "null_low": null_low,
-                    "null_high": null_high,
-                    "p": p,
-                    "q": statistics.fdr(p),
-                    "ceiling_r": limit,
-                    "n_targets": [len(each) for each in rows],
-                }
-            )
-        )
+        found = {"encoder": name, "group": names, "r": r, "low": low, "high": high}
+        found |= {"difference": apart, "difference_low": apart_low, "difference_high": apart_high}
+        found |= {"null_low": null_low, "null_high": null_high, "p": p, "q": statistics.fdr(p)}
+        tables.append(pd.DataFrame(found | {"ceiling_r": limit, "n_targets": [len(each) for each in rows]}))
     return pd.concat(tables, ignore_index=True)

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 
 HALF = "half of the regions"
@@ -112,25 +113,20 @@ def fill_table(
             own[name] = 1 - per_person[0].sum() / per_person[1].sum()
             drawn[name] = 1 - (weights @ per_person[0]) / (weights @ per_person[1])
         for name in sums:
-            difference = own[name] - own[reference]
             low, high = own[name] + reach * drawn[name].std()
-            below, above = difference + reach * (drawn[name] - drawn[reference]).std()
-            verdict = "better" if below > 0 else "worse" if above < 0 else "tie"
-            rows.append(
-                {
-                    "name": name,
-                    "hidden": view[0],
-                    "network": view[1],
-                    "r2": own[name],
-                    "low": low,
-                    "high": high,
-                    "difference": difference,
-                    "difference_low": below,
-                    "difference_high": above,
-                    "verdict": "reference" if name == reference else verdict,
-                }
-            )
+            row = {"name": name, "hidden": view[0], "network": view[1], "r2": own[name], "low": low, "high": high}
+            rows.append(row | beside_reference(own, drawn, name, reference, reach))
     return pd.DataFrame(rows).assign(n_people=n)
+
+
+def beside_reference(
+    own: Mapping[str, float], drawn: Mapping[str, Values], name: str, reference: str, reach: Values
+) -> dict[str, Any]:
+    """Return how far a score is above that of the reference, with its interval by the same draws, and the verdict."""
+    difference = own[name] - own[reference]
+    low, high = difference + reach * (drawn[name] - drawn[reference]).std()
+    verdict = "reference" if name == reference else "better" if low > 0 else "worse" if high < 0 else "tie"
+    return {"difference": difference, "difference_low": low, "difference_high": high, "verdict": verdict}
 
 
 def _views(sums: Sums, networks: NDArray[Any]) -> dict[tuple[str, str], NDArray[np.float64]]:

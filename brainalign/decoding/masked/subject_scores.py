@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError, check_apart, check_finite, check_rows
+from brainalign.decoding.masked.fill_scores import beside_reference
 from brainalign.decoding.masked.model import MaskedBrainModel
 from brainalign.decoding.masked.network import token_correlations
 from brainalign.decoding.masked.segments import check_series, segment_starts
@@ -141,30 +142,15 @@ def person_scores(
     n, rows = len(names), []
     wider = np.sqrt(n / (n - 1) * (1 + n_folds / (n_folds - 1)))
     reach = np.array([-1, 1]) * stdtrit(n - 1, (1 + confidence) / 2) * wider
-    for name, one in own.items():
-        score = _score(one, given, every, numeric)
+    scores = {name: _score(one, given, every, numeric) for name, one in own.items()}
+    metric, chance = ("Pearson's r", 0.0) if numeric else ("balanced accuracy", 1 / len(np.unique(given)))
+    for name, score in scores.items():
         null = np.array([_score(p, y, every, numeric) for p, y in zip(permuted[name], shuffled, strict=True)])
         low, high = np.clip(score + reach * drawn[name].std(), -1 if numeric else 0, 1)
-        difference = score - _score(own[reference], given, every, numeric)
-        below, above = difference + reach * (drawn[name] - drawn[reference]).std()
-        verdict = "better" if below > 0 else "worse" if above < 0 else "tie"
-        rows.append(
-            {
-                "name": name,
-                "metric": "Pearson's r" if numeric else "balanced accuracy",
-                "score": score,
-                "low": low,
-                "high": high,
-                "chance": 0.0 if numeric else 1 / len(np.unique(given)),
-                "null_mean": null.mean() if len(null) else np.nan,
-                "null_high": null.max() if len(null) else np.nan,
-                "p": (1 + (null >= score).sum()) / (1 + len(null)),
-                "difference": difference,
-                "difference_low": below,
-                "difference_high": above,
-                "verdict": "reference" if name == reference else verdict,
-            }
-        )
+        mean, largest = (null.mean(), null.max()) if len(null) else (np.nan, np.nan)
+        row = {"name": name, "metric": metric, "score": score, "low": low, "high": high, "chance": chance}
+        row |= {"null_mean": mean, "null_high": largest, "p": (1 + (null >= score).sum()) / (1 + len(null))}
+        rows.append(row | beside_reference(scores, drawn, name, reference, reach))
     return pd.DataFrame(rows).assign(n_people=n, n_repeats=n_repeats, n_permutations=n_permutations)
 
 
@@ -306,13 +292,8 @@ class FineTuned:
             scores = self._scores(cut[chosen[:, None], drawn].to(device))
             return nn.functional.cross_entropy(scores, targets[chosen.to(device)])
 
-        train(
-            [self._blocks, self._read],
-            loss,
-            self.n_steps,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-        )
+        rates: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        train([self._blocks, self._read], loss, self.n_steps, **rates)
         return self
 
     def predict(self, series: NDArray[np.floating[Any]]) -> NDArray[np.str_]:

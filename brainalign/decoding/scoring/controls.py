@@ -185,22 +185,10 @@ def control_matrix(
     for (trained, tested, measure), scores in sums.items():
         found = pairing_test(scores, shown, groups, n_permutations, seeds[0])
         of_seeds = values[(trained, tested, measure)]
-        rows.append(
-            {
-                "trained": trained,
-                "tested": tested,
-                "measure": measure,
-                "value": found.value,
-                "sd_seeds": np.std(of_seeds, ddof=1) if len(of_seeds) > 1 else np.nan,
-                "chance": found.null_mean,
-                "null_sd": found.null_sd,
-                "limit": found.null_mean + 3 * found.null_sd,
-                "p": found.p,
-                "n_seeds": len(of_seeds),
-                "n_trials": found.n_trials,
-                "n_stimuli": found.n_stimuli,
-            }
-        )
+        sd = np.std(of_seeds, ddof=1) if len(of_seeds) > 1 else np.nan
+        row = {"trained": trained, "tested": tested, "measure": measure, "value": found.value, "sd_seeds": sd}
+        row |= {"chance": found.null_mean, "null_sd": found.null_sd, "limit": found.null_mean + 3 * found.null_sd}
+        rows.append(row | {"p": found.p, "n_seeds": len(of_seeds)} | found.counts())
     subjects = test.meta["subject"].to_numpy()
     return ControlMatrix(pd.DataFrame(rows), sums, shown, groups, subjects, n_permutations, seeds[0])
 

@@ -124,20 +124,9 @@ def retrieval_accuracy(
         of_trial = accuracy[ranks[np.arange(len(column)), column] - 1]
         test = pairing_test(accuracy[ranks - 1], column, stimulus_groups, n_permutations, seed)
         low, high = stimulus_interval(of_trial, people, column, n_draws, seed, confidence)
-        rows.append(
-            {
-                "measure": measure,
-                "value": test.value,
-                "low": low,
-                "high": high,
-                "chance": accuracy.mean(),
-                "majority": accuracy[constant][column].mean(),
-                **test.against_null(),
-                "n_gallery": n,
-                **test.counts(),
-                "n_subjects": len(np.unique(people)),
-            }
-        )
+        row = {"measure": measure, "value": test.value, "low": low, "high": high, "chance": accuracy.mean()}
+        row |= {"majority": accuracy[constant][column].mean()} | test.against_null()
+        rows.append(row | {"n_gallery": n} | test.counts() | {"n_subjects": len(np.unique(people))})
         by_subject[measure] = of_trial
     grouped = by_subject.groupby("subject", sort=False)
     return Retrieval(

@@ -339,16 +339,10 @@ class SharedSpace:
                 distance = (found - targets).square().sum(dim=-1).mean()
                 return clip_loss(found, targets, network.scale(), stimuli) + self.regression * distance
 
-            return train(
-                [*modules, network.scale],
-                loss,
-                n_steps * len(names),
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                schedule="one_cycle" if check is None else self.schedule,
-                patience=self.patience,
-                validate=check,
-            )
+            schedule = "one_cycle" if check is None else self.schedule
+            rates: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+            checks: dict[str, Any] = {"schedule": schedule, "validate": check, "patience": self.patience}
+            return train([*modules, network.scale], loss, n_steps * len(names), **rates, **checks)
 
         if self.phases == "joint":
             return {"joint": run([network.encoders, network.mixture], network, data, validate)}
@@ -410,14 +404,10 @@ class _SpaceNetwork(nn.Module):
     def __init__(self, space: SharedSpace, n_layers: Mapping[str, int]) -> None:
         super().__init__()
         menu, options = MODALITY_ENCODERS[space.size], space.options or {}
-        self.encoders = nn.ModuleDict(
-            {
-                name: menu["signals" if len(shape) == 2 else "voxels"](
-                    n_layers[name], tuple(shape), space.width, **options.get(name, {})
-                )
-                for name, shape in space.shapes_.items()
-            }
-        )
+        self.encoders = nn.ModuleDict()
+        for name, shape in space.shapes_.items():
+            encoder = menu["signals" if len(shape) == 2 else "voxels"]
+            self.encoders[name] = encoder(n_layers[name], tuple(shape), space.width, **options.get(name, {}))
         self.mixture = SoftMixture(space.width, space.n_dimensions_, space.n_experts, space.router)
         self.scale = LogitScale(*space.scale)
 

@@ -77,20 +77,11 @@ def text_scores(
             scored = _Scored(pairs, gist, text, group, total)
             value, rotated = scored.value(), scored.rotated(n_rotations)
             null = scored.permuted(n_permutations, np.random.default_rng(seed))
-            rows.append(
-                {
-                    "measure": measure,
-                    "control": control,
-                    "value": value,
-                    "rotated": rotated,
-                    "gap": sign * (value - rotated),
-                    "null_sd": null.std(ddof=1),
-                    "p": float(permutation_test(np.asarray(sign * value), sign * null)),
-                    "n_sentences": int(scored.kept.sum()),
-                    "n_texts": len(scored.shown),
-                    "n_empty": empty,
-                }
-            )
+            p = float(permutation_test(np.asarray(sign * value), sign * null))
+            row = {"measure": measure, "control": control, "value": value, "rotated": rotated}
+            row |= {"gap": sign * (value - rotated), "null_sd": null.std(ddof=1), "p": p}
+            counts = {"n_sentences": int(scored.kept.sum()), "n_texts": len(scored.shown), "n_empty": empty}
+            rows.append(row | counts)
     return pd.DataFrame(rows)
 
 

@@ -124,16 +124,8 @@ def study_text(
             return _decoding(fitted[seed], study.train)  # trained on brains once
         return _decoding(make(Trials(signals, targets, meta), seed), study.train)
 
-    matrix = control_matrix(
-        fit,
-        given,
-        study.test,
-        _hits,
-        other_tests=study.others,
-        within=WITHIN,
-        seeds=seeds,
-        n_permutations=n_permutations,
-    )
+    options: dict[str, Any] = {"within": WITHIN, "seeds": seeds, "n_permutations": n_permutations}
+    matrix = control_matrix(fit, given, study.test, _hits, other_tests=study.others, **options)
     decoded = {seed: _decoding(one, study.train)(study.test.signals, study.test.meta) for seed, one in fitted.items()}
     drawn: dict[str, Any] = {"n_permutations": n_permutations, "n_draws": n_draws, "confidence": confidence}
     ids, subjects, groups = (study.test.meta[name].to_numpy() for name in ("stimulus_id", "subject", "task"))
@@ -277,17 +269,8 @@ def _relevance(fit: TextFit, study: TextStudy, seed: int) -> pd.DataFrame:
 def _sentences(decoded: Decoded, found: Retrieval, study: TextStudy) -> pd.DataFrame:
     meta = study.test.meta
     text = meta.drop_duplicates("stimulus_id").set_index("stimulus_id")["text"]
-    return pd.DataFrame(
-        {
-            "trial_id": meta["trial_id"],
-            "subject": meta["subject"],
-            "task": meta["task"],
-            "true": meta["text"],
-            "decoded": decoded.sentences,
-            "retrieved": text.loc[list(found.chosen)].to_numpy(),
-            "rank": found.ranks,
-        }
-    )
+    told = meta[["trial_id", "subject", "task"]].assign(true=meta["text"], decoded=decoded.sentences)
+    return told.assign(retrieved=text.loc[list(found.chosen)].to_numpy(), rank=found.ranks)
 
 
 MOST_TRIALS = 300  # a random sample of more

@@ -200,14 +200,8 @@ def _name_areas(ax: Axes, rows: pd.DataFrame) -> None:
     """Write the names beside the points, above and below in turn along each layer, so that neighbours stay apart."""
     for _, row in rows.sort_values("distance_mm").groupby("number"):
         for k, (_, area) in enumerate(row.iterrows()):
-            ax.annotate(
-                str(area["area"]),
-                (area["distance_mm"], area["number"]),
-                xytext=(0, 6 if k % 2 == 0 else -11),
-                textcoords="offset points",
-                fontsize=6,
-                ha="center",
-            )
+            place = area["distance_mm"], area["number"]
+            kit.name_point(ax, str(area["area"]), place, (0, 6 if k % 2 == 0 else -11), size=6, ha="center")
 
 
 def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:

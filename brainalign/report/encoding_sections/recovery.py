@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import COLOURS, GREY, new_figure
+from brainalign.report.kit import COLOURS, GREY, cell_text, name_point, new_figure
 
 MIN_AREAS = 3  # fewer have no rank correlation
 
@@ -86,15 +86,8 @@ def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> F
     for (x, y), names in taken.items():
         unique = list(dict.fromkeys(names))
         text = ", ".join(unique[:3]) + (f" +{len(unique) - 3}" if len(unique) > 3 else "")
-        left = x > 0.6  # else the name runs out of the axes
-        ax.annotate(
-            text,
-            (x, y),
-            xytext=(-5 if left else 5, 3),
-            textcoords="offset points",
-            fontsize=7,
-            ha="right" if left else "left",
-        )
+        beside, ha = (-5, "right") if x > 0.6 else (5, "left")  # else the name runs out of the axes
+        name_point(ax, text, (x, y), (beside, 3), ha=ha)
     ax.set(xlabel="planted relative depth", ylabel="recovered relative depth", xlim=(-0.06, 1.06), ylim=(-0.06, 1.06))
     ax.set_title(f"{title}\n{_undecided(rows, 'areas')}", fontsize=8)
     return figure
@@ -111,22 +104,11 @@ def _undecided(rows: pd.DataFrame, what: str) -> str:
 
 def _confusion(ax: Axes, decided: pd.DataFrame, names: Sequence[str], what: str) -> None:
     """Draw counts of planted (rows) and recovered (columns) names."""
-    counts = (
-        pd.crosstab(decided["planted"], decided["recovered"])
-        .reindex(index=list(names), columns=list(names), fill_value=0)
-        .to_numpy()
-    )
+    table = pd.crosstab(decided["planted"], decided["recovered"])
+    counts = table.reindex(index=list(names), columns=list(names), fill_value=0).to_numpy()
     ax.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.max(initial=0), 1) * 1.2)
     for i, j in np.argwhere(counts > 0):
-        ax.text(
-            j,
-            i,
-            str(counts[i, j]),
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if counts[i, j] > 0.6 * counts.max() else "black",
-        )
+        cell_text(ax, i, j, str(counts[i, j]), dark=counts[i, j] > 0.6 * counts.max(), size=8)
     ax.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=7)
     ax.set_yticks(range(len(names)), names, fontsize=7)
     exact = int(np.trace(counts))
@@ -189,10 +171,8 @@ def planted_ceilings(rows: pd.DataFrame, tolerance: float = 0.02) -> Figure:
         ax.plot(level + rng.uniform(-0.008, 0.008, len(drawn)), drawn, ".", color=COLOURS[4], markersize=2, alpha=0.5)
         ax.errorbar(level, values.mean(), values.std(), fmt="o", color=COLOURS[0], markersize=5, capsize=3)
         error, se = values.mean() - level, values.std() / np.sqrt(len(values))
-        outside = abs(error) > tolerance
-        gap.errorbar(
-            level, error, 2 * se, fmt="o", color=COLOURS[5] if outside else COLOURS[0], markersize=5, capsize=3
-        )
+        colour = COLOURS[5] if abs(error) > tolerance else COLOURS[0]
+        gap.errorbar(level, error, 2 * se, fmt="o", color=colour, markersize=5, capsize=3)
     sizes = levels.size()
     n = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
     gap.set_title(f"{n} targets per planted level", fontsize=8)

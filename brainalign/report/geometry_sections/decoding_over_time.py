@@ -285,15 +285,11 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     spans = spans[(spans["kind"] == "time") & (spans["group"] == "all") & (spans["p"] < kit.LEVEL)]
     known = np.any([(row["start_s"] <= times) & (times <= row["stop_s"]) for _, row in spans.iterrows()], axis=0)
     outlined = np.logical_and(squares["significant"], np.logical_and.outer(known, known))
+    square = decoded_square(squares["generalization"], outlined, times, chance, measure)
     panels = [
         kit.captioned("decodedwindows", "Windows as a whole", _ranked(windows, measure), windows, id="windows"),
         kit.captioned("decodedcourse", "Moment by moment, by group of sensors", figure, scores, id="decoded"),
-        kit.captioned(
-            "decodedsquare",
-            "Trained at one time, tested at another",
-            decoded_square(squares["generalization"], outlined, times, chance, measure),
-            id="square",
-        ),
+        kit.captioned("decodedsquare", "Trained at one time, tested at another", square, id="square"),
     ]
     effects = tables["timesensors"]
     if kit.lie_on_the_head(targets) and len(targets) >= FEW_SENSORS:
@@ -306,13 +302,8 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     if len(names) > 2:
         shown = decoded_pairs(squares["pairs"], squares["pair_times"], names)
         panels.append(kit.captioned("decodedpairs", "Every pair of conditions", shown, id="pairs"))
-    return kit.Section(
-        "decoding",
-        "Categories over time",
-        panels,
-        decoding_findings(decoded)[: None if findings else 1],
-        [_table(windows)],
-    )
+    told = decoding_findings(decoded)[: None if findings else 1]
+    return kit.Section("decoding", "Categories over time", panels, told, [_table(windows)])
 
 
 def _ranked(windows: pd.DataFrame, measure: str) -> Figure:

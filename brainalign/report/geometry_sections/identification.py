@@ -112,15 +112,9 @@ def identification_section(
     rows, surface, agreement = (tables[name] for name in IDENTIFICATION_TABLES)
     if rows.empty:
         return kit.Section("identification", TITLE, paragraphs=[f"No regions are named: {about['reason']}."])
-    panel = kit.captioned(
-        "identification surface",
-        "Accuracy over all thresholds",
-        identification_figure(surface, rows, float(about["chance"])),
-        surface,
-        id="identification",
-        chance=about["chance"],
-        confidence=confidence,
-    )
+    figure = identification_figure(surface, rows, float(about["chance"]))
+    words: dict[str, Any] = {"id": "identification", "chance": about["chance"], "confidence": confidence}
+    panel = kit.captioned("identification surface", "Accuracy over all thresholds", figure, surface, **words)
     found = [_nested(rows, surface, about), identification_verdict(rows), _sizes(about)]
     paragraphs = [*found, *kit.EXPLAINED["identification"]]
     blocks = [_table(rows)]
@@ -246,9 +240,8 @@ def _table(rows: pd.DataFrame) -> Markup:
     for _, row in rows.iterrows():
         name = str(row["name"])
         quantiles = "" if pd.isna(row["lower"]) else f" ({kit.number(row['lower'], 2)}, {kit.number(row['upper'], 2)})"
-        interval = f"{kit.number(row['low'])} to {kit.number(row['high'])}"
         over = ["–" if name == own else _gap(_row(rows, name), column) for own, column in _OVER.items()]
-        cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), kit.number(row["accuracy"]), interval, *over])
+        cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), kit.number(row["accuracy"]), kit.between(row), *over])
     return kit.html_table(header, cells, "Regions named across subjects")
 
 

@@ -152,14 +152,8 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
             some = control["mean"].notna().to_numpy()
             mean, sd = control["mean"].to_numpy()[some], control["sd"].to_numpy()[some]
             ax.fill_between(x[some], mean - sd, mean + sd, color=kit.NULL, linewidth=0, zorder=0)
-            ax.plot(
-                x[some],
-                mean,
-                "--",
-                color=kit.GREY,
-                linewidth=1,
-                label=f"random weights, mean ± sd of {int(control['n'].max())}",
-            )
+            label = f"random weights, mean ± sd of {int(control['n'].max())}"
+            ax.plot(x[some], mean, "--", color=kit.GREY, linewidth=1, label=label)
         if rows["model"].nunique() == 1:
             step = -(-len(part) // 12)
             ax.set_xticks(x[::step], list(part["layer"])[::step], rotation=60, ha="right", fontsize=7)
@@ -292,20 +286,14 @@ def mds_categories(
     """
     names = list(dict.fromkeys(categories))
     figure, (ax,) = kit.new_figure(*((9.0, 6.2) if len(pictures) else (6.6, 4.2)))
-    markers = "osD^vP"
+    markers, n_colours = "osD^vP", len(kit.COLOURS)
     for k, name in enumerate(names):
         here = np.array([category == name for category in categories])
-        ax.scatter(
-            points[here, 0],
-            points[here, 1],
-            s=26,
-            color=kit.COLOURS[k % len(kit.COLOURS)],
-            marker=markers[k // len(kit.COLOURS) % len(markers)],
-            alpha=0.85,
-            label=kit.legend_name(f"{name} ({here.sum()})"),
-        )
+        colour, marker = kit.COLOURS[k % n_colours], markers[k // n_colours % len(markers)]
+        (x, y), label = points[here].T, kit.legend_name(f"{name} ({here.sum()})")
+        ax.scatter(x, y, s=26, color=colour, marker=marker, alpha=0.85, label=label)
         for place in np.flatnonzero(here) if len(pictures) else ():
-            frame = {"edgecolor": kit.COLOURS[k % len(kit.COLOURS)], "linewidth": 1.5}
+            frame = {"edgecolor": colour, "linewidth": 1.5}
             picture = OffsetImage(pictures[int(place)], zoom=PICTURE_POINTS / len(pictures[int(place)]))
             ax.add_artist(AnnotationBbox(picture, points[place], pad=0.05, bboxprops=frame))
     ax.set(aspect="equal", xticks=[], yticks=[])
@@ -315,5 +303,5 @@ def mds_categories(
         return figure
     ax.margins(0.25)
     for name, place in zip(categories, points, strict=True) if len(names) <= MOST_NAMED else ():
-        ax.annotate(name, place, xytext=(5, 4), textcoords="offset points", fontsize=8)
+        kit.name_point(ax, name, place, (5, 4), size=8)
     return figure

@@ -151,13 +151,8 @@ def _heads(
         return
     best = float(means.index[int(means.to_numpy().argmax())])
     shown = scores[scores["time_s"] == best].set_index("target_id").reindex(targets["target_id"])
-    drawn = kit.place_map(
-        targets,
-        shown["r"].to_numpy(),
-        label=label,
-        vmax=float(shown["r"].abs().max()),
-        outline=shown["significant"].eq(True).to_numpy(),
-    )
+    vmax, sure = float(shown["r"].abs().max()), shown["significant"].eq(True).to_numpy()
+    drawn = kit.place_map(targets, shown["r"].to_numpy(), label=label, vmax=vmax, outline=sure)
     if drawn is not None:
         title = f"Where r lies at {1000 * best:.0f} ms ({name})"
         yield kit.captioned("electrodes", title, drawn.figure, html=drawn.slices, clusters=clusters)
@@ -171,14 +166,9 @@ def left_out_course_section(material: kit.Material) -> kit.Section | None:
     if not material.encodings or material.responses is None:
         return None
     first = material.first
-    rows = pd.concat(
-        [
-            _left_out_course(encoding, first.split).assign(model=model)
-            for (model, method), encoding in material.encodings.items()
-            if method == first.method
-        ],
-        ignore_index=True,
-    )
+    mine = {model: encoding for (model, method), encoding in material.encodings.items() if method == first.method}
+    courses = [_left_out_course(encoding, first.split).assign(model=model) for model, encoding in mine.items()]
+    rows = pd.concat(courses, ignore_index=True)
     pooled = rows.groupby(["model", "time_s"], sort=False, as_index=False).mean(numeric_only=True).assign(layer="all")
     names: dict[str, Any] = {
         "models": material.models,
@@ -189,7 +179,7 @@ def left_out_course_section(material: kit.Material) -> kit.Section | None:
     caption = kit.CAPTIONS["leftoutcourse"].format(tested=material.tested)
     panels = [kit.Panel("course", f"Score over time ({first.method})", caption, figure, rows)]
     for model in material.layered_models:
-        if (model, first.method) in material.encodings:
+        if model in mine:
             every = score_over_time(rows[rows["model"] == model], **names)
             title = f"Score over time, every layer of {model}"
             panels.append(kit.Panel(f"courselayers-{model}", title, caption, every))

@@ -11,6 +11,7 @@ from brainalign.report.kit.canvas import MOST_MARKS as MOST_MARKS
 from brainalign.report.kit.canvas import MOST_PIXELS as MOST_PIXELS
 from brainalign.report.kit.canvas import NULL as NULL
 from brainalign.report.kit.canvas import STRIP as STRIP
+from brainalign.report.kit.canvas import cell_text as cell_text
 from brainalign.report.kit.canvas import composite as composite
 from brainalign.report.kit.canvas import compressed as compressed
 from brainalign.report.kit.canvas import label_axes as label_axes
@@ -19,6 +20,7 @@ from brainalign.report.kit.canvas import legend_below as legend_below
 from brainalign.report.kit.canvas import legend_name as legend_name
 from brainalign.report.kit.canvas import letter as letter
 from brainalign.report.kit.canvas import model_colours as model_colours
+from brainalign.report.kit.canvas import name_point as name_point
 from brainalign.report.kit.canvas import new_figure as new_figure
 from brainalign.report.kit.canvas import panel_grid as panel_grid
 from brainalign.report.kit.canvas import picture_bytes as picture_bytes

@@ -71,6 +71,19 @@ def label_axes(
         ax.tick_params(axis=ticks, labelsize=7)
 
 
+def cell_text(ax: Axes, row: int, column: int, text: str, *, dark: bool, size: int = 7, **style: Any) -> None:
+    """Write into the middle of a cell of a matrix, white where it is dark."""
+    colour = "white" if dark else "black"
+    ax.text(column, row, text, ha="center", va="center", fontsize=size, color=colour, **style)
+
+
+def name_point(
+    ax: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], size: int = 7, ha: str = "left"
+) -> None:
+    """Write a name so many points beside a place."""
+    ax.annotate(text, place, xytext=offset, textcoords="offset points", fontsize=size, ha=ha)
+
+
 def model_colours(models: Sequence[str], controls: Sequence[str] = (), others: Sequence[str] = ()) -> dict[str, str]:
     """Return a colour per model of the study by its first place, the same in all figures; controls, others are grey."""
     known = [model for model in models if model not in controls]

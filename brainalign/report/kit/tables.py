@@ -96,7 +96,7 @@ def row_table(rows: pd.DataFrame, columns: Columns, label: str = "") -> Markup:
     return html_table(list(columns), cells, label)
 
 
-def between(row: Mapping[str, Any], low: str = "low", high: str = "high") -> str:
+def between(row: "Mapping[str, Any] | pd.Series[Any]", low: str = "low", high: str = "high") -> str:
     """Write the two ends of an interval, or a dash where there is none."""
     return "–" if pd.isna(row[low]) else f"{number(row[low])} to {number(row[high])}"
 

@@ -87,8 +87,7 @@ def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Seq
     figure, (ax,) = kit.new_figure(4.6, 4.0)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.argwhere(counts > 0) if len(labels) <= MOST_NUMBERED else ():
-        colour = "white" if shares[i, j] > 0.55 else "black"
-        ax.text(j, i, f"{shares[i, j]:.2f}".lstrip("0"), ha="center", va="center", fontsize=7, color=colour)
+        kit.cell_text(ax, i, j, f"{shares[i, j]:.2f}".lstrip("0"), dark=shares[i, j] > 0.55)
     places, names = _some(labels)
     ax.set_xticks(places, names, rotation=60, ha="right", fontsize=8)
     ax.set_yticks(places, names, fontsize=8)

@@ -64,13 +64,11 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
         else:
             ax.plot(x, part["score"], color=kit.GREY, linewidth=0.9, linestyle=next(styles), label=label)
     highest = rows.groupby("time")["null_95"].max()
-    ax.plot(
-        scale * np.asarray(highest.index), highest, color="black", linewidth=0.6, label="conditions exchanged, 95 %"
-    )
+    label, times = "conditions exchanged, 95 %", scale * np.asarray(highest.index)
+    ax.plot(times, highest, color="black", linewidth=0.6, label=label)
     ax.axhline(0, color="black", linewidth=0.6)
-    kit.label_axes(
-        ax, x="frame" if frame_s is None else "time (s)", y="RDM of model against neurons (Spearman)", ticks="both"
-    )
+    unit = "frame" if frame_s is None else "time (s)"
+    kit.label_axes(ax, x=unit, y="RDM of model against neurons (Spearman)", ticks="both")
     kit.legend_below(figure, [ax], 3)
     return figure
 
@@ -124,13 +122,11 @@ def _following(material: kit.StudyMaterial, scores: pd.DataFrame) -> kit.Section
     for k, (region, part) in enumerate(scores.groupby("region", sort=False)):
         where = "" if scores["region"].nunique() == 1 else f", {region}"
         bars = followed_bars(part)
-        course = followed_movies(movies[movies["region"] == region], material.descriptor.frame_s)
+        shown = movies[movies["region"] == region]
+        course = followed_movies(shown, material.descriptor.frame_s)
         panels.append(kit.captioned("followed", f"Neurons predicted{where}", bars, part, id=f"followed{k}"))
-        panels.append(
-            kit.captioned(
-                "movies", f"Geometry frame by frame{where}", course, movies[movies["region"] == region], id=f"movies{k}"
-            )
-        )
+        title = f"Geometry frame by frame{where}"
+        panels.append(kit.captioned("movies", title, course, shown, id=f"movies{k}"))
     panels.append(kit.captioned("followedtable", "All numbers", None, scores, id="scores", html=_table(scores)))
     return kit.Section("following", "What models and neurons follow", panels, _findings(material, scores)[:1])
 

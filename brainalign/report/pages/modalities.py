@@ -214,15 +214,10 @@ def _between(material: kit.StudyMaterial) -> kit.Section:
         return kit.Section("between", title, paragraphs=["One modality: nothing to look for in another."])
     first = rows.iloc[0]
     chance = kit.number(rows[rows["measure"] == "top-5"]["chance"].iloc[0])
+    figures = {k: direction_matrix(rows, f"top-{k}") for k in (1, 5)}
     panels = [
-        kit.captioned(
-            "spacedirections",
-            f"{title}, top-{k}",
-            direction_matrix(rows, f"top-{k}"),
-            rows if k == 1 else None,
-            id=f"directions{k}",
-        )
-        for k in (1, 5)
+        kit.captioned("spacedirections", f"{title}, top-{k}", figure, rows if k == 1 else None, id=f"directions{k}")
+        for k, figure in figures.items()
     ]
     paragraphs = [
         f"An image's mean embedding over the subjects of one modality is looked for among {int(first['n_gallery'])} "

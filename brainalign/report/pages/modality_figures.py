@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import COLOURS, GREY, NULL, label_axes, legend_below, new_figure
+from brainalign.report.kit import COLOURS, GREY, NULL, cell_text, label_axes, legend_below, new_figure
 
 DECODERS = {"joint": COLOURS[0], "ridge": COLOURS[1], "unimodal": COLOURS[2]}
 
@@ -18,18 +18,13 @@ def direction_matrix(retrieval: pd.DataFrame, measure: str) -> Figure:
     top = float(rows["value"].max()) if len(rows) else 1.0
     for ax, decoder in zip(axes, decoders, strict=False):
         part = rows[rows["decoder"] == decoder].set_index(["query", "gallery"])
-        matrix = np.full((len(names), len(names)), np.nan)
-        for i, query in enumerate(names):
-            for j, gallery in enumerate(names):
-                if (query, gallery) in part.index:
-                    matrix[i, j] = part.loc[(query, gallery), "value"]
+        matrix = part["value"].unstack().reindex(index=names, columns=names).to_numpy(dtype=float)
         ax.imshow(matrix, cmap="viridis", vmin=0, vmax=top)
         for (i, j), value in np.ndenumerate(matrix):
             if np.isfinite(value):
                 p = part.loc[(names[i], names[j]), "p"]
                 said = f"{value:.2f}" + ("" if p <= 0.05 else " n.s.")
-                colour = "white" if value < 0.6 * top else "black"
-                ax.text(j, i, said, ha="center", va="center", fontsize=8, color=colour)
+                cell_text(ax, i, j, said, dark=value < 0.6 * top, size=8)
         ax.set_xticks(range(len(names)), names, fontsize=8)
         ax.set_yticks(range(len(names)), names, fontsize=8)
         label_axes(ax, f"{decoder}, {measure}", x="looked for in")

@@ -81,8 +81,7 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
     """Return models and layers (rows) by reference sets (columns), with intervals and random weights."""
     references, body = list(pd.unique(scores["reference"])), []
     for (model, layer), part in scores.groupby(["model", "layer"], sort=False):
-        by_set = part.set_index("reference")
-        combined = part["kind"].eq("combination").any()
+        by_set, combined = part.set_index("reference"), part["kind"].eq("combination").any()
         cells = [f"{model} {layer}".strip() + ", held out" * bool(combined)]
         for name in references:
             if name not in by_set.index:
@@ -104,10 +103,8 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
             cells.append(f"{kit.number(row['mean'])} ± {kit.number(row['sd'])}; {group}")
         body.append(cells)
     ceilings = scores.groupby("reference", sort=False)[["ceiling_low", "ceiling_high"]].first()
-    band = ["noise ceiling"]
-    for name in references:
-        low, high = ceilings.loc[name]
-        band.append("– (one RDM)" if np.isnan(low) else f"{kit.number(low)} to {kit.number(high)}")
+    bounds = [kit.between(row, "ceiling_low", "ceiling_high") for _, row in ceilings.loc[references].iterrows()]
+    band = ["noise ceiling", *("– (one RDM)" if each == "–" else each for each in bounds)]
     return kit.html_table(["model", *references], [band, *body], "Fits to the reference sets")
 
 

@@ -32,11 +32,8 @@ def matrix_figure(controls: pd.DataFrame) -> Figure:
         for i, a in enumerate(trained):
             for j, b in enumerate(tested):
                 cell = cells.loc[(a, b)]
-                dark = values[i, j] > 0.6 * values.max()
-                star = "*" if cell["p"] <= LEVEL else ""
-                ax.text(
-                    j, i, f"{values[i, j]:.3f}{star}", ha="center", va="center", fontsize=8, color="w" if dark else "k"
-                )
+                dark, star = values[i, j] > 0.6 * values.max(), "*" if cell["p"] <= LEVEL else ""
+                kit.cell_text(ax, i, j, f"{values[i, j]:.3f}{star}", dark=dark, size=8)
                 empty = a != "brain" or b not in {"brain", "phase-randomised", "time-reversed"}
                 if empty and cell["p"] <= LEVEL:
                     ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=kit.COLOURS[5], linewidth=2))
@@ -120,15 +117,12 @@ def confusion_figure(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     figure, axes = kit.new_figure(3.3 * len(confusions), 3.0, len(confusions))
     for ax, (name, table) in zip(axes, confusions.items(), strict=True):
         labels = sorted(set(table["true"]) | set(table["told"]))
-        counts = table.pivot_table(index="true", columns="told", values="n", aggfunc="sum").reindex(
-            index=labels, columns=labels, fill_value=0
-        )
-        filled = counts.fillna(0).to_numpy(dtype=float)
+        counts = table.pivot_table(index="true", columns="told", values="n", aggfunc="sum")
+        filled = counts.reindex(index=labels, columns=labels).fillna(0).to_numpy(dtype=float)
         shares = filled / np.maximum(filled.sum(axis=1, keepdims=True), 1)
         ax.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-        for i, row in enumerate(shares):
-            for j, share in enumerate(row):
-                ax.text(j, i, f"{share:.2f}", ha="center", va="center", fontsize=8, color="w" if share > 0.6 else "k")
+        for (i, j), share in np.ndenumerate(shares):
+            kit.cell_text(ax, i, j, f"{share:.2f}", dark=share > 0.6, size=8)
         ax.set_xticks(range(len(labels)), labels, fontsize=7, rotation=30)
         ax.set_yticks(range(len(labels)), labels if ax is axes[0] else [""] * len(labels), fontsize=7)
         ax.set_xlabel("told", fontsize=8)
@@ -147,14 +141,8 @@ LEAST_SENSORS = 8  # for a topography
 def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) -> list[kit.Section]:
     """Return the control matrix of every decoder, and what needs no brain at all beside it."""
     panels = [
-        kit.captioned(
-            "textcontrols",
-            f"Control matrix, {name}",
-            matrix_figure(tables["controls"]),
-            tables["controls"],
-            id=f"controls{k}",
-        )
-        for k, (name, tables) in enumerate(decoders.items())
+        kit.captioned("textcontrols", f"Control matrix, {name}", matrix_figure(cells), cells, id=f"controls{k}")
+        for k, (name, cells) in enumerate((name, tables["controls"]) for name, tables in decoders.items())
     ]
     nuisances = next(iter(decoders.values()))["nuisances"]
     measures = list(pd.unique(nuisances["measure"]))
@@ -216,46 +204,30 @@ def retrieval_section(decoders: Tables, confidence: float) -> kit.Section:
         for measure, part in tables["retrieval"].groupby("measure", sort=False):
             first = part.iloc[0]
             spread = kit.number(part["value"].std(ddof=1)) if len(part) > 1 else "–"
-            interval = "–" if pd.isna(first["low"]) else f"{kit.number(first['low'])} to {kit.number(first['high'])}"
-            rows.append(
-                [
-                    name, str(measure), Markup("<b>{}</b>").format(kit.number(part["value"].mean())), spread,
-                    interval, kit.number(first["chance"]),
-                    f"{kit.number(first['null_mean'])} ± {kit.number(first['null_sd'])}",
-                    kit.number(first["majority"]), kit.p_number(part["p"].max()),
-                ]
-            )  # fmt: skip
+            score = Markup("<b>{}</b>").format(kit.number(part["value"].mean()))
+            null = f"{kit.number(first['null_mean'])} ± {kit.number(first['null_sd'])}"
+            beside = [kit.number(first["chance"]), null, kit.number(first["majority"]), kit.p_number(part["p"].max())]
+            rows.append([name, str(measure), score, spread, kit.between(first), *beside])
     first_table = next(iter(decoders.values()))["retrieval"].iloc[0]
     header = ["decoder", "measure", "score", "sd of seeds", "interval", "chance", "null", "always the same", "p"]
     ranks = {name: tables["sentences"]["rank"] for name, tables in decoders.items()}
     averaged = {name: tables["averaged"] for name, tables in decoders.items()}
     subjects = {name: tables["retrievalsubjects"] for name, tables in decoders.items()}
-    n = int(first_table["n_stimuli"])
+    n, by_subject = int(first_table["n_stimuli"]), subject_figure(subjects, float(first_table["chance"]))
     every = pd.concat([tables["averaged"].assign(decoder=name) for name, tables in decoders.items()])
     readers = pd.concat([tables["retrievalsubjects"].assign(decoder=name) for name, tables in decoders.items()])
     panels = [
         kit.captioned("textranks", "Retrieval by k", rank_figure(ranks, n), id="ranks"),
         kit.captioned("textaveraged", "Retrieval by what is averaged", averaged_figure(averaged), every, id="averaged"),
-        kit.captioned(
-            "textsubjects",
-            "Subjects and seeds",
-            subject_figure(subjects, float(first_table["chance"])),
-            readers,
-            id="subjects",
-        ),
+        kit.captioned("textsubjects", "Subjects and seeds", by_subject, readers, id="subjects"),
     ]
     text = [
         f"{int(first_table['n_trials']):,} test trials of {int(first_table['n_subjects'])} subjects, "
         f"{n} different test sentences. Scores are means over seeds; {confidence:.0%} interval (of the first seed): "
         "subjects and sentences drawn anew; p: the largest of the seeds."
     ]
-    return kit.Section(
-        "retrieval",
-        "Retrieval",
-        panels,
-        text,
-        [kit.folded("All scores of retrieval", kit.html_table(header, rows, "Retrieval"))],
-    )
+    table = kit.folded("All scores of retrieval", kit.html_table(header, rows, "Retrieval"))
+    return kit.Section("retrieval", "Retrieval", panels, text, [table])
 
 
 def sentence_section(
@@ -377,23 +349,15 @@ def label_section(decoders: Tables) -> list[kit.Section]:
     scores = pd.concat([tables["zeroshot"].assign(decoder=name) for name, tables in named.items()])
     confusions = {name: tables["confusion"] for name, tables in named.items()}
     numbers = pd.concat([table.assign(decoder=name) for name, table in confusions.items()])
-    panel = kit.captioned(
-        "textlabels", "Labels told without a classifier", confusion_figure(confusions), numbers, id="confusion"
-    )
+    title, figure = "Labels told without a classifier", confusion_figure(confusions)
+    panel = kit.captioned("textlabels", title, figure, numbers, id="confusion")
     text = [
         f"{row['decoder']}: {row['measure']} {kit.number(row['value'])}, chance {kit.number(row['chance'])}, "
         f"p {kit.p_equals(row['p'])}."
         for _, row in scores.drop_duplicates("decoder").iterrows()
     ]
-    return [
-        kit.Section(
-            "labels",
-            "Labels",
-            [panel],
-            text,
-            [kit.folded("All scores of labels", kit.row_table(scores, columns, "Labels"))],
-        )
-    ]
+    table = kit.folded("All scores of labels", kit.row_table(scores, columns, "Labels"))
+    return [kit.Section("labels", "Labels", [panel], text, [table])]
 
 
 def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Section]:

@@ -173,8 +173,7 @@ def cosine_maps(table: pd.DataFrame) -> Figure:
         grid = part.pivot(index="region_a", columns="region_b", values="cosine").loc[regions, regions]
         image = ax.imshow(grid.to_numpy(dtype=float), vmin=-1, vmax=1, cmap="RdBu_r")
         for (i, j), value in np.ndenumerate(grid.to_numpy(dtype=float)):
-            colour = "white" if abs(value) > 0.68 else "black"
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+            kit.cell_text(ax, i, j, f"{value:.2f}", dark=abs(value) > 0.68, size=6)
         ax.set_xticks(range(len(regions)), regions, fontsize=7, rotation=60, ha="right")
         ax.set_yticks(range(len(regions)), regions, fontsize=7)
         ax.set_title(name, fontsize=8)

@@ -59,7 +59,7 @@ def words_figure(positions: NDArray[np.floating[Any]], words: Sequence[str], axe
     ax.axvline(0, color=kit.GREY, linewidth=0.5)
     ax.plot(positions[shown, 0], second[shown], ".", color=kit.COLOURS[0], markersize=4)
     for k in shown:
-        ax.annotate(str(words[k]), (positions[k, 0], second[k]), xytext=(3, 2), textcoords="offset points", fontsize=8)
+        kit.name_point(ax, str(words[k]), (positions[k, 0], second[k]), (3, 2), size=8)
     labels = [
         f"axis {row['axis']}{': ' + str(row['name']) if row['name'] else ''} ({row['variance']:.0%} of variance)"
         for _, row in axes.head(2).iterrows()
@@ -108,11 +108,8 @@ def grounding_section(material: kit.ImageMaterial) -> kit.Section | None:
         shown = regions[regions["group"] != RELIABLE].dropna(subset=["r"])
         shown = shown if len(shown) else regions.dropna(subset=["r"])
         named = shown.assign(encoder=shown["encoder"].map(lambda name: SPACES.get(name, name)))
-        panels.append(
-            kit.captioned(
-                "groundedregions", "Regions", encoder_scores(named), regions, confidence=material.config.confidence
-            )
-        )
+        figure = encoder_scores(named)
+        panels.append(kit.captioned("groundedregions", "Regions", figure, regions, confidence=confidence))
         paragraphs += region_sentences(regions)
         blocks.append(_regions_table(regions))
     if len(norms):
@@ -216,16 +213,8 @@ def _axes_sentence(axes: pd.DataFrame, attributes: pd.DataFrame) -> str:
 
 
 def _axes_table(axes: pd.DataFrame, attributes: pd.DataFrame) -> Markup:
-    header = [
-        "axis",
-        "variance",
-        "words at one end",
-        "words at the other",
-        "nearest attribute",
-        "r",
-        "95 % of |r| exchanged",
-        "q",
-    ]
+    header = ["axis", "variance", "words at one end", "words at the other"]
+    header += ["nearest attribute", "r", "95 % of |r| exchanged", "q"]
     rows = []
     for _, row in axes.iterrows():
         mine = attributes[attributes["axis"] == row["axis"]]
@@ -250,19 +239,10 @@ def _regions_table(regions: pd.DataFrame) -> Markup:
         mine: dict[str, Any] = {str(row["encoder"]): row for row in part.to_dict("records")}
         text = mine["text"]
         sure = text["difference_low"] > 0 or text["difference_high"] < 0
-        apart = (
-            f"{kit.number(text['difference'])} ({kit.number(text['difference_low'])} to "
-            f"{kit.number(text['difference_high'])})"
-        )
-        rows.append(
-            [
-                str(group),
-                *(kit.number(mine[name]["r"]) for name in names),
-                apart if sure else f"{apart}: tie",
-                kit.p_number(mine["grounded"]["p"], 4),
-                kit.number(mine["grounded"]["ceiling_r"]),
-            ]
-        )
+        low, high = kit.number(text["difference_low"]), kit.number(text["difference_high"])
+        apart, own = f"{kit.number(text['difference'])} ({low} to {high}){'' if sure else ': tie'}", mine["grounded"]
+        scores = [kit.number(mine[name]["r"]) for name in names]
+        rows.append([str(group), *scores, apart, kit.p_number(own["p"], 4), kit.number(own["ceiling_r"])])
     return kit.html_table(header, rows, "Regions predicted from words of captions")
 
 
@@ -285,12 +265,8 @@ def _norms_table(norms: pd.DataFrame) -> Markup:
     for norm, part in norms.groupby("norm", sort=False):
         mine: dict[str, Any] = {str(row["space"]): row for row in part.to_dict("records")}
         own = mine["grounded"]
-        rows.append(
-            [
-                "mean over norms" if norm == ALL_NORMS else str(norm),
-                *(kit.number(mine[name]["r2"]) for name in ("grounded", "text", "shuffled")),
-                f"{kit.number(own['gain'])} ({kit.number(own['gain_low'])} to {kit.number(own['gain_high'])})",
-                kit.p_number(own["p"], 4),
-            ]
-        )
+        name = "mean over norms" if norm == ALL_NORMS else str(norm)
+        scores = [kit.number(mine[space]["r2"]) for space in ("grounded", "text", "shuffled")]
+        gain = f"{kit.number(own['gain'])} ({kit.number(own['gain_low'])} to {kit.number(own['gain_high'])})"
+        rows.append([name, *scores, gain, kit.p_number(own["p"], 4)])
     return kit.html_table(header, rows, "Feature norms of held-out words")

@@ -56,14 +56,8 @@ def contact_sheet(strips: Sequence[Strip], columns: Sequence[str] = ()) -> Figur
     for row, strip in enumerate(strips):
         y = top + row * (SIDE + NOTE + GAP)
         # At the left edge and wrapped by hand: names of conditions are short, those of regions may be long.
-        ax.text(
-            4,
-            y + SIDE / 2,
-            textwrap.fill(strip.name, 18, max_lines=4, placeholder=" …"),
-            parse_math=False,
-            fontsize=8,
-            va="center",
-        )
+        name = textwrap.fill(strip.name, 18, max_lines=4, placeholder=" …")
+        ax.text(4, y + SIDE / 2, name, parse_math=False, fontsize=8, va="center")
         for column, (image, note) in enumerate(zip(strip.images, strip.notes, strict=True)):
             x = MARGIN + column * (SIDE + GAP)
             if image is None:
@@ -219,19 +213,9 @@ def specificity(study: kit.SynthesisedImages) -> Figure:
         kit.label_axes(ax, kit.JUDGES[judge], x="region that answers")
         for row, region in enumerate(table.index):
             for column, scored in enumerate(table.columns):
-                value = table.to_numpy()[row, column]
+                value, weight = table.to_numpy()[row, column], "bold" if region == scored else "normal"
                 dark = abs(value) > 0.6 * largest
-                colour, weight = "white" if dark else "black", "bold" if region == scored else "normal"
-                ax.text(
-                    column,
-                    row,
-                    kit.number(value, 2),
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color=colour,
-                    fontweight=weight,
-                )
+                kit.cell_text(ax, row, column, kit.number(value, 2), dark=dark, fontweight=weight)
         if judge == judges[0]:
             ax.set_ylabel("region guided for", fontsize=8)
     figure.colorbar(picture, ax=axes, label="gain over unguided (SD)", shrink=0.8)
@@ -291,11 +275,4 @@ def _null_column(ax: Axes, study: kit.SynthesisedImages, judge: str, place: int,
     gain = study.gain(region, "null", judge)
     if gain is not None:
         top = max(float(own[judge].mean()), float(means.max()))
-        ax.annotate(
-            f"p {kit.p_equals(gain['p'])}",
-            (place, top),
-            xytext=(0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7,
-        )
+        kit.name_point(ax, f"p {kit.p_equals(gain['p'])}", (place, top), (0, 6), ha="center")

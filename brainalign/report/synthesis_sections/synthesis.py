@@ -170,8 +170,7 @@ CONDITIONS = {
 def gains_table(study: kit.SynthesisedImages) -> Markup:
     """Tabulate the gains of guided images over every control (columns), by every judge of every region (rows)."""
     rows: list[list[str | Markup]] = []
-    made = study.gains[["condition", "against"]].drop_duplicates().itertuples(index=False)
-    there = {tuple(pair) for pair in made}
+    there = set(zip(study.gains["condition"], study.gains["against"], strict=True))
     controls = [control for control in CONTROLS if control[:2] in there]
     for region in study.regions:
         scores = [score for score in (*study.judges, *study.plausible) if study.known(score, region)]
@@ -203,6 +202,5 @@ def means_table(study: kit.SynthesisedImages) -> Markup:
                 means = [kit.number(float(kept[score].mean()), 2) for score in scores]
                 rows.append([region, "guided, best by guide", f"{len(kept):,}", *means])
     header = ["region", "images", "n", *((kit.JUDGES | kit.PLAUSIBLE).get(score, score) for score in scores)]
-    return Markup(
-        "<details><summary>Means of every condition, with contrast and luminance</summary>{}</details>"
-    ).format(kit.html_table(header, rows, "Means of every condition"))
+    table = kit.html_table(header, rows, "Means of every condition")
+    return kit.folded("Means of every condition, with contrast and luminance", table)

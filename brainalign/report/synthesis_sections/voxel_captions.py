@@ -78,8 +78,7 @@ def noun_figure(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     picture = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     if values.size <= 200:
         for (row, column), value in np.ndenumerate(values):
-            colour = "white" if value < 0.6 else "black"
-            ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+            kit.cell_text(ax, row, column, f"{value:.2f}", dark=value < 0.6)
     ax.set_xticks(range(table.shape[1]), [str(name) for name in table], rotation=45, ha="right", fontsize=8)
     ax.set_yticks(range(len(table)), [str(name) for name in table.index], fontsize=8)
     figure.colorbar(picture, ax=ax, shrink=0.8, label="share of voxels")
@@ -228,16 +227,8 @@ def _maps(material: kit.ImageMaterial, table: pd.DataFrame, details: Mapping[str
         surface = kit.surface_map(
             shown, name, title=f"{name} in captions", unit=name, kind="categorical", categories=colours
         )
-        panels.append(
-            kit.captioned(
-                "captionmap",
-                f"Captions: {name}",
-                kit.flat_maps(surface),
-                id=f"captionmap-{name}",
-                attribute=name,
-                q=details["q_level"],
-            )
-        )
+        words: dict[str, Any] = {"id": f"captionmap-{name}", "attribute": name, "q": details["q_level"]}
+        panels.append(kit.captioned("captionmap", f"Captions: {name}", kit.flat_maps(surface), **words))
     return panels
 
 
