@@ -9,8 +9,7 @@ import pytest
 from made import responses_of
 from refusals import refused
 from sklearn.base import clone
-from worlds.objects import object_world
-from worlds.shifting import shifting_fields
+from worlds.fields import object_world, shifting_fields
 
 from brainalign import encoding
 from brainalign.arrays import StoredArray

@@ -4,7 +4,7 @@ from refusals import refused
 from rsatoolbox.rdm import RDMs
 from rsatoolbox.rdm.transform import geotopological_transform  # rdm.transform itself is hidden by a function
 from scipy.spatial.distance import pdist, squareform
-from worlds.region_geometries import region_patterns
+from worlds.regions import region_patterns
 
 import brainalign.geometry as g
 from brainalign.condensed import square_rdms

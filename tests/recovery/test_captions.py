@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from shown import Record, within
-from worlds.captioned import captioned_voxels
 from worlds.guided import tensor
-from worlds.scene_networks import train_scene_network
+from worlds.scenes import captioned_voxels, train_scene_network
 
 from brainalign import synthesis
 from brainalign.encoding import Ridge

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shown import Record
 from worlds.guided import prior, tensor, truth
-from worlds.scene_networks import selective_voxels, train_scene_network
+from worlds.scenes import selective_voxels, train_scene_network
 
 from brainalign import synthesis
 from brainalign.encoding import Ridge

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage, sparse
 from scipy.stats import binomtest, spearmanr
 from shown import FURTHER, Record, cases, check_size, within
-from worlds.families import FamilyWorld, family_world
+from worlds.regions import FamilyWorld, family_world
 
 from brainalign import statistics
 from brainalign.encoding import HeldOut, Ridge, evaluate_held_out

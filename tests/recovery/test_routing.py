@@ -8,7 +8,7 @@ import pytest
 import torch
 from shown import FURTHER, Record, over_seeds
 from torch import nn
-from worlds.objects import OBJECT_ROIS, ObjectWorld, object_world
+from worlds.fields import OBJECT_ROIS, ObjectWorld, object_world
 
 from brainalign.encoding import Ridge, RoutingEncoder
 from brainalign.regression import Training, carve_validation, train

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from shown import Record, cases, over_seeds
-from worlds.shifting import FIELD_CEILING, ShiftingFields, shifting_fields
+from worlds.fields import FIELD_CEILING, ShiftingFields, shifting_fields
 
 from brainalign.encoding import FactorizedReadout, GaussianReadout, Ridge, SemanticSpatialReadout
 from brainalign.statistics import normalized_r2, pearson

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import binomtest, spearmanr, ttest_1samp
 from shown import Record, cases, within
-from worlds.region_geometries import dependent_pair, region_patterns
+from worlds.regions import dependent_pair, region_patterns
 from worlds.small import swiss_roll
 
 from brainalign.geometry import BASELINES, RegionIdentification, dependence_test, geodesic, identify_regions, rdm

@@ -11,7 +11,7 @@ import pytest
 from jobs import run_step
 from made import responses_of, splits_of
 from refusals import refused
-from worlds.captioned import captioned_voxels, labelled_embeddings
+from worlds.scenes import captioned_voxels, labelled_embeddings
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.datasets import read_feature_norms

@@ -13,7 +13,7 @@ from jobs import RANDOM, ImageRun, config_of, draw_incomplete, outside_its_diges
 from pages import check
 from refusals import refused
 from seeded.recorded import Record
-from worlds.region_geometries import region_patterns
+from worlds.regions import region_patterns
 
 from brainalign import workflow
 from brainalign.arrays import Arrays, Responses

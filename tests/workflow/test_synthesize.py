@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic import ValidationError
 from refusals import refused
 from synthesis.conftest import stable_diffusion  # noqa: F401 (a fixture here, too)
-from worlds.scene_networks import selective_voxels
+from worlds.scenes import selective_voxels
 
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import Config, DirectionSettings, SynthesizeSettings

@@ -15,7 +15,7 @@ from torch import Tensor
 from brainalign import synthesis
 from brainalign.encoding import Ridge
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
-from worlds.scene_networks import selective_voxels, train_scene_network
+from worlds.scenes import selective_voxels, train_scene_network
 
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
 # What each region prefers, and the least gain of its true response, in standard deviations over natural images.
