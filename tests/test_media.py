@@ -14,7 +14,7 @@ from jobs import config_of, run_all
 from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
-from worlds.film import FPS, write_film
+from worlds.films_and_stories import FPS, write_film
 
 from brainalign.arrays import Layers
 from brainalign.datasets.studies import film_frames, signal_lengths

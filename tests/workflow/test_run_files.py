@@ -17,8 +17,7 @@ from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
-from worlds.film import SOUND_HZ, write_film
-from worlds.story import configured, described
+from worlds.films_and_stories import SOUND_HZ, configured, described, write_film
 
 from brainalign.arrays import Layers
 from brainalign.config import Config, load_descriptors

@@ -19,7 +19,7 @@ import yaml
 from jobs import run_all, run_step
 from refusals import refused
 from seeded.recorded import Record
-from worlds.story import configured, described, write_release
+from worlds.films_and_stories import configured, described, write_release
 
 from brainalign.arrays import Responses
 from brainalign.cli import main
