@@ -48,7 +48,7 @@ class _Runs:
         return self.responses.values, self.responses.trials["run"].to_numpy(dtype=str), self.delays, self.folds
 
     def of_set(self, name: str) -> Rows:
-        """Return which of the runs are of a set."""
+        """Find the places of the runs of a set."""
         return np.array([self.names.index(run) for run in self.sets[name]])
 
     def ceiling(self, name: str) -> Values:

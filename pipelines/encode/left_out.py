@@ -126,7 +126,7 @@ def encode_left_out(job: Job) -> None:
 def _scored(
     rule: str, folds: Sequence[tuple[np.ndarray, np.ndarray]], stimuli: np.ndarray, ceiling: np.ndarray
 ) -> tuple[LeftOut, np.ndarray, int]:
-    """Return what a split leaves out, and of what it scores the ceiling (n_targets,) and the number in a fold."""
+    """Find what a split leaves out, and of what it scores the ceiling (n_targets,) and the number in a fold."""
     trained_on = any(np.isin(stimuli[test], stimuli[train]).any() for train, test in folds)
     left_out: LeftOut = "stimulus" if rule == "stimulus" else "run" if trained_on else "group"
     if left_out == "run":

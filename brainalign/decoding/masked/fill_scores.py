@@ -122,7 +122,7 @@ def fill_table(
 def beside_reference(
     own: Mapping[str, float], drawn: Mapping[str, Values], name: str, reference: str, reach: Values
 ) -> dict[str, Any]:
-    """Return how far a score is above that of the reference, with its interval by the same draws, and the verdict."""
+    """Compare a score with that of the reference: the difference, its interval by the same draws, and the verdict."""
     difference = own[name] - own[reference]
     low, high = difference + reach * (drawn[name] - drawn[reference]).std()
     verdict = "reference" if name == reference else "better" if low > 0 else "worse" if high < 0 else "tie"

@@ -104,7 +104,7 @@ class FactorizedNetwork(nn.Module):
         return nn.functional.normalize(self.field, dim=1).reshape(-1, *self.grid)
 
     def seen(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> Seen:
-        """Return what fields see (n, targets of a slice, n_channels), as a function of the slice."""
+        """Average channels over fields (n, targets of a slice, n_channels), as a function of the slice."""
         fields = self.fields().flatten(1)
         return lambda where: fields[where] @ tokens
 

@@ -207,7 +207,7 @@ class ResponseNetwork(nn.Module):
         return self.readout.fields()  # type: ignore[operator]
 
     def seen(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> Seen:
-        """Return what fields see of the core's maps (n, targets of a slice, n_channels), as a function of the slice."""
+        """Average the core's maps over fields (n, targets of a slice, n_channels), as a function of the slice."""
         return self.readout.seen(self.core(tokens), semantics)  # type: ignore[operator]
 
     def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:

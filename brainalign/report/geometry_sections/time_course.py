@@ -130,7 +130,7 @@ def _topographies(material: kit.ImageMaterial, model: str, method: str) -> Itera
 
 
 def _in_clusters(scores: pd.DataFrame, clusters: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which scores of sensors over time lie in a significant cluster."""
+    """Mark the scores of sensors over time that lie in a significant cluster."""
     marks: NDArray[np.bool_] = np.zeros(len(scores), dtype=bool)
     for _, cluster in clusters[clusters["p"] < kit.LEVEL].iterrows():
         during = scores["time_s"].between(cluster["start"], cluster["stop"])
