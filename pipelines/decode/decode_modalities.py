@@ -67,6 +67,7 @@ def decode_modalities(job: Job) -> None:
         "steps": {name: len(history.losses) for name, history in space.history_.items()},
         "converged": {name: history.converged for name, history in space.history_.items()},
         "blend": space.blend_,
+        "penalty": space.penalty_,
         "chosen": {name: history.chosen for name, history in space.history_.items()},
         "validated": any(len(history.validated) for history in space.history_.values()),
         "has_val": bool(val),

@@ -172,7 +172,7 @@ def modalities(changes: dict[str, Any], _: Any) -> Any:
     settings = config(decode_modalities=changes.get("options", {}))
     material = kit.StudyMaterial(settings, "study", of, tables={"spaceretrieval": table})
     if "fitted" in changes:
-        noted = {"steps": {"joint": 1200}, "blend": {"eeg": 0.25}} | changes["fitted"]
+        noted = {"steps": {"joint": 1200}, "blend": {"eeg": 0.25}, "penalty": {"eeg": 0.01}} | changes["fitted"]
         material.sidecars["spaceretrieval.parquet"] = {"details": noted}
     return modalities_page._methods(material)
 

@@ -177,7 +177,7 @@ def modalities_material(**fitted: Any) -> StudyMaterial:
     noted = {"converged": {"meg": True, "eeg": False}, "blend": {"eeg": 0.51, "meg": 0.5}, "has_val": True}
     noted |= {"steps": {"eeg": 1000, "meg": 500}, "validated": True, "unknown": {"02": 3, "03": 0}}
     noted |= {"n_train": {"eeg": 100, "meg": 90}, "n_test": {"eeg": 50, "meg": 50}, "warnings": ["Copies."]}
-    noted |= {"train_repeats": {"eeg": 2, "meg": 2}, "test_repeats": {"eeg": 4.5, "meg": 3}}
+    noted |= {"train_repeats": {"eeg": 2, "meg": 2}, "test_repeats": {"eeg": 4.5, "meg": 3}, "penalty": {"eeg": 0.1}}
     of = study(simulate={"world": "modalities"}, notes=["A note."])
     return material_of(tables, of, {"spaceretrieval": noted | fitted})
 

@@ -327,9 +327,12 @@ def _ending(material: kit.StudyMaterial) -> list[str]:
     chosen = ", as configured"
     if options.blend is None:
         chosen = ", chosen by validation images" if fitted["validated"] else ", that of studies without them"
+    penalties = ", ".join(f"{name} {penalty:g}" for name, penalty in fitted["penalty"].items())
+    by = "by folds of training images" if options.penalty is None else "in the configuration"
     return [
         f"{trained}Embeddings are weighted means of the network's and of each subject's ridge at unit length; the "
-        f"share of ridge is {shares}{chosen}."
+        f"share of ridge is {shares}{chosen}. Its penalty, here and beside, was chosen {by}: "
+        f"{penalties or 'none'} (in units of the mean eigenvalue)."
     ]
 
 
