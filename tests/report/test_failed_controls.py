@@ -209,7 +209,7 @@ def test_a_group_of_recordings_names_who_fails() -> None:
     told = " ".join(text for text, _ in chapter.methods)
     pages.check(told, "Epochs saved by MNE-Python or EEGLAB were read", "Whole recordings were left out in turn.")
     pages.check(told, "(1000 times; 200 for generalisation", "in each of the 3 subjects by itself")
-    assert "with 80% intervals" in chapter.sections[0].panels[1].caption
+    assert "lines: 80% intervals" in chapter.sections[0].panels[1].caption
     answer = chapter.answer
     assert (answer.opening, answer.holds) == ("Yes.", True)
     assert answer.words == (
