@@ -1,6 +1,7 @@
 """Read-out weights in closed form: ridge regression on what the fields of a trained network see."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 
@@ -46,26 +47,36 @@ def solve(
                 total[few] += torch.einsum("nvc,nvd->vcd", both, both)
         return total
 
-    found = []
-    for where in slices(n_targets, 2 * CHUNK // (n_channels + 2) ** 2):
-        taught, held = (moments(part, where) for part in rows)
-        of_taught = _ridges(taught)
+    parts = slices(n_targets, 2 * CHUNK // (n_channels + 2) ** 2)
+
+    @lru_cache(maxsize=1)  # kept where one part holds all targets: weights of every penalty would be many times larger
+    def of_part(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        taught, held = (moments(part, parts[number]) for part in rows)
+        return taught, held
+
+    errors: torch.Tensor | float = 0.0
+    for number in range(len(parts)):
+        taught, held = of_part(number)
+        of_taught = _ridges(taught, PENALTIES)
         missed = torch.cat([of_taught, -torch.ones_like(of_taught[..., :1])], dim=2)
-        found.append((of_taught, _ridges(taught + held), torch.einsum("kvc,vcd,kvd->k", missed, held, missed)))
-    best = int(torch.stack([errors for *_, errors in found]).sum(dim=0).argmin())
-    both = (torch.cat([one[which][best] for one in found]).float() for which in (0, 1))
-    return [(one[:, :-1], one[:, -1]) for one in both]
+        errors = errors + torch.einsum("kvc,vcd,kvd->k", missed, held, missed)
+    best = PENALTIES[int(torch.as_tensor(errors).argmin())][None]
+    found = []
+    for number in range(len(parts)):
+        taught, held = of_part(number)
+        found.append([_ridges(sums, best)[0].float() for sums in (taught, taught + held)])
+    return [(one[:, :-1], one[:, -1]) for one in map(torch.cat, zip(*found, strict=True))]
 
 
-def _ridges(moments: torch.Tensor) -> torch.Tensor:
-    """Return weights and offset of ridge with each of the penalties (n_penalties, n_targets, n_channels + 1)."""
+def _ridges(moments: torch.Tensor, penalties: torch.Tensor) -> torch.Tensor:
+    """Return weights and offset of ridge with each of some penalties (n_penalties, n_targets, n_channels + 1)."""
     sums = moments[:, :, -2:-1]
     about = moments - sums @ sums.mT / sums[:, -2:-1]
     channels, cross = about[:, :-2, :-2], about[:, :-2, -1:]
     # Of a field that is zero everywhere nothing is seen: its weights are zero.
     level = channels.diagonal(dim1=1, dim2=2).mean(dim=1).clamp(min=1e-12)[:, None, None]
     identity = level * torch.eye(channels.shape[1], dtype=level.dtype, device=level.device)
-    factors = (torch.linalg.cholesky(channels + penalty * identity) for penalty in PENALTIES.tolist())
+    factors = (torch.linalg.cholesky(channels + penalty * identity) for penalty in penalties.tolist())
     weights = torch.stack([torch.cholesky_solve(cross, factor)[..., 0] for factor in factors])
     offset = (sums[:, -1] - (weights[..., None, :] @ sums[:, :-2])[..., 0]) / sums[:, -2]
     return torch.cat([weights, offset], dim=2)
