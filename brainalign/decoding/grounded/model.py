@@ -118,8 +118,14 @@ class GroundedLanguage:
             )
             return pair_loss(scale() * scores, tensors[1][rows].to(device))
 
-        rates: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
-        self.history_ = train([self.network_, scale], loss, self.n_steps, schedule="constant", **rates)
+        self.history_ = train(
+            [self.network_, scale],
+            loss,
+            self.n_steps,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            schedule="constant",
+        )
         self.relation_: _RelationReadout | None = None
         self.relation_names_: list[str] = []
         if relations is not None:

@@ -191,9 +191,16 @@ class MaskedBrainModel:
             def validate() -> float:
                 return -masked_loss(self.network_(*seen), *seen, self.hidden_share).item()
 
-        rates: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
-        checks: dict[str, Any] = {"schedule": self.schedule, "validate": validate, "patience": self.patience}
-        self.history_: History = train([self.network_], loss, self.n_steps, **rates, **checks)
+        self.history_: History = train(
+            [self.network_],
+            loss,
+            self.n_steps,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            schedule=self.schedule,
+            validate=validate,
+            patience=self.patience,
+        )
         return self
 
     def reconstruct(

@@ -292,8 +292,13 @@ class FineTuned:
             scores = self._scores(cut[chosen[:, None], drawn].to(device))
             return nn.functional.cross_entropy(scores, targets[chosen.to(device)])
 
-        rates: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
-        train([self._blocks, self._read], loss, self.n_steps, **rates)
+        train(
+            [self._blocks, self._read],
+            loss,
+            self.n_steps,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+        )
         return self
 
     def predict(self, series: NDArray[np.floating[Any]]) -> NDArray[np.str_]:

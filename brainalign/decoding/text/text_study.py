@@ -124,8 +124,16 @@ def study_text(
             return _decoding(fitted[seed], study.train)  # trained on brains once
         return _decoding(make(Trials(signals, targets, meta), seed), study.train)
 
-    options: dict[str, Any] = {"within": WITHIN, "seeds": seeds, "n_permutations": n_permutations}
-    matrix = control_matrix(fit, given, study.test, _hits, other_tests=study.others, **options)
+    matrix = control_matrix(
+        fit,
+        given,
+        study.test,
+        _hits,
+        other_tests=study.others,
+        within=WITHIN,
+        seeds=seeds,
+        n_permutations=n_permutations,
+    )
     decoded = {seed: _decoding(one, study.train)(study.test.signals, study.test.meta) for seed, one in fitted.items()}
     drawn: dict[str, Any] = {"n_permutations": n_permutations, "n_draws": n_draws, "confidence": confidence}
     ids, subjects, groups = (study.test.meta[name].to_numpy() for name in ("stimulus_id", "subject", "task"))
