@@ -61,10 +61,10 @@ class ClusterTest:
     statistic: Values
 
     def mask(self, p: float = 0.05) -> NDArray[np.bool_]:
-        """Return the points that lie in a cluster of at most this p (n_sensors, n_times)."""
+        """Return the points that lie in a cluster below this p (n_sensors, n_times)."""
         found = np.zeros(self.statistic.shape, dtype=bool)
         for cluster in self.clusters:
-            found |= cluster.mask if cluster.p <= p else False
+            found |= cluster.mask if cluster.p < p else False
         return found
 
     def table(self, sensor_ids: Sequence[str] | None = None) -> pd.DataFrame:

@@ -101,11 +101,12 @@ def decode_times(job: Job) -> None:
     job.save("timewindows", _windows(study, groups, windows), **facts)
     peaks = [row for name, scores in found.items() for row in _peaks(study, name, scores)]
     job.save("timepeaks", pd.DataFrame(peaks), interval="bootstrap over test trials or images", **facts)
-    squares, square_clusters = _squares(study)
-    clusters = []
-    for name, scores in found.items():
-        test = statistics.cluster_permutation(scores.score[None], scores.null[:, None], times=study.times)
-        clusters.append(_rows_of(test.table([name]), "time", name))
+    tests = {
+        name: statistics.cluster_permutation(scores.score[None], scores.null[:, None], times=study.times)
+        for name, scores in found.items()
+    }
+    squares, square_clusters = _squares(study, tests[EVERYTHING].mask()[0])
+    clusters = [_rows_of(test.table([name]), "time", name) for name, test in tests.items()]
     job.save("timeclusters", pd.concat([*clusters, sensor_clusters, square_clusters], ignore_index=True))
     job.save("timesquares", squares, conditions=list(dict.fromkeys(study.labels)), **facts)
 
@@ -230,8 +231,12 @@ def _sensors(study: _Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, _rows_of(test.table(ids), "sensors x time", EVERYTHING)
 
 
-def _squares(study: _Study) -> tuple[Arrays, pd.DataFrame]:
-    """Return generalisation over time with its clusters, the pairwise movie, and how alike its frames are."""
+def _squares(study: _Study, known: NDArray[np.bool_]) -> tuple[Arrays, pd.DataFrame]:
+    """Return generalisation over time with its clusters, the pairwise movie, and how alike its frames are.
+
+    Clusters lie among moments that tell categories apart by themselves (known, of all moments): at others nothing was
+    learned, and a direction of chance may yet split responses that differ strongly, or learn labels that do.
+    """
     settings, folds = study.settings, next(iter(study.folds.values()))
     everything = np.arange(len(study.responses.targets), dtype=np.intp)
     whiteners, values = study.whiteners(everything), study.responses.values
@@ -246,7 +251,8 @@ def _squares(study: _Study) -> tuple[Arrays, pd.DataFrame]:
     )
     times = study.times[::step]
     steps = diags_array([np.ones(len(times) - 1)] * 2, offsets=[-1, 1])
-    test = statistics.cluster_permutation(square, null, steps, times=times)
+    inside = np.logical_and.outer(known[::step], known[::step])
+    test = statistics.cluster_permutation(np.where(inside, square, 0), np.where(inside, null, 0), steps, times=times)
     found = {"generalization": square, "significant": test.mask().astype(np.uint8), "square_times": times}
     found["pairs"] = geometry.pairwise_movie(values, study.labels, folds, whiteners=whiteners)
     found["pair_times"] = study.times

@@ -104,12 +104,6 @@ def test_what_is_drawn_of_categories_over_time(n: int, conditions: list[str]) ->
     targets = pd.DataFrame(xyz, columns=["x_mm", "y_mm", "z_mm"]).assign(target_id=names, sensor_type="eeg")
     facts = {"categories": ["face", "car"], "conditions": conditions, "measure": "AUC"}
     section = geometry.decoding_section(decoded(facts, names), targets, findings=False)
-    told, outlined = decoded(facts, names), []  # at the first of three moments nothing can be told: nothing is learned
-    told.squares["significant"][:], told.tables["timeclusters"].loc[0] = 1, ["all", "time", 0.01, -0.07, 0.2]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(geometry.decoding_over_time, "decoded_square", lambda _, marks, *__: outlined.extend(marks))
-        geometry.decoding_section(told, targets, findings=False)
-    np.testing.assert_array_equal(outlined, [[0, 0, 0], [0, 1, 1], [0, 1, 1]])
     ids = ["windows", "decoded", "square", "sensors" if n < 16 else "decodedheads"]
     assert [panel.id for panel in section.panels] == ids + ["pairs"] * (len(conditions) > 2)
     if n == 16:

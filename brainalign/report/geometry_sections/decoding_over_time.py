@@ -280,12 +280,8 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     scores, windows, peaks = (tables[name] for name in ("timescores", "timewindows", "timepeaks"))
     measure, chance = str(facts["measure"]), float(scores["chance"].iloc[0])
     figure = decoded_courses(scores, tables["timeclusters"], peaks, measure)
-    # Where nothing can be told at a moment, nothing was learned: a direction of chance may yet split strong responses.
-    times, spans = squares["square_times"], tables["timeclusters"]
-    spans = spans[(spans["kind"] == "time") & (spans["group"] == "all") & (spans["p"] < kit.LEVEL)]
-    known = np.any([(row["start_s"] <= times) & (times <= row["stop_s"]) for _, row in spans.iterrows()], axis=0)
-    outlined = np.logical_and(squares["significant"], np.logical_and.outer(known, known))
-    square = decoded_square(squares["generalization"], outlined, times, chance, measure)
+    marked = squares["significant"]
+    square = decoded_square(squares["generalization"], marked, squares["square_times"], chance, measure)
     panels = [
         kit.captioned("decodedwindows", "Windows as a whole", _ranked(windows, measure), windows, id="windows"),
         kit.captioned("decodedcourse", "Moment by moment, by group of sensors", figure, scores, id="decoded"),
