@@ -143,7 +143,7 @@ def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: st
     save(responses, responses_of(values, labels, targets=targets, times=times, **trials), Provenance("test", {}, ""))
     names = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
     outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in names}
-    options = {"permutations": 19, "square_permutations": 19, "draws": 100, "square_step": 3, "n_folds": 3}
+    options = {"permutations": 39, "square_permutations": 39, "draws": 100, "square_step": 3, "n_folds": 3}
     options |= {"latency_window_s": [0.08, 0.36]} if kinds == "abab" else {"noise": "none"}
     settings = {"decode_times": options, "confidence": 0.8, "sensors": {"left": ["x", "v"]}, "windows": {}}
     if kinds == "abab":
