@@ -251,6 +251,7 @@ def test_validation_rows_teach_nothing(kind: str, loss: str) -> None:
     """Neither what they hold nor its scale reaches the network of a given epoch, but for weights that are solved for"""
     groups, options = np.arange(240) // 8, {"epochs": 1, "seed": 1} | ({} if kind == "routing" else {"loss": loss})
     seen = {"factorized": lambda one: one.fields_, "response": lambda one: one.core(X)} if loss == "mse" else {}
+    seen["routing"] = lambda one: one.module_.queries.detach()
     shown = seen.get(kind, lambda one: one.predict(X))
     plain = ENCODERS[kind](**options).fit(X, Y, grid=GRID, groups=groups)
     held = carve_validation(240, plain.validation, groups, 1)[1]

@@ -57,26 +57,67 @@ def solve(
     errors: torch.Tensor | float = 0.0
     for number in range(len(parts)):
         taught, held = of_part(number)
-        of_taught = _ridges(taught, PENALTIES)
+        of_taught = _ridges(taught[:, :-1], PENALTIES)[:, :, 0]
         missed = torch.cat([of_taught, -torch.ones_like(of_taught[..., :1])], dim=2)
         errors = errors + torch.einsum("kvc,vcd,kvd->k", missed, held, missed)
     best = PENALTIES[int(torch.as_tensor(errors).argmin())][None]
     found = []
     for number in range(len(parts)):
         taught, held = of_part(number)
-        found.append([_ridges(sums, best)[0].float() for sums in (taught, taught + held)])
+        found.append([_ridges(sums[:, :-1], best)[0, :, 0].float() for sums in (taught, taught + held)])
     return [(one[:, :-1], one[:, -1]) for one in map(torch.cat, zip(*found, strict=True))]
 
 
+def solve_shared(
+    seen: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+    responses: Callable[[torch.Tensor], torch.Tensor],
+    rows: Sequence[torch.Tensor],
+    at_once: int,
+    groups: Sequence[torch.Tensor],
+) -> list[list[torch.Tensor]]:
+    """Return what `solve` does where targets of a group read the same: by group weights, offsets last (of targets, n).
+
+    Sums of a group serve all its targets: a missing response counts as its target's mean, and a target's products are
+    scaled up by the share that is there. seen: what each group reads (n, n_channels). groups: numbers of their targets.
+    """
+
+    def moments(part: torch.Tensor) -> list[torch.Tensor]:
+        """Return sums over rows of products of what a group reads and 1 with themselves and its responses, by group."""
+        total, known = [torch.zeros(())] * len(groups), torch.zeros(())
+        for some in part.split(max(1, at_once)):
+            y = responses(some).double()
+            known = known.to(y.device) + (~y.isnan()).sum(dim=0)
+            for number, (z, targets) in enumerate(zip(seen(some), groups, strict=True)):
+                read = torch.cat([z.double(), torch.ones_like(y[:, :1])], dim=1)
+                total[number] = total[number].to(y.device) + read.mT @ torch.cat([read, y[:, targets].nan_to_num()], 1)
+        for sums, targets in zip(total, groups, strict=True):
+            sums[:, len(sums) :] *= len(part) / known[targets].clamp(min=1)
+        return total
+
+    taught, held = (moments(part) for part in rows)
+    errors = torch.zeros(len(PENALTIES), dtype=torch.float64)
+    for of_taught, of_held in zip(taught, held, strict=True):
+        n = len(of_held)
+        for number in range(len(PENALTIES)):  # one by one: together they would be many times the weights
+            weights = _ridges(of_taught[None], PENALTIES[number : number + 1])[0, 0]
+            errors[number] += ((weights @ of_held[:, :n] - 2 * of_held[:, n:].mT) * weights).sum().cpu()
+    best = PENALTIES[errors.argmin()][None]
+    both = [one + other for one, other in zip(taught, held, strict=True)]
+    return [[_ridges(sums[None], best)[0, 0].float() for sums in each] for each in (taught, both)]
+
+
 def _ridges(moments: torch.Tensor, penalties: torch.Tensor) -> torch.Tensor:
-    """Return weights and offset of ridge with each of some penalties (n_penalties, n_targets, n_channels + 1)."""
-    sums = moments[:, :, -2:-1]
-    about = moments - sums @ sums.mT / sums[:, -2:-1]
-    channels, cross = about[:, :-2, :-2], about[:, :-2, -1:]
+    """Return weights and offsets of ridge with each of some penalties (n_penalties, n_fits, n_targets, n_channels + 1).
+
+    Moments (n_fits, n_channels + 1, n_channels + 1 + n_targets) are of channels and 1, with themselves and targets.
+    """
+    n = moments.shape[1] - 1
+    about = moments - moments[:, :, n : n + 1] @ moments[:, n:] / moments[:, n:, n : n + 1]
+    channels, cross = about[:, :n, :n], about[:, :n, n + 1 :]
     # Of a field that is zero everywhere nothing is seen: its weights are zero.
     level = channels.diagonal(dim1=1, dim2=2).mean(dim=1).clamp(min=1e-12)[:, None, None]
-    identity = level * torch.eye(channels.shape[1], dtype=level.dtype, device=level.device)
+    identity = level * torch.eye(n, dtype=level.dtype, device=level.device)
     factors = (torch.linalg.cholesky(channels + penalty * identity) for penalty in penalties.tolist())
-    weights = torch.stack([torch.cholesky_solve(cross, factor)[..., 0] for factor in factors])
-    offset = (sums[:, -1] - (weights[..., None, :] @ sums[:, :-2])[..., 0]) / sums[:, -2]
-    return torch.cat([weights, offset], dim=2)
+    weights = torch.stack([torch.cholesky_solve(cross, factor).mT for factor in factors])
+    offsets = (moments[:, n:, n + 1 :].mT - weights @ moments[:, :n, n : n + 1]) / moments[:, n:, n : n + 1]
+    return torch.cat([weights, offsets], dim=3)

@@ -5,6 +5,7 @@ what the query gathered.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,10 +17,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device, seeded
+from brainalign.encoding.networks.closed_form import solve, solve_shared
 from brainalign.encoding.networks.readout_fit import LOSSES, TokenEncoder
 from brainalign.encoding.networks.routing_network import RoutingNetwork, members_of, parcels_of, position_code
 from brainalign.encoding.networks.token_inputs import (
     CHUNK,
+    Scales,
+    Seen,
     check_fitted_tokens,
     check_tokens,
     checked,
@@ -185,7 +189,8 @@ class RoutingEncoder(TokenEncoder):
             data=(X, Y, self.members_, self._options),
             progress=self.progress,
         )
-        self.validation_r_ = same_kind_as(Y)(self._r(X, Y, torch.from_numpy(rows[1])))
+        with torch.no_grad():
+            self.validation_r_ = same_kind_as(Y)(self._solve(X, Y, [torch.from_numpy(part) for part in rows]))
         return self
 
     def predict(self, X: Array, semantics: Array | None = None) -> Array:
@@ -223,6 +228,8 @@ class RoutingEncoder(TokenEncoder):
         self.n_tokens_ = content["n_tokens"]
         with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten
             self.module_ = self._network(content["n_channels"], tensors.get("code"))
+        if "value.weight" not in tensors:
+            self.module_.read_channels()
         self.module_.load_state_dict(tensors)
         self.module_.eval().to(pick_device(self.device))
 
@@ -263,6 +270,58 @@ class RoutingEncoder(TokenEncoder):
         network.queries.requires_grad_(not self.frozen_queries)
         return network
 
+    def _solve(self, X: Array, Y: Array, rows: list[torch.Tensor]) -> torch.Tensor:
+        """Solve for the weights of targets; where validation rows say so, for those of queries that attend evenly.
+
+        Returned is r on validation rows before these taught weights.
+        """
+        if self.feedforward is not None:  # what it shows hardly varies: trained weights stay
+            return self._r(X, Y, rows[1])
+        if self.n_heads == 1:  # trained values are noise where images are few, and too few where channels are many
+            self.module_.read_channels()
+        even = deepcopy(self.module_)
+        even.attend_evenly()
+        held, found = even.scaled(rows_of(Y, rows[1], even.bias.device)).cpu(), []
+        for module in (self.module_, even):
+            of_training, of_all = self._weights(X, Y, rows, module)
+            module.keep(*of_training)
+            predicted = self._apply(X, module, rows[1])
+            found.append((float(LOSSES["mse"](predicted, held)), correlations(predicted, held), module))
+            module.keep(*of_all)
+        _, r, self.module_ = min(found, key=lambda each: each[0])
+        return r
+
+    def _weights(self, X: Array, Y: Array, rows: list[torch.Tensor], module: RoutingNetwork) -> list[Scales]:
+        """Return packed weights and biases by ridge regression on what queries gather: of training rows, and of all."""
+        device = module.bias.device
+
+        def seen(some: torch.Tensor) -> Seen:
+            return module.seen(rows_of(X, some, device))
+
+        def responses(some: torch.Tensor) -> torch.Tensor:
+            return module.scaled(rows_of(Y, some, device))
+
+        n_channels = X.shape[2] if self.n_heads == 1 else self.d_model
+        if module.one_each:
+            sizes = Y.shape[1], n_channels, max(n_channels, X.shape[1])
+            return solve(seen, responses, rows, CHUNK // (X.shape[1] * X.shape[2]), sizes)
+        kinds, kind = np.unique(self.members_, axis=1, return_inverse=True)  # targets of one read the same queries
+        queries = [np.flatnonzero(members).tolist() for members in kinds.T]
+        targets = [torch.from_numpy(np.flatnonzero(kind == number)).to(device) for number in range(len(queries))]
+
+        def read(some: torch.Tensor) -> list[torch.Tensor]:
+            gathered = seen(some)(slice(None))
+            return [gathered[:, which].flatten(1) for which in queries]
+
+        packed, fits = torch.from_numpy(self.members_.cumsum().reshape(self.members_.shape) - 1).to(device), []
+        for found in solve_shared(read, responses, rows, self._at_once(X), targets):
+            weight, bias = torch.empty(len(module.weight), n_channels, device=device), torch.empty_like(module.bias)
+            for which, mine, solved in zip(queries, targets, found, strict=True):
+                weight[packed[which][:, mine]] = solved[:, :-1].unflatten(1, (len(which), -1)).transpose(0, 1)
+                bias[mine] = solved[:, -1]
+            fits.append((weight, bias))
+        return fits
+
     def _check_fitted(self, X: Array) -> None:
         check_is_fitted(self)
         check_fitted_tokens("the encoder", X, self.n_tokens_, len(self.module_.x_mean))
@@ -272,9 +331,12 @@ class RoutingEncoder(TokenEncoder):
     ) -> torch.Tensor:
         """Apply a function to all or some rows of tokens, a few at a time and without gradients."""
         device = self.module_.bias.device
-        numbers = self.n_tokens_ * max(self.n_heads * len(self.queries_), X.shape[2])  # of an image, or its attention
         chosen = torch.arange(len(X)) if rows is None else rows
-        return in_parts(lambda some: function(checked(rows_of(X, some, device))).cpu(), chosen, CHUNK // numbers)
+        return in_parts(lambda some: function(checked(rows_of(X, some, device))).cpu(), chosen, self._at_once(X))
+
+    def _at_once(self, X: Array) -> int:
+        """Count the rows whose tokens, or attention to them, are held together."""
+        return CHUNK // (self.n_tokens_ * max(self.n_heads * len(self.queries_), X.shape[2]))
 
     def _r(self, X: Array, Y: Array, rows: torch.Tensor) -> torch.Tensor:
         """Return Pearson's r of each target on some rows."""

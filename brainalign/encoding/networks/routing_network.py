@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.encoding.networks.token_inputs import Seen
 from brainalign.regression import Array
 
 
@@ -75,7 +76,7 @@ class RoutingNetwork(nn.Module):
         self.queries = nn.Parameter(0.1 * torch.randn(n_queries, d_model))
         self.content_key = nn.Linear(n_channels, d_model, bias=False) if content else None
         self.position_key = nn.Linear(code.shape[1], d_model, bias=False) if code is not None else None
-        self.value = nn.Linear(n_channels, d_model)
+        self.value: nn.Module = nn.Linear(n_channels, d_model)
         self.feedforward = None if feedforward is None else _FeedForward(d_model, feedforward, dropout)
         query, target = np.nonzero(members)  # ordered by query: its members are one slice of the packed weights
         self.counts = members.sum(axis=1).tolist()
@@ -84,7 +85,7 @@ class RoutingNetwork(nn.Module):
         self.weight = nn.Parameter(torch.zeros(len(target), d_model))
         self.bias = nn.Parameter(torch.zeros(n_targets))
         for linear in (self.content_key, self.position_key, self.value):
-            if linear is not None:
+            if isinstance(linear, nn.Linear):
                 nn.init.xavier_uniform_(linear.weight)
         self.register_buffer("code", code)
         self.register_buffer("target", torch.from_numpy(target))
@@ -95,19 +96,40 @@ class RoutingNetwork(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return predictions (n, n_targets), in units of the targets' scale, for tokens (n, n_tokens, n_channels)."""
+        return self._read(self.seen(tokens)(slice(None)))
+
+    def seen(self, tokens: torch.Tensor) -> Seen:
+        """Gather what targets of some queries read (n, queries of a slice, n_channels), as a function of the slice."""
         tokens, there = self._standardised(tokens)
-        values = self._heads(self.value(tokens))  # (n, heads, n_tokens, d_head)
-        gathered = functional.scaled_dot_product_attention(
-            self._queries(len(tokens)),
-            self._keys(tokens),
-            values,
-            attn_mask=None if there is None else there[:, None, None],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
-        gathered = gathered.transpose(1, 2).flatten(2)  # (n, n_queries, d_model)
-        if self.feedforward is not None:
-            gathered = self.feedforward(gathered)
-        return self._read(gathered)
+        keys, values = self._keys(tokens), self._heads(self.value(tokens))  # (n, heads, n_tokens, d_head)
+
+        def gathered(which: slice) -> torch.Tensor:
+            found = functional.scaled_dot_product_attention(
+                self._queries(len(tokens))[:, :, which],
+                keys,
+                values,
+                attn_mask=None if there is None else there[:, None, None],
+                dropout_p=self.dropout if self.training else 0.0,
+            )
+            found = found.transpose(1, 2).flatten(2)
+            return found if self.feedforward is None else self.feedforward(found)
+
+        return gathered
+
+    def read_channels(self) -> None:
+        """Let targets read the channels that are gathered by a single head, with nothing between."""
+        self.value = nn.Identity()
+        self.keep(torch.zeros(len(self.weight), len(self.x_mean)), self.bias)
+
+    def attend_evenly(self) -> None:
+        """Let all queries gather the mean token: no key differs from another."""
+        for key in (self.content_key, self.position_key):
+            if key is not None:
+                nn.init.zeros_(key.weight)
+
+    def keep(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Take packed weights and biases of targets."""
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
 
     def attention(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the weights (n, n_queries, n_tokens) of raw tokens, averaged over heads; 0 for padding."""
