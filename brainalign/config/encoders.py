@@ -83,7 +83,7 @@ class DictionaryMethod(PenaltyMethod):
     )
     width: int = Field(256, ge=2, description="atoms")
     n_active: int = Field(8, ge=1, description="atoms that may explain an image")
-    epochs: int = Field(100, ge=1)
+    epochs: int | None = Field(None, ge=1, description="100, or what makes 1,200 steps where images are few")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0, 1, 2), min_length=1, description="starts: scores are of the first, the others show whether atoms are stable"
     )

@@ -20,6 +20,8 @@ from brainalign.features.reduction import moments
 from brainalign.regression import descend
 
 AUXILIARY = 1 / 32  # share of the loss by which atoms that never fire learn what is left of a row
+EPOCHS, LEAST_STEPS = 100, 1200  # of training, where epochs are not given
+OFFSET_RATE = 0.1  # of the others'; where codes hardly vary in sum, an offset takes on what all atoms share
 DEAD_AFTER = 100  # steps without firing after which an atom counts as dead in training
 
 
@@ -132,7 +134,9 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
         Atoms that may explain a row.
     coding : {"topk", "matching_pursuit"}
         The strongest at one look, or one after the other, each explaining what the earlier ones left.
-    epochs, batch_size : int
+    epochs : int, optional
+        100, or what makes 1,200 steps where rows are few: atoms are hardly learned in fewer.
+    batch_size : int
     learning_rate : float
         Highest of a one-cycle schedule, Adam; rows are scaled to a mean square of 1.
     seed : int
@@ -154,7 +158,7 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
     n_atoms: int = 256
     n_active: int = 8
     coding: Literal["topk", "matching_pursuit"] = "topk"
-    epochs: int = 100
+    epochs: int | None = None
     batch_size: int = 128
     learning_rate: float = 1e-2
     seed: int = 0
@@ -192,12 +196,15 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
 
     def _train(self, rows: torch.Tensor) -> None:
         network = CODINGS[self.coding](rows.shape[1], self.n_atoms, self.n_active)
-        steps = self.epochs * -(-len(rows) // self.batch_size)
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
+        n_batches = -(-len(rows) // self.batch_size)
+        epochs = max(EPOCHS, -(-LEAST_STEPS // n_batches)) if self.epochs is None else self.epochs
+        rates = dict.fromkeys(network.parameters(), self.learning_rate)
+        rates[network.bias] *= OFFSET_RATE
+        optimizer = torch.optim.Adam([{"params": [value]} for value in rates], lr=self.learning_rate, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [*rates.values()], total_steps=epochs * n_batches)
 
         def losses() -> Iterator[torch.Tensor]:
-            for _ in range(self.epochs):
+            for _ in range(epochs):
                 for batch in rows[torch.randperm(len(rows))].split(self.batch_size):
                     yield network.loss(batch)
                     network.normalise()

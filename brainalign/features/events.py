@@ -43,7 +43,7 @@ def resample_events(
     times_s : array (n_rows,)
         Evenly spaced, from the start of the run, as onsets are.
     step_s : float, optional
-        Seconds between rows; those of the first two where not given.
+        Width of a lobe: seconds between rows, of the first two where not given, or more to average over rows.
     """
     check_rows("events", len(onsets_s), "vectors", len(vectors), "give one vector per event")
     middles = np.asarray(onsets_s, dtype=np.float64) + np.asarray(durations_s, dtype=np.float64) / 2

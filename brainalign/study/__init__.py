@@ -1,6 +1,6 @@
 """What was shown and recorded, as descriptors say it."""
 
-from brainalign.study.continuous import RunFiles, in_one_space
+from brainalign.study.continuous import RunFiles, apart_s, in_one_space
 from brainalign.study.descriptor import DatasetName, Shape, Study, load_descriptor
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
 from brainalign.study.image_words import FUNCTION_WORDS as FUNCTION_WORDS

@@ -8,7 +8,7 @@ ContinuousOptions  how features and responses meet on one clock: delays, trimmin
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -386,6 +386,14 @@ def check_continuous(study: Any) -> None:
                 f"recordings.{name}.files: {n} runs to train on; some are left out and penalties are chosen between "
                 "others, which takes three or more: cut runs at pauses, record more, or give more folds"
             )
+
+
+def apart_s(step_s: float, delays: Sequence[int]) -> float:
+    """Compute how many seconds lie between delays, in rows of `step_s`, on average, or between rows where it is less.
+
+    Features of volumes are averaged so far: of what lies between delays, ridge would otherwise know nothing.
+    """
+    return step_s * max((max(delays) - min(delays)) / max(len(delays) - 1, 1), 1)
 
 
 def in_one_space(study: Any, subject: str) -> list[str]:

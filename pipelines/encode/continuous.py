@@ -17,6 +17,7 @@ from brainalign.datasets.studies import run_drifts
 from brainalign.encoding import scoring
 from brainalign.features import answered, block_means, hemodynamic_responses, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
+from brainalign.study import apart_s
 from brainalign.workflow import Job
 
 EVERYWHERE = "all targets"
@@ -235,11 +236,12 @@ def _resampled(
         # Rows left out at the start of a run are answered in those that follow.
         before = 0 if functions is None else len(functions)
         times = np.concatenate([times[0] - step * np.arange(before, 0, -1), times])
+        width = apart_s(step, noted["delays"]) if noted["slow"] and functions is None else step
         if "sampled" in events and events.loc[shown, "sampled"].iloc[0]:
             average = block_means if noted["resample"] == "mean" else resample_signal
-            found = average(onsets + durations / 2, flat[shown], times, step)
+            found = average(onsets + durations / 2, flat[shown], times, width)
         else:
-            found = resample_events(onsets, durations, flat[shown], times, step)
+            found = resample_events(onsets, durations, flat[shown], times, width)
         found = found if functions is None else answered(found, functions)[before:]
         bases = run_drifts(rows, noted["step_s"], noted["detrend"], noted["high_pass_hz"])
         parts.append(np.mean([without_drifts(found, drifts) for drifts in bases], axis=0))

@@ -105,8 +105,8 @@ def world():
 
 @pytest.mark.parametrize("coding", ["topk", "matching_pursuit"])
 def test_few_atoms_explain_unseen_rows_by_few_codes_of_the_largest_and_pursuit(coding, world):
-    fitted = SparseAutoencoder(30, 2, coding, epochs=30, batch_size=64, seed=1)
-    fitted.fit(world.features, rows=np.arange(1200))
+    options, train = {"epochs": 30, "batch_size": 64, "seed": 1}, np.arange(1200)
+    fitted = SparseAutoencoder(30, 2, coding, **options).fit(world.features, rows=train)
     found = dictionary_quality(fitted, world.features[1200:])
     assert found.unexplained < 0.15  # a random dictionary leaves about half
     assert found.n_active <= 2
@@ -119,8 +119,7 @@ def test_few_atoms_explain_unseen_rows_by_few_codes_of_the_largest_and_pursuit(c
     assert codes.min() >= 0
     assert (codes > 0).sum(axis=1).max() <= 2
     np.testing.assert_allclose(np.linalg.norm(fitted.atoms_, axis=1), 1, atol=1e-5)
-    again = SparseAutoencoder(30, 2, fitted.coding, epochs=30, batch_size=64, seed=1)
-    again.fit(5 * world.features + 100, rows=np.arange(1200))  # another scale and origin change nothing else
+    again = SparseAutoencoder(30, 2, coding, **options).fit(5 * world.features + 100, rows=train)  # as are codes
     np.testing.assert_allclose(again.transform(5 * world.features[1200:] + 100), 5 * codes, atol=0.02)
     torch.manual_seed(0)
     network, rows = TopK(6, 10, 3), torch.randn(40, 6)
@@ -137,6 +136,12 @@ def test_few_atoms_explain_unseen_rows_by_few_codes_of_the_largest_and_pursuit(c
         left.append(rest.norm(dim=1))
     assert all((later <= earlier + 1e-6).all() for earlier, later in pairwise(left))
     assert left[-1].mean() < 0.6 * left[0].mean()
+
+
+def test_few_rows_are_learned_from_for_long_enough():
+    worlds = [sparse_mixtures(250, 20, 30, 2, seed=seed) for seed in range(33, 37)]
+    found = [match_atoms(few.atoms, SparseAutoencoder(30, 2).fit(few.features).atoms_) for few in worlds]
+    assert (np.array(found) > 0.9).mean() > 0.8
 
 
 def test_dead_atoms_are_brought_back():

@@ -41,8 +41,8 @@ SHARES = [
     (SHARING.join(["language", "acoustic"]), "V1", 0.02, -0.005, 0.03, np.nan),
 ]  # fmt: skip
 READ = {
-    **{"step_s": 2.0, "trimmed": [5, 3], "presentations": {"r1": 2, "r2": 1}, "detrend": "linear"},
-    **{"high_pass_hz": 0.01, "confounds": ["x", "y"], "n_dropped": 4, "delays": [1, 2, 3], "folds": 0},
+    **{"step_s": 1.0, "slow": True, "trimmed": [10, 6], "presentations": {"r1": 2, "r2": 1}, "detrend": "linear"},
+    **{"high_pass_hz": 0.01, "confounds": ["x", "y"], "n_dropped": 4, "delays": [2, 4, 6], "folds": 0},
     **{"resample": "mean", "test_sets": {"pieces": ["r8", "r9"]}, "hrf": None},
 }
 MAPS = continuous._maps
@@ -149,6 +149,7 @@ def test_features_without_content_must_not_predict(material: StudyMaterial) -> N
 def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> None:
     (read, _), (fitted, cited), *_ = continuous_chapter(material).methods
     assert "and entered ridge regression at delays of 2, 4, 6 s, never across runs" in fitted
+    assert "(an event stands at its middle; it is 2 s wide, as delays lie apart)" in fitted
     assert "informed" not in cited
     assert "cleared of confounds (x, y) and z-scored within runs, after the first 10 s and the last 6 s were" in read
     plain = {"trimmed": [0, 0], "presentations": {"r1": 1}, "detrend": "none", "high_pass_hz": None, "confounds": []}
@@ -159,7 +160,7 @@ def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> N
     (read, _), (fitted, cited), *_ = continuous_chapter(material).methods
     assert "convolved with SPM's response function and its derivatives to onset and dispersion, and entered" in fitted
     assert "informed" in cited
-    assert read.startswith("Responses of 1 runs (a row every 2 s) were z-scored within runs; 4 targets without")
+    assert read.startswith("Responses of 1 runs (a row every 1 s) were z-scored within runs; 4 targets without")
 
 
 def followed() -> pd.DataFrame:

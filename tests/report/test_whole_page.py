@@ -103,7 +103,7 @@ def details(regions: list[str], layers: list[str]) -> dict[str, dict[str, Any]]:
         "rdm": {"groups": regions, "conditions": [f"s{k}" for k in range(N_CONDITIONS)], "models": [["net", "layer0"]]},
         "model-net_searchlight": light,
         "captions": captions | {"nouns": {name: dict.fromkeys(words[:12], 0.3) for name in regions}},
-        "groundedwords": grounded | {"text": "t", "n_train": 90, "model_layer": layers[-1]},
+        "groundedwords": grounded | {"text": "t", "n_train": 90, "model_layer": layers[-1], "weight_decay": 5.0},
     }
 
 

@@ -26,7 +26,7 @@ from brainalign.cli import main
 from brainalign.config import Config, load_config, load_descriptors
 from brainalign.datasets import audit_study
 from brainalign.datasets.studies import read_continuous, read_events
-from brainalign.encoding.scoring import mean_over_runs
+from brainalign.encoding.scoring import fit_runs, mean_over_runs
 from brainalign.io import Provenance, artifact_path, save, sidecar_path
 from brainalign.pipelines.encode import continuous
 from brainalign.report.kit import StudyMaterial
@@ -247,6 +247,18 @@ def test_constant_features_are_zero_without_their_drifts(rng) -> None:
     left = continuous.without_drifts(X, drifts)
     assert not left[:, 1:3].any()
     np.testing.assert_allclose(left[:, [0, 3]], (X - drifts @ (drifts.T @ X))[:, [0, 3]])
+
+
+def test_features_of_volumes_are_averaged_between_delays() -> None:
+    told = story(4, 190, 6, 0.8, repeated=0, n_features=(12, 7), seed=24)
+    rows = pd.DataFrame([(run, 0.8 * k + 0.4) for run in told.planted for k in range(190)], columns=["run", "onset_s"])
+    noted: Any = {"step_s": 0.8, "delays": [2, 5, 8, 10], "detrend": "none", "high_pass_hz": 0.0, "resample": "mean"}
+    planted = np.concatenate([values[:, :6] for values in told.planted.values()]).astype(np.float32)
+    r = []
+    for slow in (False, True):
+        X = continuous._resampled(rows, told.words, told.features["language"], noted | {"slow": slow}, None)
+        r.append(fit_runs([X], planted, rows["run"].to_numpy(dtype=str), noted["delays"]).r.mean())
+    assert r[1] > r[0] + 0.05
 
 
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class DictionaryStudy:
     coding: Literal["topk", "matching_pursuit"]
     width: int
     n_active: int
-    epochs: int
+    epochs: int | None
     starts: Sequence[int]
     tables: list[pd.DataFrame] = field(default_factory=list, init=False)
     quality: list[dict[str, object]] = field(default_factory=list, init=False)

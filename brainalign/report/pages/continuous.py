@@ -13,7 +13,7 @@ from brainalign.arrays import Responses
 from brainalign.report import kit
 from brainalign.report.pages.answers import answer_of_runs
 from brainalign.statistics import RELIABLE, SHARING, reliable_rule
-from brainalign.study import RunFiles
+from brainalign.study import RunFiles, apart_s
 
 RUN_TABLES = ("runscores", "runtargets", "rundelays", "runshares", "rununiques")
 WHOLE = {"all": "all models", "shared": "shared by several"}
@@ -443,15 +443,17 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
                 "regression"
             )
         averaged = "within rows" if read["resample"] == "mean" else "through it"
+        width = apart_s(read["step_s"], read["delays"]) if read["slow"] and not read["hrf"] else read["step_s"]
+        wide = f"; it is {width:.2g} s wide, as delays lie apart" if width > read["step_s"] else ""
         texts.append(
             (
                 "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
-                f"event stands at its middle), those of sounds and films averaged {averaged}. They were cleared of the "
-                f"same drifts, scaled on training runs, and {entered}, never across runs. {turns}; "
-                "penalties were chosen leaving out each "
-                "of the other runs, as was the layer of a model. Controls stand beside every model: the rate of "
-                "events, the loudness of sounds (root mean square of 5 ms, to the power of 0.6), the luminance of "
-                "films and their motion (mean absolute difference between frames), whichever the study has.",
+                f"event stands at its middle{wide}), those of sounds and films averaged {averaged}. They were cleared "
+                f"of the same drifts, scaled on training runs, and {entered}, never across runs. {turns}; "
+                "penalties were chosen leaving out each of the other runs, as was the layer of a model. Controls stand "
+                "beside every model: the rate of events, the loudness of sounds (root mean square of 5 ms, to the "
+                "power of 0.6), the luminance of films and their motion (mean absolute difference between frames), "
+                "whichever the study has.",
                 ("huth", "ridge", "informed") if read["hrf"] else ("huth", "ridge"),
             )
         )
