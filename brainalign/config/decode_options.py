@@ -19,7 +19,9 @@ class LinearDecoding(Strict):
     sharing: Literal["own", "pooled", "partial"] = Field("own", description="of subjects")
     features: Literal["raw", "log_power", "covariance"] = "raw"
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.01, 0.1, 1.0, 10.0, 100.0), min_length=1, description="in units of trace(K) / n; validation trials choose"
+        (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0),  # those of residual: neither is ahead by its grid
+        min_length=1,
+        description="in units of trace(K) / n; validation trials choose",
     )
     rhos: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.1, 0.3, 1.0), min_length=1, description="what subjects share, with sharing: partial"

@@ -42,8 +42,7 @@ def test_hidden_regions_and_networks_are_found(world: RoiSeries, fitted) -> None
     assert decoding.hidden_r2(test, fitted.reconstruct(test, mask), mask) > 0.8 * linear > 0.15
     by = {"model": fitted.region_embeddings_, "connectivity": decoding.mean_connectivity(train)}
     agreement = decoding.network_agreement(by, networks, 50).set_index("name")
-    assert agreement["ari"].min() >= 0.8
-    assert agreement["null_high"].max() < 0.2
+    assert agreement["null_high"].max() < 0.2 < 0.8 <= agreement["ari"].min()
 
 
 @pytest.mark.parametrize(("design", "attention"), DESIGNS)
@@ -54,8 +53,7 @@ def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, at
     other[:, :, hidden] = np.random.default_rng(0).normal(size=other[:, :, hidden].shape)
     filled = model.reconstruct(world.series[:3], hidden)
     assert np.allclose(filled, model.reconstruct(other, hidden), atol=1e-5)
-    changed = world.series[:3].copy()
-    changed[:, :, ~hidden] = changed[:, :, ~hidden][:, ::-1]
+    changed = np.where(hidden, world.series[:3], world.series[:3, ::-1])
     assert not np.allclose(filled[:, :, hidden], model.reconstruct(changed, hidden)[:, :, hidden], atol=1e-3)
 
 
@@ -108,6 +106,11 @@ def test_the_gaussian_is_the_conditional_mean_and_the_lagged_one_sees_what_follo
     mixed = decoding.permuted_frames(world.series, np.random.default_rng(0))
     none = decoding.ConditionalGaussian(lags=(3,), penalties=(0.5,)).fit(mixed[:12])
     assert decoding.hidden_r2(mixed[12:], none.reconstruct(mixed[12:], hidden), hidden) <= 0.05
+    near, third = np.exp(-(np.subtract.outer(range(40), range(40)) ** 2) / 8), np.arange(40) % 3 == 0
+    smooth = np.random.default_rng(7).multivariate_normal(np.zeros(40), near + 0.003 * np.eye(40), (12, 200))
+    models = [decoding.ConditionalGaussian(**of).fit(smooth[:9]) for of in ({}, {"penalties": (5e-4,)})]
+    own, least = (decoding.hidden_r2(smooth[9:], one.reconstruct(smooth[9:], third), third) for one in models)
+    assert own > least - 0.002  # a smooth map with little noise: .05 of a variance would hide its finest waves
 
 
 def test_lag_and_penalty_are_chosen_on_other_people() -> None:
@@ -154,8 +157,7 @@ def test_a_planted_trait_is_found_in_connectivity_and_not_in_noise(rng: np.rando
     features["noise"] = rng.normal(size=(40, 30))
     trait, people = world.subjects["trait"], world.subjects["subject"]
     table = person_scores(features, trait, people, **FEW, n_folds=3, n_draws=300).set_index("name")
-    assert table.loc["correlation", "score"] >= 0.75
-    assert table.loc["correlation", "score"] > table.loc["correlation", "null_high"]
+    assert table.loc["correlation", "score"] > max(0.75, table.loc["correlation", "null_high"])
     assert abs(table.loc["correlation", "null_mean"] - 0.5) < 0.15
     assert table.loc["tangent", "score"] >= 0.65
     assert table.loc["noise", "verdict"] == "worse"
@@ -192,14 +194,12 @@ def test_p_values_of_noise_are_even_nobody_is_in_two_folds_and_bad_input() -> No
     people = np.repeat([f"p{k}" for k in range(11)], 3)
     folds = _fold_people(np.arange(33), people, 5, np.random.default_rng(0))
     assert sorted(np.concatenate(folds)) == list(range(33))
-    for fold in folds:
-        assert not set(people[fold]) & set(np.delete(people, fold))
+    assert not any(set(people[fold]) & set(np.delete(people, fold)) for fold in folds)
     rounds = [np.sort(_fold_people(np.arange(33.0), people, 5, np.random.default_rng(k))[0]).tolist() for k in (0, 1)]
     assert rounds[0] != rounds[1]  # though numbers have one order
     refused("labels: 3 subjects are fewer than 5 folds", person_scores, {"correlation": x[:3]}, [1, 2, 3], list("abc"))
-    once = ["x", *"yyyyy"]
-    refused("one subject alone has x", person_scores, {"correlation": np.zeros((6, 2))}, once, list("abcdef"))
     x, people = np.zeros((6, 2)), list("abcdef")
+    refused("one subject alone has x", person_scores, {"correlation": x}, list("xyyyyy"), people)
     refused("nothing to tell apart", person_scores, {"correlation": x}, ["one"] * 6, people)
     refused("reference 'correlation'", person_scores, {"other": x}, list("xyxyxy"), people)
     refused("5 rows", person_scores, {"correlation": x[:5]}, list("xyxyxy"), people)

@@ -13,8 +13,9 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional as F
 
+from brainalign.config import LinearDecoding
 from brainalign.decoding import Components, TextDecoder, Trials, retrieval_accuracy, subject_curve, text_scores
-from brainalign.decoding.scoring import content_overlaps, words
+from brainalign.decoding.scoring import content_overlaps, linear, words
 from brainalign.decoding.text import constant_sentence, decoder_of, exchange_relevance
 
 GLIM = {"n_blocks": 1, "n_heads": 2, "n_queries": 3, "n_query_blocks": 1}
@@ -63,9 +64,7 @@ def test_what_lies_in_the_padding_changes_nothing(encoder: str) -> None:
     train = trials(48)
     lengths = np.random.default_rng(1).integers(9, 33, len(train.meta))
     train.meta["n_samples"] = lengths
-    other = train.signals.copy()
-    for signal, length in zip(other, lengths, strict=True):
-        signal[:, length:] = 100.0
+    other = np.where(np.arange(32) < lengths[:, None, None], train.signals, np.float32(100))
     one = small(encoder=encoder, n_epochs=2).fit(train)
     two = small(encoder=encoder, n_epochs=2).fit(Trials(other, train.targets, train.meta))
     vectors = one.embed(train.signals, train.meta)
@@ -224,6 +223,7 @@ def test_validation_trials_choose_and_are_not_fitted(rng: np.random.Generator) -
     refused("nobody of val is in train", decoder_of({"decoder": "linear", "penalties": grid}), new, 0)
     none = Trials(signals, targets, meta.assign(split="train"))
     refused("0 of 60 trials validate", decoder_of({"decoder": "linear"}), none, 0)
+    assert LinearDecoding(decoder="linear").penalties == linear.PENALTIES  # those of "residual"
 
 
 TEXTS = [

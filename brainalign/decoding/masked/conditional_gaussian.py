@@ -17,6 +17,7 @@ from brainalign.checks import BrainalignError, check_rows
 from brainalign.decoding.masked.segments import check_series
 
 INNER_SHARE = 0.25  # of the training subjects: the last ones, on whose runs lag and penalty are chosen
+PENALTIES = (0.0005, 0.005, 0.05, 0.15, 0.5, 1.5, 5.0, 15.0)  # small ones for smooth maps with little noise
 
 
 class ConditionalGaussian:
@@ -46,9 +47,7 @@ class ConditionalGaussian:
     3
     """
 
-    def __init__(
-        self, lags: Sequence[int] = (0,), penalties: Sequence[float] = (0.05, 0.5, 5.0), seed: int = 0
-    ) -> None:
+    def __init__(self, lags: Sequence[int] = (0,), penalties: Sequence[float] = PENALTIES, seed: int = 0) -> None:
         if not lags or not penalties or min(lags) < 0 or min(penalties) <= 0:
             raise BrainalignError(f"lags {lags} must be 0 or more and penalties {penalties} positive")
         self.lags, self.penalties, self.seed = tuple(lags), tuple(penalties), seed
@@ -101,9 +100,8 @@ class ConditionalGaussian:
         for mask in np.unique(masks, axis=0):
             if mask.any():
                 runs = np.flatnonzero((masks == mask).all(axis=1))
-                filled[np.ix_(runs, np.arange(values.shape[1]), np.flatnonzero(mask))] = self._predict(
-                    values[runs][:, :, ~mask], mask
-                )
+                predicted = self._predict(values[runs][:, :, ~mask], mask)
+                filled[np.ix_(runs, np.arange(values.shape[1]), np.flatnonzero(mask))] = predicted
         return filled
 
     def _predict(self, visible: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
