@@ -35,7 +35,7 @@ NEVER = ("test_architecture.py", "test_docs.py")
 WHOLE, SEEDED = ("tests/workflow", "tests/recovery", "tests/test_"), "tests/test_seeds.py"
 # Folders of tests that are asked first for the code of a folder; all others come after them.
 NEAREST = {
-    "brainalign/commands": ("tests/test_init.py", "tests/test_cli.py", "tests/test_run.py"),
+    "brainalign/commands": ("tests/test_init.py", "tests/test_cli.py"),
     "brainalign/config": ("tests/test_settings.py", "tests/test_consistency.py"),
     "brainalign/datasets": ("tests/datasets",),
     "brainalign/decoding": ("tests/decoding",),

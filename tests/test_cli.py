@@ -1,18 +1,32 @@
+"""The command line; `brainalign run`: from any folder, with a line per step; what strangers are told when it fails."""
+
+import io
+import logging
 import re
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import nibabel
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
-from pages import check
+from jobs import wait_for
+from pages import BROWSER, DARK, check, inaccessible
+from rich.console import Console
 from safetensors.numpy import save_file
+from worlds.matrix import Cell
 
 from brainalign.cli import main
-from brainalign.commands import analyses_of
-from brainalign.config import load_config
-from brainalign.workflow import Run
+from brainalign.commands import RunProgress, analyses_of
+from brainalign.commands.progress import _clock
+from brainalign.config import Config, load_config
+from brainalign.io import Provenance, artifact_path, save
+from brainalign.study import RUN_KEYS
+from brainalign.workflow import Run, running
 
 
 def test_doctor_lists_versions_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,3 +180,189 @@ def test_what_is_missing_is_named_and_nothing_else(root, capsys, tmp_path) -> No
     assert with_them == there | {"searchlight", "caption", "match"}
     run = Run(load_config(root / "data" / "simulated-series.yaml"), check=False)
     assert names_of(run, "simulated-series") == ({"decode_series"}, {})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Half of the units follow own vectors; study and configuration in one file."""
+    folder, models = tmp_path / "lab", {"mine": {"extractor": "table", "file": "vectors.csv"}}
+    alone = {"name": "mine", "models": models, "encode": {"permutations": 100}}
+    Cell("vectors", "array", "runs").write(folder, lambda study, run: study.update(alone))
+    (folder / "config.yaml").unlink()
+    return folder
+
+
+def test_a_study_alone_gets_what_its_stimuli_allow_and_may_hold_every_key(root: Path) -> None:
+    assert set(Config.model_fields) - {"datasets"} == RUN_KEYS
+    assert "minilm" in load_config(root / "data" / "haxby-slice.yaml").models
+    config = load_config(root / "data" / "simulated.yaml")
+    assert {"pixels", "efficientnet"} <= set(config.models)
+    assert set(load_config(root / "data" / "simulated-sentences.yaml").models) == {"minilm"}
+    assert set(load_config(root / "data" / "simulated-series.yaml").models) == {"onehot"}
+    assert config.results == root / "data" / "results"
+
+
+def test_a_dry_run_from_elsewhere_writes_beside_the_file(folder: Path, tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "lab/study.yaml"]) == 0
+    assert "models.mine: " in capfd.readouterr().out  # vectors of its own, found beside it
+    assert main(["plan", "lab/study.yaml"]) == 0
+    assert main(["run", "lab/study.yaml", "--cores", "1", "--verbose", "--", "-n", "--quiet", "all"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"lab"}
+    assert (folder / ".snakemake").is_dir()
+    rates = np.load(folder / "rates.npy")
+    rates[3, 2] = np.nan
+    np.save(folder / "rates.npy", rates)
+    assert main(["run", "lab/study.yaml"]) == 2
+    assert "(target-0003); shrink the mask" in capfd.readouterr().err
+    (folder / "rates.npy").unlink()
+    assert main(["run", "lab/study.yaml"]) == 2
+    assert "no file rates.npy" in capfd.readouterr().err
+
+
+def test_memory_bounds_what_runs_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    with (folder / "study.yaml").open("a") as file:
+        file.write("memory: 1GB\n")
+    assert main(["plan", str(folder / "study.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert "extract mine mine may take 1.0 GB, more than memory: 1GB" in printed
+    assert "encode mine" not in printed
+    commands: list[list[str]] = []
+
+    def start(command: list[str], **_: object) -> SimpleNamespace:
+        commands.append(command)
+        return SimpleNamespace(wait=lambda: 0)
+
+    monkeypatch.setattr("brainalign.commands.run.subprocess.Popen", start)
+    assert main(["run", str(folder / "study.yaml")]) == 0
+    assert {"mem_mb=953", "gpu=1"} < set(commands[0])
+    assert main(["run", str(folder / "study.yaml"), "--profile", "slurm"]) == 0
+    assert "--resources" not in commands[1]
+
+
+def test_nobody_can_say_here_whether_a_run_elsewhere_is_over(tmp_path: Path, capsys) -> None:
+    (path := tmp_path / "brainalign-login-2-99999999.pid").touch()
+    assert [running(tmp_path), running(tmp_path)] == [[99999999]] * 2
+    assert f"login-2 (process 99999999); its lock stays; where that is over, remove {path}" in capsys.readouterr().err
+
+
+def record(event: str, **of: object) -> logging.LogRecord:
+    level = logging.ERROR if event == "job_error" else logging.INFO
+    return logging.makeLogRecord({"levelno": level, "event": event} | of)
+
+
+def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that the test sets: 100 s for the first of two steps."""
+    monkeypatch.chdir(folder)
+    clock = iter([1000.0, 1010.0, 1020.0, 1110.0, 1120.0])
+    monkeypatch.setattr("brainalign.commands.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    (folder / "job.log").write_text("Traceback\nthe mask holds no voxel; shrink nothing\n\n")
+    screen = io.StringIO()
+    progress = RunProgress(Run(load_config("study.yaml")), Console(file=screen, width=120, soft_wrap=True))
+    progress.costs = {"prepare": 10.0, "encode": 30.0}
+    monkeypatch.setattr(progress, "bar", MagicMock())
+    progress.take(record("run_info", stats={"prepare": 1, "encode": 1, "all": 1, "total": 3}))
+    for number, rule in enumerate(("prepare", "encode"), start=1):
+        progress.take(record("job_info", jobid=number, rule_name=rule, wildcards={"dataset": "mine", "subject": "01"}))
+    progress.take(record("job_finished", job_id=1))
+    progress.take(record("job_finished", job_id=7))  # of nobody
+    # Forty of cost are to be done, of which ten took 120 s.
+    assert progress.bar.update.call_args.kwargs == {"completed": 10.0, "total": 40.0, "description": "about 6 min left"}
+    assert [_clock(seconds) for seconds in (89.6, 90, 210)] == ["90 s", "2 min", "4 min"]
+    progress.take(record("job_error", jobid=2, rule_name="encode", log=["job.log (check log file(s))", "none.log"]))
+    progress.take(record("job_error", jobid=9, rule_name="all", log=["none.log"]))
+    progress.close(1)
+    assert screen.getvalue() == (
+        "1/2 prepare mine 01 (100 s)\nfailed: encode mine 01: the mask holds no voxel; shrink nothing\n"
+        f"  its log: {folder / 'job.log'}, {folder / 'none.log'}\n"
+        f"failed: all : it left no message\n  its log: {folder / 'none.log'}\n"
+        "what had been computed is kept; correct what failed and run again\n"
+    )
+
+
+def test_a_run_that_stops_says_where_all_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / ".snakemake" / "log").mkdir(parents=True)
+    whole = f"full log: {folder}/.snakemake/log/b.snakemake.log"
+    for status, logs, said in ((1, [], []), (0, ["a"], []), (1, ["b"], [whole])):
+        for name in logs:
+            (folder / ".snakemake" / "log" / f"{name}.snakemake.log").touch()
+        screen = io.StringIO()
+        progress = RunProgress(Run(load_config("study.yaml")), Console(file=screen, width=120, soft_wrap=True))
+        monkeypatch.setattr(progress, "bar", MagicMock())
+        progress.take(logging.makeLogRecord({"levelno": logging.WARNING, "msg": "a warning"}))
+        progress.take(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "x", "exception": "RuleException"}))
+        progress.take(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "no rule makes it"}))
+        progress.close(status)
+        assert screen.getvalue().splitlines() == ["no rule makes it", *said]
+
+
+def test_the_index_links_pages_with_their_first_sentence(folder: Path, monkeypatch, capsys, fails) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    fails("brainalign run study.yaml", main, ["report", str(folder)])
+    page = folder / "results" / "mine" / "sub-01_incomplete.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(
+        '<title>Mine &amp; yours · brainalign</title><meta name="description" content="r &lt; .1 in all runs">\n'
+        '<p class="soft">01</p><svg><g id="axes"/></svg><svg/>' + 2 * '<p class="failed-control">'
+    )
+    assert main(["report", str(folder / "study.yaml")]) == 0
+    index = folder / "results" / "index.html"
+    assert capsys.readouterr().out == f"{index}\n"
+    written = index.read_text()
+    told = "<b>Incomplete: a job failed.</b> <b>2 controls failed.</b> r &lt; .1 in all runs</p><small>01</small>"
+    # Of one study nothing is compared.
+    check(written, '<a href="mine/sub-01_incomplete.html">Mine &amp; yours</a>', told, unsaid=["<meter"])
+    assert re.findall("<svg>.*?</svg>", written) == ['<svg><g id="mine-sub-01_incomplete-axes"/></svg>']
+    if BROWSER:
+        assert inaccessible(folder, written, DARK) == []
+        (found,) = inaccessible(folder, written.replace("</style>", "p {color: #999; background: #fff}</style>"))
+        assert found.startswith("color-contrast")
+
+
+def test_the_index_compares_studies_by_what_repeats(folder: Path) -> None:
+    study = yaml.safe_load((folder / "study.yaml").read_text())
+    own = {name: study.pop(name) for name in ("models", "encode")}
+    own |= {"methods": {"ridge": {"encoder": "ridge"}}, "results": "results"}
+    own["models"]["noise"] = {"extractor": "random"}
+    for name, subjects in {"mine": ["01"], "runs": ["01", "02"]}.items():
+        recordings = dict.fromkeys(subjects, study["recordings"]["01"])
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(study | {"name": name, "recordings": recordings}))
+        own.setdefault("datasets", {})[name] = {"descriptor": f"{name}.yaml"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(own))
+    rows = [("mine", 0.4, True), ("noise", 0.1, True), ("mine", 0.9, False)]  # not the layer that was chosen
+    summary = pd.DataFrame(rows, columns=["model", "value", "chosen"]).assign(method="ridge", split="test")
+    summary = pd.concat([summary, summary.assign(split="pairs", value=0.95)]).assign(quantity="r²/ceiling")
+    targets = pd.DataFrame({"model": [*["mine"] * 3, "all", "rate"], "r": [0.6, -0.3, 0.9, 0.9, 0.3]})
+    targets = targets.assign(ceiling=[0.72, 0.9, 0.9, 0.9, 0.9], reliable=[True, True, False, True, True])
+    results = folder / "results"
+    tables = {("mine", "01", "summary"): summary, ("runs", "01", "runtargets"): targets}
+    tables["runs", "02", "runtargets"] = targets.assign(r=[0.6, 0.3, 0.9, 0.9, 0.0])
+    for (dataset, subject, suffix), table in tables.items():
+        save(artifact_path(results, dataset, suffix, subject=subject), table, Provenance("test", {}, 0))
+    assert main(["report", str(folder / "config.yaml")]) == 0
+    written = (results / "index.html").read_text()
+    found = [re.sub("<[^>]+>", "|", row) for row in re.findall("<tr>.*?</tr>", written) if "meter" in row]
+    assert [re.sub("[| ]*[|][| ]*", "|", row).strip("|") for row in found] == [
+        "mine|mine (ridge)|40%", "mine|noise (ridge), control|10%", "runs|mine|25% (20% to 30% of 2 subjects)",
+        "runs|rate, control|5% (0% to 10% of 2 subjects)",
+    ]  # fmt: skip
+    assert 'value="0.250"' in written
+    assert not BROWSER or inaccessible(folder, written, DARK) == []
+
+
+@pytest.mark.acceptance
+def test_a_study_of_one_file_runs_to_its_page(folder: Path, tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    with subprocess.Popen(["brainalign", "run", "lab/study.yaml"], stdout=subprocess.PIPE, text=True) as killed:
+        assert "1/6 " in killed.stdout.readline()
+        started = psutil.Process(killed.pid).children(recursive=True)
+        killed.kill()
+    wait_for(started)
+    assert main(["run", "lab/study.yaml", "--cores", "1"]) == 0
+    printed, page = capfd.readouterr().out, folder / "results" / "mine" / "sub-01.html"
+    assert "5/5 report mine 01" in printed  # what was ready before is kept
+    assert f"page: {page}" in printed
+    assert page.is_file()
+    assert "are told apart by what mine predicts of held-out" in (folder / "results" / "index.html").read_text()

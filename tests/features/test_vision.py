@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 import transformers
-from features.conftest import PROCESSOR, SIZES, WORDS
+from features.conftest import SIZES, WORDS
 from PIL import Image
 from refusals import refused
 from safetensors.torch import load_file, save_file

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import diags_array
 from scipy.stats import beta, binomtest
 from shown import Record, within
-from worlds.epochs import category_epochs
+from worlds.small import category_epochs
 
 from brainalign.geometry import auc, decode_generalization, decode_times, leave_one_group_out, sensor_effects
 from brainalign.statistics import Exchange, cluster_permutation, first_hump, hump_latency, score_latency

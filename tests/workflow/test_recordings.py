@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jobs import config_of, draw_page, run_all, run_step
 from shown import Record
-from worlds.epochs import category_epochs
+from worlds.small import category_epochs
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config, DecodeTimesSettings, load_descriptors
