@@ -107,11 +107,7 @@ def _are_square(name: str, values: Values) -> bool:
 def n_stimuli_of(n_pairs: int, where: str = "") -> int:
     """Compute the number of stimuli that have that many pairs.
 
-    Parameters
-    ----------
-    n_pairs : int
-    where : str
-        What the message begins with.
+    `where` is what the message begins with.
     """
     n = round((1 + math.sqrt(1 + 8 * n_pairs)) / 2)
     if n * (n - 1) // 2 != n_pairs:

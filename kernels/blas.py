@@ -40,10 +40,7 @@ def product(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor | None = 
 def eigh(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ascending eigenvalues (n,) and eigenvectors (n, n), its columns, of a symmetric matrix.
 
-    Parameters
-    ----------
-    matrix : tensor (n, n)
-        Only its lower triangle is read; overwritten where that saves memory.
+    Of the matrix (n, n) only the lower triangle is read; it is overwritten where that saves memory.
     """
     if matrix.device.type == "cpu" and len(matrix) ** 3 >= LARGE and _by_openblas():
         columns = np.require(matrix.T.numpy(), requirements=["F", "W"])  # what lies as LAPACK reads it is not copied
@@ -58,11 +55,8 @@ def eigh(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def lower_gram(rows: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
     """Return the lower triangle of rows' · rows, at half the cost where BLAS offers it (on the CPU).
 
-    Parameters
-    ----------
-    rows : tensor (n_rows, n_columns)
-    total : tensor (n_columns, n_columns), dtype of rows, optional
-        What it is added to, in place; rows in one piece.
+    Of rows (n_rows, n_columns). It is added in place to `total` (n_columns, n_columns), of the dtype of rows, where
+    given; rows are then in one piece.
     """
     n, p = rows.shape
     total = rows.new_zeros((p, p)) if total is None else total

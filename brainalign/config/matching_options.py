@@ -51,12 +51,7 @@ class MatchSettings(Strict):
     def check_features(self, name: str, stimuli: pd.DataFrame) -> None:
         """Raise where a feature is no column of the table of stimuli, or is not known of one of them.
 
-        Parameters
-        ----------
-        name : str
-            Of the table.
-        stimuli : DataFrame
-            stimulus_id, and columns in which NaN is unknown.
+        `name` is that of the table: stimulus_id, and columns in which NaN is unknown.
         """
         columns = [str(column) for column in stimuli]
         missing = [feature for feature in self.features if feature not in columns]

@@ -221,12 +221,8 @@ class DirectionSettings(Strict):
     def check(self, prior: str | None, encoded: Collection[str] | None) -> None:
         """Raise where directions are sought without images, or for regions that no encoder is fitted for.
 
-        Parameters
-        ----------
-        prior : str, optional
-            That of `synthesize`.
-        encoded : collection of str, optional
-            Regions that it has encoders of; not known before they are fitted where it names none.
+        `prior` is that of `synthesize`; `encoded` are the regions that it has encoders of, not known before they are
+        fitted where it names none.
         """
         if self.methods and prior is None:
             raise BrainalignError("directions.methods need synthesize.prior; give both, or neither")

@@ -40,12 +40,8 @@ class SimulatingModel(VideoModel, Protocol):
 def load_video_model(reference: str, seed: int = 0) -> tuple[VideoModel, str]:
     """Load a video model from a function of the user's, with a digest of its source file.
 
-    Parameters
-    ----------
-    reference : str
-        "module:function" of an installed module, or "path/to/file.py:function". The function takes nothing, or the
-        keyword `seed`.
-    seed : int
+    The function is "module:function" of an installed module, or "path/to/file.py:function"; it takes nothing, or the
+    keyword `seed`.
     """
     function, source = find_function(reference)
     options = {"seed": seed} if "seed" in inspect.signature(function).parameters else {}

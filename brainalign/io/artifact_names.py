@@ -65,12 +65,7 @@ LAYOUTS = {
 def place_tables(suffixes: Iterable[str], folder: str) -> None:
     """Give suffixes without a place in `LAYOUTS` one: they are tables, in a folder of results.
 
-    Parameters
-    ----------
-    suffixes : iterable of str
-        What a step saves.
-    folder : str
-        Of results; steps say that of their programs.
+    The suffixes are what a step saves; steps say the folder of their programs.
     """
     for suffix in suffixes:
         LAYOUTS.setdefault(suffix, Layout(folder, ".parquet"))

@@ -33,11 +33,7 @@ def film_of(path: Path | str) -> Path:
 def open_pictures(paths: Sequence[Path | str], names: Sequence[str] = ()) -> Iterator[Any]:
     """Yield pictures (PIL) of files, or frames of films; a film is opened once for frames of it that follow each other.
 
-    Parameters
-    ----------
-    paths : sequence of path
-    names : sequence of str
-        What messages begin with, as of `open_picture`.
+    `names` are what messages begin with, as of `open_picture`.
     """
     named = list(zip(map(str, paths), names or [""] * len(paths), strict=True))
     for film, part in groupby(named, key=lambda one: film_of(one[0]) if MOMENT.search(one[0]) else None):

@@ -94,10 +94,7 @@ def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> li
 def read_parquet(path: Path) -> "pd.DataFrame":
     """Return the table in a .parquet file; an index that has a name is a column like the others.
 
-    Raises
-    ------
-    BrainalignError
-        If it is none, or damaged.
+    Raises BrainalignError if it is none, or damaged.
     """
     import pandas as pd
 
@@ -107,14 +104,7 @@ def read_parquet(path: Path) -> "pd.DataFrame":
 
 
 def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
-    """Return the array of a .npy file, which is never unpickled.
-
-    Parameters
-    ----------
-    path : Path
-    mapped : bool
-        Leave the values on disk until they are read.
-    """
+    """Return the array of a .npy file, which is never unpickled; `mapped` leaves values on disk until they are read."""
     with reading(path, "no whole .npy file of numbers", "write it with numpy.save, or copy it again"):
         with open(path, "rb") as file:
             n_bytes = _declared(file) + file.tell()
@@ -127,11 +117,7 @@ def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
 def read_numbers(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """Return arrays of a .npy (under the name ""), .npz or .safetensors file; they must be numbers.
 
-    Parameters
-    ----------
-    path : Path
-    names : collection of str, optional
-        Which arrays of a .npz or .safetensors are read and judged, those that are there; all where not given.
+    Of a .npz or .safetensors file those in `names` are read and judged, as far as they are there; all where not given.
     """
     if path.suffix == ".safetensors":
         arrays = read_safetensors(path, names)[0]
@@ -159,10 +145,7 @@ def array_names(path: Path) -> list[str]:
 def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """Return the arrays of a .npz file by name: those of `names` that are there, else all.
 
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, an array is not as long as its header says, or a checksum differs.
+    Raises BrainalignError if there is no such file, an array is not as long as its header says, or a checksum differs.
     """
     with reading(path, "no whole .npz file of numbers", "write it with numpy.savez, or copy it again"):
         with zipfile.ZipFile(path) as archive:
@@ -283,11 +266,7 @@ def _unpacked_as(path: Path, n_bytes: int, _: int) -> int:
 def open_picture(path: Path | str, name: str = "") -> Any:
     """Return a picture (PIL) with its pixels read; the checksums of a PNG are compared, which PIL leaves out.
 
-    Parameters
-    ----------
-    path : path
-    name : str
-        What messages begin with: "stimulus 'cat': ".
+    `name` is what messages begin with: "stimulus 'cat': ".
     """
     from PIL import Image
 

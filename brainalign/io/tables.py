@@ -19,11 +19,7 @@ def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:
     pandas takes a surplus cell in the first row for an index and moves every column by one. Read without a header,
     the line of names is a row like any other, and the parser refuses a row that is longer.
 
-    Parameters
-    ----------
-    path : Path
-    separator : str, optional
-        A comma where the name ends in .csv, else a tab.
+    The separator is a comma where the name ends in .csv, else a tab, unless given.
     """
     separator = separator or ("," if path.suffix.lower() == ".csv" else "\t")
     with no_cell_lost(path):
@@ -45,12 +41,8 @@ def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:
 def no_cell_lost(path: Path | str) -> Iterator[None]:
     """Turn what pandas says of a table that it cannot read, or reads with cells left out, into the project's error.
 
-    For tables read with `index_col=False`, where pandas only warns of a surplus cell.
-
-    Parameters
-    ----------
-    path : path
-        What is read, named in the message.
+    For tables read with `index_col=False`, where pandas only warns of a surplus cell; `path`, what is read, is named in
+    the message.
     """
     try:
         with warnings.catch_warnings():

@@ -133,12 +133,7 @@ def fit_distributed(
 class DistributedRidge(Ridge):
     """Fit `Ridge` by the workers of a dask scheduler: an encoder like any other, whose targets may lie on disk.
 
-    Parameters
-    ----------
-    scheduler : str
-        Address of the scheduler.
-    scratch : path
-        A folder that all workers see; the coefficients of the last fit stay there.
+    `scheduler` is its address; `scratch` a folder that all workers see, where the coefficients of the last fit stay.
     """
 
     scheduler: str = ""
@@ -386,11 +381,7 @@ def cluster(where: str = "local", *, n_workers: int | None = None, **options: An
 def slurm_cluster(*, n_workers: int = 0, **options: Any) -> Any:
     """Return a `dask_jobqueue.SLURMCluster`; its `job_script()` shows what would be submitted.
 
-    Parameters
-    ----------
-    n_workers : int
-        Workers to submit jobs for at once.
-    options
-        queue, cores, memory, walltime, account, ...: as `SLURMCluster` takes them.
+    Jobs are submitted for `n_workers` at once; options are queue, cores, memory, walltime, account, ...: as
+    `SLURMCluster` takes them.
     """
     return import_optional("dask_jobqueue", "cluster", "running on SLURM").SLURMCluster(n_workers=n_workers, **options)

@@ -190,7 +190,11 @@ def reconstruction_scores(
     rows: list[dict[str, object]] = []
 
     def add(images: str, metric: str, each: Floats, null: Floats | None, **more: object) -> None:
-        rows.append({"images": images, "metric": metric, **more, **_interval(each, confidence, seed)})
+        found: dict[str, object] = {"value": each.mean(), "n": len(each)}
+        if len(each) >= MIN_UNITS:
+            drawn = bootstrap(each, confidence, seed=seed)
+            found = {"value": drawn.mean, "low": drawn.low, "high": drawn.high, "n": drawn.n}
+        rows.append({"images": images, "metric": metric, **more, **found})
         if null is not None and len(null):  # the lower a distance the better
             better = null <= each.mean() + 1e-12 if metric == "distance" else null >= each.mean() - 1e-12
             rows[-1]["p"] = (1 + int(better.sum())) / (1 + len(null))
@@ -205,7 +209,10 @@ def reconstruction_scores(
         permuted = permuted[: max(19, SSIM_PAIRS // n)]
         null = np.array([structural_similarity(images[order], target).mean() for order in permuted])
         add(name, "SSIM", structural_similarity(images, target), null)
-    groups = _distractors(labels, n)
+    groups = {"all": ~np.eye(n, dtype=bool)}
+    if labels is not None:
+        same = labels[:, None] == labels[None, :]
+        groups |= {"same cluster": same & groups["all"], "other clusters": ~same}
     for features, extractor in (extractors or {}).items():
         goal = _features(features, extractor, target)
         for name, images in sets.items():
@@ -280,25 +287,10 @@ def _features(name: str, extractor: Extractor, images: Values) -> Floats:
     return found
 
 
-def _distractors(labels: NDArray[Any] | None, n: int) -> dict[str, NDArray[np.bool_]]:
-    everything = ~np.eye(n, dtype=bool)
-    if labels is None:
-        return {"all": everything}
-    same = labels[:, None] == labels[None, :]
-    return {"all": everything, "same cluster": same & everything, "other clusters": ~same}
-
-
 def _log_choose(n: NDArray[np.integer[Any]], k: int) -> Floats:
     possible = (n >= k) & (k >= 0)
     m = np.where(possible, n, max(k, 0))
     return np.where(possible, gammaln(m + 1) - gammaln(max(k, 0) + 1) - gammaln(m - max(k, 0) + 1), -np.inf)
-
-
-def _interval(each: Floats, confidence: float, seed: int) -> dict[str, object]:
-    if len(each) < MIN_UNITS:
-        return {"value": each.mean(), "n": len(each)}
-    found = bootstrap(each, confidence, seed=seed)
-    return {"value": found.mean, "low": found.low, "high": found.high, "n": found.n}
 
 
 # Column of the table: metric and name of the features in `reconstruction_scores`. Identification in per cent.

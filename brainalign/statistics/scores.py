@@ -44,12 +44,7 @@ def _same_shape(a: Values, b: Values) -> None:
 def is_constant(deviations: Values, squares: Values) -> NDArray[np.bool_]:
     """Return where values differ by no more than rounding; False where they are NaN.
 
-    Parameters
-    ----------
-    deviations : array
-        Sum, or mean, of squared differences from the mean.
-    squares : array of the same shape
-        Sum, or mean, of squares of the values themselves.
+    Deviations are sums, or means, of squared differences from the mean; squares those of the values themselves.
     """
     return np.asarray(deviations <= ROUNDING**2 * squares)
 

@@ -122,9 +122,7 @@ def _keys_at(annotation: Any, path: list[Any]) -> set[str]:
         return _keys_at(arguments[0], path)
     if origin in (typing.Union, types.UnionType):
         tagged = [a for a in arguments if path and path[0] in _tags_of(a)]
-        if tagged:
-            return _keys_at(tagged[0], path[1:])
-        return set().union(*(_keys_at(a, path) for a in arguments))
+        return _keys_at(tagged[0], path[1:]) if tagged else set().union(*(_keys_at(a, path) for a in arguments))
     return set()
 
 

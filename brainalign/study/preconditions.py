@@ -154,15 +154,10 @@ def check_dynamics(visible: NDArray[np.bool_], *, context: int | None = None, fo
 
 
 def check_neural(neural: NDArray[np.floating], visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Check neural recordings and mark the frames that were recorded, (n_conditions, n_times).
+    """Check neural recordings and mark the frames (n_conditions, n_times) that were recorded.
 
     Raises BrainalignError if shapes do not fit, there are fewer than two repeats, or NaN is anywhere but after the end
-    of a trial.
-
-    Parameters
-    ----------
-    neural : array (n_conditions, n_times, n_neurons, n_repeats)
-    visible : array (n_conditions, n_times) of bool
+    of a trial. Recordings are (n_conditions, n_times, n_neurons, n_repeats), `visible` is (n_conditions, n_times).
     """
     if neural.ndim != 4 or neural.shape[:2] != visible.shape or neural.shape[3] < 2:
         raise BrainalignError(

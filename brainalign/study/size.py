@@ -113,9 +113,7 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
     if files.format == "epochs":
         values = sum(path.stat().st_size for label, path in paths.items() if label.startswith("epochs")) / 4
         trials = n_trials or count_stimuli(study)
-        if not trials:
-            return None
-        return Shape(runs=1, trials=trials, targets=ceil(values / trials))
+        return Shape(runs=1, trials=trials, targets=ceil(values / trials)) if trials else None
     if files.format == "betas" and n_trials:
         # The files of a list hold other trials of the same targets.
         firsts = {label: path for label, path in paths.items() if re.fullmatch(r"betas(\.[LR])?(\.1)?", label)}

@@ -44,12 +44,8 @@ class StimulusVectors:
     def rows_of(self, stimuli: Sequence[str], texts: Sequence[str] | None = None) -> NDArray[np.intp]:
         """Return the row of every stimulus.
 
-        Parameters
-        ----------
-        stimuli : sequence of str
-            Ids; of every one there must be a vector, but there may be vectors of others.
-        texts : sequence of str, optional
-            Of each, by which it is looked up where its id is not there.
+        Of every id there must be a vector, but there may be vectors of others; by its text, where given, a stimulus is
+        looked up where its id is not there.
         """
         n_rows = len(next(iter(self.layers.values())))
         if self.ids is None:

@@ -549,9 +549,9 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "caption": _caption,
     "synthesize": _synthesize,
     "directions": _directions,
-    # Two trainings; every step meets as many places as a batch has.
+    # Two trainings, and three that choose a decay; every step meets as many places as a batch has.
     "ground": lambda config, *_: Cost(
-        700, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20
+        700, 4 + round((2 + 3 * ((of := config.ground).weight_decay is None)) * 1e-4 * of.n_steps * of.batch_size), 20
     ),
     "ground_regions": lambda config, descriptor, *_: _passes(
         config, descriptor, START_S + config.ground.draws // 300, 0

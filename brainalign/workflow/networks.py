@@ -91,12 +91,7 @@ class Transformer:
 def read_transformer(folder: Path, kind: str) -> Transformer | None:
     """Read the sizes of a transformer from its configuration; None where there is none, or it names no sizes.
 
-    Parameters
-    ----------
-    folder : Path
-        With the weights.
-    kind : str
-        Of extractor: of a model of images and texts one half is read.
+    `folder` has the weights, `kind` is that of extractor: of a model of images and texts one half is read.
     """
     path = folder / "config.json"
     if not path.is_file():

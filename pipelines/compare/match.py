@@ -57,7 +57,12 @@ def match(job: Job) -> None:
     places = _places(list(matrices), options.models, checkpoints)
     about = {"n_stimuli": len(stimuli), "unit": "a row is a stimulus; maps are averaged over their places"}
     job.save("similarity", pairs, null="mean of draws; null_high: the largest", **about)
-    job.save("dimensions", _dimensions(narrow, {key: X.shape[1] for key, X in matrices.items()}, places), **about)
+    dimensions = []
+    for key, X in narrow.items():
+        # One n for all, since `_shared` gave every layer the same stimuli.
+        table = geometry.compare_dimensions({"": X}, n_stimuli=len(X)).drop(columns=["name", "n_units"])
+        dimensions += [table.assign(**place, n_units=matrices[key].shape[1]) for place in places[key]]
+    job.save("dimensions", pd.concat(dimensions, ignore_index=True), **about)
     of_mine = {key: X for key, X in narrow.items() if key in mine}
     job.save("featurebias", _bias(of_mine, known, job.seed), **about)
     manifolds = _manifolds(narrow, places, categories, options.draws, job.seed)
@@ -93,16 +98,6 @@ def _places(
         ]
         for model, layer in keys
     }
-
-
-def _dimensions(narrow: Matrices, widths: Mapping[tuple[str, str], int], places: Places) -> pd.DataFrame:
-    """Return dimension over layers: of every compared model, and of every checkpoint with its network."""
-    parts = []
-    for key, X in narrow.items():
-        # One n for all, since `_shared` gave every layer the same stimuli.
-        table = geometry.compare_dimensions({"": X}, n_stimuli=len(X)).drop(columns=["name", "n_units"])
-        parts += [table.assign(**place, n_units=widths[key]) for place in places[key]]
-    return pd.concat(parts, ignore_index=True)
 
 
 def _numbers(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:

@@ -62,9 +62,7 @@ def summarize_held_out(job: Job) -> None:
 def _chosen_layer(profile: pd.DataFrame) -> str:
     """Return the layer that predicts best inside the training stimuli; the first where nothing was chosen there."""
     reliable = profile[profile["group"] == statistics.RELIABLE]
-    if not np.isfinite(reliable["cv_score"]).any():
-        return str(reliable["layer"].iloc[0])
-    return str(reliable["layer"].iloc[int(np.nanargmax(reliable["cv_score"]))])
+    return str(reliable["layer"].iloc[int(reliable["cv_score"].fillna(-np.inf).argmax())])
 
 
 def _rows(scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, q: float) -> list[dict[str, object]]:

@@ -65,12 +65,8 @@ class Fingerprint:
 def fingerprint(values: Any, trials: Sequence[Any], places: Sequence[Any]) -> Fingerprint:
     """Keep some values of every trial.
 
-    Parameters
-    ----------
-    values : array (n_trials, n_targets) or (n_trials, n_channels, n_times)
-        May lie on disk: it is read by blocks of rows.
-    trials, places : sequences (n_trials)
-        Id, and run or recording, of every trial.
+    Values (n_trials, n_targets) or (n_trials, n_channels, n_times) may lie on disk: they are read by blocks of rows.
+    Trials and places (n_trials) are the id, and the run or recording, of each.
     """
     check_rows("trials", len(trials), "values", len(values), "give the id of every trial")
     check_rows("places", len(places), "values", len(values), "give the run of every trial")

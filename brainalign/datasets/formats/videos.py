@@ -33,12 +33,9 @@ class Videos:
 def read_videos(path: Path) -> Videos:
     """Read videos from arrays, or from a folder with a folder of images per condition.
 
-    Parameters
-    ----------
-    path : Path
-        .npz or .safetensors with `frames` (n_conditions, n_times, ...) and, where frames are hidden, `visible`
-        (n_conditions, n_times); or a folder: conditions are its folders in order of their names, frames their images
-        in order of theirs, and `visible.csv` has a line of 0 and 1 per condition, without a header.
+    That is .npz or .safetensors with `frames` (n_conditions, n_times, ...) and, where frames are hidden, `visible`
+    (n_conditions, n_times); or a folder: conditions are its folders in order of their names, frames their images in
+    order of theirs, and `visible.csv` has a line of 0 and 1 per condition, without a header.
     """
     if path.is_dir():
         frames, mask = _images(path), path / MASK

@@ -72,10 +72,8 @@ def read_area_maps(path: Path) -> AreaMaps:
     right, in mm); hemi ("L" or "R"), where an area has a row in both; every other column is a map. A map and a place of
     both hemispheres are averaged, the right one mirrored: what they are compared with is a value per area.
 
-    Raises
-    ------
-    BrainalignError
-        If a column is missing or not of numbers, an area has two rows in one hemisphere, or there is no map.
+    Raises BrainalignError if a column is missing or not of numbers, an area has two rows in one hemisphere, or there is
+    no map.
     """
     path = Path(path)
     table = read_table(path)
@@ -121,12 +119,8 @@ def _numbers(column: "pd.Series[Any]", path: Path) -> "pd.Series[Any]":
 def area_maps_table(means: pd.DataFrame, parcels: Parcels) -> pd.DataFrame:
     """Return the table that `read_area_maps` reads, from parcel means of maps on fs_LR-32k.
 
-    Parameters
-    ----------
-    means : DataFrame
-        From `parcel_means`.
-    parcels : Parcels
-        The same. A prefix "L_" or "R_" of a parcel's name is taken off: the area is called V1 in both hemispheres.
+    Means are from `parcel_means` of the same parcels. A prefix "L_" or "R_" of a parcel's name is taken off: the area
+    is called V1 in both hemispheres.
     """
     hemi: NDArray[Any] = np.asarray(parcels.hemi, dtype=str)
     areas = [name.removeprefix(f"{side}_") for name, side in zip(parcels.names, hemi, strict=True)]

@@ -97,9 +97,7 @@ def read_cortical_maps(folder: Path) -> CorticalMaps:
     paths = [path for path in sorted(folder.glob(f"{PREFIX}*.csv")) if path.name not in known]
     if not paths:
         raise BrainalignError(f"{folder}: no {PREFIX}<map>.csv; give the folder that holds the maps")
-    maps = {}
-    for path in paths:
-        maps[path.stem.removeprefix(PREFIX)] = np.where(cortex, _read_column(path, 2 * N_VERTICES), np.nan)
+    maps = {of.stem.removeprefix(PREFIX): np.where(cortex, _read_column(of, 2 * N_VERTICES), np.nan) for of in paths}
     return CorticalMaps(maps, cortex, np.repeat(list(SIDES), N_VERTICES), np.concatenate(spheres))
 
 

@@ -113,12 +113,8 @@ def read_nsd(
 ) -> common.Published:
     """Read the single-trial responses of one subject of NSD; options are those of `open_nsd`.
 
-    Parameters
-    ----------
-    standardize : {"session", "none"}
-        Z-score each voxel within sessions, as noise ceilings presume.
-    bad_targets : {"raise", "drop", "keep"}
-        What to do with voxels that are constant within a session; NSD writes 0 where it has no signal.
+    `standardize` z-scores each voxel within sessions, as noise ceilings presume. `bad_targets` says what to do with
+    voxels that are constant within a session; NSD writes 0 where it has no signal.
     """
     found = open_nsd(folder, subject, **options)
     responses = common.finish_published(found.responses(), standardize=standardize, bad_targets=bad_targets)

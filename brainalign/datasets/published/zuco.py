@@ -155,9 +155,7 @@ def _unusable(text: str, raw: NDArray[Any]) -> str:
         return f"shorter than {SHORTEST_S:g} s"
     if seconds > LONGEST_S:
         return f"longer than {LONGEST_S:g} s"
-    if (np.ptp(raw[:-1], axis=1) == 0).any():
-        return "a channel without signal"
-    return ""
+    return "a channel without signal" if (np.ptp(raw[:-1], axis=1) == 0).any() else ""
 
 
 def _labelled(

@@ -77,15 +77,8 @@ def _groups(sentences: pd.DataFrame, similarity: float) -> "pd.Series[Any]":
 def order_blocks(sentences: pd.DataFrame, size: int) -> "pd.Series[Any]":
     """Return the block of every trial: so many sentences of a task in the order in which they were read.
 
-    All who read the sentences of a task in one order share its blocks, so that leaving out a block leaves out its
-    texts in every subject.
-
-    Parameters
-    ----------
-    sentences : DataFrame
-        dataset, task, row.
-    size : int
-        Sentences per block.
+    All who read the sentences of a task in one order share its blocks, so that leaving out a block leaves out its texts
+    in every subject. Of the sentences the columns dataset, task and row are read; `size` is sentences per block.
     """
     if size < 1:
         raise BrainalignError(f"blocks of {size} sentences; give 1 or more")

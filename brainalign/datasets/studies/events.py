@@ -26,12 +26,8 @@ ARROW = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d
 def read_event_files(folder: Path, tier: str | None = None) -> pd.DataFrame:
     """Read the events of every run from a folder: run (the name of its file), onset_s, duration_s, caption.
 
-    Parameters
-    ----------
-    folder : Path
-        With .TextGrid, .ctm, .srt, .tsv or .csv, one file per run.
-    tier : str, optional
-        Of TextGrids: which holds the events; "words" or "word", or the only tier of intervals, where not given.
+    Files are .TextGrid, .ctm, .srt, .tsv or .csv, one per run. The tier of TextGrids that holds the events is "words"
+    or "word", or the only tier of intervals, where not given.
     """
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILES)
     if not files:

@@ -149,11 +149,7 @@ def _inner(found: HeldOut, *, as_r: bool = False) -> Values:
 def target_groups(responses: Responses, reliable: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:
     """Return numbers of flat targets by region, or for M/EEG of all sensors by time in s; then the reliable targets.
 
-    Parameters
-    ----------
-    responses : Responses
-    reliable : array (n_targets,)
-        Of flat targets, sensor × time, from `statistics.reliable_targets`.
+    `reliable` (n_targets,) is of flat targets, sensor × time, from `statistics.reliable_targets`.
     """
     if responses.times is not None:
         flat = np.arange(responses.values[0].size).reshape(responses.values.shape[1:])
@@ -183,11 +179,7 @@ def preference_table(results: Results) -> pd.DataFrame:
 def latency_table(results: Results, times: NDArray[np.floating]) -> pd.DataFrame:
     """Return peak and onset of every layer after the stimulus.
 
-    Parameters
-    ----------
-    results : mapping of HeldOut by layer
-        Whose first groups are the times.
-    times : array (n_times,), s from stimulus onset
+    The first groups of the results, by layer, are the times (n_times,), in s from stimulus onset.
     """
     rows = []
     for layer, found in results.items():
@@ -236,12 +228,7 @@ QUANTILE = 0.95  # of the null at each sensor and time, above which it takes par
 def score_clusters(found: HeldOut, responses: Responses) -> pd.DataFrame:
     """Return a row per cluster of r over sensors and times, from the permuted maps of an evaluation.
 
-    Parameters
-    ----------
-    found : HeldOut
-        With `null_maps`.
-    responses : Responses
-        That were encoded: sensors with their places, and times.
+    `found` has `null_maps`; `responses` are those that were encoded: sensors with their places, and times.
     """
     test = statistics.cluster_permutation(
         np.nan_to_num(found.r).reshape(responses.values.shape[1:]),

@@ -291,10 +291,7 @@ class TokenStudy:
     ) -> Iterator[tuple[str, HeldOut]]:
         """Yield the evaluation of each layer; what else is found goes to `findings`.
 
-        Parameters
-        ----------
-        layers : iterable of (name, tokens (n_trials, n_tokens, n_channels), grid)
-        findings : TokenFindings
+        A layer is its name, tokens (n_trials, n_tokens, n_channels) and their grid.
         """
         check_validation(self.n_images, self.encoder.validation, "training images")
         told = self._labels() | ({} if self.semantics is None else {"semantics": self.semantics})

@@ -67,10 +67,8 @@ class VisionExtractor(NetworkExtractor):
     def build(self) -> Network:
         """Return the vision tower, its preprocessing and its main blocks.
 
-        Raises
-        ------
-        BrainalignError
-            If the model or its preprocessing cannot be read, weights are missing, or it takes no images.
+        Raises BrainalignError if the model or its preprocessing cannot be read, weights are missing, or it takes no
+        images.
         """
         import transformers
 
@@ -99,12 +97,8 @@ class VisionExtractor(NetworkExtractor):
 def load_vision_model(weights: str, random_seed: int | None = None) -> "PreTrainedModel":
     """Load an image or video model of transformers.
 
-    Parameters
-    ----------
-    weights : str
-        Local folder, Python package that carries a model, or hub id.
-    random_seed : int, optional
-        Draw the weights instead of reading them.
+    `weights` are a local folder, a Python package that carries a model, or a hub id; a `random_seed` draws them
+    instead.
     """
     import transformers
     from safetensors import SafetensorError
@@ -200,12 +194,7 @@ def processor_config(where: str) -> dict[str, Any]:
 def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
     """Return the preprocessing a Hugging Face preprocessor_config.json describes.
 
-    Parameters
-    ----------
-    config : mapping
-        Content of the file.
-    name : str
-        Of the model, for messages.
+    `config` is the content of the file; `name` that of the model, for messages.
     """
     if unknown := [key for key in NEEDS_MORE if config.get(key)]:
         raise BrainalignError(

@@ -123,11 +123,9 @@ class DualBootstrap:
     def se(self, contrasts: Values | None = None) -> Values:
         """Return standard errors of contrasts of `estimates`, (n_contrasts,); by default of the scores.
 
-        Parameters
-        ----------
-        contrasts : array (n_contrasts, n_models + 2), optional
-            A difference has 1 and -1; the gap to the lower ceiling has 1 at a model and -1 in the last but one column.
-            NaN where divisions into folds vary so much more than draws that no error can be told: take more draws.
+        A difference has 1 and -1; the gap to the lower ceiling has 1 at a model and -1 in the last but one column.
+        Contrasts are (n_contrasts, n_models + 2). NaN where divisions into folds vary so much more than draws that no
+        error can be told: take more draws.
         """
         if contrasts is None:
             contrasts = np.eye(len(self.scores), len(self.scores) + 2)

@@ -96,7 +96,11 @@ def score_references(
         models = np.stack([condensed_rdms(" ".join(key), candidates[key]) for key in keys])
         result = dual_bootstrap(subject_rdms(rdms, method), models, method, n_boot, np.random.default_rng(seed))
         scores.append(_score_rows(result, keys, alpha).assign(reference=reference))
-        per_subject.append(_subjects(result, keys).assign(reference=reference))
+        n_subjects = len(result.per_subject)
+        table = pd.DataFrame(keys * n_subjects, columns=["model", "layer"])
+        table.insert(0, "subject", np.repeat(np.arange(1, n_subjects + 1), len(keys)))
+        each = {"score": result.per_subject.ravel(), "n_missing": result.n_missing.ravel()}
+        per_subject.append(table.assign(**each, reference=reference))
         for family, members in families.items():
             rows = [keys.index(key) for key in members if key not in skipped]
             table = compare_models(result, [str(k) for k in range(len(keys))], rows)
@@ -164,13 +168,6 @@ def _score_rows(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float
     )
 
 
-def _subjects(result: DualBootstrap, keys: list[tuple[str, str]]) -> pd.DataFrame:
-    n_subjects, n = result.per_subject.shape
-    table = pd.DataFrame(keys * n_subjects, columns=["model", "layer"])
-    table.insert(0, "subject", np.repeat(np.arange(1, n_subjects + 1), n))
-    return table.assign(score=result.per_subject.ravel(), n_missing=result.n_missing.ravel())
-
-
 def _best(
     result: DualBootstrap, keys: list[tuple[str, str]], rows: list[int], differences: pd.DataFrame, alpha: float
 ) -> pd.DataFrame:
@@ -220,10 +217,7 @@ def combination(
 
     `layers` are RDMs (n_pairs,) by (model, layer), `name` is what the combination is called, `fit` a key of `FITS`.
 
-    Raises
-    ------
-    BrainalignError
-        If the model has no such layers, or fewer than 2.
+    Raises BrainalignError if the model has no such layers, or fewer than 2.
     """
     known = [layer for other, layer in layers if other == model]
     check_combination(name, model, chosen, known)

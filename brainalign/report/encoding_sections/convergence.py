@@ -19,12 +19,8 @@ LEVEL = 0.05
 def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> kit.Section:
     """Return the section on convergence.
 
-    Parameters
-    ----------
-    tables : mapping of DataFrames
-        The artifacts of the converge stage, by the names in `CONVERGENCE_TABLES`.
-    origin : str
-        The region that distances are measured from.
+    Tables are the artifacts of the converge stage, by the names in `CONVERGENCE_TABLES`; distances are measured from
+    the region `origin`.
     """
     scores = tables["convergence"]
     panels: list[kit.Panel] = []

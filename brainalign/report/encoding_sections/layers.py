@@ -377,11 +377,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
 def roi_layer_heatmap(rows: pd.DataFrame, model: str) -> Figure:
     """Draw r of every region (row) and layer (column); a dot marks the best layer, grey and "?" an undecided region.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        As for `layer_profile`; the rows of `model` are drawn.
-    model : str
+    Rows are as for `layer_profile`; those of `model` are drawn.
     """
     kit.check_columns("the table of layer profiles", rows, PROFILE_COLUMNS)
     part = rows[rows["model"] == model]

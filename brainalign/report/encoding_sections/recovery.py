@@ -15,10 +15,7 @@ MIN_AREAS = 3  # fewer have no rank correlation
 def recovered_words(recovery: pd.DataFrame) -> list[tuple[str, str]]:
     """Say of everything that was planted in one subject how much came back: (what, in words).
 
-    Parameters
-    ----------
-    recovery : DataFrame
-        what (layer, latency, preference, ceiling), model, decided, and what was planted and recovered of each.
+    Columns are what (layer, latency, preference, ceiling), model, decided, and what was planted and recovered of each.
     """
     told = []
     for model, layers in recovery[recovery["what"] == "layer"].groupby("model", sort=False):
@@ -58,13 +55,9 @@ def recovered_words(recovery: pd.DataFrame) -> list[tuple[str, str]]:
 def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> Figure:
     """Draw recovered against planted layers: their counts where the networks share layers, and their relative depths.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per area (and subject): area, planted, recovered (names of layers), planted_depth, recovered_depth (0
-        first layer, 1 last), decided (bool), reason. Undecided areas are counted and left out.
-    layers : sequence of str, optional
-        Layers of both axes of the counts; without it (another network than the generating one) only depths are drawn.
+    A row per area (and subject): area, planted, recovered (names of layers), planted_depth, recovered_depth (0 first
+    layer, 1 last), decided (bool), reason. Undecided areas are counted and left out. `layers` are those of both axes of
+    the counts; without them (another network than the generating one) only depths are drawn.
     """
     decided = rows[rows["decided"].astype(bool)]
     figure, axes = new_figure(8.6 if layers else 4.4, 3.5, 2 if layers else 1)
@@ -119,13 +112,8 @@ def _confusion(ax: Axes, decided: pd.DataFrame, names: Sequence[str], what: str)
 def planted_latencies(rows: pd.DataFrame, sample_ms: float) -> Figure:
     """Draw recovered against planted latencies with intervals; the band is max(12 ms, one sample) wide on each side.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per layer (and subject): layer, planted_ms, recovered_ms, low_ms, high_ms (interval), decided, reason;
-        modality (meg, eeg) is coloured where there is such a column.
-    sample_ms : float
-        Time between samples.
+    A row per layer (and subject): layer, planted_ms, recovered_ms, low_ms, high_ms (interval), decided, reason;
+    modality (meg, eeg) is coloured where there is such a column. `sample_ms` is the time between samples.
     """
     tolerance = max(12.0, sample_ms)
     decided = rows[rows["decided"].astype(bool)]
@@ -156,12 +144,8 @@ def planted_latencies(rows: pd.DataFrame, sample_ms: float) -> Figure:
 def planted_ceilings(rows: pd.DataFrame, tolerance: float = 0.02) -> Figure:
     """Draw estimated against planted noise ceilings per planted level: targets, their mean, and its allowed error.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per target: planted and ceiling (estimate, not clamped), shares of variance.
-    tolerance : float
-        Allowed |mean − planted|.
+    A row per target: planted and ceiling (estimate, not clamped), shares of variance; `tolerance` is the allowed |mean
+    − planted|.
     """
     levels = rows.groupby(rows["planted"].round(3))["ceiling"]
     figure, (ax, gap) = new_figure(8.4, 3.4, 2)
@@ -191,10 +175,7 @@ def planted_ceilings(rows: pd.DataFrame, tolerance: float = 0.02) -> Figure:
 def planted_preferences(rows: pd.DataFrame) -> Figure:
     """Draw counts of planted (rows) and recovered (columns) preferences of regions.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per area (and subject): area, planted, recovered, decided (bool), reason.
+    Columns of a row per area (and subject): area, planted, recovered, decided (bool), reason.
     """
     decided = rows[rows["decided"].astype(bool)]
     shown = list(dict.fromkeys([*rows["planted"], *decided["recovered"]]))

@@ -34,12 +34,8 @@ def no_alignment(reason: str) -> kit.Section:
 def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> kit.Section:
     """Return the section on networks that were aligned.
 
-    Parameters
-    ----------
-    tables : mapping of DataFrames
-        The artifacts of the align stage, by the names in `ALIGNMENT_TABLES`.
-    about : mapping
-        Details of the first one.
+    Tables are the artifacts of the align stage, by the names in `ALIGNMENT_TABLES`, `about` the details of the first
+    one.
     """
     scores, regions = (tables[name] for name in ALIGNMENT_TABLES)
     shown = scores[scores["split"] == UNSEEN]

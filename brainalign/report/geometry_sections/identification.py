@@ -131,12 +131,8 @@ def identification_section(
 def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[kit.FailedControl]:
     """Return relabelled regions that are named above chance.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Artifact `regions`; accuracy after relabelling may be above chance by three standard errors of its mean.
-    about : mapping
-        Its details.
+    Of the artifact `regions` and its details; accuracy after relabelling may be above chance by three standard errors
+    of its mean.
     """
     found, chance = [], about["chance"]
     for _, row in rows[rows["null_mean"].notna()].iterrows():
@@ -158,10 +154,7 @@ def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[
 def identification_verdict(rows: pd.DataFrame) -> str:
     """Say what may be claimed of topology: it must beat ranks and the upper clip by 2 standard errors each.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        name, accuracy, over_rank, over_rank_se, over_clip, over_clip_se.
+    Columns are name, accuracy, over_rank, over_rank_se, over_clip, over_clip_se.
     """
     topological, clip = _row(rows, "topological"), _row(rows, "upper clip")
     over_rank = _clear(topological["over_rank"], topological["over_rank_se"])

@@ -19,10 +19,7 @@ MOST_NAMES = 12  # layer names on an axis
 def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
     """Return the section on networks beside networks.
 
-    Parameters
-    ----------
-    tables : mapping of DataFrames
-        The artifacts of the match stage, by the names in `MATCHING_TABLES`.
+    Tables are the artifacts of the match stage, by the names in `MATCHING_TABLES`.
     """
     pairs, dimensions, bias, manifolds = (tables[name] for name in MATCHING_TABLES)
     n = int(dimensions["n"].iloc[0]) if len(dimensions) else 0

@@ -379,12 +379,8 @@ def _draw_clusters(ax: Axes, rows: pd.DataFrame, clusters: pd.DataFrame, colours
 def layer_latencies(peaks: pd.DataFrame, models: Sequence[str] | None = None) -> Figure:
     """Draw when each layer predicts best; undecided layers stand in their line without a mark.
 
-    Parameters
-    ----------
-    peaks : DataFrame
-        A row per model and layer: peak_s, low_s, high_s (s), decided (bool), reason.
-    models : sequence of str, optional
-        Models of the study that know the stimuli, for colours that agree with other figures; others are grey.
+    A row per model and layer: peak_s, low_s, high_s (s), decided (bool), reason. Colours agree with other figures for
+    `models` of the study that know the stimuli; others are grey.
     """
     shown, names = list(pd.unique(peaks["model"])), list(pd.unique(peaks["layer"]))
     colours = kit.model_colours(models or shown, others=shown)
@@ -418,13 +414,9 @@ def rsa_over_time(
 ) -> Figure:
     """Draw the fit of RDMs over time with interval, permuted band and ceiling band.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per model, layer and time_s: score, low, high (interval, or NaN), null_low, null_high (2.5 and 97.5 % of
-        permuted conditions), ceiling_low, ceiling_high. An optional column comparison makes a panel per value.
-    models, random_weights : sequence of str
-        As for `score_over_time`.
+    A row per model, layer and time_s: score, low, high (interval, or NaN), null_low, null_high (2.5 and 97.5 % of
+    permuted conditions), ceiling_low, ceiling_high. An optional column comparison makes a panel per value. `models` and
+    `random_weights` are as for `score_over_time`.
     """
     limits = ["null_low", "null_high", "ceiling_low", "ceiling_high"]
     panels = list(rows.groupby("comparison", sort=False)) if "comparison" in rows.columns else [("RSA", rows)]

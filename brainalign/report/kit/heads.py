@@ -84,8 +84,12 @@ def topomaps(scores: pd.DataFrame, targets: pd.DataFrame, *, label: str = "r on 
         if len(rows) > 1:
             below = figure.add_subplot(grid[place + 1, :])
             _courses(below, part, named)
-            for ax, time in zip(heads, chosen, strict=True):
-                _link(ax, below, 1000 * time)
+            times: Any = below.get_xaxis_transform()
+            for ax, time in zip(heads, chosen, strict=True):  # a line from every head to its time
+                below.axvline(1000 * time, color=GREY, linewidth=0.8)
+                line = ConnectionPatch((0.5, 0.0), (1000 * time, 1), ax.transAxes, times, color=GREY, linewidth=0.8)
+                line.set_in_layout(False)
+                figure.add_artist(line)
     return figure
 
 
@@ -112,15 +116,6 @@ def _courses(ax: Axes, scores: pd.DataFrame, label: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlim(float(x[0]), float(x[-1]))
     label_axes(ax, x="time from onset (ms)", y=label, ticks="both")
-
-
-def _link(head: Axes, course: Axes, time_ms: float) -> None:
-    """Draw a line from a head to its time."""
-    course.axvline(time_ms, color=GREY, linewidth=0.8)
-    below: Any = course.get_xaxis_transform()
-    line = ConnectionPatch((0.5, 0.0), (time_ms, 1), head.transAxes, below, color=GREY, linewidth=0.8)
-    line.set_in_layout(False)
-    head.figure.add_artist(line)
 
 
 def _at_places(

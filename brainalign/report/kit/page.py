@@ -292,12 +292,7 @@ def _picture_uri(content: bytes) -> str:
 def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
     """Return the HTML of a page; everything that came from data is escaped.
 
-    Parameters
-    ----------
-    page : StudyMaterial
-        Of what it is: mesh and drawing code are embedded once, where a panel needs them.
-    chapters : sequence of Chapter
-        In their order.
+    Mesh and drawing code are embedded once, where a panel needs them; chapters stand in their order.
     """
     environment = Environment(
         loader=PackageLoader("brainalign.report"),

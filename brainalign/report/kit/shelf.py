@@ -90,10 +90,7 @@ class Shelf:
     def study(self, tables: Sequence[str], arrays: Sequence[str] = (), noted: Sequence[str] = ()) -> StudyMaterial:
         """Gather tables, arrays, and the sidecars of what is not drawn; nothing of a study in which something failed.
 
-        Parameters
-        ----------
-        tables, arrays, noted : sequence of str
-            Suffixes.
+        Each is named by its suffix.
         """
         if self.page.failures:
             return self.material(StudyMaterial)

@@ -104,13 +104,8 @@ def between(row: "Mapping[str, Any] | pd.Series[Any]", low: str = "low", high: s
 def score_table(rows: pd.DataFrame, controls: Sequence[str] = ()) -> Markup:
     """Return models (rows) by subjects (columns), one line per quantity and model, each score with its interval.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per quantity, modality, subject and model: value, low, high (interval, or NaN), n (targets, stimuli or
-        folds it is over).
-    controls : sequence of str
-        Models that are controls (random weights, permuted): in grey, and never the largest.
+    A row per quantity, modality, subject and model: value, low, high (interval, or NaN), n (targets, stimuli or folds
+    it is over). Controls are models (random weights, permuted): in grey, and never the largest.
     """
     subjects = list(pd.unique(rows["subject"]))
     kinds = {subject: rows.loc[rows["subject"] == subject, "modality"].iloc[0] for subject in subjects}
@@ -140,11 +135,8 @@ def score_table(rows: pd.DataFrame, controls: Sequence[str] = ()) -> Markup:
 def comparison_table(rows: pd.DataFrame) -> Markup:
     """Return paired comparisons of models, with the words that follow from interval and p.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per comparison: quantity, subject, model_a, model_b, difference (a minus b), low, high (interval), p
-        (corrected over the comparisons, or NaN), n (pairs).
+    A row per comparison: quantity, subject, model_a, model_b, difference (a minus b), low, high (interval), p
+    (corrected over the comparisons, or NaN), n (pairs).
     """
     columns: Columns = {
         "quantity": lambda row: row["quantity"],

@@ -40,11 +40,7 @@ def map_codes(surface: SurfaceMap) -> NDArray[np.uint8]:
 def surface_viewer(maps: Sequence[SurfaceMap], name: str = "surface") -> Markup:
     """Return the HTML of a viewer with a button per map; the page must hold `surface_assets()` once.
 
-    Parameters
-    ----------
-    maps : sequence of SurfaceMap
-    name : str
-        Of this viewer on its page: the identifier of its element.
+    `name` is that of this viewer on its page: the identifier of its element.
     """
     if not maps:
         raise BrainalignError(f"the surface viewer {name!r} has no maps; leave it out of the page")

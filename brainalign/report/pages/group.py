@@ -264,13 +264,8 @@ def group_sections(
 def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
     """State which model scores highest in how many subjects, by the first quantity, beside the best control.
 
-    A control is not named for it, and takes from the models the subjects in whom it scores higher.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        quantity, subject, model, value.
-    controls : sequence of str
+    A control is not named for it, and takes from the models the subjects in whom it scores higher. Columns are
+    quantity, subject, model, value.
     """
     quantity = str(rows["quantity"].iloc[0])
     rows = rows[rows["quantity"] == quantity].dropna(subset=["value"])

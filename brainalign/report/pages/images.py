@@ -298,7 +298,10 @@ def _fits(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     later: list[tuple[int, str, tuple[str, ...]]] = []
     for name, method in methods.items():
         if isinstance(method, EstimatorMethod):
-            later.append((0, _estimator(name, method), ()))
+            place, _, function = method.estimator.rpartition(":")
+            options = ", ".join(f"{key} = {value}" for key, value in method.options.items()) or "its defaults"
+            text = f"{name}: each layer was regressed on the responses by {function} ({place}) with {options}."
+            later.append((0, text, ()))
         elif isinstance(method, InContextMethod):
             later.append((1, _few_images(name, method), ("incontext", "empiricalbayes")))
         elif isinstance(method, DictionaryMethod):
@@ -365,15 +368,6 @@ def _training(name: str, method: TrainedMethod) -> str:
             if method.ensemble
             else ""
         )
-    )
-
-
-def _estimator(name: str, method: EstimatorMethod) -> str:
-    """Describe a regressor of the user's."""
-    options = ", ".join(f"{key} = {value}" for key, value in method.options.items()) or "its defaults"
-    return (
-        f"{name}: each layer was regressed on the responses by {method.estimator.rpartition(':')[2]} "
-        f"({method.estimator.rpartition(':')[0]}) with {options}."
     )
 
 

@@ -111,12 +111,8 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
 def leak_sentence(nulls: pd.DataFrame) -> str:
     """Name the scores above chance among those without a relation, each by the spread of its own permutations.
 
-    Galleries differ in size, so the largest score need not be the one furthest above what it may be.
-
-    Parameters
-    ----------
-    nulls : DataFrame
-        decoder, kind, query, gallery, value, chance, null_mean and null_sd of top-1.
+    Galleries differ in size, so the largest score need not be the one furthest above what it may be. Columns are
+    decoder, kind, query, gallery, value, chance, null_mean and null_sd of top-1.
     """
     leaking = _leaking(nulls)
     if leaking.empty:

@@ -157,11 +157,7 @@ def beside_trained(random: pd.DataFrame, models: Sequence[str], config: Config) 
 def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> Iterator[kit.FailedControl]:
     """Return untrained twins whose mean fit is no worse than that of the same layer of the trained network.
 
-    Parameters
-    ----------
-    scores, random : DataFrame
-        Rows of the comparison; of each network and reference the best layer is looked at.
-    config : Config
+    Of the rows of the comparison, the best layer of each network and reference is looked at.
     """
     layers = scores[scores["kind"] == "layer"]
     matched = beside_trained(random, list(pd.unique(layers["model"])), config)

@@ -35,10 +35,7 @@ class LinearWorld:
 def linear_world(n_stimuli: int, n_features: int, n_repeats: int, ceiling: ArrayLike, seed: int = 0) -> LinearWorld:
     """Simulate responses: independent Gaussian features, weights and noise.
 
-    Parameters
-    ----------
-    ceiling : array (n_targets,)
-        In [0, 1]; 0 plants a target without signal.
+    `ceiling` (n_targets,) is in [0, 1]; 0 plants a target without signal.
 
     Examples
     --------

@@ -83,9 +83,7 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from scipy.ndimage import label
 
     parts, n_parts = label(mask)
-    if n_parts == 0:
-        return mask
-    return np.asarray(parts == 1 + np.bincount(parts.ravel())[1:].argmax())
+    return np.asarray(parts == 1 + np.bincount(parts.ravel())[1:].argmax()) if n_parts else mask
 
 
 def _hue(colours: Floats) -> tuple[Floats, Floats]:

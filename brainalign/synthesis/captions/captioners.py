@@ -48,12 +48,8 @@ class Captioner(Protocol):
 def caption_targets(projected: Values, captioner: Captioner) -> Captions:
     """Return a caption per projected voxel, and check that the captioner gave as many.
 
-    Parameters
-    ----------
-    projected : array (n_voxels, d)
-        From `project_to_bank`; finite.
-    captioner : callable
-        `VocabularyCaptioner`, `AttributeCaptioner`, `PrefixCaptioner`, `TextCaptioner` around a function, or alike.
+    Of voxels (n_voxels, d) from `project_to_bank`, finite, by a `VocabularyCaptioner`, `AttributeCaptioner`,
+    `PrefixCaptioner`, `TextCaptioner` around a function, or alike.
     """
     projected = np.asarray(projected, dtype=np.float64)
     if projected.ndim != 2 or not np.isfinite(projected).all():
@@ -153,12 +149,8 @@ class AttributeCaptioner:
 class TextCaptioner:
     """What a function says, with embeddings of its texts where something can embed them.
 
-    Parameters
-    ----------
-    write : callable
-        Projected voxels (n_voxels, d) to as many texts: a language model, a service, a person.
-    embed : callable, optional
-        Texts to points in the space of the images; without it captions are shown but cannot be scored.
+    `write` turns projected voxels (n_voxels, d) into as many texts: a language model, a service, a person. `embed`
+    turns texts into points in the space of the images; without it captions are shown but cannot be scored.
     """
 
     def __init__(self, write: Writer, embed: Embedder | None = None) -> None:
@@ -275,12 +267,8 @@ def bank_shares(
 ) -> NDArray[np.float64]:
     """Return the share (n_voxels, n_kinds) of every voxel's softmax weight that lies on images of a kind.
 
-    Parameters
-    ----------
-    weights, bank, temperature, center, chunk
-        As of `project_to_bank`.
-    memberships : array (n_bank, n_kinds) of bool
-        Which images are of which kind: red ones, small ones.
+    `memberships` (n_bank, n_kinds) says which images are of which kind: red ones, small ones; others as of
+    `project_to_bank`.
     """
     if len(memberships) != bank.shape[0]:
         raise BrainalignError(

@@ -84,13 +84,10 @@ class CaptionStudy:
     seed: int = 0
 
     def __call__(self, train: tuple[Values, Values], test: tuple[Values, Values], regions: Regions) -> VoxelCaptions:
-        """Caption voxels.
+        """Caption voxels, by region (voxel numbers).
 
-        Parameters
-        ----------
-        train, test : (array (n_images, d), array (n_images, n_voxels))
-            Embeddings of any length, and responses: averages over repeats, z-scored over training images.
-        regions : mapping of arrays of voxel numbers
+        `train` and `test` are embeddings (n_images, d) of any length, and responses (n_images, n_voxels): averages over
+        repeats, z-scored over training images.
         """
         embeddings, responses = train
         units, images = (np.asarray(part, dtype=np.float64) for part in (embeddings, test[0]))

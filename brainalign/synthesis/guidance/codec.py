@@ -15,14 +15,8 @@ from torch.nn import functional
 class PixelShuffleCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Lossless codec: (n, 3, H, W) in [-1, 1] to latents (n, 3 block², H / block, W / block) and back.
 
-    A network on a grid of half the size costs a quarter, and loses nothing.
-
-    Parameters
-    ----------
-    block : int
-        Pixels per side that become channels.
-    scaling_factor : float
-        As of an AutoencoderKL; latents here need none.
+    A network on a grid of half the size costs a quarter, and loses nothing. `block` is the pixels per side that become
+    channels; `scaling_factor` as of an AutoencoderKL: latents here need none.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]

@@ -73,12 +73,8 @@ class Typicality:
     A stand-in for validity where nobody can say what an image should look like; compare with unguided images, for a
     diffusion model of other images is far from all of them.
 
-    Parameters
-    ----------
-    network : callable
-        Images to features (n, d); not the network that guided.
-    natural : array (n_images, d)
-        Its features of natural images, three at least.
+    `network` turns images into features (n, d), and is not the one that guided; `natural` (n_images, d) are its
+    features of natural images, three at least.
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], natural: Floats) -> None:

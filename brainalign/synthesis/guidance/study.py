@@ -260,13 +260,8 @@ _ByImage = Callable[[Tensor], NDArray[np.floating]]
 class Judges:
     """Who says what an image is worth; all take images (n, 3, H, W) in [0, 1].
 
-    Parameters
-    ----------
-    by_region : mapping of callables
-        "guide", "check" and, where it is known, "true": responses (n, n_regions), in the order of the regions, in
-        standard deviations over natural images.
-    by_image : mapping of callables
-        For example "valid" and "typical": (n,).
+    `by_region`: "guide", "check" and, where it is known, "true": responses (n, n_regions), in the order of the regions,
+    in standard deviations over natural images. `by_image`: for example "valid" and "typical", (n,).
     """
 
     by_region: Mapping[str, _ByRegion]
