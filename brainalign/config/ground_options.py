@@ -26,7 +26,7 @@ class GroundSettings(Strict):
     n_steps: int = Field(800, ge=1)
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.5, ge=0)
+    weight_decay: float | None = Field(None, ge=0, description="not given: held-out training images choose; slower")
     device: str = Field("auto", description="auto, cpu or cuda")
     axes: int = Field(5, ge=1, description="principal axes that are named")
     alphas: tuple[float, ...] = Field((1e-2, 0.1, 1, 10, 100, 1000), min_length=1, description="of the regions")

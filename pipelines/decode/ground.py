@@ -59,6 +59,7 @@ def ground(job: Job) -> None:
     )
     about: dict[str, Any] = {"model_layer": name, "n_train": int(train.sum()), "n_test": int(test.sum())}
     about |= {"n_words": len(words), "text": str(job.settings["text"].get("weights", "")), "norms_missing": 0}
+    about |= {"weight_decay": found.model.weight_decay_}
     shown = np.flatnonzero(test & said.any(axis=1))[:SHOWN_IMAGES]
     asked = [words[k] for k in np.flatnonzero(said[shown].any(axis=0))[:SHOWN_WORDS]]
     where = np.stack([found.model.locate([words.index(word)] * len(shown), images.values[shown]) for word in asked])

@@ -103,8 +103,8 @@ def grounding() -> Any:
     said = rng.random((30, 16)) < 0.15
     said[np.arange(30), np.arange(30) % 16] = True
     scenes = said[:, None] @ rng.normal(size=(16, 7)) * rng.random((30, 3, 1)) + 0.3 * rng.normal(size=(30, 3, 7))
-    made = {"n_steps": 6, "batch_size": 8, "device": "cpu", "relation_steps": 5, "relation_batch": 4}
-    models = [decoding.GroundedLanguage(5, 9, seed=k, **made) for k in (1, 2, 3)]  # type: ignore[arg-type]
+    made: Any = {"n_steps": 6, "batch_size": 8, "device": "cpu", "relation_steps": 5, "relation_batch": 4}
+    models = [decoding.GroundedLanguage(5, 9, weight_decay=0.5, seed=k, **made) for k in (1, 2, 3)]
     rows = np.arange(30)
     study = decoding.ground_study(*models[:2], SPACES["text"], said, scenes, rows < 18, rows > 19, **QUICK)
     captions = [np.flatnonzero(row) for row in said]

@@ -43,8 +43,7 @@ def test_norms_are_predicted_as_scikit_learn_does_with_the_same_folds_and_penalt
     assert found.loc[decoding.ALL_NORMS, "r2"] == pytest.approx(best, abs=0.01)
     few = {"n_permutations": 2, "n_draws": 200}
     wide, narrow = (decoding.norm_prediction({"text": vectors}, norms, confidence=c, **few) for c in (0.95, 0.5))
-    ends = wide["low"], narrow["low"], narrow["r2"], narrow["high"], wide["high"]
-    assert (np.diff(np.stack(ends), axis=0) > 0).all()
+    assert (np.diff([wide["low"], narrow["low"], narrow["r2"], narrow["high"], wide["high"]], axis=0) > 0).all()
 
 
 def test_a_space_that_knows_the_norms_beats_the_text_and_one_of_noise_does_not() -> None:
@@ -57,16 +56,13 @@ def test_a_space_that_knows_the_norms_beats_the_text_and_one_of_noise_does_not()
     assert rows.loc["grounded", "r2"] > 0.99
     assert rows.loc["grounded", "gain_low"] > 0.5
     assert rows.loc["grounded", "p"] < 0.05
-    assert rows.loc["noise", "r2"] < 0.05
-    assert rows.loc["noise", "p"] > 0.05
+    assert rows.loc["noise", "r2"] < 0.05 < rows.loc["noise", "p"]
     assert rows.loc["noise", "gain_low"] < 0 < rows.loc["noise", "gain_high"]
     equal = []
     for k in range(40):
         heard = (shared := rng.normal(size=(20, 4))) + 0.7 * rng.normal(size=(2, 20, 4))
-        two, told = (
-            dict(zip(("text", "other"), heard, strict=True)),
-            pd.DataFrame(shared[:, :1] + rng.normal(size=(20, 1))),
-        )
+        two = dict(zip(("text", "other"), heard, strict=True))
+        told = pd.DataFrame(shared[:, :1] + rng.normal(size=(20, 1)))
         equal.append(decoding.norm_prediction(two, told, n_permutations=1, n_draws=100, seed=k).iloc[2])
     assert np.mean([row["gain_low"] > 0 or row["gain_high"] < 0 for row in equal]) <= 0.12
     refused("too few", decoding.norm_prediction, {"text": codes[:6]}, norms[:6])
@@ -162,13 +158,10 @@ def small(**options: object) -> GroundedLanguage:
     return GroundedLanguage(8, 16, n_steps=30, relation_steps=20, device="cpu", **options)  # type: ignore[arg-type]
 
 
-def relations(world: GroundedWords) -> pd.DataFrame:
-    subject, other = world.captions[:200].T
-    return pd.DataFrame({"scene": range(200), "subject": subject, "object": other, "relation": world.relations[:200]})
-
-
 def test_captions_score_by_the_best_places_of_their_words_also_when_saved(world, tmp_path) -> None:
-    fitted = small().fit(world.text, world.captions[:200], world.scenes[:200], relations(world))
+    relations = pd.DataFrame(world.captions[:200], columns=["subject", "object"]).assign(scene=range(200))
+    relations["relation"] = world.relations[:200]
+    fitted = small().fit(world.text, world.captions[:200], world.scenes[:200], relations)
     captions = [[3], [5, 7, 9], [0, 1]]
     found, words = fitted.scores(captions, world.scenes[:6]), fitted.embed()
     with torch.no_grad():
@@ -185,6 +178,17 @@ def test_captions_score_by_the_best_places_of_their_words_also_when_saved(world,
     np.testing.assert_array_equal(again.relate(*where), fitted.relate(*where))
     refused("no grounded language", GroundedLanguage.from_state, {"other": np.zeros(1)})
     refused("no relations", small().fit(world.text, world.captions[:200], world.scenes[:200]).relate, *where)
+
+
+def test_few_scenes_ask_for_a_strong_decay_of_weights_which_is_found() -> None:
+    rng, first = np.random.default_rng(1), {}
+    looks, scenes = rng.normal(size=(80, 32)), rng.normal(size=(120, 12, 32))
+    said = np.stack([rng.choice(80, size=3, replace=False) for _ in scenes])
+    scenes[:, :3] += 2 * looks[said]
+    for decay in (0.5, None):
+        model = GroundedLanguage(n_steps=200, weight_decay=decay, device="cpu").fit(looks, said[:60], scenes[:60])
+        first[model.weight_decay_] = (model.scores(said[60:], scenes[60:]).argmax(axis=1) == np.arange(60)).mean()
+    assert first[15.0] > 0.6 > 0.3 > first[0.5]
 
 
 def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:

@@ -25,11 +25,15 @@ from torch.nn import functional as F
 
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
-from brainalign.decoding.training import LogitScale, batches, pair_loss, train
+from brainalign.decoding.training import History, LogitScale, batches, pair_loss, train
 from brainalign.devices import pick_device, seeded
 from brainalign.io import read_safetensors, reading
+from brainalign.statistics.classification import TIE
 
+_Pairs = tuple[Tensor, Tensor, Tensor, Tensor]  # word numbers, where there are any, scenes, sets of words
 Captions = Sequence[Sequence[int] | NDArray[Any]]
+WEIGHT_DECAYS = (0.5, 5.0, 15.0)  # to choose from: thousands of scenes ask for the first, a hundred for the last
+FEWEST = 10  # scenes to choose by: fewer say nothing, and the last is taken
 CHUNK = 64  # scenes scored at once: memory holds words × scenes × locations
 
 
@@ -42,7 +46,8 @@ class GroundedLanguage:
     n_dimensions, n_hidden : int
         Of the shared space, and of the hidden layer of both networks.
     n_steps, batch_size, learning_rate, weight_decay
-        Of stage 1, AdamW at a constant rate.
+        Of stage 1, AdamW at a constant rate. Where no decay is given, each of `WEIGHT_DECAYS` is tried, and the one
+        that pairs a fifth of the scenes best with their captions (mean reciprocal rank) is taken for all of them.
     sharpness, relation_steps, relation_batch, relation_rate, relation_decay
         Of stage 2: of the attention by which words fetch objects, and of AdamW; stage 1 is frozen.
     device : {"auto", "cpu", "cuda"}
@@ -51,6 +56,7 @@ class GroundedLanguage:
     Attributes
     ----------
     network_ : _Grounding
+    weight_decay_ : float
     relation_ : _RelationReadout or None
     relation_names_ : list of str
     history_, relation_history_ : History
@@ -67,7 +73,7 @@ class GroundedLanguage:
     n_steps: int = 800
     batch_size: int = 64
     learning_rate: float = 2e-3
-    weight_decay: float = 0.5
+    weight_decay: float | None = None
     sharpness: float = 10.0
     relation_steps: int = 600
     relation_batch: int = 128
@@ -100,37 +106,50 @@ class GroundedLanguage:
         text, seen = _checked_words(word_vectors), _checked_scenes(scenes)
         check_rows("captions", len(captions), "scenes", len(seen), "give one caption per scene")
         words, present = _checked_captions(captions, len(text))
-        device = pick_device(self.device)
-        self.text_ = torch.from_numpy(text).float().to(device)
-        tensors = torch.from_numpy(seen), torch.from_numpy(same_words(captions))
+        self.text_ = torch.from_numpy(text).float().to(pick_device(self.device))
+        data = words, present, torch.from_numpy(seen), torch.from_numpy(same_words(captions))
         rng = np.random.default_rng([self.seed, 0x6E1])
-        with seeded(int(rng.integers(2**31))):
-            self.network_ = _Grounding(text.shape[1], seen.shape[2], self.n_hidden, self.n_dimensions)
-        self.network_.standardise(torch.from_numpy(text).float(), tensors[0])
-        self.network_.to(device)
-        scale = LogitScale().to(device)
-        order = list(batches(len(seen), self.batch_size, self.n_steps, rng))
-
-        def loss(step: int) -> Tensor:
-            rows = torch.from_numpy(order[step])
-            scores = self.network_(
-                self.text_, words[rows].to(device), present[rows].to(device), tensors[0][rows].to(device)
-            )
-            return pair_loss(scale() * scores, tensors[1][rows].to(device))
-
-        self.history_ = train(
-            [self.network_, scale],
-            loss,
-            self.n_steps,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            schedule="constant",
-        )
+        self.weight_decay_ = self._best_decay(data) if self.weight_decay is None else self.weight_decay
+        self.history_ = self._align(data, np.arange(len(seen)), self.n_steps, self.weight_decay_, rng)
         self.relation_: _RelationReadout | None = None
         self.relation_names_: list[str] = []
         if relations is not None:
             self._fit_relations(seen, relations, rng)
         return self
+
+    def _best_decay(self, data: _Pairs) -> float:
+        words, present, scenes, same = data
+        rng = np.random.default_rng([self.seed, 0xDECA])
+        held, rest = np.split(rng.permutation(len(same)), [round(len(same) / 5)])
+        rivals = (same[held][:, None] != same[held]).numpy()
+        if len(held) < FEWEST or not rivals.any() or len(same[rest].unique()) < 2:
+            return WEIGHT_DECAYS[-1]
+        found = {}
+        for decay in WEIGHT_DECAYS:
+            self._align(data, rest, self.n_steps, decay, np.random.default_rng([self.seed, 0x6E1]))
+            scores = self._scores(words[held], present[held], scenes[held])
+            ahead = [(each >= np.diagonal(scores)[:, None] - TIE) & rivals for each in (scores, scores.T)]
+            found[decay] = float((1 / (1 + np.sum(ahead, axis=2))).mean())
+        return max(found, key=found.__getitem__)
+
+    def _align(self, data: _Pairs, rows: Rows, n_steps: int, decay: float, rng: np.random.Generator) -> History:
+        """Train a new network on some of the scenes."""
+        words, present, scenes, same = data
+        device = self.text_.device
+        with seeded(int(rng.integers(2**31))):
+            self.network_ = _Grounding(self.text_.shape[1], scenes.shape[2], self.n_hidden, self.n_dimensions)
+        self.network_.standardise(self.text_.cpu(), scenes)
+        self.network_.to(device)
+        scale = LogitScale().to(device)
+        order = list(batches(len(rows), self.batch_size, n_steps, rng))
+
+        def loss(step: int) -> Tensor:
+            taken = torch.from_numpy(rows[order[step]])
+            scores = self.network_(self.text_, *(each[taken].to(device) for each in (words, present, scenes)))
+            return pair_loss(scale() * scores, same[taken].to(device))
+
+        rates: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": decay}
+        return train([self.network_, scale], loss, n_steps, schedule="constant", **rates)
 
     def _fit_relations(self, scenes: NDArray[np.float32], relations: pd.DataFrame, rng: np.random.Generator) -> None:
         missing = [name for name in ("scene", "subject", "object", "relation") if name not in relations]
@@ -182,13 +201,13 @@ class GroundedLanguage:
         captions : sequence of sequences of int
         scenes : array (n_scenes, n_locations, n_channels)
         """
-        seen = torch.from_numpy(_checked_scenes(scenes))
-        words, present = (part.to(self.text_.device) for part in _checked_captions(captions, len(self.text_)))
+        return self._scores(*_checked_captions(captions, len(self.text_)), torch.from_numpy(_checked_scenes(scenes)))
+
+    def _scores(self, words: Tensor, present: Tensor, scenes: Tensor) -> NDArray[np.float64]:
+        on = self.text_.device
+        asked = self.text_, words.to(on), present.to(on)
         with torch.no_grad():
-            parts = [
-                self.network_(self.text_, words, present, part.to(self.text_.device)).cpu()
-                for part in seen.split(CHUNK)
-            ]
+            parts = [self.network_(*asked, part.to(on)).cpu() for part in scenes.split(CHUNK)]
         return torch.cat(parts, dim=1).double().numpy()
 
     def locate(self, words: Sequence[int] | Rows, scenes: Values) -> NDArray[np.float64]:
@@ -241,14 +260,14 @@ class GroundedLanguage:
         if absent:
             raise BrainalignError(f"no grounded language: {listed(absent)} missing; give what GroundedLanguage saved")
         about, where = json.loads(arrays["about"].tobytes()), pick_device(device)
-        weights = _part(arrays, "network.")
-        network = _Grounding.from_weights(weights).to(where).eval()
-        n_dimensions, n_hidden = weights["words.2.weight"].shape
-        made = cls(n_dimensions, n_hidden, sharpness=about["sharpness"], device=device)
-        made.network_, made.text_ = network, torch.tensor(arrays["text"]).to(where)
+        text, places, out = (arrays[f"network.{name}.weight"].shape for name in ("words.0", "places.0", "words.2"))
+        made = cls(out[0], out[1], sharpness=about["sharpness"], device=device)
+        made.network_, made.text_ = _Grounding(text[1], places[1], *out[::-1]), torch.tensor(arrays["text"]).to(where)
+        _fill(made.network_.to(where), arrays, "network.")
         made.relation_names_, made.relation_ = about["relations"], None
         if about["relations"]:
-            made.relation_ = _RelationReadout.from_weights(_part(arrays, "relation.")).to(where).eval()
+            made.relation_ = _RelationReadout(out[0], len(about["relations"])).to(where)
+            _fill(made.relation_, arrays, "relation.")
         return made
 
     def save(self, path: Path) -> None:
@@ -278,8 +297,10 @@ class GroundedLanguage:
         return torch.cat(objects), torch.cat(attention)
 
 
-def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): torch.tensor(each) for name, each in arrays.items() if name.startswith(prefix)}
+def _fill(module: nn.Module, arrays: Mapping[str, NDArray[Any]], prefix: str) -> None:
+    mine = {name: torch.tensor(each) for name, each in arrays.items() if name.startswith(prefix)}
+    module.load_state_dict({name.removeprefix(prefix): each for name, each in mine.items()})
+    module.eval()
 
 
 class _Grounding(nn.Module):
@@ -325,14 +346,6 @@ class _Grounding(nn.Module):
         weight = present / present.sum(dim=1, keepdim=True)
         return torch.einsum("cm,cmn->cn", weight.to(found.dtype), found[of])
 
-    @classmethod
-    def from_weights(cls, weights: Mapping[str, Tensor]) -> _Grounding:
-        """Return the network of a state dict, whose shapes say its size."""
-        (n_hidden, n_text), n_dimensions = weights["words.0.weight"].shape, len(weights["words.2.weight"])
-        made = cls(n_text, weights["places.0.weight"].shape[1], n_hidden, n_dimensions)
-        made.load_state_dict(weights)
-        return made
-
 
 class _RelationReadout(nn.Module):
     """A bilinear form and an offset for every relation, on objects z-scored over training scenes."""
@@ -357,14 +370,6 @@ class _RelationReadout(nn.Module):
         """Return logits (n, n_relations)."""
         s, o = (subjects - self.mean) / self.scale, (objects - self.mean) / self.scale
         return torch.einsum("nd,rde,ne->nr", s, self.forms, o) + self.offsets
-
-    @classmethod
-    def from_weights(cls, weights: Mapping[str, Tensor]) -> _RelationReadout:
-        """Return the readout of a state dict, whose shapes say its size."""
-        n_relations, n_dimensions, _ = weights["forms"].shape
-        made = cls(n_dimensions, n_relations)
-        made.load_state_dict(weights)
-        return made
 
 
 def _checked_words(words: Values) -> NDArray[np.float64]:

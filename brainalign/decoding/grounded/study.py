@@ -65,7 +65,7 @@ def ground_study(
     Parameters
     ----------
     model, control : GroundedLanguage
-        Not fitted yet; of the same options. The second is fitted to shuffled pairs.
+        Not fitted yet; of the same options. The second is fitted to shuffled pairs, with the weight decay of the first.
     text : array (n_words, n_text)
         Vectors of a text model.
     said : array (n_images, n_words)
@@ -91,6 +91,7 @@ def ground_study(
     captions = [numbers[k] for k in mine]
     model.fit(text, captions, images[mine])
     elsewhere = np.random.default_rng([seed, 0x5BF]).permutation(mine)
+    control.weight_decay = model.weight_decay_
     control.fit(text, captions, images[elsewhere])
     asked, sets = [numbers[k] for k in held], same_words([numbers[k] for k in held])
     scores = {

@@ -5,6 +5,7 @@ from brainalign.decoding.scoring.controls import TESTED, TRAINED, ControlMatrix,
 from brainalign.decoding.scoring.controls import Decode as Decode
 from brainalign.decoding.scoring.controls import altered as altered
 from brainalign.decoding.scoring.linear import LinearDecoder, mean_cosine, signal_features
+from brainalign.decoding.scoring.linear import best_penalty as best_penalty
 from brainalign.decoding.scoring.linear import cross_fitted as cross_fitted
 from brainalign.decoding.scoring.nuisance import NuisanceScores, neighbours_in_time, nuisance_features, nuisance_scores
 from brainalign.decoding.scoring.pair_scores import MEASURES, content_hits, label_hits, retrieval_hits

@@ -9,6 +9,7 @@ signals, or log power or channel covariance in windows, which find what has no f
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple, Self
@@ -21,7 +22,10 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 
 Labels = NDArray[Any]
+Held = tuple[Values, Values, Labels]  # signals, targets and subjects
 PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # to choose from, where a choice can be made
+N_FOLDS = 5  # of stimuli, to choose a penalty
+MOST_TRIALS = 2000  # of a subject, to choose it by: in units of the mean eigenvalue it depends little on how many
 EDGE = 0.005  # of the mean cosine: by so much the last penalty beats the one before, where a wider grid may do better
 
 
@@ -78,8 +82,8 @@ class LinearDecoder:
     sharing : {"own", "pooled", "partial"}
     features : {"raw", "log_power", "covariance"}
         Power and covariance are z-scored on training trials, signals only centred.
-    penalties : tuple of float
-        Of λ in units of trace(K) / n.
+    penalties : tuple of float, optional
+        Of λ in units of trace(K) / n; PENALTIES where not given.
     rhos : tuple of float
         What subjects share, for "partial".
     window : int
@@ -88,13 +92,14 @@ class LinearDecoder:
     Attributes
     ----------
     penalty_, rho_ : float
-        Where there are several, those with the highest mean cosine on validation trials. A warning says where the
-        penalty is the last of the grid and the score still rises.
+        Where there are several, those with the highest mean cosine on validation trials; where neither these nor
+        penalties are given, in folds of training stimuli: trials of one target. A warning says where the penalty is the
+        last of the grid and the score still rises.
     """
 
     sharing: Literal["own", "pooled", "partial"] = "own"
     features: Literal["raw", "log_power", "covariance"] = "raw"
-    penalties: tuple[float, ...] = (1.0,)
+    penalties: tuple[float, ...] | None = None
     rhos: tuple[float, ...] = (0.3,)
     window: int = 8
 
@@ -102,13 +107,7 @@ class LinearDecoder:
         check_choice("sharing", self.sharing, ("own", "pooled", "partial"))
         check_choice("features", self.features, ("raw", "log_power", "covariance"))
 
-    def fit(
-        self,
-        signals: Values,
-        targets: Values,
-        subjects: Labels,
-        validation: tuple[Values, Values, Labels] | None = None,
-    ) -> Self:
+    def fit(self, signals: Values, targets: Values, subjects: Labels, validation: Held | None = None) -> Self:
         """Fit, and choose penalty and rho where there are several.
 
         Parameters
@@ -122,30 +121,30 @@ class LinearDecoder:
         Raises
         ------
         BrainalignError
-            If shapes do not fit, or there are several penalties or rhos and no validation trials.
+            If shapes do not fit, or several penalties or rhos are given and no validation trials.
         """
-        subjects = np.asarray(subjects)
+        subjects, targets = np.asarray(subjects), np.asarray(targets, dtype=np.float64)
         check_rows("signals", len(signals), "targets", len(targets), "give one target per trial")
         check_rows("subjects", len(subjects), "targets", len(targets), "give one subject per trial")
         rhos = self.rhos if self.sharing == "partial" else (0.0,)
-        grid = list(product(rhos, self.penalties))
+        self._units = _Units.of(signals, subjects) if self.sharing != "own" else None
+        seen = self._features(signals, subjects)
+        penalties = self.penalties or PENALTIES
+        if self.penalties is None and len(rhos) == 1 and validation is None:
+            penalties = (self._best_penalty(seen, targets, subjects, rhos[0]),)
+        grid = list(product(rhos, penalties))
         if len(grid) > 1 and validation is None:
             raise BrainalignError(f"{len(grid)} settings need validation trials to choose by; give them or one setting")
-        self._units = _Units.of(signals, subjects) if self.sharing != "own" else None
-        seen, held = self._features(signals, subjects), None
-        if len(grid) > 1 and validation is not None:
-            held = self._features(validation[0], np.asarray(validation[2]))
-        best = -np.inf
+        held = self._features(validation[0], np.asarray(validation[2])) if validation and len(grid) > 1 else None
         scores: dict[tuple[float, float], float] = {}
         for rho, penalty in grid:
-            fitted = self._fit(seen, np.asarray(targets, dtype=np.float64), subjects, rho, penalty)
-            score = 0.0
-            if held is not None and validation is not None:
+            fitted, score = self._fit(seen, targets, subjects, rho, penalty), 0.0
+            if held is not None and validation:
                 score = mean_cosine(self._predict(held, np.asarray(validation[2]), fitted, rho), validation[1])
+            if score > max(scores.values(), default=-np.inf):
+                self.rho_, self.penalty_, self._fitted = rho, penalty, fitted
             scores[rho, penalty] = score
-            if score > best:
-                best, self.rho_, self.penalty_, self._fitted = score, rho, penalty, fitted
-        warn_of_edge({penalty: scores[self.rho_, penalty] for penalty in self.penalties})
+        warn_of_edge({penalty: scores[self.rho_, penalty] for penalty in penalties})
         return self
 
     def predict(self, signals: Values, subjects: Labels) -> Values:
@@ -186,15 +185,23 @@ class LinearDecoder:
         scaled = signals if self._units is None else self._units.apply(signals, subjects)
         return signal_features(scaled, self.features, self.window)
 
+    def _best_penalty(self, seen: Values, targets: Values, subjects: Labels, rho: float) -> float:
+        whose = subjects if self.sharing == "own" else np.zeros(len(subjects))
+        if self.features != "raw":
+            seen = seen / _spread(seen)
+        if self.sharing == "partial":
+            x = seen - seen.mean(axis=0)
+            values, axes = np.linalg.eigh(self._kernel(x, subjects, x, subjects, rho))
+            seen = axes * np.sqrt(values.clip(min=0))  # its products are the kernel
+        stimuli = np.unique(targets, axis=0, return_inverse=True)[1].ravel()
+        return best_penalty(seen.__getitem__, targets, whose, stimuli, np.random.default_rng(0))
+
     def _fit(self, seen: Values, targets: Values, subjects: Labels, rho: float, penalty: float) -> dict[Any, _Fitted]:
         parts = {name: subjects == name for name in np.unique(subjects)} if self.sharing == "own" else {None: ...}
         fitted = {}
         for name, rows in parts.items():
             mean, target_mean = seen[rows].mean(axis=0), targets[rows].mean(axis=0)
-            scale = np.ones_like(mean)
-            if self.features != "raw":
-                spread = (seen[rows] - seen[rows][:1]).std(axis=0)  # exactly 0 of constants
-                scale = np.where(spread > 0, spread, 1)
+            scale = _spread(seen[rows]) if self.features != "raw" else np.ones_like(mean)
             x = seen[rows] - mean
             x /= scale
             kernel = self._kernel(x, subjects[rows], x, subjects[rows], rho)
@@ -228,6 +235,11 @@ class LinearDecoder:
             x = (seen[rows] - one.mean) / one.scale
             found[rows] = one.target_mean + self._kernel(x, subjects[rows], one.features, one.subjects, rho) @ one.dual
         return found
+
+
+def _spread(x: Values) -> Values:
+    spread = (x - x[:1]).std(axis=0)  # exactly 0 of constants
+    return np.where(spread > 0, spread, 1)
 
 
 class _Units(NamedTuple):
@@ -289,6 +301,30 @@ def cross_fitted(
     warn_of_edge(scores)
     best = max(penalties, key=lambda penalty: scores[penalty])
     return found[best], best
+
+
+def best_penalty(
+    signals: Callable[[NDArray[np.intp]], Values],
+    targets: Values,
+    whose: Labels,
+    stimuli: NDArray[np.integer[Any]],
+    rng: np.random.Generator,
+) -> float:
+    """Return the penalty whose ridge comes closest to targets of stimuli (from 0 on) that folds left out.
+
+    Signals are read of some trials alone, given their rows.
+    It may be far from 1: recordings share strong waves that say nothing, and most of the mean eigenvalue is theirs.
+    Subjects with fewer stimuli than twice the folds are not asked; where none has as many, 1 is taken.
+    """
+    order = rng.permutation(stimuli.max() + 1)[stimuli]
+    rows = [np.flatnonzero(whose == name) for name in np.unique(whose)]
+    rows = [some[np.argsort(order[some], kind="stable")][:MOST_TRIALS] for some in rows]
+    rows = [some for some in rows if len(np.unique(stimuli[some])) >= 2 * N_FOLDS]
+    if not rows:
+        return 1.0
+    chosen = np.concatenate(rows)
+    shown = np.unique(stimuli[chosen], return_inverse=True)[1]
+    return cross_fitted(signals(chosen), targets[chosen], whose[chosen], shown, N_FOLDS, rng)[1]
 
 
 def _paths(signals: Values, targets: Values, asked: Values, penalties: tuple[float, ...]) -> list[Values]:

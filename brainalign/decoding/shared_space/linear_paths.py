@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from brainalign.arrays import Values
-from brainalign.decoding.scoring import LinearDecoder, cross_fitted, unit_rows
+from brainalign.decoding.scoring import LinearDecoder, best_penalty, unit_rows
 from brainalign.decoding.training import SubjectScale, Trials
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ridge, that are tried
 USUAL = 0.75  # where validation images do not clearly say otherwise: never far below the better of both
 VALIDATION_SHARE = 0.1  # of the training images
 FEWEST = 10  # validation images: fewer say nothing
-N_FOLDS = 5  # of images, to choose a penalty
-MOST_TRIALS = 2000  # of a subject, to choose it by: in units of the mean eigenvalue it depends little on how many
 BLOCK = 2**20  # values of a block of trials that is taken at once
 
 
@@ -55,26 +53,15 @@ class LinearPath:
         return found
 
 
-def best_penalty(trials: Trials, scale: SubjectScale, own: bool, seed: int = 0) -> float:
-    """Return the penalty whose ridge comes closest to vectors of images that folds left out.
-
-    It may be far from 1: recordings share strong waves that say nothing, and most of the mean eigenvalue is theirs.
-    Subjects with fewer images than twice the folds are not asked; where none has as many, 1 is taken.
-    """
+def ridge_penalty(trials: Trials, scale: SubjectScale, own: bool, seed: int = 0) -> float:
+    """Return the `best_penalty` of a ridge for every subject, or of one for all."""
     subjects = trials.meta["subject"].to_numpy().astype(str)
     whose = subjects if own else np.full(len(subjects), "all")
-    rng = np.random.default_rng([seed, 0x9E1])
     images = np.unique(trials.meta["stimulus_id"].to_numpy().astype(str), return_inverse=True)[1]
-    order = rng.permutation(images.max() + 1)[images]
-    rows = [np.flatnonzero(whose == name) for name in np.unique(whose)]
-    rows = [some[np.argsort(order[some], kind="stable")][:MOST_TRIALS] for some in rows]
-    rows = [some for some in rows if len(np.unique(images[some])) >= 2 * N_FOLDS]
-    if not rows:
-        return 1.0
-    chosen = np.concatenate(rows)
-    stimuli = np.unique(images[chosen], return_inverse=True)[1]
-    signals = scale.apply(trials.signals[chosen], subjects[chosen])
-    return cross_fitted(signals, np.asarray(trials.targets)[chosen], whose[chosen], stimuli, N_FOLDS, rng)[1]
+    rng = np.random.default_rng([seed, 0x9E1])
+    return best_penalty(
+        lambda some: scale.apply(trials.signals[some], subjects[some]), np.asarray(trials.targets), whose, images, rng
+    )
 
 
 def blended(network: Values, ridge: Values, share: float) -> Values:

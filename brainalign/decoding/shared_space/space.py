@@ -26,10 +26,10 @@ from brainalign.decoding.scoring import reciprocal_rank
 from brainalign.decoding.shared_space.linear_paths import (
     USUAL,
     LinearPath,
-    best_penalty,
     best_share,
     blended,
     held_out_stimuli,
+    ridge_penalty,
 )
 from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS, SoftMixture
 from brainalign.decoding.training import (
@@ -229,7 +229,7 @@ class SharedSpace:
         """Choose the shares by ridge on the same trials as the network; then fit it to all."""
         for name, trials in train.items():
             share, scale, own = USUAL if self.blend is None else self.blend, self.scales_[name], self.subject_layers
-            penalty = best_penalty(seen[name], scale, own, self.seed) if self.penalty is None else self.penalty
+            penalty = ridge_penalty(seen[name], scale, own, self.seed) if self.penalty is None else self.penalty
             self.penalty_[name] = penalty
             if self.blend is None and name in held:
                 part = held[name]

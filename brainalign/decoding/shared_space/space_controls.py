@@ -8,7 +8,7 @@ import numpy as np
 from brainalign.arrays import Values
 from brainalign.checks import check_choice
 from brainalign.decoding.scoring import altered
-from brainalign.decoding.shared_space.linear_paths import LinearPath, best_penalty
+from brainalign.decoding.shared_space.linear_paths import LinearPath, ridge_penalty
 from brainalign.decoding.shared_space.space import SharedSpace
 from brainalign.decoding.training import SubjectScale, Trials, check_unseen
 
@@ -58,7 +58,7 @@ def independent_ridges(
     for name, given in train.items():
         seen, asked = (trials.meta["subject"].to_numpy().astype(str) for trials in (given, test[name]))
         scale = SubjectScale.fit(given.signals, seen)
-        taken = best_penalty(given, scale, own=True) if penalty is None else penalty
+        taken = ridge_penalty(given, scale, own=True) if penalty is None else penalty
         path = LinearPath.fit(given, scale, taken, own=True)
         found[name] = path(scale.apply(test[name].signals, asked), scale.rows(asked))
     return found

@@ -178,15 +178,16 @@ def grounding_methods(material: kit.ImageMaterial) -> list[tuple[str, list[str]]
     if not material.grounding:
         return []
     details, options = material.details("groundedwords"), material.config.ground
+    chosen = ", which found a fifth of them best by captions" if options.weight_decay is None else ""
     text = (
         f"Grounded words: vectors of {details['n_words']} content words (text model {details['text']}) and the places "
         f"of {details['n_train']} training images (layer {details['model_layer']} of {options.model}) were brought "
         f"into a space of {options.n_dimensions} dimensions by two small networks, trained with a contrastive loss "
-        f"({options.n_steps} steps) on the score mean over words of max over places of cosine; images whose captions "
-        "hold the same words are no negatives of each other. Images that any subject is tested on took no part. "
-        "Regions: ridge regression of mean responses to images on the mean vector of a caption's words. Axes: "
-        "principal components of word vectors; attributes were exchanged between words (two-sided p, false discovery "
-        "rate over all axes and attributes)."
+        f"({options.n_steps} steps, weight decay {details['weight_decay']:g}{chosen}) on the score mean over words of "
+        "max over places of cosine; images whose captions hold the same words are no negatives of each other. Images "
+        "that any subject is tested on took no part. Regions: ridge regression of mean responses to images on the mean "
+        "vector of a caption's words. Axes: principal components of word vectors; attributes were exchanged between "
+        "words (two-sided p, false discovery rate over all axes and attributes)."
     )
     return [(text, ["grounding", "clip", "fdr"])]
 
