@@ -341,13 +341,14 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
     remove(path for path in tmp_path.iterdir() if path.name != "a_net.csv")
     (tmp_path / "a_net.csv").rename(tmp_path / "mine.csv")
-    pd.DataFrame(rng.normal(size=(30, 3)), names, ["v0", "v1", "v2"]).to_csv(
-        tmp_path / "responses.csv", index_label="image"
-    )
+    responses = pd.DataFrame(rng.normal(size=(30, 3)), names, ["v_0", "v_1", "v_2"])
+    responses.to_csv(tmp_path / "responses.csv", index_label="image")
     np.save(tmp_path / "layer4.npy", vectors)
     assert main(["init", str(tmp_path), "--yes"]) == 0  # tables of responses beside arrays of features
     study = yaml.safe_load((tmp_path / "study.yaml").read_text())
     assert study["recordings"]["01"]["values"] == "responses_renamed_values.npy"
+    units = read_text_table(tmp_path / "responses_renamed_units.tsv")
+    assert not any(units["roi"])  # all are called v, which is no area then
     assert [of["file"] for of in study["models"].values()] == ["layer4.npy", "mine.csv"]
 
 
@@ -389,8 +390,7 @@ def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Pa
         np.save(tmp_path / array, rng.normal(size=(n, 5)))
 
     def recordings() -> Any:
-        (tmp_path / "study.yaml").unlink(missing_ok=True)
-        assert main(["init", str(tmp_path), "--yes"]) == 0
+        described(tmp_path)
         return yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"]
 
     for k in (1, 2):
@@ -487,7 +487,7 @@ def of_images(numbers: NDArray[np.int64], n: int = 5) -> NDArray[np.float32]:
     return numbers[..., None] + 0.01 * rng.normal(size=(*numbers.shape, n)).astype(np.float32)
 
 
-def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: Path) -> None:
+def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: Path, fails) -> None:
     images(tmp_path, [f"im{k:02d}" for k in range(1, 21)])
     every = np.arange(1, 21)
 
@@ -506,12 +506,12 @@ def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: P
 
     order, rows = rng.permutation(every), np.tile(rng.permutation(20), 2)
     listed = np.array([f"im{k:02d}.png" for k in order], dtype=object)
-    savemat(tmp_path / "all.mat", {"resp": of_images(order[rows]), "stimID": rows + 1.0, "imgNames": listed})
+    savemat(tmp_path / "all.mat", {"resp": of_images(order[rows]), "img_no": rows + 1.0, "imgNames": listed})
     check("01", n=40)  # numbers are of the list, not those in the names that it has
-    for who, (run, shown) in itertools.product(("S1", "S2"), enumerate((order, every[::-1], order[::-1]))):
-        table(f"{who}/run{run}_order.csv", mine := np.roll(shown, int(who[1])))
+    for who, (run, shown) in itertools.product(("S1", "S2", "sub-3"), enumerate((order, every[::-1], order[::-1]))):
+        table(f"{who}/run{run}_order.csv", mine := np.roll(shown, int(who[-1])))
         np.save(tmp_path / who / f"run{run}_beta.npy", of_images(mine))
-    check("S1", "S2", n=60)  # which show each image once, in an order of their own
+    check("S1", "S2", "3", n=60)  # which show each image once, in an order of their own
     for ending in ("npy", "nii.gz"):
         table("trials.csv", np.r_[order, order[::-1]], session=np.repeat([2, 1], 20))  # the last is listed first
         for day, shown in ((2, order), (1, order[::-1])):
@@ -548,12 +548,18 @@ def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: P
         counts = counts if who == "ada" else counts.T.rename_axis("voxel_id").set_axis(range(5)).reset_index()
         counts.to_csv(tmp_path / who / "counts.csv", index=False)
     check("ada", "bea", n=40)
-    for area in ("LHPPA", "RHPPA", "LO"):
-        np.save(tmp_path / f"{area}.npy", of_images(order))
-    table("trials.csv", order)
+    moments = {"image": listed.repeat(3), "time": [0, 0.1, 0.2] * 20} | dict.fromkeys(("Cz", "Pz", "Oz"), 0.1)
+    pd.DataFrame(moments).to_csv(tmp_path / "epochs.csv")
+    fails("3 rows each, of their moments (time)", main, ["init", str(tmp_path), "--yes"])
+    (tmp_path / "epochs.csv").unlink()
+    savemat(tmp_path / "all.mat", {"x": np.eye(20)[rows], "names": listed})
+    fails("has a single 1 in each row", main, ["init", str(tmp_path), "--yes"])
+    (tmp_path / "all.mat").unlink()
+    for area in ("LHPPA", "RHPPA", "LO", "FFA-1"):
+        np.savez(tmp_path / f"{area}.npz", betas=of_images(order), image=listed.astype(str))
     regions = read_subject(described(tmp_path), "01").regions()
-    assert {area: len(rows) for area, rows in regions.items()} == {"LHPPA": 5, "LO": 5, "RHPPA": 5}
-    remove([*tmp_path.glob("*.[tny]*"), tmp_path / "trials.csv"])
+    assert {area: len(rows) for area, rows in regions.items()} == {"FFA-1": 5, "LHPPA": 5, "LO": 5, "RHPPA": 5}
+    remove(tmp_path.glob("*.[tny]*"))
     for day in (1, 2):  # tables of other sessions than the arrays
         np.save(tmp_path / f"ses-{day}_betas.npy", of_images(order))
         table(f"ses-{day + 1}_trials.csv", order)
@@ -569,18 +575,20 @@ def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> N
     refused("separated by semicolons", read_text_table, tmp_path / "few.csv")
     (tmp_path / "few.csv").unlink()
     study = described(tmp_path)
-    assert "1 of 4 targets are NaN or infinite in some session (V1_3)" in str(audit_study(study).problems)
+    assert "1 of 4 targets are NaN, infinite or -999 in some session (V1_3)" in str(audit_study(study).problems)
     trials = pd.read_csv(tmp_path / study.recordings["01"].trials, sep="\t")
     assert trials["run"].tolist() == table["run"].tolist()
 
 
 def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Path) -> None:
     """Eight images are shown four times as often: those are for testing."""
-    images(tmp_path, names := [f"p{k:02d}" for k in range(40)])
+    images(tmp_path, [f"p{k:02d}" for k in range(40)])
+    names = [f"C:\\stim\\p{k:02d}" for k in range(40)]  # as another machine calls them
     shown = [f"{name}.png" for day in range(3) for name in [*rng.permutation(names), *3 * names[20:28]]]
     presented = pd.DataFrame({"Image": shown, "day": np.repeat(["mon", "tue", "wed"], 64)})
     presented = presented.assign(comment=96 * ["a, b", ""])
     presented.to_csv(tmp_path / "presented.csv", index=False)
+    presented[:9].to_csv(tmp_path / "few.csv", index=False)  # of no row of the array
     cells = pd.DataFrame({"unit": ["u1", "u2", "u3"], "area": ["V4", "V4", "IT"], "depth": [0.5, 1, 2]})
     cells.to_csv(tmp_path / "cells.csv", index=False, sep=";", decimal=",")  # as spreadsheets of half of Europe
     np.save(tmp_path / "counts.npy", rng.poisson(5, size=(192, 3)))
@@ -596,7 +604,7 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     np.testing.assert_array_equal(responses.regions()["V4"], [0, 1])
     assert pd.read_csv(tmp_path / "cells_renamed.tsv", sep="\t")["depth"].tolist() == [0.5, 1, 2]
     renamed = tmp_path / "presented_renamed.tsv"
-    trials = read_text_table(renamed).assign(fold=lambda of: np.where(of["stimulus_id"] < "p08", "val", "train"))
+    trials = read_text_table(renamed).assign(fold=lambda of: np.where(of["stimulus_id"] < names[8], "val", "train"))
     trials.to_csv(renamed, sep="\t", index=False)
     (tmp_path / "stimuli.tsv").unlink()
     (tmp_path / "presented.csv").unlink()  # the trials are called as studies call them, the cells are not
@@ -630,7 +638,7 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
         assert [Path(pictures[name]).name for name in responses.trials["stimulus_id"]] == [listing[k] for k in order]
         said = "{} is Ab.png, {} zb.png: correct stimuli.tsv if not".format(*(1, 27)[:: 1 if listing is names else -1])
         assert said in (tmp_path / "study.yaml").read_text()
-        (tmp_path / "list.txt").write_text("\n".join(names[::-1]))  # says another order than the alphabet
+        (tmp_path / "list.json").write_text(json.dumps({"files": names[::-1]}))  # says another order than the alphabet
         (tmp_path / "stimuli.tsv").unlink()
         described(tmp_path)
     remove([tmp_path / "study.yaml", tmp_path / "eeg.mat", *tmp_path.glob("*.t*")])
@@ -654,7 +662,7 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
     tables = [pd.DataFrame(table, columns=["V1_1", "V1_2", "IT_1", "IT_2"]) for table in values]
     shown = [f"{name}.png" for name in names] * 3
     told = {"image": shown, "session": np.repeat([1, 2, 3], 10), "RT_ms": range(30), "luminance": np.arange(30.0)}
-    table = pd.concat([one.assign(**told, subject=who) for one, who in zip(tables, "ab", strict=True)])
+    table = pd.concat([one.assign(**told, **{"Subject ID": who}) for one, who in zip(tables, "ab", strict=True)])
     np.savez(tmp_path / "features.npz", stimulus_id=[f"{name}.png" for name in names], own=rng.normal(size=(10, 3)))
     table = table.sample(60, random_state=0).sort_index(kind="stable")
     table.to_csv(tmp_path / "all.csv", index=False) if ending == "csv" else table.to_parquet(tmp_path / "all.parquet")
@@ -900,11 +908,9 @@ def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> N
         nibabel.save(betas, tmp_path / person / "fmri" / "betas.nii.gz")
         nibabel.save(nibabel.Nifti1Image(np.ones((4, 1, 1), "u1"), np.eye(4)), tmp_path / person / "mask.nii.gz")
         np.save(tmp_path / person / "areas.npy", {0: "V1"}, allow_pickle=True)
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    written = (tmp_path / "study.yaml").read_text()
+    study, written = described(tmp_path), (tmp_path / "study.yaml").read_text()
     assert "# 2 file(s) left out: " in written
     assert "trials are taken to be in order, subj01/images/train-0 to subj01/images/train-29" in written
-    study = load_descriptor(tmp_path / "study.yaml")
     for person in ("01", "02"):
         expected = [f"subj{person}/images/train-{k}" for k in range(30)]
         assert read_subject(study, person).trials["stimulus_id"].tolist() == expected
@@ -1137,10 +1143,34 @@ def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path
     trials = read_subject(described(tmp_path), "01").trials
     pd.testing.assert_frame_equal(trials[["stimulus_id", "run"]], read_text_table(tmp_path / "trials.tsv"))
     remove(tmp_path.glob("*.tsv"))
-    data.metadata = pd.DataFrame({"rt": 0.5, "picture": [f"{names[k]}.png" for k in shown]})
+    data.metadata = pd.DataFrame({"block": range(27), "picture": [f"{names[k]}.png" for k in shown]})
     data.save(tmp_path / "s-epo.fif", overwrite=True)
-    trials = read_subject(described(tmp_path), "01").trials["stimulus_id"]
-    assert trials.tolist() == data.metadata["picture"].tolist()
+    pd.DataFrame({"image": names, "a": 0.5, "b": range(9)}).to_csv(tmp_path / "mine.csv", index=False)
+    trials = read_subject(described(tmp_path), "01").trials.astype({"run": int})
+    assert trials[["run", "stimulus_id"]].to_numpy().tolist() == data.metadata.to_numpy().tolist()
+    assert "file: mine_renamed.tsv" in (tmp_path / "study.yaml").read_text()
+
+
+def test_copies_follow_their_files_and_names_of_images_need_no_ending(tmp_path: Path, fails) -> None:
+    images(tmp_path, names := [f"p{k:02d}" for k in range(20)])
+    order = [*rng.permutation(names)]
+    shown = [f"{name}.png" for name in 3 * order]
+    np.savez(tmp_path / "S1.npz", rates=rng.normal(size=(60, 4)))
+    cues = pd.DataFrame({"distractor": shown[1:] + shown[:1], "target": shown})
+    cues.to_csv(tmp_path / "trials.csv", index=False)
+    fails("with what was shown: distractor, target: files do not say which", main, ["init", str(tmp_path), "--yes"])
+    vectors = pd.DataFrame(rng.normal(size=(20, 2)), names, ["a", "b"])
+    vectors.to_csv(tmp_path / "mine.csv", index_label="image")
+    for column in ("distractor", "target"):  # the lab corrects its file, and looks again
+        cues[[column]].to_csv(tmp_path / "trials.csv", index=False)
+        study = described(tmp_path)
+        assert read_subject(study, "01").trials["stimulus_id"].tolist() == cues[column].tolist()
+        file = yaml.safe_load((tmp_path / "study.yaml").read_text())["models"]["mine"]["file"]
+        table = pd.read_csv(tmp_path / file, sep="\t", index_col="stimulus_id")
+        np.testing.assert_allclose(table.loc[[f"{name}.png" for name in names]], vectors)
+    remove(filter(Path.is_file, tmp_path.iterdir()))
+    savemat(tmp_path / "S1.mat", {"R": np.ones((20, 4)), "bildnr_x": [int(name[1:]) + 1 for name in order]})
+    fails("S1.mat: bildnr_x counts 20 in another order", main, ["init", str(tmp_path), "--yes"])
 
 
 def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
@@ -1156,7 +1186,7 @@ def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
     assert "begin after its end" in str(audit_study(load_descriptor(tmp_path / "study.yaml")).problems)
     remove(tmp_path.glob("words*"))
     for run in (1, 2, 3):
-        (tmp_path / f"words_run{run}.csv").write_text(f"word,start_ms,end (ms)\na,{run}000,{run}500\n")
+        (tmp_path / f"words_run0{run}.csv").write_text(f"word,start_ms,end (ms)\na,{run}000,{run}500\n")
     np.save(tmp_path / "features.npy", np.ones((3, 2)))
     for films in ("*.none", "*.mkv"):  # beside them, and alone
         remove(tmp_path.glob(films))

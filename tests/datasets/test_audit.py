@@ -208,7 +208,7 @@ def test_bad_targets_trials_and_their_images(scenes) -> None:
     values[:24, 7] = 1.0  # constant within the first session
     nibabel.save(betas_image(values, scenes.trials["trial_id"], "L"), scenes.folder / "L_betas.func.gii")
     text = told(path)[0]
-    assert "recordings.01: 1 of 1284 targets are NaN or infinite in some session (vertex-L-5)" in text
+    assert "recordings.01: 1 of 1284 targets are NaN, infinite or -999 in some session (vertex-L-5)" in text
     assert "recordings.01: 1 of 1284 targets are constant in some session (vertex-L-7)" in text
     edit(path, betas={"bad_targets": "drop"})
     stop, warn = told(path)

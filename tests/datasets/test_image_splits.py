@@ -230,11 +230,11 @@ def test_values_and_rois() -> None:
     trials, values = make_trials({"a": 2, "b": 2}), np.random.default_rng(0).normal(size=(4, 5))
     rois = [["V1"], ["V1", "early"], ["V1"], ["V4"], ["V4", "IT", "a"]]
     assert inspect_responses("x", responses_of(trials, values, [["V1"]] * 5)) == []
-    values[0, 3] = np.nan
+    values[0, 3] = -999
     values[:2, 4] = 1.0  # the first session
     broken, flat, small = inspect_responses("x", responses_of(trials, values, rois))
     remedy = "shrink the mask, or set bad_targets (bad_channels) to drop, which leaves them out and counts them"
-    assert str(broken) == f"x: 1 of 5 targets are NaN or infinite in some session (v3); {remedy}"
+    assert str(broken) == f"x: 1 of 5 targets are NaN, infinite or -999 in some session (v3); {remedy}"
     assert str(flat) == f"x: 1 of 5 targets are constant in some session (v4); {remedy}"
     assert str(small) == "x: 3 ROIs have fewer than 2 targets (early 1, IT 1, a 1); join or leave them out"
     told = [("error", ("v3",)), ("error", ("v4",)), ("warning", ("early", "IT", "a"))]

@@ -27,6 +27,11 @@ def describe_array(
     shapes = unpack.groups(every)[group] if group else every
     key, axis = of_trials(shapes, {len(ids)}) or ("", 0)
     shape, sizes = shapes.get(key, ()), " x ".join(map(str, shapes.get(key, ())))
+    if len(shape) == 2 and np.prod(shape) <= 1e8:
+        values = stored_arrays(lab.folder / file, [key])[key]
+        if np.isin(values, (0, 1)).all() and any((values.sum(axis=of) == 1).all() for of in (0, 1)):
+            remedy = "write it as trials.tsv (stimulus_id, a row per trial), and leave it out of the file"
+            raise BrainalignError(f"{file}: {key or 'it'} has a single 1 in each row, and is what was shown; {remedy}")
     if shape.count(len(ids)) > 1:
         axis = int(lab.answer("recordings", f"axis, from 0, of trials in {sizes}", str(axis)))
     alike = [one for one, of in shapes.items() if np.prod(of) > max(of, default=1)]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import unicodedata
 import zipfile
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from statistics import median
 from typing import Any
 
@@ -43,20 +44,21 @@ RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
 SESSION, SET = r"(?:sess?|session|run|block|part|day)[-_]?\d+", r"(?:train|test)(?:ing)?(?![A-Za-z])"
 PART = re.compile(rf"(?<![A-Za-z])(?:{SESSION}|{SET})|ses-[A-Za-z0-9]+", re.IGNORECASE)
 SIDE = r"[lr]h|left|right"
-AREA = rf"{SIDE}|(?:[LRlr][Hh]?[-_]?)?(?:h?V[1-4][AdvB]?|MT|IT|LOC?|FFA|PPA|EBA|OFA|OPA|RSC|EVC|EarlyVis)"
+AREA = r"h?V[1-4](?:[AdvB]|ab)?|MT|IT|LO[C12]?|(?:FFA|FBA|VWFA|OFA|EBA|PPA|OPA|RSC)(?:-?[12])?|EVC|EarlyVis"
+AREA = rf"{SIDE}|(?:[LRlr][Hh]?[-_]?)?(?:{AREA}|floc-[a-z]+)"
 REGION = re.compile(rf"(?<![A-Za-z0-9])(?:{AREA})(?![A-Za-z0-9])")
 HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
     "stimulus_id": "stimulus stim_id stim stimuli image_id image image_name img picture item stim_file trialinfo "
-    "filename file image_number img_number stim_number nsdid nsd_id 73kid 73k_id cocoid coco_id image_index stim_index "
-    "image_idx img_idx stim_idx img_id",
+    "filename file nsdid nsd_id 73kid 73k_id cocoid coco_id",
     "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
     "path": "image_path image_file filename file",
     "session": "session_id ses day",
     "run": "run_id block story",
     "roi": "area brain_area region",
 }
+SHOWN = re.compile("(?:image|img|stimulus|stim|picture|pic|scene)(?:number|num|no|nr|index|idx|id|name|code)")
 # What files say of their samples, in small letters and without units: how many a second, and when the first is.
 STEP, RATE = ("tr", "repetitiontime"), ("fs", "sfreq", "srate", "samplingrate", "samplerate", "samplingfrequency")
 START, LATEST_START_S = ("tmin", "t0", "starttime"), 10.0  # beyond, milliseconds are meant
@@ -130,10 +132,9 @@ class Lab:
         """Write tables of what is asked for anew, under names that studies know, and return the copies."""
         copies, shown = [], self.shown()
         for path in self.ending(*TABLES):
-            known, first = self.head(path)
+            known, _ = self.head(path)
             between = ";" if len(known) == 1 and ";" in known[0] else ""  # where the comma is for decimals
-            if between:
-                known, first = self.head(path, between)
+            known, first = self.head(path, between)
             names = study_names(known)
             if "name" in known and re.search("electrodes|channels", path.stem):  # of BIDS
                 names |= {"name": "target_id"}
@@ -146,9 +147,11 @@ class Lab:
             key = next((old for old, new in names.items() if new == "stimulus_id"), None)
             joined = any(key in of and of != known for of, _ in map(self.head, self.ending(*TABLES)))
             several = [] if joined or "stimulus_id" in known else [*column]
-            told = several[0] if several else ""
-            if len(several) > 1 and names.get(told) != "stimulus_id":
-                told = self.answer("stimuli", f"column of {path} with what was shown: {', '.join(several)}", told)
+            alike = len({re.sub(r"\d+", "", of) for of in several}) < len(several)  # image1, image2: of judgements
+            told = several[0] if several and not alike else ""
+            stems = {tuple(Path(cell).stem for cell in table_column(self.folder / path, of, between)) for of in several}
+            if told and len(stems) > 1 and names.get(told) != "stimulus_id":  # a cue and its target
+                told = self.answer("stimuli", f"column of {path} with what was shown: {', '.join(several)}", "")
             if told and names.get(told) != "stimulus_id":
                 names = {old: new for old, new in names.items() if new != "stimulus_id"} | {told: "stimulus_id"}
             header = [names.get(name, name) for name in known]
@@ -198,12 +201,16 @@ class Lab:
         return [*islice(table_rows(self.folder / path, separator), 2), [], []][:2]
 
     def remark(self, key: str, *said: str) -> None:
-        """Remark on what was written or taken, beside a key, once."""
-        self.remarks[key] = "; ".join(dict.fromkeys([*filter(None, self.remarks.get(key, "").split("; ")), *said]))
+        """Remark on what was written or taken, beside a key: once, also of files whose names differ in numbers."""
+        every = [*filter(None, self.remarks.get(key, "").split("; ")), *said]
+        first = {re.sub(r"\d+", "", of): of for of in reversed(every)}
+        self.remarks[key] = "; ".join(reversed(first.values()))
 
     def answer(self, key: str, question: str, default: str) -> str:
-        """Ask once; what was taken is remarked beside the key."""
+        """Ask once; what was taken is remarked beside the key. Without a default nobody's silence is an answer."""
         found = self.answers[question] = self.answers.get(question) or self.ask(question, default)
+        if not found:
+            raise BrainalignError(f"{question}: files do not say which; run init without --yes, and name it")
         self.remark(key, f"{question}: change it where {found} is wrong")
         return found
 
@@ -236,7 +243,7 @@ class Lab:
 
     def _listed(self, told: Collection[str]) -> Path | None:
         shown = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
-        shown = [path for path in shown if not self.holds_vectors(path)] or shown
+        shown = [path for path in shown if not self.holds_vectors(path)] or shown * (not self.ending(*IMAGES))
         listed_in = next((path for path in shown if "stim" in path.stem), shown[0] if shown else None)
         known = {path: {*table_column(self.folder / path, "stimulus_id")} for path in self.tables("stimulus_id")}
         trials = set[str]().union(*(ids for path, ids in known.items() if path not in shown))
@@ -246,8 +253,9 @@ class Lab:
         table = table if listed_in or table not in self.files else Path("stimuli_images.tsv")
         if not images or (listed_in and {"path", "text", "caption"} & {*table_columns(self.folder / listed_in)}):
             return listed_in
-        tables = [self.folder / path for path in ([listed_in] if listed_in else self.tables("stimulus_id"))]
-        counts = Counter([*told, *(name for path in tables for name in table_column(path, "stimulus_id"))])
+        own = {of["file"] for of in self.vectors().values()}  # which may call images otherwise than trials do
+        tables = [listed_in] if listed_in else [path for path in self.tables("stimulus_id") if str(path) not in own]
+        counts = Counter([*told, *(of for path in tables for of in table_column(self.folder / path, "stimulus_id"))])
         images = images if counts else self.listing(images)
         names = image_names(images, counts)
         if counts and not counts.keys() & {*names} and (numbers := _numbers(self, images, counts)):
@@ -320,10 +328,10 @@ class Lab:
         Folders and endings of names do not count where they are not known.
         """
         found: list[tuple[Path, Iterable[str]]] = []
-        for path in self.ending(".txt", *ARRAYS, *TABLES):
+        for path in self.ending(".txt", ".json", *ARRAYS, *TABLES):
             with suppress(BrainalignError):  # what is no text, and pickled ones
-                if path.suffix == ".txt":
-                    found.append((path, filter(str.strip, read_lines(self.folder / path))))
+                if path.suffix in (".txt", ".json"):
+                    found += [(path, of) for of in listings(self.folder / path)]
                 elif path in self.ending(*TABLES):
                     _, *rows = [*table_rows(self.folder / path)] or [[]]
                     found += [(path, cells) for cells in (zip(*rows, strict=False) if len(rows) == n else ())]
@@ -372,7 +380,7 @@ class Lab:
         tables = [path for path in told if self.holds_vectors(path) and not self.lists_trials(path)]
         models: dict[str, Any] = {}
         for path in dict.fromkeys([*named, *tables]):
-            name = re.sub(r"[^A-Za-z0-9]", "", path.stem) or "own"
+            name = re.sub(r"[^A-Za-z0-9]", "", path.stem.removesuffix("_renamed")) or "own"
             name += "" if name not in models else str(1 + sum(known.startswith(name) for known in models))
             models[name] = {"extractor": "table", "file": str(path)}
         return models
@@ -457,7 +465,7 @@ class Lab:
 
 def are_names(cells: Collection[str], shown: Collection[str]) -> bool:
     """Tell whether cells, which are no numbers, all name something that was shown."""
-    names = {Path(cell).name for cell in cells}
+    names = {PureWindowsPath(cell).name for cell in cells}  # which parts at / and \
     return names <= {*shown} and not all(map(is_number, names))
 
 
@@ -467,7 +475,8 @@ def study_names(known: list[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for name, called in CALLED.items():
         words = [other.replace("_", "") for other in [name, *called.split()]]
-        words += [f"{word}s" for word in words if name == "stimulus_id"]  # as vectors are called
+        if name == "stimulus_id":
+            words += [*filter(SHOWN.fullmatch, lower), *(f"{word}s" for word in words)]  # as vectors are called
         others = [lower[word] for word in words if word in lower]
         if others and name not in known and others[0] not in names:
             names[others[0]] = name
@@ -481,8 +490,11 @@ def image_names(images: list[Path], shown: Collection[str]) -> list[str]:
         for path in images
     }
     counts = Counter(form for forms in endings.values() for form in forms)
-    # Windows takes dog.JPG for Dog.jpg, and macOS parts an umlaut from its letter.
-    alike = {_folded(name): name for name in shown if name not in counts}
+    # Folders may be another machine's. Windows takes dog.JPG for Dog.jpg, and macOS parts an umlaut from its letter.
+    parts = {name: PureWindowsPath(name).parts for name in shown if name not in counts}
+    elsewhere = [(_folded("/".join(of[k:])), name) for name, of in parts.items() for k in range(len(of))]
+    often = Counter(form for form, _ in elsewhere)
+    alike = {form: name for form, name in elsewhere if often[form] == 1}
     return [
         next((form for form in forms if form in shown), None)
         or next((alike[of] for of in map(_folded, forms) if of in alike), None)
@@ -493,6 +505,15 @@ def image_names(images: list[Path], shown: Collection[str]) -> list[str]:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def listings(path: Path) -> list[list[str]]:
+    """List the lists of texts in a file: its lines, but of JSON itself, its values, and those that are lists."""
+    content: Any = [line for line in read_lines(path) if line.strip()]
+    with suppress(ValueError):
+        content = json.loads("".join(content)) if path.suffix == ".json" else content
+    parts = [[*content.values()], *content.values()] if isinstance(content, dict) else [content]
+    return [of for of in parts if of and isinstance(of, list) and all(isinstance(name, str) for name in of)]
 
 
 def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
@@ -544,10 +565,9 @@ def _stated(told: dict[str, Any], names: Collection[str]) -> float:
 
 def is_number(cell: str) -> bool:
     """Tell whether a cell of a table holds a finite number."""
-    try:
+    with suppress(ValueError):
         return bool(np.isfinite(float(cell)))
-    except ValueError:
-        return False
+    return False
 
 
 @lru_cache
@@ -558,11 +578,6 @@ def _is_single(path: Path) -> bool:
     return False
 
 
-def cells_of(lab: Lab, table: Path, column: str) -> list[str]:
-    """List what stands in a column of a table, but for what is empty."""
-    return [name for name in table_column(lab.folder / table, column) if name and name != "n/a"]
-
-
 def subject_of(path: Path) -> str:
     """Return the subject that a path names, 01 where it names none."""
     named = SUBJECT.search(path.as_posix())
@@ -570,16 +585,16 @@ def subject_of(path: Path) -> str:
 
 
 def by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[Path]]:
-    """Sort files by subject; where none is called sub-..., by the words in which their paths differ.
+    """Sort files by subject; those that are not called sub-..., by the words in which their paths differ.
 
     Those of runs, sessions, sets, hemispheres and regions do not count.
     """
-    told = len(paths) == 1 or any(SUBJECT.search(path.as_posix()) for path in paths)
-    names = {path: [] if told else words_of(path, runs) for path in paths}
+    names = {path: words_of(path, runs) for path in paths}
     shared = set.intersection(*map(set, names.values())) if names else set()
     subjects: dict[str, list[Path]] = {}
     for path, words in names.items():
-        name = subject_of(path) if told else "".join(word for word in words if word not in shared) or "01"
+        own = "".join(word for word in dict.fromkeys(words) if word not in shared)  # S1/S1_run-1 is of S1
+        name = subject_of(path) if SUBJECT.search(path.as_posix()) else own or "01"
         subjects.setdefault(name, []).append(path)
     return subjects
 
@@ -633,8 +648,9 @@ def words_of(path: Path, runs: Collection[str] = ()) -> list[str]:
 
 
 def as_word(name: str) -> str:
-    """Write a pattern of a name that stands by itself."""
-    return rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
+    """Write a pattern of a name that stands by itself, its numbers with leading zeros or without."""
+    numbered = re.sub(r"0*(\d+)", r"0*\1", re.escape(name))
+    return rf"(?<![A-Za-z0-9]){numbered}(?![A-Za-z0-9])"
 
 
 def cell_text(value: Any) -> str:

@@ -45,9 +45,7 @@ def describe_rdms(lab: Lab) -> dict[str, Any] | None:
     from brainalign.datasets.formats import model_rdms, rdm_keys
 
     arrays = lab.ending(*ARRAYS)
-    files = [
-        path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower() and labs.JOINED not in path.stem
-    ]
+    files = [of for of in [*arrays, *lab.ending(".csv")] if "rdm" in of.stem.lower() and labs.JOINED not in of.stem]
     stimuli = lab.stimuli() if files or (arrays and not lab.tables("stimulus_id", "run")) else None
     if stimuli is None:
         return None

@@ -8,6 +8,7 @@ from brainalign.checks import BrainalignError, listed
 from brainalign.commands.init import lab as labs
 from brainalign.commands.init import unpack
 from brainalign.commands.init.lab import VOLUMES, Lab, named_texts, rows_of_events
+from brainalign.commands.init.trials import describe_models
 from brainalign.commands.init.unpack import read_table
 from brainalign.io import MISSING
 from brainalign.study import table_column, table_columns
@@ -81,6 +82,8 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
         has = f"its metadata has the columns {listed([*trials])}, but no stimulus_id and no category"
         raise BrainalignError(f"{files[0]}: {has}; call that of what was shown so and save the epochs again")
     tables = unpack.unpack_metadata(lab, people, told[0]) if told else []
+    if told or trials is None:  # else tables may be of trigger codes
+        lab.rename_columns("stimulus_id")
     names = [] if key is None else [*trials[key].astype(str)]
     stimuli: Any = lab.stimuli(names)
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg" if "eeg" in kinds else "meg")
@@ -100,7 +103,8 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
         return {"recordings": recordings}  # categories, decoded over time
     shown = str(stimuli) if stimuli else named_texts(lab, names)
     runs = trials["run"].nunique() if "run" in trials else 0
-    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
+    described = {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
+    return described | describe_models(lab, lab.vectors(), known or [*dict.fromkeys(names)])
 
 
 def describe_raw(lab: Lab) -> dict[str, Any] | None:
@@ -120,7 +124,7 @@ def describe_raw(lab: Lab) -> dict[str, Any] | None:
     stimuli = lab.stimuli()
     shown = set(table_column(lab.folder / stimuli, "stimulus_id")) if stimuli else set()
     for column in table_columns(lab.folder / events[0]) if shown else ():
-        cells = {name for path in events for name in labs.cells_of(lab, path, column)}
+        cells = {name for path in events for name in table_column(lab.folder / path, column)} - {*MISSING}
         if cells and labs.are_names(cells, lab.shown()):  # of images: encoders predict from what was shown
             named = {"stimulus_column": column}
             if {Path(name).stem for name in cells} <= shown:
@@ -131,8 +135,8 @@ def describe_raw(lab: Lab) -> dict[str, Any] | None:
             splits = lab.splits(stimuli, max(map(len, labs.by_subject(files).values())))
             return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
     lab.remark("markers", "category of every trial_type; leave out what is none")
-    kinds = {name: name for path in events for name in labs.cells_of(lab, path, "trial_type")}
-    return {"recordings": recordings, "markers": kinds}
+    kinds = [name for path in events for name in table_column(lab.folder / path, "trial_type")]
+    return {"recordings": recordings, "markers": {name: name for name in kinds if name not in MISSING}}
 
 
 def describe_algonauts(lab: Lab) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """`brainalign init FOLDER`: looks at a lab's folder, asks what it cannot see, and writes one YAML that runs."""
 
+import json
 import re
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +24,7 @@ from brainalign.commands.init.standards import (
 from brainalign.commands.init.stories import describe_story
 from brainalign.commands.init.trials import describe_rows
 from brainalign.commands.init.volumes import describe_blocks
-from brainalign.io import array_shapes, writing
+from brainalign.io import array_shapes, file_digest, read_json, writing
 from brainalign.study import table_columns, table_rows
 
 
@@ -33,6 +34,10 @@ def init_study(folder: Path, ask: Ask) -> Path:
     if not folder.is_dir() or target.exists():
         what = "there is a study.yaml already; move it away" if target.exists() else "no such folder; name another"
         raise BrainalignError(f"{folder}: {what}")
+    record = folder / ".init.json"
+    wrote = read_json(record) if record.exists() else {}
+    if all(file_digest(folder / of) == digest for of, digest in wrote.items() if (folder / of).exists()):
+        Lab(folder, ask).forget([*map(Path, wrote)])  # copies that nobody corrected, of files that may have changed
     lab = Lab(folder, ask)
     before, found = {*lab.files}, None
     try:
@@ -46,6 +51,8 @@ def init_study(folder: Path, ask: Ask) -> Path:
     name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
     with writing(target):
         target.write_text(_written({"name": name} | study, lab, form))
+    copies = sorted(path for path in lab.written if (folder / path).is_file())
+    record.write_text(json.dumps({path.as_posix(): file_digest(folder / path) for path in copies}, indent=1))
     return target
 
 
@@ -96,15 +103,19 @@ def _refusal(lab: Lab) -> BrainalignError:
             of for of in lab.ending(*labs.TABLES, *ARRAYS) if re.search("(?i)feature|envelope|annot|regressor", of.stem)
         ],
         "Call the columns of {} run (as responses are called), onset_s (in seconds) and text": worded,
-        "Call {} and its like ..._rdm.csv, and list what they are about in stimuli.csv (stimulus_id)": [
+        "Call {} and its like ..._rdm.csv (dissimilarities; of similarities, the most less each), and list what they "
+        "are about in stimuli.csv (stimulus_id)": [
             path
             for path in lab.ending(".csv")
-            for first in [table_columns(lab.folder / path)]
-            if first[1:] and first[1:] == [row[0] for row in table_rows(lab.folder / path)][1:]
+            for header, first in [lab.head(path)]
+            if header[1:] == [row[0] for row in table_rows(lab.folder / path)][1:] != []
+            or sum(labs.are_names([cell], lab.shown()) for cell in first) == 2
         ],
         "Give {} a column odd, and list its objects in stimuli.csv": [path for path in lab.files if "odd" in str(path)],
-        "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item())": pickled,
+        "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item()), or, of "
+        "THINGS-EEG2, write format: things_eeg2 and trust_pickle: true (docs/pages/shared_space.md)": pickled,
         "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
+        "Save {} as an array of trials x channels x times, with times.npy and trials.tsv": lab.ending(".snirf"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
         "Say what was shown in {}: trials.tsv (stimulus_id, a row per map), ..._events.tsv beside it (onset, duration, "
         "trial_type), or a text with a condition a line for every volume of each run": lab.volumes()[0],
@@ -151,12 +162,7 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
 
 def _idle(lab: Lab, study: dict[str, Any]) -> list[str]:
     """List the tables, arrays and maps that neither a study names, itself or by folder or pattern, nor a remark."""
-    values: list[Any] = [*study.values()]
-    named: set[str] = set()
-    while values:
-        value = values.pop()
-        named |= {value} if isinstance(value, str) else set()
-        values += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    named = {*re.findall('"(.*?)"', json.dumps(study, ensure_ascii=False))}
     patterns, remarks = [name for name in named if "*" in name], " ".join(lab.remarks.values())
     return [
         str(path)

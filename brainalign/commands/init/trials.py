@@ -43,10 +43,9 @@ def describe_rows(lab: Lab) -> dict[str, Any] | None:
     recordings: dict[str, Any] = {}
     for name, of in people.items():
         recordings |= _recordings(lab, name, of, trials, people)
-    if len(people) > 1 and len({path.parent for path in data}) == 1 and not labs.SUBJECT.search(str(data)):
-        lab.remark(
-            "recordings", f"{listed([*map(str, data)])} are taken to be of a person each: leave out any of nobody"
-        )
+    guessed = [str(path) for path in data if not labs.SUBJECT.search(path.as_posix())]
+    if len(people) > 1 and guessed and len({path.parent for path in data}) == 1:
+        lab.remark("recordings", f"{listed(guessed)} are taken to be of a person each: leave out any of nobody")
     ids = table_column(lab.folder / trials[0], "stimulus_id")
     if not stimuli and "times_s" in next(iter(recordings.values())) and len({*ids}) <= MOST_CATEGORIES:
         return {"recordings": recordings}  # categories are decoded
@@ -68,9 +67,7 @@ def _arrays_of_trials(lab: Lab, arrays: list[Path], trials: list[Path]) -> list[
     wide = [path for path in arrays if any(np.prod(of) > max(of, default=1) for of in shapes[path].values())]
     axes = {path: of_trials(shapes[path], numbers) for path in wide or arrays}  # vectors of MATLAB have two axes
     each = len(axes) == len(trials)  # stimuli for testing may lie behind their repeats
-    first = [
-        path for path, found in axes.items() if found and (found[1] == 0 or (each and labs.PART.search(path.name)))
-    ]
+    first = [at for at, of in axes.items() if of and (of[1] == 0 or (each and labs.PART.search(at.name)))]
     data = first or [path for path, found in axes.items() if found] or arrays
     return unpack.unpack_axis(lab, data[0], numbers) if len(data) == 1 else data
 
@@ -79,10 +76,16 @@ def _recordings(
     lab: Lab, name: str, of: list[Path], trials: list[Path], people: dict[str, list[Path]]
 ) -> dict[str, Any]:
     """Describe the files of a person, or of several who share an array, with their table of trials."""
-    # fmri/trials.tsv is of fmri/betas.npy, and a/trials.tsv of a/neural/rates.npy
-    beside = sorted(trials, key=lambda path: -len({*path.parents} & {*of[0].parents}))
-    table = labs.of_subject(name, beside, people)
-    own, is_array = labs.by_subject(trials).get(name) or [table], of[0].name.lower().endswith(ARRAYS)
+    is_array = of[0].name.lower().endswith(ARRAYS)
+    lengths = {n for shape in array_shapes(lab.folder / of[0]).values() for n in shape} if is_array else {*()}
+    fit = {path for path in trials if not of[1:] and len(table_column(lab.folder / path, "stimulus_id")) in lengths}
+    # fmri/trials.tsv is of fmri/betas.npy, and a/trials.tsv of a/neural/rates.npy; beside them may lie ratings.
+    beside = sorted(trials, key=lambda path: (-len({*path.parents} & {*of[0].parents}), path not in fit))
+    table, *_ = every = labs.all_of_subject(name, beside, people)
+    every = [path for path in every if path in fit] or every
+    alone = len(people) == 1 and not (is_array and unpack.people_in(array_shapes(lab.folder / of[0])))
+    mine = [path for path in every if alone or labs.bare_name(name) in map(labs.bare_name, labs.words_of(path))]
+    own = labs.by_subject(trials).get(name) or mine or [table]
     if is_array and (joined := unpack.join_parts(lab, name, of, own)):
         return {name: describe_array(lab, name, *joined, people)}
     parts = [] if is_array else [read_table(lab.folder / path) for path in own]
@@ -135,6 +138,15 @@ def describe_models(lab: Lab, models: dict[str, Any], order: list[str]) -> dict[
 def _whose(lab: Lab, vectors: Path, order: list[str]) -> dict[str, Any]:
     """Say whose the rows of an array of vectors are, where it does not itself: as a list says that names each once."""
     shapes = array_shapes(lab.folder / vectors) if vectors.name.lower().endswith(ARRAYS) else {"stimulus_id": ()}
+    if vectors in lab.tables("stimulus_id"):  # dog.png may be shown, and vectors be of dog
+        table, stems = read_table(lab.folder / vectors), {Path(name).stem: name for name in order}
+        known = table["stimulus_id"]
+        if not {*order} <= {*known} and stems.keys() <= {Path(name).stem for name in known}:
+            table["stimulus_id"] = [stems.get(Path(name).stem, name) for name in known]
+            copy = vectors if vectors in lab.written else vectors.with_name(f"{vectors.stem}_renamed.tsv")
+            lab.write(copy, [[*table], *table.to_numpy().tolist()])
+            lab.remark("models", f"{copy} has the names that trials have")
+            return {"file": str(copy)}
     if "stimulus_id" in shapes:
         return {}
     n = next((of[0] for of in shapes.values() if len(of) == 2), 0)

@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ UNITS = {"target_id", "roi"}
 LABELS = dict.fromkeys(("y", "label", "condition", "category", "class", "order", "stim_order", "stimuli"), "stimulus")
 # Columns of numbers that are no responses, though a table of trials may have them.
 BESIDE = {"onset", "duration", "trial", "repeat", "repetition", "rep", "rt", "age", "index", "block", "unnamed"}
-PEOPLE = {f"{who}{of}" for who in ("subject", "participant", "patient", "monkey") for of in ("", "_id", "_name")}
-OWNERS = PEOPLE | {"animal", "animal_id", "mouse", "mouse_id"}  # of neurons; trials may say what was shown so
+PERSON = "(?:sub(?:j(?:ect)?)?|participant|patient|monkey|versuchsperson|vpn?{})s?[-_ ]?(?:id|name|code|n[or])?s?"
+# Columns of people, and of whose neurons are; trials may say what was shown as `animal`.
+PEOPLE, OWNERS = (re.compile(PERSON.format(more), re.IGNORECASE).fullmatch for more in ("", "|animal|mouse"))
 OF_PART = re.compile(rf"(?i)^{labs.SET}|(?<![a-z]){labs.SET}$")  # train_x, x_test
 TEST_ROWS = re.compile(r"(?i)(?:.*/)?(?:test[-_]?(?:idx|inds?|index|indices)|(?:idx|inds?|index|indices)[-_]?test)")
 LEAST_TARGETS, LONGEST_CHANNEL = 3, 4  # letters, as AFz
@@ -33,6 +34,7 @@ KEYS = {"session", "run", "trial", "trial_id", "repeat", "repetition", "onset", 
 # Columns that count trials; unnamed is the index of a table in pandas. Copies of tables in their order are called so.
 COUNTS, ORDERED = re.compile(r"(?i)trial.*|(presentation[-_ ]?)?(order|index|number)|onset.*|unnamed.*|"), "in_order"
 KINDS = {"ses": "session", "day": "session", "run": "run", "block": "run"}  # of parts, in names of files
+MOMENT = re.compile(r"(?i)(?:time|latency|bin|t)(?:[-_ .]?(?:bin|point|index|start|m?s))?s?")  # that a row is of
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
 
@@ -46,15 +48,13 @@ def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> li
     for path in lab.responses():
         found: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {}
         with suppress(BrainalignError, TypeError):  # what holds no numbers or text is left alone
-            found = {
-                group: _vectors(lab, path, of, shown)
-                for group, of in groups(io.array_shapes(lab.folder / path)).items()
-            }
+            parts = groups(io.array_shapes(lab.folder / path))
+            found = {group: _vectors(lab, path, of, shown) for group, of in parts.items()}
         for group, (cells, named) in found.items():
             for kind in kinds:
                 asked = UNITS if kind == "units" else {"stimulus_id"}
                 of = {old: new for old, new in named.items() if cells and (new in UNITS) == (kind == "units")}
-                of |= {name: name for name in cells if name.lower() in (OWNERS if kind == "units" else PEOPLE)}
+                of |= {name: name for name in cells if (OWNERS if kind == "units" else PEOPLE)(name)}
                 first = next((old for old, new in of.items() if new in asked), None)
                 of = {old: new for old, new in of.items() if first and len(cells[old]) == len(cells[first])}
                 if not of:
@@ -149,7 +149,8 @@ def unpack_cells(lab: Lab) -> list[Path]:
             n = len(cells[arrays[0]])
             names = [f"{k + 1:02d}" for k in range(n)]
             for name, parts in cells.items():
-                if name.rpartition("/")[2].removesuffix("s") in ("name", *PEOPLE) and len(parts) == n:
+                bare = name.rpartition("/")[2]
+                if len(parts) == n and (bare in ("name", "names") or PEOPLE(bare)):
                     told = [re.sub("[^A-Za-z0-9]", "", labs.cell_text(part)) for part in parts]
                     names = told if len({*told} - {""}) == n else names
             shared = {name: values for name, values in content.items() if values.dtype.kind in "biufU"}
@@ -210,7 +211,8 @@ def unpack_words(lab: Lab) -> list[Path]:
         bits = re.split("([-_ .])", path.stem)
         pieces = ["".join(bits[a:b]) for a in range(0, len(bits), 2) for b in range(len(bits), a, -2)]
         pieces.sort(key=len, reverse=True)
-        called = next((piece for piece in pieces if any(re.search(labs.as_word(piece), name) for name in data)), "")
+        found = (re.search(labs.as_word(piece), name) for piece in pieces for name in data)
+        called = next((of[0] for of in found if of), "")
         run = table["run"] if "run" in table else pd.Series(called, table.index)
         known = "run" in table and labs.ONSET.fullmatch(onset)  # its columns have but to be renamed
         if known or not onset or "stimulus_id" in table or SUBJECT.search(path.name) or not run.all():
@@ -219,9 +221,8 @@ def unpack_words(lab: Lab) -> list[Path]:
             pd.to_numeric(table[name], errors="coerce") / (1000 if re.search(r"ms\)?$", name) else 1)
             for name in (onset, end or onset)
         )
-        parts[path] = pd.DataFrame(
-            {"run": run, "onset_s": onsets, "text": table["word" if "word" in table else "text"]}
-        )
+        said = table["word" if "word" in table else "text"]
+        parts[path] = pd.DataFrame({"run": run, "onset_s": onsets, "text": said})
         if end:
             parts[path]["duration_s"] = until if "dur" in end.lower() else until - onsets
     if not parts or len({of["run"].iloc[0] for of in parts.values()}) < len(parts):
@@ -268,8 +269,11 @@ def unpack_metadata(lab: Lab, people: dict[str, list[Path]], column: str) -> lis
     written = [Path(f"sub-{who}_metadata_trials.tsv") for who in people]
     for path, files in zip(written, people.values(), strict=True):
         parts = [open_epochs(lab.folder / file).metadata for file in files]
+        known = labs.study_names([*map(str, parts[0])]).items()
+        named = {old: new for old, new in known if new in KINDS.values()} | {column: "stimulus_id"}
+        parts = [of.rename(columns=named) for of in parts]
         parts = [of if "session" in of else of.assign(session=str(k + 1)) for k, of in enumerate(parts)]
-        whole = pd.concat(parts).rename(columns={column: "stimulus_id"}).astype(object).fillna("n/a")
+        whole = pd.concat(parts).astype(object).fillna("n/a")
         lab.write(path, [[*whole], *whole.map(labs.cell_text).to_numpy().tolist()])
     lab.remark("stimuli", f"..._metadata_trials.tsv are the metadata of epochs, with stimulus_id for {column}")
     lab.files += [path for path in written if path not in lab.files]
@@ -359,9 +363,9 @@ def unpack_owners(lab: Lab, files: list[Path], trials: list[Path]) -> bool:
     return False
 
 
-def _of_people(table: pd.DataFrame, called: Collection[str]) -> dict[str, pd.DataFrame]:
+def _of_people(table: pd.DataFrame, called: Callable[[str], Any]) -> dict[str, pd.DataFrame]:
     """Part the rows of a table by the first of its columns that is called so, where it names several people."""
-    person = next((str(name) for name in table if str(name).lower() in called), "")
+    person = next(filter(called, map(str, table)), "")
     groups = table[~table[person].isin(io.MISSING)].groupby(person) if person else ()
     people = {re.sub("sub(j|ject)?[-_]?|[^A-Za-z0-9]", "", str(who)): rows for who, rows in groups}
     return people if len(people) == len(groups) > 1 else {}  # signs alone may tell names apart
@@ -390,7 +394,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
         parts = dict(sorted(parts.items(), key=lambda of: (files.index(of[0][0]), io.counting_order(Path(of[0][1])))))
     trials = [read_table(lab.folder / path) for path in tables]
     called = [f"{path} {key}".strip() for path, key in parts]
-    regions = [found[0] for path, key in parts if (found := labs.REGION.search(key or path.stem))]
+    regions = [found[0] for path, key in parts if (found := labs.REGION.search(key) or labs.REGION.search(path.stem))]
     beside = 1 < len({*regions}) == len(parts) and {of[0] for of in parts.values()} == {*map(len, trials)}
     beside = beside and len({tuple(table["stimulus_id"]) for table in trials}) == 1
     below = len(parts) > 1 and not regions and len({PART.sub("", one) for one in called}) == 1
@@ -401,9 +405,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
         return None
     # Stimuli for testing may have an axis of repeats where others have none.
     wide, known = {of[1:] for of in parts.values() if len(of) == 2}, dict(zip(parts, n_trials, strict=False))
-    repeated = (
-        {at: of for at, of in parts.items() if of[2:] in wide and known.get(at) in of[:2]} if len(tables) > 1 else {}
-    )
+    repeated = {at: of for at, of in parts.items() if tables[1:] and of[2:] in wide and known.get(at) in of[:2]}
     rows = [known[at] if at in repeated else of[0] for at, of in parts.items()]
     sizes = {of[2:] if beside or at in repeated else of[1:] for at, of in parts.items()}
     if not (beside or (below and n_trials in (rows, [sum(rows)]))) or len(sizes) > 1:
@@ -486,20 +488,26 @@ def unpack_order(lab: Lab) -> bool:
             orders.setdefault(path.parent, []).append(name)
     fits: dict[Path, list[str]] = {}
     for path in () if any(map(lab.lists_trials, tables)) else [*lab.responses(), *lab.volumes()[0]]:
-        if path.name.lower().endswith(ARRAYS):
-            shape = max(
-                io.array_shapes(lab.folder / path).values(), key=lambda of: (len(of) > 1, np.prod(of)), default=()
-            )
-        else:
-            shape = (io.load_image_file(lab.folder / path).shape[3], 1)
-        mine = {*labs.words_of(path)}  # the order of S1/run1.npy is S1/run1.csv before S2/run1.csv
-        fitting = sorted(orders, key=lambda place: -len(mine & {*labs.words_of(place)}))
-        fitting = [place for place in fitting if len(shape) > 1 and len(orders[place]) in shape]
-        fitting = [place for place in fitting if labs.subject_of(place) == labs.subject_of(path)] or fitting
-        fitting = [place for place in fitting if PART.findall(place.name) == PART.findall(path.stem)] or fitting
+        at, is_array = lab.folder / path, path.name.lower().endswith(ARRAYS)
+        shapes = [*io.array_shapes(at).values(), ()] if is_array else [(io.load_image_file(at).shape[3], 1)]
+        shape = max(shapes, key=lambda of: (len(of) > 1, np.prod(of)))
+        fitting = [place for place in orders if len(shape) > 1 and len(orders[place]) in shape]
+        # The order of S1/run1.npy is S1/run1.csv before S2/run1.csv.
+        fitting.sort(key=lambda of: -len({*labs.words_of(path)} & {*labs.words_of(of)}))
+        fitting.sort(key=lambda of: labs.subject_of(of) != labs.subject_of(path))
+        fitting.sort(key=lambda of: PART.findall(of.name) != PART.findall(path.stem))
         fits |= {path: orders[fitting[0]]} if fitting else {}
     written: dict[Path, list[str]] = {}
     for path, ids in fits.items():
+        for file in (of for of in lab.ending(*ARRAYS) if str(of) not in own):
+            vectors = [name for name, of in io.array_shapes(lab.folder / file).items() if np.prod(of) == len(ids)]
+            for name, values in io.stored_arrays(lab.folder / file, vectors).items():
+                said = [*map(labs.cell_text, values.ravel())]
+                if len({*said} & {*map(str, range(len(ids) + 1))}) == len(ids) and said != sorted(said, key=int):
+                    remedy = "call it stimulus_id if that was shown in the rows, else write trials.tsv (stimulus_id)"
+                    raise BrainalignError(
+                        f"{file}: {name} counts {len(ids)} in another order ({listed(said)}); {remedy}"
+                    )
         alike = all(of == ids for other, of in fits.items() if other.parent == path.parent)
         trials = path.with_name("trials.tsv" if alike else f"{path.stem}_trials.tsv")
         if trials not in (*lab.files, *written):
@@ -521,7 +529,7 @@ def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> di
     wide = (of for of in lab.responses() if any(len(n) > 1 < min(n) for n in io.array_shapes(lab.folder / of).values()))
     mine, *those = ({*map(labs.bare_name, labs.words_of(of))} for of in (path, *wide) if of.parent == path.parent)
     own, others = mine - mine.intersection(*those), mine.union(*those) - mine
-    for file in lab.ending(".npy", ".txt", ".csv", ".tsv"):
+    for file in lab.ending(".npy", ".txt", ".json", ".csv", ".tsv"):
         parts = [(name.findall(file.stem), name.findall(path.stem)) for name in (SUBJECT, PART)]
         words = re.findall("[A-Za-z0-9]+", PART.sub("", SUBJECT.sub("", file.stem)).lower())
         of_another = {*map(labs.bare_name, words)} & others or any(of and told and of != told for of, told in parts)
@@ -530,7 +538,7 @@ def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> di
         name = "_".join(word for word in words if labs.bare_name(word) not in own)
         name = LABELS.get(name) or LABELS.get(name.removesuffix("s"), name.removesuffix("s"))
         if file.suffix != ".npy":
-            values = np.array(io.read_lines(lab.folder / file))
+            values = np.array([*labs.listings(lab.folder / file), []][0])
             if file.suffix != ".txt" and not labs.are_names(values.tolist(), shown):  # a list has no header
                 continue
         elif max(io.array_shapes(lab.folder / file)[""], default=0) in shape:
@@ -554,8 +562,15 @@ def unpack_tables(lab: Lab) -> list[Path]:
         if not lab.lists_trials(path):
             continue
         table = read_table(lab.folder / path)
+        groups = table.groupby([name for name in ("stimulus_id", "target_id") if name in table])
+        for name in filter(MOMENT.fullmatch, map(str, table)):  # else they would be trials
+            n = table[name].nunique()
+            if n > 1 and (groups[name].nunique() == n).all() and all(map(labs.is_number, table[name])):
+                remedy = "save an array of trials x targets x times with times.npy and trials.tsv, or means over times"
+                file = str(path).replace("_renamed.tsv", ".*")  # the copy is deleted again
+                raise BrainalignError(f"{file}: trials have {n} rows each, of their moments ({name}); {remedy}")
         called = OWNERS if "target_id" in table else PEOPLE
-        person = next((str(name) for name in table if str(name).lower() in called), None)
+        person = next(filter(called, map(str, table)), None)
         names, trial = _response_columns(lab, table, [person] if person else [])
         beside = {} if trial else _counts(lab, path, table)
         sizes = {of: len([*counts]) for of, counts in beside.items()} | ({str(path): len(names)} if names else {})
@@ -577,7 +592,8 @@ def unpack_tables(lab: Lab) -> list[Path]:
             else:
                 values, trials = rows[names], rows.drop(columns=names)
                 areas = [of and of[1] for of in (re.fullmatch(r"(.*[A-Za-z].*?)[-_ .]\d+", name) for name in names)]
-                areas = ["" if area in (None, *CALLED["target_id"].split()) else area for area in areas]
+                alone = len({*areas}) == 1 and not labs.REGION.fullmatch(areas[0] or "")  # all are of a kind: Kanal_1
+                areas = ["" if alone or area in (None, *CALLED["target_id"].split()) else area for area in areas]
                 units = pd.DataFrame({"target_id": names, "roi": areas})
             np.save(lab.folder / files[0], values.to_numpy(dtype=np.float32))
             trials.to_csv(lab.folder / files[1], sep="\t", index=False)
@@ -609,8 +625,9 @@ def _counts(lab: Lab, path: Path, trials: pd.DataFrame) -> dict[str, pd.DataFram
 
 def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple[list[str], list[str]]:
     """Return the columns of responses, if any, and, of rows of a trial and a target, those that tell trials apart."""
-    columns, told = [str(name) for name in table], {"stimulus_id", "run", "session", *UNITS, *PEOPLE}
-    of = {name: table[name][~table[name].isin(io.MISSING)] for name in columns if name.lower() not in told}
+    columns, told = [str(name) for name in table], {"stimulus_id", "run", "session", *UNITS}
+    others = [name for name in columns if name.lower() not in told and not PEOPLE(name)]
+    of = {name: table[name][~table[name].isin(io.MISSING)] for name in others}
     names = [name for name, known in of.items() if 2 * len(known) >= len(table) and all(map(labs.is_number, known))]
     names = [name for name in names if not BESIDE & {*re.findall("[a-z]+", name.lower())[:1]}]
     table[names] = table[names].replace(list(io.MISSING), np.nan).astype(float)

@@ -10,8 +10,8 @@ import numpy as np
 from brainalign.checks import BrainalignError, listed
 from brainalign.commands.init import lab as labs
 from brainalign.commands.init.lab import CIFTI, Lab, named_texts, rows_of_events
-from brainalign.io import load_image_file
-from brainalign.study import header_step_s
+from brainalign.io import MISSING, load_image_file
+from brainalign.study import header_step_s, table_column
 
 A_GLM = "estimate a response per trial first, from derivatives of fMRIPrep (docs/pages/fmriprep.md) or by GLMsingle"
 
@@ -39,11 +39,11 @@ def describe_blocks(lab: Lab) -> dict[str, Any] | None:
             what = {"bold": what["bold"] if of[1:] else str(of[0])}
             what["labels"] = str(labs.of_subject(name, labels, people))
         recordings[name] = {"format": "nifti", "mask": str(labs.of_subject(name, masks, people)), **what}
-    cells = [name for path in bold if not labels for name in labs.cells_of(lab, tables[path], "trial_type")]
+    cells = [name for path in bold if not labels for name in table_column(lab.folder / tables[path], "trial_type")]
     if labels:
         cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
     rest = next((name for name in ("rest", "baseline", "fixation") if name in cells), "rest")
-    names = [name for name in dict.fromkeys(cells) if name != rest]
+    names = [name for name in dict.fromkeys(cells) if name not in (rest, *MISSING)]
     images = {path.stem: str(path) for path in lab.ending(*labs.IMAGES)}
     shown = {name: {"path": images[name]} for name in names} if {*names} <= images.keys() else named_texts(lab, names)
     fmri = {"tr_s": float(tr), "space": "of the scanner", **({"rest": rest} if rest != "rest" else {})}
@@ -81,9 +81,8 @@ def describe_maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) 
         regions = [*parts, *regions]
     kind = re.compile(r"(?i)masks?|rois?|atlas|labels?|parcels?|sub-[a-z0-9]+|[^a-z0-9]")
     betas |= {"mask": str(masks[0])} if masks else {}
-    betas |= (
-        {"rois": {kind.sub("", path.name.split(".")[0]) or "areas": str(path) for path in regions}} if regions else {}
-    )
+    named = {kind.sub("", path.name.split(".")[0]) or "areas": str(path) for path in regions}
+    betas |= {"rois": named} if named else {}
     known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
     return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
 

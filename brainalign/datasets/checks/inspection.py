@@ -81,7 +81,7 @@ def inspect_responses(where: str, responses: Responses) -> list[Problem]:
         Read with `standardize="none", bad_targets="keep"`, so that there is something to find.
     """
     problems = []
-    for kind, found in zip(("NaN or infinite", "constant"), bad_targets_of(responses, "session"), strict=True):
+    for kind, found in zip(("NaN, infinite or -999", "constant"), bad_targets_of(responses, "session"), strict=True):
         if found.any():
             ids = responses.targets["target_id"][found].tolist()
             every = range(len(responses.trials)) if found.all() else ()

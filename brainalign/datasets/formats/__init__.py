@@ -15,6 +15,7 @@ from brainalign.datasets.formats.copies import (
     response_copies,
 )
 from brainalign.datasets.formats.copies import of_responses as of_responses
+from brainalign.datasets.formats.fmri import NOT_MEASURED as NOT_MEASURED
 from brainalign.datasets.formats.fmri import Recording, read_fmri
 from brainalign.datasets.formats.fmri import bad_targets_of as bad_targets_of
 from brainalign.datasets.formats.fmri import bad_voxels as bad_voxels

@@ -158,9 +158,9 @@ def bad_targets_among(responses: Responses, *, standardize: str, bad_targets: st
     bad = broken | flat
     if bad_targets == "raise" and bad.any():
         raise BrainalignError(
-            f"{broken.sum()} of {len(bad)} targets hold NaN or infinity and {flat.sum()} are constant within a session "
-            f"({listed(targets['target_id'][bad].tolist())}); shrink the mask, or set bad_targets: drop to leave them "
-            "out and count them"
+            f"{broken.sum()} of {len(bad)} targets hold NaN, infinity or -999 and {flat.sum()} are constant within a "
+            f"session ({listed(targets['target_id'][bad].tolist())}); shrink the mask, or set bad_targets: drop to "
+            "leave them out and count them"
         )
     if bad_targets == "drop" and bad.any():
         if bad.all():

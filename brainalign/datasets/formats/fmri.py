@@ -17,6 +17,8 @@ from brainalign.study import FmriOptions, Study
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
+NOT_MEASURED = -999  # how several releases and programs write what was not measured
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -166,7 +168,7 @@ def _volumes_of(paths: Sequence[Path]) -> NDArray[np.float32]:
 def bad_targets_of(responses: Responses, within: str | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Find the targets that hold a NaN or infinity, and those constant within a session (or a run, or at all).
 
-    Values are read by blocks: they may lie on disk.
+    Values are read by blocks: they may lie on disk. Where nothing else is nearly as low, -999 stands for NaN.
     """
     broken, flat = np.zeros((2, len(responses.targets)), dtype=bool)
     groups = responses.trials[within] if within else pd.Series(0, index=responses.trials.index)
@@ -174,7 +176,9 @@ def bad_targets_of(responses: Responses, within: str | None) -> tuple[NDArray[np
         for columns in responses.blocks(len(rows)):
             part = np.moveaxis(responses.values[rows, columns], 1, 0)
             part = part.reshape(len(part), -1)
-            broken[columns] |= ~np.isfinite(part).all(axis=1)
+            others = np.where(part == NOT_MEASURED, np.nan, part)
+            marked = np.isnan(others).any(axis=1) & ~(others < NOT_MEASURED / 2).any(axis=1)
+            broken[columns] |= marked | ~np.isfinite(part).all(axis=1)
             flat[columns] |= (part.max(axis=1) == part.min(axis=1)) & (len(rows) > 1)  # one trial varies in nothing
     return broken, flat & ~broken
 

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
-from brainalign.datasets.formats import BACKGROUND, finish_responses
+from brainalign.datasets.formats import BACKGROUND, NOT_MEASURED, finish_responses
 from brainalign.io import read_npy
 
 Regions = dict[str, NDArray[np.bool_]]
-MISSING = -999  # how several releases write a response that was not measured
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def nsd_image(number: int) -> str:
 
 def without_missing(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the values with -999 (not measured) as NaN, in place."""
-    values[values == MISSING] = np.nan
+    values[values == NOT_MEASURED] = np.nan
     return values
 
 
