@@ -277,37 +277,37 @@ def test_adamw_alone_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(rates, [1e-4] * 7 + [1e-5] * 5)
 
 
-def test_leave_one_out_of_ridge_is_exact() -> None:
+def test_leave_one_out_is_exact() -> None:
+    """Of ridge with the penalty of all rows, and of empirical Bayes with the noise of all."""
     X, Y, _, _ = voxels(24, 5, 10)
-    Y = (Y - Y.mean(axis=0)) / Y.std(axis=0, ddof=1)
+    fitted, some = EmpiricalBayesRidge(PRIOR).fit(X, Y), [0, 3]
+    Z, noise = (Y - Y.mean(axis=0)) / Y.std(axis=0, ddof=1), np.sqrt(fitted.noise_[some])
     for groups in (None, np.arange(24) // 3):
-        labels = np.arange(24) if groups is None else groups
+        labels, total = np.arange(24) if groups is None else groups, 0.0
         folds = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        given = torch.as_tensor(X), torch.as_tensor(Y), folds, [np.arange(5)] * len(folds), groups
-        ridge, sums = in_context.pooled_ridge(*given)
-        total = 0.0
-        for fold in folds:
+        every = torch.as_tensor(X), torch.as_tensor(Z), folds, [np.arange(5)] * len(folds), groups
+        ridge, sums = in_context.pooled_ridge(*every)
+        moments = in_context.left_out_errors(fitted, X, Y, folds, [np.array(some)] * len(folds))
+        for fold, found in zip(folds, moments, strict=True):
             kept = np.setdiff1d(np.arange(24), fold)
-            fitted = SklearnRidge(alpha=float(ridge.alpha_[0])).fit(X[kept], Y[kept])
-            total += np.square(Y[fold] - fitted.predict(X[fold])).sum()
+            plain, middle = SklearnRidge(alpha=float(ridge.alpha_[0])).fit(X[kept], Z[kept]), X[kept].mean(axis=0)
+            total += np.square(Z[fold] - plain.predict(X[fold])).sum()
+            weights = linear_gaussian_reference(X[kept], Y[kept][:, some], noise, PRIOR.mean, PRIOR.covariance)
+            said, rest = (X[fold] - middle) @ weights[:-1], Y[fold][:, some] - (middle @ weights[:-1] + weights[-1])
+            pairs = ((rest, rest), (rest, said), (said, said))
+            expected = [(one * other / Y[:, some].var(axis=0, ddof=1)).sum() for one, other in pairs]
+            assert found == pytest.approx(expected, rel=1e-6)
         assert sums.sum() == pytest.approx(total, rel=1e-6)
 
 
-def test_leave_one_out_of_empirical_bayes_is_exact() -> None:
-    X, Y, _, _ = voxels(24, 5, 10)
-    fitted = EmpiricalBayesRidge(PRIOR).fit(X, Y)
-    prior = (WORLD.prior_mean, WORLD.prior_covariance)
-    for labels in (np.arange(24), np.arange(24) // 3):
-        folds = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        chosen = [np.array([0, 3])] * len(folds)
-        for fold, found in zip(folds, in_context.left_out_errors(fitted, X, Y, folds, chosen), strict=True):
-            kept, off = np.setdiff1d(np.arange(24), fold), []
-            for target in chosen[0]:
-                noise = np.sqrt(fitted.noise_[[target]])
-                weights = linear_gaussian_reference(X[kept], Y[kept][:, [target]], noise, *prior)
-                error = Y[fold, target] - (X[fold] @ weights[:-1] + weights[-1])[:, 0]
-                off.append(np.square(error).sum() / Y[:, target].var(ddof=1))
-            assert found == pytest.approx(sum(off), rel=1e-6)
+def test_what_noise_makes_up_is_shrunk(trained: InContextEncoder) -> None:
+    X, Y, new, truth = voxels(30, 300, 16, ratio=6.0)
+    free, fitted = clone(trained).fit(X, Y), clone(trained).set_params(fallback=True).fit(X, Y)
+    scores = [explained_variance(truth, one.predict(new)).mean() for one in (free, fitted)]
+    assert scores[1] > scores[0] + 0.1
+    np.testing.assert_allclose(fitted.coef_, fitted.shares_["all"] * free.coef_, rtol=1e-6)
+    means = [X.mean(axis=0) @ one.coef_ + one.intercept_ for one in (free, fitted)]
+    np.testing.assert_allclose(*means, atol=1e-6)
 
 
 def test_what_is_taken_is_better_by_more_than_chance() -> None:
@@ -341,12 +341,12 @@ def test_groups_fall_back_by_themselves(trained: InContextEncoder, monkeypatch: 
         assert encoder.fell_back_ == {"known": name != "in_context", "foreign": True}
         errors = encoder.context_errors_["foreign"]
         assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) - 0.04
-        np.testing.assert_allclose(encoder.coef_[:, :150], known, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(encoder.coef_[:, :150], encoder.shares_["known"] * known, rtol=1e-5, atol=1e-6)
         assert not np.allclose(encoder.coef_[:, 150:], free.coef_[:, 150:])
     assert free.fell_back_ == {}
     other = clone(trained).set_params(fallback=True, units="any", n_checks=2000).fit(X, Y, roi=roi)  # no prior to know
     assert other.taken_ == {"known": "in_context", "foreign": "ridge"}
-    np.testing.assert_array_equal(other.coef_[:, :150], free.coef_[:, :150])
+    np.testing.assert_allclose(other.coef_[:, :150], other.shares_["known"] * free.coef_[:, :150], rtol=1e-6)
     again = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi, groups=np.arange(30))
     for label, errors in again.context_errors_.items():  # ridge has its own folds where rows are grouped
         for name in ("in_context", "empirical_bayes"):

@@ -13,6 +13,8 @@ from brainalign.encoding.in_context.inputs import LinearWeights, check_features
 from brainalign.regression import Array, as_tensor, check_arrays, refuse, same_kind_as
 
 NOISE_SHARES = tuple(np.logspace(-3, 3, 25).tolist())  # of the context's variance
+LEAST_SHARE = 0.01  # constant predictions would correlate with nothing
+CHECKED = 1000  # targets at most, on which a share is found
 JITTER = 1e-6
 
 
@@ -107,8 +109,7 @@ def posterior_weights(
         residual = axes.T @ np.linalg.solve(root, found[:, voxels] - prior.mean[:, None])
         precision = 1 + known / noise[voxels]
         mean = residual * (precision - 1) / precision
-        drawn.append(mean + rng.normal(size=mean.shape) / np.sqrt(precision))
-        drawn[-1] = prior.mean[:, None] + root @ axes @ drawn[-1]
+        drawn.append(prior.mean[:, None] + root @ axes @ (mean + rng.normal(size=mean.shape) / np.sqrt(precision)))
     return np.hstack(drawn)
 
 
@@ -140,6 +141,8 @@ class EmpiricalBayesRidge(LinearWeights, BaseEstimator):  # type: ignore[misc]
     prior : WeightPrior
     noise_shares : sequence of float
         Noise variances to try, relative to each target's variance over the context.
+    shrunk : bool
+        Multiply weights, about the mean image, by the `best_share` for images left out, one for all targets.
 
     Attributes
     ----------
@@ -166,6 +169,7 @@ class EmpiricalBayesRidge(LinearWeights, BaseEstimator):  # type: ignore[misc]
 
     prior: WeightPrior
     noise_shares: Sequence[float] = NOISE_SHARES
+    shrunk: bool = False
 
     def fit(
         self,
@@ -200,24 +204,26 @@ class EmpiricalBayesRidge(LinearWeights, BaseEstimator):  # type: ignore[misc]
         values, vectors = np.linalg.eigh(design @ covariance @ design.T)
         values = np.maximum(values, 0.0)
         rotated = vectors.T @ (y - (design @ mean)[:, None])  # (n_images, n_targets)
-        variance = y.var(axis=0)
-        noises, likelihoods = [], []
-        for share in self.noise_shares:
-            noise = share * variance
-            total = values[:, None] + noise
-            noises.append(noise)
-            likelihoods.append(-(np.log(total) + np.square(rotated) / total).sum(axis=0))
-        noise = np.take_along_axis(np.array(noises), np.argmax(likelihoods, axis=0)[None], axis=0)[0]
+        noises = np.multiply.outer(self.noise_shares, y.var(axis=0))
+        totals = (values[:, None] + noise for noise in noises)
+        unlikely = [(np.log(total) + np.square(rotated) / total).sum(axis=0) for total in totals]
+        noise = np.take_along_axis(noises, np.argmin(unlikely, axis=0)[None], axis=0)[0]
         weights = mean[:, None] + covariance @ design.T @ (vectors @ (rotated / (values[:, None] + noise)))
         like = same_kind_as(Y)
-        self.coef_, self.intercept_, self.noise_ = (like(as_tensor(a)) for a in (weights[:-1], weights[-1], noise))
+        self.noise_ = like(as_tensor(noise))
+        if self.shrunk:
+            checked = [np.linspace(0, y.shape[1] - 1, min(y.shape[1], CHECKED)).astype(np.intp)] * len(x)
+            share = best_share(left_out_errors(self, X, Y, [*np.arange(len(x))[:, None]], checked))
+            weights[-1] += (1 - share) * (x.mean(axis=0) @ weights[:-1])
+            weights[:-1] *= share
+        self.coef_, self.intercept_ = (like(as_tensor(a)) for a in (weights[:-1], weights[-1]))
         return self
 
 
 def left_out_errors(
     fitted: EmpiricalBayesRidge, X: Array, Y: Array, folds: Sequence[Rows], chosen: Sequence[Rows]
 ) -> NDArray[np.float64]:
-    """Return squared errors on rows left out of the fit, summed over each fold, in units of targets' variance.
+    """Return `moments` of rows left out of the fit (n_folds, 3).
 
     With M = A C A' + s² I and r = y − A m, rows g that are left out are off by (M⁻¹)_gg⁻¹ (M⁻¹ r)_g, without a refit;
     the noise s² stays the one of all rows, X (n_images, n_features) and Y (n_images, n_targets), to which `fitted` was
@@ -228,10 +234,33 @@ def left_out_errors(
     values, vectors = np.linalg.eigh(design @ fitted.prior.covariance @ design.T)
     rotated = vectors.T @ (y - (design @ fitted.prior.mean)[:, None])
     inverse = 1 / (np.maximum(values, 0)[:, None] + noise)  # (n_images, n_targets)
-    variance, sums = y.var(axis=0, ddof=1), np.zeros(len(folds))
+    alpha, of_one = vectors @ (rotated * inverse), inverse * vectors.sum(axis=0)[:, None]  # M⁻¹ r; of M⁻¹ 1
+    variance, found = y.var(axis=0, ddof=1), np.zeros((len(folds), 3))
     for k, (rows, targets) in enumerate(zip(folds, chosen, strict=True)):
-        some, weights = vectors[rows], inverse[:, targets]
+        some, weights, shown = vectors[rows], inverse[:, targets], np.setdiff1d(np.arange(len(x)), rows)
         blocks = np.einsum("gn,nt,hn->tgh", some, weights, some, optimize=True)
-        off = np.linalg.solve(blocks, (some @ (weights * rotated[:, targets])).T[..., None])[..., 0]
-        sums[k] = float((np.square(off) / variance[targets, None]).sum())
-    return sums
+        off = np.linalg.solve(blocks, (some @ (weights * rotated[:, targets])).T[..., None])[..., 0].T
+        misfit = alpha[:, targets].sum(axis=0) - (off * (some @ of_one[:, targets])).sum(axis=0)
+        level = y[shown][:, targets].mean(axis=0) - noise[targets] * misfit / len(shown)
+        found[k] = moments(y[rows][:, targets] - level, off, variance[targets])
+    return found
+
+
+def moments(rest: NDArray[np.float64], errors: NDArray[np.float64], variance: Values) -> list[float]:
+    """Return sums of a², a·b and b², of which squared errors of any share are a² − 2 share a·b + share² b².
+
+    In units of targets' variance. a, the `rest`, is left-out responses less the prediction at the mean of the images
+    shown; b, all of it but the `errors`, what was predicted.
+    """
+    said = rest - errors
+    return [float((one * other / variance).sum()) for one, other in ((rest, rest), (rest, said), (said, said))]
+
+
+def best_share(moments_of: NDArray[np.float64]) -> float:
+    """Return the share of predictions of least error on what was left out, `moments` (n_folds, 3), plus its error.
+
+    From `LEAST_SHARE` to 1: where noise is stronger than in training, or grows with the signal, a prior says too much.
+    """
+    _, product, predicted = moments_of.sum(axis=0) + 1e-30
+    error = len(moments_of) ** 0.5 * (moments_of[:, 1] - product / predicted * moments_of[:, 2]).std(ddof=1)
+    return float(np.clip((product + error) / predicted, LEAST_SHARE, 1))

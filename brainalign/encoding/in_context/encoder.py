@@ -100,6 +100,8 @@ class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[mis
         fallback.
     fell_back_ : dict of label to bool
         Which groups use other weights than the network's.
+    shares_ : dict of label to float
+        By what weights other than ridge's were multiplied: the share of least error, plus a standard error.
     context_errors_ : dict of label to dict of float
         Leave-one-out errors of each, in units of the context's variance.
     beyond_training_ : bool
@@ -302,8 +304,11 @@ class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[mis
         for comparison in compared.values():
             if comparison.weights is not None:
                 weights[comparison.targets] = comparison.weights.T.to(weights)
+            weights[comparison.targets, -1] += (1 - comparison.share) * weights[comparison.targets, :-1] @ x.mean(dim=0)
+            weights[comparison.targets, :-1] *= comparison.share
         self.taken_ = {label: comparison.taken for label, comparison in compared.items()}
         self.fell_back_ = {label: name != NETWORK for label, name in self.taken_.items()}
+        self.shares_ = {label: comparison.share for label, comparison in compared.items()}
         self.context_errors_ = {label: comparison.errors for label, comparison in compared.items()}
         like = same_kind_as(Y)
         self.coef_, self.intercept_ = like(weights[:, :-1].T.contiguous()), like(weights[:, -1].clone())

@@ -3,8 +3,9 @@
 Groups of targets are compared by their mean leave-one-out error on z-scored responses; a single voxel's error over a
 small context is too noisy to decide by. What knows other subjects must be better than ridge by more than chance: over
 few images it is easily lucky. Empirical-Bayes ridge knows the same prior and takes the network's place where it is
-better by more than chance. A group of which half the voxels are off the prior is a known limitation: one choice for
-all of them must be wrong for some.
+better by more than chance. Both say too much where noise is stronger than in training, or grows with the signal: their
+weights are multiplied by the share of least error in the group, plus its standard error. A group of which half the
+voxels are off the prior is a known limitation: one choice for all of them must be wrong for some.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,13 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.arrays import Rows
-from brainalign.encoding.in_context.empirical_bayes import EmpiricalBayesRidge, WeightPrior, left_out_errors
+from brainalign.encoding.in_context.empirical_bayes import (
+    EmpiricalBayesRidge,
+    WeightPrior,
+    best_share,
+    left_out_errors,
+    moments,
+)
 from brainalign.regression import ALPHAS, Ridge
 
 NETWORK, BAYES, RIDGE = "in_context", "empirical_bayes", "ridge"  # as columns of tables
@@ -45,12 +52,15 @@ class Comparison:
         One of them.
     weights : tensor (n_features + 1, n_targets) or None
         Of what is taken, the bias last; None where the network's weights stay.
+    share : float
+        By which weights other than ridge's are multiplied: that of least error and a standard error, to 1.
     """
 
     targets: Rows
     errors: dict[str, float]
     taken: str
     weights: torch.Tensor | None
+    share: float
 
 
 def compare_groups(
@@ -82,10 +92,14 @@ def compare_groups(
         chosen = [np.sort(rng.choice(len(targets), per_fold, replace=False)) for _ in folds]
         sizes = np.array([len(fold) * per_fold for fold in folds])
         mean, sd = responses.mean(dim=0), responses.std(dim=0)
-        sums = {NETWORK: in_context_errors(weights, X, responses, folds, chosen)}
+        left_out = {NETWORK: in_context_errors(weights, X, responses, folds, chosen)}
         if prior is not None:
             bayes = EmpiricalBayesRidge(prior).fit(X, responses)
-            sums[BAYES] = left_out_errors(bayes, X, responses, folds, chosen)
+            left_out[BAYES] = left_out_errors(bayes, X, responses, folds, chosen)
+        shares, sums = {RIDGE: 1.0}, {}
+        for name, values in left_out.items():
+            share = shares[name] = best_share(values)
+            sums[name] = values @ [1, -2 * share, share**2]
         ridge, sums[RIDGE] = pooled_ridge(X, (responses - mean) / sd, folds, chosen, groups)
         best, stand_in = taken(sums, sizes), None
         if best == BAYES:
@@ -94,7 +108,7 @@ def compare_groups(
             stand_in = _rows(ridge) * sd
             stand_in[-1] += mean
         errors = {name: float(values.sum() / sizes.sum()) for name, values in sums.items()}
-        found[label] = Comparison(targets, errors, best, stand_in)
+        found[label] = Comparison(targets, errors, best, stand_in, shares[best])
     return found
 
 
@@ -103,12 +117,8 @@ def taken(sums: Mapping[str, NDArray[np.float64]], sizes: NDArray[np.intp]) -> s
 
     Better and worse: by more than a standard error of the difference over folds; empirical Bayes also by `RELEVANT`.
 
-    Parameters
-    ----------
-    sums : mapping of array (n_folds,)
-        Squared errors of "in_context", "ridge" and perhaps "empirical_bayes", summed over a fold.
-    sizes : array (n_folds,)
-        How many errors a fold has.
+    `sums` are squared errors of "in_context", "ridge" and perhaps "empirical_bayes", summed over a fold (n_folds,);
+    `sizes` (n_folds,) are how many errors a fold has.
     """
     best = BAYES if BAYES in sums and _better(sums[BAYES] - sums[NETWORK], sizes, RELEVANT) else NETWORK
     return best if _better(sums[best] - sums[RIDGE], sizes) else RIDGE
@@ -139,14 +149,15 @@ def groups_of_targets(roi: NDArray[Any] | None, n_targets: int, min_group: int) 
 def in_context_errors(
     weights: Weights, X: torch.Tensor, Y: torch.Tensor, folds: list[Rows], chosen: list[Rows]
 ) -> NDArray[np.float64]:
-    """Return squared errors on rows left out of the context, summed over each fold, in units of targets' variance."""
-    sums, sd = np.zeros(len(folds)), Y.std(dim=0)
+    """Return `moments` of rows left out of the context (n_folds, 3)."""
+    found, variance = np.zeros((len(folds), 3)), Y.double().var(dim=0).cpu().numpy()
     for k, (left_out, targets) in enumerate(zip(folds, chosen, strict=True)):
         kept = np.setdiff1d(np.arange(len(X)), left_out)
-        found = weights(X[kept], Y[kept][:, targets])
-        predicted = X[left_out] @ found[:, :-1].T + found[:, -1]
-        sums[k] = float(((Y[left_out][:, targets] - predicted) / sd[targets]).square().sum())
-    return sums
+        read, middle = weights(X[kept], Y[kept][:, targets]), X[kept].mean(dim=0)
+        rest = Y[left_out][:, targets] - (read[:, :-1] @ middle + read[:, -1])
+        errors = rest - (X[left_out] - middle) @ read[:, :-1].T
+        found[k] = moments(rest.double().cpu().numpy(), errors.double().cpu().numpy(), variance[targets])
+    return found
 
 
 def pooled_ridge(

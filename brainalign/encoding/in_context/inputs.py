@@ -15,10 +15,7 @@ UNIT_TOLERANCE = 1e-3
 def unit_rows(X: Array) -> Array:
     """Return features with each row divided by its length.
 
-    Raises
-    ------
-    BrainalignError
-        If a row is all zero.
+    Raises BrainalignError if a row is all zero.
     """
     x = as_tensor(X)
     length = torch.linalg.vector_norm(x, dim=1, keepdim=True)

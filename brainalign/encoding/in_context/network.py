@@ -100,12 +100,8 @@ class InContextNetwork(nn.Module):
     def look_along(self, covariance: torch.Tensor, images: torch.Tensor) -> None:
         """Take the axes of the prior's weights, each as long as weights vary along it.
 
-        Parameters
-        ----------
-        covariance : tensor (n_features, n_features)
-            Of weights.
-        images : tensor (n_images, n_features)
-            The axes are scaled together so that features along the first have unit variance over these.
+        Of the covariance of weights (n_features, n_features). The axes are scaled together so that features of the
+        images (n_images, n_features) along the first have unit variance.
         """
         values, vectors = torch.linalg.eigh(covariance.double())
         axes = (vectors * values.clamp(min=0).sqrt()).flip(1)
@@ -131,13 +127,8 @@ class InContextNetwork(nn.Module):
     def forward(self, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
         """Return weights and, last, bias (n_voxels, n_features + 1) in the units of the responses.
 
-        Parameters
-        ----------
-        X : tensor (n_voxels, n_images, n_features)
-            Unit rows; multiplied by √n_features here, as weights are, so that the network sees and gives values of
-            about 1.
-        Y : tensor (n_voxels, n_images)
-            The network reads them z-scored over each context.
+        X (n_voxels, n_images, n_features) has unit rows, multiplied by √n_features here, as weights are, so that the
+        network sees and gives values of about 1. Y (n_voxels, n_images) is read z-scored over each context.
         """
         mean, spread = Y.mean(dim=1, keepdim=True), Y.std(dim=1, keepdim=True)
         sd = torch.where(spread > 0, spread, self.units[1])  # a voxel may be silent but for the image left out

@@ -207,11 +207,11 @@ def context_curve(
     ensemble = InContextEnsemble(pretrained.encoders, roi)
     plain = InContextEnsemble([clone(one).set_params(fallback=False) for one in pretrained.encoders])
     encoders: dict[str, Regressor] = {IN_CONTEXT: ensemble, SHUFFLED: ShuffledContext(plain, seed)}
+    if pretrained.prior is not None:  # shrunk as the ensemble is, whose lead would else be that share
+        encoders[BAYES] = EmpiricalBayesRidge(pretrained.prior, shrunk=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the context has .* more than the", UserWarning)  # the table says it
-        table = scaling_curve(
-            encoders, X, Y, test=test, sizes=sizes, n_repeats=n_repeats, prior=pretrained.prior, seed=seed
-        )
+        table = scaling_curve(encoders, X, Y, test=test, sizes=sizes, n_repeats=n_repeats, seed=seed)
     predicted = np.asarray(Ridge(UNIT_ALPHAS).fit(X[pool], Y[pool]).predict(X[test]))
     full = {"method": FULL, "size": len(pool), "repeat": 0, "target": np.arange(Y.shape[1])}
     full |= {"r": pearson(Y[test], predicted), "explained_variance": explained_variance(Y[test], predicted)}

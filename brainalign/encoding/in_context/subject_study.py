@@ -89,10 +89,7 @@ class FewImages:
     def fits(self, layers: Layers) -> Iterator[tuple[str, HeldOut]]:
         """Yield the evaluation of each layer, and keep its curve and decisions.
 
-        Raises
-        ------
-        BrainalignError
-            If no network was trained for a layer, or `score_context` raises.
+        Raises BrainalignError if no network was trained for a layer, or `score_context` raises.
         """
         subject = self.subject
         self.contexts = {"layers": {}, "subjects": self.about["subjects"], "n_images": self.about["n_images"]}
