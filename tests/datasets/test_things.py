@@ -7,6 +7,7 @@ import pytest
 from jobs import described
 from refusals import Trap, refused
 
+from brainalign.commands import init_study
 from brainalign.datasets import make_image_split, read_subject, read_things
 from brainalign.study import load_descriptor
 
@@ -106,6 +107,11 @@ def test_a_study_takes_the_folder(things) -> None:
     found, expected = read_subject(study, "01"), things.read(within=["V1"], standardize="session").responses
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.targets["target_id"].equals(expected.targets["target_id"])
+    (things.root / "stimuli.tsv").unlink()
+    study = load_descriptor(init_study(things.root, lambda _, default: default))
+    assert read_subject(study, "01").trials["stimulus_id"].equals(expected.trials["stimulus_id"])
+    table = pd.read_csv(things.root / "things_images.tsv", sep="\t")
+    assert {*table.loc[table["set"] == "test", "text"]} == {f"test{k}" for k in range(4)}
 
 
 def test_a_block_of_sessions_and_voxels(things) -> None:

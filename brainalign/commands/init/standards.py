@@ -157,3 +157,22 @@ def describe_algonauts(lab: Lab) -> dict[str, Any] | None:
     shared: dict[str, Any] = {"format": "algonauts", "root": ".", "rois": []}
     recordings = {name: shared | {"participant": name} for name in people}
     return {"stimuli": str(shown), "recordings": recordings, "splits": lab.splits(shown, 1)}
+
+
+def describe_things(lab: Lab) -> dict[str, Any] | None:
+    """Describe the tables of THINGS-fMRI: images if they lie there, their names as texts else, and which are tested."""
+    files = [path for path in lab.ending("_voxelmetadata.csv") if re.match("sub-0[1-3]_V", path.name)]
+    files = [path for path in files if path.with_name(f"{path.name[:6]}_ResponseData.h5") in lab.files]
+    if not files:
+        return None
+    tables = [lab.folder / path.with_name(f"{path.name[:6]}_StimulusMetadata.csv") for path in files]
+    columns = ([cell for of in tables for cell in table_column(of, name)] for name in ("stimulus", "trial_type"))
+    sets = {Path(name).stem: kind for name, kind in zip(*columns, strict=True)}
+    images = {path.stem: str(path) for path in lab.ending(*labs.IMAGES)}
+    texts = {name: re.sub(r"_\d+[a-z]+$", "", name).replace("_", " ") for name in sets}  # aardvark_01b
+    kind, told = ("path", images) if sets.keys() <= images.keys() else ("text", texts)
+    table = Path("things_images.tsv")
+    lab.write(table, [("stimulus_id", kind, "set"), *((name, told[name], of) for name, of in sets.items())])
+    shared = {"format": "things_fmri", "root": str(files[0].parent)}
+    recordings = {path.name[4:6]: shared | {"participant": path.name[4:6]} for path in files}
+    return {"stimuli": str(table), "recordings": recordings, "splits": {"held": {"column": "set", "value": "test"}}}

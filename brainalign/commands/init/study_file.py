@@ -20,6 +20,7 @@ from brainalign.commands.init.standards import (
     describe_fmriprep,
     describe_raw,
     describe_story_of_fmriprep,
+    describe_things,
 )
 from brainalign.commands.init.stories import describe_story
 from brainalign.commands.init.trials import describe_rows
@@ -178,6 +179,7 @@ FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
     "derivatives of fMRIPrep with words": describe_story_of_fmriprep,
     "derivatives of fMRIPrep with events": describe_fmriprep,
     "Algonauts 2023": describe_algonauts,
+    "THINGS-fMRI": describe_things,
     "M/EEG epochs of MNE (-epo.fif) or EEGLAB (.set)": describe_epochs,
     "raw recordings of M/EEG in BIDS": describe_raw,
     "runs of a story or film, with its words or itself": describe_story,
