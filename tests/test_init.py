@@ -897,6 +897,13 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     responses = read_subject(described(tmp_path), "01", as_they_are=True)
     assert responses.trials["stimulus_id"].astype(int).tolist() == shown.ravel().tolist()
     np.testing.assert_array_equal(responses.values, values[shown.ravel(), 0, :, 0])
+    remove(tmp_path.glob("*.[nty]*"))
+    for k in (0, 1):  # and with a table a run beside the array of all
+        (tmp_path / f"ses-{k}_design.csv").rename(tmp_path / f"run-{k + 1}_design.csv")
+    np.save(tmp_path / "betas.npy", values[shown.ravel(), 0, None, None, :, 0])
+    again = read_subject(described(tmp_path), "01", as_they_are=True).trials
+    assert again["stimulus_id"].equals(responses.trials["stimulus_id"])
+    assert again["run"].tolist() == ["1"] * 20 + ["2"] * 20
 
 
 def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from brainalign.commands.init.arrays import describe_array, of_trials
 from brainalign.commands.init.lab import ARRAYS, CIFTI, Lab, named_texts
 from brainalign.commands.init.unpack import read_table
 from brainalign.commands.init.volumes import A_GLM, describe_maps
-from brainalign.io import array_shapes, load_image_file
+from brainalign.io import array_shapes, counting_order, load_image_file
 from brainalign.study import table_column, table_rows
 
 MOST_CATEGORIES = 12  # that are decoded over time, where nothing says what they look like
@@ -88,6 +88,14 @@ def _recordings(
     own = labs.by_subject(trials).get(name) or mine or [table]
     if is_array and (joined := unpack.join_parts(lab, name, of, own)):
         return {name: describe_array(lab, name, *joined, people)}
+    alike = len({labs.PART.sub("", str(path)) for path in own}) == 1
+    if is_array and len(of) == 1 < len(own) and alike:  # of GLMsingle, which joins runs
+        own = sorted(own, key=counting_order)
+        parts = [read_table(lab.folder / path) for path in own]
+        if sum(map(len, parts)) in lengths:
+            said = listed([*map(str, own)])
+            own = beside = [table := unpack.join_tables(lab, name, own, parts)]
+            lab.remark("stimuli", f"{table} is {said}, in the order of their numbers")
     parts = [] if is_array else [read_table(lab.folder / path) for path in own]
     if len(parts) == 1 < len(of):  # which may list the last session first
         own = [table := unpack.join_tables(lab, name, own, unpack.in_parts(parts[0], [*map(str, of)]))]

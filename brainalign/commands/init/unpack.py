@@ -34,6 +34,7 @@ KEYS = {"session", "run", "trial", "trial_id", "repeat", "repetition", "onset", 
 # Columns that count trials; unnamed is the index of a table in pandas. Copies of tables in their order are called so.
 COUNTS, ORDERED = re.compile(r"(?i)trial.*|(presentation[-_ ]?)?(order|index|number)|onset.*|unnamed.*|"), "in_order"
 KINDS = {"ses": "session", "day": "session", "run": "run", "block": "run"}  # of parts, in names of files
+KIND = re.compile(r"(?i)(?<![a-z])(ses|day|run|block)[a-z]*[-_]?(\d+)")
 MOMENT = re.compile(r"(?i)(?:time|latency|bin|t)(?:[-_ .]?(?:bin|point|index|start|m?s))?s?")  # that a row is of
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
@@ -444,7 +445,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
 
 def in_parts(table: pd.DataFrame, called: list[str]) -> list[pd.DataFrame]:
     """Part trials by session, run or both, as their numbers stand in names, in the order of these; else nothing."""
-    told = [dict(re.findall(r"(?i)(ses|day|run|block)[a-z]*[-_]?(\d+)", " ".join(PART.findall(one)))) for one in called]
+    told = [dict(KIND.findall(" ".join(PART.findall(one)))) for one in called]
     columns = [KINDS[kind.lower()] for kind in told[0]]
     numbers = [*dict.fromkeys(tuple(map(int, of.values())) for of in told)]
     if not columns or not {*columns} <= {*table}:
@@ -467,7 +468,10 @@ def join_tables(lab: Lab, name: str, tables: list[Path], trials: list[pd.DataFra
     for table, of in zip(tables, trials, strict=False) if len(tables) > 1 else ():
         # Training and test trials are of the same sessions.
         if not {"session", "run"} & {*of} and not re.search(labs.SET, str(table)):
-            of["session"] = str(1 + tables.index(table))
+            numbers = {str(KIND.findall(str(one))) for one in tables}
+            named = KIND.findall(str(table)) if len(numbers) == len(tables) else []
+            for kind, number in named or [("ses", str(1 + tables.index(table)))]:
+                of[KINDS[kind.lower()]] = number
     whole = pd.concat(trials)
     lab.write(table := Path(f"sub-{name}_{JOINED}_trials.tsv"), [[*whole], *whole.to_numpy().tolist()])
     lab.used |= {*tables}
