@@ -538,8 +538,8 @@ def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: P
     np.savez(tmp_path / "data.npz", **arrays)
     check("1", "2", n=20)
     table("units_first.csv", every)
-    units = of_images(np.tile(every, (9, 1))).transpose(2, 1, 0)  # cells x images x more repeats than cells
-    np.save(tmp_path / "cells.npy", units)
+    # Cells x images x more repeats than cells.
+    np.save(tmp_path / "cells.npy", of_images(np.tile(every, (9, 1))).transpose(2, 1, 0))
     pd.DataFrame({"unit_id": range(5), "depth": 0.5}).to_csv(tmp_path / "units.csv", index=False)
     check("01", n=180)
     for who in ("ada", "bea"):

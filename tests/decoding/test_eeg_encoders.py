@@ -183,8 +183,7 @@ def test_training_ends_where_validation_stands_still() -> None:
 def test_training_that_still_gains_has_not_converged() -> None:
     _, history, _ = plateau([0.1 * k for k in range(1, 30)], 200)
     assert (history.converged, len(history.losses), history.chosen) == (False, 200, 200)
-    crawling = [0.5 + 1e-5 * k for k in range(300)]  # less than a thousandth is no gain
-    assert plateau(crawling, 1000)[1].converged is True
+    assert plateau([0.5 + 1e-5 * k for k in range(300)], 1000)[1].converged is True  # under a thousandth is no gain
     module, history, _ = plateau([0.1, 0.2, 0.05], 40, 1000)
     assert (history.converged, history.chosen) == (False, 20)
     how = {"learning_rate": 0.1, "weight_decay": 0, "schedule": "plateau"}

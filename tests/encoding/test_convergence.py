@@ -98,8 +98,7 @@ def test_planted_half_times_between_checkpoints_above_rounding_and_bad_input() -
     assert (raised["half_time"] < raised["half_time_from_start"]).all()
     steps = np.array([0.0, 1, 2, 3, 4, 5])  # a sharp step: a cubic spline would swing below and cross the level earlier
     assert half_times(steps, np.array([0, 0, 0, 1.0, 1, 1]))["half_time"].item() == pytest.approx(2.5)
-    early = half_times(steps, np.array([0, 0.6, 0.1, 0.2, 0.9, 1]))  # the first crossing counts
-    assert 0 < early["half_time"].item() < 1
+    assert 0 < half_times(steps, np.array([0, 0.6, 0.1, 0.2, 0.9, 1]))["half_time"].item() < 1  # of the first crossing
     assert half_times(steps, np.array([0, 0.25, 0.5, 0.75, 0.9, 1.0]))["half_time"].item() == 2
     assert half_times(steps, np.array([0.8, 0.5, 0.9, 1, 1, 1]))["half_time"].item() == 0
     steps, above = np.arange(5.0), np.nextafter(0.5, 1)  # at a local peak the cubic is flat, and no root lies before it

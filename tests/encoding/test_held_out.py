@@ -213,8 +213,7 @@ def test_regions_are_fitted_to_views_in_units_of_the_clean_images_or_shuffled_on
     np.testing.assert_array_equal(found.alpha, theirs.alpha_)
     np.testing.assert_allclose(found.coef, theirs.coef_ / sd[:, None], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.predict(views[1]), theirs.predict(rows[40:]), atol=1e-3)
-    two = encoding.fit_regions(views[:, :2], Y[:2], (1.0, 2.0))  # fewer images than folds
-    assert two.coef.shape == (5, 3)
+    assert encoding.fit_regions(views[:, :2], Y[:2], (1.0, 2.0)).coef.shape == (5, 3)  # fewer images than folds
     refused(r"got the shape \(40, 5\)", encoding.fit_regions, views[0], Y, (1.0,))
     refused("views has 40 rows but responses has 39", encoding.fit_regions, views, Y[1:], (1.0,))
     # The mean of a region's targets, each at its own penalty, image by image in another order.

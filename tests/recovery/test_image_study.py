@@ -332,8 +332,7 @@ def test_planted_families_win_their_targets() -> None:
     planted = np.concatenate([[world.winners[name]] * len(rows) for name, rows in world.regions.items()])
     shown, of_one = (winners["q"] < 0.05).to_numpy(), planted != ""
     assert (winners["family"] == planted)[shown & of_one].mean() >= 0.85
-    noise = np.isin(rows, world.regions["none"])
-    assert shown[noise].mean() <= 0.1
+    assert shown[np.isin(rows, world.regions["none"])].mean() <= 0.1
     assert shown[of_one].mean() >= 0.8
     margin = winners["margin"].to_numpy()
     assert margin[of_one].mean() > 1.5 * margin[~of_one].mean()

@@ -112,8 +112,8 @@ def test_colours_are_of_fits_and_features_without_content_have_none(material: ki
     fits = dict(zip(["net (ridge)", "net (banded)", "last"], kit.COLOURS, strict=False))
     assert kit.model_colours(asked.labels(asked.models)) == fits
     assert kit.model_colours(asked.models) == {"net": kit.COLOURS[0], "last": kit.COLOURS[2]}
-    many = kit.model_colours([f"m{k}" for k in range(28)])  # no colour means two of them, or a control
-    assert len({*many.values(), kit.GREY}) == 29
+    # No colour means two of them, or a control.
+    assert len({*kit.model_colours([f"m{k}" for k in range(28)]).values(), kit.GREY}) == 29
 
 
 def test_shares_are_of_targets_whose_ceiling_is_known(material: kit.ImageMaterial, made_figures: list[Any]) -> None:

@@ -133,8 +133,7 @@ def preference(scores: np.ndarray, noise: float = 0.01, null: float = 0.02, **op
 def test_preferences_by_hand() -> None:
     scores = np.array([[0.1, 0.5, 0.4, 0.2], [0.3, 0.31, 0.1, 0.0], [0.01, 0.0, -0.02, 0.005], [0.0, 0.4, np.nan, 0.1]])
     table = preference(scores).set_index("roi")
-    same = np.array([[0.5, 0.5 - 1e-9]])  # a layer and its copy
-    assert not preference(same, noise=1e-12)["decided"][0]
+    assert not preference(np.array([[0.5, 0.5 - 1e-9]]), noise=1e-12)["decided"][0]  # a layer and its copy
     assert (table["best"].tolist(), table["second"].tolist()) == (["b", "b", "a", "b"], ["c", "a", "d", "d"])
     np.testing.assert_allclose(table["r"], [0.5, 0.31, 0.01, 0.4])
     np.testing.assert_allclose(table["r_second"], [0.4, 0.3, 0.005, 0.1])
