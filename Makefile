@@ -16,6 +16,10 @@ LONGEST := tests/workflow tests/test_docs.py tests/regression tests/recovery/tes
 RECOVERY := $(filter-out $(LONGEST),$(sort $(wildcard tests/recovery/test_*.py)))
 OTHERS := $(filter-out $(LONGEST) tests/recovery %/conftest.py %/__pycache__,$(wildcard tests/*))
 TESTS := $(LONGEST) $(RECOVERY) $(OTHERS)
+# In full, other files take longest, and those without such a test need not be read.
+FULL := $(addsuffix .py,tests/workflow/test_matrix $(addprefix tests/recovery/test_,synthesis eeg_text masked shared_space \
+	calibration shifting_fields simulated_study))
+FULL += $(filter-out $(FULL),$(sort $(shell grep -rl --include="test_*.py" -e acceptance -e cases tests)))
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo run configured unlock quick test acceptance lint style types bench docs prior smollm clean
@@ -70,7 +74,7 @@ quick: setup lint
 
 acceptance: setup
 	rm -rf build/acceptance
-	$(PYTEST) -m acceptance $(TESTS)
+	$(PYTEST) -m acceptance $(FULL)
 	python -P benchmarks/acceptance_table.py
 
 lint: style types

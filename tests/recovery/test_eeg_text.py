@@ -36,7 +36,7 @@ class Study:
     def __post_init__(self) -> None:
         trials = decoding.Trials(self.world.signals, self.world.targets, self.world.trials)
         self.train, self.val, self.test = (trials.select(self.world.rows(name)) for name in ("train", "val", "test"))
-        self.before = self.world.before[self.world.rows("test")]
+        self.others = {"pre-stimulus": self.world.before[self.world.rows("test")]}
         self.people = self.test.meta["subject"].to_numpy()
         self.distinct = self.test.distinct()
         self.shown = self.test.shown(self.distinct)
@@ -71,8 +71,7 @@ class Study:
             chosen = replace(distinct, targets=distinct.targets[:, columns])
             return dict(decoding.retrieval_hits(outputs[:, columns], chosen))
 
-        tests = {"pre-stimulus": self.before}
-        return decoding.control_matrix(fit, self.train, self.test, score, other_tests=tests, seeds=seeds, **only)
+        return decoding.control_matrix(fit, self.train, self.test, score, other_tests=self.others, seeds=seeds, **only)
 
     def matrix(self, seed: int, spreads: list[float], **options: object) -> decoding.ControlMatrix:
         def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Callable[..., np.ndarray]:
@@ -80,8 +79,7 @@ class Study:
             spreads.append(decoder.spread_)
             return decoder.embed
 
-        tests = {"pre-stimulus": self.before}
-        return decoding.control_matrix(fit, self.train, self.test, other_tests=tests, seeds=(seed,))
+        return decoding.control_matrix(fit, self.train, self.test, other_tests=self.others, seeds=(seed,))
 
     @cached_property
     def nuisances(self) -> decoding.NuisanceScores:
@@ -219,9 +217,8 @@ def test_sentences_written_from_eeg(study: Callable[..., Study], record: Record)
         decoder = decoding.TextDecoder("tiny", n_epochs=12, language=language, seed=seed).fit(one.train, texts=texts)
         meta = one.test.meta
         noise = np.random.default_rng(seed).normal(size=one.test.signals.shape).astype(np.float32)
-        before = one.before
         top1.append(one.hits(decoder.embed(one.test.signals, meta))[0].mean())
-        for name, signals in zip(found, (one.test.signals, noise, before), strict=True):
+        for name, signals in zip(found, (one.test.signals, noise, *one.others.values()), strict=True):
             written = decoder.generate(signals, meta, max_length=12)
             found[name].append(decoding.text_scores(written, meta["text"].tolist(), measures=("content",)).iloc[0])
     record("top-1, trained together with the language model", said(top1), "mean >= .45")

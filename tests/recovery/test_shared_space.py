@@ -37,7 +37,7 @@ CELLS = {
 
 @pytest.mark.acceptance
 def test_a_space_that_modalities_share(record: Record) -> None:
-    """World shared_space: 100 held-out concepts, chance .01 and .05; seeds 1-3"""
+    """World shared_space: 100 held-out concepts, chance .01 and .05; seeds 1-3 (unimodal: 1)"""
     rows: dict[str, list[pd.Series]] = {name: [] for name in ("ridge", "joint", "unimodal")}
     changes = []
     for seed in SEEDS:
@@ -46,8 +46,9 @@ def test_a_space_that_modalities_share(record: Record) -> None:
         space = decoding.SharedSpace(seed=seed).fit(train)
         joint = decoding.embed_all(space, test)
         one = decoding.embed_all(decoding.SharedSpace(seed=seed, subject_layers=False).fit(train), test)
-        alone = decoding.unimodal_spaces(lambda seed=seed: decoding.SharedSpace(seed=seed), train, test)
-        found = {"ridge": decoding.independent_ridges(train, test), "joint": joint, "unimodal": alone}
+        found = {"ridge": decoding.independent_ridges(train, test), "joint": joint}
+        if seed == SEEDS[0]:  # nothing depends on them
+            found["unimodal"] = decoding.unimodal_spaces(lambda seed=seed: decoding.SharedSpace(seed=seed), train, test)
         for name, embeddings in found.items():
             rows[name].append(retrieved(embeddings, test))
         hits = decoding.stimulus_hits(joint, test)
@@ -58,10 +59,8 @@ def test_a_space_that_modalities_share(record: Record) -> None:
         for name in ("ridge", "joint", "unimodal"):
             record(f"{cell}, {name}", said(tables[name].loc[key]), "")
     joint, ridge = tables["joint"].mean(axis=1), tables["ridge"].mean(axis=1)
-    assert (tables["joint"].loc[CELLS["fMRI top-1"]] >= 0.6).all()
-    assert (tables["joint"].loc[CELLS["EEG top-5"]] >= 0.2).all()
-    assert (tables["joint"].loc[CELLS["EEG to fMRI top-5"]] >= 0.4).all()
-    assert (tables["joint"].loc[CELLS["fused top-1"]] >= 0.75).all()
+    for cell, least in {"fMRI top-1": 0.6, "EEG top-5": 0.2, "EEG to fMRI top-5": 0.4, "fused top-1": 0.75}.items():
+        assert (tables["joint"].loc[CELLS[cell]] >= least).all(), cell
     for cell in ("fused top-1", "EEG to fMRI top-5"):
         assert joint[CELLS[cell]] >= ridge[CELLS[cell]] - 0.05
     singles = joint.xs("image", level="kind").xs("top-1", level="measure")
