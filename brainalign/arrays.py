@@ -351,8 +351,11 @@ class Features:
     def align_to(self, responses: Responses) -> Features:
         """Return one row per trial of `responses`, matched by stimulus id; values on disk stay there.
 
-        Raises BrainalignError if a stimulus of the responses has no features (the message lists them) or features of a
-        stimulus occur twice.
+        Raises
+        ------
+        BrainalignError
+            If a stimulus of the responses has no features (the message lists them) or features of a stimulus occur
+            twice.
         """
         check_unique(f"features of layer {self.layer!r}", self.stimuli["stimulus_id"])
         wanted = responses.trials["stimulus_id"]

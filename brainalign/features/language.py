@@ -85,7 +85,10 @@ class LanguageExtractor:
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
         """Write a row per stimulus for every layer, from the column `texts`, and `run` and `onset_s` where they are.
 
-        Raises BrainalignError if a stimulus has no text or several, a layer is unknown, or the model cannot be loaded.
+        Raises
+        ------
+        BrainalignError
+            If a stimulus has no text or several, a layer is unknown, or the model cannot be loaded.
         """
         pending = writer.pending
         if not len(pending):

@@ -149,7 +149,10 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     def fit(self, videos: Values, y: None = None) -> Self:
         """Train on features of videos (n_videos, n_times, n_units), every frame seen.
 
-        Raises BrainalignError if the head is unknown, or videos are not finite or not longer than the context.
+        Raises
+        ------
+        BrainalignError
+            If the head is unknown, or videos are not finite or not longer than the context.
         """
         check_choice("head", self.head, HEADS)
         exact = np.asarray(videos, dtype=np.float64)

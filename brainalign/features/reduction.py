@@ -88,7 +88,10 @@ class PCA:
     def fit(self, values: Any, *, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "PCA":
         """Fit to `values[rows]`, values (n_stimuli, n_features).
 
-        Raises BrainalignError if the values are not finite, or the rows cannot give so many components.
+        Raises
+        ------
+        BrainalignError
+            If the values are not finite, or the rows cannot give so many components.
         """
         train = take_rows(values, rows)
         if train.ndim != 2:

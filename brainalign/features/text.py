@@ -64,8 +64,10 @@ class SentenceExtractor:
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
         """Write embeddings (n_stimuli, n_dimensions) of the column `texts`, a list of wordings per stimulus.
 
-        Raises BrainalignError if the model cannot be loaded, or there should be a layer per wording and stimuli differ
-        in their number.
+        Raises
+        ------
+        BrainalignError
+            If the model cannot be loaded, or there should be a layer per wording and stimuli differ in their number.
         """
         if not len(writer.pending):
             return
@@ -90,7 +92,10 @@ class SentenceExtractor:
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Compute the embedding of every text by itself (n_texts, n_dimensions).
 
-        Raises BrainalignError if the model cannot be loaded.
+        Raises
+        ------
+        BrainalignError
+            If the model cannot be loaded.
         """
         model, tokenizer = self._loaded()
         starts = range(0, len(texts), self.batch_size)

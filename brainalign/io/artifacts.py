@@ -96,8 +96,11 @@ def save(
 def load_sidecar(path: str | Path) -> dict[str, Any]:
     """Return an artifact's sidecar after checking that every file is the one it describes.
 
-    Raises BrainalignError if the sidecar is missing, cannot be read, was changed or does not name the artifact; or if a
-    file's bytes differ from its digest.
+    Raises
+    ------
+    BrainalignError
+        If the sidecar is missing, cannot be read, was changed or does not name the artifact; or if a file's bytes
+        differ from its digest.
     """
     path = Path(path)
     sidecar = sidecar_path(path)

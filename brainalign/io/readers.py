@@ -94,7 +94,10 @@ def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> li
 def read_parquet(path: Path) -> "pd.DataFrame":
     """Return the table in a .parquet file; an index that has a name is a column like the others.
 
-    Raises BrainalignError if it is none, or damaged.
+    Raises
+    ------
+    BrainalignError
+        If it is none, or damaged.
     """
     import pandas as pd
 
@@ -145,7 +148,10 @@ def array_names(path: Path) -> list[str]:
 def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """Return the arrays of a .npz file by name: those of `names` that are there, else all.
 
-    Raises BrainalignError if there is no such file, an array is not as long as its header says, or a checksum differs.
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, an array is not as long as its header says, or a checksum differs.
     """
     with reading(path, "no whole .npz file of numbers", "write it with numpy.savez, or copy it again"):
         with zipfile.ZipFile(path) as archive:

@@ -311,7 +311,10 @@ class Layout:
     def weigh(self, weights: torch.Tensor | None, unit: float) -> "Layout":
         """Return the same order with weights (n_rows,) of the unsorted rows; rows of weight 0 are left out.
 
-        Raises BrainalignError if all rows outside a fold weigh nothing.
+        Raises
+        ------
+        BrainalignError
+            If all rows outside a fold weigh nothing.
         """
         if weights is None:
             return self
@@ -337,8 +340,10 @@ class Layout:
 def layout(n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic] | None) -> Layout:
     """Divide rows into folds of whole groups.
 
-    Raises BrainalignError if cv is no number of folds, groups are wanted and missing, fewer than two, of one row each,
-    or not one per row.
+    Raises
+    ------
+    BrainalignError
+        If cv is no number of folds, groups are wanted and missing, fewer than two, of one row each, or not one per row.
     """
     if cv != "groups" and not (isinstance(cv, Integral) and cv >= 2):
         raise BrainalignError(f"cv is {cv!r}; give a number of folds, 2 or more, or 'groups' to leave one group out")

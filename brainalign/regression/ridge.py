@@ -187,7 +187,10 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def score_targets(self, X: Any, Y: Any, sample_weight: Any = None) -> Array:
         """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target.
 
-        Raises BrainalignError if the number of features, rows or targets differs from the fit's.
+        Raises
+        ------
+        BrainalignError
+            If the number of features, rows or targets differs from the fit's.
         """
         predicted, observed = self._centred(X).double(), as_array("Y", Y)
         observed = observed[:, None] if observed.ndim == 1 and self._single else observed

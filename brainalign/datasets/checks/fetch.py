@@ -41,9 +41,11 @@ def fetch_files(descriptor: Study, folder: Path | None = None) -> list[Fetched]:
 
     They go to a folder named after the dataset, in the `folder` given or in the user's cache.
 
-    Raises BrainalignError if the descriptor names no address, a checksum is for a file without one, an address without
-    encryption has no checksum, a download fails, or what came, or what lay there, is another file than the checksum
-    says.
+    Raises
+    ------
+    BrainalignError
+        If the descriptor names no address, a checksum is for a file without one, an address without encryption has no
+        checksum, a download fails, or what came, or what lay there, is another file than the checksum says.
     """
     if not descriptor.urls:
         where = descriptor.source or "whoever published them"

@@ -107,7 +107,10 @@ def read_algonauts_images(folder: Path | str, subject: str) -> pd.DataFrame:
 
     Paths are relative to the folder: written there, this is the table of images of a descriptor.
 
-    Raises BrainalignError if there is none, a file is not called train-0001_nsd-00013.png, or their numbers have gaps.
+    Raises
+    ------
+    BrainalignError
+        If there is none, a file is not called train-0001_nsd-00013.png, or their numbers have gaps.
     """
     pictures = common.required(_place(folder, subject) / "training_split" / "training_images", REMEDY)
     files = sorted(pictures.glob("*.png"))

@@ -72,8 +72,10 @@ def read_area_maps(path: Path) -> AreaMaps:
     right, in mm); hemi ("L" or "R"), where an area has a row in both; every other column is a map. A map and a place of
     both hemispheres are averaged, the right one mirrored: what they are compared with is a value per area.
 
-    Raises BrainalignError if a column is missing or not of numbers, an area has two rows in one hemisphere, or there is
-    no map.
+    Raises
+    ------
+    BrainalignError
+        If a column is missing or not of numbers, an area has two rows in one hemisphere, or there is no map.
     """
     path = Path(path)
     table = read_table(path)

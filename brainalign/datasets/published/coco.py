@@ -13,7 +13,10 @@ from brainalign.io import read_json, read_text_table, reading
 def nsd_coco_ids(folder: Path | str) -> dict[str, int]:
     """Return the id in COCO of every image of NSD (by "nsd-00013"), from nsd_stim_info_merged.csv in nsddata.
 
-    Raises BrainalignError if the file is missing or has no columns nsdId and cocoId.
+    Raises
+    ------
+    BrainalignError
+        If the file is missing or has no columns nsdId and cocoId.
     """
     path = Path(folder) / "nsddata" / "experiments" / "nsd" / "nsd_stim_info_merged.csv"
     required(path, "download nsddata/experiments/nsd/nsd_stim_info_merged.csv of the release")

@@ -78,7 +78,10 @@ def drop_tested_concepts(responses: Responses) -> Responses:
     Trials have the columns concept and partition ("test" is tested); `trials.attrs["n_dropped_concepts"]` of what is
     returned counts the concepts that lost trials.
 
-    Raises BrainalignError if a column is missing, or no trial is tested or none is left to train.
+    Raises
+    ------
+    BrainalignError
+        If a column is missing, or no trial is tested or none is left to train.
     """
     trials = responses.trials
     missing = [name for name in ("concept", "partition") if name not in trials]

@@ -113,7 +113,10 @@ def join_recordings(parts: Sequence[TextRecordings]) -> TextRecordings:
 
     Their shapes and units agree; the signals are copied into memory.
 
-    Raises BrainalignError if there is none, or they have other numbers of channels or samples, or units.
+    Raises
+    ------
+    BrainalignError
+        If there is none, or they have other numbers of channels or samples, or units.
     """
     if not parts:
         raise BrainalignError("no recordings to join; give one or more")

@@ -85,7 +85,10 @@ def make_image_split(
 def split_rows(splits: pd.DataFrame, trials: pd.DataFrame, fold: int = 0) -> dict[str, NDArray[np.intp]]:
     """Return the rows of the responses in each split (train, val, test) of one fold.
 
-    Raises BrainalignError if there is no such fold, a trial has two sides, or is not among the responses.
+    Raises
+    ------
+    BrainalignError
+        If there is no such fold, a trial has two sides, or is not among the responses.
     """
     table = splits[splits["fold"] == fold]
     if not len(table):

@@ -102,8 +102,11 @@ def read_events(study: Study) -> pd.DataFrame:
 def read_continuous(study: Study, subject: str) -> ContinuousRuns:
     """Read the runs of one subject: trimmed, detrended and z-scored within runs, presentations averaged.
 
-    Raises BrainalignError if a file cannot be read, runs differ in their targets, presentations in their length, a run
-    is too short, or the header of a volume says another repetition time.
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read, runs differ in their targets, presentations in their length, a run is too short, or
+        the header of a volume says another repetition time.
     """
     files = study.recordings[subject]
     assert isinstance(files, RunFiles)

@@ -109,7 +109,10 @@ def sentence_sensors(descriptor: Study, n_channels: int) -> pd.DataFrame:
 def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return a row per trial with its side: split by text, or as a table of the lab says.
 
-    Raises BrainalignError if the table lacks a column, names other sides, or leaves out trials.
+    Raises
+    ------
+    BrainalignError
+        If the table lacks a column, names other sides, or leaves out trials.
     """
     options = descriptor.sentences.split
     if options.table is None:

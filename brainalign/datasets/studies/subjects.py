@@ -253,7 +253,10 @@ def listed_table(study: Study) -> pd.DataFrame:
 def read_stimuli(study: Study, table: Path | None = None) -> pd.DataFrame:
     """Read what was shown, paths of images made absolute: a table of stimuli, or what the descriptor lists.
 
-    Raises BrainalignError as `read_images_table`, or if an image that the descriptor lists is in none of the places.
+    Raises
+    ------
+    BrainalignError
+        As `read_images_table`, or if an image that the descriptor lists is in none of the places.
     """
     if table is not None:
         return read_images_table(table)
@@ -264,7 +267,10 @@ def read_stimuli(study: Study, table: Path | None = None) -> pd.DataFrame:
 def read_images_table(path: Path) -> pd.DataFrame:
     """Return the table of images; the path of each, where there is one, made absolute: it is relative to the table.
 
-    Raises BrainalignError if it cannot be read, lacks stimulus_id, or lists an id twice.
+    Raises
+    ------
+    BrainalignError
+        If it cannot be read, lacks stimulus_id, or lists an id twice.
     """
     table = formats.read_table(path)
     check_columns(path, table, ["stimulus_id"])

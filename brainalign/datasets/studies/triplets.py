@@ -104,7 +104,10 @@ def read_judgements(descriptor: Study) -> Judgements:
 def read_triplets(path: Path) -> Numbers:
     """Read three whole numbers per line, between blanks: (n_triplets, 3), as in the file.
 
-    Raises BrainalignError if it is no such file, or a line holds the same number twice.
+    Raises
+    ------
+    BrainalignError
+        If it is no such file, or a line holds the same number twice.
     """
     with reading(path, "no table of triplets", TRIPLET):
         table = pd.read_csv(path, sep=r"\s+", header=None, dtype=np.float64, comment="#")
@@ -134,9 +137,11 @@ def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
     That column may also count the odd one among the three, from 0 or 1, or be one of the three itself. Returns rows of
     `objects` (n_triplets, 3), the odd one last.
 
-    Raises BrainalignError if there are no such columns, a triplet holds an object twice, the odd one is none of its
-    three, or what is called choice is never in one of the columns: that one was the standard, which the others were
-    compared with.
+    Raises
+    ------
+    BrainalignError
+        If there are no such columns, a triplet holds an object twice, the odd one is none of its three, or what is
+        called choice is never in one of the columns: that one was the standard, which the others were compared with.
     """
     table, known = read_text_table(path).apply(lambda cells: cells.str.strip()), {*objects}
     odd = odd_column(table)

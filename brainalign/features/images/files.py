@@ -132,7 +132,10 @@ def _loaded(paths: Sequence[str | Path], names: Sequence[str]) -> Iterator[Tenso
 def load_images(paths: Sequence[str | Path], names: Sequence[str], preprocessing: Preprocessing) -> Tensor:
     """Read image files of any sizes as one batch (n, 3, rows, columns), preprocessed one by one.
 
-    Raises BrainalignError if a file cannot be read, or the images still differ in size after preprocessing.
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read, or the images still differ in size after preprocessing.
     """
     batch = [preprocessing(image[None]) for image in _loaded(paths, names)]
     for image, path, name in zip(batch, paths, names, strict=True):

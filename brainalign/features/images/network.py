@@ -190,8 +190,10 @@ class NetworkExtractor(ABC):
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
         """Write the features of every pending image; all files are looked for before the first is read.
 
-        Raises BrainalignError if an image is missing or cannot be read, or a layer does not exist; what was written
-        stays.
+        Raises
+        ------
+        BrainalignError
+            If an image is missing or cannot be read, or a layer does not exist; what was written stays.
         """
         check_images(stimuli)
         paths, names = stimuli["path"].astype(str).tolist(), stimuli["stimulus_id"].astype(str).tolist()

@@ -145,7 +145,10 @@ class UserExtractor(NetworkExtractor):
     def build(self) -> Network:
         """Build the network with the user's function; its source file takes part in the digest.
 
-        Raises BrainalignError if the function cannot be found, or does not return a module.
+        Raises
+        ------
+        BrainalignError
+            If the function cannot be found, or does not return a module.
         """
         function, source = find_function(self.function)
         options = {"seed": self.seed} if "seed" in inspect.signature(function).parameters else {}

@@ -67,8 +67,10 @@ class VisionExtractor(NetworkExtractor):
     def build(self) -> Network:
         """Return the vision tower, its preprocessing and its main blocks.
 
-        Raises BrainalignError if the model or its preprocessing cannot be read, weights are missing, or it takes no
-        images.
+        Raises
+        ------
+        BrainalignError
+            If the model or its preprocessing cannot be read, weights are missing, or it takes no images.
         """
         import transformers
 

@@ -157,7 +157,10 @@ def at_equal_return(returns: Mapping[str, Sequence[float]], target: float | None
 
     Returns are by agent, one per checkpoint; the `target` is the smallest of the agents' best ones where not given.
 
-    Raises BrainalignError if an agent never earns so much.
+    Raises
+    ------
+    BrainalignError
+        If an agent never earns so much.
     """
     best = {name: max(of) for name, of in returns.items()}
     least = min(best.values()) if target is None else target

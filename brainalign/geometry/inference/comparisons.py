@@ -191,7 +191,10 @@ def _pattern_precision(n_pairs: int, sigma_k: Values | None) -> Values:
 def whitened(rdms: Values, seen: NDArray[np.bool_], precision: Values) -> Values:
     """Return V^-1 d of the present pairs, where V is the covariance of estimated dissimilarities of those pairs.
 
-    Raises BrainalignError if the shrinkage is not above 0 and up to 1.
+    Raises
+    ------
+    BrainalignError
+        If the shrinkage is not above 0 and up to 1.
     """
     i, j = np.triu_indices(len(precision), 1)
     filled = np.zeros((len(rdms), len(seen)))

@@ -217,7 +217,10 @@ def combination(
 
     `layers` are RDMs (n_pairs,) by (model, layer), `name` is what the combination is called, `fit` a key of `FITS`.
 
-    Raises BrainalignError if the model has no such layers, or fewer than 2.
+    Raises
+    ------
+    BrainalignError
+        If the model has no such layers, or fewer than 2.
     """
     known = [layer for other, layer in layers if other == model]
     check_combination(name, model, chosen, known)

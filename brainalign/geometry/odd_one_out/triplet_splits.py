@@ -35,7 +35,10 @@ def split_triplets(triplets: Triplets, test_share: float, rng: np.random.Generat
 
     The share is of the different triplets.
 
-    Raises BrainalignError if one side would be empty.
+    Raises
+    ------
+    BrainalignError
+        If one side would be empty.
     """
     _, kind = np.unique(triplet_keys(triplets), return_inverse=True)
     n = int(kind.max()) + 1
@@ -99,7 +102,10 @@ def check_triplets_apart(train: Triplets, tests: Mapping[str, Triplets]) -> None
 def cluster_objects(features: Values, n_clusters: int = 500, seed: int = 0) -> NDArray[np.int64]:
     """Return the k-means cluster of every object; features are a teacher's, so that clusters are people's.
 
-    Raises BrainalignError if there are not more objects than clusters, or a feature is not finite.
+    Raises
+    ------
+    BrainalignError
+        If there are not more objects than clusters, or a feature is not finite.
     """
     from sklearn.cluster import KMeans
 

@@ -30,8 +30,10 @@ FURTHEST = 10.0  # in units of log temperature from the spread of similarities: 
 def check_triplets(triplets: Triplets, n_objects: int) -> NDArray[np.int64]:
     """Return triplets (n_triplets, 3) as whole numbers: different objects from 0 to `n_objects` - 1, at least a row.
 
-    Raises BrainalignError if there are no triplets, or they are no triples of different objects from 0 to `n_objects` -
-    1.
+    Raises
+    ------
+    BrainalignError
+        If there are no triplets, or they are no triples of different objects from 0 to `n_objects` - 1.
     """
     given = np.asarray(triplets)
     if given.ndim != 2 or given.shape[1] != 3 or not len(given) or given.dtype.kind not in "iu":
@@ -169,7 +171,10 @@ def repeated_ceilings(triplets: Triplets, n_objects: int) -> TripletCeilings:
     few judgements is not: with all judgements in it it is too high, without the judgement that it is to predict too
     low, so that the ceiling of accuracy lies between.
 
-    Raises BrainalignError if no triplet was judged twice.
+    Raises
+    ------
+    BrainalignError
+        If no triplet was judged twice.
     """
     rows = check_triplets(triplets, n_objects)
     counts = judgement_counts(rows)[1]

@@ -26,7 +26,10 @@ Fold = tuple[NDArray[np.intp], NDArray[np.intp]]  # training rows, test rows
 def leave_one_group_out(groups: Sequence[Any] | NDArray[Any]) -> list[Fold]:
     """Return (training rows, test rows) with every group, for example a recording, tested once.
 
-    Raises BrainalignError if there is one group only.
+    Raises
+    ------
+    BrainalignError
+        If there is one group only.
     """
     codes, names = pd.factorize(np.asarray(groups))
     if len(names) < 2:

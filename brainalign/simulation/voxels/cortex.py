@@ -106,7 +106,10 @@ def load_cortex() -> Cortex:
 def plan_areas(layers: list[str]) -> pd.DataFrame:
     """Return the planted areas: roi, kind (what | where | preference), layer, preference, x_mm, y_mm, z_mm (left).
 
-    Raises BrainalignError if there are more layers than levels of the hierarchy.
+    Raises
+    ------
+    BrainalignError
+        If there are more layers than levels of the hierarchy.
     """
     if len(layers) > len(VENTRAL):
         raise BrainalignError(f"{len(layers)} layers, but the hierarchy has {len(VENTRAL)} levels; plant fewer")
