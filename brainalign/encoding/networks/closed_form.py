@@ -1,13 +1,13 @@
 """Read-out weights in closed form: ridge regression on what the fields of a trained network see."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 
 from brainalign.encoding.networks.token_inputs import CHUNK, Seen, slices
 
 PENALTIES = torch.logspace(-3, 4, 15, dtype=torch.float64)  # in units of a target's mean eigenvalue
+HELD = 2**25  # numbers of sums, of training rows and as many of validation rows
 
 
 def solve(
@@ -20,7 +20,8 @@ def solve(
     """Return weights (n_targets, n_channels) and offsets of ridge regression: of training rows, and of all rows.
 
     One penalty, in units of each target's mean eigenvalue, serves all targets, the best of training rows for validation
-    rows: with few rows a choice for each target is noise.
+    rows: with few rows a choice for each target is noise. Where sums of all are more than `HELD`, tokens are read once
+    for every part of the targets, and the first part, a target in so many, chooses for all.
 
     Parameters
     ----------
@@ -36,36 +37,35 @@ def solve(
 
     def moments(part: torch.Tensor, where: slice) -> torch.Tensor:
         """Return sums over measured rows of products of what is read, 1 and the response, by target."""
-        total = torch.zeros(where.stop - where.start, n_channels + 2, n_channels + 2, dtype=torch.float64)
+        n = len(range(*where.indices(n_targets)))
+        total = torch.zeros(n, n_channels + 2, n_channels + 2, dtype=torch.float64)
         for some in part.split(max(1, at_once)):
             of_targets, measured = seen(some), responses(some)
             total = total.to(measured.device)
-            for few in slices(len(total), CHUNK // (len(some) * most)):
-                there = slice(where.start + few.start, where.start + few.stop)
+            for few in slices(n, CHUNK // (len(some) * most)):
+                there = slice(where.start + few.start * n_parts, where.start + few.stop * n_parts, n_parts)
                 z, y = of_targets(there), measured[:, there, None].float()
                 both = torch.cat([z, torch.ones_like(y), y.nan_to_num()], dim=2) * ~y.isnan()
                 total[few] += torch.einsum("nvc,nvd->vcd", both, both)
         return total
 
-    parts = slices(n_targets, 2 * CHUNK // (n_channels + 2) ** 2)
-
-    @lru_cache(maxsize=1)  # kept where one part holds all targets: weights of every penalty would be many times larger
-    def of_part(number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        taught, held = (moments(part, parts[number]) for part in rows)
-        return taught, held
-
-    errors: torch.Tensor | float = 0.0
-    for number in range(len(parts)):
-        taught, held = of_part(number)
-        of_taught = _ridges(taught[:, :-1], PENALTIES)[:, :, 0]
-        missed = torch.cat([of_taught, -torch.ones_like(of_taught[..., :1])], dim=2)
-        errors = errors + torch.einsum("kvc,vcd,kvd->k", missed, held, missed)
-    best = PENALTIES[int(torch.as_tensor(errors).argmin())][None]
-    found = []
-    for number in range(len(parts)):
-        taught, held = of_part(number)
-        found.append([_ridges(sums[:, :-1], best)[0, :, 0].float() for sums in (taught, taught + held)])
-    return [(one[:, :-1], one[:, -1]) for one in map(torch.cat, zip(*found, strict=True))]
+    n_parts, best, found = -(-n_targets * (n_channels + 2) ** 2 // HELD), None, []
+    for first in range(n_parts):
+        where = slice(first, n_targets, n_parts)
+        taught, held = (moments(part, where) for part in rows)
+        some_at_once = slices(len(taught), 2 * CHUNK // (n_channels + 2) ** 2)
+        if best is None:
+            errors = torch.zeros(len(PENALTIES), dtype=torch.float64)
+            for some in some_at_once:
+                of_taught = _ridges(taught[some, :-1], PENALTIES)[:, :, 0]
+                missed = torch.cat([of_taught, -torch.ones_like(of_taught[..., :1])], dim=2)
+                errors += torch.einsum("kvc,vcd,kvd->k", missed, held[some], missed).cpu()
+            best = PENALTIES[errors.argmin()][None]
+            found = [taught.new_empty(n_targets, n_channels + 1, dtype=torch.float32) for _ in rows]
+        held += taught
+        for solved, sums in zip(found, (taught, held), strict=True):
+            solved[where] = torch.cat([_ridges(sums[some, :-1], best)[0, :, 0].float() for some in some_at_once])
+    return [(one[:, :-1], one[:, -1]) for one in found]
 
 
 def solve_shared(
