@@ -51,6 +51,7 @@ def rows_of(chapter: Chapter, section: int, block: int = 0) -> list[list[str]]:
 
 def series_material(lag: int = 2, n_test: int = 19) -> StudyMaterial:
     filled = frame("name kind network r2 low high verdict difference difference_low difference_high", FILLED)
+    filled["lagged_high"] = np.where(filled["name"] == series.MODEL, -0.01, 0.0)
     more = filled[filled["network"] == ""].eval("r2 = r2 + 0.1\nhigh = high + 0.2")
     people = frame("label kind metric chance name score low high null_mean null_high verdict p", PEOPLE)
     networks = [("masked model", 0.41, 0.01, 0.08, 0.001, 7), ("connectivity", 0.32, 0.02, 0.09, 0.02, 7)]

@@ -50,7 +50,8 @@ class SeriesStudyTables:
     gaussian : ConditionalGaussian
         The lagged one, with the lag and penalty that it chose.
     filled : DataFrame
-        From `fill_table`, with kind (model, baseline, null, ablation).
+        From `fill_table`, with kind (model, baseline, null, ablation) and lagged_high, to which the difference to the
+        lagged Gaussian reaches.
     agreement : DataFrame
         From `network_agreement`; empty without an atlas of networks.
     traces : dict of arrays
@@ -142,7 +143,9 @@ def masked_study(
         sums[name] = fill_scores.filled_sums(_filling(ablated), held_out, masks)
         embeddings[name], kinds[name], histories[name] = ablated.region_embeddings_, "ablation", ablated.history_
     options: dict[str, Any] = {"n_draws": n_draws, "confidence": confidence, "seed": seed}
-    filled = fill_scores.fill_table(sums, whose[test].tolist(), reference=INSTANT, networks=networks, **options)
+    options |= {"people": whose[test].tolist(), "networks": networks}
+    filled = fill_scores.fill_table(sums, reference=INSTANT, **options)
+    filled["lagged_high"] = fill_scores.fill_table(sums, reference=LAGGED, **options)["difference_high"]
     filled.insert(1, "kind", filled["name"].map(kinds))
     agreement = pd.DataFrame()
     if len(set(networks)) > 1:

@@ -220,7 +220,7 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
             "tie": "is no better than the instantaneous Gaussian, the simplest predictor: a tie",
             "worse": "is worse than the instantaneous Gaussian, the simplest predictor",
         }[model["verdict"]]
-        more = ": more than the network." if lagged["low"] > model["high"] else "."
+        more = ": more than the network." if model["lagged_high"] < 0 else "."
         sentences.append(
             f"With {view} hidden, the masked model explains {kit.number(model['r2'])} of the variance of hidden "
             f"regions [{kit.number(model['low'])} to {kit.number(model['high'])}] and {words} "
