@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.report import kit
 
-KIND_COLOURS = {"model": kit.COLOURS[0], "baseline": kit.COLOURS[1], "null": kit.GREY, "ablation": kit.COLOURS[4]}
+KIND_COLOURS = {"null": kit.GREY, "ablation": kit.COLOURS[4]}
 PREDICTORS = {
     "masked model": kit.COLOURS[0],
     "lagged Gaussian": kit.COLOURS[1],
@@ -32,13 +32,12 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
         for place, name in enumerate(names):
             row = part.loc[name]
             low, high = max(row["r2"] - row["low"], 0), max(row["high"] - row["r2"], 0)
-            style: dict[str, Any] = {"color": KIND_COLOURS[row["kind"]], "markersize": 5, "capsize": 2}
-            ax.errorbar(row["r2"], place, xerr=[[low], [high]], fmt="o", label=row["kind"], **style)
+            style: dict[str, Any] = {"color": PREDICTORS.get(name, KIND_COLOURS.get(row["kind"])), "capsize": 2}
+            ax.errorbar(row["r2"], place, xerr=[[low], [high]], fmt="o", markersize=5, **style)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.set_yticks(range(len(names)), names, fontsize=8)
         ax.set_ylim(-0.6, len(names) - 0.4)
         kit.label_axes(ax, f"hidden: {view}", x="R² of hidden regions", ticks="x")
-    kit.legend_below(figure, axes, 4)
     return figure
 
 
