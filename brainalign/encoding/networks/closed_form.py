@@ -75,7 +75,7 @@ def solve_shared(
     at_once: int,
     groups: Sequence[torch.Tensor],
 ) -> list[list[torch.Tensor]]:
-    """Return what `solve` does where targets of a group read the same: by group weights, offsets last (of targets, n).
+    """Solve for weights where targets of a group read the same: as `solve`, by group, offsets last (of targets, n).
 
     Sums of a group serve all its targets: a missing response counts as its target's mean, and a target's products are
     scaled up by the share that is there. seen: what each group reads (n, n_channels). groups: numbers of their targets.
