@@ -97,6 +97,8 @@ def test_trials_that_cannot_be_trained_on_are_refused_at_once() -> None:
     silent = changed()
     silent.signals[silent.meta["subject"] == "b", 2] = 0
     refused(r"1 channels are zero .*channel 2 of subject b", small().fit, silent)
+    fitted = [small(selection=how, n_epochs=3).fit(train, trials(20, first=900)) for how in (None, "last")]
+    assert [len(one.history_.validated) > 0 for one in fitted] == [True, False]  # what is given chooses
     refused("both train and val", small(selection="best_val").fit, train, train)
     refused("validation trials", small(selection="best_val").fit, trials(8))
     refused("'best_val', 'last'", small, selection="best_test")

@@ -59,9 +59,9 @@ class TextDecoder:
         Of AdamW; the rate is the highest of a one-cycle schedule.
     augment : bool
         Vary training trials; see `Augmentation`.
-    selection : {"last", "best_val"}
-        Keep the last weights, or those with the highest mean reciprocal rank on validation stimuli. Test stimuli never
-        choose.
+    selection : {"last", "best_val"}, optional
+        Keep the last weights, or those with the highest mean reciprocal rank on validation stimuli; where not given,
+        these if there are any. Test stimuli never choose.
     language : LanguageModel, optional
         Of `LANGUAGE_MODELS`; it stays frozen, and a `LanguageBridge` to it is trained with the encoder.
     alignment_weight : float
@@ -98,7 +98,7 @@ class TextDecoder:
     augment: bool = True
     language: LanguageModel | None = None
     alignment_weight: float = 0.5
-    selection: Literal["last", "best_val"] = "last"
+    selection: Literal["last", "best_val"] | None = None
     sfreq: float = 128.0
     device: str = "auto"
     seed: int = 0
@@ -106,7 +106,7 @@ class TextDecoder:
     bridge_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        check_choice("selection", self.selection, ("last", "best_val"))
+        check_choice("selection", self.selection or "last", ("last", "best_val"))
         if not 0 <= self.alignment_weight <= 1:
             raise BrainalignError(f"alignment_weight is {self.alignment_weight}; it is a share, from 0 to 1")
 
@@ -118,7 +118,7 @@ class TextDecoder:
         train : Trials
             The table may have dataset and n_samples (what follows is padding), besides subject and task.
         val : Trials, optional
-            Of other stimuli; used by selection="best_val" alone.
+            Of other stimuli; not used by selection="last".
         texts : sequence (n_trials), optional
             With a language model: the text of every training trial, or wordings of it that take turns by epoch.
 

@@ -255,7 +255,7 @@ def signal_scale(trials: Trials, known: Known) -> ChannelScale:
 
 
 def check_training(
-    train: Trials, val: Trials | None, texts: Sequence[Any] | None, selection: str, language: bool
+    train: Trials, val: Trials | None, texts: Sequence[Any] | None, selection: str | None, language: bool
 ) -> None:
     """Raise unless trials can be trained on."""
     if selection == "best_val" and val is None:
