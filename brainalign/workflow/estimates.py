@@ -220,7 +220,8 @@ def _dictionary_cost(config: Config, descriptor: Study, model: str, method: str)
     base = _fit_cost(descriptor, 4 * _searches(config, model, method))
     images = shape_of(descriptor).trials
     n_layers = _n_layers(config.models[model])
-    shown = options.epochs * images if options.epochs else max(100 * images, 1200 * 128)  # rows in training
+    # Rows in training: 100 epochs or 1,200 batches of 128, as SparseAutoencoder says, whose module would bring torch.
+    shown = options.epochs * images if options.epochs else max(100 * images, 1200 * 128)
     rows = n_layers * (1 + len(options.seeds)) * shown
     steps = options.n_active if options.coding == "matching_pursuit" else 2
     return replace(base, seconds=base.seconds + round(rows * options.width * (1 + steps) * 1e-8))

@@ -502,16 +502,9 @@ def unpack_order(lab: Lab) -> bool:
         fitting.sort(key=lambda of: PART.findall(of.name) != PART.findall(path.stem))
         fits |= {path: orders[fitting[0]]} if fitting else {}
     written: dict[Path, list[str]] = {}
+    for n in {*map(len, fits.values())}:
+        _check_order(lab, [path for path in lab.ending(*ARRAYS) if str(path) not in own], n)
     for path, ids in fits.items():
-        for file in (of for of in lab.ending(*ARRAYS) if str(of) not in own):
-            vectors = [name for name, of in io.array_shapes(lab.folder / file).items() if np.prod(of) == len(ids)]
-            for name, values in io.stored_arrays(lab.folder / file, vectors).items():
-                said = [*map(labs.cell_text, values.ravel())]
-                if len({*said} & {*map(str, range(len(ids) + 1))}) == len(ids) and said != sorted(said, key=int):
-                    remedy = "call it stimulus_id if that was shown in the rows, else write trials.tsv (stimulus_id)"
-                    raise BrainalignError(
-                        f"{file}: {name} counts {len(ids)} in another order ({listed(said)}); {remedy}"
-                    )
         alike = all(of == ids for other, of in fits.items() if other.parent == path.parent)
         trials = path.with_name("trials.tsv" if alike else f"{path.stem}_trials.tsv")
         if trials not in (*lab.files, *written):
@@ -525,6 +518,17 @@ def unpack_order(lab: Lab) -> bool:
         lab.remark("stimuli", *(f"{path} names them too" for path in naming))
     lab.files += written
     return bool(written)
+
+
+def _check_order(lab: Lab, files: list[Path], n: int) -> None:
+    """Raise where a vector counts as many trials in another order, which rows may be in."""
+    for file in files:
+        vectors = [name for name, of in io.array_shapes(lab.folder / file).items() if np.prod(of) == n]
+        for name, values in io.stored_arrays(lab.folder / file, vectors).items():
+            said = [*map(labs.cell_text, values.ravel())]
+            if len({*said} & {*map(str, range(n + 1))}) == n and said != sorted(said, key=int):
+                remedy = "call it stimulus_id if that was shown in the rows, else write trials.tsv (stimulus_id)"
+                raise BrainalignError(f"{file}: {name} counts {n} in another order ({listed(said)}); {remedy}")
 
 
 def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> dict[str, NDArray[Any]]:
