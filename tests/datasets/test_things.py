@@ -107,7 +107,6 @@ def test_a_study_takes_the_folder(things) -> None:
     found, expected = read_subject(study, "01"), things.read(within=["V1"], standardize="session").responses
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.targets["target_id"].equals(expected.targets["target_id"])
-    (things.root / "stimuli.tsv").unlink()
     study = load_descriptor(init_study(things.root, lambda _, default: default))
     assert read_subject(study, "01").trials["stimulus_id"].equals(expected.trials["stimulus_id"])
     table = pd.read_csv(things.root / "things_images.tsv", sep="\t")

@@ -137,8 +137,7 @@ def test_folds_choose_the_penalty_and_predict_as_ridge_does() -> None:
         fold = (np.random.default_rng(0).permutation(120) % 4)[stimuli]
         ridge = LinearDecoder(penalties=(found,)).fit(seen[fold != 2], targets[fold != 2], subjects[fold != 2])
         np.testing.assert_allclose(held[fold == 2], ridge.predict(seen[fold == 2], subjects[fold == 2]), atol=1e-4)
-    for sharing in ("own", "pooled", "partial"):
-        assert LinearDecoder(sharing).fit(seen, targets, subjects).penalty_ <= 0.01
+    assert all(LinearDecoder(how).fit(seen, targets, subjects).penalty_ <= 0.01 for how in ("own", "pooled", "partial"))
     with pytest.warns(RuntimeWarning, match="at the edge"):
         cross_fitted(seen, targets, subjects, stimuli, 4, np.random.default_rng(0), penalties=(1.0, 10.0))
 

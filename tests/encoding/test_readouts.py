@@ -280,9 +280,8 @@ def test_weights_are_those_of_ridge_on_what_is_read(monkeypatch: pytest.MonkeyPa
             known = ~y[:, v].isnan().numpy()
             z, target, few = seen[known, v], y[known, v].double().numpy(), known[:24].sum()
             both = [Ridge(penalty * np.square(part - part.mean(axis=0)).sum() / z.shape[1]) for part in (z[:few], z)]
-            missed = both[0].fit(z[:few], target[:few]).predict(z[few:]) - target[few:]
-            error += np.square(missed).sum() * (v != 1)
-            whole.append(both[1].fit(z, target).predict(seen[:, v]))
+            missed = (v != 1) * (both[0].fit(z[:few], target[:few]).predict(z[few:]) - target[few:])
+            error, whole = error + np.square(missed).sum(), [*whole, both[1].fit(z, target).predict(seen[:, v])]
         errors, of_all = [*errors, error], [*of_all, np.stack(whole, axis=1)]
     found = []
     for weights, offsets in closed_form.solve(

@@ -199,3 +199,6 @@ def test_few_images_of_little_signal_lose_nothing_to_ridge_on_the_mean_token() -
         found = RoutingEncoder(seed=seed).fit(x[:200], y[:200], grid=GRID, roi=overlapping).predict(x[200:])
         behind.append(pearson(ridge, signal[200:]).mean() - pearson(found, signal[200:]).mean())
     assert np.mean(behind) < 0.01, behind
+    y = np.where(rng.random(signal.shape) < 0.5, np.nan, signal)  # of what is half missing nothing is said half as loud
+    found = RoutingEncoder(epochs=3).fit(x[:200], y[:200], grid=GRID, roi=overlapping).predict(x[200:])
+    assert (found * signal[200:]).mean() > 0.8 * np.square(signal[200:]).mean()
