@@ -131,8 +131,8 @@ def against_another() -> kit.SynthesisedImages:
     return replace(made, guides={**made.guides, "asked": {"FFA": ["FFA", None], "FFA-PPA": ["FFA", "PPA"]}})
 
 
-def predicted(prior: dict[str, float], **more: Any) -> kit.SynthesisedImages:
-    return replace(study(), guides={"r": {"guide": {"prior": prior}}} | more)
+def predicted(prior: dict[str, float], role: str = "guide", **more: Any) -> kit.SynthesisedImages:
+    return replace(study(truth=role == "guide"), guides={"r": {role: {"prior": prior}}} | more)
 
 
 def few_searched() -> kit.SynthesisedImages:
@@ -142,7 +142,7 @@ def few_searched() -> kit.SynthesisedImages:
     return replace(made, table=made.table[~searched | (made.table["seed"] < 4)])
 
 
-PLAIN, REAL = study(), study(truth=False)
+PLAIN, REAL, BLIND = study(), study(truth=False), predicted({"FFA": 0.05}, "check")
 KEPT = study(FFA={**ALL_RISE, "guided": (2.0, 1.7, 1.2, 0.87)})
 # A study, the region that is asked about, whether it is claimed, whether it is warned of, and what is said somewhere.
 SAID: dict[str, tuple[kit.SynthesisedImages, str, bool, bool, str]] = {
@@ -173,6 +173,9 @@ SAID: dict[str, tuple[kit.SynthesisedImages, str, bool, bool, str]] = {
     "difference": (against_another(), "FFA-PPA", True, False, "(difference of standard scores) over unguided images"),
     "kept": (few_searched(), "FFA", True, False, f"the 4 that the guiding encoder ranks highest of {N} guided images"),
     "no prediction": (predicted({"FFA": 0.05}), "FFA", False, False, "hardly predicts held-out images"),
+    "blind judge": (BLIND, "FFA", False, False, "the checking encoder hardly predicts"),
+    "blind witness": (replace(changed(PLAIN, "unguided", "check", FLAT), guides=BLIND.guides), "FFA", True, False,
+                      "says nothing against guided images there"),
     "prediction": (predicted({"FFA": 0.4}), "FFA", True, False, ""),
     "sizes": (replace(PLAIN, guides={**PLAIN.guides, "r": {role: {"prior": {"FFA": 0.61}, "full": {"FFA": 0.72}}
                                                            for role in ("guide", "check")}}), "FFA", True, False, ""),
@@ -199,7 +202,7 @@ def test_specificity_is_of_the_own_region() -> None:
     assert abs(found.loc["FFA", "PPA"]) < 0.3
     assert of_one_judge_each().specificity("true").shape == (3, 1)
     assert len(synthesis.nulls(of_one_judge_each()).axes[1].texts) == 1
-    assert predicted({"FFA": 0.5, "V1": 0.02}, asked={"FFA": ["FFA", "V1"]}).guide_r("FFA") == 0.02
+    assert predicted({"FFA": 0.5, "V1": 0.02}, asked={"FFA": ["FFA", "V1"]}).encoder_r("FFA") == 0.02
     assert "at most 1, which is a typical natural image, and .5 twice as far" in captions(study())["means"]
     near = Typicality(lambda images: images.flatten(1), np.arange(10.0)[:, None])  # natural ones are 1 apart
     np.testing.assert_allclose(near(torch.tensor([9.5, 11.0]).reshape(2, 1, 1, 1)), [1.0, 0.5])
@@ -254,8 +257,7 @@ def test_a_sheet_and_a_page_keep_to_their_budget_and_what_was_not_made_is_not_dr
     assert synthesis.synthesis_section(nothing) is None
     assert synthesis.synthesis_findings(nothing) == synthesis.synthesis_methods(nothing) == []
     assert "brain diffusion" not in page_of(nothing, images_chapter(nothing)).lower()
-    made = study()
-    bare = replace(made, table=made.table[made.table["condition"].isin(["guided", "unguided"])], steps=made.steps[:0])
+    bare = replace(PLAIN, table=PLAIN.table.query("condition in ['guided', 'unguided']"), steps=PLAIN.steps[:0])
     assert list(captions(bare)) == ["gallery0", "pairs", "specificity", "gains", "means", "failures"]
     page = page_of(shown := material(study(evil=ONLY_GUIDE, FFA=ALL_RISE)), images_chapter(shown))
     assert "<img src=x" not in page
@@ -286,9 +288,8 @@ def test_methods_name_what_ran(kept: Callable[..., None]) -> None:
     for share in (0.0, 1.5, 0.05):
         refused("share_kept", material, PLAIN, share_kept=share, n_images=16)
     few = few_searched()
-    own = few.rows("guided", "FFA")
-    assert sorted(few.kept("FFA")["guide"]) == sorted(own["guide"])[-4:]
-    assert len(PLAIN.kept("FFA")) == len(own) == N
+    assert sorted(few.kept("FFA")["guide"]) == sorted(few.rows("guided", "FFA")["guide"])[-4:]
+    assert len(PLAIN.kept("FFA")) == N
     (row,) = (plain(row) for row in str(synthesis.means_table(few)).split("<tr>") if "best by guide" in row)
     assert row.split("best by guide")[1].split()[:2] == ["4", kit.number(few.kept("FFA")["guide"].mean(), 2)]
     assert "best by guide" not in str(synthesis.means_table(PLAIN))

@@ -81,9 +81,9 @@ class SynthesisedImages:
         """Number of encoders that were fitted to shuffled responses and guided too."""
         return int(self.table.loc[self.table["condition"] == "null", "null"].nunique())
 
-    def guide_r(self, region: str) -> float:
-        """Return the guiding encoder's r on held-out images; of a region against another the lower; NaN if unknown."""
-        found: Mapping[str, float] = self.guides.get("r", {}).get("guide", {}).get("prior", {})
+    def encoder_r(self, region: str, role: str = "guide") -> float:
+        """Return an encoder's r on held-out images; of a region against another the lower; NaN if unknown."""
+        found: Mapping[str, float] = self.guides.get("r", {}).get(role, {}).get("prior", {})
         own = self.guides.get("asked", {}).get(region) or [region]
         return min((found.get(name, float("nan")) for name in own if name), default=float("nan"))
 

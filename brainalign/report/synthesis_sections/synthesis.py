@@ -59,7 +59,7 @@ def synthesis_blocks(study: kit.SynthesisedImages) -> list[Markup]:
 
 def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
     # Of many regions those are drawn that the guiding encoder predicts best.
-    ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.guide_r(region), nan=-1.0))
+    ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.encoder_r(region), nan=-1.0))
     shown = [region for region in study.regions if region in ranked[:MOST_DRAWN]]
     words = {"scores": " / ".join(kit.JUDGES[judge] for judge in study.judges)}
     words["invalid"] = " ✗: no valid image of this world." if study.known("valid") else ""

@@ -38,8 +38,10 @@ def verdict(study: SynthesisedImages, region: str) -> str:
 def objections(study: SynthesisedImages, region: str) -> list[str]:
     """List the objections to the claim that guidance raised a region's response; empty where there are none."""
     judge, found = study.judge_of(region), []
-    if study.guide_r(region) < LEAST_R:
-        found.append(f"the guiding encoder hardly predicts held-out images (r = {number(study.guide_r(region), 2)})")
+    for role in dict.fromkeys(("guide", judge)):
+        if _blind(study, region, role):
+            r = number(study.encoder_r(region, role), 2)
+            found.append(f"the {JUDGES[role]} hardly predicts held-out images (r = {r})")
     for against, words in (("unguided", "unguided images"), ("recurrent", "unguided images of the same recurrence")):
         gain = study.gain(region, against, judge)
         if gain is not None and not gain["low"] > 0:
@@ -70,13 +72,18 @@ def warning(study: SynthesisedImages, region: str) -> str:
 
 
 def _not_rising(study: SynthesisedImages, region: str) -> list[str]:
-    """List the judges besides the guide whose scores do not rise, surely by less than those of the guide."""
+    """List the judges who see the region, besides the guide, whose scores surely rise by less than those of it."""
     found, guide = [], study.gain(region, "unguided", "guide")
     for judge in study.judges:
-        gain = study.gain(region, "unguided", judge)
+        gain = None if _blind(study, region, judge) else study.gain(region, "unguided", judge)
         if guide is not None and gain is not None and not gain["low"] > 0 and gain["high"] < guide["gain"]:
             found.append(f"the {JUDGES[judge]} does not ({_interval(gain)})")
     return found
+
+
+def _blind(study: SynthesisedImages, region: str, role: str) -> bool:
+    """Return whether an encoder hardly predicts a region, so that it says nothing for guided images or against."""
+    return study.encoder_r(region, role) < LEAST_R
 
 
 def _implausible(study: SynthesisedImages, region: str) -> list[str]:
@@ -175,6 +182,11 @@ def caveats(study: SynthesisedImages) -> list[str]:
         "of the same subject. Agreement of the two is necessary, not sufficient: both may be pleased by what no region "
         "is."
     ]
+    if blind := [region for region in study.regions if _blind(study, region, "check")]:
+        texts.append(
+            f"It hardly predicts held-out images of {', '.join(blind)} (r below {number(LEAST_R, 1)}): that its "
+            "prediction stays where it was says nothing against guided images there."
+        )
     unknown = study.without_truth
     if len(unknown) < len(study.regions):
         texts.append(
