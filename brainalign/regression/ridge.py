@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
 from brainalign.regression.delays import Rows, as_rows
-from brainalign.regression.design import blocks_of, centre, design_of, pooled_alpha
+from brainalign.regression.design import Design, blocks_of, centre, design_of, pooled_alpha
 from brainalign.regression.fold_scores import target_scores
 from brainalign.regression.folds import Layout, layout
 from brainalign.regression.inputs import (
@@ -112,6 +112,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         grid: tuple[int, int] | None = None,
         roi: Array | None = None,
         semantics: Array | None = None,
+        designs: dict[str, Design] | None = None,
     ) -> Self:
         """Fit all targets.
 
@@ -128,6 +129,8 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
             Label per target; only with per_target_alpha=False, then one alpha per label.
         grid, semantics
             Not used by ridge; giving them raises.
+        designs : dict, optional
+            Empty, or as another fit to the same X, groups and weights left it: its decompositions serve again.
 
         Raises
         ------
@@ -135,7 +138,8 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
             If shapes do not fit, values are no finite real numbers, or a keyword cannot be used.
         """
         refuse("Ridge", grid=grid, semantics=semantics)
-        fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi, sample_weight=sample_weight)
+        options: dict[str, Any] = {"groups": groups, "roi": roi, "sample_weight": sample_weight, "designs": designs}
+        fit_layers({"X": self}, {"X": X}, Y, **options)
         return self
 
     def check_roi(self, roi: Array | None, n_targets: int) -> None:
@@ -226,6 +230,7 @@ def fit_layers(
     groups: Array | None = None,
     roi: Array | None = None,
     sample_weight: Any = None,
+    designs: dict[str, Design] | None = None,
 ) -> None:
     """Fit one `Ridge` per layer to the same targets, reading and centring each block of them once.
 
@@ -236,7 +241,7 @@ def fit_layers(
     layers : mapping of name to array (n_rows, n_features)
     Y : array (n_rows, n_targets)
         May be stored or a memory map: a block of columns is read at a time.
-    groups, roi, sample_weight
+    groups, roi, sample_weight, designs
         As for `Ridge.fit`.
     """
     first = next(iter(encoders.values()))
@@ -259,11 +264,13 @@ def fit_layers(
     chosen = any(len(alphas_of(encoder.alphas)) > 1 for encoder in encoders.values())
     order = layout(len(Y), first.cv, labels_of(groups)) if chosen else Layout(None, [])
     order = order.weigh(*row_weights(sample_weight, len(Y)))
-    fits = {name: _Fit(encoder, features[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
+    made = {} if designs is None else designs
+    for name in encoders.keys() - made.keys():
+        made[name] = _design_of(encoders[name], features[name], order, device)
+    fits = {name: _Fit(encoder, made[name], Y.shape[1], features[name].shape[1]) for name, encoder in encoders.items()}
     means = torch.empty(Y.shape[1], dtype=torch.float64)
-    designs = [fit.design for fit in fits.values()]
-    rank = max(design.rotation.rows.shape[1] for design in designs)
-    width, n_alphas = max(fit.coef.shape[1] for fit in fits.values()), max(len(design.alphas) for design in designs)
+    rank = max(design.rotation.rows.shape[1] for design in made.values())
+    width, n_alphas = max(fit.coef.shape[1] for fit in fits.values()), max(len(fit.scores) for fit in fits.values())
     blocks = blocks_of(Y.shape[1], len(Y), rank, width, n_alphas, device)
 
     def read(where: slice) -> None:
@@ -292,18 +299,22 @@ def fit_layers(
         )
 
 
+def _design_of(encoder: Ridge, X: Rows, order: Layout, device: torch.device) -> Design:
+    alphas, dtype = alphas_of(encoder.alphas), getattr(torch, encoder.dtype)
+    folds = order if len(alphas) > 1 else replace(order, tests=[])  # a single penalty needs no choice
+    penalties = torch.tensor(alphas, dtype=torch.float64, device=device)
+    return design_of(X.to(device), folds, penalties, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
+
+
 class _Fit:
     """One layer's fit in the making."""
 
-    def __init__(self, encoder: Ridge, X: Rows, order: Layout, n_targets: int, device: torch.device) -> None:
-        self.encoder = encoder
+    def __init__(self, encoder: Ridge, design: Design, n_targets: int, n_features: int) -> None:
+        self.encoder, self.design = encoder, design
         dtype = getattr(torch, encoder.dtype)
-        alphas = torch.tensor(alphas_of(encoder.alphas), dtype=torch.float64, device=device)
-        folds = order if len(alphas) > 1 else replace(order, tests=[])  # a single penalty needs no choice
-        self.design = design_of(X.to(device), folds, alphas, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
-        self.scores = torch.empty((len(alphas), n_targets), dtype=dtype)
+        self.scores = torch.empty((len(design.alphas), n_targets), dtype=dtype)
         self.alpha = torch.empty(n_targets, dtype=torch.float64)
-        self.coef = torch.empty((n_targets, X.shape[1]), dtype=dtype)  # a block of targets is one piece of memory
+        self.coef = torch.empty((n_targets, n_features), dtype=dtype)  # a block of targets is one piece of memory
 
     def read(self, where: slice, centred: torch.Tensor, units: torch.Tensor | None) -> None:
         """Score a block of targets, and solve for it unless its alphas are chosen together with others'."""

@@ -290,9 +290,10 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
 
     Of n images and targets t, with r = min(n, p) axes of p features: 2 r t (n + folds · min(r, n - n / folds) + p)
     operations turn targets into the axes of all images and of every fold, and into weights; decompositions take some
-    9 r³ each. Exchanged images are fitted to some of each group of targets, here to 2,000 in all. In memory are
-    averages, their copy in another order, weights of both fits, and test images of each layer; of averages that lie on
-    disk a few times the test images; and the axes of one layer, with products of r × r.
+    9 r³ each. Exchanged images are fitted to some of each group of targets, here to 2,000 in all, with the same axes
+    but where workers share the fits. In memory are averages, their copy in another order, weights of both fits, and
+    test images of each layer; of averages that lie on disk a few times the test images; and the axes of one layer, with
+    products of r × r.
     """
     options = config.methods[method]
     cost, widths = _fit_cost(descriptor, _searches(config, model, method)), _widths(config.models[model])
@@ -314,7 +315,7 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     for p in widths:
         r = min(images, p)
         operations += 2 * r * fitted * (images + folds * min(r, images - images / folds) + p)
-        operations += 2 * 9 * (1 + folds) * r**3
+        operations += (1 + bool(shared)) * 9 * (1 + folds) * r**3
     drawn = len(widths) * _n_drawn(config) * images * targets
     operations *= 2 if shared else 1  # shards are read and written by task
     seconds = START_S + operations / (RIDGE_SHARE * operations_per_s()) + 3e-11 * drawn

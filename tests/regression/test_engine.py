@@ -143,6 +143,11 @@ def test_layers_share_targets_and_equal_separate_fits() -> None:
         np.testing.assert_array_equal(together[name].alpha_, alone.alpha_)
         np.testing.assert_allclose(together[name].coef_, alone.coef_, atol=1e-6)
         np.testing.assert_allclose(together[name].cv_scores_, alone.cv_scores_, atol=1e-6)
+    first, designs = Ridge(ALPHAS), {}
+    made = first.fit(layers["b"], Y, groups=groups, designs=designs) and designs["X"]
+    again, alone = (Ridge(ALPHAS).fit(layers["b"], Y[::-1], groups=groups, designs=some) for some in (designs, None))
+    assert designs["X"] is made
+    np.testing.assert_array_equal(again.coef_, alone.coef_)
     refused("'b' differs", fit_layers, {"a": Ridge(), "b": Ridge(cv=3)}, {"a": layers["a"], "b": layers["b"]}, Y)
     refused("encoders are for a but layers are b", fit_layers, {"a": Ridge()}, {"b": layers["b"]}, Y)
     short = {"a": layers["a"], "b": np.zeros((5, 2))}

@@ -55,7 +55,8 @@ def evaluate_held_out(
       copy of these, and the encoder is fitted once more, with all its choices: what leaks through the procedure itself
       would show. So may chance: what features predict is near their random combinations too, so that refits vary more
       than the null. One that predicts the reliable targets is refitted, in 8 orders at most (by chance all: 1 in 256).
-      Ridge, which fits every target by itself, is refitted to at most 1,000 targets of each group, drawn at random.
+      Ridge, which fits every target by itself, is refitted to at most 1,000 targets of each group, drawn at random;
+      these are permuted themselves, so that what the features were decomposed into serves again.
 
     Parameters
     ----------
@@ -123,6 +124,7 @@ def evaluate_held_out(
     fit_X, test_X = (some[: len(Xs)] if banded else some[0] for some in (train_Xs, test_Xs))
     fit_semantics, test_semantics = (None if semantics is None else some[-1] for some in (train_Xs, test_Xs))
     given = {"groups": labels, "roi": roi, "grid": grid, "semantics": fit_semantics}
+    given["designs"] = {} if type(encoder) is Ridge else None  # workers of a scheduler keep their own
     start, fitted = time.monotonic(), _fit(encoder, fit_X, train_Y, given)
     seconds = time.monotonic() - start
     predicted = _predict(fitted, test_X, test_semantics)
@@ -132,12 +134,16 @@ def evaluate_held_out(
 
     def refit() -> tuple[Any, Values, Any]:
         order = rng.permutation(len(train_Y))  # single trials where repeats differ
-        other_X = [take_rows(X, order) for X in train_Xs]
-        others = given | {"groups": None if labels is None else labels[order]}
-        others["roi"] = None if roi is None else np.asarray(roi)[drawn]
-        others["semantics"] = None if semantics is None else other_X[-1]
-        some = train_Y if isinstance(drawn, slice) else np.stack([row[drawn] for row in train_Y])
-        refitted = _fit(encoder, other_X[: len(Xs)] if banded else other_X[0], some, others)
+        others = given | {"roi": None if roi is None else np.asarray(roi)[drawn]}
+        if given["designs"] is not None:
+            some = np.stack([train_Y[row][drawn] for row in np.argsort(order)])
+            refitted = _fit(encoder, fit_X, some, others)
+        else:
+            other_X = [take_rows(X, order) for X in train_Xs]
+            others["groups"] = None if labels is None else labels[order]
+            others["semantics"] = None if semantics is None else other_X[-1]
+            some = train_Y if isinstance(drawn, slice) else np.stack([row[drawn] for row in train_Y])
+            refitted = _fit(encoder, other_X[: len(Xs)] if banded else other_X[0], some, others)
         return refitted, _predict(refitted, test_X, test_semantics), drawn
 
     options: dict[str, Any] = {"n_permutations": n_permutations, "n_boot": n_boot, "n_maps": n_maps, "seed": seed}
@@ -153,7 +159,7 @@ def evaluate_held_out(
 def _drawn_targets(groups: Mapping[str, NDArray[Any]], n_targets: int, seed: int) -> Any:
     """Draw the targets that are refitted: some of every group, or a slice of all."""
     rng = np.random.default_rng([seed, 2])
-    numbers = [np.arange(n_targets)[rows] for rows in groups.values()]
+    numbers = [np.arange(n_targets)[rows] for rows in groups.values()] or [np.arange(n_targets)]
     some = [rng.choice(rows, min(len(rows), REFITTED), replace=False) for rows in numbers]
     drawn = np.unique(np.concatenate([np.arange(0), *some]))
     return drawn if n_targets > REFITTED and len(drawn) else slice(None)
