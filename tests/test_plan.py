@@ -264,7 +264,7 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("decode_modalities", {}, (1100, 19, 50)),
         ("concepts", {}, (3000, 18420, 10)), ("concepts", SPARSE, (3000, 960, 10)),
         ("align", asked("align", teacher="generator", **STUDENTS), (4000, 570, 10)),
-        ("rollout mine", asked("dynamics", models=ROLLED, training_steps=3000), (3000, 180, 50)),
+        ("rollout mine", asked("dynamics", models=ROLLED, training_steps=3000), (3000, 420, 50)),
         ("compare_rdms", asked("compare", draws=700), (1500, 19, 20)),
     ],
 }  # fmt: skip

@@ -534,9 +534,9 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "prepare": _prepare_trials,
     "prepare_sentences": _prepare_sentences,
     "extract": _extract,
-    # The heads that are trained; the model's own time is not known.
+    # The heads that are trained, three times each; the model's own time is not known.
     "rollout": lambda config, _, model, __: Cost(
-        3000, 60 + round(0.02 * len(config.dynamics.models[model].heads) * config.dynamics.training_steps), 50
+        3000, 60 + round(0.06 * len(config.dynamics.models[model].heads) * config.dynamics.training_steps), 50
     ),
     "pretrain": _pretrain,
     "encode": _encode,
