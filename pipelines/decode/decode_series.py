@@ -62,6 +62,7 @@ def decode_series(job: Job) -> None:
         steps={name: len(history.losses) for name, history in found.histories.items()},
         converged={name: history.converged for name, history in found.histories.items()},
         chosen=model.history_.chosen,
+        weights={kind: weights.round(4).tolist() for kind, weights in found.weights.items()},
         lag=found.gaussian.lag_,
         penalty=found.gaussian.penalty_,
         n_train=int(people.loc[~test, "subject"].nunique()),

@@ -90,7 +90,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: 
     refused("no masked model", decoding.MaskedBrainModel.load, tmp_path / "other.safetensors")
 
 
-def test_the_gaussian_is_the_conditional_mean_and_the_lagged_one_sees_what_follows() -> None:
+def test_the_gaussian_is_the_conditional_mean_the_lagged_one_sees_what_follows_and_the_model_holds_it() -> None:
     world = roi_lagged(16, 200, 5, seed=4)
     train, test = world.series[:12], world.series[12:]
     hidden, flat = world.regions["network"].eq("B1").to_numpy(), train.reshape(-1, 30).astype(float)
@@ -103,6 +103,12 @@ def test_the_gaussian_is_the_conditional_mean_and_the_lagged_one_sees_what_follo
     lagged = decoding.ConditionalGaussian(lags=(0, 1, 3, 5)).fit(train)
     assert lagged.lag_ == 3
     assert decoding.hidden_r2(test, lagged.reconstruct(test, hidden), hidden) > 0.25
+    given = world.series, [f"p{k}" for k in range(16)], np.arange(16) >= 12, range(30), world.regions["network"]
+    study = decoding.masked_study(*given, lambda: decoding.MaskedBrainModel(**QUICK), lags=(0, 3), nulls=())
+    r2 = study.filled[study.filled["network"] == ""].pivot(index="hidden", columns="name", values="r2")
+    assert (r2["network alone"] + 0.02 < r2["lagged Gaussian"]).all()
+    assert (r2["masked model"] + 0.005 > r2["lagged Gaussian"]).all()
+    assert study.filled.groupby("name")["lagged_high"].max()["lagged Gaussian"] == 0  # to itself
     mixed = decoding.permuted_frames(world.series, np.random.default_rng(0))
     none = decoding.ConditionalGaussian(lags=(3,), penalties=(0.5,)).fit(mixed[:12])
     assert decoding.hidden_r2(mixed[12:], none.reconstruct(mixed[12:], hidden), hidden) <= 0.05
@@ -117,9 +123,8 @@ def test_lag_and_penalty_are_chosen_on_other_people() -> None:
     """Pure noise, every person twice with the same run: what follows the noise of a person seen before looks good."""
     noise = np.random.default_rng(0).normal(size=(8, 12, 20)).astype(np.float32)
     series, people = np.concatenate([noise, noise]), [f"p{k}" for k in range(8)] * 2
-    small, large = 1e-3, 50.0
-    assert decoding.ConditionalGaussian(penalties=(small, large)).fit(series).penalty_ == small
-    assert decoding.ConditionalGaussian(penalties=(small, large)).fit(series, people).penalty_ == large
+    two = decoding.ConditionalGaussian(penalties=(1e-3, 50.0))
+    assert [two.fit(series, of).penalty_ for of in (None, people)] == [1e-3, 50.0]
     one = decoding.ConditionalGaussian().fit(series, ["p0"] * 16)
     assert one.penalty_ == decoding.ConditionalGaussian().fit(series).penalty_
     refused("people has 3 rows", decoding.ConditionalGaussian().fit, series, people[:3])
@@ -128,9 +133,8 @@ def test_lag_and_penalty_are_chosen_on_other_people() -> None:
 
 
 def test_a_subject_on_both_sides_stops_the_study(world: RoiSeries) -> None:
-    test = np.arange(20) < 5
     people = ["one", *world.subjects["subject"][1:10], "one", *world.subjects["subject"][11:]]
-    given = world.series, people, test, ["r"] * 36, ["n"] * 36, decoding.MaskedBrainModel
+    given = world.series, people, np.arange(20) < 5, ["r"] * 36, ["n"] * 36, decoding.MaskedBrainModel
     refused("1 subjects occur in both train and test .one.", decoding.masked_study, *given)
 
 
@@ -147,7 +151,6 @@ def test_fine_tuning_leaves_the_model_alone_and_people_who_validate_out(fitted: 
     refused("cannot be parted", validation_runs, series[:1, :15], ["a"], 10, seed=3)
 
 
-QUICK_SCORES = {"n_permutations": 10, "n_repeats": 2, "n_draws": 300}
 FEW = {"n_permutations": 9, "n_repeats": 1}
 
 
@@ -177,7 +180,7 @@ def test_states_are_permuted_within_people_and_what_is_a_persons_own_gives_nothi
     own = np.repeat(rng.normal(size=(20, 6)), 4, axis=0)  # tells people, not states
     features = {"correlation": own + 0.01 * rng.normal(size=own.shape)}
     features["signal"] = np.c_[own, np.where(states == "on", 1.0, -1.0) + 0.3 * rng.normal(size=80)]
-    table = person_scores(features, states, people, **QUICK_SCORES).set_index("name")
+    table = person_scores(features, states, people, **FEW, n_draws=300).set_index("name")
     assert table.loc["signal", "score"] > 0.9
     assert table.loc["signal", "verdict"] == "better"
     assert abs(table.loc["correlation", "score"] - 0.5) < 0.15

@@ -20,6 +20,7 @@ FILLED = [
     ("masked model", "model", "", 0.31, 0.27, 0.34, "better", 0.061, 0.041, 0.081),
     ("instantaneous Gaussian", "baseline", "", 0.25, 0.21, 0.29, "reference", NAN, NAN, NAN),
     ("lagged Gaussian", "baseline", "", 0.37, 0.35, 0.39, "tie", 0.12, -0.01, 0.25),
+    ("network alone", "ablation", "", 0.28, 0.27, 0.29, "better", 0.03, 0.02, 0.04),
     ("regions shifted", "null", "", 0.021, 0.001, 0.03, "worse", -0.24, -0.25, -0.23),
     ("frames permuted", "null", "", 0.2, 0.1, 0.3, "worse", -0.24, -0.25, -0.23),  # keeps what regions share
     ("masked model", "model", "Vis", 0.41, 0.4, 0.42, "tie", 0.01, -0.02, 0.03),
@@ -66,6 +67,7 @@ def series_material(lag: int = 2, n_test: int = 19) -> StudyMaterial:
     traces |= {"run": np.array([2, 0]), "region": np.array([1, 0])}
     fitted = {"converged": {"masked model": True, "regions shifted": False}, "lag": lag, "n_test": n_test}
     fitted |= {"n_train": 21, "steps": {"masked model": 1500}, "chosen": 1200}
+    fitted["weights"] = {view: [0.4, 0.67] for view in ("random halves", "whole networks")}
     prepared = {"regions": ["V1", "V2"], "tr_s": 2.0, "frames_left_out": 1234, "dropped": ["V3", "V4"]}
     noted = {"series": prepared | {"warnings": ["A warning."]}, "maskedmodel": fitted}
     of = study(simulate={"world": "roi_series"}, notes=["A note."])
@@ -76,7 +78,8 @@ def test_regions_that_were_hidden() -> None:
     chapter = series.series_chapter(series_material())
     assert chapter.findings[1].startswith(
         "With random halves hidden, the masked model explains .310 of the variance of hidden regions [.270 to .340] "
-        "and beats the instantaneous Gaussian, the simplest predictor (.250; difference .061, .041 to .081)."
+        "and beats the instantaneous Gaussian, the simplest predictor (.250; difference .061, .041 to .081). "
+        "The network weighs .40 in it, the lagged Gaussian .67; the network alone explains .280. "
     )
     assert rows_of(chapter, 0)[0] == ["random halves", *FILLED[0][:2], ".310", ".270 to .340", ".061 (better)"]
     assert [(each.name[6:-12], round(each.value, 6), each.limit) for each in chapter.failed_controls] == [

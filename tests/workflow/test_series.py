@@ -21,6 +21,8 @@ from brainalign.pipelines.decode import decode_series
 from brainalign.workflow import group_report_path, jobs
 
 OUTPUTS = ("maskedmodel", "filled", "filledtraces", "regionnetworks", "regionmap", "personscores")
+SENSORS = {"target_id": list("vwxyz"), "kind": "sensor", "hemi": "", "sensor_type": "eeg"}
+TIMES = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
 OPTIONS: dict[str, object] = {"model": {"n_steps": 30, "width": 16, "hidden_width": 32}, "lags": [0, 3], "halves": 1}
 OPTIONS |= {"nulls": ["regions shifted"], "ablations": ["no masking"], "repeats": 1, "traces": 2}
 OPTIONS |= {"permutations": 19, "draws": 200, "network_permutations": 19}
@@ -42,7 +44,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Co
 def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
     filled = load(study[0]["filled"], pd.DataFrame)
     kinds = filled.drop_duplicates("name").set_index("name")["kind"]
-    assert kinds.tolist() == ["model", "baseline", "baseline", "null", "ablation"]
+    assert kinds.tolist() == ["model", "baseline", "baseline", "ablation", "null", "ablation"]
     by = filled[(filled["network"] == "") & (filled["hidden"] == "half of the regions")].set_index("name")["r2"]
     assert by["instantaneous Gaussian"] > 0.1
     assert by["regions shifted"] <= 0.02
@@ -113,15 +115,13 @@ def test_stimuli_that_are_shown_again_are_exchanged_as_wholes(tmp_path: Path) ->
     path, output = (artifact_path(tmp_path, "d", name, subject="1") for name in ("responses", "timewindows"))
     options = {"permutations": 39, "square_permutations": 19, "draws": 100, "square_step": 3, "noise": "none"}
     settings = {"decode_times": options, "confidence": 0.8, "sensors": {}, "windows": {"all": [0.0, 0.2]}}
-    targets = {"target_id": list("vwxyz"), "kind": "sensor", "hemi": "", "sensor_type": "eeg", "x_mm": np.arange(5.0)}
-    targets |= {"y_mm": 0.0, "z_mm": 0.0}
+    targets = SENSORS | {"x_mm": np.arange(5.0), "y_mm": 0.0, "z_mm": 0.0}
     trials = {"category": np.array(list("abbaabab"))[ids], "run": runs, "onset_s": np.arange(96) % 32 * 2.0}
     p = []
     for names in (ids, np.arange(96)):  # and as if every trial had shown a stimulus of its own
         of = responses_of(values, names.astype(str), targets=targets, times=np.arange(6) / 25, **trials)
         save(path, of, Provenance("test", {}, ""))
-        names = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
-        outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in names}
+        outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in TIMES}
         assert run_step("decode_times", settings, inputs={"responses": path}, outputs=outputs) == 0
         row = load(output, pd.DataFrame).iloc[0]
         assert row["score"] > 0.8
@@ -136,13 +136,11 @@ def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: st
     labels, course = np.array(list(kinds))[np.arange(n) % 4], np.exp(-0.5 * ((times - 0.2) / 0.07) ** 2)
     place = np.array([{"a": 0, "b": 1, "c": 2}[label] for label in labels])
     values = rng.normal(size=(n, 5, len(times))) + 1.2 * rng.normal(size=(3, 5))[place][:, :, None] * course
-    targets = {"target_id": list("vwxyz"), "kind": "sensor", "hemi": "", "sensor_type": "eeg"}
-    targets |= {"x_mm": [0.0, 9, 20, 33, 50], "y_mm": 0.0, "z_mm": [0.0, 1, 0, 4, 2]}
+    targets = SENSORS | {"x_mm": [0.0, 9, 20, 33, 50], "y_mm": 0.0, "z_mm": [0.0, 1, 0, 4, 2]}
     trials = {"category": labels, "run": np.repeat(["1", "2"], n // 2), "onset_s": np.arange(n) % 24 * 2.0}
     responses = artifact_path(tmp_path, "d", "responses", subject="1")
     save(responses, responses_of(values, labels, targets=targets, times=times, **trials), Provenance("test", {}, ""))
-    names = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
-    outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in names}
+    outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in TIMES}
     options = {"permutations": 39, "square_permutations": 39, "draws": 100, "square_step": 3, "n_folds": 3}
     options |= {"latency_window_s": [0.08, 0.36]} if kinds == "abab" else {"noise": "none"}
     settings = {"decode_times": options, "confidence": 0.8, "sensors": {"left": ["x", "v"]}, "windows": {}}

@@ -2,6 +2,7 @@
 
 hidden_masks     random halves of the regions, and every network of an atlas as a whole
 filled_sums      squared errors of one predictor
+fill_weights     what predictors weigh in a sum of them
 fill_table       R² of all predictors, each beside the instantaneous Gaussian
 """
 
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from scipy.special import stdtrit
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 
-HALF = "half of the regions"
+HALF, WHOLE = "half of the regions", "whole networks"
 
 Fill = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.float32]]
 Sums = dict[str, NDArray[np.float64]]
@@ -64,6 +66,20 @@ def filled_sums(fill: Fill, series: NDArray[np.float32], masks: Mapping[str, Seq
     return found
 
 
+def fill_weights(
+    fills: Sequence[Fill], series: NDArray[np.float32], masks: Mapping[str, Sequence[NDArray[np.bool_]]]
+) -> dict[str, Values]:
+    """Choose, of HALF and WHOLE, weights (n_fills; 0 or more) of a sum of predictors that have not seen the series."""
+    roots: dict[str, Values] = {}  # root'root: products of predictions and series over all places so far
+    for name, each in masks.items():
+        for mask in each:
+            hidden, kind = np.broadcast_to(mask[:, None], series.shape), HALF if name == HALF else WHOLE
+            columns = [of[hidden].astype(np.float64) for of in (*(fill(series, mask) for fill in fills), series)]
+            rows = np.vstack([*roots.get(kind, np.zeros((0, len(columns)))), np.stack(columns, axis=1)])
+            roots[kind] = np.linalg.qr(rows).R
+    return {kind: nnls(root[:, :-1], root[:, -1])[0] for kind, root in roots.items()}
+
+
 def fill_table(
     sums: Mapping[str, Sums],
     people: Sequence[str],
@@ -92,7 +108,7 @@ def fill_table(
     Returns
     -------
     DataFrame
-        name, hidden (`HALF`, "whole networks", or the name of one), network ("" for all), r2, low, high, difference,
+        name, hidden (`HALF` or `WHOLE`), network ("" for all), r2, low, high, difference,
         difference_low, difference_high, verdict.
     """
     if reference not in sums:
@@ -134,10 +150,10 @@ def _views(sums: Sums, networks: NDArray[Any]) -> dict[tuple[str, str], NDArray[
     views = {(HALF, ""): sums[HALF].sum(axis=2)}
     whole = [name for name in sums if name != HALF]
     if whole:
-        views["whole networks", ""] = np.sum([sums[name].sum(axis=2) for name in whole], axis=0)
+        views[WHOLE, ""] = np.sum([sums[name].sum(axis=2) for name in whole], axis=0)
     for network in dict.fromkeys(networks.tolist()) if whole else ():
         views[HALF, network] = sums[HALF][:, :, networks == network].sum(axis=2)
-        views["whole networks", network] = sums[network].sum(axis=2)
+        views[WHOLE, network] = sums[network].sum(axis=2)
     return views
 
 

@@ -16,17 +16,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.decoding.masked import fill_scores
 from brainalign.decoding.masked.conditional_gaussian import ConditionalGaussian
+from brainalign.decoding.masked.fill_scores import HALF, WHOLE, Fill
 from brainalign.decoding.masked.model import MaskedBrainModel
 from brainalign.decoding.masked.subject_scores import Features, check_people_apart
 from brainalign.decoding.training import History
 
 VALIDATION_SHARE = 0.125  # of training people
+N_INIT = 10  # of k-means
 
 INSTANT, LAGGED, MODEL = "instantaneous Gaussian", "lagged Gaussian", "masked model"
-NULLS: dict[str, Callable[..., NDArray[np.floating[Any]]]] = {
+NETWORK = "network alone"  # the masked model is its prediction and that of the lagged Gaussian, weighed
+Runs = NDArray[np.floating[Any]]
+NULLS: dict[str, Callable[..., Runs]] = {
     "regions shifted": fill_scores.shifted_regions,
     "frames permuted": fill_scores.permuted_frames,
 }
@@ -36,8 +41,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "self loops": {"self_loops": True},
     "no region vectors": {"region_vectors": False},
 }
-
-Make = Callable[..., MaskedBrainModel]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class SeriesStudyTables:
         true, model, gaussian (n_traces, n_frames); run and region: which (n_traces).
     histories : dict of History
         Of every training, by the name in `filled`.
+    weights : dict of arrays
+        Of the network and the lagged Gaussian in the masked model, by what is hidden (2).
     """
 
     model: MaskedBrainModel
@@ -66,6 +71,7 @@ class SeriesStudyTables:
     agreement: pd.DataFrame
     traces: dict[str, NDArray[Any]]
     histories: dict[str, History]
+    weights: dict[str, Values]
 
 
 def masked_study(
@@ -74,7 +80,7 @@ def masked_study(
     test: NDArray[np.bool_],
     regions: Sequence[str],
     networks: Sequence[str],
-    make: Make,
+    make: Callable[..., MaskedBrainModel],
     *,
     lags: Sequence[int] = (0, 1, 2, 3, 4, 5),
     nulls: Sequence[str] = ("regions shifted",),
@@ -87,6 +93,9 @@ def masked_study(
     seed: int = 0,
 ) -> SeriesStudyTables:
     """Train on training runs, fill in hidden regions of test runs, and compare.
+
+    The masked model is the network and the lagged Gaussian, weighed on runs that the network did not learn from; so
+    are nulls. The network alone stands beside it, and ablations are of the network alone.
 
     Parameters
     ----------
@@ -115,33 +124,44 @@ def masked_study(
     train, held_out = series[~test], series[test]
     masks = fill_scores.hidden_masks(len(held_out), networks, n_halves, seed)
 
-    def fitted(runs: NDArray[np.floating[Any]], **changes: Any) -> MaskedBrainModel:
+    def fitted(name: str, runs: Runs, **changes: Any) -> tuple[MaskedBrainModel, tuple[Runs, Runs]]:
         model = make(**changes)
-        if model.schedule != "plateau":
-            return model.fit(runs, regions)
-        parted, val = validation_runs(runs, trained, model.frames_read, seed)
-        return model.fit(parted, regions, val)
+        parts = validation_runs(runs, trained, model.frames_read, seed)
+        model.fit(parts[0], regions, parts[1])
+        embeddings[name], histories[name] = model.region_embeddings_, model.history_
+        return model, parts
 
-    model = fitted(train)
+    def mixed(
+        model: MaskedBrainModel, parts: tuple[Runs, Runs], runs: Runs, tested: NDArray[np.float32]
+    ) -> tuple[dict[str, Values], fill_scores.Sums]:
+        # Weights are chosen for a Gaussian that has not seen the runs that choose them; then it sees all.
+        first, last = (ConditionalGaussian((lagged.lag_,), (lagged.penalty_,)).fit(some) for some in (parts[0], runs))
+        seen = fill_scores.hidden_masks(len(parts[1]), networks, n_halves, seed)
+        weights = fill_scores.fill_weights([_filling(model), first.reconstruct], parts[1], seen)
+        fills, found = (_filling(model), last.reconstruct), fill_scores.Sums()
+        for name, each in masks.items():
+            fill = partial(_weighed, weights[HALF if name == HALF else WHOLE], fills)
+            found |= fill_scores.filled_sums(fill, tested, {name: each})
+        return weights, found
+
+    embeddings: dict[str, Runs] = {}
+    histories: dict[str, History] = {}
+    model, parts = fitted(MODEL, train)
+    embeddings["connectivity"] = mean_connectivity(train)
     gaussians = {INSTANT: ConditionalGaussian(seed=seed), LAGGED: ConditionalGaussian(lags, seed=seed)}
     gaussians = {name: one.fit(train, trained) for name, one in gaussians.items()}
-    sums = {MODEL: fill_scores.filled_sums(_filling(model), held_out, masks)}
-    histories = {MODEL: model.history_}
-    sums |= {name: fill_scores.filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
+    lagged = gaussians[LAGGED]
+    weights, of_model = mixed(model, parts, train, held_out)
+    linear = {name: fill_scores.filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
+    sums = {MODEL: of_model, **linear, NETWORK: fill_scores.filled_sums(_filling(model), held_out, masks)}
     kinds = {MODEL: "model", INSTANT: "baseline", LAGGED: "baseline"}
-    embeddings: dict[str, NDArray[np.floating[Any]]] = {
-        MODEL: model.region_embeddings_,
-        "connectivity": mean_connectivity(train),
-    }
+    kinds |= dict.fromkeys(nulls, "null") | dict.fromkeys((NETWORK, *ablations), "ablation")
     for k, name in enumerate(nulls):
         moved = NULLS[name](series, np.random.default_rng([seed, 0x401, k])).astype(np.float32)
-        null = fitted(moved[~test])
-        sums[name] = fill_scores.filled_sums(_filling(null), moved[test], masks)
-        embeddings[name], kinds[name], histories[name] = null.region_embeddings_, "null", null.history_
+        sums[name] = mixed(*fitted(name, moved[~test]), moved[~test], moved[test])[1]
     for name in ablations:
-        ablated = fitted(train, **ABLATIONS[name])
+        ablated = fitted(name, train, **ABLATIONS[name])[0]
         sums[name] = fill_scores.filled_sums(_filling(ablated), held_out, masks)
-        embeddings[name], kinds[name], histories[name] = ablated.region_embeddings_, "ablation", ablated.history_
     options: dict[str, Any] = {"n_draws": n_draws, "confidence": confidence, "seed": seed}
     options |= {"people": whose[test].tolist(), "networks": networks}
     filled = fill_scores.fill_table(sums, reference=INSTANT, **options)
@@ -151,19 +171,17 @@ def masked_study(
     if len(set(networks)) > 1:
         agreement = network_agreement(embeddings, networks, network_permutations, seed)
     # Hidden regions over time are drawn at random, without a look at how well they are filled in.
-    mask = masks[fill_scores.HALF][0]
+    mask = masks[HALF][0]
     places = np.argwhere(mask)
     run, region = places[np.random.default_rng([seed, 0x7ACE]).permutation(len(places))[:n_traces]].T
-    by = {"true": held_out, "model": _filling(model)(held_out, mask)}
-    by["gaussian"] = gaussians[LAGGED].reconstruct(held_out, mask)
+    both = _filling(model), lagged.reconstruct
+    by = {"true": held_out, "model": _weighed(weights[HALF], both, held_out, mask), "gaussian": both[1](held_out, mask)}
     traces: dict[str, NDArray[Any]] = {name: np.array(one[run, :, region]) for name, one in by.items()}
     traces |= {"run": run, "region": region}
-    return SeriesStudyTables(model, gaussians[LAGGED], filled, agreement, traces, histories)
+    return SeriesStudyTables(model, lagged, filled, agreement, traces, histories, weights)
 
 
-def validation_runs(
-    series: NDArray[np.floating[Any]], people: Sequence[str], frames: int, seed: int
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+def validation_runs(series: Runs, people: Sequence[str], frames: int, seed: int) -> tuple[Runs, Runs]:
     """Return the runs to train on, and those that say when training may end: of other people, who are drawn.
 
     Where one person is trained on, a run is left out; where there is one run, its end is.
@@ -177,10 +195,15 @@ def validation_runs(
     last = max(frames, round(VALIDATION_SHARE * series.shape[1]))
     if series.shape[1] - last < frames:
         raise BrainalignError(
-            f"one training run of {series.shape[1]} frames cannot be parted into two of {frames}; set "
-            "decode_series.model.schedule to one_cycle, or give more runs"
+            f"one training run of {series.shape[1]} frames cannot be parted into two of {frames}; "
+            "shorten decode_series.model.segment_s, or give more runs"
         )
     return series[:, :-last], series[:, -last:]
+
+
+def _weighed(weights: Values, fills: Sequence[Fill], *given: Any) -> NDArray[Any]:
+    """Return the weighed sum of what several predictors make of series in which regions are hidden."""
+    return np.tensordot(weights, [fill(*given) for fill in fills], 1)
 
 
 def _filling(model: MaskedBrainModel) -> Callable[..., NDArray[np.float32]]:
@@ -206,9 +229,6 @@ def person_features(model: MaskedBrainModel, series: NDArray[np.float32]) -> Map
         "mean tokens": embedded.mean.reshape(len(series), -1),
         "latent connectivity": np.arctanh(np.clip(_upper_triangle(embedded.covariance), -0.999999, 0.999999)),
     }
-
-
-N_INIT = 10
 
 
 def _upper_triangle(matrices: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

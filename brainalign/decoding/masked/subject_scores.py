@@ -222,17 +222,10 @@ def fine_tuned_row(
         train = np.setdiff1d(np.arange(len(labels)), test)
         tuned = FineTuned(model, seed=seed).fit(series[train], labels[train].tolist())
         correct[test] = tuned.predict(series[test]) == labels[test]
-    row = {
-        "name": "fine-tuned",
-        "metric": "balanced accuracy",
-        "score": _score(correct, labels, np.ones(len(labels)), False),
-        "chance": 1 / len(np.unique(labels)),
-        "verdict": "one round of folds",
-        "n_people": len(np.unique(whose)),
-        "n_repeats": 1,
-        "n_permutations": 0,
-    }
-    return pd.DataFrame([row])
+    score = _score(correct, labels, np.ones(len(labels)), False)
+    row = {"name": "fine-tuned", "metric": "balanced accuracy", "score": score, "chance": 1 / len(np.unique(labels))}
+    counts = {"n_people": len(np.unique(whose)), "n_repeats": 1, "n_permutations": 0}
+    return pd.DataFrame([row | {"verdict": "one round of folds"} | counts])
 
 
 @dataclass(eq=False, repr=False)
@@ -292,13 +285,8 @@ class FineTuned:
             scores = self._scores(cut[chosen[:, None], drawn].to(device))
             return nn.functional.cross_entropy(scores, targets[chosen.to(device)])
 
-        train(
-            [self._blocks, self._read],
-            loss,
-            self.n_steps,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-        )
+        rates: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        train([self._blocks, self._read], loss, self.n_steps, **rates)
         return self
 
     def predict(self, series: NDArray[np.floating[Any]]) -> NDArray[np.str_]:

@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from brainalign.report import kit
 
 KIND_COLOURS = {"null": kit.GREY, "ablation": kit.COLOURS[4]}
-PREDICTORS = {
-    "masked model": kit.COLOURS[0],
-    "lagged Gaussian": kit.COLOURS[1],
-    "instantaneous Gaussian": kit.COLOURS[2],
-}
+MODEL, LAGGED, INSTANT, NETWORK = "masked model", "lagged Gaussian", "instantaneous Gaussian", "network alone"
+PREDICTORS = dict(zip((MODEL, LAGGED, INSTANT), kit.COLOURS, strict=False))
 MOST_NETWORKS = len(kit.COLOURS)
 
 
@@ -120,7 +117,6 @@ def person_figure(scores: pd.DataFrame) -> Figure:
 
 
 SERIES_TABLES = ("people", "filled", "regionnetworks", "regionmap", "personscores")
-MODEL, INSTANT, LAGGED = "masked model", "instantaneous Gaussian", "lagged Gaussian"
 NULL_R2 = 0.02  # what a model fitted to nothing may reach
 FEW_PEOPLE = 20
 MOST_FIGURES = 6  # labels drawn
@@ -214,17 +210,17 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
     lag = fitted["lag"]
     for view, part in _by_view(material.tables["filled"]):
         model, lagged = part[MODEL], part[LAGGED]
-        words = {
-            "better": "beats the instantaneous Gaussian, the simplest predictor",
-            "tie": "is no better than the instantaneous Gaussian, the simplest predictor: a tie",
-            "worse": "is worse than the instantaneous Gaussian, the simplest predictor",
-        }[model["verdict"]]
-        more = ": more than the network." if model["lagged_high"] < 0 else "."
+        network, linear = fitted["weights"][view]
+        words = {"better": "beats", "tie": "is no better than", "worse": "is worse than"}[model["verdict"]]
+        words += " the instantaneous Gaussian, the simplest predictor" + ": a tie" * (model["verdict"] == "tie")
+        more = ": more than the masked model." if model["lagged_high"] < 0 else "."
         sentences.append(
             f"With {view} hidden, the masked model explains {kit.number(model['r2'])} of the variance of hidden "
             f"regions [{kit.number(model['low'])} to {kit.number(model['high'])}] and {words} "
             f"({kit.number(part[INSTANT]['r2'])}; difference {kit.number(model['difference'])}, "
-            f"{kit.number(model['difference_low'])} to {kit.number(model['difference_high'])}). "
+            f"{kit.number(model['difference_low'])} to {kit.number(model['difference_high'])}). The "
+            f"network weighs {kit.number(network, 2)} in it, the lagged Gaussian {kit.number(linear, 2)}; the network "
+            f"alone explains {kit.number(part[NETWORK]['r2'])}. "
             + (
                 f"A linear predictor that also sees {lag} frames before and after explains "
                 f"{kit.number(lagged['r2'])}{more}"
@@ -346,9 +342,7 @@ def _people(material: kit.StudyMaterial) -> kit.Section:
 def _ending(material: kit.StudyMaterial) -> str:
     """Describe the length of training, and the reason for its end."""
     fitted = material.details("maskedmodel")
-    options, steps = material.config.decode_series.model, fitted["steps"][MODEL]
-    if options.schedule != "plateau":
-        return f"Training took {steps:,} steps; nothing was validated."
+    steps = fitted["steps"][MODEL]
     why = "ended where these were filled in no better" if fitted["converged"][MODEL] else "used up its steps"
     return (
         f"An eighth of the training subjects validated: after {steps:,} steps training {why}; the weights of step "
@@ -371,13 +365,16 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         "all runs of inner training subjects (on inner runs, where one subject is trained on; of one run the middle)."
     ) * any(settings.lags)
     texts = [
-        f"Runs were detrended and z-scored per region. Masked model ({options.design}, {options.attention} attention): "
+        f"Runs were detrended and z-scored per region. Network ({options.design}, {options.attention} attention): "
         f"segments of {options.segment_s:g} s, a token per region; between {options.ratio[0]:g} and "
         f"{options.ratio[1]:g} of the regions are hidden for a whole segment. {gather}; what is hidden sends nothing "
         "in the first block. Loss: 0.75 of the squared error of hidden regions, 0.25 of visible ones.",
         *([_ending(material)] if "steps" in fitted else []),
         "Instantaneous Gaussian: conditional mean of hidden given visible regions at the same frame, by the covariance "
         f"of training runs.{lagged}",
+        "Masked model: the predictions of the network and of the lagged Gaussian, added with the weights, none "
+        "negative, that come nearest to hidden regions of validating subjects, for each kind of hiding. Nulls are made "
+        "alike; ablations are of the network alone.",
     ]
     nulls = {
         "regions shifted": "each region shifted circularly by itself",
