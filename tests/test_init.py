@@ -58,6 +58,12 @@ def images(folder: Path, names: list[str]) -> None:
         Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype="uint8")).save(folder / "images" / f"{name}.png")
 
 
+def scan(path: Path, values: NDArray[Any], step_s: float = 1.0) -> None:
+    image = nibabel.Nifti1Image(values.astype("float32"), np.eye(4))
+    image.header.set_zooms((2.0, 2.0, 2.0, step_s)[: values.ndim])
+    nibabel.save(image, path)
+
+
 def trials_of(names: list[str], folder: Path, n_runs: int = 3) -> int:
     shown = [(name, run) for run in range(n_runs) for name in rng.permutation(names)]
     pd.DataFrame(shown, columns=["stimulus_id", "run"]).to_csv(folder / "trials.tsv", sep="\t", index=False)
@@ -91,8 +97,7 @@ def film(folder: Path) -> None:
         np.save(folder / f"sub-01_{run}.npy", rng.normal(size=(60, 8)))
         with av.open(str(folder / f"{run}.mkv"), "w") as container:
             stream = container.add_stream("ffv1", rate=5, width=8, height=8, pix_fmt="gray")
-            for _ in range(600):
-                frame = rng.integers(0, 255, (8, 8), dtype=np.uint8)
+            for frame in rng.integers(0, 255, (600, 8, 8), dtype=np.uint8):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
             container.mux(stream.encode())
 
@@ -108,11 +113,8 @@ def fmriprep(folder: Path) -> None:
         events["stim_file"] = [f"img{k}.png" for k in rng.permutation(6)]
         rest = pd.DataFrame({"onset": [1, 2, 3], "duration": 1, "trial_type": ["cue", "rest", "key"]})
         pd.concat([rest, events]).to_csv(raw / f"{stem}_events.tsv", sep="\t", index=False, na_rep="n/a")
-        bold = nibabel.Nifti1Image(500 + rng.normal(size=(3, 3, 2, 40)).astype("float32"), np.eye(4))
-        bold.header.set_zooms((2.0, 2.0, 2.0, 1.5))
-        nibabel.save(bold, func / f"{stem}_space-MNI_desc-preproc_bold.nii.gz")
-        mask = nibabel.Nifti1Image(np.ones((3, 3, 2), "uint8"), np.eye(4))
-        nibabel.save(mask, func / f"{stem}_space-MNI_desc-brain_mask.nii.gz")
+        scan(func / f"{stem}_space-MNI_desc-preproc_bold.nii.gz", 500 + rng.normal(size=(3, 3, 2, 40)), 1.5)
+        scan(func / f"{stem}_space-MNI_desc-brain_mask.nii.gz", np.ones((3, 3, 2)))
         (func / f"{stem}_space-MNI_desc-preproc_bold.json").write_text('{"RepetitionTime": 1.5, "StartTime": 0.75}')
         names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
         motion = pd.DataFrame(rng.normal(size=(40, 6)), columns=names)
@@ -171,10 +173,8 @@ def story_in_volumes(folder: Path) -> None:
         wavfile.write(folder / "audio" / f"{run}.wav", 100, rng.normal(0, 3000, 12_000).astype(np.int16))
         for person, shape in (("P1", (3, 3, 2)), ("P2", (4, 2, 2))):
             n_volumes = 64 if (person, run) == ("P2", "1") else 84
-            series = nibabel.Nifti1Image(rng.normal(size=(*shape, n_volumes)).astype("float32"), np.eye(4))
-            series.header.set_zooms((3.0, 3.0, 3.0, 1.5))
-            nibabel.save(series, folder / person / f"{run}.nii.gz")
-            nibabel.save(nibabel.Nifti1Image(np.ones(shape, "uint8"), np.eye(4)), folder / person / "brainmask.nii.gz")
+            scan(folder / person / f"{run}.nii.gz", rng.normal(size=(*shape, n_volumes)), 1.5)
+            scan(folder / person / "brainmask.nii.gz", np.ones(shape))
 
 
 def cells_of_matlab(folder: Path) -> None:
@@ -198,10 +198,8 @@ def blocks_in_runs(folder: Path) -> None:
             onsets = 4 + 1.5 * np.arange(9) + 6.0 * np.repeat(np.arange(3), 3)
             events = pd.DataFrame({"onset": onsets, "duration": 1.0, "trial_type": shown})
             events.to_csv(place / f"{stem}_events.tsv", sep="\t", index=False)
-            bold = nibabel.Nifti1Image(100 + rng.normal(size=(3, 3, 2, 26 + run)).astype("float32"), np.eye(4))
-            bold.header.set_zooms((2.0, 2.0, 2.0, 1.5))
-            nibabel.save(bold, place / f"{stem}_bold.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(np.ones((3, 3, 2), "uint8"), np.eye(4)), place / "brain_mask.nii.gz")
+            scan(place / f"{stem}_bold.nii.gz", 100 + rng.normal(size=(3, 3, 2, 26 + run)), 1.5)
+        scan(place / "brain_mask.nii.gz", np.ones((3, 3, 2)))
 
 
 def betas_of_sessions(folder: Path) -> None:
@@ -214,10 +212,9 @@ def betas_of_sessions(folder: Path) -> None:
         sessions = np.repeat(["9", "10"], [30, len(shown) - 30])
         pd.DataFrame({"session": sessions, "stimulus_id": shown}).to_csv(folder / person / "design.csv", index=False)
         for session, n in (("9", 30), ("10", len(shown) - 30)):
-            maps = nibabel.Nifti1Image(rng.normal(size=(3, 3, 2, n)).astype("float32"), np.eye(4))
-            nibabel.save(maps, folder / person / f"betas_session{session}.nii.gz")
+            scan(folder / person / f"betas_session{session}.nii.gz", rng.normal(size=(3, 3, 2, n)))
         for name, values in (("brainmask", np.ones((3, 3, 2))), ("rois", np.arange(18).reshape(3, 3, 2) % 3)):
-            nibabel.save(nibabel.Nifti1Image(values.astype("uint8"), np.eye(4)), folder / person / f"{name}.nii.gz")
+            scan(folder / person / f"{name}.nii.gz", values)
 
 
 def rdms_of_matlab(folder: Path) -> None:
@@ -352,7 +349,7 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     assert [of["file"] for of in study["models"].values()] == ["layer4.npy", "mine.csv"]
 
 
-def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys, fails) -> None:
     """Nobody is called sub-01; trials name images with their ending; another array has as many rows as nothing."""
     images(tmp_path, names := [f"p{k:02d}" for k in range(40)])
     people = ("anna", "annabo", "bo")  # a name within another's
@@ -376,9 +373,7 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
         trials = tmp_path / name / "trials.tsv"
         trials.write_text(trials.read_text().replace("stimulus_id", "shown", 1).replace(".png", ".bmp"))
         trials.rename(trials.with_name("design.tsv"))
-    assert main(["init", str(tmp_path), "--yes"]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert re.search(r"anna/design.tsv has the columns .*shown.* but no stimulus_id: call that of", said)
+    fails("anna/design.tsv has the columns shown, run but no stimulus_id", main, ["init", str(tmp_path), "--yes"])
 
 
 def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Path, fails) -> None:
@@ -519,9 +514,8 @@ def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: P
             if ending == "npy":
                 np.save(tmp_path / f"ses-{day}_betas.npy", values)
             else:
-                maps = nibabel.Nifti1Image(values.T.reshape(3, 3, 2, 20), np.eye(4))
-                nibabel.save(maps, tmp_path / f"ses-{day}_betas.nii.gz")
-                nibabel.save(nibabel.Nifti1Image(np.ones((3, 3, 2), "u1"), np.eye(4)), tmp_path / "mask.nii.gz")
+                scan(tmp_path / f"ses-{day}_betas.nii.gz", values.T.reshape(3, 3, 2, 20))
+                scan(tmp_path / "mask.nii.gz", np.ones((3, 3, 2)))
         check("01", n=40)
     train, test = order[:12], order[12:]
     repeats = of_images(np.tile(test, (3, 1)))
@@ -699,8 +693,7 @@ def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Pa
     table["trial"] = range(len(table))
     table["rt"], table["rate"] = table.groupby(["subject", "day", "image"]).ngroup(), rng.normal(size=len(table))
     table = table[(table["subject"] != "a") | (table["day"] != "1") | (table["neuron"] != "n2")]  # not recorded then
-    mixed = table.sample(len(table), random_state=0).sort_values("day", kind="stable")
-    mixed.to_csv(tmp_path / "rates.csv", index=False)
+    table.sample(frac=1, random_state=0).sort_values("day", kind="stable").to_csv(tmp_path / "rates.csv", index=False)
     study = described(tmp_path)
     for who in "ab":
         responses = read_subject(study, who, as_they_are=True)
@@ -911,9 +904,8 @@ def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> N
     for person in ("subj01", "subj02"):
         (tmp_path / person / "fmri").mkdir(parents=True)
         images(tmp_path / person, [f"train-{k}" for k in range(30)])
-        betas = nibabel.Nifti1Image(rng.normal(size=(4, 1, 1, 30)).astype("f4"), np.eye(4))
-        nibabel.save(betas, tmp_path / person / "fmri" / "betas.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(np.ones((4, 1, 1), "u1"), np.eye(4)), tmp_path / person / "mask.nii.gz")
+        scan(tmp_path / person / "fmri" / "betas.nii.gz", rng.normal(size=(4, 1, 1, 30)))
+        scan(tmp_path / person / "mask.nii.gz", np.ones((4, 1, 1)))
         np.save(tmp_path / person / "areas.npy", {0: "V1"}, allow_pickle=True)
     study, written = described(tmp_path), (tmp_path / "study.yaml").read_text()
     assert "# 2 file(s) left out: " in written
@@ -1125,24 +1117,26 @@ def test_what_lies_beside_is_read_or_named(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "meg")
     (tmp_path / "fmri" / "betas.npy").unlink()
     at = np.arange(18).reshape(3, 3, 2)
-    volumes = {"betas": rng.normal(size=(3, 3, 2, 72)), "V1_mask": at % 3 == 0, "FFA_mask": at % 3 == 1}
-    for name, values in volumes.items():
-        nibabel.save(nibabel.Nifti1Image(values.astype("f4"), np.eye(4)), tmp_path / "fmri" / f"{name}.nii.gz")
+    scan(tmp_path / "fmri" / "betas.nii.gz", rng.normal(size=(3, 3, 2, 72)))
+    for k, area in enumerate(("V1", "FFA")):
+        scan(tmp_path / "fmri" / f"{area}_mask.nii.gz", at % 3 == k)
     regions = read_subject(described(tmp_path), "01").regions()
     assert [regions[area].tolist() for area in ("FFA", "V1")] == [[*range(1, 12, 2)], [*range(0, 12, 2)]]
 
 
-def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path) -> None:
+def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path, fails) -> None:
     images(tmp_path, names := [f"p{k:02d}" for k in range(9)])
     shown = np.repeat([*range(9)], 3)
     events = np.c_[np.arange(27), 0 * shown, (shown + 4) % 9 + 1]
     data = mne.EpochsArray(rng.normal(size=(27, 2, 9)), mne.create_info(2, 50.0, "eeg"), events, verbose="error")
     data.save(tmp_path / "s-epo.fif", verbose="error")
-    codes = pd.DataFrame({"code": [(k + 4) % 9 + 1 for k in range(9)], "file": [f"{name}.png" for name in names]})
-    codes.to_csv(tmp_path / "triggers.csv", index=False)
-    study = described(tmp_path)
+    for rows in ([*range(9)], [*shown, 0, 1]):  # either column may be meant; of trials, some of which were rejected
+        columns = {"trial": range(1, len(rows) + 1), "code": [(k + 4) % 9 + 1 for k in rows]}
+        pd.DataFrame(columns | {"file": [f"{names[k]}.png" for k in rows]}).to_csv(tmp_path / "triggers.csv")
+        if len(rows) == 9:
+            fails("numbers of images: trial of triggers.csv, code of", main, ["init", str(tmp_path), "--yes"])
+    trials = read_subject(described(tmp_path), "01").trials["stimulus_id"]
     paths = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", dtype=str).set_index("stimulus_id")["path"]
-    trials = read_subject(study, "01").trials["stimulus_id"]
     assert [Path(paths[name]).stem for name in trials] == [names[k] for k in shown]
     remove([tmp_path / "stimuli.tsv", tmp_path / "triggers.csv"])
     mne.EpochsArray(data.get_data(), data.info, verbose="error").save(tmp_path / "s-epo.fif", overwrite=True)
@@ -1170,6 +1164,8 @@ def test_copies_follow_their_files_and_names_of_images_need_no_ending(tmp_path: 
     vectors.to_csv(tmp_path / "mine.csv", index_label="image")
     for column in ("distractor", "target"):  # the lab corrects its file, and looks again
         cues[[column]].to_csv(tmp_path / "trials.csv", index=False)
+        if column == "target":
+            assert "trials.csv was changed" in str(audit_study(load_descriptor(tmp_path / "study.yaml")).errors)
         study = described(tmp_path)
         assert read_subject(study, "01").trials["stimulus_id"].tolist() == cues[column].tolist()
         file = yaml.safe_load((tmp_path / "study.yaml").read_text())["models"]["mine"]["file"]
@@ -1203,13 +1199,19 @@ def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
         assert words[["onset_s", "duration_s"]].astype(float).to_numpy().tolist() == [[1, 0.5], [2, 0.5], [3, 0.5]]
 
 
-def test_images_are_known_in_other_letters_and_asked_for_where_counts_are_doubtful(tmp_path: Path, monkeypatch) -> None:
+def test_images_are_known_in_other_letters_and_asked_for_in_doubt(tmp_path: Path, monkeypatch, fails) -> None:
     letters = [f"B\u00e4r {k:02d}" for k in range(20)]  # one letter here, two on disks of macOS
     images(tmp_path, [unicodedata.normalize("NFD", name).upper() for name in letters])
-    np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of([f"{name}.PNG" for name in letters], tmp_path), 5)))
-    described(tmp_path)
-    assert main(["check", str(tmp_path / "study.yaml")]) == 0
-    remove([tmp_path / "stimuli.tsv", tmp_path / "study.yaml"])
+    np.save(tmp_path / "rates.npy", of_images(rows := rng.permutation(np.tile(range(20), 3))))
+    (tmp_path / "plan.csv").write_bytes("Bild\n\u4e2d\u6587".encode("gbk"))
+    fails("plan.csv: not a readable table", main, ["init", str(tmp_path), "--yes"])  # of another alphabet
+    plan = {"Lauf": np.repeat([1, 2, 3], 20), "Bild": [f"{letters[k]}.png" for k in rows], "Zeit": "0,5"}
+    for encoding in ("cp1252", "utf-16", "utf-8-sig"):  # as spreadsheets save it
+        pd.DataFrame(plan).to_csv(tmp_path / "plan.csv", sep=";", index=False, encoding=encoding)
+        assert planted(study := described(tmp_path), "01") == (rows.tolist(), rows.tolist())
+        assert read_subject(study, "01").trials["run"].tolist() == plan["Lauf"].astype(str).tolist()
+        assert main(["check", str(tmp_path / "study.yaml")]) == 0
+    remove(tmp_path.glob("*.[cty]*"))
     np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of([f"S{k:3d}" for k in range(1, 16)], tmp_path), 5)))
     answers = iter(["1", ""])  # the number of the first image, what is held out
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))

@@ -27,6 +27,7 @@ from brainalign.io.readers import load_ahead as load_ahead
 from brainalign.io.readers import load_image_file as load_image_file
 from brainalign.io.readers import open_hdf5 as open_hdf5
 from brainalign.io.readers import open_picture as open_picture
+from brainalign.io.readers import open_text as open_text
 from brainalign.io.readers import read_json as read_json
 from brainalign.io.readers import read_lines as read_lines
 from brainalign.io.readers import read_npy as read_npy

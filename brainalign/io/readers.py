@@ -4,6 +4,7 @@ What a format lets one check is checked: the sizes in a header against the file,
 the checksums of gzip, zip and PNG, which libraries that stop early never reach.
 """
 
+import codecs
 import gzip
 import json
 import re
@@ -31,6 +32,7 @@ AGAIN = "copy or download it again"
 LONGEST = 200  # characters of what a library says
 MOST_PACKED = 1032  # deflate packs no more bytes than these into one
 PIECE = 1 << 20
+LETTERS = re.compile(rb"[\x80\x85\x8c\x91-\x97\x9c\xa0-\xfd]")  # of Windows in western Europe, and quotation marks
 
 
 @contextmanager
@@ -82,10 +84,30 @@ def read_json(path: Path | str, wrong: str = "not a readable JSON object", remed
     return content
 
 
+def _letter(error: UnicodeError) -> tuple[str, int]:
+    """Decode a letter that is no UTF-8; three in a row, or of other bytes, are of another alphabet."""
+    if not isinstance(error, UnicodeDecodeError) or error.encoding != "utf-8":
+        raise error
+    letter, around = error.object[error.start : error.end], error.object[max(error.start - 2, 0) : error.end + 2]
+    if not LETTERS.fullmatch(letter) or re.search(rb"[\x80-\xff]{3}", around):
+        raise error
+    return letter.decode("cp1252"), error.end
+
+
+codecs.register_error("windows", _letter)
+
+
+def open_text(path: Path | str) -> IO[str]:
+    """Open a text in UTF-8, in UTF-16 that says so, or with letters of Windows (cp1252), as spreadsheets save it."""
+    with Path(path).open("rb") as file:
+        wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return Path(path).open(encoding="utf-16" if wide else "utf-8-sig", errors="windows", newline="")
+
+
 def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> list[str]:
-    """Return the lines of a text file in UTF-8."""
-    with reading(path, "not a text file", remedy):
-        text = Path(path).read_text(encoding="utf-8-sig")
+    """Return the lines of a text file; see `open_text`."""
+    with reading(path, "not a text file", remedy), open_text(path) as file:
+        text = file.read()
         if "\0" in text:
             raise ValueError("holds bytes of 0, as binary files do")
     return text.splitlines()

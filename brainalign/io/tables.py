@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.io.readers import open_text, reading
 
 MISSING = ("", "n/a", "N/A", "nan", "NaN", "<NA>", "None")  # cells in which nothing is known
 
@@ -22,8 +23,8 @@ def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:
     The separator is a comma where the name ends in .csv, else a tab, unless given.
     """
     separator = separator or ("," if path.suffix.lower() == ".csv" else "\t")
-    with no_cell_lost(path):
-        cells = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, header=None)
+    with no_cell_lost(path), open_text(path) as file:
+        cells = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, header=None)
     names = [name or f"Unnamed: {place}" for place, name in enumerate(cells.iloc[0])]
     other = next((mark for mark in ";\t," if len(names) == 1 and mark != separator and mark in names[0]), None)
     if other is not None and re.sub(r'[_"\s.-]', "", names[0].replace(other, "")).isalnum():
@@ -44,16 +45,15 @@ def no_cell_lost(path: Path | str) -> Iterator[None]:
     For tables read with `index_col=False`, where pandas only warns of a surplus cell; `path`, what is read, is named in
     the message.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            yield
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        surplus = isinstance(error, pd.errors.ParserWarning) or " saw " in str(error)
-        what = "a row has more cells than the header" if surplus else "not a readable table"
-        raise BrainalignError(
-            f"{path}: {what} ({str(error).strip()}); put text that holds the separator in quotation marks, or write "
-            "the table again"
-        ) from error
-    except Exception as error:  # csv.Error, a file without any text, bytes that are no text, ...
-        raise BrainalignError(f"{path}: not a readable table ({error}); write it again") from error
+    with reading(path, "not a readable table"):  # csv.Error, a file without any text, bytes that are no text, ...
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                yield
+        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            surplus = isinstance(error, pd.errors.ParserWarning) or " saw " in str(error)
+            what = "a row has more cells than the header" if surplus else "not a readable table"
+            raise BrainalignError(
+                f"{path}: {what} ({str(error).strip()}); put text that holds the separator in quotation marks, or "
+                "write the table again"
+            ) from error

@@ -8,8 +8,10 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from brainalign.checks import listed
-from brainalign.io import read_lines, read_parquet, reading
+from brainalign.io import open_text, read_lines, read_parquet, reading
 from brainalign.study.parsing import Strict
+
+COPIED = ".init_copied.json"  # the tables that `init` copied, beside the study, with their checksums
 
 
 class Stimulus(Strict):
@@ -46,7 +48,7 @@ def table_rows(path: Path, separator: str = "") -> Iterator[list[str]]:
         table = read_parquet(path)
         yield from ([*map(str, row)] for row in [[*table], *table.astype(object).to_numpy().tolist()])
         return
-    with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
+    with reading(path, "not a readable table"), open_text(path) as file:
         yield from csv.reader(file, delimiter=separator or ("," if path.suffix.lower() == ".csv" else "\t"))
 
 

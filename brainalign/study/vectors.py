@@ -128,10 +128,7 @@ def _check_layer(what: str, array: NDArray[Any], names: list[str] | None, source
 
 
 def _table(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        raise BrainalignError(f"{path}: no such file; correct the path")
-    with reading(path, "not a readable table", "write it again"):
-        table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
+    table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
     check_columns(path, table, [ID], "name the stimuli")
     return table
 

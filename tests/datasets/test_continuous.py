@@ -295,7 +295,7 @@ def saved(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
     ("one.TextGrid", LONG, "utf-8"),
     ("one.TextGrid", LONG, "utf-16"),
     ("one.TextGrid", SHORT, "utf-8-sig"),
-    ("one.srt", SRT, "utf-8-sig"),
+    ("one.srt", SRT, "utf-16"),
     ("one.tsv", "onset_s\tduration_s\ttext\n0.5\t0.25\tthe\n0.75\t0.5\tdog Rex\n2\t1\t[barks] 3.5\n", "utf-8"),
     ("one.ctm", ";; words\nx 1 0.5 0.25 the\nx 1 0.75 0.5 dog 0.9\nx 1 2.0 1.0 [barks]\n", "utf-8"),
 ])  # fmt: skip

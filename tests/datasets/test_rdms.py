@@ -230,7 +230,7 @@ def test_a_table_may_name_objects(tmp_path: Path, world: ConceptWorld, odd: str,
     table = table.rename(columns={"odd": "choice"}) if odd == "name" else table
     if odd == "one of three":
         table = pd.DataFrame(names[world.triplets], columns=["left", "right", "odd"])
-    table.to_csv(tmp_path / "named.csv", index=False)
+    table.astype(str).reindex(range(-2, len(table))).to_csv(tmp_path / "named.csv", index=False)  # after instructions
     found = read_judgements(load_descriptor(path))
     np.testing.assert_array_equal(np.sort(found.triplets[:, :2]), np.sort(world.triplets[:, :2]))
     np.testing.assert_array_equal(found.triplets[:, 2], last)

@@ -220,7 +220,7 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
     rows = table.drop(columns="stimulus_id").to_numpy().tolist()
     assert rows == [["A café, there.", "1", "1", "CONTROL"], ["Another one.", "1", "2", ""]]
     refused("no column 'sentence'", read_task_table, path)
-    refused("cannot be read", read_task_table, tmp_path / "none.csv")
+    refused("none.csv: no such file", read_task_table, tmp_path / "none.csv")
 
 
 def test_signals_may_go_to_a_file_and_texts_are_repaired(tmp_path) -> None:

@@ -54,16 +54,16 @@ CALLED = {
     "filename file nsdid nsd_id 73kid 73k_id cocoid coco_id",
     "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
     "path": "image_path image_file filename file",
-    "session": "session_id ses day",
-    "run": "run_id block story",
-    "roi": "area brain_area region",
+    "session": "session_id ses day sitzung",
+    "run": "run_id block story lauf bloc",
+    "roi": "area brain_area region areal aire",
 }
 SHOWN = re.compile("(?:image|img|stimulus|stim|picture|pic|scene)(?:number|num|no|nr|index|idx|id|name|code)")
 # What files say of their samples, in small letters and without units: how many a second, and when the first is.
 STEP, RATE = ("tr", "repetitiontime"), ("fs", "sfreq", "srate", "samplingrate", "samplerate", "samplingfrequency")
 START, LATEST_START_S = ("tmin", "t0", "starttime"), 10.0  # beyond, milliseconds are meant
 # What arrays of times are called; those of edges have one more than there are bins.
-TIMES = re.compile(r"(?i)(?:.*/)?(?:[^/]*(?:time|bin[-_]?(?:edge|cent))[^/]*|t(?:_?m?s|t|vec|axis|points)?)")
+TIMES = re.compile(r"(?i)(?:.*/)?(?:[^/]*(?:time|temps|zeit|bin[-_]?(?:edge|cent))[^/]*|t(?:_?m?s|t|vec|axis|points)?)")
 ONSET = re.compile(r"(onset|start|begin|time)s?([-_ ]*\(?(s|secs?|seconds?)\)?)?", re.IGNORECASE)  # of a word
 Ask = Callable[[str, str], str]
 YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
@@ -141,8 +141,8 @@ class Lab:
             if {"run", "word", "text"} & {*known, *names.values()} > {"run"}:
                 names |= dict.fromkeys([old for old in known if ONSET.fullmatch(old)][:1], "onset_s")
             cells = sorted(zip(known, first, strict=False), key=lambda cell: names.get(cell[0]) != "stimulus_id")
-            likely = (name for name, cell in cells if name not in shown and are_names([cell], shown))
-            column = (name for name in likely if are_names(table_column(self.folder / path, name, between), shown))
+            likely = (name for name, cell in cells if name not in shown and not is_number(cell))
+            column = (name for name in likely if are_names(table_column(self.folder / path, name, between), shown, 1))
             # What cells name says more than what a column is called, but for an id that another kind of table has, too.
             key = next((old for old, new in names.items() if new == "stimulus_id"), None)
             joined = any(key in of and of != known for of, _ in map(self.head, self.ending(*TABLES)))
@@ -194,7 +194,8 @@ class Lab:
         """Name what was shown as its images are called, or as tables of stimuli call it."""
         tables = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
         called = {name for path in tables for name in table_column(self.folder / path, "stimulus_id")}
-        return called.union(*((path.name, path.stem) for path in self.ending(*IMAGES)))
+        called = called.union(*((path.name, path.stem) for path in self.ending(*IMAGES)))
+        return called | {*map(_folded, called)}
 
     def head(self, path: Path, separator: str = "") -> list[list[str]]:
         """Return the columns of a table, and the cells of its first row."""
@@ -463,10 +464,12 @@ class Lab:
         return None
 
 
-def are_names(cells: Collection[str], shown: Collection[str]) -> bool:
-    """Tell whether cells, which are no numbers, all name something that was shown."""
-    names = {PureWindowsPath(cell).name for cell in cells}  # which parts at / and \
-    return names <= {*shown} and not all(map(is_number, names))
+def are_names(cells: Collection[str], shown: Collection[str], n_others: int = 0) -> bool:
+    """Tell whether cells, which are no numbers, all name something that was shown, but for what less than half say."""
+    names = Counter(PureWindowsPath(cell).name for cell in cells)  # which parts at / and \
+    others = [name for name in names if name not in shown and _folded(name) not in shown]
+    less = len(others) <= n_others and 2 * sum(names[name] for name in others) <= len(cells)  # NULL, say, or fixation
+    return less and not all(map(is_number, names))
 
 
 def study_names(known: list[str]) -> dict[str, str]:
@@ -521,14 +524,20 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     digits = {name: re.findall(r"\d*$", name)[0] for name in shown}
     if not all(digits.values()) or len({name.removesuffix(of).rstrip() for name, of in digits.items()}) > 1:
         return []
-    for path in lab.ending(*TABLES):  # of trigger codes
-        columns = [*zip(*[*table_rows(lab.folder / path)][1:], strict=False)]
-        codes = next((of for of in columns if {*of} >= {*shown} and len({*of}) == len(of)), ())
-        named = next((of for of in columns if codes and are_names(of, lab.shown())), ())
-        code_of = dict(zip([Path(name).stem for name in named], codes, strict=False))
-        if code_of.keys() >= {image.stem for image in images}:
-            lab.remark("stimuli", f"numbers of images are those of {path}")
-            return [code_of[image.stem] for image in images]
+    told: dict[str, dict[str, str]] = {}
+    for path in lab.ending(*TABLES):  # of trigger codes, or of trials that have them
+        columns = {of[0]: of[1:] for of in zip(*table_rows(lab.folder / path), strict=False)}
+        named = next((of for of in columns.values() if are_names(of, lab.shown())), ())
+        stems = [Path(name).stem for name in named]
+        for name, of in columns.items() if {*stems} >= {image.stem for image in images} else ():
+            code_of = dict(pairs := {*zip(stems, of, strict=True)})
+            if {*of} >= {*shown} and len({*of}) == len(pairs) == len(code_of) and code_of not in told.values():
+                told[f"{name} of {path}"] = code_of
+    if told:
+        which, *others = told
+        which = lab.answer("stimuli", f"numbers of images: {', '.join(told)}", "") if others else which
+        lab.remark("stimuli", f"numbers of images are {which}")
+        return [told[which][image.stem] for image in images]
     asked = {int(digits[name]): name for name in shown}
     last = [int(found[-1]) if (found := re.findall(r"\d+", path.stem)) else -1 for path in images]
     n, start, order = len(images), min(asked), lab.listing(images)

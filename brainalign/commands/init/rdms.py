@@ -20,13 +20,14 @@ def describe_judgements(lab: Lab) -> dict[str, Any] | None:
     """Describe tables that say which of three objects is the odd one."""
     from brainalign.datasets.studies import odd_column
 
-    files, again = list[str](), list[str]()
+    files, again, told, shown = list[str](), list[str](), set[str](), lab.shown()
     for path in lab.ending(".csv", ".tsv"):
-        odd, at = odd_column(columns := table_columns(lab.folder / path)), lab.folder / path
-        if odd and (
-            "odd" in odd.lower() or all(row.count(row[columns.index(odd)]) == 2 for row in [*table_rows(at)][1:])
-        ):
+        if not (odd := odd_column(columns := table_columns(lab.folder / path))):
+            continue
+        rows = [row for row in [*table_rows(lab.folder / path)][1:] if row[columns.index(odd)]]
+        if rows and ("odd" in odd.lower() or all(row.count(row[columns.index(odd)]) == 2 for row in rows)):
             files.append(str(path))
+            told |= {cell for row in rows for cell in row if labs.are_names([cell], shown)}
             lab.remark("recordings", f"{odd} is taken for what does not belong with the two others")
     for path in () if files else lab.ending(".txt"):  # as THINGS has them
         with suppress(BrainalignError):
@@ -34,7 +35,7 @@ def describe_judgements(lab: Lab) -> dict[str, Any] | None:
             if len(rows) > 1 and all(len({*row}) == len(row) == 3 and "".join(row).isdecimal() for row in rows):
                 (files if len({*map(frozenset, rows)}) > len(rows) / 2 else again).append(str(path))
                 lab.remark("recordings", "the last of three numbers is taken for the odd one")
-    if not files or (stimuli := lab.stimuli()) is None:
+    if not files or (stimuli := lab.stimuli(told)) is None:
         return None
     judged = {"format": "triplets", "triplets": files, **({"repeats": again} if again else {}), "duplicates": "keep"}
     return {"stimuli": str(stimuli), "recordings": {"people": judged}}

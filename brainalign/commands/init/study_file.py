@@ -26,7 +26,7 @@ from brainalign.commands.init.stories import describe_story
 from brainalign.commands.init.trials import describe_rows
 from brainalign.commands.init.volumes import describe_blocks
 from brainalign.io import array_shapes, file_digest, read_json, writing
-from brainalign.study import table_columns, table_rows
+from brainalign.study import COPIED, table_columns, table_rows
 
 
 def init_study(folder: Path, ask: Ask) -> Path:
@@ -53,7 +53,10 @@ def init_study(folder: Path, ask: Ask) -> Path:
     with writing(target):
         target.write_text(_written({"name": name} | study, lab, form))
     copies = sorted(path for path in lab.written if (folder / path).is_file())
-    record.write_text(json.dumps({path.as_posix(): file_digest(folder / path) for path in copies}, indent=1))
+    apart = {*_idle(lab, study), *re.findall('"(.*?)"', json.dumps(study, ensure_ascii=False))}
+    copied = sorted(path for path in before if path.suffix in labs.TABLES and str(path) not in apart)
+    for file, paths in ((record, copies), (folder / COPIED, copied)):
+        file.write_text(json.dumps({path.as_posix(): file_digest(folder / path) for path in paths}, indent=1))
     return target
 
 
@@ -78,7 +81,7 @@ def _first_form(lab: Lab) -> tuple[str, dict[str, Any]] | None:
 
 def _refusal(lab: Lab) -> BrainalignError:
     """Return the error of a folder that has no form, with what may be done about the files that come closest."""
-    trials = next((path for path in lab.ending(*labs.TABLES) if re.search("trial|design", path.stem)), None)
+    trials = next((of for of in lab.ending(*labs.TABLES) if re.search("(?i)trial|design|essai|plan", of.stem)), None)
     columns, hint = [] if trials is None else table_columns(lab.folder / trials), ""
     if columns and "stimulus_id" not in {*columns, *labs.study_names(columns).values()}:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."

@@ -10,7 +10,7 @@ import numpy as np
 from brainalign.checks import BrainalignError, listed
 from brainalign.commands.init import lab as labs
 from brainalign.commands.init.lab import CIFTI, Lab, named_texts, rows_of_events
-from brainalign.io import MISSING, load_image_file
+from brainalign.io import MISSING, load_image_file, read_lines
 from brainalign.study import header_step_s, table_column
 
 A_GLM = "estimate a response per trial first, from derivatives of fMRIPrep (docs/pages/fmriprep.md) or by GLMsingle"
@@ -41,7 +41,7 @@ def describe_blocks(lab: Lab) -> dict[str, Any] | None:
         recordings[name] = {"format": "nifti", "mask": str(labs.of_subject(name, masks, people)), **what}
     cells = [name for path in bold if not labels for name in table_column(lab.folder / tables[path], "trial_type")]
     if labels:
-        cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
+        cells = [line.split()[0] for line in read_lines(lab.folder / labels[0]) if line.strip()]
     rest = next((name for name in ("rest", "baseline", "fixation") if name in cells), "rest")
     names = [name for name in dict.fromkeys(cells) if name not in (rest, *MISSING)]
     images = {path.stem: str(path) for path in lab.ending(*labs.IMAGES)}

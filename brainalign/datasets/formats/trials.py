@@ -10,7 +10,7 @@ import pandas as pd
 from brainalign.checks import BrainalignError, check_choice, check_columns, listed
 from brainalign.io import MISSING, read_parquet, read_text_table
 
-SEPARATORS = {".tsv": "\t", ".csv": ",", ".parquet": ""}
+ENDINGS = (".tsv", ".csv", ".parquet")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -19,12 +19,8 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises BrainalignError if the file does not exist, has another ending or cannot be read as a table; see
     `read_text_table`. `path` ends in .tsv, .csv or .parquet.
     """
-    check_choice(f"the ending of {path}", path.suffix.lower(), SEPARATORS)
-    if not path.exists():
-        raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
-    if path.suffix.lower() != ".parquet":
-        return read_text_table(path, SEPARATORS[path.suffix.lower()])
-    return read_parquet(path)
+    check_choice(f"the ending of {path}", path.suffix.lower(), ENDINGS)
+    return read_parquet(path) if path.suffix.lower() == ".parquet" else read_text_table(path)
 
 
 def read_trials(path: Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from brainalign.checks import BrainalignError, check_columns, listed
-from brainalign.io import no_cell_lost
+from brainalign.io import no_cell_lost, open_text, reading
 
 # Typing errors of ZuCo's files; others are given by the caller, who knows the release.
 TYPOS: Mapping[str, str] = MappingProxyType({"emp11111ty": "empty", "film.1": "film."})
@@ -84,15 +84,8 @@ def read_task_table(
     DataFrame
         text (cleaned), stimulus_id, then the other columns as text; of a sentence that is listed twice the first row.
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BrainalignError(f"{path}: cannot be read ({error}); give a CSV file of sentences") from error
-    try:
-        lines = StringIO(content.decode("utf-8-sig"), newline=None)
-    except UnicodeDecodeError:
-        lines = StringIO(content.decode("cp1252", errors="replace"), newline=None)
+    with reading(path, "cannot be read", "give a CSV file of sentences"), open_text(path) as file:
+        lines = StringIO(file.read(), newline=None)
     kept = [line.rstrip("\n") for line in lines if not line.startswith("#") and line.strip()]
     separator = max(";,\t", key=kept[0].count) if kept else ","
     header, rows = (kept[:1], kept[1:]) if columns is None else ([], kept)
@@ -100,7 +93,6 @@ def read_task_table(
         rows = [row.removesuffix(separator) for row in rows]
     with no_cell_lost(path):
         named = [name for line in csv.reader(header, delimiter=separator) for name in line if name.strip()]
-    with no_cell_lost(path):
         table = pd.read_csv(
             StringIO("\n".join([*header, *rows])),
             sep=separator,

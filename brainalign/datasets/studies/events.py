@@ -11,7 +11,7 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.datasets.formats import read_table
-from brainalign.io import MISSING, reading
+from brainalign.io import MISSING, open_text, read_lines, reading
 
 Events = list[tuple[float, float, str]]
 COLUMNS = ["onset_s", "duration_s", "caption"]
@@ -79,9 +79,8 @@ def usual_names(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _textgrid(path: Path, tier: str | None) -> pd.DataFrame:
-    raw = path.read_bytes()
-    with reading(path, "no TextGrid", "save it from Praat as UTF-8 or UTF-16"):
-        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    with reading(path, "no TextGrid", "save it from Praat as UTF-8 or UTF-16"), open_text(path) as file:
+        text = file.read()
         pieces = [(name.replace('""', '"') if number == "" else float(number)) for name, number in PIECES.findall(text)]
         tiers: dict[str, Events] = {}
         place = pieces.index("TextGrid") + 3  # after it the times of the whole
@@ -105,14 +104,14 @@ def _textgrid(path: Path, tier: str | None) -> pd.DataFrame:
 
 def _ctm(path: Path, _: str | None) -> pd.DataFrame:
     with reading(path, "no CTM file", "write lines like: file channel start duration word"):
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.split() for line in read_lines(path)]
         return _spoken([(float(of[2]), float(of[3]), of[4]) for of in lines if of and not of[0].startswith(";;")])
 
 
 def _srt(path: Path, tier: str | None) -> pd.DataFrame:
     events: Events = []
     with reading(path, "no SRT file", "write blocks of number, 00:00:01,000 --> 00:00:02,500 and text"):
-        for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").strip()):
+        for block in re.split(r"\n\s*\n", "\n".join(read_lines(path)).strip()):
             _, times, *texts = block.split("\n")
             h, m, s, ms, h2, m2, s2, ms2 = map(int, ARROW.fullmatch(times.strip()).groups())  # type: ignore[union-attr]
             start, stop = 3600 * h + 60 * m + s + ms / 1000, 3600 * h2 + 60 * m2 + s2 + ms2 / 1000

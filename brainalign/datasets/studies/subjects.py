@@ -24,8 +24,9 @@ from brainalign.datasets.published import (
     read_things_epochs,
 )
 from brainalign.datasets.splits import group_labels, make_image_split, make_splits
-from brainalign.io import file_digest
+from brainalign.io import file_digest, read_json
 from brainalign.study import (
+    COPIED,
     AlgonautsFiles,
     ArrayFiles,
     BetaFiles,
@@ -356,8 +357,12 @@ def _check_copies(splits: pd.DataFrame, column: str, images: formats.ImageAudit)
 
 
 def changed_files(descriptor: Study) -> list[str]:
-    """Return a line for every file that is there but has another sha256 than the descriptor gives."""
-    found = []
+    """Return a line for every file that is there but has another sha256 than the descriptor gives, or than it had."""
+    copied, found = descriptor.folder / COPIED, []
+    for name, digest in (read_json(copied) if copied.exists() else {}).items():
+        if (path := descriptor.folder / name).exists() and file_digest(path) != digest:
+            remedy = f"move study.yaml away and start init again, or delete {COPIED} where that says nothing new"
+            found.append(f"{path} was changed after init had copied it; {remedy}")
     for given, expected in descriptor.sha256.items():
         try:
             path = descriptor.locate(Path(given), "sha256")

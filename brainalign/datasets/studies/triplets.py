@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.studies.subjects import read_images_table
 from brainalign.io import read_lines, read_text_table, reading
-from brainalign.study import Study, TripletFiles
+from brainalign.study import Study, TripletFiles, table_column
 
 Numbers = NDArray[np.int64]
 TRIPLET = "write three numbers of objects per line, the odd one last, without a header"
@@ -91,7 +91,7 @@ def read_judgements(descriptor: Study) -> Judgements:
             f"as {example}); where several people judged them, write duplicates: keep, else remove the copies"
         )
     embedding = None if files.embedding is None else _embedding(paths["embedding"], len(objects))
-    words = [] if files.dimensions is None else _lines(paths["dimensions"])
+    words = [] if files.dimensions is None else [*filter(None, map(str.strip, read_lines(paths["dimensions"])))]
     if words and (embedding is None or len(words) != embedding.shape[1]):
         width = "no embedding" if embedding is None else f"{embedding.shape[1]} dimensions"
         raise BrainalignError(
@@ -145,7 +145,8 @@ def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
     """
     table, known = read_text_table(path).apply(lambda cells: cells.str.strip()), {*objects}
     odd = odd_column(table)
-    three = [name for name in table if name != odd and {*table[name]} <= known]
+    three = [name for name in table if name != odd and {""} < {*table[name], ""} <= known | {""}]
+    table = table[table[three].ne("").any(axis=1)].reset_index(drop=True)  # others are instructions of jsPsych, say
     if not odd or len(three) not in (2, 3):
         raise BrainalignError(
             f"{path}: of its columns {listed([*table])} {listed(three) or 'none'} hold ids of objects, and "
@@ -183,7 +184,8 @@ def read_objects(path: Path) -> pd.DataFrame:
     table: stimulus_id [label, path of the image]. Without labels an id without underscores and trailing digits is the
     label ("hot_dog", "bat1"). Empty and repeated ids are refused.
     """
-    table = pd.DataFrame({"stimulus_id": _lines(path)}) if path.suffix == ".txt" else read_images_table(path)
+    of_text = {"stimulus_id": table_column(path, "stimulus_id")} if path.suffix == ".txt" else None
+    table = pd.DataFrame(of_text) if of_text else read_images_table(path)
     ids = table["stimulus_id"].astype(str).str.strip()
     if ids.eq("").any() or ids.duplicated().any():
         twice = ids[ids.duplicated()].tolist()
@@ -192,10 +194,6 @@ def read_objects(path: Path) -> pd.DataFrame:
     labels = labels if 2 * len({*labels}) > len(labels) else ids.tolist()  # of object_0, object_1, ...
     found = pd.DataFrame({"stimulus_id": ids, "label": table["label"].str.strip() if "label" in table else labels})
     return found.assign(path=[str(Path(file).absolute()) for file in table["path"]]) if "path" in table else found
-
-
-def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in read_lines(path) if line.strip()]
 
 
 def _index_base(tables: Sequence[Numbers], n_objects: int, given: int | None) -> int:
