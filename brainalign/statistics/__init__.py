@@ -10,6 +10,7 @@ from brainalign.statistics.ceilings import noise_ceiling_from_share as noise_cei
 from brainalign.statistics.ceilings import reliable_rule as reliable_rule
 from brainalign.statistics.ceilings import reliable_targets as reliable_targets
 from brainalign.statistics.ceilings import repeats_q as repeats_q
+from brainalign.statistics.ceilings import share_and_q as share_and_q
 from brainalign.statistics.ceilings import signal_share as signal_share
 from brainalign.statistics.ceilings import spearman_brown as spearman_brown
 from brainalign.statistics.ceilings import split_half_reliability as split_half_reliability

@@ -110,37 +110,45 @@ LEVEL = 0.05  # false discovery rate of the targets that are called reliable
 BLOCK = 2**23  # values whose float64 copy is held at once
 
 
-def _snr(values: Values, stimulus_ids: NDArray[Any], rows: Rows | slice = slice(None)) -> NDArray[np.float64]:
-    """Return signal over noise variance of every target, from these rows.
+def _snr(values: Values, stimulus_ids: NDArray[Any], *some: Rows) -> list[NDArray[np.float64]]:
+    """Return signal over noise variance of every target, from all rows and from `some` of them, which are read once.
 
     The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i.
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
-    names, codes = np.unique(np.asarray(stimulus_ids)[rows], return_inverse=True)
-    n, k = len(codes), np.bincount(codes)
-    if len(names) < 2 or k.max(initial=0) < 2:
-        raise BrainalignError(
-            f"a noise ceiling needs 2 stimuli, one of them shown twice; got {n} trials of {len(names)} "
-            "stimuli; without repeats compare subjects with leave_one_subject_out_ceiling"
-        )
-    flat = flatten_rows(values)
-    per_stimulus = sparse.csr_array((np.ones(n), (codes, np.arange(n))))
-    found, at_once = [], max(1, BLOCK // n)
+    ids, flat = np.asarray(stimulus_ids), flatten_rows(values)
+    sides: list[tuple[Any, NDArray[np.intp]]] = [
+        (rows, np.unique(ids[rows], return_inverse=True)[1]) for rows in (slice(None), *some)
+    ]
+    for _, codes in sides:
+        if len(k := np.bincount(codes)) < 2 or k.max() < 2:
+            raise BrainalignError(
+                f"a noise ceiling needs 2 stimuli, one of them shown twice; got {len(codes)} trials of {len(k)} "
+                "stimuli; without repeats compare subjects with leave_one_subject_out_ceiling"
+            )
+    found, at_once = [], max(1, BLOCK // len(ids))
     for start in range(0, flat.shape[1], at_once):
-        part = np.asarray(flat[:, start : start + at_once][rows], dtype=np.float64)
-        check_finite("values", part, "drop these trials or targets")
-        part = part - part[:1]  # constants are exactly 0 then
-        part = part - part.mean(axis=0)
-        total = (part**2).sum(axis=0)
-        noise = (total - ((per_stimulus @ part) ** 2 / k[:, None]).sum(axis=0)) / (n - len(k))
-        signal = (total - (n - 1) * noise) / (n - (k**2).sum() / n)
-        # What rounding leaves of repeats that are all equal is no noise, and no target varies by it.
-        rounding = 1e-12 * total / n
-        noise = np.where(noise > rounding, noise, 0)
-        signal = np.where(np.abs(signal) > rounding, signal, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(signal / noise)
-    return np.concatenate(found).reshape(values.shape[1:])
+        block = flat[:, start : start + at_once]
+        check_finite("values", block, "drop these trials or targets")
+        found.append([_ratio(np.array(block[rows], dtype=np.float64), codes) for rows, codes in sides])
+    return [np.concatenate(parts).reshape(values.shape[1:]) for parts in zip(*found, strict=True)]
+
+
+def _ratio(part: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return signal over noise variance of a block of targets, which is overwritten."""
+    n, k = len(codes), np.bincount(codes)
+    part -= part[:1].copy()  # constants are exactly 0 then
+    part -= part.mean(axis=0)
+    total = np.einsum("nt,nt->t", part, part)
+    per_stimulus = sparse.csr_array((np.ones(n), (codes, np.arange(n)))) @ part
+    noise = (total - (1 / k) @ per_stimulus**2) / (n - len(k))
+    signal = (total - (n - 1) * noise) / (n - (k**2).sum() / n)
+    # What rounding leaves of repeats that are all equal is no noise, and no target varies by it.
+    rounding = 1e-12 * total / n
+    noise = np.where(noise > rounding, noise, 0)
+    signal = np.where(np.abs(signal) > rounding, signal, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(signal / noise)
 
 
 def _share(snr: Values, noise_share: float) -> Values:
@@ -182,7 +190,7 @@ def signal_share(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     >>> signal_share(values, np.array(["a", "a", "b", "b", "c"])).round(2).tolist()
     [0.96]
     """
-    return _share(_snr(values, stimulus_ids), 1.0)
+    return _share(_snr(values, stimulus_ids)[0], 1.0)
 
 
 def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
@@ -197,7 +205,7 @@ def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     Allen EJ et al. (2022). A massive 7T fMRI dataset to bridge cognitive neuroscience and artificial intelligence.
     Nature Neuroscience 25:116-126. doi:10.1038/s41593-021-00962-x
     """
-    snr = _snr(values, stimulus_ids)
+    (snr,) = _snr(values, stimulus_ids)
     return np.asarray(np.sign(snr) * np.sqrt(np.abs(snr)))
 
 
@@ -210,7 +218,8 @@ def independent_share(parts: Sequence[Values]) -> Values:
     """
     total, squares, rows = 0.0, 0.0, 0
     for part in parts:
-        power = (np.abs(np.fft.rfft(part, axis=1)[:, 1:]) ** 2).mean(axis=0)  # (n_frequencies, n_targets)
+        # (n_frequencies, n_targets), whose squares are fourth powers: of tesla beyond the range of float32
+        power = (np.abs(np.fft.rfft(part, axis=1)[:, 1:]) ** 2).mean(axis=0, dtype=np.float64)
         total, rows = total + power.sum(axis=0), rows + len(power)
         squares = squares + (power**2).sum(axis=0) / (1 + 1 / len(part))
     return np.minimum(np.asarray(total**2 / squares) / rows, 1)
@@ -235,15 +244,25 @@ def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike
     -------
     array (n_targets[, n_times]); NaN for a constant target, and everywhere if fewer than 2 stimuli were repeated
     """
+    if (np.unique(stimulus_ids, return_counts=True)[1] > 1).sum() < 2:
+        return np.full(values.shape[1:], np.nan)
+    return share_and_q(values, stimulus_ids, independent)[1]
+
+
+def share_and_q(
+    values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0
+) -> tuple[NDArray[np.float64], Values]:
+    """Return `signal_share` and `repeats_q` of values that are read once."""
     _, codes, counts = np.unique(stimulus_ids, return_inverse=True, return_counts=True)
     k = counts[counts > 1]
     n, n_stimuli = int(k.sum()), len(k)
     if n_stimuli < 2:
-        return np.full(values.shape[1:], np.nan)
-    snr = _snr(values, stimulus_ids, slice(None) if n == len(codes) else np.flatnonzero(counts[codes] > 1))
-    f = 1 + snr * (n - (k**2).sum() / n) / (n_stimuli - 1)
+        return signal_share(values, stimulus_ids), np.full(values.shape[1:], np.nan)
+    snr = _snr(values, stimulus_ids, *([] if n == len(codes) else [np.flatnonzero(counts[codes] > 1)]))
+    f = 1 + snr[-1] * (n - (k**2).sum() / n) / (n_stimuli - 1)
     worth = np.asarray(independent)
-    return fdr(special.fdtrc(worth * (n_stimuli - 1), worth * (n - n_stimuli), np.maximum(f, 0)))
+    p = special.fdtrc(worth * (n_stimuli - 1), worth * (n - n_stimuli), np.maximum(f, 0))
+    return _share(snr[0], 1.0), fdr(p)
 
 
 def reliable_targets(ceilings: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from brainalign.arrays import Arrays, Responses
 from brainalign.config import PrepareSettings
 from brainalign.datasets import checks, formats, studies
 from brainalign.datasets.splits import split_card, split_rows
-from brainalign.statistics import noise_ceiling, noise_ceiling_from_share, repeats_q, signal_share
+from brainalign.statistics import noise_ceiling, noise_ceiling_from_share, repeats_q, share_and_q
 from brainalign.study import Study
 from brainalign.workflow import Job
 
@@ -153,7 +153,7 @@ def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataF
     n_repeats = np.unique(stimuli[test], return_counts=True)[1]
     share, q = np.full((2, responses.values[0].size), np.nan)
     if np.unique(stimuli, return_counts=True)[1].max() > 1:
-        share, q = signal_share(responses.values, stimuli).ravel(), repeats_q(responses.values, stimuli).ravel()
+        share, q = (found.ravel() for found in share_and_q(responses.values, stimuli))
     ceiling = noise_ceiling_from_share(share, n_repeats)
     return responses.target_table().assign(ceiling=ceiling, signal_share=share, repeats_q=q)
 
@@ -176,7 +176,8 @@ def _ceiling_of_a_trial(
         if not labels[2].duplicated().any():
             return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
         stimuli = labels[2].to_numpy()
-        return noise_ceiling_from_share(signal_share(values, stimuli), 1), repeats_q(values, stimuli)
+        share, q = share_and_q(values, stimuli)
+        return noise_ceiling_from_share(share, 1), q
     means = cells.mean().to_numpy()
     q = repeats_q(means, np.tile(np.arange(n_stimuli), n_runs))
     cube = means.reshape(n_runs, n_stimuli, -1)  # (n_runs, n_stimuli, n_targets)

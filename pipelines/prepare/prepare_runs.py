@@ -5,7 +5,7 @@ import pandas as pd
 
 from brainalign.datasets import stop_on
 from brainalign.datasets.studies import outside_problems, read_continuous, read_events
-from brainalign.statistics import independent_share, noise_ceiling_from_share, repeats_q, signal_share
+from brainalign.statistics import independent_share, noise_ceiling_from_share, share_and_q
 from brainalign.workflow import Job
 
 
@@ -38,14 +38,13 @@ def prepare_runs(job: Job) -> None:
     share, ceiling, q = np.full((3, len(runs.responses.targets)), np.nan)
     if runs.repeats is not None:
         values, ids = runs.repeats.values, runs.repeats.trials["stimulus_id"].to_numpy()
-        share = signal_share(values, ids)
         # Of the mean over its presentations for each run, and of all runs that are averaged, as scores are.
         apart = {run for of in sets.values() for run in of}
         counts = [n for run, n in runs.presentations.items() if run not in apart]
-        ceiling = np.mean([noise_ceiling_from_share(share, n) for n in counts], axis=0)
         rows = runs.repeats.trials.groupby("run", sort=False).indices  # one presentation after the other
         parts = [values[of].reshape(runs.presentations[str(run)], -1, len(q)) for run, of in rows.items()]
-        q = repeats_q(values, ids, independent_share(parts))
+        share, q = share_and_q(values, ids, independent_share(parts))
+        ceiling = np.mean([noise_ceiling_from_share(share, n) for n in counts], axis=0)
     table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "ceiling": ceiling, "repeats_q": q})
     table["signal_share"] = share
     job.save("ceiling", table, ceiling="explainable variance of means over presentations, mean over runs; unclamped")

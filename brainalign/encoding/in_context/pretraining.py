@@ -22,7 +22,7 @@ from brainalign.encoding.in_context.encoder import InContextEncoder
 from brainalign.encoding.in_context.inputs import unit_rows
 from brainalign.encoding.scoring import average_repeats
 from brainalign.regression import digest_of
-from brainalign.statistics import noise_ceiling_from_share, reliable_rule, reliable_targets, repeats_q, signal_share
+from brainalign.statistics import noise_ceiling_from_share, reliable_rule, reliable_targets, share_and_q
 
 Progress = Callable[[int, int, int, float], None]
 
@@ -39,8 +39,8 @@ def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float
     mean, sd = images.values.mean(axis=0), images.values.std(axis=0)
     kept = np.ptp(images.values, axis=0) > 0  # rounding leaves an sd of what is constant
     if images.counts.max() > 1:
-        ceiling = noise_ceiling_from_share(signal_share(values, stimulus_ids), images.counts)
-        ceilings = pd.DataFrame({"ceiling": ceiling, "repeats_q": repeats_q(values, stimulus_ids)})
+        share, q = share_and_q(values, stimulus_ids)
+        ceilings = pd.DataFrame({"ceiling": noise_ceiling_from_share(share, images.counts), "repeats_q": q})
         kept &= reliable_targets(ceilings, threshold)
     if not kept.any():
         raise BrainalignError(
