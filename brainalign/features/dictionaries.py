@@ -271,6 +271,7 @@ def dictionary_quality(dictionary: SparseAutoencoder, values: Values) -> Diction
         If the rows do not vary, or are of another width.
     """
     codes = dictionary.transform(values)
+    values = np.asarray(values, dtype=np.result_type(values, np.float32))  # squares of float16 overflow
     spread = float(np.square(values - values.mean(axis=0)).sum(dtype=np.float64))
     if not spread:
         raise BrainalignError(f"the {len(values)} rows are all alike; give rows that vary")

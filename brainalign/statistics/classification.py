@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_folds
+from brainalign.statistics.scores import is_constant
 
 
 def linear_classification(
@@ -103,6 +104,8 @@ def held_out_prediction(
     The regressor is fitted anew, to X and Y less their means, features divided by their standard deviation over the
     rows of X where they vary (`standardise`). `given` is what the fit is told besides, such as `groups`.
     """
+    # Ranges of integers, and squares of float16, are beyond their type.
+    X, Y, unseen = (np.asarray(a, dtype=np.result_type(a, np.float32)) for a in (X, Y, unseen))
     middle, mean = X.mean(axis=0), Y.mean(axis=0)
     varied, range_ = np.ptp(X, axis=0) > 0, np.ptp(Y, axis=0)  # the spread of a constant is rounding, seldom 0
     scale, varies = np.where(varied & standardise, X.std(axis=0), 1), range_ > ROUNDING * range_.max(initial=0)
@@ -127,11 +130,13 @@ def held_out_r2(regressor: Regressor, X: Values, Y: Values, parts: Sequence[NDAr
         The rows that each fit leaves out; all others in the order of the parts, for regressions with inner folds.
     """
     residual = total = 0.0
+    exact = np.asarray(Y, dtype=np.float64)
     for k, part in enumerate(parts):
         rest = np.concatenate([*parts[:k], *parts[k + 1 :]])
-        residual += float(np.sum((Y[part] - held_out_prediction(regressor, X[rest], Y[rest], X[part])) ** 2))
-        total += float(np.sum((Y[part] - Y[rest].mean(axis=0)) ** 2))
-    return 1 - residual / total if total > 0 else float("nan")
+        residual += float(np.sum((exact[part] - held_out_prediction(regressor, X[rest], Y[rest], X[part])) ** 2))
+        total += float(np.sum((exact[part] - exact[rest].mean(axis=0)) ** 2))
+    constant = is_constant(np.asarray(total), np.asarray(np.sum(exact**2)))
+    return float("nan") if constant else 1 - residual / total
 
 
 TIE = 1e-6  # correlations closer than this are equal: float32 predictions carry no more

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.statistics.resampling import MIN_UNITS, Interval, expanded_tail, permutation_test, permute_within
 
 
@@ -89,6 +89,7 @@ def pairing_test(
     """
     scores = np.asarray(pair_scores, dtype=np.float64)
     check_rows("pair_scores", len(scores), "shown", len(shown), "name the right stimulus of every trial")
+    check_finite("pair_scores", scores, "leave out the trials that have none")
     sums, stimuli = sums_by_stimulus(scores, shown)
     orders = exchanged(stimuli, scores.shape[1], groups, n_permutations, np.random.default_rng(seed))
     rows = np.arange(len(stimuli))

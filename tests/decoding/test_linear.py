@@ -26,8 +26,9 @@ def test_equal_to_kernel_ridge_of_scikit_learn(sharing: str, features: str) -> N
     predicted = found.predict(new, whose)
     if sharing != "own":
         units = {one: np.sqrt(signals[subjects == one].var(axis=0).mean()) for one in "abc"}
-        signals = signals / np.array([units[one] for one in subjects])[:, None, None]
-        new = new / np.array([units[one] for one in whose])[:, None, None]
+        origin = signals.mean(axis=0) if features == "raw" else 0
+        signals = (signals - origin) / np.array([units[one] for one in subjects])[:, None, None]
+        new = (new - origin) / np.array([units[one] for one in whose])[:, None, None]
     x, y = signal_features(signals, features), signal_features(new, features)
     for part in "abc" if sharing == "own" else ("abc",):
         rows, asked = (np.isin(labels, list(part)) for labels in (subjects, whose))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_finite
 
 EDGE = 1e-6  # weight of frames that are used only where no segment has them in its middle
+UNIT = 3.0  # the root mean square of z-scored series, or of parts of them, lies within 1 / 3 and 3
 
 
 def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int | None = None) -> NDArray[np.float32]:
@@ -30,6 +31,9 @@ def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int 
         raise BrainalignError(
             f"{len(constant)} regions are constant within a run (first: run {run}, region {region}); leave them out"
         )
+    size = float(np.linalg.norm(values)) / values.size**0.5
+    if not 1 / UNIT < size < UNIT:  # networks and penalties are for a variance of about 1
+        raise BrainalignError(f"series have a root mean square of {size:.3g}; z-score every region within its run")
     return values
 
 

@@ -5,7 +5,8 @@
 `own` fits every subject alone, `pooled` all as one. `partial` weighs K by 1[same subject] + ρ: a decoder that subjects
 share plus one of each subject's own. Where subjects are fitted together, the signals of each are first divided by their
 standard deviation on training trials: no unit makes one count more. The features are the
-signals, or log power or channel covariance in windows, which find what has no fixed sign.
+signals, less their mean over all subjects, or log power or channel covariance in windows, which find what has no fixed
+sign.
 """
 
 import warnings
@@ -126,8 +127,9 @@ class LinearDecoder:
         subjects, targets = np.asarray(subjects), np.asarray(targets, dtype=np.float64)
         check_rows("signals", len(signals), "targets", len(targets), "give one target per trial")
         check_rows("subjects", len(subjects), "targets", len(targets), "give one subject per trial")
+        check_finite("targets", targets, "embed those stimuli again")
         rhos = self.rhos if self.sharing == "partial" else (0.0,)
-        self._units = _Units.of(signals, subjects) if self.sharing != "own" else None
+        self._units = _Units.of(signals, subjects, self.features == "raw") if self.sharing != "own" else None
         seen = self._features(signals, subjects)
         penalties = self.penalties or PENALTIES
         if self.penalties is None and len(rhos) == 1 and validation is None:
@@ -243,25 +245,26 @@ def _spread(x: Values) -> Values:
 
 
 class _Units(NamedTuple):
-    """What the signals of each subject are divided by."""
+    """What the signals of each subject are divided by, and the mean of all that is taken out before."""
 
     names: Labels
     sizes: Values
+    origin: Values  # of raw signals: divided by other numbers, what subjects have in common would tell them apart
 
     @classmethod
-    def of(cls, signals: Values, subjects: Labels) -> Self:
+    def of(cls, signals: Values, subjects: Labels, centre: bool) -> Self:
         """Return the standard deviation of each subject's trials about the mean of each channel and time."""
         names = np.unique(subjects)
         sizes = np.array([np.asarray(signals[subjects == name], dtype=np.float64).std(axis=0) for name in names])
         sizes = np.sqrt(np.square(sizes).reshape(len(names), -1).mean(axis=1))
-        return cls(names, np.where(sizes > 0, sizes, 1))
+        return cls(names, np.where(sizes > 0, sizes, 1), centre * signals.mean(axis=0, dtype=np.float64))
 
     def apply(self, signals: Values, subjects: Labels) -> Values:
         """Return signals in units of their subject; those of someone new in the geometric mean of all."""
         sizes = np.full(len(subjects), np.exp(np.log(self.sizes).mean()))
         for name, size in zip(self.names, self.sizes, strict=True):
             sizes[subjects == name] = size
-        return np.asarray(signals / sizes.reshape(-1, *[1] * (signals.ndim - 1)))
+        return np.asarray((signals - self.origin) / sizes.reshape(-1, *[1] * (signals.ndim - 1)))
 
 
 def cross_fitted(

@@ -104,7 +104,6 @@ def retrieval_accuracy(
         )
     check_rows("queries", len(queries), "shown", len(shown), "name the shown stimulus of every trial")
     check_rows("gallery", len(gallery), "gallery_ids", len(gallery_ids), "name the stimulus of every row")
-    check_finite("queries", queries, "drop those trials and count them")
     check_finite("gallery", gallery, "embed those stimuli again")
     vectors, ids = distinct_gallery(gallery, gallery_ids)
     column = pd.Index(ids).get_indexer(pd.Index(np.asarray(shown)))
@@ -196,6 +195,8 @@ def similarity_ranks(queries: Values, gallery: Values) -> Rows:
     queries : array (n_trials, n_dimensions)
     gallery : array (n_gallery, n_dimensions)
     """
+    check_finite("queries", queries, "drop those trials and count them")
+    check_finite("gallery", gallery, "embed those stimuli again")
     similar = _similarities(queries, gallery)
     ranks = np.empty(similar.shape, dtype=np.intp)
     for row, values in enumerate(similar):

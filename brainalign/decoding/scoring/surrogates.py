@@ -37,7 +37,7 @@ def phase_randomised(
 
     Returns
     -------
-    array like `signals`
+    array like `signals`, in float32 or float64
         The mean of a channel keeps its size and has a random sign, which is its phase.
 
     Raises
@@ -53,7 +53,7 @@ def phase_randomised(
     variables. Physical Review Letters 73:951-954. doi:10.1103/PhysRevLett.73.951
     """
     _check(signals, keep, n_samples)
-    found = np.array(signals)
+    found = np.array(signals, dtype=np.result_type(signals, np.float32))
     for length, rows in _by_length(signals, n_samples):
         spectrum = np.fft.rfft(signals[rows, :, :length], axis=2)
         channels = spectrum.shape[1] if keep == "power" else 1
@@ -105,7 +105,7 @@ def spectrum_noise(
     labels = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
     check_rows("groups", len(labels), "signals", n, "give one per trial")
     inside = np.arange(n_times) < (np.full(n, n_times) if n_samples is None else n_samples)[:, None]
-    found = np.array(signals)
+    found = np.array(signals, dtype=np.result_type(signals, np.float32))
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         spectrum = np.fft.rfft(signals[rows] * inside[rows, None], axis=2)

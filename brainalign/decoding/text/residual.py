@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from brainalign.arrays import Values
-from brainalign.decoding.scoring import LinearDecoder
+from brainalign.decoding.scoring import LinearDecoder, unit_rows
 
 
 class RidgeMaps(nn.Module):
@@ -84,5 +83,4 @@ def spread(vectors: Values) -> float:
     >>> spread(np.eye(4)), spread(np.ones((4, 3))) < 1e-6
     (0.75, True)
     """
-    unit = F.normalize(torch.as_tensor(np.asarray(vectors), dtype=torch.float64), dim=1)
-    return float(1 - unit.mean(dim=0).square().sum())
+    return float(1 - np.square(unit_rows(vectors).mean(axis=0)).sum())

@@ -188,6 +188,10 @@ class FlexibleModel:
     rdms: Values
     fit: Literal["weighted", "select", "interpolate"] = "weighted"
 
+    def __post_init__(self) -> None:
+        if not len(self.rdms):
+            raise BrainalignError("a flexible model has no RDM to combine; give one or more")
+
 
 def _weighted(training: _Training) -> Values:
     """Non-negative least squares of the pooled RDM: squares are whitened where the comparison whitens."""

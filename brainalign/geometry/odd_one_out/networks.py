@@ -18,6 +18,7 @@ from brainalign.geometry.odd_one_out.triplet_splits import TripletSplit, split_o
 from brainalign.geometry.odd_one_out.triplets import object_similarities, odd_one_out_accuracy
 from brainalign.geometry.rdms import rdm
 from brainalign.statistics import Regressor, held_out_prediction
+from brainalign.statistics.scores import is_constant
 
 NULL_TRIPLETS = 20_000  # that permuted accuracies are taken over
 
@@ -61,7 +62,7 @@ def fit_dimensions(
         predicted = held_out_prediction(regressor, X[rest], targets[rest], X[part], standardise=True)
         residual += ((targets[part] - predicted) ** 2).sum(axis=0)
         total += ((targets[part] - targets[rest].mean(axis=0)) ** 2).sum(axis=0)
-    varies = total > 0
+    varies = ~is_constant(total, np.square(targets).sum(axis=0))
     r2 = np.where(varies, 1 - residual / np.where(varies, total, 1), np.nan).reshape(len(orders), -1)
     p = np.where(np.isnan(r2[0]), np.nan, (r2 >= r2[0] - 1e-12).mean(axis=0))
     return DimensionFit(r2[0], r2[1:], p)

@@ -83,7 +83,7 @@ def object_similarities(embedding: Values, kind: Literal["dot", "cosine"] = "dot
     rows = np.asarray(embedding, dtype=np.float64)
     if kind == "cosine":
         length = np.linalg.norm(rows, axis=1, keepdims=True)
-        rows = np.where(length > 0, rows / np.where(length > 0, length, 1), 0)
+        rows = rows / np.where(length == 0, 1, length)  # NaN stays, to be refused
     return np.asarray(rows @ rows.T)
 
 

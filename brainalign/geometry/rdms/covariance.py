@@ -109,7 +109,7 @@ class WholeCovariance:
         if is_tensor(patterns):
             solved = namespace_of(patterns).cholesky_solve(columns, as_kind_of(self.factor, patterns))
         else:
-            solved = cho_solve((self.factor, True), columns)
+            solved = cho_solve((self.factor, True), columns, check_finite=False)  # `rdm` says where patterns are NaN
         return solved.T.reshape(patterns.shape)
 
 

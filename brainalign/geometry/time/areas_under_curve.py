@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import check_rows
+from brainalign.statistics.scores import is_constant
 
 
 def auc(decisions: Values, positive: NDArray[np.bool_]) -> Values:
@@ -102,6 +103,6 @@ def sensor_effects(values: Values, labels: NDArray[Any], permuted: NDArray[Any])
             member = (stack == name).astype(np.float64)
             between += (member @ centred) ** 2 / member.sum(axis=1, keepdims=True)
         total = (centred**2).sum(axis=0)
-        found = between / np.where(total > 0, total, 1)
+        found = np.where(is_constant(total, (flat**2).sum(axis=0)), 0, between / np.where(total > 0, total, 1))
     found = found.reshape(len(stack), *values.shape[1:])
     return found[0], found[1:]

@@ -69,6 +69,7 @@ def caption_scores(
             f"{len(images)} images and {len(captions.texts)} captions need responses of that shape; got "
             f"{responses.shape}"
         )
+    images = np.asarray(images, dtype=np.float64)
     units = images / np.linalg.norm(images, axis=1, keepdims=True)
     predicted = np.asarray(units @ captions.embeddings.T)
     known = np.flatnonzero(np.isfinite(captions.embeddings).all(axis=1))
@@ -232,6 +233,7 @@ def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: 
 
 def _standard(values: Values) -> NDArray[np.float64]:
     """Return columns centred and at unit length; constant ones are NaN, as their correlations are."""
+    values = np.asarray(values, dtype=np.float64)
     centred = values - values.mean(axis=0)
     norms = np.linalg.norm(centred, axis=0)
     return np.asarray(centred / np.where(norms > 1e-12 * np.abs(values).max(), norms, np.nan))
