@@ -37,7 +37,7 @@ class CaptionSettings(Strict):
         None, description="embeddings of other images: an artifact of features, or a .npy; training images else"
     )
     temperature: Literal["auto"] | float = Field(
-        "auto", description="of the softmax over the bank; auto: whichever predicts validation images best"
+        "auto", description="of the softmax over the bank (not of attributes' names); auto: best on validation images"
     )
     temperatures: tuple[float, ...] = Field((1, 3, 5, 10, 20, 30, 60, 100, 150, 300), min_length=1)
     alphas: tuple[float, ...] = Field((1e-3, 1e-2, 0.1, 1, 10, 100), min_length=1)

@@ -107,19 +107,19 @@ def test_evidence_is_a_regression_on_attributes() -> None:
     labels = {name: rng.choice(words, size=40, p=shares[name]) for name, words in values.items()}
     known = {name: (words, rng.normal(size=(len(words), D))) for name, words in values.items()}
     captioner = synthesis.AttributeCaptioner(known)
-    weights, bank, other = rng.normal(size=(D, 4)), rng.normal(size=(40, D)), rng.normal(size=(9, D))
+    weights, bank = rng.normal(size=(D, 4)), rng.normal(size=(40, D))
     found = synthesis.attribute_evidence(captioner, weights, bank, labels, 3.0)
     units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
     dummies = [labels[name] == word for name, words in values.items() for word in words[1:]]
     design = np.column_stack([np.ones(40), *dummies]).astype(float)
     coef, rest, *_ = np.linalg.lstsq(design, units @ weights)
     variance = rest / (40 - design.shape[1])
-    said = synthesis.caption_targets(synthesis.project_to_bank(weights, bank, 3.0), captioner).values
     expected, start = [], 1
     for name, words in values.items():
         prior = np.array([(labels[name] == word).mean() for word in words])
-        for voxel, word in enumerate(said[name]):
-            k, contrast = words.index(word), np.zeros(design.shape[1])
+        effects = np.vstack([np.zeros(4), coef[start : start + len(words) - 1]])  # of words beside the first
+        for voxel, k in enumerate(effects.argmax(axis=0)):
+            word, contrast = words[k], np.zeros(design.shape[1])
             contrast[start : start + len(words) - 1] = (np.arange(1, len(words)) == k) - prior[1:]
             error = np.sqrt(contrast @ np.linalg.inv(design.T @ design) @ contrast * variance[voxel])
             share = synthesis.bank_shares(weights, bank, (labels[name] == word)[:, None], 3.0)[voxel, 0]
@@ -127,9 +127,19 @@ def test_evidence_is_a_regression_on_attributes() -> None:
         start += len(words) - 1
     columns = ["voxel", "attribute", "value", "share", "prior", "strength", "error"]
     pd.testing.assert_frame_equal(found, pd.DataFrame(expected, columns=columns), check_dtype=False)
-    named = synthesis.attribute_evidence(captioner, weights, bank, labels, 3.0, named=other)
-    words = synthesis.caption_targets(synthesis.project_to_bank(weights, other, 3.0), captioner).values
-    assert named["value"].tolist() == [*words["colour"], *words["shape"]]
+
+
+def test_what_goes_with_an_attribute_does_not_name_it() -> None:
+    """A voxel likes discs, and green ones among them; but most discs are red."""
+    colour, shape = np.repeat(["red", "blue", "green"], 10), np.array((["disc"] * 9 + ["cross"]) * 3)
+    shape[10:] = np.where(shape[10:] == "disc", "cross", "disc")
+    images = np.column_stack([colour == "green", shape == "disc", colour != ""]).astype(float)
+    labels, kinds = {"colour": colour, "shape": shape}, {}
+    for name, of in labels.items():
+        kinds[name] = np.unique(of), np.stack([images[of == word].mean(axis=0) for word in np.unique(of)])
+    captioner = synthesis.AttributeCaptioner(kinds)
+    found = synthesis.attribute_evidence(captioner, np.array([[1.0], [2], [0]]), images, labels, 3.0)
+    assert found["value"].tolist() == ["green", "disc"]
 
 
 def test_strengths_are_compared_in_units_of_their_own_refits() -> None:
@@ -177,6 +187,7 @@ def test_scores_are_correlations_and_controls_are_below() -> None:
     captioner = synthesis.VocabularyCaptioner([f"p{k}" for k in range(D)], phrases)
     said = synthesis.caption_targets(phrases[rng.integers(D, size=30)], captioner)
     responses = units @ said.embeddings.T + 0.1 * rng.normal(size=(80, 30))
+    assert captioner.following(images, responses).texts.tolist() == said.texts.tolist()
     found = synthesis.caption_scores(said, images, responses)
     expected = [np.corrcoef(units @ said.embeddings[k], responses[:, k])[0, 1] for k in range(30)]
     np.testing.assert_allclose(found.r, expected, rtol=1e-9)

@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
-LABELS = {
-    "encoder": "encoder",
-    "caption": "caption",
+NAMES = {
     "permuted": "captions of other voxels",
-    "frequent": "most frequent caption",
-    "bankmean": "mean of the bank (T → 0)",
-    "nearest": "nearest image (T → ∞)",
-    "shuffled": "shuffled responses",
+    "frequent": "the most frequent caption",
+    "bankmean": "the mean of the bank (T → 0)",
+    "nearest": "the nearest image (T → ∞)",
+    "shuffled": "captions of shuffled responses",
+    "followed": "captions without an encoder",
 }
+LABELS = {"encoder": "encoder", "caption": "caption", **NAMES}
 MOST_REGIONS = 9
 
 
@@ -54,7 +54,8 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
     regions = sizes[sizes > 0].sort_values(ascending=False, kind="stable").index[:MOST_REGIONS].tolist()
     figure, axes, columns = kit.panel_grid(len(regions), 3, (3.2, 1.9), margin=(0.0, 0.6))
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
-        part = scores[scores["region"] == region].set_index("of").reindex(list(LABELS))
+        part = scores[scores["region"] == region].set_index("of")
+        part = part.loc[[name for name in LABELS if name in part.index]]
         y = np.arange(len(part))[::-1]
         for at, (name, row) in zip(y, part.iterrows(), strict=True):
             colour = kit.COLOURS[0] if name in ("encoder", "caption") else kit.GREY
@@ -62,7 +63,7 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
             ax.plot(row["r"], at, "o" if name != "encoder" else "D", color=colour, markersize=5)
         ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
         ax.axvline(part.loc["caption", "r"], color=kit.COLOURS[0], linewidth=0.6, linestyle="--")
-        ax.set_yticks(y, list(LABELS.values()) if k % columns == 0 else [""] * len(y), fontsize=7)
+        ax.set_yticks(y, [LABELS[str(name)] for name in part.index] if k % columns == 0 else [""] * len(y), fontsize=7)
         kit.label_axes(ax, f"{region} ({int(part['n'].iloc[0])} voxels)", ticks="x", size=8)
     return figure
 
@@ -91,13 +92,6 @@ SHOWN = 15  # voxels in the table
 MOST_VALUES = len(kit.COLOURS)  # of an attribute that has a map
 NOTHING = "nothing said"
 SILENT = "#6b6b6b"  # darker than the sulci
-NAMES = {
-    "permuted": "captions of other voxels",
-    "frequent": "the most frequent caption",
-    "bankmean": "the mean of the bank",
-    "nearest": "the nearest image",
-    "shuffled": "captions of shuffled responses",
-}
 
 
 def voxel_captions_section(material: kit.ImageMaterial) -> kit.Section | None:
@@ -141,12 +135,13 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
         f"itself {kit.number(rows['encoder']['r'])}); {predict:,} of {int(known.sum()):,} captions predict above "
         f"chance (false discovery rate {details['q_level']:g}). "
     )
-    beaten = [NAMES[name] for name in NAMES if rows[name]["gain_low"] > 0]
+    controls = {name: rows[name] for name in NAMES if name in rows}
+    beaten = [NAMES[name] for name, row in controls.items() if row["gain_low"] > 0]
     not_beaten = [
-        f"{NAMES[name]} ({kit.number(rows[name]['r'])}; difference {kit.number(rows[name]['gain_low'])} to "
-        f"{kit.number(rows[name]['gain_high'])})"
-        for name in NAMES
-        if not rows[name]["gain_low"] > 0
+        f"{NAMES[name]} ({kit.number(row['r'])}; difference {kit.number(row['gain_low'])} to "
+        f"{kit.number(row['gain_high'])})"
+        for name, row in controls.items()
+        if not row["gain_low"] > 0
     ]
     if not not_beaten:
         return text + f"They predict better than every control: {', '.join(beaten)}."
@@ -174,18 +169,25 @@ def caption_methods(material: kit.ImageMaterial) -> list[tuple[str, list[str]]]:
         f"{details['layer']}), {details['n_train']} training images; weights were replaced by softmax averages of the "
         f"bank ({details['bank']}; {chosen}) and named by the captioner {details['captioner']}. A caption's score is "
         "the correlation over test images of the voxel's response with the cosine between caption and image. "
-        f"Attributes count as said where the encoder's contrast exceeds that of {details['n_nulls']} refits to images "
-        f"exchanged per voxel (false discovery rate {details['q_level']:g})."
+        "Attributes are named by the encoder's contrasts instead, other attributes held constant, and count as said "
+        f"where these exceed those of {details['n_nulls']} refits to images exchanged per voxel (false discovery rate "
+        f"{details['q_level']:g})."
     )
     return [(text, ["brainscuba", "lavca"])]
 
 
 def _explained(details: Mapping[str, Any]) -> str:
+    how = (
+        "Of every attribute the value is named for whose images the voxel's encoder predicts most, other attributes "
+        "held constant; the temperature only weighs shares of the bank. "
+        if details["attributes"]
+        else "The weights of a voxel's encoder are replaced by an average of the images that they point at, and this "
+        "point among images is put into words. "
+    )
     return (
-        "The weights of a voxel's encoder are replaced by an average of the images that they point at, and this point "
-        "among images is put into words. A caption is a hypothesis about the voxel, not a measurement: what it is "
-        "worth is how well it predicts responses to images that nothing was fitted to, beside captions that cannot "
-        f"know the voxel. Captioner: {details['captioner']}; temperature {details['temperature']:g}."
+        f"{how}A caption is a hypothesis about the voxel, not a measurement: what it is worth is how well it predicts "
+        "responses to images that nothing was fitted to, beside captions that cannot know the voxel. Captioner: "
+        f"{details['captioner']}; temperature {details['temperature']:g}."
     )
 
 

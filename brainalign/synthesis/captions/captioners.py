@@ -100,6 +100,12 @@ class VocabularyCaptioner:
         best = (_from(projected, self.origin) @ self.embeddings.T).argmax(axis=1)
         return Captions(self.phrases[best], self.embeddings[best])
 
+    def following(self, images: Values, responses: Values) -> Captions:
+        """Return the phrase per voxel whose cosine with images (n_images, d) responses (n_images, n_voxels) follow."""
+        cosines = _units(images) @ self.embeddings.T
+        best = (_units((cosines - cosines.mean(axis=0)).T) @ responses).argmax(axis=0)
+        return Captions(self.phrases[best], self.embeddings[best])
+
 
 class AttributeCaptioner:
     """The best value of every attribute by itself: "red, any shape".
@@ -130,6 +136,10 @@ class AttributeCaptioner:
         """Return the best value of every attribute for every row."""
         points = _from(projected, self.origin)
         return self.said({name: each(points).texts for name, each in self.vocabularies.items()})
+
+    def following(self, images: Values, responses: Values) -> Captions:
+        """Return the values that responses follow best, as of `VocabularyCaptioner`."""
+        return self.said({name: each.following(images, responses).texts for name, each in self.vocabularies.items()})
 
     def said(self, values: Mapping[str, NDArray[np.str_]]) -> Captions:
         """Return captions of known values (n_voxels,) by attribute, of which some may be `ANY`."""

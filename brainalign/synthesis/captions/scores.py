@@ -141,9 +141,11 @@ def attribute_evidence(
     bank: Bank,
     labels: Mapping[str, Sequence[str] | NDArray[np.str_]],
     temperature: float,
-    named: Bank | None = None,
 ) -> pd.DataFrame:
-    """Name every attribute of voxels, with the share of bank mass on images that have the value.
+    """Name the value of every attribute that the encoder of a voxel predicts most for.
+
+    Not the value nearest to the weights, projected or not: where attributes go together in images, it is often that of
+    another one.
 
     Parameters
     ----------
@@ -152,21 +154,20 @@ def attribute_evidence(
         Images whose attributes are known.
     labels : mapping of sequences (n_bank)
         Value of every attribute of every image.
-    named : array, optional
-        Another bank, by which values are named; the share is always of the labelled one.
+    temperature : float
+        Of the shares alone; names do not depend on it.
 
     Returns
     -------
     DataFrame
-        A row per voxel and attribute: voxel, attribute, value, share, prior (share of images that have the value) and
-        strength: how much more the encoder predicts for images with the value than for all, other attributes held
+        A row per voxel and attribute: voxel, attribute, value, share (of bank mass on images that have it), prior
+        (of all images) and strength: how much more the encoder predicts for them than for all, other attributes held
         constant (least squares; error: its standard error over images): by chance large images may more often be
         red. Shares alone say little: weights of shuffled responses have some direction too, and it points along the
         main axes of the embedding, which may well be attributes.
     """
     images = np.asarray(bank[:], dtype=np.float64)
     predicted = images / np.linalg.norm(images, axis=1, keepdims=True) @ weights  # (n_bank, n_voxels)
-    said = caption_targets(project_to_bank(weights, bank if named is None else named, temperature), captioner)
     phrases = {name: each.phrases.tolist() for name, each in captioner.vocabularies.items()}
     kinds = {name: np.asarray(labels[name])[:, None] == np.array(known)[None] for name, known in phrases.items()}
     design = np.hstack(list(kinds.values())).astype(np.float64)
@@ -178,14 +179,14 @@ def attribute_evidence(
     shares = bank_shares(weights, bank, design > 0, temperature)
     voxels = np.arange(weights.shape[1])
     rows, start = [], 0
-    for attribute, values in said.values.items():
-        mine = slice(start, start + len(phrases[attribute]))
+    for attribute, known in phrases.items():
+        mine = slice(start, start + len(known))
         start = mine.stop
-        column = np.array([phrases[attribute].index(str(value)) for value in values])
         prior = kinds[attribute].mean(axis=0)
         contrasts = effects[1:][mine] - prior @ effects[1:][mine]
         spread = ((solved[1:][mine] - prior @ solved[1:][mine]) ** 2).sum(axis=1)  # of contrasts, per variance
-        table = pd.DataFrame({"voxel": voxels, "attribute": attribute, "value": values})
+        column = contrasts.argmax(axis=0)
+        table = pd.DataFrame({"voxel": voxels, "attribute": attribute, "value": np.array(known)[column]})
         measures = {"share": shares[:, mine][voxels, column], "prior": prior[column]}
         measures |= {"strength": contrasts[column, voxels], "error": np.sqrt(spread[column] * left_over)}
         rows.append(table.assign(**measures))
@@ -195,10 +196,10 @@ def attribute_evidence(
 def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: float = 0.05) -> pd.DataFrame:
     """Silence attributes whose strength does not exceed that of encoders fitted to shuffled responses.
 
-    Strengths are divided by their size in the voxel's own refits, since penalties differ between voxels, and by their
-    error over images, since a voxel with much signal has more left to confuse. p is the share of refits of all voxels
-    whose named value of that attribute is then as strong; q controls the false discovery rate over voxels and
-    attributes.
+    Strengths are divided by their size in the voxel's own refits, since penalties differ between voxels, less what is
+    error over images there, and by their own error, since a voxel with much signal has more left to confuse. p is the
+    share of refits of all voxels whose named value of that attribute is then as strong; q controls the false discovery
+    rate over voxels and attributes.
 
     Parameters
     ----------
@@ -216,12 +217,12 @@ def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: 
     """
     if len(null) < 2:
         raise BrainalignError(f"attributes need two refits to exchanged images or more; got {len(null)}")
-    squares = np.stack([each["strength"].to_numpy() ** 2 for each in null])  # (n_refits, n_rows)
-    total = squares.sum(axis=0)
-    errors = np.stack([each["error"].to_numpy() ** 2 for each in null])
-    size = np.sqrt(total / len(null) + evidence["error"].to_numpy() ** 2)
+    squares, errors = (np.stack([each[of].to_numpy() ** 2 for each in null]) for of in ("strength", "error"))
+    # What refits differ by beyond their own errors: (n_refits, n_rows), of which a mean may fall below 0 by chance.
+    excess, n = squares - errors, len(null)
+    size = np.sqrt(np.maximum(excess.mean(axis=0), 0) + evidence["error"].to_numpy() ** 2)
     # A refit is divided by the size of the others, as the evidence is divided by that of refits it is not among.
-    sizes = np.sqrt((total - squares) / (len(null) - 1) + errors)
+    sizes = np.sqrt(np.maximum(excess.sum(axis=0) - excess, 0) / (n - 1) + errors)
     drawn = np.stack([each["strength"].to_numpy() for each in null]) / sizes
     scaled = evidence["strength"].to_numpy() / size
     p = np.ones(len(evidence))

@@ -22,8 +22,9 @@ from brainalign.synthesis.captions.scores import (
 if TYPE_CHECKING:
     from brainalign.regression import Ridge
 
-# What stands beside the captions: given to other voxels, the commonest for all, limits of the temperature, no relation.
-CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled")
+# What stands beside the captions: given to other voxels, the commonest for all, limits of the temperature, no relation,
+# and without an encoder what responses to training images follow best, where words are chosen from a list.
+CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled", "followed")
 N_ORDERS = 20  # of captions over voxels, whose intervals are averaged
 
 Regions = Mapping[str, NDArray[np.intp]]
@@ -102,19 +103,21 @@ class CaptionStudy:
         weights = np.asarray(encoder.coef_, dtype=np.float64)
         rng = np.random.default_rng([self.seed, 0xCA9])
         nulls = shuffled_weights(units, responses, np.asarray(encoder.alpha_), self.n_nulls, rng)
-        captions, table = self._named(weights, nulls, embeddings, bank, temperature)
+        captions, shuffled, table = self._named(weights, nulls, embeddings, bank, temperature)
         table.insert(0, "caption", captions.texts)
         predicted = {"encoder": np.asarray(encoder.predict(images)), "caption": images @ captions.embeddings.T}
         scores = caption_scores(captions, images, test[1], seed=self.seed)
         spoken: NDArray[np.bool_] = np.asarray(np.isfinite(captions.embeddings).all(axis=1))
         predicted["frequent"] = np.where(spoken, scores.frequent[:, None], np.nan)
-        limits = (("bankmean", weights, 0.0), ("nearest", weights, np.inf), ("shuffled", nulls[0], temperature))
-        for name, control, at in limits:
-            other = captioners.caption_targets(captioners.project_to_bank(control, bank, at), self.captioner)
+        others = {"bankmean": self._read(weights, bank, 0.0), "nearest": self._read(weights, bank, np.inf)}
+        others["shuffled"] = shuffled
+        if isinstance(self.captioner, captioners.VocabularyCaptioner | captioners.AttributeCaptioner):
+            others["followed"] = self.captioner.following(units, responses)
+        for name, other in others.items():
             predicted[name] = np.where(spoken, images @ self._as_silent_as(captions, other).embeddings.T, np.nan)
         table["encoder_r"] = pearson(predicted["encoder"], test[1])
         table["r"], table["permuted_r"] = scores.r, scores.permuted_r
-        for name in ("frequent", "bankmean", "nearest", "shuffled"):
+        for name in ("frequent", *others):
             table[f"{name}_r"] = pearson(predicted[name], test[1])
         table["p"], table["q"] = np.nan, np.nan
         if spoken.any():
@@ -132,24 +135,28 @@ class CaptionStudy:
         tried = [0.0, *self.temperatures, np.inf]
         return temperature_curve(weights, bank, self.captioner, units[held], responses[held], tried)
 
+    def _read(self, weights: Values, bank: captioners.Bank, temperature: float) -> captioners.Captions:
+        return captioners.caption_targets(captioners.project_to_bank(weights, bank, temperature), self.captioner)
+
     def _named(
         self, weights: Values, nulls: Sequence[Values], embeddings: Values, bank: captioners.Bank, temperature: float
-    ) -> tuple[captioners.Captions, pd.DataFrame]:
-        n_voxels = weights.shape[1]
-        if not isinstance(self.captioner, captioners.AttributeCaptioner):
-            said = captioners.caption_targets(captioners.project_to_bank(weights, bank, temperature), self.captioner)
-            return said, pd.DataFrame(index=range(n_voxels))
-
-        def found(each: Values) -> pd.DataFrame:
-            assert isinstance(self.captioner, captioners.AttributeCaptioner)
-            return attribute_evidence(self.captioner, each, embeddings, self.labels, temperature, named=bank)
-
-        known = silence_attributes(found(weights), [found(each) for each in nulls], self.q)
+    ) -> tuple[captioners.Captions, captioners.Captions, pd.DataFrame]:
+        """Return captions, those of the first refit to exchanged images, and the evidence for attributes."""
+        captioner = self.captioner
+        if not isinstance(captioner, captioners.AttributeCaptioner):
+            said, shuffled = (self._read(each, bank, temperature) for each in (weights, nulls[0]))
+            return said, shuffled, pd.DataFrame(index=range(weights.shape[1]))
+        found, *null = (
+            attribute_evidence(captioner, each, embeddings, self.labels, temperature) for each in (weights, *nulls)
+        )
+        known = silence_attributes(found, null, self.q).assign(shuffled=null[0]["value"])
         columns: dict[str, NDArray[Any]] = {}
+        drawn: dict[str, NDArray[np.str_]] = {}
         for name, rows in known.groupby("attribute", sort=False):
-            columns[str(name)] = rows["said"].to_numpy(dtype=np.str_)
+            columns[str(name)], drawn[str(name)] = (rows[of].to_numpy(dtype=np.str_) for of in ("said", "shuffled"))
             columns |= {f"{name}_{part}": rows[part].to_numpy() for part in ("share", "prior", "p", "q")}
-        return self.captioner.said({name: columns[name] for name in self.captioner.vocabularies}), pd.DataFrame(columns)
+        said = captioner.said({name: columns[name] for name in captioner.vocabularies})
+        return said, captioner.said(drawn), pd.DataFrame(columns)
 
     def _as_silent_as(self, captions: captioners.Captions, other: captioners.Captions) -> captioners.Captions:
         """Return other captions that say something of the same attributes: only what they say differs."""
@@ -189,7 +196,7 @@ class CaptionStudy:
         widening = interval_widening(np.inf, len(measured), self.confidence)
         best, best_draws = found["caption"]
         for k, region in enumerate(regions):
-            for name in ("encoder", "caption", *CONTROLS):
+            for name in (of for of in ("encoder", "caption", *CONTROLS) if of in found):
                 r, draws = found[name][0][k], found[name][1][:, k]
                 gain = best[k] - r
                 low, high = r + widening * (np.quantile(draws, tails) - r)

@@ -83,8 +83,7 @@ def _explained_by(method: str, centred: Tensor, projected: Tensor, scores: Tenso
     if scores is not None:
         a = projected - projected.mean(dim=0)
         b = (scores - scores.mean()).to(a)[:, None]
-        r: Tensor = (a * b).sum(dim=0) / (a.norm(dim=0) * b.norm())
-        return r.square()
+        return ((a * b).sum(dim=0) / (a.norm(dim=0) * b.norm())).square()
     if method == "pca":
         return projected.square().sum(dim=0) / centred.square().sum()
     strength = vectors.flatten(1).square().sum(dim=1)
@@ -387,5 +386,4 @@ def _pushed(function: Callable[[Tensor], Tensor], point: Tensor, vectors: Tensor
 
 
 def _orthonormal(rows: Tensor) -> Tensor:
-    basis: Tensor = torch.linalg.qr(rows.T)[0]
-    return basis.T
+    return torch.linalg.qr(rows.T)[0].T

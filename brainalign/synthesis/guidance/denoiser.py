@@ -58,8 +58,7 @@ class Denoiser:
 
     def _network(self, u: Tensor, t: Tensor, **told: Any) -> Tensor:
         # Latents stay in single precision whatever the network works in: steps of a scheduler are small differences.
-        output: Tensor = self.unet(u.to(self.unet.dtype), t, **told).sample
-        return output.to(u.dtype)
+        return self.unet(u.to(self.unet.dtype), t, **told).sample.to(u.dtype)
 
     def pixels(self, latents: Tensor) -> Tensor:
         """Return images, about in [-1, 1]."""

@@ -94,8 +94,7 @@ class Typicality:
             values = self.network(images).float().cpu().numpy()
         apart = _distances((values / self._scale).astype(np.float64), self._natural)
         apart[apart < 1e-3 * self._usual] = np.inf  # a natural image is no neighbour of itself
-        nearest = apart.min(axis=1)
-        return np.asarray(np.minimum(1, self._usual / np.maximum(nearest, 1e-12)))
+        return np.asarray(np.minimum(1, self._usual / np.maximum(apart.min(axis=1), 1e-12)))
 
 
 def _distances(a: Floats, b: Floats) -> Floats:
