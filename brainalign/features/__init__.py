@@ -1,10 +1,5 @@
-"""Extractors: stimuli to features of one or more layers. A user adds one by adding an entry.
+"""Features of stimuli: extractors of one or more layers, and what is made of their features."""
 
-Every entry follows `Extractor`: constructor arguments are its configuration, `digest` identifies its weights, and
-`extract` streams one row per stimulus into a writer.
-"""
-
-from brainalign.features.dictionaries import DictionaryQuality as DictionaryQuality
 from brainalign.features.dictionaries import MatchingPursuit as MatchingPursuit
 from brainalign.features.dictionaries import RandomUnits as RandomUnits
 from brainalign.features.dictionaries import SparseAutoencoder as SparseAutoencoder
@@ -20,16 +15,8 @@ from brainalign.features.events import picture_changes as picture_changes
 from brainalign.features.events import resample_events as resample_events
 from brainalign.features.events import resample_signal as resample_signal
 from brainalign.features.extractor import Extractor, Writer
+from brainalign.features.extractors import EXTRACTORS as EXTRACTORS
 from brainalign.features.images import *
-from brainalign.features.images import (
-    EfficientNetExtractor,
-    PixelsExtractor,
-    TimmExtractor,
-    TorchvisionExtractor,
-    UserExtractor,
-    VideoExtractor,
-    VisionExtractor,
-)
 from brainalign.features.language import LanguageExtractor as LanguageExtractor
 from brainalign.features.latent_dynamics import HEADS, LatentDynamics
 from brainalign.features.reduction import PCA, SparseProjection, layer_inputs
@@ -38,19 +25,3 @@ from brainalign.features.tables import OneHotExtractor, RandomExtractor, TableEx
 from brainalign.features.text import SentenceExtractor, embed_texts
 from brainalign.features.videos import SimulatingModel, VideoModel, find_function, load_video_model, video_features
 from brainalign.study import captions_of as captions_of
-
-EXTRACTORS = {
-    "sentence": SentenceExtractor,
-    "language": LanguageExtractor,
-    "speech": SpeechExtractor,
-    "onehot": OneHotExtractor,
-    "random": RandomExtractor,
-    "pixels": PixelsExtractor,
-    "efficientnet": EfficientNetExtractor,
-    "vision": VisionExtractor,
-    "video": VideoExtractor,
-    "timm": TimmExtractor,
-    "torchvision": TorchvisionExtractor,
-    "user": UserExtractor,
-    "table": TableExtractor,
-}

@@ -1,7 +1,7 @@
 """How features go on: small networks trained to predict the features of coming frames from those of past ones.
 
 The encoder is frozen: they see its features alone. All predict a change of the last frame, standardised over the
-training videos, and are trained on their own predictions, many steps ahead.
+training videos; networks are trained on their own predictions, many steps ahead, linear regression on one step.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,12 @@ from torch import nn
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
 from brainalign.devices import seeded
-from brainalign.regression import carve_validation, descend
+from brainalign.regression import Ridge, carve_validation, descend
 
 LEAK = 0.5  # share of its state that the continuous-time network renews per frame
+UNTRAINED = ("identity", "linear")  # without a loop of training
+PENALTIES = np.logspace(-9, 0, 19)  # in shares of the features' variance; smaller ones are lost to rounding
+MOST_WINDOWS = 20_000  # that regression reads: of wide features a quarter of a gigabyte
 JITTERS = (0.0, 0.3)  # without noise few noisy videos are learned by heart, with it the course of clean ones is blurred
 
 
@@ -40,7 +43,7 @@ class Mlp(nn.Module):
 
     def __init__(self, n_units: int, n_context: int, width: int) -> None:
         super().__init__()
-        self.change = nn.Sequential(
+        self.change: nn.Module = nn.Sequential(
             nn.Linear(n_context * n_units, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
             nn.Linear(width, n_units),
         )  # fmt: skip
@@ -52,6 +55,14 @@ class Mlp(nn.Module):
             future.append(past[:, -1] + self.change(past.flatten(1)))
             past = torch.cat([past[:, 1:], future[-1][:, None]], dim=1)
         return torch.stack(future, dim=1)
+
+
+class Linear(Mlp):
+    """Every change is a weighted sum of the last frames, those it made itself included."""
+
+    def __init__(self, n_units: int, n_context: int, width: int) -> None:
+        super().__init__(n_units, n_context, width)
+        self.change = nn.Linear(n_context * n_units, n_units, dtype=torch.float64)
 
 
 class Lstm(nn.Module):
@@ -98,7 +109,7 @@ class Ctrnn(Lstm):
 
 
 # Each rolls standardised features out: context (n, n_context, n_units) to (n, n_steps, n_units).
-HEADS: dict[str, Any] = {"identity": Identity, "mlp": Mlp, "lstm": Lstm, "ctrnn": Ctrnn}
+HEADS: dict[str, Any] = {"identity": Identity, "linear": Linear, "mlp": Mlp, "lstm": Lstm, "ctrnn": Ctrnn}
 
 
 @dataclass(eq=False, repr=False)
@@ -107,7 +118,9 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    head : {"identity", "mlp", "lstm", "ctrnn"}
+    head : {"identity", "linear", "mlp", "lstm", "ctrnn"}
+        "linear": ridge regression of one step on the frames of the context, the penalty chosen in folds of whole
+        videos; what follows `n_context` plays no part.
     n_context : int
         Frames that are seen before a prediction.
     width : int
@@ -144,7 +157,7 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     (2, 10, 2)
     """
 
-    head: Literal["identity", "mlp", "lstm", "ctrnn"] = "mlp"
+    head: Literal["identity", "linear", "mlp", "lstm", "ctrnn"] = "mlp"
     n_context: int = 7
     width: int = 64
     n_steps: int = 1000
@@ -172,13 +185,15 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
         self._mean = exact.mean(axis=(0, 1))
         varies = np.ptp(exact, axis=(0, 1)) > 0  # the spread of a constant is rounding, seldom 0
         self._scale = np.where(varies, exact.std(axis=(0, 1)), 1.0)
-        data = torch.from_numpy((exact - self._mean) / self._scale).float()
+        data = self._standard(exact)
         self.jitter_ = self._chosen(data) if self.jitter is None else self.jitter
         self._network, self.losses_ = self._train(data, self.jitter_)
         return self
 
     def _chosen(self, data: torch.Tensor) -> float:
         """Return the noise with which networks of three quarters of the videos foretell the others best."""
+        if not self.n_steps or self.head in UNTRAINED:
+            return JITTERS[0]
         if len(data) < 6:  # the fewest that validation is carved from
             return JITTERS[-1]
         kept, held = (data[rows] for rows in carve_validation(len(data), 0.25, None, self.seed))
@@ -193,7 +208,9 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
         rng = np.random.default_rng(self.seed)
         with seeded(self.seed):
             network = HEADS[self.head](data.shape[2], self.n_context, self.width)
-        if not self.n_steps or self.head == "identity":
+        if self.head == "linear":
+            self._regress(network.change, data)
+        if not self.n_steps or self.head in UNTRAINED:
             return network, np.zeros(0)
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.n_steps)
@@ -213,10 +230,27 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
 
         return network, descend(losses(), optimizer, schedule, clip=1.0)
 
+    def _regress(self, change: nn.Linear, data: torch.Tensor) -> None:
+        """Give a layer the weights that predict every change from the frames before."""
+        n_windows = data.shape[1] - self.n_context
+        every = -(-len(data) * n_windows // MOST_WINDOWS)
+        video, start = np.divmod(np.arange(0, len(data) * n_windows, every), n_windows)
+        seen = data[video[:, None], start[:, None] + np.arange(self.n_context + 1)]
+        groups = video if len(data) > 1 else 5 * start // n_windows  # of a single video stretches
+        before, cv = seen[:, :-1].flatten(1), min(5, len(np.unique(groups)))
+        ridge = Ridge(PENALTIES * before.numel(), cv=cv, per_target_alpha=False, device="cpu", dtype="float64")
+        ridge.fit(before, seen[:, -1] - seen[:, -2], groups=groups)
+        with torch.no_grad():
+            change.weight.copy_(ridge.coef_.T)
+            change.bias.copy_(ridge.intercept_)
+
+    def _standard(self, exact: Values) -> torch.Tensor:
+        standard = torch.from_numpy((exact - self._mean) / self._scale)
+        return standard if self.head == "linear" else standard.float()
+
     def simulate(self, context: Values, n_steps: int) -> NDArray[np.float64]:
         """Return the features of the next frames (n, n_steps, n_units) after a context (n, n_context, n_units)."""
         check_is_fitted(self)
-        standard = torch.from_numpy((np.asarray(context, dtype=np.float64) - self._mean) / self._scale).float()
         with torch.no_grad():
-            found = self._network(standard, n_steps).double().numpy()
+            found = self._network(self._standard(np.asarray(context, dtype=np.float64)), n_steps).double().numpy()
         return np.asarray(found * self._scale + self._mean)

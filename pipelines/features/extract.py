@@ -52,9 +52,7 @@ def extract(job: Job) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    if path.suffix == ".parquet":
-        return read_parquet(path)
-    return read_text_table(path)
+    return read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
 
 
 def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from brainalign.io import Provenance
 from brainalign.study import Study, check_dynamics, load_descriptor
 from brainalign.workflow import Job
 
-AS_SHOWN, OWN = "frames as shown", "simulate"
+AS_SHOWN, OWN, LINEAR = "frames as shown", "simulate", "linear"
 MOST_FRAMES = 2000  # that components are taken from
 Values = NDArray[Any]
 Found = tuple[str, str, Values]  # dynamics, role, features
@@ -37,7 +37,7 @@ def rollout(job: Job) -> None:
     simulate = model.simulate if isinstance(model, SimulatingModel) else None
     if simulate is not None and len(modules) > 1:
         raise BrainalignError(f"{use.function} has {len(modules)} modules and simulate; return the one it rolls out")
-    arrays, rows, losses = {}, [], {}
+    arrays, rows, losses, jitters = {}, [], {}, {}
     for module, features in modules.items():
         before = f"{module}: " if module else ""
         shown = features[:, : check_dynamics(videos.visible)] if training is None else learned_from[module]
@@ -54,9 +54,12 @@ def rollout(job: Job) -> None:
             for head in wanted
             for name, steps in ((head, options.training_steps), (f"{head}, untrained", 0))
         }
+        if heads:
+            heads[LINEAR] = LatentDynamics(LINEAR, options.context).fit(shown)
         for head, dynamics in heads.items():
             if len(dynamics.losses_):
                 losses[f"{before}{head}"] = float(dynamics.losses_[-20:].mean())
+                jitters[f"{before}{head}"] = dynamics.jitter_
         for name, role, values in _candidates(features, videos.visible, own, heads, options.context):
             arrays[f"{before}{name}"] = values.astype(np.float32)
             rows.append({"name": f"{before}{name}", "module": module, "dynamics": name, "role": role})
@@ -66,6 +69,7 @@ def rollout(job: Job) -> None:
         rows=rows,
         source_sha256=source,
         final_losses=losses,
+        jitters=jitters,
         trained_on="the shown frames of the same videos" if training is None else "the training videos",
         context=options.context,
     )
@@ -100,7 +104,7 @@ def _candidates(
     if own is not None:
         yield OWN, "model", own
     for name, dynamics in heads.items():
-        role = "model" if len(dynamics.losses_) else "control"
+        role = "regression" if name == LINEAR else "model" if len(dynamics.losses_) else "control"
         yield name, role, roll_out(features, visible, dynamics.simulate, context)
     for name, expect in SIMPLE_FUTURES.items():
         yield name, "control", roll_out(features, visible, expect, context)

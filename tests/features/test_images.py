@@ -9,16 +9,9 @@ import torch
 from PIL import Image
 from refusals import refused
 
+from brainalign import features
 from brainalign.decoding import Trials, nuisance_scores
-from brainalign.features import (
-    EXTRACTORS,
-    PixelsExtractor,
-    Preprocessing,
-    check_images,
-    image_properties,
-    load_image,
-    low_level_vectors,
-)
+from brainalign.features import PixelsExtractor, Preprocessing, check_images, load_image, low_level_vectors
 from brainalign.features.images import check_stored_features, image_features, load_images, load_in_processes
 
 
@@ -155,10 +148,10 @@ def test_sizes_are_part_of_the_digest() -> None:
     one, other = PixelsExtractor(image_size=12), PixelsExtractor(image_size=16)
     assert one.digest() == PixelsExtractor(image_size=12, batch_size=2).digest() != other.digest()
     assert (one.describe()["layers"], one.describe()["pooling"]) == (["pixels"], "tokens")  # ridge reads it as a map
-    assert EXTRACTORS["pixels"] is PixelsExtractor
+    assert features.EXTRACTORS["pixels"] is PixelsExtractor
     refused("image_size is 0; it must be positive", PixelsExtractor, image_size=0)
     refused("batch_size", PixelsExtractor, batch_size=0)
-    refused("layers must be a list of different names", EXTRACTORS["efficientnet"], layers=["block2", "block2"])
+    refused("must be a list of different names", features.EXTRACTORS["efficientnet"], layers=["block2", "block2"])
 
 
 def test_a_layer_is_set_up_as_the_configuration_says(tmp_path) -> None:
@@ -196,21 +189,21 @@ def grating(cycles: float, contrast: float = 1.0, mean: float = 0.5) -> torch.Te
 
 
 def test_known_images_have_known_luminance_and_contrast() -> None:
-    found = image_properties([torch.full((3, N, N), 0.25), grating(8), grating(8, 0.5), grating(8, 0.5, 0.25)])
+    found = features.image_properties([torch.full((3, N, N), 0.25), grating(8), grating(8, 0.5), grating(8, 0.5, 0.25)])
     np.testing.assert_allclose(found["luminance"], [0.25, 0.5, 0.5, 0.25], atol=1e-6)
     np.testing.assert_allclose(found["contrast"], [0, 0.5**0.5, 0.5**0.5 / 2, 0.5**0.5 / 2], atol=1e-6)
     np.testing.assert_allclose(found.filter(like="spectrum").iloc[0], -np.log(6), atol=1e-6)  # no power
     green, blue = torch.zeros(3, N, N), torch.zeros(3, N, N)
     green[1], blue[2] = 1, 1
-    np.testing.assert_allclose(image_properties([green, blue])["luminance"], [0.7152, 0.0722], atol=1e-6)
+    np.testing.assert_allclose(features.image_properties([green, blue])["luminance"], [0.7152, 0.0722], atol=1e-6)
 
 
 @pytest.mark.parametrize(("cycles", "band"), [(24, 1), (12, 2), (6, 3)])
 def test_a_grating_has_its_power_in_its_own_octave(cycles: float, band: int) -> None:
-    spectrum = image_properties([grating(cycles)], n_bands=5)[[f"spectrum_{k}" for k in range(1, 6)]].iloc[0]
+    spectrum = features.image_properties([grating(cycles)], n_bands=5)[[f"spectrum_{k}" for k in range(1, 6)]].iloc[0]
     assert (spectrum.idxmax(), np.exp(spectrum).sum()) == (f"spectrum_{band}", pytest.approx(1, abs=1e-6))
     assert np.exp(spectrum.max()) > 0.95
-    brighter = image_properties([grating(cycles, 0.5, 0.3)], n_bands=5)
+    brighter = features.image_properties([grating(cycles, 0.5, 0.3)], n_bands=5)
     np.testing.assert_allclose(brighter[spectrum.index].iloc[0].max(), spectrum.max(), atol=1e-6)
 
 
@@ -220,21 +213,21 @@ def test_vectors_of_files_are_those_of_reduced_images_or_named(tmp_path: Path) -
         Image.fromarray(block.repeat(2, axis=0).repeat(2, axis=1)).save(tmp_path / f"{k}.png")
     paths = [tmp_path / f"{k}.png" for k in range(2)]
     images = [torch.from_numpy(block).permute(2, 0, 1) / 255 for block in blocks]
-    np.testing.assert_allclose(low_level_vectors(paths), image_properties(images).to_numpy(), atol=1e-5)
+    np.testing.assert_allclose(low_level_vectors(paths), features.image_properties(images).to_numpy(), atol=1e-5)
     Image.fromarray(blocks[0][:20, :40]).save(tmp_path / "small.png")
     assert low_level_vectors([*paths, tmp_path / "small.png"]).shape == (3, 2 + 4)  # 20 pixels have four octaves
     refused(r"no image file .*absent", low_level_vectors, [tmp_path / "absent.png"])
     Image.fromarray(np.full((80, 70, 3), 51, dtype=np.uint8)).save(tmp_path / "a.png")
-    assert image_properties([tmp_path / "a.png"])["luminance"][0] == pytest.approx(0.2)
-    refused("64 x 64 pixels has no 7 octaves", image_properties, [grating(3)], n_bands=7)
-    refused(r"shape \(64, 64\)", image_properties, [torch.zeros(N, N)])
+    assert features.image_properties([tmp_path / "a.png"])["luminance"][0] == pytest.approx(0.2)
+    refused("64 x 64 pixels has no 7 octaves", features.image_properties, [grating(3)], n_bands=7)
+    refused(r"shape \(64, 64\)", features.image_properties, [torch.zeros(N, N)])
 
 
 def test_vectors_that_go_round_with_a_nuisance_are_decoded_from_it_and_from_no_other(rng) -> None:
     contrast, n = rng.uniform(0.1, 1, 300), 300
     fixations, length = rng.integers(2, 40, (2, n))
     meta = pd.DataFrame({"stimulus_id": np.arange(n), "subject": "a", "task": "x", "n_fixations": fixations})
-    meta = pd.concat([meta, image_properties([grating(8, float(c)) for c in contrast], 3)], axis=1)
+    meta = pd.concat([meta, features.image_properties([grating(8, float(c)) for c in contrast], 3)], axis=1)
     signals, meta["text"] = rng.normal(size=(n, 2, 8)), [f"x{k}" + " a" * many for k, many in enumerate(length)]
     planted = ((contrast / 0.1, "contrast"), (fixations / 5, "fixations"), (length / 5, "length"))
     for (truth, name), (_, other) in zip(planted, planted[1:] + planted[:1], strict=True):

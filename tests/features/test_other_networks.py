@@ -2,6 +2,7 @@ import os
 import sys
 import types
 from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from brainalign.features import EfficientNetExtractor, TimmExtractor, TorchvisionExtractor, UserExtractor, load_image
 
+network = attrgetter("network")
 CODE = """
 import torch
 from torch import nn
@@ -43,10 +45,6 @@ class Half(torch.autocast):
 
     def __init__(self, device: str, dtype: torch.dtype, enabled: bool) -> None:
         super().__init__(device, dtype)
-
-
-def network(extractor: object) -> object:
-    return extractor.network
 
 
 class TestUser:

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 from refusals import refused
 from scipy.stats import t
+from sklearn import linear_model
+from sklearn.model_selection import GridSearchCV, GroupKFold
 
 import brainalign.geometry as g
 from brainalign.encoding import Ridge
 from brainalign.features import LatentDynamics
+from brainalign.features.latent_dynamics import PENALTIES
 from brainalign.geometry.dynamics.future_prediction import _summary
 from brainalign.simulation import ball_features, ball_future, occluded_ball
 
@@ -83,8 +86,20 @@ def test_few_noisy_videos_are_learned_from_with_noise_and_clean_ones_without(rng
     chosen, without = (LatentDynamics(n_context=4, n_steps=200, jitter=jitter).fit(seen[:12]) for jitter in (None, 0.0))
     errors = [np.mean((one.simulate(seen[12:, :4], 5) - clean[12:, 4:]) ** 2) for one in (chosen, without)]
     assert errors[0] < 0.92 * errors[1]  # .76 to .89 of eight seeds
-    balls = ball_features(occluded_ball(16, 16, 4, 2, n_videos=60, side=8).training_frames)
-    assert (chosen.jitter_, LatentDynamics(n_steps=200).fit(balls).jitter_) == (0.3, 0.0)
+    worlds = [occluded_ball(16, 16, 4, 2, n_videos=60, side=8, seed=seed).training_frames for seed in range(2)]
+    balls, others = map(ball_features, worlds)
+    mlp, linear = (LatentDynamics(head, n_steps=200).fit(balls) for head in ("mlp", "linear"))
+    assert (chosen.jitter_, mlp.jitter_, linear.jitter_) == (0.3, 0.0, 0.0)
+    errors = [np.mean((one.simulate(others[:, :7], 9) - others[:, 7:]) ** 2) for one in (mlp, linear)]
+    assert errors[0] < 0.8 * errors[1]  # a wall is not linear: .51 to .97 of six seeds
+    linear = LatentDynamics("linear", n_context=4).fit(clean[:12])
+    np.testing.assert_allclose(linear.simulate(clean[12:, :4], 5), clean[12:, 4:], atol=1e-5)
+    z = (seen - seen.mean(axis=(0, 1))) / seen.std(axis=(0, 1))
+    before, change = np.stack([z[:, k : k + 4] for k in range(5)], axis=1).reshape(300, 80), np.diff(z[:, 3:], axis=1)
+    tried = GridSearchCV(linear_model.Ridge(), {"alpha": PENALTIES * before.size}, cv=GroupKFold(5), scoring="r2")
+    tried.fit(before, change.reshape(300, 20), groups=np.arange(60).repeat(5))
+    step = LatentDynamics("linear", n_context=4).fit(seen).simulate(seen[:, -4:], 1)[:, 0] - seen[:, -1]
+    np.testing.assert_allclose(step / seen.std(axis=(0, 1)), tried.predict(z[:, -4:].reshape(60, 80)), atol=1e-6)
 
 
 def test_frames_after_the_end_are_left_out_and_the_law_agrees_while_all_is_seen(world, law) -> None:

@@ -18,7 +18,7 @@ import brainalign.geometry as g
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms
 from brainalign.datasets import read_rdm_study
-from brainalign.geometry import LabelledPatterns, LabelledRdms, from_rsatoolbox, rdm, to_rsatoolbox
+from brainalign.geometry import FlexibleModel, LabelledPatterns, LabelledRdms, from_rsatoolbox, rdm, to_rsatoolbox
 from brainalign.study import Study, parse
 
 N = 10  # as many as 5 stimuli have pairs: a square RDM of these looks like 10 RDMs of those
@@ -28,10 +28,6 @@ Face = Callable[[Any, Any], Any]
 SINGLE = ["compare", "rdm_noise_ceiling", "rdm_permutation_test", "rdm_partial_test", "rdm_permutation_places"]
 SINGLE += ["dual_bootstrap", "flexible_bootstrap", "rdm_time_generalization", "geotopological", "square_rdms"]
 STACKS = {"identify_regions": g.identify_regions, "session_average": g.session_average}
-
-
-def _weighted(models: Any) -> g.FlexibleModel:
-    return g.FlexibleModel(np.asarray(models))
 
 
 FACES: dict[str, Face] = {
@@ -47,18 +43,18 @@ FACES: dict[str, Face] = {
     "rdm_time_generalization": lambda a, b: g.rdm_time_generalization(a, b),
     "dual_bootstrap": lambda a, b: g.dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["stimuli"],
     "bootstrap_places": lambda a, b: g.bootstrap_places(a[:, None], b, "pearson", 9, RNG(3)),
-    "fit_weights": lambda a, b: g.fit_weights(a, _weighted(b), "pearson"),
-    "flexible_score": lambda a, b: g.flexible_score(a, _weighted(b), "pearson", RNG(3), 2),
-    "flexible_bootstrap": lambda a, b: g.flexible_bootstrap(a, [_weighted(b), b[0]], "pearson", 5, RNG(3)).scores,
+    "fit_weights": lambda a, b: g.fit_weights(a, FlexibleModel(b), "pearson"),
+    "flexible_score": lambda a, b: g.flexible_score(a, FlexibleModel(b), "pearson", RNG(3), 2),
+    "flexible_bootstrap": lambda a, b: g.flexible_bootstrap(a, [FlexibleModel(b), b[0]], "pearson", 5, RNG(3)).scores,
     "flexible_permutation_test": lambda a, b: (
-        g.flexible_permutation_test(a, _weighted(b), "pearson", 3, RNG(3), 2).null
+        g.flexible_permutation_test(a, FlexibleModel(b), "pearson", 3, RNG(3), 2).null
     ),
     "combination": lambda a, b: g.combination({("net", str(k)): x for k, x in enumerate(b)}, "net", "all").rdms,
     "score_references": lambda a, b: g.score_references(
         {"it": a[:, None]}, {("net", str(k)): x for k, x in enumerate(b)}, "pearson", 9
     ).scores["se"],
     "score_combinations": lambda a, b: g.score_combinations(
-        {"it": a[:, None]}, {("net", "all"): _weighted(b)}, "pearson", 5, 3
+        {"it": a[:, None]}, {("net", "all"): FlexibleModel(b)}, "pearson", 5, 3
     )["score"],
     "geotopological": lambda a, b: g.geotopological(a),
     "geodesic": lambda a, b: g.geodesic(a, neighbors=3).rdms,

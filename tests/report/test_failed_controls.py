@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from html import unescape
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,6 @@ from pages import ABOUT, RECORD, image_study, page_of, study
 
 from brainalign import report
 from brainalign.arrays import Arrays
-from brainalign.config import Config
 from brainalign.report import geometry_sections, kit
 from brainalign.report.geometry_sections import UNSEEN
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
@@ -31,10 +31,7 @@ TWIN = {"extractor": "efficientnet", "weights": "random", "n_draws": 3}
 MODELS = {"net": {"extractor": "efficientnet"}, "twin": TWIN}
 Make = Callable[[bool, pytest.MonkeyPatch], str]
 RDMS = {"recordings": {"human": {"format": "kriegeskorte92", "description": "judgements"}}}
-
-
-def config(**content: object) -> Config:
-    return pages.config(**{"models": MODELS} | content)
+config = partial(pages.config, models=MODELS)
 
 
 def without_drawing(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:
@@ -54,9 +51,6 @@ def alarms(html: str) -> list[str]:
     found = re.findall(r'<p class="failed-control">(.*?)</p>', box, re.DOTALL)
     assert f"{len(found)} control" in box
     return [unescape(re.sub("<[^>]+>", "", each)) for each in found]
-
-
-# ------------------------------------------------------------------------------------------------- material by kind
 
 
 def decoded(fails: bool) -> kit.DecodedTimes:

@@ -4,6 +4,7 @@ Beside each change to a plain study stands what must be said of it, where that i
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ import pytest
 from made import responses_of
 from pages import BETAS, image_study, study
 
-from brainalign.config import Config
 from brainalign.datasets.splits import make_splits
 from brainalign.report import kit
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
@@ -34,6 +34,7 @@ TRAINED = {"validated": True, "has_val": False}
 FEW = {"validated": False, "has_val": False}
 LINEAR: dict[str, Any] = {"ridge": {"decoder": "linear"}}
 Case = tuple[dict[str, Any], str]  # changes, and what must be said
+config = partial(pages.config, models={"minilm": {"extractor": "sentence", "weights": "x"}})
 
 
 def fitted(**method: Any) -> dict[str, Any]:
@@ -43,10 +44,6 @@ def fitted(**method: Any) -> dict[str, Any]:
 def shown(stimuli: str, runs: str, leave_out: str = "run", folds: int | None = None) -> dict[str, Any]:
     splits = {"s": {"leave_out": leave_out, "folds": folds}}
     return fitted(encoder="ridge", cv=2) | {"shown": (list(stimuli), list(runs)), "splits": splits}
-
-
-def compared(**options: Any) -> dict[str, Any]:
-    return {"config": {"compare": options}}
 
 
 CASES: dict[str, list[Case]] = {
@@ -63,7 +60,8 @@ CASES: dict[str, list[Case]] = {
         ({}, "penalty chosen per target inside the training"), ({"betas": {"standardize": "none"}}, "as they are"),
         ({"vertex": False}, "z-scored"), ({"ceiling": np.nan}, "over all targets"), ({"control_r": np.nan}, ""),
         ({"encodings": False}, ""), ({"comparison": False}, "Pearson correlations"),
-        (compared(comparisons=["cosine"]), "by cosine"), (compared(comparisons=["geotopological"]), "(0.2 to"),
+        ({"config": {"compare": {"comparisons": ["cosine"]}}}, "by cosine"),
+        ({"config": {"compare": {"comparisons": ["geotopological"]}}}, "(0.2 to"),
         (fitted(encoder="ridge", alphas=[2.0]), "fixed at 2"),
         (fitted(encoder="ridge", per_target_alpha=False), "all targets toget"), (fitted(encoder="banded"), "Dirichlet"),
         (fitted(encoder="factorized"), "Simpler encoders"),
@@ -125,10 +123,6 @@ CASES: dict[str, list[Case]] = {
         (shown("aabbccdd", "11223344"), "held-out runs are averaged first, also for r and R²."),
     ],
 }  # fmt: skip
-
-
-def config(**content: object) -> Config:
-    return pages.config(**{"models": {"minilm": {"extractor": "sentence", "weights": "x"}}} | content)
 
 
 def recordings(changes: dict[str, Any], _: Any) -> Any:

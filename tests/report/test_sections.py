@@ -346,7 +346,7 @@ CAPTIONED = frame(
     ("v2", "IT", "a red dog", 0.3, 0.03, 0.04, 0.4, 0.25, 0.05, "red"),
     ("v3", "V1", "dog", 0.2, 0.0, 0.0, 0.3, 0.36, 0.01, "red"),
 )  # fmt: skip
-CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled")
+CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled", "followed")
 ABOUT = {"n_test": 30, "q_level": 0.05, "attributes": {"colour": ["red"]}, "captioner": "x", "temperature": 2.0}
 
 
@@ -365,7 +365,7 @@ def test_captions_beside_controls_in_words(kept: Kept) -> None:
     kept(synthesis.caption_verdict(CAPTIONED, scores, ABOUT), synthesis.caption_verdict(CAPTIONED, near, ABOUT), none)
     warned = " Warning: without that, the words below describe the stimuli, not the voxels, and should not be used."
     assert none.endswith(warned)
-    for name, warns in zip(CONTROLS, (True, False, False, False, True), strict=True):
+    for name, warns in zip(CONTROLS, (True, False, False, False, True, False), strict=True):
         one = scores.assign(gain_low=scores["gain_low"].where(scores["of"] != name, -0.1))
         assert synthesis.caption_verdict(CAPTIONED, one, ABOUT).endswith(warned) == warns
     unscored = CAPTIONED.assign(r=NAN)

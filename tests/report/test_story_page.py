@@ -91,8 +91,7 @@ def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -
     assert not [text for text in (*chapter.findings, added.panels[0].caption) if "add" in text or "intervals" in text]
     corrected = "not corrected for models and regions"
     assert added.paragraphs == [f"event rate adds most: R² .050 in V1 that nothing else has (p = .0100, {corrected})."]
-    delays = chapter.sections[-1].paragraphs
-    assert delays == ["Weights are largest at 4 s (language, A1), 6 s (language, V1)."]
+    assert chapter.sections[-1].paragraphs == ["Weights are largest at 4 s (language, A1), 6 s (language, V1)."]
     tested = material.tables["runscores"]
     material.tables |= {"runscores": tested.assign(p=0.03), "runshares": shares.assign(p=0.05)}
     silent = continuous_chapter(material).sections[-2:]
@@ -169,28 +168,32 @@ def followed() -> pd.DataFrame:
         ("front", "occluded", "net", "mlp", "model", 0.6, 0.5, 0.35, 0.7, 0.01, 0.012),
         ("front", "occluded", "", "time alone", "control", 0.2, 0.15, 0.1, 0.3, 0.03, 0.2),
         ("front", "occluded", "net", "held", "control", 0.3, 0.25, np.nan, np.nan, 0.04, 0.1),
+        ("front", "occluded", "net", "linear", "regression", 0.35, 0.3, 0.2, 0.4, 0.02, 0.01),
         ("front", "visible", "net", "mlp", "model", 0.7, 0.6, 0.5, 0.8, 0.05, 0.001),
         ("back", "visible", "", "time alone", "control", 0.1, 0.05, 0.0, 0.2, 0.06, 0.3),
     ]
-    return pd.DataFrame(rows, columns=FOLLOWED).assign(n_neurons=range(5, 11), n_dropped=range(6))
+    return pd.DataFrame(rows, columns=FOLLOWED).assign(n_neurons=range(5, 12), n_dropped=range(7))
 
 
 def folds(n: int, gap: float) -> pd.DataFrame:
     kept = pd.DataFrame({"fold": range(n), "network": "net", "name": "held", "r_normalized": np.linspace(0.1, 0.4, n)})
     model = kept.assign(name="mlp", r_normalized=kept["r_normalized"] + gap + 0.01 * (kept["fold"] % 2))
-    of = pd.concat([model, kept[::-1]]).assign(region="front", epoch="occluded")
+    of = pd.concat([model, kept[::-1], kept.assign(name="linear")]).assign(region="front", epoch="occluded")
     return pd.concat([of, of.assign(region="back", r_normalized=9.0), of.assign(epoch="visible", r_normalized=9.0)])
 
 
 def test_a_model_of_movies_is_held_against_its_best_control(kept: Callable[..., None]) -> None:
-    for n, gap, verdict in (
-        (8, 0.3, "which excludes 0"), (8, -0.004, "so that nothing is shown beyond the control"),
-        (MIN_UNITS - 1, 0.3, "; too few folds for an interval."),
-    ):  # fmt: skip
+    for n, gap, verdict, side in (
+        (8, 0.3, "which excludes 0", "net with mlp is ahead of linear regression on the same frames (.350; difference"),
+        (8, -0.004, "so that nothing is shown beyond the control", "is not told apart from linear regression"),
+        (8, -0.02, "so that nothing is shown beyond the control", "): that it took anything nonlinear is not shown."),
+        (MIN_UNITS - 1, 0.3, "; too few folds for an interval.", "; too few folds for an interval)."),
+    ):
         asked = SimpleNamespace(dynamics=SimpleNamespace(permutations=83), confidence=0.99)
         material: Any = SimpleNamespace(tables={"dynamicsfolds": folds(n, gap)}, config=asked)
         found = dynamics._findings(material, followed())
         assert verdict in found[1]
+        assert side in found[2]
         assert "p = .0120 of 83 permutations" in found[0]
         failed = dynamics.failed_following(followed(), folds(n, gap), 0.99)
         assert [(each.value, each.chance, each.p) for each in failed] == [(0.3, 0.0, 0.1)] * (gap < 0)

@@ -31,10 +31,6 @@ def cortex() -> pd.DataFrame:
     return table.assign(q=np.where(table["r"] > 0.15, 0.01, 0.6), margin=table["r"] / 20, decided=table["r"] > 0.3)
 
 
-def unpacked(text: str) -> bytes:
-    return gzip.decompress(base64.b64decode(text))
-
-
 def test_what_is_not_significant_or_not_reliable_is_not_shown(cortex: pd.DataFrame) -> None:
     values = kit.significant(cortex, "r", q=0.05, ceiling=0.1)
     hidden = (cortex["q"] >= 0.05) | (cortex["ceiling"] <= 0.1)
@@ -111,7 +107,7 @@ def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) ->
     codes = re.findall(r'class="codes">(.*?)</script>', page)
     assert len(codes) == 2
     expected = np.concatenate([map_codes(one).ravel() for one in maps])
-    np.testing.assert_array_equal(np.frombuffer(unpacked(codes[0]), np.uint8), expected)
+    np.testing.assert_array_equal(np.frombuffer(gzip.decompress(base64.b64decode(codes[0])), np.uint8), expected)
     evil = "</script><script>alert(1)</script>"
     viewer = kit.surface_viewer([kit.surface_map(cortex, "r", title=evil, unit=evil)], evil)
     assert evil not in viewer
@@ -122,7 +118,8 @@ def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) ->
 def test_the_shared_mesh_is_that_of_nilearn() -> None:
     assets = str(surface_assets())
     assert len(assets) < 1_200_000
-    content = unpacked(re.search(r'id="surface-mesh">(.*?)</script>', assets, re.DOTALL)[1])
+    packed = re.search(r'id="surface-mesh">(.*?)</script>', assets, re.DOTALL)[1]
+    content = gzip.decompress(base64.b64decode(packed))
     points = np.frombuffer(content[: 12 * N_VERTICES], "<i2").reshape(2, N_VERTICES, 3) / 100
     faces = np.frombuffer(content[12 * N_VERTICES : -2 * N_VERTICES], "<u2").reshape(-1, 3)
     inflated = load_fsaverage("fsaverage5")["inflated"].parts

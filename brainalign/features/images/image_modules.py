@@ -50,8 +50,7 @@ class ImageFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (n, n_features)."""
-        values: Tensor = self.inner(images.to(self.device))
-        return values.flatten(1)
+        return self.inner(images.to(self.device)).flatten(1)
 
 
 def image_features(

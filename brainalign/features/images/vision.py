@@ -74,8 +74,7 @@ class VisionExtractor(NetworkExtractor):
         """
         import transformers
 
-        where = find_weights(self.weights)
-        preprocessing = preprocessing_of(processor_config(where), self.weights)
+        preprocessing = preprocessing_of(processor_config(find_weights(self.weights)), self.weights)
         model = load_vision_model(self.weights, self.seed if self.random_weights else None)
         tower = _vision_tower(model, self.weights)
         if self.pooling in MISPLACED.get(tower.config.model_type, ()):

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from brainalign.report import kit
 from brainalign.statistics import MIN_UNITS, cross_validated_interval
 
+ROLES = {"model": "", "regression": "black", "control": kit.GREY}  # in this order; models are coloured by network
 TITLES = {"occluded": "frames hidden", "visible": "frames shown"}
 
 
@@ -16,7 +17,7 @@ def followed_bars(rows: pd.DataFrame) -> Figure:
     """Draw every model and control of a region, an axis per epoch; grey bars: 95 % of exchanged conditions."""
     epochs = [epoch for epoch in TITLES if (rows["epoch"] == epoch).any()]
     labels = list(dict.fromkeys(zip(rows["network"], rows["name"], rows["role"], strict=True)))
-    labels.sort(key=lambda label: label[2] != "model")  # stable: controls below all models
+    labels.sort(key=lambda label: [*ROLES].index(label[2]))  # stable: controls below all models
     networks = list(dict.fromkeys(rows["network"]))
     figure, axes = kit.new_figure(3.2 + 2.8 * len(epochs), 1.3 + 0.27 * len(labels), len(epochs))
     for ax, epoch in zip(axes, epochs, strict=True):
@@ -24,7 +25,7 @@ def followed_bars(rows: pd.DataFrame) -> Figure:
         for place, (network, name, role) in enumerate(labels):
             row = part.loc[(network, name)]
             model = role == "model"
-            colour = kit.COLOURS[networks.index(network) % len(kit.COLOURS)] if model else kit.GREY
+            colour = kit.COLOURS[networks.index(network) % len(kit.COLOURS)] if model else ROLES[role]
             ax.barh(place, max(row["null_95"], 0), height=0.8, color=kit.NULL, label="conditions exchanged, 95 %")
             ax.hlines(place, row["low"], row["high"], color=colour, linewidth=1.2)
             ax.plot(row["r_normalized"], place, "o", color=colour, markerfacecolor=colour if model else "white")
@@ -62,7 +63,8 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
             ax.plot(x, part["score"], color=kit.COLOURS[n_models % len(kit.COLOURS)], linewidth=1.6, label=label)
             n_models += 1
         else:
-            ax.plot(x, part["score"], color=kit.GREY, linewidth=0.9, linestyle=next(styles), label=label)
+            width = 0.9 if role == "control" else 1.6
+            ax.plot(x, part["score"], color=ROLES[str(role)], linewidth=width, linestyle=next(styles), label=label)
     highest = rows.groupby("time")["null_95"].max()
     label, times = "conditions exchanged, 95 %", scale * np.asarray(highest.index)
     ax.plot(times, highest, color="black", linewidth=0.6, label=label)
@@ -124,9 +126,10 @@ def _following(material: kit.StudyMaterial, scores: pd.DataFrame) -> kit.Section
         bars = followed_bars(part)
         shown = movies[movies["region"] == region]
         course = followed_movies(shown, material.descriptor.frame_s)
-        panels.append(kit.captioned("followed", f"Neurons predicted{where}", bars, part, id=f"followed{k}"))
+        of: dict[str, Any] = {"linear": (part["role"] == "regression").any()}
+        panels.append(kit.captioned("followed", f"Neurons predicted{where}", bars, part, id=f"followed{k}", **of))
         title = f"Geometry frame by frame{where}"
-        panels.append(kit.captioned("movies", title, course, shown, id=f"movies{k}"))
+        panels.append(kit.captioned("movies", title, course, shown, id=f"movies{k}", **of))
     panels.append(kit.captioned("followedtable", "All numbers", None, scores, id="scores", html=_table(scores)))
     return kit.Section("following", "What models and neurons follow", panels, _findings(material, scores)[:1])
 
@@ -148,6 +151,9 @@ def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
         if epoch == "occluded" and len(controls):
             of = folds[(folds["region"] == region) & (folds["epoch"] == epoch)]
             found.append(_beside(best, controls, of, material.config.confidence))
+            of_the_same = "".join([*str(best["name"]).rpartition(": ")[:2], "linear"])  # the module before its dynamics
+            same = part[(part["network"] == best["network"]) & (part["name"] == of_the_same)]
+            found += [_beside_linear(best, linear, of, material.config.confidence) for _, linear in same.iterrows()]
     return found
 
 
@@ -159,11 +165,9 @@ def failed_following(scores: pd.DataFrame, folds: pd.DataFrame, confidence: floa
         if models.empty or controls.empty:
             continue
         best, control = (rows.iloc[int(rows["r_normalized"].to_numpy().argmax())] for rows in (models, controls))
-        gap = _gap(best, control, folds[(folds["region"] == region) & (folds["epoch"] == "occluded")])
-        low = gap.mean()
-        if len(gap) >= MIN_UNITS and np.isfinite(gap).all():
-            low = cross_validated_interval(gap, 1 / (len(gap) - 1), confidence).low
-        if best["p"] < kit.LEVEL and not low > 0:
+        of = folds[(folds["region"] == region) & (folds["epoch"] == "occluded")]
+        gap, low, _ = _gap(best, control, of, confidence)
+        if best["p"] < kit.LEVEL and not (gap if np.isnan(low) else low) > 0:
             found.append(
                 kit.FailedControl(
                     f"{region}, hidden frames: {_name(control)}, a control, r / sqrt(reliability)",
@@ -178,29 +182,42 @@ def failed_following(scores: pd.DataFrame, folds: pd.DataFrame, confidence: floa
     return found
 
 
-def _gap(best: pd.Series, control: pd.Series, folds: pd.DataFrame) -> Any:
+def _gap(best: pd.Series, control: pd.Series, folds: pd.DataFrame, confidence: float) -> tuple[float, float, float]:
+    """Return how far one is above the other, paired over folds, and its interval; NaN of too few folds."""
     one, other = (
         folds[(folds["network"] == row["network"]) & (folds["name"] == row["name"])]
         .sort_values("fold")["r_normalized"]
         .to_numpy()
         for row in (best, control)
     )
-    return one - other
+    gap = one - other
+    if len(gap) < MIN_UNITS or not np.isfinite(gap).all():
+        return float(gap.mean()), float("nan"), float("nan")
+    interval = cross_validated_interval(gap, 1 / (len(gap) - 1), confidence)
+    return float(gap.mean()), interval.low, interval.high
 
 
 def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame, confidence: float) -> str:
     """Say how far the best model is above the best control, paired over folds."""
     control = controls.iloc[int(controls["r_normalized"].to_numpy().argmax())]
-    gap = _gap(best, control, folds)
-    text = (
-        f"The best control is {_name(control)}: {kit.number(control['r_normalized'])}. Difference "
-        f"{kit.number(gap.mean())}"
-    )
-    if len(gap) < MIN_UNITS or not np.isfinite(gap).all():
+    gap, low, high = _gap(best, control, folds, confidence)
+    text = f"The best control is {_name(control)}: {kit.number(control['r_normalized'])}. Difference {kit.number(gap)}"
+    if np.isnan(low):
         return f"{text}; too few folds for an interval."
-    interval = cross_validated_interval(gap, 1 / (len(gap) - 1), confidence)
-    verdict = "which excludes 0" if interval.low > 0 else "so that nothing is shown beyond the control"
-    return f"{text} ({confidence:.0%} interval {kit.number(interval.low)} to {kit.number(interval.high)}, {verdict})."
+    verdict = "which excludes 0" if low > 0 else "so that nothing is shown beyond the control"
+    return f"{text} ({confidence:.0%} interval {kit.number(low)} to {kit.number(high)}, {verdict})."
+
+
+def _beside_linear(best: pd.Series, linear: pd.Series, folds: pd.DataFrame, confidence: float) -> str:
+    """Say whether it took more than linear regression on the same frames, paired over folds."""
+    gap, low, high = _gap(best, linear, folds, confidence)
+    text = f"linear regression on the same frames ({kit.number(linear['r_normalized'])}; difference {kit.number(gap)}"
+    if np.isnan(low):
+        return f"Beside {_name(best)} stands {text}; too few folds for an interval)."
+    side = "ahead of" if low > 0 else "behind" if high < 0 else "not told apart from"
+    needed = "" if low > 0 else ": that it took anything nonlinear is not shown"
+    between = f"{confidence:.0%} interval {kit.number(low)} to {kit.number(high)}"
+    return f"{_name(best)} is {side} {text}, {between}){needed}."
 
 
 def _name(row: pd.Series) -> str:
@@ -261,15 +278,19 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, tuple[str, ...]]]:
     options = material.config.dynamics
     trained = {model: material.details(f"model-{model}_rollouts") for model, use in options.models.items() if use.heads}
     learned = "; ".join(f"of {model} on {noted['trained_on']}" for model, noted in trained.items() if noted)
+    chosen = [(model, name, sd) for model, noted in trained.items() for name, sd in noted.get("jitters", {}).items()]
+    noise = ", ".join(f"{model} with {name} {kit.number(sd, 1) if sd else 'none'}" for model, name, sd in chosen)
+    told = f"Noise on what they see, in standard deviations, chosen by videos left out: {noise}. " * bool(noise)
+    linear = "linear regression on the same frames (ridge of one step, penalty by folds of whole videos, rolled out), "
     fitted = "of each epoch" if options.fit_on == "epoch" else "of shown frames alone, also for hidden ones"
     texts: list[tuple[str, tuple[str, ...]]] = [
         (
             "Features over time come from functions of the user's. Hidden frames are filled in from the "
             f"{options.context} frames before them: by the model's own simulation where it has one, and by networks "
             f"trained to predict its features ({options.training_steps:,} steps{', ' * bool(learned)}{learned}), the "
-            f"encoder frozen; wider features were reduced to {options.components} principal components. "
-            "Beside them stand the same networks untrained, the last features held, the last change "
-            "continued, the encoder looking at the hidden frames, and time alone.",
+            f"encoder frozen; wider features were reduced to {options.components} principal components. {told}"
+            f"Beside them stand {linear * bool(trained)}the same networks untrained, the last features held, the last "
+            "change continued, the encoder looking at the hidden frames, and time alone.",
             ("futureprediction",),
         ),
         (
