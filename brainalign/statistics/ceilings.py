@@ -116,10 +116,8 @@ def _snr(values: Values, stimulus_ids: NDArray[Any], *some: Rows) -> list[NDArra
     The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i.
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
-    ids, flat = np.asarray(stimulus_ids), flatten_rows(values)
-    sides: list[tuple[Any, NDArray[np.intp]]] = [
-        (rows, np.unique(ids[rows], return_inverse=True)[1]) for rows in (slice(None), *some)
-    ]
+    ids, flat, whole = np.asarray(stimulus_ids), flatten_rows(values), np.arange(len(values))
+    sides = [(rows, np.unique(ids[rows], return_inverse=True)[1]) for rows in (whole, *some)]
     for _, codes in sides:
         if len(k := np.bincount(codes)) < 2 or k.max() < 2:
             raise BrainalignError(
@@ -130,7 +128,7 @@ def _snr(values: Values, stimulus_ids: NDArray[Any], *some: Rows) -> list[NDArra
     for start in range(0, flat.shape[1], at_once):
         block = flat[:, start : start + at_once]
         check_finite("values", block, "drop these trials or targets")
-        found.append([_ratio(np.array(block[rows], dtype=np.float64), codes) for rows, codes in sides])
+        found.append([_ratio(np.array(block[rows], dtype=np.float64, order="C"), codes) for rows, codes in sides])
     return [np.concatenate(parts).reshape(values.shape[1:]) for parts in zip(*found, strict=True)]
 
 
@@ -249,9 +247,7 @@ def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike
     return share_and_q(values, stimulus_ids, independent)[1]
 
 
-def share_and_q(
-    values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0
-) -> tuple[NDArray[np.float64], Values]:
+def share_and_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0) -> tuple[Values, Values]:
     """Return `signal_share` and `repeats_q` of values that are read once."""
     _, codes, counts = np.unique(stimulus_ids, return_inverse=True, return_counts=True)
     k = counts[counts > 1]

@@ -123,7 +123,7 @@ def evaluate_held_out(
     # What an encoder is given: all bands, or the one array.
     fit_X, test_X = (some[: len(Xs)] if banded else some[0] for some in (train_Xs, test_Xs))
     fit_semantics, test_semantics = (None if semantics is None else some[-1] for some in (train_Xs, test_Xs))
-    given = {"groups": labels, "roi": roi, "grid": grid, "semantics": fit_semantics}
+    given: dict[str, Any] = {"groups": labels, "roi": roi, "grid": grid, "semantics": fit_semantics}
     given["designs"] = {} if type(encoder) is Ridge else None  # workers of a scheduler keep their own
     start, fitted = time.monotonic(), _fit(encoder, fit_X, train_Y, given)
     seconds = time.monotonic() - start
@@ -134,16 +134,14 @@ def evaluate_held_out(
 
     def refit() -> tuple[Any, Values, Any]:
         order = rng.permutation(len(train_Y))  # single trials where repeats differ
-        others = given | {"roi": None if roi is None else np.asarray(roi)[drawn]}
-        if given["designs"] is not None:
+        if isinstance(encoder, Ridge):
             some = np.stack([train_Y[row][drawn] for row in np.argsort(order)])
-            refitted = _fit(encoder, fit_X, some, others)
+            refitted = _fit(encoder, fit_X, some, given | {"roi": None if roi is None else np.asarray(roi)[drawn]})
         else:
-            other_X = [take_rows(X, order) for X in train_Xs]
+            other_X, others = [take_rows(X, order) for X in train_Xs], dict(given)
             others["groups"] = None if labels is None else labels[order]
             others["semantics"] = None if semantics is None else other_X[-1]
-            some = train_Y if isinstance(drawn, slice) else np.stack([row[drawn] for row in train_Y])
-            refitted = _fit(encoder, other_X[: len(Xs)] if banded else other_X[0], some, others)
+            refitted = _fit(encoder, other_X[: len(Xs)] if banded else other_X[0], train_Y, others)
         return refitted, _predict(refitted, test_X, test_semantics), drawn
 
     options: dict[str, Any] = {"n_permutations": n_permutations, "n_boot": n_boot, "n_maps": n_maps, "seed": seed}
