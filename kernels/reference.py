@@ -42,5 +42,4 @@ def correlation_rdms(patterns: torch.Tensor) -> torch.Tensor:
     norms = centred.norm(dim=2, keepdim=True).masked_fill(constant, torch.nan)
     centred = centred / norms
     first, second = torch.triu_indices(patterns.shape[1], patterns.shape[1], 1, device=patterns.device)
-    correlations: torch.Tensor = (centred @ centred.mT)[:, first, second]
-    return 1 - correlations
+    return 1 - (centred @ centred.mT)[:, first, second]

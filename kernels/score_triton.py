@@ -86,8 +86,7 @@ def prediction_moments(
     form: Forms, n_penalties: int, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
 ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
     """Return (totals, squares, crosses), each (n_penalties, n_targets), for float32 coefficients and projections."""
-    n_sums = 3 if totals else 2
-    sums = coefficients.new_empty((n_sums, n_penalties, coefficients.shape[1]))
+    sums = coefficients.new_empty((3 if totals else 2, n_penalties, coefficients.shape[1]))
     for start in range(0, coefficients.shape[1], CHUNK):
         columns = slice(start, start + CHUNK)
         _chunk(form, coefficients[:, columns], projections[:, columns], sums[:, :, columns])

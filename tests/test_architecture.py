@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from brainalign.workflow import STEPS, Step, reached
+from brainalign.workflow import STEPS, reached
 
 ROOT = Path(__file__).parent.parent
 BASE = ("config", "io", "study")
@@ -163,7 +163,7 @@ def test_stages_start_fast() -> None:
     heavy = {"decoding", "encoding", "features"}
     light = []
     for step in STEPS.values():
-        read = [path for path in reached(program_of(step)).values() if path.suffix == ".py"]
+        read = [path for path in reached(f"{step.folder}/{step.name}").values() if path.suffix == ".py"]
         light += [step] * (not any(heavy & set(map(target_of, imports(path))) for path in read))
     assert len(light) > 15
     modules = [f"brainalign.{name}" for name in TORCH_FREE]  # without which a plan is made
@@ -200,7 +200,7 @@ def test_packages_are_listed_and_versions_stand_in_constraints() -> None:
 def test_menus_are_dict_literals() -> None:
     for path, name in (
         ("encoding/__init__.py", "ENCODERS"),
-        ("features/__init__.py", "EXTRACTORS"),
+        ("features/extractors.py", "EXTRACTORS"),
         ("geometry/rdms/dissimilarity.py", "DISTANCES"),
         ("geometry/inference/comparisons.py", "COMPARISONS"),
     ):
@@ -232,10 +232,6 @@ def test_no_two_files_import_each_other() -> None:
         raise AssertionError(" -> ".join(str(path.relative_to(ROOT)) for path in error.args[1])) from None
 
 
-def program_of(step: Step) -> str:
-    return f"{step.folder}/{step.name}"
-
-
 @cache
 def files_used(path: Path) -> frozenset[Path]:
     """Return the files that define what a file has imported by name: Python itself is asked where."""
@@ -251,7 +247,7 @@ def files_used(path: Path) -> frozenset[Path]:
     return frozenset(used)
 
 
-@pytest.mark.parametrize("program", sorted({program_of(step) for step in STEPS.values()}))
+@pytest.mark.parametrize("program", sorted({f"{step.folder}/{step.name}" for step in STEPS.values()}))
 def test_the_digest_of_a_step_covers_all_it_uses(program: str) -> None:
     # What a run is told, and the workflow itself, reach a step through its parameters; see digests.BASE_FILES.
     apart, places = {"config", "study", "workflow", "cli", "base", "io"}, set(reached(program).values())

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from made import responses_of
 from refusals import refused
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
@@ -35,12 +36,9 @@ def a_table() -> pd.DataFrame:
 
 
 def responses(n_trials: int = 6, n_targets: int = 3, **columns: object) -> Responses:
-    rng = np.random.default_rng(0)
-    ids = {"trial_id": [f"t{k}" for k in range(n_trials)], "stimulus_id": [f"s{k % 3}" for k in range(n_trials)]}
-    order = {"session": "1", "run": [str(k // 3) for k in range(n_trials)], "repeat": 1, "onset_s": 0.5}
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(n_targets)], "kind": "voxel", "hemi": "L"})
-    trials, targets = pd.DataFrame(ids | order | columns), targets.assign(roi=[["V1"]] * n_targets)
-    return Responses(rng.normal(size=(n_trials, n_targets)), trials, targets, "z")
+    values = np.random.default_rng(0).normal(size=(n_trials, n_targets))
+    told = {"run": [str(k // 3) for k in range(n_trials)], "repeat": 1, "onset_s": 0.5} | columns
+    return responses_of(values, [f"s{k % 3}" for k in range(n_trials)], roi=[["V1"]] * n_targets, **told)
 
 
 def test_names() -> None:

@@ -110,10 +110,7 @@ def fit(signals, targets, meta, seed):
     return lambda given, table: decoder.predict(given, table["subject"].to_numpy())
 
 
-def space() -> decoding.SharedSpace:
-    return decoding.SharedSpace(steps=1, width=8, n_experts=1, router=4)
-
-
+space = partial(decoding.SharedSpace, steps=1, width=8, n_experts=1, router=4)
 BRAIN = {"trained_on": ["brain"], "tested_on": ["brain"], "seeds": [0], "n_permutations": 9}
 TAKE_TRIALS = {
     "control_matrix": lambda one, other: decoding.control_matrix(fit, one, other, **BRAIN),

@@ -29,6 +29,7 @@ from rsatoolbox.rdm import RDMs
 from scipy.io import savemat, wavfile
 from scipy.spatial.distance import squareform
 
+from brainalign.arrays import Responses
 from brainalign.cli import main
 from brainalign.datasets import audit_study, read_array, read_rdm_study, read_subject
 from brainalign.datasets.formats import read_block_labels
@@ -45,6 +46,14 @@ def described(folder: Path) -> Study:
     (folder / "study.yaml").unlink(missing_ok=True)
     assert main(["init", str(folder), "--yes"]) == 0
     return load_descriptor(folder / "study.yaml")
+
+
+def responses_to(shown: Iterable[str], values: NDArray[Any], study: Study, who: str = "01") -> Responses:
+    """Read the responses of someone, which must be these values, to these stimuli in this order."""
+    responses = read_subject(study, who, as_they_are=True)
+    np.testing.assert_array_equal(responses.values, values.astype(np.float32))
+    assert responses.trials["stimulus_id"].tolist() == [*shown]
+    return responses
 
 
 def remove(paths: Iterable[Path]) -> None:
@@ -306,8 +315,7 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
         events = pd.read_csv(path, sep="\t")
         events["stim_file"] = [f"{'ab'[k % 2]}/{Path(name).name}" for k, name in enumerate(events["stim_file"])]
         events.to_csv(path, sep="\t", index=False)
-    shown = read_subject(described(place), "01").trials["stimulus_id"].tolist()
-    assert shown[-80:] == events["stim_file"].tolist()
+    assert read_subject(described(place), "01").trials["stimulus_id"].tolist()[-80:] == events["stim_file"].tolist()
     trials = read_subject(written(bids_of_sessions)[1], "01").trials
     assert trials.groupby("run", sort=False)["session"].first().to_dict() == {"1": "a", "2": "a", "3": "b"}
 
@@ -451,9 +459,7 @@ def test_people_and_test_stimuli_are_those_that_files_and_folders_name(tmp_path:
         np.savez(tmp_path / "all.npz", **own, **marks)
         study = described(tmp_path)
         for who in study.recordings:
-            responses = read_subject(study, who, as_they_are=True)
-            np.testing.assert_allclose(responses.values, own[f"sub{who}_rates"], rtol=1e-6)
-            assert responses.trials["stimulus_id"].tolist() == own[f"sub{who}_stim"].tolist()
+            responses_to(own[f"sub{who}_stim"], own[f"sub{who}_rates"], study, who)
         assert ([*study.recordings], held()) == (["0", "1"], names[:9])
     remove([tmp_path / "all.npz", *tmp_path.glob("*.tsv")])
     for part, shown in (("train", names[9:]), ("test", names[:9])):  # a table for each
@@ -465,9 +471,8 @@ def test_people_and_test_stimuli_are_those_that_files_and_folders_name(tmp_path:
     values, shown = rng.normal(size=(2, 12, 4)), np.stack([rng.permutation(names[:12]), names[12:]]).astype(object)
     parts = {"train_rates": values[1], "y_train": shown[1], "test_rates": values[0], "y_test": shown[0]}
     savemat(tmp_path / "all.mat", parts)  # as they may lie in one file
-    responses = read_subject(study := described(tmp_path), "01", as_they_are=True)
-    np.testing.assert_allclose(responses.values, np.concatenate(values), rtol=1e-6)
-    assert (responses.trials["stimulus_id"].tolist(), held()) == ([*shown.ravel()], names[:12])
+    responses_to(shown.ravel(), np.concatenate(values), study := described(tmp_path))
+    assert held() == names[:12]
 
 
 def planted(study: Study, who: str) -> tuple[list[int], list[int]]:
@@ -570,8 +575,7 @@ def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> N
     (tmp_path / "few.csv").unlink()
     study = described(tmp_path)
     assert "1 of 4 targets are NaN, infinite or -999 in some session (V1_3)" in str(audit_study(study).problems)
-    trials = pd.read_csv(tmp_path / study.recordings["01"].trials, sep="\t")
-    assert trials["run"].tolist() == table["run"].tolist()
+    assert pd.read_csv(tmp_path / study.recordings["01"].trials, sep="\t")["run"].tolist() == table["run"].tolist()
 
 
 def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Path) -> None:
@@ -673,9 +677,7 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
     assert set(study.recordings) == {"a", "b"}
     assert "file: features.npz" in (tmp_path / "study.yaml").read_text()
     for name, own in zip("ab", values, strict=True):
-        responses = read_subject(study, name, as_they_are=True)
-        np.testing.assert_allclose(responses.values, own, rtol=1e-6)  # in the order of its rows
-        assert responses.trials["stimulus_id"].tolist() == shown
+        responses = responses_to(shown, own, study, name)  # in the order of its rows
         assert {area: len(rows) for area, rows in responses.regions().items()} == {"IT": 2, "V1": 2}
     (tmp_path / "study.yaml").unlink()
     remove(tmp_path.glob("*all*"))
@@ -736,9 +738,7 @@ def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
             for name, texts in (("image_id", shown), ("neuroid_id", "abcde"), ("region", "VVIII"), ("animal", animals)):
                 file.create_dataset(name, data=[*texts], dtype=h5py.string_dtype())
         for who, columns in [*people.items()] * 2:  # described twice alike
-            responses = read_subject(described(tmp_path), who, as_they_are=True)
-            np.testing.assert_allclose(responses.values, values[:, columns, 0].astype(np.float32))
-            assert responses.trials["stimulus_id"].tolist() == shown
+            responses = responses_to(shown, values[:, columns, 0], described(tmp_path), who)
             told = zip(responses.targets["target_id"], responses.targets["roi"].str[0], strict=True)
             assert [*told] == [("abcde"[k], "VVIII"[k]) for k in columns]
         remove(tmp_path.glob("*.[nt]*"))
@@ -763,9 +763,7 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
             for day, name in ((day, name) for day in (0, 1) for name in fields):
                 rows = slice(None) if name == "area" else np.s_[20 * day : 20 * day + 20]
                 stored[f"day{9 + day}/{name}"] = fields[name][rows]
-    responses = read_subject(described(tmp_path), "01", as_they_are=True)
-    np.testing.assert_array_equal(responses.values, values)
-    assert responses.trials["stimulus_id"].tolist() == shown
+    responses = responses_to(shown, values, described(tmp_path))
     assert {area: len(rows) for area, rows in responses.regions().items()} == {"I": 1, "T": 1, "V": 3}
     assert (tmp_path / "stimuli.tsv").read_text() == own
     assert "validTrials says: leave out of" in (tmp_path / "study.yaml").read_text() or file.endswith(".h5")
@@ -784,9 +782,7 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
             stored[f"{who}/rates"], stored[f"{who}/image"] = values[:, : 3 + k].T, shown[20 * k :] + shown[: 20 * k]
     study = described(tmp_path)
     for k, who in enumerate(("A1", "B2")):
-        responses = read_subject(study, who, as_they_are=True)
-        np.testing.assert_array_equal(responses.values, values[:, : 3 + k])
-        assert responses.trials["stimulus_id"].tolist() == shown[20 * k :] + shown[: 20 * k]
+        responses_to(shown[20 * k :] + shown[: 20 * k], values[:, : 3 + k], study, who)
     remove([*tmp_path.glob("*_*"), tmp_path / "study.yaml"])
     with h5py.File(tmp_path / file, "a") as stored:  # people who have sessions are not taken for one
         for who, day in (("sub-A1", 1), ("sub-A1", 2), ("B-2", 1), ("B-2", 2)):
@@ -823,9 +819,7 @@ def test_cells_of_matlab_are_people(tmp_path: Path, version: str) -> None:
     study = described(tmp_path)
     assert [*study.recordings] == ["anna", "bob"]
     for who, own, order in zip(study.recordings, values, shown, strict=True):
-        responses = read_subject(study, who, as_they_are=True)
-        np.testing.assert_allclose(responses.values, own)
-        np.testing.assert_array_equal(responses.trials["stimulus_id"].astype(int), order)
+        responses_to([f"{number:.0f}" for number in order], own, study, who)
 
 
 @pytest.mark.parametrize("ending", [".png", ""])
@@ -872,9 +866,8 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     np.savez(tmp_path / "mean.npz", rates=values[..., 0], image=names)
     for kept, other in (("psth", "mean"), ("mean", "psth")):
         (tmp_path / f"{other}.npz").rename(tmp_path / "kept.away")
-        responses, rates = read_subject(described(tmp_path), "01", as_they_are=True), values.reshape(60, 8, 6)
-        np.testing.assert_array_equal(responses.values, rates if kept == "psth" else rates[..., 0])
-        assert responses.trials["stimulus_id"].tolist() == list(np.repeat(names, 3))
+        rates = values.reshape(60, 8, 6)
+        responses_to(np.repeat(names, 3), rates if kept == "psth" else rates[..., 0], described(tmp_path))
         assert "axis, from 0, of repeats in 20 x 3 x 8" in (tmp_path / "study.yaml").read_text()  # to be corrected
         (tmp_path / "kept.away").rename(tmp_path / f"{other}.npz")
         remove(tmp_path.glob("*.t*"))
@@ -887,9 +880,7 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     for k, order in enumerate(shown):  # as GLMsingle and NSD write them: places are axes, a session shows each once
         np.save(tmp_path / f"ses-{k}_betas.npy", values[order, 0, None, None, :, 0])
         pd.DataFrame({"trial": range(20), "73KID": order}).to_csv(tmp_path / f"ses-{k}_design.csv", index=False)
-    responses = read_subject(described(tmp_path), "01", as_they_are=True)
-    assert responses.trials["stimulus_id"].astype(int).tolist() == shown.ravel().tolist()
-    np.testing.assert_array_equal(responses.values, values[shown.ravel(), 0, :, 0])
+    responses = responses_to(map(str, shown.ravel()), values[shown.ravel(), 0, :, 0], described(tmp_path))
     remove(tmp_path.glob("*.[nty]*"))
     for k in (0, 1):  # and with a table a run beside the array of all
         (tmp_path / f"ses-{k}_design.csv").rename(tmp_path / f"run-{k + 1}_design.csv")
@@ -924,9 +915,7 @@ def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> N
     shutil.rmtree(tmp_path / "subj01")
     zarr.save(str(tmp_path / "rates.zarr"), values := rng.normal(size=(30, 4)))
     (tmp_path / "seen.txt").write_text("\n".join(f"w{k}" for k in range(29, -1, -1)))  # says another order
-    responses = read_subject(described(tmp_path), "01", as_they_are=True)
-    assert responses.trials["stimulus_id"].tolist() == [f"w{k}" for k in range(29, -1, -1)]
-    np.testing.assert_allclose(responses.values, values, rtol=1e-6)
+    responses_to([f"w{k}" for k in range(29, -1, -1)], values, described(tmp_path))
 
 
 def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> None:
@@ -1166,8 +1155,7 @@ def test_copies_follow_their_files_and_names_of_images_need_no_ending(tmp_path: 
         cues[[column]].to_csv(tmp_path / "trials.csv", index=False)
         if column == "target":
             assert "trials.csv was changed" in str(audit_study(load_descriptor(tmp_path / "study.yaml")).errors)
-        study = described(tmp_path)
-        assert read_subject(study, "01").trials["stimulus_id"].tolist() == cues[column].tolist()
+        assert read_subject(described(tmp_path), "01").trials["stimulus_id"].tolist() == cues[column].tolist()
         file = yaml.safe_load((tmp_path / "study.yaml").read_text())["models"]["mine"]["file"]
         table = pd.read_csv(tmp_path / file, sep="\t", index_col="stimulus_id")
         np.testing.assert_allclose(table.loc[[f"{name}.png" for name in names]], vectors)

@@ -14,23 +14,10 @@ import yaml
 from jobs import config_of
 from refusals import refused
 
+from brainalign import workflow
 from brainalign.config import Config, TableModel, load_config, load_descriptors
 from brainalign.study import Shape, ZucoFiles, has_unknown_size, known_shape, load_descriptor, parse, shape_of
-from brainalign.workflow import (
-    STEPS,
-    Job,
-    PlannedJob,
-    Run,
-    code_digest,
-    estimate,
-    image_state,
-    jobs,
-    page_jobs,
-    planned,
-    reached,
-    step_digest,
-    wants_gpu,
-)
+from brainalign.workflow import STEPS, Job, Run, code_digest, estimate, image_state, jobs, planned, reached, step_digest
 
 
 @pytest.fixture
@@ -62,10 +49,6 @@ MEASURED_S |= {"decode_series": 30.6, "guide": 10.7, "synthesize": 65.2, "direct
 MEASURED_S |= {"others": 82.7}
 
 
-def by_stage(planned: list[PlannedJob], dataset: str) -> Counter[str]:
-    return Counter(job.rule for job in planned if job.dataset == dataset)
-
-
 def test_the_job_list_follows_from_the_configuration(demo: Config, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
     for name in load_descriptor("data/kriegeskorte92.yaml").recordings["humanIT"].files:
@@ -75,7 +58,7 @@ def test_the_job_list_follows_from_the_configuration(demo: Config, tmp_path: Pat
         (tmp_path / "eeg-n170" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "eeg-n170" / path).touch()
     planned = jobs(demo)
-    assert {name: by_stage(planned, name) for name in demo.datasets} == STAGES
+    assert {name: Counter(job.rule for job in planned if job.dataset == name) for name in demo.datasets} == STAGES
     for method, model in (("banded", "generator"), ("routing", "generatortokens")):
         fits = [labels for job in planned if (labels := dict(job.labels)).get("method") == method]
         assert fits == [{"subject": "01", "model": model, "method": method}]
@@ -138,7 +121,7 @@ def test_a_study_of_images_with_two_methods_and_scanned_subjects(scenes, tmp_pat
         per_subject = dict.fromkeys(("prepare", "compare", "summarize_held_out", "report"), n + 1)
         once = dict.fromkeys(("summarize_group", "report_group", *(["identify"] if n == 3 else [])), 1)
         expected = per_subject | once | {"extract": 2, "encode_held_out": 4 * (n + 1)}
-        assert by_stage(planned, "scenes") == expected  # regions are named across three scanned subjects or more
+        assert Counter(job.rule for job in planned) == expected  # three or more are told apart by regions
     outputs = {job.rule: job.output.relative_to(tmp_path / "results" / "scenes") for job in planned}
     assert outputs["report_group"] == Path("group.html")
     alone = content | {"datasets": {"scenes": {"descriptor": str(scenes.write(recordings={"01": files["01"]}))}}}
@@ -357,7 +340,7 @@ def test_recordings_of_several_subjects_have_a_page_over_them(tmp_path: Path, n:
     (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
     run, page = Run(config_of(tmp_path / "muse.yaml", models={"onehot": {"extractor": "onehot"}})), {"dataset": "muse"}
     assert (page in [of for step, of in planned(run) if step.rule == "report_group"]) == (n > 1)
-    shown = [(step.name, of["subject"]) for step, of in page_jobs(run, page)]
+    shown = [(step.name, of["subject"]) for step, of in workflow.page_jobs(run, page)]
     assert shown == [("decode_times", str(k)) for k in range(n)]
 
 
@@ -406,7 +389,7 @@ def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch
     extract, run = STEPS["extract"], cast(Run, SimpleNamespace(config=config))
     for visible in ("0", ""):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        assert [wants_gpu(config, method) for method in methods] == [bool(visible), False, True]
+        assert [workflow.wants_gpu(config, method) for method in methods] == [bool(visible), False, True]
         assert [extract.device(run, {"model": model}) for model in config.models] == [bool(visible), False, True, False]
 
 

@@ -52,8 +52,7 @@ def brain_maps(
     if "structure" in targets:
         return {"statmap.dscalar.nii": _cifti(targets, scores, names)}
     if "vertex" in targets:
-        on_mesh = (targets["vertex"] >= 0).to_numpy()
-        sides = pd.unique(targets.loc[on_mesh, "hemi"])
+        sides = pd.unique(targets.loc[(targets["vertex"] >= 0).to_numpy(), "hemi"])
         return {f"hemi-{hemi}_statmap.func.gii": _gifti(targets, scores, hemi, names) for hemi in sides}
     affine = mask.affine if mask is not None else voxel_affine(targets)
     if affine is None:

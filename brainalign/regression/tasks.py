@@ -296,8 +296,7 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
         _put(job, "rows", whole.rows)
         save(job.folder / "spectrum.pt", (whole.singular, False))
         return len(whole.singular), "svd"
-    vectors = side.vectors.to(dtype)
-    _put(job, "axes" if job.primal else "rows", vectors)
+    _put(job, "axes" if job.primal else "rows", side.vectors.to(dtype))
     _put(job, "scaled", side.scaled)
     save(job.folder / "spectrum.pt", (side.singular, side.benign))
     return len(side.singular), "gram"

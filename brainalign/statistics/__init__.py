@@ -1,6 +1,5 @@
 """Scores, ceilings, resampling and identification: numpy arrays in, numpy arrays out."""
 
-from brainalign.statistics.ceilings import SubjectCeiling as SubjectCeiling
 from brainalign.statistics.ceilings import independent_share as independent_share
 from brainalign.statistics.ceilings import leave_one_subject_out_ceiling as leave_one_subject_out_ceiling
 from brainalign.statistics.ceilings import ncsnr as ncsnr

@@ -111,8 +111,7 @@ def held_out_prediction(
     scale, varies = np.where(varied & standardise, X.std(axis=0), 1), range_ > ROUNDING * range_.max(initial=0)
     found = np.tile(np.asarray(mean, dtype=np.float64), (len(unseen), 1))
     if varies.any():
-        fit: Any = regressor.fit
-        fit((X - middle) / scale, (Y - mean)[:, varies], **given)
+        regressor.fit((X - middle) / scale, (Y - mean)[:, varies], **given)
         predicted = np.asarray(regressor.predict((unseen - middle) / scale))
         found[:, varies] += predicted.reshape(len(unseen), -1)  # of one target some give one dimension
     return found

@@ -251,13 +251,10 @@ def hump_latency(
 
     Parameters
     ----------
-    score : array (n_times,)
+    score, times, chance
+        As for `first_hump`.
     draws : array (n_draws, n_times)
-        The same under resampling of test trials or subjects.
-    times : array (n_times,), ascending
-    chance : float
-        From which heights are counted.
-    confidence : float
+        The score under resampling of test trials or subjects.
     n_folds : int, optional
         In how many folds the scores were trained and tested. By default percentiles stand: nothing was trained, or in a
         single split, which does not show how training varies (intervals are then somewhat narrow).

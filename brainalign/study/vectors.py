@@ -100,10 +100,10 @@ def read_vectors(file: Path, ids: Path | None = None, layers: Sequence[str] | No
 
 def files_of(*paths: Path | None) -> list[Path]:
     """List files, those inside a folder (.zarr) one by one; None stands for none."""
-    given = [path for path in paths if path is not None]
     return [
         file
-        for path in given
+        for path in paths
+        if path is not None
         for file in (sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path])
     ]
 

@@ -25,7 +25,6 @@ def compare_references(job: Job) -> None:
     draws = {key: values for key, values in layers.items() if DRAW.fullmatch(key[1])}
     candidates = published | {key: values for key, values in layers.items() if key not in draws}
     # Monkey IT is a reference set and a published model of the others; it is not scored against itself.
-    itself = {name: [key for key in published if _same(published[key], sets[name])] for name in sets}
     found = geometry.score_references(
         sets,
         candidates,
@@ -33,7 +32,7 @@ def compare_references(job: Job) -> None:
         settings.draws,
         job.seed,
         alpha=1 - job.settings["confidence"],
-        exclude=itself,
+        exclude={name: [key for key in published if _same(published[key], sets[name])] for name in sets},
     )
     random = _random_weights(sets, draws, settings.comparison)
     pooled = {

@@ -91,8 +91,7 @@ def test_runs(people: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
 
 def region_map(embeddings: NDArray[np.float32], regions: list[str], networks: list[str]) -> pd.DataFrame:
     """Return embeddings on their first two principal axes: region_id, network, x, y, share (of variance)."""
-    centred = embeddings - embeddings.mean(axis=0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    u, s, _ = np.linalg.svd(embeddings - embeddings.mean(axis=0), full_matrices=False)
     x, y = (u[:, :2] * s[:2]).T
     share = float((s[:2] ** 2).sum() / (s**2).sum())
     return pd.DataFrame({"region_id": regions, "network": networks, "x": x, "y": y, "share": share})

@@ -81,8 +81,7 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _correlations(areas: pd.DataFrame, half: pd.DataFrame, maps: AreaMaps, n_spins: int, seed: int) -> pd.DataFrame:
     """Return the correlation of best layers and half-times of areas with every map, per subject."""
-    covered = maps.covers_sphere
-    spins = list(spin_orders(maps.places, maps.hemi, n_spins, seed=seed)) if covered else []
+    spins = list(spin_orders(maps.places, maps.hemi, n_spins, seed=seed)) if maps.covers_sphere else []
     tables = []
     for subject, values in _values(areas, half).items():
         parts = []

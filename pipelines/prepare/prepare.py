@@ -175,8 +175,7 @@ def _ceiling_of_a_trial(
     if n_runs < 2 or cells.ngroups < n_stimuli * n_runs:
         if not labels[2].duplicated().any():
             return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-        stimuli = labels[2].to_numpy()
-        share, q = share_and_q(values, stimuli)
+        share, q = share_and_q(values, labels[2].to_numpy())
         return noise_ceiling_from_share(share, 1), q
     means = cells.mean().to_numpy()
     q = repeats_q(means, np.tile(np.arange(n_stimuli), n_runs))

@@ -63,8 +63,7 @@ def simulate(job: Job) -> None:
         output.write(f"stimuli/{path}", Image.fromarray(image).save)
     output.tsv("stimuli/stimuli.tsv", scenes)
     drives = simulation.cortex_drives(_generator(output, size, seed, images), scenes)
-    layers = simulation.layer_latencies(drives.layers)
-    output.parquet("truth/layers.parquet", [layers])
+    output.parquet("truth/layers.parquet", [simulation.layer_latencies(drives.layers)])
     cortex = simulation.load_cortex() if size.fmri_subjects else None
     vertices, sensors, regions = [], [], []
     for number, (subject, modality) in enumerate(_subjects(size).items()):

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made import responses_of
 from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
 
-from brainalign.arrays import Responses
 from brainalign.datasets import studies
 from brainalign.study import Study, parse
 
@@ -121,12 +121,9 @@ def test_runs_that_do_not_fit(tmp_path: Path, arrays) -> None:
 
 def made(onsets: dict[str, np.ndarray]) -> studies.ContinuousRuns:
     trials = pd.concat([pd.DataFrame({"run": run, "onset_s": at}) for run, at in onsets.items()], ignore_index=True)
-    trials["trial_id"] = [f"t{k}" for k in range(len(trials))]
-    trials = trials.assign(stimulus_id=trials["trial_id"], session="", repeat=1)
     values = np.random.default_rng(0).normal(size=(len(trials), 2)).astype(np.float32)
-    targets = pd.DataFrame({"target_id": ["u", "v"], "kind": "parcel", "hemi": ""})
-    targets["roi"] = pd.Series([[], []], dtype=object)
-    return studies.ContinuousRuns(Responses(values, trials, targets, "z"), None, dict.fromkeys(onsets, 1), 0)
+    responses = responses_of(values, [f"t{k}" for k in range(len(trials))], **trials)
+    return studies.ContinuousRuns(responses, None, dict.fromkeys(onsets, 1), 0)
 
 
 RUNS = {"b": np.arange(1.0, 100), "a": np.arange(1.0, 80)}

@@ -1,11 +1,12 @@
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
+from made import responses_of
 from refusals import refused
 
-from brainalign.arrays import Responses
 from brainalign.datasets import complete_trials, folds_of, leakage_audit, make_image_split, make_splits, stop_on
 from brainalign.datasets.checks import inspect_responses, inspect_trials, roi_sizes, space_problems
 from brainalign.datasets.formats import ImageAudit
@@ -174,18 +175,11 @@ def test_the_card_by_hand() -> None:
     assert runs[0].what.startswith("2 of 6 runs have trials in more than one split (ses-1_run-1, ses-1_run-2); noise")
 
 
-def responses_of(trials, values, rois=None) -> Responses:
-    n = values.shape[1]
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(n)], "kind": "vertex", "hemi": ["L"] * n})
-    targets["roi"] = pd.Series(rois or [[] for _ in range(n)], dtype=object)
-    return Responses(values, trials, targets, "z", np.arange(values.shape[2]) / 10 if values.ndim == 3 else None)
-
-
 @pytest.mark.parametrize("times", [(), (4,)])
 def test_repeats_stand_side_by_side(times) -> None:
     trials = make_trials({"a": 3, "b": 3, "c": 3})
     values = np.random.default_rng(0).normal(size=(9, 2, *times))
-    responses = responses_of(trials, values)
+    responses = responses_of(values, trials["stimulus_id"], times=np.arange(4) if times else None)
     cube, average = repeats_cube(responses), responses.average_repeats()
     np.testing.assert_allclose(cube.mean(axis=0), average.values)
     for column, name in enumerate(average.trials["stimulus_id"]):
@@ -194,7 +188,7 @@ def test_repeats_stand_side_by_side(times) -> None:
 
 def test_unequal_repeats() -> None:
     trials = make_trials({"a": 3, "b": 2, "c": 1})
-    responses = responses_of(trials, np.random.default_rng(0).normal(size=(6, 2)))
+    responses = responses_of(np.random.default_rng(0).normal(size=(6, 2)), trials["stimulus_id"])
     refused(r"shown 1 to 3 times \(fewest: c\)", repeats_cube, responses)
     cube = repeats_cube(responses, unequal="nan")
     np.testing.assert_allclose(np.nanmean(cube, axis=0), responses.average_repeats().values)
@@ -228,22 +222,24 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
 
 def test_values_and_rois() -> None:
     trials, values = make_trials({"a": 2, "b": 2}), np.random.default_rng(0).normal(size=(4, 5))
+    of = partial(responses_of, stimuli=trials["stimulus_id"], **trials)
     rois = [["V1"], ["V1", "early"], ["V1"], ["V4"], ["V4", "IT", "a"]]
-    assert inspect_responses("x", responses_of(trials, values, [["V1"]] * 5)) == []
+    assert inspect_responses("x", of(values, roi=[["V1"]] * 5)) == []
     values[0, 3] = -999
     values[:2, 4] = 1.0  # the first session
-    broken, flat, small = inspect_responses("x", responses_of(trials, values, rois))
+    broken, flat, small = inspect_responses("x", of(values, roi=rois))
     remedy = "shrink the mask, or set bad_targets (bad_channels) to drop, which leaves them out and counts them"
     assert str(broken) == f"x: 1 of 5 targets are NaN, infinite or -999 in some session (v3); {remedy}"
     assert str(flat) == f"x: 1 of 5 targets are constant in some session (v4); {remedy}"
     assert str(small) == "x: 3 ROIs have fewer than 2 targets (early 1, IT 1, a 1); join or leave them out"
     told = [("error", ("v3",)), ("error", ("v4",)), ("warning", ("early", "IT", "a"))]
     assert [(p.level, p.rows) for p in (broken, flat, small)] == told
-    over_time = responses_of(trials, np.stack([values, np.where(np.arange(5) == 4, values + 1, 0)], axis=2), rois)
+    later = np.where(np.arange(5) == 4, values + 1, 0)
+    over_time = of(np.stack([values, later], axis=2), roi=rois, times=np.arange(2))
     assert [p.rows for p in inspect_responses("x", over_time)] == [("v3",), ("early", "IT", "a")]
     values[1] = np.nan
-    assert "1 trials hold no number (rows 2): drop" in str(inspect_responses("x", responses_of(trials, values))[0])
-    targets = responses_of(trials, values, rois).targets.assign(hemi=["R", "L", "R", "L", "L"])
+    assert "1 trials hold no number (rows 2): drop" in str(inspect_responses("x", of(values))[0])
+    targets = of(values, roi=rois).targets.assign(hemi=["R", "L", "R", "L", "L"])
     sizes = [("V1", "R", 2), ("V1", "L", 1), ("early", "L", 1), ("V4", "L", 2), ("IT", "L", 1), ("a", "L", 1)]
     pd.testing.assert_frame_equal(roi_sizes(targets), pd.DataFrame(sizes, columns=["roi", "hemi", "n_targets"]))
 

@@ -72,8 +72,7 @@ def test_missing_and_unreadable_images_are_all_named(tmp_path) -> None:
     whole = tmp_path / "whole.png"
     photograph(1).save(whole)
     deep, bad = Image.new("I;16", (9, 9)), {"cut": whole.read_bytes()[:-99], "text": b"<html>", "empty": b""}
-    images = {"good": photograph(2), "gone": None, "deep": deep, **bad}
-    audit = audited(tmp_path, images)
+    audit = audited(tmp_path, {"good": photograph(2), "gone": None, "deep": deep, **bad})
     missing, unreadable = audit.problems()
     assert missing.rows == ("gone",)
     assert "1 of 6 images are missing: gone (" in str(missing)

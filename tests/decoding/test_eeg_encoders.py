@@ -15,6 +15,8 @@ SHAPE = EegShape(n_channels=5, n_times=40, n_outputs=7, n_subjects=3, sfreq=100.
 GLIM_SHAPE = EegShape(n_channels=6, n_times=20, n_outputs=5, n_tasks=2, n_datasets=2, n_subjects=3)
 SIZES = {"width": 16, "n_blocks": 2, "n_heads": 4, "query_width": 24, "n_queries": 7, "n_query_blocks": 2}
 small = partial(GlimEncoder, **SIZES, state_width=32)
+SIGNALS = torch.randn(4, 5, 40, generator=torch.Generator().manual_seed(0))
+PROMPT = torch.tensor([[1, 1, k] for k in range(4)])
 MODEL = """
 from torch import nn
 
@@ -36,40 +38,34 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def recordings(n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(n, 5, 40, generator=seeded()), torch.tensor([[1, 1, k % 4] for k in range(n)])
-
-
 def test_all_weights_of_the_menu_learn_and_subject_matrices_begin_as_the_identity() -> None:
-    signals, prompt = recordings()
     for name in EEG_ENCODERS:
         encoder = eeg_encoder(name, SHAPE)
-        tokens, vectors = encoder(signals, None, prompt)
+        tokens, vectors = encoder(SIGNALS, None, PROMPT)
         assert (tokens.shape[0], tokens.shape[2], vectors.shape) == (4, encoder.width, (4, 7))
         (vectors.square().sum() + tokens.square().sum()).backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
     refused("did you mean 'tiny'", eeg_encoder, "tyny", SHAPE)
     refused("shorter than the window 8", eeg_encoder, "envelope", EegShape(5, 6, 7))
     layers, subjects = SubjectLayers(3, 5, 5), torch.tensor([-1, 0, 1, 2])
-    torch.testing.assert_close(layers(signals, subjects), signals)
+    torch.testing.assert_close(layers(SIGNALS, subjects), SIGNALS)
     layers.weight.data.copy_(torch.randn(3, 5, 5, generator=seeded(1)))
-    mixed = layers(signals, subjects)
-    torch.testing.assert_close(mixed[0], layers.weight.mean(dim=0) @ signals[0])
-    torch.testing.assert_close(mixed[3], layers.weight[2] @ signals[3])
-    layers(signals, torch.zeros(4, dtype=torch.long)).square().sum().backward()
+    mixed = layers(SIGNALS, subjects)
+    torch.testing.assert_close(mixed[0], layers.weight.mean(dim=0) @ SIGNALS[0])
+    torch.testing.assert_close(mixed[3], layers.weight[2] @ SIGNALS[3])
+    layers(SIGNALS, torch.zeros(4, dtype=torch.long)).square().sum().backward()
     assert (layers.weight.grad.abs().sum(dim=(1, 2)) > 0).tolist() == [True, False, False]  # they learn apart
 
 
 def test_a_model_of_ones_own_has_the_names_of_braindecode_or_is_missed(tmp_path, monkeypatch) -> None:
     path = tmp_path / "mine.py"
     path.write_text(MODEL)
-    signals, prompt = recordings()
     encoder = eeg_encoder(f"{path}:Flat", SHAPE)
-    tokens, vectors = encoder(signals, None, prompt)
-    torch.testing.assert_close(vectors, encoder.network.linear(signals.flatten(1)))
+    tokens, vectors = encoder(SIGNALS, None, PROMPT)
+    torch.testing.assert_close(vectors, encoder.network.linear(SIGNALS.flatten(1)))
     assert tokens.shape == (4, 1, 7)
     encoder = eeg_encoder(f"{path}:Flat", SHAPE, {"extra": 2})
-    refused(r"the shape \(4, 9\), not \(4, 7\)", encoder, signals, None, prompt)
+    refused(r"the shape \(4, 9\), not \(4, 7\)", encoder, SIGNALS, None, PROMPT)
     refused("returned int", eeg_encoder, f"{path}:number", SHAPE)
     monkeypatch.setitem(__import__("sys").modules, "braindecode", None)
     refused("pip install braindecode", eeg_encoder, "braindecode:EEGNet", SHAPE)

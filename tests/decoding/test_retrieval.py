@@ -3,19 +3,16 @@ import pandas as pd
 import pytest
 from refusals import refused
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics.pairwise import cosine_similarity
 
 from brainalign.decoding import repeat_curve, retrieval_accuracy, similarity_ranks, way_accuracy, zero_shot_labels
 
 World = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]
 
 
-def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
-
-
 def test_ranks_by_hand_and_ties_count_against(rng: np.random.Generator) -> None:
     queries, gallery = rng.normal(size=(20, 5)), rng.normal(size=(8, 5))
-    expected = [[(row >= one).sum() for one in row] for row in cosine(queries, gallery)]
+    expected = [[(row >= one).sum() for one in row] for row in cosine_similarity(queries, gallery)]
     np.testing.assert_array_equal(similarity_ranks(queries, gallery), expected)
     for asked, given in ((queries, np.ones((8, 5))), (np.zeros((3, 5)), gallery)):  # one vector, an empty answer
         assert (similarity_ranks(asked, given) == 8).all()
@@ -26,7 +23,7 @@ def test_ways_are_the_mean_over_random_galleries() -> None:
     gallery = rng.normal(size=(30, 6))
     queries = gallery + 1.2 * rng.normal(size=gallery.shape)
     found = retrieval_accuracy(queries, gallery, range(30), range(30), ways=(2, 10), n_permutations=99).table
-    similar = cosine(queries, gallery)
+    similar = cosine_similarity(queries, gallery)
     for k in (2, 10):
         hits = []
         for _ in range(150):

@@ -43,8 +43,7 @@ def pretrained() -> PretrainedLayer:
         responses = respond(images, WORLD.weights(200, rng), 1.5, seed)
         subjects.append((np.arange(300), (responses - responses.mean(axis=0)) / responses.std(axis=0)))
     encoder = encoding.InContextEncoder(n_steps=(0, 150, 20), context_sizes=(8, 40), n_checks=500)
-    axes = PCA(16).fit(images, rows=np.arange(300))
-    return encoding.pretrain_layer(encoder, encoding.Reduction(axes.mean_, axes.components_), images, subjects)
+    return encoding.pretrain_layer(encoder, reduction(images, 16), images, subjects)
 
 
 def left_out(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -269,7 +268,6 @@ def test_curves_rise_the_prior_helps_and_errors_are_clear() -> None:
     assert (mean.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
     assert mean.loc["empirical_bayes", 10] > mean.loc["ridge_pooled", 10] + 0.1
     assert mean.loc["ridge_pooled", 10] > mean.loc["ridge_per_target", 10]
-    X, Y, *_ = responses(300, 40, 1.0, 0)
     mine = EmpiricalBayesRidge(PRIOR)
     refused("10 images for 16 features and a bias", estimate_prior, [(X[:10], Y[:10])])
     refused(r"mean has shape \(17,\) but its covariance \(16, 16\)", WeightPrior, np.zeros(17), np.eye(16))
@@ -314,10 +312,8 @@ def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def on_concepts() -> in_context.PretrainedLayer:
     images, _, Y = world(1)
-    axes = PCA(6).fit(images, rows=np.arange(120))
     encoder = encoding.InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
-    reduction = encoding.Reduction(axes.mean_, axes.components_)
-    return encoding.pretrain_layer(encoder, reduction, images, [(np.arange(120), Y)])
+    return encoding.pretrain_layer(encoder, reduction(images, 6), images, [(np.arange(120), Y)])
 
 
 def test_planted_concepts_lead_and_noise_prefers_nothing(on_concepts: in_context.PretrainedLayer) -> None:

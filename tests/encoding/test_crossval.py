@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.model_selection import LeavePGroupsOut
 
 from brainalign.encoding import BandedRidge, EstimatorEncoder, Ridge, evaluate
 from brainalign.encoding.scoring import encode_folds, row_space, split_folds
@@ -20,17 +21,12 @@ def design() -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def leave_one_run_out(runs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(np.flatnonzero(runs != run), np.flatnonzero(runs == run)) for run in np.unique(runs)]
-
-
-def leave_two_out(stimuli: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    pairs = [(i, j) for i in range(N_STIMULI) for j in range(i + 1, N_STIMULI)]
-    return [(np.flatnonzero(~np.isin(stimuli, p)), np.flatnonzero(np.isin(stimuli, p))) for p in pairs]
+def folds_of(groups: np.ndarray, n_out: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [*LeavePGroupsOut(n_out).split(groups, groups=groups)]
 
 
 def split(design: dict[str, np.ndarray], leave_out: str) -> tuple[list, dict]:
-    folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(design["stimuli"])
+    folds = folds_of(design["runs"]) if leave_out == "run" else folds_of(design["stimuli"], 2)
     return folds, {"leave_out": leave_out, "stimulus_ids": design["stimuli"], "runs": design["runs"]}
 
 
@@ -44,7 +40,7 @@ def test_row_space_keeps_inner_products() -> None:
 
 
 def test_runs_and_zero_shot_equal_plain_loops(design: dict[str, np.ndarray]) -> None:
-    folds = leave_one_run_out(design["runs"])
+    folds = folds_of(design["runs"])
     given = design["X"], design["Y"][None], folds, design["runs"], design["stimuli"]
     scores = encode_folds(Ridge((5.0,), dtype="float64"), *given)
     r, determination, correct = [], [], []
@@ -56,7 +52,7 @@ def test_runs_and_zero_shot_equal_plain_loops(design: dict[str, np.ndarray]) -> 
     np.testing.assert_allclose(scores.r[0], np.mean(r, axis=0), atol=1e-9)
     np.testing.assert_allclose(scores.r2[0], np.mean(determination, axis=0), atol=1e-9)
     np.testing.assert_array_equal(scores.correct[0], correct)
-    folds, stimuli = leave_two_out(design["stimuli"]), design["stimuli"]
+    folds, stimuli = folds_of(design["stimuli"], 2), design["stimuli"]
     given = design["X"], design["Y"][None], folds, design["runs"], stimuli
     scores, expected = encode_folds(Ridge((5.0,), dtype="float64"), *given, leave_out="stimulus"), []
     for train, test in folds:
@@ -79,7 +75,7 @@ def test_trials_are_averaged_before_identification_and_no_score_has_no_p(design:
     np.testing.assert_array_equal(scores.correct[0, 0], expected)
     # Constant features predict a constant: r is undefined, and undefined must not become the smallest p.
     runs = {"leave_out": "run", "stimulus_ids": design["stimuli"], "runs": design["runs"]}
-    folds = leave_one_run_out(design["runs"])
+    folds = folds_of(design["runs"])
     found = evaluate(Ridge((1.0,)), np.ones_like(design["X"]), design["Y"], folds, n_permutations=20, **runs)
     assert np.isnan(found.observed.r).all()
     assert np.isnan(found.null.share_good).all()
@@ -91,7 +87,7 @@ def test_stimuli_of_equal_features_change_places_and_nothing_else() -> None:
     X = np.eye(2)[np.array([0, 1, 1])[stimuli]]
     Y = X @ rng.uniform([[2], [-3]], [[3], [-2]], (2, 40)) + 0.1 * rng.normal(size=(9, 40))
     options = {"leave_out": "run", "stimulus_ids": stimuli, "runs": runs, "n_permutations": 199}
-    assert np.ptp(evaluate(Ridge((1.0, 10.0)), X, Y, leave_one_run_out(runs), **options).null.p) == 0
+    assert np.ptp(evaluate(Ridge((1.0, 10.0)), X, Y, folds_of(runs), **options).null.p) == 0
 
 
 @pytest.mark.parametrize("leave_out", ["run", "stimulus"])
@@ -113,7 +109,7 @@ def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
     X, Y, runs, stimuli = (design[name][kept] for name in ("X", "Y", "runs", "stimuli"))
     sizes = np.bincount(runs)
     assert len(set(sizes)) > 1
-    folds, model = leave_one_run_out(runs), Ridge((10.0,))
+    folds, model = folds_of(runs), Ridge((10.0,))
     options = {"leave_out": "run", "stimulus_ids": stimuli, "runs": runs, "seed": 5}
     found = evaluate(model, X, Y, folds, n_permutations=400, **options)
     for fold, (train, test) in enumerate(folds):

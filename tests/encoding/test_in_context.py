@@ -105,13 +105,10 @@ def test_a_killed_pretraining_goes_on_to_the_same_network(tmp_path: Path, monkey
     killed(5, InContextEncoder(**options).pretrain, images, PRIOR, checkpoint=tmp_path, **data)
     assert len(list(tmp_path.iterdir())) == 1
     seen: list[int] = []
-
-    def note(step: int, n_steps: int, loss: float) -> None:
-        seen.append(step)
-
-    InContextEncoder(**options, learning_rate=1e-4).pretrain(images, PRIOR, checkpoint=tmp_path, progress=note, **data)
+    again: dict[str, Any] = {"checkpoint": tmp_path, "progress": lambda step, *_: seen.append(step)} | data
+    InContextEncoder(**options, learning_rate=1e-4).pretrain(images, PRIOR, **again)
     assert seen == [1, 2, 3, 4, 5, 6, 7]  # another training takes nothing over
-    resumed = InContextEncoder(**options).pretrain(images, PRIOR, checkpoint=tmp_path, progress=note, **data)
+    resumed = InContextEncoder(**options).pretrain(images, PRIOR, **again)
     assert seen[7:] == [5, 6, 7]
     assert (resumed.losses_, resumed.parameter_hash()) == (whole.losses_, whole.parameter_hash())
     assert not list(tmp_path.iterdir())  # nothing is left to resume

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from made import responses_of
 from seeded.recorded import Record
 
 from brainalign import encoding
@@ -30,26 +30,17 @@ ROIS = [["b"], ["b", "a"], ["a"], ["a"], ["c"], []]
 
 
 def responses(values: np.ndarray = Y, n: int = 6, **changes: Any) -> Responses:
-    trials = pd.DataFrame({"trial_id": np.arange(len(values)), "stimulus_id": IDS[: len(values)], "session": "1"})
-    trials = trials.assign(run="", repeat=0, onset_s=np.nan)
-    kind = "sensor" if "times" in changes else "vertex"
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(n)], "kind": kind, "hemi": list("LRLLRR")[:n]})
-    places = pd.DataFrame(10 * RNG(4).normal(size=(n, 3)), columns=["x_mm", "y_mm", "z_mm"])
-    targets = pd.concat([targets.assign(roi=ROIS[:n], sensor_type=list("mgmmgg")[:n]), places], axis=1)
-    return Responses(values, trials, targets, "z", **changes)
+    trials = {"trial_id": np.arange(len(values)), "run": "", "repeat": 0, "onset_s": np.nan}
+    targets = {"kind": "sensor" if "times" in changes else "vertex", "hemi": list("LRLLRR")[:n]}
+    places = dict(zip(("x_mm", "y_mm", "z_mm"), 10 * RNG(4).normal(size=(n, 3)).T, strict=True))
+    targets |= {"sensor_type": list("mgmmgg")[:n]} | places
+    return responses_of(values, IDS[: len(values)], roi=ROIS[:n], targets=targets, **trials, **changes)
 
 
 TIMES = np.array([-0.1, 0.05, 0.2])
 CUBE = responses(Y.reshape(-1, 2, 3), 2, times=TIMES)
 GROUPS = encoding.target_groups(responses(), CEILING > 0.35)
-
-
-def ridge(**options: Any) -> encoding.Ridge:
-    return encoding.Ridge(**{"alphas": (0.1, 3.0, 100.0), "cv": 3, "device": "cpu"} | options)
-
-
-def numbers(found: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(found).items() if name not in ("encoder", "refitted", "seconds")}
+ridge = partial(encoding.Ridge, alphas=(0.1, 3.0, 100.0), cv=3, device="cpu")
 
 
 def evaluated(encoder: Any = None, X: Any = IMAGES, values: Any = Y, train: Any = TRAIN, **given: Any) -> Any:
@@ -114,7 +105,9 @@ def subject(**changes: Any) -> encoding.ImageSubject:
 def dictionaries() -> Any:
     small = {"coding": "topk", "width": 6, "n_active": 2, "epochs": 2, "starts": (1, 4)}
     study = scoring.DictionaryStudy(subject=subject(), ridge=ridge(), **small)
-    found = {name: numbers(one) for name, one in study.fits([("a", SHOWN), ("b", SHOWN[:, ::-1] ** 2)])}
+    found = {name: dict(vars(one)) for name, one in study.fits([("a", SHOWN), ("b", SHOWN[:, ::-1] ** 2)])}
+    for of in found.values():
+        del of["encoder"], of["refitted"], of["seconds"]
     one = replace(study, starts=(2,), coding="matching_pursuit")
     list(one.fits([("a", SHOWN)]))
     return found, [table.drop(columns="seconds") for table in study.tables], study.quality, one.quality

@@ -42,9 +42,6 @@ def test_equals_the_definition(shape: tuple[int, ...], spectrum: str, dtype: tor
         assert float(((mine.double() - theirs).abs() / theirs.abs().amax(dim=1, keepdim=True)).max()) < tolerance
 
 
-# --- definitions ------------------------------------------------------------------------------------------------------
-
-
 # The definitions themselves, against scipy and by hand: the kernels are only as right as these are.
 
 

@@ -1,7 +1,4 @@
-"""Size and power of every test, coverage of every interval, bias of every ceiling, on simulated truth.
-
-Each world runs twice: reduced in `make test`, at full size (marked acceptance) in `make acceptance`.
-"""
+"""Size and power of every test, coverage of every interval, bias of every ceiling, on simulated truth."""
 
 from copy import deepcopy
 from functools import cache
@@ -9,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 from shown import Record, cases, check_size, within
+from sklearn.model_selection import LeaveOneGroupOut
 
 from brainalign import statistics
 from brainalign.encoding import Ridge, evaluate
@@ -30,15 +28,12 @@ def runs_world(ceiling: np.ndarray, seed: int, n_runs: int = 6, n_stimuli: int =
     }
 
 
-def leave_one_run_out(runs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(np.flatnonzero(runs != run), np.flatnonzero(runs == run)) for run in np.unique(runs)]
-
-
 def encode(ceiling: np.ndarray, seed: int, n_permutations: int = 99) -> dict[str, np.ndarray]:
     """Return p values of targets (uncorrected, family-wise, q) and of identification in one simulated subject."""
     data = runs_world(ceiling, seed)
     options = {"leave_out": "run", "n_permutations": n_permutations, "seed": seed}
-    found = evaluate(Ridge(ALPHAS, cv=3), folds=leave_one_run_out(data["runs"]), **options, **data)
+    folds = [*LeaveOneGroupOut().split(data["X"], groups=data["runs"])]
+    found = evaluate(Ridge(ALPHAS, cv=3), folds=folds, **options, **data)
     p, accuracy = found.null.p, found.observed.correct.mean()
     return {
         "p": p,
@@ -175,7 +170,7 @@ def test_coverage_over_folds(method: str, n: int, record: Record) -> None:
     """Coverage of 95 % intervals of cross-validated identification (12 runs x 8 stimuli; the same signal, new noise)"""
     signal = linear_world(8, 8, 1, np.ones(40), seed=1)
     runs, stimuli = np.repeat(np.arange(12), 8), np.tile(np.arange(8), 12)
-    folds = leave_one_run_out(runs)
+    folds = [*LeaveOneGroupOut().split(runs, groups=runs)]
     encoder = Ridge((0.001,)) if method == "next to no penalty" else Ridge(ALPHAS, cv=3)
     noise = [np.random.default_rng(80_000 + seed).normal(size=(96, 40)) for seed in range(n)]
     responses = 0.6 * signal.signal[stimuli] + np.stack(noise)

@@ -1,7 +1,4 @@
-"""Convergence scores on a planted hierarchy, and the size of their nulls on maps and layers without one.
-
-Each world runs twice: reduced in `make test`, at full size (marked acceptance) in `make acceptance`.
-"""
+"""Convergence scores on a planted hierarchy, and the size of their nulls on maps and layers without one."""
 
 from dataclasses import replace
 

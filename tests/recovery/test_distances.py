@@ -7,11 +7,8 @@ from shown import Record, cases, check_size, within
 from brainalign import geometry
 
 RUNS, CONDITIONS, CHANNELS = 6, 8, 50
+LABELS = np.tile(np.arange(CONDITIONS), RUNS), np.repeat(np.arange(RUNS), CONDITIONS)
 seeds_and_draws = cases(((0,), 300), (range(6), 1000))("worlds")
-
-
-def labels() -> tuple[np.ndarray, np.ndarray]:
-    return np.tile(np.arange(CONDITIONS), RUNS), np.repeat(np.arange(RUNS), CONDITIONS)
 
 
 def z_of(found: np.ndarray, truth: np.ndarray) -> float:
@@ -23,7 +20,7 @@ def z_of(found: np.ndarray, truth: np.ndarray) -> float:
 def test_noise_alone(worlds: tuple[range, int], record: Record) -> None:
     """Distances of noise alone, six runs of unit noise"""
     seeds, n = worlds
-    conditions, runs = labels()
+    conditions, runs = LABELS
     held = ~np.isin(np.arange(RUNS * CONDITIONS), [9, 18, 27, 36, 45])  # five runs lack a condition each
     z, whole, averaged, biased = [], [], [], []
     for seed in seeds:
@@ -45,7 +42,7 @@ def test_noise_alone(worlds: tuple[range, int], record: Record) -> None:
 def test_planted_distances_under_correlated_noise(worlds: tuple[range, int], record: Record) -> None:
     """Planted Mahalanobis distances, noise known or estimated from independent residuals"""
     seeds, n = worlds
-    conditions, runs = labels()
+    conditions, runs = LABELS
     z, fit = [], []
     for seed in seeds:
         rng = np.random.default_rng(100 + seed)
@@ -90,8 +87,7 @@ def test_size_and_power_of_the_largest_fit(n: tuple[int, int], record: Record) -
             features = rng.normal(size=(N_STIMULI, 6))
             search = geometry.Searchlight(measured(rng, features, inside, effect), around, "correlation")
             model = geometry.rdm(features, "correlation")
-            found = geometry.searchlight_map(search, model, "pearson", N_PERMUTATIONS, seed)
-            p = found.p_fwer[0]
+            p = geometry.searchlight_map(search, model, "pearson", N_PERMUTATIONS, seed).p_fwer[0]
             hits[effect] += int((p <= 0.05).any() if effect == 0 else (p[inside] <= 0.05).any())
     size, power = hits[0.0] / n_null, hits[EFFECT] / n_power
     check_size(record, "anywhere on the map", hits[0.0], n_null)

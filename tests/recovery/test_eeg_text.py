@@ -50,13 +50,11 @@ class Study:
             parts = [(part.signals, part.targets, part.meta["subject"].to_numpy()) for part in (self.train, self.val)]
             decoder = decoding.LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0))
             decoder.fit(*parts[0], parts[1])
-            hits = self.hits(decoder.predict(self.test.signals, self.people))
-            self.ridges[sharing, features, penalties] = hits
+            self.ridges[sharing, features, penalties] = self.hits(decoder.predict(self.test.signals, self.people))
         return self.ridges[sharing, features, penalties]
 
     def network(self, **options: object) -> np.ndarray:
-        decoder = decoding.TextDecoder(**options).fit(self.train)
-        return self.hits(decoder.embed(self.test.signals, self.test.meta))
+        return self.hits(decoding.TextDecoder(**options).fit(self.train).embed(self.test.signals, self.test.meta))
 
     def linear_matrix(
         self, features: str, seeds: tuple[int, ...], columns: np.ndarray | slice = slice(None), **only: object

@@ -1,7 +1,4 @@
-"""The statistics of image studies on planted truth: ceilings, layers, latencies, clusters, false discoveries.
-
-Each world runs twice: reduced in `make test`, at full size (marked acceptance) in `make acceptance`.
-"""
+"""The statistics of image studies on planted truth: ceilings, layers, latencies, clusters, false discoveries."""
 
 import numpy as np
 import pandas as pd
@@ -20,8 +17,6 @@ LAYERS = [f"layer{k}" for k in range(6)]
 
 seeds_of_worlds = cases((0,), (0, 1, 2, *FURTHER))
 
-
-# --- ceilings ---------------------------------------------------------------------------------------------------------
 
 PATTERNS = {"3 repeats": lambda rng: np.full(1000, 3), "1 to 3 repeats": lambda rng: rng.integers(1, 4, 1000)}
 
@@ -76,9 +71,6 @@ def test_a_true_model_reaches_its_ceiling(seeds: tuple[int, ...], record: Record
         ceiling = statistics.noise_ceiling_from_ncsnr(statistics.ncsnr(values, ids), repeats)
         found.append(statistics.normalized_r2(statistics.pearson(signal, average), ceiling).mean())
     within(record, "r2/ceiling at ceiling .3", np.mean(found), least=0.97, most=1.03)
-
-
-# --- layers -----------------------------------------------------------------------------------------------------------
 
 
 def hierarchy(n_stimuli: int, rng: np.random.Generator, n_layers: int = 6, n_features: int = 30) -> list[np.ndarray]:
@@ -178,8 +170,6 @@ def test_equally_good_layers(n: int, record: Record) -> None:
     record("areas decided", f"{decided / n:.3f}", "about .046 (2 SE)")
 
 
-# --- time -------------------------------------------------------------------------------------------------------------
-
 TIMES = np.arange(-0.1, 0.5, 0.01)
 
 
@@ -256,9 +246,6 @@ def test_clusters(case: tuple[tuple[tuple[str, float], ...], int, int], record: 
         within(record, f"{label}: power", power / n_power, share, least=0.8)
 
 
-# --- many targets -----------------------------------------------------------------------------------------------------
-
-
 @cases(20, 200)("n")
 def test_false_discoveries(n: int, record: Record) -> None:
     """False discoveries on held-out stimuli: 300 targets, 20 % true (ceiling .35), correlated noise; and controls"""
@@ -321,8 +308,7 @@ def contest(world: FamilyWorld, seed: int) -> pd.DataFrame:
 
 
 def upper(table: pd.DataFrame) -> float:
-    n = int(table["decided"].sum())
-    return float(binomtest(n, len(table)).proportion_ci(0.95, method="exact").high)
+    return float(binomtest(int(table["decided"].sum()), len(table)).proportion_ci(0.95, method="exact").high)
 
 
 def test_planted_families_win_their_targets() -> None:

@@ -76,8 +76,7 @@ def curve(study: Trained, seed: int, ratio: float) -> pd.DataFrame:
     X = study.images(seed)
     Y, noise_sd = study.voxels(X, seed, ratio)
     encoders: dict[str, Any] = {"in_context": study.encoder, "reference": Reference(study.world, noise_sd)}
-    test = np.arange(500, 1000)
-    return scaling_curve(encoders, X, Y, test=test, sizes=SIZES, prior=study.prior, seed=seed)
+    return scaling_curve(encoders, X, Y, test=np.arange(500, 1000), sizes=SIZES, prior=study.prior, seed=seed)
 
 
 @pytest.mark.acceptance

@@ -1,7 +1,5 @@
-"""Hidden regions filled in by a masked model: six networks, leaders and followers, and nothing.
-
-Each world runs reduced in `make test` (tests/decoding/test_masked.py), and at full size in `make acceptance`.
-"""
+"""Hidden regions filled in by a masked model: six networks, leaders and followers, and nothing. Each
+world runs reduced in `make test` (tests/decoding/test_masked.py), and at full size in `make acceptance`."""
 
 import numpy as np
 import pytest

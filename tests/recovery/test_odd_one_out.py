@@ -1,7 +1,4 @@
-"""Odd-one-out judgements: dimensions of planted properties, and networks that learn a level hidden from them.
-
-Each world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
-"""
+"""Odd-one-out judgements: dimensions of planted properties, and networks that learn a level hidden from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -54,20 +54,15 @@ def routing(world: ObjectWorld, seed: int, *, permuted: bool = False, **options:
     return RoutingEncoder(validation=SHARE, seed=seed, **options).fit(X, Y, grid=world.grid, roi=world.roi)
 
 
-# --- what stands beside it --------------------------------------------------------------------------------------------
-
-
 def pooled(world: ObjectWorld, features: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     X, Y, held = split(world)
     fitted, tested = features(X), features(held)
     mean, sd = fitted.mean(axis=0), fitted.std(axis=0)
-    ridge = Ridge(ALPHAS).fit((fitted - mean) / sd, Y)
-    return np.asarray(ridge.predict((tested - mean) / sd))
+    return np.asarray(Ridge(ALPHAS).fit((fitted - mean) / sd, Y).predict((tested - mean) / sd))
 
 
 def products(tokens: np.ndarray) -> np.ndarray:
-    pairs = np.triu_indices(tokens.shape[2])
-    return (np.swapaxes(tokens, 1, 2) @ tokens / tokens.shape[1])[:, *pairs]
+    return (np.swapaxes(tokens, 1, 2) @ tokens / tokens.shape[1])[:, *np.triu_indices(tokens.shape[2])]
 
 
 def random_features(tokens: np.ndarray) -> np.ndarray:
@@ -134,9 +129,6 @@ def gated(world: ObjectWorld, seed: int) -> np.ndarray:
     )
     with torch.no_grad():
         return network(held).numpy()
-
-
-# --- criteria ---------------------------------------------------------------------------------------------------------
 
 
 def shown(values: list[dict[str, float]]) -> str:

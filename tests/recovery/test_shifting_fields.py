@@ -1,7 +1,4 @@
-"""Read-outs on voxels whose field moves with the semantics of the image (world W3).
-
-The world runs at one seed in `make test` and at five (marked acceptance) in `make acceptance`.
-"""
+"""Read-outs on voxels whose field moves with the semantics of the image (world W3)."""
 
 from dataclasses import dataclass
 
@@ -113,8 +110,7 @@ def test_fields_that_move(seeds: tuple[int, ...], record: Record) -> None:
     record("r of recovered and planted shifts", over_seeds([one.shift_r for one in found], least=0.9), ">= .9")
     slopes = [one.slope for one in found]
     record("slope of recovered shifts on semantics (.45)", over_seeds(slopes, least=0.35, most=0.55), ".35 to .55")
-    spread = over_seeds([one.static_sd for one in found], most=0.1)
-    record("static: largest sd of a shift", spread, "<= .1")
+    record("static: largest sd of a shift", over_seeds([one.static_sd for one in found], most=0.1), "<= .1")
     stuck = np.concatenate([one.scores["semantic"] < one.scores["factorized"] - STUCK for one in found])
     assert stuck.mean() <= 0.03
     record("voxels stuck > .1 below factorized", f"{stuck.sum()} of {len(stuck)}", "<= 3 %")

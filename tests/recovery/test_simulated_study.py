@@ -86,10 +86,7 @@ def held_out_r(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | N
 
 
 def best_layer(fitted: list[np.ndarray], measured: np.ndarray, seed: int) -> tuple[np.ndarray, bool]:
-    """Return each layer's mean r in an area, and whether the best beats the second by 2 standard errors.
-
-    Errors by bootstrap over images.
-    """
+    """Return each layer's mean r in an area, and whether the best beats the second by 2 SE (bootstrap over images)."""
     rng = np.random.default_rng(seed)
     draws = [np.arange(len(measured)), *(rng.integers(0, len(measured), len(measured)) for _ in range(100))]
     r = np.array([[pearson(measured[rows], values[rows]).mean() for values in fitted] for rows in draws])
@@ -203,8 +200,7 @@ def test_sensor_ceilings(kind: str) -> None:
     drives, trials = drives_of_noise(scenes, 3), simulation.schedule(list(scenes["stimulus_id"]), 2, 1, 3)
     info = simulation.sensor_info(kind, "mag")
     responses, truth = simulation.simulate_meeg(trials, drives.what, drives.stimulus_ids, info, 3)
-    epochs = simulation.to_epochs(responses, info)
-    values = epochs.get_data(copy=False)
+    values = simulation.to_epochs(responses, info).get_data(copy=False)
     np.testing.assert_allclose(values, responses.values, atol=1e-3 * values.std())  # already referenced
     order = trials.sort_values(["stimulus_id", "repeat"], kind="stable").index
     first, second = (values[order][k::2] for k in (0, 1))

@@ -1,7 +1,4 @@
-"""Worlds of topological RSA: where it gains over ranks and why, where it loses, what shuffled labels give.
-
-Each world runs reduced in `make test` where that is quick, and at full size (marked acceptance) in `make acceptance`.
-"""
+"""Worlds of topological RSA: where it gains over ranks and why, where it loses, what shuffled labels give."""
 
 from functools import cache
 

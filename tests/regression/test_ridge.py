@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client
 from refusals import refused
 from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from brainalign.arrays import StoredArray
 from brainalign.encoding import BandedRidge, Ridge
-from brainalign.regression import fit_distributed
+from brainalign.regression import cluster, fit_distributed
 from brainalign.statistics import pearson
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -159,6 +159,7 @@ UNITS = {
 }  # fmt: skip
 # Rows, features, folds.
 PATHS = {"primal": (90, 12, 5), "dual": (40, 90, 5), "svd": (60, 12, 5), "many folds": (120, 40, "groups")}
+PENALTIES = {path: np.array(FEW_ALPHAS) * (1e-3 if path == "svd" else 1.0) for path in PATHS}
 
 
 def world(path: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -187,17 +188,12 @@ def reference(
 @cache
 def known(path: str, weighted: bool) -> tuple[np.ndarray, np.ndarray]:
     X, Y, groups, weights = world(path)
-    smallest = 1e-3 if path == "svd" else 1.0
-    alphas = tuple(smallest * a for a in FEW_ALPHAS)
-    return reference(X, Y, groups, PATHS[path][2], weights if weighted else None, alphas)
+    return reference(X, Y, groups, PATHS[path][2], weights if weighted else None, tuple(PENALTIES[path]))
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
-        Client(cluster) as connected,
-    ):
+    with cluster(n_workers=1, processes=False) as connected:
         yield connected
 
 
@@ -213,10 +209,9 @@ def agree(found: Ridge | BandedRidge, X: object, Y: np.ndarray, expected: tuple[
 @pytest.mark.parametrize("path", PATHS)
 def test_equals_scikit_learn_in_any_unit(path: str, unit: str, weighted: bool) -> None:
     (X, Y, groups, weights), (of_x, of_y, shift) = world(path), UNITS[unit]
-    cv, smallest = PATHS[path][2], 1e-3 if path == "svd" else 1.0
     sample_weight = weights if weighted else None
     scores, fitted = known(path, weighted)
-    ridge = Ridge([smallest * a * of_x**2 for a in FEW_ALPHAS], cv=cv, device="cpu")
+    ridge = Ridge(PENALTIES[path] * of_x**2, cv=PATHS[path][2], device="cpu")
     ridge.fit(X * of_x, Y * of_y + shift, groups=groups, sample_weight=sample_weight)
     assert (ridge.decomposition_ == "svd") == (path == "svd")
     agree(ridge, X * of_x, Y * of_y, (scores, fitted * of_y + shift))
@@ -232,10 +227,9 @@ def test_equals_scikit_learn_in_any_unit(path: str, unit: str, weighted: bool) -
 @pytest.mark.parametrize("path", ["primal", "dual", "svd"])
 def test_the_same_on_files_and_workers(path: str, unit: str, weighted: bool, tmp_path: Path, client: Client) -> None:
     (X, Y, groups, weights), (of_x, of_y, shift) = world(path, 1), UNITS[unit]
-    smallest = 1e-3 if path == "svd" else 1.0
     given = {"groups": groups, "sample_weight": weights if weighted else None}
-    expected = reference(X, Y, groups, 5, given["sample_weight"], tuple(smallest * a for a in FEW_ALPHAS))
-    ridge = Ridge([smallest * a * of_x**2 for a in FEW_ALPHAS], device="cpu")
+    expected = reference(X, Y, groups, 5, given["sample_weight"], tuple(PENALTIES[path]))
+    ridge = Ridge(PENALTIES[path] * of_x**2, device="cpu")
     fit_distributed(ridge, X * of_x, Y * of_y + shift, coef=tmp_path / "c.npy", client=client, shard=4, **given)
     agree(ridge, X * of_x, Y * of_y, (expected[0], expected[1] * of_y + shift))
 

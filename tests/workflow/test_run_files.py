@@ -17,7 +17,7 @@ from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
-from worlds.films_and_stories import SOUND_HZ, configured, described, write_film
+from worlds.films_and_stories import SOUND_HZ, configured, told, write_film
 
 from brainalign.arrays import Layers
 from brainalign.config import Config, load_descriptors
@@ -56,12 +56,10 @@ def test_surfaces_and_grayordinates_hold_the_same(folder: Path, tmp_path: Path) 
             nibabel.save(GiftiImage(darrays=arrays, meta=meta), tmp_path / f"story{run}_hemi-{side}.func.gii")
         header = Cifti2Header.from_axes((SeriesAxis(0, 2.0, 75), vertices[0] + vertices[1]))
         nibabel.save(Cifti2Image(values, header), tmp_path / f"story{run}.dtseries.nii")
-    described(tmp_path, 3, targets=None)
-    expected = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses.values
+    expected = read_continuous(told(tmp_path, 3, targets=None), "01").responses.values
     sides = {"files": "*_hemi-L.func.gii", "right": "*_hemi-R.func.gii", "rois": {"L": "areas.label.gii"}}
     for files in (sides, {"files": "*.dtseries.nii", "rois": {"L": "areas.label.gii"}}):
-        described(tmp_path, 3, targets=None, **files)
-        study = load_descriptor(tmp_path / "story.yaml")
+        study = told(tmp_path, 3, targets=None, **files)
         assert known_shape(study) == Shape(runs=3, trials=225, targets=2 * 642)
         read = read_continuous(study, "01").responses
         np.testing.assert_array_equal(read.values, expected)
@@ -73,11 +71,9 @@ def test_surfaces_and_grayordinates_hold_the_same(folder: Path, tmp_path: Path) 
         "story3 has other files": sides | {"right": {f"story{k}": "a.gii" for k in range(1, 3)}},
     }
     for message, files in wrong.items():
-        described(tmp_path, **{"targets": None} | files)
-        refused(message, lambda: read_continuous(load_descriptor(tmp_path / "story.yaml"), "01"))
-    described(tmp_path, 3, targets=None, **sides)
+        refused(message, lambda of=files: read_continuous(told(tmp_path, **{"targets": None} | of), "01"))
     (tmp_path / "story3_hemi-L.json").write_text('{"RepetitionTime": 2.5}')
-    refused("tr_s is 2, .* 2.5 s", read_continuous, load_descriptor(tmp_path / "story.yaml"), "01")
+    refused("tr_s is 2, .* 2.5 s", read_continuous, told(tmp_path, 3, targets=None, **sides), "01")
 
 
 STUDY: dict[str, object] = {"name": "story", "stimuli": "bids", "splits": {"s": {"leave_out": "run"}}}
@@ -131,8 +127,8 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     assert read.n_dropped == 3 * 3 * 3 - 24  # voxels inside of all masks that never change
     moved, rows = read.responses.values, read.responses.trials
     confounds = rows[[name for name in rows if name.startswith("confound 1 ")]].to_numpy()
-    described(tmp_path, 3, targets=None, files={f"story{k}": str(folder / f"story{k}.npy") for k in range(1, 4)})
-    still = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses.values
+    runs = {f"story{k}": str(folder / f"story{k}.npy") for k in range(1, 4)}
+    still = read_continuous(told(tmp_path, 3, targets=None, files=runs), "01").responses.values
     x = np.random.default_rng(0).normal(size=60) + confounds[:60, 0]
     (basis,) = run_drifts(rows[:60], 2.0, "linear", 0.01)
     drifts = slow_drifts(60, 2.0, "linear", 0.01)

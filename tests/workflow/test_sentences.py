@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import config_of, draw_page, kept
+from made import responses_of
 from refusals import refused
 from scipy.io import loadmat, savemat
 from seeded.recorded import Record, Stage
 
 from brainalign import workflow
-from brainalign.arrays import Features, Layers, Responses
+from brainalign.arrays import Features, Layers
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import run_job
@@ -149,28 +150,21 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
     stimulus = np.concatenate([np.arange(12), rng.permutation(12)])
     texts = [f"{who} {what}" for who in ("the dog", "a cat", "my friend") for what in ("ran", "sat", "fell", "ate")]
     ids = [f"s{k}" for k in range(12)]
-    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(24)], "stimulus_id": [ids[k] for k in stimulus]})
-    trials = trials.assign(
-        session="1", run="1", repeat=0, onset_s=0.0, subject=np.repeat(["b", "a"], 12), task="read",
-        text=[texts[k] for k in stimulus], label=np.where(stimulus % 2, "x", "y"), trial_index=np.tile(range(12), 2),
-        block=stimulus // 4,
-    )  # fmt: skip
-    targets = pd.DataFrame({"target_id": ["u", "v", "w"], "kind": "sensor", "hemi": "", "roi": [[]] * 3})
+    trials = {"repeat": 0, "subject": np.repeat(["b", "a"], 12), "task": "read", "text": [texts[k] for k in stimulus]}
+    trials |= {"label": np.where(stimulus % 2, "x", "y"), "trial_index": np.tile(range(12), 2), "block": stimulus // 4}
+    targets = {"target_id": ["u", "v", "w"], "kind": "sensor", "hemi": "", "eog": [False, True, False]}
     vectors, times = rng.normal(size=(14, 6)) * np.arange(1, 7), np.arange(-10, 8) * 0.02 - 0.001
     values = rng.normal(size=(24, 3, 18)) + (vectors[stimulus] @ rng.normal(size=(6, 3)))[:, :, None] * (times > 0)
     stimuli, sides = pd.DataFrame({"stimulus_id": [*ids, "label:x:0", "label:y:0"]}), np.full(12, "train")
     sides[[1, 6, 10]], sides[[3, 8]] = "test", "val"
-    splits = pd.DataFrame({"trial_id": trials["trial_id"], "split": sides[stimulus]}).iloc[1:]
+    responses = responses_of(values, [ids[k] for k in stimulus], targets=targets, times=times, **trials)
+    splits = pd.DataFrame({"trial_id": responses.trials["trial_id"], "split": sides[stimulus]}).iloc[1:]
     options = OPTIONS | {"n_components": 3, "averages": 2, "decoders": {"ridge": {"decoder": "linear"}}}
-    inputs = {"responses": Responses(values, trials, targets.assign(eog=[False, True, False]), "z", times)}
-    inputs |= {"splits": splits.iloc[::-1], "features": Layers({"last": Features(vectors, stimuli, "last")})}
-    inputs |= {"splits details": {"kind": "table"}}
+    inputs = {"responses": responses, "splits": splits.iloc[::-1], "splits details": {"kind": "table"}}
+    inputs |= {"features": Layers({"last": Features(vectors, stimuli, "last")})}
     job = Stage(options, inputs, dict.fromkeys(STEPS["decode"].writes, tmp_path))
     decode(job)  # type: ignore[arg-type]
     Record(Path(__file__).parent / "recorded_stages.json").check("decode", job.saved)
-
-
-# ------------------------------------------------------------------------------------------------------ ZuCo
 
 
 def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, **changes: object) -> Run:

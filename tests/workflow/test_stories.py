@@ -19,7 +19,7 @@ import yaml
 from jobs import run_all, run_step
 from refusals import refused
 from seeded.recorded import Record
-from worlds.films_and_stories import configured, described, write_release
+from worlds.films_and_stories import configured, described, told, write_release
 
 from brainalign.arrays import Responses
 from brainalign.cli import main
@@ -276,18 +276,17 @@ def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
         np.save(tmp_path / f"story{run + 1}.npy", values)
     for name in ("words.tsv", "targets.tsv"):
         shutil.copy(folder / name, tmp_path)
-    described(tmp_path)
-    tables = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses
-    size = known_shape(load_descriptor(tmp_path / "story.yaml"))
+    of_tables = told(tmp_path)
+    tables, size = read_continuous(of_tables, "01").responses, known_shape(of_tables)
     files = {f"story{run + 1}": f"story{run + 1}.nii.gz" for run in range(5)}
-    described(tmp_path, files=files, mask="mask.nii.gz", targets=None)
-    volumes = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses
+    study = told(tmp_path, files=files, mask="mask.nii.gz", targets=None)
+    volumes = read_continuous(study, "01").responses
     np.testing.assert_array_equal(volumes.values, tables.values)
-    assert size == known_shape(load_descriptor(tmp_path / "story.yaml")) == Shape(runs=5, trials=375, targets=24)
+    assert size == known_shape(study) == Shape(runs=5, trials=375, targets=24)
     assert tables.trials["onset_s"].iloc[0] == 21.0  # the first 20 s are left out; rows stand in the middle
     np.testing.assert_array_equal(volumes.targets[["i", "j", "k"]], np.argwhere(inside))
-    described(tmp_path, files=files, mask="mask.nii.gz", targets=None, tr_s=1.5)
-    refused("header of bold says 2 s", read_continuous, load_descriptor(tmp_path / "story.yaml"), "01")
+    other = told(tmp_path, files=files, mask="mask.nii.gz", targets=None, tr_s=1.5)
+    refused("header of bold says 2 s", read_continuous, other, "01")
 
 
 def test_a_folder_of_stories_is_described_by_a_pattern(folder: Path, tmp_path: Path) -> None:
@@ -318,15 +317,12 @@ def test_one_file_may_hold_all_runs(folder: Path, tmp_path: Path) -> None:
             file[f"ses-{k:03d}_task-story{k}"] = np.load(folder / f"story{k}.npy")
     for name in ("targets.tsv", "words.tsv", *(f"story{k}.npy" for k in range(1, 6))):
         shutil.copy(folder / name, tmp_path)
-    described(tmp_path)
-    expected = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses
-    described(tmp_path, files="all.h5", key="ses-???_task-*")
-    study = load_descriptor(tmp_path / "story.yaml")
+    expected = read_continuous(told(tmp_path), "01").responses
+    study = told(tmp_path, files="all.h5", key="ses-???_task-*")
     np.testing.assert_array_equal(read_continuous(study, "01").responses.values, expected.values)
     assert known_shape(study) == Shape(runs=5, trials=375, targets=24)
     for key, message in (("task*", "key: task. gives no runs of the arrays ses-001"), ("*_*", "write one .")):
-        described(tmp_path, files="all.h5", key=key)
-        refused(message, load_descriptor, tmp_path / "story.yaml")
+        refused(message, told, tmp_path, files="all.h5", key=key)
 
 
 def listened(folder: Path, **changes: object) -> dict[str, object]:
@@ -367,8 +363,7 @@ def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path) -> None:
         expected, values = planted(onsets[inner])[[0, 2]], read.responses.values[rows.index][inner].T
         assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(values, expected, strict=True)) > 0.995
     files = {"a": ["story1_raw.fif", "story3_raw.fif"], "b": "story2_raw.fif", "c": "story2_raw.fif"}
-    described(tmp_path, **content["recordings"]["01"] | {"files": files})
-    read = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01")
+    read = read_continuous(told(tmp_path, **content["recordings"]["01"] | {"files": files}), "01")
     assert (read.responses.trials["run"] == "a").sum() == 4032  # as many rows as the shorter one has
 
 
@@ -379,8 +374,7 @@ def test_recordings_and_descriptors_that_do_not_fit_are_refused(tmp_path: Path) 
         ({"sfreq_hz": 500.0}, "resample_hz of 256 at most"),
         ({"sfreq_hz": None, "tr_s": 2.0}, "take sfreq_hz"),
     ):
-        described(tmp_path, **recorded | changes)
-        refused(message, lambda: read_continuous(load_descriptor(tmp_path / "story.yaml"), "01"))
+        refused(message, lambda of=changes: read_continuous(told(tmp_path, **recorded | of), "01"))
     for recorded, message in (
         ({"sfreq_hz": 10.0}, "give tr_s .* or sfreq_hz"),
         ({"files": {"a": "a.npy", "b": "b.nii", "c": "c.nii"}}, "volumes with a mask, or"),
@@ -398,8 +392,7 @@ def test_recordings_and_descriptors_that_do_not_fit_are_refused(tmp_path: Path) 
 
 def test_check_finds_events_and_places_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
-    described(tmp_path, space="MNI152")
-    assert not audit_study(load_descriptor(tmp_path / "story.yaml")).errors
+    assert not audit_study(told(tmp_path, space="MNI152")).errors
     for spoil, message in (
         (lambda words, places: words.pop("onset_s"), "no column 'onset_s'"),
         (lambda words, places: words.insert(0, "stimulus_id", "word"), "ids are there twice"),

@@ -15,6 +15,7 @@ from scipy.signal import lfilter
 from scipy.stats import gamma
 
 from brainalign.config import Config
+from brainalign.study import Study, load_descriptor
 
 GROUPS = ("loudness", "motion", "luminance", "none")
 FPS, SOUND_HZ, FINE_S = 2, 2000, 0.1
@@ -82,6 +83,11 @@ def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, objec
     content["splits"] = {"stories": {"leave_out": "run"}}
     (folder / "story.yaml").write_text(yaml.safe_dump(content))
     return content
+
+
+def told(folder: Path, runs: int = 5, **changes: object) -> Study:
+    described(folder, runs, **changes)
+    return load_descriptor(folder / "story.yaml")
 
 
 def configured(folder: Path) -> Config:

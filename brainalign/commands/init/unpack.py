@@ -577,8 +577,7 @@ def unpack_tables(lab: Lab) -> list[Path]:
                 remedy = "save an array of trials x targets x times with times.npy and trials.tsv, or means over times"
                 file = str(path).replace("_renamed.tsv", ".*")  # the copy is deleted again
                 raise BrainalignError(f"{file}: trials have {n} rows each, of their moments ({name}); {remedy}")
-        called = OWNERS if "target_id" in table else PEOPLE
-        person = next(filter(called, map(str, table)), None)
+        person = next(filter(OWNERS if "target_id" in table else PEOPLE, map(str, table)), None)
         names, trial = _response_columns(lab, table, [person] if person else [])
         beside = {} if trial else _counts(lab, path, table)
         sizes = {of: len([*counts]) for of, counts in beside.items()} | ({str(path): len(names)} if names else {})

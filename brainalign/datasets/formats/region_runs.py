@@ -170,10 +170,9 @@ def _scanned(
 ) -> tuple[list[NDArray[np.float32]], pd.DataFrame, list[str], float, list[str]]:
     options, folder = files.scans, paths["derivatives"]
     assert options is not None  # the descriptor has checked it
-    subjects = list(dict.fromkeys(table["subject"].str.removeprefix("sub-")))
     found = [
         file
-        for subject in subjects
+        for subject in dict.fromkeys(table["subject"].str.removeprefix("sub-"))
         for file in find_series(folder, subject, task=options.task, space=options.space, kind=options.kind)
     ]
     study = read_region_series(

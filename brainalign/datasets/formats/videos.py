@@ -101,9 +101,7 @@ def _images(folder: Path) -> NDArray[np.uint8]:
         raise BrainalignError(
             f"{folder}: every condition needs a folder with as many images as the others; got {counts or 'no folder'}"
         )
-    videos = []
-    for files in conditions.values():
-        videos.append([np.asarray(open_picture(file).convert("RGB")) for file in files])
+    videos = [[np.asarray(open_picture(file).convert("RGB")) for file in files] for files in conditions.values()]
     shapes = {frame.shape for video in videos for frame in video}
     if len(shapes) > 1:
         raise BrainalignError(f"{folder}: images differ in size ({listed(sorted(shapes))}); make them the same")

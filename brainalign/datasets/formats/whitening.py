@@ -127,8 +127,7 @@ def _residuals(values: Values, stimulus_ids: Sequence[str] | None) -> Values:
         )
     sums = np.zeros((len(counts), *values.shape[1:]))
     np.add.at(sums, codes, values)
-    repeated = counts[codes] > 1
-    residuals = (values - (sums / counts[:, None, None])[codes])[repeated]
+    residuals = (values - (sums / counts[:, None, None])[codes])[counts[codes] > 1]
     return np.asarray(residuals * np.sqrt(len(residuals) / (len(residuals) - int((counts > 1).sum()))))
 
 
@@ -140,8 +139,7 @@ def _inverse_root(samples: Values, method: str) -> tuple[Values, float, int]:
     """
     from sklearn.covariance import OAS, LedoitWolf
 
-    moments = samples.T @ samples / len(samples)
-    spectrum, vectors = np.linalg.eigh(moments)
+    spectrum, vectors = np.linalg.eigh(samples.T @ samples / len(samples))
     kept = spectrum > 1e-8 * spectrum[-1]
     if not kept.any():
         raise BrainalignError("the noise of these sensors is zero; drop flat sensors before whitening")

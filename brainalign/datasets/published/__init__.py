@@ -13,8 +13,7 @@ from brainalign.datasets.published.cortical_maps import (
     read_glasser,
     read_schaefer,
 )
-from brainalign.datasets.published.nsd import NSD_ROIS as NSD_ROIS
-from brainalign.datasets.published.nsd import NsdSubject, open_nsd, read_nsd
+from brainalign.datasets.published.nsd import NSD_ROIS, NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.published.nsd_cortex import read_nsd_cortex
 from brainalign.datasets.published.nsd_design import NSD_SESSIONS, read_nsd_design, write_nsd_images
 from brainalign.datasets.published.things import read_things

@@ -68,8 +68,7 @@ def read_nsd_cortex(
     shown = np.asarray(metadata["img_presentation_order"]).ravel()
     n_sessions = _check_shapes(paths, betas, about, len(shown))
     chosen = list(range(1, n_sessions + 1)) if sessions is None else [int(session) for session in sessions]
-    wrong = [session for session in chosen if not 1 <= session <= n_sessions]
-    if wrong or not chosen:
+    if not chosen or not all(1 <= session <= n_sessions for session in chosen):
         raise BrainalignError(f"sessions are {listed(chosen, 8) or 'none'}; {paths['L']} has 1 to {n_sessions}")
     trials = nsd_trials(shown[: n_sessions * N_TRIALS].astype(np.int64), chosen)
     hemispheres = {hemi: _regions(about, metadata, side) for hemi, side in SIDES.items()}

@@ -164,8 +164,7 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
     if bad.all():
         raise BrainalignError(f"recordings.{subject}: every target is constant or NaN in a run; check mask and files")
     values = np.concatenate(means)[:, ~bad].astype(np.float32)
-    places = targets[~bad].reset_index(drop=True)
-    responses = Responses(values, trials, places, "z")
+    responses = Responses(values, trials, targets[~bad].reset_index(drop=True), "z")
     return ContinuousRuns(responses, _repeats(responses, heard, ~bad), presentations, int(bad.sum()))
 
 

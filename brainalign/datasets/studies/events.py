@@ -59,8 +59,7 @@ def read_bids_events(folder: Path, runs: Sequence[str]) -> pd.DataFrame:
         files = files or [path for path, entities in named.items() if entities <= wanted]
         if not files:
             raise BrainalignError(f"{folder}: no *_events.tsv of {run}; write when each word or image was shown")
-        texts = {path.read_bytes() for path in files}
-        if len(texts) > 1:
+        if len({path.read_bytes() for path in files}) > 1:
             raise BrainalignError(
                 f"{folder}: {listed([path.name for path in files])} differ, but {run} is one run for all; describe "
                 "subjects who were shown other stimuli as studies of their own"

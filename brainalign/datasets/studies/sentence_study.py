@@ -121,8 +121,7 @@ def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.Da
     path = descriptor.locate(options.table, "sentences.split.table")
     given = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
     check_columns(path, given, ("trial_id", "split"))
-    others = sorted(set(given["split"]) - {*SIDES, UNUSED})
-    if others or set(SIDES) - set(given["split"]):
+    if set(given["split"]) - {*SIDES, UNUSED} or set(SIDES) - set(given["split"]):
         raise BrainalignError(
             f"{path}: split is {listed(sorted(set(given['split'])), 5)}; it must be each of {listed(SIDES)}, and "
             f"{UNUSED!r} for trials that take no part"

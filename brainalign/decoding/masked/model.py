@@ -318,5 +318,4 @@ class MaskedBrainModel:
         device = next(self.network_.parameters()).device
         frames = starts[:, None] + np.arange(length or self.frames_read)
         for run, one in enumerate(values):
-            cut = torch.from_numpy(one[frames]).to(device)
-            yield run, cut.unflatten(1, (-1, self.segment_frames))
+            yield run, torch.from_numpy(one[frames]).to(device).unflatten(1, (-1, self.segment_frames))

@@ -4,12 +4,9 @@ from brainalign.decoding.scoring.averaging import repeat_curve, subject_curve
 from brainalign.decoding.scoring.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.scoring.controls import Decode as Decode
 from brainalign.decoding.scoring.controls import altered as altered
-from brainalign.decoding.scoring.linear import LinearDecoder, mean_cosine, signal_features
-from brainalign.decoding.scoring.linear import best_penalty as best_penalty
-from brainalign.decoding.scoring.linear import cross_fitted as cross_fitted
+from brainalign.decoding.scoring.linear import LinearDecoder, best_penalty, cross_fitted, mean_cosine, signal_features
 from brainalign.decoding.scoring.nuisance import NuisanceScores, neighbours_in_time, nuisance_features, nuisance_scores
 from brainalign.decoding.scoring.pair_scores import MEASURES, content_hits, label_hits, retrieval_hits
-from brainalign.decoding.scoring.pair_scores import PairScore as PairScore
 from brainalign.decoding.scoring.pair_scores import content_overlaps as content_overlaps
 from brainalign.decoding.scoring.retrieval import (
     Retrieval,

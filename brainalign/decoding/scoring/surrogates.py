@@ -65,14 +65,7 @@ def phase_randomised(
 
 
 def time_reversed(signals: Values, n_samples: NDArray[np.intp] | None = None) -> Values:
-    """Return trials played backwards.
-
-    Parameters
-    ----------
-    signals : array (n_trials, n_channels, n_times)
-    n_samples : array (n_trials,), optional
-        Samples of each trial; what follows is padding and stays.
-    """
+    """Return trials played backwards; parameters are those of `phase_randomised`."""
     _check(signals, "power", n_samples)
     found = np.array(signals)
     for length, rows in _by_length(signals, n_samples):
@@ -91,14 +84,12 @@ def spectrum_noise(
 
     Parameters
     ----------
-    signals : array (n_trials, n_channels, n_times)
-    rng : Generator
+    signals, rng, n_samples
+        As for `phase_randomised`.
     groups : array (n_trials,), optional
         For example the subject, whose spectrum is part of who it is.
     keep : {"power", "cross-spectrum"}
         Channels are independent, or as related as in the recording at every frequency.
-    n_samples : array (n_trials,), optional
-        Samples of each trial; what follows is padding and stays.
     """
     _check(signals, keep, n_samples)
     n, n_channels, n_times = signals.shape

@@ -78,11 +78,8 @@ def space_retrieval(
         check_rows(f"embeddings of {name}", len(embeddings[name]), "its trials", len(trials.meta), "embed every trial")
         if trials.meta.duplicated(["subject", "stimulus_id"]).any():
             raise BrainalignError(f"{name}: a subject has several trials of a stimulus; average them by averaged()")
-    rows = []
-    for search in _searches(embeddings, test):
-        if search.kind in kinds:
-            rows += [_row(search, k, n_permutations, confidence, seed) for k in top]
-    return pd.DataFrame(rows)
+    searches = (search for search in _searches(embeddings, test) if search.kind in kinds)
+    return pd.DataFrame([_row(search, k, n_permutations, confidence, seed) for search in searches for k in top])
 
 
 def fused_embedding(

@@ -76,11 +76,8 @@ class PatchConv(nn.Module):
 
     Parameters
     ----------
-    n_subjects : int
-    shape : (int, int)
-        Channels and times.
-    width : int
-        Of the vector.
+    n_subjects, shape, width
+        As of `SignalConv`.
     patches : tuple of int
         Lengths in samples; a patch holds all channels. Samples after the last whole patch are left out.
     token_width, heads, feedforward, layers : int

@@ -237,8 +237,7 @@ class SharedSpace:
                 network = self._network(name, part.signals, subjects)
                 self.linear_[name] = LinearPath.fit(seen[name], scale, penalty, own)
                 self.blend_[name] = 1.0
-                ridge = self._ridge(name, part.signals, subjects)[0]
-                share = best_share(network, ridge, part)
+                share = best_share(network, self._ridge(name, part.signals, subjects)[0], part)
             self.blend_[name] = share
             if share > 0:
                 self.linear_[name] = LinearPath.fit(trials, scale, penalty, own)
@@ -288,8 +287,7 @@ class SharedSpace:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 about = json.loads((file.metadata() or {})["shared_space"])
-            arguments = about["arguments"] | {"scale": tuple(about["arguments"]["scale"])}
-            space = cls(**arguments)
+            space = cls(**about["arguments"] | {"scale": tuple(about["arguments"]["scale"])})
             space.blend_, space.penalty_, space.n_dimensions_ = (
                 about[name] for name in ("blend", "penalty", "n_dimensions")
             )

@@ -280,8 +280,7 @@ class Seq2SeqLanguage(_Frozen):
 
     def _labels(self, texts: Sequence[str], device: torch.device) -> Tensor:
         batch = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
-        tokens: Tensor = batch["input_ids"]
-        return tokens.masked_fill(batch["attention_mask"] == 0, IGNORED).to(device)
+        return batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED).to(device)
 
     def _read(self, states: Tensor) -> dict[str, Any]:
         from transformers.modeling_outputs import BaseModelOutput
@@ -306,12 +305,10 @@ class CausalLanguage(_Frozen):
 
     Parameters
     ----------
-    model : PreTrainedModel
-        Frozen here.
+    model, name
+        As of `Seq2SeqLanguage`.
     tokenizer : PreTrainedTokenizerBase
         Needs a token for the end of a text; one for padding is not needed.
-    name : str
-        For messages.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "the model") -> None:
@@ -329,8 +326,7 @@ class CausalLanguage(_Frozen):
         """Compute the logits at each place of the text; padding comes last and changes nothing before."""
         read = self._on(states)
         told = self.model.get_input_embeddings()(labels[:, :-1].clamp(min=0))
-        logits = self.model(inputs_embeds=torch.cat([read, told], dim=1)).logits
-        return logits[:, states.shape[1] - 1 :]
+        return self.model(inputs_embeds=torch.cat([read, told], dim=1)).logits[:, states.shape[1] - 1 :]
 
     def _read(self, states: Tensor) -> dict[str, Any]:
         return {"inputs_embeds": self._on(states)}

@@ -130,8 +130,7 @@ class _Scored:
         if not self.kept.any():
             raise BrainalignError(f"{len(size)} texts lie in groups of one: none can rotate; leave that control out")
         self.n = int(self.kept.sum())
-        scores = self.pairs[self.gist[self.kept]]
-        self.sums, self.shown = sums_by_stimulus(scores, self.text[self.kept])
+        self.sums, self.shown = sums_by_stimulus(self.pairs[self.gist[self.kept]], self.text[self.kept])
 
     def value(self) -> float:
         return self._at(self.shown)

@@ -66,8 +66,7 @@ def decoder_of(options: Mapping[str, Any]) -> Callable[[Trials, int], TextFit]:
         If trials have no validation trials although something is chosen by them.
     """
     given = dict(options)
-    kind = given.pop("decoder")
-    return {"linear": _linear, "network": _network}[kind](given)
+    return {"linear": _linear, "network": _network}[given.pop("decoder")](given)
 
 
 def _sides(trials: Trials) -> tuple[Trials, Trials]:

@@ -187,10 +187,9 @@ class Known:
 
     def prompt(self, meta: pd.DataFrame) -> NDArray[np.int64]:
         """Return numbers from 1 of task, dataset and subject (n_trials, 3); 0 is unknown."""
-        known = (self.task, self.dataset, self.subject)
         ids = [
             pd.Index(names).get_indexer(pd.Index(_labels(meta, column))) + 1
-            for column, names in zip(PROMPT, known, strict=True)
+            for column, names in zip(PROMPT, (self.task, self.dataset, self.subject), strict=True)
         ]
         return np.stack(ids, axis=1).astype(np.int64)
 

@@ -63,8 +63,7 @@ def checkpoint_curves(
     pairs = {name: tuple(of_areas(by_step[step][name], areas, origin) for step in steps) for name in by_step[steps[0]]}
     curves, times = [], []
     for measured, names, scores in cohorts(pairs):
-        reason = next((some.reason for some in scores if some.reason), "")
-        if reason:
+        if any(some.reason for some in scores):
             continue  # said in the table of scores, of which every network of this subject is a row
         about = {"subject": names[0] if len(names) == 1 else MEAN, "measured": measured}
         found = _areas(scores) if measured == FMRI else _sensors(scores)
@@ -89,8 +88,7 @@ def _areas(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
     decided = layer_preference(layers_r, their_draws, null, last.areas, last.layers)["decided"].to_numpy(dtype=bool)
     distance = last.arrays["distance"]
     for some in scores:
-        choice = np.nan_to_num(some.arrays["choice_r"], nan=-np.inf)
-        best = choice.argmax(axis=0)
+        best = np.nan_to_num(some.arrays["choice_r"], nan=-np.inf).argmax(axis=0)
         value.append(some.arrays["r"][best, columns])
         drawn.append(some.arrays["draws"][:N_DRAWS][:, best, columns])
         order.append(np.nan_to_num(order_of(best[decided], distance[decided])))

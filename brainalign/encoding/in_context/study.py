@@ -180,9 +180,8 @@ def context_curve(
         Whose means are taken.
     roi : array (n_targets,), optional
         Label per target, for the fallback.
-    sizes : sequence of int
-    n_repeats : int
-        Contexts of each size.
+    sizes, n_repeats
+        As for `scaling_curve`.
     confidence : float
         Of the paired intervals.
     seed : int
@@ -216,8 +215,7 @@ def context_curve(
     full = {"method": FULL, "size": len(pool), "repeat": 0, "target": np.arange(Y.shape[1])}
     full |= {"r": pearson(Y[test], predicted), "explained_variance": explained_variance(Y[test], predicted)}
     table = pd.concat([table, pd.DataFrame(full)], ignore_index=True)
-    means = _group_means(table, groups, Y.shape[1])
-    summary = _over_contexts(means, confidence)
+    summary = _over_contexts(_group_means(table, groups, Y.shape[1]), confidence)
     return summary.assign(beyond=summary["method"].eq(IN_CONTEXT) & (summary["size"] > pretrained.largest_context))
 
 

@@ -102,10 +102,8 @@ def solve_shared(
             weights = _ridges(of_taught[None], PENALTIES[number : number + 1])[0, 0]
             errors[number] += ((weights @ of_held[:, :n] - 2 * of_held[:, n:].mT) * weights).sum().cpu()
     best = PENALTIES[errors.argmin()][None]
-    found = []
-    for of_taught, of_held in zip(taught, held, strict=True):
-        found.append([_ridges(sums[None], best)[0, 0].float() for sums in (of_taught, of_taught + of_held)])
-    return [list(each) for each in zip(*found, strict=True)]
+    of_all = (of_taught + of_held for of_taught, of_held in zip(taught, held, strict=True))
+    return [[_ridges(sums[None], best)[0, 0].float() for sums in each] for each in (taught, of_all)]
 
 
 def _ridges(moments: torch.Tensor, penalties: torch.Tensor) -> torch.Tensor:

@@ -21,15 +21,8 @@ class FactorizedReadout(Readout):
 
     Parameters
     ----------
-    epochs, batch_size : int
-    learning_rate : float
-        The highest of a one-cycle schedule, or of all epochs.
-    weight_decay : float
-    schedule : {"onecycle", "constant"}
-    patience : int, optional
-        Epochs without a better validation score after which training stops; only with "constant".
-    mixed_precision : bool
-        Compute losses in bfloat16 on a GPU.
+    epochs, batch_size, learning_rate, weight_decay, schedule, patience, mixed_precision
+        As of `Training`.
     loss : {"mse", "concordance"}
         Mean squared error, or that plus 1 − the concordance over rows and targets, which keeps weights as trained.
     validation : float

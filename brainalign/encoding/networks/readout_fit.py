@@ -371,8 +371,7 @@ class _Arrays:
 
     def correlations_of(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
         predicted = lambda some: self.predicted(network, some, self.tokens_of(some))  # noqa: E731
-        found = in_parts(predicted, rows, rows_at_once(self.whole.shape))
-        return correlations(found, self.Y[rows])
+        return correlations(in_parts(predicted, rows, rows_at_once(self.whole.shape)), self.Y[rows])
 
     def solved(self, network: Any, rows: Sequence[torch.Tensor]) -> torch.Tensor:
         """Solve for the channel weights of a network, and return r on validation rows before they taught them."""

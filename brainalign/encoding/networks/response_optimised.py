@@ -179,8 +179,7 @@ class ConvolutionalCore(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the maps of the last block, places row by row."""
-        maps: torch.Tensor = self.layers(tokens.mT.unflatten(2, self.grid))
-        return maps.flatten(2).mT
+        return self.layers(tokens.mT.unflatten(2, self.grid)).flatten(2).mT
 
 
 class ResponseNetwork(nn.Module):

@@ -138,8 +138,7 @@ class RoutingNetwork(nn.Module):
         logits = self._queries(len(tokens)) @ keys.transpose(2, 3) / keys.shape[-1] ** 0.5
         if there is not None:
             logits = logits.masked_fill(~there[:, None, None], -torch.inf)
-        weights: torch.Tensor = logits.softmax(dim=-1)
-        return weights.mean(dim=1)
+        return logits.softmax(dim=-1).mean(dim=1)
 
     def set_scales(
         self, x_mean: torch.Tensor, x_scale: torch.Tensor, y_mean: torch.Tensor, y_scale: torch.Tensor
@@ -177,8 +176,7 @@ class RoutingNetwork(nn.Module):
 
     def _heads(self, values: torch.Tensor) -> torch.Tensor:
         """Split channels (n, n_items, d_model) over heads (n, heads, n_items, d_head)."""
-        split: torch.Tensor = values.unflatten(2, (self.n_heads, -1))
-        return split.transpose(1, 2)
+        return values.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
 
     def _read(self, gathered: torch.Tensor) -> torch.Tensor:
         """Return the sum over a target's queries of its weights times what they gathered."""

@@ -174,8 +174,7 @@ def _collapse(
     indicators = np.eye(codes.max() + 1)[codes[fit]]
     mean_x, mean = X[fit].mean(axis=0), indicators.mean(axis=0)
     regressor.fit(X[fit] - mean_x, indicators - mean)
-    zero = np.zeros((1, X.shape[1]))
-    offset = np.asarray(regressor.predict(zero))
+    offset = np.asarray(regressor.predict(np.zeros((1, X.shape[1]))))
     weights = (np.asarray(regressor.predict(np.eye(X.shape[1]))) - offset).T
     biases = mean + offset[0] - weights @ mean_x
     return neural_collapse(X[fit], codes[fit], held_out=(X[other], codes[other]), classifier=(weights, biases))
@@ -184,6 +183,4 @@ def _collapse(
 def _value(found: NeuralCollapse, name: str) -> float:
     if name == "told_apart":
         return 1 - found.n_undefined / (found.n_classes * (found.n_classes - 1) / 2)
-    if name == "cdnv" and np.isnan(found.cdnv):
-        return float("inf")
-    return float(getattr(found, name))
+    return float("inf") if name == "cdnv" and np.isnan(found.cdnv) else float(getattr(found, name))

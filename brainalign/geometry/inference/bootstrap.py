@@ -136,8 +136,7 @@ class DualBootstrap:
         """Return t and p of contrasts of `estimates` against zero."""
         se = self.se(contrasts)
         t = contrast_draws(self.estimates[None], contrasts)[0] / np.where(se > 0, se, np.nan)
-        p = 2 * stdtr(self.dof, -np.abs(t)) if two_sided else stdtr(self.dof, -t)
-        return t, np.asarray(p)
+        return t, np.asarray(2 * stdtr(self.dof, -np.abs(t)) if two_sided else stdtr(self.dof, -t))
 
     def _variance(self, name: Factors, contrasts: Values) -> Values:
         """Return the variance over draws, as of infinitely many divisions into folds where there are any."""

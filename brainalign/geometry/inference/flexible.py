@@ -119,8 +119,7 @@ class _CrossValidation:
         products, n = self.stack.products(test), self.n_subjects
         gram, norms = products.gram, products.norms[:, :n]
         power = products.power[:, :n]
-        lower = trained / np.sqrt(np.where(power > 0, power, np.nan))
-        pools = [(slice(n), lower), (slice(n), whole)]
+        pools = [(slice(n), trained / np.sqrt(np.where(power > 0, power, np.nan))), (slice(n), whole)]
         scores = []
         for rows, mix in [*zip(self.rows, weights, strict=True), *pools]:
             mix = np.nan_to_num(mix)

@@ -161,8 +161,7 @@ def rotated_copy(values: Values, rng: np.random.Generator, *others: Values) -> l
     """
     stacked = np.concatenate([np.asarray(part, dtype=np.float64) for part in (values, *others)])
     n, p = stacked.shape
-    middle = stacked.mean(axis=0)
-    scores = stacked - middle
+    scores = stacked - stacked.mean(axis=0)
     if p > n:  # rows span n axes: only what becomes of those is drawn
         scores = np.asarray(np.linalg.qr(scores.T, mode="r")).T
     axes, triangle = np.linalg.qr(rng.normal(size=(p, scores.shape[1])))

@@ -269,8 +269,7 @@ def _standard(values: Values, seen: Objects) -> tuple[NDArray[np.float64], float
 def _plain(values: Values, seen: Objects, train: tuple[Triplets, Values | None]) -> AlignedLayer:
     """Return the network as it is, centred, at the temperature that fits the training choices best."""
     centre, scale = _standard(values, seen)
-    standard = (values - centre) / scale
-    temperature = choice_temperature(object_similarities(standard), *train)
+    temperature = choice_temperature(object_similarities((values - centre) / scale), *train)
     factor = 1 / (scale * np.sqrt(temperature))
     return AlignedLayer(np.eye(values.shape[1]) * factor, -centre * factor)
 

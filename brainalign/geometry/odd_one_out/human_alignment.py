@@ -334,8 +334,7 @@ class HumanTeacher:
 
         _minimise(loss, [scale, apart], self.max_iterations)
         change, bias = (part.detach().numpy() for part in (apart[:, :-1], apart[:, -1]))
-        weight = change + np.eye(n) * (scale.item() - change.diagonal().mean())
-        return weight, bias
+        return change + np.eye(n) * (scale.item() - change.diagonal().mean()), bias
 
     def _neighbours(self, values: torch.Tensor) -> torch.Tensor:
         """Return log probabilities of every object's neighbours, (n_objects, n_objects - 1)."""

@@ -45,8 +45,7 @@ class Neighbourhoods:
     def without(self, channels: NDArray[np.bool_]) -> "Neighbourhoods":
         """Return the neighbourhoods without some channels: a centre that is one of them has no neighbourhood left."""
         keep = ~np.asarray(channels, dtype=bool)
-        rows = np.repeat(keep[self.centres], self.sizes)
-        entries = keep[self.members.indices] & rows
+        entries = keep[self.members.indices] & np.repeat(keep[self.centres], self.sizes)
         ends = np.concatenate([[0], np.cumsum(entries)])[self.members.indptr]
         members = csr_array((self.members.data[entries], self.members.indices[entries], ends), self.members.shape)
         return Neighbourhoods(self.centres, members)

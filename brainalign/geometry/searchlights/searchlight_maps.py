@@ -181,8 +181,7 @@ class _Test:
         centres = torch.as_tensor(left, device=device).to(dtype)  # (n_whole, n_pairs)
         rows = np.flatnonzero(whole)
         for k, form in enumerate(self.forms):
-            own = torch.as_tensor(form, device=device).to(dtype)
-            observed = centres @ own
+            observed = centres @ torch.as_tensor(form, device=device).to(dtype)
             square = torch.as_tensor(square_rdms(form), device=device).to(dtype)
             counts, sums = torch.zeros_like(observed), torch.zeros_like(observed)
             for first in range(0, n_permutations, at_once):

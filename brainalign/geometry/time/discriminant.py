@@ -67,8 +67,7 @@ def fit_discriminants(train: Values, member: Values, ridge: float | None = None)
     inverse = (vectors / (values.clip(0) + ridge)) @ vectors.T
     counts = member.sum(axis=2)
     means = (member.reshape(-1, len(scaled)) @ scaled).reshape(*counts.shape, -1) / counts[..., None]
-    shares = counts / len(scaled)
-    roots = np.sqrt(shares)[..., None]
+    roots = np.sqrt(counts / len(scaled))[..., None]
     spread = roots * means  # (n_labelings, n_classes, n_channels)
     solved = spread @ inverse
     within = np.eye(member.shape[1]) - solved @ np.swapaxes(spread, 1, 2)

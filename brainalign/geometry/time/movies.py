@@ -44,8 +44,7 @@ def rdm_movie(
         )
     n_bins = values.shape[2] // bin_size
     parts = np.asarray(values[:, :, : n_bins * bin_size], dtype=np.float64)
-    binned = parts.reshape(*parts.shape[:2], n_bins, bin_size).mean(axis=3)
-    frames = np.moveaxis(binned, 2, 0)
+    frames = np.moveaxis(parts.reshape(*parts.shape[:2], n_bins, bin_size).mean(axis=3), 2, 0)
     if not isinstance(precision, Sequence) and getattr(precision, "ndim", 2) == 2:
         return rdm(frames, method, conditions, runs, precision)
     each: Any = precision

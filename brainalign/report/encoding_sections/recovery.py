@@ -104,8 +104,7 @@ def _confusion(ax: Axes, decided: pd.DataFrame, names: Sequence[str], what: str)
         cell_text(ax, i, j, str(counts[i, j]), dark=counts[i, j] > 0.6 * counts.max(), size=8)
     ax.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=7)
     ax.set_yticks(range(len(names)), names, fontsize=7)
-    exact = int(np.trace(counts))
-    ax.set_title(f"exact in {exact} of {len(decided)} decided", fontsize=8)
+    ax.set_title(f"exact in {int(np.trace(counts))} of {len(decided)} decided", fontsize=8)
     ax.set(xlabel=f"recovered {what}", ylabel=f"planted {what}")
 
 

@@ -41,9 +41,7 @@ from brainalign.report.kit.found_directions import SUREST, FoundDirections, dire
 from brainalign.report.kit.heads import HEAD_RADIUS, flatten_positions, lie_on_the_head, topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label, thumbnails
 from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial
-from brainalign.report.kit.model_ranking import Ceiling as Ceiling
-from brainalign.report.kit.model_ranking import Pairs as Pairs
-from brainalign.report.kit.model_ranking import ranked_models as ranked_models
+from brainalign.report.kit.model_ranking import Ceiling, Pairs, ranked_models
 from brainalign.report.kit.page import Answer, Chapter, Panel, Section, captioned, drawn_sections, render_page, together
 from brainalign.report.kit.page import drawn_of as drawn_of
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI

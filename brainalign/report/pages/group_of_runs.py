@@ -10,9 +10,7 @@ from brainalign.statistics import RELIABLE
 
 def gather_group_of_runs(shelf: Shelf) -> StudyMaterial | None:
     """Gather the scores of all subjects and the maps over them; None on a page of one."""
-    if shelf.page.subject:
-        return None
-    return shelf.study(["groupscores", "grouptargets", "groupmaps"])
+    return None if shelf.page.subject else shelf.study(["groupscores", "grouptargets", "groupmaps"])
 
 
 def group_of_runs_chapter(material: StudyMaterial) -> Chapter:

@@ -231,8 +231,7 @@ def step_trace(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
             mine = study.steps[study.steps["region"] == region].sort_values("step")
             ax.plot(mine["step"], mine[column], color=colours[region], linewidth=1.2, label=kit.legend_name(region))
         kit.label_axes(ax, label, x="step, from noise to image")
-        positive = study.steps[column] > 0
-        if column == "grad_rms" and positive.any():
+        if column == "grad_rms" and (study.steps[column] > 0).any():
             ax.set_yscale("log")
     axes[-1].set_ylim(-0.03, 1.03)
     kit.legend_below(figure, axes, 4)
