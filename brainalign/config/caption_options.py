@@ -20,8 +20,9 @@ class CaptionSettings(Strict):
     subjects: Strings | None = Field(None, description="fMRI subjects: all of a dataset where not given")
     captioner: str = Field(
         "attributes",
-        description="attributes: of each the best value, from columns of the table of images; vocabulary: the nearest "
-        "of `phrases` or else of the captions of training images; nearest: the caption of the nearest training image; "
+        description="attributes: of each the best value, from columns of the table of images; vocabulary: of "
+        "`phrases` or else of captions of training images the one that responses follow best; nearest: the caption of "
+        "the training image that they follow best; "
         "prefix: a language model in the folder `prefix`; module:function: yours, embeddings to texts; it is run",
     )
     attributes: tuple[str, ...] = Field(
@@ -37,7 +38,9 @@ class CaptionSettings(Strict):
         None, description="embeddings of other images: an artifact of features, or a .npy; training images else"
     )
     temperature: Literal["auto"] | float = Field(
-        "auto", description="of the softmax over the bank (not of attributes' names); auto: best on validation images"
+        "auto",
+        description="of the softmax over the bank that prefix and functions read; of attributes' shares alone, and not "
+        "of vocabulary and nearest; auto: best on validation images",
     )
     temperatures: tuple[float, ...] = Field((1, 3, 5, 10, 20, 30, 60, 100, 150, 300), min_length=1)
     alphas: tuple[float, ...] = Field((1e-3, 1e-2, 0.1, 1, 10, 100), min_length=1)

@@ -210,6 +210,7 @@ def test_captions_of_images_are_given_to_voxels(voxels: tuple[Path, pd.DataFrame
     folder, planted = voxels
     assert caption(folder, captioner=captioner, temperature=20) == 0
     found = table(folder, "captions", subject="1")
+    assert load_sidecar(artifact_path(folder, "d", "captions", subject="1"))["details"]["temperature"] is None
     values = pd.concat([planted[name][:20] for name in ("colour", "shape")])
     texts = [*found["caption"][:20], *found["caption"][:20]]
     assert np.mean([value in text.split() for text, value in zip(texts, values, strict=True) if value]) >= 0.8

@@ -184,8 +184,8 @@ def caveats(study: SynthesisedImages) -> list[str]:
     ]
     if blind := [region for region in study.regions if _blind(study, region, "check")]:
         texts.append(
-            f"It hardly predicts held-out images of {', '.join(blind)} (r below {number(LEAST_R, 1)}): that its "
-            "prediction stays where it was says nothing against guided images there."
+            f"It hardly predicts held-out images of {', '.join(blind)} (r below {number(LEAST_R, 1)}): its scores "
+            "there say nothing for guided images, nor against them."
         )
     unknown = study.without_truth
     if len(unknown) < len(study.regions):

@@ -64,7 +64,7 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
         ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
         ax.axvline(part.loc["caption", "r"], color=kit.COLOURS[0], linewidth=0.6, linestyle="--")
         ax.set_yticks(y, [LABELS[str(name)] for name in part.index] if k % columns == 0 else [""] * len(y), fontsize=7)
-        kit.label_axes(ax, f"{region} ({int(part['n'].iloc[0])} voxels)", ticks="x", size=8)
+        kit.label_axes(ax, f"{region} ({int(part['n'].iloc[0])} voxels)", x="mean r", ticks="x", size=8)
     return figure
 
 
@@ -102,13 +102,13 @@ def voxel_captions_section(material: kit.ImageMaterial) -> kit.Section | None:
     details = material.details("captions")
     if table.empty:
         return kit.Section("voxelcaptions", TITLE, paragraphs=[f"No voxel is captioned: {details['reason']}."])
-    parts = []
+    parts, of = [], {"attributes": details["attributes"], "followed": (scores["of"] == "followed").any()}
     if len(curve):
-        parts.append(kit.captioned("captiontemperature", "Temperature", temperature_figure(curve), curve))
+        parts.append(kit.captioned("captiontemperature", "Temperature", temperature_figure(curve), curve, **of))
     if scores["r"].notna().any():
         title = "Captions beside controls" + kit.drawn_of(MOST_REGIONS, scores[scores["n"] > 0]["region"].nunique())
         figure, confidence = caption_scores_figure(scores), material.config.confidence
-        parts.append(kit.captioned("captionscores", title, figure, scores, confidence=confidence))
+        parts.append(kit.captioned("captionscores", title, figure, scores, confidence=confidence, **of))
     parts.append(kit.captioned("captionnouns", "Words by region", noun_figure(details["nouns"])))
     panels = kit.together("captionscores", "How well captions predict, and what they say", parts)
     panels += kit.together("captionmaps", "Captions on the flattened cortex", _maps(material, table, details))
@@ -139,7 +139,7 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
     beaten = [NAMES[name] for name, row in controls.items() if row["gain_low"] > 0]
     not_beaten = [
         f"{NAMES[name]} ({kit.number(row['r'])}; difference {kit.number(row['gain_low'])} to "
-        f"{kit.number(row['gain_high'])})"
+        f"{kit.number(row['gain_high'])}{': worse' * (row['gain_high'] < 0)})"
         for name, row in controls.items()
         if not row["gain_low"] > 0
     ]
@@ -159,19 +159,22 @@ def caption_methods(material: kit.ImageMaterial) -> list[tuple[str, list[str]]]:
     if not material.captions or material.captions["captions"].empty:
         return []
     details = material.details("captions")
-    chosen = (
-        f"temperature {details['temperature']:g}, chosen on training images held out"
-        if details["temperature_chosen"]
-        else f"temperature {details['temperature']:g}, fixed beforehand"
+    chosen = "chosen on training images held out" if details["temperature_chosen"] else "fixed beforehand"
+    bank = f"softmax averages of the bank ({details['bank']}{_temperature(details)}, {chosen})"
+    how = (
+        "attributes were named by the encoder's contrasts, other attributes held constant, and count as said where "
+        f"these exceed those of {details['n_nulls']} refits to images exchanged per voxel (false discovery rate "
+        f"{details['q_level']:g}); shares of the bank are of {bank}"
+        if details["attributes"]
+        else f"of all phrases (captioner {details['captioner']}) that was named whose cosine with training images "
+        f"correlated most with responses; weights and the bank ({details['bank']}) are of controls alone"
+        if details["temperature"] is None
+        else f"weights were replaced by {bank} and named by the captioner {details['captioner']}"
     )
     text = (
         f"Captions: ridge regression of {details['n_voxels']:,} reliable voxels on unit-length embeddings (layer "
-        f"{details['layer']}), {details['n_train']} training images; weights were replaced by softmax averages of the "
-        f"bank ({details['bank']}; {chosen}) and named by the captioner {details['captioner']}. A caption's score is "
-        "the correlation over test images of the voxel's response with the cosine between caption and image. "
-        "Attributes are named by the encoder's contrasts instead, other attributes held constant, and count as said "
-        f"where these exceed those of {details['n_nulls']} refits to images exchanged per voxel (false discovery rate "
-        f"{details['q_level']:g})."
+        f"{details['layer']}), {details['n_train']} training images; {how}. A caption's score is the correlation over "
+        "test images of the voxel's response with the cosine between caption and image."
     )
     return [(text, ["brainscuba", "lavca"])]
 
@@ -181,14 +184,21 @@ def _explained(details: Mapping[str, Any]) -> str:
         "Of every attribute the value is named for whose images the voxel's encoder predicts most, other attributes "
         "held constant; the temperature only weighs shares of the bank. "
         if details["attributes"]
+        else "Of all phrases the one is named whose cosine with training images the voxel's responses follow best; the "
+        "encoder and the bank are of controls alone. "
+        if details["temperature"] is None
         else "The weights of a voxel's encoder are replaced by an average of the images that they point at, and this "
         "point among images is put into words. "
     )
     return (
         f"{how}A caption is a hypothesis about the voxel, not a measurement: what it is worth is how well it predicts "
-        "responses to images that nothing was fitted to, beside captions that cannot know the voxel. Captioner: "
-        f"{details['captioner']}; temperature {details['temperature']:g}."
+        "responses to images that nothing was fitted to, beside captions that cannot know the voxel, and some that "
+        f"need no encoder or no bank. Captioner: {details['captioner']}{_temperature(details)}."
     )
+
+
+def _temperature(details: Mapping[str, Any]) -> str:
+    return "" if details["temperature"] is None else f"; temperature {details['temperature']:g}"
 
 
 def _silences(table: pd.DataFrame, details: Mapping[str, Any]) -> list[str]:

@@ -64,7 +64,7 @@ def caption_targets(projected: Values, captioner: Captioner) -> Captions:
 
 
 class VocabularyCaptioner:
-    """The phrase whose embedding is nearest in angle.
+    """The phrase whose embedding is nearest in angle; `following`, where there are responses, predicts others better.
 
     Parameters
     ----------
@@ -103,7 +103,10 @@ class VocabularyCaptioner:
     def following(self, images: Values, responses: Values) -> Captions:
         """Return the phrase per voxel whose cosine with images (n_images, d) responses (n_images, n_voxels) follow."""
         cosines = _units(images) @ self.embeddings.T
-        best = (_units((cosines - cosines.mean(axis=0)).T) @ responses).argmax(axis=0)
+        cosines -= cosines.mean(axis=0)  # in place: there may be as many phrases as images
+        spread = np.linalg.norm(cosines, axis=0)
+        cosines /= np.where(spread > 1e-9, spread, np.inf)
+        best = (cosines.T @ responses).argmax(axis=0)
         return Captions(self.phrases[best], self.embeddings[best])
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from brainalign.regression import Ridge
 
 # What stands beside the captions: given to other voxels, the commonest for all, limits of the temperature, no relation,
-# and without an encoder what responses to training images follow best, where words are chosen from a list.
+# and without an encoder the values that responses to training images follow best (a vocabulary is read so itself).
 CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled", "followed")
 N_ORDERS = 20  # of captions over voxels, whose intervals are averaged
 
@@ -43,14 +43,15 @@ class VoxelCaptions:
         region, of (encoder, caption, a control), r (mean over voxels with a caption), low, high, gain (of the caption
         over it), gain_low, gain_high, n (voxels).
     temperatures : DataFrame
-        temperature, score, se, n_captions, chosen; empty where the temperature is fixed.
-    temperature : float
+        temperature, score, se, n_captions, chosen; empty where the temperature is fixed or there is none.
+    temperature : float or None
+        None of a vocabulary, whose phrases are those that responses follow best.
     """
 
     captions: pd.DataFrame
     scores: pd.DataFrame
     temperatures: pd.DataFrame
-    temperature: float
+    temperature: float | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class CaptionStudy:
     labels : mapping of sequences (n_training_images)
         Of an `AttributeCaptioner`: the value of every attribute of the training images.
     temperature : float, optional
-        Chosen among `temperatures` on validation images where not given.
+        Chosen among `temperatures` on validation images where not given. A vocabulary does without: its phrases are
+        those whose cosine training responses follow best, and the bank is of controls alone.
     bank : array (n_bank, d), optional
         Training images where not given.
     """
@@ -95,24 +97,30 @@ class CaptionStudy:
         units, images = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (units, images))
         bank = embeddings if self.bank is None else self.bank
         curve = pd.DataFrame(columns=["temperature", "score", "se", "n_captions", "chosen"])
-        temperature = self.temperature
-        if temperature is None:
-            curve = self._curve(units, responses, bank)
-            temperature = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
         encoder = self.ridge.fit(units, responses)
-        weights = np.asarray(encoder.coef_, dtype=np.float64)
+        weights, alphas = np.asarray(encoder.coef_, dtype=np.float64), np.asarray(encoder.alpha_)
+        predicted = {"encoder": np.asarray(encoder.predict(images))}
         rng = np.random.default_rng([self.seed, 0xCA9])
-        nulls = shuffled_weights(units, responses, np.asarray(encoder.alpha_), self.n_nulls, rng)
-        captions, shuffled, table = self._named(weights, nulls, embeddings, bank, temperature)
+        captioner, temperature, table = self.captioner, self.temperature, pd.DataFrame(index=range(weights.shape[1]))
+        if isinstance(captioner, captioners.VocabularyCaptioner):
+            temperature = None
+            captions = captioner.following(units, responses)
+            shuffled = captioner.following(units, rng.permuted(responses, axis=0))
+        else:
+            if temperature is None:
+                curve = self._curve(units, responses, bank)
+                temperature = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
+            nulls = shuffled_weights(units, responses, alphas, self.n_nulls, rng)
+            captions, shuffled, table = self._named(weights, nulls, embeddings, bank, temperature)
         table.insert(0, "caption", captions.texts)
-        predicted = {"encoder": np.asarray(encoder.predict(images)), "caption": images @ captions.embeddings.T}
+        predicted["caption"] = images @ captions.embeddings.T
         scores = caption_scores(captions, images, test[1], seed=self.seed)
         spoken: NDArray[np.bool_] = np.asarray(np.isfinite(captions.embeddings).all(axis=1))
         predicted["frequent"] = np.where(spoken, scores.frequent[:, None], np.nan)
         others = {"bankmean": self._read(weights, bank, 0.0), "nearest": self._read(weights, bank, np.inf)}
         others["shuffled"] = shuffled
-        if isinstance(self.captioner, captioners.VocabularyCaptioner | captioners.AttributeCaptioner):
-            others["followed"] = self.captioner.following(units, responses)
+        if isinstance(captioner, captioners.AttributeCaptioner):
+            others["followed"] = captioner.following(units, responses)
         for name, other in others.items():
             predicted[name] = np.where(spoken, images @ self._as_silent_as(captions, other).embeddings.T, np.nan)
         table["encoder_r"] = pearson(predicted["encoder"], test[1])
