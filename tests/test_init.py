@@ -565,6 +565,37 @@ def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: P
     assert main(["init", str(tmp_path), "--yes"]) == 2
 
 
+def test_trials_that_are_left_out_take_their_rows_along(tmp_path: Path, fails) -> None:
+    """Rows in which nothing was shown, in the ways of labs, and those that a column excludes; images are planted."""
+    images(tmp_path, [f"im{k:02d}" for k in range(20)])
+    rows, is_bad = rng.permutation(np.repeat([*range(20), -1], 3)), np.isin(np.arange(63), [5, 40, 41])
+    values, no, table = of_images(rows, 18), "3 by what shows nothing", tmp_path / "trials.csv"
+    named = {word: [word if k < 0 else f"im{k:02d}.png" for k in rows] for word in ("", "blank", "n/a", "fixation")}
+    ways: list[dict[str, Any]] = [{"image": of, "run": np.arange(63) // 21} for of in named.values()]
+    ways += [{"stimulus_name": "natural_scenes", "frame": rows * 1.0}]
+    ways += [{"stimulus_id": np.where(rows < 0, np.nan, rows)}, ways[2] | {"exclude": is_bad}]
+    for k, columns in enumerate([*ways, ways[1] | {"bad": is_bad * 1.0}]):
+        inside = columns if k in (1, 6) else {}  # the file of the array
+        pd.DataFrame(columns).to_csv(table, index=False)
+        np.savez(tmp_path / "betas.npz", betas=values, **inside)
+        if k in (3, 7):
+            scan(tmp_path / "betas.nii.gz", values.T.reshape(3, 3, 2, 63))
+            scan(tmp_path / "mask.nii.gz", np.ones((3, 3, 2)))
+        remove([tmp_path / "betas.npz"] * (k in (3, 7)) + [table] * bool(inside))
+        kept = (rows >= 0) & ~(is_bad & (k > 5))
+        assert planted(described(tmp_path), "01") == (rows[kept].tolist(), rows[kept].tolist())
+        assert no + ", 3 by " * (k > 5) in (tmp_path / "study.yaml").read_text()
+        remove(path for path in tmp_path.rglob("*.*") if path.suffix != ".png")
+    np.save(tmp_path / "betas.npy", values)
+    for doubt in (np.where(is_bad, "blink", ""), ~is_bad):
+        pd.DataFrame(ways[0] | {"rejected": doubt}).to_csv(table, index=False)
+        fails("what rejected says of trials to be left out", main, ["init", str(tmp_path), "--yes"])
+    shutil.rmtree(tmp_path / "images")
+    words = ["rest" if k < 0 else f"word {k}" for k in rows]  # which was read, where no list says otherwise
+    pd.DataFrame({"stimulus_id": words}).to_csv(table, index=False)
+    responses_to(words, values, described(tmp_path))
+
+
 def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> None:
     shown = [(f"w{k % 6}", k // 6, *rng.normal(size=4).round(3)) for k in range(24)]
     table = pd.DataFrame(shown, columns=["stimulus_id", "run", *(f"V1_{k}" for k in range(1, 5))])
@@ -703,8 +734,7 @@ def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Pa
         asked = table[table["subject"] == who].set_index(["day", "image", "neuron"])["rate"]
         trials = responses.trials[["session", "stimulus_id"]].itertuples(index=False)
         for values, (day, name) in zip(responses.values, trials, strict=True):
-            expected = asked[day, name].reindex(responses.targets["target_id"])
-            np.testing.assert_allclose(values, expected, rtol=1e-6)
+            np.testing.assert_allclose(values, asked[day, name].reindex(responses.targets["target_id"]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("labels", ["sub-{}_y.npy", "{}_Labels.txt", "{}_class.txt"])
@@ -766,7 +796,7 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
     responses = responses_to(shown, values, described(tmp_path))
     assert {area: len(rows) for area, rows in responses.regions().items()} == {"I": 1, "T": 1, "V": 3}
     assert (tmp_path / "stimuli.tsv").read_text() == own
-    assert "validTrials says: leave out of" in (tmp_path / "study.yaml").read_text() or file.endswith(".h5")
+    assert "validTrials says: mark others in left_out" in (tmp_path / "study.yaml").read_text() or file.endswith(".h5")
     if file.endswith(".mat"):
         refused("holds no array 'rates'.*it has .*exp/rates", read_array, tmp_path / file, Path("t.tsv"), key="rates")
         remove(tmp_path.glob("*_*"))
@@ -1100,8 +1130,7 @@ def test_what_lies_beside_is_read_or_named(tmp_path: Path) -> None:
     written = (tmp_path / "study.yaml").read_text()
     assert "# not read: cells.csv\n" in written
     for of in yaml.safe_load(written)["models"].values():
-        ids = tmp_path / of["ids"] if "ids" in of else None
-        found = read_vectors(tmp_path / of["file"], ids, of.get("layers"))
+        found = read_vectors(tmp_path / of["file"], tmp_path / of["ids"] if "ids" in of else None, of.get("layers"))
         assert (len(found.layers), found.rows_of(order).tolist()) == (1, [*range(24)]), of
     shutil.rmtree(tmp_path / "meg")
     (tmp_path / "fmri" / "betas.npy").unlink()

@@ -124,8 +124,7 @@ def open_report(place: Path) -> Path:
         with folder_of_run(place) as file:
             index = write_index(Run(load_config(file), check=False)).resolve()
     else:
-        places = [place / "index.html", place / "results" / "index.html"]
-        there = [path for path in places if path.is_file()]
+        there = [path for path in [place / "index.html", place / "results" / "index.html"] if path.is_file()]
         if not there:
             raise BrainalignError(
                 f"{place}: no index.html here or in results/; run the study first (brainalign run study.yaml), or "

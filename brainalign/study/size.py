@@ -108,8 +108,7 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
         axes = {files.trials_axis, files.trials_axis if files.repeats_axis is None else files.repeats_axis}
         n_trials = prod(size for axis, size in enumerate(shape) if axis in axes)
         return Shape(runs=1, trials=n_trials, targets=prod(shape) // n_trials)
-    tables = [path for label, path in paths.items() if label.startswith("trials")]
-    n_trials = sum(_rows(path) for path in tables)
+    n_trials = sum(_rows(path) for label, path in paths.items() if label.startswith("trials"))
     if files.format == "epochs":
         values = sum(path.stat().st_size for label, path in paths.items() if label.startswith("epochs")) / 4
         trials = n_trials or count_stimuli(study)

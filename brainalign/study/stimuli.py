@@ -11,6 +11,7 @@ from brainalign.checks import listed
 from brainalign.io import open_text, read_lines, read_parquet, reading
 from brainalign.study.parsing import Strict
 
+LEFT_OUT = "left_out"  # the column of trials that marks those that are not read
 COPIED = ".init_copied.json"  # the tables that `init` copied, beside the study, with their checksums
 
 

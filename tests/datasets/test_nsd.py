@@ -378,8 +378,7 @@ def test_a_study_takes_the_surface(cortex) -> None:
     assert {"lh_betas_sub-01.npy", "metadata_sub-01.npy"} <= {file.name for file in study.inputs("01")}
     expected = cortex.read(sessions=[2], standardize="session").responses
     np.testing.assert_array_equal(datasets.read_subject(study, "01").values, expected.values)
-    untrusted = load_descriptor(described(cortex.root, files, **split))
-    refused("trust_pickle", datasets.read_subject, untrusted, "01")
+    refused("trust_pickle", datasets.read_subject, load_descriptor(described(cortex.root, files, **split)), "01")
 
 
 def test_wrong_files_of_the_cortex(cortex) -> None:

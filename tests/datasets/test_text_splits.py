@@ -53,8 +53,7 @@ def test_similarity_and_near_duplicates_against_the_full_table(rng: np.random.Ge
 
 def test_groups_are_chains_of_near_duplicates() -> None:
     base = words(12, np.random.default_rng(3))
-    chain = [base, "X" + base, "XY" + base, "something else entirely"]
-    assert sentences.text_groups(chain).tolist() == [0, 0, 0, 1]
+    assert sentences.text_groups([base, "X" + base, "XY" + base, "something else entirely"]).tolist() == [0, 0, 0, 1]
     matched = sentences.match_texts(["XY" + base.upper(), "nothing of the kind"], [base, "xy" + base, "XYZ" + base])
     assert matched["row"].tolist() == [1, -1]
     rng = np.random.default_rng(2)

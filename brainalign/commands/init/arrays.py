@@ -14,7 +14,7 @@ from brainalign.commands.init import unpack
 from brainalign.commands.init.lab import Lab
 from brainalign.commands.init.unpack import Shapes
 from brainalign.io import array_shapes, stored_arrays
-from brainalign.study import LONGEST_S, table_column, table_rows
+from brainalign.study import LONGEST_S, table_column, table_columns, table_rows
 
 MARKED = re.compile(r"(?i)(?<![a-z])(?:valid|good|keep|include|exclude|reject|bad|mask)")  # trials that do not count
 
@@ -38,10 +38,11 @@ def describe_array(
     alike = [one for one in alike if shape[:1] == shapes[one][:1] or shape[1:] == shapes[one][1:]]
     if len(alike) > 1 and not axis:
         key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
+    told = [*filter(unpack.EXCLUDED, table_columns(lab.folder / table))]
     marks = [name for name, of in shapes.items() if np.prod(of) == len(ids) and MARKED.search(name)]
-    if marks:
-        lab.remark("recordings", f"all rows are read, whatever {listed(marks)} says: leave out of {file} what is none")
-    named = {"targets": str(labs.of_subject(who, units, people))} if units else {}
+    if marks := [name for name in marks if name.rpartition("/")[2] not in told]:
+        lab.remark("recordings", f"rows are read whatever {listed(marks)} says: mark others in left_out of {table}")
+    named = {"targets": str(labs.files_of_subject(who, units, people)[0])} if units else {}
     columns = [len(rows) - 1 for path in named.values() for rows in [[*table_rows(lab.folder / path)]]]
     how: dict[str, Any] = ({"key": key} if len(every) > 1 else {}) | ({"trials_axis": axis} if axis else {})
     others = shape[:axis] + shape[axis + 1 :]
@@ -125,8 +126,7 @@ def _times(lab: Lab, path: Path, shapes: Shapes, key: str, columns: list[int], *
         (lab.folder / written).write_text("\n".join(f"{s / 1000 if in_ms else s:.6g}" for s in seconds) + "\n")
     axis = next((axis for axis in reversed(others) if shape[axis] == n), 2)
     if lengths.count(n) > 1:
-        sizes = " x ".join(map(str, shape))
-        axis = int(lab.answer("recordings", f"axis, from 0, of times in {sizes}", str(axis)))
+        axis = int(lab.answer("recordings", f"axis, from 0, of times in {' x '.join(map(str, shape))}", str(axis)))
     return {"times_s": written, **({"times_axis": axis} if axis != 2 else {})}
 
 

@@ -64,6 +64,7 @@ STEP, RATE = ("tr", "repetitiontime"), ("fs", "sfreq", "srate", "samplingrate", 
 START, LATEST_START_S = ("tmin", "t0", "starttime"), 10.0  # beyond, milliseconds are meant
 # What arrays of times are called; those of edges have one more than there are bins.
 TIMES = re.compile(r"(?i)(?:.*/)?(?:[^/]*(?:time|temps|zeit|bin[-_]?(?:edge|cent))[^/]*|t(?:_?m?s|t|vec|axis|points)?)")
+NOTHING = re.compile(r"(?i)n/a|<na>|(?:-1|nan|none|(?:null|blank|fix(?:ation)?|rest)[-_ ]?(?:trial|cross)?)?(?:\.\w+)?")
 ONSET = re.compile(r"(onset|start|begin|time)s?([-_ ]*\(?(s|secs?|seconds?)\)?)?", re.IGNORECASE)  # of a word
 Ask = Callable[[str, str], str]
 YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
@@ -136,6 +137,11 @@ class Lab:
             between = ";" if len(known) == 1 and ";" in known[0] else ""  # where the comma is for decimals
             known, first = self.head(path, between)
             names = study_names(known)
+            of = [old for old, new in names.items() if new == "stimulus_id"]
+            if of and len({*table_column(self.folder / path, of[0], between)}) == 1:  # natural_scenes, with its frames
+                others = study_names([name for name in known if name not in of])
+                others |= {} if "stimulus_id" in others.values() else dict.fromkeys({"frame"} & {*known}, "stimulus_id")
+                names = others if "stimulus_id" in others.values() else names
             if "name" in known and re.search("electrodes|channels", path.stem):  # of BIDS
                 names |= {"name": "target_id"}
             if {"run", "word", "text"} & {*known, *names.values()} > {"run"}:
@@ -256,7 +262,8 @@ class Lab:
             return listed_in
         own = {of["file"] for of in self.vectors().values()}  # which may call images otherwise than trials do
         tables = [listed_in] if listed_in else [path for path in self.tables("stimulus_id") if str(path) not in own]
-        counts = Counter([*told, *(of for path in tables for of in table_column(self.folder / path, "stimulus_id"))])
+        every = [*told, *(of for path in tables for of in table_column(self.folder / path, "stimulus_id"))]
+        counts = Counter(name for name in every if name not in MISSING)
         images = images if counts else self.listing(images)
         names = image_names(images, counts)
         if counts and not counts.keys() & {*names} and (numbers := _numbers(self, images, counts)):
@@ -466,9 +473,10 @@ class Lab:
 
 def are_names(cells: Collection[str], shown: Collection[str], n_others: int = 0) -> bool:
     """Tell whether cells, which are no numbers, all name something that was shown, but for what less than half say."""
-    names = Counter(PureWindowsPath(cell).name for cell in cells)  # which parts at / and \
-    others = [name for name in names if name not in shown and _folded(name) not in shown]
-    less = len(others) <= n_others and 2 * sum(names[name] for name in others) <= len(cells)  # NULL, say, or fixation
+    said = [cell for cell in cells if cell in shown or not NOTHING.fullmatch(cell)]
+    names = Counter(PureWindowsPath(cell).name for cell in said)  # which parts at / and \
+    known = [name for name in names if name in shown or _folded(name) in shown]
+    less = len(names) - len(known) <= n_others and 2 * sum(names[name] for name in known) >= len(cells)  # a cross, say
     return less and not all(map(is_number, names))
 
 
@@ -527,8 +535,7 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     told: dict[str, dict[str, str]] = {}
     for path in lab.ending(*TABLES):  # of trigger codes, or of trials that have them
         columns = {of[0]: of[1:] for of in zip(*table_rows(lab.folder / path), strict=False)}
-        named = next((of for of in columns.values() if are_names(of, lab.shown())), ())
-        stems = [Path(name).stem for name in named]
+        stems = [Path(name).stem for name in next((of for of in columns.values() if are_names(of, lab.shown())), ())]
         for name, of in columns.items() if {*stems} >= {image.stem for image in images} else ():
             code_of = dict(pairs := {*zip(stems, of, strict=True)})
             if {*of} >= {*shown} and len({*of}) == len(pairs) == len(code_of) and code_of not in told.values():
@@ -603,17 +610,11 @@ def by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[
     subjects: dict[str, list[Path]] = {}
     for path, words in names.items():
         own = "".join(word for word in dict.fromkeys(words) if word not in shared)  # S1/S1_run-1 is of S1
-        name = subject_of(path) if SUBJECT.search(path.as_posix()) else own or "01"
-        subjects.setdefault(name, []).append(path)
+        subjects.setdefault(subject_of(path) if SUBJECT.search(path.as_posix()) else own or "01", []).append(path)
     return subjects
 
 
-def of_subject(name: str, paths: list[Path], names: Collection[str]) -> Path:
-    """Choose the first file of a subject; see `all_of_subject`."""
-    return all_of_subject(name, paths, names)[0]
-
-
-def all_of_subject(name: str, paths: list[Path], names: Collection[str]) -> list[Path]:
+def files_of_subject(name: str, paths: list[Path], names: Collection[str]) -> list[Path]:
     """Choose the files of a subject, `1` and `01` being one, or else those that are of none of the subjects."""
     bare, groups = bare_name(name), by_subject(paths)
     joined = {who: re.sub("[^A-Za-z0-9]", "", of[0].as_posix()) for who, of in groups.items()}

@@ -95,7 +95,7 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
     if trials is None:
         tables = [unpack.unpack_mixed(lab, path) for path in lab.tables("stimulus_id") if lab.lists_trials(path)]
     for name, recording in recordings.items() if tables else ():
-        recording["trials"] = str(table := labs.of_subject(name, tables, people))
+        recording["trials"] = str(table := labs.files_of_subject(name, tables, people)[0])
         trials = read_table(lab.folder / table)
         names.extend(trials["stimulus_id"])
     known = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else []

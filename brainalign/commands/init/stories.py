@@ -30,10 +30,10 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
             continue
         recordings[name] = recording = {"format": "runs", "files": _pattern(lab, of, files)}
         if {*of} <= {*volumes} and masks:
-            recording["mask"] = str(labs.of_subject(name, masks, people))
+            recording["mask"] = str(labs.files_of_subject(name, masks, people)[0])
         elif of[0].name.lower().endswith(ARRAYS):
             units = lab.units()
-            recording |= {"targets": str(labs.of_subject(name, units, people))} if units else {}
+            recording |= {"targets": str(labs.files_of_subject(name, units, people)[0])} if units else {}
             shapes = [array_shapes(lab.folder / path) for path in of]
             key = min(shapes[0], key=lambda array: len(shapes[0][array]))
             others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})

@@ -13,7 +13,7 @@ from brainalign.commands.init.arrays import describe_array, of_trials
 from brainalign.commands.init.lab import ARRAYS, CIFTI, Lab, named_texts
 from brainalign.commands.init.unpack import read_table
 from brainalign.commands.init.volumes import A_GLM, describe_maps
-from brainalign.io import array_shapes, counting_order, load_image_file
+from brainalign.io import MISSING, array_shapes, counting_order, load_image_file
 from brainalign.study import table_column, table_rows
 
 MOST_CATEGORIES = 12  # that are decoded over time, where nothing says what they look like
@@ -21,15 +21,16 @@ MOST_CATEGORIES = 12  # that are decoded over time, where nothing says what they
 
 def describe_rows(lab: Lab) -> dict[str, Any] | None:
     """Describe arrays, or maps, with a table of a trial per row."""
-    copies = re.compile(f"{labs.JOINED}|{unpack.ORDERED}$")
-    trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path) and not copies.search(path.stem)]
+    copies, tables = re.compile(f"{labs.JOINED}|{unpack.ORDERED}$"), lab.tables("stimulus_id")
+    trials = [path for path in tables if lab.lists_trials(path) and not copies.search(path.stem)]
+    trials = [path for path in trials if path.with_name(f"{path.stem}_{unpack.COUNTED}.tsv") not in tables]
     arrays = lab.responses()
     data = arrays or lab.volumes()[0] or lab.ending(*labs.SURFACES) or lab.ending(*CIFTI)
-    stimuli = lab.stimuli() if trials and data else None
-    models = lab.vectors()
-    data = _arrays_of_trials(lab, arrays, trials) if arrays else data
     if not (trials and data):
         return None
+    trials = unpack.unpack_unused(lab, trials)
+    stimuli, models = lab.stimuli(), lab.vectors()
+    data = _arrays_of_trials(lab, arrays, trials) if arrays else data
     people = labs.by_subject(data)
     if arrays and not lab.units():
         units = unpack.unpack_vectors(lab, ["units"])
@@ -46,7 +47,7 @@ def describe_rows(lab: Lab) -> dict[str, Any] | None:
     guessed = [str(path) for path in data if not labs.SUBJECT.search(path.as_posix())]
     if len(people) > 1 and guessed and len({path.parent for path in data}) == 1:
         lab.remark("recordings", f"{listed(guessed)} are taken to be of a person each: leave out any of nobody")
-    ids = table_column(lab.folder / trials[0], "stimulus_id")
+    ids = [name for name in table_column(lab.folder / trials[0], "stimulus_id") if name not in MISSING]
     if not stimuli and "times_s" in next(iter(recordings.values())) and len({*ids}) <= MOST_CATEGORIES:
         return {"recordings": recordings}  # categories are decoded
     if not stimuli and not models and all(map(labs.is_number, ids)):
@@ -81,7 +82,7 @@ def _recordings(
     fit = {path for path in trials if not of[1:] and len(table_column(lab.folder / path, "stimulus_id")) in lengths}
     # fmri/trials.tsv is of fmri/betas.npy, and a/trials.tsv of a/neural/rates.npy; beside them may lie ratings.
     beside = sorted(trials, key=lambda path: (-len({*path.parents} & {*of[0].parents}), path not in fit))
-    table, *_ = every = labs.all_of_subject(name, beside, people)
+    table, *_ = every = labs.files_of_subject(name, beside, people)
     every = [path for path in every if path in fit] or every
     alone = len(people) == 1 and not (is_array and unpack.people_in(array_shapes(lab.folder / of[0])))
     mine = [path for path in every if alone or labs.bare_name(name) in map(labs.bare_name, labs.words_of(path))]
@@ -116,7 +117,7 @@ def _recordings(
     groups = unpack.people_in(array_shapes(lab.folder / values)) or {name: ""}
     those = groups if len(groups) > 1 else people
     return {
-        who: describe_array(lab, who, values, labs.of_subject(who, beside, those), lab.units(), those, group)
+        who: describe_array(lab, who, values, labs.files_of_subject(who, beside, those)[0], lab.units(), those, group)
         for who, group in groups.items()
     }
 

@@ -17,7 +17,7 @@ from brainalign import io
 from brainalign.checks import BrainalignError, listed
 from brainalign.commands.init import lab as labs
 from brainalign.commands.init.lab import ARRAYS, CALLED, JOINED, PART, SUBJECT, Lab
-from brainalign.study import table_column, table_rows
+from brainalign.study import LEFT_OUT, table_column, table_rows
 
 UNITS = {"target_id", "roi"}
 # What files of what was shown are called, beside an array.
@@ -36,6 +36,8 @@ COUNTS, ORDERED = re.compile(r"(?i)trial.*|(presentation[-_ ]?)?(order|index|num
 KINDS = {"ses": "session", "day": "session", "run": "run", "block": "run"}  # of parts, in names of files
 KIND = re.compile(r"(?i)(?<![a-z])(ses|day|run|block)[a-z]*[-_]?(\d+)")
 MOMENT = re.compile(r"(?i)(?:time|latency|bin|t)(?:[-_ .]?(?:bin|point|index|start|m?s))?s?")  # that a row is of
+# Columns that mark trials not to be used, and copies of tables that mark them in one.
+EXCLUDED, COUNTED = re.compile(rf"(?i){LEFT_OUT}|exclu(ded?)?|ausgeschlossen|bad|reject(ed)?").fullmatch, "counted"
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
 
@@ -55,7 +57,7 @@ def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> li
             for kind in kinds:
                 asked = UNITS if kind == "units" else {"stimulus_id"}
                 of = {old: new for old, new in named.items() if cells and (new in UNITS) == (kind == "units")}
-                of |= {name: name for name in cells if (OWNERS if kind == "units" else PEOPLE)(name)}
+                of |= {one: one for one in cells if (OWNERS(one) if kind == "units" else PEOPLE(one) or EXCLUDED(one))}
                 first = next((old for old, new in of.items() if new in asked), None)
                 of = {old: new for old, new in of.items() if first and len(cells[old]) == len(cells[first])}
                 if not of:
@@ -213,8 +215,7 @@ def unpack_words(lab: Lab) -> list[Path]:
         pieces = ["".join(bits[a:b]) for a in range(0, len(bits), 2) for b in range(len(bits), a, -2)]
         pieces.sort(key=len, reverse=True)
         found = (re.search(labs.as_word(piece), name) for piece in pieces for name in data)
-        called = next((of[0] for of in found if of), "")
-        run = table["run"] if "run" in table else pd.Series(called, table.index)
+        run = table["run"] if "run" in table else pd.Series(next((of[0] for of in found if of), ""), table.index)
         known = "run" in table and labs.ONSET.fullmatch(onset)  # its columns have but to be renamed
         if known or not onset or "stimulus_id" in table or SUBJECT.search(path.name) or not run.all():
             continue
@@ -311,6 +312,41 @@ def unpack_people(lab: Lab) -> list[Path]:
     return written
 
 
+def unpack_unused(lab: Lab, paths: list[Path]) -> list[Path]:
+    """Return tables of trials, or copies that mark where nothing was shown, and what a column excludes.
+
+    Words say the former where it is known what was shown, or the others are numbers; these lose a `.0`.
+    """
+    shown, tables = lab.shown(), {str(path): read_table(lab.folder / path) for path in paths}
+    every = pd.concat(tables).fillna("")
+    if LEFT_OUT in every:
+        return paths
+    ids = every["stimulus_id"]
+    blank = ids.map(labs.NOTHING.fullmatch).notna() & ~ids.isin(shown)
+    if not shown and not ids[~blank].map(labs.is_number).all():
+        blank = ids.isin(io.MISSING)
+    marks = {"what shows nothing": blank}
+    for name in filter(EXCLUDED, map(str, every)):
+        told = every[name].str.lower().str.removesuffix(".0").where(~every[name].isin(io.MISSING), "no")
+        marks[name] = told.isin(labs.YES)
+        if not {*told} <= labs.YES | labs.NO or marks[name].mean() > 0.5:
+            question = f"what {name} says of trials to be left out ({listed([*every[name].unique()])}), or none"
+            marks[name] = every[name] == lab.answer("recordings", question, "")
+    whole = ids.replace(r"^(\d+)\.0$", r"\1", regex=True)
+    every["stimulus_id"] = ids.where(ids.isin(shown), whole).mask(blank, "n/a")
+    every[LEFT_OUT] = pd.DataFrame(marks).any(axis=1).astype(int)
+    if every["stimulus_id"].equals(ids) and not every[LEFT_OUT].any():
+        return paths
+    copies = {path: path.with_name(f"{path.stem}_{COUNTED}.tsv") for path in paths}
+    for path, copy in copies.items():
+        rows = every.loc[str(path)][[*tables[str(path)], LEFT_OUT]]
+        lab.write(copy, [[*rows], *rows.to_numpy().tolist()])
+        lab.files = [copy if of == path else of for of in lab.files if of != copy]
+    why = "".join(f", {of.sum()} by {name}" for name, of in marks.items() if of.any())
+    lab.remark("recordings", f"..._{COUNTED}.tsv leave out {every[LEFT_OUT].sum()} of {len(every)} trials{why}")
+    return [*copies.values()]
+
+
 def unpack_mixed(lab: Lab, path: Path) -> Path:
     """Return a table of trials, or a copy in the order in which it counts them, where its rows have another.
 
@@ -327,8 +363,8 @@ def unpack_mixed(lab: Lab, path: Path) -> Path:
         counts = numbers[by].notna().all(axis=None) and not numbers.duplicated(by).any()
         if counts and not order.is_monotonic_increasing and (is_sorted or name[:5].lower() == "trial"):
             mixed[name] = order
-    taken = path.with_name(f"{path.stem.removesuffix('trials')}values.npy") in lab.ending(".npy")  # from the table
-    if taken or not mixed:
+    taken = path.with_name(re.sub(rf"(trials)?(_{COUNTED})?$", "values.npy", path.stem, count=1))  # from the table
+    if taken in lab.ending(".npy") or not mixed:
         return path
     question = f"order of responses: table (as trials are listed) or {', '.join(mixed)}"
     of = lab.answer("recordings", question, next(iter(mixed)) if is_sorted else "table")
@@ -565,8 +601,7 @@ def unpack_tables(lab: Lab) -> list[Path]:
     Responses are columns of numbers, or one column where a row is of a trial and a target.
     """
     written: list[Path] = []
-    others = [*lab.responses(), *lab.ending(*labs.VOLUMES)]
-    for path in lab.tables("stimulus_id") if not others else ():
+    for path in lab.tables("stimulus_id") if not [*lab.responses(), *lab.ending(*labs.VOLUMES)] else ():
         if not lab.lists_trials(path):
             continue
         table = read_table(lab.folder / path)
@@ -633,7 +668,7 @@ def _counts(lab: Lab, path: Path, trials: pd.DataFrame) -> dict[str, pd.DataFram
 def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple[list[str], list[str]]:
     """Return the columns of responses, if any, and, of rows of a trial and a target, those that tell trials apart."""
     columns, told = [str(name) for name in table], {"stimulus_id", "run", "session", *UNITS}
-    others = [name for name in columns if name.lower() not in told and not PEOPLE(name)]
+    others = [name for name in columns if name.lower() not in told and not (PEOPLE(name) or EXCLUDED(name))]
     of = {name: table[name][~table[name].isin(io.MISSING)] for name in others}
     names = [name for name, known in of.items() if 2 * len(known) >= len(table) and all(map(labs.is_number, known))]
     names = [name for name in names if not BESIDE & {*re.findall("[a-z]+", name.lower())[:1]}]

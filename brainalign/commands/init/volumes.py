@@ -37,8 +37,8 @@ def describe_blocks(lab: Lab) -> dict[str, Any] | None:
         what: dict[str, Any] = {"bold": [str(path) for path in of], "events": [str(tables.get(path)) for path in of]}
         if labels:
             what = {"bold": what["bold"] if of[1:] else str(of[0])}
-            what["labels"] = str(labs.of_subject(name, labels, people))
-        recordings[name] = {"format": "nifti", "mask": str(labs.of_subject(name, masks, people)), **what}
+            what["labels"] = str(labs.files_of_subject(name, labels, people)[0])
+        recordings[name] = {"format": "nifti", "mask": str(labs.files_of_subject(name, masks, people)[0]), **what}
     cells = [name for path in bold if not labels for name in table_column(lab.folder / tables[path], "trial_type")]
     if labels:
         cells = [line.split()[0] for line in read_lines(lab.folder / labels[0]) if line.strip()]
@@ -73,8 +73,8 @@ def describe_maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) 
         return {"betas": maps, **rois}
     betas: dict[str, Any] = {"betas": str(of[0]) if len(of) == 1 else [str(path) for path in of]}
     if of[0] in lab.ending(*CIFTI):
-        return betas | ({"rois": {"areas": str(labs.of_subject(name, parcels, people))}} if parcels else {})
-    masks, regions = (labs.all_of_subject(name, paths, people) if paths else [] for paths in (masks, regions))
+        return betas | ({"rois": {"areas": str(labs.files_of_subject(name, parcels, people)[0])}} if parcels else {})
+    masks, regions = (labs.files_of_subject(name, paths, people) if paths else [] for paths in (masks, regions))
     apart = [path for path in masks if "brain" not in path.name and not labs.PART.search(path.name)]
     if apart and masks[1:]:
         masks, parts = _mask_and_parts(lab, name, masks, apart)

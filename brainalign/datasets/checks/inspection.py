@@ -44,7 +44,7 @@ def inspect_trials(
         what = (
             f"{len(unknown)} stimuli were shown that the table of stimuli lacks ({listed(unknown)})"
             f"{did_you_mean(unknown[0], known)}; add them to the table, which has {listed(sorted(known))}, or correct "
-            "the trials, and leave out those in which nothing was shown"
+            "the trials, and mark those in which nothing was shown by a 1 in a column left_out, others by a 0"
         )
         problems.append(Problem(where, what, rows=tuple(unknown)))
     never = sorted(known - set(shown))

@@ -179,8 +179,7 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
             sizes = roi_sizes(responses.targets)
             if len(sizes):
                 table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
-                rows_of = sizes["roi"].unique().tolist()
-                table = table.loc[rows_of].reset_index().rename(columns={"": "targets"})
+                table = table.loc[sizes["roi"].unique().tolist()].reset_index().rename(columns={"": "targets"})
                 found.tables[f"targets in ROIs of {where}"] = table
             if stimuli is not None:
                 problems, card = _of_trials(descriptor, subject, responses, stimuli, images, test, prints[subject])

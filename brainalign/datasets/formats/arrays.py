@@ -14,7 +14,7 @@ from brainalign.datasets.formats.betas import finish_responses, label_names, who
 from brainalign.datasets.formats.fmri import open_image, read_volumes
 from brainalign.datasets.formats.meeg import without_bad_sensors
 from brainalign.datasets.formats.surfaces import empty_lists
-from brainalign.datasets.formats.trials import as_numbers, complete_trials, read_table, read_trials
+from brainalign.datasets.formats.trials import as_numbers, complete_trials, kept_trials, read_table, read_trials
 from brainalign.io import (
     MISSING,
     chosen_array,
@@ -134,10 +134,9 @@ def read_array(
         return finish_responses(responses, standardize=standardize, bad_targets=bad_targets, work=work)
     floats = np.asarray(numbers, dtype=np.float64)
     if baseline is not None:
-        inside = _within(times, *baseline, values, "baseline_s")
-        floats = floats - floats[:, :, inside].mean(axis=2, keepdims=True)
+        floats = floats - floats[:, :, _within(times, *baseline, values, "baseline_s")].mean(axis=2, keepdims=True)
     kept = np.flatnonzero(_within(times, tmin, tmax, values, "tmin_s and tmax_s"))[::decimate]
-    responses = Responses(floats[:, :, kept].astype(np.float32), table, places, units, times=times[kept])
+    responses = kept_trials(Responses(floats[:, :, kept].astype(np.float32), table, places, units, times=times[kept]))
     return responses if bad_targets == "keep" else without_bad_sensors(responses, values, bad_targets)
 
 

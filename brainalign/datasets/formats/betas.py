@@ -22,7 +22,7 @@ from brainalign.datasets.formats.surfaces import (
     region_lists,
     vertex_table,
 )
-from brainalign.datasets.formats.trials import read_trials
+from brainalign.datasets.formats.trials import kept_trials, read_trials
 from brainalign.io import load_image_file, read_text_table, reading
 
 Paths = Path | Sequence[Path]
@@ -130,6 +130,7 @@ def finish_responses(
     The values are the reader's own, and are overwritten. Those on disk are not: what becomes of them goes to `work`,
     a .npy file.
     """
+    responses = kept_trials(responses)
     if (standardize, bad_targets) == ("none", "keep"):
         responses.targets.attrs["n_dropped"] = 0
         return responses

@@ -193,8 +193,7 @@ def _partner(bold: Path, folder: Path, suffix: str, remedy: str, root: Path | No
     """Return the file of the same subject, session, task and run; a file at the root holds for all subjects."""
     wanted = {key: value for key, value in _entities(bold).items() if key in RUN_ENTITIES}
     for path in sorted(folder.rglob(f"*{suffix}")):
-        given = {key: value for key, value in _entities(path).items() if key in RUN_ENTITIES}
-        if given == wanted:
+        if {key: value for key, value in _entities(path).items() if key in RUN_ENTITIES} == wanted:
             return path
     inherited = root / f"task-{wanted.get('task')}{suffix}" if root else None
     if inherited and inherited.exists():

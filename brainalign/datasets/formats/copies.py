@@ -277,9 +277,8 @@ def copied_recordings(descriptor: Study, subject: str | None = None) -> list[Pro
     for one, other in copied_files(files):
         if subject is not None and subject not in (owners[one], owners[other]):
             continue
-        within = owners[one] == owners[other]
         # People are left out as wholes where traits are predicted: a copy there is on both sides.
-        stops = within or descriptor.data_type == "series"
+        stops = owners[one] == owners[other] or descriptor.data_type == "series"
         what = f"{files[other]} holds the same bytes as {files[one]} ({one}); correct the path, or leave one out"
         problems.append(Problem(other, what, "error" if stops else "warning"))
     return problems
@@ -311,8 +310,7 @@ def _series(study: Study, files: SeriesFiles) -> Iterator[Path]:
         yield from (path for path in study.inputs() if path not in named)
         return
     folder, scans = study.locate(files.derivatives, "derivatives"), files.scans
-    people = read_table(study.locate(files.people, "people")).astype(str)
-    for subject in dict.fromkeys(people.get("subject", [])):
+    for subject in dict.fromkeys(read_table(study.locate(files.people, "people")).astype(str).get("subject", [])):
         with suppress(BrainalignError):
             name = subject.removeprefix("sub-")
             runs = find_series(folder, name, task=scans.task, space=scans.space, kind=scans.kind)

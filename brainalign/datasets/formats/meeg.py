@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.formats.surfaces import empty_lists
-from brainalign.datasets.formats.trials import complete_trials, read_trials
+from brainalign.datasets.formats.trials import complete_trials, kept_trials, read_trials
 from brainalign.io import reading
 
 # MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
@@ -86,7 +86,7 @@ def read_epochs(
     kinds = list(dict.fromkeys(targets["sensor_type"]))
     units = ", ".join(f"{UNITS[kind][1]} ({kind})" if len(kinds) > 1 else UNITS[kind][1] for kind in kinds)
     responses = Responses(values.astype(np.float32), table, targets, units, times=times[0].copy())
-    return without_bad_sensors(responses, paths[0], bad_channels, n_marked)
+    return without_bad_sensors(kept_trials(responses), paths[0], bad_channels, n_marked)
 
 
 def check_same_channels(recordings: Mapping[str, pd.DataFrame]) -> None:

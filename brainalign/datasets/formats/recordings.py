@@ -23,7 +23,7 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_columns, did_you_mean, listed
 from brainalign.datasets.formats import meeg
 from brainalign.datasets.formats.bids_stimuli import import_bids, read_bids_stimuli
-from brainalign.datasets.formats.trials import complete_trials
+from brainalign.datasets.formats.trials import complete_trials, kept_trials
 from brainalign.io import MISSING, read_text_table, reading
 from brainalign.study import BidsFiles, RawOptions, Study, table_column
 
@@ -123,8 +123,7 @@ def clean_raw(
     if unknown:
         near = did_you_mean(unknown[0], raw.ch_names)
         raise BrainalignError(f"{where}: no channel {listed(unknown)}{near}; it has {listed(raw.ch_names, 8)}")
-    highest = max([*(options.band_hz or ()), options.notch_hz or 0])
-    if highest >= rate / 2 or (resample_hz or 0) > rate:
+    if max([*(options.band_hz or ()), options.notch_hz or 0]) >= rate / 2 or (resample_hz or 0) > rate:
         raise BrainalignError(
             f"{where}: {rate:g} samples per second hold up to {rate / 2:g} Hz; give band_hz and notch_hz below that, "
             f"and resample_hz of {rate:g} at most"
@@ -308,7 +307,7 @@ def epochs_to_responses(
     values = np.concatenate([part.get_data(copy=False, verbose="error") for part in parts]) * scale[:, None]
     trials = complete_trials(pd.concat(tables, ignore_index=True), "metadata of the epochs")
     units = ", ".join(dict.fromkeys(meeg.UNITS[kind][1] for kind in targets["sensor_type"]))
-    responses = Responses(values.astype(np.float32), trials, targets, units, times=times.copy())
+    responses = kept_trials(Responses(values.astype(np.float32), trials, targets, units, times=times.copy()))
     responses.targets.attrs["n_dropped"] = n_marked
     if bad_channels != "keep":
         responses = meeg.without_bad_sensors(responses, "the epochs", bad_channels, n_marked)

@@ -1,14 +1,17 @@
 """Tables of trials: what was shown when, from a file or from the metadata of MNE epochs."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from brainalign.arrays import Responses, take_rows
 from brainalign.checks import BrainalignError, check_choice, check_columns, listed
 from brainalign.io import MISSING, read_parquet, read_text_table
+from brainalign.study import LEFT_OUT
 
 ENDINGS = (".tsv", ".csv", ".parquet")
 
@@ -39,35 +42,48 @@ def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
     presentations of a stimulus from 1, and onset_s is taken from the BIDS column onset, or unknown (NaN). Raises
     BrainalignError if stimulus_id is missing (the message names the nearest column), has empty cells, or session or run
     seem misspelt; if repeat or onset_s are not numbers, or there is no row. `source` names the table in messages.
+    Rows that left_out marks (1, else 0) may say nothing else; see `kept_trials`.
     """
     columns = [str(column) for column in table]
     check_columns(source, columns, ["stimulus_id"])
-    if not len(table):
-        raise BrainalignError(f"{source}: no trial; give one row per trial")
     for name in ("session", "run"):  # of 'sesion' all trials would become one, and be z-scored as one
         near = difflib.get_close_matches(name, [column.lower() for column in columns], n=1, cutoff=0.8)
         if name not in columns and near:
             given = next(column for column in columns if column.lower() == near[0])
             raise BrainalignError(f"{source}: no column {name!r}, but {given!r}; rename it to {name!r}")
     table = table.reset_index(drop=True)
+    marked = as_numbers(table.assign(**{LEFT_OUT: table.get(LEFT_OUT, 0)}), LEFT_OUT, source, whole=True) == 1
+    if "repeat" in columns:
+        table["repeat"] = table["repeat"].astype(object).mask(marked, 1)
+    if marked.all():
+        raise BrainalignError(f"{source}: no trial; give one row per trial")
     ids = {name: as_ids(table[name]) for name in ("trial_id", "stimulus_id", "session", "run") if name in table}
     for name, column in ids.items():
-        empty = np.flatnonzero(column.isin(MISSING))
+        empty = np.flatnonzero(column.isin(MISSING) & ~marked)
         if len(empty):
             raise BrainalignError(
-                f"{source}: {len(empty)} rows have no {name} (rows {listed((empty + 1).tolist())}); fill them, or "
-                "leave these trials out of the table and of the data"
+                f"{source}: {len(empty)} rows have no {name} (rows {listed((empty + 1).tolist())}); fill them, or mark "
+                f"these trials with a 1 in a column {LEFT_OUT}, others with a 0"
             )
     n_trials = len(table)
     number = pd.Series([f"trial-{row:04d}" for row in range(n_trials)])
     result = pd.DataFrame({"trial_id": ids.get("trial_id", number), "stimulus_id": ids["stimulus_id"]})
     for name in ("session", "run"):
         result[name] = ids.get(name, pd.Series(["1"] * n_trials))
-    counted = result.groupby("stimulus_id", sort=False).cumcount() + 1
+    counted = result.groupby(["stimulus_id", marked], sort=False).cumcount() + 1
     result["repeat"] = as_numbers(table, "repeat", source, whole=True) if "repeat" in table else counted
     onset = next((name for name in ("onset_s", "onset") if name in table), None)
     result["onset_s"] = as_numbers(table, onset, source) if onset else np.nan
     return pd.concat([result, table[[name for name in table if name not in {*result, "onset"}]]], axis=1)
+
+
+def kept_trials(responses: Responses) -> Responses:
+    """Leave out the trials that the table of some responses marks; stored values stay in their file."""
+    if LEFT_OUT not in responses.trials:
+        return responses
+    kept = np.flatnonzero(responses.trials[LEFT_OUT].astype(float) != 1)
+    trials = responses.trials.iloc[kept].drop(columns=LEFT_OUT).reset_index(drop=True)
+    return replace(responses, values=take_rows(responses.values, kept), trials=trials)
 
 
 def as_ids(column: "pd.Series[Any]") -> "pd.Series[str]":

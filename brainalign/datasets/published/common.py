@@ -148,8 +148,7 @@ def finish_published(responses: Responses, *, standardize: str, bad_targets: str
         measured = np.isfinite(part)
         count = measured.sum(axis=0)
         mean = np.where(measured, part, 0).sum(axis=0) / np.maximum(count, 1)
-        squares = np.where(measured, (part - mean) ** 2, 0).sum(axis=0)
-        sd = np.sqrt(squares / np.maximum(count - 1, 1))
+        sd = np.sqrt(np.where(measured, (part - mean) ** 2, 0).sum(axis=0) / np.maximum(count - 1, 1))
         values[rows] = (part - mean) / np.where(sd > 0, sd, np.nan)
     responses.targets.attrs["n_dropped"] = 0
     return replace(responses, values=values, units="z (within session)")

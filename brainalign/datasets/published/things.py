@@ -186,8 +186,7 @@ def _read_values(
         for start in range(0, len(voxel_ids), ROWS):
             here = np.flatnonzero((rows >= start) & (rows < start + ROWS))
             if len(here):
-                part = betas[start : start + ROWS, begin:end]
-                out[:, here] = part[rows[here] - start][:, columns - columns[0]].T
+                out[:, here] = betas[start : start + ROWS, begin:end][rows[here] - start][:, columns - columns[0]].T
         return out
 
 

@@ -86,8 +86,7 @@ def _read_version_5(path: Path) -> Iterator[tuple[str, Values]]:
                 f"{path}: sentence {row} has no field {listed(missing)}; it has {listed(names, 8) or 'none'}: is this "
                 "a file of ZuCo?"
             )
-        text = sentence.content if isinstance(sentence.content, str) else ""
-        yield text, np.asarray(sentence.rawData)
+        yield sentence.content if isinstance(sentence.content, str) else "", np.asarray(sentence.rawData)
 
 
 def _read_hdf5(path: Path) -> Iterator[tuple[str, Values]]:

@@ -69,8 +69,7 @@ def _groups(sentences: pd.DataFrame, similarity: float) -> "pd.Series[Any]":
     if missing:
         raise BrainalignError(f"the table of sentences lacks {listed(missing)}; it has {list(sentences)}")
     texts = sentences.drop_duplicates("stimulus_id")
-    numbers = text_groups(texts["text"].tolist(), similarity)
-    first = texts["stimulus_id"].groupby(numbers).transform("first")
+    first = texts["stimulus_id"].groupby(text_groups(texts["text"].tolist(), similarity)).transform("first")
     return sentences["stimulus_id"].map(dict(zip(texts["stimulus_id"], first, strict=True)))
 
 

@@ -57,7 +57,6 @@ def repeats_cube(
     codes, names = pd.factorize(responses.trials["stimulus_id"])
     number = responses.trials.groupby("stimulus_id", sort=False).cumcount().to_numpy()
     kept = number < n_repeats
-    shape = (n_repeats, len(names), *responses.values.shape[1:])
-    cube = np.full(shape, np.nan, dtype=responses.values.dtype)
+    cube = np.full((n_repeats, len(names), *responses.values.shape[1:]), np.nan, dtype=responses.values.dtype)
     cube[number[kept], codes[kept]] = responses.values[kept]
     return cube

@@ -76,8 +76,7 @@ def read_events(study: Study) -> pd.DataFrame:
         table = read_event_files(path, study.continuous.tier) if path.is_dir() else formats.read_table(path)
     table = usual_names(table)
     check_columns(path, table, ("run", "onset_s"), "add it")
-    texts = table.get("caption", pd.Series(dtype=str)).astype(str)
-    merged = np.flatnonzero(texts.str.contains("[\t\n]", regex=True))
+    merged = np.flatnonzero(table.get("caption", pd.Series(dtype=str)).astype(str).str.contains("[\t\n]", regex=True))
     if len(merged):
         raise BrainalignError(
             f"{path}: row {merged[0] + 1} has a quotation mark that closes in a later row, and makes one event of "
@@ -230,8 +229,7 @@ def _copied_runs(subject: str, runs: ContinuousRuns) -> list[Problem]:
         for name in labels.unique():
             if runs.presentations.get(name, 1) > 1:  # their mean, beside them
                 continue
-            values = responses.values[(labels == name).to_numpy()]
-            other = digests.setdefault(sha256(values.tobytes()).digest(), name)
+            other = digests.setdefault(sha256(responses.values[(labels == name).to_numpy()].tobytes()).digest(), name)
             if other == name:
                 continue
             what = f"{other} and {name} hold the same numbers, one a copy of the other; name the file of each"
