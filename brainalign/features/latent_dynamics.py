@@ -135,7 +135,7 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     jitter : float, optional
         Noise on training contexts, in standard deviations of the features, so that a network continues what videos
         share and not the accidents of frames. Not given: none or .3, whichever foretells a quarter of the videos, left
-        out, better; three fits for one.
+        out, better (three fits for one); of fewer than six videos .3.
 
     Attributes
     ----------

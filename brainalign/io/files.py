@@ -441,8 +441,7 @@ def _remove_all(path: Path) -> None:
 
 def _runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
     """Yield where each stretch of consecutive row numbers begins in `rows`, and its length."""
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    edges = [0, *breaks.tolist(), len(rows)]
+    edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
     yield from ((start, stop - start) for start, stop in itertools.pairwise(edges) if stop > start)
 
 

@@ -371,6 +371,7 @@ def test_captions_beside_controls_in_words(kept: Kept) -> None:
     unscored = CAPTIONED.assign(r=NAN)
     kept(*(synthesis.caption_verdict(one, scores, ABOUT) for one in (unscored, unscored.assign(caption=""))))
     kept(*(synthesis.voxel_captions._silences(CAPTIONED, about) for about in (ABOUT, {"attributes": {}})))
+    assert "temp" not in synthesis.voxel_captions._explained(ABOUT | {"attributes": {}, "temperature": None})
     kept(synthesis.voxel_captions._table(CAPTIONED), synthesis.voxel_captions._table(pd.concat([CAPTIONED] * 4)))
 
 

@@ -175,7 +175,7 @@ SAID: dict[str, tuple[kit.SynthesisedImages, str, bool, bool, str]] = {
     "no prediction": (predicted({"FFA": 0.05}), "FFA", False, False, "hardly predicts held-out images"),
     "blind judge": (BLIND, "FFA", False, False, "the checking encoder hardly predicts"),
     "blind witness": (replace(changed(PLAIN, "unguided", "check", FLAT), guides=BLIND.guides), "FFA", True, False,
-                      "says nothing against guided images there"),
+                      "say nothing for guided images, nor against them"),
     "prediction": (predicted({"FFA": 0.4}), "FFA", True, False, ""),
     "sizes": (replace(PLAIN, guides={**PLAIN.guides, "r": {role: {"prior": {"FFA": 0.61}, "full": {"FFA": 0.72}}
                                                            for role in ("guide", "check")}}), "FFA", True, False, ""),

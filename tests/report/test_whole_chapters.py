@@ -79,7 +79,8 @@ def test_regions_that_were_hidden() -> None:
     assert chapter.findings[1].startswith(
         "With random halves hidden, the masked model explains .310 of the variance of hidden regions [.270 to .340] "
         "and beats the instantaneous Gaussian, the simplest predictor (.250; difference .061, .041 to .081). "
-        "The network weighs .40 in it, the lagged Gaussian .67; the network alone explains .280. "
+        "The network weighs .40 in it, the lagged Gaussian .67; the network alone explains .280, no more than a "
+        "Gaussian: what is gained may be that Gaussian, weighed. "
     )
     assert rows_of(chapter, 0)[0] == ["random halves", *FILLED[0][:2], ".310", ".270 to .340", ".061 (better)"]
     assert [(each.name[6:-12], round(each.value, 6), each.limit) for each in chapter.failed_controls] == [
@@ -93,9 +94,11 @@ def test_regions_that_were_hidden() -> None:
     tables = material.tables | {name: material.tables[name].head(0) for name in ("regionnetworks", "personscores")}
     nulls = tables["filled"]["kind"] == "null"
     filled = tables["filled"].assign(r2=tables["filled"]["r2"].mask(nulls, series.NULL_R2)).query("network == ''")
+    filled.loc[filled["name"] == series.NETWORK, "r2"] = 0.5
     material.tables = tables | {"filled": filled}
     chapter = series.series_chapter(material)
     assert (len(chapter.findings), chapter.failed_controls) == (4, [])
+    assert "alone explains .500. To a linear" in chapter.findings[1]
 
 
 def test_neurons_followed() -> None:

@@ -101,7 +101,7 @@ def test_a_users_model_goes_through_the_workflow(tmp_path: Path, world) -> None:
         assert np.ptp(rows.loc[region, "visible"].drop("time alone")) < 1e-9  # one encoder
     page = report_path(config.results, "ball", "1").read_text()
     assert "follower with simulate is not told apart from linear regression on the same frames (.880;" in page
-    assert "chosen by videos left out: follower with mlp .3. Beside them stand linear regression on the same" in page
+    assert "left out (of six or more): follower with mlp .3. Beside them stand linear regression on the same" in page
     assert "A ball &lt;b&gt;behind" in page
     assert "front, hidden frames: follower with simulate predicts 5 neurons" in page
     assert reruns(asked(config), config, tmp_path / "follower.py") == {"rollout": 1, "dynamics": 1, "report": 1}

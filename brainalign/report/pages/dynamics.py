@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from brainalign.report import kit
 from brainalign.statistics import MIN_UNITS, cross_validated_interval
 
-ROLES = {"model": "", "regression": "black", "control": kit.GREY}  # in this order; models are coloured by network
+ROLES = {"model": "", "regression": "black", "control": kit.GREY}  # in this order; models have a colour each
 TITLES = {"occluded": "frames hidden", "visible": "frames shown"}
 
 
@@ -18,14 +18,13 @@ def followed_bars(rows: pd.DataFrame) -> Figure:
     epochs = [epoch for epoch in TITLES if (rows["epoch"] == epoch).any()]
     labels = list(dict.fromkeys(zip(rows["network"], rows["name"], rows["role"], strict=True)))
     labels.sort(key=lambda label: [*ROLES].index(label[2]))  # stable: controls below all models
-    networks = list(dict.fromkeys(rows["network"]))
     figure, axes = kit.new_figure(3.2 + 2.8 * len(epochs), 1.3 + 0.27 * len(labels), len(epochs))
     for ax, epoch in zip(axes, epochs, strict=True):
         part = rows[rows["epoch"] == epoch].set_index(["network", "name"])
         for place, (network, name, role) in enumerate(labels):
             row = part.loc[(network, name)]
             model = role == "model"
-            colour = kit.COLOURS[networks.index(network) % len(kit.COLOURS)] if model else ROLES[role]
+            colour = kit.COLOURS[place % len(kit.COLOURS)] if model else ROLES[role]
             ax.barh(place, max(row["null_95"], 0), height=0.8, color=kit.NULL, label="conditions exchanged, 95 %")
             ax.hlines(place, row["low"], row["high"], color=colour, linewidth=1.2)
             ax.plot(row["r_normalized"], place, "o", color=colour, markerfacecolor=colour if model else "white")
@@ -52,19 +51,17 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
     kit.label_axes(shade, y="share of conditions hidden", ticks="both")
     ax.set_zorder(shade.get_zorder() + 1)
     ax.patch.set_visible(False)
-    n_models = 0
-    styles = iter(["--", ":", "-.", (0, (1, 3)), (0, (5, 1)), (0, (3, 1, 1, 1))] * 10)
+    models = rows.loc[rows["role"] == "model", ["network", "name"]].drop_duplicates().to_numpy().tolist()
+    styles = iter(["--", ":", "-.", "-", (0, (1, 3)), (0, (5, 1)), (0, (3, 1, 1, 1))] * 10)
     for (network, name, role), part in rows.groupby(["network", "name", "role"], sort=False):
         if part["score"].isna().all():  # it tells no conditions apart
             continue
         label = kit.legend_name(", ".join(text for text in (str(network), str(name)) if text))
         x = scale * part["time"].to_numpy()
-        if role == "model":
-            ax.plot(x, part["score"], color=kit.COLOURS[n_models % len(kit.COLOURS)], linewidth=1.6, label=label)
-            n_models += 1
-        else:
-            width = 0.9 if role == "control" else 1.6
-            ax.plot(x, part["score"], color=ROLES[str(role)], linewidth=width, linestyle=next(styles), label=label)
+        model = role == "model"  # of one colour here and in bars
+        colour = kit.COLOURS[models.index([network, name]) % len(kit.COLOURS)] if model else ROLES[str(role)]
+        width, style = (0.9, next(styles)) if role == "control" else (1.6, "-" if model else ":")
+        ax.plot(x, part["score"], color=colour, linewidth=width, linestyle=style, label=label)
     highest = rows.groupby("time")["null_95"].max()
     label, times = "conditions exchanged, 95 %", scale * np.asarray(highest.index)
     ax.plot(times, highest, color="black", linewidth=0.6, label=label)
@@ -233,6 +230,8 @@ def _cards(scores: pd.DataFrame) -> list[dict[str, str]]:
             continue
         best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
         beside = f"best control {kit.number(controls['r_normalized'].max())}, " if len(controls) else ""
+        linear = part.loc[part["role"] == "regression", "r_normalized"]
+        beside += f"linear regression {kit.number(linear.max())}, " if len(linear) else ""
         of = {"name": f"{region}: {_name(best)}", "value": kit.number(best["r_normalized"])}
         cards.append(of | {"control": f"{beside}p {kit.p_equals(best['p'], 4)}", "split": EPOCH_NAMES[first]})
     return cards
@@ -280,7 +279,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, tuple[str, ...]]]:
     learned = "; ".join(f"of {model} on {noted['trained_on']}" for model, noted in trained.items() if noted)
     chosen = [(model, name, sd) for model, noted in trained.items() for name, sd in noted.get("jitters", {}).items()]
     noise = ", ".join(f"{model} with {name} {kit.number(sd, 1) if sd else 'none'}" for model, name, sd in chosen)
-    told = f"Noise on what they see, in standard deviations, chosen by videos left out: {noise}. " * bool(noise)
+    told = f"Noise on what they see, in SD, chosen by videos left out (of six or more): {noise}. " * bool(noise)
     linear = "linear regression on the same frames (ridge of one step, penalty by folds of whole videos, rolled out), "
     fitted = "of each epoch" if options.fit_on == "epoch" else "of shown frames alone, also for hidden ones"
     texts: list[tuple[str, tuple[str, ...]]] = [

@@ -180,7 +180,8 @@ def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
         return []
     cards = []
     for view, part in _by_view(material.tables["filled"]):
-        beside = f"Gaussians {kit.number(part[INSTANT]['r2'])}, lagged {kit.number(part[LAGGED]['r2'])}"
+        gaussian, lagged, network = (kit.number(part[name]["r2"]) for name in (INSTANT, LAGGED, NETWORK))
+        beside = f"Gaussians {gaussian}, lagged {lagged}; network alone {network}"
         cards.append({"name": f"R², {view} hidden", "value": kit.number(part[MODEL]["r2"]), "control": beside})
     agreement = material.tables["regionnetworks"]
     if len(agreement):
@@ -200,8 +201,7 @@ def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
 
 def _findings(material: kit.StudyMaterial) -> list[str]:
     fitted, sentences = material.details("maskedmodel"), []
-    late = [name for name, converged in fitted.get("converged", {}).items() if converged is False]
-    if late:
+    if late := [name for name, converged in fitted.get("converged", {}).items() if converged is False]:
         steps = material.config.decode_series.model.n_steps
         sentences.append(
             f"Not converged: {', '.join(late)}. {steps:,} steps were too few for the validation loss to stand still; "
@@ -214,13 +214,15 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
         words = {"better": "beats", "tie": "is no better than", "worse": "is worse than"}[model["verdict"]]
         words += " the instantaneous Gaussian, the simplest predictor" + ": a tie" * (model["verdict"] == "tie")
         more = ": more than the masked model." if model["lagged_high"] < 0 else "."
+        gained = model["verdict"] == "better" and part[NETWORK]["r2"] <= max(lagged["r2"], part[INSTANT]["r2"])
+        only = ", no more than a Gaussian: what is gained may be that Gaussian, weighed" * bool(gained)
         sentences.append(
             f"With {view} hidden, the masked model explains {kit.number(model['r2'])} of the variance of hidden "
             f"regions [{kit.number(model['low'])} to {kit.number(model['high'])}] and {words} "
             f"({kit.number(part[INSTANT]['r2'])}; difference {kit.number(model['difference'])}, "
             f"{kit.number(model['difference_low'])} to {kit.number(model['difference_high'])}). The "
             f"network weighs {kit.number(network, 2)} in it, the lagged Gaussian {kit.number(linear, 2)}; the network "
-            f"alone explains {kit.number(part[NETWORK]['r2'])}. "
+            f"alone explains {kit.number(part[NETWORK]['r2'])}{only}. "
             + (
                 f"A linear predictor that also sees {lag} frames before and after explains "
                 f"{kit.number(lagged['r2'])}{more}"
@@ -247,8 +249,7 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
 
 
 def _filled(material: kit.StudyMaterial) -> kit.Section:
-    prepared = material.details("series")
-    fitted = material.details("maskedmodel")
+    prepared, fitted = (material.details(name) for name in ("series", "maskedmodel"))
     filled = material.tables["filled"]
     sure = f"{material.config.confidence:.0%} interval over subjects"
     panels = [kit.captioned("filled", "Hidden regions", filled_figure(filled), filled, sure=sure)]
@@ -270,7 +271,9 @@ def _filled(material: kit.StudyMaterial) -> kit.Section:
         "R²": lambda row: kit.number(row["r2"]),
         sure: kit.between,
         f"minus {INSTANT}": lambda row: (
-            "–" if row["verdict"] == "reference" else f"{kit.number(row['difference'])} ({row['verdict']})"
+            "–"  # series of nulls are others
+            if row["verdict"] == "reference" or row["kind"] == "null"
+            else f"{kit.number(row['difference'])} ({row['verdict']})"
         ),
     }
     table = kit.row_table(filled[filled["network"] == ""], columns, "Hidden regions")

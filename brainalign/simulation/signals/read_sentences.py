@@ -177,6 +177,5 @@ def eeg_power(
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return noise of unit standard deviation, amplitude f^−1/2 (mean as first bin), related between channels."""
     i = np.arange(shape[1])
-    related = 0.5 * np.eye(shape[1]) + 0.5 * np.exp(-np.abs(i[:, None] - i) / 4)
-    mixing = np.linalg.cholesky(related)
+    mixing = np.linalg.cholesky(0.5 * np.eye(shape[1]) + 0.5 * np.exp(-np.abs(i[:, None] - i) / 4))
     return np.asarray(np.einsum("cd,ndt->nct", mixing, pink(rng.normal(size=shape)), optimize=True))

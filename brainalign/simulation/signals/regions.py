@@ -181,8 +181,7 @@ def simulate_rest(regions: pd.DataFrame, n_volumes: int, seed: int) -> pd.DataFr
     if n_volumes < 2 * LAG:
         raise BrainalignError(f"{n_volumes} volumes cannot show a lag of {LAG}; give at least {2 * LAG}")
     rng = np.random.default_rng([seed, 0x4E57])
-    n_sources = int(regions["source"].max()) + 1
-    shocks = rng.normal(size=(n_volumes + LAG + SMOOTH - 1, n_sources))
+    shocks = rng.normal(size=(n_volumes + LAG + SMOOTH - 1, int(regions["source"].max()) + 1))
     z = np.lib.stride_tricks.sliding_window_view(shocks, SMOOTH, axis=0).sum(axis=2) / np.sqrt(SMOOTH)
     noise = autoregressive(rng.normal(size=(n_volumes, len(regions))), NOISE_AUTOCORRELATION)
     starts = LAG - regions["lag"].to_numpy()  # z begins `LAG` volumes before the scan

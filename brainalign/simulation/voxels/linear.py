@@ -119,6 +119,5 @@ def voxel_prior_world(n_features: int = 16, n_latents: int = 3, seed: int = 0) -
     if n_features < n_latents:
         raise BrainalignError(f"n_features is {n_features} but n_latents {n_latents}; take more features than latents")
     rng = np.random.default_rng([seed, 2])
-    rotation = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
-    axes = rotation * np.linspace(1.5, 0.5, n_features)
+    axes = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0] * np.linspace(1.5, 0.5, n_features)
     return VoxelPriorWorld(axes, rng.normal(size=(n_features, n_latents)) / np.sqrt(3))
