@@ -167,6 +167,7 @@ def test_of_many_targets_some_of_each_group_are_refitted_as_all_would_be() -> No
     np.testing.assert_allclose(some.control_r[drawn], every.control_r[drawn], atol=1e-5)
     np.testing.assert_allclose(some.control_group_r[1], every.control_r[2000:2200].mean(), atol=1e-5)
     assert abs(some.control_group_r[0] - every.control_r[:2100].mean()) < 0.02
+    assert np.isfinite(encoding.evaluate_held_out(ridge, **data, **options).control_r).sum() == 1000
 
 
 class _Pooled(encoding.Ridge):

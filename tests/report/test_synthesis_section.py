@@ -193,6 +193,9 @@ def test_what_is_claimed_and_what_is_warned_of(case: str, kept: Callable[..., No
         found += [of(made, name) for of in (synthesis.objections, synthesis.warning, synthesis.verdict)]
     found += [words(made), synthesis.synthesis_findings(material(made))]
     assert said in str(found)
+    assert ("By the prediction of the checking encoder" in str(found)) == (
+        made is not BLIND and bool(made.without_truth)
+    )
     kept(found)
 
 

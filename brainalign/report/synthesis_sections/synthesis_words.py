@@ -136,8 +136,9 @@ def _contest(study: SynthesisedImages, against: str, words: str, judge: str, reg
 
 
 def _by_judge(study: SynthesisedImages) -> dict[str, list[str]]:
-    """Return the regions that the truth judges, and those that the other encoder judges."""
-    return {judge: [name for name in study.regions if study.judge_of(name) == judge] for judge in WHO}
+    """Return the regions that the truth judges, and those that the other encoder judges, where it sees them."""
+    seen = [name for name in study.regions if not _blind(study, name, study.judge_of(name))]
+    return {judge: [name for name in seen if study.judge_of(name) == judge] for judge in WHO}
 
 
 def specific_sentence(study: SynthesisedImages) -> str:
@@ -158,8 +159,8 @@ def matched_sentence(study: SynthesisedImages) -> str:
     """State the gain that remains in images with the contrast and luminance of unguided ones."""
     kept: list[str] = []
     lost: list[str] = []
-    for region in study.regions:
-        gain = study.gain(region, "unguided", study.judge_of(region), condition="matched")
+    for judge, region in ((judge, name) for judge, names in _by_judge(study).items() for name in names):
+        gain = study.gain(region, "unguided", judge, condition="matched")
         if gain is not None:
             (kept if gain["low"] > 0 else lost).append(f"{region} {_interval(gain)}")
     if not kept and not lost:
