@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.io import (
     MISSING,
     array_shapes,
@@ -532,10 +532,10 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     digits = {name: re.findall(r"\d*$", name)[0] for name in shown}
     if not all(digits.values()) or len({name.removesuffix(of).rstrip() for name, of in digits.items()}) > 1:
         return []
-    told: dict[str, dict[str, str]] = {}
+    told, known = dict[str, dict[str, str]](), lab.shown()
     for path in lab.ending(*TABLES):  # of trigger codes, or of trials that have them
         columns = {of[0]: of[1:] for of in zip(*table_rows(lab.folder / path), strict=False)}
-        stems = [Path(name).stem for name in next((of for of in columns.values() if are_names(of, lab.shown())), ())]
+        stems = [Path(name).stem for name in next((of for of in columns.values() if are_names(of, known)), ())]
         for name, of in columns.items() if {*stems} >= {image.stem for image in images} else ():
             code_of = dict(pairs := {*zip(stems, of, strict=True)})
             if {*of} >= {*shown} and len({*of}) == len(pairs) == len(code_of) and code_of not in told.values():
@@ -543,6 +543,7 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     if told:
         which, *others = told
         which = lab.answer("stimuli", f"numbers of images: {', '.join(told)}", "") if others else which
+        check_choice("the column of numbers of images", which, told)
         lab.remark("stimuli", f"numbers of images are {which}")
         return [told[which][image.stem] for image in images]
     asked = {int(digits[name]): name for name in shown}
