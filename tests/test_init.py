@@ -1154,7 +1154,7 @@ def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path
         pd.DataFrame(columns | {"file": [f"{names[k]}.png" for k in rows]}).to_csv(tmp_path / "triggers.csv")
         if len(rows) == 9:
             fails("numbers of images: trial of triggers.csv, code of", main, ["init", str(tmp_path), "--yes"])
-            refused("must be one of 'code of triggers.csv', .*; got 'cod'", init_study, tmp_path, lambda _, default: default or "cod")
+            refused("must be one of 'code of.*got 'cod'", init_study, tmp_path, lambda _, default: default or "cod")
     trials = read_subject(described(tmp_path), "01").trials["stimulus_id"]
     paths = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", dtype=str).set_index("stimulus_id")["path"]
     assert [Path(paths[name]).stem for name in trials] == [names[k] for k in shown]
