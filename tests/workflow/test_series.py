@@ -44,7 +44,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Co
 def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
     filled = load(study[0]["filled"], pd.DataFrame)
     kinds = filled.drop_duplicates("name").set_index("name")["kind"]
-    assert kinds.tolist() == ["model", "baseline", "baseline", "ablation", "null", "ablation"]
+    assert kinds.tolist() == ["model", "baseline", "baseline", "baseline", "ablation", "null", "ablation"]
     by = filled[(filled["network"] == "") & (filled["hidden"] == "half of the regions")].set_index("name")["r2"]
     assert by["instantaneous Gaussian"] > 0.1
     assert by["regions shifted"] <= 0.02

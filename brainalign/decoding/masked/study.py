@@ -30,6 +30,7 @@ N_INIT = 10  # of k-means
 
 INSTANT, LAGGED, MODEL = "instantaneous Gaussian", "lagged Gaussian", "masked model"
 NETWORK = "network alone"  # the masked model is its prediction and that of the lagged Gaussian, weighed
+WEIGHED = "lagged Gaussian, weighed"  # the same without the network
 Runs = NDArray[np.floating[Any]]
 NULLS: dict[str, Callable[..., Runs]] = {
     "regions shifted": fill_scores.shifted_regions,
@@ -53,8 +54,8 @@ class SeriesStudyTables:
     gaussian : ConditionalGaussian
         The lagged one, with the lag and penalty that it chose.
     filled : DataFrame
-        From `fill_table`, with kind (model, baseline, null, ablation) and lagged_high, to which the difference to the
-        lagged Gaussian reaches.
+        From `fill_table`, with kind (model, baseline, null, ablation) and the difference to the weighed lagged
+        Gaussian: added, added_low, added_high.
     agreement : DataFrame
         From `network_agreement`; empty without an atlas of networks.
     traces : dict of arrays
@@ -95,7 +96,7 @@ def masked_study(
     """Train on training runs, fill in hidden regions of test runs, and compare.
 
     The masked model is the network and the lagged Gaussian, weighed on runs that the network did not learn from; so
-    are nulls. The network alone stands beside it, and ablations are of the network alone.
+    are nulls. The network alone and the Gaussian weighed alone stand beside it; ablations are of the network alone.
 
     Parameters
     ----------
@@ -132,13 +133,13 @@ def masked_study(
         return model, parts
 
     def mixed(
-        model: MaskedBrainModel, parts: tuple[Runs, Runs], runs: Runs, tested: NDArray[np.float32]
+        own: Sequence[Fill], parts: tuple[Runs, Runs], runs: Runs, tested: NDArray[np.float32]
     ) -> tuple[dict[str, Values], fill_scores.Sums]:
         # Weights are chosen for a Gaussian that has not seen the runs that choose them; then it sees all.
         first, last = (ConditionalGaussian((lagged.lag_,), (lagged.penalty_,)).fit(some) for some in (parts[0], runs))
         seen = fill_scores.hidden_masks(len(parts[1]), networks, n_halves, seed)
-        weights = fill_scores.fill_weights([_filling(model), first.reconstruct], parts[1], seen)
-        fills, found = (_filling(model), last.reconstruct), fill_scores.Sums()
+        weights = fill_scores.fill_weights([*own, first.reconstruct], parts[1], seen)
+        fills, found = (*own, last.reconstruct), fill_scores.Sums()
         for name, each in masks.items():
             fill = partial(_weighed, weights[HALF if name == HALF else WHOLE], fills)
             found |= fill_scores.filled_sums(fill, tested, {name: each})
@@ -151,21 +152,24 @@ def masked_study(
     gaussians = {INSTANT: ConditionalGaussian(seed=seed), LAGGED: ConditionalGaussian(lags, seed=seed)}
     gaussians = {name: one.fit(train, trained) for name, one in gaussians.items()}
     lagged = gaussians[LAGGED]
-    weights, of_model = mixed(model, parts, train, held_out)
+    (weights, of_model), (_, weighed) = (mixed(own, parts, train, held_out) for own in ([_filling(model)], []))
     linear = {name: fill_scores.filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
-    sums = {MODEL: of_model, **linear, NETWORK: fill_scores.filled_sums(_filling(model), held_out, masks)}
-    kinds = {MODEL: "model", INSTANT: "baseline", LAGGED: "baseline"}
+    alone = fill_scores.filled_sums(_filling(model), held_out, masks)
+    sums = {MODEL: of_model, **linear, WEIGHED: weighed, NETWORK: alone}
+    kinds = {MODEL: "model"} | dict.fromkeys((INSTANT, LAGGED, WEIGHED), "baseline")
     kinds |= dict.fromkeys(nulls, "null") | dict.fromkeys((NETWORK, *ablations), "ablation")
     for k, name in enumerate(nulls):
         moved = NULLS[name](series, np.random.default_rng([seed, 0x401, k])).astype(np.float32)
-        sums[name] = mixed(*fitted(name, moved[~test]), moved[~test], moved[test])[1]
+        null, apart = fitted(name, moved[~test])
+        sums[name] = mixed([_filling(null)], apart, moved[~test], moved[test])[1]
     for name in ablations:
         ablated = fitted(name, train, **ABLATIONS[name])[0]
         sums[name] = fill_scores.filled_sums(_filling(ablated), held_out, masks)
     options: dict[str, Any] = {"n_draws": n_draws, "confidence": confidence, "seed": seed}
     options |= {"people": whose[test].tolist(), "networks": networks}
     filled = fill_scores.fill_table(sums, reference=INSTANT, **options)
-    filled["lagged_high"] = fill_scores.fill_table(sums, reference=LAGGED, **options)["difference_high"]
+    beside = fill_scores.fill_table(sums, reference=WEIGHED, **options)
+    filled[["added", "added_low", "added_high"]] = beside[["difference", "difference_low", "difference_high"]]
     filled.insert(1, "kind", filled["name"].map(kinds))
     agreement = pd.DataFrame()
     if len(set(networks)) > 1:

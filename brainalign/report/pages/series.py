@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 
 from brainalign.report import kit
 
-KIND_COLOURS = {"null": kit.GREY, "ablation": kit.COLOURS[4]}
+KIND_COLOURS = {
+    "null": kit.GREY,
+    "ablation": kit.COLOURS[4],
+    "baseline": kit.COLOURS[1],
+}  # the Gaussian weighed is orange
 MODEL, LAGGED, INSTANT, NETWORK = "masked model", "lagged Gaussian", "instantaneous Gaussian", "network alone"
+WEIGHED = "lagged Gaussian, weighed"
 PREDICTORS = dict(zip((MODEL, LAGGED, INSTANT), kit.COLOURS, strict=False))
 MOST_NETWORKS = len(kit.COLOURS)
 
@@ -180,8 +185,8 @@ def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
         return []
     cards = []
     for view, part in _by_view(material.tables["filled"]):
-        gaussian, lagged, network = (kit.number(part[name]["r2"]) for name in (INSTANT, LAGGED, NETWORK))
-        beside = f"Gaussians {gaussian}, lagged {lagged}; network alone {network}"
+        by = {name: kit.number(row["r2"]) for name, row in part.items()}
+        beside = f"Gaussians {by[INSTANT]}, lagged {by[LAGGED]}, weighed {by[WEIGHED]}; network alone {by[NETWORK]}"
         cards.append({"name": f"R², {view} hidden", "value": kit.number(part[MODEL]["r2"]), "control": beside})
     agreement = material.tables["regionnetworks"]
     if len(agreement):
@@ -210,22 +215,20 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
     lag = fitted["lag"]
     for view, part in _by_view(material.tables["filled"]):
         model, lagged = part[MODEL], part[LAGGED]
+        added, low, high = (kit.number(model[name]) for name in ("added", "added_low", "added_high"))
+        clear = "nothing clear, " * bool(model["added_low"] <= 0 <= model["added_high"])
         network, linear = fitted["weights"][view]
         words = {"better": "beats", "tie": "is no better than", "worse": "is worse than"}[model["verdict"]]
         words += " the instantaneous Gaussian, the simplest predictor" + ": a tie" * (model["verdict"] == "tie")
-        more = ": more than the masked model." if model["lagged_high"] < 0 else "."
-        gained = model["verdict"] == "better" and part[NETWORK]["r2"] <= max(lagged["r2"], part[INSTANT]["r2"])
-        only = ", no more than a Gaussian: what is gained may be that Gaussian, weighed" * bool(gained)
         sentences.append(
             f"With {view} hidden, the masked model explains {kit.number(model['r2'])} of the variance of hidden "
             f"regions [{kit.number(model['low'])} to {kit.number(model['high'])}] and {words} "
             f"({kit.number(part[INSTANT]['r2'])}; difference {kit.number(model['difference'])}, "
             f"{kit.number(model['difference_low'])} to {kit.number(model['difference_high'])}). The "
-            f"network weighs {kit.number(network, 2)} in it, the lagged Gaussian {kit.number(linear, 2)}; the network "
-            f"alone explains {kit.number(part[NETWORK]['r2'])}{only}. "
+            f"network weighs {kit.number(network, 2)} in it, the lagged Gaussian {kit.number(linear, 2)}; to that "
+            f"Gaussian weighed alone ({kit.number(part[WEIGHED]['r2'])}) it adds {clear}{added} ({low} to {high}). "
             + (
-                f"A linear predictor that also sees {lag} frames before and after explains "
-                f"{kit.number(lagged['r2'])}{more}"
+                f"A linear predictor that also sees {lag} frames before and after explains {kit.number(lagged['r2'])}."
                 if lag
                 else "To a linear predictor frames before and after add nothing: the lag chosen for it is 0."
             )
@@ -376,8 +379,8 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         "Instantaneous Gaussian: conditional mean of hidden given visible regions at the same frame, by the covariance "
         f"of training runs.{lagged}",
         "Masked model: the predictions of the network and of the lagged Gaussian, added with the weights, none "
-        "negative, that come nearest to hidden regions of validating subjects, for each kind of hiding. Nulls are made "
-        "alike; ablations are of the network alone.",
+        "negative, that come nearest to hidden regions of validating subjects, for each kind of hiding; so is the "
+        "lagged Gaussian weighed alone. Nulls are made alike; ablations are of the network alone.",
     ]
     nulls = {
         "regions shifted": "each region shifted circularly by itself",
