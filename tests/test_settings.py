@@ -55,6 +55,7 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         ({"decode_times": {"latency_window_s": [0.3, 0.2]}}, r"0.3 to 0.2 s is no window after the stimulus"),
         ({"caption": {"captioner": "atributes"}}, r"caption.captioner: .*did you mean 'attributes'"),
         ({"caption": {"captioner": "prefix"}}, r"caption: captioner: prefix and the folder .* go together"),
+        ({"caption": {"captioner": "nearest", "temperature": 20}}, "nearest has no temperature, got 20; remove it"),
         ({"caption": {"temperature": 0}}, r"caption.*temperatures must be above 0"),
         ({"models": {1: {"extractor": "onehot"}}}, r"models.1: this key must be text .*write it in quotes"),
         ({"seed": -1, "encode": {"permutations": -1}}, r"seed: .*\n.*encode.permutations: .*or equal to 0; got -1"),

@@ -73,6 +73,8 @@ class CaptionSettings(Strict):
             raise ValueError("captioner: prefix and the folder `prefix` go together; give both or neither")
         if self.phrases and self.captioner != "vocabulary":
             raise ValueError(f"phrases are for captioner: vocabulary, not {self.captioner}")
+        if self.captioner in ("vocabulary", "nearest") and self.temperature != "auto":
+            raise ValueError(f"captioner: {self.captioner} has no temperature, got {self.temperature:g}; remove it")
         return self
 
     def check_columns(self, columns: Collection[str]) -> None:

@@ -208,7 +208,7 @@ def test_planted_attributes_are_said(voxels: tuple[Path, pd.DataFrame], tmp_path
 @pytest.mark.parametrize("captioner", ["vocabulary", "nearest"])
 def test_captions_of_images_are_given_to_voxels(voxels: tuple[Path, pd.DataFrame], captioner: str) -> None:
     folder, planted = voxels
-    assert caption(folder, captioner=captioner, temperature=20) == 0
+    assert caption(folder, captioner=captioner) == 0
     found = table(folder, "captions", subject="1")
     assert load_sidecar(artifact_path(folder, "d", "captions", subject="1"))["details"]["temperature"] is None
     values = pd.concat([planted[name][:20] for name in ("colour", "shape")])
