@@ -67,6 +67,13 @@ def condensed_rdms(
     return values
 
 
+def check_not_infinite(*stacks: Values) -> None:
+    """Raise where a dissimilarity is infinite, which would pass for a missing one."""
+    n_infinite = sum(int(np.isinf(rdms).sum()) for rdms in stacks)
+    if n_infinite:
+        raise BrainalignError(f"{n_infinite} dissimilarities are infinite; set them to NaN if they are missing")
+
+
 def _are_square(name: str, values: Values) -> bool:
     """Return whether matrices (..., n, n) are square RDMs."""
     flat = values.reshape(-1, *values.shape[-2:])

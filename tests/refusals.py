@@ -1,8 +1,8 @@
 """Refusals: what stops with one sentence, raised as the project's own error; and what is killed on its way."""
 
-import itertools
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,16 +15,23 @@ def refused(message: str, call: Callable[..., object], /, *arguments: object, **
     return str(error.value)
 
 
+def stopping(at: int, tell: Callable[..., object] = lambda *_: None) -> tuple[list[Any], Callable[..., Any]]:
+    """Return what is told, and how to tell it: so often, and the process is killed."""
+    told: list[Any] = []
+
+    def tell_or_stop(*step: object) -> Any:
+        told.append(step)
+        if len(told) == at:
+            raise KeyboardInterrupt
+        return tell(*step)
+
+    return told, tell_or_stop
+
+
 def killed(at: int, call: Callable[..., object], /, *arguments: object, **options: object) -> None:
     """Let a call go on until it told its progress so often."""
-    steps = itertools.count(1)
-
-    def progress(*_: object) -> None:
-        if next(steps) == at:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        call(*arguments, progress=progress, **options)
+        call(*arguments, progress=stopping(at)[1], **options)
 
 
 class Trap:

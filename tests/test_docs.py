@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import os
+import pydoc
 import re
 import shlex
 import shutil
@@ -71,6 +72,8 @@ def test_what_pages_and_tables_name_exists() -> None:
         text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
         for link in re.findall(r"\]\(([^)#]+)\)", text):
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
+    for name in re.findall("^::: (.+)$", (ROOT / "docs" / "pages" / "reference.md").read_text(), flags=re.MULTILINE):
+        assert pydoc.locate(name) is not None, name
     sources = (ROOT / "data" / "README.md").read_text()
     for descriptor in (ROOT / "data").glob("*.yaml"):
         assert f"| `{descriptor.stem}` |" in sources, descriptor.name
@@ -83,7 +86,7 @@ WITH_EXAMPLES = sorted(path for path in LIBRARY.rglob("*.py") if re.search(r"^ *
 # They show how to ask, with data, weights or packages that are not here.
 ILLUSTRATIONS = {
     *("BrainGuidedPipeline", "HumanAlignment", "HumanTeacher", "PCA", "RegionObjective", "SeedEnsemble", "batches"),
-    *("TimmExtractor", "TorchvisionExtractor", "UserExtractor", "VisionExtractor", "draw_scenes"),
+    *("TimmExtractor", "TorchvisionExtractor", "UserExtractor", "VisionExtractor"),
     *("reconstruction_scores", "semantic_directions"),
 }
 

@@ -591,6 +591,17 @@ def test_trials_that_are_left_out_take_their_rows_along(tmp_path: Path, fails) -
     for doubt in (np.where(is_bad, "blink", ""), ~is_bad):
         pd.DataFrame(ways[0] | {"rejected": doubt}).to_csv(table, index=False)
         fails("what rejected says of trials to be left out", main, ["init", str(tmp_path), "--yes"])
+    ratings = {"image": [f"im{k:02d}" for k in range(1, 13)], "trial": range(12), "rejected": 6 * ["slow", "ok"]}
+    pd.DataFrame(ratings).to_csv(tmp_path / "ratings.csv", index=False)  # of no responses: nothing is asked
+    pd.DataFrame({"area": 9 * ["V4"] + 9 * ["IT"]}).to_csv(tmp_path / "units.csv", index=False)
+    for path in sorted(tmp_path.glob("images/*.png"), reverse=True):
+        path.rename(path.with_stem(f"im{int(path.stem[2:]) + 1:02d}"))
+    for code in ([f"im{k + 1:02d}" if k >= 0 else "0" for k in rows], rows + 1):  # 0 is none of 20 images
+        pd.DataFrame({"image": code}).to_csv(table, index=False)
+        held, shown = planted(study := described(tmp_path), "01")
+        assert ([k + 1 for k in held], len(held)) == (shown, 60)
+        assert {area: len(of) for area, of in read_subject(study, "01").regions().items()} == {"IT": 9, "V4": 9}
+        (tmp_path / "ratings.csv").unlink(missing_ok=True)
     shutil.rmtree(tmp_path / "images")
     words = ["rest" if k < 0 else f"word {k}" for k in rows]  # which was read, where no list says otherwise
     pd.DataFrame({"stimulus_id": words}).to_csv(table, index=False)
@@ -1170,6 +1181,61 @@ def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path
     trials = read_subject(described(tmp_path), "01").trials.astype({"run": int})
     assert trials[["run", "stimulus_id"]].to_numpy().tolist() == data.metadata.to_numpy().tolist()
     assert "file: mine_renamed.tsv" in (tmp_path / "study.yaml").read_text()
+
+
+def test_epochs_leave_out_what_their_table_excludes_and_hold_it_or_not(tmp_path: Path, fails) -> None:
+    images(tmp_path, names := [f"p{k:02d}" for k in range(9)])
+    shown, is_bad = rng.permutation(np.repeat([*range(9)], 3)), np.isin(np.arange(27), [0, 7, 20])
+    values = 1e-6 * shown[:, None, None] + 1e-8 * rng.normal(size=(27, 2, 9))
+    table = pd.DataFrame({"stimulus_id": [f"{names[k]}.png" for k in shown], "rejected": is_bad})
+    raw = mne.io.RawArray(np.zeros((2, 99)), info := mne.create_info(2, 50.0, "eeg"), verbose="error")
+    events = np.c_[np.arange(54), np.zeros(54, int), np.tile([1, 2], 27)]  # answers are ignored
+    cut = mne.Epochs(raw, events, {"image": 1}, 0, 0.16, baseline=None, preload=True, verbose="error")
+    cut._data[:] = values
+    cut.drop(is_bad, verbose="error")
+    every, kept = (mne.EpochsArray(of, info, verbose="error") for of in (values, values[~is_bad]))
+    told = mne.EpochsArray(values, info, metadata=table, verbose="error")
+    for data in (every, kept, cut, told):
+        data.save(tmp_path / "s-epo.fif", overwrite=True, verbose="error")
+        table.to_csv(tmp_path / "trials.csv", index=False)
+        (tmp_path / "trials.csv").unlink() if data is told else None
+        responses = read_subject(described(tmp_path), "01")
+        assert responses.trials["stimulus_id"].tolist() == table["stimulus_id"][~is_bad].tolist()
+        np.testing.assert_allclose(responses.values[:, 0, 0], shown[~is_bad], atol=0.1)
+        assert "leave out 3 of 27 trials, 3 by rejected" in (tmp_path / "study.yaml").read_text()
+        (tmp_path / "study.yaml").unlink()
+    told.metadata = table.rename(columns={"stimulus_id": "category"})
+    told.save(tmp_path / "s-epo.fif", overwrite=True, verbose="error")
+    fails("metadata say in rejected which epochs do not count", main, ["init", str(tmp_path), "--yes"])
+
+
+def test_lists_of_runs_and_sets_of_matlab_say_what_rows_are(tmp_path: Path, fails) -> None:
+    """As BOLD5000 and TVSD have them; rows of vectors are those of a list in an order of its own."""
+    images(tmp_path, names := [f"p{k:02d}" for k in range(20)])
+    order, study = rng.permutation(20), tmp_path / "study.yaml"
+    np.save(tmp_path / "features.npy", np.c_[order, order**2])
+    (tmp_path / "filenames.txt").write_text("\n".join(names[k] for k in order))
+    shown = {who: rng.permutation([*range(20), *range(4)]) for who in ("CSI1", "CSI2")}
+    for who, rows in shown.items():
+        savemat(tmp_path / f"{who}_ROIs.mat", {area: of_images(rows) for area in ("LHPPA", "RHOPA")})
+        for k, part in enumerate(np.split(rows, 12)):  # the tenth run is not the second
+            lines = [f"{'rep_' if of < 4 else ''}{names[of]}.png\n" for of in part]
+            (tmp_path / f"{who}_sess{k // 11 + 1}_run{k % 11 + 1}.txt").write_text("".join(lines))
+    assert planted(described(tmp_path), "CSI2") == (shown["CSI2"].tolist(), shown["CSI2"].tolist())
+    ids = yaml.safe_load(study.read_text())["models"]["features"]["ids"]
+    assert [*read_text_table(tmp_path / ids)["stimulus_id"]] == [f"{names[k]}.png" for k in order]
+    remove([study, tmp_path / "CSI2_sess1_run3.txt"])
+    fails("none is as long as sub-CSI2_lists_trials.tsv, 22 trials", main, ["init", str(tmp_path), "--yes"])
+    remove(tmp_path.glob("CSI*"))
+    sets = {"train": order[:14], "test": order[14:]}
+    paths = {kind: np.array([f"x/{names[k]}.png" for k in rows], object) for kind, rows in sets.items()}
+    savemat(tmp_path / "imgs.mat", {f"{kind}_imgs": {"path": of} for kind, of in paths.items()})
+    train, repeats = of_images(sets["train"], 9), of_images(np.tile(sets["test"], (3, 1)), 9)
+    for values in (train, train.T):
+        with h5py.File(tmp_path / "mua.mat", "w", userblock_size=512) as file:  # whose axes MATLAB turns around
+            file["train_MUA"], file["test_MUA"], file["test_MUA_reps"] = values, repeats.mean(axis=0), repeats
+        held, rows = planted(described(tmp_path), "01")
+        assert (held, len(held)) == (rows, 14 + 3 * 6)
 
 
 def test_copies_follow_their_files_and_names_of_images_need_no_ending(tmp_path: Path, fails) -> None:

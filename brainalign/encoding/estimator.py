@@ -7,16 +7,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_rows
 from brainalign.features import find_function
-from brainalign.regression import layout
+from brainalign.regression import MeanScore, layout
 from brainalign.statistics import r2
 
 
 @dataclass(eq=False, repr=False)
-class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
+class EstimatorEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     """A regressor of scikit-learn, or anything with its `fit` and `predict`, as an encoder.
 
     Parameters
@@ -75,6 +76,7 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
         X, Y = np.asarray(X), np.asarray(Y)
         if Y.ndim != 2:
             raise BrainalignError(f"Y has shape {Y.shape}; give (n_rows, n_targets), one target as Y[:, None]")
+        check_rows("X", len(X), "Y", len(Y), "call features.align_to(responses)")
         inner, rows = layout(len(X), self.cv, groups), np.arange(len(X))
         scores: list[Values] = []
         for where in inner.tests:  # as of ridge
@@ -89,7 +91,12 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Values) -> Values:
         """Predict all targets: array (n_rows, n_targets)."""
+        check_is_fitted(self, "estimator_")
         return np.reshape(self.estimator_.predict(X), (len(X), self.n_targets_))
+
+    def score_targets(self, X: Values, Y: Values) -> Values:
+        """Compute R² of each target (n_targets,) on the given rows; NaN for a constant target."""
+        return r2(Y, self.predict(X))
 
     def _fitted(self, X: Values, Y: Values) -> Any:
         from sklearn.multioutput import MultiOutputRegressor

@@ -251,6 +251,11 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     def simulate(self, context: Values, n_steps: int) -> NDArray[np.float64]:
         """Return the features of the next frames (n, n_steps, n_units) after a context (n, n_context, n_units)."""
         check_is_fitted(self)
+        exact, frame = np.asarray(context, dtype=np.float64), (self.n_context, *self._mean.shape)
+        if exact.ndim != 3 or exact.shape[1:] != frame or n_steps < 1:
+            raise BrainalignError(
+                f"context has shape {exact.shape}, n_steps is {n_steps}; give (n, {frame[0]}, {frame[1]}) and 1 or more"
+            )
         with torch.no_grad():
-            found = self._network(self._standard(np.asarray(context, dtype=np.float64)), n_steps).double().numpy()
+            found = self._network(self._standard(exact), n_steps).double().numpy()
         return np.asarray(found * self._scale + self._mean)

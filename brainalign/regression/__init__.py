@@ -10,6 +10,7 @@ from brainalign.regression.inputs import Array as Array
 from brainalign.regression.inputs import MeanScore as MeanScore
 from brainalign.regression.inputs import as_tensor as as_tensor
 from brainalign.regression.inputs import check_arrays as check_arrays
+from brainalign.regression.inputs import check_kind as check_kind
 from brainalign.regression.inputs import check_shapes as check_shapes
 from brainalign.regression.inputs import labels_of as labels_of
 from brainalign.regression.inputs import refuse as refuse

@@ -28,10 +28,19 @@ class MeanScore:
         raise NotImplementedError(f"{type(self).__name__} scores no targets")
 
     def score(self, X: Any, Y: Any, sample_weight: Any = None, **others: Any) -> float:
-        """Return the mean of `score_targets` over targets; one without a score (constant) counts as 0."""
+        """Return the mean of `score_targets` over targets; one without a score (constant) counts as 0.
+
+        Raises BrainalignError where it is NaN or infinite values of X or Y that leave a target without.
+        """
         given = others if sample_weight is None else others | {"sample_weight": sample_weight}
-        scores = as_tensor(self.score_targets(X, Y, **given))
-        return float(scores.double().nan_to_num(nan=0.0).mean())
+        scores = as_tensor(self.score_targets(X, Y, **given)).double()
+        scored = scores.isfinite().cpu().numpy()
+        if not scored.all():
+            pairs = (("predictions from X", self.predict(X, **others)), ("Y", Y))  # type: ignore[attr-defined]
+            for name, values in pairs:
+                found = as_tensor(as_array(name, values)).double().cpu().numpy().reshape(-1, len(scores))
+                check_finite(name, np.where(scored, 0, found), "drop the rows of X or Y that hold NaN, or repair them")
+        return float(scores.nan_to_num(nan=0.0).mean())
 
 
 def alphas_of(alphas: Sequence[float] | float) -> tuple[float, ...]:
@@ -63,6 +72,7 @@ def check_arrays(name: str, X: Any, Y: Array, *, looked: bool = False, varying: 
     `varying` no target may be constant. With `looked` targets were looked at (once is enough where several features
     meet the same ones), and no range is returned.
     """
+    check_kind(**{name: X, "Y": Y})
     check_shapes(name, X.shape, Y.shape)
     check_range(name, *_limits(name, X))
     if looked:
@@ -75,6 +85,13 @@ def check_arrays(name: str, X: Any, Y: Array, *, looked: bool = False, varying: 
             "drop them with responses.select(targets=...)"
         )
     return check_range("Y", smallest, largest)
+
+
+def check_kind(**given: object) -> None:
+    """Raise unless all are arrays or tensors, where tables and lists are not taken."""
+    for name, values in given.items():
+        if not hasattr(values, "shape") or hasattr(values, "iloc"):
+            raise BrainalignError(f"{name} is a {type(values).__name__}; give an array, such as np.asarray({name})")
 
 
 def refuse(name: str, **given: object) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_folds
+from brainalign.checks import BrainalignError, check_finite, check_folds
 from brainalign.statistics.scores import is_constant
 
 
@@ -41,6 +41,7 @@ def _fitted(
 ) -> Iterator[tuple[Any, NDArray[np.intp]]]:
     """Yield a classifier of standardised responses, fitted to the training rows of each fold, and the test rows."""
     check_folds(folds, len(responses))
+    check_finite("responses", responses, "drop these trials or targets")
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -191,5 +192,5 @@ def pair_matching(predicted: Values, measured: Values) -> Values:
     correlations = _pattern_correlations(predicted, measured)
     i, j = np.triu_indices(correlations.shape[-1], 1)
     right = correlations[..., i, i] + correlations[..., j, j]
-    swapped = correlations[..., i, j] + correlations[..., j, i]
-    return np.where(np.abs(right - swapped) < 2 * TIE, 0.5, (right > swapped).astype(float))
+    gain = right - (correlations[..., i, j] + correlations[..., j, i])  # NaN, as its sign, where a pattern holds NaN
+    return np.where(np.abs(gain) < 2 * TIE, 0.5, (1 + np.sign(gain)) / 2)

@@ -313,13 +313,14 @@ def region_draws(
     ----------
     predicted, measured : array (n_stimuli, n_targets)
         Test stimuli.
-    regions : mapping of arrays of target numbers
+    regions : mapping of arrays of target numbers, or masks
         One target or more each; they may overlap.
     n_draws, n_permutations, seed : int
     """
-    used = np.unique(np.concatenate([*regions.values(), np.empty(0, dtype=np.intp)])).astype(np.intp)
+    members = [_positions(rows) for rows in regions.values()]
+    used = np.unique(np.concatenate([*members, np.empty(0, dtype=np.intp)])).astype(np.intp)
     a, b = predicted[:, used], measured[:, used]
-    groups = [np.searchsorted(used, rows) for rows in regions.values()]
+    groups = [np.searchsorted(used, rows) for rows in members]
     defined = ~np.isnan(pearson(a, b))
     share = np.array([defined[rows].mean() for rows in groups])
     draws = bootstrap_correlations(a, b, groups, n_draws=n_draws, seed=seed)

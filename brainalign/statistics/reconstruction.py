@@ -262,6 +262,7 @@ def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.boo
 def effective_dimension(features: Values) -> float:
     """Return the participation ratio (Σλ)² / Σλ² of the covariance of features (n, d); 0 where all rows are equal."""
     values = np.asarray(features, dtype=np.float64)
+    check_finite("features", values, "drop the rows or features that hold them")
     variances = np.linalg.svd(values - values.mean(axis=0), compute_uv=False) ** 2
     total = variances.sum()
     return float(total**2 / (variances**2).sum()) if total > 1e-24 * (values**2).sum() else 0.0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_choice, listed
 
 MIN_UNITS = 6  # below it the interval covers less than it says
 # A false discovery rate over thousands of targets needs smaller p than the permutations of one group's mean do.
@@ -110,6 +110,7 @@ def permutation_test(observed: Values, null: Values, correct: Literal["none", "m
     15:1-25. doi:10.1002/hbm.1058
     Phipson B, Smyth GK (2010). Permutation p-values should never be zero. doi:10.2202/1544-6115.1585
     """
+    check_choice("correct", correct, {"none", "max"})
     observed = np.asarray(observed, dtype=np.float64)
     # The same value reached by another order of sums is a tie, and ties count against the observed.
     least = observed - 1e-9 * np.abs(observed)
@@ -132,7 +133,7 @@ def fdr(p: Values) -> Values:
     if made.any():
         from scipy.stats import false_discovery_control  # takes a second to import
 
-        q[made] = false_discovery_control(p[made], method="bh")
+        q[made] = false_discovery_control(np.asarray(p)[made], method="bh")
     return q
 
 

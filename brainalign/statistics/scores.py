@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.arrays import Values
+from brainalign.arrays import StoredArray, Values
 from brainalign.checks import BrainalignError
 
 ROUNDING = 1e-12  # relative; what varies less is constant: centring leaves about 1e-16 of a column of .1
@@ -26,7 +26,8 @@ def _in_blocks(score: Score) -> Score:
     def blockwise(*given: Any, **named: Any) -> Values:
         bound = named_as.bind(*given, **named)
         bound.apply_defaults()
-        a, b, axis = bound.args
+        *sides, axis = bound.args
+        a, b = (one if isinstance(one, StoredArray) else np.asarray(one) for one in sides)  # of tables var() is another
         width = BLOCK // max(1, len(a)) if axis == 0 and a.ndim == 2 and a.shape == b.shape else 0
         if not 0 < width < a.shape[-1]:
             return score(a, b, axis)
@@ -115,4 +116,4 @@ def normalized_r2(r: Values, ceiling: Values) -> Values:
 
     The ceiling is the share of the variance of the *scored* responses that repeats: a variance, not a correlation.
     """
-    return np.asarray(signed_r2(r) / np.where(ceiling > 0, ceiling, np.nan))
+    return np.asarray(signed_r2(r) / np.where(np.asarray(ceiling) > 0, ceiling, np.nan))

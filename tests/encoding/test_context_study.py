@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made import responses_of
-from refusals import refused
+from refusals import refused, stopping
 from scipy import stats
 from sklearn.base import clone
 from worlds.small import linear_gaussian_reference
@@ -145,18 +145,12 @@ def study(n_images: int = 40) -> tuple[np.ndarray, list[tuple[np.ndarray, np.nda
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     features, subjects = study()
     whole = pretrain(features, subjects, **OPTIONS)
-    said: list[tuple[int, int]] = []
-
-    def killed(seed: int, step: int, n_steps: int, loss: float) -> None:
-        said.append((seed, step))
-        assert n_steps == 6
-        if len(said) == 8:
-            raise KeyboardInterrupt
-
+    said, progress = stopping(8)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(features, subjects, **OPTIONS, folder=tmp_path, progress=killed)
-    layer = pretrain(features, subjects, **OPTIONS, folder=tmp_path, progress=killed)
-    assert said == [(0, k) for k in range(1, 7)] + [(3, 1), (3, 2)] + [(3, k) for k in range(1, 7)]
+        pretrain(features, subjects, **OPTIONS, folder=tmp_path, progress=progress)
+    layer = pretrain(features, subjects, **OPTIONS, folder=tmp_path, progress=progress)
+    steps = [(0, k) for k in range(1, 7)] + [(3, 1), (3, 2)] + [(3, k) for k in range(1, 7)]
+    assert [step[:3] for step in said] == [(*step, 6) for step in steps]
     found, expected = ({name: part.tobytes() for name, part in one.arrays().items()} for one in (layer, whole))
     assert found == expected
     del said[:]

@@ -355,6 +355,8 @@ def test_a_model_that_nobody_follows_scores_nothing_and_bad_input() -> None:
     refused("3 stimuli each", g.flexible_bootstrap, subjects[:, :6], [candidates[0, :6]], "cosine", rng=rng)
     refused("2 folds or more", g.flexible_bootstrap, subjects, models, "cosine", rng=rng, n_folds=(1, 2))
     refused("method must be one of", g.flexible_bootstrap, subjects, models, "tau-a", rng=rng)
+    endless = g.FlexibleModel(np.where(candidates == candidates.max(), np.inf, candidates))
+    refused("1 dissimilarities are infinite", g.fit_weights, subjects, endless, "cosine")
     refused("91 pairs", g.fit_weights, subjects, g.FlexibleModel(candidates[:, :6]), "cosine")
     of_subjects = {1: 1, 2: 2, 9: 2, 10: 3, 18: 3, 19: 4, 31: 4, 32: 5, 99: 5}  # each keeps several of what is drawn
     of_stimuli = {6: 2, 18: 2, 19: 3, 37: 3, 38: 4, 63: 4, 64: 5, 99: 5}

@@ -63,6 +63,7 @@ def test_what_cannot_be_rolled_out_or_scored_says_why(world, law) -> None:
     refused("law has features of shape", g.score_dynamics, {"law": law[:, :-1]}, world.neural, v, ridge())
     still = LatentDynamics("identity", n_context=4).fit(f).simulate(f[:, :4], 3)
     np.testing.assert_allclose(still, np.repeat(f[:, 3:4], 3, axis=1), atol=1e-5)
+    refused("give .n, 4,", LatentDynamics("identity", n_context=4).fit(f).simulate, f[:, :5], 3)
     constant = LatentDynamics("mlp", n_context=4, n_steps=2).fit(f * [*[1.0] * (f.shape[2] - 1), 0] + 0.7)
     assert np.abs(constant.simulate(f[:, :4], 3)).max() < 100  # though a unit that was constant moves
     refused("more than the 4 frames of the context", LatentDynamics("mlp", n_context=4).fit, f[:, :4])

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nilearn.datasets import load_fsaverage
-from refusals import refused
+from refusals import refused, stopping
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
@@ -139,22 +139,13 @@ def test_float32_changes_no_verdict_and_what_does_not_fit_is_named(search: g.Sea
 def test_a_killed_run_goes_on(search: g.Searchlight, models: np.ndarray, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(searchlight_maps, "BLOCK", 16)
     whole = g.searchlight_map(search, models, "pearson", DRAWS, SEED)
-    computed: list[int] = []
-    block = searchlight_maps._Test.block
-
-    def counted(self: object, number: int) -> dict[str, np.ndarray]:
-        if len(computed) == 3:
-            computed.append(-1)
-            raise KeyboardInterrupt
-        computed.append(number)
-        return block(self, number)
-
-    monkeypatch.setattr(searchlight_maps._Test, "block", counted)
+    computed, block = stopping(4, searchlight_maps._Test.block)
+    monkeypatch.setattr(searchlight_maps._Test, "block", block)
     progress = tmp_path / "progress"
     with pytest.raises(KeyboardInterrupt):
         g.searchlight_map(search, models, "pearson", DRAWS, SEED, progress=progress)
     found = g.searchlight_map(search, models, "pearson", DRAWS, SEED, progress=progress)
-    assert computed == [0, 1, 2, -1, 3, 4]
+    assert [number for _, number in computed] == [0, 1, 2, 3, 3, 4]
     assert not list(tmp_path.iterdir())
     np.testing.assert_allclose(found.scores, whole.scores, atol=1e-6)
     np.testing.assert_allclose(found.p, whole.p)
@@ -163,7 +154,7 @@ def test_a_killed_run_goes_on(search: g.Searchlight, models: np.ndarray, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         g.searchlight_map(search, models, "pearson", DRAWS, SEED, progress=progress)
     g.searchlight_map(search, models, "spearman", DRAWS, SEED, progress=progress)
-    assert computed == [0, 1, 2, -1, 0, 1, 2, 3, 4]
+    assert [number for _, number in computed] == [0, 1, 2, 3, 0, 1, 2, 3, 4]
 
 
 def test_millimetres_come_from_the_affine_and_nothing_outside_the_mask_is_used(rng: np.random.Generator) -> None:

@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from brainalign import encoding
 from brainalign.encoding import BandedRidge, EmpiricalBayesRidge, Ridge, estimate_prior
 
 RNG = np.random.default_rng(0)
@@ -49,6 +50,22 @@ def test_the_score_is_the_mean_over_targets_and_a_constant_one_counts_as_0() -> 
     assert found == pytest.approx(r2_score(Y, banded.predict([X[:, :3], X[:, 3:]]), sample_weight=weights), abs=1e-6)
     bayes = EmpiricalBayesRidge(estimate_prior([(X, Y)])).fit(X[:20], Y[:20])
     assert bayes.score(X, Y) == pytest.approx(r2_score(Y, bayes.predict(X)), abs=1e-6)
+
+
+def test_missing_values_are_no_score_of_0() -> None:
+    x, y = (np.where(values == values.max(), np.nan, values) for values in (X, Y))
+    banded = BandedRidge(1.0, candidates=[[0.5, 0.5]], device="cpu").fit([X[:, :3], X[:, 3:]], Y)
+    ridge = Ridge(1.0, device="cpu").fit(X, Y)
+    for encoder, given, hole in ((ridge, X, x), (banded, [X[:, :3], X[:, 3:]], [x[:, :3], x[:, 3:]])):
+        refused("predictions from X .* NaN", encoder.score, hole, Y)
+        refused("Y of shape .* has 1 NaN", encoder.score, given, y)
+    readout, tokens, grid = encoding.FactorizedReadout(epochs=1, device="cpu"), X.reshape(80, 2, 3), (1, 2)
+    refused("predictions from X .* NaN", readout.fit(tokens, y, grid=grid).score, x.reshape(80, 2, 3), y)
+    refused("Y is a DataFrame", readout.fit, tokens, pd.DataFrame(Y), grid=grid)
+    theirs = encoding.EstimatorEncoder("sklearn.linear_model:Ridge", {"alpha": 10.0})
+    found, expected = (cross_val_score(one, X, Y, cv=4) for one in (theirs, SklearnRidge(alpha=10.0)))
+    np.testing.assert_allclose(found, expected)
+    refused("X has 79 rows but Y has 80", theirs.fit, X[1:], Y)
 
 
 def test_tables_lists_and_tensors_are_the_arrays_they_hold() -> None:

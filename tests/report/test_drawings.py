@@ -102,7 +102,7 @@ def test_pixels_and_many_marks_stay_pictures() -> None:
 
 def page(figure: Figure, *more: kit.Panel) -> str:
     """Return a page with one figure, named as data might name it, and more."""
-    panel = kit.captioned("p", "P", figure, id=f"p{pages.EVIL}", captions={"p": "c"})
+    panel = kit.Panel(f"p{pages.EVIL}", "P", "c", figure)
     of = kit.StudyMaterial(Config.model_construct(), "x", SimpleNamespace(title="t"))
     return kit.render_page(of, [kit.Chapter("", [kit.Section("s", "Section", [panel, *more])])])
 

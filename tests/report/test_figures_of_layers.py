@@ -86,14 +86,14 @@ def test_networks_and_their_layers() -> None:
     names = {"model_a": ["net", "deep"], "layer_a": ["b", "a"], "model_b": ["other"]}
     matching.pair_heatmaps(made({**names, "layer_b": [f"l{k}" for k in range(13)]}))
     rows = made({"model": ["net", "deep"], "number": [2, 0, 1], "measure": ["pr", "twonn", "void", "mle"]})
-    rows["network"] = "net"
+    rows = rows.assign(network="net", step=-1)
     rows.loc[rows["measure"] == "void", "value"] = np.nan
     for ax, kind in zip(panels(matching.dimension_profiles(rows)), ("twonn", "mle", "pr"), strict=True):
         for model, part in rows[rows["measure"] == kind].sort_values("number").groupby("model"):
             assert curves(ax)[model] == [([0, 0.5, 1], approx(part["value"].tolist()))]
-    steps = made({"network": ["net"], "step": [100, 0, 10], "number": [2, 0, 1], "measure": ["pr", "void"]})
+    steps = made({"model": ["net"], "step": [100, 0, 10], "number": [2, 0, 1], "measure": ["pr", "void"]})
     steps.loc[steps["measure"] == "void", "value"] = np.inf
-    matching.dimension_training(steps)
+    matching.dimension_profiles(steps.assign(network=steps["model"]))
     names = {"model": ["net", "deep"], "number": [2, 0, 1], "feature": ["colour", "size"]}
     rows = made(names, "decodability", value="explained")
     rows.loc[0, "decodability"] = -0.3

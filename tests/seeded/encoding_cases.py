@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jobs import Rows
 
 from brainalign import encoding, features
 from brainalign.encoding import in_context
@@ -135,30 +134,12 @@ def user(seed: int, function: str = "drawn", **options: Any) -> Any:
     return extractor.features(GREY, ["0"])[0]
 
 
-def random_draws(seed: int) -> dict[str, np.ndarray]:
-    features.RandomExtractor(5, 2, seed).extract(pd.DataFrame({"stimulus_id": list("abc")}), kept := Rows(3))
-    return kept.layers
-
-
-def dynamics(seed: int, n_steps: int) -> np.ndarray:
-    videos = RNG(9).normal(size=(20, 6, 3))
-    fitted = features.LatentDynamics("ctrnn", n_context=2, width=4, n_steps=n_steps, batch_size=4, seed=seed)
-    return fitted.fit(videos).simulate(videos[:, :2], 3)
-
-
 MODEL = SIZED | {"extractor": "user", "function": f"{NETWORKS}:drawn"}
 EFFICIENT = {"weights": "random", "image_size": 32}
 FEATURES: dict[str, Callable[[int], Any]] = {
     "EfficientNetExtractor": lambda s: features.EfficientNetExtractor(**EFFICIENT, seed=s).network.module(GREY),
-    "LatentDynamics, start": lambda s: dynamics(s, 0),
-    "LatentDynamics, batches": lambda s: dynamics(s, 2),
     "NetworkExtractor": lambda s: user(s, "equal", reduce=3),
-    "RandomExtractor": random_draws,
     "UserExtractor": user,
     "image_features": lambda s: features.image_features(MODEL, "0", "net", seed=s)(GREY),
-    "load_video_model": lambda s: features.load_video_model(f"{NETWORKS}:video", s)[0].features(GREY),
-    "RandomUnits": lambda s: features.RandomUnits(5, s).fit(X, rows=np.arange(9)).transform(X),
-    "SparseAutoencoder": lambda s: features.SparseAutoencoder(6, 2, epochs=1, seed=s).fit(X).transform(X),
     "SparseProjection": lambda s: features.SparseProjection(6, 3, s)(torch.as_tensor(X)),
 }
-FEATURES |= [case(features.stability, [X[:4], Y[:4]])]

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from brainalign import geometry, statistics
-from seeded.worlds import CLUSTERS, MODELS, REGIONS, RNG, SUBJECTS, TRIPLETS, WORLD, R, X, Y, case, ridge
+from seeded.worlds import MODELS, REGIONS, RNG, SUBJECTS, TRIPLETS, WORLD, R, X, Y, case, ridge
 
 WORLD_FEATURES = WORLD.normal(size=(10, 6))
 DISCS = geometry.Neighbourhoods(np.arange(2), csr_array(np.repeat(np.eye(2), 3, axis=1)))
@@ -36,8 +36,6 @@ GEOMETRY: dict[str, Callable[[int], Any]] = {
     "score_combinations": lambda s: geometry.score_combinations(*COMBINED, s)[["se", "null_mean"]],
 }
 GEOMETRY |= [
-    case(geometry.balanced_categories, np.repeat(["a", "b"], 12), 8),
-    case(geometry.category_manifolds, X, CLUSTERS, ridge(), draws=2, n_probes=10),
     case(geometry.compare_checkpoints, {"a": X[None, :12]}, {"b": SUBJECTS[0]}, [1], n_permutations=19, look="p"),
     case(geometry.compare_dimensions, {"a": X}, ("participation ratio",), 15, draws=2),
     case(geometry.compare_networks, TWO, ("cka",), max_units=4, draws=2),
@@ -45,14 +43,12 @@ GEOMETRY |= [
     case(geometry.bootstrap_places, SUBJECTS[:, None], MODELS, "pearson", 9),
     case(geometry.dependence_test, X[:, 0], Y[:, 0], 29, step=0.5, look="z"),
     case(geometry.dual_bootstrap, SUBJECTS, MODELS, "pearson", 9, look="draws"),
-    case(geometry.feature_bias, X, {"a": X[:, 0] + Y[:, 0]}, ridge(), 3, look="decodability"),
     case(geometry.flexible_bootstrap, SUBJECTS, [FLEXIBLE], "pearson", draws=ALL_OF_THEM, look="draws"),
     case(geometry.flexible_permutation_test, SUBJECTS, FLEXIBLE, "pearson", 3, n_divisions=2, look="null"),
     case(geometry.flexible_score, SUBJECTS, FLEXIBLE, "pearson", n_divisions=2),
     case(geometry.identify_regions, REGIONS, HALVES[:1], n_boot=5, part="draws", look="raw_draws"),
     case(geometry.identify_regions, REGIONS, HALVES, n_shuffles=9, part="shuffles", look="shuffled_best"),
     case(geometry.linear_predictivity, X, Y, ridge(), 3),
-    case(geometry.manifold_capacity, X, CLUSTERS, 20),
     case(geometry.movie_agreement, {"a": NEURAL[..., 0]}, NEURAL, VISIBLE, n_permutations=9, look="null_95"),
     case(geometry.check_odd_last, TRIPLETS, 10),
     case(geometry.rdm_partial_test, SUBJECTS, MODELS[0], MODELS[1:], "pearson", 9, look="null"),
@@ -60,16 +56,11 @@ GEOMETRY |= [
     case(geometry.score_dynamics, {"a": NEURAL[..., 0]}, NEURAL, VISIBLE, ridge(), **DYNAMICS),
     case(geometry.score_references, COMBINED[0], {("net", ""): MODELS[0]}, n_boot=9, look="scores.se"),
     case(geometry.searchlight_map, *SEARCH, n_permutations=9, look="largest"),
-    case(geometry.shuffled_units, X),
 ]
 
 
 def pictures_scored(seed: int, n_permutations: int = 9) -> pd.DataFrame:
     return statistics.reconstruction_scores(*RNG(3).random((2, 9, 3, 12, 12)), n_permutations=n_permutations, seed=seed)
-
-
-def drawn(seed: int) -> Any:
-    return statistics.region_draws(X, Y, {"a": np.arange(6)}, n_draws=5, n_permutations=5, seed=seed)
 
 
 IDS, TURNS = np.arange(24) % 8, np.arange(24) // 8
@@ -79,21 +70,13 @@ STATISTICS: dict[str, Callable[[int], Any]] = {
     "reconstruction_scores, intervals": lambda s: pictures_scored(s, n_permutations=0)["low"],
     "reconstruction_scores, pairs": lambda s: pictures_scored(s)["value"],
     "sign_flip_test": lambda s: statistics.sign_flip_test(X[:20] + 0.2, s)[1],
-    "region_draws, draws": lambda s: drawn(s)[0],
-    "region_draws, null": lambda s: drawn(s)[1],
 }
 STATISTICS |= [
     case(statistics.area_map_test, X[:, 0], {"a": Y[:, 0]}, [], APART, n_surrogates=19, look="null_sd"),
     case(statistics.bootstrap, X[:, 0], n_draws=50),
-    case(statistics.permuted_correlations, X, Y, 5, look="mean_r"),
-    case(statistics.bootstrap_correlations, X, Y, [np.arange(6)], n_draws=5),
-    case(statistics.crossed_bootstrap, X[:, 0], TURNS, IDS, n_draws=20),
-    case(statistics.exchanged, IDS, 8, np.zeros(8), 3),
     case(statistics.noise_ceiling, R[:5], n_halvings=3),
-    case(statistics.pairing_test, X[:, :6] @ Y[:6].T @ np.eye(6), np.arange(24) % 6),
     case(statistics.exchange_features, IDS, TURNS, 3),
     case(statistics.permute_stimuli, IDS, TURNS, 3),
-    case(statistics.permute_within, np.zeros(24), 3),
     case(statistics.smooth_map_test, X[:, :1].T, Y[:, 0], APART, n_surrogates=19),
     case(statistics.spin_orders, PLACES, np.repeat(["L", "R"], 12), 3),
     case(statistics.split_half_reliability, R[:5], 3),

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 from scipy import stats
@@ -95,6 +96,7 @@ def test_against_scipy_and_sklearn(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(st.r2(measured, predicted), r2_score(measured, predicted, multioutput="raw_values"))
     expected = explained_variance_score(measured, predicted, multioutput="raw_values")
     np.testing.assert_allclose(st.explained_variance(measured, predicted), expected, rtol=1e-6)
+    np.testing.assert_allclose(st.explained_variance(*map(pd.DataFrame, (measured, predicted))), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", [1.0, 0.1, 1000.3, -7e-5, 1e9 / 3])
@@ -138,6 +140,8 @@ def test_identification_of_perfect_swapped_equal_and_random_predictions(rng: np.
     same = np.repeat(four[:1], 4, axis=0).astype(np.float32)
     assert st.identification(same, four)[0].tolist() == [0.25] * 4
     assert (st.pair_matching(same, four) == 0.5).all()
+    same[3, 0] = np.nan
+    np.testing.assert_array_equal(st.pair_matching(same, four), [0.5, 0.5, np.nan, 0.5, np.nan, np.nan])
     assert st.identification(np.zeros((4, 20)), four)[0].tolist() == [0.25] * 4
     predicted, measured = rng.normal(size=(2, 3000, 8, 20))
     assert st.identification(predicted, measured)[0].mean() == pytest.approx(1 / 8, abs=0.006)
@@ -173,6 +177,7 @@ def test_the_area_under_the_curve_is_sklearns_on_held_out_rows() -> None:
         np.testing.assert_allclose(st.logistic_auc(responses, labels, folds, c), [*expected, np.nan])
     given = responses, labels, folds
     np.testing.assert_allclose(st.logistic_auc(*given), st.logistic_auc(*given, 0.01))
+    refused("responses of shape", st.logistic_auc, np.where(responses > 5, np.nan, responses), *given[1:])
 
 
 def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_scale() -> None:

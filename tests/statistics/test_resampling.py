@@ -58,6 +58,7 @@ def test_exchanged_features_and_p_values_that_count_the_observed_and_fdr() -> No
     np.testing.assert_allclose(st.permutation_test(np.array(0.1 + 0.2), np.array([0.3])), 1.0)  # equal but for rounding
     assert st.permutation_test(np.array([2.0]), np.array([[1.0], [np.nan], [np.nan]])) == 1 / 2
     assert np.isnan(st.permutation_test(np.array([np.nan]), null[:, :1])).all()
+    refused("did you mean 'max'", st.permutation_test, np.array([2.0, 5.0]), null, "maxx")
     p = np.array([0.01, 0.04, np.nan, 0.03, 0.5])
     np.testing.assert_allclose(st.fdr(p)[[0, 1, 3, 4]], [0.04, 0.16 / 3, 0.16 / 3, 0.5])
     assert np.isnan(st.fdr(p)[2])

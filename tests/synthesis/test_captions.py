@@ -79,6 +79,7 @@ def test_shares_sum_to_one_and_vocabularies_ignore_the_gap_to_images(world: tupl
     captioner = synthesis.VocabularyCaptioner(["right", "left", "up"], phrases, origin=units.mean(axis=0))
     assert synthesis.caption_targets(images * [[1], [7], [2]], captioner).texts.tolist() == ["right", "left", "up"]
     refused("embedding per phrase", synthesis.VocabularyCaptioner, ["one"], phrases)
+    refused("embeddings of phrases", synthesis.VocabularyCaptioner, ["one"], np.full((1, D), np.nan))
 
 
 def test_attributes_are_named_one_by_one_and_silenced() -> None:

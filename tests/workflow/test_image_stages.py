@@ -11,7 +11,7 @@ import transformers
 import yaml
 from jobs import RANDOM, ImageRun, config_of, draw_incomplete, outside_its_digest, run_all, run_step
 from pages import check
-from refusals import refused
+from refusals import refused, stopping
 from seeded.recorded import Record
 from worlds.regions import region_patterns
 
@@ -357,15 +357,8 @@ def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> N
     run_all(run.config, "extract", "prepare", "encode_held_out", subjects=["02"])
     expected = run.table("scores", subject="02", model="net", method="fac")
     shutil.rmtree(Path(run.path("scores", subject="02", model="net", method="fac")).parent)
-    say, said = held_out._say, []
-
-    def killed(*arguments: object) -> None:
-        said.append(arguments)
-        if len(said) == 5:  # of 3 epochs for each of two seeds, and as many for the control
-            raise KeyboardInterrupt
-        say(*arguments)
-
-    monkeypatch.setattr(held_out, "_say", killed)
+    said, say = stopping(5, held_out._say)  # of 3 epochs for each of two seeds, and as many for the control
+    monkeypatch.setattr(held_out, "_say", say)
     with pytest.raises(KeyboardInterrupt):
         run_all(run.config, "encode_held_out", subjects=["02"])
     run_all(run.config, "encode_held_out", subjects=["02"])

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from features.conftest import clip  # noqa: F401 (a fixture here, too)
 from jobs import ImageRun, asked, draw_page, kept, outside_its_digest, reruns, run_all
+from refusals import stopping
 
 from brainalign import workflow
 from brainalign.arrays import Layers, Responses
@@ -207,18 +208,12 @@ def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pyt
     two = configured(run.study, seeds=[0, 1], n_steps=[0, 9, 3])
     output, whole = (str(tmp_path / name / Path(run.of("network", "01")).name) for name in ("killed", "whole"))
     assert two.pretrain("01", whole) == 0
-    say, said = pretrain._say, []
-
-    def killed(*arguments: Any) -> None:
-        said.append(arguments[2:4])
-        if len(said) == 15:
-            raise KeyboardInterrupt
-        say(*arguments)
-
-    monkeypatch.setattr(pretrain, "_say", killed)
+    said, say = stopping(15, pretrain._say)
+    monkeypatch.setattr(pretrain, "_say", say)
     with pytest.raises(KeyboardInterrupt):
         two.pretrain("01", output)
-    assert (two.pretrain("01", output), said[15:]) == (0, [(1, step) for step in range(1, 13)])
+    assert two.pretrain("01", output) == 0
+    assert [step[2:4] for step in said[15:]] == [(1, step) for step in range(1, 13)]
     assert Path(output).read_bytes() == Path(whole).read_bytes()
 
 

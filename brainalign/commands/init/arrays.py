@@ -26,6 +26,9 @@ def describe_array(
     ids, every = table_column(lab.folder / table, "stimulus_id"), array_shapes(lab.folder / file)
     shapes = unpack.groups(every)[group] if group else every
     key, axis = of_trials(shapes, {len(ids)}) or ("", 0)
+    if len(shapes) > 1 and not key:
+        has = listed([f"{name} {of}" for name, of in shapes.items()])
+        raise BrainalignError(f"{file}: none is as long as {table}, {len(ids)} trials: {has}; correct either")
     shape, sizes = shapes.get(key, ()), " x ".join(map(str, shapes.get(key, ())))
     if len(shape) == 2 and np.prod(shape) <= 1e8:
         values = stored_arrays(lab.folder / file, [key])[key]

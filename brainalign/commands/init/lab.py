@@ -56,7 +56,7 @@ CALLED = {
     "path": "image_path image_file filename file",
     "session": "session_id ses day sitzung",
     "run": "run_id block story lauf bloc",
-    "roi": "area brain_area region areal aire",
+    "roi": "area brain_area region areal aire rois areas regions",
 }
 SHOWN = re.compile("(?:image|img|stimulus|stim|picture|pic|scene)(?:number|num|no|nr|index|idx|id|name|code)")
 # What files say of their samples, in small letters and without units: how many a second, and when the first is.
@@ -162,6 +162,8 @@ class Lab:
                 names = {old: new for old, new in names.items() if new != "stimulus_id"} | {told: "stimulus_id"}
             header = [names.get(name, name) for name in known]
             is_of = next((name for name in ("stimulus_id", "target_id", "onset_s") if name in header), None)
+            if not is_of and "roi" in header and len([*table_rows(self.folder / path, between)]) - 1 in self.lengths():
+                is_of = "target_id"  # which have areas, but no names
             decimal = any(map(DECIMAL.fullmatch, first))
             if is_of not in asked or not (between or decimal or header != known):
                 continue
@@ -305,7 +307,7 @@ class Lab:
     def tested(self) -> set[str]:
         """Name the stimuli that trials tell to be for testing, in a column or as their table is called; remark it."""
         tables = [*filter(self.lists_trials, self.tables("stimulus_id"))]
-        called = {path: "".join(re.findall(rf"(?i)(?<![a-z]){SET}", str(path))[:1]).lower()[:4] for path in tables}
+        called = {path: set_of(str(path)) for path in tables}
         sides: dict[bool, set[str]] = {True: set(), False: set()}
         said = []
         for path in tables:
@@ -409,6 +411,10 @@ class Lab:
         y = [path for path in found if re.match("Y(?![a-z])", path.stem, re.IGNORECASE)]
         wide = any(len(of) > 1 and min(of) > 1 for path in y for of in array_shapes(self.folder / path).values())
         return [path for path in found if not (wide and re.match("X(?![a-z])", path.stem, re.IGNORECASE))]
+
+    def lengths(self) -> set[int]:
+        """Return how long the axes of arrays are."""
+        return {n for path in self.responses() for of in array_shapes(self.folder / path).values() for n in of}
 
     def timed(self, path: Path) -> bool:
         """Tell whether there are times, in a file of arrays or beside it, or a clock."""
@@ -553,7 +559,8 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     is_called, is_listed = len({*last}) == n and {*last} >= {*asked}, order != images and max(asked) < n + (start > 0)
     if is_called and is_listed:  # scene_7 may be the first of a list that trials count
         question = "numbers of images: their place in what lists them, or the last number in their name"
-        is_listed = lab.answer("stimuli", question, "place" if counts else "name") == "place"
+        default = "" if {*last} == {*asked} and lab.vectors() else "place" if counts else "name"  # a list of vectors?
+        is_listed = lab.answer("stimuli", question, default) == "place"
     if is_called and not is_listed:
         first = "0"
         if min(last) == 0 < start and max(asked) <= n:  # as counts from 1 are, where not all were shown
@@ -593,6 +600,11 @@ def _is_single(path: Path) -> bool:
     with suppress(BrainalignError):
         return len(load_image_file(path).shape) == 3
     return False
+
+
+def set_of(name: str) -> str:
+    """Return trai or test where a name says so of a set of stimuli."""
+    return "".join(re.findall(rf"(?i)(?<![a-z]){SET}", name)[:1]).lower()[:4]
 
 
 def subject_of(path: Path) -> str:

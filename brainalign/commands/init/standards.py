@@ -11,7 +11,7 @@ from brainalign.commands.init.lab import VOLUMES, Lab, named_texts, rows_of_even
 from brainalign.commands.init.trials import describe_models
 from brainalign.commands.init.unpack import read_table
 from brainalign.io import MISSING
-from brainalign.study import table_column, table_columns
+from brainalign.study import LEFT_OUT, table_column, table_columns
 
 
 def describe_story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
@@ -75,15 +75,24 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
     kinds, trials = first.get_channel_types(unique=True), first.metadata
     key = next((name for name in ("stimulus_id", "category") if trials is not None and name in trials), None)
     people = labs.by_subject(files)
-    columns = [] if trials is None or key else [str(name) for name in trials]
+    columns = [] if trials is None else [str(name) for name in trials]
+    marks = [] if LEFT_OUT in columns else [of for of in filter(unpack.EXCLUDED, columns) if trials[of].nunique() > 1]
+    if marks and key == "category":
+        remedy = f"keep the good ones, as epochs[~epochs.metadata[{marks[0]!r}]], and save these"
+        raise BrainalignError(f"{files[0]}: metadata say in {listed(marks)} which epochs do not count; {remedy}")
     told = [name for name in columns if labs.are_names({*trials[name].astype(str)}, lab.shown())]
     told += [old for old, new in labs.study_names(columns).items() if new == "stimulus_id"]
+    told = ["stimulus_id"] * bool(marks) if key else told
     if trials is not None and not (key or told):
         has = f"its metadata has the columns {listed([*trials])}, but no stimulus_id and no category"
         raise BrainalignError(f"{files[0]}: {has}; call that of what was shown so and save the epochs again")
     tables = unpack.unpack_metadata(lab, people, told[0]) if told else []
     if told or trials is None:  # else tables may be of trigger codes
         lab.rename_columns("stimulus_id")
+    if trials is None:
+        tables = [unpack.unpack_mixed(lab, path) for path in lab.tables("stimulus_id") if lab.lists_trials(path)]
+    those = {name: labs.files_of_subject(name, tables, people)[0] for name in people} if tables else {}
+    counted = unpack.unpack_unused(lab, [*dict.fromkeys(those.values())]) if those else {}
     names = [] if key is None else [*trials[key].astype(str)]
     stimuli: Any = lab.stimuli(names)
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg" if "eeg" in kinds else "meg")
@@ -92,19 +101,17 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
         for name, of in people.items()
     }
-    if trials is None:
-        tables = [unpack.unpack_mixed(lab, path) for path in lab.tables("stimulus_id") if lab.lists_trials(path)]
-    for name, recording in recordings.items() if tables else ():
-        recording["trials"] = str(table := labs.files_of_subject(name, tables, people)[0])
-        trials = read_table(lab.folder / table)
-        names.extend(trials["stimulus_id"])
+    for name, table in those.items():
+        recordings[name]["trials"] = str(counted[table])
+        trials = read_table(lab.folder / counted[table])
+        names.extend(of for of in trials["stimulus_id"] if of not in MISSING)
     known = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else []
     if trials is None or ("stimulus_id" not in trials and not {*names} <= {*known}):
         return {"recordings": recordings}  # categories, decoded over time
     shown = str(stimuli) if stimuli else named_texts(lab, names)
     runs = trials["run"].nunique() if "run" in trials else 0
     described = {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
-    return described | describe_models(lab, lab.vectors(), known or [*dict.fromkeys(names)])
+    return described | describe_models(lab, lab.vectors(), known or [*dict.fromkeys(names)], stimuli)
 
 
 def describe_raw(lab: Lab) -> dict[str, Any] | None:

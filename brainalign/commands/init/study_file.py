@@ -53,7 +53,7 @@ def init_study(folder: Path, ask: Ask) -> Path:
     with writing(target):
         target.write_text(_written({"name": name} | study, lab, form))
     copies = sorted(path for path in lab.written if (folder / path).is_file())
-    apart = {*_idle(lab, study), *re.findall('"(.*?)"', json.dumps(study, ensure_ascii=False))}
+    apart = {*_idle(lab, study), *NAMED.findall(json.dumps(study, ensure_ascii=False))}
     copied = sorted(path for path in before if path.suffix in labs.TABLES and str(path) not in apart)
     for file, paths in ((record, copies), (folder / COPIED, copied)):
         file.write_text(json.dumps({path.as_posix(): file_digest(folder / path) for path in paths}, indent=1))
@@ -70,7 +70,7 @@ def _described(lab: Lab, before: set[Path]) -> tuple[str, dict[str, Any]] | None
     copies = [*unpack.unpack_cells(lab), *unpack.unpack_sets(lab), *unpack.unpack_vectors(lab)]
     copies += [*unpack.unpack_words(lab), *unpack.unpack_labels(lab)]
     copies += lab.rename_columns("stimulus_id", "target_id", "onset_s")
-    copies += [*unpack.unpack_people(lab), *unpack.unpack_tables(lab)]
+    copies += [*unpack.unpack_lists(lab), *unpack.unpack_people(lab), *unpack.unpack_tables(lab)]
     found = _first_form(lab) if copies else None
     return _first_form(lab) if not found and unpack.unpack_order(lab) else found
 
@@ -138,6 +138,7 @@ def _refusal(lab: Lab) -> BrainalignError:
 
 
 MOST_LINES = 15
+NAMED = re.compile(r'"([^"]*)"(?=[],}])')  # in JSON, but for keys: people may be called as their folders are
 
 
 def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
@@ -166,7 +167,7 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
 
 def _idle(lab: Lab, study: dict[str, Any]) -> list[str]:
     """List the tables, arrays and maps that neither a study names, itself or by folder or pattern, nor a remark."""
-    named = {*re.findall('"(.*?)"', json.dumps(study, ensure_ascii=False))}
+    named = {*NAMED.findall(json.dumps(study, ensure_ascii=False))}
     patterns, remarks = [name for name in named if "*" in name], " ".join(lab.remarks.values())
     return [
         str(path)

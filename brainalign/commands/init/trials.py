@@ -1,6 +1,7 @@
 """Folders of arrays or maps with a table of a trial per row, and whose rows vectors of models are."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def describe_rows(lab: Lab) -> dict[str, Any] | None:
     data = arrays or lab.volumes()[0] or lab.ending(*labs.SURFACES) or lab.ending(*CIFTI)
     if not (trials and data):
         return None
-    trials = unpack.unpack_unused(lab, trials)
+    trials = [*unpack.unpack_unused(lab, trials).values()]
     stimuli, models = lab.stimuli(), lab.vectors()
     data = _arrays_of_trials(lab, arrays, trials) if arrays else data
     people = labs.by_subject(data)
@@ -58,7 +59,7 @@ def describe_rows(lab: Lab) -> dict[str, Any] | None:
     runs = len(set(table_column(lab.folder / trials[0], "run")))
     order = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else [*shown]
     described = {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs, ids)}
-    return described | describe_models(lab, models, order)
+    return described | describe_models(lab, models, order, stimuli)
 
 
 def _arrays_of_trials(lab: Lab, arrays: list[Path], trials: list[Path]) -> list[Path]:
@@ -138,13 +139,13 @@ def _vectors_of_words(lab: Lab, ids: list[str]) -> dict[str, Any]:
     return models
 
 
-def describe_models(lab: Lab, models: dict[str, Any], order: list[str]) -> dict[str, Any]:
-    """Describe models, if any, with whose their rows are."""
-    found = {name: of | _whose(lab, Path(of["file"]), order) for name, of in models.items()}
+def describe_models(lab: Lab, models: dict[str, Any], order: list[str], stimuli: Path | None) -> dict[str, Any]:
+    """Describe models, if any, with whose their rows are, of stimuli in the order of their table."""
+    found = {name: of | _whose(lab, Path(of["file"]), order, stimuli) for name, of in models.items()}
     return {"models": found} if found else {}
 
 
-def _whose(lab: Lab, vectors: Path, order: list[str]) -> dict[str, Any]:
+def _whose(lab: Lab, vectors: Path, order: list[str], stimuli: Path | None) -> dict[str, Any]:
     """Say whose the rows of an array of vectors are, where it does not itself: as a list says that names each once."""
     shapes = array_shapes(lab.folder / vectors) if vectors.name.lower().endswith(ARRAYS) else {"stimulus_id": ()}
     if vectors in lab.tables("stimulus_id"):  # dog.png may be shown, and vectors be of dog
@@ -159,7 +160,13 @@ def _whose(lab: Lab, vectors: Path, order: list[str]) -> dict[str, Any]:
     if "stimulus_id" in shapes:
         return {}
     n = next((of[0] for of in shapes.values() if len(of) == 2), 0)
-    lists = {path: names for path, names in lab.lists(order, n) if path not in lab.tables("stimulus_id")}
+    # Lists may call images by their files, with ending or without, where numbers stand for these.
+    pairs = zip(order, table_column(lab.folder / stimuli, "path") if stimuli else order, strict=False)
+    forms = [(form, name) for name, at in pairs for form in {name, Path(at).name, Path(at).stem}]
+    often = Counter(form for form, _ in forms)
+    called = {form: name for form, name in forms if often[form] == 1 or form == name}
+    lists = {path: [called[name] for name in names] for path, names in lab.lists(called, n)}
+    lists = {path: ids for path, ids in lists.items() if path not in lab.tables("stimulus_id")}
     told = [vectors] if vectors in lists else [path for path in lists if path.suffix not in ARRAYS]
     if not told:
         lab.remark("models", f"rows of {vectors} are taken to be those of {order[0]} to {order[-1]}: give ids if not")

@@ -64,6 +64,7 @@ def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> li
                     continue
                 written.append(path.with_name("_".join([path.stem, *filter(None, group.split("/")), f"{kind}.tsv"])))
                 lab.write(written[-1], zip(*([new, *cells[old]] for old, new in of.items()), strict=True))
+                lab.used |= {path} if all(np.prod(of) == max(of, default=1) for of in parts[group].values()) else {*()}
                 said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
                 lab.remark("stimuli", f"..._{kind}.tsv are of {path.suffix} files: {said}")
     lab.files += written
@@ -264,6 +265,33 @@ def unpack_labels(lab: Lab) -> list[Path]:
     return written
 
 
+def unpack_lists(lab: Lab) -> list[Path]:
+    """Write texts that name what was shown, a line each, as a table of each person's trials, where no table has them.
+
+    They are those of sessions and runs, or else those that name something again, which may be marked (`rep_dog.png`).
+    """
+    shown, lists = lab.shown(), dict[Path, list[str]]()
+    for path in () if any(map(lab.lists_trials, lab.tables("stimulus_id"))) else lab.ending(".txt"):
+        with suppress(BrainalignError):  # what is no text
+            names = [name.strip() for of in labs.listings(lab.folder / path) for name in of]
+            names = [name if name in shown else re.sub("(?i)^rep(?:eat(?:ed)?)?_", "", name) for name in names]
+            lists |= {path: names} if labs.are_names(names, shown, len(names)) else {}
+    of_parts = [path for path in lists if KIND.search(path.stem)]
+    of_parts = of_parts or [path for path, names in lists.items() if len({*names}) < len(names)]
+    people = labs.by_subject(of_parts)
+    written = [Path(f"sub-{who}_lists_trials.tsv") for who in people]
+    for table, files in zip(written, people.values(), strict=True):
+        numbers = {path: {KINDS[kind.lower()]: number for kind, number in KIND.findall(path.stem)} for path in files}
+        order = {path: [int(of.get(kind, 0)) for kind in ("session", "run")] for path, of in numbers.items()}
+        files.sort(key=order.__getitem__)
+        whole = pd.concat([pd.DataFrame({"stimulus_id": lists[path]}).assign(**numbers[path]) for path in files])
+        lab.write(table, [[*whole], *whole.fillna("n/a").to_numpy().tolist()])
+        lab.remark("stimuli", f"{table} is {listed([*map(str, files)])}, one after the other")
+        lab.used |= {*files}
+    lab.files += written
+    return written
+
+
 def unpack_metadata(lab: Lab, people: dict[str, list[Path]], column: str) -> list[Path]:
     """Write the metadata of each person's epochs as a table of trials; their column says what was shown."""
     from brainalign.datasets import open_epochs
@@ -312,31 +340,38 @@ def unpack_people(lab: Lab) -> list[Path]:
     return written
 
 
-def unpack_unused(lab: Lab, paths: list[Path]) -> list[Path]:
-    """Return tables of trials, or copies that mark where nothing was shown, and what a column excludes.
+def unpack_unused(lab: Lab, paths: list[Path]) -> dict[Path, Path]:
+    """Return tables of trials by themselves, or copies that mark where nothing was shown, and what a column excludes.
 
     Words say the former where it is known what was shown, or the others are numbers; these lose a `.0`.
     """
     shown, tables = lab.shown(), {str(path): read_table(lab.folder / path) for path in paths}
     every = pd.concat(tables).fillna("")
     if LEFT_OUT in every:
-        return paths
+        return {path: path for path in paths}
+    lengths = lab.lengths()  # a table that is as long as no responses, where another is, is not asked about
+    fitting = [of for of, table in tables.items() if len(table) in lengths] or [*tables]
+    is_asked = every.index.get_level_values(0).isin(fitting)
     ids = every["stimulus_id"]
+    whole = ids.replace(r"^(\d+)\.0$", r"\1", regex=True)
     blank = ids.map(labs.NOTHING.fullmatch).notna() & ~ids.isin(shown)
     if not shown and not ids[~blank].map(labs.is_number).all():
         blank = ids.isin(io.MISSING)
+    others = {*whole[~blank & is_asked]} - {"0"}  # a code of no image, where all others are of some
+    counted = others == {*map(str, range(1, len(lab.ending(*labs.IMAGES)) + 1))}
+    blank |= whole.eq("0") & ("0" not in shown and bool(others) and (counted or others <= shown))
     marks = {"what shows nothing": blank}
     for name in filter(EXCLUDED, map(str, every)):
         told = every[name].str.lower().str.removesuffix(".0").where(~every[name].isin(io.MISSING), "no")
+        told = told.where(is_asked | told.isin(labs.YES), "no")
         marks[name] = told.isin(labs.YES)
-        if not {*told} <= labs.YES | labs.NO or marks[name].mean() > 0.5:
+        if not {*told} <= labs.YES | labs.NO or marks[name][is_asked].mean() > 0.5:
             question = f"what {name} says of trials to be left out ({listed([*every[name].unique()])}), or none"
             marks[name] = every[name] == lab.answer("recordings", question, "")
-    whole = ids.replace(r"^(\d+)\.0$", r"\1", regex=True)
     every["stimulus_id"] = ids.where(ids.isin(shown), whole).mask(blank, "n/a")
     every[LEFT_OUT] = pd.DataFrame(marks).any(axis=1).astype(int)
     if every["stimulus_id"].equals(ids) and not every[LEFT_OUT].any():
-        return paths
+        return {path: path for path in paths}
     copies = {path: path.with_name(f"{path.stem}_{COUNTED}.tsv") for path in paths}
     for path, copy in copies.items():
         rows = every.loc[str(path)][[*tables[str(path)], LEFT_OUT]]
@@ -344,7 +379,7 @@ def unpack_unused(lab: Lab, paths: list[Path]) -> list[Path]:
         lab.files = [copy if of == path else of for of in lab.files if of != copy]
     why = "".join(f", {of.sum()} by {name}" for name, of in marks.items() if of.any())
     lab.remark("recordings", f"..._{COUNTED}.tsv leave out {every[LEFT_OUT].sum()} of {len(every)} trials{why}")
-    return [*copies.values()]
+    return copies
 
 
 def unpack_mixed(lab: Lab, path: Path) -> Path:
@@ -430,11 +465,13 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     if len(tables) > 1:  # whose order that of arrays in a file need not be
         parts = dict(sorted(parts.items(), key=lambda of: (files.index(of[0][0]), io.counting_order(Path(of[0][1])))))
     trials = [read_table(lab.folder / path) for path in tables]
+    turned = _of_sets(lab, parts, {path: len(of) for path, of in zip(tables, trials, strict=True)})
+    parts = {at: tuple(parts[at][axis] for axis in axes) for at, axes in turned.items()} or parts
     called = [f"{path} {key}".strip() for path, key in parts]
     regions = [found[0] for path, key in parts if (found := labs.REGION.search(key) or labs.REGION.search(path.stem))]
     beside = 1 < len({*regions}) == len(parts) and {of[0] for of in parts.values()} == {*map(len, trials)}
     beside = beside and len({tuple(table["stimulus_id"]) for table in trials}) == 1
-    below = len(parts) > 1 and not regions and len({PART.sub("", one) for one in called}) == 1
+    below = len(parts) > 1 and not regions and (bool(turned) or len({PART.sub("", one) for one in called}) == 1)
     trials = (len(tables) == 1 and below and in_parts(trials[0], called)) or trials
     n_trials = [*map(len, trials)]
     told = zip(part_numbers(called), part_numbers(tables), strict=False)
@@ -451,6 +488,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     arrays: list[Any] = [
         io.located_array(lab.folder / path, of) or io.stored_arrays(lab.folder / path, [of])[of] for path, of in parts
     ]
+    arrays = [of[...].transpose(turned[at]) for at, of in zip(parts, arrays, strict=True)] if turned else arrays
     for k, (at, of) in enumerate(parts.items()):
         if at in repeated:
             own = of.index(n_trials[k])
@@ -477,6 +515,29 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
         whole = pd.concat([of.assign(**{what: region}) for of, region in zip(units_of, regions, strict=True)])
         lab.write(units, [[*whole], *whole.to_numpy().tolist()])
     return values, join_tables(lab, name, tables, trials) if below else tables[0], [units] if beside else lab.units()
+
+
+def _of_sets(
+    lab: Lab, parts: dict[tuple[Path, str], tuple[int, ...]], n_trials: dict[Path, int]
+) -> dict[tuple[Path, str], tuple[int, ...]]:
+    """Choose for tables of training and test trials the arrays of a file that are called so, with repeats, not means.
+
+    Returns the order of the axes of each, trials first and targets last; nothing where sizes do not tell it.
+    """
+    found: dict[tuple[Path, str], tuple[int, ...]] = {}
+    for table, n in n_trials.items() if len(n_trials) > 1 else ():
+        those = [at for at, of in parts.items() if n in of and labs.set_of(at[1]) == labs.set_of(str(table)) != ""]
+        those = [at for at in those if len(parts[at]) == max(len(parts[of]) for of in those)]
+        names = [key for _, key in those]
+        which = lab.answer("recordings", f"array of {table}: {', '.join(names)}", "") if those[1:] else "".join(names)
+        found |= {at: parts[at] for at in those if at[1] == which}
+    targets = [*set.intersection(*({*of} for of in found.values()))] if len(found) == len(n_trials) > 1 else []
+    for (at, of), n in zip(found.items(), n_trials.values(), strict=False):
+        if len(targets) != 1 or n in targets or any(of.count(size) > 1 for size in (n, *targets)):
+            return {}
+        others = [axis for axis, size in enumerate(of) if size not in (n, *targets)]
+        found[at] = (of.index(n), *others, of.index(targets[0]))
+    return found
 
 
 def in_parts(table: pd.DataFrame, called: list[str]) -> list[pd.DataFrame]:

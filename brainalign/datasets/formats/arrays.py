@@ -176,7 +176,7 @@ def target_table(path: Path | None, n_targets: int, kind: str, atlas: Path | Non
             raise BrainalignError(f"{path}: no column 'target_id'{near}; it has {', '.join(columns)}: rename one")
         table.insert(0, "target_id", [f"{kind}-{row + 1:04d}" for row in range(len(table))])
     table["target_id"] = table["target_id"].astype(str)
-    check_unique(path, table["target_id"], "target ids")
+    check_unique(path, table["target_id"], "target ids", "keep one each, and people in tables of their own")
     sides = table.get("hemi", pd.Series([""] * len(table))).fillna("").astype(str).replace(list(MISSING), "")
     for side in sides.unique():
         check_choice(f"{path}: hemi", side.lower(), HEMISPHERES)

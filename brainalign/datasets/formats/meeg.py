@@ -15,6 +15,7 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean, liste
 from brainalign.datasets.formats.surfaces import empty_lists
 from brainalign.datasets.formats.trials import complete_trials, kept_trials, read_trials
 from brainalign.io import reading
+from brainalign.study import LEFT_OUT
 
 # MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
 UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
@@ -40,8 +41,8 @@ def read_epochs(
     path : Path or list of Path
         -epo.fif; several (for example a file per session) are read one after the other.
     trials : Path, optional
-        A row per epoch, or per event before epochs were rejected; see `read_trials`. Where not given, the metadata of
-        the epochs, which need the column stimulus_id.
+        A row per epoch, or per event before epochs were rejected, or whose rows that left_out does not mark are the
+        epochs; see `read_trials`. Where not given, the metadata of the epochs, which need the column stimulus_id.
     picks : {"meg", "mag", "grad", "eeg"}
         Which sensors.
     tmin, tmax : float, optional
@@ -137,18 +138,19 @@ def _trials_of(paths: list[Path], epochs: list[Any], trials: Path | None) -> pd.
     n_epochs = sum(len(recording) for recording in epochs)
     if trials is not None:
         table = read_trials(trials)
-        # Events dropped before saving are in the drop log, so a table of all events can still be matched.
-        n_events = sum(len(recording.drop_log) for recording in epochs)
-        if len(table) == n_events and n_events != n_epochs:
-            starts = np.cumsum([0, *[len(recording.drop_log) for recording in epochs[:-1]]])
-            kept = np.concatenate([start + e.selection for start, e in zip(starts, epochs, strict=True)])
-            return table.iloc[kept].reset_index(drop=True)
-        if len(table) != n_epochs:
-            raise BrainalignError(
-                f"{trials} lists {len(table)} trials but {listed(paths)} has {n_epochs} epochs (of {n_events} events); "
-                "give one row per epoch or per event"
-            )
-        return table
+        if len(table) == n_epochs:
+            return table
+        # Events dropped before saving are in the drop log, as are those of other kinds, which a table may leave out.
+        is_kept = np.concatenate([np.isin(np.arange(len(e.drop_log)), e.selection) for e in epochs])
+        is_asked = np.concatenate([[why != ("IGNORED",) for why in e.drop_log] for e in epochs])
+        unmarked = table.get(LEFT_OUT, pd.Series(0, table.index)).astype(float).to_numpy() != 1
+        for kept in (is_kept, is_kept[is_asked], unmarked):
+            if (len(kept), kept.sum()) == (len(table), n_epochs):
+                return table[kept].reset_index(drop=True)
+        raise BrainalignError(
+            f"{trials} lists {len(table)} trials but {listed(paths)} has {n_epochs} epochs (of {len(is_kept)} events); "
+            f"give one row per epoch or per event, or mark all others in {LEFT_OUT} ({(~unmarked).sum()} are)"
+        )
     tables = []
     for number, (path, recording) in enumerate(zip(paths, epochs, strict=True), start=1):
         if recording.metadata is None:

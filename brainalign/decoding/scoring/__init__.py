@@ -6,19 +6,18 @@ from brainalign.decoding.scoring.controls import Decode as Decode
 from brainalign.decoding.scoring.controls import altered as altered
 from brainalign.decoding.scoring.linear import LinearDecoder, best_penalty, cross_fitted, mean_cosine, signal_features
 from brainalign.decoding.scoring.nuisance import NuisanceScores, neighbours_in_time, nuisance_features, nuisance_scores
-from brainalign.decoding.scoring.pair_scores import MEASURES, content_hits, label_hits, retrieval_hits
-from brainalign.decoding.scoring.pair_scores import content_overlaps as content_overlaps
+from brainalign.decoding.scoring.pair_scores import MEASURES, content_hits, content_overlaps, label_hits, retrieval_hits
 from brainalign.decoding.scoring.retrieval import (
     Retrieval,
     distinct_gallery,
+    reciprocal_rank,
     retrieval_accuracy,
+    shown_ranks,
     similarity_ranks,
+    stimulus_interval,
+    unit_rows,
     way_accuracy,
 )
-from brainalign.decoding.scoring.retrieval import reciprocal_rank as reciprocal_rank
-from brainalign.decoding.scoring.retrieval import shown_ranks as shown_ranks
-from brainalign.decoding.scoring.retrieval import stimulus_interval as stimulus_interval
-from brainalign.decoding.scoring.retrieval import unit_rows as unit_rows
 from brainalign.decoding.scoring.surrogates import phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.scoring.verdicts import Verdict, verdict
 from brainalign.decoding.scoring.zero_shot import ZeroShot, zero_shot_labels

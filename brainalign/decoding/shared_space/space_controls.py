@@ -98,11 +98,7 @@ def null_trials(trials: Mapping[str, Trials], kind: str, seed: int) -> dict[str,
     found = {}
     for k, (name, part) in enumerate(trials.items()):
         rng = np.random.default_rng([seed, k, SPACE_NULLS.index(kind)])
-        made = altered(replace(part, signals=_timed(part.signals)), kind, rng, ("subject",), "power")
+        timed = part.signals if part.signals.ndim == 3 else part.signals[:, :, None]  # voxels are channels of one time
+        made = altered(replace(part, signals=timed), kind, rng, ("subject",), "power")
         found[name] = replace(made, signals=made.signals.reshape(part.signals.shape))
     return found
-
-
-def _timed(signals: Values) -> Values:
-    """Return voxels as channels with one time."""
-    return signals if signals.ndim == 3 else signals[:, :, None]

@@ -231,13 +231,11 @@ def _check_pool(n_images: int, sizes: Sequence[int], n_repeats: int) -> None:
 def _group_means(table: pd.DataFrame, groups: Mapping[str, Rows], n_targets: int) -> pd.DataFrame:
     """Return a row per context, method and group; targets follow each other in the table of scaling_curve."""
     keys = table.iloc[::n_targets][["method", "size", "repeat"]].reset_index(drop=True)
+    scores = {name: table[name].to_numpy().reshape(-1, n_targets) for name in ("explained_variance", "r")}
     found = []
     for name, targets in groups.items():
         if len(targets):
-            means = {
-                score: pd.DataFrame(table[score].to_numpy().reshape(-1, n_targets)[:, targets]).mean(axis=1)
-                for score in ("explained_variance", "r")
-            }
+            means = {score: pd.DataFrame(values[:, targets]).mean(axis=1) for score, values in scores.items()}
             found.append(keys.assign(group=name, n_targets=len(targets), **means))
     return pd.concat(found, ignore_index=True)
 

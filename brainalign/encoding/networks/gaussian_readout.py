@@ -107,9 +107,8 @@ class _Gaussian(FactorizedNetwork):
     def fields(self) -> torch.Tensor:
         rows, cols = self.grid
         y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
-        apart = (
-            torch.stack([x, y], dim=-1).flatten(0, 1).to(self.mean) - self.places()[:, None]
-        )  # (n_targets, cells, 2)
+        cells = torch.stack([x, y], dim=-1).flatten(0, 1).to(self.mean)
+        apart = cells - self.places()[:, None]  # (n_targets, cells, 2)
         if self.kind == "point":  # what bilinear interpolation takes of each cell
             steps = apart.new_tensor([cols - 1, rows - 1]) / 2
             return (1 - apart.abs() * steps).clamp(min=0).prod(dim=2).reshape(-1, rows, cols)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.checkpoint import checkpoint
 
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
-from brainalign.regression import Array, as_tensor
+from brainalign.regression import Array, as_tensor, check_kind
 
 # Numbers read in one go, or of one array that depends on rows, targets and space: 16 MB, and a few such arrays.
 CHUNK = 2**22
@@ -20,6 +20,7 @@ Seen = Callable[[slice], torch.Tensor]
 
 def check_tokens(X: Array, Y: Array, grid: tuple[int, int] | None, *, needs_grid: bool = True) -> None:
     """Raise unless tokens and responses have the shapes a network on tokens takes."""
+    check_kind(X=X, Y=Y)
     if X.ndim != 3:
         raise BrainalignError(
             f"X has shape {tuple(X.shape)}; a network on tokens wants rows × tokens × channels: extract features with "

@@ -161,13 +161,9 @@ def split_folds(
     for band, name in enumerate([*bands, together]):
         for group, rows in target_groups.items():
             of_folds = np.array([group_means(one, [rows])[0] for one in found[:, band]])
-            row: dict[str, object] = {
-                "group": group,
-                "layer": name,
-                "joint": name == together,
-                "metric": encoder.metric,
-            }
-            row |= {"split": of_folds.mean(), "low": np.nan, "high": np.nan, "n_targets": len(rows)}
+            row: dict[str, object] = {"group": group, "layer": name, "joint": name == together}
+            row |= {"metric": encoder.metric, "split": of_folds.mean(), "low": np.nan, "high": np.nan}
+            row["n_targets"] = len(rows)
             if len(np.unique(tests)) == len(tests) and len(folds) >= MIN_UNITS and np.isfinite(of_folds).all():
                 interval = cross_validated_interval(of_folds, share, confidence)
                 row |= {"low": interval.low, "high": interval.high}
@@ -317,22 +313,17 @@ def evaluate(
     """
     check_folds(folds, len(responses))
     rng, by_run = np.random.default_rng(seed), leave_out == "run"
+    inner = runs if groups is None else groups
     scored: Callable[..., FoldScores] = partial(
-        encode_folds,
-        encoder,
-        folds=folds,
-        groups=runs if groups is None else groups,
-        inputs=inputs,
-        leave_out=leave_out,
+        encode_folds, encoder, folds=folds, groups=inner, inputs=inputs, leave_out=leave_out
     )
     if not _as_often(stimulus_ids, runs, everywhere=not by_run):
         # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.
         observed = scored(X, responses[None], stimulus_ids=stimulus_ids)
         donors = exchange_features(stimulus_ids, runs if by_run else np.zeros(len(runs)), n_permutations, rng)
         names = (stimulus_ids[rows] if by_run else stimulus_ids for rows in donors)
-        exchanged = (
-            scored(_of_rows(X, rows), responses[None], stimulus_ids=of) for rows, of in zip(donors, names, strict=True)
-        )
+        chosen = (X[rows] if isinstance(X, np.ndarray) else [band[rows] for band in X] for rows in donors)
+        exchanged = (scored(some, responses[None], stimulus_ids=of) for some, of in zip(chosen, names, strict=True))
         return Evaluation(observed, _null(exchanged, observed.r[0], good_r) if n_permutations else None)
 
     def stacks(responses: Values, n: int) -> Iterator[FoldScores]:
@@ -359,10 +350,6 @@ def evaluate(
         reached = sum((found.r >= alone - TIE).sum(axis=0) for found in longer)[: len(few)]
         null.p[few] = (null.p[few] * (1 + n_permutations) + reached) / (1 + LONGER * n_permutations)
     return Evaluation(observed, null)
-
-
-def _of_rows(X: Several, rows: NDArray[np.intp]) -> Several:
-    return X[rows] if isinstance(X, np.ndarray) else [band[rows] for band in X]
 
 
 def _as_often(stimulus_ids: NDArray[Any], runs: NDArray[Any], *, everywhere: bool) -> bool:

@@ -222,8 +222,11 @@ def neural_collapse(
     added = (counts - 1) @ spread / (counts - 1).sum() / (counts - 1) if leave_out else np.zeros(len(names))
     nearest = _nearest(Z, own, means, added, leave_out)
     nc3, agreement = _classifier(classifier, about, Z, nearest, len(names))
+    n = len(names)
+    scatter = sum((part := residual[own == k]).T @ part / len(part) for k in range(n)) / n
+    nc1 = np.trace(scatter @ np.linalg.pinv(about.T @ about / n, rcond=1e-10, hermitian=True)) / n
     return NeuralCollapse(
-        _nc1(about, residual, own),
+        float(nc1),
         float(cdnv.mean()) if seen.any() else float("nan"),
         *_nc2(about),
         nc3,
@@ -246,12 +249,6 @@ def _matched(
             f"class {other.tolist()[0]!r} is not on both sides; give held-out stimuli of the same classes"
         )
     return Z, np.searchsorted(names, labels)
-
-
-def _nc1(about: Values, residual: Values, own: NDArray[Any]) -> float:
-    n = len(about)
-    within = sum((part := residual[own == k]).T @ part / len(part) for k in range(n)) / n
-    return float(np.trace(within @ np.linalg.pinv(about.T @ about / n, rcond=1e-10, hermitian=True)) / n)
 
 
 def _nc2(about: Values) -> tuple[float, float, float, float]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
-from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.condensed import check_not_infinite, condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.rdms import Kind, are_constant, as_kind_of, as_numpy, dense_codes, equal_masks, rank_rdms
 
 TIE = 1e-10  # comparisons of the same numbers in another order of sums differ by less
@@ -91,11 +91,7 @@ def compare(rdms_a: Kind, rdms_b: Kind, method: str, sigma_k: Kind | None = None
         raise BrainalignError(
             f"RDMs of {a.shape[1]} and {b.shape[1]} pairs cannot be compared; use the same conditions for both"
         )
-    for rdms in (a, b):
-        if np.isinf(rdms).any():
-            raise BrainalignError(
-                f"{int(np.isinf(rdms).sum())} dissimilarities are infinite; set them to NaN if they are missing"
-            )
+    check_not_infinite(a, b)
     kind = COMPARISONS[method]
     precision = _pattern_precision(a.shape[1], None if sigma_k is None else as_numpy(sigma_k)) if kind.whiten else None
     found = np.full((len(a), len(b)), np.nan)

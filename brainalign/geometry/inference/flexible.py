@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.condensed import condensed_rdms, n_stimuli_of
+from brainalign.condensed import check_not_infinite, condensed_rdms, n_stimuli_of
 from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, index_draws, resampled_over
 from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, defined_mean
 from brainalign.geometry.inference.resampled import Products, Resampled, mean_over_subjects, multiplicities
@@ -397,6 +397,7 @@ def _stack(rdms: Values, models: Sequence[FlexibleModel], method: str) -> Resamp
                 f"RDMs of {model.rdms.shape[1]} and {rdms.shape[1]} pairs cannot be compared; use the "
                 "same conditions for both"
             )
+    check_not_infinite(rdms, *(model.rdms for model in models))
     everything = np.concatenate([rdms, *(model.rdms for model in models)]).astype(np.float64)
     return Resampled(everything, COMPARISONS[method], np.asarray(np.isfinite(everything).all(axis=0)))
 

@@ -192,11 +192,8 @@ def choice_table(
     check_triplets_apart(train, tests)
     candidates: list[tuple[str, str, Values, int]] = []
     for name, fit in fits.items():
-        for kind, values in (
-            ("embedding", fit.embedding),
-            ("reproducible", fit.reproducible),
-            ("control", fit.shuffled),
-        ):
+        kinds = {"embedding": fit.embedding, "reproducible": fit.reproducible, "control": fit.shuffled}
+        for kind, values in kinds.items():
             candidates.append((name, kind, judgements.object_similarities(values), values.shape[1]))
     candidates.append(("spectral", "baseline", spectral_similarities(train, n_objects), 0))
     if published is not None:
@@ -239,18 +236,9 @@ def dimension_table(
         for k, weights in enumerate(fit.embedding.T):
             top = [j for j in np.argsort(-weights, kind="stable")[:8] if weights[j] > 0]
             name = "" if partner[k] < 0 else words[partner[k]] if words else f"dimension {partner[k] + 1}"
-            rows.append(
-                {
-                    "method": method,
-                    "dimension": k + 1,
-                    "r": fit.found_again.r[k],
-                    "reproducible": bool(fit.found_again.reproducible[k]),
-                    "weight": weights.sum() / fit.embedding.sum(),
-                    "top": [labels[j] for j in top],
-                    "published": name,
-                    "published_r": r[k],
-                }
-            )
+            again, weight = fit.found_again, weights.sum() / fit.embedding.sum()
+            of_most = [labels[j] for j in top]
+            rows.append((method, k + 1, again.r[k], bool(again.reproducible[k]), weight, of_most, name, r[k]))
     columns = ["method", "dimension", "r", "reproducible", "weight", "top", "published", "published_r"]
     return pd.DataFrame(rows, columns=columns)
 

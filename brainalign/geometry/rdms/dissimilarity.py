@@ -303,9 +303,9 @@ def rdm(
     [2.0, 8.0, 10.0]
     """
     check_choice("method", method, DISTANCES)
-    if patterns.ndim < 2 or 0 in patterns.shape[-2:]:
-        raise BrainalignError(f"patterns have shape {tuple(patterns.shape)}; give rows × channels, at least one each")
     values: Any = float64_of(patterns)
+    if values.ndim < 2 or 0 in values.shape[-2:]:
+        raise BrainalignError(f"patterns have shape {tuple(values.shape)}; give rows × channels, at least one each")
     design, whitening = design_of(values.shape[-2], conditions, runs), None
     if precision is not None:
         if method not in WHITENED:

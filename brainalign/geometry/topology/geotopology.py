@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components, shortest_path
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.condensed import check_not_infinite, condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference import compare
 from brainalign.geometry.rdms import equal_masks, mean_ranks
 
@@ -79,10 +79,7 @@ def geotopological(rdms: Values, lower: float = 0.2, upper: float = 0.8, rank: b
             "are .2 and .8"
         )
     given = condensed_rdms("rdms", rdms, any_axes=True)
-    if np.isinf(given).any():
-        raise BrainalignError(
-            f"{int(np.isinf(given).sum())} dissimilarities are infinite; set them to NaN if they are missing"
-        )
+    check_not_infinite(given)
     flat = given.reshape(-1, given.shape[-1])
     found = np.full(flat.shape, np.nan)
     for rows, seen in equal_masks(np.isfinite(flat)):

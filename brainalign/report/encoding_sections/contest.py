@@ -1,6 +1,7 @@
 """Families of models that meet in every region: who wins, by how much, and where that cannot be said."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,11 +33,9 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
         above.plot(x, mine["r"], "o", color=colours[family], markersize=4, label=kit.legend_name(family))
     for place, (_, row) in enumerate(rows[rows["winner"]].set_index("region").reindex(regions).iterrows()):
         left, right, label = place - 0.45, place + 0.45, "best family, exchanged predictions"
-        above.fill_between([left, right], 0, row["null_high"], color=kit.NULL, linewidth=0, zorder=0, label=label)
+        kit.band(above, [left, right], 0, row["null_high"], kit.NULL, label, zorder=0)
         if np.isfinite(row["ceiling_r"]):
-            above.hlines(
-                row["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling"
-            )
+            above.hlines(row["ceiling_r"], left, right, **kit.CEILING_LINE)
         colour = colours[row["family"]]
         below.vlines(place, row["ahead_low"], row["ahead_high"], color=colour, linewidth=1.4)
         below.plot(place, row["ahead"], "o", color=colour, markerfacecolor=colour if row["decided"] else "white")
@@ -75,11 +74,11 @@ def winner_maps(
     colours = kit.model_colours(list(families))
     paler = {name: [PALE + (1 - PALE) * part for part in to_rgb(colour)] for name, colour in colours.items()}
     pale = {UNDECIDED.format(name): to_hex((red, green, blue)) for name, (red, green, blue) in paler.items()}
-    winners = kit.surface_map(
-        table, "winner", title="Best family", unit="family", kind="categorical", categories=colours | pale
-    )
-    return winners, kit.surface_map(
-        table, "margin", title="Margin of the best family", unit="difference in r to the second", vmin=0.0
+    kind: dict[str, Any] = {"unit": "family", "kind": "categorical", "categories": colours | pale}
+    title, unit = "Margin of the best family", "difference in r to the second"
+    return (
+        kit.surface_map(table, "winner", title="Best family", **kind),
+        kit.surface_map(table, "margin", title=title, unit=unit, vmin=0.0),
     )
 
 
@@ -88,16 +87,14 @@ def contest_section(material: kit.ImageMaterial) -> kit.Section | None:
     rows = material.contest
     if rows is None or rows.empty:
         return None
-    regions = rows[rows["region"] != RELIABLE]
+    regions, confidence = rows[rows["region"] != RELIABLE], material.config.confidence
     drawn = regions if len(regions) else rows
     panels = [
-        kit.captioned(
-            "contest", "Families by region", contest_scores(drawn), rows, confidence=material.config.confidence
-        ),
+        kit.captioned("contest", "Families by region", contest_scores(drawn), rows, confidence=confidence),
         *_maps(material, rows),
     ]
     best = drawn[drawn["winner"]]
-    n, chance = len(best), (1 - material.config.confidence) * len(best)
+    n, chance = len(best), (1 - confidence) * len(best)
     paragraphs = [
         f"{int(best['decided'].sum())} of {n} regions are decided. Were two families equally good in all, up to "
         f"{chance:.2g} would be decided by chance: regions are decided one by one, not corrected for their number.",
@@ -112,8 +109,7 @@ def _maps(material: kit.ImageMaterial, rows: pd.DataFrame) -> list[kit.Panel]:
     if material.winners is None or material.responses is None:
         return []
     targets = material.responses.targets
-    vertices = kit.drawn_vertices(targets)
-    if vertices is None:
+    if (vertices := kit.drawn_vertices(targets)) is None:
         return []
     table = material.winners.merge(vertices, on="target_id").merge(targets[["target_id", "roi"]], on="target_id")
     of_regions = rows[rows["region"] != RELIABLE].groupby("region")["decided"].first()
@@ -144,10 +140,10 @@ def _table(rows: pd.DataFrame) -> Markup:
     for region, mine in rows.groupby("region", sort=False):
         of, best = mine.set_index("family"), mine[mine["winner"]].iloc[0]
         scores = [f"{kit.number(of['r'][name])} ({of['model'][name]}, {of['layer'][name]})" for name in families]
-        ahead = f"{kit.number(best['ahead'])} ({kit.number(best['ahead_low'])} to {kit.number(best['ahead_high'])})"
         verdict = str(best["family"]) if best["decided"] else f"undecided: {best['reason']}"
         extent = [kit.number(best["null_high"]), kit.number(best["ceiling_r"])]
-        cells.append([str(region), f"{int(best['n_targets']):,}", *scores, *extent, ahead, verdict])
+        extent += [kit.with_interval(best, "ahead", "ahead_"), verdict]
+        cells.append([str(region), f"{int(best['n_targets']):,}", *scores, *extent])
     header = ["region", "targets", *families, "chance, upper end", "ceiling (r)", "best ahead by", "decision"]
     return kit.html_table(header, cells, "Families by region: mean r (model, layer)")
 

@@ -1,11 +1,11 @@
 """The convergence of model and brain: scores with every null, in space, time and training, or why there are none."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from brainalign.report import kit
@@ -102,9 +102,9 @@ def _panels(model: str, tables: Mapping[str, pd.DataFrame], origin: str) -> list
     areas, layers, curves = tables["areas"], tables["latencies"], tables["curves"]
     scores = tables["convergence"]
 
-    def panel(kind: str, label: str, title: str, figure: Figure, numbers: pd.DataFrame, **values: object) -> None:
-        caption = " ".join(kit.CAPTIONS[kind].format(model=model, origin=origin, **values).split())
-        panels.append(kit.Panel(f"{kind}{model}{label}", title, caption, figure, numbers))
+    def panel(kind: str, label: str, title: str, figure: Figure, numbers: pd.DataFrame, **values: Any) -> None:
+        values |= {"id": f"{kind}{model}{label}", "model": model, "origin": origin}
+        panels.append(kit.captioned(kind, title, figure, numbers, **values))
 
     for who in _shown(areas) if len(areas) else []:
         mine = _of(areas, who)
@@ -182,22 +182,18 @@ def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], tit
             line = np.polyfit(x[decided], y[decided], 1)
             ends = np.array([x[decided].min(), x[decided].max()])
             ax.plot(ends, np.polyval(line, ends), color=colour, linewidth=0.8, linestyle="--")
-        if decided.sum() <= MOST_NAMES:
-            _name_areas(ax, mine[decided])
+        # Names stand above and below the points in turn along each layer, so that neighbours stay apart.
+        near = mine[decided].sort_values(["number", "distance_mm"])
+        for turn, (_, area) in zip(near.groupby("number").cumcount(), near.iterrows(), strict=True):
+            if len(near) <= MOST_NAMES:
+                place = area["distance_mm"], area["number"]
+                kit.name_point(ax, str(area["area"]), place, (0, -11 if turn % 2 else 6), size=6, ha="center")
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(-0.6, len(names) - 0.4)
         ax.margins(x=0.15)  # room for the names
         kit.label_axes(ax, title, x="distance from the origin (mm)", size=8)
     kit.legend_below(figure, axes, 3)
     return figure
-
-
-def _name_areas(ax: Axes, rows: pd.DataFrame) -> None:
-    """Write the names beside the points, above and below in turn along each layer, so that neighbours stay apart."""
-    for _, row in rows.sort_values("distance_mm").groupby("number"):
-        for k, (_, area) in enumerate(row.iterrows()):
-            place = area["distance_mm"], area["number"]
-            kit.name_point(ax, str(area["area"]), place, (0, 6 if k % 2 == 0 else -11), size=6, ha="center")
 
 
 def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:

@@ -36,10 +36,9 @@ def encoder_scores(rows: pd.DataFrame) -> Figure:
         ax.plot(x, mine["r"], marker, color=kit.COLOURS[k % len(kit.COLOURS)], markersize=4, label=label)
     for place, group in enumerate(groups):
         of, left, right = rows[rows["group"] == group].iloc[0], place - 0.45, place + 0.45
-        style: dict[str, Any] = {"color": kit.NULL, "linewidth": 0, "zorder": 0, "label": "exchanged predictions"}
-        ax.fill_between([left, right], of["null_low"], of["null_high"], **style)
+        kit.band(ax, [left, right], of["null_low"], of["null_high"], kit.NULL, "exchanged predictions", zorder=0)
         if np.isfinite(of["ceiling_r"]):
-            ax.hlines(of["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
+            ax.hlines(of["ceiling_r"], left, right, **kit.CEILING_LINE)
     ax.axhline(0, color=kit.GREY, linewidth=0.6)
     ax.set_xticks(range(len(groups)), groups, fontsize=7, rotation=30 if len(groups) > 6 else 0)
     ax.set_ylabel("mean r on test images")
@@ -167,11 +166,7 @@ def side_table(rows: pd.DataFrame, title: str) -> Markup:
     rows: One row per encoder: encoder, r, low, high, seed_mean, seed_sd, n_seeds, difference (of the first minus this
     one) with its interval difference_low and difference_high, n_parameters, seconds.
     """
-    first = rows["encoder"].iloc[0]
-
-    def ahead(row: Mapping[str, Any]) -> str:
-        low, high = kit.number(row["difference_low"]), kit.number(row["difference_high"])
-        return "–" if row["encoder"] == first else f"{kit.number(row['difference'])} ({low} to {high})"
+    first, apart = rows["encoder"].iloc[0], ("difference", "difference_")
 
     def seeds(row: Mapping[str, Any]) -> str:
         mean, sd = kit.number(row["seed_mean"]), kit.number(row["seed_sd"])
@@ -179,9 +174,9 @@ def side_table(rows: pd.DataFrame, title: str) -> Markup:
 
     columns: kit.Columns = {
         "encoder": lambda row: str(row["encoder"]),
-        "mean r": lambda row: f"{kit.number(row['r'])} ({kit.number(row['low'])} to {kit.number(row['high'])})",
+        "mean r": lambda row: kit.with_interval(row, "r"),
         "single seeds": seeds,
-        "ahead of it by": ahead,
+        "ahead of it by": lambda row: "–" if row["encoder"] == first else kit.with_interval(row, *apart),
         "parameters": lambda row: f"{int(row['n_parameters']):,}",
         "seconds": lambda row: f"{row['seconds']:.2g}",
     }
@@ -253,8 +248,7 @@ def ensemble_sentence(material: kit.ImageMaterial, model: str, method: str) -> s
     own = encoding.ensemble[(encoding.ensemble["layer"] == name) & (encoding.ensemble["group"] == RELIABLE)].iloc[0]
     rows = encoding.baselines[(encoding.baselines["layer"] == name) & (encoding.baselines["group"] == RELIABLE)]
     apart = [
-        f"{row['encoder'].partition(', ')[2]} {kit.number(row['difference'])} ({kit.number(row['difference_low'])} to "
-        f"{kit.number(row['difference_high'])})"
+        f"{row['encoder'].partition(', ')[2]} {kit.with_interval(row, 'difference', 'difference_')}"
         for _, row in rows.iloc[1:].iterrows()
     ]
     return (
@@ -283,7 +277,7 @@ def dictionaries_section(material: kit.ImageMaterial) -> kit.Section | None:
             "alike over starts": lambda row: kit.number(row.get("stability", float("nan"))),
             "random atoms": lambda row: kit.number(row.get("random_stability", float("nan"))),
         }
-        quality = material.details_of(model, method, "baselines").get("dictionaries", [])
+        quality = material.details(f"model-{model}_method-{method}_baselines").get("dictionaries", [])
         panels += parts
         paragraphs += [*sentences, *(_stability(label, row) for row in quality if row["layer"] == layer)]
         title = f"{label}: dictionaries by layer, on test images"

@@ -222,17 +222,14 @@ def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
 
 def _score_table(label: str, rows: pd.DataFrame, confidence: float) -> Markup:
     names = {method: name for method, (name, _, _) in METHODS.items()} | {FULL: "ridge, all training images"}
-
-    def ahead(row: Mapping[str, Any]) -> str:
-        apart = f"{kit.number(row['difference'])} ({kit.number(row['low'])} to {kit.number(row['high'])})"
-        return apart if np.isfinite(row["low"]) and row["method"] != "in_context" else "–"
-
     columns: kit.Columns = {
         "method": lambda row: names.get(row["method"], row["method"]),
         "images": lambda row: str(row["size"]),
         "explained variance": lambda row: _with_error(row["explained_variance"], row["se"]),
         "r": lambda row: _with_error(row["r"], row["r_se"]),
-        "in-context ahead by": ahead,
+        "in-context ahead by": lambda row: (
+            "–" if np.isnan(row["low"]) or row["method"] == "in_context" else kit.with_interval(row, "difference")
+        ),
     }
     return kit.row_table(rows, columns, f"{label}: over all reliable targets, {confidence:.0%} intervals")
 
@@ -272,11 +269,12 @@ def text_panel(name: str, label: str, subject: str, texts: pd.DataFrame, regions
     """
     shown = pd.concat([texts[texts["group"] == region] for region in regions])
     n_texts = texts["text"].nunique()
-    caption = kit.CAPTIONS["texts"].format(n=min(MOST_TEXTS, n_texts), subject=subject, n_texts=n_texts)
+    words: dict[str, Any] = {"n": min(MOST_TEXTS, n_texts), "subject": subject, "n_texts": n_texts}
     cells = []
     for region, mine in shown.groupby("group", sort=False):
         beyond = mine[mine["selectivity"] > mine["chance"]].nlargest(MOST_TEXTS, "selectivity")
-        words = ", ".join(f"{row['text']} ({kit.number(row['selectivity'])})" for _, row in beyond.iterrows())
-        cells.append([str(region), words or "none", kit.number(mine["chance"].iloc[0])])
+        told = ", ".join(f"{row['text']} ({kit.number(row['selectivity'])})" for _, row in beyond.iterrows())
+        cells.append([str(region), told or "none", kit.number(mine["chance"].iloc[0])])
     table = kit.html_table(["region", "texts beyond chance", "chance"], cells, f"Texts of {label}")
-    return kit.Panel(name, f"Texts that {label} prefers", caption, text_bars(shown), texts, html=table)
+    title = f"Texts that {label} prefers"
+    return kit.captioned("texts", title, text_bars(shown), texts, id=name, html=table, **words)

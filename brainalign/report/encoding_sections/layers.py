@@ -124,9 +124,7 @@ def panels_in_mni(
     shown = np.where(q < level, r, np.nan) if tested else r
     text = f"targets with q < {level:g} (false discovery rate)" if tested else "all targets; none was tested"
     drawn = kit.maps_in_mni(targets, shown, label=label, vmax=vmax)
-    return [
-        kit.Panel(key, kit.IN_MNI[key], kit.CAPTIONS[key].format(shown=text), figure) for key, figure in drawn.items()
-    ]
+    return [kit.captioned(key, kit.IN_MNI[key], figure, shown=text) for key, figure in drawn.items()]
 
 
 def _end_of_scale(values: NDArray[Any]) -> float:
@@ -172,24 +170,18 @@ def _on_the_cortex(
             f"{int((shown['normalized'] > 1).sum()):,} normalised scores lie above 1: estimation error of score and "
             "ceiling, never clipped; many would mean ceilings too low to divide by. "
         )
-    caption = kit.CAPTIONS["surface"].format(hidden=hidden, normalized=normalized)
     beyond = int((maps[0].values > maps[0].vmax).sum())
-    flat = kit.CAPTIONS["flatmap"].format(
-        hidden=hidden,
-        n_shown=maps[0].n_shown,
-        n=len(scores),
-        pointed=f", {beyond:,} of them with a larger r than the scale's end (pointed)" if beyond else "",
-        tested=tested,
-    )
+    words: dict[str, Any] = {"hidden": hidden, "n": len(scores), "n_shown": maps[0].n_shown, "tested": tested}
+    words["pointed"] = f", {beyond:,} of them with a larger r than the scale's end (pointed)" if beyond else ""
+    html = kit.surface_viewer(maps)
     panels = [
-        kit.Panel("surface", "Inflated", caption, None, numbers, html=kit.surface_viewer(maps)),
-        kit.Panel("flat", f"Flattened: {maps[0].title}", flat, kit.flat_maps(maps[0])),
+        kit.captioned("surface", "Inflated", None, numbers, html=html, hidden=hidden, normalized=normalized),
+        kit.captioned("flatmap", f"Flattened: {maps[0].title}", kit.flat_maps(maps[0]), id="flat", **words),
     ]
     if best:
-        caption = kit.CAPTIONS["preference"].format(
-            model=model, n_undecided=len(scores) - best[0].n_shown, n=len(scores)
-        )
-        panels.append(kit.Panel("flatlayers", f"Flattened: {best[0].title}", caption, kit.flat_maps(best[0])))
+        title, words = f"Flattened: {best[0].title}", {"model": model, "n": len(scores), "id": "flatlayers"}
+        words["n_undecided"] = len(scores) - best[0].n_shown
+        panels.append(kit.captioned("preference", title, kit.flat_maps(best[0]), **words))
     return panels
 
 
@@ -283,16 +275,11 @@ def layer_preference_maps(
     """
     kit.check_columns("the table of layer preferences", table, ["hemi", "vertex", "layer", "margin", "decided"])
     shown = table.assign(preferred=table["layer"].astype(object).where(table["decided"].astype(bool), None))
-    preferred = kit.surface_map(
-        shown,
-        "preferred",
-        title=f"Best layer of {model}",
-        unit="layer (grey: undecided)",
-        kind="categorical",
-        categories=kit.layer_colours(layers),
-    )
-    return preferred, kit.surface_map(
-        shown, "margin", title=f"Margin of the best layer of {model}", unit="difference in r", vmin=0.0
+    title, unit, colours = f"Best layer of {model}", "layer (grey: undecided)", kit.layer_colours(layers)
+    margin: dict[str, Any] = {"title": f"Margin of the best layer of {model}", "unit": "difference in r"}
+    return (
+        kit.surface_map(shown, "preferred", title=title, unit=unit, kind="categorical", categories=colours),
+        kit.surface_map(shown, "margin", **margin, vmin=0.0),
     )
 
 
@@ -344,8 +331,8 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
         if not control:
             # Of one layer the band is a little wider than its mark: between one point and itself nothing is seen.
             across, band = (x, part) if len(part) > 1 else (x + np.array([-0.04, 0.04]), part.iloc[[0, 0]])
-            style_of_band: dict[str, Any] = {"color": kit.NULL, "alpha": 0.6, "label": "permuted, mean to upper end"}
-            ax.fill_between(across, band["null_mean"], band["null_high"], linewidth=0, **style_of_band)
+            label = "permuted, mean to upper end"
+            kit.band(ax, across, band["null_mean"], band["null_high"], kit.NULL, label, alpha=0.6)
             if bool(part["decided"].iloc[0]):
                 best = int(np.nanargmax(part["r"].to_numpy()))
                 place, colour = (x[best], part["r"].iloc[best]), colours[str(model)]

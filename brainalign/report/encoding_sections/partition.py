@@ -97,11 +97,8 @@ def partition_section(material: kit.Material | kit.ImageMaterial) -> kit.Section
         words["confidence"] = material.config.confidence
         panels.append(kit.captioned(kind, title, draw(rows, score), rows, id=f"partition{model}{name}", **words))
         paragraphs += [_sentence(label, score, table), _edges(label, encoding.scores, method.alphas)]
-    return (
-        kit.Section("partition", "What each layer adds", panels, [text for text in paragraphs if text])
-        if panels
-        else None
-    )
+    told = [text for text in paragraphs if text]
+    return kit.Section("partition", "What each layer adds", panels, told) if panels else None
 
 
 def _sentence(label: str, score: str, table: pd.DataFrame) -> str:
@@ -109,16 +106,12 @@ def _sentence(label: str, score: str, table: pd.DataFrame) -> str:
     rows = table[table["group"] == RELIABLE]
     if rows["split"].isna().any():
         return ""
-
-    def text(row: "pd.Series[float]") -> str:
-        return f"{kit.number(row['split'])} ({kit.number(row['low'])} to {kit.number(row['high'])})"
-
-    parts = [f"{row['layer']} {text(row)}" for _, row in rows[~rows["joint"]].iterrows()]
+    parts = [f"{row['layer']} {kit.with_interval(row, 'split')}" for _, row in rows[~rows["joint"]].iterrows()]
     joint = rows[rows["joint"]].iloc[0]
     return (
-        f"{label}, mean over {int(joint['n_targets']):,} reliable targets: all layers reach {score} {text(joint)}, "
-        f"refitted on exchanged responses {kit.number(joint['control_split'])}; noise ceiling "
-        f"{kit.number(joint['ceiling'])}. Of this add: {'; '.join(parts)}."
+        f"{label}, mean over {int(joint['n_targets']):,} reliable targets: all layers reach {score} "
+        f"{kit.with_interval(joint, 'split')}, refitted on exchanged responses {kit.number(joint['control_split'])}; "
+        f"noise ceiling {kit.number(joint['ceiling'])}. Of this add: {'; '.join(parts)}."
     )
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import COLOURS, GREY, cell_text, name_point, new_figure
+from brainalign.report.kit import COLOURS, GREY, band, cell_text, name_point, new_figure
 
 MIN_AREAS = 3  # fewer have no rank correlation
 
@@ -35,9 +35,8 @@ def recovered_words(recovery: pd.DataFrame) -> list[tuple[str, str]]:
         decided = peaks[peaks["decided"].astype(bool)]
         error = (decided["recovered_ms"] - decided["planted_ms"]).abs().max()
         found = f"largest error {error:.0f} ms in {len(decided)} decided of {len(peaks)}"
-        told.append(
-            (f"latencies with {model}", found if len(decided) else f"none of {len(peaks)} latencies is decided")
-        )
+        found = found if len(decided) else f"none of {len(peaks)} latencies is decided"
+        told.append((f"latencies with {model}", found))
     selective = recovery[recovery["what"] == "preference"]
     if len(selective):
         decided = selective[selective["decided"].astype(bool)]
@@ -128,13 +127,10 @@ def planted_latencies(rows: pd.DataFrame, sample_ms: float) -> Figure:
     low, high = ax.get_xlim() if len(decided) else (0.0, 1.0)
     ends = np.array([low - 15, high + 15])
     ax.plot(ends, ends, color="black", linestyle="--", linewidth=0.8)
-    ax.fill_between(
-        ends, ends - tolerance, ends + tolerance, color=GREY, alpha=0.2, linewidth=0, label=f"within {tolerance:g} ms"
-    )
+    band(ax, ends, ends - tolerance, ends + tolerance, GREY, f"within {tolerance:g} ms", alpha=0.2)
     inside = int((np.abs(decided["recovered_ms"] - decided["planted_ms"]) <= tolerance).sum())
-    ax.set_title(
-        f"{inside} of {len(decided)} decided within {tolerance:g} ms\n{_undecided(rows, 'latencies')}", fontsize=8
-    )
+    found = f"{inside} of {len(decided)} decided within {tolerance:g} ms"
+    ax.set_title(f"{found}\n{_undecided(rows, 'latencies')}", fontsize=8)
     ax.set(xlabel="planted latency (ms)", ylabel="recovered latency (ms)", xlim=tuple(ends))
     ax.legend(fontsize=7, frameon=False, loc="upper left")
     return figure

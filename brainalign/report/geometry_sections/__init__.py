@@ -1,6 +1,6 @@
 """Sections of analyses of geometry and time."""
 
-from brainalign.report.geometry_sections.alignment import ALIGNMENT_TABLES, alignment_section, no_alignment
+from brainalign.report.geometry_sections.alignment import ALIGNMENT_TABLES, alignment_section
 from brainalign.report.geometry_sections.alignment import UNSEEN as UNSEEN
 from brainalign.report.geometry_sections.alignment import failed_alignment as failed_alignment
 from brainalign.report.geometry_sections.decoding_over_time import decoding_findings as decoding_findings

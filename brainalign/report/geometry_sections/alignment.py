@@ -1,6 +1,6 @@
 """The section on networks aligned with people's choices: what a teacher and its students gain, and where."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,26 +26,23 @@ MARKS = {
 }
 
 
-def no_alignment(reason: str) -> kit.Section:
-    """Return the section where no networks were aligned, with the reason."""
-    return kit.Section("alignment", TITLE, paragraphs=[reason])
-
-
 def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> kit.Section:
-    """Return the section on networks that were aligned.
+    """Return the section on networks that were aligned, with the reason where none were.
 
     Tables are the artifacts of the align stage, by the names in `ALIGNMENT_TABLES`, `about` the details of the first
     one.
     """
+    if ALIGNMENT_TABLES[0] not in tables:
+        reason = "No network was aligned with these judgements: align.teacher names none of its models."
+        return kit.Section("alignment", TITLE, paragraphs=[reason])
     scores, regions = (tables[name] for name in ALIGNMENT_TABLES)
     shown = scores[scores["split"] == UNSEEN]
     panels = [kit.captioned("alignment", "Before and after, unseen objects", alignment_figure(shown, about), scores)]
     header = ["network", "level", "triplets", "as it is", "aligned", "gain ± se", "of shuffled choices"]
     blocks = [kit.html_table([*header, "of an unaligned teacher"], _rows(shown), TITLE)]
     if len(regions):
-        blocks.append(
-            kit.html_table(["network", "region", "as it is", "aligned", "ceiling"], _regions(regions), "Regions")
-        )
+        header = ["network", "region", "as it is", "aligned", "ceiling"]
+        blocks.append(kit.html_table(header, _regions(regions), "Regions"))
     return kit.Section("alignment", TITLE, panels, _sentences(scores, regions, about), blocks)
 
 
@@ -57,7 +54,7 @@ def failed_alignment(scores: pd.DataFrame) -> Iterator[kit.FailedControl]:
     """
     shown = scores[(scores["split"] == UNSEEN) & (scores["level"] == "all")]
     for (model, layer), part in shown.groupby(["model", "layer"], sort=False):
-        of = _by_control(part)
+        of = kit.by_name(part, "control")
         if "shuffled choices" not in of:
             continue
         shuffled, plain, aligned = (of[name] for name in ("shuffled choices", "unaligned", "aligned"))
@@ -103,7 +100,7 @@ def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
 def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, Any]) -> list[str]:
     model, layer = about["teacher"]
     first = scores[(scores["role"] == "teacher") & (scores["split"] == UNSEEN) & (scores["level"] == "all")]
-    of = _by_control(first)
+    of = kit.by_name(first, "control")
     sentences = [
         f"An affine map of {model} {layer} was fitted to {about['n_train']:,} choices among "
         f"{about['n_objects'] - about['n_unseen']:,} objects, kept near a multiple of the identity (penalty "
@@ -122,7 +119,8 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
         parts = [
             f"{model} {kit.number(rows['unaligned']['uncertainty_r'], 2)} before and "
             f"{kit.number(rows['aligned']['uncertainty_r'], 2)} after"
-            for model, rows in ((name, _by_control(part)) for name, part in again.groupby("model", sort=False))
+            for model, part in again.groupby("model", sort=False)
+            if (rows := kit.by_name(part, "control"))
         ]
         sentences.append(
             f"Where people are unsure, over {int(again['n_triplets'].iloc[0]):,} triplets that several people judged "
@@ -139,36 +137,23 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
     return sentences
 
 
-def _by_control(rows: pd.DataFrame) -> dict[str, dict[Hashable, Any]]:
-    return {str(row["control"]): row for row in rows.to_dict("records")}
-
-
 def _rows(scores: pd.DataFrame) -> list[list[str]]:
     rows = []
     for (model, layer, level), part in scores.groupby(["model", "layer", "level"], sort=False):
-        of = _by_control(part)
+        of = kit.by_name(part, "control")
         aligned = of["aligned"]
-        rows.append(
-            [
-                f"{model} {layer}",
-                str(level),
-                f"{int(aligned['n_triplets']):,}",
-                kit.number(of["unaligned"]["accuracy"]),
-                kit.number(aligned["accuracy"]),
-                f"{kit.number(aligned['gain'])} ± {kit.number(aligned['gain_se'])}",
-                *(kit.number(of[name]["accuracy"]) if name in of else "–" for name in list(MARKS)[:2]),
-            ]
-        )
+        names = ("unaligned", "aligned", *list(MARKS)[:2])
+        plain, after, *beside = (kit.number(of[name]["accuracy"]) if name in of else "–" for name in names)
+        gain = f"{kit.number(aligned['gain'])} ± {kit.number(aligned['gain_se'])}"
+        rows.append([f"{model} {layer}", str(level), f"{int(aligned['n_triplets']):,}", plain, after, gain, *beside])
     return rows
 
 
 def _regions(regions: pd.DataFrame) -> list[list[str]]:
     rows = []
     for (model, layer, region), part in regions.groupby(["model", "layer", "region"], sort=False):
-        of = _by_control(part)
-        scores = [
-            f"{kit.number(of[name]['score'])} (p {kit.p_equals(of[name]['p'])})" for name in ("unaligned", "aligned")
-        ]
-        ceiling = f"{kit.number(of['aligned']['ceiling_low'])} to {kit.number(of['aligned']['ceiling_high'])}"
+        plain, aligned = (kit.by_name(part, "control")[name] for name in ("unaligned", "aligned"))
+        scores = [f"{kit.number(row['score'])} (p {kit.p_equals(row['p'])})" for row in (plain, aligned)]
+        ceiling = kit.between(aligned, "ceiling_low", "ceiling_high")
         rows.append([f"{model} {layer}", str(region), *scores, ceiling])
     return rows

@@ -1,7 +1,7 @@
 """The section on regions named across subjects: the surface over thresholds, its baselines and the verdict in words."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -134,21 +134,20 @@ def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[
     Of the artifact `regions` and its details; accuracy after relabelling may be above chance by three standard errors
     of its mean.
     """
-    found, chance = [], about["chance"]
-    for _, row in rows[rows["null_mean"].notna()].iterrows():
-        error = (row["null_high"] - row["null_mean"]) / kit.TO_95 / np.sqrt(about["n_shuffles"])
-        if row["null_mean"] > (limit := chance + kit.SPREADS * error):
-            found.append(
-                kit.FailedControl(
-                    f"Regions named after relabelling them ({row['name']}), mean of {about['n_shuffles']}",
-                    float(row["null_mean"]),
-                    "Relabelled regions have no name to be found, so that accuracies of this section are too high.",
-                    float(chance),
-                    limit=float(limit),
-                    section="identification",
-                )
-            )
-    return found
+    rows, chance = rows[rows["null_mean"].notna()], about["chance"]
+    limits = chance + kit.SPREADS * (rows["null_high"] - rows["null_mean"]) / kit.TO_95 / np.sqrt(about["n_shuffles"])
+    return [
+        kit.FailedControl(
+            f"Regions named after relabelling them ({row['name']}), mean of {about['n_shuffles']}",
+            float(row["null_mean"]),
+            "Relabelled regions have no name to be found, so that accuracies of this section are too high.",
+            float(chance),
+            limit=float(limit),
+            section="identification",
+        )
+        for (_, row), limit in zip(rows.iterrows(), limits, strict=True)
+        if row["null_mean"] > limit
+    ]
 
 
 def identification_verdict(rows: pd.DataFrame) -> str:
@@ -156,7 +155,8 @@ def identification_verdict(rows: pd.DataFrame) -> str:
 
     Columns are name, accuracy, over_rank, over_rank_se, over_clip, over_clip_se.
     """
-    topological, clip = _row(rows, "topological"), _row(rows, "upper clip")
+    of = kit.by_name(rows, "name")
+    topological, clip = of["topological"], of["upper clip"]
     over_rank = _clear(topological["over_rank"], topological["over_rank_se"])
     over_clip = _clear(topological["over_clip"], topological["over_clip_se"])
     clip_over_rank = _clear(clip["over_rank"], clip["over_rank_se"])
@@ -175,22 +175,17 @@ def identification_verdict(rows: pd.DataFrame) -> str:
     return f"Verdict: {said} ({given}; differences ± standard error)."
 
 
-def _row(rows: pd.DataFrame, name: str) -> dict[str, Any]:
-    return {str(column): value for column, value in rows[rows["name"] == name].iloc[0].items()}
-
-
 def _clear(difference: float, se: float) -> int:
     """Return the sign of a difference of more than 2 standard errors, else 0."""
     return int(np.sign(difference)) if abs(difference) > CLEAR * se else 0
 
 
-def _gap(row: Mapping[str, Any], column: str) -> str:
-    value = float(row[column])
-    return f"{'+' if value >= 0 else '−'}{kit.number(abs(value))} ± {kit.number(float(row[f'{column}_se']))}"
+def _gap(row: "Mapping[Hashable, Any] | pd.Series[Any]", column: str) -> str:
+    return f"{kit.signed(row[column])} ± {kit.number(row[f'{column}_se'])}"
 
 
 def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any]) -> str:
-    row, chosen = _row(rows, "nested"), surface[surface["chosen"] > 0]
+    row, chosen = kit.by_name(rows, "name")["nested"], surface[surface["chosen"] > 0]
     cells = ", ".join(
         f"({kit.number(a, 2)}, {kit.number(b, 2)})" for a, b in zip(chosen["lower"], chosen["upper"], strict=True)
     )
@@ -233,7 +228,7 @@ def _table(rows: pd.DataFrame) -> Markup:
     for _, row in rows.iterrows():
         name = str(row["name"])
         quantiles = "" if pd.isna(row["lower"]) else f" ({kit.number(row['lower'], 2)}, {kit.number(row['upper'], 2)})"
-        over = ["–" if name == own else _gap(_row(rows, name), column) for own, column in _OVER.items()]
+        over = ["–" if name == own else _gap(row, column) for own, column in _OVER.items()]
         cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), kit.number(row["accuracy"]), kit.between(row), *over])
     return kit.html_table(header, cells, "Regions named across subjects")
 

@@ -33,13 +33,13 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
         title = f"Layers of two networks, {first}{few}"
         panels.append(kit.captioned("matchingpairs", title, pair_heatmaps(shown), shown, measure=first))
     early, late = dimensions["step"] < 0, dimensions["step"] >= 0
-    for name, rows, draw, over in (
-        ("layers", dimensions[early], dimension_profiles, "layers, from first to last"),
-        ("training", dimensions[late], dimension_training, "training steps, a line per layer"),
+    for name, rows, over in (
+        ("layers", dimensions[early], "layers, from first to last"),
+        ("training", dimensions[late], "training steps, a line per layer"),
     ):
         if len(rows):
-            title, place = f"Dimension over {name}", f"matching{name}"
-            panels.append(kit.captioned("matchingdimension", title, draw(rows), rows, id=place, over=over))
+            title, figure, place = f"Dimension over {name}", dimension_profiles(rows), f"matching{name}"
+            panels.append(kit.captioned("matchingdimension", title, figure, rows, id=place, over=over))
     if len(bias):
         panels.append(kit.captioned("matchingbias", "What known features fill", feature_shares(bias), bias))
     if len(manifolds):
@@ -79,8 +79,7 @@ def _table(pairs: pd.DataFrame) -> Markup:
             continue
         best = seen.iloc[int(seen["value"].astype(float).argmax())]
         null = f"{kit.number(best['null'])}, {kit.number(best['null_high'])}"
-        turned = kit.number(best["rotated"]) if pd.notna(best["rotated"]) else "–"
-        reasons = part["note"][part["note"] != ""]
+        turned, reasons = kit.number(best["rotated"]), part["note"][part["note"] != ""]
         missing = f"{len(reasons)} pairs: {reasons.iloc[0]}" if len(reasons) else ""
         layers = f"{best['layer_a']}, {best['layer_b']}"
         rows.append([*cells, layers, kit.number(best["value"]), null, turned, str(int(best["n_stimuli"])), missing])
@@ -107,39 +106,28 @@ def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
 
 
 def dimension_profiles(table: pd.DataFrame) -> Figure:
-    """Draw every measure of dimension over the layers of each network.
+    """Draw every measure of dimension over the layers of each network, or over training steps, deeper layers darker.
 
-    A row per model, layer and measure: number (of the layer, from 0), value.
+    A row per model, layer and measure: number (of the layer, from 0), value, step (-1 but for checkpoints, which have
+    the column network).
     """
-    measures, models = _measures(table), list(pd.unique(table["model"]))
-    colours = kit.model_colours(models)
-    figure, axes = _canvas(len(measures))
-    for ax, measure in zip(axes, measures, strict=False):
-        for model in models:
-            mine = table[(table["model"] == model) & (table["measure"] == measure)].sort_values("number")
-            depth, label = mine["number"] / max(mine["number"].max(), 1), kit.legend_name(model)
-            ax.plot(depth, mine["value"], "o-", color=colours[model], markersize=3, linewidth=1, label=label)
-        _label(ax, measure, "relative depth")
-    kit.legend_below(figure, axes[: len(measures)], 4)
-    return figure
-
-
-def dimension_training(table: pd.DataFrame) -> Figure:
-    """Draw every measure of dimension over the training steps of networks, deeper layers darker.
-
-    A row per network, step, layer and measure: number, value.
-    """
-    measures = _measures(table)
-    figure, axes = _canvas(len(measures))
-    last = max(int(table["number"].max()), 1)
-    for ax, measure in zip(axes, measures, strict=False):
-        for (network, layer), mine in table[table["measure"] == measure].groupby(["network", "number"], sort=False):
-            mine = mine.sort_values("step")
-            shade = str(0.75 - 0.7 * float(mine["number"].iloc[0]) / last)
-            label = kit.legend_name(f"{network} {layer}")
-            ax.plot(mine["step"], mine["value"], "o-", color=shade, markersize=3, linewidth=1, label=label)
-        ax.set_xscale("symlog", linthresh=1)
-        _label(ax, measure, "training step")
+    measures = [str(name) for name in pd.unique(table[np.isfinite(table["value"].astype(float))]["measure"])]
+    training = bool((table["step"] >= 0).any())
+    keys, along = (["network", "number"], "step") if training else (["model"], "number")
+    colours, last = kit.model_colours(list(pd.unique(table["model"]))), max(int(table["number"].max()), 1)
+    figure, axes, _ = kit.panel_grid(len(measures), 3, (3.0, 2.9), margin=(1.0, 0.0))
+    for ax, measure in zip(axes, measures, strict=True):
+        for key, line in table.groupby(keys, sort=False):
+            mine = line[line["measure"] == measure].sort_values(along)
+            x = mine["step"] if training else mine["number"] / max(mine["number"].max(), 1)
+            colour = str(0.75 - 0.7 * float(line["number"].iloc[0]) / last) if training else colours[str(key[0])]
+            label = kit.legend_name(" ".join(map(str, key)))
+            ax.plot(x, mine["value"], "o-", color=colour, markersize=3, linewidth=1, label=label)
+        if training:
+            ax.set_xscale("symlog", linthresh=1)
+        kit.label_axes(ax, measure, x="training step" if training else "relative depth", ticks="both", size=8)
+    if not training:
+        kit.legend_below(figure, axes, 4)
     return figure
 
 
@@ -150,7 +138,7 @@ def feature_shares(table: pd.DataFrame) -> Figure:
     """
     models, features = list(pd.unique(table["model"])), list(pd.unique(table["feature"]))
     colours = kit.model_colours(features)
-    figure, axes = _canvas(len(models))
+    figure, axes, _ = kit.panel_grid(len(models), 3, (3.0, 2.9), margin=(1.0, 0.0))
     for ax, model in zip(axes, models, strict=False):
         for feature in features:
             mine = table[(table["model"] == model) & (table["feature"] == feature)].sort_values("number")
@@ -160,23 +148,9 @@ def feature_shares(table: pd.DataFrame) -> Figure:
             ax.plot(x, shown, ":", color=colour, label=f"{name}: read out")
         ax.axhline(0, color=kit.GREY, linewidth=0.6)
         ax.set_ylim(-0.03, 1.03)
-        _label(ax, str(model), "layer")
-    kit.legend_below(figure, axes[: len(models)], 4)
+        kit.label_axes(ax, str(model), x="layer", ticks="both", size=8)
+    kit.legend_below(figure, axes, 4)
     return figure
-
-
-def _measures(table: pd.DataFrame) -> list[str]:
-    """Return the measures that have a value somewhere."""
-    return [str(name) for name in pd.unique(table[np.isfinite(table["value"].astype(float))]["measure"])]
-
-
-def _canvas(n: int) -> tuple[Figure, list[Axes]]:
-    figure, axes, _ = kit.panel_grid(n, 3, (3.0, 2.9), margin=(1.0, 0.0))
-    return figure, axes
-
-
-def _label(ax: Axes, title: str, below: str) -> None:
-    kit.label_axes(ax, title, x=below, ticks="both", size=8)
 
 
 DRAWN = {

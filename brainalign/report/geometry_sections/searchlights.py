@@ -19,32 +19,30 @@ def searchlight_section(material: kit.SubjectMaterial) -> kit.Section | None:
     panels: list[kit.Panel] = []
     paragraphs = []
     for model, table in material.searchlights.items():
-        details = details_of(material, model)
+        details = material.details(f"model-{model}_searchlight")
         paragraphs.append(searchlight_sentence(model, table, details, material.responses.targets))
         layer = best_layer(table)
         if layer is None:
             continue
         mine = table[table["layer"] == layer]
         found = mine["p_anywhere"] < FAMILY_LEVEL
-        numbers = {name: details[name] for name in ("comparison", "distance")}
+        numbers: dict[str, Any] = {name: details[name] for name in ("comparison", "distance")}
         numbers |= {"level": FAMILY_LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
-        caption = kit.CAPTIONS["searchlight"].format(**numbers)
         title, name = f"{model} ({layer})", f"searchlight-{model}"
         label = f"fit of RDMs ({details['comparison']})"
         everywhere = _draw(material, mine, mine["score"].to_numpy(), found.to_numpy(), label)
         if everywhere is None:
             paragraphs.append(f"No map of {title} is drawn: maps for other tools lie beside its table.")
             continue
-        parts = [kit.Panel(name, f"Searchlight: {title}", caption, everywhere.figure, mine, everywhere.slices)]
+        numbers |= {"id": name, "html": everywhere.slices}
+        parts = [kit.captioned("searchlight", f"Searchlight: {title}", everywhere.figure, mine, **numbers)]
         if found.any():
             over = np.where(found, mine["score"], np.nan)
             above = _draw(material, mine, over, found.to_numpy(), f"{label} where p < {FAMILY_LEVEL:g}, corrected")
-            text = kit.CAPTIONS["searchlightabove"].format(level=FAMILY_LEVEL, n=int(found.sum()))
             assert above is not None  # as everywhere
-            shown = kit.Panel(
-                f"searchlightabove-{model}", f"Above chance: {title}", text, above.figure, html=above.slices
-            )
-            parts.append(shown)
+            numbers = {"level": FAMILY_LEVEL, "n": int(found.sum()), "html": above.slices}
+            numbers["id"] = f"searchlightabove-{model}"
+            parts.append(kit.captioned("searchlightabove", f"Above chance: {title}", above.figure, **numbers))
         panels += kit.together(name, f"Searchlight: {title}", parts)
     return kit.Section("searchlight", "Searchlights", panels, paragraphs)
 
@@ -101,7 +99,7 @@ def searchlight_methods(material: kit.SubjectMaterial) -> list[tuple[str, list[s
     if not material.searchlights:
         return []
     model, table = next(iter(material.searchlights.items()))
-    details = details_of(material, model)
+    details = material.details(f"model-{model}_searchlight")
     noise = {"full": "whitened by the noise covariance of its voxels (Schäfer-Strimmer shrinkage per neighbourhood)"}
     noise["diagonal"] = "scaled by the noise of each voxel"
     whitened = f", {noise[details['noise']]}" if details["noise"] in noise else ""
@@ -115,11 +113,6 @@ def searchlight_methods(material: kit.SubjectMaterial) -> list[tuple[str, list[s
     if material.responses is not None and "vertex" in material.responses.targets:
         keys.append("surfacesearchlight")
     return [(text, keys)]
-
-
-def details_of(material: kit.SubjectMaterial, model: str) -> Mapping[str, Any]:
-    """Return the details of a model's searchlights."""
-    return material.sidecars[f"sub-{material.subject}_model-{model}_searchlight.parquet"]["details"]
 
 
 def best_layer(table: pd.DataFrame) -> str | None:

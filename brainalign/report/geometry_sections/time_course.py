@@ -24,13 +24,9 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
     rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
     chosen = _of_chosen_layers(material, rows)
-    figure = score_over_time(
-        chosen,
-        _clusters(material),
-        _of_chosen_layers(material, peaks),
-        models=material.labels(material.models),
-        random_weights=material.labels(material.controls),
-    )
+    names: dict[str, Any] = {"models": material.labels(material.models)}
+    names["random_weights"] = material.labels(material.controls)
+    figure = score_over_time(chosen, _clusters(material), _of_chosen_layers(material, peaks), **names)
     panels = [kit.captioned("timecourse", "Score over time, layer chosen in training", figure, rows, id="course")]
     separate = [material.label(*key) for key in material.of_layers]
     n_layers = rows.groupby("model")["layer"].nunique()
@@ -45,7 +41,11 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         figure = layer_latencies(peaks, material.labels(material.models))
         panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
         told += _latencies(peaks[peaks["model"] == several[0]]) if several else []
-    panels += list(_topographies(material, *material.leading(material.encodings)))
+    model, method = material.leading(material.encodings)
+    layer, encoding = material.chosen(model, method), material.encodings[model, method]
+    scores, found = (of[of["layer"] == layer] for of in (encoding.scores, encoding.clusters))
+    scores = scores.assign(significant=_in_clusters(scores, found))
+    panels += _heads(material.responses.targets, scores, f"{model}, {layer}", "r on test stimuli", clusters=True)
     return kit.Section("time", "Scores over time", panels, told)
 
 
@@ -95,9 +95,8 @@ def _course(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
 def _peaks(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     names = {"peak": "peak_s", "peak_low": "low_s", "peak_high": "high_s"}
     table = material.encodings[key].preference.rename(columns=names)
-    return table[["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]].assign(
-        model=material.label(*key)
-    )
+    columns = ["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]
+    return table[columns].assign(model=material.label(*key))
 
 
 def _clusters(material: kit.ImageMaterial) -> pd.DataFrame:
@@ -116,17 +115,6 @@ def _clusters(material: kit.ImageMaterial) -> pd.DataFrame:
         name = material.label(model, method)
         rows += [{"model": name, "layer": layer, "start_s": a, "stop_s": b, "p": p} for a, b, p in spans]
     return pd.DataFrame(rows, columns=["model", "layer", "start_s", "stop_s", "p"])
-
-
-def _topographies(material: kit.ImageMaterial, model: str, method: str) -> Iterator[kit.Panel]:
-    """Yield maps of the head at times after the stimulus; what lies in a significant cluster is marked."""
-    if material.responses is None:
-        return
-    encoding = material.encodings[model, method]
-    layer = material.chosen(model, method)
-    scores = encoding.scores[encoding.scores["layer"] == layer]
-    rows = scores.assign(significant=_in_clusters(scores, encoding.clusters[encoding.clusters["layer"] == layer]))
-    yield from _heads(material.responses.targets, rows, f"{model}, {layer}", "r on test stimuli", clusters=True)
 
 
 def _in_clusters(scores: pd.DataFrame, clusters: pd.DataFrame) -> NDArray[np.bool_]:
@@ -187,9 +175,8 @@ def left_out_course_section(material: kit.Material) -> kit.Section | None:
     course = scores.groupby("time_s")["r"].mean()
     if course.isna().all():
         return kit.Section("time", "Scores over time", panels, [f"{name}: no sensor has a score."])
-    panels += _heads(
-        material.responses.targets, scores.assign(significant=scores["p_fwer"] < 0.05), name, names["measure"]
-    )
+    scores = scores.assign(significant=scores["p_fwer"] < kit.LEVEL)
+    panels += _heads(material.responses.targets, scores, name, names["measure"])
     peak_s = course.index.to_numpy(dtype=float)[int(course.argmax())]
     text = (
         f"{name}: the mean over sensors is largest at {1000 * peak_s:.0f} ms. Marked sensors have p < .05, corrected "
@@ -288,7 +275,13 @@ def score_over_time(
     """
     colours = _series_colours(rows, models, random_weights)
     n_bars = 0 if clusters is None else len(clusters.drop_duplicates(["model", "layer"]))
-    figure, (mean, best, bars) = _time_axes(n_bars)
+    figure = Figure(figsize=(8.8, 3.5 + 0.16 * n_bars), dpi=110, layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=[2.6, max(0.16 * n_bars, 0.01)])
+    mean = figure.add_subplot(grid[0, 0])
+    best, bars = (figure.add_subplot(place, sharex=mean) for place in (grid[0, 1], grid[1, 0]))
+    for ax in (mean, best, bars):
+        ax.spines[["top", "right"]].set_visible(False)
+    bars.set_visible(n_bars > 0)
     for ax, column in ((mean, "mean_r"), (best, "best_r")):
         for (model, layer), part in rows.groupby(["model", "layer"], sort=False):
             ordered = part.sort_values("time_s")
@@ -298,9 +291,7 @@ def score_over_time(
     for ax, low, high in ((mean, "null_low", "null_high"), (best, "null_low", "best_null_high")):
         if high in rows.columns:
             band = rows.groupby("time_s").agg(low=(low, "min"), high=(high, "max"))
-            ax.fill_between(
-                1000 * band.index, band["low"], band["high"], color=kit.NULL, linewidth=0, label="permuted", zorder=0
-            )
+            kit.band(ax, 1000 * band.index, band["low"], band["high"], kit.NULL, "permuted", zorder=0)
     for ax, title in ((mean, "mean over sensors"), (best, "best sensor")):
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.axhline(0, color=kit.GREY, linewidth=0.6)
@@ -312,19 +303,6 @@ def score_over_time(
     best.set_xlabel("time from onset (ms)", fontsize=8)
     kit.legend_below(figure, [mean], 5)
     return figure
-
-
-def _time_axes(n_bars: int) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
-    """Return a panel for the mean with its clusters below, and one for the best sensor."""
-    figure = Figure(figsize=(8.8, 3.5 + 0.16 * n_bars), dpi=110, layout="constrained")
-    grid = figure.add_gridspec(2, 2, height_ratios=[2.6, max(0.16 * n_bars, 0.01)])
-    mean = figure.add_subplot(grid[0, 0])
-    best = figure.add_subplot(grid[0, 1], sharex=mean)
-    bars = figure.add_subplot(grid[1, 0], sharex=mean)
-    for ax in (mean, best, bars):
-        ax.spines[["top", "right"]].set_visible(False)
-    bars.set_visible(n_bars > 0)
-    return figure, (mean, best, bars)
 
 
 def _series_colours(
@@ -397,9 +375,8 @@ def layer_latencies(peaks: pd.DataFrame, models: Sequence[str] | None = None) ->
                 ax.plot(middle, line, "o", color=colours[model], markersize=5)
             else:
                 said = f"{model}, " * (len(shown) > 1) + f"undecided: {str(row['reason']).split('; ')[0]}"
-                ax.text(
-                    0.01, line, said, fontsize=6.5, color="#555555", va="center", transform=ax.get_yaxis_transform()
-                )
+                along = ax.get_yaxis_transform()
+                ax.text(0.01, line, said, fontsize=6.5, color="#555555", va="center", transform=along)
             if first == 0:
                 ax.plot([], [], "o-", color=colours[model], label=kit.legend_name(model))
     ax.set_yticks(range(len(names)), names, fontsize=8)
@@ -425,10 +402,8 @@ def rsa_over_time(
     for ax, (comparison, part) in zip(axes, panels, strict=False):
         bands = part.groupby("time_s")[limits].agg("mean")
         time_ms = 1000 * bands.index
-        ax.fill_between(
-            time_ms, bands["ceiling_low"], bands["ceiling_high"], color=kit.CEILING, linewidth=0, label="noise ceiling"
-        )
-        ax.fill_between(time_ms, bands["null_low"], bands["null_high"], color=kit.NULL, linewidth=0, label="permuted")
+        kit.band(ax, time_ms, bands["ceiling_low"], bands["ceiling_high"], kit.CEILING, "noise ceiling")
+        kit.band(ax, time_ms, bands["null_low"], bands["null_high"], kit.NULL, "permuted")
         for (model, layer), line in part.groupby(["model", "layer"], sort=False):
             key, ordered = (str(model), str(layer)), line.sort_values("time_s")
             x = 1000 * ordered["time_s"]

@@ -2,6 +2,7 @@
 
 from brainalign.checks import check_columns
 from brainalign.report.kit.canvas import CEILING as CEILING
+from brainalign.report.kit.canvas import CEILING_LINE as CEILING_LINE
 from brainalign.report.kit.canvas import COLOURS as COLOURS
 from brainalign.report.kit.canvas import GAP as GAP
 from brainalign.report.kit.canvas import GREY as GREY
@@ -11,6 +12,7 @@ from brainalign.report.kit.canvas import MOST_MARKS as MOST_MARKS
 from brainalign.report.kit.canvas import MOST_PIXELS as MOST_PIXELS
 from brainalign.report.kit.canvas import NULL as NULL
 from brainalign.report.kit.canvas import STRIP as STRIP
+from brainalign.report.kit.canvas import band as band
 from brainalign.report.kit.canvas import cell_text as cell_text
 from brainalign.report.kit.canvas import composite as composite
 from brainalign.report.kit.canvas import compressed as compressed
@@ -25,7 +27,7 @@ from brainalign.report.kit.canvas import new_figure as new_figure
 from brainalign.report.kit.canvas import panel_grid as panel_grid
 from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
-from brainalign.report.kit.captions import CAPTIONS, EXPLAINED, SYNTHESIS_CAPTIONS
+from brainalign.report.kit.captions import CAPTIONS, EXPLAINED
 from brainalign.report.kit.citations import CITATIONS as CITATIONS
 from brainalign.report.kit.drawings import name_marks as name_marks
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
@@ -74,7 +76,9 @@ from brainalign.report.kit.tables import number as number
 from brainalign.report.kit.tables import p_equals as p_equals
 from brainalign.report.kit.tables import p_number as p_number
 from brainalign.report.kit.tables import p_value as p_value
+from brainalign.report.kit.tables import signed as signed
 from brainalign.report.kit.tables import space_name as space_name
+from brainalign.report.kit.tables import with_interval as with_interval
 from brainalign.report.kit.target_maps import IN_MNI as IN_MNI
 from brainalign.report.kit.target_maps import TargetMap as TargetMap
 from brainalign.report.kit.target_maps import draw_map as draw_map

@@ -24,6 +24,7 @@ MORE_COLOURS = tuple(map(to_hex, matplotlib.colormaps["tab20b"](np.arange(20).re
 GREY = "#8c8c8c"  # controls: random weights, permuted
 NULL = "#d4d4d4"  # bands of what chance gives
 CEILING = "#f0dfb4"  # bands of what noise leaves to be predicted
+CEILING_LINE: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 0.8, "label": "noise ceiling"}
 HIDDEN = "#c4c4c4"  # vertices that are masked: not significant, low ceiling, undecided
 MOST_MARKS = 2000  # one by one; more are drawn as a density or as pixels
 MOST_PIXELS = 1000  # width of a figure
@@ -75,6 +76,11 @@ def cell_text(ax: Axes, row: int, column: int, text: str, *, dark: bool, size: i
     """Write into the middle of a cell of a matrix, white where it is dark."""
     colour = "white" if dark else "black"
     ax.text(column, row, text, ha="center", va="center", fontsize=size, color=colour, **style)
+
+
+def band(ax: Axes, x: Any, low: Any, high: Any, colour: str, label: str, **style: Any) -> None:
+    """Shade what lies between two curves, or between two numbers over a stretch of x."""
+    ax.fill_between(x, low, high, color=colour, linewidth=0, label=label, **style)
 
 
 def name_point(

@@ -112,7 +112,7 @@ def before_onset(clusters: pd.DataFrame, start: str, stop: str) -> pd.DataFrame:
 
 def by_name(table: pd.DataFrame, column: str) -> dict[str, dict[Hashable, Any]]:
     """Return the rows of a table by the name in a column; of several the first."""
-    return {str(row[column]): row for row in reversed(table.to_dict("records"))}
+    return {str(row[column]): row for row in table.drop_duplicates(column).to_dict("records")}
 
 
 def failed_spaces(material: Material) -> list[FailedControl]:

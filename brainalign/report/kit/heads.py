@@ -15,6 +15,7 @@ from brainalign.report.kit.canvas import COLOURS, GREY, label_axes
 
 HEAD_RADIUS = 0.095  # m, of the circle that topomaps draw as the head
 ON_THE_HEAD = {"eeg", "mag", "grad"}  # types of sensors, as MNE names them; electrodes in the brain have others
+DOT = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 3.5, "linewidth": 0}
 MOST_HEADS, LEAST_PEAK = 5, 0.1  # in a row, and the least prominence of their times as a share of the largest
 FEWEST_PLACES = 3
 FINE_MM = 1.0  # sensors nearer than this lie at one place (the two gradiometers of a Neuromag triplet)
@@ -152,13 +153,7 @@ def _topomap(
         vlim=(-vmax, vmax),
         sensors="k,",
         mask=marked,
-        mask_params={
-            "marker": "o",
-            "markerfacecolor": "white",
-            "markeredgecolor": "black",
-            "markersize": 3.5,
-            "linewidth": 0,
-        },
+        mask_params=DOT,
         contours=0,
     )
     return image

@@ -106,13 +106,7 @@ class ImageMaterial(SubjectMaterial):
 
     def fields_of(self, model: str, method: str) -> Mapping[str, Any]:
         """Return grids and regions of a fit's spatial fields by layer, and the stimuli they are of."""
-        return self.details_of(model, method, "fields") or {"layers": {}, "stimuli": []}
-
-    def details_of(self, model: str, method: str, suffix: str) -> Mapping[str, Any]:
-        """Return the details in the sidecar of a fit's artifact of that suffix; empty where there is none."""
-        name = f"sub-{self.subject}_model-{model}_method-{method}_{suffix}"
-        found = [record["details"] for file, record in self.sidecars.items() if file.split(".")[0] == name]
-        return found[0] if found else {}
+        return self.details(f"model-{model}_method-{method}_fields") or {"layers": {}, "stimuli": []}
 
     def chosen(self, model: str, method: str) -> str:
         """Return the layer that was chosen inside the training images."""

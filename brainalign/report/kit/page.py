@@ -257,12 +257,11 @@ def captioned(
     *,
     id: str = "",
     html: Markup | str = "",
-    captions: Mapping[str, str] = CAPTIONS,
     **values: object,
 ) -> Panel:
     """Return a panel whose caption is that of its kind of figure, filled in; its id is the key where none is given."""
     chosen = r"\[(no )?(\w+): ([^]]*)\]"
-    text = re.sub(chosen, lambda part: part[3] if bool(values[part[2]]) != bool(part[1]) else "", captions[key])
+    text = re.sub(chosen, lambda part: part[3] if bool(values[part[2]]) != bool(part[1]) else "", CAPTIONS[key])
     return Panel(id or key, title, " ".join(text.format(**values).split()), figure, numbers, html)
 
 

@@ -19,6 +19,11 @@ def number(value: float, digits: int = 3) -> str:
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
+def signed(value: float) -> str:
+    """Write a number with its sign in front."""
+    return ("+" if value >= 0 else "−") + number(abs(value))
+
+
 def space_name(model: str, layer: str) -> str:
     """Name the features of a layer: pixels, whose layer is called so too, once."""
     return model if layer == model else f"{model} ({layer})"
@@ -96,9 +101,15 @@ def row_table(rows: pd.DataFrame, columns: Columns, label: str = "") -> Markup:
     return html_table(list(columns), cells, label)
 
 
-def between(row: "Mapping[str, Any] | pd.Series[Any]", low: str = "low", high: str = "high") -> str:
+def between(row: "Mapping[Any, Any] | pd.Series[Any]", low: str = "low", high: str = "high") -> str:
     """Write the two ends of an interval, or a dash where there is none."""
     return "–" if pd.isna(row[low]) else f"{number(row[low])} to {number(row[high])}"
+
+
+def with_interval(row: "Mapping[Any, Any] | pd.Series[Any]", value: str, ends: str = "", digits: int = 3) -> str:
+    """Write a value of a row with its interval in brackets, which columns of this beginning hold."""
+    low, high = (number(row[f"{ends}{end}"], digits) for end in ("low", "high"))
+    return f"{number(row[value], digits)} ({low} to {high})"
 
 
 def score_table(rows: pd.DataFrame, controls: Sequence[str] = ()) -> Markup:
@@ -144,7 +155,7 @@ def comparison_table(rows: pd.DataFrame) -> Markup:
         "first": lambda row: row["model_a"],
         "second": lambda row: row["model_b"],
         "difference": lambda row: number(row["difference"]),
-        "interval": lambda row: f"{number(row['low'])} to {number(row['high'])}",
+        "interval": between,
         "p (corrected)": lambda row: p_number(row["p"], 4),
         "pairs": lambda row: "–" if pd.isna(row["n"]) else f"{row['n']:,.0f}",
         "verdict": better_model,

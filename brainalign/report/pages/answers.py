@@ -196,7 +196,7 @@ def answer_of_rdms(
         above = row["low"] > 0 and row["q"] < kit.LEVEL and not np.fmax(twins, features) >= row["score"]
         beside = "no ceiling"
         if np.isfinite(row["ceiling_low"]):
-            beside = f"ceiling {kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}"
+            beside = f"ceiling {kit.between(row, 'ceiling_low', 'ceiling_high')}"
         beside += f", random weights {kit.number(twins)}" if np.isfinite(twins) else ""
         beside += f", random features {kit.number(features)}" if np.isfinite(features) else ""
         sure += [row["reference"]] * bool(above)
@@ -222,17 +222,12 @@ def answer_of_rdms(
     opening = NOT_SHOWN if not sure else "Yes." if len(sure) == len(best) else f"In {_few(sure)}."
     words = " ".join(told[:3])
     if len(told) > 1 and not one and len({*leaders}) > 1:
-        words += f" {_dissociation(decided)}"
+        led = "; ".join(f"{name} is ahead of all others in {of}" for of, name in decided.items())
+        none = "No dissociation is shown: no two sets have different models ahead of all others."
+        words += f" A dissociation: {led}." if len({*decided.values()}) > 1 else f" {none}"
     elif 1 < len(told) == len(sure) and not one:
         words += f" {leaders[0]} scores highest on every set."
     return kit.Answer("Do models arrange the stimuli as brains do?", opening, words, bool(sure), panel, numbers[:3])
-
-
-def _dissociation(decided: Mapping[str, str]) -> str:
-    """Say whether sets are led by different models, each ahead of all others there."""
-    if len({*decided.values()}) < 2:
-        return "No dissociation is shown: no two sets have different models ahead of all others."
-    return f"A dissociation: {'; '.join(f'{name} is ahead of all others in {of}' for of, name in decided.items())}."
 
 
 def answer_of_group(

@@ -176,9 +176,8 @@ def _maps(material: kit.Material) -> kit.Section | None:
     if not material.descriptor.in_blocks:
         name, null = f"{name} with {first.method}", first.of(first.encoding.null)
         limit = float(null["max_r"].quantile(0.95)) if len(null) else float("nan")
-        return score_maps(
-            material, scores, name, tested=f"in {material.tested}", repeats=_repeats(material), limit=limit
-        )
+        tested, repeats = f"in {material.tested}", _repeats(material)
+        return score_maps(material, scores, name, tested=tested, repeats=repeats, limit=limit)
     r, q, p_fwer = (scores[name].to_numpy() for name in ("r", "q", "p_fwer"))
     vmax = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
     label = f"Pearson r, {material.tested}"
@@ -188,15 +187,12 @@ def _maps(material: kit.Material) -> kit.Section | None:
     values = {"model": name, "method": first.method, "split": first.split, "tested": f"in {material.tested}"}
     panels = [_panel(material, "scoremap", "Score map", drawn, scores, **values, where=drawn.where)]
     if np.isfinite(q).any():
-        drawn = kit.target_map(
-            material, np.where(q < level, r, np.nan), label=f"r where q < {level:g}", vmax=vmax, outline=p_fwer < 0.05
-        )
+        seen, of = np.where(q < level, r, np.nan), f"r where q < {level:g}"
+        drawn = kit.target_map(material, seen, label=of, vmax=vmax, outline=p_fwer < 0.05)
         assert drawn is not None
         table = scores[["target_id", "r", "p", "p_fwer", "q"]]
-        counts: dict[str, Any] = {"n_fdr": int((q < level).sum()), "n_fwer": int((p_fwer < 0.05).sum())}
-        panels.append(
-            _panel(material, "significance", "Significance", drawn, table, q=level, where=drawn.where, **counts)
-        )
+        counts: dict[str, Any] = {"n_fdr": int((q < level).sum()), "n_fwer": int((p_fwer < 0.05).sum()), "q": level}
+        panels.append(_panel(material, "significance", "Significance", drawn, table, where=drawn.where, **counts))
     panels += panels_in_mni(material.responses.targets, r, pd.Series(q), level, label=label, vmax=vmax)
     return kit.Section("maps", "Maps", panels, _found(material, "maps"))
 
@@ -247,10 +243,8 @@ def _alphas(material: kit.Material) -> list[str]:
             record = material.sidecars[f"sub-{material.subject}_model-{model}_method-{method}_scores.parquet"]
             low, high = record["details"]["alpha_at_edge"][f"{first.split}/{first.layer}"]
             found.append(f"with {method} {low:.0%} chose the smallest of the grid, {high:.0%} the largest")
-    said = (
-        f"Penalties of {material.nouns.targets}: {'; '.join(found)}. Without signal the largest is right; many at the "
-    )
-    return [said + "smallest call for a wider grid."] if found else []
+    said = "Without signal the largest is right; many at the smallest call for a wider grid."
+    return [f"Penalties of {material.nouns.targets}: {'; '.join(found)}. {said}"] if found else []
 
 
 def _layers(material: kit.Material) -> kit.Section | None:
@@ -338,9 +332,8 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
     title = f"Dissimilarities of {stimuli}"
-    views = geometry_sections.in_orders(
-        rdms, material.labels, title, "rdm", partial(figures.rdm_matrices, rdms, material.labels)
-    )
+    draw = partial(figures.rdm_matrices, rdms, material.labels)
+    views = geometry_sections.in_orders(rdms, material.labels, title, "rdm", draw)
     assert views[0].figure is not None
     arranged = geometry_sections.mds_categories(points, material.labels)
     panels = [

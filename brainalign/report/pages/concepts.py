@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from brainalign.report import kit
-from brainalign.report.geometry_sections import ALIGNMENT_TABLES, alignment_section, failed_alignment, no_alignment
+from brainalign.report.geometry_sections import ALIGNMENT_TABLES, alignment_section, failed_alignment
 
 COLOUR_OF = {
     "embedding": kit.COLOURS[0],
@@ -55,9 +55,8 @@ def _between(ax: Axes, row: pd.Series, values: pd.Series[float] | pd.DataFrame) 
     """Draw chance and the ceiling, across an axis that holds all accuracies."""
     ax.axvline(row["chance"], color="black", linewidth=0.8, linestyle=":", label="chance")
     if pd.notna(row["ceiling_low"]):
-        ax.axvspan(
-            row["ceiling_low"], row["ceiling_high"], color=kit.NULL, zorder=0, label="ceiling of accuracy, bounds"
-        )
+        bounds, label = row[["ceiling_low", "ceiling_high"]], "ceiling of accuracy, bounds"
+        ax.axvspan(*bounds, color=kit.NULL, zorder=0, label=label)
     seen = np.append(values.to_numpy(dtype=float), row["ceiling_high"])
     ax.set_xlim(np.nanmin([0.3, *seen]) - 0.05, np.nanmax([0.7, *seen]) + 0.05)
 
@@ -133,10 +132,8 @@ def region_figure(regions: pd.DataFrame) -> Figure:
     ax.bar(x, regions["null_high"], color=kit.NULL, width=0.75, zorder=0, label=PERMUTED)
     for place, (_, row) in zip(x, regions.iterrows(), strict=True):
         if pd.notna(row["ceiling_low"]):
-            span = [row["ceiling_low"], row["ceiling_high"]]
-            ax.fill_between(
-                [place - 0.4, place + 0.4], *span, color=kit.COLOURS[1], alpha=0.35, linewidth=0, label="ceiling"
-            )
+            low, high = row["ceiling_low"], row["ceiling_high"]
+            kit.band(ax, [place - 0.4, place + 0.4], low, high, kit.COLOURS[1], "ceiling", alpha=0.35)
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(x, list(regions["region"]), fontsize=8, rotation=45 if len(regions) > 8 else 0)
     kit.label_axes(ax, y="Spearman's r", ticks="y")
@@ -347,9 +344,7 @@ def _regions(material: kit.StudyMaterial) -> kit.Section:
 
 
 def _alignment(material: kit.StudyMaterial) -> kit.Section:
-    if ALIGNMENT_TABLES[0] not in material.tables:
-        return no_alignment("No network was aligned with these judgements: align.teacher names none of its models.")
-    return alignment_section({name: material.tables[name] for name in ALIGNMENT_TABLES}, material.details("alignment"))
+    return alignment_section(material.tables, material.details("alignment"))
 
 
 def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:

@@ -1,7 +1,6 @@
 """The page of a subject for whom a stimulus went on: what every model predicts of runs left out, and adds to others."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,54 +19,7 @@ WHOLE = {"all": "all models", "shared": "shared by several"}
 KINDS = ("model", "control", "joint")
 OTHERS = "#7b3294"  # people, beside models
 EVERYWHERE = "all targets"
-CAPTIONS = {
-    "predictedruns": """
-        r between prediction and response in runs left out, mean over runs and over the targets of a region (their
-        number in brackets)[low: , with {level} intervals over runs]; grey bars: 95 % of fits to responses that were
-        turned in time within runs; open marks: controls[ceiling: ; dotted: ceiling, where runs were presented
-        twice][others: ; dashed: r with the mean of other subjects in the same space, no bound, as what is a subject's
-        own is not in it]. Good: a model far right of its grey bar and of the controls. Bad: a control does as well:
-        then the model need not know what was said or shown. [cut: Drawn are the first regions; the table has all.]""",
-    "testset": """
-        The same in runs that no fit has seen, predicted from all others[low: ; {level} intervals over these runs].
-        Good: scores like those above. Bad: scores above and none here: the model fits what is common to the runs
-        trained on. [cut: Drawn are the first regions.]""",
-    "runmap": """
-        r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
-        p < .05, corrected for all targets ({n:,} of them). Good: contiguous patches. Bad: single targets scattered
-        everywhere. {where}""",
-    "uniquemap": """
-        R² that the joint fit loses without {model}, in runs left out: red is explained by it alone, white by others
-        too or by none. Outlined, where the kind of map has outlines: p < .05, corrected for all targets ({n:,} of
-        them). Blue is noise, or a model that harms the fit.""",
-    "commonmap": """
-        R² in runs left out that {model} hold in common and nothing else has: whichever of them leaves the joint fit,
-        the other explains it. Of this there is no test; its interval over runs stands with the bars of regions.""",
-    "runlayers": """
-        Every layer by itself. The layer whose score stands in the figure was chosen on inner folds, run by run, so
-        the largest number here may be another.""",
-    "runtable": """
-        All numbers of the figure. Predicted: share of targets with p below .05 after correction over all targets
-        (largest r of each permutation). Others: r with the mean of other subjects.""",
-    "intersubject": """
-        r of every target with the mean of other subjects in the same space ({n} of them), run by run. Red: responses
-        that people share, whatever a model makes of them. Good: the models' map is red where this one is. Red here and
-        white there: something is shared that no model holds.""",
-    "runshares": """
-        R² that is lost when a model leaves the joint fit of all models and controls[low: , with {level} intervals over
-        runs]; dotted: 95 % of fits in which what the others leave unexplained was turned in time. Of models joined by
-        &: what they explain alike and nothing else does; shared by several: the rest, controls included. Good: an
-        interval above 0 and a bar above its dotted line. Bad: a large score in the figure above and nothing here: other
-        models explain the same. Estimating costs R². Diamonds stand where endless data would bring the bar: halfway to
-        the same number in runs trained on, so far as penalties suit the noise. A diamond far above its bar: record
-        more, or give the model fewer features. [cut: Drawn are the first regions; the numbers are of all.]""",
-    "rundelays": """
-        Size of ridge weights at each delay, each model by itself, where it predicts the region and targets of it.
-        Of fMRI good: a rise and a fall with the largest weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large
-        as after it, which no cause explains. [cut: Drawn are the first regions; the numbers are of all.]""",
-}
 MOST_REGIONS = 9  # of a figure; all of them stand in its table
-_panel = partial(kit.captioned, captions=CAPTIONS)
 
 
 def gather_continuous(shelf: kit.Shelf) -> kit.StudyMaterial:
@@ -197,12 +149,12 @@ def _prediction(
     tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str], said: Sequence[str], level: str
 ) -> kit.Section:
     figure = predicted_runs(tested, colours)
-    panels = [_panel("predictedruns", "Runs predicted from the others", figure, tested, **_words(tested, level))]
+    panels = [kit.captioned("predictedruns", "Runs predicted from the others", figure, tested, **_words(tested, level))]
     layers = scores[scores["kind"] == "layer"]
     if layers.groupby("model")["layer"].nunique().max() > 1:
         cells = [[row["model"], row["layer"], row["region"], kit.number(row["r"])] for _, row in layers.iterrows()]
         html = kit.html_table(["model", "layer", "region", "r"], cells, "Scores of all layers")
-        panels.append(_panel("runlayers", "Every layer", None, layers, html=html))
+        panels.append(kit.captioned("runlayers", "Every layer", None, layers, html=html))
     columns: kit.Columns = {
         "model": lambda row: _name(row["model"]),
         "region": lambda row: row["region"],
@@ -210,13 +162,13 @@ def _prediction(
         "interval": kit.between,
         "null 95 %": lambda row: kit.number(row["null_95"]),
         "p": lambda row: kit.p_number(row["p"], 4),
-        "ceiling": lambda row: "–" if np.isnan(row["ceiling"]) else kit.number(row["ceiling"]),
-        "others": lambda row: "–" if np.isnan(row["others"]) else kit.number(row["others"]),
+        "ceiling": lambda row: kit.number(row["ceiling"]),
+        "others": lambda row: kit.number(row["others"]),
         "targets": lambda row: str(row["n_targets"]),
         "predicted": lambda row: f"{row['share']:.0%}",
     }
     table = kit.row_table(tested, columns, "Scores of all models and controls")
-    panels.append(_panel("runtable", "All numbers", None, tested, html=table))
+    panels.append(kit.captioned("runtable", "All numbers", None, tested, html=table))
     return kit.Section("prediction", "How well models predict", panels, [*said])
 
 
@@ -224,7 +176,7 @@ def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str], level: str) -> l
     panels = []
     for name, of in apart.groupby("test_set", sort=False):
         figure, words = predicted_runs(of.assign(others=np.nan), colours), _words(of, level)
-        panels.append(_panel("testset", f"Test set: {name}", figure, of, id=f"testset-{name}", **words))
+        panels.append(kit.captioned("testset", f"Test set: {name}", figure, of, id=f"testset-{name}", **words))
     return [kit.Section("test-sets", "Runs never trained on", panels, _findings_apart(apart))] if panels else []
 
 
@@ -253,7 +205,7 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
     if drawn is None:
         return []
     more: dict[str, Any] = {"where": drawn.where, "html": drawn.slices}
-    panels = [_panel("runmap", f"r of {best}", drawn.figure, table, model=best, n=n_certain, **more)]
+    panels = [kit.captioned("runmap", f"r of {best}", drawn.figure, table, model=best, n=n_certain, **more)]
     shown = "targets with p < .05 (corrected for all targets)" if certain.any() else "all targets; none is above chance"
     seen = np.where(certain, r, np.nan) if certain.any() else r
     panels += [
@@ -267,7 +219,7 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
         drawn = kit.place_map(targets, heard, label="r with other subjects", vmax=top)
         assert drawn is not None  # as of r
         more = {"n": int(others["n_others"].max()), "html": drawn.slices}
-        panels.append(_panel("intersubject", "What other subjects predict", drawn.figure, others, **more))
+        panels.append(kit.captioned("intersubject", "What other subjects predict", drawn.figure, others, **more))
     informed = {*models} - {*material.uninformed}
     added = uniques[[informed.issuperset(name.split(SHARING)) for name in uniques["model"].astype(str)]]
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
@@ -280,7 +232,7 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
         assert drawn is not None  # as of r
         kind, title = ("commonmap", f"What {model} share") if several else ("uniquemap", f"What {model} adds")
         more = {"id": f"uniquemap-{model}".replace(SHARING, "-"), "n": int(certain.sum()), "html": drawn.slices}
-        panels.append(_panel(kind, title, drawn.figure, part, model=model, **more))
+        panels.append(kit.captioned(kind, title, drawn.figure, part, model=model, **more))
     text = f"{best}: {n_certain:,} of {len(r):,} targets above chance (p < {kit.LEVEL:g}, corrected for all targets)"
     return [kit.Section("maps", "Maps", panels, [f"{text}; the largest r is {kit.number(np.nanmax(r))}."])]
 
@@ -298,7 +250,7 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
 
 def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit.Section:
     figure, words = variance_shares(shares, colours), _words(shares, level)
-    panel = _panel("runshares", "What each model adds", figure, shares, **words)
+    panel = kit.captioned("runshares", "What each model adds", figure, shares, **words)
     alone = ~shares["model"].isin([*WHOLE]) & ~shares["model"].str.contains(SHARING, regex=False)
     top = shares[alone].sort_values("unique", ascending=False).iloc[0]
     sure = top["unique"] > 0 and top["p"] < kit.LEVEL
@@ -315,7 +267,8 @@ def _delays(weights: pd.DataFrame, tested: pd.DataFrame, colours: Mapping[str, s
     known = weights.merge(sure[["model", "region"]])  # weights of what predicts nothing are of noise
     if known.empty:
         return kit.Section("delays", "Delays", paragraphs=["No model is shown to predict: weights tell no delay."])
-    panel = _panel("rundelays", "When responses follow", delay_weights(known, colours), weights, **_words(known, level))
+    figure, words = delay_weights(known, colours), _words(known, level)
+    panel = kit.captioned("rundelays", "When responses follow", figure, weights, **words)
     tops = known.loc[known.groupby(["region", "model"], sort=False)["weight"].idxmax()]
     whole = tops["region"].isin((RELIABLE, EVERYWHERE))  # which regions may answer at delays of their own
     tops = tops if whole.all() else tops[~whole]
@@ -424,13 +377,11 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         cleaned += [f"cleared of confounds ({', '.join(read['confounds'])})"] if read["confounds"] else []
         how = ", ".join(cleaned) + (" and " if cleaned else "") + "z-scored within runs"
         cut = f", after the first {start:g} s and the last {stop:g} s were left out" if start or stop else ""
-        texts.append(
-            (
-                f"Responses of {len(read['presentations'])} runs (a row every {read['step_s']:g} s) were {how}{cut}; "
-                f"{read['n_dropped']} targets without variance were dropped.{repeated}",
-                ("explainable",) if heard else (),
-            )
+        text = (
+            f"Responses of {len(read['presentations'])} runs (a row every {read['step_s']:g} s) were {how}{cut}; "
+            f"{read['n_dropped']} targets without variance were dropped.{repeated}"
         )
+        texts.append((text, ("explainable",) if heard else ()))
         delays = [delay * read["step_s"] for delay in read["delays"]]
         turns = f"Runs were left out in {read['folds']} groups" if read["folds"] else "Each run was left out in turn"
         listed = (
@@ -445,43 +396,37 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         averaged = "within rows" if read["resample"] == "mean" else "through it"
         width = apart_s(read["step_s"], read["delays"]) if read["slow"] and not read["hrf"] else read["step_s"]
         wide = f"; it is {width:.2g} s wide, as delays lie apart" if width > read["step_s"] else ""
-        texts.append(
-            (
-                "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
-                f"event stands at its middle{wide}), those of sounds and films averaged {averaged}. They were cleared "
-                f"of the same drifts, scaled on training runs, and {entered}, never across runs. {turns}; "
-                "penalties were chosen leaving out each of the other runs, as was the layer of a model. Controls stand "
-                "beside every model: the rate of events, the loudness of sounds (root mean square of 5 ms, to the "
-                "power of 0.6), the luminance of films and their motion (mean absolute difference between frames), "
-                "whichever the study has.",
-                ("huth", "ridge", "informed") if read["hrf"] else ("huth", "ridge"),
-            )
+        text = (
+            "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
+            f"event stands at its middle{wide}), those of sounds and films averaged {averaged}. They were cleared "
+            f"of the same drifts, scaled on training runs, and {entered}, never across runs. {turns}; "
+            "penalties were chosen leaving out each of the other runs, as was the layer of a model. Controls stand "
+            "beside every model: the rate of events, the loudness of sounds (root mean square of 5 ms, to the "
+            "power of 0.6), the luminance of films and their motion (mean absolute difference between frames), "
+            "whichever the study has."
         )
+        texts.append((text, ("huth", "ridge", "informed") if read["hrf"] else ("huth", "ridge")))
     if read and read["test_sets"]:
         listed_sets = "; ".join(f"{name}: {', '.join(runs)}" for name, runs in read["test_sets"].items())
         texts.append((f"Runs that were never trained on, predicted from all others: {listed_sets}.", ()))
     if "intersubject" in material.tables:
         n = int(material.tables["intersubject"]["n_others"].max())
-        texts.append(
-            (
-                f"Intersubject correlation: responses of every run were correlated with the mean of other subjects "
-                f"({n}) whose targets lie in the same space.",
-                ("nastase",),
-            )
+        text = (
+            f"Intersubject correlation: responses of every run were correlated with the mean of other subjects "
+            f"({n}) whose targets lie in the same space."
         )
+        texts.append((text, ("nastase",)))
     if material.tables:
         null = material.details("runscores").get("p", "")
         common = any(SHARING in str(name) for name in material.tables["runshares"]["model"])
         alike = "What several have in common and nothing else has is the sum, with signs, of R² of fits without them. "
         signs = alike * common + "Negative values stand as they are."
-        texts.append(
-            (
-                f"r is averaged over runs as Fisher's z; p: {null} ({options.permutations:,} times), which keeps "
-                "their autocorrelation. All models and controls entered one banded ridge regression "
-                f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
-                f"without it, p: {material.details('runshares').get('p', '')}. {signs} What endless data would "
-                "show is the mean of R² in runs left out and in runs trained on.",
-                ("banded", "commonality") if common else ("banded",),
-            )
+        text = (
+            f"r is averaged over runs as Fisher's z; p: {null} ({options.permutations:,} times), which keeps "
+            "their autocorrelation. All models and controls entered one banded ridge regression "
+            f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
+            f"without it, p: {material.details('runshares').get('p', '')}. {signs} What endless data would "
+            "show is the mean of R² in runs left out and in runs trained on."
         )
+        texts.append((text, ("banded", "commonality") if common else ("banded",)))
     return texts

@@ -172,9 +172,8 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
     ceiling = material.ceiling["ceiling"].to_numpy()
     reliable = int(scores["reliable"].sum())
     if np.isnan(ceiling).all():
-        return kit.Section(
-            "ceilings", "Ceilings", paragraphs=[f"No {stimulus} was shown twice: there is no noise ceiling."]
-        )
+        none = f"No {stimulus} was shown twice: there is no noise ceiling."
+        return kit.Section("ceilings", "Ceilings", paragraphs=[none])
     histogram, scatter = ceiling_histogram(ceiling, threshold), score_against_ceiling(scores, threshold)
     title = "Distribution over targets"
     panels = [
@@ -203,10 +202,8 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
     if len(ceilings):
         ceilings = ceilings.dropna(subset=["planted"])
     if len(ceilings):
-        levels = ceilings.assign(planted=ceilings["planted"].round(2))
-        panels.append(
-            kit.captioned("plantedceilings", "Ceilings", encoding_sections.planted_ceilings(levels), tolerance=0.02)
-        )
+        figure = encoding_sections.planted_ceilings(ceilings.assign(planted=ceilings["planted"].round(2)))
+        panels.append(kit.captioned("plantedceilings", "Ceilings", figure, tolerance=0.02))
     for model, rows in table[table["what"] == "layer"].groupby("model", sort=False):
         same = set(rows["recovered_layer"]) <= set(rows["planted_layer"])  # the generating network itself
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}

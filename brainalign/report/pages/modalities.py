@@ -101,7 +101,7 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
     layers = whole[whole.index.isin(["one layer", "mean layer"])]
     if len(layers):
         used = bool(((layers["change"] > 0) & layers["clear"]).any())
-        words = "; ".join(f"{NAMES[str(name)]} {_signed(-row['change'])} ± {kit.number(row['se'])}"
+        words = "; ".join(f"{NAMES[str(name)]} {kit.signed(-row['change'])} ± {kit.number(row['se'])}"
                           for name, row in layers.iterrows())  # fmt: skip
         said.append(f"Subject layers are {'used' if used else 'unused here'}: top-5 changes without them, {words}.")
     copies = [note for record in material.sidecars.values() for note in record["details"].get("warnings", [])]
@@ -173,15 +173,11 @@ def failed_relations(table: pd.DataFrame) -> list[kit.FailedControl]:
     return found
 
 
-def _signed(value: float) -> str:
-    return ("+" if value >= 0 else "−") + kit.number(abs(value))
-
-
 def _change(row: pd.Series) -> str:
     words = "no clear difference"
     if row["clear"]:
         words = "better" if row["change"] > 0 else "worse"
-    return f"{_signed(row['change'])} ± {kit.number(row['se'])} top-5 over {int(row['n_stimuli'])} images: {words}."
+    return f"{kit.signed(row['change'])} ± {kit.number(row['se'])} top-5 over {int(row['n_stimuli'])} images: {words}."
 
 
 def _not_comparable(material: kit.StudyMaterial) -> list[str]:
@@ -232,7 +228,7 @@ def _within(material: kit.StudyMaterial) -> kit.Section:
     changes = material.tables["spacechanges"]
     header = ["joint space against", "modality", "top-5 difference", "standard error", "images", "clear"]
     cells = [
-        [NAMES[row["beside"]], row["modality"], _signed(row["change"]), kit.number(row["se"]),
+        [NAMES[row["beside"]], row["modality"], kit.signed(row["change"]), kit.number(row["se"]),
          str(int(row["n_stimuli"])), "yes" if row["clear"] else "no"]
         for _, row in changes.iterrows()
     ]  # fmt: skip

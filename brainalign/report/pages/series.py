@@ -185,8 +185,8 @@ def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
         return []
     cards = []
     for view, part in _by_view(material.tables["filled"]):
-        by = {name: kit.number(row["r2"]) for name, row in part.items()}
-        beside = f"Gaussians {by[INSTANT]}, lagged {by[LAGGED]}, weighed {by[WEIGHED]}; network alone {by[NETWORK]}"
+        others = [kit.number(part[name]["r2"]) for name in (INSTANT, LAGGED, WEIGHED, NETWORK)]
+        beside = "Gaussians {}, lagged {}, weighed {}; network alone {}".format(*others)
         cards.append({"name": f"R², {view} hidden", "value": kit.number(part[MODEL]["r2"]), "control": beside})
     agreement = material.tables["regionnetworks"]
     if len(agreement):

@@ -318,9 +318,8 @@ def _score_table(scores: pd.DataFrame) -> Markup:
 
 def _forced_table(scores: pd.DataFrame) -> list[Markup]:
     """Tabulate the teacher-forced scores of a language model, from EEG and from noise: a diagnostic."""
-    values = scores.drop_duplicates(["sentences", "measure"]).pivot(
-        index="measure", columns="sentences", values="value"
-    )
+    once = scores.drop_duplicates(["sentences", "measure"])
+    values = once.pivot(index="measure", columns="sentences", values="value")
     if "teacher-forced" not in values:
         return []
     rows = [

@@ -36,9 +36,7 @@ def retrieval_figure(table: pd.DataFrame) -> Figure:
         once = "" if place == 0 else "_"
         low, high = row["null_mean"] - 2 * row["null_sd"], row["null_mean"] + 2 * row["null_sd"]
         left, right = place - 0.4, place + 0.4
-        ax.fill_between(
-            [left, right], max(low, 0), high, color=kit.NULL, linewidth=0, zorder=0, label=f"{once}exchanged captions"
-        )
+        kit.band(ax, [left, right], max(low, 0), high, kit.NULL, f"{once}exchanged captions", zorder=0)
         ax.hlines(row["chance"], left, right, color="black", linestyle=":", linewidth=0.8, label=f"{once}chance")
     ax.set_xticks(range(len(measures)), measures)
     ax.set_ylabel("share of held-out images")
@@ -87,18 +85,16 @@ def grounding_section(material: kit.ImageMaterial) -> kit.Section | None:
     scores, axes, attributes, norms = (material.grounding[name] for name in GROUNDING_TABLES)
     details, arrays = material.details("groundedwords"), material.grounded_words
     figure, confidence = retrieval_figure(scores), material.config.confidence
+    drawn = words_figure(arrays["positions"], details["words"], axes)
     parts = [
         kit.captioned("groundedretrieval", "Images by captions", figure, scores, confidence=confidence),
-        kit.captioned(
-            "groundedaxes", "Words on their axes", words_figure(arrays["positions"], details["words"], axes), axes
-        ),
+        kit.captioned("groundedaxes", "Words on their axes", drawn, axes),
     ]
     panels = kit.together("groundedwords", "Words and the images they find", parts)
     if details["grid"][0] > 1:
         grid = (int(details["grid"][0]), int(details["grid"][1]))
-        figure = attention_maps(
-            arrays["where"], grid, details["shown_words"], details["shown_stimuli"], material.pictures
-        )
+        names = details["shown_words"], details["shown_stimuli"]
+        figure = attention_maps(arrays["where"], grid, *names, material.pictures)
         panels.append(kit.captioned("groundedplaces", "Where words look", figure))
     found = retrieval_sentence(scores, material.config.ground.permutations)
     paragraphs = [_explained(details), found, _axes_sentence(axes, attributes)]
@@ -123,26 +119,19 @@ def retrieval_sentence(scores: pd.DataFrame, n_permutations: int = 0) -> str:
 
     Artifact `groundedscores`.
     """
-    rows = {str(row["space"]): row for row in scores[scores["measure"] == "top-1"].to_dict("records")}
+    rows = kit.by_name(scores[scores["measure"] == "top-1"], "space")
     mine = rows["grounded"]
-    found = [
-        f"{LABELS[name]} {kit.number(row['value'])} ({kit.number(row['low'])} to {kit.number(row['high'])})"
-        for name, row in rows.items()
-        if name != "grounded"
-    ]
+    found = [f"{LABELS[name]} {kit.with_interval(row, 'value')}" for name, row in rows.items() if name != "grounded"]
     verdict = "above chance" if mine["p"] < 0.05 else "not above chance"
     text = (
         f"Among {mine['n_gallery']} held-out images, captions find their own first in {kit.number(mine['value'])} "
-        f"({kit.number(mine['low'])} to {kit.number(mine['high'])}; chance {kit.number(mine['chance'])}; "
+        f"({kit.between(mine)}; chance {kit.number(mine['chance'])}; "
         f"{kit.p_value(mine['p'], n_permutations)}: {verdict}); {', '.join(found)}."
     )
     line = rows.get("ridge")
     if line is None:
         return text
-    apart = (
-        f"{kit.number(line['difference'])}, interval {kit.number(line['difference_low'])} to "
-        f"{kit.number(line['difference_high'])}"
-    )
+    apart = f"{kit.number(line['difference'])}, interval {kit.between(line, 'difference_low', 'difference_high')}"
     if line["difference_low"] > 0:
         return f"{text} Grounding finds more than the linear map ({apart})."
     if line["difference_high"] < 0:
@@ -237,25 +226,24 @@ def _regions_table(regions: pd.DataFrame) -> Markup:
     header = ["region", *(SHORT[name] for name in names), "grounded − text", "p (grounded)", "ceiling (r)"]
     rows = []
     for group, part in regions.groupby("group", sort=False):
-        mine: dict[str, Any] = {str(row["encoder"]): row for row in part.to_dict("records")}
-        text = mine["text"]
+        mine = kit.by_name(part, "encoder")
+        text, own = mine["text"], mine["grounded"]
         sure = text["difference_low"] > 0 or text["difference_high"] < 0
-        low, high = kit.number(text["difference_low"]), kit.number(text["difference_high"])
-        apart, own = f"{kit.number(text['difference'])} ({low} to {high}){'' if sure else ': tie'}", mine["grounded"]
+        apart = kit.with_interval(text, "difference", "difference_") + ("" if sure else ": tie")
         scores = [kit.number(mine[name]["r"]) for name in names]
         rows.append([str(group), *scores, apart, kit.p_number(own["p"], 4), kit.number(own["ceiling_r"])])
     return kit.html_table(header, rows, "Regions predicted from words of captions")
 
 
 def _norms_sentence(norms: pd.DataFrame, details: Mapping[str, Any]) -> str:
-    rows: dict[str, Any] = {str(row["space"]): row for row in norms[norms["norm"] == ALL_NORMS].to_dict("records")}
+    rows = kit.by_name(norms[norms["norm"] == ALL_NORMS], "space")
     mine, sure = rows["grounded"], "a tie"
     if mine["gain_low"] > 0 or mine["gain_high"] < 0:
         sure = "better" if mine["gain"] > 0 else "worse"
     return (
         f"Feature norms of {int(mine['n_words'])} words (folds by word), mean R²: grounded {kit.number(mine['r2'])}, "
         f"text vectors {kit.number(rows['text']['r2'])}, shuffled {kit.number(rows['shuffled']['r2'])}; difference "
-        f"to text {kit.number(mine['gain'])} ({kit.number(mine['gain_low'])} to {kit.number(mine['gain_high'])}): "
+        f"to text {kit.with_interval(mine, 'gain', 'gain_')}: "
         f"{sure}. What grounding pulls towards vision it takes from what text knew: norms that are not visual may fall."
     )
 
@@ -264,10 +252,8 @@ def _norms_table(norms: pd.DataFrame) -> Markup:
     header = ["norm", *(f"R², {SHORT[name]}" for name in ("grounded", "text", "shuffled")), "grounded − text", "p"]
     rows = []
     for norm, part in norms.groupby("norm", sort=False):
-        mine: dict[str, Any] = {str(row["space"]): row for row in part.to_dict("records")}
-        own = mine["grounded"]
-        name = "mean over norms" if norm == ALL_NORMS else str(norm)
+        mine = kit.by_name(part, "space")
+        own, name = mine["grounded"], "mean over norms" if norm == ALL_NORMS else str(norm)
         scores = [kit.number(mine[space]["r2"]) for space in ("grounded", "text", "shuffled")]
-        gain = f"{kit.number(own['gain'])} ({kit.number(own['gain_low'])} to {kit.number(own['gain_high'])})"
-        rows.append([name, *scores, gain, kit.p_number(own["p"], 4)])
+        rows.append([name, *scores, kit.with_interval(own, "gain", "gain_"), kit.p_number(own["p"], 4)])
     return kit.html_table(header, rows, "Feature norms of held-out words")

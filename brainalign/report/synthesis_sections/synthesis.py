@@ -1,6 +1,7 @@
 """Images a region would prefer: what guidance gained, who agrees, and what else would have done as well."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,64 +62,46 @@ def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
     # Of many regions those are drawn that the guiding encoder predicts best.
     ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.encoder_r(region), nan=-1.0))
     shown = [region for region in study.regions if region in ranked[:MOST_DRAWN]]
-    words = {"scores": " / ".join(kit.JUDGES[judge] for judge in study.judges)}
+    words: dict[str, Any] = {"scores": " / ".join(kit.JUDGES[judge] for judge in study.judges)}
     words["invalid"] = " ✗: no valid image of this world." if study.known("valid") else ""
     words["contrasts"] = " (of one region against another: a difference of these)" if study.contrasts else ""
     words["confidence"] = f"{confidence:.0%}"
-    words["n"] = str(len(study.rows("guided", shown[0])))
-    captions = {name: " ".join(text.format(**words).split()) for name, text in kit.SYNTHESIS_CAPTIONS.items()}
+    words |= {"n": str(len(study.rows("guided", shown[0]))), "n_nulls": study.n_nulls}
+    words["least"] = kit.number(1 / (study.n_nulls + 1))
+    panel = partial(kit.captioned, **words)
     conditions = set(study.table["condition"])
     own = study.table[study.table["scored"] == study.table["region"]]
     panels = []
     for k in range(0, len(shown), GALLERIES):
         regions = shown[k : k + GALLERIES]
         drawn = [
-            kit.Panel(f"gallery{k + place}", f"Images for {region}", captions["gallery"], sheets.gallery(study, region))
+            panel("gallery", f"Images for {region}", sheets.gallery(study, region), id=f"gallery{k + place}")
             for place, region in enumerate(regions)
         ]
         panels += kit.together(f"galleries{k}", f"Images for {' and '.join(regions)}", drawn)
     responses, amounts = [], []
     if "unguided" in conditions:
-        panels.append(
-            kit.Panel(
-                "pairs", "The same seeds, guided for each region", captions["pairs"], sheets.minimal_pairs(study, shown)
-            )
-        )
-        responses.append(
-            kit.Panel(
-                "specificity", "Whose response rises", captions["specificity"], sheets.specificity(study), study.gains
-            )
-        )
+        panels.append(panel("pairs", "The same seeds, guided for each region", sheets.minimal_pairs(study, shown)))
+        responses.append(panel("specificity", "Whose response rises", sheets.specificity(study), study.gains))
     tables = [
-        kit.Panel("gains", "Gains over every control", captions["gains"], None, study.gains, html=gains_table(study)),
-        kit.Panel("means", "Means of every condition", captions["means"], None, html=means_table(study)),
+        panel("gains", "Gains over every control", None, study.gains, html=gains_table(study)),
+        panel("means", "Means of every condition", None, html=means_table(study)),
     ]
     if "null" in conditions and "unguided" in conditions:
-        m = study.n_nulls
-        caption = (
-            f"{captions['nulls']} With {m} encoders p cannot fall below {kit.number(1 / (m + 1))}; it is not corrected "
-            "for the number of regions."
-        )
         numbers = study.table[study.table["condition"] == "null"].groupby(["null", "scored"])[study.judges].mean()
-        responses.append(
-            kit.Panel("nulls", "Encoders of shuffled responses", caption, sheets.nulls(study), numbers.reset_index())
-        )
+        responses.append(panel("nulls", "Encoders of shuffled responses", sheets.nulls(study), numbers.reset_index()))
     if "sweep" in conditions:
         swept = own[own["condition"] == "sweep"]
         numbers = swept.groupby(["region", "scale"], sort=False)[[*study.judges, *study.plausible]].mean().reset_index()
-        amounts.append(
-            kit.Panel("sweep", "Scale of guidance", captions["sweep"], sheets.scale_sweep(study, shown), numbers)
-        )
+        amounts.append(panel("sweep", "Scale of guidance", sheets.scale_sweep(study, shown), numbers))
     if len(study.steps):
-        amounts.append(
-            kit.Panel("trace", "From noise to image", captions["trace"], sheets.step_trace(study, shown), study.steps)
-        )
+        amounts.append(panel("trace", "From noise to image", sheets.step_trace(study, shown), study.steps))
     return [
         *panels,
         *kit.together("responses", "Whose response rises, and by chance", responses),
         *kit.together("gains", "Gains and means", tables),
         *kit.together("amounts", "Scale of guidance, and its steps", amounts),
-        kit.Panel("failures", "The worst images", captions["failures"], sheets.failures(study, shown)),
+        panel("failures", "The worst images", sheets.failures(study, shown)),
     ]
 
 

@@ -1,6 +1,6 @@
 """The section on words for voxels: whether captions predict, what they say of regions, where, and what controls do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,7 @@ SHOWN = 15  # voxels in the table
 MOST_VALUES = len(kit.COLOURS)  # of an attribute that has a map
 NOTHING = "nothing said"
 SILENT = "#6b6b6b"  # darker than the sulci
+OWN_COLOURS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "yellow": "#F0E442"}  # of values that name one
 
 
 def voxel_captions_section(material: kit.ImageMaterial) -> kit.Section | None:
@@ -125,21 +126,19 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
     if not known.any():
         why = "no voxel has one" if (table["caption"] == "").all() else "nothing embeds the texts among the images"
         return f"Captions cannot be scored: {why}. What they say is not evidence."
-    mine = scores[scores["region"] == RELIABLE]
-    rows = {str(row["of"]): {str(k): v for k, v in row.items()} for row in mine.to_dict("records")}
-    caption = rows["caption"]
+    rows = kit.by_name(scores[scores["region"] == RELIABLE], "of")
     predict = int((table.loc[known, "q"] <= details["q_level"]).sum())
     text = (
         f"On {details['n_test']} test images the cosine with its caption predicts a voxel's response with mean r "
-        f"{kit.number(caption['r'])} ({kit.number(caption['low'])} to {kit.number(caption['high'])}; the encoder "
+        f"{kit.number(rows['caption']['r'])} ({kit.between(rows['caption'])}; the encoder "
         f"itself {kit.number(rows['encoder']['r'])}); {predict:,} of {int(known.sum()):,} captions predict above "
         f"chance (false discovery rate {details['q_level']:g}). "
     )
     controls = {name: rows[name] for name in NAMES if name in rows}
     beaten = [NAMES[name] for name, row in controls.items() if row["gain_low"] > 0]
     not_beaten = [
-        f"{NAMES[name]} ({kit.number(row['r'])}; difference {kit.number(row['gain_low'])} to "
-        f"{kit.number(row['gain_high'])}{': worse' * (row['gain_high'] < 0)})"
+        f"{NAMES[name]} ({kit.number(row['r'])}; difference {kit.between(row, 'gain_low', 'gain_high')}"
+        f"{': worse' * (row['gain_high'] < 0)})"
         for name, row in controls.items()
         if not row["gain_low"] > 0
     ]
@@ -235,18 +234,10 @@ def _maps(material: kit.ImageMaterial, table: pd.DataFrame, details: Mapping[str
             continue
         shown = table[["target_id", name]].merge(vertices, on="target_id")
         shown[name] = shown[name].where(shown[name] != "", NOTHING)
-        colours = {**_colours(values), NOTHING: SILENT}
-        surface = kit.surface_map(
-            shown, name, title=f"{name} in captions", unit=name, kind="categorical", categories=colours
-        )
-        words: dict[str, Any] = {"id": f"captionmap-{name}", "attribute": name, "q": details["q_level"]}
+        named = [OWN_COLOURS[value] for value in values if value in OWN_COLOURS]
+        colours = dict(zip(values, named if len(named) == len(values) else kit.COLOURS, strict=False))
+        words: dict[str, Any] = {"title": f"{name} in captions", "unit": name, "kind": "categorical"}
+        surface = kit.surface_map(shown, name, categories=colours | {NOTHING: SILENT}, **words)
+        words = {"id": f"captionmap-{name}", "attribute": name, "q": details["q_level"]}
         panels.append(kit.captioned("captionmap", f"Captions: {name}", kit.flat_maps(surface), **words))
     return panels
-
-
-def _colours(values: Sequence[str]) -> dict[str, str]:
-    """Return a colour per value: its own where it names one."""
-    own = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "yellow": "#F0E442"}
-    if set(values) <= set(own):
-        return {value: own[value] for value in values}
-    return dict(zip(values, kit.COLOURS, strict=False))

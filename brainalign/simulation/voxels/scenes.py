@@ -71,7 +71,7 @@ def draw_scenes(
     Examples
     --------
     >>> draw_scenes(2, seed=1)["caption"][0]
-    'a small red striped cross in the centre on a light background'
+    'a large red striped cross in the lower right on a light background'
     """
     if n_scenes < 1:
         raise BrainalignError(f"n_scenes must be at least 1; got {n_scenes}")

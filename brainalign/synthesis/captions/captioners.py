@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_finite
 
 Writer = Callable[[Values], Sequence[str]]  # points (n_voxels, d) of an image embedding to as many texts
 Embedder = Callable[[Sequence[str]], Values]  # texts to points (n_texts, d) of the space of the images
@@ -78,7 +78,7 @@ class VocabularyCaptioner:
     Raises
     ------
     BrainalignError
-        If there is no phrase, or not an embedding for each.
+        If there is no phrase, or not a finite embedding for each.
 
     Examples
     --------
@@ -90,6 +90,7 @@ class VocabularyCaptioner:
     def __init__(self, phrases: Sequence[str], embeddings: Values, origin: Values | None = None) -> None:
         if not len(phrases) or len(phrases) != len(embeddings):
             raise BrainalignError(f"a vocabulary needs an embedding per phrase; got {len(phrases)}, {len(embeddings)}")
+        check_finite("embeddings of phrases", np.asarray(embeddings), "leave out the phrases that hold them")
         self.phrases = np.asarray(list(phrases), dtype=np.str_)
         self.origin = origin
         units = _units(np.asarray(embeddings, dtype=np.float64))

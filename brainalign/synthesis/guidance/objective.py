@@ -25,9 +25,9 @@ class RegionObjective(nn.Module):
     coef : array (d, n_targets)
         Of a linear encoder on these features; fold a standardisation of features into it.
     intercept : array (n_targets,)
-    targets : sequence of int
+    targets : sequence of int, or mask (n_targets,)
         Columns of `coef` that make up the region.
-    minus : sequence of int, optional
+    minus : sequence of int, or mask, optional
         Columns of a region to avoid: the objective is the difference of the two.
     kind : {"mean", "pattern"}
         "pattern": correlation over `targets` of the prediction with `pattern`, for reconstruction.
@@ -143,20 +143,22 @@ def _columns(
 ) -> NDArray[np.intp]:
     if targets is None:
         return np.empty(0, np.intp)
-    rows = np.asarray(targets, np.intp)
-    if rows.ndim != 1 or not len(rows) or rows.min() < 0 or rows.max() >= weights.shape[1]:
+    rows = np.asarray(targets)
+    rows = np.flatnonzero(rows) if rows.dtype == bool and rows.shape == weights.shape[1:] else rows
+    numbers = rows.dtype.kind in "iu" and rows.ndim == 1 and len(rows)
+    if not numbers or rows.min() < 0 or rows.max() >= weights.shape[1]:
         raise BrainalignError(
             f"{name} must be columns of the encoder's {weights.shape[1]} targets, one at least; got {rows.tolist()[:8]}"
         )
-    return rows
+    return rows.astype(np.intp)
 
 
 def _moments(values: NDArray[np.float32]) -> tuple[float, float]:
     mean, sd = float(values.mean()), float(values.std())
     if not sd > 1e-8 * max(1.0, abs(mean)):
         raise BrainalignError(
-            "the predicted response is the same for all natural images: its encoder has learned nothing; leave the "
-            "region out"
+            f"the predicted response is the same for all natural images (sd {sd:.0e}): its encoder learned nothing, or "
+            "is of responses in a unit such as tesla; leave the region out, or z-score them"
         )
     return mean, sd
 
