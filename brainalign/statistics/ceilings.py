@@ -110,15 +110,19 @@ LEVEL = 0.05  # false discovery rate of the targets that are called reliable
 BLOCK = 2**23  # values whose float64 copy is held at once
 
 
-def _snr(values: Values, stimulus_ids: NDArray[Any], *some: Rows) -> list[NDArray[np.float64]]:
+def _snr(
+    values: Values, stimulus_ids: NDArray[Any], *some: Rows, runs: Rows | None = None
+) -> list[NDArray[np.float64]]:
     """Return signal over noise variance of every target, from all rows and from `some` of them, which are read once.
 
-    The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i.
+    The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i. `runs`, in
+    which every stimulus was shown as often, lose their means, and the noise as many degrees of freedom.
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
     ids, flat, whole = np.asarray(stimulus_ids), flatten_rows(values), np.arange(len(values))
-    sides = [(rows, np.unique(ids[rows], return_inverse=True)[1]) for rows in (whole, *some)]
-    for _, codes in sides:
+    runs = np.zeros_like(whole) if runs is None else runs
+    sides = [(rows, np.unique(ids[rows], return_inverse=True)[1], runs[rows]) for rows in (whole, *some)]
+    for _, codes, _ in sides:
         if len(k := np.bincount(codes)) < 2 or k.max() < 2:
             raise BrainalignError(
                 f"a noise ceiling needs 2 stimuli, one of them shown twice; got {len(codes)} trials of {len(k)} "
@@ -128,19 +132,20 @@ def _snr(values: Values, stimulus_ids: NDArray[Any], *some: Rows) -> list[NDArra
     for start in range(0, flat.shape[1], at_once):
         block = flat[:, start : start + at_once]
         check_finite("values", block, "drop these trials or targets")
-        found.append([_ratio(np.array(block[rows], dtype=np.float64, order="C"), codes) for rows, codes in sides])
+        found.append([_ratio(np.array(block[rows], dtype=np.float64, order="C"), *of) for rows, *of in sides])
     return [np.concatenate(parts).reshape(values.shape[1:]) for parts in zip(*found, strict=True)]
 
 
-def _ratio(part: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+def _ratio(part: NDArray[np.float64], codes: Rows, runs: Rows) -> NDArray[np.float64]:
     """Return signal over noise variance of a block of targets, which is overwritten."""
-    n, k = len(codes), np.bincount(codes)
+    n, k, n_means = len(codes), np.bincount(codes), int(runs.max()) + 1
     part -= part[:1].copy()  # constants are exactly 0 then
-    part -= part.mean(axis=0)
+    for run in range(n_means):
+        part[runs == run] -= part[runs == run].mean(axis=0)
     total = np.einsum("nt,nt->t", part, part)
     per_stimulus = sparse.csr_array((np.ones(n), (codes, np.arange(n)))) @ part
-    noise = (total - (1 / k) @ per_stimulus**2) / (n - len(k))
-    signal = (total - (n - 1) * noise) / (n - (k**2).sum() / n)
+    noise = (total - (1 / k) @ per_stimulus**2) / (n - len(k) - n_means + 1)
+    signal = (total - (n - n_means) * noise) / (n - (k**2).sum() / n)
     # What rounding leaves of repeats that are all equal is no noise, and no target varies by it.
     rounding = 1e-12 * total / n
     noise = np.where(noise > rounding, noise, 0)
@@ -223,7 +228,9 @@ def independent_share(parts: Sequence[Values]) -> Values:
     return np.minimum(np.asarray(total**2 / squares) / rows, 1)
 
 
-def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0) -> Values:
+def repeats_q(
+    values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0, runs: Sequence[Rows] = ()
+) -> Values:
     """Test whether what repeats of a stimulus share is more than noise; return q values over targets.
 
     The F test of one-way analysis of variance, over the stimuli shown twice or more, F = 1 + k₀·σ²s/σ²n with k₀ =
@@ -237,6 +244,9 @@ def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike
         As for `signal_share`.
     independent : float or array (n_targets,)
         Share of the stimuli that counts as independent: of the rows of time courses, `independent_share`.
+    runs : sequence of arrays (n_trials,)
+        Numbers of runs, or of sessions. Of the first in which all were shown every stimulus equally often means are
+        taken out, as no difference of averages holds them, with their degrees of freedom.
 
     Returns
     -------
@@ -244,20 +254,23 @@ def repeats_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike
     """
     if (np.unique(stimulus_ids, return_counts=True)[1] > 1).sum() < 2:
         return np.full(values.shape[1:], np.nan)
-    return share_and_q(values, stimulus_ids, independent)[1]
+    return share_and_q(values, stimulus_ids, independent, runs)[1]
 
 
-def share_and_q(values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0) -> tuple[Values, Values]:
+def share_and_q(
+    values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0, runs: Sequence[Rows] = ()
+) -> tuple[Values, Values]:
     """Return `signal_share` and `repeats_q` of values that are read once."""
     _, codes, counts = np.unique(stimulus_ids, return_inverse=True, return_counts=True)
     k = counts[counts > 1]
     n, n_stimuli = int(k.sum()), len(k)
     if n_stimuli < 2:
         return signal_share(values, stimulus_ids), np.full(values.shape[1:], np.nan)
-    snr = _snr(values, stimulus_ids, *([] if n == len(codes) else [np.flatnonzero(counts[codes] > 1)]))
+    of = next((of for of in runs if of.max() and not np.ptp(pd.crosstab(codes, of).to_numpy())), np.zeros_like(codes))
+    snr = _snr(values, stimulus_ids, *([] if n == len(codes) else [np.flatnonzero(counts[codes] > 1)]), runs=of)
     f = 1 + snr[-1] * (n - (k**2).sum() / n) / (n_stimuli - 1)
     worth = np.asarray(independent)
-    p = special.fdtrc(worth * (n_stimuli - 1), worth * (n - n_stimuli), np.maximum(f, 0))
+    p = special.fdtrc(worth * (n_stimuli - 1), worth * (n - n_stimuli - of.max()), np.maximum(f, 0))
     return _share(snr[0], 1.0), fdr(p)
 
 

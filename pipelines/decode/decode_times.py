@@ -38,6 +38,7 @@ class _Study:
     whiten: bool
     confidence: float
     seed: int
+    note: str = ""  # on the order of categories
 
     def __post_init__(self) -> None:
         self.labels = self.responses.trials["category"].to_numpy(dtype=str)
@@ -87,6 +88,7 @@ def decode_times(job: Job) -> None:
         "scheme": next(iter(study.folds)),
         "n_permutations": settings.permutations,
         "n_folds": len(folds),
+        "note": study.note,
     }
     tables = [_time_table(study, name, scores) for name, scores in found.items()]
     job.save("timescores", pd.concat(tables, ignore_index=True), **facts)
@@ -131,12 +133,39 @@ def _study(
     folds = {ACROSS: geometry.leave_one_group_out(runs)} if len(set(runs)) > 1 else {}
     if not folds or np.isfinite(onsets).all():
         folds[WITHIN] = geometry.contiguous_folds(runs, onsets, settings.n_folds, guard_s=length)
-    exchange = of_trials = statistics.Exchange(labels, trials["trial_id"].to_numpy(dtype=str), runs)
+    of_trials = statistics.Exchange(labels, trials["trial_id"].to_numpy(dtype=str), runs)
+    units = _exchanged(labels, runs, onsets)
+    exchange, note, n_units = statistics.Exchange(labels, units, runs), "", len(np.unique(units))
+    if n_units < len(units):
+        note = f"Categories came in {n_units} blocks of trials, which permutations exchange as a whole: "
+        note += "what changes slowly tells blocks apart."
     ids, kinds = trials["stimulus_id"].to_numpy(dtype=str), trials.groupby("stimulus_id")["category"].nunique()
     if len(set(labels)) < len(kinds) < len(ids) and (kinds == 1).all():
         # A stimulus is on both sides of a fold: to tell it from others would count as telling its category.
         exchange = statistics.Exchange(labels, ids, np.zeros(len(ids), dtype=np.intp))
-    return _Study(responses, settings, folds, exchange, of_trials, settings.noise == "residuals", confidence, seed)
+        note = note and (
+            f"Categories came in {n_units} blocks of trials, and permutations exchange stimuli: what changes slowly, "
+            "and tells blocks apart, would count as telling categories apart."
+        )
+    whiten = settings.noise == "residuals"
+    return _Study(responses, settings, folds, exchange, of_trials, whiten, confidence, seed, note)
+
+
+def _exchanged(labels: NDArray[np.str_], runs: NDArray[np.str_], onsets_s: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the unit that every trial is exchanged in: itself, or its block where categories come in blocks.
+
+    Whatever changes slowly tells blocks apart: were single trials exchanged, it would count as telling categories
+    apart. Blocks they are where the category changes less than half as often as in a random order of the same trials.
+    """
+    units, changes, expected = np.arange(len(labels)), 0, 0.0
+    for run in np.unique(runs):
+        rows = np.flatnonzero(runs == run)
+        rows = rows[np.argsort(onsets_s[rows], kind="stable")]
+        starts = np.r_[True, labels[rows][1:] != labels[rows][:-1]]
+        units[rows] = rows[np.maximum.accumulate(np.where(starts, np.arange(len(rows)), 0))]
+        counts = np.unique(labels[rows], return_counts=True)[1]
+        changes, expected = changes + int(starts.sum()) - 1, expected + (len(rows) - (counts**2).sum() / len(rows))
+    return units if changes < expected / 2 else np.arange(len(labels))
 
 
 def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, NDArray[np.intp]]:

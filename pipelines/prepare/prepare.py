@@ -153,7 +153,8 @@ def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataF
     n_repeats = np.unique(stimuli[test], return_counts=True)[1]
     share, q = np.full((2, responses.values[0].size), np.nan)
     if np.unique(stimuli, return_counts=True)[1].max() > 1:
-        share, q = (found.ravel() for found in share_and_q(responses.values, stimuli))
+        runs = [responses.trials.groupby(of).ngroup().to_numpy() for of in (["session", "run"], ["session"])]
+        share, q = (found.ravel() for found in share_and_q(responses.values, stimuli, runs=runs))
     ceiling = noise_ceiling_from_share(share, n_repeats)
     return responses.target_table().assign(ceiling=ceiling, signal_share=share, repeats_q=q)
 
@@ -178,7 +179,7 @@ def _ceiling_of_a_trial(
         share, q = share_and_q(values, labels[2].to_numpy())
         return noise_ceiling_from_share(share, 1), q
     means = cells.mean().to_numpy()
-    q = repeats_q(means, np.tile(np.arange(n_stimuli), n_runs))
+    q = repeats_q(means, np.tile(np.arange(n_stimuli), n_runs), runs=[np.repeat(np.arange(n_runs), n_stimuli)])
     cube = means.reshape(n_runs, n_stimuli, -1)  # (n_runs, n_stimuli, n_targets)
     worth = float((1 / cells.size()).mean())
     return noise_ceiling(cube, n_averaged=worth, n_halvings=n_halvings, seed=seed), q

@@ -21,5 +21,6 @@ def prepare_recordings(job: Job) -> None:
         n_trials=len(responses.trials),
         warnings=[str(problem) for problem in copies],
         n_rejected=responses.trials.attrs["n_rejected"],
+        n_bad_sensors=responses.targets.attrs.get("n_dropped", 0),
         trials_by_recording={str(run): {str(k): int(n) for k, n in row.items()} for run, row in counts.iterrows()},
     )

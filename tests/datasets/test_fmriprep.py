@@ -151,11 +151,22 @@ def test_what_is_missing_or_cannot_be_used_is_named(tree) -> None:
         (whole.assign(stimulus_id="n/a"), "stimulus_id is empty in every row"),
         (whole.assign(onset=["x", *whole["onset"][1:]]), "onset or duration in row 1 is no number"),
         (whole.assign(onset=["4000", *whole["onset"][1:]]), "1 events begin after the last volume"),
+        (whole.assign(duration="2000"), r"13 events last less than 0 s, or longer than the run \(the first 2000 s"),
+        (whole.assign(duration="0"), r"12 trials last 0 s \(the first: img\d\d\) and others up to 2"),
         (pd.concat([whole, whole.iloc[:1]]), "depend on each other"),
         (pd.concat(many), r"240 trials and .* for 240 volumes cannot be estimated"),
     ):
         table.to_csv(events, sep="\t", index=False)
         refused(message, tree.read)
+
+
+def test_bold_of_another_place_or_without_its_mean_is_refused(tree) -> None:
+    mask, first, *_, last = *paths(tree, "*brain_mask.nii.gz")[:1], *paths(tree, "*_bold.nii.gz")
+    whole = nibabel.load(last).get_fdata(dtype="f4")
+    nibabel.save(nibabel.Nifti1Image(whole, np.diag([1.0, 1, 2, 1])), last)
+    refused(f"{last.name}: has the grid .* with another affine but .*{first.name}", tree.read, mask=mask)
+    nibabel.save(nibabel.Nifti1Image(whole - whole.mean(axis=-1, keepdims=True), np.eye(4)), last)
+    refused(r"mean over the run is below 0 in \d+ of 46 targets", tree.read, bad_targets="drop")
 
 
 def test_a_response_that_the_run_ends_before_is_refused(tree) -> None:

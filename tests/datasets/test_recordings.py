@@ -221,6 +221,17 @@ def test_reference_and_chosen_events(viewing: Path) -> None:
         refused(message, read_subject, viewed(viewing, files, **epochs), "1")
 
 
+def test_a_flat_channel_takes_no_part_in_the_reference(tmp_path: Path) -> None:
+    """It counts as bad: after referencing it would be the reference with its sign turned, and no longer flat."""
+    values = np.random.default_rng(0).normal(size=(4, 500)) * [[1.0], [1.0], [1.0], [0.0]]
+    raw = mne.io.RawArray(1e-6 * values, mne.create_info(["Fz", "Cz", "Pz", "Oz"], 100.0, "eeg"), verbose="error")
+    raw.save(tmp_path / "run_raw.fif", fmt="double", verbose="error")
+    with pytest.warns(RuntimeWarning, match=r"1 channels are flat throughout \(Oz\) and count as bad"):
+        found, _ = read_raw_run(tmp_path / "run_raw.fif", RawOptions(reference="average"), 100.0)
+    expected = np.vstack([values[:3] - values[:3].mean(axis=0), np.full(500, np.nan)])
+    np.testing.assert_allclose(found.T, expected, atol=1e-5)
+
+
 def test_muse_files_and_descriptors_that_cannot_be_decoded(path: Path, tmp_path: Path) -> None:
     for change, message in (
         (lambda t: t.drop(columns="AF7"), r"no column .AF7"),

@@ -274,6 +274,9 @@ def test_dimensions_are_found_again_whatever_their_order(rng: np.random.Generato
     fewer = g.reproducible_dimensions([WORLD.embedding, WORLD.embedding[:, :1]])
     assert sorted(fewer.r.round(6)) in ([1.0], [0.0, 0.0, 1.0])
     refused("2 or more starts", g.reproducible_dimensions, [WORLD.embedding])
+    # Nor is it the reference, though all that it has is found again.
+    noisy = [np.where(rng.random((24, 3)) < 0.1, 0, WORLD.embedding) for _ in range(4)]
+    assert g.reproducible_dimensions([noisy[0][:, :1], *noisy]).reference > 0
     # Among many random dimensions chance matches are high where they were made, and not on the other half.
     random = [rng.random((24, 40)) for _ in range(3)]
     assert g.match_dimensions(random[0], random[1])[0].mean() > 0.4

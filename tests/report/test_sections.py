@@ -401,12 +401,12 @@ def test_directions_in_words(kept: Kept) -> None:
 
 
 def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -> None:
-    trials = pd.DataFrame({"category": ["face", "car", "car"], "run": ["1", "2", "1"]})
-    details: dict[str, Any] = {"n_rejected": [2, 3], "warnings": ["loud"]}
+    trials = pd.DataFrame({"category": ["face", "car", "car"], "run": ["1", "2", "1"], "session": ["1", "1", "2"]})
+    details: dict[str, Any] = {"n_rejected": [2, 3], "warnings": ["loud"], "n_bad_sensors": 2}
     responses = SimpleNamespace(trials=trials, targets=["C3", "C4", "Cz", "Pz"])
     material: Any = SimpleNamespace(responses=responses, details=lambda _: details)
     (said, *_) = geometry.decoding_over_time._data(material).paragraphs
-    assert said.startswith("3 trials (2 car, 1 face) of 2 recordings of one person, 4 sensors; 5 trials were left out")
+    assert said.startswith("3 trials (2 car, 1 face) of 3 recordings of one person, 4 sensors (2 bad or flat ones are")
     assert geometry.decoding_over_time._data(SimpleNamespace(responses=None)) is None
     facts = {"categories": ["face", "car"], "measure": "AUC"}
     for p, opening, value in ((0.004, "Yes.", "150 ms"), (0.05, "Not shown.", ".512")):

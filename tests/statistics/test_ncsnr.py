@@ -121,6 +121,19 @@ def test_targets_are_reliable_whose_repeats_are_alike() -> None:
     assert (st.reliable_targets(one, 0.2) == (table["ceiling"] > 0.2)).all()
 
 
+@pytest.mark.parametrize("centred", [True, False])
+def test_runs_that_show_all_stimuli_may_differ_or_be_centred(centred: bool) -> None:
+    """No difference of averages holds a shift of runs, so it is no noise; centring takes degrees of freedom."""
+    ids, runs, rng = np.tile(np.arange(8), 12), np.repeat(np.arange(12), 8), np.random.default_rng(3)
+    signal = rng.normal(size=(8, 1500)) * (np.arange(1500) < 500)
+    values = rng.normal(size=(96, 1500)) + signal[ids]
+    values += -values.reshape(12, 8, -1).mean(axis=1)[runs] if centred else rng.normal(size=(12, 1500))[runs]
+    shares = st.share_and_q(values, ids, runs=[np.arange(96), runs])[0], 1 - 1 / (signal.var(axis=0, ddof=1) + 1)
+    np.testing.assert_allclose(*(x.reshape(3, 500).mean(axis=1) for x in shares), atol=0.02)
+    false = np.mean([st.repeats_q(values[:, [k]], ids, runs=[runs])[0] < 0.05 for k in range(500, 1500)])
+    assert 0.03 < false < 0.07
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 def test_time_courses_count_as_their_independent_rows(rho: float) -> None:
     """Bartlett's (1 − ρ²) / (1 + ρ²); counted as rows, noise alone is called alike too often."""

@@ -26,7 +26,7 @@ from brainalign.pipelines.encode import held_out
 from brainalign.pipelines.report import report
 from brainalign.pipelines.report.failures import failures_of, failures_of_group
 from brainalign.report.geometry_sections import IDENTIFICATION_TABLES, identification_section
-from brainalign.statistics import noise_ceiling_from_share, signal_share
+from brainalign.statistics import noise_ceiling_from_share, share_and_q
 from brainalign.study import load_descriptor
 
 
@@ -434,7 +434,8 @@ def test_a_sound_study_is_prepared(scenes, config: Config) -> None:
         responses = load(place(config, "responses", subject=subject), Responses)
         shown = responses.trials["stimulus_id"]
         assert responses.trials["category"].tolist() == kinds[shown].tolist()
-        share = signal_share(responses.values, shown.to_numpy()).ravel()
+        sessions = pd.factorize(responses.trials["session"])[0]  # each shows every image
+        share = share_and_q(responses.values, shown.to_numpy(), runs=[sessions])[0].ravel()
         np.testing.assert_allclose(table["signal_share"], share, rtol=1e-4, atol=1e-6)
         repeats = shown[shown.isin(tested)].value_counts().to_numpy()
         np.testing.assert_allclose(table["ceiling"], noise_ceiling_from_share(share, repeats), rtol=1e-4, atol=1e-6)

@@ -76,7 +76,7 @@ def read_fmriprep(
     inside = _common_mask(runs, mask) if volume else None
     betas, tables = [], []
     for run in runs:
-        series = _series(run, inside)
+        series = _series(run, inside, runs[0])
         events, trials = _events(run, stimulus_column)
         design = _design(run, len(series), events, read_confounds(run.confounds, confounds), hrf_model, high_pass_hz)
         betas.append(_fit(run, series, design, len(trials), noise_model))
@@ -88,6 +88,12 @@ def read_fmriprep(
         name = check_space(lengths, space)
         targets = on_mesh([vertex_table(h, n, name) for h, n in sorted(lengths.items())], name, lengths)
     table = complete_trials(pd.concat(tables, ignore_index=True), f"events of sub-{subject}")
+    lasts = pd.to_numeric(table["duration"])
+    if len(instant := np.flatnonzero(lasts == 0)) not in (0, len(lasts)):  # a regressor of 0 s is many times smaller
+        raise BrainalignError(
+            f"events of sub-{subject}: {len(instant)} trials last 0 s (the first: {table['stimulus_id'][instant[0]]}) "
+            f"and others up to {lasts.max():g}, so responses would differ in size; write how long each lasted"
+        )
     responses = Responses(np.concatenate(betas), table, targets, "percent signal change")
     return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)
 
@@ -108,18 +114,24 @@ def _common_mask(runs: list[FmriprepRun], mask: Path | None) -> NDArray[np.bool_
     return inside
 
 
-def _series(run: FmriprepRun, inside: NDArray[np.bool_] | None) -> Series:
+def _series(run: FmriprepRun, inside: NDArray[np.bool_] | None, first: FmriprepRun) -> Series:
     """Return (n_volumes, n_targets) in percent of the mean over the run."""
     if inside is not None:
         image = load_image_file(run.bold[""])
-        if len(image.shape) != 4 or image.shape[:3] != inside.shape:
-            raise BrainalignError(f"{run.bold['']}: has shape {image.shape} but the mask has {inside.shape}; give 4-D")
+        check_grid(run.bold[""], image, first.bold[""], load_image_file(first.bold[""]))
+        if len(image.shape) != 4:
+            raise BrainalignError(f"{run.bold['']}: has shape {image.shape}; give 4-D")
         series = read_volumes(run.bold[""])[inside].T
     else:
         series = np.concatenate([read_maps(path, hemi) for hemi, path in sorted(run.bold.items())], axis=1)
     mean = series.mean(axis=0)
+    if (below := int((mean < 0).sum())) > (mean > 0).sum() / 4:
+        raise BrainalignError(
+            f"{run.bold[min(run.bold)]}: the mean over the run is below 0 in {below} of {len(mean)} targets, so "
+            "percent of it mean nothing; give the bold of fMRIPrep, from which no mean was taken"
+        )
     with np.errstate(divide="ignore", invalid="ignore"):  # a voxel without signal becomes NaN: reported as bad
-        return np.asarray(np.where(mean != 0, 100 * (series / mean - 1), np.nan), dtype=np.float32)
+        return np.asarray(np.where(mean > 0, 100 * (series / mean - 1), np.nan), dtype=np.float32)
 
 
 def _events(run: FmriprepRun, stimulus_column: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -177,6 +189,11 @@ def _design(
         raise BrainalignError(
             f"{run.events}: {late.sum()} events begin after the last volume ({frames[-1]:.1f} s; first at "
             f"{events['onset'][late].iloc[0]:.1f} s); give onsets in seconds from the start of the run"
+        )
+    if not (possible := events["duration"].between(0, frames[-1] + run.tr_s)).all():
+        raise BrainalignError(
+            f"{run.events}: {(~possible).sum()} events last less than 0 s, or longer than the run (the first "
+            f"{events['duration'][~possible].iloc[0]:g} s); give durations in seconds"
         )
     regressors = confounds.to_numpy() if confounds.shape[1] else None
     design = make_first_level_design_matrix(

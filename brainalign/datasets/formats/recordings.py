@@ -114,7 +114,7 @@ def clean_raw(
     """Clean a recording by MNE, in place but for `maxwell`, and in the usual order.
 
     Signal space separation, filters (no delay), components or projections of the eyes and the heart, reference, what is
-    before `start_event` cut off, resampling. Bad channels take no part; the separation makes those of MEG anew.
+    before `start_event` cut off, resampling. Bad and flat channels take no part; separation makes those of MEG anew.
     """
     raw.load_data(verbose="error")
     rate = float(raw.info["sfreq"])
@@ -127,6 +127,16 @@ def clean_raw(
         raise BrainalignError(
             f"{where}: {rate:g} samples per second hold up to {rate / 2:g} Hz; give band_hz and notch_hz below that, "
             f"and resample_hz of {rate:g} at most"
+        )
+    kinds = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
+    live = [name for name, kind in kinds.items() if kind in meeg.UNITS and name not in raw.info["bads"]]
+    if flat := [name for name in live if np.ptp(raw.get_data([name])) == 0]:
+        raw.info["bads"] += flat  # a reference would give them its own signal, and an average takes them in
+        warnings.warn(
+            f"{where}: {len(flat)} channels are flat throughout ({listed(flat)}) and count as bad; interpolate them in "
+            "MNE to keep them",
+            RuntimeWarning,
+            stacklevel=2,
         )
     if options.maxwell is not None:
         raw = _separated(raw, options.maxwell, where)

@@ -39,7 +39,8 @@ class Reproducibility:
     Attributes
     ----------
     reference : int
-        The start whose dimensions are found again best, on average.
+        The start of which most is found again: with the largest sum of r². The largest mean is that of one that lost
+        dimensions.
     r : array (n_dimensions,)
         Of the reference: mean |r| with the dimension that matches it, over the other starts; 0 where one has none.
     reproducible : array (n_dimensions,)
@@ -97,7 +98,8 @@ def reproducible_dimensions(
         others = [_found_again(reference, other, halves) for t, other in enumerate(embeddings) if t != s]
         found.append(np.mean(others, axis=0))
     means = np.array([values.mean() if len(values) else 0.0 for values in found])
-    best = int(means.round(9).argmax())  # of starts alike, as two always are, the first on any processor
+    again = np.array([(values**2).sum() for values in found])
+    best = int(again.round(9).argmax())  # of starts alike, as two always are, the first on any processor
     return Reproducibility(best, found[best], found[best] > least, means)
 
 

@@ -47,16 +47,16 @@ def _data(material: kit.SubjectMaterial) -> kit.Section | None:
     if material.responses is None:
         return None
     trials = material.responses.trials
-    counts, n_recordings = trials.groupby("category").size(), trials["run"].nunique()
+    counts, n_recordings = trials.groupby("category").size(), len(trials.groupby(["session", "run"]))
     details = material.details("responses")
-    rejected = sum(details.get("n_rejected", []))
+    rejected, bad = sum(details.get("n_rejected", [])), details.get("n_bad_sensors", 0)
     return kit.Section(
         "data",
         "Data",
         paragraphs=[
             f"{len(trials):,} trials ({', '.join(f'{n:,} {name}' for name, n in counts.items())}) of "
             f"{n_recordings} recording{'s' * (n_recordings > 1)} of one person, "
-            f"{len(material.responses.targets)} sensors; "
+            f"{len(material.responses.targets)} sensors{f' ({bad} bad or flat ones are left out)' if bad else ''}; "
             f"{rejected} trials were left out (too large, or cut by an end of a recording).",
             "Whatever is found here holds for this person and these recordings; it is no statement about people.",
             *(f"Note: {warning}" for warning in details.get("warnings", [])),
@@ -66,9 +66,8 @@ def _data(material: kit.SubjectMaterial) -> kit.Section | None:
 
 def _answer(decoded: kit.DecodedTimes, section: kit.Section) -> kit.Answer:
     """Say whether categories can be told apart after the marker, when, and not before it; the course goes on top."""
-    windows, scores, peaks, clusters = (
-        decoded.tables[f"time{name}"] for name in ("windows", "scores", "peaks", "clusters")
-    )
+    kinds = ("timewindows", "timescores", "timepeaks", "timeclusters")
+    windows, scores, peaks, clusters = (decoded.tables[kind] for kind in kinds)
     group, scheme = (str(windows[name].iloc[0]) for name in ("group", "scheme"))
     measure = str(decoded.facts["measure"])
     rows = windows[(windows["group"] == group) & (windows["scheme"] == scheme)]
@@ -119,13 +118,11 @@ def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list
         return texts
     noise = "whitened by the noise covariance of the training trials of each fold, and " * (options.noise != "none")
     logistic = ", by it and by logistic regression" * bool(windows["logistic"].notna().any())
-    texts.append(
-        (
-            f"Sensors were {noise}standardised. At every moment a linear discriminant with the shrinkage of Ledoit and "
-            f"Wolf was trained and tested; windows are decoded from the means of every two of their samples{logistic}.",
-            ("ledoitwolf", *["sklearn"] * bool(logistic)),
-        )
+    text = (
+        f"Sensors were {noise}standardised. At every moment a linear discriminant with the shrinkage of Ledoit and "
+        f"Wolf was trained and tested; windows are decoded from the means of every two of their samples{logistic}."
     )
+    texts.append((text, ("ledoitwolf", *["sklearn"] * bool(logistic))))
     schemes = set(windows["scheme"])
     splits = "Whole recordings were left out in turn. " * (ACROSS in schemes)
     if WITHIN in schemes:
@@ -133,28 +130,24 @@ def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list
             f"Within recordings, {options.n_folds} contiguous folds, and no training trial whose epoch overlaps that "
             "of a test trial. "
         )
-    texts.append(
-        (
-            f"{splits}Permutations exchange labels of trials within recordings, or of stimuli where categories have "
-            f"several that were shown again and again, and train anew ({options.permutations} times; "
-            f"{options.square_permutations} for generalisation over time); clusters are compared with the largest of "
-            "each permutation; their borders carry no guarantee.",
-            ("maxstat",),
-        )
+    text = (
+        f"{splits}Permutations exchange labels of trials (of whole blocks where categories come in blocks) within "
+        "recordings, or of stimuli where categories have several that were shown again and again, and train anew "
+        f"({options.permutations} times; {options.square_permutations} for generalisation over time); clusters are "
+        "compared with the largest of each permutation; their borders carry no guarantee."
     )
+    texts.append((text, ("maxstat",)))
     where = "the first hump after the stimulus (from the first three moments in a row above the permuted null)"
     if options.latency_window_s is not None:
         start, stop = (1000 * moment for moment in options.latency_window_s)
         where = f"the window asked for ({start:.0f} to {stop:.0f} ms)"
-    texts.append(
-        (
-            f"Latencies are of {where}: the largest score, the centre above half the height, and the rise to "
-            "that height. Beside them stands the highest hump, called undecided where it does not beat the next one by "
-            f"two standard errors. Intervals resample test trials within recordings ({options.draws} draws), in the "
-            "same window.",
-            ("bootstrap",),
-        )
+    text = (
+        f"Latencies are of {where}: the largest score, the centre above half the height, and the rise to "
+        "that height. Beside them stands the highest hump, called undecided where it does not beat the next one by "
+        f"two standard errors. Intervals resample test trials within recordings ({options.draws} draws), in the "
+        "same window."
     )
+    texts.append((text, ("bootstrap",)))
     return texts
 
 
@@ -170,9 +163,7 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
     for ax, group, colour in zip(axes, groups, colours, strict=True):
         part = rows[rows["group"] == group]
         x = 1000 * part["time_s"]
-        ax.fill_between(
-            x, part["null_low"], part["null_high"], color=kit.NULL, linewidth=0, label="permuted labels, 95 %"
-        )
+        kit.band(ax, x, part["null_low"], part["null_high"], kit.NULL, "permuted labels, 95 %")
         ax.plot(x, part["score"], color=colour, linewidth=1.3)
         ax.axhline(part["chance"].iloc[0], color=kit.GREY, linewidth=0.6)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
@@ -298,7 +289,7 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     if len(names) > 2:
         shown = decoded_pairs(squares["pairs"], squares["pair_times"], names)
         panels.append(kit.captioned("decodedpairs", "Every pair of conditions", shown, id="pairs"))
-    told = decoding_findings(decoded)[: None if findings else 1]
+    told = decoding_findings(decoded)[: None if findings else 1] + [note for note in [facts.get("note")] if note]
     return kit.Section("decoding", "Categories over time", panels, told, [_table(windows)])
 
 

@@ -365,7 +365,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         f"remains leaves the odd one. {' '.join(fits[name] for name in options.methods)}",
         f"Fitted from {options.starts} starts. Dimensions of two starts are paired on half of the objects and "
         f"correlated on the other half, both ways; above {options.least_r:g} on average a dimension counts as found "
-        "again. Tables show the start whose dimensions are found again best.",
+        "again. Tables show the start of which most is found again (the sum of r²).",
     ]
     ceiling = (
         " Its ceiling, the mean probability of the most frequent choice, lies between that of each choice predicted "
