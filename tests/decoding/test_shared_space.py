@@ -57,8 +57,7 @@ def test_ridge_alone_is_the_ridge_beside(small) -> None:
         space = decoding.SharedSpace(steps=1, width=16, blend=1.0, penalty=penalty).fit(train, val)
         decoded = decoding.independent_ridges(train, test, penalty)
         for name, embedding in decoding.embed_all(space, test).items():
-            unit = decoded[name] / np.linalg.norm(decoded[name], axis=1, keepdims=True)
-            np.testing.assert_allclose(embedding, unit, atol=1e-4)
+            np.testing.assert_allclose(embedding, decoded[name], atol=1e-4)
 
 
 def test_somebody_new_gets_the_mean_of_all_ridges(small) -> None:
@@ -66,8 +65,7 @@ def test_somebody_new_gets_the_mean_of_all_ridges(small) -> None:
     new = {"fmri": Trials(test["fmri"].signals, test["fmri"].targets, test["fmri"].meta.assign(subject="new"))}
     found = decoding.SharedSpace(steps=1, width=16, blend=1.0, penalty=1.0).fit(train, test)
     decoded = decoding.independent_ridges(train, new, 1.0)["fmri"]
-    unit = decoded / np.linalg.norm(decoded, axis=1, keepdims=True)
-    np.testing.assert_allclose(decoding.embed_all(found, new)["fmri"], unit, atol=1e-4)
+    np.testing.assert_allclose(decoding.embed_all(found, new)["fmri"], decoded, atol=1e-4)
     images = pd.unique(np.concatenate([part["fmri"].meta["stimulus_id"] for part in (train, test)]))
     alike = pd.DataFrame({"contrast": np.arange(len(images)) % 150}, index=images)  # as of mirrored images
     assert set(decode_modalities._low_level(alike, train, test, 1.0, n_permutations=19)["decoder"]) == {"low level"}
@@ -129,7 +127,6 @@ def test_a_saved_space_embeds_alike(small, fitted: decoding.SharedSpace, tmp_pat
     assert loaded.steps == fitted.steps
     for name, embedding in decoding.embed_all(loaded, small[1]).items():
         np.testing.assert_allclose(embedding, decoding.embed_all(fitted, small[1])[name], atol=1e-6)
-        np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1)
     (tmp_path / "other").write_text("no such file")
     refused("no shared space", decoding.SharedSpace.load, tmp_path / "other")
 
@@ -223,13 +220,26 @@ def test_averages_are_better_than_single_subjects_and_noise_is_at_chance(world) 
     assert row["high"] - row["low"] == pytest.approx(2 * 2.36 * of_subjects, rel=0.3)
 
 
-def test_a_fused_embedding_is_the_mean_of_unit_vectors_of_averages(world) -> None:
+def test_means_over_subjects_follow_the_one_whose_recordings_say_more() -> None:
+    """Of one and two of ten times the noise: the mean of unit vectors finds .69 of images first, this one .91."""
+    rng, hits = np.random.default_rng(6), []
+    for _ in range(4):
+        vectors, mixing = rng.normal(size=(160, 12)), rng.normal(size=(3, 12, 60))
+        signals = vectors @ mixing + rng.normal(size=(3, 160, 60)) * np.reshape([2, 20, 20], (3, 1, 1))
+        meta = pd.DataFrame({"stimulus_id": [*range(160)] * 3, "subject": np.repeat([*"abc"], 160), "task": "viewing"})
+        every, is_train = Trials(signals.reshape(480, 60), np.tile(vectors, (3, 1)), meta), meta["stimulus_id"] < 120
+        train, test = ({"fmri": every.select(rows.to_numpy())} for rows in (is_train, ~is_train))
+        table = space_retrieval(decoding.independent_ridges(train, test), test, kinds=("averaged",), top=(1,))
+        hits.append(table["value"].iloc[0])
+    assert np.mean(hits) > 0.8
+
+
+def test_a_fused_embedding_is_the_mean_of_averages(world) -> None:
     test, embeddings = world
     fused, ids = fused_embedding(embeddings, test)
     assert list(ids) == [f"image{k}" for k in range(20)]
     rows = [values[(test[name].meta["stimulus_id"] == "image7").to_numpy()] for name, values in embeddings.items()]
-    every = np.concatenate(rows)
-    np.testing.assert_allclose(fused[7], (every / np.linalg.norm(every, axis=1, keepdims=True)).mean(axis=0))
+    np.testing.assert_allclose(fused[7], np.concatenate(rows).mean(axis=0))
     test, embeddings = world
     doubled = test["fmri"].select(np.repeat(np.arange(40), 2))
     twice = {"fmri": np.repeat(embeddings["fmri"], 2, axis=0)}

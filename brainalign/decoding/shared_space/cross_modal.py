@@ -22,7 +22,7 @@ from scipy.special import stdtrit
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.decoding.scoring import distinct_gallery, shown_ranks, similarity_ranks, stimulus_interval, unit_rows
+from brainalign.decoding.scoring import distinct_gallery, shown_ranks, similarity_ranks, stimulus_interval
 from brainalign.decoding.training import Trials
 from brainalign.statistics import pairing_test
 
@@ -85,7 +85,7 @@ def space_retrieval(
 def fused_embedding(
     embeddings: Mapping[str, Values], test: Mapping[str, Trials], ids: Sequence[Any] | NDArray[Any] | None = None
 ) -> tuple[Values, NDArray[Any]]:
-    """Return the mean unit embedding of every stimulus over modalities and subjects, each subject counting once.
+    """Return the mean embedding of every stimulus over modalities and subjects, longer ones counting more.
 
     Repeats of `test` are averaged; `ids` (returned as well) are the stimuli that all modalities have, where not given.
     """
@@ -228,9 +228,9 @@ def _common(parts: list[Trials]) -> NDArray[Any]:
 def _means(embeddings: Values, shown: NDArray[Any], ids: NDArray[Any]) -> Values:
     rows = pd.Index(ids).get_indexer(pd.Index(shown))
     kept = rows >= 0
-    unit = unit_rows(np.asarray(embeddings)[kept])
-    sums = np.zeros((len(ids), unit.shape[1]))
-    np.add.at(sums, rows[kept], unit)
+    given = np.asarray(embeddings)[kept]
+    sums = np.zeros((len(ids), given.shape[1]))
+    np.add.at(sums, rows[kept], given)
     return np.asarray(sums / np.maximum(np.bincount(rows[kept], minlength=len(ids))[:, None], 1))
 
 

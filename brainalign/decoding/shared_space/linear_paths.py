@@ -65,8 +65,12 @@ def ridge_penalty(trials: Trials, scale: SubjectScale, own: bool, seed: int = 0)
 
 
 def blended(network: Values, ridge: Values, share: float) -> Values:
-    """Return the weighted mean of unit vectors (n, n_dimensions), at unit length."""
-    return unit_rows((1 - share) * unit_rows(network) + share * unit_rows(ridge))
+    """Return the weighted mean of unit vectors (n, n_dimensions), as long as what ridge predicts, or 1 without it.
+
+    Ridge shrinks what it predicts from noise, so that a mean over trials follows those that say more.
+    """
+    length = np.linalg.norm(ridge, axis=1, keepdims=True) if share else 1
+    return length * unit_rows((1 - share) * unit_rows(network) + share * unit_rows(ridge))
 
 
 def held_out_stimuli(train: Mapping[str, Trials], seed: int) -> tuple[Mapping[str, Trials], dict[str, Trials]]:
@@ -94,7 +98,8 @@ def best_share(network: Values, ridge: Values, trials: Trials) -> float:
     image = np.unique(trials.meta["stimulus_id"].to_numpy().astype(str), return_inverse=True)[1]
     targets, n_trials = unit_rows(trials.targets), np.bincount(image)
     closeness = {
-        share: np.bincount(image, (blended(network, ridge, share) * targets).sum(axis=1)) / n_trials for share in SHARES
+        share: np.bincount(image, (unit_rows(blended(network, ridge, share)) * targets).sum(axis=1)) / n_trials
+        for share in SHARES
     }
     best = max(SHARES, key=lambda share: float(closeness[share].mean()))
     gain = closeness[best] - closeness[USUAL]

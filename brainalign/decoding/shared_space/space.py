@@ -1,10 +1,11 @@
 """One space of EEG, MEG, fMRI and image vectors: an encoder per modality, a subject layer in each, one projector.
 
-    embedding = unit((1 − b_m) unit(mixture(encoder_m(subject layer(x)))) + b_m unit(ridge of the subject(x)))
+    embedding = |ridge(x)| unit((1 − b_m) unit(mixture(encoder_m(subject layer(x)))) + b_m unit(ridge(x)))
 
-with x the standardised recording. The network is trained by a contrastive and a regression loss towards the vectors of
-the images, one modality per batch; modalities share the projector, and the space of the images itself. How much ridge
-counts is chosen per modality on validation images: a network needs more trials than ridge does.
+with x the standardised recording and the ridge of its subject; of length 1 where b_m is 0. The network is trained by a
+contrastive and a regression loss towards the vectors of the images, one modality per batch; modalities share the
+projector, and the space of the images itself. How much ridge counts is chosen per modality on validation images: a
+network needs more trials than ridge does.
 """
 
 import inspect
@@ -179,7 +180,7 @@ class SharedSpace:
         return self
 
     def embed(self, modality: str, values: Values, subjects: Any) -> NDArray[np.float64]:
-        """Return unit vectors (n_trials, n_dimensions), in the space of the image vectors.
+        """Return vectors (n_trials, n_dimensions) in the space of the image vectors, as long as ridge predicts them.
 
         Parameters
         ----------

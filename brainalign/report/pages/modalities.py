@@ -322,9 +322,10 @@ def _ending(material: kit.StudyMaterial) -> list[str]:
     penalties = ", ".join(f"{name} {penalty:g}" for name, penalty in fitted["penalty"].items())
     by = "by folds of training images" if options.penalty is None else "in the configuration"
     return [
-        f"{trained}Embeddings are weighted means of the network's and of each subject's ridge at unit length; the "
-        f"share of ridge is {shares}{chosen}. Its penalty, here and beside, was chosen {by}: "
-        f"{penalties or 'none'} (in units of the mean eigenvalue)."
+        f"{trained}Embeddings are weighted means of the network's and of each subject's ridge at unit length, as long "
+        "as ridge predicts them, so that means over subjects follow those that say more; the share of ridge is "
+        f"{shares}{chosen}. Its penalty, here and beside, was chosen {by}: {penalties or 'none'} (in units of the mean "
+        "eigenvalue)."
     ]
 
 
