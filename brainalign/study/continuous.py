@@ -261,7 +261,7 @@ class ContinuousOptions(Strict):
     """How features and responses of a stimulus that goes on meet: None is what suits the clock of the recording."""
 
     delays_s: tuple[float, ...] | None = Field(
-        None, min_length=1, description="2, 4, 6, 8 s of volumes; of samples every one from -0.1 to 0.6 s"
+        None, min_length=1, description="of volumes about 2 s apart, alike, to 8 s or more; of samples -0.1 to 0.6 s"
     )
     hrf: Literal["spm"] | None = Field(
         None, description="of volumes, in place of delays: SPM's response function with both derivatives"
@@ -333,7 +333,8 @@ class ContinuousOptions(Strict):
         if self.delays_s is None:
             if not files.slow:
                 return list(range(-int(0.1 / step + 1e-6), int(0.6 / step + 1e-6) + 1))  # 0.6 / 0.1 is below 6
-            return list(dict.fromkeys(max(round(k / step), 1) for k in (2, 4, 6, 8)))  # of long TRs two meet
+            apart = max(round(2 / step), 1)  # rows, alike: where delays are uneven, what lies between them is missed
+            return list(range(apart, apart * math.ceil(8 / (apart * step) - 1e-6) + 1, apart))
         rows = [delay / step for delay in self.delays_s]
         odd = [f"{delay:g}" for delay, row in zip(self.delays_s, rows, strict=True) if abs(row - round(row)) > 1e-3]
         if odd:
