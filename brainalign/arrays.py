@@ -7,7 +7,7 @@ estimator sees them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -348,24 +348,28 @@ class Features:
         check_columns("the table of stimuli", self.stimuli, ("stimulus_id",))
         check_rows("features", len(self.values), "the table of stimuli", len(self.stimuli), "give one row per stimulus")
 
-    def align_to(self, responses: Responses) -> Features:
-        """Return one row per trial of `responses`, matched by stimulus id; values on disk stay there.
+    def rows_of(self, stimulus_ids: Sequence[str]) -> Rows:
+        """Find the row of every stimulus.
 
         Raises
         ------
         BrainalignError
-            If a stimulus of the responses has no features (the message lists them) or features of a stimulus occur
-            twice.
+            If a stimulus has no features (the message lists them) or features of a stimulus occur twice.
         """
         check_unique(f"features of layer {self.layer!r}", self.stimuli["stimulus_id"])
-        wanted = responses.trials["stimulus_id"]
-        rows = pd.Index(self.stimuli["stimulus_id"]).get_indexer(pd.Index(wanted))
-        missing = sorted(set(wanted[rows < 0]))
+        wanted = pd.Index(stimulus_ids)
+        rows = pd.Index(self.stimuli["stimulus_id"]).get_indexer(wanted)
+        missing = wanted[rows < 0].unique().tolist()
         if missing:
             raise BrainalignError(
-                f"layer {self.layer!r} has no features for {len(missing)} stimuli of the responses "
-                f"({listed(missing)}); extract features for every stimulus of the descriptor"
+                f"layer {self.layer!r} has no features for {len(missing)} of {wanted.nunique()} stimuli "
+                f"({listed(missing)}); run extract again, for every stimulus of the descriptor"
             )
+        return np.asarray(rows)
+
+    def align_to(self, responses: Responses) -> Features:
+        """Return one row per trial of `responses`, matched by stimulus id as `rows_of` does; stored values stay so."""
+        rows = self.rows_of(responses.trials["stimulus_id"].tolist())
         return replace(
             self, values=take_rows(self.values, rows), stimuli=self.stimuli.iloc[rows].reset_index(drop=True)
         )

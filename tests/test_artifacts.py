@@ -286,10 +286,8 @@ class TestWriter:
         io.open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 3))  # image s3 could not be read
         stimuli = self.stimuli.assign(sha256=list("vwxuz"))
         for _ in range(2):  # the second time it resumes
-            writer = io.open_writer(path, stimuli, provenance, "sha256")
-            assert writer.pending.tolist() == [3, 4]
-        writer.write(*self.some(stimuli, writer.pending))
-        writer.close()
+            assert io.open_writer(path, stimuli, provenance, "sha256").pending.tolist() == [3, 4]
+        assert self.finished(path, stimuli, provenance) == 2
         np.testing.assert_array_equal(io.load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
         assert not [file.name for file in path.parent.iterdir() if "replaced" in file.name or "partial" in file.name]
 
@@ -431,7 +429,7 @@ def test_select_and_align() -> None:
     assert aligned.values[:, 0].tolist() == [0, 1, 2, 0, 1, 2]
     assert aligned.stimuli["stimulus_id"].tolist() == ["s0", "s1", "s2"] * 2
     lacking = Features(features.values[:2], stimuli[:2], "layer")
-    refused(r"no features for 1 stimuli of the responses \(s1\)", lacking.align_to, responses())
+    refused(r"no features for 1 of 3 stimuli \(s1\)", lacking.align_to, responses())
 
 
 @pytest.mark.parametrize("n_times", [0, 4])

@@ -13,7 +13,6 @@ from brainalign import config as settings
 from brainalign.config import Config, MethodUse, ModelUse, load_config, load_descriptors, write_schemas
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
-from brainalign.pipelines.report.report import dataset_description
 from brainalign.study import FmriOptions, Study, load_descriptor, parse, read_yaml
 
 
@@ -44,7 +43,7 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         ({"methods": {"c": {"encoder": "in_context", "sizes": [2]}}}, r"methods.c.sizes.*greater than or equal to 3"),
         ({"methods": {"c": {"encoder": "in_context", "sizes": [20, 10]}}}, r"sizes: \[20, 10\] must rise"),
         ({"methods": {"c": {"encoder": "in_context", "n_steps": [0, 0, 9]}}}, r"n_steps: one of the first two"),
-        ({"methods": {"c": {"encoder": "in_context", "seeds": [1, 1]}}}, r"seeds: \[1, 1\] holds a number twice"),
+        ({"methods": {"c": {"encoder": "in_context", "seeds": [1, 1]}}}, r"seeds: a number is there twice"),
         ({"methods": {"c": {"encoder": "in_context", "text_queries": ["a"]}}}, r"text_queries: give two or more"),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
@@ -144,7 +143,6 @@ def test_mistakes_in_a_study_of_images(scenes) -> None:
     path.parent.mkdir()
     for changes, message in (
         ({"recordings": {"01": FILES | {"format": "beta"}}}, r"01: must be one of .*did you mean 'betas'"),
-        ({"recordings": {"01": {"betas": "x.nii.gz", "trials": "t.tsv"}}}, r"recordings.01.*format"),
         ({"recordings": {"01": FILES | {"betas": {}}}}, r"recordings.01.betas: give the path of one file"),
         ({"recordings": {"01": FILES | {"betas": {"left": "l.gii"}}}}, r"recordings.01.betas: a key must be 'L' or"),
         ({"recordings": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}}, r"picks: .*did you mean 'eeg'"),
@@ -344,9 +342,6 @@ def test_where_data_come_from_may_be_left_out_and_is_said(tmp_path: Path) -> Non
         path.write_text(yaml.safe_dump({"name": "rest", "simulate": {"world": "roi_series"}, **given}))
         found = load_descriptor(path)
         assert (found.title, found.origin) == ("rest", origin)
-        described = dataset_description(found)
-        assert ("License" in described) == ("licence" in given)
-        assert described["SourceDatasets"] == ([{"URL": "a disk", "DOI": "10.1/x"}] if "source" in given else [])
 
 
 def test_options_are_of_features_over_time_or_of_scores() -> None:

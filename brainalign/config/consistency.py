@@ -321,10 +321,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Study) -> None:
     for is_of_images, what in OF_IMAGES:
         wrong = [name for name, method in methods.items() if is_of_images(method)]
         if wrong and not descriptor.holds_out:
-            others = {
-                name for name, method in config.methods.items() for of_images, _ in OF_IMAGES if of_images(method)
-            }
-            fitting = [name for name in config.methods if name not in others]
+            fitting = [name for name, other in config.methods.items() if not any(of(other) for of, _ in OF_IMAGES)]
             raise BrainalignError(
                 f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies with "
                 "stimuli held out (splits: column and value, or share); list those that are fitted in a moment"

@@ -83,12 +83,6 @@ class DecodeSettings(Strict):
     averages: int = Field(20, ge=1, description="random choices of the subjects or repeats that are averaged")
     examples: int = Field(12, ge=1, description="sentences on the page, drawn at random")
 
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Self:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
-        return self
-
     def of(self, decoder: str) -> dict[str, object]:
         """List the options that one decoder's scores depend on: none of the others, nor of the page."""
         shared = self.model_dump(mode="json", exclude={"decoders", "model", "examples"})

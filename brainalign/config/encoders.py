@@ -84,8 +84,8 @@ class DictionaryMethod(PenaltyMethod):
     width: int = Field(256, ge=2, description="atoms")
     n_active: int = Field(8, ge=1, description="atoms that may explain an image")
     epochs: int | None = Field(None, ge=1, description="100, or what makes 1,200 steps where images are few")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (0, 1, 2), min_length=1, description="starts: scores are of the first, the others show whether atoms are stable"
+    seeds: Seeds = Field(
+        (0, 1, 2), description="starts: scores are of the first, the others show whether atoms are stable"
     )
     per_target_alpha: bool = True
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="of the regression")
@@ -94,8 +94,6 @@ class DictionaryMethod(PenaltyMethod):
     def _options_go_together(self) -> Self:
         if self.n_active > self.width:
             raise ValueError(f"n_active ({self.n_active}) is above width ({self.width}); explain images by fewer atoms")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
         return self
 
 
@@ -151,8 +149,6 @@ class InContextMethod(MethodUse):
                 raise ValueError(f"{name}: the smallest ({low}) comes first, then the largest ({high})")
         if sum(self.n_steps[:2]) < 1:
             raise ValueError("n_steps: one of the first two must be above 0")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
         if list(self.sizes) != sorted(set(self.sizes)):
             raise ValueError(f"sizes: {list(self.sizes)} must rise")
         if len(self.text_queries) == 1 or len(set(self.text_queries)) < len(self.text_queries):

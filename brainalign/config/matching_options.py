@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, listed
 from brainalign.study import Name, Strict
 
 Measure = Literal[
@@ -53,13 +53,7 @@ class MatchSettings(Strict):
 
         `name` is that of the table: stimulus_id, and columns in which NaN is unknown.
         """
-        columns = [str(column) for column in stimuli]
-        missing = [feature for feature in self.features if feature not in columns]
-        if missing:
-            raise BrainalignError(
-                f"match.features: {name} has no column {listed(missing)}{did_you_mean(missing[0], columns)}; its "
-                f"columns are {', '.join(columns)}"
-            )
+        check_columns(f"match.features: {name}", stimuli, self.features, "name some of these")
         unknown = stimuli["stimulus_id"][stimuli[list(self.features)].isna().any(axis=1)].tolist()
         if unknown:
             raise BrainalignError(

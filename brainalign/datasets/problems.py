@@ -1,10 +1,12 @@
 """What an audit finds: where, what, and whether it stops a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from brainalign.checks import BrainalignError
+import pandas as pd
+
+from brainalign.checks import BrainalignError, listed
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,22 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
+
+
+def listing_faults(fold: pd.DataFrame, known: Iterable[str], lost: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what is wrong with the trials that a fold lists, and which: some twice, some not `known`, none on a side.
+
+    `lost` says where trials that are not known are missing, and what to do; {} stands for the first of them.
+    """
+    twice = sorted(set(fold["trial_id"][fold["trial_id"].duplicated()]))
+    if twice:
+        yield f"{len(twice)} trials occur more than once ({listed(twice)}); make the splits again", tuple(twice)
+    unknown = sorted(set(fold["trial_id"]) - set(known))
+    if unknown:
+        yield f"{len(unknown)} trials are not {lost.format(listed(unknown))}", tuple(unknown)
+    for side in ("train", "test"):
+        if side not in set(fold["split"]):
+            yield f"there is no {side} trial; make the splits again", ()
 
 
 def stop_on(problems: Sequence[Problem]) -> None:

@@ -7,6 +7,7 @@ the checksums of gzip, zip and PNG, which libraries that stop early never reach.
 import codecs
 import gzip
 import json
+import math
 import re
 import zipfile
 from collections import deque
@@ -205,10 +206,7 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _declared(file: IO[bytes]) -> int:
     """Count the bytes of the values of a .npy file by its header, which is read."""
     shape, dtype = npy_header(file)
-    n_bytes = dtype.itemsize
-    for length in shape:  # as Python's numbers: a product of numpy's would overflow
-        n_bytes *= length
-    return n_bytes
+    return math.prod(shape) * dtype.itemsize  # as Python's numbers: a product of numpy's would overflow
 
 
 def read_safetensors(

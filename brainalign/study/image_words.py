@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, check_rows, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, check_rows, did_you_mean, listed
 
 MOST_WORDS = 12  # different values that make a column of the table of images an attribute
 TEXT_COLUMNS = ("caption", "text", "word")  # of a table of stimuli, the first that it has
@@ -94,12 +94,8 @@ def written_captions(
     stimulus_ids: Sequence[str], captions: pd.DataFrame, name: str = "the table of captions"
 ) -> pd.DataFrame:
     """Return the rows that hold a caption, after checking that every stimulus has one; arguments as `captions_of`."""
-    for column in ("stimulus_id", "caption"):
-        if column not in captions:
-            raise BrainalignError(
-                f"{name} has the columns {', '.join(map(str, captions))} but no {column!r}"
-                f"{did_you_mean(column, map(str, captions))}; give a row per caption with stimulus_id and caption"
-            )
+    remedy = "give a row per caption with stimulus_id and caption"
+    check_columns(name, captions, ("stimulus_id", "caption"), remedy)
     texts = captions["caption"].fillna("").astype(str).str.strip()
     written = captions.assign(stimulus_id=captions["stimulus_id"].astype(str), caption=texts)[texts != ""]
     known = dict.fromkeys(written["stimulus_id"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.io import reading
@@ -23,11 +23,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _differ(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a number is there twice")
+    return seeds
+
+
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
 Paths = Path | Annotated[tuple[Path, ...], Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 Strings = Annotated[tuple[str, ...], Field(min_length=1)]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_differ)]
 M = TypeVar("M", bound=BaseModel)
 
 

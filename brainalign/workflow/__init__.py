@@ -5,7 +5,7 @@ from brainalign.workflow.estimates import estimate as estimate
 from brainalign.workflow.job import Job as Job
 from brainalign.workflow.locks import forget, note, running
 from brainalign.workflow.plan import PlannedJob, jobs
-from brainalign.workflow.run import Run, group_report_path, image_state, log_path, report_path, wants_gpu
+from brainalign.workflow.run import Run, image_state, log_path, report_path, wants_gpu
 from brainalign.workflow.steps import Step as Step
 from brainalign.workflow.table import STEPS as STEPS
 from brainalign.workflow.table import changes_of as changes_of

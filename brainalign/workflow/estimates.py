@@ -197,10 +197,8 @@ def _fit_cost(descriptor: Study, searches: float) -> Cost:
     return Cost(500 + round(4 * 4 * trials * targets / MB), START_S + round(searches * trials * targets), 20)
 
 
-def _training_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
+def _training_cost(options: TrainedMethod, config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Estimate training on tokens, with all beside it; some hundred tokens, as maps are not yet extracted."""
-    options = config.methods[method]
-    assert isinstance(options, TrainedMethod)
     base = _fit_cost(descriptor, _searches(config, model, method))
     trials, targets = _sizes(descriptor)
     n_layers = _n_layers(config.models[model])
@@ -213,10 +211,8 @@ def _training_cost(config: Config, descriptor: Study, model: str, method: str) -
     return replace(base, seconds=round(seconds))
 
 
-def _dictionary_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
+def _dictionary_cost(options: DictionaryMethod, config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Return the cost of dictionaries: of the scores and their control, one per start, and ridge on four spaces."""
-    options = config.methods[method]
-    assert isinstance(options, DictionaryMethod)
     base = _fit_cost(descriptor, 4 * _searches(config, model, method))
     images = shape_of(descriptor).trials
     n_layers = _n_layers(config.models[model])
@@ -255,10 +251,8 @@ def _pretrain(config: Config, descriptor: Study, model: str, method: str) -> Cos
     return Cost(base.memory_mb, round(seconds), 5.0 * n_layers * len(options.seeds))
 
 
-def _context_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
+def _context_cost(options: InContextMethod, config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Return the cost of reading weights off contexts of several sizes, with and without their responses in order."""
-    options = config.methods[method]
-    assert isinstance(options, InContextMethod)
     base = _fit_cost(descriptor, _searches(config, model, method))
     targets = shape_of(descriptor).targets
     n_layers = _n_layers(config.models[model])
@@ -271,11 +265,11 @@ def _context_cost(config: Config, descriptor: Study, model: str, method: str) ->
 def _encode_held_out(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     options = config.methods[method]
     if isinstance(options, InContextMethod):
-        return _context_cost(config, descriptor, model, method)
+        return _context_cost(options, config, descriptor, model, method)
     if isinstance(options, DictionaryMethod):
-        cost = _dictionary_cost(config, descriptor, model, method)
-    elif options.trained:
-        cost = _training_cost(config, descriptor, model, method)
+        cost = _dictionary_cost(options, config, descriptor, model, method)
+    elif isinstance(options, TrainedMethod):
+        cost = _training_cost(options, config, descriptor, model, method)
     else:
         cost = _linear_cost(config, descriptor, model, method)
     pixels = config.models[model]

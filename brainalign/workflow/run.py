@@ -67,9 +67,7 @@ class Run:
 
     def page(self, of: Labels, *, incomplete: bool = False) -> Path:
         """Locate the page of a subject, or of all of them; one made after a failure has a name of its own."""
-        if "subject" in of:
-            return report_path(self.config.results, of["dataset"], of["subject"], incomplete=incomplete)
-        return group_report_path(self.config.results, of["dataset"], incomplete=incomplete)
+        return report_path(self.config.results, of["dataset"], of.get("subject", ""), incomplete=incomplete)
 
     def raw_inputs(self, of: Labels) -> list[str]:
         """List the files that responses are read from; of a simulated study the list of all its files."""
@@ -185,14 +183,10 @@ def log_path(results: str | Path, dataset: str, step: str, **labels: str) -> Pat
     return Path(results, dataset, "logs", step, f"{name or step}.log")
 
 
-def report_path(results: str | Path, dataset: str, subject: str, *, incomplete: bool = False) -> Path:
-    """Locate the page of a subject; one made after a failure has a name of its own."""
-    return Path(results, dataset, f"sub-{subject}{'_incomplete' if incomplete else ''}.html")
-
-
-def group_report_path(results: str | Path, dataset: str, *, incomplete: bool = False) -> Path:
-    """Locate the page over all subjects of a dataset; one made after a failure has a name of its own."""
-    return Path(results, dataset, f"group{'_incomplete' if incomplete else ''}.html")
+def report_path(results: str | Path, dataset: str, subject: str = "", *, incomplete: bool = False) -> Path:
+    """Locate the page of a subject, or over all of a dataset; one made after a failure has a name of its own."""
+    whose = f"sub-{subject}" if subject else "group"
+    return Path(results, dataset, f"{whose}{'_incomplete' if incomplete else ''}.html")
 
 
 def image_state(table: str | Path) -> str:

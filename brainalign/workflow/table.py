@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from brainalign.config import LEAST_SUBJECTS, InContextMethod
 from brainalign.io import place_tables
-from brainalign.study import in_one_space
+from brainalign.study import Study, in_one_space
 from brainalign.workflow.digests import code_digest
 from brainalign.workflow.job import Job
 from brainalign.workflow.run import Labels, Run, files_of_folder, wants_device, wants_gpu
@@ -51,28 +51,20 @@ def _extracted(run: Run) -> Iterator[Labels]:
         yield from ({"dataset": dataset, "model": model} for model in _vectors_of_images(run, dataset))
 
 
-def _holds_out(run: Run, dataset: str, subject: str = "") -> bool:
-    return run.descriptors[dataset].holds_out
+def _where(holds: Callable[[Study], bool]) -> Callable[..., bool]:
+    """Choose datasets by their studies, with all of their subjects."""
+    return lambda run, dataset, subject="": holds(run.descriptors[dataset])
 
 
-def _is_fitted(run: Run, dataset: str, subject: str = "") -> bool:
-    return run.descriptors[dataset].is_fitted
+_holds_out = _where(lambda study: study.holds_out)
+_is_fitted = _where(lambda study: study.is_fitted)
+_only_decodes = _where(lambda study: not study.is_fitted)
+_leaves_out = _where(lambda study: study.is_fitted and not study.holds_out)
+_in_blocks = _where(lambda study: study.in_blocks)
 
 
 def _others_in_space(run: Run, dataset: str, subject: str) -> list[str]:
     return in_one_space(run.descriptors[dataset], subject)
-
-
-def _only_decodes(run: Run, dataset: str, subject: str = "") -> bool:
-    return not run.descriptors[dataset].is_fitted
-
-
-def _leaves_out(run: Run, dataset: str, subject: str = "") -> bool:
-    return run.descriptors[dataset].is_fitted and not run.descriptors[dataset].holds_out
-
-
-def _in_blocks(run: Run, dataset: str, subject: str = "") -> bool:
-    return getattr(run.descriptors[dataset], "in_blocks", False)
 
 
 def _has_several(run: Run, dataset: str) -> bool:

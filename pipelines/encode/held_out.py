@@ -190,28 +190,20 @@ def _save_scores(
 
 def _save_layers(results: dict[str, encoding.HeldOut], subject: encoding.ImageSubject, job: Job) -> None:
     """Save what compares layers: the best layer or latencies, draws, and halves of the test images."""
-    responses, joint = subject.responses, ALL_LAYERS in results
-    voxels = responses.times is None
-    decisions = (
-        scoring.preference_table(results)
-        if responses.times is None
-        else scoring.latency_table(results, responses.times)
-    )
-    if joint and voxels:
+    responses, joint, times = subject.responses, ALL_LAYERS in results, subject.responses.times
+    decisions = scoring.preference_table(results) if times is None else scoring.latency_table(results, times)
+    if joint and times is None:
         decisions = decisions.iloc[:0]  # layers that share a fit do not compete
     job.save("preference", decisions)
     n_train = responses.trials["stimulus_id"].iloc[subject.train].nunique()
     sizes = {"n_draws": subject.n_draws, "n_permutations": subject.n_permutations, "seed": subject.seed}
-    draws = encoding.layer_draws(
-        results, subject.groups if voxels else {}, n_train, **sizes
-    )  # sensors lie in no region
+    regions = subject.groups if times is None else {}  # sensors lie in none
+    draws = encoding.layer_draws(results, regions, n_train, **sizes)
     job.save("draws", draws.arrays(), **draws.details())
     halves = encoding.SplitScores(reason="all layers were fitted jointly: none has a score of its own")
     if not joint:
         regions = {name: rows for name, rows in subject.groups.items() if name != RELIABLE}
-        halves = encoding.split_scores(
-            results, responses.targets, regions, responses.times, ceiling=subject.ceiling, **sizes
-        )
+        halves = encoding.split_scores(results, responses.targets, regions, times, ceiling=subject.ceiling, **sizes)
     job.save("halves", Arrays(halves.arrays), **halves.details)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device
 from brainalign.encoding import InContextEncoder, Reduction, pretrain_layer
 from brainalign.encoding.in_context import training_voxels
@@ -86,14 +86,7 @@ def _rows_of(features: Features, images: Sequence[str]) -> NDArray[np.floating]:
             f"layer {features.layer!r} has shape {features.values.shape}; in-context encoding reads one vector per "
             "image: take pooling: mean or cls"
         )
-    rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(images))
-    missing = [name for name, row in zip(images, rows, strict=True) if row < 0]
-    if missing:
-        raise BrainalignError(
-            f"layer {features.layer!r} has no features for {len(missing)} training images ({listed(missing)}); extract "
-            "features for every stimulus of the descriptor"
-        )
-    return np.asarray(features.values[rows])
+    return np.asarray(features.values[features.rows_of(images)])
 
 
 def _say(layer: str, start: float, seed: int, step: int, n_steps: int, loss: float) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign.checks import BrainalignError, check_columns, check_unique
+from brainalign.datasets.formats import read_table
 from brainalign.datasets.studies import listed_table, sampled_stimuli
 from brainalign.features import EXTRACTORS, Extractor, check_images
-from brainalign.io import file_digest, film_of, open_writer, read_parquet, read_text_table
+from brainalign.io import file_digest, film_of, open_writer
 from brainalign.study import captions_of, check_captions, load_descriptor, text_column
 from brainalign.workflow import Job
 
@@ -51,17 +52,13 @@ def extract(job: Job) -> None:
     writer.close(**model.describe())
 
 
-def _read(path: Path) -> pd.DataFrame:
-    return read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
-
-
 def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:
     """Return the table of stimuli as it is; the captions of an image become the wordings of its stimulus."""
-    stimuli = _read(path)
+    stimuli = read_table(path)
     check_columns(path, stimuli, ["stimulus_id"], "give every stimulus an id")
     check_unique(path, stimuli["stimulus_id"])
     if captions is not None:
-        stimuli["texts"] = captions_of(stimuli["stimulus_id"].tolist(), _read(captions), captions.name)
+        stimuli["texts"] = captions_of(stimuli["stimulus_id"].tolist(), read_table(captions), captions.name)
     elif (column := text_column(stimuli)) and "texts" not in stimuli:
         stimuli["texts"] = [[text] for text in stimuli[column]]
     return stimuli

@@ -61,14 +61,9 @@ def failures_of_group(run: Run, dataset: str) -> dict[str, list[Failure]]:
     Where every subject is whole, a step over all subjects may have failed, or the page itself.
     """
     subjects = run.subjects(dataset)
-    if not subjects:
-        found = {"": failures_of(run, dataset, "")}
-    else:
-        found = {
-            subject: [failure for failure in failures_of(run, dataset, subject) if failure.stage != "report"]
-            for subject in subjects
-        }
-    found = {subject: failures for subject, failures in found.items() if failures}
+    found = {name: failures_of(run, dataset, name) for name in subjects or [""]}
+    found = {name: [one for one in of if not name or one.stage != "report"] for name, of in found.items()}
+    found = {name: failures for name, failures in found.items() if failures}
     if subjects and not found:
         over_all = [(step, of) for step, of in planned(run, dataset) if "subject" not in of and step.writes]
         lost = [(step, of) for step, of in over_all if not _record(next(iter(step.outputs(run, of).values())))]

@@ -200,19 +200,13 @@ def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFram
     planted = vertices[vertices["layer"].fillna("") != ""].groupby("roi")["layer"].first()
     found = decisions[decisions["roi"].isin(planted.index)]
     wanted = found["roi"].map(planted)
-    return pd.DataFrame(
-        {
-            "what": "layer",
-            "model": found["model"],
-            "method": found["method"],
-            "area": found["roi"],
-            "planted_layer": wanted,
-            "recovered_layer": found["best"],
-            "planted_depth": wanted.map(layers.set_index("layer")["depth"]),
-            "recovered_depth": found["depth"],
-            "decided": found["decided"],
-            "reason": found["reason"],
-        }
+    return found[["model", "method", "decided", "reason"]].assign(
+        what="layer",
+        area=found["roi"],
+        planted_layer=wanted,
+        recovered_layer=found["best"],
+        planted_depth=wanted.map(layers.set_index("layer")["depth"]),
+        recovered_depth=found["depth"],
     )
 
 
@@ -245,32 +239,21 @@ def _preferences(vertices: pd.DataFrame, responses: Responses, scenes: pd.DataFr
         areas,
         wanted.columns.astype(str).tolist(),
     )
-    return pd.DataFrame(
-        {
-            "what": "preference",
-            "area": table["roi"],
-            "planted_preference": table["roi"].map(planted),
-            "recovered_preference": table["best"],
-            "decided": table["decided"],
-            "reason": table["reason"],
-        }
+    return table[["decided", "reason"]].assign(
+        what="preference",
+        area=table["roi"],
+        planted_preference=table["roi"].map(planted),
+        recovered_preference=table["best"],
     )
 
 
 def _latencies(layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     """Return a row per layer of the generating network: planted and recovered peak, in ms."""
     both = decisions.merge(layers[["layer", "latency_s"]], on="layer")
-    return pd.DataFrame(
-        {
-            "what": "latency",
-            "model": both["model"],
-            "method": both["method"],
-            "layer": both["layer"],
-            "planted_ms": 1000 * both["latency_s"],
-            "recovered_ms": 1000 * both["peak"],
-            "low_ms": 1000 * both["peak_low"],
-            "high_ms": 1000 * both["peak_high"],
-            "decided": both["decided"],
-            "reason": both["reason"],
-        }
+    return both[["model", "method", "layer", "decided", "reason"]].assign(
+        what="latency",
+        planted_ms=1000 * both["latency_s"],
+        recovered_ms=1000 * both["peak"],
+        low_ms=1000 * both["peak_low"],
+        high_ms=1000 * both["peak_high"],
     )

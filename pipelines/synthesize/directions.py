@@ -12,7 +12,7 @@ from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import DirectionSettings, SynthesizeSettings
 from brainalign.devices import pick_device
-from brainalign.pipelines.synthesize.synthesize import setting_of
+from brainalign.pipelines.synthesize.synthesize import OF_THE_PRIOR, setting_of
 from brainalign.synthesis import DirectionStudy, StudiedDirections, load_prior
 from brainalign.workflow import Job
 
@@ -28,24 +28,15 @@ def directions(job: Job) -> None:
     about = job.details("guides")
     options.check(images.prior, about["asked"])
     asked = {name: about["asked"][name] for name in options.regions or about["asked"]}
-    pipe = load_prior(
-        images.prior, device, save_memory=images.save_memory, scheduler=images.scheduler, dtype=images.dtype
-    )
+    pipe = load_prior(images.prior, device, **images.model_dump(include=OF_THE_PRIOR))
     setting = setting_of(job, images, options.batch_size, pipe, asked)
     found = DirectionStudy(
         pipe,
         setting.encoders.objectives("guide", setting.guide),
         setting.judges,
-        methods=options.methods,
-        n_seeds=options.n_seeds,
-        n_directions=options.n_directions,
-        spatial=options.spatial,
-        alphas=options.alphas,
-        n_images=options.n_images,
-        n_controls=options.n_controls,
+        **options.model_dump(exclude={"regions", "n_control_images"}),
         n_control_images=min(options.n_control_images, options.n_images),
         n_steps=images.steps,
-        batch_size=options.batch_size,
         seed=job.seed,
         progress=lambda words: print(words, flush=True),
     ).run()

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Features, Layers, Responses, Rows, Values
-from brainalign.checks import BrainalignError, listed
+from brainalign.arrays import Arrays, Features, Layers, Responses, Rows, Values, flatten_rows
+from brainalign.checks import BrainalignError, listed, naming
 from brainalign.config import SynthesizeSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
@@ -71,8 +71,12 @@ def guide(job: Job) -> None:
             )
         stored[role] = layers[chosen.layer]
     stimuli = stored["guide"].stimuli
-    study = _study(responses, job.load("splits", pd.DataFrame), stimuli, job.path("stimuli").parent, rows, job.seed)
-    full = {role: _rows(of, stimuli) for role, of in stored.items()}
+    study = _study(
+        responses, job.load("splits", pd.DataFrame), stored["guide"], job.path("stimuli").parent, rows, job.seed
+    )
+    with naming("guide and check were extracted from different images"):
+        rows_of = {role: of.rows_of(stimuli["stimulus_id"].tolist()) for role, of in stored.items()}
+    full = {role: np.asarray(flatten_rows(of.values[rows_of[role]])) for role, of in stored.items()}
     for role, network in networks.items():
         some = study.images["test"][:COMPARED]
         check_stored_features(network, [study.paths[k] for k in some], full[role][some], full[role].std(axis=0))
@@ -149,35 +153,19 @@ def _means(values: Values, places: Mapping[str, Rows]) -> Values:
 
 
 def _study(
-    responses: Responses, splits: pd.DataFrame, stimuli: pd.DataFrame, folder: Path, rows: Rows, seed: int
+    responses: Responses, splits: pd.DataFrame, features: Features, folder: Path, rows: Rows, seed: int
 ) -> _Study:
     ((train, test),) = folds_of(splits, responses.trials)
     ids = responses.trials["stimulus_id"].to_numpy()
     once = responses.average_repeats()
-    index = pd.Index(stimuli["stimulus_id"])
-    places = index.get_indexer(pd.Index(once.trials["stimulus_id"]))
-    if (places < 0).any():
-        missing = once.trials["stimulus_id"][places < 0].tolist()
-        raise BrainalignError(f"{len(missing)} images have no features ({listed(missing)}); extract them again")
-    values = np.full((len(stimuli), len(rows)), np.nan)
-    values[places] = once.values[:, rows]
-    training, testing = (np.unique(index.get_indexer(pd.Index(np.unique(ids[some])))) for some in (train, test))
+    values = np.full((len(features.stimuli), len(rows)), np.nan)
+    values[features.rows_of(once.trials["stimulus_id"].tolist())] = once.values[:, rows]
+    training, testing = (np.sort(features.rows_of(np.unique(ids[some]).tolist())) for some in (train, test))
     order = np.random.default_rng([seed, 0x6D1]).permutation(training)
     check_halves(len(order))
     half = len(order) // 2
     images = {"guide": np.sort(order[:half]), "check": np.sort(order[half:]), "test": testing}
-    return _Study(values, images, [str(folder / path) for path in stimuli["path"]])
-
-
-def _rows(features: Features, stimuli: pd.DataFrame) -> Values:
-    """Return flat features in the order of another table of the same images."""
-    rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli["stimulus_id"]))
-    if (rows < 0).any():
-        raise BrainalignError(
-            f"guide and check were extracted from different images: {int((rows < 0).sum())} of {len(rows)} are "
-            "missing; extract both again"
-        )
-    return np.asarray(features.values[rows].reshape(len(rows), -1))
+    return _Study(values, images, [str(folder / path) for path in features.stimuli["path"]])
 
 
 def _correlations(predicted: Values, measured: Values, places: Mapping[str, Rows]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from brainalign.simulation import SHAPE_NEURONS, measure_things, true_responses
 from brainalign.workflow import Job
 
 ROLES = ("guide", "check")
+OF_THE_PRIOR = {"save_memory", "scheduler", "dtype"}  # how it is loaded
 LEVEL = 0.05  # false discovery rate of captions that count
 READ_AT_ONCE = 64  # images
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same bytes at any time
@@ -39,14 +40,7 @@ def synthesize(job: Job) -> None:
         raise BrainalignError("synthesize.prior is missing; give a diffusion model")
     device = str(pick_device(options.device))
     job.provenance.device = device
-    pipe = synthesis.load_prior(
-        options.prior,
-        device,
-        options.recurrence,
-        save_memory=options.save_memory,
-        scheduler=options.scheduler,
-        dtype=options.dtype,
-    )
+    pipe = synthesis.load_prior(options.prior, device, options.recurrence, **options.model_dump(include=OF_THE_PRIOR))
     about = job.details("guides")
     setting = setting_of(job, options, options.batch_size, pipe, about["asked"])
     study = synthesis.SynthesisStudy(
@@ -138,14 +132,9 @@ def _save(job: Job, found: synthesis.Synthesised, known: list[str], about: Mappi
         for region in about["asked"]
     ]
     details = {
+        **{name: about[name] for name in ("asked", "guide", "check", "r", "scheduler", "own_scheduler")},
         "regions": list(about["asked"]),
-        "asked": about["asked"],
-        "guide": about["guide"],
-        "check": about["check"],
-        "r": about["r"],
         "known": known,
-        "scheduler": about["scheduler"],
-        "own_scheduler": about["own_scheduler"],
         "cost": found.cost,
         "unit": "guide, check, true: standard deviations over natural images; valid: 1 shows one clear shape; typical: "
         "usual distance between natural neighbours in the features of the check, over that of the image, at most 1",

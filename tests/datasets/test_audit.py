@@ -14,6 +14,7 @@ import yaml
 from jobs import run_step
 from pages import check
 from PIL import Image
+from worlds.labs import volume
 
 from brainalign.cli import main
 from brainalign.datasets import audit, audit_study
@@ -78,9 +79,6 @@ def test_mistakes_in_studies_of_blocks(small, make_study) -> None:
     few = "splits.all: leaving out 3 of 4 stimuli leaves fewer than 2 to train on"
     said(few, splits=runs | {"all": {"leave_out": "stimulus", "size": 3}})
     said("every block is a single volume", study=make_study(small.folder, block=1))
-    many = "splits.five: every 5 of 20 stimuli left out makes 15,504 folds; use a smaller size"
-    study = make_study(small.folder, n_stimuli=20, n_runs=3)
-    said(many, study=study, splits=runs | {"five": {"leave_out": "stimulus", "size": 5}})
 
 
 def test_nothing_is_wrong_with_sound_blocks(small, root) -> None:
@@ -214,13 +212,7 @@ def test_bad_targets_trials_and_their_images(scenes) -> None:
     stop, warn = told(path)
     assert stop == ""
     assert "(vertex-L-5)" in warn
-    values[:, : scenes.n_roi] = np.nan
-    for hemi in ("L", "R"):
-        nibabel.save(betas_image(values, scenes.trials["trial_id"], hemi), scenes.folder / f"{hemi}_betas.func.gii")
-    assert "recordings.01: every target of ROI seen holds NaN or is constant; check the maps" in told(path)[0]
     path, trials = scenes.write(), scenes.trials
-    trials[trials["stimulus_id"] != "scene0007"].to_csv(scenes.folder / "trials.tsv", sep="\t", index=False)
-    assert "there are 48 maps but" in told(path)[0]
     table = scenes.folder / "trials.tsv"
     trials.replace({"stimulus_id": {"scene0007": "scene0008"}}).to_csv(table, sep="\t", index=False)
     text = told(path)[1]
@@ -294,7 +286,6 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
     for changes, message in (
         ({"splits": {"a": {"column": "sett", "value": "shared"}}}, "no column 'sett' (did you mean 'set'?)"),
         ({"splits": {"a": {"column": "set", "value": "sharde"}}}, "no image has 'sharde' in column 'set' (did you"),
-        ({"splits": {"a": {"share": 0.99}}}, "give a share between 0 and 1 that leaves some on both sides"),
         ({"stimuli": "stimuli/stimulus.tsv"}, "stimuli: no file stimuli/stimulus.tsv in"),
         ({"sha256": {"trials.tsv": "0" * 64}}, "sha256: "),
         ({"decoded": ["02"], "sensors": {"a": ["Xz"]}, "windows": {"w": [0, 9]}}, "Xz not recorded from 02\nwindows.w"),
@@ -356,12 +347,6 @@ def write_table(path: Path, **columns: object) -> None:
     pd.DataFrame(columns).to_csv(path, sep="\t", index=False)
 
 
-def volumes(path: Path, shape: tuple[int, ...], rng: np.random.Generator) -> None:
-    image = nibabel.Nifti1Image(rng.normal(size=shape).astype("float32"), np.eye(4))
-    image.header.set_zooms((1, 1, 1, 2.0)[: len(shape)])
-    nibabel.save(image, path)
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng = tmp_path_factory.mktemp("lab"), np.random.default_rng(3)
@@ -370,11 +355,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(folder / "trials.tsv", stimulus_id=shown, session=np.repeat(["1", "2", "3"], 30))
     write_table(folder / "stimuli.tsv", stimulus_id=NAMES, set=["test"] * 10 + ["train"] * 20)
     write_table(folder / "vectors.tsv", stimulus_id=NAMES, a=rng.normal(size=30), b=rng.normal(size=30))
-    volumes(folder / "betas.nii.gz", (3, 3, 2, 90), rng)
-    nibabel.save(nibabel.Nifti1Image(np.ones((3, 3, 2), "uint8"), np.eye(4)), folder / "mask.nii.gz")
+    nibabel.save(volume(rng.normal(size=(90, 18)), (3, 3, 2)), folder / "betas.nii.gz")
+    nibabel.save(volume(np.ones(18), (3, 3, 2)), folder / "mask.nii.gz")
     for run in RUNS:
         np.save(folder / f"{run}.npy", rng.normal(size=(100, 10)))
-        volumes(folder / f"{run}.nii.gz", (3, 3, 2, 100), rng)
+        nibabel.save(volume(rng.normal(size=(100, 18)), (3, 3, 2), 2.0), folder / f"{run}.nii.gz")
     onsets = np.tile(np.arange(1, 196, 3.0), 3)
     write_table(folder / "words.tsv", run=np.repeat(RUNS, 65), onset_s=onsets, duration_s=0.2, text="word")
     np.save(folder / "of_words.npy", rng.normal(size=(195, 3)))
@@ -438,15 +423,12 @@ def no_category(folder: Path, study: dict[str, Any]) -> None:
     del study["splits"], study["models"]
 
 
-TURNED = "has shape (12, 90) but .*90 rows; .*, or trials_axis: 1 where values are so"
 MISTAKES: list[tuple[str, Spoil, str]] = [
-    ("arrays", values("values.npy", np.transpose), TURNED),
     ("arrays", no_category, "30 of 90 trials have an empty category (trial-0000, trial-0003,"),
     ("arrays", one_target_left_out, "there is one target, and patterns over targets tell"),
     ("arrays", values("values.npy", lambda v: v[:, 0]), "its array has shape (90,); give rows x targets"),
     ("arrays", recording(values=["values.npy"]), "recordings.01.values: give the path of one file"),
     ("arrays", table("trials.tsv", lambda t: t, ";"), "separated by semicolons, not by tabs as its name says"),
-    ("arrays", table("trials.tsv", lambda t: t.set_axis(["image", "session"], axis=1)), "no column 'stimulus_id'"),
     ("arrays", table("trials.tsv", lambda t: t.assign(stimulus_id=t["stimulus_id"] + ".png")), "did you mean 'p00'"),
     ("arrays", key(splits={"share": 0.2}), "splits.share: give names with what they stand for"),
     ("arrays", key(recordings={"01": {"values": "values.npy"}}), "recordings.01.format: this key is required"),
@@ -455,15 +437,10 @@ MISTAKES: list[tuple[str, Spoil, str]] = [
     ("betas", image("mask.nii.gz", 3, 3, 2, 2), "has shape (3, 3, 2, 2), where one volume is wanted"),
     ("betas", image("betas.nii.gz", 3, 3, 2), "has shape (3, 3, 2); give a 4-D image, a volume per trial"),
     ("runs", values("run2.npy", np.transpose), "shape (10, 100), where (rows, 10 targets) of numbers are wanted; turn"),
-    ("runs", recording(files=dict.fromkeys(RUNS, "run1.npy")), "run1 and run2 hold the same numbers, one a copy"),
     ("runs", recording(files={run: ["run1.npy"] * 2 for run in RUNS}), "(presentation 1) and run1 (presentation 2)"),
-    ("runs", recording(files=["run1.npy"]), "recordings.01.files: give names with what they stand for"),
     ("runs", recording(tr_s=2000), "a repetition time is given in seconds"),
-    ("runs", recording(first_row_s=2000), "no event is left when its first row begins (193 s beside 2021 s)"),
     ("runs", table("words.tsv", lambda t: t.assign(run=t["run"].str[-1])), "no event is of such a run; the table has"),
-    ("runs", table("words.tsv", lambda t: t.assign(onset_s=1000 * t["onset_s"].astype(float))), "begin after its end"),
     ("runs", table("words.tsv", lambda t: t.iloc[:-1]), "holds 195 vectors but there are 194 stimuli"),
-    ("runs", key(continuous={"delays_s": [2000, 4000]}), "4000 s is no delay of responses; give seconds, 60 at most"),
     ("runs", key(continuous={"trim_s": 20}), "continuous.trim_s: give a list"),
     ("volumes", image("mask.nii.gz", 3, 3, 2, value=0), "mask.nii.gz: selects no voxel"),
     ("volumes", image("run1.nii.gz", 3, 3, 2), "has shape (3, 3, 2); give a 4-D image"),

@@ -141,8 +141,6 @@ def test_flat_and_bad_channels(root, events) -> None:
     raw, table = read(root)
     assert raw.ch_names == ["Cz", "Pz", "Oz"]  # without the eyes
     epochs = datasets.make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)
-    one = [epochs]
-    refused("the epochs: 0 channels hold NaN and 1 are flat", datasets.epochs_to_responses, one, bad_channels="raise")
     assert datasets.epochs_to_responses([epochs], bad_channels="drop").targets["target_id"].tolist() == ["Cz", "Pz"]
     channels = root / "sub-01" / "eeg" / "sub-01_task-read_run-1_channels.tsv"
     content = pd.read_csv(channels, sep="\t", dtype=str, keep_default_na=False)
@@ -155,10 +153,8 @@ def test_flat_and_bad_channels(root, events) -> None:
 def test_events_may_be_chosen_and_what_is_missing_is_named(root, events, monkeypatch) -> None:
     _, table = read(root, where={"trial_type": ["test"]})
     assert table["stimulus_id"].tolist() == table["category"].tolist() == ["images/bat/bat_01b.jpg"]
-    refused(r"none of 5 events names a stimulus in file_path with", read, root, where={"trial_type": ["catch"]})
     refused(r"no column 'filepath' \(did you mean 'file_path'\?\)", read, root, stimulus_column="filepath")
     refused(r"no column 'kind'", read, root, where={"kind": ["x"]})
-    refused("cannot be read", read, root, task="rest")
     refused("datatype must be one of", read, root, datatype="ieeg")
     table = pd.read_csv(events, sep="\t", dtype=str, keep_default_na=False)
     table.loc[1, "onset"] = "99.0"

@@ -233,7 +233,6 @@ def test_wrong_files(nsd) -> None:
     refused(r"subj02.* no such file", datasets.read_nsd, nsd.root, "2", sessions=[1])
     refused("subject is 9; NSD has 1 to 8", datasets.read_nsd, nsd.root, "09")
     refused("subject is 'anna'; give its number", datasets.read_nsd, nsd.root, "anna")
-    refused(r"within: no ROI 'V1w' \(did you mean 'V1v'", nsd.read, within=["V1w"])
     refused(r"nsdgenral.nii.gz: no such file .*did you mean 'nsdgeneral.nii.gz'", nsd.read, mask="nsdgenral")
     (nsd.betas / "ncsnr.nii.gz").unlink()
     assert nsd.read().ceiling is None
@@ -383,7 +382,6 @@ def test_a_study_takes_the_surface(cortex) -> None:
 
 def test_wrong_files_of_the_cortex(cortex) -> None:
     refused(r"sessions are 3; .* has 1 to 2", cortex.read, sessions=[3])
-    refused(r"metadata_sub-01.npy: is a pickled dictionary", cortex.read, trust_pickle=False)
     wrong = cortex.root, "2"
     refused("sub-02.npy: .*did you mean 'lh_betas_sub-01", datasets.read_nsd_cortex, *wrong, trust_pickle=True)
     for changes, message in (
@@ -464,7 +462,6 @@ def test_regions_that_are_read_and_missing_responses(challenge) -> None:
     rows = np.flatnonzero([bool(set(chosen) & set(names)) for names in whole.targets["roi"]])
     np.testing.assert_array_equal(part.values, whole.values[:, rows])
     assert part.targets["target_id"].tolist() == whole.targets["target_id"].iloc[rows].tolist()
-    refused(r"within: no ROI 'faces-3' \(did you mean 'faces-", challenge.read, within=["faces-3"])
     challenge.values["R"][3, 7] = -999
     np.save(challenge.fmri / "rh_training_fmri.npy", challenge.values["R"])
     refused("1 of 90 targets hold NaN", challenge.read)
@@ -513,8 +510,6 @@ def test_what_is_not_there_or_has_no_name(challenge) -> None:
     mapping = challenge.masks / "mapping_streams.npy"
     np.save(mapping, {0: "Unknown", 1: "early"}, allow_pickle=True)
     refused(r"rh.streams_ch.*: ROI id 2 has no name in .*mapping_streams.npy", challenge.read)
-    np.save(mapping, CHALLENGE_NAMES["floc-faces"], allow_pickle=True)
-    refused("names ROI faces-1, as a labelling read before it does", challenge.read)
     refused(r"subj05: no such file .*holds subj01", read_algonauts, challenge.root, "5")
     mapping.unlink()
     refused(r"mapping_streams.npy: no such file .* rois=", challenge.read)

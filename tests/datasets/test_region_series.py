@@ -110,7 +110,6 @@ def test_confounds_patterns_names_and_settling(study) -> None:
     np.testing.assert_allclose(late.series[0], residual(study.means("1")[20:], study.motion["1"][20:]), atol=2e-3)
     bare = read_region_series(study.files(), study.atlas, confounds=[])
     assert np.abs(bare.series[0] - read_region_series(study.files(), study.atlas).series[0]).max() > 0.1
-    refused(r"no confound 'tran_x' .*'trans_x'", read_region_series, study.files(), study.atlas, confounds=["tran_x"])
     names.write_text("index\tname\n1\tL_V1\n")
     refused("labels 20, 30, 40 of the atlas have no name", read_region_series, study.files(), study.atlas, names=names)
     fine = np.repeat(np.repeat(np.repeat(study.labels, 2, 0), 2, 1), 2, 2)
@@ -156,10 +155,7 @@ def test_series_are_found_without_events(study) -> None:
     assert found == [("01", run, "rest", TR) for run in "12"]
     assert all(file.mask and file.confounds for file in files)
     refused(r"no \*_bold.dtseries.nii", study.files, kind="cifti")
-    refused("no bold with task 'film'", study.files, task="film")
     refused("sub-02: no such folder", find_series, study.folder, "02")
-    (study.func / f"{study.stem('1')}_desc-confounds_timeseries.tsv").unlink()
-    refused(r"desc-confounds_timeseries.tsv; fMRIPrep writes it", study.files)
 
 
 def cifti(folder):
@@ -308,10 +304,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     values[3, 2] = np.nan
     np.save(folder / "0.npy", values)
     refused("subject 01, run 1", read, path)
-    values[:, 2] = 7.0
-    np.save(folder / "0.npy", values)
-    refused("constant", read, path)
-    np.save(folder / "0.npy", values[:12])
+    np.save(folder / "0.npy", np.load(folder / "2.npy")[:12])
     refused("12 frames", read, path)
     refused("did you mean 'age'", read, write(folder, labels=["agee"]))
     refused("tr_s is not given", load_descriptor, write(tmp_path, tr_s=None))

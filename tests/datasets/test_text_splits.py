@@ -235,6 +235,6 @@ def test_subjects_are_left_out_with_new_texts() -> None:
     table = corpus(6)
     refused(r"test is 0.0 and val 0.1", datasets.make_text_split, table, test=0.0)
     refused("no text is left for test: 12 different texts", datasets.make_text_split, table, test=0.05, val=0.1)
-    refused("lacks text", datasets.make_text_split, table.drop(columns="text"))
+    refused("no column .text", datasets.make_text_split, table.drop(columns="text"))
     splits = datasets.make_text_split(table, test=0.3, val=0.0)
     refused("no column 'relatoin'", datasets.text_leakage, splits, table.assign(relation="a"), label="relatoin")

@@ -1,20 +1,17 @@
 import numpy as np
 import pytest
 import torch
+from pages import made_up
 from scipy.spatial.distance import pdist
 
 from brainalign.kernels import apply_alpha, correlation_rdms, cross_product, held_out, prediction_moments, reference
 
 # rows, rank, penalties, targets
 SHAPES = [(8, 7, 13, 48), (65, 31, 3, 7), (1, 1, 1, 1), (3, 5, 2, 300), (40, 257, 4, 65)]
-SPECTRA = {
-    "spread": lambda k: torch.logspace(-2, 6, k, dtype=torch.float64),
-    "narrow": lambda k: torch.linspace(100, 101, k, dtype=torch.float64),
-    "equal": lambda k: torch.full((k,), 3.0, dtype=torch.float64),
+SPECTRA = made_up("kernels/triton_cases").SPECTRA | {
     "neighbours": lambda k: (
         1.01 ** torch.arange(k).div(2, rounding_mode="floor").double() * (1 + 8e-4 * (torch.arange(k) % 2))
-    ),
-    "pairs": lambda k: torch.arange(k, dtype=torch.float64).div(2, rounding_mode="floor") + 1,
+    )
 }
 
 

@@ -146,8 +146,8 @@ def test_power_of_the_dependence_test(n: int, record: Record) -> None:
         tests = [dependence_test(*dependent_pair(kind, 50, rng), 99, rng) for _ in range(n)]
         adaptive, plain = (np.mean([getattr(test, name) <= 0.05 for test in tests]) for name in ("p", "plain_p"))
         record(f"{kind}: adaptive, plain", f"{adaptive:.2f}, {plain:.2f}", f"{POWER.get(kind, '.58, .68')} (prototype)")
-        if kind == "linear":
-            assert plain - adaptive <= 0.15 if n == 100 else True
-        else:
+        if kind != "linear":
             assert adaptive - plain >= 0.3
-            assert adaptive >= 0.8 if n == 100 else adaptive >= 0.5
+            assert adaptive >= (0.8 if n == 100 else 0.5)
+        elif n == 100:  # of 12 pairs the standard error alone is .2
+            assert plain - adaptive <= 0.15

@@ -335,7 +335,7 @@ def test_norms_of_grounded_words(gain: float, low: float, high: float, said: str
         ("colour", "shuffled", 0.11, 9, NAN, NAN, NAN, NAN), ("all", "grounded", 0.52, 12, gain, low, high, 0.02),
         ("all", "text", 0.32, 9, NAN, NAN, NAN, NAN), ("all", "shuffled", 0.12, 9, NAN, NAN, NAN, NAN),
     )  # fmt: skip
-    found = synthesis.grounding._norms_sentence(norms, {})
+    found = synthesis.grounding._norms_sentence(norms)
     assert f": {said}. What grounding" in found
     kept(found, synthesis.grounding._norms_table(norms))
 

@@ -134,6 +134,16 @@ def test_runs_that_show_all_stimuli_may_differ_or_be_centred(centred: bool) -> N
     assert 0.03 < false < 0.07
 
 
+def test_shifts_of_runs_are_no_noise_of_what_all_of_them_show() -> None:
+    """Of 20 test images in each of 6 runs, beside 12 others shown once: sigma of signal and noise 1, of shifts 2."""
+    ids, runs, rng = np.r_[np.tile(np.arange(20), 6), 20:92], np.r_[:6].repeat(20), np.random.default_rng(4)
+    runs, signal = np.r_[runs, np.r_[:6].repeat(12)], rng.normal(size=(92, 600)) * (np.arange(600) < 400)
+    values = rng.normal(size=(192, 600)) + signal[ids]
+    share, q = st.share_and_q(values + 2 * rng.normal(size=(6, 600))[runs], ids, runs=[runs])
+    np.testing.assert_allclose([share[:400].mean(), share[400:].mean()], [0.5, 0], atol=0.02)
+    assert (q[:400] < 0.05).mean() > 0.95 > 0.05 > (q[400:] < 0.05).mean()
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 def test_time_courses_count_as_their_independent_rows(rho: float) -> None:
     """Bartlett's (1 − ρ²) / (1 + ρ²); counted as rows, noise alone is called alike too often."""

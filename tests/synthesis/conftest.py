@@ -16,6 +16,7 @@ from brainalign.synthesis.guidance import SCHEDULE
 
 SIZES: dict[str, Any] = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
 SIZES["attention_head_dim"] = 8
+PLAIN: dict[str, Any] = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 TINY: dict[str, Any] = {"block_out_channels": (4, 8), "norm_num_groups": 2}
 SCALED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -27,8 +28,7 @@ def plain_pipe() -> Callable[[int], BrainGuidedPipeline]:
     def make(size: int) -> BrainGuidedPipeline:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            sides = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
-            unet = UNet2DModel(sample_size=size, **SIZES, **sides)
+            unet = UNet2DModel(sample_size=size, **SIZES, **PLAIN)
         return BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler(prediction_type="v_prediction"))
 
     return make

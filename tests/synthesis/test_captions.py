@@ -131,18 +131,6 @@ def test_evidence_is_a_regression_on_attributes() -> None:
     pd.testing.assert_frame_equal(found, pd.DataFrame(expected, columns=columns), check_dtype=False)
 
 
-def test_what_goes_with_an_attribute_does_not_name_it() -> None:
-    """A voxel likes discs, and green ones among them; but most discs are red."""
-    colour, shape = np.repeat(["red", "blue", "green"], 10), np.array((["disc"] * 9 + ["cross"]) * 3)
-    shape[10:] = np.where(shape[10:] == "disc", "cross", "disc")
-    images = np.column_stack([colour == "green", shape == "disc", colour != ""]).astype(float)
-    labels, words = {"colour": colour, "shape": shape}, {"colour": np.unique(colour), "shape": np.unique(shape)}
-    means = {name: np.stack([images[of == word].mean(axis=0) for word in words[name]]) for name, of in labels.items()}
-    captioner = synthesis.AttributeCaptioner({name: (words[name], means[name]) for name in labels})
-    found = synthesis.attribute_evidence(captioner, np.array([[1.0], [2], [0]]), images, labels, 3.0)
-    assert found["value"].tolist() == ["green", "disc"]
-
-
 def test_strengths_are_compared_in_units_of_their_own_refits() -> None:
     rng = np.random.default_rng(4)
     about = {"voxel": [0, 1, 0, 1], "attribute": ["colour", "colour", "shape", "shape"], "value": list("abcd")}

@@ -12,6 +12,7 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 from refusals import refused
+from synthesis.conftest import PLAIN, SCALED, SIZES
 from torch import Tensor
 
 from brainalign import synthesis
@@ -239,8 +240,7 @@ def test_saving_memory_keeps_less_and_gives_the_same_gradient(latent_pipe: Brain
 def test_a_scheduler_that_remembers_gives_way_where_steps_are_repeated(stable_diffusion: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sd15"
     shutil.copytree(stable_diffusion, folder)
-    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    diffusers.PNDMScheduler(**betas, skip_prk_steps=True, steps_offset=1).save_pretrained(folder / "scheduler")
+    diffusers.PNDMScheduler(**SCALED, skip_prk_steps=True, steps_offset=1).save_pretrained(folder / "scheduler")
     index = json.loads((folder / "model_index.json").read_text())
     index["scheduler"] = ["diffusers", "PNDMScheduler"]
     (folder / "model_index.json").write_text(json.dumps(index))
@@ -338,8 +338,7 @@ def test_how_many_images_go_at_once_changes_no_view(latent_pipe: BrainGuidedPipe
     torch.testing.assert_close(denoised_views(latent_pipe, images, 2, seed=4, at_once=at_once), expected)
 
 
-UNET = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
-UNET |= {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+UNET = SIZES | PLAIN
 N_STEPS, N_BATCH = 102, 5
 
 

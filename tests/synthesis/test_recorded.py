@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from seeded.recorded import Record, tables
+from synthesis.conftest import SCALED
 from torch import Tensor
 
 from brainalign import synthesis
@@ -33,14 +34,13 @@ def liked(images: Tensor) -> Tensor:
 def schedulers(models: Models) -> Any:
     """Return images and shares of signal of every scheduler with all that it may predict, on a PixelShuffleCodec."""
     unet, found = models("pipe").unet, []
-    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     for name, table in guidance.denoiser.SCHEDULERS.items():
         for predicted in guidance.PREDICTIONS:
             if predicted == "sample" and name in guidance.denoiser.WITHOUT_SAMPLE:
                 continue
             may_clip = table == "alphas_cumprod" and name != "PNDMScheduler"
             clips = {"clip_sample": predicted == "sample"} if may_clip else {}
-            scheduler = getattr(diffusers, name)(**betas, prediction_type=predicted, **clips)
+            scheduler = getattr(diffusers, name)(**SCALED, prediction_type=predicted, **clips)
             pipe = BrainGuidedPipeline(unet, scheduler, models("pipe").vae)
             again = 2 if name in guidance.denoiser.RECURRENT else 1
             check_scheduler(scheduler, again)

@@ -22,7 +22,7 @@ from brainalign.datasets import audit
 from brainalign.geometry import noise_covariance, rdm
 from brainalign.io import artifact_path, load
 from brainalign.study import Study, load_descriptor, parse
-from brainalign.workflow import Run, group_report_path, planned
+from brainalign.workflow import Run, planned, report_path
 
 N_DRIVEN = 30  # of 60 voxels
 SIDE = 8  # pixels
@@ -147,7 +147,7 @@ def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> N
     maps = saved(config, "groupmaps", pd.DataFrame).set_index("target_id")
     mean = sum(scores.set_index("target_id")["r"] for scores in of) / 2
     np.testing.assert_allclose(maps["mean"], mean[maps.index], atol=1e-6)
-    page = re.sub(r"\s+", " ", group_report_path(config.results, "small").read_text())
+    page = re.sub(r"\s+", " ", report_path(config.results, "small").read_text())
     assert "Not shown: 1 of 2 subjects may be luck." in page
     assert "pixels is above chance in 1 of 2 subjects" in page
 

@@ -18,7 +18,7 @@ from brainalign.geometry import rdm, unrepeated
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import concepts
 from brainalign.simulation import ConceptWorld, concept_world
-from brainalign.workflow import group_report_path
+from brainalign.workflow import report_path
 
 SUFFIXES = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
 OPTIONS = {"n_dims": 8, "starts": 3, "alphas": [0.03], "object_splits": 2, "permutations": 19}
@@ -127,7 +127,7 @@ def test_maps_are_averaged_over_their_places() -> None:
 
 def test_the_page_shows_controls_and_escapes(tables) -> None:
     assert draw_page(configured(tables[1].parent / "study" / "things.yaml", results=str(tables[1])), "things") == 0
-    page = group_report_path(tables[1], "things").read_text()
+    page = report_path(tables[1], "things").read_text()
     assert "planted properties, 2 &lt; 3" in page
     assert "Nothing here was judged" in page
 
@@ -140,7 +140,6 @@ def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWo
 
     refused("did you mean 'things'", load, concepts={"regions_of": "thing"})
     refused("things has no fMRI subject", load, concepts={"regions_of": "things"})
-    refused("net look at images, but unique_id.txt has no col", load, models={"net": {"extractor": "efficientnet"}})
     refused("no object is unseen twice", load, concepts={"object_splits": 5})
 
 

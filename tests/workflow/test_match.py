@@ -119,7 +119,7 @@ def test_few_stimuli_are_drawn_and_counted_and_ids_keep_their_zeros(networks: Ne
     given = Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"]
     known = match._known(*given, MatchSettings(features=("size", "kind")))
     assert (known["size"].tolist(), known["kind"].tolist()) == ([2.0, 1.5], ["b", "a"])
-    wrong = "match.features: stimuli.tsv has no column colour; its columns are"
+    wrong = "match.features: stimuli.tsv: no column 'colour'; it has "
     refused(wrong, match._known, *given, MatchSettings(features=("kind", "colour")))
 
 

@@ -93,33 +93,22 @@ REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("vectors-array-runs", split(runs=RUNS, three=PAIRS | {"size": 3}), "24 stimuli left out makes 2,024 folds"),
     ("vectors-array-pairs", split(runs=RUNS, drawn={"share": 0.4}), "describe a second study"),
     ("vectors-array-stimuli", split(drawn=DRAWN), "need 7 test stimuli or more; got 2"),
-    ("images-betas-stimuli", split(marked={"column": "set", "value": "test"}), "has no column 'set'"),
-    ("texts-array-runs", model(**PIXELS), "look at images, but its stimuli are texts"),
+    ("images-betas-stimuli", split(marked={"column": "set", "value": "test"}), "no column 'set'"),
     ("vectors-array-runs", model(**PIXELS), "look at images, but its stimuli"),
     ("images-blocks-runs", model(**SENTENCES), "read texts, but its stimuli are images"),
     ("images-array-column", model(**SENTENCES), "read texts, but its stimuli have none"),
-    ("vectors-array-runs", lambda study, run: study["stimuli"].update(other={}), "no vector of 1 of 25 stimuli"),
     ("vectors-blocks-runs", beside(**ARRAY), "01 are blocks in volumes and the others not"),
     ("vectors-array-runs", beside(**ARRAY, times_s=[0.0, 0.1]), "02 are over time, the others not"),
     ("vectors-array-runs", lambda study, run: study.update(epochs={"band_hz": [1, 30]}), "band_hz are of raw"),
     ("vectors-blocks-runs", lambda study, run: study.pop("fmri"), "fmri: give tr_s and space"),
     ("vectors-array-runs", lambda study, run: _save(run, np.ones((120, 24, 2))), "give times_s"),
     ("vectors-array-runs", option("compare", distances=["mahalanobis"]), "needs the noise of volumes around blocks"),
-    ("vectors-array-column", lambda study, run: _shown_once(run), "and some stimuli that are compared were shown"),
     ("vectors-array-runs", lambda study, run: run.update(methods={"d": {"encoder": "dictionary"}}), "with stimuli"),
 )
 
 
 def _save(run: Content, values: np.ndarray) -> None:
     np.save(Path(run["results"]).parent / "rates.npy", values)
-
-
-def _shown_once(run: Content) -> None:
-    run["compare"]["distances"] = ["crossnobis"]
-    path = Path(run["results"]).parent / "trials.tsv"
-    trials = pd.read_csv(path, sep="\t").drop_duplicates("stimulus_id")
-    trials.to_csv(path, sep="\t", index=False)
-    _save(run, np.load(path.with_name("rates.npy"))[trials.index])
 
 
 @pytest.mark.parametrize(("cell", "change", "sentence"), REFUSED, ids=[sentence for *_, sentence in REFUSED])

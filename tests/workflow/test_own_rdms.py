@@ -18,7 +18,7 @@ from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
 from brainalign.geometry import rdm
 from brainalign.io import Provenance, artifact_path, save
-from brainalign.workflow import group_report_path
+from brainalign.workflow import report_path
 
 N = 24
 
@@ -62,7 +62,7 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
     names = [name.decode() for name in written.pattern_descriptors["condition"]]  # as it reads other letters than ASCII
     assert names == pd.read_csv(folder / "stimuli.tsv", sep="\t")["stimulus_id"].tolist()
     np.testing.assert_allclose(written.get_matrices()[:5], np.load(folder / "cortex.npy"), rtol=1e-6)
-    assert "RDMs of cortex (5), retina (1)" in group_report_path(config.results, "mine").read_text()
+    assert "RDMs of cortex (5), retina (1)" in report_path(config.results, "mine").read_text()
     (folder / "named.yaml").write_text((folder / "mine.yaml").read_text().replace("cortex:", "V1:"))
     assert reruns(asked(config), configured(folder / "named.yaml"))["prepare_rdms"] == 1  # though files are the same
 

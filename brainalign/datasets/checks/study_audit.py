@@ -3,7 +3,9 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -161,13 +163,8 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
     prints: dict[str, formats.Fingerprint] = {}
     rows, cards = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for subject, files in descriptor.recordings.items():
-            where = f"recordings.{subject}"
-            try:
-                responses = read_subject(descriptor, subject, as_they_are=True, work=Path(folder) / "values.npy")
-            except BrainalignError as error:
-                found.problems.append(_problem(descriptor, error, where))
-                continue
+        read = partial(read_subject, as_they_are=True, work=Path(folder) / "values.npy")
+        for subject, where, responses in _each_read(descriptor, found, read):
             rows.append({"subject": subject} | _size(responses))
             prints[subject] = formats.of_responses(responses)
             found.problems += _of_values(descriptor, where, responses)
@@ -186,7 +183,7 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
                 found.problems += problems
                 if card is not None:
                     cards.append(card.assign(subject=subject))
-            if isinstance(files, EpochFiles):
+            if isinstance(files := descriptor.recordings[subject], EpochFiles):
                 channels.setdefault(str(files.picks), {})[where] = responses.targets
     found.problems += [*_other_channels(channels), *_between_subjects(prints)]
     if rows:
@@ -198,6 +195,20 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
 def _problem(descriptor: Study, error: BrainalignError, where: str) -> Problem:
     """Convert a reader's refusal into a problem; its message may begin with the place."""
     return Problem(where, str(error).removeprefix(f"{descriptor.name}: ").removeprefix(f"{where}: "))
+
+
+def _each_read(
+    descriptor: Study, found: StudyAudit, read: Callable[[Study, str], Any]
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield subjects that can be read, their place in the descriptor and what was read; collect why others cannot."""
+    for subject in descriptor.recordings:
+        where = f"recordings.{subject}"
+        try:
+            responses = read(descriptor, subject)
+        except BrainalignError as error:
+            found.problems.append(_problem(descriptor, error, where))
+        else:
+            yield subject, where, responses
 
 
 def _size(responses: Responses) -> dict[str, object]:
@@ -317,13 +328,7 @@ def _recordings(descriptor: Study, found: StudyAudit) -> None:
     """Read every subject as a run would, and count its trials by recording and category."""
     found.facts.append(f"{len(descriptor.recordings)} subject(s)")
     prints: dict[str, formats.Fingerprint] = {}
-    for subject in descriptor.recordings:
-        where = f"recordings.{subject}"
-        try:
-            responses = read_categories(descriptor, subject)
-        except BrainalignError as error:
-            found.problems.append(_problem(descriptor, error, where))
-            continue
+    for subject, where, responses in _each_read(descriptor, found, read_categories):
         prints[subject] = formats.of_responses(responses)
         found.problems += formats.copy_problems(formats.copied_trials({"": prints[subject]}), where)
         wrong = inspect_responses(where, responses)  # flat sensors are decoded from like others
@@ -401,13 +406,10 @@ def _videos(descriptor: Study, found: StudyAudit) -> None:
         found.problems.append(_problem(descriptor, error, "stimuli"))
         return
     rows = []
-    for subject in descriptor.recordings:
-        where = f"recordings.{subject}"
+    for subject, where, neural in _each_read(descriptor, found, formats.read_neural):
+        sizes = zip(("conditions", "frames", "neurons", "repeats"), neural.shape, strict=True)
+        rows.append({"subject": subject, **dict(sizes)})
         try:
-            neural = formats.read_neural(descriptor, subject)
-            shape = neural.shape
-            rows.append({"subject": subject, "conditions": shape[0], "frames": shape[1]})
-            rows[-1] |= {"neurons": shape[2], "repeats": shape[3]}
             check_neural(neural, videos.visible)
         except BrainalignError as error:
             found.problems.append(_problem(descriptor, error, where))
@@ -461,15 +463,10 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
     found.facts.append(f"{len(events):,} events in {events['run'].nunique()} runs")
     for kind, part in lengths.groupby(lengths["where"].str.split(".").str[1]):
         found.facts.append(f"{len(part)} {kind}, {part['seconds'].sum():,.0f} s")
-    for subject in descriptor.recordings:
-        try:
-            runs = read_continuous(descriptor, subject)
-        except BrainalignError as error:
-            found.problems.append(_problem(descriptor, error, f"recordings.{subject}"))
-            continue
+    for subject, where, runs in _each_read(descriptor, found, read_continuous):
         found.problems += outside_problems(subject, runs, events)
         found.problems += signal_problems(descriptor, subject, runs, lengths)
-        found.problems += space_problems(f"recordings.{subject}", descriptor.space_of(subject), runs.responses.targets)
+        found.problems += space_problems(where, descriptor.space_of(subject), runs.responses.targets)
         heard = sum(count > 1 for count in runs.presentations.values())
         found.facts.append(
             f"subject {subject}: {len(runs.responses.trials):,} rows of {len(runs.presentations)} runs, "

@@ -51,7 +51,7 @@ from brainalign.datasets.formats.surfaces import read_maps as read_maps
 from brainalign.datasets.formats.surfaces import read_surface_rois as read_surface_rois
 from brainalign.datasets.formats.surfaces import region_lists as region_lists
 from brainalign.datasets.formats.surfaces import vertex_table as vertex_table
-from brainalign.datasets.formats.trials import as_ids, complete_trials, read_table, read_trials
+from brainalign.datasets.formats.trials import as_ids, as_numbers, complete_trials, read_table, read_trials
 from brainalign.datasets.formats.videos import Videos, neurons_of, read_neural, read_videos
 from brainalign.datasets.formats.whitening import Whitener, fit_whitener, noise_source
 

@@ -11,7 +11,8 @@ for in 16 random projections, so that the cost grows with the number of trials a
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,21 +163,15 @@ def _pairs(values: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.
 
 def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Compute each column's spread robustly: interquartile range / 1.349, or the sd where that is only rounding."""
-    rows = np.asarray(values, dtype=np.float64)
-    known = np.isfinite(rows)
-    n = known.sum(axis=0)
-    mean = np.where(known, rows, 0).sum(axis=0) / np.maximum(n, 1)
-    squares = np.where(known, np.square(np.where(known, rows, 0) - mean), 0).sum(axis=0)
-    deviation = np.sqrt(squares / np.maximum(n - 1, 1))
-    ordered = np.sort(np.where(known, rows, np.inf), axis=0)
-    last = np.maximum(n - 1, 0)
-    # The outer neighbours of the quartiles, so that a pair of equal trials among three has a spread.
-    low, high = (
-        np.take_along_axis(np.where(np.isfinite(ordered), ordered, 0), at[None], axis=0)[0]
-        for at in (last // 4, (3 * last + 3) // 4)
-    )
+    rows = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns that hold one number or none, whose spread is 0
+        deviation = np.nanstd(rows, axis=0, ddof=1)
+        # The outer neighbours of the quartiles, so that a pair of equal trials among three has a spread.
+        low = np.nanquantile(rows, 0.25, axis=0, method="lower")
+        high = np.nanquantile(rows, 0.75, axis=0, method="higher")
     middle = (high - low) / 1.349
-    return np.asarray(np.where(middle > FLOAT32_ROUNDING * deviation, middle, deviation))
+    return np.nan_to_num(np.where(middle > FLOAT32_ROUNDING * deviation, middle, deviation))
 
 
 def copy_problems(pairs: pd.DataFrame, where: str, sides: Sequence[pd.DataFrame] | None = None) -> list[Problem]:
@@ -231,26 +226,18 @@ def copied_files(files: Mapping[str, Path]) -> list[tuple[str, str]]:
 
     `files` are called by any names; folders are passed over.
     """
-    by_size: dict[int, list[str]] = {}
-    for name, path in files.items():
-        if path.is_file() and path.stat().st_size:
-            by_size.setdefault(path.stat().st_size, []).append(name)
-    found = []
-    for names in by_size.values():
-        for group in _equal(names, lambda name: _edges(files[name])):
-            for same in _equal(group, lambda name: file_digest(files[name])):
-                found += [(same[0], other) for other in same[1:]]
-    return found
+    alike = [[name for name, path in files.items() if path.is_file() and path.stat().st_size]]
+    for key in (lambda path: path.stat().st_size, _edges, file_digest):
+        alike = [same for names in alike for same in _equal(names, files, key)]
+    return [(same[0], other) for same in alike for other in same[1:]]
 
 
-def _equal(names: Sequence[str], key: Any) -> Iterator[list[str]]:
-    """Yield groups of two or more names with the same key."""
-    if len(names) < 2:
-        return
+def _equal(names: Sequence[str], files: Mapping[str, Path], key: Callable[[Path], Any]) -> list[list[str]]:
+    """List groups of two or more names whose files have the same key."""
     groups: dict[Any, list[str]] = {}
     for name in names:
-        groups.setdefault(key(name), []).append(name)
-    yield from (group for group in groups.values() if len(group) > 1)
+        groups.setdefault(key(files[name]), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _edges(path: Path) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_columns, check_rows
+from brainalign.datasets.formats.surfaces import empty_lists
 from brainalign.io import MISSING, image_values, load_image_file, read_lines, read_text_table
 from brainalign.study import FmriOptions, Study
 
@@ -248,6 +249,5 @@ def voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.Da
     table = pd.DataFrame(ijk, columns=["i", "j", "k"])
     table[["x_mm", "y_mm", "z_mm"]] = xyz[:, :3]
     table.insert(0, "target_id", [f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
-    no_rois: list[list[str]] = [[] for _ in range(len(ijk))]
     table.attrs["space"] = {"shape": list(inside.shape), "affine": np.asarray(affine, dtype=float).tolist()}
-    return table.assign(kind="voxel", hemi="", roi=pd.Series(no_rois, dtype=object))
+    return table.assign(kind="voxel", hemi="", roi=empty_lists(len(ijk)))

@@ -180,10 +180,7 @@ def _scanned(
         paths["scans.atlas"],
         names=paths.get("scans.names"),
         confounds=MOTION if options.confounds is None else options.confounds,
-        high_pass_hz=options.high_pass_hz,
-        low_pass_hz=options.low_pass_hz,
-        skip_frames=options.skip_frames,
-        bad_regions=options.bad_regions,
+        **options.model_dump(include={"high_pass_hz", "low_pass_hz", "skip_frames", "bad_regions"}),
     )
     tr_s = study.runs["tr_s"].to_numpy(dtype=float)
     if np.ptp(tr_s) > 1e-3:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_columns, listed
 from brainalign.datasets.published.common import nsd_image, required
 from brainalign.io import read_json, read_text_table, reading
 
@@ -21,9 +21,7 @@ def nsd_coco_ids(folder: Path | str) -> dict[str, int]:
     path = Path(folder) / "nsddata" / "experiments" / "nsd" / "nsd_stim_info_merged.csv"
     required(path, "download nsddata/experiments/nsd/nsd_stim_info_merged.csv of the release")
     table = read_text_table(path)
-    for column in ("nsdId", "cocoId"):
-        if column not in table:
-            raise BrainalignError(f"{path}: has the columns {', '.join(map(str, table))}; expected nsdId and cocoId")
+    check_columns(path, table, ("nsdId", "cocoId"), "download it again")
     with reading(path, "its ids are no whole numbers"):
         return {nsd_image(int(nsd)): int(coco) for nsd, coco in zip(table["nsdId"], table["cocoId"], strict=True)}
 

@@ -63,8 +63,8 @@ def load_npy(path: Path, n_axes: int, remedy: str, *, mapped: bool = False) -> N
     return values
 
 
-def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[Any, Any]:
-    """Return the dictionary in a .npy or .pkl file, which is a pickle: loading one can run any program."""
+def load_pickled_dict(path: Path, remedy: str, needed: Sequence[str] = (), *, trust_pickle: bool) -> dict[Any, Any]:
+    """Return the dictionary, with all `needed` keys, of a .npy or .pkl file, a pickle: loading can run any program."""
     required(path, remedy)
     if not trust_pickle:
         raise BrainalignError(
@@ -79,6 +79,8 @@ def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[An
         raise BrainalignError(f"{path}: cannot be unpickled ({error}); copy or download it again") from error
     if not isinstance(content, dict):
         raise BrainalignError(f"{path}: holds a {type(content).__name__}; expected a dictionary")
+    if missing := [name for name in needed if name not in content]:
+        raise BrainalignError(f"{path}: lacks {listed(missing)}; it has {listed(sorted(map(str, content)), 12)}")
     return content
 
 

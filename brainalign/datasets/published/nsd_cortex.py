@@ -61,10 +61,7 @@ def read_nsd_cortex(
     paths = {hemi: place / f"{side}_betas_{name}.npy" for hemi, side in SIDES.items()}
     betas = {hemi: common.load_npy(path, 2, REMEDY, mapped=True) for hemi, path in paths.items()}
     about = place / f"metadata_{name}.npy"
-    metadata = common.load_pickled_dict(about, REMEDY, trust_pickle=trust_pickle)
-    missing = [key for key in KEYS if key not in metadata]
-    if missing:
-        raise BrainalignError(f"{about}: lacks {listed(missing)}; it has {listed(sorted(map(str, metadata)), 12)}")
+    metadata = common.load_pickled_dict(about, REMEDY, KEYS, trust_pickle=trust_pickle)
     shown = np.asarray(metadata["img_presentation_order"]).ravel()
     n_sessions = _check_shapes(paths, betas, about, len(shown))
     chosen = list(range(1, n_sessions + 1)) if sessions is None else [int(session) for session in sessions]

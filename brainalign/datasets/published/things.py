@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, check_columns, listed
-from brainalign.datasets.formats import complete_trials, read_table, region_lists
+from brainalign.datasets.formats import as_numbers, complete_trials, read_table, region_lists
 from brainalign.datasets.published import common
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import check_stored, open_hdf5
@@ -80,13 +80,13 @@ def read_things(
     columns = _in_sessions(trial_path, trials, sessions)
     targets = _targets(voxel_path, voxels).assign(roi=region_lists(regions, len(voxels)))
     targets = targets.iloc[kept].reset_index(drop=True)
-    ids = _numbers(voxel_path, voxels, "voxel_id")
+    ids = as_numbers(voxels, "voxel_id", str(voxel_path)).to_numpy()
     values = _read_values(place / f"{name}_ResponseData.h5", ids, len(trials), kept, columns)
     trials = trials.iloc[columns].reset_index(drop=True)
     responses = Responses(common.without_missing(values), trials, targets, "single-trial betas (arbitrary units)")
     tested = trials.loc[trials["trial_type"] == "test", "stimulus_id"].unique().tolist()
     splits = make_image_split(trials, test=tested, val=val, seed=seed)
-    share = _numbers(voxel_path, voxels, "nc_singletrial")[kept] / 100  # written in percent
+    share = as_numbers(voxels, "nc_singletrial", str(voxel_path)).to_numpy()[kept] / 100  # written in percent
     ceiling = common.ceiling_table(targets, share, splits)
     responses = common.finish_published(responses, standardize=standardize, bad_targets=bad_targets)
     ceiling = ceiling[ceiling["target_id"].isin(responses.targets["target_id"])].reset_index(drop=True)
@@ -99,16 +99,6 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not len(table):
         raise BrainalignError(f"{path}: has no row; {REMEDY}")
     return table
-
-
-def _numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    numbers = pd.to_numeric(table[column], errors="coerce")
-    wrong = np.flatnonzero(numbers.isna() & ~table[column].isin(("", "nan", "NaN")))
-    if len(wrong):
-        raise BrainalignError(
-            f"{path}: {column} is {table[column].iloc[wrong[0]]!r} in row {wrong[0] + 1}; expected a number"
-        )
-    return numbers.to_numpy(dtype=np.float64)
 
 
 def _trials(path: Path) -> pd.DataFrame:
@@ -142,7 +132,7 @@ def _regions(path: Path, voxels: pd.DataFrame) -> common.Regions:
     for column in voxels.columns:
         if str(column).startswith(MEASURES) or not str(column) or str(column).startswith("Unnamed"):
             continue
-        inside = _numbers(path, voxels, column)
+        inside = as_numbers(voxels, column, str(path)).to_numpy()
         other = inside[~np.isin(inside, (0, 1))]
         if len(other):
             raise BrainalignError(f"{path}: column {column!r} holds {other[0]:g}; expected a region, 1 inside, else 0")
@@ -152,7 +142,7 @@ def _regions(path: Path, voxels: pd.DataFrame) -> common.Regions:
 
 
 def _targets(path: Path, voxels: pd.DataFrame) -> pd.DataFrame:
-    ijk = np.stack([_numbers(path, voxels, column) for column in PLACE], axis=1)
+    ijk = np.stack([as_numbers(voxels, column, str(path)) for column in PLACE], axis=1)
     if not np.array_equal(ijk, np.round(ijk)):
         raise BrainalignError(f"{path}: voxel_x, voxel_y, voxel_z are not whole numbers; expected places in the volume")
     ijk = ijk.astype(np.int64)

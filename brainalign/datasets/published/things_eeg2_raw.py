@@ -12,6 +12,7 @@ from brainalign.datasets.formats import epochs_to_responses, make_epochs
 from brainalign.datasets.published.common import Published, load_pickled_dict, required, subject_number
 from brainalign.datasets.published.things_images import concept_splits, things_image_rows
 
+KEYS = ("raw_eeg_data", "ch_names", "ch_types", "sfreq")
 TARGET = 99999  # marks the trials in which EEG2 asked for a key press
 REMEDY = "give the folder of the raw data, with sub-01/ses-01 ... below it"
 
@@ -64,7 +65,8 @@ def read_things_eeg2_raw(
         table = things_image_rows(images, partition, trust_pickle=trust_pickle, hashes=hashes)
         for session in sessions:
             path = place / f"ses-{session:02d}" / f"raw_eeg_{partition}.npy"
-            raw, events = _raw(path, load_pickled_dict(path, REMEDY, trust_pickle=trust_pickle), table, mne)
+            content = load_pickled_dict(path, REMEDY, KEYS, trust_pickle=trust_pickle)
+            raw, events = _raw(path, content, table, mne)
             events = events.assign(session=str(session), partition=partition)
             recordings.append(
                 make_epochs(raw, events, band_hz=band_hz, tmin=tmin, tmax=tmax, baseline=baseline).pick("eeg")
@@ -74,9 +76,6 @@ def read_things_eeg2_raw(
 
 
 def _raw(path: Path, content: Mapping[Any, Any], table: pd.DataFrame, mne: Any) -> tuple[Any, pd.DataFrame]:
-    missing = [name for name in ("raw_eeg_data", "ch_names", "ch_types", "sfreq") if name not in content]
-    if missing:
-        raise BrainalignError(f"{path}: lacks {listed(missing)}; it has {listed([str(name) for name in content], 8)}")
     values = np.asarray(content["raw_eeg_data"], dtype=np.float64)
     kinds = [str(kind) for kind in content["ch_types"]]
     if values.ndim != 2 or len(values) != len(kinds) or len(content["ch_names"]) != len(kinds):

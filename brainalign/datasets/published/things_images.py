@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, check_unique, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, check_unique
 from brainalign.datasets.published.common import load_pickled_dict, required
 from brainalign.io import file_digest
 
@@ -45,11 +45,8 @@ def things_image_rows(
     check_choice("partition", partition, METADATA)
     place = Path(images)
     if place.is_file():
-        content = load_pickled_dict(place, REMEDY, trust_pickle=trust_pickle)
         columns = [f"{METADATA[partition]}_img_{name}" for name in ("concepts", "files")]
-        missing = [name for name in columns if name not in content]
-        if missing:
-            raise BrainalignError(f"{place}: lacks {listed(missing)}; it has {listed(list(content), 6)}")
+        content = load_pickled_dict(place, REMEDY, columns, trust_pickle=trust_pickle)
         folders, names = ([str(name) for name in content[column]] for column in columns)
         paths = ["" for _ in names]
     else:
@@ -84,9 +81,7 @@ def drop_tested_concepts(responses: Responses) -> Responses:
         If a column is missing, or no trial is tested or none is left to train.
     """
     trials = responses.trials
-    missing = [name for name in ("concept", "partition") if name not in trials]
-    if missing:
-        raise BrainalignError(f"the table of trials lacks {listed(missing)}; it has {list(trials)}")
+    check_columns("the table of trials", trials, ("concept", "partition"))
     tested = trials["partition"].eq("test")
     lost = ~tested & trials["concept"].isin(trials["concept"][tested])
     if not tested.any() or (tested | lost).all():

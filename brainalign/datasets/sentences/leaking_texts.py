@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import check_columns, listed
-from brainalign.datasets.problems import Problem
+from brainalign.datasets.problems import Problem, listing_faults
 from brainalign.datasets.sentences.near_texts import near_duplicate_texts
 
 SIDES = (("train", "test"), ("val", "test"), ("train", "val"))
@@ -54,9 +54,9 @@ def text_leakage(
     pairs = pairs.assign(a=[texts[row] for row in pairs["row_a"]], b=[texts[row] for row in pairs["row_b"]])
     for fold, table in splits.groupby("fold", sort=True):
         where = f"splits: fold {fold}"
-        problems += [Problem(where, what, "error", rows) for what, rows in _unknown(table, sentences)]
         shown = table[["trial_id", "split"]].merge(sentences, on="trial_id", suffixes=("", "_"))
-        found = [*_same_texts(shown), *_near_texts(shown, pairs)]
+        lost = "in the table of sentences ({}); split the same table"
+        found = [*listing_faults(table, sentences["trial_id"], lost), *_same_texts(shown), *_near_texts(shown, pairs)]
         if left_out:
             found += _both_sides(shown, left_out)
         if label:
@@ -66,21 +66,6 @@ def text_leakage(
 
 
 Found = tuple[str, tuple[str, ...]]
-
-
-def _unknown(table: pd.DataFrame, sentences: pd.DataFrame) -> Iterator[Found]:
-    twice = sorted(set(table["trial_id"][table["trial_id"].duplicated()]))
-    if twice:
-        yield f"{len(twice)} trials occur more than once ({listed(twice)}); make the splits again", tuple(twice)
-    lost = sorted(set(table["trial_id"]) - set(sentences["trial_id"]))
-    if lost:
-        yield (
-            f"{len(lost)} trials are not in the table of sentences ({listed(lost)}); split the same table",
-            tuple(lost),
-        )
-    for side in ("train", "test"):
-        if side not in set(table["split"]):
-            yield f"there is no {side} trial; make the splits again", ()
 
 
 def _same_texts(shown: pd.DataFrame) -> Iterator[Found]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows, check_unique, listed
+from brainalign.checks import BrainalignError, check_columns, check_rows, check_unique, listed
 
 RATE_HZ, N_CHANNELS, N_SAMPLES = 128.0, 128, 1280
 COLUMNS = ("trial_id", "stimulus_id", "text", "sha256", "dataset", "subject", "task", "row")
@@ -48,9 +48,7 @@ class TextRecordings:
     units: str = "µV"
 
     def __post_init__(self) -> None:
-        missing = [name for name in COLUMNS if name not in self.sentences]
-        if missing:
-            raise BrainalignError(f"the table of sentences lacks {listed(missing)}; it has {list(self.sentences)}")
+        check_columns("the table of sentences", self.sentences, COLUMNS)
         remedy = "give one row of the table per signal"
         check_rows("signals", len(self.signals), "the table of sentences", len(self.sentences), remedy)
         if self.signals.ndim != 3 or self.mask.shape != (len(self.signals), self.signals.shape[-1]):

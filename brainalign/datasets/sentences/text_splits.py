@@ -65,9 +65,7 @@ def make_text_split(
 
 def _groups(sentences: pd.DataFrame, similarity: float) -> "pd.Series[Any]":
     """Return the group of texts of every trial, named by the first text of it."""
-    missing = [name for name in ("trial_id", "stimulus_id", "text", "dataset", "task") if name not in sentences]
-    if missing:
-        raise BrainalignError(f"the table of sentences lacks {listed(missing)}; it has {list(sentences)}")
+    check_columns("the table of sentences", sentences, ("trial_id", "stimulus_id", "text", "dataset", "task"))
     texts = sentences.drop_duplicates("stimulus_id")
     first = texts["stimulus_id"].groupby(text_groups(texts["text"].tolist(), similarity)).transform("first")
     return sentences["stimulus_id"].map(dict(zip(texts["stimulus_id"], first, strict=True)))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from brainalign.checks import listed
 from brainalign.datasets.formats import ImageAudit
-from brainalign.datasets.problems import Problem
+from brainalign.datasets.problems import Problem, listing_faults
 from brainalign.datasets.splits.splits import check_trials_known, group_labels
 
 
@@ -55,23 +55,11 @@ def _folds(splits: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _fold_problems(table: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Found]:
-    twice = sorted(set(table["trial_id"][table["trial_id"].duplicated()]))
-    if twice:
-        yield (
-            f"{len(twice)} trials occur more than once ({listed(twice)}); make the splits again",
-            "error",
-            tuple(twice),
-        )
-    unknown = sorted(set(table["trial_id"]) - set(trials["trial_id"]))
-    if unknown:
-        what = f"{len(unknown)} trials are not among the responses ({listed(unknown)}); run prepare again"
-        yield what, "error", tuple(unknown)
     unused = sorted(set(trials["trial_id"]) - set(table["trial_id"]))
     if unused:
         yield f"{len(unused)} trials of the responses are in no split ({listed(unused)})", "warning", tuple(unused)
-    for side in ("train", "test"):
-        if side not in set(table["split"]):
-            yield f"there is no {side} trial; make the splits again", "error", ()
+    for what, rows in listing_faults(table, trials["trial_id"], "among the responses ({}); run prepare again"):
+        yield what, "error", rows
     # The splits' own stimulus ids may be stale: the responses say what was shown.
     shown = table.merge(trials[["trial_id", "session", "run", "stimulus_id"]], on="trial_id", suffixes=("_split", ""))
     yield from _stimulus_leaks(shown)

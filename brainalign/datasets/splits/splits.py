@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_folds, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, check_folds, listed
 from brainalign.io import MISSING
 from brainalign.study import Split
 
@@ -20,11 +20,7 @@ def group_labels(trials: pd.DataFrame, leave_out: str | None) -> "pd.Series[str]
     if leave_out == "run":
         return "ses-" + trials["session"] + "_run-" + trials["run"]
     column = {"stimulus": "stimulus_id"}.get(str(leave_out), str(leave_out))
-    if column not in trials:
-        raise BrainalignError(
-            f"leave_out: the trials have no column {column!r}{did_you_mean(column, map(str, trials))}; give run, "
-            f"session, stimulus, or one of {', '.join(map(str, trials))}"
-        )
+    check_columns("leave_out: the trials", trials, [column], "give run, session, stimulus, or one of these")
     labels = trials[column].astype(str)
     if len(empty := trials["trial_id"][labels.isin(MISSING)]):
         what = f"{len(empty)} of {len(labels)} trials have an empty {column} ({listed(empty.tolist())})"

@@ -1,12 +1,12 @@
 """EEG of sentences as a descriptor asks for it: trials with their texts, sensors, a split by text, what leaks."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_columns, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, listed
 from brainalign.datasets import sentences
 from brainalign.datasets.formats import empty_lists
 from brainalign.datasets.problems import Problem
@@ -42,17 +42,8 @@ def read_sentence_study(descriptor: Study) -> tuple[Responses, sentences.TextRec
             )
             for task, table in release.tables.items()
         }
-        parts.append(
-            read_zuco(
-                paths["folder"],
-                dataset=name,
-                subjects=release.subjects,
-                tasks=release.tasks,
-                tables=tables or None,
-                unmatched=release.unmatched,
-                typos=typos,
-            )
-        )
+        asked: dict[str, Any] = release.model_dump(include={"subjects", "tasks", "unmatched"})
+        parts.append(read_zuco(paths["folder"], dataset=name, tables=tables or None, typos=typos, **asked))
     read = sentences.join_recordings(parts)
     lengths = read.mask.sum(axis=1)
     trials = sentence_trials(descriptor, read.sentences.assign(n_samples=lengths, trial_index=read.sentences["row"]))
@@ -65,11 +56,7 @@ def sentence_trials(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Return a table of trials with the label that will be told, and blocks, where the descriptor asks for them."""
     label = descriptor.sentences.label
     if label is not None:
-        if label not in trials:
-            names = [str(name) for name in trials]
-            raise BrainalignError(
-                f"sentences.label: the sentences have no {label!r}{did_you_mean(label, names)}; {listed(names)}"
-            )
+        check_columns("sentences.label: the table of sentences", trials, [label], "name one of these")
         values = sorted(set(trials[label].fillna("").astype(str)) - {""} - set(descriptor.sentences.labels))
         if values:
             raise BrainalignError(

@@ -119,28 +119,17 @@ def _cut(study: Study) -> dict[str, Any]:
 
 def _algonauts(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, AlgonautsFiles)
-    found = read_algonauts(
-        paths["root"],
-        files.participant,
-        trust_pickle=files.trust_pickle,
-        rois=ALGONAUTS_ROIS if files.rois is None else files.rois,
-        within=files.within,
-        bad_targets=_finish(study, as_they_are)["bad_targets"],
-    )
-    return found.responses
+    part: dict[str, Any] = files.model_dump(include={"trust_pickle", "within"})
+    part["rois"] = ALGONAUTS_ROIS if files.rois is None else files.rois
+    part["bad_targets"] = _finish(study, as_they_are)["bad_targets"]
+    return read_algonauts(paths["root"], files.participant, **part).responses
 
 
 def _nsd(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, NsdFiles)
-    nsd = open_nsd(
-        paths["root"],
-        files.participant,
-        sessions=files.sessions,
-        mask=files.mask,
-        rois=NSD_ROIS if files.rois is None else files.rois,
-        within=files.within,
-        betas=files.betas,
-    )
+    part: dict[str, Any] = files.model_dump(include={"sessions", "mask", "within", "betas"})
+    part["rois"] = NSD_ROIS if files.rois is None else files.rois
+    nsd = open_nsd(paths["root"], files.participant, **part)
     return finish_published(nsd.responses(), **_finish(study, as_they_are))
 
 
@@ -192,14 +181,10 @@ def _array(study: Study, subject: str, as_they_are: bool, work: Path | None = No
     return formats.read_array(
         paths["values"],
         paths["trials"],
-        key=files.key,
         targets=paths.get("targets"),
         atlas=paths.get("atlas"),
         times_s=paths.get("times_s", files.times_s),
-        trials_axis=files.trials_axis,
-        times_axis=files.times_axis,
-        repeats_axis=files.repeats_axis,
-        units=files.units,
+        **files.model_dump(include={"key", "trials_axis", "times_axis", "repeats_axis", "units"}),
         # What is bad in series is raised or dropped when they are read, as of epochs.
         **_finish(study, as_they_are and not files.timed),
         **_cut(study),
@@ -305,11 +290,7 @@ def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
     """Return the test images that a column of the table marks; none where a share is drawn."""
     if rule.column is None:
         return []
-    if rule.column not in stimuli:
-        raise BrainalignError(
-            f"splits.{name}.column: the table of images has no column {rule.column!r}"
-            f"{did_you_mean(rule.column, map(str, stimuli.columns))}; it has {', '.join(map(str, stimuli.columns))}"
-        )
+    check_columns(f"splits.{name}.column: the table of images", stimuli, [rule.column], "name one of these")
     values = stimuli[rule.column].astype(str)
     is_test = values == rule.value
     if str(rule.value) in ("True", "False"):  # programs write TRUE, true or True

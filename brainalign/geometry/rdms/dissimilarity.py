@@ -349,11 +349,4 @@ def feature_rdms(
 
 def stimulus_features(features: Features, stimulus_ids: Sequence[str]) -> Values:
     """Return the features (n_stimuli, ...) of chosen stimuli, matched by id."""
-    rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimulus_ids))
-    missing = [stimulus for stimulus, row in zip(stimulus_ids, rows, strict=True) if row < 0]
-    if missing:
-        raise BrainalignError(
-            f"layer {features.layer!r} has no features for {len(missing)} of {len(rows)} stimuli ({listed(missing)}); "
-            "run extract again"
-        )
-    return np.asarray(features.values[rows])
+    return np.asarray(features.values[features.rows_of(stimulus_ids)])

@@ -31,7 +31,7 @@ def images_chapter(material: kit.ImageMaterial) -> kit.Chapter:
         image_sections(material),
         image_findings(material),
         answer=answer_of_images(material, _pairs(material)),
-        headline=[] if summary is None else _headline(material, summary),
+        headline=[] if summary is None else _headline(summary),
         pairs=_pairs(material),
         interval_note=f"One row per model: the layer that scores best inside the training {stimuli} (the first one "
         "where nothing is scored there, as with a single penalty); all layers are in the CSV. Intervals: resampled "
@@ -130,7 +130,7 @@ def _failed_words(material: kit.ImageMaterial) -> Iterator[kit.FailedControl]:
         )
 
 
-def _headline(material: kit.ImageMaterial, summary: pd.DataFrame) -> list[dict[str, Any]]:
+def _headline(summary: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of the layer chosen in training of every model; all layers are in the CSV."""
     shown = summary[summary["chosen"]]
     extreme = shown["quantity"].isin(["largest r", "share above ceiling"])  # above 0 by chance alone

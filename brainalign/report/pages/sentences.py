@@ -65,7 +65,7 @@ def text_chapter(material: TextMaterial) -> Chapter:
     if decoders:
         ledger, targets = (material.tables.get(name, pd.DataFrame()) for name in ("ledger", "targets"))
         sections = [
-            *text_sections.control_sections(decoders, said),
+            *text_sections.control_sections(decoders),
             text_sections.retrieval_section(decoders, material.config.confidence),
             text_sections.sentence_section(decoders, said, options.examples, material.config.seed),
             *text_sections.label_section(decoders),

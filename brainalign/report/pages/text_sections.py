@@ -138,7 +138,7 @@ SCORES = {"content": "content words", "bleu1": "BLEU-1", "bleu2": "BLEU-2", "rou
 LEAST_SENSORS = 8  # for a topography
 
 
-def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) -> list[kit.Section]:
+def control_sections(decoders: Tables) -> list[kit.Section]:
     """Return the control matrix of every decoder, and what needs no brain at all beside it."""
     panels = [
         kit.captioned("textcontrols", f"Control matrix, {name}", matrix_figure(cells), cells, id=f"controls{k}")

@@ -109,7 +109,7 @@ def grounding_section(material: kit.ImageMaterial) -> kit.Section | None:
         paragraphs += region_sentences(regions)
         blocks.append(_regions_table(regions))
     if len(norms):
-        paragraphs.append(_norms_sentence(norms, details))
+        paragraphs.append(_norms_sentence(norms))
         blocks.append(_norms_table(norms))
     return kit.Section("grounding", "Grounded words", panels, paragraphs, blocks)
 
@@ -235,7 +235,7 @@ def _regions_table(regions: pd.DataFrame) -> Markup:
     return kit.html_table(header, rows, "Regions predicted from words of captions")
 
 
-def _norms_sentence(norms: pd.DataFrame, details: Mapping[str, Any]) -> str:
+def _norms_sentence(norms: pd.DataFrame) -> str:
     rows = kit.by_name(norms[norms["norm"] == ALL_NORMS], "space")
     mine, sure = rows["grounded"], "a tie"
     if mine["gain_low"] > 0 or mine["gain_high"] < 0:
