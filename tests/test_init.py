@@ -990,6 +990,9 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}
     assert main(["init", str(tmp_path), "--yes"]) == 0
     assert yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"] == files
+    savemat(tmp_path / "V2.mat", {"sim": np.stack([squareform(pairs), squareform(pairs + 1)], axis=2)})  # subjects last
+    np.testing.assert_array_equal(read_rdm_study(described(tmp_path)).sets["V2"][:, 0], [pairs, pairs + 1])
+    (tmp_path / "V2.mat").unlink()
     np.savez(tmp_path / "IT.npz", a=1 - np.corrcoef(rng.normal(size=(78, 5))), b=squareform(pairs))  # but for rounding
     RDMs(pairs, pattern_descriptors={"name": names[::-1]}).save(tmp_path / "LO_rdm.hdf5", "hdf5")
     np.savez(tmp_path / "FFA_rdm.npz", rdm=squareform(pairs), shown=names[::-1])  # says its order, as stimuli do not

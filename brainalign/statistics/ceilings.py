@@ -115,8 +115,8 @@ def _snr(
 ) -> list[NDArray[np.float64]]:
     """Return signal over noise variance of every target, from all rows and from `some` of them, which are read once.
 
-    The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i. `runs`, in
-    which every stimulus was shown as often, lose their means, and the noise as many degrees of freedom.
+    The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i. `runs`, as
+    `repeats_q` chooses them, lose their means, and the noise as many degrees of freedom where stimuli are in all.
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
     ids, flat, whole = np.asarray(stimulus_ids), flatten_rows(values), np.arange(len(values))
@@ -138,20 +138,33 @@ def _snr(
 
 def _ratio(part: NDArray[np.float64], codes: Rows, runs: Rows) -> NDArray[np.float64]:
     """Return signal over noise variance of a block of targets, which is overwritten."""
-    n, k, n_means = len(codes), np.bincount(codes), int(runs.max()) + 1
+    n, k = len(codes), np.bincount(codes)
+    many, members = k[codes] > 1, [runs == run for run in np.unique(runs)]
     part -= part[:1].copy()  # constants are exactly 0 then
-    for run in range(n_means):
-        part[runs == run] -= part[runs == run].mean(axis=0)
+    # What runs add to all is told by the repeated stimuli, which are the same in each; others would add their signal.
+    repeated = [here for here in members if (here & many).any()]
+    for here in repeated:
+        part[here] -= part[here & many].mean(axis=0)
+    per_stimulus = sparse.csr_array((np.ones(many.sum()), (codes[many], np.flatnonzero(many))), (len(k), n)) @ part
+    squares = np.einsum("n,nt,nt->t", many.astype(np.float64), part, part)
+    apart = len(repeated) > 1 and not set(codes[repeated[0] & many]) & set(codes[repeated[1]])
+    noise = (squares - (1 / k) @ per_stimulus**2) / (n - len(k) - (0 if apart else len(repeated) - 1))
+    for here in members:
+        part[here] -= part[here].mean(axis=0)
     total = np.einsum("nt,nt->t", part, part)
-    per_stimulus = sparse.csr_array((np.ones(n), (codes, np.arange(n)))) @ part
-    noise = (total - (1 / k) @ per_stimulus**2) / (n - len(k) - n_means + 1)
-    signal = (total - (n - n_means) * noise) / (n - (k**2).sum() / n)
+    signal = (total - (n - len(members)) * noise) / (n - _in_means(codes, runs))
     # What rounding leaves of repeats that are all equal is no noise, and no target varies by it.
     rounding = 1e-12 * total / n
     noise = np.where(noise > rounding, noise, 0)
     signal = np.where(np.abs(signal) > rounding, signal, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(signal / noise)
+
+
+def _in_means(codes: Rows, runs: Rows) -> float:
+    """Compute how many trials' signal the means of runs take: Σ k_ir² / N_r, for k_ir of stimulus i in run r."""
+    members = [codes[runs == run] for run in np.unique(runs)]
+    return float(sum((np.bincount(here) ** 2).sum() / len(here) for here in members))
 
 
 def _share(snr: Values, noise_share: float) -> Values:
@@ -245,8 +258,8 @@ def repeats_q(
     independent : float or array (n_targets,)
         Share of the stimuli that counts as independent: of the rows of time courses, `independent_share`.
     runs : sequence of arrays (n_trials,)
-        Numbers of runs, or of sessions. Of the first in which all were shown every stimulus equally often means are
-        taken out, as no difference of averages holds them, with their degrees of freedom.
+        Numbers of runs, or of sessions. Means are taken out, with their degrees of freedom, of the first that show all
+        repeated stimuli equally often, as no difference of averages holds them, or each in one, whose repeats share it.
 
     Returns
     -------
@@ -266,11 +279,21 @@ def share_and_q(
     n, n_stimuli = int(k.sum()), len(k)
     if n_stimuli < 2:
         return signal_share(values, stimulus_ids), np.full(values.shape[1:], np.nan)
-    of = next((of for of in runs if of.max() and not np.ptp(pd.crosstab(codes, of).to_numpy())), np.zeros_like(codes))
-    snr = _snr(values, stimulus_ids, *([] if n == len(codes) else [np.flatnonzero(counts[codes] > 1)]), runs=of)
-    f = 1 + snr[-1] * (n - (k**2).sum() / n) / (n_stimuli - 1)
+    many = counts[codes] > 1
+    of, between, within = np.zeros_like(codes), n_stimuli - 1, n - n_stimuli  # degrees of freedom
+    for numbers in runs:
+        table = pd.crosstab(codes[many], numbers[many]).to_numpy()
+        n_runs = table.shape[1]
+        if n_runs > 1 and not np.ptp(table):
+            of, within = numbers, within - n_runs + 1
+            break
+        if 1 < n_runs < n_stimuli == (table > 0).sum():
+            of, between = numbers, n_stimuli - n_runs
+            break
+    snr = _snr(values, stimulus_ids, *([] if many.all() else [np.flatnonzero(many)]), runs=of)
+    f = 1 + snr[-1] * (n - _in_means(codes[many], of[many])) / between
     worth = np.asarray(independent)
-    p = special.fdtrc(worth * (n_stimuli - 1), worth * (n - n_stimuli - of.max()), np.maximum(f, 0))
+    p = special.fdtrc(worth * between, worth * within, np.maximum(f, 0))
     return _share(snr[0], 1.0), fdr(p)
 
 

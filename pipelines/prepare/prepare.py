@@ -153,7 +153,9 @@ def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataF
     n_repeats = np.unique(stimuli[test], return_counts=True)[1]
     share, q = np.full((2, responses.values[0].size), np.nan)
     if np.unique(stimuli, return_counts=True)[1].max() > 1:
-        runs = [responses.trials.groupby(of).ngroup().to_numpy() for of in (["session", "run"], ["session"])]
+        # Where test stimuli were shown once, what their runs add is noise of theirs.
+        kinds = (["session", "run"], ["session"]) if (n_repeats > 1).all() else ()
+        runs = [responses.trials.groupby(of).ngroup().to_numpy().astype(np.intp) for of in kinds]
         share, q = (found.ravel() for found in share_and_q(responses.values, stimuli, runs=runs))
     ceiling = noise_ceiling_from_share(share, n_repeats)
     return responses.target_table().assign(ceiling=ceiling, signal_share=share, repeats_q=q)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from brainalign.config import LinearDecoding
 from brainalign.decoding import Components, TextDecoder, Trials, retrieval_accuracy, subject_curve, text_scores
 from brainalign.decoding.scoring import content_overlaps, linear, words
-from brainalign.decoding.text import constant_sentence, decoder_of, exchange_relevance
+from brainalign.decoding.text import TextFit, TextStudy, constant_sentence, decoder_of, exchange_relevance, study_text
 
 GLIM = {"n_blocks": 1, "n_heads": 2, "n_queries": 3, "n_query_blocks": 1}
 GLIM |= dict.fromkeys(("width", "query_width", "state_width"), 16)
@@ -194,6 +194,23 @@ def test_stimuli_that_no_gallery_holds_and_few_with_as_many_others_meet_all(rng:
     refused("1 tested stimuli are not in the gallery", subject_curve, np.ones((6, 2)), table, np.ones((2, 2)), [0, 1])
     many = pd.DataFrame({"subject": [*[0, 1] * 40, 2, 3, 2, 3], "stimulus_id": [*np.arange(80) // 2, 0, 0, 1, 1]})
     assert subject_curve(rng.normal(size=(84, 3)), many, np.eye(40)[:, :3], range(40))["ceiling"].iloc[1] < 0.25
+
+
+def test_means_of_readers_follow_those_who_decode_best(rng: np.random.Generator) -> None:
+    """One of four reads clearly, and all their vectors are equally long; one reads no sentence that validates."""
+    subject, sentence = np.divmod(np.arange(240), 60)
+    meta = pd.DataFrame({"subject": subject, "stimulus_id": sentence.astype(str), "trial_id": np.arange(240)})
+    side = np.array(["val", "train", "test"])[sentence // 20]
+    meta = meta.assign(task="NR", split=side, text=["a" * (1 + k) for k in sentence])
+    meta = meta[(subject != 3) | (side != "val")]
+    vectors, clear = rng.normal(size=(60, 8)), (subject == 0)[:, None]
+    told = clear * vectors[sentence] + np.where(clear, 0.5, 1.12) * rng.normal(size=(240, 8))
+    trials = Trials(np.repeat(told[meta.index, :, None], 4, axis=2), vectors[sentence[meta.index]], meta)
+    parts = [trials.select(np.flatnonzero(side[meta.index] == name)) for name in ("train", "val", "test")]
+    study = TextStudy(*parts, Components.fit(vectors, 8), vectors[40:], {}, {}, [*"abcdefgh"], np.arange(4.0))
+    fit = TextFit(lambda signals, _: signals.mean(axis=2), None, None, {})
+    found = study_text(study, lambda *_: fit, seeds=(0,), n_permutations=99, n_draws=100).tables["averaged"]
+    assert found["value"].iloc[-1] > 0.7  # of readers who count alike .25
 
 
 def test_relevance_is_where_the_signal_was(rng: np.random.Generator) -> None:

@@ -141,7 +141,19 @@ def test_shifts_of_runs_are_no_noise_of_what_all_of_them_show() -> None:
     values = rng.normal(size=(192, 600)) + signal[ids]
     share, q = st.share_and_q(values + 2 * rng.normal(size=(6, 600))[runs], ids, runs=[runs])
     np.testing.assert_allclose([share[:400].mean(), share[400:].mean()], [0.5, 0], atol=0.02)
-    assert (q[:400] < 0.05).mean() > 0.95 > 0.05 > (q[400:] < 0.05).mean()
+    assert (q[:400] < 0.05).mean() > 0.95
+    assert (q[400:] < 0.05).sum() < 0.05 * (q < 0.05).sum()
+
+
+def test_shifts_of_runs_are_no_signal_of_what_one_of_them_shows() -> None:
+    """Of 60 images thrice, each in one of 4 runs, beside others once: repeats share the shift of their run."""
+    ids, rng = np.r_[np.repeat(np.arange(60), 3), 60:100], np.random.default_rng(6)
+    runs, signal = ids // 15 % 4, rng.normal(size=(100, 600)) * (np.arange(600) < 400)
+    values = rng.normal(size=(220, 600)) + signal[ids] + rng.normal(size=(4, 600))[runs]
+    share, q = st.share_and_q(values, ids, runs=[runs])
+    np.testing.assert_allclose([share[:400].mean(), share[400:].mean()], [0.5, 0], atol=0.02)
+    assert (q[:400] < 0.05).mean() > 0.95
+    assert (q[400:] < 0.05).sum() < 0.05 * (q < 0.05).sum()
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])

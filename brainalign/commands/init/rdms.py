@@ -91,6 +91,8 @@ def describe_rdms(lab: Lab) -> dict[str, Any] | None:
             name = re.sub(r"[-_ ]?rdms?$|[^A-Za-z0-9]", "", bare, flags=re.IGNORECASE) or "rdms"
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
+    if not recordings:
+        return None  # models alone
     itself += [Path(of["file"]) for of in vectors.values()]
     lists = [(path, names) for path, names in lab.lists(ids, len(ids)) if names != ids and path not in itself]
     if order := next((names for path, names in lists if path in files), []):
@@ -106,9 +108,13 @@ def describe_rdms(lab: Lab) -> dict[str, Any] | None:
 
 
 def _pairs(path: Path, n: int) -> bool:
-    """Tell whether the arrays of a file end in pairs of n stimuli, or in matrices of them, which are symmetric."""
+    """Tell whether the arrays of a file end in pairs of n stimuli, or hold matrices of them, which are symmetric.
+
+    Axes of subjects stand before matrices, or behind them, as MATLAB stacks them.
+    """
     shapes = array_shapes(path)
-    if shapes and all(of[-2:] == (n, n) for of in shapes.values()):
+    if shapes and all((n, n) in (of[-2:], of[:2]) for of in shapes.values()):
         arrays = stored_arrays(path, shapes).values()
-        return all(np.allclose(of, np.swapaxes(of, -1, -2), equal_nan=True) for of in arrays)
+        first = [of if of.shape[-2:] == (n, n) else np.moveaxis(of, (0, 1), (-2, -1)) for of in arrays]
+        return all(np.allclose(of, np.swapaxes(of, -1, -2), equal_nan=True) for of in first)
     return bool(shapes) and all(of[-1:] == (n * (n - 1) // 2,) for of in shapes.values())

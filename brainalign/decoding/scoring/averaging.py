@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.decoding.scoring.retrieval import distinct_gallery, similarity_ranks, unit_rows
+from brainalign.decoding.scoring.retrieval import distinct_gallery, similarity_ranks
 
 
 def repeat_curve(
@@ -109,6 +109,8 @@ def subject_curve(
 ) -> pd.DataFrame:
     """Average the vectors decoded from several subjects who were shown the same stimulus, and retrieve it.
 
+    Longer vectors count more: how far a decoder can trust each subject is their length.
+
     Parameters
     ----------
     decoded : array (n_trials, n_dimensions)
@@ -133,11 +135,11 @@ def subject_curve(
         If rows do not fit, or a tested stimulus is not in the gallery.
     """
     check_rows("decoded", len(decoded), "trials", len(trials), "give one row of the table per trial")
-    unit = unit_rows(decoded)
+    decoded = np.asarray(decoded, dtype=np.float64)
     table = trials[["stimulus_id", "subject"]].reset_index(drop=True)
     readers: dict[Any, list[Values]] = {}
     for rows in table.groupby(["stimulus_id", "subject"], sort=False).indices.values():
-        readers.setdefault(table["stimulus_id"].iloc[rows[0]], []).append(unit[rows].mean(axis=0))
+        readers.setdefault(table["stimulus_id"].iloc[rows[0]], []).append(decoded[rows].mean(axis=0))
     vectors, columns = _gallery(gallery, gallery_ids, list(readers))
     stacks = [np.stack(found) for found in readers.values()]
     sizes = np.array([len(stack) for stack in stacks])

@@ -36,6 +36,7 @@ from brainalign.statistics import permute_within
 WITHIN = ("subject", "task", "split")  # pairs are shuffled within; those that validate stay so
 OVERLAP = {"bleu1": "sacrebleu", "bleu2": "sacrebleu", "rouge1": "rouge_score", "wer": "jiwer"}
 MOST_WINDOWS = 8
+LEAST_WEIGHT = 0.05  # of a reader, beside the one who is decoded best
 
 
 @dataclass(frozen=True)
@@ -201,12 +202,35 @@ def _averaged(fit: TextFit, vectors: Values, study: TextStudy, n_draws: int, see
     """Return accuracy by the number of readers averaged, and of repeats where every reader has some."""
     test = study.test
     ids = test.meta["stimulus_id"].to_numpy()
-    curve = subject_curve(vectors, test.meta, test.targets, ids, n_draws=n_draws, seed=seed)
+    weighed = vectors * _reader_weights(fit, study)[:, None]
+    curve = subject_curve(weighed, test.meta, test.targets, ids, n_draws=n_draws, seed=seed)
     tables = [curve.assign(over="subjects")]
     if test.meta.groupby(["subject", "stimulus_id"]).size().min() > 1:
         repeats = repeat_curve(test.signals, test.meta, fit.embed, test.targets, ids, n_draws=n_draws, seed=seed)
         tables.append(repeats.drop(columns="n_subjects").assign(over="repeats"))
     return pd.concat(tables, ignore_index=True)
+
+
+def _reader_weights(fit: TextFit, study: TextStudy) -> Values:
+    """Weigh what is decoded from each reader, a number per test trial: decoded from noise, vectors are no shorter.
+
+    Weights are slopes of true on decoded vectors of validation trials. As these are few, slopes are brought to the mean
+    of all readers by the share of their variance that is error (James and Stein).
+    """
+    readers = study.test.meta["subject"]
+    val = study.val.select(study.val.meta["subject"].isin(readers).to_numpy())
+    if not len(val.meta):
+        return np.ones(len(readers))
+    decoded, whose = fit.embed(val.signals, val.meta), val.meta["subject"].to_numpy()
+    sums = pd.DataFrame({"true": (decoded * val.targets).sum(axis=1), "own": np.square(decoded).sum(axis=1)})
+    totals = sums.groupby(whose).sum()
+    slope = totals["true"] / totals["own"]
+    squares = np.square(sums["true"] - sums["own"] * slope[whose].to_numpy()).groupby(whose).sum()
+    kept = max(0.0, 1 - (squares / totals["own"] ** 2).mean() / slope.var())  # 0 of one reader, which has no variance
+    weights = (kept * slope + (1 - kept) * slope.mean()).clip(lower=LEAST_WEIGHT * slope.max())
+    if not slope.max() > 0:
+        return np.ones(len(readers))
+    return readers.map(weights).fillna(slope.mean()).to_numpy(dtype=np.float64)
 
 
 def _zero_shot(vectors: Values, study: TextStudy, n: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
