@@ -139,26 +139,33 @@ def _snr(
 def _ratio(part: NDArray[np.float64], codes: Rows, runs: Rows) -> NDArray[np.float64]:
     """Return signal over noise variance of a block of targets, which is overwritten."""
     n, k = len(codes), np.bincount(codes)
-    many, members = k[codes] > 1, [runs == run for run in np.unique(runs)]
+    many, once = k[codes] > 1, np.flatnonzero(k[codes] == 1)
     part -= part[:1].copy()  # constants are exactly 0 then
     # What runs add to all is told by the repeated stimuli, which are the same in each; others would add their signal.
-    repeated = [here for here in members if (here & many).any()]
-    for here in repeated:
-        part[here] -= part[here & many].mean(axis=0)
+    _less_means(part, runs, many)
     per_stimulus = sparse.csr_array((np.ones(many.sum()), (codes[many], np.flatnonzero(many))), (len(k), n)) @ part
-    squares = np.einsum("n,nt,nt->t", many.astype(np.float64), part, part)
-    apart = len(repeated) > 1 and not set(codes[repeated[0] & many]) & set(codes[repeated[1]])
-    noise = (squares - (1 / k) @ per_stimulus**2) / (n - len(k) - (0 if apart else len(repeated) - 1))
-    for here in members:
-        part[here] -= part[here].mean(axis=0)
     total = np.einsum("nt,nt->t", part, part)
-    signal = (total - (n - len(members)) * noise) / (n - _in_means(codes, runs))
+    squares = total - np.einsum("nt,nt->t", part[once], part[once])
+    first, *others = [set(codes[many & (runs == run)]) for run in np.unique(runs[many])]
+    n_free = len(others) if others and first & others[0] else 0  # none where no stimulus is in two runs
+    noise = (squares - (1 / k) @ per_stimulus**2) / (n - len(k) - n_free)
+    if len(once):
+        _less_means(part, runs, np.ones_like(many))
+        total = np.einsum("nt,nt->t", part, part)
+    signal = (total - (n - len(np.unique(runs))) * noise) / (n - _in_means(codes, runs))
     # What rounding leaves of repeats that are all equal is no noise, and no target varies by it.
     rounding = 1e-12 * total / n
     noise = np.where(noise > rounding, noise, 0)
     signal = np.where(np.abs(signal) > rounding, signal, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(signal / noise)
+
+
+def _less_means(part: NDArray[np.float64], runs: Rows, told: NDArray[np.bool_]) -> None:
+    """Take from the rows of every run the mean of those that tell it, if there are any."""
+    rows, counts = np.flatnonzero(told), np.bincount(runs[told], minlength=runs.max() + 1)
+    means = sparse.csr_array((1 / counts[runs[rows]], (runs[rows], rows)), (len(counts), len(runs))) @ part
+    part -= means[runs] if len(means) > 1 else means
 
 
 def _in_means(codes: Rows, runs: Rows) -> float:
