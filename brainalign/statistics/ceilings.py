@@ -1,7 +1,8 @@
 """Noise ceilings: how much of a target's variance repeats. Always on the variance (r²) scale."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -110,68 +111,114 @@ LEVEL = 0.05  # false discovery rate of the targets that are called reliable
 BLOCK = 2**23  # values whose float64 copy is held at once
 
 
-def _snr(
+def _variances(
     values: Values, stimulus_ids: NDArray[Any], *some: Rows, runs: Rows | None = None
 ) -> list[NDArray[np.float64]]:
-    """Return signal over noise variance of every target, from all rows and from `some` of them, which are read once.
+    """Return variances of signal, noise and runs (3, n_targets ...), from all rows and from `some`, read once.
 
-    The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i. `runs`, as
-    `repeats_q` chooses them, lose their means, and the noise as many degrees of freedom where stimuli are in all.
+    Of y = stimulus + run + noise by Henderson's third method. Within stimuli that were repeated, what runs do not
+    explain is noise, over its degrees of freedom; what they explain beyond it is of runs, over the trace of that part
+    of their design. With means of runs taken out, the total is (N − R)·noise + (N − Σ k_ir² / N_r)·signal, for k_ir
+    trials of stimulus i among the N_r of run r.
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
     ids, flat, whole = np.asarray(stimulus_ids), flatten_rows(values), np.arange(len(values))
     runs = np.zeros_like(whole) if runs is None else runs
-    sides = [(rows, np.unique(ids[rows], return_inverse=True)[1], runs[rows]) for rows in (whole, *some)]
+    sides = [(rows, *(np.unique(of[rows], return_inverse=True)[1] for of in (ids, runs))) for rows in (whole, *some)]
     for _, codes, _ in sides:
         if len(k := np.bincount(codes)) < 2 or k.max() < 2:
             raise BrainalignError(
                 f"a noise ceiling needs 2 stimuli, one of them shown twice; got {len(codes)} trials of {len(k)} "
                 "stimuli; without repeats compare subjects with leave_one_subject_out_ceiling"
             )
+    designs = [_Design.of(codes, numbers) for _, codes, numbers in sides]
     found, at_once = [], max(1, BLOCK // len(ids))
     for start in range(0, flat.shape[1], at_once):
         block = flat[:, start : start + at_once]
         check_finite("values", block, "drop these trials or targets")
-        found.append([_ratio(np.array(block[rows], dtype=np.float64, order="C"), *of) for rows, *of in sides])
-    return [np.concatenate(parts).reshape(values.shape[1:]) for parts in zip(*found, strict=True)]
+        parts = zip(sides, designs, strict=True)
+        found.append([of.variances(np.array(block[rows], dtype=np.float64, order="C")) for (rows, *_), of in parts])
+    return [np.concatenate(parts, axis=1).reshape(3, *values.shape[1:]) for parts in zip(*found, strict=True)]
 
 
-def _ratio(part: NDArray[np.float64], codes: Rows, runs: Rows) -> NDArray[np.float64]:
-    """Return signal over noise variance of a block of targets, which is overwritten."""
-    n, k = len(codes), np.bincount(codes)
-    many, once = k[codes] > 1, np.flatnonzero(k[codes] == 1)
-    part -= part[:1].copy()  # constants are exactly 0 then
-    # What runs add to all is told by the repeated stimuli, which are the same in each; others would add their signal.
-    _less_means(part, runs, many)
-    per_stimulus = sparse.csr_array((np.ones(many.sum()), (codes[many], np.flatnonzero(many))), (len(k), n)) @ part
-    total = np.einsum("nt,nt->t", part, part)
-    squares = total - np.einsum("nt,nt->t", part[once], part[once])
-    first, *others = [set(codes[many & (runs == run)]) for run in np.unique(runs[many])]
-    n_free = len(others) if others and first & others[0] else 0  # none where no stimulus is in two runs
-    noise = (squares - (1 / k) @ per_stimulus**2) / (n - len(k) - n_free)
-    if len(once):
-        _less_means(part, runs, np.ones_like(many))
-        total = np.einsum("nt,nt->t", part, part)
-    signal = (total - (n - len(np.unique(runs))) * noise) / (n - _in_means(codes, runs))
-    # What rounding leaves of repeats that are all equal is no noise, and no target varies by it.
-    rounding = 1e-12 * total / n
-    noise = np.where(noise > rounding, noise, 0)
-    signal = np.where(np.abs(signal) > rounding, signal, 0)
+@dataclass(frozen=True)
+class _Design:
+    """Which stimulus each trial showed, and in which run.
+
+    Attributes
+    ----------
+    stimuli, runs : sparse array (n_stimuli, n_trials), (n_runs, n_trials)
+        1 where a trial belongs; of stimuli, only where they were repeated.
+    shown : sparse array (n_stimuli, n_runs)
+        Trials of each repeated stimulus in each run.
+    root : array (n_runs, rank)
+        root · root' is the inverse of the products of runs within stimuli, of which `trace` is the trace.
+    """
+
+    stimuli: sparse.csr_array
+    runs: sparse.csr_array
+    shown: sparse.csr_array
+    root: NDArray[np.float64]
+    trace: float
+    taken: float  # Σ k_ir² / N_r over all trials
+
+    @classmethod
+    def of(cls, codes: Rows, numbers: Rows) -> Self:
+        n, k, ones = len(codes), np.bincount(codes), np.ones(len(codes))
+        every, runs = (sparse.csr_array((ones, (of, np.arange(n))), (of.max() + 1, n)) for of in (codes, numbers))
+        table, kept = every @ runs.T, k > 1
+        shown = table[kept]
+        within = np.diag(shown.sum(axis=0)) - (shown.T @ sparse.diags_array(1 / k[kept]) @ shown).toarray()
+        values, vectors = np.linalg.eigh(within)
+        some = values > 1e-9 * n
+        taken = float((table.power(2).sum(axis=0) / table.sum(axis=0)).sum())
+        return cls(every[kept], runs, shown, vectors[:, some] / np.sqrt(values[some]), float(np.trace(within)), taken)
+
+    @property
+    def between(self) -> int:
+        """Degrees of freedom of repeated stimuli beside runs."""
+        return self.shown.shape[0] + self.root.shape[1] - int((self.shown.sum(axis=0) > 0).sum())
+
+    @property
+    def within(self) -> int:
+        """Degrees of freedom of noise."""
+        return int(self.shown.sum()) - self.shown.shape[0] - self.root.shape[1]
+
+    @property
+    def remains(self) -> float:
+        """Variance of runs in averages over the repeats of stimuli, where that of noise is 1; 0 if all show all."""
+        k = self.shown.sum(axis=1)
+        shares = sparse.diags_array(1 / k) @ self.shown  # whose variance over stimuli, summed over runs
+        spread = (shares.power(2).sum() - np.square(shares.sum(axis=0)).sum() / len(k)) / (len(k) - 1)
+        return float(spread / (1 / k).mean())
+
+    def variances(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return variances of signal, noise and runs of a block of targets (3, n_targets), which is overwritten."""
+        n, n_runs, k = len(part), self.runs.shape[0], self.shown.sum(axis=1)
+        part -= part[:1].copy()  # constants are exactly 0 then
+        part -= part.mean(axis=0)
+        sums, of_runs = self.stimuli @ part, self.runs @ part
+        repeated = self.stimuli.sum(axis=0) > 0
+        squares = total = np.einsum("nt,nt->t", part, part)
+        of_repeated = of_runs
+        if not repeated.all():
+            once = part[~repeated]
+            squares = total - np.einsum("nt,nt->t", once, once)
+            of_repeated = of_runs - self.runs[:, ~repeated] @ once
+        apart = np.square(self.root.T @ (of_repeated - self.shown.T @ (sums / k[:, None]))).sum(axis=0)
+        noise = (squares - (1 / k) @ sums**2 - apart) / self.within
+        shift = (apart - self.root.shape[1] * noise) / self.trace if self.root.size else np.zeros_like(noise)
+        signal = total - (1 / self.runs.sum(axis=1)) @ of_runs**2 - (n - n_runs) * noise
+        # What rounding leaves of repeats that are all equal is no noise, and no target varies by it.
+        rounding = 1e-12 * total / n
+        found = np.stack([signal / (n - self.taken), noise, shift])
+        found[1] = np.maximum(found[1], 0)
+        return np.asarray(np.where(np.abs(found) > rounding, found, 0))
+
+
+def _over(signal: Values, noise: Values) -> NDArray[np.float64]:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(signal / noise)
-
-
-def _less_means(part: NDArray[np.float64], runs: Rows, told: NDArray[np.bool_]) -> None:
-    """Take from the rows of every run the mean of those that tell it, if there are any."""
-    rows, counts = np.flatnonzero(told), np.bincount(runs[told], minlength=runs.max() + 1)
-    means = sparse.csr_array((1 / counts[runs[rows]], (runs[rows], rows)), (len(counts), len(runs))) @ part
-    part -= means[runs] if len(means) > 1 else means
-
-
-def _in_means(codes: Rows, runs: Rows) -> float:
-    """Compute how many trials' signal the means of runs take: Σ k_ir² / N_r, for k_ir of stimulus i in run r."""
-    members = [codes[runs == run] for run in np.unique(runs)]
-    return float(sum((np.bincount(here) ** 2).sum() / len(here) for here in members))
 
 
 def _share(snr: Values, noise_share: float) -> Values:
@@ -213,7 +260,7 @@ def signal_share(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     >>> signal_share(values, np.array(["a", "a", "b", "b", "c"])).round(2).tolist()
     [0.96]
     """
-    return _share(_snr(values, stimulus_ids)[0], 1.0)
+    return _share(_over(*_variances(values, stimulus_ids)[0][:2]), 1.0)
 
 
 def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
@@ -228,7 +275,7 @@ def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     Allen EJ et al. (2022). A massive 7T fMRI dataset to bridge cognitive neuroscience and artificial intelligence.
     Nature Neuroscience 25:116-126. doi:10.1038/s41593-021-00962-x
     """
-    (snr,) = _snr(values, stimulus_ids)
+    snr = _over(*_variances(values, stimulus_ids)[0][:2])
     return np.asarray(np.sign(snr) * np.sqrt(np.abs(snr)))
 
 
@@ -265,8 +312,8 @@ def repeats_q(
     independent : float or array (n_targets,)
         Share of the stimuli that counts as independent: of the rows of time courses, `independent_share`.
     runs : sequence of arrays (n_trials,)
-        Numbers of runs, or of sessions. Means are taken out, with their degrees of freedom, of the first that show all
-        repeated stimuli equally often, as no difference of averages holds them, or each in one, whose repeats share it.
+        Numbers of runs, or of sessions. What the first of them add to all trials of a run is told apart from stimuli
+        and noise, unless that takes more than half of the degrees of freedom of either.
 
     Returns
     -------
@@ -280,28 +327,30 @@ def repeats_q(
 def share_and_q(
     values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0, runs: Sequence[Rows] = ()
 ) -> tuple[Values, Values]:
-    """Return `signal_share` and `repeats_q` of values that are read once."""
+    """Return `signal_share` and `repeats_q` of values that are read once.
+
+    What runs add counts as noise as far as averages over the repeats hold it: not where all runs show all stimuli.
+    """
     _, codes, counts = np.unique(stimulus_ids, return_inverse=True, return_counts=True)
     k = counts[counts > 1]
     n, n_stimuli = int(k.sum()), len(k)
     if n_stimuli < 2:
         return signal_share(values, stimulus_ids), np.full(values.shape[1:], np.nan)
-    many = counts[codes] > 1
-    of, between, within = np.zeros_like(codes), n_stimuli - 1, n - n_stimuli  # degrees of freedom
+    many, of = counts[codes] > 1, np.zeros_like(codes)
+    design = _Design.of(codes[many], of[many])
     for numbers in runs:
-        table = pd.crosstab(codes[many], numbers[many]).to_numpy()
-        n_runs = table.shape[1]
-        if n_runs > 1 and not np.ptp(table):
-            of, within = numbers, within - n_runs + 1
+        tried = _Design.of(codes[many], np.unique(numbers[many], return_inverse=True)[1])
+        if 2 * tried.within >= design.within and 2 * tried.between >= design.between:  # else runs are too many
+            of, design = numbers, tried
             break
-        if 1 < n_runs < n_stimuli == (table > 0).sum():
-            of, between = numbers, n_stimuli - n_runs
-            break
-    snr = _snr(values, stimulus_ids, *([] if many.all() else [np.flatnonzero(many)]), runs=of)
-    f = 1 + snr[-1] * (n - _in_means(codes[many], of[many])) / between
+    whole, *rest = _variances(values, stimulus_ids, *([] if many.all() else [np.flatnonzero(many)]), runs=of)
+    signal, noise, _ = rest[0] if rest else whole
+    f = 1 + _over(signal, noise) * (n - design.taken) / design.between
     worth = np.asarray(independent)
-    p = special.fdtrc(worth * between, worth * within, np.maximum(f, 0))
-    return _share(snr[0], 1.0), fdr(p)
+    p = special.fdtrc(worth * design.between, worth * design.within, np.maximum(f, 0))
+    signal, noise, shift = whole
+    # Estimates of what runs add may be negative.
+    return _share(_over(signal, np.maximum(noise + design.remains * shift, noise / 2)), 1.0), fdr(p)
 
 
 def reliable_targets(ceilings: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:

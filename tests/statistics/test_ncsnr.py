@@ -134,26 +134,31 @@ def test_runs_that_show_all_stimuli_may_differ_or_be_centred(centred: bool) -> N
     assert 0.03 < false < 0.07
 
 
-def test_shifts_of_runs_are_no_noise_of_what_all_of_them_show() -> None:
-    """Of 20 test images in each of 6 runs, beside 12 others shown once: sigma of signal and noise 1, of shifts 2."""
-    ids, runs, rng = np.r_[np.tile(np.arange(20), 6), 20:92], np.r_[:6].repeat(20), np.random.default_rng(4)
-    runs, signal = np.r_[runs, np.r_[:6].repeat(12)], rng.normal(size=(92, 600)) * (np.arange(600) < 400)
-    values = rng.normal(size=(192, 600)) + signal[ids]
-    share, q = st.share_and_q(values + 2 * rng.normal(size=(6, 600))[runs], ids, runs=[runs])
-    np.testing.assert_allclose([share[:400].mean(), share[400:].mean()], [0.5, 0], atol=0.02)
-    assert (q[:400] < 0.05).mean() > 0.95
-    assert (q[400:] < 0.05).sum() < 0.05 * (q < 0.05).sum()
-
-
-def test_shifts_of_runs_are_no_signal_of_what_one_of_them_shows() -> None:
-    """Of 60 images thrice, each in one of 4 runs, beside others once: repeats share the shift of their run."""
-    ids, rng = np.r_[np.repeat(np.arange(60), 3), 60:100], np.random.default_rng(6)
-    runs, signal = ids // 15 % 4, rng.normal(size=(100, 600)) * (np.arange(600) < 400)
-    values = rng.normal(size=(220, 600)) + signal[ids] + rng.normal(size=(4, 600))[runs]
+@pytest.mark.parametrize("nested", [False, True])
+def test_shifts_of_runs_are_no_noise_of_all_and_no_signal_of_one(nested: bool, rng: np.random.Generator) -> None:
+    """Of 20 images in each of 6 runs, or 60 thrice, each in one of 4, whose shift repeats share; beside others once."""
+    ids, runs = np.r_[np.tile(np.arange(20), 6), 20:92], np.r_[np.r_[:6].repeat(20), np.r_[:6].repeat(12)]
+    if nested:
+        ids, runs = (every := np.r_[np.repeat(np.arange(60), 3), 60:100]), every // 15 % 4
+    signal = rng.normal(size=(ids.max() + 1, 600)) * (np.arange(600) < 400)
+    values = rng.normal(size=(len(ids), 600)) + signal[ids] + 2 * rng.normal(size=(runs.max() + 1, 600))[runs]
     share, q = st.share_and_q(values, ids, runs=[runs])
     np.testing.assert_allclose([share[:400].mean(), share[400:].mean()], [0.5, 0], atol=0.02)
     assert (q[:400] < 0.05).mean() > 0.95
     assert (q[400:] < 0.05).sum() < 0.05 * (q < 0.05).sum()
+
+
+@pytest.mark.parametrize("missing", [0.05, 0.3, 0.5])
+def test_shifts_of_runs_are_noise_as_far_as_averages_hold_them(missing: float, rng: np.random.Generator) -> None:
+    """Of 40 images in 8 runs but for those missing; averages without signal tell how much noise they hold."""
+    ids, runs = np.argwhere(rng.random((40, 8)) > missing).T
+    noise = rng.normal(size=(len(ids), 1500)) + 1.5 * rng.normal(size=(8, 1500))[runs]
+    signal, n = rng.normal(size=(40, 1500)) * (np.arange(1500) < 500), np.bincount(ids)
+    held = np.add.reduceat(noise, np.flatnonzero(np.diff(ids, prepend=-1))) / n[:, None]
+    share, q = st.share_and_q(noise + signal[ids], ids, runs=[runs])
+    expected = 1 / (1 + held.var(axis=0, ddof=1).mean() / (1 / n).mean())
+    np.testing.assert_allclose([share[:500].mean(), share[500:].mean()], [expected, 0], atol=0.015)
+    assert (q[500:] < 0.05).sum() < 0.05 * (q < 0.05).sum()
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])

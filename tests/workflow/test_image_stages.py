@@ -434,8 +434,8 @@ def test_a_sound_study_is_prepared(scenes, config: Config) -> None:
         responses = load(place(config, "responses", subject=subject), Responses)
         shown = responses.trials["stimulus_id"]
         assert responses.trials["category"].tolist() == kinds[shown].tolist()
-        sessions = pd.factorize(responses.trials["session"])[0]  # each shows every image
-        share = share_and_q(responses.values, shown.to_numpy(), runs=[sessions])[0].ravel()
+        runs = [responses.trials.groupby(["session", "run"]).ngroup().to_numpy()]
+        share = share_and_q(responses.values, shown.to_numpy(), runs=runs)[0].ravel()
         np.testing.assert_allclose(table["signal_share"], share, rtol=1e-4, atol=1e-6)
         repeats = shown[shown.isin(tested)].value_counts().to_numpy()
         np.testing.assert_allclose(table["ceiling"], noise_ceiling_from_share(share, repeats), rtol=1e-4, atol=1e-6)
