@@ -3,6 +3,7 @@
 import gzip
 import re
 from contextlib import suppress
+from functools import lru_cache
 from math import ceil, prod
 from pathlib import Path
 
@@ -17,7 +18,6 @@ DEFAULT_SHAPE = Shape(runs=12, trials=10_000, targets=100_000)  # of a release w
 VERTICES = 20_484  # of the simulated cortex
 HEAD_BYTES = 1 << 16  # of a GIFTI file: what stands before its first array
 CIFTI = (".dscalar.nii", ".dtseries.nii")
-SIZES: dict[tuple[Path, str], Shape | None] = {}  # by folder and text of a descriptor: files are looked at once
 
 
 def shape_of(study: Study) -> Shape:
@@ -29,10 +29,7 @@ def known_shape(study: Study) -> Shape | None:
     """Return the size of the largest subject's data; None where neither descriptor nor files say it."""
     if study.shape is not None or study.data_type not in ("responses", "continuous"):
         return study.shape
-    text = study.model_dump_json(exclude={"title", "citation", "notes"})
-    if (key := (study.folder, text)) not in SIZES:
-        SIZES[key] = _measured(study)
-    return SIZES[key]
+    return _measured(str(study.folder), study.model_dump_json(exclude={"title", "citation", "notes"}), _Held(study))
 
 
 def has_unknown_size(study: Study) -> bool:
@@ -48,7 +45,22 @@ def count_stimuli(study: Study) -> int:
     return 0 if table.is_dir() else _rows(table)
 
 
-def _measured(study: Study) -> Shape | None:
+class _Held:
+    """A study beside the text that a cache knows it by; all are equal."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=64)
+def _measured(folder: str, text: str, held: _Held) -> Shape | None:
+    study = held.study
     size = study.simulate
     if isinstance(size, SimulateOptions):
         return Shape(runs=size.n_sessions, trials=(size.n_shared + size.n_unique) * size.n_repeats, targets=VERTICES)

@@ -64,7 +64,8 @@ def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> li
                     continue
                 written.append(path.with_name("_".join([path.stem, *filter(None, group.split("/")), f"{kind}.tsv"])))
                 lab.write(written[-1], zip(*([new, *cells[old]] for old, new in of.items()), strict=True))
-                lab.used |= {path} if all(np.prod(of) == max(of, default=1) for of in parts[group].values()) else {*()}
+                if all(np.prod(of) == max(of, default=1) for of in parts[group].values()):
+                    lab.used.add(path)
                 said = ", ".join(new if new == old else f"{new} for {old}" for old, new in of.items())
                 lab.remark("stimuli", f"..._{kind}.tsv are of {path.suffix} files: {said}")
     lab.files += written
