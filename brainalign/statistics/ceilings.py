@@ -184,14 +184,6 @@ class _Design:
         """Degrees of freedom of noise."""
         return int(self.shown.sum()) - self.shown.shape[0] - self.root.shape[1]
 
-    @property
-    def remains(self) -> float:
-        """Variance of runs in averages over the repeats of stimuli, where that of noise is 1; 0 if all show all."""
-        k = self.shown.sum(axis=1)
-        shares = sparse.diags_array(1 / k) @ self.shown  # whose variance over stimuli, summed over runs
-        spread = (shares.power(2).sum() - np.square(shares.sum(axis=0)).sum() / len(k)) / (len(k) - 1)
-        return float(spread / (1 / k).mean())
-
     def variances(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return variances of signal, noise and runs of a block of targets (3, n_targets), which is overwritten."""
         n, n_runs, k = len(part), self.runs.shape[0], self.shown.sum(axis=1)
@@ -214,6 +206,16 @@ class _Design:
         found = np.stack([signal / (n - self.taken), noise, shift])
         found[1] = np.maximum(found[1], 0)
         return np.asarray(np.where(np.abs(found) > rounding, found, 0))
+
+
+def _held(codes: Rows, numbers: Rows) -> float:
+    """Return the variance of runs in averages over the trials of each stimulus, where that of noise is 1."""
+    places = tuple(np.unique(of, return_inverse=True)[1] for of in (codes, numbers))
+    shown = sparse.csr_array((np.ones(len(codes)), places))
+    k = shown.sum(axis=1)
+    shares = sparse.diags_array(1 / k) @ shown  # whose variance over stimuli, summed over runs, is 0 if all show all
+    spread = (shares.power(2).sum() - np.square(shares.sum(axis=0)).sum() / len(k)) / (len(k) - 1)
+    return float(spread / (1 / k).mean())
 
 
 def _over(signal: Values, noise: Values) -> NDArray[np.float64]:
@@ -325,11 +327,16 @@ def repeats_q(
 
 
 def share_and_q(
-    values: Values, stimulus_ids: NDArray[Any], independent: ArrayLike = 1.0, runs: Sequence[Rows] = ()
+    values: Values,
+    stimulus_ids: NDArray[Any],
+    independent: ArrayLike = 1.0,
+    runs: Sequence[Rows] = (),
+    scored: Rows | None = None,
 ) -> tuple[Values, Values]:
     """Return `signal_share` and `repeats_q` of values that are read once.
 
-    What runs add counts as noise as far as averages over the repeats hold it: not where all runs show all stimuli.
+    What runs add counts as noise as far as averages over the repeats of stimuli hold it, of the trials `scored` or of
+    all that were repeated: not where all runs show all stimuli, nor where no averages are scored but trials in runs.
     """
     _, codes, counts = np.unique(stimulus_ids, return_inverse=True, return_counts=True)
     k = counts[counts > 1]
@@ -349,8 +356,10 @@ def share_and_q(
     worth = np.asarray(independent)
     p = special.fdtrc(worth * design.between, worth * design.within, np.maximum(f, 0))
     signal, noise, shift = whole
+    rows = np.flatnonzero(many) if scored is None else scored
+    held = _held(codes[rows], of[rows]) if len(rows) else 0.0
     # Estimates of what runs add may be negative.
-    return _share(_over(signal, np.maximum(noise + design.remains * shift, noise / 2)), 1.0), fdr(p)
+    return _share(_over(signal, np.maximum(noise + held * shift, noise / 2)), 1.0), fdr(p)
 
 
 def reliable_targets(ceilings: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:

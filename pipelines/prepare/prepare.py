@@ -153,10 +153,9 @@ def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataF
     n_repeats = np.unique(stimuli[test], return_counts=True)[1]
     share, q = np.full((2, responses.values[0].size), np.nan)
     if np.unique(stimuli, return_counts=True)[1].max() > 1:
-        # Where test stimuli were shown once, what their runs add is noise of theirs.
-        kinds = (["session", "run"], ["session"]) if (n_repeats > 1).all() else ()
+        kinds = ["session", "run"], ["session"]
         runs = [responses.trials.groupby(of).ngroup().to_numpy().astype(np.intp) for of in kinds]
-        share, q = (found.ravel() for found in share_and_q(responses.values, stimuli, runs=runs))
+        share, q = (found.ravel() for found in share_and_q(responses.values, stimuli, runs=runs, scored=test))
     ceiling = noise_ceiling_from_share(share, n_repeats)
     return responses.target_table().assign(ceiling=ceiling, signal_share=share, repeats_q=q)
 
@@ -167,9 +166,9 @@ def _ceiling_of_a_trial(
     """Return the ceiling of one trial, and q that any repeats; the mean of a stimulus in a run is one repeat of it.
 
     A single run, and runs that lack a stimulus, cannot be halved stimulus by stimulus: there the ratio of signal to
-    noise variance over the repeats of each stimulus says it, wherever they lie. With m blocks in run r of stimulus s
-    and noise of variance σ² in each, repeats have noise σ² · mean over (r, s) of 1 / m: a single block is worth so
-    many repeats.
+    noise variance over the repeats of each stimulus says it, wherever they lie; either leaves out what runs add to
+    all of their trials. With m blocks in run r of stimulus s and noise of variance σ² in each, repeats have noise
+    σ² · mean over (r, s) of 1 / m: a single block is worth so many repeats.
     """
     labels = [responses.trials[name] for name in ("session", "run", "stimulus_id")]
     values = responses.values.reshape(len(responses.trials), -1)
@@ -178,7 +177,8 @@ def _ceiling_of_a_trial(
     if n_runs < 2 or cells.ngroups < n_stimuli * n_runs:
         if not labels[2].duplicated().any():
             return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-        share, q = share_and_q(values, labels[2].to_numpy())
+        runs = responses.trials.groupby(["session", "run"]).ngroup().to_numpy().astype(np.intp)
+        share, q = share_and_q(values, labels[2].to_numpy(), runs=[runs], scored=np.arange(0))
         return noise_ceiling_from_share(share, 1), q
     means = cells.mean().to_numpy()
     q = repeats_q(means, np.tile(np.arange(n_stimuli), n_runs), runs=[np.repeat(np.arange(n_runs), n_stimuli)])

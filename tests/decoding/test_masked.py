@@ -108,7 +108,8 @@ def test_the_gaussian_is_the_conditional_mean_the_lagged_one_sees_what_follows_a
     r2 = study.filled[study.filled["network"] == ""].pivot(index="hidden", columns="name", values="r2")
     assert (r2["network alone"] + 0.02 < r2["lagged Gaussian"]).all()
     assert (r2["masked model"] + 0.005 > r2["lagged Gaussian"]).all()
-    assert (r2["masked model"] - r2["lagged Gaussian, weighed"]).abs().max() < 0.02  # a network that learned little
+    beyond = (r2["masked model"] - r2["lagged Gaussian, weighed"]).abs()
+    assert 0 < beyond.min() <= beyond.max() < 0.02  # a network that learned little
     added = study.filled.set_index("name")[["added_low", "added", "added_high"]]
     assert (added.loc["lagged Gaussian, weighed"] == 0).all(axis=None)
     assert added.loc["masked model"].apply(lambda row: row.is_monotonic_increasing, axis=1).all()

@@ -196,21 +196,28 @@ def test_stimuli_that_no_gallery_holds_and_few_with_as_many_others_meet_all(rng:
     assert subject_curve(rng.normal(size=(84, 3)), many, np.eye(40)[:, :3], range(40))["ceiling"].iloc[1] < 0.25
 
 
-def test_means_of_readers_follow_those_who_decode_best(rng: np.random.Generator) -> None:
-    """One of four reads clearly, and all their vectors are equally long; one reads no sentence that validates."""
-    subject, sentence = np.divmod(np.arange(240), 60)
+@pytest.mark.parametrize(("n_clear", "noise", "least"), [(1, 0.5, 0.7), (4, 1.5, 0.5)])
+def test_means_of_readers_follow_those_who_decode_best(n_clear: int, noise: float, least: float) -> None:
+    """One of four reads clearly, and all their vectors are equally long; one reads no sentence that validates.
+
+    Where all read alike, and their slopes differ by less than the error of these, all count alike.
+    """
+    rng, (subject, sentence) = np.random.default_rng(2), np.divmod(np.arange(240), 60)
     meta = pd.DataFrame({"subject": subject, "stimulus_id": sentence.astype(str), "trial_id": np.arange(240)})
     side = np.array(["val", "train", "test"])[sentence // 20]
     meta = meta.assign(task="NR", split=side, text=["a" * (1 + k) for k in sentence])
     meta = meta[(subject != 3) | (side != "val")]
-    vectors, clear = rng.normal(size=(60, 8)), (subject == 0)[:, None]
-    told = clear * vectors[sentence] + np.where(clear, 0.5, 1.12) * rng.normal(size=(240, 8))
+    vectors, clear = rng.normal(size=(60, 8)), (subject < n_clear)[:, None]
+    told = clear * vectors[sentence] + np.where(clear, noise, 1.12) * rng.normal(size=(240, 8))
     trials = Trials(np.repeat(told[meta.index, :, None], 4, axis=2), vectors[sentence[meta.index]], meta)
     parts = [trials.select(np.flatnonzero(side[meta.index] == name)) for name in ("train", "val", "test")]
     study = TextStudy(*parts, Components.fit(vectors, 8), vectors[40:], {}, {}, [*"abcdefgh"], np.arange(4.0))
     fit = TextFit(lambda signals, _: signals.mean(axis=2), None, None, {})
-    found = study_text(study, lambda *_: fit, seeds=(0,), n_permutations=99, n_draws=100).tables["averaged"]
-    assert found["value"].iloc[-1] > 0.7  # of readers who count alike .25
+    means = study_text(study, lambda *_: fit, seeds=(0,), n_permutations=99, n_draws=100).tables["averaged"]["value"]
+    test = parts[2]
+    alike = subject_curve(test.signals.mean(axis=2), test.meta, test.targets, test.meta["stimulus_id"].to_numpy())
+    assert np.array_equal(means, alike["value"]) == (n_clear == 4)
+    assert means.iloc[-1] > least  # of readers who count alike .25 where one reads clearly
 
 
 def test_relevance_is_where_the_signal_was(rng: np.random.Generator) -> None:

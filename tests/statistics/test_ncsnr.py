@@ -148,16 +148,24 @@ def test_shifts_of_runs_are_no_noise_of_all_and_no_signal_of_one(nested: bool, r
     assert (q[400:] < 0.05).sum() < 0.05 * (q < 0.05).sum()
 
 
-@pytest.mark.parametrize("missing", [0.05, 0.3, 0.5])
-def test_shifts_of_runs_are_noise_as_far_as_averages_hold_them(missing: float, rng: np.random.Generator) -> None:
-    """Of 40 images in 8 runs but for those missing; averages without signal tell how much noise they hold."""
+@pytest.mark.parametrize(("missing", "once"), [(0.05, 0), (0.3, 0), (0.5, 0), (0.3, 20)])
+def test_shifts_of_runs_are_noise_as_far_as_averages_hold_them(missing, once, rng) -> None:
+    """Of 40 images in 8 runs but for those missing; averages without signal tell how much noise they hold.
+
+    With `once`, those are scored which were shown once.
+    """
     ids, runs = np.argwhere(rng.random((40, 8)) > missing).T
+    ids, runs = (of[(ids >= once) | (np.diff(ids, prepend=-1) > 0)] for of in (ids, runs))
     noise = rng.normal(size=(len(ids), 1500)) + 1.5 * rng.normal(size=(8, 1500))[runs]
     signal, n = rng.normal(size=(40, 1500)) * (np.arange(1500) < 500), np.bincount(ids)
     held = np.add.reduceat(noise, np.flatnonzero(np.diff(ids, prepend=-1))) / n[:, None]
-    share, q = st.share_and_q(noise + signal[ids], ids, runs=[runs])
-    expected = 1 / (1 + held.var(axis=0, ddof=1).mean() / (1 / n).mean())
+    of = slice(once or 40)
+    share, q = st.share_and_q(noise + signal[ids], ids, runs=[runs], scored=np.flatnonzero(ids < of.stop))
+    expected = 1 / (1 + held[of].var(axis=0, ddof=1).mean() / (1 / n[of]).mean())
     np.testing.assert_allclose([share[:500].mean(), share[500:].mean()], [expected, 0], atol=0.015)
+    if not once:  # else the mean of ratios is too low by .016
+        within = st.share_and_q(noise + signal[ids], ids, runs=[runs], scored=np.arange(0))[0]
+        np.testing.assert_allclose(within[:500].mean(), 0.5, atol=0.015)
     assert (q[500:] < 0.05).sum() < 0.05 * (q < 0.05).sum()
 
 
