@@ -630,7 +630,7 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     presented = presented.assign(comment=96 * ["a, b", ""])
     presented.to_csv(tmp_path / "presented.csv", index=False)
     presented[:9].to_csv(tmp_path / "few.csv", index=False)  # of no row of the array
-    cells = pd.DataFrame({"unit": ["u1", "u2", "u3"], "area": ["V4", "V4", "IT"], "depth": [0.5, 1, 2]})
+    cells = pd.DataFrame({"unit": ["u1", "u2", "u3"], "acronym": ["V4", "V4", "IT"], "depth": [0.5, 1, 2]})
     cells.to_csv(tmp_path / "cells.csv", index=False, sep=";", decimal=",")  # as spreadsheets of half of Europe
     np.save(tmp_path / "counts.npy", rng.poisson(5, size=(192, 3)))
     assert main(["init", str(tmp_path), "--yes"]) == 0
@@ -779,6 +779,8 @@ def test_an_assembly_in_netcdf_is_described(tmp_path: Path) -> None:
             file["data"], file["time_bin_start"], file["repetition"] = values, [70], np.repeat(np.arange(3), 12)
             for name, texts in (("image_id", shown), ("neuroid_id", "abcde"), ("region", "VVIII"), ("animal", animals)):
                 file.create_dataset(name, data=[*texts], dtype=h5py.string_dtype())
+            file["neuron"] = np.zeros(5)  # the size of a dimension
+            file["neuron"].attrs["NAME"] = np.bytes_("This is a netCDF dimension but not a netCDF variable.         5")
         for who, columns in [*people.items()] * 2:  # described twice alike
             responses = responses_to(shown, values[:, columns, 0], described(tmp_path), who)
             told = zip(responses.targets["target_id"], responses.targets["roi"].str[0], strict=True)
@@ -943,9 +945,8 @@ def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> N
     study, written = described(tmp_path), (tmp_path / "study.yaml").read_text()
     assert "# 2 file(s) left out: " in written
     assert "trials are taken to be in order, subj01/images/train-0 to subj01/images/train-29" in written
-    for person in ("01", "02"):
-        expected = [f"subj{person}/images/train-{k}" for k in range(30)]
-        assert read_subject(study, person).trials["stimulus_id"].tolist() == expected
+    for who in ("01", "02"):
+        assert [*read_subject(study, who).trials["stimulus_id"]] == [f"subj{who}/images/train-{k}" for k in range(30)]
     shutil.rmtree(tmp_path / "subj02")
     (tmp_path / "study.yaml").unlink()
     for path in tmp_path.rglob("trials.tsv"):  # a table of the lab's own is never written over
@@ -975,6 +976,20 @@ def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> 
         assert len(yaml.safe_load(written)["recordings"]) == n_people
 
 
+def test_answers_and_copies_in_bids_are_not_read(tmp_path: Path) -> None:
+    bids_of_images(tmp_path)
+    shutil.copytree(tmp_path / "sub-01", tmp_path / "sourcedata" / "sub-01")
+    for path in tmp_path.glob("sub-01/**/*_events.tsv"):
+        events = pd.read_csv(path, sep="\t")
+        answers = events.assign(onset=events["onset"] + 0.5, trial_type="response")  # which name the image again
+        pd.concat([events, answers, events[:1].assign(trial_type="boundary")]).to_csv(path, sep="\t", index=False)
+    study = described(tmp_path)
+    assert read_subject(study, "01").trials["onset_s"].tolist() == 2 * events["onset"].tolist()
+    assert study.recordings["01"].root == Path()
+    remove([*tmp_path.glob("images/*"), tmp_path / "stimuli.tsv"])
+    assert described(tmp_path).markers == {"face": "face", "house": "house"}
+
+
 def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -> None:
     labs.rdms(tmp_path)
     names = [path.stem for path in (tmp_path / "photos").iterdir()]
@@ -987,9 +1002,8 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     remove([*tmp_path.glob("model*"), *tmp_path.glob("*LO*"), tmp_path / "study.yaml"])
     for region in ("V1", "IT"):
         (tmp_path / f"{region}_rdms.npy").rename(tmp_path / f"{region}.npy")
-    files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    assert yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"] == files
+    files = {name: of.file for name, of in described(tmp_path).recordings.items()}
+    assert files == {"V1": Path("V1.npy"), "IT": Path("IT.npy")}
     savemat(tmp_path / "V2.mat", {"sim": np.stack([squareform(pairs), squareform(pairs + 1)], axis=2)})  # subjects last
     np.testing.assert_array_equal(read_rdm_study(described(tmp_path)).sets["V2"][:, 0], [pairs, pairs + 1])
     (tmp_path / "V2.mat").unlink()
@@ -1239,6 +1253,21 @@ def test_lists_of_runs_and_sets_of_matlab_say_what_rows_are(tmp_path: Path, fail
             file["train_MUA"], file["test_MUA"], file["test_MUA_reps"] = values, repeats.mean(axis=0), repeats
         held, rows = planted(described(tmp_path), "01")
         assert (held, len(held)) == (rows, 14 + 3 * 6)
+    remove(tmp_path.glob("*.*"))  # as vim-1 and DeepRecon have them: voxels first, images in grey, voxels among labels
+    values = of_images(order, 9)
+    savemat(tmp_path / "r.mat", {"dataTrnS1": values.T, "dataTrnS2": values.T[:7], "dataValS1": values.T[:, :8]})
+    savemat(tmp_path / "stimuli.mat", {"stimTrn": np.ones((16, 16, 20)), "stimVal": np.ones((16, 16, 8))})
+    assert described(tmp_path).recordings.keys() == {"01"}
+    said = "stimuli.mat: holds images; save .*which of dataTrnS1, dataTrnS2, dataValS1 is read"
+    assert re.search(said, study.read_text(), re.DOTALL)
+    remove(tmp_path.glob("*.*"))
+    with h5py.File(tmp_path / "S1.h5", "w") as file:
+        file["dataset"], file["metadata/key"], file["metadata/value"] = values, ["VoxelData"], np.ones((1, 9))
+    fails("S1.h5: is of bdpy, whose VoxelData are some columns of dataset", main, ["init", str(tmp_path), "--yes"])
+    remove([tmp_path / "S1.h5", *tmp_path.glob("images/*")])
+    read = np.array([f"The cat sees {k} dogs." for k in order], object)
+    savemat(tmp_path / "P01.mat", {"examples": values, "keySentences": read[:, None]})  # of Pereira
+    responses_to(read, values, described(tmp_path))
 
 
 def test_copies_follow_their_files_and_names_of_images_need_no_ending(tmp_path: Path, fails) -> None:
@@ -1314,8 +1343,7 @@ def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))
     assert main(["init", str(tmp_path)]) == 0
     np.testing.assert_allclose(np.loadtxt(tmp_path / "times.txt"), np.linspace(-0.2, 0.8, 11))
-    described(tmp_path)  # the file that lies there is taken
-    assert "times_s: times.txt" in (tmp_path / "study.yaml").read_text()
+    assert described(tmp_path).recordings["01"].times_s == Path("times.txt")  # the file that lies there is taken
     (tmp_path / "times.txt").unlink()
     for _ in range(2):  # a guess does not become knowledge
         described(tmp_path)

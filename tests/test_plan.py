@@ -363,13 +363,10 @@ def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) 
 def test_an_edit_reruns_the_steps_that_use_the_file(small, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = a_small_run(small)
     for file, steps in {
-        "brainalign/geometry/rdms/dissimilarity.py": {"compare"},
-        "brainalign/features/tables.py": {"extract"},
-        "brainalign/report/kit/captions.py": {"report"},
-        "brainalign/report/templates/page.html": {"report"},
-        "brainalign/cli.py": set(),
-        "pipelines/compare/compare.py": {"compare"},
-    }.items():
+        "brainalign/geometry/rdms/dissimilarity.py": {"compare"}, "brainalign/features/tables.py": {"extract"},
+        "brainalign/report/kit/captions.py": {"report"}, "brainalign/report/templates/page.html": {"report"},
+        "brainalign/cli.py": set(), "pipelines/compare/compare.py": {"compare"},
+    }.items():  # fmt: skip
         assert {step for step, _ in edited(monkeypatch, run, "small", root / file)} == steps, file
 
 

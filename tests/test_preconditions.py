@@ -82,13 +82,10 @@ def runs(**options: object) -> RunFiles:
 
 def test_a_clock_suggests_what_suits_it() -> None:
     for clock, delays, high_pass, trim in (
-        ({"tr_s": 2.0}, [1, 2, 3, 4], 0.01, (10, 5)),
-        ({"tr_s": 1.5}, [1, 2, 3, 4, 5, 6], 0.01, (13, 7)),
-        ({"tr_s": 5.0}, [1, 2], 0.01, (4, 2)),
-        ({"sfreq_hz": 10.0}, list(range(-1, 7)), 0.0, (0, 0)),
-        ({"tr_s": 0.3}, [7, 14, 21, 28], 0.01, (67, 33)),
-        ({"tr_s": 0.29}, [0, 1, 2], 0.0, (0, 0)),
-    ):
+        ({"tr_s": 2.0}, [1, 2, 3, 4], 0.01, (10, 5)), ({"tr_s": 1.5}, [1, 2, 3, 4, 5, 6], 0.01, (13, 7)),
+        ({"tr_s": 5.0}, [1, 2], 0.01, (4, 2)), ({"sfreq_hz": 10.0}, list(range(-1, 7)), 0.0, (0, 0)),
+        ({"tr_s": 0.3}, [7, 14, 21, 28], 0.01, (67, 33)), ({"tr_s": 0.29}, [0, 1, 2], 0.0, (0, 0)),
+    ):  # fmt: skip
         options, files = ContinuousOptions(), runs(**clock)
         assert (options.delays(files), options.high_pass(files), options.trim(files)) == (delays, high_pass, trim)
         given = ContinuousOptions(delays_s=(0.0, 60.0, -30.0), high_pass_hz=0.02, trim_s=(4.0, 8.0))

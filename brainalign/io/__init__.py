@@ -1,6 +1,6 @@
 """Artifacts, paths, tables and provenance: everything that is read or written, whole or not at all."""
 
-from brainalign.io.array_files import array_shapes, chosen_array, located_array, stored_arrays
+from brainalign.io.array_files import Shapes, array_shapes, chosen_array, located_array, stored_arrays
 from brainalign.io.artifact_names import artifact_files as artifact_files
 from brainalign.io.artifact_names import artifact_path as artifact_path
 from brainalign.io.artifact_names import entities_of as entities_of

@@ -99,7 +99,8 @@ def _datasets(path: Path, *, turned: bool = False) -> Shapes:
     shapes: Shapes = {}
 
     def note(name: str, item: Any) -> None:
-        if getattr(item, "shape", None) is not None and not name.startswith("#"):  # MATLAB's cells
+        is_size = "not a netCDF variable" in str(item.attrs.get("NAME"))  # of a dimension, as zeros
+        if getattr(item, "shape", None) is not None and not (is_size or name.startswith("#")):  # MATLAB's cells
             shapes[name] = tuple(map(int, item.shape[::-1] if turned else item.shape))
 
     with open_hdf5(path) as file:

@@ -214,7 +214,7 @@ def _held(codes: Rows, numbers: Rows) -> float:
     shown = sparse.csr_array((np.ones(len(codes)), places))
     k = shown.sum(axis=1)
     shares = sparse.diags_array(1 / k) @ shown  # whose variance over stimuli, summed over runs, is 0 if all show all
-    spread = (shares.power(2).sum() - np.square(shares.sum(axis=0)).sum() / len(k)) / (len(k) - 1)
+    spread = (shares.power(2).sum() - np.square(shares.sum(axis=0)).sum() / len(k)) / max(len(k) - 1, 1)
     return float(spread / (1 / k).mean())
 
 

@@ -241,7 +241,8 @@ def _resampled(
             average = block_means if noted["resample"] == "mean" else resample_signal
             found = average(onsets + durations / 2, flat[shown], times, width)
         else:
-            found = resample_events(onsets, durations, flat[shown], times, width)
+            # What answers within milliseconds is locked to onsets, where words differ in length.
+            found = resample_events(onsets, durations * noted["slow"], flat[shown], times, width)
         found = found if functions is None else answered(found, functions)[before:]
         bases = run_drifts(rows, noted["step_s"], noted["detrend"], noted["high_pass_hz"])
         parts.append(np.mean([without_drifts(found, drifts) for drifts in bases], axis=0))

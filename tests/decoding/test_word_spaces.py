@@ -200,10 +200,8 @@ def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"captions": [[0, 1]] * 200}, "same words"),
-    ({"captions": [[0], []] * 100}, "hold no word"),
-    ({"captions": [[0], [48]] * 100}, "48 word vectors"),
-    ({"captions": [[0], [1]]}, "2 rows"),
+    ({"captions": [[0, 1]] * 200}, "same words"), ({"captions": [[0], []] * 100}, "hold no word"),
+    ({"captions": [[0], [48]] * 100}, "48 word vectors"), ({"captions": [[0], [1]]}, "2 rows"),
     ({"scenes": np.zeros((200, 16))}, "keep their places"),
     ({"word_vectors": np.full((48, 20), np.nan)}, "word vectors"),
     ({"relations": pd.DataFrame({"scene": [0]})}, "subject, object"),

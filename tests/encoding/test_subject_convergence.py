@@ -121,7 +121,7 @@ def test_halves_depend_on_the_stimuli_alone() -> None:
     choice, scored = half_rows(names, seed=3)
     assert (len(choice), len(scored), sorted([*choice, *scored])) == (15, 16, list(range(31)))
     again = np.random.default_rng(1).permutation(names)
-    assert set(again[half_rows(again, seed=3)[0]]) == set(names[choice])
+    assert list(again[half_rows(again, seed=3)[0]]) == list(names[choice])
     assert set(half_rows(names, seed=4)[0]) != set(choice)
 
 
@@ -143,6 +143,18 @@ def test_each_half_is_scored_by_itself(rng: np.random.Generator) -> None:
     assert np.isnan(found.arrays["r"][:, 2]).all()  # no target, no score
     assert found.arrays["ceiling_r"][:2] == pytest.approx(0.5)
     assert SplitScores.of(found.arrays, found.details).details == found.details
+
+
+@pytest.mark.parametrize("times", [None, TIMES[:3]])
+def test_draws_and_nulls_of_subjects_are_paired_by_stimulus(times: np.ndarray | None, rng: np.random.Generator) -> None:
+    X, Y, names = rng.normal(size=(50, 4)), rng.normal(size=(50, 12)), np.array([f"image{k}" for k in range(50)])
+    fit, table = partial(encoding.evaluate_held_out, n_boot=9, target_groups=AREAS), targets().assign(sensor_type="eeg")
+    found = []
+    for order in (np.arange(50), np.r_[:20, rng.permutation(np.arange(20, 50))]):
+        results = {"layer": fit(Ridge(), X[order], Y[order], np.arange(20), np.arange(20, 50), names[order])}
+        found.append(split_scores(results, table, AREAS, times, n_permutations=9, n_draws=9).arrays)
+    for name in ("r", "draws", "null"):
+        np.testing.assert_allclose(found[0][name], found[1][name], atol=1e-5)
 
 
 def test_places_mirror_the_right_hemisphere() -> None:

@@ -118,11 +118,9 @@ def test_a_study_on_disk_may_hold_square_rdms(tmp_path: Path) -> None:
 def test_what_is_square() -> None:
     square = squareform(SUBJECTS[0])
     for almost in (
-        square + 1e-9 * square.max() * RNG(7).normal(size=square.shape),
-        square.astype(np.float32),
-        np.where(np.eye(N) > 0, np.nan, square),
-        square.tolist(),
-    ):
+        square + 1e-9 * square.max() * RNG(7).normal(size=square.shape), square.astype(np.float32),
+        np.where(np.eye(N) > 0, np.nan, square), square.tolist(),
+    ):  # fmt: skip
         np.testing.assert_allclose(condensed_rdms("rdms", almost), SUBJECTS[0], rtol=1e-4, atol=1e-6)
     missing = SUBJECTS[0].copy()
     missing[4] = np.nan

@@ -106,15 +106,11 @@ def test_a_planted_hierarchy(record: Record) -> None:
     assert np.mean(shown["spatial"][:3]) >= 0.9
     assert np.mean(shown["temporal"][:3]) >= 0.95
     expected = {
-        "encoding: r of the best layer": ".48 to .573",
-        "spatial": ">= .9",
-        "spatial, exact layer permutation p": "1/720 = .0014",
-        "spatial, area null p (areas on a sheet)": "< .01",
-        "spatial, p that assumes independent areas": "shown: no verdict",
-        "temporal": ">= .95",
-        "temporal, exact p": "<= 2/720 = .0028",
-        "T_max off by at most, ms": "<= 12",
-    }
+        "encoding: r of the best layer": ".48 to .573", "spatial": ">= .9",
+        "spatial, exact layer permutation p": "1/720 = .0014", "spatial, area null p (areas on a sheet)": "< .01",
+        "spatial, p that assumes independent areas": "shown: no verdict", "temporal": ">= .95",
+        "temporal, exact p": "<= 2/720 = .0028", "T_max off by at most, ms": "<= 12",
+    }  # fmt: skip
     for name, values in shown.items():
         digits = 4 if " p" in name else 3
         text = " ".join(f"{value:.{digits}f}" for value in values)

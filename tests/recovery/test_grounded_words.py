@@ -59,14 +59,11 @@ def test_grounded_words(seed: int, record: Record) -> None:
     decay = found["weight decay"]  # as `ground_study` does
     nothing = pd.DataFrame([figures(world, seed, k, decay) for k in range(1, N_SHUFFLES + 1)]).mean()
     expected = {
-        "top-1 of 100": "≥ .65; shuffled ≤ .06",
-        "place": "≥ .75; shuffled ≤ .16 (chance .11)",
+        "top-1 of 100": "≥ .65; shuffled ≤ .06", "place": "≥ .75; shuffled ≤ .16 (chance .11)",
         "relation": "≥ majority + .08; shuffled ≤ majority + .04",
-        "relation, swapped": "≤ majority or the oracle's own, + .04",
-        "visual R²": "≥ text + .15; shuffled ≤ .1",
-        "ARI": "≥ .4; shuffled ≤ .05",
-        "textual R²": "falls (reported)",
-    }
+        "relation, swapped": "≤ majority or the oracle's own, + .04", "visual R²": "≥ text + .15; shuffled ≤ .1",
+        "ARI": "≥ .4; shuffled ≤ .05", "textual R²": "falls (reported)",
+    }  # fmt: skip
     for name, value in found.items():
         record(f"{name}, seed {seed}", round(value, 3), expected.get(name, ""))
     for name in ("top-1 of 100", "place", "relation", "visual R²", "ARI", "textual R²"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from shown import FURTHER, Record, over_seeds
+from shown import Record, over_seeds
 from torch import nn
 from worlds.fields import OBJECT_ROIS, ObjectWorld, object_world
 
@@ -194,15 +194,3 @@ def test_attention(record: Record) -> None:
     for kind in ("what", "whatwhere"):
         over_seeds(of(places["attention"], kind), least=0.9)
         over_seeds(of(places["permuted targets"], kind), most=0.35)
-
-
-@pytest.mark.acceptance
-@pytest.mark.parametrize("seed", FURTHER)
-def test_further_seeds(seed: int, record: Record) -> None:
-    """Routing: objects in tokens, three further seeds, reported whatever they say"""
-    world = object_world(seed=seed)
-    encoder = routing(world, seed)
-    found = [scores(world, np.asarray(encoder.predict(split(world)[2])))]
-    assert all(np.isfinite(value) for value in found[0].values())
-    record(f"seed {seed}: attention (what / where / what×where)", shown(found), "reported")
-    record(f"seed {seed}: largest on the object (what / what×where)", shown([landed(world, encoder)]), "reported")

@@ -322,14 +322,9 @@ def test_what_no_float_holds_is_refused() -> None:
     assert np.isfinite(Ridge((1e40,), dtype="float64", device="cpu").fit(X * 1e20, Y * 1e-25).coef_).all()
     refused("range of float64", Ridge(device="cpu").fit, X * 1e200, Y)
     for wrong, message in (
-        (-weights, ">= 0"),
-        (weights * np.nan, ">= 0"),
-        (weights[1:], "89 rows"),
-        (weights * 0, "above 0"),
-        (weights[:, None], r"shape \(90, 1\)"),
-        (["a"] * 90, "type"),
-        (np.arange(90) < 18, "outside a fold"),
-    ):
+        (-weights, ">= 0"), (weights * np.nan, ">= 0"), (weights[1:], "89 rows"), (weights * 0, "above 0"),
+        (weights[:, None], r"shape \(90, 1\)"), (["a"] * 90, "type"), (np.arange(90) < 18, "outside a fold"),
+    ):  # fmt: skip
         refused(message, Ridge(device="cpu").fit, X, Y, sample_weight=wrong)
 
 

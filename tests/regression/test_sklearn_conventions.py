@@ -74,11 +74,8 @@ def test_tables_lists_and_tensors_are_the_arrays_they_hold() -> None:
     table, mixed = pd.DataFrame(X, columns=names), pd.DataFrame(X).astype(object)
     table.index = table.index[::-1]
     for features, targets in (
-        (table, pd.DataFrame(Y)),
-        (mixed, Y),
-        (X.tolist(), Y.tolist()),
-        (torch.tensor(X), torch.tensor(Y)),
-    ):
+        (table, pd.DataFrame(Y)), (mixed, Y), (X.tolist(), Y.tolist()), (torch.tensor(X), torch.tensor(Y)),
+    ):  # fmt: skip
         ridge = Ridge([1.0, 10.0], device="cpu", dtype="float64").fit(features, targets)
         # Not to the bit: where an array happens to begin in memory decides how the processor sums it.
         np.testing.assert_allclose(np.asarray(ridge.predict(features)), expected.predict(X), rtol=1e-10)

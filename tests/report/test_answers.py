@@ -189,6 +189,7 @@ def test_more_models_need_more_subjects(kept: Kept) -> None:
     nets = [rows[rows["model"] == "net"].assign(model=f"net {k}", value=0.2 - k / 100) for k in range(8)]
     answer = answer_of_group(pd.concat(nets), [], 3)
     assert (answer.opening, answer.holds) == ("Not shown: 2 of 3 subjects may be luck.", False)
+    assert not answer_of_group(pd.concat(nets).assign(p=0.04), [], 3).holds  # stimuli are shared: one chance, not three
     rows = group_rows([0.6, 0.6, 0.6], 0.5).assign(p=[0.01, 0.01, 0.9] * 2)
     rows.loc[1, "value"] = 0.4
     words = {"question": "Can one tell?", "measure": "identification", "beside": "which may be enough"}

@@ -44,11 +44,8 @@ def test_synthesised_images_are_shown_with_all_their_tables_or_not(missing: str 
 
 
 @pytest.mark.parametrize(("of", "names"), [
-    ("b 2", ["‹ subject 1", "› subject 3", "All subjects"]),
-    ("b 1", ["› subject 2", "All subjects"]),
-    ("b 4", ["‹ subject 3", "All subjects"]),
-    ("a 1", []),
-    ("b", ["Subject 1", "Subject 2", "Subject 3", "Subject 4"]),
+    ("b 2", ["‹ subject 1", "› subject 3", "All subjects"]), ("b 1", ["› subject 2", "All subjects"]),
+    ("b 4", ["‹ subject 3", "All subjects"]), ("a 1", []), ("b", ["Subject 1", "Subject 2", "Subject 3", "Subject 4"]),
 ])  # fmt: skip
 def test_a_page_leads_on_to_its_neighbours(of: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pages = [{"dataset": name[0], "subject": name[1]} for name in ("a1", "b1", "b2", "b3", "b4")]

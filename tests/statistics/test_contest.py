@@ -155,10 +155,7 @@ def test_one_layer_and_none() -> None:
     np.testing.assert_allclose(table["r"], [0.5, np.nan])
     assert preference(np.array([[0.0]])).loc[0, "reason"].endswith("; no second layer to compare with")
     for shapes in (
-        [(2, 3), (3, 2, 4), (3, 2, 4)],
-        [(2, 4), (3, 2, 3), (3, 2, 4)],
-        [(2, 4), (1, 2, 4), (3, 2, 4)],
-        [(2, 4), (3, 2, 4), (3, 1, 4)],
-        [(2, 4), (3, 2, 4), (0, 2, 4)],
-    ):
+        [(2, 3), (3, 2, 4), (3, 2, 4)], [(2, 4), (3, 2, 3), (3, 2, 4)], [(2, 4), (1, 2, 4), (3, 2, 4)],
+        [(2, 4), (3, 2, 4), (3, 1, 4)], [(2, 4), (3, 2, 4), (0, 2, 4)],
+    ):  # fmt: skip
         refused(r"got \(2, [34]\)", st.layer_preference, *map(np.zeros, shapes), ["V1", "V2"], LAYERS)

@@ -277,16 +277,13 @@ def test_the_gradient_reaches_the_images(encoder: tuple[NDArray[np.float64], ...
 def test_errors(encoder: tuple[NDArray[np.float64], ...]) -> None:
     coef, intercept = encoder
     for arguments, message in (
-        ((coef.T, intercept, [0]), "coef"),
-        ((coef, intercept, [N_TARGETS]), "columns"),
-        ((coef, intercept, []), "columns"),
-        ((coef, intercept, [-1]), "columns"),
-        ((coef * np.nan, intercept, [0]), "weights"),
-        ((coef, intercept, [0], None, "pattern"), "pattern"),
+        ((coef.T, intercept, [0]), "coef"), ((coef, intercept, [N_TARGETS]), "columns"),
+        ((coef, intercept, []), "columns"), ((coef, intercept, [-1]), "columns"),
+        ((coef * np.nan, intercept, [0]), "weights"), ((coef, intercept, [0], None, "pattern"), "pattern"),
         ((coef, intercept, [0], None, "pattern", [1.0, 2.0]), "pattern"),
         ((coef, intercept, [0, 1], [2], "pattern", [1.0, 2.0]), "pattern"),
         ((coef, intercept, [0], None, "sum"), "kind"),
-    ):
+    ):  # fmt: skip
         refused(message, RegionObjective, features, *arguments)
     refused("4 features", RegionObjective(features, coef[:4], intercept, [0]), torch.rand(2, 3, 8, 8))
     refused("same for all", RegionObjective(features, coef, intercept, [0]).standardised, np.ones((5, N_FEATURES)))

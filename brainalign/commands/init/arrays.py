@@ -12,8 +12,7 @@ from brainalign.checks import BrainalignError, listed
 from brainalign.commands.init import lab as labs
 from brainalign.commands.init import unpack
 from brainalign.commands.init.lab import Lab
-from brainalign.commands.init.unpack import Shapes
-from brainalign.io import array_shapes, stored_arrays
+from brainalign.io import Shapes, array_shapes, stored_arrays
 from brainalign.study import LONGEST_S, table_column, table_columns, table_rows
 
 MARKED = re.compile(r"(?i)(?<![a-z])(?:valid|good|keep|include|exclude|reject|bad|mask)")  # trials that do not count
@@ -37,9 +36,11 @@ def describe_array(
             raise BrainalignError(f"{file}: {key or 'it'} has a single 1 in each row, and is what was shown; {remedy}")
     if shape.count(len(ids)) > 1:
         axis = int(lab.answer("recordings", f"axis, from 0, of trials in {sizes}", str(axis)))
-    alike = [one for one, of in shapes.items() if np.prod(of) > max(of, default=1)]
-    alike = [one for one in alike if shape[:1] == shapes[one][:1] or shape[1:] == shapes[one][1:]]
-    if len(alike) > 1 and not axis:
+    others = shape[:axis] + shape[axis + 1 :]
+    rows = {one: of[axis] for one, of in shapes.items() if len(of) > axis and np.prod(of) > max(of)}
+    # Another three rows of the same columns are where these lie.
+    alike = [one for one, n in rows.items() if n == len(ids) or (n > 3 and np.prod(shapes[one]) == n * np.prod(others))]
+    if len(alike) > 1:
         key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
     told = [*filter(unpack.EXCLUDED, table_columns(lab.folder / table))]
     marks = [name for name, of in shapes.items() if np.prod(of) == len(ids) and MARKED.search(name)]
@@ -48,7 +49,6 @@ def describe_array(
     named = {"targets": str(labs.files_of_subject(who, units, people)[0])} if units else {}
     columns = [len(rows) - 1 for path in named.values() for rows in [[*table_rows(lab.folder / path)]]]
     how: dict[str, Any] = ({"key": key} if len(every) > 1 else {}) | ({"trials_axis": axis} if axis else {})
-    others = shape[:axis] + shape[axis + 1 :]
     if len(others) > 2 and np.prod(others) == max(others):  # GLMsingle keeps axes of one
         shape, axis = (len(ids), max(others)), 0
     repeats = _repeats(lab, file, shape, axis, columns) if len({*ids}) == len(ids) else {}

@@ -56,9 +56,11 @@ CALLED = {
     "path": "image_path image_file filename file",
     "session": "session_id ses day sitzung",
     "run": "run_id block story lauf bloc",
-    "roi": "area brain_area region areal aire rois areas regions",
+    "roi": "area brain_area region areal aire rois areas regions acronym structure_acronym ecephys_structure_acronym",
 }
 SHOWN = re.compile("(?:image|img|stimulus|stim|picture|pic|scene)(?:number|num|no|nr|index|idx|id|name|code)")
+# What arrays are called that hold images, those of training or testing.
+PICTURES = re.compile(r"(?i)(?:stim(?:ul[ui]s?)?|ima?ge?s?|pictures?|pixels)[-_]?(?:tra?i?n|val|test)?(?:ing|idation)?")
 # What files say of their samples, in small letters and without units: how many a second, and when the first is.
 STEP, RATE = ("tr", "repetitiontime"), ("fs", "sfreq", "srate", "samplingrate", "samplerate", "samplingfrequency")
 START, LATEST_START_S = ("tmin", "t0", "starttime"), 10.0  # beyond, milliseconds are meant
@@ -99,9 +101,12 @@ class Lab:
         self.files = [path for path in paths if (self.folder / path).is_file() or path.suffix == ".zarr"]
         for path in self.ending(*ARRAYS):
             try:
-                sizes = array_shapes(self.folder / path).values()
-                if sizes and all(len(of) == 4 and of[1] == of[2] and of[3] == 3 for of in sizes):
+                sizes = array_shapes(self.folder / path)
+                if sizes and all(_are_images(name or path.stem, of) for name, of in sizes.items()):
                     raise BrainalignError(f"{path}: holds images; save each as a file that is called as trials call it")
+                if sizes.keys() >= {"dataset", "metadata/key", "metadata/value"}:
+                    remedy = "save these columns as .npy, and the others as ..._trials.tsv (stimulus_id, run)"
+                    raise BrainalignError(f"{path}: is of bdpy, whose VoxelData are some columns of dataset; {remedy}")
             except BrainalignError as error:
                 self.files.remove(path)
                 self.unread.append(str(error))
@@ -518,6 +523,11 @@ def image_names(images: list[Path], shown: Collection[str]) -> list[str]:
         or next(form for form in forms[::-1] if counts[form] == 1)
         for forms in endings.values()
     ]
+
+
+def _are_images(name: str, shape: tuple[int, ...]) -> bool:
+    is_grey = len(shape) == 3 and len({*shape}) < 3 and PICTURES.fullmatch(name.rpartition("/")[2])
+    return bool(is_grey) or (len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3)
 
 
 def _folded(name: str) -> str:

@@ -13,6 +13,9 @@ from brainalign.commands.init.unpack import read_table
 from brainalign.io import MISSING
 from brainalign.study import LEFT_OUT, table_column, table_columns
 
+# Events that show nothing, as programs of recording and labs call them.
+NOT_SHOWN = re.compile(r"(?i)boundary|new segment.*|(bad|edge)(_.*)?|(button|key)(.?press)?|(.*[-_ ])?resp(onse)?s?")
+
 
 def describe_story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
     """Describe derivatives whose runs have words: one in every event, or tables or transcripts that are called so."""
@@ -120,9 +123,14 @@ def describe_raw(lab: Lab) -> dict[str, Any] | None:
     events = [path for path in lab.files if path.name.endswith("_events.tsv")]
     if not files or not events:
         return None
-    files = labs.of_task(lab, files)
+    copies = {"derivatives", "sourcedata"}  # which lie beside a dataset
+    files, events = ([of for of in paths if not copies & {*of.parts}] or paths for paths in (files, events))
+    told = {name for path in events for name in re.findall("task-[A-Za-z0-9]+_", path.name)}
+    files = labs.of_task(lab, [path for path in files if any(name in path.name for name in told)] or files)
     task = str(re.findall(r"task-([A-Za-z0-9]+)", files[0].name)[0])
     events = [path for path in events if f"task-{task}_" in path.name]
+    _, rows, _ = rows_of_events(lab, events)
+    seen = [row for row in rows if not NOT_SHOWN.fullmatch(row.get("trial_type", ""))]
     shared = {"format": "bids", "root": str(_root(files[0])), "task": task}
     recordings: dict[str, Any] = {
         name: shared | {"participant": name, **({"datatype": "meg"} if "_meg." in of[0].name else {})}
@@ -133,7 +141,9 @@ def describe_raw(lab: Lab) -> dict[str, Any] | None:
     for column in table_columns(lab.folder / events[0]) if shown else ():
         cells = {name for path in events for name in table_column(lab.folder / path, column)} - {*MISSING}
         if cells and labs.are_names(cells, lab.shown()):  # of images: encoders predict from what was shown
-            named = {"stimulus_column": column}
+            named: dict[str, Any] = {"stimulus_column": column}
+            if seen and len(seen) < len(rows):  # who answers may name the same again
+                named["where"] = {"trial_type": sorted({row["trial_type"] for row in seen if row.get(column) in cells})}
             if {Path(name).stem for name in cells} <= shown:
                 named["names"] = "file stem"
             else:  # in folders, which hold some of the same names
@@ -141,9 +151,13 @@ def describe_raw(lab: Lab) -> dict[str, Any] | None:
             recordings = {name: files | named for name, files in recordings.items()}
             splits = lab.splits(stimuli, max(map(len, labs.by_subject(files).values())))
             return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
-    lab.remark("markers", "category of every trial_type; leave out what is none")
-    kinds = [name for path in events for name in table_column(lab.folder / path, "trial_type")]
-    return {"recordings": recordings, "markers": {name: name for name in kinds if name not in MISSING}}
+    markers = {row["trial_type"]: row["trial_type"] for row in seen if row.get("trial_type", "") not in MISSING}
+    if len(markers) < 2:
+        remedy = f"call one of {listed(table_columns(lab.folder / events[0]), 9)} so, or add the images that one names"
+        raise BrainalignError(f"{events[0]}: trial_type names no two categories; {remedy}")
+    silent = dict.fromkeys(row["trial_type"] for row in rows if NOT_SHOWN.fullmatch(row.get("trial_type", "")))
+    lab.remark("markers", "category of every trial_type; leave out what is none", *(f"not {of}" for of in silent))
+    return {"recordings": recordings, "markers": markers}
 
 
 def describe_algonauts(lab: Lab) -> dict[str, Any] | None:

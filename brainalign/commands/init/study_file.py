@@ -86,6 +86,7 @@ def _refusal(lab: Lab) -> BrainalignError:
     if columns and "stimulus_id" not in {*columns, *labs.study_names(columns).values()}:
         hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
     told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
+    unnamed = [path for path in lab.ending(*labs.TABLES, *ARRAYS) if "stimulus_id" not in told.get(path, "")]
     spikes = [path for path, arrays in told.items() if "spike_times" in f"{path.stem} {arrays}"]
     epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
     worded = [path for path in [*lab.tables("word"), *lab.tables("text")] if path not in lab.tables("stimulus_id")]
@@ -104,7 +105,7 @@ def _refusal(lab: Lab) -> BrainalignError:
         "words.tsv (run, onset_s, duration_s)": stories,
         "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": [] if stories else silent,
         "Join {} and its like as features.npy, and list its rows in words.tsv (run, onset_s, duration_s)": [
-            of for of in lab.ending(*labs.TABLES, *ARRAYS) if re.search("(?i)feature|envelope|annot|regressor", of.stem)
+            of for of in unnamed if re.search("(?i)feature|envelope|annot|regressor", of.stem)
         ],
         "Call the columns of {} run (as responses are called), onset_s (in seconds) and text": worded,
         "Call {} and its like ..._rdm.csv (dissimilarities; of similarities, the most less each), and list what they "

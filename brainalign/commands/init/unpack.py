@@ -72,9 +72,6 @@ def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> li
     return written
 
 
-Shapes = dict[str, tuple[int, ...]]
-
-
 def _parts(name: str) -> tuple[str, str]:
     """Part the name of an array in a file into its group, or person, or set, and what it is of it."""
     group, _, bare = name.rpartition("/")
@@ -83,7 +80,7 @@ def _parts(name: str) -> tuple[str, str]:
     return (told[0], (name[: told.start()] + name[told.end() :]).strip("-_")) if told else (group, bare)
 
 
-def groups(shapes: Shapes) -> dict[str, Shapes]:
+def groups(shapes: io.Shapes) -> dict[str, io.Shapes]:
     """Part the arrays of a file by group or person where several hold one that is called like the largest.
 
     Vectors beside the arrays of people are of them all.
@@ -99,7 +96,7 @@ def groups(shapes: Shapes) -> dict[str, Shapes]:
     return found if len(found) > 1 else {"": shapes}
 
 
-def people_in(shapes: Shapes) -> dict[str, str]:
+def people_in(shapes: io.Shapes) -> dict[str, str]:
     """Name the people who have a group each in a file, by what stands before the names of their arrays, if any."""
     names = [group for group in groups(shapes) if group and not PART.search(group) and not labs.REGION.search(group)]
     around = len(os.path.commonpath(names)) if len(names) > 1 else 0  # a group of all of them is no part of a name
@@ -107,7 +104,7 @@ def people_in(shapes: Shapes) -> dict[str, str]:
     return people if len(people) > 1 else {}
 
 
-def _vectors(lab: Lab, path: Path, shapes: Shapes, shown: set[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+def _vectors(lab: Lab, path: Path, shapes: io.Shapes, shown: set[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Return the vectors of an array's axes, in its file or beside it, and what studies call them."""
     largest = max(shapes.values(), key=lambda shape: (len(shape) > 1, np.prod(shape)), default=())
     vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
@@ -125,6 +122,9 @@ def _vectors(lab: Lab, path: Path, shapes: Shapes, shown: set[str]) -> tuple[dic
     if told := [name for name, of in cells.items() if labs.are_names(of, shown)]:  # more than what they are called
         told.sort(key=lambda name: (len(cells[name]) != largest[0], named.get(name) != "stimulus_id"))
         named = {old: new for old, new in named.items() if new != "stimulus_id"} | {told[0]: "stimulus_id"}
+    elif "stimulus_id" not in named.values():  # sentences were read or heard
+        read = [name for name, of in cells.items() if of[1:] and np.mean([*map(len, map(str.split, of))]) > 3]
+        named |= dict.fromkeys([name for name in read if len(cells[name]) == largest[0]][:1], "stimulus_id")
     told_apart = labs.OF_SET.fullmatch  # as is_test, or of texts that say train and test
     named |= {name: name for name, of in cells.items() if told_apart(name) or all(map(told_apart, {*of}))}
     n, first = next((len(cells[old]) for old, new in named.items() if new == "stimulus_id"), 0), path.suffix == ".mat"

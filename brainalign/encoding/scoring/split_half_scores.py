@@ -67,16 +67,16 @@ class SplitScores:
 def half_rows(stimulus_ids: Sequence[str] | NDArray[Any], seed: int) -> tuple[Rows, Rows]:
     """Return the rows of two halves of the stimuli: the same for the same stimuli, whatever their order.
 
-    Both ascend; the first is the smaller one where the number is odd. Each id occurs once.
+    Both in one order of the ids, so that draws and permutations of them are paired over subjects; the first is the
+    smaller one where the number is odd. Each id occurs once.
 
     Examples
     --------
     >>> [rows.tolist() for rows in half_rows(["a", "b", "c", "d"], seed=0)]
-    [[1, 2], [0, 3]]
+    [[2, 1], [0, 3]]
     """
-    ids = np.asarray(stimulus_ids)
-    shuffled = np.random.default_rng([seed, 2]).permutation(np.argsort(ids, kind="stable"))
-    return np.sort(shuffled[: len(ids) // 2]), np.sort(shuffled[len(ids) // 2 :])
+    shuffled = np.random.default_rng([seed, 2]).permutation(np.argsort(np.asarray(stimulus_ids), kind="stable"))
+    return shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]
 
 
 def split_scores(
@@ -116,15 +116,12 @@ def split_scores(
     layers, names = list(results), list(groups)
     first = next(iter(results.values()))
     n = len(first.test_ids)
+    sizes = {"n_permutations": n_permutations, "n_draws": n_draws, "seed": seed}
     if times_s is not None:
-        columns = [first.groups.index(name) for name in names]
-        arrays = {
-            "r": np.stack([found.group_r[columns] for found in results.values()]),
-            "draws": np.stack([found.group_draws[:, columns] for found in results.values()], axis=1),
-            "null": np.stack([found.group_null[:, columns] for found in results.values()], axis=1),
-        }
+        order = np.argsort(first.test_ids, kind="stable")  # every subject met them in another one
+        arrays = _scored(results, {"": order}, list(groups.values()), **sizes) | {"times_s": np.asarray(times_s)}
         types = " and ".join(sorted(set(targets["sensor_type"].astype(str))))
-        return SplitScores(layers, [], types, _compact(arrays) | {"times_s": np.asarray(times_s)}, (0, n), seed)
+        return SplitScores(layers, [], types, arrays, (0, n), seed)
     halves = half_rows(first.test_ids, seed)
     if not names:
         return SplitScores(layers, reason="no target lies in a named region")
@@ -132,32 +129,38 @@ def split_scores(
         return SplitScores(
             layers, names, reason=f"{n} test images cannot be halved: either half needs {MIN_TEST}, for a null"
         )
-    # Only targets of areas: the null of all others would take most of the time.
-    used = np.unique(np.concatenate([groups[name] for name in names]))
-    if not len(used):
+    some = [groups[name] for name in names]
+    if not sum(map(len, some)):
         return SplitScores(layers, names, reason="no target of a region was scored")
-    inside = [np.searchsorted(used, groups[name]) for name in names]
-    seeds = [[seed, k] for k in range(len(halves))]  # the same for all layers of all networks: nulls are paired
-    parts: dict[str, list[Values]] = {}
-    for found in results.values():
-        for prefix, rows, some in zip(("choice_", ""), halves, seeds, strict=True):
-            x, y = found.predicted[rows][:, used], found.measured[rows][:, used]
-            parts.setdefault(f"{prefix}r", []).append(group_means(pearson(x, y), inside))
-            draws = bootstrap_correlations(x, y, inside, n_draws=n_draws, seed=seed)
-            parts.setdefault(f"{prefix}draws", []).append(draws)
-            null = permuted_correlations(x, y, n_permutations, some, groups=inside)
-            parts.setdefault(f"{prefix}null", []).append(null.group_r)
-    arrays = {name: np.stack(some, axis=0 if name.endswith("r") else 1) for name, some in parts.items()}
-    places = area_places(targets, [groups[name] for name in names])
+    arrays = _scored(results, dict(zip(("choice_", ""), halves, strict=True)), some, **sizes)
     limit = np.full(len(targets), np.nan) if ceiling is None else np.sqrt(np.maximum(ceiling, 0))
-    arrays["ceiling_r"] = group_means(limit, [groups[name] for name in names])
-    return SplitScores(
-        layers, names, FMRI, _compact(arrays) | {"places": places}, (len(halves[0]), len(halves[1])), seed
-    )
+    arrays |= {"ceiling_r": group_means(limit, some).astype(np.float32), "places": area_places(targets, some)}
+    return SplitScores(layers, names, FMRI, arrays, (len(halves[0]), len(halves[1])), seed)
 
 
-def _compact(arrays: Mapping[str, Values]) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(values, dtype=np.float32) for name, values in arrays.items()}
+def _scored(
+    results: Mapping[str, HeldOut],
+    halves: Mapping[str, Rows],
+    groups: Sequence[Rows],
+    n_permutations: int,
+    n_draws: int,
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """Return r of groups, its draws and its null on some rows of the test stimuli, by layer; names get a prefix."""
+    # Only targets of groups: the null of all others would take most of the time.
+    used = np.unique(np.concatenate(groups))
+    inside, parts = [np.searchsorted(used, rows) for rows in groups], dict[str, list[Values]]()
+    for found in results.values():
+        for k, (prefix, rows) in enumerate(halves.items()):
+            x, y = found.predicted[rows][:, used], found.measured[rows][:, used]
+            draws = bootstrap_correlations(x, y, inside, n_draws=n_draws, seed=seed)
+            # The same seed for all layers of all networks: nulls are paired.
+            null = permuted_correlations(x, y, n_permutations, [seed, k], groups=inside).group_r
+            scores = {"r": group_means(pearson(x, y), inside), "draws": draws, "null": null}
+            for name, values in scores.items():
+                parts.setdefault(f"{prefix}{name}", []).append(values)
+    stacks = {name: np.stack(some, axis=0 if name.endswith("r") else 1) for name, some in parts.items()}
+    return {name: values.astype(np.float32) for name, values in stacks.items()}
 
 
 AXES = ["x_mm", "y_mm", "z_mm"]

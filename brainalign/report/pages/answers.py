@@ -284,10 +284,12 @@ def answer_of_group(
     panel = kit.captioned(
         "rankingofgroup", "Mean over subjects", figure, table, id="ranking", controls=table["control"].any()
     )
-    # Of subjects in whom nothing is predicted one in twenty comes out above chance: so many of them by luck alone.
-    of = len(mine)
-    luck = sum(comb(of, k) * kit.LEVEL**k * (1 - kit.LEVEL) ** (of - k) for k in range(above, of + 1))
-    holds = luck * int((~table["control"].astype(bool)).sum()) < kit.LEVEL
+    # Of subjects in whom nothing is predicted one in twenty comes out above chance: so many of them by luck alone. What
+    # is shared, as stimuli are, makes the best of several models best in all: each p counts for all of the models.
+    of, n_models = len(mine), int((~table["control"].astype(bool)).sum())
+    certain = int((mine["p"] * n_models < kit.LEVEL)[mine["value"] > chance].sum()) if tested else above
+    luck = sum(comb(of, k) * kit.LEVEL**k * (1 - kit.LEVEL) ** (of - k) for k in range(certain, of + 1))
+    holds = luck * (1 if tested else n_models) < kit.LEVEL
     opening = f"In {above} of {n} subjects." if above else NOT_SHOWN
     if not holds and above:
         opening = f"{NOT_SHOWN[:-1]}: {above} of {n} subjects may be luck."

@@ -398,7 +398,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         wide = f"; it is {width:.2g} s wide, as delays lie apart" if width > read["step_s"] else ""
         text = (
             "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
-            f"event stands at its middle{wide}), those of sounds and films averaged {averaged}. They were cleared "
+            f"event stands at its {'middle' if read['slow'] else 'onset'}{wide}), those of sounds and films averaged {averaged}. They were cleared "
             f"of the same drifts, scaled on training runs, and {entered}, never across runs. {turns}; "
             "penalties were chosen leaving out each of the other runs, as was the layer of a model. Controls stand "
             "beside every model: the rate of events, the loudness of sounds (root mean square of 5 ms, to the "
