@@ -35,7 +35,7 @@ class _Runs:
     folds: list[scoring.Fold]
     names: list[str]
     sets: dict[str, list[str]]  # runs that are averaged: "" those left out in turn, then each test set
-    turns: Mapping[str, NDArray[np.complex128]]  # of the null
+    turns: Mapping[str, NDArray[Any]]  # of the null
     turned: str  # in words
     delays: list[int]  # in rows
     reliable: NDArray[np.bool_]

@@ -262,6 +262,14 @@ def test_features_of_volumes_are_averaged_between_delays() -> None:
     assert r[1] > r[0] + 0.05
 
 
+@pytest.mark.parametrize(("slow", "time"), [(False, 1.0), (True, 1.25)])
+def test_words_stand_at_onsets_for_what_answers_at_once_and_else_at_middles(slow: bool, time: float) -> None:
+    rows, word = pd.DataFrame({"run": "a", "onset_s": np.arange(60) / 20}), {"onset_s": 1.0, "duration_s": 0.5}
+    noted = {"step_s": 0.05, "delays": [0, 1], "detrend": "none", "high_pass_hz": 0.0, "resample": "mean", "slow": slow}
+    X = continuous._resampled(rows, pd.DataFrame({"run": ["a"]} | word), np.ones((1, 1)), noted, None)
+    assert rows["onset_s"][X[:, 0].argmax()] == time
+
+
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
     inside = np.zeros((4, 3, 4), dtype=bool)
     inside.flat[: len(STORY_GROUPS) * N_VOXELS] = True
@@ -344,9 +352,16 @@ def listened(folder: Path, **changes: object) -> dict[str, object]:
     return described(folder, **recorded | changes) | {"planted": planted}
 
 
-def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path) -> None:
+def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path, monkeypatch, capsys) -> None:
     content = listened(tmp_path)
     planted = content.pop("planted")
+    answers = iter(["story_onset", "", ""])
+    monkeypatch.setattr("builtins.input", lambda *_: next(answers))
+    assert main(["init", str(tmp_path)]) == 0
+    assert "stimuli begin at which of trigger, story_onset" in " ".join(capsys.readouterr().out.split())
+    written = yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"]["01"]
+    files = {f"story{k}": f"story{k}_raw.fif" for k in (1, 2, 3)}
+    assert written == {"format": "runs", "files": files, "sfreq_hz": 64.0, "start_event": "story_onset"}
     content["continuous"] = {"raw": {"notch_hz": 50, "band_hz": [0.5, 30]}, "detrend": "none"}
     (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
     assert main(["check", str(tmp_path / "story.yaml")]) == 0

@@ -1,15 +1,21 @@
 """Folders of stories and films: runs of responses that go on, with words, sounds or frames."""
 
+import importlib
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from brainalign.checks import listed
 from brainalign.commands.init import lab as labs
 from brainalign.commands.init import unpack
 from brainalign.commands.init.lab import ARRAYS, CIFTI, Lab
+from brainalign.commands.init.standards import NOT_SHOWN
 from brainalign.commands.init.volumes import header_step
-from brainalign.io import array_shapes
+from brainalign.io import array_shapes, reading
 from brainalign.study import table_column
+
+FAST_HZ = 64.0  # that raw recordings are brought to: beyond, stories say little
 
 
 def describe_story(lab: Lab) -> dict[str, Any] | None:
@@ -19,7 +25,8 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
     heard = transcripts or lab.ending(*labs.SOUNDS, *labs.FILMS)
     runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
     volumes, masks, _ = lab.volumes()
-    data = [*lab.ending(*ARRAYS, *CIFTI), *volumes]
+    raws = [path for path in lab.ending(*labs.RAW) if path.suffix != ".fif" or path.stem.endswith("raw")]
+    data = [*lab.ending(*ARRAYS, *CIFTI), *volumes, *raws]
     called = {path: run for path in data for run in runs if re.search(labs.as_word(run), path.name.split(".")[0])}
     recordings: dict[str, Any] = {}
     people = labs.by_subject([*called], runs)
@@ -41,16 +48,26 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
             recording |= several | ({"repeats": others[0]} if several and others else {})
     if not recordings:
         return None
-    first = next(iter(called))
-    if first.name.lower().endswith(ARRAYS):
+    first, started = next(iter(called)), dict[str, str]()
+    if first in raws:
+        rate, begins = _heads(lab, [path for path in called if path in raws])
+        step, known = f"{min(rate, FAST_HZ):g} Hz", f"recorded at {rate:g} Hz"
+        if begins:
+            asked = f"stimuli begin at which of {listed(begins, 5)}"
+            started["start_event"] = lab.answer("recordings", asked, "" if begins[1:] else begins[0])
+    elif first.name.lower().endswith(ARRAYS):
         rate, known = lab.clock(first)[0], ""
         step = "2" if not rate else f"{rate:g} Hz" if rate > 5 else f"{1 / rate:g}"
+        # Of volumes 2 s is usual; rows that go on for much longer than words are samples.
+        ends = [float(cell) for cell in table_column(lab.folder / tables[0], "onset_s")] if tables else []
+        n_rows = max(shape[-2] for shape in array_shapes(lab.folder / first).values() if shape[1:])
+        step = "" if ends and not rate and n_rows > 5 * max(ends) else step
     else:
         step, known = header_step(lab.folder / first)
     more = f" ({known})" if known else ""
     clock = lab.answer("recordings", f"seconds from row to row, or samples per second as 64 Hz{more}", step)
     step_s = {"sfreq_hz" if "Hz" in clock else "tr_s": float(clock.removesuffix("Hz"))}
-    recordings = {name: files | step_s for name, files in recordings.items()}
+    recordings = {name: files | step_s | started for name, files in recordings.items()}
     if not words:  # where sounds or films were enough to tell the runs
         told = [*lab.rename_columns("onset_s"), *unpack.unpack_words(lab)]
         words = next((path for path in told if path in lab.words()), None)
@@ -71,6 +88,18 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
     models = {name: of for name, of in lab.vectors().items() if (n,) in rows.get(Path(of["file"]), [])}
     study |= {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
     return study | ({"models": models} if models else {})
+
+
+def _heads(lab: Lab, raws: list[Path]) -> tuple[float, list[str]]:
+    """Return samples per second of raw recordings, and annotations that each of them has once."""
+    mne: Any = importlib.import_module("mne")
+    heads = []
+    for path in raws:
+        with reading(lab.folder / path, "no recording that MNE reads", "copy it again, with the files beside it"):
+            heads.append(mne.io.read_raw(lab.folder / path, verbose="error"))
+    counts = [Counter(map(str, raw.annotations.description)) for raw in heads]
+    once = [name for name, n in counts[0].items() if n == 1 and not NOT_SHOWN.fullmatch(name)]
+    return float(heads[0].info["sfreq"]), [name for name in once if all(of[name] == 1 for of in counts)]
 
 
 def _pattern(lab: Lab, paths: list[Path], files: dict[str, Any]) -> Any:

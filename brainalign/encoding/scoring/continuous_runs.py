@@ -32,9 +32,9 @@ from brainalign.regression import BandedRidge, DelayedFeatures, Ridge, centred_p
 from brainalign.statistics import pearson, r2
 
 Band = Values | Mapping[str, Values]  # features, or those for each run that is left out
-COLUMNS = 2048  # of responses that are predicted at once
+COLUMNS, VALUES = 2048, 2**26  # of responses that are predicted at once: columns at most, and values of all rows
 ROUNDING = 1e-6  # R² of fits that differ by float32 alone, as where a band has no share in the joint one
-Turns = Mapping[str, NDArray[np.complex128]]  # of the frequencies of each run, draw by draw
+Turns = Mapping[str, NDArray[Any]]  # of each run, draw by draw: rows that it is shifted by, or what phases turn by
 Names = tuple[str, ...]
 Fold = tuple[Sequence[str], Sequence[str]]  # runs to train on, runs to test
 
@@ -257,7 +257,7 @@ def run_null(
         As for `fit_runs`.
     fit : RunFit
         What came of them.
-    turns : mapping of array (n_permutations, n_frequencies)
+    turns : mapping of array (n_permutations[, n_frequencies])
         By run, of `turned_in_time`.
     sets : sequence of sequence of str
         Runs that are averaged, a null for each set; all of them where not given.
@@ -302,7 +302,7 @@ def unique_null(
         Of the band.
     fits : mapping of RunFit
         As for `common_r2`.
-    turns : mapping of array (n_permutations, n_frequencies)
+    turns : mapping of array (n_permutations[, n_frequencies])
         By run, of `turned_in_time`.
     averaged : sequence of str
         Runs; all where not given.
@@ -317,7 +317,7 @@ def unique_null(
     others = [band for other, band in bands.items() if other != name]
     kept = np.zeros(Y.shape, dtype=np.float32)
     for ridge, inside, tested, some in _maps(others, runs, delays, fits[name,], folds):
-        kept[np.ix_(np.isin(runs, tested), some)] = ridge @ Y[np.ix_(inside, some)]
+        kept[np.ix_(np.isin(runs, tested), some)] = _through(ridge, Y[np.ix_(inside, some)])
     lost = np.zeros((len(next(iter(turns.values()))), Y.shape[1]))
     for sign, of, fit in ((1, list(bands.values()), fits[()]), (-1, others, fits[name,])):
         for ridge, inside, tested, some in _maps(of, runs, delays, fit, folds):
@@ -330,8 +330,10 @@ def unique_null(
 
 def turned_in_time(
     runs: NDArray[np.str_], n_permutations: int, gap: int, null: Literal["shift", "phase"] = "shift", seed: int = 0
-) -> dict[str, NDArray[np.complex128]]:
-    """Draw what frequencies of every run are multiplied by (n_permutations, n_frequencies): both keep their power.
+) -> dict[str, NDArray[Any]]:
+    """Draw rows that every run is shifted by (n_permutations,), or what its frequencies are multiplied by.
+
+    These are (n_permutations, n_frequencies); both keep the power of runs.
 
     Parameters
     ----------
@@ -353,25 +355,24 @@ def turned_in_time(
     rng, turns = np.random.default_rng(seed), {}
     for run in dict.fromkeys(runs.tolist()):
         n = int((runs == run).sum())
-        frequencies = np.arange(n // 2 + 1)
         if null == "shift":
             least = min(gap, n // 4)
-            angles = -2 * np.pi / n * frequencies * rng.integers(least, n - least + 1, n_permutations)[:, None]
-        else:
-            angles = 2 * np.pi * rng.random((n_permutations, len(frequencies)))
-            angles[:, 0] = 0
-            if n % 2 == 0:  # the last frequency is real
-                angles[:, -1] = np.pi * rng.integers(0, 2, n_permutations)
+            turns[run] = rng.integers(least, n - least + 1, n_permutations)
+            continue
+        angles = 2 * np.pi * rng.random((n_permutations, n // 2 + 1))
+        angles[:, 0] = 0
+        if n % 2 == 0:  # the last frequency is real
+            angles[:, -1] = np.pi * rng.integers(0, 2, n_permutations)
         turns[run] = np.exp(1j * angles)
     return turns
 
 
 def _maps(
     bands: Sequence[Band], runs: NDArray[np.str_], delays: Sequence[int], fit: RunFit, folds: Sequence[Fold]
-) -> Iterator[tuple[Values, NDArray[np.bool_], Sequence[str], Rows]]:
+) -> Iterator[tuple[list[Values], NDArray[np.bool_], Sequence[str], Rows]]:
     """Yield maps (n_test, n_train) from responses to predictions about the means of runs, and the targets of each.
 
-    One map serves every draw of all targets of a penalty.
+    One map serves every draw of all targets of a penalty. It is two factors where these are fewer numbers, as of EEG.
     """
     names = list(dict.fromkeys(runs.tolist()))
     for trained, tested in folds:
@@ -389,14 +390,25 @@ def _maps(
             for part in (place[runs == run] for run in tested):
                 held[part] -= held[part].mean(axis=0)
             for alpha in np.unique(alphas):
-                ridge = (held / (size**2 + np.float32(alpha))) @ left.T
-                own = targets[alphas == alpha]
-                for some in np.array_split(own, -(-len(own) // COLUMNS)):
+                ridge, own = [held / (size**2 + np.float32(alpha)), left.T], targets[alphas == alpha]
+                if len(held) * len(left) <= len(size) * (len(held) + len(left)):
+                    ridge = [ridge[0] @ ridge[1]]
+                for some in np.array_split(own, -(-len(own) // _at_once(runs))):
                     yield ridge, inside, tested, some
 
 
+def _at_once(runs: NDArray[np.str_]) -> int:
+    return int(np.clip(VALUES // len(runs), 64, COLUMNS))
+
+
+def _through(ridge: Sequence[Values], values: Values) -> Values:
+    for factor in ridge[::-1]:
+        values = factor @ values
+    return values
+
+
 def _turned(
-    ridge: Values,
+    ridge: Sequence[Values],
     Y: Values,
     runs: NDArray[np.str_],
     inside: NDArray[np.bool_],
@@ -409,21 +421,28 @@ def _turned(
     Responses of several draws stand side by side, so that a product has some thousand columns. What is `kept` is added
     to the rest, which is turned.
     """
-    place = np.cumsum(np.isin(runs, tested)) - 1
+    n_draws, step = len(next(iter(turns.values()))), max(_at_once(runs) // Y.shape[1], 1)
+    every = {run: runs == run for run in turns}
+    trained, place = np.cumsum(inside) - 1, np.cumsum(np.isin(runs, tested)) - 1
+    parts = {run: ridge[-1][:, trained[rows]] for run, rows in every.items() if inside[rows].all()}
     rest = Y if kept is None else Y - kept
-    waves = {run: np.fft.rfft(rest[runs == run], axis=0)[:, None] for run in turns}
-    n_draws, step = len(next(iter(turns.values()))), max(COLUMNS // Y.shape[1], 1)
     for first in range(0, n_draws, step):
-        moved = np.empty((len(Y), min(step, n_draws - first), Y.shape[1]), dtype=np.float32)
-        for run, turn in turns.items():
-            rows = runs == run
-            moved[rows] = np.fft.irfft(waves[run] * turn[first : first + step].T[:, :, None], int(rows.sum()), axis=0)
+        moved = {run: _moved(rest[rows], turns[run][first : first + step]) for run, rows in every.items()}
         if kept is not None:
-            moved += kept[:, None]
-        trained = moved[inside]
-        predicted = (ridge @ trained.reshape(len(trained), -1)).reshape(len(ridge), *trained.shape[1:])
+            moved = {run: values + kept[every[run], None] for run, values in moved.items()}
+        sums = sum(part @ moved[run].reshape(part.shape[1], -1) for run, part in parts.items())
+        predicted = _through(ridge[:-1], np.asarray(sums)).reshape(-1, *moved[tested[0]].shape[1:])
         for run in tested:
-            yield first, run, predicted[place[runs == run]], moved[runs == run]
+            yield first, run, predicted[place[every[run]]], moved[run]
+
+
+def _moved(values: Values, turn: NDArray[Any]) -> Values:
+    """Turn rows of a run in time: (n_rows, n_draws, n_targets)."""
+    n = len(values)
+    if turn.ndim == 1:
+        return np.take(values, (np.arange(n)[:, None] - turn) % n, axis=0)
+    waves = np.fft.rfft(values, axis=0)[:, None]
+    return np.fft.irfft(waves * turn.T[:, :, None].astype(waves.dtype), n, axis=0)
 
 
 def mean_over_runs(r: Values) -> Values:

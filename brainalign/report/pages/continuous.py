@@ -396,9 +396,10 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         averaged = "within rows" if read["resample"] == "mean" else "through it"
         width = apart_s(read["step_s"], read["delays"]) if read["slow"] and not read["hrf"] else read["step_s"]
         wide = f"; it is {width:.2g} s wide, as delays lie apart" if width > read["step_s"] else ""
+        stands = f"an event stands at its {'middle' if read['slow'] else 'onset'}{wide}"
         text = (
-            "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
-            f"event stands at its {'middle' if read['slow'] else 'onset'}{wide}), those of sounds and films averaged {averaged}. They were cleared "
+            "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes "
+            f"({stands}), those of sounds and films averaged {averaged}. They were cleared "
             f"of the same drifts, scaled on training runs, and {entered}, never across runs. {turns}; "
             "penalties were chosen leaving out each of the other runs, as was the layer of a model. Controls stand "
             "beside every model: the rate of events, the loudness of sounds (root mean square of 5 ms, to the "
