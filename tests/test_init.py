@@ -575,7 +575,8 @@ def test_trials_that_are_left_out_take_their_rows_along(tmp_path: Path, fails) -
     ways: list[dict[str, Any]] = [{"image": of, "run": np.arange(63) // 21} for of in named.values()]
     ways += [{"stimulus_name": "natural_scenes", "frame": rows * 1.0}]
     ways += [{"stimulus_id": np.where(rows < 0, np.nan, rows)}, ways[2] | {"exclude": is_bad}]
-    for k, columns in enumerate([*ways, ways[1] | {"bad": is_bad * 1.0}]):
+    mixed = {"stimulus_name": np.where(rows < 0, "movie", "natural_scenes"), "frame": abs(rows) * 1.0, "bad": is_bad}
+    for k, columns in enumerate([*ways, ways[1] | {"bad": is_bad * 1.0}, mixed]):
         inside = columns if k in (1, 6) else {}  # the file of the array
         pd.DataFrame(columns).to_csv(table, index=False)
         np.savez(tmp_path / "betas.npz", betas=values, **inside)
@@ -1035,7 +1036,12 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     (tmp_path / "notes.csv").touch()
     savemat(tmp_path / "a.mat", {"alice": {"stim": np.ones((9, 4)), "brain": np.ones((9, 5))}})  # runs of a story
     assert main(["init", str(tmp_path)]) == 2
-    assert re.search("its 3 files .*epochs of MNE.* run of a.mat", " ".join(capsys.readouterr().err.split()))
+    assert re.search("epochs of MNE.* run of a.mat.* its 3 files", " ".join(capsys.readouterr().err.split()))
+    mne.EvokedArray(np.ones((1, 9)), mne.create_info(1, 9.0, "eeg")).save(tmp_path / "s-ave.fif", verbose="error")
+    [(tmp_path / name).touch() for name in ("s-eve.fif", "s.edf")]
+    fails("Cut s.edf into epochs with mne.Epochs", main, ["init", str(tmp_path)])
+    fails("s-ave.fif holds means: save the single trials", main, ["init", str(tmp_path)])
+    remove(tmp_path.glob("s*"))
     words = pd.DataFrame({"word": ["a", "b"]})
     data = mne.EpochsArray(np.ones((2, 1, 9)), mne.create_info(1, 9.0, "eeg"), metadata=words, verbose="error")
     data.save(tmp_path / "words-epo.fif", verbose="error")
@@ -1253,21 +1259,51 @@ def test_lists_of_runs_and_sets_of_matlab_say_what_rows_are(tmp_path: Path, fail
             file["train_MUA"], file["test_MUA"], file["test_MUA_reps"] = values, repeats.mean(axis=0), repeats
         held, rows = planted(described(tmp_path), "01")
         assert (held, len(held)) == (rows, 14 + 3 * 6)
-    remove(tmp_path.glob("*.*"))  # as vim-1 and DeepRecon have them: voxels first, images in grey, voxels among labels
+    remove(tmp_path.glob("*.*"))  # as vim-1 has them: voxels first, images in grey
     values = of_images(order, 9)
     savemat(tmp_path / "r.mat", {"dataTrnS1": values.T, "dataTrnS2": values.T[:7], "dataValS1": values.T[:, :8]})
     savemat(tmp_path / "stimuli.mat", {"stimTrn": np.ones((16, 16, 20)), "stimVal": np.ones((16, 16, 8))})
     assert described(tmp_path).recordings.keys() == {"01"}
     said = "stimuli.mat: holds images; save .*which of dataTrnS1, dataTrnS2, dataValS1 is read"
     assert re.search(said, study.read_text(), re.DOTALL)
-    remove(tmp_path.glob("*.*"))
-    with h5py.File(tmp_path / "S1.h5", "w") as file:
-        file["dataset"], file["metadata/key"], file["metadata/value"] = values, ["VoxelData"], np.ones((1, 9))
-    fails("S1.h5: is of bdpy, whose VoxelData are some columns of dataset", main, ["init", str(tmp_path), "--yes"])
-    remove([tmp_path / "S1.h5", *tmp_path.glob("images/*")])
+    remove([*tmp_path.glob("*.*"), *tmp_path.glob("images/*")])
     read = np.array([f"The cat sees {k} dogs." for k in order], object)
     savemat(tmp_path / "P01.mat", {"examples": values, "keySentences": read[:, None]})  # of Pereira
     responses_to(read, values, described(tmp_path))
+
+
+def test_files_of_bdpy_are_taken_apart_and_training_and_test_joined(tmp_path: Path, fails) -> None:
+    """As Horikawa and DeepRecon have them: voxels among other columns, and codes of images that each file counts."""
+    images(tmp_path, [f"n01440764_{k}" for k in range(10, 30)])
+    test, train = np.tile(rng.permutation(np.arange(24, 30)), 3), rng.permutation(np.arange(10, 24))
+    keys, marks = ["VoxelData", "ROI_V1", "ROI_VC", "voxel_x", "Run", "DataType", "Label"], np.full((7, 6), np.nan)
+    marks[:4, 1:4] = [1, 1, 1], [0, 1, 0], [1, 1, 1], [1.5, 2.5, 3.5]
+    marks[[4, 5, 6], [0, 4, 5]] = 1
+
+    def save(name: str, shown: NDArray[Any], labels: NDArray[Any], sets: Any = 1, *, named: bool = False) -> None:
+        with h5py.File(tmp_path / name, "w") as file:
+            file["dataset"] = np.c_[np.arange(len(shown)) // 4, of_images(shown, 3), 0 * shown + sets, labels]
+            file["metadata/key"], file["metadata/value"] = keys, marks
+            for code, number in zip(labels, shown, strict=True) if named else ():
+                file.require_dataset(f"vmap/Label/{code}", (), "S12")[()] = f"n01440764_{number}"
+
+    save("sub-01_imagery_VC.h5", train[:4], train[:4])
+    for named in (False, True):
+        save("sub-01_naturalImageTest_VC.h5", test, test - 23.0, named=named)
+        save("sub-01_naturalImageTraining_VC.h5", train, train - 9.0, named=named)
+        if not named:
+            fails("1, 2, 3 and 3 more are numbers of training and of test", main, ["init", str(tmp_path), "--yes"])
+    for who in ("01", "1"):
+        rows, study = [*test, *train], described(tmp_path)
+        assert planted(study, who) == (rows, rows)
+        responses, stimuli = read_subject(study, who), read_text_table(study.folder / study.stimuli)
+        assert {*stimuli["path"][stimuli["set"] == "test"].str[-6:-4]} == {*map(str, test)}
+        assert {area: [*of] for area, of in responses.regions().items()} == {"V1": [1], "VC": [0, 1, 2]}
+        assert responses.targets["x_mm"].tolist() == [1.5, 2.5, 3.5]
+        assert responses.trials[["session", "run"]].drop_duplicates().shape[0] in (8, 9)  # of two files, or one
+        remove(tmp_path.glob("sub*.h5"))
+        shown, sets = np.r_[rows, 12, 13], np.r_[np.full(18, 2), np.full(14, 1), [3, 3]]  # the last were imagined
+        save("Subject1.h5", shown, 1440764 + shown / 1e6, sets)
 
 
 def test_copies_follow_their_files_and_names_of_images_need_no_ending(tmp_path: Path, fails) -> None:

@@ -1,7 +1,6 @@
 """A lab's folder: its files, what their names and tables say, and what is asked about them."""
 
 import csv
-import io
 import json
 import re
 import unicodedata
@@ -11,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import StringIO
 from itertools import islice
 from pathlib import Path, PureWindowsPath
 from statistics import median
@@ -18,18 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from brainalign import io
 from brainalign.checks import BrainalignError, check_choice, listed
-from brainalign.io import (
-    MISSING,
-    array_shapes,
-    counting_order,
-    load_image_file,
-    open_hdf5,
-    read_json,
-    read_lines,
-    reading,
-    stored_arrays,
-)
 from brainalign.study import MIN_TEST, table_column, table_columns, table_rows
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".nc", ".mat", ".zarr")
@@ -94,19 +84,16 @@ class Lab:
     unread: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=counting_order)
+        paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=io.counting_order)
         # Hidden are copies of git-annex, and what macOS writes beside files (._trials.tsv). A folder .zarr is an array.
         paths = [path for path in paths if not any(part == "results" or part[0] == "." for part in path.parts)]
         paths = [path for path in paths if not any(folder.suffix == ".zarr" for folder in path.parents)]
         self.files = [path for path in paths if (self.folder / path).is_file() or path.suffix == ".zarr"]
         for path in self.ending(*ARRAYS):
             try:
-                sizes = array_shapes(self.folder / path)
+                sizes = io.array_shapes(self.folder / path)
                 if sizes and all(_are_images(name or path.stem, of) for name, of in sizes.items()):
                     raise BrainalignError(f"{path}: holds images; save each as a file that is called as trials call it")
-                if sizes.keys() >= {"dataset", "metadata/key", "metadata/value"}:
-                    remedy = "save these columns as .npy, and the others as ..._trials.tsv (stimulus_id, run)"
-                    raise BrainalignError(f"{path}: is of bdpy, whose VoxelData are some columns of dataset; {remedy}")
             except BrainalignError as error:
                 self.files.remove(path)
                 self.unread.append(str(error))
@@ -135,7 +122,7 @@ class Lab:
         return self.tables("target_id") or of or self.rename_columns("target_id")
 
     def rename_columns(self, *asked: str) -> list[Path]:
-        """Write tables of what is asked for anew, under names that studies know, and return the copies."""
+        """Write tables of what is asked for, or all, anew, under names that studies know, and return the copies."""
         copies, shown = [], self.shown()
         for path in self.ending(*TABLES):
             known, _ = self.head(path)
@@ -143,7 +130,11 @@ class Lab:
             known, first = self.head(path, between)
             names = study_names(known)
             of = [old for old, new in names.items() if new == "stimulus_id"]
-            if of and len({*table_column(self.folder / path, of[0], between)}) == 1:  # natural_scenes, with its frames
+            kinds = sorted({*table_column(self.folder / path, of[0], between)}) if of else []
+            if is_mixed := len(kinds) > 1 and of == ["stimulus_name"] and "frame" in known:  # as Allen's
+                scenes = "natural_scenes" if "natural_scenes" in kinds else ""
+                kinds = [self.answer("stimuli", f"stimulus_name whose frames are images: {', '.join(kinds)}", scenes)]
+            if len(kinds) == 1:  # natural_scenes, with its frames
                 others = study_names([name for name in known if name not in of])
                 others |= {} if "stimulus_id" in others.values() else dict.fromkeys({"frame"} & {*known}, "stimulus_id")
                 names = others if "stimulus_id" in others.values() else names
@@ -170,10 +161,15 @@ class Lab:
             if not is_of and "roi" in header and len([*table_rows(self.folder / path, between)]) - 1 in self.lengths():
                 is_of = "target_id"  # which have areas, but no names
             decimal = any(map(DECIMAL.fullmatch, first))
-            if is_of not in asked or not (between or decimal or header != known):
+            if not is_of or is_of not in (asked or [is_of]) or not (between or decimal or header != known):
                 continue
             copy = path.with_name(f"{path.stem}_renamed.tsv")
             _, *rows = table_rows(self.folder / path, between)
+            if is_mixed:
+                at, frame, whole = known.index(of[0]), known.index("frame"), len(rows) in self.lengths()
+                rows = [row for row in rows if whole or row[at] == kinds[0]]
+                for row in rows:
+                    row[frame] = row[frame] if row[at] == kinds[0] else "n/a"
             if decimal or between:
                 rows = [[DECIMAL.sub(r"\1.\2", cell) for cell in row] for row in rows]
             if "path" in header and path.parent == Path():  # which may be a name alone
@@ -190,7 +186,7 @@ class Lab:
 
     def write(self, path: Path, rows: Iterable[Iterable[str]]) -> None:
         """Write a table, never over one of the lab's own."""
-        csv.writer(text := io.StringIO(), delimiter="\t", lineterminator="\n").writerows(rows)
+        csv.writer(text := StringIO(), delimiter="\t", lineterminator="\n").writerows(rows)
         there, content = self.folder / path, text.getvalue().encode()
         if path not in self.written and there.exists() and there.read_bytes() != content:
             raise BrainalignError(f"{there}: lies there already, and would be written anew; move or rename it")
@@ -270,7 +266,7 @@ class Lab:
         own = {of["file"] for of in self.vectors().values()}  # which may call images otherwise than trials do
         tables = [listed_in] if listed_in else [path for path in self.tables("stimulus_id") if str(path) not in own]
         every = [*told, *(of for path in tables for of in table_column(self.folder / path, "stimulus_id"))]
-        counts = Counter(name for name in every if name not in MISSING)
+        counts = Counter(name for name in every if name not in io.MISSING)
         images = images if counts else self.listing(images)
         names = image_names(images, counts)
         if counts and not counts.keys() & {*names} and (numbers := _numbers(self, images, counts)):
@@ -351,9 +347,9 @@ class Lab:
                     _, *rows = [*table_rows(self.folder / path)] or [[]]
                     found += [(path, cells) for cells in (zip(*rows, strict=False) if len(rows) == n else ())]
                 else:
-                    shapes = array_shapes(self.folder / path)
+                    shapes = io.array_shapes(self.folder / path)
                     fitting = [key for key, of in shapes.items() if np.prod(of) == max(of, default=0) == n]
-                    vectors = stored_arrays(self.folder / path, fitting).values()
+                    vectors = io.stored_arrays(self.folder / path, fitting).values()
                     found += [(path, map(cell_text, values.ravel())) for values in vectors]
         for path, cells in ((path, [*cells]) for path, cells in found):
             forms = [(cell, Path(cell).name, Path(cell).stem) for cell in cells]
@@ -384,7 +380,7 @@ class Lab:
         """Describe vectors as models: tables of them, arrays called so, and those with ids beside others of trials."""
         told = self.tables("stimulus_id")
         rows = {len(table_column(self.folder / path, "stimulus_id")) for path in told if self.lists_trials(path)}
-        arrays = {path: array_shapes(self.folder / path) for path in self.ending(*ARRAYS)}
+        arrays = {path: io.array_shapes(self.folder / path) for path in self.ending(*ARRAYS)}
         others = [of for of in arrays.values() if "stimulus_id" not in of]
         rows |= {max(of[old]) for of in others for old, new in study_names([*of]).items() if new == "stimulus_id"}
         rows &= {n for of in others for shape in of.values() for n in shape}
@@ -403,7 +399,7 @@ class Lab:
     def _has_ids(self, path: Path) -> bool:
         """Tell whether a file of no subject names its rows, and each of them once."""
         with suppress(BrainalignError):  # where there are none, or pickled ones
-            ids = [*map(cell_text, stored_arrays(self.folder / path, ["stimulus_id"])["stimulus_id"].ravel())]
+            ids = [*map(cell_text, io.stored_arrays(self.folder / path, ["stimulus_id"])["stimulus_id"].ravel())]
             return len(ids) == len({*ids}) and not SUBJECT.search(str(path))
         return False
 
@@ -412,18 +408,18 @@ class Lab:
         known = {model["file"] for model in self.vectors().values()}
         found = [path for path in self.ending(*ARRAYS) if str(path) not in known]
         found = [path for path in found if not re.search(f"time|{JOINED}", path.stem)]
-        found = [path for path in found if any(len(of) > 1 for of in array_shapes(self.folder / path).values())]
+        found = [path for path in found if any(len(of) > 1 for of in io.array_shapes(self.folder / path).values())]
         y = [path for path in found if re.match("Y(?![a-z])", path.stem, re.IGNORECASE)]
-        wide = any(len(of) > 1 and min(of) > 1 for path in y for of in array_shapes(self.folder / path).values())
+        wide = any(len(of) > 1 and min(of) > 1 for path in y for of in io.array_shapes(self.folder / path).values())
         return [path for path in found if not (wide and re.match("X(?![a-z])", path.stem, re.IGNORECASE))]
 
     def lengths(self) -> set[int]:
         """Collect the lengths of the axes of arrays."""
-        return {n for path in self.responses() for of in array_shapes(self.folder / path).values() for n in of}
+        return {n for path in self.responses() for of in io.array_shapes(self.folder / path).values() for n in of}
 
     def timed(self, path: Path) -> bool:
         """Tell whether there are times, in a file of arrays or beside it, or a clock."""
-        names = [*array_shapes(self.folder / path), *(of.stem for of in self.ending(".npy", ".txt"))]
+        names = [*io.array_shapes(self.folder / path), *(of.stem for of in self.ending(".npy", ".txt"))]
         return any(map(TIMES.fullmatch, names)) or self.clock(path, volumes=False)[0] > 0
 
     def clock(self, path: Path, key: str = "", *, volumes: bool = True) -> tuple[float, float]:
@@ -438,15 +434,15 @@ class Lab:
         sidecars: list[dict[str, Any]] = [{}]
         for of in beside:
             with suppress(BrainalignError):  # a list, say, of what was shown
-                content = read_json(self.folder / of)
+                content = io.read_json(self.folder / of)
                 parts = [part for part in content.values() if isinstance(part, dict)]
                 sidecars.append({name: value for part in (*parts, content) for name, value in part.items()})
         alike = any(of.stem == path.stem for of in beside) or len({_stated(of, RATE) for of in sidecars} - {0.0}) < 2
         told = {name: value for of in sidecars for name, value in of.items()} if alike else {}
-        single = [name for name, of in array_shapes(at).items() if np.prod(of) == 1]
-        told |= stored_arrays(at, [name for name in single if _bare(name) in (*STEP, *RATE, *START)])
+        single = [name for name, of in io.array_shapes(at).items() if np.prod(of) == 1]
+        told |= io.stored_arrays(at, [name for name in single if _bare(name) in (*STEP, *RATE, *START)])
         if path.suffix in (".h5", ".hdf5", ".hf5", ".nc"):
-            with open_hdf5(at) as file:
+            with io.open_hdf5(at) as file:
                 groups = (file, file[key].parent, file[key]) if key else (file,)
                 told |= {name: value for of in groups for name, value in of.attrs.items()}
         step, rate, start = (_stated(told, names) for names in (STEP * volumes, RATE, START))
@@ -536,7 +532,7 @@ def _folded(name: str) -> str:
 
 def listings(path: Path) -> list[list[str]]:
     """List the lists of texts in a file: its lines, but of JSON itself, its values, and those that are lists."""
-    content: Any = [line for line in read_lines(path) if line.strip()]
+    content: Any = [line for line in io.read_lines(path) if line.strip()]
     with suppress(ValueError):
         content = json.loads("".join(content)) if path.suffix == ".json" else content
     parts = [[*content.values()], *content.values()] if isinstance(content, dict) else [content]
@@ -608,7 +604,7 @@ def is_number(cell: str) -> bool:
 def _is_single(path: Path) -> bool:
     """Tell whether an image is one volume; what cannot be read is for `check` to tell."""
     with suppress(BrainalignError):
-        return len(load_image_file(path).shape) == 3
+        return len(io.load_image_file(path).shape) == 3
     return False
 
 
@@ -700,13 +696,13 @@ def rows_of_events(lab: Lab, paths: list[Path]) -> tuple[list[str], list[dict[st
     key = [old for old, new in study_names(table_columns(lab.folder / paths[0])).items() if new == "stimulus_id"]
     tables = [[*table_rows(lab.folder / path)] for path in paths]
     rows = [dict(zip(header, row, strict=False)) for header, *of in tables for row in of]
-    return key, rows, [row for row in rows if key and row.get(key[0], "") not in MISSING] or rows
+    return key, rows, [row for row in rows if key and row.get(key[0], "") not in io.MISSING] or rows
 
 
 def named_texts(lab: Lab, names: list[str]) -> dict[str, Any]:
     """Describe stimuli by their names as texts, where there is neither table nor image of them."""
     for path in lab.ending(".zip"):
-        with reading(lab.folder / path, "not a whole .zip file"), zipfile.ZipFile(lab.folder / path) as archive:
+        with io.reading(lab.folder / path, "not a whole .zip file"), zipfile.ZipFile(lab.folder / path) as archive:
             called = {form for of in map(Path, archive.namelist()) for form in (of.name, of.stem)}
         if {*names} & called:
             raise BrainalignError(f"{path} holds what was shown ({listed(sorted({*names} & called))}); unpack it")

@@ -11,17 +11,9 @@ import yaml
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.commands.init import lab as labs
-from brainalign.commands.init import unpack
+from brainalign.commands.init import standards, unpack
 from brainalign.commands.init.lab import ARRAYS, VOLUMES, Ask, Lab
 from brainalign.commands.init.rdms import describe_judgements, describe_rdms
-from brainalign.commands.init.standards import (
-    describe_algonauts,
-    describe_epochs,
-    describe_fmriprep,
-    describe_raw,
-    describe_story_of_fmriprep,
-    describe_things,
-)
 from brainalign.commands.init.stories import describe_story
 from brainalign.commands.init.trials import describe_rows
 from brainalign.commands.init.volumes import describe_blocks
@@ -62,16 +54,19 @@ def init_study(folder: Path, ask: Ask) -> Path:
 
 def _described(lab: Lab, before: set[Path]) -> tuple[str, dict[str, Any]] | None:
     """Return the form of a folder and the study of it, as it stands or once its files are unpacked; None of neither."""
-    kept, remarks = before.union(unpack.unpack_people(lab)), {**lab.remarks}
+    unpack.unpack_bdpy(lab)
+    unpack.unpack_people(lab)
+    kept, remarks = before | lab.written, {**lab.remarks}
     if found := _first_form(lab):
         return found
     lab.remarks = remarks
     lab.forget(lab.written - kept)  # what a first look wrote, before names were understood
-    copies = [*unpack.unpack_cells(lab), *unpack.unpack_sets(lab), *unpack.unpack_vectors(lab)]
-    copies += [*unpack.unpack_words(lab), *unpack.unpack_labels(lab)]
-    copies += lab.rename_columns("stimulus_id", "target_id", "onset_s")
-    copies += [*unpack.unpack_lists(lab), *unpack.unpack_people(lab), *unpack.unpack_tables(lab)]
-    found = _first_form(lab) if copies else None
+    steps: list[Callable[[Lab], object]] = [unpack.unpack_cells, unpack.unpack_sets, unpack.unpack_vectors]
+    steps += [unpack.unpack_words, unpack.unpack_labels, Lab.rename_columns]
+    steps += [unpack.unpack_lists, unpack.unpack_people, unpack.unpack_tables]
+    for step in steps:
+        step(lab)
+    found = _first_form(lab) if lab.written - kept else None
     return _first_form(lab) if not found and unpack.unpack_order(lab) else found
 
 
@@ -82,19 +77,20 @@ def _first_form(lab: Lab) -> tuple[str, dict[str, Any]] | None:
 def _refusal(lab: Lab) -> BrainalignError:
     """Return the error of a folder that has no form, with what may be done about the files that come closest."""
     trials = next((of for of in lab.ending(*labs.TABLES) if re.search("(?i)trial|design|essai|plan", of.stem)), None)
-    columns, hint = [] if trials is None else table_columns(lab.folder / trials), ""
+    columns, hints = [] if trials is None else table_columns(lab.folder / trials), list[str]()
     if columns and "stimulus_id" not in {*columns, *labs.study_names(columns).values()}:
-        hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
+        hints = [f"{trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."]
     told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
     unnamed = [path for path in lab.ending(*labs.TABLES, *ARRAYS) if "stimulus_id" not in told.get(path, "")]
     spikes = [path for path, arrays in told.items() if "spike_times" in f"{path.stem} {arrays}"]
     epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
     worded = [path for path in [*lab.tables("word"), *lab.tables("text")] if path not in lab.tables("stimulus_id")]
     worded.sort(key=lambda path: not any(map(labs.ONSET.fullmatch, table_columns(lab.folder / path))))
-    silent = [] if hint or lab.tables("stimulus_id") else lab.responses()
+    silent = [] if hints or lab.tables("stimulus_id") else lab.responses()
     stories = [path for path in silent if re.search("/(stim|feat)", told[path])]
     pickled = [error.partition(": ")[0] for error in lab.unread if "unpickled" in error]
     volumes = [] if lab.volumes()[0] else lab.ending(*VOLUMES)[2:]
+    marks = {of: FILES_OF_MNE.search(of.stem) for of in lab.ending(*labs.RAW)}
     remedies: dict[str, Any] = {
         "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
         "Save the numbers of {} as .npy, a row per trial": [
@@ -126,19 +122,26 @@ def _refusal(lab: Lab) -> BrainalignError:
         "trial_type), or a text with a condition a line for every volume of each run": lab.volumes()[0],
         "Join {} and its like into one file, and list their stimuli in trials.tsv": volumes,
         "Call {} ...hemi-L.func.gii or ...hemi-R.func.gii": [] if lab.ending(*labs.SURFACES) else lab.ending(".gii"),
-        "Save epochs of {} by MNE as ...-epo.fif, with metadata, or put it into BIDS": lab.ending(*labs.RAW),
+        "Cut {} into epochs with mne.Epochs and save these as ...-epo.fif with metadata (stimulus_id, or category), or "
+        "put it into BIDS": [of for of, mark in marks.items() if not mark],
+        "{} holds means: save the single trials as ...-epo.fif with metadata (stimulus_id, or category)": [
+            of for of, mark in marks.items() if mark and mark[1]
+        ],
         "Where nothing is shown, list {} and its like in people.tsv (docs/pages/masked_models.md)": [
             path for path in lab.ending(*ARRAYS, ".csv") if re.search("(?i)time_?series|_ts|rest", path.stem)
         ],
         "{}": [error for error in lab.unread if "unpickled" not in error],
     }
-    hint += "".join(f" {remedy.format(of[0])}." for remedy, of in remedies.items() if of)
-    what = f"none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}"
-    remedy = "the folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
-    return BrainalignError(f"{lab.folder}: {what}.{hint} Name {remedy}")
+    hints += [f"{remedy.format(of[0])}." for remedy, of in remedies.items() if of]
+    forms = "" if hints else f": {'; '.join(FORMS)}"
+    hints.append(f"None of its {len(lab.files)} files is what a study is made of{forms}.")
+    remedy = "Name the folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
+    return BrainalignError(" ".join([f"{lab.folder}:", *hints, remedy]))
 
 
 MOST_LINES = 15
+# What MNE saves beside a recording; means over trials are in the group.
+FILES_OF_MNE = re.compile(r"[-_](?:(ave|evoked)|eve|cov|proj|fwd|inv|src|trans|ica|annot)$")
 NAMED = re.compile(r'"([^"]*)"(?=[],}])')  # in JSON, but for keys: people may be called as their folders are
 
 
@@ -181,12 +184,12 @@ def _idle(lab: Lab, study: dict[str, Any]) -> list[str]:
 
 # What a folder may be, by what its first line says; the first that fits is taken.
 FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
-    "derivatives of fMRIPrep with words": describe_story_of_fmriprep,
-    "derivatives of fMRIPrep with events": describe_fmriprep,
-    "Algonauts 2023": describe_algonauts,
-    "THINGS-fMRI": describe_things,
-    "M/EEG epochs of MNE (-epo.fif) or EEGLAB (.set)": describe_epochs,
-    "raw recordings of M/EEG in BIDS": describe_raw,
+    "derivatives of fMRIPrep with words": standards.describe_story_of_fmriprep,
+    "derivatives of fMRIPrep with events": standards.describe_fmriprep,
+    "Algonauts 2023": standards.describe_algonauts,
+    "THINGS-fMRI": standards.describe_things,
+    "M/EEG epochs of MNE (-epo.fif) or EEGLAB (.set)": standards.describe_epochs,
+    "raw recordings of M/EEG in BIDS": standards.describe_raw,
     "runs of a story or film, with its words or itself": describe_story,
     "volumes with a mask and a label each": describe_blocks,
     "odd-one-out judgements of three objects": describe_judgements,

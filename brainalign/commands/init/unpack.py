@@ -136,12 +136,11 @@ def _vectors(lab: Lab, path: Path, shapes: io.Shapes, shown: set[str]) -> tuple[
     return cells, named
 
 
-def unpack_cells(lab: Lab) -> list[Path]:
+def unpack_cells(lab: Lab) -> None:
     """Write MATLAB's cells, where each holds the array of a person, as a file for each; what all share goes along.
 
     So with a struct of several: its fields are cells.
     """
-    written: list[Path] = []
     for path in lab.ending(".mat"):
         with suppress(BrainalignError):
             content = io.stored_arrays(lab.folder / path, io.array_shapes(lab.folder / path))
@@ -167,9 +166,7 @@ def unpack_cells(lab: Lab) -> list[Path]:
                 np.savez(lab.folder / file, allow_pickle=False, **shared | own)
             lab.remark("stimuli", f"{files[0]} to {files[-1].name} are the cells of {path}")
             lab.files.remove(path)
-            written += files
-    lab.files += written
-    return written
+            lab.files += files
 
 
 def _plain(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -180,9 +177,8 @@ def _plain(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: of for name, of in (arrays | texts).items() if of.dtype.kind in "biufSU"}
 
 
-def unpack_sets(lab: Lab) -> list[Path]:
+def unpack_sets(lab: Lab) -> None:
     """Write a file for each person where one holds several sets or sessions of several (`sub1_train_data`)."""
-    written: list[Path] = []
     for path in lab.ending(*ARRAYS):
         shapes = io.array_shapes(lab.folder / path)
         whose = {name: found[1] for name in shapes if (found := SUBJECT.match(name))}
@@ -193,13 +189,90 @@ def unpack_sets(lab: Lab) -> list[Path]:
         for who in parts:
             mine = {name: of for name, of in stored.items() if whose.get(name, who) == who}
             named = {SUBJECT.sub("", name, count=1).strip("-_/"): of for name, of in mine.items()}
-            written.append(path.with_name(f"sub-{who}_{path.stem}.npz"))
-            np.savez(lab.folder / written[-1], allow_pickle=False, **named)
+            lab.files.append(own := path.with_name(f"sub-{who}_{path.stem}.npz"))
+            lab.written.add(own)
+            np.savez(lab.folder / own, allow_pickle=False, **named)
         lab.remark("stimuli", f"sub-..._{path.stem}.npz are the arrays of {path} by person")
         lab.files.remove(path)
-    lab.written |= {*written}
-    lab.files += written
-    return written
+
+
+SET_OF_BDPY = re.compile(r"([Tt]rain|[Tt]est)(?:ing)?(?![a-z])")  # in names, as perceptionNaturalImageTest_VC
+WORDNET = re.compile(r"(\d{7,8})\.(\d{1,6})")  # 1518878.005958 is n01518878_5958 of ImageNet
+
+
+def unpack_bdpy(lab: Lab) -> None:
+    """Write files of bdpy as an array, a table of trials and one of voxels for each person, training and test in one.
+
+    VoxelData are responses, ROI_... and voxel_x, _y, _z tell of voxels, and keys with a column of their own of trials.
+    """
+    told = {path: io.array_shapes(lab.folder / path) for path in lab.ending(".h5", ".hdf5")}
+    keys = {path: [name for name in of if name.lower() == "metadata/key"] for path, of in told.items()}  # or metaData
+    files = {
+        path: "VoxelData" in map(labs.cell_text, io.stored_arrays(lab.folder / path, of)[of[0]])
+        for path, of in keys.items()
+        if of
+    }
+    lab.files = [path for path in lab.files if path not in files]
+    lab.unread += [f"{path}: is of bdpy, but has no VoxelData" for path, has_voxels in files.items() if not has_voxels]
+    for who, of in labs.by_subject([*filter(files.get, files)]).items():
+        called = {SUBJECT.sub("", path.stem).strip("-_"): path for path in of}
+        sets = [name for name in called if SET_OF_BDPY.search(name)]
+        if len(sets) < len(of) > 1:
+            question = f"files of bdpy that are read together: {', '.join(called)}"
+            sets = lab.answer("recordings", question, ", ".join(sets)).split(", ")
+            of = [path for name, path in called.items() if name in sets]
+            lab.unread += [f"{path}: others of bdpy are read" for path in called.values() if path not in of]
+        parts = [_of_bdpy(lab, path, str(k + 1) if len(of) > 1 else "") for k, path in enumerate(of)]
+        if other := next((k for k, part in enumerate(parts) if not part[2].equals(parts[0][2])), 0):
+            sizes = f"{len(parts[other][2])}, than {of[0]}, {len(parts[0][2])}"
+            raise BrainalignError(f"{of[other]}: has other voxels, {sizes}; save those of both, or move one away")
+        trials = pd.concat([table for _, table, _ in parts]).fillna("n/a")
+        ids = trials.drop_duplicates(["stimulus_id", *({"set"} & {*trials})])["stimulus_id"]
+        both = sorted(map(str, ids[ids.duplicated() & ids.map(labs.is_number) & (ids != "0")]), key=float)
+        if both:  # each file counts its own
+            what = f"{listed(both)} are numbers of training and of test images"
+            raise BrainalignError(f"{of[0]}: {what}; save the names of images in vmap")
+        _write_person(lab, Path(f"sub-{who}_bdpy"), np.concatenate([of[0] for of in parts]), trials, parts[0][2])
+        lab.remark("stimuli", f"sub-{who}_bdpy... are of {listed([*map(str, of)])}")
+
+
+def _of_bdpy(lab: Lab, path: Path, part: str) -> tuple[NDArray[np.float32], pd.DataFrame, pd.DataFrame]:
+    """Return responses, trials and voxels of a file of bdpy; `part` tells its sessions from those of other files."""
+    at = lab.folder / path
+    content = {name.lower(): values for name, values in io.stored_arrays(at, io.array_shapes(at)).items()}
+    marks = dict(zip(map(labs.cell_text, content["metadata/key"]), content["metadata/value"], strict=True))
+    data, of_voxels = content["dataset"], marks["VoxelData"] == 1
+    rois = {key.removeprefix("ROI_"): of[of_voxels] == 1 for key, of in marks.items() if key.startswith("ROI_")}
+    places = {f"{axis}_mm": marks[f"voxel_{axis}"][of_voxels] for axis in "xyz" if f"voxel_{axis}" in marks}
+    voxels = pd.DataFrame({"target_id": [f"voxel-{k + 1}" for k in range(of_voxels.sum())], "kind": "voxel", **places})
+    voxels["roi"] = [";".join(roi for roi in rois if rois[roi][k]) for k in voxels.index]
+    trials, named, shown = pd.DataFrame(), list[str](), lab.shown()
+    for key, place in ((key, np.flatnonzero((of == 1) & ~of_voxels)) for key, of in marks.items()):
+        if len(place) == 1:
+            told = f"vmap/{key.lower()}/"
+            names = {float(name.removeprefix(told)): value for name, value in content.items() if name.startswith(told)}
+            trials[key] = [labs.cell_text(names.get(cell, cell)) for cell in data[:, place[0]]]
+            called = [WORDNET.sub(lambda of: f"n{of[1]:0>8}_{int(f'{of[2]:0<6}')}", cell) for cell in trials[key]]
+            trials[key] = called if labs.are_names({*called}, shown) else trials[key].replace("nan", "n/a")
+            named += [key] * bool(names)
+    columns = [*map(str, trials)]
+    ids = [key for key in columns if labs.are_names({*trials[key]}, shown)]
+    last = ("image_index", "Label")  # which may count the images of each file
+    asked = [key for key in columns if "stimulus_id" in {key, *labs.study_names([key]).values()} or key in last]
+    ids += sorted(asked, key=lambda key: (key not in named, key in last))
+    if not ids:
+        raise BrainalignError(f"{path}: no column of {listed(columns, 9)} tells what was shown; call one stimulus_id")
+    trials = trials.rename(columns={"stimulus_id": "code", ids[0]: "stimulus_id", "Session": "session", "Run": "run"})
+    lab.remark("stimuli", f"stimulus_id is {ids[0]} of bdpy")
+    if part:
+        trials["session"] = f"{part}-" + trials["session"] if "session" in trials else part
+    if found := SET_OF_BDPY.search(path.stem):
+        trials["set"] = found[1].lower()
+    elif "DataType" in trials:
+        trials["set"] = trials["DataType"].map({"1": "train", "2": "test"})  # others were imagined
+        trials = trials[trials["set"].notna()]
+        lab.remark("recordings", f"{len(data) - len(trials)} of {len(data)} rows have another DataType than 1 or 2")
+    return data[trials.index][:, of_voxels].astype(np.float32), trials, voxels
 
 
 ONSETS = re.compile(r"(?i)(?:onset|start|begin|time)s?[-_ (]*(?:m?s|secs?|seconds?)?\)?")
@@ -239,9 +312,8 @@ def unpack_words(lab: Lab) -> list[Path]:
     return [words]
 
 
-def unpack_labels(lab: Lab) -> list[Path]:
+def unpack_labels(lab: Lab) -> None:
     """Write lists of a condition for every volume, one a run, as lines `label run`; of maps, as a table of trials."""
-    written: list[Path] = []
     for who, of in labs.by_subject(lab.volumes()[0]).items() if lab.volumes()[1] else ():
         rows: list[tuple[str, str]] = []
         for k, path in enumerate(of):
@@ -254,19 +326,17 @@ def unpack_labels(lab: Lab) -> list[Path]:
         if len({run for _, run in rows}) != len(of) or len(of) < 2:
             continue
         if sum(one == other for one, other in itertools.pairwise(rows)) > len(rows) / 2:  # blocks, or pauses
-            written.append(Path(f"sub-{who}_{JOINED}_labels.txt"))
-            lab.written.add(written[-1])
-            (lab.folder / written[-1]).write_text("".join(f"{label} {run}\n" for label, run in rows))
-            lab.remark("recordings", f"{written[-1]} is what lists a condition for every volume")
+            lab.files.append(own := Path(f"sub-{who}_{JOINED}_labels.txt"))
+            lab.written.add(own)
+            (lab.folder / own).write_text("".join(f"{label} {run}\n" for label, run in rows))
+            lab.remark("recordings", f"{own} is what lists a condition for every volume")
         else:  # maps of a stimulus each
-            written.append(Path(f"sub-{who}_maps_trials.tsv"))
-            lab.write(written[-1], [("stimulus_id", "run"), *rows])
-            lab.remark("stimuli", f"{written[-1]} is what lists a stimulus for every map")
-    lab.files += written
-    return written
+            lab.files.append(own := Path(f"sub-{who}_maps_trials.tsv"))
+            lab.write(own, [("stimulus_id", "run"), *rows])
+            lab.remark("stimuli", f"{own} is what lists a stimulus for every map")
 
 
-def unpack_lists(lab: Lab) -> list[Path]:
+def unpack_lists(lab: Lab) -> None:
     """Write texts that name what was shown, a line each, as a table of each person's trials, where no table has them.
 
     They are those of sessions and runs, or else those that name something again, which may be marked (`rep_dog.png`).
@@ -279,9 +349,8 @@ def unpack_lists(lab: Lab) -> list[Path]:
             lists |= {path: names} if labs.are_names(names, shown, len(names)) else {}
     of_parts = [path for path in lists if KIND.search(path.stem)]
     of_parts = of_parts or [path for path, names in lists.items() if len({*names}) < len(names)]
-    people = labs.by_subject(of_parts)
-    written = [Path(f"sub-{who}_lists_trials.tsv") for who in people]
-    for table, files in zip(written, people.values(), strict=True):
+    for who, files in labs.by_subject(of_parts).items():
+        table = Path(f"sub-{who}_lists_trials.tsv")
         numbers = {path: {KINDS[kind.lower()]: number for kind, number in KIND.findall(path.stem)} for path in files}
         order = {path: [int(of.get(kind, 0)) for kind in ("session", "run")] for path, of in numbers.items()}
         files.sort(key=order.__getitem__)
@@ -289,8 +358,7 @@ def unpack_lists(lab: Lab) -> list[Path]:
         lab.write(table, [[*whole], *whole.fillna("n/a").to_numpy().tolist()])
         lab.remark("stimuli", f"{table} is {listed([*map(str, files)])}, one after the other")
         lab.used |= {*files}
-    lab.files += written
-    return written
+        lab.files.append(table)
 
 
 def unpack_metadata(lab: Lab, people: dict[str, list[Path]], column: str) -> list[Path]:
@@ -330,15 +398,13 @@ def unpack_axis(lab: Lab, path: Path, n_trials: Collection[int]) -> list[Path]:
     return files
 
 
-def unpack_people(lab: Lab) -> list[Path]:
+def unpack_people(lab: Lab) -> None:
     """Write a table of everybody's trials as one for each person, where arrays or maps are told by person."""
-    written: list[Path] = []
     called = {*map(labs.bare_name, labs.by_subject(lab.ending(*ARRAYS, *labs.VOLUMES)))}
     for path in lab.tables("stimulus_id") if len(called) > 1 else ():
         of = _of_people(read_table(lab.folder / path), PEOPLE)
         if called & {*map(labs.bare_name, of)} and lab.lists_trials(path):
-            written += _write_rows(lab, path, of)
-    return written
+            _write_rows(lab, path, of)
 
 
 def unpack_unused(lab: Lab, paths: list[Path]) -> dict[Path, Path]:
@@ -444,15 +510,14 @@ def _of_people(table: pd.DataFrame, called: Callable[[str], Any]) -> dict[str, p
     return people if len(people) == len(groups) > 1 else {}  # signs alone may tell names apart
 
 
-def _write_rows(lab: Lab, path: Path, people: dict[str, pd.DataFrame]) -> list[Path]:
-    """Write the rows of each person as a table instead of that of all; return the tables."""
-    written = [path.with_name(f"sub-{who}_{path.stem}.tsv") for who in people]
-    for own, rows in zip(written, people.values(), strict=True):
-        lab.write(own, [[*rows], *rows.to_numpy().tolist()])
+def _write_rows(lab: Lab, path: Path, people: dict[str, pd.DataFrame]) -> None:
+    """Write the rows of each person as a table instead of that of all."""
     lab.files.remove(path)
-    lab.files += [own for own in written if own not in lab.files]
+    for who, rows in people.items():
+        own = path.with_name(f"sub-{who}_{path.stem}.tsv")
+        lab.write(own, [[*rows], *rows.to_numpy().tolist()])
+        lab.files += [own] if own not in lab.files else []
     lab.remark("stimuli", f"sub-..._{path.stem}.tsv are the rows of {path} by person")
-    return written
 
 
 def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tuple[Path, Path, list[Path]] | None:
@@ -657,12 +722,11 @@ def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> di
     return found
 
 
-def unpack_tables(lab: Lab) -> list[Path]:
+def unpack_tables(lab: Lab) -> None:
     """Write tables of trials that hold the responses, too, as arrays with a table of rows and of columns.
 
     Responses are columns of numbers, or one column where a row is of a trial and a target.
     """
-    written: list[Path] = []
     for path in lab.tables("stimulus_id") if not [*lab.responses(), *lab.ending(*labs.VOLUMES)] else ():
         if not lab.lists_trials(path):
             continue
@@ -689,8 +753,6 @@ def unpack_tables(lab: Lab) -> list[Path]:
             continue
         for subject, rows in table.groupby(person, sort=False) if person else [("", table)]:
             stem = f"sub-{re.sub('[^A-Za-z0-9]', '', str(subject))}_{path.stem}" if subject else path.stem
-            files = [path.with_name(f"{stem}_{kind}") for kind in ("values.npy", "trials.tsv", "units.tsv")]
-            lab.written |= {*files}
             if trial:
                 values, trials, units = _widened(rows, names[0], trial)
             else:
@@ -699,15 +761,19 @@ def unpack_tables(lab: Lab) -> list[Path]:
                 alone = len({*areas}) == 1 and not labs.REGION.fullmatch(areas[0] or "")  # all are of a kind: Kanal_1
                 areas = ["" if alone or area in (None, *CALLED["target_id"].split()) else area for area in areas]
                 units = pd.DataFrame({"target_id": names, "roi": areas})
-            np.save(lab.folder / files[0], values.to_numpy(dtype=np.float32))
-            trials.to_csv(lab.folder / files[1], sep="\t", index=False)
-            units.to_csv(lab.folder / files[2], sep="\t", index=False)
-            written += files
+            _write_person(lab, path.with_name(stem), values.to_numpy(dtype=np.float32), trials, units)
         lab.files.remove(path)
         what = f"column {names[0]}" if trial else f"columns {names[0]} to {names[-1]}"
         lab.remark("stimuli", f"..._values.npy are the {what} of {which}")
-    lab.files += written
-    return written
+
+
+def _write_person(lab: Lab, at: Path, values: NDArray[Any], trials: pd.DataFrame, units: pd.DataFrame) -> None:
+    files = [at.with_name(f"{at.name}_{kind}") for kind in ("values.npy", "trials.tsv", "units.tsv")]
+    lab.written |= {*files}
+    lab.files += files
+    np.save(lab.folder / files[0], values)
+    trials.to_csv(lab.folder / files[1], sep="\t", index=False)
+    units.to_csv(lab.folder / files[2], sep="\t", index=False)
 
 
 def _counts(lab: Lab, path: Path, trials: pd.DataFrame) -> dict[str, pd.DataFrame]:

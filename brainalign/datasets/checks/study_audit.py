@@ -12,32 +12,11 @@ import pandas as pd
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.config import DecodeTimesSettings
-from brainalign.datasets import formats
+from brainalign.datasets import formats, studies
 from brainalign.datasets.checks.blocks import audit
 from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes, space_problems
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import group_labels, leakage_audit, make_image_split, repeat_counts, split_card
-from brainalign.datasets.studies import (
-    changed_files,
-    continuous_problems,
-    image_split,
-    look_at_images,
-    marked_images,
-    modality_copies,
-    outside_problems,
-    read_categories,
-    read_continuous,
-    read_events,
-    read_judgements,
-    read_modalities,
-    read_sentence_study,
-    read_stimuli,
-    read_subject,
-    sentence_splits,
-    signal_lengths,
-    signal_problems,
-    split_problems,
-)
 from brainalign.study import EpochFiles, Study, check_categories, check_folds_within, check_neural, check_test_stimuli
 
 # Columns of the split card, and what they are called on the screen.
@@ -99,7 +78,7 @@ def audit_study(descriptor: Study) -> StudyAudit:
         found.facts.append("its data are made by the workflow, so there is nothing to check yet")
         return found
     if not descriptor.in_blocks:  # of blocks with the name of the file
-        found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+        found.problems += [Problem("sha256", line) for line in studies.changed_files(descriptor)]
     try:
         AUDITS[descriptor.data_type](descriptor, found)
     except BrainalignError as error:
@@ -129,8 +108,8 @@ def _of_held_out(descriptor: Study) -> Iterator[Problem]:
     if descriptor.held_out is None:
         return
     try:
-        stimuli = read_stimuli(descriptor, descriptor.stimulus_table())
-        test = marked_images(stimuli, *descriptor.held_out)
+        stimuli = studies.read_stimuli(descriptor, descriptor.stimulus_table())
+        test = studies.marked_images(stimuli, *descriptor.held_out)
         trials = stimuli[["stimulus_id"]].assign(trial_id=stimuli["stimulus_id"], session="1", run="1")
         splits = make_image_split(trials, test=test or descriptor.held_out[1].share, seed=0)
         check_test_stimuli(splits.loc[splits["split"] == "test", "stimulus_id"].tolist())
@@ -149,21 +128,21 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
     test: list[str] = []
     images, stimuli = None, None
     try:
-        stimuli = read_stimuli(descriptor, descriptor.stimulus_table())
-        images, problems = look_at_images(stimuli)
+        stimuli = studies.read_stimuli(descriptor, descriptor.stimulus_table())
+        images, problems = studies.look_at_images(stimuli)
         of = "images" if "path" in stimuli else "stimuli"
         found.facts[0] += f", {len(stimuli)} stimuli"
         if descriptor.has_images or {rule.leave_out for rule in descriptor.splits.values()} - {"run", "session"}:
             found.problems += [replace(problem, where=of) for problem in problems]
         if descriptor.held_out is not None:
-            test = marked_images(stimuli, *descriptor.held_out)
+            test = studies.marked_images(stimuli, *descriptor.held_out)
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "images"))
     channels: dict[str, dict[str, pd.DataFrame]] = {}
     prints: dict[str, formats.Fingerprint] = {}
     rows, cards = [], []
     with tempfile.TemporaryDirectory() as folder:
-        read = partial(read_subject, as_they_are=True, work=Path(folder) / "values.npy")
+        read = partial(studies.read_subject, as_they_are=True, work=Path(folder) / "values.npy")
         for subject, where, responses in _each_read(descriptor, found, read):
             rows.append({"subject": subject} | _size(responses))
             prints[subject] = formats.of_responses(responses)
@@ -266,7 +245,7 @@ def _of_trials(
     if rule.column is not None and not test:
         return problems, None  # the split was refused for all subjects already
     try:
-        splits = image_split(trials, rule, test, images, seed=0).assign(name=name)
+        splits = studies.image_split(trials, rule, test, images, seed=0).assign(name=name)
         check_test_stimuli(splits.loc[splits["split"] == "test", "stimulus_id"].tolist())
         if subject in descriptor.decoded:
             _check_decodable(splits, stimuli)
@@ -287,7 +266,7 @@ def _of_folds(
     """Yield what keeps runs or stimuli from being left out in turn."""
     for name, rule in descriptor.left_out.items():
         try:
-            splits = image_split(trials, rule, [], images, seed=0)
+            splits = studies.image_split(trials, rule, [], images, seed=0)
         except BrainalignError as error:
             yield Problem(f"{where}: splits.{name}", str(error))
             continue
@@ -328,7 +307,7 @@ def _recordings(descriptor: Study, found: StudyAudit) -> None:
     """Read every subject as a run would, and count its trials by recording and category."""
     found.facts.append(f"{len(descriptor.recordings)} subject(s)")
     prints: dict[str, formats.Fingerprint] = {}
-    for subject, where, responses in _each_read(descriptor, found, read_categories):
+    for subject, where, responses in _each_read(descriptor, found, studies.read_categories):
         prints[subject] = formats.of_responses(responses)
         found.problems += formats.copy_problems(formats.copied_trials({"": prints[subject]}), where)
         wrong = inspect_responses(where, responses)  # flat sensors are decoded from like others
@@ -418,7 +397,7 @@ def _videos(descriptor: Study, found: StudyAudit) -> None:
 
 
 def _judgements(descriptor: Study, found: StudyAudit) -> None:
-    study = read_judgements(descriptor)
+    study = studies.read_judgements(descriptor)
     counts = pd.Series(study.triplets.ravel()).value_counts()
     found.facts.append(
         f"{len(study.objects)} objects, {len(study.triplets):,} triplets and {len(study.repeats):,} repeated ones; an "
@@ -432,10 +411,10 @@ def _judgements(descriptor: Study, found: StudyAudit) -> None:
 
 
 def _sentences(descriptor: Study, found: StudyAudit) -> None:
-    responses, read = read_sentence_study(descriptor)
+    responses, read = studies.read_sentence_study(descriptor)
     found.facts.append(read.describe())
-    splits = sentence_splits(descriptor, responses.trials, 0)
-    found.problems += split_problems(descriptor, splits, responses.trials, 0)
+    splits = studies.sentence_splits(descriptor, responses.trials, 0)
+    found.problems += studies.split_problems(descriptor, splits, responses.trials, 0)
     found.problems += formats.response_copies(responses, "recordings", [splits])
 
 
@@ -452,20 +431,20 @@ def _modalities(descriptor: Study, found: StudyAudit) -> None:
     """Read every recording of every modality, as prepare does."""
     found.facts.append(f"{len(descriptor.recordings)} recordings")
     descriptor.all_files()
-    found.problems += modality_copies(read_modalities(descriptor))
+    found.problems += studies.modality_copies(studies.read_modalities(descriptor))
 
 
 def _continuous(descriptor: Study, found: StudyAudit) -> None:
     """Read the events, and every run as prepare does."""
-    events = read_events(descriptor)
-    found.problems += continuous_problems(descriptor, events)
-    lengths = signal_lengths(descriptor)
+    events = studies.read_events(descriptor)
+    found.problems += studies.continuous_problems(descriptor, events)
+    lengths = studies.signal_lengths(descriptor)
     found.facts.append(f"{len(events):,} events in {events['run'].nunique()} runs")
     for kind, part in lengths.groupby(lengths["where"].str.split(".").str[1]):
         found.facts.append(f"{len(part)} {kind}, {part['seconds'].sum():,.0f} s")
-    for subject, where, runs in _each_read(descriptor, found, read_continuous):
-        found.problems += outside_problems(subject, runs, events)
-        found.problems += signal_problems(descriptor, subject, runs, lengths)
+    for subject, where, runs in _each_read(descriptor, found, studies.read_continuous):
+        found.problems += studies.outside_problems(subject, runs, events)
+        found.problems += studies.signal_problems(descriptor, subject, runs, lengths)
         found.problems += space_problems(where, descriptor.space_of(subject), runs.responses.targets)
         heard = sum(count > 1 for count in runs.presentations.values())
         found.facts.append(

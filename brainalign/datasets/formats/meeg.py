@@ -118,7 +118,8 @@ def _difference(found: list[str], expected: list[str]) -> str:
 def open_epochs(path: Path) -> Any:
     """Return the epochs of a file that MNE saved, or EEGLAB (.set): their events then say what was shown."""
     mne: Any = importlib.import_module("mne")
-    again = reading(path, "truncated, or not epochs that MNE or EEGLAB saved", "save them again with epochs.save")
+    remedy = "cut what goes on with mne.Epochs, and save epochs as ...-epo.fif with metadata; or put it into BIDS"
+    again = reading(path, "truncated, or not epochs that MNE or EEGLAB saved", remedy)
     with again, mne.use_log_level("error"):
         of_set = path.suffix.lower() == ".set"
         epochs = mne.read_epochs_eeglab(path) if of_set else mne.read_epochs(path)
