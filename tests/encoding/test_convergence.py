@@ -2,10 +2,12 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 
 from brainalign.encoding import Convergence, LayerScores, convergence_scores, half_times
+from brainalign.encoding.convergence.scores import layer_orders, temporal_score
 
 DISTANCE = np.array([0.0, 5, 12, 22, 30, 45, 52, 66])
 BEST = np.array([0, 0, 1, 1, 2, 3, 2, 3])  # of 4 layers
@@ -61,6 +63,17 @@ def test_layers_are_chosen_on_one_half_and_scored_on_the_other() -> None:
     np.testing.assert_allclose(found.areas.loc[found.areas["network"] == "trained", "encoding_r"], scored)
     choices = ["area", "network", "best", "decided", "centre_of_mass"]
     assert found.areas[choices].equals(before.areas[choices])
+
+
+def test_latencies_that_drift_at_random_are_no_order_of_layers() -> None:
+    """Neighbouring layers are alike: a null of exchangeable layers finds an order in a third of random walks."""
+    orders, p = layer_orders(12, 500, np.random.default_rng(0)), []
+    for seed in range(30):
+        walk = np.random.default_rng(seed).normal(size=12).cumsum()
+        found = temporal_score(walk[:, None], TIMES, pd.DataFrame({"decided": True, "latency_s": walk}), orders)
+        p.append([found["p_latencies"], found["p_layers"]])
+    smooth, exchanged = (np.array(p) <= 0.05).mean(axis=0)
+    assert smooth <= 0.05 < 0.2 < exchanged
 
 
 def test_spins_replace_smooth_maps(rng: np.random.Generator) -> None:

@@ -84,3 +84,6 @@ def test_without_places_nothing_is_drawn_over_distance() -> None:
     empty = tables()
     empty |= {name: empty[name].iloc[:0] for name in ("areas", "curves", "halftimes", "maps")}
     assert [panel.id for panel in convergence_section(empty, "").panels] == ["convergencetimenet"]
+    alone = converge_subjects({"03": sensors(0.05)}, {"03": sensors(0.0)}, n_permutations=99)
+    empty |= {"convergence": alone.scores.assign(**ABOUT), "latencies": alone.layers.assign(**ABOUT)}
+    assert "(p (layers) .0083, p (latencies) .0" in convergence_section(empty, "").paragraphs[-1]

@@ -53,7 +53,7 @@ def rows(**levels: Any) -> pd.DataFrame:
     numbers |= {"null_mean": 0.0, "null_sd": 0.02, "null_low": -0.1, "null_high": 0.1, "control_r": 0.0, "chance": 0.1}
     numbers |= {"ceiling": 0.6, "ceiling_r": 0.8, "ceiling_low": 0.5, "ceiling_high": 0.7, "control_split": 0.01}
     numbers |= {"difference": 0.1, "difference_low": 0.05, "difference_high": 0.15, "n_parameters": 1000, "seconds": 2}
-    numbers |= {"reliable": True, "seed_sd": 0.01, "n_seeds": 2, "margin": 0.05, "alpha": 1.0}
+    numbers |= {"reliable": True, "seed_sd": 0.01, "n_seeds": 2, "margin": 0.05, "margin_se": 0.01, "alpha": 1.0}
     numbers |= {"r2_signed": value**2, "r2_normalized": value**2 / 0.6, "gain_low": 0.1, "gain_high": 0.2}
     return table.assign(**{name: number for name, number in numbers.items() if name not in levels})
 

@@ -18,6 +18,7 @@ from brainalign.encoding.convergence.scores import (
     convergence_scores,
     layer_latencies,
     layer_orders,
+    score_row,
     temporal_score,
 )
 from brainalign.encoding.scoring import FMRI, SplitScores, separations
@@ -89,8 +90,7 @@ def converge_subjects(
         members = [pairs[name] for name in subjects]
         if reason := mine.reason or twin.reason:  # rows say why there is no score
             names = ("encoding", *SPATIAL) if measured == FMRI else ("temporal",)
-            about = {"value": np.nan, "n": 0, "area_null": "", "reason": reason}
-            rows = [{"network": of, "score": name} | about for of in ("trained", "random") for name in names]
+            rows = [score_row(of, name, reason=reason) for of in ("trained", "random") for name in names]
             found = SubjectConvergence(pd.DataFrame(rows), pd.DataFrame(), pd.DataFrame())
         elif measured == FMRI:
             found = _of_areas(mine, twin, origin, n_permutations, seed)
@@ -167,8 +167,7 @@ def _of_sensors(trained: SplitScores, random: SplitScores, n_permutations: int, 
         r, draws, null, times = (scores.arrays[name].astype(np.float64) for name in ("r", "draws", "null", "times_s"))
         latencies = layer_latencies(r, draws, null, times, scores.layers)
         orders = layer_orders(len(scores.layers), n_permutations, np.random.default_rng(seed))
-        row: dict[str, object] = {"network": network, "score": "temporal", "value": np.nan, "n": 0, "area_null": ""}
-        rows.append(row | {"reason": ""} | temporal_score(r, times, latencies, orders))
+        rows.append(score_row(network, "temporal", **temporal_score(r, times, latencies, orders)))
         layers.append(latencies.assign(network=network))
     return SubjectConvergence(pd.DataFrame(rows), pd.DataFrame(), pd.concat(layers, ignore_index=True))
 

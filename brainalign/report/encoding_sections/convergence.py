@@ -14,6 +14,8 @@ CONVERGENCE_TABLES = ("convergence", "areas", "latencies", "curves", "halftimes"
 TITLE = "Convergence of model and brain"
 MEAN = "mean"
 LEVEL = 0.05
+P_VALUES = ("p_layers", "p_areas", "p_latencies", "p_stimuli", "p_independent_areas")
+NEEDED = {"encoding": ("images",), "spatial": ("layers", "areas"), "temporal": ("layers", "latencies")}
 
 
 def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> kit.Section:
@@ -61,9 +63,9 @@ def _verdicts(model: str, scores: pd.DataFrame) -> list[str]:
                 said.append(f"{score}: none ({trained['reason']}); {twin}")
                 continue
             nulls = {"layers": trained["p_layers"], "areas": trained["p_areas"], "images": trained["p_stimuli"]}
-            needed = {"encoding": ("images",), "spatial": ("layers", "areas"), "temporal": ("layers",)}[str(score)]
-            passed = all(pd.notna(nulls[name]) and nulls[name] <= LEVEL for name in needed)
-            given = ", ".join(f"p ({name}) {kit.p_number(nulls[name], 4)}" for name in needed)
+            nulls["latencies"] = trained.get("p_latencies", np.nan)
+            passed = all(pd.notna(nulls[name]) and nulls[name] <= LEVEL for name in NEEDED[str(score)])
+            given = ", ".join(f"p ({name}) {kit.p_number(nulls[name], 4)}" for name in NEEDED[str(score)])
             verdict = "above its nulls" if passed else "not above its nulls"
             said.append(f"{score} {kit.number(trained['value'])}, {verdict} ({given}); {twin}")
         if here["score"].nunique():
@@ -72,8 +74,8 @@ def _verdicts(model: str, scores: pd.DataFrame) -> list[str]:
 
 
 def _table(model: str, scores: pd.DataFrame) -> Markup:
-    header = ["weights", "subject", "score", "value", "regions or layers", "p (layers)", "p (areas)", "p (images)"]
-    header += ["assumes independent areas", "why none"]
+    header = ["weights", "subject", "score", "value", "regions or layers", "p (layers)", "p (areas)", "p (latencies)"]
+    header += ["p (images)", "assumes independent areas", "why none"]
     rows: list[list[str | Markup]] = []
     for _, row in scores.iterrows():
         subject = _name(row["subject"])
@@ -82,18 +84,16 @@ def _table(model: str, scores: pd.DataFrame) -> Markup:
         name = model if row["network"] == "trained" else f"{row['random']} (random)"
         cells = [name, f"{subject}, {row['measured']}", str(row["score"])]
         if pd.isna(row["value"]):
-            rows.append([*cells, "none", str(int(row["n"])), *["–"] * 4, str(row["reason"])])
+            rows.append([*cells, "none", str(int(row["n"])), *["–"] * 5, str(row["reason"])])
             continue
         value = kit.number(row["value"])
         if pd.notna(row["low"]):
             value += f" [{kit.number(row['low'])}, {kit.number(row['high'])}]"
         if pd.notna(row.get("ceiling_r", np.nan)):
             value += f" (ceiling {kit.number(row['ceiling_r'])})"
-        areas = kit.p_number(row["p_areas"], 4)
-        areas += f" ({row['area_null']})" if row["area_null"] else ""
-        independent = kit.p_number(row["p_independent_areas"], 4)
-        p = [kit.p_number(row[name], 4) for name in ("p_layers", "p_stimuli")]
-        rows.append([*cells, value, str(int(row["n"])), p[0], areas, p[1], independent, ""])
+        p = {name: kit.p_number(row.get(name, np.nan), 4) for name in P_VALUES}
+        p["p_areas"] += f" ({row['area_null']})" if row["area_null"] else ""
+        rows.append([*cells, value, str(int(row["n"])), *p.values(), ""])
     return kit.html_table(header, rows, f"Convergence of {model}")
 
 

@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from brainalign.report import kit
-from brainalign.statistics import RELIABLE
+from brainalign.statistics import RELIABLE, fdr
 
 NOWHERE = "where they lie is not known"
 MOST_PANELS = 40  # panels of a figure: those of a whole atlas would be higher than a picture file may be
@@ -240,12 +241,23 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     among = f", of {n_regions} regions" * (n_regions > 1)
     name = kit.space_name(first, best["layer"]) if n_layers[first] > 1 else first
     text = f"{name} scores highest in {best['roi']}{among}: mean r {kit.number(best['r'])}"
-    # Of each layer p is corrected for regions: of the best one it counts as often as there are layers.
-    p = min(best["p_fwer"] * n_layers[first], 1.0)
-    text += kit.corrected_p(p, "regions" + " and layers" * bool(n_layers[first] > 1))
+    # A layer's p is corrected for regions, that of a region for layers: the other choice, and that of the model, count
+    # as often as there was something to choose. The shorter one asks for fewer permutations.
+    key = {material.label(*fit): fit for fit in material.of_layers}[first]
+    preference = material.encodings[key].preference.drop_duplicates("roi").set_index("roi")
+    n_fits = sum(model not in material.uninformed for model, _ in material.of_layers) or len(material.of_layers)
+    choices = (n_layers[first], best["p_fwer"], "layers"), (n_regions, preference.loc[best["roi"], "p"], "regions")
+    n_choices, p, of = min(choices, key=lambda choice: choice[0])
+    over = "regions" + ", layers" * bool(n_layers[first] > 1) + ", models" * bool(n_fits > 1)
+    text += kit.corrected_p(min(p * n_choices * n_fits, 1.0), " and ".join(over.rsplit(", ", 1)))
+    text += kit.least_p(p, material.config.encode.of("held_out").null_draws, n_choices * n_fits, f"{of} of models")
     if n_layers[first] > 1:
-        n_decided = int(mine.drop_duplicates("roi")["decided"].sum())
-        text += f"; which layer is the best is decided in {n_decided} of {n_regions}"
+        decided = preference["decided"].astype(bool)
+        text += f"; which layer is the best is decided in {decided.sum()} of {n_regions}"
+        if n_regions > 1 and decided.any():
+            above_second = 2 * ndtr(-preference["margin"] / preference["margin_se"])
+            q = fdr(np.maximum(preference["p"], above_second).to_numpy(dtype=float))
+            text += f" (one by one; corrected for regions, in {(decided & (q <= kit.LEVEL)).sum()})"
     return kit.Section("layers", "Layers" if deep else "Regions", panels, [f"{text}."])
 
 

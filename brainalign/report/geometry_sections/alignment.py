@@ -93,8 +93,7 @@ def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
         ax.set_yticks(range(len(networks)), names if k == 0 else [""] * len(networks), fontsize=8)
         ax.set_ylim(-0.6, len(networks) - 0.4)
         kit.label_axes(ax, LEVELS[level], x="accuracy", ticks="x", size=8)
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, Any]) -> list[str]:

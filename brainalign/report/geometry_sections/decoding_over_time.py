@@ -183,8 +183,7 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
                 ax.hlines(height, low, high, color="black", linewidth=1)
                 label = {"rise": "rise to half height", "centre": "centre of the hump"}[name]
                 ax.plot(middle, height, marker, color="black", markersize=5, label=label)
-    kit.legend_below(figure, axes, min(len(groups), 3))
-    return figure
+    return kit.legend_below(figure, axes, min(len(groups), 3))
 
 
 def decoded_square(
@@ -252,8 +251,7 @@ def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
     ax.axhline(0, color=kit.GREY, linewidth=0.6)
     ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
     kit.label_axes(ax, x="time from the marker (ms)", y=label)
-    kit.legend_below(figure, [ax], 8)
-    return figure
+    return kit.legend_below(figure, [ax], 8)
 
 
 def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findings: bool = True) -> kit.Section:

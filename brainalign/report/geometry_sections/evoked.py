@@ -81,5 +81,4 @@ def _courses(responses: Responses) -> Figure:
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         kit.label_axes(ax, target, x="time from onset (ms)", y=responses.units, ticks="both")
     kit.share_axis(axes)
-    kit.legend_below(figure, axes[:1], 4)
-    return figure
+    return kit.legend_below(figure, axes[:1], 4)

@@ -149,8 +149,7 @@ def feature_shares(table: pd.DataFrame) -> Figure:
         ax.axhline(0, color=kit.GREY, linewidth=0.6)
         ax.set_ylim(-0.03, 1.03)
         kit.label_axes(ax, str(model), x="layer", ticks="both", size=8)
-    kit.legend_below(figure, axes, 4)
-    return figure
+    return kit.legend_below(figure, axes, 4)
 
 
 DRAWN = {
@@ -200,8 +199,7 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
                 size=8,
             )
             ax.tick_params(which="both", labelsize=6)
-    kit.legend_below(figure, axes, 4)
-    return figure
+    return kit.legend_below(figure, axes, 4)
 
 
 def _band_line(ax: Axes, x: "pd.Series[float]", mine: pd.DataFrame, colour: str, label: str) -> None:

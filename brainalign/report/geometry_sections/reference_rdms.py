@@ -62,8 +62,7 @@ def reference_bars(
         ax.axvline(0, color="black", linewidth=0.6)
         kit.label_axes(ax, reference, x="fit of the RDMs", ticks="x")
     kit.share_axis(axes, x=True, y=False)
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def _own_marks(ax: Axes, line: int, row: "pd.Series[Any]") -> None:
@@ -127,8 +126,7 @@ def layer_curves(
                 ax.axhline(row["selected"], color=colour, linestyle=":", linewidth=1.2, label=best)
         ax.set_title(reference, fontsize=9)
     kit.share_axis(axes)
-    kit.legend_below(figure, axes, 4)
-    return figure
+    return kit.legend_below(figure, axes, 4)
 
 
 def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colours: Mapping[str, str]) -> None:
@@ -299,8 +297,7 @@ def mds_categories(
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     if len(categories) > len(names):
-        kit.legend_below(figure, [ax], 6)
-        return figure
+        return kit.legend_below(figure, [ax], 6)
     ax.margins(0.25)
     for name, place in zip(categories, points, strict=True) if len(names) <= MOST_NAMED else ():
         kit.name_point(ax, name, place, (5, 4), size=8)

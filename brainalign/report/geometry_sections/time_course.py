@@ -301,8 +301,7 @@ def score_over_time(
         _draw_clusters(bars, rows, clusters, colours)
     (bars if n_bars else mean).set_xlabel("time from onset (ms)", fontsize=8)
     best.set_xlabel("time from onset (ms)", fontsize=8)
-    kit.legend_below(figure, [mean], 5)
-    return figure
+    return kit.legend_below(figure, [mean], 5)
 
 
 def _series_colours(
@@ -413,5 +412,4 @@ def rsa_over_time(
         ax.axhline(0, color=kit.GREY, linewidth=0.6)
         kit.label_axes(ax, str(comparison), x="time from onset (ms)", y="fit of the RDMs")
     kit.share_axis(axes)
-    kit.legend_below(figure, axes[:1], 3 * columns)
-    return figure
+    return kit.legend_below(figure, axes[:1], 3 * columns)

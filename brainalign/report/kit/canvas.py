@@ -153,16 +153,17 @@ def _has_a_place(handle: Any) -> bool:
     return True
 
 
-def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
-    """Draw one legend for all axes below them, every label once, in as many columns (at most `columns`) as fit."""
+def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> Figure:
+    """Draw a legend of all axes below them, every label once, in as many columns (up to `columns`) as fit; return all."""
     handles = {label: handle for ax in axes for handle, label in drawn_marks(ax)}
     for n in range(min(columns, len(handles)), 0, -1):
         legend = figure.legend(
             list(handles.values()), list(handles), loc="outside lower center", ncols=n, fontsize=7, frameon=False
         )
         if n == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            return
+            break
         legend.remove()
+    return figure
 
 
 def picture_bytes(figure: Figure) -> bytes:

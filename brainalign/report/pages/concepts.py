@@ -47,8 +47,7 @@ def accuracy_figure(choices: pd.DataFrame) -> Figure:
         ax.set_yticks(y, names if k == 0 else [""] * len(y), fontsize=8)
         kit.label_axes(ax, SPLITS.get(split, split), x="accuracy", ticks="x")
         ax.set_ylim(-0.6, len(part) - 0.4)
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def _between(ax: Axes, row: pd.Series, values: pd.Series[float] | pd.DataFrame) -> None:
@@ -100,8 +99,7 @@ def network_figure(networks: pd.DataFrame, choices: pd.DataFrame, controls: Sequ
         ax.set_yticks(y, names if k == 0 else [""] * len(y), fontsize=7)
         ax.set_ylim(-0.6, len(shown) - 0.4)
         kit.label_axes(ax, title or "dimensions read out, unseen objects", x="odd-one-out accuracy", ticks="x")
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
@@ -137,8 +135,7 @@ def region_figure(regions: pd.DataFrame) -> Figure:
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(x, list(regions["region"]), fontsize=8, rotation=45 if len(regions) > 8 else 0)
     kit.label_axes(ax, y="Spearman's r", ticks="y")
-    kit.legend_below(figure, [ax], 3)
-    return figure
+    return kit.legend_below(figure, [ax], 3)
 
 
 CONCEPT_TABLES = ("choices", "conceptdimensions", "networks", "readouts", "conceptregions")

@@ -94,8 +94,7 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         ax.invert_yaxis()
         kit.label_axes(ax, f"{region} ({int(part['n_targets'].max())})", x="r", ticks="x")
     kit.share_axis(axes, x=True, y=False)
-    kit.legend_below(figure, axes, 2)
-    return figure
+    return kit.legend_below(figure, axes, 2)
 
 
 def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
@@ -116,8 +115,7 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(regions)), regions, fontsize=7)
     kit.label_axes(ax, y="R² that nothing else has", ticks="y")
-    kit.legend_below(figure, [ax], 4)
-    return figure
+    return kit.legend_below(figure, [ax], 4)
 
 
 def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
@@ -131,8 +129,7 @@ def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
             ax.plot(part["delay_s"], share, "o-", color=colour, label=kit.legend_name(_name(model)), markersize=3)
         ax.set_ylim(0, 1.05)
         kit.label_axes(ax, region, x="delay (s)", y="weights (share of largest)", ticks="both")
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def _words(rows: pd.DataFrame, level: str) -> dict[str, Any]:
@@ -272,7 +269,7 @@ def _delays(weights: pd.DataFrame, tested: pd.DataFrame, colours: Mapping[str, s
     tops = known.loc[known.groupby(["region", "model"], sort=False)["weight"].idxmax()]
     whole = tops["region"].isin((RELIABLE, EVERYWHERE))  # which regions may answer at delays of their own
     tops = tops if whole.all() else tops[~whole]
-    told = [f"{row['delay_s']:g} s ({_name(row['model'])}, {row['region']})" for _, row in tops.iterrows()]
+    told = [f"{row['delay_s']:.3g} s ({_name(row['model'])}, {row['region']})" for _, row in tops.iterrows()]
     more = f" and {len(told) - MOST_REGIONS} more" * (len(told) > MOST_REGIONS)
     return kit.Section("delays", "Delays", [panel], [f"Weights are largest at {', '.join(told[:MOST_REGIONS])}{more}."])
 
@@ -378,14 +375,16 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         how = ", ".join(cleaned) + (" and " if cleaned else "") + "z-scored within runs"
         cut = f", after the first {start:g} s and the last {stop:g} s were left out" if start or stop else ""
         text = (
-            f"Responses of {len(read['presentations'])} runs (a row every {read['step_s']:g} s) were {how}{cut}; "
+            f"Responses of {len(read['presentations'])} runs (a row every {read['step_s']:.3g} s) were {how}{cut}; "
             f"{read['n_dropped']} targets without variance were dropped.{repeated}"
         )
         texts.append((text, ("explainable",) if heard else ()))
         delays = [delay * read["step_s"] for delay in read["delays"]]
         turns = f"Runs were left out in {read['folds']} groups" if read["folds"] else "Each run was left out in turn"
         listed = (
-            ", ".join(f"{delay:g}" for delay in delays) if len(delays) <= 8 else f"{min(delays):g} to {max(delays):g}"
+            ", ".join(f"{delay:.3g}" for delay in delays)
+            if len(delays) <= 8
+            else f"{min(delays):.3g} to {max(delays):.3g}"
         )
         entered = f"entered ridge regression at delays of {listed} s"
         if read["hrf"]:

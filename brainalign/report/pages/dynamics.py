@@ -36,8 +36,7 @@ def followed_bars(rows: pd.DataFrame) -> Figure:
     names = [", ".join(part for part in (network, name) if part) for network, name, _ in labels]
     axes[0].set_yticks(range(len(labels)), names, fontsize=7)
     kit.share_axis(axes, x=True, y=False)
-    kit.legend_below(figure, axes, 2)
-    return figure
+    return kit.legend_below(figure, axes, 2)
 
 
 def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
@@ -68,8 +67,7 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
     ax.axhline(0, color="black", linewidth=0.6)
     unit = "frame" if frame_s is None else "time (s)"
     kit.label_axes(ax, x=unit, y="RDM of model against neurons (Spearman)", ticks="both")
-    kit.legend_below(figure, [ax], 3)
-    return figure
+    return kit.legend_below(figure, [ax], 3)
 
 
 DYNAMICS_TABLES = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")

@@ -208,8 +208,7 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
         ax.set_xticks(range(len(subjects)), [f"sub-{subject}" for subject in subjects], fontsize=8)
         ax.set_xlim(-0.6, len(subjects) - 0.4)
         kit.label_axes(ax, quantity, ticks="y")
-    kit.legend_below(figure, axes, 4)
-    return figure
+    return kit.legend_below(figure, axes, 4)
 
 
 def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> Iterator[kit.FailedControl]:

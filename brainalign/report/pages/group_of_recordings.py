@@ -94,5 +94,4 @@ def group_courses(scores: pd.DataFrame, measure: str) -> Figure:
     ax.axhline(scores["chance"].iloc[0], color="black", linewidth=0.8, linestyle=":")
     ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
     kit.label_axes(ax, x="time from onset (ms)", y=measure, ticks="both")
-    kit.legend_below(figure, [ax], 1)
-    return figure
+    return kit.legend_below(figure, [ax], 1)

@@ -55,8 +55,7 @@ def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
     ax.set_xticks(range(len(places)), ["all fused" if kind == "fused" else query for kind, query in places], fontsize=8)
     ax.set_ylabel(measure, fontsize=8)
     ax.set_ylim(0, 1.03)
-    legend_below(figure, [ax], 6)
-    return figure
+    return legend_below(figure, [ax], 6)
 
 
 def space_curves(curve: pd.DataFrame, measure: str) -> Figure:
@@ -73,8 +72,7 @@ def space_curves(curve: pd.DataFrame, measure: str) -> Figure:
     ax.set_xticks(counts, [str(count) for count in counts])
     label_axes(ax, x="repeats averaged", y=measure)
     ax.set_ylim(0, 1.03)
-    legend_below(figure, [ax], 5)
-    return figure
+    return legend_below(figure, [ax], 5)
 
 
 def space_geometry(geometry: pd.DataFrame) -> Figure:
@@ -92,5 +90,4 @@ def space_geometry(geometry: pd.DataFrame) -> Figure:
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(sources)), sources, fontsize=8)
     ax.set_ylabel("Spearman's r", fontsize=8)
-    legend_below(figure, [ax], 4)
-    return figure
+    return legend_below(figure, [ax], 4)

@@ -56,8 +56,7 @@ def filled_networks_figure(filled: pd.DataFrame) -> Figure:
         ax.axhline(0, color="black", linewidth=0.6)
         ax.set_xticks(range(len(networks)), networks, fontsize=8, rotation=45 if len(networks) > 8 else 0)
         kit.label_axes(ax, f"hidden: {view}", y="R²", ticks="y")
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def embedding_figure(places: pd.DataFrame) -> Figure:
@@ -70,8 +69,7 @@ def embedding_figure(places: pd.DataFrame) -> Figure:
         ax.scatter(part["x"], part["y"], s=22, color=kit.COLOURS[k % MOST_NETWORKS], marker=marker, label=network)
     share = float(places["share"].iloc[0])
     kit.label_axes(ax, x=f"first axis (both: {share:.0%} of variance)", y="second axis", ticks="both")
-    kit.legend_below(figure, [ax], 6)
-    return figure
+    return kit.legend_below(figure, [ax], 6)
 
 
 def traces_figure(traces: Mapping[str, NDArray[Any]], names: list[str], tr_s: float, most_s: float = 120.0) -> Figure:
@@ -97,8 +95,7 @@ def traces_figure(traces: Mapping[str, NDArray[Any]], names: list[str], tr_s: fl
         if k < len(names) - 1:
             ax.set_xticklabels([])
     axes[-1].set_xlabel("time, s", fontsize=8)
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def person_figure(scores: pd.DataFrame) -> Figure:
@@ -117,8 +114,7 @@ def person_figure(scores: pd.DataFrame) -> Figure:
         ax.axvline(part["chance"].iloc[0], color="black", linewidth=0.8, linestyle=":", label="chance")
         ax.set_yticks(range(len(part)), part["name"], fontsize=8)
         kit.label_axes(ax, label, x=part["metric"].iloc[0], ticks="x")
-    kit.legend_below(figure, axes, 2)
-    return figure
+    return kit.legend_below(figure, axes, 2)
 
 
 SERIES_TABLES = ("people", "filled", "regionnetworks", "regionmap", "personscores")

@@ -64,8 +64,7 @@ def rank_figure(ranks: Mapping[str, pd.Series], n_gallery: int) -> Figure:
     ax.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=7)
     ax.minorticks_off()
     kit.label_axes(ax, x=f"k, of {n_gallery} sentences", y="true sentence among the first k", ticks="y")
-    kit.legend_below(figure, [ax], 4)
-    return figure
+    return kit.legend_below(figure, [ax], 4)
 
 
 def averaged_figure(averaged: Mapping[str, pd.DataFrame]) -> Figure:
@@ -90,8 +89,7 @@ def averaged_figure(averaged: Mapping[str, pd.DataFrame]) -> Figure:
         ax.set_xticks(sorted(set(part.loc[part["over"] == kind, "n_averaged"])))
         ax.set_ylim(0, 1.02)
         kit.label_axes(ax, x=f"{kind} averaged", y="top-1", ticks="both")
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def subject_figure(subjects: Mapping[str, pd.DataFrame], chance: float) -> Figure:
@@ -108,8 +106,7 @@ def subject_figure(subjects: Mapping[str, pd.DataFrame], chance: float) -> Figur
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set_ylim(0, 1.02)
     kit.label_axes(ax, x="subject", y="top-1, a point per seed", ticks="y")
-    kit.legend_below(figure, [ax], 4)
-    return figure
+    return kit.legend_below(figure, [ax], 4)
 
 
 def confusion_figure(confusions: Mapping[str, pd.DataFrame]) -> Figure:

@@ -156,8 +156,7 @@ def direction_curves(found: kit.FoundDirections, method: str) -> Figure:
         ax.axhline(middle, color="black", linewidth=0.5, linestyle=":")
         kit.label_axes(ax, region, x="strength (SD)", ticks="both", size=8)
     axes[0].set_ylabel("response (SD over natural images)", fontsize=8)
-    kit.legend_below(figure, axes, 5)
-    return figure
+    return kit.legend_below(figure, axes, 5)
 
 
 def cosine_maps(table: pd.DataFrame) -> Figure:

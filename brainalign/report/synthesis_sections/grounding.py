@@ -41,8 +41,7 @@ def retrieval_figure(table: pd.DataFrame) -> Figure:
     ax.set_xticks(range(len(measures)), measures)
     ax.set_ylabel("share of held-out images")
     ax.set_ylim(0, 1.03)
-    kit.legend_below(figure, [ax], 3)
-    return figure
+    return kit.legend_below(figure, [ax], 3)
 
 
 def words_figure(positions: NDArray[np.floating[Any]], words: Sequence[str], axes: pd.DataFrame) -> Figure:

@@ -193,8 +193,7 @@ def scale_sweep(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
             ax.set_ylim(-0.03, 1.03)
     kit.share_axis(axes[: len(study.judges)])
     axes[0].set_ylabel("SD over natural images", fontsize=8)
-    kit.legend_below(figure, axes, 4)
-    return figure
+    return kit.legend_below(figure, axes, 4)
 
 
 def specificity(study: kit.SynthesisedImages) -> Figure:
@@ -234,8 +233,7 @@ def step_trace(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
         if column == "grad_rms" and (study.steps[column] > 0).any():
             ax.set_yscale("log")
     axes[-1].set_ylim(-0.03, 1.03)
-    kit.legend_below(figure, axes, 4)
-    return figure
+    return kit.legend_below(figure, axes, 4)
 
 
 def nulls(study: kit.SynthesisedImages) -> Figure:
@@ -255,8 +253,7 @@ def nulls(study: kit.SynthesisedImages) -> Figure:
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.14 * (high - low))  # room for p
     axes[0].set_ylabel("mean over images (SD)", fontsize=8)
-    kit.legend_below(figure, axes, 3)
-    return figure
+    return kit.legend_below(figure, axes, 3)
 
 
 def _null_column(ax: Axes, study: kit.SynthesisedImages, judge: str, place: int, region: str) -> None:
