@@ -7,7 +7,7 @@ import pytest
 from refusals import refused
 
 from brainalign.encoding import Convergence, LayerScores, convergence_scores, half_times
-from brainalign.encoding.convergence.scores import layer_orders, temporal_score
+from brainalign.encoding.convergence import layer_orders, temporal_score
 
 DISTANCE = np.array([0.0, 5, 12, 22, 30, 45, 52, 66])
 BEST = np.array([0, 0, 1, 1, 2, 3, 2, 3])  # of 4 layers

@@ -317,8 +317,7 @@ def scaling_curve(
     """
     check_shapes("X", X.shape, Y.shape)
     baselines = curve_baselines(prior)
-    taken = sorted(set(encoders) & set(baselines))
-    if taken:
+    if taken := sorted(set(encoders) & set(baselines)):
         raise BrainalignError(f"encoders named {listed(taken)} are baselines of every curve; choose other names")
     held_out = row_numbers("test", test, len(X))
     pool = np.setdiff1d(np.arange(len(X)), held_out)
