@@ -288,7 +288,7 @@ class Responses:
                 if not (sd > 0).all():
                     flat = self.targets["target_id"][columns].iloc[np.argwhere(~(sd > 0))[:, 0]].tolist()
                     raise BrainalignError(
-                        f"{len(flat)} target(s) are constant within {within} {label!r} ({listed(flat)}); "
+                        f"{len(flat)} target(s) are constant within {within} {label!r} or hold NaN ({listed(flat)}); "
                         f"drop them with responses.select(targets=...) or choose a wider group than {within!r}"
                     )
                 centred /= sd
@@ -359,8 +359,7 @@ class Features:
         check_unique(f"features of layer {self.layer!r}", self.stimuli["stimulus_id"])
         wanted = pd.Index(stimulus_ids)
         rows = pd.Index(self.stimuli["stimulus_id"]).get_indexer(wanted)
-        missing = wanted[rows < 0].unique().tolist()
-        if missing:
+        if missing := wanted[rows < 0].unique().tolist():
             raise BrainalignError(
                 f"layer {self.layer!r} has no features for {len(missing)} of {wanted.nunique()} stimuli "
                 f"({listed(missing)}); run extract again, for every stimulus of the descriptor"

@@ -99,8 +99,7 @@ def check_unique(
     where: object, ids: Iterable[object], what: str = "stimulus ids", remedy: str = "keep one each"
 ) -> None:
     """Raise where one of the ids is there twice."""
-    twice = [name for name, n in Counter(ids).items() if n > 1]
-    if twice:
+    if twice := [name for name, n in Counter(ids).items() if n > 1]:
         raise BrainalignError(f"{where}: {len(twice)} {what} are there twice ({listed(twice)}); {remedy}")
 
 
@@ -137,8 +136,7 @@ def check_apart(
 
     Names are compared as text: 7 and "7" are the same stimulus.
     """
-    both = sorted(set(map(str, one)) & set(map(str, other)))
-    if both:
+    if both := sorted(set(map(str, one)) & set(map(str, other))):
         raise BrainalignError(f"{len(both)} {what} occur in both {sides[0]} and {sides[1]} ({listed(both)}); {remedy}")
 
 

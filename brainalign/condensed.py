@@ -69,8 +69,7 @@ def condensed_rdms(
 
 def check_not_infinite(*stacks: Values) -> None:
     """Raise where a dissimilarity is infinite, which would pass for a missing one."""
-    n_infinite = sum(int(np.isinf(rdms).sum()) for rdms in stacks)
-    if n_infinite:
+    if n_infinite := sum(int(np.isinf(rdms).sum()) for rdms in stacks):
         raise BrainalignError(f"{n_infinite} dissimilarities are infinite; set them to NaN if they are missing")
 
 

@@ -80,8 +80,7 @@ def analyses_of(run: Run, dataset: str) -> tuple[list[Step], dict[str, list[Step
     left = [step for step in steps if step.name not in {one.name for one in there}]
     for names in [*((name,) for name in tried), *itertools.combinations(tried, 2)]:
         changed = _changed(run, dataset, names)
-        gained = [step for step in left if changed is not None and _has_job(step, changed, dataset)]
-        if gained:
+        if gained := [step for step in left if changed is not None and _has_job(step, changed, dataset)]:
             missing[" and ".join(names)] = gained
             left = [step for step in left if step not in gained]
     return there, missing

@@ -72,8 +72,7 @@ def _check_data(descriptor: Study, path: Path) -> None:
     """Raise where data of a first run have what would stop it later."""
     from brainalign.datasets import audit_study
 
-    errors = audit_study(descriptor).errors
-    if errors:
+    if errors := audit_study(descriptor).errors:
         more = f" (and {len(errors) - 1} more: brainalign check {path})" if len(errors) > 1 else ""
         raise BrainalignError(f"{errors[0].where}: {errors[0].what}{more}")
 

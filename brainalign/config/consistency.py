@@ -72,8 +72,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
     for model, use in config.models.items():
         used = [d for name, d in descriptors.items() if model in config.models_of(name)]
         _subjects_exist(f"models.{model}", use.subjects, used)
-        known = {split for descriptor in used for split in descriptor.left_out}
-        if known:
+        if known := {split for descriptor in used for split in descriptor.left_out}:
             _check_among(f"models.{model}.permute", use.permute, sorted(known), "the splits of its datasets")
     _searchlights_fit(config, descriptors)
     _images_can_be_made(config, descriptors)
@@ -92,8 +91,7 @@ def _of_type(data_type: str, descriptors: Mapping[str, Study]) -> list[Any]:
 
 def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Study]) -> None:
     """Raise where a model or a method is limited to a subject that none of its datasets has."""
-    subjects = {subject for descriptor in used if descriptor.is_fitted for subject in descriptor.subject_names}
-    if subjects:
+    if subjects := {subject for descriptor in used if descriptor.is_fitted for subject in descriptor.subject_names}:
         _check_among(f"{owner}.subjects", named, sorted(subjects), "the subjects of its datasets")
 
 
@@ -306,8 +304,7 @@ def _events_are_described(config: Config, dataset: str, descriptor: Study) -> No
 
 def _no_texts_are_read(config: Config, dataset: str, remedy: str = "") -> None:
     """Raise where a text model meets images that have no texts."""
-    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
-    if wrong:
+    if wrong := [model for model in config.models_of(dataset) if config.models[model].reads_texts]:
         raise BrainalignError(
             f"datasets.{dataset}.models: {', '.join(wrong)} read texts, but its stimuli have none; {remedy}list models "
             "that need none"
@@ -434,8 +431,7 @@ def _twins_are_fitted(config: Config, dataset: str, descriptor: Study) -> None:
                 f"the models and methods of datasets.{dataset}, and {network} to methods.{pair.method}.models"
             )
         for model in options.models_of(network):
-            without = [name for name in subjects if (model, pair.method) not in config.fits_of(dataset, name)]
-            if without:
+            if without := [name for name in subjects if (model, pair.method) not in config.fits_of(dataset, name)]:
                 raise BrainalignError(
                     f"converge: {network} is compared with {model}, but {pair.method} is not used on {model} in "
                     f"subject {listed(without)} of {dataset}; add {model} to datasets.{dataset}.models and to "
@@ -498,8 +494,7 @@ def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> No
             f"datasets.{dataset}: none of its methods ({', '.join(methods)}) is used on any of its models; name one of "
             f"them in methods.{limited}.models: {', '.join(models)}"
         )
-    without = [subject for subject in subjects if not config.fits_of(dataset, subject)]
-    if without:
+    if without := [subject for subject in subjects if not config.fits_of(dataset, subject)]:
         raise BrainalignError(
             f"datasets.{dataset}: no method is used on subject {', '.join(without)}; add a model and a method without "
             "`subjects`"

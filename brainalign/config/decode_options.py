@@ -87,7 +87,3 @@ class DecodeSettings(Strict):
         """List the options that one decoder's scores depend on: none of the others, nor of the page."""
         shared = self.model_dump(mode="json", exclude={"decoders", "model", "examples"})
         return shared | {"decoders": {decoder: self.decoders[decoder].model_dump(mode="json")}}
-
-    def device_of(self, decoder: str) -> str:
-        """Return where a decoder runs: linear ones on the CPU."""
-        return str(getattr(self.decoders[decoder], "device", "cpu"))

@@ -153,8 +153,7 @@ def check_repeats(config: Config, dataset: str, study: Study) -> None:
     if study.data_type == "responses":
         _texts(config, dataset, tables)
     for subject in study.recordings if "crossnobis" in (config.compare.distances or ()) and not study.over_time else ():
-        counts = tables.shown(subject)
-        if counts:
+        if counts := tables.shown(subject):
             with naming(f"datasets.{dataset}: subject {subject}: compare.distances"):
                 check_repeated("crossnobis", min(counts.values()))
 

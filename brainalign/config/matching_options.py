@@ -54,8 +54,7 @@ class MatchSettings(Strict):
         `name` is that of the table: stimulus_id, and columns in which NaN is unknown.
         """
         check_columns(f"match.features: {name}", stimuli, self.features, "name some of these")
-        unknown = stimuli["stimulus_id"][stimuli[list(self.features)].isna().any(axis=1)].tolist()
-        if unknown:
+        if unknown := stimuli["stimulus_id"][stimuli[list(self.features)].isna().any(axis=1)].tolist():
             raise BrainalignError(
                 f"match.features: {name} says nothing of {len(unknown)} stimuli ({listed(unknown)}); fill in what is "
                 "missing, or leave the feature out"

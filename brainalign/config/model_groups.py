@@ -9,8 +9,8 @@ An entry is a model with every method that is used on it, or `model/method`.
 
 from collections.abc import Mapping
 
-from brainalign.checks import did_you_mean
 from brainalign.config.encoders import MethodUse
+from brainalign.study import check_known
 
 Fits = list[tuple[str, str]]
 
@@ -48,11 +48,8 @@ def check_contest(
 def _fits_of(family: str, entry: str, models: Mapping[str, object], methods: Mapping[str, MethodUse]) -> Fits:
     model, slash, method = entry.partition("/")
     for kind, name, known in (("models", model, models), ("methods", method, methods)):
-        if name not in known and (slash or kind == "models"):
-            raise ValueError(
-                f"contest.{family}: {entry!r}: {name!r} is not among the {kind} of the configuration "
-                f"({', '.join(known)}){did_you_mean(name, known)}"
-            )
+        if slash or kind == "models":
+            check_known(f"contest.{family}: {entry!r}", name, known, kind)
     fits = [(model, name) for name, use in methods.items() if (not slash or name == method) and use.used_on(model)]
     if not fits:
         raise ValueError(

@@ -389,10 +389,6 @@ class Config(Strict):
             and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
         )
 
-    def directs(self, dataset: str, descriptor: Study, subject: str) -> bool:
-        """Return whether directions are sought for the regions of a subject."""
-        return bool(self.directions.methods) and self.synthesises(dataset, descriptor, subject)
-
     def encoders_of_synthesis(self) -> dict[str, dict[str, object]]:
         """Return the extractors of the models that guide and judge what is synthesised."""
         chosen = {"guide": self.synthesize.guide, "check": self.synthesize.check}

@@ -36,11 +36,9 @@ def listing_faults(fold: pd.DataFrame, known: Iterable[str], lost: str) -> Itera
 
     `lost` says where trials that are not known are missing, and what to do; {} stands for the first of them.
     """
-    twice = sorted(set(fold["trial_id"][fold["trial_id"].duplicated()]))
-    if twice:
+    if twice := sorted(set(fold["trial_id"][fold["trial_id"].duplicated()])):
         yield f"{len(twice)} trials occur more than once ({listed(twice)}); make the splits again", tuple(twice)
-    unknown = sorted(set(fold["trial_id"]) - set(known))
-    if unknown:
+    if unknown := sorted(set(fold["trial_id"]) - set(known)):
         yield f"{len(unknown)} trials are not {lost.format(listed(unknown))}", tuple(unknown)
     for side in ("train", "test"):
         if side not in set(fold["split"]):
@@ -49,6 +47,5 @@ def listing_faults(fold: pd.DataFrame, known: Iterable[str], lost: str) -> Itera
 
 def stop_on(problems: Sequence[Problem]) -> None:
     """Raise when a problem is an error, with a line per error; warnings pass."""
-    errors = [str(problem) for problem in problems if problem.level == "error"]
-    if errors:
+    if errors := [str(problem) for problem in problems if problem.level == "error"]:
         raise BrainalignError("\n".join(errors))

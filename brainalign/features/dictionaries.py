@@ -229,8 +229,8 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
 
         return map_rows(coded, values)
 
-    def fit_transform(self, values: Values) -> NDArray[np.float32]:
-        """Learn from all rows and return their codes."""
+    def fit_transform(self, values: Values, y: Any = None) -> NDArray[np.float32]:
+        """Learn from all rows and return their codes; `y` is what pipelines hand on, and is not used."""
         return self.fit(values).transform(values)
 
     def inverse_transform(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -47,8 +47,7 @@ def chosen_array(path: Path, key: str | None = None) -> str:
 def stored_arrays(path: Path, names: Collection[str]) -> Values:
     """Return some arrays of a file, as they are stored: numbers or text."""
     found = _form(path)[1](path, names)
-    missing = [name for name in names if name not in found]
-    if missing:
+    if missing := [name for name in names if name not in found]:
         raise BrainalignError(f"{path}: holds no array {listed(missing)}; it has {listed(list(array_shapes(path)), 8)}")
     return found
 

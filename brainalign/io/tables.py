@@ -32,8 +32,7 @@ def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:
         raise BrainalignError(
             f"{path}: its cells are separated by {words[other]}, not by {words[separator]} as its name says; save it so"
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BrainalignError(f"{path}: two columns are called {listed(twice)}; keep one of each name")
     return cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
 

@@ -169,8 +169,7 @@ class Seen:
 
 def check_finite_pieces(name: str, shape: Sequence[int], looks: Sequence[Seen]) -> None:
     """Raise if any piece of an array of that shape holds a NaN or an infinity."""
-    bad = [seen for seen in looks if seen.first_bad is not None]
-    if bad:
+    if bad := [seen for seen in looks if seen.first_bad is not None]:
         raise BrainalignError(
             f"{name} of shape {tuple(shape)} has {sum(seen.n_bad for seen in bad)} NaN or infinite values "
             f"(first at {min(seen.first_bad for seen in bad if seen.first_bad)}); drop or repair them"

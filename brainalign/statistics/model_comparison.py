@@ -234,8 +234,7 @@ def _check(candidates: Sequence[Candidate], regions: Mapping[str, Rows]) -> None
                 f"{first.model}/{first.method} {(first.draws.shape, first.null.shape, len(first.r))}, for "
                 f"{len(regions)} regions; compare fits of the same targets with the same draws"
             )
-    empty = [region for region, rows in regions.items() if not len(rows)]
-    if empty:
+    if empty := [region for region, rows in regions.items() if not len(rows)]:
         raise BrainalignError(f"{len(empty)} regions have no target ({listed(empty)}); leave them out")
 
 

@@ -154,8 +154,7 @@ class Exchange:
             check_rows(name, len(getattr(self, name)), "labels", len(self.labels), "give one per trial")
         table = pd.DataFrame({"label": self.labels, "block": self.blocks}).groupby(np.asarray(self.units)).nunique()
         for name in ("label", "block"):
-            several = table.index[table[name] > 1].tolist()
-            if several:
+            if several := table.index[table[name] > 1].tolist():
                 raise BrainalignError(
                     f"{len(several)} units have several {name}s (first: {several[0]!r}); what is exchanged as a whole "
                     f"must have one {name}"

@@ -99,8 +99,7 @@ def written_captions(
     texts = captions["caption"].fillna("").astype(str).str.strip()
     written = captions.assign(stimulus_id=captions["stimulus_id"].astype(str), caption=texts)[texts != ""]
     known = dict.fromkeys(written["stimulus_id"])
-    missing = [stimulus for stimulus in stimulus_ids if stimulus not in known]
-    if missing:
+    if missing := [stimulus for stimulus in stimulus_ids if stimulus not in known]:
         raise BrainalignError(
             f"{name} has no caption of {len(missing)} of {len(stimulus_ids)} stimuli ({listed(missing)})"
             f"{did_you_mean(missing[0], known)}; add rows for them, or leave the stimuli out"
@@ -133,8 +132,7 @@ def check_captions(stimulus_ids: Sequence[str], texts: Sequence[Sequence[str | N
     Of `texts` there are as many per stimulus as there are.
     """
     named = zip(stimulus_ids, texts, strict=True)
-    silent = [name for name, wordings in named if not any(text and str(text).strip() for text in wordings)]
-    if silent:
+    if silent := [name for name, wordings in named if not any(text and str(text).strip() for text in wordings)]:
         raise BrainalignError(
             f"{len(silent)} of {len(texts)} stimuli have no caption ({listed(silent)}); write one for each, or "
             "leave the stimulus out"

@@ -245,8 +245,7 @@ def guessed_repetition_time(tr_s: float, zooms: Sequence[float]) -> str:
 
 def check_complete(missing: Iterable[str], weights: str) -> None:
     """Raise where a file lacks what a pass needs, which would be made up at random; a pooler on top is not read."""
-    lacks = sorted(key for key in missing if "pooler" not in key and "masked_spec_embed" not in key)
-    if lacks:
+    if lacks := sorted(key for key in missing if "pooler" not in key and "masked_spec_embed" not in key):
         raise BrainalignError(
             f"the weights in {weights!r} lack {len(lacks)} tensors of the model ({listed(lacks)}); "
             "give the folder of the whole model, or random_weights for an untrained one"

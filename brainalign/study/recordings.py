@@ -192,8 +192,7 @@ class SentenceOptions(Strict):
             raise ValueError("label (a column) and labels (sentences that say its values) go together")
         if len(self.labels) == 1:
             raise ValueError("labels: one value leaves nothing to tell apart; give two or more")
-        unknown = [name for name in self.eog if name not in (self.channels or ())]
-        if unknown:
+        if unknown := [name for name in self.eog if name not in (self.channels or ())]:
             raise ValueError(f"eog: {listed(unknown)} not among channels; name all channels, with those of the eyes")
         if self.channels and len(self.eog) == len(self.channels):
             raise ValueError("eog names every channel; the control needs some that do not record the eyes")

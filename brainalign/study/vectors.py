@@ -59,8 +59,7 @@ class StimulusVectors:
         rows = known.get_indexer(pd.Index(list(stimuli), dtype=object))
         if texts is not None:
             rows = np.where(rows < 0, known.get_indexer(pd.Index(list(texts), dtype=object)), rows)
-        missing = [name for name, row in zip(stimuli, rows, strict=True) if row < 0]
-        if missing:
+        if missing := [name for name, row in zip(stimuli, rows, strict=True) if row < 0]:
             near = did_you_mean(missing[0], self.ids)
             raise BrainalignError(
                 f"{self.file}: has no vector of {len(missing)} of {len(stimuli)} stimuli ({listed(missing)}){near}; "
@@ -177,8 +176,7 @@ def _ids(cells: NDArray[Any], path: Path) -> list[str]:
         spelt = [cell.decode() if isinstance(cell, bytes) else cell for cell in cells]
         names = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one).strip() for one in spelt]
         "".join(names).encode()  # a damaged array holds what no text does
-    empty = [row + 1 for row, name in enumerate(names) if name in ("", "nan", "None", "<NA>")]
-    if empty:
+    if empty := [row + 1 for row, name in enumerate(names) if name in ("", "nan", "None", "<NA>")]:
         raise BrainalignError(f"{path}: {len(empty)} rows have no {ID} (rows {listed(empty)}); fill them")
     check_unique(path, names)
     return names

@@ -100,8 +100,7 @@ class SeriesWorld(Strict):
     def _states_are_runs(self) -> Self:
         if "state" in self.known and self.state_frames >= self.n_frames:
             raise ValueError(f"state_frames: {self.state_frames} of {self.n_frames} frames leave one state; give fewer")
-        missing = [name for name in self.labels if name not in self.known]
-        if missing:
+        if missing := [name for name in self.labels if name not in self.known]:
             raise ValueError(
                 f"labels: the simulated study has no {missing[0]!r}; it has {listed(self.known) or 'none'}"
             )

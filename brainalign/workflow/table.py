@@ -133,16 +133,6 @@ def _searchlights(run: Run) -> Iterator[Labels]:
             yield {**of, "model": model}
 
 
-def _decoders(run: Run) -> Iterator[Labels]:
-    for dataset in run.datasets_of("sentences"):
-        yield from ({"dataset": dataset, "method": decoder} for decoder in run.config.decode.decoders)
-
-
-def _rollouts(run: Run) -> Iterator[Labels]:
-    for dataset in run.datasets_of("videos"):
-        yield from ({"dataset": dataset, "model": model} for model in run.config.dynamics.models)
-
-
 def _synthesised(run: Run, dataset: str, subject: str) -> bool:
     return run.config.synthesises(dataset, run.descriptors[dataset], subject)
 
@@ -317,7 +307,10 @@ ROWS = (
     ),
     Step(
         "rollout", "features", "Features over time of one model of videos: hidden frames as it expects them.",
-        _rollouts, ("model",),
+        lambda run: [
+            {**of, "model": name} for of in each_dataset("videos")(run) for name in run.config.dynamics.models
+        ],
+        ("model",),
         {
             "videos": lambda run, of: run.descriptors[of["dataset"]].videos(),
             "function": lambda run, of: _own_file(run.config.dynamics.models[of["model"]].function),
@@ -529,10 +522,7 @@ ROWS = (
     ),
     Step(
         "directions", "synthesize", "Directions in the diffusion model along which a subject's regions answer more.",
-        each_subject_of(
-            "responses",
-            where=lambda run, dataset, subject: run.config.directs(dataset, run.descriptors[dataset], subject),
-        ),
+        each_subject_of("responses", where=lambda run, *of: run.config.directions.methods and _synthesised(run, *of)),
         SUBJECT,
         {**own("guides"), **STIMULI, "features": features(lambda run, of: run.encoders_of_images()[:1]), **PRIOR},
         ("directions", "directionscores", "directionimages"),
@@ -582,7 +572,10 @@ ROWS = (
     ),
     Step(
         "decode", "decode", "Sentences from EEG by one decoder, with its control matrix and all that stands beside.",
-        _decoders, ("method",),
+        lambda run: [
+            {**of, "method": name} for of in each_dataset("sentences")(run) for name in run.config.decode.decoders
+        ],
+        ("method",),
         {
             **own("responses", "splits"),
             "features": features(lambda run, of: [run.config.decoded_model(of["dataset"])]),
@@ -596,7 +589,8 @@ ROWS = (
             "leftblocks", "textscores", "relevance", "sentences",
         ),
         lambda run, of: {"decode": run.config.decode.of(of["method"]), **chosen("confidence")(run, of)},
-        device=lambda run, of: wants_device(run.config.decode.device_of(of["method"])),
+        # Linear ones run on the CPU.
+        device=lambda run, of: wants_device(getattr(run.config.decode.decoders[of["method"]], "device", "cpu")),
     ),
     Step(
         "decode_modalities", "decode", "EEG, MEG and fMRI in one space with the images, beside ridge and nulls.",

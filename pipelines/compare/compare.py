@@ -88,11 +88,10 @@ def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]
 def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, job: Job) -> dict[str, object]:
     row = dict.fromkeys(("score", "p", "null_mean", "low", "high"), np.nan) | {"n": len(replicates), "note": ""}
     if not np.isfinite(model).all():
-        note = (
-            "this space has no such distances: a stimulus has constant features, there is only one feature, or "
+        return row | {
+            "note": "this space has no such distances: a stimulus has constant features, there is only one feature, or "
             "all stimuli are equally far apart"
-        )
-        return row | {"note": note}
+        }
     # The same permutations for every model, so that models differ by their geometry only.
     test = geometry.rdm_permutation_test(replicates, model, comparison, permutations, np.random.default_rng(job.seed))
     row |= {"score": test.score, "p": test.p, "null_mean": test.null_mean}

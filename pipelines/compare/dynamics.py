@@ -11,7 +11,6 @@ from brainalign.datasets.formats import neurons_of
 from brainalign.encoding import Ridge
 from brainalign.geometry import movie_agreement, score_dynamics, time_features
 from brainalign.io import entities_of, load, load_sidecar
-from brainalign.study import load_descriptor
 from brainalign.workflow import Job
 
 TIME_ALONE = "time alone"
@@ -20,11 +19,10 @@ TIME_ALONE = "time alone"
 def dynamics(job: Job) -> None:
     """Predict the neurons of every region from every model over time, in hidden and in shown frames."""
     options = job.options("dynamics", DynamicsSettings)
-    descriptor, subject = load_descriptor(job.path("descriptor")), job.labels["subject"]
+    descriptor, subject = job.study(), job.labels["subject"]
     videos = descriptor.found_files()["stimuli"]
-    for name, path in {**descriptor.found_files(subject), "videos": videos}.items():
-        if path.is_file():
-            job.provenance.read(name, path)
+    if videos.is_file():
+        job.provenance.read("videos", videos)
     visible = read_videos(videos).visible
     neural = read_neural(descriptor, subject)
     if neural.shape[:2] != visible.shape:

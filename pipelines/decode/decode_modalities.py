@@ -10,6 +10,7 @@ import pandas as pd
 from brainalign import decoding
 from brainalign.arrays import Arrays, Layers, Values, take_rows
 from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.condensed import exchanged_rdms
 from brainalign.config import DecodeModalitiesSettings
 from brainalign.datasets.formats import fit_whitener
 from brainalign.datasets.studies import check_modality_splits
@@ -221,11 +222,8 @@ def _geometry(found: Mapping[str, dict[str, Values]], test: Parts, n_permutation
             n = len(patterns)
             rdms = np.stack([np.asarray(rdm(values, method="correlation")) for values in (patterns, vectors)])
             own, images = rank_rdms(rdms)  # once: an exchange of images changes no rank
-            i, j = np.triu_indices(n, 1)
-            square = np.zeros((n, n))
-            square[i, j] = square[j, i] = own
-            orders = [np.arange(n), *(rng.permutation(n) for _ in range(n_permutations))]
-            scores = np.array([compare(square[order[i], order[j]], images, "pearson").item() for order in orders])
+            orders = np.stack([np.arange(n), *(rng.permutation(n) for _ in range(n_permutations))])
+            scores = np.array([compare(moved, images, "pearson").item() for moved in exchanged_rdms(own, orders)])
             null = scores[1:]
             p = permutation_test(scores[:1], null[:, None])[0]
             rows.append({"decoder": decoder, "source": source, "r": scores[0], "null_mean": null.mean(),

@@ -173,8 +173,7 @@ def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, 
     groups = {EVERYTHING: np.arange(len(ids), dtype=np.intp)}
     for name, wanted in named.items():
         groups[name] = ids.get_indexer(pd.Index(list(wanted)))
-        missing = [sensor for sensor, row in zip(wanted, groups[name], strict=True) if row < 0]
-        if missing:
+        if missing := [sensor for sensor, row in zip(wanted, groups[name], strict=True) if row < 0]:
             raise BrainalignError(f"sensors.{name}: {', '.join(missing)} not recorded; there are {', '.join(ids)}")
     return groups
 

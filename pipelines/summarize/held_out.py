@@ -73,19 +73,16 @@ def _rows(scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, q: float) ->
         reliable = mine[mine["reliable"]]
         choice = CHOICE if np.isfinite(part["cv_score"]) else NO_CHOICE
         common = {"split": mine["split"].iloc[0], "layer": layer, "chosen": layer == chosen, "choice": choice}
-        rows.append(
-            common
-            | {"quantity": "mean r", "value": part["r"], "low": part["low"], "high": part["high"]}
-            | {"null_mean": part["null_mean"], "control": part["control_r"], "p": part["p"], "n": part["n_targets"]}
-        )
-        rows.append(common | {"quantity": "r²/ceiling", "value": reliable["r2_normalized"].mean(), "n": len(reliable)})
         above = reliable["r2_normalized"].dropna() > 1
-        rows.append(common | {"quantity": "share above ceiling", "value": above.mean(), "n": len(above)})
-        found = reliable["q"] < q
-        rows.append(common | {"quantity": f"share with q < {q:g}", "value": found.mean(), "n": len(reliable)})
-        rows.append(
-            common | {"quantity": "largest r", "value": mine["r"].max(), "p": mine["p_fwer"].min(), "n": len(mine)}
-        )
+        told = [
+            {"quantity": "mean r", "value": part["r"], "low": part["low"], "high": part["high"]}
+            | {"null_mean": part["null_mean"], "control": part["control_r"], "p": part["p"], "n": part["n_targets"]},
+            {"quantity": "r²/ceiling", "value": reliable["r2_normalized"].mean(), "n": len(reliable)},
+            {"quantity": "share above ceiling", "value": above.mean(), "n": len(above)},
+            {"quantity": f"share with q < {q:g}", "value": (reliable["q"] < q).mean(), "n": len(reliable)},
+            {"quantity": "largest r", "value": mine["r"].max(), "p": mine["p_fwer"].min(), "n": len(mine)},
+        ]
+        rows += [common | one for one in told]
     return rows
 
 

@@ -23,8 +23,7 @@ def directions(job: Job) -> None:
     images = job.options("synthesize", SynthesizeSettings)
     if images.prior is None or not options.methods:
         raise BrainalignError("directions need synthesize.prior and directions.methods; give both")
-    device = str(pick_device(images.device))
-    job.provenance.device = device
+    device = job.provenance.device = str(pick_device(images.device))
     about = job.details("guides")
     options.check(images.prior, about["asked"])
     asked = {name: about["asked"][name] for name in options.regions or about["asked"]}

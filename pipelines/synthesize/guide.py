@@ -50,8 +50,7 @@ def guide(job: Job) -> None:
     options = job.options("synthesize", SynthesizeSettings)
     if options.prior is None or options.guide is None or options.check is None:
         raise BrainalignError("synthesize.prior, guide and check are needed; give all three")
-    device = str(pick_device(options.device))
-    job.provenance.device = device
+    device = job.provenance.device = str(pick_device(options.device))
     pipe = load_prior(options.prior, device, dtype=options.dtype, scheduler=options.scheduler)
     responses = job.load("responses", Responses, stored=True)
     reliable = reliable_targets(job.load("ceiling", pd.DataFrame), job.settings["ceiling_threshold"])
@@ -126,8 +125,7 @@ def _fitted(
         usual = _means(encoder.predict(natural), places)
         arrays |= {f"{role}_coef": encoder.coef, f"{role}_intercept": encoder.intercept, f"{role}_alpha": encoder.alpha}
         arrays |= {f"{role}_mean": usual.mean(axis=0), f"{role}_sd": usual.std(axis=0)}
-        flat = [name for name, sd in zip(places, arrays[f"{role}_sd"], strict=True) if sd < 1e-9]
-        if flat:
+        if flat := [name for name, sd in zip(places, arrays[f"{role}_sd"], strict=True) if sd < 1e-9]:
             raise BrainalignError(
                 f"the {role} predicts the same for all images in {listed(flat)}; leave the region out of "
                 "synthesize.regions, or name another layer"

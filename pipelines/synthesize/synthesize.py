@@ -38,8 +38,7 @@ def synthesize(job: Job) -> None:
     options = job.options("synthesize", SynthesizeSettings)
     if options.prior is None:
         raise BrainalignError("synthesize.prior is missing; give a diffusion model")
-    device = str(pick_device(options.device))
-    job.provenance.device = device
+    device = job.provenance.device = str(pick_device(options.device))
     pipe = synthesis.load_prior(options.prior, device, options.recurrence, **options.model_dump(include=OF_THE_PRIOR))
     about = job.details("guides")
     setting = setting_of(job, options, options.batch_size, pipe, about["asked"])

@@ -121,7 +121,7 @@ def test_trials_targets_and_times_are_axes_in_any_order(axes: tuple[int, ...], t
     values = SERIES if len(axes) == 3 else MAPS
     moved = np.moveaxis(values, range(values.ndim), axes)
     np.save(tmp_path / "values.npy", moved if values.ndim == 3 else moved[:, None, None])  # as GLMsingle keeps places
-    times = {"times_s": TIMES, "times_axis": axes[2]} if len(axes) == 3 else {"work": tmp_path / "w.npy"}
+    times = {"times_s": np.array(TIMES), "times_axis": axes[2]} if len(axes) == 3 else {"work": tmp_path / "w.npy"}
     axis = axes[0] if len(axes) == 3 else 3 * axes[0]
     read = read_array(tmp_path / "values.npy", trials, trials_axis=axis, standardize="none", **times)
     np.testing.assert_array_equal(read.values, values.astype(np.float32))

@@ -57,7 +57,7 @@ def test_stimuli_are_listed_or_drawn_by_the_seed(trials, seed, listed) -> None:
         assert rows.tolist() == np.flatnonzero(splits["split"] == side).tolist()
         assert split_rows(splits, trials)[side].tolist() == rows.tolist()
     assert not [problem for problem in leakage_audit(splits, trials) if problem.level == "error"]
-    by_run = make_image_split(trials, test=SHARED if listed else 0.3, val=0.2, seed=seed, inner="run")
+    by_run = make_image_split(trials, test=np.array(SHARED) if listed else 0.3, val=0.2, seed=seed, inner="run")
     pd.testing.assert_frame_equal(by_run.drop(columns="inner"), splits.drop(columns="inner"))
     assert by_run["inner"].tolist() == ("ses-" + trials["session"] + "_run-" + trials["run"]).tolist()
 
@@ -109,7 +109,7 @@ def test_a_leak_stops_and_names_the_rows(trials) -> None:
     refused(r"fold 0: 1 stimuli occur in more than one split \(s2; trials trial-\d+", stop_on, problems)
     splits.loc[row, ["split", "group"]] = ["val", "s2"]  # validation is a side too
     assert any("s2" in str(problem) for problem in leakage_audit(splits, trials) if problem.level == "error")
-    by_run = trials.assign(stimulus_id=trials["session"] + trials["run"])
+    by_run = trials.assign(stimulus_id=(trials["session"] + trials["run"]).astype(int))  # 11 and "11" are one
     assert leakage_audit(make_image_split(by_run, test=["11"], seed=0), by_run) == []  # nor do runs straddle
     splits, changed = make_image_split(trials, test=SHARED, seed=0), trials.copy()
     train = changed.index[changed["stimulus_id"] == "u4"][0]

@@ -89,7 +89,11 @@ def test_weights_and_intercepts_predict_as_the_decoder_does(features: str) -> No
     for subject, (weights, intercept) in decoder.coefficients().items():
         rows = subjects == subject
         np.testing.assert_allclose(seen[rows] @ weights + intercept, predicted[rows], atol=1e-8)
-    refused("no weights of its own", LinearDecoder("partial").fit(signals, targets, subjects).coefficients)
+    shared = LinearDecoder("partial").fit(signals, targets, subjects)
+    for one in (decoder, shared):  # 7 and "7" are one subject
+        np.testing.assert_allclose(one.predict(signals.tolist(), subjects.astype(str)), one.predict(signals, subjects))
+        refused("choose the same channels", one.predict, signals[:, :3], subjects)
+    refused("no weights of its own", shared.coefficients)
 
 
 def test_maps_predict_like_ridge_and_as_their_mean_for_someone_new() -> None:

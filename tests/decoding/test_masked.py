@@ -96,7 +96,7 @@ def test_the_gaussian_is_the_conditional_mean_the_lagged_one_sees_what_follows_a
     hidden, flat = world.regions["network"].eq("B1").to_numpy(), train.reshape(-1, 30).astype(float)
     cov = flat.T @ flat / len(flat)
     weights = np.linalg.solve(cov[~hidden][:, ~hidden] + 0.3 * np.eye(25), cov[~hidden][:, hidden])
-    filled = decoding.ConditionalGaussian(penalties=(0.3,)).fit(train).reconstruct(test, hidden)
+    filled = decoding.ConditionalGaussian(penalties=(0.3,)).fit(train).reconstruct(test, hidden.astype(int))
     assert np.allclose(filled[:, :, hidden], test[:, :, ~hidden] @ weights, atol=1e-4)
     assert np.array_equal(filled[:, :, ~hidden], test[:, :, ~hidden])
     assert abs(decoding.hidden_r2(test, filled, hidden)) <= 0.05

@@ -8,6 +8,7 @@ import pytest
 import torch
 from refusals import refused
 from sklearn.decomposition import PCA as TheirPCA
+from sklearn.pipeline import make_pipeline
 from sklearn.random_projection import SparseRandomProjection
 from worlds.small import sparse_mixtures
 
@@ -177,7 +178,7 @@ def test_bad_input(world):
     values = world.features[:50].copy()
     values[3, 1] = np.nan
     refused("training rows", SparseAutoencoder(8, 2).fit, values)
-    fitted = SparseAutoencoder(8, 2, epochs=1).fit(world.features[:50])
+    fitted = make_pipeline(SparseAutoencoder(8, 2, epochs=1), "passthrough").fit(world.features[:50], np.arange(50))[0]
     refused("fitted on 20 features", fitted.transform, world.features[:5, :3])
     refused("20 and of 3 features", match_atoms, fitted.atoms_, np.eye(3))
 

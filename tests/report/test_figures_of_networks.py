@@ -147,5 +147,5 @@ def test_conditions_in_the_plane_by_category() -> None:
     assert [text for *_, text in words(ax)] == ["b", "c", "a"]
     reference_rdms.mds_categories(np.tile(places, (20, 1)) + np.arange(60)[:, None], [f"s{k}" for k in range(60)])
     apart = np.linalg.norm(places[:, None] - places, axis=2)
-    again = mds_points(apart[np.triu_indices(3, 1)] ** 2, 3)
+    again = mds_points(apart[np.triu_indices(3, 1)] ** 2)
     np.testing.assert_allclose(np.linalg.norm(again[:, None] - again, axis=2), apart, atol=1e-9)

@@ -234,6 +234,8 @@ def test_phrases_are_those_that_responses_follow() -> None:
     units = images / np.linalg.norm(images, axis=1, keepdims=True)
     captioner = synthesis.VocabularyCaptioner(list("abcdefghijkl"), rng.normal(size=(12, D)), units.mean(axis=0))
     responses = zscore(units @ captioner.embeddings[planted].T) + 0.5 * rng.normal(size=(160, 30))
+    assert (captioner.following((300 * units).astype("f2"), responses).texts == captioner.phrases[planted]).all()
+    refused("responses .* NaN", captioner.following, units, np.where(responses > 3, np.nan, responses))
     study = synthesis.CaptionStudy(Ridge(alphas=[1.0], device="cpu"), captioner, {}, [3.0, 30.0], n_draws=60)
     found = study((images[:120], responses[:120]), (images[120:], responses[120:]), {"all": np.arange(30)})
     assert (found.captions["caption"] == captioner.phrases[planted]).mean() > 0.95

@@ -343,6 +343,7 @@ def test_training_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prior, "UNET", UNET)
     monkeypatch.setattr(prior, "BATCH", N_BATCH)
     images, heard = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8), []
+    refused("uint8.*got float64 of shape", train_prior, images / 255)
     state = torch.get_rng_state()
     learned, scheduler, codec = train_prior(images, N_STEPS, seed=3, progress=lambda *said: heard.append(said))
     assert torch.equal(torch.get_rng_state(), state)

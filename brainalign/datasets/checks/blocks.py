@@ -119,8 +119,7 @@ def _label_problems(descriptor: Study, labels: pd.DataFrame) -> Iterator[tuple[s
             f"unknown category {name!r}{did_you_mean(name, known)}; add it under stimuli, or name the "
             "label of rest in fmri.rest",
         )
-    never = sorted(set(known) - shown)
-    if never:
+    if never := sorted(set(known) - shown):
         yield "stimuli", f"{listed(never)} never shown; remove them from the descriptor or correct the labels"
     if descriptor.left_out and labels["run"].nunique() < 2:
         yield (

@@ -39,8 +39,7 @@ def inspect_trials(
     """
     problems = []
     known, shown = set(stimulus_ids), pd.unique(trials["stimulus_id"])
-    unknown = sorted(set(shown) - known)
-    if unknown:
+    if unknown := sorted(set(shown) - known):
         what = (
             f"{len(unknown)} stimuli were shown that the table of stimuli lacks ({listed(unknown)})"
             f"{did_you_mean(unknown[0], known)}; add them to the table, which has {listed(sorted(known))}, or correct "

@@ -116,7 +116,7 @@ def read_array(
         raise BrainalignError(f"{what} has shape {numbers.shape} but trials_axis is {trials_axis}{also}; correct these")
     shape = numbers.shape
     if numbers.ndim == 3:
-        times = _times(times_s or (), shape, times_axis, axes[1], values)
+        times = _times(() if times_s is None else times_s, shape, times_axis, axes[1], values)
     numbers = numbers if isinstance(numbers, StoredArray) else numbers.transpose(axes)
     places = target_table(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target", atlas)
     for axis, length, source in ((0, len(table), trials), (1, len(places), targets)):
@@ -207,8 +207,7 @@ def _in_atlas(targets: pd.DataFrame, path: Path) -> pd.DataFrame:
     named = [of for of in label_names(path, "", present.tolist()) if of[1] in present]
     once = pd.Series([name for name, _ in named], dtype=object).value_counts() == 1
     numbers |= {name: number for name, number in named if once[name]}
-    lost = [name for name in targets["target_id"] if name not in numbers]
-    if lost:
+    if lost := [name for name in targets["target_id"] if name not in numbers]:
         raise BrainalignError(
             f"{path}: {len(lost)} targets are no parcels of it ({listed(lost)}; it has {listed(list(numbers), 4)}); "
             "name target_id as in its table of index and name, by number where parcels share a name"

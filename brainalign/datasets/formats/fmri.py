@@ -123,15 +123,14 @@ def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
                 f"run {run}: the block of {label!r} at volume {start} has no volume left after a lag of "
                 f"{options.hrf_lag_s} s; shorten fmri.hrf_lag_s"
             )
-        blocks.append(
-            {
-                "stimulus_id": label,
-                "run": run,
-                "first": start + lag,
-                "last": min(stop + lag, run_rows[-1]),
-                "onset_s": (start - run_rows[0]) * options.tr_s,
-            }
-        )
+        row = {
+            "stimulus_id": label,
+            "run": run,
+            "first": start + lag,
+            "last": min(stop + lag, run_rows[-1]),
+            "onset_s": (start - run_rows[0]) * options.tr_s,
+        }
+        blocks.append(row)
     if not blocks:
         raise BrainalignError(
             f"every volume is labelled {options.rest!r}: no stimulus is shown; correct the labels or fmri.rest"

@@ -208,8 +208,7 @@ def _design(
     rest = [name for name in design if name not in trials]
     # A response that the run ends before shows is estimated from almost nothing, and would outweigh all others.
     peaks, lasts = design[trials].abs().max(), events.set_index("trial_type").loc[trials, "duration"]
-    unseen = [name for name in trials if peaks[name] < LEAST_SEEN * peaks[lasts <= lasts[name]].median()]
-    if unseen:
+    if unseen := [name for name in trials if peaks[name] < LEAST_SEEN * peaks[lasts <= lasts[name]].median()]:
         raise BrainalignError(
             f"{run.events}: the run ends before the responses of {len(unseen)} trials are seen (rows "
             f"{listed([str(int(name[5:]) + 1) for name in unseen])}); write n/a for their stimuli"

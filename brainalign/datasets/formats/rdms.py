@@ -241,8 +241,7 @@ def _table_rdms(path: Path, stimuli: list[str], key: str | None) -> tuple[Values
         table = table[np.any([table[name] == key for name in names], axis=0)]
     numbers = {name: cells for name in names if (cells := _numbers(table[name])) is not None}
     known = [name for name in numbers if name == key or (key not in numbers and name in WORDS)] or list(numbers)
-    mixed = [name for name in names if name not in numbers and table[name].nunique() > 1]
-    if mixed:
+    if mixed := [name for name in names if name not in numbers and table[name].nunique() > 1]:
         keys = [str(value) for value in table[mixed[0]].unique()]
         raise BrainalignError(
             f"{path}: {mixed[0]!r} takes {len(keys)} values; give one of them as key ({listed(keys)}), or call the "
@@ -378,8 +377,7 @@ def _load(find: Find, name: str, *variables: str) -> list[Any]:
     path = _path(find, name)
     with io.reading(path, "not a readable MATLAB file", "it may be truncated: download it again"):
         content = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=variables)
-    missing = [variable for variable in variables if variable not in content]
-    if missing:
+    if missing := [variable for variable in variables if variable not in content]:
         raise BrainalignError(f"{path}: lacks the variable(s) {listed(missing)}; is it the published {name}?")
     return [content[variable] for variable in variables]
 
@@ -387,8 +385,7 @@ def _load(find: Find, name: str, *variables: str) -> list[Any]:
 def _named(entries: Any, file: str, *needed: str) -> dict[str, Values]:
     """Return RDMs by name."""
     found = {str(entry.name): _condensed(entry) for entry in np.atleast_1d(entries)}
-    missing = [name for name in needed if name not in found]
-    if missing:
+    if missing := [name for name in needed if name not in found]:
         raise BrainalignError(f"{file} lacks the RDM(s) {listed(missing)}; it has {listed(list(found))}")
     return found
 
@@ -425,6 +422,5 @@ def _check_order(study: RdmSets, categories: dict[str, NDArray[Any]], human: Val
     for label, flag in (("animate", "animal"), ("face", "face"), ("human", "human")):
         same = np.array_equal(categories[label].astype(bool), study.stimuli[flag].to_numpy())
         agree[f"the category table's {label!r} and the stimuli's {flag!r}"] = same
-    wrong = [what for what, same in agree.items() if not same]
-    if wrong:
+    if wrong := [what for what, same in agree.items() if not same]:
         raise BrainalignError(f"the files list the stimuli in different orders: {listed(wrong)} disagree")

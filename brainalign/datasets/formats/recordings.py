@@ -119,8 +119,7 @@ def clean_raw(
     raw.load_data(verbose="error")
     rate = float(raw.info["sfreq"])
     named = [*(options.reference if isinstance(options.reference, tuple) else ()), *options.eog]
-    unknown = [name for name in named if name not in raw.ch_names]
-    if unknown:
+    if unknown := [name for name in named if name not in raw.ch_names]:
         near = did_you_mean(unknown[0], raw.ch_names)
         raise BrainalignError(f"{where}: no channel {listed(unknown)}{near}; it has {listed(raw.ch_names, 8)}")
     if max([*(options.band_hz or ()), options.notch_hz or 0]) >= rate / 2 or (resample_hz or 0) > rate:

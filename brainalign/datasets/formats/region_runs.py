@@ -72,8 +72,7 @@ def read_region_runs(descriptor: Study) -> RegionRuns:
         tr_s, people = float(files.tr_s or 0), table.drop(columns="path")
         named = [found for _, found in runs if found is not None]
         names = named[0] if named else None
-        other = [k for k, (_, found) in enumerate(runs) if found != runs[0][1]]
-        if other:
+        if other := [k for k, (_, found) in enumerate(runs) if found != runs[0][1]]:
             raise BrainalignError(
                 f"{table['path'][other[0]]} names other regions than {table['path'][0]}; give all runs the same columns"
             )
@@ -113,8 +112,7 @@ def check_sides(people: pd.DataFrame) -> None:
     if given.any() and not given.all():
         raise BrainalignError("split is given for some runs only; write train or test in every row, or in none")
     sides = people.groupby("subject")["split"].nunique()
-    both = sides.index[sides > 1].tolist()
-    if both:
+    if both := sides.index[sides > 1].tolist():
         raise BrainalignError(
             f"{len(both)} subjects are in both train and test ({listed(both)}); give all runs of a subject one split"
         )
@@ -210,7 +208,6 @@ def _regions(path: Path | None, names: list[str] | None, n: int) -> pd.DataFrame
         check_rows(str(path), len(table), "the series", n, "give one row per region, in the order of the series")
         return table[["region_id", "network"]]
     by = table.drop_duplicates("region_id").set_index("region_id")["network"]
-    missing = [name for name in names if name not in by.index]
-    if missing:
+    if missing := [name for name in names if name not in by.index]:
         raise BrainalignError(f"{path}: no network of {len(missing)} of {n} regions ({listed(missing)}); add them")
     return pd.DataFrame({"region_id": names, "network": by.loc[names].tolist()})

@@ -186,8 +186,7 @@ def _names(path: Path | str, numbers: NDArray[np.int64]) -> list[str]:
     check_columns(path, table, ("index", "name"))
     with reading(path, "an index is no whole number", "number the regions"):
         known = {int(index): str(name) for index, name in zip(table["index"], table["name"], strict=True)}
-    missing = [int(number) for number in numbers if number not in known]
-    if missing:
+    if missing := [int(number) for number in numbers if number not in known]:
         raise BrainalignError(f"{path}: labels {listed(missing)} of the atlas have no name; add them")
     return [known[int(number)] for number in numbers]
 

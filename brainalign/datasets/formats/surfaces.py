@@ -137,8 +137,7 @@ def read_surface_rois(path: Path, hemi: str, n_vertices: int) -> dict[str, NDArr
             f"{path}: labels {maps.shape[1]:,} vertices but the maps of hemisphere {hemi} have {n_vertices:,}; give "
             "labels of the same mesh"
         )
-    unnamed = sorted(set(np.unique(maps).tolist()) - set(names) - {0, -1})
-    if unnamed:
+    if unnamed := sorted(set(np.unique(maps).tolist()) - set(names) - {0, -1}):
         raise BrainalignError(f"{path}: key {listed(unnamed)} has no name in its label table; add it to the table")
     regions = {key: name for key, name in names.items() if name.strip().lower() not in BACKGROUND and key != -1}
     return {name: (maps == key).any(axis=0) for key, name in regions.items()}

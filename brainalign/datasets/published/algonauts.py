@@ -117,8 +117,7 @@ def read_algonauts_images(folder: Path | str, subject: str) -> pd.DataFrame:
     if not files:
         raise BrainalignError(f"{pictures}: holds no .png; {REMEDY}")
     names = [re.fullmatch(r"train-(\d+)_(nsd-\d+)", file.stem) for file in files]
-    other = [file.name for file, name in zip(files, names, strict=True) if not name]
-    if other:
+    if other := [file.name for file, name in zip(files, names, strict=True) if not name]:
         raise BrainalignError(f"{pictures}: holds {listed(other)}; expected names like train-0001_nsd-00013.png")
     numbers = [int(name[1]) for name in names if name]
     missing = sorted(set(range(1, numbers[-1] + 1)) - set(numbers))

@@ -81,8 +81,7 @@ def read_area_maps(path: Path) -> AreaMaps:
     table = read_table(path)
     check_columns(path, table, ("area", *SPHERE), "a table of maps has these, perhaps hemi, and a column per map")
     table = table.assign(hemi=table["hemi"].astype(str) if "hemi" in table else "L")
-    unknown = sorted(set(table["hemi"]) - {"L", "R"})
-    if unknown:
+    if unknown := sorted(set(table["hemi"]) - {"L", "R"}):
         raise BrainalignError(f"{path}: hemi must be L or R; got {unknown[0]!r}")
     twice = table[table.duplicated(["area", "hemi"])]
     if len(twice):

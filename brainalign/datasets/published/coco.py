@@ -54,8 +54,7 @@ def coco_captions(annotations: Sequence[Path | str], coco_ids: Mapping[str, int]
             found = [(int(row["image_id"]), str(row["caption"]).strip()) for row in annotated]
         for image, caption in found:
             captions.setdefault(image, []).append(caption)
-    missing = [stimulus for stimulus, image in coco_ids.items() if image not in captions]
-    if missing:
+    if missing := [stimulus for stimulus, image in coco_ids.items() if image not in captions]:
         files = listed([Path(path).name for path in annotations])
         raise BrainalignError(
             f"{len(missing)} of {len(coco_ids)} images have no caption in {files} ({listed(missing)}); give the "

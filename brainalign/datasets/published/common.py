@@ -90,8 +90,7 @@ def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names
         odd = ids[ids != np.round(ids)]
         raise BrainalignError(f"{path}: holds {odd[0]:g}; expected whole numbers, the ids of regions")
     used = [int(key) for key in np.unique(ids) if key > 0]
-    unnamed = [key for key in used if key not in names]
-    if unnamed:
+    if unnamed := [key for key in used if key not in names]:
         known = ", ".join(f"{key} {name}" for key, name in sorted(names.items()))
         raise BrainalignError(
             f"{path}: ROI id {listed(unnamed)} has no name in {names_path} (it names {known or 'none'}); add the name, "
@@ -102,8 +101,7 @@ def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names
 
 def add_regions(found: Regions, more: Regions, path: Path) -> None:
     """Add the regions of a labelling to those of others."""
-    twice = sorted(set(found) & set(more))
-    if twice:
+    if twice := sorted(set(found) & set(more)):
         raise BrainalignError(
             f"{path}: names ROI {listed(twice)}, as a labelling read before it does; read one of them (rois=)"
         )

@@ -179,8 +179,7 @@ def _parcels(path: Path, keys: Labels, names: Mapping[int, str], maps: CorticalM
         raise BrainalignError(f"{path}: labels no vertex of the cortex; give labels on fs_LR-32k")
     labels = np.where(np.isin(keys, present), np.searchsorted(present, keys).clip(max=len(present) - 1), -1)
     sides = [np.unique(maps.hemi[labels == k]) for k in range(len(present))]
-    mixed = [names[int(key)] for key, some in zip(present, sides, strict=True) if len(some) > 1]
-    if mixed:
+    if mixed := [names[int(key)] for key, some in zip(present, sides, strict=True) if len(some) > 1]:
         raise BrainalignError(f"{path}: {listed(mixed)} lie in both hemispheres; give the left one's values first")
     centres = np.stack([maps.sphere[labels == k].mean(axis=0) for k in range(len(present))])
     centres *= np.linalg.norm(maps.sphere, axis=1).mean() / np.linalg.norm(centres, axis=1, keepdims=True)

@@ -50,8 +50,7 @@ class NsdSubject:
     def read(self, sessions: Sequence[int] | None = None, targets: NDArray[Any] | None = None) -> NDArray[np.int16]:
         """Return responses as they are stored, (n_trials, n_targets); percent signal change once times `scale`."""
         chosen = list(self.files) if sessions is None else list(sessions)
-        unknown = [session for session in chosen if session not in self.files]
-        if unknown:
+        if unknown := [session for session in chosen if session not in self.files]:
             raise BrainalignError(f"session {listed(unknown)} is not open; there are {listed(list(self.files), 40)}")
         columns = np.arange(len(self.targets)) if targets is None else np.arange(len(self.targets))[targets]
         if not len(columns) or not chosen:
@@ -207,8 +206,7 @@ def open_nsd(
 
 def _check_sessions(files: dict[int, Path], grid: tuple[int, ...], number: int) -> None:
     """Refuse missing sessions and files of another shape, all before the first is read."""
-    missing = [session for session, path in files.items() if not path.is_file()]
-    if missing:
+    if missing := [session for session, path in files.items() if not path.is_file()]:
         there = sorted(path.name for path in files[missing[0]].parent.glob("betas_session*"))
         raise BrainalignError(
             f"{files[missing[0]]}: no such file; subject {number} lacks session {listed(missing, 8)} of the "

@@ -84,8 +84,7 @@ def read_nsd_design(path: Path) -> NsdDesign:
     names = ("subjectim", "masterordering", "sharedix")
     with reading(path, "not a readable MATLAB file", "download it again"):
         content = read_mat(path, variable_names=names)
-    missing = [name for name in names if name not in content]
-    if missing:
+    if missing := [name for name in names if name not in content]:
         raise BrainalignError(f"{path}: lacks {listed(missing)}; expected {', '.join(names)}")
     with reading(path, "its variables are no numbers", "download it again"):
         images, order, shared = (np.asarray(content[name]).astype(np.int64) for name in names)

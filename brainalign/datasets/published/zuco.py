@@ -79,10 +79,8 @@ def read_zuco(
         if task not in {name for _, name in files}:
             raise BrainalignError(f"tables: no task {task!r}; the files have {sorted({name for _, name in files})}")
     most = sum(count_sentences(path) for path in files.values())
-    store, mask = (
-        _Store(most, None if signals is None else Path(signals)),
-        np.zeros((most, sentences.N_SAMPLES), dtype=bool),
-    )
+    store = _Store(most, None if signals is None else Path(signals))
+    mask = np.zeros((most, sentences.N_SAMPLES), dtype=bool)
     rows: list[dict[str, Any]] = []
     ledger: list[tuple[Any, ...]] = []
     for (subject, task), path in files.items():

@@ -80,8 +80,7 @@ def _read_version_5(path: Path) -> Iterator[tuple[str, Values]]:
     # A struct of one sentence is squeezed to an array without axes.
     for row, sentence in enumerate(np.atleast_1d(content["sentenceData"]).ravel()):
         names = list(getattr(sentence, "_fieldnames", []))
-        missing = [field for field in FIELDS if field not in names]
-        if missing:
+        if missing := [field for field in FIELDS if field not in names]:
             raise BrainalignError(
                 f"{path}: sentence {row} has no field {listed(missing)}; it has {listed(names, 8) or 'none'}: is this "
                 "a file of ZuCo?"
@@ -109,8 +108,7 @@ def _fields(path: Path, file: Any) -> Any:
         raise _lacks(path, [name for name in file if not name.startswith("#")])
     group = file["sentenceData"]
     found = list(group) if hasattr(group, "keys") else []
-    missing = [field for field in FIELDS if field not in found]
-    if missing:
+    if missing := [field for field in FIELDS if field not in found]:
         raise BrainalignError(
             f"{path}: sentenceData has no field {listed(missing)}; it has {listed(found, 8) or 'none'}: is this a file "
             "of ZuCo?"

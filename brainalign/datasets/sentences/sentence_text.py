@@ -104,8 +104,7 @@ def read_task_table(
         )
     remedy = "name the column of sentences in text_column, or give columns= where the file has no line of names"
     check_columns(path, table, [text_column], remedy)
-    twice = sorted({name for name in named if named.count(name) > 1})
-    if twice:
+    if twice := sorted({name for name in named if named.count(name) > 1}):
         raise BrainalignError(f"{path}: two columns are called {listed(twice)}; keep one of each name")
     texts = [clean_text(text, typos) for text in table[text_column]]
     table = table.drop(columns=[text_column, "text", "stimulus_id"], errors="ignore")

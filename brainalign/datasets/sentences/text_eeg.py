@@ -58,8 +58,7 @@ class TextRecordings:
             )
         ids = self.sentences["trial_id"]
         check_unique("the table of sentences", ids, "trial ids")
-        unmeasured = ids.iloc[np.flatnonzero(~self.mask.any(axis=1))].tolist()
-        if unmeasured:
+        if unmeasured := ids.iloc[np.flatnonzero(~self.mask.any(axis=1))].tolist():
             raise BrainalignError(f"{len(unmeasured)} trials have no sample in the mask ({listed(unmeasured)})")
 
     def select(self, rows: NDArray[Any]) -> Self:

@@ -138,10 +138,10 @@ def _chosen(
                 "leaves some on both sides"
             )
         return np.asarray(free & groups.isin(random.permutation(names)[:count]))
-    listed_ids = [str(stimulus) for stimulus in wanted or ()]
+    listed_ids = [str(stimulus) for stimulus in (() if wanted is None else wanted)]
     if twice := sorted({*pd.Series(listed_ids, dtype=object)[lambda ids: ids.duplicated()]}):
         raise BrainalignError(f"{name} lists {listed(twice)} more than once; list each stimulus once")
-    chosen = np.asarray(free & stimuli.isin(listed_ids))
+    chosen = np.asarray(free & stimuli.map(str).isin(listed_ids))
     if not chosen.any():
         shown = pd.unique(stimuli[free])
         near = did_you_mean(listed_ids[0], shown) if listed_ids else ""

@@ -55,8 +55,7 @@ def _folds(splits: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _fold_problems(table: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Found]:
-    unused = sorted(set(trials["trial_id"]) - set(table["trial_id"]))
-    if unused:
+    if unused := sorted(set(trials["trial_id"]) - set(table["trial_id"])):
         yield f"{len(unused)} trials of the responses are in no split ({listed(unused)})", "warning", tuple(unused)
     for what, rows in listing_faults(table, trials["trial_id"], "among the responses ({}); run prepare again"):
         yield what, "error", rows
@@ -64,8 +63,7 @@ def _fold_problems(table: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Found]
     shown = table.merge(trials[["trial_id", "session", "run", "stimulus_id"]], on="trial_id", suffixes=("_split", ""))
     yield from _stimulus_leaks(shown)
     sides = shown["split"].groupby(group_labels(shown, "run")).nunique()
-    straddling = tuple(sides.index[sides > 1])
-    if straddling:
+    if straddling := tuple(sides.index[sides > 1]):
         yield (
             f"{len(straddling)} of {len(sides)} runs have trials in more than one split ({listed(straddling)}); noise "
             "that drifts within a run makes neighbouring trials alike, which can inflate scores",
@@ -84,8 +82,7 @@ def _stimulus_leaks(shown: pd.DataFrame) -> Iterator[Found]:
             rows,
         )
     sides = shown.groupby("stimulus_id")["split"].nunique()
-    leaked = set(sides.index[sides > 1])
-    if leaked:
+    if leaked := set(sides.index[sides > 1]):
         rows = tuple(shown["trial_id"][shown["stimulus_id"].isin(leaked)])
         yield (
             f"{len(leaked)} stimuli occur in more than one split ({listed(sorted(leaked))}; trials {listed(rows)}); "

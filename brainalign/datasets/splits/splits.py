@@ -30,8 +30,7 @@ def group_labels(trials: pd.DataFrame, leave_out: str | None) -> "pd.Series[str]
 
 def check_trials_known(splits: pd.DataFrame, trials: pd.DataFrame) -> None:
     """Raise where splits name trials that the responses do not have."""
-    unknown = sorted(set(splits["trial_id"]) - set(trials["trial_id"]))
-    if unknown:
+    if unknown := sorted(set(splits["trial_id"]) - set(trials["trial_id"])):
         raise BrainalignError(
             f"{len(unknown)} trials of the splits are not among the responses ({listed(unknown)}); run prepare again"
         )

@@ -176,8 +176,7 @@ def continuous_problems(study: Study, events: pd.DataFrame) -> list[Problem]:
         if silent and shown:
             what = f"{listed(silent)}: no event is of such a run; the table has {listed(sorted(shown))}: use one name"
             problems.append(Problem(f"recordings.{subject}.files", what))
-    lost = sorted(shown - set(recorded_runs(study)))
-    if lost:
+    if lost := sorted(shown - set(recorded_runs(study))):
         problems.append(Problem("stimuli", f"{listed(lost)}: nobody was recorded in these runs; left out", "warning"))
     return problems
 

@@ -33,8 +33,7 @@ def read_event_files(folder: Path, tier: str | None = None) -> pd.DataFrame:
     if not files:
         raise BrainalignError(f"{folder}: no file of events ({', '.join(FILES)}); name runs by one each")
     stems = [path.stem for path in files]
-    twice = [path.name for path in files if stems.count(path.stem) > 1]
-    if twice:
+    if twice := [path.name for path in files if stems.count(path.stem) > 1]:
         raise BrainalignError(f"{folder}: {listed(twice)} are of one run; keep one file per run")
     parts = []
     for path in files:

@@ -63,8 +63,7 @@ def read_modalities(study: Study) -> ModalityData:
     for name, of_subjects in recorded.items():
         parts, tables = [], []
         for subject, values, ids in of_subjects:
-            unknown = sorted(set(ids) - set(split_of.index))
-            if unknown:
+            if unknown := sorted(set(ids) - set(split_of.index)):
                 raise BrainalignError(
                     f"{name} of {subject}: {len(unknown)} images are not in {study.stimuli} "
                     f"({listed(unknown)}); add them with their split"
@@ -75,8 +74,7 @@ def read_modalities(study: Study) -> ModalityData:
         signals[name] = _stacked(name, parts)
         check_finite(f"recordings of {name}", signals[name], "drop those trials or channels")
         trials[name] = pd.concat(tables, ignore_index=True)
-        missing = [split for split in ("train", "test") if not (trials[name]["split"] == split).any()]
-        if missing:
+        if missing := [split for split in ("train", "test") if not (trials[name]["split"] == split).any()]:
             raise BrainalignError(f"recordings of {name}: no trials of split(s) {listed(missing)}; both are needed")
     return ModalityData(stimuli, vectors, signals, trials)
 
@@ -109,8 +107,7 @@ def check_modality_splits(stimuli: pd.DataFrame, vectors: Values | None = None) 
         If a stimulus is in two splits or listed twice, the same picture is in two splits, or a concept of the test
         images is in train or val; the rows (counted from 0) are named.
     """
-    odd = sorted(set(stimuli["split"]) - set(SPLITS))
-    if odd:
+    if odd := sorted(set(stimuli["split"]) - set(SPLITS)):
         raise BrainalignError(f"splits of stimuli must be among {', '.join(SPLITS)}; got {listed(odd)}")
     where: list[tuple[str, Sequence[Any] | NDArray[Any], str]] = [
         ("stimulus", stimuli["stimulus_id"].to_numpy(), "give every image one row and one split")

@@ -57,8 +57,7 @@ def sentence_trials(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
     label = descriptor.sentences.label
     if label is not None:
         check_columns("sentences.label: the table of sentences", trials, [label], "name one of these")
-        values = sorted(set(trials[label].fillna("").astype(str)) - {""} - set(descriptor.sentences.labels))
-        if values:
+        if values := sorted(set(trials[label].fillna("").astype(str)) - {""} - set(descriptor.sentences.labels)):
             raise BrainalignError(
                 f"sentences.labels: no sentences say {listed(values)} of {label!r}; give some for every value"
             )
@@ -82,8 +81,7 @@ def sentence_sensors(descriptor: Study, n_channels: int) -> pd.DataFrame:
             known = make_standard_montage(descriptor.sentences.montage).get_positions()["ch_pos"]
         except ValueError as error:
             raise BrainalignError(f"sentences.montage: {error}; see mne.channels.get_builtin_montages") from error
-        absent = [name for name in names if name not in known]
-        if absent:
+        if absent := [name for name in names if name not in known]:
             raise BrainalignError(
                 f"sentences.montage: {descriptor.sentences.montage} lacks {listed(absent)}; correct channels, or "
                 "name another montage"
@@ -113,8 +111,7 @@ def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.Da
             f"{path}: split is {listed(sorted(set(given['split'])), 5)}; it must be each of {listed(SIDES)}, and "
             f"{UNUSED!r} for trials that take no part"
         )
-    lost = sorted(set(trials["trial_id"]) - set(given["trial_id"]))
-    if lost:
+    if lost := sorted(set(trials["trial_id"]) - set(given["trial_id"])):
         raise BrainalignError(f"{path}: {len(lost)} trials have no side ({listed(lost)}); give every trial one")
     texts = trials.drop_duplicates("stimulus_id")
     numbers = dict(

@@ -156,8 +156,7 @@ def read_named_triplets(path: Path, objects: Sequence[str]) -> Numbers:
     if {*told} in ({*"012"}, {*"123"}) and len(three) == 3 and not {*told} <= known:  # places
         told = [row[int(place) - ("3" in told)] for row, place in zip(shown, told, strict=True)]
     rows = [[*(name for name in row if name != last), last] for row, last in zip(shown, told, strict=True)]
-    wrong = [k for k, row in enumerate(rows) if not len(row) == len({*row} & known) == 3]
-    if wrong:
+    if wrong := [k for k, row in enumerate(rows) if not len(row) == len({*row} & known) == 3]:
         raise BrainalignError(
             f"{path}: {len(wrong)} triplets are not three different objects of which {odd} is one (first: row "
             f"{wrong[0] + 1}: {listed(table.loc[wrong[0], [*three, odd]].tolist())}); name it, or its place from 1 to 3"

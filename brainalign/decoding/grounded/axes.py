@@ -93,15 +93,14 @@ def word_axes(
         order = np.argsort(positions[:, k], kind="stable")
         sure = table[(table["axis"] == k + 1) & (table["q"] < LEVEL)]
         name = str(sure["attribute"].iloc[int(sure["r"].abs().to_numpy().argmax())]) if len(sure) else ""
-        rows.append(
-            {
-                "axis": k + 1,
-                "variance": s[k] ** 2 / np.square(s).sum(),
-                "low_words": ", ".join(str(words[i]) for i in order[:N_WORDS]),
-                "high_words": ", ".join(str(words[i]) for i in order[::-1][:N_WORDS]),
-                "name": name,
-            }
-        )
+        row = {
+            "axis": k + 1,
+            "variance": s[k] ** 2 / np.square(s).sum(),
+            "low_words": ", ".join(str(words[i]) for i in order[:N_WORDS]),
+            "high_words": ", ".join(str(words[i]) for i in order[::-1][:N_WORDS]),
+            "name": name,
+        }
+        rows.append(row)
     return WordAxes(pd.DataFrame(rows), table, positions)
 
 
@@ -196,8 +195,7 @@ def norm_prediction(
     check_choice("baseline", baseline, spaces)
     values = norms.to_numpy(dtype=np.float64)
     check_finite("norms", values, "leave out words without all norms")
-    constant = [str(name) for name, spread in zip(norms, values.std(axis=0), strict=True) if spread == 0]
-    if constant:
+    if constant := [str(name) for name, spread in zip(norms, values.std(axis=0), strict=True) if spread == 0]:
         raise BrainalignError(f"all words have the same {constant[0]}; leave that norm out")
     if len(values) < 2 * n_folds:
         raise BrainalignError(f"{len(values)} words with norms are too few for {n_folds} folds; give more words")

@@ -152,8 +152,7 @@ class GroundedLanguage:
         return train([self.network_, scale], loss, n_steps, schedule="constant", **rates)
 
     def _fit_relations(self, scenes: NDArray[np.float32], relations: pd.DataFrame, rng: np.random.Generator) -> None:
-        missing = [name for name in ("scene", "subject", "object", "relation") if name not in relations]
-        if missing:
+        if missing := [name for name in ("scene", "subject", "object", "relation") if name not in relations]:
             raise BrainalignError(f"relations lack {listed(missing)}; give scene, subject, object and relation")
         where = relations["scene"].to_numpy(dtype=np.intp)
         if len(where) == 0 or where.min() < 0 or where.max() >= len(scenes):
@@ -256,8 +255,7 @@ class GroundedLanguage:
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], device: str = "auto") -> GroundedLanguage:
         """Return the fitted estimator whose `state` this is."""
-        absent = [name for name in ("about", "text") if name not in arrays]
-        if absent:
+        if absent := [name for name in ("about", "text") if name not in arrays]:
             raise BrainalignError(f"no grounded language: {listed(absent)} missing; give what GroundedLanguage saved")
         about, where = json.loads(arrays["about"].tobytes()), pick_device(device)
         text, places, out = (arrays[f"network.{name}.weight"].shape for name in ("words.0", "places.0", "words.2"))

@@ -95,7 +95,7 @@ class ConditionalGaussian:
             If there are other regions than in training.
         """
         values = check_series(series, 2, self.covariances_.shape[1])
-        masks = np.broadcast_to(hidden, (len(values), values.shape[2]))
+        masks = np.broadcast_to(np.asarray(hidden, dtype=bool), (len(values), values.shape[2]))
         filled = values.copy()
         for mask in np.unique(masks, axis=0):
             if mask.any():

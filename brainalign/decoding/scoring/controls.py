@@ -278,15 +278,14 @@ def leave_block_out(
         beside = {} if nearby is None else hits(nearby, distinct)
         right = np.arange(held.sum()), shown[held]
         for measure, scores in hits(decode(tested.signals, tested.meta), distinct).items():
-            rows.append(
-                {
-                    "block": block,
-                    "measure": measure,
-                    "value": float(scores[right].mean()),
-                    "chance": float((scores * of_task[task[held]]).sum(axis=1).mean()),
-                    "neighbours": float(beside[measure][right].mean()) if measure in beside else np.nan,
-                    "n_trials": int(held.sum()),
-                    "n_stimuli": len(np.unique(shown[held])),
-                }
-            )
+            row = {
+                "block": block,
+                "measure": measure,
+                "value": float(scores[right].mean()),
+                "chance": float((scores * of_task[task[held]]).sum(axis=1).mean()),
+                "neighbours": float(beside[measure][right].mean()) if measure in beside else np.nan,
+                "n_trials": int(held.sum()),
+                "n_stimuli": len(np.unique(shown[held])),
+            }
+            rows.append(row)
     return pd.DataFrame(rows)

@@ -21,6 +21,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+from brainalign.decoding.training import check_signals
 
 Labels = NDArray[Any]
 Held = tuple[Values, Values, Labels]  # signals, targets and subjects
@@ -124,7 +125,10 @@ class LinearDecoder:
         BrainalignError
             If shapes do not fit, or several penalties or rhos are given and no validation trials.
         """
-        subjects, targets = np.asarray(subjects), np.asarray(targets, dtype=np.float64)
+        signals, targets = np.asarray(signals), np.asarray(targets, dtype=np.float64)
+        self._shape = signals.shape[1:]
+        self._names = {str(name): name for name in np.unique(subjects)}  # 7 and "7" are one subject
+        subjects = np.asarray(subjects).astype(str)
         check_rows("signals", len(signals), "targets", len(targets), "give one target per trial")
         check_rows("subjects", len(subjects), "targets", len(targets), "give one subject per trial")
         check_finite("targets", targets, "embed those stimuli again")
@@ -137,12 +141,13 @@ class LinearDecoder:
         grid = list(product(rhos, penalties))
         if len(grid) > 1 and validation is None:
             raise BrainalignError(f"{len(grid)} settings need validation trials to choose by; give them or one setting")
-        held = self._features(validation[0], np.asarray(validation[2])) if validation and len(grid) > 1 else None
+        asked = np.asarray(validation[2] if validation else ()).astype(str)
+        held = self._features(np.asarray(validation[0]), asked) if validation and len(grid) > 1 else None
         scores: dict[tuple[float, float], float] = {}
         for rho, penalty in grid:
             fitted, score = self._fit(seen, targets, subjects, rho, penalty), 0.0
             if held is not None and validation:
-                score = mean_cosine(self._predict(held, np.asarray(validation[2]), fitted, rho), validation[1])
+                score = mean_cosine(self._predict(held, asked, fitted, rho), np.asarray(validation[1]))
             if score > max(scores.values(), default=-np.inf):
                 self.rho_, self.penalty_, self._fitted = rho, penalty, fitted
             scores[rho, penalty] = score
@@ -164,8 +169,9 @@ class LinearDecoder:
             With "own", if a subject was not fitted.
         """
         check_rows("subjects", len(subjects), "signals", len(signals), "give one subject per trial")
-        seen = self._features(signals, np.asarray(subjects))
-        return self._predict(seen, np.asarray(subjects), self._fitted, self.rho_)
+        signals, subjects = np.asarray(signals), np.asarray(subjects).astype(str)
+        check_signals(signals, subjects, self._shape)
+        return self._predict(self._features(signals, subjects), subjects, self._fitted, self.rho_)
 
     def coefficients(self) -> dict[Any, tuple[Values, Values]]:
         """Return weights (n_features, n_targets) and intercept (n_targets,) of every subject.
@@ -180,7 +186,7 @@ class LinearDecoder:
         found: dict[Any, tuple[Values, Values]] = {}
         for name, one in self._fitted.items():
             weights = one.features.T @ one.dual / one.scale[:, None]
-            found[name] = (weights, one.target_mean - one.mean @ weights)
+            found[self._names[name]] = (weights, one.target_mean - one.mean @ weights)
         return found
 
     def _features(self, signals: Values, subjects: Labels) -> Values:
@@ -224,13 +230,11 @@ class LinearDecoder:
         return np.asarray(kernel)
 
     def _predict(self, seen: Values, subjects: Labels, fitted: dict[Any, _Fitted], rho: float) -> Values:
-        if self.sharing == "own":
-            unknown = sorted({str(s) for s in np.unique(subjects)} - {str(s) for s in fitted})
-            if unknown:
-                raise BrainalignError(
-                    f"no decoder for subject(s) {listed(unknown)}; fitted: {listed(sorted(map(str, fitted)), 6)}. "
-                    'sharing="pooled" or "partial" decode new subjects'
-                )
+        if self.sharing == "own" and (unknown := sorted(set(subjects.tolist()) - set(fitted))):
+            raise BrainalignError(
+                f"no decoder for subject(s) {listed(unknown)}; fitted: {listed(sorted(fitted), 6)}. "
+                'sharing="pooled" or "partial" decode new subjects'
+            )
         found = np.empty((len(seen), next(iter(fitted.values())).dual.shape[1]))
         for name, one in fitted.items():
             rows = subjects == name if self.sharing == "own" else np.ones(len(seen), dtype=bool)

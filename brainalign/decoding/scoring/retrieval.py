@@ -132,7 +132,7 @@ def retrieval_accuracy(
         table=pd.DataFrame(rows),
         by_subject=grouped.mean().assign(n_trials=grouped.size()).reset_index(),
         ranks=ranks[np.arange(len(column)), column],
-        chosen=ids[_similarities(queries, vectors).argmax(axis=1)],
+        chosen=ids[(unit_rows(queries) @ unit_rows(vectors).T).argmax(axis=1)],
         gallery_ids=ids,
     )
 
@@ -183,10 +183,6 @@ def unit_rows(rows: Values) -> Values:
     return np.asarray(rows / np.where(norm > 0, norm, 1))
 
 
-def _similarities(queries: Values, gallery: Values) -> Values:
-    return np.asarray(unit_rows(queries) @ unit_rows(gallery).T)
-
-
 def similarity_ranks(queries: Values, gallery: Values) -> Rows:
     """Return the rank (n_trials, n_gallery) of every stimulus for every query by cosine: 1 is best, ties count against.
 
@@ -197,7 +193,7 @@ def similarity_ranks(queries: Values, gallery: Values) -> Rows:
     """
     check_finite("queries", queries, "drop those trials and count them")
     check_finite("gallery", gallery, "embed those stimuli again")
-    similar = _similarities(queries, gallery)
+    similar = unit_rows(queries) @ unit_rows(gallery).T
     ranks = np.empty(similar.shape, dtype=np.intp)
     for row, values in enumerate(similar):
         ranks[row] = len(values) - np.searchsorted(np.sort(values), values - TIE)

@@ -91,8 +91,7 @@ def verdict(
     table = matrix.table
     measure = str(table["measure"].iloc[0]) if measure is None else measure
     cells = list(table.loc[table["measure"] == measure, ["trained", "tested"]].itertuples(index=False, name=None))
-    missing = [f"{trained} / {tested}" for trained, tested in NEEDED if (trained, tested) not in cells]
-    if missing:
+    if missing := [f"{trained} / {tested}" for trained, tested in NEEDED if (trained, tested) not in cells]:
         raise BrainalignError(f"no verdict on {measure!r} without the cells (trained / tested) {', '.join(missing)}")
     if 1 / (1 + matrix.n_permutations) > level:
         raise BrainalignError(f"{matrix.n_permutations} permutations cannot reach p {level}; take 1000 or more")

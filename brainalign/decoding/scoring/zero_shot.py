@@ -100,18 +100,17 @@ def zero_shot_labels(
     micro, balanced = right.sum(axis=1) / len(true), np.mean(recalls, axis=0)
     for measure, of, weight in (("micro accuracy", micro, 1.0), ("balanced accuracy", balanced, even)):
         found = PairingTest(float(of[0]), of[1:], float(permutation_test(of[0], of[1:])), len(true), len(ids))
-        rows.append(
-            {
-                "measure": measure,
-                "value": found.value,
-                "chance": 1 / len(names),
-                "majority": counts.iloc[0] / len(true) if measure == "micro accuracy" else 1 / len(counts),
-                "text_ceiling": float(((ceiling == true) * weight).mean()),
-                **found.against_null(),
-                **found.counts(),
-                "n_labels": len(names),
-            }
-        )
+        row = {
+            "measure": measure,
+            "value": found.value,
+            "chance": 1 / len(names),
+            "majority": counts.iloc[0] / len(true) if measure == "micro accuracy" else 1 / len(counts),
+            "text_ceiling": float(((ceiling == true) * weight).mean()),
+            **found.against_null(),
+            **found.counts(),
+            "n_labels": len(names),
+        }
+        rows.append(row)
     confusion = pd.crosstab(pd.Series(true, name="true"), pd.Series(told, name="told"))
     return ZeroShot(pd.DataFrame(rows), told, confusion)
 

@@ -157,8 +157,7 @@ def _searches(embeddings: Mapping[str, Values], test: Mapping[str, Trials]) -> I
         yield _Search("image", name, "image vectors", [(embeddings[name], shown, gallery, subjects)])
         means, _ = fused_embedding(embeddings, {name: trials}, ids)
         yield _Search("averaged", name, "image vectors", [(means, np.arange(len(ids)), gallery, np.full(len(ids), ""))])
-        pairs = list(_subject_pairs(embeddings[name], trials))
-        if pairs:
+        if pairs := list(_subject_pairs(embeddings[name], trials)):
             yield _Search("subjects", name, name, pairs)
     for one, other in permutations(test, 2):
         ids = _common([test[one], test[other]])

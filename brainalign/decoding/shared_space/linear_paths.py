@@ -25,10 +25,8 @@ class LinearPath:
     """Weights of one modality from standardised signals to image vectors, (n_layers, n_features, n_dimensions)."""
 
     def __init__(self, weights: Values, intercepts: Values) -> None:
-        self.weights, self.intercepts = (
-            np.ascontiguousarray(part, dtype=np.float32)
-            for part in (weights, intercepts)  # as files hold them
-        )
+        # As files hold them.
+        self.weights, self.intercepts = (np.ascontiguousarray(part, np.float32) for part in (weights, intercepts))
 
     @classmethod
     def fit(cls, trials: Trials, scale: SubjectScale, penalty: float, own: bool) -> "LinearPath":

@@ -383,8 +383,7 @@ def _check(train: Mapping[str, Trials], val: Mapping[str, Trials]) -> None:
     sizes = {name: trials.targets.shape[1:] for name, trials in train.items()}
     if len(set(sizes.values())) > 1 or len(next(iter(sizes.values()))) != 1:
         raise BrainalignError(f"targets of the modalities have sizes {sizes}; give the image vectors of one model")
-    unknown = sorted(set(val) - set(train))
-    if unknown:
+    if unknown := sorted(set(val) - set(train)):
         raise BrainalignError(f"validation trials of {listed(unknown)}, but training has {listed(list(train), 6)}")
     for name, trials in train.items():
         if trials.signals.ndim not in (2, 3):

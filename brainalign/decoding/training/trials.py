@@ -1,7 +1,7 @@
 """Trials as decoders take them: signals, the vectors to decode, and what else is known of each trial."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -46,8 +46,7 @@ class Trials:
 
     def column(self, *names: str) -> pd.DataFrame:
         """Return columns of the table."""
-        missing = [name for name in names if name not in self.meta]
-        if missing:
+        if missing := [name for name in names if name not in self.meta]:
             raise BrainalignError(f"the table of trials lacks {missing}; it has {list(self.meta)}: add the column(s)")
         return self.meta[list(names)]
 
@@ -92,8 +91,7 @@ def check_unseen(train: Iterable[Trials], test: Iterable[Trials], sides: tuple[s
     one, other = list(train), list(test)
     stimuli, asked_of = ([name for trials in side for name in trials.meta["stimulus_id"]] for side in (one, other))
     check_apart(stimuli, asked_of, "stimuli", remedy, sides)
-    twins = _twins(one, other)
-    if twins:
+    if twins := _twins(one, other):
         named = listed([f"{a} and {b}" for a, b in twins])
         raise BrainalignError(
             f"{len(twins)} stimuli of {sides[0]} have the text or the target vector of a stimulus of {sides[1]} under "
@@ -283,7 +281,7 @@ def check_training(
         check_rows("texts", len(texts), "train", len(train.meta), "give the text, or its wordings, of every trial")
 
 
-def check_signals(signals: Values, meta: pd.DataFrame, shape: tuple[int, ...], name: str = "new trials") -> None:
+def check_signals(signals: Values, meta: Sized, shape: tuple[int, ...], name: str = "new trials") -> None:
     """Raise unless signals are as they were in training."""
     if signals.ndim != 3 or not len(signals) or signals.shape[1:] != tuple(shape):
         raise BrainalignError(

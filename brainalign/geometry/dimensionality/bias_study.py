@@ -80,17 +80,16 @@ def feature_bias(
         others = [other for key, other in columns.items() if key != name]
         without = np.sum(_fitted(np.hstack(others), X) ** 2) if others else 0.0
         rank = int(np.linalg.matrix_rank(block))
-        rows.append(
-            {
-                "feature": name,
-                "explained": float(np.sum(_fitted(block, X) ** 2) / total) if total > 0 else float("nan"),
-                "unique": float((explained_all - without) / total) if total > 0 else float("nan"),
-                "chance": rank / (len(X) - 1),
-                "decodability": held_out_r2(regressor, X, block, parts) if regressor is not None else float("nan"),
-                "n_columns": rank,
-                "n_stimuli": len(X),
-            }
-        )
+        row = {
+            "feature": name,
+            "explained": float(np.sum(_fitted(block, X) ** 2) / total) if total > 0 else float("nan"),
+            "unique": float((explained_all - without) / total) if total > 0 else float("nan"),
+            "chance": rank / (len(X) - 1),
+            "decodability": held_out_r2(regressor, X, block, parts) if regressor is not None else float("nan"),
+            "n_columns": rank,
+            "n_stimuli": len(X),
+        }
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.condensed import condensed_rdms, square_rdms
+from brainalign.condensed import condensed_rdms, exchanged_rdms, square_rdms
 from brainalign.geometry.dimensionality import participation_ratio, rankme
 from brainalign.geometry.inference import compare
 from brainalign.geometry.network_similarity import representation
@@ -129,8 +129,8 @@ def compare_checkpoints(
     rng = np.random.default_rng(seed)
     wanted = np.stack([condensed_rdms(f"the reference {name}", one) for name, one in references.items()])
     n_states = len(square_rdms(wanted)[0])
-    orders = [rng.permutation(n_states) for _ in range(n_permutations)]
-    upper, rows = np.triu_indices(n_states, 1), []
+    orders = np.array([rng.permutation(n_states) for _ in range(n_permutations)])
+    rows = []
     for name, values in modules.items():
         check_rows(f"module {name}", len(values), "returns", len(returns), "give one return per checkpoint")
         for checkpoint, of_states in enumerate(values):
@@ -140,9 +140,7 @@ def compare_checkpoints(
             scores = np.asarray(compare(found, wanted, comparison))[0]
             p = np.full(len(wanted), np.nan)
             if n_permutations:
-                square = square_rdms(found)
-                shuffled = np.stack([square[np.ix_(order, order)][upper] for order in orders])
-                p = permutation_test(scores, np.asarray(compare(shuffled, wanted, comparison)))
+                p = permutation_test(scores, np.asarray(compare(exchanged_rdms(found, orders), wanted, comparison)))
             about = {"module": name, "checkpoint": checkpoint, "return": float(returns[checkpoint])}
             size = {"participation_ratio": participation_ratio(X), "rankme": rankme(X)}
             rows += [

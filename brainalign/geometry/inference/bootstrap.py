@@ -198,10 +198,8 @@ def dual_bootstrap(
     Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.
     eLife 12:e82566. doi:10.7554/eLife.82566
     """
-    rdms, models = (
-        condensed_rdms("rdms", rdms, "n_subjects"),
-        condensed_rdms("models", models, "n_models", some_pairs=True),
-    )
+    rdms = condensed_rdms("rdms", rdms, "n_subjects")
+    models = condensed_rdms("models", models, "n_models", some_pairs=True)
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
     over = resampled_over(over, n_subjects)
     if sigma_k is not None and not COMPARISONS[method].whiten:

@@ -134,7 +134,7 @@ def _compare_complete(
     """Compare RDMs without missing pairs; `seen` says which pairs of all they are."""
     if kind.concordance:
         return np.array([[_tau_a(x, y) for y in b] for x in a])
-    flat_a, flat_b = ((are_constant if kind.centre else _are_zero)(rdms) for rdms in (a, b))
+    flat_a, flat_b = (are_constant(rdms) if kind.centre else ~rdms.any(axis=1) for rdms in (a, b))
     if kind.ranks:
         a, b = rank_rdms(a), rank_rdms(b)
     if kind.centre:
@@ -147,10 +147,6 @@ def _compare_complete(
     norm_a, norm_b = np.sqrt((white_a * a).sum(axis=1)), np.sqrt((white_b * b).sum(axis=1))
     norm_a[flat_a], norm_b[flat_b] = np.nan, np.nan
     return np.asarray((white_a @ b.T) / np.outer(norm_a, norm_b))
-
-
-def _are_zero(rdms: Values) -> NDArray[np.bool_]:
-    return np.asarray(~rdms.any(axis=1))
 
 
 def _tau_a(x: Values, y: Values) -> float:
@@ -219,7 +215,7 @@ def unit_forms(rdms: Values, method: str) -> tuple[Values, Values]:
     kind, n_pairs = COMPARISONS[method], rdms.shape[1]
     whole = np.asarray(np.isfinite(rdms).all(axis=1))
     values: Values = np.where(whole[:, None], rdms, 0)
-    constant = are_constant(values) if kind.centre else _are_zero(values)
+    constant = are_constant(values) if kind.centre else ~values.any(axis=1)
     if kind.ranks:
         values = rank_rdms(values)
     if kind.centre:

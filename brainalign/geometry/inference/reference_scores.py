@@ -303,20 +303,16 @@ def score_combinations(
         tests = [
             flexible_permutation_test(subjects, model, method, n_permutations, rng) for model in combinations.values()
         ]
-        table = (
-            _score_rows(found, keys + keys, alpha)
-            .iloc[:n]
-            .assign(
-                reference=reference,
-                selected=found.scores[n:],
-                gain=found.scores[:n] - found.scores[n:],
-                gain_p=found.test(gains)[1],
-                null_mean=[test.null.mean() for test in tests],
-                null_high=[np.quantile(test.null, 0.95) for test in tests],
-                null_p=[test.p for test in tests],
-                weights=[_shares(fit_weights(subjects, model, method)) for model in combinations.values()],
-                n_undefined=found.n_undefined,
-            )
+        table = _score_rows(found, keys + keys, alpha)[:n].assign(
+            reference=reference,
+            selected=found.scores[n:],
+            gain=found.scores[:n] - found.scores[n:],
+            gain_p=found.test(gains)[1],
+            null_mean=[test.null.mean() for test in tests],
+            null_high=[np.quantile(test.null, 0.95) for test in tests],
+            null_p=[test.p for test in tests],
+            weights=[_shares(fit_weights(subjects, model, method)) for model in combinations.values()],
+            n_undefined=found.n_undefined,
         )
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

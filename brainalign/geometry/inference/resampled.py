@@ -69,9 +69,8 @@ class Resampled:
             self._starts = [np.flatnonzero(np.diff(codes[order], prepend=-1)) for codes, order in each]
             return
         values = self.rdms
-        if (
-            kind.centre
-        ):  # the mean of a draw is a product with ones; most of it is subtracted here, against cancellation
+        # The mean of a draw is a product with ones; most of it is subtracted here, against cancellation.
+        if kind.centre:
             values = np.concatenate([np.ones((1, values.shape[1])), values - values.mean(axis=1, keepdims=True)])
         self._values = values
         if kind.whiten:

@@ -184,8 +184,7 @@ def _check_shared(present: NDArray[np.bool_], design: _Design) -> None:
             f"{int(alone.sum())} conditions share 2 or more runs with no other condition "
             f"({listed(design.condition_names[alone].tolist())}); crossnobis needs that: drop them"
         )
-    n_missing = int((np.triu(n_shared < 2, 1)).sum())
-    if n_missing:
+    if n_missing := int((np.triu(n_shared < 2, 1)).sum()):
         n_pairs = len(n_shared) * (len(n_shared) - 1) // 2
         warnings.warn(
             f"{n_missing} of {n_pairs} pairs of conditions share fewer than 2 runs: their distances are NaN",

@@ -206,9 +206,8 @@ class _Test:
             return
         rdms, rows = rdms[some], rows[some]
         observed = compare(rdms, self.models[model], self.comparison)[:, 0]
-        null = compare(
-            rdms, exchanged_rdms(self.models[model], self.orders), self.comparison
-        )  # (n_rows, n_permutations)
+        # (n_rows, n_permutations)
+        null = compare(rdms, exchanged_rdms(self.models[model], self.orders), self.comparison)
         found = (observed, (null >= observed[:, None] - TIES[self.search.dtype]).sum(axis=1), null.sum(axis=1))
         for values, part in zip(tables, found, strict=True):
             values[model, rows] = part

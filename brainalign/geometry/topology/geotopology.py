@@ -286,10 +286,8 @@ def layer_agreement(
     BrainalignError
         If the numbers of pairs differ.
     """
-    rdms, layers = (
-        condensed_rdms("rdms", rdms, "n_subjects", "n_regions"),
-        condensed_rdms("layers", layers, "n_layers", some_pairs=True),
-    )
+    rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_regions")
+    layers = condensed_rdms("layers", layers, "n_layers", some_pairs=True)
     if rdms.shape[-1] != layers.shape[-1]:
         raise BrainalignError(
             f"RDMs of regions have {rdms.shape[-1]} pairs and those of layers {layers.shape[-1]}; both need the pairs "

@@ -28,8 +28,7 @@ def identification_figure(surface: pd.DataFrame, rows: pd.DataFrame, chance: flo
 
 
 def _draw_surface(figure: Figure, ax: Axes, surface: pd.DataFrame, rows: pd.DataFrame, chance: float) -> None:
-    levels = np.unique(surface[["lower", "upper"]].to_numpy(dtype=float))
-    step = float(np.diff(levels).min())
+    step = float(np.diff(np.unique(surface[["lower", "upper"]].to_numpy(dtype=float))).min())
     n = round(1 / step) + 1
     values, family = np.full((n, n), np.nan), np.full((n, n), "", dtype=object)
     row, column = (np.round(surface[name].to_numpy(dtype=float) / step).astype(int) for name in ("upper", "lower"))

@@ -154,7 +154,7 @@ def _has_a_place(handle: Any) -> bool:
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> Figure:
-    """Draw a legend of all axes below them, every label once, in as many columns (up to `columns`) as fit; return all."""
+    """Return the figure with one legend of all axes below them, every label once, in as many of the columns as fit."""
     handles = {label: handle for ax in axes for handle, label in drawn_marks(ax)}
     for n in range(min(columns, len(handles)), 0, -1):
         legend = figure.legend(

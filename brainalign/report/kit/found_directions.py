@@ -93,24 +93,23 @@ def direction_gains(found: FoundDirections) -> pd.DataFrame:
             kind = "shuffled" if "shuffled" in chance.index.get_level_values("control") else "random"
             same = chance.loc[kind].to_numpy(dtype=float) if len(chance) else np.zeros(0)
             besides = _besides(mine, region, judge)
-            rows.append(
-                {
-                    "region": region,
-                    "method": method,
-                    "orthogonal": orthogonal,
-                    "judge": judge,
-                    "gain": change.mean(),
-                    "low": low,
-                    "high": high,
-                    "monotone": bool((np.diff(own.mean().to_numpy(dtype=float)) > 0).all()),
-                    "chance": float(chance.loc["random"].abs().max()) if len(chance) else np.nan,
-                    "chance_shuffled": float(chance.loc["shuffled"].abs().max()) if kind == "shuffled" else np.nan,
-                    "p": (1 + int((same >= change.mean()).sum())) / (1 + len(same)) if len(same) else np.nan,
-                    "other": besides[0],
-                    "other_gain": besides[1],
-                    "n": len(change),
-                }
-            )
+            row = {
+                "region": region,
+                "method": method,
+                "orthogonal": orthogonal,
+                "judge": judge,
+                "gain": change.mean(),
+                "low": low,
+                "high": high,
+                "monotone": bool((np.diff(own.mean().to_numpy(dtype=float)) > 0).all()),
+                "chance": float(chance.loc["random"].abs().max()) if len(chance) else np.nan,
+                "chance_shuffled": float(chance.loc["shuffled"].abs().max()) if kind == "shuffled" else np.nan,
+                "p": (1 + int((same >= change.mean()).sum())) / (1 + len(same)) if len(same) else np.nan,
+                "other": besides[0],
+                "other_gain": besides[1],
+                "n": len(change),
+            }
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

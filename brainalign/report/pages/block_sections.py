@@ -329,7 +329,7 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     table.insert(0, "pair", [f"{material.labels[i]} - {material.labels[j]}" for i, j in pairs])
     untested = material.comparison[material.comparison["note"] != ""].drop_duplicates(["model", "layer", "note"])
     note = " ".join(f"No test for {kit.layer_name(row)}: {row['note']}." for _, row in untested.iterrows())
-    points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
+    points = figures.mds_points(material.rdms[distances[0]])
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
     title = f"Dissimilarities of {stimuli}"
     draw = partial(figures.rdm_matrices, rdms, material.labels)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.condensed import condensed_rdms
+from brainalign.condensed import condensed_rdms, square_rdms
 from brainalign.report import kit
 
 MOST_NAMED, MOST_NUMBERED = 30, 12  # stimuli whose names, and whose numbers in cells, can be read in a figure
@@ -195,14 +195,12 @@ def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str], order:
     return figure
 
 
-def mds_points(pairs: NDArray[Any], n_conditions: int) -> NDArray[Any]:
+def mds_points(pairs: NDArray[Any]) -> NDArray[Any]:
     """Return points (n_conditions, 2) whose distances are nearest to those of an RDM (classical scaling)."""
     from sklearn.manifold import ClassicalMDS
 
-    i, j = np.triu_indices(n_conditions, 1)
-    distances = np.zeros((n_conditions, n_conditions))
     # Crossnobis values are squared distances, and noise can make them negative.
-    distances[i, j] = distances[j, i] = np.sqrt(np.maximum(condensed_rdms("pairs", pairs), 0))
+    distances = square_rdms(np.sqrt(np.maximum(condensed_rdms("pairs", pairs), 0)))
     return np.asarray(ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances))
 
 

@@ -18,8 +18,7 @@ def gather_group_of_blocks(shelf: kit.Shelf) -> kit.StudyMaterial | None:
     if not material.failures:
         material.tables |= shelf.tables(["grouptargets", "groupmaps"])
     summaries = {name: shelf.fetch("summary", pd.DataFrame, subject=name) for name in shelf.whole}
-    parts = [table.assign(subject=name) for name, table in summaries.items() if table is not None]
-    if parts:
+    if parts := [table.assign(subject=name) for name, table in summaries.items() if table is not None]:
         material.tables["summary"] = pd.concat(parts, ignore_index=True)
     return material
 

@@ -276,8 +276,7 @@ def _fits(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     texts: list[tuple[str, tuple[str, ...]]] = []
     fits = list(material.encodings)
     methods = {name: config.methods[name] for _, name in fits}
-    separate = {name: method for name, method in methods.items() if isinstance(method, RidgeMethod)}
-    if separate:
+    if separate := {name: method for name, method in methods.items() if isinstance(method, RidgeMethod)}:
         how = _penalties(separate, stimuli)
         text = f"Each layer of each network was regressed on the responses by ridge regression, {how}."
         texts.append((text, ("ridge",)))

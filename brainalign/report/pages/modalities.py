@@ -78,8 +78,7 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
             f"What one modality says of an image can be found in another in {len(clear)} of {len(across)} directions "
             f"(top-5, p up to {kit.number(LEVEL, 2)}, images exchanged; subjects averaged)."
         )
-    leaning = [name for name, share in fitted.get("blend", {}).items() if share > 0.5]
-    if leaning:
+    if leaning := [name for name, share in fitted.get("blend", {}).items() if share > 0.5]:
         said.append(
             f"Images of {', '.join(leaning)} are found by ridge rather than by the network: by validation images, each "
             "subject's ridge has the larger share in these embeddings."
@@ -236,8 +235,7 @@ def _within(material: kit.StudyMaterial) -> kit.Section:
         "Image: every subject alone. Averaged: mean embedding of the subjects of a modality. Subjects: every subject "
         "looks in the embeddings of every other subject of its modality. Fused: mean over all modalities and subjects."
     ]
-    unknown = {name: n for name, n in fitted["unknown"].items() if n}
-    if unknown:
+    if unknown := {name: n for name, n in fitted["unknown"].items() if n}:
         paragraphs.append(f"Test trials of subjects who were not in training, embedded by the mean layer: {unknown}.")
     blocks = [
         _table(rows, title, confidence),
@@ -353,8 +351,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         "shuffled": "pairs of signals and images shuffled within every subject, independently in every modality",
         "noise": "noise with the mean spectrum of every subject",
     }
-    trained = [words for name, words in nulls.items() if name in options.beside]
-    if trained:
+    if trained := [words for name, words in nulls.items() if name in options.beside]:
         texts.append(f"Nulls that were trained: {'; '.join(trained)}.")
     table = material.tables.get("spaceretrieval", pd.DataFrame(columns=["decoder"]))
     if (table["decoder"] == "low level").any():

@@ -224,7 +224,7 @@ def _matrices(rdms: Arrays, categories: list[str], pictures: Sequence[NDArray[np
     panels = [rdm_panel(shown, categories, "RDMs", "matrices")]
     for name, values in shown.items():
         if f"set_{name}" in rdms and np.isfinite(values).all():
-            points = mds_points(values, len(categories))
+            points = mds_points(values)
             title = f"The stimuli in the geometry of {name}"
             figure = mds_categories(points, categories, pictures)
             colour = "; colour: category" * (1 < len(set(categories)) < len(categories))

@@ -113,8 +113,7 @@ def failed_decoding(
     nuisances = tables["nuisances"].set_index(["nuisance", "measure"])
     for measure, names in details["not_excluded"].items():
         real = cells[(cells["trained"] == "brain") & (cells["tested"] == "brain") & (cells["measure"] == measure)]
-        known = [name for name in names if (name, measure) in nuisances.index]
-        if known:
+        if known := [name for name in names if (name, measure) in nuisances.index]:
             row = nuisances.loc[(known[0], measure)]
             first, *more = (NAMED.get(name, name) for name in known)
             others = f" Nor does it beat {', '.join(more)}." if more else ""

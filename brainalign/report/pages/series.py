@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 
 from brainalign.report import kit
 
-KIND_COLOURS = {
-    "null": kit.GREY,
-    "ablation": kit.COLOURS[4],
-    "baseline": kit.COLOURS[1],
-}  # the Gaussian weighed is orange
+# The Gaussian weighed is orange.
+KIND_COLOURS = {"null": kit.GREY, "ablation": kit.COLOURS[4], "baseline": kit.COLOURS[1]}
 MODEL, LAGGED, INSTANT, NETWORK = "masked model", "lagged Gaussian", "instantaneous Gaussian", "network alone"
 WEIGHED = "lagged Gaussian, weighed"
 PREDICTORS = dict(zip((MODEL, LAGGED, INSTANT), kit.COLOURS, strict=False))

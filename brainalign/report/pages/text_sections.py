@@ -288,8 +288,7 @@ def _check_controlled(name: str, tables: Mapping[str, pd.DataFrame], details: Ma
     if controls is None or controls.empty or "verdict" not in details:
         raise BrainalignError(f"sentences of {name} have no control matrix; {remedy}")
     cells = set(zip(controls["trained"], controls["tested"], strict=True))
-    missing = [f"{trained} / {tested}" for trained, tested in NEEDED if (trained, tested) not in cells]
-    if missing:
+    if missing := [f"{trained} / {tested}" for trained, tested in NEEDED if (trained, tested) not in cells]:
         raise BrainalignError(
             f"the control matrix of {name} lacks the cells (trained / tested) {', '.join(missing)}; {remedy}"
         )

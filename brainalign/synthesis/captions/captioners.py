@@ -103,6 +103,8 @@ class VocabularyCaptioner:
 
     def following(self, images: Values, responses: Values) -> Captions:
         """Return the phrase per voxel whose cosine with images (n_images, d) responses (n_images, n_voxels) follow."""
+        images, responses = np.asarray(images, dtype=np.float64), np.asarray(responses)
+        check_finite("responses", responses, "leave out those voxels or images")
         cosines = _units(images) @ self.embeddings.T
         cosines -= cosines.mean(axis=0)  # in place: there may be as many phrases as images
         spread = np.linalg.norm(cosines, axis=0)

@@ -117,14 +117,13 @@ def temperature_curve(
         said = caption_targets(project_to_bank(weights, bank, temperature), captioner)
         r = caption_scores(said, images, responses, n_permutations=1).r
         known = r[np.isfinite(r)]
-        rows.append(
-            {
-                "temperature": float(temperature),
-                "score": float(known.mean()) if len(known) else np.nan,
-                "se": float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else np.nan,
-                "n_captions": len(set(said.texts.tolist())),
-            }
-        )
+        row = {
+            "temperature": float(temperature),
+            "score": float(known.mean()) if len(known) else np.nan,
+            "se": float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else np.nan,
+            "n_captions": len(set(said.texts.tolist())),
+        }
+        rows.append(row)
     table = pd.DataFrame(rows)
     choice = table["score"].where((table["temperature"] > 0) & np.isfinite(table["temperature"]))
     if choice.isna().all():

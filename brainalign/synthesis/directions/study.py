@@ -101,7 +101,7 @@ class DirectionStudy:
     n_steps: int = 25
     batch_size: int = 64
     seed: int = 0
-    progress: Callable[[str], None] | None = None
+    progress: Callable[[str], object] = lambda words: None
     rows: list[pd.DataFrame] = field(default_factory=list, init=False, repr=False)
 
     def run(self) -> StudiedDirections:
@@ -113,13 +113,13 @@ class DirectionStudy:
             raise BrainalignError("directions of regions need a region, whose response is the annotator; got none")
         self.rows.clear()
         first = 1_000_003 * self.seed
-        self._say(f"{self.n_seeds} seeds to find directions with")
+        self.progress(f"{self.n_seeds} seeds to find directions with")
         seeds, options = range(first + FOUND, first + FOUND + self.n_seeds), {"num_inference_steps": self.n_steps}
         recorded = record_trajectories(self.pipe, seeds, batch_size=self.batch_size, **options)
         found = dict(self._found(recorded))
         longest = max(found.values(), key=lambda one: float(one.scale[0]))
         tried = list(range(first, first + self.n_images))
-        self._say(f"{len(found)} directions at {len(alphas)} strengths")
+        self.progress(f"{len(found)} directions at {len(alphas)} strengths")
         plain = self._edited(longest, np.zeros(len(tried)), tried)
         shown, of_plain = [plain], self._judged(plain)
         for key, direction in found.items():
@@ -141,7 +141,7 @@ class DirectionStudy:
     def _found(self, recorded: Trajectories) -> Iterator[tuple[Key, Directions]]:
         options: dict[str, Any] = {"recorded": recorded, "spatial": self.spatial}
         for method in self.methods:
-            self._say(f"directions: {method}")
+            self.progress(f"directions: {method}")
             if method not in ASKING:
                 several = semantic_directions(self.pipe, method, n_directions=self.n_directions, **options)
                 for k in range(len(several)):
@@ -150,14 +150,13 @@ class DirectionStudy:
             own = {name: semantic_directions(self.pipe, method, of, **options) for name, of in self.objectives.items()}
             for name, direction in own.items():
                 yield (method, name, 0, False), direction
-                others = [one for other, one in own.items() if other != name]
-                if others:
+                if others := [one for other, one in own.items() if other != name]:
                     yield (method, name, 0, True), direction.without(others, recorded)
 
     def _controls(self, recorded: Trajectories, longest: Directions) -> Iterator[tuple[str, int, Directions]]:
         drawn = random_directions(longest, max(self.n_controls, 1), self.seed)
         for k in range(self.n_controls):
-            self._say(f"direction of chance {k + 1} of {self.n_controls}")
+            self.progress(f"direction of chance {k + 1} of {self.n_controls}")
             yield "random", k, drawn.select([k])
             method = next((name for name in self.methods if name in SHUFFLED), None)
             if method is None:
@@ -208,7 +207,3 @@ class DirectionStudy:
                     for b, value in zip(plain, row, strict=True):
                         rows.append((method, orthogonal, a, b, float(value)))
         return pd.DataFrame(rows, columns=["method", "orthogonal", "region_a", "region_b", "cosine"])
-
-    def _say(self, words: str) -> None:
-        if self.progress is not None:
-            self.progress(words)

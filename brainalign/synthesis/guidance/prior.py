@@ -71,15 +71,17 @@ def train_prior(
 
     from brainalign.synthesis.guidance.codec import PixelShuffleCodec
 
-    if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2] or images.shape[1] % 4:
+    size = images.shape[1] if images.ndim == 4 else 0
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or size % 4:
         raise BrainalignError(
-            f"a prior learns from images (n, size, size, 3) whose size is a multiple of 4; got {images.shape}"
+            "a prior learns from images (n, size, size, 3) of bytes (uint8, 0 to 255) whose size is a multiple of 4; "
+            f"got {images.dtype} of shape {images.shape}"
         )
     codec, scheduler = PixelShuffleCodec(), DDIMScheduler(**SCHEDULE)
     pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     draws = torch.Generator().manual_seed(seed)
     with seeded(seed):
-        unet = UNet2DModel(sample_size=images.shape[1] // 2, in_channels=12, out_channels=12, **UNET)
+        unet = UNet2DModel(sample_size=size // 2, in_channels=12, out_channels=12, **UNET)
     averaged = AveragedModel(unet, multi_avg_fn=None, avg_fn=_averaging)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _rate(k, n_steps))

@@ -111,8 +111,7 @@ def check_scores(scores: Tensor, n_images: int) -> Tensor:
         raise BrainalignError(
             f"an objective gives a tensor with one score per image; for {n_images} images it gave {got}"
         )
-    bad = (~scores.detach().isfinite()).nonzero()[:, 0].tolist()
-    if bad:
+    if bad := (~scores.detach().isfinite()).nonzero()[:, 0].tolist():
         kind = "NaN" if scores.detach().isnan().any() else "infinite"
         raise BrainalignError(
             f"the objective is {kind} for image(s) {bad[:8]}; look for NaN in the encoder's weights, or a logarithm or "

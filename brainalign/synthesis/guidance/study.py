@@ -92,7 +92,7 @@ class SynthesisStudy:
     natural: Tensor | NaturalImages
     sampling: Sampling = Sampling()
     prompts: Mapping[str, str] = field(default_factory=dict)
-    progress: Callable[[str], None] | None = None
+    progress: Callable[[str], object] = lambda words: None
 
     def __post_init__(self) -> None:
         if not self.objectives or "guide" not in self.judges.by_region:
@@ -133,20 +133,20 @@ class SynthesisStudy:
         found = _JudgedImages(self.judges, list(self.objectives))
         n, sampling = self.sampling.n_images, self.sampling
         seeds = self._seeds(0, n)
-        self._say("unguided")
+        self.progress("unguided")
         plain, plain_seconds = self._sample(None, seeds, recurrence=1)
         found.add(plain, "unguided", seeds=seeds)
         if sampling.recurrence > 1:
             found.add(self._sample(None, seeds)[0], "recurrent", seeds=seeds)
         guided_seconds = 0.0
         for region, objective in self.objectives.items():
-            self._say(f"guided for {region}")
+            self.progress(f"guided for {region}")
             images, seconds = self._sample(objective, seeds, found=found, region=region)
             found.add(images, "guided", region, seeds, scale=sampling.scale)
             found.add(_match(images, plain), "matched", region, seeds, scale=sampling.scale)
             guided_seconds += seconds
         for region, words in self.prompts.items():
-            self._say(f"prompted for {region}: {words}")
+            self.progress(f"prompted for {region}: {words}")
             found.add(self._sample(None, seeds, recurrence=1, prompt=words)[0], "prompted", region, seeds)
         ratio = guided_seconds / len(self.objectives) / max(plain_seconds, 1e-9)
         n_pool = max(n, round(ratio * n))
@@ -154,16 +154,16 @@ class SynthesisStudy:
         # With as many samples as best-of-n, the cost of guidance.
         options = self._told() | {"num_inference_steps": sampling.n_steps, "batch_size": sampling.batch_size}
         for region, objective in self.objectives.items() if evolution else ():
-            self._say(f"evolved for {region}")
+            self.progress(f"evolved for {region}")
             images = evolve(self.pipe, objective, n, n_pool, sampling.seed, **options).images
             found.add(_as_shown(images[: sampling.n_kept]), "evolved", region)
         for number, null in enumerate(nulls):
-            self._say(f"null encoder {number + 1} of {len(nulls)}")
+            self.progress(f"null encoder {number + 1} of {len(nulls)}")
             chosen = seeds[:n_null_images]
             found.add(self._sample(null, chosen)[0], "null", seeds=chosen, null=number, scale=sampling.scale)
         seeds = self._seeds(VALIDATION, n)
         for scale, (region, objective) in product(scales, self.objectives.items()):
-            self._say(f"scale {scale:g} for {region}")
+            self.progress(f"scale {scale:g} for {region}")
             found.add(self._sample(objective, seeds, scale=scale)[0], "sweep", region, seeds, scale=scale)
         cost = {"unguided_seconds": plain_seconds / n, "guided_seconds": guided_seconds / n / len(self.objectives)}
         return found.done(cost | {"ratio": ratio, "n_pool": n_pool})
@@ -171,7 +171,7 @@ class SynthesisStudy:
     def _add_searched(self, found: _JudgedImages, n_pool: int) -> None:
         """Add the best of as many samples as guidance would pay for, and the best images there are."""
         n, regions = self.sampling.n_kept, list(self.objectives)
-        self._say(f"best of {n_pool}")
+        self.progress(f"best of {n_pool}")
         pool_seeds = self._seeds(POOL, n_pool)
         pool, _ = self._sample(None, pool_seeds, recurrence=1)
         by_pool = self.judges.by_region["guide"](pool)
@@ -227,10 +227,6 @@ class SynthesisStudy:
         words, away = prompt if prompt is not None else options.prompt, options.negative_prompt
         scale = 0.0 if words is None and away is None else options.classifier_free_scale
         return {"prompt": words, "negative_prompt": away, "classifier_free_scale": scale}
-
-    def _say(self, words: str) -> None:
-        if self.progress is not None:
-            self.progress(words)
 
 
 def _match(images: Tensor, like: Tensor) -> Tensor:
