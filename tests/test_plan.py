@@ -16,7 +16,7 @@ from refusals import refused
 
 from brainalign import workflow
 from brainalign.config import Config, TableModel, load_config, load_descriptors
-from brainalign.study import Shape, ZucoFiles, has_unknown_size, known_shape, load_descriptor, parse, shape_of
+from brainalign.study import RunFiles, Shape, ZucoFiles, has_unknown_size, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import STEPS, Job, Run, code_digest, estimate, image_state, jobs, planned, reached, step_digest
 
 
@@ -225,7 +225,6 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("encode_held_out generator few", few(context_sizes=[90, 90], network="clip"), (10113, 58946, 20)),
         ("pretrain generator few", few(), (12516, 284, 50.0)),
         ("pretrain generator few", few(context_sizes=[90, 90], network="clip"), (12516, 2027, 50.0)),
-        ("encode_continuous", asked("encode", permutations=300), (29839, 60903966, 70.0)),
     ],
     "n170": [("decode_times", SENSORS, (1200, 30, 5))],
     "haxby-slice": [
@@ -248,7 +247,6 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("concepts", {}, (3000, 18420, 10)), ("concepts", SPARSE, (3000, 960, 10)),
         ("align", asked("align", teacher="generator", **STUDENTS), (4000, 570, 10)),
         ("rollout mine", asked("dynamics", models=ROLLED, training_steps=3000), (3000, 420, 50)),
-        ("compare_rdms", asked("compare", draws=700), (1500, 19, 20)),
     ],
 }  # fmt: skip
 
@@ -278,7 +276,7 @@ def test_what_files_say_decides_what_is_planned_as_large(demo: Config, small) ->
     assert sum(job.cost.disk_mb for job in planned) < 100
 
 
-def test_eeg_of_a_release_and_features_of_a_table_are_planned_by_their_files(demo: Config, tmp_path: Path) -> None:
+def test_eeg_of_a_release_is_planned_by_its_files(demo: Config) -> None:
     study = load_descriptor("data/simulated-sentences.yaml")
     releases: list[dict[str, object]] = [{}, {"subjects": ["ZAB", "ZDM"]}, {"tasks": ["NR"]}]
     given = {str(k): {"format": "zuco", "folder": "z"} | release for k, release in enumerate(releases)}
@@ -286,17 +284,49 @@ def test_eeg_of_a_release_and_features_of_a_table_are_planned_by_their_files(dem
     study = study.model_copy(update={"simulate": None, "recordings": files})
     per_file = 350 * 104 * 1280 * 4 / 2**20  # of sentences, channels and samples in float32
     assert estimate("prepare_sentences", demo, study).disk_mb == pytest.approx((18 * 2 + 2 * 2 + 18) * per_file)
-    study = load_descriptor("data/simulated.yaml").model_copy(update={"shape": SIZES["simulated"]})
-    seconds = {}
-    for width in (30, 60):
-        np.save(tmp_path / f"{width}.npy", np.zeros((4, width // 10, 10)))
-        model = parse(TableModel, {"extractor": "table", "file": str(tmp_path / f"{width}.npy")}, "test")
-        config = demo.model_copy(update={"models": {"own": model}})
-        seconds[width] = estimate("encode_continuous", config, study).seconds
-        assert estimate("extract", config, study, "own").seconds == 1
-    # Alone, all, all again for this one, and without it nothing: three projections of four delays each.
-    work = 2.0 * 12 * 9000 * 70_000 * 200 / 2e10
-    assert seconds == {width: 1 + round(3 * 4 * width * work) for width in (30, 60)}
+
+
+@pytest.mark.parametrize(("widths", "clock", "shape", "seconds", "memory_mb"), [
+    ([30], {"tr_s": 1.5}, (10, 1200, 300), 19.5, 527), ([300, 100, 20], {"tr_s": 1.5}, (4, 1600, 200), 372, 726),
+    ([3], {"sfreq_hz": 64}, (5, 28_800, 10), 28.9, 932), ([3], {"sfreq_hz": 64}, (5, 57_600, 32), 100, 1000),
+])  # fmt: skip
+def test_stories_are_planned_by_rows_delays_and_widths(
+    widths, clock, shape, seconds, memory_mb, demo: Config, tmp_path: Path, monkeypatch
+) -> None:
+    """Seconds of a core and memory that were measured, of runs, rows and targets."""
+    monkeypatch.setattr("brainalign.workflow.estimates.operations_per_s", lambda: 7e10)
+    models = {}
+    for width in widths:
+        np.save(tmp_path / f"{width}.npy", np.zeros((4, width)))
+        table = {"extractor": "table", "file": str(tmp_path / f"{width}.npy")}
+        models[str(width)] = parse(TableModel, table, "test")
+    files = parse(RunFiles, {"format": "runs", "files": {"a": "a.npy", "b": "b.npy"}} | clock, "test")
+    study = load_descriptor("data/simulated-story.yaml").model_copy(
+        update={
+            "recordings": {"01": files},
+            "shape": Shape(**dict(zip(("runs", "trials", "targets"), shape, strict=True))),
+        }
+    )
+    cost = estimate("encode_continuous", demo.model_copy(update={"models": models}), study)
+    assert estimate("extract", demo.model_copy(update={"models": models}), study, str(widths[0])).seconds == 1
+    assert 1 / 1.5 < cost.seconds / seconds < 1.5
+    assert 1 / 1.3 < cost.memory_mb / memory_mb < 1.3
+
+
+def test_rdms_are_planned_by_their_files(demo: Config, tmp_path: Path) -> None:
+    """Seconds measured with two layers and 500 draws, of sets, subjects and stimuli."""
+    np.savez(tmp_path / "own.npz", a=np.zeros((2, 3)), b=np.zeros((2, 3)), stimulus_id=list("ab"))
+    model = parse(TableModel, {"extractor": "table", "file": str(tmp_path / "own.npz")}, "test")
+    compare = demo.compare.model_copy(update={"draws": 500})
+    config = demo.model_copy(update={"models": {"own": model}, "compare": compare})
+    for n_sets, n_subjects, n, seconds in ((2, 12, 300, 47.4), (1, 6, 450, 28.1), (3, 30, 120, 30.8)):
+        np.save(tmp_path / "rdms.npy", np.broadcast_to(np.float32(0), (n_subjects, n * (n - 1) // 2)))
+        pd.DataFrame({"stimulus_id": range(n)}).to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
+        sets = {f"R{k}": {"format": "rdms", "file": "rdms.npy"} for k in range(n_sets)}
+        study = {"name": "own", "stimuli": "stimuli.tsv", "recordings": sets}
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+        planned = estimate("compare_rdms", config, load_descriptor(tmp_path / "study.yaml")).seconds
+        assert 1 / 1.5 < planned / seconds < 1.5
 
 
 def test_ridge_is_planned_by_the_width_of_layers(demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

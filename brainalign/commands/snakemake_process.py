@@ -34,6 +34,8 @@ def main(config: Path, arguments: list[str]) -> int:
         status = 0
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:  # a second one, while pages of what did work were made
+        status = 1
     if "--unlock" not in arguments:
         progress.close(status)
         pages = [path for paths in page_paths(run) for path in paths if path.is_file()]

@@ -4,6 +4,7 @@ import gzip
 import re
 from contextlib import suppress
 from functools import lru_cache
+from importlib import import_module
 from math import ceil, prod
 from pathlib import Path
 
@@ -94,7 +95,10 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
     if files.format == "runs":
         heard = {run: study.locate(files.presentations(run)[0], "files") for run in files.files}
         if files.kind == "recordings":
-            return None  # their headers are MNE's to read
+            heads = [import_module("mne").io.read_raw(path, verbose="error") for path in heard.values()]
+            seconds = sum(raw.n_times / raw.info["sfreq"] for raw in heads)
+            n_sensors = sum(kind in ("eeg", "mag", "grad") for kind in heads[0].get_channel_types())
+            return Shape(runs=len(heads), trials=round(seconds / files.step_s), targets=n_sensors)
         if files.kind != "arrays":
             first = next(iter(heard.values()))
             rows = [_n_rows(path) for path in heard.values()]

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from brainalign.config import (
     RidgeMethod,
     TrainedMethod,
 )
-from brainalign.io import array_shapes
+from brainalign.io import array_shapes, chosen_array
 from brainalign.study import (
     ArrayFiles,
+    RunFiles,
     SimulatedSentences,
     Study,
     ZucoFiles,
@@ -38,6 +40,7 @@ CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three t
 START_S = 1  # seconds of one core: a stage reads and writes; where it is no fork, it imports for two more
 NETWORK_S = 2  # and a pretrained network is loaded
 RIDGE_SHARE = 0.5  # of the rate of a bare product of matrices: eigenvectors, in float64, are slower
+STORY_SHARE = 0.8  # of larger products, in float32
 NETWORK_SHARE = 0.7  # of the rate of a bare product of matrices: what transformers reach, their convolutions less
 TOKENS, WORD_S = 1.3, 0.35  # of a word
 
@@ -335,15 +338,37 @@ def _encode(config: Config, descriptor: Study, model: str, method: str) -> Cost:
 
 
 def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
-    """Estimate the null, which dominates: each fold of each fit is projected anew for every shift."""
-    shape = shape_of(descriptor)
+    """Estimate fits of each layer, of all bands in one and without each, and their nulls.
+
+    Of R runs with n rows and T targets, a fit of r columns, delays included, makes R² decompositions of 9 r³ + n r²
+    operations, a joint one as many for each set of shares. A draw of the null predicts in 2 n T · min(R r, n), through
+    factors or a map, and moves R n T values. The event rate is beside the models.
+    """
+    shape, settings = shape_of(descriptor), config.encode.of("continuous")
+    rows, most, delays = shape.trials, shape.trials - shape.trials // shape.runs, 4
+    for files in descriptor.recordings.values():
+        if isinstance(files, RunFiles):
+            delays = 3 if descriptor.continuous.hrf else len(descriptor.continuous.delays(files))
     models: list[Any] = list(config.models.values())  # of networks some hundred features are assumed
-    widths = [4 * (sum(_widths(model)) or getattr(model, "n_features", 500)) for model in models]  # of four delays
-    fits = [*widths, sum(widths), *(sum(widths) for _ in widths), *(sum(widths) - width for width in widths)]
-    ranks = sum(min(width, shape.trials) for width in fits)  # each alone, all, and for what is unique all and without
-    work = 2.0 * shape.runs * ranks * shape.trials * shape.targets * config.encode.of("continuous").null_draws
-    memory = 1000 + round(12 * 4 * shape.trials * shape.targets / MB)
-    return Cost(memory, START_S + round(work / 2e10), 1e-3 * shape.targets)
+    widths = [_widths(model) or [getattr(model, "n_features", 500)] * _n_layers(model) for model in models]
+    ranks = [[min(delays * width, most) for width in layers] for layers in (*widths, [1])]
+    bands = [sum(layers) / len(layers) for layers in ranks]
+    # Left out of the joint fit is each band, and for what models share each set of them, or of many each pair.
+    most_of = len(models) if len(models) < 4 else 2
+    lost: list[tuple[int, ...]] = [(k,) for k in range(len(bands))]
+    lost += [of for n in range(2, most_of + 1) for of in combinations(range(len(models)), n)]
+    every, *left = (min(sum(band for k, band in enumerate(bands) if k not in of), most) for of in [(), *lost])
+    nulls = [*bands, *left[: len(bands)], every, *(every for _ in bands)]
+    searched = max(settings.n_candidates, len(bands) + 1)
+    fits = [(r, 1) for layers in ranks for r in layers] + [(every, searched)]
+    fits += [(r, searched if len(bands) - len(of) > 1 else 1) for of, r in zip(lost, left, strict=True)]
+    operations = shape.runs**2 * sum(times * (9 * r**3 + rows * r**2) for r, times in fits)
+    drawn = rows * shape.targets * settings.null_draws
+    operations += 2 * drawn * sum(min(shape.runs * r, rows) for r in nulls)
+    seconds = START_S + operations / (STORY_SHARE * operations_per_s()) + 2e-9 * drawn * shape.runs * len(nulls)
+    held = 12 * 4 * rows * shape.targets + 2 * 4 * min(2048 * rows, 2**26)  # twice what is drawn at once
+    held += 2 * 8 * len(bands) * every**2
+    return Cost(500 + round(held / MB), round(seconds), 1e-3 * shape.targets)
 
 
 def _widths(model: Any) -> list[int]:
@@ -358,7 +383,7 @@ def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate RDMs of whole patterns: four copies of residuals in float64, and a matrix of volumes or of targets."""
     if descriptor.holds_out or descriptor.over_time:
         return _compare_places(config, descriptor)
-    if not {"crossnobis", "mahalanobis"} & set(config.compare.distances_of(n_repeats=2)):
+    if not descriptor.in_blocks or not {"crossnobis", "mahalanobis"} & {*config.compare.distances_of(n_repeats=2)}:
         return Cost(800, START_S, 1)
     trials, targets = _sizes(descriptor)
     smaller = min(10 * trials, targets)
@@ -376,6 +401,24 @@ def _compare_places(config: Config, descriptor: Study) -> Cost:
     seconds += pairs * (8e-9 * n_layers * config.compare.permutations + 3e-8 * n_rdms * config.compare.draws)
     read_mb = 0.8 * 4 * trials * targets / MB if descriptor.holds_out else 5 * 4 * trials * targets / MB
     return Cost(500 + round(read_mb + 3 * 8 * pairs * n_rdms / MB), START_S + round(seconds), 5)
+
+
+def _compare_rdms(config: Config, study: Study, *_: str) -> Cost:
+    """Estimate a bootstrap of matrices of subjects and of layers; where no file says them, four subjects' of 92."""
+    sets, n, n_rdms = study.recordings.values(), 92, 0.0
+    with suppress(BrainalignError, OSError):
+        n = count_stimuli(study) or n
+    pairs = math.comb(n, 2)
+    for one in sets:
+        stored = 4.0 * pairs
+        with suppress(BrainalignError, OSError, AttributeError, KeyError):
+            path = study.locate(one.file, "file")
+            shape = array_shapes(path)[chosen_array(path, one.key)]
+            stored = math.prod(shape) / (2 if shape.count(n) > 1 else 1)
+        n_rdms += stored / pairs
+    n_layers = len(sets) * sum(len(_widths(model)) or _n_layers(model) for model in config.models.values())
+    seconds = config.compare.draws * pairs * (9e-8 * n_rdms + 3.5e-8 * n_layers)
+    return Cost(750 + round(6 * 8 * pairs * (n_rdms + n_layers) / MB), START_S + round(seconds), 20)
 
 
 def _n_tested(study: Study) -> int:
@@ -537,8 +580,7 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "encode_held_out": _encode_held_out,
     "encode_continuous": _encode_continuous,
     "compare": _compare,
-    # A bootstrap of some thirty layers: how many there are is not known here.
-    "compare_rdms": lambda config, *_: Cost(1500, START_S + round(0.025 * config.compare.draws), 20),
+    "compare_rdms": _compare_rdms,
     "searchlight": _searchlight,
     "decode_times": _decode_times,
     "guide": _guide,

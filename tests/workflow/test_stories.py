@@ -365,7 +365,8 @@ def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path, monkeypatch
     content["continuous"] = {"raw": {"notch_hz": 50, "band_hz": [0.5, 30]}, "detrend": "none"}
     (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
     assert main(["check", str(tmp_path / "story.yaml")]) == 0
-    read = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01")
+    read = read_continuous(study := load_descriptor(tmp_path / "story.yaml"), "01")
+    assert known_shape(study) == Shape(runs=3, trials=3 * 70 * 64, targets=3)
     assert read.responses.targets["target_id"].tolist() == ["Cz", "Oz"]  # Pz is bad in one of them
     for run, rows in read.responses.trials.groupby("run"):
         onsets = rows["onset_s"].to_numpy()
