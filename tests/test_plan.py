@@ -288,7 +288,7 @@ def test_eeg_of_a_release_is_planned_by_its_files(demo: Config) -> None:
 
 @pytest.mark.parametrize(("widths", "clock", "shape", "seconds", "memory_mb"), [
     ([30], {"tr_s": 1.5}, (10, 1200, 300), 19.5, 527), ([300, 100, 20], {"tr_s": 1.5}, (4, 1600, 200), 372, 726),
-    ([3], {"sfreq_hz": 64}, (5, 28_800, 10), 28.9, 932), ([3], {"sfreq_hz": 64}, (5, 57_600, 32), 100, 1000),
+    ([3], {"sfreq_hz": 64}, (5, 28_800, 10), 29, 912), ([3], {"sfreq_hz": 64}, (5, 57_600, 32), 105, 1182),
 ])  # fmt: skip
 def test_stories_are_planned_by_rows_delays_and_widths(
     widths, clock, shape, seconds, memory_mb, demo: Config, tmp_path: Path, monkeypatch

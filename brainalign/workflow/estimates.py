@@ -342,7 +342,7 @@ def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
 
     Of R runs with n rows and T targets, a fit of r columns, delays included, makes R² decompositions of 9 r³ + n r²
     operations, a joint one as many for each set of shares. A draw of the null predicts in 2 n T · min(R r, n), through
-    factors or a map, and moves R n T values. The event rate is beside the models.
+    factors or a map, and moves R n T values, short rows slower. The event rate is beside the models.
     """
     shape, settings = shape_of(descriptor), config.encode.of("continuous")
     rows, most, delays = shape.trials, shape.trials - shape.trials // shape.runs, 4
@@ -365,10 +365,11 @@ def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
     operations = shape.runs**2 * sum(times * (9 * r**3 + rows * r**2) for r, times in fits)
     drawn = rows * shape.targets * settings.null_draws
     operations += 2 * drawn * sum(min(shape.runs * r, rows) for r in nulls)
-    seconds = START_S + operations / (STORY_SHARE * operations_per_s()) + 2e-9 * drawn * shape.runs * len(nulls)
-    held = 12 * 4 * rows * shape.targets + 2 * 4 * min(2048 * rows, 2**26)  # twice what is drawn at once
+    moved_s = (1.5e-9 + 6e-8 / shape.targets) * drawn * shape.runs * len(nulls)
+    seconds = START_S + operations / (STORY_SHARE * operations_per_s()) + moved_s
+    held = 12 * 4 * rows * shape.targets + 4 * 4 * min(2048 * rows, 2**25)  # what is drawn at once
     held += 2 * 8 * len(bands) * every**2
-    return Cost(500 + round(held / MB), round(seconds), 1e-3 * shape.targets)
+    return Cost(600 + round(held / MB), round(seconds), 1e-3 * shape.targets)
 
 
 def _widths(model: Any) -> list[int]:

@@ -32,7 +32,7 @@ from brainalign.regression import BandedRidge, DelayedFeatures, Ridge, centred_p
 from brainalign.statistics import pearson, r2
 
 Band = Values | Mapping[str, Values]  # features, or those for each run that is left out
-COLUMNS, VALUES = 2048, 2**26  # of responses that are predicted at once: columns at most, and values of all rows
+COLUMNS, VALUES = 2048, 2**25  # of responses that are predicted at once: columns at most, and values of all rows
 ROUNDING = 1e-6  # R² of fits that differ by float32 alone, as where a band has no share in the joint one
 Turns = Mapping[str, NDArray[Any]]  # of each run, draw by draw: rows that it is shifted by, or what phases turn by
 Names = tuple[str, ...]
@@ -428,8 +428,8 @@ def _turned(
     rest = Y if kept is None else Y - kept
     for first in range(0, n_draws, step):
         moved = {run: _moved(rest[rows], turns[run][first : first + step]) for run, rows in every.items()}
-        if kept is not None:
-            moved = {run: values + kept[every[run], None] for run, values in moved.items()}
+        for run, rows in every.items() if kept is not None else ():
+            moved[run] += kept[rows, None]
         sums = sum(part @ moved[run].reshape(part.shape[1], -1) for run, part in parts.items())
         predicted = _through(ridge[:-1], np.asarray(sums)).reshape(-1, *moved[tested[0]].shape[1:])
         for run in tested:
