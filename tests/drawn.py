@@ -226,8 +226,7 @@ def problems_of(figure: Figure) -> list[str]:
                     continue  # matplotlib draws no such mark
                 places = [(x, value) for value in (mark[0:4:2] if isinstance(mark, Bar) else mark[:1])] + [(y, mark[1])]
                 slack = [1e-6 * (high - low) for (low, high), _ in places]
-                inside = [a - s <= value <= b + s for ((a, b), value), s in zip(places, slack, strict=True)]
-                if not all(inside):
+                if not all(a - s <= value <= b + s for ((a, b), value), s in zip(places, slack, strict=True)):
                     problems.append(f"{where}: {mark} lies outside {x}, {y}")
         for axis in (ax.xaxis, ax.yaxis):
             if isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter):

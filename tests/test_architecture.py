@@ -199,11 +199,9 @@ def test_packages_are_listed_and_versions_stand_in_constraints() -> None:
 
 def test_menus_are_dict_literals() -> None:
     for path, name in (
-        ("encoding/__init__.py", "ENCODERS"),
-        ("features/extractors.py", "EXTRACTORS"),
-        ("geometry/rdms/dissimilarity.py", "DISTANCES"),
-        ("geometry/inference/comparisons.py", "COMPARISONS"),
-    ):
+        ("encoding/__init__.py", "ENCODERS"), ("features/extractors.py", "EXTRACTORS"),
+        ("geometry/rdms/dissimilarity.py", "DISTANCES"), ("geometry/inference/comparisons.py", "COMPARISONS"),
+    ):  # fmt: skip
         tree = tree_of(ROOT / "brainalign" / path)
         values = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == name]
         assert isinstance(values[0], ast.Dict), name

@@ -43,9 +43,13 @@ rng = np.random.default_rng(11)
 NAMES = ("cat", "dog", "car")
 
 
-def described(folder: Path) -> Study:
+def init_anew(folder: Path) -> int:
     (folder / "study.yaml").unlink(missing_ok=True)
-    assert main(["init", str(folder), "--yes"]) == 0
+    return main(["init", str(folder), "--yes"])
+
+
+def described(folder: Path) -> Study:
+    assert init_anew(folder) == 0
     return load_descriptor(folder / "study.yaml")
 
 
@@ -377,12 +381,11 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
         np.testing.assert_allclose(responses.values[:, rows], np.load(tmp_path / "bo" / f"{area}.npy"), rtol=1e-6)
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     assert "3 subject(s), 40 stimuli" in " ".join(capsys.readouterr().out.split())
-    (tmp_path / "study.yaml").unlink()
     for name in files:
         trials = tmp_path / name / "trials.tsv"
         trials.write_text(trials.read_text().replace("stimulus_id", "shown", 1).replace(".png", ".bmp"))
         trials.rename(trials.with_name("design.tsv"))
-    fails("anna/design.tsv has the columns shown, run but no stimulus_id", main, ["init", str(tmp_path), "--yes"])
+    fails("anna/design.tsv has the columns shown, run but no stimulus_id", init_anew, tmp_path)
 
 
 def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Path, fails) -> None:
@@ -407,8 +410,7 @@ def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Pa
     assert [files["trials"] for files in recordings().values()] == ["sub-1_both.tsv", "sub-2_both.tsv"]
     remove(tmp_path.glob("*both*"))
     (tmp_path / "sub-01.away").rename(tmp_path / "sub-01_trials.tsv")
-    (tmp_path / "study.yaml").unlink()
-    fails("subject 2: sub-01_trials.tsv are called after others", main, ["init", str(tmp_path), "--yes"])
+    fails("subject 2: sub-01_trials.tsv are called after others", init_anew, tmp_path)
     (tmp_path / "sub-01_trials.tsv").rename(tmp_path / "trials.tsv")
     assert [files["trials"] for files in recordings().values()] == ["trials.tsv"] * 2
     remove(tmp_path.iterdir())
@@ -418,8 +420,7 @@ def test_nobody_gets_the_files_of_others_and_no_session_is_left_out(tmp_path: Pa
     parts = [np.load(tmp_path / f"sub-01_ses-{k}_betas.npy") for k in (9, 10)]
     np.testing.assert_array_equal(np.load(tmp_path / "sub-01_joined.npy"), np.concatenate(parts))
     (tmp_path / "sub-01_ses-10_betas.npy").rename(tmp_path / "sub-01_ses-10_raw.npy")
-    (tmp_path / "study.yaml").unlink()
-    fails("has 2 files of responses", main, ["init", str(tmp_path), "--yes"])
+    fails("has 2 files of responses", init_anew, tmp_path)
     (tmp_path / "sub-01_ses-10_trials.tsv").unlink()
     assert recordings()["01"]["values"] == "sub-01_ses-9_betas.npy"
     assert "which is read: change it where sub-01_ses-9_betas.npy is wrong" in (tmp_path / "study.yaml").read_text()
@@ -550,10 +551,10 @@ def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: P
     check("ada", "bea", n=40)
     moments = {"image": listed.repeat(3), "time": [0, 0.1, 0.2] * 20} | dict.fromkeys(("Cz", "Pz", "Oz"), 0.1)
     pd.DataFrame(moments).to_csv(tmp_path / "epochs.csv")
-    fails("3 rows each, of their moments (time)", main, ["init", str(tmp_path), "--yes"])
+    fails("3 rows each, of their moments (time)", init_anew, tmp_path)
     (tmp_path / "epochs.csv").unlink()
     savemat(tmp_path / "all.mat", {"x": np.eye(20)[rows], "names": listed})
-    fails("has a single 1 in each row", main, ["init", str(tmp_path), "--yes"])
+    fails("has a single 1 in each row", init_anew, tmp_path)
     (tmp_path / "all.mat").unlink()
     for area in ("LHPPA", "RHPPA", "LO", "FFA-1"):
         np.savez(tmp_path / f"{area}.npz", betas=of_images(order), image=listed.astype(str))
@@ -563,7 +564,7 @@ def test_rows_stay_with_the_orders_sessions_and_sets_that_files_name(tmp_path: P
     for day in (1, 2):  # tables of other sessions than the arrays
         np.save(tmp_path / f"ses-{day}_betas.npy", of_images(order))
         table(f"ses-{day + 1}_trials.csv", order)
-    assert main(["init", str(tmp_path), "--yes"]) == 2
+    assert init_anew(tmp_path) == 2
 
 
 def test_trials_that_are_left_out_take_their_rows_along(tmp_path: Path, fails) -> None:
@@ -591,7 +592,7 @@ def test_trials_that_are_left_out_take_their_rows_along(tmp_path: Path, fails) -
     np.save(tmp_path / "betas.npy", values)
     for doubt in (np.where(is_bad, "blink", ""), ~is_bad):
         pd.DataFrame(ways[0] | {"rejected": doubt}).to_csv(table, index=False)
-        fails("what rejected says of trials to be left out", main, ["init", str(tmp_path), "--yes"])
+        fails("what rejected says of trials to be left out", init_anew, tmp_path)
     ratings = {"image": [f"im{k:02d}" for k in range(1, 13)], "trial": range(12), "rejected": 6 * ["slow", "ok"]}
     pd.DataFrame(ratings).to_csv(tmp_path / "ratings.csv", index=False)  # of no responses: nothing is asked
     pd.DataFrame({"area": 9 * ["V4"] + 9 * ["IT"]}).to_csv(tmp_path / "units.csv", index=False)
@@ -655,8 +656,8 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     assert (files.trials, files.targets) == (Path("presented_renamed.tsv"), Path("cells_renamed.tsv"))
     stimuli = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", index_col=0)  # trials say which were for testing
     assert stimuli.index[stimuli["set"] == "test"].tolist() == [f"{name}.png" for name in names[:8]]
-    remove([tmp_path / "study.yaml", tmp_path / "counts.npy", *tmp_path.glob("*.tsv")])
-    assert main(["init", str(tmp_path), "--yes"]) == 2
+    remove([tmp_path / "counts.npy", *tmp_path.glob("*.tsv")])
+    assert init_anew(tmp_path) == 2
     assert not list(tmp_path.glob("*_renamed.tsv"))
 
 
@@ -683,7 +684,7 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
         (tmp_path / "list.json").write_text(json.dumps({"files": names[::-1]}))  # says another order than the alphabet
         (tmp_path / "stimuli.tsv").unlink()
         described(tmp_path)
-    remove([tmp_path / "study.yaml", tmp_path / "eeg.mat", *tmp_path.glob("*.t*")])
+    remove([tmp_path / "eeg.mat", *tmp_path.glob("*.t*")])
     shown, areas = [names[k].encode() for k in order], np.repeat(["V1", "IT"], 4)
     np.savez(tmp_path / "sub-a.npz", betas=rng.normal(size=(8, 81)), names=shown, area=areas)
     responses = read_subject(described(tmp_path), "a")
@@ -723,11 +724,10 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
     for name, own in zip("ab", values, strict=True):
         responses = responses_to(shown, own, study, name)  # in the order of its rows
         assert {area: len(rows) for area, rows in responses.regions().items()} == {"IT": 2, "V1": 2}
-    (tmp_path / "study.yaml").unlink()
     remove(tmp_path.glob("*all*"))
     table[["V1_1", "V1_2", "image", "session"]].to_csv(tmp_path / "all.csv", index=False)  # too few to be responses
     (tmp_path / "more.xlsx").touch()
-    fails("Save the sheets of more.xlsx as .csv.", main, ["init", str(tmp_path), "--yes"])
+    fails("Save the sheets of more.xlsx as .csv.", init_anew, tmp_path)
 
 
 def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Path) -> None:
@@ -828,12 +828,12 @@ def test_structs_of_matlab_and_groups_of_hdf5_are_looked_into(tmp_path: Path, fi
     study = described(tmp_path)
     for k, who in enumerate(("A1", "B2")):
         responses_to(shown[20 * k :] + shown[: 20 * k], values[:, : 3 + k], study, who)
-    remove([*tmp_path.glob("*_*"), tmp_path / "study.yaml"])
+    remove(tmp_path.glob("*_*"))
     with h5py.File(tmp_path / file, "a") as stored:  # people who have sessions are not taken for one
         for who, day in (("sub-A1", 1), ("sub-A1", 2), ("B-2", 1), ("B-2", 2)):
             stored[f"{who}/ses{day}/rates"], stored[f"{who}/ses{day}/image"] = values.T, shown
         del stored["sub-A1/rates"], stored["B-2/rates"]
-    assert main(["init", str(tmp_path), "--yes"]) == 2
+    assert init_anew(tmp_path) == 2
     with h5py.File(tmp_path / file, "w") as stored:
         stored["a/rates"], stored["a/image"] = np.ones((40, 3, 11)) + rng.normal(size=(40, 3, 1)), shown
         stored["a"].attrs["fs"], stored["a/rates"].attrs["tmin"] = [100.0], -0.02
@@ -889,8 +889,7 @@ def test_images_of_folders_are_named_as_trials_name_them(tmp_path: Path, ending:
             parted = read_text_table(tmp_path / "trials.tsv")["stimulus_id"].str.split("/", expand=True)
             parted.set_axis(["category", "image"], axis=1).to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
             (tmp_path / "stimuli.tsv").unlink()
-            (tmp_path / "study.yaml").unlink()
-            fails("write car/00.png, not the folder", main, ["init", str(tmp_path), "--yes"])
+            fails("write car/00.png, not the folder", init_anew, tmp_path)
             remove(tmp_path.glob("trials*"))
         if column == "set":  # a Y for each set, and an X that is of nobody
             remove(tmp_path.glob("*.[tn]*"))
@@ -949,10 +948,9 @@ def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> N
     for who in ("01", "02"):
         assert [*read_subject(study, who).trials["stimulus_id"]] == [f"subj{who}/images/train-{k}" for k in range(30)]
     shutil.rmtree(tmp_path / "subj02")
-    (tmp_path / "study.yaml").unlink()
     for path in tmp_path.rglob("trials.tsv"):  # a table of the lab's own is never written over
         path.write_text("shown\nmine\n")
-    assert main(["init", str(tmp_path), "--yes"]) == 2
+    assert init_anew(tmp_path) == 2
     assert [path.read_text() for path in tmp_path.rglob("trials.tsv")] == ["shown\nmine\n"]
     remove(tmp_path.rglob("trials.tsv"))
     pd.DataFrame({"stimulus_id": [f"w{k}" for k in range(30)], "text": "word"}).to_csv(tmp_path / "stimuli.csv")
@@ -1000,7 +998,7 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     read = read_rdm_study(described(tmp_path))
     assert ([*read.models], [*read.sets]) == (["model0_rdm", "model1_rdm"], ["IT", "V1", "LO"])
     np.testing.assert_array_equal(read.sets["LO"][1, 0], pairs)  # a file each, one set
-    remove([*tmp_path.glob("model*"), *tmp_path.glob("*LO*"), tmp_path / "study.yaml"])
+    remove([*tmp_path.glob("model*"), *tmp_path.glob("*LO*")])
     for region in ("V1", "IT"):
         (tmp_path / f"{region}_rdms.npy").rename(tmp_path / f"{region}.npy")
     files = {name: of.file for name, of in described(tmp_path).recordings.items()}
@@ -1073,11 +1071,9 @@ def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
     bold = nibabel.load(tmp_path / "sub-01_bold.nii.gz")
     image = nibabel.Nifti1Image(bold.get_fdata(dtype="float32"), bold.affine)
     for zoom, unit, tr_s, known in (
-        (0.72, "sec", "0.72", "as the header says"),
-        (1500.0, "msec", "1.5", "as the header says"),
-        (1.0, "sec", "1.0", "1 in a header may mean unknown"),
-        (0.0, "sec", "2.0", "the header says none"),
-    ):
+        (0.72, "sec", "0.72", "as the header says"), (1500.0, "msec", "1.5", "as the header says"),
+        (1.0, "sec", "1.0", "1 in a header may mean unknown"), (0.0, "sec", "2.0", "the header says none"),
+    ):  # fmt: skip
         image.header.set_zooms((2.0, 2.0, 2.0, zoom))
         image.header.set_xyzt_units("mm", unit)
         nibabel.save(image, tmp_path / "sub-01_bold.nii.gz")
@@ -1089,8 +1085,8 @@ def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
 def test_a_list_of_conditions_for_each_run_labels_its_volumes(tmp_path: Path, fails) -> None:
     blocks_in_runs(tmp_path)
     before = {who: read_block_labels(described(tmp_path), who) for who in ("07", "12")}
-    remove([tmp_path / "study.yaml", *tmp_path.rglob("*_events.tsv")])
-    fails("..._events.tsv beside it (onset, duration, trial_type)", main, ["init", str(tmp_path), "--yes"])
+    remove(tmp_path.rglob("*_events.tsv"))
+    fails("..._events.tsv beside it (onset, duration, trial_type)", init_anew, tmp_path)
     for who, volumes in before.items():
         for run, of in volumes.groupby("run"):
             (tmp_path / f"sub-{who}" / f"sub-{who}_run-{run}_conditions.txt").write_text("\n".join(of["label"]))
@@ -1187,7 +1183,7 @@ def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path
         columns = {"trial": range(1, len(rows) + 1), "code": [(k + 4) % 9 + 1 for k in rows]}
         pd.DataFrame(columns | {"file": [f"{names[k]}.png" for k in rows]}).to_csv(tmp_path / "triggers.csv")
         if len(rows) == 9:
-            fails("numbers of images: trial of triggers.csv, code of", main, ["init", str(tmp_path), "--yes"])
+            fails("numbers of images: trial of triggers.csv, code of", init_anew, tmp_path)
             refused("must be one of 'code of.*got 'cod'", init_study, tmp_path, lambda _, default: default or "cod")
     trials = read_subject(described(tmp_path), "01").trials["stimulus_id"]
     paths = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", dtype=str).set_index("stimulus_id")["path"]
@@ -1226,10 +1222,9 @@ def test_epochs_leave_out_what_their_table_excludes_and_hold_it_or_not(tmp_path:
         assert responses.trials["stimulus_id"].tolist() == table["stimulus_id"][~is_bad].tolist()
         np.testing.assert_allclose(responses.values[:, 0, 0], shown[~is_bad], atol=0.1)
         assert "leave out 3 of 27 trials, 3 by rejected" in (tmp_path / "study.yaml").read_text()
-        (tmp_path / "study.yaml").unlink()
     told.metadata = table.rename(columns={"stimulus_id": "category"})
     told.save(tmp_path / "s-epo.fif", overwrite=True, verbose="error")
-    fails("metadata say in rejected which epochs do not count", main, ["init", str(tmp_path), "--yes"])
+    fails("metadata say in rejected which epochs do not count", init_anew, tmp_path)
 
 
 def test_lists_of_runs_and_sets_of_matlab_say_what_rows_are(tmp_path: Path, fails) -> None:
@@ -1247,8 +1242,8 @@ def test_lists_of_runs_and_sets_of_matlab_say_what_rows_are(tmp_path: Path, fail
     assert planted(described(tmp_path), "CSI2") == (shown["CSI2"].tolist(), shown["CSI2"].tolist())
     ids = yaml.safe_load(study.read_text())["models"]["features"]["ids"]
     assert [*read_text_table(tmp_path / ids)["stimulus_id"]] == [f"{names[k]}.png" for k in order]
-    remove([study, tmp_path / "CSI2_sess1_run3.txt"])
-    fails("none is as long as sub-CSI2_lists_trials.tsv, 22 trials", main, ["init", str(tmp_path), "--yes"])
+    (tmp_path / "CSI2_sess1_run3.txt").unlink()
+    fails("none is as long as sub-CSI2_lists_trials.tsv, 22 trials", init_anew, tmp_path)
     remove(tmp_path.glob("CSI*"))
     sets = {"train": order[:14], "test": order[14:]}
     paths = {kind: np.array([f"x/{names[k]}.png" for k in rows], object) for kind, rows in sets.items()}
@@ -1292,7 +1287,7 @@ def test_files_of_bdpy_are_taken_apart_and_training_and_test_joined(tmp_path: Pa
         save("sub-01_naturalImageTest_VC.h5", test, test - 23.0, named=named)
         save("sub-01_naturalImageTraining_VC.h5", train, train - 9.0, named=named)
         if not named:
-            fails("1, 2, 3 and 3 more are numbers of training and of test", main, ["init", str(tmp_path), "--yes"])
+            fails("1, 2, 3 and 3 more are numbers of training and of test", init_anew, tmp_path)
     for who in ("01", "1"):
         rows, study = [*test, *train], described(tmp_path)
         assert planted(study, who) == (rows, rows)
@@ -1313,7 +1308,7 @@ def test_copies_follow_their_files_and_names_of_images_need_no_ending(tmp_path: 
     np.savez(tmp_path / "S1.npz", rates=rng.normal(size=(60, 4)))
     cues = pd.DataFrame({"distractor": shown[1:] + shown[:1], "target": shown})
     cues.to_csv(tmp_path / "trials.csv", index=False)
-    fails("with what was shown: distractor, target: files do not say which", main, ["init", str(tmp_path), "--yes"])
+    fails("with what was shown: distractor, target: files do not say which", init_anew, tmp_path)
     vectors = pd.DataFrame(rng.normal(size=(20, 2)), names, ["a", "b"])
     vectors.to_csv(tmp_path / "mine.csv", index_label="image")
     for column in ("distractor", "target"):  # the lab corrects its file, and looks again
@@ -1326,7 +1321,7 @@ def test_copies_follow_their_files_and_names_of_images_need_no_ending(tmp_path: 
         np.testing.assert_allclose(table.loc[[f"{name}.png" for name in names]], vectors)
     remove(filter(Path.is_file, tmp_path.iterdir()))
     savemat(tmp_path / "S1.mat", {"R": np.ones((20, 4)), "bildnr_x": [int(name[1:]) + 1 for name in order]})
-    fails("S1.mat: bildnr_x counts 20 in another order", main, ["init", str(tmp_path), "--yes"])
+    fails("S1.mat: bildnr_x counts 20 in another order", init_anew, tmp_path)
 
 
 def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
@@ -1357,7 +1352,7 @@ def test_images_are_known_in_other_letters_and_asked_for_in_doubt(tmp_path: Path
     images(tmp_path, [unicodedata.normalize("NFD", name).upper() for name in letters])
     np.save(tmp_path / "rates.npy", of_images(rows := rng.permutation(np.tile(range(20), 3))))
     (tmp_path / "plan.csv").write_bytes("Bild\n\u4e2d\u6587".encode("gbk"))
-    fails("plan.csv: not a readable table", main, ["init", str(tmp_path), "--yes"])  # of another alphabet
+    fails("plan.csv: not a readable table", init_anew, tmp_path)  # of another alphabet
     plan = {"Lauf": np.repeat([1, 2, 3], 20), "Bild": [f"{letters[k]}.png" for k in rows], "Zeit": "0,5"}
     for encoding in ("cp1252", "utf-16", "utf-8-sig"):  # as spreadsheets save it
         pd.DataFrame(plan).to_csv(tmp_path / "plan.csv", sep=";", index=False, encoding=encoding)

@@ -301,14 +301,12 @@ def test_stories_are_planned_by_rows_delays_and_widths(
         table = {"extractor": "table", "file": str(tmp_path / f"{width}.npy")}
         models[str(width)] = parse(TableModel, table, "test")
     files = parse(RunFiles, {"format": "runs", "files": {"a": "a.npy", "b": "b.npy"}} | clock, "test")
-    study = load_descriptor("data/simulated-story.yaml").model_copy(
-        update={
-            "recordings": {"01": files},
-            "shape": Shape(**dict(zip(("runs", "trials", "targets"), shape, strict=True))),
-        }
-    )
-    cost = estimate("encode_continuous", demo.model_copy(update={"models": models}), study)
-    assert estimate("extract", demo.model_copy(update={"models": models}), study, str(widths[0])).seconds == 1
+    size = Shape(runs=shape[0], trials=shape[1], targets=shape[2])
+    story = load_descriptor("data/simulated-story.yaml")
+    study = story.model_copy(update={"recordings": {"01": files}, "shape": size})
+    config = demo.model_copy(update={"models": models})
+    cost = estimate("encode_continuous", config, study)
+    assert estimate("extract", config, study, str(widths[0])).seconds == 1
     assert 1 / 1.5 < cost.seconds / seconds < 1.5
     assert 1 / 1.3 < cost.memory_mb / memory_mb < 1.3
 

@@ -138,18 +138,16 @@ TOO_LATE = "60% of its events begin after its end (163 s beside 99 s); give onse
 
 def test_events_outside_of_their_run() -> None:
     for events, where, what in (
-        (FITTING | {"z": [1e6]}, None, ""),
-        ({"b": [5, 59.3], "a": [3, 47.3]}, "stimuli", IN_MINUTES),
+        (FITTING | {"z": [1e6]}, None, ""), ({"b": [5, 59.3], "a": [3, 47.3]}, "stimuli", IN_MINUTES),
         ({"b": [5, 59.5], "a": [3, 47.3]}, None, ""),
         ({"b": [5, 59.3]}, "stimuli", f"{WHOLE} (59.3 s beside 99 s); correct tr_s, or give onsets "),
-        (FITTING | {"a": [0.25, 0.5]}, "recordings.7.files.a", NONE_LEFT),
-        (FITTING | {"a": [0.5, 1.0]}, None, ""),
+        (FITTING | {"a": [0.25, 0.5]}, "recordings.7.files.a", NONE_LEFT), (FITTING | {"a": [0.5, 1.0]}, None, ""),
         (FITTING | {"b": [*range(1, 20), 160.0]}, None, ""),
         (FITTING | {"b": [*range(1, 19), 159.0, 160.0]}, None, ""),
         (FITTING | {"b": [*range(1, 18), 95, 159.5, 160.0]}, "recordings.7.files.b", CUT),
         ({"b": [*range(1, 18), 95, 159.5, 160.0], "a": [3, 60.0]}, "recordings.7.files.b", EXCHANGED),
         (FITTING | {"b": [5, 60, 161, 162, 163]}, "recordings.7.files.b", TOO_LATE),
-    ):
+    ):  # fmt: skip
         table = pd.DataFrame([(run, at) for run, onsets in events.items() for at in onsets], columns=["run", "onset_s"])
         found = studies.outside_problems("7", made(RUNS), table)
         told = [(where, "warning" if where == "stimuli" or what == CUT else "error")] if where else []
@@ -239,13 +237,10 @@ def test_frames_and_pieces_of_sound_are_given_to_models(tmp_path: Path) -> None:
             found = studies.sampled_stimuli(about, reads, 4.0)
             assert (None if found is None else set(found["sampled"])) == (None if signal is None else {signal}), reads
     for where, run, seconds, what in (
-        ("continuous.sounds.b", "b", 97.0, None),
-        ("continuous.sounds.b", "b", 159.0, None),
-        ("continuous.sounds.z", "z", 1.0, None),
-        ("continuous.sounds.b", "b", 96.5, TOO_SHORT),
-        ("continuous.films.a", "a", 140.0, CUT_SHORT),
-        ("continuous.films.a", "a", 158.0, TOO_LONG),
-    ):
+        ("continuous.sounds.b", "b", 97.0, None), ("continuous.sounds.b", "b", 159.0, None),
+        ("continuous.sounds.z", "z", 1.0, None), ("continuous.sounds.b", "b", 96.5, TOO_SHORT),
+        ("continuous.films.a", "a", 140.0, CUT_SHORT), ("continuous.films.a", "a", 158.0, TOO_LONG),
+    ):  # fmt: skip
         lengths = pd.DataFrame([(where, run, seconds)], columns=["where", "run", "seconds"])
         found = studies.signal_problems(study(tmp_path, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
         told = [] if what is None else [(where, "warning" if what == CUT_SHORT else "error")]
@@ -289,9 +284,7 @@ def saved(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
 
 
 @pytest.mark.parametrize(("name", "text", "encoding"), [
-    ("one.TextGrid", LONG, "utf-8"),
-    ("one.TextGrid", LONG, "utf-16"),
-    ("one.TextGrid", SHORT, "utf-8-sig"),
+    ("one.TextGrid", LONG, "utf-8"), ("one.TextGrid", LONG, "utf-16"), ("one.TextGrid", SHORT, "utf-8-sig"),
     ("one.srt", SRT, "utf-16"),
     ("one.tsv", "onset_s\tduration_s\ttext\n0.5\t0.25\tthe\n0.75\t0.5\tdog Rex\n2\t1\t[barks] 3.5\n", "utf-8"),
     ("one.ctm", ";; words\nx 1 0.5 0.25 the\nx 1 0.75 0.5 dog 0.9\nx 1 2.0 1.0 [barks]\n", "utf-8"),
@@ -332,10 +325,8 @@ def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "text", "message"), [
-    ("one.TextGrid", "nothing", "no TextGrid"),
-    ("one.TextGrid", LONG[:600], "no TextGrid"),
-    ("one.ctm", "x 1 soon 0.25 the\n", "no CTM file"),
-    ("one.srt", "1\n0:00 -> 0:01\nthe\n", "no SRT file"),
+    ("one.TextGrid", "nothing", "no TextGrid"), ("one.TextGrid", LONG[:600], "no TextGrid"),
+    ("one.ctm", "x 1 soon 0.25 the\n", "no CTM file"), ("one.srt", "1\n0:00 -> 0:01\nthe\n", "no SRT file"),
     ("one.TextGrid", re.sub(r'"(the|dog|\[barks).*"', '""', SHORT), "holds no event"),
     ("one.txt", "the", "no file of events"),
 ])  # fmt: skip

@@ -59,15 +59,14 @@ def test_a_recording_is_known_again_however_it_was_written(make, written) -> Non
 
 
 UNLIKE = {
-    "noise": lambda seed: eeg(200, seed),
-    "slow drift": lambda seed: eeg(200, seed, drift=50.0),
+    "noise": lambda seed: eeg(200, seed), "slow drift": lambda seed: eeg(200, seed, drift=50.0),
     "an anatomy": lambda seed: patterns(200, seed),
     "few targets": lambda seed: np.random.default_rng(seed).normal(size=(200, 8)),
     "one loud target": lambda seed: patterns(200, seed) * np.where(np.arange(300) == 0, 1e5, 1),
     "counts of few spikes": lambda seed: np.random.default_rng(seed).poisson(0.3, size=(200, 40)).astype(float),
     "repeats of a stimulus": lambda seed: np.tile(patterns(50, 0), (4, 1)) + patterns(200, seed),
     "flat and missing trials": lambda seed: np.where(np.arange(200)[:, None] < 20, np.nan, np.zeros((200, 30))),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("data", UNLIKE)

@@ -302,14 +302,11 @@ class Cortex:
         self.ncsnr = {side: rng.uniform(0, 1, N).astype(np.float32) for side in CHOSEN}
         self.metadata = {
             "img_presentation_order": np.r_[self.shown, np.zeros(750, dtype=int)],  # the design goes on
-            "train_img_num": images[:400],
-            "val_img_num": images[400:420],
-            "test_img_num": images[420:490],
+            "train_img_num": images[:400], "val_img_num": images[400:420], "test_img_num": images[420:490],
             "lh_fsaverage_rois": {"V1v": CHOSEN["lh"], "EBA": np.array([5, GAPPED]), "OFA": np.array([], dtype=int)},
             "rh_fsaverage_rois": {"V1v": CHOSEN["rh"][:1], "FFA-1": CHOSEN["rh"][1:], "OFA": np.array([], dtype=int)},
-            "lh_ncsnr": self.ncsnr["lh"],
-            "rh_ncsnr": self.ncsnr["rh"],
-        }
+            "lh_ncsnr": self.ncsnr["lh"], "rh_ncsnr": self.ncsnr["rh"],
+        }  # fmt: skip
         self.describe()
 
     def write(self, side: str, shape=(1500, N)) -> None:
@@ -538,8 +535,7 @@ def test_prepare_takes_the_folder_of_the_challenge(challenge) -> None:
     assert prepared.targets["roi"].map(list).tolist() == challenge.read().responses.targets["roi"].tolist()
     assert splits["split"].value_counts().to_dict() == {"train": 5, "test": 7}
     assert ceiling["ceiling"].isna().all()  # averages over repeats tell nothing of their noise
-    untrusted = described(folder, files | {"trust_pickle": False}, share=0.6)
-    (error,) = audit_study(load_descriptor(untrusted)).errors
+    (error,) = audit_study(load_descriptor(described(folder, files | {"trust_pickle": False}, share=0.6))).errors
     assert "trust_pickle" in str(error)
 
 

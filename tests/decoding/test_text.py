@@ -198,10 +198,8 @@ def test_stimuli_that_no_gallery_holds_and_few_with_as_many_others_meet_all(rng:
 
 @pytest.mark.parametrize(("n_clear", "noise", "least"), [(1, 0.5, 0.7), (4, 1.5, 0.5)])
 def test_means_of_readers_follow_those_who_decode_best(n_clear: int, noise: float, least: float) -> None:
-    """One of four reads clearly, and all their vectors are equally long; one reads no sentence that validates.
-
-    Where all read alike, and their slopes differ by less than the error of these, all count alike.
-    """
+    """One of four reads clearly, and all their vectors are equally long; one reads no sentence that validates. Where
+    all read alike, and their slopes differ by less than the error of these, all count alike."""
     rng, (subject, sentence) = np.random.default_rng(2), np.divmod(np.arange(240), 60)
     meta = pd.DataFrame({"subject": subject, "stimulus_id": sentence.astype(str), "trial_id": np.arange(240)})
     side = np.array(["val", "train", "test"])[sentence // 20]

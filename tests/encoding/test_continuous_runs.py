@@ -207,9 +207,7 @@ def test_the_null_of_what_a_band_adds_turns_only_what_others_leave() -> None:
 @pytest.mark.parametrize("null", ["shift", "phase"])
 def test_nulls_reject_as_often_as_they_should(null: Literal["shift", "phase"]) -> None:
     """Smooth responses that features know nothing of; other nulls, without refits, reject more than twice too often.
-
-    What such features add to others that do predict is tested too.
-    """
+    What such features add to others that do predict is tested too."""
     rejected, n = np.zeros(2), 200
     for seed in range(n):
         rng, runs = np.random.default_rng(100 + seed), np.repeat(list("abcd"), 60)

@@ -303,8 +303,7 @@ def test_what_noise_makes_up_is_shrunk(trained: InContextEncoder) -> None:
     scores = [explained_variance(truth, one.predict(new)).mean() for one in (free, fitted)]
     assert scores[1] > scores[0] + 0.1
     np.testing.assert_allclose(fitted.coef_, fitted.shares_["all"] * free.coef_, rtol=1e-6)
-    means = [X.mean(axis=0) @ one.coef_ + one.intercept_ for one in (free, fitted)]
-    np.testing.assert_allclose(*means, atol=1e-6)
+    np.testing.assert_allclose(*(X.mean(axis=0) @ one.coef_ + one.intercept_ for one in (free, fitted)), atol=1e-6)
 
 
 def test_what_is_taken_is_better_by_more_than_chance() -> None:

@@ -348,8 +348,7 @@ def test_bad_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("mode", "numbers", "matrix"), [
     ("translation", (1.0, 2.0), [[1, 0, 1], [0, 1, 2]]),
     ("rotation", (0.3,), [[math.cos(0.3), -math.sin(0.3), 0], [math.sin(0.3), math.cos(0.3), 0]]),
-    ("scale", (0.5, 2.0), [[1.5, 0, 0], [0, 3, 0]]),
-    ("shear", (0.5, 2.0), [[1, 0.5, 0], [2, 1, 0]]),
+    ("scale", (0.5, 2.0), [[1.5, 0, 0], [0, 3, 0]]), ("shear", (0.5, 2.0), [[1, 0.5, 0], [2, 1, 0]]),
     ("affine", (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), [[2, 2, 3], [4, 6, 6]]),
 ])  # fmt: skip
 def test_what_numbers_mean(mode: str, numbers: tuple[float, ...], matrix: list[list[float]]) -> None:

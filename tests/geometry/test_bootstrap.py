@@ -151,11 +151,9 @@ def test_bad_input() -> None:
 
 
 def null_world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return RDMs of 12 subjects, two equally good models and a worse one, for 24 random stimuli.
-
-    Each model sees the truth through accidents of its own, which are new with every set of stimuli: on average over
-    stimuli the first two are equally good, on any one set one of them is better.
-    """
+    """Return RDMs of 12 subjects, two equally good models and a worse one, for 24 random stimuli. Each model sees the
+    truth through accidents of its own, which are new with every set of stimuli: on average over stimuli the first two
+    are equally good, on any one set one of them is better."""
     n_stimuli, n_subjects = 24, 12
     truth, *own = (rng.normal(size=(n_stimuli, 6)) for _ in range(4))
     noisy = truth @ rng.normal(size=(6, 30)) + rng.normal(size=(n_subjects, n_stimuli, 30)) * 3

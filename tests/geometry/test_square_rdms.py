@@ -31,10 +31,8 @@ STACKS = {"identify_regions": g.identify_regions, "session_average": g.session_a
 
 
 FACES: dict[str, Face] = {
-    "compare": lambda a, b: g.compare(a, b, "spearman"),
-    "pooled_rdm": lambda a, b: g.pooled_rdm(a, "pearson"),
-    "square_rdms": lambda a, b: g.square_rdms(a),
-    "session_average": lambda a, b: g.session_average(a[None]),
+    "compare": lambda a, b: g.compare(a, b, "spearman"), "pooled_rdm": lambda a, b: g.pooled_rdm(a, "pearson"),
+    "square_rdms": lambda a, b: g.square_rdms(a), "session_average": lambda a, b: g.session_average(a[None]),
     "subject_rdms": lambda a, b: g.subject_rdms(a[None], "pearson"),
     "rdm_noise_ceiling": lambda a, b: g.rdm_noise_ceiling(a, "pearson"),
     "rdm_permutation_test": lambda a, b: g.rdm_permutation_test(a, b[0], "spearman", 9, RNG(3)).null,
@@ -56,8 +54,7 @@ FACES: dict[str, Face] = {
     "score_combinations": lambda a, b: g.score_combinations(
         {"it": a[:, None]}, {("net", "all"): FlexibleModel(b)}, "pearson", 5, 3
     )["score"],
-    "geotopological": lambda a, b: g.geotopological(a),
-    "geodesic": lambda a, b: g.geodesic(a, neighbors=3).rdms,
+    "geotopological": lambda a, b: g.geotopological(a), "geodesic": lambda a, b: g.geodesic(a, neighbors=3).rdms,
     "identify_regions": lambda a, b: g.identify_regions(np.stack([a, b], axis=1)).accuracy,
     "layer_agreement": lambda a, b: g.layer_agreement(a[:, None], b, {"raw": None})["raw"].fit,
     "compare_checkpoints": lambda a, b: g.compare_checkpoints(
@@ -65,7 +62,7 @@ FACES: dict[str, Face] = {
     )["score"],
     "region_table": lambda a, b: g.region_table({"it": a}, RNG(5).random((N, 4)), 9, 0)["score"],
     "to_rsatoolbox": lambda a, b: g.to_rsatoolbox(g.LabelledRdms(a, np.arange(N))).dissimilarities,
-}
+}  # fmt: skip
 # Parameters of other functions by these names are no RDMs, or they are made of patterns.
 TAKES = {"rdms", "rdms_a", "rdm_values", "movie", "references", "regions", "sets", "layers"}
 OTHERS = {"align_networks", "compare_networks", "feature_rdms", "network_tables"}
@@ -130,11 +127,9 @@ def test_what_is_square() -> None:
         np.testing.assert_array_equal(condensed_rdms("rdms", stack, "n_rdms"), stack)
     for wrong in (
         1 - square / square.max(),  # similarities
-        np.triu(square),
-        np.tril(square),
-        np.stack([square, RNG(9).random((N, N))]),
+        np.triu(square), np.tril(square), np.stack([square, RNG(9).random((N, N))]),
         RNG(10).random((92, 92)),  # of no stimuli
-    ):
+    ):  # fmt: skip
         with pytest.raises(BrainalignError):
             g.compare(wrong, wrong, "pearson") if wrong.ndim == 2 else condensed_rdms("rdms", wrong, any_axes=True)
 

@@ -73,19 +73,15 @@ def test_a_planted_hierarchy(record: Record) -> None:
         off = np.abs(areas["number"] - world.depth)[areas["decided"]]
         quantities = {
             "encoding: r of the best layer": encoding["value"],
-            "encoding of random weights": row(found, "encoding", "random")["value"],
-            "spatial": spatial["value"],
-            "decided areas of 18": spatial["n"],
-            "spatial, exact layer permutation p": spatial["p_layers"],
+            "encoding of random weights": row(found, "encoding", "random")["value"], "spatial": spatial["value"],
+            "decided areas of 18": spatial["n"], "spatial, exact layer permutation p": spatial["p_layers"],
             "spatial, area null p (areas on a sheet)": spatial["p_areas"],
             "spatial, area null p (only distances known)": row(line, "spatial")["p_areas"],
             "spatial, p that assumes independent areas": spatial["p_independent_areas"],
-            "spatial by centre of mass": mass["value"],
-            "temporal": temporal["value"],
-            "temporal, exact p": temporal["p_layers"],
-            "T_max off by at most, ms": 1000 * late.max(),
+            "spatial by centre of mass": mass["value"], "temporal": temporal["value"],
+            "temporal, exact p": temporal["p_layers"], "T_max off by at most, ms": 1000 * late.max(),
             "best layer off the planted depth by at most": off.max(),
-        }
+        }  # fmt: skip
         for name, value in quantities.items():
             shown.setdefault(name, []).append(value)
         # The random network reads the images as well as layer 0 does, and has no order of its own.
@@ -180,9 +176,8 @@ def test_area_null(n_maps: int, seed: int, record: Record) -> None:
     """Area null of the spatial score: false positives on smooth unrelated maps (20 mm) over 18 areas, and power"""
     world = hierarchy(n_images=20, seed=seed)
     target = world.distance_mm
-    line = np.abs(target[:, None] - target)
     rng, direction = np.random.default_rng(seed), (target - target.mean()) / target.std()
-    for name, separation in (("on a sheet", world.separation_mm), ("on a line", line)):
+    for name, separation in (("on a sheet", world.separation_mm), ("on a line", np.abs(target[:, None] - target))):
         unrelated = smooth_maps(separation, 20, n_maps, seed=seed)
         low, high = unrelated.min(axis=1, keepdims=True), unrelated.max(axis=1, keepdims=True)
         maps = {"continuous": unrelated, "rounded to 6 layers": np.round(5 * (unrelated - low) / (high - low))}

@@ -87,8 +87,7 @@ class Study:
         return verdict(matrix, nuisances=self.nuisances)
 
     def of_matrix(self, matrix: decoding.ControlMatrix) -> np.ndarray:
-        scores = matrix.pair_scores[("brain", "brain", "top-1")]
-        return scores[None, np.arange(len(self.shown)), self.shown]
+        return matrix.pair_scores["brain", "brain", "top-1"][None, np.arange(len(self.shown)), self.shown]
 
     def difference(self, one: np.ndarray, other: np.ndarray) -> str:
         """Return one decoder minus another in top-1, its interval over subjects and sentences, and what it says."""

@@ -32,22 +32,16 @@ def figures(world: GroundedWords, seed: int, shuffle: int = 0, decay: float | No
     visual, textual = (table.set_index(["norm", "space"])["r2"][ALL_NORMS] for table in norms)
     looks = word_clusters(spaces, world.words["visual"], n_permutations=1).set_index("space")["ari"]
     return {
-        "weight decay": model.weight_decay_,
-        "top-1 of 100": float(of_100.get("100-way", np.nan)),
-        "top-5": float(of_100["top-5"]),
-        "place": float(np.mean(places)),
-        "relation": float((told == truth).mean()),
+        "weight decay": model.weight_decay_, "top-1 of 100": float(of_100.get("100-way", np.nan)),
+        "top-5": float(of_100["top-5"]), "place": float(np.mean(places)), "relation": float((told == truth).mean()),
         "relation, swapped": float((swapped == truth).mean()),
         "relation, majority": float((truth == np.bincount(world.relations[train]).argmax()).mean()),
         "relation, oracle": float((world.certainty[test].argmax(axis=1) == truth).mean()),
         "relation, oracle swapped": float((world.swapped[test].argmax(axis=1) == truth).mean()),
-        "visual R²": float(visual["grounded"]),
-        "visual R², text": float(visual["text"]),
-        "textual R²": float(textual["grounded"]),
-        "textual R², text": float(textual["text"]),
-        "ARI": float(looks["grounded"]),
-        "ARI, text": float(looks["text"]),
-    }
+        "visual R²": float(visual["grounded"]), "visual R², text": float(visual["text"]),
+        "textual R²": float(textual["grounded"]), "textual R², text": float(textual["text"]),
+        "ARI": float(looks["grounded"]), "ARI, text": float(looks["text"]),
+    }  # fmt: skip
 
 
 @pytest.mark.acceptance

@@ -234,16 +234,14 @@ def test_clusters(case: tuple[tuple[tuple[str, float], ...], int, int], record: 
     for seed in [*range(n_null), *range(9000, 9000 + n_power)]:
         maps = encoding_map(0.0 if seed < n_null else 0.45, seed, 99)
         for kind, threshold in rules:
-            test = statistics.cluster_permutation(*maps, ring, threshold=threshold, kind=kind)
-            found[kind].append(test.mask())
+            found[kind].append(statistics.cluster_permutation(*maps, ring, threshold=threshold, kind=kind).mask())
     for kind, threshold in rules:
         false, planted = sum(mask.any() for mask in found[kind][:n_null]), found[kind][n_null:]
-        power = sum(mask[2:6, 10:20].any() for mask in planted)
         overlap = [mask[2:6, 10:20].sum() / mask.sum() for mask in planted if mask.any()]
         label, share = f"{kind} above {threshold:g}", f"; of a cluster {np.mean(overlap):.2f} in the planted area"
         check_size(record, label, false, n_null)
         assert false > 0  # a test that never rejects fails
-        within(record, f"{label}: power", power / n_power, share, least=0.8)
+        within(record, f"{label}: power", sum(mask[2:6, 10:20].any() for mask in planted) / n_power, share, least=0.8)
 
 
 @cases(20, 200)("n")

@@ -104,9 +104,8 @@ def test_scaling(record: Record) -> None:
     noisy = judged.drop(index=0.7, level="ratio")
     gain = noisy["in_context"] - noisy["ridge_pooled"]
     own = repeats.xs("in_context", level="method").unstack("size")
-    error = own.groupby("ratio").sem()
     rise = own.groupby("ratio").mean().diff(axis=1).iloc[:, 1:]
-    assert (rise >= -error.iloc[:, 1:]).all(axis=None), rise
+    assert (rise >= -own.groupby("ratio").sem().iloc[:, 1:]).all(axis=None), rise
     for other in ("reference", "empirical_bayes"):
         ahead = (judged["in_context"] - judged[other]).min()
         record(f"smallest difference to {other}, N >= 20", f"{ahead:.3f}", "see above")

@@ -19,9 +19,7 @@ def images(n: int, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
 
 def trained(seed: int, level: float = 0.05, most_steps: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Train networks of one hidden layer side by side, each until its loss reaches a level: equally accurate ones.
-
-    Returns hidden activations (n_networks, n_test, WIDTH) of new images, the two features, and the accuracies.
-    """
+    Returns hidden activations (n_networks, n_test, WIDTH) of new images, the two features, and the accuracies."""
     draw = torch.Generator().manual_seed(seed)
     bits, truth = images(N_TRAIN, draw)
     wanted, n = torch.tensor([[task != "xor", task != "linear"] for task in TASKS]).float(), len(TASKS)

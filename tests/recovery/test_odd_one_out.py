@@ -84,8 +84,7 @@ def test_unseen_objects(method: str, worlds: int, starts: int, record: Record) -
             train, test, p = world.triplets[split.train], world.triplets[split.test], world.probabilities[split.test]
             ceiling, embedding = p.max(axis=1).mean(), make(method, 1)((seed,)).fit(train, 60).embedding_
             ridge, noise = Ridge(alphas=tuple(np.logspace(-2, 4, 7)), cv=5), rng.normal(size=world.features.shape)
-            read = (world.features, noise)
-            alike = [geometry.unseen_similarities(x, embedding, split.unseen, ridge) for x in read]
+            alike = [geometry.unseen_similarities(x, embedding, split.unseen, ridge) for x in (world.features, noise)]
             alike += [geometry.object_similarities(world.features, "cosine"), geometry.object_similarities(embedding)]
             found = [share(geometry.odd_one_out_accuracy(each, test, p), ceiling) for each in alike]
             rows.append(found)

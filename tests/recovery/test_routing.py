@@ -73,10 +73,8 @@ def random_features(tokens: np.ndarray) -> np.ndarray:
 
 
 def factorized(world: ObjectWorld) -> np.ndarray:
-    """Predict Σ_c f_c Σ_p s_p x_pc with a map s per ROI, each of f and s in turn in closed form.
-
-    A map per target, fitted so, has more to learn: .97 on "where" ROIs instead of .99.
-    """
+    """Predict Σ_c f_c Σ_p s_p x_pc with a map s per ROI, each of f and s in turn in closed form. A map per target,
+    fitted so, has more to learn: .97 on "where" ROIs instead of .99."""
     X, Y, held = split(world)
     n_tokens, n_channels = X.shape[1:]
     flat = (X - X.mean(axis=0)).reshape(len(X), -1).astype(np.float64)
@@ -155,25 +153,21 @@ def test_attention(record: Record) -> None:
             "attention": encoder.predict(held),
             "attention, content keys only": routing(world, seed, keys="content").predict(held),
             "attention, position keys only": routing(world, seed, keys="position").predict(held),
-            "attention, permuted targets": null.predict(held),
-            "factorized": factorized(world),
+            "attention, permuted targets": null.predict(held), "factorized": factorized(world),
             "ridge on all tokens": pooled(world, lambda tokens: tokens.reshape(len(tokens), -1)),
             "mean-pooled ridge": pooled(world, lambda tokens: tokens.mean(axis=1)),
             "second-order pooled ridge": pooled(world, products),
-            "1,000 pooled random features": pooled(world, random_features),
-            "gated pooling": gated(world, seed),
-        }
+            "1,000 pooled random features": pooled(world, random_features), "gated pooling": gated(world, seed),
+        }  # fmt: skip
         for name, values in predicted.items():
             table.setdefault(name, []).append(scores(world, np.asarray(values, dtype=np.float64)))
         for name, fitted in (("attention", encoder), ("permuted targets", null)):
             places.setdefault(name, []).append(landed(world, fitted))
     expected = {
         "attention": "what >= .9, where within .03 of factorized, what×where >= .95",
-        "attention, content keys only": "what×where <= .55",
-        "attention, position keys only": "what×where <= .15",
-        "attention, permuted targets": "|each| < .03",
-        "second-order pooled ridge": "what×where <= .45",
-    }
+        "attention, content keys only": "what×where <= .55", "attention, position keys only": "what×where <= .15",
+        "attention, permuted targets": "|each| < .03", "second-order pooled ridge": "what×where <= .45",
+    }  # fmt: skip
     for name, values in table.items():
         record(name, shown(values), expected.get(name, "shown"))
     record("attention largest on the object, share of images (what / what×where)", shown(places["attention"]), ">= .9")

@@ -137,9 +137,8 @@ def test_layers_of_areas(seed: int, record: Record) -> None:
 def test_preferences(seed: int) -> None:
     """A selective area answers most to its own preference."""
     scenes = simulation.draw_scenes(N_IMAGES, seed)
-    drives = drives_of_noise(scenes, seed)
     trials = simulation.schedule(list(scenes["stimulus_id"]), N_REPEATS, 3, seed)
-    responses, truth = simulation.simulate_cortex(trials, drives, small_cortex(), seed)
+    responses, truth = simulation.simulate_cortex(trials, drives_of_noise(scenes, seed), small_cortex(), seed)
     true = simulation.preferences(scenes)
     for preference, mine in truth[truth["kind"] == "preference"].groupby("preference"):
         mean = by_stimulus(responses.select(targets=mine.index.to_numpy()).zscore("session"), scenes).mean(axis=1)

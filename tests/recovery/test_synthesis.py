@@ -70,9 +70,8 @@ def test_guidance_is_specific(studies: dict[int, tuple[Synthesised, pd.DataFrame
 
 def test_encoders_of_shuffled_voxels_raise_nothing(record: Record) -> None:
     """Null encoders of guidance: below the encoder in every region; their mean effect is none, but for size."""
-    sampling = Sampling(n_images=16, batch_size=16, seed=100)
     regions = (*LEAST, "bluecircle")
-    study = synthesise(regions, 0, sampling, n_nulls=19)
+    study = synthesise(regions, 0, Sampling(n_images=16, batch_size=16, seed=100), n_nulls=19)
     gains = synthesis_gains(study.table)
     for region in regions:
         beyond = of(gains, region, "null")

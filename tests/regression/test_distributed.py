@@ -108,8 +108,7 @@ def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads:
 @pytest.mark.parametrize(("change", "message"), [
     ({"X": "nowhere.npy"}, "X: there is no file nowhere.npy"), ({"Y": __file__}, "no whole .npy file"),
     ({"Y": np.zeros((30, 2), dtype=complex)}, "holds complex128; give one array of float16, float32"),
-    ({"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
-    ({"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
+    ({"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"), ({"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
     ({"X": np.where(np.arange(60).reshape(30, 2) == 31, np.inf, 0)}, r"X .* has 1 NaN .* \(first at \(15, 1\)\)"),
     ({"Y": np.where(np.arange(90).reshape(30, 3) > 70, np.nan, 0)}, r"Y .* has 19 NaN .* \(first at \(23, 2\)\)"),
     ({"groups": np.zeros(3)}, "groups has 3 rows but X has 30"),

@@ -174,8 +174,7 @@ def test_layout_blocks_maps_of_integers_and_axes_that_run_backwards(tmp_path, mo
 
 
 @pytest.mark.parametrize(("eigenvalues", "quick"), [
-    (np.geomspace(1, 10, 200), True),
-    (np.geomspace(1, 1e4, 200), False),
+    (np.geomspace(1, 10, 200), True), (np.geomspace(1, 1e4, 200), False),
     (np.r_[0, 0.004, np.geomspace(1, 10, 198)], True),  # one known to be 0, one small: found again in float64
     (np.r_[0, 0.004, 0.005, 0.006, np.geomspace(1, 10, 196)], False),
 ])  # fmt: skip

@@ -96,8 +96,7 @@ def of_context(function: Callable[..., Any], *given: Any, **options: Any) -> Any
 
 
 ENCODING: dict[str, Callable[[int], Any]] = {
-    "fit_runs": lambda s: story(s, "fit"),
-    "fits_without": lambda s: story(s, "unique"),
+    "fit_runs": lambda s: story(s, "fit"), "fits_without": lambda s: story(s, "unique"),
     "FactorizedReadout": lambda s: tokens(encoding.FactorizedReadout(seed=s)),
     "GaussianReadout": lambda s: tokens(encoding.GaussianReadout(seed=s)),
     "InContextEncoder": lambda s: pretrained(s).encoders[0].parameter_hash(),
@@ -115,15 +114,14 @@ ENCODING: dict[str, Callable[[int], Any]] = {
     "text_preferences": lambda s: of_context(encoding.text_preferences, X[:2], ["a", "b"], seed=s)["chance"],
     "convergence_scores, layers": lambda s: areas(s).query("score == 'encoding'")["p_layers"],
     "convergence_scores, areas": lambda s: areas(s).query("score == 'spatial'")["p_independent_areas"],
-}
+}  # fmt: skip
 ENCODING |= [
     case(encoding.evaluate, ridge(), X, Y, FOLDS, leave_out="run", **LEFT_OUT, part="runs", look="null"),
     case(encoding.evaluate, ridge(), X, Y, PAIRS, leave_out="stimulus", **LEFT_OUT, part="stimuli", look="null"),
-    case(encoding.turned_in_time, RUNS.astype(str), 5, 2),
-    case(encoding.split_scores, *AREAS, **DRAWN, look="arrays"),
+    case(encoding.turned_in_time, RUNS.astype(str), 5, 2), case(encoding.split_scores, *AREAS, **DRAWN, look="arrays"),
     case(encoding.scaling_curve, {"r": ridge()}, X, Y, **CURVE, sizes=(7,)),
     case(encoding.shuffled_regions, X[None], Y, np.ones(6), {"a": np.arange(6)}, 2),
-]
+]  # fmt: skip
 NETWORKS = Path(__file__).with_name("networks.py")
 GREY = torch.full((2, 3, 8, 8), 0.3)
 SIZED = {"layers": ["0"], "image_size": 8}
@@ -138,8 +136,7 @@ MODEL = SIZED | {"extractor": "user", "function": f"{NETWORKS}:drawn"}
 EFFICIENT = {"weights": "random", "image_size": 32}
 FEATURES: dict[str, Callable[[int], Any]] = {
     "EfficientNetExtractor": lambda s: features.EfficientNetExtractor(**EFFICIENT, seed=s).network.module(GREY),
-    "NetworkExtractor": lambda s: user(s, "equal", reduce=3),
-    "UserExtractor": user,
+    "NetworkExtractor": lambda s: user(s, "equal", reduce=3), "UserExtractor": user,
     "image_features": lambda s: features.image_features(MODEL, "0", "net", seed=s)(GREY),
     "SparseProjection": lambda s: features.SparseProjection(6, 3, s)(torch.as_tensor(X)),
-}
+}  # fmt: skip

@@ -73,11 +73,9 @@ STATISTICS: dict[str, Callable[[int], Any]] = {
 }
 STATISTICS |= [
     case(statistics.area_map_test, X[:, 0], {"a": Y[:, 0]}, [], APART, n_surrogates=19, look="null_sd"),
-    case(statistics.bootstrap, X[:, 0], n_draws=50),
-    case(statistics.noise_ceiling, R[:5], n_halvings=3),
-    case(statistics.exchange_features, IDS, TURNS, 3),
-    case(statistics.permute_stimuli, IDS, TURNS, 3),
+    case(statistics.bootstrap, X[:, 0], n_draws=50), case(statistics.noise_ceiling, R[:5], n_halvings=3),
+    case(statistics.exchange_features, IDS, TURNS, 3), case(statistics.permute_stimuli, IDS, TURNS, 3),
     case(statistics.smooth_map_test, X[:, :1].T, Y[:, 0], APART, n_surrogates=19),
     case(statistics.spin_orders, PLACES, np.repeat(["L", "R"], 12), 3),
     case(statistics.split_half_reliability, R[:5], 3),
-]
+]  # fmt: skip

@@ -98,27 +98,22 @@ def written() -> Any:
 WORLDS = [
     case(simulation.clear_scenes, 12),
     case(simulation.concept_world, 12, 3, 60, n_repeated=5, n_people=3, n_features=7),
-    case(simulation.draw_scenes, 40),
-    case(simulation.eeg_power, TEXTS, **READING),
+    case(simulation.draw_scenes, 40), case(simulation.eeg_power, TEXTS, **READING),
     case(simulation.eeg_text, TEXTS, **READING),
     case(simulation.grounded_words, 60, 50, 20, n_locations=4, n_channels=7, n_text=9),
     case(simulation.linear_world, 9, 4, 3, [0.0, 0.3, 0.8]),
-    case(simulation.occluded_ball, 6, 20, 5, 3, n_videos=2, side=12),
-    case(simulation.roi_lagged, 3, 40, 2, 2),
-    case(simulation.roi_series, 5, 60, 2),
-    case(simulation.shared_space, SPACES, **SHARED),
+    case(simulation.occluded_ball, 6, 20, 5, 3, n_videos=2, side=12), case(simulation.roi_lagged, 3, 40, 2, 2),
+    case(simulation.roi_series, 5, 60, 2), case(simulation.shared_space, SPACES, **SHARED),
     case(simulation.simulate_rest, simulation.rest_networks(["ventral1", "dorsal1", "red"]), 30),
-]
+]  # fmt: skip
 PINNED: dict[str, Callable[[], Any]] = {name: partial(make, 3) for name, make in WORLDS}
 PINNED |= {
     "concept_world of many": lambda: simulation.concept_world(120, 3, 400, n_repeated=5, n_people=3, seed=3),
     "ball_features": lambda: simulation.ball_features(BALL.frames),
     "ball_future": lambda: simulation.ball_future(RNG(3).uniform(0.1, 0.9, (5, 3, 4)) * [1, 1, 0.3, -0.3], 9),
     "layer_latencies": lambda: simulation.layer_latencies(["a", "b", "c"]),
-    "simulate_meeg eeg": lambda: recordings("eeg", 80),
-    "simulate_meeg meg": lambda: recordings("meg", 30),
-    "written": written,
-    "text_sentences": simulation.text_sentences,
+    "simulate_meeg eeg": lambda: recordings("eeg", 80), "simulate_meeg meg": lambda: recordings("meg", 30),
+    "written": written, "text_sentences": simulation.text_sentences,
     "roi_series with states": lambda: simulation.roi_series(4, 60, 2, state_strength=0.6, state_frames=9, seed=3),
     "roi_series without traits": lambda: simulation.roi_series(4, 60, 2, trait=0, seed=3),
     "rest_networks": lambda: simulation.rest_networks(["ventral1", "dorsal1", "red", "V1"]),
@@ -129,17 +124,14 @@ PINNED |= {
     "voxel_prior_world prior": lambda: [
         (PRIOR.prior_mean, PRIOR.prior_covariance, PRIOR.images(3, RNG(1)), PRIOR.noise_sd(np.ones((8, 2)), [1, 2]))
     ],
-    "render": lambda: simulation.render(simulation.draw_scenes(40, 3), 48),
-    "schedule": lambda: SHOWN,
-    "preferences": lambda: (DRIVES.preferred, DRIVES.other),
-    "measure_things": lambda: THINGS,
+    "render": lambda: simulation.render(simulation.draw_scenes(40, 3), 48), "schedule": lambda: SHOWN,
+    "preferences": lambda: (DRIVES.preferred, DRIVES.other), "measure_things": lambda: THINGS,
     "measure_things of a spot": lambda: simulation.measure_things(SPOT),
     "true_responses": lambda: simulation.true_responses(THINGS),
     "plan_areas": lambda: simulation.plan_areas(["a", "b", "c"]),
     "simulate_cortex": lambda: simulation.simulate_cortex(SHOWN, DRIVES, cortex(), 3),
-    "cortex_drives": planted_energies,
-    "train_generator": generator_outputs,
-}
+    "cortex_drives": planted_energies, "train_generator": generator_outputs,
+}  # fmt: skip
 
 RECORD = Record(Path(__file__).parent / "recorded.json")
 

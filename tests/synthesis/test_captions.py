@@ -56,8 +56,7 @@ def test_the_nearest_image_is_taken_also_streamed_or_from_the_centre(world: tupl
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda w, m: (w.T, m), "give weights.T"),
-    (lambda w, m: (w[:3], m), "both must be of the same layer"),
+    (lambda w, m: (w.T, m), "give weights.T"), (lambda w, m: (w[:3], m), "both must be of the same layer"),
     (lambda w, m: (w * [1, 0, 1, 1, 1], m), "first: column 1"),
     (lambda w, m: (w, np.where(np.arange(len(m))[:, None] == 20, np.nan, m)), "first: row 20"),
     (lambda w, m: (w, m[:0]), "must be"),
@@ -108,9 +107,8 @@ def test_evidence_is_a_regression_on_attributes() -> None:
     shares = {"colour": [1 / 6, 1 / 3, 1 / 2], "shape": [1 / 3, 2 / 3]}
     labels = {name: rng.choice(words, size=40, p=shares[name]) for name, words in values.items()}
     known = {name: (words, rng.normal(size=(len(words), D))) for name, words in values.items()}
-    captioner = synthesis.AttributeCaptioner(known)
     weights, bank = rng.normal(size=(D, 4)), rng.normal(size=(40, D))
-    found = synthesis.attribute_evidence(captioner, weights, bank, labels, 3.0)
+    found = synthesis.attribute_evidence(synthesis.AttributeCaptioner(known), weights, bank, labels, 3.0)
     units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
     dummies = [labels[name] == word for name, words in values.items() for word in words[1:]]
     design = np.column_stack([np.ones(40), *dummies]).astype(float)

@@ -226,8 +226,7 @@ def test_all_of_a_study_by_hand(plain_pipe: Callable[[int], object]) -> None:
     own = {name: semantic_directions(pipe, "supervised", of, recorded=recorded) for name, of in objectives.items()}
     components = semantic_directions(pipe, "pca", n_directions=2, recorded=recorded)
     expected = {("supervised", name, 0, False): one for name, one in own.items()}
-    pairs = REGIONS, REGIONS[::-1]
-    expected |= {("supervised", a, 0, True): own[a].without([own[b]], recorded) for a, b in pairs}
+    expected |= {("supervised", a, 0, True): own[a].without([own[b]], recorded) for a, b in (REGIONS, REGIONS[::-1])}
     expected |= {("pca", "", k, False): components.select([k]) for k in range(2)}
     assert set(studied.directions) == set(expected)
     stored, seeds = studied.images.astype(int), [first + k for k in range(6)]

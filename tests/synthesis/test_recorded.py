@@ -45,8 +45,7 @@ def schedulers(models: Models) -> Any:
             again = 2 if name in guidance.denoiser.RECURRENT else 1
             check_scheduler(scheduler, again)
             options = {"generator": synthesis.generators([3]), "num_inference_steps": 5, "guidance_scale": 1.0}
-            out = pipe(liked, 1, recurrence=again, **options)
-            found.append([out.images, guidance.signal_shares(scheduler)])
+            found.append([pipe(liked, 1, recurrence=again, **options).images, guidance.signal_shares(scheduler)])
             if again > 1:
                 found.append([guidance.previous_signal(scheduler, int(t)) for t in scheduler.timesteps])
     return found

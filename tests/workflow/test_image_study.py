@@ -136,8 +136,7 @@ FITS = {"encode_held_out": 6, "summarize_held_out": 2, "converge": 1}
     # Of studies of another kind; the report's settings are the whole configuration.
     ({"encode": {"permutations": 100, "draws": 100, "good_r": 0.2, "null": "phase"}}, {}, {}),
     ({"models": TWO}, {}, FITS | {"extract": 1, "encode_held_out": 2, "compare": 2, "match": 1}),  # the other
-    ({}, {"title": "Another title"}, {}),
-    ({}, {"epochs": {"tmax_s": 0.2}}, TIMES | {"converge": 1}),
+    ({}, {"title": "Another title"}, {}), ({}, {"epochs": {"tmax_s": 0.2}}, TIMES | {"converge": 1}),
     ({}, {"splits": {"drawn": {"share": 0.3}}}, OF_RESPONSES),
 ])  # fmt: skip
 def test_a_change_reruns_what_depends_on_it(root: Path, options: dict, descriptor: dict, expected: dict) -> None:

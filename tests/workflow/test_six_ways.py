@@ -156,8 +156,7 @@ def check_eeg(folder: Path) -> Found:
         for path in sorted((folder / f"sub-{person}" / "eeg").glob("*.vhdr")):
             values = 1e6 * mne.io.read_raw_brainvision(path, verbose="error").get_data()
             events = pd.read_csv(path.with_name(path.name.replace("_eeg.vhdr", "_events.tsv")), sep="\t")
-            starts = np.round(events["onset"] * labs.SFREQ).astype(int)
-            cut = [values[:, start : start + 51] for start in starts]
+            cut = [values[:, at : at + 51] for at in np.round(events["onset"] * labs.SFREQ).astype(int)]
             X += [np.column_stack([x[:, :50].reshape(len(x), 25, 2).mean(axis=2), x[:, 50]]).ravel() for x in cut]
             kinds += events["trial_type"].tolist()
         X, second, aucs = np.stack(X), np.array(kinds) == "house", []
@@ -210,13 +209,10 @@ def check_ecog(folder: Path) -> Found:
 
 
 WAYS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Found]]] = {
-    "blocks of shapes": (labs.blocks, check_blocks),
-    "betas of photographs": (labs.betas, check_betas),
-    "story of six runs": (labs.story, check_story),
-    "RDMs of two regions": (labs.rdms, check_rdms),
-    "EEG of two people": (labs.eeg, check_eeg),
-    "arrays of ECoG": (labs.ecog, check_ecog),
-}
+    "blocks of shapes": (labs.blocks, check_blocks), "betas of photographs": (labs.betas, check_betas),
+    "story of six runs": (labs.story, check_story), "RDMs of two regions": (labs.rdms, check_rdms),
+    "EEG of two people": (labs.eeg, check_eeg), "arrays of ECoG": (labs.ecog, check_ecog),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("way", WAYS)

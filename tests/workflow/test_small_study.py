@@ -57,12 +57,10 @@ PREPARED = {name: n for name, n in EVERYTHING.items() if name != "extract"}
 
 
 @pytest.mark.parametrize(("options", "descriptor", "expected"), [
-    ({"encode": {"permutations": 21}}, {}, SCORED),
-    ({"prepare": {"n_halvings": 50}}, {}, PREPARED),
+    ({"encode": {"permutations": 21}}, {}, SCORED), ({"prepare": {"n_halvings": 50}}, {}, PREPARED),
     ({"compare": {"permutations": 60}}, {}, {"compare": 1, "report": 1}),
     ({"summarize": {"q": 0.1}}, {}, {"summarize": 1, "report": 1}),
-    ({"confidence": 0.9}, {}, {"compare": 1, "summarize": 1, "report": 1}),
-    ({"seed": 1}, {}, EVERYTHING),
+    ({"confidence": 0.9}, {}, {"compare": 1, "summarize": 1, "report": 1}), ({"seed": 1}, {}, EVERYTHING),
     ({"methods": {"ridge": {"encoder": "ridge", "cv": 4}, "fixed": FIXED}}, {}, SCORED | {"encode": 2}),
     ({}, {"title": "Another title"}, {"report": 1}),
     ({}, {"fmri": {"tr_s": 2.0, "hrf_lag_s": 2.0, "space": "simulated"}}, PREPARED),
@@ -87,8 +85,7 @@ def test_a_change_reruns_what_depends_on_it(
     ("root/study/small.yaml", "A small", "Another small", {"report": 1}),
     ("root/study/labels.txt", "", "\n", PREPARED),
     ("lib/brainalign/kernels/held_out.py", "", "\n", SCORED | {"compare": 1}),
-    ("lib/brainalign/io/artifacts.py", "", "\n", EVERYTHING),
-    ("lib/brainalign/config/settings.py", "", "\n", {}),
+    ("lib/brainalign/io/artifacts.py", "", "\n", EVERYTHING), ("lib/brainalign/config/settings.py", "", "\n", {}),
 ])  # fmt: skip
 def test_snakemake_sees_what_changed(finished, file: str, old: str, new: str, expected: dict[str, int]) -> None:
     path = finished.root.parent / file

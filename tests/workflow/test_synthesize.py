@@ -144,13 +144,12 @@ def test_encoders_share_no_image_and_predict_those_held_out(study: Study) -> Non
     assert (up["gain"] > 0).all()  # a linear guide is climbed, whatever the prior
     steps = study.frame("synthesissteps")
     assert (set(steps["region"]), steps["step"].nunique()) == (set(REGIONS), OPTIONS["steps"])
-    images = study.arrays("synthesized")["images"]
     with zipfile.ZipFile(study.path("image")) as file:
         listed = pd.read_csv(BytesIO(file.read("stimuli.tsv")), sep="\t")
         row = listed[(listed["condition"] == "guided") & (listed["region"] == "large")].iloc[0]
         picture = np.asarray(Image.open(BytesIO(file.read(row["path"]))))
     mine = table[(table["condition"] == "guided") & (table["region"] == "large") & (table["seed"] == row["seed"])]
-    np.testing.assert_array_equal(picture, images[mine["image"].iloc[0]])
+    np.testing.assert_array_equal(picture, study.arrays("synthesized")["images"][mine["image"].iloc[0]])
 
 
 def test_the_same_again_and_more_images_of_the_same_seeds(study: Study, copied: Study) -> None:
