@@ -105,8 +105,10 @@ def block_means(
 def hemodynamic_responses(step_s: float) -> NDArray[np.float64]:
     """Sample SPM's response function and its derivatives to onset and dispersion (n_delays, 3) on a clock, for 32 s.
 
-    All three have length 1: ridge then shrinks them alike.
+    All three have length 1: ridge then shrinks them alike. Raises BrainalignError where rows lie too far apart.
     """
+    if not 0 < step_s < 16:
+        raise BrainalignError(f"a response function has no shape in rows {step_s:g} s apart; give seconds, below 16")
     from nilearn.glm.first_level.hemodynamic_models import spm_dispersion_derivative, spm_hrf, spm_time_derivative
 
     every = max(round(step_s / FINE_S), 1)

@@ -66,7 +66,7 @@ def test_maps_are_z_scored_and_series_cut(tmp_path: Path, trials: Path) -> None:
     np.save(tmp_path / "values.npy", MAPS)
     table = pd.DataFrame({"target_id": ["u1", "u2", "u3"], "roi": ["V4; IT", "", "IT"], "hemi": ["lh", "R", "n/a"]})
     table.assign(x_mm=["-3.5", "", "7"], depth=["10", "20", "30"]).to_csv(tmp_path / "targets.csv", index=False)
-    read = read_array(tmp_path / "values.npy", trials, targets=tmp_path / "targets.csv")
+    read = read_array(str(tmp_path / "values.npy"), str(trials), targets=tmp_path / "targets.csv")
     halves = [(half - half.mean(axis=0)) / half.std(axis=0, ddof=1) for half in (MAPS[:3], MAPS[3:])]
     np.testing.assert_allclose(read.values, np.concatenate(halves), atol=1e-5)
     assert read.units == "z (within session)"

@@ -209,9 +209,9 @@ def test_responses_are_those_of_nilearn(step: float) -> None:
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_what_is_no_number_is_refused(place: int) -> None:
     events = [np.arange(4.0), np.ones(4), np.ones((4, 2))]
-    events[place] = events[place].copy()
     events[place].flat[0] = np.nan
     refused("NaN or infinite", features.resample_events, *events, np.arange(5.0))
+    refused("rows 800 s apart; give seconds", features.hemodynamic_responses, 800.0)
 
 
 def test_signals_are_filtered_as_scipy_does_keep_their_level_and_lose_what_is_fast() -> None:

@@ -69,7 +69,8 @@ def _root(path: Path) -> Path:
 def describe_epochs(lab: Lab) -> dict[str, Any] | None:
     """Describe epochs of MNE or EEGLAB, whose metadata or a table beside name what was shown."""
     files = lab.ending("-epo.fif", "_epo.fif", "-epo.fif.gz")
-    files = files or [path for path in lab.ending(".set") if "task-" not in path.name]  # of EEGLAB
+    of_eeglab = [path for path in lab.ending(".set") if "task-" not in path.name]
+    files = files or ([] if lab.words() else of_eeglab)  # which go on where words do
     if not files:
         return None
     from brainalign.datasets import open_epochs

@@ -33,8 +33,8 @@ HEMISPHERES = {"": "", "l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "r
 
 
 def read_array(
-    values: Path,
-    trials: Path,
+    values: Path | str,
+    trials: Path | str,
     *,
     key: str | None = None,
     targets: Path | None = None,
@@ -90,6 +90,7 @@ def read_array(
         three axes, its axes and the tables or times differ in length, or targets are bad and `bad_targets` is "raise".
     """
     check_choice("standardize", standardize, ("session", "none"))
+    values, trials = Path(values), Path(trials)
     name = chosen_array(values, key)
     as_rows = work is not None and times_s is None and trials_axis == 0 and repeats_axis is None
     numbers: Any = located_array(values, name) if as_rows else None

@@ -16,17 +16,18 @@ from brainalign.study import LEFT_OUT
 ENDINGS = (".tsv", ".csv", ".parquet")
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path | str) -> pd.DataFrame:
     """Return a table as it is in the file; the cells of text files stay text, so that ids keep their zeros.
 
     Raises BrainalignError if the file does not exist, has another ending or cannot be read as a table; see
     `read_text_table`. `path` ends in .tsv, .csv or .parquet.
     """
-    check_choice(f"the ending of {path}", path.suffix.lower(), ENDINGS)
-    return read_parquet(path) if path.suffix.lower() == ".parquet" else read_text_table(path)
+    ending = (path := Path(path)).suffix.lower()
+    check_choice(f"the ending of {path}", ending, ENDINGS)
+    return read_parquet(path) if ending == ".parquet" else read_text_table(path)
 
 
-def read_trials(path: Path) -> pd.DataFrame:
+def read_trials(path: Path | str) -> pd.DataFrame:
     """Read the trials of a recording, one row per trial in the order of the data.
 
     A .tsv, .csv or .parquet file with the column stimulus_id becomes trial_id, stimulus_id, session, run, repeat,
