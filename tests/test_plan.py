@@ -298,8 +298,7 @@ def test_stories_are_planned_by_rows_delays_and_widths(
     models = {}
     for width in widths:
         np.save(tmp_path / f"{width}.npy", np.zeros((4, width)))
-        table = {"extractor": "table", "file": str(tmp_path / f"{width}.npy")}
-        models[str(width)] = parse(TableModel, table, "test")
+        models[str(width)] = parse(TableModel, {"extractor": "table", "file": str(tmp_path / f"{width}.npy")}, "test")
     files = parse(RunFiles, {"format": "runs", "files": {"a": "a.npy", "b": "b.npy"}} | clock, "test")
     size = Shape(runs=shape[0], trials=shape[1], targets=shape[2])
     story = load_descriptor("data/simulated-story.yaml")

@@ -23,6 +23,7 @@ from brainalign.config import (
 from brainalign.io import array_shapes, chosen_array
 from brainalign.study import (
     ArrayFiles,
+    RdmFiles,
     RunFiles,
     SimulatedSentences,
     Study,
@@ -367,9 +368,9 @@ def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
     operations += 2 * drawn * sum(min(shape.runs * r, rows) for r in nulls)
     moved_s = (1.5e-9 + 6e-8 / shape.targets) * drawn * shape.runs * len(nulls)
     seconds = START_S + operations / (STORY_SHARE * operations_per_s()) + moved_s
-    held = 12 * 4 * rows * shape.targets + 4 * 4 * min(2048 * rows, 2**25)  # what is drawn at once
-    held += 2 * 8 * len(bands) * every**2
-    return Cost(600 + round(held / MB), round(seconds), 1e-3 * shape.targets)
+    drawn_mb = 4 * 4 * min(2048 * rows, 2**25) / MB  # at once
+    held_mb = 12 * 4 * rows * shape.targets / MB + 2 * 8 * len(bands) * every**2 / MB
+    return Cost(600 + round(held_mb + drawn_mb), round(seconds), 1e-3 * shape.targets)
 
 
 def _widths(model: Any) -> list[int]:
@@ -412,10 +413,10 @@ def _compare_rdms(config: Config, study: Study, *_: str) -> Cost:
     pairs = math.comb(n, 2)
     for one in sets:
         stored = 4.0 * pairs
-        with suppress(BrainalignError, OSError, AttributeError, KeyError):
-            path = study.locate(one.file, "file")
-            shape = array_shapes(path)[chosen_array(path, one.key)]
-            stored = math.prod(shape) / (2 if shape.count(n) > 1 else 1)
+        with suppress(BrainalignError, OSError):
+            if isinstance(one, RdmFiles):
+                shape = array_shapes(path := study.locate(one.file, "file"))[chosen_array(path, one.key)]
+                stored = math.prod(shape) / (2 if shape.count(n) > 1 else 1)
         n_rdms += stored / pairs
     n_layers = len(sets) * sum(len(_widths(model)) or _n_layers(model) for model in config.models.values())
     seconds = config.compare.draws * pairs * (9e-8 * n_rdms + 3.5e-8 * n_layers)

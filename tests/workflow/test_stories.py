@@ -355,13 +355,14 @@ def listened(folder: Path, **changes: object) -> dict[str, object]:
 def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path, monkeypatch, capsys) -> None:
     content = listened(tmp_path)
     planted = content.pop("planted")
-    answers = iter(["story_onset", "", ""])
+    answers = iter(["story_onset", "1 20", "", ""])
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))
     assert main(["init", str(tmp_path)]) == 0
     assert "stimuli begin at which of trigger, story_onset" in " ".join(capsys.readouterr().out.split())
-    written = yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"]["01"]
+    written = yaml.safe_load((tmp_path / "study.yaml").read_text())
     files = {f"story{k}": f"story{k}_raw.fif" for k in (1, 2, 3)}
-    assert written == {"format": "runs", "files": files, "sfreq_hz": 64.0, "start_event": "story_onset"}
+    recorded = {"format": "runs", "files": files, "sfreq_hz": 64.0, "start_event": "story_onset"}
+    assert (written["recordings"]["01"], written["continuous"]) == (recorded, {"raw": {"band_hz": [1.0, 20.0]}})
     content["continuous"] = {"raw": {"notch_hz": 50, "band_hz": [0.5, 30]}, "detrend": "none"}
     (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
     assert main(["check", str(tmp_path / "story.yaml")]) == 0

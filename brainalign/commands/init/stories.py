@@ -48,13 +48,15 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
             recording |= several | ({"repeats": others[0]} if several and others else {})
     if not recordings:
         return None
-    first, started = next(iter(called)), dict[str, str]()
+    first, started, signals = next(iter(called)), dict[str, str](), dict[str, Any]()
     if first in raws:
         rate, begins = _heads(lab, [path for path in called if path in raws])
         step, known = f"{min(rate, FAST_HZ):g} Hz", f"recorded at {rate:g} Hz"
         if begins:
             asked = f"stimuli begin at which of {listed(begins, 5)}"
             started["start_event"] = lab.answer("recordings", asked, "" if begins[1:] else begins[0])
+        band = lab.answer("continuous", "frequencies in Hz that are kept of raw recordings", "0.5 15")
+        signals["raw"] = {"band_hz": [*map(float, band.split())]}
     elif first.name.lower().endswith(ARRAYS):
         rate, known = lab.clock(first)[0], ""
         step = "2" if not rate else f"{rate:g} Hz" if rate > 5 else f"{1 / rate:g}"
@@ -74,7 +76,6 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
         worded = [] if words else [*lab.tables("word"), *lab.tables("text")]
         for path in [path for path in worded if path not in lab.tables("stimulus_id")][:1]:
             lab.remark("recordings", f"{path} is not read: call its columns onset_s, word and run (as responses are)")
-    signals: dict[str, Any] = {}
     for kind, endings in (("sounds", labs.SOUNDS), ("films", labs.FILMS)):
         found = {path.stem: path for path in lab.ending(*endings)}
         if found.keys() >= set(runs):

@@ -428,8 +428,9 @@ def _turned(
     rest = Y if kept is None else Y - kept
     for first in range(0, n_draws, step):
         moved = {run: _moved(rest[rows], turns[run][first : first + step]) for run, rows in every.items()}
-        for run, rows in every.items() if kept is not None else ():
-            moved[run] += kept[rows, None]
+        if kept is not None:
+            for run, rows in every.items():
+                moved[run] += kept[rows, None]
         sums = sum(part @ moved[run].reshape(part.shape[1], -1) for run, part in parts.items())
         predicted = _through(ridge[:-1], np.asarray(sums)).reshape(-1, *moved[tested[0]].shape[1:])
         for run in tested:
