@@ -73,7 +73,7 @@ def least_p(p: float, n_permutations: float, n_models: int = 1, of: str = "model
     """
     if not n_permutations or p * n_models < LEVEL or not p * (n_permutations + 1) < 1.5:
         return ""
-    models = f" with {n_models} {of}" * (n_models > 1)
+    models = f" with {n_models} {of}" if n_models > 1 else ""
     return f" (the smallest p that {int(n_permutations):,} permutations can give: too few to show more{models})"
 
 
