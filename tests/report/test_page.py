@@ -104,7 +104,7 @@ def test_no_p_is_printed_as_0(material: kit.Material) -> None:
     assert kit.p_value(0.004975, 200) == "p = .0050 of 200 permutations"
     assert kit.p_value(0.05, 19) == "p = .0500 (the smallest p that 19 permutations can give: too few to show more)"
     assert [kit.least_p(0.1, 19), kit.least_p(0.01, 99), kit.least_p(0.05, 0)] == ["", "", ""]
-    assert "too few to show more with 6 layers of models" in kit.least_p(0.01, 99, np.int64(6), "layers of models")
+    assert "99 permutations can give: too few to show more with 6 models" in kit.least_p(0.01, 99, np.int64(6))
     assert [kit.p_equals(0.0123), kit.p_equals(nan), kit.p_number(0.5, 4)] == ["= .012", "–", ".5000"]
 
 

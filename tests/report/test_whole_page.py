@@ -65,6 +65,7 @@ def encodings(regions: list[str], layers: list[str]) -> dict[tuple[str, str], Im
         "profile": rows(layer=layers, group=groups),
         "preference": rows(roi=regions).assign(best=layers[-1], decided=True, reason=""),
         "clusters": pd.DataFrame(),
+        "null": np.linspace(0, 0.4, 99),
     }
     joint = rows(group=groups, layer=[*layers, "all"])
     beside = rows(layer=[*layers, "all"], encoder=["trained", "ridge", "mean"], group=groups)

@@ -150,8 +150,7 @@ def test_shifts_of_runs_are_no_noise_of_all_and_no_signal_of_one(nested: bool, r
 
 @pytest.mark.parametrize(("missing", "once"), [(0.05, 0), (0.3, 0), (0.5, 0), (0.3, 20)])
 def test_shifts_of_runs_are_noise_as_far_as_averages_hold_them(missing, once, rng) -> None:
-    """Of 40 images in 8 runs but for those missing; averages without signal tell how much noise they hold. With `once`,
-    those are scored which were shown once."""
+    """Of 40 images in 8 runs but some, `once` of them shown and scored once; averages of noise tell what is held."""
     ids, runs = np.argwhere(rng.random((40, 8)) > missing).T
     ids, runs = (of[(ids >= once) | (np.diff(ids, prepend=-1) > 0)] for of in (ids, runs))
     noise = rng.normal(size=(len(ids), 1500)) + 1.5 * rng.normal(size=(8, 1500))[runs]

@@ -241,17 +241,15 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     among = f", of {n_regions} regions" * (n_regions > 1)
     name = kit.space_name(first, best["layer"]) if n_layers[first] > 1 else first
     text = f"{name} scores highest in {best['roi']}{among}: mean r {kit.number(best['r'])}"
-    # A layer's p is corrected for regions, that of a region for layers: the other choice, and that of the model, count
-    # as often as there was something to choose. The shorter one asks for fewer permutations.
-    key = {material.label(*fit): fit for fit in material.of_layers}[first]
-    preference = material.encodings[key].preference.drop_duplicates("roi").set_index("roi")
-    n_fits = sum(model not in material.uninformed for model, _ in material.of_layers) or len(material.of_layers)
-    choices = (n_layers[first], best["p_fwer"], "layers"), (n_regions, preference.loc[best["roi"], "p"], "regions")
-    n_choices, p, of = min(choices, key=lambda choice: choice[0])
-    over = "regions" + ", layers" * bool(n_layers[first] > 1) + ", models" * bool(n_fits > 1)
-    text += kit.corrected_p(min(p * n_choices * n_fits, 1.0), " and ".join(over.rsplit(", ", 1)))
-    text += kit.least_p(p, material.config.encode.of("held_out").null_draws, n_choices * n_fits, f"{of} of models")
+    # The null of the best region, layer and informed fit is the largest of all of them, permutation by permutation.
+    informed = [fit for fit in material.of_layers if fit[0] not in material.uninformed] or [*material.of_layers]
+    nulls = [null for fit in informed if (null := material.encodings[fit].null) is not None]
+    p = (1 + (np.max(nulls, axis=0) >= best["r"]).sum()) / (1 + len(nulls[0])) if nulls else np.nan
+    over = "regions" + ", layers" * bool(n_layers[first] > 1) + ", models" * (len(informed) > 1)
+    text += kit.corrected_p(p, " and ".join(over.rsplit(", ", 1)))
     if n_layers[first] > 1:
+        key = {material.label(*fit): fit for fit in material.of_layers}[first]
+        preference = material.encodings[key].preference.drop_duplicates("roi")
         decided = preference["decided"].astype(bool)
         text += f"; which layer is the best is decided in {decided.sum()} of {n_regions}"
         if n_regions > 1 and decided.any():

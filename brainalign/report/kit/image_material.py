@@ -47,6 +47,7 @@ class ImageEncoding:
     ensemble: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: all layers as one
     fields: Arrays | None = None  # of trained encoders: where they look
     curve: pd.DataFrame = field(default_factory=pd.DataFrame)  # of in-context encoding: scores by number of images
+    null: NDArray[np.floating] | None = None  # (n_permutations,), the largest mean r of any region and layer
 
 
 @dataclass

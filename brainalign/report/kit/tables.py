@@ -66,14 +66,14 @@ def corrected_p(p: float, over: str) -> str:
     return f" (p {p_equals(p)}, corrected for {over})" if pd.notna(p) else ""
 
 
-def least_p(p: float, n_permutations: float, n_models: int = 1, of: str = "models") -> str:
+def least_p(p: float, n_permutations: float, n_models: int = 1) -> str:
     """Say, to follow a p value, that permutations are too few to show anything: p is the least they can give.
 
     Empty where p, corrected for so many models, is below the level, or where more permutations would not have helped.
     """
     if not n_permutations or p * n_models < LEVEL or not p * (n_permutations + 1) < 1.5:
         return ""
-    models = f" with {n_models} {of}" if n_models > 1 else ""
+    models = f" with {n_models} models" if n_models > 1 else ""
     return f" (the smallest p that {int(n_permutations):,} permutations can give: too few to show more{models})"
 
 

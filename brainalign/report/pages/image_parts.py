@@ -1,15 +1,17 @@
 """The sections of the page of a subject with stimuli held out; each is left out where its stage left nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from nibabel.nifti1 import Nifti1Image
+from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.report import encoding_sections, geometry_sections, kit, synthesis_sections
 from brainalign.report.pages.blocks_figures import ceiling_histogram, score_against_ceiling
-from brainalign.statistics import reliable_rule
+from brainalign.statistics import RELIABLE, reliable_rule
 
 FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
 
@@ -26,8 +28,10 @@ def gather_images(shelf: kit.Shelf) -> kit.ImageMaterial:
     for labels in shelf.each("scores"):
         tables, key = shelf.tables(FIT_TABLES, **labels), (labels["model"], labels["method"])
         fields = shelf.fetch("fields", Arrays, **labels)
+        draws = shelf.fetch("draws", Arrays, **labels)
         if tables:
-            material.encodings[key] = kit.ImageEncoding(**tables, fields=fields)
+            null = _largest_null(draws, material.details("model-{model}_method-{method}_draws".format(**labels)))
+            material.encodings[key] = kit.ImageEncoding(**tables, fields=fields, null=null)
             _add_pictures(material, material.fields_of(*key)["stimuli"])
     material.rdms = shelf.fetch("rdm", Arrays)
     material.decoded = kit.decoded_times_of(shelf)
@@ -46,6 +50,14 @@ def gather_images(shelf: kit.Shelf) -> kit.ImageMaterial:
     for suffix in ("ceiling", "comparison", "summary", "differences", "recovery", "contest", "winners"):
         setattr(material, suffix, shelf.fetch(suffix, pd.DataFrame))
     return material
+
+
+def _largest_null(draws: Arrays | None, noted: Mapping[str, Any]) -> NDArray[np.floating] | None:
+    """Return the largest mean r of any region and layer in each permutation."""
+    places = [k for k, name in enumerate(noted.get("regions", ())) if name != RELIABLE]
+    if draws is None or not places:
+        return None
+    return np.max([draws[f"null {layer}"][:, places].max(axis=1) for layer in noted["layers"]], axis=0)
 
 
 def _add_pictures(material: kit.ImageMaterial, names: Sequence[str]) -> None:
