@@ -368,7 +368,7 @@ def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
     operations += 2 * drawn * sum(min(shape.runs * r, rows) for r in nulls)
     moved_s = (1.5e-9 + 6e-8 / shape.targets) * drawn * shape.runs * len(nulls)
     seconds = START_S + operations / (STORY_SHARE * operations_per_s()) + moved_s
-    drawn_mb = 4 * 4 * min(2048 * rows, 2**25) / MB  # at once
+    drawn_mb = 4 * 4 * min(2048 * rows, 2**25) / MB  # at once, as continuous_runs says, which would bring torch
     held_mb = 12 * 4 * rows * shape.targets / MB + 2 * 8 * len(bands) * every**2 / MB
     return Cost(600 + round(held_mb + drawn_mb), round(seconds), 1e-3 * shape.targets)
 

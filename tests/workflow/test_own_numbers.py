@@ -138,10 +138,11 @@ def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, t
     assert shelf_of(run, labels, Provenance("report", {}, 0), failures).fetch("summary", pd.DataFrame) is None
 
 
-def test_ceilings_of_trials_leave_out_what_runs_add(folder: Path, tmp_path: Path) -> None:
-    """Where the last of three runs lacks every other stimulus."""
+@pytest.mark.parametrize("lacking", [True, False])
+def test_ceilings_of_trials_leave_out_what_runs_add(lacking: bool, folder: Path, tmp_path: Path) -> None:
+    """Also where the last of three runs lacks every other stimulus."""
     trials = pd.read_csv(folder / "trials.tsv", sep="\t").rename(columns={"session": "run"})
-    kept = (trials["run"] < 2) | trials["stimulus_id"].isin(NAMES[::2])
+    kept = (trials["run"] < 2) | trials["stimulus_id"].isin(NAMES[:: 1 + lacking])
     trials[kept].to_csv(tmp_path / "trials.csv", index=False)
     files = {"format": "array", "values": "rates.npz", "trials": "trials.csv"}
     study = {"name": "mine", "stimuli": str(folder / "stimuli.csv"), "splits": {"runs": {"leave_out": "run"}}}
@@ -150,8 +151,7 @@ def test_ceilings_of_trials_leave_out_what_runs_add(folder: Path, tmp_path: Path
     for shift in (0, 9):
         shifted = np.load(folder / "rates.npz")["rates"] + shift * trials["run"].to_numpy()[:, None]
         np.savez(tmp_path / "rates.npz", rates=shifted[kept])
-        config = config_of(tmp_path / "mine.yaml", models={"onehot": {"extractor": "onehot"}})
-        run_all(config, "prepare")
+        run_all(config := config_of(tmp_path / "mine.yaml", models={"onehot": {"extractor": "onehot"}}), "prepare")
         found.append(pd.read_parquet(artifact_path(config.results, "mine", "ceiling", subject="01")))
     ceilings = found[0]["ceiling"]
     assert ceilings[:10].mean() > 0.5 > 10 * abs(ceilings[10:].mean())
