@@ -290,7 +290,7 @@ def _table_is_described(config: Config, dataset: str, descriptor: Study) -> None
 
 
 def _events_are_described(config: Config, dataset: str, descriptor: Study) -> None:
-    """Raise where a model meets events whose table has neither a path nor a text for it."""
+    """Raise where a model meets events that have neither a path nor a text, or components would mix responses."""
     columns = descriptor.stimulus_columns()
     for reads, needed, what in (("reads_images", {"path"}, "path"), ("reads_texts", set(TEXT_COLUMNS), "text")):
         wrong = [model for model in config.models_of(dataset) if getattr(config.models[model], reads)]
@@ -300,6 +300,11 @@ def _events_are_described(config: Config, dataset: str, descriptor: Study) -> No
                 f"{descriptor.stimuli or 'a study without events'} has no column {what}"
                 f"{did_you_mean(what, columns)}; add it, or list vectors of your own"
             )
+    if descriptor.continuous.hrf and config.encode.n_components:
+        raise BrainalignError(
+            f"encode.n_components is {config.encode.n_components}, but {dataset} has continuous.hrf, whose three "
+            "copies of a feature would mix; leave one of them out"
+        )
 
 
 def _no_texts_are_read(config: Config, dataset: str, remedy: str = "") -> None:

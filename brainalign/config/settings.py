@@ -52,7 +52,7 @@ class EncodeSettings(Strict):
     good_r: float = Field(0.3, description="the share of targets above this r is reported, and its null")
     standardize: bool = Field(True, description="scale every layer to the same total variance over training images")
     n_components: int | None = Field(
-        None, ge=1, description="principal components of the training images that wider layers are reduced to"
+        None, ge=1, description="principal components, of training images or runs, that wider layers are reduced to"
     )
     n_candidates: int = Field(
         12, ge=1, description="sets of shares that the joint fit of all models tries, of stimuli that go on"
@@ -81,7 +81,7 @@ class EncodeSettings(Strict):
 OPTIONS = {
     "left_out": ("good_r",),
     "held_out": ("draws", "standardize", "n_components"),
-    "continuous": ("n_candidates", "null", "shift_s"),
+    "continuous": ("n_candidates", "n_components", "null", "shift_s"),
 }
 
 

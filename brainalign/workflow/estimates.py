@@ -303,10 +303,13 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     shared = config.cluster_of(method)
     held = 0.7 if shared or 4 * images * targets > 2**30 else 2.1 + 0.1 * n_layers
     fitted = targets + min(targets, 2000)
-    memory = 1000 + 4 * (images * held * targets + max(widths, default=1000) * (not shared) * fitted) / MB
-    memory += max((4 * r * (p + 6 * r) for p in widths for r in [min(images, p)]), default=0) / MB
-    if shared:  # weights are on disk, too: a worker has a shard of them
-        memory += 600 * ((shared["workers"] or os.cpu_count() or 1) if shared["where"] == "local" else 0)
+    memory = 4 * (images * held * targets + max(widths, default=1000) * (targets if shared else fitted)) / MB
+    axes = max((4 * r * (p + 6 * r) for p in widths for r in [min(images, p)]), default=0) / MB
+    if shared:  # a worker of this machine has a shard of targets, and axes of its own
+        workers = (shared["workers"] or os.cpu_count() or 1) if shared["where"] == "local" else 0
+        memory += 520 + (420 + axes) * workers
+    else:
+        memory += 1000 + axes
     if not widths:
         return replace(cost, memory_mb=round(memory))
     operations = 0.0
@@ -342,8 +345,9 @@ def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate fits of each layer, of all bands in one and without each, and their nulls.
 
     Of R runs with n rows and T targets, a fit of r columns, delays included, makes R² decompositions of 9 r³ + n r²
-    operations, a joint one as many for each set of shares. A draw of the null predicts in 2 n T · min(R r, n), through
-    factors or a map, and moves R n T values, short rows slower. The event rate is beside the models.
+    operations, a joint one as many for each set of shares; of many rows products are made once a fold, in fits and in
+    nulls. A draw of the null predicts in 2 n T · min(R r, n), through factors or a map, and moves R n T values, short
+    rows slower. The event rate is beside the models.
     """
     shape, settings = shape_of(descriptor), config.encode.of("continuous")
     rows, most, delays = shape.trials, shape.trials - shape.trials // shape.runs, 4
@@ -352,7 +356,8 @@ def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
             delays = 3 if descriptor.continuous.hrf else len(descriptor.continuous.delays(files))
     models: list[Any] = list(config.models.values())  # of networks some hundred features are assumed
     widths = [_widths(model) or [getattr(model, "n_features", 500)] * _n_layers(model) for model in models]
-    ranks = [[min(delays * width, most) for width in layers] for layers in (*widths, [1])]
+    widest = settings.n_components or math.inf
+    ranks = [[int(min(delays * min(width, widest), most)) for width in layers] for layers in (*widths, [1])]
     bands = [sum(layers) / len(layers) for layers in ranks]
     # Left out of the joint fit is each band, and for what models share each set of them, or of many each pair.
     most_of = len(models) if len(models) < 4 else 2
@@ -363,13 +368,15 @@ def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
     searched = max(settings.n_candidates, len(bands) + 1)
     fits = [(r, 1) for layers in ranks for r in layers] + [(every, searched)]
     fits += [(r, searched if len(bands) - len(of) > 1 else 1) for of, r in zip(lost, left, strict=True)]
-    operations = shape.runs**2 * sum(times * (9 * r**3 + rows * r**2) for r, times in fits)
+    operations = shape.runs**2 * sum(times * (9 * r + min(rows, 16 * r)) * r**2 for r, times in fits)
+    products = [r for r, _ in fits] + 2 * nulls  # joint ones have several shares
+    operations += 6 * shape.runs * sum(max(rows - 16 * r, 0) * r**2 for r in products)
     drawn = rows * shape.targets * settings.null_draws
     operations += 2 * drawn * sum(min(shape.runs * r, rows) for r in nulls)
     moved_s = (1.5e-9 + 6e-8 / shape.targets) * drawn * shape.runs * len(nulls)
     seconds = START_S + operations / (STORY_SHARE * operations_per_s()) + moved_s
     drawn_mb = 4 * 4 * min(2048 * rows, 2**25) / MB  # at once, as continuous_runs says, which would bring torch
-    held_mb = 12 * 4 * rows * shape.targets / MB + 2 * 8 * len(bands) * every**2 / MB
+    held_mb = 4 * rows * (12 * shape.targets + 3 * every) / MB + 2 * 8 * len(bands) * every**2 / MB
     return Cost(600 + round(held_mb + drawn_mb), round(seconds), 1e-3 * shape.targets)
 
 

@@ -24,6 +24,7 @@ EVERYWHERE = "all targets"
 Bands = Mapping[str, scoring.Band]
 Fits = Mapping[str, scoring.RunFit]
 MOST_IN_SETS = 3  # models of which every set is told; of more, pairs
+MOST_COLUMNS = 10_000  # decomposed for every pair of folds: some minutes each
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,13 @@ def encode_continuous(job: Job) -> None:
     weights = []
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     ceiling = runs.ceilings["ceiling"].to_numpy()
-    for model, layers in _on_the_clock(job, runs.responses.trials, noted, functions).items():
+    shown_as = _on_the_clock(job, runs.responses.trials, noted, functions)
+    if settings.n_components is None:
+        _check_columns(shown_as, len(runs.delays), len(runs.responses.values))
+    for model, layers in shown_as.items():
         every = {
-            layer: encoding.fit_runs([values], *runs.fitted, responses=functions) for layer, values in layers.items()
+            layer: encoding.fit_runs([values], *runs.fitted, n_components=settings.n_components, responses=functions)
+            for layer, values in layers.items()
         }
         fits[model], bands[model] = scoring.best_layers(layers, every, runs.names)
         for layer, fit in every.items() if model not in controls else ():
@@ -92,11 +97,25 @@ def encode_continuous(job: Job) -> None:
             for region, places in runs.regions.items()
             for delay, weight in zip(shown, fits[model].weights[:, places].mean(axis=1), strict=True)
         ]
-    options: Any = {"n_candidates": settings.n_candidates, "seed": job.seed, "with_trained": True}
+    options: Any = {"n_candidates": settings.n_candidates, "n_components": settings.n_components}
+    options |= {"seed": job.seed, "with_trained": True}
     fits["all"] = encoding.fit_runs(list(bands.values()), *runs.fitted, **options)
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features, mean over targets")
     _save_scores(job, runs, fits, bands, {"all": "joint"} | dict.fromkeys(controls, "control"), layer_rows)
     _save_shares(job, runs, fits["all"], bands, options)
+
+
+def _check_columns(features: Mapping[str, Mapping[str, Values]], n_delays: int, n_rows: int) -> None:
+    """Raise where features are so wide that their fits would take days."""
+    for model, layers in features.items():
+        for layer, values in layers.items():
+            n, width = n_delays * values.shape[1], values.shape[1]
+            if min(n, n_rows) > MOST_COLUMNS:
+                raise BrainalignError(
+                    f"{model}, layer {layer}: {width} features at {n_delays} delays are {n:,} columns of {n_rows:,} "
+                    "rows, whose fits would take days; give encode: {n_components: 50}, principal components of "
+                    f"training runs, or {width} for all of them"
+                )
 
 
 def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], *, hrf: bool) -> _Runs:

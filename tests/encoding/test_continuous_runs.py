@@ -3,7 +3,10 @@ from typing import Literal
 import numpy as np
 import pytest
 from scipy.stats import binom
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from brainalign import encoding
 from brainalign.encoding import scoring
@@ -101,6 +104,23 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     for draws, rows in zip(null, ([0, 1, 3, 4], [2, 5]), strict=True):
         np.testing.assert_allclose(draws, [scoring.mean_over_runs(fit.r[rows])] * 2, atol=1e-6)
     assert np.isnan(encoding.fit_runs([X], np.where(runs[:, None] == "c", 0.1, Y), runs, (0, 1), folds).r2[2]).all()
+
+
+def test_components_of_training_runs_take_the_place_of_features(rng: np.random.Generator) -> None:
+    """Predictions, and the null of what is not turned, are of scikit-learn's components of the runs trained on."""
+    runs = np.repeat(["a", "b", "c"], 60)
+    X = smooth(rng, 180, 5) * [9, 1, 3, 1, 1] @ rng.normal(size=(5, 5))
+    Y = (X @ rng.normal(size=(5, 2)) + 5 * smooth(rng, 180, 2)).astype(np.float32)
+    fit = encoding.fit_runs([X], Y, runs, DELAYS, n_components=2)
+    for k, run in enumerate("abc"):
+        train = runs != run
+        reduced = make_pipeline(StandardScaler(), PCA(2)).fit(X[train]).transform(X)
+        Z = DelayedFeatures(reduced, DELAYS, runs).rows()[:].numpy()
+        for target in range(2):
+            theirs = Ridge(fit.alphas[k, target]).fit(Z[train], Y[train, target]).predict(Z[~train])
+            assert np.isclose(fit.r[k, target], np.corrcoef(theirs, Y[~train, target])[0, 1], atol=1e-5)
+    (null,) = scoring.run_null([X], Y, runs, DELAYS, fit, {run: np.ones((1, 31), dtype=complex) for run in "abc"})
+    np.testing.assert_allclose(null[0], scoring.mean_over_runs(fit.r), atol=1e-5)
 
 
 def test_what_two_bands_share_is_told_apart_from_what_each_has() -> None:

@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.arrays import Rows, Values
+from brainalign.features import PCA
 from brainalign.regression import BandedRidge, DelayedFeatures, Ridge, centred_product, rotate
 from brainalign.statistics import pearson, r2
 
@@ -59,6 +60,8 @@ class RunFit:
         Shares of the bands chosen.
     trained : array (n_runs, n_targets)
         R² of the runs trained on while one was left out, their mean; empty unless asked for.
+    n_components : int or None
+        Of features, as given.
     """
 
     r: Values
@@ -69,6 +72,7 @@ class RunFit:
     alphas: Values
     deltas: Values
     trained: Values = field(default_factory=lambda: np.zeros((0, 0)))
+    n_components: int | None = None
 
     @property
     def limit_r2(self) -> Values:
@@ -95,6 +99,7 @@ def fit_runs(
     folds: Sequence[Fold] = (),
     *,
     n_candidates: int = 12,
+    n_components: int | None = None,
     seed: int = 0,
     with_trained: bool = False,
     responses: Values | None = None,
@@ -114,6 +119,8 @@ def fit_runs(
         Every run is tested once; left out in turn where not given.
     n_candidates : int
         Of banded ridge.
+    n_components : int, optional
+        Principal components of scaled features in training rows that take the place of a wider band.
     seed : int
     with_trained : bool
         Whether runs that are trained on are predicted, too.
@@ -126,7 +133,8 @@ def fit_runs(
     weights = []
     for trained, tested in folds or run_folds(names):
         inside = np.isin(runs, trained)
-        designs = [DelayedFeatures(scaled(_of_fold(band, tested[0]), inside), delays, runs) for band in bands]
+        values = [scaled(_of_fold(band, tested[0]), inside, n_components) for band in bands]
+        designs = [DelayedFeatures(part, delays, runs) for part in values]
         train, groups = [design[inside] for design in designs], runs[inside]
         if len(bands) == 1:
             ridge = Ridge(cv="groups").fit(train[0], Y[inside], groups=groups)
@@ -152,7 +160,8 @@ def fit_runs(
             split = found[None] if len(bands) == 1 else np.asarray(banded.split_scores(held, Y[test]))
             rows[run] = (pearson(predicted, Y[test]), found, split, inner, *map(np.asarray, chosen[1:]), seen)
     r, whole, split, inner, alphas, deltas, seen = map(np.stack, zip(*(rows[k] for k in names), strict=True))
-    return RunFit(r, whole, split, np.mean(weights, axis=0) if weights else np.zeros(0), inner, alphas, deltas, seen)
+    shape = np.mean(weights, axis=0) if weights else np.zeros(0)
+    return RunFit(r, whole, split, shape, inner, alphas, deltas, seen, n_components)
 
 
 def fits_without(
@@ -164,6 +173,7 @@ def fits_without(
     *,
     sets: Iterable[Sequence[str]] = (),
     n_candidates: int = 12,
+    n_components: int | None = None,
     seed: int = 0,
     with_trained: bool = False,
 ) -> dict[Names, RunFit]:
@@ -172,7 +182,7 @@ def fits_without(
     Parameters
     ----------
     bands : mapping of array
-    Y, runs, delays, folds, n_candidates, seed, with_trained
+    Y, runs, delays, folds, n_candidates, n_components, seed, with_trained
         As for `fit_runs`.
     sets : iterable of sequence of str
         Bands whose common part is asked for.
@@ -182,7 +192,8 @@ def fits_without(
     dict of RunFit
         By what was left out, in the order of the bands.
     """
-    options: Any = {"n_candidates": n_candidates, "seed": seed, "with_trained": with_trained}
+    options: Any = {"n_candidates": n_candidates, "n_components": n_components}
+    options |= {"seed": seed, "with_trained": with_trained}
     wanted = {left for names in (*zip(bands, strict=True), *sets) for _, left in _terms(names) if left}
     return {
         left: fit_runs([band for name, band in bands.items() if name not in left], Y, runs, delays, folds, **options)
@@ -230,7 +241,8 @@ def best_layers(layers: Mapping[str, Values], fits: Mapping[str, RunFit], names:
         for name in ("r", "r2", "split", "inner", "alphas", "deltas")
     }
     weights = np.mean([fit.weights for fit in every], axis=0)
-    return RunFit(weights=weights, **parts), {name: layers[layer] for name, layer in zip(names, chosen, strict=True)}
+    fit = RunFit(weights=weights, n_components=every[0].n_components, **parts)
+    return fit, {name: layers[layer] for name, layer in zip(names, chosen, strict=True)}
 
 
 def _of_fold(band: Band, run: str) -> Values:
@@ -377,7 +389,7 @@ def _maps(
     names = list(dict.fromkeys(runs.tolist()))
     for trained, tested in folds:
         k, inside, test = names.index(tested[0]), np.isin(runs, trained), np.isin(runs, tested)
-        values = [scaled(_of_fold(band, tested[0]), inside) for band in bands]
+        values = [scaled(_of_fold(band, tested[0]), inside, fit.n_components) for band in bands]
         place = np.cumsum(test) - 1
         shares, groups = np.unique(fit.deltas[k], axis=1, return_inverse=True)
         for g, delta in enumerate(shares.T):
@@ -459,8 +471,15 @@ def fisher(r: Values) -> Values:
     return np.asarray(np.arctanh(np.clip(r, -0.999, 0.999)))
 
 
-def scaled(band: Values, train: NDArray[np.bool_]) -> Values:
-    """Centre and scale features by training rows; those constant there are zero."""
+def scaled(band: Values, train: NDArray[np.bool_], n_components: int | None = None) -> Values:
+    """Centre and scale features by training rows; those constant there are zero.
+
+    Of more features than `n_components` these principal components, which keep their own variance: ridge on all of them
+    would be ridge on the features.
+    """
     own = band[train]
     mean, sd = own.mean(axis=0), (own - own[:1]).std(axis=0)  # exactly 0 of constants
-    return np.where(sd > 0, (band - mean) / np.where(sd > 0, sd, 1), 0).astype(np.float32)
+    values = np.where(sd > 0, (band - mean) / np.where(sd > 0, sd, 1), 0).astype(np.float32)
+    if n_components is None or n_components >= min(len(own) - 1, band.shape[1]):
+        return values
+    return np.asarray(PCA(n_components).fit(values, rows=train).transform(values))
