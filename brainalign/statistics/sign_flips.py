@@ -7,6 +7,9 @@ subjects the largest t is that of whichever target happens to vary least; what i
     pseudo-t = mean / (sd / √n + s₀)
 
 with s₀ the median over targets of the root mean square over subjects, by √n, which flips leave as it is.
+
+Flips know nothing of stimuli: what a model shares by accident with those that all subjects saw is in all of them, and
+the surer the more they are. A claim beyond these stimuli needs a test over stimuli as well.
 """
 
 from itertools import product

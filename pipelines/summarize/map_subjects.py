@@ -1,10 +1,15 @@
-"""map_subjects: mean, t and p of every target of subjects who share a space, over those that all of them have."""
+"""map_subjects: mean, t and p of every target of subjects who share a space, over those that all of them have.
+
+p is the larger of two: over subjects, by flips of signs, and over stimuli, which subjects may share, Φ(−mean z) of the
+p within subjects. However alike subjects are, a mean of their z varies no more than one of them under the null.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, ndtri
 
 from brainalign.arrays import Responses
 from brainalign.io import brain_maps, entities_of, load
@@ -13,8 +18,9 @@ from brainalign.workflow import Job
 
 LEAST_TESTED = 5  # subjects: 2 to the power of fewer flips cannot reach .05
 TITLES = {"r": "mean r", "unique": "mean unique R²"}
-# By quantity and model: a value per target id, given a subject.
-Maps = Mapping[tuple[str, str], Callable[[str], "pd.Series[float]"]]
+P_VALUES = ["p", "p_fwer"]
+# By quantity and model: the quantity and −z of both p within the subject, a row per target id, given a subject.
+Maps = Mapping[tuple[str, str], Callable[[str], pd.DataFrame]]
 
 
 def map_subjects(job: Job) -> None:
@@ -39,14 +45,14 @@ def _fitted_maps(job: Job, cohort: Sequence[str]) -> Maps:
     paths = {tuple(entities_of(path)[key] for key in ("sub", "model", "method")): path for path in job.paths("scores")}
     summaries = {entities_of(path)["sub"]: path for path in job.paths("summary")}
 
-    def r_of(subject: str, model: str, method: str) -> "pd.Series[float]":
+    def r_of(subject: str, model: str, method: str) -> pd.DataFrame:
         table = load(paths[subject, model, method], pd.DataFrame, job.provenance)
         table = table[table["split"] == table["split"].iloc[0]]
         told = load(summaries[subject], pd.DataFrame, job.provenance)
         if "chosen" in told:
             mine = told[(told["model"] == model) & (told["method"] == method) & told["chosen"]]
             table = table[table["layer"] == mine["layer"].iloc[0]]
-        return table.groupby("target_id", sort=False)["r"].mean()
+        return _with_z(table).groupby("target_id", sort=False)[["r", *P_VALUES]].mean()
 
     whole = [fit for fit in fits if all((subject, *fit) in paths for subject in cohort)]
     return {
@@ -63,9 +69,14 @@ def _joint_maps(job: Job, cohort: Sequence[str]) -> Maps:
         tables = {name: load(paths[name], pd.DataFrame, job.provenance) for name in cohort}
         for model in dict.fromkeys(tables[cohort[0]]["model"]):
             of = {name: table[table["model"] == model] for name, table in tables.items()}
-            series = {name: table.set_index("target_id")[column] for name, table in of.items()}
-            found = {**found, (column, model): series.__getitem__}
+            rows = {name: _with_z(table).set_index("target_id") for name, table in of.items()}
+            found = {**found, (column, model): rows.__getitem__}
     return found
+
+
+def _with_z(table: pd.DataFrame) -> pd.DataFrame:
+    # A p of 1, as of permutations, is no infinite evidence.
+    return table.assign(**{name: ndtri(np.minimum(table[name].astype(float), 0.999)) for name in P_VALUES})
 
 
 def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
@@ -83,11 +94,13 @@ def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
         for other in others:
             targets = targets[targets["target_id"].isin(other["target_id"])].reset_index(drop=True)
     for (quantity, model), values_of in maps_of(cohort).items() if len(targets) else ():
-        values = np.stack([values_of(name).reindex(targets["target_id"]).to_numpy(dtype=float) for name in cohort])
+        parts = [values_of(name)[[quantity, *P_VALUES]].reindex(targets["target_id"]) for name in cohort]
+        values, *within = np.stack([part.to_numpy(dtype=float).T for part in parts], axis=1)
         z = np.arctanh(np.clip(values, -0.999, 0.999)) if quantity == "r" else values
         t, p, p_fwer = np.full((3, len(targets)), np.nan)
         if len(cohort) >= LEAST_TESTED:
-            t, p, p_fwer = sign_flip_test(z, job.seed)
+            t, *flips = sign_flip_test(z, job.seed)
+            p, p_fwer = np.maximum(flips, ndtr(np.mean(within, axis=1)))
         found = {"quantity": quantity, "model": model, "mean": values.mean(axis=0), "t": t, "p": p, "p_fwer": p_fwer}
         tables.append(targets[["target_id"]].assign(**found, n_subjects=len(cohort)))
     names = [f"{TITLES[table['quantity'].iloc[0]]}, {table['model'].iloc[0]}" for table in tables]
@@ -99,7 +112,8 @@ def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
         brain_maps(targets, np.stack(means), names=names) if tables else {},
         subjects=cohort,
         maps=names,
-        p="one-sided; signs of whole maps flipped, p_fwer of pseudo-t against the largest one over targets"
+        p="one-sided, the larger one over subjects (signs of whole maps flipped, p_fwer of pseudo-t against the "
+        "largest one over targets) and over stimuli that they share (mean z of p within subjects)"
         if len(cohort) >= LEAST_TESTED
         else f"none of fewer than {LEAST_TESTED} subjects: maps are descriptive",
     )

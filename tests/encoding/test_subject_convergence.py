@@ -49,6 +49,21 @@ def row(table: pd.DataFrame, score: str, subject: str, network: str = "trained")
     return mine.iloc[0]
 
 
+def test_intervals_hold_the_planted_order_where_layers_differ_between_subjects(rng: np.random.Generator) -> None:
+    """Percentiles over draws of subjects, expanded or not, held it in 2 of 20 such worlds."""
+    inside = []
+    for world in range(8):
+        some = {str(k): areas(10 * world + k, noise=0.01) for k in range(6)}
+        for scores in some.values():
+            own = 0.06 * rng.normal(size=(N_LAYERS, len(NAMES)))
+            scores.arrays.update({name: scores.arrays[name] + own for name in ("choice_r", "r")})
+        spatial = row(
+            converge_subjects(some, some, origin=["area0"], n_permutations=9, n_boot=60).scores, "spatial", "mean"
+        )
+        inside.append(spatial["low"] <= np.corrcoef(np.round(DEPTH), np.arange(10))[0, 1] <= spatial["high"])
+    assert np.mean(inside) >= 0.85
+
+
 def test_subjects_and_their_mean() -> None:
     trained = {"01": areas(1), "02": areas(2), "03": sensors(3), "04": sensors(4, kind="eeg")}
     random = {"01": areas(5, depth=FLAT), "02": areas(6, depth=FLAT), "03": sensors(7, np.full(5, 0.1))}
@@ -60,7 +75,7 @@ def test_subjects_and_their_mean() -> None:
     six = {str(k): areas(k, 0.7 + 0.1 * k) for k in range(6)}
     encoding_score = row(converge_subjects(six, six, n_permutations=9).scores, "encoding", "mean")
     reach = 2.57 * 0.05 * np.std(range(6), ddof=1) / np.sqrt(6)  # Student's t
-    assert encoding_score["high"] - encoding_score["low"] == pytest.approx(2 * reach, rel=0.2)
+    assert encoding_score["high"] - encoding_score["low"] == pytest.approx(2 * reach, rel=0.06)
     assert row(found.scores, "encoding", "01")["ceiling_r"] == pytest.approx(0.7)
     assert row(found.scores, "temporal", "03")["value"] > 0.99
     assert row(found.scores, "temporal", "04")["measured"] == "eeg"

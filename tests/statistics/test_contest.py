@@ -86,8 +86,7 @@ def test_what_cannot_be_compared_and_targets_of_the_best_family() -> None:
     refused(message, st.family_contest, [*TASK, LANGUAGE], REGIONS | {"V4": np.array([0])}, **SIZES)
     empty = REGIONS | {"IT": np.empty(0, dtype=int)}
     refused(r"1 regions have no target \(IT\)", st.family_contest, [*TASK, LANGUAGE], empty, **SIZES)
-    last = replace(LANGUAGE, family="last", r=LANGUAGE.r / 4)
-    found = st.target_winners([last, *TASK, LANGUAGE], np.array([3, 0]))
+    found = st.target_winners([replace(LANGUAGE, family="last", r=LANGUAGE.r / 4), *TASK, LANGUAGE], np.array([3, 0]))
     expected = {"target": [3, 0], "family": ["language", "task"], "layer": ["mean", "early"], "r": [0.31, 0.5]}
     expected |= {"margin": [0.01, 0.3], "second": ["task", "language"], "q": [0.03, 0.03]}
     pd.testing.assert_frame_equal(found[[*expected]], pd.DataFrame(expected))

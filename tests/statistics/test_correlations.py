@@ -5,9 +5,14 @@ from refusals import refused
 from scipy import stats
 from scipy.stats import pearsonr
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import explained_variance_score, r2_score, roc_auc_score
+from sklearn.metrics import explained_variance_score, r2_score
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import brainalign.statistics as st
+
+FOLDS = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
 
 
 @pytest.fixture
@@ -130,12 +135,8 @@ def test_identification_of_perfect_swapped_equal_and_random_predictions(rng: np.
 def test_linear_classification_is_sklearns_on_held_out_rows(rng: np.random.Generator) -> None:
     labels = np.tile(["a", "b", "c"], 20)
     responses = rng.normal(size=(60, 5)) + (labels[:, None] == np.array(["a", "b", "c", "a", "b"]))
-    folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
-    found, expected = st.linear_classification(responses, labels, folds), []
-    for train, test in folds:
-        mean, sd = responses[train].mean(axis=0), responses[train].std(axis=0)
-        model = LogisticRegression(max_iter=2000).fit((responses[train] - mean) / sd, labels[train])
-        expected.append(model.score((responses[test] - mean) / sd, labels[test]))
+    found, theirs = st.linear_classification(responses, labels, FOLDS), LogisticRegression(max_iter=2000)
+    expected = cross_val_score(make_pipeline(StandardScaler(), theirs), responses, labels, cv=FOLDS)
     np.testing.assert_allclose(found, expected)
     assert 0.4 < found.mean() < 1
 
@@ -145,15 +146,11 @@ def test_the_area_under_the_curve_is_sklearns_on_held_out_rows() -> None:
     labels = np.array(["b", "a"])[rng.integers(2, size=60)]
     labels[45:] = "a"  # the last fold tests one category
     responses = rng.normal(size=(60, 5)) * [1, 2, 3, 4, 5] + 0.8 * (labels == "a")[:, None]
-    folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
+    given = responses, labels, FOLDS
     for c in (0.01, 1.0):
-        expected = []
-        for train, test in folds[:3]:
-            mean, sd = responses[train].mean(axis=0), responses[train].std(axis=0)
-            model = LogisticRegression(C=c, max_iter=2000).fit((responses[train] - mean) / sd, labels[train] == "b")
-            expected.append(roc_auc_score(labels[test] == "b", model.decision_function((responses[test] - mean) / sd)))
-        np.testing.assert_allclose(st.logistic_auc(responses, labels, folds, c), [*expected, np.nan])
-    given = responses, labels, folds
+        theirs = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
+        expected = cross_val_score(theirs, responses, labels == "b", cv=FOLDS[:3], scoring="roc_auc")
+        np.testing.assert_allclose(st.logistic_auc(*given, c), [*expected, np.nan])
     np.testing.assert_allclose(st.logistic_auc(*given), st.logistic_auc(*given, 0.01))
     refused("responses of shape", st.logistic_auc, np.where(responses > 5, np.nan, responses), *given[1:])
 

@@ -1,6 +1,5 @@
 """Summaries of tables as they were, of small uneven data."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ from seeded.recorded import Record
 
 from brainalign.statistics import summary
 
-RECORD = Record(Path(__file__).parent / "recorded.json")
 NAN = np.nan
 
 
@@ -39,7 +37,7 @@ def summaries() -> Any:
     )  # fmt: skip
 
 
-def test_summaries_are_as_they_were() -> None:
-    RECORD.check("summaries", summaries())
+def test_summaries_are_as_they_were(recorded: Record) -> None:
+    recorded.check("summaries", summaries())
     near = pd.DataFrame({"accuracy": [1.0] * 6 + [0.5], "chance": 0.5, "split": "run"})
     assert summary.summarize_decoding(near, {"run": summary.SplitInfo("run", 0.2)}, 0.95)[0]["high"] == 1

@@ -149,6 +149,10 @@ def test_crossed_bootstrap_covers() -> None:
     lone = [crossed_bootstrap(x, subject, stimulus, n_draws=300) for x in rng.normal(size=(40, 300))]  # trials alone
     assert np.mean([some.high - some.low for some in lone]) * np.sqrt(300) < 6.5  # 4.7 by Student's t, of draws 7.6
     few = [rng.normal(size=7) for _ in range(300)]  # stimuli of one subject
+    whose, shown = (axis.ravel() for axis in np.indices((3, 25)))  # three people who differ much: draws cover .82
+    three = [rng.normal(size=3)[whose] + 0.5 * rng.normal(size=25)[shown] + rng.normal(size=75) for _ in range(200)]
+    found_three = [crossed_bootstrap(x, whose, shown, n_draws=300, seed=k) for k, x in enumerate(three)]
+    assert np.mean([some.low <= 0 <= some.high for some in found_three]) >= 0.93
     found_few = [crossed_bootstrap(x, np.zeros(7), np.arange(7), n_draws=300, seed=k) for k, x in enumerate(few)]
     assert np.mean([some.low <= 0 <= some.high for some in found_few]) >= 0.93
     # Trials drawn as if they were independent are far too sure.

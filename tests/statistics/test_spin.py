@@ -58,8 +58,7 @@ def test_the_medial_wall_gives_no_value_and_maps_that_say_nothing_a_reason() -> 
 
 
 def smooth_values(places: np.ndarray, n_maps: int, seed: int) -> np.ndarray:
-    chord = np.linalg.norm(places[:, None] - places, axis=2)
-    values, vectors = np.linalg.eigh(np.exp(-(chord**2) / (2 * 60**2)))
+    values, vectors = np.linalg.eigh(np.exp(-(np.linalg.norm(places[:, None] - places, axis=2) ** 2) / (2 * 60**2)))
     return (np.random.default_rng(seed).normal(size=(n_maps, len(places))) * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from jobs import run_all, run_step
 from refusals import refused
+from scipy.special import ndtr
 from seeded.recorded import Record
 from worlds.films_and_stories import configured, described, told, write_release
 from worlds.labs import volume
@@ -35,7 +36,7 @@ from brainalign.report.pages import group_of_runs_chapter
 from brainalign.simulation import STORY_GROUPS, story, write_story
 from brainalign.statistics import RELIABLE, noise_ceiling_from_share, reliable_targets
 from brainalign.study import Shape, known_shape, load_descriptor, parse, shape_of
-from brainalign.workflow import report_path
+from brainalign.workflow import Run, job_of, planned, report_path
 
 N_VOXELS, ROOT = 6, Path(__file__).parents[2]
 
@@ -86,11 +87,11 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     tables_agree(config, scores, pd.read_csv(folder / "targets.tsv", sep="\t"))
 
 
-def test_a_simulated_story_needs_no_files(tmp_path: Path) -> None:
+def test_a_simulated_story_needs_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(shutil.copy(ROOT / "data/simulated-story.yaml", tmp_path))
     content = yaml.safe_load(path.read_text())
     content["simulate"] |= {"n_rows": 75, "n_targets": N_VOXELS, "seed": 21}
-    path.write_text(yaml.safe_dump(content | {"encode": {"permutations": 39, "n_candidates": 5}}))
+    path.write_text(yaml.safe_dump(content | {"encode": {"permutations": 39, "n_candidates": 5, "n_components": 8}}))
     assert main(["check", str(path)]) == 0
     config = load_config(path)
     assert shape_of(load_descriptor(path)) == Shape(runs=6, trials=450, targets=4 * N_VOXELS)
@@ -104,8 +105,13 @@ def test_a_simulated_story_needs_no_files(tmp_path: Path) -> None:
     r = scores.merge(told.targets, on="target_id").groupby(["roi", "model"])["r"].mean()
     for group in ("language", "sound"):
         assert r[group, group] > 0.3 > 0.15 > abs(r[group, "random"])
+    assert r["language", "language"] < 0.52  # of 12 features 8 components; of all .58
     assert min(r["both", "language"], r["both", "sound"]) > 0.2
     assert r["none"].abs().max() < 0.1
+    monkeypatch.setattr(continuous, "MOST_COLUMNS", 47)
+    config = config.model_copy(update={"encode": config.encode.model_copy(update={"n_components": None})})
+    (job,) = [job_of(Run(config), step, of) for step, of in planned(Run(config)) if step.rule == "encode_continuous"]
+    refused("12 features at 4 delays are 48 columns .* or 12 for all", continuous.encode_continuous, job)
 
 
 def test_a_story_that_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -363,6 +369,7 @@ def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path, monkeypatch
     files = {f"story{k}": f"story{k}_raw.fif" for k in (1, 2, 3)}
     recorded = {"format": "runs", "files": files, "sfreq_hz": 64.0, "start_event": "story_onset"}
     assert (written["recordings"]["01"], written["continuous"]) == (recorded, {"raw": {"band_hz": [1.0, 20.0]}})
+    assert written["encode"] == {"n_components": 50}
     content["continuous"] = {"raw": {"notch_hz": 50, "band_hz": [0.5, 30]}, "detrend": "none"}
     (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
     assert main(["check", str(tmp_path / "story.yaml")]) == 0
@@ -407,6 +414,10 @@ def test_recordings_and_descriptors_that_do_not_fit_are_refused(tmp_path: Path) 
 def test_check_finds_events_and_places_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
     assert not audit_study(told(tmp_path, space="MNI152")).errors
+    (tmp_path / "story.yaml").write_text(yaml.safe_dump(described(tmp_path) | {"continuous": {"hrf": "spm"}}))
+    config = configured(tmp_path).model_dump(mode="json") | {"encode": {"n_components": 3}}
+    refused("three copies of a feature would mix", load_descriptors, parse(Config, config, "t"))
+    told(tmp_path, space="MNI152")
     for spoil, message in (
         (lambda words, places: words.pop("onset_s"), "no column 'onset_s'"),
         (lambda words, places: words.insert(0, "stimulus_id", "word"), "ids are there twice"),
@@ -439,8 +450,9 @@ def subjects(tmp_path: Path) -> list[str]:
         n = len(targets)
         trials = pd.DataFrame({"trial_id": ["a", "b"], "stimulus_id": ["a", "b"], "onset_s": [0.0, 2.0]})
         trials, patch = trials.assign(session="", run="1", repeat=1), (targets["i"] >= 3).to_numpy()
-        found = [targets[["target_id"]].assign(model=model, r=rng.normal(0, 0.05, n)) for model in MODELS]
-        found[0]["r"] += 0.3 * patch
+        told = {"p": rng.uniform(size=n), "p_fwer": 1.0}
+        found = [targets[["target_id"]].assign(model=model, r=rng.normal(0, 0.05, n), **told) for model in MODELS]
+        found[0] = found[0].assign(r=found[0]["r"] + 0.3 * patch, p_fwer=np.where(patch, 0.01, 1))
         contents = {"responses": Responses(rng.normal(size=(2, n)).astype(np.float32), trials, targets, "z")}
         contents |= {"runtargets": pd.concat(found), "rununiques": found[0].rename(columns={"r": "unique"})}
         scores = pd.DataFrame({"model": MODELS, "kind": ["model", "control", "joint"]})
@@ -513,6 +525,22 @@ def test_subjects_who_saw_images_have_the_same_map(tmp_path: Path, subjects: lis
     for name in ("language (ridge)", "language (banded)"):
         mine = found[found["model"] == name].assign(model="language").reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, expected.reset_index(drop=True))
+
+
+def test_accidents_of_stimuli_that_all_saw_are_in_no_map(tmp_path: Path, subjects: list[str]) -> None:
+    """Forty models that know nothing: flips of signs alone called all of them."""
+    rng, every = np.random.default_rng(8), [f"voxel-{i}-{j}-{k}" for i, j, k in np.ndindex(SHAPE)]
+    shared = pd.DataFrame(np.sqrt(0.7) * rng.normal(size=(len(every), 40)), every)
+    for name in subjects:
+        path = artifact_path(tmp_path, "story", "runtargets", subject=name)
+        own = shared.loc[pd.read_parquet(path)["target_id"].unique()]
+        table = (own + np.sqrt(0.3) * rng.normal(size=own.shape)).reset_index(names="target_id")
+        table = table.melt("target_id", var_name="model", value_name="z").astype({"model": str})
+        p = ndtr(-table["z"])
+        save(path, table.assign(r=table["z"] / 10, p=p, p_fwer=1 - (1 - p) ** len(own)), Provenance("test", {}, 0))
+    found = pd.read_parquet(summarized(tmp_path, subjects, dict.fromkeys(subjects, "MNI152"))).query("quantity == 'r'")
+    assert (found["p_fwer"] < 0.05).groupby(found["model"]).any().mean() <= 0.05
+    assert (found["p"] < 0.05).mean() <= 0.06
 
 
 def test_few_subjects_have_a_map_but_no_test(tmp_path: Path, subjects: list[str]) -> None:

@@ -103,7 +103,8 @@ class ControlMatrix:
 
     def _interval(self, gains: Values, confidence: float) -> Interval:
         own = gains[np.arange(len(self.shown)), self.shown]
-        return crossed_bootstrap(own, self.subjects, self.shown, confidence, seed=self.seed)
+        # Whether a decoder uses the brain is asked of these subjects.
+        return crossed_bootstrap(own, self.subjects, self.shown, confidence, seed=self.seed, general=False)
 
     def _over(self, pair_scores: Values, measure: str) -> Values:
         return self.pair_scores[("brain", "brain", measure)] - pair_scores

@@ -26,10 +26,10 @@ def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
         if drawn is None:
             return []
         tested = (
-            f"Outlined, where the kind of map has outlines: p < .05 over subjects, corrected for all targets "
-            f"({int(certain.sum()):,} of {len(certain):,})."
+            f"Outlined, where the kind of map has outlines: p < .05 over subjects and stimuli, corrected for all "
+            f"targets ({int(certain.sum()):,} of {len(certain):,})."
             if rows["p_fwer"].notna().any()
-            else "Five subjects or more would be tested; this is a description."
+            else "Five subjects or more, with p in each, would be tested; this is a description."
         )
         place = f"groupmap-{quantity}-{model}".replace(SHARING, "-").replace(" ", "-")
         options: dict[str, Any] = {"id": place, "what": what, "n": int(rows["n_subjects"].iloc[0])}
@@ -47,9 +47,9 @@ def mapped_findings(material: kit.StudyMaterial) -> list[str]:
         n, mean = int(rows["n_subjects"].iloc[0]), kit.number(float(np.nanmean(rows["mean"])))
         where = (
             f"{int((rows['p_fwer'] < kit.LEVEL).sum()):,} of {len(rows):,} shared targets are predicted over subjects "
-            "(p < .05, sign flips, corrected for all targets)"
+            "and stimuli (p < .05, sign flips and p within subjects, corrected for all targets)"
             if rows["p_fwer"].notna().any()
-            else "too few subjects for a test over subjects"
+            else "too few subjects, or no p in each, for a test over subjects"
         )
         found.append(f"{model}: mean r {mean} over {n} subjects in one space; {where}.")
     return found

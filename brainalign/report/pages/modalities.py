@@ -360,7 +360,8 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
             "frequency, standardised by the training images; the image is looked for by these."
         )
     texts.append(
-        "p values: distinct test images exchanged. Intervals: subjects and images drawn with replacement; they are too "
-        "narrow for people in general where there are few subjects."
+        "p values: distinct test images exchanged. Intervals: subjects and images drawn with replacement; of two to "
+        "five by Student's t, for people in general. Those of averages, and of two subjects that find each other, are "
+        "over images alone: they speak of these subjects."
     )
     return [(texts[0], ("brainflora",)), *((text, ()) for text in texts[1:])]

@@ -193,15 +193,16 @@ def _methods(material: TextMaterial) -> list[tuple[str, Sequence[str]]]:
         "Retrieval: a sentence's rank is the number of different test sentences whose vector is at least as similar "
         "(cosine) as its own, so that ties count against the decoder. The full set of test sentences is the gallery; "
         "k-way accuracy is its mean over all galleries of k.",
-        f"p: {options.permutations:,} exchanges of different sentences within the task. "
-        f"{material.config.confidence:.0%} intervals: {options.draws:,} bootstrap draws of subjects and sentences.",
+        f"p: {options.permutations:,} exchanges of different sentences within the task; controls call their mean chance. "
+        f"{material.config.confidence:.0%} intervals: {options.draws:,} bootstrap draws of subjects and sentences; of "
+        "two to five subjects by Student's t, of one over sentences alone, for that subject.",
         "Control matrix: the decoder is trained on EEG, on noise with each subject's mean spectrum, and on pairs of "
         "EEG and sentence shuffled within subject and task; each is tested on EEG, noise, shuffled EEG, EEG with "
         "random phases and EEG played backwards"
         + "".join(f", {OTHERS[name]}" for name in details["others"])
         + ". A decoder is said to use the brain where EEG scores above chance, above each of these cells that holds "
         "no brain signal, and above what each nuisance tells without EEG (p ≤ .01 each, and the 98 % interval of the "
-        "gain, over subjects and sentences, above 0).",
+        "gain, over draws of these subjects and sentences, above 0).",
     ]
     if blocked := [name for name, tables in material.decoders.items() if len(tables["leftblocks"])]:
         text.append(
