@@ -86,13 +86,11 @@ def _random_weights(sets: dict[str, Values], draws: dict[tuple[str, str], Values
         pooled = geometry.pooled_rdm(subjects, method)[None]
         scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for (model, layer), values in draws.items():
-            match = DRAW.fullmatch(layer)
-            name = match["layer"] if match else layer
             both = (
                 float(geometry.compare(subjects, values, method).mean()),
                 float(geometry.compare(pooled, values, method)[0, 0]),
             )
-            scores.setdefault((model, name), []).append(both)
+            scores.setdefault((model, DRAW.sub(r"\g<layer>", layer)), []).append(both)
         for (model, layer), found in scores.items():
             mean = np.mean(found, axis=0)
             sd = np.std(found, axis=0, ddof=1) if len(found) > 1 else np.full(2, np.nan)

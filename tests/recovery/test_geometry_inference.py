@@ -22,8 +22,7 @@ def related(seed: int, noise: float, *, own: bool = False) -> tuple[Any, Any, An
     first, second, third = rng.normal(size=(3, 14, 3))
     others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
     latents = np.hstack([first, second, rng.normal(size=(14, 2))])
-    rdms = measured(latents if own else latents[:, :6], 6, noise, rng)
-    return rdms, geometry.rdm(latents, "euclidean"), others, rng
+    return measured(latents if own else latents[:, :6], 6, noise, rng), geometry.rdm(latents, "euclidean"), others, rng
 
 
 @cases(16, 200)("n")
@@ -87,6 +86,22 @@ def test_over_and_above_at_high_signal(n: int, method: str, limit: float, record
     assert binomtest(both, n, limit, alternative="greater").pvalue > 0.01
     record(f"{method}: false positives at .05, over subjects too", f"{both / n:.3f} (n = {n})", f"<= {limit}")
     record(f"{method}: the same, of stimuli alone", f"{alone / n:.3f} (n = {n})", "")
+
+
+@cases(25, 300)("n")
+def test_over_and_above_of_correlations(n: int, record: Record) -> None:
+    """Partial tests of correlation distances of 30 stimuli unlike in strength: the other model and more, 12 subjects"""
+    called = np.zeros(2)  # nothing more in the brains (without strengths half of the worlds are called), and half of it
+    for rng in map(np.random.default_rng, range(700_000, 700_000 + n)):
+        latents = rng.normal(size=(30, 16))
+        both, other = (geometry.rdm(np.hstack([x, -x]), "correlation") for x in (latents, latents[:, :8]))
+        for k in (0, 1):
+            signal = latents * np.repeat([1, k / 2], 8) @ rng.normal(size=(12, 16, 30)) / 4
+            rdms = geometry.rdm(signal + 0.7 * rng.normal(size=signal.shape), "correlation")
+            found = geometry.rdm_partial_test(rdms, both, other[None], "pearson", 99, rng, strengths=True)
+            called[k] += found.p <= 0.05
+    check_size(record, "nothing of its own", int(called[0]), n)
+    within(record, "power, half of its own", called[1] / n, f" (n = {n})", least=0.9)
 
 
 @cases(6, 60)("n")

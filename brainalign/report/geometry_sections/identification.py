@@ -122,7 +122,8 @@ def identification_section(
         paragraphs.append(
             "Layers against regions, the last table: the layer whose transformed RDM has the largest mean r with that "
             "of the region, and the share of subjects whose own best layer is the one that the others say (chance: one "
-            "over the number of layers). A layer that changes with the transform is no property of the region."
+            "over the number of layers where subjects share nothing; what they share leads them to one layer of any "
+            "network, unrelated ones too). A layer that changes with the transform is no property of the region."
         )
     return kit.Section("identification", TITLE, [panel], paragraphs, blocks)
 

@@ -250,11 +250,11 @@ def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit
     panel = kit.captioned("runshares", "What each model adds", figure, shares, **words)
     alone = ~shares["model"].isin([*WHOLE]) & ~shares["model"].str.contains(SHARING, regex=False)
     top = shares[alone].sort_values("unique", ascending=False).iloc[0]
-    sure = top["unique"] > 0 and top["p"] < kit.LEVEL
+    certain = top["p"] * alone.sum() < kit.LEVEL or (top["low"] > 0 and top["p"] < kit.LEVEL)
+    sure = top["unique"] > 0 and certain  # of the largest of many p says little: as for findings, over runs as well
     verb = "adds most" if sure else "comes first of models that are not shown to add anything"
     text = f"{top['model']} {verb}: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
-    many = ", not corrected for models and regions" * bool(alone.sum() > 1)
-    text += f" (p {kit.p_equals(top['p'], 4)}{many})."
+    text += f" (p {kit.p_equals(top['p'], 4)}{', not corrected for models and regions' * bool(alone.sum() > 1)})."
     return kit.Section("shares", "Which model explains what", [panel], [text])
 
 
@@ -301,10 +301,11 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int, l
         elif beyond["low"].notna().any():
             found.append(f"{region}: no model is shown to add to the others and the controls.")
         common = shares[(shares["region"] == region) & shares["model"].str.contains(SHARING, regex=False)]
+        cost = (common["unique"] - common["limit"]).clip(lower=0)  # what estimating loses looks like what is shared
         found += [
             f"{region}: {row['model']} share R² {kit.number(row['unique'])} that nothing else has "
             f"({_range(row, level)[:-2]})."
-            for _, row in common[common["low"] > 0].iterrows()
+            for _, row in common[common["low"] > cost].iterrows()
         ]
     return found
 
@@ -392,6 +393,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
                 "convolved with SPM's response function and its derivatives to onset and dispersion, and entered ridge "
                 "regression"
             )
+        few = f", reduced to their first {options.n_components} principal components" if options.n_components else ""
         averaged = "within rows" if read["resample"] == "mean" else "through it"
         width = apart_s(read["step_s"], read["delays"]) if read["slow"] and not read["hrf"] else read["step_s"]
         wide = f"; it is {width:.2g} s wide, as delays lie apart" if width > read["step_s"] else ""
@@ -399,7 +401,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         text = (
             "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes "
             f"({stands}), those of sounds and films averaged {averaged}. They were cleared "
-            f"of the same drifts, scaled on training runs, and {entered}, never across runs. {turns}; "
+            f"of the same drifts, scaled on training runs{few}, and {entered}, never across runs. {turns}; "
             "penalties were chosen leaving out each of the other runs, as was the layer of a model. Controls stand "
             "beside every model: the rate of events, the loudness of sounds (root mean square of 5 ms, to the "
             "power of 0.6), the luminance of films and their motion (mean absolute difference between frames), "
