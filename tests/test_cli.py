@@ -167,8 +167,7 @@ def test_what_is_missing_is_named_and_nothing_else(root, capsys, tmp_path) -> No
     assert main(["check", str(root / "data" / "haxby-slice.yaml")]) == 0
     printed = capsys.readouterr().out
     assert "nothing wrong (1 subject(s), 8 stimuli; 12 runs, 96 trials, 530 targets each)" in printed
-    assert "haxby-slice: analyses: encode, compare" in printed
-    assert "  with searchlight.models: searchlight\n" in printed
+    check(printed, "haxby-slice: analyses: encode, compare", "  with searchlight.models: searchlight\n")
     assert "  with splits: {held: {share: 0.2}}, stimuli held out and match.models: match\n" in printed
     path = root / "data" / "simulated.yaml"
     there, missing = names_of(Run(load_config(path), check=False), "simulated")
@@ -224,9 +223,8 @@ def test_memory_bounds_what_runs_side_by_side(folder: Path, monkeypatch: pytest.
     with (folder / "study.yaml").open("a") as file:
         file.write("memory: 1GB\n")
     assert main(["plan", str(folder / "study.yaml")]) == 0
-    printed = capsys.readouterr().out
-    assert "extract mine mine may take 1.0 GB, more than memory: 1GB" in printed
-    assert "encode mine" not in printed
+    said = "extract mine mine may take 1.0 GB, more than memory: 1GB"
+    check(capsys.readouterr().out, said, unsaid=["encode mine"])
     commands: list[list[str]] = []
 
     def start(command: list[str], **_: object) -> SimpleNamespace:
@@ -269,13 +267,17 @@ def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: 
     # Forty of cost are to be done, of which ten took 120 s.
     assert progress.bar.update.call_args.kwargs == {"completed": 10.0, "total": 40.0, "description": "about 6 min left"}
     assert [_clock(seconds) for seconds in (89.6, 90, 210)] == ["90 s", "2 min", "4 min"]
-    progress.take(record("job_error", jobid=2, rule_name="encode", log=["job.log (check log file(s))", "none.log"]))
+    (folder / "slurm.log").write_text("resources: runtime=10\n")
+    progress.take(record("job_error", jobid=2, rule_name="encode", log=["job.log (check log file(s))", "slurm.log"]))
     progress.take(record("job_error", jobid=9, rule_name="all", log=["none.log"]))
+    killed = "SLURM-job '3' failed, SLURM status is: 'OUT_OF_MEMORY'. Reason: Unknown."
+    progress.take(record("job_error", jobid=9, rule_name="all", log=["slurm.log"], rule_msg=killed))
     progress.close(1)
     assert screen.getvalue() == (
         "1/2 prepare mine 01 (100 s)\nfailed: encode mine 01: the mask holds no voxel; shrink nothing\n"
-        f"  its log: {folder / 'job.log'}, {folder / 'none.log'}\n"
+        f"  its log: {folder / 'job.log'}, {folder / 'slurm.log'}\n"
         f"failed: all : it left no message\n  its log: {folder / 'none.log'}\n"
+        f"failed: all : SLURM ended it (OUT_OF_MEMORY)\n  its log: {folder / 'slurm.log'}\n"
         "what had been computed is kept; correct what failed and run again\n"
     )
 

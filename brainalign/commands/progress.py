@@ -5,6 +5,7 @@
 with the costs that `brainalign plan` estimates: their ratios matter, and not how fast this machine is.
 """
 
+import re
 import time
 from collections import defaultdict
 from logging import ERROR, LogRecord
@@ -67,8 +68,11 @@ class RunProgress:
 
     def _fail(self, of: dict[str, Any]) -> None:
         logs = [Path(str(path).split(" (")[0]) for path in of["log"]]
-        lines = [line for path in logs if path.is_file() for line in path.read_text(errors="replace").splitlines()]
+        found = [path for path in reversed(logs) if path.is_file()]  # last the job's own: a cluster's is Snakemake's
+        lines = [line for path in found for line in path.read_text(errors="replace").splitlines()]
         said = next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
+        if state := re.search(r"SLURM status is: '(?!FAILED)(\w+)'", of.get("rule_msg") or ""):
+            said = f"SLURM ended it ({state[1]})"
         labels = " ".join(self.started.get(of["jobid"], ("", "", 0.0))[1:2])
         rule = of["rule_name"]
         step = STEPS[rule].name if rule in STEPS else rule

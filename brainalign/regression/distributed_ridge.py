@@ -373,7 +373,7 @@ def cluster(where: str = "local", *, n_workers: int | None = None, **options: An
         workers = slurm_cluster(n_workers=n_workers or 1, **options)
     else:
         # One thread each: the linear algebra of a worker is one task at a time, in memory that it knows.
-        workers = LocalCluster(n_workers, **{"threads_per_worker": 1, "dashboard_address": ":0"} | options)
+        workers = LocalCluster(n_workers=n_workers, **{"threads_per_worker": 1, "dashboard_address": ":0"} | options)
     with workers, Client(workers) as client:
         yield client
 

@@ -70,9 +70,10 @@ class NpyFile:
     @classmethod
     def of(cls, name: str, stored: StoredArray) -> NpyFile:
         """Locate rows that follow one another in a file, whatever else lies in it."""
-        rows = np.arange(len(stored)) if stored.rows is None else stored.rows
-        first = int(rows[0]) if len(rows) else 0
-        if stored.half or stored.dtype not in DTYPES or not np.array_equal(rows, np.arange(first, first + len(rows))):
+        rows = stored.rows  # none of a whole file, which may have as many as there are targets of all rows
+        first = int(rows[0]) if rows is not None and len(rows) else 0
+        follow = rows is None or np.array_equal(rows, np.arange(first, first + len(rows)))
+        if stored.half or stored.dtype not in DTYPES or not follow:
             raise BrainalignError(
                 f"{name}: rows in {stored.path} are {stored.dtype}, or do not follow one another; give an array"
             )

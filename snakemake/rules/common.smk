@@ -91,7 +91,8 @@ def memory(step):
     """Return the memory a job asks for: the estimate, and half as much again at every new attempt."""
 
     def mem_mb(wildcards, attempt):
-        return round(cost(step, wildcards).memory_mb * (1 + 0.5 * (attempt - 1)))
+        around = 0 if workflow.local_exec else 400  # MB of Snakemake, which runs twice around every job of a cluster
+        return round((cost(step, wildcards).memory_mb + around) * (1 + 0.5 * (attempt - 1)))
 
     return mem_mb
 

@@ -3,6 +3,7 @@ import signal
 import sys
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from sklearn.base import clone
 from brainalign.checks import BrainalignError
 from brainalign.encoding import Ridge
 from brainalign.regression import cluster, fit_distributed, slurm_cluster
+from brainalign.regression.tasks import NpyFile
 
 ALPHAS = (0.01, 0.3, 10.0, 300.0, 1e4)
 
@@ -91,6 +93,13 @@ def test_integers_with_a_scale(order: str, tmp_path: Path, threads: Client) -> N
         assert_equal(fit_distributed(Ridge(ALPHAS), tmp_path / "X.npy", tmp_path / "Y.npy", **options), expected, X)
 
 
+def test_a_file_of_targets_takes_no_memory(tmp_path: Path) -> None:
+    tracemalloc.start()
+    NpyFile.create(tmp_path / "targets.npy", (10**7, 1), "float32")
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+
+
 def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads: Client) -> None:
     X, Y, _ = data(40, 3)
     X = X.astype(np.float64) * [1, 1e-9, 1e9]
@@ -132,6 +141,8 @@ def test_an_address_and_what_is_none(tmp_path: Path, threads: Client) -> None:
     address = threads.scheduler.address
     ridge = Ridge(ALPHAS, dtype="float64")  # in float32, scores of six rows keep five digits
     assert_equal(fit_distributed(ridge, X, Y, coef=tmp_path / "c.npy", client=address), clone(ridge).fit(X, Y), X)
+    with cluster(n_workers=3, processes=False) as client:
+        assert len(client.scheduler_info(n_workers=-1)["workers"]) == 3
     with pytest.raises(BrainalignError, match="leave n_workers=3 out"), cluster(address, n_workers=3):
         pass
     nobody = cluster("tcp://127.0.0.1:9", timeout="0.2s")

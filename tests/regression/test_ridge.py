@@ -117,8 +117,7 @@ def test_bad_input(options: dict[str, object], change: dict[str, object], messag
 
 
 def test_a_constant_target_is_its_mean_and_changes_no_other() -> None:
-    flat = GIVEN | {"Y": np.c_[GIVEN["Y"], np.full(30, 0.3)]}
-    found = Ridge(ALPHAS).fit(**flat).predict(GIVEN["X"])
+    found = Ridge(ALPHAS).fit(**GIVEN | {"Y": np.c_[GIVEN["Y"], np.full(30, 0.3)]}).predict(GIVEN["X"])
     np.testing.assert_allclose(found[:, 3], 0.3, rtol=1e-6)
     np.testing.assert_allclose(found[:, :3], Ridge(ALPHAS).fit(**GIVEN).predict(GIVEN["X"]), rtol=1e-5)
 

@@ -176,7 +176,7 @@ def test_a_job_killed_for_memory_asks_for_half_as_much_again(tmp_path: Path) -> 
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "jobs").mkdir()
     path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    (planned,) = (job.cost.memory_mb for job in jobs(config) if job.rule == "prepare")
+    (planned,) = (job.cost.memory_mb + 400 for job in jobs(config) if job.rule == "prepare")  # and Snakemake around it
     environment = os.environ | {"PATH": path, "STAND_IN": str(tmp_path / "jobs"), "NEEDED": str(planned + 1)}
     wanted = artifact_path(config.results, "study", "responses", subject="01")
     command = ["brainalign", "run", "config.yaml", "--profile", "slurm", "--", str(wanted)]
