@@ -51,8 +51,7 @@ def run_job(job: Job) -> int:
     job.library = code_digest(f"{step.folder}/{step.name}", tuple(job.without))
     token = claim_gpu(visible_gpus()) if job.gpu else None  # before torch looks for one
     try:
-        module = importlib.import_module(f"brainalign.pipelines.{step.folder}.{step.name}")
-        getattr(module, step.name)(job)
+        getattr(importlib.import_module(f"brainalign.pipelines.{step.folder}.{step.name}"), step.name)(job)
     except BrainalignError as error:
         print(f"{step.name} stopped:\n{error}", file=sys.stderr)
         return 2

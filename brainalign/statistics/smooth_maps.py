@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
@@ -93,8 +94,7 @@ def smooth_map_test(
     _check(maps, target, separation)
     n = len(target)
     noise = np.random.default_rng(seed).normal(size=(n_surrogates, n))
-    direction = _directions(target[None])[0]
-    r = _directions(maps) @ direction
+    r = _correlations(maps, target)
     size = np.abs if alternative == "two-sided" else np.positive
     reached = size(r) - TIE
     likelihoods, tails, lengths, spreads = [], [], [], []
@@ -108,7 +108,7 @@ def smooth_map_test(
             for nugget in NUGGETS:
                 variances = (1 - nugget) * values + nugget + JITTER
                 likelihoods.append(_restricted_likelihood(rotated, ones, variances))
-                null = _directions((noise * np.sqrt(variances)) @ vectors.T) @ direction
+                null = _correlations((noise * np.sqrt(variances)) @ vectors.T, target)
                 tails.append(n_surrogates - np.searchsorted(np.sort(size(null)), reached))
                 lengths.append(length)
                 spreads.append((null**2).mean())
@@ -143,10 +143,8 @@ def _check(maps: Values, target: Values, separation: Values) -> None:
         raise BrainalignError("separation_mm must be symmetric, >= 0 and not all 0; give distances between areas in mm")
 
 
-def _directions(rows: Values) -> NDArray[np.float64]:
-    """Return rows centred and of length 1."""
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    return np.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True))
+def _correlations(rows: Values, target: Values) -> NDArray[np.float64]:
+    return 1 - cdist(rows, target[None], "correlation")[:, 0]
 
 
 def _restricted_likelihood(rotated: Values, ones: Values, variances: Values) -> NDArray[np.float64]:

@@ -94,8 +94,7 @@ def written_captions(
     stimulus_ids: Sequence[str], captions: pd.DataFrame, name: str = "the table of captions"
 ) -> pd.DataFrame:
     """Return the rows that hold a caption, after checking that every stimulus has one; arguments as `captions_of`."""
-    remedy = "give a row per caption with stimulus_id and caption"
-    check_columns(name, captions, ("stimulus_id", "caption"), remedy)
+    check_columns(name, captions, ("stimulus_id", "caption"), "give a row per caption with stimulus_id and caption")
     texts = captions["caption"].fillna("").astype(str).str.strip()
     written = captions.assign(stimulus_id=captions["stimulus_id"].astype(str), caption=texts)[texts != ""]
     known = dict.fromkeys(written["stimulus_id"])

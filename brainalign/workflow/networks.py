@@ -63,8 +63,7 @@ class Transformer:
 
     def of_token(self, context: int) -> float:
         """Count the operations of a token, which two windows that overlap by half see."""
-        most = self.about.get("max_position_embeddings") or self.about.get("n_positions") or context
-        window = min(context, most)
+        window = min(context, self.about.get("max_position_embeddings") or self.about.get("n_positions") or context)
         return 2 * self.operations(window) / window
 
     def of_second(self, context_s: float, chunk_s: float) -> float:

@@ -63,8 +63,7 @@ def match(job: Job) -> None:
         table = geometry.compare_dimensions({"": X}, n_stimuli=len(X)).drop(columns=["name", "n_units"])
         dimensions += [table.assign(**place, n_units=matrices[key].shape[1]) for place in places[key]]
     job.save("dimensions", pd.concat(dimensions, ignore_index=True), **about)
-    of_mine = {key: X for key, X in narrow.items() if key in mine}
-    job.save("featurebias", _bias(of_mine, known, job.seed), **about)
+    job.save("featurebias", _bias({key: X for key, X in narrow.items() if key in mine}, known, job.seed), **about)
     manifolds = _manifolds(narrow, places, categories, options.draws, job.seed)
     drawn = {name: {"each": found.n_each, "left_out": found.left_out} for name, found in categories.items()}
     null = "median of draws with shuffled categories; null_low, null_high: their range"

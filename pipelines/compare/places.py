@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from brainalign import geometry
 from brainalign.arrays import Arrays, Responses, Values
 from brainalign.config import CompareSettings
-from brainalign.datasets.splits import repeat_counts, repeats_cube
+from brainalign.datasets.splits import repeat_counts, repeats_cube, split_rows
 from brainalign.pipelines.compare.rdms import comparable, layer_rdms, write_rsatoolbox
 from brainalign.study import check_repeated
 from brainalign.workflow import Job
@@ -19,9 +19,8 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
     """Compare the geometry of regions, or of moments: of test stimuli, or of all where trials are left out in turn."""
     settings, shown = job.options("compare", CompareSettings), responses
     if not in_turn:
-        splits = job.load("splits", pd.DataFrame)
-        test = splits.loc[splits["split"] == "test", "trial_id"]
-        shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
+        test = split_rows(job.load("splits", pd.DataFrame), responses.trials)["test"]
+        shown = responses.select(trials=np.sort(test))
     # (n_repeats, n_stimuli, n_targets[, n_times]); where an image was shown once, averages alone, without a ceiling
     once = repeat_counts(shown.trials).min() == 1
     cube = shown.average_repeats().values[None] if once else repeats_cube(shown, unequal="fewest")

@@ -13,7 +13,7 @@ from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import SearchlightSettings
 from brainalign.datasets.formats import load_mesh
-from brainalign.datasets.splits import group_labels, repeat_counts, repeats_cube
+from brainalign.datasets.splits import group_labels, repeat_counts, repeats_cube, split_rows
 from brainalign.io import brain_maps, voxel_affine
 from brainalign.workflow import Job
 
@@ -91,9 +91,8 @@ def _blocks(job: Job, responses: Responses, distance: str, options: SearchlightS
 
 def _images(job: Job, responses: Responses, distance: str) -> Measured:
     """Return the test images; their repeats are runs, of which the first so many count that all images have."""
-    table = job.load("splits", pd.DataFrame)
-    test = table.loc[table["split"] == "test", "trial_id"]
-    shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
+    test = split_rows(job.load("splits", pd.DataFrame), responses.trials)["test"]
+    shown = responses.select(trials=np.sort(test))
     names = np.asarray(pd.unique(shown.trials["stimulus_id"]))
     if distance == "crossnobis" and repeat_counts(shown.trials).min() > 1:
         cube = repeats_cube(shown, unequal="fewest")
@@ -136,7 +135,6 @@ def _around(
         )
         ascending = np.argsort(vertices)
         place = np.cumsum(measured) - 1  # of a vertex among those measured
-        members = found.members[:, vertices[ascending]]
-        parts.append(geometry.Neighbourhoods(place[found.centres], members))
+        parts.append(geometry.Neighbourhoods(place[found.centres], found.members[:, vertices[ascending]]))
         orders.append(rows[ascending])
     return geometry.joined_hemispheres(parts), np.concatenate(orders)

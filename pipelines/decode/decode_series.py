@@ -75,7 +75,7 @@ def decode_series(job: Job) -> None:
     job.save("regionnetworks", found.agreement)
     job.save("regionmap", region_map(model.region_embeddings_, regions, networks))
     tables = [_scores(name, model, series, *known, options, confidence, job.seed) for name, known in asked.items()]
-    job.save("personscores", pd.concat(tables) if tables else pd.DataFrame())
+    job.save("personscores", pd.concat(tables, ignore_index=True) if tables else pd.DataFrame())
 
 
 def test_runs(people: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
@@ -132,8 +132,7 @@ def _scores(
     draws: dict[str, Any] = {"n_permutations": options.permutations, "n_draws": options.draws, "seed": seed}
     table = person_scores(person_features(model, values), labels, whose, **shared, **draws)
     if options.fine_tuning and labels.dtype == object:
-        row = fine_tuned_row(model, values, labels, whose, options.folds, seed)
-        table = pd.concat([table, row], ignore_index=True)
+        table = pd.concat([table, fine_tuned_row(model, values, labels, whose, options.folds, seed)], ignore_index=True)
     return table.assign(label=label, kind="trait" if trait else "state", n_rows=len(values))
 
 

@@ -94,11 +94,9 @@ def match_texts(texts: Sequence[str], candidates: Sequence[str], similarity: flo
     """
     folded = [text.casefold() for text in candidates]
     exact = {text: row for row, text in reversed(list(enumerate(folded)))}
-    known: dict[str, tuple[int, float]] = {}
-    for text in {text.casefold() for text in texts}:
-        if text in exact:
-            known[text] = exact[text], 1.0
-    open_texts = sorted({text.casefold() for text in texts} - set(known))
+    asked = {text.casefold() for text in texts}
+    known = {text: (exact[text], 1.0) for text in asked & exact.keys()}
+    open_texts = sorted(asked - exact.keys())
     counts = _counts([*open_texts, *folded])
     for place, text in enumerate(open_texts):
         rows = _possible(counts[place], counts[len(open_texts) :], similarity).tolist()

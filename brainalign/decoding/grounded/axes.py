@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
@@ -83,8 +84,7 @@ def word_axes(
     n_axes = min(n_axes, int((s > 1e-9 * s[0]).sum()))
     positions = (u * s)[:, :n_axes]
     # The sign of an axis is free; the word that lies furthest out is put at its high end.
-    furthest = np.abs(positions).argmax(axis=0)
-    positions = positions * np.sign(positions[furthest, np.arange(n_axes)])
+    positions = positions * np.sign(positions[np.abs(positions).argmax(axis=0), np.arange(n_axes)])
     known = pd.DataFrame(index=range(len(values))) if attributes is None else attributes
     check_rows("attributes", len(known), "words", len(values), "give one row per word")
     table = _correlates(positions, known, n_permutations, np.random.default_rng([seed, 0xA7E5]))
@@ -117,7 +117,7 @@ def _correlates(
         own, mine = values[has], positions[has]
         observed = pearson(np.repeat(own[:, None], mine.shape[1], axis=1), mine)
         shuffled = np.stack([rng.permutation(own) for _ in range(n_permutations)])
-        null = np.abs(_unit(shuffled, 1) @ _unit(mine, 0))  # (n_permutations, n_axes)
+        null = np.abs(1 - cdist(shuffled, mine.T, "correlation"))  # (n_permutations, n_axes)
         p = permutation_test(np.abs(observed), null)
         high = np.quantile(null, 0.95, axis=0)
         rows += [
@@ -128,12 +128,6 @@ def _correlates(
     table["q"] = fdr(table["p"].to_numpy(dtype=np.float64)) if len(table) else np.empty(0)
     order = np.lexsort((-table["r"].abs(), table["p"], table["axis"]))
     return table[columns].iloc[order].reset_index(drop=True)
-
-
-def _unit(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    values = values - values.mean(axis=axis, keepdims=True)
-    norm = np.linalg.norm(values, axis=axis, keepdims=True)
-    return np.asarray(values / np.where(norm > 0, norm, 1))
 
 
 def word_attributes(said: NDArray[np.bool_], columns: pd.DataFrame) -> pd.DataFrame:

@@ -170,8 +170,7 @@ def shifted_regions(series: NDArray[np.floating[Any]], rng: np.random.Generator)
     n_runs, n_frames, n_regions = series.shape
     least = min(10, n_frames // 4)  # frames between any shift and no shift
     shifts = rng.integers(least, n_frames - least + 1, size=(n_runs, 1, n_regions))
-    frames = (np.arange(n_frames)[None, :, None] + shifts) % n_frames
-    return np.take_along_axis(series, frames, axis=1)
+    return np.take_along_axis(series, (np.arange(n_frames)[None, :, None] + shifts) % n_frames, axis=1)
 
 
 def permuted_frames(series: NDArray[np.floating[Any]], rng: np.random.Generator) -> NDArray[np.floating[Any]]:

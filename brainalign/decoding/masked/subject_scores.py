@@ -203,8 +203,7 @@ def _score(values: Values, labels: NDArray[Any], weight: NDArray[Any], numeric: 
     if numeric:
         rows = np.repeat(np.arange(len(labels)), weight.astype(int))
         return float(np.corrcoef(values[rows], labels[rows])[0, 1]) if np.ptp(values[rows]) > 0 else 0.0
-    shares = [np.average(values[labels == c], weights=weight[labels == c]) for c in np.unique(labels)]
-    return float(np.mean(shares))
+    return float(np.mean([np.average(values[labels == c], weights=weight[labels == c]) for c in np.unique(labels)]))
 
 
 def fine_tuned_row(

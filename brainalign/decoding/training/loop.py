@@ -68,13 +68,12 @@ def train(
     learning_rate: float,
     weight_decay: float,
     schedule: str = "one_cycle",
-    max_norm: float = 1.0,
     validate: Callable[[], float] | None = None,
     every: int = 50,
     start: float | None = None,
     patience: int = 300,
 ) -> History:
-    """Train modules in place by AdamW.
+    """Train modules in place by AdamW; gradients are clipped to norm 1.
 
     Parameters
     ----------
@@ -89,8 +88,6 @@ def train(
     schedule : {"one_cycle", "constant", "plateau"}
         "plateau": the rate falls where the validated value has not improved for `patience` steps, and training goes on
         from the best weights; where the value does not improve at the smallest rate either, training ends.
-    max_norm : float
-        Gradients are clipped to this norm.
     validate : callable, optional
         Returns a score on validation stimuli, higher is better, without gradients and in evaluation mode. It is asked
         every `every` steps and after the last, and the best weights are kept; without it, the last ones.
@@ -151,7 +148,7 @@ def train(
     trained.train()
     if start is not None:
         check(0)
-    losses = descend(steps(), optimizer, rates, clip=max_norm)
+    losses = descend(steps(), optimizer, rates, clip=1.0)
     kept.take_back()
     trained.eval()
     return History(losses, np.array(kept.values).reshape(-1, 2), kept.chosen if kept.values else len(losses), converged)

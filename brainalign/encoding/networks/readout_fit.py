@@ -87,8 +87,7 @@ class Standardised(nn.Module):
         """Return responses (n, n_targets) to tokens (n, n_tokens, n_channels) and semantics (n, n_semantic)."""
         x = self.standard("tokens", tokens)
         z = None if semantics is None else self.standard("semantics", semantics)
-        y = self.gather(lambda part: part(x, z), axis=1)
-        return y * self.get_buffer("sd_Y") + self.get_buffer("mean_Y")
+        return self.gather(lambda part: part(x, z), axis=1) * self.get_buffer("sd_Y") + self.get_buffer("mean_Y")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -41,8 +41,7 @@ class _Conv(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
-        missing = [max(0, (-(-size // stride) - 1) * stride + kernel - size) for size in images.shape[-2:]]
-        (rows, columns) = missing
+        rows, columns = [max(0, (-(-size // stride) - 1) * stride + kernel - size) for size in images.shape[-2:]]
         if rows or columns:
             images = pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
         return super().forward(images)

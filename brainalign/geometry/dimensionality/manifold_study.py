@@ -73,8 +73,7 @@ def balanced_categories(labels: NDArray[Any], most: int = 20, seed: int = 0) -> 
         return BalancedCategories(np.array([], dtype=np.intp), np.array([], dtype=str), 0, len(kept), left_out, note)
     n_each = int(min(most, counts[kept].min()) // 2 * 2)
     rng = np.random.default_rng([seed, 2])
-    drawn = [rng.permutation(np.flatnonzero(codes == k))[:n_each] for k in kept]
-    rows = rng.permutation(np.concatenate(drawn))
+    rows = rng.permutation(np.concatenate([rng.permutation(np.flatnonzero(codes == k))[:n_each] for k in kept]))
     return BalancedCategories(rows, names[codes[rows]], n_each, len(kept), left_out, "")
 
 

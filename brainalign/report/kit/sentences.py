@@ -98,8 +98,7 @@ def _same_for_all(material: Material, split: str) -> str:
     rows = untuned_identification(material, split)
     if len(rows) > 1:
         listing = ", ".join(f"{number(row['value'])} ({row['model']})" for _, row in rows.iterrows())
-        same = np.ptp(rows["value"]) <= SAME
-        verdict = "" if same else " These differ, which they should not: look for an error."
+        verdict = "" if np.ptp(rows["value"]) <= SAME else " These differ, which they should not: look for an error."
         text += f": with next to none (method {rows['method'].iloc[0]}) identification is {listing}.{verdict}"
     else:
         text += "."

@@ -342,8 +342,7 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     ]
     fits, options = [], {"untested": note, "confidence": material.config.confidence}
     for (distance, measure), rows in material.comparison.groupby(["distance", "comparison"], sort=False):
-        named = f"fit, {distance} RDM, {measure}"
-        figure = figures.rsa_ranking(rows, material.uninformed, named, material.models)
+        figure = figures.rsa_ranking(rows, material.uninformed, f"fit, {distance} RDM, {measure}", material.models)
         label = f"{distance}-{measure}"
         fits.append(_panel(material, "rsa", f"{distance}, {measure}", figure, rows, label=label, **options))
     panels += kit.together("rsa", "Fit of feature RDMs", fits)

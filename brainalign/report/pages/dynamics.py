@@ -123,8 +123,7 @@ def _following(material: kit.StudyMaterial, scores: pd.DataFrame) -> kit.Section
         course = followed_movies(shown, material.descriptor.frame_s)
         of: dict[str, Any] = {"linear": (part["role"] == "regression").any()}
         panels.append(kit.captioned("followed", f"Neurons predicted{where}", bars, part, id=f"followed{k}", **of))
-        title = f"Geometry frame by frame{where}"
-        panels.append(kit.captioned("movies", title, course, shown, id=f"movies{k}", **of))
+        panels.append(kit.captioned("movies", f"Geometry frame by frame{where}", course, shown, id=f"movies{k}", **of))
     panels.append(kit.captioned("followedtable", "All numbers", None, scores, id="scores", html=_table(scores)))
     return kit.Section("following", "What models and neurons follow", panels, _findings(material, scores)[:1])
 

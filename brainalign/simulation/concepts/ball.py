@@ -73,8 +73,7 @@ def occluded_ball(
         raise BrainalignError(f"the ball is hidden after up to 12 frames; give n_times of 16 or more, got {n_times}")
     rng = np.random.default_rng([seed, 0xBA11])
     states = _fly(n_conditions, n_times, rng)
-    hidden_from = rng.integers(9, 13, size=n_conditions)
-    visible = np.arange(n_times) < hidden_from[:, None]
+    visible = np.arange(n_times) < rng.integers(9, 13, size=n_conditions)[:, None]
     frames = _render(states, side) * visible[:, :, None, None].astype(np.uint8)
     scaled = (states - states.mean(axis=(0, 1))) / states.std(axis=(0, 1))
     weights = rng.normal(size=(4, n_neurons)) * np.array([1.0, 1.0, 0.5, 0.5])[:, None]
