@@ -1,7 +1,8 @@
 """map_subjects: mean, t and p of every target of subjects who share a space, over those that all of them have.
 
 p is the larger of two: over subjects, by flips of signs, and over stimuli, which subjects may share, Φ(−mean z) of the
-p within subjects. However alike subjects are, a mean of their z varies no more than one of them under the null.
+p within subjects, where z < 0 counts as 0. However alike subjects are, such a mean is no likelier to be large under the
+null than z of one of them (p <= .05 in .05 of draws of 5 to 20 who are the same, in fewer of others).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -75,8 +76,8 @@ def _joint_maps(job: Job, cohort: Sequence[str]) -> Maps:
 
 
 def _with_z(table: pd.DataFrame) -> pd.DataFrame:
-    # A p of 1, as of permutations, is no infinite evidence.
-    return table.assign(**{name: ndtri(np.minimum(table[name].astype(float), 0.999)) for name in P_VALUES})
+    # Above one half a p is no evidence against others, or one in four who has no effect would hide it.
+    return table.assign(**{name: ndtri(np.minimum(table[name].astype(float), 0.5)) for name in P_VALUES})
 
 
 def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
