@@ -291,8 +291,7 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
     assert {"n_steps", "seeds", "n_components", "device"} < set(config.pretraining_of("few"))
     assert not {"sizes", "n_repeats", "fallback", "models", "subjects"} & set(config.pretraining_of("few"))
     of_blocks = r"few learns from other subjects, which is for studies with .*: ridge"
-    few = {"few": {"encoder": "in_context"}}
-    refused(of_blocks, loaded, small.write(), models, few, models_of=["onehot"])
+    refused(of_blocks, loaded, small.write(), models, {"few": {"encoder": "in_context"}}, models_of=["onehot"])
 
 
 def test_trained_methods_that_fit(small, scenes) -> None:

@@ -14,7 +14,6 @@ from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_
 from brainalign.report.kit import Chapter, Section, StudyMaterial
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
-NAMES = [f"area{k}" for k in range(10)]
 DEPTH = np.round(np.linspace(0, 4, 10))
 TIMES = np.round(np.arange(-0.1, 0.4, 0.01), 3)
 N_DRAWS = 60
@@ -29,7 +28,7 @@ def areas(depth: np.ndarray, gain: float = 1.0, seed: int = 0, placed: bool = Tr
     noisy |= {name: 0.05 * rng.normal(size=(N_DRAWS, *r.shape)) for name in ("choice_null", "null")}
     places = np.column_stack([np.full(10, -30.0), 8.0 * np.arange(10), np.zeros(10)])
     noisy |= {"places": places if placed else np.full((10, 3), np.nan), "ceiling_r": np.full(10, 0.7)}
-    return SplitScores(LAYERS, NAMES, "fMRI", noisy, (50, 50))
+    return SplitScores(LAYERS, [f"area{k}" for k in range(10)], "fMRI", noisy, (50, 50))
 
 
 def sensors(step: float) -> SplitScores:

@@ -28,10 +28,9 @@ from brainalign.statistics.summary import Encoding
 from brainalign.study import BlockFiles, Split, Study
 
 TWIN = {"extractor": "efficientnet", "weights": "random", "n_draws": 3}
-MODELS = {"net": {"extractor": "efficientnet"}, "twin": TWIN}
 Make = Callable[[bool, pytest.MonkeyPatch], str]
 RDMS = {"recordings": {"human": {"format": "kriegeskorte92", "description": "judgements"}}}
-config = partial(pages.config, models=MODELS)
+config = partial(pages.config, models={"net": {"extractor": "efficientnet"}, "twin": TWIN})
 
 
 def without_drawing(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:

@@ -12,7 +12,6 @@ from brainalign.report.encoding_sections import few_images_section
 from brainalign.report.kit import ImageEncoding, ImageMaterial
 from brainalign.statistics import RELIABLE
 
-SIZES = (10, 50, 200)
 VALUES = {
     "in_context": (0.3, 0.5, 0.6), "empirical_bayes": (0.28, 0.5, 0.62), "ridge_pooled": (0.1, 0.4, 0.58),
     "ridge_per_target": (-2.0, 0.2, 0.5), "shuffled_context": (-0.1, -0.2, -0.3),
@@ -24,7 +23,7 @@ def curve(groups: tuple[str, ...] = ("FFA", EVIL, RELIABLE)) -> pd.DataFrame:
     rows = []
     for group in groups:
         for method, values in VALUES.items():
-            for k, (size, value) in enumerate(zip(SIZES, values, strict=True)):
+            for k, (size, value) in enumerate(zip((10, 50, 200), values, strict=True)):
                 row = {"group": group, "method": method, "size": size, "explained_variance": value, "se": 0.02}
                 row |= {"r": 0.5, "r_se": 0.01, "difference": VALUES["in_context"][k] - value, "n_repeats": 5}
                 low = LOW.get(method, (0.0, 0.0, 0.0))[k]

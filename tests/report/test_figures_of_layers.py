@@ -24,12 +24,11 @@ def test_profiles_over_layers() -> None:
     rows = profile_rows()
     figure = layers.layer_profile(rows, ["deep", "net", "untrained"], ["untrained"])
     shown, colours = panels(figure), legend(figure)
-    depth = {3: [0, 0.5, 1], 2: [0, 1]}
     for ax in shown:
         part = rows[rows["roi"] == ax.get_title()]
         for name, label in {"net": "net", "deep": "deep", "untrained": "untrained (random weights)"}.items():
             mine = part[part["model"] == name]
-            assert curves(ax)[label] == [(depth[len(mine)], approx(mine["r"].tolist()))]
+            assert curves(ax)[label] == [({3: [0, 0.5, 1], 2: [0, 1]}[len(mine)], approx(mine["r"].tolist()))]
             ends = [end[1::2] for end in spans(ax, colours[label])]
             np.testing.assert_allclose(ends, np.c_[mine["r"] - mine["se"], mine["r"] + mine["se"]])
         assert [text for _, _, text in words(ax)] == ([] if ax.get_title() == "V4" else ["undecided: net"])

@@ -15,7 +15,6 @@ from brainalign.report.kit import Panel, canvas
 from brainalign.report.pages import concepts, mds_points
 
 approx = pytest.approx
-FIRST = [shade.lower() for shade in canvas.COLOURS]
 KINDS = {"own": "embedding", "own again": "reproducible", "shuffled": "control", "counts": "baseline"}
 KINDS["theirs"] = "published"
 
@@ -23,8 +22,7 @@ KINDS["theirs"] = "published"
 def choices() -> pd.DataFrame:
     rows = made({"name": list(KINDS), "split": ["repeated", "triplets"]}, "se", value="accuracy")
     bounds = {"repeated": (0.36, 0.66, 0.91), "triplets": (1 / 3, 0.71, 0.8)}
-    for k, column in enumerate(("chance", "ceiling_low", "ceiling_high")):
-        rows[column] = [bounds[split][k] for split in rows["split"]]
+    rows[["chance", "ceiling_low", "ceiling_high"]] = [bounds[split] for split in rows["split"]]
     return rows.assign(kind=rows["name"].map(KINDS), se=rows["se"] / 10)
 
 
@@ -140,7 +138,7 @@ def test_conditions_in_the_plane_by_category() -> None:
     found = {shade: box.xy for shade, box in shown.items()}
     assert found == dict(zip((10, 100, 200), map(approx, places.tolist()), strict=True))
     frames = {shade: to_hex(box.patch.get_edgecolor()) for shade, box in shown.items()}
-    assert frames[10] == frames[200] == FIRST[0] != frames[100]
+    assert frames[10] == frames[200] == canvas.COLOURS[0].lower() != frames[100]
     assert Panel("p", "P", "c", figure).drawings == []  # pictures stay pixels
     (ax,) = panels(reference_rdms.mds_categories(places, ["b", "c", "a"]))  # each by its own name
     assert [(mark.x, mark.y) for mark in points(ax)] == [tuple(place) for place in places]

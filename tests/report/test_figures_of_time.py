@@ -65,6 +65,9 @@ def test_marks_latencies_and_layers_that_have_no_curve_are_those_of_the_tables()
     told = time_course.undrawn_layers(rows.assign(p_fwer=0.01), rows[:3])
     assert told == ["Layers that are not drawn come closest elsewhere: net (b) at 0.3 (.400, p = .010)."]
     assert time_course.undrawn_layers(rows.assign(p_fwer=0.2), rows[:3]) == []
+    rows = rows.rename(columns={"score": "mean_r"}).assign(p_fwer=0.01)
+    told = [time_course._peak(rows[3:], "mean_r", "mean r", "times", n_rows=n) for n in (6, 3)]
+    assert [one.partition("net (b) reaches")[0] for one in told] == ["Of layers chosen in training, ", ""]
 
 
 def test_latencies_of_layers_and_decoded_courses() -> None:

@@ -162,13 +162,15 @@ def test_the_flat_map_is_described_as_it_is_drawn(material: kit.ImageMaterial, r
     responses = responses_of(np.zeros((2, n), np.float32), [EVIL, "y"], roi=[EVIL] * n, targets=targets)
     scores = responses.targets[["target_id"]].assign(r=np.linspace(0, 0.6, n), r2_normalized=1.5, layer="b")
     scores = scores.assign(ceiling=0.5 if repeated else np.nan, p=0.01, q=0.02, reliable=True)
+    scores.loc[scores.index < 1000 * repeated, ["ceiling", "q"]] = 0.1, np.nan
     fitted = replace(one, scores=scores, preference=one.preference.assign(margin=0.01))
-    made = replace(material, responses=responses, encodings={("net", "ridge"): fitted})
-    pieces = [piece for panel in maps_section(made).panels for piece in panel.pieces]
+    section = maps_section(replace(material, responses=responses, encodings={("net", "ridge"): fitted}))
+    assert (": 2,000 of 2,000 tested vertices (of 3,000) above chance (" in section.paragraphs[0]) == repeated
+    pieces = [piece for panel in section.panels for piece in panel.pieces]
     captions = {piece.id: " ".join(piece.caption.split()) for piece in pieces}
     flat, surface = captions["flat"], captions["surface"]
     assert ("a ceiling at or below" in flat) == ("a ceiling at or below" in surface) == repeated
-    assert ("3,000 normalised scores lie above 1" in surface) == repeated
+    assert ("2,000 of 2,000 normalised scores drawn lie above 1" in surface) == repeated
 
 
 def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: kit.ImageMaterial) -> None:

@@ -211,7 +211,7 @@ def test_searchlights_scores_over_time_and_clusters(kept: Kept) -> None:
     targets = frame("target_id x_mm y_mm z_mm", ("v1", 1, 2, 3), ("v2", 4.4, -5, 6), ("v3", 7, 8, 9), ("v4", 0, 0, 0))
     details = {"n_nan": {"a": 1000, "b": 2}, "threshold_anywhere": 0.123, "permutations": 1000, "n_stimuli": 40}
     found = geometry.searchlight_sentence("net", table, details, targets)
-    assert found.startswith("net: 2 of 3 centres exceed chance: ")
+    assert found.startswith("net (b): 2 of 3 centres exceed chance: ")
     assert "the best of b is .410 around v2 (4, -5, 6 mm; p = .0010)" in found
     kept(found, geometry.searchlight_sentence("net", table.assign(score=NAN), details, targets))
     details["n_nan"] = {"b": 0}
@@ -408,9 +408,8 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -
     (said, *_) = geometry.decoding_over_time._data(material).paragraphs
     assert said.startswith("3 trials (2 car, 1 face) of 3 recordings of one person, 4 sensors (2 bad or flat ones are")
     assert geometry.decoding_over_time._data(SimpleNamespace(responses=None)) is None
-    facts = {"categories": ["face", "car"], "measure": "AUC"}
     for p, opening, value in ((0.004, "Yes.", "150 ms"), (0.05, "Not shown.", ".512")):
-        of = decoded(facts, ["Cz"])
+        of = decoded({"categories": ["face", "car"], "measure": "AUC"}, ["Cz"])
         of.tables["timewindows"] = WINDOWS.assign(p=[p, *WINDOWS["p"][1:]])
         section = geometry.decoding_section(of, pd.DataFrame({"target_id": ["Cz"]}), findings=False)
         assert len(section.paragraphs) == 1

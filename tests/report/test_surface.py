@@ -118,8 +118,7 @@ def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) ->
 def test_the_shared_mesh_is_that_of_nilearn() -> None:
     assets = str(surface_assets())
     assert len(assets) < 1_200_000
-    packed = re.search(r'id="surface-mesh">(.*?)</script>', assets, re.DOTALL)[1]
-    content = gzip.decompress(base64.b64decode(packed))
+    content = gzip.decompress(base64.b64decode(re.search(r'id="surface-mesh">(.*?)</script>', assets, re.DOTALL)[1]))
     points = np.frombuffer(content[: 12 * N_VERTICES], "<i2").reshape(2, N_VERTICES, 3) / 100
     faces = np.frombuffer(content[12 * N_VERTICES : -2 * N_VERTICES], "<u2").reshape(-1, 3)
     inflated = load_fsaverage("fsaverage5")["inflated"].parts

@@ -109,11 +109,13 @@ def score_maps(
 def predicted_share(scores: pd.DataFrame, name: str, targets: str, level: float) -> str:
     """State how many targets are predicted above chance, and how well.
 
-    `scores` has a row per target: r, q, which is held against `level`. `name` is what predicts, `targets` the noun.
+    `scores` has a row per target: r; q, held against `level`, NaN of targets not tested. `name` is what predicts,
+    `targets` the noun.
     """
-    found = f"{int((scores['q'] < level).sum()):,} of {len(scores):,} {targets} above chance (q < {level:g})"
-    if scores["q"].isna().all():
-        found = f"{len(scores):,} {targets}, not tested"
+    n_tested, n = scores["q"].notna().sum(), len(scores)
+    among = f"{n_tested:,} tested {targets} (of {n:,})" if 0 < n_tested < n else f"{n:,} {targets}"
+    above = f" of {among} above chance (q < {level:g})"
+    found = f"{(scores['q'] < level).sum():,}{above}" if n_tested else f"{among}, not tested"
     return f"{name}: {found}; r {kit.number(scores['r'].median())} (median) to {kit.number(scores['r'].max())}."
 
 
@@ -168,8 +170,8 @@ def _on_the_cortex(
     normalized = ""
     if by_ceiling is not None:
         normalized = (
-            f"{int((shown['normalized'] > 1).sum()):,} normalised scores lie above 1: estimation error of score and "
-            "ceiling, never clipped; many would mean ceilings too low to divide by. "
+            f"{(shown['normalized'] > 1).sum():,} of {shown['normalized'].notna().sum():,} normalised scores drawn lie "
+            "above 1: estimation error of score and ceiling, never clipped; many would mean ceilings too low. "
         )
     beyond = int((maps[0].values > maps[0].vmax).sum())
     words: dict[str, Any] = {"hidden": hidden, "n": len(scores), "n_shown": maps[0].n_shown, "tested": tested}
@@ -236,8 +238,7 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
         caption = kit.CAPTIONS["heatmap"].format(model=first) + some
         panels.append(kit.Panel("heatmap", f"Regions and layers of {first}", caption, roi_layer_heatmap(drawn, first)))
     panels = kit.together("layers", "Layers by region", panels)
-    mine = rows[rows["model"] == first]
-    best = mine.sort_values("r", ascending=False).iloc[0]
+    best = rows[rows["model"] == first].sort_values("r", ascending=False).iloc[0]
     among = f", of {n_regions} regions" * (n_regions > 1)
     name = kit.space_name(first, best["layer"]) if n_layers[first] > 1 else first
     text = f"{name} scores highest in {best['roi']}{among}: mean r {kit.number(best['r'])}"

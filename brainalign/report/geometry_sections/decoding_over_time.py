@@ -81,7 +81,7 @@ def _answer(decoded: kit.DecodedTimes, section: kit.Section) -> kit.Answer:
     decided = peaks[(peaks["group"] == group) & peaks["decided"].astype(bool)] if holds and len(peaks) else peaks[:0]
     for _, peak in decided[:1].iterrows():
         when, low, high = (f"{1000 * peak[name]:.0f}" for name in ("peak", "peak_low", "peak_high"))
-        words += f" The score peaks at {when} ms [{low} to {high}] ({peak['hump']})."
+        words += f" In the {peak['hump']} the score peaks at {when} ms [{low} to {high}]."
         numbers.append({"name": f"peak, {peak['hump']}", "value": f"{when} ms", "control": f"[{low} to {high}] ms"})
     for _, row in before.iterrows():
         words += (
@@ -269,8 +269,7 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     scores, windows, peaks = (tables[name] for name in ("timescores", "timewindows", "timepeaks"))
     measure, chance = str(facts["measure"]), float(scores["chance"].iloc[0])
     figure = decoded_courses(scores, tables["timeclusters"], peaks, measure)
-    marked = squares["significant"]
-    square = decoded_square(squares["generalization"], marked, squares["square_times"], chance, measure)
+    square = decoded_square(squares["generalization"], squares["significant"], squares["square_times"], chance, measure)
     panels = [
         kit.captioned("decodedwindows", "Windows as a whole", _ranked(windows, measure), windows, id="windows"),
         kit.captioned("decodedcourse", "Moment by moment, by group of sensors", figure, scores, id="decoded"),

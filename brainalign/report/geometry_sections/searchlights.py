@@ -27,7 +27,8 @@ def searchlight_section(material: kit.SubjectMaterial) -> kit.Section | None:
         mine = table[table["layer"] == layer]
         found = mine["p_anywhere"] < FAMILY_LEVEL
         numbers: dict[str, Any] = {name: details[name] for name in ("comparison", "distance")}
-        numbers |= {"level": FAMILY_LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
+        numbers |= {"level": FAMILY_LEVEL, "threshold": details["threshold_anywhere"]}
+        numbers["around"] = around(details, mine, material.responses.targets)
         title, name = f"{model} ({layer})", f"searchlight-{model}"
         label = f"fit of RDMs ({details['comparison']})"
         everywhere = _draw(material, mine, mine["score"].to_numpy(), found.to_numpy(), label)
@@ -91,28 +92,25 @@ def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, 
     )
     if not n_found:
         return f"{model}: no centre exceeds chance: {limit}, and {top}.{without}"
-    return f"{model}: {n_found:,} of {n:,} centres exceed chance: {limit}; {top}.{without}"
+    return f"{kit.space_name(model, layer)}: {n_found:,} of {n:,} centres exceed chance: {limit}; {top}.{without}"
 
 
 def searchlight_methods(material: kit.SubjectMaterial) -> list[tuple[str, list[str]]]:
     """Describe the searchlights, with the keys of the references; empty where none was run."""
-    if not material.searchlights:
+    if not material.searchlights or material.responses is None:
         return []
     model, table = next(iter(material.searchlights.items()))
-    details = material.details(f"model-{model}_searchlight")
+    details, targets = material.details(f"model-{model}_searchlight"), material.responses.targets
     noise = {"full": "whitened by the noise covariance of its voxels (Schäfer-Strimmer shrinkage per neighbourhood)"}
     noise["diagonal"] = "scaled by the noise of each voxel"
     whitened = f", {noise[details['noise']]}" if details["noise"] in noise else ""
     text = (
-        f"Searchlights: {details['distance']} distances between stimuli within {around(details, table)} of every "
-        f"centre{whitened}; compared with {details['feature_distance']} distances of features by "
+        f"Searchlights: {details['distance']} distances between stimuli within {around(details, table, targets)} of "
+        f"every centre{whitened}; compared with {details['feature_distance']} distances of features by "
         f"{details['comparison']}. Stimuli of the features were exchanged {details['permutations']:,} times, alike for "
         "all centres; a fit counts as above chance when it exceeds the largest over centres and layers in 95 % of them."
     )
-    keys = ["searchlight", "maxstat"]
-    if material.responses is not None and "vertex" in material.responses.targets:
-        keys.append("surfacesearchlight")
-    return [(text, keys)]
+    return [(text, ["searchlight", "maxstat", *["surfacesearchlight"] * ("vertex" in targets)])]
 
 
 def best_layer(table: pd.DataFrame) -> str | None:
@@ -121,9 +119,10 @@ def best_layer(table: pd.DataFrame) -> str | None:
     return None if scores.isna().all() else str(table["layer"].iloc[int(np.nanargmax(scores.to_numpy()))])
 
 
-def around(details: Mapping[str, Any], table: pd.DataFrame) -> str:
-    """Return the size of neighbourhoods in words."""
+def around(details: Mapping[str, Any], table: pd.DataFrame, targets: pd.DataFrame) -> str:
+    """Return the size of neighbourhoods in words; on a surface they are measured along its mesh."""
     usual = int(table["n_channels"].median())
     if details["radius_mm"] is None:
         return f"the {usual} nearest vertices"
-    return f"{details['radius_mm']:g} mm ({usual} voxels or vertices usually)"
+    along = " along the cortex" * ("vertex" in targets)
+    return f"{details['radius_mm']:g} mm{along} ({usual} voxels or vertices usually)"

@@ -35,7 +35,7 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         every = score_over_time(rows[rows["model"] == several[0]], peaks=peaks[peaks["model"] == several[0]])
         title = f"Score over time, every layer of {several[0]}"
         panels.append(kit.captioned("timecourse", title, every, id="courselayers"))
-    told = [_peak(chosen, "mean_r", "mean r", "times")]
+    told = [_peak(chosen, "mean_r", "mean r", "times", n_rows=len(rows))]
     if separate:
         peaks = peaks[peaks["model"].isin(separate)]
         figure = layer_latencies(peaks, material.labels(material.models))
@@ -60,13 +60,13 @@ def _latencies(peaks: pd.DataFrame) -> list[str]:
     return [f"The time of the largest score is decided in {of}{': ' * bool(times)}{', '.join(times)}."]
 
 
-def _peak(rows: pd.DataFrame, score: str, words: str, corrected: str) -> str:
-    """State which model comes highest, when (s from the stimulus), and its p, corrected for times."""
+def _peak(rows: pd.DataFrame, score: str, words: str, corrected: str, n_rows: int = 0) -> str:
+    """State which model comes highest, when, and its p; of `n_rows` may be layers that training did not choose."""
     top = rows.sort_values(score, ascending=False).iloc[0]
-    when = f"{1000 * top['time_s']:.0f} ms"
     name = kit.space_name(top["model"], top["layer"])
     p = kit.corrected_p(top["p_fwer"], corrected)
-    return f"{name} reaches the highest {words}, {kit.number(top[score])}, at {when}{p}."
+    among = "Of layers chosen in training, " * (len(rows) < n_rows)
+    return f"{among}{name} reaches the highest {words}, {kit.number(top[score])}, at {1000 * top['time_s']:.0f} ms{p}."
 
 
 def _of_chosen_layers(material: kit.ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:

@@ -147,7 +147,7 @@ def comparison_table(rows: pd.DataFrame) -> Markup:
     """Return paired comparisons of models, with the words that follow from interval and p.
 
     A row per comparison: quantity, subject, model_a, model_b, difference (a minus b), low, high (interval), p
-    (corrected over the comparisons, or NaN), n (pairs).
+    (corrected over the comparisons, or NaN), n (targets).
     """
     columns: Columns = {
         "quantity": lambda row: row["quantity"],
@@ -157,7 +157,7 @@ def comparison_table(rows: pd.DataFrame) -> Markup:
         "difference": lambda row: number(row["difference"]),
         "interval": between,
         "p (corrected)": lambda row: p_number(row["p"], 4),
-        "pairs": lambda row: "–" if pd.isna(row["n"]) else f"{row['n']:,.0f}",
+        "targets": lambda row: "–" if pd.isna(row["n"]) else f"{row['n']:,.0f}",
         "verdict": better_model,
     }
     return row_table(rows, columns, "Paired comparisons")

@@ -116,7 +116,7 @@ def scores_chapter(
         n_called = sum(kit.better_model(row) != "tie" for row in comparisons.to_dict("records"))
         text = (
             f"{n_called} of {len(comparisons)} differences between models are called, the others are ties as far as "
-            "these data can tell. Called: the interval of the first minus the second leaves out 0 after correction."
+            "these data can tell. Called: its interval leaves out 0, and p, corrected for all pairs, is below .05."
         )
         table = kit.folded("All comparisons", kit.comparison_table(comparisons))
         whole.append(kit.Section("comparisons", "Comparisons", paragraphs=[text], blocks=[table]))

@@ -40,7 +40,7 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     random = comparison[comparison["kind"] == "random weights"]
     table_note = (
         f"Mean over subjects, in brackets its {100 * config.confidence:.0f} % interval; after the semicolon "
-        "the comparison with the pooled RDM of all subjects, which is larger because pooling removes noise."
+        "the comparison with the pooled RDM of all subjects: larger where a model fits, as pooling removes noise."
     )
     notes = [
         *(f"{name}: {files.description}." for name, files in study.recordings.items() if files.description),

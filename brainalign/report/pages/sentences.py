@@ -193,7 +193,7 @@ def _methods(material: TextMaterial) -> list[tuple[str, Sequence[str]]]:
         "Retrieval: a sentence's rank is the number of different test sentences whose vector is at least as similar "
         "(cosine) as its own, so that ties count against the decoder. The full set of test sentences is the gallery; "
         "k-way accuracy is its mean over all galleries of k.",
-        f"p: {options.permutations:,} exchanges of different sentences within the task; controls call their mean chance. "
+        f"p: {options.permutations:,} exchanges of different sentences within a task; controls call their mean chance. "
         f"{material.config.confidence:.0%} intervals: {options.draws:,} bootstrap draws of subjects and sentences; of "
         "two to five subjects by Student's t, of one over sentences alone, for that subject.",
         "Control matrix: the decoder is trained on EEG, on noise with each subject's mean spectrum, and on pairs of "

@@ -214,7 +214,7 @@ def _axes_table(axes: pd.DataFrame, attributes: pd.DataFrame) -> Markup:
                 str(best["attribute"]) + ("" if best["q"] < 0.05 else " (not significant)"),
                 kit.number(best["r"]),
                 kit.number(best["null_high"]),
-                kit.p_number(best["q"]),
+                kit.p_number(best["q"], 4),
             ]
         rows.append([str(row["axis"]), f"{row['variance']:.0%}", row["low_words"], row["high_words"], *near])
     return kit.html_table(header, rows, "Principal axes of grounded words")
