@@ -272,6 +272,12 @@ def on_record(request: pytest.FixtureRequest) -> Iterator[Record]:
     record.write()
 
 
+@pytest.fixture
+def recorded(request: pytest.FixtureRequest) -> Record:
+    """Return what is on record of all tests of a folder."""
+    return Record(request.path.parent / "recorded.json")
+
+
 @pytest.fixture(scope="session")
 def probed() -> Callable[[str, str], str]:
     """Return a function that adds a script to a page, and to what the policy of the page lets run."""
@@ -306,8 +312,7 @@ def record(request: pytest.FixtureRequest) -> Iterator[Callable[[str, object, st
     """Collect figures of an acceptance test; `make acceptance` writes them into benchmarks/RESULTS.md."""
     rows: list[dict[str, object]] = []
     yield lambda quantity, value, expected: rows.append({"quantity": quantity, "value": value, "expected": expected})
-    passed = getattr(request.node, "passed", False)
-    if rows and passed and request.node.get_closest_marker("acceptance"):
+    if rows and getattr(request.node, "passed", False) and request.node.get_closest_marker("acceptance"):
         folder = ROOT / "build" / "acceptance"
         folder.mkdir(parents=True, exist_ok=True)
         world = (request.node.function.__doc__ or request.node.name).splitlines()[0]

@@ -3,9 +3,9 @@ return numbers as they are drawn, so that a test can hold them against the table
 at every figure that becomes an image."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -282,17 +282,24 @@ def _twice(texts: list) -> list[str]:
 
 
 @contextmanager
+def followed(kind: type, method: str, tell: Callable[[Any], object]) -> Iterator[None]:
+    """Tell of each object of a kind, from here on, whenever a method of it has ended."""
+    plain = getattr(kind, method)
+
+    def and_told(one: Any, *arguments: object, **options: object) -> None:
+        plain(one, *arguments, **options)
+        tell(one)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, method, and_told)
+        yield
+
+
+@contextmanager
 def collected() -> Iterator[list[Figure]]:
     """Collect every figure that is made from here on, whether it becomes an image or not."""
     figures: list[Figure] = []
-    plain = Figure.__init__
-
-    def init(figure: Figure, *arguments: object, **options: object) -> None:
-        plain(figure, *arguments, **options)  # type: ignore[arg-type]
-        figures.append(figure)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "__init__", init)
+    with followed(Figure, "__init__", figures.append):
         yield figures
 
 
@@ -308,12 +315,5 @@ def unarranged() -> Iterator[None]:
 def watched() -> Iterator[list[str]]:
     """Collect the problems of every figure that becomes an image from here on."""
     problems: list[str] = []
-    plain = FigureCanvasAgg.draw
-
-    def draw(canvas: FigureCanvasAgg, *arguments: object, **options: object) -> None:
-        plain(canvas, *arguments, **options)
-        problems.extend(problems_of(canvas.figure))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FigureCanvasAgg, "draw", draw)
+    with followed(FigureCanvasAgg, "draw", lambda canvas: problems.extend(problems_of(canvas.figure))):
         yield problems

@@ -1,13 +1,12 @@
 """Accounts, for a record, of what a figure draws and what a piece of a page says."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from typing import Any
 
 import drawn
 import pandas as pd
-import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FuncFormatter
@@ -71,15 +70,7 @@ def _leaves(content: Any) -> Iterator[Any]:
 def made_pieces() -> Iterator[list[Any]]:
     """Collect every section, panel and chapter that is made from here on."""
     made: list[Any] = []
-
-    def watched(init: Any) -> Any:
-        def and_kept(self: Any, *arguments: Any, **options: Any) -> None:
-            init(self, *arguments, **options)
-            made.append(self)
-
-        return and_kept
-
-    with pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
         for kind in (Section, Panel, Chapter):
-            patch.setattr(kind, "__init__", watched(kind.__init__))
+            stack.enter_context(drawn.followed(kind, "__init__", made.append))
         yield made

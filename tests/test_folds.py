@@ -21,8 +21,7 @@ from brainalign.regression import Training, train
 from brainalign.statistics import linear_classification, logistic_auc
 
 N = 40
-RNG = np.random.default_rng(11)
-SIGNALS = RNG.normal(size=(N, 3, 2))
+SIGNALS = np.random.default_rng(11).normal(size=(N, 3, 2))
 ROWS = SIGNALS[:, :, 0]
 LABELS = np.tile(["a", "b"], N // 2)
 RUNS = np.repeat(np.arange(4), N // 4)

@@ -275,10 +275,9 @@ def test_subjects_with_other_channels_or_broken_files(scenes) -> None:
     assert "recordings.03: against recordings.02: 12 channels but 12 expected: lacks Pz (did you mean 'POz'?)" in warn
     (scenes.folder / "L_betas.func.gii").write_bytes(b"<?xml")
     (scenes.folder / "eeg-epo.fif").unlink()
-    text = told(path)[0]  # every subject is looked at though one is broken
-    assert "recordings.01: " in text
-    assert "L_betas.func.gii: truncated, or not of the format its name says" in text
-    assert "recordings.02.epochs: no file eeg-epo.fif in" in text
+    said = "L_betas.func.gii: truncated, or not of the format its name says"
+    # Every subject is looked at though one is broken.
+    check(told(path)[0], "recordings.01: ", said, "recordings.02.epochs: no file eeg-epo.fif in")
 
 
 def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:

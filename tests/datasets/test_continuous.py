@@ -94,8 +94,7 @@ def test_rows_are_trimmed_cleaned_and_averaged(tmp_path: Path, arrays: dict[str,
     assert found.responses.targets["target_id"].tolist() == ["parcel-0001", "parcel-0002", "parcel-0004"]
     assert found.responses.targets.index.tolist() == [0, 1, 2]
     np.testing.assert_allclose(found.repeats.values, np.concatenate(heard["b"]), atol=2e-4)
-    once = trials[trials["run"] == "b"]
-    twice = pd.concat([once.assign(repeat=k) for k in (1, 2)], ignore_index=True)
+    twice = pd.concat([trials[trials["run"] == "b"].assign(repeat=k) for k in (1, 2)], ignore_index=True)
     twice["trial_id"] += "_" + twice["repeat"].astype(str)
     pd.testing.assert_frame_equal(found.repeats.trials, twice)
     fast = study(tmp_path, files={"tr_s": None, "sfreq_hz": 4.0}, detrend="none")
@@ -310,6 +309,8 @@ def test_a_tier_is_chosen(tmp_path: Path) -> None:
     refused("continuous.tier must be one of .*phones.*got 'nouns'", studies.read_event_files, folder, "nouns")
     saved(folder, "one.TextGrid", LONG.replace('"Words"', '"speech"'))
     refused("has the tiers phones, clicks, speech; say which with continuous.tier", studies.read_event_files, folder)
+    saved(folder, "participants.tsv", "participant_id\tage\nsub-01\t30\n")  # which is no run
+    pd.testing.assert_frame_equal(studies.read_event_files(folder, "clicks"), clicks)
 
 
 def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:

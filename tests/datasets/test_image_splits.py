@@ -233,8 +233,7 @@ def test_values_and_rois() -> None:
     assert str(small) == "x: 3 ROIs have fewer than 2 targets (early 1, IT 1, a 1); join or leave them out"
     told = [("error", ("v3",)), ("error", ("v4",)), ("warning", ("early", "IT", "a"))]
     assert [(p.level, p.rows) for p in (broken, flat, small)] == told
-    later = np.where(np.arange(5) == 4, values + 1, 0)
-    over_time = of(np.stack([values, later], axis=2), roi=rois, times=np.arange(2))
+    over_time = of(np.stack([values, np.where(np.arange(5) == 4, values + 1, 0)], axis=2), roi=rois, times=np.arange(2))
     assert [p.rows for p in inspect_responses("x", over_time)] == [("v3",), ("early", "IT", "a")]
     values[1] = np.nan
     assert "1 trials hold no number (rows 2): drop" in str(inspect_responses("x", of(values))[0])

@@ -323,8 +323,7 @@ class Cortex:
         np.save(self.root / "metadata_sub-01.npy", content, allow_pickle=True)
 
     def read(self, **options):
-        given = {"trust_pickle": True, "within": ["V1v", "FFA-1"]} | options
-        return datasets.read_nsd_cortex(self.root, "01", **given)
+        return datasets.read_nsd_cortex(self.root, "01", **{"trust_pickle": True, "within": ["V1v", "FFA-1"]} | options)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from seeded.recorded import Record, tables
+from seeded.recorded import Record
 
 from brainalign import decoding
 from brainalign.decoding.masked import fine_tuned_row, hidden_regions, joined, segment_starts, validation_runs
 
-RECORD = Record(Path(__file__).parent / "recorded.json")
 RNG = np.random.default_rng
 N, D = 36, 5  # trials, dimensions of vectors
 VECTORS = RNG(1).normal(size=(12, D)) + 0.4
@@ -215,8 +214,5 @@ CASES = {one.__name__: one for one in (matrices, *OF_WORDS, *OF_SERIES, studies)
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CASES)
-def test_results_of_fixed_seeds_are_as_they_were(name: str) -> None:
-    before, found = torch.get_rng_state(), CASES[name]()
-    assert torch.equal(torch.get_rng_state(), before)  # nobody else is disturbed
-    assert all(table.index.is_unique for table in tables(found))
-    RECORD.check(name, found)
+def test_results_of_fixed_seeds_are_as_they_were(name: str, recorded: Record, tmp_path: Path) -> None:
+    recorded.check_case(name, CASES[name], tmp_path)

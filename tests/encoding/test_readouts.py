@@ -283,11 +283,9 @@ def test_weights_are_those_of_ridge_on_what_is_read(monkeypatch: pytest.MonkeyPa
             missed = (v != 1) * (both[0].fit(z[:few], target[:few]).predict(z[few:]) - target[few:])
             error, whole = error + np.square(missed).sum(), [*whole, both[1].fit(z, target).predict(seen[:, v])]
         errors, of_all = [*errors, error], [*of_all, np.stack(whole, axis=1)]
-    found = []
-    for weights, offsets in closed_form.solve(
-        lambda rows: network.seen(x[rows]), y.__getitem__, (fitted, held), 50, (3, seen.shape[2], 8)
-    ):
-        found.append((network.seen(x)(slice(None)) * weights).sum(dim=2) + offsets)
+    parts = (fitted, held), 50, (3, seen.shape[2], 8)
+    solved = closed_form.solve(lambda rows: network.seen(x[rows]), y.__getitem__, *parts)
+    found = [(network.seen(x)(slice(None)) * weights).sum(dim=2) + offsets for weights, offsets in solved]
     best = int(np.argmin(errors))
     assert 0 < best < len(errors) - 1
     np.testing.assert_allclose(found[1], of_all[best], atol=1e-4)

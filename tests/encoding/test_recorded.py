@@ -16,7 +16,6 @@ from brainalign.arrays import Responses
 from brainalign.encoding import scoring
 from brainalign.statistics import RELIABLE
 
-RECORD = Record(Path(__file__).parent / "recorded.json")
 RNG = np.random.default_rng
 ORDER = RNG(0).permutation(72)
 STIMULUS = np.concatenate([np.repeat(np.arange(18), 2), np.repeat(np.arange(18, 36), np.tile([1, 2, 3], 6))])[ORDER]
@@ -115,5 +114,5 @@ def dictionaries() -> Any:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", [tables, dictionaries])
-def test_results_of_fixed_seeds_are_as_they_were(case: Callable[..., Any], tmp_path: Path) -> None:
-    RECORD.check_case(case.__name__, case, tmp_path)
+def test_results_of_fixed_seeds_are_as_they_were(case: Callable[..., Any], recorded: Record, tmp_path: Path) -> None:
+    recorded.check_case(case.__name__, case, tmp_path)

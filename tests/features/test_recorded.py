@@ -15,7 +15,6 @@ from seeded.recorded import Record
 
 from brainalign import features
 
-RECORD = Record(Path(__file__).parent / "recorded.json")
 RNG = np.random.default_rng
 ROWS = (RNG(1).normal(size=(40, 6)) * [1, 2, 3, 1, 1, 0] + 2).astype(np.float32)
 TABLE = pd.DataFrame({"stimulus_id": list("badc"), "texts": [["x"], ["y", "z"], ["w"], ["v"]]})
@@ -85,5 +84,5 @@ CASES: dict[str, Callable[..., Any]] = {one.__name__: one for one in (dynamics, 
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_results_of_fixed_seeds_are_as_they_were(name: str, tmp_path: Path) -> None:
-    RECORD.check_case(name, CASES[name], tmp_path)
+def test_results_of_fixed_seeds_are_as_they_were(name: str, recorded: Record, tmp_path: Path) -> None:
+    recorded.check_case(name, CASES[name], tmp_path)

@@ -236,8 +236,7 @@ def test_errors_at_many_places_are_those_of_each(method: str, monkeypatch: pytes
     rdms, models = np.stack([world(seed)[0][:3] for seed in range(5)]), world()[1]
     rdms[1, 0, 4], rdms[3, 1], models[2, 7] = np.nan, 1.0, np.nan
     monkeypatch.setattr("brainalign.geometry.inference.bootstrap.CHUNK_BYTES", 2 * 8 * 3 * rdms.shape[-1])
-    found = g.bootstrap_places(rdms, models, method, 50, np.random.default_rng(4))
-    for place, errors in zip(rdms, found, strict=True):
+    for place, errors in zip(rdms, g.bootstrap_places(rdms, models, method, 50, np.random.default_rng(4)), strict=True):
         draws = g.dual_bootstrap(place, models, method, 50, np.random.default_rng(4), over="stimuli")
         np.testing.assert_allclose(errors, draws.se(), rtol=1e-9)
 

@@ -1,8 +1,6 @@
 """Whole results of geometry as they were: triplets, concepts and alignment, of small uneven data."""
 
-import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +14,6 @@ from brainalign.config import ConceptSettings
 from brainalign.geometry import odd_one_out
 from brainalign.geometry.odd_one_out import networks, triplet_splits
 
-RECORD = Record(Path(__file__).parent / "recorded.json")
 RNG = np.random.default_rng
 
 
@@ -128,7 +125,6 @@ CASES = {one.__name__: one for one in (splits, concepts, concept_tables, beside_
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CASES)
-def test_results_of_geometry_are_as_they_were(name: str) -> None:
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")
-        RECORD.check(name, CASES[name]())
+def test_results_of_geometry_are_as_they_were(name: str, recorded: Record) -> None:
+    with torch.random.fork_rng(devices=[]):
+        recorded.check(name, CASES[name]())

@@ -24,13 +24,12 @@ from brainalign.study import Study, parse
 N = 10  # as many as 5 stimuli have pairs: a square RDM of these looks like 10 RDMs of those
 RNG = np.random.default_rng
 SUBJECTS, MODELS = (g.rdm(RNG(k).normal(size=(3, N, 6)), "euclidean") for k in (0, 1))
-Face = Callable[[Any, Any], Any]
 SINGLE = ["compare", "rdm_noise_ceiling", "rdm_permutation_test", "rdm_partial_test", "rdm_permutation_places"]
 SINGLE += ["dual_bootstrap", "flexible_bootstrap", "rdm_time_generalization", "geotopological", "square_rdms"]
 STACKS = {"identify_regions": g.identify_regions, "session_average": g.session_average}
 
 
-FACES: dict[str, Face] = {
+FACES: dict[str, Callable[[Any, Any], Any]] = {
     "compare": lambda a, b: g.compare(a, b, "spearman"), "pooled_rdm": lambda a, b: g.pooled_rdm(a, "pearson"),
     "square_rdms": lambda a, b: g.square_rdms(a), "session_average": lambda a, b: g.session_average(a[None]),
     "subject_rdms": lambda a, b: g.subject_rdms(a[None], "pearson"),

@@ -95,8 +95,7 @@ def test_ridge_is_given_the_codes_though_features_are_components() -> None:
     study.subject = replace(study.subject, n_components=8)
     ((_, found),) = study.fits([("mixtures", study.subject.inputs(world.features, maps=False))])
     assert len(found.encoder.coef_) == study.width
-    parameters = study.tables[0].set_index("encoder")["n_parameters"]
-    assert parameters["ridge, random units"] == (study.width + 1) * 20
+    assert study.tables[0].set_index("encoder")["n_parameters"]["ridge, random units"] == (study.width + 1) * 20
 
 
 def test_nothing_is_learned_from_test_images() -> None:

@@ -109,8 +109,7 @@ def test_layers(seeds: tuple[int, ...], record: Record) -> None:
             signals.append(np.sqrt(0.3) * signal / max(signal.std(), 1e-9))
         signal = np.tile(np.hstack(signals), (2, 1))
         Y = signal + np.sqrt(0.7) * rng.normal(size=signal.shape)
-        names = [*planted, "noise"]
-        areas = {name: np.arange(k * n, (k + 1) * n) for k, name in enumerate(names)}
+        areas = {name: np.arange(k * n, (k + 1) * n) for k, name in enumerate([*planted, "noise"])}
         table = preferences(score_layers(layers, Y, areas, 100, seed), LAYERS).set_index("roi")
         decided = table.loc[list(planted)].query("decided")
         true, best = ([*map(LAYERS.index, layers)] for layers in (decided.index.map(planted), decided["best"]))
@@ -321,7 +320,6 @@ def test_size_and_power(record: Record) -> None:
     mine = power[power["kind"] == "one family"]
     right = mine["decided"] & (mine["family"] == mine["planted"])
     assert (mine["decided"] & ~right).sum() == 0
-    ahead = f"power, ahead by {mine['ahead'].mean():.3f} in r"
-    within(record, ahead, right.mean(), f" (n = {len(mine)})", least=0.8)
+    within(record, f"power, ahead by {mine['ahead'].mean():.3f} in r", right.mean(), f" (n = {len(mine)})", least=0.8)
     layers = power.loc[power["kind"] != "none", "layer"] == "layer1"
     within(record, "layer that was planted, chosen in training", layers.mean(), least=0.95)

@@ -20,6 +20,7 @@ from brainalign.encoding.in_context import curve_baselines
 from brainalign.simulation import VoxelPriorWorld, voxel_prior_world
 from brainalign.statistics import explained_variance, pearson
 
+pytestmark = pytest.mark.acceptance
 RATIOS = (0.7, 1.5, 3.0)
 SIZES = (10, 20, 50, 100)
 SEEDS = (0, 1, 2)
@@ -79,7 +80,6 @@ def curve(study: Trained, seed: int, ratio: float) -> pd.DataFrame:
     return scaling_curve(encoders, X, Y, test=np.arange(500, 1000), sizes=SIZES, prior=study.prior, seed=seed)
 
 
-@pytest.mark.acceptance
 def test_scaling(record: Record) -> None:
     """In-context encoding (W2): explained variance of the true signal, 300 new voxels, means over 3 seeds"""
     seconds, tables = [], []
@@ -114,7 +114,6 @@ def test_scaling(record: Record) -> None:
     record("parameter hash after all fits", "unchanged", "unchanged")
 
 
-@pytest.mark.acceptance
 def test_order_and_shuffled_responses(record: Record) -> None:
     """In-context encoding (W2): order of the context, and responses shuffled over it, 3 seeds"""
     changes, nulls = [], []
@@ -135,7 +134,6 @@ def test_order_and_shuffled_responses(record: Record) -> None:
     within(record, "r of predictions from shuffled responses", np.mean(nulls), least=-0.05, most=0.05)
 
 
-@pytest.mark.acceptance
 def test_fallback(record: Record) -> None:
     """In-context encoding (W2): fallback of a region on the prior and one off it, 150 voxels each, 3 seeds"""
     rows = []

@@ -9,6 +9,7 @@ from brainalign import decoding
 from brainalign.decoding.masked.study import _filling as filling
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
+pytestmark = pytest.mark.acceptance
 SEEDS = (1, 2, 3)
 N_TRAIN = 36
 LAGGED = {"region_vectors": True, "ratio": (0.05, 0.95), "learning_rate": 6e-3, "schedule": "one_cycle"}
@@ -29,7 +30,6 @@ def ari(world: RoiSeries, values: np.ndarray) -> float:
     return float(decoding.network_agreement({"one": values}, world.regions["network"].tolist(), 19)["ari"].iloc[0])
 
 
-@pytest.mark.acceptance
 def test_six_networks(record: Record) -> None:
     """World roi_series: 36 people to learn from, 12 others with half of 60 regions hidden; seeds 1-3"""
     found: dict[str, list[float]] = {name: [] for name in ("model", "Gaussian", "ARI", "ARI of connectivity")}
@@ -64,7 +64,6 @@ def test_six_networks(record: Record) -> None:
     assert abs(np.mean(nulls["ARI"])) <= 0.1
 
 
-@pytest.mark.acceptance
 def test_ablations_of_six_networks(record: Record) -> None:
     """World roi_series: what the parts of the model are for; seed 1, short training"""
     world = roi_series(seed=1)
@@ -80,15 +79,13 @@ def test_ablations_of_six_networks(record: Record) -> None:
     assert found["full"] > found["no masking"] + 0.2
 
 
-@pytest.mark.acceptance
 def test_leaders_and_followers(record: Record) -> None:
     """World roi_lagged: a whole network hidden, which another carries three frames earlier or later; seeds 1-3"""
     found: dict[str, list[float]] = {}
     for seed in SEEDS:
         world = roi_lagged(seed=seed)
         train, test = world.series[:N_TRAIN], world.series[N_TRAIN:]
-        networks = world.regions["network"]
-        whole = {kind: [networks.eq(f"{kind}{k}").to_numpy() for k in range(3)] for kind in "AB"}
+        whole = {kind: [world.regions["network"].eq(f"{kind}{k}").to_numpy() for k in range(3)] for kind in "AB"}
         masks = whole | {"half": [halves(world, seed)]}
         mixed = decoding.permuted_frames(world.series, np.random.default_rng(seed)).astype(np.float32)
         moved = decoding.shifted_regions(world.series, np.random.default_rng(seed)).astype(np.float32)

@@ -16,7 +16,6 @@ from brainalign.statistics import normalized_r2, pearson
 
 KINDS = ("what", "where", "whatwhere")
 SHARE = 1 / 6  # of the rows to fit on: those that choose the epoch
-ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
 def n_training(world: ObjectWorld) -> int:
@@ -58,7 +57,7 @@ def pooled(world: ObjectWorld, features: Callable[[np.ndarray], np.ndarray]) -> 
     X, Y, held = split(world)
     fitted, tested = features(X), features(held)
     mean, sd = fitted.mean(axis=0), fitted.std(axis=0)
-    return np.asarray(Ridge(ALPHAS).fit((fitted - mean) / sd, Y).predict((tested - mean) / sd))
+    return np.asarray(Ridge((0.1, 1.0, 10.0, 100.0, 1000.0)).fit((fitted - mean) / sd, Y).predict((tested - mean) / sd))
 
 
 def products(tokens: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from shown import Record, said
 from brainalign import decoding
 from brainalign.simulation import SharedWorld, shared_space
 
+pytestmark = pytest.mark.acceptance
 SEEDS = (1, 2, 3)
 
 
@@ -35,7 +36,6 @@ CELLS = {
 }
 
 
-@pytest.mark.acceptance
 def test_a_space_that_modalities_share(record: Record) -> None:
     """World shared_space: 100 held-out concepts, chance .01 and .05; seeds 1-3 (unimodal: 1)"""
     rows: dict[str, list[pd.Series]] = {name: [] for name in ("ridge", "joint", "unimodal")}
@@ -71,7 +71,6 @@ def test_a_space_that_modalities_share(record: Record) -> None:
     record("top-5 lost without subject layers (refit; mean layer)", said([c.value for c in changes]), " ".join(said_of))
 
 
-@pytest.mark.acceptance
 def test_nothing_is_shared_without_pairs(record: Record) -> None:
     """World shared_space, pairs shuffled in every modality by itself, and noise: chance .01 and .05; seeds 1-3"""
     rows: dict[str, list[pd.Series]] = {kind: [] for kind in decoding.SPACE_NULLS}
@@ -89,7 +88,6 @@ def test_nothing_is_shared_without_pairs(record: Record) -> None:
             assert values.mean(axis=1).max() <= limit
 
 
-@pytest.mark.acceptance
 def test_subject_layers_where_subjects_share_nothing(record: Record) -> None:
     """World shared_space, every subject's mixing its own: one layer for all must lose; seeds 1-3"""
     for seed in SEEDS:

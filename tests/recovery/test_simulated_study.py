@@ -142,8 +142,7 @@ def test_preferences(seed: int) -> None:
     true = simulation.preferences(scenes)
     for preference, mine in truth[truth["kind"] == "preference"].groupby("preference"):
         mean = by_stimulus(responses.select(targets=mine.index.to_numpy()).zscore("session"), scenes).mean(axis=1)
-        r = true.apply(lambda column, mean=mean: np.corrcoef(column, mean)[0, 1])
-        assert r.idxmax() == preference
+        assert true.apply(lambda column, mean=mean: np.corrcoef(column, mean)[0, 1]).idxmax() == preference
 
 
 def drives_of_noise(scenes: pd.DataFrame, seed: int) -> simulation.CortexDrives:
@@ -186,8 +185,7 @@ def test_latencies(seed: int, kind: str, record: Record) -> None:
     assert responses.times is not None
     for layer, values in study.features["what"].items():
         score = held_out_r(values, mean).reshape(responses.values.shape[1:]).mean(axis=0)  # over sensors
-        planted = truth.layers.set_index("layer")["latency_s"][layer]
-        error = 1000 * abs(responses.times[score.argmax()] - planted)
+        error = 1000 * abs(responses.times[score.argmax()] - truth.layers.set_index("layer")["latency_s"][layer])
         within(record, f"{kind}, {layer}: error of the peak, ms", error, most=12 + 1e-6)
         assert abs(score[responses.times < 0].mean()) <= 0.03
 

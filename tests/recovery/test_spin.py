@@ -27,11 +27,10 @@ def schaefer(n: int) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray]]:
 
 
 IN_FULL = [pytest.param(n, 10, 100, id=f"full-{n}", marks=pytest.mark.acceptance) for n in (100, 400)]
-SIZES = [pytest.param(100, 2, 100, id="reduced"), *IN_FULL]
 
 
 @pytest.mark.parametrize("length_mm", [20, 40])
-@pytest.mark.parametrize(("n_parcels", "n_rotated", "n_fixed"), SIZES)
+@pytest.mark.parametrize(("n_parcels", "n_rotated", "n_fixed"), [pytest.param(100, 2, 100, id="reduced"), *IN_FULL])
 def test_spin_on_the_real_sphere(n_parcels: int, n_rotated: int, n_fixed: int, length_mm: int, record: Record) -> None:
     """Spin test of Schaefer parcels on fs_LR-32k: false positives on smooth random maps, and power"""
     means, separation, spins = schaefer(n_parcels)

@@ -132,8 +132,7 @@ def smallest_p(kind: str, amplitude: float, seed: int, n_permutations: int = 39)
     else:
         folds, values = leave_one_group_out(world.recordings), world.values[:, :, ::2]
         score, null = decode_generalization(values, world.labels, folds, permuted=permuted)
-        steps = diags_array([np.ones(len(score) - 1)] * 2, offsets=[-1, 1])
-        test = cluster_permutation(score, null, steps)
+        test = cluster_permutation(score, null, diags_array([np.ones(len(score) - 1)] * 2, offsets=[-1, 1]))
     return min([cluster.p for cluster in test.clusters], default=1.0)
 
 

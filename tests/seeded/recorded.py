@@ -122,7 +122,8 @@ class Record:
         return not known and not self.writes
 
     def check(self, name: str, found: Any, tolerance: float = 1e-4) -> None:
-        """Raise where a result is not as it was: arrays by their names."""
+        """Raise where a result is not as it was, arrays by their names, or rows of a table are called alike."""
+        assert all(table.index.is_unique for table in tables(found))
         now = [name, *([key, summary(array)] for key, array in arrays(found))]
         assert now[1:]
         if self.writes:

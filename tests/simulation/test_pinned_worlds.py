@@ -15,7 +15,7 @@ import pytest
 from jobs import run_step
 from PIL import Image
 from refusals import refused
-from seeded.recorded import Record, tables
+from seeded.recorded import Record
 from seeded.worlds import RNG, case
 from worlds.abstraction import abstraction_world
 
@@ -133,14 +133,10 @@ PINNED |= {
     "cortex_drives": planted_energies, "train_generator": generator_outputs,
 }  # fmt: skip
 
-RECORD = Record(Path(__file__).parent / "recorded.json")
-
 
 @pytest.mark.parametrize("name", PINNED)
-def test_a_world_of_a_seed_stays(name: str) -> None:
-    found = PINNED[name]()
-    assert all(table.index.is_unique for table in tables(found))
-    RECORD.check(name, found, 1e-3)
+def test_a_world_of_a_seed_stays(name: str, recorded: Record) -> None:
+    recorded.check(name, PINNED[name](), 1e-3)
 
 
 def test_planted_ceilings_are_shares_of_variance() -> None:

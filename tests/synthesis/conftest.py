@@ -88,8 +88,7 @@ def large(latent_pipe: BrainGuidedPipeline) -> diffusers.StableDiffusionXLPipeli
     told = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4, "cross_attention_dim": 8 + 12}
     told["projection_class_embeddings_input_dim"] = 6 + 6 * 4
     unet = diffusers.UNet2DConditionModel.from_config(dict(latent_pipe.unet.config) | told)
-    second = {"hidden_size": 12, "projection_dim": 6}
     first = CLIPTextModel(CLIPTextConfig(**text)).eval()
-    other = CLIPTextModelWithProjection(CLIPTextConfig(**text | second)).eval()
+    other = CLIPTextModelWithProjection(CLIPTextConfig(**text | {"hidden_size": 12, "projection_dim": 6})).eval()
     words, parts = [latent_pipe.tokenizer] * 2, (unet.eval(), latent_pipe.scheduler)
     return diffusers.StableDiffusionXLPipeline(latent_pipe.vae, first, other, *words, *parts, add_watermarker=False)

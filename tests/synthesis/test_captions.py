@@ -191,7 +191,7 @@ def test_scores_are_correlations_and_controls_are_below() -> None:
 
 
 @pytest.mark.parametrize("temperature", [30.0, None])
-def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> None:
+def test_voxels_are_captioned_by_what_they_follow(temperature: float | None, recorded: Record) -> None:
     """Red, disc and cross are planted, then two voxels of noise."""
     rng = np.random.default_rng(4)
     names = {"colour": ["red", "blue"], "shape": ["disc", "cross"]}
@@ -222,7 +222,7 @@ def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> 
     assert (table["p"][:3] == 1 / 991).all()
     np.testing.assert_allclose(table["q"][:3], fdr(table["p"][:3].to_numpy()))
     assert table.loc[3:, ["p", "q", "r", "nearest_r", "bankmean_r"]].isna().all(axis=None)
-    Record(Path(__file__).parent / "recorded.json").check(f"captions {temperature}", found)
+    recorded.check(f"captions {temperature}", found)
 
 
 def test_phrases_are_those_that_responses_follow() -> None:

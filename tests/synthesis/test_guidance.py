@@ -145,8 +145,9 @@ def test_ddim_is_euler_on_one_grid(pipe: BrainGuidedPipeline, guided: bool) -> N
         pipe.scheduler = linear_schedule(kind)
         if kind is diffusers.EulerDiscreteScheduler:  # starts at x + sigma noise: √(1 + sigma²) times DDIM's noise
             pipe.scheduler.set_timesteps(10)
-            sigma = float(pipe.scheduler.sigmas[0])
-            assert float(pipe.scheduler.init_noise_sigma) == pytest.approx(sqrt(1 + sigma**2))
+            assert float(pipe.scheduler.init_noise_sigma) == pytest.approx(
+                sqrt(1 + float(pipe.scheduler.sigmas[0]) ** 2)
+            )
         found.append(pipe(objective, 2, latents=start, num_inference_steps=10).images)
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
 

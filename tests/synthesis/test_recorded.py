@@ -1,7 +1,6 @@
 """Whole results of fixed seeds as they were: schedulers and natural images, of small untrained models."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from seeded.recorded import Record, tables
+from seeded.recorded import Record
 from synthesis.conftest import SCALED
 from torch import Tensor
 
@@ -17,7 +16,6 @@ from brainalign import synthesis
 from brainalign.synthesis import BrainGuidedPipeline, guidance
 from brainalign.synthesis.guidance import check_scheduler, natural
 
-RECORD = Record(Path(__file__).parent / "recorded.json")
 Models = Callable[[str], Any]
 
 
@@ -77,7 +75,5 @@ def natural_images(models: Models) -> Any:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", [schedulers, natural_images])
-def test_results_of_fixed_seeds_are_as_they_were(case: Callable[[Models], Any], request: pytest.FixtureRequest) -> None:
-    found = case(request.getfixturevalue)
-    assert all(table.index.is_unique for table in tables(found))
-    RECORD.check(case.__name__, found)
+def test_results_of_fixed_seeds_are_as_they_were(case: Callable[[Models], Any], recorded: Record, request) -> None:
+    recorded.check(case.__name__, case(request.getfixturevalue))

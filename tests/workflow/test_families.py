@@ -41,8 +41,7 @@ def heard(study) -> np.ndarray:
 def write(study) -> None:
     things = heard(study)
     study.write(study.network_patterns(), captions="stimuli/captions.tsv")
-    names = list(HEARD)
-    said = [HEARD[names[thing]][: 1 + thing % 2] for thing in things]  # as many as there are
+    said = [HEARD[list(HEARD)[thing]][: 1 + thing % 2] for thing in things]  # as many as there are
     rows = [(name, text) for name, texts in zip(study.scenes["stimulus_id"], said, strict=True) for text in texts]
     table = pd.DataFrame(rows, columns=["stimulus_id", "caption"]).sample(frac=1, random_state=0)
     table.to_csv(study.folder / "stimuli" / "captions.tsv", sep="\t", index=False)

@@ -42,9 +42,8 @@ def test_it_leaves_results_with_sidecars_and_a_second_run_has_nothing_to_do(fini
     assert len(logs) == sum(EVERYTHING.values())
     assert all(re.fullmatch(r"took \d+\.\d seconds of a core", log.splitlines()[-1]) for log in logs)
     assert finished.jobs("done.yaml") == {}
-    of_others = r"_statmap\.|_(trials|targets|stimuli)\.|/\."
     files = [path for path in results.rglob("*_*.*") if path.suffix in {".parquet", ".safetensors", ".gz"}]
-    mains = [path for path in files if not re.search(of_others, path.as_posix())]
+    mains = [path for path in files if not re.search(r"_statmap\.|_(trials|targets|stimuli)\.|/\.", path.as_posix())]
     assert len(mains) == 6 + 2 + 4 * 4 + 3 + 1
     for path in mains:
         record = load_sidecar(path)
