@@ -10,14 +10,13 @@ from scipy.special import ndtr, stdtrit
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_choice, listed
 
+Labels = NDArray[Any]
 MIN_UNITS = 6  # below it the interval covers less than it says
 # A false discovery rate over thousands of targets needs smaller p than the permutations of one group's mean do.
 FEW, LONGER = 10, 10  # reached in fewer permutations than this, a target goes on to so many times as many
 
 
-def permute_within(
-    groups: NDArray[Any], n_permutations: int, rng: np.random.Generator, units: NDArray[Any] | None = None
-) -> Rows:
+def permute_within(groups: Labels, n_permutations: int, rng: np.random.Generator, units: Labels | None = None) -> Rows:
     """Return row orders (n_permutations, n_rows) that shuffle rows within their group only.
 
     Groups are, for example, the run of each row: exchangeable under the null of no stimulus effect. Rows of one of
@@ -47,31 +46,31 @@ def _by_unit(rows: Rows, units: NDArray[Any], group: Any) -> Rows:
 
 
 def exchange_features(
-    stimulus_ids: NDArray[Any], groups: NDArray[Any], n_permutations: int, rng: np.random.Generator
+    stimulus_ids: Labels, groups: Labels, n_permutations: int, rng: np.random.Generator, wholes: Labels | None = None
 ) -> Rows:
     """Return the rows (n_permutations, n_rows) whose features each row takes, when stimuli of a group exchange theirs.
 
     All rows of a stimulus in a group take those of one other stimulus there, however many rows either has. One group
-    for all rows exchanges the features of a stimulus alike everywhere.
+    for all rows exchanges the features of a stimulus alike everywhere. `wholes` are as of `permute_stimuli`.
     """
     donors = np.empty((n_permutations, len(stimulus_ids)), dtype=np.intp)
     for label in np.unique(groups):
         rows = np.flatnonzero(groups == label)
         _, first, codes = np.unique(stimulus_ids[rows], return_index=True, return_inverse=True)
-        orders = rng.permuted(np.tile(np.arange(len(first)), (n_permutations, 1)), axis=1)
-        donors[:, rows] = rows[first][orders[:, codes]]
+        donors[:, rows] = rows[first][_orders(rows[first], wholes, n_permutations, rng)[:, codes]]
     return donors
 
 
 def permute_stimuli(
-    stimulus_ids: NDArray[Any], groups: NDArray[Any], n_permutations: int, rng: np.random.Generator
+    stimulus_ids: Labels, groups: Labels, n_permutations: int, rng: np.random.Generator, wholes: Labels | None = None
 ) -> Rows:
     """Return row orders that exchange stimuli as wholes: in every group, each stimulus takes the place of another.
 
     The null of zero-shot prediction: which features belong to which stimulus is arbitrary. Every group must hold every
-    stimulus, each as often as the others. Row numbers are (n_permutations, n_rows).
+    stimulus, each as often as the others. Row numbers are (n_permutations, n_rows). Stimuli of one label of `wholes`
+    (n_rows,), such as a passage, stay together, in their order, and take the places of another with as many.
     """
-    names, stimulus = np.unique(stimulus_ids, return_inverse=True)
+    names, first, stimulus = np.unique(stimulus_ids, return_index=True, return_inverse=True)
     labels, group = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(labels), len(names)), dtype=int)
     np.add.at(counts, (group, stimulus), 1)
@@ -84,12 +83,24 @@ def permute_stimuli(
             "features instead (exchange_features), or drop incomplete groups"
         )
     sorted_rows = np.lexsort((stimulus, group))
-    wholes = [part.reshape(len(names), -1) for part in np.split(sorted_rows, np.cumsum(counts.sum(axis=1))[:-1])]
-    orders = np.empty((n_permutations, len(stimulus_ids)), dtype=np.intp)
-    for order in orders:
-        exchanged = rng.permutation(len(names))
-        for rows in wholes:
-            order[rows] = rows[exchanged]
+    exchanged = _orders(first, wholes, n_permutations, rng)
+    orders = np.empty((n_permutations, len(group)), dtype=np.intp)
+    for part in np.split(sorted_rows, np.cumsum(counts.sum(axis=1))[:-1]):
+        rows = part.reshape(len(names), -1)
+        orders[:, rows] = rows[exchanged]
+    return orders
+
+
+def _orders(first: Rows, wholes: Labels | None, n_permutations: int, rng: np.random.Generator) -> Rows:
+    """Draw orders (n_permutations, n_stimuli) of stimuli whose first rows these are."""
+    orders = np.tile(np.arange(len(first)), (n_permutations, 1))
+    if wholes is None:
+        return rng.permuted(orders, axis=1)
+    _, codes, sizes = np.unique(wholes[first], return_inverse=True, return_counts=True)
+    parts = np.split(np.lexsort((first, codes)), np.cumsum(sizes)[:-1])
+    for size in np.unique(sizes):
+        alike = np.stack([part for part in parts if len(part) == size])
+        orders[:, alike] = alike[rng.permuted(np.tile(np.arange(len(alike)), (n_permutations, 1)), axis=1)]
     return orders
 
 

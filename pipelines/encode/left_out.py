@@ -29,7 +29,7 @@ METRICS = {
     "r2_normalized": "r2_signed / ceiling, never clipped",
     "alpha": "median over outer folds",
     "p": "one-sided permutation p: stimuli permuted within runs, trials of one together, encoder refitted; where none "
-    "that is tested was trained on, alike in all runs",
+    "that is tested was trained on, alike in all runs, and those of several groups of a test set as wholes",
     "p_fwer": "the same against the maximum over targets",
     "q": "Benjamini-Hochberg over the targets of one layer",
     "reliable": "ceiling above the threshold and repeats alike (F test, q < .05)",
@@ -68,7 +68,9 @@ def encode_left_out(job: Job) -> None:
         left_out, limit, n_test = _scored(rule["leave_out"], folds, stimuli, ceiling)
         reliable = statistics.reliable_targets(ceilings.assign(ceiling=limit), threshold)
         alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
-        inner = group_labels(responses.trials, rule["leave_out"]).to_numpy() if alone else runs
+        labels = group_labels(responses.trials, rule["leave_out"]).to_numpy()
+        inner = labels if alone else runs
+        several = left_out == "group" and any(len({*labels[test]}) > 1 for _, test in folds)
         for name, read in given.items():
             X: Any = [np.asarray(each) for each in read] if kind is BandedRidge else np.asarray(read)
             evaluation = evaluate(
@@ -80,6 +82,7 @@ def encode_left_out(job: Job) -> None:
                 stimulus_ids=stimuli,
                 runs=runs,
                 groups=inner,
+                wholes=labels if several and rule["leave_out"] not in ("run", "session") else None,
                 n_permutations=settings.null_draws if permute is None or split in permute else 0,
                 good_r=settings.good_r,
                 seed=job.seed,

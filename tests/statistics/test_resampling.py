@@ -38,6 +38,10 @@ def test_permute_stimuli_exchanges_them_alike_in_every_group(names: str) -> None
         assert (runs[order] == runs).all()
         assert sorted(order) == list(range(len(names)))
         assert len({*zip(stimuli, stimuli[order], strict=True)}) == len(set(names))  # the same exchange in all runs
+    stimuli, wholes = np.array([*"abcdefg" * 2]), np.array([1, 1, 2, 2, 3, 3, 3] * 2)
+    orders = st.permute_stimuli(stimuli, np.repeat([0, 1], 7), 20, rng, wholes)
+    for rows in (orders, st.exchange_features(stimuli, np.zeros(14), 20, rng, wholes)):
+        assert {"".join(some) for some in stimuli[rows]} == {"abcdefg" * 2, "cdabefg" * 2}
     refused("'b' occurs 0 times in '1'", st.permute_stimuli, np.array(list("abacc")), np.array([0, 0, 1, 1, 0]), 5, rng)
 
 

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import h5py
 import numpy as np
@@ -17,6 +18,7 @@ from brainalign.cli import main
 from brainalign.config import BandedRidgeMethod, ClusterSettings, Config, load_config
 from brainalign.io import Provenance, artifact_path
 from brainalign.pipelines import run_job
+from brainalign.pipelines.encode import left_out
 from brainalign.pipelines.report.failures import failures_of
 from brainalign.pipelines.report.report import shelf_of
 from brainalign.regression import cluster
@@ -95,7 +97,9 @@ def test_units_follow_the_vectors_that_drive_them_from_when_on_they_do(config: C
     assert "sub-01 (array)" in (config.results / "mine" / "group.html").read_text()
 
 
-def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, tmp_path: Path, capsys) -> None:
+def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(
+    folder: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
     """By a column of the table of stimuli; what a study left before it held stimuli out is of no use to its pages."""
     shutil.copy(folder / "units.csv", tmp_path)
     trials = pd.read_csv(folder / "trials.tsv", sep="\t").assign(session=0)
@@ -131,6 +135,12 @@ def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, t
     limit = noise_ceiling_from_share(ceilings, np.tile([N_REPEATS, 2], N // 2))
     assert scores[scores["layer"] == "planted"].set_index("target_id")["ceiling"].to_numpy() == pytest.approx(limit)
     assert ceilings[seen].mean() > 0.5 > 10 * abs(ceilings.drop(seen).mean())
+    evaluated = MagicMock(wraps=left_out.evaluate)
+    monkeypatch.setattr(left_out, "evaluate", evaluated)
+    for n_kinds, split in ((6, {}), (8, {"folds": 2})):  # one at a time, and four
+        run_all(of(n_kinds, {"leave_out": "kind"} | split), "prepare", "encode")
+        wholes = evaluated.call_args.kwargs["wholes"]
+        assert wholes is None if n_kinds == 6 else {*wholes} == {f"k{k}" for k in range(8)}
     run = Run(of(6, {"column": "test", "value": True}))
     failures = failures_of(run, "mine", "01")
     assert {"encode", "summarize"} <= {failure.stage for failure in failures}

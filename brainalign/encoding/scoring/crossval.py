@@ -277,6 +277,7 @@ def evaluate(
     runs: NDArray[Any],
     n_permutations: int,
     groups: NDArray[Any] | None = None,
+    wholes: NDArray[Any] | None = None,
     good_r: float = 0.3,
     seed: int = 0,
     inputs: Inputs | None = None,
@@ -301,6 +302,9 @@ def evaluate(
         permuted 10 times as often (Besag and Clifford 1991): a false discovery rate over many needs smaller p.
     groups : array (n_rows,), optional
         Of the inner cross-validation; runs where not given.
+    wholes : array (n_rows,), optional
+        Of held-out stimuli: labels, as of passages, that the null exchanges in place of stimuli. Where folds test
+        several, .09 to .15 of targets that share nothing with features but the bounds of passages had p < .05 else.
     good_r : float
     seed : int
     inputs : callable (X, training rows), optional
@@ -320,14 +324,15 @@ def evaluate(
     if not _as_often(stimulus_ids, runs, everywhere=not by_run):
         # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.
         observed = scored(X, responses[None], stimulus_ids=stimulus_ids)
-        donors = exchange_features(stimulus_ids, runs if by_run else np.zeros(len(runs)), n_permutations, rng)
+        donors = exchange_features(stimulus_ids, runs if by_run else np.zeros(len(runs)), n_permutations, rng, wholes)
         names = (stimulus_ids[rows] if by_run else stimulus_ids for rows in donors)
         chosen = (X[rows] if isinstance(X, np.ndarray) else [band[rows] for band in X] for rows in donors)
         exchanged = (scored(some, responses[None], stimulus_ids=of) for some, of in zip(chosen, names, strict=True))
         return Evaluation(observed, _null(exchanged, observed.r[0], good_r) if n_permutations else None)
 
     def stacks(responses: Values, n: int) -> Iterator[FoldScores]:
-        orders = permute_within(runs, n, rng, stimulus_ids) if by_run else permute_stimuli(stimulus_ids, runs, n, rng)
+        ids = stimulus_ids
+        orders = permute_within(runs, n, rng, ids) if by_run else permute_stimuli(ids, runs, n, rng, wholes)
         # The observed order comes first in the first stack: small responses take as long to fit once as many times.
         orders = np.concatenate([np.arange(len(responses))[None], orders])
         at_once = max(1, STACK_BYTES // responses.nbytes)
