@@ -72,6 +72,10 @@ def images(folder: Path, names: list[str]) -> None:
         Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype="uint8")).save(folder / "images" / f"{name}.png")
 
 
+def save(path: Path, table: Any) -> None:
+    pd.DataFrame(table).to_csv(path, sep="\t" if path.suffix == ".tsv" else ",", index=False)
+
+
 def scan(path: Path, values: NDArray[Any], step_s: float = 1.0) -> None:
     image = nibabel.Nifti1Image(values.astype("float32"), np.eye(4))
     image.header.set_zooms((2.0, 2.0, 2.0, step_s)[: values.ndim])
@@ -131,8 +135,7 @@ def fmriprep(folder: Path) -> None:
         scan(func / f"{stem}_space-MNI_desc-brain_mask.nii.gz", np.ones((3, 3, 2)))
         (func / f"{stem}_space-MNI_desc-preproc_bold.json").write_text('{"RepetitionTime": 1.5, "StartTime": 0.75}')
         names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
-        motion = pd.DataFrame(rng.normal(size=(40, 6)), columns=names)
-        motion.to_csv(func / f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False)
+        save(func / f"{stem}_desc-confounds_timeseries.tsv", dict(zip(names, rng.normal(size=(6, 40)), strict=True)))
 
 
 def bids(folder: Path, places: tuple[tuple[str | None, str], ...] = ((None, "1"), (None, "2"))) -> None:
@@ -149,8 +152,7 @@ def bids_of_images(folder: Path) -> None:
     bids(folder)
     images(folder, [f"p{k:02d}" for k in range(20)])
     for path in folder.rglob("*_events.tsv"):
-        shown = [f"stimuli/p{k:02d}.png" for k in rng.permutation(np.tile(np.arange(20), 4))]
-        pd.read_csv(path, sep="\t").assign(stim_file=shown).to_csv(path, sep="\t", index=False)
+        save(path, read_text_table(path).assign(stim_file=[f"stimuli/p{k:02d}.png" for k in rng.permutation(80) % 20]))
 
 
 def stories_of_fmriprep(folder: Path) -> None:
@@ -161,8 +163,7 @@ def stories_of_fmriprep(folder: Path) -> None:
         path.with_name(path.name.replace("space-MNI", "space-T1w")).write_bytes(path.read_bytes())
     (folder / "raw" / "dataset_description.json").write_text('{"Name": "stories", "BIDSVersion": "1.9.0"}')
     for path in folder.rglob("*_events.tsv"):
-        words = pd.DataFrame({"onset": np.arange(0, 55, 0.5), "duration": 0.4, "word": "again"})
-        words.to_csv(path, sep="\t", index=False)
+        save(path, {"onset": np.arange(0, 55, 0.5), "duration": 0.4, "word": "again"})
 
 
 def grayordinates(folder: Path) -> None:
@@ -196,8 +197,7 @@ def cells_of_matlab(folder: Path) -> None:
     names = [f"tex{k}" for k in range(30)]
     shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 30)))
     pd.DataFrame({"stimulus_id": shown, "trial": range(len(shown), 0, -1)}).to_csv(folder / "order.csv", index=False)
-    vectors = pd.DataFrame({"stimulus_id": names, "a": rng.normal(size=30), "b": rng.normal(size=30)})
-    vectors.to_csv(folder / "model.csv", index=False)
+    save(folder / "model.csv", {"stimulus_id": names, "a": rng.normal(size=30), "b": rng.normal(size=30)})
     with h5py.File(folder / "mua.mat", "w", userblock_size=512) as file:
         file["mua"], file["t"] = rng.normal(size=(4, 9, len(shown))), np.linspace(-0.1, 0.3, 9)[:, None]
 
@@ -210,8 +210,7 @@ def blocks_in_runs(folder: Path) -> None:
         for run in (1, 2, 3):
             stem, shown = f"sub-{person}_task-oneback_run-{run}", np.repeat(rng.permutation(NAMES), 3)
             onsets = 4 + 1.5 * np.arange(9) + 6.0 * np.repeat(np.arange(3), 3)
-            events = pd.DataFrame({"onset": onsets, "duration": 1.0, "trial_type": shown})
-            events.to_csv(place / f"{stem}_events.tsv", sep="\t", index=False)
+            save(place / f"{stem}_events.tsv", {"onset": onsets, "duration": 1.0, "trial_type": shown})
             scan(place / f"{stem}_bold.nii.gz", 100 + rng.normal(size=(3, 3, 2, 26 + run)), 1.5)
         scan(place / "brain_mask.nii.gz", np.ones((3, 3, 2)))
 
@@ -223,8 +222,8 @@ def betas_of_sessions(folder: Path) -> None:
     for person in ("s1", "s2"):
         (folder / person).mkdir()
         shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 40)))
-        sessions = np.repeat(["9", "10"], [30, len(shown) - 30])
-        pd.DataFrame({"session": sessions, "stimulus_id": shown}).to_csv(folder / person / "design.csv", index=False)
+        sessions = np.repeat([9, 10], [30, len(shown) - 30])
+        save(folder / person / "design.csv", {"session": sessions, "stimulus_id": shown})
         for session, n in (("9", 30), ("10", len(shown) - 30)):
             scan(folder / person / f"betas_session{session}.nii.gz", rng.normal(size=(3, 3, 2, n)))
         for name, values in (("brainmask", np.ones((3, 3, 2))), ("rois", np.arange(18).reshape(3, 3, 2) % 3)):
@@ -252,9 +251,7 @@ KINDS += (labs.blocks, labs.betas, labs.rdms, labs.story)
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
 def test_what_init_writes_runs(make: Callable[[Path], None], tmp_path: Path, capsys) -> None:
-    folder = tmp_path / "lab"
-    folder.mkdir()
-    make(folder)
+    make(folder := tmp_path)
     assert main(["init", str(folder), "--yes"]) == 0
     written = (folder / "study.yaml").read_text()
     assert len(written.splitlines()) <= 15
@@ -267,11 +264,10 @@ def test_what_init_writes_runs(make: Callable[[Path], None], tmp_path: Path, cap
 
 def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
     def written(make: Callable[[Path], None]) -> tuple[dict[str, Any], Study]:
-        folder = tmp_path / make.__name__
-        folder.mkdir()
+        (folder := tmp_path / make.__name__).mkdir()
         make(folder)
-        assert main(["init", str(folder), "--yes"]) == 0
-        return yaml.safe_load((folder / "study.yaml").read_text()), load_descriptor(folder / "study.yaml")
+        study = described(folder)
+        return yaml.safe_load((folder / "study.yaml").read_text()), study
 
     story, _ = written(story_in_volumes)
     assert (story["stimuli"], story["continuous"]) == ("words", {"sounds": "audio/*.wav"})
@@ -978,15 +974,38 @@ def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> 
 def test_answers_and_copies_in_bids_are_not_read(tmp_path: Path) -> None:
     bids_of_images(tmp_path)
     shutil.copytree(tmp_path / "sub-01", tmp_path / "sourcedata" / "sub-01")
-    for path in tmp_path.glob("sub-01/**/*_events.tsv"):
+    for path in sorted(tmp_path.glob("sub-01/**/*_events.tsv")):
         events = pd.read_csv(path, sep="\t")
         answers = events.assign(onset=events["onset"] + 0.5, trial_type="response")  # which name the image again
         pd.concat([events, answers, events[:1].assign(trial_type="boundary")]).to_csv(path, sep="\t", index=False)
     study = described(tmp_path)
     assert read_subject(study, "01").trials["onset_s"].tolist() == 2 * events["onset"].tolist()
     assert study.recordings["01"].root == Path()
+    path.rename(tmp_path / "task-faces_events.tsv")  # which holds where nothing stands below
+    marks = next(tmp_path.glob("sub-01/**/*_channels.tsv"))
+    marks.write_text(marks.read_text().replace("good", "bad", 1))
+    pd.DataFrame({"stimulus_id": [f"p{k:02d}" for k in range(20)], "a": 0.5, "b": 1}).to_csv(tmp_path / "vectors.csv")
+    responses = read_subject(study := described(tmp_path), "01")
+    assert responses.trials["stimulus_id"].tolist()[-80:] == [Path(name).stem for name in events["stim_file"]]
+    assert responses.targets["target_id"].tolist() == ["Pz", "Oz"]
+    assert "vectors: {extractor: table, file: vectors.csv}" in (tmp_path / "study.yaml").read_text()
+    assert tmp_path / "task-faces_events.tsv" in study.inputs("01")
     remove([*tmp_path.glob("images/*"), tmp_path / "stimuli.tsv"])
-    assert described(tmp_path).markers == {"face": "face", "house": "house"}
+    assert {*read_categories(described(tmp_path), "01").trials["category"]} == {"face", "house"}
+
+
+def test_passages_are_left_out_as_wholes(tmp_path: Path) -> None:
+    betas, said = rng.normal(size=(24, 9)), [f"This is sentence {k}" for k in range(24)]
+    content = {"betas": betas, "keySentences": np.array(said, dtype=object)[:, None]}
+    savemat(tmp_path / "P1.mat", content | {"labelsPassageForEachSentence": np.arange(24)[:, None] // 4})
+    assert described(tmp_path).splits["held"].leave_out == "passage"
+    remove(tmp_path.iterdir())
+    np.save(tmp_path / "P1.npy", betas)
+    for n, expected in ((4, ("passage_id", 5)), (8, (None, None))):  # three are too few for five parts
+        table = {"stimulus_id": range(24), "text": said, "topic": np.arange(24) // 12, "passage_id": np.arange(24) // n}
+        save(tmp_path / "stimuli.csv", table)
+        split = described(tmp_path).splits["held"]
+        assert (split.leave_out, split.folds) == expected
 
 
 def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -> None:
@@ -1347,7 +1366,7 @@ def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
         assert words[["onset_s", "duration_s"]].astype(float).to_numpy().tolist() == [[1, 0.5], [2, 0.5], [3, 0.5]]
 
 
-def test_images_are_known_in_other_letters_and_asked_for_in_doubt(tmp_path: Path, monkeypatch, fails) -> None:
+def test_images_are_known_in_other_letters_and_asked_for_in_doubt(tmp_path: Path, fails) -> None:
     letters = [f"B\u00e4r {k:02d}" for k in range(20)]  # one letter here, two on disks of macOS
     images(tmp_path, [unicodedata.normalize("NFD", name).upper() for name in letters])
     np.save(tmp_path / "rates.npy", of_images(rows := rng.permutation(np.tile(range(20), 3))))
@@ -1362,17 +1381,15 @@ def test_images_are_known_in_other_letters_and_asked_for_in_doubt(tmp_path: Path
     remove(tmp_path.glob("*.[cty]*"))
     np.save(tmp_path / "rates.npy", rng.normal(size=(trials_of([f"S{k:3d}" for k in range(1, 16)], tmp_path), 5)))
     answers = iter(["1", ""])  # the number of the first image, what is held out
-    monkeypatch.setattr("builtins.input", lambda *_: next(answers))
-    assert main(["init", str(tmp_path)]) == 0
+    init_study(tmp_path, lambda _, default: next(answers) or default)
     paths = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t").set_index("stimulus_id")["path"]
     assert [paths[name][-6:-4] for name in ("S  1", "S 15")] == ["00", "14"]
 
 
-def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seconds_of_samples_are_asked_for(tmp_path: Path) -> None:
     electrodes(tmp_path)
     answers = iter(["-0.2 0.8", ""])
-    monkeypatch.setattr("builtins.input", lambda *_: next(answers))
-    assert main(["init", str(tmp_path)]) == 0
+    init_study(tmp_path, lambda _, default: next(answers) or default)
     np.testing.assert_allclose(np.loadtxt(tmp_path / "times.txt"), np.linspace(-0.2, 0.8, 11))
     assert described(tmp_path).recordings["01"].times_s == Path("times.txt")  # the file that lies there is taken
     (tmp_path / "times.txt").unlink()

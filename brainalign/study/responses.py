@@ -128,7 +128,7 @@ class BidsFiles(Strict):
     """Raw recordings of one participant in a BIDS folder (extra: bids)."""
 
     timed: ClassVar[bool] = True
-    patterns: ClassVar[tuple[str, ...]] = ("sub-{participant}/**/*",)
+    patterns: ClassVar[tuple[str, ...]] = ("sub-{participant}/**/*", "*task-{task}_*")
 
     format: Literal["bids"]
     root: Path = Field(description="folder of the dataset")

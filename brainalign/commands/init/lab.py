@@ -46,6 +46,7 @@ CALLED = {
     "path": "image_path image_file filename file",
     "session": "session_id ses day sitzung",
     "run": "run_id block story lauf bloc",
+    "passage": "labelspassageforeachsentence",
     "roi": "area brain_area region areal aire rois areas regions acronym structure_acronym ecephys_structure_acronym",
 }
 SHOWN = re.compile("(?:image|img|stimulus|stim|picture|pic|scene)(?:number|num|no|nr|index|idx|id|name|code)")
@@ -65,6 +66,7 @@ JOINED = "joined"  # in the names of files that are several of a lab's
 # What sets of stimuli are called that are not trained on, and columns that tell them, as is_test and shared1000.
 HELD_OUT = ("test", "shared", "val", "held")
 OF_SET = re.compile(rf"(?i)(?:is[-_ ]?)?({'|'.join(HELD_OUT)}|train)(?:ing|idation|[-_ ]?out|\d+)?(?:[-_ ]?set)?")
+PASSAGE, MIN_FOLDS = re.compile("(?i)(passage|paragraph|story|document|article|topic)s?([-_ ]|$)"), 5
 MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 
 
@@ -459,10 +461,16 @@ class Lab:
         n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else len({*ids})
         share = f"{min(0.8, max(0.2, (MIN_TEST + 1) / n if n else 0)):.2g}"
         default = share if n > 20 or runs < 3 else "run"
+        # Sentences of a passage tell of each other: passages are held out as wholes.
+        named = ((of, name) for of in self.tables("stimulus_id") for name in filter(PASSAGE.match, self.head(of)[0]))
+        cells = {name: table_column(self.folder / of, name) for of, name in named}
+        whole = [name for name, of in cells.items() if MIN_FOLDS <= len({*of}) <= len(of) / 2]
         folds = [column for column in columns if column.lower() in ("fold", "folds", "cv_fold")]
-        default = folds[0] if folds and len({*table_column(self.folder / str(stimuli), folds[0])}) > 2 else default
+        folds = [column for column in folds if len({*table_column(self.folder / str(stimuli), column)}) > 2]
+        default = [*folds, *sorted(whole, key=lambda name: -len({*cells[name]})), default][0]
         what = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
-        return {"held": {"share": float(what)}} if what.replace(".", "").isdigit() else {"held": {"leave_out": what}}
+        several = {"folds": MIN_FOLDS} if what in whole else {}
+        return {"held": {"share": float(what)} if what.replace(".", "").isdigit() else {"leave_out": what} | several}
 
     def held_out(self, table: Path) -> tuple[str, str] | None:
         """Find the column of a table that tells test stimuli from others, if any, and what it says of them."""

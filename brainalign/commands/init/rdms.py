@@ -103,7 +103,7 @@ def describe_rdms(lab: Lab) -> dict[str, Any] | None:
     if any(path in arrays for path in files):
         others = [f", which is not that of {path}" for path, names in lists if names != ids]
         lab.remark("stimuli", f"RDMs are taken to be in its order, {ids[0]} to {ids[-1]}{''.join(others[:1])}")
-    described = {"stimuli": str(stimuli), "recordings": recordings} | describe_models(lab, vectors, ids, stimuli)
+    described = {"stimuli": str(stimuli), "recordings": recordings} | describe_models(lab, vectors, str(stimuli))
     return described | ({"model_rdms": str(models[0])} if models else {})
 
 

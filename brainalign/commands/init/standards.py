@@ -1,5 +1,6 @@
 """Folders in forms that many labs share: fMRIPrep, BIDS, epochs of MNE and EEGLAB, Algonauts."""
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from brainalign.commands.init.unpack import read_table
 from brainalign.io import MISSING
 from brainalign.study import LEFT_OUT, table_column, table_columns
 
+WITHOUT_BAD = {"epochs": {"bad_channels": "drop"}}  # which any recording of a person marks
 # Events that show nothing, as programs of recording and labs call them.
 NOT_SHOWN = re.compile(r"(?i)boundary|new segment.*|(bad|edge)(_.*)?|(button|key)(.?press)?|(.*[-_ ])?resp(onse)?s?")
 
@@ -52,8 +54,8 @@ def describe_fmriprep(lab: Lab) -> dict[str, Any] | None:
     stimuli = lab.stimuli(cells.get(chosen, ()))
     shown: Any = str(stimuli) if stimuli else named_texts(lab, cells.get(chosen, []))
     runs = max(len({(path.parent, *labs.RUN.findall(path.name)) for path in of}) for of in people.values())
-    glm, splits = {"stimulus_column": chosen}, lab.splits(stimuli, runs)
-    return {"stimuli": shown, "recordings": recordings, "glm": glm, "splits": splits}
+    described = {"stimuli": shown, "recordings": recordings, "glm": {"stimulus_column": chosen}}
+    return described | {"splits": lab.splits(stimuli, runs)} | describe_models(lab, lab.vectors(), shown)
 
 
 def _preprocessed(lab: Lab) -> list[Path]:
@@ -115,7 +117,9 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
     shown = str(stimuli) if stimuli else named_texts(lab, names)
     runs = trials["run"].nunique() if "run" in trials else 0
     described = {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
-    return described | describe_models(lab, lab.vectors(), known or [*dict.fromkeys(names)], stimuli)
+    read_info = importlib.import_module("mne.io").read_info
+    marked = any(read_info(lab.folder / path, verbose="error")["bads"] for path in files if path.suffix != ".set")
+    return described | (WITHOUT_BAD if marked else {}) | describe_models(lab, lab.vectors(), shown)
 
 
 def describe_raw(lab: Lab) -> dict[str, Any] | None:
@@ -151,7 +155,9 @@ def describe_raw(lab: Lab) -> dict[str, Any] | None:
                 stimuli = lab.stimuli(cells)
             recordings = {name: files | named for name, files in recordings.items()}
             splits = lab.splits(stimuli, max(map(len, labs.by_subject(files).values())))
-            return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
+            described = {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
+            marked = any("bad" in table_column(lab.folder / of, "status") for of in lab.ending("_channels.tsv"))
+            return described | (WITHOUT_BAD if marked else {}) | describe_models(lab, lab.vectors(), str(stimuli))
     markers = {row["trial_type"]: row["trial_type"] for row in seen if row.get("trial_type", "") not in MISSING}
     if len(markers) < 2:
         remedy = f"call one of {listed(table_columns(lab.folder / events[0]), 9)} so, or add the images that one names"

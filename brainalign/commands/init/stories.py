@@ -88,6 +88,7 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
     rows = {name: [shape[:1] for shape in array_shapes(lab.folder / name).values()] for name in lab.ending(".npy")}
     models = {name: of for name, of in lab.vectors().items() if (n,) in rows.get(Path(of["file"]), [])}
     study |= {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+    study |= {"encode": {"n_components": 50}} if words and first in raws else {}  # at all delays more would take days
     return study | ({"models": models} if models else {})
 
 

@@ -57,9 +57,8 @@ def describe_rows(lab: Lab) -> dict[str, Any] | None:
     models |= {} if lab.ending(*labs.IMAGES) else _vectors_of_words(lab, ids)
     shown: Any = str(stimuli) if stimuli else named_texts(lab, ids)
     runs = len(set(table_column(lab.folder / trials[0], "run")))
-    order = table_column(lab.folder / stimuli, "stimulus_id") if stimuli else [*shown]
     described = {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs, ids)}
-    return described | describe_models(lab, models, order, stimuli)
+    return described | describe_models(lab, models, shown)
 
 
 def _arrays_of_trials(lab: Lab, arrays: list[Path], trials: list[Path]) -> list[Path]:
@@ -139,8 +138,10 @@ def _vectors_of_words(lab: Lab, ids: list[str]) -> dict[str, Any]:
     return models
 
 
-def describe_models(lab: Lab, models: dict[str, Any], order: list[str], stimuli: Path | None) -> dict[str, Any]:
-    """Describe models, if any, with whose their rows are, of stimuli in the order of their table."""
+def describe_models(lab: Lab, models: dict[str, Any], shown: Any) -> dict[str, Any]:
+    """Describe models, if any, with whose their rows are: of stimuli in the order of their table, or as they stand."""
+    stimuli = None if isinstance(shown, dict) else lab.folder / shown
+    order = table_column(stimuli, "stimulus_id") if stimuli else [*shown]
     found = {name: of | _whose(lab, Path(of["file"]), order, stimuli) for name, of in models.items()}
     return {"models": found} if found else {}
 
@@ -161,7 +162,7 @@ def _whose(lab: Lab, vectors: Path, order: list[str], stimuli: Path | None) -> d
         return {}
     n = next((of[0] for of in shapes.values() if len(of) == 2), 0)
     # Lists may call images by their files, with ending or without, where numbers stand for these.
-    pairs = zip(order, table_column(lab.folder / stimuli, "path") if stimuli else order, strict=False)
+    pairs = zip(order, table_column(stimuli, "path") if stimuli else order, strict=False)
     forms = [(form, name) for name, at in pairs for form in {name, Path(at).name, Path(at).stem}]
     often = Counter(form for form, _ in forms)
     called = {form: name for form, name in forms if often[form] == 1 or form == name}

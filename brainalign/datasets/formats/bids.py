@@ -89,30 +89,19 @@ def find_series(
     folder = derivatives / f"sub-{subject}"
     if not folder.is_dir():
         raise BrainalignError(f"{folder}: no such folder; correct the subject or the folder")
-    if kind == "volume":
-        found = [*folder.rglob("*_desc-preproc_bold.nii.gz"), *folder.rglob("*_desc-preproc_bold.nii")]
-    else:
-        found = list(folder.rglob("*_bold.dtseries.nii"))
+    volumes = ("*_desc-preproc_bold.nii.gz", "*_desc-preproc_bold.nii")
+    endings = {"volume": volumes, "cifti": ("*_bold.dtseries.nii",)}[kind]
+    found = [path for ending in endings for path in folder.rglob(ending)]
     if not found:
-        ending = "*_desc-preproc_bold.nii.gz" if kind == "volume" else "*_bold.dtseries.nii"
-        raise BrainalignError(f"{folder}: no {ending}; run fMRIPrep first, or choose the other kind")
+        raise BrainalignError(f"{folder}: no {endings[0]}; run fMRIPrep first, or choose the other kind")
     files = []
     for (session, run), parts in _by_run(found, folder, task, space):
         [path] = parts.values()
         mask = path.with_name(path.name.replace("_desc-preproc_bold", "_desc-brain_mask"))
         confounds = _partner(path, folder, "_desc-confounds_timeseries.tsv", "fMRIPrep writes it beside the bold")
-        files.append(
-            SeriesFile(
-                subject,
-                path,
-                mask if kind == "volume" and mask.exists() else None,
-                confounds,
-                _timing(path, folder, derivatives)[0],
-                session,
-                run,
-                _entities(path).get("task", "rest"),
-            )
-        )
+        tr_s, of_task = _timing(path, folder, derivatives)[0], _entities(path).get("task", "rest")
+        inside = mask if kind == "volume" and mask.exists() else None
+        files.append(SeriesFile(subject, path, inside, confounds, tr_s, session, run, of_task))
     return files
 
 

@@ -87,6 +87,9 @@ def read_bids_stimuli(
         raise BrainalignError(f"{place}: no {datatype} channels; it has {listed(sorted(set(kinds)), 8)}")
     raw.pick(sensors, exclude=(), verbose="error")
     path = Path(place.copy().update(suffix="events", extension=".tsv").fpath)
+    above = (of for folder in path.parents if root in (folder, *folder.parents) for of in folder.glob("*events.tsv"))
+    those = [of for of in above if {*of.stem.split("_")} <= {*path.stem.split("_")}]
+    path = max(those, key=lambda of: (len(of.parts), len(of.stem)), default=path)  # the nearest holds
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; write when each stimulus was shown (BIDS events)")
     table = read_text_table(path)

@@ -379,7 +379,7 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
     if files.format == "bids":
         root = descriptor.found_files(subject)["root"]
         raws = [_bids_run(descriptor, files, root, *place) for place in _bids_places(files, root)]
-        tables = root.glob(f"sub-*/**/*task-{files.task}_*events.tsv")
+        tables = [*root.glob(of := f"*task-{files.task}_*events.tsv"), *root.glob(f"sub-*/**/{of}")]
         known = sorted({name for table in tables for name in table_column(table, "trial_type")})
         if files.stimulus_column is None and (lost := [name for name in descriptor.markers if name not in known]):
             raise BrainalignError(
@@ -418,11 +418,10 @@ def _bids_places(files: BidsFiles, root: Path) -> list[tuple[str | None, str | N
         session, run = (re.search(rf"_{key}-([A-Za-z0-9]+)_", path.name) for key in ("ses", "run"))
         found.add((session and session[1], run and run[1]))
     asked: list[tuple[str | None, str | None]] = [(files.session, run) for run in files.runs or (None,)]
-    lost = [run for _, run in asked if run is not None and run not in {run for _, run in found}]
+    known = {None, *(run for _, run in found)}
     # What is not there is asked for all the same, and refused with its name.
-    unordered: list[tuple[str | None, str | None]] = [(files.session, run) for run in lost]
-    unordered = unordered or list(found) or asked
-    return sorted(unordered, key=lambda place: [(len(name), name) for name in (place[0] or "", place[1] or "")])
+    places = [place for place in asked if place[1] not in known] or list(found) or asked
+    return sorted(places, key=lambda place: [(len(name), name) for name in (place[0] or "", place[1] or "")])
 
 
 def _bids_run(

@@ -12,9 +12,10 @@ import pandas as pd
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.datasets.formats import read_table
 from brainalign.io import MISSING, open_text, read_lines, reading
+from brainalign.study import table_columns
 
 Events = list[tuple[float, float, str]]
-COLUMNS = ["onset_s", "duration_s", "caption"]
+COLUMNS, ONSETS = ["onset_s", "duration_s", "caption"], {"onset", "onset_s"}
 SYNONYMS = {"story": "run", "onset": "onset_s", "duration": "duration_s", "text": "caption", "word": "caption"}
 # Of a TextGrid, long or short: texts in quotation marks (doubled inside), and numbers that are no index in brackets.
 PIECES = re.compile(r'"((?:[^"]|"")*)"|(?<![\w.\[])([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.\]])')
@@ -30,7 +31,8 @@ def read_event_files(folder: Path, tier: str | None = None) -> pd.DataFrame:
     or "word", or the only tier of intervals, where not given.
     """
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILES)
-    if not files:
+    told = [path for path in files if FILES[path.suffix.lower()] != _table or ONSETS & {*table_columns(path)}]
+    if not (files := told or files):  # beside which tables of people, or of models, may lie
         raise BrainalignError(f"{folder}: no file of events ({', '.join(FILES)}); name runs by one each")
     stems = [path.stem for path in files]
     if twice := [path.name for path in files if stems.count(path.stem) > 1]:
@@ -94,7 +96,8 @@ def _textgrid(path: Path, tier: str | None) -> pd.DataFrame:
                 tiers[name] = [(float(a), 0.0, str(c)) for a, c in rows]
     usual = [name for name in tiers if name.lower() in ("words", "word")] or ([*tiers] if len(tiers) == 1 else [])
     if tier is None and len(usual) != 1:
-        raise BrainalignError(f"{path}: has the tiers {listed([*tiers])}; say which with continuous.tier")
+        remedy = "say which with continuous.tier, or write words.tsv (run, onset_s, duration_s, text) with those of all"
+        raise BrainalignError(f"{path}: has the tiers {listed([*tiers])}; {remedy}")
     chosen = usual[0] if tier is None else tier
     check_choice("continuous.tier", chosen, tiers)
     return _spoken(tiers[chosen])
