@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from drawn import unarranged, watched
+from made import save_epochs, write_yaml
 from PIL import Image
 from seeded.recorded import Record
 
@@ -96,9 +96,7 @@ class SmallStudy:
         nibabel.save(bold, self.folder / "bold.nii.gz")
         nibabel.save(nibabel.Nifti1Image(inside, affine), self.folder / "mask.nii.gz")
         (self.folder / "labels.txt").write_text("\n".join(labels or self.labels) + "\n")
-        path = self.folder / "small.yaml"
-        path.write_text(yaml.safe_dump(self.descriptor(**changes), sort_keys=False))
-        return path
+        return write_yaml(self.folder / "small.yaml", self.descriptor(**changes))
 
 
 SENSORS = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Cz", "Pz")
@@ -174,20 +172,13 @@ class SmallImageStudy:
             nibabel.save(betas_image(values, trials["trial_id"], hemi), self.folder / f"{hemi}_betas.func.gii")
             nibabel.save(labels_image(self.rois, hemi, ["seen", "unseen"]), self.folder / f"{hemi}_rois.label.gii")
         self.write_epochs(trials, shown)
-        path = self.folder / "scenes.yaml"
-        path.write_text(yaml.safe_dump(self.descriptor(**changes), sort_keys=False))
-        return path
+        return write_yaml(self.folder / "scenes.yaml", self.descriptor(**changes))
 
     def write_epochs(self, trials: pd.DataFrame, shown: np.ndarray, names=SENSORS, file="eeg-epo.fif", kinds="eeg"):
-        import mne
-
         rng = np.random.default_rng(7)
         values = rng.normal(size=(len(trials), len(names), 20))
         values[:, 6:, 8:] += 1.5 * (shown @ rng.normal(size=(shown.shape[1], len(names) - 6)))[:, :, None]
-        info = mne.create_info(list(names), 50.0, kinds, verbose="error")
-        info.set_montage("standard_1020", verbose="error")
-        epochs = mne.EpochsArray(1e-6 * values, info, tmin=-0.08, metadata=trials, verbose="error")
-        epochs.save(self.folder / file, overwrite=True, verbose="error")
+        save_epochs(self.folder / file, values, names, trials, rate_hz=50.0, tmin=-0.08, kinds=kinds)
 
 
 @pytest.fixture

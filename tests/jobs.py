@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import yaml
+from made import write_yaml
 
 import brainalign
 from brainalign.arrays import Responses
@@ -50,8 +51,7 @@ def run_step(
 def described(folder: Path, recorded: dict[str, object], stimuli: str = "stimuli.tsv", **split: object) -> Path:
     """Write the descriptor of a subject, 01, and of one split."""
     content = {"name": "mine", "stimuli": stimuli, "recordings": {"01": recorded}, "splits": {"held": split}}
-    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
-    return folder / "mine.yaml"
+    return write_yaml(folder / "mine.yaml", content)
 
 
 def prepare(descriptor: Path, stimuli: Path, subject: str) -> tuple[Responses, pd.DataFrame, pd.DataFrame]:

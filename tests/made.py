@@ -3,10 +3,12 @@ of tables to draw are in no order, and every column has values of its own."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from brainalign.arrays import Responses
 
@@ -62,3 +64,20 @@ def muse_table(seed: int = 0) -> pd.DataFrame:
     at = np.arange(200, n - 200, 205)
     table.loc[at, "Marker0"] = np.resize([1, 2], len(at))
     return table
+
+
+def save_epochs(
+    path: Path, values: np.ndarray, names: Sequence[str], trials: pd.DataFrame, rate_hz: float, tmin: float, kinds="eeg"
+) -> None:
+    """Save epochs in µV of sensors whose places are known."""
+    import mne
+
+    info = mne.create_info(list(names), rate_hz, kinds, verbose="error")
+    info.set_montage("standard_1020", verbose="error")
+    epochs = mne.EpochsArray(1e-6 * values, info, tmin=tmin, metadata=trials, verbose="error")
+    epochs.save(path, overwrite=True, verbose="error")
+
+
+def write_yaml(path: Path, content: Mapping[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 from jobs import wait_for
+from made import write_yaml
 from pages import BROWSER, DARK, check, inaccessible
 from rich.console import Console
 from safetensors.numpy import save_file
@@ -81,15 +82,15 @@ def test_default_options_stop_no_study_whose_stimuli_were_shown_once(tmp_path, m
     recordings = {"01": {"format": "array", "values": "values.npy", "trials": "trials.tsv"}}
     content = {"name": "once", "stimuli": "trials.tsv", "recordings": recordings}
     content |= {"splits": {"s": {"leave_out": "stimulus", "folds": 5}}}
-    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(content | {"compare": {"distances": ["crossnobis"]}}))
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    write_yaml(tmp_path / "asked.yaml", content | {"compare": {"distances": ["crossnobis"]}})
+    write_yaml(tmp_path / "study.yaml", content)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRAINALIGN_DATA", "data")
     fails("compare.distances: crossnobis multiplies repeats", main, ["check", "asked.yaml"])
     assert main(["check", "study.yaml"]) == 0
     monkeypatch.setenv("HOME", str(tmp_path))
     at_home = {"results": "~/out", "stimuli": "~/data/once/trials.tsv"}
-    (tmp_path / "a study.yaml").write_text(yaml.safe_dump(content | at_home))
+    write_yaml(tmp_path / "a study.yaml", content | at_home)
     assert main(["plan", "a study.yaml"]) == 0
     said = f"results go to {tmp_path / 'out'}; to run it: brainalign run 'a study.yaml'"
     assert said in " ".join(capsys.readouterr().out.split())
@@ -132,8 +133,7 @@ def test_check_finds_recordings_with_nothing_to_decode(tmp_path: Path, n: int, m
     epochs.save(tmp_path / "cats-epo.fif", verbose="error")
     about = {"name": "cats", "recordings": {"1": {"format": "epochs", "epochs": ["cats-epo.fif"]}}}
     about |= {"epochs": {"tmin_s": -0.1, "tmax_s": 0.3, "baseline_s": None}}
-    (tmp_path / "cats.yaml").write_text(yaml.safe_dump(about))
-    assert message in checked(tmp_path / "cats.yaml", capsys)
+    assert message in checked(write_yaml(tmp_path / "cats.yaml", about), capsys)
 
 
 def test_plan_finds_layers_and_weights_that_are_not_there(scenes, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -174,7 +174,7 @@ def test_what_is_missing_is_named_and_nothing_else(root, capsys, tmp_path) -> No
     assert (missing["searchlight.models"], missing["caption.model"]) == ({"searchlight"}, {"caption"})
     added = {"searchlight": {"models": ["pixels"]}, "match": {"models": ["pixels"]}}
     added |= {"caption": {"model": "efficientnet"}}
-    (tmp_path / "s.yaml").write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | added))
+    write_yaml(tmp_path / "s.yaml", yaml.safe_load(path.read_text()) | added)
     with_them, _ = names_of(Run(load_config(tmp_path / "s.yaml"), check=False), "simulated")
     assert with_them == there | {"searchlight", "caption", "match"}
     run = Run(load_config(root / "data" / "simulated-series.yaml"), check=False)
@@ -330,9 +330,9 @@ def test_the_index_compares_studies_by_what_repeats(folder: Path) -> None:
     own["models"]["noise"] = {"extractor": "random"}
     for name, subjects in {"mine": ["01"], "runs": ["01", "02"]}.items():
         recordings = dict.fromkeys(subjects, study["recordings"]["01"])
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(study | {"name": name, "recordings": recordings}))
+        write_yaml(folder / f"{name}.yaml", study | {"name": name, "recordings": recordings})
         own.setdefault("datasets", {})[name] = {"descriptor": f"{name}.yaml"}
-    (folder / "config.yaml").write_text(yaml.safe_dump(own))
+    write_yaml(folder / "config.yaml", own)
     rows = [("mine", 0.4, True), ("noise", 0.1, True), ("mine", 0.9, False)]  # not the layer that was chosen
     summary = pd.DataFrame(rows, columns=["model", "value", "chosen"]).assign(method="ridge", split="test")
     summary = pd.concat([summary, summary.assign(split="pairs", value=0.95)]).assign(quantity="r²/ceiling")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import config_of, run_all
+from made import write_yaml
 from refusals import refused
 
 from brainalign.arrays import Layers
@@ -55,7 +56,7 @@ class Lab:
         return self.study.folder / f"{self.folder.name}.yaml"  # files are looked for beside it
 
     def load(self, *, models: tuple[str, ...] = IMAGES, methods: dict | None = None, **sections: object) -> None:
-        self.path.write_text(yaml.safe_dump(self.content))
+        write_yaml(self.path, self.content)
         config = {"datasets": {"scenes": {"descriptor": str(self.path), "models": list(models)}}, "models": MODELS}
         config |= {"methods": {"ridge": {"encoder": "ridge"}} | (methods or {})}
         load_descriptors(parse(Config, config | sections, "config.yaml"))
@@ -236,7 +237,7 @@ def test_windows_of_latencies(lab: Lab, tmp_path: Path) -> None:
         lab.load(decode_times=asked)
     content = {"name": "muse", "recordings": {"1": {"format": "muse", "recordings": ["a.csv"]}}}
     content |= {"markers": {"1": "house", "2": "face"}, "epochs": {"tmin_s": -0.1, "tmax_s": 0.4}}
-    (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
+    write_yaml(tmp_path / "muse.yaml", content)
 
     def load(*window: float) -> None:
         asked = {"latency_window_s": list(window)}
@@ -249,13 +250,12 @@ def test_windows_of_latencies(lab: Lab, tmp_path: Path) -> None:
 def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
     files = {"format": "triplets", "triplets": ["triplets.txt"]}
     about = {"name": "odd", "stimuli": "objects.txt", "recordings": {"us": files}}
-    (lab.folder / "odd.yaml").write_text(yaml.safe_dump(about))
+    write_yaml(lab.folder / "odd.yaml", about)
     path = lab.folder / "scenes.yaml"
 
     def load(*objects: str) -> None:
         (lab.folder / "objects.txt").write_text("\n".join(objects) + "\n")
-        path.write_text(yaml.safe_dump(lab.content))
-        studies = {"odd": lab.folder / "odd.yaml", "scenes": path}
+        studies = {"odd": lab.folder / "odd.yaml", "scenes": write_yaml(path, lab.content)}
         content = {"datasets": {name: {"descriptor": str(file)} for name, file in studies.items()}}
         content |= {"models": {"random": {"extractor": "random"}}, "methods": {"ridge": {"encoder": "ridge"}}}
         load_descriptors(parse(Config, content | {"concepts": {"regions_of": "scenes"}}, "config.yaml"))
@@ -369,11 +369,10 @@ def with_vectors(folder: Path, **model: object) -> Path:
     np.save(folder / "cortex.npy", np.random.default_rng(1).uniform(size=(2, 6)))
     recorded = {"cortex": {"format": "rdms", "file": "cortex.npy"}}
     described = {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded}
-    (folder / "mine.yaml").write_text(yaml.safe_dump(described))
+    write_yaml(folder / "mine.yaml", described)
     content = {"results": str(folder / "results"), "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}}}
     content |= {"models": {"own": {"extractor": "table"} | model}, "methods": {"ridge": {"encoder": "ridge"}}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(content))
-    return folder / "config.yaml"
+    return write_yaml(folder / "config.yaml", content)
 
 
 def test_check_refuses_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

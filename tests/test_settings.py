@@ -6,6 +6,7 @@ from typing import get_args
 import jsonschema
 import pytest
 import yaml
+from made import write_yaml
 from pydantic import BaseModel
 from refusals import refused
 
@@ -158,8 +159,7 @@ def test_mistakes_in_a_study_of_images(scenes) -> None:
         ({"vectors": "v.npy"}, r"vectors: goes with modalities, but these recordings give responses"),
         ({"recordings": {"1": FILES, "2": {"format": "neural", "neural": "n.npz"}}}, r"which no step takes together"),
     ):
-        path.write_text(yaml.safe_dump(scenes.descriptor(**changes)))
-        said = refused(message, load_descriptor, path)
+        said = refused(message, load_descriptor, write_yaml(path, scenes.descriptor(**changes)))
         assert len(said.splitlines()) <= 2  # a misspelt key is unknown, and the right one missing
         assert "[" not in said
 
@@ -172,8 +172,7 @@ def test_mistakes_in_a_study_of_matrices(root: Path, tmp_path: Path) -> None:
         ({"stimuli": "stimuli.tsv"}, r"stimuli: kriegeskorte92 holds what was shown"),
         ({"splits": {"runs": {"leave_out": "run"}}}, r"splits: goes with responses, but these recordings give rdms"),
     ):
-        (tmp_path / "k.yaml").write_text(yaml.safe_dump(content | changes))
-        refused(message, load_descriptor, tmp_path / "k.yaml")
+        refused(message, load_descriptor, write_yaml(tmp_path / "k.yaml", content | changes))
 
 
 def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> None:
@@ -338,8 +337,7 @@ def test_where_data_come_from_may_be_left_out_and_is_said(tmp_path: Path) -> Non
         (CITED, "Data: Nobody (2026). doi:10.1/x. Licence: CC0. Source: a disk."),
     ):
         path = tmp_path / "rest.yaml"
-        path.write_text(yaml.safe_dump({"name": "rest", "simulate": {"world": "roi_series"}, **given}))
-        found = load_descriptor(path)
+        found = load_descriptor(write_yaml(path, {"name": "rest", "simulate": {"world": "roi_series"}, **given}))
         assert (found.title, found.origin) == ("rest", origin)
 
 

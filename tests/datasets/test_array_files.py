@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
-import yaml
+from made import write_yaml
 from refusals import refused
 
 from brainalign import datasets
@@ -148,8 +148,7 @@ def test_repeats_of_their_own_axis_are_trials_but_for_missing_ones(axes: tuple[i
     recording |= {name: how[name] for name in ("trials_axis", "repeats_axis", "times_axis") if name in how}
     splits = {"runs": {"leave_out": "run"}}
     content = {"name": "s", "stimuli": {name: {} for name in "abcd"}, "recordings": {"1": recording}, "splits": splits}
-    (tmp_path / "s.yaml").write_text(yaml.safe_dump(content))
-    measured = known_shape(load_descriptor(tmp_path / "s.yaml"))
+    measured = known_shape(load_descriptor(write_yaml(tmp_path / "s.yaml", content)))
     assert (measured.trials, measured.targets) == (12, values[0, 0].size)
 
 

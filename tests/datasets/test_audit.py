@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import run_step
+from made import save_epochs, write_yaml
 from pages import check
 from PIL import Image
 from worlds.labs import volume
@@ -110,8 +111,7 @@ def told(path: Path) -> tuple[str, str]:
 
 
 def edit(path: Path, **changes: object) -> Path:
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False))
-    return path
+    return write_yaml(path, yaml.safe_load(path.read_text()) | changes)
 
 
 def test_a_sound_study(scenes) -> None:
@@ -135,8 +135,7 @@ def test_a_sound_study(scenes) -> None:
 
 
 def written(folder: Path, **about: object) -> Path:
-    (folder / "study.yaml").write_text(yaml.safe_dump({"name": "lab"} | about))
-    return folder / "study.yaml"
+    return write_yaml(folder / "study.yaml", {"name": "lab"} | about)
 
 
 def test_what_series_runs_and_videos_hold(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -238,16 +237,12 @@ def test_epochs_without_any_noise_to_whiten_by(make_image_study, tmp_path: Path)
 
 def test_recordings_too_short_for_folds(tmp_path: Path) -> None:
     """Folds are of two trials or more: an error where no number of folds would do, else a warning."""
-    import mne
-
-    info = mne.create_info(["Cz", "Pz"], 100.0, "eeg", verbose="error")
 
     def problems(n_trials: int, **columns: object) -> list[tuple[str, str]]:
         rng = np.random.default_rng(n_trials)
         metadata = pd.DataFrame({"category": (list("xy") * n_trials)[:n_trials], "onset_s": np.arange(n_trials) * 2.0})
-        values = 1e-6 * rng.normal(size=(n_trials, 2, 61))
-        epochs = mne.EpochsArray(values, info, tmin=-0.2, metadata=metadata.assign(**columns), verbose="error")
-        epochs.save(tmp_path / "a-epo.fif", overwrite=True, verbose="error")
+        values, table = rng.normal(size=(n_trials, 2, 61)), metadata.assign(**columns)
+        save_epochs(tmp_path / "a-epo.fif", values, ["Cz", "Pz"], table, rate_hz=100.0, tmin=-0.2)
         files = {"format": "epochs", "epochs": ["a-epo.fif"]}
         path = written(tmp_path, recordings={"1": files}, epochs={"tmin_s": -0.1, "tmax_s": 0.3})
         return [(problem.level, problem.what) for problem in audit_study(load_descriptor(path)).problems]
@@ -331,8 +326,7 @@ def test_rdms(root: Path, tmp_path: Path) -> None:
     content = yaml.safe_load(path.read_text())
     content["recordings"]["humanITT"] = content["recordings"].pop("humanIT")
     content["sha256"]["92_modelRDMs.mat"] = "0" * 64
-    (tmp_path / "k.yaml").write_text(yaml.safe_dump(content))
-    text = told(tmp_path / "k.yaml")[0]
+    text = told(write_yaml(tmp_path / "k.yaml", content))[0]
     assert "got 'humanITT' (did you mean 'humanIT'?)" in text
     assert "92_modelRDMs.mat is not the file the descriptor names (sha256 differs); download it again from http" in text
 
@@ -457,8 +451,7 @@ def test_a_mistake_is_answered_in_a_sentence(lab: Path, tmp_path: Path, capsys, 
     folder, study = tmp_path / "lab", described(kind)
     shutil.copytree(lab, folder)
     spoil(folder, study)
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    assert main(["check", str(folder / "study.yaml")]) != 0
+    assert main(["check", str(write_yaml(folder / "study.yaml", study))]) != 0
     written = capsys.readouterr()
     told = re.sub(r"[│┃\s]+", " ", written.out + written.err)
     assert re.search(".*".join(map(re.escape, message.split(".*"))), told), told
@@ -470,8 +463,7 @@ def test_copies_of_stimuli_left_out_are_in_one_fold_or_told_of(lab: Path, tmp_pa
     shutil.copytree(lab, folder)
     write_table(folder / "stimuli.tsv", stimulus_id=NAMES, text=[f"text {k % 15}" for k in range(30)])
     study["splits"] = {name: {"leave_out": "stimulus", name: n} for name, n in (("folds", 5), ("size", 2))}
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    (warning,) = audit_study(load_descriptor(folder / "study.yaml")).warnings
+    (warning,) = audit_study(load_descriptor(write_yaml(folder / "study.yaml", study))).warnings
     assert "15 pairs of stimuli are the same text: p00 and p15, p01" in warning.what
     inputs = {"descriptor": folder / "study.yaml", "folder": "nowhere", "stimuli": folder / "stimuli.tsv"}
     places = [folder / name for name in ("responses.safetensors", "splits.parquet", "ceiling.parquet")]
@@ -482,7 +474,7 @@ def test_copies_of_stimuli_left_out_are_in_one_fold_or_told_of(lab: Path, tmp_pa
     np.testing.assert_array_equal(folds[:15], folds[15:])
     assert load_sidecar(outputs["responses"])["details"]["warnings"] == [str(warning)]
     table("trials.tsv", lambda t: t.assign(theme=t["stimulus_id"].str[1]))(folder, study)  # p00: 0, its copy p15: 1
-    (folder / "study.yaml").write_text(yaml.safe_dump(study | {"splits": {"s": {"leave_out": "theme"}}}))
+    write_yaml(folder / "study.yaml", study | {"splits": {"s": {"leave_out": "theme"}}})
     (error,) = audit_study(load_descriptor(folder / "study.yaml")).errors
     assert "15 pairs of stimuli are the same text in another theme, so that one trains while" in error.what
     assert run_step("prepare", {"prepare": {}}, inputs=inputs, outputs=outputs, labels={"subject": "01"}, seed=3) == 2
@@ -491,5 +483,4 @@ def test_copies_of_stimuli_left_out_are_in_one_fold_or_told_of(lab: Path, tmp_pa
 @pytest.mark.parametrize("kind", ["arrays", "betas", "runs", "volumes", "rdms"])
 def test_nothing_is_wrong_with_the_files_themselves(lab: Path, kind: str) -> None:
     path = lab / f"{kind}.yaml"
-    path.write_text(yaml.safe_dump(described(kind)))
-    assert main(["check", str(path)]) == 0
+    assert main(["check", str(write_yaml(path, described(kind)))]) == 0

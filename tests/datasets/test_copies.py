@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import peak_bytes, run_step
-from made import muse_table
+from made import muse_table, write_yaml
 
 from brainalign import datasets
 from brainalign.datasets import formats, studies
@@ -214,8 +214,7 @@ def test_a_run_or_an_image_that_is_there_twice(small, tmp_path, fails) -> None:
     descriptor = yaml.safe_load(path.read_text())
     shutil.copy(small.folder / "bold.nii.gz", small.folder / "other.nii.gz")
     descriptor["recordings"]["2"] = descriptor["recordings"]["1"] | {"bold": "other.nii.gz"}
-    path.write_text(yaml.safe_dump(descriptor))
-    assert sorted(levels(path)) == [("warning", "recordings.2.bold"), ("warning", "subjects")]
+    assert sorted(levels(write_yaml(path, descriptor))) == [("warning", "recordings.2.bold"), ("warning", "subjects")]
     # Written in another way, the bytes differ, and the signals tell.
     image = nibabel.load(small.folder / "bold.nii.gz")
     other = nibabel.Nifti1Image(image.get_fdata(), image.affine)
@@ -224,8 +223,7 @@ def test_a_run_or_an_image_that_is_there_twice(small, tmp_path, fails) -> None:
     nibabel.save(other, small.folder / "other.nii.gz")
     assert levels(path) == [("warning", "subjects")]
     descriptor["recordings"]["2"]["bold"] = "bold.nii.gz"
-    path.write_text(yaml.safe_dump(descriptor))
-    assert run_prepare(path, "2", tmp_path / "out") == 0
+    assert run_prepare(write_yaml(path, descriptor), "2", tmp_path / "out") == 0
     (note,) = load_sidecar(tmp_path / "out" / "responses.safetensors")["details"]["warnings"]
     assert "same bytes" in note
     volumes, runs = small.volumes(), np.array([line.split()[1] for line in small.labels])
@@ -259,8 +257,7 @@ def recorded(tmp_path: Path) -> Path:
 
 def with_recordings(path: Path, **subjects: list[str]) -> Path:
     files = {name[1:]: {"format": "muse", "recordings": recordings} for name, recordings in subjects.items()}
-    path.write_text(yaml.safe_dump(DECODED | {"name": "twice", "recordings": files}))
-    return path
+    return write_yaml(path, DECODED | {"name": "twice", "recordings": files})
 
 
 def run_prepare_recordings(path: Path, subject: str, to: Path) -> int:
@@ -309,8 +306,7 @@ def test_modalities_series_and_matrices(rng: np.random.Generator) -> None:
 
 
 def copies_of(descriptor: dict[str, Any], path: Path) -> list[tuple[str, set[str]]]:
-    path.write_text(yaml.safe_dump(descriptor | {"name": "folders"}))
-    found = formats.copied_recordings(load_descriptor(path))
+    found = formats.copied_recordings(load_descriptor(write_yaml(path, descriptor | {"name": "folders"})))
     return [(p.level, {word.rstrip(");") for word in p.what.split() if word.startswith("/")}) for p in found]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import run_step
+from made import write_yaml
 from PIL import Image
 from refusals import refused
 from rsatoolbox.rdm.rdms import RDMs
@@ -203,8 +203,7 @@ def write(folder: Path, world: ConceptWorld, first: int = 0, **files: object) ->
     write_things_files(world, folder, first)
     given = {key: value for key, value in (JUDGED | files).items() if value is not None}
     path = folder / "things.yaml"
-    path.write_text(yaml.safe_dump({"name": "things", "stimuli": "unique_id.txt", "recordings": {"us": given}}))
-    return path
+    return write_yaml(path, {"name": "things", "stimuli": "unique_id.txt", "recordings": {"us": given}})
 
 
 @pytest.mark.parametrize("index_base", [0, 1])

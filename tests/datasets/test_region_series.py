@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from made import write_yaml
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, LabelAxis, ScalarAxis, SeriesAxis
 from refusals import refused
 
@@ -224,8 +224,7 @@ def test_a_person_written_in_two_ways_is_one(study) -> None:
     (study.folder / "people.csv").write_text("subject,run\nsub-01,1\n01,2\n02,1\nsub-02,2\n")
     files = {"format": "series", "people": "people.csv", "derivatives": ".", "scans": {"atlas": "atlas.nii.gz"}}
     path = study.folder / "rest.yaml"
-    path.write_text(yaml.safe_dump({"name": "rest", "recordings": {"all": files}}))
-    found = read_region_runs(load_descriptor(path))
+    found = read_region_runs(load_descriptor(write_yaml(path, {"name": "rest", "recordings": {"all": files}})))
     expected = [[name, run] for name in ("01", "02") for run in ("1.1", "1.2")]
     assert (found.people[["subject", "run"]].to_numpy().tolist(), len(found.series)) == (expected, 4)
 
@@ -249,9 +248,7 @@ def write(folder: Path, **changes: object) -> Path:
     table.to_csv(folder / "regions.tsv", sep="\t", index=False)
     files = {"format": "series", "people": "people.tsv", "regions": "regions.tsv", "tr_s": 0.72}
     files |= {"labels": ["age", "task"]} | changes
-    path = folder / "rest.yaml"
-    path.write_text(yaml.safe_dump({"name": "rest", "recordings": {"all": files}}))
-    return path
+    return write_yaml(folder / "rest.yaml", {"name": "rest", "recordings": {"all": files}})
 
 
 def read(path: Path):

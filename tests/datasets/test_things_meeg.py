@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from made import write_yaml
 from refusals import Trap, refused
 from safetensors.numpy import save_file
 
@@ -285,8 +285,7 @@ def study(folder: Path, **changed: Any) -> Study:
         recordings[subject] = {"format": "arrays", "modality": subject[:-2], "signals": f"{place}.npy"}
         recordings[subject]["trials"] = f"{place}_trials.csv"
     content = {"name": "small", "stimuli": "stimuli.csv", "vectors": "vectors.npy", "recordings": recordings}
-    (folder / "small.yaml").write_text(yaml.safe_dump(content | changed))
-    return load_descriptor(folder / "small.yaml")
+    return load_descriptor(write_yaml(folder / "small.yaml", content | changed))
 
 
 def test_what_is_written_is_read_and_what_does_not_fit_named(tmp_path: Path) -> None:
@@ -346,7 +345,6 @@ def test_recordings_in_folders_are_inputs_and_of_simulated_ones_none(tmp_path: P
     files += [tmp_path / name for name in ("images", "stimuli.csv", "vectors.npy")]
     assert study(tmp_path, recordings={"all": things}).inputs() == files
     world = {"world": "modalities", "subjects": {"eeg": 2}}
-    (tmp_path / "made.yaml").write_text(yaml.safe_dump({"name": "made", "simulate": world}))
-    simulated = load_descriptor(tmp_path / "made.yaml")
+    simulated = load_descriptor(write_yaml(tmp_path / "made.yaml", {"name": "made", "simulate": world}))
     assert list(simulated.recordings) == ["eeg01", "eeg02"]
     assert simulated.all_files() == simulated.inputs() == []

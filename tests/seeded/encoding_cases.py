@@ -27,15 +27,6 @@ def tokens(encoder: Any, **options: Any) -> Any:
     return fitted.predict(TOKENS, **{k: v for k, v in options.items() if k == "semantics"})
 
 
-R, NULL = RNG(3).random((9, 8)), 0.01 * RNG(4).normal(size=(19, 9, 8))
-HALF = {"choice_r": R, "choice_draws": R + NULL, "choice_null": NULL, "r": RNG(7).random((9, 8)), "null": NULL}
-SCORES = encoding.LayerScores(**HALF), np.arange(8.0) ** 2
-
-
-def areas(seed: int) -> pd.DataFrame:
-    return encoding.convergence_scores(*SCORES, n_permutations=200, seed=seed).scores
-
-
 DRAWN = {"n_permutations": 9, "n_draws": 9}
 # Scores of 6 targets in 4 areas by 3 layers.
 GROUPS = {"target_groups": {str(k): np.array([k]) for k in range(4)}, "n_permutations": 9, "n_boot": 9}
@@ -75,51 +66,42 @@ def converged(seed: int, n_subjects: int = 1) -> pd.DataFrame:
     return encoding.converge_subjects(trained, random, **options, seed=seed).scores
 
 
-def story(seed: int, of: str) -> Any:
-    """Return what a joint fit of runs chooses, or what a band adds to it."""
+def story(seed: int) -> Any:
+    """Return how well runs are predicted without a band."""
     bands, runs = {"a": X, "b": TOKENS[:, 0], "c": TOKENS[:, 1]}, RUNS.astype(str)
-    options = {"n_candidates": 6, "seed": seed}
-    if of == "fit":
-        return encoding.fit_runs(list(bands.values()), Y, runs, (0, 1), **options).r
-    return {str(k): v.r2 for k, v in encoding.fits_without(bands, Y, runs, (0, 1), **options).items()}
+    return [fit.r2 for fit in encoding.fits_without(bands, Y, runs, (0, 1), n_candidates=6, seed=seed).values()]
 
 
 LEFT_OUT = {"stimulus_ids": STIMULI, "runs": RUNS, "n_permutations": 3}
 RESPONSES = encoding.ResponseOptimisedEncoder((2,), (3,), (1,), epochs=1, device="cpu")
-CURVE, UNSHUFFLED = {"test": np.arange(14, 24), "n_repeats": 2}, "method != 'shuffled_context'"
-READOUT = encoding.FactorizedReadout(epochs=1)
+UNSHUFFLED, READOUT = "method != 'shuffled_context'", encoding.FactorizedReadout(epochs=1)
 
 
-def of_context(function: Callable[..., Any], *given: Any, **options: Any) -> Any:
-    """Return what a function gives of a pretrained layer and its features."""
-    return function(pretrained(), pretrained().reduction(X), Y, *given, groups=GROUP, **options)
+def preferences(seed: int) -> Any:
+    shown = pretrained(), pretrained().reduction(X), Y, X[:2], ["a", "b"]
+    return encoding.text_preferences(*shown, groups=GROUP, seed=seed)["chance"]
 
 
 ENCODING: dict[str, Callable[[int], Any]] = {
-    "fit_runs": lambda s: story(s, "fit"), "fits_without": lambda s: story(s, "unique"),
-    "FactorizedReadout": lambda s: tokens(encoding.FactorizedReadout(seed=s)),
+    "fits_without": story, "text_preferences": preferences,
     "GaussianReadout": lambda s: tokens(encoding.GaussianReadout(seed=s)),
     "InContextEncoder": lambda s: pretrained(s).encoders[0].parameter_hash(),
     "ResponseOptimisedEncoder": lambda s: RESPONSES.set_params(seed=s).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
     "RoutingEncoder": lambda s: tokens(encoding.RoutingEncoder(validation=0.2, seed=s), roi=np.repeat(["a", "b"], 3)),
     "SeedEnsemble": lambda s: encoding.SeedEnsemble(READOUT, (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
     "SemanticSpatialReadout": lambda s: tokens(encoding.SemanticSpatialReadout(seed=s), semantics=X[:, :2]),
-    "context_curve": lambda s: of_context(encoding.context_curve, sizes=(5,), **CURVE, seed=s).query(UNSHUFFLED)["r"],
-    "converge_subjects, areas": lambda s: converged(s)[["p_areas", "p_independent_areas"]],
+    "converge_subjects, areas": lambda s: converged(s)["p_areas"],
+    "converge_subjects, smooth areas": lambda s: converged(s)["p_independent_areas"],
     "converge_subjects, layers": lambda s: converged(s)["p_layers"],
     "converge_subjects, subjects": lambda s: converged(s, 6)[["low", "high"]],
     "pretrain_layer": lambda s: pretrained(s).arrays(),
     "score_context, context": lambda s: context_scores(s).context[0],
-    "score_context, curve": lambda s: context_scores(s).curve["r"],
-    "text_preferences": lambda s: of_context(encoding.text_preferences, X[:2], ["a", "b"], seed=s)["chance"],
-    "convergence_scores, layers": lambda s: areas(s).query("score == 'encoding'")["p_layers"],
-    "convergence_scores, areas": lambda s: areas(s).query("score == 'spatial'")["p_independent_areas"],
+    "score_context, curve": lambda s: context_scores(s).curve.query(UNSHUFFLED)["r"],
 }  # fmt: skip
 ENCODING |= [
     case(encoding.evaluate, ridge(), X, Y, FOLDS, leave_out="run", **LEFT_OUT, part="runs", look="null"),
     case(encoding.evaluate, ridge(), X, Y, PAIRS, leave_out="stimulus", **LEFT_OUT, part="stimuli", look="null"),
     case(encoding.turned_in_time, RUNS.astype(str), 5, 2), case(encoding.split_scores, *AREAS, **DRAWN, look="arrays"),
-    case(encoding.scaling_curve, {"r": ridge()}, X, Y, **CURVE, sizes=(7,)),
     case(encoding.shuffled_regions, X[None], Y, np.ones(6), {"a": np.arange(6)}, 2),
 ]  # fmt: skip
 NETWORKS = Path(__file__).with_name("networks.py")

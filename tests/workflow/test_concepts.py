@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import asked, config_of, draw_page, reruns, run_all, run_step
+from made import write_yaml
 from refusals import refused
 from worlds.small import write_things_files
 
@@ -31,9 +31,7 @@ def write_study(folder: Path, world: ConceptWorld) -> Path:
     content = {"name": "things", "title": "Judgements of planted properties, 2 < 3", "stimuli": "unique_id.txt"}
     content |= {"recordings": {"us": files | {"embedding": "spose_embedding.txt", "dimensions": "labels.txt"}}}
     content |= {"notes": ["Nothing here was judged by anybody."]}
-    path = folder / "things.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return path
+    return write_yaml(folder / "things.yaml", content)
 
 
 def configured(descriptor: Path, **changes: object) -> Config:

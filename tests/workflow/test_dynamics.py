@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import asked, config_of, reruns, run_all, run_step
+from made import write_yaml
 from PIL import Image
 from refusals import refused
 from safetensors.numpy import save_file
@@ -69,8 +69,7 @@ def write_study(folder: Path, world: OccludedBall, **changes: object) -> Path:
     content = {"name": "ball", "title": "A ball <b>behind</b> a curtain", "stimuli": "ball.npz", "frame_s": 0.05}
     content |= {"recordings": {"1": NEURAL | {"regions": {"front": [0, 5], "rear": [5, 8]}}}}
     content |= {"training": "training.safetensors"} | changes
-    (folder / "ball.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    return folder / "ball.yaml"
+    return write_yaml(folder / "ball.yaml", content)
 
 
 def configured(descriptor: Path, function: str = "build", **options: object) -> Config:

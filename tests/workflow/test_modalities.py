@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import asked, config_of, draw_page, reruns, run_all, run_step
+from made import write_yaml
 from PIL import Image
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
@@ -29,8 +29,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("modalities")
     sizes = {"n_train": 60, "n_images": 1, "n_test": 20, "snr": 4, "subjects": {"eeg": 2, "fmri": 2}}
     content = {"name": "small", "title": "A <mine> study", "simulate": {"world": "modalities"} | sizes}
-    (folder / "small.yaml").write_text(yaml.safe_dump(content))
-    settings = config_of(folder / "small.yaml", models=PIXELS, decode_modalities=OPTIONS)
+    settings = config_of(write_yaml(folder / "small.yaml", content), models=PIXELS, decode_modalities=OPTIONS)
     run_all(settings, "prepare_modalities", "decode_modalities")
     assert draw_page(settings, "small") == 0
     return folder / "results" / "small"
@@ -145,8 +144,7 @@ def write_things(folder: Path) -> Path:
         np.save(folder / "eeg2" / "sub-01" / f"preprocessed_eeg_{partition}.npy", content, allow_pickle=True)
     eeg = {"format": "things_eeg2", "modality": "eeg", "folder": "eeg2", "images": "images", "participants": ["01"]}
     study = {"name": "things", "stimuli": "stimuli.csv", "recordings": {"all": eeg | {"trust_pickle": True}}}
-    (folder / "things.yaml").write_text(yaml.safe_dump(study))
-    return folder / "things.yaml"
+    return write_yaml(folder / "things.yaml", study)
 
 
 def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
@@ -189,9 +187,8 @@ def test_a_table_may_name_images_that_are_elsewhere(tmp_path: Path, results: Pat
     (trials,) = (tmp_path / "fmri").glob("fmri01*.csv")
     files = {"modality": "fmri", "signals": "fmri/fmri01.npy", "trials": f"fmri/{trials.name}", "format": "arrays"}
     content = {"name": "away", "stimuli": "stimuli.csv", "vectors": "vectors.npy", "recordings": {"fmri01": files}}
-    (tmp_path / "away.yaml").write_text(yaml.safe_dump(content))
     outputs = {name: tmp_path / f"{name}.parquet" for name in ("modalitytrials", "modalitystimuli")}
     outputs["modalities"] = tmp_path / "modalities.safetensors"
-    inputs = {"descriptor": tmp_path / "away.yaml", "folder": tmp_path}
+    inputs = {"descriptor": write_yaml(tmp_path / "away.yaml", content), "folder": tmp_path}
     assert run_step("prepare_modalities", inputs=inputs, outputs=outputs) == 0
     assert set(load(outputs["modalities"], Arrays)) == {"fmri", "image vectors"}

@@ -4,12 +4,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import mne
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import config_of, draw_page, run_all, run_step
+from made import save_epochs, write_yaml
 from shown import Record
 from worlds.small import category_epochs
 
@@ -30,21 +29,16 @@ def write_study(folder: Path) -> Path:
     """Write two recordings of MNE epochs and a descriptor; the categories differ around 170 ms."""
     folder.mkdir()
     world = category_epochs(120, 2, 4, amplitude=4, step_s=0.02, smoothness=0.7)
-    info = mne.create_info(["Fz", "Cz", "Pz", "Oz"], 50.0, "eeg", verbose="error")
-    info.set_montage("standard_1020", verbose="error")
-    names = []
+    names, sensors = [], ["Fz", "Cz", "Pz", "Oz"]
     for number in range(2):
         rows = world.recordings == number
         metadata = pd.DataFrame({"category": world.labels[rows], "onset_s": 0.65 * np.arange(rows.sum())})
-        epochs = mne.EpochsArray(1e-6 * world.values[rows], info, tmin=-0.1, metadata=metadata, verbose="error")
         names.append(f"run{number}-epo.fif")
-        epochs.save(folder / names[-1], verbose="error")
+        save_epochs(folder / names[-1], world.values[rows], sensors, metadata, rate_hz=50.0, tmin=-0.1)
     content = {"name": "planted", "recordings": {"1": {"format": "epochs", "epochs": names}}}
     content |= {"epochs": {"tmin_s": -0.1, "tmax_s": 0.48}, "windows": {"response": [0.0, 0.48], "before": [-0.1, 0.0]}}
     content |= {"notes": ["Nothing here was measured: 2 < 3 & so on."]}
-    path = folder / "planted.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return path
+    return write_yaml(folder / "planted.yaml", content)
 
 
 def run_stages(descriptor: Path, results: Path) -> tuple[Config, str]:

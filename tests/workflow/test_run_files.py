@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import asked, config_of, reruns, run_all
+from made import write_yaml
 from nibabel.cifti2 import BrainModelAxis, Cifti2Header, Cifti2Image, SeriesAxis
 from PIL import Image
 from refusals import refused
@@ -107,8 +108,7 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     """No list of files: motion is taken out of responses and of features, as one regression with both would."""
     bids(tmp_path, folder)
     content = STUDY | {"continuous": {"confounds": ["trans_*", "rot_*", "csf", "constant"]}}
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
-    study = load_descriptor(tmp_path / "story.yaml")
+    study = load_descriptor(write_yaml(tmp_path / "story.yaml", content))
     files = study.recordings["01"]
     assert list(files.files) == ["task-story_run-1", "task-story_run-2", "task-story_run-3"]
     assert (files.space, files.tr_s, known_shape(study).trials) == ("MNI152NLin2009cAsym", 2.0, 225)
@@ -130,7 +130,7 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     assert cleared @ residual[:, 0] / (cleared @ cleared) == pytest.approx(together)
     np.testing.assert_allclose(moved[:60], residual / residual.std(axis=0), atol=1e-3)
     config = configured(tmp_path).model_dump(mode="json")
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
+    write_yaml(tmp_path / "story.yaml", content)
     kept = words["run"].isin(["story1", "story2", "story3"])
     np.save(tmp_path / "language.npy", np.load(folder / "language.npy")[kept])
     config["models"] = {"language": config["models"]["language"]}
@@ -159,14 +159,13 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
 def test_gaps_in_derivatives_are_named(folder: Path, tmp_path: Path, spoil, message: str) -> None:
     bids(tmp_path, folder)
     spoil(tmp_path)
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(STUDY))
-    refused(message, lambda: stop_on(audit_study(load_descriptor(tmp_path / "story.yaml")).errors))
+    refused(message, lambda: stop_on(audit_study(load_descriptor(write_yaml(tmp_path / "story.yaml", STUDY))).errors))
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     film = tmp_path_factory.mktemp("film")
-    (film / "film.yaml").write_text(yaml.safe_dump(write_film(film, seed=31, n_voxels=3)))
+    write_yaml(film / "film.yaml", write_film(film, seed=31, n_voxels=3))
     return film
 
 
@@ -196,7 +195,7 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(film: P
     """Pixels predict what luminance drives, and add nothing to it; a network without events is refused."""
     content = yaml.safe_load((film / "film.yaml").read_text())
     silent = {key: value for key, value in content.items() if key != "stimuli"}
-    (film / "silent.yaml").write_text(yaml.safe_dump(silent))
+    write_yaml(film / "silent.yaml", silent)
     front = {"conv_dim": (8,), "conv_kernel": (400,), "conv_stride": (320,), "num_feat_extract_layers": 1}
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     places = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
@@ -225,7 +224,7 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(film: P
         (bare, models["hubert"], "read sounds, but its descriptor names none"),
         (bare, {"extractor": "video", "weights": "w"}, "read films, but its descriptor names none"),
     ):
-        (film / "other.yaml").write_text(yaml.safe_dump(study))
+        write_yaml(film / "other.yaml", study)
         refused(message, load_descriptors, configured_film(film, tmp_path, {"own": model}, "other.yaml"))
 
 
@@ -236,7 +235,7 @@ def test_descriptors_that_cannot_run_are_refused(film: Path, tmp_path: Path) -> 
         ({"fps": None}, "films and fps go together"),
         ({"sounds": "sounds/*.wav"}, "continuous.sounds: no file fits sounds/"),
     ):
-        (tmp_path / "film.yaml").write_text(yaml.safe_dump(content | {"continuous": content["continuous"] | change}))
+        write_yaml(tmp_path / "film.yaml", content | {"continuous": content["continuous"] | change})
         refused(message, load_descriptor, tmp_path / "film.yaml")
 
 
@@ -273,7 +272,7 @@ def test_what_a_speech_model_cannot_hear_is_refused_before_it_is_loaded(film: Pa
     shutil.copytree(film, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
     content = yaml.safe_load((film / "film.yaml").read_text())
     content["continuous"]["sounds"] = "*.wav"
-    (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
+    write_yaml(tmp_path / "film.yaml", content)
     assert load_descriptor(tmp_path / "film.yaml").continuous == load_descriptor(film / "film.yaml").continuous
 
 

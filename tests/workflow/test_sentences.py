@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import config_of, draw_page, kept
-from made import responses_of
+from made import responses_of, write_yaml
 from refusals import refused
 from scipy.io import loadmat, savemat
 from seeded.recorded import Record, Stage
@@ -44,9 +44,7 @@ class Run:
 
     @property
     def descriptor(self) -> Path:
-        path = self.folder / "study.yaml"
-        path.write_text(yaml.safe_dump(self.content))
-        return path
+        return write_yaml(self.folder / "study.yaml", self.content)
 
     def config(self, **changes: object) -> Config:
         given = {"models": {"minilm": MODEL}, "decode": OPTIONS | self.options | {"decoders": self.decoders}}
@@ -251,7 +249,7 @@ def test_what_is_asked_for_must_be_there_and_settings_that_cannot_work_are_refus
     ):
         refused(message, load_descriptors, planted.config(**changes))
     bad = planted.folder / "bad.yaml"
-    bad.write_text(yaml.safe_dump(planted.content | {"simulate": None}))
+    write_yaml(bad, planted.content | {"simulate": None})
     elsewhere = planted.config(datasets={planted.name: {"descriptor": str(bad)}})
     refused("recordings: say who was recorded", load_descriptors, elsewhere)
 

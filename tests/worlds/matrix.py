@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from jobs import run_all
+from made import save_epochs
 from PIL import Image
 
 from brainalign.checks import BrainalignError
@@ -264,14 +265,9 @@ def _array(cell: Cell, folder: Path) -> Content:
 
 def _epochs(cell: Cell, folder: Path) -> Content:
     """Write EEG whose last six sensors follow the stimuli from 60 ms on."""
-    import mne
-
     values = np.random.default_rng(4).normal(size=(len(cell.trials), len(SENSORS), len(TIMES_S)))
     values[:, 6:] += cell.drive(6)[:, :, None] * LATE
-    info = mne.create_info(list(SENSORS), 50.0, "eeg", verbose="error")
-    info.set_montage("standard_1020", verbose="error")
-    epochs = mne.EpochsArray(1e-6 * values, info, tmin=TIMES_S[0], metadata=cell.trials, verbose="error")
-    epochs.save(folder / "eeg-epo.fif", overwrite=True, verbose="error")
+    save_epochs(folder / "eeg-epo.fif", values, SENSORS, cell.trials, rate_hz=50.0, tmin=TIMES_S[0])
     return {"format": "epochs", "epochs": "eeg-epo.fif", "picks": "eeg"}
 
 
