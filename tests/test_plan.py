@@ -10,8 +10,8 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import config_of
+from made import write_yaml
 from refusals import refused
 
 from brainalign import workflow
@@ -320,8 +320,7 @@ def test_rdms_are_planned_by_their_files(demo: Config, tmp_path: Path) -> None:
         pd.DataFrame({"stimulus_id": range(n)}).to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
         sets = {f"R{k}": {"format": "rdms", "file": "rdms.npy"} for k in range(n_sets)}
         study = {"name": "own", "stimuli": "stimuli.tsv", "recordings": sets}
-        (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
-        planned = estimate("compare_rdms", config, load_descriptor(tmp_path / "study.yaml")).seconds
+        planned = estimate("compare_rdms", config, load_descriptor(write_yaml(tmp_path / "study.yaml", study))).seconds
         assert 1 / 1.5 < planned / seconds < 1.5
 
 
@@ -370,8 +369,8 @@ def test_recordings_of_several_subjects_have_a_page_over_them(tmp_path: Path, n:
     content = {"name": "muse", "epochs": {"tmin_s": -0.1, "tmax_s": 0.4}}
     content |= {"recordings": {str(k): files for k in range(n)}, "markers": {"1": "house", "2": "face"}}
     (tmp_path / "a.csv").touch()
-    (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
-    run, page = Run(config_of(tmp_path / "muse.yaml", models={"onehot": {"extractor": "onehot"}})), {"dataset": "muse"}
+    study, page = write_yaml(tmp_path / "muse.yaml", content), {"dataset": "muse"}
+    run = Run(config_of(study, models={"onehot": {"extractor": "onehot"}}))
     assert (page in [of for step, of in planned(run) if step.rule == "report_group"]) == (n > 1)
     shown = [(step.name, of["subject"]) for step, of in workflow.page_jobs(run, page)]
     assert shown == [("decode_times", str(k)) for k in range(n)]
@@ -484,8 +483,8 @@ def test_a_file_of_a_list_holds_the_targets_of_the_others(scenes) -> None:
 
     def n_targets(**files: object) -> int:
         given = {"format": "betas", "trials": "trials.tsv"} | files
-        (folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(recordings={"1": given}, shape=None)))
-        shape = known_shape(load_descriptor(folder / "scenes.yaml"))
+        content = scenes.descriptor(recordings={"1": given}, shape=None)
+        shape = known_shape(load_descriptor(write_yaml(folder / "scenes.yaml", content)))
         assert shape.trials == n_trials
         return shape.targets
 

@@ -57,9 +57,8 @@ def test_intervals_hold_the_planted_order_where_layers_differ_between_subjects(r
         for scores in some.values():
             own = 0.06 * rng.normal(size=(N_LAYERS, len(NAMES)))
             scores.arrays.update({name: scores.arrays[name] + own for name in ("choice_r", "r")})
-        spatial = row(
-            converge_subjects(some, some, origin=["area0"], n_permutations=9, n_boot=60).scores, "spatial", "mean"
-        )
+        found = converge_subjects(some, some, origin=["area0"], n_permutations=9, n_boot=60)
+        spatial = row(found.scores, "spatial", "mean")
         inside.append(spatial["low"] <= np.corrcoef(np.round(DEPTH), np.arange(10))[0, 1] <= spatial["high"])
     assert np.mean(inside) >= 0.85
 

@@ -47,11 +47,6 @@ def test_published_figures(study: RdmSets) -> None:
         assert compare(subjects, study.models[name], "spearman").mean() == pytest.approx(expected, abs=0.002), name
 
 
-def test_pearson_on_averaged_ranks_is_another_estimator(study: RdmSets) -> None:
-    ranked = np.stack([pooled_rdm(sessions, "spearman") for sessions in study.sets["humanIT"]])
-    assert rdm_noise_ceiling(ranked, "pearson") == pytest.approx((0.395, 0.681), abs=0.002)
-
-
 @pytest.mark.acceptance
 def test_figures(study: RdmSets, record: Record) -> None:
     """92 images: ceilings, models and EfficientNet-Lite0 (Spearman; whole image at 224 pixels)"""

@@ -3,7 +3,6 @@ import signal
 import sys
 import threading
 import time
-import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from dask.distributed import Client, SchedulerPlugin, WorkerPlugin
+from jobs import peak_bytes
 from refusals import refused
 from shown import Record, cases
 from sklearn.base import clone
@@ -94,10 +94,7 @@ def test_integers_with_a_scale(order: str, tmp_path: Path, threads: Client) -> N
 
 
 def test_a_file_of_targets_takes_no_memory(tmp_path: Path) -> None:
-    tracemalloc.start()
-    NpyFile.create(tmp_path / "targets.npy", (10**7, 1), "float32")
-    assert tracemalloc.get_traced_memory()[1] < 10**6
-    tracemalloc.stop()
+    assert peak_bytes(lambda: NpyFile.create(tmp_path / "targets.npy", (10**7, 1), "float32")) < 10**6
 
 
 def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads: Client) -> None:

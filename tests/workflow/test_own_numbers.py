@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 import yaml
 from dask.distributed import SchedulerPlugin
 from jobs import config_of, run_all
+from made import write_yaml
 from refusals import refused
 
 from brainalign.cli import main
@@ -97,9 +98,7 @@ def test_units_follow_the_vectors_that_drive_them_from_when_on_they_do(config: C
     assert "sub-01 (array)" in (config.results / "mine" / "group.html").read_text()
 
 
-def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(
-    folder: Path, tmp_path: Path, monkeypatch, capsys
-) -> None:
+def test_groups_of_stimuli_of_one_run_are_left_out(folder: Path, tmp_path: Path, capsys) -> None:
     """By a column of the table of stimuli; what a study left before it held stimuli out is of no use to its pages."""
     shutil.copy(folder / "units.csv", tmp_path)
     trials = pd.read_csv(folder / "trials.tsv", sep="\t").assign(session=0)
@@ -113,9 +112,8 @@ def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(
         shown = pd.read_csv(folder / "stimuli.csv").assign(kind=[f"k{k % n_kinds}" for k in range(N)])
         shown.to_csv(tmp_path / "stimuli.csv", index=False)
         study = {"name": "mine", "stimuli": "stimuli.csv", "recordings": {"01": files}, "splits": {"kinds": split}}
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study))
         few = {"encode": {"permutations": 60}, "compare": {"permutations": 60}}
-        return config_of(tmp_path / "mine.yaml", models=models, **few)
+        return config_of(write_yaml(tmp_path / "mine.yaml", study), models=models, **few)
 
     config = of(24, {"leave_out": "kind"})
     assert main(["check", str(tmp_path / "mine.yaml")]) != 0
@@ -135,10 +133,9 @@ def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(
     limit = noise_ceiling_from_share(ceilings, np.tile([N_REPEATS, 2], N // 2))
     assert scores[scores["layer"] == "planted"].set_index("target_id")["ceiling"].to_numpy() == pytest.approx(limit)
     assert ceilings[seen].mean() > 0.5 > 10 * abs(ceilings.drop(seen).mean())
-    evaluated = MagicMock(wraps=left_out.evaluate)
-    monkeypatch.setattr(left_out, "evaluate", evaluated)
     for n_kinds, split in ((6, {}), (8, {"folds": 2})):  # one at a time, and four
-        run_all(of(n_kinds, {"leave_out": "kind"} | split), "prepare", "encode")
+        with patch.object(left_out, "evaluate", wraps=left_out.evaluate) as evaluated:
+            run_all(of(n_kinds, {"leave_out": "kind"} | split), "prepare", "encode")
         wholes = evaluated.call_args.kwargs["wholes"]
         assert wholes is None if n_kinds == 6 else {*wholes} == {f"k{k}" for k in range(8)}
     run = Run(of(6, {"column": "test", "value": True}))
@@ -207,8 +204,8 @@ def test_responses_on_disk_are_gone_when_they_are_saved_or_refused(config: Confi
     for name in ("stimuli.csv", "trials.tsv", "units.csv"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "units.csv"}
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study | {"recordings": {"01": files}}))
-    datasets = {"mine": config.datasets["mine"].model_copy(update={"descriptor": tmp_path / "mine.yaml"})}
+    descriptor = write_yaml(tmp_path / "mine.yaml", study | {"recordings": {"01": files}})
+    datasets = {"mine": config.datasets["mine"].model_copy(update={"descriptor": descriptor})}
     run = Run(config.model_copy(update={"results": tmp_path / "results", "datasets": datasets}))
     job = job_of(run, STEPS["prepare"], {"dataset": "mine", "subject": "01"})
     assert (run_job(job) == 0) != copied

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import run_all, run_step
+from made import write_yaml
 from refusals import refused
 from scipy.special import ndtr
 from seeded.recorded import Record
@@ -91,7 +92,7 @@ def test_a_simulated_story_needs_no_files(tmp_path: Path, monkeypatch: pytest.Mo
     path = Path(shutil.copy(ROOT / "data/simulated-story.yaml", tmp_path))
     content = yaml.safe_load(path.read_text())
     content["simulate"] |= {"n_rows": 75, "n_targets": N_VOXELS, "seed": 21}
-    path.write_text(yaml.safe_dump(content | {"encode": {"permutations": 39, "n_candidates": 5, "n_components": 8}}))
+    write_yaml(path, content | {"encode": {"permutations": 39, "n_candidates": 5, "n_components": 8}})
     assert main(["check", str(path)]) == 0
     config = load_config(path)
     assert shape_of(load_descriptor(path)) == Shape(runs=6, trials=450, targets=4 * N_VOXELS)
@@ -122,8 +123,8 @@ def test_a_story_that_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path) ->
         ({"repeated": 7}, "simulate: repeated: 7 of 6 runs are heard twice; give n_runs or fewer"),
         ({"n_runs": 2}, "simulate.n_runs: .* 3; got 2"),
     ):
-        (tmp_path / "story.yaml").write_text(yaml.safe_dump(content | {"simulate": content["simulate"] | wrong}))
-        refused(f"^[^\n]*{message}$", load_descriptor, tmp_path / "story.yaml")
+        path = write_yaml(tmp_path / "story.yaml", content | {"simulate": content["simulate"] | wrong})
+        refused(f"^[^\n]*{message}$", load_descriptor, path)
 
 
 def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> None:
@@ -309,8 +310,7 @@ def test_a_folder_of_stories_is_described_by_a_pattern(folder: Path, tmp_path: P
     assert content["recordings"]["01"] == files | {"repeats": "individual_repeats"}
     content["recordings"]["01"]["first_row_s"] = 20
     content["continuous"] = {"trim_s": [0, 0]}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-    assert main(["check", str(tmp_path / "study.yaml")]) == 0
+    assert main(["check", str(write_yaml(tmp_path / "study.yaml", content))]) == 0
     study, whole = load_descriptor(tmp_path / "study.yaml"), load_descriptor(folder / "story.yaml")
     read, expected = read_continuous(study, "01"), read_continuous(whole, "01")
     pd.testing.assert_frame_equal(read.responses.trials, expected.responses.trials)
@@ -371,8 +371,7 @@ def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path, monkeypatch
     assert (written["recordings"]["01"], written["continuous"]) == (recorded, {"raw": {"band_hz": [1.0, 20.0]}})
     assert written["encode"] == {"n_components": 50}
     content["continuous"] = {"raw": {"notch_hz": 50, "band_hz": [0.5, 30]}, "detrend": "none"}
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
-    assert main(["check", str(tmp_path / "story.yaml")]) == 0
+    assert main(["check", str(write_yaml(tmp_path / "story.yaml", content))]) == 0
     read = read_continuous(study := load_descriptor(tmp_path / "story.yaml"), "01")
     assert known_shape(study) == Shape(runs=3, trials=3 * 70 * 64, targets=3)
     assert read.responses.targets["target_id"].tolist() == ["Cz", "Oz"]  # Pz is bad in one of them
@@ -405,19 +404,17 @@ def test_recordings_and_descriptors_that_do_not_fit_are_refused(tmp_path: Path) 
         ({"sfreq_hz": 50.0, "tr_s": None}, "hrf: spm is of volumes.* rows are 0.02 s apart"),
     ):
         content = described(tmp_path, **recorded) | {"continuous": {"hrf": "spm"}}
-        (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
-        refused(message, load_descriptor, tmp_path / "story.yaml")
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(described(tmp_path) | {"splits": {"s": {"share": 0.2}}}))
-    refused("whole runs are left out", load_descriptor, tmp_path / "story.yaml")
+        refused(message, load_descriptor, write_yaml(tmp_path / "story.yaml", content))
+    path = write_yaml(tmp_path / "story.yaml", described(tmp_path) | {"splits": {"s": {"share": 0.2}}})
+    refused("whole runs are left out", load_descriptor, path)
 
 
 def test_check_finds_events_and_places_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
     assert not audit_study(told(tmp_path, space="MNI152")).errors
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(described(tmp_path) | {"continuous": {"hrf": "spm"}}))
+    write_yaml(tmp_path / "story.yaml", described(tmp_path, space="MNI152") | {"continuous": {"hrf": "spm"}})
     config = configured(tmp_path).model_dump(mode="json") | {"encode": {"n_components": 3}}
     refused("three copies of a feature would mix", load_descriptors, parse(Config, config, "t"))
-    told(tmp_path, space="MNI152")
     for spoil, message in (
         (lambda words, places: words.pop("onset_s"), "no column 'onset_s'"),
         (lambda words, places: words.insert(0, "stimulus_id", "word"), "ids are there twice"),
