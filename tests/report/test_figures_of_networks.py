@@ -33,13 +33,16 @@ def test_choices_dimensions_and_networks() -> None:
         part = rows[rows["split"] == split].iloc[::-1]
         assert [(mark.x, mark.y) for mark in points(ax)] == [(a, k) for k, a in enumerate(part["accuracy"])]
     networks = made({"model": ["net", "deep"], "layer": ["b", "a"]}, value="cosine")
-    rows = made({"model": ["deep", "net"], "layer": ["a", "b"], "dimension": [2, 0, 1]}, "null_high", value="r2")
+    rows = made({"model": ["deep", "net"], "layer": ["a", "b"], "dimension": [2, 0, 1]}, "p", value="r2")
+    rows["p"] = np.linspace(0, 0.1, len(rows))
     ax = panels(concepts.readout_grid(rows, networks))[0]
     names = [f"{m} {n}" for m, n in zip(networks["model"], networks["layer"], strict=True)]
     numbers = [int(text) for text in ticks(ax).values()]
     of = rows.set_index(["model", "layer", "dimension"])
     keys = [[(*name.split(), d) for d in numbers] for name in names]
     np.testing.assert_allclose(cells(ax), [[of.loc[key, "r2"] for key in line] for line in keys])
+    dotted = {(dot.x, dot.y) for dot in points(ax)}  # of 20 draws one exceeds their 95 % point about twice in twenty
+    assert dotted == {(k, y) for y, line in enumerate(keys) for k, key in enumerate(line) if of.loc[key, "p"] >= 0.05}
 
 
 def test_layers_over_distance_time_and_training(rng: np.random.Generator) -> None:

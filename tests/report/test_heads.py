@@ -98,8 +98,9 @@ def test_what_stimuli_evoke_stands_at_its_peaks(sensors: pd.DataFrame) -> None:
     section = evoked_section(SimpleNamespace(responses=whole))
     assert section.title == "Event-related potential"
     strength = np.sqrt((whole.values.mean(axis=0) ** 2).mean(axis=0)).max()
+    drawn = "p = .01, against the largest from onset on in 99 draws of signs of trials."
     said = f"Over 60 trials the mean response is largest at 100 ms: {strength:.3g} µV, root mean square over sensors"
-    assert section.paragraphs == [f"{said}; p = .01, against the largest with trials of random sign."]
+    assert section.paragraphs == [f"{said}; {drawn}"]
     quiet = replace(whole, values=rng.normal(size=values.shape))
     assert "p = .0" not in evoked_section(SimpleNamespace(responses=quiet)).paragraphs[0]
     *heads, _ = panels(section.panels[0].figure)

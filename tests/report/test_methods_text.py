@@ -115,7 +115,7 @@ CASES: dict[str, list[Case]] = {
         (fitted(encoder="estimator", estimator="a.py:Net"), "predicted by regression: ridge (a.py:Net)"),
         (fitted(encoder="ridge", cv="groups"), "one-run-out"),
         ({"config": {"models": {"own": {"extractor": "table", "file": "v.npy"}}}}, "Features of own were centred"),
-        (shown("aabbccdd", "1" * 8, "stimulus", 2), "over repeats of a category, of a single block, in units of"),
+        (shown("aabbccdd", "1" * 8, "stimulus", 2), "block (for categories left out: the averages scored), in units"),
         (shown("aabbccdd", "1" * 8, "stimulus", 2), "2 folds of whole stimuli inside the training stimuli). Scores"),
         (shown("aabb" * 3, "111122223333"), "over single blocks. Nulls"),
         (shown("aabbccdd", "12" * 4, "stimulus", 2), "; r and R² are over averages of each one's blocks; its null"),

@@ -72,6 +72,7 @@ def test_what_tells_stimuli_apart_is_answered_first(material: kit.Material, kept
     material.summary = rows.assign(p=0.03, sd=0.1)
     answer = answers.answer_of_blocks(material)
     assert (answer.opening, answer.holds, "over layers]" in answer.words) == ("Not shown.", False, True)
+    assert "intervals" not in answer.panel.caption  # a range over layers is none
     kept(answer)
     material.summary = rows[rows["quantity"] == "pair matching"]
     kept(answers.answer_of_blocks(material))

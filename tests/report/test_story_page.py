@@ -86,7 +86,8 @@ def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -
     added = "variance is added by language (R² .040, 90% interval .010 to .070)."
     assert list(chapter.findings)[1] == f"A1: beyond all other models and controls, {added}"
     shares = material.tables["runshares"]
-    shares["unique"], corrected = shares["unique"].where(shares["p"].notna(), 9), "not corrected for models and regions"
+    shares["unique"] = shares["unique"].where(shares["p"].notna(), 9)
+    corrected = "p = .0600 corrected for 6 models and regions"
     shares["limit"] -= 0.03  # of endless data nothing would be shared
     added = (chapter := continuous_chapter(material)).sections[-2]
     assert not [text for text in chapter.findings if "share R²" in text]
@@ -202,6 +203,7 @@ def test_a_model_of_movies_is_held_against_its_best_control(kept: Callable[..., 
         failed = dynamics.failed_following(followed(), folds(n, gap), 0.99)
         assert [(each.value, each.chance, each.p) for each in failed] == [(0.3, 0.0, 0.1)] * (gap < 0)
         assert not dynamics.failed_following(followed().assign(p=0.06), folds(n, gap), 0.99)
+        assert "not shown to predict" in dynamics._findings(material, followed().assign(p=0.03))[0]  # the best of two
         kept(found)
     scores = followed()
     kept(dynamics._cards(scores), dynamics._cards(scores[scores["epoch"] == "visible"]))

@@ -131,7 +131,7 @@ def concepts_material(**fitted: Any) -> StudyMaterial:
         "conceptdimensions": dimensions.assign(reproducible=[True, False, True], published=["", "red", ""]),
         "networks": made({"model": ["net"], "layer": ["a", "b"]}, "null_high", "p", "dot", "unseen", "unseen_null_high",
                          "unseen_p", "unseen_cosine", "rsa", "rsa_p", "mean_r2", value="cosine"),
-        "readouts": made({"model": ["net"], "layer": ["a", "b"], "dimension": [1, 2]}, "null_high", value="r2"),
+        "readouts": made({"model": ["net"], "layer": ["a", "b"], "dimension": [1, 2]}, "p", value="r2"),
         "conceptregions": made({"region": ["V1", "IT"]}, "null_high", "ceiling_low", "p", value="score"),
     }  # fmt: skip
     tables["networks"] = tables["networks"].assign(unseen_sd=0.02, unseen_triplets=4321.4, n_objects=48)

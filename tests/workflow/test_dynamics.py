@@ -74,7 +74,7 @@ def write_study(folder: Path, world: OccludedBall, **changes: object) -> Path:
 
 def configured(descriptor: Path, function: str = "build", **options: object) -> Config:
     model = {"function": f"{descriptor.parent / 'follower.py'}:{function}", "heads": ["mlp"]}
-    quick = {"models": {"follower": model}, "training_steps": 120, "width": 24, "permutations": 39}
+    quick = {"models": {"follower": model}, "training_steps": 120, "width": 24, "permutations": 40}
     return config_of(descriptor, models={"onehot": {"extractor": "onehot"}}, dynamics=quick | options)
 
 

@@ -45,7 +45,7 @@ def evoked_section(material: kit.SubjectMaterial) -> kit.Section | None:
     text = (
         f"Over {len(responses.trials):,} trials the mean response is largest at {1000 * times[top]:.0f} ms: "
         f"{strength[top]:.3g} {responses.units.split(',')[0]}, root mean square over sensors{f' ({first})' * several}; "
-        f"p {p}, against the largest with trials of random sign."
+        f"p {p}, against the largest from onset on in {FLIPS} draws of signs of trials."
     )
     return kit.Section("evoked", title, [panel], [text])
 

@@ -297,13 +297,14 @@ def _prepare_text(material: Material) -> tuple[str, list[str]]:
     nouns, (read, keys) = material.nouns, reading_methods(material)
     if material.ceiling is not None and material.ceiling["ceiling"].isna().all():
         return read, keys
+    averages = f" (for {nouns.stimuli} left out: the averages scored)" * bool(material.splits_that_leave("stimulus"))
     if not _design(material)[1]:
         text = f"{read} Noise ceilings follow from the ratio of signal to noise variance over repeats of "
-        return f"{text}{nouns.a_stimulus}, of a single {nouns.trial}, in units of variance, and are not clamped.", keys
+        return f"{text}{nouns.a_stimulus}, of a single {nouns.trial}{averages}, in units of variance, unclamped.", keys
     means = f" (of the mean of {nouns.a_stimulus}'s {nouns.trials} in each)" if material.several_blocks else ""
     text = (
         f"{read} Noise ceilings are split-half correlations over runs{means}, averaged over random halvings and scaled "
-        f"to a single {nouns.trial} by the Spearman-Brown formula: a share of variance, not clamped at 0."
+        f"to a single {nouns.trial}{averages} by the Spearman-Brown formula: a share of variance, not clamped at 0."
     )
     return text, [*keys, "spearmanbrown"]
 

@@ -83,10 +83,10 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
     best, control = _first_of(table)
     if best is None:
         return None
-    nouns, holds = material.nouns, _holds(best, table)
+    nouns, holds, apart = material.nouns, _holds(best, table), material.descriptor.left_out[split].plural
     words = (
         f"The {material.n_stimuli} {nouns.stimuli} are {'not shown to be ' * (not holds)}told apart by what "
-        f"{best['name']} predicts of held-out {nouns.trials}: {quantity} {_evidence(best, table, best['n_null'])}."
+        f"{best['name']} predicts of held-out {apart}: {quantity} {_evidence(best, table, best['n_null'])}."
     )
     numbers = [_number(f"{quantity}, {split}", best, f"chance {kit.number(best['chance'])}"), *_control_number(control)]
     if control is not None and material.trained_on_all(split):
@@ -350,10 +350,10 @@ def _ranking(
     more = "Bars at the right join models that cannot be told apart. " * bool(tied)
     upper = "; shaded: up to its upper bound" * (np.size(ceiling) > 1)
     more += f"Dashed: what noise leaves to be predicted{upper}." * bool(np.isfinite(ceiling).all())
-    pooled = table.reindex(columns=["sd", "low"]).notna().all(axis=1).any()
-    more += " Of a model with several layers: their mean and range." * bool(pooled)
+    ranges, lines = (table.reindex(columns=[column])[column].notna() for column in ("sd", "low"))
+    more += " Of a model with several layers: their mean and range." * bool((ranges & lines).any())
     return kit.captioned(
         "ranking", "Models, best first", figure, table.reindex(columns=columns),
         measure=measure, confidence=confidence, more=more, controls=table["control"].any(),
-        intervals=table.reindex(columns=["low"]).notna().any(axis=None),
+        intervals=(lines & ~ranges).any(),
     )  # fmt: skip

@@ -52,8 +52,8 @@ def blocks_chapter(material: kit.Material) -> kit.Chapter:
         [*kit.findings(material).values()],
         answer=answer_of_blocks(material),
         headline=_table_rows(material.summary),
-        interval_note=f"Intervals: over {material.tested}, none where folds overlap or are few; for layer 'all': the "
-        "range over layers, n of them.",
+        interval_note=f"Intervals: over {material.tested}, none where folds overlap or are few; n: test items, pairs "
+        "or targets; for layer 'all': the range over layers, n of them.",
         summary=material.summary,
         methods=[*steps, *geometry_sections.searchlight_methods(material), closing],
         failed_controls=kit.failed_spaces(material),
@@ -340,11 +340,13 @@ def _geometry(material: kit.Material) -> kit.Section | None:
         replace(_panel(material, "rdm", title, views[0].figure, table), orders=views if len(views) > 1 else ()),
         _panel(material, "mds", f"Arrangement of {stimuli} ({distances[0]})", arranged, places),
     ]
-    fits, options = [], {"untested": note, "confidence": material.config.confidence}
+    several, fits = material.comparison.groupby("model")["layer"].nunique().max() > 1, []
+    options: dict[str, Any] = {"untested": note, "confidence": material.config.confidence, "stimuli": stimuli}
     for (distance, measure), rows in material.comparison.groupby(["distance", "comparison"], sort=False):
         figure = figures.rsa_ranking(rows, material.uninformed, f"fit, {distance} RDM, {measure}", material.models)
-        label = f"{distance}-{measure}"
-        fits.append(_panel(material, "rsa", f"{distance}, {measure}", figure, rows, label=label, **options))
+        known = rows[["low", "ceiling_low"]].notna().any()
+        options |= {"id": f"rsa-{distance}-{measure}", "intervals": known["low"], "ceiling": known["ceiling_low"]}
+        fits.append(kit.captioned("rsa", f"{distance}, {measure}", figure, rows, several=several, **options))
     panels += kit.together("rsa", "Fit of feature RDMs", fits)
     return kit.Section("geometry", "Representational geometry", panels, _found(material, "geometry"))
 

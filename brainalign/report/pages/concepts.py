@@ -90,11 +90,13 @@ def network_figure(networks: pd.DataFrame, choices: pd.DataFrame, controls: Sequ
     y = np.arange(len(shown))
     about = (("cosine", "null_high", "as they are, held-out triplets"), ("unseen", "unseen_null_high", ""))
     for k, (ax, (value, high, title)) in enumerate(zip(axes, about, strict=True)):
-        _between(ax, choices.iloc[0], shown[[value, high]])
+        _between(ax, choices.iloc[0], shown[[value, high, *["unseen_cosine"] * k]])
         ax.barh(y, shown[high] - 0.25, left=0.25, height=0.7, color="#ececec", zorder=0, label=PERMUTED)
         sd = np.nan_to_num(shown["unseen_sd"]) if value == "unseen" else np.zeros(len(shown))
         for place, (_, row), spread in zip(y, shown.iterrows(), sd, strict=True):
             ax.errorbar(row[value], place, xerr=spread, fmt="o", color=colours[row["model"]], markersize=5, capsize=2)
+            if value == "unseen":
+                ax.plot(row["unseen_cosine"], place, "o", color=colours[row["model"]], markerfacecolor="none")
         names = [f"{model} {layer}" for model, layer in zip(shown["model"], shown["layer"], strict=True)]
         ax.set_yticks(y, names if k == 0 else [""] * len(y), fontsize=7)
         ax.set_ylim(-0.6, len(shown) - 0.4)
@@ -107,14 +109,13 @@ def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
     layers = list(zip(networks["model"], networks["layer"], strict=True))
     numbers = list(pd.unique(readouts["dimension"]))
     by = readouts.set_index(["model", "layer", "dimension"])
-    values = np.array([[by.loc[(*layer, number), "r2"] for number in numbers] for layer in layers], dtype=float)
-    nulls = np.array([[by.loc[(*layer, number), "null_high"] for number in numbers] for layer in layers], dtype=float)
+    values, p = (by[name].unstack().loc[layers, numbers].to_numpy(dtype=float) for name in ("r2", "p"))
     figure, (ax,) = kit.new_figure(2.4 + 0.3 * len(numbers), 1.0 + 0.26 * len(layers))
     picture = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     bar = figure.colorbar(picture, ax=ax, shrink=0.9)
     bar.set_label("held-out R²", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    row, column = np.nonzero(~(values > nulls))
+    row, column = np.nonzero(~(p < kit.LEVEL))
     ax.plot(column, row, ".", color="white", markersize=4)
     ax.set_xticks(range(len(numbers)), [str(number) for number in numbers], fontsize=7)
     ax.set_yticks(range(len(layers)), [f"{model} {layer}" for model, layer in layers], fontsize=7)

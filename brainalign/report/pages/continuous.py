@@ -62,7 +62,7 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
             tested, tables["runshares"], (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence, drawn
         ),
         headline=_headline(tested),
-        interval_note="Intervals: over runs, none of fewer than six.",
+        interval_note="Intervals: over runs, none of fewer than six; n: targets.",
         summary=tested,
         methods=_methods(material),
         failed_controls=_failed(material, tested),
@@ -254,7 +254,8 @@ def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit
     sure = top["unique"] > 0 and certain  # of the largest of many p says little: as for findings, over runs as well
     verb = "adds most" if sure else "comes first of models that are not shown to add anything"
     text = f"{top['model']} {verb}: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
-    text += f" (p {kit.p_equals(top['p'], 4)}{', not corrected for models and regions' * bool(alone.sum() > 1)})."
+    corrected = f", p {kit.p_equals(min(top['p'] * alone.sum(), 1), 4)} corrected for {alone.sum()} models and regions"
+    text += f" (p {kit.p_equals(top['p'], 4)}{corrected * bool(alone.sum() > 1)})."
     return kit.Section("shares", "Which model explains what", [panel], [text])
 
 

@@ -94,7 +94,7 @@ def dynamics_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         _cards(scores),
         question="Do models that simulate predict neurons while the stimulus is hidden?",
         headline=_headline(scores),
-        interval_note="Intervals: over folds of conditions, none of fewer than six.",
+        interval_note="Intervals: over folds of conditions, none of fewer than six; n: neurons.",
         summary=scores,
         methods=methods,
         failed_controls=failed_following(scores, material.tables["dynamicsfolds"], material.config.confidence),
@@ -130,24 +130,27 @@ def _following(material: kit.StudyMaterial, scores: pd.DataFrame) -> kit.Section
 
 def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
     """Write the findings on dynamics as sentences that follow from the numbers alone."""
-    found, folds = [], material.tables["dynamicsfolds"]
+    found, by_fold = [], material.tables["dynamicsfolds"]
     for (region, epoch), part in scores.groupby(["region", "epoch"], sort=False):
         models, controls = (part[part["role"] == role] for role in ("model", "control"))
         if models.empty:
             continue
         best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
+        sure = best["p"] * len(models) < kit.LEVEL and best["r_normalized"] > 0
+        verb = "predicts" if sure else "is not shown to predict"
+        n, best_of = material.config.dynamics.permutations, f", the best of {len(models)}" * (len(models) > 1)
         found.append(
-            f"{region}, {EPOCH_NAMES[str(epoch)]}: {_name(best)} predicts {int(best['n_neurons'])} neurons with r / "
+            f"{region}, {EPOCH_NAMES[str(epoch)]}: {_name(best)} {verb} {int(best['n_neurons'])} neurons, mean r / "
             f"sqrt(reliability) = {kit.number(best['r_normalized'])} ({int(best['n_dropped'])} dropped as unreliable; "
             f"conditions exchanged: {kit.number(best['null_mean'])}, "
-            f"{kit.p_value(best['p'], material.config.dynamics.permutations)})."
+            f"p {kit.p_equals(best['p'], 4)} of {n:,} permutations{kit.least_p(best['p'], n, len(models)) or best_of})."
         )
         if epoch == "occluded" and len(controls):
-            of = folds[(folds["region"] == region) & (folds["epoch"] == epoch)]
-            found.append(_beside(best, controls, of, material.config.confidence))
+            folds = by_fold[(by_fold["region"] == region) & (by_fold["epoch"] == epoch)]
+            found.append(_beside(best, controls, folds, material.config.confidence))
             of_the_same = "".join([*str(best["name"]).rpartition(": ")[:2], "linear"])  # the module before its dynamics
             same = part[(part["network"] == best["network"]) & (part["name"] == of_the_same)]
-            found += [_beside_linear(best, linear, of, material.config.confidence) for _, linear in same.iterrows()]
+            found += [_beside_linear(best, linear, folds, material.config.confidence) for _, linear in same.iterrows()]
     return found
 
 

@@ -51,5 +51,5 @@ def mapped_findings(material: kit.StudyMaterial) -> list[str]:
             if rows["p_fwer"].notna().any()
             else "too few subjects, or no p in each, for a test over subjects"
         )
-        found.append(f"{model}: mean r {mean} over {n} subjects in one space; {where}.")
+        found.append(f"{model}: mean r {mean} over {len(rows):,} targets and over {n} subjects in one space; {where}.")
     return found

@@ -196,7 +196,7 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
     text = (
         f"{reliable:,} of {len(ceiling):,} {units} are reliable ({reliable_rule(threshold)}); median ceiling "
         f"{kit.number(float(np.nanmedian(ceiling)))}. Ceilings are variances of averages over the repeats of the test "
-        f"{stimuli} (ncsnr over all repeats), stored unclamped: without signal they scatter around 0."
+        f"{stimuli} (signal and noise from the repeats of all), stored unclamped: without signal they scatter around 0."
     )
     return kit.Section("ceilings", "Ceilings", kit.together("ceilings", "Noise ceilings", panels), [text])
 

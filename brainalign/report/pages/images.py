@@ -189,10 +189,9 @@ def _comparisons(material: kit.ImageMaterial) -> list[str]:
     found = [f"{better} predicts better than {', '.join(others)}" for better, others in ranked]
     ties = [f"{pair['a']} and {pair['b']}" for pair in pairs if not pair["better"]]
     found += [f"cannot be told apart: {', '.join(ties)}"] if ties else []
-    return [
-        f"Differences of mean r, paired over the same resampled test {material.nouns.stimuli}, p corrected for all "
-        f"{len(pairs)} by the largest: {'; '.join(found)}."
-    ]
+    of = f"Differences of mean r, paired over the same resampled test {material.nouns.stimuli}"
+    corrected = f", p corrected for all {len(pairs)} by the largest" * (len(pairs) > 1)
+    return [f"{of}{corrected}: {'; '.join(found)}."]
 
 
 def _pairs(material: kit.ImageMaterial) -> list[dict[str, Any]]:
