@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import config_of, run_all
+from made import write_yaml
 from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
@@ -96,13 +96,12 @@ def test_a_sound_that_begins_late_is_preceded_by_silence(tmp_path: Path) -> None
 def test_films_and_sounds_of_a_study_may_be_files(tmp_path: Path) -> None:
     """Without loss: the same frames, controls and lengths as of folders and .wav."""
     content = write_film(tmp_path, seed=5, n_runs=4, n_voxels=1)
-    (tmp_path / "frames.yaml").write_text(yaml.safe_dump(content))
+    of_frames = load_descriptor(write_yaml(tmp_path / "frames.yaml", content))
     for run in content["continuous"]["films"]:
         files = sorted((tmp_path / run).iterdir(), key=lambda file: int(file.stem.removeprefix("frame")))
         write(tmp_path / f"{run}.mkv", [np.asarray(Image.open(file)) for file in files], "ffv1", "gray", FPS)
     content["continuous"]["films"] = {run: f"{run}.mkv" for run in content["continuous"]["films"]}
-    (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
-    of_frames, of_films = (load_descriptor(tmp_path / f"{name}.yaml") for name in ("frames", "film"))
+    of_films = load_descriptor(write_yaml(tmp_path / "film.yaml", content))
     controls, seen = [], []
     for name in ("frames", "film"):
         models = {"pixels": {"extractor": "pixels", "image_size": 4}}

@@ -1,7 +1,8 @@
 """Stimuli that go on: every model, alone and all in one fit, runs left out in turn."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -38,7 +39,7 @@ class _Runs:
     sets: dict[str, list[str]]  # runs that are averaged: "" those left out in turn, then each test set
     turns: Mapping[str, NDArray[Any]]  # of the null
     turned: str  # in words
-    delays: list[int]  # in rows
+    delays: Sequence[int]  # in rows
     reliable: NDArray[np.bool_]
     regions: dict[str, Rows]
     times: Mapping[str, int]  # that each run was presented
@@ -72,22 +73,24 @@ def encode_continuous(job: Job) -> None:
     """Fit every layer of every model with delays, runs left out in turn; then all models and controls jointly."""
     settings, noted = job.options("encode", EncodeSettings), job.details("responses")
     functions = hemodynamic_responses(noted["step_s"]) if noted["hrf"] else None
-    runs = _runs(job, settings, noted, hrf=functions is not None)
-    shown = runs.delays if functions is None else range(len(functions))  # in the figure of weights
+    shown, shapes = range(len(functions)) if functions is not None else noted["delays"], functions  # of weights
+    if noted["slow"] and functions is None and settings.n_components is None and min(shown) >= 0:
+        # Delays as response functions, which know what was shown in rows that are left out at the start of a run.
+        functions, shapes = np.eye(max(shown) + 1)[:, shown], np.eye(len(shown))
+    runs, kept = _runs(job, settings, noted, shown if functions is None else [0]), settings.n_components
     bands: dict[str, scoring.Band] = {}
     fits: dict[str, scoring.RunFit] = {}
     layer_rows: list[dict[str, object]] = []
     weights = []
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     ceiling = runs.ceilings["ceiling"].to_numpy()
-    shown_as = _on_the_clock(job, runs.responses.trials, noted, functions)
-    if settings.n_components is None:
-        _check_columns(shown_as, len(runs.delays), len(runs.responses.values))
-    for model, layers in shown_as.items():
-        every = {
-            layer: encoding.fit_runs([values], *runs.fitted, n_components=settings.n_components, responses=functions)
-            for layer, values in layers.items()
-        }
+    for model, layers in _on_the_clock(job, runs.responses.trials, noted, functions):
+        every = {}
+        for layer, read in layers.items():
+            values = read()
+            if kept is None and not noted["hrf"]:
+                _check_columns(f"{model}, layer {layer}", values, len(runs.delays), len(noted["delays"]))
+            every[layer] = encoding.fit_runs([values], *runs.fitted, n_components=kept, responses=shapes)
         fits[model], bands[model] = scoring.best_layers(layers, every, runs.names)
         for layer, fit in every.items() if model not in controls else ():
             labels = {"model": model, "layer": layer, "kind": "layer"}
@@ -97,28 +100,25 @@ def encode_continuous(job: Job) -> None:
             for region, places in runs.regions.items()
             for delay, weight in zip(shown, fits[model].weights[:, places].mean(axis=1), strict=True)
         ]
-    options: Any = {"n_candidates": settings.n_candidates, "n_components": settings.n_components}
-    options |= {"seed": job.seed, "with_trained": True}
+    options: Any = {"n_candidates": settings.n_candidates, "n_components": kept, "seed": job.seed, "with_trained": True}
     fits["all"] = encoding.fit_runs(list(bands.values()), *runs.fitted, **options)
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features, mean over targets")
     _save_scores(job, runs, fits, bands, {"all": "joint"} | dict.fromkeys(controls, "control"), layer_rows)
     _save_shares(job, runs, fits["all"], bands, options)
 
 
-def _check_columns(features: Mapping[str, Mapping[str, Values]], n_delays: int, n_rows: int) -> None:
+def _check_columns(what: str, values: Values, each: int, n_delays: int) -> None:
     """Raise where features are so wide that their fits would take days."""
-    for model, layers in features.items():
-        for layer, values in layers.items():
-            n, width = n_delays * values.shape[1], values.shape[1]
-            if min(n, n_rows) > MOST_COLUMNS:
-                raise BrainalignError(
-                    f"{model}, layer {layer}: {width} features at {n_delays} delays are {n:,} columns of {n_rows:,} "
-                    "rows, whose fits would take days; give encode: {n_components: 50}, principal components of "
-                    f"training runs, or {width} for all of them"
-                )
+    n_rows, n = len(values), each * values.shape[1]
+    if min(n, n_rows) > MOST_COLUMNS:
+        raise BrainalignError(
+            f"{what}: {n // n_delays} features at {n_delays} delays are {n:,} columns of {n_rows:,} rows, whose fits "
+            "would take days; give encode: {n_components: 50}, principal components of training runs, or "
+            f"{n // n_delays} for all of them"
+        )
 
 
-def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], *, hrf: bool) -> _Runs:
+def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], delays: Sequence[int]) -> _Runs:
     responses, ceilings = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)
     labels = responses.trials["run"].to_numpy(dtype=str)
     names, apart = list(dict.fromkeys(labels.tolist())), noted["test_sets"]
@@ -134,7 +134,7 @@ def _runs(job: Job, settings: EncodeSettings, noted: Mapping[str, Any], *, hrf: 
         {"": [run for run in names if run not in tested], **apart},
         encoding.turned_in_time(labels, settings.null_draws, gap, settings.null, job.seed),
         shift if settings.null == "shift" else phase,
-        [0] if hrf else list(noted["delays"]),
+        delays,
         reliable,
         _regions(responses.targets, reliable),
         noted["presentations"],
@@ -225,17 +225,14 @@ def _save_shares(job: Job, runs: _Runs, together: scoring.RunFit, bands: Bands, 
 
 def _on_the_clock(
     job: Job, trials: pd.DataFrame, noted: Mapping[str, Any], functions: Values | None
-) -> dict[str, dict[str, Values]]:
-    """Return every layer of every model, and controls, at the times of the rows (n_rows, n_features)."""
-    found: dict[str, dict[str, Values]] = {}
+) -> Iterator[tuple[str, dict[str, Callable[[], Values]]]]:
+    """Yield every model and control, with what reads a layer at the times of the rows (n_rows, n_features)."""
+    read = partial(_resampled, trials, noted=noted, functions=functions)
     for path in job.paths("features"):
-        layers = load(path, Layers, job.provenance, stored=True)
-        found[entities_of(path)["model"]] = {
-            name: _resampled(trials, layer.stimuli, layer.values, noted, functions) for name, layer in layers.items()
-        }
+        layers = load(path, Layers, job.provenance, stored=True).items()
+        yield entities_of(path)["model"], {name: partial(read, of.stimuli, of.values) for name, of in layers}
     for control, rows in job.load("runcontrols", pd.DataFrame).groupby("control", sort=False):
-        found[str(control)] = {str(control): _resampled(trials, rows, rows["value"].to_numpy(), noted, functions)}
-    return found
+        yield str(control), {str(control): partial(read, rows, rows["value"].to_numpy())}
 
 
 def _resampled(
@@ -255,7 +252,7 @@ def _resampled(
         # Rows left out at the start of a run are answered in those that follow.
         before = 0 if functions is None else len(functions)
         times = np.concatenate([times[0] - step * np.arange(before, 0, -1), times])
-        width = apart_s(step, noted["delays"]) if noted["slow"] and functions is None else step
+        width = apart_s(step, noted["delays"]) if noted["slow"] and not noted["hrf"] else step
         if "sampled" in events and events.loc[shown, "sampled"].iloc[0]:
             average = block_means if noted["resample"] == "mean" else resample_signal
             found = average(onsets + durations / 2, flat[shown], times, width)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from brainalign import encoding
 from brainalign.encoding import scoring
 from brainalign.regression import ALPHAS, DelayedFeatures
-from brainalign.statistics import permutation_test
+from brainalign.statistics import pearson, permutation_test
 
 DELAYS = (1, 2, 3)
 
@@ -85,9 +87,8 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
         Z = DelayedFeatures((X - X[inside].mean(axis=0)) / X[inside].std(axis=0), (0, 1), runs).rows()[:].numpy()
         for run in tested:
             k = "abcdef".index(run)
-            for target in range(2):
-                theirs = Ridge(fit.alphas[k, target]).fit(Z[inside], Y[inside, target]).predict(Z[runs == run])
-                assert np.isclose(fit.r[k, target], np.corrcoef(theirs, Y[runs == run, target])[0, 1], atol=1e-5)
+            theirs = Ridge(fit.alphas[k]).fit(Z[inside], Y[inside]).predict(Z[runs == run])
+            np.testing.assert_allclose(fit.r[k], pearson(theirs, Y[runs == run]), atol=1e-5)
     flat = np.c_[X, np.where(runs == "f", X[:, 0], 0.1)]  # in all runs that train there
     np.testing.assert_allclose(encoding.fit_runs([flat], Y, runs, (0, 1), folds).r[[2, 5]], fit.r[[2, 5]], atol=1e-5)
     changed = Y.copy()
@@ -116,9 +117,8 @@ def test_components_of_training_runs_take_the_place_of_features(rng: np.random.G
         train = runs != run
         reduced = make_pipeline(StandardScaler(), PCA(2)).fit(X[train]).transform(X)
         Z = DelayedFeatures(reduced, DELAYS, runs).rows()[:].numpy()
-        for target in range(2):
-            theirs = Ridge(fit.alphas[k, target]).fit(Z[train], Y[train, target]).predict(Z[~train])
-            assert np.isclose(fit.r[k, target], np.corrcoef(theirs, Y[~train, target])[0, 1], atol=1e-5)
+        theirs = Ridge(fit.alphas[k]).fit(Z[train], Y[train]).predict(Z[~train])
+        np.testing.assert_allclose(fit.r[k], pearson(theirs, Y[~train]), atol=1e-5)
     (null,) = scoring.run_null([X], Y, runs, DELAYS, fit, {run: np.ones((1, 31), dtype=complex) for run in "abc"})
     np.testing.assert_allclose(null[0], scoring.mean_over_runs(fit.r), atol=1e-5)
 
@@ -151,15 +151,20 @@ def test_layers_are_chosen_without_the_run_that_tests_them() -> None:
     Y = (layers["steady"] + 0.5 * rng.normal(size=(320, 2))).astype(np.float32)
     Y[runs == "c"] = 3 * layers["odd"][runs == "c"]
     fits = {name: encoding.fit_runs([values], Y, runs, (0,)) for name, values in layers.items()}
-    fit, band = scoring.best_layers(layers, fits, names)
-    assert all(band[name] is layers["steady"] for name in names)
+    read = {name: partial(np.asarray, values) for name, values in layers.items()}
+    fit, band = scoring.best_layers(read, fits, names)
+    assert band is layers["steady"]
     np.testing.assert_array_equal(fit.r, fits["steady"].r)
     by_hand = encoding.fit_runs([{name: layers["odd" if name == "b" else "steady"] for name in names}], Y, runs, (0,))
     np.testing.assert_allclose(by_hand.r[1], fits["odd"].r[1])
     np.testing.assert_allclose(by_hand.r[[0, 2, 3]], fits["steady"].r[[0, 2, 3]])
+    told = fits | {"odd": replace(fits["odd"], inner=fits["steady"].inner + np.eye(4)[1])}
+    fit, band = scoring.best_layers(read, told, names)
+    assert [name for name in names if band[name] is layers["odd"]] == ["b"]
+    np.testing.assert_array_equal(fit.r[:2], [fits["steady"].r[0], fits["odd"].r[1]])
     # A constant target has no score, and decides nothing.
     flat = {name: encoding.fit_runs([layers[name]], np.c_[Y, 0 * Y], runs, (0,)) for name in ("odd", "steady")}
-    assert all(values is layers["steady"] for values in scoring.best_layers(layers, flat, names)[1].values())
+    assert scoring.best_layers(read, flat, names)[1] is layers["steady"]
 
 
 def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:

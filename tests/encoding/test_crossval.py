@@ -151,14 +151,13 @@ def test_passages_that_are_tested_together_are_exchanged_as_wholes() -> None:
     """Features and targets share the bounds of passages alone; every other one is longer."""
     passage = np.repeat(np.arange(24), np.arange(24) % 2 + 3)
     n, folds = len(passage), [(np.flatnonzero(passage % 5 != k), np.flatnonzero(passage % 5 == k)) for k in range(5)]
-    options = {"leave_out": "group", "stimulus_ids": np.arange(n), "runs": np.zeros(n), "groups": passage}
-    called: dict[bool, list[float]] = {False: [], True: []}
+    of = {"leave_out": "group", "stimulus_ids": np.arange(n), "runs": np.zeros(n), "groups": passage}
+    called = np.zeros(2)
     for rng in map(np.random.default_rng, range(24)):
         X, Y = (rng.normal(size=(24, k))[passage] + rng.normal(size=(n, k)) / 2 for k in (10, 20))
-        for whole, shares in called.items():
-            more = {"wholes": passage} if whole else {}
-            shares.append((evaluate(Ridge(), X, Y, folds, n_permutations=99, **options, **more).null.p <= 0.05).mean())
-    assert np.mean(called[True]) < 0.075 < 0.12 < np.mean(called[False])
+        for k, wholes in enumerate((None, passage)):
+            called[k] += (evaluate(Ridge(), X, Y, folds, n_permutations=99, wholes=wholes, **of).null.p <= 0.05).mean()
+    assert called[1] / 24 < 0.075 < 0.12 < called[0] / 24
 
 
 def test_targets_that_few_orders_reach_are_refitted_ten_times_as_often(design: dict[str, np.ndarray]) -> None:

@@ -97,9 +97,8 @@ def test_over_and_above_of_correlations(n: int, record: Record) -> None:
         both, other = (geometry.rdm(np.hstack([x, -x]), "correlation") for x in (latents, latents[:, :8]))
         for k in (0, 1):
             signal = latents * np.repeat([1, k / 2], 8) @ rng.normal(size=(12, 16, 30)) / 4
-            rdms = geometry.rdm(signal + 0.7 * rng.normal(size=signal.shape), "correlation")
-            found = geometry.rdm_partial_test(rdms, both, other[None], "pearson", 99, rng, strengths=True)
-            called[k] += found.p <= 0.05
+            own = geometry.rdm(signal + 0.7 * rng.normal(size=signal.shape), "correlation")
+            called[k] += geometry.rdm_partial_test(own, both, other[None], "pearson", 99, rng, strengths=True).p <= 0.05
     check_size(record, "nothing of its own", int(called[0]), n)
     within(record, "power, half of its own", called[1] / n, f" (n = {n})", least=0.9)
 

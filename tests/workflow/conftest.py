@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
+from made import write_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -71,8 +71,7 @@ class Checkout:
         content = {"results": f"results of/{name}", "datasets": {"small": {"descriptor": "study/small.yaml"}}}
         content |= {"models": models, "methods": methods, "encode": {"permutations": 20}}
         content |= {"compare": {"permutations": 50}} | changes
-        (self.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        return f"{name}.yaml"
+        return write_yaml(self.root / f"{name}.yaml", content).name
 
 
 @pytest.fixture(scope="session")

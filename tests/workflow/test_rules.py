@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from made import write_yaml
 from snakemake.cli import get_argument_parser
 from worlds.matrix import Cell
 
@@ -80,11 +81,10 @@ def test_what_stages_load_themselves_is_declared(make_image_study, root: Path, t
         (tmp_path / name).touch()
     (tmp_path / "rest" / "people.tsv").write_text("subject\tpath\n01\t01.npy\n")
     series = {"name": "rest", "recordings": {"all": {"format": "series", "people": "people.tsv", "tr_s": 1.0}}}
-    (tmp_path / "rest" / "rest.yaml").write_text(yaml.safe_dump(series))
     decoder = {"decoder": "network", "language": "pretrained", "language_weights": str(tmp_path / "writer")}
     sentences = {"descriptor": str(root / "data" / "simulated-sentences.yaml"), "models": ["words"]}
     datasets = {"scenes": {"descriptor": str(descriptor), "models": ["net"]}, "simulated-sentences": sentences}
-    datasets |= {"rest": {"descriptor": str(tmp_path / "rest" / "rest.yaml")}}
+    datasets |= {"rest": {"descriptor": str(write_yaml(tmp_path / "rest" / "rest.yaml", series))}}
     models = {"net": {"extractor": "vision", "weights": str(tmp_path / "net"), "pooling": "tokens"}}
     models |= {"words": {"extractor": "sentence", "weights": str(tmp_path / "words")}}
     content = {"results": f"{tmp_path}/results", "datasets": datasets, "ground": {"model": "net", "text": "words"}}

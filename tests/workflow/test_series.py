@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import config_of, draw_page, run_all, run_step
-from made import responses_of
+from made import responses_of, write_yaml
 from refusals import refused
 from seeded.recorded import Record, Stage
 from sklearn.decomposition import PCA
@@ -30,10 +29,10 @@ OPTIONS |= {"permutations": 19, "draws": 200, "network_permutations": 19}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Config]:
-    descriptor = tmp_path_factory.mktemp("series") / "rest.yaml"
     world = {"world": "roi_series", "n_subjects": 16, "n_frames": 160, "regions_per_network": 4}
     world |= {"state_strength": 0.7, "labels": ["state"]}
-    descriptor.write_text(yaml.safe_dump({"name": "rest", "title": "Rest <of> 16", "simulate": world}))
+    content = {"name": "rest", "title": "Rest <of> 16", "simulate": world}
+    descriptor = write_yaml(tmp_path_factory.mktemp("series") / "rest.yaml", content)
     models = {"random": {"extractor": "random", "n_features": 12}}
     config = config_of(descriptor, models=models, decode_series=OPTIONS | {"folds": 2}, confidence=0.9)
     assert [job.rule for job in jobs(config)] == ["prepare_series", "decode_series", "report_group"]

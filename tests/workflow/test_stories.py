@@ -40,6 +40,7 @@ from brainalign.study import Shape, known_shape, load_descriptor, parse, shape_o
 from brainalign.workflow import Run, job_of, planned, report_path
 
 N_VOXELS, ROOT = 6, Path(__file__).parents[2]
+NOTED: Any = {"detrend": "none", "high_pass_hz": 0.0, "resample": "mean", "hrf": None}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     tested = scores[scores["kind"] != "layer"].set_index(["model", "region"])
     for model, other in (("language", "sound"), ("sound", "language")):
         for region in (model, "both"):
-            assert tested.loc[(model, region), "r"] > 0.25
+            assert tested.loc[(model, region), "r"] > (0.6 if region == model else 0.44)  # of rows alone .59 and .43
             assert tested.loc[(model, region), "p"] == 1 / 60
             assert tested.loc[(model, region), "r"] > 3 * tested.loc[(model, region), "null_95"]
         assert tested.loc[(other, model), "r"] < 0.5 * tested.loc[(model, model), "r"]
@@ -260,7 +261,7 @@ def test_constant_features_are_zero_without_their_drifts(rng) -> None:
 def test_features_of_volumes_are_averaged_between_delays() -> None:
     told = story(4, 190, 6, 0.8, repeated=0, n_features=(12, 7), seed=24)
     rows = pd.DataFrame([(run, 0.8 * k + 0.4) for run in told.planted for k in range(190)], columns=["run", "onset_s"])
-    noted: Any = {"step_s": 0.8, "delays": [2, 5, 8, 10], "detrend": "none", "high_pass_hz": 0.0, "resample": "mean"}
+    noted: Any = NOTED | {"step_s": 0.8, "delays": [2, 5, 8, 10]}
     planted = np.concatenate([values[:, :6] for values in told.planted.values()]).astype(np.float32)
     r = []
     for slow in (False, True):
@@ -272,7 +273,7 @@ def test_features_of_volumes_are_averaged_between_delays() -> None:
 @pytest.mark.parametrize(("slow", "time"), [(False, 1.0), (True, 1.25)])
 def test_words_stand_at_onsets_for_what_answers_at_once_and_else_at_middles(slow: bool, time: float) -> None:
     rows, word = pd.DataFrame({"run": "a", "onset_s": np.arange(60) / 20}), {"onset_s": 1.0, "duration_s": 0.5}
-    noted = {"step_s": 0.05, "delays": [0, 1], "detrend": "none", "high_pass_hz": 0.0, "resample": "mean", "slow": slow}
+    noted = NOTED | {"step_s": 0.05, "delays": [0, 1], "slow": slow}
     X = continuous._resampled(rows, pd.DataFrame({"run": ["a"]} | word), np.ones((1, 1)), noted, None)
     assert rows["onset_s"][X[:, 0].argmax()] == time
 

@@ -18,7 +18,7 @@ Mood AM (1971). Partitioning variance in multiple regression analyses as a tool 
 American Educational Research Journal 8:191-202. doi:10.3102/00028312008002191
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
@@ -37,6 +37,7 @@ COLUMNS, VALUES = 2048, 2**25  # of responses that are predicted at once: column
 ROUNDING = 1e-6  # R² of fits that differ by float32 alone, as where a band has no share in the joint one
 Turns = Mapping[str, NDArray[Any]]  # of each run, draw by draw: rows that it is shifted by, or what phases turn by
 Names = tuple[str, ...]
+Readers = Mapping[str, Callable[[], Values]]
 Fold = tuple[Sequence[str], Sequence[str]]  # runs to train on, runs to test
 
 
@@ -192,11 +193,10 @@ def fits_without(
     dict of RunFit
         By what was left out, in the order of the bands.
     """
-    options: Any = {"n_candidates": n_candidates, "n_components": n_components}
-    options |= {"seed": seed, "with_trained": with_trained}
+    how: Any = {"n_candidates": n_candidates, "n_components": n_components, "seed": seed, "with_trained": with_trained}
     wanted = {left for names in (*zip(bands, strict=True), *sets) for _, left in _terms(names) if left}
     return {
-        left: fit_runs([band for name, band in bands.items() if name not in left], Y, runs, delays, folds, **options)
+        left: fit_runs([band for name, band in bands.items() if name not in left], Y, runs, delays, folds, **how)
         for left in sorted(wanted, key=lambda left: (len(left), *map(list(bands).index, left)))
         if len(left) < len(bands)
     }
@@ -220,21 +220,22 @@ def _terms(names: Sequence[str]) -> list[tuple[int, Names]]:
     return [((-1) ** (len(names) + n + 1), left) for n in range(len(names) + 1) for left in combinations(names, n)]
 
 
-def best_layers(layers: Mapping[str, Values], fits: Mapping[str, RunFit], names: Sequence[str]) -> tuple[RunFit, Band]:
+def best_layers(layers: Readers, fits: Mapping[str, RunFit], names: Sequence[str]) -> tuple[RunFit, Band]:
     """Choose a layer for every run by inner folds on the others: its fit, and its features by the run left out.
 
     Parameters
     ----------
-    layers : mapping of array (n_rows, n_features)
+    layers : mapping of callable
+        That return arrays (n_rows, n_features); of the layers chosen they are called.
     fits : mapping of RunFit
         Of each layer by itself.
     names : sequence of str
         The runs, in the order of the fits.
     """
-    if len(layers) == 1:
-        (layer,) = layers
-        return fits[layer], layers[layer]
     chosen = [max(fits, key=lambda layer: fits[layer].inner[k]) for k in range(len(names))]
+    held = {layer: layers[layer]() for layer in dict.fromkeys(chosen)}
+    if len(held) == 1:
+        return fits[chosen[0]], held[chosen[0]]
     every = [fits[layer] for layer in chosen]
     parts = {
         name: np.stack([getattr(fit, name)[k] for k, fit in enumerate(every)])
@@ -242,7 +243,7 @@ def best_layers(layers: Mapping[str, Values], fits: Mapping[str, RunFit], names:
     }
     weights = np.mean([fit.weights for fit in every], axis=0)
     fit = RunFit(weights=weights, n_components=every[0].n_components, **parts)
-    return fit, {name: layers[layer] for name, layer in zip(names, chosen, strict=True)}
+    return fit, {name: held[layer] for name, layer in zip(names, chosen, strict=True)}
 
 
 def _of_fold(band: Band, run: str) -> Values:
