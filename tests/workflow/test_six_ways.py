@@ -117,16 +117,16 @@ def check_story(folder: Path) -> Found:
     X, Y, runs = [], [], np.repeat(np.arange(6), n)
     for run in range(1, 7):
         mine = (words["story"] == f"story{run}").to_numpy()
-        x = (times[:, None] - (words["start"] + 0.1).to_numpy()[mine]) / 2
-        X.append(residual @ (np.sinc(x) * np.sinc(x / 3) * (abs(x) < 3)) @ vectors[mine])
+        # At each delay, also of what was said in the rows left out.
+        x = (times[:, None] - np.reshape([2, 4, 6, 8], (4, 1, 1)) - (words["start"] + 0.1).to_numpy()[mine]) / 2
+        X.append(np.concatenate(residual @ (np.sinc(x) * np.sinc(x / 3) * (abs(x) < 3)) @ vectors[mine], axis=1))
         values = residual @ np.load(folder / f"story{run}.npy")[kept]
         Y.append(values / values.std(axis=0))
     X, Y, r = np.concatenate(X), np.concatenate(Y), []
     for run in range(6):
         train, test = np.flatnonzero(runs != run), np.flatnonzero(runs == run)
-        scaled = ((X - X[train].mean(axis=0)) / X[train].std(axis=0)).reshape(6, n, -1)
-        delayed = [np.pad(scaled, ((0, 0), (delay, 0), (0, 0)))[:, :n] for delay in (1, 2, 3, 4)]
-        found = predicted(np.concatenate(delayed, axis=2).reshape(6 * n, -1), Y, train, test, LeaveOneGroupOut(), runs)
+        scaled = (X - X[train].mean(axis=0)) / X[train].std(axis=0)
+        found = predicted(scaled, Y, train, test, LeaveOneGroupOut(), runs)
         r.append(np.arctanh(correlations(found, Y[test])))
     scores = table(folder, "runscores", subject="01")
     mine = scores[(scores["kind"] == "model") & (scores["model"] == "minilm")].set_index("region")
