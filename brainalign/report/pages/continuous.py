@@ -250,12 +250,12 @@ def _shares(shares: pd.DataFrame, colours: Mapping[str, str], level: str) -> kit
     panel = kit.captioned("runshares", "What each model adds", figure, shares, **words)
     alone = ~shares["model"].isin([*WHOLE]) & ~shares["model"].str.contains(SHARING, regex=False)
     top = shares[alone].sort_values("unique", ascending=False).iloc[0]
-    certain = top["p"] * alone.sum() < kit.LEVEL or (top["low"] > 0 and top["p"] < kit.LEVEL)
-    sure = top["unique"] > 0 and certain  # of the largest of many p says little: as for findings, over runs as well
+    n, p = alone.sum(), top["p"]  # of the largest of many p says little: corrected, or over runs as well
+    sure = top["unique"] > 0 and (p * n < kit.LEVEL or (p < kit.LEVEL and top["low"] > 0))
     verb = "adds most" if sure else "comes first of models that are not shown to add anything"
     text = f"{top['model']} {verb}: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
-    corrected = f", p {kit.p_equals(min(top['p'] * alone.sum(), 1), 4)} corrected for {alone.sum()} models and regions"
-    text += f" (p {kit.p_equals(top['p'], 4)}{corrected * bool(alone.sum() > 1)})."
+    corrected = f", p {kit.p_equals(min(p * n, 1), 4)} corrected for {n} models and regions"
+    text += f" (p {kit.p_equals(p, 4)}{corrected * bool(n > 1)})."
     return kit.Section("shares", "Which model explains what", [panel], [text])
 
 
