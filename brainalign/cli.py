@@ -34,7 +34,7 @@ from brainalign.config import Config, check_table_models, load_config
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
 from brainalign.study import RUN_KEYS, Study, has_unknown_size, load_descriptor, read_yaml
-from brainalign.workflow import STEPS, Job, Run, jobs
+from brainalign.workflow import STEPS, Job, PlannedJob, Run, jobs
 
 if TYPE_CHECKING:
     from brainalign.datasets import Problem
@@ -279,21 +279,12 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     for column in table.columns[1:]:
         column.justify = "right"
     for stage in dict.fromkeys(step.name for step in STEPS.values()):
-        costs = [job.cost for job in planned if job.stage == stage]
-        if not costs:
-            continue
-        table.add_row(
-            stage,
-            str(len(costs)),
-            str(max(cost.memory_mb for cost in costs)),
-            f"{sum(cost.seconds for cost in costs) / 60:.1f}",
-            f"{sum(cost.disk_mb for cost in costs):.0f}",
-        )
-    total = sum(job.cost.seconds for job in planned) / 60
+        if these := [job for job in planned if job.stage == stage]:
+            table.add_row(*_row_of(stage, these, str(max(job.cost.memory_mb for job in these))))
     table.add_section()
-    table.add_row("all", str(len(planned)), "", f"{total:.1f}", f"{sum(job.cost.disk_mb for job in planned):.0f}")
+    table.add_row(*_row_of("all", planned, ""))
     console.print(table)
-    longest = max((job.end_s for job in planned), default=0) / 60
+    longest, total = max((job.end_s for job in planned), default=0) / 60, sum(job.cost.seconds for job in planned) / 60
     bound = f"{total - longest:.1f} / n + {longest:.1f} min"
     console.print(f"n cores need {bound} at most (Brent's bound); {longest:.1f} is the longest chain of jobs")
     memory = config.memory or float("inf")
@@ -308,6 +299,11 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     command = shlex.join(["brainalign", "run", str(arguments.config)])
     console.print(f"results go to {config.results}; to run it: {command}", markup=False)
     return 0
+
+
+def _row_of(stage: str, planned: list[PlannedJob], memory: str) -> tuple[str, ...]:
+    minutes, disk_mb = sum(job.cost.seconds for job in planned) / 60, sum(job.cost.disk_mb for job in planned)
+    return stage, str(len(planned)), memory, f"{minutes:.1f}", f"{disk_mb:.0f}"
 
 
 if __name__ == "__main__":

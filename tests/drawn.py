@@ -78,12 +78,9 @@ def _floats(line: Line2D) -> tuple[list[float], list[float]]:
 
 
 def bars(ax: Axes) -> list[Bar]:
-    found = []
-    for box in ax.patches:
-        if isinstance(box, Rectangle) and box.get_data_transform() is ax.transData:
-            ends = box.get_x() + box.get_width(), box.get_y() + box.get_height()
-            found.append(Bar(*box.get_xy(), *ends, to_hex(box.get_facecolor())))
-    return found
+    boxes = [box for box in ax.patches if isinstance(box, Rectangle)]
+    boxes = [box for box in boxes if box.get_data_transform() is ax.transData]
+    return [Bar(*map(float, box.get_bbox().extents), to_hex(box.get_facecolor())) for box in boxes]
 
 
 def zones(ax: Axes) -> list[tuple[float, float]]:
@@ -111,12 +108,10 @@ def levels(ax: Axes, axis: str = "y") -> dict[str, list[float]]:
 def spans(ax: Axes, colour: str | None = None) -> list[tuple[float, float, float, float]]:
     """Return the ends (x, y, x2, y2) of every error bar and of every line of hlines and vlines."""
     ends = []
-    for lines in ax.collections:
-        if isinstance(lines, LineCollection):
-            shades = [to_hex(shade) for shade in lines.get_colors()]
-            for k, segment in enumerate(lines.get_segments()):
-                if len(segment) and colour in (None, shades[k % len(shades)]):
-                    ends.append((*segment[0], *segment[-1]))
+    for lines in (of for of in ax.collections if isinstance(of, LineCollection)):
+        shades = [to_hex(shade) for shade in lines.get_colors()]
+        segments = [of for k, of in enumerate(lines.get_segments()) if colour in (None, shades[k % len(shades)])]
+        ends += [(*of[0], *of[-1]) for of in segments if len(of)]
     return [tuple(map(float, end)) for end in ends if np.isfinite(end).all()]  # type: ignore[misc]
 
 
@@ -253,9 +248,8 @@ def gaps_of(figure: Figure) -> list[str]:
             places = np.asarray(axis.get_majorticklocs(), dtype=float)
             low, high = sorted(axis.get_view_interval())
             named = isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter) and not ax.images
-            if not named or not len(places) or (np.diff(places) != 1).any():
-                continue
-            if low < places.min() - 1 or high > places.max() + 1:
+            is_in_steps = named and len(places) and (np.diff(places) == 1).all()
+            if is_in_steps and (low < places.min() - 1 or high > places.max() + 1):
                 problems.append(f"{ax.get_title()!r}: names from {places.min():g} to {places.max():g} in {low, high}")
     return problems
 

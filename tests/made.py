@@ -78,6 +78,11 @@ def save_epochs(
     epochs.save(path, overwrite=True, verbose="error")
 
 
+def write_table(file: Path, /, **columns: Any) -> Path:
+    pd.DataFrame(columns).to_csv(file, sep="," if file.suffix == ".csv" else "\t", index=False)
+    return file
+
+
 def write_yaml(path: Path, content: Mapping[str, Any]) -> Path:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path

@@ -225,17 +225,23 @@ def test_memory_bounds_what_runs_side_by_side(folder: Path, monkeypatch: pytest.
     assert main(["plan", str(folder / "study.yaml")]) == 0
     said = "extract mine mine may take 1.0 GB, more than memory: 1GB"
     check(capsys.readouterr().out, said, unsaid=["encode mine"])
-    commands: list[list[str]] = []
-
-    def start(command: list[str], **_: object) -> SimpleNamespace:
-        commands.append(command)
-        return SimpleNamespace(wait=lambda: 0)
-
-    monkeypatch.setattr("brainalign.commands.run.subprocess.Popen", start)
+    started = MagicMock(**{"return_value.wait.return_value": 0})
+    monkeypatch.setattr("brainalign.commands.run.subprocess.Popen", started)
     assert main(["run", str(folder / "study.yaml")]) == 0
-    assert {"mem_mb=953", "gpu=1"} < set(commands[0])
+    assert {"mem_mb=953", "gpu=1"} < set(started.call_args.args[0])
     assert main(["run", str(folder / "study.yaml"), "--profile", "slurm"]) == 0
-    assert "--resources" not in commands[1]
+    assert "--resources" not in started.call_args.args[0]
+
+
+def test_workers_are_as_many_as_cores_of_the_run_or_of_its_jobs(tmp_path: Path, monkeypatch) -> None:
+    Cell("vectors", "array", "column").write(tmp_path, lambda study, run: run.update(cluster="dask"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("brainalign.commands.run._wait", lambda process: 0)
+    monkeypatch.setattr("brainalign.commands.run.subprocess.Popen", MagicMock())
+    for given, workers in (([], None), (["--cores", "1"], 1), (["--profile", "slurm"], 8)):
+        assert main(["run", "config.yaml", *given]) == 0
+        written = load_config(".snakemake/brainalign/config.yaml")
+        assert written.cluster_of("ridge")["workers"] == workers
 
 
 def test_nobody_can_say_here_whether_a_run_elsewhere_is_over(tmp_path: Path, capsys) -> None:
@@ -272,12 +278,17 @@ def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: 
     progress.take(record("job_error", jobid=9, rule_name="all", log=["none.log"]))
     killed = "SLURM-job '3' failed, SLURM status is: 'OUT_OF_MEMORY'. Reason: Unknown."
     progress.take(record("job_error", jobid=9, rule_name="all", log=["slurm.log"], rule_msg=killed))
+    # Snakemake tells jobs of a group nothing of SLURM.
+    (folder / "group.log").write_text("slurmstepd: error: *** JOB 4 ON node1 CANCELLED AT noon DUE TO TIME LIMIT ***\n")
+    progress.take(record("group_error", aux_logs=["group.log"], job_error_info=[{"jobid": 8}]))
+    progress.take(record("job_error", jobid=8, rule_name="all", log=["job.log"]))
     progress.close(1)
     assert screen.getvalue() == (
         "1/2 prepare mine 01 (100 s)\nfailed: encode mine 01: the mask holds no voxel; shrink nothing\n"
         f"  its log: {folder / 'job.log'}, {folder / 'slurm.log'}\n"
         f"failed: all : it left no message\n  its log: {folder / 'none.log'}\n"
         f"failed: all : SLURM ended it (OUT_OF_MEMORY)\n  its log: {folder / 'slurm.log'}\n"
+        f"failed: all : SLURM ended it (TIMEOUT)\n  its log: {folder / 'job.log'}, {folder / 'group.log'}\n"
         "what had been computed is kept; correct what failed and run again\n"
     )
 
@@ -285,10 +296,10 @@ def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: 
 def test_a_run_that_stops_says_where_all_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     (folder / ".snakemake" / "log").mkdir(parents=True)
-    whole = f"full log: {folder}/.snakemake/log/b.snakemake.log"
-    for status, logs, said in ((1, [], []), (0, ["a"], []), (1, ["b"], [whole])):
-        for name in logs:
-            (folder / ".snakemake" / "log" / f"{name}.snakemake.log").touch()
+    (folder / ".snakemake" / "log" / "later.snakemake.log").touch()  # of another shell
+    for status, names, said in ((1, [], []), (0, ["a"], []), (1, ["b"], [f"full log: {folder}/b.log"])):
+        handlers = [logging.FileHandler(f"{name}.log", delay=True) for name in names]
+        monkeypatch.setattr(logging.getLogger("snakemake.logging"), "handlers", handlers)
         screen = io.StringIO()
         progress = RunProgress(Run(load_config("study.yaml")), Console(file=screen, width=120, soft_wrap=True))
         monkeypatch.setattr(progress, "bar", MagicMock())

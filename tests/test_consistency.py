@@ -262,7 +262,7 @@ def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
 
     tested = lab.study.scenes["stimulus_id"].tolist()
     load(*tested[:7], "cat", "dog")
-    refused("6 of 9 objects were shown to all of its 1 fMRI subjects", load, *tested[:6], tested[40], "cat", "dog")
+    refused("6 of 9 objects are test images of all of its 1 fMRI subjects", load, *tested[:6], tested[40], "cat", "dog")
     refused(r"0 of 3 objects .*\(none\)", load, "a.png", "b.png", "c.png")
 
 

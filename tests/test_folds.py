@@ -86,13 +86,12 @@ def trials(names, vectors, texts=None, seed=0) -> decoding.Trials:
 
 
 VECTORS = np.random.default_rng(3).normal(size=(60, 5))
-TEXTS = [f"word{row} and other{row}" for row in range(60)]
 IDS = [f"s{row}" for row in range(60)]
 
 
 def sides(kind: str) -> tuple[decoding.Trials, decoding.Trials]:
     """Return 40 training and 20 test trials, of which some are of one stimulus on both sides."""
-    names, vectors, texts = list(IDS), VECTORS.copy(), list(TEXTS)
+    names, vectors, texts = list(IDS), VECTORS.copy(), [f"word{row} and other{row}" for row in range(60)]
     if kind == "one id":
         names[45] = names[5]
     elif kind.endswith("under two ids"):

@@ -645,9 +645,8 @@ def test_tables_whose_columns_are_called_otherwise_are_written_anew(tmp_path: Pa
     renamed = tmp_path / "presented_renamed.tsv"
     trials = read_text_table(renamed).assign(fold=lambda of: np.where(of["stimulus_id"] < names[8], "val", "train"))
     trials.to_csv(renamed, sep="\t", index=False)
-    (tmp_path / "stimuli.tsv").unlink()
-    (tmp_path / "presented.csv").unlink()  # the trials are called as studies call them, the cells are not
-    (tmp_path / "cells_renamed.tsv").unlink()
+    # The trials are called as studies call them, the cells are not.
+    remove(tmp_path / name for name in ("stimuli.tsv", "presented.csv", "cells_renamed.tsv"))
     files = described(tmp_path).recordings["01"]
     assert (files.trials, files.targets) == (Path("presented_renamed.tsv"), Path("cells_renamed.tsv"))
     stimuli = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t", index_col=0)  # trials say which were for testing
@@ -695,8 +694,7 @@ def test_what_arrays_say_of_their_own_rows_is_taken_from_them(tmp_path: Path) ->
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, ending: str, fails, monkeypatch) -> None:
-    names = [f"p{k:02d}" for k in range(10)]
-    images(tmp_path, names)
+    images(tmp_path, names := [f"p{k:02d}" for k in range(10)])
     values = rng.normal(size=(2, 30, 4)).astype(np.float32)
     tables = [pd.DataFrame(table, columns=["V1_1", "V1_2", "IT_1", "IT_2"]) for table in values]
     shown = [f"{name}.png" for name in names] * 3
@@ -727,8 +725,7 @@ def test_a_table_of_everything_becomes_arrays_of_each_person(tmp_path: Path, end
 
 
 def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Path) -> None:
-    names = [f"p{k:02d}" for k in range(12)]
-    images(tmp_path, names)
+    images(tmp_path, names := [f"p{k:02d}" for k in range(12)])
     keys = [(who, day, name, cell) for who in "ab" for day in "12" for name in names for cell in ("n1", "n2", "n3")]
     table = pd.DataFrame(keys, columns=["subject", "day", "image", "neuron"])
     table["area"], table["depth"] = table["neuron"].map({"n1": "V4", "n2": "IT", "n3": "IT"}), table["neuron"].str[1:]
@@ -744,6 +741,11 @@ def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Pa
         trials = responses.trials[["session", "stimulus_id"]].itertuples(index=False)
         for values, (day, name) in zip(responses.values, trials, strict=True):
             np.testing.assert_allclose(values, asked[day, name].reindex(responses.targets["target_id"]), rtol=1e-6)
+    remove(tmp_path.glob("*.[cnt]*"))
+    means = rng.normal(size=(24, 2, 3))  # of areas, which have rows, but no cells
+    keys = [(name, run, who, area) for run in "12" for name in names for who in "ab" for area in ("V1", "IT", "FFA")]
+    save(tmp_path / "long.csv", pd.DataFrame(keys, columns=["item", "run", "subject", "roi"]).assign(r=means.ravel()))
+    assert responses_to(names * 2, means[:, 1], described(tmp_path), "b").regions()["IT"].tolist() == [1]
 
 
 @pytest.mark.parametrize("labels", ["sub-{}_y.npy", "{}_Labels.txt", "{}_class.txt"])
@@ -928,6 +930,21 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     again = read_subject(described(tmp_path), "01", as_they_are=True).trials
     assert again["stimulus_id"].equals(responses.trials["stimulus_id"])
     assert again["run"].tolist() == ["1"] * 20 + ["2"] * 20
+    save(tmp_path / "stim_info.csv", {"nsdId": range(20), "caption": [f"scene {k}" for k in range(20)]})  # from 0
+    for k, order in enumerate(shown):
+        save(tmp_path / f"run-{k + 1}_design.csv", {"trial": range(20), "73KID": order + 1})
+    assert read_subject(described(tmp_path), "01").trials["stimulus_id"].equals(again["stimulus_id"])
+
+
+def test_runs_of_grayordinates_have_an_events_file_each(tmp_path: Path) -> None:
+    images(tmp_path, names := [f"im{k:02d}" for k in range(8)])
+    shown = rng.permutation([f"images/{name}.png" for name in names * 2])
+    axes = ScalarAxis([*names]), BrainModelAxis.from_mask(np.arange(32492) < 5, "CortexLeft")
+    for run, values in enumerate(betas := rng.normal(size=(2, 8, 5))):
+        (place := tmp_path / "ciftify" / "sub-01" / "results" / f"see_run-{run}").mkdir(parents=True)  # as NOD has it
+        nibabel.Cifti2Image(values, axes).to_filename(place / f"task-see_run-{run}_beta.dscalar.nii")
+        save(tmp_path / f"sub-01_task-see_run-{run}_events.tsv", {"onset": range(8), "stim_file": shown[8 * run :][:8]})
+    responses_to(shown, betas.reshape(16, 5), described(tmp_path))
 
 
 def test_rows_are_stimuli_in_order_where_no_table_says_more(tmp_path: Path) -> None:
@@ -985,7 +1002,9 @@ def test_answers_and_copies_in_bids_are_not_read(tmp_path: Path) -> None:
     marks = next(tmp_path.glob("sub-01/**/*_channels.tsv"))
     marks.write_text(marks.read_text().replace("good", "bad", 1))
     pd.DataFrame({"stimulus_id": [f"p{k:02d}" for k in range(20)], "a": 0.5, "b": 1}).to_csv(tmp_path / "vectors.csv")
+    save(tmp_path / "ages.csv", {"age": [33]})
     responses = read_subject(study := described(tmp_path), "01")
+    assert "# not read: ages.csv\n" in (tmp_path / "study.yaml").read_text()
     assert responses.trials["stimulus_id"].tolist()[-80:] == [Path(name).stem for name in events["stim_file"]]
     assert responses.targets["target_id"].tolist() == ["Pz", "Oz"]
     assert "vectors: {extractor: table, file: vectors.csv}" in (tmp_path / "study.yaml").read_text()
@@ -1034,11 +1053,15 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     np.testing.assert_allclose([read.sets[name][0, 0] for name in read.sets], [pairs, pairs])
     assert "models:  # features_ids.tsv are the rows of features.npz" in (tmp_path / "study.yaml").read_text()
     remove([*tmp_path.glob("*_rdm.*"), *tmp_path.glob("features*"), *tmp_path.glob("*_ordered.tsv")])
-    structs = np.zeros((1, 2), dtype=[("RDM", "O"), ("name", "O"), ("color", "O")])  # of the toolbox for RSA
-    structs[0] = [(squareform(pairs + k), f"{name} | hIT", [0.0, 0.0, 1.0]) for k, name in enumerate("ab")]
-    savemat(tmp_path / "RDMs.mat", {"RDMs": structs})
-    sets = read_rdm_study(described(tmp_path)).sets
-    np.testing.assert_allclose([of[0, 0] for of in sets.values()][-2:], [pairs, pairs + 1])
+    areas = ("EVC", "FFA")
+    people = [f"{area} | {who} | Session: 1" for area in areas for who in "ab"]
+    for told in ([f"{area} | hIT" for area in areas], areas, people):  # as the toolbox for RSA has it
+        structs = np.zeros(len(told), dtype=[("RDM", "O"), ("name", "O"), ("color", "O")])
+        structs[:] = [(squareform(pairs + k), name, [0.0, 0.0, 1.0]) for k, name in enumerate(told)]
+        savemat(tmp_path / "RDMs.mat", {"RDMs": structs.reshape(2, -1)})
+        sets = read_rdm_study(described(tmp_path)).sets
+        found = np.concatenate([sets[area][:, 0] for area in areas])
+        np.testing.assert_allclose(found, [pairs + k for k in range(len(told))])
     remove(tmp_path.glob("*RDMs*"))
     assert {of.format for of in described(tmp_path).recordings.values()} == {"rdms"}
     remove(tmp_path.glob("IT.np*"))
@@ -1049,6 +1072,12 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
 
 
 def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys, fails) -> None:
+    (tmp_path / "trials.txt").write_text("trial\timage\n1\tcat\n")
+    np.save(tmp_path / "lfp.npy", {"lfp": np.ones((2, 9))}, allow_pickle=True)
+    save(tmp_path / "behav.csv", {"trial": [1, 2], "rt": [0.3, 0.4]})
+    (tmp_path / "a_ieeg.edf").touch()
+    refused(r": Save \S*lfp.npy anew.* trials.txt .tsv, .* of a_ieeg.edf as", init_study, tmp_path, lambda *_: "")
+    remove(tmp_path.iterdir())
     savemat(tmp_path / "data_face.mat", {"F": np.ones((2, 9)), "ChannelFlag": np.ones((2, 1))})  # of Brainstorm
     (tmp_path / "notes.csv").touch()
     savemat(tmp_path / "a.mat", {"alice": {"stim": np.ones((9, 4)), "brain": np.ones((9, 5))}})  # runs of a story
@@ -1069,6 +1098,8 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     assert main(["init", str(tmp_path)]) == 2
     said = "numbers tell what was shown, which no model can read; add images .*shown.npy: holds images; save each as"
     assert re.search(said, " ".join(capsys.readouterr().err.split()))
+    save(tmp_path / "stimuli.csv", {"stimulus_id": [1, 2, 3], "size": 4})
+    fails("numbers tell what was shown, which no model can read", init_anew, tmp_path)
     remove(tmp_path.iterdir())
     np.save(tmp_path / "rates.npy", np.ones((trials_of(["cat", "dog"], tmp_path), 4)))
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
@@ -1175,10 +1206,11 @@ def test_what_lies_beside_is_read_or_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"\xff")
     pd.DataFrame(vectors, pd.Index(order, name="word")).to_csv(tmp_path / "glove.csv")
     (tmp_path / "cells.csv").write_text("id,depth\na,1\n")
+    (tmp_path / "net.safetensors").touch()
     study = described(tmp_path)
     assert {who: read_subject(study, who).trials["stimulus_id"].tolist() for who in study.recordings} == tables
     written = (tmp_path / "study.yaml").read_text()
-    assert "# not read: cells.csv\n" in written
+    assert "# not read: cells.csv, net.safetensors\n" in written
     for of in yaml.safe_load(written)["models"].values():
         found = read_vectors(tmp_path / of["file"], tmp_path / of["ids"] if "ids" in of else None, of.get("layers"))
         assert (len(found.layers), found.rows_of(order).tolist()) == (1, [*range(24)]), of
@@ -1212,6 +1244,9 @@ def test_epochs_take_trials_beside_them_and_what_their_codes_mean(tmp_path: Path
     trials_of(names, tmp_path)
     trials = read_subject(described(tmp_path), "01").trials
     pd.testing.assert_frame_equal(trials[["stimulus_id", "run"]], read_text_table(tmp_path / "trials.tsv"))
+    data.events[:, 2], data.event_id = shown % 2, {"face": 0, "house": 1}  # of which a table says more
+    data.save(tmp_path / "s-epo.fif", overwrite=True, verbose="error")
+    pd.testing.assert_series_equal(read_subject(described(tmp_path), "01").trials["run"], trials["run"])
     remove(tmp_path.glob("*.tsv"))
     data.metadata = pd.DataFrame({"block": range(27), "picture": [f"{names[k]}.png" for k in shown]})
     data.save(tmp_path / "s-epo.fif", overwrite=True)

@@ -482,8 +482,7 @@ def test_a_file_of_a_list_holds_the_targets_of_the_others(scenes) -> None:
     n_trials, folder = len(scenes.trials), scenes.folder
 
     def n_targets(**files: object) -> int:
-        given = {"format": "betas", "trials": "trials.tsv"} | files
-        content = scenes.descriptor(recordings={"1": given}, shape=None)
+        content = scenes.descriptor(recordings={"1": {"format": "betas", "trials": "trials.tsv"} | files}, shape=None)
         shape = known_shape(load_descriptor(write_yaml(folder / "scenes.yaml", content)))
         assert shape.trials == n_trials
         return shape.targets

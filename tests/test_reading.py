@@ -27,16 +27,13 @@ from brainalign.io import open_picture, read_npy, read_npz, reading
 from brainalign.regression import read_state
 from brainalign.study import load_descriptor, parse, read_yaml
 
-ROOT = Path(__file__).parent.parent
-
 
 @pytest.mark.parametrize("name", ["bold.nii.gz", "bold.mgz"])
 def test_a_flipped_bit_of_a_compressed_image_never_gives_other_values(tmp_path: Path, name: str) -> None:
     # nibabel leaves the stream with the last voxel, before the checksum: that is what 32 of these would pass.
     path, rng = tmp_path / name, np.random.default_rng(4)
     values = rng.normal(100, 8, size=(6, 5, 4, 7)).astype(np.float32)
-    kind = nibabel.Nifti1Image if "nii" in name else nibabel.MGHImage
-    nibabel.save(kind(values, np.eye(4)), path)
+    nibabel.save((nibabel.Nifti1Image if "nii" in name else nibabel.MGHImage)(values, np.eye(4)), path)
     np.testing.assert_array_equal(read_volumes(path), values)
     whole, refused = path.read_bytes(), 0
     for bit in rng.choice(8 * len(whole), size=40, replace=False).tolist():
@@ -134,7 +131,7 @@ def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path) -> None:
     for text in ("[" * 1_000, "a: 2026-13-45", "a: 0b_", "a: \0"):
         (tmp_path / "a.yaml").write_text(text)
         refused(r"a.yaml: not valid YAML", read_yaml, tmp_path / "a.yaml")
-    study = (ROOT / "data" / "haxby-slice.yaml").read_text()
+    study = (Path(__file__).parent.parent / "data" / "haxby-slice.yaml").read_text()
     for value in (".inf", "-.inf", ".nan"):
         (tmp_path / "a.yaml").write_text(re.sub(r"tr_s: [\d.]+", f"tr_s: {value}", study))
         refused(r"a.yaml: fmri.tr_s: .*finite", load_descriptor, tmp_path / "a.yaml")

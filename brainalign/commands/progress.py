@@ -5,10 +5,10 @@
 with the costs that `brainalign plan` estimates: their ratios matter, and not how fast this machine is.
 """
 
+import logging
 import re
 import time
 from collections import defaultdict
-from logging import ERROR, LogRecord
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,6 +19,9 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from brainalign.workflow import STEPS, Run, jobs
+
+# What SLURM writes into the log of a job that it ends.
+ENDED = {"OUT_OF_MEMORY": "oom.kill", "TIMEOUT": "DUE TO TIME LIMIT"}
 
 
 class RunProgress:
@@ -34,11 +37,15 @@ class RunProgress:
         self.begun = time.monotonic()
         self.started: dict[int, tuple[str, str, float]] = {}
         self.failed: list[str] = []
+        self.group_logs: dict[int, list[str]] = {}
+        self.full_log = ""
         self.bar = Progress(BarColumn(), TextColumn("{task.description}"), console=console, transient=True)
         self.task = self.bar.add_task("", total=1.0)
 
-    def take(self, record: LogRecord) -> None:
+    def take(self, record: logging.LogRecord) -> None:
         """Take a record of Snakemake's log: what is to be done, what began, ended or failed."""
+        for handler in logging.getLogger("snakemake.logging").handlers:  # the folder holds logs of other runs, too
+            self.full_log = getattr(handler, "baseFilename", self.full_log)
         of: dict[str, Any] = vars(record)
         event = of.get("event")
         if event == LogEvent.RUN_INFO:
@@ -50,9 +57,11 @@ class RunProgress:
             self.started[of["jobid"]] = (of["rule_name"], " ".join(of["wildcards"].values()), time.monotonic())
         elif event == LogEvent.JOB_FINISHED and of["job_id"] in self.started:
             self._finish(*self.started.pop(of["job_id"]))
+        elif event == LogEvent.GROUP_ERROR:  # comes before errors of its jobs, which know nothing of SLURM
+            self.group_logs |= {job["jobid"]: of["aux_logs"] for job in of["job_error_info"]}
         elif event == LogEvent.JOB_ERROR:
             self._fail(of)
-        elif record.levelno >= ERROR and not self.failed and of.get("exception") != "RuleException":
+        elif record.levelno >= logging.ERROR and not self.failed and of.get("exception") != "RuleException":
             self.console.print(record.getMessage(), style="red", markup=False)
 
     def _finish(self, rule: str, labels: str, begun: float) -> None:
@@ -67,12 +76,13 @@ class RunProgress:
         self.bar.update(self.task, completed=self.done, total=self.to_do, description=f"about {_clock(left)} left")
 
     def _fail(self, of: dict[str, Any]) -> None:
-        logs = [Path(str(path).split(" (")[0]) for path in of["log"]]
-        found = [path for path in reversed(logs) if path.is_file()]  # last the job's own: a cluster's is Snakemake's
-        lines = [line for path in found for line in path.read_text(errors="replace").splitlines()]
-        said = next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
-        if state := re.search(r"SLURM status is: '(?!FAILED)(\w+)'", of.get("rule_msg") or ""):
-            said = f"SLURM ended it ({state[1]})"
+        logs = [Path(str(path).split(" (")[0]) for path in [*of["log"], *self.group_logs.pop(of["jobid"], [])]]
+        # The job's own is last: a cluster's is Snakemake's.
+        text = "\n".join(path.read_text(errors="replace") for path in reversed(logs) if path.is_file()).strip()
+        said = text.rpartition("\n")[2].strip() or "it left no message"
+        ended = re.findall(r"SLURM status is: '(?!FAILED)(\w+)'", of.get("rule_msg") or "")
+        if ended := [*ended, *(state for state, sign in ENDED.items() if re.search(sign, text))]:
+            said = f"SLURM ended it ({ended[0]})"
         labels = " ".join(self.started.get(of["jobid"], ("", "", 0.0))[1:2])
         rule = of["rule_name"]
         step = STEPS[rule].name if rule in STEPS else rule
@@ -83,11 +93,10 @@ class RunProgress:
     def close(self, status: int) -> None:
         """End the bar, and say what a failed run leaves and where all that happened is written."""
         self.bar.stop()
-        full = max(Path(".snakemake/log").glob("*.snakemake.log"), default=None)
         if status and self.failed:
             self.console.print("what had been computed is kept; correct what failed and run again")
-        if status and full:
-            self.console.print(f"full log: {full.resolve()}", markup=False)
+        if status and self.full_log:
+            self.console.print(f"full log: {self.full_log}", markup=False)
 
 
 def _clock(seconds: float) -> str:
@@ -101,7 +110,7 @@ def handler_class(progress: RunProgress) -> type[LogHandlerBase]:
         writes_to_stream, writes_to_file = True, False
         has_filter, has_formatter, needs_rulegraph = True, True, False
 
-        def emit(self, record: LogRecord) -> None:
+        def emit(self, record: logging.LogRecord) -> None:
             progress.take(record)
 
     return LogHandler

@@ -24,6 +24,7 @@ from brainalign.workflow import Run, running
 
 STATE = Path(".snakemake")
 PR_SET_PDEATHSIG = 1
+CORES = 8  # that a job of SLURM asks for where `cluster` says one worker per core
 
 
 def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments: Sequence[str]) -> int:
@@ -53,7 +54,8 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
             descriptor.all_files()
             if not (config.results / name).exists():
                 _check_data(descriptor, path)
-        written = str(_written(config, file.stem))
+        here = min(int(cores), os.cpu_count() or 1) if cores.isdecimal() else None
+        written = str(_written(config, file.stem, here if profile == "default" else CORES))
         command = [sys.executable, "-P", "-m", "brainalign.commands.snakemake_process", written]
         command += ["--cores", cores] if profile == "default" else []
         command += [] if verbose else ["--logger", "brainalign"]
@@ -77,12 +79,16 @@ def _check_data(descriptor: Study, path: Path) -> None:
         raise BrainalignError(f"{errors[0].where}: {errors[0].what}{more}")
 
 
-def _written(config: Config, name: str) -> Path:
-    """Write the configuration as Snakemake reads it, whatever of it was left to defaults."""
+def _written(config: Config, name: str, cores: int | None) -> Path:
+    """Write the configuration as Snakemake reads it, whatever of it was left to defaults but a worker per core."""
+    content = config.model_dump(mode="json", exclude_unset=True)
+    cluster = {} if config.cluster == "dask" else content.get("cluster") or {"where": "nowhere"}
+    if cluster.get("where", "local") == "local":
+        content["cluster"] = {"workers": cores} | cluster
     path = STATE / "brainalign" / f"{name}.yaml"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
 

@@ -34,7 +34,6 @@ class AlignSettings(Strict):
         None, gt=0, description="of students; by default 0.15 over the number of features, as the map has their square"
     )
     groups: int = Field(27, ge=3, description="clusters of the embedding of concepts: levels of abstraction in scores")
-    draws: int = Field(200, ge=20, description="bootstrap draws of test objects")
 
     def models_of(self, models: list[str]) -> list[str]:
         """Return the teacher and its students among the models of a dataset; none where the teacher is not one."""

@@ -9,21 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from brainalign.checks import BrainalignError, did_you_mean, listed, naming
-from brainalign.config.encoders import (
-    BandedRidgeMethod,
-    DictionaryMethod,
-    EstimatorMethod,
-    InContextMethod,
-    TrainedMethod,
-)
-from brainalign.config.image_preconditions import (
-    check_image_study,
-    check_in_context,
-    check_objects,
-    check_repeats,
-    check_times,
-    check_wordings,
-)
+from brainalign.config import encoders, image_preconditions
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_numbers, reading
@@ -42,8 +28,8 @@ from brainalign.study import (
 # each of its draws anew.
 OF_IMAGES: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (lambda method: method.trained, "is trained on the tokens of images"),
-    (lambda method: isinstance(method, InContextMethod), "learns from other subjects"),
-    (lambda method: isinstance(method, DictionaryMethod), "learns many atoms from images"),
+    (lambda method: isinstance(method, encoders.InContextMethod), "learns from other subjects"),
+    (lambda method: isinstance(method, encoders.DictionaryMethod), "learns many atoms from images"),
 )
 
 
@@ -123,7 +109,7 @@ def _stimuli_can_be_read(config: Config, dataset: str, descriptor: Study) -> Non
                 f"datasets.{dataset}.models: {', '.join(wrong)} {what} list other models"
                 f"{': ' + ', '.join(fitting) if fitting else ''}"
             )
-    check_wordings(config, dataset, descriptor.n_texts)
+    image_preconditions.check_wordings(config, dataset, descriptor.n_texts)
 
 
 def _videos_have_models(config: Config, dataset: str, descriptor: Study) -> None:
@@ -255,7 +241,7 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Study]) -> None:
         )
     for judged in _of_type("judgements", descriptors):
         for seen in _of_type("responses", {name: descriptors[name]} if name in descriptors else {}):
-            check_objects(judged, seen)
+            image_preconditions.check_objects(judged, seen)
 
 
 def _image_vectors_exist(config: Config, dataset: str, descriptor: Study) -> None:
@@ -334,16 +320,16 @@ def _methods_fit(config: Config, dataset: str, descriptor: Study) -> None:
         method, n_layers = methods[name], len(getattr(config.models[model], "layers", None) or ())
         # The even mixture and each layer alone; of layers that are not listed the encoder itself says it.
         least = n_layers + 1 if n_layers > 1 else 1
-        if isinstance(method, BandedRidgeMethod) and method.n_candidates < least:
+        if isinstance(method, encoders.BandedRidgeMethod) and method.n_candidates < least:
             raise BrainalignError(
                 f"methods.{name}.n_candidates is {method.n_candidates}, but the {n_layers} layers of {model} need at "
                 f"least {least}: the even mixture and each layer alone"
             )
-        if isinstance(method, InContextMethod):
-            check_in_context(config, dataset, descriptor, name, model)
-        if isinstance(method, EstimatorMethod):
+        if isinstance(method, encoders.InContextMethod):
+            image_preconditions.check_in_context(config, dataset, descriptor, name, model)
+        if isinstance(method, encoders.EstimatorMethod):
             _estimator_is_there(name, method)
-        if isinstance(method, TrainedMethod):
+        if isinstance(method, encoders.TrainedMethod):
             _tokens_are_kept(config, dataset, name, model)
             known = ["classes", *config.models_of(dataset)]
             what = f"the models of {dataset}, nor 'classes'"
@@ -355,19 +341,19 @@ def _held_out_stimuli_fit(config: Config, dataset: str, descriptor: Study) -> No
     """Raise where a study with stimuli held out lacks what methods and sections ask of it."""
     if not descriptor.is_fitted:
         for subject in descriptor.recordings:
-            check_times(config, descriptor, subject)
+            image_preconditions.check_times(config, descriptor, subject)
     elif not descriptor.holds_out:
-        check_repeats(config, dataset, descriptor)
+        image_preconditions.check_repeats(config, dataset, descriptor)
     if not descriptor.holds_out:
         return
     for subject in descriptor.recordings:
         for _, name in config.fits_of(dataset, subject):
             _queries_have_targets(config, descriptor, subject, name)
     _twins_are_fitted(config, dataset, descriptor)
-    check_image_study(config, dataset, descriptor)
+    image_preconditions.check_image_study(config, dataset, descriptor)
 
 
-def _estimator_is_there(name: str, method: EstimatorMethod) -> None:
+def _estimator_is_there(name: str, method: encoders.EstimatorMethod) -> None:
     """Raise where the regressor of a method is in no package and no file."""
     place = method.estimator.rpartition(":")[0]
     there = Path(place).is_file() if place.endswith(".py") else importlib.util.find_spec(place.split(".")[0])
@@ -477,7 +463,7 @@ def _tokens_are_kept(config: Config, dataset: str, method: str, model: str) -> N
 def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> None:
     """Raise where CLS tokens are to come from a model that keeps none, has other layers or is not of the dataset."""
     options = config.methods[method]
-    source = options.cls if isinstance(options, TrainedMethod) else None
+    source = options.cls if isinstance(options, encoders.TrainedMethod) else None
     if source is None:
         return
     _check_among(f"methods.{method}.cls", [source], config.models_of(dataset), f"the models of {dataset}")

@@ -49,12 +49,10 @@ class TopK(_Atoms):
     Gao L et al. (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093
     """
 
-    silent: Tensor
-
     def __init__(self, n_features: int, n_atoms: int, n_active: int) -> None:
         super().__init__(n_features, n_atoms, n_active)
         self.encoder = nn.Parameter(self.atoms.detach().clone())
-        self.register_buffer("silent", torch.zeros(n_atoms, dtype=torch.long))  # steps since an atom fired
+        self.silent: Tensor = nn.Buffer(torch.zeros(n_atoms, dtype=torch.long))  # steps since an atom fired
 
     def encode(self, rows: Tensor) -> Tensor:
         """Return codes (n_rows, n_atoms) of rows (n_rows, n_features)."""

@@ -147,8 +147,7 @@ class LanguageExtractor:
                 for layer, hidden in zip(names, states, strict=True):
                     if self.layers is not None and layer not in self.layers:
                         continue
-                    inside = hidden[k, len(before) : len(ids[k]) - len(after)]
-                    values = inside[fresh].float().cpu().numpy()
+                    values = hidden[k, len(before) : len(ids[k]) - len(after)][fresh].float().cpu().numpy()
                     sums = total.setdefault(layer, np.zeros((len(words), values.shape[1]), dtype=np.float32))
                     if self.pooling == "mean":
                         np.add.at(sums, of, values)

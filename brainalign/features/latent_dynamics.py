@@ -225,8 +225,7 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
                 seen = data[rows, start : start + self.n_context + horizon]
                 context = seen[:, : self.n_context]
                 noise = torch.from_numpy(rng.normal(size=context.shape)).float() if jitter else 0.0
-                predicted = network(context + jitter * noise, horizon)
-                yield torch.mean((predicted - seen[:, self.n_context :]) ** 2)
+                yield torch.mean((network(context + jitter * noise, horizon) - seen[:, self.n_context :]) ** 2)
 
         return network, descend(losses(), optimizer, schedule, clip=1.0)
 

@@ -243,8 +243,7 @@ class TensorStream:
             return
         there = np.ones(len(stored.keys)) if stored.marks is None else stored.marks
         places = {key: row for row, (key, mark) in enumerate(zip(stored.keys, there, strict=True)) if mark}
-        wanted = [places[self.keys[row]] for row in self.pending if self.keys[row] in places]
-        whole = set(stored.whole(wanted))
+        whole = set(stored.whole([places[self.keys[row]] for row in self.pending if self.keys[row] in places]))
         rows = np.array([row for row in self.pending if places.get(self.keys[row]) in whole], dtype=np.intp)
         if not len(rows):
             return

@@ -146,6 +146,5 @@ def inflated_fslr(hemi: str) -> NDArray[np.float64] | None:
         return None
     import nibabel
 
-    path = Path(package.origin).parent / "data" / f"S1200.{hemi}.inflated_MSMAll.32k_fs_LR.surf.gii"
-    image: Any = nibabel.load(path)
+    image: Any = nibabel.load(Path(package.origin).parent / "data" / f"S1200.{hemi}.inflated_MSMAll.32k_fs_LR.surf.gii")
     return np.asarray(image.darrays[0].data, dtype=np.float64)

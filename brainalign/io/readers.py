@@ -234,8 +234,7 @@ def open_hdf5(path: Path, wrong: str = "not a whole HDF5 file", remedy: str = "d
 
 def check_stored(dataset: Any) -> None:
     """Raise where a dataset of HDF5 says that it holds more than its file could: its values would fill the memory."""
-    most = MOST_PACKED * int(dataset.file.id.get_filesize())
-    if int(dataset.nbytes) > most:
+    if int(dataset.nbytes) > MOST_PACKED * int(dataset.file.id.get_filesize()):
         raise ValueError(f"{dataset.name} of shape {dataset.shape} would take {dataset.nbytes:,} bytes")
 
 

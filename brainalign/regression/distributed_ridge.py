@@ -108,10 +108,16 @@ def fit_distributed(
         if not folder.is_dir():
             raise BrainalignError(f"there is no folder {folder} for {use}; make it, where all workers see it")
     check_options(ridge.alphas, ridge.solver, ridge.metric, ridge.dtype, ridge.device)
+    for name, value in {"shard": 1 if shard is None else shard, "chunk": chunk}.items():
+        if value < 1:
+            raise BrainalignError(f"{name} must be at least 1; got {value}")
     unfinished = coef.with_name(f".partial.{coef.name}")  # the name appears when all coefficients are there
     try:
         with temporary_folder(scratch / coef.stem) as folder:
-            job, scales = _plan(ridge, X, Y, unfinished, folder, groups, roi, sample_weight, scale, shard, chunk)
+            features, targets = _file("X", X, folder), _file("Y", Y, folder)
+            order = _order(ridge, features, targets, groups, roi, sample_weight)
+            job = _job(ridge, features, targets, order, folder, unfinished, shard)
+            scales = _scales(scale, targets.shape[1])
             # A client that is given goes on; one that is made here ends with the block.
             until = cluster(client or "local") if client is None or isinstance(client, str) else nullcontext(client)
             with until as connected:
@@ -145,52 +151,40 @@ class DistributedRidge(Ridge):
         return fit_distributed(self, X, Y, coef=Path(self.scratch) / "coef.npy", client=self.scheduler, **given)
 
 
-def _plan(
-    ridge: Ridge,
-    X: Path | str | Array | StoredArray,
-    Y: Path | str | Array | StoredArray,
-    coef: Path,
-    folder: Path,
-    groups: Array | None,
-    roi: Array | None,
-    sample_weight: Any,
-    scale: float | Array | None,
-    shard: int | None,
-    chunk: int,
-) -> tuple[Job, NDArray[np.float64] | None]:
-    """Check what can be checked without reading, and lay out the files."""
-    features, targets = _file("X", X, folder), _file("Y", Y, folder)
-    check_shapes("X", features.shape, targets.shape)
-    (n_rows, n_features), n_targets = features.shape, targets.shape[1]
-    ridge.check_roi(roi, n_targets)
-    for name, value in {"shard": 1 if shard is None else shard, "chunk": chunk}.items():
-        if value < 1:
-            raise BrainalignError(f"{name} must be at least 1; got {value}")
-    alphas = alphas_of(ridge.alphas)
-    weights, weight = row_weights(sample_weight, n_rows)
+def _order(ridge: Ridge, X: NpyFile, Y: NpyFile, groups: Array | None, roi: Array | None, given: Any) -> Layout:
+    """Lay out rows and folds, after checks of what can be checked without reading."""
+    check_shapes("X", X.shape, Y.shape)
+    ridge.check_roi(roi, Y.shape[1])
+    weights, weight = row_weights(given, X.shape[0])
     if weights is not None and not bool((weights > 0).all()):
         raise BrainalignError("sample_weight is 0 for some rows; leave those rows out of X and Y")
-    order = layout(n_rows, ridge.cv, labels_of(groups)) if len(alphas) > 1 else Layout(None, [])
-    order = order.weigh(weights, weight)
+    several = len(alphas_of(ridge.alphas)) > 1
+    order = layout(X.shape[0], ridge.cv, labels_of(groups)) if several else Layout(None, [])
+    return order.weigh(weights, weight)
+
+
+def _job(ridge: Ridge, X: NpyFile, Y: NpyFile, order: Layout, folder: Path, coef: Path, shard: int | None) -> Job:
+    """Lay out the files."""
+    (n_rows, n_features), n_targets = X.shape, Y.shape[1]
     rows = None if order.order is None else torch.from_numpy(order.order)
     tests = [(test.start, test.stop) for test in order.tests]
     tasks.save(folder / "layout.pt", (rows, tests, order.roots, order.weight))
     job = Job(
-        X=features,
-        Y=targets,
-        staged=NpyFile.create(folder / "targets.npy", (n_rows * n_targets, 1), targets.dtype),
+        X=X,
+        Y=Y,
+        staged=NpyFile.create(folder / "targets.npy", (n_rows * n_targets, 1), Y.dtype),
         coef=NpyFile.create(coef, (n_targets, n_features), ridge.dtype),
         folder=folder,
         tests=order.tests,
         shard=shard or 1,
-        alphas=alphas,
+        alphas=alphas_of(ridge.alphas),
         solver=ridge.solver,
         metric=ridge.metric,
         per_target_alpha=ridge.per_target_alpha,
         device=ridge.device,
         dtype=ridge.dtype,
     )
-    return replace(job, shard=min(n_targets, shard or max(1, SHARD // job.per_target))), _scales(scale, n_targets)
+    return replace(job, shard=min(n_targets, shard or max(1, SHARD // job.per_target)))
 
 
 def _file(name: str, array: Path | str | Array | StoredArray, folder: Path) -> NpyFile:
@@ -316,8 +310,7 @@ class _Run:
 
     def _all(self, task: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run a task for each tuple of arguments and return the results in their order."""
-        found = dict(self._done(task, given))
-        return [found[number] for number in range(len(given))]
+        return [result for _, result in sorted(self._done(task, given), key=operator.itemgetter(0))]
 
     def _done(self, task: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Yield the number and result of every task as it is done: what is here no worker can lose."""
@@ -327,6 +320,12 @@ class _Run:
         numbers = {future.key: number for number, future in enumerate(futures)}
         try:
             for future, result in as_completed(futures, with_results=True):
+                if future.cancelled():  # by nobody here
+                    scheduler: Any = self.client.scheduler
+                    raise BrainalignError(
+                        f"{scheduler.address}: the scheduler ended or forgot the fit before it was done; "
+                        "see its log, start it and its workers, and run again"
+                    )
                 yield numbers[future.key], result
         except BaseException:  # nothing of the rest is wanted
             self.client.cancel(futures)
@@ -354,7 +353,8 @@ def cluster(where: str = "local", *, n_workers: int | None = None, **options: An
     Raises
     ------
     BrainalignError
-        If `where` is none of these, no scheduler answers, or SLURM is wanted without dask-jobqueue.
+        If `where` is none of these, no scheduler answers, its workers have another version of brainalign, or SLURM is
+        wanted without dask-jobqueue.
     """
     from dask.distributed import Client, LocalCluster
 
@@ -366,6 +366,7 @@ def cluster(where: str = "local", *, n_workers: int | None = None, **options: An
         except OSError as error:
             raise BrainalignError(f"no scheduler answers at {where}; start one with: dask scheduler") from error
         with client:
+            _check_workers(where, client)
             yield client
         return
     check_choice("where", where, {"local", "slurm"})
@@ -376,6 +377,17 @@ def cluster(where: str = "local", *, n_workers: int | None = None, **options: An
         workers = LocalCluster(n_workers=n_workers, **{"threads_per_worker": 1, "dashboard_address": ":0"} | options)
     with workers, Client(workers) as client:
         yield client
+
+
+def _check_workers(where: str, client: Client) -> None:
+    """Raise if a worker has another brainalign, or none: it would end at its first task, and the fit wait for ever."""
+    versions: Any = client.get_versions(packages=["brainalign"])
+    if not versions["workers"]:
+        warnings.warn(f"the scheduler at {where} has no workers; start some with: dask worker {where}", stacklevel=4)
+    own = versions["client"]["packages"]["brainalign"]
+    for worker, found in versions["workers"].items():
+        if (other := found["packages"]["brainalign"]) != own:
+            raise BrainalignError(f"the worker {worker} has brainalign {other} and not {own}; install the same there")
 
 
 def slurm_cluster(*, n_workers: int = 0, **options: Any) -> Any:

@@ -46,12 +46,8 @@ class MeanScore:
 def alphas_of(alphas: Sequence[float] | float) -> tuple[float, ...]:
     """Return penalties as a tuple, also of a single number."""
     values = np.atleast_1d(np.asarray(alphas))
-    if (
-        values.ndim > 1
-        or not values.size
-        or values.dtype.kind not in "iuf"
-        or not (np.isfinite(values) & (values >= 0)).all()
-    ):
+    numbers = values.ndim < 2 and values.size and values.dtype.kind in "iuf"
+    if not numbers or not (np.isfinite(values) & (values >= 0)).all():
         raise BrainalignError(f"alphas must be finite and >= 0, at least one; got {alphas!r}")
     return tuple(values.astype(np.float64).tolist())
 

@@ -207,9 +207,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
 def _names_of(X: Any) -> tuple[str, ...] | None:
     """Return the columns of a table, where all have names."""
     columns = getattr(X, "columns", None)
-    if columns is None or not all(isinstance(name, str) for name in columns):
-        return None
-    return tuple(columns)
+    return tuple(columns) if columns is not None and all(isinstance(name, str) for name in columns) else None
 
 
 def _check_names(fitted: tuple[str, ...] | None, X: Any) -> None:
@@ -291,12 +289,11 @@ def fit_layers(
             fit.design.solve(centred, fit.alpha[where], fit.coef[where], of_block)
 
     in_threads(solve, blocks if pooled else [], device)
+    of_targets = floating(as_tensor(Y[:1]))
     for name, fit in fits.items():
         fit.finish(means, same_kind_as(Y))
         rotation = fit.design.rotation
-        fit.encoder.note(
-            (rotation.mean, means), rotation.method, floating(as_tensor(Y[:1])), names[name], single=single
-        )
+        fit.encoder.note((rotation.mean, means), rotation.method, of_targets, names[name], single=single)
 
 
 def _design_of(encoder: Ridge, X: Rows, order: Layout, device: torch.device) -> Design:

@@ -100,10 +100,10 @@ class NpyFile:
         out = torch.empty((last - first, stop - start), dtype=getattr(torch, self.dtype)).numpy()
         with self._opened(os.O_RDONLY) as fd:
             if stop - start == n_trail:
-                self._fill(fd, out, first * n_trail)
+                self._move(_read, fd, out, first * n_trail)
             else:
                 for row, values in enumerate(out, first):
-                    self._fill(fd, values, row * n_trail + start)
+                    self._move(_read, fd, values, row * n_trail + start)
         return out.T if self.by_column else out
 
     def write(self, values: NDArray[Any], rows: slice | NDArray[np.intp]) -> None:
@@ -111,10 +111,10 @@ class NpyFile:
         values = np.ascontiguousarray(values, dtype=self.dtype)
         with self._opened(os.O_WRONLY) as fd:
             if isinstance(rows, slice):
-                self._put(fd, values, rows.start * self.shape[1])
+                self._move(os.pwrite, fd, values, rows.start * self.shape[1])
             else:
                 for row, value in zip(rows.tolist(), values, strict=True):
-                    self._put(fd, value, row * self.shape[1])
+                    self._move(os.pwrite, fd, value, row * self.shape[1])
 
     @contextmanager
     def _opened(self, how: int) -> Iterator[int]:
@@ -130,21 +130,19 @@ class NpyFile:
         finally:
             os.close(fd)
 
-    def _fill(self, fd: int, out: NDArray[Any], position: int) -> None:
-        left = out.reshape(-1).view(np.uint8).data
+    def _move(self, move: Callable[[int, Any, int], int], fd: int, values: NDArray[Any], position: int) -> None:
+        """Read or write values that lie in one piece; one call moves 2 GB at most."""
+        left = values.reshape(-1).view(np.uint8).data
         place = self.offset + position * self.itemsize
-        while left:  # one call moves 2 GB at most
-            n_bytes = os.preadv(fd, [left], place)
+        while left:
+            n_bytes = move(fd, left, place)
             if not n_bytes:
                 raise BrainalignError(f"{self.path} ends before its shape {self.shape} is full; write it again")
             left, place = left[n_bytes:], place + n_bytes
 
-    def _put(self, fd: int, values: NDArray[Any], position: int) -> None:
-        left = values.reshape(-1).view(np.uint8).data
-        place = self.offset + position * self.itemsize
-        while left:
-            n_bytes = os.pwrite(fd, left, place)
-            left, place = left[n_bytes:], place + n_bytes
+
+def _read(fd: int, out: Any, place: int) -> int:
+    return os.preadv(fd, [out], place)
 
 
 @dataclass(frozen=True)

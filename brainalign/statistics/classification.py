@@ -180,8 +180,7 @@ def identification(predicted: Values, measured: Values) -> tuple[Values, NDArray
     """
     correlations = _pattern_correlations(predicted, measured)
     tied = correlations >= correlations.max(axis=-1, keepdims=True) - TIE
-    right = np.diagonal(tied, axis1=-2, axis2=-1)
-    return right / tied.sum(axis=-1), correlations.argmax(axis=-1)
+    return np.diagonal(tied, axis1=-2, axis2=-1) / tied.sum(axis=-1), correlations.argmax(axis=-1)
 
 
 def pair_matching(predicted: Values, measured: Values) -> Values:

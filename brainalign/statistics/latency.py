@@ -151,8 +151,7 @@ def _margin(score: Values, draws: Values, best: int) -> tuple[float, float]:
     """Return by how much the peak beats the best time outside its hump, and the standard error of that."""
     low = np.flatnonzero(score < score[best] / 2)
     first = low[low < best].max(initial=-1)
-    last = low[low > best].min(initial=len(score))
-    rivals = np.r_[: first + 1, last : len(score)]
+    rivals = np.r_[: first + 1, low[low > best].min(initial=len(score)) : len(score)]
     if not len(rivals):
         return np.nan, np.nan
     rival = rivals[score[rivals].argmax()]

@@ -349,6 +349,5 @@ def beside_published(scores: pd.DataFrame, name: str, *, dataset: str) -> pd.Dat
         found = rows[(rows["metric"] == metric) & (rows["features"] == features)]["value"]
         if len(found) > 1:
             raise BrainalignError(f"{column} occurs {len(found)} times; give the scores of one reconstruction")
-        percent = 100 if metric == "2-way" else 1
-        mine[column] = percent * float(found.iloc[0]) if len(found) else np.nan
+        mine[column] = (100 if metric == "2-way" else 1) * float(found.iloc[0]) if len(found) else np.nan
     return pd.concat([PUBLISHED, pd.DataFrame([mine])], ignore_index=True)

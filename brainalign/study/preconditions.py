@@ -99,12 +99,12 @@ def check_shared_stimuli(n: int) -> None:
 
 
 def check_shared_objects(names: Sequence[str], n_objects: int, n_subjects: int) -> None:
-    """Raise where too few objects of judgements were shown to all subjects of a brain dataset."""
+    """Raise where too few objects of judgements are test images of all subjects of a brain dataset."""
     if len(names) < LEAST_OBJECTS:
         raise BrainalignError(
-            f"concepts.regions_of: {len(names)} of {n_objects} objects were shown to all of its {n_subjects} fMRI "
+            f"concepts.regions_of: {len(names)} of {n_objects} objects are test images of all of its {n_subjects} fMRI "
             f"subjects ({listed(names) or 'none'}), but {LEAST_OBJECTS} are needed; ids of objects and stimuli must be "
-            "the same"
+            "the same, and splits test them"
         )
 
 

@@ -404,12 +404,15 @@ def _compare_places(config: Config, descriptor: Study) -> Cost:
     """Estimate RDMs of every region, or of some forty moments: reading, permutations, and ranks in every draw."""
     trials, targets = _sizes(descriptor)
     n_shown, n_tested = _n_shown(descriptor), _n_tested(descriptor)
-    n_rdms = max(1, trials // n_shown) * (40 if descriptor.over_time else _n_regions(descriptor)) + len(config.models)
+    places = 40 if descriptor.over_time else _n_regions(descriptor)
+    n_rdms = places + len(config.models)
     pairs, n_layers = n_tested * (n_tested - 1) / 2, sum(map(_n_layers, config.models.values()))
     seconds = 1.5e-8 * trials * targets + 1e-10 * pairs * targets + 1e-5 * pairs * n_layers  # read, compared, written
     seconds += pairs * (8e-9 * n_layers * config.compare.permutations + 3e-8 * n_rdms * config.compare.draws)
+    halves = 20 * (trials >= 2 * n_shown)  # RDMs of halves of the repeats, of one place at a time
+    seconds += halves * pairs * (1e-10 * targets + 2e-7 * places)
     read_mb = 0.8 * 4 * trials * targets / MB if descriptor.holds_out else 5 * 4 * trials * targets / MB
-    return Cost(500 + round(read_mb + 3 * 8 * pairs * n_rdms / MB), START_S + round(seconds), 5)
+    return Cost(500 + round(read_mb + 8 * pairs * (3 * n_rdms + 1.5 * halves) / MB), START_S + round(seconds), 5)
 
 
 def _compare_rdms(config: Config, study: Study, *_: str) -> Cost:

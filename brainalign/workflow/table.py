@@ -663,10 +663,11 @@ ROWS = (
     Step(
         "map_subjects", "summarize", "Maps over subjects who saw stimuli in one space.",
         each_dataset("responses", where=_are_mapped), (),
-        {**each_subject("responses", "summary"), "scores": _every_score},
+        {**each_subject("responses", "splits", "summary"), "scores": _every_score},
         ("grouptargets", "groupmaps"),
         lambda run, of: {
             "spaces": _spaces(run, of["dataset"]),
+            "held_out": _holds_out(run, of["dataset"]),
             "fits": [list(fit) for fit in run.config.fits_of(of["dataset"])],
         },
     ),

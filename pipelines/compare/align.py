@@ -55,7 +55,6 @@ def align(job: Job) -> None:
         n_clusters=options.clusters,
         n_triplets=options.triplets,
         groups=geometry.cluster_objects(embedding, options.groups, job.seed),
-        draws=options.draws,
         seed=job.seed,
     )
     about = {

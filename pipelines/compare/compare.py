@@ -1,19 +1,21 @@
 """compare: the geometry of one subject's responses, and how well the geometry of each model's features fits it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from brainalign import geometry
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays, Responses, Values
 from brainalign.config import CompareSettings
 from brainalign.datasets.splits import group_labels, repeat_counts
 from brainalign.pipelines.compare.places import compare_places
 from brainalign.pipelines.compare.rdms import comparable, layer_rdms, write_rsatoolbox
 from brainalign.pipelines.compare.references import compare_references
-from brainalign.statistics import MIN_UNITS, bootstrap
+from brainalign.statistics import MIN_UNITS
 from brainalign.workflow import Job
 
 
@@ -39,25 +41,30 @@ def _compare_patterns(job: Job, responses: Responses) -> None:
     noise = None
     if job.has("noise") and set(distances) & set(geometry.WHITENED):
         noise = geometry.noise_covariance(job.load("noise", Arrays)["residuals"], job.details("noise")["dof"])
-    names = list(pd.unique(conditions))
+    names, measurements = list(pd.unique(conditions)), pd.unique(runs)
+    times = len(measurements) / max(len(measurements) // 2, 1)
+    in_order = np.argsort(pd.Index(names).get_indexer(conditions), kind="stable")  # as those of all runs appear
     rdms, rows = Arrays(), []
     models = layer_rdms(job, names, settings.feature_distance)
     for distance in distances:
         whitening = noise if distance in geometry.WHITENED else None
-        rdms[distance] = geometry.rdm(responses.values, distance, conditions, runs, whitening)
-        replicates = geometry.replicate_rdms(responses.values, distance, conditions, runs, whitening)
-        if not len(replicates):  # every stimulus was shown once
-            replicates = rdms[distance][None]
-        rdms[f"{distance}_replicates"] = replicates
+        given = responses.values, distance, conditions, runs
+        rdms[distance] = geometry.rdm(*given, whitening)
+        halves = geometry.split_half_rdms(*given, whitening, seed=job.seed)
+        rest = [in_order[runs[in_order] != run] for run in measurements] if len(measurements) >= MIN_UNITS else []
+        without = [geometry.rdm(responses.values[k], distance, conditions[k], runs[k], whitening) for k in rest]
         for comparison in settings.comparisons:
-            measured, method = comparable(replicates, comparison, settings)
-            ceiling = geometry.rdm_noise_ceiling(measured, method) if len(measured) > 1 else (np.nan, np.nan)
+            (halved, method), (measured, _) = (
+                comparable(each, comparison, settings) for each in (halves, rdms[distance][None])
+            )
+            low, high = geometry.split_half_ceiling(halved, method, times)
+            parts = [comparable(each, comparison, settings)[0] for each in without]
             for (model, layer), model_rdm in models.items():
                 row = {"distance": distance, "comparison": comparison, "model": model, "layer": layer}
                 finite = np.isfinite(model_rdm).all()
                 compared = comparable(model_rdm, comparison, settings)[0] if finite else model_rdm
-                result = _test(measured, compared, method, settings.permutations, job)
-                rows.append(row | result | {"ceiling_low": ceiling[0], "ceiling_high": ceiling[1]})
+                result = _test(measured, parts, compared, method, settings.permutations, job)
+                rows.append(row | result | {"ceiling_low": low, "ceiling_high": high})
     of_models = {("model", f"{model} {layer}"): values for (model, layer), values in models.items()}
     by_distance = {("responses", distance): rdms[distance] for distance in distances}
     write_rsatoolbox(job, by_distance | of_models, names)
@@ -66,8 +73,9 @@ def _compare_patterns(job: Job, responses: Responses) -> None:
     job.save(
         "comparison",
         pd.DataFrame(rows),
-        replicates="RDMs of disjoint pairs of runs (of repeats, where runs hold different stimuli), or of all trials "
-        "where a stimulus was shown once; scores are averaged over them, intervals are over them",
+        score="with the RDM of all runs",
+        interval="jackknife over runs (repeats, where runs hold different stimuli), of 6 or more",
+        ceiling="bounds of how well the true geometry compares, from RDMs of halves of the runs",
         p="one-sided, stimuli of the feature RDM permuted",
     )
 
@@ -85,19 +93,24 @@ def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]
     return responses.select(trials=kept), repeat[kept].astype(str).to_numpy()
 
 
-def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, job: Job) -> dict[str, object]:
-    row = dict.fromkeys(("score", "p", "null_mean", "low", "high"), np.nan) | {"n": len(replicates), "note": ""}
+def _test(
+    measured: Values, without: Sequence[Values], model: Values, comparison: str, permutations: int, job: Job
+) -> dict[str, object]:
+    """Return the fit of a model to an RDM (1, n_pairs); its interval given the RDMs without each of the runs."""
+    row: dict[str, object] = dict.fromkeys(("score", "p", "null_mean", "low", "high"), np.nan) | {"note": ""}
     if not np.isfinite(model).all():
         return row | {
             "note": "this space has no such distances: a stimulus has constant features, there is only one feature, or "
             "all stimuli are equally far apart"
         }
     # The same permutations for every model, so that models differ by their geometry only.
-    test = geometry.rdm_permutation_test(replicates, model, comparison, permutations, np.random.default_rng(job.seed))
+    test = geometry.rdm_permutation_test(measured, model, comparison, permutations, np.random.default_rng(job.seed))
     row |= {"score": test.score, "p": test.p, "null_mean": test.null_mean}
     if np.isnan(test.p):
         row |= {"note": "all stimuli are equally far apart in this space"}
-    if len(replicates) >= MIN_UNITS and not np.isnan(test.score):
-        interval = bootstrap(test.per_replicate, job.settings["confidence"], seed=job.seed)
-        row |= {"low": interval.low, "high": interval.high}
+    if len(without) and not np.isnan(test.score):
+        scores = geometry.compare(np.stack(without), model, comparison)
+        reach = np.sqrt((len(scores) - 1) * scores.var())  # the jackknife's standard error
+        reach *= stdtrit(len(scores) - 1, (1 + job.settings["confidence"]) / 2)
+        row |= {"low": max(test.score - reach, -1.0), "high": min(test.score + reach, 1.0)}
     return row

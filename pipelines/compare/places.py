@@ -1,5 +1,7 @@
 """Geometry of every region, or at every moment, against every layer of every model."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -21,19 +23,20 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
     if not in_turn:
         test = split_rows(job.load("splits", pd.DataFrame), responses.trials)["test"]
         shown = responses.select(trials=np.sort(test))
-    # (n_repeats, n_stimuli, n_targets[, n_times]); where an image was shown once, averages alone, without a ceiling
-    once = repeat_counts(shown.trials).min() == 1
-    cube = shown.average_repeats().values[None] if once else repeats_cube(shown, unequal="fewest")
+    # (n_repeats, n_stimuli, n_targets[, n_times]): as many repeats as all have, and the means of all there are.
+    counts, mean = repeat_counts(shown.trials), shown.average_repeats().values[None]
+    cube = mean if counts.min() == 1 else repeats_cube(shown, unequal="fewest")
+    crossed = settings.distance == "crossnobis"
+    # Noise of means falls with the number of repeats, which may differ between stimuli.
+    times = (len(cube) if crossed else len(counts) / (1 / counts).sum()) / max(len(cube) // 2, 1)
     names = pd.unique(shown.trials["stimulus_id"]).tolist()
     places = _places(responses)
-    cuts = [cube[:, :, rows] if time is None else cube[:, :, rows, time] for rows, time in places.values()]
-    measured = [_rdms(patterns, settings.distance) for patterns in cuts]
-    repeats, average = (np.stack(part) for part in zip(*measured, strict=True))  # (n_places, n_measurements, n_pairs)
+    average = np.stack([_rdm(_cut(cube if crossed else mean, *of), settings.distance) for of in places.values()])
     models = layer_rdms(job, names, settings.feature_distance)
     stacked = np.stack(list(models.values()))
     topological = settings.comparison == "geotopological"
     (compared, method), (of_models, _) = (
-        comparable(rdms, settings.comparison, settings) for rdms in (repeats, stacked)
+        comparable(rdms, settings.comparison, settings) for rdms in (average[:, None], stacked)
     )
     found = geometry.rdm_permutation_places(
         compared, of_models, method, settings.permutations, np.random.default_rng(job.seed), [of for of, _ in models]
@@ -45,8 +48,9 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
     rng = np.random.default_rng(job.seed)
     se[:, drawn] = geometry.bootstrap_places(compared, of_models[drawn], method, settings.draws, rng)
     tables = []
-    for k, place in enumerate(places):
-        low, high = geometry.rdm_noise_ceiling(compared[k], method) if len(compared[k]) > 1 else (np.nan, np.nan)
+    for k, (place, of) in enumerate(places.items()):
+        halves = geometry.split_half_rdms(**_in_rows(_cut(cube, *of)), method=settings.distance, seed=job.seed)
+        low, high = geometry.split_half_ceiling(comparable(halves, settings.comparison, settings)[0], method, times)
         table = pd.DataFrame(list(models), columns=["model", "layer"]).assign(
             group=place,
             score=found.scores[k],
@@ -60,7 +64,7 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
             kind="layer",
         )
         if topological:  # never without rank RSA
-            table["rank_score"] = pd.DataFrame(geometry.compare(repeats[k], stacked, "spearman")).mean()
+            table["rank_score"] = pd.DataFrame(geometry.compare(average[k], stacked, "spearman")).mean()
         tables.append(table)
     timed = responses.times is not None
     if settings.combinations and not timed:
@@ -86,9 +90,9 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
         thresholds=list(settings.thresholds) if topological else None,
         p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups and layers",
         se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
-        score="mean over the comparisons with the RDM of each repeat (crossnobis: each disjoint pair of repeats), as "
-        "the ceiling is",
-        combinations="fitted to some repeats and images, scored on others; p and null: refitted with the images of the "
+        score="with the RDM of all repeats",
+        ceiling="bounds of how well the true geometry compares, from RDMs of halves of the repeats",
+        combinations="fitted to some images, scored on others; p and null: refitted with the images of the "
         "model exchanged, for this region alone",
     )
 
@@ -126,15 +130,24 @@ def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | Non
     return dict(large) or {"all": (everything, None)}
 
 
-def _rdms(patterns: Values, distance: str) -> tuple[Values, Values]:
-    """Return RDMs of independent measurements of one geometry, (n_measurements, n_pairs), and of all together.
+def _cut(values: Values, targets: NDArray[np.intp], time: int | None) -> Values:
+    """Return the patterns (n_repeats, n_stimuli, n_targets) of a place."""
+    return values[:, :, targets] if time is None else values[:, :, targets, time]
 
-    A measurement is a repeat of all images; two for crossnobis, whose products are between repeats.
-    """
+
+def _rdm(patterns: Values, distance: str) -> Values:
+    """Return the RDM of patterns (n_repeats, n_stimuli, n_targets), of all repeats together."""
     if distance != "crossnobis":
-        return geometry.rdm(patterns, distance), geometry.rdm(patterns.mean(axis=0), distance)
+        return geometry.rdm(patterns.mean(axis=0), distance)
+    check_repeated(distance, len(patterns))
+    return geometry.rdm(**_in_rows(patterns), method=distance)
+
+
+def _in_rows(patterns: Values) -> dict[str, Any]:
+    """Return repeats and stimuli as rows."""
     n_repeats, n_stimuli, n_targets = patterns.shape
-    check_repeated(distance, n_repeats)
-    rows, images = patterns.reshape(-1, n_targets), np.tile(np.arange(n_stimuli), n_repeats)
-    runs = np.repeat(np.arange(n_repeats), n_stimuli)
-    return geometry.replicate_rdms(rows, distance, images, runs), geometry.rdm(rows, distance, images, runs)
+    numbers = {
+        "conditions": np.tile(np.arange(n_stimuli), n_repeats),
+        "runs": np.repeat(np.arange(n_repeats), n_stimuli),
+    }
+    return {"patterns": patterns.reshape(-1, n_targets), **numbers}

@@ -141,12 +141,15 @@ def _study(
         note += "what changes slowly tells blocks apart."
     ids, kinds = trials["stimulus_id"].to_numpy(dtype=str), trials.groupby("stimulus_id")["category"].nunique()
     if len(set(labels)) < len(kinds) < len(ids) and (kinds == 1).all():
-        # A stimulus is on both sides of a fold: to tell it from others would count as telling its category.
-        exchange = statistics.Exchange(labels, ids, np.zeros(len(ids), dtype=np.intp))
-        note = note and (
-            f"Categories came in {n_units} blocks of trials, and permutations exchange stimuli: what changes slowly, "
-            "and tells blocks apart, would count as telling categories apart."
-        )
+        # A stimulus is on both sides of a fold: to tell it from others would count as telling its category. It is
+        # exchanged with those of the same recordings: else some of these might be left with one category.
+        where = pd.Series(runs).groupby(ids).agg(lambda some: " ".join(sorted({*some})))[ids].to_numpy(dtype=str)
+        several = (pd.Series(labels).groupby(where).nunique() > 1).all()
+        exchange = statistics.Exchange(labels, ids, where if several else np.zeros(len(ids), dtype=np.intp))
+        blocked = f"Categories came in {n_units} blocks of trials: what changes slowly counts as telling them apart."
+        note = f"Permutations exchange the {len(kinds)} stimuli: telling these apart is not telling categories apart. "
+        note += "Intervals are of these stimuli, and may leave out chance where p is large. "
+        note += blocked * (n_units < len(units))
     whiten = settings.noise == "residuals"
     return _Study(responses, settings, folds, exchange, of_trials, whiten, confidence, seed, note)
 

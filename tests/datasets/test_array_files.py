@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
-from made import write_yaml
+from made import write_table, write_yaml
 from refusals import refused
 
 from brainalign import datasets
@@ -45,9 +45,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, np.ndarray], object], str | None]]
 
 @pytest.fixture
 def trials(tmp_path: Path) -> Path:
-    table = pd.DataFrame({"stimulus_id": list("abcabc"), "session": [*"111222"]})
-    table.to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
-    return tmp_path / "trials.tsv"
+    return write_table(tmp_path / "trials.tsv", stimulus_id=list("abcabc"), session=[*"111222"])
 
 
 @pytest.mark.parametrize("form", WRITERS)
@@ -95,7 +93,7 @@ def test_what_stays_on_disk_is_what_is_read(form, standardize, tmp_path, trials,
     monkeypatch.setattr("brainalign.arrays.BLOCK_BYTES", 48)
     monkeypatch.setattr("brainalign.datasets.formats.betas.BLOCK_BYTES", 48)
     monkeypatch.setattr("brainalign.io.files.WRITTEN_AT_ONCE", 20)
-    pd.DataFrame({"stimulus_id": list("abcabc"), "session": [*"121212"]}).to_csv(trials, sep="\t", index=False)
+    write_table(trials, stimulus_id=list("abcabc"), session=[*"121212"])
     values = np.round(300 * np.where(np.arange(3) == 1, 2.0, MAPS)).astype(np.int16)
     name, write, key = WRITERS[form]
     write(tmp_path / name, values)

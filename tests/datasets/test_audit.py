@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import run_step
-from made import save_epochs, write_yaml
+from made import save_epochs, write_table, write_yaml
 from pages import check
 from PIL import Image
 from worlds.labs import volume
@@ -143,8 +143,7 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path, rng: np.random.Generat
     for k, n in enumerate((30, 24, 26)):
         np.save(tmp_path / f"{k}.npy", rng.normal(size=(n, 5)))
     (tmp_path / "people.tsv").write_text("subject\tpath\n1\t0.npy\n2\t1.npy\n1\t2.npy\n")
-    regions = pd.DataFrame({"region_id": [f"r{k}" for k in range(5)], "network": list("aabac")})
-    regions.to_csv(tmp_path / "regions.tsv", sep="\t", index=False)
+    write_table(tmp_path / "regions.tsv", region_id=[f"r{k}" for k in range(5)], network=list("aabac"))
     files: dict[str, object] = {"format": "series", "people": "people.tsv", "regions": "regions.tsv", "tr_s": 0.75}
     found = audit_study(load_descriptor(written(tmp_path, recordings={"all": files})))
     assert found.facts == ["2 subjects, 3 runs of 24 frames (0.75 s each), 5 regions in 3 networks"]
@@ -336,10 +335,6 @@ RUNS = [f"run{k}" for k in (1, 2, 3)]
 Spoil = Callable[[Path, dict[str, Any]], object]
 
 
-def write_table(path: Path, **columns: object) -> None:
-    pd.DataFrame(columns).to_csv(path, sep="\t", index=False)
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng = tmp_path_factory.mktemp("lab"), np.random.default_rng(3)
@@ -482,5 +477,4 @@ def test_copies_of_stimuli_left_out_are_in_one_fold_or_told_of(lab: Path, tmp_pa
 
 @pytest.mark.parametrize("kind", ["arrays", "betas", "runs", "volumes", "rdms"])
 def test_nothing_is_wrong_with_the_files_themselves(lab: Path, kind: str) -> None:
-    path = lab / f"{kind}.yaml"
-    assert main(["check", str(write_yaml(path, described(kind)))]) == 0
+    assert main(["check", str(write_yaml(lab / f"{kind}.yaml", described(kind)))]) == 0

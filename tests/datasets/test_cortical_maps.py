@@ -17,7 +17,6 @@ from brainalign.report.kit import HIDDEN, place_map
 
 N = 32492
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "cortical-maps")
-real = pytest.mark.skipif(not REAL.is_dir(), reason="needs cortical-maps in the folder named by BRAINALIGN_DATA")
 ROWS = [("V1", "L", -10, -99, 5, 2.0, 1.5), ("V4", "L", -60, -80, 5, 2.5, None), ("V1", "R", 10, -99, 5, 2.2, 1.7)]
 TABLE = pd.DataFrame(ROWS, columns=["area", "hemi", "sphere_x", "sphere_y", "sphere_z", "thickness", "myelin"])
 LIMIT = -0.325  # of a hundred points above it two radii reach four in five places of the sphere
@@ -95,7 +94,7 @@ def test_bad_files(folder: Path, tmp_path: Path) -> None:
     refused("the labels has 64984", datasets.parcel_means, {"x": np.ones(5)}, parcels)
 
 
-@real
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs cortical-maps in the folder named by BRAINALIGN_DATA")
 def test_the_real_maps_become_a_table_of_parcels(tmp_path: Path) -> None:
     maps = datasets.read_cortical_maps(REAL)
     parcels = datasets.read_schaefer(REAL / "schaefer_100_conte69.csv", maps)

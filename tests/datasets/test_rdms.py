@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import run_step
-from made import write_yaml
+from made import write_table, write_yaml
 from PIL import Image
 from refusals import refused
 from rsatoolbox.rdm.rdms import RDMs
@@ -31,8 +31,7 @@ real = pytest.mark.skipif(not FOLDER.is_dir(), reason="needs kriegeskorte92 in t
 
 @pytest.fixture
 def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
-    table = pd.DataFrame({"stimulus_id": list("abcd"), "path": "x.png", "category": "thing"})
-    table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
+    write_table(tmp_path / "stimuli.tsv", stimulus_id=list("abcd"), path="x.png", category="thing")
     save_file({"it": rng.uniform(size=(3, 2, 6)).astype(np.float32)}, tmp_path / "sets.safetensors")
     save_file({"size": rng.uniform(size=6)}, tmp_path / "models.safetensors")
     return tmp_path
@@ -234,7 +233,7 @@ def test_a_table_may_name_objects(tmp_path: Path, world: ConceptWorld, odd: str,
     np.testing.assert_array_equal(np.sort(found.triplets[:, :2]), np.sort(world.triplets[:, :2]))
     np.testing.assert_array_equal(found.triplets[:, 2], last)
     np.testing.assert_array_equal(found.repeats, world.repeats)
-    pd.DataFrame({"stimulus_id": names}).to_csv(tmp_path / "stimuli.csv", index=False)
+    write_table(tmp_path / "stimuli.csv", stimulus_id=names)
     assert main(["init", str(tmp_path), "--yes"]) == main(["check", str(tmp_path / "study.yaml")]) == 0
     assert "odd-one-out judgements" in (tmp_path / "study.yaml").read_text()
     spoilt = table.columns[2 if odd == "one of three" else 3]

@@ -6,7 +6,7 @@ import mne_bids
 import numpy as np
 import pandas as pd
 import pytest
-from made import muse_table
+from made import muse_table, write_table
 from refusals import refused
 from scipy.io import savemat
 from sklearn.covariance import LedoitWolf
@@ -170,8 +170,7 @@ def viewing(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = place.copy().update(suffix="events", extension=".tsv").fpath
         events = pd.read_csv(path, sep="\t").assign(stim_file=[f"images/{name}.png" for name in shown])
         events.to_csv(path, sep="\t", index=False)
-    table = pd.DataFrame({"stimulus_id": SHOWN, "amplitude": amplitudes.to_numpy()})
-    table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
+    write_table(folder / "stimuli.tsv", stimulus_id=SHOWN, amplitude=amplitudes.to_numpy())
     return folder
 
 
@@ -374,13 +373,12 @@ def test_baseline_crop_and_decimation_follow_mne(tmp_path, sub04) -> None:
 def test_epochs_without_metadata_need_a_table(tmp_path) -> None:
     sub04 = saved(eeg_epochs(metadata=False), tmp_path / "a-epo.fif")
     refused("the epochs have no metadata", read_epochs, sub04, picks="eeg")
-    table = tmp_path / "trials.tsv"
-    pd.DataFrame({"stimulus_id": list("xyzxyz")}).to_csv(table, sep="\t", index=False)
+    table = write_table(tmp_path / "trials.tsv", stimulus_id=list("xyzxyz"))
     assert read_epochs(sub04, picks="eeg", trials=table).trials["stimulus_id"].tolist() == list("xyzxyz")
-    pd.DataFrame({"stimulus_id": list("xyzx")}).to_csv(table, sep="\t", index=False)
+    write_table(table, stimulus_id=list("xyzx"))
     refused(r"lists 4 trials but .* has 6 epochs", read_epochs, sub04, picks="eeg", trials=table)
     epochs = eeg_epochs(metadata=False).drop([1, 4], verbose="error")  # a table of all events follows what was rejected
-    pd.DataFrame({"stimulus_id": list("uvwxyz")}).to_csv(table, sep="\t", index=False)
+    write_table(table, stimulus_id=list("uvwxyz"))
     assert read_epochs(saved(epochs, sub04), picks="eeg", trials=table).trials["stimulus_id"].tolist() == list("uwxz")
     epochs = eeg_epochs()
     epochs.metadata = epochs.metadata.rename(columns={"stimulus_id": "stim_id"})
@@ -440,11 +438,11 @@ def test_several_files_are_one_recording(tmp_path, sub04) -> None:
     assert named["session"].tolist() == [*"111111222222"]  # a file each
     assert named["repeat"].tolist() == responses.trials["repeat"].tolist()
     assert named["trial_id"].is_unique
-    table, dropped = tmp_path / "trials.tsv", []
+    dropped = []
     for name, gone in (("c", [1, 4]), ("d", [0])):
         epochs = mne.read_epochs(tmp_path / f"{name}-epo.fif", verbose="error").drop(gone, verbose="error")
         dropped.append(saved(epochs, tmp_path / f"{name}{name}-epo.fif"))
-    pd.DataFrame({"stimulus_id": list("abcdefghijkl")}).to_csv(table, sep="\t", index=False)
+    table = write_table(tmp_path / "trials.tsv", stimulus_id=list("abcdefghijkl"))
     assert read_epochs(dropped, picks="eeg", trials=table).trials["stimulus_id"].tolist() == list("acdfhijkl")
     whole = sub04.read_bytes()
     damaged = r"sub-04_eeg-epo\.fif: truncated, or not epochs that MNE or EEGLAB saved"

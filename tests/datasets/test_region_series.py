@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from made import write_yaml
+from made import write_table, write_yaml
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, LabelAxis, ScalarAxis, SeriesAxis
 from refusals import refused
 
@@ -244,8 +244,7 @@ def write(folder: Path, **changes: object) -> Path:
             np.save(folder / f"{k}.npy", values)
         rows.append((subject, f"{k}.csv" if k % 2 else f"{k}.npy", task, str(20 + 5 * (k // 2))))
     pd.DataFrame(rows, columns=["subject", "path", "task", "age"]).to_csv(folder / "people.tsv", sep="\t", index=False)
-    table = pd.DataFrame({"region_id": [f"r{i}" for i in range(N_REGIONS)], "network": list("aabbb")})
-    table.to_csv(folder / "regions.tsv", sep="\t", index=False)
+    write_table(folder / "regions.tsv", region_id=[f"r{i}" for i in range(N_REGIONS)], network=list("aabbb"))
     files = {"format": "series", "people": "people.tsv", "regions": "regions.tsv", "tr_s": 0.72}
     files |= {"labels": ["age", "task"]} | changes
     return write_yaml(folder / "rest.yaml", {"name": "rest", "recordings": {"all": files}})

@@ -54,7 +54,7 @@ def matrix(keep: str = "power") -> decoding.ControlMatrix:
 def matrices() -> Any:
     """Return matrices of signals as they are and of null ones: spectrum_noise, phase_randomised."""
     one, other = matrix(), matrix("cross-spectrum")
-    beside = [one.difference("brain", "noise", "top-1"), one.gain("noise", "brain", "top-5", 0.9)]
+    beside = [one.gain("noise", "brain", "top-5", 0.9)]
     return one, other, beside, [one.beats(scores, key[2], 0.2) for key, scores in one.pair_scores.items()]
 
 

@@ -7,8 +7,6 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from brainalign.decoding import repeat_curve, retrieval_accuracy, similarity_ranks, way_accuracy, zero_shot_labels
 
-World = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]
-
 
 def test_ranks_by_hand_and_ties_count_against(rng: np.random.Generator) -> None:
     queries, gallery = rng.normal(size=(20, 5)), rng.normal(size=(8, 5))
@@ -25,11 +23,8 @@ def test_ways_are_the_mean_over_random_galleries() -> None:
     found = retrieval_accuracy(queries, gallery, range(30), range(30), ways=(2, 10), n_permutations=99).table
     similar = cosine_similarity(queries, gallery)
     for k in (2, 10):
-        hits = []
-        for _ in range(150):
-            for i in range(30):
-                others = rng.choice(np.delete(np.arange(30), i), k - 1, replace=False)
-                hits.append((similar[i, others] < similar[i, i]).all())
+        draws = [(i, rng.choice(np.delete(range(30), i), k - 1, replace=False)) for _ in range(150) for i in range(30)]
+        hits = [(similar[i, others] < similar[i, i]).all() for i, others in draws]
         row = found.set_index("measure").loc[f"{k}-way"]
         assert (row["value"], row["chance"]) == (pytest.approx(np.mean(hits), abs=0.02), pytest.approx(1 / k))
     half = retrieval_accuracy(queries, gallery, range(30), range(30), ways=(2, 10), confidence=0.5).table
@@ -78,7 +73,7 @@ def test_averaging_repeats_raises_accuracy_towards_the_ceiling() -> None:
     assert (null["ceiling"].dropna() < 0.12).all()
 
 
-def labelled(noise: float) -> World:
+def labelled(noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Three labels, one of them frequent, of 40 texts that two subjects read; all vectors share an offset."""
     rng = np.random.default_rng(0)
     means, label = 1.2 * rng.normal(size=(3, 8)), np.repeat([0, 0, 1, 2], 10)

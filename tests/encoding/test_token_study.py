@@ -192,8 +192,7 @@ def test_wide_interactions_are_bounded(tmp_path: Path, rng: np.random.Generator)
     """40 semantic values of rank 8, and tokens of more columns than are taken."""
     case = shifting(tmp_path, baselines=("interactions",))
     case.options["semantics"] = case.options["semantics"] @ rng.normal(size=(8, 40)).astype(np.float32)
-    both = case.tokens, stored(tmp_path, case.tokens)
-    tables = [case(tokens)[2].set_index(["encoder", "group"]) for tokens in both]
+    tables = [case(of)[2].set_index(["encoder", "group"]) for of in (case.tokens, stored(tmp_path, case.tokens))]
     found, read = (table.loc[("ridge, tokens times semantics", "static")] for table in tables)
     assert read["r"] == pytest.approx(found["r"], abs=1e-6)
     assert found["n_parameters"] == (10_000 // 17 * 17 + 1) * 4  # 588 projections of 600 columns, 16 components

@@ -150,13 +150,12 @@ def test_timm(monkeypatch, images: pd.DataFrame, new_rows: type) -> None:
 def test_torchvision(monkeypatch) -> None:
     refused("needs torchvision", network, TorchvisionExtractor("resnet18"))
     sizes = {"resize_size": [32], "crop_size": [28], "mean": [0.5] * 3, "std": [0.5] * 3}
-    transforms = types.SimpleNamespace(**sizes, interpolation=types.SimpleNamespace(value="bilinear"))
 
     class Weights(Enum):
         IMAGENET1K_V1, DEFAULT = 1, 1
 
         def transforms(self) -> types.SimpleNamespace:
-            return transforms
+            return types.SimpleNamespace(**sizes, interpolation=types.SimpleNamespace(value="bilinear"))
 
     models = types.SimpleNamespace(list_models=lambda: ["resnet18"], get_model_weights=lambda name: Weights)
     models.get_model = lambda name, weights: ResNetLike()

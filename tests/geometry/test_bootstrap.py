@@ -177,8 +177,7 @@ def test_calibration(sizes: tuple[int, int], record: Record) -> None:
     n, n_alone = sizes
     equal, worse = rejections(n, "both", 7).mean(axis=0)
     alone = rejections(n_alone, "subjects", 8)[:, 0].mean()
-    most = 0.07 if n >= 500 else 0.12
-    within(record, "dual bootstrap, false positives at .05", equal, f" (n = {n})", most=most)
+    within(record, "dual bootstrap, false positives at .05", equal, f" (n = {n})", most=0.07 if n >= 500 else 0.12)
     within(record, "dual bootstrap, power against a worse model", worse, f" (n = {n})", least=0.8)
     within(record, "subjects alone, false positives at .05: too many", alone, f" (n = {n_alone})", least=0.2)
 

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import rsatoolbox
@@ -96,19 +98,26 @@ def test_rdms_that_lack_pairs_are_pooled_shown_and_known_again() -> None:
     assert section.paragraphs == ["Of 3 RDMs those of a and b are most alike (Pearson r 1.000)."]
 
 
-def test_replicates_are_disjoint_pairs_of_runs() -> None:
-    rng, runs = np.random.default_rng(3), np.repeat(["r1", "r2", "r3", "r4", "r5"], 4)
-    conditions = np.concatenate([np.arange(4)] + [rng.permutation(4) for _ in range(4)])
-    patterns = rng.normal(size=(20, 15))
-    found = g.replicate_rdms(patterns, "crossnobis", conditions, runs)
-    assert found.shape == (2, 6)  # the fifth run joins no pair
-    cube = np.stack([patterns[runs == r][np.argsort(conditions[runs == r])] for r in ("r3", "r4")])
-    i, j = np.triu_indices(4, 1)
-    by_hand = ((cube[0, i] - cube[0, j]) * (cube[1, i] - cube[1, j])).mean(axis=1)
-    np.testing.assert_allclose(found[1], by_hand, atol=1e-12)
-    kept = (runs != "r4") | (conditions != 2)  # a condition of one run has no product
-    found = g.replicate_rdms(patterns[kept], "crossnobis", conditions[kept], runs[kept])
-    np.testing.assert_allclose(found[1], np.where((i == 2) | (j == 2), np.nan, by_hand), atol=1e-12)
+OF_TRUTH = {"crossnobis": "euclidean", "correlation": "correlation"}
+
+
+def test_the_true_geometry_compares_within_the_bounds_of_split_halves() -> None:
+    """However many runs and however noisy: products of signal and noise fall with runs, those of noise faster."""
+    for distance, n_runs, signal in product(OF_TRUTH, (3, 5, 8), (0.6, 0.9)):
+        runs, conditions, found = np.repeat(np.arange(n_runs), 20), np.tile(np.arange(20), n_runs), []
+        for rng in map(np.random.default_rng, range(15)):
+            truth = rng.normal(size=(20, 10)) @ rng.normal(size=(10, 50)) / np.sqrt(10)
+            patterns = signal * truth[conditions] + rng.normal(size=(len(runs), 50))
+            halves = g.split_half_rdms(patterns, distance, conditions, runs)
+            rdms = g.rdm(patterns, distance, conditions, runs), g.rdm(truth, OF_TRUTH[distance])
+            bounds = g.split_half_ceiling(halves, "spearman", n_runs / (n_runs // 2))
+            found.append([*bounds, g.compare(*rdms, "spearman")[0, 0]])
+        low, high, true = np.mean(found, axis=0)
+        assert low - 0.02 < true < high + 0.02 or (distance == "crossnobis" and n_runs < 4 and np.isnan(low))
+    order = np.concatenate([np.arange(20), *(20 * k + rng.permutation(20) for k in range(1, 8))])
+    np.testing.assert_allclose(g.split_half_rdms(patterns[order], distance, conditions[order], runs), halves)
+    some = (conditions > 0) | (runs == 0)
+    refused("lack a condition", g.split_half_rdms, patterns[some], distance, conditions[some], runs[some])
 
 
 def test_many_rdms_are_ranked_as_each_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from refusals import refused
 
 import brainalign.geometry as g
 from brainalign.geometry.odd_one_out import log_choices
+from brainalign.geometry.odd_one_out.alignment_study import _over_objects
 from brainalign.regression import Ridge
 from brainalign.simulation import concept_world
 
@@ -72,8 +73,7 @@ def test_the_penalty_is_chosen_on_other_objects() -> None:
     x, triplets = features(40), drawn(40, 1500)
     noise = np.random.default_rng(3).permuted(triplets, axis=1)
     assert g.HumanTeacher(penalties=(1e-4, 10.0)).fit(x, noise).penalty_ == 10.0
-    y = x.copy()
-    y[:, 4:] = 0
+    y = x * [1, 1, 1, 1, 0, 0, 0, 0]
     p = g.choice_probabilities(g.object_similarities(y - y.mean(axis=0)), triplets)
     fitted = g.HumanTeacher(penalties=(1e-4, 10.0)).fit(x, triplets, p)
     assert fitted.penalty_ == 1e-4
@@ -121,8 +121,7 @@ def test_a_student_becomes_like_its_teacher() -> None:
     np.testing.assert_allclose(of_array.choices(x, triplets), p, atol=0.1)
     np.testing.assert_array_equal(of_tensor.losses_, of_array.losses_[:20])
     p = g.choice_probabilities(g.object_similarities(x - x[np.unique(triplets)].mean(axis=0)) / 2, triplets)
-    own = g.HumanAlignment(n_steps=30, learning_rate=1e-4)
-    own.fit(g.affine_head(6), x, triplets, p)  # given its own, it stays
+    own = g.HumanAlignment(n_steps=30, learning_rate=1e-4).fit(g.affine_head(6), x, triplets, p)  # its own: it stays
     assert own.temperature_ == pytest.approx(2, rel=1e-3)
     assert own.losses_[0] < 1e-6
     assert own.losses_[-1] < 1e-4
@@ -149,6 +148,18 @@ def test_scores_of_who_knows_everything_and_of_who_knows_nothing() -> None:
     assert twice.uncertainty_r == pytest.approx(1, abs=1e-9)
     refused("uncertainty has 3 rows", g.score_alignment, similarities, triplets, uncertainty=times[:3])
     refused("groups has 29 rows", g.score_alignment, similarities, triplets, groups=groups[1:])
+
+
+def test_the_error_of_a_gain_is_that_of_new_objects_and_choices(rng: np.random.Generator) -> None:
+    means, errors = [], []
+    for seed in range(200):
+        triplets = drawn(40, 400, seed)
+        gain = rng.normal(size=40)[triplets].sum(axis=1) + 8 * rng.normal(size=400)
+        means.append(gain.mean())
+        errors.append(_over_objects(gain, triplets))
+    assert np.sqrt(np.square(errors).mean()) == pytest.approx(np.std(means), rel=0.15)
+    assert 0.9 <= (np.abs(means) < 1.96 * np.array(errors)).mean() < 0.99  # all, were objects drawn
+    assert np.isnan(_over_objects(np.ones(2), np.array([[0, 1, 2], [2, 3, 4]])))  # no two are independent
 
 
 def test_a_teacher_minimises_its_loss() -> None:
@@ -180,9 +191,8 @@ def test_a_teacher_minimises_its_loss() -> None:
 
 
 def test_layers_that_are_too_wide_are_refused() -> None:
-    triplets = drawn(30, 90)
-    sizes = {"n_clusters": 4, "n_triplets": 60, "groups": None, "draws": 8, "seed": 3}
-    given = ({("net", "wide"): np.zeros((3, 4097))}, (triplets, None), {}, "net", g.HumanTeacher, g.HumanAlignment)
+    sizes = {"n_clusters": 4, "n_triplets": 60, "groups": None, "seed": 3}
+    given = ({("net", "wide"): np.zeros((3, 4097))}, (drawn(30, 90), None), {}, "net", g.HumanTeacher, g.HumanAlignment)
     refused("layer .wide. of .net. has 4097 features; .* more than 4096", g.align_networks, *given, **sizes)
 
 
@@ -340,8 +350,8 @@ def test_regions_beside_judgements_and_choices_without_ceilings(rng: np.random.G
     for _ in range(100):  # the error of triplets judged five times, beside what it is of
         order = rng.permutation(len(every))[:360]
         judged = np.repeat(every[order[300:]], 5, axis=0)
-        odd = (rng.random((300, 1)) > g.choice_probabilities(TRUE, judged).cumsum(axis=1)[:, :2]).sum(axis=1)
-        judged = np.take_along_axis(judged, np.argsort(np.arange(3) == odd[:, None], axis=1, kind="stable"), axis=1)
+        pull = np.log(g.choice_probabilities(TRUE, judged)) + rng.gumbel(size=(300, 3))  # the largest is chosen
+        judged = np.take_along_axis(judged, pull.argsort(axis=1), axis=1)
         rows.append(g.choice_table({}, every[order[:300]], {"repeated": judged}, 24, None, WORLD.embedding).iloc[-1])
     assert np.mean([row["se"] for row in rows]) == pytest.approx(np.std([row["accuracy"] for row in rows]), rel=0.2)
     shared = {"a": WORLD.triplets[899:]}

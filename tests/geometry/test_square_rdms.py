@@ -64,7 +64,6 @@ FACES: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 # Parameters of other functions by these names are no RDMs, or they are made of patterns.
 TAKES = {"rdms", "rdms_a", "rdm_values", "movie", "references", "regions", "sets", "layers"}
-OTHERS = {"align_networks", "compare_networks", "feature_rdms", "network_tables"}
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -97,7 +96,7 @@ def test_every_function_that_takes_rdms_is_tried_and_a_searchlight() -> None:
     np.testing.assert_array_equal(square, rows)
     public = {n: one for n, one in vars(g).items() if inspect.isfunction(one) and not n.startswith("_")}
     takers = {name for name, one in public.items() if TAKES & set(inspect.signature(one).parameters)}
-    assert takers - set(FACES) == OTHERS
+    assert takers - set(FACES) == {"align_networks", "compare_networks", "feature_rdms", "network_tables"}
 
 
 def test_a_study_on_disk_may_hold_square_rdms(tmp_path: Path) -> None:

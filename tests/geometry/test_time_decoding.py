@@ -18,6 +18,7 @@ N, SENSORS, TIMES, RUNS = 90, 7, 5, 3
 CONDITIONS, MOVIE_RUNS, MOVIE_SENSORS, MOVIE_TIMES = 5, 3, 6, 7
 NAMES = np.tile([f"c{k}" for k in range(CONDITIONS)], MOVIE_RUNS)
 RUN = np.repeat(np.arange(MOVIE_RUNS), CONDITIONS)
+MOVIE = np.random.default_rng(0).normal(size=(CONDITIONS * MOVIE_RUNS, MOVIE_SENSORS, MOVIE_TIMES))
 
 
 class Ridged(EmpiricalCovariance):
@@ -104,10 +105,8 @@ def test_areas_with_ties_and_of_weighted_trials(rng: np.random.Generator) -> Non
     columns = np.column_stack([decisions, rng.normal(size=30)])
     weights = rng.multinomial(30, np.full(30, 1 / 30), size=4)
     found = g.auc_draws(columns, positive, weights)
-    for k, row in enumerate(weights):
-        for column in range(2):
-            expected = roc_auc_score(positive, columns[:, column], sample_weight=row)
-            assert found[k, column] == pytest.approx(expected, abs=1e-12)
+    expected = [[roc_auc_score(positive, column, sample_weight=row) for column in columns.T] for row in weights]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
     # Sorting keys instead of numbers: negative, tiny, huge and equal ones, zeros of both signs, neighbours.
     spread = rng.normal(size=(50, 40)) * 10.0 ** rng.integers(-12, 12, size=(50, 40))
     near, signs = 1 + np.arange(40) * np.finfo(float).eps, np.where(rng.random(40) < 0.5, 0.0, -0.0)
@@ -173,31 +172,26 @@ def test_areas_of_two_and_shares_of_variance_of_more(rng: np.random.Generator) -
     np.testing.assert_allclose(share.ravel(), 2 * f / (2 * f + 37), atol=1e-12)
 
 
-@pytest.fixture
-def values() -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(CONDITIONS * MOVIE_RUNS, MOVIE_SENSORS, MOVIE_TIMES))
-
-
 @pytest.mark.parametrize("method", ["euclidean", "correlation", "crossnobis"])
 @pytest.mark.parametrize("bin_size", [1, 2])
-def test_as_rsatoolbox_moment_by_moment(values, method: str, bin_size: int) -> None:
+def test_as_rsatoolbox_moment_by_moment(method: str, bin_size: int) -> None:
     # rsatoolbox 0.3.2 drops bins and cv_descriptor of lists of datasets, so it is given one.
     times = np.arange(MOVIE_TIMES // bin_size * bin_size) / 100.0
     about = {"obs_descriptors": {"conditions": NAMES, "runs": RUN}, "time_descriptors": {"time": times}}
-    dataset = rsatoolbox.data.TemporalDataset(values[:, :, : len(times)], **about)
+    dataset = rsatoolbox.data.TemporalDataset(MOVIE[:, :, : len(times)], **about)
     bins = times.reshape(-1, bin_size)
     options = {"cv_descriptor": "runs"} if method == "crossnobis" else {}
     theirs = rsatoolbox.rdm.calc_rdm_movie(dataset, method, descriptor="conditions", bins=bins, **options)
-    found = g.rdm_movie(values, method, NAMES, RUN, bin_size=bin_size)
+    found = g.rdm_movie(MOVIE, method, NAMES, RUN, bin_size=bin_size)
     np.testing.assert_allclose(found, theirs.dissimilarities, atol=1e-10)
 
 
-def test_moments_that_do_not_fit(values) -> None:
+def test_moments_that_do_not_fit() -> None:
     noise = np.stack([np.eye(MOVIE_SENSORS)] * 3)
-    refused(r"3 precisions but 7 moments", g.rdm_movie, values, "crossnobis", NAMES, RUN, precision=noise)
+    refused(r"3 precisions but 7 moments", g.rdm_movie, MOVIE, "crossnobis", NAMES, RUN, precision=noise)
     rows = np.random.default_rng(2).normal(size=(60, MOVIE_SENSORS))
     noises = g.noise_covariance(rows), g.noise_precision(rows)
-    np.testing.assert_allclose(*(g.rdm_movie(values, "crossnobis", NAMES, RUN, one) for one in noises))
-    refused(r"bin_size 8", g.rdm_movie, values, "euclidean", bin_size=8)
-    movie = g.rdm_movie(values, "euclidean", NAMES, RUN)
+    np.testing.assert_allclose(*(g.rdm_movie(MOVIE, "crossnobis", NAMES, RUN, one) for one in noises))
+    refused(r"bin_size 8", g.rdm_movie, MOVIE, "euclidean", bin_size=8)
+    movie = g.rdm_movie(MOVIE, "euclidean", NAMES, RUN)
     np.testing.assert_allclose(g.rdm_time_generalization(movie), np.corrcoef(movie), atol=1e-12)

@@ -219,8 +219,7 @@ def test_thresholds_are_chosen_by_others_and_shuffled_regions_are_at_chance(regi
 
 
 def test_layers_against_regions(region_rdms: np.ndarray, rng: np.random.Generator) -> None:
-    true = region_rdms.mean(axis=0)  # a layer for each region
-    layers = np.concatenate([true, rng.random((2, 66))])
+    layers = np.concatenate([region_rdms.mean(axis=0), rng.random((2, 66))])  # a layer for each region
     found = g.layer_agreement(region_rdms, layers, {"rank": (0.0, 1.0), "raw": None})
     assert found["rank"].best.tolist() == [0, 1, 2]
     assert found["rank"].agreement.min() >= 0.6

@@ -83,8 +83,7 @@ def test_codes_predict_responses_to_single_atoms(record: Record) -> None:
             reached.setdefault(encoder, []).append(r)
     for encoder, scores in reached.items():
         record(f"mean r, {encoder}", f"{np.mean(scores):.3f}", "sparse codes highest")
-    codes = reached.pop("ridge, sparse codes")
-    assert min(codes) > max(max(scores) for scores in reached.values()) + 0.05
+    assert min(reached.pop("ridge, sparse codes")) > max(max(scores) for scores in reached.values()) + 0.05
     assert max(abs(r) for r in codes_and_others(0, 4000, 10, shuffle=True).values()) < 0.06
 
 

@@ -11,8 +11,7 @@ from brainalign import geometry
 
 
 def measured(patterns: np.ndarray, n_subjects: int, noise: float, rng: np.random.Generator) -> np.ndarray:
-    maps = rng.normal(size=(n_subjects, patterns.shape[1], 30)) / np.sqrt(patterns.shape[1])
-    signal = patterns @ maps
+    signal = patterns @ (rng.normal(size=(n_subjects, patterns.shape[1], 30)) / np.sqrt(patterns.shape[1]))
     return geometry.rdm(signal + noise * rng.normal(size=signal.shape), "euclidean")
 
 

@@ -85,8 +85,7 @@ def test_features_are_learned_from_responses(record: Record) -> None:
     """
     found = [run(seed) for seed in (0, 1, 2)]
     for name, size in found[0].n_parameters.items():
-        values = [one.median(name) for one in found]
-        record(f"{name} ({size:,} parameters)", f"{np.mean(values):.3f}", "shown")
+        record(f"{name} ({size:,} parameters)", f"{np.mean([one.median(name) for one in found]):.3f}", "shown")
     for name in ("ridge on pixels", "ridge on squared pixels", "factorized on pixels"):
         over_seeds([one.median(name) for one in found], least=-0.02, most=0.02)
     core = [one.median("response-optimised") for one in found]

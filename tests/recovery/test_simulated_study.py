@@ -166,8 +166,7 @@ def test_ceilings(seed: int, record: Record) -> None:
     order = trials.sort_values(["stimulus_id", "repeat"], kind="stable").index
     noise = values[order].reshape(len(scenes), N_REPEATS, -1).var(axis=1, ddof=1).mean(axis=0)
     ratio = (1 - noise) / noise  # ncsnr², unclamped
-    found = ratio / (ratio + 1 / N_REPEATS)
-    for ceiling, mine in pd.Series(found).groupby(planted[keep]):
+    for ceiling, mine in pd.Series(ratio / (ratio + 1 / N_REPEATS)).groupby(planted[keep]):
         name = f"mean ceiling of vertices with true ceiling {ceiling}"
         within(record, name, mine.mean(), least=ceiling - 0.02, most=ceiling + 0.02)
 

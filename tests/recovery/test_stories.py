@@ -28,8 +28,7 @@ def on_the_clock(world: Story, kept: slice, step_s: float, start_s: float, high_
         vectors = {name: values[heard] for name, values in world.features.items()} | {"rate": np.ones((heard.sum(), 1))}
         for name, values in vectors.items():
             if hrf:
-                every = np.arange(len(planted)) * step_s + start_s
-                summed = resample_events(onsets, durations, values, every, step_s)
+                summed = resample_events(onsets, durations, values, np.arange(len(planted)) * step_s + start_s, step_s)
                 resampled = answered(summed, hemodynamic_responses(step_s))[kept]
             else:
                 resampled = resample_events(onsets, durations, values, times, step_s)

@@ -15,13 +15,14 @@ SEEDS = (0, 1, 2)
 SMALL = {"n_trials": 60, "n_recordings": 3, "n_sensors": 4, "step_s": 0.05, "smoothness": 0.7, "width_s": 0.06}
 
 
-def latencies(seed: int, n_draws: int = 100):
-    world = category_epochs(seed=seed)
+def decoded(seed: int, **planted: object):
+    """Return a world, its score over time, 100 draws of it, and the latency of the highest hump."""
+    world = category_epochs(seed=seed, **planted)
     folds = leave_one_group_out(world.recordings)
     found = decode_times(world.values, world.labels, folds)
     exchange = Exchange(world.labels, np.arange(len(world.labels)), world.recordings)
-    draws = found.draws(folds, exchange.draws(n_draws, np.random.default_rng(seed)))
-    return found, hump_latency(found.score, draws, world.times, chance=0.5, n_folds=len(folds)), world
+    draws = found.draws(folds, exchange.draws(100, np.random.default_rng(seed)))
+    return world, found.score, draws, hump_latency(found.score, draws, world.times, chance=0.5, n_folds=len(folds))
 
 
 def true_rise() -> float:
@@ -35,26 +36,21 @@ def true_rise() -> float:
 
 
 def test_a_planted_latency_is_found() -> None:
-    found, hump, world = latencies(0)
+    world, score, _, hump = decoded(0)
     assert abs(hump.centre - PEAK) <= 0.012
-    assert abs(world.times[found.score.argmax()] - PEAK) <= 0.012 + STEP
+    assert abs(world.times[score.argmax()] - PEAK) <= 0.012 + STEP
     assert hump.centre_low <= PEAK <= hump.centre_high
-    assert np.abs(found.score[world.times < 0.0] - 0.5).max() < 0.15
+    assert np.abs(score[world.times < 0.0] - 0.5).max() < 0.15
     assert abs(hump.rise - true_rise()) <= 0.012
 
 
 @pytest.mark.acceptance
 def test_latencies(record: Record) -> None:
     """Latencies of a planted hump (170 ms, sd 40 ms): 3 x 40 worlds of 240 trials in 6 recordings"""
-    rise, inside, errors, mean_error = true_rise(), [], [], []
-    for seed in SEEDS:
-        centres = []
-        for k in range(40):
-            _, hump, _ = latencies(1000 * (seed + 1) + k)
-            inside.append((hump.centre_low <= PEAK <= hump.centre_high, hump.rise_low <= rise <= hump.rise_high))
-            errors.append((abs(hump.centre - PEAK), abs(hump.rise - rise)))
-            centres.append(hump.centre)
-        mean_error.append(abs(np.mean(centres) - PEAK))
+    rise, humps = true_rise(), [decoded(1000 * (seed + 1) + k)[-1] for seed in SEEDS for k in range(40)]
+    inside = [(h.centre_low <= PEAK <= h.centre_high, h.rise_low <= rise <= h.rise_high) for h in humps]
+    mean_error = [abs(np.mean([h.centre for h in humps[k : k + 40]]) - PEAK) for k in (0, 40, 80)]
+    errors = [(abs(h.centre - PEAK), abs(h.rise - rise)) for h in humps]
     cover, error = np.mean(inside, axis=0), 1000 * np.median(errors, axis=0)
     record("centre: coverage of 95 % intervals", f"{cover[0]:.3f}", "compatible with .95")
     record("centre: median error; largest", f"{error[0]:.1f} ms; {1000 * np.max(errors, axis=0)[0]:.1f} ms", "12 ms")
@@ -68,12 +64,9 @@ def test_latencies(record: Record) -> None:
 
 def first_of_two(seed: int) -> tuple[float, bool, bool]:
     """Return the error of the first of two equal humps (150, 350 ms), if covered, and if the highest is decided."""
-    world = category_epochs(seed=seed, peaks_s=(0.15, 0.35), amplitude=1.5)
-    folds = leave_one_group_out(world.recordings)
-    found = decode_times(world.values, world.labels, folds)
-    exchange, after = Exchange(world.labels, np.arange(len(world.labels)), world.recordings), world.times >= 0
-    draws = found.draws(folds, exchange.draws(100, np.random.default_rng(seed)))[:, after]
-    score, times = found.score[after], world.times[after]
+    world, score, draws, _ = decoded(seed, peaks_s=(0.15, 0.35), amplitude=1.5)
+    after = world.times >= 0
+    score, draws, times = score[after], draws[:, after], world.times[after]
     window = first_hump(score, times, 0.62, chance=0.5)  # about what the largest of permuted labels reaches
     assert window is not None
     hump = hump_latency(score, draws, times, chance=0.5, window=window)
@@ -101,8 +94,7 @@ def squares(seed: int) -> dict[str, tuple[float, float]]:
         score, _ = decode_generalization(world.values, world.labels, leave_one_group_out(world.recordings))
         at = [int(np.abs(world.times - peak).argmin()) for peak in peaks]
         block = score[np.ix_(at, at)]
-        off = block[~np.eye(3, dtype=bool)]
-        found[code] = (float(np.diag(block).mean()), float(off.mean()))
+        found[code] = float(np.diag(block).mean()), float(block[~np.eye(3, dtype=bool)].mean())
     return found
 
 
@@ -111,9 +103,8 @@ def test_generalisation_over_time(record: Record) -> None:
     """Generalisation over time: area under the curve on and off the diagonal, 3 seeds"""
     for seed in SEEDS:
         found = squares(seed + 10)
-        assert found["lasting"][0] > 0.85
+        assert min(found["lasting"][0], found["moving"][0]) > 0.85
         assert found["lasting"][1] > found["lasting"][0] - 0.05
-        assert found["moving"][0] > 0.85
         assert abs(found["moving"][1] - 0.5) < 0.08
         for code, (on, off) in found.items():
             record(f"seed {seed}, {code}: on, off the diagonal", f"{on:.3f}, {off:.3f}", "lasting: equal; moving: .5")

@@ -18,9 +18,9 @@ from refusals import refused
 from shown import Record, cases
 from sklearn.base import clone
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding import Ridge
 from brainalign.regression import cluster, fit_distributed, slurm_cluster
+from brainalign.regression.distributed_ridge import _Run
 from brainalign.regression.tasks import NpyFile
 
 ALPHAS = (0.01, 0.3, 10.0, 300.0, 1e4)
@@ -133,22 +133,39 @@ def test_errors_come_before_the_long_part(change, message: str, tmp_path: Path, 
     assert not list(tmp_path.iterdir())
 
 
-def test_an_address_and_what_is_none(tmp_path: Path, threads: Client) -> None:
+def test_an_address_and_what_is_none(tmp_path: Path, threads: Client, monkeypatch) -> None:
     X, Y, _ = data(30, 4)
     address = threads.scheduler.address
     ridge = Ridge(ALPHAS, dtype="float64")  # in float32, scores of six rows keep five digits
     assert_equal(fit_distributed(ridge, X, Y, coef=tmp_path / "c.npy", client=address), clone(ridge).fit(X, Y), X)
     with cluster(n_workers=3, processes=False) as client:
         assert len(client.scheduler_info(n_workers=-1)["workers"]) == 3
-    with pytest.raises(BrainalignError, match="leave n_workers=3 out"), cluster(address, n_workers=3):
-        pass
-    nobody = cluster("tcp://127.0.0.1:9", timeout="0.2s")
-    with pytest.raises(BrainalignError, match="no scheduler answers at tcp"), nobody:
+    refused("leave n_workers=3 out", cluster(address, n_workers=3).__enter__)
+    refused("no scheduler answers at tcp", cluster("tcp://127.0.0.1:9", timeout="0.2s").__enter__)
+    here, other = ({"packages": {"brainalign": version}} for version in ("0.2", None))
+    versions = {"client": here, "workers": {"tcp://a": here, "tcp://b": other}}
+    monkeypatch.setattr(Client, "get_versions", lambda self, packages: versions)
+    refused("worker tcp://b has brainalign None and not 0.2", cluster(address).__enter__)
+    versions["workers"] = {}
+    with pytest.warns(UserWarning, match="has no workers; start some with: dask worker inproc"), cluster(address):
         pass
     np.save(tmp_path / "Y.npy", Y)
     os.truncate(tmp_path / "Y.npy", 1000)
     cut = r"Y\.npy: no whole \.npy file .*needs 2,888 bytes"
     refused(cut, fit_distributed, Ridge(), X, tmp_path / "Y.npy", coef=tmp_path / "c.npy", client=threads)
+
+
+def test_a_scheduler_that_ends_is_said_to(tmp_path: Path, threads: Client, monkeypatch) -> None:
+    submit = _Run._submit
+
+    def cancelled(self: _Run, task: Any, *given: Any) -> Any:
+        future = submit(self, task, *given)
+        future.cancel()  # as a client does with all of them whose scheduler is gone
+        return future
+
+    monkeypatch.setattr(_Run, "_submit", cancelled)
+    X, Y, _ = data(30, 4)
+    refused("the scheduler ended", fit_distributed, Ridge(), X, Y, coef=tmp_path / "c.npy", client=threads)
 
 
 def test_the_job_script_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from made import write_table
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_rgba
 from nibabel.cifti2.cifti2_axes import BrainModelAxis, ScalarAxis
@@ -27,9 +28,7 @@ LEFT_V1 = np.array([-10.0, -92.0, 0.0])  # mm in MNI152
 
 @pytest.fixture
 def trials(tmp_path: Path) -> Path:
-    path = tmp_path / "trials.tsv"
-    pd.DataFrame({"stimulus_id": list("abcd")}).to_csv(path, sep="\t", index=False)
-    return path
+    return write_table(tmp_path / "trials.tsv", stimulus_id=list("abcd"))
 
 
 def read(trials: Path, betas: object, **options: object) -> pd.DataFrame:
@@ -163,11 +162,9 @@ def test_parcels_are_painted_into_their_atlas(tmp_path: Path, trials: Path) -> N
     labels = np.zeros((6, 5, 4), dtype=np.int16)
     labels[1:3, 1:3, 1:3], labels[3:5, 1:3, 1:3], labels[1:3, 3:, 1:3] = 7, 12, 300
     nibabel.save(nibabel.Nifti1Image(labels, affine), tmp_path / "atlas.nii.gz")
-    table = pd.DataFrame({"index": [7, 12, 300], "name": ["V1", "V2", "hV4"]})
-    table.to_csv(tmp_path / "atlas.tsv", sep="\t", index=False)
+    write_table(tmp_path / "atlas.tsv", index=[7, 12, 300], name=["V1", "V2", "hV4"])
     np.save(tmp_path / "values.npy", np.random.default_rng(0).normal(size=(TRIALS, 2)))
-    parcels = tmp_path / "targets.tsv"
-    parcels.write_text("target_id\nhV4\nV1\n")
+    parcels = write_table(tmp_path / "targets.tsv", target_id=["hV4", "V1"])
     options = {"targets": parcels, "atlas": tmp_path / "atlas.nii.gz", "standardize": "none"}
     read_array(tmp_path / "values.npy", trials, **options).targets.to_parquet(tmp_path / "kept.parquet")
     targets = pd.read_parquet(tmp_path / "kept.parquet")

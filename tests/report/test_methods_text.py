@@ -110,7 +110,7 @@ CASES: dict[str, list[Case]] = {
         ({"config": {"encode": {"permutations": 0}}}, "identified"),
         ({"config": {"encode": {"permutations": 0}}}, "For zero-shot"),
         ({"distance": "correlation"}, "correlation distances"), ({"stages": ["prepare"]}, "read with nilearn"),
-        ({"ceiling_low": 0.3}, "ceiling band"), ({"low": 0.3}, "bootstrap intervals"), ({"interval": 0.2}, "95% t"),
+        ({"ceiling_low": 0.3}, "ceiling bounds"), ({"low": 0.3}, "the jackknife over"), ({"interval": 0.2}, "95% t"),
         (fitted(encoder="ridge", alphas=[3.0]), "ridge regression with a free intercept: ridge (alpha 3)"),
         (fitted(encoder="estimator", estimator="a.py:Net"), "predicted by regression: ridge (a.py:Net)"),
         (fitted(encoder="ridge", cv="groups"), "one-run-out"),
@@ -119,7 +119,7 @@ CASES: dict[str, list[Case]] = {
         (shown("aabbccdd", "1" * 8, "stimulus", 2), "2 folds of whole stimuli inside the training stimuli). Scores"),
         (shown("aabb" * 3, "111122223333"), "over single blocks. Nulls"),
         (shown("aabbccdd", "12" * 4, "stimulus", 2), "; r and R² are over averages of each one's blocks; its null"),
-        (shown("abcabc", "112233"), "pairs of repeats"), (shown("ababab", "112233"), "disjoint pairs of runs"),
+        (shown("abcabc", "112233"), "over all repeats"), (shown("ababab", "112233"), "over all runs"),
         (shown("aabbccdd", "11223344"), "held-out runs are averaged first, also for r and R²."),
     ],
 }  # fmt: skip

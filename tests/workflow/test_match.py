@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import run_step
+from made import write_table
 from pydantic import ValidationError
 from refusals import refused
 from seeded.recorded import Record
@@ -48,9 +49,9 @@ class Networks:
             stimuli = pd.DataFrame({"stimulus_id": np.array(self.ids)[order]})
             made = {f"l{k}": Features(X[order].astype(np.float32), stimuli, f"l{k}") for k, X in enumerate(layers)}
             save(self.path("features", model=model), Layers(made), BY, pooling="mean")
-        table = pd.DataFrame({"stimulus_id": self.ids, "kind": kind, "shape": shape, "noise": rng.normal(size=N)})
-        table["place"] = [f"place{k % 32}" for k in range(N)]  # five images each
-        table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
+        place = [f"place{k % 32}" for k in range(N)]  # five images each
+        columns = {"kind": kind, "shape": shape, "noise": rng.normal(size=N), "place": place}
+        write_table(folder / "stimuli.tsv", stimulus_id=self.ids, **columns)
 
     def path(self, suffix: str, **labels: str) -> Path:
         return artifact_path(self.folder, "planted", suffix, **labels)
@@ -114,9 +115,8 @@ def test_few_stimuli_are_drawn_and_counted_and_ids_keep_their_zeros(networks: Ne
     [reason] = set(tables["manifolds"]["note"])
     assert reason == "0 of 32 categories have 8 or more stimuli; two are needed"
     assert f"No capacity or collapse of place: {reason}." in matching_section(tables).paragraphs
-    table = pd.DataFrame({"stimulus_id": ["001", "002"], "size": [1.5, 2.0], "kind": ["a", "b"]})
-    table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
-    given = Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"]
+    table = write_table(tmp_path / "stimuli.tsv", stimulus_id=["001", "002"], size=[1.5, 2.0], kind=["a", "b"])
+    given = Job("match", {}, {"stimuli": [table]}), ["002", "001"]
     known = match._known(*given, MatchSettings(features=("size", "kind")))
     assert (known["size"].tolist(), known["kind"].tolist()) == ([2.0, 1.5], ["b", "a"])
     wrong = "match.features: stimuli.tsv: no column 'colour'; it has "
@@ -124,7 +124,7 @@ def test_few_stimuli_are_drawn_and_counted_and_ids_keep_their_zeros(networks: Ne
 
 
 ALIGNED = ("aligned", "alignment", "alignedregions")
-OPTIONS = {"teacher": "one", "clusters": 12, "groups": 10, "triplets": 5000, "penalties": [1e-4, 1e-3], "draws": 20}
+OPTIONS = {"teacher": "one", "clusters": 12, "groups": 10, "triplets": 5000, "penalties": [1e-4, 1e-3]}
 
 
 class Study:

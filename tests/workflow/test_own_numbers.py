@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dask.distributed import SchedulerPlugin
 from jobs import config_of, run_all
-from made import write_yaml
+from made import write_table, write_yaml
 from refusals import refused
 
 from brainalign.cli import main
@@ -36,18 +36,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stimuli of which nothing but ids is known; vectors in other order; units that follow them, and units that do not.
     Units of "02" do from 0.1 s on."""
     folder, rng = tmp_path_factory.mktemp("mine"), np.random.default_rng(8)
-    shown = pd.DataFrame({"stimulus_id": NAMES, "test": ["TRUE"] * N_TEST + ["FALSE"] * (N - N_TEST)})
-    shown.to_csv(folder / "stimuli.csv", index=False)
+    write_table(folder / "stimuli.csv", stimulus_id=NAMES, test=["TRUE"] * N_TEST + ["FALSE"] * (N - N_TEST))
     vectors, order = rng.normal(size=(N, 4)), rng.permutation(N)
     with h5py.File(folder / "vectors.h5", "w") as file:
         file["stimulus_id"] = [NAMES[row] for row in order]
         file["planted"], file["other"] = vectors[order] * (1e-3, 1e-3, 1e-3, 100), rng.normal(size=(N, 4))
     shown = np.concatenate([rng.permutation(N) for _ in range(N_REPEATS)])
-    trials = pd.DataFrame({"stimulus_id": np.array(NAMES)[shown], "session": np.repeat(range(N_REPEATS), N)})
-    trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
+    write_table(folder / "trials.tsv", stimulus_id=np.array(NAMES)[shown], session=np.repeat(range(N_REPEATS), N))
     regions = ["seen"] * 10 + ["unseen"] * 10
-    units = pd.DataFrame({"target_id": [f"u{k}" for k in range(20)], "roi": regions} | dict.fromkeys("xyz", 1.5))
-    units.to_csv(folder / "units.csv", index=False)
+    write_table(folder / "units.csv", target_id=[f"u{k}" for k in range(20)], roi=regions, **dict.fromkeys("xyz", 1.5))
     drive = vectors @ rng.normal(size=(4, 20)) * (np.arange(20) < 10)
     np.savez(folder / "rates.npz", rates=drive[shown] + rng.normal(size=(N_REPEATS * N, 20)), depth=np.zeros(3))
     late = drive[shown][:, :, None] * (np.array(TIMES) > 0.05)

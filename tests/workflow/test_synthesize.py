@@ -13,7 +13,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 from jobs import run_step
-from made import responses_of, splits_of
+from made import responses_of, splits_of, write_table
 from PIL import Image
 from pydantic import ValidationError
 from refusals import refused
@@ -72,8 +72,7 @@ class Study:
         images, ids = render(clear_scenes(N_IMAGES, 3), 32), [f"scene{k}" for k in range(N_IMAGES)]
         for name, image in zip(ids, images, strict=True):
             Image.fromarray(image).save(self.folder / "stimuli" / f"{name}.png")
-        paths = [f"{name}.png" for name in ids]
-        pd.DataFrame({"stimulus_id": ids, "path": paths}).to_csv(self.table, sep="\t", index=False)
+        write_table(self.table, stimulus_id=ids, path=[f"{name}.png" for name in ids])
         voxels = [selective_voxels(images, REGIONS, N_VOXELS, 0.5, seed)[0] for seed in (0, 0)]
         voxels[1] = voxels[1] + 0.3 * np.random.default_rng(1).normal(size=voxels[1].shape)
         order = np.random.default_rng(2).permutation(2 * N_IMAGES)
@@ -268,11 +267,9 @@ def test_what_is_planned_and_what_a_change_reruns(make_image_study, tmp_path: Pa
         assert (given["scheduler"], given["dtype"]) == ("DDIMScheduler", "float16")
 
 
-PRIOR = Path(__file__).parents[2] / "data" / "prior"
 ASKED = {"red": [0, 1], "leftside": [2, 3]}
 JUDGES = {"guide": {"model": "fine", "layer": "pixels"}, "check": {"model": "coarse", "layer": "pixels"}}
 SIZES = {"guide": 16, "check": 8}
-OUTPUTS = ("directions", "directionscores", "directionimages")
 DIRECTED = {"methods": ["supervised", "pca"], "n_seeds": 32, "n_directions": 1, "alphas": [-3, 0, 3], "n_images": 6}
 DIRECTED |= {"n_controls": 2, "n_control_images": 2}
 
@@ -310,12 +307,12 @@ class Encoders:
         return artifact_path(self.folder, "scenes", suffix, **labels)
 
     def run(self, **options: object) -> int:
-        synthesize = JUDGES | {"prior": str(PRIOR), "steps": 10, "device": "cpu"}
+        synthesize = JUDGES | {"prior": str(Path(__file__).parents[2] / "data" / "prior"), "steps": 10, "device": "cpu"}
         settings = {"directions": DIRECTED | options, "synthesize": synthesize, "simulated": True}
         settings |= {"models": {role: {"extractor": "pixels", "image_size": size} for role, size in SIZES.items()}}
         inputs = {"guides": self.path("guides", subject="01"), "stimuli": self.folder / "stimuli" / "stimuli.tsv"}
         inputs |= {"features": self.path("features", model="fine")}
-        outputs = {name: self.path(name, subject="01") for name in OUTPUTS}
+        outputs = {name: self.path(name, subject="01") for name in ("directions", "directionscores", "directionimages")}
         return run_step("directions", settings, inputs=inputs, outputs=outputs)
 
 

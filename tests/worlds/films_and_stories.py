@@ -7,8 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-import yaml
 from jobs import config_of
+from made import write_table, write_yaml
 from PIL import Image
 from scipy.io import wavfile
 from scipy.signal import lfilter
@@ -63,8 +63,7 @@ def write_film(folder: Path, *, seed: int, n_runs=5, n_rows=75, n_voxels=6, sign
     pd.concat(words).to_csv(folder / "words.tsv", sep="\t", index=False)
     np.save(folder / "words.npy", np.concatenate(vectors).astype(np.float32))
     group = np.repeat(GROUPS, n_voxels)
-    table = pd.DataFrame({"target_id": [f"v{k}" for k in range(len(group))], "roi": group})
-    table.to_csv(folder / "targets.tsv", sep="\t", index=False)
+    write_table(folder / "targets.tsv", target_id=[f"v{k}" for k in range(len(group))], roi=group)
     files = {run: f"{run}.npy" for run in names}
     signals = {"sounds": {run: f"{run}.wav" for run in names}, "films": {run: run for run in names}, "fps": FPS}
     content = {"name": "film", "stimuli": "words.tsv", "continuous": signals, "splits": {"runs": {"leave_out": "run"}}}
@@ -81,7 +80,7 @@ def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, objec
     recorded = {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files} | changes
     content = {"name": "story", "stimuli": "words.tsv", "recordings": {"01": recorded}}
     content["splits"] = {"stories": {"leave_out": "run"}}
-    (folder / "story.yaml").write_text(yaml.safe_dump(content))
+    write_yaml(folder / "story.yaml", content)
     return content
 
 

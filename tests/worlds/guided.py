@@ -17,7 +17,6 @@ from brainalign.encoding import Ridge
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
 from worlds.scenes import selective_voxels, train_scene_network
 
-PRIOR = Path(__file__).parents[2] / "data" / "prior"
 # What each region prefers, and the least gain of its true response, in standard deviations over natural images.
 LEAST = {"red": 1.2, "large": 1.2, "leftside": 0.0, "cross": 0.8, "triangle": 0.8}
 SIZE, N_VIEWS, N_NULL_IMAGES = 32, 2, 8
@@ -26,7 +25,7 @@ ALPHAS = np.logspace(-1, 5, 13)
 
 @cache
 def prior() -> synthesis.BrainGuidedPipeline:
-    pipe = synthesis.BrainGuidedPipeline.from_pretrained(PRIOR)
+    pipe = synthesis.BrainGuidedPipeline.from_pretrained(Path(__file__).parents[2] / "data" / "prior")
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

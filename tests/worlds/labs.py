@@ -11,6 +11,7 @@ import mne_bids
 import nibabel
 import numpy as np
 import pandas as pd
+from made import write_table
 from PIL import Image
 from scipy.spatial.distance import pdist
 from sklearn.datasets import load_sample_images
@@ -41,8 +42,7 @@ def components(values: np.ndarray, n: int) -> np.ndarray:
 
 def shown_in_runs(folder: Path, names: list[str], n_runs: int, rng: np.random.Generator) -> np.ndarray:
     shown = np.concatenate([rng.permutation(len(names)) for _ in range(n_runs)])
-    trials = pd.DataFrame({"stimulus_id": np.array(names)[shown], "run": np.repeat(np.arange(n_runs), len(names))})
-    trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
+    write_table(folder / "trials.tsv", stimulus_id=np.array(names)[shown], run=np.repeat(np.arange(n_runs), len(names)))
     return shown
 
 
@@ -124,8 +124,8 @@ def story(folder: Path) -> None:
         values[:, :20] += heard / heard[15:].std(axis=0)
         np.save(folder / f"story{run}.npy", values.astype(np.float32))
     pd.concat(tables).to_csv(folder / "words.tsv", sep="\t", index=False)
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(40)], "roi": np.repeat(["language", "elsewhere"], 20)})
-    targets.to_csv(folder / "targets.tsv", sep="\t", index=False)
+    regions = ["language"] * 20 + ["elsewhere"] * 20
+    write_table(folder / "targets.tsv", target_id=[f"v{k}" for k in range(40)], roi=regions)
 
 
 def rdms(folder: Path) -> None:
@@ -171,5 +171,4 @@ def ecog(folder: Path) -> None:
     np.save(folder / "times.npy", MOMENTS)
     np.savez(folder / "vectors.npz", stimulus_id=np.array(names), words=vectors)
     (folder / "stimuli.csv").write_text("\n".join(["stimulus_id", *names]) + "\n")
-    electrodes = pd.DataFrame({"target_id": [f"e{k}" for k in range(10)], "roi": np.repeat(["STG", "motor"], 5)})
-    electrodes.to_csv(folder / "electrodes.tsv", sep="\t", index=False)
+    write_table(folder / "electrodes.tsv", target_id=[f"e{k}" for k in range(10)], roi=["STG"] * 5 + ["motor"] * 5)

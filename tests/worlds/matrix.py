@@ -12,9 +12,8 @@ from zlib import crc32
 import nibabel
 import numpy as np
 import pandas as pd
-import yaml
 from jobs import run_all
-from made import save_epochs
+from made import save_epochs, write_yaml
 from PIL import Image
 
 from brainalign.checks import BrainalignError
@@ -36,7 +35,6 @@ LATE = TIMES_S > 0.05  # when sensors follow the stimulus
 SENSORS = ("Fp1", "F3", "Fp2", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Cz", "Pz")
 N_VERTICES = 642  # of fsaverage3
 
-NAMES = [f"s{number:02d}" for number in range(N_STIMULI)]
 TOPICS = {
     "a dog": ("barks at the postman", "sleeps in its basket", "buries a bone", "chases a cat"),
     "the bank": ("raises interest rates", "lends money to firms", "closes its branches", "sells bonds"),
@@ -99,7 +97,7 @@ class Cell:
             run["models"] = {"planted": MODELS["vectors"] | {"file": str(file)}, "onehot": {"extractor": "onehot"}}
         change(study, run)
         for name, content in {"study": study, "config": run}.items():
-            (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+            write_yaml(folder / f"{name}.yaml", content)
         return load_config(folder / "config.yaml")
 
     def _write_stimuli(self, folder: Path) -> dict[str, Content] | str:
@@ -132,7 +130,7 @@ class Cell:
 
     @property
     def names(self) -> list[str]:
-        return NAMES[:: self.every]
+        return [f"s{number:02d}" for number in range(N_STIMULI)][:: self.every]
 
     @property
     def trials(self) -> pd.DataFrame:

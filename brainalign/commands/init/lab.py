@@ -88,8 +88,10 @@ class Lab:
     def __post_init__(self) -> None:
         paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=io.counting_order)
         # Hidden are copies of git-annex, and what macOS writes beside files (._trials.tsv). A folder .zarr is an array.
-        paths = [path for path in paths if not any(part == "results" or part[0] == "." for part in path.parts)]
-        paths = [path for path in paths if not any(folder.suffix == ".zarr" for folder in path.parents)]
+        # Others than those of runs, beside a study, hold data of HCP's pipelines.
+        made = {path.with_name("results") for path in [Path("study.yaml"), *paths] if path.suffix == ".yaml"}
+        made |= {path for path in paths if path.suffix == ".zarr"}
+        paths = [path for path in paths if not (made & {*path.parents} or any(part[0] == "." for part in path.parts))]
         self.files = [path for path in paths if (self.folder / path).is_file() or path.suffix == ".zarr"]
         for path in self.ending(*ARRAYS):
             try:
@@ -126,6 +128,7 @@ class Lab:
     def rename_columns(self, *asked: str) -> list[Path]:
         """Write tables of what is asked for, or all, anew, under names that studies know, and return the copies."""
         copies, shown = [], self.shown()
+        counts_of_nsd = any("nsdId" in self.head(path)[0] for path in self.ending(*TABLES))  # from 0
         for path in self.ending(*TABLES):
             known, _ = self.head(path)
             between = ";" if len(known) == 1 and ";" in known[0] else ""  # where the comma is for decimals
@@ -174,6 +177,10 @@ class Lab:
                     row[frame] = row[frame] if row[at] == kinds[0] else "n/a"
             if decimal or between:
                 rows = [[DECIMAL.sub(r"\1.\2", cell) for cell in row] for row in rows]
+            if counts_of_nsd and names.get("73KID") == "stimulus_id":  # from 1
+                at = known.index("73KID")
+                rows = [[*row[:at], str(int(row[at] or 0) - 1), *row[at + 1 :]] for row in rows]  # -1 is nothing
+                self.remark("stimuli", "stimulus_id is 73KID less 1, as nsdId counts")
             if "path" in header and path.parent == Path():  # which may be a name alone
                 lies = {image.name: str(image) for image in self.ending(*IMAGES)}
                 at = header.index("path")
@@ -459,8 +466,7 @@ class Lab:
         if stimuli and (told := self.held_out(stimuli)):
             return {"held": {"column": told[0], "value": told[1]}}
         n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else len({*ids})
-        share = f"{min(0.8, max(0.2, (MIN_TEST + 1) / n if n else 0)):.2g}"
-        default = share if n > 20 or runs < 3 else "run"
+        default = f"{min(0.8, max(0.2, (MIN_TEST + 1) / n if n else 0)):.2g}" if n > 20 or runs < 3 else "run"
         # Sentences of a passage tell of each other: passages are held out as wholes.
         named = ((of, name) for of in self.tables("stimulus_id") for name in filter(PASSAGE.match, self.head(of)[0]))
         cells = {name: table_column(self.folder / of, name) for of, name in named}
@@ -686,8 +692,7 @@ def words_of(path: Path, runs: Collection[str] = ()) -> list[str]:
 
 def as_word(name: str) -> str:
     """Write a pattern of a name that stands by itself, its numbers with leading zeros or without."""
-    numbered = re.sub(r"0*(\d+)", r"0*\1", re.escape(name))
-    return rf"(?<![A-Za-z0-9]){numbered}(?![A-Za-z0-9])"
+    return r"(?<![A-Za-z0-9])" + re.sub(r"0*(\d+)", r"0*\1", re.escape(name)) + r"(?![A-Za-z0-9])"
 
 
 def cell_text(value: Any) -> str:

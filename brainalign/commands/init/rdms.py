@@ -74,6 +74,7 @@ def describe_rdms(lab: Lab) -> dict[str, Any] | None:
             joined = Path(f"{re.sub('[^A-Za-z0-9]+', '_', kept).strip('_')}_{labs.JOINED}.npy")
             if rdms:
                 np.save(lab.folder / joined, rdms)
+                lab.written.add(joined)
                 lab.remark("recordings", f"{joined} is {listed(of)}, a subject each")
                 lab.used |= {*of}
                 of[:], arrays = [joined], [*arrays, joined]

@@ -2,17 +2,18 @@
 
 import importlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.commands.init import lab as labs
 from brainalign.commands.init import unpack
-from brainalign.commands.init.lab import VOLUMES, Lab, named_texts, rows_of_events
+from brainalign.commands.init.lab import TABLES, VOLUMES, Lab, named_texts, rows_of_events
 from brainalign.commands.init.trials import describe_models
 from brainalign.commands.init.unpack import read_table
 from brainalign.io import MISSING
-from brainalign.study import LEFT_OUT, table_column, table_columns
+from brainalign.study import LEFT_OUT, table_column, table_columns, table_rows
 
 WITHOUT_BAD = {"epochs": {"bad_channels": "drop"}}  # which any recording of a person marks
 # Events that show nothing, as programs of recording and labs call them.
@@ -79,6 +80,8 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
 
     first = open_epochs(lab.folder / files[0])
     kinds, trials = first.get_channel_types(unique=True), first.metadata
+    if trials is not None and [*trials] == ["category"]:  # of events, which a table beside may say more than
+        trials = None if _tell_more(lab, trials["category"].nunique(), {len(first), len(first.drop_log)}) else trials
     key = next((name for name in ("stimulus_id", "category") if trials is not None and name in trials), None)
     people = labs.by_subject(files)
     columns = [] if trials is None else [str(name) for name in trials]
@@ -120,6 +123,13 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
     read_info = importlib.import_module("mne.io").read_info
     marked = any(read_info(lab.folder / path, verbose="error")["bads"] for path in files if path.suffix != ".set")
     return described | (WITHOUT_BAD if marked else {}) | describe_models(lab, lab.vectors(), shown)
+
+
+def _tell_more(lab: Lab, n_codes: int, lengths: Collection[int]) -> bool:
+    """Tell whether a table with a row per epoch names more of what was shown than there are codes of events."""
+    tables = [table_rows(lab.folder / path, between) for path in lab.ending(*TABLES) for between in ("", ";")]
+    columns = [of[1:] for rows in tables for of in zip(*rows, strict=False) if len(of) - 1 in lengths]
+    return any(len({*of}) > n_codes and labs.are_names(of, lab.shown()) for of in columns)
 
 
 def describe_raw(lab: Lab) -> dict[str, Any] | None:

@@ -91,12 +91,13 @@ def _refusal(lab: Lab) -> BrainalignError:
     pickled = [error.partition(": ")[0] for error in lab.unread if "unpickled" in error]
     volumes = [] if lab.volumes()[0] else lab.ending(*VOLUMES)[2:]
     marks = {of: FILES_OF_MNE.search(of.stem) for of in lab.ending(*labs.RAW)}
+    in_brain = [of for of in marks if "_ieeg." in of.name]
     remedies: dict[str, Any] = {
         "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
         "Save the numbers of {} as .npy, a row per trial": [
-            of for of in (() if told else lab.ending(*labs.TABLES)) if lab.holds_vectors(of) and of != trials
+            of for of in (() if told or pickled else lab.ending(*labs.TABLES)) if lab.holds_vectors(of) and of != trials
         ],
-        "Save the sheets of {} as .csv": lab.ending(".xlsx", ".xls", ".ods", ".feather"),
+        "Save the sheets of {} as .csv": lab.ending(*SHEETS),
         "Save what each run of {} recorded as RUN.npy, join its features as features.npy, and list its rows in "
         "words.tsv (run, onset_s, duration_s)": stories,
         "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": [] if stories else silent,
@@ -115,7 +116,10 @@ def _refusal(lab: Lab) -> BrainalignError:
         "Give {} a column odd, and list its objects in stimuli.csv": [path for path in lab.files if "odd" in str(path)],
         "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item()), or, of "
         "THINGS-EEG2, write format: things_eeg2 and trust_pickle: true (docs/pages/shared_space.md)": pickled,
-        "Save the arrays of {} as .npz": lab.ending(".pkl", ".pickle", ".pt", ".pth", ".joblib"),
+        "Save the arrays of {} as .npz": lab.ending(*UNREAD),
+        "Call {} .tsv, as tabs part its columns": [
+            of for of in lab.ending(".txt") if b"\t" in (lab.folder / of).read_bytes().partition(b"\n")[0]
+        ],
         "Save {} as an array of trials x channels x times, with times.npy and trials.tsv": lab.ending(".snirf"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
         "Say what was shown in {}: trials.tsv (stimulus_id, a row per map), ..._events.tsv beside it (onset, duration, "
@@ -123,7 +127,9 @@ def _refusal(lab: Lab) -> BrainalignError:
         "Join {} and its like into one file, and list their stimuli in trials.tsv": volumes,
         "Call {} ...hemi-L.func.gii or ...hemi-R.func.gii": [] if lab.ending(*labs.SURFACES) else lab.ending(".gii"),
         "Cut {} into epochs with mne.Epochs and save these as ...-epo.fif with metadata (stimulus_id, or category), or "
-        "put it into BIDS": [of for of, mark in marks.items() if not mark],
+        "put it into BIDS": [of for of, mark in marks.items() if not mark and of not in in_brain],
+        "Save epochs of {} as an array of trials x electrodes x times, with times.npy, trials.tsv (stimulus_id) and "
+        "channels.tsv (name, area)": in_brain,
         "{} holds means: save the single trials as ...-epo.fif with metadata (stimulus_id, or category)": [
             of for of, mark in marks.items() if mark and mark[1]
         ],
@@ -140,6 +146,7 @@ def _refusal(lab: Lab) -> BrainalignError:
 
 
 MOST_LINES = 15
+UNREAD, SHEETS = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".safetensors"), (".xlsx", ".xls", ".ods", ".feather")
 # What MNE saves beside a recording; means over trials are in the group.
 FILES_OF_MNE = re.compile(r"[-_](?:(ave|evoked)|eve|cov|proj|fwd|inv|src|trans|ica|annot)$")
 NAMED = re.compile(r'"([^"]*)"(?=[],}])')  # in JSON, but for keys: people may be called as their folders are
@@ -172,12 +179,14 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
 def _idle(lab: Lab, study: dict[str, Any]) -> list[str]:
     """List the tables, arrays and maps that neither a study names, itself or by folder or pattern, nor a remark."""
     named = {*NAMED.findall(json.dumps(study, ensure_ascii=False))}
+    of_root = re.compile("sub|sourcedata|task-|participants" if "." in named else "(?!)")  # in BIDS, say
+    named -= {"."}
     patterns, remarks = [name for name in named if "*" in name], " ".join(lab.remarks.values())
     return [
         str(path)
-        for path in lab.ending(*labs.TABLES, *ARRAYS, *VOLUMES, ".gii", ".annot", ".mgh")
+        for path in lab.ending(*labs.TABLES, *ARRAYS, *VOLUMES, ".gii", ".annot", ".mgh", *UNREAD, *SHEETS)
         if not named & {str(path), *map(str, path.parents)} and not any(map(path.match, patterns))
-        if path.name not in remarks and path not in lab.written | lab.used
+        if path.name not in remarks and path not in lab.written | lab.used and not of_root.match(str(path))
         if not {str(path.with_suffix(ending)) for ending in VOLUMES} & named  # names of regions
     ]
 

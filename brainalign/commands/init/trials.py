@@ -15,7 +15,7 @@ from brainalign.commands.init.lab import ARRAYS, CIFTI, Lab, named_texts
 from brainalign.commands.init.unpack import read_table
 from brainalign.commands.init.volumes import A_GLM, describe_maps
 from brainalign.io import MISSING, array_shapes, counting_order, load_image_file
-from brainalign.study import table_column, table_rows
+from brainalign.study import table_column, table_columns, table_rows
 
 MOST_CATEGORIES = 12  # that are decoded over time, where nothing says what they look like
 
@@ -51,7 +51,8 @@ def describe_rows(lab: Lab) -> dict[str, Any] | None:
     ids = [name for name in table_column(lab.folder / trials[0], "stimulus_id") if name not in MISSING]
     if not stimuli and "times_s" in next(iter(recordings.values())) and len({*ids}) <= MOST_CATEGORIES:
         return {"recordings": recordings}  # categories are decoded
-    if not stimuli and not models and all(map(labs.is_number, ids)):
+    said = {"path", "text", "caption", "category"} & {*(table_columns(lab.folder / stimuli) if stimuli else ())}
+    if not said and not models and all(map(labs.is_number, ids)):
         remedy = "which no model can read; add images that are called so, or stimuli.tsv with a path or text of each"
         raise BrainalignError(f"{trials[0]}: numbers tell what was shown, {'; '.join([remedy, *lab.unread])}")
     models |= {} if lab.ending(*labs.IMAGES) else _vectors_of_words(lab, ids)
@@ -101,8 +102,8 @@ def _recordings(
     if len(parts) == 1 < len(of):  # which may list the last session first
         own = [table := unpack.join_tables(lab, name, own, unpack.in_parts(parts[0], [*map(str, of)]))]
     told, named = (unpack.part_numbers(path.name for path in paths) for paths in (of, own))
-    if len(parts) > 1 and of[0] in lab.volumes()[0] and all(told) and told == named:
-        sizes = [load_image_file(lab.folder / path).shape[3] for path in of]
+    if len(parts) > 1 and of[0] in lab.ending(*labs.VOLUMES, *CIFTI) and all(told) and told == named:
+        sizes = [load_image_file(lab.folder / path).shape[0 if path in lab.ending(*CIFTI) else 3] for path in of]
         own = [table := unpack.join_tables(lab, name, own, parts)] if [*map(len, parts)] == sizes else own
     several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
     at_once = len(labs.hemispheres_of(of)) if of[0].suffix in (".gii", ".mgh") else 1

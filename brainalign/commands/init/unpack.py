@@ -19,7 +19,7 @@ from brainalign.commands.init import lab as labs
 from brainalign.commands.init.lab import ARRAYS, CALLED, JOINED, PART, SUBJECT, Lab
 from brainalign.study import LEFT_OUT, table_column, table_rows
 
-UNITS = {"target_id", "roi"}
+UNITS, SIGNS = {"target_id", "roi"}, "[^A-Za-z0-9]"
 # What files of what was shown are called, beside an array.
 LABELS = dict.fromkeys(("y", "label", "condition", "category", "class", "order", "stim_order", "stimuli"), "stimulus")
 # Columns of numbers that are no responses, though a table of trials may have them.
@@ -151,15 +151,20 @@ def unpack_cells(lab: Lab) -> None:
             if not arrays:
                 continue
             n = len(cells[arrays[0]])
-            names = [f"{k + 1:02d}" for k in range(n)]
+            names = [f"sub-{k + 1:02d}" for k in range(n)]
+            are_rdms = "rdm" in f"{path.stem}{arrays}".lower()
             for name, parts in cells.items():
                 bare = name.rpartition("/")[2]
                 if len(parts) == n and (bare in ("name", "names") or PEOPLE(bare)):
-                    told = [re.sub("[^A-Za-z0-9]", "", labs.cell_text(part)) for part in parts]
-                    names = told if len({*told} - {""}) == n else names
+                    texts = [*map(labs.cell_text, parts)]
+                    told = _names_of_rdms(texts) if are_rdms else ["sub-" + re.sub(SIGNS, "", of) for of in texts]
+                    names = told if len({*told} - {"", "sub-"}) == n else names
             shared = {name: values for name, values in content.items() if values.dtype.kind in "biufU"}
             of = {name: parts for name, parts in cells.items() if len(parts) == n}
-            files = [path.with_name(f"sub-{name}_{path.stem}.npz") for name in names]
+            if are_rdms:
+                shared, of = {}, {arrays[0]: of[arrays[0]]}
+            called = path.stem if "rdm" in path.stem.lower() or not are_rdms else f"{path.stem}_rdm"
+            files = [path.with_name(f"{name}_{called}.npz") for name in names]
             lab.written |= {*files}
             for k, file in enumerate(files):
                 own = _plain({name: np.asarray(parts[k]) for name, parts in of.items()})
@@ -167,6 +172,15 @@ def unpack_cells(lab: Lab) -> None:
             lab.remark("stimuli", f"{files[0]} to {files[-1].name} are the cells of {path}")
             lab.files.remove(path)
             lab.files += files
+
+
+def _names_of_rdms(texts: list[str]) -> list[str]:
+    """Name dissimilarities as the toolbox for RSA does, `region | subject | session`: by what differs among them."""
+    parts = [re.split(r"\s*\|\s*", text) for text in texts]
+    telling = [place for place in range(min(map(len, parts))) if len({of[place] for of in parts}) > 1]
+    people = "sub-" * (1 in telling and all(len(of) > 2 or bool(SUBJECT.match(of[1])) for of in parts))
+    telling.sort(key=lambda place: place != 1)
+    return [people + "_".join(re.sub(SIGNS, "", of[place]) for place in telling) for of in parts]
 
 
 def _plain(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -731,6 +745,11 @@ def unpack_tables(lab: Lab) -> None:
         if not lab.lists_trials(path):
             continue
         table = read_table(lab.folder / path)
+        if "roi" in table and "target_id" not in table:
+            keys = [name for name in map(str, table) if name.lower() in {"stimulus_id", *KEYS} or PEOPLE(name)]
+            counts = table.groupby([*keys, "roi"]).size().unstack()
+            if counts.shape[1] > 1 and counts.notna().all(axis=None):  # means of areas, a row per trial and area
+                table["target_id"] = table["roi"]
         groups = table.groupby([name for name in ("stimulus_id", "target_id") if name in table])
         for name in filter(MOMENT.fullmatch, map(str, table)):  # else they would be trials
             n = table[name].nunique()
@@ -823,8 +842,7 @@ def _response_columns(lab: Lab, table: pd.DataFrame, person: list[str]) -> tuple
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table of texts."""
-    read = io.read_parquet if path.suffix == ".parquet" else io.read_text_table
-    return read(path).astype(str)
+    return (io.read_parquet if path.suffix == ".parquet" else io.read_text_table)(path).astype(str)
 
 
 def _widened(table: pd.DataFrame, name: str, trial: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

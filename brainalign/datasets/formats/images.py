@@ -141,8 +141,7 @@ def near_duplicates(
         rows, columns = rows[later], columns[later]
         for part in range(0, len(rows), 20_000):
             a, b = rows[part : part + 20_000], columns[part : part + 20_000]
-            rms = np.sqrt(np.mean((centred[start + a] - centred[start + b]) ** 2, axis=1))
-            close = rms <= max_difference
+            close = np.sqrt(np.mean((centred[start + a] - centred[start + b]) ** 2, axis=1)) <= max_difference
             found.append(np.stack([start + a[close], start + b[close], n_bits[a[close], b[close]].astype(np.intp)]))
     first, second, bits = np.concatenate(found, axis=1) if found else np.zeros((3, 0), dtype=np.intp)
     return first, second, bits

@@ -119,8 +119,7 @@ def open_epochs(path: Path) -> Any:
     """Return the epochs of a file that MNE saved, or EEGLAB (.set): their events then say what was shown."""
     mne: Any = importlib.import_module("mne")
     remedy = "cut what goes on with mne.Epochs, and save epochs as ...-epo.fif with metadata; or put it into BIDS"
-    again = reading(path, "truncated, or not epochs that MNE or EEGLAB saved", remedy)
-    with again, mne.use_log_level("error"):
+    with reading(path, "truncated, or not epochs that MNE or EEGLAB saved", remedy), mne.use_log_level("error"):
         of_set = path.suffix.lower() == ".set"
         epochs = mne.read_epochs_eeglab(path) if of_set else mne.read_epochs(path)
         if epochs.metadata is None and (of_set or len(epochs.event_id) > 1):
@@ -188,7 +187,7 @@ def drop_marked(paths: Sequence[Path | str], epochs: Sequence[Any], bad_channels
     if bads and bad_channels == "raise":
         raise BrainalignError(
             f"{listed(paths)}: {len(bads)} of {n_channels} channels are marked bad ({listed(bads)}); interpolate them "
-            "in MNE (epochs.interpolate_bads()) or set bad_channels: drop"
+            "in MNE (epochs.interpolate_bads()) or set epochs: {bad_channels: drop}"
         )
     if len(bads) == n_channels:
         raise BrainalignError(f"{listed(paths)}: all {n_channels} channels are marked bad; correct info['bads']")
@@ -257,7 +256,7 @@ def without_bad_sensors(responses: Responses, where: Path | str, bad_channels: s
     if bad.any() and bad_channels == "raise":
         raise BrainalignError(
             f"{where}: {broken.sum()} channels hold NaN and {flat.sum()} are flat ({listed(names)}); mark them bad and "
-            "interpolate them in MNE, or set bad_channels: drop"
+            "interpolate them in MNE, or set epochs: {bad_channels: drop}"
         )
     if bad.all():
         raise BrainalignError(f"{where}: all {len(bad)} channels are flat or hold NaN; check the file")

@@ -95,8 +95,7 @@ def read_region_runs(descriptor: Study) -> RegionRuns:
         raise BrainalignError(f"the shortest run has {shortest} frames; {LEAST_FRAMES} are needed: leave it out")
     series = []
     for k, one in enumerate(values):
-        who = f"subject {people['subject'].iloc[k]}, run {people['run'].iloc[k]}"
-        series.append(detrended(one[:shortest], who))
+        series.append(detrended(one[:shortest], f"subject {people['subject'].iloc[k]}, run {people['run'].iloc[k]}"))
     kept = ["subject", "run", "split", "n_frames", *files.labels]
     return RegionRuns(np.stack(series), people[kept].reset_index(drop=True), regions, tr_s, dropped)
 

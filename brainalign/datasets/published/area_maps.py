@@ -50,8 +50,7 @@ class AreaMaps:
             if len(unit) < MIN_PARCELS:
                 return False
             # Of n caps that share a sphere each has the area 4π/n; two of their radii reach any neighbour.
-            near = (points @ unit.T).max(axis=1) >= np.cos(2 * np.arccos(1 - 2 / len(unit)))
-            if near.mean() < MIN_COVERED:
+            if ((points @ unit.T).max(axis=1) >= np.cos(2 * np.arccos(1 - 2 / len(unit)))).mean() < MIN_COVERED:
                 return False
         return True
 

@@ -65,8 +65,7 @@ def read_things_eeg2_raw(
         table = things_image_rows(images, partition, trust_pickle=trust_pickle, hashes=hashes)
         for session in sessions:
             path = place / f"ses-{session:02d}" / f"raw_eeg_{partition}.npy"
-            content = load_pickled_dict(path, REMEDY, KEYS, trust_pickle=trust_pickle)
-            raw, events = _raw(path, content, table, mne)
+            raw, events = _raw(path, load_pickled_dict(path, REMEDY, KEYS, trust_pickle=trust_pickle), table, mne)
             events = events.assign(session=str(session), partition=partition)
             recordings.append(
                 make_epochs(raw, events, band_hz=band_hz, tmin=tmin, tmax=tmax, baseline=baseline).pick("eeg")

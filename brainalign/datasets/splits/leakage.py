@@ -105,13 +105,12 @@ def _image_problems(
                     for a, side_a, b, side_b in rows[["stimulus_a", "split_a", "stimulus_b", "split_b"]].to_numpy()
                 ]
             )
-            ids = set(rows["stimulus_a"]) | set(rows["stimulus_b"])
             yield Problem(
                 where,
                 f"{len(rows)} pairs of {kind} {images.what}s lie on two sides: {first}; leave one of each out, "
                 "or move it to the other side in the table of stimuli",
                 "error" if level == "error" else "warning",
-                tuple(table["trial_id"][table["stimulus_id"].isin(ids)]),
+                tuple(table["trial_id"][table["stimulus_id"].isin(set(rows["stimulus_a"]) | set(rows["stimulus_b"]))]),
             )
 
 

@@ -304,18 +304,12 @@ def _fill(module: nn.Module, arrays: Mapping[str, NDArray[Any]], prefix: str) ->
 class _Grounding(nn.Module):
     """Brings words and places of scenes into one space."""
 
-    text_mean: Tensor
-    text_scale: Tensor
-    places_mean: Tensor
-    places_scale: Tensor
-
     def __init__(self, n_text: int, n_channels: int, n_hidden: int, n_dimensions: int) -> None:
         super().__init__()
         self.words = nn.Sequential(nn.Linear(n_text, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_dimensions))
         self.places = nn.Sequential(nn.Linear(n_channels, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_dimensions))
-        for name, n in (("text", n_text), ("places", n_channels)):
-            self.register_buffer(f"{name}_mean", torch.zeros(n))
-            self.register_buffer(f"{name}_scale", torch.ones(n))
+        self.text_mean, self.text_scale = nn.Buffer(torch.zeros(n_text)), nn.Buffer(torch.ones(n_text))
+        self.places_mean, self.places_scale = nn.Buffer(torch.zeros(n_channels)), nn.Buffer(torch.ones(n_channels))
 
     def standardise(self, text: Tensor, scenes: Tensor) -> None:
         """Take mean and scale of what comes in from word vectors and from all places of training scenes."""
@@ -348,15 +342,12 @@ class _Grounding(nn.Module):
 class _RelationReadout(nn.Module):
     """A bilinear form and an offset for every relation, on objects z-scored over training scenes."""
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, n_dimensions: int, n_relations: int) -> None:
         super().__init__()
         self.forms = nn.Parameter(torch.zeros(n_relations, n_dimensions, n_dimensions))
         self.offsets = nn.Parameter(torch.zeros(n_relations))
-        self.register_buffer("mean", torch.zeros(n_dimensions))
-        self.register_buffer("scale", torch.ones(n_dimensions))
+        self.mean: Tensor = nn.Buffer(torch.zeros(n_dimensions))
+        self.scale: Tensor = nn.Buffer(torch.ones(n_dimensions))
 
     def standardise(self, objects: Tensor) -> None:
         """Take mean and scale from the objects of training scenes (n, n_dimensions)."""

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
@@ -39,7 +41,7 @@ class Embedded:
 
 
 @dataclass(eq=False, repr=False)
-class MaskedBrainModel:
+class MaskedBrainModel(BaseEstimator):  # type: ignore[misc]
     """Learn how regions follow from each other by hiding some of them for a whole segment.
 
     Loss = hidden_share · MSE(hidden) + (1 − hidden_share) · MSE(visible). In its blocks of embedding attention,
@@ -224,6 +226,7 @@ class MaskedBrainModel:
             If regions are not those it was fitted to, `hidden` does not fit or leaves nothing to be seen, or `stride`
             leaves frames out.
         """
+        check_is_fitted(self)
         values = check_series(series, self.frames_read, len(self.regions_))
         if stride is not None and stride not in range(1, self.frames_read + 1):
             raise BrainalignError(f"stride is 1 to {self.frames_read} frames, what a segment has; got {stride}")
@@ -243,6 +246,7 @@ class MaskedBrainModel:
         ----------
         series : array (n_runs, n_frames, n_regions)
         """
+        check_is_fitted(self)
         values = check_series(series, self.segment_frames, len(self.regions_))
         starts = segment_starts(values.shape[1], self.segment_frames, self.segment_frames)
         means, covariances = [], []

@@ -18,7 +18,7 @@ from brainalign.decoding.scoring.pair_scores import PairScore, label_hits, retri
 from brainalign.decoding.scoring.retrieval import group_of_stimuli
 from brainalign.decoding.scoring.surrogates import Keep, phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.training import Trials, check_unseen
-from brainalign.statistics import MIN_UNITS, Interval, PairingTest, crossed_bootstrap, pairing_test, permute_within
+from brainalign.statistics import MIN_UNITS, Interval, crossed_bootstrap, pairing_test, permute_within
 
 Decode = Callable[[Values, pd.DataFrame], Any]
 
@@ -69,17 +69,10 @@ class ControlMatrix:
         rows = (table["trained"] == trained) & (table["tested"] == tested) & (table["measure"] == measure)
         return table[rows].iloc[0]
 
-    def difference(self, trained: str, tested: str, measure: str) -> PairingTest:
-        """Compute the lead of the cell brain / brain over another, tested trial by trial by the same exchanges.
-
-        The null is that neither cell holds anything of the stimuli. Where both may, `gain` has to be above 0, too.
-        """
-        gains = self._over(self.pair_scores[(trained, tested, measure)], measure)
-        return pairing_test(gains, self.shown, self.groups, self.n_permutations, self.seed)
-
     def gain(self, trained: str, tested: str, measure: str, confidence: float = 0.98) -> Interval:
-        """Return the same difference with its interval over subjects and stimuli; both cells may decode."""
-        return self._interval(self._over(self.pair_scores[(trained, tested, measure)], measure), confidence)
+        """Compute the lead of the cell brain / brain over another, over subjects and stimuli; both cells may decode."""
+        own, other = (self.pair_scores[(*cell, measure)] for cell in (("brain", "brain"), (trained, tested)))
+        return self._interval(own - other, confidence)
 
     def beats(self, pair_scores: Values, measure: str, level: float) -> bool:
         """Return whether brain / brain is above other scores of the same trials, by exchanges and by the interval.
@@ -97,7 +90,7 @@ class ControlMatrix:
             raise BrainalignError(
                 f"other scores are {pair_scores.shape} trials x stimuli, the matrix {own.shape}; score the same test"
             )
-        gains = self._over(pair_scores, measure)
+        gains = own - pair_scores
         test = pairing_test(gains, self.shown, self.groups, self.n_permutations, self.seed)
         return test.p <= level and test.n_stimuli >= MIN_UNITS and self._interval(gains, 1 - 2 * level).low > 0
 
@@ -105,9 +98,6 @@ class ControlMatrix:
         own = gains[np.arange(len(self.shown)), self.shown]
         # Whether a decoder uses the brain is asked of these subjects.
         return crossed_bootstrap(own, self.subjects, self.shown, confidence, seed=self.seed, general=False)
-
-    def _over(self, pair_scores: Values, measure: str) -> Values:
-        return self.pair_scores[("brain", "brain", measure)] - pair_scores
 
 
 def control_matrix(

@@ -18,6 +18,8 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
@@ -76,7 +78,7 @@ class _Fitted:
 
 
 @dataclass(eq=False, repr=False)
-class LinearDecoder:
+class LinearDecoder(BaseEstimator):  # type: ignore[misc]
     """Dual ridge regression from signals to target vectors.
 
     Parameters
@@ -168,6 +170,7 @@ class LinearDecoder:
         BrainalignError
             With "own", if a subject was not fitted.
         """
+        check_is_fitted(self)
         check_rows("subjects", len(subjects), "signals", len(signals), "give one subject per trial")
         signals, subjects = np.asarray(signals), np.asarray(subjects).astype(str)
         check_signals(signals, subjects, self._shape)
@@ -181,6 +184,7 @@ class LinearDecoder:
         BrainalignError
             Unless sharing is "own": what subjects share is of signals in units of each.
         """
+        check_is_fitted(self)
         if self.sharing != "own":
             raise BrainalignError(f'sharing="{self.sharing}" has no weights of its own; take "own"')
         found: dict[Any, tuple[Values, Values]] = {}

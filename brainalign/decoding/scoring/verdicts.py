@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding.scoring.controls import TRAINED, ControlMatrix
@@ -172,20 +171,14 @@ def _blocks(blocks: pd.DataFrame | None, measure: str, level: float) -> tuple[bo
     gains = {"chance": rows["value"] - rows["chance"]}
     if "neighbours" in rows and rows["neighbours"].notna().any():
         gains["what trials nearby tell"] = rows["value"] - rows["neighbours"]
-    above = {name: _above(gain, level) for name, gain in gains.items()}
+    above = {
+        name: len(gain) > 1 and bool(ttest_1samp(gain, 0, alternative="greater").pvalue < level)
+        for name, gain in gains.items()
+    }
     parts = [
         f"{gains[name].mean():+.3f} from {name} ({'above' if over else 'not above'} it)" for name, over in above.items()
     ]
     return all(above.values()), [f"Blocks left out score {', '.join(parts)} on average of {len(rows)} blocks."]
-
-
-def _above(gains: "pd.Series[float]", level: float) -> bool:
-    """Return whether gains over blocks are above 0 by a one-sided t test."""
-    values = gains.to_numpy(dtype=float)
-    if len(values) < 2:
-        return False
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    return bool(values.mean() > max(student.ppf(1 - level, len(values) - 1) * error, 0))
 
 
 def _survivors(

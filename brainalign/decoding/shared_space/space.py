@@ -18,6 +18,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,7 +57,7 @@ CHUNK = 512  # trials embedded at once
 
 
 @dataclass(eq=False, repr=False)
-class SharedSpace:
+class SharedSpace(BaseEstimator):  # type: ignore[misc]
     """Recordings of several modalities and subjects embedded among the vectors of the images that were shown.
 
     Parameters
@@ -142,7 +144,6 @@ class SharedSpace:
         check_choice("schedule", self.schedule, ("one_cycle", "plateau"))
         if self.blend is not None and not 0 <= self.blend <= 1:
             raise BrainalignError(f"blend {self.blend} is not between 0 (the network alone) and 1 (ridge alone)")
-        self.options = {name: dict(given) for name, given in (self.options or {}).items()}
 
     def fit(self, train: Mapping[str, Trials], val: Mapping[str, Trials] | None = None) -> Self:
         """Train on trials of every modality.
@@ -195,6 +196,7 @@ class SharedSpace:
         BrainalignError
             If the modality was not in training, or shapes differ from its training trials.
         """
+        check_is_fitted(self)
         subjects = np.asarray(subjects)
         network = self._network(modality, values, subjects)  # refuses other shapes
         return np.asarray(blended(network, *self._ridge(modality, values, subjects)), dtype=np.float64)

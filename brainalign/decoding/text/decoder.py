@@ -20,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,7 +49,7 @@ SPREAD_TRIALS = 1000  # enough for a mean, few enough for a long recording
 
 
 @dataclass(eq=False, repr=False)
-class TextDecoder:
+class TextDecoder(BaseEstimator):  # type: ignore[misc]
     """A network from EEG to vectors of sentences.
 
     Parameters
@@ -342,6 +344,7 @@ class TextDecoder:
         )
 
     def _feed(self, signals: Values, meta: pd.DataFrame) -> "_Feed":
+        check_is_fitted(self)
         return _Feed(self.network_, self.known_, signals, meta)
 
     def _bridge(self) -> LanguageBridge:

@@ -49,8 +49,7 @@ class Prompt(nn.Module):
             )
         self.embeddings = nn.ModuleList(nn.Embedding(size + 1, width) for size in sizes)
         self.mix = nn.Parameter(torch.zeros(len(FIELDS)))
-        self.register_buffer("unknown", torch.tensor(unknown, dtype=torch.float32), persistent=False)
-        self.unknown: Tensor
+        self.unknown = nn.Buffer(torch.tensor(unknown, dtype=torch.float32), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return prompts (n, width) of ids (n, 3)."""
@@ -158,8 +157,7 @@ class GlimEncoder(nn.Module):
                 raise BrainalignError(f"{n_heads} heads do not divide {name} {size}; change n_heads")
         self.width = state_width
         self.fill = width - shape.n_channels
-        self.register_buffer("code", time_code(shape.n_times, width), persistent=False)
-        self.code: Tensor
+        self.code = nn.Buffer(time_code(shape.n_times, width), persistent=False)
         self.prompt = Prompt((shape.n_tasks, shape.n_datasets, shape.n_subjects), width, unknown)
         self.blocks = nn.ModuleList(AdaptiveBlock(width, n_heads, dropout) for _ in range(n_blocks))
         self.between = nn.Sequential(nn.Linear(width, query_width), nn.LayerNorm(query_width))
@@ -170,8 +168,7 @@ class GlimEncoder(nn.Module):
             )
             for _ in range(n_query_blocks)
         )
-        self.register_buffer("causal", torch.ones(n_queries, n_queries).triu(1).bool(), persistent=False)
-        self.causal: Tensor
+        self.causal = nn.Buffer(torch.ones(n_queries, n_queries).triu(1).bool(), persistent=False)
         self.states = nn.Linear(query_width, state_width)
         self.pool = _QueryPool(state_width, shape.n_outputs, n_heads)
 

@@ -23,10 +23,8 @@ class RidgeMaps(nn.Module):
 
     def __init__(self, weights: Tensor, intercepts: Tensor) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.cat([weights.mean(dim=0, keepdim=True), weights]))
-        self.register_buffer("intercepts", torch.cat([intercepts.mean(dim=0, keepdim=True), intercepts]))
-        self.weights: Tensor
-        self.intercepts: Tensor
+        self.weights = nn.Buffer(torch.cat([weights.mean(dim=0, keepdim=True), weights]))
+        self.intercepts = nn.Buffer(torch.cat([intercepts.mean(dim=0, keepdim=True), intercepts]))
 
     @classmethod
     def fit(

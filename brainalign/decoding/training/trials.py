@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from brainalign.arrays import Values
+from brainalign.arrays import Values, average_rows
 from brainalign.checks import BrainalignError, check_apart, check_finite, check_rows, listed
 
 TURN = 1e-5  # of the cosine of two vectors of one text
@@ -60,14 +60,11 @@ class Trials:
 
     def averaged(self) -> "Trials":
         """Return one trial per subject and stimulus, the mean of its repeats, with their number as `n_averaged`."""
-        codes = self.meta.groupby(["subject", "stimulus_id"], sort=False).ngroup().to_numpy()
+        codes = self.meta.groupby(["subject", "stimulus_id"], sort=False).ngroup().to_numpy().astype(np.intp)
         first = np.unique(codes, return_index=True)[1]  # positions: the index of a table may be anything
         counts = np.bincount(codes)
-        sums = np.zeros((len(counts), *self.signals.shape[1:]))
-        np.add.at(sums, codes, self.signals)
-        means = (sums / counts.reshape(-1, *[1] * (sums.ndim - 1))).astype(
-            np.result_type(self.signals.dtype, np.float32)
-        )
+        means = np.empty((len(counts), *self.signals.shape[1:]), np.result_type(self.signals.dtype, np.float32))
+        average_rows(self.signals, np.arange(len(codes)), codes, means)
         meta = self.meta.iloc[first].reset_index(drop=True).assign(n_averaged=counts)
         return Trials(means, self.targets[first], meta)
 
@@ -205,10 +202,8 @@ class ChannelScale(nn.Module):
 
     def __init__(self, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.cat([mean.mean(dim=0, keepdim=True), mean]))
-        self.register_buffer("scale", torch.cat([scale.mean(dim=0, keepdim=True), scale]))
-        self.mean: Tensor
-        self.scale: Tensor
+        self.mean = nn.Buffer(torch.cat([mean.mean(dim=0, keepdim=True), mean]))
+        self.scale = nn.Buffer(torch.cat([scale.mean(dim=0, keepdim=True), scale]))
 
     def forward(self, signals: Tensor, mask: Tensor | None, subjects: Tensor) -> Tensor:
         """Return signals (n, n_channels, n_times) of about unit variance, zero in padding."""

@@ -186,8 +186,7 @@ class Voxels:
         if self.real is not None:
             n_real = n_voxels // 2
             weights[:n_real] = self.real[torch.randint(len(self.real), (n_real,), generator=generator).to(device)]
-        rows = torch.randint(len(self.bank), (n_voxels, n_images), generator=generator).to(device)
-        X = self.bank[rows]
+        X = self.bank[torch.randint(len(self.bank), (n_voxels, n_images), generator=generator).to(device)]
         signal = (X @ weights[:, :-1, None])[..., 0] + weights[:, -1:]
         low, high = self.log_ratio
         ratio = (low + (high - low) * torch.rand(n_voxels, 1, generator=generator)).exp().to(device)

@@ -113,8 +113,7 @@ class _Gaussian(FactorizedNetwork):
             steps = apart.new_tensor([cols - 1, rows - 1]) / 2
             return (1 - apart.abs() * steps).clamp(min=0).prod(dim=2).reshape(-1, rows, cols)
         scaled = torch.linalg.solve_triangular(self.roots(), apart.mT, upper=False)
-        density = (-0.5 * scaled.square().sum(dim=1)).exp()
-        return nn.functional.normalize(density, dim=1).reshape(-1, rows, cols)
+        return nn.functional.normalize((-0.5 * scaled.square().sum(dim=1)).exp(), dim=1).reshape(-1, rows, cols)
 
     def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
         if self.kind == "integrated" or not self.training:

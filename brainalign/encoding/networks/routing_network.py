@@ -50,13 +50,6 @@ class RoutingNetwork(nn.Module):
     dropout : float
     """
 
-    code: torch.Tensor | None
-    target: torch.Tensor
-    x_mean: torch.Tensor
-    x_scale: torch.Tensor
-    y_mean: torch.Tensor
-    y_scale: torch.Tensor
-
     def __init__(
         self,
         members: NDArray[np.bool_],
@@ -87,12 +80,10 @@ class RoutingNetwork(nn.Module):
         for linear in (self.content_key, self.position_key, self.value):
             if isinstance(linear, nn.Linear):
                 nn.init.xavier_uniform_(linear.weight)
-        self.register_buffer("code", code)
-        self.register_buffer("target", torch.from_numpy(target))
-        self.register_buffer("x_mean", torch.zeros(n_channels))
-        self.register_buffer("x_scale", torch.ones(n_channels))
-        self.register_buffer("y_mean", torch.zeros(n_targets))
-        self.register_buffer("y_scale", torch.ones(n_targets))
+        self.code = None if code is None else nn.Buffer(code)
+        self.target = nn.Buffer(torch.from_numpy(target))
+        self.x_mean, self.x_scale = nn.Buffer(torch.zeros(n_channels)), nn.Buffer(torch.ones(n_channels))
+        self.y_mean, self.y_scale = nn.Buffer(torch.zeros(n_targets)), nn.Buffer(torch.ones(n_targets))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return predictions (n, n_targets), in units of the targets' scale, for tokens (n, n_tokens, n_channels)."""

@@ -241,8 +241,7 @@ def best_layers(layers: Readers, fits: Mapping[str, RunFit], names: Sequence[str
         name: np.stack([getattr(fit, name)[k] for k, fit in enumerate(every)])
         for name in ("r", "r2", "split", "inner", "alphas", "deltas")
     }
-    weights = np.mean([fit.weights for fit in every], axis=0)
-    fit = RunFit(weights=weights, n_components=every[0].n_components, **parts)
+    fit = RunFit(weights=np.mean([fit.weights for fit in every], axis=0), n_components=every[0].n_components, **parts)
     return fit, {name: held[layer] for name, layer in zip(names, chosen, strict=True)}
 
 

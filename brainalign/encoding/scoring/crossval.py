@@ -359,9 +359,7 @@ def evaluate(
 
 def _as_often(stimulus_ids: NDArray[Any], runs: NDArray[Any], *, everywhere: bool) -> bool:
     """Return whether each run holds its stimuli equally often, and, where asked, all runs hold all of them."""
-    counts = np.unique_inverse(runs).inverse_indices, np.unique_inverse(stimulus_ids).inverse_indices
-    table = np.zeros([1 + int(codes.max()) for codes in counts], dtype=int)
-    np.add.at(table, counts, 1)
+    table = pd.crosstab(runs, stimulus_ids).to_numpy()
     most = table.max(axis=1, keepdims=True)
     return bool(((table == most) | ((table == 0) & (not everywhere))).all())
 

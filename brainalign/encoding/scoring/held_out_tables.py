@@ -149,13 +149,16 @@ def _inner(found: HeldOut, *, as_r: bool = False) -> Values:
 def target_groups(responses: Responses, reliable: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:
     """Return numbers of flat targets by region, or for M/EEG of all sensors by time in s; then the reliable targets.
 
-    `reliable` (n_targets,) is of flat targets, sensor × time, from `statistics.reliable_targets`.
+    Of a region its reliable targets, or all where none is. `reliable` (n_targets,) is of flat targets, sensor × time,
+    from `statistics.reliable_targets`.
     """
     if responses.times is not None:
         flat = np.arange(responses.values[0].size).reshape(responses.values.shape[1:])
         groups = {f"{time:.4f}": flat[:, k] for k, time in enumerate(responses.times)}
     else:
-        groups = responses.regions()
+        groups = {
+            name: rows[reliable[rows]] if reliable[rows].any() else rows for name, rows in responses.regions().items()
+        }
     groups[statistics.RELIABLE] = np.flatnonzero(reliable)
     return groups
 

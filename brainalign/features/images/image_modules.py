@@ -84,8 +84,7 @@ def check_stored_features(
         raise BrainalignError(
             f"{what} has {found.shape[1]} features per image, but {stored.shape[1]} were extracted; extract them again"
         )
-    scale = max(float(np.sqrt((spread**2).mean())), 1e-12)
-    worst = float(np.abs(found - stored).max() / scale)
+    worst = float(np.abs(found - stored).max() / max(float(np.sqrt((spread**2).mean())), 1e-12))
     if worst > TOLERANCE:
         raise BrainalignError(
             f"{what} gives other features than were extracted (up to {worst:.2g} standard deviations); its weights or "

@@ -158,8 +158,7 @@ def cross_validated_spectrum(A: Values, B: Values) -> NDArray[np.float64]:
     n = len(A)
     U, sizes, Vt = np.linalg.svd(A, full_matrices=False)
     n_kept = max(min(n - 1, A.shape[1]), 1)
-    along = np.einsum("ik,ik->k", U[:, :n_kept] * sizes[:n_kept], B @ Vt[:n_kept].T)
-    return np.asarray(along / max(n - 1, 1))
+    return np.asarray(np.einsum("ik,ik->k", U[:, :n_kept] * sizes[:n_kept], B @ Vt[:n_kept].T) / max(n - 1, 1))
 
 
 @dataclass(frozen=True)

@@ -215,8 +215,7 @@ def _exchanged(
     """
     common = present.all(axis=0)
     apart = (hidden - hidden.mean(axis=0)) * common
-    answer = np.tensordot(apart, np.nan_to_num(Y), 2) / max(np.square(apart).sum(), 1e-12)
-    Y = Y - hidden[..., None] * answer
+    Y = Y - hidden[..., None] * (np.tensordot(apart, np.nan_to_num(Y), 2) / max(np.square(apart).sum(), 1e-12))
     fitted, scored = epoch.fitted & common, epoch.scored & common
     if not scored.any():
         return [float("nan")] * len(orders)
@@ -225,8 +224,7 @@ def _exchanged(
     for start in range(0, len(orders), each):
         batch = np.concatenate([Y[order] for order in orders[start : start + each]], axis=2)
         r = _fold_scores(X, batch, fitted, scored, regressor, parts)
-        by_order = np.nanmean(r, axis=0).reshape(-1, Y.shape[2]) / scale
-        scores += np.nanmean(by_order, axis=1).tolist()
+        scores += np.nanmean(np.nanmean(r, axis=0).reshape(-1, Y.shape[2]) / scale, axis=1).tolist()
     return scores
 
 

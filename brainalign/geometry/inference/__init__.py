@@ -7,8 +7,9 @@ from brainalign.geometry.inference.fixed_models import (
     rdm_noise_ceiling,
     rdm_partial_test,
     rdm_permutation_test,
-    replicate_rdms,
     session_average,
+    split_half_ceiling,
+    split_half_rdms,
 )
 from brainalign.geometry.inference.fixed_models import stimulus_orders as stimulus_orders
 from brainalign.geometry.inference.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
@@ -25,6 +26,7 @@ from brainalign.geometry.inference.resampled import multiplicities as multiplici
 __all__ = [
     "COMPARISONS", "FITS", "FlexibleModel", "bootstrap_places", "combination", "compare", "compare_models",
     "dual_bootstrap", "fit_weights", "flexible_bootstrap", "flexible_permutation_test", "flexible_score", "pooled_rdm",
-    "rdm_noise_ceiling", "rdm_partial_test", "rdm_permutation_places", "rdm_permutation_test", "replicate_rdms",
-    "score_combinations", "score_references", "session_average", "subject_rdms",
+    "rdm_noise_ceiling", "rdm_partial_test", "rdm_permutation_places", "rdm_permutation_test",
+    "score_combinations", "score_references", "session_average", "split_half_ceiling", "split_half_rdms",
+    "subject_rdms",
 ]  # fmt: skip

@@ -197,8 +197,7 @@ def whitened(rdms: Values, seen: NDArray[np.bool_], precision: Values) -> Values
     # Leaving pairs out of V is a Schur complement of its inverse.
     p, q = (i[~seen], j[~seen])
     rows = (precision[p][:, i] * precision[q][:, j] + precision[p][:, j] * precision[q][:, i]) / 2
-    correction = np.linalg.solve(rows[:, ~seen], w[:, ~seen].T)
-    return np.asarray((w - correction.T @ rows)[:, seen])
+    return np.asarray((w - np.linalg.solve(rows[:, ~seen], w[:, ~seen].T).T @ rows)[:, seen])
 
 
 def whitened_equally(rdms: Values) -> Values:

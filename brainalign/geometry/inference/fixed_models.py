@@ -20,35 +20,75 @@ from brainalign.statistics import permutation_test
 
 FEW_STIMULI = 7  # fewer have less than 5,040 orders
 VALUES = 2**23  # of regressors whose stimuli are exchanged at once
+N_SPLITS = 10  # into halves
 LEAST_SUBJECTS = 4  # fewer say little of others
 
 
-def replicate_rdms(
-    patterns: Values, method: str, conditions: NDArray[Any], runs: NDArray[Any], precision: Precision | None = None
+def split_half_rdms(
+    patterns: Values,
+    method: str,
+    conditions: NDArray[Any],
+    runs: NDArray[Any],
+    precision: Precision | None = None,
+    *,
+    seed: int = 0,
 ) -> Values:
-    """Return RDMs of disjoint pairs of runs (n_runs // 2, n_pairs): independent measurements of one subject's geometry.
+    """Return RDMs of halves of the runs (n_splits, 2, n_pairs), runs drawn anew for each of ten splits.
 
-    Two runs are the fewest a crossnobis distance can be taken from; an odd last run joins no pair. Arguments are those
-    of `rdm`; pairs are of all conditions, in the order of their first appearance, NaN for those that a pair of runs
-    does not hold, which `compare` and `rdm_noise_ceiling` take as missing.
+    Halves are of n_runs // 2 runs, so that of an odd number one is in neither. A crossnobis distance takes two runs at
+    the least; of fewer than four, as of one run otherwise, n_splits is 0. Arguments are those of `rdm`, but every run
+    holds every condition.
+
+    Raises
+    ------
+    BrainalignError
+        If a half lacks a condition.
     """
-    conditions, runs = np.asarray(conditions), np.asarray(runs)
-    names, shown = np.unique(runs), pd.unique(runs)
-    given: Any = precision if isinstance(precision, Sequence) or getattr(precision, "ndim", 2) == 3 else None
-    pairs = names[: 2 * (len(names) // 2)].reshape(-1, 2)
-    codes, every = pd.factorize(np.asarray(conditions))
-    i, j = np.triu_indices(len(every), 1)
-    found = np.full((len(pairs), len(i)), np.nan)
-    for row, pair in zip(found, pairs, strict=True):
-        of_each = [np.isin(np.arange(len(every)), codes[runs == run]) for run in pair]
-        held = np.logical_and(*of_each) if method == "crossnobis" else np.logical_or(*of_each)
-        rows = np.flatnonzero(np.isin(runs, pair) & held[codes])
-        rows = rows[np.argsort(codes[rows], kind="stable")]
-        # One precision per run, in the order in which runs appear, as `rdm` takes them.
-        own: Any = precision if given is None else [given[list(shown).index(run)] for run in pd.unique(runs[rows])]
-        if len(rows):
-            row[held[i] & held[j]] = rdm(patterns[rows], method, conditions[rows], runs[rows], own)
-    return found
+    runs, (codes, every) = np.asarray(runs), pd.factorize(np.asarray(conditions))
+    names, of_each = pd.unique(runs), len(pd.unique(runs)) // 2
+    own: Any = precision if isinstance(precision, Sequence) or getattr(precision, "ndim", 2) == 3 else None
+    rng, found = np.random.default_rng(seed), []
+    splits = 0 if of_each < (2 if method == "crossnobis" else 1) else 1 if len(names) == 2 else N_SPLITS
+    for order in (rng.permutation(len(names)) for _ in range(splits)):
+        for part in (order[:of_each], order[of_each : 2 * of_each]):
+            rows = np.flatnonzero(np.isin(runs, names[part]))
+            rows = rows[np.argsort(codes[rows], kind="stable")]  # pairs in the order that those of all runs have
+            if len(np.unique(codes[rows])) < len(every):
+                raise BrainalignError(f"runs {', '.join(map(str, names[part]))} lack a condition; leave out such runs")
+            # One precision per run, in the order in which runs appear, as `rdm` takes them.
+            whitening: Any = (
+                precision if own is None else [own[list(names).index(run)] for run in pd.unique(runs[rows])]
+            )
+            found.append(rdm(patterns[rows], method, codes[rows], runs[rows], whitening))
+    return np.reshape(found, (splits, 2, len(every) * (len(every) - 1) // 2))
+
+
+def split_half_ceiling(halves: Values, method: str, times: float = 2.0) -> tuple[float, float]:
+    """Bound how well the true geometry compares with the RDM of all runs, given RDMs of halves of them.
+
+    If c is how well it compares with the RDM of m runs, halves compare with each other as c² (errors are independent),
+    and 1/c² - 1, noise over signal, is a/m + b/m²: of products of signal and noise, and of noise and noise. That of k
+    times as many runs lies between 1/k of it (b = 0, as in Spearman and Brown's formula) and 1/k² (a = 0).
+
+    Parameters
+    ----------
+    halves : array (n_splits, 2, n_pairs)
+        From `split_half_rdms`.
+    method : str
+        As for `compare`.
+    times : float
+        How often the runs of a half are in those of all data: 2, but 3 of three runs.
+
+    Returns
+    -------
+    low, high : float
+        0 where halves are not alike, NaN without a split.
+    """
+    alike = mean_of_defined(np.array([compare(one, other, method)[0, 0] for one, other in halves]))
+    if not alike > 0:
+        return (alike, alike) if np.isnan(alike) else (0.0, 0.0)
+    noise = 1 / min(alike, 1.0) - 1
+    return (1 + noise / times) ** -0.5, (1 + noise / times**2) ** -0.5
 
 
 def session_average(rdms: Values) -> Values:
@@ -65,8 +105,8 @@ def session_average(rdms: Values) -> Values:
 def rdm_noise_ceiling(rdms: Values, method: str, sigma_k: Values | None = None) -> tuple[float, float]:
     """Return the band in which the true model would fall: each RDM against the mean of the others, and of all.
 
-    `rdms` (n_replicates, n_pairs), two or more, are independent measurements of one geometry: subjects, or disjoint
-    sets of runs of one subject. The rest is as for `compare`. NaN where no replicate compares with the others.
+    `rdms` (n_replicates, n_pairs), two or more, are independent measurements of one geometry: subjects. The rest is as
+    for `compare`. NaN where no replicate compares with the others.
 
     References
     ----------

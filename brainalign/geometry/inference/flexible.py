@@ -207,8 +207,7 @@ def _weighted(training: _Training) -> Values:
 def _select(training: _Training) -> Values:
     """One for the RDM that compares best with the training subjects."""
     weights = np.zeros(training.fits.shape)
-    best = np.nan_to_num(training.fits, nan=-np.inf).argmax(axis=1)
-    weights[np.arange(len(weights)), best] = 1
+    weights[np.arange(len(weights)), np.nan_to_num(training.fits, nan=-np.inf).argmax(axis=1)] = 1
     return weights
 
 
@@ -265,8 +264,7 @@ def fit_weights(rdms: Values, model: FlexibleModel, method: str) -> Values:
     rdms, model = condensed_rdms("rdms", rdms, "n_subjects"), _condensed(model)
     stack, n = _stack(rdms, [model], _linear(method)), len(rdms)
     products = stack.products(np.ones((1, n_stimuli_of(len(stack.seen)))))
-    training = _Training.of(products, np.ones((1, n)), slice(n, n + len(model.rdms)))
-    return np.asarray(FITS[model.fit](training)[0])
+    return np.asarray(FITS[model.fit](_Training.of(products, np.ones((1, n)), slice(n, n + len(model.rdms))))[0])
 
 
 def flexible_bootstrap(

@@ -252,8 +252,7 @@ def flexible_permutation_test(
     null = []
     for _ in range(n_permutations):
         order = rng.permutation(n_stimuli)
-        moved = replace(model, rdms=square[:, order[i], order[j]])
-        null.append(flexible_score(rdms, moved, method, rng, n_divisions))
+        null.append(flexible_score(rdms, replace(model, rdms=square[:, order[i], order[j]]), method, rng, n_divisions))
     return RdmTest.over(per_subject, np.reshape(null, (n_permutations, len(per_subject))).T)
 
 

@@ -109,8 +109,7 @@ class Resampled:
         n_crossed = self.n_crossed + n - len(self.rdms)
         gram = np.full((len(weights), n, n), np.nan)
         for row, values in enumerate(self._values[:n_crossed]):
-            products = weights @ (values * self._values[row:]).T
-            gram[:, row, row:] = gram[:, row:, row] = products
+            gram[:, row, row:] = gram[:, row:, row] = weights @ (values * self._values[row:]).T
         rest = np.arange(n_crossed, n)
         gram[:, rest, rest] = weights @ np.square(self._values[rest]).T
         return gram
@@ -178,8 +177,7 @@ def noise_ceilings(products: Products, subjects: Values) -> Values:
     if products.forms is not None:
         n_draws = max(len(weights), len(subjects))
         each = [np.broadcast_to(x, (n_draws, *x.shape[1:])) for x in (products.forms, weights, subjects)]
-        found = [_ranked_ceiling(kind, *draw) for draw in zip(*each, strict=True)]
-        return np.array(found).reshape(-1, 2)
+        return np.array([_ranked_ceiling(kind, *draw) for draw in zip(*each, strict=True)]).reshape(-1, 2)
     # Pools are means of RDMs of unit root mean square, so every product with a pool is a sum of entries of the Gram.
     known = np.isfinite(products.norms) & (products.power > 0)
     scale, subjects = 1 / np.sqrt(np.where(known, products.power, np.nan)), subjects * known
@@ -218,13 +216,9 @@ def _ranked_ceiling(kind: Comparison, forms: Values, weights: Values, subjects: 
 
 
 def _weighted_ranks(values: Values, weights: Values) -> Values:
-    order = np.argsort(values)
-    ordered = values[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    group = np.add.reduceat(weights[order], starts)
-    rank, ranks = np.cumsum(group) - (group - 1) / 2, np.empty(len(values))
-    ranks[order] = np.repeat(rank, np.diff(np.append(starts, len(values))))
-    return ranks
+    _, codes = np.unique(values, return_inverse=True)
+    group = np.bincount(codes, weights)
+    return np.asarray((np.cumsum(group) - (group - 1) / 2)[codes])
 
 
 class Evaluation:
@@ -286,8 +280,7 @@ class Evaluation:
 
 def _numbers_per_draw(stack: Resampled) -> int:
     n_rdms, n_pairs = stack.rdms.shape
-    n_stimuli = n_stimuli_of(len(stack.seen))
-    return int(n_rdms * (n_pairs if stack.kind.ranks else 2 * n_stimuli + n_rdms) + n_pairs)
+    return int(n_rdms * (n_pairs if stack.kind.ranks else 2 * n_stimuli_of(len(stack.seen)) + n_rdms) + n_pairs)
 
 
 def mean_over_subjects(per_subject: Values, counts: Values) -> Values:

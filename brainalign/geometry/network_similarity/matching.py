@@ -229,6 +229,5 @@ def _best_of_each(gain: Values, above: float) -> NDArray[np.bool_]:
     chosen = np.zeros(gain.shape, dtype=bool)
     for axis in (0, 1):
         n = min(FIRST, gain.shape[axis])
-        best = np.argpartition(gain, -n, axis=axis).take(range(-n, 0), axis=axis)
-        np.put_along_axis(chosen, best, True, axis=axis)
+        np.put_along_axis(chosen, np.argpartition(gain, -n, axis=axis).take(range(-n, 0), axis=axis), True, axis=axis)
     return chosen & (gain > above)

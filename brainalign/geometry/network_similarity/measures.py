@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import orth
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
@@ -165,15 +166,9 @@ def _angles(X: Values, Y: Values, method: str) -> tuple[Values, Values]:
                 f"{method} of {name} with {Z.shape[1]} dimensions on {n} stimuli is 1 whatever they represent; give "
                 "more stimuli than dimensions, reduce it to principal components, or take cka"
             )
-    left, right = _basis(X), _basis(Y)
+    left, right = orth(X), orth(Y)  # their span, not their scale, is what counts
     U, correlations, _ = np.linalg.svd(left.T @ right, full_matrices=False)
     return left @ U, np.clip(correlations, 0, 1)
-
-
-def _basis(X: Values) -> Values:
-    """Return an orthonormal basis of the columns; their span, not their scale, is what counts."""
-    U, sizes, _ = np.linalg.svd(X, full_matrices=False)
-    return np.asarray(U[:, sizes > max(X.shape) * np.finfo(float).eps * sizes[:1].max(initial=ROUNDING)])
 
 
 def _leading(X: Values) -> Values:

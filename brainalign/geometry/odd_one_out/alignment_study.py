@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ class AlignmentStudy:
     scores : DataFrame
         A row per network, control, split and level: role (teacher, student), model, layer, control ("unaligned",
         "aligned", "shuffled choices", "unaligned teacher"), split, and the fields of `AlignmentScore`; gain over the
-        unaligned network, gain_se (bootstrap over objects).
+        unaligned network, gain_se (over objects and choices).
     aligned, unaligned : dict of AlignedLayer
         By model and layer; the teacher has its own map. Unaligned: centred, and as sure as it can justify.
     teacher : (str, str)
@@ -174,7 +175,6 @@ def align_networks(
     n_clusters: int,
     n_triplets: int,
     groups: NDArray[Any] | None,
-    draws: int,
     seed: int,
 ) -> AlignmentStudy:
     """Fit a teacher to people's choices, let a layer of every other network learn from it, and score all of them.
@@ -200,8 +200,6 @@ def align_networks(
         Clusters of training objects, and triplets that students see.
     groups : array (n_objects,), optional
         Of objects, for levels of abstraction.
-    draws : int
-        Bootstrap draws of test objects.
     seed : int
 
     Raises
@@ -240,9 +238,7 @@ def align_networks(
         }
         aligned[best] = students["aligned"]
         found.append(("student", best, {"unaligned": plain[best], **students}))
-    rows = [
-        row for role, name, maps in found for row in _scored(role, name, layers[name], maps, tests, groups, draws, seed)
-    ]
+    rows = [row for role, name, maps in found for row in _scored(role, name, layers[name], maps, tests, groups)]
     return AlignmentStudy(pd.DataFrame(rows), aligned, {name: plain[name] for name in aligned}, key, teacher.penalty_)
 
 
@@ -298,8 +294,6 @@ def _scored(
     maps: Mapping[str, AlignedLayer],
     tests: Mapping[str, tuple[Triplets, Values | None]],
     groups: NDArray[Any] | None,
-    draws: int,
-    seed: int,
 ) -> list[dict[str, Any]]:
     rows = []
     for split, (triplets, p) in tests.items():
@@ -314,19 +308,28 @@ def _scored(
                 gain = hits[mine] - correct[score.level]["unaligned"]
                 values = {key: value for key, value in asdict(score).items() if key != "rows"}
                 row = {"role": role, "model": name[0], "layer": name[1], "control": control, "split": split} | values
-                error = _over_objects(gain, triplets[mine], draws, seed)
-                rows.append(row | {"gain": float(gain.mean()), "gain_se": error})
+                rows.append(row | {"gain": float(gain.mean()), "gain_se": _over_objects(gain, triplets[mine])})
     return rows
 
 
-def _over_objects(values: Values, triplets: Triplets, draws: int, seed: int) -> float:
-    """Return the standard deviation of a mean over triplets when their objects are drawn with repetition."""
-    shown, numbers = np.unique(triplets, return_inverse=True)
-    rows = numbers.reshape(triplets.shape)
-    rng, means = np.random.default_rng(seed), []
-    for _ in range(draws):
-        times = np.bincount(rng.integers(len(shown), size=len(shown)), minlength=len(shown))
-        weight = times[rows].prod(axis=1)
-        if weight.any():
-            means.append(float((weight * values).sum() / weight.sum()))
-    return float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
+def _over_objects(values: Values, triplets: Triplets) -> float:
+    """Return the standard error of a mean over triplets, whose objects are a sample as the choices are.
+
+    Its square: the squared mean minus the mean product of two triplets without a common object; no less than of
+    independent triplets. Draws of objects, which repeat triplets many times over, were 1.4 to 2.6 times too wide.
+    """
+    rows, n = np.sort(triplets, axis=1), len(values)
+
+    def shared(each: Values) -> float:  # sum of the products of triplets that share an object: inclusion and exclusion
+        total = 0.0
+        for size in (1, 2, 3):
+            parts = np.concatenate([rows[:, list(columns)] for columns in combinations(range(3), size)])
+            numbers = np.unique(parts @ (int(rows.max()) + 1) ** np.arange(size), return_inverse=True)[1]
+            total -= (-1) ** size * float((np.bincount(numbers, np.tile(each, len(parts) // n)) ** 2).sum())
+        return total
+
+    apart = n**2 - shared(np.ones(n))
+    if apart <= 0:
+        return float("nan")
+    square = values.mean() ** 2 - (values.sum() ** 2 - shared(values)) / apart
+    return float(np.sqrt(max(square, values.var(ddof=1) / n)))

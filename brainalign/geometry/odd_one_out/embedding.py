@@ -114,8 +114,7 @@ class _Concepts:
 
 
 def _all_pairs(embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    similarities = (embeddings @ embeddings.transpose(1, 2)).flatten(1)
-    return similarities.gather(1, places.flatten(1)).view(places.shape)
+    return (embeddings @ embeddings.transpose(1, 2)).flatten(1).gather(1, places.flatten(1)).view(places.shape)
 
 
 def _some_pairs(embeddings: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
@@ -212,8 +211,7 @@ class SparseConcepts(_Concepts):
         means = surprise.mean(axis=1)
         excess = surprise - surprise[means.argmin()]
         se = excess.std(axis=1, ddof=1) / np.sqrt(len(split.test)) if len(split.test) > 1 else np.zeros(len(alphas))
-        within = excess.mean(axis=1) <= se
-        self.alpha_ = float(alphas[np.flatnonzero(within)[-1]])
+        self.alpha_ = float(alphas[np.flatnonzero(excess.mean(axis=1) <= se)[-1]])
         self.cv_scores_ = means[np.argsort(np.argsort(self.alphas))]
 
     def _train(self, rows: NDArray[np.int64], n_objects: int, fits: list[tuple[float, int]]) -> list[Values]:

@@ -64,8 +64,7 @@ def fit_dimensions(
         total += ((targets[part] - targets[rest].mean(axis=0)) ** 2).sum(axis=0)
     varies = ~is_constant(total, np.square(targets).sum(axis=0))
     r2 = np.where(varies, 1 - residual / np.where(varies, total, 1), np.nan).reshape(len(orders), -1)
-    p = np.where(np.isnan(r2[0]), np.nan, (r2 >= r2[0] - 1e-12).mean(axis=0))
-    return DimensionFit(r2[0], r2[1:], p)
+    return DimensionFit(r2[0], r2[1:], np.where(np.isnan(r2[0]), np.nan, (r2 >= r2[0] - 1e-12).mean(axis=0)))
 
 
 def unseen_similarities(

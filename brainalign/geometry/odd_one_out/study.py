@@ -300,8 +300,7 @@ def spectral_similarities(triplets: Triplets, n_objects: int) -> NDArray[np.floa
     n = n_objects
     remaining, shown = np.zeros(n * n), np.zeros(n * n)
     for k, (i, j) in enumerate(PAIRS):
-        places = triplets[:, i].astype(np.int64) * n + triplets[:, j]
-        counts = np.bincount(places, minlength=n * n)
+        counts = np.bincount(triplets[:, i].astype(np.int64) * n + triplets[:, j], minlength=n * n)
         shown += counts
         remaining += counts if k == 2 else 0
     square = [(counts.reshape(n, n) + counts.reshape(n, n).T) for counts in (remaining, shown)]

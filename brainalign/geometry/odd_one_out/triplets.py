@@ -130,8 +130,7 @@ def odd_one_out_accuracy(similarities: Values, triplets: Triplets, probabilities
 def odd_one_out_shares(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
     """Split each prediction over the objects of a triplet (n_triplets, 3): 1 or 0, shares where pairs are tied."""
     pairs = pair_similarities(similarities, triplets)
-    largest = pairs.max(axis=1, keepdims=True)
-    tied = pairs >= largest - TIED * np.abs(pairs).max(axis=1, keepdims=True)
+    tied = pairs >= pairs.max(axis=1, keepdims=True) - TIED * np.abs(pairs).max(axis=1, keepdims=True)
     return np.asarray(tied / tied.sum(axis=1, keepdims=True))
 
 

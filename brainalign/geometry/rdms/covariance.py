@@ -142,8 +142,7 @@ def mean_covariance(covariances: Sequence[NoiseCovariance]) -> NoiseCovariance:
     low = [c for c in covariances if isinstance(c, LowRankCovariance)]
     if len(low) == n and sum(len(c.loadings) for c in low) < n_channels:
         scale = np.sqrt(sum(np.square(c.scale) for c in low) / n)
-        rows = np.concatenate([c.loadings * c.scale for c in low]) / np.sqrt(n)
-        return LowRankCovariance(scale, rows / scale)
+        return LowRankCovariance(scale, np.concatenate([c.loadings * c.scale for c in low]) / np.sqrt(n) / scale)
     total = covariances[0].matrix()
     for covariance in covariances[1:]:
         total += covariance.matrix()

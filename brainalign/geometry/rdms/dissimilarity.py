@@ -234,8 +234,7 @@ def _by_pairs_of_runs(means: Any, present: NDArray[np.bool_], whitening: Whiteni
             products = _pair_differences(centred[..., a, :, :] @ other.swapaxes(-1, -2))
             total = total + xp.where(as_kind_of(held, means) > 0, products, 0.0)
             n_products += held
-    counts = as_kind_of(np.where(n_products > 0, n_products, np.nan), means)
-    return total / counts
+    return total / as_kind_of(np.where(n_products > 0, n_products, np.nan), means)
 
 
 DISTANCES = {

@@ -41,8 +41,7 @@ def sorted_ties(rdms: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     values = np.take_along_axis(rdms, order, axis=1)
     size = np.abs(values)
     kth = min(int(COMMON * size.shape[1]), size.shape[1] - 1)
-    common = np.partition(size, kth, axis=1)[:, kth, None]
-    scale = np.maximum(np.maximum(size[:, 1:], size[:, :-1]), common)
+    scale = np.maximum(np.maximum(size[:, 1:], size[:, :-1]), np.partition(size, kth, axis=1)[:, kth, None])
     ties = np.zeros(values.shape, dtype=np.intp)
     np.cumsum(np.diff(values, axis=1) > ROUNDING * scale, axis=1, out=ties[:, 1:])
     return order, ties

@@ -134,6 +134,8 @@ def surface_neighbourhoods(
     Oosterhof NN, Wiestler T, Downing PE, Diedrichsen J (2011). A comparison of volume-based and surface-based
     multi-voxel pattern analysis. NeuroImage 56:593-600. doi:10.1016/j.neuroimage.2010.04.270
     """
+    from mne.surface import mesh_dist
+
     coordinates = np.asarray(coordinates, dtype=np.float64)
     corners: NDArray[np.intp] = np.asarray(faces, dtype=np.intp)
     if (radius_mm is None) == (n_nearest is None):
@@ -146,7 +148,9 @@ def surface_neighbourhoods(
     kept = np.ones(len(coordinates), dtype=bool) if cortex is None else np.asarray(cortex, dtype=bool)
     check_rows("cortex", len(kept), "the mesh", len(coordinates), "give one value per vertex")
     vertices = np.flatnonzero(kept)
-    points, graph = coordinates[vertices], _edges(coordinates, corners, kept)
+    edges = csr_array(mesh_dist(corners, coordinates) if corners.size else (0, 0))
+    edges.resize(len(coordinates), len(coordinates))  # the last vertices may be of no face
+    points, graph = coordinates[vertices], edges[vertices][:, vertices]
     if radius_mm is not None:
         _check_radius(radius_mm, graph.data, "the shortest edge of the mesh has {:.3g} mm")
         found = [(row, column) for row, column, _ in _discs(points, graph, radius_mm * (1 + SLACK))]
@@ -175,17 +179,6 @@ def _check_radius(radius_mm: float, steps: Values, what: str) -> None:
             f"radius_mm is {radius_mm:g}, but {what.format(smallest)}: every searchlight would be its centre alone; "
             f"take two to three times the usual step, such as {2.5 * usual:.2g}"
         )
-
-
-def _edges(coordinates: Values, faces: NDArray[np.intp], kept: NDArray[np.bool_]) -> csr_array:
-    """Return the lengths of edges between kept vertices (n_kept, n_kept), both ways."""
-    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    ends = np.unique(np.sort(ends[kept[ends].all(axis=1)], axis=1), axis=0)  # an edge of two faces counts once
-    lengths = np.linalg.norm(coordinates[ends[:, 0]] - coordinates[ends[:, 1]], axis=1)
-    number, n = np.cumsum(kept) - 1, int(kept.sum())
-    there, back = number[ends].T
-    both = (np.concatenate([there, back]), np.concatenate([back, there]))
-    return csr_array((np.tile(lengths, 2), both), shape=(n, n))
 
 
 def _discs(

@@ -32,8 +32,7 @@ def auc(decisions: Values, positive: NDArray[np.bool_]) -> Values:
         rank_sum = (keys & 1) @ np.arange(1, n + 1)
     n_positive = positive.sum(axis=-1)
     pairs = n_positive * (n - n_positive)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((rank_sum - n_positive * (n_positive + 1) / 2) / np.where(pairs > 0, pairs, np.nan))
+    return np.asarray((rank_sum - n_positive * (n_positive + 1) / 2) / np.where(pairs > 0, pairs, np.nan))
 
 
 def _keys(decisions: Values, positive: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -65,8 +64,7 @@ def auc_draws(decisions: Values, positive: NDArray[np.bool_], weights: Values) -
         lower = np.repeat(before[:, start], counts, axis=1)
         upper = np.repeat(before[:, start + counts], counts, axis=1)
         found[:, time] = (up[:, order] * (lower + upper)).sum(axis=1) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(pairs[:, None] > 0, found / pairs[:, None], np.nan))
+    return found / np.where(pairs > 0, pairs, np.nan)[:, None]
 
 
 def sensor_effects(values: Values, labels: NDArray[Any], permuted: NDArray[Any]) -> tuple[Values, Values]:

@@ -320,6 +320,5 @@ def _scores(decided: Values, truth: Codes, score: str) -> Values:
     n_classes, recalls = decided.shape[-2], []
     for code in range(n_classes):
         member = truth == code
-        with np.errstate(invalid="ignore"):
-            recalls.append((right & member).sum(axis=-1) / np.where(member.any(axis=-1), member.sum(axis=-1), np.nan))
+        recalls.append((right & member).sum(axis=-1) / np.where(member.any(axis=-1), member.sum(axis=-1), np.nan))
     return np.asarray(np.nanmean(np.stack(recalls), axis=0))

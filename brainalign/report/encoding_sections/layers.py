@@ -209,9 +209,6 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     rows = pd.concat([_profile_rows(material, key) for key in material.of_layers], ignore_index=True)
     if rows.empty:
         return None
-    # A mean over the reliable targets of a region alone is no match for one over all of them.
-    others = pd.unique(rows.loc[rows["n_targets"] < rows.groupby("roi")["n_targets"].transform("max"), "model"])
-    rows = rows[~rows["model"].isin(others)]
     leading, n_regions = material.label(*material.leading(material.of_layers)), rows["roi"].nunique()
     first = leading if (rows["model"] == leading).any() else rows["model"].iloc[0]
     drawn, some = rows, ""
@@ -231,7 +228,6 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
             random=rows["model"].isin(controls).any(),
             ceiling=rows["ceiling_r"].notna().any(),
             drawn=some and f"{some} The numbers are of all.",
-            others=", ".join(others),
         )
     ]
     if n_layers[first] > 1:

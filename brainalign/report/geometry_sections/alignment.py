@@ -49,8 +49,8 @@ def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, An
 def failed_alignment(scores: pd.DataFrame) -> Iterator[kit.FailedControl]:
     """Return networks that predict choices better after an alignment with shuffled choices.
 
-    Artifact `alignment`; a control fails when it is above the network as it is by more than two standard errors of the
-    aligned network's gain, and by no less than that gain.
+    Artifact `alignment`; a control fails when it is above the network as it is by more than two standard errors, and by
+    no less than the aligned network.
     """
     shown = scores[(scores["split"] == UNSEEN) & (scores["level"] == "all")]
     for (model, layer), part in shown.groupby(["model", "layer"], sort=False):
@@ -59,7 +59,7 @@ def failed_alignment(scores: pd.DataFrame) -> Iterator[kit.FailedControl]:
             continue
         shuffled, plain, aligned = (of[name] for name in ("shuffled choices", "unaligned", "aligned"))
         gain = shuffled["accuracy"] - plain["accuracy"]
-        if gain > 2 * aligned["gain_se"] and gain >= aligned["gain"]:
+        if gain > 2 * shuffled["gain_se"] and gain >= aligned["gain"]:
             yield kit.FailedControl(
                 f"{model} {layer} aligned with shuffled choices, accuracy on unseen objects",
                 float(shuffled["accuracy"]),
@@ -131,7 +131,7 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
     else:
         sentences.append(
             "Regions: Spearman's r of their dissimilarities with those of features before and after; all objects that "
-            "the subjects saw, those of training among them, since no map was fitted to responses."
+            "are test images of all subjects, those of training among them, since no map was fitted to responses."
         )
     return sentences
 

@@ -116,14 +116,14 @@ def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list
     options = material.config.decode_times
     if windows.empty:
         return texts
-    noise = "whitened by the noise covariance of the training trials of each fold, and " * (options.noise != "none")
+    schemes, noise = set(windows["scheme"]), "whitened by the noise covariance of the training trials of each fold"
+    noise = (noise + " (not for windows)" * (schemes <= {ACROSS, WITHIN}) + ", and ") * (options.noise != "none")
     logistic = ", by it and by logistic regression" * bool(windows["logistic"].notna().any())
     text = (
         f"Sensors were {noise}standardised. At every moment a linear discriminant with the shrinkage of Ledoit and "
         f"Wolf was trained and tested; windows are decoded from the means of every two of their samples{logistic}."
     )
     texts.append((text, ("ledoitwolf", *["sklearn"] * bool(logistic))))
-    schemes = set(windows["scheme"])
     splits = "Whole recordings were left out in turn. " * (ACROSS in schemes)
     if WITHIN in schemes:
         splits += (

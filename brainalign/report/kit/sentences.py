@@ -431,9 +431,15 @@ def rdm_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
         f"Representational similarity: {options.distance} distances between {stimuli}, compared with "
         f"{options.feature_distance} distances of features by {comparison}, null by exchanging the "
         f"{material.nouns.stimuli} of the model ({options.permutations} times); shown is the layer of each network "
-        "with the largest mean fit, chosen on these same data."
+        f"with the largest mean fit, chosen on these same data. {CEILING_OF_HALVES.format(runs='repeats')}"
     )
-    return text, ["rsa", "rsaceiling"]
+    return text, ["rsa", "spearmanbrown"]
+
+
+CEILING_OF_HALVES = (
+    "The ceiling bounds how well the true geometry would compare, from RDMs of halves of the {runs}: noise falls with "
+    "the number of {runs} (lower; Spearman and Brown) or its square (upper)."
+)
 
 
 def _compare_text(material: Material) -> tuple[str, list[str]]:
@@ -442,18 +448,17 @@ def _compare_text(material: Material) -> tuple[str, list[str]]:
     runs = "runs" if _design(material)[1] else "repeats"
     distances = list(table["distance"].unique())
     text = (
-        f"Representational dissimilarities were measured by {' and '.join(distances)} distances on disjoint "
-        f"pairs of {runs} (of all trials, where a stimulus was shown once), and compared with the "
-        f"{compare.feature_distance}-distance RDMs of the feature spaces by {' and '.join(compare.comparisons)}; p "
-        f"from {compare.permutations:,} permutations of the {material.nouns.stimuli}."
+        f"Representational dissimilarities were measured by {' and '.join(distances)} distances over all {runs}, and "
+        f"compared with the {compare.feature_distance}-distance RDMs of the feature spaces by "
+        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the "
+        f"{material.nouns.stimuli}."
     )
     keys = ["rsa"]
     if table["ceiling_low"].notna().any():
-        text += f" The ceiling band is each pair of {runs} against the mean of the others (lower) and of all (upper)."
-        keys.append("rsaceiling")
+        text += f" {CEILING_OF_HALVES.format(runs=runs)}"
+        keys.append("spearmanbrown")
     if table["low"].notna().any():
-        text += f" Intervals of these fits are expanded percentile bootstrap intervals over pairs of {runs}."
-        keys.append("bootstrap")
+        text += f" Intervals of these fits are of t and the jackknife over {runs}."
     whitened = [name for name in distances if name in ("crossnobis", "mahalanobis")]
     keys += ["crossnobis"] * bool(whitened)
     if whitened and material.descriptor.in_blocks:

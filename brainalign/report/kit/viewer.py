@@ -3,10 +3,10 @@
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -51,31 +51,11 @@ def surface_viewer(maps: Sequence[SurfaceMap], name: str = "surface") -> Markup:
                 "draw fewer layers"
             )
     described = [
-        {
-            "title": one.title,
-            "unit": one.unit,
-            "kind": one.kind,
-            "vmin": one.vmin,
-            "vmax": one.vmax,
-            "categories": one.categories,
-            "colours": one.colours,
-            "shown": one.n_shown,
-        }
-        for one in maps
+        {name: value for name, value in vars(one).items() if name != "values"} | {"shown": one.n_shown} for one in maps
     ]
     codes = np.concatenate([map_codes(one).ravel() for one in maps]).tobytes()
-    buttons = Markup("").join(
-        Markup('<button type="button" data-map="{}" aria-pressed="{}">{}</button>').format(
-            k, "true" if k == 0 else "false", one.title
-        )
-        for k, one in enumerate(maps)
-    )
-    views = Markup("").join(
-        Markup('<button type="button" data-view="{0}" aria-pressed="{1}">{0}</button>').format(
-            view, "true" if view == "back" else "false"
-        )
-        for view in VIEWS
-    )
+    buttons = _buttons("map", dict(enumerate(one.title for one in maps)), 0)
+    views = _buttons("view", dict.fromkeys(VIEWS), "back")
     return Markup(
         '<div class="{}" id="{}"><div class="buttons" role="group" aria-label="Map">{}</div>'
         '<div class="buttons" role="group" aria-label="View">{}</div>'
@@ -87,6 +67,13 @@ def surface_viewer(maps: Sequence[SurfaceMap], name: str = "surface") -> Markup:
         '<script type="application/json" class="maps">{}</script>'
         '<script type="text/plain" class="codes">{}</script></div>'
     ).format(VIEWER_CLASS, name, buttons, views, _json(described), _packed(codes))
+
+
+def _buttons(what: str, titles: Mapping[Any, str | None], pressed: object) -> Markup:
+    """Return a button per key, with the key as its title where there is none."""
+    button = Markup('<button type="button" data-{}="{}" aria-pressed="{}">{}</button>')
+    each = (button.format(what, key, str(key == pressed).lower(), title or key) for key, title in titles.items())
+    return Markup("").join(each)
 
 
 def volume_viewer(

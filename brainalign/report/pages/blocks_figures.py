@@ -80,9 +80,8 @@ def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: 
 
 def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Sequence[str]) -> Figure:
     """Draw how often each shown stimulus (rows) was identified as each (columns)."""
-    codes = {name: k for k, name in enumerate(conditions)}
-    counts = np.zeros((len(codes), len(codes)))
-    np.add.at(counts, (items["item"].map(codes), items["chosen"].map(codes)), 1)
+    table = pd.crosstab(items["item"], items["chosen"])
+    counts = table.reindex(index=list(conditions), columns=list(conditions), fill_value=0).to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (ax,) = kit.new_figure(4.6, 4.0)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -324,10 +324,9 @@ def _regions(material: kit.StudyMaterial) -> kit.Section:
         if other is not None:
             reason = f"{other} is not there"
         return kit.Section("regions", title, paragraphs=[f"No brain regions stand beside the judgements: {reason}."])
-    row = regions.iloc[0]
     paragraphs = [
-        f"Dataset {other}: Spearman's r of each region's dissimilarities with those of the embedding, mean over "
-        f"{int(regions['n_subjects'].max())} subjects, {int(row['n_objects'])} objects that all of them saw. "
+        f"Dataset {other}: Spearman's r of each region's dissimilarities with those of the embedding, mean over the "
+        f"subjects who have it, {int(regions['n_objects'].iloc[0])} objects that are test images of all. "
         "Judgements and responses are of different people."
     ]
     columns: kit.Columns = {

@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainalign.config import (
-    BandedRidgeMethod,
-    DictionaryMethod,
-    EstimatorMethod,
-    InContextMethod,
-    RidgeMethod,
-    TrainedMethod,
-)
+from brainalign import config
 from brainalign.report import kit, synthesis_sections
 from brainalign.report.encoding_sections import contest_methods, contest_sentence
 from brainalign.report.geometry_sections import searchlight_methods
@@ -271,16 +264,16 @@ def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
 
 def _fits(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Describe the regressions of responses on features: layers one by one, and all together."""
-    config, stimuli = material.config, material.nouns.stimuli
+    stimuli = material.nouns.stimuli
     texts: list[tuple[str, tuple[str, ...]]] = []
     fits = list(material.encodings)
-    methods = {name: config.methods[name] for _, name in fits}
-    if separate := {name: method for name, method in methods.items() if isinstance(method, RidgeMethod)}:
+    methods = {name: material.config.methods[name] for _, name in fits}
+    if separate := {name: method for name, method in methods.items() if isinstance(method, config.RidgeMethod)}:
         how = _penalties(separate, stimuli)
         text = f"Each layer of each network was regressed on the responses by ridge regression, {how}."
         texts.append((text, ("ridge",)))
     for name, method in methods.items():
-        if not isinstance(method, BandedRidgeMethod):
+        if not isinstance(method, config.BandedRidgeMethod):
             continue
         score = {"r2": "R²", "r": "r"}[method.metric]
         text = (
@@ -295,22 +288,22 @@ def _fits(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         texts.append((text, ("banded",)))
     later: list[tuple[int, str, tuple[str, ...]]] = []
     for name, method in methods.items():
-        if isinstance(method, EstimatorMethod):
+        if isinstance(method, config.EstimatorMethod):
             place, _, function = method.estimator.rpartition(":")
             options = ", ".join(f"{key} = {value}" for key, value in method.options.items()) or "its defaults"
             text = f"{name}: each layer was regressed on the responses by {function} ({place}) with {options}."
             later.append((0, text, ()))
-        elif isinstance(method, InContextMethod):
+        elif isinstance(method, config.InContextMethod):
             later.append((1, _few_images(name, method), ("incontext", "empiricalbayes")))
-        elif isinstance(method, DictionaryMethod):
+        elif isinstance(method, config.DictionaryMethod):
             later.append((2, _dictionary(name, method), ("sae",) if method.coding == "topk" else ("pursuit",)))
-        elif isinstance(method, TrainedMethod):
+        elif isinstance(method, config.TrainedMethod):
             later.append((3, _training(name, method), ()))
     texts += [(text, keys) for _, text, keys in sorted(later, key=lambda each: each[0])]
     return texts
 
 
-def _dictionary(name: str, method: DictionaryMethod) -> str:
+def _dictionary(name: str, method: config.DictionaryMethod) -> str:
     """Describe the learning of sparse codes and the regression of responses on them."""
     how = {
         "topk": f"the {method.n_active} atoms that respond most",
@@ -323,7 +316,7 @@ def _dictionary(name: str, method: DictionaryMethod) -> str:
     )
 
 
-def _few_images(name: str, method: InContextMethod) -> str:
+def _few_images(name: str, method: config.InContextMethod) -> str:
     """Describe the in-context encoder, whose weights are read off a few images."""
     low, high = method.context_sizes
     synthetic, real = sum(method.n_steps[:2]), method.n_steps[2]
@@ -337,7 +330,7 @@ def _few_images(name: str, method: InContextMethod) -> str:
     )
 
 
-def _training(name: str, method: TrainedMethod) -> str:
+def _training(name: str, method: config.TrainedMethod) -> str:
     """Describe the training of an encoder of tokens."""
     kinds = {
         "factorized": "a spatial field and channel weights per target",
@@ -369,7 +362,7 @@ def _training(name: str, method: TrainedMethod) -> str:
     )
 
 
-def _penalties(methods: Mapping[str, RidgeMethod], stimuli: str) -> str:
+def _penalties(methods: Mapping[str, config.RidgeMethod], stimuli: str) -> str:
     """Describe the choice of the ridge penalty, by method where they differ."""
     found = {}
     for name, method in methods.items():

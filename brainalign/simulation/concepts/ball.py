@@ -76,8 +76,7 @@ def occluded_ball(
     visible = np.arange(n_times) < rng.integers(9, 13, size=n_conditions)[:, None]
     frames = _render(states, side) * visible[:, :, None, None].astype(np.uint8)
     scaled = (states - states.mean(axis=(0, 1))) / states.std(axis=(0, 1))
-    weights = rng.normal(size=(4, n_neurons)) * np.array([1.0, 1.0, 0.5, 0.5])[:, None]
-    rates = scaled @ weights
+    rates = scaled @ (rng.normal(size=(4, n_neurons)) * np.array([1.0, 1.0, 0.5, 0.5])[:, None])
     rates /= rates.std(axis=(0, 1))
     rates[:, :, n_neurons - n_silent :] = 0
     neural = rates[..., None] + noise * rng.normal(size=(*rates.shape, n_repeats))

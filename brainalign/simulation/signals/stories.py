@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from brainalign.arrays import Values
 from brainalign.simulation.signals.regions import autoregressive
@@ -155,15 +154,13 @@ def write_story(world: Story, folder: Path) -> None:
 
 def _response(peak_s: float, slow: bool, fine_s: float) -> NDArray[np.float64]:
     """Return the response to an impulse, of unit power: a double gamma, or a bump of 50 ms."""
+    from scipy.stats import gamma
+
     t = np.arange(0, 24 if slow else 0.6, fine_s)
     values = np.exp(-0.5 * ((t - peak_s) / 0.05) ** 2)
     if slow:
-        values = _gamma(t, peak_s + 1) - _gamma(t, 2 * peak_s + 5) / 6
+        values = gamma.pdf(t, peak_s + 1) - gamma.pdf(t, 2 * peak_s + 5) / 6
     return np.asarray(values / np.sqrt((values**2).sum()))
-
-
-def _gamma(t: NDArray[np.float64], shape: float) -> NDArray[np.float64]:
-    return np.asarray(np.exp((shape - 1) * np.log(np.maximum(t, 1e-12)) - t - gammaln(shape)), dtype=np.float64)
 
 
 def _unit_columns(values: NDArray[np.float64]) -> NDArray[np.float64]:

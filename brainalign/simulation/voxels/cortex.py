@@ -153,8 +153,7 @@ def _area_numbers(cortex: Cortex, hemi: str, areas: pd.DataFrame, rng: np.random
     distance = 100 * np.arccos((cortex.sphere[hemi] @ seeds.T / 1e4).clip(-1, 1))  # (n_vertices, n_areas)
     border = RADIUS_MM + rng.normal(0, 0.7, distance.shape)
     owner = distance.argmin(axis=1)
-    inside = np.take_along_axis(distance < border, owner[:, None], axis=1)[:, 0]
-    return np.where(inside, owner, -1)
+    return np.where(np.take_along_axis(distance < border, owner[:, None], axis=1)[:, 0], owner, -1)
 
 
 def _neighbours(faces: NDArray[np.int64], n_vertices: int) -> csr_array:
@@ -163,8 +162,7 @@ def _neighbours(faces: NDArray[np.int64], n_vertices: int) -> csr_array:
     links = csr_array((np.ones(len(a), np.float32), (a, b)), shape=(n_vertices, n_vertices))
     links = ((links + links.T) > 0).astype(np.float32) * np.float32(NEIGHBOUR)
     mixing = links + diags_array(np.ones(n_vertices, np.float32))
-    norms = np.sqrt(mixing.multiply(mixing).sum(axis=1))
-    return csr_array(diags_array((1 / norms).astype(np.float32)) @ mixing)
+    return csr_array(diags_array((1 / np.sqrt(mixing.multiply(mixing).sum(axis=1))).astype(np.float32)) @ mixing)
 
 
 def _signals(
@@ -209,8 +207,7 @@ def _hemisphere(
     for session in trials["session"].unique():
         mine = (trials["session"] == session).to_numpy()
         gain = np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.1, n_vertices)).astype(np.float32)
-        offset = (0.5 + rng.normal(0, 0.5, n_vertices)).astype(np.float32)
-        betas[mine] = betas[mine] * gain + offset
+        betas[mine] = betas[mine] * gain + (0.5 + rng.normal(0, 0.5, n_vertices)).astype(np.float32)
     truth.insert(0, "vertex", np.arange(n_vertices))
     truth.insert(0, "hemi", hemi)
     return betas, truth
@@ -336,8 +333,7 @@ def layer_drives(
     for layer, parts in components.items():
         if parts.shape[1] < n_drives:
             raise BrainalignError(f"layer {layer!r} has {parts.shape[1]} components; plant at most as many drives")
-        others = np.sum([kernel for name, kernel in kernels.items() if name != layer], axis=0)
-        own = _unexplained(parts, others)
+        own = _unexplained(parts, np.sum([kernel for name, kernel in kernels.items() if name != layer], axis=0))
         _, directions = np.linalg.eigh(own.T @ own)  # ascending
         drives[layer] = parts @ directions[:, ::-1][:, :n_drives]
     return drives

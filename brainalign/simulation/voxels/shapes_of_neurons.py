@@ -106,8 +106,7 @@ def _overlap(name: str, thing: NDArray[np.bool_], x: Floats, y: Floats, area: Fl
     u = (place[None, None, :] - x[:, None, None]) / radius[:, None, None] + off_x
     v = (place[None, :, None] - y[:, None, None]) / radius[:, None, None] + off_y
     u, v = np.broadcast_arrays(u.astype(np.float32), v.astype(np.float32))
-    fine = SHAPES[name](u, v).reshape(len(thing), size, SUPERSAMPLING, size, SUPERSAMPLING)
-    template = fine.mean(axis=(2, 4)) >= 0.5
+    template = SHAPES[name](u, v).reshape(len(thing), size, SUPERSAMPLING, size, SUPERSAMPLING).mean(axis=(2, 4)) >= 0.5
     union = (template | thing).sum(axis=(1, 2))
     return np.asarray((template & thing).sum(axis=(1, 2)) / np.maximum(union, 1) * (area > 0))
 

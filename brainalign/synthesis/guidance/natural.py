@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import euclidean_distances
 from torch import Tensor
 from torch.nn import functional
 
@@ -84,7 +85,7 @@ class Typicality:
         sd = natural.std(axis=0)
         self._scale = np.maximum(sd, 0.01 * max(float(np.sqrt((sd**2).mean())), 1e-12))
         self._natural = (natural / self._scale).astype(np.float64)
-        own = _distances(self._natural, self._natural)
+        own = euclidean_distances(self._natural)
         np.fill_diagonal(own, np.inf)
         self._usual = float(np.median(own.min(axis=1)))
 
@@ -92,14 +93,9 @@ class Typicality:
         """Return a number in [0, 1] per image, (n,)."""
         with torch.no_grad():
             values = self.network(images).float().cpu().numpy()
-        apart = _distances((values / self._scale).astype(np.float64), self._natural)
+        apart = euclidean_distances((values / self._scale).astype(np.float64), self._natural)
         apart[apart < 1e-3 * self._usual] = np.inf  # a natural image is no neighbour of itself
         return np.asarray(np.minimum(1, self._usual / np.maximum(apart.min(axis=1), 1e-12)))
-
-
-def _distances(a: Floats, b: Floats) -> Floats:
-    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.asarray(np.sqrt(np.maximum(squared, 0)))
 
 
 def resized(images: Tensor, size: int) -> Tensor:

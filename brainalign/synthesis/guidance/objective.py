@@ -79,20 +79,15 @@ class RegionObjective(nn.Module):
         self.mean, self.sd, self.minus_mean, self.minus_sd = mean, sd, minus_mean, minus_sd
         # Of a mean over targets only the mean of their weights matters; a pattern needs each.
         chosen = weights[:, rows], offsets[rows]
-        self._coef: Tensor
-        self._intercept: Tensor
-        self._minus: Tensor | None
-        self._pattern: Tensor | None
         if kind == "mean":
             chosen = weights[:, rows].mean(axis=1, keepdims=True), offsets[rows].mean(keepdims=True)
-        self.register_buffer("_coef", torch.from_numpy(np.ascontiguousarray(chosen[0])))
-        self.register_buffer("_intercept", torch.from_numpy(np.ascontiguousarray(chosen[1])))
+        self._coef, self._intercept = (nn.Buffer(torch.from_numpy(np.ascontiguousarray(part))) for part in chosen)
         other = None if minus is None else np.append(weights[:, away].mean(axis=1), offsets[away].mean())
-        self.register_buffer("_minus", None if other is None else torch.from_numpy(other.astype(np.float32)))
-        wanted = None if pattern is None else torch.as_tensor(np.asarray(pattern, np.float32))
+        self._minus = None if other is None else nn.Buffer(torch.from_numpy(other.astype(np.float32)))
+        wanted = None if pattern is None else nn.Buffer(torch.as_tensor(np.asarray(pattern, np.float32)))
         if wanted is not None and wanted.shape != (len(rows),):
             raise BrainalignError(f"the pattern has the shape {tuple(wanted.shape)}, but there are {len(rows)} targets")
-        self.register_buffer("_pattern", wanted)
+        self._pattern = wanted
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the score of each image, (n,)."""

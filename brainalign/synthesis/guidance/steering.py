@@ -83,25 +83,14 @@ class Guide:
         return to_output(moved, u.detach(), a)
 
 
-class _Clamp(torch.autograd.Function):
-    """Clamp to [0, 1], and pass the gradient of saturated pixels too: they must be able to come back."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return values.clamp(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Tensor:
-        (grad,) = grads
-        return torch.as_tensor(grad)
-
-
 def clamped_images(denoiser: Denoiser, latents: Tensor) -> Tensor:
     """Return images in [0, 1], through which the gradient passes also where they are saturated."""
     pixels = denoiser.pixels(latents)
     if pixels.dtype != torch.float64:
         pixels = pixels.float()  # half precision becomes single
-    return _Clamp.apply(pixels / 2 + 0.5)  # type: ignore[no-untyped-call]
+    images = pixels / 2 + 0.5
+    # Saturated pixels must be able to come back. The difference is 0, or nothing for infinite ones.
+    return images.detach().clamp(0, 1) + (images - images.detach()).nan_to_num()
 
 
 def check_scores(scores: Tensor, n_images: int) -> Tensor:
