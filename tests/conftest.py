@@ -5,7 +5,7 @@ import gc
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,19 +59,25 @@ class SmallStudy:
 
     @property
     def labels(self) -> list[str]:
-        rng, lines = np.random.default_rng(1), []
-        for run in range(self.n_runs):
-            for name in rng.permutation(self.names):
-                lines += [f"rest {run}"] * 2 + [f"{name} {run}"] * self.block
+        rng = np.random.default_rng(1)
+        return self.labels_of([rng.permutation(self.n_stimuli) for _ in range(self.n_runs)])
+
+    def labels_of(self, order: Sequence[Sequence[int]]) -> list[str]:
+        lines = []
+        for run, shown in enumerate(order):
+            for k in shown:
+                lines += [f"rest {run}"] * 2 + [f"{self.names[k]} {run}"] * self.block
             lines += [f"rest {run}"] * 3
         return lines
 
     def volumes(self) -> np.ndarray:
-        """Return noise plus a pattern per stimulus, two volumes after its label."""
         rng = np.random.default_rng(2)
-        patterns = rng.normal(size=(self.n_stimuli, *self.shape)) * self.signal
-        volumes = 100 + rng.normal(size=(*self.shape, len(self.labels)))
-        for row, line in enumerate(self.labels):
+        return self.driven(rng.normal(size=(self.n_stimuli, *self.shape)) * self.signal, self.labels, rng)
+
+    def driven(self, patterns: np.ndarray, labels: list[str], rng: np.random.Generator) -> np.ndarray:
+        """Return noise plus a pattern per stimulus, two volumes after its label."""
+        volumes = 100 + rng.normal(size=(*self.shape, len(labels)))
+        for row, line in enumerate(labels):
             name = line.split()[0]
             if name != "rest":
                 volumes[..., row + 2] += patterns[self.names.index(name)]
@@ -166,13 +172,17 @@ class SmallImageStudy:
             patterns = rng.normal(size=(self.n_images, 3))
         rows = pd.Index(scenes["stimulus_id"]).get_indexer(pd.Index(trials["stimulus_id"]))
         shown = ((patterns - patterns.mean(axis=0)) / patterns.std(axis=0))[rows]
-        for hemi in ("L", "R"):
-            values = rng.normal(size=(len(trials), self.n_vertices)).astype(np.float32)
-            values[:, : self.n_roi] += 1.5 * shown @ rng.normal(size=(shown.shape[1], self.n_roi))
-            nibabel.save(betas_image(values, trials["trial_id"], hemi), self.folder / f"{hemi}_betas.func.gii")
-            nibabel.save(labels_image(self.rois, hemi, ["seen", "unseen"]), self.folder / f"{hemi}_rois.label.gii")
+        self.write_betas(shown, rng)
         self.write_epochs(trials, shown)
         return write_yaml(self.folder / "scenes.yaml", self.descriptor(**changes))
+
+    def write_betas(self, shown: np.ndarray, rng: np.random.Generator, gain: float = 1.5, name: str = "") -> None:
+        ids = self.trials["trial_id"]
+        for hemi in ("L", "R"):
+            values = rng.normal(size=(len(ids), self.n_vertices)).astype(np.float32)
+            values[:, : self.n_roi] += gain * shown @ rng.normal(size=(shown.shape[1], self.n_roi))
+            nibabel.save(betas_image(values, ids, hemi), self.folder / f"{name}{hemi}_betas.func.gii")
+            nibabel.save(labels_image(self.rois, hemi, ["seen", "unseen"]), self.folder / f"{hemi}_rois.label.gii")
 
     def write_epochs(self, trials: pd.DataFrame, shown: np.ndarray, names=SENSORS, file="eeg-epo.fif", kinds="eeg"):
         rng = np.random.default_rng(7)

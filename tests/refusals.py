@@ -34,6 +34,12 @@ def killed(at: int, call: Callable[..., object], /, *arguments: object, **option
         call(*arguments, progress=stopping(at)[1], **options)
 
 
+def flipped(content: bytes, bit: int) -> bytes:
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
 class Trap:
     """What makes a folder when it is unpickled."""
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from made import responses_of
-from refusals import refused
+from refusals import flipped, refused
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
 
@@ -156,9 +156,7 @@ class TestSidecar:
         sidecar, rng = path.with_suffix(".json"), np.random.default_rng(0)
         whole, record, refused = sidecar.read_bytes(), io.load_sidecar(path), 0
         for bit in rng.choice(8 * len(whole), size=200, replace=False).tolist():
-            damaged = bytearray(whole)
-            damaged[bit // 8] ^= 1 << bit % 8
-            sidecar.write_bytes(damaged)
+            sidecar.write_bytes(flipped(whole, bit))
             try:
                 assert io.load_sidecar(path) == record
             except BrainalignError:
@@ -218,8 +216,7 @@ class TestWriter:
         writer.write(rows[::-1], {name: tensor[::-1] for name, tensor in values.items()})  # in any order
         writer.close()
         expected = self.rows(0, 5)[1]
-        for name, values in load_file(path).items():
-            np.testing.assert_array_equal(values, expected[name])
+        np.testing.assert_equal(load_file(path), expected)
         read = io.load(path, Layers)
         np.testing.assert_array_equal(read["maps"].values, expected["maps"])
         assert read["maps"].grid == (2, 2)
@@ -304,10 +301,8 @@ class TestWriter:
         for _ in range(10):
             io.open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 4), {"maps": (2, 2)})  # killed
             damaged = path.with_name(path.name + ".partial" + ending)
-            content = bytearray(damaged.read_bytes())
-            bit = int(rng.integers(8 * len(content)))
-            content[bit // 8] ^= 1 << bit % 8
-            damaged.write_bytes(content)
+            content = damaged.read_bytes()
+            damaged.write_bytes(flipped(content, int(rng.integers(8 * len(content)))))
             kept += 5 - self.finished(path, self.stimuli, provenance)
             read = io.load(path, Layers)
             np.testing.assert_array_equal(read["one"].values, expected["one"])

@@ -44,7 +44,6 @@ TAKE_FOLDS |= {
     "encode_folds": lambda folds: encode_folds(RIDGE, ROWS, ROWS[None], folds, RUNS, LABELS),
     "evaluate": lambda folds: evaluate(RIDGE, ROWS, ROWS, folds, **ALL),
     "evaluate_held_out": lambda folds: evaluate_held_out(RIDGE, ROWS, ROWS, *folds[0], **ONE),
-    "train": network,
 }
 FIRST, SECOND = np.arange(N // 2), np.arange(N // 2, N)
 WRONG = {
@@ -60,19 +59,17 @@ WRONG = {
 
 @pytest.mark.parametrize("function", TAKE_FOLDS)
 def test_rows_on_both_sides_are_refused(function) -> None:
-    if function != "train":
-        TAKE_FOLDS[function]([(FIRST, SECOND)])  # which are apart
-    for wrong, (fold, message) in WRONG.items():
-        if function == "train" and wrong == "a row too many":
-            continue  # a loss knows its rows, training does not
-        if function == "train" and fold[0].dtype == bool:
-            fold = tuple(np.flatnonzero(side) for side in fold)
+    TAKE_FOLDS[function]([(FIRST, SECOND)])  # which are apart
+    for fold, message in WRONG.values():
         refused(message, TAKE_FOLDS[function], [fold])
 
 
 def test_the_fold_and_what_it_shares_are_named() -> None:
     refused(r"fold 1: 2 rows are in both train", check_folds, [([0, 1], [2]), ([4, 5, 6], [6, 4])], 7, ("train", "val"))
     refused("there is no fold", check_folds, [], 7)
+    for wrong in ("one row on both sides", "the last row under its negative number", "nothing to train on"):
+        fold, message = WRONG[wrong]
+        refused(message, network, [fold])
     table = pd.DataFrame({"trial_id": ["t0", "t1", "t1"], "group": list("abc"), "split": ["train", "train", "test"]})
     for stored in (folds_of, split_rows):
         refused("1 rows", stored, table.assign(fold=0), pd.DataFrame({"trial_id": ["t0", "t1", "t2"]}))

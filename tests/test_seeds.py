@@ -46,6 +46,7 @@ DRAWN = "needs saved weights: tests/features/test_{}.py, test_random_weights_are
 RECORDED = {"decoding": "TextDecoder SharedSpace null_trials repeat_curve space_retrieval"}
 RECORDED["geometry"] = "balanced_categories bootstrap_places category_manifolds feature_bias identify_regions"
 RECORDED["geometry"] += " manifold_capacity movie_agreement rdm_permutation_places score_dynamics shuffled_units"
+RECORDED["geometry"] += " split_half_rdms"
 RECORDED["statistics"] = "bootstrap_correlations crossed_bootstrap exchanged pairing_test"
 RECORDED["statistics"] += " permute_within permuted_correlations region_draws"
 RECORDED["features"] = "RandomUnits SparseAutoencoder stability"

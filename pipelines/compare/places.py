@@ -36,7 +36,7 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
     stacked = np.stack(list(models.values()))
     topological = settings.comparison == "geotopological"
     (compared, method), (of_models, _) = (
-        comparable(rdms, settings.comparison, settings) for rdms in (average[:, None], stacked)
+        comparable(rdms, settings.comparison, settings) for rdms in (average, stacked)
     )
     found = geometry.rdm_permutation_places(
         compared, of_models, method, settings.permutations, np.random.default_rng(job.seed), [of for of, _ in models]
@@ -108,7 +108,7 @@ def _combined(
         for model in [options.model, *(twin for twin in twins if all((twin, layer) in models for layer in chosen))]:
             combined[model, name] = geometry.combination(models, model, name, chosen, options.fit)
     found = geometry.score_combinations(
-        {region: rdms[:, None] for region, rdms in regions.items()},
+        {region: rdm[None, None] for region, rdm in regions.items()},
         combined,
         method,
         settings.combination_draws,

@@ -36,7 +36,7 @@ def decode(job: Job) -> None:
         measure: verdict(
             found.matrix, measure, found.tables["leftblocks"] if found.has_blocks else None, nuisances=found.nuisances
         )
-        for measure in ("top-1", "content words")
+        for measure in ("2-way", "content words")
     }
     details = {
         "verdict": {measure: list(one.sentences) for measure, one in said.items()},

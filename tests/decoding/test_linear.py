@@ -1,12 +1,15 @@
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from refusals import refused
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
 
-from brainalign.decoding import LinearDecoder, signal_features, spread
+from brainalign.decoding import LinearDecoder, MaskedBrainModel, SharedSpace, TextDecoder, signal_features, spread
 from brainalign.decoding.scoring import cross_fitted
 from brainalign.decoding.text import RidgeMaps
 from brainalign.simulation import eeg_text
@@ -152,3 +155,19 @@ def test_spread_is_the_mean_distance_of_all_pairs() -> None:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert spread(vectors) == pytest.approx((1 - unit @ unit.T).mean())
     assert spread(np.ones((5, 3)) * np.arange(1, 6)[:, None]) == pytest.approx(0, abs=1e-12)
+
+
+ASKED = [
+    (LinearDecoder(penalties=(3.0,)), "predict", (np.zeros((2, 3, 4)), ["a", "b"])),
+    (MaskedBrainModel(n_layers=3), "reconstruct", (np.zeros((2, 3, 4)), [0])),
+    (SharedSpace(options={"eeg": {"width": 3}}), "embed", ("eeg", np.zeros((2, 3, 4)), ["a", "b"])),
+    (TextDecoder(n_epochs=7), "predict", (np.zeros((2, 3, 4)), None)),
+]
+
+
+@pytest.mark.parametrize(("decoder", "method", "given"), ASKED)
+def test_decoders_are_estimators_that_must_be_fitted(decoder: Any, method: str, given: tuple[Any, ...]) -> None:
+    made = clone(decoder)
+    assert made.get_params() == decoder.get_params() != type(decoder)().get_params()
+    with pytest.raises(NotFittedError):
+        getattr(made, method)(*given)

@@ -6,29 +6,21 @@ import pandas as pd
 import pytest
 import torch
 from refusals import refused
+from worlds.small import sides
 
 from brainalign import decoding
 from brainalign.decoding import Trials, fused_embedding, space_retrieval
 from brainalign.decoding import shared_space as paths
 from brainalign.decoding.training import SubjectScale
 from brainalign.pipelines.decode import decode_modalities
-from brainalign.simulation import Modality, SharedWorld, shared_space
+from brainalign.simulation import Modality, shared_space
 
 SMALL = (Modality("eeg", 2, 8, 16, 0.3, 4), Modality("fmri", 2, 60, 0, 0.4, 4))
 
 
-def parts(world: SharedWorld) -> tuple[dict[str, decoding.Trials], dict[str, decoding.Trials]]:
-    found: tuple[dict[str, decoding.Trials], ...] = ({}, {})
-    for name in world.signals:
-        every = decoding.Trials(world.signals[name], world.targets(name), world.trials[name])
-        for split, side in zip(("train", "test"), found, strict=True):
-            side[name] = every.select((world.trials[name]["split"] == split).to_numpy()).averaged()
-    return found[0], found[1]
-
-
 @pytest.fixture(scope="module")
 def small() -> tuple[dict[str, decoding.Trials], dict[str, decoding.Trials]]:
-    return parts(shared_space(SMALL, n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, seed=1))
+    return sides(shared_space(SMALL, n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, seed=1))
 
 
 @pytest.fixture(scope="module")

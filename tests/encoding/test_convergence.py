@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from refusals import refused
+from worlds.hierarchy import row
 
-from brainalign.encoding import Convergence, LayerScores, convergence_scores, half_times
+from brainalign.encoding import LayerScores, convergence_scores, half_times
 from brainalign.encoding.convergence import layer_orders, temporal_score
 
 DISTANCE = np.array([0.0, 5, 12, 22, 30, 45, 52, 66])
@@ -26,11 +27,6 @@ def layer_scores(best: np.ndarray = BEST, n_layers: int = 4, peaks: np.ndarray =
     found |= {"sensor_r": np.repeat(course[:, None], 3, axis=1)}
     found |= {"time_draws": course + 0.01 * rng.normal(size=(100, *course.shape))}
     return LayerScores(**found, time_null=0.01 * rng.normal(size=(100, *course.shape)))
-
-
-def row(found: Convergence, score: str, network: str = "trained") -> dict:
-    table = found.scores
-    return table[(table["network"] == network) & (table["score"] == score)].iloc[0].to_dict()
 
 
 def test_scores_and_exact_p() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from features.conftest import Half
 from refusals import killed, refused
 from scipy import ndimage
 from sklearn.base import clone
@@ -61,11 +62,6 @@ def beside_factorized(shape: Shape, readout: object) -> tuple[torch.nn.Module, t
 @pytest.mark.parametrize("kind", [*ENCODERS, "routing of a region"])
 def test_trained_in_half_precision_it_learns_what_it_learns_in_float32(kind: str, monkeypatch) -> None:
     """As on a GPU with mixed_precision: here every forward pass of training is one in bfloat16."""
-
-    class Half(torch.autocast):
-        def __init__(self, device: str, dtype: torch.dtype, enabled: bool) -> None:
-            super().__init__(device, dtype)
-
     region, options = kind not in ENCODERS, {"epochs": 3, "batch_size": 40}
     plain = encoding.RoutingEncoder(d_model=8, **options) if region else ENCODERS[kind](**options)
     other, data = clone(plain), {"grid": GRID} | given(plain) | ({"roi": np.array(["V1", "V1"])} if region else {})

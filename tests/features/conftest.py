@@ -16,6 +16,13 @@ WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a", "face", "house", "ha
 PROCESSOR = {"do_resize": True, "size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
 
 
+class Half(torch.autocast):
+    """As on a GPU: enabled wherever it stands."""
+
+    def __init__(self, device: str, dtype: torch.dtype, enabled: bool) -> None:
+        super().__init__(device, dtype)
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> pd.DataFrame:
     folder = tmp_path / "images"

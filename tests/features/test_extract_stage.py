@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
+from made import write_table
 from PIL import Image
 
 from brainalign.arrays import Layers
@@ -61,8 +61,7 @@ class Study:
         names = [f"s{k:05d}" for k in range(n_images)]
         for k, name in enumerate(names):
             self.paint(name, k, size)
-        table = pd.DataFrame({"stimulus_id": names, "path": [f"images/{n}.png" for n in names], "caption": "x"})
-        table.to_csv(self.root / "stimuli.tsv", sep="\t", index=False)
+        write_table(self.root / "stimuli.tsv", stimulus_id=names, path=[f"images/{n}.png" for n in names], caption="x")
 
     def paint(self, name: str, seed: int, size: int = 24) -> None:
         pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)

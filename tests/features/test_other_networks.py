@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from features.conftest import Half
 from refusals import refused
 from torch import nn
 from torch.nn import functional as F
@@ -38,13 +39,6 @@ def loud():
     network[0].weight.data *= 1e6
     return network
 """
-
-
-class Half(torch.autocast):
-    """As on a GPU: enabled wherever it stands."""
-
-    def __init__(self, device: str, dtype: torch.dtype, enabled: bool) -> None:
-        super().__init__(device, dtype)
 
 
 class TestUser:

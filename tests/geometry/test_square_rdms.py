@@ -39,7 +39,7 @@ FACES: dict[str, Callable[[Any, Any], Any]] = {
     "rdm_permutation_places": lambda a, b: g.rdm_permutation_places(a, b, "pearson", 9, RNG(3)).p_fwer,
     "rdm_time_generalization": lambda a, b: g.rdm_time_generalization(a, b),
     "dual_bootstrap": lambda a, b: g.dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["stimuli"],
-    "bootstrap_places": lambda a, b: g.bootstrap_places(a[:, None], b, "pearson", 9, RNG(3)),
+    "bootstrap_places": lambda a, b: g.bootstrap_places(a, b, "pearson", 9, RNG(3)),
     "fit_weights": lambda a, b: g.fit_weights(a, FlexibleModel(b), "pearson"),
     "flexible_score": lambda a, b: g.flexible_score(a, FlexibleModel(b), "pearson", RNG(3), 2),
     "flexible_bootstrap": lambda a, b: g.flexible_bootstrap(a, [FlexibleModel(b), b[0]], "pearson", 5, RNG(3)).scores,

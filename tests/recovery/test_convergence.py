@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 from shown import FURTHER, Record, cases, within
-from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
+from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, row, smooth_maps
 
-from brainalign.encoding import Convergence, LayerScores, Ridge, convergence_scores, evaluate, evaluate_held_out
+from brainalign.encoding import LayerScores, Ridge, convergence_scores, evaluate, evaluate_held_out
 from brainalign.statistics import smooth_map_test
 
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
@@ -45,11 +45,6 @@ def score_network(layers: list[np.ndarray], world: Hierarchy, seed: int, n: int)
     over_time = averaged(layers, world.sensors.reshape(len(world.sensors), -1), times, folds, n)
     sensor_r = over_time[0][:, None]  # their mean over sensors
     return LayerScores(*choice, scored[0], scored[2], sensor_r, over_time[1], over_time[2])
-
-
-def row(found: Convergence, score: str, network: str = "trained") -> dict:
-    table = found.scores
-    return table[(table["network"] == network) & (table["score"] == score)].iloc[0].to_dict()
 
 
 MUST_PASS = (0, 1, 2)

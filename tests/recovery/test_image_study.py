@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import ndimage, sparse
+from scipy import ndimage
 from scipy.stats import binomtest, spearmanr
 from shown import FURTHER, Record, cases, check_size, within
 from worlds.regions import FamilyWorld, family_world
+from worlds.small import ring, smooth_on_ring
 
 from brainalign import statistics
 from brainalign.encoding import HeldOut, Ridge, evaluate_held_out
@@ -207,13 +208,7 @@ def test_latencies(seeds: tuple[int, ...], record: Record) -> None:
 
 def encoding_map(gain: float, seed: int, n_permutations: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-
-    def smooth() -> np.ndarray:
-        noise = ndimage.gaussian_filter1d(rng.normal(size=(40, 10, 30)), 2, axis=2)
-        noise = ndimage.gaussian_filter1d(noise, 1, axis=1, mode="wrap")
-        return noise / noise.std()
-
-    predicted, measured = smooth(), smooth()
+    predicted, measured = smooth_on_ring(rng, 40, 10, 30), smooth_on_ring(rng, 40, 10, 30)
     measured[:, 2:6, 10:20] += gain * predicted[:, 2:6, 10:20]
     predicted, measured = predicted.reshape(40, -1), measured.reshape(40, -1)
     null = statistics.permuted_correlations(predicted, measured, n_permutations, seed, n_maps=n_permutations)
@@ -226,14 +221,12 @@ RULES = (("z", 2.33), ("quantile", 0.95), ("score", 0.3))
 @cases((RULES[:1], 100, 30), (RULES, 500, 100))("case")
 def test_clusters(case: tuple[tuple[tuple[str, float], ...], int, int], record: Record) -> None:
     """Cluster permutation test of encoding scores over sensors and time: size, and power for r of about .4"""
-    i = np.arange(10)
-    ring = sparse.coo_array((np.ones(20), (np.r_[i, i], np.r_[(i + 1) % 10, (i - 1) % 10])))
     rules, n_null, n_power = case
     found: dict[str, list[np.ndarray]] = {kind: [] for kind, _ in rules}
     for seed in [*range(n_null), *range(9000, 9000 + n_power)]:
         maps = encoding_map(0.0 if seed < n_null else 0.45, seed, 99)
         for kind, threshold in rules:
-            found[kind].append(statistics.cluster_permutation(*maps, ring, threshold=threshold, kind=kind).mask())
+            found[kind].append(statistics.cluster_permutation(*maps, ring(10), threshold=threshold, kind=kind).mask())
     for kind, threshold in rules:
         false, planted = sum(mask.any() for mask in found[kind][:n_null]), found[kind][n_null:]
         overlap = [mask[2:6, 10:20].sum() / mask.sum() for mask in planted if mask.any()]

@@ -6,20 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from shown import Record, said
+from worlds.small import sides
 
 from brainalign import decoding
-from brainalign.simulation import SharedWorld, shared_space
+from brainalign.simulation import shared_space
 
 pytestmark = pytest.mark.acceptance
 SEEDS = (1, 2, 3)
-
-
-def parts(world: SharedWorld, split: str) -> dict[str, decoding.Trials]:
-    found = {}
-    for name, trials in world.trials.items():
-        every = decoding.Trials(world.signals[name], world.targets(name), trials)
-        found[name] = every.select((trials["split"] == split).to_numpy()).averaged()
-    return found
 
 
 def retrieved(embeddings: Mapping[str, np.ndarray], test: Mapping[str, decoding.Trials]) -> pd.Series:
@@ -41,8 +34,7 @@ def test_a_space_that_modalities_share(record: Record) -> None:
     rows: dict[str, list[pd.Series]] = {name: [] for name in ("ridge", "joint", "unimodal")}
     changes = []
     for seed in SEEDS:
-        world = shared_space(seed=seed)
-        train, test = parts(world, "train"), parts(world, "test")
+        train, test = sides(shared_space(seed=seed))
         space = decoding.SharedSpace(seed=seed).fit(train)
         joint = decoding.embed_all(space, test)
         one = decoding.embed_all(decoding.SharedSpace(seed=seed, subject_layers=False).fit(train), test)
@@ -75,8 +67,7 @@ def test_nothing_is_shared_without_pairs(record: Record) -> None:
     """World shared_space, pairs shuffled in every modality by itself, and noise: chance .01 and .05; seeds 1-3"""
     rows: dict[str, list[pd.Series]] = {kind: [] for kind in decoding.SPACE_NULLS}
     for seed in SEEDS:
-        world = shared_space(seed=seed)
-        train, test = parts(world, "train"), parts(world, "test")
+        train, test = sides(shared_space(seed=seed))
         for kind in decoding.SPACE_NULLS:
             space = decoding.SharedSpace(seed=seed).fit(decoding.null_trials(train, kind, seed))
             rows[kind].append(retrieved(decoding.embed_all(space, test), test))
@@ -91,8 +82,7 @@ def test_nothing_is_shared_without_pairs(record: Record) -> None:
 def test_subject_layers_where_subjects_share_nothing(record: Record) -> None:
     """World shared_space, every subject's mixing its own: one layer for all must lose; seeds 1-3"""
     for seed in SEEDS:
-        world = shared_space(share=0.0, seed=seed)
-        train, test = parts(world, "train"), parts(world, "test")
+        train, test = sides(shared_space(share=0.0, seed=seed))
         space = decoding.SharedSpace(seed=seed).fit(train)
         hits = decoding.stimulus_hits(decoding.embed_all(space, test), test)
         refit = decoding.SharedSpace(seed=seed, subject_layers=False).fit(train)

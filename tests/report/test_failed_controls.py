@@ -131,6 +131,7 @@ def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
 def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
     pair = {"subject": "1", "modality": "fMRI", "quantity": "mean r", "model_a": "twin", "model_b": "net"}
     pair |= {"difference": 0.1, "low": 0.05 if fails else -0.05, "high": 0.15, "p": 0.01}
+    assert not geometry_sections.failed_identification(pd.DataFrame({"null_mean": []}), {"chance": None})
     named = pd.DataFrame({"name": ["nested"], "null_mean": [0.3 if fails else 0.25], "null_high": [0.4]})
     for name in ("score_table", "comparison_table"):
         patch.setattr(report.kit, name, lambda *_: "")

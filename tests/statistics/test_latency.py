@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from mne.stats import combine_adjacency, permutation_cluster_1samp_test
 from refusals import refused
-from scipy import ndimage, sparse
+from worlds.small import ring, smooth_on_ring
 
 from brainalign.statistics import cluster_permutation, first_hump, hump_latency, score_latency, sensor_adjacency
 
@@ -110,23 +110,10 @@ def test_the_first_hump_is_not_the_highest_nor_below_the_threshold_or_short() ->
     refused("no time lies in the window", hump_latency, spike, np.stack([spike] * 2), HUMP_TIMES, window=(2, 3))
 
 
-def ring(n: int) -> sparse.coo_array:
-    i = np.arange(n)
-    rows, columns = np.r_[i, i], np.r_[(i + 1) % n, (i - 1) % n]
-    return sparse.coo_array((np.ones(2 * n), (rows, columns)), shape=(n, n))
-
-
-def smooth(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Noise over sensors of a ring and time, smooth over both."""
-    noise = ndimage.gaussian_filter1d(rng.normal(size=shape), 2, axis=-1)
-    noise = ndimage.gaussian_filter1d(noise, 1, axis=-2, mode="wrap")
-    return noise / noise.std()
-
-
 def test_equal_to_mne() -> None:
     """Same clusters, same masses, and the same p over all sign flips."""
     n_subjects, n_times, n_sensors = 8, 12, 7
-    data = smooth(np.random.default_rng(0), n_subjects, n_sensors, n_times)
+    data = smooth_on_ring(np.random.default_rng(0), n_subjects, n_sensors, n_times)
     data[:, 2:4, 4:8] += 1.5
 
     def t_map(values: np.ndarray) -> np.ndarray:
@@ -154,7 +141,7 @@ def test_equal_to_mne() -> None:
 
 
 def test_both_tails_equal_to_mne() -> None:
-    data = smooth(np.random.default_rng(1), 7, 5, 10)
+    data = smooth_on_ring(np.random.default_rng(1), 7, 5, 10)
     data[:, 2] += np.repeat([1.0, -1.0], 5)
     options = {"n_permutations": 1, "tail": 0, "adjacency": None, "out_type": "mask", "verbose": "error"}
     t, clusters, _, _ = permutation_cluster_1samp_test(data[:, 2], threshold=0.8, **options)

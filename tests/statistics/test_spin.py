@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from refusals import refused
 from scipy.linalg import null_space
+from worlds.hierarchy import smooth_maps
 
 from brainalign.statistics import area_map_test, smooth_map_test, spin_orders, spin_test
 from brainalign.statistics.smooth_maps import JITTER, NUGGETS
@@ -57,18 +58,13 @@ def test_the_medial_wall_gives_no_value_and_maps_that_say_nothing_a_reason() -> 
     assert (steep, found.loc["itself", "r"]) == (pytest.approx(1), pytest.approx(1))
 
 
-def smooth_values(places: np.ndarray, n_maps: int, seed: int) -> np.ndarray:
-    values, vectors = np.linalg.eigh(np.exp(-(np.linalg.norm(places[:, None] - places, axis=2) ** 2) / (2 * 60**2)))
-    return (np.random.default_rng(seed).normal(size=(n_maps, len(places))) * np.sqrt(np.maximum(values, 0))) @ vectors.T
-
-
 PLACES = fibonacci(90)
 SEPARATION = np.linalg.norm(PLACES[:, None] - PLACES, axis=2)
 SPINS = list(spin_orders(PLACES, np.full(90, "L"), 300, seed=1))
 
 
 def test_planted_maps_are_found_few_areas_compared_with_smooth_maps_too_few_not() -> None:
-    maps = smooth_values(PLACES, 8, seed=0)
+    maps = smooth_maps(SEPARATION, 60, 8, seed=0)
     values = maps[0] + 0.3 * maps[0].std() * np.random.default_rng(2).normal(size=90)
     found = area_map_test(values, {f"map{k}": row for k, row in enumerate(maps)}, SPINS, SEPARATION).set_index("map")
     assert found.loc["map0", "q"] <= 0.05
@@ -76,7 +72,7 @@ def test_planted_maps_are_found_few_areas_compared_with_smooth_maps_too_few_not(
     assert (set(found["null"]), found.loc["map0", "r"]) == ({"spin"}, pytest.approx(np.corrcoef(values, maps[0])[0, 1]))
     assert (found["null_sd"] > 1 / np.sqrt(89)).all()  # smooth maps correlate by chance more than independent areas
     some = np.argsort(SEPARATION[0])[:12]
-    part, maps = SEPARATION[np.ix_(some, some)], smooth_values(PLACES, 2, seed=3)[:, some]
+    part, maps = SEPARATION[np.ix_(some, some)], smooth_maps(SEPARATION, 60, 2, seed=3)[:, some]
     found = area_map_test(maps[0], {"same": maps[0], "other": maps[1]}, [], part, n_surrogates=300)
     assert set(found["null"]) == {"smooth random maps"}
     assert found["p"].iloc[1] == pytest.approx(smooth_map_test(maps[0], maps[1], part, n_surrogates=300).p[0])

@@ -41,11 +41,7 @@ class PictureStudy:
         for name, picture in zip(names, pixels, strict=True):
             Image.fromarray(picture).save(folder / "pictures" / f"{name}.png")
         self.features = pixels.reshape(len(names), -1) / 255.0
-        self.labels = []
-        for run, shown in enumerate(order):
-            for k in shown:
-                self.labels += [f"rest {run}"] * 2 + [f"{names[k]} {run}"] * 3
-            self.labels += [f"rest {run}"] * 3
+        self.labels = self.study.labels_of(order)
         stimuli = {name: {"path": f"pictures/{name}.png"} for name in names}
         for name in names if texts else ():
             stimuli[name]["texts"] = [name] * texts
@@ -56,12 +52,7 @@ class PictureStudy:
         patterns = np.zeros((len(centred), 60))
         patterns[:, :N_DRIVEN] = centred @ rng.normal(size=(centred.shape[1], N_DRIVEN))
         patterns[:, :N_DRIVEN] /= patterns[:, :N_DRIVEN].std(axis=0)
-        volumes = 100 + rng.normal(size=(60, len(self.labels)))
-        for row, line in enumerate(self.labels):
-            name = line.split()[0]
-            if name != "rest":
-                volumes[:, row + 2] += patterns[self.study.names.index(name)]
-        return volumes.reshape(*self.study.shape, -1).astype(np.float32)
+        return self.study.driven(patterns.reshape(-1, *self.study.shape), self.labels, rng)
 
     def config(self, **changes: Any) -> Config:
         fixed = {"encoder": "ridge", "alphas": [ALPHA], "dtype": "float64"}

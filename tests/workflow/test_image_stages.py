@@ -533,10 +533,6 @@ def tables(outputs: dict[str, Path]) -> dict[str, pd.DataFrame]:
 
 def test_tables_are_as_they_were_and_one_region_is_a_reason(outputs, tmp_path, patterns) -> None:
     found, about = tables(outputs), load_sidecar(outputs["regions"])["details"]
-    assert [about[name] for name in ("n_subjects", "n_regions", "n_stimuli", "n_tested")] == [5, 4, 16, 19]
-    assert (about["regions"], about["subjects"], about["reason"]) == (REGIONS, ["01", "02", "03", "04", "05"], "")
-    rows, surface, agreement = found.values()
-    assert (len(rows), len(surface), agreement["layer"][0]) == (2 + len(BASELINES), 229, "first")
     Record(Path(__file__).parent / "recorded_stages.json").check("identify", found | {"about": about})
     found = run(tmp_path, write(tmp_path, patterns[:, :1], ["all"]))
     section = identification_section(tables(found), load_sidecar(found["regions"])["details"])

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,10 +21,8 @@ from brainalign.io import Provenance, artifact_files, artifact_path, load, load_
 from brainalign.pipelines import run_job
 from brainalign.pipelines.encode import pretrain
 from brainalign.pipelines.report.failures import failures_of
-from brainalign.simulation import betas_image, labels_image
 from brainalign.workflow import STEPS, report_path
 
-N_ROI = 60  # vertices of a region in each hemisphere
 RANDOM = {"extractor": "random", "n_features": 8}
 NETWORK = {"encoder": "in_context", "n_steps": [0, 60, 10], "context_sizes": [6, 24], "n_components": 8}
 NETWORK |= {"n_queries": 10, "sizes": [6, 12, 24], "n_repeats": 2, "device": "cpu", "subjects": ["01", "03", "04"]}
@@ -62,12 +59,8 @@ def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02
     basis = rng.normal(size=(shown.shape[1], 2))
     subjects = {"02": study.descriptor()["recordings"]["02"]}
     for subject in ("01", "03", "04"):
-        for hemi in ("L", "R"):
-            values = rng.normal(size=(len(trials), study.n_vertices)).astype(np.float32)
-            values[:, :N_ROI] += 0.6 * shown @ basis @ rng.normal(size=(2, N_ROI))
-            nibabel.save(betas_image(values, trials["trial_id"], hemi), study.folder / f"{subject}_{hemi}.func.gii")
-            nibabel.save(labels_image(study.rois, hemi, ["seen", "unseen"]), study.folder / f"{hemi}_rois.label.gii")
-        betas = {hemi: f"{subject}_{hemi}.func.gii" for hemi in ("L", "R")}
+        study.write_betas(shown @ basis, rng, gain=0.6, name=f"{subject}_")
+        betas = {hemi: f"{subject}_{hemi}_betas.func.gii" for hemi in ("L", "R")}
         subjects[subject] = study.descriptor()["recordings"]["01"] | {"betas": betas}
     content = study.descriptor(recordings={name: subjects[name] for name in people})
     (study.folder / "scenes.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

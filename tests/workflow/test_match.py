@@ -1,6 +1,7 @@
 """Stages match and align: related networks stand out from their nulls; a network learns categories from judgements."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ class Networks:
     def __init__(self, folder: Path) -> None:
         rng = np.random.default_rng(0)
         self.folder, self.ids = folder, [f"image{k:03d}" for k in range(N)]
+        self.path = partial(artifact_path, folder, "planted")
         kind = np.tile(["face", "house"], N // 2)
         # A third of circles and of squares, a few of the other two: too few stars for halves of four.
         shape = np.random.default_rng(1).permutation(np.repeat(["circle", "square", "cross", "star"], [60, 60, 35, 5]))
@@ -52,9 +54,6 @@ class Networks:
         place = [f"place{k % 32}" for k in range(N)]  # five images each
         columns = {"kind": kind, "shape": shape, "noise": rng.normal(size=N), "place": place}
         write_table(folder / "stimuli.tsv", stimulus_id=self.ids, **columns)
-
-    def path(self, suffix: str, **labels: str) -> Path:
-        return artifact_path(self.folder, "planted", suffix, **labels)
 
     def run(self, checkpoints: dict[str, dict[int, str]] | None = None, **options: object) -> int:
         content = {"models": ["seen", "again", "other"], "measures": MEASURES, "draws": 2, "units": 20} | options
@@ -132,6 +131,7 @@ class Study:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.world = folder, abstraction_world(10, 8, 2, seed=4)
+        self.path = partial(artifact_path, folder, "people")
         rng, n = np.random.default_rng(0), len(self.world.basic)
         self.ids = [f"object{k:03d}" for k in range(n)]
         drawn = np.unique(np.sort(rng.integers(n, size=(20_000, 3)), axis=1), axis=0)
@@ -160,9 +160,6 @@ class Study:
 
     def save(self, suffix: str, content: object, *, model: str | None = None, **about: object) -> None:
         save(self.path(suffix, **({"model": model} if model else {})), content, BY, **about)
-
-    def path(self, suffix: str, **labels: str) -> Path:
-        return artifact_path(self.folder, "people", suffix, **labels)
 
     def run(self, **options: object) -> int:
         concepts = {"methods": ["sparse"], "permutations": 19, "regions_of": "brains"}

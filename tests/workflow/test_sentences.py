@@ -104,7 +104,7 @@ def test_planted_meaning_is_found_and_said(planted: Run) -> None:
         for empty in [("brain", "noise"), ("noise", "brain"), ("shuffled", "brain"), ("brain", "pre-stimulus")]:
             assert cells.loc[("top-1", *empty), "value"] <= cells.loc[("top-1", *empty), "limit"] + 0.02
         details = load_sidecar(planted.path("controls", method=decoder))["details"]
-        assert details["uses_brain"] == {"top-1": True, "content words": True}
+        assert details["uses_brain"] == {"2-way": True, "content words": True}
     words = planted.table("textscores")
     content = words[(words["measure"] == "content") & (words["control"] == "within task")].set_index("sentences")
     assert content.loc["decoded", "gap"] > 0.12

@@ -30,12 +30,12 @@ from brainalign.config import Config, load_config, load_descriptors
 from brainalign.datasets import audit_study
 from brainalign.datasets.studies import read_continuous, read_events
 from brainalign.encoding.scoring import fit_runs, mean_over_runs
-from brainalign.io import Provenance, artifact_path, save, sidecar_path
+from brainalign.io import Provenance, artifact_path, load, save, sidecar_path
 from brainalign.pipelines.encode import continuous
 from brainalign.report.kit import StudyMaterial
 from brainalign.report.pages import group_of_runs_chapter
 from brainalign.simulation import STORY_GROUPS, story, write_story
-from brainalign.statistics import RELIABLE, noise_ceiling_from_share, reliable_targets
+from brainalign.statistics import RELIABLE, noise_ceiling_from_share, pearson, permuted_correlations, reliable_targets
 from brainalign.study import Shape, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import Run, job_of, planned, report_path
 
@@ -130,7 +130,7 @@ def test_a_story_that_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path) ->
 
 def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> None:
     """Assert that rows of regions are means of rows of their targets, and that maps hold what tables do."""
-    rows = pd.read_parquet(artifact_path(config.results, "story", "runtargets", subject="01"))
+    rows = pd.read_parquet(path := artifact_path(config.results, "story", "runtargets", subject="01"))
     of_targets = rows.set_index(["model", "target_id"])
     models = ["language", "sound", "random", "event rate"]
     kinds = {(kind, name) for name in models[:3] for kind in ("layer", "model")}
@@ -142,7 +142,6 @@ def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> 
             assert (mine["r"].mean(), (mine["p_fwer"] < 0.05).mean()) == (pytest.approx(row["r"]), row["share"])
             assert np.sqrt(mine["ceiling"].clip(lower=0)).mean() == pytest.approx(row["ceiling"])
             assert np.isnan(row["low"])  # five runs are too few for an interval
-    path = artifact_path(config.results, "story", "runtargets", subject="01")
     written = nibabel.load(path.with_name(f"{path.stem}_statmap.nii.gz"))
     heard = json.loads(sidecar_path(path).read_text())["details"]["maps"].index("r, language")
     volume = written.get_fdata()[..., heard][tuple(places[["i", "j", "k"]].to_numpy().T)]
@@ -457,15 +456,25 @@ def subjects(tmp_path: Path) -> list[str]:
         about = {"layer": "", "region": "all targets", "test_set": "", "ceiling": np.nan, "low": np.nan, "high": np.nan}
         contents["runscores"] = scores.assign(**about, r=[float(part["r"].mean()) for part in found])
         for suffix, content in contents.items():
-            save(artifact_path(tmp_path, "story", suffix, subject=name), content, Provenance("test", {}, 0))
+            put(tmp_path, suffix, name, content)
     return names
 
 
-def summarized(folder: Path, names: list[str], spaces: dict[str, str]) -> Path:
-    suffixes = ("responses", "runscores", "runtargets", "rununiques")
+def put(folder: Path, suffix: str, subject: str, content: Any, **fit: str) -> None:
+    save(artifact_path(folder, "story", suffix, subject=subject, **fit), content, Provenance("test", {}, 0))
+
+
+def summarized(folder: Path, names: list[str], spaces: dict[str, str], **settings: Any) -> Path:
+    suffixes = ["runscores", "runtargets", "rununiques"]
+    if "fits" in settings:
+        suffixes = ["summary"] + ["splits"] * ("held_out" in settings)
+    suffixes.append("responses")
     inputs = {suffix: [artifact_path(folder, "story", suffix, subject=name) for name in names] for suffix in suffixes}
+    for model, method in settings.get("fits", ()):
+        scores = [artifact_path(folder, "story", "scores", subject=name, model=model, method=method) for name in names]
+        inputs["scores"] = inputs.get("scores", []) + scores
     outputs = {name: artifact_path(folder, "story", name) for name in ("groupscores", "grouptargets", "groupmaps")}
-    assert run_step("map_subjects", {"spaces": spaces}, inputs=inputs, outputs=outputs) == 0
+    assert run_step("map_subjects", {"spaces": spaces, **settings}, inputs=inputs, outputs=outputs) == 0
     return outputs["groupmaps"]
 
 
@@ -500,29 +509,46 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
 def test_subjects_who_saw_images_have_the_same_map(tmp_path: Path, subjects: list[str], chosen: bool) -> None:
     """Scores of a fit per model, of two layers, are those of runs: of the chosen layer, or else over both."""
     early, late = (0.9, 0.0) if chosen else (0.04, -0.04)
-    told, scores = [], []
+    fits = [("language", "ridge"), ("language", "banded")]
+    rows = [(*fit, layer, layer == "late") for fit in fits for layer in ("early", "late")]
+    summary = pd.DataFrame(rows, columns=["model", "method", "layer", "chosen"])
     for name in subjects:
         table = pd.read_parquet(artifact_path(tmp_path, "story", "runtargets", subject=name))
-        for model, method in (("language", "ridge"), ("language", "banded")):
-            of = table[table["model"] == "language"].drop(columns="model").assign(split="test", layer="late")
-            content = pd.concat([of.assign(layer="early", r=of["r"] + early), of.assign(r=of["r"] + late)])
-            scores.append(artifact_path(tmp_path, "story", "scores", subject=name, model=model, method=method))
-            save(scores[-1], content, Provenance("test", {}, 0))
-        rows = [("language", how, layer, layer == "late") for how in ("ridge", "banded") for layer in ("early", "late")]
-        summary = pd.DataFrame(rows, columns=["model", "method", "layer", "chosen"])
-        told.append(artifact_path(tmp_path, "story", "summary", subject=name))
-        save(told[-1], summary if chosen else summary.drop(columns="chosen"), Provenance("test", {}, 0))
+        of = table[table["model"] == "language"].drop(columns="model").assign(split="test", layer="late")
+        content = pd.concat([of.assign(layer="early", r=of["r"] + early), of.assign(r=of["r"] + late)])
+        for model, method in fits:
+            put(tmp_path, "scores", name, content, model=model, method=method)
+        put(tmp_path, "summary", name, summary if chosen else summary.drop(columns="chosen"))
     spaces = dict.fromkeys(subjects[:6], "MNI152") | {"07": ""}
     expected = pd.read_parquet(summarized(tmp_path, subjects, spaces)).query("model == 'language' and quantity == 'r'")
-    responses = [artifact_path(tmp_path, "story", "responses", subject=name) for name in subjects]
-    outputs = {name: artifact_path(tmp_path, "images", name) for name in ("grouptargets", "groupmaps")}
-    settings = {"spaces": spaces, "fits": [["language", "ridge"], ["language", "banded"]]}
-    inputs = {"responses": responses, "scores": scores, "summary": told}
-    assert run_step("map_subjects", settings, inputs=inputs, outputs=outputs) == 0
-    found = pd.read_parquet(outputs["groupmaps"])
+    found = pd.read_parquet(summarized(tmp_path, subjects, spaces, fits=fits))
     for name in ("language (ridge)", "language (banded)"):
         mine = found[found["model"] == name].assign(model="language").reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, expected.reset_index(drop=True))
+
+
+def test_a_weak_effect_over_images_held_out_is_found_and_nothing_else(tmp_path: Path, subjects: list[str]) -> None:
+    """Of images that all saw and answered alike. Eight models know nothing, and predict the same for everybody."""
+    rng, ids, models = np.random.default_rng(9), [f"{k}" for k in range(61)], [f"nothing{k}" for k in range(8)]
+    every = [f"voxel-{i}-{j}-{k}" for i, j, k in np.ndindex(SHAPE)]
+    common, *known = (pd.DataFrame(rng.normal(size=(60, len(every))), columns=every) for _ in range(10))
+    trials = pd.DataFrame({"trial_id": ids, "stimulus_id": ids, "onset_s": 0.0, "session": "", "run": "1", "repeat": 1})
+    for name in subjects:
+        targets = load(artifact_path(tmp_path, "story", "responses", subject=name), Responses).targets
+        own = (0.5 * common + 0.3 * known[-1] + rng.normal(size=common.shape))[targets["target_id"]].to_numpy("f4")
+        put(tmp_path, "responses", name, Responses(np.vstack([own, own[:1]]), trials, targets, "z"))
+        put(tmp_path, "splits", name, trials.assign(name="", fold=0, split=["test"] * 60 + ["train"], group=ids))
+        put(tmp_path, "summary", name, pd.DataFrame({"model": models}))
+        for model, of in zip([*models, "little"], known, strict=True):
+            predicted = of[targets["target_id"]].to_numpy()
+            told = {"r": pearson(predicted, own), "p": permuted_correlations(predicted, own, 200, 0).p, "p_fwer": 1.0}
+            table = targets[["target_id"]].assign(split="test", layer="one", **told)
+            put(tmp_path, "scores", name, table, model=model, method="m")
+    fits, spaces = [(model, "m") for model in (*models, "little")], dict.fromkeys(subjects, "A")
+    table = pd.read_parquet(summarized(tmp_path, subjects, spaces, fits=fits, held_out=True)).set_index("model")
+    assert (table.loc[models, "p"] < 0.05).mean() <= 0.06
+    assert table.loc[models, "p_fwer"].min() > 0.05
+    assert (table.loc["little", "p"] < 0.05).mean() > 0.9
 
 
 def test_accidents_of_stimuli_that_all_saw_are_in_no_map(tmp_path: Path, subjects: list[str]) -> None:

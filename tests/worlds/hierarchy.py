@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.encoding import Convergence
+
 Values = NDArray[np.float64]
 
 N_VOXELS = 6  # per area
@@ -80,6 +82,11 @@ def _mixture(layers: Sequence[Values], depth: float, rng: np.random.Generator) -
     above = depth - low
     mixed = (1 - above) * layers[low] + above * layers[low + 1]
     return _standardised(mixed @ rng.normal(size=mixed.shape[1]))
+
+
+def row(found: Convergence, score: str, network: str = "trained") -> dict:
+    table = found.scores
+    return table[(table["network"] == network) & (table["score"] == score)].iloc[0].to_dict()
 
 
 def smooth_maps(separation_mm: NDArray[np.floating[Any]], length_mm: float, n_maps: int, *, seed: int = 0) -> Values:

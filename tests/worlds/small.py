@@ -7,9 +7,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.ndimage import gaussian_filter1d
 
-from brainalign.simulation import ConceptWorld
+from brainalign.decoding import Trials
+from brainalign.simulation import ConceptWorld, SharedWorld
 
 Values = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -23,6 +25,29 @@ def linear_gaussian_reference(X: Values, Y: Values, noise_sd: Values, prior_mean
     values, vectors = np.linalg.eigh(design @ prior_covariance @ design.T)
     shrunk = vectors @ ((vectors.T @ (Y - (design @ prior_mean)[:, None])) / (values[:, None] + np.square(noise_sd)))
     return np.asarray(prior_mean[:, None] + prior_covariance @ design.T @ shrunk)
+
+
+def sides(world: SharedWorld) -> tuple[dict[str, Trials], dict[str, Trials]]:
+    """Return averaged trials to train and to test on, by modality."""
+    found: tuple[dict[str, Trials], ...] = ({}, {})
+    for name, trials in world.trials.items():
+        every = Trials(world.signals[name], world.targets(name), trials)
+        for split, side in zip(("train", "test"), found, strict=True):
+            side[name] = every.select((trials["split"] == split).to_numpy()).averaged()
+    return found[0], found[1]
+
+
+def ring(n: int) -> sparse.coo_array:
+    i = np.arange(n)
+    rows, columns = np.r_[i, i], np.r_[(i + 1) % n, (i - 1) % n]
+    return sparse.coo_array((np.ones(2 * n), (rows, columns)), shape=(n, n))
+
+
+def smooth_on_ring(rng: np.random.Generator, *shape: int) -> Values:
+    """Return noise over sensors of a ring and time, smooth over both."""
+    noise = gaussian_filter1d(rng.normal(size=shape), 2, axis=-1)
+    noise = gaussian_filter1d(noise, 1, axis=-2, mode="wrap")
+    return noise / noise.std()
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import check_rows, import_optional
-from brainalign.decoding.scoring.retrieval import similarity_ranks
+from brainalign.decoding.scoring.retrieval import similarity_ranks, way_accuracy
 from brainalign.decoding.training import Trials
 from brainalign.study import FUNCTION_WORDS, words
 
+TWO_WAY = "2-way"  # what verdicts on retrieval rest on
 # (outputs of n trials, distinct stimuli) to scores (n, n_stimuli) by measure; more is better.
 PairScore = Callable[[Any, Trials], Mapping[str, Values]]
 
@@ -25,14 +26,17 @@ PairScore = Callable[[Any, Trials], Mapping[str, Values]]
 def retrieval_hits(outputs: Values, distinct: Trials) -> Mapping[str, Values]:
     """Mark the stimuli that each output would retrieve, first and among the first five.
 
+    Beside, 2-way: the share of other stimuli that are less similar. Of weak signals it tells most.
+
     Parameters
     ----------
     outputs : array (n_trials, n_dimensions)
     distinct : Trials
         One per stimulus.
     """
-    ranks = similarity_ranks(np.asarray(outputs), distinct.targets)
-    return {f"top-{k}": (ranks <= k).astype(float) for k in (1, 5) if k < len(distinct.meta)}
+    ranks, n = similarity_ranks(np.asarray(outputs), distinct.targets), len(distinct.meta)
+    found = {f"top-{k}": (ranks <= k).astype(float) for k in (1, 5) if k < n}
+    return found | ({TWO_WAY: way_accuracy(n, 2)[ranks - 1]} if n > 1 else {})
 
 
 def content_hits(outputs: Sequence[str], distinct: Trials) -> Mapping[str, Values]:

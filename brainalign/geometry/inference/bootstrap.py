@@ -234,20 +234,17 @@ def dual_bootstrap(
 def bootstrap_places(rdms: Values, models: Values, method: str, n_boot: int, rng: np.random.Generator) -> Values:
     """Return standard errors over stimuli of the fit of every model at every place, (n_places, n_models).
 
-    Those of `dual_bootstrap` (but not of "tau-a") over stimuli, place by place, of RDMs (n_places, n_repeats, n_pairs).
+    Those of `dual_bootstrap` (but not of "tau-a") over stimuli, place by place, of RDMs (n_places, n_pairs).
     All see the same draws, so a draw ranks the models once.
     """
-    rdms = condensed_rdms("rdms", rdms, any_axes=True)
+    rdms = condensed_rdms("rdms", rdms, "n_places", some_pairs=True)
     models = condensed_rdms("models", models, "n_models", some_pairs=True)
-    (_, n_repeats, n_pairs), n = rdms.shape, n_stimuli_of(rdms.shape[-1])
-    counts = multiplicities(index_draws(n_repeats, n, n_boot, rng)[1], n)
-    errors, step = [], max(1, CHUNK_BYTES // (8 * n_repeats * n_pairs))
+    n = n_stimuli_of(rdms.shape[-1])
+    counts = multiplicities(index_draws(1, n, n_boot, rng)[1], n)
+    errors, step = [], max(1, CHUNK_BYTES // rdms[0].nbytes)
     for start in range(0, len(rdms), step):
-        some = rdms[start : start + step]
-        drawn = Evaluation(models, some.reshape(-1, n_pairs), method).of_stimuli(counts)
-        drawn = np.moveaxis(drawn.reshape(n_boot, len(models), len(some), n_repeats), 1, 3)
-        means = mean_over_subjects(drawn, np.ones(n_repeats))  # (n_draws, n_places, n_models)
-        errors.append(np.sqrt(n / (n - 1) * _variance(means)))
+        drawn = Evaluation(models, rdms[start : start + step], method).of_stimuli(counts)
+        errors.append(np.sqrt(n / (n - 1) * _variance(drawn.swapaxes(1, 2))))
     return np.concatenate(errors)
 
 

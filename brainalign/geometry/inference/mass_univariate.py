@@ -8,7 +8,7 @@ import numpy as np
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of
-from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, defined_mean, unit_forms
+from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, unit_forms
 from brainalign.geometry.inference.fixed_models import warn_of_few_orders
 from brainalign.statistics import permutation_test
 
@@ -53,9 +53,7 @@ def rdm_permutation_places(
 
     Parameters
     ----------
-    rdms : array (n_places, n_pairs) or (n_places, n_repeats, n_pairs)
-        With repeats, the score of a place is the mean over its repeats, as its noise ceiling is; repeats that are
-        constant, zero or not finite are left out.
+    rdms : array (n_places, n_pairs)
     models : array (n_models, n_pairs)
     method : str
         A key of `COMPARISONS` but "tau-a".
@@ -79,12 +77,8 @@ def rdm_permutation_places(
     Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis. Frontiers in Systems Neuroscience
     2:4. doi:10.3389/neuro.06.004.2008
     """
-    rdms = np.atleast_2d(condensed_rdms("rdms", rdms, any_axes=True))
+    rdms = condensed_rdms("rdms", rdms, "n_places", some_pairs=True)
     models = condensed_rdms("models", models, "n_models", some_pairs=True)
-    if rdms.ndim > 3:
-        raise BrainalignError(
-            f"rdms have shape {rdms.shape}; give (n_places, n_pairs) or (n_places, n_repeats, n_pairs)"
-        )
     check_choice("method", method, METHODS)
     if models.shape[1] != rdms.shape[-1]:
         raise BrainalignError(
@@ -93,9 +87,8 @@ def rdm_permutation_places(
         )
     n_stimuli = n_stimuli_of(rdms.shape[-1])
     warn_of_few_orders(n_stimuli)
-    # Products of unit forms are comparisons; means over repeats. One that is constant compares with nothing: it is NaN.
-    repeats = unit_forms(rdms.reshape(-1, rdms.shape[-1]), method)[1].reshape(len(rdms), -1, rdms.shape[-1])
-    places, forms = defined_mean(repeats, axis=1), unit_forms(models, method)[0]
+    # Products of unit forms are comparisons. One that is constant compares with nothing: it is NaN.
+    places, forms = unit_forms(rdms, method)[1], unit_forms(models, method)[0]
     orders = np.stack([rng.permutation(n_stimuli) for _ in range(n_permutations)])
     parts = np.array_split(orders, 1 + 8 * rdms.shape[-1] * n_permutations // CHUNK_BYTES)
     scores = places @ forms.T

@@ -135,6 +135,8 @@ def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[
     of its mean.
     """
     rows, chance = rows[rows["null_mean"].notna()], about["chance"]
+    if rows.empty:  # of one region, which is not named
+        return []
     limits = chance + kit.SPREADS * (rows["null_high"] - rows["null_mean"]) / kit.TO_95 / np.sqrt(about["n_shuffles"])
     return [
         kit.FailedControl(
@@ -223,13 +225,14 @@ _DRAWS = {
 
 
 def _table(rows: pd.DataFrame) -> Markup:
-    header = ["RDMs", "what it keeps", "accuracy", "interval", "over rank", "over upper clip"]
+    header = ["RDMs", "what it keeps", "accuracy", "interval", "p", "over rank", "over upper clip"]
     cells = []
     for _, row in rows.iterrows():
         name = str(row["name"])
         quantiles = "" if pd.isna(row["lower"]) else f" ({kit.number(row['lower'], 2)}, {kit.number(row['upper'], 2)})"
         over = ["–" if name == own else _gap(row, column) for own, column in _OVER.items()]
-        cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), kit.number(row["accuracy"]), kit.between(row), *over])
+        found = [kit.number(row["accuracy"]), kit.between(row), kit.p_number(row["p"], 4)]
+        cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), *found, *over])
     return kit.html_table(header, cells, "Regions named across subjects")
 
 

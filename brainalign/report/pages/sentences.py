@@ -141,7 +141,7 @@ def failed_decoding(
 
 def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
     """Tabulate the verdicts of the controls on every decoder, in words."""
-    names = {"top-1": "retrieval", "content words": "words of the decoded sentences"}
+    names = {"2-way": "retrieval", "content words": "words of the decoded sentences"}
     return [
         {"name": f"{decoder}, {names[measure]}", "uses": details["uses_brain"][measure],
          "words": text_sections.BARE.sub("", sentences[0]), "more": text_sections.BARE.sub("", " ".join(sentences[1:]))}
@@ -153,7 +153,7 @@ def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
 def _cards(material: TextMaterial) -> list[dict[str, str]]:
     cards = []
     for decoder, tables in material.decoders.items():
-        for measure in ("top-1", "top-5"):
+        for measure in ("2-way", "top-1", "top-5"):
             rows = tables["retrieval"][tables["retrieval"]["measure"] == measure]
             if rows.empty:
                 continue
@@ -200,9 +200,9 @@ def _methods(material: TextMaterial) -> list[tuple[str, Sequence[str]]]:
         "EEG and sentence shuffled within subject and task; each is tested on EEG, noise, shuffled EEG, EEG with "
         "random phases and EEG played backwards"
         + "".join(f", {OTHERS[name]}" for name in details["others"])
-        + ". A decoder is said to use the brain where EEG scores above chance, above each of these cells that holds "
-        "no brain signal, and above what each nuisance tells without EEG (p ≤ .01 each, and the 98 % interval of the "
-        "gain, over draws of these subjects and sentences, above 0).",
+        + ". A decoder is said to use the brain where EEG scores above chance (2-way, or shared content words), above "
+        "each of these cells that holds no brain signal, and above what each nuisance tells without EEG (p ≤ .01 each, "
+        "and the 98 % interval of the gain, over draws of these subjects and sentences, above 0).",
     ]
     if blocked := [name for name, tables in material.decoders.items() if len(tables["leftblocks"])]:
         text.append(
