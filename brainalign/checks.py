@@ -54,9 +54,15 @@ def check_rows(name_a: str, n_a: int, name_b: str, n_b: int, remedy: str) -> Non
         raise BrainalignError(f"{name_a} has {n_a} rows but {name_b} has {n_b}; {remedy}")
 
 
+def check_labelled(name: str, codes: NDArray[np.integer]) -> None:
+    """Raise if a label is missing: None or NaN, which pandas numbers -1."""
+    if (missing := np.flatnonzero(codes < 0)).size:
+        raise BrainalignError(f"{name} has {missing.size} missing labels (first: row {missing[0]}); fill in or drop")
+
+
 def check_finite(name: str, values: NDArray[np.floating], remedy: str) -> None:
-    """Raise if any value is NaN or infinite; the message says how many and where the first one is."""
-    finite = np.isfinite(values)
+    """Raise if any value is NaN, infinite or masked; the message says how many and where the first one is."""
+    finite = np.ma.filled(np.isfinite(values), False)  # masked values are missing ones
     if not finite.all():
         first = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise BrainalignError(

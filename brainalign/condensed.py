@@ -44,7 +44,8 @@ def condensed_rdms(
         If the number of pairs is that of no set of stimuli, the axes are others, or a matrix is symmetric but of
         similarities, or filled on one side of its diagonal only, or only some of several matrices are RDMs.
     """
-    values: NDArray[np.float64] = np.asarray(rdms, dtype=np.float64)
+    given = np.ma.filled(rdms.astype(np.float64), np.nan) if isinstance(rdms, np.ma.MaskedArray) else rdms
+    values: NDArray[np.float64] = np.asarray(given, dtype=np.float64)
     shape = values.shape
     if values.ndim >= 2 and values.shape[-1] == values.shape[-2] >= 2 and _are_square(name, values):
         values = values[..., *np.triu_indices(values.shape[-1], 1)]

@@ -302,8 +302,7 @@ def root() -> Path:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Let fixtures know, when they are torn down, whether the test passed."""
-    outcome = yield
-    report = outcome.get_result()
+    report = (yield).get_result()
     if report.when == "call":
         item.passed = report.passed
 

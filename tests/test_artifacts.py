@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -348,15 +349,11 @@ class TestWriter:
         assert len(io.open_writer(path, self.stimuli, provenance).pending) == 0
 
     @pytest.mark.parametrize("call", ["write", "ftruncate"])
-    def test_a_disk_too_full_for_the_lock_is_said_and_leaves_it_free(self, path, provenance, monkeypatch, call) -> None:
+    def test_a_disk_too_full_for_the_lock_is_said_and_leaves_it_free(self, path, provenance, call: str) -> None:
         gc.collect()  # what other tests left open is closed now, not meanwhile
         before = len(os.listdir("/proc/self/fd"))
-
-        def full(*_: object) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(f"brainalign.io.files.os.{call}", full)
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with patch(f"brainalign.io.files.os.{call}", side_effect=full):
             refused("cannot be written", io.open_writer, path, self.stimuli, provenance)
         assert len(os.listdir("/proc/self/fd")) == before
         assert len(io.open_writer(path, self.stimuli, provenance).pending) == 5

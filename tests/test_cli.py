@@ -89,8 +89,7 @@ def test_default_options_stop_no_study_whose_stimuli_were_shown_once(tmp_path, m
     fails("compare.distances: crossnobis multiplies repeats", main, ["check", "asked.yaml"])
     assert main(["check", "study.yaml"]) == 0
     monkeypatch.setenv("HOME", str(tmp_path))
-    at_home = {"results": "~/out", "stimuli": "~/data/once/trials.tsv"}
-    write_yaml(tmp_path / "a study.yaml", content | at_home)
+    write_yaml(tmp_path / "a study.yaml", content | {"results": "~/out", "stimuli": "~/data/once/trials.tsv"})
     assert main(["plan", "a study.yaml"]) == 0
     said = f"results go to {tmp_path / 'out'}; to run it: brainalign run 'a study.yaml'"
     assert said in " ".join(capsys.readouterr().out.split())
@@ -240,8 +239,7 @@ def test_workers_are_as_many_as_cores_of_the_run_or_of_its_jobs(tmp_path: Path, 
     monkeypatch.setattr("brainalign.commands.run.subprocess.Popen", MagicMock())
     for given, workers in (([], None), (["--cores", "1"], 1), (["--profile", "slurm"], 8)):
         assert main(["run", "config.yaml", *given]) == 0
-        written = load_config(".snakemake/brainalign/config.yaml")
-        assert written.cluster_of("ridge")["workers"] == workers
+        assert load_config(".snakemake/brainalign/config.yaml").cluster_of("ridge")["workers"] == workers
 
 
 def test_nobody_can_say_here_whether_a_run_elsewhere_is_over(tmp_path: Path, capsys) -> None:

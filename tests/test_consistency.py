@@ -249,13 +249,11 @@ def test_windows_of_latencies(lab: Lab, tmp_path: Path) -> None:
 
 def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
     files = {"format": "triplets", "triplets": ["triplets.txt"]}
-    about = {"name": "odd", "stimuli": "objects.txt", "recordings": {"us": files}}
-    write_yaml(lab.folder / "odd.yaml", about)
-    path = lab.folder / "scenes.yaml"
+    write_yaml(lab.folder / "odd.yaml", {"name": "odd", "stimuli": "objects.txt", "recordings": {"us": files}})
 
     def load(*objects: str) -> None:
         (lab.folder / "objects.txt").write_text("\n".join(objects) + "\n")
-        studies = {"odd": lab.folder / "odd.yaml", "scenes": write_yaml(path, lab.content)}
+        studies = {"odd": lab.folder / "odd.yaml", "scenes": write_yaml(lab.folder / "scenes.yaml", lab.content)}
         content = {"datasets": {name: {"descriptor": str(file)} for name, file in studies.items()}}
         content |= {"models": {"random": {"extractor": "random"}}, "methods": {"ridge": {"encoder": "ridge"}}}
         load_descriptors(parse(Config, content | {"concepts": {"regions_of": "scenes"}}, "config.yaml"))
@@ -368,8 +366,7 @@ def with_vectors(folder: Path, **model: object) -> Path:
     pd.DataFrame({"stimulus_id": NAMES}).to_csv(folder / "stimuli.tsv", sep="\t", index=False)
     np.save(folder / "cortex.npy", np.random.default_rng(1).uniform(size=(2, 6)))
     recorded = {"cortex": {"format": "rdms", "file": "cortex.npy"}}
-    described = {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded}
-    write_yaml(folder / "mine.yaml", described)
+    write_yaml(folder / "mine.yaml", {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded})
     content = {"results": str(folder / "results"), "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}}}
     content |= {"models": {"own": {"extractor": "table"} | model}, "methods": {"ridge": {"encoder": "ridge"}}}
     return write_yaml(folder / "config.yaml", content)

@@ -87,10 +87,9 @@ def test_settings_mirror_constructors(name: str) -> None:
     parameters = inspect.signature(maker).parameters
     assert fields == set(parameters) - given
     for name in fields:
-        default = model.model_fields[name].default
         if parameters[name].default is not inspect.Parameter.empty:
             expected = parameters[name].default
-            assert default == (pytest.approx(expected) if name == "alphas" else expected)
+            assert model.model_fields[name].default == (pytest.approx(expected) if name == "alphas" else expected)
 
 
 def test_shipped_configurations_are_valid_and_schemas_say_why(root: Path, tmp_path: Path) -> None:

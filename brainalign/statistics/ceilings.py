@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, special
 
 from brainalign.arrays import Rows, Values, flatten_rows
-from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_finite, check_labelled, check_rows
 from brainalign.statistics.resampling import fdr
 from brainalign.statistics.scores import pearson, signed_r2
 
@@ -39,15 +39,15 @@ def split_half_reliability(repeats: Values, n_halvings: int = 200, seed: int = 0
     n_halvings : int
     seed : int
     """
-    n_repeats, n_stimuli = repeats.shape[:2]
-    if n_repeats < 2 or n_stimuli < 3:
+    repeats = np.asanyarray(repeats)
+    if repeats.ndim != 3 or len(repeats) < 2 or repeats.shape[1] < 3:
         raise BrainalignError(
-            f"a split-half ceiling needs 2 repeats of 3 stimuli; got {n_repeats} repeats of {n_stimuli}"
+            f"a split-half ceiling needs 2 repeats of 3 stimuli, (n_repeats, n_stimuli, n_targets); got {repeats.shape}"
         )
-    rng, half = np.random.default_rng(seed), n_repeats // 2
+    rng, half = np.random.default_rng(seed), len(repeats) // 2
     total = np.zeros(repeats.shape[2])
     for _ in range(n_halvings):
-        order = rng.permutation(n_repeats)
+        order = rng.permutation(len(repeats))
         total += pearson(repeats[order[:half]].mean(axis=0), repeats[order[half : 2 * half]].mean(axis=0))
     return total / n_halvings
 
@@ -68,7 +68,7 @@ def noise_ceiling(repeats: Values, n_averaged: float = 1, n_halvings: int = 200,
     n_halvings, seed : int
     """
     reliability = split_half_reliability(repeats, n_halvings, seed)
-    return np.sign(reliability) * spearman_brown(np.abs(reliability), n_averaged / (repeats.shape[0] // 2))
+    return np.sign(reliability) * spearman_brown(np.abs(reliability), n_averaged / (len(repeats) // 2))
 
 
 class SubjectCeiling(NamedTuple):
@@ -123,6 +123,7 @@ def _variances(
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
     ids, flat, whole = np.asarray(stimulus_ids), flatten_rows(values), np.arange(len(values))
+    check_labelled("stimulus_ids", pd.factorize(ids)[0])
     runs = np.zeros_like(whole) if runs is None else runs
     sides = [(rows, *(np.unique(of[rows], return_inverse=True)[1] for of in (ids, runs))) for rows in (whole, *some)]
     for _, codes, _ in sides:

@@ -61,8 +61,8 @@ def family_contest(
 
     - Within a family the candidate with the largest mean `cv_r` over the targets of the region represents it. The test
       stimuli have no part in that, so a family of many layers has no advantage over one of few.
-    - ahead = r of a family minus the largest r of the others; of the winner the margin. Its interval comes from the
-      draws, in each of which the largest of the others is taken anew: the correction for their number.
+    - ahead = r of a family minus the largest r of the others; of the winner the margin. Its bounds are the smallest of
+      those of its leads over each of the others, paired by draw: who is ahead of each at its level is ahead of all.
     - The draws hold the chance of the test stimuli. Another training set would have moved the fits as well, which
       adds about n_test / n_train to their variance (Nadeau and Bengio); intervals are widened by
       √(1 + n_test / n_train), and for few test stimuli as in `bootstrap`. Else equal families are told apart too often
@@ -128,9 +128,11 @@ def family_contest(
 def _compare(r: Values, draws: Values, null: Values, widening: float, confidence: float) -> dict[str, Any]:
     """Return the scores of families in one region (n_families,), who is ahead, and whether that is decided."""
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    ahead, ahead_draws = r - _others(r[None])[0], draws - _others(draws)
     low, high = r + widening * (np.quantile(draws, tails, axis=0) - r)
-    ahead_low, ahead_high = ahead + widening * (np.quantile(ahead_draws, tails, axis=0) - ahead)
+    leads = r[:, None] - r  # of each family over each
+    bounds = leads + widening * (np.quantile(draws[:, :, None] - draws[:, None], tails, axis=0) - leads)
+    others = ~np.eye(len(r), dtype=bool)
+    ahead, ahead_low, ahead_high = np.min([leads, *bounds], axis=2, where=others, initial=np.inf)
     order = np.argsort(-r, kind="stable")
     best, largest = order[0], null.max(axis=1)
     p_null = float(permutation_test(r[best], largest))
@@ -247,11 +249,3 @@ def _mean(values: Values, rows: Rows) -> float:
     """Return the mean over all rows, those without a value being 0; NaN where none has one."""
     values = values[rows]
     return float("nan") if np.isnan(values).all() else float(np.nan_to_num(values).mean())
-
-
-def _others(values: Values) -> Values:
-    """Return the largest of the other columns, for each column (n_rows, n_families)."""
-    ordered = np.sort(values, axis=1)
-    is_top = values == ordered[:, -1:]
-    tied = is_top.sum(axis=1, keepdims=True) > 1
-    return np.asarray(np.where(is_top & ~tied, ordered[:, -2:-1], ordered[:, -1:]))

@@ -25,9 +25,7 @@ def permute_within(groups: Labels, n_permutations: int, rng: np.random.Generator
     orders = np.tile(np.arange(len(groups)), (n_permutations, 1))
     for label in np.unique(groups):
         rows = np.flatnonzero(groups == label)
-        if units is not None:
-            rows = _by_unit(rows, units, label)
-        each = rows[:, None] if rows.ndim == 1 else rows
+        each = rows[:, None] if units is None else _by_unit(rows, units, label)
         orders[:, each] = each[rng.permuted(np.tile(np.arange(len(each)), (n_permutations, 1)), axis=1)]
     return orders
 
@@ -122,7 +120,11 @@ def permutation_test(observed: Values, null: Values, correct: Literal["none", "m
     Phipson B, Smyth GK (2010). Permutation p-values should never be zero. doi:10.2202/1544-6115.1585
     """
     check_choice("correct", correct, {"none", "max"})
-    observed = np.asarray(observed, dtype=np.float64)
+    observed, null = np.asarray(observed, dtype=np.float64), np.asarray(null)
+    if correct == "none" and null.shape[1:] != observed.shape:
+        raise BrainalignError(
+            f"null has shape {null.shape}; give (n_permutations, ...) of what was observed, of shape {observed.shape}"
+        )
     # The same value reached by another order of sums is a tie, and ties count against the observed.
     least = observed - 1e-9 * np.abs(observed)
     if correct == "max":
@@ -180,11 +182,9 @@ def cross_validated_interval(scores: Values, test_share: float, confidence: floa
 
 def _units(values: Values) -> Values:
     values = np.asarray(values, dtype=np.float64)
-    if len(values) < MIN_UNITS or not np.isfinite(values).all():
-        raise BrainalignError(
-            f"an interval needs {MIN_UNITS} finite units or more; got {len(values)} ({listed(values.tolist(), 6)}); "
-            "report the values themselves"
-        )
+    if values.ndim != 1 or len(values) < MIN_UNITS or not np.isfinite(values).all():
+        got = f"{len(values)} ({listed(values.tolist(), 6)})" if values.ndim == 1 else f"shape {values.shape}"
+        raise BrainalignError(f"an interval needs {MIN_UNITS} finite units or more; got {got}; report them themselves")
     return values
 
 

@@ -27,6 +27,8 @@ def _in_blocks(score: Score) -> Score:
         bound = named_as.bind(*given, **named)
         bound.apply_defaults()
         *sides, axis = bound.args
+        if any(np.ma.is_masked(one) for one in sides):
+            raise BrainalignError("some values are masked; drop their rows, or fill them with NaN")
         a, b = (one if isinstance(one, StoredArray) else np.asarray(one) for one in sides)  # of tables var() is another
         width = BLOCK // max(1, len(a)) if axis == 0 and a.ndim == 2 and a.shape == b.shape else 0
         if not 0 < width < a.shape[-1]:

@@ -434,8 +434,10 @@ def _compare_rdms(config: Config, study: Study, *_: str) -> Cost:
 
 
 def _n_tested(study: Study) -> int:
-    """Count the stimuli whose responses are compared: those held out, else all."""
+    """Count the stimuli whose responses are compared: those held out, else all; all where few, as often shown."""
     n, rule = _n_shown(study), study.held_out[1] if study.held_out else None
+    if n <= 200 and _sizes(study)[0] % n == 0:
+        return n
     if rule is None or rule.share is not None:
         return round(n * rule.share) if rule and rule.share else n
     with suppress(BrainalignError, OSError):

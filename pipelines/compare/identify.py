@@ -55,7 +55,7 @@ def identify(job: Job) -> None:
         **about,
         accuracy="share of regions named after the nearest mean RDM of the other subjects (Pearson's r)",
         se="bootstrap over subjects and images, the same draws for all rows; low and high are estimate -+ z se",
-        p="one-sided, regions of every subject relabelled; of the nested choice only",
+        p="one-sided, regions of every subject relabelled",
     )
     job.save("thresholds", tables[1])
     job.save("agreement", tables[2], of="best layer by region; share of subjects whose own agrees")
@@ -81,20 +81,21 @@ def _aligned(job: Job, most: int, rng: np.random.Generator) -> tuple[list[str], 
 
 def _identified(found: RegionIdentification, confidence: float) -> pd.DataFrame:
     """Return a row per baseline and for the nested choice, with differences from ranks and from the upper clip."""
-    rows: dict[str, tuple[tuple[float, float], float, Values]] = {"raw": ((np.nan, np.nan), found.raw, found.raw_draws)}
+    nowhere = (np.nan, np.nan)
+    rows: dict[str, tuple[tuple[float, float], float, Values, Values]]
+    rows = {"raw": (nowhere, found.raw, found.raw_draws, np.empty(0))}
     for name, cell in BASELINES.items():
         k = found.at(*cell)
-        rows[name] = (cell, float(found.accuracy[k]), found.draws[:, k])
-    rows["nested"] = ((np.nan, np.nan), found.nested, found.nested_draws)
+        rows[name] = (cell, float(found.accuracy[k]), found.draws[:, k], found.shuffled_accuracy[:, k])
+    rows["nested"] = (nowhere, found.nested, found.nested_draws, found.shuffled)
     z, table = NormalDist().inv_cdf(0.5 + confidence / 2), []
-    for name, (cell, value, draws) in rows.items():
+    for name, (cell, value, draws, null) in rows.items():
         se = _sd(draws)
         row: dict[str, Any] = dict(zip(IDENTIFIED, (name, *cell, value, se), strict=False))
         row |= {"low": max(value - z * se, 0), "high": min(value + z * se, 1)}
         for other, column in DIFFERENCES.items():
             row |= {column: value - rows[other][1], f"{column}_se": _sd(draws - rows[other][2])}
-        if name == "nested":
-            null = found.shuffled
+        if len(null):
             row |= {"null_mean": null.mean(), "null_high": np.quantile(null, 0.95)}
             row |= {"p": (1 + (null >= value - 1e-9).sum()) / (1 + len(null)) if np.isfinite(value) else np.nan}
         table.append(row)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from brainalign import geometry
 from brainalign.arrays import Arrays, Responses, Values
 from brainalign.config import CompareSettings
-from brainalign.datasets.splits import repeat_counts, repeats_cube, split_rows
-from brainalign.pipelines.compare.rdms import comparable, layer_rdms, write_rsatoolbox
+from brainalign.datasets.splits import repeat_counts, repeats_cube
+from brainalign.pipelines.compare.rdms import comparable, compared_trials, layer_rdms, write_rsatoolbox
 from brainalign.study import check_repeated
 from brainalign.workflow import Job
 
@@ -18,11 +18,9 @@ MIN_TARGETS = 5  # patterns over fewer have no stable correlation distance
 
 
 def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
-    """Compare the geometry of regions, or of moments: of test stimuli, or of all where trials are left out in turn."""
-    settings, shown = job.options("compare", CompareSettings), responses
-    if not in_turn:
-        test = split_rows(job.load("splits", pd.DataFrame), responses.trials)["test"]
-        shown = responses.select(trials=np.sort(test))
+    """Compare the geometry of regions, or of moments."""
+    settings = job.options("compare", CompareSettings)
+    shown = responses if in_turn else compared_trials(job, responses)
     # (n_repeats, n_stimuli, n_targets[, n_times]): as many repeats as all have, and the means of all there are.
     counts, mean = repeat_counts(shown.trials), shown.average_repeats().values[None]
     cube = mean if counts.min() == 1 else repeats_cube(shown, unequal="fewest")
@@ -88,11 +86,11 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
         groups="times in s" if timed else "regions",
         comparison=settings.comparison,
         thresholds=list(settings.thresholds) if topological else None,
-        p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups and layers",
-        se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
+        p="one-sided, stimuli of the feature RDM exchanged; p_fwer against the largest over groups and layers",
+        se="bootstrap over stimuli; of the layer of each model with the largest mean fit over groups",
         score="with the RDM of all repeats",
         ceiling="bounds of how well the true geometry compares, from RDMs of halves of the repeats",
-        combinations="fitted to some images, scored on others; p and null: refitted with the images of the "
+        combinations="fitted to some stimuli, scored on others; p and null: refitted with the stimuli of the "
         "model exchanged, for this region alone",
     )
 

@@ -8,10 +8,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign import geometry
-from brainalign.arrays import Layers, Values
+from brainalign.arrays import Layers, Responses, Values
 from brainalign.config import CompareSettings
+from brainalign.datasets.splits import repeat_counts, split_rows
 from brainalign.io import entities_of, load, write_atomically
 from brainalign.workflow import Job
+
+MOST_STIMULI = 200  # RDMs grow with their square
+
+
+def compared_trials(job: Job, responses: Responses) -> Responses:
+    """Choose the trials of all stimuli where these are few and were shown as often as test stimuli, else of the latter.
+
+    A geometry is not fitted: it is of stimuli that encoders were trained on as well.
+    """
+    test = np.sort(split_rows(job.load("splits", pd.DataFrame), responses.trials)["test"])
+    counts, of_test = repeat_counts(responses.trials), repeat_counts(responses.trials.iloc[test])
+    every = len(counts) <= MOST_STIMULI and counts.min() >= of_test.min()
+    return responses if every else responses.select(trials=test)
 
 
 def model_layers(job: Job) -> dict[str, Layers]:

@@ -13,8 +13,9 @@ from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import SearchlightSettings
 from brainalign.datasets.formats import load_mesh
-from brainalign.datasets.splits import group_labels, repeat_counts, repeats_cube, split_rows
+from brainalign.datasets.splits import group_labels, repeat_counts, repeats_cube
 from brainalign.io import brain_maps, voxel_affine
+from brainalign.pipelines.compare.rdms import compared_trials
 from brainalign.workflow import Job
 
 HEMISPHERES = ("L", "R")
@@ -90,9 +91,8 @@ def _blocks(job: Job, responses: Responses, distance: str, options: SearchlightS
 
 
 def _images(job: Job, responses: Responses, distance: str) -> Measured:
-    """Return the test images; their repeats are runs, of which the first so many count that all images have."""
-    test = split_rows(job.load("splits", pd.DataFrame), responses.trials)["test"]
-    shown = responses.select(trials=np.sort(test))
+    """Return images; their repeats are runs, of which the first so many count that all images have."""
+    shown = compared_trials(job, responses)
     names = np.asarray(pd.unique(shown.trials["stimulus_id"]))
     if distance == "crossnobis" and repeat_counts(shown.trials).min() > 1:
         cube = repeats_cube(shown, unequal="fewest")

@@ -77,7 +77,7 @@ def decode_modalities(job: Job) -> None:
         "permutations": options.permutations,
     }
     job.save("spaceretrieval", pd.concat(tables, ignore_index=True), **about)
-    job.save("spacechanges", _changes(found, test), measure="top-5")
+    job.save("spacechanges", _changes(found, test), measure="2-way")
     job.save("spacecurve", _curves(space, splits["test"], options, job.seed))
     fused, ids = decoding.fused_embedding(found["joint"], test)
     job.save("spacegeometry", _geometry(found, test, options.permutations, job.seed))

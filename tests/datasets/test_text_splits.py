@@ -114,23 +114,20 @@ def test_planted_leaks_are_named() -> None:
     table = corpus()
     clean = datasets.make_text_split(table, test=0.2, val=0.1, seed=0)
     assert not datasets.text_leakage(clean, table)
-
-    def rows_of(side: str) -> np.ndarray:
-        return np.flatnonzero(clean["split"] == side)
-
-    leaky, moved = clean.copy(), rows_of("test")[0]
+    first_of = clean["split"].tolist().index
+    leaky, moved = clean.copy(), first_of("test")
     leaky.loc[moved, "split"] = "train"
     (problem,) = datasets.text_leakage(leaky, table)
     assert problem.what.startswith("1 sentences are both train and test (trials ")
     assert set(problem.rows) == set(table["trial_id"][table["text"] == table["text"][moved]])
     refused(f"splits: fold 0: 1 sentences .*{problem.rows[0]}", datasets.stop_on, [problem])
     leaky = clean.copy()
-    leaky.loc[rows_of("val")[0], "split"] = "train"
+    leaky.loc[first_of("val"), "split"] = "train"
     (problem,) = datasets.text_leakage(leaky, table)
     assert problem.what.startswith("repeats in validation: 1 sentences are both train and val")
     # A text under two ids: the text counts.
-    renamed, test_text = table.copy(), table["text"][rows_of("test")[0]]
-    train_row = rows_of("train")[0]
+    renamed, test_text = table.copy(), table["text"][first_of("test")]
+    train_row = first_of("train")
     renamed.loc[train_row, "text"] = test_text.upper()
     (problem,) = datasets.text_leakage(clean, renamed)
     assert table["trial_id"][train_row] in problem.rows

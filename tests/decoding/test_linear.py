@@ -71,6 +71,7 @@ def test_a_penalty_at_the_edge_of_the_grid_is_said() -> None:
 
 def test_settings_are_chosen_on_validation_trials() -> None:
     signals, targets, subjects = trials()
+    refused("did you mean 'pooled'", LinearDecoder().set_params(sharing="pool").fit, signals, targets, subjects)
     refused("4 settings need validation", LinearDecoder("partial", penalties=(1, 2), rhos=(0.1, 1)).fit, *trials())
     targets = targets - targets.mean(axis=0)
     same = signals, targets, subjects

@@ -84,8 +84,8 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: 
     refused("1 NaN or infinite", decoding.MaskedBrainModel().fit, series)
     series[1, :, 2] = 0
     refused("run 1, region 2", decoding.MaskedBrainModel().fit, series)
-    refused("did you mean 'static'", decoding.MaskedBrainModel, attention="sttic")
-    refused("no multiple", decoding.MaskedBrainModel, width=10, n_heads=3)
+    refused("did you mean 'static'", decoding.MaskedBrainModel().set_params(attention="sttic").fit, series)
+    refused("no multiple", decoding.MaskedBrainModel(width=10, n_heads=3).fit, series)
     save_file({"a": np.zeros(3)}, tmp_path / "other.safetensors")
     refused("no masked model", decoding.MaskedBrainModel.load, tmp_path / "other.safetensors")
 

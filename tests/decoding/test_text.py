@@ -101,7 +101,7 @@ def test_trials_that_cannot_be_trained_on_are_refused_at_once() -> None:
     assert [len(one.history_.validated) > 0 for one in fitted] == [True, False]  # what is given chooses
     refused("both train and val", small(selection="best_val").fit, train, train)
     refused("validation trials", small(selection="best_val").fit, trials(8))
-    refused("'best_val', 'last'", small, selection="best_test")
+    refused("'best_val', 'last'", small().set_params(selection="best_test").fit, train)
     longer = changed(meta=train.meta.assign(n_samples=[1, *[40] * 95]))
     refused("n_samples from 1 to 40 do not fit 32 times", small().fit, longer)
     # Of `training.inside`: neither end of the trials may lie outside of the recording.

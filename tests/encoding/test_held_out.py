@@ -286,10 +286,9 @@ def test_trials_averaged_before_are_fitted_as_those_averaged_here(repeats: int |
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monkeypatch, rng) -> None:
     """To the same scores, bit for bit, with a quarter of the responses in memory at most."""
     monkeypatch.setattr("brainalign.regression.inputs.CHUNK", 2**18)  # looked at at once, else 17 MB
-    rng = np.random.default_rng(0)
     X, n_targets = rng.normal(size=(600, 6)), 24_000
     values = (X[:, :1] + rng.normal(size=(600, n_targets))).astype(np.float32)  # 58 MB
     order, single = rng.permutation(600), responses_of(values, [f"s{k:03d}" for k in range(600)])

@@ -86,8 +86,8 @@ def test_what_is_constant_is_undefined_and_what_does_not_fit_is_refused() -> Non
 
 
 def test_rdms_that_lack_pairs_are_pooled_shown_and_known_again() -> None:
-    whole, some = np.arange(1.0, 7), np.array([np.nan, 2, np.nan, 4, np.nan, 6])
-    assert g.pooled_rdm(np.stack([whole, some]), "spearman").tolist() == [1, 1.75, 3, 3.75, 5, 5.75]
+    whole, some, odd = np.arange(1.0, 7), np.array([np.nan, 2, np.nan, 4, np.nan, 6]), [[0] * 6, [1, 0] * 3]
+    assert g.pooled_rdm(np.ma.array([whole] * 2, mask=odd), "spearman").tolist() == [1, 1.75, 3, 3.75, 5, 5.75]
     for method in ("cosine", "pearson"):
         found = g.subject_rdms(np.stack([[whole, 10 * some], [whole, np.nan * whole]]), method)
         assert g.compare(found, whole, method).min() > 0.95
@@ -115,7 +115,7 @@ def test_the_true_geometry_compares_within_the_bounds_of_split_halves() -> None:
         low, high, true = np.mean(found, axis=0)
         assert low - 0.02 < true < high + 0.02 or (distance == "crossnobis" and n_runs < 4 and np.isnan(low))
     order = np.concatenate([np.arange(20), *(20 * k + rng.permutation(20) for k in range(1, 8))])
-    np.testing.assert_allclose(g.split_half_rdms(patterns[order], distance, conditions[order], runs), halves)
+    np.testing.assert_allclose(g.split_half_rdms(patterns[order].tolist(), distance, conditions[order], runs), halves)
     some = (conditions > 0) | (runs == 0)
     refused("lack a condition", g.split_half_rdms, patterns[some], distance, conditions[some], runs[some])
 

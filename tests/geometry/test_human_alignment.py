@@ -225,8 +225,7 @@ def test_ties_share_the_prediction_probabilities_are_a_softmax_and_ceilings_by_h
     a, b, c = WORLD.embedding[WORLD.triplets[0]]
     raised = np.exp([b @ c, a @ c, a @ b])
     np.testing.assert_allclose(p[0], raised / raised.sum())
-    four = np.array([[0, 1, 2], [1, 0, 2], [0, 1, 2], [2, 1, 0]])  # three say 2, one says 0
-    found = g.repeated_ceilings(four, 3)
+    found = g.repeated_ceilings(np.array([[0, 1, 2], [1, 0, 2], [0, 1, 2], [2, 1, 0]]), 3)  # three say 2, one says 0
     assert found.accuracy_high == 0.75
     assert found.accuracy_low == pytest.approx(3 / 4)  # the three are predicted by the others, the one is not
     assert found.agreement == pytest.approx(3 / 6)

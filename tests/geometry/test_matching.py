@@ -75,6 +75,9 @@ def test_nulls_stand_where_they_should(pair: tuple[np.ndarray, np.ndarray, np.nd
     assert (np.sort(shuffled, axis=0) == np.sort(Y, axis=0)).all()
     whole, centred = np.vstack([turned_fit, turned]), Y - Y.mean(0)
     assert np.allclose(whole @ whole.T, centred @ centred.T, atol=1e-9)
+    worlds = [{("a", "1"): one, ("b", "1"): other} for one, other in rng.normal(size=(40, 2, 40, 20))]
+    wide = [g.compare_networks(world, ("one_to_one",), draws=9).eval("null_high - null")[0] for world in worlds]
+    assert np.mean(wide) < 0.067  # .075 where one half alone is scored
 
 
 def test_wide_copies_are_turned_without_their_units_and_ridge_both_ways() -> None:

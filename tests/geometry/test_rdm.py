@@ -10,7 +10,6 @@ from refusals import refused
 
 from brainalign import geometry as g
 from brainalign.arrays import Features
-from brainalign.checks import BrainalignError
 from brainalign.geometry.rdms import WholeCovariance
 
 RUNS, CONDITIONS, CHANNELS = 6, 8, 40
@@ -159,8 +158,8 @@ def test_stimuli_are_matched_by_id_and_a_missing_one_is_named() -> None:
     layers = {"late": Features(values, pd.DataFrame({"stimulus_id": list("abcde")}), "late")}
     expected = g.rdm(values[[3, 0, 2]].reshape(3, -1), "euclidean")
     np.testing.assert_array_equal(g.feature_rdms(layers, ["d", "a", "c"], "euclidean")["late"], expected)
-    with pytest.raises(BrainalignError, match=r"layer 'late' has no features for 1 of 3 stimuli \(x\); run extract"):
-        g.feature_rdms(layers, ["d", "x", "c"], "euclidean")
+    missing = r"layer 'late' has no features for 1 of 3 stimuli \(x\); run extract"
+    refused(missing, g.feature_rdms, layers, ["d", "x", "c"], "euclidean")
 
 
 def by_hand(data: dict[str, np.ndarray], precisions: list[np.ndarray]) -> np.ndarray:
@@ -222,8 +221,8 @@ def test_conditions_that_share_too_few_runs() -> None:
     assert np.isnan(found).tolist() == [True] + [False] * 9
     np.testing.assert_allclose(found[7:], whole[7:], atol=1e-12)  # pairs of conditions 2, 3 and 4
     held &= ~((conditions == 0) & (runs == 1))
-    with pytest.raises(BrainalignError, match=r"1 conditions share 2 or more runs with no other condition \(0\)"):
-        g.rdm(patterns[held], "crossnobis", conditions[held], runs[held])
+    alone = r"1 conditions share 2 or more runs with no other condition \(0\)"
+    refused(alone, g.rdm, patterns[held], "crossnobis", conditions[held], runs[held])
 
 
 def residuals_of(n: int, p: int, seed: int = 0) -> np.ndarray:

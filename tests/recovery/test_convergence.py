@@ -43,8 +43,7 @@ def score_network(layers: list[np.ndarray], world: Hierarchy, seed: int, n: int)
     n_sensors, n_times = world.sensors.shape[1:]
     times = {str(t): np.arange(n_sensors) * n_times + t for t in range(n_times)}
     over_time = averaged(layers, world.sensors.reshape(len(world.sensors), -1), times, folds, n)
-    sensor_r = over_time[0][:, None]  # their mean over sensors
-    return LayerScores(*choice, scored[0], scored[2], sensor_r, over_time[1], over_time[2])
+    return LayerScores(*choice, scored[0], scored[2], over_time[0][:, None], *over_time[1:])  # r: mean over sensors
 
 
 MUST_PASS = (0, 1, 2)
@@ -103,8 +102,7 @@ def test_a_planted_hierarchy(record: Record) -> None:
         "temporal, exact p": "<= 2/720 = .0028", "T_max off by at most, ms": "<= 12",
     }  # fmt: skip
     for name, values in shown.items():
-        digits = 4 if " p" in name else 3
-        text = " ".join(f"{value:.{digits}f}" for value in values)
+        text = " ".join(f"{value:.{4 if ' p' in name else 3}f}" for value in values)
         record(name, text, expected.get(name, "shown"))
 
 

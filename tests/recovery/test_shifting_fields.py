@@ -38,9 +38,8 @@ def interactions(world: ShiftingFields) -> dict[str, np.ndarray]:
         "ridge on x, x*z": np.hstack([one, world.semantics]),
         "ridge on x, x*[s, s^2, s1 s2]": np.hstack([one, s, s**2, s[:, :1] * s[:, 1:]]),
     }
-    rows = len(one)
     return {
-        name: np.einsum("nk,npc->nkpc", factor, world.tokens).reshape(rows, -1).astype(np.float32)
+        name: np.einsum("nk,npc->nkpc", factor, world.tokens).reshape(len(one), -1).astype(np.float32)
         for name, factor in factors.items()
     }
 

@@ -199,8 +199,7 @@ def test_sensor_ceilings(kind: str) -> None:
     values = simulation.to_epochs(responses, info).get_data(copy=False)
     np.testing.assert_allclose(values, responses.values, atol=1e-3 * values.std())  # already referenced
     order = trials.sort_values(["stimulus_id", "repeat"], kind="stable").index
-    first, second = (values[order][k::2] for k in (0, 1))
-    found = pearson(first.reshape(500, -1), second.reshape(500, -1))
+    found = pearson(*(values[order][k::2].reshape(500, -1) for k in (0, 1)))
     planted = truth.sensors["ceiling_single_trial"].to_numpy()
     assert found.mean() == pytest.approx(planted.mean(), abs=0.01)
     assert np.corrcoef(found, planted)[0, 1] > 0.85

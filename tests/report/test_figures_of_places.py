@@ -222,10 +222,9 @@ def test_layers_geometry_and_stimuli_never_trained_on() -> None:
     assert shown["blocklayers"].numbers.set_index(["quantity", "model", "layer"])["value"].to_dict() == expected
     *_, told = chapter.findings  # of each distance the layer that fits best, its p times the number of layers
     mine = fits[fits["model"] == "net"]
-    tops = mine.loc[mine.groupby("distance", sort=False)["score"].idxmax()]
     best = [
         f"{row['layer']} by {row['distance']}/cosine {number(row['score'])} (p {p_equals(min(2 * row['p'], 1.0))}"
-        for _, row in tops.iterrows()
+        for _, row in mine.loc[mine.groupby("distance", sort=False)["score"].idxmax()].iterrows()
     ]
     assert told.startswith(f"Geometry, the best of 2 layers of net (p times 2): {best[0]}, ")
     assert f"; {best[1]}, " in told

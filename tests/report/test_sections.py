@@ -280,9 +280,9 @@ def test_encoders_and_layers_in_words(kept: Kept) -> None:
 RETRIEVED = frame(
     "space measure value low high chance p n_gallery difference difference_low difference_high",
     ("grounded", "rank", 9.0, 9.0, 9.0, 9.0, 9.0, 9, NAN, NAN, NAN),
-    ("grounded", "top-1", 0.4, 0.3, 0.5, 0.02, 0.001, 50, NAN, NAN, NAN),
-    ("ridge", "top-1", 0.31, 0.21, 0.41, 0.9, 0.9, 9, 0.09, 0.01, 0.19),
-    ("shuffled", "top-1", 0.03, 0.01, 0.05, 0.9, 0.9, 9, NAN, NAN, NAN),
+    ("grounded", "2-way", 0.4, 0.3, 0.5, 0.02, 0.001, 50, NAN, NAN, NAN),
+    ("ridge", "2-way", 0.31, 0.21, 0.41, 0.9, 0.9, 9, 0.09, 0.01, 0.19),
+    ("shuffled", "2-way", 0.03, 0.01, 0.05, 0.9, 0.9, 9, NAN, NAN, NAN),
 )
 
 

@@ -161,7 +161,7 @@ def test_choices_and_what_they_rest_on() -> None:
 
 
 def modalities_material(**fitted: Any) -> StudyMaterial:
-    base = {"decoder": ["joint", "ridge", "shuffled", "low level"], "measure": ["top-1", "top-5"]}
+    base = {"decoder": ["joint", "ridge", "shuffled", "low level"], "measure": ["2-way", "top-1", "top-5"]}
     places = ["modalities eeg meg", "modalities meg eeg", "image eeg image", "fused all image"]
     rows = made({**base, "place": range(4)}).sort_values(["place", "measure"], kind="stable")
     rows[["kind", "query", "gallery"]] = [places[k].split() for k in rows["place"]]

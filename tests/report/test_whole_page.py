@@ -111,7 +111,7 @@ def details(regions: list[str], layers: list[str]) -> dict[str, dict[str, Any]]:
 def grounding(regions: list[str]) -> dict[str, Any]:
     axes = pd.DataFrame({"axis": [1, 2], "variance": 0.3, "name": ["size", ""], "low_words": "a", "high_words": "b"})
     tables = {
-        "groundedscores": rows(space=["grounded", "ridge", "shuffled"], measure=["top-1", "top-5"], n_gallery=[40]),
+        "groundedscores": rows(space=["grounded", "ridge", "shuffled"], measure=["top-1", "2-way"], n_gallery=[40]),
         "groundedaxes": axes,
         "groundedattributes": rows(axis=[1, 2], attribute=["size"]),
         "groundednorms": pd.DataFrame(),

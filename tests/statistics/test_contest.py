@@ -46,7 +46,7 @@ def test_definitions_by_hand() -> None:
     assert st.family_contest([*TASK, LANGUAGE], REGIONS, **SIZES)["ceiling_r"].isna().all()
 
 
-def test_draws_are_paired_and_the_best_other_is_taken_in_every_draw() -> None:
+def test_draws_are_paired_and_the_best_is_ahead_of_each_of_the_others() -> None:
     shared = 0.2 * np.random.default_rng(3).normal(size=(500, 2))  # the same images are easy for all families
     together = [replace(one, draws=one.draws + shared) for one in (*TASK, LANGUAGE)]
     assert st.family_contest(together, REGIONS, **SIZES)["decided"].tolist() == [True, True, False, False]
@@ -55,6 +55,8 @@ def test_draws_are_paired_and_the_best_other_is_taken_in_every_draw() -> None:
     rows = st.family_contest([*TASK, LANGUAGE, wild], REGIONS, **SIZES).set_index(["region", "family"])
     assert not rows["decided"].any()
     assert rows.loc[("V1", "task"), "ahead_low"] < 0 < rows.loc[("V1", "task"), "ahead"]
+    alike = [candidate("o" * k, "x", [0.463] * 4, [0.1] * 4) for k in range(1, 6)]  # each 2.6 standard errors behind
+    assert st.family_contest([TASK[0], *alike], REGIONS, **SIZES)["decided"].tolist() == [True] * 6 + [False] * 6
 
 
 def test_what_is_not_above_its_null_ties_or_is_constant_is_undecided() -> None:

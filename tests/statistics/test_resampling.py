@@ -62,6 +62,7 @@ def test_exchanged_features_and_p_values_that_count_the_observed_and_fdr() -> No
     np.testing.assert_allclose(st.permutation_test(np.array(0.1 + 0.2), np.array([0.3])), 1.0)  # equal but for rounding
     assert st.permutation_test(np.array([2.0]), np.array([[1.0], [np.nan], [np.nan]])) == 1 / 2
     assert np.isnan(st.permutation_test(np.array([np.nan]), null[:, :1])).all()
+    refused(r"null has shape \(2,\)", st.permutation_test, null, np.array([2.0, 5.0]))
     refused("did you mean 'max'", st.permutation_test, np.array([2.0, 5.0]), null, "maxx")
     p = np.array([0.01, 0.04, np.nan, 0.03, 0.5])
     np.testing.assert_allclose(st.fdr(p)[[0, 1, 3, 4]], [0.04, 0.16 / 3, 0.16 / 3, 0.5])
@@ -77,7 +78,8 @@ def test_bootstrap_reports_the_mean_and_brackets_it() -> None:
     assert (found.mean, found.n) == (pytest.approx(values.mean()), 40)
     constant = st.bootstrap(np.full(7, 0.5))
     assert constant.low == constant.mean == constant.high
-    refused("needs 6 finite units or more; got 2", st.bootstrap, np.array([0.1, 0.2]))
+    for units, got in (([0.1, 0.2], "2"), (np.ones((7, 3)), "shape")):
+        refused(f"needs 6 finite units or more; got {got}", st.bootstrap, units)
     refused("nan", st.bootstrap, np.full(8, np.nan))
 
 

@@ -48,9 +48,8 @@ def test_an_offset_of_all_signals_tells_no_subjects_apart() -> None:
 
 def test_what_is_constant_but_for_rounding_has_no_score() -> None:
     flat, labels = np.full((41, 2), 0.1), np.arange(41) % 3  # the mean of 41 times .1 is not .1
-    assert np.isnan(
-        statistics.held_out_r2(RIDGE, RNG(0).normal(size=(41, 5)), flat, [np.arange(20), np.arange(20, 41)])
-    )
+    halves = [np.arange(20), np.arange(20, 41)]
+    assert np.isnan(statistics.held_out_r2(RIDGE, RNG(0).normal(size=(41, 5)), flat, halves))
     assert np.isnan(geometry.fit_dimensions(RNG(0).normal(size=(41, 5)), flat, RIDGE, 3, 2, RNG(0)).r2).all()
     np.testing.assert_array_equal(geometry.sensor_effects(flat[:, :, None], labels, labels[None])[0], 0)
 
@@ -63,4 +62,8 @@ def test_missing_values_and_other_units_are_refused() -> None:
     refused("queries", decoding.similarity_ranks, LOST, X)
     refused("targets", decoding.LinearDecoder().fit, SIGNALS, LOST, np.repeat("a", 40))
     refused("no RDM", geometry.FlexibleModel, X[:0])
+    refused("groups has 1 missing", geometry.leave_one_group_out, ["a", None, "b"])
+    refused("labels has 1 missing", geometry.decode_times, SIGNALS, [None, *"ab" * 19, "a"], [])
+    refused("stimulus_ids has 1 missing", statistics.ncsnr, X, [np.nan, *range(39)])
+    refused("masked", statistics.pearson, np.ma.masked_less(X, 0), X)
     refused("root mean square of 9.78e-14", decoding.ConditionalGaussian().fit, 1e-13 * RNG(0).normal(size=(4, 60, 5)))

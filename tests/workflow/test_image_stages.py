@@ -533,6 +533,7 @@ def tables(outputs: dict[str, Path]) -> dict[str, pd.DataFrame]:
 
 def test_tables_are_as_they_were_and_one_region_is_a_reason(outputs, tmp_path, patterns) -> None:
     found, about = tables(outputs), load_sidecar(outputs["regions"])["details"]
+    assert (found["regions"].set_index("name").loc[["upper clip", "nested"], "p"] < 0.05).all()  # 20 relabellings
     Record(Path(__file__).parent / "recorded_stages.json").check("identify", found | {"about": about})
     found = run(tmp_path, write(tmp_path, patterns[:, :1], ["all"]))
     section = identification_section(tables(found), load_sidecar(found["regions"])["details"])

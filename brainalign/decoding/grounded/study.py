@@ -144,7 +144,7 @@ def scene_retrieval(
     best : array (n, n), optional
         Scores of another model of the same captions and scenes, which these are compared with.
     n_ways : int
-        Also: first among so many, the mean over all galleries; left out where the whole gallery is not larger.
+        Beside 2-way: first among so many, the mean over all galleries; left out where the whole one is not larger.
     n_permutations, n_draws, confidence, seed : int, int, float, int
 
     Returns
@@ -200,9 +200,8 @@ def _measures(n_gallery: Rows, n_ways: int) -> list[tuple[str, dict[int, Values]
     """Return every measure, as the score of each rank by the size of the gallery."""
     sizes, least = np.unique(n_gallery), int(n_gallery.min())
     found = [(f"top-{k}", {int(n): (np.arange(1, n + 1) <= k).astype(float) for n in sizes}) for k in TOP if k < least]
-    if n_ways < least:
-        found.append((f"{n_ways}-way", {int(n): way_accuracy(int(n), n_ways) for n in sizes}))
-    return found
+    ways = (2, n_ways) if 2 < n_ways < least else (2,)  # of weak signals 2-way tells most
+    return found + [(f"{k}-way", {int(n): way_accuracy(int(n), k) for n in sizes}) for k in ways]
 
 
 def caption_vectors(said: NDArray[Any], vectors: Values) -> NDArray[np.float64]:

@@ -128,14 +128,6 @@ class MaskedBrainModel(BaseEstimator):  # type: ignore[misc]
     device: str = "auto"
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        check_choice("design", self.design, ("tiny", "full"))
-        check_choice("attention", self.attention, ("static", "adaptive"))
-        if not 0 <= self.ratio[0] <= self.ratio[1] < 1:
-            raise BrainalignError(f"ratio {self.ratio} must rise within 0 and 1: shares of regions that are hidden")
-        if self.width % self.n_heads:
-            raise BrainalignError(f"width {self.width} is no multiple of n_heads {self.n_heads}; change one of them")
-
     @property
     def frames_read(self) -> int:
         """Count the frames that the network reads together."""
@@ -164,6 +156,12 @@ class MaskedBrainModel(BaseEstimator):  # type: ignore[misc]
             If values are not finite, a region is constant, runs are shorter than what is read together, or "plateau"
             has no validation runs.
         """
+        check_choice("design", self.design, ("tiny", "full"))
+        check_choice("attention", self.attention, ("static", "adaptive"))
+        if not 0 <= self.ratio[0] <= self.ratio[1] < 1:
+            raise BrainalignError(f"ratio {self.ratio} must rise within 0 and 1: shares of regions that are hidden")
+        if self.width % self.n_heads:
+            raise BrainalignError(f"width {self.width} is no multiple of n_heads {self.n_heads}; change one of them")
         values = check_series(series, self.frames_read)
         names = [f"region{k}" for k in range(values.shape[2])] if regions is None else [str(name) for name in regions]
         check_rows("regions", len(names), "series", values.shape[2], "name every region once")

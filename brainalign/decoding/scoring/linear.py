@@ -107,10 +107,6 @@ class LinearDecoder(BaseEstimator):  # type: ignore[misc]
     rhos: tuple[float, ...] = (0.3,)
     window: int = 8
 
-    def __post_init__(self) -> None:
-        check_choice("sharing", self.sharing, ("own", "pooled", "partial"))
-        check_choice("features", self.features, ("raw", "log_power", "covariance"))
-
     def fit(self, signals: Values, targets: Values, subjects: Labels, validation: Held | None = None) -> Self:
         """Fit, and choose penalty and rho where there are several.
 
@@ -127,6 +123,8 @@ class LinearDecoder(BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If shapes do not fit, or several penalties or rhos are given and no validation trials.
         """
+        check_choice("sharing", self.sharing, ("own", "pooled", "partial"))
+        check_choice("features", self.features, ("raw", "log_power", "covariance"))
         signals, targets = np.asarray(signals), np.asarray(targets, dtype=np.float64)
         self._shape = signals.shape[1:]
         self._names = {str(name): name for name in np.unique(subjects)}  # 7 and "7" are one subject
@@ -303,9 +301,8 @@ def cross_fitted(
             )
         for subject in np.unique(subjects):
             fitted, asked = ~held & (subjects == subject), held & (subjects == subject)
-            x, y, new = (
-                np.asarray(part, dtype=np.float64) for part in (signals[fitted], targets[fitted], signals[asked])
-            )
+            parts = signals[fitted], targets[fitted], signals[asked]
+            x, y, new = (np.asarray(part, dtype=np.float64) for part in parts)
             for penalty, predicted in zip(penalties, _paths(x, y, new, penalties), strict=True):
                 found[penalty][asked] = predicted
     scores = {penalty: mean_cosine(predicted, targets) for penalty, predicted in found.items()}

@@ -22,7 +22,7 @@ from scipy.special import stdtrit
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.decoding.scoring import distinct_gallery, shown_ranks, similarity_ranks, stimulus_interval
+from brainalign.decoding.scoring import distinct_gallery, shown_ranks, similarity_ranks, stimulus_interval, way_accuracy
 from brainalign.decoding.training import Trials
 from brainalign.statistics import pairing_test
 
@@ -65,9 +65,9 @@ def space_retrieval(
     Returns
     -------
     DataFrame
-        A row per search and measure: kind, query, gallery, measure, value, low, high (over subjects and stimuli drawn
-        anew; NaN below six stimuli), chance, null_mean, null_sd and p (exchanges of distinct stimuli), n_gallery,
-        n_trials, n_stimuli, n_subjects.
+        A row per search and measure ("top-k", and "2-way", which tells most of weak signals): kind, query, gallery,
+        measure, value, low, high (over subjects and stimuli drawn anew; NaN below six stimuli), chance, null_mean,
+        null_sd and p (exchanges of distinct stimuli), n_gallery, n_trials, n_stimuli, n_subjects.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def space_retrieval(
         if trials.meta.duplicated(["subject", "stimulus_id"]).any():
             raise BrainalignError(f"{name}: a subject has several trials of a stimulus; average them by averaged()")
     searches = (search for search in _searches(embeddings, test) if search.kind in kinds)
-    return pd.DataFrame([_row(search, k, n_permutations, confidence, seed) for search in searches for k in top])
+    return pd.DataFrame([row for search in searches for row in _rows(search, top, n_permutations, confidence, seed)])
 
 
 def fused_embedding(
@@ -96,19 +96,21 @@ def fused_embedding(
     return _means(stacked, shown, ids), ids
 
 
-def stimulus_hits(embeddings: Mapping[str, Values], test: Mapping[str, Trials], top: int = 5) -> pd.DataFrame:
-    """Compute the hit rate of each stimulus in the first `top` image vectors (n_stimuli, n_modalities), over subjects.
+def stimulus_hits(embeddings: Mapping[str, Values], test: Mapping[str, Trials], top: int | None = None) -> pd.DataFrame:
+    """Compute how well each stimulus is found among image vectors (n_stimuli, n_modalities), over subjects.
 
     Parameters
     ----------
     embeddings : mapping of array (n_trials, n_dimensions)
     test : mapping of Trials
-    top : int
+    top : int, optional
+        The hit rate in the first `top`; where not given 2-way accuracy, the share of other images that are less alike.
     """
     found = {}
     for name, trials in test.items():
         ranks = shown_ranks(embeddings[name], trials.targets, trials.meta["stimulus_id"])
-        found[name] = pd.Series(ranks <= top, index=trials.meta["stimulus_id"]).groupby(level=0, sort=False).mean()
+        hits = _by_rank(trials.meta["stimulus_id"].nunique(), top)[ranks - 1]
+        found[name] = pd.Series(hits, index=trials.meta["stimulus_id"]).groupby(level=0, sort=False).mean()
     return pd.DataFrame(found)
 
 
@@ -188,23 +190,28 @@ def _subject_pairs(
         yield means[one], np.arange(len(ids)), means[other], np.full(len(ids), subjects[one])
 
 
-def _row(search: _Search, k: int, n_permutations: int, confidence: float, seed: int) -> dict[str, Any]:
-    hits, columns, people = [], [], []
-    for queries, shown, gallery, subjects in search.parts:
-        hits.append((similarity_ranks(queries, gallery) <= k).astype(float))
-        columns.append(shown)
-        people.append(subjects)
-    pair_scores, column, who = np.concatenate(hits), np.concatenate(columns), np.concatenate(people)
-    test = pairing_test(pair_scores, column, None, n_permutations, seed)
-    own, n_subjects = pair_scores[np.arange(len(column)), column], len(np.unique(who))
-    if search.kind == "subjects":
-        pseudo = _pseudo_values(own.reshape(len(hits), -1), n_subjects)
-        own, who, column = pseudo.ravel(), *(each.ravel() for each in np.indices(pseudo.shape))
-    low, high = np.clip(stimulus_interval(own, who, column, 1000, seed, confidence), 0, 1)
-    n_gallery = pair_scores.shape[1]
-    about: dict[str, Any] = {"kind": search.kind, "query": search.query, "gallery": search.gallery}
-    about |= {"measure": f"top-{k}", "value": test.value, "low": low, "high": high, "chance": min(1.0, k / n_gallery)}
-    return about | {**test.against_null(), "n_gallery": n_gallery, **test.counts(), "n_subjects": n_subjects}
+def _by_rank(n_gallery: int, top: int | None) -> Values:
+    """Compute what each rank counts: 1 in the first `top` or, without it, the share of others that it is ahead of."""
+    return way_accuracy(n_gallery, 2) if top is None else (np.arange(n_gallery) < top).astype(float)
+
+
+def _rows(
+    search: _Search, top: Sequence[int], n_permutations: int, confidence: float, seed: int
+) -> Iterator[dict[str, Any]]:
+    ranks = np.concatenate([similarity_ranks(queries, gallery) for queries, _, gallery, _ in search.parts])
+    column, who = (np.concatenate([part[k] for part in search.parts]) for k in (1, 3))
+    about = {"kind": search.kind, "query": search.query, "gallery": search.gallery}
+    n_gallery, n_subjects = ranks.shape[1], len(np.unique(who))
+    for k in (*top, None):
+        measure, accuracy = "2-way" if k is None else f"top-{k}", _by_rank(n_gallery, k)
+        test = pairing_test(accuracy[ranks - 1], column, None, n_permutations, seed)
+        own, people, stimuli = accuracy[ranks[np.arange(len(column)), column] - 1], who, column
+        if search.kind == "subjects":
+            own = _pseudo_values(own.reshape(len(search.parts), -1), n_subjects)
+            people, stimuli = np.indices(own.shape).reshape(2, -1)
+        low, high = np.clip(stimulus_interval(own.ravel(), people, stimuli, 1000, seed, confidence), 0, 1)
+        row = {"measure": measure, "value": test.value, "low": low, "high": high, "chance": accuracy.mean()}
+        yield about | row | {**test.against_null(), "n_gallery": n_gallery, **test.counts(), "n_subjects": n_subjects}
 
 
 def _pseudo_values(pairs: Values, n: int) -> Values:

@@ -138,13 +138,6 @@ class SharedSpace(BaseEstimator):  # type: ignore[misc]
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        check_choice("size", self.size, MODALITY_ENCODERS)
-        check_choice("phases", self.phases, ("joint", "two"))
-        check_choice("schedule", self.schedule, ("one_cycle", "plateau"))
-        if self.blend is not None and not 0 <= self.blend <= 1:
-            raise BrainalignError(f"blend {self.blend} is not between 0 (the network alone) and 1 (ridge alone)")
-
     def fit(self, train: Mapping[str, Trials], val: Mapping[str, Trials] | None = None) -> Self:
         """Train on trials of every modality.
 
@@ -162,6 +155,11 @@ class SharedSpace(BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If a stimulus is in train and val, targets have several sizes, or values are not finite.
         """
+        check_choice("size", self.size, MODALITY_ENCODERS)
+        check_choice("phases", self.phases, ("joint", "two"))
+        check_choice("schedule", self.schedule, ("one_cycle", "plateau"))
+        if self.blend is not None and not 0 <= self.blend <= 1:
+            raise BrainalignError(f"blend {self.blend} is not between 0 (the network alone) and 1 (ridge alone)")
         _check(train, val or {})
         seen, held = (train, val) if val else held_out_stimuli(train, self.seed)
         self.scales_ = {name: SubjectScale.fit(t.signals, t.meta["subject"].to_numpy()) for name, t in seen.items()}

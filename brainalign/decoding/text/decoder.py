@@ -107,11 +107,6 @@ class TextDecoder(BaseEstimator):  # type: ignore[misc]
     encoder_options: Mapping[str, Any] | None = None
     bridge_options: Mapping[str, Any] | None = None
 
-    def __post_init__(self) -> None:
-        check_choice("selection", self.selection or "last", ("last", "best_val"))
-        if not 0 <= self.alignment_weight <= 1:
-            raise BrainalignError(f"alignment_weight is {self.alignment_weight}; it is a share, from 0 to 1")
-
     def fit(self, train: training.Trials, val: training.Trials | None = None, texts: Texts | None = None) -> Self:
         """Train on the trials of one split.
 
@@ -130,6 +125,9 @@ class TextDecoder(BaseEstimator):  # type: ignore[misc]
             If values are not finite, a channel is zero in a subject, a stimulus is in both splits, shapes do not fit,
             validation trials are asked for and not given, or texts and language model do not come together.
         """
+        check_choice("selection", self.selection or "last", ("last", "best_val"))
+        if not 0 <= self.alignment_weight <= 1:
+            raise BrainalignError(f"alignment_weight is {self.alignment_weight}; it is a share, from 0 to 1")
         training.check_training(train, val, texts, self.selection, self.language is not None)
         self.known_ = training.Known.of(train.meta)
         sizes = (*train.signals.shape[1:], train.targets.shape[1], *self.known_.counts, self.sfreq)

@@ -15,7 +15,7 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, compare, pooled_rdm, whitened_equally
-from brainalign.geometry.rdms import Precision, are_constant, rank_rdms, rdm
+from brainalign.geometry.rdms import Precision, are_constant, design_of, float64_of, rank_rdms, rdm
 from brainalign.statistics import permutation_test
 
 FEW_STIMULI = 7  # fewer have less than 5,040 orders
@@ -44,22 +44,22 @@ def split_half_rdms(
     BrainalignError
         If a half lacks a condition.
     """
-    runs, (codes, every) = np.asarray(runs), pd.factorize(np.asarray(conditions))
-    names, of_each = pd.unique(runs), len(pd.unique(runs)) // 2
+    values = float64_of(patterns)
+    design = design_of(len(values), conditions, runs)
+    codes, every, names = design.conditions, design.condition_names, design.run_names
+    of_each = len(names) // 2
     own: Any = precision if isinstance(precision, Sequence) or getattr(precision, "ndim", 2) == 3 else None
     rng, found = np.random.default_rng(seed), []
     splits = 0 if of_each < (2 if method == "crossnobis" else 1) else 1 if len(names) == 2 else N_SPLITS
     for order in (rng.permutation(len(names)) for _ in range(splits)):
         for part in (order[:of_each], order[of_each : 2 * of_each]):
-            rows = np.flatnonzero(np.isin(runs, names[part]))
+            rows = np.flatnonzero(np.isin(design.runs, part))
             rows = rows[np.argsort(codes[rows], kind="stable")]  # pairs in the order that those of all runs have
             if len(np.unique(codes[rows])) < len(every):
                 raise BrainalignError(f"runs {', '.join(map(str, names[part]))} lack a condition; leave out such runs")
             # One precision per run, in the order in which runs appear, as `rdm` takes them.
-            whitening: Any = (
-                precision if own is None else [own[list(names).index(run)] for run in pd.unique(runs[rows])]
-            )
-            found.append(rdm(patterns[rows], method, codes[rows], runs[rows], whitening))
+            whitening: Any = precision if own is None else [own[run] for run in pd.unique(design.runs[rows])]
+            found.append(rdm(values[rows], method, codes[rows], design.runs[rows], whitening))
     return np.reshape(found, (splits, 2, len(every) * (len(every) - 1) // 2))
 
 
@@ -298,10 +298,8 @@ def rdm_partial_test(
     weigh = whitened_equally if COMPARISONS[method].whiten else np.asarray
     inverse = np.linalg.pinv(z @ weigh(z).T, rcond=1e-10, hermitian=True)
     rest_y, rest_x = (v - (v @ weigh(z).T) @ inverse @ z for v in (y, x))
-    sizes = [(rest * weigh(rest)).sum(axis=1) for rest in (rest_y, rest_x)]
-    sizes = [
-        np.where(size > 1e-10 * (v * weigh(v)).sum(axis=1), size, np.nan) for size, v in zip(sizes, (y, x), strict=True)
-    ]
+    rests, wholes = ([(v * weigh(v)).sum(axis=1) for v in pair] for pair in ((rest_y, rest_x), (y, x)))
+    sizes = [np.where(rest > 1e-10 * whole, rest, np.nan) for rest, whole in zip(rests, wholes, strict=True)]
     per_replicate = (rest_y @ weigh(rest_x)[0]) / np.sqrt(sizes[0] * sizes[1])
     squares = square_rdms(weigh(np.concatenate([rest_x, z])))  # (1 + n_others, n_stimuli, n_stimuli)
     i, j = np.triu_indices(squares.shape[-1], 1)

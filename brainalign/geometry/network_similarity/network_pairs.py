@@ -32,9 +32,10 @@ def compare_networks(
 ) -> pd.DataFrame:
     """Compute the similarity of the layers of different networks, with nulls.
 
-    Matches of units are made on one half of the stimuli and scored on the other, beside two nulls: units shuffled each
-    on its own (nothing shared), and a turned copy of the second layer (its space, without its units). Other measures
-    are of all stimuli, beside the second layer with its stimuli in another order, which keeps its geometry.
+    Matches of units are made on one half of the stimuli and scored on the other, both ways, beside two nulls: units
+    shuffled each on its own (nothing shared), and a turned copy of the second layer (its space, without its units).
+    Other measures are of all stimuli, beside the second layer with its stimuli in another order, which keeps its
+    geometry.
 
     Parameters
     ----------
@@ -100,15 +101,14 @@ def compare_networks(
 def _matched(
     X: Values, Y: Values, method: str, halves: Sequence[NDArray[Any]], draws: int, rng: np.random.Generator
 ) -> dict[str, float | str]:
-    fit, other = halves
+    def score(second: Values) -> float:
+        both = (halves, halves[::-1])
+        found = [match_units(X[fit], second[fit], method, (X[other], second[other])).score for fit, other in both]
+        return float(np.mean(found))
 
-    def score(second: Values, held_out: Values) -> float:
-        return match_units(X[fit], second, method, (X[other], held_out)).score
-
-    shuffled = [shuffled_units(Y, rng) for _ in range(draws)]
-    null = [score(Z[fit], Z[other]) for Z in shuffled]
-    turned = [score(*rotated_copy(Y[fit], rng, Y[other])) for _ in range(draws)]
-    return _summary(score(Y[fit], Y[other]), null, float(np.mean(turned)) if turned else float("nan"))
+    null = [score(shuffled_units(Y, rng)) for _ in range(draws)]
+    turned = [score(*rotated_copy(Y, rng)) for _ in range(draws)]
+    return _summary(score(Y), null, float(np.mean(turned)) if turned else float("nan"))
 
 
 def _compared(

@@ -1,6 +1,6 @@
 """Dissimilarities of response patterns, the noise they are measured with, and how RDMs are read and written."""
 
-from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, as_numpy
+from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, as_numpy, float64_of
 from brainalign.geometry.rdms.covariance import NoiseCovariance, Precision, WholeCovariance
 from brainalign.geometry.rdms.dissimilarity import DISTANCES, WHITENED, design_of, feature_rdms, rdm, stimulus_features
 from brainalign.geometry.rdms.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox

@@ -28,11 +28,13 @@ def namespace_of(array: object) -> Any:
 
 def float64_of(array: object) -> Any:
     """Return the array in float64, on its device; itself where it is float64 already."""
-    return array.double() if is_tensor(array) else np.asarray(array, dtype=np.float64)  # type: ignore[attr-defined]
+    return array.double() if is_tensor(array) else as_numpy(array)  # type: ignore[attr-defined]
 
 
 def as_numpy(array: object) -> NDArray[Any]:
-    """Return an array or tensor as numpy, in float64."""
+    """Return an array or tensor as numpy, in float64; masked values are missing ones, NaN."""
+    if isinstance(array, np.ma.MaskedArray):
+        return np.ma.filled(array.astype(np.float64), np.nan)
     return np.asarray(array.detach().cpu() if is_tensor(array) else array, dtype=np.float64)  # type: ignore[attr-defined]
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Features, Values
-from brainalign.checks import BrainalignError, check_choice, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_labelled, check_rows, listed
 from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, float64_of, namespace_of
 from brainalign.geometry.rdms.covariance import Precision, Whitening, whitening_of
 
@@ -58,10 +58,8 @@ def design_of(n_rows: int, conditions: NDArray[Any] | None, runs: NDArray[Any] |
         if labels is not None:
             values = np.asarray(labels)
             check_rows(name, len(values), "patterns", n_rows, "give one label per row of patterns")
-            coded[name] = codes, _ = pd.factorize(values)
-            if (codes < 0).any():
-                row = int(np.argmin(codes))
-                raise BrainalignError(f"{name} has {int((codes < 0).sum())} missing labels (first: row {row}); fill in")
+            coded[name] = pd.factorize(values)
+            check_labelled(name, coded[name][0])
     run_codes, run_names = coded.get("runs", (np.zeros(n_rows, dtype=np.intp), np.zeros(1)))
     if "conditions" not in coded:
         sizes = np.bincount(run_codes, minlength=1)

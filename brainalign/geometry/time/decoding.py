@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_folds, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_folds, check_labelled, check_rows, listed
 from brainalign.geometry.inference import defined_mean
 from brainalign.geometry.time.areas_under_curve import auc, auc_draws
 from brainalign.geometry.time.discriminant import Codes, Discriminants, fit_discriminants, membership
@@ -32,6 +32,7 @@ def leave_one_group_out(groups: Sequence[Any] | NDArray[Any]) -> list[Fold]:
         If there is one group only.
     """
     codes, names = pd.factorize(np.asarray(groups))
+    check_labelled("groups", codes)
     if len(names) < 2:
         raise BrainalignError(
             f"there is one group only ({listed(list(map(str, names)))}), so none can be left out; use contiguous_folds"
@@ -123,12 +124,9 @@ class TimeScores:
             if self.measure == "auc":
                 parts.append(auc_draws(decided, truth == 1, mine))
                 continue
-            recalls = []
-            for code in np.unique(truth):
-                member = mine * (truth == code)
-                total = member.sum(axis=1, keepdims=True)
-                recalls.append((member @ decided) / np.where(total > 0, total, np.nan))
-            parts.append(np.nanmean(recalls, axis=0))
+            members = mine * (truth == np.unique(truth)[:, None])[:, None]  # (n_classes, n_draws, n_test)
+            totals = members.sum(axis=2, keepdims=True)
+            parts.append(np.nanmean((members @ decided) / np.where(totals > 0, totals, np.nan), axis=0))
         return defined_mean(np.stack(parts), axis=0)
 
 
@@ -291,6 +289,7 @@ def _check(values: Values, codes: Codes) -> None:
     if values.ndim != 3:
         raise BrainalignError(f"values have shape {values.shape}; they must be (n_trials, n_channels, n_times)")
     check_rows("labels", codes.shape[1], "values", len(values), "give the category of every trial")
+    check_labelled("labels", codes[0])
 
 
 def _fits(
@@ -317,8 +316,6 @@ def _scores(decided: Values, truth: Codes, score: str) -> Values:
     if score == "auc":
         return auc(decided[..., 1, :] - decided[..., 0, :], truth == 1)
     right = decided.argmax(axis=-2) == truth
-    n_classes, recalls = decided.shape[-2], []
-    for code in range(n_classes):
-        member = truth == code
-        recalls.append((right & member).sum(axis=-1) / np.where(member.any(axis=-1), member.sum(axis=-1), np.nan))
-    return np.asarray(np.nanmean(np.stack(recalls), axis=0))
+    members = [truth == code for code in range(decided.shape[-2])]
+    recalls = [(right & one).sum(axis=-1) / np.where(one.any(axis=-1), one.sum(axis=-1), np.nan) for one in members]
+    return np.asarray(np.nanmean(recalls, axis=0))

@@ -150,8 +150,8 @@ class RegionIdentification:
         Regions of drawn subjects that no other drawn subject has.
     shuffled : array (n_shuffles,)
         Nested accuracy with the regions of every subject relabelled at random.
-    shuffled_best : array (n_shuffles,)
-        The largest accuracy over all thresholds there: what choosing by looking gives of nothing.
+    shuffled_accuracy : array (n_shuffles, n_cells)
+        Accuracy at every pair of thresholds there.
     """
 
     cells: Values
@@ -173,7 +173,12 @@ class RegionIdentification:
     dropped_pairs: NDArray[np.intp]
     vanished: NDArray[np.intp]
     shuffled: Values
-    shuffled_best: Values
+    shuffled_accuracy: Values
+
+    @property
+    def shuffled_best(self) -> Values:
+        """The largest accuracy over all thresholds of each relabelling: what choosing by looking gives of nothing."""
+        return np.asarray(self.shuffled_accuracy.max(axis=1))
 
     def at(self, lower: float, upper: float) -> int:
         """Return the row of a pair of thresholds."""
@@ -260,7 +265,7 @@ def identify_regions(
         dropped_pairs=np.array([n for _, _, n in boot], dtype=np.intp),
         vanished=np.array([some.vanished for some, _, _ in boot], dtype=np.intp),
         shuffled=np.array([some.nested for some in shuffled]),
-        shuffled_best=np.array([some.accuracy.max() for some in shuffled]),
+        shuffled_accuracy=np.array([some.accuracy for some in shuffled]).reshape(len(shuffled), len(cells)),
     )
 
 

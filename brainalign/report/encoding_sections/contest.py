@@ -181,10 +181,9 @@ def contest_methods(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, .
         text = (
             f"Families of models ({families}) were compared on the reliable targets of each region. Each family was "
             "represented by the model, method and layer with the largest score inside the training stimuli. The best "
-            "family's lead over the best of the others was resampled over test stimuli, the best of the others taken "
-            "anew in every draw, and its interval widened for the chance of the training stimuli. A region is decided "
-            "when that interval lies above 0 and the best family above the largest of all families under exchanged "
-            "predictions."
+            "family's leads over each of the others were resampled over test stimuli, and their intervals widened for "
+            "the chance of the training stimuli. A region is decided when all of these lie above 0 and the best family "
+            "above the largest of all families under exchanged predictions."
         )
         texts.append((text, ("bootstrap", "folds", "maxstat")))
     return texts

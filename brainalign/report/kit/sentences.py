@@ -419,7 +419,7 @@ def rdm_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
     """Describe the comparison of representational geometries by region or over time."""
     options = material.config.compare
     lower, upper = options.thresholds
-    stimuli = f"test {material.nouns.stimuli}" if material.descriptor.holds_out else material.nouns.stimuli
+    stimuli = material.nouns.stimuli
     comparison = {
         "spearman": "Spearman correlation",
         "cosine": "cosine",
@@ -427,8 +427,9 @@ def rdm_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
         f"with thresholds of all {stimuli} also where these are drawn anew (Spearman correlation of the same layers "
         "stands in the table as rank_score)",
     }[options.comparison]
+    chosen = f" (all, where 200 at most were shown, equally often; else test {stimuli})" * material.descriptor.holds_out
     text = (
-        f"Representational similarity: {options.distance} distances between {stimuli}, compared with "
+        f"Representational similarity: {options.distance} distances between {stimuli}{chosen}, compared with "
         f"{options.feature_distance} distances of features by {comparison}, null by exchanging the "
         f"{material.nouns.stimuli} of the model ({options.permutations} times); shown is the layer of each network "
         f"with the largest mean fit, chosen on these same data. {CEILING_OF_HALVES.format(runs='repeats')}"
