@@ -158,15 +158,12 @@ def test_spread_is_the_mean_distance_of_all_pairs() -> None:
     assert spread(np.ones((5, 3)) * np.arange(1, 6)[:, None]) == pytest.approx(0, abs=1e-12)
 
 
-ASKED = [
+@pytest.mark.parametrize(("decoder", "method", "given"), [
     (LinearDecoder(penalties=(3.0,)), "predict", (np.zeros((2, 3, 4)), ["a", "b"])),
     (MaskedBrainModel(n_layers=3), "reconstruct", (np.zeros((2, 3, 4)), [0])),
     (SharedSpace(options={"eeg": {"width": 3}}), "embed", ("eeg", np.zeros((2, 3, 4)), ["a", "b"])),
     (TextDecoder(n_epochs=7), "predict", (np.zeros((2, 3, 4)), None)),
-]
-
-
-@pytest.mark.parametrize(("decoder", "method", "given"), ASKED)
+])  # fmt: skip
 def test_decoders_are_estimators_that_must_be_fitted(decoder: Any, method: str, given: tuple[Any, ...]) -> None:
     made = clone(decoder)
     assert made.get_params() == decoder.get_params() != type(decoder)().get_params()

@@ -65,14 +65,13 @@ def test_a_space_that_modalities_share(record: Record) -> None:
 
 def test_nothing_is_shared_without_pairs(record: Record) -> None:
     """World shared_space, pairs shuffled in every modality by itself, and noise: chance .01 and .05; seeds 1-3"""
-    rows: dict[str, list[pd.Series]] = {kind: [] for kind in decoding.SPACE_NULLS}
-    for seed in SEEDS:
-        train, test = sides(shared_space(seed=seed))
-        for kind in decoding.SPACE_NULLS:
-            space = decoding.SharedSpace(seed=seed).fit(decoding.null_trials(train, kind, seed))
-            rows[kind].append(retrieved(decoding.embed_all(space, test), test))
     for kind in decoding.SPACE_NULLS:
-        table = pd.concat(rows[kind], axis=1)
+        rows = []
+        for seed in SEEDS:
+            train, test = sides(shared_space(seed=seed))
+            space = decoding.SharedSpace(seed=seed).fit(decoding.null_trials(train, kind, seed))
+            rows.append(retrieved(decoding.embed_all(space, test), test))
+        table = pd.concat(rows, axis=1)
         for measure, limit in (("top-1", 0.05), ("top-5", 0.12)):
             values = table.xs(measure, level="measure")
             record(f"{kind}, largest {measure} of any direction", said(values.max()), f"mean of each <= {limit}")

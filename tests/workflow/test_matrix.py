@@ -66,14 +66,6 @@ def model(**options: Any) -> Callable[[Content, Content], object]:
     return lambda study, run: run.update(models={"planted": options})
 
 
-def recorded(**changes: Any) -> Callable[[Content, Content], object]:
-    return lambda study, run: study["recordings"]["01"].update(changes)
-
-
-def option(section: str, **values: Any) -> Callable[[Content, Content], object]:
-    return lambda study, run: run[section].update(values)
-
-
 def beside(**files: Any) -> Callable[[Content, Content], object]:
     return lambda study, run: study["recordings"].update({"02": files})
 
@@ -82,7 +74,7 @@ ARRAY: Content = {"format": "array", "values": "rates.npy", "trials": "trials.ts
 PAIRS, DRAWN = {"leave_out": "stimulus", "size": 2}, {"share": 0.1}
 RUNS = {"leave_out": "run"}
 REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
-    ("vectors-array-runs", recorded(space="MNI152"), "MNI152, but no target has x_mm"),
+    ("vectors-array-runs", lambda study, _: study["recordings"]["01"].update(space="MNI152"), "no target has x_mm"),
     ("vectors-array-pairs", split(pairs=PAIRS), "add a split like runs"),
     ("vectors-array-folds", split(parts={"leave_out": "stimulus", "folds": 10}), "hold fewer than 3 stimuli"),
     ("vectors-array-pairs", split(runs=RUNS, one={"leave_out": "stimulus"}), "use size: 2 or more"),
@@ -98,7 +90,7 @@ REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("vectors-array-runs", lambda study, run: study.update(epochs={"band_hz": [1, 30]}), "band_hz are of raw"),
     ("vectors-blocks-runs", lambda study, run: study.pop("fmri"), "fmri: give tr_s and space"),
     ("vectors-array-runs", lambda study, run: _save(run, np.ones((120, 24, 2))), "give times_s"),
-    ("vectors-array-runs", option("compare", distances=["mahalanobis"]), "needs the noise of volumes around blocks"),
+    ("vectors-array-runs", lambda _, run: run["compare"].update(distances=["mahalanobis"]), "needs the noise of"),
     ("vectors-array-runs", lambda study, run: run.update(methods={"d": {"encoder": "dictionary"}}), "with stimuli"),
 )
 
