@@ -168,12 +168,12 @@ def test_millimetres_come_from_the_affine_and_nothing_outside_the_mask_is_used(r
     gone = np.isin(np.arange(len(voxels)), [0, 5])
     near[:, gone] = near[gone] = False
     np.testing.assert_array_equal(found.without(gone).members.toarray(), near)
-    cube = np.argwhere(np.ones((7, 7, 7), dtype=bool))
-    sizes = g.volume_neighbourhoods(cube, np.eye(4), 2.0).sizes
-    assert sizes.max() == sizes[len(cube) // 2] == 33  # a voxel at exactly the radius is inside; without them 27
+    cube = np.argwhere(np.ones((7, 7, 7), dtype=bool))  # voxels at exactly the radius are inside; without them 27
+    assert (sizes := g.volume_neighbourhoods(cube, np.eye(4), 2.0).sizes).max() == sizes[len(cube) // 2] == 33
     refused(r"radius_mm is 2\.9, but voxels are 3 mm wide", g.volume_neighbourhoods, cube, np.diag([3.0, 3, 4, 1]), 2.9)
     refused("686 voxels lie in 343 places", g.volume_neighbourhoods, np.concatenate([cube, cube]), np.eye(4), 2.0)
-    refused("give indices", g.volume_neighbourhoods, cube[:, :2], np.eye(4), 2.0)
+    for wrong in (cube[:, :2], 3 * cube):  # in mm, which were searchlights of one voxel each
+        refused("give indices", g.volume_neighbourhoods, wrong, 3 * np.eye(4), 3.0)
 
 
 def distances(coordinates: np.ndarray, faces: np.ndarray, cortex: np.ndarray) -> np.ndarray:

@@ -82,16 +82,15 @@ def volume_neighbourhoods(voxels: NDArray[np.integer[Any]], affine: Values, radi
     voxels, affine = np.asarray(voxels), np.asarray(affine, dtype=np.float64)
     if voxels.ndim != 2 or voxels.shape[1] != 3 or affine.shape != (4, 4):
         raise BrainalignError(
-            f"voxels have shape {voxels.shape} and the affine {affine.shape}; give indices (n_voxels, 3) and an affine "
-            "(4, 4)"
+            f"voxels have shape {voxels.shape}, the affine {affine.shape}; give indices (n_voxels, 3), an affine (4, 4)"
         )
-    if len(np.unique(voxels, axis=0)) < len(voxels):
-        raise BrainalignError(
-            f"{len(voxels)} voxels lie in {len(np.unique(voxels, axis=0))} places; give each voxel of the mask once"
-        )
+    if (n_places := len(np.unique(voxels, axis=0))) < len(voxels):
+        raise BrainalignError(f"{len(voxels)} voxels lie in {n_places} places; give each voxel of the mask once")
     _check_radius(radius_mm, np.linalg.norm(affine[:3, :3], axis=0), "voxels are {:.3g} mm wide")
     points = voxels @ affine[:3, :3].T + affine[:3, 3]
     first, second = cKDTree(points).query_pairs(radius_mm * (1 + SLACK), output_type="ndarray").T
+    if len(points) > 1 and not len(first):
+        raise BrainalignError(f"no voxel has another within {radius_mm:g} mm; give indices of a mask, no places in mm")
     centres = np.arange(len(points))  # each is in its own neighbourhood
     rows, columns = np.concatenate([first, second, centres]), np.concatenate([second, first, centres])
     members = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(points), len(points)))
