@@ -27,6 +27,7 @@ from brainalign.config.models import TableModel as TableModel
 from brainalign.config.searchlight_options import SearchlightSettings as SearchlightSettings
 from brainalign.config.series_options import SeriesSettings as SeriesSettings
 from brainalign.config.settings import LEAST_SUBJECTS as LEAST_SUBJECTS
+from brainalign.config.settings import MOST_COMPARED as MOST_COMPARED
 from brainalign.config.settings import ClusterSettings as ClusterSettings
 from brainalign.config.settings import CompareSettings as CompareSettings
 from brainalign.config.settings import Config as Config

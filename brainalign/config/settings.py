@@ -95,6 +95,9 @@ class Combination(Strict):
     )
 
 
+MOST_COMPARED = 200  # stimuli whose geometry is compared whether trained on or not; RDMs grow with their square
+
+
 class CompareSettings(Strict):
     """Options of the compare stage.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.config import (
+    MOST_COMPARED,
     BandedRidgeMethod,
     Config,
     DictionaryMethod,
@@ -436,7 +437,7 @@ def _compare_rdms(config: Config, study: Study, *_: str) -> Cost:
 def _n_tested(study: Study) -> int:
     """Count the stimuli whose responses are compared: those held out, else all; all where few, as often shown."""
     n, rule = _n_shown(study), study.held_out[1] if study.held_out else None
-    if n <= 200 and _sizes(study)[0] % n == 0:
+    if n <= MOST_COMPARED and _sizes(study)[0] % n == 0:
         return n
     if rule is None or rule.share is not None:
         return round(n * rule.share) if rule and rule.share else n

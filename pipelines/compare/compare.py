@@ -1,6 +1,5 @@
 """compare: the geometry of one subject's responses, and how well the geometry of each model's features fits it."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -53,12 +52,10 @@ def _compare_patterns(job: Job, responses: Responses) -> None:
         halves = geometry.split_half_rdms(*given, whitening, seed=job.seed)
         rest = [in_order[runs[in_order] != run] for run in measurements] if len(measurements) >= MIN_UNITS else []
         without = [geometry.rdm(responses.values[k], distance, conditions[k], runs[k], whitening) for k in rest]
+        compared_rdms = halves, rdms[distance][None], np.reshape(without, (-1, rdms[distance].size))
         for comparison in settings.comparisons:
-            (halved, method), (measured, _) = (
-                comparable(each, comparison, settings) for each in (halves, rdms[distance][None])
-            )
+            (halved, method), (measured, _), (parts, _) = (comparable(of, comparison, settings) for of in compared_rdms)
             low, high = geometry.split_half_ceiling(halved, method, times)
-            parts = [comparable(each, comparison, settings)[0] for each in without]
             for (model, layer), model_rdm in models.items():
                 row = {"distance": distance, "comparison": comparison, "model": model, "layer": layer}
                 finite = np.isfinite(model_rdm).all()
@@ -94,7 +91,7 @@ def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]
 
 
 def _test(
-    measured: Values, without: Sequence[Values], model: Values, comparison: str, permutations: int, job: Job
+    measured: Values, without: Values, model: Values, comparison: str, permutations: int, job: Job
 ) -> dict[str, object]:
     """Return the fit of a model to an RDM (1, n_pairs); its interval given the RDMs without each of the runs."""
     row: dict[str, object] = dict.fromkeys(("score", "p", "null_mean", "low", "high"), np.nan) | {"note": ""}
@@ -109,7 +106,7 @@ def _test(
     if np.isnan(test.p):
         row |= {"note": "all stimuli are equally far apart in this space"}
     if len(without) and not np.isnan(test.score):
-        scores = geometry.compare(np.stack(without), model, comparison)
+        scores = geometry.compare(without, model, comparison)
         reach = np.sqrt((len(scores) - 1) * scores.var())  # the jackknife's standard error
         reach *= stdtrit(len(scores) - 1, (1 + job.settings["confidence"]) / 2)
         row |= {"low": max(test.score - reach, -1.0), "high": min(test.score + reach, 1.0)}

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from brainalign import geometry
 from brainalign.arrays import Layers, Responses, Values
-from brainalign.config import CompareSettings
+from brainalign.config import MOST_COMPARED, CompareSettings
 from brainalign.datasets.splits import repeat_counts, split_rows
 from brainalign.io import entities_of, load, write_atomically
 from brainalign.workflow import Job
-
-MOST_STIMULI = 200  # RDMs grow with their square
 
 
 def compared_trials(job: Job, responses: Responses) -> Responses:
@@ -24,7 +22,7 @@ def compared_trials(job: Job, responses: Responses) -> Responses:
     """
     test = np.sort(split_rows(job.load("splits", pd.DataFrame), responses.trials)["test"])
     counts, of_test = repeat_counts(responses.trials), repeat_counts(responses.trials.iloc[test])
-    every = len(counts) <= MOST_STIMULI and counts.min() >= of_test.min()
+    every = len(counts) <= MOST_COMPARED and counts.min() >= of_test.min()
     return responses if every else responses.select(trials=test)
 
 

@@ -98,18 +98,16 @@ def test_rdms_that_lack_pairs_are_pooled_shown_and_known_again() -> None:
     assert section.paragraphs == ["Of 3 RDMs those of a and b are most alike (Pearson r 1.000)."]
 
 
-OF_TRUTH = {"crossnobis": "euclidean", "correlation": "correlation"}
-
-
 def test_the_true_geometry_compares_within_the_bounds_of_split_halves() -> None:
     """However many runs and however noisy: products of signal and noise fall with runs, those of noise faster."""
-    for distance, n_runs, signal in product(OF_TRUTH, (3, 5, 8), (0.6, 0.9)):
+    of_truth = {"crossnobis": "euclidean", "correlation": "correlation"}
+    for distance, n_runs, signal in product(of_truth, (3, 5, 8), (0.6, 0.9)):
         runs, conditions, found = np.repeat(np.arange(n_runs), 20), np.tile(np.arange(20), n_runs), []
         for rng in map(np.random.default_rng, range(15)):
             truth = rng.normal(size=(20, 10)) @ rng.normal(size=(10, 50)) / np.sqrt(10)
             patterns = signal * truth[conditions] + rng.normal(size=(len(runs), 50))
             halves = g.split_half_rdms(patterns, distance, conditions, runs)
-            rdms = g.rdm(patterns, distance, conditions, runs), g.rdm(truth, OF_TRUTH[distance])
+            rdms = g.rdm(patterns, distance, conditions, runs), g.rdm(truth, of_truth[distance])
             bounds = g.split_half_ceiling(halves, "spearman", n_runs / (n_runs // 2))
             found.append([*bounds, g.compare(*rdms, "spearman")[0, 0]])
         low, high, true = np.mean(found, axis=0)

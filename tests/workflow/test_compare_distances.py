@@ -9,7 +9,7 @@ import pytest
 from jobs import run_step
 from made import responses_of, splits_of
 from rsatoolbox.rdm import load_rdm
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 from seeded.recorded import Record
 
 from brainalign import geometry
@@ -18,7 +18,7 @@ from brainalign.datasets.formats import load_mesh
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.report.geometry_sections import searchlight_sentence
 
-N_STIMULI, N_RUNS, N_TARGETS = 7, 4, 9
+N_STIMULI, N_RUNS, N_TARGETS = 7, 6, 9
 RECORD = Record(Path(__file__).parent / "recorded_stages.json")
 NAMES = [f"thing{k}" for k in range(N_STIMULI)]
 
@@ -63,7 +63,7 @@ def run(folder: Path, settings: dict[str, object], *, in_turn: bool = False) -> 
 
 def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]) -> None:
     """RDMs are those of the library; of every layer, the fit and its test are on record, or why there is none."""
-    folder, responses, residuals, _ = study
+    folder, responses, residuals, models = study
     distances = ["crossnobis", "correlation", "euclidean", "mahalanobis"]
     assert run(folder, {"distances": distances, "permutations": 50}, in_turn=True) == 0
     where = files(folder, "rdm", "comparison")
@@ -76,6 +76,13 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     table = load(where["comparison"], pd.DataFrame)
     assert (table.loc[table["layer"] == "true", "score"] > 0.5).all()
     RECORD.check("compare", {"table": table, **found})
+    order = np.argsort(labels[0], kind="stable")
+    left = (order[labels[1][order] != str(run)] for run in range(N_RUNS))
+    without = [geometry.rdm(responses.values[rows], "correlation", labels[0][rows]) for rows in left]
+    fits = np.array([spearmanr(one, models["true"]).statistic for one in without])
+    reach = t.ppf(0.975, N_RUNS - 1) * np.sqrt((N_RUNS - 1) / N_RUNS * np.square(fits - fits.mean()).sum())
+    row = table[table["layer"] == "true"].set_index(["distance", "comparison"]).loc["correlation", "spearman"]
+    assert (row["low"], row["high"]) == pytest.approx((row["score"] - reach, min(row["score"] + reach, 1)), abs=1e-5)
     theirs = geometry.from_rsatoolbox(load_rdm(str(folder / "rdms.hdf5"), file_type="hdf5"))
     assert theirs.of_rdms["name"].tolist() == [*distances, *(f"net {layer}" for layer in LAYERS)]
     assert theirs.subjects.tolist() == theirs.of_rdms["session"].tolist() == [1] * 8
@@ -110,10 +117,10 @@ def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     RECORD.check(f"compare images {distance}", {"table": table, **found})
 
 
-@pytest.mark.parametrize(("kept", "n"), [(28, 7), (14, 3)])
+@pytest.mark.parametrize(("kept", "n"), [(42, 7), (21, 3)])
 def test_images_of_training_count_where_they_were_shown_as_often(study, kept: int, n: int) -> None:
     folder, responses, *_ = study
-    some = responses.select(trials=responses.trials["stimulus_id"].isin(NAMES[:3]).to_numpy() | (np.arange(28) < kept))
+    some = responses.select(trials=responses.trials["stimulus_id"].isin(NAMES[:3]).to_numpy() | (np.arange(42) < kept))
     save(files(folder, "responses")["responses"], some, BY)
     save(files(folder, "splits")["splits"], splits_of(some, NAMES[:3]), BY)
     assert run(folder, {"permutations": 50, "draws": 100}) == 0
@@ -125,17 +132,13 @@ def test_images_compared_topologically(study: tuple[Path, Responses, np.ndarray,
     responses = responses.select(trials=np.arange(len(responses.trials) - 2))  # two images have a repeat less
     save(files(folder, "responses")["responses"], responses, BY)
     save(files(folder, "splits")["splits"], splits_of(responses, NAMES), BY)
-    stacked, stimuli = np.stack([models["true"], models["other"]]), pd.DataFrame({"stimulus_id": NAMES})
-    layers = load(artifact_path(folder, "d", "features", model="net"), Layers)
-    kept = Layers({name: Features(layers[name].values, stimuli, name) for name in ("true", "other")})
-    save(artifact_path(folder, "d", "features", model="net"), kept, Provenance("extract", {}, ""))
     settings = {"comparisons": ["geotopological"], "thresholds": [0.3, 0.6], "permutations": 50, "draws": 100}
     assert run(folder, settings) == 0
     path = files(folder, "comparison")["comparison"]
     table = load(path, pd.DataFrame).set_index("layer").loc[["true", "other"]]
     assert load_sidecar(path)["details"]["thresholds"] == [0.3, 0.6]
     average = geometry.rdm(responses.values, "correlation", responses.trials["stimulus_id"].to_numpy())
-    forms = [geometry.geotopological(rdms, 0.3, 0.6) for rdms in (average, stacked)]
+    forms = [geometry.geotopological(rdms, 0.3, 0.6) for rdms in (average, np.stack([models["true"], models["other"]]))]
     np.testing.assert_allclose(table["score"], geometry.compare(*forms, "pearson")[0], atol=1e-6)
     RECORD.check("compare images topologically", table)
 

@@ -71,8 +71,7 @@ def beside(**files: Any) -> Callable[[Content, Content], object]:
 
 
 ARRAY: Content = {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}
-PAIRS, DRAWN = {"leave_out": "stimulus", "size": 2}, {"share": 0.1}
-RUNS = {"leave_out": "run"}
+PAIRS, DRAWN, RUNS = {"leave_out": "stimulus", "size": 2}, {"share": 0.1}, {"leave_out": "run"}
 REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("vectors-array-runs", lambda study, _: study["recordings"]["01"].update(space="MNI152"), "no target has x_mm"),
     ("vectors-array-pairs", split(pairs=PAIRS), "add a split like runs"),

@@ -427,9 +427,10 @@ def rdm_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
         f"with thresholds of all {stimuli} also where these are drawn anew (Spearman correlation of the same layers "
         "stands in the table as rank_score)",
     }[options.comparison]
-    chosen = f" (all, where 200 at most were shown, equally often; else test {stimuli})" * material.descriptor.holds_out
+    few = f" (all, where {config.MOST_COMPARED} at most were shown, equally often; else test {stimuli})"
+    between = stimuli + few * material.descriptor.holds_out
     text = (
-        f"Representational similarity: {options.distance} distances between {stimuli}{chosen}, compared with "
+        f"Representational similarity: {options.distance} distances between {between}, compared with "
         f"{options.feature_distance} distances of features by {comparison}, null by exchanging the "
         f"{material.nouns.stimuli} of the model ({options.permutations} times); shown is the layer of each network "
         f"with the largest mean fit, chosen on these same data. {CEILING_OF_HALVES.format(runs='repeats')}"
