@@ -14,7 +14,7 @@ SNAKEMAKE := snakemake --workflow-profile snakemake/profiles/default
 # A file goes to one worker, so that what its tests share is made once; what takes longest comes first.
 LONGEST := tests/workflow tests/test_docs.py tests/regression tests/recovery/test_synthesis.py
 RECOVERY := $(filter-out $(LONGEST),$(sort $(wildcard tests/recovery/test_*.py)))
-OTHERS := $(filter-out $(LONGEST) tests/recovery %/conftest.py %/__pycache__,$(wildcard tests/*))
+OTHERS := $(filter-out $(LONGEST) tests/recovery %/conftest.py %/__pycache__ %.json,$(wildcard tests/*))
 TESTS := $(LONGEST) $(RECOVERY) $(OTHERS)
 # In full, other files take longest, and those without such a test need not be read.
 FULL := $(addsuffix .py,tests/workflow/test_matrix $(addprefix tests/recovery/test_,synthesis eeg_text masked shared_space \

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_columns, check_rows, check_unique, listed
+from brainalign.checks import BrainalignError, check_columns, check_rows, check_unique, listed, numbers
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]  # numbers of rows
@@ -28,6 +28,17 @@ LARGEST = {"float32": np.inf, "float16": 65504.0, "bfloat16": 3.38e38}
 TRIAL_COLUMNS = ("trial_id", "stimulus_id", "session", "run", "repeat", "onset_s")
 TARGET_COLUMNS = ("target_id", "kind", "hemi", "roi")
 BLOCK_BYTES = 2**27  # of float64 that are averaged at once
+
+
+def label_codes(name: str, labels: Any, *, sort: bool = False) -> tuple[Rows, NDArray[Any]]:
+    """Number labels (n_rows,), or a column of them, and return the different ones; raise where one is missing."""
+    values = np.asarray(labels)
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise BrainalignError(f"{name} has shape {values.shape}; give one label per row")
+    codes, names = pd.factorize(values.ravel(), sort=sort)
+    if (missing := np.flatnonzero(codes < 0)).size:
+        raise BrainalignError(f"{name} has {missing.size} missing labels (first: row {missing[0]}); fill in or drop")
+    return codes, np.asarray(names)
 
 
 def average_rows(
@@ -165,11 +176,17 @@ class StoredArray:
         return np.asarray(self[...], dtype=dtype)
 
 
+def real_values(name: str, values: Any) -> Any:
+    """Return an array of real numbers, as `numbers` does; a stored one stays in the file."""
+    return values if isinstance(values, StoredArray) else numbers(name, values)
+
+
 def flatten_rows(values: Any) -> Any:
     """Return the same rows with one axis each; those of a stored array stay in the file."""
     if isinstance(values, StoredArray):
         return replace(values, written=(values.written[0], int(np.prod(values.written[1:]))))
-    return values.reshape(len(values), -1)
+    values = numbers("values", values)
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
 
 
 def row_blocks(values: Any, n_bytes: int = BLOCK_BYTES) -> Iterator[slice]:

@@ -8,7 +8,7 @@ import difflib
 import importlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -48,16 +48,22 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
         raise BrainalignError(f"{name} must be one of {options}; got {value!r}{did_you_mean(str(value), choices)}")
 
 
-def check_rows(name_a: str, n_a: int, name_b: str, n_b: int, remedy: str) -> None:
-    """Raise unless two things have the same number of rows."""
+def check_rows(name_a: object, n_a: int, name_b: object, n_b: int, remedy: str, what: str = "rows") -> None:
+    """Raise unless two things have the same number of rows, or of `what` they are made of."""
     if n_a != n_b:
-        raise BrainalignError(f"{name_a} has {n_a} rows but {name_b} has {n_b}; {remedy}")
+        raise BrainalignError(f"{name_a} has {n_a} {what} but {name_b} has {n_b}; {remedy}")
 
 
-def check_labelled(name: str, codes: NDArray[np.integer]) -> None:
-    """Raise if a label is missing: None or NaN, which pandas numbers -1."""
-    if (missing := np.flatnonzero(codes < 0)).size:
-        raise BrainalignError(f"{name} has {missing.size} missing labels (first: row {missing[0]}); fill in or drop")
+def check_shape(name: str, shape: Sequence[int], expected: Sequence[int], knows: str, remedy: str) -> None:
+    """Raise unless a shape is the one that something `knows`, for example "predictions have"."""
+    if tuple(shape) != tuple(expected):
+        raise BrainalignError(f"{name} has shape {tuple(shape)} but {knows} {tuple(expected)}; {remedy}")
+
+
+def check_width(name: str, shape: Sequence[int], n_features: int, knows: str, remedy: str) -> None:
+    """Raise unless rows have the features that something `knows`, for example "the encoder was fitted on"."""
+    if len(shape) != 2 or shape[1] != n_features:
+        raise BrainalignError(f"{name} has shape {tuple(shape)} but {knows} {n_features} features; {remedy}")
 
 
 def check_finite(name: str, values: NDArray[np.floating], remedy: str) -> None:
@@ -69,6 +75,40 @@ def check_finite(name: str, values: NDArray[np.floating], remedy: str) -> None:
             f"{name} of shape {values.shape} has {int((~finite).sum())} NaN or infinite values "
             f"(first at {first}); {remedy}"
         )
+
+
+def numbers(name: str, values: Any, dtype: type[np.floating] | None = None) -> NDArray[Any]:
+    """Return real numbers as an array: of an array, tensor, table, list or RDMs of rsatoolbox; masked ones are NaN.
+
+    Raises BrainalignError where they are complex, sparse, or no numbers.
+    """
+    values = getattr(values, "dissimilarities", values)
+    if hasattr(values, "toarray"):
+        raise BrainalignError(f"{name} is a sparse matrix; give {name}.toarray()")
+    try:
+        array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+        if array.dtype.kind == "O" and not array.ndim:
+            raise TypeError(f"it is a {type(values).__name__}")
+        if array.dtype.kind == "O":  # what tables of mixed columns give
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise BrainalignError(f"{name} must hold numbers only ({error}); drop or encode other columns") from error
+    if array.dtype.kind == "c":
+        raise BrainalignError(f"{name} is complex; give its real and imaginary part, or its size, as columns")
+    if array.dtype.kind not in "biuf":
+        raise BrainalignError(f"{name} holds values of type {array.dtype}; give numbers: drop or encode them")
+    if np.ma.is_masked(values):
+        array = np.where(np.ma.getmaskarray(values), np.nan, array)
+    wanted = dtype or (np.float64 if array.dtype.itemsize > 8 else array.dtype)
+    return array.astype(wanted, copy=False)
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """Return a generator as it is, or that of a seed or RandomState; raise where it is none of them."""
+    with suppress(TypeError, ValueError):
+        if rng is not None:
+            return np.random.default_rng(rng)
+    raise BrainalignError(f"rng is {rng!r}; pass rng=np.random.default_rng(seed), or a seed")
 
 
 def row_numbers(name: str, given: Any, n_rows: int) -> NDArray[np.intp]:
@@ -94,11 +134,24 @@ def row_numbers(name: str, given: Any, n_rows: int) -> NDArray[np.intp]:
 
 def check_columns(where: object, table: Iterable[object], needed: Iterable[str], remedy: str = "rename one") -> None:
     """Raise unless a table has all columns that are needed; the message names the nearest of those it has."""
-    names = [str(name) for name in table]
-    for column in needed:
-        if column not in names:
-            has = f"it has {listed(names, 12) or 'none'}"
-            raise BrainalignError(f"{where}: no column {column!r}{did_you_mean(column, names)}; {has}: {remedy}")
+    check_named(where, table, needed, "column", remedy)
+
+
+def check_named(where: object, named: Iterable[object], wanted: Iterable[str], what: str, remedy: str) -> None:
+    """Raise unless all that is wanted is named; the message says `what` it is, and the nearest of the names."""
+    names = [str(name) for name in named]
+    if missing := [one for one in wanted if one not in names]:
+        lacks = f"no {what} {listed([*map(repr, missing)])}{did_you_mean(missing[0], names)}"
+        raise BrainalignError(f"{where}: {lacks}; it has {listed(names, 12) or 'none'}: {remedy}")
+
+
+def check_among(place: str, named: Iterable[str | None] | None, known: Collection[str], what: str) -> None:
+    """Raise where an option names what is not there; None names nothing."""
+    for name in named or ():
+        if name is not None and name not in known:
+            raise BrainalignError(
+                f"{place}: {name!r} is not among {what} ({', '.join(known)}){did_you_mean(name, known)}"
+            )
 
 
 def check_unique(

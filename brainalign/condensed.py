@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_rows, numbers
 
 SLACK = 1e-3  # of the largest entry: what distances in float32 leave of a zero diagonal and of symmetry
 
@@ -44,8 +44,7 @@ def condensed_rdms(
         If the number of pairs is that of no set of stimuli, the axes are others, or a matrix is symmetric but of
         similarities, or filled on one side of its diagonal only, or only some of several matrices are RDMs.
     """
-    given = np.ma.filled(rdms.astype(np.float64), np.nan) if isinstance(rdms, np.ma.MaskedArray) else rdms
-    values: NDArray[np.float64] = np.asarray(given, dtype=np.float64)
+    values: NDArray[np.float64] = numbers(name, rdms, np.float64)
     shape = values.shape
     if values.ndim >= 2 and values.shape[-1] == values.shape[-2] >= 2 and _are_square(name, values):
         values = values[..., *np.triu_indices(values.shape[-1], 1)]
@@ -66,6 +65,12 @@ def condensed_rdms(
             f"{name} has shape {shape}; give ({leading}n_pairs), or square matrices ({leading}n_stimuli, n_stimuli)"
         )
     return values
+
+
+def check_pairs(name_a: str, rdms_a: Values, name_b: str, rdms_b: Values) -> None:
+    """Raise unless two stacks of RDMs (..., n_pairs) have as many pairs."""
+    remedy = "both need the pairs of the same stimuli"
+    check_rows(name_a, rdms_a.shape[-1], name_b, rdms_b.shape[-1], remedy, "pairs")
 
 
 def check_not_infinite(*stacks: Values) -> None:

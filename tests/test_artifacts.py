@@ -119,6 +119,7 @@ def test_a_changed_or_unfinished_artifact_is_refused(tmp_path: Path, provenance:
     refused("holds DataFrame, not Responses", io.load, path, Responses)
     path.with_suffix(".json").unlink()
     refused("was not finished; delete", io.load, path, pd.DataFrame)
+    refused("is not there", io.load, path.with_name("other.parquet"), pd.DataFrame)
     io.save(path, a_table(), provenance)
     old = path.read_bytes()
     with pytest.raises(Exception, match=r"Conversion failed|mixed"):

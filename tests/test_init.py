@@ -136,6 +136,8 @@ def fmriprep(folder: Path) -> None:
         (func / f"{stem}_space-MNI_desc-preproc_bold.json").write_text('{"RepetitionTime": 1.5, "StartTime": 0.75}')
         names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
         save(func / f"{stem}_desc-confounds_timeseries.tsv", dict(zip(names, rng.normal(size=(6, 40)), strict=True)))
+    for path in func.glob("*_desc-*.nii.gz"):
+        path.with_name(path.name.replace("space-MNI", "space-T1w")).write_bytes(path.read_bytes())
 
 
 def bids(folder: Path, places: tuple[tuple[str | None, str], ...] = ((None, "1"), (None, "2"))) -> None:
@@ -159,8 +161,6 @@ def stories_of_fmriprep(folder: Path) -> None:
     fmriprep(folder)
     for path in folder.rglob("*_task-look_run-*"):
         path.rename(path.with_name(re.sub("task-look_run-", "task-story", path.name)))
-    for path in folder.rglob("*_desc-*.nii.gz"):
-        path.with_name(path.name.replace("space-MNI", "space-T1w")).write_bytes(path.read_bytes())
     (folder / "raw" / "dataset_description.json").write_text('{"Name": "stories", "BIDSVersion": "1.9.0"}')
     for path in folder.rglob("*_events.tsv"):
         save(path, {"onset": np.arange(0, 55, 0.5), "duration": 0.4, "word": "again"})
@@ -317,8 +317,9 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
         events["stim_file"] = [f"{'ab'[k % 2]}/{Path(name).name}" for k, name in enumerate(events["stim_file"])]
         events.to_csv(path, sep="\t", index=False)
     assert read_subject(described(place), "01").trials["stimulus_id"].tolist()[-80:] == events["stim_file"].tolist()
-    trials = read_subject(written(bids_of_sessions)[1], "01").trials
-    assert trials.groupby("run", sort=False)["session"].first().to_dict() == {"1": "a", "2": "a", "3": "b"}
+    responses = read_subject(written(bids_of_sessions)[1], "01")
+    assert responses.targets.set_index("target_id")["y_mm"].idxmin() == "Oz"  # which names alone tell
+    assert responses.trials.groupby("run", sort=False)["session"].first().to_dict() == {"1": "a", "2": "a", "3": "b"}
 
 
 def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -606,12 +607,50 @@ def test_trials_that_are_left_out_take_their_rows_along(tmp_path: Path, fails) -
     responses_to(words, values, described(tmp_path))
 
 
+def test_names_inside_files_tell_people_sessions_and_good_trials(tmp_path: Path, fails) -> None:
+    images(tmp_path, names := [f"im{k:02d}" for k in range(20)])
+    rows, other = (rng.permutation(np.repeat(np.arange(20), 3)) for _ in "ab")
+    called, times = np.array(["LG1", "LG2"]), np.linspace(-100, 850, 7)
+    np.savez(tmp_path / "all.npz", resp_A=of_images(rows), stim_A=rows, resp_B=of_images(other), stim_B=other)
+    study = described(tmp_path)
+    assert [planted(study, who) for who in "AB"] == [(of.tolist(), of.tolist()) for of in (rows, other)]
+    remove(tmp_path.glob("*.*"))
+    inside = {"data": of_images(rows, 2)[..., None] * np.ones(7), "stim": rows, "ch_names": called, "times": times}
+    for day in "12":
+        np.savez(tmp_path / f"ses-{day}.npz", allow_pickle=False, **inside)
+    responses = read_subject(described(tmp_path), "01")
+    assert (len(responses.trials), responses.targets["target_id"].tolist()) == (120, [*called])
+    np.testing.assert_allclose(responses.times, times / 1000, atol=1e-6)
+    for changed, words in (
+        ({"ch_names": called[::-1]}, "ses-2_units.tsv has LG2, LG1 where ses-1_units.tsv has LG1, LG2; save both"),
+        ({"times": times + 50}, "and 4 more where ses-1.npz has -100, 58.3333333333333"),
+    ):
+        np.savez(tmp_path / "ses-2.npz", allow_pickle=False, **(inside | changed))
+        fails(words, init_anew, tmp_path)
+    remove(tmp_path.glob("*.*"))
+    (tmp_path / "results").mkdir()  # of the lab's own, beside its own YAML
+    (tmp_path / "lab.yaml").touch()
+    np.save(tmp_path / "results" / "betas.npy", of_images(np.where(is_good := np.arange(60) % 4 > 0, rows, 99)))
+    save(tmp_path / "results" / "trials.csv", {"image": rows, "task": 30 * ["see", "recall"], "accepted": is_good})
+    assert planted(described(tmp_path), "01") == (rows[is_good].tolist(), rows[is_good].tolist())
+    assert "rows are read whatever task says" in (tmp_path / "study.yaml").read_text()
+    save(tmp_path / "results" / "trials.csv", {"video": [f"{names[k]}.mp4" for k in rows]})
+    (tmp_path / "im00.mp4").touch()
+    shutil.rmtree(tmp_path / "images")
+    fails("im00.mp4: no model sees or hears clips of single trials; save a vector of each", init_anew, tmp_path)
+    images(tmp_path, names)
+    np.save(tmp_path / "results" / "betas.npy", of_images(rng.permutation(20)))
+    (tmp_path / "results" / "trials.csv").rename(tmp_path / "trials.tsv.gz")  # in another order than names
+    fails("trials.tsv.gz: is packed; unpack it", init_anew, tmp_path)
+
+
 def test_a_blank_cell_hides_no_responses_and_quotes_no_runs(tmp_path: Path) -> None:
     shown = [(f"w{k % 6}", k // 6, *rng.normal(size=4).round(3)) for k in range(24)]
     table = pd.DataFrame(shown, columns=["stimulus_id", "run", *(f"V1_{k}" for k in range(1, 5))])
     table.loc[3, "V1_3"] = np.nan
     table.to_csv(tmp_path / "all.tsv", sep="\t", decimal=",", quoting=2, index=False)
     table[["stimulus_id", "run"]].to_csv(tmp_path / "few.csv", sep=";", quoting=2, index=False)
+    (tmp_path / "few.csv").write_text("sep=;\n" + (tmp_path / "few.csv").read_text())  # as Excel takes it
     refused("separated by semicolons", read_text_table, tmp_path / "few.csv")
     (tmp_path / "few.csv").unlink()
     study = described(tmp_path)
@@ -1134,6 +1173,11 @@ def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
 
 def test_a_list_of_conditions_for_each_run_labels_its_volumes(tmp_path: Path, fails) -> None:
     blocks_in_runs(tmp_path)
+    for person in ("07", "12"):
+        scan(tmp_path / f"sub-{person}" / "func" / "A1_mask.nii.gz", np.arange(18).reshape(3, 3, 2) % 3 == 1)
+    assert read_subject(described(tmp_path), "12").regions()["A1"].tolist() == [*range(1, 18, 3)]
+    remove(tmp_path.rglob("A1_mask.nii.gz"))
+    (tmp_path / "study.yaml").unlink()
     before = {who: read_block_labels(described(tmp_path), who) for who in ("07", "12")}
     remove(tmp_path.rglob("*_events.tsv"))
     fails("..._events.tsv beside it (onset, duration, trial_type)", init_anew, tmp_path)

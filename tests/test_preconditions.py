@@ -127,7 +127,8 @@ def test_searchlights_are_placed_where_an_array_has_voxels(tmp_path) -> None:
     (tmp_path / "voxels.csv").write_text("i,j,k\n")
     content = {"name": "s", "stimuli": "s.csv", "recordings": recordings, "splits": {"s": {"share": 0.2}}}
     described = parse(study.Study, content, "test").model_copy(update={"folder": tmp_path})
-    assert (described.searched, described.scanned) == (["voxels"], list(recordings))
+    described.recordings["a lab's format"] = described.recordings["cells"].model_copy(update={"format": "units"})
+    assert (described.searched, described.scanned) == (["voxels"], list(described.recordings))
 
 
 def test_a_column_is_read_from_tables_of_any_kind(tmp_path) -> None:

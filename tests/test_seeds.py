@@ -75,7 +75,7 @@ def seeded(folder: Any) -> set[str]:
 def recorded(folder: str) -> set[str]:
     """Return the words of tests that hold whole results of a seed that is not the default against a record."""
     texts = [file.read_text() for file in Path(__file__).parent.glob(f"{folder}/test_*.py")]
-    return {word for text in texts if "recorded: Record" in text for word in re.findall(r"\w+", text)}
+    return {word for text in texts if "seeded.recorded" in text for word in re.findall(r"\w+", text)}
 
 
 @pytest.mark.parametrize("name", FOLDERS)

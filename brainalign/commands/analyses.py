@@ -74,8 +74,7 @@ def analyses_of(run: Run, dataset: str) -> tuple[list[Step], dict[str, list[Step
     """
     steps = [step for step in STEPS.values() if step.folder in ANALYSES and step.name not in ("pretrain", "guide")]
     there = [step for step in steps if _has_job(step, run, dataset)]
-    pictured = run.descriptors[dataset].has_images
-    tried = [name for name in CHANGES if pictured or not name.startswith(OF_IMAGES)]
+    tried = [name for name in CHANGES if run.descriptors[dataset].has_images or not name.startswith(OF_IMAGES)]
     missing: dict[str, list[Step]] = {}
     left = [step for step in steps if step.name not in {one.name for one in there}]
     for names in [*((name,) for name in tried), *itertools.combinations(tried, 2)]:

@@ -54,9 +54,8 @@ def _compared(run: Run) -> str:
     over = shares.groupby(["dataset", "model"], sort=False)["share"].agg(["mean", "min", "max", "size"]).reset_index()
     over["control"] = ~over["model"].str.partition(" (")[0].isin(known)
     over = over[over["size"] == over.groupby(["dataset", "control"])["size"].transform("max")]  # not of a few subjects
-    best = over.loc[over.groupby(["dataset", "control"], sort=False)["mean"].idxmax()]
     rows = []
-    for row in best.to_dict("records"):
+    for row in over.loc[over.groupby(["dataset", "control"], sort=False)["mean"].idxmax()].to_dict("records"):
         named, of = row["model"] + ", control" * row["control"], f"{row['min']:.0%} to {row['max']:.0%}"
         spread = f" ({of} of {row['size']} subjects)" * (row["size"] > 1)
         rows.append(ROW.format(row["dataset"], named, max(row["mean"], 0), row["mean"], spread))
@@ -126,10 +125,8 @@ def open_report(place: Path) -> Path:
     else:
         there = [path for path in [place / "index.html", place / "results" / "index.html"] if path.is_file()]
         if not there:
-            raise BrainalignError(
-                f"{place}: no index.html here or in results/; run the study first (brainalign run study.yaml), or "
-                "name its YAML"
-            )
+            remedy = "run the study first (brainalign run study.yaml), or name its YAML"
+            raise BrainalignError(f"{place}: no index.html here or in results/; {remedy}")
         index = there[0].resolve()
     if sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         webbrowser.open(index.as_uri())

@@ -71,8 +71,7 @@ class RunProgress:
         self.done += self.costs[rule]
         seconds = time.monotonic() - begun
         self.console.print(f"{self.n_done}/{self.n_jobs} {STEPS[rule].name} {labels} ({seconds:.0f} s)", markup=False)
-        elapsed = time.monotonic() - self.begun
-        left = elapsed * max(self.to_do - self.done, 0.0) / self.done
+        left = (time.monotonic() - self.begun) * max(self.to_do - self.done, 0.0) / self.done
         self.bar.update(self.task, completed=self.done, total=self.to_do, description=f"about {_clock(left)} left")
 
     def _fail(self, of: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ class CaptionSettings(Strict):
     )
     temperatures: tuple[float, ...] = Field((1, 3, 5, 10, 20, 30, 60, 100, 150, 300), min_length=1)
     alphas: tuple[float, ...] = Field((1e-3, 1e-2, 0.1, 1, 10, 100), min_length=1)
-    nulls: int = Field(19, ge=2, description="refits to exchanged images, for every voxel anew")
+    nulls: int = Field(19, ge=2, description="exchanges of images, for every voxel anew")
     q: float = Field(0.05, gt=0, lt=1, description="false discovery rate of attributes and of captions that predict")
     permutations: int = Field(1000, ge=19, description="of the test images")
     draws: int = Field(1000, ge=100, description="bootstrap draws of the test images")

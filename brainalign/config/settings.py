@@ -95,6 +95,7 @@ class Combination(Strict):
     )
 
 
+MIN_TARGETS = 5  # of a region whose geometry is compared: patterns over fewer have no stable correlation distance
 MOST_COMPARED = 200  # stimuli whose geometry is compared whether trained on or not; RDMs grow with their square
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.checks import BrainalignError, check_among, did_you_mean
 from brainalign.study import Name, Names, Strict, Strings, check_known
 
 SchedulerName = Literal[
@@ -162,26 +162,21 @@ class SynthesizeSettings(Strict):
                     f"synthesize.{role}.model: features of {chosen.model} are stored as {dtype}, but are compared with "
                     "what the network computes; leave its dtype out"
                 )
-            layers = getattr(models[chosen.model], "layers", None)
-            if layers and chosen.layer not in layers:
-                raise ValueError(
-                    f"synthesize.{role}.layer: {chosen.layer!r} is not among the layers of {chosen.model} "
-                    f"({', '.join(layers)}){did_you_mean(chosen.layer, layers)}"
-                )
+            if layers := getattr(models[chosen.model], "layers", None):
+                check_among(f"synthesize.{role}.layer", [chosen.layer], layers, f"the layers of {chosen.model}")
 
     def check_prior(self) -> None:
         """Raise where the prior is a folder that is not there, or holds no diffusion model."""
-        if self.prior is None:
-            return
+        assert self.prior is not None  # else nothing is synthesised
         folder = Path(self.prior)
         if folder.is_dir():
             if not (folder / "model_index.json").is_file():
-                raise ValueError(
+                raise BrainalignError(
                     f"synthesize.prior: {self.prior} has no model_index.json; give a folder that diffusers' "
                     "save_pretrained wrote"
                 )
         elif not HUB_ID.fullmatch(self.prior) or Path(folder.parts[0]).is_dir():
-            raise ValueError(
+            raise BrainalignError(
                 f"synthesize.prior: no folder {self.prior}; correct the path, or give a hub id (owner/name)"
             )
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from brainalign.arrays import Values, map_rows, take_rows
-from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, check_width
 from brainalign.devices import seeded
 from brainalign.features.reduction import moments
 from brainalign.regression import descend
@@ -214,11 +214,8 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
     def transform(self, values: Values) -> NDArray[np.float32]:
         """Return codes (n_stimuli, n_atoms), >= 0, in the units of the features."""
         check_is_fitted(self, "atoms_")
-        if values.ndim != 2 or values.shape[1] != len(self.mean_):
-            raise BrainalignError(
-                f"values have shape {values.shape} but the dictionary was fitted on {len(self.mean_)} features; use "
-                "the same layer and reduction"
-            )
+        remedy = "use the same layer and reduction"
+        check_width("values", values.shape, len(self.mean_), "the dictionary was fitted on", remedy)
 
         @torch.no_grad()
         def coded(rows: Values) -> NDArray[np.float32]:
@@ -292,10 +289,7 @@ def match_atoms(atoms: Values, others: Values) -> NDArray[np.float64]:
     BrainalignError
         If the dictionaries are of different widths.
     """
-    if atoms.shape[1] != others.shape[1]:
-        raise BrainalignError(
-            f"atoms of {atoms.shape[1]} and of {others.shape[1]} features cannot be matched; learn both on one layer"
-        )
+    check_rows("an atom", atoms.shape[1], "one of others", others.shape[1], "learn both on one layer", "features")
     cosines = atoms.astype(np.float64) @ others.T
     return np.asarray(cosines[linear_sum_assignment(cosines, maximize=True)])
 

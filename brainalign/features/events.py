@@ -19,7 +19,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError, check_rows, numbers
 
 LOBES = 3  # of the Lanczos kernel, on either side
 FINE_S = 0.05  # at which SPM's functions are computed
@@ -45,13 +45,18 @@ def resample_events(
     step_s : float, optional
         Width of a lobe: seconds between rows, of the first two where not given, or more to average over rows.
     """
+    names = ("onsets_s", "durations_s", "vectors", "times_s")
+    onsets_s, durations_s, vectors, times_s = map(numbers, names, (onsets_s, durations_s, vectors, times_s))
     check_rows("events", len(onsets_s), "vectors", len(vectors), "give one vector per event")
-    middles = np.asarray(onsets_s, dtype=np.float64) + np.asarray(durations_s, dtype=np.float64) / 2
+    if vectors.ndim != 2 or (step_s is None and not (times_s[1:2] > times_s[:1]).any()):
+        got = f"{vectors.shape}, {times_s[:2].tolist()}"
+        raise BrainalignError(f"give vectors (n_events, n_features) and times_s that ascend; got {got}")
+    middles = onsets_s + durations_s / 2
     if not np.isfinite(middles).all() or not np.isfinite(vectors).all():
         raise BrainalignError("events hold NaN or infinite onsets, durations or features; leave those events out")
     step = float(times_s[1] - times_s[0]) if step_s is None else step_s
     order = np.argsort(middles, kind="stable")
-    middles, vectors = middles[order], np.asarray(vectors)[order]
+    middles, vectors = middles[order], vectors[order]
     first = np.searchsorted(middles, times_s - LOBES * step)
     last = np.searchsorted(middles, times_s + LOBES * step, side="right")
     found = np.zeros((len(times_s), vectors.shape[1]), dtype=np.float32)
@@ -90,6 +95,7 @@ def block_means(
     `times_s` are middles of events, or times of samples, in any order; all else is as of `resample_signal`. Of rows
     closer than samples, a step is the seconds between samples.
     """
+    times_s, values, row_times_s = map(numbers, ("times", "values", "rows"), (times_s, values, row_times_s))
     check_rows("times", len(times_s), "values", len(values), "give one vector per time")
     if not np.isfinite(times_s).all() or not np.isfinite(values).all():
         raise BrainalignError("events hold NaN or infinite times or features; leave those events out")

@@ -4,15 +4,7 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 `extract` streams one row per stimulus into a writer.
 """
 
-from brainalign.features.images import (
-    EfficientNetExtractor,
-    PixelsExtractor,
-    TimmExtractor,
-    TorchvisionExtractor,
-    UserExtractor,
-    VideoExtractor,
-    VisionExtractor,
-)
+from brainalign.features import images
 from brainalign.features.language import LanguageExtractor
 from brainalign.features.speech import SpeechExtractor
 from brainalign.features.tables import OneHotExtractor, RandomExtractor, TableExtractor
@@ -24,12 +16,12 @@ EXTRACTORS = {
     "speech": SpeechExtractor,
     "onehot": OneHotExtractor,
     "random": RandomExtractor,
-    "pixels": PixelsExtractor,
-    "efficientnet": EfficientNetExtractor,
-    "vision": VisionExtractor,
-    "video": VideoExtractor,
-    "timm": TimmExtractor,
-    "torchvision": TorchvisionExtractor,
-    "user": UserExtractor,
+    "pixels": images.PixelsExtractor,
+    "efficientnet": images.EfficientNetExtractor,
+    "vision": images.VisionExtractor,
+    "video": images.VideoExtractor,
+    "timm": images.TimmExtractor,
+    "torchvision": images.TorchvisionExtractor,
+    "user": images.UserExtractor,
     "table": TableExtractor,
 }

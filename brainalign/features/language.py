@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer
-from brainalign.features.text import check_layers, load_text_model, model_digest, positions_of
+from brainalign.features.text import layer_states, load_text_model, model_digest, positions_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -139,14 +139,12 @@ class LanguageExtractor:
             with torch.inference_mode():
                 given = torch.tensor(ids, device=model.device)
                 states = model(input_ids=given, output_hidden_states=True).hidden_states
-            names = check_layers(self.layers, len(states), self.weights)
+            wanted = layer_states(self.layers, states, self.weights)
             for k, start in enumerate(group):
                 fresh = slice(0 if start == 0 else size // 2, None)
                 of = owners[start : start + size][fresh]
                 np.add.at(counts, of, 1)
-                for layer, hidden in zip(names, states, strict=True):
-                    if self.layers is not None and layer not in self.layers:
-                        continue
+                for layer, hidden in wanted.items():
                     values = hidden[k, len(before) : len(ids[k]) - len(after)][fresh].float().cpu().numpy()
                     sums = total.setdefault(layer, np.zeros((len(words), values.shape[1]), dtype=np.float32))
                     if self.pooling == "mean":

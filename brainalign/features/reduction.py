@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from torch import Tensor
 
-from brainalign.arrays import BLOCK_BYTES, StoredArray, flatten_rows, map_rows, row_blocks, take_rows
+from brainalign.arrays import BLOCK_BYTES, StoredArray, flatten_rows, map_rows, real_values, row_blocks, take_rows
 from brainalign.checks import BrainalignError, check_finite
 
 
@@ -93,6 +93,7 @@ class PCA:
         BrainalignError
             If the values are not finite, or the rows cannot give so many components.
         """
+        values = real_values("values", values)
         train = take_rows(values, rows)
         if train.ndim != 2:
             raise BrainalignError(f"PCA takes values (n_stimuli, n_features); got the shape {values.shape}")
@@ -125,6 +126,7 @@ class PCA:
 
     def transform(self, values: Any) -> NDArray[np.floating]:
         """Return the scores (n_stimuli, n_components), in the type of `values`; floats of integers."""
+        values = real_values("values", values)
         dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.dtype(np.float32)
         return map_rows(lambda block: ((block - self.mean_) @ self.components_.T).astype(dtype), values)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer
-from brainalign.features.text import check_layers, load_text_model, model_digest
+from brainalign.features.text import layer_states, load_text_model, model_digest
 from brainalign.io import read_sound
 
 if TYPE_CHECKING:
@@ -136,11 +136,8 @@ class SpeechExtractor:
                 f"{self.rate_hz:g} rows; lower it"
             )
         mean: Tensor = (of_row / of_row.sum(dim=1, keepdim=True)).to(states[0])
-        return {
-            layer: (mean @ hidden).flatten(0, 1).float().cpu().numpy()
-            for layer, hidden in zip(check_layers(self.layers, len(states), self.weights), states, strict=True)
-            if self.layers is None or layer in self.layers
-        }
+        kept = layer_states(self.layers, states, self.weights)
+        return {layer: (mean @ hidden).flatten(0, 1).float().cpu().numpy() for layer, hidden in kept.items()}
 
 
 def _frames(model: "PreTrainedModel") -> tuple[int, int]:

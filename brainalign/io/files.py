@@ -44,9 +44,8 @@ def writing(path: Path) -> Iterator[None]:
         if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):  # how torch says it
             raise
         reason = getattr(error, "strerror", None) or error
-        raise BrainalignError(
-            f"{path}: cannot be written ({reason}); make room on the disk, or choose a folder that may be written to"
-        ) from error
+        remedy = "make room on the disk, or choose a folder that may be written to"
+        raise BrainalignError(f"{path}: cannot be written ({reason}); {remedy}") from error
 
 
 def make_folder(folder: Path) -> None:

@@ -98,11 +98,19 @@ def _letter(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("windows", _letter)
 
 
-def open_text(path: Path | str) -> IO[str]:
-    """Open a text in UTF-8, in UTF-16 that says so, or with letters of Windows (cp1252), as spreadsheets save it."""
+@contextmanager
+def open_text(path: Path | str) -> Iterator[IO[str]]:
+    """Open a text in UTF-8, in UTF-16 that says so, or with letters of Windows (cp1252), as spreadsheets save it.
+
+    A first line `sep=;`, which tells Excel what parts cells, is skipped.
+    """
     with Path(path).open("rb") as file:
-        wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return Path(path).open(encoding="utf-16" if wide else "utf-8-sig", errors="windows", newline="")
+        first = file.read(16)
+    wide = first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    with Path(path).open(encoding="utf-16" if wide else "utf-8-sig", errors="windows", newline="") as text:
+        if re.match(rb"\W*sep=\W", first.replace(b"\0", b"")):
+            text.readline()
+        yield text
 
 
 def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> list[str]:

@@ -52,7 +52,5 @@ def no_cell_lost(path: Path | str) -> Iterator[None]:
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
             surplus = isinstance(error, pd.errors.ParserWarning) or " saw " in str(error)
             what = "a row has more cells than the header" if surplus else "not a readable table"
-            raise BrainalignError(
-                f"{path}: {what} ({str(error).strip()}); put text that holds the separator in quotation marks, or "
-                "write the table again"
-            ) from error
+            remedy = "put text that holds the separator in quotation marks, or write the table again"
+            raise BrainalignError(f"{path}: {what} ({str(error).strip()}); {remedy}") from error

@@ -20,28 +20,12 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device, target_block
 from brainalign.kernels import apply_alpha, cross_product, lower_gram, product
+from brainalign.regression import inputs
 from brainalign.regression.delays import Rows, as_rows
 from brainalign.regression.design import best_alpha, blocks_of, centre, fold_grams, intercepts
 from brainalign.regression.fold_scores import Block, block_of, scores, target_scores
 from brainalign.regression.folds import InnerFold, Layout, eigenbasis, inner_folds, layout, wants_grams
-from brainalign.regression.inputs import (
-    Array,
-    MeanScore,
-    alphas_of,
-    as_array,
-    as_targets,
-    as_tensor,
-    check_arrays,
-    check_options,
-    check_targets,
-    floating,
-    labels_of,
-    rescale_coefficients,
-    row_weights,
-    same_kind_as,
-    unit_of,
-    units_of,
-)
+from brainalign.regression.inputs import Array
 from brainalign.regression.ridge import ALPHAS
 from brainalign.regression.rotation import Rotation, Solver, by_columns, centred_product, rotate
 from brainalign.regression.threads import in_threads
@@ -67,7 +51,7 @@ def band_candidates(n_bands: int, n_candidates: int, seed: int) -> NDArray[np.fl
 
 
 @dataclass(eq=False, repr=False)
-class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
+class BandedRidge(inputs.MeanScore, BaseEstimator):  # type: ignore[misc]
     """Ridge regression with one penalty per band of features and target, by random search.
 
     Minimises Σ (y − Σ_b X_b·w_b − c)² + alpha Σ_b |w_b|² / delta_b: band b scaled by √delta_b under a common penalty.
@@ -116,7 +100,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     alphas: Sequence[float] | float = ALPHAS
     n_candidates: int = 20
     candidates: Array | None = None
-    cv: int | Literal["groups"] = 5
+    cv: int | Literal["groups"] | Any = 5
     solver: Literal["auto", "primal", "dual"] = "auto"
     metric: Literal["r2", "r"] = "r2"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -129,7 +113,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         Xs : sequence of array or DelayedFeatures (n_rows, n_features of the band)
-        Y : array (n_rows, n_targets)
+        Y : array (n_rows, n_targets), or (n_rows,) for one target
         sample_weight : array (n_rows,) or float, optional
             As for `Ridge.fit`.
         groups : array (n_rows,), optional
@@ -140,13 +124,15 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If shapes do not fit, values are not finite, or candidates are no shares.
         """
-        rows, Y = self._rows(Xs), as_targets(Y)
-        check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
-        looked = [check_arrays(f"Xs[{number}]", X, Y, looked=number > 0) for number, X in enumerate(rows)]
-        candidates, units = self._shares(rows), units_of(looked[0])
+        rows, Y = self._rows(Xs), inputs.as_targets(Y)
+        self._single = Y.ndim == 1
+        Y = Y[:, None] if self._single else Y
+        inputs.check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
+        looked = [inputs.check_arrays(f"Xs[{number}]", X, Y, looked=number > 0) for number, X in enumerate(rows)]
+        candidates, units = self._shares(rows), inputs.units_of(looked[0])
         device, dtype = pick_device(self.device), getattr(torch, self.dtype)
-        alphas = torch.tensor(alphas_of(self.alphas), dtype=torch.float64, device=device)
-        order = layout(len(Y), self.cv, labels_of(groups)).weigh(*row_weights(sample_weight, len(Y)))
+        alphas = torch.tensor(inputs.alphas_of(self.alphas), dtype=torch.float64, device=device)
+        order = layout(len(Y), self.cv, inputs.labels_of(groups)).weigh(*inputs.row_weights(sample_weight, len(Y)))
         roots = None if order.roots is None else order.roots.to(device)
         smallest = float(alphas.min()) / order.weight
         rotations = [rotate(order.sort(X.to(device)), smallest, self.solver, dtype, roots) for X in rows]
@@ -160,7 +146,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
 
             def read(where: slice, rotated: torch.Tensor = rotated, first: int = first) -> Block:
                 of_block = None if units is None else units[where]
-                centred, search.means[where] = centre(as_tensor(Y[:, where]), order, device, dtype, of_block)
+                centred, search.means[where] = centre(inputs.as_tensor(Y[:, where]), order, device, dtype, of_block)
                 block = block_of(bands.rows, centred, order.tests, roots)
                 piece = rotated[:, where.start - first : where.stop - first]
                 piece.copy_(block.rotated)
@@ -181,38 +167,39 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
                     alpha, of_those = search.alpha[first + those], None if units is None else units[first + those]
                     solved = bands.solve(shares, rotated[:-1, those.to(device)], alpha, of_those)
                     search.coef[first + those] = solved.cpu()
-        self._finish(search, bands, [X.shape[1] for X in rows], same_kind_as(Y))
-        self._of_targets = floating(as_tensor(Y[:1]))
+        self._finish(search, bands, [X.shape[1] for X in rows], inputs.same_kind_as(Y))
+        self._of_targets = inputs.floating(inputs.as_tensor(Y[:1]))
         return self
 
     def predict(self, Xs: Sequence[Any]) -> Array:
-        """Return predictions (n_rows, n_targets) from the features of all bands; in float64 as `Ridge` does."""
+        """Return predictions (n_rows, n_targets) from the features of all bands; shape and type are as `Ridge` has."""
         predicted = self._parts(self._rows(Xs)).sum(dim=0)
         predicted = predicted.to(torch.promote_types(predicted.dtype, self._of_targets))
-        return same_kind_as(Xs[0])(predicted.add_(self._means[1].to(predicted)))
+        predicted = predicted.add_(self._means[1].to(predicted))
+        return inputs.same_kind_as(Xs[0])(predicted[:, 0] if self._single else predicted)
 
     def score_targets(self, Xs: Sequence[Any], Y: Any, sample_weight: Any = None) -> Array:
         """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target."""
-        rows, Y = self._rows(Xs), as_array("Y", Y)
-        weights, _ = row_weights(sample_weight, len(Y))
+        rows, Y = self._rows(Xs), self._targets(Y)
+        weights, _ = inputs.row_weights(sample_weight, len(Y))
         found = []
         for start in range(0, Y.shape[1], BLOCK):
             parts, observed = self.parts(rows, Y, slice(start, start + BLOCK))
             found.append(target_scores(self.metric, parts.sum(dim=0), observed, weights))
-        return same_kind_as(Y)(torch.cat(found))
+        return inputs.same_kind_as(Y)(torch.cat(found))
 
     def split_scores(self, Xs: Sequence[Any], Y: Any) -> Array:
         """Split the score over the bands: (n_bands, n_targets), summing to `score_targets`.
 
         The product measure (variance_partition.py). A part can be negative where bands correlate.
         """
-        rows, Y = self._rows(Xs), as_array("Y", Y)
+        rows, Y = self._rows(Xs), self._targets(Y)
         split = []
         for start in range(0, Y.shape[1], BLOCK):
             parts, observed = self.parts(rows, Y, slice(start, start + BLOCK))
             everything = torch.full((1, len(observed)), 1 / len(observed), dtype=torch.float64)
             split.append(product_measure(parts, observed, self.metric, everything.to(observed))[0])
-        return same_kind_as(Y)(torch.cat(split, dim=1))
+        return inputs.same_kind_as(Y)(torch.cat(split, dim=1))
 
     def parts(self, Xs: Sequence[Any], Y: Array, targets: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each band's predictions (n_bands, n_rows, n_targets) and Y, about the means of the fit, in float64.
@@ -226,8 +213,8 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
             The targets to return.
         """
         parts = self._parts(self._rows(Xs), targets).double()
-        check_targets(Y.shape, parts.shape[1], len(self._means[1]))
-        return parts, as_tensor(Y[:, targets]).to(parts) - self._means[1][targets].to(parts)
+        inputs.check_targets(Y.shape, parts.shape[1], len(self._means[1]))
+        return parts, inputs.as_tensor(Y[:, targets]).to(parts) - self._means[1][targets].to(parts)
 
     def _parts(self, Xs: Sequence[Rows], targets: slice = slice(None)) -> torch.Tensor:
         """Return each band's predictions about the means of the fit (n_bands, n_rows, n_targets)."""
@@ -242,6 +229,11 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         if not isinstance(Xs, Sequence) or isinstance(Xs, str) or not len(Xs):
             raise BrainalignError("BandedRidge wants a list of feature arrays, one per band; for one array use Ridge")
         return [as_rows(f"Xs[{number}]", X) for number, X in enumerate(Xs)]
+
+    def _targets(self, Y: Any) -> Array:
+        check_is_fitted(self)
+        targets = inputs.as_array("Y", Y)
+        return targets[:, None] if targets.ndim == 1 and self._single else targets
 
     def _shares(self, Xs: Sequence[Rows]) -> NDArray[np.float64]:
         if self.candidates is None:
@@ -316,7 +308,7 @@ class _Bands:
     def folds(self, shares: NDArray[np.float64], alphas: torch.Tensor) -> list[InnerFold]:
         """Decompose the training rows of every fold for a candidate."""
         scale = self.scale(shares)
-        unit = unit_of(scale)
+        unit = inputs.unit_of(scale)
         return inner_folds(
             self.rows,
             scale / unit,
@@ -334,7 +326,7 @@ class _Bands:
     ) -> torch.Tensor:
         """Return the coefficients (n_targets, n_features) of rotated targets of those units under a candidate."""
         scale = self.scale(shares)
-        unit = unit_of(scale)
+        unit = inputs.unit_of(scale)
         scale, penalty = scale / unit, alpha.double() / (unit**2 * self.order.weight)
         primal = by_columns(len(self.rows), len(scale), self.solver) and not self.exact
         gram = self.gram if primal else None
@@ -347,7 +339,7 @@ class _Bands:
         )
         coefficients = cross_product(basis.to(rotated), rotated)
         found = apply_alpha(to_coef, eigenvalues.to(rotated), penalty.to(rotated), coefficients).T
-        rescale_coefficients(found, units, unit)
+        inputs.rescale_coefficients(found, units, unit)
         return found
 
 

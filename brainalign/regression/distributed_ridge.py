@@ -22,21 +22,10 @@ from numpy.typing import NDArray
 from brainalign.arrays import StoredArray, row_blocks
 from brainalign.checks import BrainalignError, check_choice, check_rows, import_optional
 from brainalign.io import temporary_folder
-from brainalign.regression import tasks
+from brainalign.regression import inputs, tasks
 from brainalign.regression.design import pooled_alpha
 from brainalign.regression.folds import Layout, layout, wants_grams
-from brainalign.regression.inputs import (
-    Array,
-    alphas_of,
-    check_options,
-    check_range,
-    check_shapes,
-    floating,
-    labels_of,
-    refuse,
-    row_weights,
-    units_of,
-)
+from brainalign.regression.inputs import Array
 from brainalign.regression.ridge import Ridge
 from brainalign.regression.rotation import ILL_CONDITIONED
 from brainalign.regression.tasks import DesignFile, Job, NpyFile, ShardFit, Stored, check_finite_pieces
@@ -107,7 +96,7 @@ def fit_distributed(
     for use, folder in (("the coefficients", coef.parent), ("temporary files", scratch)):
         if not folder.is_dir():
             raise BrainalignError(f"there is no folder {folder} for {use}; make it, where all workers see it")
-    check_options(ridge.alphas, ridge.solver, ridge.metric, ridge.dtype, ridge.device)
+    inputs.check_options(ridge.alphas, ridge.solver, ridge.metric, ridge.dtype, ridge.device)
     for name, value in {"shard": 1 if shard is None else shard, "chunk": chunk}.items():
         if value < 1:
             raise BrainalignError(f"{name} must be at least 1; got {value}")
@@ -124,13 +113,13 @@ def fit_distributed(
                 run = _Run(connected, job, chunk)
                 stored = Stored(scales, run.look(scales))
                 run.decompose()
-                found = run.fit(stored, labels_of(roi))
+                found = run.fit(stored, inputs.labels_of(roi))
         unfinished.replace(coef)
     finally:
         unfinished.unlink(missing_ok=True)
     ridge.alpha_, ridge.cv_scores_, ridge.intercept_ = found.alpha, found.scores, found.intercept
     ridge.coef_ = np.load(coef, mmap_mode="c").T  # writable in memory, as torch wants it; the file stays as it is
-    of_targets = floating(torch.empty(0, dtype=getattr(torch, job.Y.dtype)))
+    of_targets = inputs.floating(torch.empty(0, dtype=getattr(torch, job.Y.dtype)))
     ridge.note((torch.from_numpy(run.mean), torch.from_numpy(found.means)), run.method, of_targets)
     return ridge
 
@@ -147,19 +136,19 @@ class DistributedRidge(Ridge):
 
     def fit(self, X: Any, Y: Any, *, grid: Any = None, semantics: Any = None, **given: Any) -> Ridge:
         """Fit all targets; parameters and errors are those of `fit_distributed`, and what `Ridge` refuses."""
-        refuse("Ridge", grid=grid, semantics=semantics)
+        inputs.refuse("Ridge", grid=grid, semantics=semantics)
         return fit_distributed(self, X, Y, coef=Path(self.scratch) / "coef.npy", client=self.scheduler, **given)
 
 
 def _order(ridge: Ridge, X: NpyFile, Y: NpyFile, groups: Array | None, roi: Array | None, given: Any) -> Layout:
     """Lay out rows and folds, after checks of what can be checked without reading."""
-    check_shapes("X", X.shape, Y.shape)
+    inputs.check_shapes("X", X.shape, Y.shape)
     ridge.check_roi(roi, Y.shape[1])
-    weights, weight = row_weights(given, X.shape[0])
+    weights, weight = inputs.row_weights(given, X.shape[0])
     if weights is not None and not bool((weights > 0).all()):
         raise BrainalignError("sample_weight is 0 for some rows; leave those rows out of X and Y")
-    several = len(alphas_of(ridge.alphas)) > 1
-    order = layout(X.shape[0], ridge.cv, labels_of(groups)) if several else Layout(None, [])
+    several = len(inputs.alphas_of(ridge.alphas)) > 1
+    order = layout(X.shape[0], ridge.cv, inputs.labels_of(groups)) if several else Layout(None, [])
     return order.weigh(weights, weight)
 
 
@@ -177,7 +166,7 @@ def _job(ridge: Ridge, X: NpyFile, Y: NpyFile, order: Layout, folder: Path, coef
         folder=folder,
         tests=order.tests,
         shard=shard or 1,
-        alphas=alphas_of(ridge.alphas),
+        alphas=inputs.alphas_of(ridge.alphas),
         solver=ridge.solver,
         metric=ridge.metric,
         per_target_alpha=ridge.per_target_alpha,
@@ -245,12 +234,14 @@ class _Run:
         check_finite_pieces("X", X.shape, [seen for _, seen in sums])
         seen_x = [seen for _, seen in sums]
         lowest, highest = (np.min([s.smallest for s in seen_x], axis=0), np.max([s.largest for s in seen_x], axis=0))
-        check_range("X", torch.from_numpy(lowest), torch.from_numpy(highest))
+        inputs.check_range("X", torch.from_numpy(lowest), torch.from_numpy(highest))
         roots = self.job.layout().roots
         self.mean = np.sum([each for each, _ in sums], axis=0) / (n_rows if roots is None else float(roots @ roots))
         np.save(self.job.folder / "mean.npy", self.mean)
         factor = 1.0 if scales is None else np.abs(scales)
-        return units_of(check_range("Y", *(torch.from_numpy(factor * extreme) for extreme in (smallest, largest))))
+        return inputs.units_of(
+            inputs.check_range("Y", *(torch.from_numpy(factor * extreme) for extreme in (smallest, largest)))
+        )
 
     def decompose(self) -> None:
         """Rotate the features and decompose every fold, into files of scratch."""

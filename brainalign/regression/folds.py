@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
 
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.arrays import label_codes
+from brainalign.checks import BrainalignError, check_folds, check_rows, row_numbers
 from brainalign.kernels import FoldForm, held_out, lower_gram, product
 from brainalign.regression.delays import DelayedRows, Rows
 from brainalign.regression.inputs import StoredRows, less_mean
@@ -114,20 +115,11 @@ def inner_folds(
     if dual and rows.dtype == torch.float32 and len(narrow) and narrow[0] <= BENIGN * narrow[-1]:
         single = True
 
+    given: dict[str, Any] = {"products": shared, "solver": solver, "exact": exact, "roots": roots}
+
     def one_fold(number: int, single: bool) -> InnerFold:
-        return inner_fold(
-            rows,
-            scale,
-            tests[number],
-            len(tests),
-            alphas,
-            training=training(number),
-            products=shared,
-            solver=solver,
-            single=single,
-            exact=exact,
-            roots=roots,
-        )
+        own: dict[str, Any] = {"training": training(number), "single": single}
+        return inner_fold(rows, scale, tests[number], len(tests), alphas, **own, **given)
 
     side = n_columns if by_columns(n_train, n_columns, solver) else n_train
     shape, done = (n_train, n_columns) if exact else (side, side), list[InnerFold]()
@@ -337,21 +329,38 @@ class Layout:
         return self.roots[torch.as_tensor(np.argsort(self.order))]
 
 
-def layout(n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic] | None) -> Layout:
-    """Divide rows into folds of whole groups.
+def layout(n_rows: int, cv: int | Literal["groups"] | Any, groups: NDArray[np.generic] | None) -> Layout:
+    """Divide rows into folds of whole groups, or those that `cv` lists or splits.
 
     Raises
     ------
     BrainalignError
-        If cv is no number of folds, groups are wanted and missing, fewer than two, of one row each, or not one per row.
+        If cv is no number of folds, groups are wanted and missing, fewer than two, of one row each, or not one per row;
+        or if folds that are given do not test every row once.
     """
-    if cv != "groups" and not (isinstance(cv, Integral) and cv >= 2):
+    if hasattr(cv, "split") and not isinstance(cv, str):
+        cv = list(cv.split(np.zeros((n_rows, 1)), groups=groups))
+    if isinstance(cv, list):
+        parts = _given(n_rows, cv)
+    elif cv == "groups" or (isinstance(cv, Integral) and int(cv) >= 2):
+        parts = [test for _, test in _splits(n_rows, "groups" if cv == "groups" else int(cv), groups)]
+    else:
         raise BrainalignError(f"cv is {cv!r}; give a number of folds, 2 or more, or 'groups' to leave one group out")
-    parts = [test for _, test in _splits(n_rows, cv, groups)]
     order = np.concatenate(parts)
     ends = np.cumsum([len(part) for part in parts])
     tests = [slice(int(end) - len(part), int(end)) for part, end in zip(parts, ends, strict=True)]
     return Layout(None if (order == np.arange(n_rows)).all() else order, tests)
+
+
+def _given(n_rows: int, folds: list[tuple[Any, Any]]) -> list[NDArray[np.intp]]:
+    """Return the test rows of folds that were given."""
+    check_folds(folds, n_rows)
+    trains, parts = ([row_numbers("cv", pair[side], n_rows) for pair in folds] for side in (0, 1))
+    n_each = [len(np.unique(train)) + len(test) for train, test in zip(trains, parts, strict=True)]
+    whole = np.array_equal(np.sort(np.concatenate(parts)), np.arange(n_rows)) and set(n_each) == {n_rows}
+    if not whole or min(map(len, parts)) < 2:
+        raise BrainalignError("folds of cv must test every row once, two or more each, and train on all others")
+    return parts
 
 
 def _splits(
@@ -363,9 +372,10 @@ def _splits(
             raise BrainalignError("cv='groups' leaves one group out, but fit got no groups; pass groups or a number")
         return list(KFold(_number(cv, n_rows)).split(rows))
     check_rows("groups", len(groups), "X", n_rows, "give one label per row")
-    n_groups = len(np.unique(groups))
+    names = label_codes("groups", groups)[1]
+    n_groups = len(names)
     if n_groups < 2:
-        raise BrainalignError(f"inner cross-validation needs 2 groups or more; all rows are of group '{groups[0]}'")
+        raise BrainalignError(f"inner cross-validation needs 2 groups or more; all rows are of group '{names[0]}'")
     alone = n_groups == n_rows
     if cv != "groups":
         n_folds = _number(cv, n_groups) if alone else min(cv, n_groups)

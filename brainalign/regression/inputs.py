@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.arrays import StoredArray, take_rows
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, check_shape, listed, numbers
 
 Array = NDArray[Any] | torch.Tensor
 CHUNK = 2**22  # values looked at in one go
@@ -125,11 +125,8 @@ def check_shapes(name: str, X: Sequence[int], Y: Sequence[int]) -> None:
 
 def check_targets(Y: Sequence[int], n_rows: int, n_targets: int) -> None:
     """Raise unless the shape of responses is that of predictions, which they could otherwise be spread over."""
-    if tuple(Y) != (n_rows, n_targets):
-        raise BrainalignError(
-            f"Y has shape {tuple(Y)} but predictions have {(n_rows, n_targets)}; give the targets of the fit, one row "
-            "per row of X"
-        )
+    remedy = "give the targets of the fit, one row per row of X"
+    check_shape("Y", Y, (n_rows, n_targets), "predictions have", remedy)
 
 
 def _limits(name: str, array: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,21 +153,9 @@ def as_array(name: str, values: Any) -> Array:
         if values.is_complex():
             raise BrainalignError(f"{name} is complex; give its real and imaginary part, or its size, as columns")
         return values
-    if hasattr(values, "toarray"):
-        raise BrainalignError(f"{name} is a sparse matrix; give {name}.toarray()")
-    try:
-        array = values if isinstance(values, np.ndarray) else np.asarray(values)
-        if array.dtype.kind == "O":  # what tables of mixed columns give
-            array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise BrainalignError(f"{name} must hold numbers only ({error}); drop or encode other columns") from error
-    if array.dtype.kind == "c":
-        raise BrainalignError(f"{name} is complex; give its real and imaginary part, or its size, as columns")
-    if array.dtype.kind not in "biuf":
-        raise BrainalignError(f"{name} holds values of type {array.dtype}; ridge wants numbers: drop or encode them")
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+    if np.ma.is_masked(values):
         raise BrainalignError(f"{name} has masked values; drop those rows or fill them")
-    return array.astype(np.float64) if array.dtype.itemsize > 8 else array
+    return numbers(name, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,9 +212,9 @@ def floating(array: torch.Tensor) -> torch.dtype:
 
 
 def labels_of(groups: Array | None) -> NDArray[Any] | None:
-    """Return groups as a numpy array, or None."""
-    values = groups.cpu() if isinstance(groups, torch.Tensor) else groups
-    return None if values is None else np.asarray(values)
+    """Return groups (n_rows,), or one column of them, as a numpy array, or None."""
+    values = np.asarray(groups.cpu() if isinstance(groups, torch.Tensor) else groups)
+    return None if groups is None else values[:, 0] if values.shape[1:] == (1,) else values
 
 
 def same_kind_as(array: Array) -> Callable[[torch.Tensor], Array]:

@@ -12,29 +12,14 @@ import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.checks import BrainalignError, check_rows, check_width, listed
 from brainalign.devices import pick_device
+from brainalign.regression import inputs
 from brainalign.regression.delays import Rows, as_rows
 from brainalign.regression.design import Design, blocks_of, centre, design_of, pooled_alpha
 from brainalign.regression.fold_scores import target_scores
 from brainalign.regression.folds import Layout, layout
-from brainalign.regression.inputs import (
-    Array,
-    MeanScore,
-    alphas_of,
-    as_array,
-    as_targets,
-    as_tensor,
-    check_arrays,
-    check_options,
-    check_targets,
-    floating,
-    labels_of,
-    refuse,
-    row_weights,
-    same_kind_as,
-    units_of,
-)
+from brainalign.regression.inputs import Array
 from brainalign.regression.rotation import centred_product
 from brainalign.regression.threads import in_threads
 
@@ -42,7 +27,7 @@ ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
 
 
 @dataclass(eq=False, repr=False)
-class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class Ridge(inputs.MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Ridge regression with one penalty per target (or one for all), in closed form.
 
     Minimises Σ (y − x·w − b)² + alpha |w|² with a free intercept. Alpha maximises the score averaged over inner folds,
@@ -54,8 +39,9 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     alphas : sequence of float, or float
         Penalties to try, >= 0.
-    cv : int or "groups"
-        Number of inner folds (of whole groups, where `fit` gets groups), or "groups": leave one group out.
+    cv : int, "groups", splitter of scikit-learn, or list of (training rows, test rows)
+        Number of inner folds (of whole groups, where `fit` gets groups); "groups": leave one group out; or folds that
+        test every row once and train on all others.
     solver : {"auto", "primal", "dual"}
         Decompose features × features or rows × rows; "auto" takes the smaller.
     metric : {"r2", "r"}
@@ -95,7 +81,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     alphas: Sequence[float] | float = ALPHAS
-    cv: int | Literal["groups"] = 5
+    cv: int | Literal["groups"] | Any = 5
     solver: Literal["auto", "primal", "dual"] = "auto"
     metric: Literal["r2", "r"] = "r2"
     per_target_alpha: bool = True
@@ -137,7 +123,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If shapes do not fit, values are no finite real numbers, or a keyword cannot be used.
         """
-        refuse("Ridge", grid=grid, semantics=semantics)
+        inputs.refuse("Ridge", grid=grid, semantics=semantics)
         options: dict[str, Any] = {"groups": groups, "roi": roi, "sample_weight": sample_weight, "designs": designs}
         fit_layers({"X": self}, {"X": X}, Y, **options)
         return self
@@ -162,7 +148,8 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Keep what else a fit found: the means, in float64, how features were decomposed, and what was given."""
         self._means, self.decomposition_ = means, method
         self._of_targets, self._names, self._single = of_targets, names, single
-        alphas = alphas_of(self.alphas)
+        self.n_features_in_ = len(means[0])
+        alphas = inputs.alphas_of(self.alphas)
         edges = (min(alphas), max(alphas))
         self.alpha_at_edge_ = tuple(float((torch.as_tensor(self.alpha_) == edge).double().mean()) for edge in edges)
 
@@ -174,18 +161,15 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         predicted = self._centred(X)
         wide = torch.promote_types(predicted.dtype, self._of_targets)
         predicted = predicted.to(wide).add_(self._means[1].to(predicted.device, wide))
-        return same_kind_as(X)(predicted[:, 0] if self._single else predicted)
+        return inputs.same_kind_as(X)(predicted[:, 0] if self._single else predicted)
 
     def _centred(self, X: Any) -> torch.Tensor:
         """Return predictions about the means of the targets (n_rows, n_targets)."""
         check_is_fitted(self)
         _check_names(self._names, X)
         rows = as_rows("X", X)
-        if len(rows.shape) != 2 or rows.shape[1] != self.coef_.shape[0]:
-            raise BrainalignError(
-                f"X has shape {tuple(rows.shape)} but the encoder was fitted on {self.coef_.shape[0]} features; "
-                "use the same layer and reduction"
-            )
+        remedy = "use the same layer and reduction"
+        check_width("X", rows.shape, self.coef_.shape[0], "the encoder was fitted on", remedy)
         return centred_product(rows, self._means[0], torch.as_tensor(self.coef_))
 
     def score_targets(self, X: Any, Y: Any, sample_weight: Any = None) -> Array:
@@ -196,12 +180,12 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the number of features, rows or targets differs from the fit's.
         """
-        predicted, observed = self._centred(X).double(), as_array("Y", Y)
+        predicted, observed = self._centred(X).double(), inputs.as_array("Y", Y)
         observed = observed[:, None] if observed.ndim == 1 and self._single else observed
-        check_targets(observed.shape, *predicted.shape)
-        weights, _ = row_weights(sample_weight, len(observed))
-        about = as_tensor(observed).double().to(predicted.device) - self._means[1].to(predicted.device)
-        return same_kind_as(observed)(target_scores(self.metric, predicted, about, weights))
+        inputs.check_targets(observed.shape, *predicted.shape)
+        weights, _ = inputs.row_weights(sample_weight, len(observed))
+        about = inputs.as_tensor(observed).double().to(predicted.device) - self._means[1].to(predicted.device)
+        return inputs.same_kind_as(observed)(target_scores(self.metric, predicted, about, weights))
 
 
 def _names_of(X: Any) -> tuple[str, ...] | None:
@@ -246,22 +230,22 @@ def fit_layers(
     if encoders.keys() != layers.keys():
         raise BrainalignError(f"encoders are for {listed(list(encoders))} but layers are {listed(list(layers))}")
     names = {name: _names_of(X) for name, X in layers.items()}
-    features, Y = {name: as_rows(name, X) for name, X in layers.items()}, as_targets(Y)
+    features, Y = {name: as_rows(name, X) for name, X in layers.items()}, inputs.as_targets(Y)
     single = Y.ndim == 1
     Y = Y[:, None] if single else Y
     shared, ranges = ("cv", "device", "dtype"), torch.empty(0)
     for name, encoder in encoders.items():
-        check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype, encoder.device)
+        inputs.check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype, encoder.device)
         if any(getattr(encoder, option) != getattr(first, option) for option in shared):
             raise BrainalignError(f"layers that share targets need the same {', '.join(shared)}; {name!r} differs")
-        looked = check_arrays(name, features[name], Y, looked=encoder is not first)
+        looked = inputs.check_arrays(name, features[name], Y, looked=encoder is not first)
         ranges = looked if encoder is first else ranges
         encoder.check_roi(roi, Y.shape[1])
     device, dtype = pick_device(first.device), getattr(torch, first.dtype)
-    units = units_of(ranges)
-    chosen = any(len(alphas_of(encoder.alphas)) > 1 for encoder in encoders.values())
-    order = layout(len(Y), first.cv, labels_of(groups)) if chosen else Layout(None, [])
-    order = order.weigh(*row_weights(sample_weight, len(Y)))
+    units = inputs.units_of(ranges)
+    chosen = any(len(inputs.alphas_of(encoder.alphas)) > 1 for encoder in encoders.values())
+    order = layout(len(Y), first.cv, inputs.labels_of(groups)) if chosen else Layout(None, [])
+    order = order.weigh(*inputs.row_weights(sample_weight, len(Y)))
     made = {} if designs is None else designs
     for name in encoders.keys() - made.keys():
         made[name] = _design_of(encoders[name], features[name], order, device)
@@ -273,31 +257,31 @@ def fit_layers(
 
     def read(where: slice) -> None:
         of_block = None if units is None else units[where]
-        centred, means[where] = centre(as_tensor(Y[:, where]), order, device, dtype, of_block)
+        centred, means[where] = centre(inputs.as_tensor(Y[:, where]), order, device, dtype, of_block)
         for fit in fits.values():
             fit.read(where, centred, of_block)
 
     in_threads(read, blocks, device)
     pooled = [fit for fit in fits.values() if not fit.encoder.per_target_alpha]
     for fit in pooled:  # one alpha for all targets, or one per label
-        fit.alpha = pooled_alpha(fit.design.alphas, fit.scores, labels_of(roi))
+        fit.alpha = pooled_alpha(fit.design.alphas, fit.scores, inputs.labels_of(roi))
 
     def solve(where: slice) -> None:
         of_block = None if units is None else units[where]
-        centred, _ = centre(as_tensor(Y[:, where]), order, device, dtype, of_block)
+        centred, _ = centre(inputs.as_tensor(Y[:, where]), order, device, dtype, of_block)
         for fit in pooled:
             fit.design.solve(centred, fit.alpha[where], fit.coef[where], of_block)
 
     in_threads(solve, blocks if pooled else [], device)
-    of_targets = floating(as_tensor(Y[:1]))
+    of_targets = inputs.floating(inputs.as_tensor(Y[:1]))
     for name, fit in fits.items():
-        fit.finish(means, same_kind_as(Y))
+        fit.finish(means, inputs.same_kind_as(Y))
         rotation = fit.design.rotation
         fit.encoder.note((rotation.mean, means), rotation.method, of_targets, names[name], single=single)
 
 
 def _design_of(encoder: Ridge, X: Rows, order: Layout, device: torch.device) -> Design:
-    alphas, dtype = alphas_of(encoder.alphas), getattr(torch, encoder.dtype)
+    alphas, dtype = inputs.alphas_of(encoder.alphas), getattr(torch, encoder.dtype)
     folds = order if len(alphas) > 1 else replace(order, tests=[])  # a single penalty needs no choice
     penalties = torch.tensor(alphas, dtype=torch.float64, device=device)
     return design_of(X.to(device), folds, penalties, solver=encoder.solver, metric=encoder.metric, dtype=dtype)

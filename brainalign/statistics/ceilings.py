@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, special
 
-from brainalign.arrays import Rows, Values, flatten_rows
-from brainalign.checks import BrainalignError, check_finite, check_labelled, check_rows
+from brainalign.arrays import Rows, Values, flatten_rows, label_codes, real_values
+from brainalign.checks import BrainalignError, check_finite, check_rows, numbers
 from brainalign.statistics.resampling import fdr
 from brainalign.statistics.scores import pearson, signed_r2
 
@@ -90,7 +90,7 @@ def leave_one_subject_out_ceiling(responses_per_subject: Values) -> SubjectCeili
     ----------
     Nili H et al. (2014). A toolbox for representational similarity analysis. doi:10.1371/journal.pcbi.1003553
     """
-    values = np.asarray(responses_per_subject, dtype=np.float64)
+    values = numbers("responses_per_subject", responses_per_subject, np.float64)
     if values.ndim != 3 or len(values) < 2 or values.shape[1] < 3:
         raise BrainalignError(
             f"a leave-one-subject-out ceiling needs (>= 2 subjects, >= 3 stimuli, targets); got {values.shape}"
@@ -122,8 +122,8 @@ def _variances(
     trials of stimulus i among the N_r of run r.
     """
     check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
-    ids, flat, whole = np.asarray(stimulus_ids), flatten_rows(values), np.arange(len(values))
-    check_labelled("stimulus_ids", pd.factorize(ids)[0])
+    values, ids = real_values("values", values), label_codes("stimulus_ids", stimulus_ids, sort=True)[0]
+    flat, whole = flatten_rows(values), np.arange(len(values))
     runs = np.zeros_like(whole) if runs is None else runs
     sides = [(rows, *(np.unique(of[rows], return_inverse=True)[1] for of in (ids, runs))) for rows in (whole, *some)]
     for _, codes, _ in sides:
@@ -346,10 +346,10 @@ def share_and_q(
         return signal_share(values, stimulus_ids), np.full(values.shape[1:], np.nan)
     many, of = counts[codes] > 1, np.zeros_like(codes)
     design = _Design.of(codes[many], of[many])
-    for numbers in runs:
-        tried = _Design.of(codes[many], np.unique(numbers[many], return_inverse=True)[1])
+    for run in runs:
+        tried = _Design.of(codes[many], np.unique(run[many], return_inverse=True)[1])
         if 2 * tried.within >= design.within and 2 * tried.between >= design.between:  # else runs are too many
-            of, design = numbers, tried
+            of, design = run, tried
             break
     whole, *rest = _variances(values, stimulus_ids, *([] if many.all() else [np.flatnonzero(many)]), runs=of)
     signal, noise, _ = rest[0] if rest else whole

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite, check_folds
+from brainalign.arrays import Values, label_codes
+from brainalign.checks import BrainalignError, check_finite, check_folds, numbers
 from brainalign.statistics.scores import is_constant
 
 
@@ -23,9 +23,10 @@ def linear_classification(
     """
     from sklearn.metrics import recall_score
 
+    (codes, _), responses = label_codes("stimulus_ids", stimulus_ids, sort=True), numbers("responses", responses)
     accuracies = []
-    for classifier, test in _fitted(responses, stimulus_ids, folds):
-        shown = stimulus_ids[test]
+    for classifier, test in _fitted(responses, codes, folds):
+        shown = codes[test]
         # Over the stimuli that are tested: another that is answered costs the shown one its hit.
         accuracies.append(
             recall_score(shown, classifier.predict(responses[test]), labels=np.unique(shown), average="macro")
@@ -64,10 +65,12 @@ def logistic_auc(
     """
     from sklearn.metrics import roc_auc_score
 
-    found = []
-    for classifier, test in _fitted(responses, labels, folds, c):
-        both = len(np.unique(labels[test])) == 2
-        second = labels[test] == classifier.classes_[1]
+    (codes, names), responses, found = label_codes("labels", labels, sort=True), numbers("responses", responses), []
+    if len(names) != 2:
+        raise BrainalignError(f"the area under the curve is of two categories, not {len(names)}; keep two")
+    for classifier, test in _fitted(responses, codes, folds, c):
+        both = len(np.unique(codes[test])) == 2
+        second = codes[test] == 1
         found.append(roc_auc_score(second, classifier.decision_function(responses[test])) if both else np.nan)
     return np.array(found)
 
@@ -144,7 +147,8 @@ TIE = 1e-6  # correlations closer than this are equal: float32 predictions carry
 
 def _pattern_correlations(predicted: Values, measured: Values) -> Values:
     """Return correlations over targets (..., n_measured, n_predicted)."""
-    if predicted.shape != measured.shape or predicted.shape[-1] < 2:
+    predicted, measured = numbers("predicted", predicted), numbers("measured", measured)
+    if predicted.shape != measured.shape or predicted.ndim < 2 or predicted.shape[-1] < 2:
         raise BrainalignError(
             f"identification correlates patterns over targets: predicted {predicted.shape} and measured "
             f"{measured.shape} must have the same shape (..., n_stimuli, n_targets) with 2 targets or more"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_shape, numbers
 
 LABELLED = 1_000_000  # points, or pairs of them, whose clusters are found together: a call takes longer than a map
 
@@ -22,7 +22,7 @@ class Cluster:
     Attributes
     ----------
     mass : float
-        Sum of the statistic over the cluster; negative for a cluster below the null.
+        Sum of the statistic, or of its power, over the cluster; negative for a cluster below the null.
     p : float
         Family-wise: against the largest mass of every permutation.
     mask : bool array (n_sensors, n_times)
@@ -96,6 +96,7 @@ def cluster_permutation(
     threshold: float = 2.33,
     kind: Literal["z", "score", "quantile"] = "z",
     tail: Literal["greater", "both"] = "greater",
+    power: float = 1,
     times: Values | None = None,
 ) -> ClusterTest:
     """Find clusters of points above a threshold and compare their mass with the largest of each permutation.
@@ -119,6 +120,8 @@ def cluster_permutation(
         all maps alike keeps the test exact.
     tail : {"greater", "both"}
         "both" also forms clusters below minus the threshold (for quantiles: below the opposite quantile).
+    power : float
+        Of the statistic that is summed, its sign kept: with 2 masses of t are those of F.
     times : array (n_times,), optional
 
     Raises
@@ -133,6 +136,7 @@ def cluster_permutation(
     Sassenhagen J, Draschkow D (2019). Cluster-based permutation tests of MEG/EEG data do not establish significance of
     effect latency or location. Psychophysiology 56:e13335. doi:10.1111/psyp.13335
     """
+    observed, null = numbers("observed", observed), numbers("null", null)
     _check(observed, null, adjacency, threshold, kind, tail, times)
     maps = np.concatenate([observed[None], null]).astype(np.float64)  # (1 + n_permutations, n_sensors, n_times)
     if kind == "z":
@@ -150,11 +154,11 @@ def cluster_permutation(
     step = max(1, LABELLED // max(len(edges[0]), observed.size))
     for rows in np.split(np.arange(1, len(maps)), range(step, len(null), step)):
         for side in (above, below):
-            masses, of, _ = _label(flat[rows], side[rows], edges)
+            masses, of, _ = _label(flat[rows], side[rows], edges, power)
             np.maximum.at(null_mass, rows[of] - 1, np.abs(masses))
     found = []
     for side in (above[:1], below[:1]):
-        masses, _, labels = _label(flat[:1], side, edges)
+        masses, _, labels = _label(flat[:1], side, edges, power)
         for number, mass in enumerate(masses):
             # The same mass reached by another order of sums is a tie, and ties count against the observed.
             p = (1 + (null_mass >= abs(mass) * (1 - 1e-9)).sum()) / (1 + len(null))
@@ -164,11 +168,10 @@ def cluster_permutation(
 
 
 def _describe(mass: float, p: float, mask: NDArray[np.bool_], statistic: Values, times: Values | None) -> Cluster:
-    sensors, samples = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    axis = np.arange(mask.shape[1]) if times is None else times
+    within = np.asarray(np.arange(mask.shape[1]) if times is None else times)[mask.any(axis=0)]
     peak = np.where(mask, np.abs(statistic), -1).max(axis=1).argmax()
-    ends = float(axis[samples[0]]), float(axis[samples[-1]])
-    return Cluster(mass, p, mask, sensors, *ends, int(peak))
+    ends = float(within[0]), float(within[-1])
+    return Cluster(mass, p, mask, np.flatnonzero(mask.any(axis=1)), *ends, int(peak))
 
 
 def _edges(
@@ -186,7 +189,7 @@ def _edges(
 
 
 def _label(
-    statistic: Values, inside: NDArray[np.bool_], edges: tuple[NDArray[np.intp], NDArray[np.intp]]
+    statistic: Values, inside: NDArray[np.bool_], edges: tuple[NDArray[np.intp], NDArray[np.intp]], power: float
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
     """Return mass and map of every cluster in maps (n_maps, n_points), and every point's cluster (−1 outside)."""
     from scipy.sparse.csgraph import connected_components  # brings solvers along
@@ -200,7 +203,8 @@ def _label(
     graph = sparse.coo_array((np.ones(len(rows), dtype=bool), pairs), shape=(len(of), len(of)))
     _, ids = connected_components(graph, directed=False)
     labels[inside] = ids
-    return np.bincount(ids, weights=statistic[inside]).astype(float), of[np.unique(ids, return_index=True)[1]], labels
+    weights = np.sign(statistic[inside]) * np.abs(statistic[inside]) ** power
+    return np.bincount(ids, weights=weights).astype(float), of[np.unique(ids, return_index=True)[1]], labels
 
 
 def _check(
@@ -220,11 +224,9 @@ def _check(
             f"got {observed.shape} and {null.shape}"
         )
     n_sensors, n_times = observed.shape
-    if adjacency is not None and adjacency.shape != (n_sensors, n_sensors):
-        raise BrainalignError(
-            f"adjacency has shape {adjacency.shape} but the map has {n_sensors} sensors; "
-            "compute it for the sensors that were scored, in their order"
-        )
+    if adjacency is not None:
+        remedy = "compute it for the sensors that were scored, in their order"
+        check_shape("adjacency", adjacency.shape, (n_sensors, n_sensors), "sensors of the map need", remedy)
     if times is not None and len(times) != n_times:
         raise BrainalignError(f"times has {len(times)} entries but the map has {n_times} time points")
     if kind == "quantile" and not 0.5 < threshold < 1:

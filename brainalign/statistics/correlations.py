@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from brainalign.arrays import Arrays, Rows, Values
+from brainalign.arrays import Arrays, Rows, Values, real_values
 from brainalign.checks import BrainalignError
 from brainalign.statistics.resampling import FEW, LONGER
 from brainalign.statistics.scores import is_constant, pearson
@@ -54,6 +54,14 @@ def _unit(values: Values) -> NDArray[np.float32]:
         none = ~np.isfinite(norm) | is_constant(norm**2, np.linalg.norm(exact, axis=0) ** 2)
         unit[:, first : first + 4 * BLOCK] = np.where(none, 0, centred) / np.where(none, 1, norm)
     return unit
+
+
+def _units(predicted: Values, measured: Values) -> list[NDArray[np.float32]]:
+    sides = real_values("predicted", predicted), real_values("measured", measured)
+    shapes = [side.shape for side in sides]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 2 or not shapes[0][0]:
+        raise BrainalignError(f"predicted and measured have shapes {shapes[0]} and {shapes[1]}; give rows × targets")
+    return [_unit(side) for side in sides]
 
 
 def _positions(group: NDArray[Any]) -> NDArray[np.intp]:
@@ -132,7 +140,7 @@ def permuted_correlations(
     ----------
     Besag J, Clifford P (1991). Sequential Monte Carlo p-values. Biometrika 78:301-304. doi:10.1093/biomet/78.2.301
     """
-    a, b = _unit(predicted), _unit(measured)
+    a, b = _units(predicted, measured)
     n_rows, n_targets = a.shape
     rng = np.random.default_rng(seed)
     order = rng.permutation(n_rows)
@@ -190,7 +198,7 @@ def bootstrap_correlations(
         Targets whose r is undefined do not enter.
     n_draws, seed : int
     """
-    a, b = _unit(predicted), _unit(measured)
+    a, b = _units(predicted, measured)
     n_rows, n_targets = a.shape
     defined = (a != 0).any(axis=0) & (b != 0).any(axis=0)
     membership = _membership(groups, defined)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite
+from brainalign.checks import BrainalignError, check_finite, numbers
 from brainalign.statistics.preference import MAX_P, SE_FACTOR
 from brainalign.statistics.resampling import permutation_test
 
@@ -131,6 +131,7 @@ def _inside(
 ) -> tuple[Values, Values, Values, Values]:
     """Return the inputs within the window, after checking that they fit each other."""
     n = len(times)
+    score, draws, null, times = map(numbers, ("score", "draws", "null", "times"), (score, draws, null, times))
     if score.shape != (n,) or draws.shape[1:] != (n,) or null.shape[1:] != (n,) or len(draws) < 2 or not len(null):
         raise BrainalignError(
             f"a latency needs score (n_times,), draws (n_draws, n_times) and null (n_permutations, n_times) of "
@@ -272,6 +273,7 @@ def hump_latency(
     Hesterberg TC (2015). What teachers should know about the bootstrap. The American Statistician 69:371-386.
     doi:10.1080/00031305.2015.1089789
     """
+    score, draws, times = map(numbers, ("score", "draws", "times"), (score, draws, times))
     if score.shape != times.shape or draws.shape[1:] != score.shape or len(draws) < 2:
         raise BrainalignError(
             f"a hump needs score (n_times,) and draws (n_draws, n_times) of {len(times)} times; got {score.shape} and "

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
-from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.arrays import Rows, Values, label_codes
+from brainalign.checks import BrainalignError, check_finite, check_rows, numbers
 from brainalign.statistics.resampling import MIN_UNITS, Interval, expanded_tail, permutation_test, permute_within
 
 
@@ -87,7 +87,7 @@ def pairing_test(
     >>> test.value, test.n_stimuli, bool(test.p < 0.01)
     (1.0, 8, True)
     """
-    scores = np.asarray(pair_scores, dtype=np.float64)
+    scores = numbers("pair_scores", pair_scores, np.float64)
     check_rows("pair_scores", len(scores), "shown", len(shown), "name the right stimulus of every trial")
     check_finite("pair_scores", scores, "leave out the trials that have none")
     sums, stimuli = sums_by_stimulus(scores, shown)
@@ -250,13 +250,11 @@ def crossed_bootstrap(
     Cameron AC, Gelbach JB, Miller DL (2011). Robust inference with multiway clustering. Journal of Business & Economic
     Statistics 29:238-249. doi:10.1198/jbes.2010.07136
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = numbers("values", values, np.float64)
     for name, labels in (("subjects", subjects), ("stimuli", stimuli)):
         check_rows(name, len(labels), "values", len(values), "give one label per trial")
-    subject, subject_names = pd.factorize(np.asarray(subjects))
-    stimulus, stimulus_names = pd.factorize(np.asarray(stimuli))
-    if (subject < 0).any() or (stimulus < 0).any():
-        raise BrainalignError("some trials have no subject or no stimulus (None or NaN); label them, or leave them out")
+    subject, subject_names = label_codes("subjects", subjects)
+    stimulus, stimulus_names = label_codes("stimuli", stimuli)
     n_subjects, n_stimuli = len(subject_names), len(stimulus_names)
     if n_stimuli < MIN_UNITS or not np.isfinite(values).all():
         raise BrainalignError(

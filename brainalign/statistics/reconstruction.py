@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_finite, check_rows, check_shape, numbers
 from brainalign.statistics.resampling import MIN_UNITS, bootstrap, permute_within
 
 GREY = (0.2125, 0.7154, 0.0721)  # luminance of red, green and blue (ITU-R BT.709), as scikit-image takes it
@@ -65,9 +65,9 @@ def structural_similarity(a: Values, b: Values) -> "Floats":
     similarity. IEEE Transactions on Image Processing 13:600-612. doi:10.1109/TIP.2003.819861
     """
     least = 2 * REACH + 1
-    if a.shape != b.shape or min(a.shape[2:]) < least:
+    if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < least:
         raise BrainalignError(
-            f"structural similarity needs two sets of the same shape, {least} pixels per side or more; "
+            f"structural similarity needs two sets of one shape (n, 3, H, W), {least} pixels per side or more; "
             f"got {a.shape} and {b.shape}"
         )
     step = max(1, CHUNK // (a.shape[2] * a.shape[3]))
@@ -166,11 +166,8 @@ def reconstruction_scores(
     """
     target = check_images("target", target)
     reconstructed = check_images("reconstructed", reconstructed)
-    if reconstructed.shape != target.shape:
-        raise BrainalignError(
-            f"reconstructed {reconstructed.shape} and target {target.shape} must have the same shape; "
-            "resize the reconstructions to the size of what was shown"
-        )
+    remedy = "resize the reconstructions to the size of what was shown"
+    check_shape("reconstructed", reconstructed.shape, target.shape, "target has", remedy)
     n = len(target)
     if n < max(2, *n_ways) or min(n_ways) < 2:
         raise BrainalignError(f"identification among {tuple(n_ways)} candidates needs as many images; got {n}")
@@ -245,7 +242,9 @@ def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.boo
     taken at random. `others` (n, n) says which columns may be distractors of a row; all by default, NaN where there are
     too few.
     """
-    n = len(similar)
+    similar, n = numbers("similar", similar), len(similar)
+    if similar.shape != (n, n):
+        raise BrainalignError(f"similar has shape {similar.shape}; give a row and a column per image")
     allowed = ~np.eye(n, dtype=bool) if others is None else others & ~np.eye(n, dtype=bool)
     own = np.diagonal(similar)[:, None]
     tied = (np.abs(similar - own) <= TIE) & allowed
@@ -256,12 +255,14 @@ def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.boo
         with np.errstate(invalid="ignore"):  # of rows with too few distractors
             ways = _log_choose(equal, k) + _log_choose(worse, drawn - k) - _log_choose(total, drawn)
         found += np.exp(ways) / (k + 1)
-    return np.where(total >= drawn, found, np.nan)
+    return np.where((total >= drawn) & np.isfinite(own[:, 0]), found, np.nan)
 
 
 def effective_dimension(features: Values) -> float:
     """Return the participation ratio (Σλ)² / Σλ² of the covariance of features (n, d); 0 where all rows are equal."""
-    values = np.asarray(features, dtype=np.float64)
+    values = numbers("features", features, np.float64)
+    if values.ndim != 2:
+        raise BrainalignError(f"features have shape {values.shape}; give rows × features")
     check_finite("features", values, "drop the rows or features that hold them")
     variances = np.linalg.svd(values - values.mean(axis=0), compute_uv=False) ** 2
     total = variances.sum()

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.arrays import Rows, Values, label_codes
+from brainalign.checks import BrainalignError, check_choice, generator, listed, numbers
 
 Labels = NDArray[Any]
 MIN_UNITS = 6  # below it the interval covers less than it says
@@ -22,10 +22,11 @@ def permute_within(groups: Labels, n_permutations: int, rng: np.random.Generator
     Groups are, for example, the run of each row: exchangeable under the null of no stimulus effect. Rows of one of
     `units`, for example a stimulus, stay together; every unit of a group has as many rows.
     """
-    orders = np.tile(np.arange(len(groups)), (n_permutations, 1))
-    for label in np.unique(groups):
-        rows = np.flatnonzero(groups == label)
-        each = rows[:, None] if units is None else _by_unit(rows, units, label)
+    (codes, labels), rng = label_codes("groups", groups, sort=True), generator(rng)
+    orders = np.tile(np.arange(len(codes)), (n_permutations, 1))
+    for code, label in enumerate(labels):
+        rows = np.flatnonzero(codes == code)
+        each = rows[:, None] if units is None else _by_unit(rows, np.asarray(units), label)
         orders[:, each] = each[rng.permuted(np.tile(np.arange(len(each)), (n_permutations, 1)), axis=1)]
     return orders
 
@@ -51,10 +52,11 @@ def exchange_features(
     All rows of a stimulus in a group take those of one other stimulus there, however many rows either has. One group
     for all rows exchanges the features of a stimulus alike everywhere. `wholes` are as of `permute_stimuli`.
     """
-    donors = np.empty((n_permutations, len(stimulus_ids)), dtype=np.intp)
-    for label in np.unique(groups):
-        rows = np.flatnonzero(groups == label)
-        _, first, codes = np.unique(stimulus_ids[rows], return_index=True, return_inverse=True)
+    (group, labels), ids, rng = label_codes("groups", groups, sort=True), np.asarray(stimulus_ids), generator(rng)
+    donors = np.empty((n_permutations, len(ids)), dtype=np.intp)
+    for code in range(len(labels)):
+        rows = np.flatnonzero(group == code)
+        _, first, codes = np.unique(ids[rows], return_index=True, return_inverse=True)
         donors[:, rows] = rows[first][_orders(rows[first], wholes, n_permutations, rng)[:, codes]]
     return donors
 
@@ -91,10 +93,10 @@ def permute_stimuli(
 
 def _orders(first: Rows, wholes: Labels | None, n_permutations: int, rng: np.random.Generator) -> Rows:
     """Draw orders (n_permutations, n_stimuli) of stimuli whose first rows these are."""
-    orders = np.tile(np.arange(len(first)), (n_permutations, 1))
+    orders, rng = np.tile(np.arange(len(first)), (n_permutations, 1)), generator(rng)
     if wholes is None:
         return rng.permuted(orders, axis=1)
-    _, codes, sizes = np.unique(wholes[first], return_inverse=True, return_counts=True)
+    _, codes, sizes = np.unique(np.asarray(wholes)[first], return_inverse=True, return_counts=True)
     parts = np.split(np.lexsort((first, codes)), np.cumsum(sizes)[:-1])
     for size in np.unique(sizes):
         alike = np.stack([part for part in parts if len(part) == size])
@@ -181,7 +183,7 @@ def cross_validated_interval(scores: Values, test_share: float, confidence: floa
 
 
 def _units(values: Values) -> Values:
-    values = np.asarray(values, dtype=np.float64)
+    values = numbers("values", values, np.float64)
     if values.ndim != 1 or len(values) < MIN_UNITS or not np.isfinite(values).all():
         got = f"{len(values)} ({listed(values.tolist(), 6)})" if values.ndim == 1 else f"shape {values.shape}"
         raise BrainalignError(f"an interval needs {MIN_UNITS} finite units or more; got {got}; report them themselves")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.arrays import StoredArray, Values
+from brainalign.arrays import Values, real_values
 from brainalign.checks import BrainalignError
 
 ROUNDING = 1e-12  # relative; what varies less is constant: centring leaves about 1e-16 of a column of .1
@@ -29,7 +29,7 @@ def _in_blocks(score: Score) -> Score:
         *sides, axis = bound.args
         if any(np.ma.is_masked(one) for one in sides):
             raise BrainalignError("some values are masked; drop their rows, or fill them with NaN")
-        a, b = (one if isinstance(one, StoredArray) else np.asarray(one) for one in sides)  # of tables var() is another
+        a, b = (real_values("the values", one) for one in sides)  # of tables var() is another
         width = BLOCK // max(1, len(a)) if axis == 0 and a.ndim == 2 and a.shape == b.shape else 0
         if not 0 < width < a.shape[-1]:
             return score(a, b, axis)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
+from brainalign.checks import BrainalignError, numbers
 from brainalign.statistics.resampling import permutation_test
 
 MOST_FLIPS = 4096
@@ -44,7 +45,9 @@ def sign_flip_test(scores: Values, seed: int) -> tuple[NDArray[np.float64], Valu
     Nichols TE, Holmes AP (2002). Nonparametric permutation tests for functional neuroimaging. Human Brain Mapping
     15:1-25. doi:10.1002/hbm.1058
     """
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = numbers("scores", scores, np.float64)
+    if scores.ndim != 2 or len(scores) < 2:
+        raise BrainalignError(f"scores have shape {scores.shape}; give subjects × targets, 2 subjects or more")
     n = len(scores)
     if 2**n <= MOST_FLIPS:
         flips = np.array(list(product((1.0, -1.0), repeat=n)))[1:]  # the first one flips nobody

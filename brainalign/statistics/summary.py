@@ -22,12 +22,13 @@ NULLS = {
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the encode stage left for one model and method: a row per target, per test item, per permutation."""
+    """What the encode stage left for one model and method: rows per target, test item, permutation, layer, region."""
 
     scores: pd.DataFrame
     identification: pd.DataFrame
     null: pd.DataFrame
     partition: pd.DataFrame = field(default_factory=pd.DataFrame)
+    profile: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from brainalign.study.preconditions import check_vectors as check_vectors
 from brainalign.study.preconditions import find_weights as find_weights
 from brainalign.study.preconditions import guessed_repetition_time as guessed_repetition_time
 from brainalign.study.preconditions import header_step_s as header_step_s
+from brainalign.study.preconditions import loading_model as loading_model
 from brainalign.study.preconditions import quantized_file as quantized_file
 from brainalign.study.recordings import ArrayRecordings as ArrayRecordings
 from brainalign.study.recordings import Kriegeskorte92Files as Kriegeskorte92Files
@@ -64,7 +65,7 @@ from brainalign.study.responses import RawOptions as RawOptions
 from brainalign.study.responses import ThingsEpochFiles as ThingsEpochFiles
 from brainalign.study.responses import ThingsFmriFiles as ThingsFmriFiles
 from brainalign.study.size import count_stimuli, has_unknown_size, known_shape, shape_of
-from brainalign.study.splits import Split as Split
+from brainalign.study.splits import Split
 from brainalign.study.stimuli import COPIED, LEFT_OUT, table_column, table_columns, table_rows
 from brainalign.study.vectors import StimulusVectors, files_of, read_vectors
 from brainalign.study.worlds import SeriesWorld, SimulatedSentences, SimulateModalities, SimulateOptions, StoryWorld

@@ -25,6 +25,7 @@ from brainalign.study.worlds import SimulateModalities, StoryWorld, World
 DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9-]*$")]
 
 
+PLACED = ("nifti", "betas", "fmriprep", "algonauts", "nsd", "nsd_cortex", "things_fmri")  # formats of voxels, vertices
 # What only studies of one type of data have.
 OPTIONS = {
     "responses": (
@@ -266,7 +267,7 @@ class Study(Strict):
         if files.format == "array" and files.targets and not files.atlas:
             with suppress(BrainalignError):  # what is wrong with a table is said when it is read
                 return bool({"vertex", "k"} & set(table_columns(self.locate(files.targets, "targets"))))
-        return bool(files.format != "array")
+        return files.format in PLACED
 
     def modality(self, subject: str) -> Literal["fmri", "meeg"]:
         """Name the modality of a subject's recordings."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_among, did_you_mean, listed
 from brainalign.io import reading
 
 # Sections that are unions, or whose entries are, and the key that tells their members apart.
@@ -223,11 +223,7 @@ def read_yaml(path: Path) -> Any:
 
 def check_known(place: str, name: str, known: Mapping[str, object], kind: str) -> None:
     """Raise where a name that the option `place` gives is not one of the configuration; `kind` is their plural."""
-    if name not in known:
-        raise ValueError(
-            f"{place}: {name!r} is not among the {kind} of the configuration ({', '.join(known)})"
-            f"{did_you_mean(name, known)}"
-        )
+    check_among(place, [name], known, f"the {kind} of the configuration")
 
 
 # Keys of the configuration (`Config`), which may stand in the same file.

@@ -15,13 +15,15 @@ check_latency_window    a peak is looked for in some samples
 check_vectors           embeddings are vectors
 check_repetition_time   seconds, and those of the scan; guessed_repetition_time: where its header says nothing
 find_weights            a folder, a package that carries a model, or the id of a hub
+loading_model           of transformers or diffusers: what they raise over its files
 check_saved_layers      layers of a model in a folder, by the names of its weights
 """
 
 import difflib
 import importlib.metadata
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -241,6 +243,16 @@ def guessed_repetition_time(tr_s: float, zooms: Sequence[float]) -> str:
         f"tr_s is {tr_s:g}, but the header of bold says 1 from one volume to the next, as programs write that do not "
         "know it; see that tr_s is that of the scan"
     )
+
+
+@contextmanager
+def loading_model(what: str, remedy: str) -> Iterator[None]:
+    """Turn whatever libraries raise over the files of a model into the project's error."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BrainalignError(f"cannot load {what}: {reason} {remedy}") from error
 
 
 def check_complete(missing: Iterable[str], weights: str) -> None:

@@ -34,6 +34,7 @@ class BlockFiles(Strict):
     events: tuple[Path, ...] = Field(
         (), description="in place of labels, a table per bold file as in BIDS: onset, duration (s), trial_type"
     )
+    rois: dict[str, Path] = Field({}, description="label images of the same grid, by name")
 
     @model_validator(mode="after")
     def _has_labels(self) -> Self:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brainalign.checks import listed
+from brainalign.checks import check_named
 from brainalign.study.continuous import RunFiles
 from brainalign.study.parsing import Strict
 from brainalign.study.recordings import ArrayRecordings
@@ -100,10 +100,7 @@ class SeriesWorld(Strict):
     def _states_are_runs(self) -> Self:
         if "state" in self.known and self.state_frames >= self.n_frames:
             raise ValueError(f"state_frames: {self.state_frames} of {self.n_frames} frames leave one state; give fewer")
-        if missing := [name for name in self.labels if name not in self.known]:
-            raise ValueError(
-                f"labels: the simulated study has no {missing[0]!r}; it has {listed(self.known) or 'none'}"
-            )
+        check_named("labels of the simulated study", self.known, self.labels, "label", "correct its name")
         return self
 
     @property

@@ -342,7 +342,7 @@ ROWS = (
         "encode", "encode", "One method on one model's features for one subject.",
         each_fit_of("responses", where=_leaves_out), FIT,
         {**own("responses", "splits", "ceiling"), **own_of(_in_blocks, "mask"), **OF_ITS_MODEL},
-        ("scores", "identification", "null", "partition"),
+        ("scores", "identification", "null", "profile", "partition"),
         lambda run, of: {
             "method": run.config.encoder_of(of["method"]),
             "permute": run.config.models[of["model"]].permute,
@@ -406,8 +406,8 @@ ROWS = (
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
         each_subject_of("responses", where=_is_fitted), SUBJECT,
-        {**own("responses", "splits"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
-        chosen("compare", "confidence"),
+        {**own("responses", "splits"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL},
+        ("rdm", "comparison", "regionfits"), chosen("compare", "confidence"),
         makes={"rsatoolbox": _rsatoolbox}, without=lambda run, of: ("pipelines/compare/references.py",),
     ),
     Step(

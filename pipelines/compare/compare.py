@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from brainalign import geometry
-from brainalign.arrays import Arrays, Responses, Values
+from brainalign.arrays import Arrays, Responses, Values, average_rows
 from brainalign.config import CompareSettings
 from brainalign.datasets.splits import group_labels, repeat_counts
-from brainalign.pipelines.compare.places import compare_places
+from brainalign.pipelines.compare.places import MEANING, compare_places, fit_places, places_of
 from brainalign.pipelines.compare.rdms import comparable, layer_rdms, write_rsatoolbox
 from brainalign.pipelines.compare.references import compare_references
 from brainalign.statistics import MIN_UNITS
 from brainalign.workflow import Job
+
+NO_REGIONS = pd.DataFrame({"group": np.empty(0, dtype=str)})
 
 
 def compare(job: Job) -> None:
@@ -29,6 +31,7 @@ def compare(job: Job) -> None:
         _compare_patterns(job, responses)
     else:
         compare_places(job, responses, in_turn)
+        job.save("regionfits", NO_REGIONS)  # those of images held out are the comparison
 
 
 def _compare_patterns(job: Job, responses: Responses) -> None:
@@ -75,6 +78,30 @@ def _compare_patterns(job: Job, responses: Responses) -> None:
         ceiling="bounds of how well the true geometry compares, from RDMs of halves of the runs",
         p="one-sided, stimuli of the feature RDM permuted",
     )
+    _compare_regions(job, responses, runs, models, settings)
+
+
+def _compare_regions(
+    job: Job,
+    responses: Responses,
+    runs: NDArray[np.object_],
+    models: dict[tuple[str, str], Values],
+    settings: CompareSettings,
+) -> None:
+    """Compare the patterns of every region, means of measurements, by one distance and comparison."""
+    conditions = responses.trials["stimulus_id"].to_numpy()
+    (measured, measurements), (shown, names) = pd.factorize(runs), pd.factorize(conditions)
+    cells = np.empty((len(measurements) * len(names), len(responses.targets)))
+    average_rows(responses.values, np.arange(len(runs)), measured * len(names) + shown, cells)
+    cube = cells.reshape(len(measurements), len(names), -1)
+    noise = None
+    if job.has("noise") and settings.distance in geometry.WHITENED:
+        noise = job.load("noise", Arrays)["residuals"], job.details("noise")["dof"]
+    mean, regions, table = cube.mean(axis=0, keepdims=True), places_of(responses), NO_REGIONS
+    if regions:
+        table, _ = fit_places(cube, mean, regions, models, settings, job.seed, n_averaged=len(cube), noise=noise)
+    about = {"distance": settings.distance, "comparison": settings.comparison, "score": "with the RDM of all runs"}
+    job.save("regionfits", table, **about, **MEANING)
 
 
 def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]:

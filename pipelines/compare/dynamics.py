@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays
-from brainalign.checks import BrainalignError
+from brainalign.checks import check_shape
 from brainalign.config import DynamicsSettings
 from brainalign.datasets import read_neural, read_videos
 from brainalign.datasets.formats import neurons_of
@@ -25,11 +25,8 @@ def dynamics(job: Job) -> None:
         job.provenance.read("videos", videos)
     visible = read_videos(videos).visible
     neural = read_neural(descriptor, subject)
-    if neural.shape[:2] != visible.shape:
-        raise BrainalignError(
-            f"subject {subject} has {neural.shape[0]} conditions of {neural.shape[1]} frames, but the videos "
-            f"have {visible.shape[0]} of {visible.shape[1]}; both must be in the same order, frame by frame"
-        )
+    remedy = "both must have the same conditions and frames, in the same order"
+    check_shape(f"what neurons of {subject} were shown", neural.shape[:2], visible.shape, "the videos have", remedy)
     models, names = _models(job, visible.shape)
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in job.outputs}
     for region, rows in neurons_of(descriptor, subject, neural.shape[2]).items():

@@ -11,7 +11,7 @@ from scipy.sparse import diags_array
 
 from brainalign import geometry, statistics
 from brainalign.arrays import Arrays, Responses
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_columns, check_named
 from brainalign.config import DecodeTimesSettings
 from brainalign.datasets.formats import fit_whitener
 from brainalign.geometry import decode_times as decode_moments
@@ -118,8 +118,7 @@ def _study(
 ) -> _Study:
     """Split the trials of a study: recordings left out and contiguous folds, or the split of the images."""
     trials = responses.trials
-    if "category" not in trials:
-        raise BrainalignError("the trials have no category; give the table of images a column category")
+    check_columns("the trials", trials, ["category"], "give the table of images a column category")
     labels = trials["category"].to_numpy(dtype=str)
     if splits is not None:
         side = trials["trial_id"].map(splits.set_index("trial_id")["split"]).to_numpy(dtype=str)
@@ -175,9 +174,8 @@ def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, 
     ids = pd.Index(responses.targets["target_id"])
     groups = {EVERYTHING: np.arange(len(ids), dtype=np.intp)}
     for name, wanted in named.items():
+        check_named(f"sensors.{name}", ids, wanted, "sensor", "correct its name, or leave it out")
         groups[name] = ids.get_indexer(pd.Index(list(wanted)))
-        if missing := [sensor for sensor, row in zip(wanted, groups[name], strict=True) if row < 0]:
-            raise BrainalignError(f"sensors.{name}: {', '.join(missing)} not recorded; there are {', '.join(ids)}")
     return groups
 
 
@@ -244,13 +242,10 @@ def _sensors(study: _Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     responses = study.responses
     effect, null = geometry.sensor_effects(responses.values, study.labels, study.permuted)
     ids = responses.targets["target_id"].tolist()
-    test = statistics.cluster_permutation(
-        effect,
-        null,
-        statistics.sensor_adjacency(responses.targets),
-        tail="both" if study.measure == "auc" else "greater",
-        times=study.times,
-    )
+    # Shares of variance are squares; squares of areas, too, find more short and local effects, and no fewer of others.
+    signed: Any = {"tail": "both", "power": 2} if study.measure == "auc" else {}
+    adjacency = statistics.sensor_adjacency(responses.targets)
+    test = statistics.cluster_permutation(effect, null, adjacency, times=study.times, **signed)
     table = pd.DataFrame(
         {
             "target_id": np.repeat(ids, len(study.times)),

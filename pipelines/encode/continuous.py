@@ -24,6 +24,7 @@ from brainalign.workflow import Job
 EVERYWHERE = "all targets"
 Bands = Mapping[str, scoring.Band]
 Fits = Mapping[str, scoring.RunFit]
+Tests = Mapping[str, tuple[Values, Values]]  # what was found of each model, and its null
 MOST_IN_SETS = 3  # models of which every set is told; of more, pairs
 MOST_COLUMNS = 10_000  # decomposed for every pair of folds: some minutes each
 
@@ -196,25 +197,29 @@ def _save_shares(job: Job, runs: _Runs, together: scoring.RunFit, bands: Bands, 
     limits = {name: scoring.common_r2(of, less, limit=True)[own] for name, of in every_set.items()}
     limits["all"] = together.limit_r2[own]
     Y, labels, delays, folds = runs.fitted
-    nulls = {
-        name: scoring.unique_null(bands, name, less, Y, labels, delays, runs.turns, folds, runs.sets[""])
-        for name in bands
-    }
+    tests, kept = {}, options["n_components"]
+    for name in bands:
+        others = [band for other, band in bands.items() if other != name]
+        fit = encoding.fit_runs(others, *runs.fitted, n_components=kept, even=True)
+        tests[name] = scoring.unique_null(bands, name, fit, Y, labels, delays, runs.turns, folds, runs.sets[""])
     split = dict(zip(bands, together.split[own].swapaxes(0, 1), strict=True))
-    shares = pd.DataFrame(_share_rows(runs, together.r2[own], split, common, nulls))
+    shares = pd.DataFrame(_share_rows(runs, together.r2[own], split, common, tests))
     shares["limit"] = [
         float(np.nanmean(limits[name][:, runs.regions[region]])) if name in limits else np.nan
         for name, region in zip(shares["model"], shares["region"], strict=True)
     ]
-    left = f"one-sided, what other models leave unexplained of every run {runs.turned}, and refitted"
+    left = (
+        "one-sided, of the covariance of what a model predicts beside others, at one penalty, with what they "
+        f"leave unexplained of runs left out; what they leave {runs.turned}, and refitted"
+    )
     job.save("runshares", shares, p=left, limit="of endless data: half the sum of runs left out and runs trained on")
     targets = []
     for name, part in common.items():
         mean = np.nanmean(part, axis=0)
         table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "model": name, "unique": mean})
-        if name in nulls:
-            corrected = statistics.permutation_test(mean, nulls[name], "max")
-            table = table.assign(p=statistics.permutation_test(mean, nulls[name]), p_fwer=corrected)
+        if name in tests:
+            corrected = statistics.permutation_test(*tests[name], "max")
+            table = table.assign(p=statistics.permutation_test(*tests[name]), p_fwer=corrected)
         targets.append(table)
     values = np.stack([table["unique"].to_numpy() for table in targets])
     images = brain_maps(runs.responses.targets, values, names=list(common))
@@ -299,7 +304,7 @@ def _score_rows(
 
 
 def _share_rows(
-    runs: _Runs, r2: Values, split: Mapping[str, Values], common: Mapping[str, Values], nulls: Mapping[str, Values]
+    runs: _Runs, r2: Values, split: Mapping[str, Values], common: Mapping[str, Values], tests: Tests
 ) -> list[dict[str, object]]:
     """List what every model adds to the R² of the joint fit: product measure, and what is lost without it.
 
@@ -315,8 +320,9 @@ def _share_rows(
             product = float(np.nanmean(split[name][:, places])) if name in split else np.nan
             rows.append({"model": name, "region": region, "product": product, "unique": float(part.mean())})
             rows[-1] |= runs.interval(part)
-            if name in nulls:
-                rows[-1] |= _against(rows[-1]["unique"], nulls[name][:, places])
+            if name in tests:
+                found, null = tests[name]
+                rows[-1]["p"] = _against(np.nanmean(found[places]), null[:, places])["p"]
             told += float(part.mean())
         rows.append({"model": "shared", "region": region, "product": np.nan, "unique": whole - told})
     return rows

@@ -10,7 +10,7 @@ def encode(job: Job) -> None:
     """Fit one method on one model's features to responses; of stimuli that go on every model, alone and jointly."""
     if job.has("runcontrols"):
         encode_continuous(job)
-    elif "profile" in job.outputs:
+    elif "preference" in job.outputs:
         encode_held_out(job)
     else:
         encode_left_out(job)

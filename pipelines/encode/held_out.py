@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from brainalign import encoding
 from brainalign.arrays import Arrays, Layers, Responses, StoredArray, flatten_rows
-from brainalign.checks import BrainalignError
+from brainalign.checks import check_columns
 from brainalign.config import SHARED_LAYERS, EncodeSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
@@ -263,10 +263,8 @@ def _semantics(source: str | None, layers: Layers, responses: Responses, job: Jo
         return None
     if source == "classes":
         features = next(iter(layers.values())).align_to(responses)
-        if "category" not in features.stimuli:
-            raise BrainalignError(
-                "semantics: classes needs a column category in the table of images; add one, or name a model"
-            )
+        remedy = "give the table of images a column category, or name a model"
+        check_columns("semantics: classes", features.stimuli, ["category"], remedy)
         return np.asarray(pd.get_dummies(features.stimuli["category"]).to_numpy(dtype=np.float32))
     last = list(job.load("semantics", Layers, stored=True).values())[-1].align_to(responses)
     return np.asarray(flatten_rows(last.values), dtype=np.float32)

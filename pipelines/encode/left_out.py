@@ -1,6 +1,6 @@
 """Folds that leave out runs or stimuli in turn: scores, identification, their nulls, a map."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,10 @@ from brainalign.datasets import folds_of
 from brainalign.datasets.splits import group_labels
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, evaluate, target_groups
-from brainalign.encoding.scoring import LeftOut, split_folds
+from brainalign.encoding.scoring import Folds, LeftOut, fold_interval, split_folds
 from brainalign.features import layer_inputs
 from brainalign.io import brain_maps
+from brainalign.statistics.classification import TIE
 from brainalign.workflow import Job
 
 ALL_LAYERS = "all layers"  # of a joint fit
@@ -49,13 +50,13 @@ def encode_left_out(job: Job) -> None:
     layers = job.load("features", Layers, stored=True)
     mask = job.load("mask", Nifti1Image) if job.has("mask") else None
     permute = job.settings["permute"]
-    tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": [], "partition": []}
+    tables: dict[str, list[pd.DataFrame]] = {
+        name: [] for name in ("scores", "identification", "null", "profile", "partition")
+    }
     edges: dict[str, list[float]] = {}
     ranks = {name: _rank(np.asarray(flatten_rows(features.values))) for name, features in layers.items()}
     alphas = list(getattr(encoder, "alphas", ()))
-    given: dict[str, Any] = {
-        name: flatten_rows(features.align_to(responses).values) for name, features in layers.items()
-    }
+    given: dict[str, Any] = {name: flatten_rows(each.align_to(responses).values) for name, each in layers.items()}
     if kind is BandedRidge:
         given = {ALL_LAYERS: list(given.values())}
     of = job.details("features")  # "pooling" of layers, "ids" of one's own vectors: any unit; embeddings have length 1
@@ -71,6 +72,8 @@ def encode_left_out(job: Job) -> None:
         labels = group_labels(responses.trials, rule["leave_out"]).to_numpy()
         inner = labels if alone else runs
         several = left_out == "group" and any(len({*labels[test]}) > 1 for _, test in folds)
+        regions = target_groups(responses, reliable)
+        compared = regions if responses.times is None else {}
         for name, read in given.items():
             X: Any = [np.asarray(each) for each in read] if kind is BandedRidge else np.asarray(read)
             evaluation = evaluate(
@@ -87,8 +90,10 @@ def encode_left_out(job: Job) -> None:
                 good_r=settings.good_r,
                 seed=job.seed,
                 inputs=inputs,
+                target_groups=[*compared.values()],
             )
             found = {"identification": _identification(evaluation, stimuli, folds, left_out), "null": _null(evaluation)}
+            found["profile"] = _profile(evaluation, compared, limit, folds)
             if left_out == "run" or n_test > 2:  # two have no r
                 found["scores"] = _scores(evaluation, responses, limit, n_test).assign(reliable=reliable)
             for artifact, rows in found.items():
@@ -105,7 +110,7 @@ def encode_left_out(job: Job) -> None:
                     folds,
                     inner,
                     statistics.exchange_features(stimuli, within, 1, np.random.default_rng(job.seed))[0],
-                    target_groups(responses, reliable),
+                    regions,
                     limit,
                     inputs=inputs,
                     confidence=job.settings["confidence"],
@@ -122,13 +127,13 @@ def encode_left_out(job: Job) -> None:
     job.save("scores", scores, images, metrics=METRICS, maps=[f"r, {name}" for name in given], **details)
     job.save("identification", pd.concat(tables["identification"], ignore_index=True))
     job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
+    about = {"interval": "over folds that share no test rows", "z": "r in standard deviations over all orders"}
+    job.save("profile", pd.concat(tables["profile"], ignore_index=True), **about)
     nothing = pd.DataFrame({"layer": np.empty(0, dtype=str)})
     job.save("partition", pd.concat(tables["partition"] or [nothing], ignore_index=True), interval="over folds")
 
 
-def _scored(
-    rule: str, folds: Sequence[tuple[np.ndarray, np.ndarray]], stimuli: np.ndarray, ceiling: np.ndarray
-) -> tuple[LeftOut, np.ndarray, int]:
+def _scored(rule: str, folds: Folds, stimuli: np.ndarray, ceiling: np.ndarray) -> tuple[LeftOut, np.ndarray, int]:
     """Find what a split leaves out, and of what it scores the ceiling (n_targets,) and the number in a fold."""
     trained_on = any(np.isin(stimuli[test], stimuli[train]).any() for train, test in folds)
     left_out: LeftOut = "stimulus" if rule == "stimulus" else "run" if trained_on else "group"
@@ -154,7 +159,7 @@ def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n
         r2_signed=statistics.signed_r2(r),
         ceiling=ceiling,
         r2_normalized=statistics.normalized_r2(r, ceiling),
-        alpha=np.median(observed.alpha[:, 0], axis=0),
+        alpha=np.median(observed.alpha[0], axis=0),
         p=p,
         p_fwer=np.nan if null is None else statistics.permutation_test(r, null.max_r, "max"),
         q=statistics.fdr(p),
@@ -162,9 +167,7 @@ def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n
     )
 
 
-def _identification(
-    evaluation: Evaluation, stimuli: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]], left_out: str
-) -> pd.DataFrame:
+def _identification(evaluation: Evaluation, stimuli: np.ndarray, folds: Folds, left_out: str) -> pd.DataFrame:
     """Return a row per fold and test item; the item of a held-out pair is written "a|b"."""
     rows = []
     for fold, (_, test) in enumerate(folds):
@@ -179,8 +182,46 @@ def _identification(
     return pd.concat(rows, ignore_index=True)
 
 
+def _profile(
+    evaluation: Evaluation, regions: Mapping[str, np.ndarray], ceiling: np.ndarray, folds: Folds
+) -> pd.DataFrame:
+    """Return a row per region: mean r of its targets, what its patterns tell apart, 95 % intervals, nulls and p."""
+    groups, null = list(regions.values()), evaluation.null
+    table = pd.DataFrame({"group": list(regions), "n_targets": [len(rows) for rows in groups]})
+    table["ceiling_r"] = statistics.group_means(np.sqrt(np.maximum(ceiling, 0)), groups)
+    table["z"] = _standardised(evaluation)[0] if null is not None else np.nan
+    for name, start in (("group_r", ""), ("group_accuracy", "accuracy_")):
+        of_folds = getattr(evaluation.observed, name)[0]
+        mean = of_folds.mean(axis=0)
+        ends = np.reshape([fold_interval(of, folds, 0.95) for of in of_folds.T], (-1, 2)).T
+        columns = {name.removeprefix("group_"): mean, f"{start}low": ends[0], f"{start}high": ends[1]}
+        columns |= dict.fromkeys((f"{start}null_mean", f"{start}null_high", f"{start}p"), np.nan)
+        if null is not None:
+            permuted = getattr(null, name)
+            columns[f"{start}null_mean"] = permuted.mean(axis=0)
+            columns[f"{start}null_high"] = np.quantile(permuted, 0.95, axis=0)
+            columns[f"{start}p"] = statistics.permutation_test(mean - TIE, permuted)
+        table = table.assign(**columns)
+    return table
+
+
 def _null(evaluation: Evaluation) -> pd.DataFrame:
     null = evaluation.null
     names = ("accuracy", "share_good", "max_r")
     found = {name: np.empty(0) if null is None else getattr(null, name) for name in names}
+    # The last group is of all reliable targets, no region.
+    z = np.empty((1, 1)) if null is None else np.nan_to_num(_standardised(evaluation)[:, :-1], nan=-np.inf)
+    found["max_region_z"] = z[1:].max(axis=1, initial=-np.inf)
     return pd.DataFrame({"permutation": np.arange(len(found["accuracy"]))} | found)
+
+
+def _standardised(evaluation: Evaluation) -> np.ndarray:
+    """Return z of the mean r of every group, observed and under every permutation (1 + n_permutations, n_groups).
+
+    Over all these orders, the observed among them, which keeps them exchangeable: r of few targets varies most, and
+    would be the largest of every permutation.
+    """
+    assert evaluation.null is not None
+    every = np.vstack([evaluation.observed.group_r[0].mean(axis=0), evaluation.null.group_r])
+    spread = every.std(axis=0)
+    return (every - every.mean(axis=0)) / np.where(spread > 0, spread, np.nan)

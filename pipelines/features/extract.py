@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainalign.checks import BrainalignError, check_columns, check_unique
+from brainalign.checks import check_columns, check_unique
 from brainalign.datasets.formats import read_table
 from brainalign.datasets.studies import listed_table, sampled_stimuli
 from brainalign.features import EXTRACTORS, Extractor, check_images
@@ -82,11 +82,8 @@ def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
             hashlib.sha256(f"{digests[file]} {moment}".encode()).hexdigest() if moment != "" else digests[file]
             for file, moment in zip(files, moments, strict=True)
         ]
-    if column not in stimuli:
-        raise BrainalignError(
-            f"the stimuli have the columns {list(stimuli)} but no {column}; a text model needs wordings in the "
-            "descriptor, or a column text in stimuli.tsv, or a table of captions"
-        )
+    needs = "a text model needs wordings in the descriptor, or a column text in stimuli.tsv, or a table of captions"
+    check_columns("the stimuli", stimuli, [column], needs)
     texts = [list(content) if column == "texts" else content for content in stimuli[column]]
     if column == "texts":
         check_captions(stimuli["stimulus_id"].tolist(), texts)

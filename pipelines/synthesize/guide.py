@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Features, Layers, Responses, Rows, Values, flatten_rows
-from brainalign.checks import BrainalignError, listed, naming
+from brainalign.checks import BrainalignError, check_named, listed, naming
 from brainalign.config import SynthesizeSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
@@ -63,11 +63,7 @@ def guide(job: Job) -> None:
     for role, chosen, path in zip(ROLES, (options.guide, options.check), job.paths("features"), strict=True):
         networks[role] = image_features(job.settings["models"][role], chosen.layer, chosen.model, device, job.seed)
         layers = load(path, Layers, job.provenance, stored=True)
-        if chosen.layer not in layers:
-            raise BrainalignError(
-                f"synthesize: {chosen.model} was extracted without the layer {chosen.layer!r}; its layers are "
-                f"{', '.join(layers)}"
-            )
+        check_named(f"synthesize: {chosen.model} as extracted", layers, [chosen.layer], "layer", "take one of these")
         stored[role] = layers[chosen.layer]
     stimuli = stored["guide"].stimuli
     study = _study(

@@ -80,6 +80,9 @@ def test_mistakes_in_studies_of_blocks(small, make_study) -> None:
     few = "splits.all: leaving out 3 of 4 stimuli leaves fewer than 2 to train on"
     said(few, splits=runs | {"all": {"leave_out": "stimulus", "size": 3}})
     said("every block is a single volume", study=make_study(small.folder, block=1))
+    files = small.descriptor()["recordings"]["1"] | {"rois": {"V1": "V1.nii.gz"}}
+    nibabel.save(nibabel.Nifti1Image(np.ones((6, 5, 3)), np.eye(4)), small.folder / "V1.nii.gz")
+    said("small: recordings.1.rois: ", "V1.nii.gz: has the grid (6, 5, 3) but", recordings={"1": files})
 
 
 def test_nothing_is_wrong_with_sound_blocks(small, root) -> None:

@@ -99,7 +99,7 @@ def test_files_that_do_not_fit(study) -> None:
     assert native.targets["x_mm"].isna().all()
     refused("hemisphere must be one of 'L', 'R'; got 'left'", study.read, {"left": study.betas["L"]})
     study.table[:-1].to_csv(study.trials, sep="\t", index=False)
-    refused(r"there are 12 maps but .*trials\.tsv lists 11 trials", study.read, space="native")
+    refused(r"has 12 maps but the table of trials .*trials\.tsv has 11", study.read, space="native")
     gifti(study.betas["R"], list(study.values["R"][:5]))
     refused("'L': 12, 'R': 5", study.read)
     gifti(study.betas["L"], list(study.values["L"]), structure="CortexRight")
@@ -116,8 +116,8 @@ def test_rois_that_are_empty_unknown_or_of_another_mesh(study) -> None:
     both = study.read(rois={"L": study.labels(), "R": other}, roi_names=["V3"]).targets["roi"]
     assert [row for row, names in enumerate(both) if names] == list(range(N + 10, N + 20))
     named = {"L": study.labels()}
-    refused(r"no ROI 'V1x' in the label files \(did you mean 'V1'", study.read, rois=named, roi_names=["V1x"])
-    refused("labels 500 vertices but the maps of hemisphere L have 642", study.read, rois={"L": study.labels(n=500)})
+    refused(r"roi_names: no ROI 'V1x' \(did you mean 'V1'", study.read, rois=named, roi_names=["V1x"])
+    refused("has 500 vertices but a map of hemisphere L has 642", study.read, rois={"L": study.labels(n=500)})
     assert sum(map(bool, study.read(rois={"L": study.labels(names={9: "V9"})}, roi_names=["V1"]).targets["roi"])) == 10
 
 

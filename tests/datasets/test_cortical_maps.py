@@ -79,7 +79,7 @@ def test_bad_files(folder: Path, tmp_path: Path) -> None:
     refused("no such file; give the folder that holds the fs_LR-32k maps", datasets.read_cortical_maps, tmp_path)
     short = tmp_path / "short.csv"
     np.savetxt(short, np.ones(400), fmt="%d")
-    refused(r"holds \(400,\) values; fs_LR-32k needs 64,984", datasets.read_schaefer, short, maps)
+    refused(r"has shape \(400,\) but fs_LR-32k needs \(64984,\)", datasets.read_schaefer, short, maps)
     swapped = tmp_path / "mixed.csv"
     np.savetxt(swapped, np.arange(2 * N) % 2 + 1, fmt="%d")
     refused("parcel 1, parcel 2 lie in both hemispheres", datasets.read_schaefer, swapped, maps)

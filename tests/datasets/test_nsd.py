@@ -136,7 +136,7 @@ def test_trials_follow_the_design(nsd) -> None:
     assert trials.groupby("run", sort=False).size().tolist() == [63, 62] * 6
     assert trials["trial_id"].iloc[[0, -1]].tolist() == ["ses-02_trial-001", "ses-02_trial-750"]
     nsd.write_design(sharedix=[])
-    refused(r"nsd_expdesign.mat: lacks sharedix", nsd.read)
+    refused(r"nsd_expdesign.mat: no variable 'sharedix'", nsd.read)
     nsd.write_design(masterordering=nsd.order[None, :100])
     refused("masterordering 100 trials; expected", nsd.read)
     nsd.write_design(masterordering=nsd.order[None] + 1)
@@ -202,7 +202,7 @@ def test_blocks_stay_integers_and_fit_as_responses_do(nsd, tmp_path) -> None:
     chosen = [bool({"FFA-1", "V1d"} & set(names)) for names in found.targets["roi"]]
     assert 0 < sum(chosen) < len(chosen)
     np.testing.assert_array_equal(nsd.open(within=["FFA-1", "V1d"]).read(), nsd.planted[:, chosen])
-    refused("session 3 is not open; there are 1, 2", found.read, [3])
+    refused("open sessions: no session '3'.*; it has 1, 2", found.read, [3])
     refused("1 sessions and 0 targets are asked for", found.read, [1], targets=np.zeros(len(found.targets), dtype=bool))
     found = nsd.open(sessions=[1], within=["V1d"])
     path = found.write(tmp_path / "betas.npy")
@@ -221,7 +221,7 @@ def test_wrong_files(nsd) -> None:
         (lambda: nsd.write_session(2, nsd.values[2][..., :749]), r"session02.hdf5: .*\(749.*; expected int16 .*\(750"),
         (lambda: nsd.write_session(2, nsd.values[2][:6]), r"\(750, 5, 6, 6\); expected .*\(750, 5, 6, 7\): other vox"),
         (lambda: nsd.write_session(2, nsd.values[2].astype(np.float32) / 300), "'betas' is float32"),
-        (lambda: nsd.write_session(2, name="beta"), "has beta; expected a dataset 'betas'"),
+        (lambda: nsd.write_session(2, name="beta"), "no dataset 'betas' .*it has beta"),
         (lambda: path.write_bytes(b"no HDF5"), r"session02.hdf5: not a whole HDF5 file"),
         (lambda: path.write_bytes(whole[: len(whole) // 2]), r"session02.hdf5: .*download it again"),
     ):
@@ -250,7 +250,7 @@ def test_regions_that_do_not_fit(nsd) -> None:
     table.unlink()
     refused("labels several regions, and there is no table of their names", nsd.read)
     nsd.write_roi("floc-faces", nsd.ids["floc-faces"][:5])
-    refused(r"floc-faces.nii.gz: has the grid \(5, 6, 5\); expected \(7, 6, 5\)", nsd.read, rois=["floc-faces"])
+    refused(r"floc-faces.nii.gz has shape \(5, 6, 5\) but the mask has \(7, 6, 5\)", nsd.read, rois=["floc-faces"])
 
 
 def test_images_come_out_of_their_file(nsd, tmp_path) -> None:
@@ -381,10 +381,10 @@ def test_wrong_files_of_the_cortex(cortex) -> None:
     wrong = cortex.root, "2"
     refused("sub-02.npy: .*did you mean 'lh_betas_sub-01", datasets.read_nsd_cortex, *wrong, trust_pickle=True)
     for changes, message in (
-        ({"test_img_num": None}, r"metadata_sub-01.npy: lacks test_img_num; it has "),
+        ({"test_img_num": None}, r"metadata_sub-01.npy: no entry 'test_img_num'.*; it has "),
         ({"img_presentation_order": cortex.shown[:1400]}, r"has 1400 trials but .*lh_.* has 1500"),
         ({"lh_fsaverage_rois": {"V1v": np.array([N])}}, r"'V1v' of lh_.* has vertex 163842; expected 0 to 163841"),
-        ({"lh_ncsnr": np.ones(9)}, "lh_ncsnr has 9 values; expected 163842"),
+        ({"lh_ncsnr": np.ones(9)}, "lh_ncsnr has 9 vertices but fsaverage has 163842"),
     ):
         cortex.describe(**changes)
         refused(message, cortex.read)
@@ -492,10 +492,10 @@ def test_nothing_is_unpickled_unasked(challenge, tmp_path) -> None:
 def test_files_that_disagree(challenge) -> None:
     path = challenge.fmri / "rh_training_fmri.npy"
     np.save(path, challenge.values["R"][:10])
-    refused(r"rh_training_fmri.npy: has 10 rows but training_images holds 12 images", challenge.read)
+    refused(r"rh_training_fmri.npy has 10 rows but training_images has 12", challenge.read)
     np.save(path, challenge.values["R"][:, :45])
-    refused(r"labels 50 vertices but rh_training_fmri.npy has 45", challenge.read)
-    refused(r"marks 50 vertices but rh_training_fmri.npy has 45", challenge.read, rois=())
+    refused(r"challenge_space.npy has 50 vertices but rh_training_fmri.npy has 45", challenge.read)
+    refused(r"fsaverage_space.npy has 50 vertices but rh_training_fmri.npy has 45", challenge.read, rois=())
     np.save(path, challenge.values["R"][0])
     refused(r"float32 of shape \(50,\); expected numbers with 2 axes", challenge.read)
     path.write_bytes(path.read_bytes()[:150])
@@ -591,7 +591,7 @@ def test_images_voxels_and_weights(braincorl) -> None:
 ])  # fmt: skip
 def test_shapes_of_braincorl_that_disagree(braincorl, name, shape, expected) -> None:
     np.save(braincorl.root / f"{name}.npy", np.ones(shape, dtype=np.float32))
-    refused(re.escape(f"{name}.npy: has shape {shape}; expected {expected}"), read_braincorl, braincorl.root, "2")
+    refused(rf"{name}.* has .*{re.escape(str(shape))}.*{re.escape(str(expected))}", read_braincorl, braincorl.root, "2")
 
 
 def test_wrong_arrays(braincorl) -> None:

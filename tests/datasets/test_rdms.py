@@ -170,7 +170,7 @@ def test_truncated_missing_and_wrong_files(name: str, tmp_path: Path) -> None:
     broken.unlink()
     refused(f"{name} was not found", read_kriegeskorte92, lambda file: tmp_path / file)
     savemat(broken, {"something": np.ones(3)})
-    refused("lacks the variable", read_kriegeskorte92, lambda file: tmp_path / file)
+    refused("no variable ", read_kriegeskorte92, lambda file: tmp_path / file)
 
 
 VARIABLES = [("92_brainRDMs.mat", "RDMs"), ("92_behavRDMs.mat", "rdms_behav_92"), (FILES[3], "Models")]

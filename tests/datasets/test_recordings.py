@@ -134,7 +134,7 @@ def test_a_bids_folder_of_categories(path: Path, tmp_path: Path) -> None:
     assert responses.trials["category"].tolist() == direct.trials["category"].tolist()
     np.testing.assert_allclose(responses.values, direct.values, atol=0.1)
     misspelt = descriptor(tmp_path, recordings={"1": files}, markers={"face": "face", "huose": "house"})
-    refused("no event of the task is called huose .did you mean 'house'", read_recordings, misspelt, "1")
+    refused("no event 'huose' .did you mean 'house'", read_recordings, misspelt, "1")
     other = descriptor(tmp_path, recordings={"1": files | {"participant": "sub-1_1"}}, markers=study.markers)
     refused("cannot be read .*there is sub-01", read_recordings, other, "1")
     raw.set_channel_types({"AF7": "eog"}, verbose="error")
@@ -212,10 +212,10 @@ def test_reference_and_chosen_events(viewing: Path) -> None:
         ({"stimulus_column": "stimfile"}, {}, "no column 'stimfile' .did you mean 'stim_file'"),
         ({"where": {"trial_type": ["word"]}}, {}, "none of 24 events names a stimulus in stim_file with trial_type in"),
         ({"runs": ["1", "7"]}, {}, "cannot be read"),
-        ({}, {"reference": ["Cx"]}, "no channel Cx.*it has Fp1, Fp2"),
+        ({}, {"reference": ["Cx"]}, "no channel 'Cx'.*it has Fp1, Fp2"),
         ({}, {"band_hz": (1.0, 200.0)}, "250 samples per second hold up to 125 Hz; give band_hz"),
         ({}, {"resample_hz": 1000.0}, "resample_hz of 250 at most"),
-        ({}, {"artifacts": "ica", "eog": ["VEOX"]}, "no channel VEOX"),
+        ({}, {"artifacts": "ica", "eog": ["VEOX"]}, "no channel 'VEOX'"),
     ):
         refused(message, read_subject, viewed(viewing, files, **epochs), "1")
 

@@ -286,7 +286,7 @@ def test_runs_are_detrended_and_people_and_regions_tabled(tmp_path: Path) -> Non
     table.to_csv(named / "regions.tsv", sep="\t", index=False)  # by name, whatever their order
     assert read(path).regions.to_dict("list") == {"region_id": [f"r{k}" for k in range(5)], "network": list("aabbb")}
     table[:-1].to_csv(named / "regions.tsv", sep="\t", index=False)
-    refused(r"regions.tsv: no network of 1 of 5 regions \(r0\); add them", read, path)
+    refused(r"regions.tsv: no network of region 'r0'; it has r4, r3, r2, r1: add", read, path)
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_simulated_study_says_what_it_knows_of_people(world: dict[str, object]
     assert (found.tr_s, found.dropped) == (0.72, [])
     pd.testing.assert_frame_equal(found.regions, made.regions[["region_id", "network"]])
     assert SeriesWorld(labels=small.known, **world).labels == small.known
-    with pytest.raises(ValueError, match=r"labels: the simulated study has no 'age'; it has "):
+    with pytest.raises(ValueError, match=r"labels of the simulated study: no label 'age'; it has "):
         SeriesWorld(labels=["age"], **world)
 
 

@@ -159,7 +159,7 @@ def test_betas_that_disagree_with_the_tables_and_wrong_tables(things) -> None:
         (lambda: things.write_betas(things.betas[:-1]), r"expected floats of shape \(30, 60\)"),
         (lambda: things.write_betas(ids=shifted), r"row 1 is voxel 29, that of VoxelMetadata.csv is 0"),
         (lambda: things.write_betas(ids=shifted, one_block=True), "row 1 is voxel 29"),
-        (other_group, "has betas; expected a group 'ResponseData'"),
+        (other_group, "no group 'ResponseData'; it has betas"),
         (lambda: things.path("ResponseData.h5").write_bytes(b"no HDF5"), r"ResponseData.h5: not a whole HDF5 file"),
         (things.path("ResponseData.h5").unlink, r"sub-01_ResponseData.h5: no such file"),
     ):
@@ -169,7 +169,7 @@ def test_betas_that_disagree_with_the_tables_and_wrong_tables(things) -> None:
         ("voxels", {"nc_singletrial": None}, "no column 'nc_singletrial'"),
         ("voxels", {"V1": 3}, r"VoxelMetadata.csv: column 'V1' holds 3; expected a region"),
         ("trials", {"trial_type": "catch"}, r"trial_type must be one of 'test', 'train'; got 'catch'"),
-        ("trials", {"trial_type": ["train", "test"] * (TRIALS // 2)}, "images are both train and test"),
+        ("trials", {"trial_type": ["train", "test"] * (TRIALS // 2)}, "images of .* occur in both train and test"),
     ):
         whole = getattr(things, table)
         setattr(things, table, whole.assign(**changes).dropna(axis=1, how="all"))
@@ -178,7 +178,7 @@ def test_betas_that_disagree_with_the_tables_and_wrong_tables(things) -> None:
         setattr(things, table, whole)
         things.write_tables()
     refused(r"sub-03_VoxelMetadata.csv: no such file .*did you mean 'sub-01_Voxel", read_things, things.root, "3")
-    refused("no session 4; it has 1, 2, 3", things.read, sessions=[4])
+    refused("no session '4'; it has 1, 2, 3", things.read, sessions=[4])
     refused(r"within: no ROI 'lFFA' \(did you mean 'rFFA'", things.read, within=["lFFA"])  # of no voxel
 
 

@@ -160,7 +160,7 @@ def test_flat_and_nan_channels_and_wrong_contents_are_named(things) -> None:
     things.write_eeg2()
     extra = things.images / "training_images" / "00003_car" / "car_c.jpg"
     extra.write_bytes(b"c")
-    refused(r"has 8 conditions but .* has 9 training images", things.read)
+    refused(r"has 8 conditions or images but .*, training, has 9", things.read)
     extra.unlink()
     path = things.root / "sub-01" / "preprocessed_eeg_test.npy"
     np.save(path, things.content("test", ch_names=["Pz", "O2", "O1"]), allow_pickle=True)

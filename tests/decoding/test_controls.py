@@ -1,9 +1,9 @@
-import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import peak_bytes
 from refusals import refused
 
 from brainalign import decoding
@@ -210,7 +210,7 @@ def test_meaning_beside_the_same_drift_is_called_brain() -> None:
     told_all = decoding.nuisance_scores(*one, n_permutations=99)
     assert decoding.verdict(matrix, "top-1", blocks, nuisances=told_all).not_excluded == ("all but time",)
     refused("not scored by 'top-1'", decoding.verdict, matrix, "top-1", nuisances=of_r)
-    refused("score the same test", decoding.verdict, matrix, "top-1", nuisances=few)
+    refused("score the same trials and stimuli", decoding.verdict, matrix, "top-1", nuisances=few)
 
 
 def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,10 +230,7 @@ def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.Mon
         np.testing.assert_allclose(chunked, full, rtol=1e-12, atol=1e-12)
     n = 1500
     table = pd.DataFrame({"stimulus_id": np.arange(n), "subject": "01", "task": "x", "trial_index": np.arange(n)})
-    tracemalloc.start()
-    decoding.neighbours_in_time(table, np.ones((n, 2)), table)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peak = peak_bytes(lambda: decoding.neighbours_in_time(table, np.ones((n, 2)), table))
     assert peak < n * n  # one matrix of distances has 8 n²
 
 
@@ -255,12 +252,12 @@ def test_neighbours_in_time_are_of_the_same_subject_and_bad_input() -> None:
     refused("did you mean 'shuffled'", decoding.control_matrix, ridge(), train, test, trained_on=("brain", "shufled"))
     refused("compares with 'brain'", decoding.control_matrix, ridge(), train, test, tested_on=("noise",))
     refused("choose another name", decoding.control_matrix, ridge(), train, test, other_tests={"noise": test.signals})
-    refused("lacks \\['task'\\]", decoding.Trials, train.signals, train.targets, train.meta.drop(columns="task"))
+    refused("no column 'task'", decoding.Trials, train.signals, train.targets, train.meta.drop(columns="task"))
     alone = decoding.control_matrix(ridge(), train, test, tested_on=("brain",), seeds=(0,), n_permutations=99)
     refused("brain / noise", decoding.verdict, alone)
     matrix = decoding.control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=20)
     refused("cannot reach", decoding.verdict, matrix)
-    refused("lacks \\['block'\\]", decoding.leave_block_out, ridge(), train)
+    refused("no column 'block'", decoding.leave_block_out, ridge(), train)
 
 
 @pytest.fixture(scope="module")

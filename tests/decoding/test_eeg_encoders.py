@@ -65,7 +65,7 @@ def test_a_model_of_ones_own_has_the_names_of_braindecode_or_is_missed(tmp_path,
     torch.testing.assert_close(vectors, encoder.network.linear(SIGNALS.flatten(1)))
     assert tokens.shape == (4, 1, 7)
     encoder = eeg_encoder(f"{path}:Flat", SHAPE, {"extra": 2})
-    refused(r"the shape \(4, 9\), not \(4, 7\)", encoder, SIGNALS, None, PROMPT)
+    refused(r"has shape \(4, 9\) but vectors have \(4, 7\)", encoder, SIGNALS, None, PROMPT)
     refused("returned int", eeg_encoder, f"{path}:number", SHAPE)
     monkeypatch.setitem(__import__("sys").modules, "braindecode", None)
     refused("pip install braindecode", eeg_encoder, "braindecode:EEGNet", SHAPE)
@@ -125,10 +125,8 @@ def test_sizes_that_do_not_fit_are_named() -> None:
 
 def test_clip_loss_is_the_mean_of_both_cross_entropies_without_trials_of_one_stimulus() -> None:
     a, b = torch.randn(2, 8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    unit = [x / np.sqrt((x**2).sum(1, keepdims=True)) for x in (a.numpy(), b.numpy())]
-    logits, expected = 10 * unit[0] @ unit[1].T, 0.0
-    for table in (logits, logits.T):
-        expected += np.mean(np.log(np.exp(table).sum(1)) - np.diag(table)) / 2
+    logits = 10 * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
+    expected = sum(F.cross_entropy(table, torch.arange(8)).item() for table in (logits, logits.T)) / 2
     assert clip_loss(a, b, 10.0, torch.arange(8)).item() == pytest.approx(expected, abs=1e-12)
     a, b = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
     stimuli = torch.tensor([0, 0, 1, 2, 3, 4])

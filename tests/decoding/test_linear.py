@@ -78,8 +78,9 @@ def test_settings_are_chosen_on_validation_trials() -> None:
     decoder = LinearDecoder("partial", penalties=(1e-3, 1e-2, 1e6), rhos=(0.1, 1.0))
     # Fitted trials as validation: what overfits wins; signals without relation: what shrinks does.
     assert decoder.fit(signals, targets, subjects, (signals, targets, subjects)).penalty_ == 1e-3
-    refused("NaN", LinearDecoder().fit, np.full((60, 4, 16), np.nan), targets, subjects)
-    refused(r"subject\(s\) new", LinearDecoder().fit(*same).predict, signals, np.repeat("new", 60))
+    for lost in (np.ma.masked_greater(signals, 2), np.where(signals > 2, np.nan, signals)):
+        refused("NaN", LinearDecoder().fit, lost, targets, subjects)
+    refused(r"no subject 'new'", LinearDecoder().fit(*same).predict, signals, np.repeat("new", 60))
     refused("lower n_components", eeg_text, np.zeros((576, 10)))
     refused("one vector per sentence", eeg_text, np.zeros((10, 30)))
     refused("at least 8 times", signal_features, signals[:, :, :5], "covariance")

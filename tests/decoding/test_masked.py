@@ -75,7 +75,7 @@ def test_attention_is_the_softmax_of_embeddings_also_of_a_saved_model(tmp_path, 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: decoding.MaskedBrainModel) -> None:
     series, hidden = world.series[:3].copy(), np.arange(36) < 9
-    refused("35 regions but the model was fitted to 36", fitted.reconstruct, series[:, :, :35], hidden[:35])
+    refused("35 regions but the fitted model has 36", fitted.reconstruct, series[:, :, :35], hidden[:35])
     refused("15 frames but 20", fitted.embed, series[:, :15])
     refused("hidden has shape", fitted.reconstruct, series, hidden[:4])
     refused("1 to 20 frames.* got 21", fitted.reconstruct, series, hidden, stride=21)
@@ -208,7 +208,7 @@ def test_p_values_of_noise_are_even_nobody_is_in_two_folds_and_bad_input() -> No
     x, people = np.zeros((6, 2)), list("abcdef")
     refused("one subject alone has x", person_scores, {"correlation": x}, list("xyyyyy"), people)
     refused("nothing to tell apart", person_scores, {"correlation": x}, ["one"] * 6, people)
-    refused("reference 'correlation'", person_scores, {"other": x}, list("xyxyxy"), people)
+    refused("reference must be one of 'other'; got 'correlation'", person_scores, {"other": x}, list("xyxyxy"), people)
     refused("5 rows", person_scores, {"correlation": x[:5]}, list("xyxyxy"), people)
 
 

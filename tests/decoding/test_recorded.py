@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
-from seeded.recorded import Record
+from seeded.recorded import as_they_were
+from sklearn.linear_model import LinearRegression
 
 from brainalign import decoding
 from brainalign.decoding.masked import fine_tuned_row, hidden_regions, joined, segment_starts, validation_runs
@@ -82,18 +81,11 @@ def regions() -> pd.DataFrame:
     rng = RNG(16)
     spaces = {name: (rng.normal(size=(20, d)), rng.normal(size=(14, d))) for name, d in (("b", 4), ("a", 6))}
     train, test = (side @ rng.normal(size=(4, 7)) + rng.normal(size=(len(side), 7)) for side in spaces["b"])
-
-    class Fit:
-        def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
-            self.weights = np.linalg.lstsq(x, y, rcond=None)[0]
-
-        def predict(self, x: np.ndarray) -> np.ndarray:
-            return x @ self.weights
-
     where = {"late": np.array([5, 6, 2]), "early": np.array([0, 1]), "none": np.array([], dtype=int)}
     ceiling = np.array([0.9, 0.5, -0.1, 0.4, np.nan, 0.3, 0.2])
     options = {"n_permutations": 19, "n_draws": 30, "confidence": 0.8, "seed": 2}
-    return decoding.word_regions(spaces, train, test, where, Fit, ceiling=ceiling, **options)
+    given = spaces, train, test, where, lambda x, y: LinearRegression(fit_intercept=False).fit(x, y)
+    return decoding.word_regions(*given, ceiling=ceiling, **options)
 
 
 def grounding() -> Any:
@@ -209,10 +201,4 @@ def studies() -> Any:
 
 
 OF_WORDS, OF_SERIES = (zero_shot, text_scores, regions, grounding), (gaussians, fills, masked_study, persons)
-CASES = {one.__name__: one for one in (matrices, *OF_WORDS, *OF_SERIES, studies)}
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CASES)
-def test_results_of_fixed_seeds_are_as_they_were(name: str, recorded: Record, tmp_path: Path) -> None:
-    recorded.check_case(name, CASES[name], tmp_path)
+test_results_of_fixed_seeds = as_they_were(matrices, *OF_WORDS, *OF_SERIES, studies)

@@ -1,10 +1,10 @@
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jobs import peak_bytes
 from refusals import refused
 from worlds.small import sides
 
@@ -90,11 +90,8 @@ def test_ridge_of_many_trials_is_the_dual_ridge_without_its_kernel(subject_layer
     trials = decoding.Trials(signals, 2 + signals.reshape(3000, 12)[:, :5] + rng.normal(size=(3000, 5)), meta)
     subjects = meta["subject"].to_numpy()
     scale = SubjectScale.fit(signals, subjects)
-    tracemalloc.start()
-    path, peak = paths.LinearPath.fit(trials, scale, 0.3, subject_layers), tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 4e6  # the kernel of one subject has 16 MB
-    x = scale.apply(signals, subjects)
+    assert peak_bytes(lambda: paths.LinearPath.fit(trials, scale, 0.3, subject_layers)) < 4e6  # a kernel has 16 MB
+    path, x = paths.LinearPath.fit(trials, scale, 0.3, subject_layers), scale.apply(signals, subjects)
     whose = subjects if subject_layers else np.full(3000, "all")
     dual = decoding.LinearDecoder("own", penalties=(0.3,)).fit(x, trials.targets, whose).predict(x, whose)
     layers = scale.rows(subjects) if subject_layers else np.zeros(3000, dtype=np.intp)
@@ -169,7 +166,7 @@ def test_bad_input_stops_before_training(small, fitted: decoding.SharedSpace) ->
     refused(r"blend 1.5 is not between 0", decoding.SharedSpace(blend=1.5).fit, train)
     refused("must be one of 'joint', 'two'", decoding.SharedSpace().set_params(phases="three").fit, train)
 
-    shape = r"trials of shape \(8, 15\), but training trials had \(8, 16\)"
+    shape = r"a trial has shape \(8, 15\) but training trials had \(8, 16\)"
     refused(shape, fitted.embed, "eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
     refused("modality must be one of", fitted.embed, "nirs", np.zeros((2, 8, 16)), ["eeg01", "eeg02"])
     assert fitted.unknown("eeg", ["eeg02", "new", "other"]) == 2

@@ -191,7 +191,7 @@ def test_components_are_those_of_scikit_learn_whitened(rng: np.random.Generator)
 
 def test_stimuli_that_no_gallery_holds_and_few_with_as_many_others_meet_all(rng: np.random.Generator) -> None:
     table = pd.DataFrame({"subject": ["a", "b"] * 3, "stimulus_id": np.arange(6) // 2})
-    refused("1 tested stimuli are not in the gallery", subject_curve, np.ones((6, 2)), table, np.ones((2, 2)), [0, 1])
+    refused("1 shown stimuli are not in the gallery", subject_curve, np.ones((6, 2)), table, np.ones((2, 2)), [0, 1])
     many = pd.DataFrame({"subject": [*[0, 1] * 40, 2, 3, 2, 3], "stimulus_id": [*np.arange(80) // 2, 0, 0, 1, 1]})
     assert subject_curve(rng.normal(size=(84, 3)), many, np.eye(40)[:, :3], range(40))["ceiling"].iloc[1] < 0.25
 

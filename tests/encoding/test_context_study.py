@@ -1,6 +1,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -222,25 +223,12 @@ def test_equals_the_reference_at_its_own_noise_by_marginal_likelihood() -> None:
     assert few.noise_[0] == grid[np.argmax([log_density(value) for value in grid])]
 
 
-class Recorder:
-    seen: list[np.ndarray] = []  # noqa: RUF012 (clones share it on purpose)
-
-    def __sklearn_clone__(self) -> "Recorder":
-        return self
-
-    def fit(self, X: np.ndarray, Y: np.ndarray) -> "Recorder":
-        self.seen.append(X)
-        return self
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        return np.repeat(X[:, :1], 40, axis=1)
-
-
 def test_contexts_are_disjoint_and_never_scored() -> None:
-    X, Y, *_ = responses(300, 40, 1.0, 0)
-    recorder = Recorder()
+    (X, Y, *_), seen = responses(300, 40, 1.0, 0), []
+    recorder = SimpleNamespace(predict=lambda X: np.repeat(X[:, :1], 40, axis=1))
+    recorder.fit, recorder.__sklearn_clone__ = lambda X, Y: seen.append(X) or recorder, lambda: recorder
     table = scaling_curve({"recorder": recorder}, X, Y, test=np.arange(250, 300), sizes=(10, 50), n_repeats=5)
-    rows = [[int(np.flatnonzero((x == X).all(axis=1))[0]) for x in context] for context in recorder.seen]
+    rows = [[int(np.flatnonzero((x == X).all(axis=1))[0]) for x in context] for context in seen]
     assert [len(context) for context in rows] == [10] * 5 + [50] * 5
     for repeats in (rows[:5], rows[5:]):
         every = np.concatenate(repeats)
@@ -264,7 +252,7 @@ def test_curves_rise_the_prior_helps_and_errors_are_clear() -> None:
     assert mean.loc["ridge_pooled", 10] > mean.loc["ridge_per_target", 10]
     mine = EmpiricalBayesRidge(PRIOR)
     refused("10 images for 16 features and a bias", estimate_prior, [(X[:10], Y[:10])])
-    refused(r"mean has shape \(17,\) but its covariance \(16, 16\)", WeightPrior, np.zeros(17), np.eye(16))
+    refused(r"shape \(16, 16\) but its mean asks for \(17, 17\)", WeightPrior, np.zeros(17), np.eye(16))
     refused(r"X has shape \(300, 15\) but the prior knows 16 features", mine.fit, X[:, 1:], Y)
     refused("cannot use roi", mine.fit, X, Y, roi=np.array(["a"] * 40))
     test, taken = np.arange(50), {"empirical_bayes": mine}
@@ -288,7 +276,7 @@ def test_what_cannot_begin_is_said_before_anything_is_fitted() -> None:
     refused("no target is reliable and no region", few_images, who)
     late = Layers({"late": Features(np.zeros((12, 4), np.float32), pd.DataFrame({"stimulus_id": shown}), "late")})
     trained = few_images(replace(who, groups={RELIABLE: np.arange(3)}))
-    refused("no network was trained for layer 'late', but for early", next, trained.fits(late))
+    refused("no network for layer 'late'; it has early", next, trained.fits(late))
 
 
 def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -332,7 +320,7 @@ def test_texts_are_reduced_as_images_are(on_concepts: in_context.PretrainedLayer
     reduced = reduce_texts(on_concepts.reduction, texts)
     np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(reduce_texts(on_concepts.reduction, texts + 3.0), reduced, atol=1e-6)
-    refused("texts have 11 features but images 12", reduce_texts, on_concepts.reduction, texts[:, :11])
+    refused(r"texts has shape \(4, 11\) but images have 12", reduce_texts, on_concepts.reduction, texts[:, :11])
     refused("give two or more text_queries", reduce_texts, on_concepts.reduction, texts[:1])
     coef = np.ones((8, 5))
     refused("give reference", encoding.text_selectivity, coef, np.ones((1, 8)))

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from scipy.stats import binom
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge, RidgeCV
@@ -205,45 +206,53 @@ def test_the_null_of_what_a_band_adds_turns_only_what_others_leave() -> None:
     bands = {"one": smooth(rng, 400, 3), "other": smooth(rng, 400, 3)}
     Y = bands["one"] @ rng.normal(size=(3, 4))
     Y += (bands["other"] @ rng.normal(size=(3, 4))) * [1, 1, 0, 0] + rng.normal(size=Y.shape)
-    for values in (*bands.values(), Y):
-        for run in "abcd":
-            values[runs == run] -= values[runs == run].mean(axis=0)
     Y = Y.astype(np.float32)
-    whole = encoding.fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=8)
-    fits = encoding.fits_without(bands, Y, runs, (0,), n_candidates=8) | {(): whole}
-    added = scoring.common_r2(["other"], fits)
+    fit = encoding.fit_runs([bands["one"]], Y, runs, (0,))
     still = {run: np.ones((2, 51), dtype=complex) for run in "abcd"}
-    found = scoring.unique_null(bands, "other", fits, Y, runs, (0,), still, averaged=["b", "d"])
-    np.testing.assert_allclose(found, [added[[1, 3]].mean(axis=0)] * 2, atol=1e-4)
-    null = scoring.unique_null(bands, "other", fits, Y, runs, (0,), encoding.turned_in_time(runs, 99, 20))
-    p = permutation_test(added.mean(axis=0), null)
+    found, null = scoring.unique_null(bands, "other", fit, Y, runs, (0,), still, averaged=["b", "d"])
+    expected = np.zeros(4)
+    for run in "bd":
+        train, test = runs != run, runs == run
+        both = StandardScaler().fit(np.hstack([*bands.values()])[train]).transform(np.hstack([*bands.values()]))
+        for k, alpha in enumerate(fit.alphas["abcd".index(run)]):
+            less, more = (Ridge(alpha).fit(Z[train], Y[train, k]).predict(Z[test]) for Z in (both[:, :3], both))
+            less, more, y = (values - values.mean() for values in (less, more, Y[test, k]))
+            expected[k] += (y - less) @ (more - less) / (y @ y) / 2
+    np.testing.assert_allclose([found, *null], [expected] * 3, atol=1e-4)
+    turns = encoding.turned_in_time(runs, 99, 20)
+    p = permutation_test(*scoring.unique_null(bands, "other", fit, Y, runs, (0,), turns))
     assert (p[:2] == 0.01).all()
     assert (p[2:] > 0.05).all()
-    assert null[:, 2:].mean() == pytest.approx(added[:, 2:].mean(), abs=0.02)
-    Y = bands["one"] @ rng.normal(size=(3, 40)) + 0.3 * rng.normal(size=(400, 40))
-    whole = encoding.fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=3)
-    fits = encoding.fits_without(bands, Y, runs, (0,)) | {(): whole}
-    null = scoring.unique_null(bands, "other", fits, Y, runs, (0,), encoding.turned_in_time(runs, 19, 20))
-    same = ((whole.deltas[:, 1] == 0) & (whole.alphas == fits["other",].alphas)).all(axis=0)  # one fit: all are ties
-    assert {*permutation_test(scoring.common_r2(["other"], fits).mean(axis=0), null)[same]} == {1}
+    bands["other"] = np.ones((400, 1))  # nothing to add: all are ties
+    assert {*permutation_test(*scoring.unique_null(bands, "other", fit, Y, runs, (0,), turns))} == {1}
+
+
+@pytest.mark.parametrize("null", ["shift", "phase"])
+def test_a_band_that_adds_nothing_seldom_has_a_small_p(null: Literal["shift", "phase"]) -> None:
+    """Three slow runs, of a band that resembles another. Unique R² at held penalties had one in 17 of 40."""
+    ps, n, runs = [], 40, np.repeat(list("abc"), 80)
+    for seed in range(n):
+        rng = np.random.default_rng(seed)
+        other, X, Y = (lfilter([1], [1, -0.9], rng.normal(size=(240, n)), axis=0) for n in (4, 4, 12))
+        bands = {"one": other[:, :3], "X": X + other, "two": other[:, 3:]}
+        Y = (Y + other @ rng.normal(size=(4, 12)) / 2).astype(np.float32)
+        turns = encoding.turned_in_time(runs, 59, 10, null, seed)
+        fit = encoding.fit_runs([bands["one"], bands["two"]], Y, runs, DELAYS, even=True)
+        assert (fit.deltas == 0.5).all()
+        ps.append(permutation_test(*scoring.unique_null(bands, "X", fit, Y, runs, DELAYS, turns), "max").min())
+    assert (np.array(ps) <= 0.05).sum() <= binom.ppf(0.99, n, 0.05)
 
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("null", ["shift", "phase"])
 def test_nulls_reject_as_often_as_they_should(null: Literal["shift", "phase"]) -> None:
-    """Smooth responses that features know nothing of; other nulls, without refits, reject more than twice too often.
-    What such features add to others that do predict is tested too."""
-    rejected, n = np.zeros(2), 200
+    """Smooth responses that features know nothing of; other nulls, without refits, reject more than twice too often."""
+    rejected, n = 0, 200
     for seed in range(n):
         rng, runs = np.random.default_rng(100 + seed), np.repeat(list("abcd"), 60)
-        X, Y, other = smooth(rng, 240, 1), smooth(rng, 240, 3).astype(np.float32), smooth(rng, 240, 2)
+        X, Y = smooth(rng, 240, 1), smooth(rng, 240, 3).astype(np.float32)
         turns = encoding.turned_in_time(runs, 99, 10, null, seed)
         fit = encoding.fit_runs([X], Y, runs, DELAYS)
         (draws,) = scoring.run_null([X], Y, runs, DELAYS, fit, turns)
-        rejected[0] += permutation_test(np.asarray(scoring.mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
-        bands, Y = {"other": other, "X": X}, (Y + other @ rng.normal(size=(2, 3))).astype(np.float32)
-        fits = {(): encoding.fit_runs(list(bands.values()), Y, runs, DELAYS)}
-        fits |= {("X",): encoding.fit_runs([other], Y, runs, DELAYS)}
-        draws = scoring.unique_null(bands, "X", fits, Y, runs, DELAYS, turns)
-        rejected[1] += permutation_test(np.asarray(scoring.common_r2(["X"], fits).mean()), draws.mean(axis=1)) <= 0.05
-    assert (rejected <= binom.ppf(0.99, n, 0.05)).all(), rejected
+        rejected += permutation_test(np.asarray(scoring.mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
+    assert rejected <= binom.ppf(0.99, n, 0.05)

@@ -63,6 +63,26 @@ def test_runs_and_zero_shot_equal_plain_loops(design: dict[str, np.ndarray]) -> 
     np.testing.assert_array_equal(scores.correct[0], expected)
 
 
+@pytest.mark.parametrize("leave_out", ["run", "stimulus"])
+def test_groups_score_as_if_their_targets_were_all(design: dict[str, np.ndarray], leave_out: str) -> None:
+    folds, of_rows = split(design, leave_out)
+    groups, encoder = [np.array([5, 0, 3]), np.array([4, 7])], Ridge((1.0, 10.0), dtype="float64")
+    some = of_rows | {"n_permutations": 39}  # more than targets, so that none is permuted longer
+    found = evaluate(encoder, design["X"], design["Y"], folds, target_groups=groups, **some)
+    for k, rows in enumerate(groups):
+        alone = evaluate(encoder, design["X"], design["Y"][:, rows], folds, **some)
+        np.testing.assert_allclose(found.observed.group_r[0, :, k].mean(), alone.observed.r.mean(), atol=1e-9)
+        credit = np.nanmean(alone.observed.correct[0], axis=1)
+        np.testing.assert_allclose(found.observed.group_accuracy[0, :, k], credit, atol=1e-9)
+        np.testing.assert_allclose(found.null.group_accuracy[:, k], alone.null.accuracy, atol=1e-9)
+    sparse = EstimatorEncoder("sklearn.linear_model:Lasso", {"alpha": 0.1, "tol": 0.01}, cv=2)  # at times constant
+    one = evaluate(sparse, design["X"], design["Y"], folds, target_groups=[np.array([8])], **some)
+    assert np.isnan(one.observed.group_accuracy).all()
+    if leave_out == "run":  # of pairs nothing correlates
+        below = (one.null.group_r[:, 0] < one.observed.group_r.mean()).sum()
+        assert (40 - below) / 40 == pytest.approx(one.null.p[8])
+
+
 def test_trials_are_averaged_before_identification_and_no_score_has_no_p(design: dict[str, np.ndarray]) -> None:
     """With two runs left out every stimulus occurs twice; equal predictions must not share the credit."""
     runs, stimuli = design["runs"], design["stimuli"]
@@ -74,9 +94,8 @@ def test_trials_are_averaged_before_identification_and_no_score_has_no_p(design:
     expected = identification(predicted, (design["Y"][runs == 0] + design["Y"][runs == 1]) / 2)[0]
     np.testing.assert_array_equal(scores.correct[0, 0], expected)
     # Constant features predict a constant: r is undefined, and undefined must not become the smallest p.
-    runs = {"leave_out": "run", "stimulus_ids": design["stimuli"], "runs": design["runs"]}
-    folds = folds_of(design["runs"])
-    found = evaluate(Ridge((1.0,)), np.ones_like(design["X"]), design["Y"], folds, n_permutations=20, **runs)
+    folds, of_rows = split(design, "run")
+    found = evaluate(Ridge((1.0,)), np.ones_like(design["X"]), design["Y"], folds, n_permutations=20, **of_rows)
     assert np.isnan(found.observed.r).all()
     assert np.isnan(found.null.share_good).all()
 

@@ -1,4 +1,3 @@
-import tracemalloc
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -6,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import peak_bytes
 from made import responses_of
 from refusals import refused
 from scipy import stats
@@ -42,7 +42,7 @@ def study(ceiling: np.ndarray, seed: int = 0, repeats=2, n_features: int = 8) ->
 
 
 def plain(data: dict[str, np.ndarray], alpha: float) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Fit and predict by the textbook: averages by loops, ridge by its normal equations."""
+    """Fit and predict by the textbook: averages by loops, ridge by scikit-learn."""
 
     def averaged(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
         names = list(dict.fromkeys(data["stimulus_ids"][rows].tolist()))
@@ -51,9 +51,7 @@ def plain(data: dict[str, np.ndarray], alpha: float) -> tuple[np.ndarray, np.nda
 
     X, Y, _ = averaged(data["train"])
     test_X, measured, names = averaged(data["test"])
-    centred = X - X.mean(axis=0)
-    weights = np.linalg.solve(centred.T @ centred + alpha * np.eye(X.shape[1]), centred.T @ (Y - Y.mean(axis=0)))
-    return (test_X - X.mean(axis=0)) @ weights + Y.mean(axis=0), measured, names
+    return SklearnRidge(alpha).fit(X, Y).predict(test_X), measured, names
 
 
 @pytest.mark.parametrize("test_repeats", [2, "ragged"])
@@ -297,13 +295,9 @@ def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monk
     found = []
     for least in (values.nbytes + 1, values.nbytes):
         averaged, *sides = average_split(*given, least=least)
-        ids, features = averaged.trials["stimulus_id"].to_numpy(), X[np.concatenate(given[1:3])]
-        tracemalloc.start()
-        found.append(
-            encoding.evaluate_held_out(ridge, features, averaged.values, *sides, ids, n_permutations=0, n_boot=0)
-        )
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+        told = averaged.values, *sides, averaged.trials["stimulus_id"].to_numpy()
+        score = partial(encoding.evaluate_held_out, ridge, X[np.concatenate(given[1:3])], *told, n_permutations=0)
+        peak = peak_bytes(lambda score=score: found.append(score(n_boot=0)))
     assert isinstance(averaged.values, StoredArray)
     assert peak < values.nbytes / 4
     for name in ("r", "predicted", "measured"):

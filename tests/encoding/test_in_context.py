@@ -177,27 +177,13 @@ def test_synthetic_errors_are_exact_and_real_queries_not_in_their_context() -> N
     torch.testing.assert_close(made.answers * 10**0.5 % 100, asked.float().expand(8, -1), rtol=0, atol=1e-3)
 
 
-def counted(e: int, d: int, hidden: int = 2048, n_blocks: int = 20, n_registers: int = 4) -> int:
-    """Return the parameters of the released networks: a residual layer to width d, blocks, a residual layer back."""
-
-    def linear(n_in: int, n_out: int) -> int:
-        return n_in * n_out + n_out
-
-    def residual(n_in: int, n_out: int) -> int:
-        return 2 * n_in + linear(n_in, 2 * d) + linear(2 * d, n_out) + linear(n_in, n_out)
-
-    block = 4 * linear(d, d) + linear(d, 2 * hidden) + linear(hidden, d) + 4 * d
-    return residual(e + 1, d) + n_registers * d + n_blocks * block + 2 * d + residual(d, e + 1)
-
-
 def test_published_networks_have_their_sizes() -> None:
-    released = {"clip": (512, 560, 97.1), "dino": (768, 800, 156.0), "siglip": (1152, 1200, 277.0)}
-    for name, (n_features, width, millions) in released.items():
+    # In millions 97.1, 156.0 and 277.0 are published; to the last one, counted layer by layer.
+    released = {"clip": (512, 97_071_492), "dino": (768, 155_995_396), "siglip": (1152, 277_036_932)}
+    for name, (n_features, n_parameters) in released.items():
         with torch.device("meta"):
             network = InContextNetwork(n_features, NETWORKS[name], knows_units=False)
-        n_parameters = sum(values.numel() for values in network.parameters())
-        assert n_parameters == counted(n_features, width)
-        assert n_parameters / 1e6 == pytest.approx(millions, abs=0.1)
+        assert sum(values.numel() for values in network.parameters()) == n_parameters
         assert (len(network.blocks), network.registers.shape[0]) == (20, 4)
         assert network.head.hidden[1].weight.shape == (2 * NETWORKS[name].width, NETWORKS[name].width)
     network = InContextNetwork(6, NetworkSize(20, 2, 2, 4, 32, "mlp", np.e, 0.5, False), knows_units=False).eval()

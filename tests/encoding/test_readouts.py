@@ -304,7 +304,7 @@ def test_few_images_of_little_signal_lose_nothing_to_ridge_on_the_mean_token() -
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: factorized.fit(X, Y), "20 tokens but no grid; give grid="),
-    (lambda: factorized.fit(X, Y, grid=(5, 5)), r"20 tokens but grid \(5, 5\) has 25 places"),
+    (lambda: factorized.fit(X, Y, grid=(5, 5)), r"20 tokens but grid \(5, 5\) has 25"),
     (lambda: factorized.fit(X[:, :, 0], Y, grid=GRID), r"X has shape \(240, 20\)"),
     (lambda: factorized.fit(X[:9], Y, grid=GRID), "X has 9 rows but Y has 240"),
     (lambda: factorized.fit(X, Y[:, 0], grid=GRID), r"Y has shape \(240,\)"),
@@ -326,7 +326,7 @@ def test_few_images_of_little_signal_lose_nothing_to_ridge_on_the_mean_token() -
     (lambda: fitted("factorized").predict(X[:, :, :2]), "fitted on 20 tokens of 3 channels"),
     (lambda: fitted("factorized").predict(X, semantics=Z), "FactorizedReadout cannot use semantics"),
     (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
-    (lambda: fitted("semantic").shifts(Z[:, :2]), "semantics has 2 columns but .* was fitted on 4"),
+    (lambda: fitted("semantic").shifts(Z[:, :2]), r"semantics has shape \(240, 2\) but .* was fitted on 4"),
     (lambda: fitted("factorized").score_targets(X, Y[:, :1]), r"shape \(240, 1\) but predictions have \(240, 2\)"),
 ])  # fmt: skip
 def test_bad_input(call: Callable[[], object], message: str) -> None:
@@ -398,9 +398,7 @@ def test_the_core_written_out(pool: tuple[int, int]) -> None:
     for number, size in zip((0, 5), pool, strict=True):
         maps = functional.conv2d(maps, state[f"{number}.weight"], padding=1)
         names = "running_mean", "running_var", "weight", "bias"
-        mean, variance, scale, offset = (state[f"{number + 1}.{name}"][:, None, None] for name in names)
-        maps = (maps - mean) / (variance + 1e-5).sqrt() * scale + offset
-        maps = torch.where(maps > 0, maps, maps.exp() - 1)
+        maps = functional.elu(functional.batch_norm(maps, *(state[f"{number + 1}.{name}"] for name in names)))
         bands = [band.split(size, dim=3) for band in maps.split(size, dim=2)]
         maps = torch.stack([torch.stack([part.mean(dim=(2, 3)) for part in band], dim=-1) for band in bands], dim=2)
     assert tuple(maps.shape[2:]) == encoder.core_grid_

@@ -1,15 +1,12 @@
 """Tables of scores and of dictionaries as they were, of uneven data."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from made import responses_of
-from seeded.recorded import Record
+from seeded.recorded import as_they_were
 
 from brainalign import encoding
 from brainalign.arrays import Responses
@@ -112,7 +109,4 @@ def dictionaries() -> Any:
     return found, [table.drop(columns="seconds") for table in study.tables], study.quality, one.quality
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("case", [tables, dictionaries])
-def test_results_of_fixed_seeds_are_as_they_were(case: Callable[..., Any], recorded: Record, tmp_path: Path) -> None:
-    recorded.check_case(case.__name__, case, tmp_path)
+test_results_of_fixed_seeds = as_they_were(tables, dictionaries)

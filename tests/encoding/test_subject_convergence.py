@@ -87,7 +87,7 @@ def test_subjects_and_their_mean() -> None:
 
 def test_refusals() -> None:
     given = {"01": areas(1)}, {"01": areas(2)}
-    refused("region 'area00' is not among .*did you mean 'area0'", converge_subjects, *given, origin=["area00"])
+    refused("'area00' is not among .*did you mean 'area0'", converge_subjects, *given, origin=["area00"])
     refused("fit both to the same subjects", converge_subjects, {"01": areas(1)}, {"02": areas(2)})
     refused("half-times need 2 or more checkpoints", checkpoint_curves, {0: {"01": areas(1)}})
     refused("of the same subjects", checkpoint_curves, {0: {"01": areas(1)}, 9: {"02": areas(1)}})

@@ -1,4 +1,3 @@
-import tracemalloc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -6,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import peak_bytes
 from made import responses_of
 from refusals import refused
 from sklearn.base import clone
@@ -106,10 +106,8 @@ def test_a_fit_reads_a_few_tokens_at_a_time(tmp_path: Path, rng: np.random.Gener
     tokens, Y = rng.normal(size=(4000, 64, 64)).astype(np.float32), rng.normal(size=(4000, 3)).astype(np.float32)
     on_disk = stored(tmp_path, tokens)
     for encoder in (encoding.RoutingEncoder("target", epochs=1), encoding.GaussianReadout(epochs=1)):
-        tracemalloc.start()
-        encoder.set_params(device="cpu").fit(on_disk, Y, grid=(8, 8)).predict(on_disk)
-        assert tracemalloc.get_traced_memory()[1] < tokens.nbytes / 2
-        tracemalloc.stop()
+        fit = encoder.set_params(device="cpu").fit
+        assert peak_bytes(lambda fit=fit: fit(on_disk, Y, grid=(8, 8)).predict(on_disk)) < tokens.nbytes / 2
 
 
 def products(tokens: np.ndarray) -> np.ndarray:

@@ -178,7 +178,7 @@ def test_stored_features_are_those_of_the_network(images: pd.DataFrame) -> None:
     check_stored_features(module, paths, stored + off, spread)
     more = stored + 1.3 * off
     refused("gives other features than were extracted", check_stored_features, module, paths, more, spread)
-    refused("48 features per image, but 47 were", check_stored_features, module, paths, stored[:, 1:], spread[1:])
+    refused(r"48\) but what was extracted \(\d+, 47\)", check_stored_features, module, paths, stored[:, 1:], spread[1:])
 
 
 N = 64

@@ -1,6 +1,7 @@
 import os
 import sys
 import types
+from collections import OrderedDict
 from enum import Enum
 from operator import attrgetter
 from pathlib import Path
@@ -93,16 +94,10 @@ class TestUser:
             refused(message, network, UserExtractor(wrong))
 
 
-class ResNetLike(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 4, 3, stride=2)
-        self.layer1, self.layer2, self.layer3 = (nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU()) for _ in range(3))
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(4, 2)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.pool(self.layer3(self.layer2(self.layer1(self.conv1(images))))).flatten(1))
+def resnet_like() -> nn.Module:
+    parts: dict[str, nn.Module] = {"conv1": nn.Conv2d(3, 4, 3, stride=2)}
+    parts |= {f"layer{k}": nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU()) for k in (1, 2, 3)}
+    return nn.Sequential(OrderedDict(parts, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 2)))
 
 
 class Swinlike(nn.Module):
@@ -123,7 +118,7 @@ def test_timm(monkeypatch, images: pd.DataFrame, new_rows: type) -> None:
     timm.__version__ = "1"
     timm.is_model = lambda name: name in {"resnet18", "swin"}
     timm.list_models = lambda: ["resnet18", "swin"]
-    timm.create_model = lambda name, pretrained: ResNetLike() if name.startswith("resnet18") else Swinlike()
+    timm.create_model = lambda name, pretrained: resnet_like() if name.startswith("resnet18") else Swinlike()
     timm.data = types.SimpleNamespace(resolve_model_data_config=lambda module: config)
     monkeypatch.setitem(sys.modules, "timm", timm)
     extractor = TimmExtractor("resnet18.a1_in1k", random_weights=True)
@@ -152,7 +147,7 @@ def test_torchvision(monkeypatch) -> None:
             return types.SimpleNamespace(**sizes, interpolation=types.SimpleNamespace(value="bilinear"))
 
     models = types.SimpleNamespace(list_models=lambda: ["resnet18"], get_model_weights=lambda name: Weights)
-    models.get_model = lambda name, weights: ResNetLike()
+    models.get_model = lambda name, weights: resnet_like()
     torchvision = types.ModuleType("torchvision")
     torchvision.__version__, torchvision.models = "1", models
     monkeypatch.setitem(sys.modules, "torchvision", torchvision)
@@ -184,8 +179,7 @@ def reference(weights: dict[str, torch.Tensor], images: torch.Tensor) -> dict[st
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
         keys = "running_mean", "running_var", "weight", "bias"
-        mean, var, scale, shift = (weights[f"{name}.{key}"].reshape(1, -1, 1, 1) for key in keys)
-        return (x - mean) / torch.sqrt(var + 1e-3) * scale + shift
+        return F.batch_norm(x, *(weights[f"{name}.{key}"] for key in keys), eps=1e-3)
 
     strides, found = {1: 2, 3: 2, 5: 2, 11: 2}, {}
     x = found["stem"] = norm(same(images, weights["_conv_stem.weight"], 2, 1), "_bn0").clamp(0, 6)

@@ -1,17 +1,16 @@
 """Whole results of fixed seeds as they were: features of videos and tables, and what they teach."""
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 from refusals import refused
 from seeded.encoding_cases import NETWORKS
-from seeded.recorded import Record
+from seeded.recorded import as_they_were
 
 from brainalign import features
 
@@ -20,23 +19,12 @@ ROWS = (RNG(1).normal(size=(40, 6)) * [1, 2, 3, 1, 1, 0] + 2).astype(np.float32)
 TABLE = pd.DataFrame({"stimulus_id": list("badc"), "texts": [["x"], ["y", "z"], ["w"], ["v"]]})
 
 
-class Kept:
-    """Takes rows, of which some are there."""
-
-    def __init__(self, pending: Any) -> None:
-        self.pending = np.asarray(pending)
-        self.found: list[Any] = []
-
-    def write(self, rows: np.ndarray, values: dict[str, np.ndarray], grids: Any = None) -> None:
-        self.found.append([rows, values, grids])
-
-
 def extracted(extractor: Any, table: pd.DataFrame, pending: Any) -> list[Any]:
-    some, none = Kept(pending), Kept([])
+    some, none = (MagicMock(pending=np.asarray(rows)) for rows in (pending, []))
     for writer in (some, none):
         extractor.extract(table, writer)
-    assert not none.found
-    return some.found
+    assert not none.write.called
+    return [[*call.args, None][:3] for call in some.write.call_args_list]
 
 
 def dynamics() -> Any:
@@ -59,30 +47,23 @@ def tables(folder: Path) -> Any:
         features.TableExtractor(folder / "v.csv", layers=["q_", "p_"]),
         features.OneHotExtractor(), features.RandomExtractor(5, 2, 3),
     ]  # fmt: skip
-    many = features.RandomExtractor(2, 1).extract(pd.DataFrame({"stimulus_id": range(9)}), Kept([1]))
+    one_of = pd.DataFrame({"stimulus_id": range(9)}), MagicMock(pending=np.array([1]))
+    many = features.RandomExtractor(2, 1).extract(*one_of)
     ids, numbers = [one.describe() for one in made[1:3]], [int(f"0{one.digest():.7}", 16) for one in made[1:]]
     return [extracted(one, TABLE, [3, 0, 2]) for one in made], many, ids, numbers
 
 
 def videos() -> Any:
     frames = RNG(4).random((2, 3, 4, 4))
-
-    class Several:
-        def features(self, frames: np.ndarray) -> dict[str, Any]:
-            flat = frames.reshape(2, 3, -1)
-            return {"a": torch.tensor(flat, requires_grad=True), "b": flat[..., :2].tolist()}
-
+    flat = frames.reshape(2, 3, -1)
+    found = {"a": torch.tensor(flat, requires_grad=True), "b": flat[..., :2].tolist()}
     for shape in ((2, 3), (2, 4, 5), (2, 3, 0), (3, 2, 2)):
         wrong = SimpleNamespace(features=lambda _, shape=shape: np.ones(shape))
         refused("a row of units for every frame", features.video_features, wrong, frames)
     alone, digest = features.load_video_model(f"{NETWORKS}:video", 3)
     function, source = features.find_function("json:dumps")
-    return features.video_features(Several(), frames), alone.weight, len(digest), function([1, 2]), b"dumps" in source
+    several = SimpleNamespace(features=lambda _: found)
+    return features.video_features(several, frames), alone.weight, len(digest), function([1, 2]), b"dumps" in source
 
 
-CASES: dict[str, Callable[..., Any]] = {one.__name__: one for one in (dynamics, tables, videos)}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_results_of_fixed_seeds_are_as_they_were(name: str, recorded: Record, tmp_path: Path) -> None:
-    recorded.check_case(name, CASES[name], tmp_path)
+test_results_of_fixed_seeds = as_they_were(dynamics, tables, videos)

@@ -180,7 +180,7 @@ def test_bad_input(world):
     refused("training rows", SparseAutoencoder(8, 2).fit, values)
     fitted = make_pipeline(SparseAutoencoder(8, 2, epochs=1), "passthrough").fit(world.features[:50], np.arange(50))[0]
     refused("fitted on 20 features", fitted.transform, world.features[:5, :3])
-    refused("20 and of 3 features", match_atoms, fitted.atoms_, np.eye(3))
+    refused("20 features but one of others has 3", match_atoms, fitted.atoms_, np.eye(3))
 
 
 def test_random_units_are_rectified_projections_of_training_rows(world):

@@ -141,7 +141,7 @@ def test_a_constant_subject_and_draws_without_a_pair(method: str) -> None:
 def test_bad_input() -> None:
     (subjects, models), rng, variances = world(), np.random.default_rng(0), np.ones(N_STIMULI)
     given = subjects, models, "cosine", 2
-    refused("needs rng or draws", g.dual_bootstrap, *given)
+    refused("rng is None; pass rng=", g.dual_bootstrap, *given)
     refused("'cosine' does not use it", g.dual_bootstrap, *given, rng, sigma_k=variances)
     whitened, matrix = (subjects, models, "whitened-cosine", 2, rng), np.diag(variances)
     refused("but draws repeat stimuli; give variances", g.dual_bootstrap, *whitened, sigma_k=matrix)
@@ -279,11 +279,7 @@ def exact_solutions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rsatoolbox.model.fitter.scipy.sparse.linalg, "cg", lambda v, x, **_: (solve(v.tocsc(), x), 0))
 
 
-class NoShuffle:
-    """A generator that deals in the given order."""
-
-    def permutation(self, n: int) -> np.ndarray:
-        return np.arange(n)
+IN_ORDER = type("InOrder", (np.random.Generator,), {"permutation": lambda _, n: np.arange(n)})(np.random.PCG64())
 
 
 @pytest.mark.parametrize("method", ["pearson", "whitened-cosine", "spearman"])
@@ -310,7 +306,7 @@ def test_equals_rsatoolbox_on_the_same_draws_and_folds(method: str, monkeypatch:
         warnings.simplefilter("ignore")
         theirs = rsatoolbox.inference.eval_dual_bootstrap(theirs_models, rsatoolbox.rdm.RDMs(subjects), **options)
     models = [g.FlexibleModel(candidates, fit), candidates[1]]
-    ours = g.flexible_bootstrap(subjects, models, method, rng=NoShuffle(), draws=draws, n_folds=(3, 2), n_cv_score=1)
+    ours = g.flexible_bootstrap(subjects, models, method, rng=IN_ORDER, draws=draws, n_folds=(3, 2), n_cv_score=1)
     assert ours.n_undefined == 1
     for number, name in enumerate(("both", "subjects", "stimuli")):
         there = np.isfinite(ours.draws[name][:, 0])
@@ -347,13 +343,13 @@ def test_a_model_that_nobody_follows_scores_nothing_and_bad_input() -> None:
     assert none[["weights", "over"]].to_numpy().tolist() == [["0.00", "stimuli"]]
     (subjects, candidates), rng = mixture(), np.random.default_rng(0)
     models = [g.FlexibleModel(candidates)]
-    refused("deals folds at random", g.flexible_bootstrap, subjects, models, "cosine")
+    refused("rng is None; pass rng=", g.flexible_bootstrap, subjects, models, "cosine")
     refused("3 stimuli each", g.flexible_bootstrap, subjects[:, :6], [candidates[0, :6]], "cosine", rng=rng)
     refused("2 folds or more", g.flexible_bootstrap, subjects, models, "cosine", rng=rng, n_folds=(1, 2))
     refused("method must be one of", g.flexible_bootstrap, subjects, models, "tau-a", rng=rng)
     endless = g.FlexibleModel(np.where(candidates == candidates.max(), np.inf, candidates))
     refused("1 dissimilarities are infinite", g.fit_weights, subjects, endless, "cosine")
-    refused("91 pairs", g.fit_weights, subjects, g.FlexibleModel(candidates[:, :6]), "cosine")
+    refused("but one of data has 91", g.fit_weights, subjects, g.FlexibleModel(candidates[:, :6]), "cosine")
     of_subjects = {1: 1, 2: 2, 9: 2, 10: 3, 18: 3, 19: 4, 31: 4, 32: 5, 99: 5}  # each keeps several of what is drawn
     of_stimuli = {6: 2, 18: 2, 19: 3, 37: 3, 38: 4, 63: 4, 64: 5, 99: 5}
     assert {n: _default_folds(n, 6)[0] for n in of_subjects} == of_subjects

@@ -75,7 +75,7 @@ def test_what_is_constant_is_undefined_and_what_does_not_fit_is_refused() -> Non
     test = g.rdm_permutation_test(rng.uniform(size=(4, 28)), ones, "cosine", 50, rng)
     assert np.isfinite(test.score)
     assert np.isnan(test.p)
-    refused("28 and 36 pairs", g.compare, ones, np.ones(36), "cosine")
+    refused("28 pairs but one of rdms_b has 36", g.compare, ones, np.ones(36), "cosine")
     refused("2 or more; got 1", g.rdm_noise_ceiling, ones[None], "cosine")
     refused("did you mean 'spearman'", g.compare, ones, ones, "sperman")
     refused("28 dissimilarities are infinite", g.compare, np.full(28, np.inf), ones, "cosine")
@@ -257,7 +257,7 @@ def test_scores_and_nulls_equal_a_plain_loop(method: str) -> None:
     some = g.rdm_permutation_places(broken, models, "spearman", 50, np.random.default_rng(0))
     assert np.isnan([some.scores[1:3], some.p_fwer[1:3]]).all()
     np.testing.assert_allclose(some.scores[[0, 3]], g.compare(places[[0, 3]], models, "spearman"))
-    refused("66 pairs and those of models 65", g.rdm_permutation_places, places, models[:, 1:], method, 9, rng)
+    refused("66 pairs but one of models has 65", g.rdm_permutation_places, places, models[:, 1:], method, 9, rng)
     with pytest.warns(RuntimeWarning, match="4 stimuli have 24 orders"):
         g.rdm_permutation_places(places[:, :6], models[:, :6], method, 9, rng)
 

@@ -52,7 +52,7 @@ def test_hidden_frames_are_simulated_from_the_frames_before_and_no_other(world) 
 
 def test_what_cannot_be_rolled_out_or_scored_says_why(world, law) -> None:
     f, v = ball_features(world.frames), world.visible
-    refused(r"simulate returned shape .* it must return", g.roll_out, f, v, lambda c, n: c, 7)
+    refused(r"simulate returned has shape .* it must return", g.roll_out, f, v, lambda c, n: c, 7)
     refused("it diverged", g.roll_out, f, v, lambda c, n: np.full((len(c), n, 4), np.nan), 7)
     refused("give a smaller context", g.roll_out, f, v, g.constant_velocity, 11)
     refused("hidden more than once", g.roll_out, f, np.arange(18) % 9 != np.full((18, 1), 8), g.constant_velocity, 2)

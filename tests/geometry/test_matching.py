@@ -124,6 +124,7 @@ def test_mistakes_of_similarity_are_named() -> None:
     refused("did you mean 'cka'", g.similarity, X, X, "ckaa")
     refused("average or flatten the places", g.cka, X[:, None], X)
     refused("2 NaN or infinite", g.cka, np.where(X.max() == X, np.nan, np.where(X.min() == X, np.inf, X)), X)
+    refused("1 NaN or infinite", g.cka, np.ma.masked_equal(X, X.max()), X)
     refused("needs 4 stimuli or more; got 3", g.cka, X[:3], X[:3])
 
 

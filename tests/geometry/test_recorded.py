@@ -5,9 +5,8 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import pytest
 import torch
-from seeded.recorded import Record
+from seeded.recorded import as_they_were
 
 import brainalign.geometry as g
 from brainalign.config import ConceptSettings
@@ -104,6 +103,7 @@ def beside_people() -> Any:
     )  # fmt: skip
 
 
+@torch.random.fork_rng(devices=[])  # affine_head draws what it overwrites
 def alignment_study() -> Any:
     layers = {
         ("net", "b"): OBJECTS, ("net", "c"): np.sin(OBJECTS), ("other", "a"): OBJECTS[:, ::-1] + np.cos(OBJECTS),
@@ -120,11 +120,4 @@ def alignment_study() -> Any:
     )  # fmt: skip
 
 
-CASES = {one.__name__: one for one in (splits, concepts, concept_tables, beside_people, alignment_study)}
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CASES)
-def test_results_of_geometry_are_as_they_were(name: str, recorded: Record) -> None:
-    with torch.random.fork_rng(devices=[]):
-        recorded.check(name, CASES[name]())
+test_results_of_fixed_seeds = as_they_were(splits, concepts, concept_tables, beside_people, alignment_study)

@@ -78,10 +78,11 @@ def test_a_single_voxel_has_a_distance_and_what_cannot_be_is_refused(data: dict,
 
 @pytest.fixture(scope="module")
 def search() -> g.Searchlight:
-    """With a voxel that is NaN, and neighbourhoods in which one pattern is constant."""
+    """With a voxel that is masked, one that is NaN, and neighbourhoods in which one pattern is constant."""
     rng, voxels = np.random.default_rng(0), np.argwhere(np.ones((5, 4, 4), dtype=bool))
     patterns = rng.normal(size=(N, len(voxels)))
-    patterns[0, 3] = np.nan
+    patterns = np.ma.masked_equal(patterns, patterns[0, 3])
+    patterns[0, 60] = np.nan
     patterns[2, voxels[:, 0] < 2] = 1.0
     return g.Searchlight(patterns, g.volume_neighbourhoods(voxels, np.eye(4), 1.5), "correlation")
 
@@ -129,7 +130,7 @@ def test_float32_changes_no_verdict_and_what_does_not_fit_is_named(search: g.Sea
     found = g.searchlight_map(single, models, "pearson", DRAWS, SEED)
     np.testing.assert_allclose(found.scores, exact.scores, atol=1e-5)
     np.testing.assert_allclose(found.p_fwer, exact.p_fwer)
-    refused("models have 20 pairs and searchlights 21", g.searchlight_map, search, models[:, :-1])
+    refused("a model has 20 pairs but a searchlight has 21", g.searchlight_map, search, models[:, :-1])
     refused("comparison must be one of", g.searchlight_map, search, models, "tau-a")
     few = g.Searchlight(search.cube[0][:5], search.neighbourhoods, "correlation")
     with pytest.warns(RuntimeWarning, match="5 stimuli have 120 orders"):

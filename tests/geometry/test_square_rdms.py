@@ -195,7 +195,7 @@ def test_other_names_of_descriptors_and_labels_that_do_not_fit(patterns: Labelle
     several = rsatoolbox.rdm.RDMs(values, pattern_descriptors={"stim": names, "kind": names})
     refused("Give condition=, one of stim, kind", from_rsatoolbox, several)
     assert from_rsatoolbox(several, condition="kind").of_conditions.keys() == {"stim"}
-    refused("no descriptor 'image', only index, kind, stim", from_rsatoolbox, several, condition="image")
+    refused("no descriptor 'image'; it has stim, kind, index", from_rsatoolbox, several, condition="image")
     other = rsatoolbox.data.TemporalDataset(np.zeros((2, 3, 4)))
     refused("RDMs and Dataset; got TemporalDataset", from_rsatoolbox, other)
     values, some = rdms.rdms, np.array(["a", "b"])

@@ -147,8 +147,8 @@ def test_bad_input_is_named_and_what_says_nothing_does_not_stop_it() -> None:
     refused(r"3 categories \(c0, c1, c2\), but auc needs exactly two", g.decode_times, values, labels, folds)
     some = [(np.arange(30, 60), np.arange(30))]
     refused("leaves class 2 without any of the 30 training", g.decode_times, values, alone, some, score="accuracy")
-    values[3, 1, 2] = np.nan
-    refused("training trials", g.decode_times, values, labels, folds, score="accuracy")
+    for lost in (np.ma.masked_equal(values, values[3, 1, 2]), np.where(values == values[3, 1, 2], np.nan, values)):
+        refused("training trials", g.decode_times, lost, labels, folds, score="accuracy")
 
 
 @pytest.mark.parametrize("sensors", [4, 60])
@@ -188,7 +188,7 @@ def test_as_rsatoolbox_moment_by_moment(method: str, bin_size: int) -> None:
 
 def test_moments_that_do_not_fit() -> None:
     noise = np.stack([np.eye(MOVIE_SENSORS)] * 3)
-    refused(r"3 precisions but 7 moments", g.rdm_movie, MOVIE, "crossnobis", NAMES, RUN, precision=noise)
+    refused(r"3 moments but the movie has 7", g.rdm_movie, MOVIE, "crossnobis", NAMES, RUN, precision=noise)
     rows = np.random.default_rng(2).normal(size=(60, MOVIE_SENSORS))
     noises = g.noise_covariance(rows), g.noise_precision(rows)
     np.testing.assert_allclose(*(g.rdm_movie(MOVIE, "crossnobis", NAMES, RUN, one) for one in noises))

@@ -68,8 +68,8 @@ def study(seed: int, n_images: int, n_voxels: int) -> Found:
         at[str(t)] = accuracy(synthesis.caption_targets(points, captioner).values)
     at["raw"] = accuracy(captioner(weights.T).values)
     at["chosen"] = at[str(chosen)]
-    nulls = synthesis.shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 19, rng)
-    drawn = synthesis.caption_targets(synthesis.project_to_bank(nulls[0], embeddings[train], chosen), captioner)
+    (null,) = synthesis.shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 1, rng)
+    drawn = synthesis.caption_targets(synthesis.project_to_bank(null, embeddings[train], chosen), captioner)
     # Captions given to other voxels: what agreement there is by the attributes' prior alone.
     orders, prior = [rng.permutation(n_voxels) for _ in range(1000)], []
     for mixed in orders:
@@ -77,9 +77,9 @@ def study(seed: int, n_images: int, n_voxels: int) -> Found:
         prior.append(np.concatenate(hits).mean())
     counts = [planted.loc[cared[name], name].value_counts() for name in ATTRIBUTES]
     majority = sum(count.iloc[0] for count in counts) / sum(count.sum() for count in counts)
-    evidence = synthesis.attribute_evidence(captioner, weights, embeddings[train], labels, chosen)
-    null = [synthesis.attribute_evidence(captioner, w, embeddings[train], labels, chosen) for w in nulls]
-    silenced = synthesis.silence_attributes(evidence, null)
+    encoded = (weights, np.asarray(encoder.alpha_))
+    asked = (captioner, embeddings[train], responses[train], encoded, labels, chosen)
+    silenced = synthesis.attribute_evidence(*asked, rng=rng)
     matters, said = np.concatenate([cared[name] for name in ATTRIBUTES]), silenced["said"].to_numpy() != synthesis.ANY
     captions = synthesis.caption_targets(synthesis.project_to_bank(weights, embeddings[train], chosen), captioner)
     scores = synthesis.caption_scores(captions, units[test], responses[test])

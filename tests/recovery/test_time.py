@@ -116,7 +116,7 @@ def smallest_p(kind: str, amplitude: float, seed: int, n_permutations: int = 39)
     permuted = exchange.permuted(n_permutations, np.random.default_rng([seed, 1]))
     if kind == "sensors x time":
         chain = diags_array([np.ones(3)] * 2, offsets=[-1, 1])
-        test = cluster_permutation(*sensor_effects(world.values, world.labels, permuted), chain, tail="both")
+        test = cluster_permutation(*sensor_effects(world.values, world.labels, permuted), chain, tail="both", power=2)
     elif kind == "time":
         found = decode_times(world.values, world.labels, leave_one_group_out(world.recordings), permuted=permuted)
         test = cluster_permutation(found.score[None], found.null[:, None])

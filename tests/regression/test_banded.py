@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from himalaya.backend import set_backend
@@ -212,13 +213,7 @@ MANY = np.repeat(["d", "b", "e", "a"], [50, 5, 40, 30])  # the second not longer
 
 
 def written_out(X: np.ndarray, delays: tuple[int, ...], runs: np.ndarray) -> np.ndarray:
-    expected = np.zeros((len(X), len(delays), X.shape[1]), dtype=X.dtype)
-    for row in range(len(X)):
-        for k, delay in enumerate(delays):
-            source = row - delay
-            if 0 <= source < len(X) and runs[source] == runs[row]:
-                expected[row, k] = X[source]
-    return expected.reshape(len(X), -1)
+    return pd.DataFrame(X).groupby(runs).shift([*delays], fill_value=0).to_numpy()
 
 
 def drawn(n_features: int, delays: tuple[int, ...], runs: np.ndarray = MANY) -> tuple[np.ndarray, ...]:

@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.base import is_regressor
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -34,6 +34,12 @@ def test_cross_validation_and_grid_search_give_what_they_give_for_their_own_ridg
     np.testing.assert_allclose(pipeline.predict(X), reference.predict(X), atol=1e-5)
     assert pipeline.score(X, Y[:, 1]) == pytest.approx(reference.score(X, Y[:, 1]), abs=1e-6)
     assert is_regressor(Ridge())
+    assert pipeline.n_features_in_ == pipeline[-1].n_features_in_ == 6
+    for cv in (KFold(4, shuffle=True, random_state=0), list(KFold(5).split(X))):
+        search = GridSearchCV(SklearnRidge(), {"alpha": grid}, cv=cv).fit(X, Y[:, 0])
+        ridge = Ridge(grid, cv=cv, device="cpu", dtype="float64").fit(X, Y)
+        np.testing.assert_allclose(ridge.cv_scores_[:, 0], search.cv_results_["mean_test_score"], rtol=1e-8)
+    refused("folds of cv must test every row once", Ridge(cv=ShuffleSplit(3, random_state=0)).fit, X, Y)
 
 
 def test_the_score_is_the_mean_over_targets_and_a_constant_one_counts_as_0() -> None:
@@ -86,6 +92,7 @@ def test_tables_lists_and_tensors_are_the_arrays_they_hold() -> None:
     refused("another order", one.predict, table[names[::-1]])
     refused("other columns", one.predict, table.rename(columns={"f2": "g"}))
     banded = BandedRidge(1.0, candidates=[[0.5, 0.5]], device="cpu", dtype="float64")
+    assert banded.fit([X[:, :3], X[:, 3:]], Y[:, 0]).predict([X[:, :3], X[:, 3:]]).shape == (80,)
     predicted = banded.fit([table[names[:3]], X[:, 3:].tolist()], pd.DataFrame(Y)).predict([X[:, :3], X[:, 3:]])
     np.testing.assert_allclose(predicted, SklearnRidge(alpha=2.0).fit(X, Y).predict(X), rtol=1e-9)
 

@@ -26,7 +26,7 @@ def test_profiles_over_layers() -> None:
     shown, colours = panels(figure), legend(figure)
     for ax in shown:
         part = rows[rows["roi"] == ax.get_title()]
-        for name, label in {"net": "net", "deep": "deep", "untrained": "untrained (random weights)"}.items():
+        for name, label in {"net": "net", "deep": "deep", "untrained": "untrained (random)"}.items():
             mine = part[part["model"] == name]
             assert curves(ax)[label] == [({3: [0, 0.5, 1], 2: [0, 1]}[len(mine)], approx(mine["r"].tolist()))]
             ends = [end[1::2] for end in spans(ax, colours[label])]

@@ -33,6 +33,7 @@ BIDS = {"format": "bids", "root": ".", "participant": "1", "task": "t"}
 TRAINED = {"validated": True, "has_val": False}
 FEW = {"validated": False, "has_val": False}
 LINEAR: dict[str, Any] = {"ridge": {"decoder": "linear"}}
+OF_A_LAB = {"methods": {"ridge": type("Own", (), {"encoder": "rbf"})}}  # options of a class that the page does not know
 Case = tuple[dict[str, Any], str]  # changes, and what must be said
 config = partial(pages.config, models={"minilm": {"extractor": "sentence", "weights": "x"}})
 
@@ -41,9 +42,9 @@ def fitted(**method: Any) -> dict[str, Any]:
     return {"config": {"methods": {"ridge": method}}}
 
 
-def shown(stimuli: str, runs: str, leave_out: str = "run", folds: int | None = None) -> dict[str, Any]:
+def shown(stimuli: str, runs: str, leave_out: str = "run", folds: int | None = None, roi: Any = None) -> dict[str, Any]:
     splits = {"s": {"leave_out": leave_out, "folds": folds}}
-    return fitted(encoder="ridge", cv=2) | {"shown": (list(stimuli), list(runs)), "splits": splits}
+    return fitted(encoder="ridge", cv=2) | {"shown": (list(stimuli), list(runs), roi), "splits": splits}
 
 
 CASES: dict[str, list[Case]] = {
@@ -68,7 +69,7 @@ CASES: dict[str, list[Case]] = {
         (fitted(encoder="factorized", baselines=[], seeds=[0, 1], ensemble=True), "softmax(40"),
         (fitted(encoder="response_optimised"), "trained on images by"), (fitted(encoder="dictionary"), "atoms that"),
         (fitted(encoder="dictionary", coding="matching_pursuit"), "left over"),
-        (fitted(encoder="in_context"), "900 steps on synthetic"),
+        (fitted(encoder="in_context"), "900 steps on synthetic"), (OF_A_LAB, "ridge: each layer was regressed on the"),
         ({"subject": "02", "epochs": {"whiten": False}}, "Epochs were read"),
         ({"subject": "02"}, "deviations from the mean over repeats"),
         ({"subject": "02", "noise": "baseline"}, "samples before the stimulus"),
@@ -113,13 +114,14 @@ CASES: dict[str, list[Case]] = {
         ({"ceiling_low": 0.3}, "ceiling bounds"), ({"low": 0.3}, "the jackknife over"), ({"interval": 0.2}, "95% t"),
         (fitted(encoder="ridge", alphas=[3.0]), "ridge regression with a free intercept: ridge (alpha 3)"),
         (fitted(encoder="estimator", estimator="a.py:Net"), "predicted by regression: ridge (a.py:Net)"),
-        (fitted(encoder="ridge", cv="groups"), "one-run-out"),
+        (fitted(encoder="ridge", cv="groups"), "one-run-out"), (OF_A_LAB, "predicted by regression: ridge (rbf)."),
         ({"config": {"models": {"own": {"extractor": "table", "file": "v.npy"}}}}, "Features of own were centred"),
         (shown("aabbccdd", "1" * 8, "stimulus", 2), "block (for categories left out: the averages scored), in units"),
         (shown("aabbccdd", "1" * 8, "stimulus", 2), "2 folds of whole stimuli inside the training stimuli). Scores"),
         (shown("aabb" * 3, "111122223333"), "over single blocks. Nulls"),
         (shown("aabbccdd", "12" * 4, "stimulus", 2), "; r and R² are over averages of each one's blocks; its null"),
         (shown("abcabc", "112233"), "over all repeats"), (shown("ababab", "112233"), "over all runs"),
+        (shown("ababab", "112233", roi=["V1"]), "all regions, layers and models in each permutation. "),
         (shown("aabbccdd", "11223344"), "held-out runs are averaged first, also for r and R²."),
     ],
 }  # fmt: skip
@@ -138,6 +140,7 @@ def images(changes: dict[str, Any], _: Any) -> Any:
     settings = config(**{"models": {"minilm": {"extractor": "efficientnet"}}} | changes.get("config", {}))
     scores = pd.DataFrame({"ceiling": [changes.get("ceiling", 0.5)], "reliable": True, "repeats_q": 0.01})
     profile = pd.DataFrame({"control_r": [changes.get("control_r", 0.01)]})
+    settings.methods.update(changes.get("methods", {}))
     empty, of = pd.DataFrame(), image_study(recordings=subjects, **read)
     material = kit.ImageMaterial(settings, "study", of, changes.get("subject", "01"), ceiling=scores)
     if changes.get("encodings", True):
@@ -191,15 +194,14 @@ def blocks(changes: dict[str, Any], small: Any) -> Any:
     content["splits"] = changes.get("splits", content["splits"])
     of = parse(Study, content, "test")
     material = kit.Material(config(**changes.get("config", {})), "study", of, "1")
+    material.config.methods.update(changes.get("methods", {}))
     if "shown" in changes:
-        stimuli, runs = changes["shown"]
-        material.responses = responses_of(np.zeros((len(stimuli), 1), np.float32), stimuli, run=runs)
+        stimuli, runs, roi = changes["shown"]
+        material.responses = responses_of(np.zeros((len(stimuli), 1), np.float32), stimuli, run=runs, roi=roi)
+        material.region_fits = roi
         material.splits = make_splits(material.responses.trials, of.splits["s"], 0).assign(name="s")
-    row = {
-        "distance": changes.get("distance", "crossnobis"),
-        "ceiling_low": changes.get("ceiling_low", np.nan),
-        "low": changes.get("low", np.nan),
-    }
+    row = {"distance": changes.get("distance", "crossnobis")}
+    row |= {name: changes.get(name, np.nan) for name in ("ceiling_low", "low")}
     material.comparison = pd.DataFrame([row])
     material.summary = pd.DataFrame({"layer": ["l", "all"], "low": [changes.get("interval", np.nan), 0]})
     for stage in changes.get("stages", ["prepare", "extract", "encode", "compare", "summarize"]):
@@ -229,13 +231,12 @@ def test_methods_follow_from_settings(kind: str, small: Any, kept: Callable[...,
 
 
 @pytest.mark.parametrize(("options", "resample_hz", "words"), [
-    ((None, None, None, None, None), None, ["not filtered"]),
-    (((1, 30), None, None, ("Cz",), None), None, ["filtered from 1 to 30 Hz", "referenced to Cz"]),
-    (((1, 30), 50, "ssp", "average", "sss"), 100,
+    ({}, None, ["not filtered"]),
+    ({"band_hz": (1, 30), "reference": ("Cz",)}, None, ["filtered from 1 to 30 Hz", "referenced to Cz"]),
+    ({"band_hz": (1, 30), "notch_hz": 50, "artifacts": "ssp", "reference": "average", "maxwell": "sss"}, 100,
      ["freed of what came from outside of the head (signal space separation)", "freed of 50 Hz and multiples",
       "filtered from 1 to 30 Hz", "freed of a projection that follows the eyes", "referenced to the average",
       "resampled to 100 Hz"]),
 ])  # fmt: skip
 def test_what_was_done_to_raw_recordings(options: Any, resample_hz: float | None, words: list[str]) -> None:
-    names = "band_hz", "notch_hz", "artifacts", "reference", "maxwell"
-    assert cleaning_words(RawOptions.model_construct(**dict(zip(names, options, strict=True))), resample_hz) == words
+    assert cleaning_words(RawOptions.model_construct(**options), resample_hz) == words

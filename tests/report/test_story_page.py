@@ -56,7 +56,7 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     large = scores["region"] == "V1"
     scores = scores.assign(ceiling=np.where(large, np.nan, 0.6), share=np.where(large, 0.02, 0.26))
     scores["n_targets"] = np.where(large, 1200, 50)
-    shares = pd.DataFrame(SHARES, columns=["model", "region", "unique", "low", "high", "p"]).assign(null_95=0.01)
+    shares = pd.DataFrame(SHARES, columns=["model", "region", "unique", "low", "high", "p"])
     shares["limit"] = shares["unique"] + 0.011
     follows = [("language", "A1", 2.0), ("language", "A1", 4.0), ("language", "V1", 6.0)]
     follows += [(name, "A1", 2.0) for name in ("acoustic", "event rate", "motion")]
@@ -200,9 +200,9 @@ def test_a_model_of_movies_is_held_against_its_best_control(kept: Callable[..., 
         assert verdict in found[1]
         assert side in found[2]
         assert "p = .0120 of 83 permutations" in found[0]
-        failed = dynamics.failed_following(followed(), folds(n, gap), 0.99)
+        failed = [*dynamics.failed_following(followed(), folds(n, gap), 0.99)]
         assert [(each.value, each.chance, each.p) for each in failed] == [(0.3, 0.0, 0.1)] * (gap < 0)
-        assert not dynamics.failed_following(followed().assign(p=0.06), folds(n, gap), 0.99)
+        assert not [*dynamics.failed_following(followed().assign(p=0.06), folds(n, gap), 0.99)]
         assert "not shown to predict" in dynamics._findings(material, followed().assign(p=0.03))[0]  # the best of two
         kept(found)
     scores = followed()

@@ -15,6 +15,7 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 # What differs between runs: folders of tests, where the project lies, digests and times; between machines, how bytes
@@ -147,6 +148,17 @@ class Record:
             lines = sorted({json.dumps(account, separators=(",", ":")) for account in self.accounts})
             self.path.parent.mkdir(exist_ok=True)
             self.path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def as_they_were(*cases: Callable[..., Any]) -> Callable[..., None]:
+    """Return a test that checks results of fixed seeds, of a case each."""
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("case", cases, ids=lambda case: case.__name__)
+    def check(case: Callable[..., Any], recorded: Record, tmp_path: Path) -> None:
+        recorded.check_case(case.__name__, case, tmp_path)
+
+    return check
 
 
 def alike(one: Any, other: Any, tolerance: float = 1e-4) -> bool:

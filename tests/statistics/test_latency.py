@@ -137,14 +137,17 @@ def test_equal_to_mne() -> None:
 
 
 def test_both_tails_equal_to_mne() -> None:
+    """Masses of t, and of squares those of F, each sign by itself."""
     data = smooth_on_ring(np.random.default_rng(1), 7, 5, 10)
     data[:, 2] += np.repeat([1.0, -1.0], 5)
-    options = {"n_permutations": 1, "tail": 0, "adjacency": None, "out_type": "mask", "verbose": "error"}
-    t, clusters, _, _ = permutation_cluster_1samp_test(data[:, 2], threshold=0.8, **options)
-    found = cluster_permutation(t[None], np.zeros((1, 1, 10)), threshold=0.8, kind="score", tail="both")
-    expected = sorted(float(t[np.r_[mask]].sum()) for mask in clusters)
-    assert sorted(c.mass for c in found.clusters) == pytest.approx(expected)
-    assert expected[0] < 0 < expected[-1]
+    t, options = ttest_1samp_no_p(data[:, 2]), {"n_permutations": 1, "out_type": "mask", "verbose": "error"}
+    options |= {"stat_fun": lambda x: np.abs(ttest_1samp_no_p(x)) * ttest_1samp_no_p(x), "tail": 0}
+    for power, own in ((1, {"stat_fun": ttest_1samp_no_p}), (2, {})):
+        of, clusters, _, _ = permutation_cluster_1samp_test(data[:, 2], threshold=0.8**power, **options | own)
+        found = cluster_permutation(t[None], 0 * t[None, None], threshold=0.8, kind="score", tail="both", power=power)
+        expected = sorted(float(of[np.r_[mask]].sum()) for mask in clusters)
+        assert sorted(c.mass for c in found.clusters) == pytest.approx(expected)
+        assert expected[0] < 0 < expected[-1]
 
 
 def test_a_tie_counts_against() -> None:
@@ -156,8 +159,7 @@ def test_a_tie_counts_against() -> None:
     assert not nothing.mask().any()
     assert cluster_permutation(observed, observed[None], threshold=1, kind="score").clusters[0].p == 1
     found = cluster_permutation(observed, np.zeros((12, 1, 3)), threshold=1, kind="score")
-    assert found.clusters[0].p == 1 / 13
-    assert (found.mask().sum(), found.mask(0.08).sum()) == (0, 1)  # .05 is what counts if nothing is said
+    assert (found.clusters[0].p, found.mask().sum(), found.mask(0.08).sum()) == (1 / 13, 0, 1)  # .05 counts
     assert cluster_permutation(-observed, np.zeros((12, 1, 3)), threshold=1, kind="score").clusters == []
     deep = cluster_permutation(-observed, -2 * np.stack([observed] * 12), threshold=1, kind="score", tail="both")
     assert (deep.clusters[0].mass, deep.clusters[0].p) == (-2, 1)
@@ -168,16 +170,14 @@ def test_neighbours_are_the_nearest_six_of_a_type_and_bad_input() -> None:
     places = np.random.default_rng(5).normal(size=(13, 3))
     kinds = np.array(["mag", "grad", *["mag"] * 9, "grad", "eog"])
     targets = pd.DataFrame(places, columns=["x_mm", "y_mm", "z_mm"]).assign(sensor_type=kinds)
-    expected = np.zeros((13, 13), dtype=bool)
-    for one in range(13):
-        others = [other for other in range(13) if other != one and kinds[other] == kinds[one]]
-        for other in sorted(others, key=lambda other: np.linalg.norm(places[one] - places[other]))[:6]:
-            expected[one, other] = expected[other, one] = True
-    np.testing.assert_array_equal(sensor_adjacency(targets).toarray(), expected)
+    same = (kinds[:, None] == kinds) & ~np.eye(13, dtype=bool)
+    apart = np.where(same, np.linalg.norm(places[:, None] - places, axis=2), np.inf)
+    near = same & (apart.argsort().argsort() < 6)
+    np.testing.assert_array_equal(sensor_adjacency(targets).toarray(), near | near.T)
     assert sensor_adjacency(targets.assign(y_mm=np.where(kinds == "eog", np.nan, 0))).nnz == 0
     observed, null = np.zeros((3, 5)), np.zeros((4, 3, 5))
     for adjacency in (ring(4), np.zeros((3, 4))):
-        refused("3 sensors", cluster_permutation, observed, null, adjacency)
+        refused(r"sensors of the map need \(3, 3\)", cluster_permutation, observed, null, adjacency)
     for one, many in ((observed, null[:, :2]), (observed, null[:0]), (observed[0], null[:, 0])):
         refused("n_permutations", cluster_permutation, one, many)
     refused("kind must be one of", cluster_permutation, observed, null, kind="t")

@@ -67,7 +67,8 @@ def test_edges() -> None:
     assert st.noise_ceiling_from_ncsnr(st.ncsnr(values, ids), 3)[1] == 1
     refused("shown twice; got 4 trials of 4 stimuli", st.ncsnr, values, np.arange(4))
     refused("give one stimulus id per trial", st.ncsnr, values, ids[:3])
-    refused("NaN", st.ncsnr, values * [1, np.nan], ids)
+    for lost in (values * [1, np.nan], np.ma.masked_equal(values, values.max())):
+        refused("NaN", st.ncsnr, lost, ids)
     refused("1 repeat or more", st.noise_ceiling_from_ncsnr, 0.5, [3, 0])
 
 

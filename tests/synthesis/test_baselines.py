@@ -144,7 +144,7 @@ def test_what_a_study_needs(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedP
     for objectives, said in (({}, judges), (one, Judges({"check": len}))):
         refused("a study needs regions and a judge 'guide'", SynthesisStudy, pipe, objectives, said, torch.zeros(1))
     blue = latent_pipe, one, judges, torch.zeros(1)
-    refused(r"a prompt for 'blue', .*\(red\)", SynthesisStudy, *blue, prompts={"blue": "a"})
+    refused(r"prompts: no region 'blue'; it has red", SynthesisStudy, *blue, prompts={"blue": "a"})
 
 
 @pytest.mark.parametrize(("share", "n_kept"), [(1.0, 4), (0.5, 2)])

@@ -1,5 +1,4 @@
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -101,64 +100,64 @@ def test_what_a_cell_leaves_empty_is_said_so() -> None:
     refused("area is a number, but 1 of 4 images have none", attribute_labels, table, ["area"])
 
 
-def test_evidence_is_a_regression_on_attributes() -> None:
-    rng = np.random.default_rng(2)
+def test_evidence_is_two_regressions_on_attributes() -> None:
+    rng, n = np.random.default_rng(2), 40
     values = {"colour": ["red", "blue", "green"], "shape": ["disc", "cross"]}
     shares = {"colour": [1 / 6, 1 / 3, 1 / 2], "shape": [1 / 3, 2 / 3]}
-    labels = {name: rng.choice(words, size=40, p=shares[name]) for name, words in values.items()}
-    known = {name: (words, rng.normal(size=(len(words), D))) for name, words in values.items()}
-    weights, bank = rng.normal(size=(D, 4)), rng.normal(size=(40, D))
-    found = synthesis.attribute_evidence(synthesis.AttributeCaptioner(known), weights, bank, labels, 3.0)
-    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    labels = {name: rng.choice(words, size=n, p=shares[name]) for name, words in values.items()}
+    captioner = synthesis.AttributeCaptioner({name: (of, rng.normal(size=(len(of), D))) for name, of in values.items()})
+    weights, bank, alphas = rng.normal(size=(D, 4)), rng.normal(size=(n, D)), np.array([0.1, 1, 3, 30])
+    responses = rng.normal(size=(n, 4)) + 2 * np.outer(labels["colour"] == "blue", [1, 1, 0, 0])
+    order = np.random.default_rng(5)
+    mixed = [order.permuted(responses, axis=0) for _ in range(9)]
+    asked = (bank, responses, (weights, alphas), labels, 3.0)
+    found = synthesis.attribute_evidence(captioner, *asked, n_nulls=9, q=0.2, rng=np.random.default_rng(5))
     dummies = [labels[name] == word for name, words in values.items() for word in words[1:]]
-    design = np.column_stack([np.ones(40), *dummies]).astype(float)
-    coef, rest, *_ = np.linalg.lstsq(design, units @ weights)
-    variance = rest / (40 - design.shape[1])
-    expected, start = [], 1
-    for name, words in values.items():
-        prior = np.array([(labels[name] == word).mean() for word in words])
-        effects = np.vstack([np.zeros(4), coef[start : start + len(words) - 1]])  # of words beside the first
-        for voxel, k in enumerate(effects.argmax(axis=0)):
-            word, contrast = words[k], np.zeros(design.shape[1])
-            contrast[start : start + len(words) - 1] = (np.arange(1, len(words)) == k) - prior[1:]
-            error = np.sqrt(contrast @ np.linalg.inv(design.T @ design) @ contrast * variance[voxel])
-            share = synthesis.bank_shares(weights, bank, (labels[name] == word)[:, None], 3.0)[voxel, 0]
-            expected.append((voxel, name, word, share, prior[k], contrast @ coef[:, voxel], error))
-        start += len(words) - 1
-    columns = ["voxel", "attribute", "value", "share", "prior", "strength", "error"]
-    pd.testing.assert_frame_equal(found, pd.DataFrame(expected, columns=columns), check_dtype=False)
+    design = np.column_stack([np.ones(n), *dummies]).astype(float)
+    to_coef, centre = np.linalg.pinv(design), np.eye(n) - 1 / n
+    outside = np.eye(n) - design @ to_coef
+    X = centre @ (bank / np.linalg.norm(bank, axis=1, keepdims=True))
 
+    def best(y: np.ndarray, alpha: float, name: str) -> tuple[float, int]:
+        """By matrices over images: the expected residual of exchanged images is a trace."""
+        start = 1 + sum(len(values[each]) - 1 for each in list(values)[: list(values).index(name)])
+        rows = np.vstack([np.zeros(n), to_coef[start : start + len(values[name]) - 1]])
+        hat = X @ np.linalg.solve(X.T @ X + alpha * np.eye(D), X.T)
+        t = []
+        for row in rows - np.array([(labels[name] == word).mean() for word in values[name]]) @ rows:
+            noise, rest = (row @ row * np.sum((outside @ part @ y) ** 2) / (n - 4) for part in (centre, hat))
+            expected = row @ row * np.trace(hat @ outside @ hat) * y.var(ddof=1) / (n - 4)
+            moves = row @ hat @ hat @ row * y.var(ddof=1)
+            t.append(row @ y / np.sqrt(noise) + row @ hat @ y / np.sqrt(max(moves - expected, 0) + rest))
+        return max(t), int(np.argmax(t))
 
-def test_strengths_are_compared_in_units_of_their_own_refits() -> None:
-    rng = np.random.default_rng(4)
-    about = {"voxel": [0, 1, 0, 1], "attribute": ["colour", "colour", "shape", "shape"], "value": list("abcd")}
-    drawn = [{"strength": rng.normal(size=4), "error": rng.uniform(0.2, 0.5, 4)} for _ in range(6)]
-    drawn[0]["strength"] += [3, 1, 0, 9]
-    evidence, *null = (pd.DataFrame(about | one) for one in drawn)
-    strength, error = (np.stack([each[name] for each in null]) for name in ("strength", "error"))
-    p = []
-    for row in range(4):
-        scaled = evidence["strength"][row] / np.sqrt((strength[:, row] ** 2).mean() + evidence["error"][row] ** 2)
-        cells = [(k, j) for k in range(5) for j in ((0, 1) if row < 2 else (2, 3))]
-        spread = [np.sqrt((np.delete(strength[:, j], k) ** 2).mean() + error[k, j] ** 2) for k, j in cells]
-        p.append((1 + sum(strength[cell] / sd >= scaled for cell, sd in zip(cells, spread, strict=True))) / 11)
-    found = synthesis.silence_attributes(evidence, null, q=0.2)
-    np.testing.assert_allclose(found["p"], p)
-    np.testing.assert_allclose(found["q"], fdr(np.array(p)))
-    said = [value if q <= 0.2 else synthesis.ANY for value, q in zip("abcd", found["q"], strict=True)]
-    assert found["said"].tolist() == said
+    for name, table in found.groupby("attribute"):
+        pairs = list(zip(responses.T, alphas, strict=True))
+        strength, number = zip(*(best(*pair, name) for pair in pairs), strict=True)
+        drawn = [best(y, alpha, name) for each in mixed for y, alpha in zip(each.T, alphas, strict=True)]
+        np.testing.assert_allclose(table["strength"], strength)
+        np.testing.assert_allclose(table["p"], [(1 + sum(t >= one for t, _ in drawn)) / 37 for one in strength])
+        assert table["value"].tolist() == [values[name][k] for k in number]
+        assert table["shuffled"].tolist() == [values[name][k] for _, k in drawn[:4]]
+        has = labels[name][:, None] == table["value"].to_numpy()[None]
+        np.testing.assert_allclose(table["prior"], has.mean(axis=0))
+        np.testing.assert_allclose(table["share"], np.diag(synthesis.bank_shares(weights, bank, has, 3.0)))
+    np.testing.assert_allclose(found["q"], fdr(found["p"].to_numpy()))
+    assert found["said"].tolist() == [
+        v if q <= 0.2 else synthesis.ANY for v, q in zip(found["value"], found["q"], strict=True)
+    ]
     assert {synthesis.ANY} < set(found["said"])
-    refused("two refits", synthesis.silence_attributes, evidence, null[:1])
+    refused("one exchange", synthesis.attribute_evidence, captioner, *asked, n_nulls=0, rng=rng)
 
 
 def test_shuffled_weights_are_those_of_ridge_regression() -> None:
     rng = np.random.default_rng(3)
     X, Y = rng.normal(size=(60, D)), rng.normal(size=(60, 2))
-    in_order = SimpleNamespace(permuted=lambda values, axis: values)
-    (found,) = synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 1, in_order)
-    np.testing.assert_allclose(found, Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, Y).coef_, atol=1e-8)
+    (found,) = synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 1, np.random.default_rng(5))
+    mixed = np.random.default_rng(5).permuted(Y, axis=0)
+    np.testing.assert_allclose(found, Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, mixed).coef_, atol=1e-8)
     assert not np.allclose(*synthesis.shuffled_weights(X, Y, np.array([3.0, 3.0]), 2, rng))
-    refused("do not match", synthesis.shuffled_weights, X, Y[:5], np.ones(2), 1, rng)
+    refused("give a row per image and a penalty", synthesis.shuffled_weights, X, Y[:5], np.ones(2), 1, rng)
 
 
 def test_scores_are_correlations_and_controls_are_below() -> None:
@@ -271,5 +270,5 @@ def test_a_language_model_learns_to_caption(tmp_path: Path, rng: np.random.Gener
     model.generation_config.update(num_beams=3, min_new_tokens=9)  # a model's own ways of writing are not followed
     captioner.save(tmp_path)
     assert synthesis.PrefixCaptioner.from_folder(tmp_path)(points[200:]) == written
-    refused("trained on embeddings of 5 features; got 3", captioner, points[:, :3])
+    refused(r", 3\) but the captioner was trained on 5 features", captioner, points[:, :3])
     refused(r"holds no mapping\.safetensors", synthesis.PrefixCaptioner.from_folder, tmp_path / "language_model")

@@ -57,7 +57,7 @@ def run(folder: Path, settings: dict[str, object], *, in_turn: bool = False) -> 
         save(files(folder, "splits")["splits"], pd.concat([one, one]), Provenance("prepare", {}, ""))
     inputs = files(folder, "responses", "splits", "noise")
     inputs |= {"features": artifact_path(folder, "d", "features", model="net")}
-    outputs = files(folder, "rdm", "comparison") | {"rsatoolbox": folder / "rdms.hdf5"}
+    outputs = files(folder, "rdm", "comparison", "regionfits") | {"rsatoolbox": folder / "rdms.hdf5"}
     return run_step("compare", {"compare": settings, "confidence": 0.95}, inputs=inputs, outputs=outputs, seed=3)
 
 

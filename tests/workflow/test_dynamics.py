@@ -26,11 +26,7 @@ from brainalign.simulation import ball_features, ball_future
 
 
 class Follower:
-    def features(self, frames):
-        return ball_features(frames)
-
-    def simulate(self, context, n_steps):
-        return ball_future(context, n_steps)
+    features, simulate = staticmethod(ball_features), staticmethod(ball_future)
 
 
 def build(seed):
@@ -41,10 +37,6 @@ class Modules:
     def features(self, frames):
         seen = ball_features(frames)
         return {"place": seen[..., :2], "motion": seen[..., 2:]}
-
-
-def modules():
-    return Modules()
 
 
 def nothing():
@@ -108,7 +100,7 @@ def test_a_users_model_goes_through_the_workflow(tmp_path: Path, world) -> None:
 
 def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -> None:
     """Several modules, and dynamics learned from the frames that are shown where there are no other videos."""
-    code, path = run_rollout(write_study(tmp_path, world, training=None), "modules", context=5, training_steps=5)
+    code, path = run_rollout(write_study(tmp_path, world, training=None), "Modules", context=5, training_steps=5)
     assert code == 0
     arrays, record = load(path, Arrays), load_sidecar(path)["details"]
     assert record["trained_on"] == "the shown frames of the same videos"

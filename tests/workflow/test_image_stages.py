@@ -68,6 +68,7 @@ def test_images_shown_once_without_regions_categories_and_places(make_image_stud
     images = study.folder / "stimuli" / "stimuli.tsv"
     pd.read_csv(images, sep="\t", dtype=str)[["stimulus_id", "path", "set"]].to_csv(images, sep="\t", index=False)
     epochs = mne.read_epochs(study.folder / "eeg-epo.fif", verbose="error")
+    epochs.rename_channels({name: f"E{k}" for k, name in enumerate(epochs.ch_names)})  # no name of the 10-20 system
     for channel in epochs.info["chs"]:
         channel["loc"][:] = np.nan
     epochs.save(study.folder / "eeg-epo.fif", overwrite=True, verbose="error")

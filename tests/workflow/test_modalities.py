@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -66,24 +67,17 @@ def test_validation_images_choose_the_weights_of_every_training(rng: np.random.G
         names = ("eeg", "fmri")
         parts[split] = {name: Trials(rng.normal(size=(n, 4)), rng.normal(size=(n, 2)), meta) for name in names}
     given: list[dict[str, Trials] | None] = []
-
-    class Space:
-        def fit(self, train: dict[str, Trials], val: dict[str, Trials] | None = None) -> "Space":
-            given.append(val)
-            return self
-
-        def embed(self, name: str, signals: np.ndarray, subjects: np.ndarray) -> np.ndarray:
-            return signals
-
+    space = MagicMock(**{"embed.side_effect": lambda name, signals, subjects: signals})
+    space.fit.side_effect = lambda train, val=None: given.append(val) or space
     beside = ("unimodal", "one layer", "shuffled")
-    assert set(decode_modalities._beside(beside, lambda **changed: Space(), *parts.values(), 0)) == set(beside)
+    assert set(decode_modalities._beside(beside, lambda **changed: space, *parts.values(), 0)) == set(beside)
     val = parts["val"]
     assert given[:3] == [{"eeg": val["eeg"]}, {"fmri": val["fmri"]}, val]
     for name, trials in given[3].items():
         assert not np.array_equal(trials.signals, val[name].signals)
         assert sorted(trials.signals[:, 0]) == sorted(val[name].signals[:, 0])
     given.clear()
-    decode_modalities._beside(beside, lambda **changed: Space(), parts["train"], {}, parts["test"], 0)
+    decode_modalities._beside(beside, lambda **changed: space, parts["train"], {}, parts["test"], 0)
     assert given == [None] * 4
 
 

@@ -136,7 +136,7 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "twin")]
     inputs = {"responses": study / "responses.safetensors", "splits": study / "splits.parquet", "features": features}
     outputs = {"rdm": study / "images_rdm.safetensors", "comparison": study / "images_comparison.parquet"}
-    outputs["rsatoolbox"] = study / "images_rdms.hdf5"
+    outputs |= {"regionfits": study / "images_regionfits.parquet", "rsatoolbox": study / "images_rdms.hdf5"}
     settings = {"compare": SETTINGS | {"permutations": 19, "combination_draws": 60}}
     assert run_step("compare", settings, inputs=inputs, outputs=outputs) == 0
     table = pd.read_parquet(study / "images_comparison.parquet")

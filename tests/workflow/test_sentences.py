@@ -224,14 +224,14 @@ def test_tables_of_splits_that_cannot_be_decoded(tmp_path: Path, capsys, fails) 
     assert prepare(**mine) == run.extract() == 0
     splits = load(run.path("splits"), pd.DataFrame)
     assert splits["group"].nunique() == splits["stimulus_id"].nunique() == 20  # no two texts are alike
-    fails("no decoder for subject(s) ZBB", run.decode, "ridge")
+    fails("fitted decoders: no subject 'ZBB'", run.decode, "ridge")
     assert not run.path("controls", method="ridge").parent.exists()
 
 
 def test_what_is_asked_for_must_be_there_and_settings_that_cannot_work_are_refused(tmp_path, fails, planted) -> None:
     for changes, message in (
         ({"label": "topic", "labels": {"a": ["x"], "b": ["y"]}}, "label: the table of sentences: no column 'topic'"),
-        ({"channels": ["Cz"]}, "1 names for 104 channels"),
+        ({"channels": ["Cz"]}, "sentences.channels has 1 channels but the EEG has 104"),
         ({"recordings": {"zuco1": {"format": "zuco", "folder": "zuco", "subjects": ["ZAC"]}}}, "no subject 'ZAC'"),
     ):
         run = zuco(tmp_path, **changes)

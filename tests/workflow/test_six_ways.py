@@ -15,7 +15,7 @@ import pytest
 import yaml
 from scipy.signal import detrend
 from scipy.spatial.distance import pdist
-from scipy.stats import spearmanr
+from scipy.stats import pearsonr, spearmanr
 from shown import Record
 from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -42,11 +42,6 @@ def predicted(X: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray,
             fitted = Ridge(alpha).fit(x[inside], y[inside])
             row += r2_score(y[left], fitted.predict(x[left]).reshape(len(left), -1), multioutput="raw_values")
     return Ridge(ALPHAS[scores.argmax(axis=0)]).fit(x, y).predict(X[test]).reshape(len(test), -1)
-
-
-def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    return (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
 
 
 def of_equal_variance(X: np.ndarray, train: np.ndarray, columns: bool) -> np.ndarray:
@@ -90,7 +85,7 @@ def check_betas(folder: Path) -> Found:
     Y = nibabel.load(folder / "sub-01_space-MNI152_betas.nii.gz").get_fdata().reshape(120, -1).T
     names, Y, train, test = halves(folder, Y)
     X = of_equal_variance(labs.pixels(folder / "photos", names), train, columns=False)
-    expected = correlations(predicted(X, Y, train, test, KFold(5), None), Y[test])
+    expected = pearsonr(predicted(X, Y, train, test, KFold(5), None), Y[test]).statistic
     scores = table(folder, "scores", subject="01", model="pixels", method="ridge")
     driven = scores["target_id"].str.match("voxel-[012]-").to_numpy()
     assert (scores.loc[driven, "q"] < 0.05).mean() > 0.3 > 0.05 > (scores.loc[~driven, "q"] < 0.05).mean()
@@ -126,7 +121,8 @@ def check_story(folder: Path) -> Found:
     for run in range(6):
         train, test = np.flatnonzero(runs != run), np.flatnonzero(runs == run)
         scaled = (X - X[train].mean(axis=0)) / X[train].std(axis=0)
-        r.append(np.arctanh(correlations(predicted(scaled, Y, train, test, LeaveOneGroupOut(), runs), Y[test])))
+        found = predicted(scaled, Y, train, test, LeaveOneGroupOut(), runs)
+        r.append(np.arctanh(pearsonr(found, Y[test]).statistic))
     scores = table(folder, "runscores", subject="01")
     mine = scores[(scores["kind"] == "model") & (scores["model"] == "minilm")].set_index("region")
     assert mine.loc["language", "p"] <= 0.05 < mine.loc["elsewhere", "p"]
@@ -194,7 +190,7 @@ def check_ecog(folder: Path) -> Found:
     held = np.load(folder / "vectors.npz")
     X, flat = held["words"][[held["stimulus_id"].tolist().index(word) for word in words]], Y.reshape(len(Y), -1)
     r = predicted(of_equal_variance(X, train, columns=True), flat, train, test, KFold(5), None)
-    expected = correlations(r, flat[test]).reshape(10, 17)
+    expected = pearsonr(r, flat[test]).statistic.reshape(10, 17)
     scores = table(folder, "scores", subject="01", model="vectors", method="ridge")
     found = scores.pivot(index="target_id", columns="time_s", values="r").to_numpy()
     driven = np.outer(np.arange(10) < 5, (labs.MOMENTS > 0.09) & (labs.MOMENTS < 0.41))

@@ -44,7 +44,7 @@ def test_it_leaves_results_with_sidecars_and_a_second_run_has_nothing_to_do(fini
     assert finished.jobs("done.yaml") == {}
     files = [path for path in results.rglob("*_*.*") if path.suffix in {".parquet", ".safetensors", ".gz"}]
     mains = [path for path in files if not re.search(r"_statmap\.|_(trials|targets|stimuli)\.|/\.", path.as_posix())]
-    assert len(mains) == 6 + 2 + 4 * 4 + 3 + 1
+    assert len(mains) == 6 + 2 + 4 * 5 + 3 + 2
     for path in mains:
         record = load_sidecar(path)
         assert record["stage"] in {STEPS[rule].name for rule in EVERYTHING}

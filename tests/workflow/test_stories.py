@@ -176,7 +176,8 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     plain = continuous._score_rows(runs, labels, r, ceiling)
     r2, split = rng.random((n_runs, 3)), {name: rng.random((n_runs, 3)) for name in "ab"}
     common = {name: rng.random((n_runs, 3)) for name in ("a", "b", "a & b")}
-    shares = continuous._share_rows(runs, r2, split, common, {name: rng.random((39, 3)) for name in "ab"})
+    tests = {name: (rng.random(3), rng.random((39, 3))) for name in "ab"}
+    shares = continuous._share_rows(runs, r2, split, common, tests)
     tables = {"scores": found, "plain": pd.DataFrame(plain), "shares": pd.DataFrame(shares)}
     Record(Path(__file__).parent / "recorded_stages.json").check(f"rows of {n_runs} runs", tables)
 

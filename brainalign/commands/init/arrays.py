@@ -16,6 +16,7 @@ from brainalign.io import Shapes, array_shapes, stored_arrays
 from brainalign.study import LONGEST_S, table_column, table_columns, table_rows
 
 MARKED = re.compile(r"(?i)(?<![a-z])(?:valid|good|keep|include|exclude|reject|bad|mask)")  # trials that do not count
+TASKS = re.compile(r"(?i)tasks?|modality|imagery|valid.*")  # of which some may not count
 
 
 def describe_array(
@@ -44,6 +45,8 @@ def describe_array(
         key = lab.answer("recordings", f"which of {', '.join(alike)} is read (they are not joined)", key)
     told = [*filter(unpack.EXCLUDED, table_columns(lab.folder / table))]
     marks = [name for name, of in shapes.items() if np.prod(of) == len(ids) and MARKED.search(name)]
+    tasks = filter(TASKS.fullmatch, table_columns(lab.folder / table))
+    marks += [name for name in tasks if len({*table_column(lab.folder / table, name)}) > 1]
     if marks := [name for name in marks if name.rpartition("/")[2] not in told]:
         lab.remark("recordings", f"rows are read whatever {listed(marks)} says: mark others in left_out of {table}")
     named = {"targets": str(labs.files_of_subject(who, units, people)[0])} if units else {}
@@ -51,10 +54,12 @@ def describe_array(
     how: dict[str, Any] = ({"key": key} if len(every) > 1 else {}) | ({"trials_axis": axis} if axis else {})
     if len(others) > 2 and np.prod(others) == max(others):  # GLMsingle keeps axes of one
         shape, axis = (len(ids), max(others)), 0
-    repeats = _repeats(lab, file, shape, axis, columns) if len({*ids}) == len(ids) else {}
+    first = lab.joined.get(file, file)  # whose times are those of all
+    repeats = _repeats(lab, first, shape, axis, columns) if len({*ids}) == len(ids) else {}
     if len(shape) - len(repeats) > 3:
         raise BrainalignError(f"{file}: {key} is {sizes}; save trials x voxels of a mask, or volumes as NIfTI")
-    times = _times(lab, file, shapes | {key: shape}, key, columns, axis, *repeats.values())
+    shapes |= array_shapes(lab.folder / first) if first != file else {}
+    times = _times(lab, first, shapes | {key: shape}, key, columns, axis, *repeats.values())
     return {"format": "array", "values": str(file), **how, **repeats, "trials": str(table), **named, **times}
 
 

@@ -41,8 +41,9 @@ HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 # What labs call the columns that studies ask for, the most telling first.
 CALLED = {
     "stimulus_id": "stimulus stim_id stim stimuli image_id image image_name img picture item stim_file trialinfo "
-    "filename file nsdid nsd_id 73kid 73k_id cocoid coco_id",
-    "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name",
+    "filename file video clip nsdid nsd_id 73kid 73k_id cocoid coco_id",
+    "target_id": "unit_id unit neuron_id neuron neuroid_id cell_id cell channel electrode voxel ch_name ch_names "
+    "channel_names electrode_names unit_ids neuron_ids",
     "path": "image_path image_file filename file",
     "session": "session_id ses day sitzung",
     "run": "run_id block story lauf bloc",
@@ -84,15 +85,17 @@ class Lab:
     used: set[Path] = field(default_factory=set)
     answers: dict[str, str] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    joined: dict[Path, Path] = field(default_factory=dict)  # the first of the files that are written as one
 
     def __post_init__(self) -> None:
         paths = sorted((path.relative_to(self.folder) for path in self.folder.rglob("*")), key=io.counting_order)
         # Hidden are copies of git-annex, and what macOS writes beside files (._trials.tsv). A folder .zarr is an array.
-        # Others than those of runs, beside a study, hold data of HCP's pipelines.
-        made = {path.with_name("results") for path in [Path("study.yaml"), *paths] if path.suffix == ".yaml"}
+        # Results without logs of runs hold data, as of HCP's pipelines.
+        made = {path.parents[1] for path in paths if path.match("results/*/logs")}
         made |= {path for path in paths if path.suffix == ".zarr"}
         paths = [path for path in paths if not (made & {*path.parents} or any(part[0] == "." for part in path.parts))]
         self.files = [path for path in paths if (self.folder / path).is_file() or path.suffix == ".zarr"]
+        self.unread += [f"{path}: is packed; unpack it" for path in self.ending(".tsv.gz", ".csv.gz", ".txt.gz")]
         for path in self.ending(*ARRAYS):
             try:
                 sizes = io.array_shapes(self.folder / path)
@@ -719,5 +722,9 @@ def named_texts(lab: Lab, names: list[str]) -> dict[str, Any]:
             called = {form for of in map(Path, archive.namelist()) for form in (of.name, of.stem)}
         if {*names} & called:
             raise BrainalignError(f"{path} holds what was shown ({listed(sorted({*names} & called))}); unpack it")
+    clips = [of for of in lab.ending(*SOUNDS, *FILMS) if {of.name, of.stem} & {*names}]
+    if clips and not lab.vectors():
+        remedy = "save a vector of each as features.npz (features, stimulus_id; docs/pages/own_features.md)"
+        raise BrainalignError(f"{clips[0]}: no model sees or hears clips of single trials; {remedy}")
     lab.remark("stimuli", "names as texts, say what was shown in words")
     return {name: {"texts": [name.replace("_", " ")]} for name in dict.fromkeys(names)}

@@ -27,10 +27,7 @@ def describe_story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
     told = [path.parent for path in lab.ending(*labs.TRANSCRIPTS)] or [_root(path) for path in events] or lab.words()
     if not bold or not told:
         return None
-    spaces = list(dict.fromkeys(match[1] for path in bold if (match := re.search(r"space-([A-Za-z0-9]+)", path.name))))
-    which = f"space of the volumes: {', '.join(spaces)}"
-    space = {"space": lab.answer("recordings", which, spaces[0])} if len(spaces) > 1 else {}
-    shared = {"format": "runs", "derivatives": str(_root(bold[0])), **space}
+    shared = {"format": "runs", "derivatives": str(_root(bold[0])), **_space(lab, bold)}
     recordings = {name: {**shared, "participant": name} for name in labs.by_subject(bold)}
     return {"stimuli": str(told[0]), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
@@ -49,7 +46,8 @@ def describe_fmriprep(lab: Lab) -> dict[str, Any] | None:
     seen = [*(name for name in columns if labs.are_names(cells[name], lab.shown())), "trial_type", *key]
     several = (name for name in seen if len({row.get(name, "") for row in of_shown} - {*MISSING}) > 2)
     column = "stimulus_id" if "stimulus_id" in columns else next(several, "trial_type")
-    shared = {"format": "fmriprep", "derivatives": places[0], "raw": places[1], **({"task": task[1]} if task else {})}
+    shared = {"format": "fmriprep", "derivatives": places[0], "raw": places[1]} | _space(lab, bold)
+    shared |= {"task": task[1]} if task else {}
     recordings = {name: shared | {"participant": name} for name in people}
     chosen = lab.answer("glm", f"column of events.tsv that names the stimulus ({', '.join(columns)})", column)
     stimuli = lab.stimuli(cells.get(chosen, ()))
@@ -57,6 +55,12 @@ def describe_fmriprep(lab: Lab) -> dict[str, Any] | None:
     runs = max(len({(path.parent, *labs.RUN.findall(path.name)) for path in of}) for of in people.values())
     described = {"stimuli": shown, "recordings": recordings, "glm": {"stimulus_column": chosen}}
     return described | {"splits": lab.splits(stimuli, runs)} | describe_models(lab, lab.vectors(), shown)
+
+
+def _space(lab: Lab, bold: list[Path]) -> dict[str, str]:
+    spaces = list(dict.fromkeys(match[1] for path in bold if (match := re.search(r"space-([A-Za-z0-9]+)", path.name))))
+    which = f"space of the volumes: {', '.join(spaces)}"
+    return {"space": lab.answer("recordings", which, spaces[0])} if len(spaces) > 1 else {}
 
 
 def _preprocessed(lab: Lab) -> list[Path]:
@@ -87,7 +91,8 @@ def describe_epochs(lab: Lab) -> dict[str, Any] | None:
     columns = [] if trials is None else [str(name) for name in trials]
     marks = [] if LEFT_OUT in columns else [of for of in filter(unpack.EXCLUDED, columns) if trials[of].nunique() > 1]
     if marks and key == "category":
-        remedy = f"keep the good ones, as epochs[~epochs.metadata[{marks[0]!r}]], and save these"
+        sign = "" if re.fullmatch(unpack.KEPT, marks[0]) else "~"
+        remedy = f"keep the good ones, as epochs[{sign}epochs.metadata[{marks[0]!r}]], and save these"
         raise BrainalignError(f"{files[0]}: metadata say in {listed(marks)} which epochs do not count; {remedy}")
     told = [name for name in columns if labs.are_names({*trials[name].astype(str)}, lab.shown())]
     told += [old for old, new in labs.study_names(columns).items() if new == "stimulus_id"]

@@ -115,8 +115,14 @@ def _refusal(lab: Lab) -> BrainalignError:
         ],
         "Give {} a column odd, and list its objects in stimuli.csv": [path for path in lab.files if "odd" in str(path)],
         "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item()), or, of "
-        "THINGS-EEG2, write format: things_eeg2 and trust_pickle: true (docs/pages/shared_space.md)": pickled,
+        "THINGS-EEG2, write trust_pickle: true and format: things_epochs (docs/pages/published_data.md) or, of several "
+        "modalities, things_eeg2 (docs/pages/shared_space.md)": pickled,
         "Save the arrays of {} as .npz": lab.ending(*UNREAD),
+        "Turn {} around: a row for each stimulus (column stimulus_id), a column for each target": [
+            of
+            for of in lab.ending(*labs.TABLES)
+            if len({*lab.head(of)[0]} & lab.shown()) > 2 and not {*lab.head(of)[1]} & lab.shown()
+        ],
         "Call {} .tsv, as tabs part its columns": [
             of for of in lab.ending(".txt") if b"\t" in (lab.folder / of).read_bytes().partition(b"\n")[0]
         ],

@@ -117,6 +117,8 @@ def _recordings(
     values = next((path for path in of if str(path) == chosen), of[0])
     groups = unpack.people_in(array_shapes(lab.folder / values)) or {name: ""}
     those = groups if len(groups) > 1 else people
+    if guessed := [group for group in groups.values() if group and not labs.SUBJECT.search(group)]:
+        lab.remark("recordings", f"{listed(guessed)} of {values} are taken to be of a person each")
     return {
         who: describe_array(lab, who, values, labs.files_of_subject(who, beside, those)[0], lab.units(), those, group)
         for who, group in groups.items()

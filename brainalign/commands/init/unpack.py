@@ -36,8 +36,9 @@ COUNTS, ORDERED = re.compile(r"(?i)trial.*|(presentation[-_ ]?)?(order|index|num
 KINDS = {"ses": "session", "day": "session", "run": "run", "block": "run"}  # of parts, in names of files
 KIND = re.compile(r"(?i)(?<![a-z])(ses|day|run|block)[a-z]*[-_]?(\d+)")
 MOMENT = re.compile(r"(?i)(?:time|latency|bin|t)(?:[-_ .]?(?:bin|point|index|start|m?s))?s?")  # that a row is of
-# Columns that mark trials not to be used, and copies of tables that mark them in one.
-EXCLUDED, COUNTED = re.compile(rf"(?i){LEFT_OUT}|exclu(ded?)?|ausgeschlossen|bad|reject(ed)?").fullmatch, "counted"
+# Columns that mark trials to be used, or not, and copies of tables that mark them in one.
+KEPT, COUNTED = r"(?i:(is[-_ ]?)?(kept|keep|included?|accept(ed)?|good)([-_ ]?(trial|epoch)s?)?)", "counted"
+EXCLUDED = re.compile(rf"(?i){LEFT_OUT}|exclu(ded?)?|ausgeschlossen|bad|reject(ed)?|{KEPT}").fullmatch
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
 
@@ -72,12 +73,26 @@ def unpack_vectors(lab: Lab, kinds: Collection[str] = ("trials", "units")) -> li
     return written
 
 
-def _parts(name: str) -> tuple[str, str]:
-    """Part the name of an array in a file into its group, or person, or set, and what it is of it."""
-    group, _, bare = name.rpartition("/")
-    marks = labs.OF_SET.fullmatch(name) or TEST_ROWS.fullmatch(name)  # which tell rows apart, and are of no set
-    told = None if group or marks else SUBJECT.match(name) or OF_PART.search(name)
-    return (told[0], (name[: told.start()] + name[told.end() :]).strip("-_")) if told else (group, bare)
+def _parts(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Part the names of arrays in a file into their groups, or people, or sets, and what they are of these.
+
+    Names may end in who it is (`betas_AB`, `stim_AB`), where several have what was shown, and all else alike.
+    """
+    ends: dict[str, set[str]] = {}
+    for bare, _, end in (name.rpartition("_") for name in names):
+        ends.setdefault(end, set()).add(bare)
+    shown = {end for end, of in ends.items() if of & LABELS.keys() or "stimulus_id" in labs.study_names([*of]).values()}
+    people = {end for end in shown if [*ends.values()].count(ends[end]) > 1 and not labs.REGION.fullmatch(end)}
+    parts = {}
+    for name in names:
+        group, _, bare = name.rpartition("/")
+        marks = labs.OF_SET.fullmatch(name) or TEST_ROWS.fullmatch(name)  # which tell rows apart, and are of no set
+        if told := None if group or marks else SUBJECT.match(name) or OF_PART.search(name):
+            group, bare = told[0], (name[: told.start()] + name[told.end() :]).strip("-_")
+        elif (apart := name.rpartition("_"))[2] in people:
+            bare, _, group = apart
+        parts[name] = group, bare
+    return parts
 
 
 def groups(shapes: io.Shapes) -> dict[str, io.Shapes]:
@@ -86,9 +101,10 @@ def groups(shapes: io.Shapes) -> dict[str, io.Shapes]:
     Vectors beside the arrays of people are of them all.
     """
     largest = max(shapes, key=lambda name: (len(shapes[name]) > 1, np.prod(shapes[name])), default="")
-    names = {_parts(name)[0]: name for name in shapes if _parts(name)[1] == _parts(largest)[1]}
-    within = {of: [one for one in shapes if _parts(one)[0] == of or one.startswith(f"{of}/")] for of in names}
-    flat = [name for name, of in shapes.items() if not _parts(name)[0] and np.prod(of) == max(of, default=1)]
+    parts = _parts([*shapes, largest])
+    names = {group: name for name, (group, bare) in parts.items() if bare == parts[largest][1]}
+    within = {of: [one for one in shapes if parts[one][0] == of or one.startswith(f"{of}/")] for of in names}
+    flat = [name for name, of in shapes.items() if not parts[name][0] and np.prod(of) == max(of, default=1)]
     size = shapes.get(largest, ())  # stimuli for testing may have an axis of repeats where others have none
     fits = {of: shapes[name] for of, name in names.items()}
     alike = [name for name, of in fits.items() if len(of) == len(size) or (of[1:] and of[-1] == size[-1])]
@@ -110,7 +126,8 @@ def _vectors(lab: Lab, path: Path, shapes: io.Shapes, shown: set[str]) -> tuple[
     vectors = [name for name, shape in shapes.items() if max(shape, default=0) == np.prod(shape)]
     vectors = [name for name in vectors if max(shapes[name]) in largest]
     beside = _beside(lab, path, largest, shown) if len(largest) > 1 else {}
-    last = {_parts(name)[1]: name for name in [*vectors, *beside]}  # of groups, people, and MATLAB's structs
+    bare = _parts([*io.array_shapes(lab.folder / path), *beside])
+    last = {bare[name][1]: name for name in [*vectors, *beside]}  # of groups, people, and MATLAB's structs
     named = labs.study_names(list(last)) | {name: name for name in last if name in CALLED}
     if "stimulus_id" not in named.values():
         of = [name for name in last if {name.lower(), name.lower().removesuffix("s")} & LABELS.keys()]
@@ -443,9 +460,10 @@ def unpack_unused(lab: Lab, paths: list[Path]) -> dict[Path, Path]:
     blank |= whole.eq("0") & ("0" not in shown and bool(others) and (counted or others <= shown))
     marks = {"what shows nothing": blank}
     for name in filter(EXCLUDED, map(str, every)):
-        told = every[name].str.lower().str.removesuffix(".0").where(~every[name].isin(io.MISSING), "no")
-        told = told.where(is_asked | told.isin(labs.YES), "no")
-        marks[name] = told.isin(labs.YES)
+        counts, out = ("yes", labs.NO) if re.fullmatch(KEPT, name) else ("no", labs.YES)
+        told = every[name].str.lower().str.removesuffix(".0").where(~every[name].isin(io.MISSING), counts)
+        told = told.where(is_asked | told.isin(out), counts)
+        marks[name] = told.isin(out)
         if not {*told} <= labs.YES | labs.NO or marks[name][is_asked].mean() > 0.5:
             question = f"what {name} says of trials to be left out ({listed([*every[name].unique()])}), or none"
             marks[name] = every[name] == lab.answer("recordings", question, "")
@@ -564,6 +582,8 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     sizes = {of[2:] if beside or at in repeated else of[1:] for at, of in parts.items()}
     if not (beside or (below and n_trials in (rows, [sum(rows)]))) or len(sizes) > 1:
         return None
+    if below:
+        _check_sessions(lab, files, next(iter(sizes)))
     values, units = Path(f"sub-{name}_{JOINED}.npy"), Path(f"sub-{name}_{JOINED}_units.tsv")
     arrays: list[Any] = [
         io.located_array(lab.folder / path, of) or io.stored_arrays(lab.folder / path, [of])[of] for path, of in parts
@@ -584,6 +604,7 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     for array, place in zip(arrays, np.split(joined, ends[:-1], axis), strict=True):
         place[...] = array[...]  # one at a time: together they may exceed memory
     lab.written.add(values)
+    lab.joined[values] = files[0]
     lab.used |= {*files, *tables}
     lab.remark("stimuli", f"{values} is {listed(called)}, {'one after the other' if below else 'side by side'}")
     if beside:
@@ -595,6 +616,22 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
         whole = pd.concat([of.assign(**{what: region}) for of, region in zip(units_of, regions, strict=True)])
         lab.write(units, [[*whole], *whole.to_numpy().tolist()])
     return values, join_tables(lab, name, tables, trials) if below else tables[0], [units] if beside else lab.units()
+
+
+def _check_sessions(lab: Lab, files: list[Path], size: tuple[int, ...]) -> None:
+    """Raise where sessions that are written below each other have other targets, or times."""
+    told = [(PART.sub("", str(at)), at, table_column(lab.folder / at, "target_id")) for at in lab.units()]
+    for file in files:
+        shapes = io.array_shapes(lab.folder / file).items()
+        for name in [name for name, of in shapes if labs.TIMES.fullmatch(name) and {np.prod(of)} <= {*size}]:
+            times = io.stored_arrays(lab.folder / file, [name])[name]
+            told.append((PART.sub("", name), file, [*map(labs.cell_text, times.flat)]))
+    for (kind, first, known), (other, path, names) in itertools.combinations(told, 2):
+        apart = [of for of in itertools.zip_longest(known, names, fillvalue="none") if of[0] != of[1]]
+        if kind == other and apart:
+            has, had = (listed([of[k] for of in apart]) for k in (1, 0))
+            remedy = "save both alike, or call each sub-... of a name of its own, where their neurons differ"
+            raise BrainalignError(f"{path} has {has} where {first} has {had}; {remedy}")
 
 
 def _of_sets(
@@ -678,6 +715,8 @@ def unpack_order(lab: Lab) -> bool:
         fitting.sort(key=lambda of: labs.subject_of(of) != labs.subject_of(path))
         fitting.sort(key=lambda of: PART.findall(of.name) != PART.findall(path.stem))
         fits |= {path: orders[fitting[0]]} if fitting else {}
+    if fits and (packed := [error for error in lab.unread if error.endswith("unpack it")]):
+        raise BrainalignError(packed[0])  # which may say what was shown
     written: dict[Path, list[str]] = {}
     for n in {*map(len, fits.values())}:
         _check_order(lab, [path for path in lab.ending(*ARRAYS) if str(path) not in own], n)

@@ -38,7 +38,7 @@ def describe_blocks(lab: Lab) -> dict[str, Any] | None:
         if labels:
             what = {"bold": what["bold"] if of[1:] else str(of[0])}
             what["labels"] = str(labs.files_of_subject(name, labels, people)[0])
-        recordings[name] = {"format": "nifti", "mask": str(labs.files_of_subject(name, masks, people)[0]), **what}
+        recordings[name] = {"format": "nifti", **_mask_and_regions(lab, name, people), **what}
     cells = [name for path in bold if not labels for name in table_column(lab.folder / tables[path], "trial_type")]
     if labels:
         cells = [line.split()[0] for line in read_lines(lab.folder / labels[0]) if line.strip()]
@@ -66,7 +66,7 @@ def header_step(path: Path) -> tuple[str, str]:
 
 def describe_maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) -> dict[str, Any]:
     """Describe the maps of a person: surfaces, grayordinates or volumes, and the regions that lie in them."""
-    labels, parcels, (_, masks, regions) = lab.ending(".label.gii"), lab.ending(".dlabel.nii"), lab.volumes()
+    labels, parcels = lab.ending(".label.gii"), lab.ending(".dlabel.nii")
     if of[0] in lab.ending(*labs.SURFACES):
         rois = {"rois": {side: paths[0] for side, paths in labs.hemispheres_of(labels).items()}} if labels else {}
         maps = {side: paths if len(paths) > 1 else paths[0] for side, paths in labs.hemispheres_of(of).items()}
@@ -74,17 +74,23 @@ def describe_maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) 
     betas: dict[str, Any] = {"betas": str(of[0]) if len(of) == 1 else [str(path) for path in of]}
     if of[0] in lab.ending(*CIFTI):
         return betas | ({"rois": {"areas": str(labs.files_of_subject(name, parcels, people)[0])}} if parcels else {})
+    betas |= _mask_and_regions(lab, name, people)
+    known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
+    return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
+
+
+def _mask_and_regions(lab: Lab, name: str, people: Collection[str]) -> dict[str, Any]:
+    """Describe the mask of a person, and the regions inside it."""
+    _, masks, regions = lab.volumes()
     masks, regions = (labs.files_of_subject(name, paths, people) if paths else [] for paths in (masks, regions))
     apart = [path for path in masks if "brain" not in path.name and not labs.PART.search(path.name)]
     if apart and masks[1:]:
         masks, parts = _mask_and_parts(lab, name, masks, apart)
         regions = [*parts, *regions]
     kind = re.compile(r"(?i)masks?|rois?|atlas|labels?|parcels?|sub-[a-z0-9]+|[^a-z0-9]")
-    betas |= {"mask": str(masks[0])} if masks else {}
     named = {kind.sub("", path.name.split(".")[0]) or "areas": str(path) for path in regions}
-    betas |= {"rois": named} if named else {}
-    known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
-    return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
+    found: dict[str, Any] = {"mask": str(masks[0])} if masks else {}
+    return found | ({"rois": named} if named else {})
 
 
 def _mask_and_parts(lab: Lab, name: str, masks: list[Path], apart: list[Path]) -> tuple[list[Path], list[Path]]:

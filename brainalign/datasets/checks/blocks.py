@@ -33,7 +33,7 @@ def audit(
     for subject in subjects or descriptor.recordings:
         kept: list[formats.Fingerprint] = []
         for field, what in _problems(descriptor, subject, kept):
-            place = f"recordings.{subject}.{field}" if field in _FIELDS else field
+            place = f"recordings.{subject}.{field}" if field in (*_FIELDS, "rois") else field
             problems.append(Problem(f"{descriptor.name}: {place}", what))
         problems += [Problem(f"{descriptor.name}: fmri", what, "warning") for what in _doubts(descriptor, subject)]
         for volumes in kept:
@@ -109,6 +109,12 @@ def _problems(descriptor: Study, subject: str, kept: list[formats.Fingerprint]) 
             yield from _image_problems(descriptor, subject, labels, kept)
         except BrainalignError as error:
             yield "bold" if "bold" in str(error) else "mask", str(error)
+    if getattr(files, "rois", {}) and not lost:
+        try:
+            mask = descriptor.find(subject, "mask")
+            formats.block_regions(descriptor, subject, formats.read_volumes(mask) > 0)
+        except BrainalignError as error:
+            yield "rois", str(error)
 
 
 def _label_problems(descriptor: Study, labels: pd.DataFrame) -> Iterator[tuple[str, str]]:

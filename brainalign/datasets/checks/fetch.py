@@ -76,10 +76,8 @@ def _fetch(descriptor: Study, name: str, url: str, place: Path) -> Fetched:
     if there.exists():
         digest = file_digest(there)
         if expected not in (None, digest):
-            raise BrainalignError(
-                f"{there}: has sha256 {digest}, but {descriptor.name} expects {expected}; delete it to download it "
-                "again"
-            )
+            remedy = "delete it to download it again"
+            raise BrainalignError(f"{there}: has sha256 {digest}, but {descriptor.name} expects {expected}; {remedy}")
         return Fetched(name, there, False, digest, expected is not None)
     pooch.get_logger().setLevel("WARNING")  # the caller says what was fetched
     known = None if expected is None else f"sha256:{expected}"
@@ -93,7 +91,6 @@ def _fetch(descriptor: Study, name: str, url: str, place: Path) -> Fetched:
         is_page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
     if expected is None and target.suffix != ".html" and is_page:
         target.unlink()
-        raise BrainalignError(
-            f"{descriptor.name}: {url} leads to a web page, not to {name}; download the file there by hand to {target}"
-        )
+        remedy = f"download the file there by hand to {target}"
+        raise BrainalignError(f"{descriptor.name}: {url} leads to a web page, not to {name}; {remedy}")
     return Fetched(name, target, True, file_digest(target), expected is not None)

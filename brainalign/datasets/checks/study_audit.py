@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_columns, listed
 from brainalign.config import DecodeTimesSettings
 from brainalign.datasets import formats, studies
 from brainalign.datasets.checks.blocks import audit
@@ -285,8 +285,7 @@ def _of_folds(
 
 def _check_decodable(splits: pd.DataFrame, stimuli: pd.DataFrame) -> None:
     """Raise where images have no category, or one of the sides has a single one."""
-    if "category" not in stimuli:
-        raise BrainalignError("decoded over time, but the images have no category; give their table a column category")
+    check_columns("images to be decoded over time", stimuli, ["category"], "give their table a column category")
     categories = splits["stimulus_id"].map(stimuli.set_index("stimulus_id")["category"])
     for _, side in group_labels(splits.assign(category=categories), "category").groupby(splits["split"]):
         check_categories(sorted(side.unique()), "accuracy")

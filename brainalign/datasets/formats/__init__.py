@@ -20,6 +20,7 @@ from brainalign.datasets.formats.fmri import Recording, read_fmri
 from brainalign.datasets.formats.fmri import bad_targets_of as bad_targets_of
 from brainalign.datasets.formats.fmri import bad_voxels as bad_voxels
 from brainalign.datasets.formats.fmri import block_images as block_images
+from brainalign.datasets.formats.fmri import block_regions as block_regions
 from brainalign.datasets.formats.fmri import find_blocks as find_blocks
 from brainalign.datasets.formats.fmri import open_image as open_image
 from brainalign.datasets.formats.fmri import read_block_labels as read_block_labels

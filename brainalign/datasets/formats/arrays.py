@@ -8,23 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import io
 from brainalign.arrays import Responses, StoredArray
 from brainalign.checks import BrainalignError, check_choice, check_unique, did_you_mean, listed
-from brainalign.datasets.formats.betas import finish_responses, label_names, whole_labels
-from brainalign.datasets.formats.fmri import open_image, read_volumes
+from brainalign.datasets.formats.betas import finish_responses
+from brainalign.datasets.formats.fmri import label_names, open_image, read_volumes, whole_labels
 from brainalign.datasets.formats.meeg import without_bad_sensors
 from brainalign.datasets.formats.surfaces import empty_lists
 from brainalign.datasets.formats.trials import as_numbers, complete_trials, kept_trials, read_table, read_trials
-from brainalign.io import (
-    MISSING,
-    chosen_array,
-    located_array,
-    packed_labels,
-    read_lines,
-    read_npy,
-    reading,
-    stored_arrays,
-)
+from brainalign.io import MISSING
 from brainalign.study import LONGEST_S
 
 AXES = ("x_mm", "y_mm", "z_mm")
@@ -91,10 +83,10 @@ def read_array(
     """
     check_choice("standardize", standardize, ("session", "none"))
     values, trials = Path(values), Path(trials)
-    name = chosen_array(values, key)
+    name = io.chosen_array(values, key)
     as_rows = work is not None and times_s is None and trials_axis == 0 and repeats_axis is None
-    numbers: Any = located_array(values, name) if as_rows else None
-    numbers = stored_arrays(values, [name])[name] if numbers is None else numbers
+    numbers: Any = io.located_array(values, name) if as_rows else None
+    numbers = io.stored_arrays(values, [name])[name] if numbers is None else numbers
     what = f"{values}: {name or 'its array'}"
     if numbers.dtype.kind not in "iufb":
         raise BrainalignError(f"{what} holds {numbers.dtype}; give real numbers")
@@ -153,10 +145,8 @@ def _each_repeat(
     others = [axis for axis in range(numbers.ndim) if axis not in (own, repeats)]
     n_stimuli, n_repeats = numbers.shape[own], numbers.shape[repeats]
     if n_stimuli != len(table):
-        raise BrainalignError(
-            f"{what} has shape {numbers.shape} but {trials} has {len(table)} rows; give one per stimulus, or correct "
-            "trials_axis and repeats_axis"
-        )
+        remedy = "give one per stimulus, or correct trials_axis and repeats_axis"
+        raise BrainalignError(f"{what} has shape {numbers.shape} but {trials} has {len(table)} rows; {remedy}")
     size = n_stimuli * n_repeats, *[numbers.shape[axis] for axis in others]
     rows = numbers.transpose([own, repeats, *others]).reshape(size)
     kept = np.flatnonzero(~np.isnan(rows).reshape(len(rows), -1).all(axis=1))
@@ -221,7 +211,7 @@ def _in_atlas(targets: pd.DataFrame, path: Path) -> pd.DataFrame:
     targets = targets.assign(kind="parcel", label=own)
     targets[list(AXES)] = centres[np.searchsorted(present, own), :3]
     targets.attrs["space"] = {"shape": list(labels.shape), "affine": np.asarray(image.affine).tolist()}
-    targets.attrs["space"]["labels"] = packed_labels(labels)
+    targets.attrs["space"]["labels"] = io.packed_labels(labels)
     return targets
 
 
@@ -235,16 +225,15 @@ def _times(
     given: Sequence[float] | Path, shape: tuple[int, ...], axis: int, other: int, values: Path
 ) -> NDArray[np.float64]:
     if isinstance(given, Path):
-        with reading(given, "no list of seconds", "write one number per line, or a .npy file"):
-            stored = read_npy(given) if given.suffix == ".npy" else [float(line) for line in read_lines(given)]
+        with io.reading(given, "no list of seconds", "write one number per line, or a .npy file"):
+            stored = io.read_npy(given) if given.suffix == ".npy" else [float(line) for line in io.read_lines(given)]
             times = np.asarray(stored, dtype=np.float64).ravel()
     else:
         times = np.asarray(given, dtype=np.float64)
     if len(times) != shape[axis]:
         turned = f", or times_axis: {other} where values are so" if len(times) == shape[other] else ""
-        raise BrainalignError(
-            f"times_s has {len(times)} numbers but {values} has {shape[axis]} times; give one per time{turned}"
-        )
+        remedy = f"give one per time{turned}"
+        raise BrainalignError(f"times_s has {len(times)} numbers but {values} has {shape[axis]} times; {remedy}")
     if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise BrainalignError(f"times_s of {values} are not numbers in ascending order; sort that axis by time")
     if np.abs(times).max() > LONGEST_S:
@@ -259,8 +248,6 @@ def _within(
     half = 0.5 * float(np.diff(times[:2]).sum())
     inside = (times >= (-np.inf if low is None else low - half)) & (times <= (np.inf if high is None else high + half))
     if not inside.any():
-        raise BrainalignError(
-            f"{values}: no time lies in epochs.{option} ({low} to {high} s); they run from {times[0]:g} to "
-            f"{times[-1]:g} s"
-        )
+        known = f"they run from {times[0]:g} to {times[-1]:g} s"
+        raise BrainalignError(f"{values}: no time lies in epochs.{option} ({low} to {high} s); {known}")
     return np.asarray(inside)

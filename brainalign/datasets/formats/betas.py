@@ -1,29 +1,28 @@
 """Responses that are estimated already: a map per trial, on the surface, in a volume or in grayordinates."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import BLOCK_BYTES, Responses, StoredArray
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_rows, listed
+from brainalign.datasets.formats import surfaces
 from brainalign.datasets.formats.cifti import read_cifti
-from brainalign.datasets.formats.fmri import bad_targets_of, read_volumes, voxel_table
-from brainalign.datasets.formats.surfaces import (
-    check_space,
-    on_mesh,
-    read_maps,
-    read_surface_rois,
-    region_lists,
-    vertex_table,
+from brainalign.datasets.formats.fmri import (
+    bad_targets_of,
+    check_grid,
+    on_grid,
+    read_volumes,
+    volume_regions,
+    voxel_table,
 )
 from brainalign.datasets.formats.trials import kept_trials, read_trials
-from brainalign.io import load_image_file, read_text_table, reading
+from brainalign.io import load_image_file
 
 Paths = Path | Sequence[Path]
 Regions = dict[str, NDArray[np.bool_]]
@@ -82,11 +81,8 @@ def read_betas(
     check_choice("standardize", standardize, ("session", "none"))
     table = read_trials(trials)
     values, targets = read_brain_maps(betas, mask, rois or {}, roi_names, space, mesh or {}, len(table))
-    if len(values) != len(table):
-        raise BrainalignError(
-            f"{_listed(betas)[0]}: there are {len(values)} maps but {trials} lists {len(table)} trials; give one row "
-            "per map, in the same order"
-        )
+    remedy = "give one row per map, in the same order"
+    check_rows(_listed(betas)[0], len(values), f"the table of trials {trials}", len(table), remedy, "maps")
     return finish_responses(Responses(values, table, targets, units), standardize=standardize, bad_targets=bad_targets)
 
 
@@ -112,7 +108,7 @@ def read_brain_maps(
         values, targets, regions = read_cifti(_listed(betas), rois, mesh)
     else:
         values, targets, regions = _read_volume(_listed(betas), [] if mask is None else _listed(mask), rois)
-    targets["roi"] = _roi_lists(regions, len(targets), roi_names)
+    targets["roi"] = surfaces.roi_lists(regions, len(targets), roi_names)
     return values, targets
 
 
@@ -185,33 +181,6 @@ def _with_targets(responses: Responses, kept: NDArray[np.bool_], work: Path | No
     return replace(responses, values=copy, targets=responses.targets[kept].reset_index(drop=True))
 
 
-def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None) -> "pd.Series[Any]":
-    """Return the names of the regions of every target.
-
-    Unknown ones are refused. Of an atlas a mask may leave some out: empty regions are warned of, and refused only where
-    they were asked for, or where all are empty.
-    """
-    for name in roi_names or ():
-        if name not in regions:
-            raise BrainalignError(f"no ROI {name!r} in the label files{did_you_mean(name, regions)}; there are "
-                                  f"{listed(sorted(regions), 8) or 'none'}")  # fmt: skip
-    chosen = {name: inside for name, inside in regions.items() if roi_names is None or name in roi_names}
-    empty = sorted(name for name, inside in chosen.items() if not inside.any())
-    if empty and (roi_names is not None or len(empty) == len(chosen)):
-        remedy = "leave it out of roi_names" if roi_names is not None else "leave out rois"
-        raise BrainalignError(
-            f"ROI {listed(empty)} is empty: none of the {n_targets} targets is labelled so; correct the label files or "
-            f"{remedy}"
-        )
-    if empty:
-        warnings.warn(
-            f"ROI {listed(empty)} is left out: none of the {n_targets} targets is labelled so",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return region_lists(chosen, n_targets)
-
-
 def _read_surface(
     betas: Mapping[str, Paths],
     n_maps: int | None,
@@ -225,13 +194,13 @@ def _read_surface(
     maps = {}
     for hemi in sorted(betas):
         paths = _listed(betas[hemi])
-        parts = [read_maps(path, hemi, n_maps if len(paths) == 1 else None) for path in paths]
+        parts = [surfaces.read_maps(path, hemi, n_maps if len(paths) == 1 else None) for path in paths]
         lengths = sorted({part.shape[1] for part in parts})
         if len(lengths) > 1:
             raise BrainalignError(f"{paths[0]} and the files after it have {listed(lengths)} vertices; give one mesh")
         maps[hemi] = np.concatenate(parts) if len(parts) > 1 else parts[0]
     n_vertices = {hemi: part.shape[1] for hemi, part in maps.items()}
-    space = check_space(n_vertices, space)
+    space = surfaces.check_space(n_vertices, space)
     counts = {hemi: len(part) for hemi, part in maps.items()}
     if len(set(counts.values())) > 1:
         raise BrainalignError(f"the hemispheres have {counts} maps; give one map per trial in both")
@@ -240,12 +209,12 @@ def _read_surface(
     starts = dict(zip(maps, np.cumsum([0, *[part.shape[1] for part in maps.values()]]), strict=False))
     n_targets = sum(part.shape[1] for part in maps.values())
     for hemi, part in maps.items():
-        tables.append(vertex_table(hemi, part.shape[1], space, mesh.get(hemi)))
+        tables.append(surfaces.vertex_table(hemi, part.shape[1], space, mesh.get(hemi)))
         if hemi in rois:
-            for name, inside in read_surface_rois(rois[hemi], hemi, part.shape[1]).items():
+            for name, inside in surfaces.read_surface_rois(rois[hemi], hemi, part.shape[1]).items():
                 whole = regions.setdefault(name, np.zeros(n_targets, dtype=bool))
                 whole[starts[hemi] : starts[hemi] + part.shape[1]] |= inside
-    return np.concatenate(list(maps.values()), axis=1), on_mesh(tables, space, n_vertices), regions
+    return np.concatenate(list(maps.values()), axis=1), surfaces.on_mesh(tables, space, n_vertices), regions
 
 
 def _read_volume(
@@ -254,7 +223,7 @@ def _read_volume(
     if not masks:
         raise BrainalignError(f"{paths[0]}: a volume needs a mask; give mask: with a NIfTI of the same grid")
     mask, image = masks[0], load_image_file(masks[0])
-    inside = np.all([_on_grid(path, load_image_file(path), image, mask) != 0 for path in masks], axis=0)
+    inside = np.all([on_grid(path, load_image_file(path), image, mask) != 0 for path in masks], axis=0)
     if not inside.any():
         raise BrainalignError(f"{listed(masks)}: selects no voxel; give values > 0 inside")
     parts = []
@@ -264,51 +233,4 @@ def _read_volume(
             raise BrainalignError(f"{path}: has shape {maps.shape}; give a 4-D image, a volume per trial")
         check_grid(path, maps, mask, image)
         parts.append(read_volumes(path)[inside].T)
-    regions: Regions = {}
-    for key, path in rois.items():
-        labels = whole_labels(path, _on_grid(path, load_image_file(path), image, mask))
-        for name, region in label_names(path, key, np.unique(labels[labels != 0]).tolist()):
-            regions[name] = regions.get(name, False) | (labels == region)[inside]
-    return np.concatenate(parts), voxel_table(inside, image.affine), regions
-
-
-def check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
-    """Raise unless an image has the grid of another, its axes and their places."""
-    if image.shape[:3] != expected.shape[:3] or not np.allclose(image.affine, expected.affine, atol=1e-3):
-        same = " with another affine" if image.shape[:3] == expected.shape[:3] else ""
-        raise BrainalignError(
-            f"{path}: has the grid {image.shape[:3]}{same} but {reference} has {expected.shape[:3]}; resample one with "
-            "nilearn.image.resample_to_img(..., interpolation='nearest')"
-        )
-
-
-def _on_grid(path: Path, image: Any, expected: Any, reference: Path | None = None) -> NDArray[np.float32]:
-    check_grid(path, image, reference or path, expected)
-    data = read_volumes(path)
-    data = np.where(np.isnan(data), 0, data)  # how several programs write what lies outside
-    if data.size > np.prod(data.shape[:3]):
-        raise BrainalignError(f"{path}: has shape {data.shape}, where one volume is wanted; give the one that is meant")
-    return data.reshape(data.shape[:3])
-
-
-def whole_labels(path: Path, labels: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Return the values of a label image as whole numbers; others, as interpolation leaves them, are refused."""
-    whole = np.nan_to_num(labels).round().astype(np.int32)
-    if (between := labels[np.abs(labels - whole) > 0.01]).size:  # scaled integers are rounded
-        raise BrainalignError(
-            f"{path}: labels {between.size} voxels by fractions ({between[0]:g}), where regions are whole numbers; "
-            "resample it with interpolation='nearest', or threshold it"
-        )
-    return whole
-
-
-def label_names(path: Path, key: str, values: list[int]) -> list[tuple[str, int]]:
-    """List names and values of the regions of a label image: of the table beside it, as of BIDS, else after its key."""
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
-    beside = [path.with_name(stem + ending) for ending in (".tsv", ".csv")]
-    for table in [file for file in beside if file.exists()][:1]:
-        names = read_text_table(table)
-        with reading(table, "not a table of index (whole numbers) and name", "name its columns so, as BIDS does"):
-            rows = zip(names["name"], names["index"].astype(float).astype(int), strict=True)
-            return [(name, index) for name, index in rows if index]
-    return [(key, values[0] if values else 1)] if len(values) < 2 else [(f"{key}{value}", value) for value in values]
+    return np.concatenate(parts), voxel_table(inside, image.affine), volume_regions(rois, inside, image, mask)

@@ -132,9 +132,8 @@ def _by_run(
         files = runs.setdefault((entities.get("ses", "1"), entities.get("run", "1")), {})
         hemi = entities.get("hemi", "")
         if hemi in files:
-            raise BrainalignError(
-                f"{files[hemi].name} and {path.name} are the same run; keep one of them in the folder given"
-            )
+            remedy = "keep one of them in the folder given"
+            raise BrainalignError(f"{files[hemi].name} and {path.name} are the same run; {remedy}")
         files[hemi] = path
     return sorted(runs.items(), key=lambda run: [(int(part) if part.isdigit() else 0, part) for part in run[0]])
 
@@ -150,17 +149,15 @@ def _only(paths: list[Path], name: str, wanted: str | None, folder: Path) -> lis
         shown = [value or "(none)" for value in values]
         raise BrainalignError(f"{folder}: bold of {len(values)} {name}s ({listed(shown, 8)}); give {name}: one of them")
     if wanted is not None and wanted not in values:
-        raise BrainalignError(
-            f"{folder}: no bold with {name} {wanted!r}{did_you_mean(wanted, values)}; there is {listed(values, 8)}"
-        )
+        remedy = f"there is {listed(values, 8)}"
+        raise BrainalignError(f"{folder}: no bold with {name} {wanted!r}{did_you_mean(wanted, values)}; {remedy}")
     return [path for path in paths if wanted is None or _entities(path).get(name, "") == wanted]
 
 
 def _run(files: dict[str, Path], folder: Path, source: Path, raw: Path, session: str, run: str) -> FmriprepRun:
     if set(files) not in ({""}, {"L", "R"}):
-        raise BrainalignError(
-            f"{next(iter(files.values()))}: found hemispheres {sorted(files)} of this run; give a volume, or L and R"
-        )
+        remedy = "give a volume, or L and R"
+        raise BrainalignError(f"{next(iter(files.values()))}: found hemispheres {sorted(files)} of this run; {remedy}")
     bold, mask = next(iter(files.values())), None
     if "" in files:
         mask = bold.with_name(bold.name.replace("_desc-preproc_bold", "_desc-brain_mask"))
@@ -203,7 +200,5 @@ def _timing(bold: Path, source: Path, raw: Path) -> tuple[float, float]:
             if "RepetitionTime" in content:
                 with reading(path, "RepetitionTime or StartTime is no number", "write seconds"):
                     return float(content["RepetitionTime"]), float(content.get("StartTime", 0))
-    raise BrainalignError(
-        f"{bold}: RepetitionTime is in none of {listed([path.name for path in places])}; add it (in seconds) to "
-        f"{own.name}"
-    )
+    remedy = f"add it (in seconds) to {own.name}"
+    raise BrainalignError(f"{bold}: RepetitionTime is in none of {listed([path.name for path in places])}; {remedy}")

@@ -1,6 +1,5 @@
 """M/EEG of a BIDS dataset whose events name the stimulus: sentences, images, words."""
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from brainalign.checks import BrainalignError, check_choice, check_columns, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, import_optional, listed
 from brainalign.io import MISSING, read_text_table, reading
 
 CHANNELS = {"eeg": ("eeg",), "meg": ("mag", "grad")}
@@ -16,10 +15,7 @@ CHANNELS = {"eeg": ("eeg",), "meg": ("mag", "grad")}
 
 def import_bids() -> Any:
     """Return mne-bids, or raise with how it is installed."""
-    try:
-        return importlib.import_module("mne_bids")
-    except ImportError as error:
-        raise BrainalignError('BIDS folders need mne-bids; install it with: pip install "brainalign[bids]"') from error
+    return import_optional("mne_bids", "bids", "a BIDS folder")
 
 
 def read_bids_stimuli(

@@ -209,9 +209,8 @@ def copy_problems(pairs: pd.DataFrame, where: str, sides: Sequence[pd.DataFrame]
 
 
 def _on_two_sides(pairs: pd.DataFrame, sides: Sequence[pd.DataFrame] | None) -> NDArray[np.bool_]:
-    same = (pairs["part_a"] == pairs["part_b"]).to_numpy()
     if sides is None:
-        return np.asarray(same)
+        return np.asarray(pairs["part_a"] == pairs["part_b"])
     apart = np.zeros(len(pairs), dtype=bool)
     for table in sides:
         for _, fold in table.groupby([name for name in ("name", "fold") if name in table]):
@@ -234,10 +233,8 @@ def copied_files(files: Mapping[str, Path]) -> list[tuple[str, str]]:
 
 def _equal(names: Sequence[str], files: Mapping[str, Path], key: Callable[[Path], Any]) -> list[list[str]]:
     """List groups of two or more names whose files have the same key."""
-    groups: dict[Any, list[str]] = {}
-    for name in names:
-        groups.setdefault(key(files[name]), []).append(name)
-    return [group for group in groups.values() if len(group) > 1]
+    groups = pd.Series(names, dtype=object).groupby([key(files[name]) for name in names], sort=False).agg(list)
+    return [group for group in groups if len(group) > 1]
 
 
 def _edges(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Real fMRI: volumes, a mask and labels per volume become one response per block of a stimulus."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_columns, check_rows
-from brainalign.datasets.formats.surfaces import empty_lists
-from brainalign.io import MISSING, image_values, load_image_file, read_lines, read_text_table
+from brainalign.datasets.formats.surfaces import empty_lists, roi_lists
+from brainalign.io import MISSING, image_values, load_image_file, read_lines, read_text_table, reading
 from brainalign.study import FmriOptions, Study
 
 if TYPE_CHECKING:
@@ -81,6 +81,13 @@ def read_block_labels(study: Study, subject: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def block_regions(study: Study, subject: str, inside: NDArray[np.bool_]) -> "pd.Series[Any]":
+    """Return the names of the regions of every voxel inside a mask (i, j, k)."""
+    files, mask = study.found_files(subject), study.find(subject, "mask")
+    rois = {label.removeprefix("rois."): path for label, path in files.items() if label.startswith("rois.")}
+    return roi_lists(volume_regions(rois, inside, open_image(mask), mask), int(inside.sum()), None)
+
+
 def _labels_of_events(path: Path, n_volumes: int, options: FmriOptions) -> pd.DataFrame:
     """Label volumes by the event in which their middle lies; pauses below a volume between equal events count too."""
     table = read_text_table(path)
@@ -132,9 +139,8 @@ def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
         }
         blocks.append(row)
     if not blocks:
-        raise BrainalignError(
-            f"every volume is labelled {options.rest!r}: no stimulus is shown; correct the labels or fmri.rest"
-        )
+        remedy = "correct the labels or fmri.rest"
+        raise BrainalignError(f"every volume is labelled {options.rest!r}: no stimulus is shown; {remedy}")
     return pd.DataFrame(blocks)
 
 
@@ -211,10 +217,8 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
     inside = image_values(descriptor.find(subject, "mask"), mask) > 0
     broken, flat = bad_voxels(volumes[inside], labels["run"].to_numpy())
     if options.bad_voxels == "raise" and (broken | flat).any():
-        raise BrainalignError(
-            f"bold has {broken.sum()} NaN and {flat.sum()} constant voxels inside the mask; shrink the mask or set "
-            "fmri.bad_voxels: drop"
-        )
+        remedy = "shrink the mask or set fmri.bad_voxels: drop"
+        raise BrainalignError(f"bold has {broken.sum()} NaN and {flat.sum()} constant voxels inside the mask; {remedy}")
     inside[inside] = ~(broken | flat)
     good_mask = nibabel.Nifti1Image(inside.astype(np.uint8), mask.affine)
     # A masker would do the same, but collects garbage at every image it looks at, which takes longer than the rest.
@@ -233,7 +237,7 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
     responses = Responses(
         np.asarray([part.mean(axis=0) for part in spans], dtype=np.float32),
         trials[["trial_id", "stimulus_id", "session", "run", "repeat", "onset_s"]],
-        voxel_table(inside, mask.affine),
+        voxel_table(inside, mask.affine).assign(roi=block_regions(descriptor, subject, inside)),
         units="z (within run)" if options.standardize == "run" else "scanner units",
     )
     mean = nibabel.Nifti1Image(np.nan_to_num(volumes).mean(axis=3), bold.affine)
@@ -244,9 +248,63 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
 def voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.DataFrame:
     """Return a row per voxel in the order of boolean indexing."""
     ijk = np.argwhere(inside)
-    xyz = np.c_[ijk, np.ones(len(ijk))] @ affine.T
     table = pd.DataFrame(ijk, columns=["i", "j", "k"])
-    table[["x_mm", "y_mm", "z_mm"]] = xyz[:, :3]
+    table[["x_mm", "y_mm", "z_mm"]] = (np.c_[ijk, np.ones(len(ijk))] @ affine.T)[:, :3]
     table.insert(0, "target_id", [f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
     table.attrs["space"] = {"shape": list(inside.shape), "affine": np.asarray(affine, dtype=float).tolist()}
     return table.assign(kind="voxel", hemi="", roi=empty_lists(len(ijk)))
+
+
+def volume_regions(
+    rois: Mapping[str, Path], inside: NDArray[np.bool_], image: Any, mask: Path
+) -> dict[str, NDArray[np.bool_]]:
+    """Mark the voxels inside a mask that each region of label images holds; `image` is what `mask` names."""
+    regions: dict[str, NDArray[np.bool_]] = {}
+    for key, path in rois.items():
+        labels = whole_labels(path, on_grid(path, load_image_file(path), image, mask))
+        for name, region in label_names(path, key, np.unique(labels[labels != 0]).tolist()):
+            regions[name] = regions.get(name, False) | (labels == region)[inside]
+    return regions
+
+
+def check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
+    """Raise unless an image has the grid of another, its axes and their places."""
+    if image.shape[:3] != expected.shape[:3] or not np.allclose(image.affine, expected.affine, atol=1e-3):
+        same = " with another affine" if image.shape[:3] == expected.shape[:3] else ""
+        raise BrainalignError(
+            f"{path}: has the grid {image.shape[:3]}{same} but {reference} has {expected.shape[:3]}; resample one with "
+            "nilearn.image.resample_to_img(..., interpolation='nearest')"
+        )
+
+
+def on_grid(path: Path, image: Any, expected: Any, reference: Path | None = None) -> NDArray[np.float32]:
+    """Return one volume of the grid that is expected, without NaN."""
+    check_grid(path, image, reference or path, expected)
+    data = read_volumes(path)
+    data = np.where(np.isnan(data), 0, data)  # how several programs write what lies outside
+    if data.size > np.prod(data.shape[:3]):
+        raise BrainalignError(f"{path}: has shape {data.shape}, where one volume is wanted; give the one that is meant")
+    return data.reshape(data.shape[:3])
+
+
+def whole_labels(path: Path, labels: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return the values of a label image as whole numbers; others, as interpolation leaves them, are refused."""
+    whole = np.nan_to_num(labels).round().astype(np.int32)
+    if (between := labels[np.abs(labels - whole) > 0.01]).size:  # scaled integers are rounded
+        raise BrainalignError(
+            f"{path}: labels {between.size} voxels by fractions ({between[0]:g}), where regions are whole numbers; "
+            "resample it with interpolation='nearest', or threshold it"
+        )
+    return whole
+
+
+def label_names(path: Path, key: str, values: list[int]) -> list[tuple[str, int]]:
+    """List names and values of the regions of a label image: of the table beside it, as of BIDS, else after its key."""
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    beside = [path.with_name(stem + ending) for ending in (".tsv", ".csv")]
+    for table in [file for file in beside if file.exists()][:1]:
+        names = read_text_table(table)
+        with reading(table, "not a table of index (whole numbers) and name", "name its columns so, as BIDS does"):
+            rows = zip(names["name"], names["index"].astype(float).astype(int), strict=True)
+            return [(name, index) for name, index in rows if index]
+    return [(key, values[0] if values else 1)] if len(values) < 2 else [(f"{key}{value}", value) for value in values]

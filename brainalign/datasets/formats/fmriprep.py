@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, check_columns, did_you_mean, listed
-from brainalign.datasets.formats.betas import check_grid, finish_responses
+from brainalign.checks import BrainalignError, check_choice, check_columns, check_rows, did_you_mean, listed
+from brainalign.datasets.formats.betas import finish_responses
 from brainalign.datasets.formats.bids import FmriprepRun, find_runs
-from brainalign.datasets.formats.fmri import read_volumes, voxel_table
+from brainalign.datasets.formats.fmri import check_grid, read_volumes, voxel_table
 from brainalign.datasets.formats.surfaces import check_space, on_mesh, read_maps, vertex_table
 from brainalign.datasets.formats.trials import complete_trials
 from brainalign.io import MISSING, load_image_file, read_text_table
@@ -162,9 +162,8 @@ def read_confounds(path: Path, patterns: Sequence[str]) -> pd.DataFrame:
     for pattern in patterns:
         matching = [name for name in columns if fnmatchcase(name, pattern) and name not in chosen]
         if not any(fnmatchcase(name, pattern) for name in columns):
-            raise BrainalignError(
-                f"{path}: no confound {pattern!r}{did_you_mean(pattern, columns)}; it has {listed(columns, 8)}"
-            )
+            known = f"it has {listed(columns, 8)}"
+            raise BrainalignError(f"{path}: no confound {pattern!r}{did_you_mean(pattern, columns)}; {known}")
         chosen += matching
     numbers: pd.DataFrame = table[chosen].apply(pd.to_numeric, errors="coerce")
     wrong = [name for name in chosen if (numbers[name].isna() & table[name].notna()).any()]
@@ -178,11 +177,7 @@ def _design(
 ) -> pd.DataFrame:
     from nilearn.glm.first_level import make_first_level_design_matrix
 
-    if len(confounds) != n_volumes:
-        raise BrainalignError(
-            f"{run.confounds}: has {len(confounds)} rows but the bold has {n_volumes} volumes; use files of one "
-            "fMRIPrep run"
-        )
+    check_rows(run.confounds, len(confounds), "the bold", n_volumes, "use files of one fMRIPrep run", "volumes")
     frames = run.start_s + run.tr_s * np.arange(n_volumes)
     late = events["onset"] >= frames[-1]
     if late.any():

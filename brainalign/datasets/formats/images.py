@@ -50,8 +50,7 @@ class ImageAudit:
         for kind, meaning in {"duplicate": same, "near-duplicate": "nearly the same picture"}.items():
             rows = self.pairs[self.pairs["kind"] == kind]
             if len(rows):
-                both = zip(rows["stimulus_a"], rows["stimulus_b"], strict=True)
-                first = listed([f"{a} and {b}" for a, b in both])
+                first = listed([f"{a} and {b}" for a, b in zip(rows["stimulus_a"], rows["stimulus_b"], strict=True)])
                 what = f"{len(rows)} pairs of stimuli are {meaning}: {first}; keep each pair on one side of a split"
                 ids = tuple(pd.unique(rows[["stimulus_a", "stimulus_b"]].to_numpy().ravel()))
                 found.append(Problem("stimuli", what, "warning", ids))

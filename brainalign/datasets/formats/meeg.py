@@ -19,6 +19,7 @@ from brainalign.study import LEFT_OUT
 
 # MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
 UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
+TEN_FIVE = "colin27_1005"  # where electrodes lie that are called as in the 10-20 system and its refinements
 PICKS = {"meg": ("mag", "grad"), "eeg": ("eeg",), "mag": ("mag",), "grad": ("grad",)}
 
 
@@ -233,10 +234,18 @@ def check_decimation(where: Path | str, epochs: Any, decimate: int) -> None:
 
 
 def sensor_table(epochs: Any) -> pd.DataFrame:
-    """Return a row per sensor, in the order of channels; places in mm of the head, NaN where they are unknown."""
-    places = np.array([channel["loc"][:3] for channel in epochs.info["chs"]], dtype=np.float64)
-    kinds = epochs.get_channel_types()
-    transform = epochs.info["dev_head_t"]
+    """Return a row per sensor, in the order of channels; places in mm of the head, NaN where they are unknown.
+
+    Where no electrode has a place, but all are called as in the 10-20 system, theirs are those of a template head.
+    """
+    info, kinds = epochs.info, epochs.get_channel_types()
+    eeg = [channel for channel, kind in zip(info["chs"], kinds, strict=True) if kind == "eeg"]
+    known = importlib.import_module("mne").channels.make_standard_montage(TEN_FIVE)
+    is_called = {channel["ch_name"].lower() for channel in eeg} <= {name.lower() for name in known.ch_names}
+    if eeg and is_called and not np.nan_to_num([channel["loc"][:3] for channel in eeg]).any():
+        info = info.copy().set_montage(known, match_case=False, on_missing="ignore", verbose="error")
+    places = np.array([channel["loc"][:3] for channel in info["chs"]], dtype=np.float64)
+    transform = info["dev_head_t"]
     if transform is not None:
         meg = np.array([kind in ("mag", "grad") for kind in kinds])
         places[meg] = (np.c_[places[meg], np.ones(meg.sum())] @ transform["trans"].T)[:, :3]

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign import io
-from brainalign.checks import BrainalignError, check_choice, check_columns, check_unique, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, check_named, check_unique, listed
 from brainalign.condensed import condensed_rdms
 from brainalign.datasets.formats.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
@@ -253,9 +253,8 @@ def _table_rdms(path: Path, stimuli: list[str], key: str | None) -> tuple[Values
             "give as key that column, or a value of another"
         )
     if re.search("(?<!dis)similar", known[0].lower()):
-        raise BrainalignError(
-            f"{path}: {known[0]!r} are similarities by their name; give dissimilarities, such as 1 - r"
-        )
+        remedy = "give dissimilarities, such as 1 - r"
+        raise BrainalignError(f"{path}: {known[0]!r} are similarities by their name; {remedy}")
     of_sets = [table[name] for name in ("subject", "session") if name in table] or [table[ends[0]] * 0]
     rdms, subjects = list[Values](), list[str]()
     for rows in table.groupby([of.to_numpy() for of in of_sets], sort=False).indices.values():
@@ -305,10 +304,8 @@ def _rsatoolbox_rdms(path: Path, stimuli: list[str], key: str | None = None) -> 
     if key is not None:
         chosen = [any(of[k] == key for of in labels.values()) for k in range(len(matrices))]
         if not any(chosen):
-            values = {value for of in labels.values() for value in of}
-            raise BrainalignError(
-                f"{path}: key {key!r} is no descriptor of its RDMs; they have {listed(sorted(values))}"
-            )
+            known = f"they have {listed(sorted({value for of in labels.values() for value in of}))}"
+            raise BrainalignError(f"{path}: key {key!r} is no descriptor of its RDMs; {known}")
         matrices = matrices[chosen]
         labels = {name: [value for value, kept in zip(of, chosen, strict=True) if kept] for name, of in labels.items()}
     return condensed_rdms(str(path), matrices, any_axes=True), labels
@@ -377,16 +374,14 @@ def _load(find: Find, name: str, *variables: str) -> list[Any]:
     path = _path(find, name)
     with io.reading(path, "not a readable MATLAB file", "it may be truncated: download it again"):
         content = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=variables)
-    if missing := [variable for variable in variables if variable not in content]:
-        raise BrainalignError(f"{path}: lacks the variable(s) {listed(missing)}; is it the published {name}?")
+    check_named(path, content, variables, "variable", f"is it the published {name}?")
     return [content[variable] for variable in variables]
 
 
 def _named(entries: Any, file: str, *needed: str) -> dict[str, Values]:
     """Return RDMs by name."""
     found = {str(entry.name): _condensed(entry) for entry in np.atleast_1d(entries)}
-    if missing := [name for name in needed if name not in found]:
-        raise BrainalignError(f"{file} lacks the RDM(s) {listed(missing)}; it has {listed(list(found))}")
+    check_named(file, found, needed, "RDM", "download the published file again")
     return found
 
 
@@ -397,10 +392,8 @@ def _condensed(entry: Any) -> Values:
     if values.shape == (n_pairs,):
         return values
     if values.shape != (N_STIMULI, N_STIMULI) or not np.allclose(values, values.T, equal_nan=True):
-        raise BrainalignError(
-            f"RDM {str(entry.name)!r} has shape {values.shape}; it must be a symmetric {N_STIMULI} x {N_STIMULI} "
-            f"matrix or {n_pairs} pairs"
-        )
+        known = f"it must be a symmetric {N_STIMULI} x {N_STIMULI} matrix or {n_pairs} pairs"
+        raise BrainalignError(f"RDM {str(entry.name)!r} has shape {values.shape}; {known}")
     return values[np.triu_indices(N_STIMULI, 1)]
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_columns, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, check_named, did_you_mean, listed
 from brainalign.datasets.formats import meeg
 from brainalign.datasets.formats.bids_stimuli import import_bids, read_bids_stimuli
 from brainalign.datasets.formats.trials import complete_trials, kept_trials
@@ -69,7 +69,7 @@ def read_muse(path: Path, markers: Mapping[str, str]) -> tuple[Any, pd.DataFrame
         )
     info = mne.create_info(list(MUSE_CHANNELS), MUSE_RATE_HZ, "eeg", verbose="error")
     raw = mne.io.RawArray(1e-6 * values[:, 1:5].T, info, verbose="error")
-    raw.set_montage("standard_1005", verbose="error")
+    raw.set_montage(meeg.TEN_FIVE, verbose="error")
     samples = np.flatnonzero(values[:, -1])
     names = [str(int(number)) for number in values[samples, -1]]
     known = np.array([name in markers for name in names], dtype=bool)
@@ -119,9 +119,7 @@ def clean_raw(
     raw.load_data(verbose="error")
     rate = float(raw.info["sfreq"])
     named = [*(options.reference if isinstance(options.reference, tuple) else ()), *options.eog]
-    if unknown := [name for name in named if name not in raw.ch_names]:
-        near = did_you_mean(unknown[0], raw.ch_names)
-        raise BrainalignError(f"{where}: no channel {listed(unknown)}{near}; it has {listed(raw.ch_names, 8)}")
+    check_named(where, raw.ch_names, named, "channel", "correct `reference` or `eog`")
     if max([*(options.band_hz or ()), options.notch_hz or 0]) >= rate / 2 or (resample_hz or 0) > rate:
         raise BrainalignError(
             f"{where}: {rate:g} samples per second hold up to {rate / 2:g} Hz; give band_hz and notch_hz below that, "
@@ -381,11 +379,8 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
         raws = [_bids_run(descriptor, files, root, *place) for place in _bids_places(files, root)]
         tables = [*root.glob(of := f"*task-{files.task}_*events.tsv"), *root.glob(f"sub-*/**/{of}")]
         known = sorted({name for table in tables for name in table_column(table, "trial_type")})
-        if files.stimulus_column is None and (lost := [name for name in descriptor.markers if name not in known]):
-            raise BrainalignError(
-                f"markers: no event of the task is called {listed(lost)}{did_you_mean(lost[0], known)}; there are "
-                f"{listed(known, 8)}"
-            )
+        if files.stimulus_column is None:
+            check_named(f"task {files.task}", known, descriptor.markers, "event", "correct markers")
     else:
         raws = [
             (clean_raw(raw, cut, str(path), cut.resample_hz), events)
@@ -418,9 +413,8 @@ def _bids_places(files: BidsFiles, root: Path) -> list[tuple[str | None, str | N
         session, run = (re.search(rf"_{key}-([A-Za-z0-9]+)_", path.name) for key in ("ses", "run"))
         found.add((session and session[1], run and run[1]))
     asked: list[tuple[str | None, str | None]] = [(files.session, run) for run in files.runs or (None,)]
-    known = {None, *(run for _, run in found)}
     # What is not there is asked for all the same, and refused with its name.
-    places = [place for place in asked if place[1] not in known] or list(found) or asked
+    places = [place for place in asked if place[1] not in {None, *(run for _, run in found)}] or list(found) or asked
     return sorted(places, key=lambda place: [(len(name), name) for name in (place[0] or "", place[1] or "")])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_columns, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_columns, check_finite, check_named, check_rows, listed
 from brainalign.datasets.formats.bids import find_series
 from brainalign.datasets.formats.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.formats.fmriprep import MOTION
@@ -73,9 +73,8 @@ def read_region_runs(descriptor: Study) -> RegionRuns:
         named = [found for _, found in runs if found is not None]
         names = named[0] if named else None
         if other := [k for k, (_, found) in enumerate(runs) if found != runs[0][1]]:
-            raise BrainalignError(
-                f"{table['path'][other[0]]} names other regions than {table['path'][0]}; give all runs the same columns"
-            )
+            remedy = "give all runs the same columns"
+            raise BrainalignError(f"{table['path'][other[0]]} names other regions than {table['path'][0]}; {remedy}")
         values: list[NDArray[Any]] = [found for found, _ in runs]
     else:
         scanned, people, names, tr_s, dropped = _scanned(paths, files, table)
@@ -112,9 +111,8 @@ def check_sides(people: pd.DataFrame) -> None:
         raise BrainalignError("split is given for some runs only; write train or test in every row, or in none")
     sides = people.groupby("subject")["split"].nunique()
     if both := sides.index[sides > 1].tolist():
-        raise BrainalignError(
-            f"{len(both)} subjects are in both train and test ({listed(both)}); give all runs of a subject one split"
-        )
+        remedy = "give all runs of a subject one split"
+        raise BrainalignError(f"{len(both)} subjects are in both train and test ({listed(both)}); {remedy}")
     n_test = int((people["split"] == "test").sum())
     if given.any() and n_test in (0, len(people)):
         raise BrainalignError(f"{n_test} of {len(people)} runs are tested; both sides need some")
@@ -207,6 +205,5 @@ def _regions(path: Path | None, names: list[str] | None, n: int) -> pd.DataFrame
         check_rows(str(path), len(table), "the series", n, "give one row per region, in the order of the series")
         return table[["region_id", "network"]]
     by = table.drop_duplicates("region_id").set_index("region_id")["network"]
-    if missing := [name for name in names if name not in by.index]:
-        raise BrainalignError(f"{path}: no network of {len(missing)} of {n} regions ({listed(missing)}); add them")
+    check_named(path, by.index, names, "network of region", "add the other regions of the series")
     return pd.DataFrame({"region_id": names, "network": by.loc[names].tolist()})

@@ -10,10 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_columns, check_rows, check_unique, listed
-from brainalign.datasets.formats.betas import whole_labels
 from brainalign.datasets.formats.bids import SeriesFile
 from brainalign.datasets.formats.cifti import cifti_axis, grayordinates, read_dlabel
-from brainalign.datasets.formats.fmri import read_volumes
+from brainalign.datasets.formats.fmri import read_volumes, whole_labels
 from brainalign.datasets.formats.fmriprep import MOTION, read_confounds
 from brainalign.io import CORTEX, file_digest, image_values, load_image_file, read_lines, read_text_table, reading
 
@@ -253,10 +252,8 @@ def _clean(
         regressors = table.to_numpy(dtype=np.float64)[skip_frames:]
     n_regressors = 0 if regressors is None else regressors.shape[1]
     if len(values) < n_regressors + 20:
-        raise BrainalignError(
-            f"{file.bold}: {len(values)} frames for {n_regressors} confounds; give longer runs or fewer confounds "
-            "(20 frames more than confounds at least)"
-        )
+        remedy = "give longer runs or fewer confounds (20 frames more than confounds at least)"
+        raise BrainalignError(f"{file.bold}: {len(values)} frames for {n_regressors} confounds; {remedy}")
     cleaned = clean(
         values.astype(np.float64),
         detrend=True,

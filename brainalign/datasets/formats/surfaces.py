@@ -1,5 +1,6 @@
 """Files on the cortical surface: maps and labels per hemisphere, and where the vertices of known meshes lie."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_named, check_rows, listed
 from brainalign.io import image_values, load_image_file, reading
 
 # Vertices per hemisphere. The vertices of a coarser fsaverage are the first ones of every finer one.
@@ -65,10 +66,8 @@ def check_space(lengths: Mapping[str, int], space: str | None) -> str:
     sizes = ", ".join(f"{hemi} has {n:,}" for hemi, n in lengths.items())
     known = ", ".join(f"{name} {n:,}" for name, n in SPACES.items())
     wanted = f"{space} has {SPACES[space]:,} vertices" if space else "no known mesh has so many vertices"
-    raise BrainalignError(
-        f"hemisphere {sizes}, but {wanted} per hemisphere (known: {known}); check that the files are whole and of the "
-        "same mesh, or give space: native for the subject's own surfaces"
-    )
+    remedy = "check that the files are whole and of the same mesh, or give space: native for the subject's own surfaces"
+    raise BrainalignError(f"hemisphere {sizes}, but {wanted} per hemisphere (known: {known}); {remedy}")
 
 
 def vertex_table(hemi: str, n_vertices: int, space: str, mesh: Path | None = None) -> pd.DataFrame:
@@ -77,7 +76,6 @@ def vertex_table(hemi: str, n_vertices: int, space: str, mesh: Path | None = Non
     Coordinates of fsaverage5 and coarser come with nilearn (half-way between white matter and pial surface); of other
     meshes they are NaN unless `mesh` (GIFTI or FreeSurfer) is given.
     """
-    xyz = _coordinates(hemi, n_vertices, space, mesh)
     table = pd.DataFrame(
         {
             "target_id": [f"vertex-{hemi}-{vertex}" for vertex in range(n_vertices)],
@@ -86,7 +84,7 @@ def vertex_table(hemi: str, n_vertices: int, space: str, mesh: Path | None = Non
             "vertex": np.arange(n_vertices),
         }
     )
-    table[["x_mm", "y_mm", "z_mm"]] = xyz
+    table[["x_mm", "y_mm", "z_mm"]] = _coordinates(hemi, n_vertices, space, mesh)
     return table.assign(roi=empty_lists(n_vertices))
 
 
@@ -117,8 +115,7 @@ def _coordinates(hemi: str, n_vertices: int, space: str, mesh: Path | None) -> N
 
         with reading(mesh, "not a readable surface"):
             xyz = np.asarray(load_surf_mesh(mesh).coordinates, dtype=np.float64)
-        if len(xyz) != n_vertices:
-            raise BrainalignError(f"{mesh}: has {len(xyz):,} vertices but maps have {n_vertices:,}; give their mesh")
+        check_rows(mesh, len(xyz), "the map", n_vertices, "give its mesh", "vertices")
         return xyz
     if SPACES.get(space) == n_vertices and n_vertices <= SPACES["fsaverage5"]:
         from nilearn.datasets import load_fsaverage
@@ -132,11 +129,8 @@ def _coordinates(hemi: str, n_vertices: int, space: str, mesh: Path | None) -> N
 def read_surface_rois(path: Path, hemi: str, n_vertices: int) -> dict[str, NDArray[np.bool_]]:
     """Read the vertices of each region of a .label.gii (maps may overlap) or .annot file, background left out."""
     maps, names = _read_annot(path) if path.suffix == ".annot" else _read_labels(path, hemi)
-    if maps.shape[1] != n_vertices:
-        raise BrainalignError(
-            f"{path}: labels {maps.shape[1]:,} vertices but the maps of hemisphere {hemi} have {n_vertices:,}; give "
-            "labels of the same mesh"
-        )
+    of_maps = f"a map of hemisphere {hemi}"
+    check_rows(path, maps.shape[1], of_maps, n_vertices, "give labels of the same mesh", "vertices")
     if unnamed := sorted(set(np.unique(maps).tolist()) - set(names) - {0, -1}):
         raise BrainalignError(f"{path}: key {listed(unnamed)} has no name in its label table; add it to the table")
     regions = {key: name for key, name in names.items() if name.strip().lower() not in BACKGROUND and key != -1}
@@ -169,3 +163,29 @@ def _read_annot(path: Path) -> tuple[NDArray[np.int64], dict[int, str]]:
         _check_annot(np.fromfile(path, dtype=">i4"))
         keys, _, names = read_annot(path)
         return np.asarray(keys, dtype=np.int64)[None], {key: name.decode() for key, name in enumerate(names)}
+
+
+def roi_lists(
+    regions: Mapping[str, NDArray[np.bool_]], n_targets: int, roi_names: Sequence[str] | None
+) -> "pd.Series[Any]":
+    """Return the names of the regions of every target.
+
+    Unknown ones are refused. Of an atlas a mask may leave some out: empty regions are warned of, and refused only where
+    they were asked for, or where all are empty.
+    """
+    check_named("roi_names", sorted(regions), roi_names or (), "ROI", "name those of the label files")
+    chosen = {name: inside for name, inside in regions.items() if roi_names is None or name in roi_names}
+    empty = sorted(name for name, inside in chosen.items() if not inside.any())
+    if empty and (roi_names is not None or len(empty) == len(chosen)):
+        remedy = "leave it out of roi_names" if roi_names is not None else "leave out rois"
+        raise BrainalignError(
+            f"ROI {listed(empty)} is empty: none of the {n_targets} targets is labelled so; correct the label files or "
+            f"{remedy}"
+        )
+    if empty:
+        warnings.warn(
+            f"ROI {listed(empty)} is left out: none of the {n_targets} targets is labelled so",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return region_lists(chosen, n_targets)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_named, listed
 from brainalign.io import array_names, open_picture, read_numbers, reading
 from brainalign.study import NeuralFiles, Study
 
@@ -48,10 +48,8 @@ def read_videos(path: Path) -> Videos:
         frames = arrays["frames"]
         visible = arrays.get("visible", np.ones(frames.shape[:2]))
     if frames.ndim < 3 or visible.shape != frames.shape[:2]:
-        raise BrainalignError(
-            f"{path}: frames have shape {frames.shape} and visible {visible.shape}; give (n_conditions, n_times, ...) "
-            "and (n_conditions, n_times)"
-        )
+        remedy = "give (n_conditions, n_times, ...) and (n_conditions, n_times)"
+        raise BrainalignError(f"{path}: frames have shape {frames.shape} and visible {visible.shape}; {remedy}")
     if not np.isin(visible, (0, 1)).all():
         raise BrainalignError(f"{path}: visible holds other values than 0 and 1; write 1 where a frame was shown")
     return Videos(frames, visible.astype(bool))
@@ -85,8 +83,7 @@ def _regions(descriptor: Study, subject: str) -> dict[str, tuple[int, int]]:
 
 def _arrays(path: Path, needed: str, *others: str) -> dict[str, NDArray[Any]]:
     arrays = read_numbers(path, (needed, *others))
-    if needed not in arrays:
-        raise BrainalignError(f"{path}: no array {needed!r}; it has {listed(array_names(path), 8) or 'none'}")
+    check_named(path, array_names(path), [needed], "array", "save it under this name")
     return arrays
 
 
@@ -98,9 +95,8 @@ def _images(folder: Path) -> NDArray[np.uint8]:
     }
     counts = {name: len(files) for name, files in conditions.items()}
     if not counts or min(counts.values()) == 0 or len(set(counts.values())) > 1:
-        raise BrainalignError(
-            f"{folder}: every condition needs a folder with as many images as the others; got {counts or 'no folder'}"
-        )
+        remedy = f"got {counts or 'no folder'}"
+        raise BrainalignError(f"{folder}: every condition needs a folder with as many images as the others; {remedy}")
     videos = [[np.asarray(open_picture(file).convert("RGB")) for file in files] for files in conditions.values()]
     shapes = {frame.shape for video in videos for frame in video}
     if len(shapes) > 1:

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.datasets.formats import SPACES, complete_trials, on_mesh, region_lists
 from brainalign.datasets.published import common
 from brainalign.datasets.splits import make_image_split
 
 ALGONAUTS_ROIS = ("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words", "streams")
 SIDES = {"L": "lh", "R": "rh"}
+SCORED = {hemi: f"{side}_training_fmri.npy" for hemi, side in SIDES.items()}
 REMEDY = "download the subject again, or give the folder that holds subj01, subj02 ..."
 
 
@@ -72,16 +73,10 @@ def read_algonauts(
     """
     place = _place(folder, subject)
     images = read_algonauts_images(folder, subject)
-    maps = {
-        hemi: common.load_npy(_fmri(place) / f"{side}_training_fmri.npy", 2, REMEDY, mapped=True)
-        for hemi, side in SIDES.items()
-    }
+    maps = {hemi: common.load_npy(_fmri(place) / name, 2, REMEDY, mapped=True) for hemi, name in SCORED.items()}
     for hemi, part in maps.items():
-        if len(part) != len(images):
-            raise BrainalignError(
-                f"{_fmri(place)}/{SIDES[hemi]}_training_fmri.npy: has {len(part)} rows but training_images holds "
-                f"{len(images)} images; expected a row per image, so one of them is incomplete"
-            )
+        remedy = "a row is of an image, so one of them is incomplete"
+        check_rows(_fmri(place) / SCORED[hemi], len(part), "training_images", len(images), remedy)
     values, tables = [], []
     hemispheres = {hemi: _regions(place, hemi, maps[hemi].shape[1], rois, trust_pickle) for hemi in maps}
     known = {name for regions in hemispheres.values() for name in regions}
@@ -144,11 +139,7 @@ def _regions(place: Path, hemi: str, n_vertices: int, rois: Sequence[str], trust
         remedy = "download roi_masks again, or name the labellings that are there with rois=(...), () for none"
         names = common.load_pickled_dict(names_path, remedy, trust_pickle=trust_pickle)
         ids = common.load_npy(path, 1, remedy)
-        if len(ids) != n_vertices:
-            raise BrainalignError(
-                f"{path}: labels {len(ids)} vertices but {SIDES[hemi]}_training_fmri.npy has {n_vertices}; take both "
-                "from the same subject"
-            )
+        check_rows(path, len(ids), SCORED[hemi], n_vertices, "take both from the same subject", "vertices")
         named = {int(key): str(name) for key, name in names.items()}
         common.add_regions(found, common.named_regions(ids, named, path, names_path), path)
     return found
@@ -158,15 +149,10 @@ def _vertices(place: Path, hemi: str, n_vertices: int) -> pd.DataFrame:
     """Return a row per challenge vertex: where it lies on fsaverage, if the release says so."""
     path = place / "roi_masks" / f"{SIDES[hemi]}.all-vertices_fsaverage_space.npy"
     number = np.arange(n_vertices)
-    table = pd.DataFrame({"kind": "vertex", "hemi": hemi, "challenge_vertex": number})
-    for name in ("x_mm", "y_mm", "z_mm"):
-        table[name] = np.nan
+    nowhere = dict.fromkeys(("x_mm", "y_mm", "z_mm"), np.nan)
+    table = pd.DataFrame({"kind": "vertex", "hemi": hemi, "challenge_vertex": number, **nowhere})
     if path.exists():
         vertex = np.flatnonzero(common.load_npy(path, 1, REMEDY))
-        if len(vertex) != n_vertices:
-            raise BrainalignError(
-                f"{path}: marks {len(vertex)} vertices but {SIDES[hemi]}_training_fmri.npy has {n_vertices}; take both "
-                "from the same subject"
-            )
+        check_rows(path, len(vertex), SCORED[hemi], n_vertices, "take both from the same subject", "vertices")
         table.insert(2, "vertex", vertex)
     return table.assign(target_id=[f"challenge-{hemi}-{vertex}" for vertex in number])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_columns, check_finite, listed
 from brainalign.datasets.formats import read_table
 from brainalign.datasets.published.cortical_maps import Parcels
+from brainalign.io import reading
 
 SPHERE = ["sphere_x", "sphere_y", "sphere_z"]
 MIN_PARCELS, MIN_COVERED = 20, 0.8
@@ -107,13 +108,8 @@ def read_area_maps(path: Path) -> AreaMaps:
 
 def _numbers(column: "pd.Series[Any]", path: Path) -> "pd.Series[Any]":
     """Return a column as numbers; empty cells, n/a and NaN are NaN."""
-    known = column.mask(column.astype(str).isin(["", "n/a"]))
-    try:
-        return pd.to_numeric(known).astype(np.float64)
-    except (ValueError, TypeError) as error:
-        raise BrainalignError(
-            f"{path}: column {column.name} holds other things than numbers ({error}); leave out what is no map"
-        ) from error
+    with reading(path, f"column {column.name} holds other things than numbers", "leave out what is no map"):
+        return pd.to_numeric(column.mask(column.astype(str).isin(["", "n/a"]))).astype(np.float64)
 
 
 def area_maps_table(means: pd.DataFrame, parcels: Parcels) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Features, Responses
-from brainalign.checks import BrainalignError, check_finite
+from brainalign.checks import BrainalignError, check_finite, check_shape
 from brainalign.datasets.formats import complete_trials, empty_lists
 from brainalign.datasets.published.common import load_npy, subject_number, without_missing
 from brainalign.datasets.splits import make_image_split
@@ -78,12 +78,10 @@ def read_braincorl(folder: Path | str, subject: str) -> BraincorlSubject:
         f"{name}_common_nrn_feats_msk.npy": (common_y, (len(common_x), n_voxels)),
         f"{name}_gt.npy": (truth, (n_voxels, n_features + 1)),
     }
+    own = f"{len(own_x)} × {n_features} features and {n_voxels} voxels of {name}_unique_*.npy"
     for file, (found, shape) in expected.items():
-        if found.shape != shape:
-            raise BrainalignError(
-                f"{place / file}: has shape {found.shape}; expected {shape}, by the {len(own_x)} × {n_features} "
-                f"features and {n_voxels} voxels of {name}_unique_*.npy and the {len(common_x)} common images"
-            )
+        knows = f"{own} and {len(common_x)} common images ask for"
+        check_shape(str(place / file), found.shape, shape, knows, "download all of them again")
     for file, found in ((f"{name}_unique_img_feats_normed.npy", own_x), ("common_img_feats_normed.npy", common_x)):
         check_finite(str(place / file), found, "download it again")
         lengths = np.linalg.norm(found, axis=1)

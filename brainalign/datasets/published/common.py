@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_named, did_you_mean, listed
 from brainalign.datasets.formats import BACKGROUND, NOT_MEASURED, finish_responses
-from brainalign.io import read_npy
+from brainalign.io import read_npy, reading
 
 Regions = dict[str, NDArray[np.bool_]]
 
@@ -71,16 +71,13 @@ def load_pickled_dict(path: Path, remedy: str, needed: Sequence[str] = (), *, tr
             f"{path}: is a pickled dictionary, and loading a pickle can run any program hidden in it; if it comes from "
             "the dataset's own download, give trust_pickle=True"
         )
-    try:
+    with reading(path, "cannot be unpickled"):
         content = np.load(path, allow_pickle=True)
         # Some writers pickle the dictionary itself, which np.load returns as it is.
         content = content.item() if isinstance(content, np.ndarray) and content.shape == () else content
-    except Exception as error:  # an unpickler raises whatever the pickle makes it raise
-        raise BrainalignError(f"{path}: cannot be unpickled ({error}); copy or download it again") from error
     if not isinstance(content, dict):
         raise BrainalignError(f"{path}: holds a {type(content).__name__}; expected a dictionary")
-    if missing := [name for name in needed if name not in content]:
-        raise BrainalignError(f"{path}: lacks {listed(missing)}; it has {listed(sorted(map(str, content)), 12)}")
+    check_named(path, sorted(map(str, content)), needed, "entry", "give the file of the release")
     return content
 
 
@@ -102,9 +99,8 @@ def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names
 def add_regions(found: Regions, more: Regions, path: Path) -> None:
     """Add the regions of a labelling to those of others."""
     if twice := sorted(set(found) & set(more)):
-        raise BrainalignError(
-            f"{path}: names ROI {listed(twice)}, as a labelling read before it does; read one of them (rois=)"
-        )
+        remedy = "read one of them (rois=)"
+        raise BrainalignError(f"{path}: names ROI {listed(twice)}, as a labelling read before it does; {remedy}")
     found.update(more)
 
 
@@ -112,12 +108,7 @@ def choose_targets(regions: Regions, n_targets: int, within: Sequence[str] | Non
     """Return the targets that lie in one of the named regions at least; all where no region is named."""
     if within is None:
         return np.arange(n_targets)
-    for name in within:
-        if name not in regions:
-            raise BrainalignError(
-                f"within: no ROI {name!r}{did_you_mean(name, regions)}; there are "
-                f"{listed(sorted(regions), 8) or 'none'}"
-            )
+    check_named("within", sorted(regions), within, "ROI", "name some of these")
     if not len(within):
         raise BrainalignError("within names no ROI; leave it out to read every target")
     return np.flatnonzero(np.any([regions[name] for name in within], axis=0))

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.checks import BrainalignError, check_rows, check_shape, listed
 from brainalign.datasets.formats import SPACES, cifti_axis
 from brainalign.io import CORTEX, load_image_file, read_npz, reading
 
@@ -106,8 +106,7 @@ def _read_column(path: Path, n_rows: int) -> NDArray[np.float64]:
         raise BrainalignError(f"{path}: no such file; give the folder that holds the fs_LR-32k maps")
     with reading(path, "not one number per line"):
         values = np.loadtxt(path, dtype=np.float64, ndmin=1)
-    if values.shape != (n_rows,):
-        raise BrainalignError(f"{path}: holds {values.shape} values; fs_LR-32k needs {n_rows:,}, one per line")
+    check_shape(str(path), values.shape, (n_rows,), "fs_LR-32k needs", "give one value per line")
     return values
 
 
@@ -161,10 +160,8 @@ def read_glasser(path: Path, grayordinates: Path, maps: CorticalMaps) -> Parcels
     check_rows(str(path), len(labels), str(grayordinates), len(axis), "give a file on the same grayordinates")
     keys = np.zeros(2 * N_VERTICES, dtype=int)
     for structure, hemi in CORTEX.items():
-        if axis.nvertices.get(structure) != N_VERTICES:
-            raise BrainalignError(
-                f"{grayordinates}: {structure} has {axis.nvertices.get(structure)} vertices; fs_LR-32k has {N_VERTICES}"
-            )
+        n_vertices, remedy = axis.nvertices.get(structure, 0), "give a file on fs_LR-32k"
+        check_rows(f"{grayordinates}: {structure}", n_vertices, "fs_LR-32k", N_VERTICES, remedy, "vertices")
         rows = np.asarray(axis.name) == structure
         keys[np.asarray(axis.vertex)[rows] + N_VERTICES * (hemi == "R")] = labels[rows]
     cortical = {int(key): str(name) for key, name in zip(ids, names, strict=True) if str(name).startswith(("L_", "R_"))}

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_named, check_shape, listed
 from brainalign.datasets.formats import open_image, read_volumes, region_lists, voxel_table
 from brainalign.datasets.published import common
 from brainalign.datasets.published.nsd_design import N_TRIALS, read_nsd_design
@@ -50,8 +50,7 @@ class NsdSubject:
     def read(self, sessions: Sequence[int] | None = None, targets: NDArray[Any] | None = None) -> NDArray[np.int16]:
         """Return responses as they are stored, (n_trials, n_targets); percent signal change once times `scale`."""
         chosen = list(self.files) if sessions is None else list(sessions)
-        if unknown := [session for session in chosen if session not in self.files]:
-            raise BrainalignError(f"session {listed(unknown)} is not open; there are {listed(list(self.files), 40)}")
+        check_named("open sessions", self.files, map(str, chosen), "session", "open it as well")
         columns = np.arange(len(self.targets)) if targets is None else np.arange(len(self.targets))[targets]
         if not len(columns) or not chosen:
             raise BrainalignError(f"{len(chosen)} sessions and {len(columns)} targets are asked for; name one of each")
@@ -216,8 +215,7 @@ def _check_sessions(files: dict[int, Path], grid: tuple[int, ...], number: int) 
     expected = (N_TRIALS, *reversed(grid))
     for path in files.values():
         with open_hdf5(path) as file:
-            if "betas" not in file:
-                raise BrainalignError(f"{path}: has {listed(list(file)) or 'nothing'}; expected a dataset 'betas'")
+            check_named(path, file, ["betas"], "dataset", "download it again")
             shape, dtype = file["betas"].shape, file["betas"].dtype
         if shape != expected or dtype != np.int16:
             wrong = "trials" if shape[1:] == expected[1:] else "voxels (trials, z, y, x)"
@@ -230,8 +228,7 @@ def _check_sessions(files: dict[int, Path], grid: tuple[int, ...], number: int) 
 def read_nsd_volume(path: Path, grid: tuple[int, ...]) -> NDArray[np.float32]:
     """Return a volume of the release."""
     data = read_volumes(path)
-    if data.shape != tuple(grid):
-        raise BrainalignError(f"{path}: has the grid {data.shape}; expected {tuple(grid)}, that of the mask")
+    check_shape(str(path), data.shape, grid, "the mask has", "take both from one space")
     return data
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.datasets.formats import SPACES, on_mesh, region_lists, vertex_table
 from brainalign.datasets.published import common
 from brainalign.datasets.published.nsd_design import N_TRIALS, nsd_trials
@@ -79,8 +79,7 @@ def read_nsd_cortex(
         tables.append(vertex_table(hemi, len(nowhere), "fsaverage").iloc[mine].assign(roi=lists.array))
         if (key := f"{SIDES[hemi]}_ncsnr") in metadata:
             whole = np.asarray(metadata[key]).ravel()
-            if len(whole) != SPACES["fsaverage"]:
-                raise BrainalignError(f"{about}: {key} has {len(whole)} values; expected {SPACES['fsaverage']}")
+            check_rows(f"{about}: {key}", len(whole), "fsaverage", len(nowhere), "download it again", "vertices")
             ncsnr.append(whole[columns[hemi]])
     targets = on_mesh(tables, "fsaverage", dict.fromkeys(SIDES, len(nowhere)))
     values = np.empty((len(trials), len(targets)), dtype=np.float32)
@@ -110,15 +109,10 @@ def _check_shapes(paths: dict[str, Path], betas: dict[str, NDArray[Any]], about:
     n_vertices = SPACES["fsaverage"]
     for hemi, part in betas.items():
         if part.shape[1] != n_vertices or len(part) % N_TRIALS or not len(part):
-            raise BrainalignError(
-                f"{paths[hemi]}: has shape {part.shape}; expected ({N_TRIALS} per session, {n_vertices}), the vertices "
-                "of fsaverage"
-            )
-    if len(betas["L"]) != len(betas["R"]):
-        raise BrainalignError(
-            f"{paths['L']} has {len(betas['L'])} trials but {paths['R']} has {len(betas['R'])}; take both from the "
-            "same release"
-        )
+            known = f"expected ({N_TRIALS} per session, {n_vertices}), the vertices of fsaverage"
+            raise BrainalignError(f"{paths[hemi]}: has shape {part.shape}; {known}")
+    remedy = "take both from the same release"
+    check_rows(paths["L"], len(betas["L"]), paths["R"], len(betas["R"]), remedy, "trials")
     # The order may be that of the whole design, which is longer than what some subjects completed.
     if n_shown < len(betas["L"]):
         raise BrainalignError(
@@ -133,10 +127,8 @@ def _regions(about: Path, metadata: dict[Any, Any], side: str) -> common.Regions
     for name, vertices in metadata.get(f"{side}_fsaverage_rois", {}).items():
         rows = np.asarray(vertices, dtype=np.int64).ravel()
         if len(rows) and (rows.min() < 0 or rows.max() >= SPACES["fsaverage"]):
-            raise BrainalignError(
-                f"{about}: ROI {name!r} of {side}_fsaverage_rois has vertex {rows.max()}; expected 0 to "
-                f"{SPACES['fsaverage'] - 1}"
-            )
+            known = f"expected 0 to {SPACES['fsaverage'] - 1}"
+            raise BrainalignError(f"{about}: ROI {name!r} of {side}_fsaverage_rois has vertex {rows.max()}; {known}")
         if len(rows):
             found[str(name)] = np.zeros(SPACES["fsaverage"], dtype=bool)
             found[str(name)][rows] = True

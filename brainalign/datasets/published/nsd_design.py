@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_named, listed
 from brainalign.datasets.published.common import nsd_image, required
 from brainalign.io import make_folder, open_hdf5, reading, writing
 
@@ -45,9 +45,8 @@ class NsdDesign:
         chosen = list(range(1, have + 1)) if wanted is None else [int(session) for session in wanted]
         wrong = [session for session in chosen if not 1 <= session <= have]
         if wrong or not chosen or len(set(chosen)) < len(chosen):
-            raise BrainalignError(
-                f"sessions are {listed(chosen, 8) or 'none'}; subject {number} of NSD has 1 to {have}, each once"
-            )
+            remedy = f"subject {number} of NSD has 1 to {have}, each once"
+            raise BrainalignError(f"sessions are {listed(chosen, 8) or 'none'}; {remedy}")
         return chosen
 
     def trials(self, number: int, sessions: Sequence[int]) -> pd.DataFrame:
@@ -84,8 +83,7 @@ def read_nsd_design(path: Path) -> NsdDesign:
     names = ("subjectim", "masterordering", "sharedix")
     with reading(path, "not a readable MATLAB file", "download it again"):
         content = read_mat(path, variable_names=names)
-    if missing := [name for name in names if name not in content]:
-        raise BrainalignError(f"{path}: lacks {listed(missing)}; expected {', '.join(names)}")
+    check_named(path, content, names, "variable", "download it again")
     with reading(path, "its variables are no numbers", "download it again"):
         images, order, shared = (np.asarray(content[name]).astype(np.int64) for name in names)
     n_subjects, n_trials = len(NSD_SESSIONS), N_TRIALS * max(NSD_SESSIONS)
@@ -95,10 +93,8 @@ def read_nsd_design(path: Path) -> NsdDesign:
             f"({n_subjects}, 10000) and {n_trials}"
         )
     if order.min() < 1 or order.max() > images.shape[1]:
-        raise BrainalignError(
-            f"{path}: masterordering runs from {order.min()} to {order.max()}; expected 1 to {images.shape[1]}, the "
-            "columns of subjectim"
-        )
+        known = f"expected 1 to {images.shape[1]}, the columns of subjectim"
+        raise BrainalignError(f"{path}: masterordering runs from {order.min()} to {order.max()}; {known}")
     return NsdDesign(images - 1, order.ravel() - 1, [nsd_image(int(image)) for image in shared.ravel() - 1])
 
 
@@ -139,9 +135,8 @@ def write_nsd_images(folder: Path | str, stimulus_ids: Sequence[str], into: Path
             number = name.removeprefix("nsd-")
             if not number.isdigit() or int(number) >= len(bricks):
                 raise BrainalignError(f"{path}: has no image {name!r}; expected nsd-00000 to {len(bricks) - 1}")
-            image = Image.fromarray(bricks[int(number)])
             with writing(into / f"{name}.png"):
-                image.save(into / f"{name}.png")
+                Image.fromarray(bricks[int(number)]).save(into / f"{name}.png")
     table = pd.DataFrame({"stimulus_id": names, "path": [f"{name}.png" for name in names]})
     table["set"] = ["shared" if name in shared else "unique" for name in names]
     table.to_csv(into / "stimuli.tsv", sep="\t", index=False)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, check_columns, listed
+from brainalign.checks import BrainalignError, check_apart, check_choice, check_columns, check_named, listed
 from brainalign.datasets.formats import as_numbers, complete_trials, read_table, region_lists
 from brainalign.datasets.published import common
 from brainalign.datasets.splits import make_image_split
@@ -109,10 +109,8 @@ def _trials(path: Path) -> pd.DataFrame:
     ids = [f"trial-{number:0>5}" for number in table["trial_id"]]
     table = table.drop(columns=["stimulus", "subject_id"], errors="ignore")
     trials = complete_trials(table.assign(stimulus_id=stimuli, trial_id=ids), str(path))
-    both = set(trials.loc[trials["trial_type"] == "test", "stimulus_id"])
-    both &= set(trials.loc[trials["trial_type"] == "train", "stimulus_id"])
-    if both:
-        raise BrainalignError(f"{path}: {len(both)} images are both train and test ({listed(sorted(both))})")
+    train, test = (trials.loc[trials["trial_type"] == kind, "stimulus_id"] for kind in ("train", "test"))
+    check_apart(train, test, f"images of {path}", "take the table as it was published")
     return trials
 
 
@@ -121,9 +119,9 @@ def _in_sessions(path: Path, trials: pd.DataFrame, sessions: Sequence[int] | Non
         return np.arange(len(trials))
     wanted = [str(session) for session in sessions]
     known = trials["session"].unique().tolist()
-    unknown = [session for session in wanted if session not in known]
-    if unknown or not wanted:
-        raise BrainalignError(f"{path}: no session {listed(unknown) or 'asked for'}; it has {listed(known, 12)}")
+    check_named(path, known, wanted, "session", "ask for some of these")
+    if not wanted:
+        raise BrainalignError(f"{path}: no session is asked for; it has {listed(known, 12)}")
     return np.flatnonzero(trials["session"].isin(wanted))
 
 
@@ -160,8 +158,7 @@ def _read_values(
     names of its columns are pickled, so blocks are told by their type and size.
     """
     with open_hdf5(common.required(path, REMEDY)) as file:
-        if "ResponseData" not in file:
-            raise BrainalignError(f"{path}: has {listed(list(file)) or 'nothing'}; expected a group 'ResponseData'")
+        check_named(path, file, ["ResponseData"], "group", "download it again")
         group = file["ResponseData"]
         blocks = {name: group[name] for name in group if name.startswith("block") and name.endswith("_values")}
         betas, first = _find_betas(path, blocks, len(voxel_ids), n_trials)

@@ -78,10 +78,8 @@ def _raw(path: Path, content: Mapping[Any, Any], table: pd.DataFrame, mne: Any) 
     values = np.asarray(content["raw_eeg_data"], dtype=np.float64)
     kinds = [str(kind) for kind in content["ch_types"]]
     if values.ndim != 2 or len(values) != len(kinds) or len(content["ch_names"]) != len(kinds):
-        raise BrainalignError(
-            f"{path}: raw_eeg_data has shape {values.shape}, but there are {len(content['ch_names'])} names and "
-            f"{len(kinds)} types of channels"
-        )
+        has = f"{len(content['ch_names'])} names and {len(kinds)} types of channels"
+        raise BrainalignError(f"{path}: raw_eeg_data has shape {values.shape}, but there are {has}")
     if kinds.count("stim") != 1:
         raise BrainalignError(f"{path}: {kinds.count('stim')} channels of type stim; expected one, with the conditions")
     info = mne.create_info([str(name) for name in content["ch_names"]], float(content["sfreq"]), kinds, verbose="error")

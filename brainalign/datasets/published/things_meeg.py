@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.datasets.formats import complete_trials, empty_lists, without_bad_sensors
 from brainalign.datasets.published.common import Published, load_pickled_dict, required, subject_number
 from brainalign.datasets.published.things_images import concept_splits, things_image_rows
@@ -95,11 +95,8 @@ def read_things_epochs(
         shared = table["concept"].isin(tested).to_numpy() & (name == "training")
         if len(values) == (~shared).sum() != len(table):  # a file from which the tested concepts were dropped before
             table, shared = table[~shared], np.zeros(len(values), dtype=bool)
-        if len(values) != len(table):
-            raise BrainalignError(
-                f"{path}: has {len(values)} conditions but {images} has {len(table)} {name} images; give the images "
-                "that were shown, all of them"
-            )
+        remedy = "give the images that were shown, all of them"
+        check_rows(path, len(values), f"{images}, {name},", len(table), remedy, "conditions or images")
         n_dropped += table["concept"][shared].nunique()
         values, table = values[~shared], table[~shared]
         n_repeats = values.shape[1]
@@ -130,10 +127,8 @@ def _checked(
     key = next((name for name in keys if name in content), None)
     missing = [name for name in ("ch_names", "times") if name not in content]
     if key is None or missing:
-        raise BrainalignError(
-            f"{path}: lacks {listed([*missing, *([] if key else [' or '.join(keys)])])}; it has "
-            f"{listed([str(name) for name in content], 8)}"
-        )
+        known = f"it has {listed([str(name) for name in content], 8)}"
+        raise BrainalignError(f"{path}: lacks {listed([*missing, *([] if key else [' or '.join(keys)])])}; {known}")
     values = np.asarray(content[key])
     if values.ndim == 5:  # (concepts, images, repeats, channels, times)
         values = values.reshape(-1, *values.shape[2:])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_named, listed
 from brainalign.datasets import sentences
 from brainalign.datasets.published.zuco_files import count_sentences, read_sentences
 from brainalign.io import temporary_sibling
@@ -75,9 +75,7 @@ def read_zuco(
     """
     check_choice("unmatched", unmatched, ("drop", "keep", "raise"))
     files = _find(Path(folder), subjects, tasks)
-    for task in tables or {}:
-        if task not in {name for _, name in files}:
-            raise BrainalignError(f"tables: no task {task!r}; the files have {sorted({name for _, name in files})}")
+    check_named("tables", sorted({task for _, task in files}), tables or {}, "task", "name one of these")
     most = sum(count_sentences(path) for path in files.values())
     store = _Store(most, None if signals is None else Path(signals))
     mask = np.zeros((most, sentences.N_SAMPLES), dtype=bool)
@@ -120,18 +118,14 @@ def _find(folder: Path, subjects: Sequence[str] | None, tasks: Sequence[str] | N
             continue
         key = found[1], found[2]
         if key in files:
-            raise BrainalignError(
-                f"{path} and {files[key]} are the same subject and task; keep one, and read ZuCo 1 and 2 from folders "
-                "of their own (join_recordings puts them together)"
-            )
+            remedy = "keep one, and read ZuCo 1 and 2 from folders of their own (join_recordings puts them together)"
+            raise BrainalignError(f"{path} and {files[key]} are the same subject and task; {remedy}")
         files[key] = path
     if not files:
         raise BrainalignError(f"{folder}: no results<SUBJECT>_<TASK>.mat; give the folder with 'Matlab files'")
     for name, place, wanted in (("subject", 0, subjects), ("task", 1, tasks)):
         known = sorted({key[place] for key in files})
-        for value in wanted or ():
-            if value not in known:
-                raise BrainalignError(f"{folder}: no {name} {value!r}{did_you_mean(value, known)}; it has {known}")
+        check_named(folder, known, wanted or (), name, "ask for these")
         files = {key: path for key, path in files.items() if wanted is None or key[place] in wanted}
     if not files:
         raise BrainalignError(f"{folder}: no file of subjects {subjects} and tasks {tasks}; ask for others")

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_named, check_rows, listed
 from brainalign.io import check_stored, open_hdf5, reading
 
 BROKEN, TRUNCATED = "not a whole MATLAB file", "it may be truncated: download it again"
 FIELDS = ("content", "rawData")
+IS_ZUCO = "is this a file of ZuCo?"
 Values = NDArray[Any]
 EMPTY: Values = np.zeros((0, 0))
 
@@ -80,11 +81,7 @@ def _read_version_5(path: Path) -> Iterator[tuple[str, Values]]:
     # A struct of one sentence is squeezed to an array without axes.
     for row, sentence in enumerate(np.atleast_1d(content["sentenceData"]).ravel()):
         names = list(getattr(sentence, "_fieldnames", []))
-        if missing := [field for field in FIELDS if field not in names]:
-            raise BrainalignError(
-                f"{path}: sentence {row} has no field {listed(missing)}; it has {listed(names, 8) or 'none'}: is this "
-                "a file of ZuCo?"
-            )
+        check_named(f"{path}: sentence {row}", names, FIELDS, "field", IS_ZUCO)
         yield sentence.content if isinstance(sentence.content, str) else "", np.asarray(sentence.rawData)
 
 
@@ -97,8 +94,7 @@ def _read_hdf5(path: Path) -> Iterator[tuple[str, Values]]:
         for field in FIELDS:
             check_stored(fields[field])
         columns = [fields[field][()].ravel() for field in FIELDS]
-        if len(columns[0]) != len(columns[1]):
-            raise BrainalignError(f"{path}: {len(columns[0])} texts but {len(columns[1])} recordings; download again")
+        check_rows(f"{path}: content", len(columns[0]), "rawData", len(columns[1]), "download it again", "sentences")
         for text, raw in zip(*columns, strict=True):
             yield _text(file[text] if text else None), _values(file[raw] if raw else None).T
 
@@ -108,11 +104,7 @@ def _fields(path: Path, file: Any) -> Any:
         raise _lacks(path, [name for name in file if not name.startswith("#")])
     group = file["sentenceData"]
     found = list(group) if hasattr(group, "keys") else []
-    if missing := [field for field in FIELDS if field not in found]:
-        raise BrainalignError(
-            f"{path}: sentenceData has no field {listed(missing)}; it has {listed(found, 8) or 'none'}: is this a file "
-            "of ZuCo?"
-        )
+    check_named(f"{path}: sentenceData", found, FIELDS, "field", IS_ZUCO)
     return group
 
 

@@ -174,9 +174,8 @@ def _nearest_in_order(known: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np
         train = np.flatnonzero((recording == number) & (side == "train"))
         test = np.flatnonzero((recording == number) & (side == "test"))
         if len(train) and len(test):
-            apart = np.abs(place[test][:, None] - place[train])
             tested.append(test)
-            nearest.append(train[apart.argmin(axis=1)])
+            nearest.append(train[np.abs(place[test][:, None] - place[train]).argmin(axis=1)])
     return np.concatenate(tested), np.concatenate(nearest)
 
 

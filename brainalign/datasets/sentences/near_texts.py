@@ -55,8 +55,7 @@ def _possible(text: NDArray[np.int32], others: NDArray[np.int32], similarity: fl
     most = (1 - similarity) * np.maximum(text.sum(), others.sum(axis=1)) + MARGIN
     near: NDArray[np.intp] = np.flatnonzero(np.abs(others.sum(axis=1) - text.sum()) < most)
     changes = others[near] - text
-    fewest = np.maximum(changes.clip(min=0).sum(axis=1), (-changes).clip(min=0).sum(axis=1))
-    return near[fewest < most[near]]
+    return near[np.maximum(changes.clip(min=0).sum(axis=1), (-changes).clip(min=0).sum(axis=1)) < most[near]]
 
 
 def _counts(texts: Sequence[str]) -> NDArray[np.int32]:

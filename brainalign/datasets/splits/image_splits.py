@@ -133,10 +133,8 @@ def _chosen(
         names = np.sort(np.asarray(groups[free].unique()))  # in whatever order a subject saw them
         count = round(wanted * len(names))
         if not 0 < wanted < 1 or not 0 < count < len(names):
-            raise BrainalignError(
-                f"{name} is {wanted}, which is {count} of {len(names)} stimuli; give a share between 0 and 1 that "
-                "leaves some on both sides"
-            )
+            remedy = "give a share between 0 and 1 that leaves some on both sides"
+            raise BrainalignError(f"{name} is {wanted}, which is {count} of {len(names)} stimuli; {remedy}")
         return np.asarray(free & groups.isin(random.permutation(names)[:count]))
     listed_ids = [str(stimulus) for stimulus in (() if wanted is None else wanted)]
     if twice := sorted({*pd.Series(listed_ids, dtype=object)[lambda ids: ids.duplicated()]}):

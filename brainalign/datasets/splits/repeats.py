@@ -50,10 +50,8 @@ def repeats_cube(
         )
     if least != most and unequal == "raise":
         few = counts.index[counts == least].tolist()
-        raise BrainalignError(
-            f"stimuli were shown {least} to {most} times (fewest: {listed(few)}); use unequal='nan' or 'fewest', or "
-            "select stimuli with as many repeats"
-        )
+        remedy = "use unequal='nan' or 'fewest', or select stimuli with as many repeats"
+        raise BrainalignError(f"stimuli were shown {least} to {most} times (fewest: {listed(few)}); {remedy}")
     codes, names = pd.factorize(responses.trials["stimulus_id"])
     number = responses.trials.groupby("stimulus_id", sort=False).cumcount().to_numpy()
     kept = number < n_repeats

@@ -58,14 +58,12 @@ def make_splits(trials: pd.DataFrame, split: Split, seed: int) -> pd.DataFrame:
     size = split.size if split.folds is None else -(-len(names) // split.folds)
     many = split.plural
     if len(names) < max(size + 2, split.folds or 0):
-        raise BrainalignError(
-            f"leaving out {size} of {len(names)} {many} leaves fewer than 2 to train on; record more or leave out fewer"
-        )
+        remedy = "record more or leave out fewer"
+        raise BrainalignError(f"leaving out {size} of {len(names)} {many} leaves fewer than 2 to train on; {remedy}")
     n_folds = comb(len(names), size) if split.folds is None else split.folds
     if n_folds > MAX_FOLDS:
-        raise BrainalignError(
-            f"every {size} of {len(names)} {many} left out makes {n_folds:,} folds; use a smaller size, or folds"
-        )
+        remedy = "use a smaller size, or folds"
+        raise BrainalignError(f"every {size} of {len(names)} {many} left out makes {n_folds:,} folds; {remedy}")
     drawn = np.random.default_rng(seed).permutation(np.sort(np.asarray(names, dtype=object)))
     parts = combinations(names, size) if split.folds is None else np.array_split(drawn, split.folds)
     folds = []

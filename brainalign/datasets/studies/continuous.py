@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, Values
-from brainalign.checks import BrainalignError, check_columns, check_unique, listed, naming
+from brainalign.checks import BrainalignError, check_columns, check_rows, check_unique, listed, naming
 from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.events import read_bids_events, read_event_files, usual_names
@@ -253,8 +253,7 @@ def _array_targets(study: Study, files: RunFiles) -> pd.DataFrame:
     n_targets = array_shapes(first)[files.array_of(first, next(iter(files.files)))][-1]
     table = None if files.targets is None else study.locate(files.targets, "targets")
     found = formats.target_table(table, n_targets, "parcel" if files.slow else "sensor", study.placed(files.atlas))
-    if len(found) != n_targets:
-        raise BrainalignError(f"{table}: {len(found)} targets, but {first} has {n_targets}; give a row per target")
+    check_rows(table, len(found), first, n_targets, "give a row per target", "targets")
     return found
 
 
@@ -312,8 +311,7 @@ def _confounds(study: Study, files: RunFiles, run: str, n_shown: int, n_rows: in
     found = []
     for path in study.placed(files.confounds_of(run)):
         table = formats.read_confounds(path, study.continuous.confounds)
-        if len(table) != n_rows:
-            raise BrainalignError(f"{path}: {len(table)} rows where the run has {n_rows}; give a row per volume")
+        check_rows(path, len(table), "the run", n_rows, "give a row per volume")
         found.append(table)
     if found and len(found) != n_shown:
         raise BrainalignError(f"{path}: {len(found)} confounds of {n_shown} presentations of {run}; give one for each")

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_columns, check_finite, check_rows, check_unique, listed
@@ -109,19 +108,15 @@ def check_modality_splits(stimuli: pd.DataFrame, vectors: Values | None = None) 
     """
     if odd := sorted(set(stimuli["split"]) - set(SPLITS)):
         raise BrainalignError(f"splits of stimuli must be among {', '.join(SPLITS)}; got {listed(odd)}")
-    where: list[tuple[str, Sequence[Any] | NDArray[Any], str]] = [
-        ("stimulus", stimuli["stimulus_id"].to_numpy(), "give every image one row and one split")
-    ]
-    if "sha256" in stimuli:
-        where.append(("picture", stimuli["sha256"].to_numpy(), "keep repeats of an image in one split"))
-    if vectors is not None:
-        same = [row.tobytes() for row in np.ascontiguousarray(vectors)]
-        where.append(("picture (equal vectors)", np.array(same, dtype=object), "keep repeats of an image in one split"))
     if "concept" in stimuli:
         held = stimuli["split"].map({"train": "train", "val": "train", "test": "test"})
         _one_split("concept", stimuli["concept"].to_numpy(), held, "leave concepts of test images out of train and val")
-    for what, keys, remedy in where:
-        _one_split(what, keys, stimuli["split"], remedy)
+    _one_split("stimulus", stimuli["stimulus_id"], stimuli["split"], "give every image one row and one split")
+    if "sha256" in stimuli:
+        _one_split("picture", stimuli["sha256"], stimuli["split"], "keep repeats of an image in one split")
+    if vectors is not None:
+        same = np.array([row.tobytes() for row in np.ascontiguousarray(vectors)], dtype=object)
+        _one_split("picture (equal vectors)", same, stimuli["split"], "keep repeats of an image in one split")
     check_unique("the table of stimuli", stimuli["stimulus_id"])
 
 

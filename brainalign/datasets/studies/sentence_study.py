@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_columns, listed
+from brainalign.checks import BrainalignError, check_columns, check_named, check_rows, listed
 from brainalign.datasets import sentences
 from brainalign.datasets.formats import empty_lists
 from brainalign.datasets.problems import Problem
@@ -58,9 +58,8 @@ def sentence_trials(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
     if label is not None:
         check_columns("sentences.label: the table of sentences", trials, [label], "name one of these")
         if values := sorted(set(trials[label].fillna("").astype(str)) - {""} - set(descriptor.sentences.labels)):
-            raise BrainalignError(
-                f"sentences.labels: no sentences say {listed(values)} of {label!r}; give some for every value"
-            )
+            remedy = "give some for every value"
+            raise BrainalignError(f"sentences.labels: no sentences say {listed(values)} of {label!r}; {remedy}")
         trials = trials.assign(label=trials[label].fillna("").astype(str))
     if descriptor.sentences.block_size is not None:
         trials = trials.assign(block=sentences.order_blocks(trials, descriptor.sentences.block_size))
@@ -70,8 +69,7 @@ def sentence_trials(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
 def sentence_sensors(descriptor: Study, n_channels: int) -> pd.DataFrame:
     """Return a row per channel, with its place on the head where names and a montage are given."""
     names = list(descriptor.sentences.channels or [f"E{k + 1:03d}" for k in range(n_channels)])
-    if len(names) != n_channels:
-        raise BrainalignError(f"sentences.channels: {len(names)} names for {n_channels} channels; give one each")
+    check_rows("sentences.channels", len(names), "the EEG", n_channels, "give one name each", "channels")
     table = pd.DataFrame({"target_id": names, "kind": "sensor", "hemi": "", "sensor_type": "eeg"})
     places = np.full((n_channels, 3), np.nan)
     if descriptor.sentences.montage is not None:
@@ -81,11 +79,8 @@ def sentence_sensors(descriptor: Study, n_channels: int) -> pd.DataFrame:
             known = make_standard_montage(descriptor.sentences.montage).get_positions()["ch_pos"]
         except ValueError as error:
             raise BrainalignError(f"sentences.montage: {error}; see mne.channels.get_builtin_montages") from error
-        if absent := [name for name in names if name not in known]:
-            raise BrainalignError(
-                f"sentences.montage: {descriptor.sentences.montage} lacks {listed(absent)}; correct channels, or "
-                "name another montage"
-            )
+        remedy = "correct channels, or name another montage"
+        check_named(f"sentences.montage: {descriptor.sentences.montage}", known, names, "channel", remedy)
         places = 1000 * np.array([known[name] for name in names])
     table[["x_mm", "y_mm", "z_mm"]] = places
     return table.assign(eog=table["target_id"].isin(descriptor.sentences.eog), roi=empty_lists(len(table)))
@@ -107,10 +102,8 @@ def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.Da
     given = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
     check_columns(path, given, ("trial_id", "split"))
     if set(given["split"]) - {*SIDES, UNUSED} or set(SIDES) - set(given["split"]):
-        raise BrainalignError(
-            f"{path}: split is {listed(sorted(set(given['split'])), 5)}; it must be each of {listed(SIDES)}, and "
-            f"{UNUSED!r} for trials that take no part"
-        )
+        known = f"it must be each of {listed(SIDES)}, and {UNUSED!r} for trials that take no part"
+        raise BrainalignError(f"{path}: split is {listed(sorted(set(given['split'])), 5)}; {known}")
     if lost := sorted(set(trials["trial_id"]) - set(given["trial_id"])):
         raise BrainalignError(f"{path}: {len(lost)} trials have no side ({listed(lost)}); give every trial one")
     texts = trials.drop_duplicates("stimulus_id")

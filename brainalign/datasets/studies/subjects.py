@@ -10,19 +10,8 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_columns, check_unique, did_you_mean, listed
-from brainalign.datasets import formats
+from brainalign.datasets import formats, published
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.published import (
-    ALGONAUTS_ROIS,
-    NSD_ROIS,
-    finish_published,
-    open_nsd,
-    read_algonauts,
-    read_nsd_cortex,
-    read_things,
-    read_things_eeg2_raw,
-    read_things_epochs,
-)
 from brainalign.datasets.splits import group_labels, make_image_split, make_splits
 from brainalign.io import file_digest, read_json
 from brainalign.study import (
@@ -120,29 +109,29 @@ def _cut(study: Study) -> dict[str, Any]:
 def _algonauts(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, AlgonautsFiles)
     part: dict[str, Any] = files.model_dump(include={"trust_pickle", "within"})
-    part["rois"] = ALGONAUTS_ROIS if files.rois is None else files.rois
+    part["rois"] = published.ALGONAUTS_ROIS if files.rois is None else files.rois
     part["bad_targets"] = _finish(study, as_they_are)["bad_targets"]
-    return read_algonauts(paths["root"], files.participant, **part).responses
+    return published.read_algonauts(paths["root"], files.participant, **part).responses
 
 
 def _nsd(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, NsdFiles)
     part: dict[str, Any] = files.model_dump(include={"sessions", "mask", "within", "betas"})
-    part["rois"] = NSD_ROIS if files.rois is None else files.rois
-    nsd = open_nsd(paths["root"], files.participant, **part)
-    return finish_published(nsd.responses(), **_finish(study, as_they_are))
+    part["rois"] = published.NSD_ROIS if files.rois is None else files.rois
+    nsd = published.open_nsd(paths["root"], files.participant, **part)
+    return published.finish_published(nsd.responses(), **_finish(study, as_they_are))
 
 
 def _nsd_cortex(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, NsdCortexFiles)
     part: dict[str, Any] = files.model_dump(include={"trust_pickle", "sessions", "within"})
-    return read_nsd_cortex(paths["root"], files.participant, **part, **_finish(study, as_they_are)).responses
+    return published.read_nsd_cortex(paths["root"], files.participant, **part, **_finish(study, as_they_are)).responses
 
 
 def _things_fmri(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, ThingsFmriFiles)
     part: dict[str, Any] = files.model_dump(include={"sessions", "within"})
-    return read_things(paths["root"], files.participant, **part, **_finish(study, as_they_are)).responses
+    return published.read_things(paths["root"], files.participant, **part, **_finish(study, as_they_are)).responses
 
 
 def _things_epochs(study: Study, subject: str, _: bool) -> Responses:
@@ -153,8 +142,8 @@ def _things_epochs(study: Study, subject: str, _: bool) -> Responses:
     if files.release == "eeg2_raw":
         low, high = cut.span_s
         given |= _cut(study) | {"sessions": files.sessions, "band_hz": cut.band_hz, "tmin": low, "tmax": high}
-        return read_things_eeg2_raw(paths["root"], files.participant, **given).responses
-    read = read_things_epochs(paths["root"], files.participant, release=files.release, **given).responses
+        return published.read_things_eeg2_raw(paths["root"], files.participant, **given).responses
+    read = published.read_things_epochs(paths["root"], files.participant, release=files.release, **given).responses
     assert read.times is not None
     first = -np.inf if cut.tmin_s is None else cut.tmin_s - 1e-6
     last = np.inf if cut.tmax_s is None else cut.tmax_s + 1e-6

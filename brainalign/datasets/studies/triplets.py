@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.datasets.studies.subjects import read_images_table
 from brainalign.io import read_lines, read_text_table, reading
 from brainalign.study import Study, TripletFiles, table_column
@@ -121,8 +121,7 @@ def read_triplets(path: Path) -> Numbers:
             f"{values[wrong[0]].tolist()}); write numbers of objects"
         )
     numbers = values.astype(np.int64)
-    a, b, c = numbers.T
-    twice = np.flatnonzero((a == b) | (a == c) | (b == c))
+    twice = np.flatnonzero((np.diff(np.sort(numbers, axis=1)) == 0).any(axis=1))
     if len(twice):
         raise BrainalignError(
             f"{path}: {len(twice)} triplets hold the same object twice (first: line {twice[0] + 1}: "
@@ -216,9 +215,7 @@ def _embedding(path: Path, n_objects: int) -> NDArray[np.float64]:
     with reading(path, "no table of numbers", "write a line of numbers per object"):
         table: Any = pd.read_csv(path, sep=r"[\s,]+", header=None, dtype=np.float64, engine="python")
     values = table.to_numpy()
-    if len(values) != n_objects or not np.isfinite(values).all():
-        raise BrainalignError(
-            f"{path} has {len(values)} rows ({int((~np.isfinite(values)).sum())} values are no numbers), but there are "
-            f"{n_objects} objects; an embedding has a row of numbers per object, in the order of the list"
-        )
+    remedy = "an embedding has a row of numbers per object, in the order of the list"
+    check_rows(path, len(values), "the list of objects", n_objects, remedy)
+    check_finite(str(path), values, remedy)
     return np.asarray(values)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_columns, check_finite, check_named, check_rows
 from brainalign.decoding.training import History, LogitScale, batches, pair_loss, train
 from brainalign.devices import pick_device, seeded
 from brainalign.io import read_safetensors, reading
@@ -152,8 +152,7 @@ class GroundedLanguage:
         return train([self.network_, scale], loss, n_steps, schedule="constant", **rates)
 
     def _fit_relations(self, scenes: NDArray[np.float32], relations: pd.DataFrame, rng: np.random.Generator) -> None:
-        if missing := [name for name in ("scene", "subject", "object", "relation") if name not in relations]:
-            raise BrainalignError(f"relations lack {listed(missing)}; give scene, subject, object and relation")
+        check_columns("relations", relations, ("scene", "subject", "object", "relation"), "give all of them")
         where = relations["scene"].to_numpy(dtype=np.intp)
         if len(where) == 0 or where.min() < 0 or where.max() >= len(scenes):
             raise BrainalignError(f"relations name scenes that are not among the {len(scenes)}; number them from 0")
@@ -255,8 +254,7 @@ class GroundedLanguage:
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], device: str = "auto") -> GroundedLanguage:
         """Return the fitted estimator whose `state` this is."""
-        if absent := [name for name in ("about", "text") if name not in arrays]:
-            raise BrainalignError(f"no grounded language: {listed(absent)} missing; give what GroundedLanguage saved")
+        check_named("no grounded language", arrays, ("about", "text"), "array", "give what GroundedLanguage saved")
         about, where = json.loads(arrays["about"].tobytes()), pick_device(device)
         text, places, out = (arrays[f"network.{name}.weight"].shape for name in ("words.0", "places.0", "words.2"))
         made = cls(out[0], out[1], sharpness=about["sharpness"], device=device)

@@ -16,7 +16,7 @@ from scipy.optimize import nnls
 from scipy.special import stdtrit
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import check_choice, generator
 
 HALF, WHOLE = "half of the regions", "whole networks"
 
@@ -111,8 +111,7 @@ def fill_table(
         name, hidden (`HALF` or `WHOLE`), network ("" for all), r2, low, high, difference,
         difference_low, difference_high, verdict.
     """
-    if reference not in sums:
-        raise BrainalignError(f"reference {reference!r} is not among the predictors ({', '.join(sums)})")
+    check_choice("reference", reference, sums)
     names, of = np.unique(np.asarray(people), return_inverse=True)
     rng, n = np.random.default_rng([seed, 0xB007]), len(names)
     weights = np.stack([np.bincount(d, minlength=n) for d in rng.integers(n, size=(n_draws, n))])
@@ -169,7 +168,7 @@ def shifted_regions(series: NDArray[np.floating[Any]], rng: np.random.Generator)
     """
     n_runs, n_frames, n_regions = series.shape
     least = min(10, n_frames // 4)  # frames between any shift and no shift
-    shifts = rng.integers(least, n_frames - least + 1, size=(n_runs, 1, n_regions))
+    shifts = generator(rng).integers(least, n_frames - least + 1, size=(n_runs, 1, n_regions))
     return np.take_along_axis(series, (np.arange(n_frames)[None, :, None] + shifts) % n_frames, axis=1)
 
 
@@ -181,5 +180,5 @@ def permuted_frames(series: NDArray[np.floating[Any]], rng: np.random.Generator)
     series : array (n_runs, n_frames, n_regions)
     rng : Generator
     """
-    order = rng.permuted(np.tile(np.arange(series.shape[1]), (len(series), 1)), axis=1)
+    order = generator(rng).permuted(np.tile(np.arange(series.shape[1]), (len(series), 1)), axis=1)
     return np.take_along_axis(series, order[:, :, None], axis=1)

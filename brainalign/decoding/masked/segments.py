@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_finite
+from brainalign.checks import BrainalignError, check_finite, check_rows
 
 EDGE = 1e-6  # weight of frames that are used only where no segment has them in its middle
 UNIT = 3.0  # the root mean square of z-scored series, or of parts of them, lies within 1 / 3 and 3
@@ -16,10 +16,8 @@ def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int 
     values = np.ascontiguousarray(series, dtype=np.float32)  # torch takes no view that runs backwards
     if values.ndim != 3 or not values.size:
         raise BrainalignError(f"series has shape {values.shape}; give (n_subjects, n_frames, n_regions)")
-    if n_regions is not None and values.shape[2] != n_regions:
-        raise BrainalignError(
-            f"series has {values.shape[2]} regions but the model was fitted to {n_regions}; use the same parcellation"
-        )
+    if n_regions is not None:
+        check_rows("series", values.shape[2], "the fitted model", n_regions, "use the same parcellation", "regions")
     if values.shape[1] < frames:
         raise BrainalignError(
             f"runs have {values.shape[1]} frames but {frames} are needed; give longer runs or shorter segments"

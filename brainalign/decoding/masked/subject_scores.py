@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from brainalign.checks import BrainalignError, check_apart, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_apart, check_choice, check_finite, check_rows
 from brainalign.decoding.masked.fill_scores import beside_reference
 from brainalign.decoding.masked.model import MaskedBrainModel
 from brainalign.decoding.masked.network import token_correlations
@@ -114,8 +114,7 @@ def person_scores(
     """
     given, whose = np.asarray(labels), np.asarray([str(name) for name in people])
     check_rows("labels", len(given), "people", len(whose), "give one label per row")
-    if reference not in features:
-        raise BrainalignError(f"reference {reference!r} is not among the features ({', '.join(features)})")
+    check_choice("reference", reference, features)
     check_labels("labels", given, whose, n_folds)
     numeric = given.dtype.kind in "iuf"
     for name, values in features.items():

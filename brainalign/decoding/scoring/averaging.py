@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_rows
-from brainalign.decoding.scoring.retrieval import distinct_gallery, similarity_ranks
+from brainalign.checks import check_rows
+from brainalign.decoding.scoring.retrieval import shown_in_gallery, similarity_ranks
 
 
 def repeat_curve(
@@ -52,7 +52,7 @@ def repeat_curve(
     rows_of = [np.asarray(rows) for rows in trials.groupby(["subject", "stimulus_id"], sort=False).indices.values()]
     first = trials.iloc[[rows[0] for rows in rows_of]].reset_index(drop=True)
     fewest = min(len(rows) for rows in rows_of)
-    vectors, column = _gallery(gallery, gallery_ids, first["stimulus_id"])
+    vectors, _, column = shown_in_gallery(gallery, gallery_ids, first["stimulus_id"])
     counts = {"n_stimuli": first["stimulus_id"].nunique(), "n_subjects": first["subject"].nunique()}
     found = []
 
@@ -72,15 +72,6 @@ def repeat_curve(
                 ceilings.append(_halves(queries, others, first, top))
         found.append(_point(count, values, ceilings, top / len(vectors)) | counts)
     return pd.DataFrame(found)
-
-
-def _gallery(gallery: Values, gallery_ids: Any, shown: Any) -> tuple[Values, NDArray[np.intp]]:
-    """Return the vectors of distinct stimuli, and which of them were shown."""
-    vectors, ids = distinct_gallery(gallery, gallery_ids)
-    column = pd.Index(ids).get_indexer(pd.Index(shown))
-    if (column < 0).any():
-        raise BrainalignError(f"{int((column < 0).sum())} tested stimuli are not in the gallery; add their vectors")
-    return vectors, column
 
 
 def _top(ranks: NDArray[np.intp], column: NDArray[np.intp], top: int) -> float:
@@ -140,7 +131,7 @@ def subject_curve(
     readers: dict[Any, list[Values]] = {}
     for rows in table.groupby(["stimulus_id", "subject"], sort=False).indices.values():
         readers.setdefault(table["stimulus_id"].iloc[rows[0]], []).append(decoded[rows].mean(axis=0))
-    vectors, columns = _gallery(gallery, gallery_ids, list(readers))
+    vectors, _, columns = shown_in_gallery(gallery, gallery_ids, list(readers))
     stacks = [np.stack(found) for found in readers.values()]
     sizes = np.array([len(stack) for stack in stacks])
     most = int(np.sort(sizes)[-2:].min())

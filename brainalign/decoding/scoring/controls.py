@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_rows, check_shape
 from brainalign.decoding.scoring.nuisance import decode_neighbours
 from brainalign.decoding.scoring.pair_scores import PairScore, label_hits, retrieval_hits
 from brainalign.decoding.scoring.retrieval import group_of_stimuli
@@ -86,10 +86,7 @@ class ControlMatrix:
             Too few distinct stimuli for an interval beat nothing.
         """
         own = self.pair_scores[("brain", "brain", measure)]
-        if pair_scores.shape != own.shape:
-            raise BrainalignError(
-                f"other scores are {pair_scores.shape} trials x stimuli, the matrix {own.shape}; score the same test"
-            )
+        check_shape("pair_scores", pair_scores.shape, own.shape, "the matrix has", "score the same trials and stimuli")
         gains = own - pair_scores
         test = pairing_test(gains, self.shown, self.groups, self.n_permutations, self.seed)
         return test.p <= level and test.n_stimuli >= MIN_UNITS and self._interval(gains, 1 - 2 * level).low > 0

@@ -21,8 +21,8 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+from brainalign.arrays import Values, label_codes
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_named, check_rows, numbers
 from brainalign.decoding.training import check_signals
 
 Labels = NDArray[Any]
@@ -46,12 +46,13 @@ def signal_features(signals: Values, kind: Literal["raw", "log_power", "covarian
         Samples.
     """
     check_choice("kind", kind, ("raw", "log_power", "covariance"))
+    signals = numbers("signals", signals)
     if signals.ndim != 3 or (kind != "raw" and signals.shape[2] < window):
         raise BrainalignError(
             f"signals of shape {signals.shape} must be (n_trials, n_channels, n_times) with at least {window} times"
         )
     check_finite("signals", signals, "drop those trials or interpolate those channels")
-    signals = np.asarray(signals, dtype=np.float64)
+    signals = signals.astype(np.float64, copy=False)
     n, n_channels, n_times = signals.shape
     if kind == "raw":
         return signals.reshape(n, -1)
@@ -125,10 +126,11 @@ class LinearDecoder(BaseEstimator):  # type: ignore[misc]
         """
         check_choice("sharing", self.sharing, ("own", "pooled", "partial"))
         check_choice("features", self.features, ("raw", "log_power", "covariance"))
-        signals, targets = np.asarray(signals), np.asarray(targets, dtype=np.float64)
+        signals, targets = numbers("signals", signals), numbers("targets", targets, np.float64)
         self._shape = signals.shape[1:]
-        self._names = {str(name): name for name in np.unique(subjects)}  # 7 and "7" are one subject
-        subjects = np.asarray(subjects).astype(str)
+        codes, names = label_codes("subjects", subjects)
+        self._names = {str(name): name for name in names}  # 7 and "7" are one subject
+        subjects = names.astype(str)[codes]
         check_rows("signals", len(signals), "targets", len(targets), "give one target per trial")
         check_rows("subjects", len(subjects), "targets", len(targets), "give one subject per trial")
         check_finite("targets", targets, "embed those stimuli again")
@@ -170,7 +172,7 @@ class LinearDecoder(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         check_rows("subjects", len(subjects), "signals", len(signals), "give one subject per trial")
-        signals, subjects = np.asarray(signals), np.asarray(subjects).astype(str)
+        signals, subjects = numbers("signals", signals), np.asarray(subjects).astype(str).ravel()
         check_signals(signals, subjects, self._shape)
         return self._predict(self._features(signals, subjects), subjects, self._fitted, self.rho_)
 
@@ -232,11 +234,9 @@ class LinearDecoder(BaseEstimator):  # type: ignore[misc]
         return np.asarray(kernel)
 
     def _predict(self, seen: Values, subjects: Labels, fitted: dict[Any, _Fitted], rho: float) -> Values:
-        if self.sharing == "own" and (unknown := sorted(set(subjects.tolist()) - set(fitted))):
-            raise BrainalignError(
-                f"no decoder for subject(s) {listed(unknown)}; fitted: {listed(sorted(fitted), 6)}. "
-                'sharing="pooled" or "partial" decode new subjects'
-            )
+        if self.sharing == "own":
+            remedy = 'sharing="pooled" or "partial" decode new subjects'
+            check_named("fitted decoders", fitted, np.unique(subjects).tolist(), "subject", remedy)
         found = np.empty((len(seen), next(iter(fitted.values())).dual.shape[1]))
         for name, one in fitted.items():
             rows = subjects == name if self.sharing == "own" else np.ones(len(seen), dtype=bool)

@@ -105,13 +105,7 @@ def retrieval_accuracy(
     check_rows("queries", len(queries), "shown", len(shown), "name the shown stimulus of every trial")
     check_rows("gallery", len(gallery), "gallery_ids", len(gallery_ids), "name the stimulus of every row")
     check_finite("gallery", gallery, "embed those stimuli again")
-    vectors, ids = distinct_gallery(gallery, gallery_ids)
-    column = pd.Index(ids).get_indexer(pd.Index(np.asarray(shown)))
-    if (column < 0).any():
-        absent = sorted({str(s) for s in np.asarray(shown)[column < 0]})
-        raise BrainalignError(
-            f"{len(absent)} shown stimuli are not in the gallery ({listed(absent)}); add their vectors"
-        )
+    vectors, ids, column = shown_in_gallery(gallery, gallery_ids, shown)
     people = np.zeros(len(queries), dtype=int) if subjects is None else np.asarray(subjects)
     check_rows("subjects", len(people), "queries", len(queries), "give one per trial")
     stimulus_groups = None if groups is None else group_of_stimuli(np.asarray(groups), column, ids)
@@ -176,6 +170,18 @@ def distinct_gallery(gallery: Values, gallery_ids: Sequence[Any] | NDArray[Any])
     return unit_rows(sums), np.asarray(ids)
 
 
+def shown_in_gallery(gallery: Values, gallery_ids: Any, shown: Any) -> tuple[Values, NDArray[Any], Rows]:
+    """Return the `distinct_gallery`, and the row of it that was shown in every trial; raise where there is none."""
+    vectors, ids = distinct_gallery(gallery, gallery_ids)
+    column = pd.Index(ids).get_indexer(pd.Index(np.asarray(shown)))
+    if (column < 0).any():
+        absent = sorted({str(s) for s in np.asarray(shown)[column < 0]})
+        raise BrainalignError(
+            f"{len(absent)} shown stimuli are not in the gallery ({listed(absent)}); add their vectors"
+        )
+    return vectors, ids, column
+
+
 def unit_rows(rows: Values) -> Values:
     """Return rows (n_rows, n_dimensions) at unit length, in float64; a row of zeros stays as it is."""
     rows = np.asarray(rows, dtype=np.float64)
@@ -202,9 +208,7 @@ def similarity_ranks(queries: Values, gallery: Values) -> Rows:
 
 def shown_ranks(vectors: Values, targets: Values, stimuli: "Sequence[Any] | pd.Series[Any]") -> Rows:
     """Return the rank (n_trials,) of every trial's stimulus among the distinct ones of all trials."""
-    shown = np.asarray(stimuli)
-    gallery, ids = distinct_gallery(targets, shown)
-    column = pd.Index(ids).get_indexer(pd.Index(shown))
+    gallery, _, column = shown_in_gallery(targets, stimuli, stimuli)
     return np.asarray(similarity_ranks(vectors, gallery)[np.arange(len(column)), column])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, generator
 
 Keep = Literal["power", "cross-spectrum"]
 KEEPS = ("power", "cross-spectrum")
@@ -53,7 +53,7 @@ def phase_randomised(
     variables. Physical Review Letters 73:951-954. doi:10.1103/PhysRevLett.73.951
     """
     _check(signals, keep, n_samples)
-    found = np.array(signals, dtype=np.result_type(signals, np.float32))
+    found, rng = np.array(signals, dtype=np.result_type(signals, np.float32)), generator(rng)
     for length, rows in _by_length(signals, n_samples):
         spectrum = np.fft.rfft(signals[rows, :, :length], axis=2)
         channels = spectrum.shape[1] if keep == "power" else 1
@@ -96,7 +96,7 @@ def spectrum_noise(
     labels = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
     check_rows("groups", len(labels), "signals", n, "give one per trial")
     inside = np.arange(n_times) < (np.full(n, n_times) if n_samples is None else n_samples)[:, None]
-    found = np.array(signals, dtype=np.result_type(signals, np.float32))
+    found, rng = np.array(signals, dtype=np.result_type(signals, np.float32)), generator(rng)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         spectrum = np.fft.rfft(signals[rows] * inside[rows, None], axis=2)

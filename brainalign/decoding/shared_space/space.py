@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, check_shape, listed
 from brainalign.decoding.scoring import reciprocal_rank
 from brainalign.decoding.shared_space.linear_paths import (
     USUAL,
@@ -203,11 +203,8 @@ class SharedSpace(BaseEstimator):  # type: ignore[misc]
         """Apply the network of a modality to trials, before its vectors are brought to unit length."""
         check_choice("modality", modality, self.scales_)
         check_rows("subjects", len(subjects), "values", len(values), "give one subject per trial")
-        if values.shape[1:] != self.shapes_[modality]:
-            raise BrainalignError(
-                f"{modality}: trials of shape {values.shape[1:]}, but training trials had {self.shapes_[modality]}; "
-                "select the same channels and times"
-            )
+        remedy = "select the same channels and times"
+        check_shape(f"{modality}: a trial", values.shape[1:], self.shapes_[modality], "training trials had", remedy)
         check_finite(modality, values, "drop those trials")
         found = []
         with torch.no_grad():

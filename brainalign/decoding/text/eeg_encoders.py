@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, check_shape
 from brainalign.decoding.text.glim import GlimEncoder
 from brainalign.decoding.training import EegShape, SubjectLayers, silenced
 from brainalign.features import find_function
@@ -59,11 +59,8 @@ class PluginEncoder(nn.Module):
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens (n, 1, n_outputs) and vectors (n, n_outputs)."""
         vector = self.network(self.subjects(silenced(signals, mask), prompt[:, 2] - 1))
-        if vector.shape != (len(signals), self.width):
-            raise BrainalignError(
-                f"{self.model} returned the shape {tuple(vector.shape)}, not {(len(signals), self.width)}; give a "
-                "model with one vector of n_outputs per recording"
-            )
+        remedy = "give a model with one vector of n_outputs per recording"
+        check_shape(f"what {self.model} returned", vector.shape, (len(signals), self.width), "vectors have", remedy)
         return vector[:, None], vector
 
 

@@ -20,7 +20,7 @@ from brainalign.checks import BrainalignError, check_choice
 from brainalign.decoding.text.language import IGNORED, CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.training import batches, train
 from brainalign.devices import seeded
-from brainalign.study import check_complete, find_weights, quantized_file
+from brainalign.study import check_complete, find_weights, loading_model, quantized_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -64,7 +64,9 @@ def pretrained(weights: str, *, dtype: Dtype = "float32", trust_pickle: bool = F
     where = find_weights(weights)
     given: dict[str, Any] = {"local_files_only": Path(where).is_dir(), "trust_remote_code": False}
     given |= quantized_file(Path(where))
-    try:
+    others = "trust_pickle=True loads other weight files, if you trust them"
+    remedy = f"Give a folder with model.safetensors, config.json and tokenizer, or a hub id; {others}"
+    with loading_model(f"a language model from {weights!r}", remedy):
         config = AutoConfig.from_pretrained(where, **given)
         kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         model, loading = kind.from_pretrained(
@@ -75,12 +77,6 @@ def pretrained(weights: str, *, dtype: Dtype = "float32", trust_pickle: bool = F
             **given,
         )
         tokenizer = AutoTokenizer.from_pretrained(where, **given)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BrainalignError(
-            f"cannot load a language model from {weights!r}: {reason} Give a folder with model.safetensors, "
-            "config.json and tokenizer, or a hub id; trust_pickle=True loads other weight files, if you trust them"
-        ) from error
     check_complete(loading["missing_keys"], weights)
     return (Seq2SeqLanguage if config.is_encoder_decoder else CausalLanguage)(model, tokenizer, weights)
 

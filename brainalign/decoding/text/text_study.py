@@ -11,23 +11,8 @@ import pandas as pd
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
-from brainalign.decoding.scoring import (
-    ControlMatrix,
-    Decode,
-    NuisanceScores,
-    Retrieval,
-    altered,
-    content_hits,
-    control_matrix,
-    leave_block_out,
-    mean_cosine,
-    nuisance_scores,
-    repeat_curve,
-    retrieval_accuracy,
-    retrieval_hits,
-    subject_curve,
-    zero_shot_labels,
-)
+from brainalign.decoding import scoring
+from brainalign.decoding.scoring import Decode
 from brainalign.decoding.text.scores import constant_sentence, text_scores
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, nearest_sentences
 from brainalign.decoding.training import Trials
@@ -73,8 +58,8 @@ class TextStudy:
 class TextFound:
     """What was found of one decoder: tables by name, see `study_text`; nuisances with the scores of all pairs."""
 
-    matrix: ControlMatrix
-    nuisances: NuisanceScores
+    matrix: scoring.ControlMatrix
+    nuisances: scoring.NuisanceScores
     tables: dict[str, pd.DataFrame]
     sentences_by: str
     chosen: dict[str, float]
@@ -114,7 +99,7 @@ def study_text(
     """
     given = _joined(study.train, study.val)
     # First, as it takes seconds: what is wrong with the tables shows before networks are trained.
-    nuisances = nuisance_scores(
+    nuisances = scoring.nuisance_scores(
         given, study.test, _hits, answers=_nearest(study.train), n_permutations=n_permutations, seed=seeds[0]
     )
     fitted = {seed: make(given, seed) for seed in seeds}
@@ -125,7 +110,7 @@ def study_text(
             return _decoding(fitted[seed], study.train)  # trained on brains once
         return _decoding(make(Trials(signals, targets, meta), seed), study.train)
 
-    matrix = control_matrix(
+    matrix = scoring.control_matrix(
         fit,
         given,
         study.test,
@@ -140,7 +125,7 @@ def study_text(
     ids, subjects, groups = (study.test.meta[name].to_numpy() for name in ("stimulus_id", "subject", "task"))
     asked = study.test.targets, ids, ids
     drawn |= {"subjects": subjects, "groups": groups}
-    found = {seed: retrieval_accuracy(one.vectors, *asked, seed=seed, **drawn) for seed, one in decoded.items()}
+    found = {seed: scoring.retrieval_accuracy(one.vectors, *asked, seed=seed, **drawn) for seed, one in decoded.items()}
     shown = decoded[seeds[0]]
     trained = _decoding(first, study.train)(study.train.signals, study.train.meta).sentences
     zero, confusion = _zero_shot(shown.vectors, study, n_permutations, seeds[0])
@@ -194,8 +179,8 @@ def _joined(*parts: Trials) -> Trials:
 
 def _hits(outputs: Decoded, distinct: Trials) -> dict[str, Values]:
     sentences, row = np.unique(np.array(outputs.sentences, dtype=object), return_inverse=True)
-    overlap = content_hits(list(sentences), distinct)
-    return {**retrieval_hits(outputs.vectors, distinct), **{name: of[row] for name, of in overlap.items()}}
+    overlap = scoring.content_hits(list(sentences), distinct)
+    return {**scoring.retrieval_hits(outputs.vectors, distinct), **{name: of[row] for name, of in overlap.items()}}
 
 
 def _averaged(fit: TextFit, vectors: Values, study: TextStudy, n_draws: int, seed: int) -> pd.DataFrame:
@@ -203,10 +188,12 @@ def _averaged(fit: TextFit, vectors: Values, study: TextStudy, n_draws: int, see
     test = study.test
     ids = test.meta["stimulus_id"].to_numpy()
     weighed = vectors * _reader_weights(fit, study)[:, None]
-    curve = subject_curve(weighed, test.meta, test.targets, ids, n_draws=n_draws, seed=seed)
+    curve = scoring.subject_curve(weighed, test.meta, test.targets, ids, n_draws=n_draws, seed=seed)
     tables = [curve.assign(over="subjects")]
     if test.meta.groupby(["subject", "stimulus_id"]).size().min() > 1:
-        repeats = repeat_curve(test.signals, test.meta, fit.embed, test.targets, ids, n_draws=n_draws, seed=seed)
+        repeats = scoring.repeat_curve(
+            test.signals, test.meta, fit.embed, test.targets, ids, n_draws=n_draws, seed=seed
+        )
         tables.append(repeats.drop(columns="n_subjects").assign(over="repeats"))
     return pd.concat(tables, ignore_index=True)
 
@@ -243,7 +230,7 @@ def _zero_shot(vectors: Values, study: TextStudy, n: int, seed: int) -> tuple[pd
     shown, labels, groups = (meta[name].to_numpy()[rows] for name in ("stimulus_id", "label", "task"))
     vectors, texts = study.components.inverse(vectors[rows]), study.test_vectors[rows]
     given = vectors, texts, shown, labels, study.wordings, study.components.mean
-    found = zero_shot_labels(*given, groups=groups, n_permutations=n, seed=seed)
+    found = scoring.zero_shot_labels(*given, groups=groups, n_permutations=n, seed=seed)
     return found.table, found.confusion.reset_index().melt(id_vars="true", var_name="told", value_name="n")
 
 
@@ -253,7 +240,7 @@ def _label_nuisances(given: Trials, study: TextStudy, n: int, seed: int) -> list
     if not all(rows.any() for rows in labelled):
         return []
     known = [side.select(rows) for side, rows in zip(sides, labelled, strict=True)]
-    return [nuisance_scores(known[0], known[1], label="label", n_permutations=n, seed=seed).table]
+    return [scoring.nuisance_scores(known[0], known[1], label="label", n_permutations=n, seed=seed).table]
 
 
 def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int, has_blocks: bool) -> pd.DataFrame:
@@ -264,7 +251,7 @@ def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int,
         given = Trials(signals, targets, meta)
         return _decoding(make(given, seed), given)
 
-    return leave_block_out(fit, _joined(study.train, study.val, study.test), _hits, answers=_nearest, seed=seed)
+    return scoring.leave_block_out(fit, _joined(study.train, study.val, study.test), _hits, answers=_nearest, seed=seed)
 
 
 def _text_scores(
@@ -274,7 +261,7 @@ def _text_scores(
     meta = study.test.meta
     said = {"decoded": decoded, "constant": [constant_sentence(trained)] * len(decoded)}
     if fit.teacher_forced is not None:
-        noise = altered(study.test, "noise", np.random.default_rng([seed, 2]), WITHIN, "power")
+        noise = scoring.altered(study.test, "noise", np.random.default_rng([seed, 2]), WITHIN, "power")
         for name, signals in (("teacher-forced", study.test.signals), ("teacher-forced noise", noise.signals)):
             said[name] = fit.teacher_forced(signals, meta, meta["text"].tolist())
     # The extra `eval` is optional: what is not installed is left out.
@@ -298,7 +285,7 @@ def _relevance(fit: TextFit, study: TextStudy, seed: int) -> pd.DataFrame:
     return table.assign(time_s=study.times_s[0] + step * middle)
 
 
-def _sentences(decoded: Decoded, found: Retrieval, study: TextStudy) -> pd.DataFrame:
+def _sentences(decoded: Decoded, found: scoring.Retrieval, study: TextStudy) -> pd.DataFrame:
     meta = study.test.meta
     text = meta.drop_duplicates("stimulus_id").set_index("stimulus_id")["text"]
     told = meta[["trial_id", "subject", "task"]].assign(true=meta["text"], decoded=decoded.sentences)
@@ -348,13 +335,13 @@ def exchange_relevance(
         test = test.select(np.sort(rng.choice(len(test.meta), MOST_TRIALS, replace=False)))
     groups = pd.factorize(test.meta["subject"])[0]
     edges = np.linspace(0, n_times, n_windows + 1).astype(int)
-    whole = mean_cosine(embed(test.signals, test.meta), test.targets)
+    whole = scoring.mean_cosine(embed(test.signals, test.meta), test.targets)
     rows = []
     for channel in range(test.signals.shape[1]):
         for start, stop in pairwise(edges):
             signals = np.array(test.signals)
             signals[:, channel, start:stop] = test.signals[permute_within(groups, 1, rng)[0], channel, start:stop]
-            loss = whole - mean_cosine(embed(signals, test.meta), test.targets)
+            loss = whole - scoring.mean_cosine(embed(signals, test.meta), test.targets)
             share = loss / whole if whole > 0 else np.nan
             rows.append({"channel": channel, "start": start, "stop": stop, "loss": loss, "share": share})
     return pd.DataFrame(rows)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainalign.arrays import Values, average_rows
-from brainalign.checks import BrainalignError, check_apart, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_apart, check_columns, check_finite, check_rows, check_shape, listed
 
 TURN = 1e-5  # of the cosine of two vectors of one text
 ROUNDING = 1e-5  # of the length of a vector
@@ -46,8 +46,7 @@ class Trials:
 
     def column(self, *names: str) -> pd.DataFrame:
         """Return columns of the table."""
-        if missing := [name for name in names if name not in self.meta]:
-            raise BrainalignError(f"the table of trials lacks {missing}; it has {list(self.meta)}: add the column(s)")
+        check_columns("the table of trials", self.meta, names, "add it")
         return self.meta[list(names)]
 
     def select(self, rows: NDArray[Any]) -> "Trials":
@@ -264,11 +263,8 @@ def check_training(
         if part is None:
             continue
         check_signals(part.signals, part.meta, train.signals.shape[1:], name)
-        if part.targets.shape[1:] != train.targets.shape[1:]:
-            raise BrainalignError(
-                f"targets of {name} have {part.targets.shape[1:]} dimensions, those of train {train.targets.shape[1:]};"
-                " take both from one text model"
-            )
+        vectors, of_train = part.targets.shape[1:], train.targets.shape[1:]
+        check_shape(f"a target of {name}", vectors, of_train, "those of train have", "take both from one text model")
         check_finite(f"targets of {name}", part.targets, "embed those texts again")
     if val is not None:
         check_unseen([train], [val], ("train", "val"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign import statistics
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_finite, check_rows, check_shape
 
 MIN_AREAS = 4
 NULLS = ("p_layers", "p_areas", "p_latencies", "p_stimuli", "p_independent_areas")
@@ -140,11 +140,8 @@ def convergence_scores(
     check_rows("areas", len(places), "distance_mm", n_areas, "give one name per area")
     if separation_mm is None:
         separation_mm = np.abs(distance[:, None] - distance)
-    if np.shape(separation_mm) != (n_areas, n_areas):
-        raise BrainalignError(
-            f"separation_mm has shape {np.shape(separation_mm)} but there are {n_areas} areas; give a distance for "
-            "every pair of areas"
-        )
+    remedy = "give a distance for every pair of areas"
+    check_shape("separation_mm", np.shape(separation_mm), (n_areas, n_areas), "areas need", remedy)
     if spins is None and n_areas > statistics.MAX_AREAS:
         raise BrainalignError(
             f"{n_areas} areas are more than {statistics.MAX_AREAS}; give spins, or average them in parcels"

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_among, listed
 from brainalign.encoding.convergence.scores import (
     Convergence,
     LayerScores,
@@ -78,12 +78,8 @@ def converge_subjects(
             f"{listed(sorted(random))}; fit both to the same subjects"
         )
     known = sorted({area for scores in trained.values() for area in scores.areas})
-    for name in [*origin, *(areas or ())] if known else ():
-        if name not in known:
-            raise BrainalignError(
-                f"region {name!r} is not among the regions of any subject ({listed(known, 12)})"
-                f"{did_you_mean(name, known)}; correct converge.origin or areas"
-            )
+    asked = [*origin, *(areas or ())] if known else []
+    check_among("converge.origin or areas", asked, known, "the regions of any subject")
     parts = []
     pairs = {name: (of_areas(trained[name], areas, origin), of_areas(random[name], areas, origin)) for name in trained}
     for measured, subjects, (mine, twin) in cohorts(pairs):

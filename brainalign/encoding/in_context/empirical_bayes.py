@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_shape
 from brainalign.encoding.in_context.inputs import LinearWeights, check_features
 from brainalign.regression import Array, as_tensor, check_arrays, refuse, same_kind_as
 
@@ -33,11 +33,8 @@ class WeightPrior:
 
     def __post_init__(self) -> None:
         n = len(self.mean)
-        if self.covariance.shape != (n, n):
-            raise BrainalignError(
-                f"the prior's mean has shape {self.mean.shape} but its covariance {self.covariance.shape}; "
-                "the covariance must have a row and a column for each weight and, last, the bias"
-            )
+        remedy = "give a row and a column for each weight and, last, the bias"
+        check_shape("the covariance of a prior", self.covariance.shape, (n, n), "its mean asks for", remedy)
 
     @property
     def n_features(self) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, check_width
 from brainalign.regression import Array, MeanScore, as_tensor, same_kind_as
 from brainalign.statistics import pearson, r2
 
@@ -39,11 +39,7 @@ def check_unit_rows(name: str, X: Array) -> None:
 
 def check_features(name: str, X: Array, n_features: int, owner: str) -> None:
     """Raise unless features have two axes and the width that a prior, a checkpoint or a fit knows."""
-    if X.ndim != 2 or X.shape[1] != n_features:
-        raise BrainalignError(
-            f"{name} has shape {tuple(X.shape)} but the {owner} knows {n_features} features; use the same model, layer "
-            "and reduction"
-        )
+    check_width(name, X.shape, n_features, f"the {owner} knows", "use the same model, layer and reduction")
 
 
 def check_context(X: Array, n_features: int) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_width
 from brainalign.encoding.in_context.empirical_bayes import WeightPrior, estimate_prior
 from brainalign.encoding.in_context.encoder import InContextEncoder
 from brainalign.encoding.in_context.inputs import unit_rows
@@ -130,11 +130,8 @@ class Reduction:
 
     def __call__(self, features: Values) -> NDArray[np.float32]:
         """Return unit rows (n_images, n_components), float32; other widths, or an image without direction, raise."""
-        if features.ndim != 2 or features.shape[1] != len(self.mean):
-            raise BrainalignError(
-                f"features have shape {features.shape} but the networks were trained on {len(self.mean)} features; "
-                "pre-train on the features of this model and layer"
-            )
+        remedy = "pre-train on the features of this model and layer"
+        check_width("features", features.shape, len(self.mean), "the networks were trained on", remedy)
         return np.asarray(unit_rows((features - self.mean) @ self.components.T), dtype=np.float32)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from brainalign.arrays import Layers, Rows, Values
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError, check_named, check_rows, check_width
 from brainalign.encoding.in_context.inputs import check_features, unit_rows
 from brainalign.encoding.in_context.pretraining import PretrainedLayer, Reduction
 from brainalign.encoding.in_context.study import InContextEnsemble, score_context
@@ -94,11 +94,7 @@ class FewImages:
         subject = self.subject
         self.contexts = {"layers": {}, "subjects": self.about["subjects"], "n_images": self.about["n_images"]}
         for layer, features in layers.items():
-            if layer not in self.networks:
-                raise BrainalignError(
-                    f"no network was trained for layer {layer!r}, but for {', '.join(self.networks)}; run pretrain "
-                    "again"
-                )
+            check_named("pretrain", self.networks, [layer], "network for layer", "run it again")
             found = score_context(
                 self.networks[layer],
                 np.asarray(features.align_to(subject.responses).values),
@@ -156,11 +152,8 @@ def reduce_texts(reduction: Reduction, texts: Values) -> Values:
 
     Texts and images of a shared space lie apart, so each is taken about its own mean.
     """
-    if texts.shape[1] != len(reduction.mean):
-        raise BrainalignError(
-            f"texts have {texts.shape[1]} features but images {len(reduction.mean)}: they are not of one space; take "
-            "layers: [visual_projection] of the same model"
-        )
+    remedy = "they are not of one space: take layers: [visual_projection] of the same model"
+    check_width("the array of texts", texts.shape, len(reduction.mean), "images have", remedy)
     if len(texts) < 2:
         raise BrainalignError("one text has no others to be compared with; give two or more text_queries")
     return np.asarray(unit_rows((texts - texts.mean(axis=0)) @ reduction.components.T))

@@ -14,23 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from brainalign import regression
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, check_shape
 from brainalign.devices import pick_device, seeded
+from brainalign.encoding.networks import token_inputs
 from brainalign.encoding.networks.closed_form import solve
-from brainalign.encoding.networks.token_inputs import (
-    Scales,
-    Shape,
-    check_fit_arrays,
-    check_predict_arrays,
-    correlations,
-    finite,
-    in_parts,
-    rows_at_once,
-    rows_of,
-    semantic_moments,
-    target_scales,
-    token_scales,
-)
+from brainalign.encoding.networks.token_inputs import Shape
 from brainalign.io import read_json, reading, write_atomically, write_json
 
 NOT_KEPT = {"checkpoint", "progress"}  # of the options on disk: where it was trained and who watched
@@ -56,7 +44,7 @@ class Standardised(nn.Module):
             self.register_buffer(f"sd_{name}", torch.ones(size))
         self.register_buffer("chosen", torch.zeros(shape.n_targets, dtype=torch.long))
 
-    def set_moments(self, name: str, moments: Scales) -> None:
+    def set_moments(self, name: str, moments: token_inputs.Scales) -> None:
         """Keep mean and standard deviation of "tokens", "semantics" or "Y"; a standard deviation of 0 counts as 1."""
         mean, sd = moments
         self.get_buffer(f"mean_{name}").copy_(mean)
@@ -135,10 +123,11 @@ class TokenEncoder(regression.MeanScore, BaseEstimator):  # type: ignore[misc]
     ) -> regression.Array:
         """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
         predicted = self.predict(X, semantics)
-        if tuple(predicted.shape) != tuple(Y.shape):
-            raise BrainalignError(f"Y has shape {tuple(Y.shape)} but predictions have {tuple(predicted.shape)}")
+        check_shape("Y", Y.shape, predicted.shape, "predictions have", "give what was measured in these rows")
         measured = regression.as_tensor(Y)
-        return regression.same_kind_as(Y)(correlations(regression.as_tensor(predicted).to(measured.device), measured))
+        return regression.same_kind_as(Y)(
+            token_inputs.correlations(regression.as_tensor(predicted).to(measured.device), measured)
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write parameters (safetensors) and everything else of the fit (JSON) into a folder."""
@@ -254,13 +243,13 @@ class Readout(_FittedReadout, TokenEncoder):
         regression.refuse(name, roi=roi, semantics=None if self.reads_semantics else semantics)
         if self.reads_semantics and semantics is None:
             raise BrainalignError(f"{name} needs semantics=(n_rows, n_semantic); without them choose another read-out")
-        shape = check_fit_arrays(X, Y, grid, semantics)
+        shape = token_inputs.check_fit_arrays(X, Y, grid, semantics)
         rows = regression.carve_validation(len(Y), self.validation, regression.labels_of(groups), self.seed)
         whole = Standardised(shape)  # by training rows; its networks follow
-        whole.set_moments("Y", target_scales(Y, rows[0]))
-        whole.set_moments("tokens", token_scales(X, rows[0], finite))
+        whole.set_moments("Y", token_inputs.target_scales(Y, rows[0]))
+        whole.set_moments("tokens", token_inputs.token_scales(X, rows[0], token_inputs.finite))
         if semantics is not None:
-            whole.set_moments("semantics", semantic_moments(semantics, rows[0]))
+            whole.set_moments("semantics", token_inputs.semantic_moments(semantics, rows[0]))
         whole.to(pick_device(self.device))
         arrays = _Arrays(whole, X, Y, semantics)
         networks: list[nn.Module] = []
@@ -294,7 +283,7 @@ class Readout(_FittedReadout, TokenEncoder):
     def predict(self, X: regression.Array, semantics: regression.Array | None = None) -> regression.Array:
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and their semantics."""
         check_is_fitted(self, "module_")
-        check_predict_arrays(type(self).__name__, self.module_.shape, X, semantics)
+        token_inputs.check_predict_arrays(type(self).__name__, self.module_.shape, X, semantics)
         return in_batches(self.module_, self.module_, X, *([] if semantics is None else [semantics]))
 
     def _check_options(self) -> None:
@@ -339,10 +328,10 @@ def in_batches(
 ) -> regression.Array:
     """Return a function of rows of arrays, without gradients, a bounded number of rows at a time."""
     device = whole.get_buffer("chosen").device
-    found = in_parts(
-        lambda some: function(*(rows_of(array, some, device) for array in (first, *others))),
+    found = token_inputs.in_parts(
+        lambda some: function(*(token_inputs.rows_of(array, some, device) for array in (first, *others))),
         torch.arange(len(first)),
-        rows_at_once(whole.shape),
+        token_inputs.rows_at_once(whole.shape),
     )
     return regression.same_kind_as(first)(found)
 
@@ -358,7 +347,7 @@ class _Arrays:
         self.semantics = None if semantics is None else whole.standard("semantics", regression.as_tensor(semantics))
 
     def tokens_of(self, rows: torch.Tensor) -> torch.Tensor:
-        return self.whole.standard("tokens", rows_of(self.tokens, rows, self.Y.device))
+        return self.whole.standard("tokens", token_inputs.rows_of(self.tokens, rows, self.Y.device))
 
     def predicted(self, network: Callable[..., Any], rows: torch.Tensor, tokens: torch.Tensor) -> Any:
         return network(tokens, None if self.semantics is None else self.semantics[rows])
@@ -370,14 +359,16 @@ class _Arrays:
 
     def correlations_of(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
         predicted = lambda some: self.predicted(network, some, self.tokens_of(some))  # noqa: E731
-        return correlations(in_parts(predicted, rows, rows_at_once(self.whole.shape)), self.Y[rows])
+        return token_inputs.correlations(
+            token_inputs.in_parts(predicted, rows, token_inputs.rows_at_once(self.whole.shape)), self.Y[rows]
+        )
 
     def solved(self, network: Any, rows: Sequence[torch.Tensor]) -> torch.Tensor:
         """Solve for the channel weights of a network, and return r on validation rows before they taught them."""
         seen = lambda some: self.predicted(network.seen, some, self.tokens_of(some))  # noqa: E731
         sizes = *network.weight.shape, max(network.weight.shape[1], network.fields()[0].numel())
         r: Any = None
-        for weight, bias in solve(seen, self.Y.__getitem__, rows, rows_at_once(self.whole.shape), sizes):
+        for weight, bias in solve(seen, self.Y.__getitem__, rows, token_inputs.rows_at_once(self.whole.shape), sizes):
             network.weight.copy_(weight)
             network.bias.copy_(bias)
             r = self.correlations_of(network, rows[1]) if r is None else r

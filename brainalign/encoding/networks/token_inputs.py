@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.checkpoint import checkpoint
 
-from brainalign.checks import BrainalignError, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_finite, check_rows, check_width, listed
 from brainalign.regression import Array, as_tensor, check_kind
 
 # Numbers read in one go, or of one array that depends on rows, targets and space: 16 MB, and a few such arrays.
@@ -33,11 +33,9 @@ def check_tokens(X: Array, Y: Array, grid: tuple[int, int] | None, *, needs_grid
         raise BrainalignError(
             f"X has {X.shape[1]} tokens but no grid; give grid=(rows, cols), which features.grid holds"
         )
-    if grid is not None and grid[0] * grid[1] != X.shape[1]:
-        raise BrainalignError(
-            f"X has {X.shape[1]} tokens but grid {tuple(grid)} has {grid[0] * grid[1]} places; leave tokens "
-            "without a place (class, registers) out"
-        )
+    if grid is not None:
+        remedy = "leave tokens without a place (class, registers) out"
+        check_rows("X", X.shape[1], f"grid {tuple(grid)}", grid[0] * grid[1], remedy, "tokens")
 
 
 def rows_of(array: Array, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -163,11 +161,8 @@ def check_predict_arrays(name: str, shape: Shape, X: Array | None, semantics: Ar
         remedy = "needs semantics=, as in fit" if semantics is None else "cannot use semantics; leave them out"
         raise BrainalignError(f"{name} {remedy}")
     if semantics is not None:
-        width = _check_semantics(semantics, len(semantics if X is None else X))
-        if width != shape.n_semantic:
-            raise BrainalignError(
-                f"semantics has {width} columns but {name} was fitted on {shape.n_semantic}; use the same source"
-            )
+        _check_semantics(semantics, len(semantics if X is None else X))
+        check_width("semantics", semantics.shape, shape.n_semantic, f"{name} was fitted on", "use the same source")
 
 
 def _check_semantics(semantics: Array, n_rows: int) -> int:

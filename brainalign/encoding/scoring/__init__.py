@@ -14,7 +14,16 @@ from brainalign.encoding.scoring.continuous_runs import (
     turned_in_time,
     unique_null,
 )
-from brainalign.encoding.scoring.crossval import Evaluation, LeftOut, encode_folds, evaluate, row_space, split_folds
+from brainalign.encoding.scoring.crossval import (
+    Evaluation,
+    Folds,
+    LeftOut,
+    encode_folds,
+    evaluate,
+    fold_interval,
+    row_space,
+    split_folds,
+)
 from brainalign.encoding.scoring.dictionary_study import DictionaryStudy
 from brainalign.encoding.scoring.held_out import average_repeats, average_split, evaluate_held_out
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
@@ -42,7 +51,7 @@ from brainalign.encoding.scoring.split_half_scores import half_rows as half_rows
 from brainalign.encoding.scoring.split_half_scores import separations as separations
 
 __all__ = [
-    "Contender", "Evaluation", "HeldOut", "ImageSubject", "SplitScores", "evaluate", "evaluate_held_out", "fit_regions",
-    "fit_runs", "fits_without", "layer_draws", "score_predictions", "shuffled_regions", "side_by_side", "split_scores",
-    "target_groups", "turned_in_time",
+    "Contender", "Evaluation", "Folds", "HeldOut", "ImageSubject", "SplitScores", "evaluate", "evaluate_held_out",
+    "fit_regions", "fit_runs", "fits_without", "layer_draws", "score_predictions", "shuffled_regions", "side_by_side",
+    "split_scores", "target_groups", "turned_in_time",
 ]  # fmt: skip

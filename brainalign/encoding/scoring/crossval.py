@@ -4,7 +4,7 @@ Permutation nulls ride along as further targets: permuting the rows of Y leaves 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import chain
 from typing import Any, Literal
@@ -50,13 +50,15 @@ class FoldScores:
     ----------
     r, r2 : array (B, n_targets)
         Computed within each fold, then averaged over folds; NaN where a fold has too few test stimuli.
-    alpha : array (n_folds, B, n_targets)
+    alpha : array (B, n_folds, n_targets)
         NaN of encoders that choose none.
     correct : array (B, n_folds, n_items)
         Credit per test item (a stimulus, or for zero-shot a pair): 1, 0, or what a tie leaves. Stimuli of a fold are
         in sorted order; where it has fewer than others, the rest is NaN.
     chosen : array (B, n_folds, n_items)
         Which of the fold's stimuli was identified (empty for zero-shot pairs).
+    group_r, group_accuracy : array (B, n_folds, n_groups)
+        Mean r of the targets of each group, and the mean credit that their patterns alone earn (NaN of one target).
     """
 
     r: Values
@@ -64,10 +66,12 @@ class FoldScores:
     alpha: Values
     correct: Values
     chosen: NDArray[np.intp]
+    group_r: Values
+    group_accuracy: Values
 
     def of(self, sets: slice) -> "FoldScores":
         """Return the scores of some of the response sets."""
-        return FoldScores(self.r[sets], self.r2[sets], self.alpha[:, sets], self.correct[sets], self.chosen[sets])
+        return FoldScores(**{field.name: getattr(self, field.name)[sets] for field in fields(self)})
 
 
 def row_space(X: Values) -> Values:
@@ -154,22 +158,28 @@ def split_folds(
         return np.concatenate([found, found.sum(axis=1, keepdims=True)], axis=1)  # (n_folds, n_bands + 1, n_targets)
 
     found, refitted = parts(np.arange(len(Y))), parts(control)
-    tests = np.concatenate([test for _, test in folds])
-    share = float(np.mean([len(test) / len(train) for train, test in folds]))
     limit = np.sqrt(np.maximum(ceiling, 0)) if encoder.metric == "r" else ceiling
     table = []
     for band, name in enumerate([*bands, together]):
         for group, rows in target_groups.items():
             of_folds = np.array([group_means(one, [rows])[0] for one in found[:, band]])
             row: dict[str, object] = {"group": group, "layer": name, "joint": name == together}
-            row |= {"metric": encoder.metric, "split": of_folds.mean(), "low": np.nan, "high": np.nan}
+            low, high = fold_interval(of_folds, folds, confidence)
+            row |= {"metric": encoder.metric, "split": of_folds.mean(), "low": low, "high": high}
             row["n_targets"] = len(rows)
-            if len(np.unique(tests)) == len(tests) and len(folds) >= MIN_UNITS and np.isfinite(of_folds).all():
-                interval = cross_validated_interval(of_folds, share, confidence)
-                row |= {"low": interval.low, "high": interval.high}
             row["control_split"] = group_means(refitted[:, band].mean(axis=0), [rows])[0]
             table.append(row | {"ceiling": group_means(limit, [rows])[0]})
     return pd.DataFrame(table)
+
+
+def fold_interval(scores: Values, folds: Folds, confidence: float) -> tuple[float, float]:
+    """Return the interval of a mean over folds (n_folds,): NaN where few, sharing test rows, or one has no score."""
+    tests = np.concatenate([test for _, test in folds])
+    if len(np.unique(tests)) < len(tests) or len(folds) < MIN_UNITS or not np.isfinite(scores).all():
+        return np.nan, np.nan
+    share = float(np.mean([len(test) / len(train) for train, test in folds]))
+    found = cross_validated_interval(scores, share, confidence)
+    return found.low, found.high
 
 
 def encode_folds(
@@ -182,6 +192,7 @@ def encode_folds(
     inputs: Inputs | None = None,
     *,
     leave_out: LeftOut = "run",
+    target_groups: Sequence[Rows] = (),
 ) -> FoldScores:
     """Score an encoder on held-out runs, or on stimuli it never saw.
 
@@ -192,7 +203,8 @@ def encode_folds(
 
     `stack` (B, n_rows, n_targets) holds responses that share X: those observed, or their rows permuted; `groups` are of
     the inner cross-validation. `inputs` (X, training rows) makes what the encoder is given of the features; they are
-    taken as they are where it is not given. X is a list for encoders of several bands.
+    taken as they are where it is not given. X is a list for encoders of several bands. `target_groups` lists the
+    numbers of the targets of every group.
 
     References
     ----------
@@ -202,27 +214,41 @@ def encode_folds(
     check_folds(folds, stack.shape[1])
     r = np.zeros((stack.shape[0], stack.shape[2]))
     determination = r.copy()
-    alphas, correct, chosen = [], [], []
+    alphas, correct, chosen, group_r, group_accuracy = [], [], [], [], []
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
         _, codes = np.unique(stimulus_ids[test], return_inverse=True)
         average = (codes == np.arange(codes.max() + 1)[:, None]).astype(np.float64)
         average /= average.sum(axis=1, keepdims=True)  # (n_stimuli, n_rows): means over the rows of each stimulus
         patterns = average @ predicted, average @ measured
         told, seen = (predicted, measured) if leave_out == "run" else patterns
+        of_fold, explained = np.full((2, *r.shape), np.nan)
         if leave_out == "run" or len(average) >= LEAST_SCORED:
-            r += pearson(without_rounding(told, seen, axis=1), seen, axis=1)
-            determination += r2(seen, told, axis=1)
-        else:
-            r[:], determination[:] = np.nan, np.nan
-        if leave_out == "stimulus":
-            credit, best = pair_matching(*patterns), np.empty((len(stack), 0), dtype=np.intp)
-        else:
-            credit, best = identification(*patterns)
+            of_fold = pearson(without_rounding(told, seen, axis=1), seen, axis=1)
+            explained = r2(seen, told, axis=1)
+        r += of_fold
+        determination += explained
+        credit, best = _told_apart(patterns, leave_out)
         alphas.append(alpha)
         correct.append(credit)
         chosen.append(best)
-    n = len(folds)
-    return FoldScores(r / n, determination / n, np.stack(alphas), _filled(correct, np.nan), _filled(chosen, -1))
+        group_r.append(np.full((len(stack), len(target_groups)), np.nan))
+        group_accuracy.append(group_r[-1].copy())
+        for k, rows in enumerate(target_groups):
+            n_scored = np.isfinite(of_fold[:, rows]).sum(axis=1)
+            group_r[-1][:, k] = np.nan_to_num(of_fold[:, rows]).sum(axis=1) / np.where(n_scored, n_scored, np.nan)
+            if len(rows) > 1:  # one target is no pattern
+                alone = patterns[0][:, :, rows], patterns[1][:, :, rows]
+                group_accuracy[-1][:, k] = _told_apart(alone, leave_out)[0].mean(axis=1)
+    of_groups = np.stack(group_r, axis=1), np.stack(group_accuracy, axis=1)
+    n, items = len(folds), (_filled(correct, np.nan), _filled(chosen, -1))
+    return FoldScores(r / n, determination / n, np.stack(alphas, axis=1), *items, *of_groups)
+
+
+def _told_apart(patterns: tuple[Values, Values], leave_out: LeftOut) -> tuple[Values, NDArray[np.intp]]:
+    """Return the credit of every item (B, n_items), and which stimulus was identified (of pairs: nothing)."""
+    if leave_out == "stimulus":
+        return pair_matching(*patterns), np.empty((len(patterns[0]), 0), dtype=np.intp)
+    return identification(*patterns)
 
 
 def _filled(folds: list[NDArray[Any]], rest: float) -> NDArray[Any]:
@@ -250,12 +276,16 @@ class Null:
         Largest r over targets: the distribution that controls the family-wise error.
     p : array (n_targets,)
         One-sided: the share of orders, the observed among them, whose r reaches the observed one; NaN without r.
+    group_r, group_accuracy : array (n_permutations, n_groups)
+        Means over folds.
     """
 
     accuracy: NDArray[np.float64]
     share_good: NDArray[np.float64]
     max_r: NDArray[np.float64]
     p: Values
+    group_r: Values
+    group_accuracy: Values
 
 
 @dataclass(frozen=True)
@@ -281,6 +311,7 @@ def evaluate(
     good_r: float = 0.3,
     seed: int = 0,
     inputs: Inputs | None = None,
+    target_groups: Sequence[Rows] = (),
 ) -> Evaluation:
     """Cross-validate an encoder and refit it on permuted responses.
 
@@ -308,7 +339,8 @@ def evaluate(
     good_r : float
     seed : int
     inputs : callable (X, training rows), optional
-        As for `encode_folds`.
+    target_groups : sequence of arrays of target numbers
+        Both as for `encode_folds`.
 
     Raises
     ------
@@ -323,6 +355,7 @@ def evaluate(
     )
     if not _as_often(stimulus_ids, runs, everywhere=not by_run):
         # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.
+        scored = partial(scored, target_groups=target_groups)
         observed = scored(X, responses[None], stimulus_ids=stimulus_ids)
         donors = exchange_features(stimulus_ids, runs if by_run else np.zeros(len(runs)), n_permutations, rng, wholes)
         names = (stimulus_ids[rows] if by_run else stimulus_ids for rows in donors)
@@ -330,18 +363,18 @@ def evaluate(
         exchanged = (scored(some, responses[None], stimulus_ids=of) for some, of in zip(chosen, names, strict=True))
         return Evaluation(observed, _null(exchanged, observed.r[0], good_r) if n_permutations else None)
 
-    def stacks(responses: Values, n: int) -> Iterator[FoldScores]:
+    def stacks(responses: Values, n: int, **of_groups: Sequence[Rows]) -> Iterator[FoldScores]:
         ids = stimulus_ids
         orders = permute_within(runs, n, rng, ids) if by_run else permute_stimuli(ids, runs, n, rng, wholes)
         # The observed order comes first in the first stack: small responses take as long to fit once as many times.
         orders = np.concatenate([np.arange(len(responses))[None], orders])
         at_once = max(1, STACK_BYTES // responses.nbytes)
         sets = (responses[orders[start : start + at_once]] for start in range(0, len(orders), at_once))
-        found = (scored(X, some, stimulus_ids=stimulus_ids) for some in sets)
+        found = (scored(X, some, stimulus_ids=stimulus_ids, **of_groups) for some in sets)
         first = next(found)
         return chain([first.of(slice(1)), first.of(slice(1, None))], found)
 
-    permuted = stacks(responses, n_permutations)
+    permuted = stacks(responses, n_permutations, target_groups=target_groups)
     observed = next(permuted)
     if not n_permutations:
         return Evaluation(observed, None)
@@ -365,15 +398,20 @@ def _as_often(stimulus_ids: NDArray[Any], runs: NDArray[Any], *, everywhere: boo
 
 
 def _null(permuted: Iterable[FoldScores], observed_r: Values, good_r: float) -> Null:
-    accuracy, share_good, max_r = [], [], []
+    accuracy, share_good, max_r, group_r, group_accuracy = [], [], [], [], []
     reached = np.zeros(len(observed_r), dtype=np.intp)
     for scores in permuted:
         accuracy.append(np.nanmean(scores.correct, axis=2).mean(axis=1))
         # Scores of held-out stimuli have no r; predictions that do not vary have none either: no relation.
-        r = scores.r if np.isnan(observed_r).all() else np.nan_to_num(scores.r)
+        r, groups = scores.r, scores.group_r.mean(axis=1)
+        if not np.isnan(observed_r).all():
+            r, groups = np.nan_to_num(r), np.nan_to_num(groups)
         share_good.append(np.where(np.isnan(r).all(axis=1), np.nan, (r > good_r).mean(axis=1)))
         max_r.append(r.max(axis=1))
+        group_r.append(groups)
+        group_accuracy.append(scores.group_accuracy.mean(axis=1))
         reached += (r >= observed_r - TIE).sum(axis=0)  # stimuli of equal features change places, and nothing else
     maxima = np.concatenate(max_r)
     p = np.where(np.isnan(observed_r), np.nan, (1 + reached) / (1 + len(maxima)))
-    return Null(np.concatenate(accuracy), np.concatenate(share_good), maxima, p)
+    of_groups = np.concatenate(group_r), np.concatenate(group_accuracy)
+    return Null(np.concatenate(accuracy), np.concatenate(share_good), maxima, p, *of_groups)

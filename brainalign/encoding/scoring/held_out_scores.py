@@ -149,29 +149,10 @@ def score_predictions(
         control_group_r = group_means(control_r, list(named.values()))
         if not ((control_group_r > by_chance) & judged).any():
             break
-    return HeldOut(
-        encoder=encoder,
-        test_ids=test_ids,
-        n_repeats=n_repeats,
-        predicted=predicted,
-        measured=measured,
-        r=r,
-        r2=r2(measured, predicted),
-        r2_signed=signed_r2(r),
-        p=p,
-        p_fwer=p_fwer,
-        q=fdr(p),
-        null=null,
-        null_maps=(np.empty((0, len(r)), np.float32) if null is None else null.maps).reshape(
-            -1, *(r.shape if shape is None else shape)
-        ),
-        groups=list(named),
-        group_r=group_means(r, list(named.values())),
-        group_null=np.empty((0, len(named))) if null is None else null.group_r,
-        group_draws=draws,
-        control_r=control_r,
-        control_group_r=control_group_r,
-        seconds=seconds,
-        refitted=refitted,
-        n_train=n_train,
-    )
+    scores = r, r2(measured, predicted), signed_r2(r), p, p_fwer, fdr(p)
+    maps = np.empty((0, len(r)), np.float32) if null is None else null.maps
+    maps = maps.reshape(-1, *(r.shape if shape is None else shape))
+    group_null = np.empty((0, len(named))) if null is None else null.group_r
+    of_groups = list(named), group_means(r, list(named.values())), group_null, draws, control_r, control_group_r
+    about: dict[str, Any] = {"seconds": seconds, "refitted": refitted, "n_train": n_train}
+    return HeldOut(encoder, test_ids, n_repeats, predicted, measured, *scores, null, maps, *of_groups, **about)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Rows
-from brainalign.checks import BrainalignError, check_rows, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_among, check_rows, listed
 from brainalign.regression import Ridge
 
 Values = NDArray[np.floating]
@@ -43,12 +43,8 @@ def choose_regions(
         pairs = [(name[:k], name[k + 1 :]) for k, letter in enumerate(name) if letter == "-"]
         known = [pair for pair in pairs if pair[0] in found and pair[1] in found]
         wanted[name] = known[0] if name not in found and known else (name, None)
+        check_among("synthesize.regions", wanted[name], found, "the regions of the subject")
         for part in wanted[name]:
-            if part is not None and part not in found:
-                raise BrainalignError(
-                    f"synthesize.regions: {part!r} is not among the regions of the subject ({', '.join(found)})"
-                    f"{did_you_mean(part, found)}"
-                )
             if part is not None and part not in large:
                 raise BrainalignError(
                     f"synthesize.regions: {part} has {len(found[part])} reliable targets, but min_targets is "

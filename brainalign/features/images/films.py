@@ -25,7 +25,7 @@ from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer
 from brainalign.features.images.files import Preprocessing, load_images
 from brainalign.features.images.vision import load_vision_model, preprocessing_of, processor_config
-from brainalign.features.text import check_layers, model_digest
+from brainalign.features.text import layer_states, model_digest
 from brainalign.io import load_ahead
 from brainalign.study import find_weights
 
@@ -108,8 +108,7 @@ class VideoExtractor:
             )
         return {
             layer: hidden.unflatten(1, (steps, -1)).mean(dim=2).repeat_interleave(long, dim=1).float().cpu().numpy()
-            for layer, hidden in zip(check_layers(self.layers, len(states), self.weights), states, strict=True)
-            if self.layers is None or layer in self.layers
+            for layer, hidden in layer_states(self.layers, states, self.weights).items()
         }
 
 

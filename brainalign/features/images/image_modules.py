@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_shape
 from brainalign.features.images.files import load_image
 
 TOLERANCE = 0.01  # of the spread of a feature: a GPU's sums, and files that were read one by one
@@ -80,10 +80,7 @@ def check_stored_features(
     with torch.no_grad():
         found = torch.cat([module(load_image(path)[None]) for path in paths]).cpu().numpy()
     what = f"layer {module.layer!r} of {module.name}"
-    if found.shape != stored.shape:
-        raise BrainalignError(
-            f"{what} has {found.shape[1]} features per image, but {stored.shape[1]} were extracted; extract them again"
-        )
+    check_shape(what, found.shape, stored.shape, "what was extracted", "extract it again")
     worst = float(np.abs(found - stored).max() / max(float(np.sqrt((spread**2).mean())), 1e-12))
     if worst > TOLERANCE:
         raise BrainalignError(

@@ -18,7 +18,7 @@ from brainalign.devices import seeded
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.network import Network, NetworkExtractor, main_blocks
 from brainalign.io import read_json
-from brainalign.study import check_complete, find_weights
+from brainalign.study import check_complete, find_weights, loading_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -102,12 +102,14 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> "PreTrain
     instead.
     """
     import transformers
-    from safetensors import SafetensorError
 
     where = find_weights(weights)
     offline = Path(where).is_dir()
     given: dict[str, Any] = {"use_safetensors": True}  # other weight files are pickles
-    try:
+    remedy = (
+        "Give a folder written by save_pretrained (safe_serialization), a package that carries a model, or a hub id"
+    )
+    with loading_model(f"an image model from {weights!r}", remedy):
         config = transformers.AutoConfig.from_pretrained(where, local_files_only=offline)
         with torch.device("meta"):  # shapes alone
             plan: nn.Module = transformers.AutoModel.from_config(config)  # type: ignore[no-untyped-call]
@@ -122,11 +124,6 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> "PreTrain
         model, loading = kind.from_pretrained(
             where, config=config, local_files_only=offline, dtype=torch.float32, output_loading_info=True, **given
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise BrainalignError(
-            f"cannot load an image model from {weights!r}: {str(error).splitlines()[0]} Give a folder written "
-            "by save_pretrained (safe_serialization), a package that carries a model, or a hub id"
-        ) from error
     # What a file lacks would be made up at random; heads on top of the last layer are often left out on purpose.
     check_complete(loading["missing_keys"], weights)
     if any(key.startswith("pooler.") for key in loading["missing_keys"]):

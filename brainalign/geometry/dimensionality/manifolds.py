@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_rows, check_shape
 from brainalign.geometry.network_similarity import ROUNDING, representation
 
 
@@ -283,11 +283,9 @@ def _classifier(
     if classifier is None:
         return float("nan"), float("nan")
     weights, biases = (np.asarray(part, dtype=np.float64) for part in classifier)
-    if weights.shape != about.shape or biases.shape != (n_classes,):
-        raise BrainalignError(
-            f"the classifier has weights {weights.shape} and biases {biases.shape}, but there are {n_classes} classes "
-            f"and {about.shape[1]} units; give ({n_classes}, {about.shape[1]}) and ({n_classes},)"
-        )
+    remedy = "give a row of weights, and a bias, per class"
+    check_shape("the array of weights", weights.shape, about.shape, "classes × units are", remedy)
+    check_shape("the array of biases", biases.shape, (n_classes,), "classes are", remedy)
     with np.errstate(invalid="ignore"):  # a read-out of equal means weighs nothing
         nc3 = np.linalg.norm(weights / np.linalg.norm(weights) - about / np.linalg.norm(about))
     return float(nc3), float(np.mean((Z @ weights.T + biases).argmax(axis=1) == nearest))

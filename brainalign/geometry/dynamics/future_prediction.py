@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_shape
 from brainalign.condensed import square_rdms
 from brainalign.geometry.inference import unit_forms
 from brainalign.geometry.time import rdm_movie
@@ -353,12 +353,9 @@ def roll_out(features: Values, visible: NDArray[np.bool_], simulate: Simulate, n
     for start, length in sorted({pair for pair in zip(starts, lengths, strict=True) if pair[1]}):
         rows = np.flatnonzero((starts == start) & (lengths == length))
         found = np.asarray(simulate(out[rows, start - n_context : start], int(length)))
-        expected = (len(rows), length, features.shape[2])
-        if found.shape != expected:
-            raise BrainalignError(
-                f"simulate returned shape {found.shape} for a context of shape "
-                f"{(len(rows), n_context, features.shape[2])} and {length} steps; it must return {expected}"
-            )
+        expected = (len(rows), int(length), features.shape[2])
+        remedy = f"continue a context of shape {(len(rows), n_context, features.shape[2])} by {length} steps"
+        check_shape("what simulate returned", found.shape, expected, "it must return", remedy)
         check_finite("what simulate returned", found, "it diverged: shorten its steps or train it longer")
         out[rows, start : start + length] = found
     return out

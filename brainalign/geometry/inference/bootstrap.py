@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_rows, generator
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, compare, pooled_rdm
 from brainalign.geometry.inference.fixed_models import mean_of_defined, rdm_noise_ceiling
@@ -258,8 +258,7 @@ def index_draws(
     """Draw the subjects and stimuli of each bootstrap sample: those given, or as many at random as there are."""
     if draws is not None:
         return draws
-    if rng is None:
-        raise BrainalignError("a bootstrap needs rng or draws; pass rng=np.random.default_rng(seed)")
+    rng = generator(rng)
     return rng.integers(n_subjects, size=(n_boot, n_subjects)), rng.integers(n_stimuli, size=(n_boot, n_stimuli))
 
 

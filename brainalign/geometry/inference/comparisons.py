@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
-from brainalign.condensed import check_not_infinite, condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.condensed import check_not_infinite, check_pairs, condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.rdms import Kind, are_constant, as_kind_of, as_numpy, dense_codes, equal_masks, rank_rdms
 
 TIE = 1e-10  # comparisons of the same numbers in another order of sums differ by less
@@ -85,12 +85,9 @@ def compare(rdms_a: Kind, rdms_b: Kind, method: str, sigma_k: Kind | None = None
     eLife 12:e82566. doi:10.7554/eLife.82566
     """
     check_choice("method", method, COMPARISONS)
-    a = condensed_rdms("rdms_a", as_numpy(rdms_a), "n_a", some_pairs=True)
-    b = condensed_rdms("rdms_b", as_numpy(rdms_b), "n_b", some_pairs=True)
-    if a.shape[1] != b.shape[1]:
-        raise BrainalignError(
-            f"RDMs of {a.shape[1]} and {b.shape[1]} pairs cannot be compared; use the same conditions for both"
-        )
+    a = condensed_rdms("rdms_a", as_numpy(rdms_a, "rdms_a"), "n_a", some_pairs=True)
+    b = condensed_rdms("rdms_b", as_numpy(rdms_b, "rdms_b"), "n_b", some_pairs=True)
+    check_pairs("an RDM of rdms_a", a, "one of rdms_b", b)
     check_not_infinite(a, b)
     kind = COMPARISONS[method]
     precision = _pattern_precision(a.shape[1], None if sigma_k is None else as_numpy(sigma_k)) if kind.whiten else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, generator
 from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, compare, pooled_rdm, whitened_equally
 from brainalign.geometry.rdms import Precision, are_constant, design_of, float64_of, rank_rdms, rdm
@@ -186,7 +186,7 @@ def rdm_permutation_test(
 def stimulus_orders(n_stimuli: int, n_permutations: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Draw orders of the stimuli (n_permutations, n_stimuli), with a warning where there are few."""
     warn_of_few_orders(n_stimuli, stacklevel=4)
-    return rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
+    return generator(rng).permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
 
 
 def warn_of_few_orders(n_stimuli: int, stacklevel: int = 3) -> None:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_choice
-from brainalign.condensed import check_not_infinite, condensed_rdms, n_stimuli_of
+from brainalign.checks import BrainalignError, check_choice, generator
+from brainalign.condensed import check_not_infinite, check_pairs, condensed_rdms, n_stimuli_of
 from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, index_draws, resampled_over
 from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, defined_mean
 from brainalign.geometry.inference.resampled import Products, Resampled, mean_over_subjects, multiplicities
@@ -56,7 +56,8 @@ class _CrossValidation:
         n_folds: tuple[int, int],
         rng: np.random.Generator,
     ) -> None:
-        self.stack, self.n_subjects, self.kind, self.n_folds, self.rng = stack, n_subjects, kind, n_folds, rng
+        self.stack, self.n_subjects, self.kind, self.n_folds = stack, n_subjects, kind, n_folds
+        self.rng = generator(rng)
         ends = n_subjects + np.cumsum([n for n, _ in models])
         self.rows = [slice(end - n, end) for end, (n, _) in zip(ends, models, strict=True)]
         self.fits = [fit for _, fit in models]
@@ -318,9 +319,7 @@ def flexible_bootstrap(
     """
     rdms, flexible = condensed_rdms("rdms", rdms, "n_subjects"), [_condensed(model) for model in models]
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
-    if rng is None:
-        raise BrainalignError("flexible_bootstrap deals folds at random; pass rng=np.random.default_rng(seed)")
-    over = resampled_over(over, n_subjects)
+    over, rng = resampled_over(over, n_subjects), generator(rng)
     drawn = index_draws(n_subjects, n_stimuli, n_boot, rng, draws)
     subjects, stimuli = multiplicities(drawn[0], n_subjects), multiplicities(drawn[1], n_stimuli)
     folds = _default_folds(n_subjects, n_stimuli) if n_folds is None else n_folds
@@ -390,11 +389,7 @@ def _linear(method: str) -> str:
 def _stack(rdms: Values, models: Sequence[FlexibleModel], method: str) -> Resampled:
     for model in models:
         check_choice("model.fit", model.fit, FITS)
-        if model.rdms.shape[1] != rdms.shape[1]:
-            raise BrainalignError(
-                f"RDMs of {model.rdms.shape[1]} and {rdms.shape[1]} pairs cannot be compared; use the "
-                "same conditions for both"
-            )
+        check_pairs("an RDM of a model", model.rdms, "one of data", rdms)
     check_not_infinite(rdms, *(model.rdms for model in models))
     everything = np.concatenate([rdms, *(model.rdms for model in models)]).astype(np.float64)
     return Resampled(everything, COMPARISONS[method], np.asarray(np.isfinite(everything).all(axis=0)))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice
-from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of
+from brainalign.checks import check_choice, generator
+from brainalign.condensed import check_pairs, condensed_rdms, exchanged_rdms, n_stimuli_of
 from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, unit_forms
 from brainalign.geometry.inference.fixed_models import warn_of_few_orders
 from brainalign.statistics import permutation_test
@@ -80,12 +80,8 @@ def rdm_permutation_places(
     rdms = condensed_rdms("rdms", rdms, "n_places", some_pairs=True)
     models = condensed_rdms("models", models, "n_models", some_pairs=True)
     check_choice("method", method, METHODS)
-    if models.shape[1] != rdms.shape[-1]:
-        raise BrainalignError(
-            f"RDMs of places have {rdms.shape[-1]} pairs and those of models {models.shape[1]}; both need the pairs of "
-            "the same stimuli"
-        )
-    n_stimuli = n_stimuli_of(rdms.shape[-1])
+    check_pairs("an RDM of places", rdms, "one of models", models)
+    n_stimuli, rng = n_stimuli_of(rdms.shape[-1]), generator(rng)
     warn_of_few_orders(n_stimuli)
     # Products of unit forms are comparisons. One that is constant compares with nothing: it is NaN.
     places, forms = unit_forms(rdms, method)[1], unit_forms(models, method)[0]

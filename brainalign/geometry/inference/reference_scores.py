@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, generator
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, compare_models, dual_bootstrap
 from brainalign.geometry.inference.comparisons import COMPARISONS, defined_mean, pooled_rdm
@@ -247,7 +247,7 @@ def flexible_permutation_test(
     model = replace(model, rdms=condensed_rdms("model.rdms", model.rdms, "n_rdms"))
     n_stimuli = n_stimuli_of(model.rdms.shape[1])
     warn_of_few_orders(n_stimuli)
-    square, (i, j) = square_rdms(model.rdms), np.triu_indices(n_stimuli, 1)
+    square, (i, j), rng = square_rdms(model.rdms), np.triu_indices(n_stimuli, 1), generator(rng)
     per_subject = flexible_score(rdms, model, method, rng, n_divisions)
     null = []
     for _ in range(n_permutations):

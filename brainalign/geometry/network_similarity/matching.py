@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment, linprog
 from scipy.sparse import coo_array
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, generator, numbers
 from brainalign.geometry.network_similarity.unit_pairing import (
     correlation_blocks,
     cross_correlations,
@@ -87,6 +87,7 @@ def match_units(
     [1, 2, 0]
     """
     check_choice("method", method, MATCHINGS)
+    X, Y = numbers("X", X), numbers("Y", Y)
     check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")
     left, right = (_varying(Z) for Z in (X, Y))
     rows, columns, weights = MATCHINGS[method](X[:, left], Y[:, right])
@@ -144,7 +145,7 @@ MATCHINGS: dict[str, Callable[[Values, Values], Pairs]] = {
 
 def shuffled_units(values: Values, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return units each in an order of stimuli of its own: what matching finds where units share nothing."""
-    return np.asarray(rng.permuted(np.asarray(values, dtype=np.float64), axis=0))
+    return np.asarray(generator(rng).permuted(np.asarray(values, dtype=np.float64), axis=0))
 
 
 def rotated_copy(values: Values, rng: np.random.Generator, *others: Values) -> list[NDArray[np.float64]]:
@@ -164,7 +165,7 @@ def rotated_copy(values: Values, rng: np.random.Generator, *others: Values) -> l
     scores = stacked - stacked.mean(axis=0)
     if p > n:  # rows span n axes: only what becomes of those is drawn
         scores = np.asarray(np.linalg.qr(scores.T, mode="r")).T
-    axes, triangle = np.linalg.qr(rng.normal(size=(p, scores.shape[1])))
+    axes, triangle = np.linalg.qr(generator(rng).normal(size=(p, scores.shape[1])))
     turned = scores @ (axes * np.sign(np.diag(triangle))).T  # signs make the rotation uniform
     return np.split(turned, np.cumsum([len(values), *(len(part) for part in others)])[:-1])
 

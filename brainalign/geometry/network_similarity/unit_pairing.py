@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_finite, check_rows, numbers
 
 ROUNDING = 1e-12  # relative; less variation than this is none
 BLOCK = 1024  # units in float64 at once
@@ -14,7 +14,7 @@ BLOCK = 1024  # units in float64 at once
 
 def representation(name: str, values: Values) -> NDArray[np.float64]:
     """Return a representation (n_stimuli, n_units) in float64."""
-    exact = np.asarray(values, dtype=np.float64)
+    exact = numbers(name, values, np.float64)
     if exact.ndim != 2 or not exact.shape[1]:
         raise BrainalignError(
             f"{name} has shape {exact.shape}; give (n_stimuli, n_units): average or flatten the places of maps first"
@@ -45,7 +45,7 @@ def rotated_to_fewer(X: Values) -> Values:
 
 def unit_norm(values: Values) -> NDArray[np.float64]:
     """Return columns centred and of norm 1, in float64; zeros where a column is constant."""
-    exact = np.asarray(values, dtype=np.float64)
+    exact = numbers("units", values, np.float64)
     check_finite("units", exact, "leave out the units or stimuli that hold them")
     middle = centred(exact)
     size = np.linalg.norm(middle, axis=0)
@@ -66,6 +66,7 @@ def correlation_blocks(X: Values, Y: Values, block: int = BLOCK) -> Iterator[tup
 
 def cross_correlations(X: Values, Y: Values, block: int = BLOCK) -> NDArray[np.float64]:
     """Return Pearson's r of every pair of units (p, q), in float64; 0 where a unit is constant."""
+    X, Y = numbers("X", X), numbers("Y", Y)
     found = np.empty((X.shape[1], Y.shape[1]))
     for first, second, r in correlation_blocks(X, Y, block):
         found[first : first + len(r), second : second + r.shape[1]] = r

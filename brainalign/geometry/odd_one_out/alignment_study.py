@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError, check_named, check_rows
 from brainalign.geometry.odd_one_out import triplet_splits
 from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, HumanTeacher, affine_head
 from brainalign.geometry.odd_one_out.triplets import (
@@ -243,11 +243,7 @@ def align_networks(
 
 
 def _check(layers: Mapping[Layer, Values], teacher: str) -> None:
-    if not any(model == teacher for model, _ in layers):
-        raise BrainalignError(
-            f"the teacher {teacher!r} has no features; those given are of "
-            f"{', '.join(dict.fromkeys(model for model, _ in layers)) or 'no model'}"
-        )
+    check_named("features", dict.fromkeys(model for model, _ in layers), [teacher], "teacher", "name one of these")
     for (model, layer), values in layers.items():
         if values.shape[1] > MOST_FEATURES:
             raise BrainalignError(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, check_width
 from brainalign.devices import pick_device
 from brainalign.geometry.network_similarity import representation
 from brainalign.geometry.odd_one_out import triplets as judgements
@@ -299,10 +299,8 @@ class HumanTeacher:
     def transform(self, features: Values) -> NDArray[np.float64]:
         """Return the aligned features of any objects, whose dot products are the teacher's similarities."""
         values = representation("features", features)
-        if values.shape[1] != len(self.centre_):
-            raise BrainalignError(
-                f"the teacher was fitted on {len(self.centre_)} features; got {values.shape[1]}: give the same layer"
-            )
+        remedy = "give the same layer"
+        check_width("features", values.shape, len(self.centre_), "the teacher was fitted on", remedy)
         return np.asarray((values - self.centre_) / self.scale_ @ self.weight_.T + self.bias_)
 
     def choices(self, features: Values, triplets: Triplets) -> NDArray[np.float64]:

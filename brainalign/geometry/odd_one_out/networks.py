@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_finite, check_rows, generator
 from brainalign.condensed import condensed_rdms
 from brainalign.config import ConceptSettings
 from brainalign.geometry.inference import rdm_noise_ceiling, rdm_permutation_test
@@ -53,6 +53,7 @@ def fit_dimensions(
     check_finite("features", X, "leave out the objects without features")
     if not 2 <= folds <= len(X):
         raise BrainalignError(f"folds must be 2 to the number of objects ({len(X)}); got {folds}")
+    rng = generator(rng)
     orders = np.stack([np.arange(len(Y)), *(rng.permutation(len(Y)) for _ in range(n_permutations))])
     targets = Y[orders].transpose(1, 0, 2).reshape(len(Y), -1)
     residual, total = np.zeros(targets.shape[1]), np.zeros(targets.shape[1])
@@ -88,7 +89,7 @@ def permuted_accuracies(
 ) -> NDArray[np.float64]:
     """Return the odd-one-out accuracy with the objects of the similarities exchanged, (n_permutations,)."""
     shown = np.unique(triplets)  # exchanged among themselves: of others there may be no similarities
-    found = []
+    found, rng = [], generator(rng)
     for _ in range(n_permutations):
         order = np.arange(len(similarities))
         order[shown] = rng.permutation(shown)

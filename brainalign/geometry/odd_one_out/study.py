@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError, check_rows, generator
 from brainalign.geometry.network_similarity import cross_correlations
 from brainalign.geometry.odd_one_out import triplets as judgements
 from brainalign.geometry.odd_one_out.embedding import SparseConcepts, VariationalConcepts
@@ -92,7 +92,7 @@ def reproducible_dimensions(
             f"reproducibility needs 2 or more starts and 6 or more objects; got {len(embeddings)} and {n_objects}"
         )
     n = len(embeddings[0])
-    order = np.arange(n) if rng is None else rng.permutation(n)
+    order = np.arange(n) if rng is None else generator(rng).permutation(n)
     halves, found = [order[::2], order[1::2]], []
     for s, reference in enumerate(embeddings):
         others = [_found_again(reference, other, halves) for t, other in enumerate(embeddings) if t != s]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_folds, listed
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_folds, generator, listed
 from brainalign.geometry.odd_one_out.triplets import Triplets, check_triplets, triplet_keys
 
 LEVELS = ("fine", "boundary", "coarse")  # by how many groups a triplet is of: 1, 2, 3
@@ -46,7 +46,7 @@ def split_triplets(triplets: Triplets, test_share: float, rng: np.random.Generat
     if not 0 < n_test < n:
         raise BrainalignError(f"a share of {test_share} of {n} triplets leaves one side empty; choose another share")
     tested = np.zeros(n, dtype=bool)
-    tested[rng.permutation(n)[:n_test]] = True
+    tested[generator(rng).permutation(n)[:n_test]] = True
     rows = tested[kind]
     return TripletSplit(np.flatnonzero(~rows), np.flatnonzero(rows), np.zeros(0, dtype=np.intp))
 
@@ -72,7 +72,7 @@ def split_objects_in_turn(
             f"{n_splits} splits with {size} of {n_objects} objects unseen in turn need {n_splits * size} objects; "
             "choose fewer splits or a smaller share"
         )
-    order, found = rng.permutation(n_objects), []
+    order, found = generator(rng).permutation(n_objects), []
     for k in range(n_splits):
         unseen = np.isin(np.arange(n_objects), order[k * size : (k + 1) * size])
         held = unseen[rows].sum(axis=1)
@@ -155,7 +155,7 @@ def draw_triplets(
     doi:10.1038/s41586-025-09631-6
     """
     check_choice("level", level, LEVELS)
-    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    (names, group), rng = np.unique(np.asarray(groups), return_inverse=True), generator(rng)
     counts, order = np.bincount(group), np.argsort(group, kind="stable")
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     within = {"fine": 3, "boundary": 2, "coarse": 1}[level]

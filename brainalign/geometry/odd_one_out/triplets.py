@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, generator
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +47,7 @@ def check_triplets(triplets: Triplets, n_objects: int) -> NDArray[np.int64]:
             f"triplets name objects {low} to {high}, but the {n_objects} objects are numbered from 0 to "
             f"{n_objects - 1}; subtract the number of the first object"
         )
-    a, b, c = rows.T
-    twice = np.flatnonzero((a == b) | (a == c) | (b == c))
+    twice = np.flatnonzero((np.diff(np.sort(rows, axis=1)) == 0).any(axis=1))
     if len(twice):
         raise BrainalignError(
             f"{len(twice)} triplets hold the same object twice (first: row {twice[0]}, {rows[twice[0]].tolist()}); "
@@ -136,7 +135,7 @@ def odd_one_out_shares(similarities: Values, triplets: Triplets) -> NDArray[np.f
 
 def shuffled_triplets(triplets: Triplets, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the same triplets with an odd one drawn at random: what is left where there is nothing to learn."""
-    return np.asarray(rng.permuted(np.asarray(triplets, dtype=np.int64), axis=1))
+    return np.asarray(generator(rng).permuted(np.asarray(triplets, dtype=np.int64), axis=1))
 
 
 @dataclass(frozen=True)

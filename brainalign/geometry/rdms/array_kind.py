@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.checks import numbers
+
 if TYPE_CHECKING:
     import torch
 
@@ -26,16 +28,14 @@ def namespace_of(array: object) -> Any:
     return sys.modules["torch"] if is_tensor(array) else np
 
 
-def float64_of(array: object) -> Any:
+def float64_of(array: object, name: str = "the array") -> Any:
     """Return the array in float64, on its device; itself where it is float64 already."""
-    return array.double() if is_tensor(array) else as_numpy(array)  # type: ignore[attr-defined]
+    return array.double() if is_tensor(array) else as_numpy(array, name)  # type: ignore[attr-defined]
 
 
-def as_numpy(array: object) -> NDArray[Any]:
+def as_numpy(array: object, name: str = "the array") -> NDArray[Any]:
     """Return an array or tensor as numpy, in float64; masked values are missing ones, NaN."""
-    if isinstance(array, np.ma.MaskedArray):
-        return np.ma.filled(array.astype(np.float64), np.nan)
-    return np.asarray(array.detach().cpu() if is_tensor(array) else array, dtype=np.float64)  # type: ignore[attr-defined]
+    return numbers(name, array, np.float64)
 
 
 def as_kind_of(array: object, example: object) -> Any:

@@ -174,11 +174,8 @@ def whitening_of(precision: Precision, n_channels: int, n_runs: int) -> Whitenin
         check_rows("precision", len(given), "the runs of patterns", n_runs, "give one per run, or one for all")
     covariances = [_covariance(single) for single in given]
     for covariance in covariances:
-        if covariance.n_channels != n_channels:
-            raise BrainalignError(
-                f"precision is of {covariance.n_channels} channels but patterns have {n_channels}; estimate it on the "
-                "same channels"
-            )
+        remedy = "estimate it on the same channels"
+        check_rows("precision", covariance.n_channels, "patterns", n_channels, remedy, "channels")
     return Whitening(covariances, per_run)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Features, Values
-from brainalign.checks import BrainalignError, check_choice, check_labelled, check_rows, listed
+from brainalign.arrays import Features, Values, label_codes
+from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, float64_of, namespace_of
 from brainalign.geometry.rdms.covariance import Precision, Whitening, whitening_of
 
@@ -56,10 +56,8 @@ def design_of(n_rows: int, conditions: NDArray[Any] | None, runs: NDArray[Any] |
     given, coded = {"conditions": conditions, "runs": runs}, {}
     for name, labels in given.items():
         if labels is not None:
-            values = np.asarray(labels)
-            check_rows(name, len(values), "patterns", n_rows, "give one label per row of patterns")
-            coded[name] = pd.factorize(values)
-            check_labelled(name, coded[name][0])
+            coded[name] = label_codes(name, labels)
+            check_rows(name, len(coded[name][0]), "patterns", n_rows, "give one label per row of patterns")
     run_codes, run_names = coded.get("runs", (np.zeros(n_rows, dtype=np.intp), np.zeros(1)))
     if "conditions" not in coded:
         sizes = np.bincount(run_codes, minlength=1)
@@ -299,7 +297,7 @@ def rdm(
     [2.0, 8.0, 10.0]
     """
     check_choice("method", method, DISTANCES)
-    values: Any = float64_of(patterns)
+    values: Any = float64_of(patterns, "patterns")
     if values.ndim < 2 or 0 in values.shape[-2:]:
         raise BrainalignError(f"patterns have shape {tuple(values.shape)}; give rows × channels, at least one each")
     design, whitening = design_of(values.shape[-2], conditions, runs), None

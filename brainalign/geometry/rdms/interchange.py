@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.checks import BrainalignError, check_named, check_rows, listed
 from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.rdms.dissimilarity import DISTANCES
 
@@ -203,8 +203,7 @@ def _arrays(descriptors: Mapping[str, Any]) -> dict[str, Labels]:
 def _condition(descriptors: Mapping[str, Labels], wanted: str | None, besides: tuple[str, ...] = ()) -> str:
     """Return the name of the descriptor that names conditions."""
     if wanted is not None:
-        if wanted not in descriptors:
-            raise BrainalignError(f"there is no descriptor {wanted!r}, only {listed(sorted(descriptors), 9)}")
+        check_named("condition", descriptors, [wanted], "descriptor", "name one of these")
         return wanted
     names = [name for name in descriptors if name not in ("index", *besides)]
     if "condition" in names:

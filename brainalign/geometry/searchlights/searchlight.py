@@ -14,7 +14,7 @@ import psutil
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_rows, numbers
 from brainalign.devices import pick_device, target_block
 from brainalign.geometry.rdms import design_of
 from brainalign.geometry.searchlights.neighbourhoods import Neighbourhoods
@@ -77,7 +77,9 @@ class Searchlight:
         check_choice("method", method, DISTANCES)
         check_choice("noise", noise, ("full", "diagonal"))
         check_choice("dtype", dtype, DTYPES)
-        patterns = np.asarray(patterns, dtype=np.float64)
+        patterns = numbers("patterns", patterns, np.float64)
+        if patterns.ndim != 2 or not len(patterns):
+            raise BrainalignError(f"patterns have shape {patterns.shape}; give rows × channels, at least one row")
         remedy = "make the neighbourhoods of the same voxels or vertices"
         n_channels = neighbourhoods.members.shape[1]
         check_rows("the second axis of patterns", patterns.shape[1], "neighbourhoods", n_channels, remedy)

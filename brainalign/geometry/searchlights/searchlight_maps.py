@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import check_choice, check_rows
 from brainalign.condensed import condensed_rdms, exchanged_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference import METHODS, TIE, compare, stimulus_orders, unit_forms
 from brainalign.geometry.searchlights.searchlight import Searchlight
@@ -144,11 +144,8 @@ class _Test:
 
     def __init__(self, search: Searchlight, models: Values, comparison: str, n_permutations: int, seed: int) -> None:
         check_choice("comparison", comparison, METHODS)
-        if models.shape[1] != search.n_pairs:
-            raise BrainalignError(
-                f"models have {models.shape[1]} pairs and searchlights {search.n_pairs}; both need the pairs of the "
-                "same stimuli"
-            )
+        remedy = "both need the pairs of the same stimuli"
+        check_rows("a model", models.shape[1], "a searchlight", search.n_pairs, remedy, "pairs")
         n = n_stimuli_of(search.n_pairs)
         self.search, self.comparison, self.models = search, comparison, models
         self.orders = stimulus_orders(n, n_permutations, np.random.default_rng(seed))

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_folds, check_labelled, check_rows, listed
+from brainalign.arrays import Values, label_codes
+from brainalign.checks import BrainalignError, check_choice, check_folds, check_rows, listed, numbers
 from brainalign.geometry.inference import defined_mean
 from brainalign.geometry.time.areas_under_curve import auc, auc_draws
 from brainalign.geometry.time.discriminant import Codes, Discriminants, fit_discriminants, membership
@@ -31,8 +31,7 @@ def leave_one_group_out(groups: Sequence[Any] | NDArray[Any]) -> list[Fold]:
     BrainalignError
         If there is one group only.
     """
-    codes, names = pd.factorize(np.asarray(groups))
-    check_labelled("groups", codes)
+    codes, names = label_codes("groups", groups)
     if len(names) < 2:
         raise BrainalignError(
             f"there is one group only ({listed(list(map(str, names)))}), so none can be left out; use contiguous_folds"
@@ -66,7 +65,7 @@ def contiguous_folds(
         If an onset is unknown, or a group has fewer than two trials per fold or none left to train on.
     """
     check_rows("onsets_s", len(onsets_s), "groups", len(groups), "give both for every trial")
-    labels, found = np.asarray(groups), []
+    labels, onsets_s, found = np.asarray(groups), numbers("onsets_s", onsets_s), []
     check_folds_within(labels.tolist(), onsets_s, n_folds)
     for name in pd.unique(labels):
         rows = np.flatnonzero(labels == name)
@@ -170,7 +169,7 @@ def decode_times(
     King JR, Dehaene S (2014). Characterizing the dynamics of mental representations: the temporal generalization
     method. Trends in Cognitive Sciences 18:203-210. doi:10.1016/j.tics.2014.01.002
     """
-    codes, names = _codes(values, labels, permuted, score)
+    values, codes, names = _codes(values, labels, permuted, score)
     check_folds(folds, len(values))
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times), np.nan)
@@ -205,7 +204,7 @@ def decode_generalization(
         Mean over folds; rows are times of training, columns of testing.
     null : array (n_permutations, n_times, n_times)
     """
-    codes, names = _codes(values, labels, permuted, score)
+    values, codes, names = _codes(values, labels, permuted, score)
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times, n_times), np.nan)
     for k, time, fitted, tests in _fits(values, codes, len(names), folds, whiteners, ridge):
@@ -247,7 +246,7 @@ def pairwise_movie(
     Cichy RM, Pantazis D, Oliva A (2014). Resolving human object recognition in space and time. Nature Neuroscience
     17:455-462. doi:10.1038/nn.3635
     """
-    codes = pd.factorize(np.asarray(conditions))[0][None]
+    values, codes = numbers("values", values), label_codes("conditions", conditions)[0][None]
     _check(values, codes)
     check_folds(folds, len(values))
     n_conditions = int(codes.max()) + 1
@@ -268,10 +267,10 @@ def pairwise_movie(
 
 def _codes(
     values: Values, labels: Sequence[Any] | NDArray[Any], permuted: NDArray[Any] | None, score: str
-) -> tuple[Codes, list[str]]:
-    """Return the class of every trial, and under each permutation (1 + n_permutations, n_trials)."""
+) -> tuple[Values, Codes, list[str]]:
+    """Return values, the class of every trial, and under each permutation (1 + n_permutations, n_trials), and names."""
     check_choice("score", score, ("auc", "accuracy"))
-    observed, names = pd.factorize(np.asarray(labels), sort=True)
+    observed, names = label_codes("labels", labels, sort=True)
     stack = [observed[None]]
     if permuted is not None and len(permuted):
         codes = pd.Index(names).get_indexer(np.asarray(permuted).ravel()).reshape(np.shape(permuted))
@@ -281,15 +280,15 @@ def _codes(
             )
         stack.append(codes)
     check_categories(list(map(str, names)), score)
+    values = numbers("values", values)
     _check(values, stack[0])
-    return np.concatenate(stack), [str(name) for name in names]
+    return values, np.concatenate(stack), [str(name) for name in names]
 
 
 def _check(values: Values, codes: Codes) -> None:
     if values.ndim != 3:
         raise BrainalignError(f"values have shape {values.shape}; they must be (n_trials, n_channels, n_times)")
     check_rows("labels", codes.shape[1], "values", len(values), "give the category of every trial")
-    check_labelled("labels", codes[0])
 
 
 def _fits(

@@ -30,9 +30,7 @@ class Discriminants:
 
 def membership(labelings: Codes, n_classes: int) -> Values:
     """Return 1 where a trial is of a class, else 0, (n_labelings, n_classes, n_trials)."""
-    member = np.empty((len(labelings), n_classes, labelings.shape[1]))
-    for code in range(n_classes):
-        member[:, code] = labelings == code
+    member = (labelings[:, None] == np.arange(n_classes)[:, None]).astype(np.float64)
     empty = np.argwhere(~member.any(axis=2))
     if len(empty):
         raise BrainalignError(

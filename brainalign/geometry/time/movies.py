@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_rows, numbers
 from brainalign.geometry.inference import compare
 from brainalign.geometry.rdms import Precision, rdm
 
@@ -37,6 +37,7 @@ def rdm_movie(
     BrainalignError
         If there are fewer samples than a bin has, precision is of other moments, or as `rdm` does.
     """
+    values = numbers("values", values)
     if values.ndim != 3 or not 1 <= bin_size <= values.shape[2]:
         raise BrainalignError(
             f"a movie needs values (n_trials, n_channels, n_times) and bins of 1 to n_times samples; got shape "
@@ -48,8 +49,7 @@ def rdm_movie(
     if not isinstance(precision, Sequence) and getattr(precision, "ndim", 2) == 2:
         return rdm(frames, method, conditions, runs, precision)
     each: Any = precision
-    if len(each) != n_bins:
-        raise BrainalignError(f"{len(each)} precisions but {n_bins} moments; give one of each, or a shared one")
+    check_rows("precision", len(each), "the movie", n_bins, "give one of each, or a shared one", "moments")
     return np.stack([rdm(frame, method, conditions, runs, noise) for frame, noise in zip(frames, each, strict=True)])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_finite, check_rows, generator
 from brainalign.condensed import square_rdms
 from brainalign.geometry.topology.geotopology import threshold_grid
 
@@ -97,7 +97,7 @@ def dependence_test(
         raise BrainalignError(f"a test of dependence needs {LEAST} or more observations; got {len(x)}")
     if n_permutations < 1:
         raise BrainalignError(f"n_permutations must be 1 or more; got {n_permutations}")
-    grid, n = threshold_grid(step), len(x)
+    grid, n, rng = threshold_grid(step), len(x), generator(rng)
     distances = [pdist(v) for v in (x, y)]
     bases, weights, plain = zip(*(_forms(d, grid) for d in distances), strict=True)
     i, j = np.triu_indices(n, 1)
@@ -120,18 +120,10 @@ def dependence_test(
     of_plain = np.einsum("i,ijb,j->b", plain[0], products, plain[1])
     lower_x, upper_x = map(float, grid[best[0]])
     lower_y, upper_y = map(float, grid[best[1]])
-    return DependenceTest(
-        p=_p(highest) if np.isfinite(z) else np.nan,
-        z=z if np.isfinite(z) else np.nan,
-        thresholds=((lower_x, upper_x), (lower_y, upper_y)),
-        correlation=_correlation(*(w[k] @ basis for w, basis, k in zip(weights, bases, best, strict=True))),
-        plain_p=_p(of_plain),
-        plain_correlation=_correlation(*distances),
-        n=n,
-        n_permutations=n_permutations,
-        n_cells=len(grid) ** 2,
-        n_flat=n_flat,
-    )
+    thresholds, plain = ((lower_x, upper_x), (lower_y, upper_y)), (_p(of_plain), _correlation(*distances))
+    correlation = _correlation(*(w[k] @ basis for w, basis, k in zip(weights, bases, best, strict=True)))
+    p, z = (_p(highest), z) if np.isfinite(z) else (np.nan, np.nan)
+    return DependenceTest(p, z, thresholds, correlation, *plain, n, n_permutations, len(grid) ** 2, n_flat)
 
 
 def _forms(distances: Values, grid: Values) -> tuple[Values, Values, Values]:

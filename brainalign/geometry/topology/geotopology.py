@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components, shortest_path
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.condensed import check_not_infinite, condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.condensed import check_not_infinite, check_pairs, condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference import compare
 from brainalign.geometry.rdms import equal_masks, mean_ranks
 
@@ -288,11 +288,7 @@ def layer_agreement(
     """
     rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_regions")
     layers = condensed_rdms("layers", layers, "n_layers", some_pairs=True)
-    if rdms.shape[-1] != layers.shape[-1]:
-        raise BrainalignError(
-            f"RDMs of regions have {rdms.shape[-1]} pairs and those of layers {layers.shape[-1]}; both need the pairs "
-            "of the same stimuli"
-        )
+    check_pairs("an RDM of regions", rdms, "one of layers", layers)
     found = {}
     for name, cell in transforms.items():
         regions, of_model = (x if cell is None else geotopological(x, *cell) for x in (rdms, layers))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, generator
 from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.inference import index_draws, multiplicities
 from brainalign.geometry.rdms import sorted_ties, tie_ends
@@ -229,7 +229,8 @@ def identify_regions(
     doi:10.1073/pnas.2317881121
     """
     rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_regions")
-    _check(rdms, n_boot, n_shuffles, rng)
+    _check(rdms)
+    rng = generator(rng) if n_boot or n_shuffles else None
     cells = threshold_grid() if cells is None else np.asarray(cells, dtype=np.float64)
     n_subjects, n_regions, n_pairs = rdms.shape
     n_stimuli = n_stimuli_of(n_pairs)
@@ -331,7 +332,7 @@ def _resampled(
     return surface.named(weights, copies=subjects)[0], float(surface.raw(weights, subjects).accuracy[0]), dropped
 
 
-def _check(rdms: Values, n_boot: int, n_shuffles: int, rng: np.random.Generator | None) -> None:
+def _check(rdms: Values) -> None:
     n_subjects, n_regions, n_pairs = rdms.shape
     for name, n, least in (
         ("subjects", n_subjects, MIN_SUBJECTS),
@@ -340,8 +341,6 @@ def _check(rdms: Values, n_boot: int, n_shuffles: int, rng: np.random.Generator 
     ):
         if n < least:
             raise BrainalignError(f"identification across subjects needs {least} or more {name}; got {n}")
-    if (n_boot or n_shuffles) and rng is None:
-        raise BrainalignError("draws and shuffles need rng; pass rng=np.random.default_rng(seed)")
 
 
 class RankedRdms:

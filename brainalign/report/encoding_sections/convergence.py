@@ -13,7 +13,6 @@ from brainalign.report import kit
 CONVERGENCE_TABLES = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 TITLE = "Convergence of model and brain"
 MEAN = "mean"
-LEVEL = 0.05
 P_VALUES = ("p_layers", "p_areas", "p_latencies", "p_stimuli", "p_independent_areas")
 NEEDED = {"encoding": ("images",), "spatial": ("layers", "areas"), "temporal": ("layers", "latencies")}
 
@@ -64,7 +63,7 @@ def _verdicts(model: str, scores: pd.DataFrame) -> list[str]:
                 continue
             nulls = {"layers": trained["p_layers"], "areas": trained["p_areas"], "images": trained["p_stimuli"]}
             nulls["latencies"] = trained.get("p_latencies", np.nan)
-            passed = all(pd.notna(nulls[name]) and nulls[name] <= LEVEL for name in NEEDED[str(score)])
+            passed = all(pd.notna(nulls[name]) and nulls[name] <= kit.LEVEL for name in NEEDED[str(score)])
             given = ", ".join(f"p ({name}) {kit.p_number(nulls[name], 4)}" for name in NEEDED[str(score)])
             verdict = "above its nulls" if passed else "not above its nulls"
             said.append(f"{score} {kit.number(trained['value'])}, {verdict} ({given}); {twin}")
@@ -110,9 +109,8 @@ def _panels(model: str, tables: Mapping[str, pd.DataFrame], origin: str) -> list
         mine = _of(areas, who)
         if not np.isfinite(mine["distance_mm"].astype(float)).any():
             continue  # without distances there is nothing to draw them against; the table says why
-        networks = ("trained", "random")
-        by_network = [list(_of(layers, who, network)["layer"]) for network in networks]
-        titles = [_title(_of(scores, who, network), network, "spatial") for network in networks]
+        by_network = [list(_of(layers, who, network)["layer"]) for network in NETWORKS]
+        titles = [_title(_of(scores, who, network), network, "spatial") for network in NETWORKS]
         title = f"Best layer of {model} against distance, {_name(who[1])}"
         panel("convergencespace", who[1], title, layers_by_distance(mine, by_network, titles), mine)
     timed = layers[layers["latency_s"].notna()] if len(layers) else layers

@@ -291,9 +291,12 @@ def layer_preference_maps(
 
 
 def layer_profile(
-    rows: pd.DataFrame, models: Sequence[str] | None = None, random_weights: Sequence[str] = ()
+    rows: pd.DataFrame,
+    models: Sequence[str] | None = None,
+    random_weights: Sequence[str] = (),
+    measure: str = "mean r on test stimuli",
 ) -> Figure:
-    """Draw mean r per layer with its standard error, a panel per region, with controls and ceiling.
+    """Draw mean r (or another score) per layer with its error, a panel per region, with controls and ceiling.
 
     Parameters
     ----------
@@ -314,7 +317,7 @@ def layer_profile(
         _profile_panel(ax, rows[rows["roi"] == roi], colours, random_weights)
         ax.set_title(roi, fontsize=9)
         if k % columns == 0:
-            ax.set_ylabel("mean r on test stimuli", fontsize=8)
+            ax.set_ylabel(measure, fontsize=8)
     kit.share_axis(axes)
     kit.legend_below(figure, axes, min(columns + 1, 4))
     return figure
@@ -328,7 +331,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
         # Networks of different depth share the axis: the first and last layer of each lie at its ends.
         x = np.linspace(0, 1, len(part)) if part["layer"].nunique() < most else np.arange(len(part)) / max(most - 1, 1)
         control = model in random_weights
-        name = f"{model} (random weights)" if control else str(model)
+        name = f"{model} (random)" if control else str(model)
         style = "--" if control else "-"
         line = ax.errorbar(
             x, part["r"], part["se"], fmt=f"o{style}", color=colours[str(model)],
@@ -345,7 +348,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
                 place, colour = (x[best], part["r"].iloc[best]), colours[str(model)]
                 (star,) = ax.plot(*place, "*", color=colour, markersize=10, label="best layer, decided")
                 kit.name_marks(star, [part["layer"].iloc[best]])
-            elif part["layer"].nunique() > 1:  # of one layer there is nothing to decide
+            elif part["layer"].nunique() > 1 and pd.notna(part["reason"].iloc[0]):  # else nothing was to decide
                 undecided.append(str(model))
     if rows["ceiling_r"].notna().any():
         ax.axhline(rows["ceiling_r"].mean(), color="black", linestyle="--", linewidth=0.8, label="noise ceiling (r)")

@@ -64,20 +64,14 @@ def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> F
         _confusion(axes[0], decided, layers, "layer")
     ax = axes[-1]
     ax.axline((0, 0), slope=1, color="black", linestyle="--", linewidth=0.8)
-    if decided["recovered_depth"].nunique() > 1 and decided["planted_depth"].nunique() > 1:
-        from scipy.stats import spearmanr
-
-        rho = spearmanr(decided["planted_depth"], decided["recovered_depth"]).statistic
-        title = f"Spearman {rho:.2f} over {len(decided)} areas"
-    else:
+    rho = float(decided[["planted_depth", "recovered_depth"]].astype(float).corr("spearman").to_numpy()[0, 1])
+    title = f"Spearman {rho:.2f} over {len(decided)} areas"
+    if np.isnan(rho):
         title = f"no rank correlation: {len(decided)} areas with a constant depth"
     ax.scatter(decided["planted_depth"], decided["recovered_depth"], s=28, color=COLOURS[0], alpha=0.8)
-    taken: dict[tuple[float, float], list[str]] = {}
-    for _, row in decided.iterrows():
-        taken.setdefault((row["planted_depth"], row["recovered_depth"]), []).append(str(row["area"]))
-    for (x, y), names in taken.items():
-        unique = list(dict.fromkeys(names))
-        text = ", ".join(unique[:3]) + (f" +{len(unique) - 3}" if len(unique) > 3 else "")
+    taken = decided.groupby(["planted_depth", "recovered_depth"], sort=False)["area"].unique().reset_index()
+    for x, y, unique in taken.itertuples(index=False):
+        text = ", ".join(map(str, unique[:3])) + (f" +{len(unique) - 3}" if len(unique) > 3 else "")
         beside, ha = (-5, "right") if x > 0.6 else (5, "left")  # else the name runs out of the axes
         name_point(ax, text, (x, y), (beside, 3), ha=ha)
     ax.set(xlabel="planted relative depth", ylabel="recovered relative depth", xlim=(-0.06, 1.06), ylim=(-0.06, 1.06))

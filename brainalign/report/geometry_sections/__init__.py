@@ -1,8 +1,6 @@
 """Sections of analyses of geometry and time."""
 
-from brainalign.report.geometry_sections.alignment import ALIGNMENT_TABLES, alignment_section
-from brainalign.report.geometry_sections.alignment import UNSEEN as UNSEEN
-from brainalign.report.geometry_sections.alignment import failed_alignment as failed_alignment
+from brainalign.report.geometry_sections.alignment import ALIGNMENT_TABLES, UNSEEN, alignment_section, failed_alignment
 from brainalign.report.geometry_sections.decoding_over_time import decoding_findings as decoding_findings
 from brainalign.report.geometry_sections.decoding_over_time import (
     decoding_methods,
@@ -10,7 +8,7 @@ from brainalign.report.geometry_sections.decoding_over_time import (
     gather_recordings,
     recordings_chapter,
 )
-from brainalign.report.geometry_sections.evoked import evoked_section as evoked_section
+from brainalign.report.geometry_sections.evoked import evoked_section
 from brainalign.report.geometry_sections.identification import (
     IDENTIFICATION_TABLES,
     failed_identification,
@@ -24,9 +22,8 @@ from brainalign.report.geometry_sections.searchlights import searchlight_methods
 from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
 from brainalign.report.geometry_sections.searchlights import searchlight_sentence as searchlight_sentence
 from brainalign.report.geometry_sections.searchlights import searchlights_of as searchlights_of
-from brainalign.report.geometry_sections.time_course import best_layers as best_layers
 from brainalign.report.geometry_sections.time_course import course_section as course_section
 from brainalign.report.geometry_sections.time_course import layer_latencies, rsa_over_time, score_over_time
 from brainalign.report.geometry_sections.time_course import left_out_course_section as left_out_course_section
+from brainalign.report.geometry_sections.time_course import region_bars as region_bars
 from brainalign.report.geometry_sections.time_course import rsa_course_section as rsa_course_section
-from brainalign.report.geometry_sections.time_course import undrawn_layers as undrawn_layers

@@ -39,7 +39,7 @@ def recordings_chapter(material: kit.SubjectMaterial) -> kit.Chapter:
         answer,
         summary=windows,
         methods=decoding_methods(material, windows),
-        failed_controls=kit.failed_windows(decoded),
+        failed_controls=[*kit.failed_windows(decoded)],
     )
 
 

@@ -81,11 +81,7 @@ def _random_mark(ax: Axes, line: int, row: "pd.Series[Any]", random: pd.DataFram
     """Draw mean and sd of random weights over the bar of the same layer."""
     if random is None:
         return
-    same = random[
-        (random["reference"] == row["reference"])
-        & (random["model"] == row["model"])
-        & (random["layer"] == row["layer"])
-    ]
+    same = kit.rows_where(random, **row[["reference", "model", "layer"]])
     for _, control in same.iterrows():
         label = f"random weights, mean ± sd of {int(control['n'])}"
         style: dict[str, Any] = {"color": "#555555", "markersize": 4, "capsize": 3, "markeredgecolor": "white"}
@@ -285,6 +281,10 @@ def mds_categories(
     names = list(dict.fromkeys(categories))
     figure, (ax,) = kit.new_figure(*((9.0, 6.2) if len(pictures) else (6.6, 4.2)))
     markers, n_colours = "osD^vP", len(kit.COLOURS)
+    if MOST_NAMED < len(names) == len(categories):  # colours that no legend can explain
+        (marks,) = ax.plot(*points.T, "o", color=kit.COLOURS[0], alpha=0.85)
+        kit.name_marks(marks, names)
+        names = []
     for k, name in enumerate(names):
         here = np.array([category == name for category in categories])
         colour, marker = kit.COLOURS[k % n_colours], markers[k // n_colours % len(markers)]
@@ -296,9 +296,9 @@ def mds_categories(
             ax.add_artist(AnnotationBbox(picture, points[place], pad=0.05, bboxprops=frame))
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    if len(categories) > len(names):
+    if len(categories) > len(names) > 0:
         return kit.legend_below(figure, [ax], 6)
     ax.margins(0.25)
-    for name, place in zip(categories, points, strict=True) if len(names) <= MOST_NAMED else ():
+    for name, place in zip(categories, points, strict=True) if names and len(names) <= MOST_NAMED else ():
         kit.name_point(ax, name, place, (5, 4), size=8)
     return figure

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.report import kit
+from brainalign.report.geometry_sections.reference_rdms import reference_bars
 from brainalign.statistics import RELIABLE
 from brainalign.statistics.summary import Encoding
 
@@ -80,8 +81,7 @@ def _course(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     mean = encoding.profile[encoding.profile["group"] != RELIABLE]
     mean = mean.assign(time_s=mean["group"].astype(float), mean_r=mean["r"])
     # Of every layer the sensor with the largest mean score over time: shown, not tested.
-    by_sensor = encoding.scores.groupby(["layer", "target_id"])["r"].mean().dropna()
-    best = by_sensor.groupby("layer").idxmax().map(lambda pair: pair[1])
+    best = encoding.scores.pivot_table("r", "layer", "target_id").idxmax(axis=1)
     scores = encoding.scores[encoding.scores["target_id"] == encoding.scores["layer"].map(best)]
     table = mean.merge(
         scores.assign(time_s=scores["time_s"].round(4))[["layer", "time_s", "r"]].rename(columns={"r": "best_r"}),
@@ -188,8 +188,7 @@ def left_out_course_section(material: kit.Material) -> kit.Section | None:
 def _left_out_course(encoding: Encoding, split: str) -> pd.DataFrame:
     """Return a row per layer and time: mean r over sensors, r of the best one, and what permutations stay below."""
     scores = encoding.scores[encoding.scores["split"] == split]
-    by_sensor = scores.groupby(["layer", "target_id"])["r"].mean().dropna()
-    best = by_sensor.groupby("layer").idxmax().map(lambda pair: pair[1])
+    best = scores.pivot_table("r", "layer", "target_id").idxmax(axis=1)
     of_best = scores[scores["target_id"] == scores["layer"].map(best)].set_index(["layer", "time_s"])["r"]
     rows = scores.groupby(["layer", "time_s"], sort=False)["r"].mean().rename("mean_r").reset_index()
     keys = pd.MultiIndex.from_frame(rows[["layer", "time_s"]])
@@ -218,6 +217,35 @@ def rsa_course_section(material: kit.SubjectMaterial) -> kit.Section | None:
     told = _peak(best, "score", "fit of RDMs", "times and layers")
     at = "at " + (1000 * rows["time_s"]).map("{:.0f} ms".format)
     return kit.Section("geometry", "Geometry over time", [panel], [told, *undrawn_layers(rows.assign(place=at), best)])
+
+
+def region_bars(
+    table: pd.DataFrame, material: kit.SubjectMaterial
+) -> "tuple[kit.Panel, pd.Series[Any], list[str]] | None":
+    """Return the bars of every region's RDM, the closest layer of all, and what to say; None where nothing fits."""
+    best = best_layers(table.assign(reference=table["group"]))
+    if best.empty:
+        return None
+    panel = kit.captioned(
+        "regionbars",
+        "RSA by region",
+        reference_bars(best, models=material.models, controls=material.controls),
+        table,
+        id="rsaregions",
+        ceiling=best["ceiling_high"].notna().any(),
+        random=best["model"].isin(material.controls).any(),
+        combined="kind" in best and (best["kind"] == "combination").any(),
+    )
+    top = best.sort_values("score", ascending=False).iloc[0]
+    limits = [kit.number(top[name]) for name in ("ceiling_low", "ceiling_high")]
+    name, n_regions = kit.space_name(top["model"], top["layer"]), best["reference"].nunique()
+    of = f" of {top['reference']}" * (top["reference"] != "all")
+    which = f"the RDM{of}" if n_regions == 1 else f"RDMs{of}, of {n_regions} regions"
+    text = f"{name} comes closest to {which}: {kit.number(top['score'])}"
+    text += kit.corrected_p(top["p_fwer"], "regions and layers")
+    known = f", noise ceiling {' to '.join(limits)}." if np.isfinite(top["ceiling_high"]) else "."
+    undrawn = undrawn_layers(table.assign(place="to " + table["group"].astype(str)), best)
+    return panel, top, [text + known, *undrawn]
 
 
 def undrawn_layers(table: pd.DataFrame, drawn: pd.DataFrame) -> list[str]:

@@ -28,8 +28,8 @@ from brainalign.report.kit.canvas import panel_grid as panel_grid
 from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
 from brainalign.report.kit.captions import CAPTIONS, EXPLAINED
-from brainalign.report.kit.citations import CITATIONS as CITATIONS
-from brainalign.report.kit.drawings import name_marks as name_marks
+from brainalign.report.kit.citations import CITATIONS
+from brainalign.report.kit.drawings import name_marks
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
 from brainalign.report.kit.failed_controls import TO_95 as TO_95
 from brainalign.report.kit.failed_controls import FailedControl
@@ -76,6 +76,7 @@ from brainalign.report.kit.tables import number as number
 from brainalign.report.kit.tables import p_equals as p_equals
 from brainalign.report.kit.tables import p_number as p_number
 from brainalign.report.kit.tables import p_value as p_value
+from brainalign.report.kit.tables import rows_where as rows_where
 from brainalign.report.kit.tables import signed as signed
 from brainalign.report.kit.tables import space_name as space_name
 from brainalign.report.kit.tables import with_interval as with_interval

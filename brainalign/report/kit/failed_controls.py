@@ -59,13 +59,13 @@ def above_spread(value: float, mean: float, sd: float) -> bool:
     return bool(np.isfinite(value) and value > mean + SPREADS * sd)
 
 
-def failed_windows(decoded: DecodedTimes | None) -> list[FailedControl]:
-    """Return windows before the stimulus in which categories are decoded, and clusters that end before it.
+def failed_windows(decoded: DecodedTimes | None) -> Iterator[FailedControl]:
+    """Yield windows before the stimulus in which categories are decoded, and clusters that end before it.
 
     Windows fail at p below `LEVEL`, as the page calls them above chance; clusters are corrected for all times.
     """
     if decoded is None:
-        return []
+        return
     windows, clusters = decoded.tables["timewindows"], decoded.tables["timeclusters"]
     meaning = (
         "Before a stimulus nothing can tell what it will be: something else does (order, drift, a duplicated "
@@ -73,8 +73,8 @@ def failed_windows(decoded: DecodedTimes | None) -> list[FailedControl]:
         "as a response before this is explained."
     )
     of_all = windows[(windows["group"] == "all") & windows["control"].astype(bool) & (windows["p"] < LEVEL)]
-    found = [
-        FailedControl(
+    for _, row in of_all.iterrows():
+        yield FailedControl(
             f"Decoding before the stimulus, {row['scheme']}, {1000 * row['start_s']:.0f} to "
             f"{1000 * row['stop_s']:.0f} ms ({decoded.facts['measure']})",
             float(row["score"]),
@@ -83,24 +83,19 @@ def failed_windows(decoded: DecodedTimes | None) -> list[FailedControl]:
             float(row["p"]),
             section="decoding",
         )
-        for _, row in of_all.iterrows()
-    ]
     times = clusters.query("kind == 'time' and group == 'all'") if len(clusters) else clusters
     scores = decoded.tables["timescores"]
     for _, row in before_onset(times, "start_s", "stop_s").iterrows():
         inside = scores[(scores["group"] == "all") & scores["time_s"].between(row["start_s"], row["stop_s"])]
-        found.append(
-            FailedControl(
-                f"Cluster before the stimulus, {1000 * row['start_s']:.0f} to {1000 * row['stop_s']:.0f} ms "
-                f"({decoded.facts['measure']}, largest)",
-                float(inside["score"].max()),
-                meaning,
-                float(scores["chance"].iloc[0]),
-                float(row["p"]),
-                section="decoding",
-            )
+        yield FailedControl(
+            f"Cluster before the stimulus, {1000 * row['start_s']:.0f} to {1000 * row['stop_s']:.0f} ms "
+            f"({decoded.facts['measure']}, largest)",
+            float(inside["score"].max()),
+            meaning,
+            float(scores["chance"].iloc[0]),
+            float(row["p"]),
+            section="decoding",
         )
-    return found
 
 
 def before_onset(clusters: pd.DataFrame, start: str, stop: str) -> pd.DataFrame:
@@ -115,51 +110,45 @@ def by_name(table: pd.DataFrame, column: str) -> dict[str, dict[Hashable, Any]]:
     return {str(row[column]): row for row in table.drop_duplicates(column).to_dict("records")}
 
 
-def failed_spaces(material: Material) -> list[FailedControl]:
-    """Return the controls that failed in one subject of whom runs or stimuli were left out in turn."""
+def failed_spaces(material: Material) -> Iterator[FailedControl]:
+    """Yield the controls that failed in one subject of whom runs or stimuli were left out in turn."""
     if material.summary is None or not material.encodings:
-        return []
-    found = [*_nulls(material.summary, material.nouns.stimuli)]
+        return
+    yield from _nulls(material.summary, material.nouns.stimuli)
     if "time_s" in material.first.encoding.scores:
-        found += _before_the_stimulus(material)
+        yield from _before_the_stimulus(material)
     for split in material.splits_that_leave("stimulus"):
-        found += _random(material, split)
+        yield from _random(material, split)
     for split in material.splits_that_leave("run"):
         rows = untuned_identification(material, split)
         if material.trained_on_all(split) and len(rows) > 1 and np.ptp(rows["value"]) > SAME:
-            found.append(
-                FailedControl(
-                    f"Identification by spaces of full rank, {split}: largest minus smallest",
-                    float(np.ptp(rows["value"])),
-                    f"With every {material.nouns.stimulus} in training all of them must predict the same; look for an "
-                    "error before reading any score of this split.",
-                    limit=SAME,
-                    section="identification",
-                )
+            yield FailedControl(
+                f"Identification by spaces of full rank, {split}: largest minus smallest",
+                float(np.ptp(rows["value"])),
+                f"With every {material.nouns.stimulus} in training all of them must predict the same; look for an "
+                "error before reading any score of this split.",
+                limit=SAME,
+                section="identification",
             )
-    return found
 
 
-def _before_the_stimulus(material: Material) -> list[FailedControl]:
-    """Return the largest score before the stimulus, where it is above the largest of permuted responses."""
+def _before_the_stimulus(material: Material) -> Iterator[FailedControl]:
+    """Yield the largest score before the stimulus, where it is above the largest of permuted responses."""
     first = material.first
     scores = first.of(first.encoding.scores)
     early = scores[(scores["time_s"] < 0) & (scores["p_fwer"] < LEVEL)]
     if early.empty:
-        return []
+        return
     best = early.iloc[int(early["r"].to_numpy().argmax())]
-    return [
-        FailedControl(
-            f"{first.model}, {first.layer}, with {first.method} predicts {len(early)} scores of "
-            f"{material.nouns.targets} "
-            f"before the {material.nouns.stimulus}, r of the largest ({1000 * best['time_s']:.0f} ms)",
-            float(best["r"]),
-            f"Before {material.nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
-            "smears may carry the scores after it as well.",
-            p=float(best["p_fwer"]),
-            section="time",
-        )
-    ]
+    yield FailedControl(
+        f"{first.model}, {first.layer}, with {first.method} predicts {len(early)} scores of {material.nouns.targets} "
+        f"before the {material.nouns.stimulus}, r of the largest ({1000 * best['time_s']:.0f} ms)",
+        float(best["r"]),
+        f"Before {material.nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
+        "smears may carry the scores after it as well.",
+        p=float(best["p_fwer"]),
+        section="time",
+    )
 
 
 def _nulls(summary: pd.DataFrame, stimuli: str) -> Iterator[FailedControl]:

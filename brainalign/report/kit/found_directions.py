@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.report.kit.shelf import Shelf
+from brainalign.report.kit.tables import rows_where
 from brainalign.statistics import MIN_UNITS, bootstrap
 
 SUREST = {"true": "true response", "check": "checking encoder", "guide": "guiding encoder"}
@@ -49,10 +50,8 @@ class FoundDirections:
 
     def rows(self, region: str, method: str, orthogonal: bool = False) -> pd.DataFrame:
         """Return the rows of one region's direction."""
-        table = self.table
-        return table[
-            (table["region"] == region) & (table["method"] == method) & (table["orthogonal"] == orthogonal)
-        ].drop(columns="control")
+        mine = rows_where(self.table, region=region, method=method, orthogonal=orthogonal)
+        return mine.drop(columns="control")
 
 
 def directions_of(shelf: Shelf) -> FoundDirections | None:

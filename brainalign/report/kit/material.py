@@ -8,6 +8,7 @@ import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
+from brainalign.report.kit.tables import rows_where
 from brainalign.statistics.summary import Encoding
 from brainalign.study import Study
 
@@ -146,6 +147,13 @@ class SubjectMaterial(StudyMaterial):
             kind, PLURALS[kind], *trials, *(("image", "images") if study.has_images else ("stimulus", "stimuli"))
         )
 
+    def categories_of(self, conditions: Sequence[str]) -> list[str]:
+        """List the categories of stimuli; the noun for a stimulus where there are none."""
+        if self.responses is None or "category" not in self.responses.trials:
+            return [self.nouns.stimulus] * len(conditions)
+        known = self.responses.trials.drop_duplicates("stimulus_id").set_index("stimulus_id")["category"]
+        return [str(known.get(name, self.nouns.stimulus)) for name in conditions]
+
     @property
     def models(self) -> list[str]:
         """Models that know the stimuli, one for each of their fits: places give colours, others are grey."""
@@ -171,6 +179,7 @@ class Material(SubjectMaterial):
     encodings: dict[tuple[str, str], Encoding] = field(default_factory=dict)
     conditions: list[str] = field(default_factory=list)
     decoding: pd.DataFrame | None = None
+    region_fits: pd.DataFrame | None = None
 
     @property
     def first(self) -> First:
@@ -193,7 +202,7 @@ class Material(SubjectMaterial):
     def tested(self) -> str:
         """What scores of targets are of: held-out runs, sessions or others."""
         rules = list(self.descriptor.left_out.values())
-        return f"held-out {next((rule for rule in rules if not rule.of_stimuli), rules[0]).plural}"
+        return f"held-out {next((rule for rule in rules if not rule.of_stimuli or rule.folds), rules[0]).plural}"
 
     def splits_that_leave(self, what: str) -> list[str]:
         """Return the names of the splits that leave out runs or stimuli."""
@@ -202,10 +211,7 @@ class Material(SubjectMaterial):
     def summary_rows(self, quantity: str, **labels: str) -> pd.DataFrame:
         """Return the headline rows of a quantity, restricted to the given labels."""
         assert self.summary is not None
-        rows = self.summary[self.summary["quantity"] == quantity]
-        for name, label in labels.items():
-            rows = rows[rows[name] == label]
-        return rows
+        return rows_where(self.summary, quantity=quantity, **labels)
 
     def pooled_rows(self, quantity: str, **labels: str) -> pd.DataFrame:
         """Return headline rows, for models of several layers only the row over all of them."""

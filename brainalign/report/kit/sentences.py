@@ -49,14 +49,13 @@ def _identification(material: Material, split: str) -> str:
     row = _headline(material, "identification", split)
     if row is None:
         return ""
-    interval = ""
+    interval, left_out = "", material.descriptor.left_out[split].plural
     if pd.notna(row["low"]):
         low, high = number(row["low"]), number(row["high"])
-        over = material.tested.removeprefix("held-out ")
-        interval = f"{material.config.confidence:.0%} interval over {over} {low} to {high}; "
+        interval = f"{material.config.confidence:.0%} interval over {left_out} {low} to {high}; "
     name = material.name_of(str(row["model"]), str(row["layer"]))
     text = (
-        f"{material.tested.capitalize()} ({split}): {name} with {row['method']} identifies {number(row['value'])} of "
+        f"Held-out {left_out} ({split}): {name} with {row['method']} identifies {number(row['value'])} of "
         f"{int(row['n'])} test items ({interval}chance {number(row['chance'])}; {_null(row)})."
     )
     first = material.first
@@ -111,11 +110,8 @@ def _same_for_all(material: Material, split: str) -> str:
 
 def untuned_identification(material: Material, split: str) -> pd.DataFrame:
     """Return identification by every space of full rank, with next to no penalty: all must agree."""
-    ridges = {
-        name: method
-        for name, method in material.config.methods.items()
-        if not isinstance(method, config.TrainedMethod | config.InContextMethod | config.EstimatorMethod)
-    }
+    methods = material.config.methods
+    ridges = {name: method for name, method in methods.items() if isinstance(method, config.PenaltyMethod)}
     untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
     rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
     return rows[rows["model"].isin(material.full_rank_models)]
@@ -349,10 +345,8 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     of = rule if alone else Split(leave_out="run")
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
-        if isinstance(method, config.TrainedMethod | config.InContextMethod):
-            continue  # refused where runs are left out in turn
-        if isinstance(method, config.EstimatorMethod):
-            methods.append(f"{name} ({method.estimator})")
+        if not isinstance(method, config.PenaltyMethod):
+            methods.append(f"{name} ({getattr(method, 'estimator', method.encoder)})")
             regression = "regression"  # what else these do, their names say
         elif len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")
@@ -388,6 +382,9 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             f"{nouns.stimuli} are shown equally often, those that few reach are permuted ten times as often. "
         )
         keys += ["maxstat", "fdr", "sequential"]
+    if material.responses is not None and not material.timed and material.responses.regions():
+        held = ", the highest held against the largest of all regions, layers and models in each permutation"
+        text += f"Of a region r is the mean over reliable {nouns.targets}, else all{held * bool(n_permutations)}. "
     models = [(name, material.config.models[name]) for name in material.config.models_of(material.dataset)]
     if scaled := [name for name, model in models if model.reads_images or model.reads_vectors]:
         text += (
@@ -469,6 +466,9 @@ def _compare_text(material: Material) -> tuple[str, list[str]]:
             "means, shrunk to its diagonal."
         )
         keys.append("shrinkage")
+    if material.region_fits is not None and len(material.region_fits):
+        by = f"by {compare.comparison} of {compare.distance} distances, p corrected for regions and layers of a model"
+        text += f" Regions of {config.MIN_TARGETS} {material.nouns.targets} or more were compared {by}."
     return text, keys
 
 
@@ -483,7 +483,7 @@ def _summarize_text(material: Material) -> tuple[str, list[str]]:
     rows = pd.DataFrame(columns=["layer", "low"]) if material.summary is None else material.summary
     if rows.loc[rows["layer"] != "all", "low"].notna().any():  # over layers it is their range
         text += (
-            f" Intervals over {material.tested} are {material.config.confidence:.0%} t intervals corrected for the "
+            f" Intervals over folds are {material.config.confidence:.0%} t intervals corrected for the "
             "training data folds share, which errs on the wide side. They describe this subject measured again with "
             "these stimuli, not other subjects or other stimuli."
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.report.kit.shelf import Shelf
+from brainalign.report.kit.tables import rows_where
 
 SYNTHESIS_TABLES = ("synthesis", "synthesisgains", "synthesissteps")
 JUDGES = {"guide": "guiding encoder", "check": "checking encoder", "true": "true response"}
@@ -121,24 +123,18 @@ class SynthesisedImages:
 
     def gain(self, region: str, against: str, score: str, condition: str = "guided") -> "pd.Series[Any] | None":
         """Return the row of one gain: gain, low, high, p, n; None where it was not measured."""
-        rows = self.gains[
-            (self.gains["region"] == region)
-            & (self.gains["condition"] == condition)
-            & (self.gains["against"] == against)
-            & (self.gains["score"] == score)
-        ]
+        rows = rows_where(self.gains, region=region, condition=condition, against=against, score=score)
         return None if rows.empty or pd.isna(rows["gain"].iloc[0]) else rows.iloc[0]
 
     def specificity(self, judge: str) -> pd.DataFrame:
         """Return gains over unguided images of the same seeds: regions guided for by regions this judge speaks of."""
         columns = [region for region in self.regions if self.known(judge, region)]
-        found = np.empty((len(self.regions), len(columns)))
-        for row, region in enumerate(self.regions):
-            for column, scored in enumerate(columns):
-                own = self.rows("guided", region, scored).set_index("seed")[judge]
-                plain = self.rows("unguided", region, scored).set_index("seed")[judge]
-                found[row, column] = (own - plain.reindex(own.index)).mean()
-        return pd.DataFrame(found, index=self.regions, columns=columns)
+        found = pd.DataFrame(index=self.regions, columns=columns, dtype=float)
+        for region, scored in product(self.regions, columns):
+            sides = (self.rows(condition, region, scored) for condition in ("guided", "unguided"))
+            own, plain = (rows.set_index("seed")[judge] for rows in sides)
+            found.loc[region, scored] = (own - plain.reindex(own.index)).mean()
+        return found
 
 
 def synthesised_images_of(shelf: Shelf) -> SynthesisedImages | None:

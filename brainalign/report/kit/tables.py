@@ -92,6 +92,13 @@ def folded(title: str, content: Markup) -> Markup:
     return Markup("<details><summary>{}</summary>{}</details>").format(title, content)
 
 
+def rows_where(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
+    """Return the rows of a table whose columns hold what is wanted."""
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table
+
+
 Columns = Mapping[str, Callable[[Any], str | Markup]]  # by header, what writes the cell of a row
 
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
+from brainalign.config import PenaltyMethod
 from brainalign.report import geometry_sections, kit
-from brainalign.report.encoding_sections import panels_in_mni, partition_section, score_maps
+from brainalign.report.encoding_sections import panels_in_mni, partition_section, regions_section, score_maps
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.report.pages.answers import answer_of_blocks
 from brainalign.statistics import reliable_rule, reliable_targets
@@ -25,21 +25,19 @@ def gather_blocks(shelf: kit.Shelf) -> kit.Material:
     """Gather what was made of a subject of whom runs or stimuli were left out in turn."""
     material = shelf.material(kit.Material)
     material.responses = shelf.fetch("responses", Responses)
-    material.splits = shelf.fetch("splits", pd.DataFrame)
-    material.ceiling = shelf.fetch("ceiling", pd.DataFrame)
     material.mask, material.bold = (shelf.fetch(suffix, Nifti1Image) for suffix in ("mask", "bold"))
     for labels in shelf.each("features"):
         shelf.fetch("features", object, **labels)
     for labels in shelf.each("scores"):
-        if tables := shelf.tables(("scores", "identification", "null", "partition"), **labels):
+        if tables := shelf.tables(("scores", "identification", "null", "profile", "partition"), **labels):
             material.encodings[labels["model"], labels["method"]] = Encoding(**tables)
     material.rdms = shelf.fetch("rdm", Arrays)
     if material.responses is not None:
         material.conditions = list(pd.unique(material.responses.trials["stimulus_id"]))
-    material.comparison = shelf.fetch("comparison", pd.DataFrame)
+    material.region_fits = shelf.fetch("regionfits", pd.DataFrame)
     material.searchlights = geometry_sections.searchlights_of(shelf)
-    material.decoding = shelf.fetch("decoding", pd.DataFrame)
-    material.summary = shelf.fetch("summary", pd.DataFrame)
+    for suffix in ("splits", "ceiling", "comparison", "decoding", "summary"):
+        setattr(material, suffix, shelf.fetch(suffix, pd.DataFrame))
     return material
 
 
@@ -52,11 +50,11 @@ def blocks_chapter(material: kit.Material) -> kit.Chapter:
         [*kit.findings(material).values()],
         answer=answer_of_blocks(material),
         headline=_table_rows(material.summary),
-        interval_note=f"Intervals: over {material.tested}, none where folds overlap or are few; n: test items, pairs "
-        "or targets; for layer 'all': the range over layers, n of them.",
+        interval_note="Intervals: over folds, none where these overlap or are few; n: test items, pairs or targets; "
+        "for layer 'all': the range over layers, n of them.",
         summary=material.summary,
         methods=[*steps, *geometry_sections.searchlight_methods(material), closing],
-        failed_controls=kit.failed_spaces(material),
+        failed_controls=[*kit.failed_spaces(material)],
     )
 
 
@@ -82,10 +80,9 @@ def _panel(
 ) -> kit.Panel:
     """Make a panel, its caption filled in by these values and by the study; `label` tells panels of one kind apart."""
     nouns = asdict(material.nouns)
-    caption = kit.CAPTIONS[name].format(**nouns, Targets=nouns["targets"].capitalize(), **values)
+    words = nouns | {"Targets": nouns["targets"].capitalize(), "id": f"{name}-{label}" if label else name} | values
     figure, html = (drawn.figure, drawn.slices) if isinstance(drawn, kit.TargetMap) else (drawn, Markup(""))
-    name = f"{name}-{label}" if label else name
-    return kit.Panel(name, title, " ".join(caption.split()), figure, numbers, html=html)
+    return kit.captioned(name, title, figure, numbers, html=html, **words)
 
 
 def _in_a_run(material: kit.Material) -> str:
@@ -235,8 +232,8 @@ def _alphas(material: kit.Material) -> list[str]:
     first, found = material.first if material.encodings else None, []
     for (model, method), encoding in material.encodings.items():
         options = material.config.methods[method]
-        if isinstance(options, TrainedMethod | InContextMethod | EstimatorMethod):
-            continue  # none, or refused where runs are left out in turn
+        if not isinstance(options, PenaltyMethod):
+            continue
         if first is None or model != first.model or len(options.alphas) == 1:
             continue
         if len(first.of(encoding.scores)):  # none of a joint fit, where the first is of one layer
@@ -332,10 +329,11 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     points = figures.mds_points(material.rdms[distances[0]])
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
     title = f"Dissimilarities of {stimuli}"
-    draw = partial(figures.rdm_matrices, rdms, material.labels)
-    views = geometry_sections.in_orders(rdms, material.labels, title, "rdm", draw)
+    draw, kinds = partial(figures.rdm_matrices, rdms, material.labels), material.categories_of(material.conditions)
+    kinds = kinds if 1 < len(set(kinds)) < len(kinds) else material.labels
+    views = geometry_sections.in_orders(rdms, kinds, title, "rdm", draw)
     assert views[0].figure is not None
-    arranged = geometry_sections.mds_categories(points, material.labels)
+    arranged = geometry_sections.mds_categories(points, kinds)
     panels = [
         replace(_panel(material, "rdm", title, views[0].figure, table), orders=views if len(views) > 1 else ()),
         _panel(material, "mds", f"Arrangement of {stimuli} ({distances[0]})", arranged, places),
@@ -348,10 +346,14 @@ def _geometry(material: kit.Material) -> kit.Section | None:
         options |= {"id": f"rsa-{distance}-{measure}", "intervals": known["low"], "ceiling": known["ceiling_low"]}
         fits.append(kit.captioned("rsa", f"{distance}, {measure}", figure, rows, several=several, **options))
     panels += kit.together("rsa", "Fit of feature RDMs", fits)
-    return kit.Section("geometry", "Representational geometry", panels, _found(material, "geometry"))
+    told = _found(material, "geometry")
+    fits_of_regions = pd.DataFrame() if material.region_fits is None else material.region_fits
+    if len(fits_of_regions) and (found := geometry_sections.region_bars(fits_of_regions, material)):
+        panels, told = [*panels, found[0]], [*told, *found[2]]
+    return kit.Section("geometry", "Representational geometry", panels, told)
 
 
 SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [
-    _data, geometry_sections.evoked_section, _identification, _maps, _ceilings, _layers, partition_section, _zero_shot,
-    _geometry, geometry_sections.searchlight_section,
+    _data, geometry_sections.evoked_section, _identification, _maps, regions_section, _ceilings, _layers,
+    partition_section, _zero_shot, _geometry, geometry_sections.searchlight_section,
 ]  # fmt: skip

@@ -188,7 +188,8 @@ def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str], order:
         image = ax.imshow(matrix[np.ix_(order, order)], cmap="magma", vmin=min(0.0, float(np.nanmin(matrix))))
         ax.set_title(name, fontsize=9)
         places, names = _some([labels[of] for of in order])
-        ax.set_xticks(places, names, rotation=60, ha="right", fontsize=6)
+        many = len(names) > MOST_NUMBERED
+        ax.set_xticks(places, names, rotation=90 if many else 60, ha="center" if many else "right", fontsize=6)
         ax.set_yticks(places, names if k % columns == 0 else [], fontsize=6)
         figure.colorbar(image, ax=ax, shrink=0.65).ax.tick_params(labelsize=6)
     return figure

@@ -99,7 +99,7 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
 
 def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     """Draw the unique R² of every model and set of models in every region with its interval, and the rest, as bars."""
-    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "limit", "low", "high", "null_95"])
+    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "limit", "low", "high", "p"])
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
     models = [model for model in dict.fromkeys(rows["model"]) if model != "all"]
     figure, (ax,) = kit.new_figure(1.8 + 0.9 * len(regions) + 0.1 * len(models) * len(regions), 3.2)
@@ -111,7 +111,7 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         ax.bar(x, part["unique"], width=0.9 * width, color=colour, label=kit.legend_name(_name(model)))
         ax.vlines(x, part["low"], part["high"], color="black", linewidth=1)
         ax.plot(x, part["limit"], "D", color="black", markerfacecolor="white", markersize=3, label="of endless data")
-        ax.hlines(part["null_95"], x - width / 2, x + width / 2, color="black", linewidth=1, linestyle=":")
+        ax.plot(x, np.where(part["p"] < kit.LEVEL, 0, np.nan), "k*", markersize=4, label=f"p < {kit.LEVEL:g}")
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(regions)), regions, fontsize=7)
     kit.label_axes(ax, y="R² that nothing else has", ticks="y")

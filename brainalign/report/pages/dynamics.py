@@ -1,5 +1,6 @@
 """The page of a subject whose neurons were compared with models of videos: who follows what is hidden."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def dynamics_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         interval_note="Intervals: over folds of conditions, none of fewer than six; n: neurons.",
         summary=scores,
         methods=methods,
-        failed_controls=failed_following(scores, material.tables["dynamicsfolds"], material.config.confidence),
+        failed_controls=[*failed_following(scores, material.tables["dynamicsfolds"], material.config.confidence)],
     )
 
 
@@ -154,9 +155,8 @@ def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
     return found
 
 
-def failed_following(scores: pd.DataFrame, folds: pd.DataFrame, confidence: float) -> list[kit.FailedControl]:
-    """Return controls as good as the best model during hidden frames, where that is above its null."""
-    found = []
+def failed_following(scores: pd.DataFrame, folds: pd.DataFrame, confidence: float) -> Iterator[kit.FailedControl]:
+    """Yield controls as good as the best model during hidden frames, where that is above its null."""
     for region, part in scores[scores["epoch"] == "occluded"].groupby("region", sort=False):
         models, controls = (part[part["role"] == role] for role in ("model", "control"))
         if models.empty or controls.empty:
@@ -165,26 +165,21 @@ def failed_following(scores: pd.DataFrame, folds: pd.DataFrame, confidence: floa
         of = folds[(folds["region"] == region) & (folds["epoch"] == "occluded")]
         gap, low, _ = _gap(best, control, of, confidence)
         if best["p"] < kit.LEVEL and not (gap if np.isnan(low) else low) > 0:
-            found.append(
-                kit.FailedControl(
-                    f"{region}, hidden frames: {_name(control)}, a control, r / sqrt(reliability)",
-                    float(control["r_normalized"]),
-                    f"The best model, {_name(best)}, reaches {kit.number(best['r_normalized'])} and is not shown to be "
-                    "better: that neurons follow what is hidden does not follow from its score.",
-                    0.0,
-                    float(control["p"]),
-                    section="following",
-                )
+            yield kit.FailedControl(
+                f"{region}, hidden frames: {_name(control)}, a control, r / sqrt(reliability)",
+                float(control["r_normalized"]),
+                f"The best model, {_name(best)}, reaches {kit.number(best['r_normalized'])} and is not shown to be "
+                "better: that neurons follow what is hidden does not follow from its score.",
+                0.0,
+                float(control["p"]),
+                section="following",
             )
-    return found
 
 
 def _gap(best: pd.Series, control: pd.Series, folds: pd.DataFrame, confidence: float) -> tuple[float, float, float]:
     """Return how far one is above the other, paired over folds, and its interval; NaN of too few folds."""
     one, other = (
-        folds[(folds["network"] == row["network"]) & (folds["name"] == row["name"])]
-        .sort_values("fold")["r_normalized"]
-        .to_numpy()
+        kit.rows_where(folds, network=row["network"], name=row["name"]).sort_values("fold")["r_normalized"].to_numpy()
         for row in (best, control)
     )
     gap = one - other

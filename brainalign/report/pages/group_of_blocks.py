@@ -3,6 +3,7 @@
 import pandas as pd
 
 from brainalign.report import kit
+from brainalign.report.encoding_sections import group_regions, region_rows
 from brainalign.report.pages.answers import answer_of_group
 from brainalign.report.pages.group import best_in_subjects, failed_chapter, group_figure, group_of
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
@@ -20,6 +21,13 @@ def gather_group_of_blocks(shelf: kit.Shelf) -> kit.StudyMaterial | None:
     summaries = {name: shelf.fetch("summary", pd.DataFrame, subject=name) for name in shelf.whole}
     if parts := [table.assign(subject=name) for name, table in summaries.items() if table is not None]:
         material.tables["summary"] = pd.concat(parts, ignore_index=True)
+    profiles = [
+        region_rows(material, fit, profile).assign(subject=name)
+        for name in shelf.whole
+        for fit in material.config.fits_of(material.dataset, name)
+        if (profile := shelf.fetch("profile", pd.DataFrame, subject=name, model=fit[0], method=fit[1])) is not None
+    ]
+    material.tables["profile"] = pd.concat(profiles or [pd.DataFrame()], ignore_index=True)
     return material
 
 
@@ -42,6 +50,7 @@ def group_of_blocks_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         group_of(n),
         [
             kit.Section("prediction", "Models in every subject", [panel], [best_in_subjects(modelled, controls)]),
+            *group_regions(material),
             *group_maps(material),
         ],
         [*mapped_findings(material), *material.descriptor.notes],

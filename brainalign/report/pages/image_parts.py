@@ -77,7 +77,8 @@ def _data(material: kit.ImageMaterial) -> kit.Section | None:
     if material.responses is None or material.splits is None:
         return None
     responses, details, nouns = material.responses, material.details("splits"), material.nouns
-    lost = f" ({n:,} left out as NaN or constant)" if (n := responses.targets.attrs.get("n_dropped")) else ""
+    why = "NaN, flat or marked bad" if (responses.targets["kind"] == "sensor").all() else "NaN or constant"
+    lost = f" ({n:,} left out as {why})" if (n := responses.targets.attrs.get("n_dropped")) else ""
     twice = ", or one picture under two names," if material.descriptor.has_images else ""
     paragraphs = [
         f"{len(responses.trials):,} {nouns.trials} of {responses.trials['stimulus_id'].nunique():,} {nouns.stimuli}, "
@@ -132,45 +133,20 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
     table = material.comparison
     if material.timed:
         return geometry_sections.rsa_course_section(material)
-    best = geometry_sections.best_layers(table.assign(reference=table["group"]))
-    if best.empty:
+    found = geometry_sections.region_bars(table, material)
+    if found is None:
         return None
-    panels = [
-        kit.captioned(
-            "regionbars",
-            "RSA by region",
-            geometry_sections.reference_bars(best, models=material.models, controls=material.controls),
-            table,
-            id="rsa",
-            ceiling=best["ceiling_high"].notna().any(),
-            random=best["model"].isin(material.controls).any(),
-            combined="kind" in best and (best["kind"] == "combination").any(),
-        )
-    ]
-    top = best.sort_values("score", ascending=False).iloc[0]
+    panel, top, told = found
+    panels = [panel]
     details, closest = material.details("rdm"), [top["model"], top["layer"]]
     groups = details.get("groups", [])
     if groups and len(details["conditions"]) <= 200:
-        categories, of = _categories(material, details["conditions"]), details["models"]
+        categories, of = material.categories_of(details["conditions"]), details["models"]
         shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:8])}
         shown |= {kit.space_name(*closest): material.rdms["models"][of.index(closest)]} if closest in of else {}
         title = f"RDMs by region{kit.drawn_of(8, len(groups))}, and of the closest layer"
         panels.append(geometry_sections.rdm_panel(shown, categories, title, "rdm"))
-    limits = [kit.number(top[name]) for name in ("ceiling_low", "ceiling_high")]
-    name, n_regions = kit.space_name(top["model"], top["layer"]), best["reference"].nunique()
-    which = "the RDM" if n_regions == 1 else f"RDMs of {top['reference']}, of {n_regions} regions"
-    text = f"{name} comes closest to {which}: {kit.number(top['score'])}"
-    text += kit.corrected_p(top["p_fwer"], "regions and layers")
-    known = f", noise ceiling {' to '.join(limits)}." if np.isfinite(top["ceiling_high"]) else "."
-    undrawn = geometry_sections.undrawn_layers(table.assign(place="to " + table["group"].astype(str)), best)
-    return kit.Section("geometry", "Geometry", panels, [text + known, *undrawn])
-
-
-def _categories(material: kit.ImageMaterial, conditions: list[str]) -> list[str]:
-    if material.responses is None or "category" not in material.responses.trials:
-        return [material.nouns.stimulus] * len(conditions)
-    known = material.responses.trials.drop_duplicates("stimulus_id").set_index("stimulus_id")["category"]
-    return [str(known.get(name, material.nouns.stimulus)) for name in conditions]
+    return kit.Section("geometry", "Geometry", panels, told)
 
 
 def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
@@ -210,9 +186,7 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
         labels = [material.label(*pair) for pair in table.loc[known, ["model", "method"]].to_numpy()]
         table = table.assign(model=pd.Series(labels, index=table.index[known], dtype=object))
     panels, layered = [], []
-    ceilings = table[table["what"] == "ceiling"]
-    if len(ceilings):
-        ceilings = ceilings.dropna(subset=["planted"])
+    ceilings = table[(table["what"] == "ceiling") & table.reindex(columns=["planted"])["planted"].notna()]
     if len(ceilings):
         figure = encoding_sections.planted_ceilings(ceilings.assign(planted=ceilings["planted"].round(2)))
         panels.append(kit.captioned("plantedceilings", "Ceilings", figure, tolerance=0.02))

@@ -299,6 +299,9 @@ def _fits(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
             later.append((2, _dictionary(name, method), ("sae",) if method.coding == "topk" else ("pursuit",)))
         elif isinstance(method, config.TrainedMethod):
             later.append((3, _training(name, method), ()))
+        elif not isinstance(method, config.RidgeMethod | config.BandedRidgeMethod):  # of a lab, without words here
+            text = f"{name}: each layer was regressed on the responses by the encoder {method.encoder}."
+            later.append((0, text, ()))
     texts += [(text, keys) for _, text, keys in sorted(later, key=lambda each: each[0])]
     return texts
 

@@ -1,6 +1,6 @@
 """The page of a space that modalities share: retrieval between and within them, repeats, and geometry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -42,15 +42,12 @@ def modalities_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         _cards(material),
         question="Is an image found across EEG, MEG and fMRI?",
         methods=_methods(material),
-        failed_controls=failed_relations(material.tables["spaceretrieval"]) if whole else [],
+        failed_controls=[*failed_relations(material.tables["spaceretrieval"])] if whole else [],
     )
 
 
 def _rows(material: kit.StudyMaterial, **wanted: str) -> pd.DataFrame:
-    table = material.tables["spaceretrieval"]
-    for column, value in wanted.items():
-        table = table[table[column] == value]
-    return table
+    return kit.rows_where(material.tables["spaceretrieval"], **wanted)
 
 
 def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
@@ -143,10 +140,10 @@ def _leaking(nulls: pd.DataFrame) -> pd.DataFrame:
     return nulls[np.array(over, dtype=bool)]
 
 
-def failed_relations(table: pd.DataFrame) -> list[kit.FailedControl]:
-    """Return scores without a relation of recordings to images above their limit, and pixels as good as all."""
-    found = [
-        kit.FailedControl(
+def failed_relations(table: pd.DataFrame) -> Iterator[kit.FailedControl]:
+    """Yield scores without a relation of recordings to images above their limit, and pixels as good as all."""
+    for _, row in _leaking(_nulls(table)).iterrows():
+        yield kit.FailedControl(
             f"{NAMES[row['decoder']].capitalize()}: {row['kind']} ({row['query']} in {row['gallery']}), top-1",
             float(row["value"]),
             "No recording is related to its image here, so that something besides the pairs is used; the joint space "
@@ -155,24 +152,19 @@ def failed_relations(table: pd.DataFrame) -> list[kit.FailedControl]:
             limit=float(row["null_mean"] + 3 * row["null_sd"]),
             section="between",
         )
-        for _, row in _leaking(_nulls(table)).iterrows()
-    ]
     images = table[(table["kind"] == "image") & (table["measure"] == "top-1")]
     joint = images[images["decoder"] == "joint"].set_index("query")
     for _, row in images[images["decoder"] == "low level"].iterrows():
         own = joint.loc[row["query"]]
         if row["value"] >= own["value"] and own["p"] <= LEVEL:
-            found.append(
-                kit.FailedControl(
-                    f"Luminance, contrast and spectrum alone, from {row['query']}, top-1",
-                    float(row["value"]),
-                    f"The joint space finds {kit.number(own['value'])}: nothing shows that it uses more of an image "
-                    "than these.",
-                    float(row["chance"]),
-                    section="within",
-                )
+            yield kit.FailedControl(
+                f"Luminance, contrast and spectrum alone, from {row['query']}, top-1",
+                float(row["value"]),
+                f"The joint space finds {kit.number(own['value'])}: nothing shows that it uses more of an image "
+                "than these.",
+                float(row["chance"]),
+                section="within",
             )
-    return found
 
 
 def _change(row: pd.Series) -> str:
@@ -303,16 +295,12 @@ def _ending(material: kit.StudyMaterial) -> list[str]:
     options, blend = material.config.decode_modalities, fitted["blend"]
     steps = f"({sum(fitted['steps'].values()):,} batches in all)"
     which = "Images of the split val" if fitted["has_val"] else "A tenth of the training images"
+    went = {"plateau": "on until these were found no better"}.get(options.schedule, "over a cycle of the learning rate")
+    trained = f"{which} validated: training went {went} {steps}, and the best weights for them were kept. "
     if not fitted["validated"]:
         trained = (
             f"Too few images to leave any out for validation: training took a cycle of the learning rate {steps}. "
         )
-    elif options.schedule == "plateau":
-        trained = f"{which} validated: training went on until these were found no better {steps}, and the best weights "
-        trained += "for them were kept. "
-    else:
-        trained = f"{which} validated: training went over a cycle of the learning rate {steps}, and the best weights "
-        trained += "for them were kept. "
     shares = ", ".join(f"{name} {kit.number(share, 2)}" for name, share in blend.items())
     chosen = ", as configured"
     if options.blend is None:

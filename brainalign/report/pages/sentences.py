@@ -13,7 +13,6 @@ from brainalign.report.pages import text_sections
 
 OTHERS = {"pre-stimulus": "on the time before the sentence", "EOG only": "on the channels of the eyes alone"}
 WITH_BRAIN = ("brain", "phase-randomised", "time-reversed")
-LEVEL = 0.01  # of the verdict
 NAMED = {
     "all": "all nuisances together",
     "all but time": "all nuisances but time",
@@ -97,7 +96,7 @@ def failed_decoding(
         # Trained on noise or shuffled pairs, other inputs ask what a decoder of them uses.
         if holds_brain or (trained != "brain" and tested not in ("brain", "noise", "shuffled")):
             continue
-        over = part[(part["value"] > part["limit"]) & (part["p"] <= LEVEL)]
+        over = part[(part["value"] > part["limit"]) & (part["p"] <= text_sections.LEVEL)]
         if len(over):
             row = over.iloc[0]
             yield FailedControl(

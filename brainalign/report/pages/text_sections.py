@@ -16,7 +16,7 @@ from brainalign.checks import BrainalignError
 from brainalign.report import kit
 
 WORDS = {"brain": "EEG", "shuffled": "shuffled pairs"}
-LEVEL = 0.01
+LEVEL = 0.01  # of the verdict
 BARE = re.compile(r"(?<![\d.])0(?=\.\d)")  # what verdicts write before a point, and numbers of the page do not
 
 
@@ -143,17 +143,12 @@ def control_sections(decoders: Tables) -> list[kit.Section]:
     ]
     nuisances = next(iter(decoders.values()))["nuisances"]
     measures = list(pd.unique(nuisances["measure"]))
-    cell = nuisances.set_index(["nuisance", "measure"])
-    rows = [
-        [
-            str(name),
-            *(
-                f"{kit.number(row['value'])} (chance {kit.number(row['chance'])}, p {kit.p_equals(row['p'])})"
-                for row in (cell.loc[(name, m)] for m in measures)
-            ),
-        ]
-        for name in pd.unique(nuisances["nuisance"])
+    said = [
+        f"{kit.number(row['value'])} (chance {kit.number(row['chance'])}, p {kit.p_equals(row['p'])})"
+        for _, row in nuisances.iterrows()
     ]
+    cells = nuisances.assign(said=said).pivot(index="nuisance", columns="measure", values="said")[measures]
+    rows = [[str(name), *cells.loc[name]] for name in pd.unique(nuisances["nuisance"])]
     text = [
         "What is known of a trial without any brain signal, decoded by ridge (a label by logistic regression) and "
         "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences; "

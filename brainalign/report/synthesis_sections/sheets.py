@@ -258,12 +258,10 @@ def nulls(study: kit.SynthesisedImages) -> Figure:
 
 def _null_column(ax: Axes, study: kit.SynthesisedImages, judge: str, place: int, region: str) -> None:
     shuffled = study.rows("null", region)
-    shuffled = shuffled[shuffled["scored"] == region]
     means = shuffled.groupby("null")[judge].mean()
-    own = study.rows("guided", region)
-    own = own[own["seed"].isin(shuffled["seed"])]  # null encoders may have had fewer seeds
-    plain = study.rows("unguided", region)
-    plain = plain[plain["seed"].isin(shuffled["seed"])]
+    own, plain = (study.rows(condition, region) for condition in ("guided", "unguided"))
+    # Null encoders may have had fewer seeds.
+    own, plain = (rows[rows["seed"].isin(shuffled["seed"])] for rows in (own, plain))
     x = place + np.linspace(-0.16, 0.16, max(len(means), 2))[: len(means)]
     ax.plot(x, means, "o", color=kit.GREY, markersize=3, alpha=0.8, label="null encoders")
     ax.hlines(plain[judge].mean(), place - 0.28, place + 0.28, color="black", linewidth=1, label="unguided")

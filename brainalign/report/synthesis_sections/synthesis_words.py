@@ -1,18 +1,20 @@
 """Synthesis in words: where guided images may be said to suit a region, where only the guiding encoder says so."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from brainalign.config import SynthesizeSettings
+from brainalign.report import kit
 from brainalign.report.kit import JUDGES, PLAUSIBLE, ImageMaterial, SynthesisedImages, number, p_equals
 
-LEVEL = 0.05
 WHO = {"true": "the true response", "check": "the prediction of the checking encoder"}
 LEAST_NULLS = 19  # p = 1 / (m + 1) is at most the level
 LEAST_R = 0.1  # on held-out images; an encoder below it has next to nothing to guide to
 LEAST_VALID = 0.9  # of the share of unguided images that are valid
+_interval = partial(kit.with_interval, value="gain", digits=2)
 
 
 def verdict(study: SynthesisedImages, region: str) -> str:
@@ -49,9 +51,10 @@ def objections(study: SynthesisedImages, region: str) -> list[str]:
     null = study.gain(region, "null", judge)
     if null is None or study.n_nulls < LEAST_NULLS:
         found.append(
-            f"{LEAST_NULLS} encoders of shuffled responses are needed for p = {LEVEL:g}, and there are {study.n_nulls}"
+            f"{LEAST_NULLS} encoders of shuffled responses are needed for p = {kit.LEVEL:g}, and there are "
+            f"{study.n_nulls}"
         )
-    elif not null["p"] <= LEVEL:
+    elif not null["p"] <= kit.LEVEL:
         found.append(
             f"{_as_good(null)} of {study.n_nulls} encoders of shuffled responses do as well (p {p_equals(null['p'])})"
         )
@@ -218,10 +221,6 @@ def _amount(study: SynthesisedImages, gain: "pd.Series[Any]") -> str:
     """Return a gain with its interval, and what it is counted in."""
     unit = "(difference of standard scores)" if gain["region"] in study.contrasts else "SD"
     return f"{_interval(gain)} {unit}"
-
-
-def _interval(row: "pd.Series[Any]") -> str:
-    return f"{number(row['gain'], 2)} ({number(row['low'], 2)} to {number(row['high'], 2)})"
 
 
 def synthesis_findings(material: ImageMaterial) -> list[str]:

@@ -161,9 +161,9 @@ def caption_methods(material: kit.ImageMaterial) -> list[tuple[str, list[str]]]:
     chosen = "chosen on training images held out" if details["temperature_chosen"] else "fixed beforehand"
     bank = f"softmax averages of the bank ({details['bank']}{_temperature(details)}, {chosen})"
     how = (
-        "attributes were named by the encoder's contrasts, other attributes held constant, and count as said where "
-        f"these exceed those of {details['n_nulls']} refits to images exchanged per voxel (false discovery rate "
-        f"{details['q_level']:g}); shares of the bank are of {bank}"
+        "attributes were named by contrasts of responses and of the encoder's predictions, other attributes held "
+        f"constant, and count as said where these exceed those of {details['n_nulls']} exchanges of images per voxel "
+        f"(false discovery rate {details['q_level']:g}); shares of the bank are of {bank}"
         if details["attributes"]
         else f"of all phrases (captioner {details['captioner']}) that was named whose cosine with training images "
         f"correlated most with responses; weights and the bank ({details['bank']}) are of controls alone"
@@ -180,8 +180,8 @@ def caption_methods(material: kit.ImageMaterial) -> list[tuple[str, list[str]]]:
 
 def _explained(details: Mapping[str, Any]) -> str:
     how = (
-        "Of every attribute the value is named for whose images the voxel's encoder predicts most, other attributes "
-        "held constant; the temperature only weighs shares of the bank. "
+        "Of every attribute the value is named for whose images the voxel responds most and its encoder predicts most, "
+        "other attributes held constant; the temperature only weighs shares of the bank. "
         if details["attributes"]
         else "Of all phrases the one is named whose cosine with training images the voxel's responses follow best; the "
         "encoder and the bank are of controls alone. "

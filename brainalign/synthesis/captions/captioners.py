@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite
+from brainalign.checks import BrainalignError, check_finite, check_rows
 
 Writer = Callable[[Values], Sequence[str]]  # points (n_voxels, d) of an image embedding to as many texts
 Embedder = Callable[[Sequence[str]], Values]  # texts to points (n_texts, d) of the space of the images
@@ -286,11 +286,7 @@ def bank_shares(
     `memberships` (n_bank, n_kinds) says which images are of which kind: red ones, small ones; others as of
     `project_to_bank`.
     """
-    if len(memberships) != bank.shape[0]:
-        raise BrainalignError(
-            f"memberships have {len(memberships)} rows but the bank {bank.shape[0]} images; give one row per image"
-        )
-
+    check_rows("memberships", len(memberships), "the bank", bank.shape[0], "give one row per image")
     asked = (weights, bank, temperature, center, chunk)
     return _softmax_average(*asked, lambda rows, _, __: np.asarray(memberships[rows], dtype=np.float64))
 

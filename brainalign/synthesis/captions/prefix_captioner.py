@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_width
 from brainalign.devices import seeded
+from brainalign.study import loading_model
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +56,8 @@ class PrefixCaptioner:
         from transformers import GenerationConfig
 
         wanted: Any = self.mapping[0].in_features
-        if projected.shape[1] != wanted:
-            raise BrainalignError(
-                f"the captioner was trained on embeddings of {wanted} features; got {projected.shape[1]}: take the "
-                "layer that it was trained on"
-            )
+        remedy = "take the layer that it was trained on"
+        check_width("an embedding", projected.shape, wanted, "the captioner was trained on", remedy)
         model: Any = self.language_model
         model.eval()
         ended, n = _end_of(self.tokenizer), self.max_tokens
@@ -93,13 +91,10 @@ class PrefixCaptioner:
 
         if not (folder / MAPPING).is_file():
             raise BrainalignError(f"{folder} holds no {MAPPING}; give a folder written by PrefixCaptioner.save")
-        try:
+        with loading_model(f"the language model in {folder}", "Give a folder written by PrefixCaptioner.save"):
             given: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "dtype": torch.float32}
             model = AutoModelForCausalLM.from_pretrained(folder / MODEL, **given)
             tokenizer = AutoTokenizer.from_pretrained(folder / MODEL, local_files_only=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise BrainalignError(f"cannot load the language model in {folder}: {reason}") from error
         weights, width = load_file(folder / MAPPING), _width(model)
         d, hidden, out = weights["0.weight"].shape[1], weights["0.weight"].shape[0], weights["2.weight"].shape[0]
         if out % width:

@@ -9,18 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_shape, generator
 from brainalign.statistics import fdr, permutation_test
-from brainalign.synthesis.captions.captioners import (
-    ANY,
-    AttributeCaptioner,
-    Bank,
-    Captioner,
-    Captions,
-    bank_shares,
-    caption_targets,
-    project_to_bank,
-)
+from brainalign.synthesis.captions import captioners
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ class CaptionScores:
 
 
 def caption_scores(
-    captions: Captions, images: Values, responses: Values, n_permutations: int = 100, seed: int = 0
+    captions: captioners.Captions, images: Values, responses: Values, n_permutations: int = 100, seed: int = 0
 ) -> CaptionScores:
     """Correlate the cosine of held-out images with a voxel's caption with the voxel's responses, beside controls.
 
@@ -64,11 +55,8 @@ def caption_scores(
     ----------
     Matsuyama T, Nishimoto S, Takagi Y (2026). LaVCa: LLM-assisted visual cortex captioning. ICLR. arXiv:2502.13606
     """
-    if len(images) != len(responses) or responses.shape[1] != len(captions.texts):
-        raise BrainalignError(
-            f"{len(images)} images and {len(captions.texts)} captions need responses of that shape; got "
-            f"{responses.shape}"
-        )
+    remedy = "give a row per image and a column per caption"
+    check_shape("responses", responses.shape, (len(images), len(captions.texts)), "images and captions are", remedy)
     images = np.asarray(images, dtype=np.float64)
     units = images / np.linalg.norm(images, axis=1, keepdims=True)
     predicted = np.asarray(units @ captions.embeddings.T)
@@ -89,7 +77,12 @@ def caption_scores(
 
 
 def temperature_curve(
-    weights: Values, bank: Bank, captioner: Captioner, images: Values, responses: Values, temperatures: Sequence[float]
+    weights: Values,
+    bank: captioners.Bank,
+    captioner: captioners.Captioner,
+    images: Values,
+    responses: Values,
+    temperatures: Sequence[float],
 ) -> pd.DataFrame:
     """Score captions at every temperature on validation images; the best of the finite, positive ones is chosen.
 
@@ -114,16 +107,11 @@ def temperature_curve(
     """
     rows = []
     for temperature in temperatures:
-        said = caption_targets(project_to_bank(weights, bank, temperature), captioner)
+        said = captioners.caption_targets(captioners.project_to_bank(weights, bank, temperature), captioner)
         r = caption_scores(said, images, responses, n_permutations=1).r
-        known = r[np.isfinite(r)]
-        row = {
-            "temperature": float(temperature),
-            "score": float(known.mean()) if len(known) else np.nan,
-            "se": float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else np.nan,
-            "n_captions": len(set(said.texts.tolist())),
-        }
-        rows.append(row)
+        known = pd.Series(r[np.isfinite(r)], dtype=float)
+        found = {"score": known.mean(), "se": known.sem(), "n_captions": len(set(said.texts.tolist()))}
+        rows.append({"temperature": float(temperature)} | found)
     table = pd.DataFrame(rows)
     choice = table["score"].where((table["temperature"] > 0) & np.isfinite(table["temperature"]))
     if choice.isna().all():
@@ -135,100 +123,104 @@ def temperature_curve(
 
 
 def attribute_evidence(
-    captioner: AttributeCaptioner,
-    weights: Values,
-    bank: Bank,
+    captioner: captioners.AttributeCaptioner,
+    embeddings: Values,
+    responses: Values,
+    encoder: tuple[Values, Values],
     labels: Mapping[str, Sequence[str] | NDArray[np.str_]],
     temperature: float,
+    *,
+    n_nulls: int = 19,
+    q: float = 0.05,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Name the value of every attribute that the encoder of a voxel predicts most for.
+    """Name the value of every attribute that a voxel prefers, and silence those that chance explains.
 
-    Not the value nearest to the weights, projected or not: where attributes go together in images, it is often that of
-    another one.
+    Of every value, its contrast with all images, other attributes held constant (least squares; by chance large images
+    may more often be red), is taken from the responses, y, and from what the encoder predicts for the same images, H y,
+    and the sum of two t is ranked. The first tells most where the embedding lacks an attribute, the second where
+    labels err. With a contrast c and P of the regression on attributes,
+
+        t = c y / (|c| s(y)) + c H y / sqrt(v)    s²(x) = |x - P x|² / (n - rank)
+        v = max(|c H|² var(y) - E, 0) + |c|² s²(H y)    E: the expected |c|² s²(H y) of exchanged images
+
+    so that v is the variance over exchanges, and more where the encoder has much else to confuse with attributes.
 
     Parameters
     ----------
-    weights : array (d, n_voxels)
-    bank : array (n_bank, d)
-        Images whose attributes are known.
-    labels : mapping of sequences (n_bank)
+    embeddings, responses : array (n_images, d), array (n_images, n_voxels)
+        What the encoder was fitted to, embeddings at any length.
+    encoder : (array (d, n_voxels), array (n_voxels,))
+        Weights on embeddings at unit length, and penalties as of `shuffled_weights`.
+    labels : mapping of sequences (n_images)
         Value of every attribute of every image.
     temperature : float
         Of the shares alone; names do not depend on it.
+    n_nulls : int
+        How often images are exchanged, anew for every voxel.
+    q : float
+        False discovery rate over voxels and attributes.
 
     Returns
     -------
     DataFrame
         A row per voxel and attribute: voxel, attribute, value, share (of bank mass on images that have it), prior
-        (of all images) and strength: how much more the encoder predicts for them than for all, other attributes held
-        constant (least squares; error: its standard error over images): by chance large images may more often be
-        red. Shares alone say little: weights of shuffled responses have some direction too, and it points along the
-        main axes of the embedding, which may well be attributes.
+        (of all images), strength (the largest t), p (share of exchanged voxels where some value is as strong), q, said
+        (the value, or `ANY`) and shuffled (the value named in the first exchange). Shares alone say little: weights of
+        shuffled responses have some direction too, and it points along the main axes of the embedding, which may well
+        be attributes.
     """
-    images = np.asarray(bank[:], dtype=np.float64)
-    predicted = images / np.linalg.norm(images, axis=1, keepdims=True) @ weights  # (n_bank, n_voxels)
+    if n_nulls < 1:
+        raise BrainalignError(f"attributes need one exchange of images or more; got {n_nulls}")
+    images = np.asarray(embeddings[:], dtype=np.float64)
+    images /= np.linalg.norm(images, axis=1, keepdims=True)
     phrases = {name: each.phrases.tolist() for name, each in captioner.vocabularies.items()}
     kinds = {name: np.asarray(labels[name])[:, None] == np.array(known)[None] for name, known in phrases.items()}
     design = np.hstack(list(kinds.values())).astype(np.float64)
+    n, weights = len(design), np.asarray(encoder[0])
     # Of many solutions the shortest; contrasts within an attribute are the same in all of them.
-    full = np.column_stack([np.ones(len(design)), design])
+    full = np.column_stack([np.ones(n), design])
     solved = np.linalg.pinv(full)
-    effects = solved @ predicted
-    left_over = ((predicted - full @ effects) ** 2).sum(axis=0) / max(len(full) - np.linalg.matrix_rank(full), 1)
-    shares = bank_shares(weights, bank, design > 0, temperature)
-    voxels = np.arange(weights.shape[1])
-    rows, start = [], 0
-    for attribute, known in phrases.items():
-        mine = slice(start, start + len(known))
-        start = mine.stop
-        prior = kinds[attribute].mean(axis=0)
-        contrasts = effects[1:][mine] - prior @ effects[1:][mine]
-        spread = ((solved[1:][mine] - prior @ solved[1:][mine]) ** 2).sum(axis=1)  # of contrasts, per variance
-        column = contrasts.argmax(axis=0)
-        table = pd.DataFrame({"voxel": voxels, "attribute": attribute, "value": np.array(known)[column]})
-        measures = {"share": shares[:, mine][voxels, column], "prior": prior[column]}
-        measures |= {"strength": contrasts[column, voxels], "error": np.sqrt(spread[column] * left_over)}
-        rows.append(table.assign(**measures))
-    return pd.concat(rows, ignore_index=True)
+    dof = max(n - np.linalg.matrix_rank(full), 1)
+    left, sizes, _ = np.linalg.svd(images - images.mean(axis=0), full_matrices=False)
+    shrunk = sizes[:, None] ** 2 / (sizes[:, None] ** 2 + np.asarray(encoder[1]))  # H = left shrunk left'
+    outside = left - full @ (solved @ left)
+    stops = np.cumsum([len(known) for known in phrases.values()])
+    parts = dict(zip(phrases, map(slice, [0, *stops[:-1]], stops), strict=True))
+    contrasts = solved[1:].copy()
+    for name, mine in parts.items():
+        contrasts[mine] -= kinds[name].mean(axis=0) @ contrasts[mine]
+    lengths = (contrasts**2).sum(axis=1, keepdims=True)
+    moved = (contrasts @ left) ** 2 @ shrunk**2 - lengths * ((outside**2).sum(axis=0) @ shrunk**2 / dof)
 
+    def strengths(of: Values) -> NDArray[np.float64]:
+        """Return the sum of both t, (n_values, n_voxels)."""
+        centred = of - of.mean(axis=0)
+        fitted = left @ (shrunk * (left.T @ centred))
+        rests = (((each - full @ (solved @ each)) ** 2).sum(axis=0) / dof for each in (centred, fitted))
+        noise, confused = (lengths * rest for rest in rests)
+        spread = np.maximum(moved * centred.var(axis=0, ddof=1), 0) + confused
+        least = np.finfo(float).tiny
+        return np.asarray(
+            contrasts @ centred / np.sqrt(np.maximum(noise, least))
+            + contrasts @ fitted / np.sqrt(np.maximum(spread, least))
+        )
 
-def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: float = 0.05) -> pd.DataFrame:
-    """Silence attributes whose strength does not exceed that of encoders fitted to shuffled responses.
-
-    Strengths are divided by their size in the voxel's own refits, since penalties differ between voxels, less what is
-    error over images there, and by their own error, since a voxel with much signal has more left to confuse. p is the
-    share of refits of all voxels whose named value of that attribute is then as strong; q controls the false discovery
-    rate over voxels and attributes.
-
-    Parameters
-    ----------
-    evidence : DataFrame
-        From `attribute_evidence`.
-    null : sequence of DataFrames (two or more)
-        The same of weights refitted to responses whose images were exchanged, anew for every voxel.
-    q : float
-        False discovery rate.
-
-    Returns
-    -------
-    DataFrame
-        `evidence` with p, q and said: the value, or `ANY`.
-    """
-    if len(null) < 2:
-        raise BrainalignError(f"attributes need two refits to exchanged images or more; got {len(null)}")
-    squares, errors = (np.stack([each[of].to_numpy() ** 2 for each in null]) for of in ("strength", "error"))
-    # What refits differ by beyond their own errors: (n_refits, n_rows), of which a mean may fall below 0 by chance.
-    excess, n = squares - errors, len(null)
-    size = np.sqrt(np.maximum(excess.mean(axis=0), 0) + evidence["error"].to_numpy() ** 2)
-    # A refit is divided by the size of the others, as the evidence is divided by that of refits it is not among.
-    sizes = np.sqrt(np.maximum(excess.sum(axis=0) - excess, 0) / (n - 1) + errors)
-    drawn = np.stack([each["strength"].to_numpy() for each in null]) / sizes
-    scaled = evidence["strength"].to_numpy() / size
-    p = np.ones(len(evidence))
-    for rows in evidence.groupby("attribute", sort=False).indices.values():
-        p[rows] = permutation_test(scaled[rows], drawn[:, rows].ravel(), correct="max")
-    corrected = fdr(p)
-    return evidence.assign(p=p, q=corrected, said=np.where(corrected <= q, evidence["value"].astype(str), ANY))
+    found, rng = strengths(responses), generator(rng)
+    null = [strengths(rng.permuted(responses, axis=0)) for _ in range(n_nulls)]
+    shares = captioners.bank_shares(weights, embeddings, design > 0, temperature)
+    voxels, tables = np.arange(weights.shape[1]), []
+    for attribute, mine in parts.items():
+        column, known = found[mine].argmax(axis=0), np.array(phrases[attribute])
+        strength = found[mine].max(axis=0)
+        drawn = np.concatenate([each[mine].max(axis=0) for each in null])
+        row: dict[str, object] = {"voxel": voxels, "attribute": attribute, "value": known[column]}
+        row |= {"share": shares[:, mine][voxels, column], "prior": kinds[attribute].mean(axis=0)[column]}
+        row |= {"strength": strength, "p": permutation_test(strength, drawn, correct="max")}
+        tables.append(pd.DataFrame(row | {"shuffled": known[null[0][mine].argmax(axis=0)]}))
+    table = pd.concat(tables, ignore_index=True)
+    corrected = fdr(table["p"].to_numpy())
+    return table.assign(q=corrected, said=np.where(corrected <= q, table["value"].astype(str), captioners.ANY))
 
 
 def _standard(values: Values) -> NDArray[np.float64]:

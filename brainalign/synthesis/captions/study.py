@@ -9,15 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
+from brainalign.checks import check_shape, generator
 from brainalign.statistics import bootstrap_correlations, fdr, interval_widening, pearson, permuted_correlations
 from brainalign.synthesis.captions import captioners
-from brainalign.synthesis.captions.scores import (
-    attribute_evidence,
-    caption_scores,
-    silence_attributes,
-    temperature_curve,
-)
+from brainalign.synthesis.captions.scores import attribute_evidence, caption_scores, temperature_curve
 
 if TYPE_CHECKING:
     from brainalign.regression import Ridge
@@ -110,8 +105,11 @@ class CaptionStudy:
             if temperature is None:
                 curve = self._curve(units, responses, bank)
                 temperature = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
-            nulls = shuffled_weights(units, responses, alphas, self.n_nulls, rng)
-            captions, shuffled, table = self._named(weights, nulls, embeddings, bank, temperature)
+            if isinstance(captioner, captioners.AttributeCaptioner):
+                captions, shuffled, table = self._named((weights, alphas), (embeddings, responses), temperature, rng)
+            else:
+                (drawn,) = shuffled_weights(units, responses, alphas, 1, rng)
+                captions, shuffled = (self._read(each, bank, temperature) for each in (weights, drawn))
         table.insert(0, "caption", captions.texts)
         predicted["caption"] = images @ captions.embeddings.T
         scores = caption_scores(captions, images, test[1], seed=self.seed)
@@ -147,17 +145,13 @@ class CaptionStudy:
         return captioners.caption_targets(captioners.project_to_bank(weights, bank, temperature), self.captioner)
 
     def _named(
-        self, weights: Values, nulls: Sequence[Values], embeddings: Values, bank: captioners.Bank, temperature: float
+        self, encoder: tuple[Values, Values], train: tuple[Values, Values], temperature: float, rng: np.random.Generator
     ) -> tuple[captioners.Captions, captioners.Captions, pd.DataFrame]:
-        """Return captions, those of the first refit to exchanged images, and the evidence for attributes."""
+        """Return captions, those of the first exchange of images, and the evidence for attributes."""
         captioner = self.captioner
-        if not isinstance(captioner, captioners.AttributeCaptioner):
-            said, shuffled = (self._read(each, bank, temperature) for each in (weights, nulls[0]))
-            return said, shuffled, pd.DataFrame(index=range(weights.shape[1]))
-        found, *null = (
-            attribute_evidence(captioner, each, embeddings, self.labels, temperature) for each in (weights, *nulls)
-        )
-        known = silence_attributes(found, null, self.q).assign(shuffled=null[0]["value"])
+        assert isinstance(captioner, captioners.AttributeCaptioner)
+        asked = (captioner, *train, encoder, self.labels, temperature)
+        known = attribute_evidence(*asked, n_nulls=self.n_nulls, q=self.q, rng=rng)
         columns: dict[str, NDArray[Any]] = {}
         drawn: dict[str, NDArray[np.str_]] = {}
         for name, rows in known.groupby("attribute", sort=False):
@@ -226,15 +220,12 @@ def shuffled_weights(
     would repeat one accident in all of them. Each of `n_shuffles` arrays is (d, n_voxels): embeddings are (n_images,
     d), and alphas (n_voxels,) those of ‖y − Xw‖² + alpha ‖w‖², columns centred.
     """
-    if len(embeddings) != len(responses) or len(alphas) != responses.shape[1]:
-        raise BrainalignError(
-            f"embeddings of {len(embeddings)} images, responses {responses.shape} and {len(alphas)} penalties do not "
-            "match; give a row per image and a penalty per voxel"
-        )
+    remedy = "give a row per image and a penalty per voxel"
+    check_shape("responses", responses.shape, (len(embeddings), len(alphas)), "embeddings and penalties are", remedy)
     centred = np.asarray(embeddings - embeddings.mean(axis=0), dtype=np.float64)
     left, sizes, right = np.linalg.svd(centred, full_matrices=False)
     shrunk = sizes[:, None] / (sizes[:, None] ** 2 + np.asarray(alphas)[None])  # (rank, n_voxels)
-    found = []
+    found, rng = [], generator(rng)
     for _ in range(n_shuffles):
         mixed = rng.permuted(responses, axis=0)
         found.append(np.asarray(right.T @ (shrunk * (left.T @ (mixed - mixed.mean(axis=0))))))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_shape
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -126,10 +126,7 @@ def prompt_embeddings(
         return told, _added(pipe, texts, num_images)
     given, pooled = _encoded(pipe, negative_prompt) if negative is None else (negative, None)
     empty, texts = _for_each(pipe, given, num_images), [pooled, *texts]
-    if empty.shape != told.shape:
-        raise BrainalignError(
-            f"prompts are {tuple(told.shape)} but negative ones {tuple(empty.shape)}; both must have as many tokens"
-        )
+    check_shape("what is not wanted", empty.shape, told.shape, "prompts have", "both must have as many tokens")
     return torch.cat([empty, told]), _added(pipe, texts, num_images)
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import euclidean_distances
 from torch import Tensor
 from torch.nn import functional
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_shape
 from brainalign.features import load_image
 from brainalign.synthesis.guidance.denoiser import PREDICTIONS, check_scheduler
 
@@ -129,10 +129,7 @@ def denoised_views(
         Images that go through the networks together, which is what needs memory; `batch_size` where not given.
     """
     size = pipe.image_size
-    if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):
-        raise BrainalignError(
-            f"the diffusion model makes images (n, 3, {size}, {size}); got {tuple(images.shape)}: resize them first"
-        )
+    check_shape("an image", images.shape[1:], (3, size, size), "the diffusion model makes", "resize them first")
     if not images.is_floating_point() or float(images.min()) < 0 or float(images.max()) > 1:
         raise BrainalignError(f"images must be of floating point in [0, 1]; got {images.dtype}: divide bytes by 255")
     check_scheduler(pipe.scheduler, recurrence=1)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_width
 
 
 class RegionObjective(nn.Module):
@@ -92,11 +92,8 @@ class RegionObjective(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the score of each image, (n,)."""
         values = self.features(images)
-        if values.ndim != 2 or values.shape[1] != self._coef.shape[0]:
-            raise BrainalignError(
-                f"the encoder's weights are for {self._coef.shape[0]} features per image; the network gives "
-                f"{tuple(values.shape)}; take the layer and pooling that the encoder was fitted to"
-            )
+        remedy = "take that layer and pooling"
+        check_width("what the network gives", values.shape, len(self._coef), "the encoder was fitted to", remedy)
         return self._score(values)
 
     def score(self, features: NDArray[np.floating]) -> NDArray[np.float32]:

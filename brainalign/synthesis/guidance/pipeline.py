@@ -21,6 +21,7 @@ from torch import Tensor, float32, promote_types
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from brainalign.checks import BrainalignError, check_choice
+from brainalign.study import loading_model
 from brainalign.synthesis.guidance.codec import PixelShuffleCodec
 from brainalign.synthesis.guidance.denoiser import (
     Denoiser,
@@ -153,14 +154,10 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
             raise BrainalignError(f"there is no folder {name!r} with a diffusion model; check the path")
         usual = {"use_safetensors": None if trust_pickle else True, "low_cpu_mem_usage": False}
         options = usual | {"local_files_only": local} | options
-        try:
+        layout = "in the layout of diffusers (model_index.json, unet/, scheduler/ ...)"
+        remedy = f"Give a folder {layout} with safetensors; trust_pickle reads other weight files"
+        with loading_model(f"a diffusion model from {name!r}", remedy):
             return super().from_pretrained(name, dtype=dtype, **options)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise BrainalignError(
-                f"cannot load a diffusion model from {name!r}: {str(error).splitlines()[0]}. Give a folder in the "
-                "layout of diffusers (model_index.json, unet/, scheduler/ ...) with safetensors; trust_pickle reads "
-                "other weight files"
-            ) from error
 
     def save_memory(self) -> None:
         """Compute activations twice instead of keeping them, and decode image by image: the same images, slower."""

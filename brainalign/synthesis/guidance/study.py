@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_named
 from brainalign.synthesis.guidance.baselines import evolve
 from brainalign.synthesis.guidance.natural import NaturalImages
 from brainalign.synthesis.guidance.steering import Objective
@@ -100,11 +100,8 @@ class SynthesisStudy:
                 f"a study needs regions and a judge 'guide'; got regions {list(self.objectives)}, judges "
                 f"{list(self.judges.by_region)}"
             )
-        for region, words in self.prompts.items():
-            if region not in self.objectives:
-                raise BrainalignError(
-                    f"a prompt for {region!r}, which is not among the regions ({', '.join(self.objectives)})"
-                )
+        check_named("prompts", self.objectives, self.prompts, "region", "give a prompt for one of these")
+        for words in self.prompts.values():
             self.pipe.denoiser(1, prompt=words)  # raises before the long computation where the model reads no text
         self.pipe.denoiser(1, **self._told())
 
