@@ -68,7 +68,7 @@ def study(seed: int, n_images: int, n_voxels: int) -> Found:
         at[str(t)] = accuracy(synthesis.caption_targets(points, captioner).values)
     at["raw"] = accuracy(captioner(weights.T).values)
     at["chosen"] = at[str(chosen)]
-    (null,) = synthesis.shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 1, rng)
+    null, *_ = synthesis.shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 19, rng)
     drawn = synthesis.caption_targets(synthesis.project_to_bank(null, embeddings[train], chosen), captioner)
     # Captions given to other voxels: what agreement there is by the attributes' prior alone.
     orders, prior = [rng.permutation(n_voxels) for _ in range(1000)], []

@@ -312,7 +312,8 @@ def check_planted_is_found(cell: Cell, found: Found) -> str:
     assert headline["value"] > headline["null_mean"]
     if cell.recording in ("surface", "blocks") and cell.split in ("runs", "pairs", "folds"):
         seen, unseen = (found.profile.loc[name] for name in ("seen", "unseen"))
-        assert seen["r"] > 0.5 > 0.2 > abs(unseen["r"])
+        assert seen["r"] > 0.5
+        assert abs(unseen["z"]) < 3.5  # of permutations: its reliable targets may be a single one
         assert seen["accuracy"] > seen["accuracy_null_high"]
         assert max(seen["p"], seen["accuracy_p"]) <= 0.05
         fits = found.region_fits.query("model == 'planted'").set_index("group")
