@@ -20,4 +20,4 @@ from brainalign.datasets.published import *
 from brainalign.datasets.sentences import *
 from brainalign.datasets.splits import *
 from brainalign.datasets.studies import *
-from brainalign.study import read_feature_norms
+from brainalign.study import read_feature_norms as read_feature_norms

@@ -1,7 +1,7 @@
 """Encoders: features to responses. A user adds one by adding an entry."""
 
 from brainalign.encoding.convergence import *
-from brainalign.encoding.estimator import EstimatorEncoder
+from brainalign.encoding.estimator import EstimatorEncoder as EstimatorEncoder
 from brainalign.encoding.in_context import *
 from brainalign.encoding.in_context import InContextEncoder
 from brainalign.encoding.networks import *

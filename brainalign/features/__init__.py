@@ -15,13 +15,13 @@ from brainalign.features.events import picture_changes as picture_changes
 from brainalign.features.events import resample_events as resample_events
 from brainalign.features.events import resample_signal as resample_signal
 from brainalign.features.extractor import Extractor, Writer
-from brainalign.features.extractors import EXTRACTORS
+from brainalign.features.extractors import EXTRACTORS as EXTRACTORS
 from brainalign.features.images import *
-from brainalign.features.language import LanguageExtractor
+from brainalign.features.language import LanguageExtractor as LanguageExtractor
 from brainalign.features.latent_dynamics import HEADS, LatentDynamics
 from brainalign.features.reduction import PCA, SparseProjection, layer_inputs
-from brainalign.features.speech import SpeechExtractor
+from brainalign.features.speech import SpeechExtractor as SpeechExtractor
 from brainalign.features.tables import OneHotExtractor, RandomExtractor, TableExtractor
 from brainalign.features.text import SentenceExtractor, embed_texts
 from brainalign.features.videos import SimulatingModel, VideoModel, find_function, load_video_model, video_features
-from brainalign.study import captions_of
+from brainalign.study import captions_of as captions_of

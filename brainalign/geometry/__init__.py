@@ -1,6 +1,6 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
-from brainalign.condensed import square_rdms
+from brainalign.condensed import square_rdms as square_rdms
 from brainalign.geometry.dimensionality import *
 from brainalign.geometry.dynamics import *
 from brainalign.geometry.inference import *

@@ -18,7 +18,7 @@ from brainalign.io.files import write_table as write_table
 from brainalign.io.files import writing as writing
 from brainalign.io.maps import CORTEX, brain_maps, inflated_fslr, packed_labels, voxel_affine
 from brainalign.io.media import film_length, film_of, name_frame, open_pictures, read_sound
-from brainalign.io.provenance import Provenance
+from brainalign.io.provenance import Provenance as Provenance
 from brainalign.io.readers import array_names as array_names
 from brainalign.io.readers import check_stored as check_stored
 from brainalign.io.readers import counting_order as counting_order

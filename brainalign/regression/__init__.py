@@ -1,7 +1,7 @@
 """Ridge and banded ridge, on one machine and on many, and the training loop of networks."""
 
 from brainalign.regression.banded import BandedRidge, band_candidates
-from brainalign.regression.delays import DelayedFeatures
+from brainalign.regression.delays import DelayedFeatures as DelayedFeatures
 from brainalign.regression.design import blocks_of, design_of
 from brainalign.regression.distributed_ridge import DistributedRidge, cluster, fit_distributed, slurm_cluster
 from brainalign.regression.fold_scores import block_of, scores
@@ -17,7 +17,7 @@ from brainalign.regression.inputs import refuse as refuse
 from brainalign.regression.inputs import same_kind_as as same_kind_as
 from brainalign.regression.ridge import ALPHAS, Ridge, fit_layers
 from brainalign.regression.rotation import centred_product, rotate, spectrum
-from brainalign.regression.tasks import NpyFile
+from brainalign.regression.tasks import NpyFile as NpyFile
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 from brainalign.regression.training import Checkpoint as Checkpoint
 from brainalign.regression.training import Epoch as Epoch

@@ -40,7 +40,7 @@ from brainalign.statistics.pairing import largest_difference_p as largest_differ
 from brainalign.statistics.pairing import paired_differences_p as paired_differences_p
 from brainalign.statistics.pairing import pairing_test as pairing_test
 from brainalign.statistics.pairing import sums_by_stimulus as sums_by_stimulus
-from brainalign.statistics.preference import layer_preference
+from brainalign.statistics.preference import layer_preference as layer_preference
 from brainalign.statistics.reconstruction import PUBLISHED as PUBLISHED
 from brainalign.statistics.reconstruction import beside_published as beside_published
 from brainalign.statistics.reconstruction import effective_dimension as effective_dimension
@@ -60,6 +60,6 @@ from brainalign.statistics.resampling import permutation_test as permutation_tes
 from brainalign.statistics.resampling import permute_stimuli as permute_stimuli
 from brainalign.statistics.resampling import permute_within as permute_within
 from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2, without_rounding
-from brainalign.statistics.sign_flips import sign_flip_test
+from brainalign.statistics.sign_flips import sign_flip_test as sign_flip_test
 from brainalign.statistics.smooth_maps import MAX_AREAS, SmoothMapTest, smooth_map_test
 from brainalign.statistics.spin import area_map_test, spin_orders, spin_test

@@ -65,7 +65,7 @@ from brainalign.study.responses import RawOptions as RawOptions
 from brainalign.study.responses import ThingsEpochFiles as ThingsEpochFiles
 from brainalign.study.responses import ThingsFmriFiles as ThingsFmriFiles
 from brainalign.study.size import count_stimuli, has_unknown_size, known_shape, shape_of
-from brainalign.study.splits import Split
+from brainalign.study.splits import Split as Split
 from brainalign.study.stimuli import COPIED, LEFT_OUT, table_column, table_columns, table_rows
 from brainalign.study.vectors import StimulusVectors, files_of, read_vectors
 from brainalign.study.worlds import SeriesWorld, SimulatedSentences, SimulateModalities, SimulateOptions, StoryWorld

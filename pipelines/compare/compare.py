@@ -89,6 +89,10 @@ def _compare_regions(
     settings: CompareSettings,
 ) -> None:
     """Compare the patterns of every region, means of measurements, by one distance and comparison."""
+    regions, about = places_of(responses), {"distance": settings.distance, "comparison": settings.comparison}
+    if not regions:
+        job.save("regionfits", NO_REGIONS)
+        return
     conditions = responses.trials["stimulus_id"].to_numpy()
     (measured, measurements), (shown, names) = pd.factorize(runs), pd.factorize(conditions)
     cells = np.empty((len(measurements) * len(names), len(responses.targets)))
@@ -97,11 +101,9 @@ def _compare_regions(
     noise = None
     if job.has("noise") and settings.distance in geometry.WHITENED:
         noise = job.load("noise", Arrays)["residuals"], job.details("noise")["dof"]
-    mean, regions, table = cube.mean(axis=0, keepdims=True), places_of(responses), NO_REGIONS
-    if regions:
-        table, _ = fit_places(cube, mean, regions, models, settings, job.seed, n_averaged=len(cube), noise=noise)
-    about = {"distance": settings.distance, "comparison": settings.comparison, "score": "with the RDM of all runs"}
-    job.save("regionfits", table, **about, **MEANING)
+    mean, seed = cube.mean(axis=0, keepdims=True), job.seed
+    table, _ = fit_places(cube, mean, regions, models, settings, seed, n_averaged=len(cube), noise=noise)
+    job.save("regionfits", table, score="with the RDM of all runs", **about, **MEANING)
 
 
 def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]:

@@ -92,8 +92,9 @@ def encode_left_out(job: Job) -> None:
                 inputs=inputs,
                 target_groups=[*compared.values()],
             )
-            found = {"identification": _identification(evaluation, stimuli, folds, left_out), "null": _null(evaluation)}
-            found["profile"] = _profile(evaluation, compared, limit, folds)
+            found = {"identification": _identification(evaluation, stimuli, folds, left_out)}
+            z = _standardised(evaluation)
+            found |= {"null": _null(evaluation, z), "profile": _profile(evaluation, compared, limit, folds, z[0])}
             if left_out == "run" or n_test > 2:  # two have no r
                 found["scores"] = _scores(evaluation, responses, limit, n_test).assign(reliable=reliable)
             for artifact, rows in found.items():
@@ -183,13 +184,13 @@ def _identification(evaluation: Evaluation, stimuli: np.ndarray, folds: Folds, l
 
 
 def _profile(
-    evaluation: Evaluation, regions: Mapping[str, np.ndarray], ceiling: np.ndarray, folds: Folds
+    evaluation: Evaluation, regions: Mapping[str, np.ndarray], ceiling: np.ndarray, folds: Folds, z: np.ndarray
 ) -> pd.DataFrame:
     """Return a row per region: mean r of its targets, what its patterns tell apart, 95 % intervals, nulls and p."""
     groups, null = list(regions.values()), evaluation.null
     table = pd.DataFrame({"group": list(regions), "n_targets": [len(rows) for rows in groups]})
     table["ceiling_r"] = statistics.group_means(np.sqrt(np.maximum(ceiling, 0)), groups)
-    table["z"] = _standardised(evaluation)[0] if null is not None else np.nan
+    table["z"] = z
     for name, start in (("group_r", ""), ("group_accuracy", "accuracy_")):
         of_folds = getattr(evaluation.observed, name)[0]
         mean = of_folds.mean(axis=0)
@@ -205,13 +206,12 @@ def _profile(
     return table
 
 
-def _null(evaluation: Evaluation) -> pd.DataFrame:
+def _null(evaluation: Evaluation, z: np.ndarray) -> pd.DataFrame:
     null = evaluation.null
     names = ("accuracy", "share_good", "max_r")
     found = {name: np.empty(0) if null is None else getattr(null, name) for name in names}
     # The last group is of all reliable targets, no region.
-    z = np.empty((1, 1)) if null is None else np.nan_to_num(_standardised(evaluation)[:, :-1], nan=-np.inf)
-    found["max_region_z"] = z[1:].max(axis=1, initial=-np.inf)
+    found["max_region_z"] = np.nan_to_num(z[1:, :-1], nan=-np.inf).max(axis=1, initial=-np.inf)
     return pd.DataFrame({"permutation": np.arange(len(found["accuracy"]))} | found)
 
 
@@ -221,7 +221,7 @@ def _standardised(evaluation: Evaluation) -> np.ndarray:
     Over all these orders, the observed among them, which keeps them exchangeable: r of few targets varies most, and
     would be the largest of every permutation.
     """
-    assert evaluation.null is not None
-    every = np.vstack([evaluation.observed.group_r[0].mean(axis=0), evaluation.null.group_r])
+    observed = evaluation.observed.group_r[0].mean(axis=0)
+    every = np.vstack([observed, *([] if evaluation.null is None else [evaluation.null.group_r])])
     spread = every.std(axis=0)
     return (every - every.mean(axis=0)) / np.where(spread > 0, spread, np.nan)

@@ -111,7 +111,7 @@ def test_colours_are_of_fits_and_features_without_content_have_none(material: ki
     methods = {"ridge": {"encoder": "ridge"}, "banded": {"encoder": "banded", "models": ["net"]}}
     asked = replace(material, config=config(models=models, methods=methods))
     fits = dict(zip(["net (ridge)", "net (banded)", "last"], kit.COLOURS, strict=False))
-    assert kit.model_colours(asked.labels(asked.models)) == fits
+    assert kit.model_colours(asked.fit_labels(asked.models)) == fits
     assert kit.model_colours(asked.models) == {"net": kit.COLOURS[0], "last": kit.COLOURS[2]}
     # No colour means two of them, or a control.
     assert len({*kit.model_colours([f"m{k}" for k in range(28)]).values(), kit.GREY}) == 29

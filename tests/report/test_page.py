@@ -13,6 +13,7 @@ from pages import check, config
 
 from brainalign.config import SummarizeSettings
 from brainalign.report import kit
+from brainalign.report.encoding_sections import regions
 from brainalign.report.kit import CITATIONS, Answer, Chapter, Panel, Section, new_figure, write_figures
 from brainalign.report.pages import answers
 from brainalign.report.pages import blocks_figures as figures
@@ -48,6 +49,31 @@ def summary(zero_shot_p: float, b_fixed: float) -> pd.DataFrame:
     pairs = {"split": "pairs", "quantity": "pair matching", "chance": 0.5, "value": 0.8, "p": zero_shot_p}
     of = [("a", "ridge", {}), ("a", "fixed", {}), ("b", "fixed", {"value": b_fixed}), ("a", "ridge", pairs)]
     return pd.DataFrame([base | {"model": model, "method": method} | more for model, method, more in of])
+
+
+def test_regions_name_their_highest_model_held_against_the_largest_of_every_permutation(material: kit.Material) -> None:
+    base = {"split": "runs", "layer": "l", "n_targets": 5, "ceiling_r": np.nan, "null_mean": 0.0, "null_high": 0.1}
+    base |= {"low": 0.0, "high": 0.6, "accuracy": 0.5, "p": 0.01} | {
+        f"accuracy_{of}": 0.5 for of in ("low", "high", "null_mean", "null_high", "p")
+    }
+    found = {"a": [("V1", 0.5, 4.0), ("IT", 0.1, 1.0)], "b": [("V1", 0.2, 2.0), ("IT", 0.3, 3.0)]}
+    parts = []
+    for model, (least, rows) in zip("ab", ((2.5, found["a"]), (3.5, found["b"])), strict=True):
+        profile = pd.DataFrame([base | {"group": roi, "r": r, "z": z} for roi, r, z in rows])
+        null = pd.DataFrame({"split": "runs", "permutation": range(10), "max_region_z": [0.0] * 9 + [least]})
+        of = replace(material.encodings[model, "ridge"], profile=profile, null=null)
+        material.encodings[model, "ridge"] = of
+        parts.append(regions.region_rows(material, (model, "ridge"), profile))
+    section = regions.regions_section(material)
+    assert [len(panel.parts) for panel in section.panels] == [2]
+    told = "a (ridge) in V1 (.500, p = .091), b (ridge) in IT (.300, p = .182)."
+    assert section.paragraphs[0].endswith(told)
+    second = pd.concat(parts).assign(r=0.1, p=0.2)[:3].assign(subject="2")  # without IT of b
+    material.tables["profile"] = pd.concat([*(part.assign(subject="1") for part in parts), second])
+    (over,) = regions.group_regions(material)
+    assert over.paragraphs[0].endswith(
+        ": a (ridge) in V1 (.300, p ≤ .05 in 1 of 2 subjects), a (ridge) in IT (.100, p ≤ .05 in 1 of 2 subjects)."
+    )
 
 
 def test_what_tells_stimuli_apart_is_answered_first(material: kit.Material, kept: Callable[..., None]) -> None:

@@ -200,7 +200,7 @@ def test_searchlights_scores_over_time_and_clusters(kept: Kept) -> None:
         ("a", 0.45, 0.6, 0.05), ("b", 0.0, 1.0, 0.01),
     )  # fmt: skip
     material: Any = SimpleNamespace(encodings={("net", "ridge"): SimpleNamespace(clusters=clusters)})
-    material.chosen, material.label = lambda *_: "a", lambda model, method: f"{model}, {method}"
+    material.chosen, material.fit_label = lambda *_: "a", lambda model, method: f"{model}, {method}"
     found = geometry.time_course._clusters(material)[["start_s", "stop_s", "p"]]
     assert found.to_numpy().tolist() == [[0.1, 0.3, 0.04], [0.4, 0.5, 0.03]]
     table = frame(
@@ -262,7 +262,7 @@ def test_encoders_and_layers_in_words(kept: Kept) -> None:
         ("a", RELIABLE, "few, a", 9.0, 9.0, 9.0),
     )  # fmt: skip
     fitted = {("net", "few"): SimpleNamespace(ensemble=ensemble, baselines=baselines)}
-    material: Any = SimpleNamespace(encodings=fitted, label=lambda model, method: f"{model} by {method}")
+    material: Any = SimpleNamespace(encodings=fitted, fit_label=lambda model, method: f"{model} by {method}")
     found = encoders.ensemble_sentence(material, "net", "few")
     assert found.endswith("Ahead of single layers by: b .200 (.110 to .290); a .100 (.050 to .150).")
     fitted["net", "few"].ensemble = ensemble.head(0)

@@ -240,10 +240,10 @@ def sensor_table(epochs: Any) -> pd.DataFrame:
     """
     info, kinds = epochs.info, epochs.get_channel_types()
     eeg = [channel for channel, kind in zip(info["chs"], kinds, strict=True) if kind == "eeg"]
-    known = importlib.import_module("mne").channels.make_standard_montage(TEN_FIVE)
-    is_called = {channel["ch_name"].lower() for channel in eeg} <= {name.lower() for name in known.ch_names}
-    if eeg and is_called and not np.nan_to_num([channel["loc"][:3] for channel in eeg]).any():
-        info = info.copy().set_montage(known, match_case=False, on_missing="ignore", verbose="error")
+    if eeg and not np.nan_to_num([channel["loc"][:3] for channel in eeg]).any():
+        known = importlib.import_module("mne").channels.make_standard_montage(TEN_FIVE)
+        if {channel["ch_name"].lower() for channel in eeg} <= {name.lower() for name in known.ch_names}:
+            info = info.copy().set_montage(known, match_case=False, on_missing="ignore", verbose="error")
     places = np.array([channel["loc"][:3] for channel in info["chs"]], dtype=np.float64)
     transform = info["dev_head_t"]
     if transform is not None:

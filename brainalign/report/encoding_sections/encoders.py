@@ -113,7 +113,7 @@ def encoders_section(material: kit.ImageMaterial) -> kit.Section | None:
         if sentence := ensemble_sentence(material, model, method):
             paragraphs.append(sentence)
             parts.append(ensemble_panel(material, model, method))
-        panels += kit.together(f"encoder{model}{method}", f"{material.label(model, method)} beside others", parts)
+        panels += kit.together(f"encoder{model}{method}", f"{material.fit_label(model, method)} beside others", parts)
     return kit.Section("encoders", "Encoders side by side", panels, paragraphs, blocks) if blocks else None
 
 
@@ -121,7 +121,7 @@ def _beside(
     material: kit.ImageMaterial, model: str, method: str, kind: str, title: str
 ) -> tuple[str, pd.DataFrame, list[kit.Panel], list[str], Markup]:
     """Return the layer of a fit that was chosen, its rows, and their figure, sentences and table."""
-    label, layer = material.label(model, method), material.chosen(model, method)
+    label, layer = material.fit_label(model, method), material.chosen(model, method)
     encoding = material.encodings[model, method]
     table, profile = (of[of["layer"] == layer] for of in (encoding.baselines, encoding.profile))
     rows = table.merge(profile[["group", "ceiling_r", "null_low", "null_high", "control_r"]], on="group")
@@ -197,7 +197,7 @@ def _where(material: kit.ImageMaterial, model: str, method: str, layer: str, row
     most = MOST_REGIONS if details["stimuli"] else len(places)
     chosen = sorted(sorted(places, key=lambda k: -float(score.iloc[k]))[:most])
     fields, names = encoding.fields[layer][:, chosen], [regions[k] for k in chosen]
-    label = material.label(model, method)
+    label = material.fit_label(model, method)
     if details["stimuli"]:
         figure = attention_maps(fields, grid, names, details["stimuli"], material.pictures)
         return [kit.captioned("attention", f"Where {label} attends", figure, id=f"attention{model}{method}")]
@@ -233,7 +233,7 @@ def ensemble_panel(material: kit.ImageMaterial, model: str, method: str) -> kit.
     alone = table[table["layer"] != table["layer"].iloc[0]].dropna(subset=["weight"])
     shown = alone[(alone["group"] == RELIABLE) == material.timed]
     shown = shown if len(shown) else alone
-    label = material.label(model, method)
+    label = material.fit_label(model, method)
     return kit.captioned(
         "layerweights", f"Layers that {label} reads", layer_weights(shown), table, id=f"layerweights{model}{method}"
     )
@@ -252,7 +252,7 @@ def ensemble_sentence(material: kit.ImageMaterial, model: str, method: str) -> s
         for _, row in rows.iloc[1:].iterrows()
     ]
     return (
-        f"{material.label(model, method)}, all layers and seeds as one: mean r over reliable targets "
+        f"{material.fit_label(model, method)}, all layers and seeds as one: mean r over reliable targets "
         f"{kit.number(own['r'])} ({kit.number(own['low'])} to {kit.number(own['high'])}; exchanged predictions "
         f"{kit.number(own['null_mean'])}, refitted on exchanged responses {kit.number(own['control_r'])}; "
         f"p {kit.p_equals(own['p'], 4)}). Ahead of single layers by: {'; '.join(apart)}."
@@ -267,7 +267,7 @@ def dictionaries_section(material: kit.ImageMaterial) -> kit.Section | None:
     for (model, method), encoding in material.encodings.items():
         if not isinstance(material.config.methods[method], DictionaryMethod) or encoding.baselines.empty:
             continue
-        label = material.label(model, method)
+        label = material.fit_label(model, method)
         layer, _, parts, sentences, table = _beside(material, model, method, "dictionaries", "Sparse codes")
         columns: kit.Columns = {
             "layer": lambda row: str(row["layer"]),

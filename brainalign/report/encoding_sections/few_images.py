@@ -89,7 +89,7 @@ def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
     for (model, method), encoding in material.encodings.items():
         if encoding.curve.empty:
             continue
-        label, layer = material.label(model, method), material.chosen(model, method)
+        label, layer = material.fit_label(model, method), material.chosen(model, method)
         about = material.details(f"model-{model}_method-{method}_curve")
         rows = encoding.curve[encoding.curve["layer"] == layer]
         regions = _regions(rows)

@@ -209,7 +209,7 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     rows = pd.concat([_profile_rows(material, key) for key in material.of_layers], ignore_index=True)
     if rows.empty:
         return None
-    leading, n_regions = material.label(*material.leading(material.of_layers)), rows["roi"].nunique()
+    leading, n_regions = material.fit_label(*material.leading(material.of_layers)), rows["roi"].nunique()
     first = leading if (rows["model"] == leading).any() else rows["model"].iloc[0]
     drawn, some = rows, ""
     if n_regions > MOST_PANELS:
@@ -217,12 +217,12 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
         drawn = rows[rows["roi"].isin(sizes.nlargest(MOST_PANELS).index)]
         some = f" Drawn are the {MOST_PANELS} of {n_regions} regions with most targets."
     n_layers = rows.groupby("model")["layer"].nunique()
-    deep, controls = n_layers.max() > 1, material.labels(material.controls)
+    deep, controls = n_layers.max() > 1, material.fit_labels(material.controls)
     panels = [
         kit.captioned(
             "profile" if deep else "regionscores",
             "Mean r over layers" if deep else "Mean r by region",
-            layer_profile(drawn, material.labels(material.models), controls),
+            layer_profile(drawn, material.fit_labels(material.models), controls),
             rows,
             id="profile",
             random=rows["model"].isin(controls).any(),
@@ -245,7 +245,7 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     over = "regions" + ", layers" * bool(n_layers[first] > 1) + ", models" * (len(informed) > 1)
     text += kit.corrected_p(p, " and ".join(over.rsplit(", ", 1)))
     if n_layers[first] > 1:
-        key = {material.label(*fit): fit for fit in material.of_layers}[first]
+        key = {material.fit_label(*fit): fit for fit in material.of_layers}[first]
         preference = material.encodings[key].preference.drop_duplicates("roi")
         decided = preference["decided"].astype(bool)
         text += f"; which layer is the best is decided in {decided.sum()} of {n_regions}"
@@ -259,7 +259,9 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
 def _profile_rows(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     encoding = material.encodings[key]
     profile = encoding.profile[encoding.profile["group"] != RELIABLE].rename(columns={"group": "roi"})
-    return profile.merge(encoding.preference[["roi", "decided", "reason"]], on="roi").assign(model=material.label(*key))
+    return profile.merge(encoding.preference[["roi", "decided", "reason"]], on="roi").assign(
+        model=material.fit_label(*key)
+    )
 
 
 PROFILE_COLUMNS = ("roi", "model", "layer", "r", "se", "null_mean", "null_high", "ceiling_r", "decided", "reason")

@@ -84,7 +84,7 @@ def partition_section(material: kit.Material | kit.ImageMaterial) -> kit.Section
         method = material.config.methods[name]
         if not isinstance(method, BandedRidgeMethod) or encoding.partition.empty:
             continue
-        score, label = SCORES[method.metric], kit.fit_label(material.config, material.dataset, model, name)
+        score, label = SCORES[method.metric], material.fit_label(model, name)
         table, over = encoding.partition, "test stimuli"
         if isinstance(material, kit.Material):
             table, over = table[table["name"] == table["name"].iloc[0]], material.tested

@@ -25,7 +25,7 @@ def region_rows(material: kit.StudyMaterial, fit: tuple[str, str], profile: pd.D
     layers = rows["layer"].str.replace(r"_draw\d+$", "", regex=True)
     rows = rows.assign(layer=layers if model.reads_images or model.reads_vectors else "all")
     means = rows.groupby(["split", "group", "layer"], sort=False).mean(numeric_only=True).reset_index()
-    return means.rename(columns={"group": "roi"}).assign(model=kit.fit_label(material.config, material.dataset, *fit))
+    return means.rename(columns={"group": "roi"}).assign(model=material.fit_label(*fit))
 
 
 def regions_section(material: kit.Material) -> kit.Section | None:
@@ -59,13 +59,12 @@ def _panel(
     sizes = rows.drop_duplicates("roi").set_index("roi")["n_targets"]
     shown = rows[rows["roi"].isin(sizes.nlargest(MOST_PANELS).index)]
     shown = shown.assign(se=shown["high"] - shown["r"], decided=False, reason=None)
-    random = _random(material)
+    random = material.fit_labels(material.uninformed)
     known: dict[str, Any] = {"intervals": shown["high"].notna().any(), "ceiling": shown["ceiling_r"].notna().any()}
     known |= {"several": rows.groupby("model")["layer"].nunique().max() > 1, "random": rows["model"].isin(random).any()}
     known["drawn"] = f" Drawn are the {MOST_PANELS} largest of {len(sizes)} regions." * (len(sizes) > MOST_PANELS)
-    fits = material.config.fits_of(material.dataset)
-    models = [kit.fit_label(material.config, material.dataset, *fit) for fit in fits]
-    figure = layer_profile(shown, [name for name in models if name not in random], random, measure)
+    informed = {*material.config.models_of(material.dataset)} - {*material.uninformed}
+    figure = layer_profile(shown, material.fit_labels([*informed]), random, measure)
     return kit.captioned(key, title, figure, rows, **words, **known)
 
 
@@ -84,7 +83,7 @@ def _highest(material: kit.Material, rows: pd.DataFrame) -> str:
 
 def _best(material: kit.StudyMaterial, rows: pd.DataFrame, tested: Callable[["pd.Series[Any]"], str]) -> str:
     """List the regions, highest first, each with its highest layer of models that know the stimuli, and its test."""
-    informed = rows[~rows["model"].isin(_random(material))]
+    informed = rows[~rows["model"].isin(material.fit_labels(material.uninformed))]
     best = (rows if informed.empty else informed).dropna(subset=["r"])
     best = best.loc[best.groupby("roi")["r"].idxmax()].sort_values("r", ascending=False)
     told = [
@@ -93,12 +92,6 @@ def _best(material: kit.StudyMaterial, rows: pd.DataFrame, tested: Callable[["pd
         for _, row in best.head(MOST_TOLD).iterrows()
     ]
     return ", ".join(told) + f" and {len(best) - MOST_TOLD} more" * (len(best) > MOST_TOLD)
-
-
-def _random(material: kit.StudyMaterial) -> list[str]:
-    """List the labels of fits of models that know nothing of the stimuli."""
-    fits = material.config.fits_of(material.dataset)
-    return [kit.fit_label(material.config, material.dataset, *fit) for fit in fits if fit[0] in material.uninformed]
 
 
 def group_regions(material: kit.StudyMaterial) -> list[kit.Section]:

@@ -8,7 +8,7 @@ from brainalign.report.geometry_sections.decoding_over_time import (
     gather_recordings,
     recordings_chapter,
 )
-from brainalign.report.geometry_sections.evoked import evoked_section
+from brainalign.report.geometry_sections.evoked import evoked_section as evoked_section
 from brainalign.report.geometry_sections.identification import (
     IDENTIFICATION_TABLES,
     failed_identification,

@@ -25,11 +25,11 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
     rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
     chosen = _of_chosen_layers(material, rows)
-    names: dict[str, Any] = {"models": material.labels(material.models)}
-    names["random_weights"] = material.labels(material.controls)
+    names: dict[str, Any] = {"models": material.fit_labels(material.models)}
+    names["random_weights"] = material.fit_labels(material.controls)
     figure = score_over_time(chosen, _clusters(material), _of_chosen_layers(material, peaks), **names)
     panels = [kit.captioned("timecourse", "Score over time, layer chosen in training", figure, rows, id="course")]
-    separate = [material.label(*key) for key in material.of_layers]
+    separate = [material.fit_label(*key) for key in material.of_layers]
     n_layers = rows.groupby("model")["layer"].nunique()
     several = [name for name in separate if n_layers[name] > 1]
     if several:
@@ -39,7 +39,7 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
     told = [_peak(chosen, "mean_r", "mean r", "times", n_rows=len(rows))]
     if separate:
         peaks = peaks[peaks["model"].isin(separate)]
-        figure = layer_latencies(peaks, material.labels(material.models))
+        figure = layer_latencies(peaks, material.fit_labels(material.models))
         panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
         told += _latencies(peaks[peaks["model"] == several[0]]) if several else []
     model, method = material.leading(material.encodings)
@@ -72,7 +72,7 @@ def _peak(rows: pd.DataFrame, score: str, words: str, corrected: str, n_rows: in
 
 def _of_chosen_layers(material: kit.ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the layer of every fit that was chosen in training."""
-    chosen = {(material.label(*key), material.chosen(*key)) for key in material.encodings}
+    chosen = {(material.fit_label(*key), material.chosen(*key)) for key in material.encodings}
     return table[[pair in chosen for pair in zip(table["model"], table["layer"], strict=True)]]
 
 
@@ -89,14 +89,14 @@ def _course(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
         how="left",
     )
     columns = ["layer", "time_s", "mean_r", "low", "high", "best_r", "null_mean", "null_low", "null_high", "p_fwer"]
-    return table[columns].assign(model=material.label(*key))
+    return table[columns].assign(model=material.fit_label(*key))
 
 
 def _peaks(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     names = {"peak": "peak_s", "peak_low": "low_s", "peak_high": "high_s"}
     table = material.encodings[key].preference.rename(columns=names)
     columns = ["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]
-    return table[columns].assign(model=material.label(*key))
+    return table[columns].assign(model=material.fit_label(*key))
 
 
 def _clusters(material: kit.ImageMaterial) -> pd.DataFrame:
@@ -112,7 +112,7 @@ def _clusters(material: kit.ImageMaterial) -> pd.DataFrame:
                 spans[-1][2] = max(spans[-1][2], cluster["p"])
             else:
                 spans.append([cluster["start"], cluster["stop"], cluster["p"]])
-        name = material.label(model, method)
+        name = material.fit_label(model, method)
         rows += [{"model": name, "layer": layer, "start_s": a, "stop_s": b, "p": p} for a, b, p in spans]
     return pd.DataFrame(rows, columns=["model", "layer", "start_s", "stop_s", "p"])
 

@@ -28,8 +28,8 @@ from brainalign.report.kit.canvas import panel_grid as panel_grid
 from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
 from brainalign.report.kit.captions import CAPTIONS, EXPLAINED
-from brainalign.report.kit.citations import CITATIONS
-from brainalign.report.kit.drawings import name_marks
+from brainalign.report.kit.citations import CITATIONS as CITATIONS
+from brainalign.report.kit.drawings import name_marks as name_marks
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
 from brainalign.report.kit.failed_controls import TO_95 as TO_95
 from brainalign.report.kit.failed_controls import FailedControl
@@ -38,10 +38,11 @@ from brainalign.report.kit.failed_controls import before_onset as before_onset
 from brainalign.report.kit.failed_controls import by_name as by_name
 from brainalign.report.kit.failed_controls import failed_spaces as failed_spaces
 from brainalign.report.kit.failed_controls import failed_windows as failed_windows
+from brainalign.report.kit.failed_controls import too_early as too_early
 from brainalign.report.kit.figure_files import write_figures
 from brainalign.report.kit.found_directions import SUREST, FoundDirections, direction_gains, directions_of
 from brainalign.report.kit.heads import HEAD_RADIUS, flatten_positions, lie_on_the_head, topomaps
-from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label, thumbnails
+from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, thumbnails
 from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial
 from brainalign.report.kit.model_ranking import Ceiling, Pairs, ranked_models
 from brainalign.report.kit.page import Answer, Chapter, Panel, Section, captioned, drawn_sections, render_page, together

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtrit
 
-from brainalign.report.kit.material import DecodedTimes, Material
+from brainalign.report.kit.material import DecodedTimes, Material, Nouns
 from brainalign.report.kit.sentences import SAME, untuned_identification
 from brainalign.report.kit.tables import LEVEL, number, p_equals
 
@@ -140,15 +140,22 @@ def _before_the_stimulus(material: Material) -> Iterator[FailedControl]:
     if early.empty:
         return
     best = early.iloc[int(early["r"].to_numpy().argmax())]
-    yield FailedControl(
+    yield too_early(
         f"{first.model}, {first.layer}, with {first.method} predicts {len(early)} scores of {material.nouns.targets} "
         f"before the {material.nouns.stimulus}, r of the largest ({1000 * best['time_s']:.0f} ms)",
         float(best["r"]),
-        f"Before {material.nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
-        "smears may carry the scores after it as well.",
-        p=float(best["p_fwer"]),
-        section="time",
+        float(best["p_fwer"]),
+        material.nouns,
     )
+
+
+def too_early(name: str, value: float, p: float, nouns: Nouns) -> FailedControl:
+    """Return a score from before the stimulus as a control that failed."""
+    meaning = (
+        f"Before {nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that smears may carry "
+        "the scores after it as well."
+    )
+    return FailedControl(name, value, meaning, p=p, section="time")
 
 
 def _nulls(summary: pd.DataFrame, stimuli: str) -> Iterator[FailedControl]:

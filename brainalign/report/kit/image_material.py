@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.config import Config
 from brainalign.io import open_picture, read_parquet, read_text_table
 from brainalign.report.kit.found_directions import FoundDirections
 from brainalign.report.kit.material import SubjectMaterial
@@ -26,12 +25,6 @@ def thumbnails(table: Path, names: Sequence[str]) -> dict[str, NDArray[np.uint8]
     files = {name: table.parent / str(paths.get(name, "")) for name in names}
     pictures = {name: open_picture(path).convert("RGB") for name, path in files.items() if path.is_file()}
     return {name: np.asarray(image.resize((THUMBNAIL, THUMBNAIL)), dtype=np.uint8) for name, image in pictures.items()}
-
-
-def fit_label(config: Config, dataset: str, model: str, method: str) -> str:
-    """Name a fit in figures and tables: by its model, and by its method where the model has several."""
-    n_fits = [name for name, _ in config.fits_of(dataset)].count(model)
-    return model if n_fits == 1 else f"{model} ({method})"
 
 
 @dataclass(frozen=True)
@@ -74,14 +67,6 @@ class ImageMaterial(SubjectMaterial):
     synthesised: SynthesisedImages | None = None
     directions: FoundDirections | None = None  # of fMRI subjects whose regions directions are sought for
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-
-    def label(self, model: str, method: str) -> str:
-        """Name a fit: by its model, and by its method where the model has several."""
-        return fit_label(self.config, self.dataset, model, method)
-
-    def labels(self, models: Sequence[str]) -> list[str]:
-        """List the names of all fits of some models."""
-        return [self.label(*fit) for fit in self.config.fits_of(self.dataset) if fit[0] in models]
 
     @property
     def has_ceilings(self) -> bool:

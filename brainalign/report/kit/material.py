@@ -94,6 +94,15 @@ class StudyMaterial:
         models = {name: self.config.models[name] for name in self.config.models_of(self.dataset)}
         return [name for name, model in models.items() if model.random or model.extractor == "random"]
 
+    def fit_label(self, model: str, method: str) -> str:
+        """Name a fit in figures and tables: by its model, and by its method where the model has several."""
+        n_fits = [name for name, _ in self.config.fits_of(self.dataset)].count(model)
+        return model if n_fits == 1 else f"{model} ({method})"
+
+    def fit_labels(self, models: Sequence[str]) -> list[str]:
+        """List the names of all fits of some models."""
+        return [self.fit_label(*fit) for fit in self.config.fits_of(self.dataset) if fit[0] in models]
+
     def details(self, suffix: str, subject: str = "") -> Mapping[str, Any]:
         """Return the details in the sidecar of the one artifact of a suffix, or of a subject's; empty without one."""
         suffix = f"sub-{subject}_{suffix}" if subject else suffix

@@ -20,4 +20,4 @@ from brainalign.report.pages.modalities import gather_modalities, leak_sentence,
 from brainalign.report.pages.rdms import beside_trained, gather_rdms, rdms_chapter
 from brainalign.report.pages.sentences import TextMaterial, gather_text, text_chapter
 from brainalign.report.pages.series import gather_series, series_chapter
-from brainalign.report.pages.text_sections import sentence_section
+from brainalign.report.pages.text_sections import sentence_section as sentence_section

@@ -20,7 +20,9 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     if material.summary is None:
         return None
     chosen, nouns = material.summary[material.summary["chosen"]], material.nouns
-    chosen = chosen.assign(name=[material.label(*fit) for fit in zip(chosen["model"], chosen["method"], strict=True)])
+    chosen = chosen.assign(
+        name=[material.fit_label(*fit) for fit in zip(chosen["model"], chosen["method"], strict=True)]
+    )
     table = chosen[chosen["quantity"] == "mean r"].rename(columns={"null_mean": "null"})
     table = table.assign(control=table["model"].isin(material.uninformed))
     best, control = _first_of(table)
@@ -56,7 +58,7 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     numbers.append({"name": of, "value": kit.number(share), "control": _level(material)})
     untrained = control is not None and control["model"] in material.controls
     numbers += _control_number(control, UNTRAINED if untrained else NEAR_CHANCE)
-    models, by_fit = material.labels(material.models), table.drop(columns="model")
+    models, by_fit = material.fit_labels(material.models), table.drop(columns="model")
     panel = _ranking(by_fit, tied, "mean r", ceiling, material.config.confidence, *models)
     return kit.Answer(question, "Yes." if holds else NOT_SHOWN, " ".join(sentences), holds, panel, numbers)
 

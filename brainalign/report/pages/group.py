@@ -45,14 +45,10 @@ def gather_group(shelf: kit.Shelf) -> kit.StudyMaterial | None:
 
 def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of every model in every subject, and of what is of all of them."""
-    config, dataset, study, tables = material.config, material.dataset, material.descriptor, material.tables
+    config, study, tables = material.config, material.descriptor, material.tables
     if "summary" not in tables:
         return failed_chapter(len(study.recordings))
-    controls = [
-        kit.fit_label(config, dataset, name, method)
-        for name, method in config.fits_of(dataset)
-        if name in material.uninformed
-    ]
+    controls = material.fit_labels(material.uninformed)
     summary = tables["summary"]
     known = (summary["quantity"] == "mean r") | ((summary["quantity"] == "r²/ceiling") & summary["value"].notna())
     scores = summary[summary["chosen"] & known]
@@ -153,9 +149,7 @@ def _labelled(material: kit.StudyMaterial, table: pd.DataFrame) -> pd.DataFrame:
     for end in ("", "_a", "_b"):
         if f"method{end}" in table:
             pairs = zip(table[f"model{end}"], table[f"method{end}"], strict=True)
-            fits = [
-                kit.fit_label(material.config, material.dataset, *pair) if pd.notna(pair[0]) else "" for pair in pairs
-            ]
+            fits = [material.fit_label(*pair) if pd.notna(pair[0]) else "" for pair in pairs]
             names[f"model{end}"] = np.array(fits, dtype=object)
     return table.assign(**names)
 

@@ -68,7 +68,7 @@ def _told(material: kit.StudyMaterial) -> pd.DataFrame:
     rows = rows[(rows["layer"] == "all") | ~pooled]
     kinds = dict.fromkeys(material.uninformed, "control") | {"none": "classifier"}
     labels = [
-        kit.fit_label(material.config, material.dataset, model, method) if model != "none" else f"{method} classifier"
+        material.fit_label(model, method) if model != "none" else f"{method} classifier"
         for model, method in zip(rows["model"], rows["method"], strict=True)
     ]
     return rows.assign(

@@ -183,7 +183,7 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
         return None
     if "method" in table:
         known = table["model"].notna()
-        labels = [material.label(*pair) for pair in table.loc[known, ["model", "method"]].to_numpy()]
+        labels = [material.fit_label(*pair) for pair in table.loc[known, ["model", "method"]].to_numpy()]
         table = table.assign(model=pd.Series(labels, index=table.index[known], dtype=object))
     panels, layered = [], []
     ceilings = table[(table["what"] == "ceiling") & table.reindex(columns=["planted"])["planted"].notna()]

@@ -40,9 +40,9 @@ def failed_image_controls(material: kit.ImageMaterial) -> list[kit.FailedControl
     found = [*kit.failed_windows(material.decoded), *_failed_encodings(material), *_failed_words(material)]
     for row in _pairs(material):
         better = row["better"]
-        if better in material.labels(material.controls):
+        if better in material.fit_labels(material.controls):
             other = row["b"] if better == row["a"] else row["a"]
-            if other not in material.labels(material.controls):
+            if other not in material.fit_labels(material.controls):
                 name = f"Random weights, {better}, predict better than {other}: difference of mean r"
                 text = "What the trained network predicts is no evidence of what it learned."
                 value, p = abs(float(row["difference"])), float(row["p"])
@@ -64,7 +64,7 @@ def _failed_encodings(material: kit.ImageMaterial) -> Iterator[kit.FailedControl
     nouns = material.nouns
     to_high = NormalDist().inv_cdf((1 + material.config.confidence) / 2)
     for (model, method), encoding in material.encodings.items():
-        layer, name = material.chosen(model, method), material.label(model, method)
+        layer, name = material.chosen(model, method), material.fit_label(model, method)
         refits = encoding.profile.reindex(columns=["layer", "group", "null_mean", "null_high", "control_r"])
         for _, row in refits[(refits["layer"] == layer) & (refits["group"] == RELIABLE)].iterrows():
             limit = row["null_mean"] + kit.SPREADS * (row["null_high"] - row["null_mean"]) / to_high
@@ -82,14 +82,12 @@ def _failed_encodings(material: kit.ImageMaterial) -> Iterator[kit.FailedControl
         if material.timed and len(encoding.clusters):
             early = kit.before_onset(encoding.clusters[encoding.clusters["layer"] == layer], "start", "stop")
             for _, row in early.iterrows():
-                yield kit.FailedControl(
+                yield kit.too_early(
                     f"{name}, {layer}, predicts {nouns.targets} before the {nouns.stimulus}, "
                     f"{1000 * row['start']:.0f} to {1000 * row['stop']:.0f} ms, mass of the cluster",
                     float(row["mass"]),
-                    f"Before {nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
-                    "smears may carry the scores after it as well.",
-                    p=float(row["p"]),
-                    section="time",
+                    float(row["p"]),
+                    nouns,
                 )
 
 
@@ -191,7 +189,7 @@ def _pairs(material: kit.ImageMaterial) -> list[dict[str, Any]]:
     """Return a row per pair of models; `better` is empty where the two cannot be told apart."""
     rows: list[dict[str, Any]] = []
     for _, row in (pd.DataFrame() if material.differences is None else material.differences).iterrows():
-        a, b = (material.label(row[f"model_{side}"], row[f"method_{side}"]) for side in "ab")
+        a, b = (material.fit_label(row[f"model_{side}"], row[f"method_{side}"]) for side in "ab")
         sure = (row["low"] > 0 or row["high"] < 0) and row["p"] < 0.05
         better = "" if not sure else a if row["difference"] > 0 else b
         numbers = {column: row[column] for column in ("difference", "low", "high", "p")}
