@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 import yaml
 import zarr
+from made import write_table
 from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
 from numpy.typing import NDArray
 from PIL import Image
@@ -70,10 +71,6 @@ def images(folder: Path, names: list[str]) -> None:
     (folder / "images").mkdir()
     for name in names:
         Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype="uint8")).save(folder / "images" / f"{name}.png")
-
-
-def save(path: Path, table: Any) -> None:
-    pd.DataFrame(table).to_csv(path, sep="\t" if path.suffix == ".tsv" else ",", index=False)
 
 
 def scan(path: Path, values: NDArray[Any], step_s: float = 1.0) -> None:
@@ -134,8 +131,8 @@ def fmriprep(folder: Path) -> None:
         scan(func / f"{stem}_space-MNI_desc-preproc_bold.nii.gz", 500 + rng.normal(size=(3, 3, 2, 40)), 1.5)
         scan(func / f"{stem}_space-MNI_desc-brain_mask.nii.gz", np.ones((3, 3, 2)))
         (func / f"{stem}_space-MNI_desc-preproc_bold.json").write_text('{"RepetitionTime": 1.5, "StartTime": 0.75}')
-        names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
-        save(func / f"{stem}_desc-confounds_timeseries.tsv", dict(zip(names, rng.normal(size=(6, 40)), strict=True)))
+        moved = {f"{kind}_{axis}": rng.normal(size=40) for kind in ("trans", "rot") for axis in "xyz"}
+        write_table(func / f"{stem}_desc-confounds_timeseries.tsv", **moved)
     for path in func.glob("*_desc-*.nii.gz"):
         path.with_name(path.name.replace("space-MNI", "space-T1w")).write_bytes(path.read_bytes())
 
@@ -154,7 +151,8 @@ def bids_of_images(folder: Path) -> None:
     bids(folder)
     images(folder, [f"p{k:02d}" for k in range(20)])
     for path in folder.rglob("*_events.tsv"):
-        save(path, read_text_table(path).assign(stim_file=[f"stimuli/p{k:02d}.png" for k in rng.permutation(80) % 20]))
+        shown = [f"stimuli/p{k:02d}.png" for k in rng.permutation(80) % 20]
+        write_table(path, **read_text_table(path).assign(stim_file=shown))
 
 
 def stories_of_fmriprep(folder: Path) -> None:
@@ -163,7 +161,7 @@ def stories_of_fmriprep(folder: Path) -> None:
         path.rename(path.with_name(re.sub("task-look_run-", "task-story", path.name)))
     (folder / "raw" / "dataset_description.json").write_text('{"Name": "stories", "BIDSVersion": "1.9.0"}')
     for path in folder.rglob("*_events.tsv"):
-        save(path, {"onset": np.arange(0, 55, 0.5), "duration": 0.4, "word": "again"})
+        write_table(path, onset=np.arange(0, 55, 0.5), duration=0.4, word="again")
 
 
 def grayordinates(folder: Path) -> None:
@@ -197,7 +195,7 @@ def cells_of_matlab(folder: Path) -> None:
     names = [f"tex{k}" for k in range(30)]
     shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 30)))
     pd.DataFrame({"stimulus_id": shown, "trial": range(len(shown), 0, -1)}).to_csv(folder / "order.csv", index=False)
-    save(folder / "model.csv", {"stimulus_id": names, "a": rng.normal(size=30), "b": rng.normal(size=30)})
+    write_table(folder / "model.csv", stimulus_id=names, a=rng.normal(size=30), b=rng.normal(size=30))
     with h5py.File(folder / "mua.mat", "w", userblock_size=512) as file:
         file["mua"], file["t"] = rng.normal(size=(4, 9, len(shown))), np.linspace(-0.1, 0.3, 9)[:, None]
 
@@ -210,7 +208,7 @@ def blocks_in_runs(folder: Path) -> None:
         for run in (1, 2, 3):
             stem, shown = f"sub-{person}_task-oneback_run-{run}", np.repeat(rng.permutation(NAMES), 3)
             onsets = 4 + 1.5 * np.arange(9) + 6.0 * np.repeat(np.arange(3), 3)
-            save(place / f"{stem}_events.tsv", {"onset": onsets, "duration": 1.0, "trial_type": shown})
+            write_table(place / f"{stem}_events.tsv", onset=onsets, duration=1.0, trial_type=shown)
             scan(place / f"{stem}_bold.nii.gz", 100 + rng.normal(size=(3, 3, 2, 26 + run)), 1.5)
         scan(place / "brain_mask.nii.gz", np.ones((3, 3, 2)))
 
@@ -223,7 +221,7 @@ def betas_of_sessions(folder: Path) -> None:
         (folder / person).mkdir()
         shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 40)))
         sessions = np.repeat([9, 10], [30, len(shown) - 30])
-        save(folder / person / "design.csv", {"session": sessions, "stimulus_id": shown})
+        write_table(folder / person / "design.csv", session=sessions, stimulus_id=shown)
         for session, n in (("9", 30), ("10", len(shown) - 30)):
             scan(folder / person / f"betas_session{session}.nii.gz", rng.normal(size=(3, 3, 2, n)))
         for name, values in (("brainmask", np.ones((3, 3, 2))), ("rois", np.arange(18).reshape(3, 3, 2) % 3)):
@@ -631,10 +629,10 @@ def test_names_inside_files_tell_people_sessions_and_good_trials(tmp_path: Path,
     (tmp_path / "results").mkdir()  # of the lab's own, beside its own YAML
     (tmp_path / "lab.yaml").touch()
     np.save(tmp_path / "results" / "betas.npy", of_images(np.where(is_good := np.arange(60) % 4 > 0, rows, 99)))
-    save(tmp_path / "results" / "trials.csv", {"image": rows, "task": 30 * ["see", "recall"], "accepted": is_good})
+    write_table(tmp_path / "results" / "trials.csv", image=rows, task=30 * ["see", "recall"], accepted=is_good)
     assert planted(described(tmp_path), "01") == (rows[is_good].tolist(), rows[is_good].tolist())
     assert "rows are read whatever task says" in (tmp_path / "study.yaml").read_text()
-    save(tmp_path / "results" / "trials.csv", {"video": [f"{names[k]}.mp4" for k in rows]})
+    write_table(tmp_path / "results" / "trials.csv", video=[f"{names[k]}.mp4" for k in rows])
     (tmp_path / "im00.mp4").touch()
     shutil.rmtree(tmp_path / "images")
     fails("im00.mp4: no model sees or hears clips of single trials; save a vector of each", init_anew, tmp_path)
@@ -783,7 +781,8 @@ def test_a_row_per_trial_and_neuron_becomes_an_array_of_each_person(tmp_path: Pa
     remove(tmp_path.glob("*.[cnt]*"))
     means = rng.normal(size=(24, 2, 3))  # of areas, which have rows, but no cells
     keys = [(name, run, who, area) for run in "12" for name in names for who in "ab" for area in ("V1", "IT", "FFA")]
-    save(tmp_path / "long.csv", pd.DataFrame(keys, columns=["item", "run", "subject", "roi"]).assign(r=means.ravel()))
+    table = pd.DataFrame(keys, columns=["item", "run", "subject", "roi"])
+    write_table(tmp_path / "long.csv", **table, r=means.ravel())
     assert responses_to(names * 2, means[:, 1], described(tmp_path), "b").regions()["IT"].tolist() == [1]
 
 
@@ -969,9 +968,9 @@ def test_repeats_beside_their_stimuli_are_found(tmp_path: Path) -> None:
     again = read_subject(described(tmp_path), "01", as_they_are=True).trials
     assert again["stimulus_id"].equals(responses.trials["stimulus_id"])
     assert again["run"].tolist() == ["1"] * 20 + ["2"] * 20
-    save(tmp_path / "stim_info.csv", {"nsdId": range(20), "caption": [f"scene {k}" for k in range(20)]})  # from 0
+    write_table(tmp_path / "stim_info.csv", nsdId=range(20), caption=[f"scene {k}" for k in range(20)])  # from 0
     for k, order in enumerate(shown):
-        save(tmp_path / f"run-{k + 1}_design.csv", {"trial": range(20), "73KID": order + 1})
+        write_table(tmp_path / f"run-{k + 1}_design.csv", **{"trial": range(20), "73KID": order + 1})
     assert read_subject(described(tmp_path), "01").trials["stimulus_id"].equals(again["stimulus_id"])
 
 
@@ -982,7 +981,7 @@ def test_runs_of_grayordinates_have_an_events_file_each(tmp_path: Path) -> None:
     for run, values in enumerate(betas := rng.normal(size=(2, 8, 5))):
         (place := tmp_path / "ciftify" / "sub-01" / "results" / f"see_run-{run}").mkdir(parents=True)  # as NOD has it
         nibabel.Cifti2Image(values, axes).to_filename(place / f"task-see_run-{run}_beta.dscalar.nii")
-        save(tmp_path / f"sub-01_task-see_run-{run}_events.tsv", {"onset": range(8), "stim_file": shown[8 * run :][:8]})
+        write_table(tmp_path / f"sub-01_task-see_run-{run}_events.tsv", onset=range(8), stim_file=shown[8 * run :][:8])
     responses_to(shown, betas.reshape(16, 5), described(tmp_path))
 
 
@@ -1041,7 +1040,7 @@ def test_answers_and_copies_in_bids_are_not_read(tmp_path: Path) -> None:
     marks = next(tmp_path.glob("sub-01/**/*_channels.tsv"))
     marks.write_text(marks.read_text().replace("good", "bad", 1))
     pd.DataFrame({"stimulus_id": [f"p{k:02d}" for k in range(20)], "a": 0.5, "b": 1}).to_csv(tmp_path / "vectors.csv")
-    save(tmp_path / "ages.csv", {"age": [33]})
+    write_table(tmp_path / "ages.csv", age=[33])
     responses = read_subject(study := described(tmp_path), "01")
     assert "# not read: ages.csv\n" in (tmp_path / "study.yaml").read_text()
     assert responses.trials["stimulus_id"].tolist()[-80:] == [Path(name).stem for name in events["stim_file"]]
@@ -1061,7 +1060,7 @@ def test_passages_are_left_out_as_wholes(tmp_path: Path) -> None:
     np.save(tmp_path / "P1.npy", betas)
     for n, expected in ((4, ("passage_id", 5)), (8, (None, None))):  # three are too few for five parts
         table = {"stimulus_id": range(24), "text": said, "topic": np.arange(24) // 12, "passage_id": np.arange(24) // n}
-        save(tmp_path / "stimuli.csv", table)
+        write_table(tmp_path / "stimuli.csv", **table)
         split = described(tmp_path).splits["held"]
         assert (split.leave_out, split.folds) == expected
 
@@ -1113,7 +1112,7 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
 def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys, fails) -> None:
     (tmp_path / "trials.txt").write_text("trial\timage\n1\tcat\n")
     np.save(tmp_path / "lfp.npy", {"lfp": np.ones((2, 9))}, allow_pickle=True)
-    save(tmp_path / "behav.csv", {"trial": [1, 2], "rt": [0.3, 0.4]})
+    write_table(tmp_path / "behav.csv", trial=[1, 2], rt=[0.3, 0.4])
     (tmp_path / "a_ieeg.edf").touch()
     refused(r": Save \S*lfp.npy anew.* trials.txt .tsv, .* of a_ieeg.edf as", init_study, tmp_path, lambda *_: "")
     remove(tmp_path.iterdir())
@@ -1137,7 +1136,7 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     assert main(["init", str(tmp_path)]) == 2
     said = "numbers tell what was shown, which no model can read; add images .*shown.npy: holds images; save each as"
     assert re.search(said, " ".join(capsys.readouterr().err.split()))
-    save(tmp_path / "stimuli.csv", {"stimulus_id": [1, 2, 3], "size": 4})
+    write_table(tmp_path / "stimuli.csv", stimulus_id=[1, 2, 3], size=4)
     fails("numbers tell what was shown, which no model can read", init_anew, tmp_path)
     remove(tmp_path.iterdir())
     np.save(tmp_path / "rates.npy", np.ones((trials_of(["cat", "dog"], tmp_path), 4)))

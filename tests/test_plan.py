@@ -173,17 +173,13 @@ def few(**changes: object) -> Changes:
     return {"methods": {"few": method | changes}}
 
 
-def codes(**changes: object) -> Changes:
-    method = {"encoder": "dictionary", "models": ["generator"], "width": 300, "epochs": 70, "n_active": 5}
-    return {"methods": {"codes": method | changes}}
-
-
 def asked(section: str, **options: object) -> Changes:
     return {section: options}
 
 
 GUIDED = asked("synthesize", n_images=30, n_nulls=3, n_null_images=20, scales=[1, 2, 3], regions=None)
 PATHS = asked("directions", methods=["supervised", "pullback", "pca"]) | asked("synthesize", steps=70)
+CODES = {"encoder": "dictionary", "models": ["generator"], "width": 300, "epochs": 70, "n_active": 5}
 FIELD = {"encoder": "gaussian", "models": ["generatortokens"], "epochs": 30, "restarts": 3}
 FOLDED = {"encoder": "ridge", "cv": "groups", "alphas": [1, 2, 3]}
 SENSORS = asked("decode_times", permutations=900, square_permutations=390)
@@ -212,7 +208,7 @@ COSTS: dict[str, list[tuple[str, Changes]]] = {
         ("encode_held_out generatortokens field", asked("methods", field=FIELD)),
         ("encode_held_out pixels core", core()),
         ("encode_held_out generator core", core(models=["pixels", "generator"])),
-        ("encode_held_out generator codes", codes()), ("encode_held_out generator few", few()),
+        ("encode_held_out generator codes", asked("methods", codes=CODES)), ("encode_held_out generator few", few()),
         ("encode_held_out generator few", few(context_sizes=[90, 90], network="clip")),
         ("pretrain generator few", few()),
         ("pretrain generator few", few(context_sizes=[90, 90], network="clip")),

@@ -1,5 +1,6 @@
 import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +12,11 @@ from pydantic import BaseModel
 from refusals import refused
 
 from brainalign import config as settings
+from brainalign import decoding, synthesis
+from brainalign import geometry as g
 from brainalign.config import Config, MethodUse, ModelUse, load_config, load_descriptors, write_schemas
+from brainalign.config.decode_options import NetworkDecoding
+from brainalign.config.series_options import MaskedModelOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
 from brainalign.study import FmriOptions, Study, load_descriptor, parse, read_yaml
@@ -86,10 +91,27 @@ def test_settings_mirror_constructors(name: str) -> None:
     fields = set(model.model_fields) - used - set((ModelUse if issubclass(model, ModelUse) else MethodUse).model_fields)
     parameters = inspect.signature(maker).parameters
     assert fields == set(parameters) - given
-    for name in fields:
-        if parameters[name].default is not inspect.Parameter.empty:
-            expected = parameters[name].default
-            assert model.model_fields[name].default == (pytest.approx(expected) if name == "alphas" else expected)
+
+
+FED = [(model, (ENCODERS | EXTRACTORS)[name]) for name, model in SETTINGS.items() if name != "dictionary"]
+FED += [(settings.AlignSettings, maker) for maker in (g.HumanTeacher, g.HumanAlignment, g.align_networks)]
+FED += [(settings.ConceptSettings, maker) for maker in (g.SparseConcepts, g.VariationalConcepts)]
+FED += [(settings.SeriesSettings, maker) for maker in (decoding.masked_study, decoding.person_scores)]
+FED += [(settings.DirectionSettings, maker) for maker in (synthesis.DirectionStudy, synthesis.semantic_directions)]
+FED += [(settings.CaptionSettings, synthesis.CaptionStudy), (settings.SynthesizeSettings, synthesis.Sampling)]
+FED += [(settings.DynamicsSettings, g.score_dynamics), (settings.MatchSettings, g.compare_networks)]
+FED += [(settings.GroundSettings, decoding.GroundedLanguage), (settings.DecodeSettings, decoding.study_text)]
+FED += [(settings.DecodeModalitiesSettings, decoding.SharedSpace), (MaskedModelOptions, decoding.MaskedBrainModel)]
+FED += [(settings.LinearDecoding, decoding.LinearDecoder), (NetworkDecoding, decoding.TextDecoder)]
+
+
+@pytest.mark.parametrize(("model", "maker"), FED)
+def test_yaml_and_python_have_one_default(model: type[BaseModel], maker: Callable[..., object]) -> None:
+    parameters, fields = inspect.signature(maker).parameters, model.model_fields
+    for name in {*fields} - {"methods", "temperature"}:  # () asks for no directions; "auto" is written None
+        of = parameters.get(name, parameters.get(f"n_{name}"))
+        if of is not None and of.default is not of.empty and not fields[name].is_required():
+            assert (fields[name].default or None) == pytest.approx(of.default or None), name  # {} is none
 
 
 def test_shipped_configurations_are_valid_and_schemas_say_why(root: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ one and then in pairs: the first that gives it a job is what is missing.
 import copy
 import itertools
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from brainalign.config import LEAST_SUBJECTS, Config
@@ -35,13 +36,6 @@ def _studied(**values: Callable[[Study], Any]) -> Callable[[Config, Study, list[
     )
 
 
-class _Layer:
-    """A layer of a model, as far as rows of the table ask."""
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-
-
 CHANGES: dict[str, Callable[[Config, Study, list[str]], Changed]] = {
     "splits: {runs: {leave_out: run}}": _studied(splits=lambda study: {"runs": Split(leave_out="run")}),
     "splits: {held: {share: 0.2}}, stimuli held out": _studied(splits=lambda study: {"held": Split(share=0.2)}),
@@ -58,8 +52,8 @@ CHANGES: dict[str, Callable[[Config, Study, list[str]], Changed]] = {
     "synthesize.prior, guide and check": _options(
         "synthesize",
         prior=lambda models: "prior",
-        guide=lambda models: _Layer(models[0]),
-        check=lambda models: _Layer(models[-1]),
+        guide=lambda models: SimpleNamespace(model=models[0]),  # a layer, as far as rows of the table ask
+        check=lambda models: SimpleNamespace(model=models[-1]),
     ),
     "directions.methods": _options("directions", methods=lambda models: ("supervised",)),
     "dynamics.models": _options("dynamics", models=dict.fromkeys),

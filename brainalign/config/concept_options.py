@@ -16,7 +16,7 @@ class ConceptSettings(Strict):
     methods: tuple[Literal["sparse", "variational"], ...] = Field(
         ("sparse", "variational"), min_length=1, description="the first one is what networks and regions stand beside"
     )
-    n_dims: int = Field(100, ge=1, description="at the start; most are pruned")
+    n_dims: int = Field(100, ge=1, description="at the start, most are pruned; variational: up to a third of objects")
     starts: int = Field(20, ge=2, description="seeds; dimensions must be found again from the others")
     least_r: float = Field(0.8, gt=0, lt=1, description="with which a dimension must be found again")
     alphas: tuple[float, ...] = Field(

@@ -18,13 +18,13 @@ class LinearDecoding(Strict):
     decoder: Literal["linear"]
     sharing: Literal["own", "pooled", "partial"] = Field("own", description="of subjects")
     features: Literal["raw", "log_power", "covariance"] = "raw"
-    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0),  # those of residual: neither is ahead by its grid
+    penalties: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None,
         min_length=1,
-        description="in units of trace(K) / n; validation trials choose",
+        description="in units of trace(K) / n; validation trials choose; 1e-4 to 100 where not given",
     )
-    rhos: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        (0.1, 0.3, 1.0), min_length=1, description="what subjects share, with sharing: partial"
+    rhos: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None, min_length=1, description="what subjects share, with sharing: partial; 0.1, 0.3, 1 where not given"
     )
     window: int = Field(8, ge=1, description="samples, of power and covariance")
     leave_out_blocks: bool = Field(True, description=OF_BLOCKS)

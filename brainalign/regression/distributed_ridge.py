@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from brainalign.arrays import StoredArray, row_blocks
 from brainalign.checks import BrainalignError, check_choice, check_rows, import_optional
@@ -262,7 +263,7 @@ class _Run:
         whole = None
         if not exact and wants_grams(job.X.shape[0], rank, job.tests, job.solver):
             grams = [self._submit(tasks.fold_gram, test) for test in job.tests]
-            whole = self.client.submit(tasks.add_all, grams, pure=False, retries=RETRIES)
+            whole = self.client.submit(sum, grams, pure=False, retries=RETRIES)
         self._all(tasks.fold, [(exact, number, each, whole) for number, each in enumerate(grams)])
 
     def fit(self, stored: Stored, roi: NDArray[Any] | None) -> ShardFit:
@@ -286,7 +287,7 @@ class _Run:
 
     def _pieces(self, length: int, n_bytes: int) -> list[slice]:
         """Divide rows or columns of so many bytes each into chunks."""
-        return tasks.slices(length, self.chunk // max(1, n_bytes))
+        return list(gen_batches(length, max(1, self.chunk // max(1, n_bytes))))
 
     def _tree(self, sums: list[Future[Any]]) -> Future[Any]:
         """Add in pairs, and pairs of pairs; first of all else, so that workers do not pile up what is to be added."""

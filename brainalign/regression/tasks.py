@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, listed
@@ -229,17 +230,11 @@ class Job:
     @property
     def shards(self) -> list[slice]:
         """Targets of each shard."""
-        return slices(self.Y.shape[1], self.shard)
+        return list(gen_batches(self.Y.shape[1], max(1, self.shard)))
 
 
 # What scratch files may hold besides tensors; torch refuses to load anything else.
 SAVED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [InnerFold, FoldForm, FewFilters, slice]
-
-
-def slices(length: int, step: int) -> list[slice]:
-    """Divide a length into pieces of `step`, at least 1, and what remains."""
-    step = max(1, step)
-    return [slice(first, min(first + step, length)) for first in range(0, length, step)]
 
 
 def save(path: Path, content: object) -> None:
@@ -312,11 +307,6 @@ def rotate_rows(job: Job, other: NpyFile, where: slice) -> None:
 def fold_gram(job: Job, test: slice) -> NDArray[np.float64]:
     """Return the lower triangle of rows' · rows of a fold's rotated rows."""
     return fold_grams(mapped(job.folder / "rows.npy"), [test])[0].numpy()
-
-
-def add_all(grams: list[NDArray[Any]]) -> NDArray[np.float64]:
-    """Sum the Grams of folds in float64."""
-    return sum(grams[1:], grams[0])
 
 
 def fold(
@@ -418,7 +408,7 @@ def _targets(
     rows, n_rows = design.rotation.rows, job.X.shape[0]
     raw = job.staged.read(slice(where.start * n_rows, where.stop * n_rows)).reshape(n_rows, -1)
     width = max(1024, BLOCK_BYTES // job.per_target) if rows.device.type == "cpu" else raw.shape[1]
-    for block in slices(raw.shape[1], width):
+    for block in gen_batches(raw.shape[1], width):
         scale, units = stored.of(block)
         ratio = None  # of units to scale: integers less their mean lose no digits
         if scale is not None or units is not None:

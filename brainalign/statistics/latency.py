@@ -96,7 +96,8 @@ def score_latency(
     margin, margin_se = _margin(score - chance, draws - chance, best)
     threshold = float(np.quantile(null.max(axis=1), confidence))
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    peak_low, peak_high = np.quantile(times[draws.argmax(axis=1)], tails)
+    first, last = draws.argmax(axis=1), -1 - draws[:, ::-1].argmax(axis=1)  # a score at its ceiling is so several times
+    peak_low, peak_high = np.quantile(times[first], tails[0]), np.quantile(times[last], tails[1])
     onset = _onsets(score[None], threshold, n_consecutive, times)[0]
     onsets = _onsets(draws, threshold, n_consecutive, times)
     some = onsets[~np.isnan(onsets)]

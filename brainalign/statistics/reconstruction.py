@@ -45,14 +45,6 @@ def unit_rows(values: Values) -> Values:
     return np.asarray(rows / np.where(norm > least, norm, np.inf), dtype=rows.dtype)
 
 
-def pixel_correlations(a: Values, b: Values) -> Values:
-    """Return the correlation over all pixels and colours of every image with every other (PixCorr), (n_a, n_b).
-
-    Images are (n, 3, H, W) in [0, 1]; a constant one correlates 0 with everything.
-    """
-    return np.asarray(unit_rows(a) @ unit_rows(b).T)
-
-
 def structural_similarity(a: Values, b: Values) -> "Floats":
     """Return the structural similarity of grey images, pair by pair: Gaussian window of sd 1.5, as scikit-image.
 
@@ -199,7 +191,7 @@ def reconstruction_scores(
             rows.append({"images": "permuted pairs", "metric": metric, **more, **spread})
 
     for name, images in sets.items():
-        similar = pixel_correlations(images, target)
+        similar = unit_rows(images) @ unit_rows(target).T  # over pixels and colours; a constant image correlates 0
         permuted = orders if name == "reconstructed" else orders[:0]
         null = np.array([np.diagonal(similar[order]).mean() for order in permuted])
         add(name, "PixCorr", np.diagonal(similar), null)

@@ -332,11 +332,11 @@ def _prepare(config: Config, descriptor: Study, *_: str) -> Cost:
 
 
 def _encode(config: Config, descriptor: Study, model: str, method: str) -> Cost:
-    """Estimate fits to blocks: a fold decomposes its features once, the rest grows with targets and permutations."""
+    """Estimate fits to blocks: 0.9 µs to score a set of responses by fold and target, and small products."""
     trials, targets = _sizes(descriptor)
     each = 0.01 * (config.methods[method].encoder == "estimator")  # s, since every draw is a fit of its own
     seconds = _layers(config, descriptor, model) * sum(
-        folds * (0.004 + n_sets * (each + targets * work / 1.4e10))
+        folds * (0.006 + n_sets * (each + targets * (9e-7 + work / 9e10)))
         for n_sets, folds, work in _response_sets(config, descriptor, model, method)
     )
     return Cost(900 + round(12 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
@@ -543,14 +543,18 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
     runs, trials = shape.runs, shape.trials
     settings: Any = config.methods[method]
     alphas = getattr(settings, "alphas", (0.0, 0.0))  # regressors of scikit-learn have inner folds, too
-    inner = 0 if len(alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
-    n_stimuli = len(descriptor.listed_stimuli) or trials
-    rank = min(n_stimuli, trials)
+    folds_inside = settings.cv if isinstance(settings.cv, int) else runs
+    n_stimuli = min(_n_shown(descriptor), trials)
     for name, split in descriptor.splits.items():
         permuted = config.models[model].permute
         n = config.encode.of("left_out").null_draws
         folds = split.folds or math.comb(n_stimuli if split.of_stimuli else runs, split.size)
-        work = 4 * rank * trials + inner * rank * (2 * trials + len(alphas) * (rank + 12))
+        averaged = split.leave_out not in ("run", "session") and split.size == 1  # a row per stimulus, also inside
+        inner = 0 if len(alphas) == 1 else folds_inside if averaged else min(runs, folds_inside)
+        rows, tested = (n_stimuli, n_stimuli / max(inner, 1)) if averaged else (trials, n_stimuli)
+        work = 4 * n_stimuli * rows + inner * (2 * n_stimuli * rows + len(alphas) * (n_stimuli * tested + 1800))
+        # Of many targets some are permuted ten times as often; pairs have no scores of targets.
+        n *= 1 + (shape.targets > n and not (split.of_stimuli and split.size > 1))
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work
 
 

@@ -15,8 +15,6 @@ from brainalign.pipelines.compare.concepts import layers_of, maker, regions_of
 from brainalign.pipelines.compare.rdms import model_layers
 from brainalign.workflow import Job
 
-HEAD_RATE = 0.15  # over the number of features: how fast an affine map learns, whatever its size
-
 
 def align(job: Job) -> None:
     """Align networks with judgements, and compare them with people and with brain regions."""
@@ -44,11 +42,11 @@ def align(job: Job) -> None:
         tests,
         options.teacher,
         lambda: geometry.HumanTeacher(options.penalties, options.local_weight, seed=job.seed),
-        lambda n_features: geometry.HumanAlignment(
+        lambda _: geometry.HumanAlignment(
             options.divergence,
             decay=options.decay,
             n_steps=options.steps,
-            learning_rate=options.learning_rate or HEAD_RATE / n_features,
+            learning_rate=options.learning_rate,
             seed=job.seed,
             device=concepts.device,
         ),
@@ -84,10 +82,5 @@ def _save_features(
         found[model] = aligned(layers[model, layer]).astype(np.float32)
         found[f"{model}_weight"] = aligned.weight.astype(np.float32)
         found[f"{model}_bias"] = aligned.bias.astype(np.float32)
-    job.save(
-        "aligned",
-        Arrays(found),
-        stimuli=stimuli,
-        layers=dict(study.aligned.keys()),
-        shapes="<model> (n_stimuli, n_features) = features of its layer @ <model>_weight.T + <model>_bias",
-    )
+    shapes = "<model> (n_stimuli, n_features) = features of its layer @ <model>_weight.T + <model>_bias"
+    job.save("aligned", Arrays(found), stimuli=stimuli, layers=dict(study.aligned.keys()), shapes=shapes)

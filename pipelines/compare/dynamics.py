@@ -41,14 +41,9 @@ def dynamics(job: Job) -> None:
             seed=job.seed,
         )
         movie = movie_agreement(models, neural[:, :, rows], visible, n_permutations=options.permutations, seed=job.seed)
-        of_region = {
-            "dynamics": found.models,
-            "dynamicsneurons": found.neurons,
-            "dynamicsfolds": found.folds,
-            "dynamicsmovies": movie,
-        }
+        of_region = {"": found.models, "neurons": found.neurons, "folds": found.folds, "movies": movie}
         for name, table in of_region.items():
-            tables[name].append(table.assign(region=region).merge(names, on="model").drop(columns="model"))
+            tables[f"dynamics{name}"].append(table.assign(region=region).merge(names, on="model").drop(columns="model"))
     facts = {
         "n_conditions": int(visible.shape[0]),
         "n_times": int(visible.shape[1]),

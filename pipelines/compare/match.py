@@ -148,8 +148,7 @@ def _manifolds(
                 table = pd.DataFrame([{"measure": "capacity", "value": np.nan, "note": drawn.note}])
             else:
                 table = geometry.category_manifolds(X[drawn.rows], drawn.labels, ridge, draws, PROBES, seed)
-            table = table.assign(
-                feature=name, n_categories=drawn.n_categories, n_left_out=len(drawn.left_out), n_each=drawn.n_each
-            )
+            table = table.assign(feature=name, n_categories=drawn.n_categories, n_each=drawn.n_each)
+            table["n_left_out"] = len(drawn.left_out)
             parts += [table.assign(**place) for place in places[key]]
     return pd.concat(parts[1:] or parts, ignore_index=True).reindex(columns=MANIFOLDS)

@@ -83,13 +83,10 @@ def fit_places(
     if noise is not None:
         for how, (rows, _) in zip(given, places.values(), strict=True):
             how["precision"] = geometry.noise_covariance(noise[0][:, rows], noise[1])
-    average = np.stack(
-        [geometry.rdm(**_in_rows(_cut(whole, *of)), **how) for of, how in zip(places.values(), given, strict=True)]
-    )
+    patterns = [_in_rows(_cut(whole, *place)) for place in places.values()]
+    average = np.stack([geometry.rdm(**of, **how) for of, how in zip(patterns, given, strict=True)])
     stacked = np.stack(list(models.values()))
-    (compared, method), (of_models, _) = (
-        comparable(rdms, settings.comparison, settings) for rdms in (average, stacked)
-    )
+    (compared, method), (of_models, _) = (comparable(of, settings.comparison, settings) for of in (average, stacked))
     found = geometry.rdm_permutation_places(
         compared, of_models, method, settings.permutations, np.random.default_rng(seed), [of for of, _ in models]
     )
@@ -97,9 +94,8 @@ def fit_places(
     means = pd.Series(np.nan_to_num(found.scores, nan=-1.0).mean(axis=0))
     drawn = means.groupby([model for model, _ in models], sort=False).idxmax().to_numpy(dtype=np.intp)
     se = np.full(found.scores.shape, np.nan)
-    se[:, drawn] = geometry.bootstrap_places(
-        compared, of_models[drawn], method, settings.draws, np.random.default_rng(seed)
-    )
+    rng = np.random.default_rng(seed)
+    se[:, drawn] = geometry.bootstrap_places(compared, of_models[drawn], method, settings.draws, rng)
     tables, times = [], n_averaged / max(len(cube) // 2, 1)
     for k, (place, of) in enumerate(places.items()):
         halves = geometry.split_half_rdms(**_in_rows(_cut(cube, *of)), **given[k], seed=seed)
@@ -164,8 +160,6 @@ def _cut(values: Values, targets: NDArray[np.intp], time: int | None) -> Values:
 def _in_rows(patterns: Values) -> dict[str, Any]:
     """Return repeats and stimuli as rows."""
     n_repeats, n_stimuli, n_targets = patterns.shape
-    numbers = {
-        "conditions": np.tile(np.arange(n_stimuli), n_repeats),
-        "runs": np.repeat(np.arange(n_repeats), n_stimuli),
-    }
-    return {"patterns": patterns.reshape(-1, n_targets), **numbers}
+    conditions = np.tile(np.arange(n_stimuli), n_repeats)
+    runs = np.repeat(np.arange(n_repeats), n_stimuli)
+    return {"patterns": patterns.reshape(-1, n_targets), "conditions": conditions, "runs": runs}

@@ -86,15 +86,13 @@ def _random_weights(sets: dict[str, Values], draws: dict[tuple[str, str], Values
         pooled = geometry.pooled_rdm(subjects, method)[None]
         scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for (model, layer), values in draws.items():
-            both = (
-                float(geometry.compare(subjects, values, method).mean()),
-                float(geometry.compare(pooled, values, method)[0, 0]),
-            )
-            scores.setdefault((model, DRAW.sub(r"\g<layer>", layer)), []).append(both)
+            mean = float(geometry.compare(subjects, values, method).mean())
+            of_group = float(geometry.compare(pooled, values, method)[0, 0])
+            scores.setdefault((model, DRAW.sub(r"\g<layer>", layer)), []).append((mean, of_group))
         for (model, layer), found in scores.items():
-            mean = np.mean(found, axis=0)
+            means = np.mean(found, axis=0)
             sd = np.std(found, axis=0, ddof=1) if len(found) > 1 else np.full(2, np.nan)
-            rows.append((reference, model, layer, mean[0], sd[0], len(found), mean[1], sd[1]))
+            rows.append((reference, model, layer, means[0], sd[0], len(found), means[1], sd[1]))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -123,12 +121,8 @@ def _combined(
         for control, drawn in _random_draws(layers, list(chosen)).items():
             for reference, rdms in sets.items():
                 subjects, rng = geometry.subject_rdms(rdms, settings.comparison), np.random.default_rng(job.seed)
-                found = [
-                    geometry.flexible_score(
-                        subjects, geometry.FlexibleModel(stack, options.fit), settings.comparison, rng
-                    ).mean()
-                    for stack in drawn
-                ]
+                twins = [geometry.FlexibleModel(stack, options.fit) for stack in drawn]
+                found = [geometry.flexible_score(subjects, of, settings.comparison, rng).mean() for of in twins]
                 sd = float(np.std(found, ddof=1)) if len(found) > 1 else np.nan
                 row = {"reference": reference, "model": control, "layer": name, "n": len(found)}
                 rows.append(row | {"mean": float(np.mean(found)), "sd": sd})

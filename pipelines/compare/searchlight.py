@@ -129,10 +129,8 @@ def _around(
         mesh = load_mesh(hemi, int(targets["vertex"].max()) + 1, meshes)
         measured = np.zeros(len(mesh.cortex), dtype=bool)
         measured[vertices] = True
-        radius = None if options.n_nearest else options.radius_mm
-        found = geometry.surface_neighbourhoods(
-            mesh.coordinates, mesh.faces, radius_mm=radius, n_nearest=options.n_nearest, cortex=mesh.cortex & measured
-        )
+        size: Any = {"n_nearest": options.n_nearest} if options.n_nearest else {"radius_mm": options.radius_mm}
+        found = geometry.surface_neighbourhoods(mesh.coordinates, mesh.faces, **size, cortex=mesh.cortex & measured)
         ascending = np.argsort(vertices)
         place = np.cumsum(measured) - 1  # of a vertex among those measured
         parts.append(geometry.Neighbourhoods(place[found.centres], found.members[:, vertices[ascending]]))

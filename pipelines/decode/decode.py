@@ -32,12 +32,9 @@ def decode(job: Job) -> None:
     draws |= {"n_averages": options.averages, "confidence": job.settings["confidence"]}
     seeds = [job.seed + seed for seed in options.seeds]
     found = study_text(study, decoder_of(chosen), seeds=seeds, leave_out_blocks=blocks, **draws)
-    said = {
-        measure: verdict(
-            found.matrix, measure, found.tables["leftblocks"] if found.has_blocks else None, nuisances=found.nuisances
-        )
-        for measure in ("2-way", "content words")
-    }
+    left_blocks = found.tables["leftblocks"] if found.has_blocks else None
+    measures = ("2-way", "content words")
+    said = {of: verdict(found.matrix, of, left_blocks, nuisances=found.nuisances) for of in measures}
     details = {
         "verdict": {measure: list(one.sentences) for measure, one in said.items()},
         "uses_brain": {measure: one.uses_brain for measure, one in said.items()},

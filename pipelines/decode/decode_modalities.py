@@ -35,9 +35,7 @@ def decode_modalities(job: Job) -> None:
     train, val, test = ({name: part.averaged() for name, part in splits[split].items()} for split in splits)
 
     def make(**changed: Any) -> decoding.SharedSpace:
-        names = ("size", "width", "n_experts", "router", "phases", "steps", "batch_size", "learning_rate")
-        further = ("weight_decay", "regression", "schedule", "patience", "blend", "penalty", "device")
-        given = {name: getattr(options, name) for name in (*names, *further)}
+        given = {name: value for name, value in options if name in decoding.SharedSpace().get_params()}
         return decoding.SharedSpace(**(given | {"seed": job.seed} | changed))
 
     space = make().fit(train, val or None)
@@ -47,12 +45,10 @@ def decode_modalities(job: Job) -> None:
     found["noise at test"] = decoding.embed_all(space, decoding.null_trials(test, "noise", job.seed + 1))
     drawn: dict[str, Any] = {"n_permutations": options.permutations, "seed": job.seed}
     drawn["confidence"] = job.settings["confidence"]
-    tables = [
-        decoding.space_retrieval(
-            embeddings, test, kinds=KINDS if name in ("joint", "ridge", "unimodal") else CONTROL_KINDS, **drawn
-        ).assign(decoder=name)
-        for name, embeddings in found.items()
-    ]
+    tables = []
+    for name, embeddings in found.items():
+        kinds = KINDS if name in ("joint", "ridge", "unimodal") else CONTROL_KINDS
+        tables.append(decoding.space_retrieval(embeddings, test, kinds=kinds, **drawn).assign(decoder=name))
     if properties is not None:
         tables.append(_low_level(properties, train, test, options.penalty, **drawn))
     found["mean layer"] = decoding.without_own_layers(space, test)
@@ -106,11 +102,9 @@ def _read(job: Job, options: DecodeModalitiesSettings) -> tuple[Parts, pd.DataFr
     place, found = pd.Index(stimuli["stimulus_id"]), {}
     for name, part in trials.groupby("modality", sort=False):
         meta = part.reset_index(drop=True)
-        found[str(name)] = decoding.Trials(
-            arrays[str(name)], vectors[place.get_indexer(pd.Index(meta["stimulus_id"]))], meta
-        )
-        if options.whiten and found[str(name)].signals.ndim == 3:
-            found[str(name)] = _whitened(found[str(name)])
+        targets = vectors[place.get_indexer(pd.Index(meta["stimulus_id"]))]
+        single = decoding.Trials(arrays[str(name)], targets, meta)
+        found[str(name)] = _whitened(single) if options.whiten and single.signals.ndim == 3 else single
     if "image properties" not in arrays:
         return found, None
     return found, pd.DataFrame(np.asarray(arrays["image properties"]), index=stimuli["stimulus_id"])
@@ -199,7 +193,7 @@ def _changes(found: Mapping[str, dict[str, Values]], test: Parts) -> pd.DataFram
 
 
 def _curves(space: decoding.SharedSpace, single: Parts, options: DecodeModalitiesSettings, seed: int) -> pd.DataFrame:
-    tables = []
+    tables, drawn = [], {"n_draws": options.draws, "seed": seed}
     for name, part in single.items():
         vectors, ids = part.targets, part.meta["stimulus_id"].to_numpy()
 
@@ -207,9 +201,7 @@ def _curves(space: decoding.SharedSpace, single: Parts, options: DecodeModalitie
             return space.embed(name, signals, table["subject"].to_numpy())
 
         for top in (1, 5):
-            curve = decoding.repeat_curve(
-                part.signals, part.meta, embed, vectors, ids, top=top, n_draws=options.draws, seed=seed
-            )
+            curve = decoding.repeat_curve(part.signals, part.meta, embed, vectors, ids, top=top, **drawn)
             tables.append(curve.assign(modality=name, measure=f"top-{top}"))
     return pd.concat(tables, ignore_index=True)
 

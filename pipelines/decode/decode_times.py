@@ -97,9 +97,8 @@ def decode_times(job: Job) -> None:
          "share of variance between categories", **facts)  # fmt: skip
     # All that follows the stimulus, and as a control all before it.
     before = {"before": (float(study.times[0]), 0.0)} if study.times[0] < 0 else {}
-    windows: Mapping[str, Sequence[float]] = (
-        job.settings["windows"] or {"response": (0.0, float(study.times[-1]))} | before
-    )
+    usual = {"response": (0.0, float(study.times[-1]))} | before
+    windows: Mapping[str, Sequence[float]] = job.settings["windows"] or usual
     job.save("timewindows", _windows(study, groups, windows), **facts)
     peaks = [row for name, scores in found.items() for row in _peaks(study, name, scores)]
     job.save("timepeaks", pd.DataFrame(peaks), interval="bootstrap over test trials or images", **facts)
@@ -157,17 +156,17 @@ def _exchanged(labels: NDArray[np.str_], runs: NDArray[np.str_], onsets_s: NDArr
     """Return the unit that every trial is exchanged in: itself, or its block where categories come in blocks.
 
     Whatever changes slowly tells blocks apart: were single trials exchanged, it would count as telling categories
-    apart. Blocks they are where the category changes less than half as often as in a random order of the same trials.
+    apart. Blocks they are where the category changes less often than in 95 % of random orders of the same trials.
     """
-    units, changes, expected = np.arange(len(labels)), 0, 0.0
-    for run in np.unique(runs):
-        rows = np.flatnonzero(runs == run)
-        rows = rows[np.argsort(onsets_s[rows], kind="stable")]
-        starts = np.r_[True, labels[rows][1:] != labels[rows][:-1]]
-        units[rows] = rows[np.maximum.accumulate(np.where(starts, np.arange(len(rows)), 0))]
-        counts = np.unique(labels[rows], return_counts=True)[1]
-        changes, expected = changes + int(starts.sum()) - 1, expected + (len(rows) - (counts**2).sum() / len(rows))
-    return units if changes < expected / 2 else np.arange(len(labels))
+    order, trials = np.lexsort((onsets_s, runs)), np.arange(len(labels))
+    kinds, where = np.unique(labels[order], return_inverse=True)[1], runs[order]
+    orders = statistics.Exchange(kinds, trials, where).permuted(999, np.random.default_rng(0))
+    starts = (np.diff(np.vstack([kinds, orders])) != 0) | (where[1:] != where[:-1])
+    changes = starts.sum(axis=1)
+    if statistics.permutation_test(-changes[0], -changes[1:]) > 0.05:
+        return trials
+    firsts = order[np.maximum.accumulate(np.where(np.r_[True, starts[0]], trials, 0))]
+    return firsts[np.argsort(order)]
 
 
 def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, NDArray[np.intp]]:
@@ -211,16 +210,12 @@ def _peaks(study: _Study, name: str, found: geometry.TimeScores) -> list[dict[st
     n_folds = len(folds) if len(folds) > 1 else None  # a single split of images does not show how training varies
 
     def row(hump: str, window: tuple[float, float]) -> dict[str, object]:
-        latency = statistics.score_latency(
-            score, draws, null, times, window=window, chance=chance, confidence=confidence
-        )
-        centre = statistics.hump_latency(
-            score, draws, times, chance=chance, confidence=confidence, n_folds=n_folds, window=window
-        )
+        how: dict[str, Any] = {"window": window, "chance": chance, "confidence": confidence}
+        latency = statistics.score_latency(score, draws, null, times, **how)
+        centre = statistics.hump_latency(score, draws, times, n_folds=n_folds, **how)
         if hump == FIRST:  # found among all times, so its p is corrected for all of them
-            latency = replace(
-                latency, p=float(statistics.permutation_test(np.asarray(latency.peak_score), null.max(axis=1)))
-            )
+            p = statistics.permutation_test(np.asarray(latency.peak_score), null.max(axis=1))
+            latency = replace(latency, p=float(p))
         inside = times[(times >= window[0]) & (times <= window[1])]
         if hump == ASKED and latency.peak in (inside[0], inside[-1]):
             reason = "largest at an edge of the window: no peak inside"
@@ -292,6 +287,7 @@ def _windows(
 ) -> pd.DataFrame:
     """Return the score of whole windows, by scheme and group of sensors, with a logistic regression beside."""
     rows = []
+    told: dict[str, Any] = {"permuted": study.permuted, "score": study.measure}
     for scheme, folds in study.folds.items():
         for group, sensors in groups.items():
             for name, (start, stop) in windows.items():
@@ -299,9 +295,7 @@ def _windows(
                 samples, starts = study.responses.values[:, sensors][:, :, inside], np.arange(0, len(inside), AVERAGED)
                 means = np.add.reduceat(samples, starts, axis=2) / np.diff([*starts, len(inside)])
                 flat = means.reshape(len(means), -1)
-                found = decode_moments(
-                    flat[:, :, None], study.labels, folds, permuted=study.permuted, score=study.measure
-                )
+                found = decode_moments(flat[:, :, None], study.labels, folds, **told)
                 rows.append(
                     {"scheme": scheme, "group": group, "window": name, "start_s": start, "stop_s": stop}
                     | {"control": stop <= 0}

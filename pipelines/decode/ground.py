@@ -32,8 +32,8 @@ def ground(job: Job) -> None:
     train = ~test  # what nobody is tested on: images of neither kind, too
     words, said = decoding.caption_words(_texts(job, images.stimuli), train, options.min_images)
     text = SentenceExtractor(str(job.settings["text"]["weights"]), device="cpu").vectors(words).astype(np.float64)
-    chosen = ("n_dimensions", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
-    made = {key: getattr(options, key) for key in chosen}
+    trained = {"n_dimensions", "n_steps", "batch_size", "learning_rate", "weight_decay", "device"}
+    made = options.model_dump(include=trained)
     found = decoding.ground_study(
         decoding.GroundedLanguage(**made, seed=job.seed),
         decoding.GroundedLanguage(**made, seed=job.seed),
@@ -46,17 +46,17 @@ def ground(job: Job) -> None:
         confidence=job.settings["confidence"],
         seed=job.seed,
     )
-    attributes = pd.DataFrame(index=range(len(words)))
-    if options.attributes:
-        attributes = decoding.word_attributes(said[train], images.stimuli.loc[train, list(options.attributes)])
+    columns, rng = images.stimuli.loc[train, list(options.attributes)], np.random.default_rng([job.seed, 0x1A6])
+    attributes = decoding.word_attributes(said[train], columns)
+    mixed = (columns.sample(frac=1, random_state=rng) for _ in range(options.permutations))
+    exchanged = [decoding.word_attributes(said[train], each) for each in mixed]
     norms, beside = None, attributes
     if job.has("norms"):
         job.provenance.read("norms", job.path("norms"))
         norms = norms_of_words(job.path("norms"), words)  # NaN where a word has none
         beside = pd.concat([attributes, norms.reset_index(drop=True).add_suffix(" (norm)")], axis=1)
-    axes = decoding.word_axes(
-        found.spaces["grounded"], words, beside, n_axes=options.axes, n_permutations=options.permutations, seed=job.seed
-    )
+    drawn: dict[str, Any] = {"n_permutations": options.permutations, "seed": job.seed, "exchanged": exchanged}
+    axes = decoding.word_axes(found.spaces["grounded"], words, beside, n_axes=options.axes, **drawn)
     about: dict[str, Any] = {"model_layer": name, "n_train": int(train.sum()), "n_test": int(test.sum())}
     about |= {"n_words": len(words), "text": str(job.settings["text"].get("weights", "")), "norms_missing": 0}
     about |= {"weight_decay": found.model.weight_decay_}

@@ -52,14 +52,8 @@ def ground_regions(job: Job) -> None:
         confidence=job.settings["confidence"],
         seed=job.seed,
     )
-    job.save(
-        "groundedregions",
-        found,
-        n_train=len(shown[0]),
-        n_test=len(seen[0]),
-        null="test images exchanged",
-        p="of the mean r of a region; q over the regions of a space",
-    )
+    of = {"null": "test images exchanged", "p": "of the mean r of a region; q over the regions of a space"}
+    job.save("groundedregions", found, n_train=len(shown[0]), n_test=len(seen[0]), **of)
 
 
 def _described(averaged: Responses, stimuli: pd.Index, said: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Values]:

@@ -18,6 +18,7 @@ from brainalign.datasets.studies import run_drifts
 from brainalign.encoding import scoring
 from brainalign.features import answered, block_means, hemodynamic_responses, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
+from brainalign.regression import ALPHAS
 from brainalign.study import apart_s
 from brainalign.workflow import Job
 
@@ -157,16 +158,12 @@ def _save_scores(
             named = {"model": model, "layer": "", "kind": kinds.get(model, "model"), "test_set": name}
             rows += _score_rows(runs, named, fit.r[runs.of_set(name)], runs.ceiling(name), null)
         r = scoring.mean_over_runs(fit.r[own])
-        table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "model": model, "r": r})
-        targets.append(
-            table.assign(
-                r2=np.nanmean(fit.r2[own], axis=0),
-                p=statistics.permutation_test(r, nulls[0]),
-                p_fwer=statistics.permutation_test(r, nulls[0], "max"),
-                ceiling=runs.ceilings["ceiling"],
-                reliable=runs.reliable,
-            )
-        )
+        p = statistics.permutation_test(r, nulls[0])
+        columns = {"target_id": runs.responses.targets["target_id"], "model": model, "r": r}
+        columns |= {"r2": np.nanmean(fit.r2[own], axis=0), "p": p, "q": statistics.fdr(p)}
+        columns |= {"p_fwer": statistics.permutation_test(r, nulls[0], "max"), "ceiling": runs.ceilings["ceiling"]}
+        columns |= {"alpha": np.median(fit.alphas[own], axis=0), "reliable": runs.reliable}
+        targets.append(pd.DataFrame(columns))
         by_run += [
             {"model": model, "region": region, "run": run, "r": float(np.nanmean(fit.r[k, places]))}
             for region, places in runs.regions.items()
@@ -180,7 +177,8 @@ def _save_scores(
         interval="over runs (Nadeau and Bengio)",
     )
     images = brain_maps(runs.responses.targets, np.stack([table["r"].to_numpy() for table in targets]), names=[*fits])
-    told = {"p_fwer": "against the largest r over targets", "maps": [f"r, {name}" for name in fits]}
+    told: Any = {"p_fwer": "against the largest r over targets", "q": "false discovery rate over targets of a model"}
+    told |= {"maps": [f"r, {name}" for name in fits], "alpha": "median over runs left out", "alphas": ALPHAS}
     job.save("runtargets", pd.concat(targets, ignore_index=True), images, **told)
     job.save("runfolds", pd.DataFrame(by_run))
 
@@ -223,9 +221,8 @@ def _save_shares(job: Job, runs: _Runs, together: scoring.RunFit, bands: Bands, 
         targets.append(table)
     values = np.stack([table["unique"].to_numpy() for table in targets])
     images = brain_maps(runs.responses.targets, values, names=list(common))
-    job.save(
-        "rununiques", pd.concat(targets, ignore_index=True), images, maps=[f"unique R², {name}" for name in common]
-    )
+    maps = [f"unique R², {name}" for name in common]
+    job.save("rununiques", pd.concat(targets, ignore_index=True), images, maps=maps)
 
 
 def _on_the_clock(

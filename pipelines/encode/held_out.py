@@ -92,13 +92,8 @@ def _encode(job: Job, scheduler: str) -> None:
         fits = dictionaries.fits(_inputs(subject, layers, job))
         side.tables, quality = dictionaries.tables, dictionaries.quality
     elif "epochs" in options:
-        semantics = _semantics(training.pop("semantics", None), layers, responses, job)
-        # The CLS token of each trial's image (n_trials, n_channels), by layer; none where it was not asked for.
-        whole = {} if training.pop("cls") is None else job.load("cls", Layers)
-        cls = {name: features.align_to(responses).values for name, features in whole.items()}
-        told = training | {"name": named, "encoder": encoder, "semantics": semantics, "cls": cls}
-        study = encoding.TokenStudy.of(subject, **told, checkpoint=work, progress=_say)
-        subject = replace(subject, groups=study.groups)
+        study = _token_study(subject, layers, training | {"name": named, "encoder": encoder, "checkpoint": work}, job)
+        subject = study.subject
         tokens = ((name, features.align_to(responses).values, features.grid) for name, features in layers.items())
         fits = study.fits(tokens, side)
     elif kind is encoding.InContextEncoder:
@@ -124,6 +119,17 @@ def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterato
         yield name, subject.inputs(features.align_to(subject.responses).values, maps=maps)
 
 
+def _token_study(
+    subject: encoding.ImageSubject, layers: Layers, training: dict[str, Any], job: Job
+) -> encoding.TokenStudy:
+    """Build the study of an encoder that is trained on tokens, with what else it may read of each image."""
+    semantics = _semantics(training.pop("semantics", None), layers, subject.responses, job)
+    # The CLS token of each trial's image (n_trials, n_channels), by layer; none where it was not asked for.
+    whole = {} if training.pop("cls") is None else job.load("cls", Layers)
+    cls = {name: features.align_to(subject.responses).values for name, features in whole.items()}
+    return encoding.TokenStudy.of(subject, **training, semantics=semantics, cls=cls, progress=_say)
+
+
 def _few_images(
     subject: encoding.ImageSubject, layers: Layers, training: dict[str, Any], options: dict[str, Any], job: Job
 ) -> in_context.FewImages:
@@ -132,9 +138,8 @@ def _few_images(
     use = {name: options[name] for name in ("fallback", "min_group", "n_checks", "device")}
     asked, queries = job.settings.get("texts", {}), None
     if asked and SHARED_LAYERS.intersection(layers):
-        queries = in_context.TextQueries(
-            asked["queries"], embed_texts(asked["weights"], asked["queries"]), SHARED_LAYERS
-        )
+        embedded = embed_texts(asked["weights"], asked["queries"])
+        queries = in_context.TextQueries(asked["queries"], embedded, SHARED_LAYERS)
     return in_context.FewImages.of(
         subject,
         networks=in_context.pretrained_layers(arrays, about["layers"], **use),
@@ -172,14 +177,8 @@ def _save_scores(
     responses, images = subject.responses, {}
     if responses.times is None:
         images = brain_maps(responses.targets, np.stack([table["r"].to_numpy() for table in scores]), names=[*results])
-    job.save(
-        "scores",
-        pd.concat(scores, ignore_index=True),
-        images,
-        metrics=scoring.METRICS,
-        alphas=about["alphas"],
-        maps=[f"r, {name}" for name in results],
-    )
+    maps, metrics = [f"r, {name}" for name in results], scoring.METRICS
+    job.save("scores", pd.concat(scores, ignore_index=True), images, metrics=metrics, maps=maps, alphas=about["alphas"])
     of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"
     job.save("null", scoring.null_table(results), of=of)
     job.save("clusters", pd.concat(clusters or [_empty()], ignore_index=True))

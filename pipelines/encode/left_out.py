@@ -15,7 +15,7 @@ from brainalign.datasets import folds_of
 from brainalign.datasets.splits import group_labels
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, evaluate, target_groups
-from brainalign.encoding.scoring import Folds, LeftOut, fold_interval, split_folds
+from brainalign.encoding.scoring import Folds, LeftOut, average_repeats, fold_interval, split_folds
 from brainalign.features import layer_inputs
 from brainalign.io import brain_maps
 from brainalign.statistics.classification import TIE
@@ -42,40 +42,42 @@ def encode_left_out(job: Job) -> None:
     settings = job.options("encode", EncodeSettings)
     options = dict(job.settings["method"])
     kind = ENCODERS[options.pop("encoder")]
-    encoder: Any = kind(**options, **({"seed": job.seed} if kind is BandedRidge else {}))
+    joint = kind is BandedRidge
+    encoder: Any = kind(**options, **({"seed": job.seed} if joint else {}))
     job.provenance.device = str(pick_device(encoder.device))
     responses = job.load("responses", Responses)
-    ceilings, threshold = job.load("ceiling", pd.DataFrame), job.settings["ceiling_threshold"]
-    ceiling = ceilings["ceiling"].to_numpy()
+    shown, recorded = responses.trials["stimulus_id"].to_numpy(), group_labels(responses.trials, "run").to_numpy()
+    trials = responses.values.reshape(len(shown), -1)
+    ceilings, splits = job.load("ceiling", pd.DataFrame), job.load("splits", pd.DataFrame)
     layers = job.load("features", Layers, stored=True)
-    mask = job.load("mask", Nifti1Image) if job.has("mask") else None
-    permute = job.settings["permute"]
-    tables: dict[str, list[pd.DataFrame]] = {
-        name: [] for name in ("scores", "identification", "null", "profile", "partition")
-    }
-    edges: dict[str, list[float]] = {}
-    ranks = {name: _rank(np.asarray(flatten_rows(features.values))) for name, features in layers.items()}
-    alphas = list(getattr(encoder, "alphas", ()))
     given: dict[str, Any] = {name: flatten_rows(each.align_to(responses).values) for name, each in layers.items()}
-    if kind is BandedRidge:
+    if joint:
         given = {ALL_LAYERS: list(given.values())}
     of = job.details("features")  # "pooling" of layers, "ids" of one's own vectors: any unit; embeddings have length 1
     scaled = partial(layer_inputs, maps=of.get("pooling") in ("flatten", "tokens"))
     inputs = scaled if {"pooling", "ids"} & {*of} else None
-    splits, runs = job.load("splits", pd.DataFrame), group_labels(responses.trials, "run").to_numpy()
-    stimuli, Y = responses.trials["stimulus_id"].to_numpy(), responses.values.reshape(len(responses.trials), -1)
+    permuted, alphas = job.settings["permute"], list(getattr(encoder, "alphas", ()))
+    names = ("scores", "identification", "null", "profile", "partition")
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
+    edges: dict[str, list[float]] = {}
     for split, rule in job.details("splits")["splits"].items():
-        folds = folds_of(splits[splits["name"] == split], responses.trials)
-        left_out, limit, n_test = _scored(rule["leave_out"], folds, stimuli, ceiling)
-        reliable = statistics.reliable_targets(ceilings.assign(ceiling=limit), threshold)
-        alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
-        labels = group_labels(responses.trials, rule["leave_out"]).to_numpy()
-        inner = labels if alone else runs
-        several = left_out == "group" and any(len({*labels[test]}) > 1 for _, test in folds)
+        folds: Folds = folds_of(splits[splits["name"] == split], responses.trials)
+        left_out, limit, n_test = _scored(rule["leave_out"], folds, shown, ceilings["ceiling"].to_numpy())
+        reliable = statistics.reliable_targets(ceilings.assign(ceiling=limit), job.settings["ceiling_threshold"])
+        kept, Y = np.arange(len(shown)), trials
+        averaged = left_out != "run" and n_test > 2
+        if averaged:
+            kept, Y, folds = _averages(trials, shown, folds)
+        stimuli, labels = shown[kept], group_labels(responses.trials, rule["leave_out"]).to_numpy()[kept]
+        runs = np.zeros(len(kept), dtype=int) if averaged else recorded
+        several = all(len({*labels[train]}) > 1 for train, _ in folds)
+        inner = runs if len({*runs}) > 1 else labels if several else stimuli  # inside as outside, where that can be
+        tests_several = left_out == "group" and any(len({*labels[test]}) > 1 for _, test in folds)
+        exchanged_whole = tests_several and rule["leave_out"] not in ("run", "session")
         regions = target_groups(responses, reliable)
         compared = regions if responses.times is None else {}
         for name, read in given.items():
-            X: Any = [np.asarray(each) for each in read] if kind is BandedRidge else np.asarray(read)
+            X: Any = [np.asarray(each)[kept] for each in read] if joint else np.asarray(read)[kept]
             evaluation = evaluate(
                 encoder,
                 X,
@@ -85,53 +87,65 @@ def encode_left_out(job: Job) -> None:
                 stimulus_ids=stimuli,
                 runs=runs,
                 groups=inner,
-                wholes=labels if several and rule["leave_out"] not in ("run", "session") else None,
-                n_permutations=settings.null_draws if permute is None or split in permute else 0,
+                wholes=labels if exchanged_whole else None,
+                n_permutations=settings.null_draws if permuted is None or split in permuted else 0,
                 good_r=settings.good_r,
                 seed=job.seed,
                 inputs=inputs,
                 target_groups=[*compared.values()],
             )
-            found = {"identification": _identification(evaluation, stimuli, folds, left_out)}
             z = _standardised(evaluation)
-            found |= {"null": _null(evaluation, z), "profile": _profile(evaluation, compared, limit, folds, z[0])}
+            found = {
+                "identification": _identification(evaluation, stimuli, folds, left_out),
+                "null": _null(evaluation, z),
+                "profile": _profile(evaluation, compared, limit, folds, z[0]),
+            }
             if left_out == "run" or n_test > 2:  # two have no r
                 found["scores"] = _scores(evaluation, responses, limit, n_test).assign(reliable=reliable)
             for artifact, rows in found.items():
                 tables[artifact].append(rows.assign(split=split, layer=name))
-            chosen = evaluation.observed.alpha
             ends = (min(alphas), max(alphas)) if alphas else ()
-            edges[f"{split}/{name}"] = [float((chosen == alpha).mean()) for alpha in ends]
-            if kind is BandedRidge:
+            edges[f"{split}/{name}"] = [float((evaluation.observed.alpha == alpha).mean()) for alpha in ends]
+            if joint:
+                bands = dict(zip(layers, X, strict=True))
                 within = runs if left_out == "run" else np.zeros(len(runs))
-                table = split_folds(
-                    encoder,
-                    dict(zip(layers, X, strict=True)),
-                    Y,
-                    folds,
-                    inner,
-                    statistics.exchange_features(stimuli, within, 1, np.random.default_rng(job.seed))[0],
-                    regions,
-                    limit,
-                    inputs=inputs,
-                    confidence=job.settings["confidence"],
-                    together=ALL_LAYERS,
-                )
+                exchange = statistics.exchange_features(stimuli, within, 1, np.random.default_rng(job.seed))[0]
+                how: Any = {"inputs": inputs, "confidence": job.settings["confidence"], "together": ALL_LAYERS}
+                table = split_folds(encoder, bands, Y, folds, inner, exchange, regions, limit, **how)
                 tables["partition"].append(table.assign(name=split))
-    scores = pd.concat(tables["scores"], ignore_index=True)
-    details: Mapping[str, Any] = {"alpha_at_edge": edges, "alphas": alphas, "good_r": settings.good_r, "rank": ranks}
+    ranks = {name: _rank(np.asarray(flatten_rows(features.values))) for name, features in layers.items()}
+    about = {"alpha_at_edge": edges, "alphas": alphas, "good_r": settings.good_r, "rank": ranks}
+    _save(job, tables, responses, list(given), about)
+
+
+def _save(
+    job: Job, tables: Mapping[str, list[pd.DataFrame]], responses: Responses, names: list[str], about: Mapping[str, Any]
+) -> None:
+    """Save the tables of all splits and layers, and a map of r in the first split by layer."""
+    nothing = pd.DataFrame({"layer": np.empty(0, dtype=str)})
+    whole = {artifact: pd.concat(of or [nothing], ignore_index=True) for artifact, of in tables.items()}
     images = {}
     if responses.times is None:
-        first = scores.drop_duplicates(["layer", "target_id"])  # of the first split
-        maps = [first.loc[first["layer"] == name, "r"].to_numpy() for name in given]
-        images = brain_maps(responses.targets, np.stack(maps), mask, list(given))
-    job.save("scores", scores, images, metrics=METRICS, maps=[f"r, {name}" for name in given], **details)
-    job.save("identification", pd.concat(tables["identification"], ignore_index=True))
-    job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
-    about = {"interval": "over folds that share no test rows", "z": "r in standard deviations over all orders"}
-    job.save("profile", pd.concat(tables["profile"], ignore_index=True), **about)
-    nothing = pd.DataFrame({"layer": np.empty(0, dtype=str)})
-    job.save("partition", pd.concat(tables["partition"] or [nothing], ignore_index=True), interval="over folds")
+        first = whole["scores"].drop_duplicates(["layer", "target_id"])  # of the first split
+        maps = [first.loc[first["layer"] == name, "r"].to_numpy() for name in names]
+        mask = job.load("mask", Nifti1Image) if job.has("mask") else None
+        images = brain_maps(responses.targets, np.stack(maps), mask, names)
+    job.save("scores", whole["scores"], images, metrics=METRICS, maps=[f"r, {name}" for name in names], **about)
+    job.save("identification", whole["identification"])
+    job.save("null", whole["null"], good_r=about["good_r"])
+    told = {"interval": "over folds that share no test rows", "z": "r in standard deviations over all orders"}
+    job.save("profile", whole["profile"], **told)
+    job.save("partition", whole["partition"], interval="over folds")
+
+
+def _averages(trials: np.ndarray, shown: np.ndarray, folds: Folds) -> tuple[np.ndarray, np.ndarray, Folds]:
+    """Average the trials of every stimulus; return the first trial of each, the averages, and folds of these.
+
+    Where no test stimulus was trained on, penalties are chosen over stimuli, too. Over runs, all of which hold the
+    stimuli that were trained on, they would suit whatever repeats of a response, though features tell a part of it.
+    """
+    means, (codes, _) = average_repeats(trials, shown), pd.factorize(shown)
+    return means.first, means.values, [(np.unique(codes[train]), np.unique(codes[test])) for train, test in folds]
 
 
 def _scored(rule: str, folds: Folds, stimuli: np.ndarray, ceiling: np.ndarray) -> tuple[LeftOut, np.ndarray, int]:

@@ -27,9 +27,8 @@ def extract(job: Job) -> None:
     model: Extractor = extractor(**options)
     sampled = None
     if job.has("signals"):
-        sampled = sampled_stimuli(
-            load_descriptor(job.path("descriptor")), model.reads, getattr(model, "rate_hz", PIECES_HZ)
-        )
+        rate_hz = getattr(model, "rate_hz", PIECES_HZ)
+        sampled = sampled_stimuli(load_descriptor(job.path("descriptor")), model.reads, rate_hz)
     if sampled is not None:
         stimuli, table = sampled, sampled.drop(columns="path")
     elif not job.has("stimuli"):

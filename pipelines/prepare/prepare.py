@@ -98,14 +98,9 @@ def _held_out(
     details: dict[str, Any] = {}
     if responses.times is not None and study.epochs.whiten:
         responses, details = _whitened(responses, responses.times, splits)
-    card = split_card(splits, responses.trials, images)
-    job.save(
-        "splits",
-        splits,
-        splits={name: rule.model_dump(mode="json")},
-        card=json.loads(card.to_json(orient="records")),
-        warnings=[str(problem) for problem in (*leaks, *problems)],
-    )
+    card = json.loads(split_card(splits, responses.trials, images).to_json(orient="records"))
+    rules, warnings = {name: rule.model_dump(mode="json")}, [str(problem) for problem in (*leaks, *problems)]
+    job.save("splits", splits, splits=rules, card=card, warnings=warnings)
     job.save("ceiling", _ceiling_of_averages(responses, splits), definition=OF_AVERAGES)
     return responses, details
 
@@ -133,11 +128,9 @@ def _whitened(
     responses: Responses, times: NDArray[np.floating], splits: pd.DataFrame
 ) -> tuple[Responses, dict[str, object]]:
     train = split_rows(splits, responses.trials)["train"]
-    stimuli = responses.trials["stimulus_id"].to_numpy()[train]
-    noise = formats.noise_source(times, stimuli.tolist())
-    whitener = formats.fit_whitener(
-        responses.values[train], times, responses.targets, noise=noise, stimulus_ids=stimuli.tolist()
-    )
+    ids = responses.trials["stimulus_id"].to_numpy()[train].tolist()
+    noise = formats.noise_source(times, ids)
+    whitener = formats.fit_whitener(responses.values[train], times, responses.targets, noise=noise, stimulus_ids=ids)
     return replace(responses, values=whitener.transform(responses.values), units="noise standard deviations"), {
         "whitened": "on training epochs",
         "noise": noise,

@@ -38,9 +38,8 @@ def run_controls(study: Study, events: pd.DataFrame) -> pd.DataFrame:
         parts.append(pd.DataFrame(rows | {"value": values}))
     for _, frames in film_frames(study).groupby("run", sort=False) if study.continuous.films else ():
         shown = frames[[*times, "sampled"]]
-        for control, values in zip(
-            ("film luminance", "film motion"), picture_changes(_grey(frames["path"])), strict=True
-        ):
+        changes = picture_changes(_grey(frames["path"]))
+        for control, values in zip(("film luminance", "film motion"), changes, strict=True):
             parts.append(shown.assign(control=control, value=values))
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 

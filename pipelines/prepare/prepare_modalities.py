@@ -27,15 +27,8 @@ def prepare_modalities(job: Job) -> None:
             for one in MODALITIES
             if one.name in options.subjects
         ]
-        world = shared_space(
-            chosen,
-            n_train=options.n_train,
-            n_images=options.n_images,
-            n_test=options.n_test,
-            train_repeats=options.train_repeats,
-            share=options.share,
-            seed=job.seed,
-        )
+        of_world = options.model_dump(include={"n_train", "n_images", "n_test", "train_repeats", "share"})
+        world = shared_space(chosen, **of_world, seed=job.seed)
         write_modalities(world, study.folder)
     study = job.study()
     data = read_modalities(study)
@@ -53,13 +46,8 @@ def prepare_modalities(job: Job) -> None:
         "<modality> (n_trials, n_channels, n_times) or (n_trials, n_voxels); image vectors (n_stimuli, n_dimensions); "
         "image properties (n_stimuli, n_properties): luminance, contrast, log share of power in octaves, finest first"
     )
-    job.save(
-        "modalities",
-        Arrays(arrays),
-        modalities=list(data.signals),
-        shapes=shapes,
-        warnings=[str(problem) for problem in copies],
-    )
+    warnings = [str(problem) for problem in copies]
+    job.save("modalities", Arrays(arrays), modalities=list(data.signals), shapes=shapes, warnings=warnings)
     tables = [table.assign(modality=name) for name, table in data.trials.items()]
     job.save("modalitytrials", pd.concat(tables, ignore_index=True))
     job.save("modalitystimuli", data.stimuli, simulated=study.is_simulated)

@@ -41,8 +41,8 @@ class _Output:
     def tsv(self, name: str, table: pd.DataFrame) -> None:
         self.write(name, lambda path: table.to_csv(path, sep="\t", index=False, float_format="%.6g"))
 
-    def parquet(self, name: str, tables: list[pd.DataFrame]) -> None:
-        self.write(name, lambda path: pd.concat(tables, ignore_index=True).to_parquet(path, index=False))
+    def parquet(self, name: str, table: pd.DataFrame) -> None:
+        self.write(name, lambda path: table.to_parquet(path, index=False))
 
 
 def simulate(job: Job) -> None:
@@ -63,25 +63,23 @@ def simulate(job: Job) -> None:
         output.write(f"stimuli/{path}", Image.fromarray(image).save)
     output.tsv("stimuli/stimuli.tsv", scenes)
     drives = simulation.cortex_drives(_generator(output, size, seed, images), scenes)
-    output.parquet("truth/layers.parquet", [simulation.layer_latencies(drives.layers)])
+    output.parquet("truth/layers.parquet", simulation.layer_latencies(drives.layers))
     cortex = simulation.load_cortex() if size.fmri_subjects else None
-    vertices, sensors, regions = [], [], []
+    truth: dict[str, dict[str, pd.DataFrame]] = {"vertices": {}, "sensors": {}, "regions": {}}  # by subject
     for number, (subject, modality) in enumerate(_subjects(size).items()):
         subject_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         if cortex is not None and modality == "fmri":
             trials = simulation.schedule(list(scenes["stimulus_id"]), size.n_repeats, size.n_sessions, subject_seed)
-            vertices.append(_write_fmri(output, subject, trials, drives, cortex, subject_seed))
-            rest = simulation.rest_networks(list(simulation.plan_areas(drives.layers)["roi"]))
-            volumes = simulation.simulate_rest(rest, size.n_rest_volumes, subject_seed)
+            truth["vertices"][subject] = _write_fmri(output, subject, trials, drives, cortex, subject_seed)
+            truth["regions"][subject] = simulation.rest_networks(list(simulation.plan_areas(drives.layers)["roi"]))
+            volumes = simulation.simulate_rest(truth["regions"][subject], size.n_rest_volumes, subject_seed)
             output.tsv(f"sub-{subject}/sub-{subject}_rest.tsv", volumes)
-            rest.insert(0, "subject", subject)
-            regions.append(rest)
         else:
             trials = simulation.schedule(list(scenes["stimulus_id"]), size.meeg_repeats, 1, subject_seed)
-            sensors.append(_write_meeg(output, subject, modality, trials, drives, size, subject_seed))
-    for name, tables in (("vertices", vertices), ("sensors", sensors), ("regions", regions)):
+            truth["sensors"][subject] = _write_meeg(output, subject, modality, trials, drives, size, subject_seed)
+    for name, tables in truth.items():
         if tables:
-            output.parquet(f"truth/{name}.parquet", tables)
+            output.parquet(f"truth/{name}.parquet", pd.concat(tables, names=["subject"]).reset_index("subject"))
     record = job.provenance.record([], {"subjects": _subjects(size), "n_stimuli": len(scenes)})
     write_json(root / SIDECAR, record | {"files": output.files})
 
@@ -89,9 +87,8 @@ def simulate(job: Job) -> None:
 def _generator(output: _Output, size: SimulateOptions, seed: int, images: np.ndarray) -> dict[str, np.ndarray]:
     """Train the network on scenes of its own, write it, and return its layers' maps of the study's images."""
     training = simulation.draw_scenes(size.n_training_scenes, seed + 1_000_003)
-    model = simulation.train_generator(
-        training, simulation.render(training, size.image_size), n_epochs=size.n_epochs, seed=seed
-    )
+    pictures = simulation.render(training, size.image_size)
+    model = simulation.train_generator(training, pictures, n_epochs=size.n_epochs, seed=seed)
     folder = output.root / "generator"
     folder.mkdir(exist_ok=True)
     with temporary_folder(folder) as temporary:
@@ -116,12 +113,10 @@ def _write_fmri(
         mine = (truth["hemi"] == hemi).to_numpy()
         betas = simulation.betas_image(responses.values[:, mine], list(trials["trial_id"]), hemi)
         output.write(f"{stem}_hemi-{hemi}_betas.func.gii", betas.to_filename)
-        labels = simulation.labels_image(
-            list(truth["roi"][mine]), hemi, list(simulation.plan_areas(drives.layers)["roi"])
-        )
+        areas = list(simulation.plan_areas(drives.layers)["roi"])
+        labels = simulation.labels_image(list(truth["roi"][mine]), hemi, areas)
         output.write(f"{stem}_hemi-{hemi}_rois.label.gii", labels.to_filename)
     output.tsv(f"{stem}_trials.tsv", trials)
-    truth.insert(0, "subject", subject)
     return truth
 
 
@@ -138,9 +133,6 @@ def _write_meeg(
     info = simulation.sensor_info(modality, size.meg_sensors)
     responses, truth = simulation.simulate_meeg(trials, drives.what, drives.stimulus_ids, info, seed)
     epochs = simulation.to_epochs(responses, info)
-    output.write(
-        f"sub-{subject}/sub-{subject}_{modality}-epo.fif", lambda path: epochs.save(path, fmt="single", verbose=False)
-    )
-    sensors = truth.sensors
-    sensors.insert(0, "subject", subject)
-    return sensors
+    file = f"sub-{subject}/sub-{subject}_{modality}-epo.fif"
+    output.write(file, lambda path: epochs.save(path, fmt="single", verbose=False))
+    return truth.sensors

@@ -148,9 +148,8 @@ def _candidates(
     found = []
     for layer, mine in scores.groupby("layer", sort=False):
         r, p, cv_r = (mine[column].to_numpy(dtype=float) for column in ("r", "p", "cv_r"))
-        found.append(
-            statistics.Candidate(*fit, str(layer), r, p, cv_r, draws.draws[str(layer)], draws.null[str(layer)])
-        )
+        drawn, null = draws.draws[str(layer)], draws.null[str(layer)]
+        found.append(statistics.Candidate(*fit, str(layer), r, p, cv_r, drawn, null))
     return found
 
 

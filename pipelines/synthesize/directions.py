@@ -45,19 +45,15 @@ def directions(job: Job) -> None:
 def _save(job: Job, found: StudiedDirections, about: dict[str, Any]) -> None:
     table = found.table.assign(**{name: np.nan for name in ("true", "valid") if name not in found.table})
     of = ["method", "region", "direction", "orthogonal"]
-    one = next(iter(found.directions.values()))
+    every = list(found.directions.values())
+    arrays = {"vectors": np.stack([one.vectors[0].cpu().numpy() for one in every])}
+    arrays |= {name: np.array([float(getattr(one, name)[0]) for one in every]) for name in ("scale", "explained")}
     job.save(
         "directions",
-        Arrays(
-            {
-                "vectors": np.stack([d.vectors[0].cpu().numpy() for d in found.directions.values()]),
-                "scale": np.array([float(d.scale[0]) for d in found.directions.values()]),
-                "explained": np.array([float(d.explained[0]) for d in found.directions.values()]),
-            }
-        ),
+        Arrays(arrays),
         rows=[dict(zip(of, key, strict=True)) for key in found.directions],
-        timesteps=list(one.timesteps),
-        options=one.options,
+        timesteps=list(every[0].timesteps),
+        options=every[0].options,
         shapes="vectors (n_directions, n_steps, channels, rows, columns), each of length 1 over all steps; scale: "
         "standard deviation over seeds, the unit of alpha",
     )

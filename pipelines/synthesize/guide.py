@@ -66,9 +66,8 @@ def guide(job: Job) -> None:
         check_named(f"synthesize: {chosen.model} as extracted", layers, [chosen.layer], "layer", "take one of these")
         stored[role] = layers[chosen.layer]
     stimuli = stored["guide"].stimuli
-    study = _study(
-        responses, job.load("splits", pd.DataFrame), stored["guide"], job.path("stimuli").parent, rows, job.seed
-    )
+    splits, folder = job.load("splits", pd.DataFrame), job.path("stimuli").parent
+    study = _study(responses, splits, stored["guide"], folder, rows, job.seed)
     with naming("guide and check were extracted from different images"):
         rows_of = {role: of.rows_of(stimuli["stimulus_id"].tolist()) for role, of in stored.items()}
     full = {role: np.asarray(flatten_rows(of.values[rows_of[role]])) for role, of in stored.items()}
@@ -117,7 +116,8 @@ def _fitted(
             for some in (study.images[other], test)
         )
         natural = np.concatenate([views[0], clean[0]])
-        encoder = fit_regions(views, study.responses[images], options.alphas)
+        answers = study.responses[images]
+        encoder = fit_regions(views, answers, options.alphas)
         usual = _means(encoder.predict(natural), places)
         arrays |= {f"{role}_coef": encoder.coef, f"{role}_intercept": encoder.intercept, f"{role}_alpha": encoder.alpha}
         arrays |= {f"{role}_mean": usual.mean(axis=0), f"{role}_sd": usual.std(axis=0)}
@@ -131,9 +131,7 @@ def _fitted(
         said = {size: _means(encoder.predict(X), places) for size, X in sized.items()}
         r[role] = {size: _correlations(values, measured, places) for size, values in said.items()}
         if role == "guide":
-            coef, intercept = shuffled_regions(
-                views, study.responses[images], encoder.alpha, places, options.n_nulls, seed
-            )
+            coef, intercept = shuffled_regions(views, answers, encoder.alpha, places, options.n_nulls, seed)
             by_null = np.einsum("nd,mdr->mnr", natural, coef) + intercept[:, None]
             arrays |= {"null_coef": coef, "null_intercept": intercept}
             arrays |= {"null_mean": by_null.mean(axis=1), "null_sd": by_null.std(axis=1)}

@@ -91,9 +91,8 @@ def setting_of(job: Job, options: SynthesizeSettings, batch_size: int, pipe: Any
     natural = synthesis.NaturalImages(files, pipe.image_size, device)
     batched = dict(zip(ROLES, (_in_batches(network, batch_size) for network in (guide, check)), strict=True))
     by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, of) for role, of in batched.items()}
-    by_image: dict[str, Callable[[Tensor], Values]] = {
-        "typical": synthesis.Typicality(batched["check"], batched["check"](natural).cpu().numpy())
-    }
+    typical = synthesis.Typicality(batched["check"], batched["check"](natural).cpu().numpy())
+    by_image: dict[str, Callable[[Tensor], Values]] = {"typical": typical}
     known: list[str] = []
     if job.settings["simulated"]:
         known = [name for name, (_, minus) in asked.items() if minus is None and name in SHAPE_NEURONS]
@@ -104,9 +103,8 @@ def setting_of(job: Job, options: SynthesizeSettings, batch_size: int, pipe: Any
 
 def sampling_of(options: SynthesizeSettings, seed: int) -> synthesis.Sampling:
     """Build the sampling of images from the settings."""
-    shared = {
-        field.name: getattr(options, field.name) for field in fields(synthesis.Sampling) if hasattr(options, field.name)
-    }
+    names = [field.name for field in fields(synthesis.Sampling)]
+    shared = {name: getattr(options, name) for name in names if hasattr(options, name)}
     return synthesis.Sampling(**shared, n_steps=options.steps, seed=seed)
 
 

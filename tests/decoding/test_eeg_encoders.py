@@ -47,6 +47,9 @@ def test_all_weights_of_the_menu_learn_and_subject_matrices_begin_as_the_identit
         assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
     refused("did you mean 'tiny'", eeg_encoder, "tyny", SHAPE)
     refused("shorter than the window 8", eeg_encoder, "envelope", EegShape(5, 6, 7))
+    refused("6 channels do not fit into width 4", GlimEncoder, GLIM_SHAPE, width=4)
+    refused("5 heads do not divide width", small, GLIM_SHAPE, n_heads=5)
+    refused("probabilities to hide", small, GLIM_SHAPE, unknown=(0.0, 1.0, 2.0))
     layers, subjects = SubjectLayers(3, 5, 5), torch.tensor([-1, 0, 1, 2])
     torch.testing.assert_close(layers(SIGNALS, subjects), SIGNALS)
     layers.weight.data.copy_(torch.randn(3, 5, 5, generator=seeded(1)))
@@ -115,12 +118,6 @@ def test_a_field_that_is_always_hidden_is_never_used(training: bool) -> None:
     assert not torch.allclose(given[0], given[3])
     given.sum().backward()
     assert prompt.embeddings[2].weight.grad[1:].abs().sum() == 0
-
-
-def test_sizes_that_do_not_fit_are_named() -> None:
-    refused("6 channels do not fit into width 4", GlimEncoder, GLIM_SHAPE, width=4)
-    refused("5 heads do not divide width", small, GLIM_SHAPE, n_heads=5)
-    refused("probabilities to hide", small, GLIM_SHAPE, unknown=(0.0, 1.0, 2.0))
 
 
 def test_clip_loss_is_the_mean_of_both_cross_entropies_without_trials_of_one_stimulus() -> None:

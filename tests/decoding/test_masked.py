@@ -86,6 +86,9 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: 
     refused("run 1, region 2", decoding.MaskedBrainModel().fit, series)
     refused("did you mean 'static'", decoding.MaskedBrainModel().set_params(attention="sttic").fit, series)
     refused("no multiple", decoding.MaskedBrainModel(width=10, n_heads=3).fit, series)
+    people = ["one", *world.subjects["subject"][1:10], "one", *world.subjects["subject"][11:]]
+    given = world.series, people, np.arange(20) < 5, ["r"] * 36, ["n"] * 36, decoding.MaskedBrainModel
+    refused("1 subjects occur in both train and test .one.", decoding.masked_study, *given)
     save_file({"a": np.zeros(3)}, tmp_path / "other.safetensors")
     refused("no masked model", decoding.MaskedBrainModel.load, tmp_path / "other.safetensors")
 
@@ -134,12 +137,6 @@ def test_lag_and_penalty_are_chosen_on_other_people() -> None:
     refused("people has 3 rows", decoding.ConditionalGaussian().fit, series, people[:3])
     alone = decoding.ConditionalGaussian(lags=(0, 1, 2)).fit(series[:1])  # chooses nothing
     assert (alone.lag_, alone.penalty_) == (1, 0.5)
-
-
-def test_a_subject_on_both_sides_stops_the_study(world: RoiSeries) -> None:
-    people = ["one", *world.subjects["subject"][1:10], "one", *world.subjects["subject"][11:]]
-    given = world.series, people, np.arange(20) < 5, ["r"] * 36, ["n"] * 36, decoding.MaskedBrainModel
-    refused("1 subjects occur in both train and test .one.", decoding.masked_study, *given)
 
 
 def test_fine_tuning_leaves_the_model_alone_and_people_who_validate_out(fitted: decoding.MaskedBrainModel) -> None:

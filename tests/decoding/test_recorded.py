@@ -118,7 +118,8 @@ HIDDEN = np.array([[True, False, False, True, False, False]] * 4 + [[False, True
 
 def masked(**options: Any) -> decoding.MaskedBrainModel:
     small = {"segment_frames": 8, "width": 6, "hidden_width": 5, "n_steps": 4, "batch_size": 4, "device": "cpu"}
-    return decoding.MaskedBrainModel(**small | options)
+    training = {"region_vectors": False, "ratio": (0.05, 0.8), "learning_rate": 3e-3, "schedule": "constant"}
+    return decoding.MaskedBrainModel(**small | training | options)
 
 
 def gaussians() -> Any:
@@ -192,7 +193,7 @@ def studies() -> Any:
             {"EOG only": test.signals[:, ::-1]}, wordings, list("wxyz"), np.arange(24) / 24 - 0.1,
         )  # fmt: skip
         options = {"linear": {"penalties": (0.1, 10.0)}}
-        options["network"] = {"encoder": "residual", "n_epochs": 1, "device": "cpu", "batch_size": 8}
+        options["network"] = {"encoder": "residual", "n_epochs": 1, "selection": "last", "batch_size": 8}
         made = decoding.decoder_of({"decoder": kind, **options[kind]})
         study_of = decoding.study_text(study, made, seeds=(2, 4), n_permutations=19, n_draws=30, n_averages=3)
         found.append([study_of.tables, study_of.sentences_by, study_of.chosen, study_of.has_blocks])

@@ -328,6 +328,19 @@ def test_few_images_of_little_signal_lose_nothing_to_ridge_on_the_mean_token() -
     (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
     (lambda: fitted("semantic").shifts(Z[:, :2]), r"semantics has shape \(240, 2\) but .* was fitted on 4"),
     (lambda: fitted("factorized").score_targets(X, Y[:, :1]), r"shape \(240, 1\) but predictions have \(240, 2\)"),
+    (lambda: fit(keywords={"grid": CORE_GRID, "semantics": CORE_Z}), "cannot use semantics"),
+    (lambda: fit(readout="semantic"), "ResponseOptimisedEncoder needs semantics="),
+    (lambda: fit(pool=(4, 4)), r"grid \(6, 8\) leaves 2 × 2 places to block 2, which pools over 4 × 4; take fewer"),
+    (lambda: fit(PIXELS[:, :1], keywords={"grid": (1, 1)}, pool=(1, 1)), r"grid \(1, 1\) leaves 1 × 1 places"),
+    (lambda: fit(PIXELS[:1], SQUARES[:1]), r"cannot set 0.166667 of 1 group\(s\) of rows apart for validation"),
+    (lambda: fit(PIXELS[:5], SQUARES[:5]), "validation 0.166667 of 5 rows leaves 2 to choose the epoch by; 3 are"),
+    (lambda: fit(pool=(2,)), r"n_channels \[4, 6\], kernel_sizes \[3, 3\] and pool \[2\] must have one number per"),
+    (lambda: fit(n_channels=(), kernel_sizes=(), pool=()), "one number per block each"),
+    (lambda: fit(n_channels=(4, 0)), r"n_channels is \[4, 0\]; its numbers must be positive"),
+    (lambda: fit(kernel_sizes=(3, 4)), r"kernel_sizes is \[3, 4\]; filters need a centre"),
+    (lambda: fit(dropout=1.0), r"dropout is 1.0; it must lie in \[0, 1\)"),
+    (lambda: fit(readout="gausian"), "readout must be one of .*mean 'gaussian'"),
+    (lambda: with_core("semantic").core(PIXELS[:, :5]), r"X has shape \(150, 5, 2\) but .* fitted on 48 tokens of 2"),
 ])  # fmt: skip
 def test_bad_input(call: Callable[[], object], message: str) -> None:
     refused(message, call)
@@ -441,22 +454,3 @@ def test_stops_where_validation_does_and_maps_of_a_single_place() -> None:
 def fit(X: np.ndarray = PIXELS, Y: np.ndarray = SQUARES, keywords: dict | None = None, **options: object) -> object:
     encoder = ResponseOptimisedEncoder(**(SMALL | {"epochs": 1} | options))
     return encoder.fit(X, Y, **({"grid": CORE_GRID} if keywords is None else keywords))
-
-
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: fit(keywords={"grid": CORE_GRID, "semantics": CORE_Z}), "cannot use semantics"),
-    (lambda: fit(readout="semantic"), "ResponseOptimisedEncoder needs semantics="),
-    (lambda: fit(pool=(4, 4)), r"grid \(6, 8\) leaves 2 × 2 places to block 2, which pools over 4 × 4; take fewer"),
-    (lambda: fit(PIXELS[:, :1], keywords={"grid": (1, 1)}, pool=(1, 1)), r"grid \(1, 1\) leaves 1 × 1 places"),
-    (lambda: fit(PIXELS[:1], SQUARES[:1]), r"cannot set 0.166667 of 1 group\(s\) of rows apart for validation"),
-    (lambda: fit(PIXELS[:5], SQUARES[:5]), "validation 0.166667 of 5 rows leaves 2 to choose the epoch by; 3 are"),
-    (lambda: fit(pool=(2,)), r"n_channels \[4, 6\], kernel_sizes \[3, 3\] and pool \[2\] must have one number per"),
-    (lambda: fit(n_channels=(), kernel_sizes=(), pool=()), "one number per block each"),
-    (lambda: fit(n_channels=(4, 0)), r"n_channels is \[4, 0\]; its numbers must be positive"),
-    (lambda: fit(kernel_sizes=(3, 4)), r"kernel_sizes is \[3, 4\]; filters need a centre"),
-    (lambda: fit(dropout=1.0), r"dropout is 1.0; it must lie in \[0, 1\)"),
-    (lambda: fit(readout="gausian"), "readout must be one of .*mean 'gaussian'"),
-    (lambda: with_core("semantic").core(PIXELS[:, :5]), r"X has shape \(150, 5, 2\) but .* fitted on 48 tokens of 2"),
-])  # fmt: skip
-def test_bad_input_of_cores(call: Callable[[], object], message: str) -> None:
-    refused(message, call)

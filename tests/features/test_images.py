@@ -67,15 +67,12 @@ def test_a_truncated_image_is_named(tmp_path, images: pd.DataFrame, extension: s
     refused("no image file", load_image, tmp_path / "none.png")
 
 
-def test_all_missing_images_are_counted(images: pd.DataFrame) -> None:
+def test_all_missing_images_are_counted_and_those_that_differ_in_size_named(images: pd.DataFrame) -> None:
+    message = r"'s1' .* has \(33, 43\) pixels but 's0' has \(32, 40\)"
+    refused(message, load_images, images["path"], images["stimulus_id"], Preprocessing())
     images.loc[[1, 4], "path"] = ["nowhere/a.png", ""]
     refused(r"2 of 7 stimuli have no image file \(s1: nowhere/a.png, s4: \)", check_images, images)
     refused("no `path`", check_images, images[["stimulus_id"]])
-
-
-def test_images_that_still_differ_in_size_are_named(images: pd.DataFrame) -> None:
-    message = r"'s1' .* has \(33, 43\) pixels but 's0' has \(32, 40\)"
-    refused(message, load_images, images["path"], images["stimulus_id"], Preprocessing())
 
 
 def test_rows_are_resized_images_pixel_by_pixel_and_gradients_reach_them(images: pd.DataFrame, new_rows: type) -> None:

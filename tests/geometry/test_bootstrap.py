@@ -69,16 +69,12 @@ def slow(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, method: str, variances
     n = len(x)
     if method == "rho-a":
         return x @ y / ((n**3 - n) / 12)
-    weighted = np.linalg.solve(covariance(pairs, variances), np.stack([x, y], axis=1)) if "whitened" in method else None
-    wx, wy = (x, y) if weighted is None else weighted.T
+    wx, wy = x, y
+    if "whitened" in method:  # by the covariance of dissimilarities of pairs of places, by its definition
+        contrasts = np.eye(pairs.max() + 1)[pairs[0]] - np.eye(pairs.max() + 1)[pairs[1]]
+        weights = 1 if variances is None else variances[: pairs.max() + 1]
+        wx, wy = np.linalg.solve((contrasts * weights @ contrasts.T) ** 2, np.stack([x, y], axis=1)).T
     return x @ wy / np.sqrt((x @ wx) * (y @ wy))
-
-
-def covariance(pairs: np.ndarray, variances: np.ndarray | None = None) -> np.ndarray:
-    """Return the covariance of dissimilarities of pairs of places (2, n_pairs), by its definition."""
-    n = pairs.max() + 1
-    contrasts = np.eye(n)[pairs[0]] - np.eye(n)[pairs[1]]
-    return (contrasts * (1 if variances is None else variances[:n]) @ contrasts.T) ** 2
 
 
 def written_out(subjects: np.ndarray, models: np.ndarray, drawn: np.ndarray, method: str, variances=None) -> np.ndarray:
@@ -150,24 +146,18 @@ def test_bad_input() -> None:
     refused("0 reference sets", g.score_references, {}, {("net", "a"): models[0]})
 
 
-def null_world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return RDMs of 12 subjects, two equally good models and a worse one, for 24 random stimuli. Each model sees the
-    truth through accidents of its own, which are new with every set of stimuli: on average over stimuli the first two
-    are equally good, on any one set one of them is better."""
-    n_stimuli, n_subjects = 24, 12
-    truth, *own = (rng.normal(size=(n_stimuli, 6)) for _ in range(4))
-    noisy = truth @ rng.normal(size=(6, 30)) + rng.normal(size=(n_subjects, n_stimuli, 30)) * 3
-    weights = (0.8, 0.8, 2.0)
-    models = np.stack([g.rdm(np.hstack([truth, w * x]), "euclidean") for w, x in zip(weights, own, strict=True)])
-    return g.rdm(noisy, "euclidean"), models
-
-
 def rejections(n: int, over: str, seed: int) -> np.ndarray:
-    """Return whether the test of each study called the equally good models, and the worse one, different."""
+    """Return whether the test of each study called the equally good models, and the worse one, different. Each model
+    sees the truth through accidents of its own, which are new with every set of stimuli: on average over stimuli the
+    first two are equally good, on any one set one of them is better."""
     rng = np.random.default_rng(seed)
     contrasts, found = np.array([[1.0, -1, 0, 0, 0], [1, 0, -1, 0, 0]]), []
     for _ in range(n):
-        found.append(g.dual_bootstrap(*null_world(rng), "pearson", 200, rng, over=over).test(contrasts)[1] <= 0.05)
+        truth, *own = (rng.normal(size=(24, 6)) for _ in range(4))
+        noisy = g.rdm(truth @ rng.normal(size=(6, 30)) + rng.normal(size=(12, 24, 30)) * 3, "euclidean")
+        seen = [np.hstack([truth, w * x]) for w, x in zip((0.8, 0.8, 2.0), own, strict=True)]
+        models = np.stack([g.rdm(features, "euclidean") for features in seen])
+        found.append(g.dual_bootstrap(noisy, models, "pearson", 200, rng, over=over).test(contrasts)[1] <= 0.05)
     return np.array(found)
 
 

@@ -119,6 +119,10 @@ def test_frames_after_the_end_are_left_out_and_the_law_agrees_while_all_is_seen(
     rows = found[found["model"] == "law"].set_index("time").loc[:12]
     assert ((rows["score"] > 0.4) & (rows["p_fwer"] == 0.05)).all()
     assert found[found["model"] == "time"]["score"].isna().all()
+    scaled = world.neural * np.array([1, 9, 1, 1, 30, 2])[:, None]
+    again = g.movie_agreement(models, np.concatenate([scaled, 0 * scaled], axis=2), world.visible, n_permutations=1)
+    np.testing.assert_allclose(again["score"], found["score"])  # neither units nor silent neurons count
+    assert g.movie_agreement(models, world.neural[..., [0, 0]], world.visible, n_permutations=1)["score"].notna().any()
 
 
 def test_intervals_over_folds_allow_for_what_folds_share() -> None:

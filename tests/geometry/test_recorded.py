@@ -112,7 +112,7 @@ def alignment_study() -> Any:
     kinds = RNG(37).permuted(RNG(36).permutation(np.unique(np.sort(TRIPLETS, axis=1), axis=0)), axis=1)
     tests = {"new": (kinds[40:50], None), "soft": (kinds[50:], SURE[: len(kinds) - 50])}
     teacher = partial(g.HumanTeacher, (0.3, 0.05), held_share=0.5, max_iterations=5)
-    made = teacher, lambda n: g.HumanAlignment(n_steps=2 + n, batch_size=30)
+    made = teacher, lambda n: g.HumanAlignment(n_steps=2 + n, batch_size=30, learning_rate=3e-3)
     options = {"n_clusters": 4, "n_triplets": 50, "seed": 3}
     found = g.align_networks(layers, (kinds[:40], SURE[:40]), tests, "net", *made, groups=GROUPS, **options)
     return found, [one(layers[name]) for maps in (found.aligned, found.unaligned) for name, one in maps.items()], (

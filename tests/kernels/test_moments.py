@@ -14,7 +14,10 @@ SPECTRA = made_up("kernels/triton_cases").SPECTRA | {
 }
 
 
-def both(shape: tuple[int, ...], spectrum: str, dtype: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
+@pytest.mark.parametrize("shape", [(8, 7, 13, 48), (65, 31, 3, 7), (1, 1, 1, 1), (3, 5, 2, 300), (40, 257, 4, 65)])
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 2e-5)])
+def test_equals_the_definition(shape: tuple[int, ...], spectrum: str, dtype: torch.dtype, tolerance: float) -> None:
     n_rows, rank, n_penalties, n_targets = shape
     generator = torch.Generator().manual_seed(0)
     normal = [torch.randn(s, generator=generator).double() for s in [(n_rows, rank), (rank, n_targets)]]
@@ -23,16 +26,10 @@ def both(shape: tuple[int, ...], spectrum: str, dtype: torch.dtype) -> list[tupl
     observed = torch.randn((n_rows, n_targets), generator=generator).double()
     alphas = torch.logspace(-1, 7, n_penalties, dtype=torch.float64)
     fold = held_out(basis.T, eigenvalues, alphas, dtype)
-    mine = prediction_moments(fold, coefficients.to(dtype), (basis @ observed).to(dtype))
+    found = prediction_moments(fold, coefficients.to(dtype), (basis @ observed).to(dtype))
     filters = 1 / (eigenvalues + alphas[:, None])
-    return list(zip(mine, reference.prediction_moments(basis.T, filters, coefficients, observed), strict=True))
-
-
-@pytest.mark.parametrize("shape", [(8, 7, 13, 48), (65, 31, 3, 7), (1, 1, 1, 1), (3, 5, 2, 300), (40, 257, 4, 65)])
-@pytest.mark.parametrize("spectrum", SPECTRA)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 2e-5)])
-def test_equals_the_definition(shape: tuple[int, ...], spectrum: str, dtype: torch.dtype, tolerance: float) -> None:
-    for mine, theirs in both(shape, spectrum, dtype):
+    expected = reference.prediction_moments(basis.T, filters, coefficients, observed)
+    for mine, theirs in zip(found, expected, strict=True):
         assert mine.shape == theirs.shape
         # Per penalty: predictions at large ones are tiny and must keep their digits.
         assert float(((mine.double() - theirs).abs() / theirs.abs().amax(dim=1, keepdim=True)).max()) < tolerance

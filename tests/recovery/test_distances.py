@@ -67,14 +67,6 @@ EFFECT = 1.0  # sd of the planted patterns, in noise of sd 1
 VOXELS = np.argwhere(np.ones((7, 7, 5), dtype=bool))
 
 
-def measured(rng: np.random.Generator, features: np.ndarray, inside: np.ndarray, effect: float) -> np.ndarray:
-    """Return noise, and inside the planted place the features mixed at random into voxels."""
-    patterns = rng.normal(size=(len(features), len(inside)))
-    mixing = rng.normal(size=(features.shape[1], int(inside.sum()))) / np.sqrt(features.shape[1])
-    patterns[:, inside] += effect * features @ mixing
-    return patterns
-
-
 @cases((40, 8), (500, 100))("n")
 def test_size_and_power_of_the_largest_fit(n: tuple[int, int], record: Record) -> None:
     """Searchlight: false positives anywhere on the map, and a planted sphere of radius 2 voxels."""
@@ -85,7 +77,10 @@ def test_size_and_power_of_the_largest_fit(n: tuple[int, int], record: Record) -
         for seed in range(n):
             rng = np.random.default_rng([seed, round(10 * effect)])
             features = rng.normal(size=(N_STIMULI, 6))
-            search = geometry.Searchlight(measured(rng, features, inside, effect), around, "correlation")
+            patterns = rng.normal(size=(N_STIMULI, len(inside)))
+            mixing = rng.normal(size=(6, int(inside.sum()))) / np.sqrt(6)
+            patterns[:, inside] += effect * features @ mixing  # mixed at random into voxels of the planted place
+            search = geometry.Searchlight(patterns, around, "correlation")
             model = geometry.rdm(features, "correlation")
             p = geometry.searchlight_map(search, model, "pearson", N_PERMUTATIONS, seed).p_fwer[0]
             hits[effect] += int((p <= 0.05).any() if effect == 0 else (p[inside] <= 0.05).any())

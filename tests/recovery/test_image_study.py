@@ -206,15 +206,6 @@ def test_latencies(seeds: tuple[int, ...], record: Record) -> None:
     record("layer that drives nothing", "undecided", "undecided")
 
 
-def encoding_map(gain: float, seed: int, n_permutations: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    predicted, measured = smooth_on_ring(rng, 40, 10, 30), smooth_on_ring(rng, 40, 10, 30)
-    measured[:, 2:6, 10:20] += gain * predicted[:, 2:6, 10:20]
-    predicted, measured = predicted.reshape(40, -1), measured.reshape(40, -1)
-    null = statistics.permuted_correlations(predicted, measured, n_permutations, seed, n_maps=n_permutations)
-    return statistics.pearson(predicted, measured).reshape(10, 30), null.maps.reshape(-1, 10, 30)
-
-
 RULES = (("z", 2.33), ("quantile", 0.95), ("score", 0.3))
 
 
@@ -224,7 +215,12 @@ def test_clusters(case: tuple[tuple[tuple[str, float], ...], int, int], record: 
     rules, n_null, n_power = case
     found: dict[str, list[np.ndarray]] = {kind: [] for kind, _ in rules}
     for seed in [*range(n_null), *range(9000, 9000 + n_power)]:
-        maps = encoding_map(0.0 if seed < n_null else 0.45, seed, 99)
+        rng = np.random.default_rng(seed)
+        predicted, measured = smooth_on_ring(rng, 40, 10, 30), smooth_on_ring(rng, 40, 10, 30)
+        measured[:, 2:6, 10:20] += (0.0 if seed < n_null else 0.45) * predicted[:, 2:6, 10:20]
+        predicted, measured = predicted.reshape(40, -1), measured.reshape(40, -1)
+        null = statistics.permuted_correlations(predicted, measured, 99, seed, n_maps=99)
+        maps = statistics.pearson(predicted, measured).reshape(10, 30), null.maps.reshape(-1, 10, 30)
         for kind, threshold in rules:
             found[kind].append(statistics.cluster_permutation(*maps, ring(10), threshold=threshold, kind=kind).mask())
     for kind, threshold in rules:

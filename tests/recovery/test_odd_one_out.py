@@ -187,7 +187,7 @@ class Study:
         clusters = geometry.cluster_objects(clustered[self.seen], 12)
         triplets = self.seen[geometry.draw_triplets(clusters, len(self.train), self.rng)]
         head = geometry.affine_head(self.world.others.shape[1])
-        return geometry.HumanAlignment().fit(head, self.world.others, triplets, choices(triplets))
+        return geometry.HumanAlignment(learning_rate=3e-3).fit(head, self.world.others, triplets, choices(triplets))
 
 
 @pytest.mark.acceptance

@@ -1,6 +1,7 @@
 """EEG, MEG and fMRI of the same simulated images in one space, beside ridge, unimodal networks and nulls."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from brainalign.simulation import shared_space
 
 pytestmark = pytest.mark.acceptance
 SEEDS = (1, 2, 3)
+SHORT = {"steps": 300, "schedule": "one_cycle"}
 
 
 def retrieved(embeddings: Mapping[str, np.ndarray], test: Mapping[str, decoding.Trials]) -> pd.Series:
@@ -35,12 +37,12 @@ def test_a_space_that_modalities_share(record: Record) -> None:
     changes = []
     for seed in SEEDS:
         train, test = sides(shared_space(seed=seed))
-        space = decoding.SharedSpace(seed=seed).fit(train)
+        space = decoding.SharedSpace(seed=seed, **SHORT).fit(train)
         joint = decoding.embed_all(space, test)
-        one = decoding.embed_all(decoding.SharedSpace(seed=seed, subject_layers=False).fit(train), test)
+        one = decoding.embed_all(decoding.SharedSpace(seed=seed, subject_layers=False, **SHORT).fit(train), test)
         found = {"ridge": decoding.independent_ridges(train, test), "joint": joint}
         if seed == SEEDS[0]:  # nothing depends on them
-            found["unimodal"] = decoding.unimodal_spaces(lambda seed=seed: decoding.SharedSpace(seed=seed), train, test)
+            found["unimodal"] = decoding.unimodal_spaces(partial(decoding.SharedSpace, seed=seed, **SHORT), train, test)
         for name, embeddings in found.items():
             rows[name].append(retrieved(embeddings, test))
         hits = decoding.stimulus_hits(joint, test)
@@ -69,7 +71,7 @@ def test_nothing_is_shared_without_pairs(record: Record) -> None:
         rows = []
         for seed in SEEDS:
             train, test = sides(shared_space(seed=seed))
-            space = decoding.SharedSpace(seed=seed).fit(decoding.null_trials(train, kind, seed))
+            space = decoding.SharedSpace(seed=seed, **SHORT).fit(decoding.null_trials(train, kind, seed))
             rows.append(retrieved(decoding.embed_all(space, test), test))
         table = pd.concat(rows, axis=1)
         for measure, limit in (("top-1", 0.05), ("top-5", 0.12)):
@@ -82,9 +84,9 @@ def test_subject_layers_where_subjects_share_nothing(record: Record) -> None:
     """World shared_space, every subject's mixing its own: one layer for all must lose; seeds 1-3"""
     for seed in SEEDS:
         train, test = sides(shared_space(share=0.0, seed=seed))
-        space = decoding.SharedSpace(seed=seed).fit(train)
+        space = decoding.SharedSpace(seed=seed, **SHORT).fit(train)
         hits = decoding.stimulus_hits(decoding.embed_all(space, test), test)
-        refit = decoding.SharedSpace(seed=seed, subject_layers=False).fit(train)
+        refit = decoding.SharedSpace(seed=seed, subject_layers=False, **SHORT).fit(train)
         others = {"refit": decoding.embed_all(refit, test), "mean layer": decoding.without_own_layers(space, test)}
         for name, other in others.items():
             change = decoding.paired_change(hits, decoding.stimulus_hits(other, test))

@@ -19,15 +19,11 @@ KINDS = {"own": "embedding", "own again": "reproducible", "shuffled": "control",
 KINDS["theirs"] = "published"
 
 
-def choices() -> pd.DataFrame:
+def test_choices_dimensions_and_networks() -> None:
     rows = made({"name": list(KINDS), "split": ["repeated", "triplets"]}, "se", value="accuracy")
     bounds = {"repeated": (0.36, 0.66, 0.91), "triplets": (1 / 3, 0.71, 0.8)}
     rows[["chance", "ceiling_low", "ceiling_high"]] = [bounds[split] for split in rows["split"]]
-    return rows.assign(kind=rows["name"].map(KINDS), se=rows["se"] / 10)
-
-
-def test_choices_dimensions_and_networks() -> None:
-    rows = choices().drop(0)
+    rows = rows.assign(kind=rows["name"].map(KINDS), se=rows["se"] / 10).drop(0)
     rows.loc[rows.index[0], "accuracy"] = 0.985  # beyond the ceiling and beyond where the axis used to end
     for ax, split in zip(panels(concepts.accuracy_figure(rows)), pd.unique(rows["split"]), strict=True):
         part = rows[rows["split"] == split].iloc[::-1]

@@ -15,7 +15,7 @@ from pages import RECORD, check, config, study
 
 from brainalign.arrays import Arrays
 from brainalign.report.geometry_sections import searchlight_section
-from brainalign.report.kit import Material, number, p_equals, target_maps
+from brainalign.report.kit import Material, number, p_equals, p_value, target_maps
 from brainalign.report.pages import blocks_chapter
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics import fdr
@@ -196,8 +196,10 @@ def test_layers_geometry_and_stimuli_never_trained_on() -> None:
     of = material(NOWHERE, more={"net": {"extractor": "efficientnet"}, "noise": {"extractor": "random", "n_draws": 3}})
     one, labels = of.encodings["onehot", "fixed"], [("net", "a"), ("net", "b"), ("onehot", "onehot"), ("noise", "n")]
     both = {name: pd.concat([table.assign(layer=layer) for layer in "ab"]) for name, table in vars(one).items()}
-    nulls = [both["null"].assign(split="pairs", accuracy=both["null"]["accuracy"] + (both["null"]["layer"] == "b"))]
-    both["null"] = pd.concat([both["null"], *nulls])
+    null, items = both["null"].assign(split="pairs"), both["identification"].assign(split="pairs")
+    null["accuracy"] += (null["layer"] == "a") * (null["permutation"] % 2)  # of every other order the largest
+    both["null"] = pd.concat([both["null"], null])
+    both["identification"] = pd.concat([both["identification"], items.assign(correct=items["layer"] == "b")])
     of.encodings = {("net", "fixed"): Encoding(**both), ("onehot", "fixed"): one}
     rows = [(*label, quantity) for label in labels for quantity in ("identification", "pair matching", "median r")]
     rows = pd.DataFrame(rows, columns=["model", "layer", "quantity"]).assign(split="pairs", method="fixed", chance=0.5)
@@ -220,7 +222,12 @@ def test_layers_geometry_and_stimuli_never_trained_on() -> None:
     first = fits[(fits["distance"] == "correlation") & (fits["model"] == "net")]
     expected |= {("fit of RDMs (correlation, cosine)", "net", n): v for n, v in zip("ab", first["score"], strict=True)}
     assert shown["blocklayers"].numbers.set_index(["quantity", "model", "layer"])["value"].to_dict() == expected
-    *_, told = chapter.findings  # of each distance the layer that fits best, its p times the number of layers
+    shot, told = chapter.findings[-2:]
+    largest = null.groupby("permutation")["accuracy"].max()  # chosen of two, it is held against the larger of two
+    p = (1 + (largest >= values["pair matching", "net", "b"]).sum()) / (1 + len(largest))
+    assert "with net (b), of 2 layers the one that tells" in shot
+    assert p_value(p, 99) in shot
+    # Of each distance the layer that fits best, its p times the number of layers
     mine = fits[fits["model"] == "net"]
     best = [
         f"{row['layer']} by {row['distance']}/cosine {number(row['score'])} (p {p_equals(min(2 * row['p'], 1.0))}"

@@ -130,7 +130,7 @@ BUDGET = "--virtual-time-budget=20000"
 # A headless window is at least 500 px wide, so a phone's width is that of a frame.
 FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0"><script>
 addEventListener("message", (event) => document.body.dataset.measured = event.data);
-</script><iframe style="width:{width}px;height:8900px;border:0" srcdoc="{page}"></iframe></body>"""
+</script><iframe style="width:{width}px;height:{height}px;border:0" srcdoc="{page}"></iframe></body>"""
 MEASURE = """<script>addEventListener("load", () => {
   const seen = [...document.querySelectorAll("img, figure, section, .stage, .scroll, nav")];
   const widest = Math.max(...seen.map((element) => element.getBoundingClientRect().right));
@@ -182,18 +182,18 @@ def gate() -> Iterator[str]:
         server.shutdown()
 
 
-def measured(folder: Path, page: str, width: int, *flags: str) -> list[str]:
-    """Return width of window, of page (with MEASURE in it) and of its widest part, and the colour of the ground."""
-    inner = html.escape(page)
-    found = re.search(r'data-measured="([^"]+)"', dumped(folder, FRAME.format(width=width, page=inner), BUDGET, *flags))
-    assert found
+def measured(folder: Path, page: str, width: int, *flags: str, height: int = 8900) -> list[str]:
+    """Return what a page with MEASURE or SCROLLED in it says of itself in a window of this size."""
+    frame = FRAME.format(width=width, height=height, page=html.escape(page))
+    found = re.search(r'data-measured="([^"]+)"', dumped(folder, frame, *flags))
+    assert found, "nothing was measured, or the section scrolled to was never marked"
     return found[1].split("|")
 
 
 @needs_browser
 @pytest.mark.parametrize(("width", "flags"), [(390, (DARK,)), (1200, ())])
 def test_a_page_is_never_wider_than_its_window(tmp_path: Path, probed, width: int, flags: tuple[str, ...]) -> None:
-    window, page, widest, ground = measured(tmp_path, probed(group_page(), MEASURE), width, *flags)
+    window, page, widest, ground = measured(tmp_path, probed(group_page(), MEASURE), width, BUDGET, *flags)
     assert int(window) == width >= max(int(page), int(widest))
     shades = [int(value) for value in re.findall(r"\d+", ground)]
     assert max(shades) < 60 if flags else shades == [255, 255, 255]
@@ -236,10 +236,7 @@ document.getElementById("comparisons").scrollIntoView();
 @pytest.mark.parametrize(("width", "opened"), [(390, "false"), (1200, "true")])
 def test_contents_mark_the_section_in_sight_and_fold_on_a_phone(tmp_path, probed, gate, width, opened: str) -> None:
     page = probed(group_page(), SCROLLED.replace("GATE", gate)).replace("img-src data:", f"img-src data: {gate}", 1)
-    frame = FRAME.format(width=width, page=html.escape(page)).replace("8900px", "300px")
-    seen = re.search(r'data-measured="([^"]+)"', dumped(tmp_path, frame))
-    assert seen, "the section scrolled to was never marked"
-    assert seen[1].split("|") == [opened, "#comparisons"]
+    assert measured(tmp_path, page, width, height=300) == [opened, "#comparisons"]
 
 
 # What is left of a long table, and what is said of it, after words were typed.

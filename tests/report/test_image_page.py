@@ -28,7 +28,7 @@ def encoding() -> kit.ImageEncoding:
     scores = pd.DataFrame({"target_id": [f"v{k}" for k in range(N)] * 2, "layer": ["a"] * N + ["b"] * N})
     for name, highest in (("r", 0.6), ("r2_signed", 0.36), ("r2_normalized", 0.7)):
         scores[name] = np.linspace(0, highest, 2 * N)
-    scores = scores.assign(ceiling=0.5, p=0.01, q=0.02, reliable=True)
+    scores = scores.assign(ceiling=0.5, p=0.01, q=0.02, reliable=True, alpha=[0.1, *[10.0] * (2 * N - 2), 1e5])
     profile = pd.DataFrame({"group": [EVIL, "reliable targets"] * 2, "layer": [*"aabb"], "p_fwer": 0.04}).assign(
         r=0.3, se=0.02, null_mean=0.0, null_low=-0.1, null_high=0.1, ceiling_r=0.7, p=0.01, cv_score=0.1, n_targets=200
     )
@@ -77,8 +77,8 @@ def test_a_page_is_whole_and_its_findings_follow_from_the_numbers(material: kit.
     page = image_page(material)
     check(page, 'id="data"', 'id="layers"', 'id="ceilings"', unsaid=["<img src=x"])
     assert "http://" not in re.sub(r"xmlns\S*=\S+", "", page).replace("http://www.w3.org", "")
-    text = words(page)
-    check(text, "net rand .100 .050 to .150 .0100 net", "0 of 1 best layers of regions of net are decided")
+    ends = "net, b: of 12 targets .000 chose the smallest penalty, 0.1, and .083 the largest, 100000."
+    check(words(page), ends, "net rand .100 .050 to .150 .0100 net", "0 of 1 best layers of regions of net are decided")
     one = replace(encoding(), profile=encoding().profile.query("layer == 'b'"))  # nothing was chosen among layers
     assert "best layers of regions" not in words(image_page(replace(material, encodings={("net", "ridge"): one})))
     tie = words(image_page(replace(material, differences=difference(low=-0.01, p=0.2))))

@@ -119,10 +119,10 @@ CASES: dict[str, list[Case]] = {
         (shown("aabbccdd", "1" * 8, "stimulus", 2), "block (for categories left out: the averages scored), in units"),
         (shown("aabbccdd", "1" * 8, "stimulus", 2), "2 folds of whole stimuli inside the training stimuli). Scores"),
         (shown("aabb" * 3, "111122223333"), "over single blocks. Nulls"),
-        (shown("aabbccdd", "12" * 4, "stimulus", 2), "; r and R² are over averages of each one's blocks; its null"),
+        (shown("aabbccdd", "12" * 4, "stimulus", 2), "; fits, r and R² are of averages of each one's blocks; its null"),
         (shown("abcabc", "112233"), "over all repeats"), (shown("ababab", "112233"), "over all runs"),
         (shown("ababab", "112233", roi=["V1"]), "all regions, layers and models in each permutation. "),
-        (shown("aabbccdd", "11223344"), "held-out runs are averaged first, also for r and R²."),
+        (shown("aabbccdd", "11223344"), "held-out runs are averaged first, as for fits, r and R²."),
     ],
 }  # fmt: skip
 

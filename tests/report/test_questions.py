@@ -26,11 +26,6 @@ ANSWERS = {
 }  # fmt: skip
 
 
-def images() -> str:
-    made = made_up("report/test_image_page").images_of_one()
-    return page_of(made, images_chapter(made))
-
-
 def categories() -> str:
     of = made_up("report/test_figures_of_places")
     made = of.material(of.grid())
@@ -60,7 +55,8 @@ def text() -> str:
 
 
 KINDS: dict[str, tuple[Callable[[], str], str]] = {
-    "images": (images, "net"), "categories": (categories, "onehot"), "all subjects": (subjects, "effnet"),
+    "images": (lambda: page_of(made := made_up("report/test_image_page").images_of_one(), images_chapter(made)), "net"),
+    "categories": (categories, "onehot"), "all subjects": (subjects, "effnet"),
     "RDMs": (lambda: made_up("report/test_image_page").rdm_page(config(), ("published", "layer")), "V1"),
     "text from EEG": (text, "ridge"),
 }  # fmt: skip

@@ -229,7 +229,7 @@ def test_encoders_and_layers_in_words(kept: Kept) -> None:
     assert found.endswith("Of this add: b .200 (.140 to .260); a .100 (.050 to .150).")
     kept(found, partition._sentence("net", "r", table.assign(split=table["split"].where(table["layer"] != "b"))))
     scores = pd.DataFrame({"alpha": [10.0, 1, 100, 1]})
-    kept(partition._edges("net", scores, (10.0, 1.0, 100.0)), partition._edges("net", scores, (1.0,)))
+    kept(*partition.penalty_ends("net", scores, (10.0, 1.0, 100.0)), *partition.penalty_ends("net", scores, (1.0,)), "")
     rows = frame(
         "encoder group difference difference_low difference_high control_r",
         ("trained", RELIABLE, NAN, NAN, NAN, 0.02), ("ridge", RELIABLE, 0.1, 0.05, 0.15, 0.5),

@@ -15,6 +15,7 @@ from brainalign.report.kit import StudyMaterial
 from brainalign.report.pages import continuous, continuous_chapter, dynamics
 from brainalign.statistics import MIN_UNITS, SHARING
 
+TARGETS = {"target_id": ["a", "b", "c"], "ceiling": [0.5, 0.6, 0.0], "reliable": [True, True, False]}
 COLUMNS = ["model", "kind", "layer", "region", "test_set", "r", "low", "high", "null_95", "null_mean", "p"]
 ROWS = [
     ("language", "model", "late", "A1", "", 0.31, 0.21, 0.41, 0.11, 0.01, 0.012),
@@ -61,10 +62,11 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     follows = [("language", "A1", 2.0), ("language", "A1", 4.0), ("language", "V1", 6.0)]
     follows += [(name, "A1", 2.0) for name in ("acoustic", "event rate", "motion")]
     delays = pd.DataFrame(follows, columns=["model", "region", "delay_s"])
-    names = ["a", "b", "c"]
+    names, noted = ["a", "b", "c"], {"sub-1_responses.safetensors": {"details": READ}}
+    noted["sub-1_runtargets.parquet"] = {"details": {"alphas": [0.1, 1.0, 10.0]}}
     tables = {
         "runscores": scores,
-        "runtargets": pd.DataFrame({"target_id": names, "ceiling": [0.5, 0.6, 0.0], "reliable": [True, True, False]}),
+        "runtargets": pd.DataFrame(TARGETS).assign(model="language", alpha=[0.1, 10, 10]),
         "targets": pd.DataFrame({"target_id": names, "roi": [["A1"], ["A1", "V1"], ["V1"]]}),
         "intersubject": pd.DataFrame({"target_id": names, "r": [0.4, 0.5, 0.9], "n_others": [3, 4, 3]}),
         "rundelays": delays.assign(weight=delays["delay_s"]),
@@ -76,15 +78,13 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
         confidence=0.9, ceiling_threshold=0.1, encode=EncodeSettings(permutations=1000, n_candidates=50),
     )  # fmt: skip
     study: Any = SimpleNamespace(notes=["A note."], recordings={})
-    sidecars = {"sub-1_responses.safetensors": {"details": READ}}
-    return StudyMaterial(config, "story", study, "1", tables, sidecars=sidecars)
+    return StudyMaterial(config, "story", study, "1", tables, sidecars=noted)
 
 
 def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -> None:
     chapter = continuous_chapter(material)
     assert chapter.answer is None  # of no region with all targets
-    added = "variance is added by language (R² .040, 90% interval .010 to .070)."
-    assert list(chapter.findings)[1] == f"A1: beyond all other models and controls, {added}"
+    assert chapter.findings[1].endswith("variance is added by language (R² .040, 90% interval .010 to .070).")
     shares = material.tables["runshares"]
     shares["unique"] = shares["unique"].where(shares["p"].notna(), 9)
     corrected = "p = .0600 corrected for 6 models and regions"
@@ -159,11 +159,13 @@ def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> N
     plain = {"trimmed": [0, 0], "presentations": {"r1": 1}, "detrend": "none", "high_pass_hz": None, "confounds": []}
     plain |= {"delays": list(range(1, 10)), "folds": 5, "resample": "kernel", "test_sets": {}, "hrf": "spm"}
     material.sidecars["sub-1_responses.safetensors"] = {"details": READ | plain}
+    material.sidecars["model-language_features.safetensors"] = {"details": {"sees_future": True}}
     del material.tables["intersubject"]
     material.tables["runshares"] = material.tables["runshares"].query("not model.str.contains(@SHARING, regex=False)")
     (read, _), (fitted, cited), *_ = continuous_chapter(material).methods
     assert "convolved with SPM's response function and its derivatives to onset and dispersion, and entered" in fitted
     assert "informed" in cited
+    assert fitted.endswith(" Features of language know what follows in their window, which nobody has heard yet.")
     assert read.startswith("Responses of 1 runs (a row every 1 s) were z-scored within runs; 4 targets without")
 
 

@@ -15,7 +15,7 @@ from pages import BETAS, RECORD, config, image_study, made_up
 from PIL import Image
 
 from brainalign.arrays import Arrays
-from brainalign.report.kit import MOST_BYTES, MOST_PIXELS, FoundDirections, ImageEncoding, ImageMaterial, render_page
+from brainalign.report.kit import MOST_BYTES, MOST_PIXELS, ImageEncoding, ImageMaterial, render_page
 from brainalign.report.pages import image_sections, images_chapter
 from brainalign.report.synthesis_sections import MOST_DRAWN
 from brainalign.statistics import RELIABLE
@@ -139,12 +139,6 @@ def recovery(regions: list[str], layers: list[str]) -> pd.DataFrame:
     return pd.concat([*found, preferred, levels], ignore_index=True)
 
 
-def directions() -> FoundDirections:
-    found = made_up("synthesis/test_directions").made_up(0.5, 0.4)
-    free = found.rows("red", "supervised").assign(method="pca", region="", control="")
-    return replace(found, table=pd.concat([found.table, free], ignore_index=True))
-
-
 def material(n_regions: int, n_layers: int) -> ImageMaterial:
     regions, layers = [f"region{k}" for k in range(n_regions)], [f"layer{k}" for k in range(n_layers)]
     methods = {name: of | {"models": [m for m, n in FITS if n == name]} for (_, name), of in FITS.items()}
@@ -159,6 +153,9 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
     targets = responses.targets
     pairs = np.random.default_rng(0).random((n_regions, N_CONDITIONS * (N_CONDITIONS - 1) // 2))
     synthesis = made_up("report/test_synthesis_section")
+    found = made_up("synthesis/test_directions").made_up(0.5, 0.4)
+    free = found.rows("red", "supervised").assign(method="pca", region="", control="")
+    found = replace(found, table=pd.concat([found.table, free], ignore_index=True))
     contest = made_up("report/test_contest").table().query("region == 'V1'")
     winners = rows(target_id=targets["target_id"]).assign(family=contest["family"].iloc[0])
     made = ImageMaterial(
@@ -169,7 +166,7 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
         searchlights={"net": rows(target_id=targets["target_id"], layer=layers).assign(p_anywhere=0.01, n_channels=30)},
         captions=captions(regions, targets), **grounding(regions), recovery=recovery(regions, layers),
         contest=pd.concat([contest.assign(region=region) for region in (*regions, RELIABLE)]), winners=winners,
-        synthesised=synthesis.study(**dict.fromkeys(regions, synthesis.ALL_RISE)), directions=directions(),
+        synthesised=synthesis.study(**dict.fromkeys(regions, synthesis.ALL_RISE)), directions=found,
     )  # fmt: skip
     for name, about in details(regions, layers).items():
         file = f"sub-01_{name}.parquet"

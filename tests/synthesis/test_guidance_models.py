@@ -45,18 +45,15 @@ def test_what_is_saved_is_what_is_loaded(pipe: BrainGuidedPipeline, tmp_path: Pa
     assert loaded.image_size == 16
 
 
-def test_half_precision_files_become_single(pipe: BrainGuidedPipeline, tmp_path: Path) -> None:
-    pipe.to(torch.float16).save_pretrained(tmp_path)
-    loaded = BrainGuidedPipeline.from_pretrained(tmp_path)
-    assert ({weight.dtype for weight in loaded.unet.parameters()}, loaded.vae.dtype) == ({torch.float32}, torch.float32)
-    assert loaded(redness, generator=seeds(), **SHORT).scores.isfinite().all()
-
-
-def test_pickled_weights_are_read_only_where_trusted(pipe: BrainGuidedPipeline, tmp_path: Path) -> None:
+def test_pickled_weights_are_read_where_trusted_and_half_precision_becomes_single(pipe, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path, safe_serialization=False)
     refused("trust_pickle", BrainGuidedPipeline.from_pretrained, tmp_path)
     loaded = BrainGuidedPipeline.from_pretrained(tmp_path, trust_pickle=True)
     assert torch.equal(loaded.unet.conv_in.weight, pipe.unet.conv_in.weight)
+    pipe.to(torch.float16).save_pretrained(tmp_path / "half")
+    loaded = BrainGuidedPipeline.from_pretrained(tmp_path / "half")
+    assert ({weight.dtype for weight in loaded.unet.parameters()}, loaded.vae.dtype) == ({torch.float32}, torch.float32)
+    assert loaded(redness, generator=seeds(), **SHORT).scores.isfinite().all()
 
 
 @pytest.mark.parametrize("place", ["/nowhere/at/all", "./nowhere", "a/b/c"])

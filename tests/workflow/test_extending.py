@@ -43,19 +43,14 @@ def extended(make_checkout, make_image_study):
         assert 0 < len(touched) <= most, (name, touched)
     study = make_image_study(checkout.root / "scenes")
     study.write(recordings={"01": {"format": "units", "table": "units.csv"}}, shape=None)
-    units(study).to_csv(checkout.root / "scenes" / "units.csv", index=False)
+    rng, (codes, _) = np.random.default_rng(3), pd.factorize(study.trials["stimulus_id"])
+    spikes = rng.normal(size=(len(codes), 10))  # of ten units of two regions, of which one follows the images
+    spikes[:, :5] += 2 * rng.normal(size=(study.n_images, 5))[codes]
+    names = [f"{region}_{k}" for region in ("IT", "V4") for k in range(5)]
+    units = study.trials.drop(columns="trial_id").assign(**dict(zip(names, spikes.T, strict=True)))
+    units.to_csv(checkout.root / "scenes" / "units.csv", index=False)
     checkout.snakemake("units.yaml", "--cores", "1", "results/scenes/sub-01.html")
     return checkout
-
-
-def units(study) -> pd.DataFrame:
-    """Return spikes of ten units of two regions, of which one follows the images."""
-    rng = np.random.default_rng(3)
-    codes, _ = pd.factorize(study.trials["stimulus_id"])
-    values = rng.normal(size=(len(codes), 10))
-    values[:, :5] += 2 * rng.normal(size=(study.n_images, 5))[codes]
-    names = [f"{region}_{k}" for region in ("IT", "V4") for k in range(5)]
-    return study.trials.drop(columns="trial_id").assign(**dict(zip(names, values.T, strict=True)))
 
 
 def results(checkout, name: str) -> pd.DataFrame:

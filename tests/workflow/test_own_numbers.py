@@ -14,6 +14,7 @@ from dask.distributed import SchedulerPlugin
 from jobs import config_of, run_all
 from made import write_table, write_yaml
 from refusals import refused
+from sklearn.linear_model import RidgeCV
 
 from brainalign.cli import main
 from brainalign.config import BandedRidgeMethod, ClusterSettings, Config, load_config
@@ -23,7 +24,7 @@ from brainalign.pipelines.encode import left_out
 from brainalign.pipelines.report.failures import failures_of
 from brainalign.pipelines.report.report import shelf_of
 from brainalign.regression import cluster
-from brainalign.statistics import noise_ceiling_from_share
+from brainalign.statistics import noise_ceiling_from_share, pearson
 from brainalign.workflow import STEPS, Run, job_of, report_path
 
 N, N_TEST, N_REPEATS = 48, 16, 3
@@ -138,6 +139,36 @@ def test_groups_of_stimuli_of_one_run_are_left_out(folder: Path, tmp_path: Path,
     assert {"encode", "summarize"} <= {failure.stage for failure in failures}
     labels = {"dataset": "mine", "subject": "01"}
     assert shelf_of(run, labels, Provenance("report", {}, 0), failures).fetch("summary", pd.DataFrame) is None
+
+
+def test_penalties_suit_stimuli_that_are_left_out(folder: Path, tmp_path: Path) -> None:
+    """Not what else repeats in all runs, on which features have no bearing: as those of scikit-learn on averages."""
+    rng, trials = (
+        np.random.default_rng(3),
+        pd.read_csv(folder / "trials.tsv", sep="\t").rename(columns={"session": "run"}),
+    )
+    vectors, rows = rng.normal(size=(N, 30)), [NAMES.index(name) for name in trials["stimulus_id"]]
+    answers = (vectors @ rng.normal(size=(30, 40)) / 30**0.5 + 2 * rng.normal(size=(N, 40)))[rows]
+    answers += 0.5 * rng.normal(size=answers.shape)
+    np.save(tmp_path / "rates.npy", answers)
+    np.savez(tmp_path / "wide.npz", layer=vectors, stimulus_id=NAMES)
+    trials.to_csv(tmp_path / "trials.csv", index=False)
+    study = {"name": "mine", "stimuli": str(folder / "stimuli.csv")}
+    study |= {"recordings": {"01": {"format": "array", "values": "rates.npy", "trials": "trials.csv"}}}
+    path = write_yaml(tmp_path / "mine.yaml", study | {"splits": {"parts": {"leave_out": "stimulus", "folds": 6}}})
+    models = {"mine": {"extractor": "table", "file": str(tmp_path / "wide.npz")}}
+    run_all(config := config_of(path, models=models, encode={"permutations": 9}), "prepare", "extract", "encode")
+    tables = {"splits": {}, "scores": {"model": "mine", "method": "ridge"}}
+    splits, scores = (
+        pd.read_parquet(artifact_path(config.results, "mine", suffix, subject="01", **of))
+        for suffix, of in tables.items()
+    )
+    means, of_folds = np.stack([answers[np.equal(rows, k)].mean(axis=0) for k in range(N)]), []
+    for _, fold in splits[splits["split"] == "test"].groupby("fold"):
+        test = np.isin(NAMES, fold["group"])
+        fitted = RidgeCV(np.logspace(-1, 5, 13), alpha_per_target=True).fit(vectors[~test], means[~test])
+        of_folds.append(pearson(fitted.predict(vectors[test]), means[test]))
+    assert scores["r"].mean() > np.mean(of_folds) - 0.03 > 0.1
 
 
 @pytest.mark.parametrize("lacking", [True, False])

@@ -156,7 +156,8 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
     sides[[1, 6, 10]], sides[[3, 8]] = "test", "val"
     responses = responses_of(values, [ids[k] for k in stimulus], targets=targets, times=times, **trials)
     splits = pd.DataFrame({"trial_id": responses.trials["trial_id"], "split": sides[stimulus]}).iloc[1:]
-    options = OPTIONS | {"n_components": 3, "averages": 2, "decoders": {"ridge": {"decoder": "linear"}}}
+    ridge = {"decoder": "linear", "penalties": [1e-4, 1e-3, 0.01, 0.1, 0.3, 1, 3, 10, 100], "rhos": [0.1, 0.3, 1]}
+    options = OPTIONS | {"n_components": 3, "averages": 2, "decoders": {"ridge": ridge}}
     inputs = {"responses": responses, "splits": splits.iloc[::-1], "splits details": {"kind": "table"}}
     inputs |= {"features": Layers({"last": Features(vectors, stimuli, "last")})}
     job = Stage(options, inputs, dict.fromkeys(STEPS["decode"].writes, tmp_path))

@@ -20,6 +20,7 @@ from jobs import run_all, run_step
 from made import write_yaml
 from refusals import refused
 from scipy.special import ndtr
+from scipy.stats import false_discovery_control
 from seeded.recorded import Record
 from worlds.films_and_stories import configured, described, told, write_release
 from worlds.labs import volume
@@ -142,9 +143,12 @@ def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> 
             assert (mine["r"].mean(), (mine["p_fwer"] < 0.05).mean()) == (pytest.approx(row["r"]), row["share"])
             assert np.sqrt(mine["ceiling"].clip(lower=0)).mean() == pytest.approx(row["ceiling"])
             assert np.isnan(row["low"])  # five runs are too few for an interval
+    assert (rows["q"] == rows.groupby("model")["p"].transform(false_discovery_control)).all()
+    noted = json.loads(sidecar_path(path).read_text())["details"]
+    largest = (rows["alpha"] == noted["alphas"][-1]).groupby(rows["model"]).mean()
+    assert largest["random"] > 0.5 > largest["language"]
     written = nibabel.load(path.with_name(f"{path.stem}_statmap.nii.gz"))
-    heard = json.loads(sidecar_path(path).read_text())["details"]["maps"].index("r, language")
-    volume = written.get_fdata()[..., heard][tuple(places[["i", "j", "k"]].to_numpy().T)]
+    volume = written.get_fdata()[..., noted["maps"].index("r, language")][tuple(places[["i", "j", "k"]].to_numpy().T)]
     np.testing.assert_allclose(volume, rows.loc[rows["model"] == "language", "r"], atol=1e-6)
     np.testing.assert_allclose(written.affine @ [1, 2, 0, 1], [-24, -92, -8, 1], atol=1e-6)
 

@@ -193,12 +193,9 @@ def test_a_model_in_the_layout_of_stable_diffusion_runs(copied: Study, stable_di
     assert prompted["seed"].tolist() == table.loc[table["condition"] == "unguided", "seed"].tolist()
 
 
-def test_words_need_a_model_that_reads(copied: Study, fails) -> None:
+def test_bad_words_priors_and_regions_fail_before_anything_is_fitted(copied: Study, tmp_path: Path, fails) -> None:
     for prompts, words in (({"red": "a"}, "reads no prompt"), ({"blue": "a"}, "'blue'"), ("captions", "caption.model")):
         fails(words, copied.synthesize, prompts=prompts)
-
-
-def test_bad_priors_and_regions_fail_before_anything_is_fitted(copied: Study, tmp_path: Path, fails) -> None:
     copied.path("guides").unlink()
     grey = pixel_prior(tmp_path / "grey")
     unet = UNet2DModel(sample_size=16, in_channels=1, out_channels=1, add_attention=False, **UNET_SIZES, **PLAIN)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -136,65 +136,86 @@ class Lab:
             known, _ = self.head(path)
             between = ";" if len(known) == 1 and ";" in known[0] else ""  # where the comma is for decimals
             known, first = self.head(path, between)
-            names = study_names(known)
-            of = [old for old, new in names.items() if new == "stimulus_id"]
-            kinds = sorted({*table_column(self.folder / path, of[0], between)}) if of else []
-            if is_mixed := len(kinds) > 1 and of == ["stimulus_name"] and "frame" in known:  # as Allen's
-                scenes = "natural_scenes" if "natural_scenes" in kinds else ""
-                kinds = [self.answer("stimuli", f"stimulus_name whose frames are images: {', '.join(kinds)}", scenes)]
-            if len(kinds) == 1:  # natural_scenes, with its frames
-                others = study_names([name for name in known if name not in of])
-                others |= {} if "stimulus_id" in others.values() else dict.fromkeys({"frame"} & {*known}, "stimulus_id")
-                names = others if "stimulus_id" in others.values() else names
-            if "name" in known and re.search("electrodes|channels", path.stem):  # of BIDS
-                names |= {"name": "target_id"}
-            if {"run", "word", "text"} & {*known, *names.values()} > {"run"}:
-                names |= dict.fromkeys([old for old in known if ONSET.fullmatch(old)][:1], "onset_s")
-            cells = sorted(zip(known, first, strict=False), key=lambda cell: names.get(cell[0]) != "stimulus_id")
-            likely = (name for name, cell in cells if name not in shown and not is_number(cell))
-            column = (name for name in likely if are_names(table_column(self.folder / path, name, between), shown, 1))
-            # What cells name says more than what a column is called, but for an id that another kind of table has, too.
-            key = next((old for old, new in names.items() if new == "stimulus_id"), None)
-            joined = any(key in of and of != known for of, _ in map(self.head, self.ending(*TABLES)))
-            several = [] if joined or "stimulus_id" in known else [*column]
-            alike = len({re.sub(r"\d+", "", of) for of in several}) < len(several)  # image1, image2: of judgements
-            told = several[0] if several and not alike else ""
-            stems = {tuple(Path(cell).stem for cell in table_column(self.folder / path, of, between)) for of in several}
-            if told and len(stems) > 1 and names.get(told) != "stimulus_id":  # a cue and its target
-                told = self.answer("stimuli", f"column of {path} with what was shown: {', '.join(several)}", "")
-            if told and names.get(told) != "stimulus_id":
-                names = {old: new for old, new in names.items() if new != "stimulus_id"} | {told: "stimulus_id"}
+            names, framed = self._names_of_columns(path, between)
+            ids = self._column_of_names(path, between, names, shown)
+            if ids and names.get(ids) != "stimulus_id":
+                names = {old: new for old, new in names.items() if new != "stimulus_id"} | {ids: "stimulus_id"}
             header = [names.get(name, name) for name in known]
-            is_of = next((name for name in ("stimulus_id", "target_id", "onset_s") if name in header), None)
-            if not is_of and "roi" in header and len([*table_rows(self.folder / path, between)]) - 1 in self.lengths():
-                is_of = "target_id"  # which have areas, but no names
+            kind = next((name for name in ("stimulus_id", "target_id", "onset_s") if name in header), None)
+            if not kind and "roi" in header and len([*table_rows(self.folder / path, between)]) - 1 in self.lengths():
+                kind = "target_id"  # which have areas, but no names
             decimal = any(map(DECIMAL.fullmatch, first))
-            if not is_of or is_of not in (asked or [is_of]) or not (between or decimal or header != known):
+            if not kind or kind not in (asked or [kind]) or not (between or decimal or header != known):
                 continue
             copy = path.with_name(f"{path.stem}_renamed.tsv")
             _, *rows = table_rows(self.folder / path, between)
-            if is_mixed:
-                at, frame, whole = known.index(of[0]), known.index("frame"), len(rows) in self.lengths()
-                rows = [row for row in rows if whole or row[at] == kinds[0]]
-                for row in rows:
-                    row[frame] = row[frame] if row[at] == kinds[0] else "n/a"
+            if framed:
+                rows = self._rows_of_frames(known, rows, framed)
             if decimal or between:
                 rows = [[DECIMAL.sub(r"\1.\2", cell) for cell in row] for row in rows]
             if counts_of_nsd and names.get("73KID") == "stimulus_id":  # from 1
-                at = known.index("73KID")
-                rows = [[*row[:at], str(int(row[at] or 0) - 1), *row[at + 1 :]] for row in rows]  # -1 is nothing
+                place = known.index("73KID")
+                for row in rows:
+                    row[place] = str(int(row[place] or 0) - 1)  # -1 is nothing
                 self.remark("stimuli", "stimulus_id is 73KID less 1, as nsdId counts")
             if "path" in header and path.parent == Path():  # which may be a name alone
-                lies = {image.name: str(image) for image in self.ending(*IMAGES)}
-                at = header.index("path")
+                lies, place = {image.name: str(image) for image in self.ending(*IMAGES)}, header.index("path")
                 for row in rows:
-                    row[at : at + 1] = [lies.get(Path(cell).name, cell) for cell in row[at : at + 1]]
+                    row[place : place + 1] = [lies.get(Path(cell).name, cell) for cell in row[place : place + 1]]
             self.write(copy, [header, *rows])
             self.files[self.files.index(path)] = copy
             copies.append(copy)
             changed = ", ".join(f"{new} for {old}" for old, new in names.items())
             self.remark("stimuli", f"{copy} is {path}{f' with {changed}' if changed else ''}")
         return copies
+
+    def _names_of_columns(self, path: Path, between: str) -> tuple[dict[str, str], str]:
+        """Return what studies call the columns of a table, and the one stimulus_name whose frames are images, if any.
+
+        Allen's tables have several stimulus_name, each with a count of frames; where there is one, its frames are ids.
+        """
+        known, _ = self.head(path, between)
+        names, framed = study_names(known), ""
+        ids = [old for old, new in names.items() if new == "stimulus_id"]
+        kinds = sorted({*table_column(self.folder / path, ids[0], between)}) if ids else []
+        if len(kinds) > 1 and ids == ["stimulus_name"] and "frame" in known:
+            scenes = "natural_scenes" if "natural_scenes" in kinds else ""
+            framed = self.answer("stimuli", f"stimulus_name whose frames are images: {', '.join(kinds)}", scenes)
+        if framed or len(kinds) == 1:
+            others = study_names([name for name in known if name not in ids])
+            if "frame" in known and "stimulus_id" not in others.values():
+                others["frame"] = "stimulus_id"
+            names = others if "stimulus_id" in others.values() else names
+        if "name" in known and re.search("electrodes|channels", path.stem):  # of BIDS
+            names |= {"name": "target_id"}
+        if {"run", "word", "text"} & {*known, *names.values()} > {"run"}:
+            names |= dict.fromkeys([old for old in known if ONSET.fullmatch(old)][:1], "onset_s")
+        return names, framed
+
+    def _column_of_names(self, path: Path, between: str, names: dict[str, str], shown: Collection[str]) -> str:
+        """Return the column whose cells name what was shown, which says more than what columns are called; else ''."""
+        known, first = self.head(path, between)
+        ids = next((old for old, new in names.items() if new == "stimulus_id"), None)
+        shared = any(ids in header and header != known for header, _ in map(self.head, self.ending(*TABLES)))
+        if shared or "stimulus_id" in known:  # another kind of table has this id, too
+            return ""
+        texts = [name for name, cell in zip(known, first, strict=False) if name not in shown and not is_number(cell)]
+        cells = {name: table_column(self.folder / path, name, between) for name in texts}
+        naming = [name for name in texts if are_names(cells[name], shown, 1)]
+        naming.sort(key=lambda name: names.get(name) != "stimulus_id")
+        if len({re.sub(r"\d+", "", name) for name in naming}) < len(naming):  # image1, image2: of judgements
+            return ""
+        differ = len({tuple(Path(cell).stem for cell in cells[name]) for name in naming}) > 1  # a cue and its target
+        if differ and names.get(naming[0]) != "stimulus_id":
+            return self.answer("stimuli", f"column of {path} with what was shown: {', '.join(naming)}", "")
+        return naming[0] if naming else ""
+
+    def _rows_of_frames(self, known: list[str], rows: list[list[str]], framed: str) -> list[list[str]]:
+        """Choose the rows whose frames are images, or mark the others where an array has all rows."""
+        kind, frame = known.index("stimulus_name"), known.index("frame")
+        if len(rows) not in self.lengths():
+            return [row for row in rows if row[kind] == framed]
+        return [row if row[kind] == framed else [*row[:frame], "n/a", *row[frame + 1 :]] for row in rows]
 
     def write(self, path: Path, rows: Iterable[Iterable[str]]) -> None:
         """Write a table, never over one of the lab's own."""
@@ -264,20 +285,15 @@ class Lab:
         return copy
 
     def _listed(self, told: Collection[str]) -> Path | None:
-        shown = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
-        shown = [path for path in shown if not self.holds_vectors(path)] or shown * (not self.ending(*IMAGES))
-        listed_in = next((path for path in shown if "stim" in path.stem), shown[0] if shown else None)
-        known = {path: {*table_column(self.folder / path, "stimulus_id")} for path in self.tables("stimulus_id")}
-        trials = set[str]().union(*(ids for path, ids in known.items() if path not in shown))
-        if any(trials & known[path] - known[listed_in] for path in shown if listed_in):
-            listed_in = None  # lists of each run, or set
-        images, table = self.ending(*IMAGES), Path(f"{listed_in.stem}_images.tsv" if listed_in else "stimuli.tsv")
-        table = table if listed_in or table not in self.files else Path("stimuli_images.tsv")
+        listed_in, images = self._list_of_stimuli(), self.ending(*IMAGES)
         if not images or (listed_in and {"path", "text", "caption"} & {*table_columns(self.folder / listed_in)}):
             return listed_in
-        own = {of["file"] for of in self.vectors().values()}  # which may call images otherwise than trials do
-        tables = [listed_in] if listed_in else [path for path in self.tables("stimulus_id") if str(path) not in own]
-        every = [*told, *(of for path in tables for of in table_column(self.folder / path, "stimulus_id"))]
+        table = Path(f"{listed_in.stem}_images.tsv" if listed_in else "stimuli.tsv")
+        if not listed_in and table in self.files:
+            table = Path("stimuli_images.tsv")
+        vectors = {of["file"] for of in self.vectors().values()}  # which may call images otherwise than trials do
+        tables = [listed_in] if listed_in else [of for of in self.tables("stimulus_id") if str(of) not in vectors]
+        every = [*told, *(name for of in tables for name in table_column(self.folder / of, "stimulus_id"))]
         counts = Counter(name for name in every if name not in io.MISSING)
         images = images if counts else self.listing(images)
         names = image_names(images, counts)
@@ -285,37 +301,52 @@ class Lab:
             names = numbers
             ends = f"{names[0]} is {images[0].name}, {names[-1]} {images[-1].name}"
             self.remark("stimuli", f"{ends}: correct {table} if not")
-        # Folders of nothing that was shown hold figures; where two hold the same names, one may hold masks.
-        used = [path.parent for path, name in zip(images, names, strict=True) if name in counts or not counts]
-        if len({*names}) < len(names):
+        name_of = self._in_used_folders(dict(zip(images, names, strict=True)), counts)
+        if listed_in:
+            header, *rows = table_rows(self.folder / listed_in)
+            image_of, ids = {name: str(path) for path, name in name_of.items()}, header.index("stimulus_id")
+            if not counts.keys() <= image_of.keys():
+                return listed_in
+            self.write(table, [[*header, "path"], *([*row, image_of[row[ids]]] for row in rows)])
+            self.remark("stimuli", f"{table} is {listed_in} with the images of these names")
+            return table
+        columns = {"stimulus_id": [*name_of.values()], "path": [path.as_posix() for path in name_of]}
+        parents = [path.parent.name for path in name_of]
+        if len({*parents}) > 1:
+            columns["set" if {*parents} & {*HELD_OUT} else "category"] = parents
+        # Test images are repeated, for their noise ceiling, where the others are many.
+        often = {name for name in name_of.values() if counts and counts[name] > 2 * median(counts.values())}
+        if "set" not in columns and not self.tested() and MIN_TEST <= len(often) <= len(name_of) / 2:
+            columns["set"] = ["test" if name in often else "train" for name in name_of.values()]
+            self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
+        self.write(table, [columns, *zip(*columns.values(), strict=True)])
+        return table
+
+    def _list_of_stimuli(self) -> Path | None:
+        """Return the table that lists what was shown; None where there is none, or one of each run or set."""
+        ids = {path: {*table_column(self.folder / path, "stimulus_id")} for path in self.tables("stimulus_id")}
+        lists = [path for path in ids if not self.lists_trials(path)]
+        lists = [path for path in lists if not self.holds_vectors(path)] or lists * (not self.ending(*IMAGES))
+        if not lists:
+            return None
+        chosen = next((path for path in lists if "stim" in path.stem), lists[0])
+        in_trials = set[str]().union(*(names for path, names in ids.items() if path not in lists))
+        return None if any(in_trials & ids[path] - ids[chosen] for path in lists) else chosen
+
+    def _in_used_folders(self, name_of: dict[Path, str], counts: Collection[str]) -> dict[Path, str]:
+        """Choose images in folders of what was shown: others hold figures, or masks that are called as images are."""
+        used = [path.parent for path, name in name_of.items() if name in counts or not counts]
+        if len({*name_of.values()}) < len(name_of):
             places = ", ".join(dict.fromkeys(map(str, used)))
             for path in self.tables("stimulus_id"):
                 columns_of = [{*table_column(self.folder / path, of)} for of in table_columns(self.folder / path)]
                 if {folder.name for folder in used} in columns_of:
-                    remedy = f"write {used[0].name}/{images[0].name}, not the folder in a column of its own"
+                    remedy = f"write {used[0].name}/{next(iter(name_of)).name}, not the folder in a column of its own"
                     file = str(path).replace("_renamed.tsv", ".*")
                     raise BrainalignError(f"{file}: images in {places} have the same names; {remedy}")
             used = [Path(self.answer("images", f"folder of the images, of {places}", str(used[0])))]
             self.remark("stimuli", f"images are those of {used[0]}")
-        of = {path: name for path, name in zip(images, names, strict=True) if path.parent in (used or [path.parent])}
-        images, names = list(of), list(of.values())
-        if listed_in:
-            (header, *cells), at = table_rows(self.folder / listed_in), {name: str(path) for path, name in of.items()}
-            if not counts.keys() <= at.keys():
-                return listed_in
-            self.write(table, [[*header, "path"], *([*row, at[row[header.index("stimulus_id")]]] for row in cells)])
-            self.remark("stimuli", f"{table} is {listed_in} with the images of these names")
-            return table
-        # Test images are repeated, for their noise ceiling, where the others are many.
-        often = {name for name in names if counts and counts[name] > 2 * median(counts.values())}
-        columns = {"stimulus_id": names, "path": [path.as_posix() for path in images]}
-        if len(folders := {path.parent.name for path in images}) > 1:
-            columns["set" if folders & {*HELD_OUT} else "category"] = [path.parent.name for path in images]
-        if "set" not in columns and not self.tested() and MIN_TEST <= len(often) <= len(names) / 2:
-            columns["set"] = ["test" if name in often else "train" for name in names]
-            self.remarks["splits"] = f"test: the {len(often)} images that are shown more often than others"
-        self.write(table, [columns, *zip(*columns.values(), strict=True)])
-        return table
+        return {path: name for path, name in name_of.items() if not used or path.parent in used}
 
     def tested(self) -> set[str]:
         """Name the stimuli that trials tell to be for testing, in a column or as their table is called; remark it."""
@@ -520,22 +551,24 @@ def study_names(known: list[str]) -> dict[str, str]:
 
 def image_names(images: list[Path], shown: Collection[str]) -> list[str]:
     """Name images as trials do, with folders and ending or without; else as shortly as no other could be called."""
-    endings = {
-        path: ["/".join([*path.parts[k:-1], last]) for last in (path.name, path.stem) for k in range(len(path.parts))]
-        for path in images
-    }
-    counts = Counter(form for forms in endings.values() for form in forms)
+    forms_of = [[*_ends(path.parts), *_ends(path.with_name(path.stem).parts)] for path in images]
+    counts = Counter(form for forms in forms_of for form in forms)
     # Folders may be another machine's. Windows takes dog.JPG for Dog.jpg, and macOS parts an umlaut from its letter.
-    parts = {name: PureWindowsPath(name).parts for name in shown if name not in counts}
-    elsewhere = [(_folded("/".join(of[k:])), name) for name, of in parts.items() for k in range(len(of))]
-    often = Counter(form for form, _ in elsewhere)
-    alike = {form: name for form, name in elsewhere if often[form] == 1}
-    return [
-        next((form for form in forms if form in shown), None)
-        or next((alike[of] for of in map(_folded, forms) if of in alike), None)
-        or next(form for form in forms[::-1] if counts[form] == 1)
-        for forms in endings.values()
-    ]
+    unknown = {name: PureWindowsPath(name).parts for name in shown if name not in counts}
+    elsewhere = [(_folded(end), name) for name, parts in unknown.items() for end in _ends(parts)]
+    often = Counter(end for end, _ in elsewhere)
+    alike = {end: name for end, name in elsewhere if often[end] == 1}
+    names = []
+    for forms in forms_of:
+        as_shown = [form for form in forms if form in shown]
+        as_shown += [alike[_folded(form)] for form in forms if _folded(form) in alike]
+        names.append(next(iter(as_shown), None) or next(form for form in forms[::-1] if counts[form] == 1))
+    return names
+
+
+def _ends(parts: Sequence[str]) -> list[str]:
+    """List what a path may be called: with all its folders, without the first, and so on to the name alone."""
+    return ["/".join(parts[k:]) for k in range(len(parts))]
 
 
 def _are_images(name: str, shape: tuple[int, ...]) -> bool:
@@ -561,28 +594,24 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     digits = {name: re.findall(r"\d*$", name)[0] for name in shown}
     if not all(digits.values()) or len({name.removesuffix(of).rstrip() for name, of in digits.items()}) > 1:
         return []
-    told, known = dict[str, dict[str, str]](), lab.shown()
-    for path in lab.ending(*TABLES):  # of trigger codes, or of trials that have them
-        columns = {of[0]: of[1:] for of in zip(*table_rows(lab.folder / path), strict=False)}
-        stems = [Path(name).stem for name in next((of for of in columns.values() if are_names(of, known)), ())]
-        for name, of in columns.items() if {*stems} >= {image.stem for image in images} else ():
-            code_of = dict(pairs := {*zip(stems, of, strict=True)})
-            if {*of} >= {*shown} and len({*of}) == len(pairs) == len(code_of) and code_of not in told.values():
-                told[f"{name} of {path}"] = code_of
-    if told:
-        which, *others = told
-        which = lab.answer("stimuli", f"numbers of images: {', '.join(told)}", "") if others else which
-        check_choice("the column of numbers of images", which, told)
+    codes = _codes_in_tables(lab, images, shown)
+    if codes:
+        which, *others = codes
+        which = lab.answer("stimuli", f"numbers of images: {', '.join(codes)}", "") if others else which
+        check_choice("the column of numbers of images", which, codes)
         lab.remark("stimuli", f"numbers of images are {which}")
-        return [told[which][image.stem] for image in images]
+        return [codes[which][image.stem] for image in images]
     asked = {int(digits[name]): name for name in shown}
-    last = [int(found[-1]) if (found := re.findall(r"\d+", path.stem)) else -1 for path in images]
     n, start, order = len(images), min(asked), lab.listing(images)
+    last = [int((re.findall(r"\d+", path.stem) or ["-1"])[-1]) for path in images]
     counts = start in (0, 1) and max(asked) == start + n - 1
-    is_called, is_listed = len({*last}) == n and {*last} >= {*asked}, order != images and max(asked) < n + (start > 0)
+    is_called = len({*last}) == n and {*last} >= {*asked}
+    is_listed = order != images and max(asked) < n + (start > 0)
     if is_called and is_listed:  # scene_7 may be the first of a list that trials count
         question = "numbers of images: their place in what lists them, or the last number in their name"
-        default = "" if {*last} == {*asked} and lab.vectors() else "place" if counts else "name"  # a list of vectors?
+        default = "place" if counts else "name"
+        if {*last} == {*asked} and lab.vectors():
+            default = ""  # a list of vectors?
         is_listed = lab.answer("stimuli", question, default) == "place"
     if is_called and not is_listed:
         first = "0"
@@ -595,6 +624,23 @@ def _numbers(lab: Lab, images: list[Path], shown: Collection[str]) -> list[str]:
     else:
         return []
     return [asked.get(number, str(number)) for number in numbers]
+
+
+def _codes_in_tables(lab: Lab, images: list[Path], shown: Collection[str]) -> dict[str, dict[str, str]]:
+    """Find columns that have a code for each image, of tables of trigger codes or trials; each code by image."""
+    codes_of, known = dict[str, dict[str, str]](), lab.shown()
+    for path in lab.ending(*TABLES):
+        columns = {name: cells for name, *cells in zip(*table_rows(lab.folder / path), strict=False)}
+        naming = next((cells for cells in columns.values() if are_names(cells, known)), [])
+        stems = [Path(name).stem for name in naming]
+        if not {*stems} >= {image.stem for image in images}:
+            continue
+        for name, codes in columns.items():
+            code_of = dict(zip(stems, codes, strict=True))
+            is_one_to_one = len({*codes}) == len(code_of) == len({*zip(stems, codes, strict=True)})
+            if is_one_to_one and {*codes} >= {*shown} and code_of not in codes_of.values():
+                codes_of[f"{name} of {path}"] = code_of
+    return codes_of
 
 
 def _bare(name: str) -> str:

@@ -21,20 +21,21 @@ FAST_HZ = 64.0  # that raw recordings are brought to: beyond, stories say little
 def describe_story(lab: Lab) -> dict[str, Any] | None:
     """Describe runs of responses that go on in time, with tables of words, transcripts, sounds or films."""
     tables, transcripts = lab.words(), lab.transcripts()
-    words = tables[0] if tables else transcripts[0].parent if transcripts else None
     heard = transcripts or lab.ending(*labs.SOUNDS, *labs.FILMS)
     runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
     volumes, masks, _ = lab.volumes()
     raws = [path for path in lab.ending(*labs.RAW) if path.suffix != ".fif" or path.stem.endswith("raw")]
     data = [*lab.ending(*ARRAYS, *CIFTI), *volumes, *raws]
-    called = {path: run for path in data for run in runs if re.search(labs.as_word(run), path.name.split(".")[0])}
+    run_of = {path: run for path in data for run in runs if re.search(labs.as_word(run), path.name.split(".")[0])}
     recordings: dict[str, Any] = {}
-    people = labs.by_subject([*called], runs)
+    people = labs.by_subject([*run_of], runs)
     for name, of in people.items():
-        parts = {run: [str(path) for path in of if called[path] == run] for run in map(called.__getitem__, of)}
-        files: dict[str, Any] = {run: at if at[1:] else at[0] for run, at in parts.items()}  # several are presentations
-        if len(files) < 2:
+        presented: dict[str, list[str]] = {}
+        for path in of:
+            presented.setdefault(run_of[path], []).append(str(path))
+        if len(presented) < 2:
             continue
+        files: dict[str, Any] = {run: at if len(at) > 1 else at[0] for run, at in presented.items()}
         recordings[name] = recording = {"format": "runs", "files": _pattern(lab, of, files)}
         if {*of} <= {*volumes} and masks:
             recording["mask"] = str(labs.files_of_subject(name, masks, people)[0])
@@ -42,15 +43,15 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
             units = lab.units()
             recording |= {"targets": str(labs.files_of_subject(name, units, people)[0])} if units else {}
             shapes = [array_shapes(lab.folder / path) for path in of]
-            key = min(shapes[0], key=lambda array: len(shapes[0][array]))
-            others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
-            several = {"key": key} if any(len(arrays) > 1 for arrays in shapes) else {}
-            recording |= several | ({"repeats": others[0]} if several and others else {})
+            if any(len(arrays) > 1 for arrays in shapes):
+                recording["key"] = min(shapes[0], key=lambda array: len(shapes[0][array]))
+                repeats = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
+                recording |= {"repeats": repeats[0]} if repeats else {}
     if not recordings:
         return None
-    first, started, signals = next(iter(called)), dict[str, str](), dict[str, Any]()
+    first, started, signals = next(iter(run_of)), dict[str, str](), dict[str, Any]()
     if first in raws:
-        rate, begins = _heads(lab, [path for path in called if path in raws])
+        rate, begins = _heads(lab, [path for path in run_of if path in raws])
         step, known = f"{min(rate, FAST_HZ):g} Hz", f"recorded at {rate:g} Hz"
         if begins:
             asked = f"stimuli begin at which of {listed(begins, 5)}"
@@ -58,18 +59,14 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
         band = lab.answer("continuous", "frequencies in Hz that are kept of raw recordings", "0.5 15")
         signals["raw"] = {"band_hz": [*map(float, band.split())]}
     elif first.name.lower().endswith(ARRAYS):
-        rate, known = lab.clock(first)[0], ""
-        step = "2" if not rate else f"{rate:g} Hz" if rate > 5 else f"{1 / rate:g}"
-        # Of volumes 2 s is usual; rows that go on for much longer than words are samples.
-        ends = [float(cell) for cell in table_column(lab.folder / tables[0], "onset_s")] if tables else []
-        n_rows = max(shape[-2] for shape in array_shapes(lab.folder / first).values() if shape[1:])
-        step = "" if ends and not rate and n_rows > 5 * max(ends) else step
+        step, known = _step_of_rows(lab, first, tables), ""
     else:
         step, known = header_step(lab.folder / first)
     more = f" ({known})" if known else ""
     clock = lab.answer("recordings", f"seconds from row to row, or samples per second as 64 Hz{more}", step)
     step_s = {"sfreq_hz" if "Hz" in clock else "tr_s": float(clock.removesuffix("Hz"))}
     recordings = {name: files | step_s | started for name, files in recordings.items()}
+    words = next(iter([*tables, *(path.parent for path in transcripts)]), None)
     if not words:  # where sounds or films were enough to tell the runs
         told = [*lab.rename_columns("onset_s"), *unpack.unpack_words(lab)]
         words = next((path for path in told if path in lab.words()), None)
@@ -90,6 +87,19 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
     study |= {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
     study |= {"encode": {"n_components": 50}} if words and first in raws else {}  # at all delays more would take days
     return study | ({"models": models} if models else {})
+
+
+def _step_of_rows(lab: Lab, path: Path, words: list[Path]) -> str:
+    """Return the seconds from row to row of an array, or its samples per second; empty where neither is likely.
+
+    Of volumes 2 s is usual; rows that go on for much longer than words are samples.
+    """
+    rate = lab.clock(path)[0]
+    if rate:
+        return f"{rate:g} Hz" if rate > 5 else f"{1 / rate:g}"
+    ends = [float(cell) for cell in table_column(lab.folder / words[0], "onset_s")] if words else []
+    n_rows = max(shape[-2] for shape in array_shapes(lab.folder / path).values() if shape[1:])
+    return "" if ends and n_rows > 5 * max(ends) else "2"
 
 
 def _heads(lab: Lab, raws: list[Path]) -> tuple[float, list[str]]:

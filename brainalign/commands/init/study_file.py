@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,42 +76,49 @@ def _first_form(lab: Lab) -> tuple[str, dict[str, Any]] | None:
 
 def _refusal(lab: Lab) -> BrainalignError:
     """Return the error of a folder that has no form, with what may be done about the files that come closest."""
-    trials = next((of for of in lab.ending(*labs.TABLES) if re.search("(?i)trial|design|essai|plan", of.stem)), None)
-    columns, hints = [] if trials is None else table_columns(lab.folder / trials), list[str]()
-    if columns and "stimulus_id" not in {*columns, *labs.study_names(columns).values()}:
-        hints = [f"{trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."]
-    told = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
-    unnamed = [path for path in lab.ending(*labs.TABLES, *ARRAYS) if "stimulus_id" not in told.get(path, "")]
-    spikes = [path for path, arrays in told.items() if "spike_times" in f"{path.stem} {arrays}"]
-    epochs = [path for path, arrays in told.items() if re.search("/trialinfo|ChannelFlag", arrays)]  # of toolboxes
-    worded = [path for path in [*lab.tables("word"), *lab.tables("text")] if path not in lab.tables("stimulus_id")]
-    worded.sort(key=lambda path: not any(map(labs.ONSET.fullmatch, table_columns(lab.folder / path))))
-    silent = [] if hints or lab.tables("stimulus_id") else lab.responses()
-    stories = [path for path in silent if re.search("/(stim|feat)", told[path])]
+    hints = [f"{remedy.format(files[0])}." for remedy, files in _remedies(lab).items() if files]
+    forms = "" if hints else f": {'; '.join(FORMS)}"
+    hints.append(f"None of its {len(lab.files)} files is what a study is made of{forms}.")
+    remedy = "Name the folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
+    return BrainalignError(" ".join([f"{lab.folder}:", *hints, remedy]))
+
+
+def _remedies(lab: Lab) -> dict[str, Sequence[object]]:
+    """List the files that come close to a form, by what may be done about them: {} is the first of them."""
+    tables, with_ids, shown = lab.ending(*labs.TABLES), lab.tables("stimulus_id"), lab.shown()
+    arrays = {path: str(array_shapes(lab.folder / path)) for path in lab.ending(*ARRAYS)}
+    trials = next((path for path in tables if re.search("(?i)trial|design|essai|plan", path.stem)), None)
+    columns = table_columns(lab.folder / trials) if trials else []
+    without_ids = [f"{trials} has the columns {listed(columns, 9)}"] if columns else []
+    if "stimulus_id" in {*columns, *labs.study_names(columns).values()}:
+        without_ids = []
+    silent = [] if without_ids or with_ids else lab.responses()
+    stories = [path for path in silent if re.search("/(stim|feat)", arrays[path])]
     pickled = [error.partition(": ")[0] for error in lab.unread if "unpickled" in error]
-    volumes = [] if lab.volumes()[0] else lab.ending(*VOLUMES)[2:]
-    marks = {of: FILES_OF_MNE.search(of.stem) for of in lab.ending(*labs.RAW)}
-    in_brain = [of for of in marks if "_ieeg." in of.name]
-    remedies: dict[str, Any] = {
-        "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epochs,
-        "Save the numbers of {} as .npy, a row per trial": [
-            of for of in (() if told or pickled else lab.ending(*labs.TABLES)) if lab.holds_vectors(of) and of != trials
-        ],
+    vectors = [path for path in tables if lab.holds_vectors(path) and path != trials]
+    features = [path for path in lab.ending(*labs.TABLES, *ARRAYS) if "stimulus_id" not in arrays.get(path, "")]
+    worded = [path for path in [*lab.tables("word"), *lab.tables("text")] if path not in with_ids]
+    worded.sort(key=lambda path: not any(map(labs.ONSET.fullmatch, table_columns(lab.folder / path))))
+    header_shows, first_row_shows = ({of: shown.intersection(lab.head(of)[k]) for of in tables} for k in (0, 1))
+    epoched = [path for path, names in arrays.items() if re.search("/trialinfo|ChannelFlag", names)]
+    spikes = [path for path, names in arrays.items() if "spike_times" in f"{path.stem} {names}"]
+    runs, marks = lab.volumes()[0], {of: FILES_OF_MNE.search(of.stem) for of in lab.ending(*labs.RAW)}
+    single, in_brain = lab.ending(*VOLUMES)[2:], [path for path in marks if "_ieeg." in path.name]
+    return {
+        "{} but no stimulus_id: call that of what was shown so": without_ids,
+        "Save the trials of {} as epochs of MNE (read_epochs_fieldtrip), or as one array with a trials.tsv": epoched,
+        "Save the numbers of {} as .npy, a row per trial": [] if arrays or pickled else vectors,
         "Save the sheets of {} as .csv": lab.ending(*SHEETS),
         "Save what each run of {} recorded as RUN.npy, join its features as features.npy, and list its rows in "
         "words.tsv (run, onset_s, duration_s)": stories,
         "Say in trials.tsv (column stimulus_id, one a row) what was shown in the rows of {}": [] if stories else silent,
         "Join {} and its like as features.npy, and list its rows in words.tsv (run, onset_s, duration_s)": [
-            of for of in unnamed if re.search("(?i)feature|envelope|annot|regressor", of.stem)
+            path for path in features if re.search("(?i)feature|envelope|annot|regressor", path.stem)
         ],
         "Call the columns of {} run (as responses are called), onset_s (in seconds) and text": worded,
         "Call {} and its like ..._rdm.csv (dissimilarities; of similarities, the most less each), and list what they "
         "are about in stimuli.csv (stimulus_id)": [
-            path
-            for path in lab.ending(".csv")
-            for header, first in [lab.head(path)]
-            if header[1:] == [row[0] for row in table_rows(lab.folder / path)][1:] != []
-            or sum(labs.are_names([cell], lab.shown()) for cell in first) == 2
+            path for path in lab.ending(".csv") if _holds_pairs(lab, path, shown)
         ],
         "Give {} a column odd, and list its objects in stimuli.csv": [path for path in lab.files if "odd" in str(path)],
         "Save {} anew where you trust it: np.savez('new.npz', **np.load(FILE, allow_pickle=True).item()), or, of "
@@ -119,36 +126,36 @@ def _refusal(lab: Lab) -> BrainalignError:
         "modalities, things_eeg2 (docs/pages/shared_space.md)": pickled,
         "Save the arrays of {} as .npz": lab.ending(*UNREAD),
         "Turn {} around: a row for each stimulus (column stimulus_id), a column for each target": [
-            of
-            for of in lab.ending(*labs.TABLES)
-            if len({*lab.head(of)[0]} & lab.shown()) > 2 and not {*lab.head(of)[1]} & lab.shown()
+            path for path in tables if len(header_shows[path]) > 2 and not first_row_shows[path]
         ],
         "Call {} .tsv, as tabs part its columns": [
-            of for of in lab.ending(".txt") if b"\t" in (lab.folder / of).read_bytes().partition(b"\n")[0]
+            path for path in lab.ending(".txt") if b"\t" in (lab.folder / path).read_bytes().partition(b"\n")[0]
         ],
         "Save {} as an array of trials x channels x times, with times.npy and trials.tsv": lab.ending(".snirf"),
         "Count the spikes of {} in each trial, as an array of trials x units": spikes or lab.ending(".nwb"),
         "Say what was shown in {}: trials.tsv (stimulus_id, a row per map), ..._events.tsv beside it (onset, duration, "
-        "trial_type), or a text with a condition a line for every volume of each run": lab.volumes()[0],
-        "Join {} and its like into one file, and list their stimuli in trials.tsv": volumes,
+        "trial_type), or a text with a condition a line for every volume of each run": runs,
+        "Join {} and its like into one file, and list their stimuli in trials.tsv": [] if runs else single,
         "Call {} ...hemi-L.func.gii or ...hemi-R.func.gii": [] if lab.ending(*labs.SURFACES) else lab.ending(".gii"),
         "Cut {} into epochs with mne.Epochs and save these as ...-epo.fif with metadata (stimulus_id, or category), or "
-        "put it into BIDS": [of for of, mark in marks.items() if not mark and of not in in_brain],
+        "put it into BIDS": [path for path, mark in marks.items() if not mark and path not in in_brain],
         "Save epochs of {} as an array of trials x electrodes x times, with times.npy, trials.tsv (stimulus_id) and "
         "channels.tsv (name, area)": in_brain,
         "{} holds means: save the single trials as ...-epo.fif with metadata (stimulus_id, or category)": [
-            of for of, mark in marks.items() if mark and mark[1]
+            path for path, mark in marks.items() if mark and mark[1]
         ],
         "Where nothing is shown, list {} and its like in people.tsv (docs/pages/masked_models.md)": [
             path for path in lab.ending(*ARRAYS, ".csv") if re.search("(?i)time_?series|_ts|rest", path.stem)
         ],
         "{}": [error for error in lab.unread if "unpickled" not in error],
     }
-    hints += [f"{remedy.format(of[0])}." for remedy, of in remedies.items() if of]
-    forms = "" if hints else f": {'; '.join(FORMS)}"
-    hints.append(f"None of its {len(lab.files)} files is what a study is made of{forms}.")
-    remedy = "Name the folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
-    return BrainalignError(" ".join([f"{lab.folder}:", *hints, remedy]))
+
+
+def _holds_pairs(lab: Lab, path: Path, shown: set[str]) -> bool:
+    """Tell whether a table names its columns as its rows, or two stimuli in each row."""
+    header, *rows = [*table_rows(lab.folder / path)] or [[]]
+    names_both_axes = len(header) > 1 and header[1:] == [row[0] for row in rows]
+    return names_both_axes or sum(labs.are_names([cell], shown) for cell in lab.head(path)[1]) == 2
 
 
 MOST_LINES = 15

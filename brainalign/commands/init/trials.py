@@ -79,32 +79,27 @@ def _recordings(
 ) -> dict[str, Any]:
     """Describe the files of a person, or of several who share an array, with their table of trials."""
     is_array = of[0].name.lower().endswith(ARRAYS)
-    lengths = {n for shape in array_shapes(lab.folder / of[0]).values() for n in shape} if is_array else {*()}
+    shapes = array_shapes(lab.folder / of[0]) if is_array else {}
+    lengths = {n for shape in shapes.values() for n in shape}
     fit = {path for path in trials if not of[1:] and len(table_column(lab.folder / path, "stimulus_id")) in lengths}
     # fmri/trials.tsv is of fmri/betas.npy, and a/trials.tsv of a/neural/rates.npy; beside them may lie ratings.
-    beside = sorted(trials, key=lambda path: (-len({*path.parents} & {*of[0].parents}), path not in fit))
-    table, *_ = every = labs.files_of_subject(name, beside, people)
-    every = [path for path in every if path in fit] or every
-    alone = len(people) == 1 and not (is_array and unpack.people_in(array_shapes(lab.folder / of[0])))
-    mine = [path for path in every if alone or labs.bare_name(name) in map(labs.bare_name, labs.words_of(path))]
-    own = labs.by_subject(trials).get(name) or mine or [table]
+    nearest = sorted(trials, key=lambda path: (-len({*path.parents} & {*of[0].parents}), path not in fit))
+    possible = labs.files_of_subject(name, nearest, people)
+    alone = len(people) == 1 and not (is_array and unpack.people_in(shapes))
+    fitting = [path for path in possible if path in fit] or possible
+    called = [path for path in fitting if alone or labs.bare_name(name) in map(labs.bare_name, labs.words_of(path))]
+    table, own = possible[0], labs.by_subject(trials).get(name) or called or possible[:1]
     if is_array and (joined := unpack.join_parts(lab, name, of, own)):
         return {name: describe_array(lab, name, *joined, people)}
-    alike = len({labs.PART.sub("", str(path)) for path in own}) == 1
-    if is_array and len(of) == 1 < len(own) and alike:  # of GLMsingle, which joins runs
+    if is_array and len(of) == 1 < len(own) and len({labs.PART.sub("", str(path)) for path in own}) == 1:
         own = sorted(own, key=counting_order)
         parts = [read_table(lab.folder / path) for path in own]
-        if sum(map(len, parts)) in lengths:
-            said = listed([*map(str, own)])
-            own = beside = [table := unpack.join_tables(lab, name, own, parts)]
-            lab.remark("stimuli", f"{table} is {said}, in the order of their numbers")
-    parts = [] if is_array else [read_table(lab.folder / path) for path in own]
-    if len(parts) == 1 < len(of):  # which may list the last session first
-        own = [table := unpack.join_tables(lab, name, own, unpack.in_parts(parts[0], [*map(str, of)]))]
-    told, named = (unpack.part_numbers(path.name for path in paths) for paths in (of, own))
-    if len(parts) > 1 and of[0] in lab.ending(*labs.VOLUMES, *CIFTI) and all(told) and told == named:
-        sizes = [load_image_file(lab.folder / path).shape[0 if path in lab.ending(*CIFTI) else 3] for path in of]
-        own = [table := unpack.join_tables(lab, name, own, parts)] if [*map(len, parts)] == sizes else own
+        if sum(map(len, parts)) in lengths:  # of GLMsingle, which joins runs
+            table = unpack.join_tables(lab, name, own, parts)
+            lab.remark("stimuli", f"{table} is {listed([*map(str, own)])}, in the order of their numbers")
+            own = nearest = [table]
+    if not is_array and (of_all_maps := _joined_as_maps(lab, name, of, own)):
+        own = [table := of_all_maps]
     several = f"subject {name} has {len(of)} files of responses ({listed([str(path) for path in of])})"
     at_once = len(labs.hemispheres_of(of)) if of[0].suffix in (".gii", ".mgh") else 1
     if len(own) > 1 and (is_array or len(of) > at_once):
@@ -120,9 +115,22 @@ def _recordings(
     if guessed := [group for group in groups.values() if group and not labs.SUBJECT.search(group)]:
         lab.remark("recordings", f"{listed(guessed)} of {values} are taken to be of a person each")
     return {
-        who: describe_array(lab, who, values, labs.files_of_subject(who, beside, those)[0], lab.units(), those, group)
+        who: describe_array(lab, who, values, labs.files_of_subject(who, nearest, those)[0], lab.units(), those, group)
         for who, group in groups.items()
     }
+
+
+def _joined_as_maps(lab: Lab, name: str, of: list[Path], tables: list[Path]) -> Path | None:
+    """Write trials in the order of files of maps, from a table of all or one of each; None where nothing tells it."""
+    parts = [read_table(lab.folder / path) for path in tables]
+    if len(parts) == 1 < len(of):  # which may list the last session first
+        return unpack.join_tables(lab, name, tables, unpack.in_parts(parts[0], [*map(str, of)]))
+    numbers, in_tables = (unpack.part_numbers(path.name for path in paths) for paths in (of, tables))
+    if len(parts) > 1 and of[0] in lab.ending(*labs.VOLUMES, *CIFTI) and all(numbers) and numbers == in_tables:
+        sizes = [load_image_file(lab.folder / path).shape[0 if path in lab.ending(*CIFTI) else 3] for path in of]
+        if [*map(len, parts)] == sizes:
+            return unpack.join_tables(lab, name, tables, parts)
+    return None
 
 
 def _vectors_of_words(lab: Lab, ids: list[str]) -> dict[str, Any]:

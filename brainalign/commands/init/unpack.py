@@ -238,11 +238,8 @@ def unpack_bdpy(lab: Lab) -> None:
     """
     told = {path: io.array_shapes(lab.folder / path) for path in lab.ending(".h5", ".hdf5")}
     keys = {path: [name for name in of if name.lower() == "metadata/key"] for path, of in told.items()}  # or metaData
-    files = {
-        path: "VoxelData" in map(labs.cell_text, io.stored_arrays(lab.folder / path, of)[of[0]])
-        for path, of in keys.items()
-        if of
-    }
+    stored = {path: io.stored_arrays(lab.folder / path, of)[of[0]] for path, of in keys.items() if of}
+    files = {path: "VoxelData" in map(labs.cell_text, kinds) for path, kinds in stored.items()}
     lab.files = [path for path in lab.files if path not in files]
     lab.unread += [f"{path}: is of bdpy, but has no VoxelData" for path, has_voxels in files.items() if not has_voxels]
     for who, of in labs.by_subject([*filter(files.get, files)]).items():
@@ -563,28 +560,29 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
     if len(tables) > 1:  # whose order that of arrays in a file need not be
         parts = dict(sorted(parts.items(), key=lambda of: (files.index(of[0][0]), io.counting_order(Path(of[0][1])))))
     trials = [read_table(lab.folder / path) for path in tables]
-    turned = _of_sets(lab, parts, {path: len(of) for path, of in zip(tables, trials, strict=True)})
+    turned = _of_sets(lab, parts, dict(zip(tables, map(len, trials), strict=True)))
     parts = {at: tuple(parts[at][axis] for axis in axes) for at, axes in turned.items()} or parts
     called = [f"{path} {key}".strip() for path, key in parts]
     regions = [found[0] for path, key in parts if (found := labs.REGION.search(key) or labs.REGION.search(path.stem))]
-    beside = 1 < len({*regions}) == len(parts) and {of[0] for of in parts.values()} == {*map(len, trials)}
-    beside = beside and len({tuple(table["stimulus_id"]) for table in trials}) == 1
-    below = len(parts) > 1 and not regions and (bool(turned) or len({PART.sub("", one) for one in called}) == 1)
+    same_rows = {of[0] for of in parts.values()} == {*map(len, trials)}
+    same_trials = len({tuple(table["stimulus_id"]) for table in trials}) == 1
+    beside = 1 < len({*regions}) == len(parts) and same_rows and same_trials
+    alike = bool(turned) or len({PART.sub("", one) for one in called}) == 1
+    below = len(parts) > 1 and not regions and alike
     trials = (len(tables) == 1 and below and in_parts(trials[0], called)) or trials
     n_trials = [*map(len, trials)]
-    told = zip(part_numbers(called), part_numbers(tables), strict=False)
-    if len(tables) > 1 and any(not ({*a} <= {*b} or {*b} <= {*a}) for a, b in told):  # a table of another session
-        return None
+    for in_array, in_table in zip(part_numbers(called), part_numbers(tables), strict=False) if len(tables) > 1 else ():
+        if not ({*in_array} <= {*in_table} or {*in_table} <= {*in_array}):  # a table of another session
+            return None
     # Stimuli for testing may have an axis of repeats where others have none.
     wide, known = {of[1:] for of in parts.values() if len(of) == 2}, dict(zip(parts, n_trials, strict=False))
     repeated = {at: of for at, of in parts.items() if tables[1:] and of[2:] in wide and known.get(at) in of[:2]}
     rows = [known[at] if at in repeated else of[0] for at, of in parts.items()]
-    sizes = {of[2:] if beside or at in repeated else of[1:] for at, of in parts.items()}
-    if not (beside or (below and n_trials in (rows, [sum(rows)]))) or len(sizes) > 1:
+    targets = {of[2:] if beside or at in repeated else of[1:] for at, of in parts.items()}
+    if len(targets) > 1 or not (beside or (below and n_trials in (rows, [sum(rows)]))):
         return None
     if below:
-        _check_sessions(lab, files, next(iter(sizes)))
-    values, units = Path(f"sub-{name}_{JOINED}.npy"), Path(f"sub-{name}_{JOINED}_units.tsv")
+        _check_sessions(lab, files, next(iter(targets)))
     arrays: list[Any] = [
         io.located_array(lab.folder / path, of) or io.stored_arrays(lab.folder / path, [of])[of] for path, of in parts
     ]
@@ -598,24 +596,26 @@ def join_parts(lab: Lab, name: str, files: list[Path], tables: list[Path]) -> tu
             kept = ~np.isnan(array).all(axis=2)
             arrays[k], trials[k] = array[kept], trials[k].loc[np.nonzero(kept)[0]]
     axis, shape = 0 if below else 1, [*arrays[0].shape]
-    ends = np.cumsum([array.shape[axis] for array in arrays]).tolist()
-    shape[axis], kind = ends[-1], np.result_type(*(array.dtype for array in arrays))
+    widths = [array.shape[axis] for array in arrays]
+    shape[axis], kind = sum(widths), np.result_type(*(array.dtype for array in arrays))
+    values, units = Path(f"sub-{name}_{JOINED}.npy"), Path(f"sub-{name}_{JOINED}_units.tsv")
     joined = np.lib.format.open_memmap(lab.folder / values, "w+", kind, tuple(shape))
-    for array, place in zip(arrays, np.split(joined, ends[:-1], axis), strict=True):
+    for array, place in zip(arrays, np.split(joined, np.cumsum(widths)[:-1], axis), strict=True):
         place[...] = array[...]  # one at a time: together they may exceed memory
     lab.written.add(values)
     lab.joined[values] = files[0]
     lab.used |= {*files, *tables}
     lab.remark("stimuli", f"{values} is {listed(called)}, {'one after the other' if below else 'side by side'}")
-    if beside:
-        what = "hemi" if all(re.fullmatch(f"(?i){labs.SIDE}", region) for region in regions) else "roi"
-        of_parts = [path.with_name(f"{path.stem}_units.tsv") for path, _ in parts]
-        units_of = [read_table(lab.folder / at) if at in lab.files else pd.DataFrame() for at in of_parts]
-        if [*map(len, units_of)] != np.diff([0, *ends]).tolist():
-            units_of = [pd.DataFrame(index=range(n)) for n in np.diff([0, *ends])]
-        whole = pd.concat([of.assign(**{what: region}) for of, region in zip(units_of, regions, strict=True)])
-        lab.write(units, [[*whole], *whole.to_numpy().tolist()])
-    return values, join_tables(lab, name, tables, trials) if below else tables[0], [units] if beside else lab.units()
+    if below:
+        return values, join_tables(lab, name, tables, trials), lab.units()
+    what = "hemi" if all(re.fullmatch(f"(?i){labs.SIDE}", region) for region in regions) else "roi"
+    of_parts = [path.with_name(f"{path.stem}_units.tsv") for path, _ in parts]
+    units_of = [read_table(lab.folder / at) if at in lab.files else pd.DataFrame() for at in of_parts]
+    if [*map(len, units_of)] != widths:
+        units_of = [pd.DataFrame(index=range(n)) for n in widths]
+    whole = pd.concat([of.assign(**{what: region}) for of, region in zip(units_of, regions, strict=True)])
+    lab.write(units, [[*whole], *whole.to_numpy().tolist()])
+    return values, tables[0], [units]
 
 
 def _check_sessions(lab: Lab, files: list[Path], size: tuple[int, ...]) -> None:
@@ -750,8 +750,9 @@ def _check_order(lab: Lab, files: list[Path], n: int) -> None:
 def _beside(lab: Lab, path: Path, shape: tuple[int, ...], shown: set[str]) -> dict[str, NDArray[Any]]:
     """Return vectors as long as an axis of an array that lie in files beside it, by what these are called."""
     found = {}
-    wide = (of for of in lab.responses() if any(len(n) > 1 < min(n) for n in io.array_shapes(lab.folder / of).values()))
-    mine, *those = ({*map(labs.bare_name, labs.words_of(of))} for of in (path, *wide) if of.parent == path.parent)
+    shapes_of = {of: io.array_shapes(lab.folder / of).values() for of in lab.responses() if of.parent == path.parent}
+    matrices = [of for of, shapes in shapes_of.items() if any(len(axes) > 1 and min(axes) > 1 for axes in shapes)]
+    mine, *those = ({*map(labs.bare_name, labs.words_of(of))} for of in (path, *matrices))
     own, others = mine - mine.intersection(*those), mine.union(*those) - mine
     for file in lab.ending(".npy", ".txt", ".json", ".csv", ".tsv"):
         parts = [(name.findall(file.stem), name.findall(path.stem)) for name in (SUBJECT, PART)]

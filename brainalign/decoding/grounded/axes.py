@@ -39,8 +39,8 @@ class WordAxes:
         A row per axis: axis (from 1), variance (share of all), low_words, high_words (separated by commas, the furthest
         first), name (the attribute with the largest significant |r|, "" where there is none).
     attributes : DataFrame
-        A row per axis and attribute: axis, attribute, r, null_high (95th percentile of |r|), p (two-sided, attributes
-        exchanged between words), q (false discovery rate over all rows), n_words.
+        A row per axis and attribute: axis, attribute, r, null_high (95th percentile of |r|), p (two-sided, words or
+        images exchanged), q (false discovery rate over all rows), n_words.
     positions : array (n_words, n_axes)
         Where words lie on the axes.
     """
@@ -55,6 +55,7 @@ def word_axes(
     words: Sequence[str],
     attributes: pd.DataFrame | None = None,
     *,
+    exchanged: Sequence[pd.DataFrame] = (),
     n_axes: int = 5,
     n_permutations: int = 1000,
     seed: int = 0,
@@ -67,6 +68,8 @@ def word_axes(
     words : sequence (n_words) of str
     attributes : DataFrame (n_words, n_attributes), optional
         Numbers that are known of words, for example norms, or 0 and 1 of a class. Missing ones are left out, by word.
+    exchanged : sequence of DataFrame (n_words, n_some_attributes)
+        Null of attributes that are means over images, images exchanged: words that share images are alike by chance.
     n_axes : int
         At most.
     n_permutations, seed : int
@@ -88,7 +91,7 @@ def word_axes(
     positions = positions * np.sign(positions[np.abs(positions).argmax(axis=0), np.arange(n_axes)])
     known = pd.DataFrame(index=range(len(values))) if attributes is None else attributes
     check_rows("attributes", len(known), "words", len(values), "give one row per word")
-    table = _correlates(positions, known, n_permutations, np.random.default_rng([seed, 0xA7E5]))
+    table = _correlates(positions, known, exchanged, n_permutations, seed)
     rows = []
     for k in range(n_axes):
         order = np.argsort(positions[:, k], kind="stable")
@@ -106,10 +109,9 @@ def word_axes(
 
 
 def _correlates(
-    positions: NDArray[np.float64], attributes: pd.DataFrame, n_permutations: int, rng: np.random.Generator
+    positions: Values, attributes: pd.DataFrame, exchanged: Sequence[pd.DataFrame], n_permutations: int, seed: int
 ) -> pd.DataFrame:
-    columns = ["axis", "attribute", "r", "null_high", "p", "q", "n_words"]
-    rows = []
+    rows, rng = [], np.random.default_rng([seed, 0xA7E5])
     for name in attributes:
         values = attributes[name].to_numpy(dtype=np.float64)
         has = np.isfinite(values)
@@ -117,18 +119,19 @@ def _correlates(
             continue
         own, mine = values[has], positions[has]
         observed = pearson(np.repeat(own[:, None], mine.shape[1], axis=1), mine)
-        shuffled = np.stack([rng.permutation(own) for _ in range(n_permutations)])
-        null = np.abs(1 - cdist(shuffled, mine.T, "correlation"))  # (n_permutations, n_axes)
+        drawn = [each[name].to_numpy(dtype=np.float64)[has] for each in exchanged if name in each]
+        shuffled = np.stack(drawn or [rng.permutation(own) for _ in range(n_permutations)])
+        null = np.abs(np.nan_to_num(1 - cdist(shuffled, mine.T, "correlation")))  # NaN: does not vary
         p = permutation_test(np.abs(observed), null)
         high = np.quantile(null, 0.95, axis=0)
         rows += [
             {"axis": k + 1, "attribute": str(name), "r": r, "null_high": high[k], "p": p[k], "n_words": int(has.sum())}
             for k, r in enumerate(observed)
         ]
-    table = pd.DataFrame(rows, columns=[name for name in columns if name != "q"])
+    table = pd.DataFrame(rows, columns=["axis", "attribute", "r", "null_high", "p", "q", "n_words"])
     table["q"] = fdr(table["p"].to_numpy(dtype=np.float64)) if len(table) else np.empty(0)
     order = np.lexsort((-table["r"].abs(), table["p"], table["axis"]))
-    return table[columns].iloc[order].reset_index(drop=True)
+    return table.iloc[order].reset_index(drop=True)
 
 
 def word_attributes(said: NDArray[np.bool_], columns: pd.DataFrame) -> pd.DataFrame:
@@ -156,8 +159,8 @@ def norm_prediction(
     *,
     baseline: str = "text",
     n_folds: int = 5,
-    n_permutations: int = 100,
-    n_draws: int = 2000,
+    n_permutations: int = 200,
+    n_draws: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:

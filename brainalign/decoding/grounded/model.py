@@ -324,15 +324,12 @@ class _Grounding(nn.Module):
         """Return places in the shared space (n_scenes, n_locations, n_dimensions), of any length."""
         return self.places((scenes - self.places_mean) / self.places_scale)
 
-    def similarities(self, text: Tensor, scenes: Tensor) -> Tensor:
-        """Return the cosine of every word with every location of every scene (n_words, n_scenes, n_locations)."""
-        words = F.normalize(self.embed_words(text), dim=-1)
-        return torch.einsum("wd,nld->wnl", words, F.normalize(self.embed_places(scenes), dim=-1))
-
     def forward(self, text: Tensor, words: Tensor, present: Tensor, scenes: Tensor) -> Tensor:
         """Return the score of every caption with every scene (n_captions, n_scenes)."""
         spoken, of = words.unique(return_inverse=True)
-        found = self.similarities(text[spoken], scenes).amax(dim=2)  # (n_spoken, n_scenes)
+        asked = F.normalize(self.embed_words(text[spoken]), dim=-1)
+        places = F.normalize(self.embed_places(scenes), dim=-1)
+        found = torch.einsum("wd,nld->wnl", asked, places).amax(dim=2)  # (n_spoken, n_scenes)
         weight = present / present.sum(dim=1, keepdim=True)
         return torch.einsum("cm,cmn->cn", weight.to(found.dtype), found[of])
 

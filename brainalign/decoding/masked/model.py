@@ -22,6 +22,7 @@ from brainalign.devices import pick_device, seeded
 from brainalign.io import read_safetensors, reading
 
 N_VALIDATED = 192  # segments of validation runs, drawn once
+CYCLE = 700  # steps at most, of one cycle in the place of a plateau that no validation runs end
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class MaskedBrainModel(BaseEstimator):  # type: ignore[misc]
         Steps of training (with "plateau" the most there are), and segments of each.
     learning_rate, weight_decay : float
     schedule : {"constant", "one_cycle", "plateau"}
-        "plateau" trains until hidden regions of validation runs are filled in no better.
+        "plateau" trains until hidden regions of validation runs are filled in no better; one cycle, of 700 steps at
+        most, where there are none.
     patience : int
         Steps without improvement after which "plateau" lowers the rate, and at last ends.
     device : {"auto", "cpu", "cuda"}
@@ -110,8 +112,8 @@ class MaskedBrainModel(BaseEstimator):  # type: ignore[misc]
     width: int = 48
     n_heads: int = 1
     hidden_width: int = 96
-    region_vectors: bool = False
-    ratio: tuple[float, float] = (0.05, 0.8)
+    region_vectors: bool = True
+    ratio: tuple[float, float] = (0.05, 0.95)
     masking: bool = True
     fixed_embeddings: bool = False
     self_loops: bool = False
@@ -119,11 +121,11 @@ class MaskedBrainModel(BaseEstimator):  # type: ignore[misc]
     n_segments: int = 4
     n_tokens: int = 8
     n_layers: int = 2
-    n_steps: int = 700
+    n_steps: int = 6000
     batch_size: int = 48
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 1e-3
-    schedule: Literal["constant", "one_cycle", "plateau"] = "constant"
+    schedule: Literal["constant", "one_cycle", "plateau"] = "plateau"
     patience: int = 300
     device: str = "auto"
     seed: int = 0
@@ -153,8 +155,7 @@ class MaskedBrainModel(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         BrainalignError
-            If values are not finite, a region is constant, runs are shorter than what is read together, or "plateau"
-            has no validation runs.
+            If values are not finite, a region is constant, or runs are shorter than what is read together.
         """
         check_choice("design", self.design, ("tiny", "full"))
         check_choice("attention", self.attention, ("static", "adaptive"))
@@ -191,13 +192,14 @@ class MaskedBrainModel(BaseEstimator):  # type: ignore[misc]
             def validate() -> float:
                 return -masked_loss(self.network_(*seen), *seen, self.hidden_share).item()
 
+        blind = validate is None and self.schedule == "plateau"
         self.history_: History = train(
             [self.network_],
             loss,
-            self.n_steps,
+            min(self.n_steps, CYCLE) if blind else self.n_steps,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            schedule=self.schedule,
+            schedule="one_cycle" if blind else self.schedule,
             validate=validate,
             patience=self.patience,
         )

@@ -84,7 +84,7 @@ def masked_study(
     make: Callable[..., MaskedBrainModel],
     *,
     lags: Sequence[int] = (0, 1, 2, 3, 4, 5),
-    nulls: Sequence[str] = ("regions shifted",),
+    nulls: Sequence[str] = ("regions shifted", "frames permuted"),
     ablations: Sequence[str] = (),
     n_halves: int = 3,
     n_traces: int = 6,

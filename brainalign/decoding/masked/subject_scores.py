@@ -74,7 +74,7 @@ def person_scores(
     reference: str = "correlation",
     n_folds: int = 5,
     n_repeats: int = 5,
-    n_permutations: int = 20,
+    n_permutations: int = 100,
     n_draws: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,

@@ -27,7 +27,8 @@ from brainalign.decoding.training import check_signals
 
 Labels = NDArray[Any]
 Held = tuple[Values, Values, Labels]  # signals, targets and subjects
-PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # to choose from, where a choice can be made
+PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of residual, too: neither is ahead by its grid
+RHOS, RHO = (0.1, 0.3, 1.0), 0.3  # where validation trials choose, and where there are none
 N_FOLDS = 5  # of stimuli, to choose a penalty
 MOST_TRIALS = 2000  # of a subject, to choose it by: in units of the mean eigenvalue it depends little on how many
 EDGE = 0.005  # of the mean cosine: by so much the last penalty beats the one before, where a wider grid may do better
@@ -89,8 +90,8 @@ class LinearDecoder(BaseEstimator):  # type: ignore[misc]
         Power and covariance are z-scored on training trials, signals only centred.
     penalties : tuple of float, optional
         Of λ in units of trace(K) / n; PENALTIES where not given.
-    rhos : tuple of float
-        What subjects share, for "partial".
+    rhos : tuple of float, optional
+        What subjects share, for "partial"; where not given 0.3, or with validation trials 0.1, 0.3 or 1.
     window : int
         Samples, of power and covariance.
 
@@ -105,7 +106,7 @@ class LinearDecoder(BaseEstimator):  # type: ignore[misc]
     sharing: Literal["own", "pooled", "partial"] = "own"
     features: Literal["raw", "log_power", "covariance"] = "raw"
     penalties: tuple[float, ...] | None = None
-    rhos: tuple[float, ...] = (0.3,)
+    rhos: tuple[float, ...] | None = None
     window: int = 8
 
     def fit(self, signals: Values, targets: Values, subjects: Labels, validation: Held | None = None) -> Self:
@@ -134,7 +135,7 @@ class LinearDecoder(BaseEstimator):  # type: ignore[misc]
         check_rows("signals", len(signals), "targets", len(targets), "give one target per trial")
         check_rows("subjects", len(subjects), "targets", len(targets), "give one subject per trial")
         check_finite("targets", targets, "embed those stimuli again")
-        rhos = self.rhos if self.sharing == "partial" else (0.0,)
+        rhos = self.rhos or (RHOS if validation else (RHO,)) if self.sharing == "partial" else (0.0,)
         self._units = _Units.of(signals, subjects, self.features == "raw") if self.sharing != "own" else None
         seen = self._features(signals, subjects)
         penalties = self.penalties or PENALTIES

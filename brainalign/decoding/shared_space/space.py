@@ -124,13 +124,13 @@ class SharedSpace(BaseEstimator):  # type: ignore[misc]
     router: int = 64
     subject_layers: bool = True
     phases: Literal["joint", "two"] = "joint"
-    steps: int = 300
+    steps: int = 1500
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     batch_size: int = 96
     regression: float = 1.0
     scale: tuple[float, float] = (1 / 0.07, 100.0)
-    schedule: Literal["one_cycle", "plateau"] = "one_cycle"
+    schedule: Literal["one_cycle", "plateau"] = "plateau"
     patience: int = 300
     blend: float | None = None
     penalty: float | None = None

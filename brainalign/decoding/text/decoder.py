@@ -61,9 +61,9 @@ class TextDecoder(BaseEstimator):  # type: ignore[misc]
         Of AdamW; the rate is the highest of a one-cycle schedule.
     augment : bool
         Vary training trials; see `Augmentation`.
-    selection : {"last", "best_val"}, optional
-        Keep the last weights, or those with the highest mean reciprocal rank on validation stimuli; where not given,
-        these if there are any. Test stimuli never choose.
+    selection : {"last", "best_val"}
+        Keep the last weights, or those with the highest mean reciprocal rank on validation stimuli, where there are
+        any. Test stimuli never choose.
     language : LanguageModel, optional
         Of `LANGUAGE_MODELS`; it stays frozen, and a `LanguageBridge` to it is trained with the encoder.
     alignment_weight : float
@@ -100,9 +100,9 @@ class TextDecoder(BaseEstimator):  # type: ignore[misc]
     augment: bool = True
     language: LanguageModel | None = None
     alignment_weight: float = 0.5
-    selection: Literal["last", "best_val"] | None = None
+    selection: Literal["last", "best_val"] = "best_val"
     sfreq: float = 128.0
-    device: str = "auto"
+    device: str = "cpu"
     seed: int = 0
     encoder_options: Mapping[str, Any] | None = None
     bridge_options: Mapping[str, Any] | None = None
@@ -123,12 +123,12 @@ class TextDecoder(BaseEstimator):  # type: ignore[misc]
         ------
         BrainalignError
             If values are not finite, a channel is zero in a subject, a stimulus is in both splits, shapes do not fit,
-            validation trials are asked for and not given, or texts and language model do not come together.
+            or texts and language model do not come together.
         """
-        check_choice("selection", self.selection or "last", ("last", "best_val"))
+        check_choice("selection", self.selection, ("last", "best_val"))
         if not 0 <= self.alignment_weight <= 1:
             raise BrainalignError(f"alignment_weight is {self.alignment_weight}; it is a share, from 0 to 1")
-        training.check_training(train, val, texts, self.selection, self.language is not None)
+        training.check_training(train, val, texts, self.language is not None)
         self.known_ = training.Known.of(train.meta)
         sizes = (*train.signals.shape[1:], train.targets.shape[1], *self.known_.counts, self.sfreq)
         shape = training.EegShape(*sizes)

@@ -112,10 +112,9 @@ def _network(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
 
     def fit(trials: Trials, seed: int) -> TextFit:
         train, val = _sides(trials)
-        held = val if options.get("selection") == "best_val" else None
         texts = None if name is None else train.column("text")["text"].tolist()
         model = None if texts is None else language(texts)
-        decoder = TextDecoder(**options, language=model, seed=seed).fit(train, held, texts)
+        decoder = TextDecoder(**options, language=model, seed=seed).fit(train, val, texts)
         spread = {"spread": decoder.spread_}  # near 0 the network says the same of every trial
         if decoder.encoder == RESIDUAL:
             spread["penalty"] = decoder.penalty_

@@ -245,12 +245,8 @@ def signal_scale(trials: Trials, known: Known) -> ChannelScale:
     return ChannelScale(*(torch.tensor(np.stack(a), dtype=torch.float32) for a in (means, scales)))
 
 
-def check_training(
-    train: Trials, val: Trials | None, texts: Sequence[Any] | None, selection: str | None, language: bool
-) -> None:
+def check_training(train: Trials, val: Trials | None, texts: Sequence[Any] | None, language: bool) -> None:
     """Raise unless trials can be trained on."""
-    if selection == "best_val" and val is None:
-        raise BrainalignError('selection="best_val" chooses by validation trials; give them, or take "last"')
     if (texts is not None) != language:
         given, missing = ("a language model", "texts") if language else ("texts", "language model")
         raise BrainalignError(f"got {given} and no {missing}; give both to learn to write, or neither")

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from sklearn.utils import gen_batches
 
-from brainalign.encoding.networks.token_inputs import CHUNK, Seen, slices
+from brainalign.encoding.networks.token_inputs import CHUNK, Seen
 
 PENALTIES = torch.logspace(-3, 4, 15, dtype=torch.float64)  # in units of a target's mean eigenvalue
 HELD = 2**25  # numbers of sums, of training rows and as many of validation rows
@@ -42,7 +43,7 @@ def solve(
         for some in part.split(max(1, at_once)):
             of_targets, measured = seen(some), responses(some)
             total = total.to(measured.device)
-            for few in slices(n, CHUNK // (len(some) * most)):
+            for few in gen_batches(n, max(1, CHUNK // (len(some) * most))):
                 there = slice(where.start + few.start * n_parts, where.start + few.stop * n_parts, n_parts)
                 z, y = of_targets(there), measured[:, there, None].float()
                 both = torch.cat([z, torch.ones_like(y), y.nan_to_num()], dim=2) * ~y.isnan()
@@ -53,7 +54,7 @@ def solve(
     for first in range(n_parts):
         where = slice(first, n_targets, n_parts)
         taught, held = (moments(part, where) for part in rows)
-        some_at_once = slices(len(taught), 2 * CHUNK // (n_channels + 2) ** 2)
+        some_at_once = list(gen_batches(len(taught), max(1, 2 * CHUNK // (n_channels + 2) ** 2)))
         if best is None:
             errors = torch.zeros(len(PENALTIES), dtype=torch.float64)
             for some in some_at_once:

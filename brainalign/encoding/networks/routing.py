@@ -173,7 +173,9 @@ class RoutingEncoder(TokenEncoder):
         device = pick_device(self.device)
         with seeded(self.seed, device):
             module = self._network(X.shape[2], code)
-        module.set_scales(*x_scales, *y_scales)
+        scales = module.x_mean, module.x_scale, module.y_mean, module.y_scale  # travel with the parameters
+        for scale, found in zip(scales, (*x_scales, *y_scales), strict=True):
+            scale.copy_(found)
         self.module_ = module.to(device)
         self.grid_ = None if grid is None else (int(grid[0]), int(grid[1]))
         self.n_tokens_ = X.shape[1]

@@ -131,13 +131,6 @@ class RoutingNetwork(nn.Module):
             logits = logits.masked_fill(~there[:, None, None], -torch.inf)
         return logits.softmax(dim=-1).mean(dim=1)
 
-    def set_scales(
-        self, x_mean: torch.Tensor, x_scale: torch.Tensor, y_mean: torch.Tensor, y_scale: torch.Tensor
-    ) -> None:
-        """Set mean and standard deviation of channels and targets, which travel with the parameters."""
-        for name, value in {"x_mean": x_mean, "x_scale": x_scale, "y_mean": y_mean, "y_scale": y_scale}.items():
-            getattr(self, name).copy_(value)
-
     def scaled(self, responses: torch.Tensor) -> torch.Tensor:
         """Return responses (n, n_targets) about their mean, in units of their standard deviation."""
         return (responses - self.y_mean) / self.y_scale

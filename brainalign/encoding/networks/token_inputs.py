@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 from torch.utils.checkpoint import checkpoint
 
 from brainalign.checks import BrainalignError, check_finite, check_rows, check_width, listed
@@ -196,15 +197,9 @@ def chunked(of_targets: Callable[[slice], torch.Tensor], n_targets: int, values_
 
     Where it takes several chunks, each is computed anew for its gradient instead of being kept for it.
     """
-    parts = slices(n_targets, CHUNK // max(values_per_target, 1))
+    parts = list(gen_batches(n_targets, max(1, CHUNK // max(values_per_target, 1))))
     if len(parts) == 1:
         return of_targets(parts[0])
     if torch.is_grad_enabled():
         return torch.cat([checkpoint(of_targets, where, use_reentrant=False) for where in parts], dim=1)
     return torch.cat([of_targets(where) for where in parts], dim=1)
-
-
-def slices(n_targets: int, at_once: int) -> list[slice]:
-    """Return slices of all targets, a number of them (at least one) at once."""
-    step = max(1, at_once)
-    return [slice(start, min(start + step, n_targets)) for start in range(0, n_targets, step)]

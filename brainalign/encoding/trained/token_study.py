@@ -35,16 +35,6 @@ class TokenLayer:
     test: Rows  # a trial of each test stimulus, in the order of the scores
     told: dict[str, Any]  # regions and semantics, as far as the encoder is told of them
 
-    @property
-    def train(self) -> Rows:
-        """Training trials."""
-        return self.study.subject.train
-
-    @property
-    def semantics(self) -> Values | None:
-        """What each image shows (n_trials, n_semantic), where the study says it."""
-        return self.study.semantics
-
     def scaled(self, values: Values, *, maps: bool) -> Values:
         """Return features (n_trials, ...) as ridge takes them: centred and scaled by training rows alone."""
         return self.study.subject.inputs(values, maps=maps)
@@ -70,7 +60,7 @@ class TokenLayer:
         """Return the encoder itself with other options, trained in the same way."""
         ensemble = self.study.ensemble_of(self.name, clone(self.study.encoder).set_params(**options))
         held = self.evaluate(ensemble, self.tokens, grid=self.grid, **self.told)
-        semantics = None if self.semantics is None else self.semantics[self.test]
+        semantics = None if self.study.semantics is None else self.study.semantics[self.test]
         return Contender.trained(held, self.study.inside, take_rows(self.tokens, self.test), semantics)
 
     def readout(self, encoder: Any) -> Contender:
@@ -89,8 +79,8 @@ def _all_tokens(layer: TokenLayer) -> dict[str, Contender]:
     """Return ridge on all tokens; where the encoder knows semantics, also on both."""
     X = layer.scaled(layer.tokens, maps=True)
     found = layer.ridge("ridge, all tokens", X)
-    if layer.semantics is not None:
-        both = np.concatenate([X, layer.scaled(layer.semantics, maps=False)], axis=1)
+    if layer.study.semantics is not None:
+        both = np.concatenate([X, layer.scaled(layer.study.semantics, maps=False)], axis=1)
         found |= layer.ridge("ridge, tokens and semantics", both)
     return found
 
@@ -114,7 +104,7 @@ def _second_order(layer: TokenLayer) -> dict[str, Contender]:
     _, n_tokens, n_channels = tokens.shape
     if n_channels > MOST_CHANNELS:  # image by image: all tokens may be larger than memory
         moment = np.zeros((n_channels, n_channels))
-        for row in layer.train:
+        for row in layer.study.subject.train:
             moment += tokens[row].T @ tokens[row]
         n_channels = MOST_CHANNELS
         leading = np.asarray(np.linalg.eigh(moment)[1][:, -n_channels:], dtype=tokens.dtype)
@@ -126,20 +116,21 @@ def _second_order(layer: TokenLayer) -> dict[str, Contender]:
 
 def _interactions(layer: TokenLayer) -> dict[str, Contender]:
     """Fit ridge to tokens and to tokens times semantic values, reduced where too wide; nothing without semantics."""
-    if layer.semantics is None:
+    train, semantics = layer.study.subject.train, layer.study.semantics
+    if semantics is None:
         return {}
     from sklearn.decomposition import PCA
     from sklearn.random_projection import SparseRandomProjection
 
-    z, x = layer.semantics, flatten_rows(layer.tokens)
-    n_semantic = min(MOST_SEMANTIC, len(layer.train) - 1)
+    z, x = semantics, flatten_rows(layer.tokens)
+    n_semantic = min(MOST_SEMANTIC, len(train) - 1)
     if z.shape[1] > n_semantic:
-        z = PCA(n_semantic).fit(z[layer.train]).transform(z)
+        z = PCA(n_semantic).fit(z[train]).transform(z)
     n_tokens = MOST_INTERACTIONS // (1 + z.shape[1])
     if x.shape[1] > n_tokens:
         projection = SparseRandomProjection(n_tokens, random_state=0).fit(np.zeros((1, x.shape[1]), x.dtype))
         x = np.concatenate([projection.transform(x[rows]) for rows in row_blocks(x)])
-    x, seen = np.asarray(layer.scaled(x, maps=True)), z[layer.train]
+    x, seen = np.asarray(layer.scaled(x, maps=True)), z[train]
     # What is constant in training rows stays 0 in them; its standard deviation is rounding, seldom 0.
     z = (z - seen.mean(axis=0)) / np.where(np.ptp(seen, axis=0) > 0, seen.std(axis=0), 1)
     both = np.concatenate([x, *(x * value[:, None] for value in z.T)], axis=1)
@@ -267,11 +258,6 @@ class TokenStudy:
         )
 
     @property
-    def groups(self) -> Mapping[str, Rows]:
-        """The groups whose scores are averaged."""
-        return self.subject.groups
-
-    @property
     def flat(self) -> Values:
         """Responses (n_trials, n_targets), sensors and times side by side."""
         return self.subject.responses.values.reshape(len(self.subject.responses.values), -1)
@@ -284,7 +270,7 @@ class TokenStudy:
     @property
     def inside(self) -> dict[str, Rows]:
         """Return the groups in numbers among the trained targets."""
-        return {name: np.searchsorted(self.targets, rows) for name, rows in self.groups.items()}
+        return {name: np.searchsorted(self.targets, rows) for name, rows in self.subject.groups.items()}
 
     def fits(
         self, layers: Iterable[tuple[str, Values, tuple[int, int] | None]], findings: TokenFindings
@@ -309,7 +295,7 @@ class TokenStudy:
             found = self.subject.evaluate_in_full(ensemble, tokens, grid=grid, **told)
             layer = TokenLayer(self, name, tokens, grid, once[ids[once].get_indexer(found.test_ids)], told)
             shown = (take_rows(tokens, layer.test), None if self.semantics is None else self.semantics[layer.test])
-            alone[name] = Contender.trained(found, self.groups, *shown)
+            alone[name] = Contender.trained(found, self.subject.groups, *shown)
             findings.tables.append(self._table({self.name: alone[name]} | self._beside(layer), name))
             self._look(name, found, shown[0][:N_SHOWN], grid, findings)
             if self.ensemble:
@@ -317,9 +303,9 @@ class TokenStudy:
             yield name, found
         if self.ensemble:
             first = together.contender(
-                next(iter(alone.values())).found, partial(self.subject.score, target_groups=self.groups)
+                next(iter(alone.values())).found, partial(self.subject.score, target_groups=self.subject.groups)
             )
-            findings.ensemble, findings.weights = first.found, together.weights(self.groups)
+            findings.ensemble, findings.weights = first.found, together.weights(self.subject.groups)
             contenders = {f"{self.name}, ensemble": first} | {
                 f"{self.name}, {name}": contender for name, contender in alone.items()
             }
@@ -337,7 +323,7 @@ class TokenStudy:
         return found
 
     def _table(self, contenders: Mapping[str, Contender], layer: str) -> pd.DataFrame:
-        sizes = [len(rows) for rows in self.groups.values()]
+        sizes = [len(rows) for rows in self.subject.groups.values()]
         return side_by_side(contenders, sizes, self.subject.confidence).assign(layer=layer)
 
     def _labels(self) -> dict[str, Any]:
@@ -347,7 +333,7 @@ class TokenStudy:
             return {"roi": self.hemispheres[self.targets]}
         if queries != "roi":
             return {}
-        regions = [self.inside[name] for name in self.regions if len(self.groups[name])]
+        regions = [self.inside[name] for name in self.regions if len(self.subject.groups[name])]
         if not regions:
             raise BrainalignError(
                 "queries: roi needs regions, but no target of this subject lies in one; choose queries: target, parcel "
@@ -366,7 +352,7 @@ class TokenStudy:
     def _look(self, layer: str, found: HeldOut, tokens: Values, grid: tuple[int, int], findings: TokenFindings) -> None:
         """Keep where the encoder of the first seed looks in some images: the mean field of each group."""
         first = cast(SeedEnsemble, found.encoder).encoders_[0]
-        groups = [name for name in self.shown if len(self.groups[name])]
+        groups = [name for name in self.shown if len(self.subject.groups[name])]
         if not groups:
             return
         inside = [self.inside[name] for name in groups]

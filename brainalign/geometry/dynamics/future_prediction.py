@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_shape
-from brainalign.condensed import square_rdms
+from brainalign.condensed import exchanged_rdms
 from brainalign.geometry.inference import unit_forms
+from brainalign.geometry.rdms import noise_covariance
 from brainalign.geometry.time import rdm_movie
 from brainalign.statistics import MIN_UNITS, Encoder, cross_validated_interval, noise_ceiling, pearson, permutation_test
 from brainalign.study import check_dynamics, check_neural
@@ -135,14 +136,13 @@ def score_dynamics(
             X = np.asarray(X, dtype=np.float64)
             r = _fold_scores(X, Y, epoch.fitted, epoch.scored, regressor, parts)
             by_fold = np.nanmean(r / scale, axis=1)
-            same, *rest = _exchanged(X, Y, scale, epoch, present, ~visible, regressor, parts, orders)
-            shuffled = np.array(rest)
+            exchanged = _exchanged(X, Y, scale, epoch, present, ~visible, regressor, parts, orders)
+            same, shuffled = exchanged[0], exchanged[1:]
             about = {"model": name, "epoch": epoch.name}
             found = np.full(len(epoch.kept), np.nan)
             found[epoch.kept] = np.nanmean(r, axis=0)
             own = {"neuron": np.arange(len(found)), "reliability": epoch.reliability, "r": found}
-            with np.errstate(invalid="ignore"):
-                normalized = np.where(epoch.kept, found / np.sqrt(np.maximum(epoch.reliability, 1e-12)), np.nan)
+            normalized = found / np.sqrt(np.maximum(epoch.reliability, 1e-12))
             tables["neurons"].append(pd.DataFrame(about | own | {"r_normalized": normalized}))
             tables["folds"].append(pd.DataFrame(about | {"fold": np.arange(folds), "r_normalized": by_fold}))
             tables["models"].append(
@@ -150,7 +150,7 @@ def score_dynamics(
                 | _summary(by_fold, confidence)
                 | {"r": float(np.nanmean(r)), "null_mean": float(shuffled.mean())}
                 | {"null_95": float(np.quantile(shuffled, 0.95))}
-                | {"p": float(permutation_test(np.asarray(same), shuffled))}
+                | {"p": float(permutation_test(same, shuffled))}
                 | {"n_neurons": int(epoch.kept.sum()), "n_dropped": int((~epoch.kept).sum())}
                 | {"n_conditions": int(epoch.scored.any(axis=1).sum()), "n_frames": int(epoch.scored.sum())}
             )
@@ -208,7 +208,7 @@ def _exchanged(
     regressor: Encoder,
     parts: list[Any],
     orders: list[Any],
-) -> list[float]:
+) -> Values:
     """Return the mean score for every order of the conditions of Y, each order fitted like targets of its own.
 
     What neurons answer to being hidden, at any given time, is taken out first: it would come with their conditions.
@@ -218,14 +218,14 @@ def _exchanged(
     Y = Y - hidden[..., None] * (np.tensordot(apart, np.nan_to_num(Y), 2) / max(np.square(apart).sum(), 1e-12))
     fitted, scored = epoch.fitted & common, epoch.scored & common
     if not scored.any():
-        return [float("nan")] * len(orders)
+        return np.full(len(orders), np.nan)
     each = max(1, int(MOST_VALUES / (fitted.size * Y.shape[2])))
     scores: list[float] = []
     for start in range(0, len(orders), each):
         batch = np.concatenate([Y[order] for order in orders[start : start + each]], axis=2)
         r = _fold_scores(X, batch, fitted, scored, regressor, parts)
         scores += np.nanmean(np.nanmean(r, axis=0).reshape(-1, Y.shape[2]) / scale, axis=1).tolist()
-    return scores
+    return np.array(scores)
 
 
 def _r(predicted: Values, truth: Values) -> Values:
@@ -254,7 +254,8 @@ def movie_agreement(
 ) -> pd.DataFrame:
     """Return the Spearman correlation of every model's RDM with that of the neurons, at every frame.
 
-    Distances of neurons are crossnobis, repeats being runs, so that noise adds none; those of models are Euclidean.
+    Distances of neurons are crossnobis, repeats being runs, so that noise adds none, whitened by what repeats differ
+    in: else loud neurons decide. Silent ones, whose repeats do not, are left out. Those of models are Euclidean.
 
     Parameters
     ----------
@@ -278,17 +279,20 @@ def movie_agreement(
     times = np.flatnonzero(present.all(axis=0))
     n_conditions, _, _, n_repeats = neural.shape
     trials = np.moveaxis(np.asarray(neural, dtype=np.float64)[:, times], [3, 2, 1], [1, 2, 3])
+    noisy, noise = (trials != trials[:, :1]).any(axis=(0, 1, 3)), None
+    if noisy.any():
+        trials = trials[:, :, noisy]
+        rows = np.moveaxis(trials - trials.mean(axis=1, keepdims=True), 2, 3).reshape(-1, trials.shape[2])
+        noise = noise_covariance(rows, n_conditions * (n_repeats - 1) * len(times))
     flat = trials.reshape(-1, *trials.shape[2:])  # (n_conditions * n_repeats, n_neurons, n_times)
     labels, runs = np.repeat(np.arange(n_conditions), n_repeats), np.tile(np.arange(n_repeats), n_conditions)
-    brain = np.nan_to_num(unit_forms(rdm_movie(flat, "crossnobis", labels, runs), "spearman")[0])
-    rng = np.random.default_rng(seed)
-    orders = [rng.permutation(n_conditions) for _ in range(n_permutations)]
-    upper, tables = np.triu_indices(n_conditions, 1), []
+    brain = np.nan_to_num(unit_forms(rdm_movie(flat, "crossnobis", labels, runs, noise), "spearman")[0])
+    rng, tables = np.random.default_rng(seed), []
+    orders = np.array([rng.permutation(n_conditions) for _ in range(n_permutations)])
     for name, X in models.items():
         movie = rdm_movie(np.moveaxis(np.asarray(X, dtype=np.float64)[:, times], 1, 2), "euclidean")
         ranks = np.nan_to_num(unit_forms(movie, "spearman")[0])  # zeros where no conditions are told apart
-        square = square_rdms(ranks)
-        null = np.stack([np.sum(square[:, order][:, :, order][:, *upper] * brain, axis=1) for order in orders])
+        null = np.stack([exchanged_rdms(one, orders) @ of for one, of in zip(ranks, brain, strict=True)], axis=1)
         score = np.where(ranks.any(axis=1), np.sum(ranks * brain, axis=1), np.nan)
         table = {"model": name, "time": times, "hidden": (~visible).mean(axis=0)[times], "score": score}
         table |= {"null_95": np.quantile(null, 0.95, axis=0), "p": permutation_test(score, null)}

@@ -23,10 +23,10 @@ PAIR_MEASURES = (*(name for name in SIMILARITIES if name not in MATCHINGS), *MAT
 
 def compare_networks(
     layers: Mapping[Layer, Values],
-    measures: Sequence[str] = ("cka", "procrustes", "one_to_one"),
+    measures: Sequence[str] = ("cka", "procrustes", "one_to_one", "soft"),
     *,
     max_units: int = 200,
-    draws: int = 5,
+    draws: int = 10,
     regressor: Regressor | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:

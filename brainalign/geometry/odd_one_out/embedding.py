@@ -60,11 +60,10 @@ class _Concepts:
         for first in range(0, len(items), step):
             yield items[first : first + step]
 
-    def _starts(self, seeds: Sequence[int], n_objects: int) -> torch.Tensor:
+    def _starts(self, seeds: Sequence[int], *shape: int) -> torch.Tensor:
         """Draw uniform values from 0 to a half, (n_seeds, n_objects, n_dims); those of a seed depend on it alone."""
         import torch
 
-        shape = n_objects, self.n_dims
         drawn = [torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) / 2 for seed in seeds]
         return torch.stack(drawn).to(self.device).requires_grad_(True)
 
@@ -221,7 +220,7 @@ class SparseConcepts(_Concepts):
         found: list[Values] = []
         for some in self._at_once(fits, n_objects):
             alphas, seeds = zip(*some, strict=True)
-            weights = self._starts(seeds, n_objects)
+            weights = self._starts(seeds, n_objects, self.n_dims)
             penalty = torch.tensor(alphas, device=self.device) / n_objects
 
             def sample(
@@ -252,11 +251,12 @@ class VariationalConcepts(_Concepts):
         Standard deviations of the prior's narrow and wide part.
     spike_share : float
     n_dims, epochs, least_steps, batch_size, learning_rate, device
-        As for `SparseConcepts`. Published: batches of 128.
+        As for `SparseConcepts`; at most a third as many dimensions as objects, since many that are small take the place
+        of few that are large where judgements are few. Published: batches of 128.
     q : float
         False discovery rate of objects that have a dimension.
     least_objects : int
-        A dimension is kept when more objects than this have it.
+        A dimension is kept when more objects than this (of 1,854), or than a twentieth of them (one at least), have it.
     seeds : sequence of int
         Of starts, orders and noise; an embedding each.
 
@@ -267,7 +267,7 @@ class VariationalConcepts(_Concepts):
     embeddings_ : list of array (n_objects, n_kept)
     location_, scale_ : array (n_objects, n_kept)
         Posterior of the first seed.
-    n_objects_with_ : list of array (n_dims,)
+    n_objects_with_ : list of array (n_started,)
         By seed, how many objects reliably have each dimension of the start.
     seen_ : array (n_objects,)
         Objects in some triplet. Others have the prior and a row of 0.
@@ -315,7 +315,7 @@ class VariationalConcepts(_Concepts):
     def _train(self, rows: NDArray[np.int64], n_objects: int, seeds: Sequence[int]) -> tuple[Values, Values]:
         import torch
 
-        location = self._starts(seeds, n_objects)
+        location = self._starts(seeds, n_objects, min(self.n_dims, max(n_objects // 3, 1)))
         log_scale = torch.full_like(location, math.log(FIRST_SCALE)).requires_grad_(True)
         generators = [torch.Generator().manual_seed(seed + 1) for seed in seeds]
         spike = math.log(self.spike_share / self.spike)
@@ -339,7 +339,7 @@ class VariationalConcepts(_Concepts):
 
         p = ndtr(-location[self.seen_] / scale[self.seen_])  # that the weight is 0
         counts = np.array([int((fdr(column) <= self.q).sum()) for column in p.T])
-        kept = np.flatnonzero(counts > self.least_objects)
+        kept = np.flatnonzero(counts > min(self.least_objects, max(len(p) // 20, 1)))
         embedding = np.where(self.seen_[:, None], np.maximum(location[:, kept], 0), 0)
         order = np.argsort(-embedding.sum(axis=0), kind="stable")
         if not self.embeddings_:

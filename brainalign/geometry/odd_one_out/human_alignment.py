@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Triplets = NDArray[np.integer[Any]]
 
+HEAD_RATE = 0.15  # over the number of features: how fast an affine map learns, whatever its size
 SCALES = (0.3, 30.0)  # of the identity at the start: 0 would be a saddle, and features that know all would ask for more
 
 
@@ -60,8 +61,8 @@ class HumanAlignment:
     n_steps : int
     batch_size : int
         Triplets per step; a network sees up to three times as many stimuli.
-    learning_rate : float
-        Of Adam, in units of weights.
+    learning_rate : float, optional
+        Of Adam, in units of weights; 0.15 over the number of features where not given, as a map has their square.
     seed : int
         Of the order of triplets.
     device : {"cpu", "cuda", "auto"}
@@ -86,7 +87,7 @@ class HumanAlignment:
     decay: float = 0.1
     n_steps: int = 500
     batch_size: int = 256
-    learning_rate: float = 3e-3
+    learning_rate: float | None = None
     seed: int = 0
     device: str = "cpu"
 
@@ -96,7 +97,7 @@ class HumanAlignment:
             raise BrainalignError(
                 f"temperature must be positive and decay not negative; got {self.temperature}, {self.decay:g}"
             )
-        if min(self.n_steps, self.batch_size) < 1 or self.learning_rate <= 0:
+        if min(self.n_steps, self.batch_size) < 1 or (self.learning_rate is not None and self.learning_rate <= 0):
             given = f"{self.n_steps}, {self.batch_size}, {self.learning_rate}"
             raise BrainalignError(f"n_steps, batch_size and learning_rate must be positive; got {given}")
 
@@ -145,8 +146,9 @@ class HumanAlignment:
             judgements.object_similarities(before - self.centre_), numbers.reshape(rows.shape), p
         )
         centre = torch.from_numpy(self.centre_).to(device)
-        solver = torch.optim.Adam(weights, lr=self.learning_rate, fused=True)
-        keep = float(np.exp(-self.learning_rate * self.decay))
+        rate = self.learning_rate or HEAD_RATE / before.shape[1]
+        solver = torch.optim.Adam(weights, lr=rate, fused=True)
+        keep = float(np.exp(-rate * self.decay))
         divergence = judgements.DIVERGENCES[self.divergence]
 
         def losses() -> Iterator[torch.Tensor]:

@@ -195,8 +195,7 @@ def choice_table(
     candidates: list[tuple[str, str, Values, int]] = []
     for name, fit in fits.items():
         kinds = {"embedding": fit.embedding, "reproducible": fit.reproducible, "control": fit.shuffled}
-        for kind, values in kinds.items():
-            candidates.append((name, kind, judgements.object_similarities(values), values.shape[1]))
+        candidates += [(name, kind, judgements.object_similarities(x), x.shape[1]) for kind, x in kinds.items()]
     candidates.append(("spectral", "baseline", spectral_similarities(train, n_objects), 0))
     if published is not None:
         candidates.append(("published", "published", judgements.object_similarities(published), published.shape[1]))

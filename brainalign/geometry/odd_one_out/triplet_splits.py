@@ -99,7 +99,7 @@ def check_triplets_apart(train: Triplets, tests: Mapping[str, Triplets]) -> None
             )
 
 
-def cluster_objects(features: Values, n_clusters: int = 500, seed: int = 0) -> NDArray[np.int64]:
+def cluster_objects(features: Values, n_clusters: int = 50, seed: int = 0) -> NDArray[np.int64]:
     """Return the k-means cluster of every object; features are a teacher's, so that clusters are people's.
 
     Raises

@@ -20,6 +20,7 @@ from brainalign.report.encoding_sections.layers import maps_section as maps_sect
 from brainalign.report.encoding_sections.layers import panels_in_mni as panels_in_mni
 from brainalign.report.encoding_sections.layers import score_maps as score_maps
 from brainalign.report.encoding_sections.partition import partition_section as partition_section
+from brainalign.report.encoding_sections.partition import penalty_ends as penalty_ends
 from brainalign.report.encoding_sections.recovery import (
     planted_ceilings,
     planted_latencies,

@@ -96,7 +96,7 @@ def partition_section(material: kit.Material | kit.ImageMaterial) -> kit.Section
         title = f"What each layer of {label} adds"
         words["confidence"] = material.config.confidence
         panels.append(kit.captioned(kind, title, draw(rows, score), rows, id=f"partition{model}{name}", **words))
-        paragraphs += [_sentence(label, score, table), _edges(label, encoding.scores, method.alphas)]
+        paragraphs += [_sentence(label, score, table), *penalty_ends(label, encoding.scores, method.alphas)]
     told = [text for text in paragraphs if text]
     return kit.Section("partition", "What each layer adds", panels, told) if panels else None
 
@@ -115,13 +115,13 @@ def _sentence(label: str, score: str, table: pd.DataFrame) -> str:
     )
 
 
-def _edges(label: str, scores: pd.DataFrame, alphas: Sequence[float]) -> str:
-    """Say how many targets chose a penalty at an end of the grid."""
-    if len(alphas) == 1:
-        return ""
+def penalty_ends(label: str, scores: pd.DataFrame, alphas: Sequence[float]) -> list[str]:
+    """Say how many targets chose a penalty at an end of the grid; nothing where none is chosen."""
+    if len(alphas) < 2:
+        return []
     low, high = (float(np.isclose(scores["alpha"], edge).mean()) for edge in (min(alphas), max(alphas)))
-    return (
+    return [
         f"{label}: of {len(scores):,} targets {kit.number(low)} chose the smallest penalty, {min(alphas):g}, and "
         f"{kit.number(high)} the largest, {max(alphas):g}. The largest silences targets without signal; many at the "
         "smallest call for a wider grid."
-    )
+    ]

@@ -194,8 +194,23 @@ class Material(SubjectMaterial):
     def first(self) -> First:
         """What maps and single figures show; there must be an encoding."""
         (model, method), encoding = next(iter(self.encodings.items()))
-        split, layer = encoding.scores[["split", "layer"]].iloc[0]
-        return First(model, method, encoding, split, layer)
+        split = encoding.scores["split"].iloc[0]
+        return First(model, method, encoding, split, self.told_best(split))
+
+    def told_best(self, split: str) -> str:
+        """Name the layer by which the first model, a network, tells stimuli of a split apart best; else its first."""
+        (model, _), encoding = next(iter(self.encodings.items()))
+        items = encoding.identification[encoding.identification["split"] == split]
+        if items.empty or model not in self.layered_models:
+            return str(encoding.scores["layer"].iloc[0])
+        return str(items.groupby("layer", sort=False)["correct"].mean().idxmax())
+
+    def first_null(self, split: str, column: str) -> "pd.Series[float]":
+        """Return what every permutation gives the first model and method: of a network the largest of its layers."""
+        rows = self.first.encoding.null[self.first.encoding.null["split"] == split]
+        if self.first.model not in self.layered_models:
+            rows = rows[rows["layer"] == self.told_best(split)]
+        return rows.groupby("permutation")[column].max()
 
     @property
     def labels(self) -> list[str]:

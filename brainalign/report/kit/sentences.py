@@ -9,6 +9,8 @@ from brainalign import config
 from brainalign.checks import listed
 from brainalign.report.kit.material import Material, StudyMaterial, SubjectMaterial
 from brainalign.report.kit.tables import number, p_equals, p_value
+from brainalign.statistics import permutation_test
+from brainalign.statistics.classification import TIE
 from brainalign.study import FmriOptions, RawOptions, Split
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
@@ -31,10 +33,31 @@ def findings(material: Material) -> dict[str, str]:
 
 
 def _headline(material: Material, quantity: str, split: str) -> "pd.Series[float] | None":
-    """Return the headline row of the first model and method, if there is one."""
-    first = material.first
-    rows = material.summary_rows(quantity, split=split, model=first.model, method=first.method)
-    return None if rows.empty else rows.iloc[0]
+    """Return the headline row of the first model and method, if there is one.
+
+    Of a network it is that of the layer which tells stimuli apart best. Since that was chosen on the same data, its
+    null is the largest of all layers in every permutation.
+    """
+    first, layer = material.first, material.told_best(split)
+    rows = material.summary_rows(quantity, split=split, model=first.model, method=first.method, layer=layer)
+    if rows.empty:
+        return None
+    row, nulls = rows.iloc[0].copy(), first.encoding.null
+    if first.model in material.layered_models and pd.notna(row["p"]):
+        column = {"identification": "accuracy", "pair matching": "accuracy", "largest r": "max_r"}
+        null = (
+            nulls[nulls["split"] == split].groupby("permutation")[column.get(quantity, "share_good")].max().to_numpy()
+        )
+        row["p"] = permutation_test(row["value"] - TIE, null)
+        row["null_mean"], row["null_95"] = null.mean(), np.quantile(null, 0.95)
+    return row
+
+
+def _space(material: Material, row: "pd.Series[float]") -> str:
+    """Name the space of a headline row, and how it was chosen."""
+    model, n = str(row["model"]), material.first.encoding.scores["layer"].nunique()
+    of = f", of {n} layers the one that tells {material.nouns.stimuli} apart best (p for all of them),"
+    return material.name_of(model, str(row["layer"])) + of * (model in material.layered_models)
 
 
 def _null(row: "pd.Series[float]", *, with_95: bool = False) -> str:
@@ -53,13 +76,13 @@ def _identification(material: Material, split: str) -> str:
     if pd.notna(row["low"]):
         low, high = number(row["low"]), number(row["high"])
         interval = f"{material.config.confidence:.0%} interval over {left_out} {low} to {high}; "
-    name = material.name_of(str(row["model"]), str(row["layer"]))
     text = (
-        f"Held-out {left_out} ({split}): {name} with {row['method']} identifies {number(row['value'])} of "
-        f"{int(row['n'])} test items ({interval}chance {number(row['chance'])}; {_null(row)})."
+        f"Held-out {left_out} ({split}): {_space(material, row)} with {row['method']} identifies "
+        f"{number(row['value'])} of {int(row['n'])} test items ({interval}chance {number(row['chance'])}; "
+        f"{_null(row)})."
     )
     first = material.first
-    others = material.summary_rows("identification", split=split, model=first.model, layer=first.layer)
+    others = material.summary_rows("identification", split=split, model=first.model, layer=str(row["layer"]))
     others = others[others["method"] != row["method"]]
     if len(others):
         listing = ", ".join(f"{other['method']} {number(other['value'])}" for _, other in others.iterrows())
@@ -121,8 +144,7 @@ def _zero_shot(material: Material, split: str) -> str:
     row = _headline(material, "pair matching", split)
     if row is None:
         return ""
-    model, layer = str(row["model"]), str(row["layer"])
-    space = f"with {material.name_of(model, layer)} " if model in material.layered_models else ""
+    space = f"with {_space(material, row)} " if material.first.model in material.layered_models else ""
     text = (
         f"Zero-shot ({split}, stimuli never trained on): {space}{number(row['value'])} of {int(row['n'])} pairs are "
         f"matched (chance .500; {_null(row, with_95=True)})."
@@ -342,7 +364,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     target, targets = ("score", "scores") if material.timed else (nouns.target, nouns.targets)
     rules, (alone, _, trained_on) = list(material.descriptor.left_out.values()), _design(material)
     rule = next((each for each in rules if not each.of_stimuli), rules[0])
-    of = rule if alone else Split(leave_out="run")
+    of = Split(leave_out="run") if trained_on and not alone else rule
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
         if not isinstance(method, config.PenaltyMethod):
@@ -364,7 +386,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     fits = f"Responses were predicted by {regression}: {'; '.join(methods)}"
     text = f"{fits}. Scores were computed within each held-out fold and then averaged. "
     if not rule.of_stimuli:
-        over = f"r and R² are over single {nouns.trials}" if trained_on else "also for r and R²"
+        over = f"r and R² are over single {nouns.trials}" if trained_on else "as for fits, r and R²"
         over = f"; its {nouns.trials} in the held-out {rule.plural} are averaged first, {over}"
         text += (
             f"A held-out {nouns.stimulus} counts as identified when its prediction correlates best with it over "
@@ -406,7 +428,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             f" For zero-shot prediction {every} were left out of training in turn, and each two of their predicted "
             "patterns matched to the two measured ones"
         )
-        text += f"; r and R² are over averages of each one's {nouns.trials}" * any(split.folds for split in rules)
+        text += f"; fits, r and R² are of averages of each one's {nouns.trials}" * any(split.folds for split in rules)
         text += f"; its null exchanges which features belong to which {nouns.stimulus}." if n_permutations else "."
         keys.append("zeroshot")
     return text, keys

@@ -75,6 +75,12 @@ class Shelf:
         self.page.sidecars[path.name] = record
         return content
 
+    def note(self, *suffixes: str) -> None:
+        """Look at the sidecars of every artifact of some suffixes."""
+        for suffix in suffixes:
+            for labels in self.each(suffix):
+                self.fetch(suffix, object, **labels)
+
     def tables(self, suffixes: Sequence[str], **labels: str) -> dict[str, pd.DataFrame]:
         """Load tables that belong together: all of them, or none where the run has not all."""
         every = {suffix: self.fetch(suffix, pd.DataFrame, **labels) for suffix in suffixes}
@@ -94,8 +100,7 @@ class Shelf:
         """
         if self.page.failures:
             return self.material(StudyMaterial)
-        for suffix in noted:
-            self.fetch(suffix, object)
+        self.note(*noted)
         content = {suffix: self.fetch(suffix, Arrays) or Arrays() for suffix in arrays}
         return self.material(StudyMaterial, tables=self.tables(tables), arrays=content)
 

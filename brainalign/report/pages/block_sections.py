@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.config import PenaltyMethod
 from brainalign.report import geometry_sections, kit
 from brainalign.report.encoding_sections import panels_in_mni, partition_section, regions_section, score_maps
 from brainalign.report.pages import blocks_figures as figures
@@ -26,8 +25,7 @@ def gather_blocks(shelf: kit.Shelf) -> kit.Material:
     material = shelf.material(kit.Material)
     material.responses = shelf.fetch("responses", Responses)
     material.mask, material.bold = (shelf.fetch(suffix, Nifti1Image) for suffix in ("mask", "bold"))
-    for labels in shelf.each("features"):
-        shelf.fetch("features", object, **labels)
+    shelf.note("features")
     for labels in shelf.each("scores"):
         if tables := shelf.tables(("scores", "identification", "null", "profile", "partition"), **labels):
             material.encodings[labels["model"], labels["method"]] = Encoding(**tables)
@@ -229,14 +227,11 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
 
 def _alphas(material: kit.Material) -> list[str]:
     """Say how often the penalty at either end of its grid was chosen; nothing where none is chosen."""
-    first, found = material.first if material.encodings else None, []
+    found = []
     for (model, method), encoding in material.encodings.items():
-        options = material.config.methods[method]
-        if not isinstance(options, PenaltyMethod):
-            continue
-        if first is None or model != first.model or len(options.alphas) == 1:
-            continue
-        if len(first.of(encoding.scores)):  # none of a joint fit, where the first is of one layer
+        first, alphas = material.first, getattr(material.config.methods[method], "alphas", ())
+        # A joint fit has no scores where the first is of one layer.
+        if model == first.model and len(alphas) > 1 and len(first.of(encoding.scores)):
             record = material.sidecars[f"sub-{material.subject}_model-{model}_method-{method}_scores.parquet"]
             low, high = record["details"]["alpha_at_edge"][f"{first.split}/{first.layer}"]
             found.append(f"with {method} {low:.0%} chose the smallest of the grid, {high:.0%} the largest")
@@ -292,9 +287,8 @@ def _zero_shot(material: kit.Material) -> kit.Section | None:
         random = rows[rows["model"].isin(material.models_of("random"))]
         wordings = rows[rows["model"].isin(material.wording_models)]
         one_hot = rows[rows["model"].isin(material.models_of("onehot"))]["value"]
-        headline = rows[rows["model"] == first.model].iloc[0]
-        null = first.encoding.null[first.encoding.null["split"] == split]
-        null = null[null["layer"] == headline["layer"]]["accuracy"].to_numpy()
+        headline = rows[(rows["model"] == first.model) & (rows["layer"] == material.told_best(split))].iloc[0]
+        null = material.first_null(split, "accuracy").to_numpy()
         name = material.name_of(first.model, headline["layer"])
         observed = {name: headline["value"], **dict(zip(wordings["layer"], wordings["value"], strict=True))}
         figure = figures.zero_shot(observed, null, random["value"].to_numpy(), name)
@@ -306,6 +300,7 @@ def _zero_shot(material: kit.Material) -> kit.Section | None:
         words = f"Single wordings: {'; '.join(by_wording)}." if by_wording else ""
         dots = "dots: single wordings; " if by_wording else ""
         about: dict[str, Any] = {"control": control, "dots": dots, "line": name, "wordings": words}
+        about["largest"] = first.model in material.layered_models
         panels.append(_panel(material, "zeroshot", title, figure, rows, label=split, **about))
     return kit.Section("zeroshot", "Zero-shot prediction", panels, _found(material, "zeroshot"))
 

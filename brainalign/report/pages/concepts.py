@@ -355,7 +355,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
     fits = {
         "sparse": f"Sparse: weights of 0 or more, cross-entropy plus {penalty} on their sum.",
         "variational": "Variational: a Gaussian posterior per weight under a spike-and-slab prior; dimensions are kept "
-        "that more than 5 objects reliably have (Benjamini-Hochberg, 5 %).",
+        "that more than 5 objects (of fewer than 100: a twentieth) reliably have (Benjamini-Hochberg, 5 %).",
     }
     texts = [
         "Choices are modelled as a softmax over the dot products of the three pairs of a triplet; the pair that "

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from brainalign.arrays import Responses
 from brainalign.report import kit
+from brainalign.report.encoding_sections import penalty_ends
 from brainalign.report.pages.answers import answer_of_runs
 from brainalign.statistics import RELIABLE, SHARING, reliable_rule
 from brainalign.study import RunFiles, apart_s
@@ -24,12 +25,10 @@ MOST_REGIONS = 9  # of a figure; all of them stand in its table
 
 def gather_continuous(shelf: kit.Shelf) -> kit.StudyMaterial:
     """Gather what was predicted of a subject's runs."""
-    shelf.fetch("ceiling", object)
+    shelf.note("ceiling", "features")
     responses, tables = shelf.fetch("responses", Responses), shelf.tables(RUN_TABLES)
     if responses is not None and tables:
-        tables["targets"] = responses.targets
-        others = shelf.fetch("intersubject", pd.DataFrame)
-        tables |= {} if others is None else {"intersubject": others}
+        tables |= shelf.tables(["intersubject"]) | {"targets": responses.targets}
     return shelf.material(kit.StudyMaterial, tables=tables)
 
 
@@ -48,10 +47,13 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     greys = {name: str(0.3 + 0.12 * k) for k, name in enumerate(beside)}
     colours = kit.model_colours(models, material.uninformed) | greys | {"all": "black", "shared": kit.NULL}
     found = _findings(informed, tables["runshares"], drawn, level)
+    best, rows = _best(tested[tested["kind"] == "model"])["model"], tables["runtargets"]
+    grid = material.details("runtargets").get("alphas", ())
+    penalties = penalty_ends(f"{best}, median over runs", rows[rows["model"] == best], grid)
     return kit.Chapter(
         kind,
         [
-            _prediction(tested, scores, colours, found[:1], level),
+            _prediction(tested, scores, colours, [*found[:1], *penalties], level),
             *_test_sets(apart, colours, level),
             *_maps(material),
             _shares(tables["runshares"], colours, level),
@@ -398,6 +400,10 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         averaged = "within rows" if read["resample"] == "mean" else "through it"
         width = apart_s(read["step_s"], read["delays"]) if read["slow"] and not read["hrf"] else read["step_s"]
         wide = f"; it is {width:.2g} s wide, as delays lie apart" if width > read["step_s"] else ""
+        models = material.config.models_of(material.dataset)
+        noted = {name: material.details(f"model-{name}_features") for name in models}
+        ahead = [name for name, of in noted.items() if of.get("sees_future") or of.get("hears_ahead_s")]
+        knows = f" Features of {', '.join(ahead)} know what follows in their window, which nobody has heard yet."
         stands = f"an event stands at its {'middle' if read['slow'] else 'onset'}{wide}"
         text = (
             "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes "
@@ -406,7 +412,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
             "penalties were chosen leaving out each of the other runs, as was the layer of a model. Controls stand "
             "beside every model: the rate of events, the loudness of sounds (root mean square of 5 ms, to the "
             "power of 0.6), the luminance of films and their motion (mean absolute difference between frames), "
-            "whichever the study has."
+            f"whichever the study has.{knows * bool(ahead)}"
         )
         texts.append((text, ("huth", "ridge", "informed") if read["hrf"] else ("huth", "ridge")))
     if read and read["test_sets"]:

@@ -77,8 +77,7 @@ EPOCH_NAMES = {"occluded": "hidden frames", "visible": "shown frames"}
 
 def gather_dynamics(shelf: kit.Shelf) -> kit.StudyMaterial:
     """Gather how well models follow the neurons of a subject."""
-    for labels in shelf.each("rollouts"):
-        shelf.fetch("rollouts", object, **labels)
+    shelf.note("rollouts")
     return shelf.material(kit.StudyMaterial, tables=shelf.tables(DYNAMICS_TABLES))
 
 

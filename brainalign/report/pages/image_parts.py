@@ -22,9 +22,7 @@ def gather_images(shelf: kit.Shelf) -> kit.ImageMaterial:
     material.responses = shelf.fetch("responses", Responses)
     material.splits = shelf.fetch("splits", pd.DataFrame)
     material.mask, material.bold = (shelf.fetch(suffix, Nifti1Image) for suffix in ("mask", "bold"))
-    for suffix in ("features", "network"):
-        for labels in shelf.each(suffix):
-            shelf.fetch(suffix, object, **labels)
+    shelf.note("features", "network")
     for labels in shelf.each("scores"):
         tables, key = shelf.tables(FIT_TABLES, **labels), (labels["model"], labels["method"])
         fields = shelf.fetch("fields", Arrays, **labels)
@@ -92,7 +90,8 @@ def _data(material: kit.ImageMaterial) -> kit.Section | None:
     if len(card):
         low, high = (card[f"repeats_{end}"].astype(str) for end in ("min", "max"))
         card["repeats"] = low.where(low == high, low + " to " + high)
-        for kind in ("duplicates", "near_duplicates") if material.descriptor.has_images else ():
+        kinds = ("duplicates", "near_duplicates") if material.descriptor.has_images else ()
+        for kind in kinds:
             card[kind] = [
                 "–" if pd.isna(inside) else f"{inside:g} ({across:g})"
                 for inside, across in zip(card[f"n_{kind}"], card[f"n_{kind}_across"], strict=True)
@@ -105,11 +104,8 @@ def _data(material: kit.ImageMaterial) -> kit.Section | None:
             "n_sessions": "sessions",
             "n_runs": "runs",
             "n_runs_shared": "shared runs",
-            "duplicates": "duplicates (across)",
-            "near_duplicates": "near-duplicates (across)",
+            **{kind: f"{kind.replace('_', '-')} (across)" for kind in kinds},
         }
-        if not material.descriptor.has_images:  # no pictures to compare
-            names = {name: title for name, title in names.items() if not name.endswith("duplicates")}
         rows = [[_cell(row[name]) for name in names] for _, row in card.iterrows()]
         blocks.append(kit.html_table(list(names.values()), rows, "Split card"))
     return kit.Section("data", "Data and splits", paragraphs=paragraphs, blocks=blocks)
@@ -159,9 +155,12 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
     scores = encoding.scores[encoding.scores["layer"] == layer]
     ceiling = material.ceiling["ceiling"].to_numpy()
     reliable = int(scores["reliable"].sum())
+    alphas = () if material.joint(method) else getattr(material.config.methods[method], "alphas", ())
+    # Of joint fits the section of their parts tells it.
+    told = encoding_sections.penalty_ends(f"{material.fit_label(model, method)}, {layer}", scores, alphas)
     if np.isnan(ceiling).all():
         none = f"No {stimulus} was shown twice: there is no noise ceiling."
-        return kit.Section("ceilings", "Ceilings", paragraphs=[none])
+        return kit.Section("ceilings", "Ceilings and penalties", paragraphs=[none, *told])
     histogram, scatter = ceiling_histogram(ceiling, threshold), score_against_ceiling(scores, threshold)
     title = "Distribution over targets"
     panels = [
@@ -174,7 +173,8 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
         f"{kit.number(float(np.nanmedian(ceiling)))}. Ceilings are variances of averages over the repeats of the test "
         f"{stimuli} (signal and noise from the repeats of all), stored unclamped: without signal they scatter around 0."
     )
-    return kit.Section("ceilings", "Ceilings", kit.together("ceilings", "Noise ceilings", panels), [text])
+    panels = kit.together("ceilings", "Noise ceilings", panels)
+    return kit.Section("ceilings", "Ceilings and penalties", panels, [text, *told])
 
 
 def _recovery(material: kit.ImageMaterial) -> kit.Section | None:

@@ -45,15 +45,13 @@ def gather_text(shelf: Shelf) -> TextMaterial:
     material = shelf.material(TextMaterial)
     if material.failures:
         return material
-    for suffix in ("responses", "splits"):
-        shelf.fetch(suffix, object)
+    shelf.note("responses", "splits")
     material.tables = shelf.tables(["ledger"])
     # Signals are large, and the page draws none.
     material.tables["targets"] = read_parquet(table_path(shelf.locate("responses", material.dataset), "targets"))
     for labels in shelf.each("controls"):
         material.decoders[labels["method"]] = shelf.tables(TEXT_TABLES, **labels)
-        record = shelf.locate("controls", material.dataset, **labels).name
-        material.said[labels["method"]] = material.sidecars[record]["details"]
+        material.said[labels["method"]] = material.details(f"method-{labels['method']}_controls")
     return material
 
 
@@ -166,7 +164,7 @@ def _choices(material: TextMaterial) -> str:
     chosen = []
     for options in material.config.decode.decoders.values():
         if isinstance(options, LinearDecoding):
-            chosen += ["penalties"] * (len(options.penalties) > 1)
+            chosen += ["penalties"] * (options.penalties is None or len(options.penalties) > 1)
         elif options.selection == "best_val":
             chosen.append("epochs")
     names = list(dict.fromkeys(chosen))

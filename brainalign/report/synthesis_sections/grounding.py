@@ -174,8 +174,8 @@ def grounding_methods(material: kit.ImageMaterial) -> list[tuple[str, list[str]]
         f"({options.n_steps} steps, weight decay {details['weight_decay']:g}{chosen}) on the score mean over words of "
         "max over places of cosine; images whose captions hold the same words are no negatives of each other. Images "
         "that any subject is tested on took no part. Regions: ridge regression of mean responses to images on the mean "
-        "vector of a caption's words. Axes: principal components of word vectors; attributes were exchanged between "
-        "words (two-sided p, false discovery rate over all axes and attributes)."
+        "vector of a caption's words. Axes: principal components of word vectors; attributes of images were exchanged "
+        "between images, norms between words (two-sided p, false discovery rate over all axes and attributes)."
     )
     return [(text, ["grounding", "clip", "fdr"])]
 

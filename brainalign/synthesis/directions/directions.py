@@ -179,7 +179,7 @@ def semantic_directions(
     method: Method,
     objective: Objective | None = None,
     n_seeds: int = 256,
-    n_directions: int = 8,
+    n_directions: int = 3,
     spatial: Literal["full", "mean"] = "full",
     orthogonal_to: Directions | Sequence[Directions] | None = None,
     *,
