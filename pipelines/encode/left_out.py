@@ -64,12 +64,12 @@ def encode_left_out(job: Job) -> None:
         folds: Folds = folds_of(splits[splits["name"] == split], responses.trials)
         left_out, limit, n_test = _scored(rule["leave_out"], folds, shown, ceilings["ceiling"].to_numpy())
         reliable = statistics.reliable_targets(ceilings.assign(ceiling=limit), job.settings["ceiling_threshold"])
-        kept, Y = np.arange(len(shown)), trials
-        averaged = left_out != "run" and n_test > 2
-        if averaged:
+        kept: Any = slice(None)
+        Y, runs = trials, recorded
+        if left_out != "run" and n_test > 2:
             kept, Y, folds = _averages(trials, shown, folds)
+            runs = np.zeros(len(kept), dtype=int)  # averages are of no run
         stimuli, labels = shown[kept], group_labels(responses.trials, rule["leave_out"]).to_numpy()[kept]
-        runs = np.zeros(len(kept), dtype=int) if averaged else recorded
         several = all(len({*labels[train]}) > 1 for train, _ in folds)
         inner = runs if len({*runs}) > 1 else labels if several else stimuli  # inside as outside, where that can be
         tests_several = left_out == "group" and any(len({*labels[test]}) > 1 for _, test in folds)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays, Responses, Values
 from brainalign.config import Config
 from brainalign.report.kit.tables import rows_where
 from brainalign.statistics.summary import Encoding
@@ -205,12 +205,12 @@ class Material(SubjectMaterial):
             return str(encoding.scores["layer"].iloc[0])
         return str(items.groupby("layer", sort=False)["correct"].mean().idxmax())
 
-    def first_null(self, split: str, column: str) -> "pd.Series[float]":
+    def first_null(self, split: str, column: str) -> Values:
         """Return what every permutation gives the first model and method: of a network the largest of its layers."""
         rows = self.first.encoding.null[self.first.encoding.null["split"] == split]
         if self.first.model not in self.layered_models:
             rows = rows[rows["layer"] == self.told_best(split)]
-        return rows.groupby("permutation")[column].max()
+        return rows.groupby("permutation")[column].max().to_numpy()
 
     @property
     def labels(self) -> list[str]:

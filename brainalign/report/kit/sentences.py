@@ -42,12 +42,10 @@ def _headline(material: Material, quantity: str, split: str) -> "pd.Series[float
     rows = material.summary_rows(quantity, split=split, model=first.model, method=first.method, layer=layer)
     if rows.empty:
         return None
-    row, nulls = rows.iloc[0].copy(), first.encoding.null
+    row = rows.iloc[0].copy()
     if first.model in material.layered_models and pd.notna(row["p"]):
-        column = {"identification": "accuracy", "pair matching": "accuracy", "largest r": "max_r"}
-        null = (
-            nulls[nulls["split"] == split].groupby("permutation")[column.get(quantity, "share_good")].max().to_numpy()
-        )
+        columns = {"identification": "accuracy", "pair matching": "accuracy", "largest r": "max_r"}
+        null = material.first_null(split, columns.get(quantity, "share_good"))
         row["p"] = permutation_test(row["value"] - TIE, null)
         row["null_mean"], row["null_95"] = null.mean(), np.quantile(null, 0.95)
     return row

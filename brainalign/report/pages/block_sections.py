@@ -288,7 +288,7 @@ def _zero_shot(material: kit.Material) -> kit.Section | None:
         wordings = rows[rows["model"].isin(material.wording_models)]
         one_hot = rows[rows["model"].isin(material.models_of("onehot"))]["value"]
         headline = rows[(rows["model"] == first.model) & (rows["layer"] == material.told_best(split))].iloc[0]
-        null = material.first_null(split, "accuracy").to_numpy()
+        null = material.first_null(split, "accuracy")
         name = material.name_of(first.model, headline["layer"])
         observed = {name: headline["value"], **dict(zip(wordings["layer"], wordings["value"], strict=True))}
         figure = figures.zero_shot(observed, null, random["value"].to_numpy(), name)
