@@ -318,6 +318,7 @@ class _Run:
                         f"{scheduler.address}: the scheduler ended or forgot the fit before it was done; "
                         "see its log, start it and its workers, and run again"
                     )
+                future.release()  # else what a worker had sent is computed again where that worker dies
                 yield numbers[future.key], result
         except BaseException:  # nothing of the rest is wanted
             self.client.cancel(futures)

@@ -1,7 +1,6 @@
 import os
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import torch
-from dask.distributed import Client, SchedulerPlugin, WorkerPlugin
+from dask.distributed import Client, SchedulerPlugin, WorkerPlugin, as_completed
 from jobs import peak_bytes
 from refusals import refused
 from shown import Record, cases
@@ -204,7 +203,7 @@ class Shards(WorkerPlugin):
 
 
 @cases((300, 6_000, "2GB", 300), (4_000, 200_000, "1GB", None))("sizes")
-def test_a_killed_worker_costs_its_shard(sizes, tmp_path: Path, threads: Client, record: Record) -> None:
+def test_a_killed_worker_costs_its_shard(sizes, tmp_path, threads, record: Record, monkeypatch) -> None:
     """Two dask workers fit a file larger than their memory, one is killed in the middle."""
     n_rows, n_targets, limit, shard = sizes
     X = np.random.default_rng(0).normal(size=(n_rows, 64)).astype(np.float32)
@@ -229,16 +228,24 @@ def test_a_killed_worker_costs_its_shard(sizes, tmp_path: Path, threads: Client,
         client.cluster.scheduler.add_plugin(finished)
         client.register_plugin(Shards(tmp_path / "shards"))
         pids = client.run(os.getpid)
-        killer = threading.Thread(target=kill_when, args=(finished, 3, next(iter(pids.values()))))
-        killer.start()
+        received: list[Any] = []
+
+        def completed(futures: list[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
+            for future, result in as_completed(futures, **options):
+                if future.key.startswith("fit_shard"):
+                    received.append(future.key)
+                    if len(received) == 10:
+                        os.kill(next(iter(pids.values())), signal.SIGKILL)
+                yield future, result
+
+        monkeypatch.setattr("dask.distributed.as_completed", completed)
         began = time.monotonic()
         shot = fit_distributed(Ridge(**ridge), *paths, coef=tmp_path / "shot.npy", client=client, **options)
         shot_s = time.monotonic() - began
-        killer.join()
         after = client.run(os.getpid)
     started, ended = ((tmp_path / f"shards.{state}").read_text().split() for state in ("executing", "memory"))
     n_shards, size = len(set(started)), paths[1].stat().st_size
-    again, twice = len(started) - n_shards, finished.times.total() - n_shards
+    again, twice = len(started) - n_shards, {key for key, times in finished.times.items() if times > 1}
     assert set(pids.values()) - set(after.values()) == {next(iter(pids.values()))}  # it died, and only it
     alone = calm  # one worker gives the same bits
     if shard is not None:
@@ -252,7 +259,7 @@ def test_a_killed_worker_costs_its_shard(sizes, tmp_path: Path, threads: Client,
     np.testing.assert_allclose(shot.cv_scores_[:, some], in_memory.cv_scores_, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(shot.coef_[:, some], in_memory.coef_, atol=1e-6 * np.abs(in_memory.coef_).max())
     assert n_shards > 16
-    assert twice <= 3  # done, but their scores not yet sent: what takes milliseconds in the reduced case
+    assert not twice.intersection(received[:8])  # what had come is never computed again
     # And one was in the making. The word that another was done can die with the worker: the ends are the workers' own.
     assert again <= len(ended) - n_shards + 1
     (worker_limit,) = limits
@@ -261,7 +268,7 @@ def test_a_killed_worker_costs_its_shard(sizes, tmp_path: Path, threads: Client,
     for quantity, value, expected in (
         ("size of the targets / memory limit of a worker", f"{size / worker_limit:.2f}", "> 1"),
         ("peak memory of a worker / its limit", f"{peak / worker_limit:.2f}", "< 0.95"),
-        ("shards, of which started again after the kill", f"{n_shards}, {again}", "at most 4 again"),
+        ("shards, of which started again after the kill", f"{n_shards}, {again}", "none that was received"),
         ("seconds, undisturbed and with the kill", f"{calm_s:.0f}, {shot_s:.0f}", "about the same"),
         ("results with and without the kill", "equal in every bit", "equal"),
     ):
@@ -272,9 +279,3 @@ def peak_memory() -> int:
     """Return the most bytes this process ever held; ru_maxrss would count those of the process that started it."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
-
-
-def kill_when(finished: Finished, n_shards: int, pid: int) -> None:
-    while len(finished.times) < n_shards:
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
