@@ -206,7 +206,7 @@ class Material(SubjectMaterial):
         return str(items.groupby("layer", sort=False)["correct"].mean().idxmax())
 
     def first_null(self, split: str, column: str) -> Values:
-        """Return what every permutation gives the first model and method: of a network the largest of its layers."""
+        """Read the null of the first model and method; of a network, in each permutation, the largest of its layers."""
         rows = self.first.encoding.null[self.first.encoding.null["split"] == split]
         if self.first.model not in self.layered_models:
             rows = rows[rows["layer"] == self.told_best(split)]
