@@ -79,7 +79,7 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     empty, scores = pd.DataFrame(), pd.DataFrame({"ceiling": [0.5], "reliable": True})
     captions = pd.DataFrame({"of": ["caption", "permuted", "shuffled"], "region": "reliable targets", "r": [0.3] * 3})
     captions["gain_low"] = [np.nan, -0.01 if fails else 0.1, 0.1]
-    words = pd.DataFrame({"space": ["grounded", "shuffled"], "measure": "top-1", "value": 0.2, "chance": 0.1})
+    words = pd.DataFrame({"space": ["grounded", "shuffled"], "measure": "2-way", "value": 0.6, "chance": 0.5})
     words = words.assign(p=[0.01, 0.01 if fails else 0.5], low=[0.15, 0.15 if fails else 0.05])
     material = kit.ImageMaterial(
         config(), "study", of, "02", decoded=decoded(fails), captions={"captions": empty, "captionscores": captions},
@@ -161,7 +161,7 @@ PAGES: dict[str, tuple[Make, list[tuple[str, ...]]]] = {
     "images": (images, [
         ("before the stimulus", ".578", "p = .0123"), ("exchanged between images", ".200", "limit .031"),
         ("before the image", "p = .0100"), ("Captions of other voxels", ".300"),
-        ("grounded in shuffled", ".200", "chance .100"), ("Random weights, twin", ".100"),
+        ("grounded in shuffled", ".600", "chance .500"), ("Random weights, twin", ".100"),
     ]),
     "blocks": (blocks, [("after permuting", ".560", "chance .500"), ("random spaces", ".700", "limit .643")]),
     "rdms": (rdms, [("twin a, random weights", ".310")]),

@@ -105,14 +105,14 @@ def _failed_words(material: kit.ImageMaterial) -> Iterator[kit.FailedControl]:
                 section="voxelcaptions",
             )
     scores = material.grounding.get("groundedscores", pd.DataFrame())
-    rows = {} if scores.empty else kit.by_name(scores[scores["measure"] == "top-1"], "space")
+    rows = {} if scores.empty else kit.by_name(scores[scores["measure"] == "2-way"], "space")  # tells most
     if (
         "shuffled" in rows
         and rows["shuffled"]["p"] < kit.LEVEL
         and rows["shuffled"]["low"] > rows["shuffled"]["chance"]
     ):
         yield kit.FailedControl(
-            "Words grounded in shuffled images find images, top-1",
+            "Words grounded in shuffled images find images, 2-way",
             float(rows["shuffled"]["value"]),
             "No word was trained with what it is said of, so that grounding needs no places to score.",
             float(rows["shuffled"]["chance"]),
