@@ -80,7 +80,7 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     captions = pd.DataFrame({"of": ["caption", "permuted", "shuffled"], "region": "reliable targets", "r": [0.3] * 3})
     captions["gain_low"] = [np.nan, -0.01 if fails else 0.1, 0.1]
     words = pd.DataFrame({"space": ["grounded", "shuffled"], "measure": "2-way", "value": 0.6, "chance": 0.5})
-    words = words.assign(p=[0.01, 0.01 if fails else 0.5], low=[0.15, 0.15 if fails else 0.05])
+    words = words.assign(p=[0.01, 0.01 if fails else 0.5], low=[0.55, 0.55 if fails else 0.45])
     material = kit.ImageMaterial(
         config(), "study", of, "02", decoded=decoded(fails), captions={"captions": empty, "captionscores": captions},
         encodings={("net", "ridge"): kit.ImageEncoding(scores, profile, empty, clusters)},
