@@ -5,7 +5,6 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import torch
 from seeded.recorded import as_they_were
 
 import brainalign.geometry as g
@@ -103,7 +102,6 @@ def beside_people() -> Any:
     )  # fmt: skip
 
 
-@torch.random.fork_rng(devices=[])  # affine_head draws what it overwrites
 def alignment_study() -> Any:
     layers = {
         ("net", "b"): OBJECTS, ("net", "c"): np.sin(OBJECTS), ("other", "a"): OBJECTS[:, ::-1] + np.cos(OBJECTS),
