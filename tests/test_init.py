@@ -35,7 +35,7 @@ from brainalign.cli import main
 from brainalign.commands import init_study
 from brainalign.datasets import audit_study, read_array, read_rdm_study, read_subject
 from brainalign.datasets.formats import read_block_labels
-from brainalign.datasets.studies import read_categories
+from brainalign.datasets.studies import read_categories, read_continuous
 from brainalign.io import read_text_table
 from brainalign.study import Study, load_descriptor, read_vectors
 from worlds import labs
@@ -1442,6 +1442,24 @@ def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
         assert "features: {extractor: table, file: features.npy}" in (tmp_path / "study.yaml").read_text()
         assert words["run"].tolist() == ["run1", "run2", "run3"]
         assert words[["onset_s", "duration_s"]].astype(float).to_numpy().tolist() == [[1, 0.5], [2, 0.5], [3, 0.5]]
+
+
+def test_series_of_regions_in_tables_are_the_responses_to_stories(tmp_path: Path) -> None:
+    """As parcellations are saved: a file for each person and story, with an index, with names of regions or without."""
+    signals = {(who, run): rng.normal(size=(60, 3)).round(4) for who in ("AB", "CD") for run in ("sea", "wood", "hill")}
+    for run in ("sea", "wood", "hill"):
+        words = "".join(f"{2 * k}\tw{k}\n" for k in range(50))
+        (tmp_path / f"{run}.tsv").write_text(f"onset\tword\n{words}")
+    for named in (True, False):
+        for (who, run), values in signals.items():
+            (file := tmp_path / "bold" / who / f"{run}.csv").parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(values, columns=["V1", "A1", "IFG"]).to_csv(file, index=named, header=named)
+        (tmp_path / "bold" / "AB" / "sea_motion.csv").write_text("x,y\n" + "0.5,0.25\n" * 60)
+        study = described(tmp_path)
+        for (who, run), values in signals.items():
+            np.testing.assert_array_equal(np.load(tmp_path / study.recordings[who].files[run]), values)
+        names = read_continuous(study, "CD").responses.targets["target_id"].tolist()
+        assert names == (["V1", "A1", "IFG"] if named else ["parcel-0001", "parcel-0002", "parcel-0003"])
 
 
 def test_images_are_known_in_other_letters_and_asked_for_in_doubt(tmp_path: Path, fails) -> None:

@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from brainalign.study import Name, Strict
+from brainalign.study import Name, Names, Strict
 
 
 class AlignSettings(Strict):
     """Options of the align stage: networks aligned with odd-one-out judgements."""
 
     teacher: Name | None = Field(None, description="model that learns from people; without it nothing is aligned")
-    students: tuple[Name, ...] | None = Field(None, description="models that learn from it; all others by default")
+    students: Names | None = Field(None, description="models that learn from it; all others by default")
     choices: Literal["judged", "sparse", "variational"] = Field(
         "judged",
         description="what the teacher learns: single choices, or the probabilities of an embedding that is fitted to "

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.study import Name, Strict, Strings, text_column
 
+Positive = Annotated[float, Field(gt=0)]
 CAPTIONERS = ("attributes", "vocabulary", "nearest", "prefix")
 
 
@@ -37,12 +38,12 @@ class CaptionSettings(Strict):
     bank: Path | None = Field(
         None, description="embeddings of other images: an artifact of features, or a .npy; training images else"
     )
-    temperature: Literal["auto"] | float = Field(
+    temperature: Literal["auto"] | Positive = Field(
         "auto",
         description="of the softmax over the bank that prefix and functions read; of attributes' shares alone, and not "
         "of vocabulary and nearest; auto: best on validation images",
     )
-    temperatures: tuple[float, ...] = Field((1, 3, 5, 10, 20, 30, 60, 100, 150, 300), min_length=1)
+    temperatures: tuple[Positive, ...] = Field((1, 3, 5, 10, 20, 30, 60, 100, 150, 300), min_length=1)
     alphas: tuple[float, ...] = Field((1e-3, 1e-2, 0.1, 1, 10, 100), min_length=1)
     nulls: int = Field(19, ge=2, description="exchanges of images, for every voxel anew")
     q: float = Field(0.05, gt=0, lt=1, description="false discovery rate of attributes and of captions that predict")
@@ -57,14 +58,6 @@ class CaptionSettings(Strict):
                 f"captioner must be one of {', '.join(CAPTIONERS)}, or module:function; got {value!r}"
                 f"{did_you_mean(value, CAPTIONERS)}"
             )
-        return value
-
-    @field_validator("temperatures", "temperature")
-    @classmethod
-    def _are_positive(cls, value: object) -> object:
-        given = value if isinstance(value, tuple) else (value,)
-        if value != "auto" and not all(isinstance(each, float | int) and 0 < each < float("inf") for each in given):
-            raise ValueError("temperatures must be above 0 and finite; the limits are shown as controls anyway")
         return value
 
     @model_validator(mode="after")

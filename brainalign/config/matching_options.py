@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from brainalign.checks import BrainalignError, check_columns, listed
-from brainalign.study import Name, Strict
+from brainalign.study import DistinctNames, Strict
 
 Measure = Literal[
     "cka",
@@ -30,7 +30,7 @@ Measure = Literal[
 class MatchSettings(Strict):
     """Options of the match stage: networks beside networks, without any brain."""
 
-    models: tuple[Name, ...] = Field((), description="networks whose layers are compared; none: no such comparison")
+    models: DistinctNames = Field((), description="networks whose layers are compared; none: no such comparison")
     measures: tuple[Measure, ...] = Field(
         ("cka", "procrustes", "one_to_one", "soft"), min_length=1, description="the first one is drawn"
     )

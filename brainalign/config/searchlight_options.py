@@ -5,13 +5,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from brainalign.study import Hemisphere, Name, Strict, Strings
+from brainalign.study import DistinctNames, Hemisphere, Strict, Strings
 
 
 class SearchlightSettings(Strict):
     """Options of the searchlight stage: the geometry of every neighbourhood of the brain against those of models."""
 
-    models: tuple[Name, ...] = Field((), description="a map of each; none: no searchlights")
+    models: DistinctNames = Field((), description="a map of each; none: no searchlights")
     subjects: Strings | None = Field(None, description="fMRI subjects: all of a dataset where not given")
     radius_mm: float = Field(10.0, gt=0, description="of balls in volumes and of discs along the mesh on surfaces")
     n_nearest: int | None = Field(None, ge=2, description="on surfaces: so many nearest vertices instead of a radius")

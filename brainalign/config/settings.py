@@ -30,7 +30,7 @@ from brainalign.config.models import Model, ModelUse
 from brainalign.config.searchlight_options import SearchlightSettings
 from brainalign.config.series_options import SeriesSettings
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
-from brainalign.study import DatasetName, Name, Strict, Study, check_known
+from brainalign.study import DatasetName, Name, Names, Strict, Study, check_known
 
 
 class PrepareSettings(Strict):
@@ -201,8 +201,8 @@ class DatasetUse(Strict):
 
     descriptor: Path
     optional: bool = Field(False, description="leave it out, with a message, where its files cannot be found")
-    models: tuple[Name, ...] | None = Field(None, min_length=1)
-    methods: tuple[Name, ...] | None = Field(None, min_length=1)
+    models: Names | None = None
+    methods: Names | None = None
 
 
 class Config(Strict):
@@ -269,11 +269,8 @@ class Config(Strict):
         methods = {f"datasets.{dataset}.methods": use.methods or () for dataset, use in self.datasets.items()}
         for kind, known, places in (("models", self.models, models), ("methods", self.methods, methods)):
             for place, named in places.items():
-                for name in named:
-                    if name is not None:
-                        check_known(place, name, known, kind)
-                if len(set(named)) < len(named):
-                    raise ValueError(f"{place}: {', '.join(map(str, named))}: one is named twice; leave it there once")
+                for name in filter(None, named):
+                    check_known(place, name, known, kind)
         check_contest(self.contest, self.models, self.methods)
         self.converge.check(self.models, self.methods)
         self.synthesize.check_models(self.models)

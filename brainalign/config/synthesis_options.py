@@ -106,13 +106,6 @@ class SynthesizeSettings(Strict):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
-    @field_validator("regions")
-    @classmethod
-    def _regions_are_different(cls, regions: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if regions is not None and len(set(regions)) < len(regions):
-            raise ValueError(f"{', '.join(regions)}: a region is named twice")
-        return regions
-
     @model_validator(mode="after")
     def _steps_can_be_repeated(self) -> Self:
         if self.recurrence > 1 and self.scheduler not in (None, *REPEATING):

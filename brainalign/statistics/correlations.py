@@ -72,22 +72,14 @@ def _positions(group: NDArray[Any]) -> NDArray[np.intp]:
 
 def _membership(groups: Groups | None, defined: NDArray[np.bool_]) -> sparse.csr_array:
     """Return the matrix (n_targets, n_groups) that averages the defined targets of each group; NaN for none."""
-    groups = [] if groups is None else groups
-    n = len(defined)
-    rows: list[NDArray[np.intp]] = []
-    weights: list[NDArray[np.float64]] = []
-    for number, group in enumerate(groups):
-        group = _positions(group)
+    n, kept = len(defined), list[NDArray[np.intp]]()
+    for number, group in enumerate(map(_positions, [] if groups is None else groups)):
         if len(group) and not (group.min() >= 0 and group.max() < n):
             raise BrainalignError(f"group {number} names target {group.max()}, but there are {n} targets, from 0")
-        kept = group[defined[group]]
-        rows.append(kept)
-        weights.append(np.full(len(kept), 1 / max(len(kept), 1)))
-    columns = [np.full(len(part), number) for number, part in enumerate(rows)]
-    if not rows:
-        return sparse.csr_array((n, 0))
-    entries = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
-    return sparse.csr_array(entries, shape=(n, len(groups)))
+        kept.append(group[defined[group]])
+    sizes = np.array([len(group) for group in kept], dtype=np.intp)
+    rows, columns = np.concatenate([np.empty(0, dtype=np.intp), *kept]), np.repeat(np.arange(len(kept)), sizes)
+    return sparse.csr_array((1 / np.repeat(sizes, sizes), (rows, columns)), shape=(n, len(kept)))
 
 
 def _hide_empty(means: NDArray[np.float64], groups: Groups | None, defined: NDArray[np.bool_]) -> NDArray[np.float64]:

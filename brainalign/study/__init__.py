@@ -15,6 +15,7 @@ from brainalign.study.image_words import text_column as text_column
 from brainalign.study.image_words import words as words
 from brainalign.study.image_words import written_captions as written_captions
 from brainalign.study.parsing import RUN_KEYS, Name, Strict, cache_folder, check_known, parse, read_yaml
+from brainalign.study.parsing import DistinctNames as DistinctNames
 from brainalign.study.parsing import Names as Names
 from brainalign.study.parsing import Seeds as Seeds
 from brainalign.study.parsing import Strings as Strings

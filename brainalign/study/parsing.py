@@ -23,16 +23,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _differ(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("a number is there twice")
-    return seeds
+def _differ(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    if twice := listed([*dict.fromkeys(each for each in given if given.count(each) > 1)]):
+        raise ValueError(f"{twice} is there twice; name it once")
+    return given
 
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
 Paths = Path | Annotated[tuple[Path, ...], Field(min_length=1)]
-Names = Annotated[tuple[Name, ...], Field(min_length=1)]
-Strings = Annotated[tuple[str, ...], Field(min_length=1)]
+DistinctNames = Annotated[tuple[Name, ...], AfterValidator(_differ)]
+Names = Annotated[DistinctNames, Field(min_length=1)]
+Strings = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_differ)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_differ)]
 M = TypeVar("M", bound=BaseModel)
 

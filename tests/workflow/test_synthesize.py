@@ -233,7 +233,7 @@ def test_options_are_checked_before_any_rule(tmp_path: Path) -> None:
         ({"check": {"model": "net", "layer": "block3"}}, "'block3' is not among the layers of net"),
         ({"check": {"model": "pixels", "layer": "pixels"}}, "guide and check both read pixels"),
         ({"check": None}, "check is missing"),
-        ({"regions": ["red", "red"]}, "named twice"),
+        ({"regions": ["red", "red"]}, "red is there twice"),
     ):
         refused(words, config, tmp_path, **changes)
 

@@ -25,7 +25,7 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
     runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
     volumes, masks, _ = lab.volumes()
     raws = [path for path in lab.ending(*labs.RAW) if path.suffix != ".fif" or path.stem.endswith("raw")]
-    data = [*lab.ending(*ARRAYS, *CIFTI), *volumes, *raws]
+    data = [*lab.ending(*ARRAYS, *CIFTI), *volumes, *raws] or unpack.unpack_series(lab, runs)
     run_of = {path: run for path in data for run in runs if re.search(labs.as_word(run), path.name.split(".")[0])}
     recordings: dict[str, Any] = {}
     people = labs.by_subject([*run_of], runs)

@@ -39,6 +39,7 @@ MOMENT = re.compile(r"(?i)(?:time|latency|bin|t)(?:[-_ .]?(?:bin|point|index|sta
 # Columns that mark trials to be used, or not, and copies of tables that mark them in one.
 KEPT, COUNTED = r"(?i:(is[-_ ]?)?(kept|keep|included?|accept(ed)?|good)([-_ ]?(trial|epoch)s?)?)", "counted"
 EXCLUDED = re.compile(rf"(?i){LEFT_OUT}|exclu(ded?)?|ausgeschlossen|bad|reject(ed)?|{KEPT}").fullmatch
+NO_RESPONSES = re.compile("(?i)feature|vector|embed|regressor|confound|motion|eye|gaze")  # tables of numbers called so
 OF_TRIAL = "of_trial"  # the first row of a target that no other column tells apart is of the first trial, and so on
 
 
@@ -826,6 +827,33 @@ def unpack_tables(lab: Lab) -> None:
         lab.remark("stimuli", f"..._values.npy are the {what} of {which}")
 
 
+def unpack_series(lab: Lab, runs: Collection[str]) -> list[Path]:
+    """Write tables of numbers that are called as runs are, a row for each volume, as arrays with a table of regions.
+
+    A first column that counts, or tells the time, is none.
+    """
+    series, regions = dict[Path, Path](), set[tuple[str, ...]]()
+    for path in filter(lab.holds_vectors, lab.ending(*labs.TABLES)):
+        if not any(re.search(labs.as_word(run), path.stem) for run in runs) or NO_RESPONSES.search(path.stem):
+            continue
+        rows = pd.read_csv(lab.folder / path, sep=None, engine="python", header=None, dtype=str).fillna("").to_numpy()
+        named = not all(map(labs.is_number, rows[0]))
+        values = pd.DataFrame(rows[named:]).apply(pd.to_numeric, errors="coerce").to_numpy()
+        steps = np.diff(values[:, 0])
+        counts = int(len(steps) > 1 and steps[0] > 0 and np.allclose(steps, steps[0]))
+        series[path] = path.with_name(f"{path.stem}_values.npy")
+        np.save(lab.folder / series[path], values[:, counts:])
+        regions.add(tuple(rows[0, counts:]) if named else ())
+    units = [Path("regions_units.tsv")] if len(regions) == 1 and () not in regions else []
+    for file in units:
+        lab.write(file, [["target_id", "roi"], *([name, name] for names in regions for name in names)])
+    lab.written |= {*series.values()}
+    lab.files = [path for path in lab.files if path not in series] + [*series.values(), *units]
+    if series:
+        lab.remark("recordings", f"..._values.npy are the columns of {next(iter(series))} and its like")
+    return [*series.values()]
+
+
 def _write_person(lab: Lab, at: Path, values: NDArray[Any], trials: pd.DataFrame, units: pd.DataFrame) -> None:
     files = [at.with_name(f"{at.name}_{kind}") for kind in ("values.npy", "trials.tsv", "units.tsv")]
     lab.written |= {*files}
@@ -840,7 +868,7 @@ def _counts(lab: Lab, path: Path, trials: pd.DataFrame) -> dict[str, pd.DataFram
     found: dict[str, pd.DataFrame] = {}
     shared = {of: len({*labs.words_of(path)} & {*labs.words_of(of)}) for of in lab.ending(*labs.TABLES)}
     for file in (of for of in shared if of.parent == path.parent and of not in lab.tables("stimulus_id")):
-        is_other = re.search("(?i)feature|vector|embed|regressor|confound|motion|eye|gaze", file.stem)
+        is_other = NO_RESPONSES.search(file.stem)
         table = read_table(lab.folder / file) if lab.holds_vectors(file) and not is_other else pd.DataFrame()
         if len(table) != len(trials) == table.shape[1] - 1:  # of voxels, which are numbered
             table = table.set_index(table.columns[0]).T.rename(columns="voxel{}".format)

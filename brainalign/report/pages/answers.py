@@ -158,7 +158,9 @@ def answer_of_runs(
     if opening != NOT_SHOWN and others["r"].notna().any():
         top = others.iloc[int(np.nanargmax(others["r"]))]
         words += f" Of regions r is highest in {top['region']}: {top['model']}, {kit.number(top['r'])}"
-        words += f", p {kit.p_equals(top['p'])}, not corrected for regions."
+        words += f", p {kit.p_equals(top['p'])}, not corrected for regions"
+        unread = tested[(tested["region"] == top["region"]) & (tested["kind"] == "control")].dropna(subset="r")
+        words += "".join(f"; {of.model} alone {kit.number(of.r)}" for of in unread.nlargest(1, "r").itertuples()) + "."
     numbers = [_number(f"mean r, {region}", best, f"95 % of the null below {kit.number(best['null_95'])}")]
     share = {"name": "targets predicted by themselves", "value": f"{best['share'] * best['n_targets']:.0f}"}
     numbers.append(share | {"control": f"of {best['n_targets']:,}, p < .05 corrected for all"})
