@@ -1448,9 +1448,8 @@ def test_series_of_regions_in_tables_are_the_responses_to_stories(tmp_path: Path
     """As parcellations are saved: a file for each person and story, with an index, with names of regions or without."""
     signals = {(who, run): rng.normal(size=(60, 3)).round(4) for who in ("AB", "CD") for run in ("sea", "wood", "hill")}
     for run in ("sea", "wood", "hill"):
-        words = "".join(f"{2 * k}\tw{k}\n" for k in range(50))
-        (tmp_path / f"{run}.tsv").write_text(f"onset\tword\n{words}")
-    for named in (True, False):
+        (tmp_path / f"{run}.tsv").write_text("onset\tword\n" + "".join(f"{2 * k}\tw{k}\n" for k in range(50)))
+    for named, names in ((True, ["V1", "A1", "IFG"]), (False, ["parcel-0001", "parcel-0002", "parcel-0003"])):
         for (who, run), values in signals.items():
             (file := tmp_path / "bold" / who / f"{run}.csv").parent.mkdir(parents=True, exist_ok=True)
             pd.DataFrame(values, columns=["V1", "A1", "IFG"]).to_csv(file, index=named, header=named)
@@ -1458,8 +1457,7 @@ def test_series_of_regions_in_tables_are_the_responses_to_stories(tmp_path: Path
         study = described(tmp_path)
         for (who, run), values in signals.items():
             np.testing.assert_array_equal(np.load(tmp_path / study.recordings[who].files[run]), values)
-        names = read_continuous(study, "CD").responses.targets["target_id"].tolist()
-        assert names == (["V1", "A1", "IFG"] if named else ["parcel-0001", "parcel-0002", "parcel-0003"])
+        assert read_continuous(study, "CD").responses.targets["target_id"].tolist() == names
 
 
 def test_images_are_known_in_other_letters_and_asked_for_in_doubt(tmp_path: Path, fails) -> None:

@@ -174,7 +174,9 @@ def test_a_group_is_counted(kept: Kept) -> None:
     rows = group_rows([0.1, 0.1])
     assert answer_of_group(rows, ["net", "twin"], 2) is None
     kept(answer_of_group(rows[rows["model"] == "net"].drop(columns="chance"), [], 2))
-    assert answer_of_group(rows, ["twin"], 3).opening == "Yes."
+    for best, opening in ((0.0, "Yes."), (1.0, "Above chance, but not above twin.")):
+        found = answer_of_group(rows.assign(value=rows["value"].where(rows["model"] == "net", best)), ["twin"], 3)
+        assert (found.opening, found.holds) == (opening, best == 0)
     rows.loc[0, ["value", "low"]] = np.nan  # in one subject nothing repeats
     partial = answer_of_group(rows, ["twin"], 2)
     assert "in 1 of 2 subjects, mean r .200 over 1 of them (" in partial.words

@@ -284,10 +284,8 @@ def answer_of_group(
          "control": f"range {kit.number(mine['value'].min())} to {kit.number(mine['value'].max())}"},
         *_control_number(None if control is None else pd.Series({**control, "low": np.nan}), beside),
     ]  # fmt: skip
-    figure = kit.ranked_models(table, measure=measure)
-    panel = kit.captioned(
-        "rankingofgroup", "Mean over subjects", figure, table, id="ranking", controls=table["control"].any()
-    )
+    figure, grey = kit.ranked_models(table, measure=measure), table["control"].any()
+    panel = kit.captioned("rankingofgroup", "Mean over subjects", figure, table, id="ranking", controls=grey)
     # Of subjects in whom nothing is predicted one in twenty comes out above chance: so many of them by luck alone. What
     # is shared, as stimuli are, makes the best of several models best in all: each p counts for all of the models.
     of, n_models = len(mine), int((~table["control"].astype(bool)).sum())
@@ -297,6 +295,8 @@ def answer_of_group(
     opening = f"In {above} of {n} subjects." if above else NOT_SHOWN
     if not holds and above:
         opening = f"{NOT_SHOWN[:-1]}: {above} of {n} subjects may be luck."
+    elif above and control is not None and control["value"] >= best["value"]:
+        opening, holds = f"Above chance, but not above {control['name']}.", False
     elif above == len(mine):
         opening = "Yes."
     return kit.Answer(question, opening, words, holds, panel, numbers)

@@ -24,15 +24,14 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
     controls = [*material.uninformed, *told.loc[told["kind"] == "control", "model"].unique()]
     drawn = told[told["region"].isin(told["region"].unique()[:MOST_REGIONS])]  # an atlas would fill 100 rows of panels
     figure = group_figure(drawn, list(told["model"].unique()), controls)
-    cut, confidence = len(drawn) < len(told), material.config.confidence
-    known = drawn["low"].notna().any()
-    panel = captioned("grouprunscores", "r by region", figure, told, cut=cut, confidence=confidence, intervals=known)
+    options = {"cut": len(drawn) < len(told), "intervals": drawn["low"].notna().any()}
+    panel = captioned("grouprunscores", "r by region", figure, told, confidence=material.config.confidence, **options)
     sections = [Section("prediction", "Models in every subject", [panel]), *group_maps(material)]
     # All targets are called reliable in those subjects of whom some are not.
     first = told[told["region"].isin((RELIABLE, EVERYWHERE)) & (told["kind"] != "joint")].assign(quantity="mean r")
     draws = material.config.encode.of("continuous").null_draws
     measure = f"mean r of {RELIABLE if (first['region'] == RELIABLE).any() else EVERYWHERE}"
-    answer = answer_of_group(first, controls, first["subject"].nunique(), measure=measure, n_permutations=draws)
-    return Chapter(
-        kind, sections, [*mapped_findings(material), *material.descriptor.notes], answer=answer, summary=told
-    )
+    words = {"measure": measure, "beside": "what models know is beyond it"}
+    answer = answer_of_group(first, controls, first["subject"].nunique(), n_permutations=draws, **words)
+    findings = [*mapped_findings(material), *material.descriptor.notes]
+    return Chapter(kind, sections, findings, answer=answer, summary=told)
