@@ -332,7 +332,7 @@ def evaluate(
         0: no null. Where targets outnumber them, and each is fitted by itself, those that fewer than 10 reach are
         permuted 10 times as often (Besag and Clifford 1991): a false discovery rate over many needs smaller p.
     groups : array (n_rows,), optional
-        Of the inner cross-validation; runs or stimuli, as folds leave out, where not given.
+        Of the inner cross-validation; runs where not given.
     wholes : array (n_rows,), optional
         Of held-out stimuli: labels, as of passages, that the null exchanges in place of stimuli. Where folds test
         several, .09 to .15 of targets that share nothing with features but the bounds of passages had p < .05 else.
@@ -349,7 +349,7 @@ def evaluate(
     """
     check_folds(folds, len(responses))
     rng, by_run = np.random.default_rng(seed), leave_out == "run"
-    inner = groups if groups is not None else runs if by_run else stimulus_ids
+    inner = runs if groups is None else groups
     scored: Callable[..., FoldScores] = partial(
         encode_folds, encoder, folds=folds, groups=inner, inputs=inputs, leave_out=leave_out
     )
