@@ -24,8 +24,9 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
     controls = [*material.uninformed, *told.loc[told["kind"] == "control", "model"].unique()]
     drawn = told[told["region"].isin(told["region"].unique()[:MOST_REGIONS])]  # an atlas would fill 100 rows of panels
     figure = group_figure(drawn, list(told["model"].unique()), controls)
-    options = {"cut": len(drawn) < len(told), "intervals": drawn["low"].notna().any()}
-    panel = captioned("grouprunscores", "r by region", figure, told, confidence=material.config.confidence, **options)
+    cut, confidence = len(drawn) < len(told), material.config.confidence
+    known = drawn["low"].notna().any()
+    panel = captioned("grouprunscores", "r by region", figure, told, cut=cut, confidence=confidence, intervals=known)
     sections = [Section("prediction", "Models in every subject", [panel]), *group_maps(material)]
     # All targets are called reliable in those subjects of whom some are not.
     first = told[told["region"].isin((RELIABLE, EVERYWHERE)) & (told["kind"] != "joint")].assign(quantity="mean r")
