@@ -832,26 +832,26 @@ def unpack_series(lab: Lab, runs: Collection[str]) -> list[Path]:
 
     A first column that counts, or tells the time, is none.
     """
-    series, regions = dict[Path, Path](), set[tuple[str, ...]]()
-    for path in filter(lab.holds_vectors, lab.ending(*labs.TABLES)):
-        if not any(re.search(labs.as_word(run), path.stem) for run in runs) or NO_RESPONSES.search(path.stem):
-            continue
+    tables = [path for path in lab.ending(*labs.TABLES) if any(re.search(labs.as_word(run), path.stem) for run in runs)]
+    tables = [path for path in tables if lab.holds_vectors(path) and not NO_RESPONSES.search(path.stem)]
+    if max(map(len, labs.by_subject(tables, runs).values()), default=0) < 2:  # one run of a person is no story
+        return []
+    files, regions = [path.with_name(f"{path.stem}_values.npy") for path in tables], set[tuple[str, ...]]()
+    lab.written |= {*files}
+    for path, file in zip(tables, files, strict=True):
         rows = pd.read_csv(lab.folder / path, sep=None, engine="python", header=None, dtype=str).fillna("").to_numpy()
         named = not all(map(labs.is_number, rows[0]))
         values = pd.DataFrame(rows[named:]).apply(pd.to_numeric, errors="coerce").to_numpy()
         steps = np.diff(values[:, 0])
         counts = int(len(steps) > 1 and steps[0] > 0 and np.allclose(steps, steps[0]))
-        series[path] = path.with_name(f"{path.stem}_values.npy")
-        np.save(lab.folder / series[path], values[:, counts:])
+        np.save(lab.folder / file, values[:, counts:])
         regions.add(tuple(rows[0, counts:]) if named else ())
     units = [Path("regions_units.tsv")] if len(regions) == 1 and () not in regions else []
     for file in units:
         lab.write(file, [["target_id", "roi"], *([name, name] for names in regions for name in names)])
-    lab.written |= {*series.values()}
-    lab.files = [path for path in lab.files if path not in series] + [*series.values(), *units]
-    if series:
-        lab.remark("recordings", f"..._values.npy are the columns of {next(iter(series))} and its like")
-    return [*series.values()]
+    lab.files = [path for path in lab.files if path not in tables] + files + units
+    lab.remark("recordings", f"..._values.npy are the columns of {tables[0]} and its like")
+    return files
 
 
 def _write_person(lab: Lab, at: Path, values: NDArray[Any], trials: pd.DataFrame, units: pd.DataFrame) -> None:
