@@ -1444,7 +1444,7 @@ def test_words_beside_sounds_or_films_are_read(tmp_path: Path) -> None:
         assert words[["onset_s", "duration_s"]].astype(float).to_numpy().tolist() == [[1, 0.5], [2, 0.5], [3, 0.5]]
 
 
-def test_series_of_regions_in_tables_are_the_responses_to_stories(tmp_path: Path) -> None:
+def test_series_of_regions_in_tables_are_the_responses_to_stories(tmp_path: Path, fails) -> None:
     """As parcellations are saved: a file for each person and story, with an index, with names of regions or without."""
     signals = {(who, run): rng.normal(size=(60, 3)).round(4) for who in ("AB", "CD") for run in ("sea", "wood", "hill")}
     for run in ("sea", "wood", "hill"):
@@ -1458,6 +1458,8 @@ def test_series_of_regions_in_tables_are_the_responses_to_stories(tmp_path: Path
         for (who, run), values in signals.items():
             np.testing.assert_array_equal(np.load(tmp_path / study.recordings[who].files[run]), values)
         assert read_continuous(study, "CD").responses.targets["target_id"].tolist() == names
+    remove(path for path in tmp_path.glob("bold/*/*") if path.name != "sea.csv")  # one run of a person is no story
+    fails("sea.csv as .npy", init_anew, tmp_path)
 
 
 def test_images_are_known_in_other_letters_and_asked_for_in_doubt(tmp_path: Path, fails) -> None:
