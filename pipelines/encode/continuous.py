@@ -25,8 +25,10 @@ from brainalign.workflow import Job
 EVERYWHERE = "all targets"
 Bands = Mapping[str, scoring.Band]
 Fits = Mapping[str, scoring.RunFit]
+Parts = Mapping[str, Values]  # of R² (n_runs, n_targets)
 Tests = Mapping[str, tuple[Values, Values]]  # what was found of each model, and its null
 MOST_IN_SETS = 3  # models of which every set is told; of more, pairs
+CHANCE_DRAWS = 20  # for a mean over runs and targets
 MOST_COLUMNS = 10_000  # decomposed for every pair of folds: some minutes each
 
 
@@ -102,7 +104,7 @@ def encode_continuous(job: Job) -> None:
             for region, places in runs.regions.items()
             for delay, weight in zip(shown, fits[model].weights[:, places].mean(axis=1), strict=True)
         ]
-    options: Any = {"n_candidates": settings.n_candidates, "n_components": kept, "seed": job.seed, "with_trained": True}
+    options: Any = {"n_candidates": settings.n_candidates, "n_components": kept, "seed": job.seed}
     fits["all"] = encoding.fit_runs(list(bands.values()), *runs.fitted, **options)
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features, mean over targets")
     _save_scores(job, runs, fits, bands, {"all": "joint"} | dict.fromkeys(controls, "control"), layer_rows)
@@ -190,34 +192,33 @@ def _save_shares(job: Job, runs: _Runs, together: scoring.RunFit, bands: Bands, 
     several = [of for n in range(2, largest + 1) for of in combinations(models, n)]
     less = encoding.fits_without(bands, *runs.fitted, sets=several, **options) | {(): together}
     every_set = {statistics.SHARING.join(of): of for of in (*zip(bands, strict=True), *several)}
-    own = runs.of_set("")
-    common = {name: scoring.common_r2(of, less)[own] for name, of in every_set.items()}
-    limits = {name: scoring.common_r2(of, less, limit=True)[own] for name, of in every_set.items()}
-    limits["all"] = together.limit_r2[own]
-    Y, labels, delays, folds = runs.fitted
+    own, (Y, labels, delays, folds) = runs.of_set(""), runs.fitted
+    found = {left: fit.r2[own] for left, fit in less.items()}
+    common = {name: scoring.common_r2(of, found) for name, of in every_set.items()}
+    turns = {run: turn[:CHANCE_DRAWS] for run, turn in runs.turns.items()}
+    for left, fit in less.items():
+        others = [band for name, band in bands.items() if name not in left]
+        found[left] = scoring.corrected_r2(others, Y, labels, delays, fit, turns, folds)[own]
+    corrected = {name: scoring.common_r2(of, found) for name, of in every_set.items()} | {"all": found[()]}
     tests, kept = {}, options["n_components"]
     for name in bands:
         others = [band for other, band in bands.items() if other != name]
         fit = encoding.fit_runs(others, *runs.fitted, n_components=kept, even=True)
         tests[name] = scoring.unique_null(bands, name, fit, Y, labels, delays, runs.turns, folds, runs.sets[""])
     split = dict(zip(bands, together.split[own].swapaxes(0, 1), strict=True))
-    shares = pd.DataFrame(_share_rows(runs, together.r2[own], split, common, tests))
-    shares["limit"] = [
-        float(np.nanmean(limits[name][:, runs.regions[region]])) if name in limits else np.nan
-        for name, region in zip(shares["model"], shares["region"], strict=True)
-    ]
-    left = (
+    shares = pd.DataFrame(_share_rows(runs, together.r2[own], split, common, corrected, tests))
+    told = (
         "one-sided, of the covariance of what a model predicts beside others, at one penalty, with what they "
         f"leave unexplained of runs left out; what they leave {runs.turned}, and refitted"
     )
-    job.save("runshares", shares, p=left, limit="of endless data: half the sum of runs left out and runs trained on")
+    job.save("runshares", shares, p=told, corrected=f"for R² of responses {runs.turned}, and refitted")
     targets = []
     for name, part in common.items():
         mean = np.nanmean(part, axis=0)
         table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "model": name, "unique": mean})
         if name in tests:
-            corrected = statistics.permutation_test(*tests[name], "max")
-            table = table.assign(p=statistics.permutation_test(*tests[name]), p_fwer=corrected)
+            p = statistics.permutation_test(*tests[name])
+            table = table.assign(p=p, p_fwer=statistics.permutation_test(*tests[name], "max"))
         targets.append(table)
     values = np.stack([table["unique"].to_numpy() for table in targets])
     images = brain_maps(runs.responses.targets, values, names=list(common))
@@ -301,7 +302,7 @@ def _score_rows(
 
 
 def _share_rows(
-    runs: _Runs, r2: Values, split: Mapping[str, Values], common: Mapping[str, Values], tests: Tests
+    runs: _Runs, r2: Values, split: Parts, common: Parts, corrected: Parts, tests: Tests
 ) -> list[dict[str, object]]:
     """List what every model adds to the R² of the joint fit: product measure, and what is lost without it.
 
@@ -310,18 +311,19 @@ def _share_rows(
     rows: list[dict[str, object]] = []
     for region, places in runs.regions.items():
         whole = float(np.nanmean(r2[:, places]))
-        rows.append({"model": "all", "region": region, "product": whole, "unique": np.nan, "low": np.nan})
+        beside_chance = {name: float(np.nanmean(part[:, places])) for name, part in corrected.items()}
+        rows.append({"model": "all", "region": region, "product": whole, "corrected": beside_chance["all"]})
         told = 0.0
         for name, of_runs in common.items():
             part = np.nanmean(of_runs[:, places], axis=1)
             product = float(np.nanmean(split[name][:, places])) if name in split else np.nan
             rows.append({"model": name, "region": region, "product": product, "unique": float(part.mean())})
-            rows[-1] |= runs.interval(part)
+            rows[-1] |= runs.interval(part) | {"corrected": beside_chance[name]}
             if name in tests:
                 found, null = tests[name]
                 rows[-1]["p"] = _against(np.nanmean(found[places]), null[:, places])["p"]
             told += float(part.mean())
-        rows.append({"model": "shared", "region": region, "product": np.nan, "unique": whole - told})
+        rows.append({"model": "shared", "region": region, "unique": whole - told})
     return rows
 
 

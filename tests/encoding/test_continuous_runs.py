@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from brainalign import encoding
 from brainalign.encoding import scoring
 from brainalign.regression import ALPHAS, DelayedFeatures
-from brainalign.statistics import pearson, permutation_test
+from brainalign.statistics import pearson, permutation_test, r2
 
 DELAYS = (1, 2, 3)
 
@@ -31,7 +31,7 @@ def test_predictions_are_those_of_ridge_on_a_design_written_out(rng: np.random.G
     X, Y = np.c_[smooth(rng, 180, 3) * [0.1, 0.1, 10], np.full(180, 7.0)], rng.normal(size=(180, 2))  # one is constant
     Y[2:] += 10 * X[:-2, :2]
     shapes = np.array([[0.2, 1.0, 0.0], [0.6, 0.0, -1.0], [0.4, 0.0, 0.0]])
-    fit = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS, with_trained=True)
+    fit = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS)
     again, weights = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS, responses=shapes), []
     for k, run in enumerate("abc"):
         train = runs != run
@@ -49,29 +49,27 @@ def test_predictions_are_those_of_ridge_on_a_design_written_out(rng: np.random.G
             assert np.isclose(fit.r[k, target], np.corrcoef(predicted, Y[~train, target])[0, 1], atol=1e-5)
             assert np.isclose(fit.r2[k, target], theirs.score(design[~train], Y[~train, target]), atol=1e-5)
             assert np.isclose(fit.split[k, 0, target], fit.r2[k, target])
-            seen = [theirs.score(design[runs == name], Y[runs == name, target]) for name in others]
-            assert np.isclose(fit.trained[k, target], np.mean(seen), atol=1e-5)
-            assert np.isclose(fit.limit_r2[k, target], (fit.r2[k, target] + np.mean(seen)) / 2, atol=1e-5)
             weights.append(shapes @ theirs.coef_.reshape(3, 4))
     assert (fit.deltas == 1).all()
     by_run = np.sqrt(np.square(weights).reshape(3, 2, 3, 4).mean(axis=3))
     np.testing.assert_allclose(again.weights, by_run.mean(axis=0).T, rtol=1e-3)
-    assert again.trained.size == 0
 
 
-def test_the_mean_of_both_r2_is_that_of_endless_data() -> None:
-    """40 features share .4 of the variance of 400 rows: to first order in features per row what is lost comes back."""
+def test_what_estimating_costs_is_given_back() -> None:
+    """40 features share .4 of the variance of 400 rows, and nothing of other targets; fits of no noise lose nothing."""
     rng, runs = np.random.default_rng(4), np.repeat(list("abcde"), 80)
-    X, Y = rng.normal(size=(400, 40)), np.sqrt(0.6) * rng.normal(size=(400, 60))
-    Y += X @ rng.normal(size=(40, 60)) * np.sqrt(0.4 / 40)
-    bands = {"one": X[:, :20], "other": X[:, 20:]}
-    fits = encoding.fits_without(bands, Y, runs, (0,), with_trained=True)
-    fits[()] = encoding.fit_runs([*bands.values()], Y, runs, (0,), with_trained=True, n_candidates=1)  # 3 are tried
-    assert fits[()].r2.mean() < 0.36
-    assert abs(fits[()].limit_r2.mean() - 0.4) < 0.015
-    for name in bands:
-        assert scoring.common_r2([name], fits).mean() < 0.185
-        assert abs(scoring.common_r2([name], fits, limit=True).mean() - 0.2) < 0.015
+    X, signal = rng.normal(size=(400, 40)), np.zeros((400, 60))
+    signal[:, :30] = X @ rng.normal(size=(40, 30)) * np.sqrt(0.4 / 40)
+    Y, turns = signal + np.sqrt(0.6) * rng.normal(size=(400, 60)), encoding.turned_in_time(runs, 20, 10)
+    fit, clean = encoding.fit_runs([X], Y, runs, (0,)), []
+    for run, alphas in zip("abcde", fit.alphas, strict=True):
+        train = runs != run
+        ridge = make_pipeline(StandardScaler(), Ridge(alphas)).fit(X[train], signal[train])
+        clean.append(r2(Y[~train], ridge.predict(X[~train])))
+    found = scoring.corrected_r2([X], Y, runs, (0,), fit, turns)
+    for targets in (slice(30), slice(30, None)):
+        assert abs(found[:, targets].mean() - np.mean(clean, axis=0)[targets].mean()) < 0.006
+    assert found[:, :30].mean() > fit.r2[:, :30].mean() + 0.05
 
 
 def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> None:
@@ -136,7 +134,8 @@ def test_what_two_bands_share_is_told_apart_from_what_each_has() -> None:
     fits = encoding.fits_without(bands, Y, runs, delays, sets=sets, n_candidates=8)
     assert list(map(len, fits)) == [1, 1, 1, 2, 2, 2]  # without all three there is nothing to fit
     fits[()] = encoding.fit_runs(list(bands.values()), Y, runs, delays, n_candidates=8)
-    parts = {names: scoring.common_r2(names, fits) for names in (*zip(bands, strict=True), *sets)}
+    r2 = {left: fit.r2 for left, fit in fits.items()}
+    parts = {names: scoring.common_r2(names, r2) for names in (*zip(bands, strict=True), *sets)}
     found = {names: part.mean() for names, part in parts.items()}
     expected = dict.fromkeys(found, 0.0) | {("one",): 0.25, ("three",): 0.25, ("one", "two"): 0.25}
     assert found == pytest.approx(expected, abs=0.04)

@@ -110,12 +110,12 @@ def test_runs_shares_and_delays() -> None:
         of = rows[rows["region"] == region].set_index("model").loc[models]
         assert [(mark.x, mark.y) for mark in points(ax)] == list(zip(of["r"], range(3), strict=True))
     names = {"region": ["V1", "A1"], "model": ["all", "language", "acoustic", "language & acoustic", "shared"]}
-    rows = made(names, "limit", value="unique")
+    rows = made(names, "corrected", value="unique")
     rows["p"] = np.where(rows["model"] == "language", 0.01, 0.05)
     (ax,) = panels(continuous.variance_shares(rows, COLOURS))
-    limits = rows[rows["model"] != "all"].set_index(["model", "region"])["limit"]
-    order = [(model, region) for model in limits.index.unique(0) for region in dict.fromkeys(rows["region"])]
-    assert [mark.y for mark in points(ax) if mark.y] == [limits[pair] for pair in order]
+    corrected = rows[rows["model"] != "all"].set_index(["model", "region"])["corrected"]
+    order = [(model, region) for model in corrected.index.unique(0) for region in dict.fromkeys(rows["region"])]
+    assert [mark.y for mark in points(ax) if mark.y] == [corrected[pair] for pair in order]
     assert sum(mark.y == 0 for mark in points(ax)) == 2  # stars
     rows = pd.DataFrame({"model": ["language"] * 3 + ["acoustic"] * 3, "delay_s": [2.0, 4, 6] * 2, "region": "A1"})
     rows["weight"] = [0.1, 0.4, 0.2, 3.0, 1.5, 0.75]

@@ -58,7 +58,7 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     scores = scores.assign(ceiling=np.where(large, np.nan, 0.6), share=np.where(large, 0.02, 0.26))
     scores["n_targets"] = np.where(large, 1200, 50)
     shares = pd.DataFrame(SHARES, columns=["model", "region", "unique", "low", "high", "p"])
-    shares["limit"] = shares["unique"] + 0.011
+    shares["corrected"] = shares["unique"] + 0.011
     follows = [("language", "A1", 2.0), ("language", "A1", 4.0), ("language", "V1", 6.0)]
     follows += [(name, "A1", 2.0) for name in ("acoustic", "event rate", "motion")]
     delays = pd.DataFrame(follows, columns=["model", "region", "delay_s"])
@@ -88,7 +88,7 @@ def test_sentences_and_numbers_follow_from_the_tables(material: StudyMaterial) -
     shares = material.tables["runshares"]
     shares["unique"] = shares["unique"].where(shares["p"].notna(), 9)
     corrected = "p = .0600 corrected for 6 models and regions"
-    shares["limit"] -= 0.03  # of endless data nothing would be shared
+    shares["corrected"] -= 0.03  # without the cost of estimating nothing would be shared
     added = (chapter := continuous_chapter(material)).sections[-2]
     assert not [text for text in chapter.findings if "share R²" in text]
     assert added.paragraphs == [f"event rate adds most: R² .050 in V1 that nothing else has (p = .0100, {corrected})."]

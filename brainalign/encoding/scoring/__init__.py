@@ -6,6 +6,7 @@ from brainalign.encoding.scoring.continuous_runs import (
     RunFit,
     best_layers,
     common_r2,
+    corrected_r2,
     fit_runs,
     fits_without,
     mean_over_runs,

@@ -3,9 +3,9 @@
     unique(A) = R²(all models) − R²(all but A)
     common(A, B) = R²(all but A) + R²(all but B) − R²(all but A and B) − R²(all models)
 
-Estimating costs R². With S the smoother of ridge on n rows, σ² the noise and b what the penalty takes from the signal,
-runs left out lose b + σ² tr S² / n, and runs trained on b + σ² (tr S² − 2 tr S) / n. A penalty that suits the noise
-makes b = σ² (tr S − tr S²) / n, to first order: then the mean of both R² is what endless data show (`limit_r2`).
+Estimating costs R². Of responses turned in time, which hold nothing, R² is R0 < 0 at the same penalties: with noise the
+share 1 − R of the variance, R² = R + (1 − R) R0, so that R = (R² − R0) / (1 − R0) is R² of weights that no noise has
+moved. It is 0 where nothing is planted; penalties that shrink the signal still take their part.
 
 Bands are scaled on training rows alone. Nulls turn the responses of every run in time, which keeps their
 autocorrelation, and fit anew: runs that are tested are trained on in other folds, so that their scores vary together,
@@ -19,7 +19,7 @@ American Educational Research Journal 8:191-202. doi:10.3102/00028312008002191
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -59,8 +59,6 @@ class RunFit:
         Penalties chosen.
     deltas : array (n_runs, n_bands, n_targets)
         Shares of the bands chosen.
-    trained : array (n_runs, n_targets)
-        R² of the runs trained on while one was left out, their mean; empty unless asked for.
     n_components : int or None
         Of features, as given.
     """
@@ -72,13 +70,7 @@ class RunFit:
     inner: Values
     alphas: Values
     deltas: Values
-    trained: Values = field(default_factory=lambda: np.zeros((0, 0)))
     n_components: int | None = None
-
-    @property
-    def limit_r2(self) -> Values:
-        """R² (n_runs, n_targets) that endless data would show, see above."""
-        return (self.r2 + self.trained) / 2
 
 
 def run_folds(names: Sequence[str], n_folds: int | None = None, apart: Sequence[str] = ()) -> list[Fold]:
@@ -102,7 +94,6 @@ def fit_runs(
     n_candidates: int = 12,
     n_components: int | None = None,
     seed: int = 0,
-    with_trained: bool = False,
     responses: Values | None = None,
     even: bool = False,
 ) -> RunFit:
@@ -124,8 +115,6 @@ def fit_runs(
     n_components : int, optional
         Principal components of scaled features in training rows that take the place of a wider band.
     seed : int
-    with_trained : bool
-        Whether runs that are trained on are predicted, too.
     responses : array (n_delays, n_functions), optional
         Where a band is features that these functions answer, one after the other (`answered`):
         weights are of delays.
@@ -153,20 +142,16 @@ def fit_runs(
             chosen = banded.cv_scores_, banded.alpha_, banded.deltas_
         best = np.nan_to_num(chosen[0], nan=-np.inf).max(axis=0)
         inner = np.mean(best[np.isfinite(best)] if np.isfinite(best).any() else best)  # a constant target has none
-        seen = np.zeros(0)
-        if with_trained:
-            fitted, given = np.asarray(ridge.predict(train[0]) if len(bands) == 1 else banded.predict(train)), Y[inside]
-            seen = np.mean([r2(given[groups == run], fitted[groups == run]) for run in trained], axis=0)
         for run in tested:
             test = runs == run
             held = [design[test] for design in designs]
             predicted = np.asarray(ridge.predict(held[0]) if len(bands) == 1 else banded.predict(held))
             found = r2(Y[test], predicted)
             split = found[None] if len(bands) == 1 else np.asarray(banded.split_scores(held, Y[test]))
-            rows[run] = (pearson(predicted, Y[test]), found, split, inner, *map(np.asarray, chosen[1:]), seen)
-    r, whole, split, inner, alphas, deltas, seen = map(np.stack, zip(*(rows[k] for k in names), strict=True))
+            rows[run] = (pearson(predicted, Y[test]), found, split, inner, *map(np.asarray, chosen[1:]))
+    r, whole, split, inner, alphas, deltas = map(np.stack, zip(*(rows[k] for k in names), strict=True))
     shape = np.mean(weights, axis=0) if weights else np.zeros(0)
-    return RunFit(r, whole, split, shape, inner, alphas, deltas, seen, n_components)
+    return RunFit(r, whole, split, shape, inner, alphas, deltas, n_components)
 
 
 def fits_without(
@@ -180,14 +165,13 @@ def fits_without(
     n_candidates: int = 12,
     n_components: int | None = None,
     seed: int = 0,
-    with_trained: bool = False,
 ) -> dict[Names, RunFit]:
     """Fit all bands but some: each by itself is left out, and what `common_r2` of sets needs; nothing is fitted twice.
 
     Parameters
     ----------
     bands : mapping of array
-    Y, runs, delays, folds, n_candidates, n_components, seed, with_trained
+    Y, runs, delays, folds, n_candidates, n_components, seed
         As for `fit_runs`.
     sets : iterable of sequence of str
         Bands whose common part is asked for.
@@ -197,7 +181,7 @@ def fits_without(
     dict of RunFit
         By what was left out, in the order of the bands.
     """
-    how: Any = {"n_candidates": n_candidates, "n_components": n_components, "seed": seed, "with_trained": with_trained}
+    how: Any = {"n_candidates": n_candidates, "n_components": n_components, "seed": seed}
     wanted = {left for names in (*zip(bands, strict=True), *sets) for _, left in _terms(names) if left}
     return {
         left: fit_runs([band for name, band in bands.items() if name not in left], Y, runs, delays, folds, **how)
@@ -206,16 +190,14 @@ def fits_without(
     }
 
 
-def common_r2(names: Sequence[str], fits: Mapping[Names, RunFit], *, limit: bool = False) -> Values:
-    """Return what bands share and no other has (n_runs, n_targets), negative where it is; of one what it has alone.
+def common_r2(names: Sequence[str], r2: Mapping[Names, Values]) -> Values:
+    """Return what bands share and no other has, as R², negative where it is; of one what it has alone.
 
-    Commonality analysis: over all bands and all sets of them these parts sum to R² of the joint fit (Mood 1971). `fits`
-    are of `fits_without`, and of all bands at (); `names` stand in the order of the bands. With `limit` it is what
-    endless data would show, from fits with `trained`.
+    Commonality analysis: over all bands and all sets of them these parts sum to R² of the joint fit (Mood 1971). `r2`
+    are arrays of the fits of `fits_without`, and of all bands at (); `names` stand in the order of the bands.
     """
     # Where nothing is left to predict from, R² is 0.
-    parts = [sign * (fits[left].limit_r2 if limit else fits[left].r2) for sign, left in _terms(names) if left in fits]
-    found = np.sum(parts, axis=0)
+    found = np.sum([sign * r2[left] for sign, left in _terms(names) if left in r2], axis=0)
     return np.where(np.abs(found) < ROUNDING, 0, found)
 
 
@@ -290,6 +272,27 @@ def run_null(
                 if run in chosen:
                     draws[first : first + len(z), some] += z / np.maximum(n[some], 1)
     return [np.tanh(draws) for draws in total]
+
+
+def corrected_r2(
+    bands: Sequence[Band],
+    Y: Values,
+    runs: NDArray[np.str_],
+    delays: Sequence[int],
+    fit: RunFit,
+    turns: Turns,
+    folds: Sequence[Fold] = (),
+) -> Values:
+    """Give back what estimating costs: (R² − R0) / (1 − R0), of each run (n_runs, n_targets), see above.
+
+    R0 is the mean over draws of R² of responses turned in time; parameters are those of `run_null`.
+    """
+    names, n_draws = list(turns), len(next(iter(turns.values())))
+    chance = np.zeros(fit.r2.shape)
+    for ridge, inside, tested, some in _maps(bands, runs, delays, fit, folds or run_folds(names)):
+        for _, run, predicted, moved in _turned(ridge, Y[:, some], runs, inside, tested, turns):
+            chance[names.index(run), some] += r2(moved - moved.mean(axis=0), predicted).sum(axis=0) / n_draws
+    return (fit.r2 - chance) / (1 - chance)
 
 
 def unique_null(

@@ -101,7 +101,7 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
 
 def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     """Draw the unique R² of every model and set of models in every region with its interval, and the rest, as bars."""
-    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "limit", "low", "high", "p"])
+    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "corrected", "low", "high", "p"])
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
     models = [model for model in dict.fromkeys(rows["model"]) if model != "all"]
     figure, (ax,) = kit.new_figure(1.8 + 0.9 * len(regions) + 0.1 * len(models) * len(regions), 3.2)
@@ -112,7 +112,7 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         colour = np.mean([to_rgb(colours.get(name, kit.NULL)) for name in model.split(SHARING)], axis=0)
         ax.bar(x, part["unique"], width=0.9 * width, color=colour, label=kit.legend_name(_name(model)))
         ax.vlines(x, part["low"], part["high"], color="black", linewidth=1)
-        ax.plot(x, part["limit"], "D", color="black", markerfacecolor="white", markersize=3, label="of endless data")
+        ax.plot(x, part["corrected"], "D", color="black", markerfacecolor="white", markersize=3, label="corrected")
         ax.plot(x, np.where(part["p"] < kit.LEVEL, 0, np.nan), "k*", markersize=4, label=f"p < {kit.LEVEL:g}")
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(regions)), regions, fontsize=7)
@@ -304,7 +304,7 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int, l
         elif beyond["low"].notna().any():
             found.append(f"{region}: no model is shown to add to the others and the controls.")
         common = shares[(shares["region"] == region) & shares["model"].str.contains(SHARING, regex=False)]
-        cost = (common["unique"] - common["limit"]).clip(lower=0)  # what estimating loses looks like what is shared
+        cost = (common["unique"] - common["corrected"]).clip(lower=0)  # what estimating loses looks like what is shared
         found += [
             f"{region}: {row['model']} share R² {kit.number(row['unique'])} that nothing else has "
             f"({_range(row, level)[:-2]})."
@@ -434,8 +434,8 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
             f"r is averaged over runs as Fisher's z; p: {null} ({options.permutations:,} times), which keeps "
             "their autocorrelation. All models and controls entered one banded ridge regression "
             f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
-            f"without it, p: {material.details('runshares').get('p', '')}. {signs} What endless data would "
-            "show is the mean of R² in runs left out and in runs trained on."
+            f"without it, p: {material.details('runshares').get('p', '')}. {signs} Corrected is (R² − R0) / "
+            "(1 − R0) for every fit, R0 being the mean R² of such responses at the same penalties."
         )
         texts.append((text, ("banded", "commonality") if common else ("banded",)))
     return texts
