@@ -188,6 +188,7 @@ def story_in_volumes(folder: Path) -> None:
             n_volumes = 64 if (person, run) == ("P2", "1") else 84
             scan(folder / person / f"{run}.nii.gz", rng.normal(size=(*shape, n_volumes)), 1.5)
             scan(folder / person / "brainmask.nii.gz", np.ones(shape))
+            scan(folder / person / "atlas.nii.gz", np.ones(shape))
 
 
 def cells_of_matlab(folder: Path) -> None:
@@ -272,6 +273,7 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
     for person in ("P1", "P2"):
         files = {run: f"{person}/{run}.nii.gz" for run in ("1", "legacy", "wheels")}
         expected = {"format": "runs", "files": files, "mask": f"{person}/brainmask.nii.gz", "tr_s": 1.5}
+        expected["rois"] = {"areas": f"{person}/atlas.nii.gz"}
         assert story["recordings"][person] == expected
     cells, study = written(cells_of_matlab)
     files = {"values": "mua.mat", "key": "mua", "trials": "order.csv", "times_s": "times.txt", "times_axis": 1}

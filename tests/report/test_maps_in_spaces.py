@@ -1,6 +1,9 @@
 """Maps in every space: a planted patch is read back from what is written, and seen where it lies."""
 
 import gc
+import gzip
+import re
+from base64 import b64decode
 from itertools import product
 from pathlib import Path
 
@@ -214,6 +217,16 @@ def test_own_surfaces_are_seen_from_both_sides(tmp_path: Path, trials: Path, rng
 
 def image(values: np.ndarray) -> nibabel.Nifti1Image:
     return nibabel.Nifti1Image(values.astype(np.float32), np.diag([3.0, 3.0, 3.0, 1.0]))
+
+
+def test_a_zero_is_shown_on_the_page_and_what_has_no_score_is_not() -> None:
+    places = pd.DataFrame(np.argwhere(np.ones((2, 2, 2))), columns=list("ijk"))
+    targets = places.join(3.0 * places.set_axis(["x_mm", "y_mm", "z_mm"], axis=1))
+    drawn = place_map(targets, np.array([0.0, np.nan, 1.0, -1.0, 0, 0, 0, 0]), label="R²", vmax=1.0)
+    packed = re.search(r'text/plain">(.*?)<', str(drawn.slices))[1]
+    codes, under = np.frombuffer(gzip.decompress(b64decode(packed)), dtype=np.uint8).reshape(2, 4, 4, 4)
+    inside = codes[1:3, 1:3, 1:3].ravel()
+    assert ((codes > 0).sum(), inside[1], inside[2] - inside[3], (under > 0).sum()) == (7, 0, 253, 8)
 
 
 def test_slices_are_drawn_and_nothing_stays_frozen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from brainalign.commands.init import lab as labs
 from brainalign.commands.init import unpack
 from brainalign.commands.init.lab import ARRAYS, CIFTI, Lab
 from brainalign.commands.init.standards import NOT_SHOWN
-from brainalign.commands.init.volumes import header_step
+from brainalign.commands.init.volumes import header_step, mask_and_regions
 from brainalign.io import array_shapes, reading
 from brainalign.study import table_column
 
@@ -23,7 +23,7 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
     tables, transcripts = lab.words(), lab.transcripts()
     heard = transcripts or lab.ending(*labs.SOUNDS, *labs.FILMS)
     runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
-    volumes, masks, _ = lab.volumes()
+    volumes = lab.volumes()[0]
     raws = [path for path in lab.ending(*labs.RAW) if path.suffix != ".fif" or path.stem.endswith("raw")]
     data = [*lab.ending(*ARRAYS, *CIFTI), *volumes, *raws] or unpack.unpack_series(lab, runs)
     run_of = {path: run for path in data for run in runs if re.search(labs.as_word(run), path.name.split(".")[0])}
@@ -37,8 +37,8 @@ def describe_story(lab: Lab) -> dict[str, Any] | None:
             continue
         files: dict[str, Any] = {run: at if len(at) > 1 else at[0] for run, at in presented.items()}
         recordings[name] = recording = {"format": "runs", "files": _pattern(lab, of, files)}
-        if {*of} <= {*volumes} and masks:
-            recording["mask"] = str(labs.files_of_subject(name, masks, people)[0])
+        if {*of} <= {*volumes}:
+            recording |= mask_and_regions(lab, name, people)
         elif of[0].name.lower().endswith(ARRAYS):
             units = lab.units()
             recording |= {"targets": str(labs.files_of_subject(name, units, people)[0])} if units else {}

@@ -38,7 +38,7 @@ def describe_blocks(lab: Lab) -> dict[str, Any] | None:
         if labels:
             what = {"bold": what["bold"] if of[1:] else str(of[0])}
             what["labels"] = str(labs.files_of_subject(name, labels, people)[0])
-        recordings[name] = {"format": "nifti", **_mask_and_regions(lab, name, people), **what}
+        recordings[name] = {"format": "nifti", **mask_and_regions(lab, name, people), **what}
     cells = [name for path in bold if not labels for name in table_column(lab.folder / tables[path], "trial_type")]
     if labels:
         cells = [line.split()[0] for line in read_lines(lab.folder / labels[0]) if line.strip()]
@@ -74,12 +74,12 @@ def describe_maps(lab: Lab, name: str, of: list[Path], people: Collection[str]) 
     betas: dict[str, Any] = {"betas": str(of[0]) if len(of) == 1 else [str(path) for path in of]}
     if of[0] in lab.ending(*CIFTI):
         return betas | ({"rois": {"areas": str(labs.files_of_subject(name, parcels, people)[0])}} if parcels else {})
-    betas |= _mask_and_regions(lab, name, people)
+    betas |= mask_and_regions(lab, name, people)
     known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
     return betas | {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
 
 
-def _mask_and_regions(lab: Lab, name: str, people: Collection[str]) -> dict[str, Any]:
+def mask_and_regions(lab: Lab, name: str, people: Collection[str]) -> dict[str, Any]:
     """Describe the mask of a person, and the regions inside it."""
     _, masks, regions = lab.volumes()
     masks, regions = (labs.files_of_subject(name, paths, people) if paths else [] for paths in (masks, regions))

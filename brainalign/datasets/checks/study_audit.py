@@ -438,7 +438,7 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
     events = studies.read_events(descriptor)
     found.problems += studies.continuous_problems(descriptor, events)
     lengths = studies.signal_lengths(descriptor)
-    found.facts.append(f"{len(events):,} events in {events['run'].nunique()} runs")
+    found.facts += [f"{len(events):,} events in {events['run'].nunique()} runs"] if len(events) else []
     for kind, part in lengths.groupby(lengths["where"].str.split(".").str[1]):
         found.facts.append(f"{len(part)} {kind}, {part['seconds'].sum():,.0f} s")
     for subject, where, runs in _each_read(descriptor, found, studies.read_continuous):

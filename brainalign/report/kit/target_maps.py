@@ -119,6 +119,7 @@ def _on_fsaverage(
 
 def _in_volume(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]) -> TargetMap:
     image, edge, inside = (_framed(_volume(targets, of)) for of in (values, marked, np.ones(len(targets))))
+    inside = _filled(inside)
     what = "parcels" if "labels" in targets.attrs.get("space", {}) else "voxels"
     figure = draw_map(image, inside, None, outline=edge, **options)
     where = f"Drawn on their own grid; grey: border of the {what} that were read."
@@ -252,12 +253,12 @@ def _volume(targets: pd.DataFrame, values: NDArray[Any], mask: Nifti1Image | Non
 
 
 def _framed(image: Nifti1Image) -> Nifti1Image:
-    """Return an image with 0 where there was nothing, and a frame of such voxels, so that borders are inside it."""
+    """Return an image with a frame of voxels without a value, so that borders are inside it."""
     import nibabel
 
     affine = image.affine.copy()
     affine[:3, 3] -= FRAME * affine[:3, :3].sum(axis=1)
-    return nibabel.Nifti1Image(np.pad(np.nan_to_num(np.asarray(image.dataobj)), FRAME), affine)
+    return nibabel.Nifti1Image(np.pad(np.asarray(image.dataobj), FRAME, constant_values=np.nan), affine)
 
 
 def place_marks(

@@ -101,7 +101,7 @@ def volume_viewer(
     box = tuple(slice(max(k.min() - 1, 0), k.max() + 2) for k in np.nonzero(inside))
     low = -vmax if diverging else 0.0
     drawn = SurfaceMap(label, label, values[box], "diverging" if diverging else "sequential", low, vmax)
-    codes = np.where(values[box] == 0, 0, map_codes(drawn))  # 0 is what nilearn leaves out, too
+    codes = map_codes(drawn)
     peak = np.unravel_index(np.abs(np.nan_to_num(values[box])).argmax(), codes.shape)  # where cuts begin
     affine = as_closest_canonical(image).affine
     zooms, starts = np.abs(np.diag(affine))[:3], [part.start for part in box]
