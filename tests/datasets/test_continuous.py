@@ -128,24 +128,24 @@ def made(onsets: dict[str, np.ndarray]) -> studies.ContinuousRuns:
 RUNS = {"b": np.arange(1.0, 100), "a": np.arange(1.0, 80)}
 FITTING = {"b": [5, 60, 95.0], "a": [3, 75.0]}
 WHOLE = "every run goes on long after its last event"
-IN_MINUTES = f"{WHOLE} (47.3 s beside 79 s); correct tr_s, or give onsets in seconds, if these"
+IN_MINUTES = f"{WHOLE} (63.1 s beside 79 s); correct tr_s, or give onsets in seconds, if these"
 NONE_LEFT = "no event is left when its first row begins (0.5 s beside 1 s); correct first_row_s, trim_s or onsets, in"
-CUT = "10% of its events begin after its end (160 s beside 99 s); right where the recording was cut short, else give "
-EXCHANGED = "10% of its events begin after its end (160 s beside 99 s); a goes on long after the last event: correct "
-TOO_LATE = "60% of its events begin after its end (163 s beside 99 s); give onsets in seconds from the start of the run"
+CUT = "10% of its events begin after its end (120 s beside 99 s); right where the recording was cut short, else give "
+EXCHANGED = "10% of its events begin after its end (120 s beside 99 s); a goes on long after the last event: correct "
+TOO_LATE = "60% of its events begin after its end (123 s beside 99 s); give onsets in seconds from the start of the run"
 
 
 def test_events_outside_of_their_run() -> None:
     for events, where, what in (
-        (FITTING | {"z": [1e6]}, None, ""), ({"b": [5, 59.3], "a": [3, 47.3]}, "stimuli", IN_MINUTES),
-        ({"b": [5, 59.5], "a": [3, 47.3]}, None, ""),
-        ({"b": [5, 59.3]}, "stimuli", f"{WHOLE} (59.3 s beside 99 s); correct tr_s, or give onsets "),
+        (FITTING | {"z": [1e6]}, None, ""), ({"b": [5, 79.1], "a": [3, 63.1]}, "stimuli", IN_MINUTES),
+        ({"b": [5, 79.3], "a": [3, 63.1]}, None, ""),
+        ({"b": [5, 79.1]}, "stimuli", f"{WHOLE} (79.1 s beside 99 s); correct tr_s, or give onsets "),
         (FITTING | {"a": [0.25, 0.5]}, "recordings.7.files.a", NONE_LEFT), (FITTING | {"a": [0.5, 1.0]}, None, ""),
-        (FITTING | {"b": [*range(1, 20), 160.0]}, None, ""),
-        (FITTING | {"b": [*range(1, 19), 159.0, 160.0]}, None, ""),
-        (FITTING | {"b": [*range(1, 18), 95, 159.5, 160.0]}, "recordings.7.files.b", CUT),
-        ({"b": [*range(1, 18), 95, 159.5, 160.0], "a": [3, 60.0]}, "recordings.7.files.b", EXCHANGED),
-        (FITTING | {"b": [5, 60, 161, 162, 163]}, "recordings.7.files.b", TOO_LATE),
+        (FITTING | {"b": [*range(1, 20), 120.0]}, None, ""),
+        (FITTING | {"b": [*range(1, 19), 119.0, 120.0]}, None, ""),
+        (FITTING | {"b": [*range(1, 18), 95, 119.5, 120.0]}, "recordings.7.files.b", CUT),
+        ({"b": [*range(1, 18), 95, 119.5, 120.0], "a": [3, 60.0]}, "recordings.7.files.b", EXCHANGED),
+        (FITTING | {"b": [5, 60, 121, 122, 123]}, "recordings.7.files.b", TOO_LATE),
     ):  # fmt: skip
         table = pd.DataFrame([(run, at) for run, onsets in events.items() for at in onsets], columns=["run", "onset_s"])
         found = studies.outside_problems("7", made(RUNS), table)

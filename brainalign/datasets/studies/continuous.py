@@ -192,7 +192,7 @@ def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -
     first, last = ({str(run): float(at) for run, at in times.items()} for times in (rows.min(), rows.max()))
     problems = _copied_runs(subject, runs)
     heard = {str(run): float(at) for run, at in events.groupby("run")["onset_s"].max().items() if str(run) in last}
-    if heard and all(first[run] < at < 0.6 * last[run] for run, at in heard.items()):
+    if heard and all(first[run] < at < IDLE * last[run] for run, at in heard.items()):
         run, at = next(iter(heard.items()))
         what = f"every run goes on long after its last event ({at:g} s beside {last[run]:g} s); correct tr_s, or "
         problems.append(Problem("stimuli", f"{what}give onsets in seconds, if these are in volumes", "warning"))
@@ -203,7 +203,7 @@ def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -
             problems.append(
                 Problem(f"recordings.{subject}.files.{run}", f"{what}correct first_row_s, trim_s or onsets, in seconds")
             )
-        if run in last and (share := float((onsets > last[run] + min(60, last[run])).mean())) > 0.05:
+        if run in last and (share := float((onsets > last[run] + min(20, last[run])).mean())) > 0.05:
             what = f"{share:.0%} of its events begin after its end ({onsets.max():g} s beside {last[run]:g} s); "
             idle = [other for other, at in heard.items() if at < IDLE * last[other]]
             cut = share < MOST_CUT and not idle
