@@ -113,7 +113,9 @@ def encode_left_out(job: Job) -> None:
                 how: Any = {"inputs": inputs, "confidence": job.settings["confidence"], "together": ALL_LAYERS}
                 table = split_folds(encoder, bands, Y, folds, inner, exchange, regions, limit, **how)
                 tables["partition"].append(table.assign(name=split))
-    ranks = {name: _rank(np.asarray(flatten_rows(features.values))) for name, features in layers.items()}
+    flat = {name: np.asarray(flatten_rows(features.values)) for name, features in layers.items()}
+    # A space of full rank tells n stimuli apart in n - 1 dimensions.
+    ranks = {name: int(np.linalg.matrix_rank(X - X.mean(axis=0))) for name, X in flat.items()}
     about = {"alpha_at_edge": edges, "alphas": alphas, "good_r": settings.good_r, "rank": ranks}
     _save(job, tables, responses, list(given), about)
 
@@ -157,11 +159,6 @@ def _scored(rule: str, folds: Folds, stimuli: np.ndarray, ceiling: np.ndarray) -
     repeats = [np.unique(stimuli[test], return_counts=True)[1] for _, test in folds]  # averages are scored
     limit = statistics.noise_ceiling_from_share(ceiling, np.concatenate(repeats))
     return left_out, limit, round(np.mean([len(counts) for counts in repeats]))
-
-
-def _rank(features: np.ndarray) -> int:
-    """Return the rank of centred features: a space of full rank tells n stimuli apart in n − 1 dimensions."""
-    return int(np.linalg.matrix_rank(features - features.mean(axis=0)))
 
 
 def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int) -> pd.DataFrame:

@@ -144,7 +144,7 @@ def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
 
 
 def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
-    without_drawing(patch, concepts_page, "_choices", "_dimensions", "_networks", "_regions", "_alignment")
+    without_drawing(patch, concepts_page, "_choices", "_dimensions", "_networks", "_regions", "alignment_section")
     for name in ("_findings", "_cards"):
         patch.setattr(concepts_page, name, lambda _: [])
     after, shuffled = (0.6, 0.61) if fails else (0.5, 0.505)  # what learned nothing has an error of 0

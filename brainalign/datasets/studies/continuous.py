@@ -197,12 +197,10 @@ def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -
         what = f"every run goes on long after its last event ({at:g} s beside {last[run]:g} s); correct tr_s, or "
         problems.append(Problem("stimuli", f"{what}give onsets in seconds, if these are in volumes", "warning"))
     for name, onsets in events.groupby("run")["onset_s"]:
-        run = str(name)
+        run, where = str(name), f"recordings.{subject}.files.{name}"
         if run in first and onsets.max() < first[run]:
             what = f"no event is left when its first row begins ({onsets.max():g} s beside {first[run]:g} s); "
-            problems.append(
-                Problem(f"recordings.{subject}.files.{run}", f"{what}correct first_row_s, trim_s or onsets, in seconds")
-            )
+            problems.append(Problem(where, f"{what}correct first_row_s, trim_s or onsets, in seconds"))
         if run in last and (share := float((onsets > last[run] + min(20, last[run])).mean())) > 0.05:
             what = f"{share:.0%} of its events begin after its end ({onsets.max():g} s beside {last[run]:g} s); "
             idle = [other for other, at in heard.items() if at < IDLE * last[other]]
@@ -212,7 +210,7 @@ def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -
                 what += "correct the names, where they are exchanged, or "
             what += "right where the recording was cut short, else " if cut else ""
             what += "give onsets in seconds from the start of the run"
-            problems.append(Problem(f"recordings.{subject}.files.{run}", what, "warning" if cut else "error"))
+            problems.append(Problem(where, what, "warning" if cut else "error"))
     return problems
 
 

@@ -152,11 +152,13 @@ def gather_concepts(shelf: kit.Shelf) -> kit.StudyMaterial:
 
 def concepts_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of choices, of the dimensions behind them, and of who has these."""
-    whole, makers = bool(material.tables), (_choices, _dimensions, _networks, _regions, _alignment)
+    whole, makers = bool(material.tables), (_choices, _dimensions, _networks, _regions)
+    sections = [make(material) for make in makers] if whole else []
+    sections += [alignment_section(material.tables, material.details("alignment"))] if whole else []
     aligned = ALIGNMENT_TABLES[0] in material.tables
     return kit.Chapter(
         "Odd-one-out judgements",
-        [make(material) for make in makers] if whole else [],
+        sections,
         [*_findings(material), *material.descriptor.notes] if whole else [],
         _cards(material),
         question="What do choices of the odd one out rest on?",
@@ -338,10 +340,6 @@ def _regions(material: kit.StudyMaterial) -> kit.Section:
     }
     panel = kit.captioned("conceptregions", title, region_figure(regions), regions, id="regions")
     return kit.Section("regions", title, [panel], paragraphs, [kit.row_table(regions, columns, title)])
-
-
-def _alignment(material: kit.StudyMaterial) -> kit.Section:
-    return alignment_section(material.tables, material.details("alignment"))
 
 
 def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
