@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -328,25 +329,16 @@ class TestWriter:
         writer = io.open_writer(path, self.stimuli, provenance)
         writer.write(*self.rows(0, 2))
 
-        def attempt() -> str:
-            try:
-                io.open_writer(path, self.stimuli, provenance)
-            except BrainalignError as error:
-                return str(error)
-            return "opened"
+        def of_another_process() -> BaseException | None:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+                return pool.submit(io.open_writer, path, self.stimuli, provenance).exception()
 
-        def of_another_process() -> str:
-            mine, other = multiprocessing.Pipe()
-            process = multiprocessing.get_context("fork").Process(target=lambda: other.send(attempt()))
-            process.start()
-            process.join()
-            return mine.recv()
-
-        assert f"is being written by process {multiprocessing.current_process().pid} on" in of_another_process()
+        refused_by = f"is being written by process {multiprocessing.current_process().pid} on"
+        assert refused_by in str(of_another_process())
         assert len(writer.pending) == 3
         writer.write(*self.rows(2, 5))
         writer.close()
-        assert of_another_process() == "opened"  # and its lock went with it
+        assert of_another_process() is None  # and its lock went with it
         assert len(io.open_writer(path, self.stimuli, provenance).pending) == 0
 
     @pytest.mark.parametrize("call", ["write", "ftruncate"])

@@ -92,9 +92,10 @@ def smooth_map_test(
     maps, target = np.atleast_2d(np.asarray(maps, dtype=np.float64)), np.asarray(target, dtype=np.float64)
     separation = np.asarray(separation_mm, dtype=np.float64)
     _check(maps, target, separation)
-    n = len(target)
+    n, direction = len(target), target - target.mean()
     noise = np.random.default_rng(seed).normal(size=(n_surrogates, n))
-    r = _correlations(maps, target)
+    squares, nuggets = noise**2, np.array(NUGGETS)[:, None]
+    r = 1 - cdist(maps, target[None], "correlation")[:, 0]
     size = np.abs if alternative == "two-sided" else np.positive
     reached = size(r) - TIE
     likelihoods, tails, lengths, spreads = [], [], [], []
@@ -104,14 +105,15 @@ def smooth_map_test(
         for length in grid:
             values, vectors = np.linalg.eigh(kernel(separation / length))
             values = np.maximum(values, 0)  # distances along a folded sheet are not quite Euclidean
-            rotated, ones = maps @ vectors, vectors.sum(axis=0)
-            for nugget in NUGGETS:
-                variances = (1 - nugget) * values + nugget + JITTER
-                likelihoods.append(_restricted_likelihood(rotated, ones, variances))
-                null = _correlations((noise * np.sqrt(variances)) @ vectors.T, target)
-                tails.append(n_surrogates - np.searchsorted(np.sort(size(null)), reached))
-                lengths.append(length)
-                spreads.append((null**2).mean())
+            ones = vectors.sum(axis=0)
+            variances = (1 - nuggets) * values + nuggets + JITTER  # (n_nuggets, n_areas)
+            likelihoods.extend(_restricted_likelihood(maps @ vectors, ones, variances))
+            scale = np.sqrt(variances)
+            norms = variances @ squares.T - (scale * ones @ noise.T) ** 2 / n  # of surrogates less their mean
+            nulls = scale * (direction @ vectors) @ noise.T / np.sqrt(norms) / np.linalg.norm(direction)
+            tails.extend(n_surrogates - np.searchsorted(null, reached) for null in np.sort(size(nulls)))
+            lengths.extend([length] * len(nuggets))
+            spreads.extend((nulls**2).mean(axis=1))
     weights = np.exp(np.array(likelihoods) - np.max(likelihoods, axis=0))
     weights /= weights.sum(axis=0)
     return SmoothMapTest(
@@ -143,16 +145,13 @@ def _check(maps: Values, target: Values, separation: Values) -> None:
         raise BrainalignError("separation_mm must be symmetric, >= 0 and not all 0; give distances between areas in mm")
 
 
-def _correlations(rows: Values, target: Values) -> NDArray[np.float64]:
-    return 1 - cdist(rows, target[None], "correlation")[:, 0]
-
-
 def _restricted_likelihood(rotated: Values, ones: Values, variances: Values) -> NDArray[np.float64]:
-    """Return the log restricted likelihood of each map, its mean and scale left free.
+    """Return the log restricted likelihood (n_covariances, n_maps) of each map, its mean and scale left free.
 
-    Maps (n_maps, n_areas) and the constant map, `ones`, are in the eigenvectors of the covariance.
+    Maps (n_maps, n_areas), the constant map, `ones`, and variances (n_covariances, n_areas) are in the eigenvectors.
     """
-    precision = (ones**2 / variances).sum()
-    mean = (rotated * ones / variances).sum(axis=1) / precision
-    rest = ((rotated - mean[:, None] * ones) ** 2 / variances).sum(axis=1)
-    return np.asarray(-(np.log(variances).sum() + np.log(precision) + (len(variances) - 1) * np.log(rest)) / 2)
+    precision = (1 / variances) @ ones**2
+    mean = (1 / variances) @ (rotated * ones).T / precision[:, None]
+    rest = ((rotated - mean[:, :, None] * ones) ** 2 / variances[:, None]).sum(axis=2)
+    free = np.log(variances).sum(axis=1) + np.log(precision)
+    return np.asarray(-(free[:, None] + (variances.shape[1] - 1) * np.log(rest)) / 2)

@@ -87,11 +87,10 @@ def held_out_r(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | N
 
 def best_layer(fitted: list[np.ndarray], measured: np.ndarray, seed: int) -> tuple[np.ndarray, bool]:
     """Return each layer's mean r in an area, and whether the best beats the second by 2 SE (bootstrap over images)."""
-    rng = np.random.default_rng(seed)
-    draws = [np.arange(len(measured)), *(rng.integers(0, len(measured), len(measured)) for _ in range(100))]
-    r = np.array([[pearson(measured[rows], values[rows]).mean() for values in fitted] for rows in draws])
-    second, best = r[0].argsort()[-2:]
-    return r[0], bool(r[0, best] - r[0, second] > 2 * (r[1:, best] - r[1:, second]).std())
+    r, everywhere = np.array([pearson(measured, values).mean() for values in fitted]), [np.arange(measured.shape[1])]
+    draws = [bootstrap_correlations(values, measured, everywhere, n_draws=100, seed=seed)[:, 0] for values in fitted]
+    second, best = r.argsort()[-2:]
+    return r, bool(r[best] - r[second] > 2 * (draws[best] - draws[second]).std())
 
 
 def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
