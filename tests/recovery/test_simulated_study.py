@@ -16,7 +16,7 @@ from brainalign.arrays import Responses
 from brainalign.encoding import Ridge, SplitScores, converge_subjects, evaluate_held_out, split_scores
 from brainalign.features import layer_inputs
 from brainalign.simulation.voxels import CONFIG
-from brainalign.statistics import layer_preference, pearson
+from brainalign.statistics import bootstrap_correlations, layer_preference, pearson
 
 N_SHARED, N_IMAGES, N_REPEATS = 100, 300, 3
 TRAINING = np.arange(N_IMAGES) >= N_SHARED
@@ -56,7 +56,7 @@ def world(seed: int) -> World:
 
 
 @cache
-def cortex(study: World, seed: int, person: int = 0) -> tuple[Responses, pd.DataFrame]:
+def cortex(study: World, seed: int, person: int) -> tuple[Responses, pd.DataFrame]:
     """Return averages of driven vertices, and of every twentieth other one, z-scored within sessions; their truth."""
     trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
     responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed + 100 * person)
@@ -104,7 +104,7 @@ def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_layers_of_areas(seed: int, record: Record) -> None:
     """The generating network finds the layer of each area; permuted images and unplanted cortex give nothing"""
-    responses, truth = cortex(study := world(seed), seed)
+    responses, truth = cortex(study := world(seed), seed, 0)
     shuffled = np.random.default_rng(seed).permutation(N_IMAGES)
     hits, steps, decided, permuted = [], [], [], []
     for kind, layers in study.features.items():
@@ -262,7 +262,7 @@ def test_depth_with_another_network(seed: int, record: Record) -> None:
     study, training = world(seed), simulation.draw_scenes(800, seed + 77)
     network = simulation.train_generator(training, simulation.render(training), n_epochs=3, seed=seed + 50)
     other = simulation.activations(network, simulation.render(study.scenes))
-    responses, truth = cortex(study, seed)
+    responses, truth = cortex(study, seed, 0)
     stimuli = responses.trials["stimulus_id"].to_numpy()
     rows = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(stimuli))
     train, test = np.flatnonzero(rows >= N_SHARED), np.flatnonzero(rows < N_SHARED)
