@@ -1117,6 +1117,8 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
     write_table(tmp_path / "behav.csv", trial=[1, 2], rt=[0.3, 0.4])
     (tmp_path / "a_ieeg.edf").touch()
     refused(r": Save \S*lfp.npy anew.* trials.txt .tsv, .* of a_ieeg.edf as", init_study, tmp_path, lambda *_: "")
+    np.save(tmp_path / "iscell.npy", np.ones((9, 2)))
+    refused("its traces go on; average spks", init_study, tmp_path, lambda *_: "")
     remove(tmp_path.iterdir())
     savemat(tmp_path / "data_face.mat", {"F": np.ones((2, 9)), "ChannelFlag": np.ones((2, 1))})  # of Brainstorm
     (tmp_path / "notes.csv").touch()
