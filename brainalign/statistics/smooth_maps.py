@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,7 @@ def smooth_map_test(
     r = 1 - cdist(maps, target[None], "correlation")[:, 0]
     size = np.abs if alternative == "two-sided" else np.positive
     reached = size(r) - TIE
-    likelihoods, tails, lengths, spreads = [], [], [], []
+    likelihoods, tails, lengths, spreads = (list[Any]() for _ in range(4))
     nearest = np.where(np.eye(n, dtype=bool), np.inf, separation).min(axis=1).mean()
     grid = np.geomspace(nearest / 2, separation.max(), N_LENGTHS)
     for kernel in KERNELS.values():

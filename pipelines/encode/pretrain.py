@@ -35,7 +35,7 @@ def pretrain(job: Job) -> None:
     layers = job.load("features", Layers, stored=True)
     splits = job.load_all("splits", pd.DataFrame)
     tested = [*splits, job.load("held_out", pd.DataFrame)]
-    test = set(pd.concat([table.loc[table["split"] == "test", "stimulus_id"] for table in tested]))
+    test = set(pd.concat(tested).query("split == 'test'")["stimulus_id"])
     subjects: dict[str, tuple[Images, NDArray[np.floating]]] = {}
     for path, split in zip(job.paths("responses"), splits, strict=True):
         responses = load(path, Responses, job.provenance, stored=True)

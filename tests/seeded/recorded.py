@@ -53,8 +53,7 @@ def _parts(content: Any) -> Iterator[str | float | np.ndarray]:
         yield float(content)
     elif isinstance(content, pd.DataFrame):
         yield from map(str, content.columns)
-        for column in content:
-            yield from _parts(content[column].tolist())
+        yield from _parts([content[column].tolist() for column in content])
     elif isinstance(content, np.ndarray) and content.dtype.kind in "OUS":
         for part in content.ravel().tolist():
             yield from [PASSING.sub("", part)] if isinstance(part, str) else _parts(part)
@@ -62,6 +61,8 @@ def _parts(content: Any) -> Iterator[str | float | np.ndarray]:
         yield np.ma.filled(np.ma.asarray(content, dtype=float), np.nan)
     elif isinstance(content, dict):
         yield from _parts(list(content.items()))
+    elif isinstance(content, list | tuple) and {*map(type, content)} <= {bool, int, float}:
+        yield np.array(content, dtype=float)
     elif isinstance(content, Sequence):
         for part in content:
             yield from _parts(part)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import StringIO
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path, PureWindowsPath
 from statistics import median
 from typing import Any
@@ -395,8 +395,8 @@ class Lab:
                     vectors = io.stored_arrays(self.folder / path, fitting).values()
                     found += [(path, map(cell_text, values.ravel())) for values in vectors]
         for path, cells in ((path, [*cells]) for path, cells in found):
-            forms = [(cell, Path(cell).name, Path(cell).stem) for cell in cells]
-            names = [name for of in forms for name in [form for form in of if form in known][:1]]
+            forms = ((cell, Path(cell).name, Path(cell).stem) for cell in cells if len(cells) == n)
+            names = [*takewhile(bool, (next(filter(known.__contains__, of), "") for of in forms))]
             if len({*names}) == len(cells) == n:
                 yield path, names
 

@@ -89,7 +89,7 @@ def describe_rdms(lab: Lab) -> dict[str, Any] | None:
             name += "" if name not in recordings else str(1 + len(recordings))
             recordings[name] = {"format": "rdms", "file": str(path), **several}
     with_ids += [Path(of["file"]) for of in vectors.values()]
-    orders = [(path, names) for path, names in lab.lists(ids, len(ids)) if names != ids and path not in with_ids]
+    orders = [(path, names) for path, names in lab.lists({*ids}, len(ids)) if names != ids and path not in with_ids]
     if order := next((names for path, names in orders if path in files), []):
         header, *rows = table_rows(lab.folder / stimuli)
         place = header.index("stimulus_id")

@@ -54,9 +54,9 @@ def init_study(folder: Path, ask: Ask) -> Path:
 
 def _described(lab: Lab, before: set[Path]) -> tuple[str, dict[str, Any]] | None:
     """Return the form of a folder and the study of it, as it stands or once its files are unpacked; None of neither."""
-    if found := lab.ending("iscell.npy"):  # of suite2p
+    if cells := lab.ending("iscell.npy"):  # of suite2p
         remedy = "average spks of what iscell says are cells over the frames of each trial, as trials x cells"
-        raise BrainalignError(f"{found[0].parent}: its traces go on; {remedy}, and move suite2p's files elsewhere")
+        raise BrainalignError(f"{cells[0].parent}: its traces go on; {remedy}, and move suite2p's files elsewhere")
     unpack.unpack_bdpy(lab)
     unpack.unpack_people(lab)
     kept, remarks = before | lab.written, {**lab.remarks}

@@ -106,23 +106,23 @@ def region_lists(regions: Mapping[str, NDArray[np.bool_]], n_targets: int) -> "p
 
 def empty_lists(n: int) -> "pd.Series[Any]":
     """Return a column of `n` empty lists."""
-    return pd.Series([[] for _ in range(n)], dtype=object)
+    return region_lists({}, n)
 
 
 def _coordinates(hemi: str, n_vertices: int, space: str, mesh: Path | None) -> NDArray[np.float64]:
-    if mesh is not None:
-        from nilearn.surface import load_surf_mesh
+    from nilearn.surface import load_surf_mesh
 
+    if mesh is not None:
         with reading(mesh, "not a readable surface"):
             xyz = np.asarray(load_surf_mesh(mesh).coordinates, dtype=np.float64)
         check_rows(mesh, len(xyz), "the map", n_vertices, "give its mesh", "vertices")
         return xyz
     if SPACES.get(space) == n_vertices and n_vertices <= SPACES["fsaverage5"]:
-        from nilearn.datasets import load_fsaverage
+        from nilearn.datasets import fetch_surf_fsaverage
 
-        meshes = load_fsaverage("fsaverage5")
-        sides = [meshes[name].parts["left" if hemi == "L" else "right"] for name in ("white_matter", "pial")]
-        return np.asarray(np.mean([side.coordinates for side in sides], axis=0)[:n_vertices], dtype=np.float64)
+        files, side = fetch_surf_fsaverage("fsaverage5"), "left" if hemi == "L" else "right"  # reads none of them
+        places = [load_surf_mesh(files[f"{name}_{side}"]).coordinates for name in ("white", "pial")]
+        return np.asarray(np.mean(places, axis=0)[:n_vertices], dtype=np.float64)
     return np.full((n_vertices, 3), np.nan)
 
 

@@ -66,11 +66,10 @@ def make_splits(trials: pd.DataFrame, split: Split, seed: int) -> pd.DataFrame:
         raise BrainalignError(f"every {size} of {len(names)} {many} left out makes {n_folds:,} folds; {remedy}")
     drawn = np.random.default_rng(seed).permutation(np.sort(np.asarray(names, dtype=object)))
     parts = combinations(names, size) if split.folds is None else np.array_split(drawn, split.folds)
-    folds = []
-    for fold, left_out in enumerate(parts):
-        table = trials[["trial_id", "stimulus_id"]].assign(group=groups.to_numpy(), fold=fold, seed=seed)
-        folds.append(table.assign(split=np.where(groups.isin(left_out), "test", "train")))
-    return pd.concat(folds, ignore_index=True)
+    tested = np.concatenate([groups.isin(left_out) for left_out in parts])
+    table = trials[["trial_id", "stimulus_id"]].assign(group=groups.to_numpy(), fold=0, seed=seed)
+    fold, side = np.repeat(np.arange(n_folds), len(trials)), np.where(tested, "test", "train")
+    return pd.concat([table] * n_folds, ignore_index=True).assign(fold=fold, split=side)
 
 
 def folds_of(splits: pd.DataFrame, trials: pd.DataFrame) -> Folds:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import PchipInterpolator, PPoly
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
@@ -185,18 +185,19 @@ def half_times(steps: Values, scores: Values, names: Sequence[str] | None = None
         raise BrainalignError(f"a half-time needs 2 or more checkpoints in ascending order; got steps {steps.tolist()}")
     targets = [f"target {k}" for k in range(scores.shape[1])] if names is None else list(names)
     check_rows("names", len(targets), "the columns of scores", scores.shape[1], "give one name per target")
+    cubics = PchipInterpolator(steps, np.nan_to_num(scores))
     rows = []
-    for name, course in zip(targets, scores.T, strict=True):
-        start, final = course[0], course[-1]
+    for name, course, parts in zip(targets, scores.T, np.moveaxis(cubics.c, 2, 0), strict=True):
+        start, final, cubic = course[0], course[-1], PPoly(parts, steps)
         reason, from_zero, from_start = "", np.nan, np.nan
         if not np.isfinite(course).all():
             reason = "a checkpoint has no score"
         elif final <= 0:
             reason = "the final score is not above 0"
         else:
-            from_zero = _first_crossing(steps, course, final / 2)
+            from_zero = _first_crossing(steps, course, cubic, final / 2)
             if final > start:
-                from_start = _first_crossing(steps, course, start + (final - start) / 2)
+                from_start = _first_crossing(steps, course, cubic, start + (final - start) / 2)
             else:
                 reason = "the final score is not above that of the first checkpoint"
         row = {"target": name, "start": start, "final": final, "half_time": from_zero}
@@ -205,14 +206,14 @@ def half_times(steps: Values, scores: Values, names: Sequence[str] | None = None
     return pd.DataFrame(rows)
 
 
-def _first_crossing(steps: Values, course: Values, level: float) -> float:
+def _first_crossing(steps: Values, course: Values, cubic: PPoly, level: float) -> float:
     """Return the first step at which the interpolated course reaches the level; the last checkpoint does."""
     if course[0] >= level:
         return float(steps[0])
     first = int(np.argmax(course >= level))
     if course[first] == level:
         return float(steps[first])
-    crossings = PchipInterpolator(steps, course).solve(level, extrapolate=False)
+    crossings = cubic.solve(level, extrapolate=False)
     inside = crossings[(crossings >= steps[first - 1]) & (crossings <= steps[first])]
     # A checkpoint that lies above the level by rounding alone, where the cubic is flat, has no root before it.
     return float(inside.min()) if len(inside) else float(steps[first])

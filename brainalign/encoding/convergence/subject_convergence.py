@@ -226,24 +226,24 @@ def resampled_subjects(
     rng = np.random.default_rng(seed)
     draws: dict[str, list[float]] = {}
     areas = list(dict.fromkeys(found.areas["area"])) if len(found.areas) else []
+    if areas:
+        table = found.areas[found.areas["network"] == network].set_index("area").reindex(areas)
+        decided, distance = table["decided"].to_numpy(dtype=bool), table["distance_mm"].to_numpy(dtype=float)
+        places = [(s, [s.areas.index(a) for a in areas]) for s in subjects]
+        choices, rs = (np.stack([s.arrays[name][:, of] for s, of in places]) for name in ("choice_r", "r"))
+    else:
+        decided = found.layers.loc[found.layers["network"] == network, "decided"].to_numpy(dtype=bool)
+        times = subjects[0].arrays["times_s"]
+        rs = np.stack([s.arrays["r"][decided][:, times >= 0] for s in subjects])
     for _ in range(n_boot):
-        some = [subjects[k] for k in rng.integers(0, len(subjects), len(subjects))]
+        some = rng.integers(0, len(subjects), len(subjects))
+        r = rs[some].mean(axis=0)
         if areas:
-            table = found.areas[found.areas["network"] == network].set_index("area")
-            choice, r = (
-                np.mean([s.arrays[name][:, [s.areas.index(a) for a in areas]] for s in some], axis=0)
-                for name in ("choice_r", "r")
-            )
-            best = np.nan_to_num(choice, nan=-np.inf).argmax(axis=0)
+            best = np.nan_to_num(choices[some].mean(axis=0), nan=-np.inf).argmax(axis=0)
             draws.setdefault("encoding", []).append(float(np.nanmean(r[best, np.arange(len(best))])))
-            decided = table["decided"].reindex(areas).to_numpy(dtype=bool)
-            distance = table["distance_mm"].reindex(areas).to_numpy(dtype=float)
             draws.setdefault("spatial", []).append(order_of(best[decided], distance[decided]))
         else:
-            decided = found.layers.loc[found.layers["network"] == network, "decided"].to_numpy(dtype=bool)
-            times = some[0].arrays["times_s"]
-            course = np.mean([s.arrays["r"] for s in some], axis=0)[decided][:, times >= 0]
-            peaks = times[times >= 0][course.argmax(axis=1)] if len(course) else np.empty(0)
+            peaks = times[times >= 0][r.argmax(axis=1)] if len(r) else np.empty(0)
             draws.setdefault("temporal", []).append(order_of(np.flatnonzero(decided), peaks))
     n, of = len(subjects), found.scores[found.scores["network"] == network].set_index("score")["value"]
     reach = np.array([-1, 1]) * stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt(n / (n - 1))

@@ -94,9 +94,8 @@ def folded(title: str, content: Markup) -> Markup:
 
 def rows_where(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
     """Return the rows of a table whose columns hold what is wanted."""
-    for column, value in wanted.items():
-        table = table[table[column] == value]
-    return table
+    kept = [(table[column] == value).to_numpy(dtype=bool) for column, value in wanted.items()]
+    return table[np.all(kept, axis=0)] if kept else table
 
 
 Columns = Mapping[str, Callable[[Any], str | Markup]]  # by header, what writes the cell of a row

@@ -63,7 +63,7 @@ def _sentences(found: kit.FoundDirections, gains: pd.DataFrame) -> list[str]:
     for region in found.regions:
         mine = shown[shown["region"] == region].set_index("judge")
         judge = found.judge_of(region)
-        row = dict(mine.loc[judge])
+        row = mine[mine.index == judge].iloc[0]
         how = "rises at every step" if row["monotone"] else "does not rise at every step"
         shuffled = f", those of shuffled responses by {kit.number(row['chance_shuffled'])}"
         texts.append(

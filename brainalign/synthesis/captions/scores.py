@@ -186,7 +186,7 @@ def attribute_evidence(
     shrunk = sizes[:, None] ** 2 / (sizes[:, None] ** 2 + np.asarray(encoder[1]))  # H = left shrunk left'
     outside = left - full @ (solved @ left)
     stops = np.cumsum([len(known) for known in phrases.values()])
-    parts = dict(zip(phrases, map(slice, [0, *stops[:-1]], stops), strict=True))
+    parts = {name: slice(stop - len(phrases[name]), stop) for name, stop in zip(phrases, stops, strict=True)}
     contrasts = solved[1:].copy()
     for name, mine in parts.items():
         contrasts[mine] -= kinds[name].mean(axis=0) @ contrasts[mine]
